@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Prints the path of a Chromium or Chrome for the browser tests; CHROMIUM names one by hand.
+set -euo pipefail
+
+for candidate in \
+  "${CHROMIUM:-}" \
+  chromium \
+  chromium-browser \
+  google-chrome \
+  google-chrome-stable \
+  "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome" \
+  "/Applications/Chromium.app/Contents/MacOS/Chromium"; do
+  if [ -n "$candidate" ] && found=$(command -v "$candidate"); then
+    echo "$found"
+    exit 0
+  fi
+done
+
+echo "no Chromium or Chrome was found: run 'scripts/setup.sh test', or set CHROMIUM to its path" >&2
+exit 1

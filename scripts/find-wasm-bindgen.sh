@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Prints the path of a wasm-bindgen of exactly the version in Cargo.lock.
+# The tool and the library share a private format: any other version refuses the file.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+version=$(scripts/locked-version.sh wasm-bindgen)
+
+for candidate in "$PWD/.tools/bin/wasm-bindgen" "$(command -v wasm-bindgen || true)"; do
+  if [ -x "$candidate" ] && [ "$("$candidate" --version)" = "wasm-bindgen $version" ]; then
+    echo "$candidate"
+    exit 0
+  fi
+done
+
+echo "wasm-bindgen $version was not found: run 'make setup'" >&2
+exit 1

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Installs what is missing to run the portal, or with `test` to test it as well.
+# Says nothing and changes nothing when all is there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+purpose=${1:-run}
+case $purpose in
+  run | test) ;;
+  *)
+    echo "usage: scripts/setup.sh [run|test]" >&2
+    exit 2
+    ;;
+esac
+
+say() { echo "==> $*"; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+wanted=""
+if ! have cc; then wanted="$wanted compiler"; fi
+if ! scripts/find-postgres.sh >/dev/null 2>&1; then wanted="$wanted postgres"; fi
+if [ "$purpose" = test ] && ! scripts/find-chromium.sh >/dev/null 2>&1; then wanted="$wanted chromium"; fi
+
+# shellcheck disable=SC2086 # a list of words
+if [ -n "$wanted" ]; then scripts/install-system-packages.sh $wanted; fi
+
+scripts/install-rust.sh
+scripts/install-npm-packages.sh
+
+if ! scripts/find-wasm-bindgen.sh >/dev/null 2>&1; then
+  version=$(scripts/locked-version.sh wasm-bindgen)
+  say "installing wasm-bindgen $version into .tools"
+  scripts/install-tool.sh wasm-bindgen-cli "$version"
+fi

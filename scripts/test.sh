@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Runs every test, and says at the end how long each part took.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# The tests bring their own Postgres: the one an operator's shell points at is not theirs to touch.
+unset DATABASE_URL
+
+target=${CARGO_TARGET_DIR:-target}
+export LEPTOS_SITE_ROOT=$target/site
+times=""
+failed=""
+
+summary() {
+  status=$?
+  printf '\n==> times\n%s' "$times"
+  if [ -n "$failed" ]; then
+    echo "==> failed:$failed"
+    status=1
+  elif [ "$status" = 0 ]; then
+    echo "==> every test passed"
+  fi
+  exit "$status"
+}
+trap summary EXIT
+
+# timed NAME COMMAND...: runs the command and notes its time; its status is the command's.
+timed() {
+  local name=$1 began=$SECONDS outcome=ok
+  shift
+  echo "==> $name"
+  "$@" || outcome=failed
+  times+=$(printf '  %-22s %5d s  %s' "$name" "$((SECONDS - began))" "$outcome")$'\n'
+  if [ "$outcome" = failed ]; then
+    failed+=" $name;"
+    return 1
+  fi
+}
+
+end_to_end() {
+  CHROMIUM=$(scripts/find-chromium.sh) || return
+  export CHROMIUM
+  (cd end2end && ../node_modules/.bin/playwright test)
+}
+
+# Nothing after these makes sense without them.
+timed "setup" scripts/setup.sh test
+timed "site" scripts/build-site.sh
+timed "server" cargo build --features ssr
+
+# These are independent: one that fails does not hide what the others have to say.
+timed "page weight" node scripts/check-page-weight.mjs "$LEPTOS_SITE_ROOT" || true
+timed "unit and integration" cargo test --features ssr || true
+timed "end to end" end_to_end || true

@@ -1,0 +1,37 @@
+//! The route table.
+
+use leptos::prelude::*;
+use leptos_meta::{Title, provide_meta_context};
+use leptos_router::{
+    SsrMode,
+    components::{ParentRoute, Route, Router, Routes},
+    path,
+};
+
+use crate::ui::{
+    components::frame::Frame,
+    pages::{
+        confirm_sign_out_all::ConfirmSignOutAllPage, dashboard::DashboardPage, login::LoginPage,
+        not_found::NotFoundPage, settings::SettingsPage,
+    },
+};
+
+/// The whole of what a browser shows. Every page waits for its data on the server (`SsrMode::Async`), so that status
+/// and content are right without JavaScript too.
+#[component]
+pub fn App() -> impl IntoView {
+    provide_meta_context();
+    view! {
+        <Title formatter=|title| format!("{title} · Broker Portal") />
+        <Router>
+            <Routes fallback=NotFoundPage>
+                <Route path=path!("/login") view=LoginPage ssr=SsrMode::Async />
+                <ParentRoute path=path!("/dashboard") view=Frame ssr=SsrMode::Async>
+                    <Route path=path!("") view=DashboardPage ssr=SsrMode::Async />
+                    <Route path=path!("settings") view=SettingsPage ssr=SsrMode::Async />
+                    <Route path=path!("settings/sign-out-all") view=ConfirmSignOutAllPage ssr=SsrMode::Async />
+                </ParentRoute>
+            </Routes>
+        </Router>
+    }
+}

@@ -1,0 +1,14 @@
+//! The words and rules of the portal, without I/O, without a clock of their own, the same on server and browser.
+//!
+//! A type belongs here when a broker or an operator would use its name. To add one: a file by its name, a line
+//! below. Nothing in here may know Leptos, HTTP or SQL.
+
+pub mod ids;
+pub mod next;
+pub mod organization;
+pub mod overview;
+pub mod policy;
+pub mod session;
+pub mod theme;
+pub mod time;
+pub mod user;

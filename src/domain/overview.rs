@@ -1,0 +1,55 @@
+//! What the portal tells a person of themselves: the header, the dashboard, the list of sessions.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{ids::SessionId, organization::Organization, session::Session, theme::Theme, user::User};
+
+/// Who is signed in, for the frame of every page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Viewer {
+    pub user: User,
+    pub organization: Option<Organization>,
+    pub session_id: SessionId,
+    /// What this browser chose.
+    pub theme: Theme,
+}
+
+/// The live sessions of a person and when that was so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActiveSessions {
+    pub sessions: Vec<Session>,
+    /// The server's time: ages are counted from it, whatever the browser's own clock says.
+    pub server_time: DateTime<Utc>,
+}
+
+/// What the dashboard shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overview {
+    pub browsers: usize,
+    pub desktops: usize,
+    /// The session that asks.
+    pub current: Option<Session>,
+    /// The sign-in before the one that began this session.
+    pub previous_sign_in: Option<PreviousSignIn>,
+    pub attention: Vec<Attention>,
+    pub server_time: DateTime<Utc>,
+}
+
+/// A sign-in before this one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreviousSignIn {
+    pub at: DateTime<Utc>,
+    pub device_name: Option<String>,
+    pub ip_address: Option<String>,
+}
+
+/// What a person should look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Attention {
+    /// Refused sign-ins on this account since the previous sign-in.
+    FailedSignIns { count: u32 },
+    /// As many sessions as the role allows.
+    AtSessionLimit { limit: usize },
+}

@@ -1,0 +1,68 @@
+//! How long sessions last and how many there may be, by role.
+
+use std::time::Duration;
+
+use super::user::Role;
+
+/// The limits for the sessions of one role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RolePolicy {
+    /// Without activity for this long, a session is over (idle timeout).
+    pub idle: Duration,
+    /// A session is over this long after it began, whatever happens (absolute lifetime).
+    pub lifetime: Duration,
+    /// How many sessions a person may have at once.
+    pub max_sessions: u32,
+}
+
+/// The limits of every role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionPolicy {
+    by_role: [RolePolicy; Role::ALL.len()],
+}
+
+impl SessionPolicy {
+    pub fn of(&self, role: Role) -> RolePolicy {
+        self.by_role[role as usize]
+    }
+
+    pub fn set(&mut self, role: Role, policy: RolePolicy) {
+        self.by_role[role as usize] = policy;
+    }
+}
+
+impl Default for SessionPolicy {
+    fn default() -> Self {
+        const HOUR: u64 = 3600;
+        const DAY: u64 = 24 * HOUR;
+        let policy = |idle, lifetime, max_sessions| RolePolicy {
+            idle: Duration::from_secs(idle),
+            lifetime: Duration::from_secs(lifetime),
+            max_sessions,
+        };
+        Self {
+            by_role: Role::ALL.map(|role| match role {
+                Role::Guest => policy(DAY, 7 * DAY, 5),
+                Role::Employee => policy(8 * HOUR, DAY, 2),
+                Role::Vendor => policy(12 * HOUR, DAY, 3),
+                Role::Broker => policy(12 * HOUR, DAY, 5),
+                // A system administrator lives by the administrators' limits.
+                Role::Admin | Role::SystemAdmin => policy(4 * HOUR, 12 * HOUR, 2),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_policy_changes_that_role_only() {
+        let mut policy = SessionPolicy::default();
+        let short = RolePolicy { idle: Duration::from_secs(1), ..policy.of(Role::Vendor) };
+        policy.set(Role::Vendor, short);
+        assert_eq!(policy.of(Role::Vendor), short);
+        assert_eq!(policy.of(Role::Broker), SessionPolicy::default().of(Role::Broker));
+    }
+}

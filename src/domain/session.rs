@@ -1,0 +1,231 @@
+//! A session, how it is shown, how it ends.
+
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{ids::SessionId, time};
+
+/// What kind of client holds the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientKind {
+    /// A web browser, by cookie.
+    Browser,
+    /// The desktop app, by access and refresh token.
+    Desktop,
+}
+
+impl ClientKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ClientKind::Browser => "browser",
+            ClientKind::Desktop => "desktop",
+        }
+    }
+}
+
+/// The text names no kind of client.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a session's kind is browser or desktop; not {0:?}")]
+pub struct UnknownClientKind(pub String);
+
+impl FromStr for ClientKind {
+    type Err = UnknownClientKind;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "browser" => Ok(ClientKind::Browser),
+            "desktop" => Ok(ClientKind::Desktop),
+            other => Err(UnknownClientKind(other.to_owned())),
+        }
+    }
+}
+
+/// One live session as its owner sees it. Holds no credential.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    pub id: SessionId,
+    pub kind: ClientKind,
+    /// What a person would call it: "Maria's MacBook", or "Chrome on Windows" for a browser.
+    pub device_name: String,
+    /// With its version where known: "macOS 15".
+    pub os: Option<String>,
+    /// What sort of machine: `desktop`, `phone` or `tablet` for a browser; a desktop app says it in its own words.
+    pub platform: Option<String>,
+    /// With its version: "Chrome 148".
+    pub browser: Option<String>,
+    pub ip_address: String,
+    pub created_at: DateTime<Utc>,
+    /// The person last did something in it.
+    pub last_active_at: DateTime<Utc>,
+    /// The client was last there, with or without the person.
+    pub last_seen_at: DateTime<Utc>,
+    /// When it ends if nothing more happens.
+    pub expires_at: DateTime<Utc>,
+    /// It is the one that asked.
+    pub is_current: bool,
+}
+
+impl Session {
+    /// The name with what the person calls it by: "Chrome on Windows (this browser)", "Maria's MacBook, desktop app".
+    pub fn spoken_name(&self) -> String {
+        match (self.is_current, self.kind) {
+            (true, ClientKind::Browser) => format!("{} (this browser)", self.device_name),
+            (true, ClientKind::Desktop) => format!("{} (this device)", self.device_name),
+            (false, ClientKind::Browser) => self.device_name.clone(),
+            (false, ClientKind::Desktop) => format!("{}, desktop app", self.device_name),
+        }
+    }
+}
+
+/// Which of a person's live sessions to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RevokeScope {
+    /// The caller's own.
+    Current,
+    /// That one.
+    One(SessionId),
+    /// All but the caller's.
+    Others,
+    /// Every one, the caller's included.
+    All,
+}
+
+/// Why a session is over. The names are public: they stand in the API, in addresses and in the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndReason {
+    SignedOut,
+    SignedOutEverywhere,
+    Revoked,
+    RevokedByAdmin,
+    PasswordChanged,
+    SessionLimit,
+    IdleTimeout,
+    LifetimeExceeded,
+    AccountDisabled,
+    TokenReuse,
+    ClientChanged,
+    /// No such session is known (any more), or none was shown.
+    Unknown,
+}
+
+impl EndReason {
+    pub const ALL: [EndReason; 12] = [
+        EndReason::SignedOut,
+        EndReason::SignedOutEverywhere,
+        EndReason::Revoked,
+        EndReason::RevokedByAdmin,
+        EndReason::PasswordChanged,
+        EndReason::SessionLimit,
+        EndReason::IdleTimeout,
+        EndReason::LifetimeExceeded,
+        EndReason::AccountDisabled,
+        EndReason::TokenReuse,
+        EndReason::ClientChanged,
+        EndReason::Unknown,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EndReason::SignedOut => "signed_out",
+            EndReason::SignedOutEverywhere => "signed_out_everywhere",
+            EndReason::Revoked => "revoked",
+            EndReason::RevokedByAdmin => "revoked_by_admin",
+            EndReason::PasswordChanged => "password_changed",
+            EndReason::SessionLimit => "session_limit",
+            EndReason::IdleTimeout => "idle_timeout",
+            EndReason::LifetimeExceeded => "lifetime_exceeded",
+            EndReason::AccountDisabled => "account_disabled",
+            EndReason::TokenReuse => "token_reuse",
+            EndReason::ClientChanged => "client_changed",
+            EndReason::Unknown => "unknown",
+        }
+    }
+
+    /// What the person reads at sign-in.
+    pub fn message(self) -> &'static str {
+        match self {
+            EndReason::SignedOut => "You have signed out.",
+            EndReason::SignedOutEverywhere => {
+                "Your session was ended from another device. Please sign in again."
+            }
+            EndReason::Revoked => "This session was ended from another device. Please sign in again.",
+            EndReason::RevokedByAdmin => "An administrator ended your session.",
+            EndReason::PasswordChanged => "Your password was changed, so this device was signed out.",
+            EndReason::SessionLimit => {
+                "You signed in on more devices than your role allows, so the one not used for longest was signed out."
+            }
+            EndReason::IdleTimeout => "You were signed out after a time without activity. Please sign in again.",
+            EndReason::LifetimeExceeded => {
+                "For your security you need to sign in again from time to time, however active you are."
+            }
+            EndReason::AccountDisabled => "This account cannot sign in. Ask your administrator.",
+            EndReason::TokenReuse | EndReason::ClientChanged => {
+                "We saw this session used from somewhere it was not started, and ended it. If that was not you, \
+                 change your password."
+            }
+            EndReason::Unknown => "Please sign in again.",
+        }
+    }
+
+    /// The same with the role's own figures where the reason is about time.
+    ///
+    /// `idle_seconds` and `lifetime_seconds` are the limits that the session lived under.
+    pub fn message_with_limits(self, idle_seconds: i64, lifetime_seconds: i64) -> String {
+        match self {
+            EndReason::IdleTimeout => {
+                format!("You were signed out after {} without activity.", time::span(idle_seconds))
+            }
+            EndReason::LifetimeExceeded => {
+                let often = match lifetime_seconds {
+                    86_400 => "once a day".to_owned(),
+                    604_800 => "once a week".to_owned(),
+                    seconds => format!("every {}", time::span(seconds)),
+                };
+                format!("For your security you need to sign in again {often}.")
+            }
+            other => other.message().to_owned(),
+        }
+    }
+}
+
+/// The text names no reason.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no session ends for the reason {0:?}")]
+pub struct UnknownEndReason(pub String);
+
+impl FromStr for EndReason {
+    type Err = UnknownEndReason;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        EndReason::ALL
+            .into_iter()
+            .find(|reason| reason.as_str() == text)
+            .ok_or_else(|| UnknownEndReason(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_is_read_back_from_its_name_and_has_words() {
+        for reason in EndReason::ALL {
+            assert_eq!(reason.as_str().parse(), Ok(reason));
+            assert!(reason.message().ends_with('.'));
+        }
+        assert!("because".parse::<EndReason>().is_err());
+    }
+
+    #[test]
+    fn reasons_of_time_name_the_roles_own_figure() {
+        let words = |reason: EndReason| reason.message_with_limits(43_200, 86_400);
+        assert_eq!(words(EndReason::IdleTimeout), "You were signed out after 12 hours without activity.");
+        assert_eq!(words(EndReason::LifetimeExceeded), "For your security you need to sign in again once a day.");
+        assert_eq!(words(EndReason::SignedOut), "You have signed out.");
+    }
+}

@@ -1,0 +1,111 @@
+//! Times as people read them. Every function takes "now": nothing here has a clock.
+
+use chrono::{DateTime, Datelike, Utc};
+
+/// How long ago something was: "just now", "2 minutes ago", "yesterday", "3 weeks ago".
+///
+/// A time in the future (a client's clock may be behind) reads as "just now".
+pub fn ago(then: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    let seconds = (now - then).num_seconds();
+    match seconds {
+        ..60 => "just now".to_owned(),
+        60..3600 => count(seconds / 60, "minute"),
+        3600..86_400 => count(seconds / 3600, "hour"),
+        86_400..172_800 => "yesterday".to_owned(),
+        172_800..1_209_600 => count(seconds / 86_400, "day"),
+        _ => count(seconds / 604_800, "week"),
+    }
+}
+
+fn count(n: i64, unit: &str) -> String {
+    format!("{} ago", plural(n, unit))
+}
+
+/// "1 minute", "5 minutes".
+pub fn plural(n: i64, unit: &str) -> String {
+    if n == 1 { format!("1 {unit}") } else { format!("{n} {unit}s") }
+}
+
+/// A length of time in the largest unit that says it exactly enough: "12 hours", "1 day", "90 minutes".
+pub fn span(seconds: i64) -> String {
+    match seconds {
+        s if s % 86_400 == 0 && s > 0 => plural(s / 86_400, "day"),
+        s if s % 3600 == 0 && s > 0 => plural(s / 3600, "hour"),
+        s if s >= 60 => plural(s / 60, "minute"),
+        s => plural(s.max(0), "second"),
+    }
+}
+
+/// The exact time in UTC, for where the reader's time zone is not known: "20 Nov 2026, 17:42 UTC".
+pub fn exact_utc(time: DateTime<Utc>) -> String {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    use chrono::Timelike;
+    format!(
+        "{} {} {}, {:02}:{:02} UTC",
+        time.day(),
+        MONTHS[time.month0() as usize],
+        time.year(),
+        time.hour(),
+        time.minute()
+    )
+}
+
+/// The machine's form: RFC 3339 in UTC with milliseconds, `2026-11-20T17:42:03.120Z`.
+pub fn rfc3339(time: DateTime<Utc>) -> String {
+    use chrono::Timelike;
+    format!(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+        time.year(),
+        time.month(),
+        time.day(),
+        time.hour(),
+        time.minute(),
+        time.second(),
+        time.timestamp_subsec_millis()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().expect("a time")
+    }
+
+    #[test]
+    fn ago_changes_its_unit_at_the_right_second() {
+        let now = at("2026-11-20T12:00:00Z");
+        for (seconds, words) in [
+            (-5, "just now"),
+            (59, "just now"),
+            (60, "1 minute ago"),
+            (3599, "59 minutes ago"),
+            (3600, "1 hour ago"),
+            (86_399, "23 hours ago"),
+            (86_400, "yesterday"),
+            (172_800, "2 days ago"),
+            (1_209_600, "2 weeks ago"),
+        ] {
+            assert_eq!(ago(now - TimeDelta::seconds(seconds), now), words);
+        }
+    }
+
+    #[test]
+    fn spans_use_the_largest_exact_unit() {
+        assert_eq!(span(43_200), "12 hours");
+        assert_eq!(span(86_400), "1 day");
+        assert_eq!(span(5400), "90 minutes");
+        assert_eq!(span(1), "1 second");
+    }
+
+    #[test]
+    fn exact_times_are_written_in_utc() {
+        let time = at("2026-01-05T09:07:03.120Z");
+        assert_eq!(exact_utc(time), "5 Jan 2026, 09:07 UTC");
+        assert_eq!(rfc3339(time), "2026-01-05T09:07:03.120Z");
+    }
+}

@@ -1,0 +1,95 @@
+//! People and what their role lets them do.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::UserId;
+
+/// A person as the pages and the API show them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    pub id: UserId,
+    pub email: String,
+    pub display_name: String,
+    /// The role in the organization that the session looks at, or the person's own outside any.
+    pub role: Role,
+}
+
+/// What a person is to the portal. Timeouts and limits go by role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    Guest,
+    Employee,
+    Vendor,
+    Broker,
+    /// Administers the people of an organization.
+    Admin,
+    /// Administers everyone.
+    SystemAdmin,
+}
+
+impl Role {
+    pub const ALL: [Role; 6] =
+        [Role::Guest, Role::Employee, Role::Vendor, Role::Broker, Role::Admin, Role::SystemAdmin];
+
+    /// The name in the database, the API and the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Guest => "guest",
+            Role::Employee => "employee",
+            Role::Vendor => "vendor",
+            Role::Broker => "broker",
+            Role::Admin => "admin",
+            Role::SystemAdmin => "system_admin",
+        }
+    }
+
+    /// The name that a person reads.
+    pub fn label(self) -> &'static str {
+        match self {
+            Role::Guest => "Guest",
+            Role::Employee => "Employee",
+            Role::Vendor => "Vendor",
+            Role::Broker => "Broker",
+            Role::Admin => "Administrator",
+            Role::SystemAdmin => "System administrator",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The text names no role.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a role is one of guest, employee, vendor, broker, admin, system_admin; not {0:?}")]
+pub struct UnknownRole(pub String);
+
+impl FromStr for Role {
+    type Err = UnknownRole;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Role::ALL
+            .into_iter()
+            .find(|role| role.as_str() == text)
+            .ok_or_else(|| UnknownRole(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_role_is_read_back_from_its_name() {
+        for role in Role::ALL {
+            assert_eq!(role.as_str().parse(), Ok(role));
+        }
+        assert!("Broker".parse::<Role>().is_err());
+    }
+}

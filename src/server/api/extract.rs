@@ -1,0 +1,67 @@
+//! What handlers take from a request, with the API's own errors.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{FromRequest, FromRequestParts, Request, rejection::JsonRejection},
+    http::request::Parts,
+};
+use serde::de::DeserializeOwned;
+
+use crate::{
+    error::AppError,
+    server::{
+        auth::current_session::{Client, CurrentSession, Identity},
+        http::failure::Problem,
+        store::audit::Actor,
+    },
+};
+
+/// The caller's live session, or 401 with the reason why there is none.
+pub struct SignedIn(pub Arc<CurrentSession>);
+
+impl<S: Sync> FromRequestParts<S> for SignedIn {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let identity = parts.extensions.get::<Identity>().ok_or(Problem(AppError::Internal))?;
+        Ok(Self(identity.signed_in()?))
+    }
+}
+
+/// Where the request comes from.
+pub struct From(pub Client);
+
+impl<S: Sync> FromRequestParts<S> for From {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts.extensions.get::<Client>().cloned().map(Self).ok_or(Problem(AppError::Internal))
+    }
+}
+
+impl From {
+    /// The audit log's words for a signed-in caller.
+    pub fn actor(&self, caller: &CurrentSession) -> Actor {
+        Actor { user: Some(caller.user.id), session: Some(caller.id), ip_address: Some(self.0.ip_address) }
+    }
+}
+
+/// A JSON body. What does not fit is named.
+pub struct Body<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        match Json::<T>::from_request(request, state).await {
+            Ok(Json(body)) => Ok(Self(body)),
+            Err(JsonRejection::MissingJsonContentType(_)) => {
+                Err(AppError::invalid("content-type", "Send application/json.").into())
+            }
+            Err(JsonRejection::BytesRejection(_)) => Err(AppError::invalid("body", "The body is too long.").into()),
+            Err(rejection) => Err(AppError::invalid("body", rejection.body_text()).into()),
+        }
+    }
+}

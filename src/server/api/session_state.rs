@@ -1,0 +1,65 @@
+//! `GET /api/v1/session_state`: is my session live? Not activity.
+
+use axum::{Json, extract::State};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+
+use super::extract::SignedIn;
+use crate::{
+    domain::{
+        ids::SessionId,
+        organization::Organization,
+        session::ClientKind,
+        user::User,
+    },
+    server::{auth::current_session::CurrentSession, state::AppState},
+};
+
+/// The answer for a live session.
+#[derive(Debug, Serialize)]
+pub struct SessionState {
+    authenticated: bool,
+    session: SessionTimes,
+    user: User,
+    organization: Option<Organization>,
+    server_time: DateTime<Utc>,
+}
+
+#[derive(Debug, Serialize)]
+struct SessionTimes {
+    id: SessionId,
+    kind: ClientKind,
+    /// When it is over whatever happens.
+    expires_at: DateTime<Utc>,
+    /// When it is over unless the person does something.
+    idle_expires_at: DateTime<Utc>,
+    last_active_at: DateTime<Utc>,
+    /// Sensitive actions would ask for the password.
+    reauth_required: bool,
+}
+
+impl SessionState {
+    fn of(session: &CurrentSession, state: &AppState) -> Self {
+        let now = state.clock.now();
+        let trusted_for = TimeDelta::from_std(state.config.reauth).unwrap_or(TimeDelta::MAX);
+        Self {
+            authenticated: true,
+            session: SessionTimes {
+                id: session.id,
+                kind: session.kind,
+                expires_at: session.lifetime_expires_at,
+                idle_expires_at: session.idle_expires_at,
+                last_active_at: session.last_active_at,
+                reauth_required: now - session.authenticated_at > trusted_for,
+            },
+            user: session.user.clone(),
+            organization: session.organization.clone(),
+            server_time: now,
+        }
+    }
+}
+
+/// 200 with the state, or 401 `session_ended` with the reason.
+pub async fn show(State(state): State<AppState>, SignedIn(session): SignedIn) -> Json<SessionState> {
+    Json(SessionState::of(&session, &state))
+}

@@ -1,0 +1,100 @@
+//! What a request's credential resolved to.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::{
+    domain::{
+        ids::SessionId,
+        organization::Organization,
+        session::{ClientKind, EndReason},
+        user::User,
+    },
+    error::AppError,
+};
+
+/// A live session and whose it is.
+#[derive(Clone, Debug)]
+pub struct CurrentSession {
+    pub id: SessionId,
+    pub kind: ClientKind,
+    pub user: User,
+    /// The brokerage that the session looks at.
+    pub organization: Option<Organization>,
+    pub created_at: DateTime<Utc>,
+    /// The last password check.
+    pub authenticated_at: DateTime<Utc>,
+    pub last_active_at: DateTime<Utc>,
+    pub idle_expires_at: DateTime<Utc>,
+    pub lifetime_expires_at: DateTime<Utc>,
+    /// The idle timeout of its role, in seconds.
+    pub idle_seconds: i64,
+}
+
+impl CurrentSession {
+    /// When it ends if nothing more happens.
+    pub fn expires_at(&self) -> DateTime<Utc> {
+        self.idle_expires_at.min(self.lifetime_expires_at)
+    }
+
+    /// The person did something: the idle end moves.
+    pub fn act(&mut self, now: DateTime<Utc>) {
+        self.last_active_at = self.last_active_at.max(now);
+        self.idle_expires_at = self.last_active_at + TimeDelta::seconds(self.idle_seconds);
+    }
+}
+
+/// A session that the credential pointed at, and why it is over.
+#[derive(Clone, Debug)]
+pub struct EndedSession {
+    pub session_id: SessionId,
+    pub reason: EndReason,
+    /// What an administrator wrote.
+    pub note: Option<String>,
+    /// The limits that it lived under, in seconds.
+    pub idle_seconds: i64,
+    pub lifetime_seconds: i64,
+}
+
+impl EndedSession {
+    /// What the person reads at sign-in.
+    pub fn message(&self) -> String {
+        let message = self.reason.message_with_limits(self.idle_seconds, self.lifetime_seconds);
+        match &self.note {
+            Some(note) => format!("{message} Reason given: {note}"),
+            None => message,
+        }
+    }
+}
+
+/// Who a request comes from. In every request's extensions once [`super::identify`] has run.
+#[derive(Clone, Debug)]
+pub enum Identity {
+    /// No credential, or one that was never ours.
+    Anonymous,
+    /// A credential of a session that is over.
+    Ended(EndedSession),
+    SignedIn(Arc<CurrentSession>),
+}
+
+impl Identity {
+    /// The live session, or the error that says why there is none.
+    ///
+    /// # Errors
+    /// [`AppError::SessionEnded`] with the reason.
+    pub fn signed_in(&self) -> Result<Arc<CurrentSession>, AppError> {
+        match self {
+            Identity::SignedIn(session) => Ok(session.clone()),
+            Identity::Ended(ended) => Err(AppError::SessionEnded { reason: ended.reason }),
+            Identity::Anonymous => Err(AppError::SessionEnded { reason: EndReason::Unknown }),
+        }
+    }
+}
+
+/// Where a request comes from, as far as it can be told.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub ip_address: std::net::IpAddr,
+    pub user_agent: String,
+}

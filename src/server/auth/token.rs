@@ -1,0 +1,110 @@
+//! Secrets that stand for a session: what the client holds, and what the database holds.
+
+use std::{fmt, str::FromStr};
+
+use data_encoding::BASE64URL_NOPAD;
+use rand::{TryRngCore, rngs::OsRng};
+use sha2::{Digest, Sha256};
+
+/// What a client holds: 128 random bits from the operating system, which have no order in time (ASVS 5.0, 7.2.3).
+///
+/// Its Debug shows nothing; [`PlainToken::reveal`] is called only where it goes out to its client.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PlainToken([u8; PlainToken::BYTES]);
+
+impl PlainToken {
+    /// Length in bytes.
+    pub const BYTES: usize = 16;
+
+    /// A new secret.
+    ///
+    /// # Errors
+    /// The operating system has no randomness to give.
+    pub fn generate() -> Result<Self, NoRandomness> {
+        let mut bytes = [0; Self::BYTES];
+        OsRng.try_fill_bytes(&mut bytes).map_err(|_| NoRandomness)?;
+        Ok(Self(bytes))
+    }
+
+    pub fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    pub fn bytes(&self) -> [u8; Self::BYTES] {
+        self.0
+    }
+
+    /// The text that the client sends back: 22 characters of base64url.
+    pub fn reveal(&self) -> String {
+        BASE64URL_NOPAD.encode(&self.0)
+    }
+
+    /// What the database keeps.
+    pub fn hash(&self) -> HashedToken {
+        HashedToken(Sha256::digest(self.0).into())
+    }
+}
+
+impl fmt::Debug for PlainToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PlainToken(..)")
+    }
+}
+
+/// The text cannot be a token of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a token")]
+pub struct NotAToken;
+
+impl FromStr for PlainToken {
+    type Err = NotAToken;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| NotAToken)?;
+        Ok(Self(bytes.try_into().map_err(|_| NotAToken)?))
+    }
+}
+
+/// The operating system gave no random bytes.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the operating system has no randomness")]
+pub struct NoRandomness;
+
+/// SHA-256 of a [`PlainToken`]. The secret is random, so a slow hash would add nothing; a copy of the database
+/// signs nobody in.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct HashedToken([u8; 32]);
+
+impl HashedToken {
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for HashedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HashedToken(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_comes_back_from_its_text_and_debug_hides_it() {
+        let token = PlainToken::generate().expect("randomness");
+        let text = token.reveal();
+        assert_eq!(text.len(), 22);
+        assert_eq!(text.parse(), Ok(token.clone()));
+        assert!(!format!("{token:?}{:?}", token.hash()).contains(&text));
+        assert_ne!(PlainToken::generate().expect("randomness"), token);
+    }
+
+    #[test]
+    fn what_is_no_token_is_refused() {
+        for text in ["", "a", "AAAAAAAAAAAAAAAAAAAAAA==", "AAAAAAAAAAAAAAAAAAAAAAAAAAAA", "é", "AAAAAAAAAAAAAAAAAAAAA!"] {
+            assert_eq!(text.parse::<PlainToken>(), Err(NotAToken), "{text:?}");
+        }
+    }
+}

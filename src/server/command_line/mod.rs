@@ -1,0 +1,144 @@
+//! The commands of `broker-portal`. Each exits with 0, or with 1 and one clear line.
+
+mod sessions;
+mod user;
+
+use std::{io::Read, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use super::{
+    auth::password::Passwords,
+    clock::Clock,
+    config::{Config, ConfigError},
+    health,
+    serve::{self, Opened, StartError},
+    services::{accounts::{AccountError, Accounts}, demo},
+    telemetry,
+};
+
+/// A portal in which brokers see where they are signed in, and end any of it.
+#[derive(Parser)]
+#[command(name = "broker-portal", version, about)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the portal
+    Serve,
+    /// Bring the database's schema up to date
+    Migrate,
+    /// Create the demo accounts and their sessions
+    Demo,
+    /// Manage people's accounts
+    #[command(subcommand)]
+    User(user::Command),
+    /// See and end sessions, for the night when the web is not enough
+    #[command(subcommand)]
+    Sessions(sessions::Command),
+    /// Say whether the database and its schema are well
+    Health,
+}
+
+/// Why a command did not do its work. Its Display is the one line that is printed.
+#[derive(Debug, thiserror::Error)]
+enum CommandError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    #[error("{0}")]
+    Usage(String),
+    #[error("cannot write: {0}")]
+    Output(#[from] std::io::Error),
+    #[error("not ready")]
+    NotReady,
+}
+
+/// Reads the command line and runs the command.
+pub fn run() -> ExitCode {
+    let command = CommandLine::parse().command;
+    telemetry::start();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&CommandError::Output(error)),
+    };
+    match runtime.block_on(execute(command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &CommandError) -> ExitCode {
+    eprintln!("broker-portal: {}", error.to_string().replace('\n', " "));
+    ExitCode::FAILURE
+}
+
+async fn execute(command: Command) -> Result<(), CommandError> {
+    let config = Config::from_environment()?;
+    match command {
+        Command::Serve => Ok(serve::serve(config).await?),
+        Command::Migrate => {
+            Opened::open(&config).await?.close().await?;
+            println!("The schema is up to date.");
+            Ok(())
+        }
+        Command::Demo if !config.public_url.is_loopback() => {
+            Err(ConfigError::DemoInPublic(config.public_url.origin().to_owned()).into())
+        }
+        Command::Demo => {
+            with_accounts(&config, async |accounts| Ok(demo::create(accounts).await?)).await?;
+            println!("The demo accounts are there; their password is {}.", demo::PASSWORD);
+            Ok(())
+        }
+        Command::User(command) => with_accounts(&config, async |accounts| user::run(&command, accounts).await).await,
+        Command::Sessions(command) => {
+            with_accounts(&config, async |accounts| sessions::run(&command, accounts).await).await
+        }
+        Command::Health => {
+            let opened = Opened::connect(&config).await?;
+            let checks = health::check(&opened.database).await;
+            opened.close().await?;
+            for check in &checks {
+                println!("{}: {}", check.name, check.problem.as_deref().unwrap_or("ok"));
+            }
+            if checks.iter().all(|check| check.ok) { Ok(()) } else { Err(CommandError::NotReady) }
+        }
+    }
+}
+
+/// Opens the database for one piece of work and closes it again, whatever came of the work.
+async fn with_accounts(
+    config: &Config,
+    work: impl AsyncFnOnce(&Accounts) -> Result<(), CommandError>,
+) -> Result<(), CommandError> {
+    let opened = Opened::open(config).await?;
+    let result = async {
+        let accounts = Accounts {
+            database: opened.database.clone(),
+            clock: Clock::anchored(opened.database.time().await.map_err(StartError::from)?),
+            passwords: Passwords::new(Passwords::COST).map_err(StartError::from)?,
+        };
+        work(&accounts).await
+    }
+    .await;
+    let closed = opened.close().await.map_err(CommandError::from);
+    result.and(closed)
+}
+
+/// One line from standard input, without its end.
+fn password_from_stdin() -> Result<String, CommandError> {
+    let mut text = String::new();
+    std::io::stdin().take(4096).read_to_string(&mut text)?;
+    let password = text.strip_suffix('\n').unwrap_or(&text);
+    let password = password.strip_suffix('\r').unwrap_or(password);
+    if password.is_empty() {
+        return Err(CommandError::Usage("there is no password on standard input".to_owned()));
+    }
+    Ok(password.to_owned())
+}

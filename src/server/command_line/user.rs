@@ -1,0 +1,84 @@
+//! `broker-portal user ...`
+
+use clap::{Args, Subcommand};
+
+use super::{CommandError, password_from_stdin};
+use crate::{
+    domain::{time::plural, user::Role},
+    server::services::accounts::{Accounts, Registered, Registration},
+};
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Register a person, or give a person who is there a further organization
+    Create(Create),
+    /// Let a person sign in no more, and end their sessions
+    Disable {
+        #[arg(long)]
+        email: String,
+    },
+    /// Give a person a new password, and end their sessions
+    SetPassword(SetPassword),
+}
+
+#[derive(Args)]
+pub struct Create {
+    #[arg(long)]
+    email: String,
+    #[arg(long)]
+    name: String,
+    /// guest, employee, vendor, broker, admin (of an organization) or system_admin
+    #[arg(long)]
+    role: Role,
+    /// The organization that the role is held in; founded if new. May be given more than once
+    #[arg(long)]
+    organization: Vec<String>,
+    /// Read the password from standard input
+    #[arg(long, required = true)]
+    password_stdin: bool,
+}
+
+#[derive(Args)]
+pub struct SetPassword {
+    #[arg(long)]
+    email: String,
+    /// Read the password from standard input
+    #[arg(long, required = true)]
+    password_stdin: bool,
+}
+
+pub async fn run(command: &Command, accounts: &Accounts) -> Result<(), CommandError> {
+    match command {
+        Command::Create(create) => {
+            let new = Registration {
+                email: create.email.clone(),
+                display_name: create.name.clone(),
+                role: create.role,
+                organizations: create.organization.clone(),
+                password: password_from_stdin()?,
+            };
+            match accounts.register(new).await? {
+                Registered::Created(id) => println!("{} can sign in now (id {id}).", create.email),
+                Registered::MembershipAdded(_) => println!(
+                    "{} was there already and is now {} of {}. Name and password are as they were.",
+                    create.email,
+                    create.role.label().to_lowercase(),
+                    create.organization.join(", "),
+                ),
+            }
+        }
+        Command::Disable { email } => {
+            let ended = accounts.disable(email).await?;
+            println!("{email} cannot sign in any more; {} ended.", sessions(ended));
+        }
+        Command::SetPassword(set) => {
+            let ended = accounts.set_password(&set.email, password_from_stdin()?).await?;
+            println!("{} has the new password; {} ended.", set.email, sessions(ended));
+        }
+    }
+    Ok(())
+}
+
+fn sessions(count: usize) -> String {
+    plural(i64::try_from(count).unwrap_or(i64::MAX), "session")
+}

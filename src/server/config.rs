@@ -1,0 +1,322 @@
+//! What an operator can set: environment variables over an optional `portal.toml` with the same names.
+//!
+//! To add a setting: a field, a line in [`Config::read`], a row in `docs/configuration.md`.
+
+use std::{collections::HashMap, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+
+use axum::http::Uri;
+use ipnet::IpNet;
+
+use crate::domain::{
+    policy::{RolePolicy, SessionPolicy},
+    user::Role,
+};
+
+/// Everything that can be set, read and checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Unset: a private cluster below `data_dir`.
+    pub database_url: Option<DatabaseUrl>,
+    pub data_dir: PathBuf,
+    pub site_addr: SocketAddr,
+    pub public_url: PublicUrl,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Create the demo accounts at start.
+    pub demo: bool,
+    pub policy: SessionPolicy,
+    /// How long after a password check sensitive actions need no new one.
+    pub reauth: Duration,
+    pub access_token: Duration,
+    pub site_root: PathBuf,
+}
+
+/// A connection string; it may hold a password, so its Debug shows nothing.
+#[derive(Clone)]
+pub struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DatabaseUrl(..)")
+    }
+}
+
+/// What people type to reach the portal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicUrl {
+    /// Scheme, host and port, as a browser writes it in `Origin`.
+    origin: String,
+    host: String,
+    https: bool,
+}
+
+impl PublicUrl {
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    pub fn is_https(&self) -> bool {
+        self.https
+    }
+
+    /// Reachable from this machine only.
+    pub fn is_loopback(&self) -> bool {
+        let host = self.host.trim_start_matches('[').trim_end_matches(']');
+        host == "localhost"
+            || host.ends_with(".localhost")
+            || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    }
+}
+
+impl FromStr for PublicUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || "an address such as https://portal.example, without a path".to_owned();
+        let uri: Uri = text.parse().map_err(|_| wrong())?;
+        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return Err(wrong()) };
+        let plain = matches!(uri.path(), "" | "/") && uri.query().is_none() && !authority.as_str().contains('@');
+        if !matches!(scheme, "http" | "https") || !plain {
+            return Err(wrong());
+        }
+        let default_port = if scheme == "https" { 443 } else { 80 };
+        let host = authority.host().to_ascii_lowercase();
+        let origin = match authority.port_u16() {
+            Some(port) if port != default_port => format!("{scheme}://{host}:{port}"),
+            _ => format!("{scheme}://{host}"),
+        };
+        Ok(Self { origin, host, https: scheme == "https" })
+    }
+}
+
+/// One setting is not usable. Its Display is the one line that an operator reads.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{name}={value:?} is not usable: expected {expected}")]
+    BadValue { name: String, value: String, expected: String },
+    #[error("portal.toml: {0}")]
+    File(String),
+    #[error("PORTAL_DEMO=on is refused: PORTAL_PUBLIC_URL is {0}, which others can reach, and the demo passwords are public")]
+    DemoInPublic(String),
+}
+
+/// Where a setting's text comes from.
+struct Source<'a> {
+    environment: &'a dyn Fn(&str) -> Option<String>,
+    file: HashMap<String, String>,
+}
+
+impl Source<'_> {
+    fn text(&self, name: &str) -> Option<String> {
+        (self.environment)(name).or_else(|| self.file.get(name).cloned()).filter(|value| !value.is_empty())
+    }
+
+    fn parse<T>(
+        &self,
+        name: &str,
+        expected: &str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, ConfigError> {
+        let Some(value) = self.text(name) else { return Ok(None) };
+        match read(value.trim()) {
+            Some(read) => Ok(Some(read)),
+            None => Err(ConfigError::BadValue { name: name.to_owned(), value, expected: expected.to_owned() }),
+        }
+    }
+
+    fn seconds(&self, name: &str, default: Duration) -> Result<Duration, ConfigError> {
+        // Ten years: long enough for anyone, short enough that no sum of times overflows.
+        const MOST: u64 = 315_360_000;
+        let read = |text: &str| text.parse().ok().filter(|seconds| (1..=MOST).contains(seconds));
+        let read = self.parse(name, "a whole number of seconds, 1 or more", read)?;
+        Ok(read.map_or(default, Duration::from_secs))
+    }
+}
+
+impl Config {
+    /// Reads the environment and `portal.toml` of the folder that the server was started in.
+    pub fn from_environment() -> Result<Self, ConfigError> {
+        let file = match std::fs::read_to_string("portal.toml") {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(ConfigError::File(error.to_string())),
+        };
+        Self::read(&|name| std::env::var(name).ok(), &file)
+    }
+
+    /// Reads settings from `environment`, then from the text of a `portal.toml`.
+    ///
+    /// # Errors
+    /// The first setting that does not fit, by its name.
+    pub fn read(environment: &dyn Fn(&str) -> Option<String>, toml: &str) -> Result<Self, ConfigError> {
+        let source = Source { environment, file: flat_table(toml)? };
+
+        let database_url = source.text("DATABASE_URL").map(DatabaseUrl);
+        let site_addr = source
+            .parse("LEPTOS_SITE_ADDR", "an address and a port such as 127.0.0.1:3000", |text| text.parse().ok())?
+            .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 3000)));
+        let public_url = match source.text("PORTAL_PUBLIC_URL") {
+            Some(value) => value.trim().parse().map_err(|expected| ConfigError::BadValue {
+                name: "PORTAL_PUBLIC_URL".to_owned(),
+                value,
+                expected,
+            })?,
+            None => PublicUrl {
+                origin: format!("http://{site_addr}"),
+                host: site_addr.ip().to_string(),
+                https: false,
+            },
+        };
+        let trusted_proxies = source
+            .parse("PORTAL_TRUSTED_PROXIES", "addresses or networks such as 10.0.0.0/8,192.0.2.1", |text| {
+                text.split(',').map(|net| network(net.trim())).collect()
+            })?
+            .unwrap_or_default();
+        let demo = source
+            .parse("PORTAL_DEMO", "on or off", |text| match text.to_ascii_lowercase().as_str() {
+                "on" | "1" | "true" | "yes" => Some(true),
+                "off" | "0" | "false" | "no" => Some(false),
+                _ => None,
+            })?
+            // By itself only where nobody else gets in.
+            .unwrap_or(database_url.is_none() && public_url.is_loopback());
+        if demo && !public_url.is_loopback() {
+            return Err(ConfigError::DemoInPublic(public_url.origin));
+        }
+
+        let mut policy = SessionPolicy::default();
+        for role in Role::ALL {
+            let default = policy.of(role);
+            // A system administrator lives by the administrators' limits.
+            let suffix = if role == Role::SystemAdmin { Role::Admin } else { role }.as_str().to_uppercase();
+            let most = format!("PORTAL_MAX_SESSIONS_{suffix}");
+            let count = |text: &str| text.parse().ok().filter(|n| (1..=1000).contains(n));
+            policy.set(
+                role,
+                RolePolicy {
+                    idle: source.seconds(&format!("PORTAL_SESSION_TIMEOUT_{suffix}"), default.idle)?,
+                    lifetime: source.seconds(&format!("PORTAL_SESSION_LIFETIME_{suffix}"), default.lifetime)?,
+                    max_sessions: source
+                        .parse(&most, "a whole number from 1 to 1000", count)?
+                        .unwrap_or(default.max_sessions),
+                },
+            );
+        }
+
+        Ok(Self {
+            database_url,
+            data_dir: source.text("PORTAL_DATA_DIR").unwrap_or_else(|| ".data".to_owned()).into(),
+            site_addr,
+            public_url,
+            trusted_proxies,
+            demo,
+            policy,
+            reauth: source.seconds("PORTAL_REAUTH_SECONDS", Duration::from_secs(1800))?,
+            access_token: source.seconds("PORTAL_ACCESS_TOKEN_SECONDS", Duration::from_secs(900))?,
+            site_root: source.text("LEPTOS_SITE_ROOT").map_or_else(default_site_root, PathBuf::from),
+        })
+    }
+
+    /// The session cookie's name. With https the `__Host-` prefix makes browsers insist on Secure, Path=/ and no
+    /// Domain (RFC 6265bis, 4.1.3.2).
+    pub fn cookie_name(&self) -> &'static str {
+        if self.public_url.is_https() { "__Host-portal_session" } else { "portal_session" }
+    }
+}
+
+fn network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from))
+}
+
+/// The site stands beside a released server; a development build keeps it in `target/site`.
+fn default_site_root() -> PathBuf {
+    std::env::current_exe()
+        .ok()
+        .and_then(|exe| exe.parent().map(|folder| folder.join("site")))
+        .filter(|site| site.is_dir())
+        .unwrap_or_else(|| PathBuf::from("target/site"))
+}
+
+fn flat_table(toml: &str) -> Result<HashMap<String, String>, ConfigError> {
+    let table: toml::Table = toml.parse().map_err(|error: toml::de::Error| {
+        ConfigError::File(error.message().replace('\n', " "))
+    })?;
+    table
+        .into_iter()
+        .map(|(name, value)| {
+            let text = match value {
+                toml::Value::String(text) => text,
+                toml::Value::Integer(number) => number.to_string(),
+                toml::Value::Boolean(on) => on.to_string(),
+                _ => return Err(ConfigError::File(format!("{name} is text, a number or true/false"))),
+            };
+            Ok((name, text))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(settings: &[(&str, &str)], toml: &str) -> Result<Config, ConfigError> {
+        let get = |name: &str| settings.iter().find(|(n, _)| *n == name).map(|(_, value)| value.to_string());
+        Config::read(&get, toml)
+    }
+
+    #[test]
+    fn nothing_set_is_a_demo_on_this_machine() {
+        let config = read(&[], "").expect("defaults");
+        assert!(config.demo && config.database_url.is_none());
+        assert_eq!(config.public_url.origin(), "http://127.0.0.1:3000");
+        assert_eq!(config.cookie_name(), "portal_session");
+        assert_eq!(config.policy, SessionPolicy::default());
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file() {
+        let toml = "PORTAL_SESSION_TIMEOUT_BROKER = 60\nPORTAL_MAX_SESSIONS_BROKER = 7";
+        let config = read(&[("PORTAL_SESSION_TIMEOUT_BROKER", "90")], toml).expect("settings");
+        assert_eq!(config.policy.of(Role::Broker).idle, Duration::from_secs(90));
+        assert_eq!(config.policy.of(Role::Broker).max_sessions, 7);
+    }
+
+    #[test]
+    fn a_bad_value_names_its_variable_in_one_line() {
+        for (name, value) in [
+            ("LEPTOS_SITE_ADDR", "localhost"),
+            ("PORTAL_PUBLIC_URL", "portal.example/path"),
+            ("PORTAL_TRUSTED_PROXIES", "10.0.0.0/8,proxy"),
+            ("PORTAL_DEMO", "perhaps"),
+            ("PORTAL_SESSION_TIMEOUT_GUEST", "0"),
+            ("PORTAL_SESSION_LIFETIME_ADMIN", "9999999999999999999"),
+            ("PORTAL_MAX_SESSIONS_VENDOR", "-1"),
+        ] {
+            let line = read(&[(name, value)], "").expect_err(name).to_string();
+            assert!(line.contains(name) && !line.contains('\n'), "{line}");
+        }
+        assert!(matches!(read(&[], "a = [1]"), Err(ConfigError::File(_))));
+    }
+
+    #[test]
+    fn demo_accounts_are_refused_where_others_can_reach_them() {
+        let public = ("PORTAL_PUBLIC_URL", "https://portal.example");
+        assert!(matches!(read(&[public, ("PORTAL_DEMO", "on")], ""), Err(ConfigError::DemoInPublic(_))));
+        let config = read(&[public], "").expect("settings");
+        assert!(!config.demo);
+        assert_eq!(config.cookie_name(), "__Host-portal_session");
+        assert!(!read(&[("LEPTOS_SITE_ADDR", "0.0.0.0:3000")], "").expect("settings").demo);
+    }
+
+    #[test]
+    fn debug_shows_no_password() {
+        let config = read(&[("DATABASE_URL", "postgres://portal:hunter2@db/portal")], "").expect("settings");
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,126 @@
+//! One pool for everything.
+
+use std::{str::FromStr, time::Duration};
+
+use chrono::{DateTime, Utc};
+use sqlx::{
+    Connection, PgPool, Postgres, Transaction,
+    migrate::Migrator,
+    pool::PoolConnection,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+/// How long a connection may rest before it is asked whether it still lives.
+const PING_AFTER: Duration = Duration::from_secs(1);
+
+static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// The database as the server uses it. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Database {
+    pool: PgPool,
+}
+
+/// The database cannot be used. Its Display is one line.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    #[error("DATABASE_URL is not usable: {0}")]
+    Address(String),
+    #[error("the database cannot be reached: {0}")]
+    Unreachable(sqlx::Error),
+    #[error("Postgres 15 or newer is needed; this one is version {0}")]
+    TooOld(i32),
+    #[error("the database cannot be brought up to date: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+}
+
+impl Database {
+    /// How many connections the pool holds at most.
+    pub const MAX_CONNECTIONS: u32 = 16;
+
+    /// Connects to `url`.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] when the address is wrong, nobody answers, or the server is older than Postgres 15.
+    pub async fn connect(url: &str) -> Result<Self, DatabaseError> {
+        let options = PgConnectOptions::from_str(url)
+            .map_err(|error| DatabaseError::Address(error.to_string()))?
+            .application_name("broker-portal")
+            // Whatever zone the database server stands in, times are UTC; and no statement or lock may hold a
+            // request for longer than a person waits.
+            .options([
+                ("timezone", "UTC"),
+                ("statement_timeout", "10s"),
+                ("lock_timeout", "5s"),
+                ("idle_in_transaction_session_timeout", "15s"),
+            ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(Self::MAX_CONNECTIONS)
+            .acquire_timeout(Duration::from_secs(3))
+            // A ping before each use would double the round trips under load, and none would hand out connections
+            // that broke while nobody looked. So only those that have rested are asked whether they live.
+            .test_before_acquire(false)
+            .before_acquire(|conn, rested| {
+                Box::pin(async move { if rested.idle_for < PING_AFTER { Ok(true) } else { Ok(conn.ping().await.is_ok()) } })
+            })
+            .connect_with(options)
+            .await
+            .map_err(DatabaseError::Unreachable)?;
+        let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::int")
+            .fetch_one(&pool)
+            .await
+            .map_err(DatabaseError::Unreachable)?;
+        if version < 150_000 {
+            return Err(DatabaseError::TooOld(version / 10_000));
+        }
+        Ok(Self { pool })
+    }
+
+    /// Brings the schema up to date.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Migration`] with the migration that failed.
+    pub async fn migrate(&self) -> Result<(), DatabaseError> {
+        Ok(MIGRATIONS.run(&self.pool).await?)
+    }
+
+    /// How many migrations this build has that the database does not.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn pending_migrations(&self) -> sqlx::Result<usize> {
+        let applied: i64 = sqlx::query_scalar("SELECT count(*) FROM _sqlx_migrations WHERE success")
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(MIGRATIONS.iter().count().saturating_sub(usize::try_from(applied).unwrap_or(usize::MAX)))
+    }
+
+    /// The database's time.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn time(&self) -> sqlx::Result<DateTime<Utc>> {
+        sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&self.pool).await
+    }
+
+    /// A connection for statements that need no transaction.
+    ///
+    /// # Errors
+    /// The database does not answer, or no connection came free.
+    pub async fn connection(&self) -> sqlx::Result<PoolConnection<Postgres>> {
+        self.pool.acquire().await
+    }
+
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    /// The database does not answer, or no connection came free.
+    pub async fn begin(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
+        self.pool.begin().await
+    }
+
+    /// Waits until every statement under way is done, then closes.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}

@@ -1,0 +1,78 @@
+//! Cookies: the session's, with its attributes on its way out too, and the theme's.
+
+use axum::{
+    extract::{Request, State},
+    http::{
+        HeaderMap, HeaderValue,
+        header::{COOKIE, SET_COOKIE},
+    },
+    middleware::Next,
+    response::Response,
+};
+use tower_sessions::{SessionManagerLayer, cookie::SameSite};
+
+use crate::{
+    domain::theme::Theme,
+    server::{auth::session_store::PortalStore, config::Config, state::AppState},
+};
+
+const THEME: &str = "portal_theme";
+
+/// tower-sessions over our store and with our cookie: HttpOnly, SameSite=Lax, Path=/, no Domain, and Secure with https.
+pub fn session_layer(state: &AppState) -> SessionManagerLayer<PortalStore> {
+    let store = PortalStore { database: state.database.clone(), clock: state.clock.clone() };
+    SessionManagerLayer::new(store)
+        .with_name(state.config.cookie_name())
+        .with_secure(state.config.public_url.is_https())
+        .with_http_only(true)
+        .with_same_site(SameSite::Lax)
+        .with_path("/")
+}
+
+/// Gives the cookie that takes a session cookie away the attributes of the one that set it: browsers ignore one for a
+/// `__Host-` name without Secure, and the person would stay with a dead cookie.
+pub async fn complete_removal(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let cookies: Vec<HeaderValue> = response.headers().get_all(SET_COOKIE).iter().cloned().collect();
+    if cookies.iter().any(|cookie| is_removal(cookie, state.config.cookie_name())) {
+        response.headers_mut().remove(SET_COOKIE);
+        for cookie in cookies {
+            let ours = is_removal(&cookie, state.config.cookie_name());
+            response.headers_mut().append(SET_COOKIE, if ours { removal(&state.config) } else { cookie });
+        }
+    }
+    response
+}
+
+fn is_removal(cookie: &HeaderValue, name: &str) -> bool {
+    cookie.to_str().is_ok_and(|text| {
+        text.strip_prefix(name).and_then(|rest| rest.strip_prefix('=')).is_some_and(|rest| rest.is_empty() || rest.starts_with(';'))
+    })
+}
+
+fn removal(config: &Config) -> HeaderValue {
+    HeaderValue::from_static(if config.public_url.is_https() {
+        "__Host-portal_session=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0"
+    } else {
+        "portal_session=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0"
+    })
+}
+
+/// The theme that the browser chose. Kept in a cookie so that the first paint is right, with or without JavaScript.
+pub fn theme(headers: &HeaderMap) -> Theme {
+    headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(name, _)| *name == THEME)
+        .and_then(|(_, value)| value.parse().ok())
+        .unwrap_or_default()
+}
+
+/// The cookie that keeps `theme` for a year.
+pub fn set_theme(theme: Theme, config: &Config) -> String {
+    let secure = if config.public_url.is_https() { "; Secure" } else { "" };
+    format!("{THEME}={}; HttpOnly; SameSite=Lax; Path=/; Max-Age=31536000{secure}", theme.as_str())
+}

@@ -1,0 +1,100 @@
+//! A failure in the form that its asker reads: problem+json for the API, the closed error for a server function,
+//! a page for a person.
+
+use axum::{
+    Json,
+    extract::Request,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{Html, IntoResponse, Response},
+};
+use serde_json::json;
+
+use crate::error::AppError;
+
+/// Answers `request` with `error`.
+pub fn respond(request: &Request, error: &AppError) -> Response {
+    let path = request.uri().path();
+    if is_api(path) {
+        Problem(error.clone()).into_response()
+    } else if path.starts_with("/api/") && !accepts_html(request.headers()) {
+        with_retry((status(error), Json(error)).into_response(), error)
+    } else {
+        with_retry((status(error), Html(page(error))).into_response(), error)
+    }
+}
+
+fn is_api(path: &str) -> bool {
+    path.starts_with("/api/v1/") || path == "/api/session_state"
+}
+
+/// A browser without JavaScript, or a page being opened.
+pub fn accepts_html(headers: &HeaderMap) -> bool {
+    headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|value| value.contains("text/html"))
+}
+
+fn status(error: &AppError) -> StatusCode {
+    StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+fn with_retry(mut response: Response, error: &AppError) -> Response {
+    if *error == AppError::Unavailable {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    }
+    response
+}
+
+/// An error of the JSON API (RFC 9457), with a stable `code`.
+#[derive(Clone, Debug)]
+pub struct Problem(pub AppError);
+
+impl From<AppError> for Problem {
+    fn from(error: AppError) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let error = self.0;
+        let mut body = json!({
+            "type": "about:blank",
+            "title": status(&error).canonical_reason(),
+            "status": error.status(),
+            "code": error.code(),
+            "detail": error.message(),
+        });
+        match &error {
+            AppError::SessionEnded { reason } => body["reason"] = json!(reason),
+            AppError::InvalidInput { field, problem } => {
+                body["field"] = json!(field);
+                body["detail"] = json!(problem);
+            }
+            _ => {}
+        }
+        let mut response = (status(&error), Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if matches!(error, AppError::SessionEnded { .. }) {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        with_retry(response, &error)
+    }
+}
+
+/// A page that needs nothing but itself: it is shown when the database is away.
+fn page(error: &AppError) -> String {
+    let (title, text) = match error {
+        AppError::Unavailable => (
+            "The portal cannot reach its database right now",
+            "You are still signed in. Nothing was changed. Try again in a minute.",
+        ),
+        AppError::Forbidden => ("This request was not allowed", "It came from another site. Nothing was changed."),
+        other => ("Something went wrong", other.message()),
+    };
+    format!(
+        r#"<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title} - Broker Portal</title><link rel="stylesheet" href="/failure.css"></head>
+<body><main><h1>{title}</h1><p>{text}</p><p><a href="/dashboard">Try again</a></p></main></body></html>"#
+    )
+}

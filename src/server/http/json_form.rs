@@ -1,0 +1,84 @@
+//! Server functions take forms, which is what pages send. A program may send the same fields as a flat JSON object.
+
+use axum::{
+    body::{Body, to_bytes},
+    extract::Request,
+    http::{HeaderValue, header},
+    middleware::Next,
+    response::Response,
+};
+use serde_json::{Map, Value};
+
+use super::failure;
+use crate::{domain::next::query_value, error::AppError};
+
+/// Longest body of a server function in bytes.
+pub const MAX_BODY: usize = 64 * 1024;
+
+/// Turns a JSON body into the form that it stands for.
+pub async fn accept_json(request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let server_fn = path.starts_with("/api/") && !path.starts_with("/api/v1/");
+    let is_json = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.split(';').next().is_some_and(|kind| kind.trim() == "application/json"));
+    if !server_fn || !is_json {
+        return next.run(request).await;
+    }
+    let (mut parts, body) = request.into_parts();
+    let form = match to_bytes(body, MAX_BODY).await {
+        Ok(bytes) => form_of(&bytes),
+        Err(_) => None,
+    };
+    match form {
+        Some(form) => {
+            parts.headers.insert(
+                header::CONTENT_TYPE,
+                HeaderValue::from_static("application/x-www-form-urlencoded"),
+            );
+            parts.headers.remove(header::CONTENT_LENGTH);
+            next.run(Request::from_parts(parts, Body::from(form))).await
+        }
+        None => failure::respond(
+            &Request::from_parts(parts, Body::empty()),
+            &AppError::invalid("body", "Send a JSON object of texts, numbers and true/false."),
+        ),
+    }
+}
+
+fn form_of(json: &[u8]) -> Option<String> {
+    if json.is_empty() {
+        return Some(String::new());
+    }
+    let fields: Map<String, Value> = serde_json::from_slice(json).ok()?;
+    let pairs: Option<Vec<String>> = fields
+        .into_iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(name, value)| {
+            let text = match value {
+                Value::String(text) => text,
+                Value::Number(number) => number.to_string(),
+                Value::Bool(on) => on.to_string(),
+                _ => return None,
+            };
+            Some(format!("{}={}", query_value(&name), query_value(&text)))
+        })
+        .collect();
+    Some(pairs?.join("&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flat_objects_become_forms_and_nothing_else_does() {
+        assert_eq!(form_of(br#"{"id":"a&b=c","n":1,"x":null}"#).as_deref(), Some("id=a%26b%3Dc&n=1"));
+        assert_eq!(form_of(b"").as_deref(), Some(""));
+        for wrong in [&b"[1]"[..], b"{\"a\":{}}", b"nonsense", b"\xff"] {
+            assert_eq!(form_of(wrong), None);
+        }
+    }
+}

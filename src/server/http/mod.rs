@@ -1,0 +1,10 @@
+//! What holds for every request, whatever it is for: where it may come from, what headers go back, how a failure
+//! looks, what is logged.
+
+pub mod cookie;
+pub mod failure;
+pub mod json_form;
+pub mod origin;
+pub mod request_log;
+pub mod security_headers;
+pub mod sign_in_first;

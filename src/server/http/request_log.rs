@@ -1,0 +1,47 @@
+//! One span a request, with an id that the answer carries too: a person reads it out, an operator finds the line.
+
+use std::time::Instant;
+
+use axum::{
+    extract::{MatchedPath, Request},
+    http::{HeaderName, HeaderValue},
+    middleware::Next,
+    response::Response,
+};
+use tracing::{Instrument, field};
+use uuid::Uuid;
+
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Gives the request its id and its span. An id that the client sent is not taken: it could be anyone's.
+pub async fn log(request: Request, next: Next) -> Response {
+    let id = Uuid::new_v4().to_string();
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    // The path without its query: addresses hold `next=` and, from careless clients, worse.
+    let span = tracing::info_span!(
+        "request",
+        id,
+        method = %request.method(),
+        path = request.uri().path(),
+        route,
+        user = field::Empty,
+        session = field::Empty,
+    );
+    let began = Instant::now();
+    async move {
+        let mut response = next.run(request).await;
+        let status = response.status().as_u16();
+        let microseconds = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        if response.status().is_server_error() {
+            tracing::error!(status, microseconds, "a request failed");
+        } else {
+            tracing::debug!(status, microseconds, "a request was answered");
+        }
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            response.headers_mut().insert(REQUEST_ID.clone(), id);
+        }
+        response
+    }
+    .instrument(span)
+    .await
+}

@@ -1,0 +1,38 @@
+//! Pages behind sign-in: without a live session they lead to `/login`, which brings the person back afterwards, or at
+//! once where they are signed in already.
+
+use axum::{
+    extract::Request,
+    http::Method,
+    middleware::Next,
+    response::{IntoResponse, Redirect, Response},
+};
+
+use crate::{
+    domain::next::{form_value, query_value, safe_path},
+    server::auth::current_session::Identity,
+};
+
+/// Sends page requests below `/dashboard` without a live session to sign-in, with the reason where there was one.
+pub async fn sign_in_first(request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let private = path == "/dashboard" || path.starts_with("/dashboard/");
+    let reading = matches!(*request.method(), Method::GET | Method::HEAD);
+    if reading && path == "/login" && matches!(request.extensions().get(), Some(Identity::SignedIn(_))) {
+        let next = form_value(request.uri().query().unwrap_or_default(), "next");
+        return Redirect::to(next.as_deref().and_then(safe_path).unwrap_or("/dashboard")).into_response();
+    }
+    if !private || !reading {
+        return next.run(request).await;
+    }
+    let identity = request.extensions().get::<Identity>();
+    let wanted = request.uri().path_and_query().map_or(path, |wanted| wanted.as_str());
+    let login = match identity {
+        Some(Identity::SignedIn(_)) => return next.run(request).await,
+        Some(Identity::Ended(ended)) => {
+            format!("/login?next={}&reason={}", query_value(wanted), ended.reason.as_str())
+        }
+        _ => format!("/login?next={}", query_value(wanted)),
+    };
+    Redirect::to(&login).into_response()
+}

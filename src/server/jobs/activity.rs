@@ -1,0 +1,93 @@
+//! When people and clients were last there: noted in memory, written in batches, never a write a request.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::time::{MissedTickBehavior, interval};
+use uuid::Uuid;
+
+use crate::{
+    domain::ids::SessionId,
+    server::{database::Database, store::sessions},
+};
+
+/// How long a note may wait in memory. After a kill, so much activity is lost at the most.
+const INTERVAL: Duration = Duration::from_secs(2);
+
+/// A session so near its idle end is written at once: a batch could come too late for it.
+pub const WRITE_AT_ONCE: TimeDelta = TimeDelta::seconds(30);
+
+#[derive(Clone, Copy, Debug)]
+struct Note {
+    seen: DateTime<Utc>,
+    active: Option<DateTime<Utc>>,
+}
+
+/// What is noted and not yet written. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Activity(Arc<Mutex<HashMap<Uuid, Note>>>);
+
+impl Activity {
+    /// The client of a session was there; with `active`, the person did something.
+    pub fn note(&self, session: SessionId, now: DateTime<Utc>, active: bool) {
+        self.merge(session.0, Note { seen: now, active: active.then_some(now) });
+    }
+
+    /// When the person was last noted active, if that is not written yet.
+    pub fn last_active(&self, session: SessionId) -> Option<DateTime<Utc>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&session.0).and_then(|note| note.active)
+    }
+
+    fn merge(&self, id: Uuid, note: Note) {
+        let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = notes.entry(id).or_insert(note);
+        kept.seen = kept.seen.max(note.seen);
+        kept.active = kept.active.max(note.active);
+    }
+
+    /// Writes what is noted. What could not be written stays noted.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn flush(&self, database: &Database) -> sqlx::Result<()> {
+        let notes = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        if notes.is_empty() {
+            return Ok(());
+        }
+        let written = write(database, &notes).await;
+        if written.is_err() {
+            for (id, note) in notes {
+                self.merge(id, note);
+            }
+        }
+        written
+    }
+
+    /// Writes every now and then until the task is ended.
+    pub async fn run(self, database: Database) {
+        let mut ticks = interval(INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = self.flush(&database).await {
+                tracing::warn!(%error, "activity could not be written; it is kept for the next time");
+            }
+        }
+    }
+}
+
+async fn write(database: &Database, notes: &HashMap<Uuid, Note>) -> sqlx::Result<()> {
+    // In order of id, so that two nodes never wait for each other's rows.
+    let mut sorted: Vec<_> = notes.iter().collect();
+    sorted.sort_unstable_by_key(|(id, _)| **id);
+    let ids: Vec<Uuid> = sorted.iter().map(|(id, _)| **id).collect();
+    let seen: Vec<_> = sorted.iter().map(|(_, note)| note.seen).collect();
+    let active: Vec<_> = sorted.iter().map(|(_, note)| note.active).collect();
+    let mut tx = database.begin().await?;
+    sessions::touch(&mut tx, &ids, &seen, &active).await?;
+    tx.commit().await
+}

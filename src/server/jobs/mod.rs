@@ -1,0 +1,4 @@
+//! Work that goes on beside requests. Each job survives its own errors and says what it did.
+
+pub mod activity;
+pub mod clock;

@@ -1,0 +1,87 @@
+//! Every route, and the layers that each request passes, from the outside in.
+
+use axum::{
+    Router,
+    http::{HeaderValue, header::CACHE_CONTROL},
+    middleware::{from_fn, from_fn_with_state},
+    response::Redirect,
+    routing::{get, get_service},
+};
+use leptos::prelude::provide_context;
+use leptos_axum::{LeptosRoutes, file_and_error_handler_with_context, generate_route_list};
+use tower::ServiceBuilder;
+use tower_http::{
+    limit::RequestBodyLimitLayer,
+    services::{ServeDir, ServeFile},
+    set_header::SetResponseHeaderLayer,
+};
+
+use super::{
+    api,
+    auth::identify::identify,
+    health,
+    http::{cookie, json_form, origin, request_log, security_headers, sign_in_first},
+    shell::shell,
+    state::AppState,
+};
+use crate::app::App;
+
+/// The whole server as one router. Tests drive this very one.
+pub fn router(state: AppState) -> Router {
+    let context = {
+        let state = state.clone();
+        move || provide_context(state.clone())
+    };
+    let pages = Router::new()
+        .leptos_routes_with_context(&state, generate_route_list(App), context.clone(), {
+            let options = state.leptos.clone();
+            move || shell(options.clone())
+        })
+        .fallback(file_and_error_handler_with_context::<AppState, _>(context, shell));
+
+    let dynamic = Router::new().merge(api::router()).merge(pages).layer(
+        ServiceBuilder::new()
+            .layer(from_fn_with_state(state.clone(), origin::same_origin_only))
+            .layer(from_fn(json_form::accept_json))
+            .layer(from_fn_with_state(state.clone(), cookie::complete_removal))
+            .layer(cookie::session_layer(&state))
+            .layer(from_fn_with_state(state.clone(), identify))
+            .layer(from_fn(sign_in_first::sign_in_first))
+            .layer(RequestBodyLimitLayer::new(json_form::MAX_BODY)),
+    );
+
+    Router::new()
+        .route("/", get(|| async { Redirect::to("/dashboard") }))
+        .merge(health::router())
+        .merge(files(&state))
+        .merge(dynamic)
+        .layer(
+            ServiceBuilder::new()
+                .layer(from_fn(request_log::log))
+                .layer(from_fn_with_state(state.clone(), security_headers::add)),
+        )
+        .with_state(state)
+}
+
+/// The site's files, as the build compressed them. Those in `/pkg` have a hash in their name and never change.
+fn files(state: &AppState) -> Router<AppState> {
+    let root = &state.config.site_root;
+    let file = |name: &str| get_service(ServeFile::new(root.join(name)).precompressed_br().precompressed_gzip());
+    let for_good = SetResponseHeaderLayer::overriding(CACHE_CONTROL, |response: &axum::http::Response<_>| {
+        response.status().is_success().then(|| HeaderValue::from_static("public, max-age=31536000, immutable"))
+    });
+    let for_an_hour = SetResponseHeaderLayer::overriding(CACHE_CONTROL, |response: &axum::http::Response<_>| {
+        response.status().is_success().then(|| HeaderValue::from_static("public, max-age=3600"))
+    });
+    let package = ServeDir::new(root.join("pkg")).precompressed_br().precompressed_gzip();
+    Router::new()
+        .nest_service("/pkg", ServiceBuilder::new().layer(for_good).service(package))
+        .merge(
+            Router::new()
+                .route("/favicon.svg", file("favicon.svg"))
+                .route("/robots.txt", file("robots.txt"))
+                .route("/failure.css", file("failure.css"))
+                .layer(for_an_hour),
+        )
+}
+

@@ -1,0 +1,202 @@
+//! Starting and stopping.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use leptos::config::LeptosOptions;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+
+use super::{
+    auth::{client::UserAgentParser, password::{PasswordError, Passwords}},
+    clock::Clock,
+    config::Config,
+    database::{
+        Database, DatabaseError,
+        cluster::{Cluster, ClusterError, ClusterOptions},
+    },
+    jobs::{self, activity::Activity},
+    router::router,
+    services::{
+        accounts::{AccountError, Accounts},
+        demo,
+    },
+    state::AppState,
+};
+
+/// How long requests under way may take once the server is told to stop.
+const DRAIN: Duration = Duration::from_secs(8);
+
+/// Why the server or a command could not start. Its Display is one line.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    #[error("the database does not answer: {0}")]
+    Query(#[from] sqlx::Error),
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    #[error("cannot listen on {address}: {source}. Is another portal running? LEPTOS_SITE_ADDR chooses another address.")]
+    Listen { address: SocketAddr, source: std::io::Error },
+    #[error("the server stopped: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// The database that the configuration names, up to date, and the private cluster if it is one.
+pub struct Opened {
+    pub database: Database,
+    cluster: Option<Cluster>,
+}
+
+impl Opened {
+    /// Connects, starting the private cluster where no `DATABASE_URL` is set, and applies migrations.
+    ///
+    /// # Errors
+    /// [`StartError`] in one line.
+    pub async fn open(config: &Config) -> Result<Self, StartError> {
+        let opened = Self::connect(config).await?;
+        opened.database.migrate().await?;
+        Ok(opened)
+    }
+
+    /// The same without applying migrations.
+    ///
+    /// # Errors
+    /// [`StartError`] in one line.
+    pub async fn connect(config: &Config) -> Result<Self, StartError> {
+        let (url, cluster) = match &config.database_url {
+            Some(url) => (url.reveal().to_owned(), None),
+            None => {
+                let options = ClusterOptions { data_dir: config.data_dir.clone(), settings: Vec::new() };
+                let cluster = Cluster::start(options).await?;
+                (cluster.url("portal"), Some(cluster))
+            }
+        };
+        let database = Database::connect(&url).await?;
+        Ok(Self { database, cluster })
+    }
+
+    /// Closes the pool, and stops the cluster if this process started it.
+    ///
+    /// # Errors
+    /// The cluster does not stop.
+    pub async fn close(self) -> Result<(), StartError> {
+        self.database.close().await;
+        if let Some(cluster) = self.cluster {
+            cluster.stop().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs the portal until SIGTERM or Ctrl-C.
+///
+/// # Errors
+/// [`StartError`] in one line.
+pub async fn serve(config: Config) -> Result<(), StartError> {
+    // First, so that a taken address is known before a cluster is started.
+    let listener = TcpListener::bind(config.site_addr)
+        .await
+        .map_err(|source| StartError::Listen { address: config.site_addr, source })?;
+    let opened = Opened::open(&config).await?;
+    let served = run(listener, &opened, config).await;
+    let closed = opened.close().await;
+    served.and(closed)
+}
+
+async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(), StartError> {
+    let database = opened.database.clone();
+    let clock = Clock::anchored(database.time().await?);
+    let passwords = Passwords::new(Passwords::COST)?;
+    let accounts = Accounts { database: database.clone(), clock: clock.clone(), passwords: passwords.clone() };
+    accounts.apply_policy(&config.policy).await?;
+    if config.demo {
+        demo::create(&accounts).await?;
+    }
+    let activity = Activity::default();
+    let state = AppState {
+        leptos: leptos_options(&config),
+        config: Arc::new(config),
+        database: database.clone(),
+        clock: clock.clone(),
+        passwords,
+        activity: activity.clone(),
+    };
+    let jobs = [
+        tokio::spawn(activity.clone().run(database.clone())),
+        tokio::spawn(jobs::clock::run(clock, database.clone())),
+    ];
+    tokio::task::spawn_blocking(|| UserAgentParser::default().warm_up());
+
+    announce(&state.config);
+    let (stop, stopped) = tokio::sync::watch::channel(());
+    let app = router(state).into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, app).with_graceful_shutdown(async move {
+        asked_to_stop().await;
+        tracing::info!("stopping: requests under way are finished first");
+        stop.send_replace(());
+    });
+    let served = tokio::select! {
+        served = server.into_future() => served,
+        () = give_up(stopped) => {
+            tracing::warn!("some requests took too long and were cut off");
+            Ok(())
+        }
+    };
+    for job in jobs {
+        job.abort();
+    }
+    activity.flush(&database).await?;
+    Ok(served?)
+}
+
+/// Ends once the time for requests under way is over.
+async fn give_up(mut stopped: tokio::sync::watch::Receiver<()>) {
+    if stopped.changed().await.is_ok() {
+        tokio::time::sleep(DRAIN).await;
+    } else {
+        std::future::pending::<()>().await;
+    }
+}
+
+async fn asked_to_stop() {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("signals cannot be waited for; the server stops when it is killed");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Where Leptos finds the site. The build writes the files' common name, with its hash, beside them.
+pub fn leptos_options(config: &Config) -> LeptosOptions {
+    let name = std::fs::read_to_string(config.site_root.join("pkg/output-name"));
+    let name = name.map_or_else(|_| "portal".to_owned(), |name| name.trim().to_owned());
+    LeptosOptions::builder()
+        .output_name(name)
+        .site_root(config.site_root.to_string_lossy().into_owned())
+        .site_addr(config.site_addr)
+        .build()
+}
+
+/// What a person at a terminal wants to know first.
+fn announce(config: &Config) {
+    println!("\n  Broker Portal is at {}\n", config.public_url.origin());
+    if config.demo {
+        println!("  Demo accounts, all with the password {}:", demo::PASSWORD);
+        for (email, name, role) in demo::PEOPLE {
+            println!("    {email:<24} {name} ({})", role.label().to_lowercase());
+        }
+        println!();
+    }
+    tracing::info!(address = %config.site_addr, "the portal is ready");
+}

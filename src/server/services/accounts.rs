@@ -1,0 +1,321 @@
+//! What an operator does with accounts and sessions from the command line.
+
+use serde_json::json;
+
+use super::revoke;
+use crate::{
+    domain::{
+        ids::{OrganizationId, SessionId, UserId},
+        session::EndReason,
+        user::Role,
+    },
+    server::{
+        auth::password::{Password, PasswordError, Passwords},
+        clock::Clock,
+        database::Database,
+        store::{
+            audit::{self, Actor, AuditEvent, AuditKind},
+            organizations, policies,
+            sessions::{self, EndFilter, ListedSession},
+            users::{self, NewUser},
+        },
+    },
+};
+
+/// Why an operator's command did nothing. Its Display is the one line that they read.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    #[error("there is no account {0}")]
+    NoSuchUser(String),
+    #[error("{0} has an account already")]
+    EmailTaken(String),
+    #[error("{0:?} is not an email address")]
+    BadEmail(String),
+    #[error("a name has 1 to 120 characters")]
+    BadName,
+    #[error("an organization's name has 1 to 120 characters")]
+    BadOrganization,
+    #[error("a password has at least {MIN_PASSWORD} characters and at most {} bytes", Password::MAX_BYTES)]
+    BadPassword,
+    #[error("there is no live session {0}")]
+    NoSuchSession(SessionId),
+    #[error("a system administrator belongs to no organization")]
+    SystemAdminHasNoOrganization,
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    #[error("the database did not answer: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Shortest password in characters (NIST SP 800-63B-4, 3.1.1.2: eight where another factor is asked, else fifteen;
+/// ASVS 5.0, 6.2.1 asks for eight and recommends fifteen).
+pub const MIN_PASSWORD: usize = 8;
+
+/// What operators' commands work with.
+#[derive(Clone, Debug)]
+pub struct Accounts {
+    pub database: Database,
+    pub clock: Clock,
+    pub passwords: Passwords,
+}
+
+/// A person to be registered.
+#[derive(Clone, Debug)]
+pub struct Registration {
+    pub email: String,
+    pub display_name: String,
+    pub role: Role,
+    /// By name; founded if new.
+    pub organizations: Vec<String>,
+    pub password: String,
+}
+
+/// What [`Accounts::register`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registered {
+    Created(UserId),
+    /// The person was there; they have the memberships now. Name and password are as they were.
+    MembershipAdded(UserId),
+}
+
+impl Accounts {
+    /// Registers a person, or gives a person who is there a membership in further organizations.
+    ///
+    /// # Errors
+    /// [`AccountError::EmailTaken`] when the person is there and no organization was named, and whatever does not fit.
+    pub async fn register(&self, new: Registration) -> Result<Registered, AccountError> {
+        let email = new.email.trim().to_owned();
+        let name = new.display_name.trim().to_owned();
+        if !is_email(&email) {
+            return Err(AccountError::BadEmail(email));
+        }
+        if !is_name(&name) {
+            return Err(AccountError::BadName);
+        }
+        if new.organizations.iter().any(|name| !is_name(name.trim())) {
+            return Err(AccountError::BadOrganization);
+        }
+        if new.role == Role::SystemAdmin && !new.organizations.is_empty() {
+            return Err(AccountError::SystemAdminHasNoOrganization);
+        }
+        let password_hash = self.hash(new.password).await?;
+
+        let mut tx = self.database.begin().await?;
+        let now = self.clock.now();
+        let id = UserId::new();
+        let fresh = NewUser {
+            id,
+            email: &email,
+            display_name: &name,
+
+            role: new.role,
+            password_hash: &password_hash,
+        };
+        let registered = if users::insert(&mut tx, fresh, now).await? {
+            record(&mut tx, AuditKind::UserCreated, id, json!({ "role": new.role }), now).await?;
+            Registered::Created(id)
+        } else if new.organizations.is_empty() {
+            return Err(AccountError::EmailTaken(email));
+        } else {
+            let account = users::find_by_email(&mut tx, &email).await?;
+            Registered::MembershipAdded(account.ok_or(AccountError::NoSuchUser(email))?.id)
+        };
+        let (Registered::Created(id) | Registered::MembershipAdded(id)) = registered;
+        for organization in &new.organizations {
+            let organization: OrganizationId =
+                organizations::find_or_insert(&mut tx, organization.trim(), now).await?;
+            organizations::set_membership(&mut tx, id, organization, new.role, now).await?;
+            let detail = json!({ "organization_id": organization, "role": new.role });
+            record(&mut tx, AuditKind::MembershipSet, id, detail, now).await?;
+        }
+        tx.commit().await?;
+        Ok(registered)
+    }
+
+    /// Gives a person a new password and ends their sessions.
+    ///
+    /// # Errors
+    /// [`AccountError::NoSuchUser`], [`AccountError::BadPassword`].
+    pub async fn set_password(&self, email: &str, password: String) -> Result<usize, AccountError> {
+        let hash = self.hash(password).await?;
+        let mut tx = self.database.begin().await?;
+        let user = locked(&mut tx, email).await?;
+        let now = self.clock.now();
+        users::set_password(&mut tx, user, &hash, now).await?;
+        record(&mut tx, AuditKind::PasswordSet, user, json!({}), now).await?;
+        let ended = end_all(&mut tx, user, EndReason::PasswordChanged, None, now).await?;
+        tx.commit().await?;
+        Ok(ended)
+    }
+
+    /// Lets a person sign in no more and ends their sessions.
+    ///
+    /// # Errors
+    /// [`AccountError::NoSuchUser`].
+    pub async fn disable(&self, email: &str) -> Result<usize, AccountError> {
+        let mut tx = self.database.begin().await?;
+        let user = locked(&mut tx, email).await?;
+        let now = self.clock.now();
+        // The sessions first: those of a disabled person are not live any more, and would be passed over.
+        let ended = end_all(&mut tx, user, EndReason::AccountDisabled, None, now).await?;
+        users::disable(&mut tx, user, now).await?;
+        record(&mut tx, AuditKind::UserDisabled, user, json!({}), now).await?;
+        tx.commit().await?;
+        Ok(ended)
+    }
+
+    /// Ends every live session of a person.
+    ///
+    /// # Errors
+    /// [`AccountError::NoSuchUser`].
+    pub async fn revoke_user(&self, email: &str, note: Option<&str>) -> Result<usize, AccountError> {
+        let mut tx = self.database.begin().await?;
+        let user = locked(&mut tx, email).await?;
+        let ended = end_all(&mut tx, user, EndReason::RevokedByAdmin, note, self.clock.now()).await?;
+        tx.commit().await?;
+        Ok(ended)
+    }
+
+    /// Ends one live session.
+    ///
+    /// # Errors
+    /// [`AccountError::NoSuchSession`] when it is not live or was never there.
+    pub async fn revoke_session(&self, session: SessionId, note: Option<&str>) -> Result<(), AccountError> {
+        let mut tx = self.database.begin().await?;
+        let user = sessions::owner(&mut tx, session).await?.ok_or(AccountError::NoSuchSession(session))?;
+        users::lock(&mut tx, user).await?;
+        let filter = EndFilter { user, only: Some(session), except: None };
+        let reason = EndReason::RevokedByAdmin;
+        let ended = revoke::end_in(&mut tx, filter, reason, note, Actor::default(), self.clock.now()).await?;
+        if ended.is_empty() {
+            return Err(AccountError::NoSuchSession(session));
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Ends every live session of everyone, person by person; run again after a failure it goes on where it was.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn revoke_everyone(&self, note: Option<&str>) -> Result<usize, AccountError> {
+        let now = self.clock.now();
+        let people = sessions::people_with_live(&mut *self.database.connection().await?, now).await?;
+        let mut ended = 0;
+        for user in people {
+            let mut tx = self.database.begin().await?;
+            users::lock(&mut tx, user).await?;
+            ended += end_all(&mut tx, user, EndReason::RevokedByAdmin, note, self.clock.now()).await?;
+            tx.commit().await?;
+        }
+        Ok(ended)
+    }
+
+    /// The live sessions of a person, or of everyone.
+    ///
+    /// # Errors
+    /// [`AccountError::NoSuchUser`].
+    pub async fn list_sessions(&self, email: Option<&str>) -> Result<Vec<ListedSession>, AccountError> {
+        let now = self.clock.now();
+        let user = match email {
+            None => None,
+            Some(email) => {
+                let found = users::find_by_email(&mut *self.database.connection().await?, email).await?;
+                Some(found.ok_or_else(|| AccountError::NoSuchUser(email.to_owned()))?.id)
+            }
+        };
+        Ok(sessions::list_live(&mut *self.database.connection().await?, user, now).await?)
+    }
+
+    /// Writes the configured limits where every node and query reads them, and says so in the audit log.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn apply_policy(&self, policy: &crate::domain::policy::SessionPolicy) -> Result<(), AccountError> {
+        let mut tx = self.database.begin().await?;
+        let now = self.clock.now();
+        for role in policies::apply(&mut tx, policy).await? {
+            let limits = policy.of(role);
+            let event = AuditEvent {
+                kind: AuditKind::PolicyChanged,
+                actor: Actor::default(),
+                user: None,
+                session: None,
+                reason: None,
+                detail: json!({
+                    "role": role,
+                    "idle_seconds": limits.idle.as_secs(),
+                    "lifetime_seconds": limits.lifetime.as_secs(),
+                    "max_sessions": limits.max_sessions,
+                }),
+            };
+            audit::record(&mut tx, event, now).await?;
+            tracing::info!(role = role.as_str(), ?limits, "the limits of a role changed");
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn hash(&self, password: String) -> Result<String, AccountError> {
+        if password.chars().count() < MIN_PASSWORD {
+            return Err(AccountError::BadPassword);
+        }
+        let password = Password::new(password).ok_or(AccountError::BadPassword)?;
+        Ok(self.passwords.hash(password).await?)
+    }
+}
+
+async fn locked(conn: &mut sqlx::PgConnection, email: &str) -> Result<UserId, AccountError> {
+    let missing = || AccountError::NoSuchUser(email.to_owned());
+    let user = users::find_by_email(conn, email).await?.ok_or_else(missing)?.id;
+    users::lock(conn, user).await?.ok_or_else(missing)?;
+    Ok(user)
+}
+
+async fn end_all(
+    conn: &mut sqlx::PgConnection,
+    user: UserId,
+    reason: EndReason,
+    note: Option<&str>,
+    now: chrono::DateTime<chrono::Utc>,
+) -> Result<usize, AccountError> {
+    let filter = EndFilter { user, only: None, except: None };
+    let ended = revoke::end_in(conn, filter, reason, note, Actor::default(), now).await?;
+    users::raise_epoch(conn, user).await?;
+    Ok(ended.len())
+}
+
+async fn record(
+    conn: &mut sqlx::PgConnection,
+    kind: AuditKind,
+    user: UserId,
+    detail: serde_json::Value,
+    now: chrono::DateTime<chrono::Utc>,
+) -> sqlx::Result<()> {
+    let event =
+        AuditEvent { kind, actor: Actor::default(), user: Some(user), session: None, reason: None, detail };
+    audit::record(conn, event, now).await
+}
+
+fn is_email(text: &str) -> bool {
+    let plain = text.len() <= 254 && !text.chars().any(|c| c.is_control() || c.is_whitespace());
+    plain && text.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
+}
+
+fn is_name(text: &str) -> bool {
+    (1..=120).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn emails_and_names_are_held_to_what_fits() {
+        assert!(is_email("maria@broker.example"));
+        for wrong in ["", "maria", "@broker.example", "maria@", "ma ria@b.example", "m\n@b.example"] {
+            assert!(!is_email(wrong), "{wrong:?}");
+        }
+        assert!(is_name("Zoë O'Neil") && !is_name("") && !is_name("a\u{1b}[31m") && !is_name(&"x".repeat(121)));
+    }
+}

@@ -1,0 +1,75 @@
+//! What the dashboard and the settings page tell a person of themselves.
+
+use crate::{
+    domain::{
+        organization::Membership,
+        overview::{Attention, Overview, PreviousSignIn},
+        session::{ClientKind, Session},
+    },
+    error::AppError,
+    server::{
+        auth::current_session::CurrentSession,
+        state::AppState,
+        store::{audit, organizations, sessions},
+    },
+};
+
+/// The live sessions of the caller, most recently active first.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn list_sessions(state: &AppState, caller: &CurrentSession) -> Result<Vec<Session>, AppError> {
+    let now = state.clock.now();
+    let user = Some(caller.user.id);
+    let listed = sessions::list_live(&mut *state.database.connection().await?, user, now).await?;
+    let mut list: Vec<Session> = listed.into_iter().map(|listed| listed.session).collect();
+    for session in &mut list {
+        session.is_current = session.id == caller.id;
+        // What is noted on this node and not yet written is true already.
+        if let Some(active) = state.activity.last_active(session.id) {
+            session.last_active_at = session.last_active_at.max(active);
+            session.last_seen_at = session.last_seen_at.max(active);
+        }
+    }
+    list.sort_by_key(|session| std::cmp::Reverse(session.last_active_at));
+    Ok(list)
+}
+
+/// The brokerages that the caller belongs to.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn list_memberships(state: &AppState, caller: &CurrentSession) -> Result<Vec<Membership>, AppError> {
+    Ok(organizations::of_user(&mut *state.database.connection().await?, caller.user.id).await?)
+}
+
+/// What the dashboard shows.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn overview(state: &AppState, caller: &CurrentSession) -> Result<Overview, AppError> {
+    let list = list_sessions(state, caller).await?;
+    let history = audit::sign_in_history(&mut *state.database.connection().await?, caller.user.id, caller.id, caller.created_at).await?;
+    let count = |kind| list.iter().filter(|session| session.kind == kind).count();
+    let limit = usize::try_from(state.config.policy.of(caller.user.role).max_sessions).unwrap_or(usize::MAX);
+
+    let mut attention = Vec::new();
+    if let Ok(failures @ 1..) = u32::try_from(history.failures) {
+        attention.push(Attention::FailedSignIns { count: failures });
+    }
+    if list.len() >= limit {
+        attention.push(Attention::AtSessionLimit { limit });
+    }
+    Ok(Overview {
+        browsers: count(ClientKind::Browser),
+        desktops: count(ClientKind::Desktop),
+        current: list.into_iter().find(|session| session.is_current),
+        previous_sign_in: history.previous.map(|previous| PreviousSignIn {
+            at: previous.at,
+            device_name: previous.device_name,
+            ip_address: previous.ip_address,
+        }),
+        attention,
+        server_time: state.clock.now(),
+    })
+}

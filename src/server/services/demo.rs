@@ -1,0 +1,189 @@
+//! Accounts to try the portal with: five people, their brokerages, and sessions past and present.
+//!
+//! Nobody holds the credentials of these sessions: they are made up and thrown away.
+
+use std::{net::IpAddr, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+use sqlx::PgConnection;
+
+use super::{
+    accounts::{AccountError, Accounts, Registered, Registration},
+    revoke,
+};
+use crate::{
+    domain::{
+        ids::{SessionId, UserId},
+        session::{ClientKind, EndReason},
+        user::Role,
+    },
+    server::{
+        auth::{client::UserAgentParser, token::PlainToken},
+        store::{
+            audit::{self, Actor, AuditEvent, AuditKind},
+            devices::{self, DeviceFacts},
+            sessions::{self, EndFilter, NewSession},
+            users,
+        },
+    },
+};
+
+/// The password of every demo account. Known to everyone: see the check in `config`.
+pub const PASSWORD: &str = "demo-portal-pass";
+
+const BROKERAGE: &str = "Northgate Brokerage";
+const SECOND_BROKERAGE: &str = "Harbour Partners";
+
+/// Email, name and role of the demo accounts.
+pub const PEOPLE: [(&str, &str, Role); 5] = [
+    ("broker@demo.example", "Maria Keller", Role::Broker),
+    ("employee@demo.example", "Jonas Weber", Role::Employee),
+    ("vendor@demo.example", "Aiko Tanaka", Role::Vendor),
+    ("guest@demo.example", "Samuel Okafor", Role::Guest),
+    ("admin@demo.example", "Ines Duarte", Role::Admin),
+];
+
+enum On {
+    Browser(&'static str),
+    Desktop { id: &'static str, name: &'static str, os: &'static str, platform: &'static str },
+}
+
+const CHROME_WINDOWS: On = On::Browser(
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36",
+);
+const SAFARI_IPHONE: On = On::Browser(
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1",
+);
+const FIREFOX_LINUX: On = On::Browser("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0");
+const MACBOOK: On =
+    On::Desktop { id: "demo-macbook", name: "Maria's MacBook", os: "macOS 15", platform: "macos-arm64" };
+const OFFICE_PC: On =
+    On::Desktop { id: "demo-office-pc", name: "Office PC 14", os: "Windows 11", platform: "windows-x64" };
+
+/// A session as the demo tells it: who, on what, from where, begun and last active so many minutes ago, and how it ended.
+struct Story(&'static str, On, &'static str, i64, i64, Option<EndReason>);
+
+const PRESENT: [Story; 4] = [
+    Story("broker@demo.example", MACBOOK, "198.51.100.4", 190, 2, None),
+    Story("broker@demo.example", SAFARI_IPHONE, "192.0.2.80", 400, 95, None),
+    Story("employee@demo.example", OFFICE_PC, "203.0.113.20", 120, 12, None),
+    Story("vendor@demo.example", FIREFOX_LINUX, "203.0.113.77", 30, 5, None),
+];
+
+const PAST: [Story; 5] = [
+    Story("broker@demo.example", CHROME_WINDOWS, "203.0.113.7", 3200, 2900, Some(EndReason::SignedOut)),
+    Story("broker@demo.example", FIREFOX_LINUX, "198.51.100.9", 4500, 4400, Some(EndReason::Revoked)),
+    Story("employee@demo.example", CHROME_WINDOWS, "203.0.113.20", 1900, 1500, Some(EndReason::SignedOut)),
+    Story("guest@demo.example", SAFARI_IPHONE, "192.0.2.15", 5000, 4990, Some(EndReason::SignedOut)),
+    Story("admin@demo.example", CHROME_WINDOWS, "203.0.113.2", 1600, 1400, Some(EndReason::SignedOut)),
+];
+
+/// Creates the demo accounts that are not there yet with their past, and gives whoever has no live session their
+/// present ones.
+///
+/// # Errors
+/// The database's, or [`AccountError`]'s.
+pub async fn create(accounts: &Accounts) -> Result<(), AccountError> {
+    for (email, name, role) in PEOPLE {
+        let known = users::find_by_email(&mut *accounts.database.connection().await?, email).await?;
+        if known.is_none() {
+            let organizations = match role {
+                Role::Broker => vec![BROKERAGE.to_owned(), SECOND_BROKERAGE.to_owned()],
+                _ => vec![BROKERAGE.to_owned()],
+            };
+            let new = Registration {
+                email: email.to_owned(),
+                display_name: name.to_owned(),
+                role,
+                organizations,
+                password: PASSWORD.to_owned(),
+            };
+            match accounts.register(new).await? {
+                Registered::Created(user) => tell_all(accounts, user, email, &PAST).await?,
+                // Another server created it meanwhile.
+                Registered::MembershipAdded(_) => {}
+            }
+        }
+        let now = accounts.clock.now();
+        let live = accounts.list_sessions(Some(email)).await?;
+        if live.is_empty() {
+            let found = users::find_by_email(&mut *accounts.database.connection().await?, email).await?;
+            let user = found.ok_or_else(|| AccountError::NoSuchUser(email.to_owned()))?.id;
+            tell_all(accounts, user, email, &PRESENT).await?;
+        }
+        tracing::debug!(email, %now, "a demo account is ready");
+    }
+    Ok(())
+}
+
+async fn tell_all(accounts: &Accounts, user: UserId, email: &str, stories: &[Story]) -> Result<(), AccountError> {
+    let now = accounts.clock.now();
+    for story in stories.iter().filter(|story| story.0 == email) {
+        let mut tx = accounts.database.begin().await?;
+        users::lock(&mut tx, user).await?;
+        tell(&mut tx, user, story, now).await?;
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
+async fn tell(conn: &mut PgConnection, user: UserId, story: &Story, now: DateTime<Utc>) -> sqlx::Result<()> {
+    let Story(_, on, address, began, active, ended) = story;
+    let ip_address: IpAddr = address.parse().unwrap_or(IpAddr::from([192, 0, 2, 1]));
+    let began = now - TimeDelta::minutes(*began);
+    let active = now - TimeDelta::minutes(*active);
+    let id = SessionId::new();
+    let actor = Actor { user: Some(user), session: Some(id), ip_address: Some(ip_address) };
+    let Some(account) = users::lock(conn, user).await? else { return Ok(()) };
+
+    let (names, device) = match on {
+        On::Browser(agent) => (Some(UserAgentParser::default().read(agent)), None),
+        On::Desktop { id, name, os, platform } => {
+            let facts =
+                DeviceFacts { device_id: id, device_name: name, os, platform, app_version: Some("2.4.0") };
+            (None, Some(devices::register(conn, user, &facts, began).await?))
+        }
+    };
+    if let Some(device) = device {
+        // Of an earlier run, and run out since.
+        sessions::end_of_device(conn, device, user, began).await?;
+    }
+    let thrown_away = PlainToken::generate().map_err(|error| sqlx::Error::Protocol(error.to_string()))?;
+    let new = NewSession {
+        id,
+        user,
+        organization: sessions::last_organization(conn, user).await?,
+        kind: if device.is_some() { ClientKind::Desktop } else { ClientKind::Browser },
+        device,
+        credential: thrown_away.hash(),
+        credential_expires_at: device.map(|_| active + Duration::from_secs(900)),
+        epoch: account.epoch,
+        ip_address,
+        user_agent: if let On::Browser(agent) = on { agent } else { "Broker Portal Desktop/2.4.0" },
+        browser: names.as_ref().and_then(|names| names.browser.as_deref()),
+        os: names.as_ref().and_then(|names| names.os.as_deref()),
+        platform: names.as_ref().map(|names| names.platform),
+    };
+    sessions::insert(conn, new, began).await?;
+    sessions::touch(conn, &[id.0], &[active], &[Some(active)]).await?;
+    let device_name = match (on, &names) {
+        (On::Desktop { name, .. }, _) => (*name).to_owned(),
+        (_, Some(names)) => names.device_name.clone(),
+        _ => String::new(),
+    };
+    let event = AuditEvent {
+        kind: AuditKind::SignedIn,
+        actor,
+        user: Some(user),
+        session: Some(id),
+        reason: None,
+        detail: json!({ "device_name": device_name, "demo": true }),
+    };
+    audit::record(conn, event, began).await?;
+    if let Some(reason) = ended {
+        let filter = EndFilter { user, only: Some(id), except: None };
+        revoke::end_in(conn, filter, *reason, None, actor, active).await?;
+    }
+    Ok(())
+}

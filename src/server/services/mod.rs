@@ -1,0 +1,9 @@
+//! What the portal does. Each service owns its transaction, with the audit row and the event in it.
+//!
+//! Services take who is asking as an argument and decide whether they may; they know nothing of HTTP or Leptos.
+
+pub mod accounts;
+pub mod dashboard;
+pub mod demo;
+pub mod revoke;
+pub mod sign_in;

@@ -1,0 +1,27 @@
+//! What every request shares.
+
+use std::sync::Arc;
+
+use axum::extract::FromRef;
+use leptos::config::LeptosOptions;
+
+use super::{
+    auth::password::Passwords, clock::Clock, config::Config, database::Database, jobs::activity::Activity,
+};
+
+/// Cheap to clone; clones share everything.
+#[derive(Clone, Debug)]
+pub struct AppState {
+    pub config: Arc<Config>,
+    pub database: Database,
+    pub clock: Clock,
+    pub passwords: Passwords,
+    pub activity: Activity,
+    pub leptos: LeptosOptions,
+}
+
+impl FromRef<AppState> for LeptosOptions {
+    fn from_ref(state: &AppState) -> Self {
+        state.leptos.clone()
+    }
+}

@@ -1,0 +1,123 @@
+//! The audit log: what happened, to whom, by whom, from where. Written in the transaction of what it tells of.
+
+use std::net::IpAddr;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use crate::domain::ids::{SessionId, UserId};
+
+/// What kind of thing happened. The names are public: they stand in exports and filters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuditKind {
+    SignedIn,
+    SignInFailed,
+    SessionEnded,
+    UserCreated,
+    MembershipSet,
+    UserDisabled,
+    PasswordSet,
+    PolicyChanged,
+}
+
+impl AuditKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AuditKind::SignedIn => "signed_in",
+            AuditKind::SignInFailed => "sign_in_failed",
+            AuditKind::SessionEnded => "session_ended",
+            AuditKind::UserCreated => "user_created",
+            AuditKind::MembershipSet => "membership_set",
+            AuditKind::UserDisabled => "user_disabled",
+            AuditKind::PasswordSet => "password_set",
+            AuditKind::PolicyChanged => "policy_changed",
+        }
+    }
+}
+
+/// Who did something, and from where. Empty for what the operator or a rule does.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Actor {
+    pub user: Option<UserId>,
+    pub session: Option<SessionId>,
+    pub ip_address: Option<IpAddr>,
+}
+
+/// One row.
+#[derive(Clone, Debug)]
+pub struct AuditEvent<'a> {
+    pub kind: AuditKind,
+    pub actor: Actor,
+    pub user: Option<UserId>,
+    pub session: Option<SessionId>,
+    pub reason: Option<&'a str>,
+    /// Further facts. Never a secret.
+    pub detail: Value,
+}
+
+/// Writes one row.
+pub async fn record(conn: &mut PgConnection, event: AuditEvent<'_>, now: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "
+        INSERT INTO audit_events (at, kind, actor_id, actor_session_id, user_id, session_id, ip_address, reason, detail)
+        VALUES ($1, $2, $3, $4, $5, $6, $7::text::inet, $8, $9)
+        ",
+        now,
+        event.kind.as_str(),
+        event.actor.user.map(|id| id.0),
+        event.actor.session.map(|id| id.0),
+        event.user.map(|id| id.0),
+        event.session.map(|id| id.0),
+        event.actor.ip_address.map(|ip| ip.to_string()),
+        event.reason,
+        event.detail,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The sign-in before this session's, and the failures since.
+pub struct SignInHistory {
+    pub previous: Option<PreviousSignIn>,
+    /// Refused attempts on this account since the previous sign-in, this session's own beginning included.
+    pub failures: i64,
+}
+
+/// A sign-in before this one.
+pub struct PreviousSignIn {
+    pub at: DateTime<Utc>,
+    pub device_name: Option<String>,
+    pub ip_address: Option<String>,
+}
+
+/// Looks up what the dashboard says about sign-ins. `began` is when the asking session began.
+pub async fn sign_in_history(
+    conn: &mut PgConnection,
+    user: UserId,
+    session: SessionId,
+    began: DateTime<Utc>,
+) -> sqlx::Result<SignInHistory> {
+    let row = sqlx::query!(
+        r#"
+        WITH previous AS (
+            SELECT at, detail ->> 'device_name' AS device_name, host(ip_address) AS ip_address FROM audit_events
+            WHERE user_id = $1 AND kind = 'signed_in' AND session_id <> $2 AND at <= $3 ORDER BY id DESC LIMIT 1
+        )
+        SELECT (SELECT count(*) FROM audit_events WHERE user_id = $1 AND kind = 'sign_in_failed'
+                AND at > COALESCE((SELECT at FROM previous), '-infinity')) AS "failures!",
+            (SELECT at FROM previous) AS at,
+            (SELECT device_name FROM previous) AS device_name,
+            (SELECT ip_address FROM previous) AS ip_address
+        "#,
+        user.0,
+        session.0,
+        began,
+    )
+    .fetch_one(conn)
+    .await?;
+    let previous =
+        row.at.map(|at| PreviousSignIn { at, device_name: row.device_name, ip_address: row.ip_address });
+    Ok(SignInHistory { previous, failures: row.failures })
+}

@@ -1,0 +1,65 @@
+//! The desktops that people have signed in on.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use crate::domain::ids::{DeviceId, SessionId, UserId};
+
+/// What a desktop says of itself.
+#[derive(Clone, Debug)]
+pub struct DeviceFacts<'a> {
+    /// The client's own name for itself, the same at every sign-in.
+    pub device_id: &'a str,
+    pub device_name: &'a str,
+    pub os: &'a str,
+    pub platform: &'a str,
+    pub app_version: Option<&'a str>,
+}
+
+/// Registers a person's device, or brings what is known of it up to date.
+pub async fn register(
+    conn: &mut PgConnection,
+    user: UserId,
+    facts: &DeviceFacts<'_>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<DeviceId> {
+    let id = sqlx::query_scalar!(
+        "
+        INSERT INTO devices (id, user_id, device_id, device_name, os, platform, app_version, is_active, last_seen_at, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, true, $8, $8)
+        ON CONFLICT (user_id, device_id) DO UPDATE SET device_name = EXCLUDED.device_name, os = EXCLUDED.os,
+            platform = EXCLUDED.platform, app_version = EXCLUDED.app_version, is_active = true,
+            last_seen_at = EXCLUDED.last_seen_at
+        RETURNING id
+        ",
+        DeviceId::new().0,
+        user.0,
+        facts.device_id,
+        facts.device_name,
+        facts.os,
+        facts.platform,
+        facts.app_version,
+        now,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(DeviceId(id))
+}
+
+/// The desktop of a session is there. In the session too, which stays as idle as it was.
+pub async fn heartbeat(conn: &mut PgConnection, session: SessionId, now: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "
+        WITH seen AS (
+            UPDATE sessions SET last_seen_at = GREATEST(last_seen_at, $2)
+            WHERE id = $1 AND ended_at IS NULL RETURNING device
+        )
+        UPDATE devices SET last_seen_at = GREATEST(last_seen_at, $2) WHERE id IN (SELECT device FROM seen)
+        ",
+        session.0,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

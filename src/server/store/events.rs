@@ -1,0 +1,53 @@
+//! The event log that every node reads to tell clients what changed.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::domain::{
+    ids::{SessionId, UserId},
+    session::EndReason,
+};
+
+/// The channel that NOTIFY wakes listeners on. The payload is empty: the log itself says what happened.
+pub const CHANNEL: &str = "session_events";
+
+/// Writes that sessions of a person ended, then that their list changed, and wakes the listeners at commit.
+pub async fn sessions_ended(
+    conn: &mut PgConnection,
+    user: UserId,
+    sessions: &[SessionId],
+    reason: EndReason,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let ids: Vec<Uuid> = sessions.iter().map(|id| id.0).collect();
+    sqlx::query!(
+        "
+        INSERT INTO session_events (at, user_id, session_id, kind, reason)
+        SELECT $1, $2, id, 'session_ended', $4 FROM unnest($3::uuid[]) AS id
+        ",
+        now,
+        user.0,
+        &ids,
+        reason.as_str(),
+    )
+    .execute(&mut *conn)
+    .await?;
+    sessions_changed(conn, user, now).await
+}
+
+/// Writes that a person's list of sessions changed, and wakes the listeners at commit.
+pub async fn sessions_changed(conn: &mut PgConnection, user: UserId, now: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "
+        WITH event AS (INSERT INTO session_events (at, user_id, kind) VALUES ($1, $2, 'sessions_changed'))
+        SELECT pg_notify($3, '')::text
+        ",
+        now,
+        user.0,
+        CHANNEL,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,23 @@
+//! The only room with SQL. Functions take `&mut PgConnection`, so that their caller owns the transaction, and `now`,
+//! so that nothing in here has a clock.
+//!
+//! A lookup gives an `Option`; a write says how much it touched. Every statement is checked at build time against
+//! the schema in `migrations/` (`make queries` after a change). One file a table or a view; to add one: a file, a
+//! line below, and its row structs stay inside.
+//!
+//! *Live* is defined once, by `live_until` of the view `session_state`.
+
+pub mod audit;
+pub mod devices;
+pub mod events;
+pub mod organizations;
+pub mod policies;
+pub mod refresh_tokens;
+pub mod session_data;
+pub mod sessions;
+pub mod users;
+
+/// The text of a column does not fit the domain: the schema's own checks should have kept it out.
+fn unreadable<E: std::error::Error + Send + Sync + 'static>(column: &str) -> impl FnOnce(E) -> sqlx::Error {
+    move |source| sqlx::Error::ColumnDecode { index: column.to_owned(), source: Box::new(source) }
+}

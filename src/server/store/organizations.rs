@@ -1,0 +1,72 @@
+//! Brokerages and their members.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::unreadable;
+use crate::domain::{
+    ids::{OrganizationId, UserId},
+    organization::{Membership, Organization},
+    user::Role,
+};
+
+/// Finds the organization of that name, in whatever case, or founds it.
+pub async fn find_or_insert(conn: &mut PgConnection, name: &str, now: DateTime<Utc>) -> sqlx::Result<OrganizationId> {
+    let id = sqlx::query_scalar!(
+        "
+        INSERT INTO organizations (id, name, created_at) VALUES ($1, $2, $3)
+        ON CONFLICT (lower(name)) DO UPDATE SET name = organizations.name
+        RETURNING id
+        ",
+        OrganizationId::new().0,
+        name,
+        now,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(OrganizationId(id))
+}
+
+/// Makes a person a member, or gives the member that role.
+pub async fn set_membership(
+    conn: &mut PgConnection,
+    user: UserId,
+    organization: OrganizationId,
+    role: Role,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "
+        INSERT INTO memberships (user_id, organization_id, role, created_at) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (user_id, organization_id) DO UPDATE SET role = EXCLUDED.role
+        ",
+        user.0,
+        organization.0,
+        role.as_str(),
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The brokerages that a person belongs to, by name.
+pub async fn of_user(conn: &mut PgConnection, user: UserId) -> sqlx::Result<Vec<Membership>> {
+    let rows = sqlx::query!(
+        "
+        SELECT o.id, o.name, m.role FROM memberships m JOIN organizations o ON o.id = m.organization_id
+        WHERE m.user_id = $1 ORDER BY lower(o.name)
+        ",
+        user.0,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(Membership {
+                organization: Organization { id: OrganizationId(row.id), name: row.name },
+                role: row.role.parse().map_err(unreadable("role"))?,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,32 @@
+//! The limits by role, where every query finds them.
+
+use sqlx::PgConnection;
+
+use crate::domain::{policy::SessionPolicy, user::Role};
+
+/// Writes the configured limits, and gives the roles whose limits changed.
+pub async fn apply(conn: &mut PgConnection, policy: &SessionPolicy) -> sqlx::Result<Vec<Role>> {
+    let mut changed = Vec::new();
+    for role in Role::ALL {
+        let limits = policy.of(role);
+        let seconds = |time: std::time::Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+        let done = sqlx::query!(
+            "
+            INSERT INTO role_policies (role, idle_seconds, lifetime_seconds, max_sessions) VALUES ($1, $2, $3, $4)
+            ON CONFLICT (role) DO UPDATE SET idle_seconds = $2, lifetime_seconds = $3, max_sessions = $4
+            WHERE (role_policies.idle_seconds, role_policies.lifetime_seconds, role_policies.max_sessions)
+                IS DISTINCT FROM ($2, $3, $4)
+            ",
+            role.as_str(),
+            seconds(limits.idle),
+            seconds(limits.lifetime),
+            i32::try_from(limits.max_sessions).unwrap_or(i32::MAX),
+        )
+        .execute(&mut *conn)
+        .await?;
+        if done.rows_affected() > 0 {
+            changed.push(role);
+        }
+    }
+    Ok(changed)
+}

@@ -1,0 +1,45 @@
+//! What the web framework's session holds besides who it is. Kept in the session's own row, so that it ends with it.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use crate::server::auth::token::HashedToken;
+
+/// The data of a live browser session and when that session ends at the latest.
+pub struct SessionData {
+    pub data: Value,
+    pub lifetime_expires_at: DateTime<Utc>,
+}
+
+/// Loads the data of a live session.
+pub async fn find(
+    conn: &mut PgConnection,
+    credential: HashedToken,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Option<SessionData>> {
+    sqlx::query_as!(
+        SessionData,
+        r#"
+        SELECT data AS "data!", lifetime_expires_at AS "lifetime_expires_at!" FROM session_state
+        WHERE credential_hash = $1 AND kind = 'browser' AND live_until > $2
+        "#,
+        credential.as_bytes(),
+        now,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Keeps the data of a session that has not ended, and says whether there was one. Never inserts: a request that was
+/// in flight while its session ended must not bring it back.
+pub async fn update(conn: &mut PgConnection, credential: HashedToken, data: &Value) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "UPDATE sessions SET data = $2 WHERE credential_hash = $1 AND kind = 'browser' AND ended_at IS NULL",
+        credential.as_bytes(),
+        data,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}

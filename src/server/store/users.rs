@@ -1,0 +1,115 @@
+//! People: found by email, locked while their sessions change.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use crate::domain::{ids::UserId, user::Role};
+
+/// What sign-in needs to know of a person.
+#[derive(Clone)]
+pub struct Account {
+    pub id: UserId,
+    pub email: String,
+    pub password_hash: String,
+    /// See `users.session_epoch`.
+    pub epoch: i64,
+    pub disabled: bool,
+}
+
+/// Finds a person by email, in whatever case it is written.
+pub async fn find_by_email(conn: &mut PgConnection, email: &str) -> sqlx::Result<Option<Account>> {
+    let row = sqlx::query!(
+        r#"SELECT id, email, password_hash, session_epoch, disabled_at IS NOT NULL AS "disabled!"
+        FROM users WHERE lower(email) = lower($1)"#,
+        email,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| Account {
+        id: UserId(row.id),
+        email: row.email,
+        password_hash: row.password_hash,
+        epoch: row.session_epoch,
+        disabled: row.disabled,
+    }))
+}
+
+/// Locks a person's row until the transaction ends: whoever begins or ends their sessions does so one after another.
+/// `None`: there is no such person.
+pub async fn lock(conn: &mut PgConnection, user: UserId) -> sqlx::Result<Option<Account>> {
+    let row = sqlx::query!(
+        r#"SELECT email, password_hash, session_epoch, disabled_at IS NOT NULL AS "disabled!"
+        FROM users WHERE id = $1 FOR UPDATE"#,
+        user.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| Account {
+        id: user,
+        email: row.email,
+        password_hash: row.password_hash,
+        epoch: row.session_epoch,
+        disabled: row.disabled,
+    }))
+}
+
+/// Makes every sign-in that has looked at the password already too late.
+pub async fn raise_epoch(conn: &mut PgConnection, user: UserId) -> sqlx::Result<()> {
+    sqlx::query!("UPDATE users SET session_epoch = session_epoch + 1 WHERE id = $1", user.0).execute(conn).await?;
+    Ok(())
+}
+
+/// A person about to be registered.
+pub struct NewUser<'a> {
+    pub id: UserId,
+    pub email: &'a str,
+    pub display_name: &'a str,
+    pub role: Role,
+    pub password_hash: &'a str,
+}
+
+/// Registers a person. False: the email is taken.
+pub async fn insert(conn: &mut PgConnection, new: NewUser<'_>, now: DateTime<Utc>) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "
+        INSERT INTO users (id, email, display_name, role, password_hash, password_changed_at, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $6)
+        ON CONFLICT (lower(email)) DO NOTHING
+        ",
+        new.id.0,
+        new.email,
+        new.display_name,
+        new.role.as_str(),
+        new.password_hash,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Gives a person a new password.
+pub async fn set_password(
+    conn: &mut PgConnection,
+    user: UserId,
+    password_hash: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE users SET password_hash = $2, password_changed_at = $3 WHERE id = $1",
+        user.0,
+        password_hash,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Lets a person sign in no more. Repeating keeps the first time.
+pub async fn disable(conn: &mut PgConnection, user: UserId, now: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!("UPDATE users SET disabled_at = COALESCE(disabled_at, $2) WHERE id = $1", user.0, now)
+        .execute(conn)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,20 @@
+//! The border between pages and services: authenticate, authorize, call a service, return a view type.
+//!
+//! Each function checks for itself who is asking: anyone can call its address. Addresses are public names. To add
+//! one: a function with an `endpoint` of its own, whose body stands inside [`border::answer`] on the server.
+
+#[cfg(feature = "ssr")]
+mod border;
+
+mod overview;
+mod sessions;
+mod sign_in;
+mod theme;
+
+pub use overview::{ListMemberships, ShowOverview, ShowViewer, list_memberships, show_overview, show_viewer};
+pub use sessions::{
+    ListActiveSessions, RevokeSession, SignOutAllDevices, SignOutOtherDevices, list_active_sessions, revoke_session,
+    sign_out_all_devices, sign_out_other_devices,
+};
+pub use sign_in::{SignIn, SignInNotice, SignOut, sign_in, sign_in_notice, sign_out};
+pub use theme::{ChooseTheme, choose_theme};

@@ -1,0 +1,75 @@
+//! Signing in and out of this browser.
+
+use leptos::prelude::*;
+
+use crate::error::AppError;
+#[cfg(feature = "ssr")]
+use crate::{
+    domain::{next::safe_path, session::RevokeScope},
+    server::{
+        auth::{current_session::Identity, session_store},
+        services::{
+            revoke,
+            sign_in::{self as service, Attempt},
+        },
+    },
+    server_fns::border,
+};
+
+/// Signs in on this browser and gives the path to go to: `next` if it is one of ours, else the dashboard.
+#[server(SignIn, prefix = "/api", endpoint = "sign_in")]
+pub async fn sign_in(
+    email: String,
+    password: String,
+    #[server(default)] next: Option<String>,
+) -> Result<String, AppError> {
+    border::answer(async {
+        let (state, client) = (border::state()?, border::client()?);
+        let replaced = match border::identity()? {
+            Identity::SignedIn(session) => Some(session),
+            _ => None,
+        };
+        let attempt = Attempt { email, password };
+        let began = service::on_browser(&state, attempt, &client, replaced.as_deref()).await?;
+        session_store::adopt(&border::cookie_session()?, &began.cookie, began.lifetime_expires_at).await?;
+        let path = next.as_deref().and_then(safe_path).unwrap_or("/dashboard").to_owned();
+        border::then_go_to(&path);
+        Ok(path)
+    })
+    .await
+}
+
+/// Signs out of this browser only, and gives the path to go to. Without a session there is nothing to do.
+#[server(SignOut, prefix = "/api", endpoint = "sign_out")]
+pub async fn sign_out() -> Result<String, AppError> {
+    const AFTERWARDS: &str = "/login?reason=signed_out";
+    border::answer(async {
+        let state = border::state()?;
+        if let Identity::SignedIn(caller) = border::identity()? {
+            let actor = border::actor(&caller)?;
+            let scope = RevokeScope::Current;
+            match revoke::end_own(&state.database, &state.clock, &caller, scope, actor).await {
+                // Ended by someone else meanwhile: just as well.
+                Ok(_) | Err(AppError::SessionEnded { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        session_store::forget(&border::cookie_session()?).await?;
+        border::then_go_to(AFTERWARDS);
+        Ok(AFTERWARDS.to_owned())
+    })
+    .await
+}
+
+/// Why this browser is at the sign-in page, as its own cookie tells: with the role's own figures and what an
+/// administrator wrote. `None`: it holds no session that ended.
+#[server(SignInNotice, prefix = "/api", endpoint = "sign_in_notice")]
+pub async fn sign_in_notice() -> Result<Option<String>, AppError> {
+    border::answer(async {
+        Ok(match border::identity()? {
+            Identity::Ended(ended) => Some(ended.message()),
+            _ => None,
+        })
+    })
+    .await
+}

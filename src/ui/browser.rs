@@ -1,0 +1,57 @@
+//! The browser's own interfaces. Not to be called while rendering: the server has none of them.
+
+use chrono::{DateTime, Utc};
+use js_sys::{Date, Object, Reflect};
+use leptos::prelude::{document, window};
+
+use crate::domain::{next::query_value, session::EndReason, theme::Theme};
+
+/// Leaves for another page of the portal with a full load, so that nothing private stays in memory.
+pub fn go_to(path: &str) {
+    // A browser that refuses leaves the person where they are; there is nothing better to do.
+    _ = window().location().assign(path);
+}
+
+/// Leaves for sign-in, which says why and brings the person back here.
+pub fn go_to_sign_in(reason: EndReason) {
+    let here = window().location();
+    let path = here.pathname().unwrap_or_default() + &here.search().unwrap_or_default();
+    go_to(&format!("/login?next={}&reason={}", query_value(&path), reason.as_str()));
+}
+
+/// Milliseconds on the browser's clock. Good for differences only.
+pub fn milliseconds() -> f64 {
+    Date::now()
+}
+
+/// A time in the person's own zone: "Fri, 20 Nov, 17:42".
+pub fn local_time(time: DateTime<Utc>) -> String {
+    format_local(time, &[("weekday", "short"), ("day", "numeric"), ("month", "short")])
+}
+
+/// A time in the person's own zone, with everything: "Friday, 20 November 2026, 17:42".
+pub fn exact_local_time(time: DateTime<Utc>) -> String {
+    format_local(time, &[("weekday", "long"), ("day", "numeric"), ("month", "long"), ("year", "numeric")])
+}
+
+fn format_local(time: DateTime<Utc>, fields: &[(&str, &str)]) -> String {
+    let options = Object::new();
+    for (name, value) in fields.iter().chain(&[("hour", "2-digit"), ("minute", "2-digit")]) {
+        // Setting a field of a plain object does not fail.
+        _ = Reflect::set(&options, &(*name).into(), &(*value).into());
+    }
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit a double until the year 287396")]
+    let date = Date::new(&(time.timestamp_millis() as f64).into());
+    // The words around it are English, whatever the browser's language.
+    date.to_locale_string("en-GB", &options).into()
+}
+
+/// Shows the page in that theme from now on.
+pub fn show_theme(theme: Theme) {
+    if let Some(html) = document().document_element() {
+        _ = match theme.attribute() {
+            Some(value) => html.set_attribute("data-theme", value),
+            None => html.remove_attribute("data-theme"),
+        };
+    }
+}

@@ -1,0 +1,176 @@
+//! What stands around every page behind sign-in: header, navigation, the person's menu, footer.
+
+use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
+use leptos_router::components::{A, Outlet};
+
+use super::{
+    icon::{Icon, Mark, Picture},
+    notice::{Notice, Tone},
+};
+use crate::{
+    domain::{overview::Viewer, theme::Theme},
+    error::AppError,
+    server_fns::{choose_theme, show_viewer, sign_out},
+    ui::{browser, failure::leave_if_ended},
+};
+
+/// The frame with the page in it. Who is signed in is in the context as `Resource<Result<Viewer, AppError>>`.
+#[component]
+pub fn Frame() -> impl IntoView {
+    let viewer = Resource::new_blocking(|| (), |()| show_viewer());
+    provide_context(viewer);
+    view! {
+        <a class="skip-link" href="#content">
+            "Skip to the content"
+        </a>
+        <header class="app-header">
+            <div class="bar">
+                <a class="brand" href="/dashboard">
+                    <Mark />
+                    "Broker Portal"
+                </a>
+                <nav class="app-nav" aria-label="Main">
+                    <A href="/dashboard" exact=true>
+                        "Dashboard"
+                    </A>
+                    <A href="/dashboard/settings">"Settings"</A>
+                </nav>
+                <Transition>
+                    {move || Suspend::new(async move {
+                        match viewer.await {
+                            Ok(viewer) => view! { <Person viewer /> }.into_any(),
+                            Err(error) => view! { <Gone error /> }.into_any(),
+                        }
+                    })}
+                </Transition>
+            </div>
+        </header>
+        <Outlet />
+        <footer class="app-footer">
+            <div class="bar">
+                <p>"Broker Portal"</p>
+                <p>"Questions? Ask your administrator."</p>
+            </div>
+        </footer>
+    }
+}
+
+/// The header of someone who is not known: the page below says why.
+#[component]
+fn Gone(error: AppError) -> impl IntoView {
+    Effect::new(move || _ = leave_if_ended(error.clone()));
+}
+
+/// The organization and the person's menu.
+#[component]
+fn Person(viewer: Viewer) -> impl IntoView {
+    let Viewer { user, organization, theme, .. } = viewer;
+    let position = match &organization {
+        Some(organization) => format!("{} at {}", user.role.label(), organization.name),
+        None => user.role.label().to_owned(),
+    };
+    let theme = RwSignal::new(theme);
+    let failure = RwSignal::new(None::<AppError>);
+    let leave = move |event: SubmitEvent| {
+        event.prevent_default();
+        spawn_local(async move {
+            match sign_out().await {
+                Ok(path) => browser::go_to(&path),
+                Err(error) => failure.set(leave_if_ended(error)),
+            }
+        });
+    };
+    view! {
+        {organization
+            .map(|organization| {
+                view! {
+                    <p class="organization">
+                        <Icon picture=Picture::Building />
+                        <span class="visually-hidden">"Organization: "</span>
+                        <span title=organization.name.clone()>{organization.name.clone()}</span>
+                    </p>
+                }
+            })}
+        <details class="menu">
+            <summary>
+                <Icon picture=Picture::User />
+                <span class="visually-hidden">"Your account: "</span>
+                <span class="menu-name">{user.display_name.clone()}</span>
+                <Icon picture=Picture::ChevronDown />
+            </summary>
+            <div class="menu-panel">
+                <div class="menu-section menu-person">
+                    <p>
+                        <strong>{user.display_name.clone()}</strong>
+                    </p>
+                    <p>{user.email.clone()}</p>
+                    <p>{position}</p>
+                </div>
+                <form class="menu-section" method="post" action="/api/choose_theme">
+                    <p class="choices-label" id="theme-label">
+                        "Theme"
+                    </p>
+                    <div class="choices" role="group" aria-labelledby="theme-label">
+                        {Theme::ALL.map(|choice| view! { <ThemeButton choice theme failure /> }).collect_view()}
+                    </div>
+                </form>
+                <div class="menu-section">
+                    <form method="post" action="/api/sign_out" on:submit=leave>
+                        <button class="menu-item" type="submit">
+                            <Icon picture=Picture::SignOut />
+                            <span>"Sign out"</span>
+                            " "
+                            <span class="menu-note">"this browser"</span>
+                        </button>
+                    </form>
+                    {move || {
+                        failure
+                            .get()
+                            .map(|error| {
+                                view! {
+                                    <Notice tone=Tone::Error>
+                                        <p>{error.message()}</p>
+                                    </Notice>
+                                }
+                            })
+                    }}
+                </div>
+            </div>
+        </details>
+    }
+}
+
+/// One choice of theme: shown at once, put back if it could not be kept.
+#[component]
+fn ThemeButton(choice: Theme, theme: RwSignal<Theme>, failure: RwSignal<Option<AppError>>) -> impl IntoView {
+    let choose = move |event: leptos::ev::MouseEvent| {
+        event.prevent_default();
+        let before = theme.get_untracked();
+        theme.set(choice);
+        browser::show_theme(choice);
+        spawn_local(async move {
+            if let Err(error) = choose_theme(choice).await {
+                theme.set(before);
+                browser::show_theme(before);
+                failure.set(Some(error));
+            }
+        });
+    };
+    let picture = match choice {
+        Theme::Light => Picture::Sun,
+        Theme::Dark => Picture::Moon,
+        Theme::System => Picture::System,
+    };
+    view! {
+        <button
+            type="submit"
+            name="theme"
+            value=choice.as_str()
+            aria-pressed=move || if theme.get() == choice { "true" } else { "false" }
+            on:click=choose
+        >
+            <Icon picture />
+            {choice.label()}
+        </button>
+    }
+}

@@ -1,0 +1,98 @@
+//! Icons: one stroke width, the colour of the text beside them, unseen by assistive technology.
+
+use leptos::prelude::*;
+
+use crate::domain::session::{ClientKind, Session};
+
+/// What an icon shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Picture {
+    Monitor,
+    Laptop,
+    Phone,
+    Tablet,
+    Window,
+    Check,
+    AlertTriangle,
+    AlertCircle,
+    Info,
+    SignOut,
+    ChevronDown,
+    Building,
+    User,
+    Sun,
+    Moon,
+    System,
+}
+
+impl Picture {
+    /// The kind of machine that a session is on.
+    pub fn of(session: &Session) -> Self {
+        let words = format!("{} {}", session.device_name, session.platform.as_deref().unwrap_or_default());
+        let words = words.to_lowercase();
+        match (session.kind, session.platform.as_deref()) {
+            (ClientKind::Browser, Some("phone")) => Picture::Phone,
+            (ClientKind::Browser, Some("tablet")) => Picture::Tablet,
+            (ClientKind::Browser, _) => Picture::Monitor,
+            (ClientKind::Desktop, _) if words.contains("book") || words.contains("laptop") => Picture::Laptop,
+            (ClientKind::Desktop, _) => Picture::Window,
+        }
+    }
+
+    fn paths(self) -> &'static str {
+        match self {
+            Picture::Monitor => r#"<rect x="3" y="4" width="18" height="12.5" rx="2"/><path d="M12 16.5V20M8 20h8"/>"#,
+            Picture::Laptop => {
+                r#"<rect x="4.5" y="5" width="15" height="10.5" rx="1.75"/><path d="M2.5 19h19"/>"#
+            }
+            Picture::Phone => r#"<rect x="7" y="2.5" width="10" height="19" rx="2.25"/><path d="M11 18.5h2"/>"#,
+            Picture::Tablet => r#"<rect x="4.5" y="2.5" width="15" height="19" rx="2.25"/><path d="M11 18.5h2"/>"#,
+            Picture::Window => {
+                r#"<rect x="3" y="4" width="18" height="16" rx="2"/><path d="M3 9h18M6.5 6.5h.01M9.5 6.5h.01"/>"#
+            }
+            Picture::Check => r#"<path d="m5 12.5 4.5 4.5L19 7.5"/>"#,
+            Picture::AlertTriangle => {
+                r#"<path d="M10.6 4.3 2.9 17.5a1.63 1.63 0 0 0 1.4 2.5h15.4a1.63 1.63 0 0 0 1.4-2.5L13.4 4.3a1.63 1.63 0 0 0-2.8 0Z"/><path d="M12 9.5V13M12 16.5h.01"/>"#
+            }
+            Picture::AlertCircle => r#"<circle cx="12" cy="12" r="9"/><path d="M12 7.5V13M12 16.5h.01"/>"#,
+            Picture::Info => r#"<circle cx="12" cy="12" r="9"/><path d="M12 11v5.5M12 7.5h.01"/>"#,
+            Picture::SignOut => {
+                r#"<path d="M13 4H6a2 2 0 0 0-2 2v12a2 2 0 0 0 2 2h7M10 12h11M17.5 8.5 21 12l-3.5 3.5"/>"#
+            }
+            Picture::ChevronDown => r#"<path d="m6 9 6 6 6-6"/>"#,
+            Picture::Building => {
+                r#"<rect x="5" y="3" width="14" height="18" rx="1.75"/><path d="M10 21v-4h4v4M9 7.5h.01M15 7.5h.01M12 7.5h.01M9 12h.01M12 12h.01M15 12h.01"/>"#
+            }
+            Picture::User => r#"<circle cx="12" cy="8" r="4"/><path d="M4.5 20.5a7.5 7.5 0 0 1 15 0"/>"#,
+            Picture::Sun => {
+                r#"<circle cx="12" cy="12" r="4"/><path d="M12 2.5v2M12 19.5v2M2.5 12h2M19.5 12h2M5.3 5.3l1.4 1.4M17.3 17.3l1.4 1.4M5.3 18.7l1.4-1.4M17.3 6.7l1.4-1.4"/>"#
+            }
+            Picture::Moon => r#"<path d="M20.5 14A8.5 8.5 0 1 1 10 3.5a7 7 0 0 0 10.5 10.5Z"/>"#,
+            Picture::System => {
+                r#"<circle cx="12" cy="12" r="8.5"/><path class="filled" d="M12 3.5a8.5 8.5 0 0 1 0 17Z"/>"#
+            }
+        }
+    }
+}
+
+/// Draws the picture.
+#[component]
+pub fn Icon(picture: Picture) -> impl IntoView {
+    view! { <svg class="icon" viewBox="0 0 24 24" aria-hidden="true" focusable="false" inner_html=picture.paths()></svg> }
+}
+
+/// The product's mark.
+#[component]
+pub fn Mark() -> impl IntoView {
+    view! {
+        <svg viewBox="0 0 24 24" aria-hidden="true" focusable="false" fill="none">
+            <path
+                d="M4.5 21V10.5a7.5 7.5 0 0 1 15 0V21"
+                stroke="currentColor"
+                stroke-width="2.25"
+                stroke-linecap="round"
+            ></path>
+            <path d="M9.5 21V11a2.5 2.5 0 0 1 5 0v10Z" fill="currentColor"></path>
+        </svg>
+    }
+}

@@ -1,0 +1,45 @@
+//! Times as people read them. Rendered in UTC, then put into the reader's own zone by the browser: the server does not
+//! know it, and text that differs at hydration would stay wrong.
+
+use chrono::{DateTime, Utc};
+use leptos::prelude::*;
+
+use crate::{
+    domain::time::{ago, exact_utc, rfc3339},
+    ui::{browser, page_clock::PageClock},
+};
+
+/// A moment: "Fri, 20 Nov, 17:42", with everything on hover.
+#[component]
+pub fn LocalTime(#[prop(into)] at: Signal<DateTime<Utc>>) -> impl IntoView {
+    let is_local = is_local();
+    let text = move || if is_local.get() { browser::local_time(at.get()) } else { exact_utc(at.get()) };
+    view! {
+        <time datetime=move || rfc3339(at.get()) title=exact(at, is_local)>
+            {text}
+        </time>
+    }
+}
+
+/// How long ago a moment was, kept fresh, with the exact time on hover and for assistive technology.
+#[component]
+pub fn Ago(#[prop(into)] at: Signal<DateTime<Utc>>, clock: PageClock) -> impl IntoView {
+    let exact = exact(at, is_local());
+    view! {
+        <time datetime=move || rfc3339(at.get()) title=exact>
+            {move || ago(at.get(), clock.now())}
+            <span class="visually-hidden">", " {exact}</span>
+        </time>
+    }
+}
+
+/// False while the server renders and at hydration, then true.
+fn is_local() -> RwSignal<bool> {
+    let is_local = RwSignal::new(false);
+    Effect::new(move || is_local.set(true));
+    is_local
+}
+
+fn exact(at: Signal<DateTime<Utc>>, is_local: RwSignal<bool>) -> impl Fn() -> String + Copy + Send + Sync {
+    move || if is_local.get() { browser::exact_local_time(at.get()) } else { exact_utc(at.get()) }
+}

@@ -1,0 +1,10 @@
+//! What pages share. One component a file, named for what a person would call it.
+
+pub mod device_list;
+pub mod frame;
+pub mod icon;
+pub mod local_time;
+pub mod notice;
+pub mod pending_button;
+pub mod session_row;
+pub mod sign_out_all;

@@ -1,0 +1,32 @@
+//! A message in the page: an icon and words, never colour alone.
+
+use leptos::prelude::*;
+
+use super::icon::{Icon, Picture};
+
+/// What kind of message it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    Info,
+    Success,
+    Warning,
+    Error,
+}
+
+/// Shows a message. An error is announced at once, the others when there is time.
+#[component]
+pub fn Notice(tone: Tone, #[prop(optional)] id: Option<&'static str>, children: Children) -> impl IntoView {
+    let (class, picture) = match tone {
+        Tone::Info => ("notice info", Picture::Info),
+        Tone::Success => ("notice success", Picture::Check),
+        Tone::Warning => ("notice warning", Picture::AlertTriangle),
+        Tone::Error => ("notice error", Picture::AlertCircle),
+    };
+    let role = if tone == Tone::Error { "alert" } else { "status" };
+    view! {
+        <div class=class role=role id=id tabindex="-1">
+            <Icon picture />
+            <div>{children()}</div>
+        </div>
+    }
+}

@@ -1,0 +1,101 @@
+//! One session in the list.
+
+use leptos::{ev::SubmitEvent, prelude::*};
+
+use super::{
+    icon::{Icon, Picture},
+    local_time::{Ago, LocalTime},
+    pending_button::PendingButton,
+};
+use crate::{
+    domain::session::{ClientKind, Session},
+    error::AppError,
+    ui::page_clock::PageClock,
+};
+
+/// Shows a session, with a button that ends it unless it is the one that asks.
+///
+/// `on_sign_out` runs instead of sending the form; `failure` is why the last try did not work.
+#[component]
+pub fn SessionRow(
+    #[prop(into)] session: Signal<Session>,
+    clock: PageClock,
+    #[prop(into)] failure: Signal<Option<AppError>>,
+    #[prop(into)] on_sign_out: Callback<()>,
+) -> impl IntoView {
+    let is_current = session.with_untracked(|session| session.is_current);
+    let id = session.with_untracked(|session| session.id.to_string());
+    let name = Signal::derive(move || session.with(|session| session.device_name.clone()));
+    let facts = move || {
+        session.with(|session| {
+            let kind = match session.kind {
+                ClientKind::Browser => "Browser",
+                ClientKind::Desktop => "Desktop app",
+            };
+            // The icon shows what sort of machine a browser is on; a desktop app's own word for it is worth reading.
+            let platform = session.platform.clone().filter(|_| session.kind == ClientKind::Desktop);
+            [session.browser.clone(), session.os.clone(), platform, Some(kind.to_owned()), Some(session.ip_address.clone())]
+                .into_iter()
+                .flatten()
+                .map(|fact| view! { <span>{fact}</span> })
+                .collect_view()
+        })
+    };
+    let submit = move |event: SubmitEvent| {
+        event.prevent_default();
+        on_sign_out.run(());
+    };
+    view! {
+        <li class="session">
+            <span class=if is_current { "tile accent" } else { "tile" }>
+                {move || session.with(|session| view! { <Icon picture=Picture::of(session) /> })}
+            </span>
+            <h3 class="session-name">
+                {name} " "
+                {is_current.then(|| view! { <span class="badge accent">"This browser"</span> })}
+            </h3>
+            <div class="session-facts">
+                <p class="facts">{facts}</p>
+                <p class="facts">
+                    {if is_current {
+                        view! { <span><span class="live">"Active now"</span></span> }.into_any()
+                    } else {
+                        let at = Signal::derive(move || session.with(|session| session.last_active_at));
+                        view! { <span class="key">"Last active " <Ago at clock /></span> }.into_any()
+                    }}
+                    <span>
+                        "Signed in "
+                        <LocalTime at=Signal::derive(move || session.with(|session| session.created_at)) />
+                    </span>
+                </p>
+            </div>
+            {(!is_current)
+                .then(|| {
+                    view! {
+                        <form class="session-action" method="post" action="/api/revoke_session" on:submit=submit>
+                            <input type="hidden" name="session_id" value=id />
+                            <PendingButton
+                                class="button small"
+                                idle="Sign out".to_owned()
+                                pending="Signing out…".to_owned()
+                                of=name
+                                busy=false
+                            />
+                        </form>
+                    }
+                })}
+            {move || {
+                failure
+                    .get()
+                    .map(|error| {
+                        view! {
+                            <p class="session-error" role="alert">
+                                <Icon picture=Picture::AlertCircle />
+                                <span>{name} " could not be signed out. " {error.message()}</span>
+                            </p>
+                        }
+                    })
+            }}
+        </li>
+    }
+}

@@ -1,0 +1,49 @@
+//! The time that a page counts ages from: the server's, carried on by the browser. A browser whose own clock is wrong
+//! shows the right ages all the same.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use leptos::prelude::*;
+
+use super::browser;
+
+/// How often ages are counted anew.
+const TICK: Duration = Duration::from_secs(10);
+
+/// Tells the server's time to a page. The same at hydration as on the server, then ticking.
+#[derive(Clone, Copy, Debug)]
+pub struct PageClock {
+    now: RwSignal<DateTime<Utc>>,
+}
+
+impl PageClock {
+    /// A clock that follows `server_time` whenever that changes, and ticks between.
+    pub fn following(server_time: Signal<DateTime<Utc>>) -> Self {
+        let now = RwSignal::new(server_time.get_untracked());
+        let anchor = StoredValue::new(None);
+        Effect::new(move || {
+            let time = server_time.get();
+            anchor.set_value(Some((time, browser::milliseconds())));
+            now.set(time);
+        });
+        Effect::new(move || {
+            let tick = move || {
+                if let Some((time, since)) = anchor.get_value() {
+                    #[expect(clippy::cast_possible_truncation, reason = "a page is not open for that long")]
+                    let elapsed = (browser::milliseconds() - since).max(0.0) as i64;
+                    now.set(time + TimeDelta::milliseconds(elapsed));
+                }
+            };
+            // Without an interval, ages stay as old as the page: not wrong by more than that.
+            if let Ok(interval) = set_interval_with_handle(tick, TICK) {
+                on_cleanup(move || interval.clear());
+            }
+        });
+        Self { now }
+    }
+
+    pub fn now(self) -> DateTime<Utc> {
+        self.now.get()
+    }
+}

@@ -1,0 +1,263 @@
+//! The dashboard: what the portal knows of the person, and nothing else.
+
+use leptos::prelude::*;
+use leptos_meta::Title;
+
+use crate::{
+    domain::{
+        overview::{Attention, Overview, PreviousSignIn, Viewer},
+        time::plural,
+    },
+    error::AppError,
+    server_fns::show_overview,
+    ui::components::{
+        device_list::devices,
+        icon::{Icon, Picture},
+        local_time::LocalTime,
+        notice::{Notice, Tone},
+    },
+};
+
+/// `/dashboard`
+#[component]
+pub fn DashboardPage() -> impl IntoView {
+    let viewer = expect_context::<Resource<Result<Viewer, AppError>>>();
+    let overview = Resource::new_blocking(|| (), |()| show_overview());
+    view! {
+        <Title text="Dashboard" />
+        <main class="page" id="content" tabindex="-1">
+            <Transition fallback=|| {
+                view! {
+                    <p class="visually-hidden" role="status">
+                        "Loading…"
+                    </p>
+                }
+            }>
+                {move || Suspend::new(async move {
+                    match (viewer.await, overview.await) {
+                        (Ok(viewer), Ok(overview)) => view! { <Cards viewer overview /> }.into_any(),
+                        (Err(error), _) | (_, Err(error)) => {
+                            view! { <Failed error retry=Callback::new(move |()| overview.refetch()) /> }.into_any()
+                        }
+                    }
+                })}
+            </Transition>
+        </main>
+    }
+}
+
+#[component]
+fn Failed(error: AppError, retry: Callback<()>) -> impl IntoView {
+    view! {
+        <div class="page-head">
+            <h1>"Dashboard"</h1>
+        </div>
+        <Notice tone=Tone::Error>
+            <p class="notice-title">"The dashboard could not be loaded."</p>
+            <p>{error.message()}</p>
+            <p class="actions">
+                <a
+                    class="button"
+                    href="/dashboard"
+                    rel="external"
+                    on:click=move |event| {
+                        event.prevent_default();
+                        retry.run(());
+                    }
+                >
+                    "Try again"
+                </a>
+            </p>
+        </Notice>
+    }
+}
+
+#[component]
+fn Cards(viewer: Viewer, overview: Overview) -> impl IntoView {
+    let Viewer { user, organization, .. } = viewer;
+    let first_name = user.display_name.split_whitespace().next().unwrap_or_default().to_owned();
+    let role = user.role.label();
+    let greeting = match &organization {
+        Some(organization) => {
+            format!("Hello, {first_name}. You are signed in as {} at {}.", with_article(role), organization.name)
+        }
+        None => format!("Hello, {first_name}. You are signed in as {}.", with_article(role)),
+    };
+    view! {
+        <div class="page-head">
+            <h1>"Dashboard"</h1>
+            <p class="lead">{greeting}</p>
+        </div>
+        <div class="dashboard">
+            <NeedsAttention attention=overview.attention.clone() />
+            <WhereSignedIn overview=overview.clone() />
+            <LastSignIn previous=overview.previous_sign_in />
+            <section class="card across" aria-labelledby="you-title">
+                <header class="card-head">
+                    <h2 id="you-title">"You"</h2>
+                </header>
+                <div class="card-body">
+                    <dl class="details-list across">
+                        <div>
+                            <dt>"Name"</dt>
+                            <dd>{user.display_name}</dd>
+                        </div>
+                        <div>
+                            <dt>"Email"</dt>
+                            <dd>{user.email}</dd>
+                        </div>
+                        <div>
+                            <dt>"Role"</dt>
+                            <dd>{role}</dd>
+                        </div>
+                        <div>
+                            <dt>"Organization"</dt>
+                            <dd>{organization.map_or_else(|| "None".to_owned(), |organization| organization.name)}</dd>
+                        </div>
+                    </dl>
+                </div>
+            </section>
+        </div>
+    }
+}
+
+fn with_article(role: &str) -> String {
+    let role = role.to_lowercase();
+    let article = if role.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    format!("{article} {role}")
+}
+
+#[component]
+fn NeedsAttention(attention: Vec<Attention>) -> impl IntoView {
+    let item = |attention: Attention| {
+        let (title, text) = match attention {
+            Attention::FailedSignIns { count } => (
+                format!("{} refused since you signed in before", plural(count.into(), "sign-in")),
+                "Someone typed your email with a wrong password. If that was not you, sign out the devices that you do \
+                 not know and tell your administrator.",
+            ),
+            Attention::AtSessionLimit { limit } => (
+                format!("You are signed in on {}, as many as your role allows", devices(limit)),
+                "Sign out the ones that you do not use.",
+            ),
+        };
+        view! {
+            <li>
+                <Icon picture=Picture::AlertTriangle />
+                <div>
+                    <p>
+                        <strong>{title}</strong>
+                    </p>
+                    <p class="soft small">{text}</p>
+                </div>
+                <a class="button small" href="/dashboard/settings#sessions">
+                    "Review sessions"
+                </a>
+            </li>
+        }
+    };
+    view! {
+        <section class="card across" aria-labelledby="attention-title">
+            <header class="card-head">
+                <h2 id="attention-title">"Needs your attention"</h2>
+            </header>
+            {if attention.is_empty() {
+                view! {
+                    <div class="card-body">
+                        <p class="soft">
+                            "Nothing right now. Refused sign-ins and too many devices appear here."
+                        </p>
+                    </div>
+                }
+                    .into_any()
+            } else {
+                view! { <ul class="attention-list">{attention.into_iter().map(item).collect_view()}</ul> }.into_any()
+            }}
+        </section>
+    }
+}
+
+#[component]
+fn WhereSignedIn(overview: Overview) -> impl IntoView {
+    let count = overview.browsers + overview.desktops;
+    let noun = if count == 1 { "device" } else { "devices" };
+    let number = |n: usize, what| plural(i64::try_from(n).unwrap_or(i64::MAX), what);
+    let kinds = match (overview.browsers, overview.desktops) {
+        (browsers, 0) => number(browsers, "browser"),
+        (browsers, desktops) => format!("{} and {}", number(browsers, "browser"), number(desktops, "desktop app")),
+    };
+    view! {
+        <section class="card" aria-labelledby="where-title">
+            <header class="card-head">
+                <h2 id="where-title">"Where you are signed in"</h2>
+            </header>
+            <div class="card-body">
+                <p class="figure">
+                    <strong>{count}</strong>
+                    " "
+                    {noun}
+                </p>
+                <p class="soft">{kinds}</p>
+                {overview
+                    .current
+                    .map(|current| {
+                        view! {
+                            <dl class="details-list">
+                                <div>
+                                    <dt>"This session"</dt>
+                                    <dd>
+                                        {current.device_name} ", signed in " <LocalTime at=current.created_at />
+                                    </dd>
+                                </div>
+                            </dl>
+                        }
+                    })}
+            </div>
+            <footer class="card-foot">
+                <a class="button" href="/dashboard/settings#sessions">
+                    "Review sessions"
+                </a>
+            </footer>
+        </section>
+    }
+}
+
+#[component]
+fn LastSignIn(previous: Option<PreviousSignIn>) -> impl IntoView {
+    let body = match previous {
+        None => view! { <p class="soft">"This is the first sign-in with this account that the portal knows of."</p> }
+            .into_any(),
+        Some(previous) => {
+            let unknown = || "Not known".to_owned();
+            view! {
+                <dl class="details-list">
+                    <div>
+                        <dt>"When"</dt>
+                        <dd>
+                            <LocalTime at=previous.at />
+                        </dd>
+                    </div>
+                    <div>
+                        <dt>"Device"</dt>
+                        <dd>{previous.device_name.unwrap_or_else(unknown)}</dd>
+                    </div>
+                    <div>
+                        <dt>"Address"</dt>
+                        <dd>{previous.ip_address.unwrap_or_else(unknown)}</dd>
+                    </div>
+                </dl>
+                <p class="soft">"If this was not you, sign out all devices and tell your administrator."</p>
+            }
+                .into_any()
+        }
+    };
+    view! {
+        <section class="card" aria-labelledby="last-title">
+            <header class="card-head">
+                <h2 id="last-title">"Last sign-in"</h2>
+                <p class="card-aside">"before this one"</p>
+            </header>
+            <div class="card-body">{body}</div>
+        </section>
+    }
+}

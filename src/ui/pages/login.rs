@@ -1,0 +1,192 @@
+//! Signing in, and why one has to.
+
+use leptos::{
+    ev::SubmitEvent,
+    html::{Div, Input},
+    prelude::*,
+    task::spawn_local,
+};
+use leptos_meta::Title;
+use leptos_router::hooks::use_query_map;
+
+use crate::{
+    domain::session::EndReason,
+    error::AppError,
+    server_fns::{sign_in, sign_in_notice},
+    ui::{
+        browser,
+        components::{
+            icon::{Icon, Mark, Picture},
+            notice::{Notice, Tone},
+            pending_button::PendingButton,
+        },
+        failure::error_in_address,
+    },
+};
+
+/// `/login`: takes `next`, where to go afterwards, and `reason`, why the last session ended.
+#[component]
+pub fn LoginPage() -> impl IntoView {
+    view! {
+        <Title text="Sign in" />
+        <main class="page sign-in" id="content" tabindex="-1">
+            <a class="brand" href="/" rel="external">
+                <Mark />
+                "Broker Portal"
+            </a>
+            <section class="card" aria-labelledby="title">
+                <div class="card-body">
+                    <h1 id="title">"Sign in"</h1>
+                    <Reason />
+                    <SignInForm />
+                </div>
+            </section>
+            <p class="soft small">"No account, or no way in? Ask your administrator."</p>
+        </main>
+    }
+}
+
+/// Why the person is here: as the browser's own ended session tells, else as the address says.
+#[component]
+fn Reason() -> impl IntoView {
+    let query = use_query_map();
+    let notice = Resource::new_blocking(|| (), |()| sign_in_notice());
+    let in_address = move || {
+        query.with(|query| {
+            let reason: EndReason = query.get_str("reason")?.parse().ok()?;
+            let by_you = query.get_str("by") == Some("you");
+            Some(match reason {
+                EndReason::SignedOutEverywhere if by_you => "All your devices have been signed out.".to_owned(),
+                reason => reason.message().to_owned(),
+            })
+        })
+    };
+    let tone = move || {
+        let warns = |reason| matches!(reason, EndReason::TokenReuse | EndReason::ClientChanged);
+        let reason = query.with(|query| query.get_str("reason").and_then(|reason| reason.parse().ok()));
+        if reason.is_some_and(warns) { Tone::Warning } else { Tone::Info }
+    };
+    view! {
+        <Suspense>
+            {move || Suspend::new(async move {
+                // A database that is away is told by the form, when it is sent.
+                let message = notice.await.ok().flatten().or_else(in_address);
+                message
+                    .map(|message| {
+                        view! {
+                            <Notice tone=tone()>
+                                <p>{message}</p>
+                            </Notice>
+                        }
+                    })
+            })}
+        </Suspense>
+    }
+}
+
+#[component]
+fn SignInForm() -> impl IntoView {
+    let query = use_query_map();
+    let next = move || query.with(|query| query.get("next"));
+    let sent_without_script = error_in_address();
+    let failure = RwSignal::new(sent_without_script.get_untracked());
+    let busy = RwSignal::new(false);
+    let visible = RwSignal::new(false);
+    let (email, password) = (NodeRef::<Input>::new(), NodeRef::<Input>::new());
+    let problem = NodeRef::<Div>::new();
+
+    let submit = move |event: SubmitEvent| {
+        event.prevent_default();
+        if busy.get_untracked() {
+            return;
+        }
+        let value = |input: NodeRef<Input>| input.get_untracked().map(|input| input.value()).unwrap_or_default();
+        let (email, password) = (value(email), value(password));
+        let next = query.with_untracked(|query| query.get("next"));
+        busy.set(true);
+        spawn_local(async move {
+            match sign_in(email, password, next).await {
+                // Still busy: the page is on its way out.
+                Ok(path) => browser::go_to(&path),
+                Err(error) => {
+                    failure.set(Some(error));
+                    busy.set(false);
+                    if let Some(problem) = problem.get_untracked() {
+                        _ = problem.focus();
+                    }
+                }
+            }
+        });
+    };
+    let wrong = move || matches!(failure.get(), Some(AppError::InvalidCredentials));
+    let invalid = move || wrong().then_some("true");
+    let described = move || wrong().then_some("problem");
+    view! {
+        <div id="problem" role="alert" tabindex="-1" node_ref=problem>
+            {move || {
+                failure
+                    .get()
+                    .map(|error| {
+                        view! {
+                            <div class="notice error">
+                                <Icon picture=Picture::AlertCircle />
+                                <div>
+                                    <p class="notice-title">"You are not signed in."</p>
+                                    <p>{error.message()}</p>
+                                </div>
+                            </div>
+                        }
+                    })
+            }}
+        </div>
+        <form class="form" method="post" action="/api/sign_in" on:submit=submit>
+            {move || next().map(|next| view! { <input type="hidden" name="next" value=next /> })}
+            <div class="field">
+                <label for="email">"Email"</label>
+                <input
+                    class="input"
+                    id="email"
+                    name="email"
+                    type="email"
+                    autocomplete="username"
+                    required
+                    maxlength="254"
+                    node_ref=email
+                    aria-invalid=invalid
+                    aria-describedby=described
+                />
+            </div>
+            <div class="field">
+                <label for="password">"Password"</label>
+                <div class="input-group">
+                    <input
+                        class="input"
+                        id="password"
+                        name="password"
+                        type=move || if visible.get() { "text" } else { "password" }
+                        autocomplete="current-password"
+                        required
+                        node_ref=password
+                        aria-invalid=invalid
+                        aria-describedby=described
+                    />
+                    <button
+                        class="input-toggle needs-script"
+                        type="button"
+                        aria-controls="password"
+                        on:click=move |_| visible.update(|visible| *visible = !*visible)
+                    >
+                        {move || if visible.get() { "Hide" } else { "Show" }}
+                        <span class="visually-hidden">" password"</span>
+                    </button>
+                </div>
+            </div>
+            <PendingButton
+                class="button primary wide"
+                idle="Sign in".to_owned()
+                pending="Signing in…".to_owned()
+                busy
+            />
+        </form>
+    }
+}

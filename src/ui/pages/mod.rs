@@ -1,0 +1,7 @@
+//! One file a page. To add one: the file, a line below, a route in [`crate::app`].
+
+pub mod confirm_sign_out_all;
+pub mod dashboard;
+pub mod login;
+pub mod not_found;
+pub mod settings;

@@ -1,0 +1,22 @@
+//! For addresses that lead nowhere.
+
+use leptos::prelude::*;
+use leptos_meta::Title;
+
+/// Says so, and leads back.
+#[component]
+pub fn NotFoundPage() -> impl IntoView {
+    view! {
+        <Title text="Not found" />
+        <main class="page narrow status" id="content" tabindex="-1">
+            <p class="status-code">"404"</p>
+            <h1>"This page does not exist"</h1>
+            <p class="soft">"The address may be misspelt, or the page has moved."</p>
+            <p class="actions">
+                <a class="button primary" href="/dashboard">
+                    "Go to the dashboard"
+                </a>
+            </p>
+        </main>
+    }
+}

@@ -1,0 +1,308 @@
+//! Where the person is signed in, and the buttons that end it.
+
+use std::collections::{HashMap, HashSet};
+
+use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
+use leptos_router::hooks::use_query_map;
+
+use crate::{
+    domain::{ids::SessionId, overview::ActiveSessions, session::Session},
+    error::AppError,
+    server_fns::{list_active_sessions, revoke_session, sign_out_other_devices},
+    ui::{
+        components::{
+            device_list::devices,
+            icon::{Icon, Picture},
+            notice::{Notice, Tone},
+            pending_button::PendingButton,
+            session_row::SessionRow,
+            sign_out_all::SignOutAll,
+        },
+        failure::{error_in_address, leave_if_ended},
+        page_clock::PageClock,
+    },
+};
+
+type Loaded = Resource<Result<ActiveSessions, AppError>>;
+
+/// What came of the last thing that the person did here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Outcome {
+    Done(String),
+    Failed(AppError),
+}
+
+/// What the person has done to the list before the server has answered, and what it answered.
+#[derive(Clone, Copy)]
+struct Doing {
+    /// Rows that are gone already, as far as the person can see.
+    hidden: RwSignal<HashSet<SessionId>>,
+    failures: RwSignal<HashMap<SessionId, AppError>>,
+    outcome: RwSignal<Option<Outcome>>,
+    loaded: Loaded,
+}
+
+impl Doing {
+    /// Ends one session: its row goes at once, and comes back with a message if the server refuses.
+    fn sign_out_one(self, session: &Session) {
+        let (id, name) = (session.id, session.device_name.clone());
+        self.failures.update(|failures| _ = failures.remove(&id));
+        self.hidden.update(|hidden| _ = hidden.insert(id));
+        spawn_local(async move {
+            match revoke_session(id.to_string()).await {
+                // Gone already: that is what was asked for.
+                Ok(()) | Err(AppError::NotFound) => {
+                    self.outcome.set(Some(Outcome::Done(format!("{name} has been signed out."))));
+                    self.loaded.refetch();
+                }
+                Err(error) => {
+                    self.hidden.update(|hidden| _ = hidden.remove(&id));
+                    if let Some(error) = leave_if_ended(error) {
+                        self.failures.update(|failures| _ = failures.insert(id, error));
+                    }
+                }
+            }
+        });
+    }
+
+    /// Ends every session but this one, in the same way.
+    fn sign_out_others(self, others: Vec<SessionId>) {
+        self.outcome.set(None);
+        self.failures.set(HashMap::new());
+        self.hidden.update(|hidden| hidden.extend(&others));
+        spawn_local(async move {
+            match sign_out_other_devices().await {
+                Ok(ended) => {
+                    let have = if ended == 1 { "has" } else { "have" };
+                    let text =
+                        format!("{} {have} been signed out. This browser stays signed in.", devices(ended));
+                    self.outcome.set(Some(Outcome::Done(text)));
+                    self.loaded.refetch();
+                }
+                Err(error) => {
+                    self.hidden.update(|hidden| hidden.retain(|id| !others.contains(id)));
+                    self.outcome.set(leave_if_ended(error).map(Outcome::Failed));
+                }
+            }
+        });
+    }
+}
+
+/// The section: loading, failed, or the list.
+#[component]
+pub fn ActiveSessionsSection() -> impl IntoView {
+    let loaded = Resource::new_blocking(|| (), |()| list_active_sessions());
+    let doing = Doing {
+        hidden: RwSignal::default(),
+        failures: RwSignal::default(),
+        outcome: RwSignal::new(outcome_in_address()),
+        loaded,
+    };
+    // The last list that came: one that fails to refresh stays.
+    let active = Memo::new(move |before: Option<&Option<ActiveSessions>>| match loaded.get() {
+        Some(Ok(active)) => Some(active),
+        _ => before.cloned().flatten(),
+    });
+    let shown = Memo::new(move |_| {
+        let hidden = doing.hidden.read();
+        let list = active.get().map(|active| active.sessions).unwrap_or_default();
+        list.into_iter().filter(|session| !hidden.contains(&session.id)).collect::<Vec<_>>()
+    });
+    Effect::new(move || {
+        if let Some(Err(error)) = loaded.get() {
+            _ = leave_if_ended(error);
+        }
+    });
+    let count = move || match shown.with(Vec::len) {
+        0 => String::new(),
+        count => devices(count),
+    };
+    view! {
+        <section class="card" id="sessions" aria-labelledby="sessions-title">
+            <Transition fallback=Loading>
+                {move || {
+                    // Read here, so that the server waits for it.
+                    let failed = loaded.get().and_then(Result::err);
+                    view! {
+                        <header class="card-head">
+                            <h2 id="sessions-title">"Active sessions"</h2>
+                            <p class="card-aside" aria-live="polite">
+                                {count}
+                            </p>
+                        </header>
+                        {failed.map(|error| view! { <Failed error loaded /> })}
+                        {active
+                            .with_untracked(Option::is_some)
+                            .then(|| view! { <List active shown doing /> })}
+                    }
+                }}
+            </Transition>
+        </section>
+    }
+}
+
+/// The words for what a form without JavaScript did: by code only, since anyone can write an address.
+fn outcome_in_address() -> Option<Outcome> {
+    if let Some(error) = error_in_address().get_untracked() {
+        return Some(Outcome::Failed(error));
+    }
+    let done = use_query_map().with_untracked(|query| query.get("done"))?;
+    match done.as_str() {
+        "signed_out_one" => Some(Outcome::Done("The device has been signed out.".to_owned())),
+        "signed_out_others" => {
+            Some(Outcome::Done("All other devices have been signed out. This browser stays signed in.".to_owned()))
+        }
+        _ => None,
+    }
+}
+
+#[component]
+fn Loading() -> impl IntoView {
+    let bone = || {
+        view! {
+            <li class="session">
+                <span class="tile"></span>
+                <div class="session-name">
+                    <span class="bone"></span>
+                </div>
+                <div class="session-facts">
+                    <span class="bone long"></span>
+                    <span class="bone"></span>
+                </div>
+            </li>
+        }
+    };
+    view! {
+        <header class="card-head">
+            <h2>"Active sessions"</h2>
+        </header>
+        <p class="visually-hidden" role="status">
+            "Loading sessions…"
+        </p>
+        <ul class="session-list skeleton" aria-hidden="true">
+            {bone()}
+            {bone()}
+            {bone()}
+        </ul>
+    }
+}
+
+#[component]
+fn Failed(error: AppError, loaded: Loaded) -> impl IntoView {
+    view! {
+        <div class="card-body">
+            <Notice tone=Tone::Error>
+                <p class="notice-title">"Your sessions could not be loaded."</p>
+                <p>{error.message()}</p>
+                <p class="actions">
+                    <a
+                        class="button"
+                        href="/dashboard/settings"
+                        rel="external"
+                        on:click=move |event| {
+                            event.prevent_default();
+                            loaded.refetch();
+                        }
+                    >
+                        "Try again"
+                    </a>
+                </p>
+            </Notice>
+        </div>
+    }
+}
+
+#[component]
+fn List(active: Memo<Option<ActiveSessions>>, shown: Memo<Vec<Session>>, doing: Doing) -> impl IntoView {
+    // The list stands only where a list has come, so the fallback is never shown.
+    let server_time = Signal::derive(move || {
+        active.with(|active| active.as_ref().map(|active| active.server_time).unwrap_or_default())
+    });
+    let clock = PageClock::following(server_time);
+    let others = move || {
+        shown.with(|shown| shown.iter().filter(|session| !session.is_current).map(|session| session.id).collect::<Vec<_>>())
+    };
+    let sign_out_others = move |event: SubmitEvent| {
+        event.prevent_default();
+        doing.sign_out_others(others());
+    };
+    view! {
+        {move || doing.outcome.get().map(|outcome| view! { <OutcomeNotice outcome /> })}
+        <ul class="session-list">
+            <For each=move || shown.get() key=|session| session.id let:first>
+                <Row first shown clock doing />
+            </For>
+            {move || {
+                others()
+                    .is_empty()
+                    .then(|| {
+                        view! {
+                            <li class="session-hint">
+                                <Icon picture=Picture::Info />
+                                <p>
+                                    "Only this browser is signed in. Other browsers and desktop apps appear here when \
+                                     you sign in on them."
+                                </p>
+                            </li>
+                        }
+                    })
+            }}
+        </ul>
+        <footer class=move || if others().is_empty() { "card-foot actions end" } else { "card-foot actions" }>
+            {move || {
+                (!others().is_empty())
+                    .then(|| {
+                        view! {
+                            <form
+                                class="push"
+                                method="post"
+                                action="/api/sign_out_other_devices"
+                                on:submit=sign_out_others
+                            >
+                                <PendingButton
+                                    class="button"
+                                    idle="Sign out other devices".to_owned()
+                                    pending="Signing out…".to_owned()
+                                    busy=false
+                                />
+                            </form>
+                        }
+                    })
+            }}
+            <SignOutAll sessions=shown on_open=Callback::new(move |()| doing.loaded.refetch()) />
+        </footer>
+    }
+}
+
+/// A row that follows its session in the list, so that a refreshed list changes its words and moves no focus.
+#[component]
+fn Row(first: Session, shown: Memo<Vec<Session>>, clock: PageClock, doing: Doing) -> impl IntoView {
+    let id = first.id;
+    let session = Memo::new(move |before: Option<&Session>| {
+        let now = shown.with(|shown| shown.iter().find(|session| session.id == id).cloned());
+        now.or_else(|| before.cloned()).unwrap_or_else(|| first.clone())
+    });
+    let failure = Signal::derive(move || doing.failures.with(|failures| failures.get(&id).cloned()));
+    let sign_out = Callback::new(move |()| session.with_untracked(|session| doing.sign_out_one(session)));
+    view! { <SessionRow session clock failure on_sign_out=sign_out /> }
+}
+
+#[component]
+fn OutcomeNotice(outcome: Outcome) -> impl IntoView {
+    let notice = match outcome {
+        Outcome::Done(text) => view! {
+            <Notice tone=Tone::Success>
+                <p>{text}</p>
+            </Notice>
+        }
+        .into_any(),
+        Outcome::Failed(error) => view! {
+            <Notice tone=Tone::Error>
+                <p class="notice-title">"Nothing was signed out."</p>
+                <p>{error.message()}</p>
+            </Notice>
+        }
+        .into_any(),
+    };
+    view! { <div class="card-body">{notice}</div> }
+}
