@@ -16,7 +16,7 @@ CREATE TABLE audit_events (
     -- Further facts, by kind. Never a secret.
     detail jsonb NOT NULL DEFAULT '{}'
 );
-CREATE INDEX audit_events_of_user ON audit_events (user_id, id DESC);
+CREATE INDEX audit_events_of_user ON audit_events (user_id, at DESC);
 
 -- Read by every node's listener, in order of `id`; NOTIFY only wakes it.
 CREATE TABLE session_events (

@@ -19,7 +19,10 @@ while [ $# -gt 0 ]; do
 done
 
 echo "==> site: compiling the browser's part ($profile)"
-cargo build --lib --target wasm32-unknown-unknown \
+# The module names source files in its panic messages: not by where they lie on the machine that built it.
+registry=${CARGO_HOME:-$HOME/.cargo}/registry/src
+remap="build.rustflags=['--remap-path-prefix=$registry=', '--remap-path-prefix=$PWD=']"
+cargo build --lib --target wasm32-unknown-unknown --config "$remap" \
   --no-default-features --features hydrate --profile "$profile"
 
 # Cargo's name for the folder of its `dev` profile.

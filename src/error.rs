@@ -4,17 +4,14 @@
 //! [`AppError::Unavailable`] or [`AppError::Internal`] at the place where it is logged with its ids; its own words
 //! never reach a client.
 
-use leptos::{
-    prelude::{FromServerFnError, ServerFnErrorErr},
-    server_fn::codec::JsonEncoding,
-};
+use leptos::prelude::{FromServerFnError, ServerFnErrorErr};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::session::EndReason;
+use crate::{domain::session::EndReason, server_fns::wire::TextJsonEncoding};
 
 /// A failure as it is shown. The names of the codes are public.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "code", rename_all = "snake_case")]
+#[serde(from = "Wire", into = "Wire")]
 pub enum AppError {
     /// Email or password is wrong, or the account may not sign in: on purpose one answer for all of them.
     InvalidCredentials,
@@ -89,6 +86,49 @@ impl AppError {
     }
 }
 
+/// [`AppError`] as it travels: flat, with the code first. A code that this build does not know is an internal error.
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    code: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<EndReason>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+}
+
+impl From<AppError> for Wire {
+    fn from(error: AppError) -> Self {
+        let mut wire = Wire { code: error.code().to_owned(), reason: None, field: None, problem: None };
+        match error {
+            AppError::SessionEnded { reason } => wire.reason = Some(reason),
+            AppError::InvalidInput { field, problem } => (wire.field, wire.problem) = (Some(field), Some(problem)),
+            _ => {}
+        }
+        wire
+    }
+}
+
+impl From<Wire> for AppError {
+    fn from(wire: Wire) -> Self {
+        match wire.code.as_str() {
+            "invalid_credentials" => AppError::InvalidCredentials,
+            "session_ended" => AppError::SessionEnded { reason: wire.reason.unwrap_or(EndReason::Unknown) },
+            "forbidden" => AppError::Forbidden,
+            "not_found" => AppError::NotFound,
+            "invalid_input" => AppError::InvalidInput {
+                field: wire.field.unwrap_or_default(),
+                problem: wire.problem.unwrap_or_default(),
+            },
+            "invalid_scope" => AppError::InvalidScope,
+            "unavailable" => AppError::Unavailable,
+            "offline" => AppError::Offline,
+            _ => AppError::Internal,
+        }
+    }
+}
+
 impl std::fmt::Display for AppError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.message())
@@ -98,7 +138,7 @@ impl std::fmt::Display for AppError {
 impl std::error::Error for AppError {}
 
 impl FromServerFnError for AppError {
-    type Encoder = JsonEncoding;
+    type Encoder = TextJsonEncoding;
 
     fn from_server_fn_error(error: ServerFnErrorErr) -> Self {
         match error {
@@ -118,10 +158,23 @@ mod tests {
 
     #[test]
     fn the_wire_form_names_the_code_and_survives_the_way() {
-        let error = AppError::SessionEnded { reason: EndReason::SignedOutEverywhere };
-        let json = serde_json::to_string(&error).expect("JSON");
+        let ended = AppError::SessionEnded { reason: EndReason::SignedOutEverywhere };
+        let json = serde_json::to_string(&ended).expect("JSON");
         assert_eq!(json, r#"{"code":"session_ended","reason":"signed_out_everywhere"}"#);
-        assert_eq!(serde_json::from_str::<AppError>(&json).expect("an error"), error);
+        for error in [
+            ended,
+            AppError::InvalidCredentials,
+            AppError::Forbidden,
+            AppError::NotFound,
+            AppError::invalid("email", "Too long."),
+            AppError::InvalidScope,
+            AppError::Unavailable,
+            AppError::Internal,
+            AppError::Offline,
+        ] {
+            let json = serde_json::to_string(&error).expect("JSON");
+            assert_eq!(serde_json::from_str::<AppError>(&json).expect("an error"), error);
+        }
     }
 
     #[test]

@@ -3,13 +3,16 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{ids::SessionId, organization::Organization, session::Session, theme::Theme, user::User};
+use super::{ids::SessionId, organization::{Membership, Organization}, session::Session, theme::Theme, user::User};
 
 /// Who is signed in, for the frame of every page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Viewer {
     pub user: User,
+    /// The brokerage that the session looks at.
     pub organization: Option<Organization>,
+    /// Every brokerage that the person belongs to, by name.
+    pub memberships: Vec<Membership>,
     pub session_id: SessionId,
     /// What this browser chose.
     pub theme: Theme,
@@ -20,6 +23,7 @@ pub struct Viewer {
 pub struct ActiveSessions {
     pub sessions: Vec<Session>,
     /// The server's time: ages are counted from it, whatever the browser's own clock says.
+    #[serde(with = "super::time::wire")]
     pub server_time: DateTime<Utc>,
 }
 
@@ -33,12 +37,14 @@ pub struct Overview {
     /// The sign-in before the one that began this session.
     pub previous_sign_in: Option<PreviousSignIn>,
     pub attention: Vec<Attention>,
+    #[serde(with = "super::time::wire")]
     pub server_time: DateTime<Utc>,
 }
 
 /// A sign-in before this one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PreviousSignIn {
+    #[serde(with = "super::time::wire")]
     pub at: DateTime<Utc>,
     pub device_name: Option<String>,
     pub ip_address: Option<String>,
@@ -46,7 +52,7 @@ pub struct PreviousSignIn {
 
 /// What a person should look at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Attention {
     /// Refused sign-ins on this account since the previous sign-in.
     FailedSignIns { count: u32 },

@@ -57,12 +57,16 @@ pub struct Session {
     /// With its version: "Chrome 148".
     pub browser: Option<String>,
     pub ip_address: String,
+    #[serde(with = "time::wire")]
     pub created_at: DateTime<Utc>,
     /// The person last did something in it.
+    #[serde(with = "time::wire")]
     pub last_active_at: DateTime<Utc>,
     /// The client was last there, with or without the person.
+    #[serde(with = "time::wire")]
     pub last_seen_at: DateTime<Utc>,
     /// When it ends if nothing more happens.
+    #[serde(with = "time::wire")]
     pub expires_at: DateTime<Utc>,
     /// It is the one that asked.
     pub is_current: bool,

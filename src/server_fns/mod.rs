@@ -10,8 +10,9 @@ mod overview;
 mod sessions;
 mod sign_in;
 mod theme;
+pub mod wire;
 
-pub use overview::{ListMemberships, ShowOverview, ShowViewer, list_memberships, show_overview, show_viewer};
+pub use overview::{ShowOverview, ShowViewer, show_overview, show_viewer};
 pub use sessions::{
     ListActiveSessions, RevokeSession, SignOutAllDevices, SignOutOtherDevices, list_active_sessions, revoke_session,
     sign_out_all_devices, sign_out_other_devices,

@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 
+use super::wire::TextJson;
 use crate::{domain::overview::ActiveSessions, error::AppError};
 #[cfg(feature = "ssr")]
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
 };
 
 /// The caller's live sessions, most recently active first.
-#[server(ListActiveSessions, prefix = "/api", endpoint = "list_active_sessions")]
+#[server(ListActiveSessions, prefix = "/api", endpoint = "list_active_sessions", output = TextJson)]
 pub async fn list_active_sessions() -> Result<ActiveSessions, AppError> {
     border::answer(async {
         let (state, caller) = (border::state()?, border::signed_in()?);
@@ -25,7 +26,7 @@ pub async fn list_active_sessions() -> Result<ActiveSessions, AppError> {
 }
 
 /// Ends one of the caller's sessions, by its id. Anything that is not the caller's and live is "not found".
-#[server(RevokeSession, prefix = "/api", endpoint = "revoke_session")]
+#[server(RevokeSession, prefix = "/api", endpoint = "revoke_session", output = TextJson)]
 pub async fn revoke_session(session_id: String) -> Result<(), AppError> {
     border::answer(async {
         let id = session_id.parse().map_err(|_| AppError::NotFound);
@@ -37,7 +38,7 @@ pub async fn revoke_session(session_id: String) -> Result<(), AppError> {
 }
 
 /// Ends every session of the caller but this one, and gives how many.
-#[server(SignOutOtherDevices, prefix = "/api", endpoint = "sign_out_other_devices")]
+#[server(SignOutOtherDevices, prefix = "/api", endpoint = "sign_out_other_devices", output = TextJson)]
 pub async fn sign_out_other_devices() -> Result<usize, AppError> {
     border::answer(async {
         let ended = end(RevokeScope::Others).await?;
@@ -48,7 +49,7 @@ pub async fn sign_out_other_devices() -> Result<usize, AppError> {
 }
 
 /// Ends every session of the caller, this one included, and gives the path to go to.
-#[server(SignOutAllDevices, prefix = "/api", endpoint = "sign_out_all_devices")]
+#[server(SignOutAllDevices, prefix = "/api", endpoint = "sign_out_all_devices", output = TextJson)]
 pub async fn sign_out_all_devices() -> Result<String, AppError> {
     const AFTERWARDS: &str = "/login?reason=signed_out_everywhere&by=you";
     border::answer(async {

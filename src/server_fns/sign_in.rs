@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 
+use super::wire::TextJson;
 use crate::error::AppError;
 #[cfg(feature = "ssr")]
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
 };
 
 /// Signs in on this browser and gives the path to go to: `next` if it is one of ours, else the dashboard.
-#[server(SignIn, prefix = "/api", endpoint = "sign_in")]
+#[server(SignIn, prefix = "/api", endpoint = "sign_in", output = TextJson)]
 pub async fn sign_in(
     email: String,
     password: String,
@@ -40,7 +41,7 @@ pub async fn sign_in(
 }
 
 /// Signs out of this browser only, and gives the path to go to. Without a session there is nothing to do.
-#[server(SignOut, prefix = "/api", endpoint = "sign_out")]
+#[server(SignOut, prefix = "/api", endpoint = "sign_out", output = TextJson)]
 pub async fn sign_out() -> Result<String, AppError> {
     const AFTERWARDS: &str = "/login?reason=signed_out";
     border::answer(async {
@@ -63,7 +64,7 @@ pub async fn sign_out() -> Result<String, AppError> {
 
 /// Why this browser is at the sign-in page, as its own cookie tells: with the role's own figures and what an
 /// administrator wrote. `None`: it holds no session that ended.
-#[server(SignInNotice, prefix = "/api", endpoint = "sign_in_notice")]
+#[server(SignInNotice, prefix = "/api", endpoint = "sign_in_notice", output = TextJson)]
 pub async fn sign_in_notice() -> Result<Option<String>, AppError> {
     border::answer(async {
         Ok(match border::identity()? {

@@ -10,6 +10,7 @@ use crate::{
         ids::SessionId,
         organization::Organization,
         session::ClientKind,
+        time::wire,
         user::User,
     },
     server::{auth::current_session::CurrentSession, state::AppState},
@@ -22,6 +23,7 @@ pub struct SessionState {
     session: SessionTimes,
     user: User,
     organization: Option<Organization>,
+    #[serde(with = "wire")]
     server_time: DateTime<Utc>,
 }
 
@@ -30,9 +32,12 @@ struct SessionTimes {
     id: SessionId,
     kind: ClientKind,
     /// When it is over whatever happens.
+    #[serde(with = "wire")]
     expires_at: DateTime<Utc>,
     /// When it is over unless the person does something.
+    #[serde(with = "wire")]
     idle_expires_at: DateTime<Utc>,
+    #[serde(with = "wire")]
     last_active_at: DateTime<Utc>,
     /// Sensitive actions would ask for the password.
     reauth_required: bool,

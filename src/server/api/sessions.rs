@@ -14,6 +14,7 @@ use crate::{
     domain::{
         ids::SessionId,
         session::{RevokeScope, Session},
+        time::wire,
         user::User,
     },
     error::AppError,
@@ -76,6 +77,7 @@ pub struct Tokens {
     token_type: &'static str,
     /// Seconds until the access token stops.
     expires_in: u64,
+    #[serde(with = "wire")]
     expires_at: DateTime<Utc>,
     user: User,
 }

@@ -1,5 +1,6 @@
 //! What an operator does with accounts and sessions from the command line.
 
+use chrono::TimeDelta;
 use serde_json::json;
 
 use super::revoke;
@@ -121,9 +122,11 @@ impl Accounts {
             Registered::MembershipAdded(account.ok_or(AccountError::NoSuchUser(email))?.id)
         };
         let (Registered::Created(id) | Registered::MembershipAdded(id)) = registered;
-        for organization in &new.organizations {
+        for (place, organization) in (0..).zip(&new.organizations) {
             let organization: OrganizationId =
                 organizations::find_or_insert(&mut tx, organization.trim(), now).await?;
+            // The first one named is the one joined first: a new session looks at it.
+            let now = now + TimeDelta::microseconds(place);
             organizations::set_membership(&mut tx, id, organization, new.role, now).await?;
             let detail = json!({ "organization_id": organization, "role": new.role });
             record(&mut tx, AuditKind::MembershipSet, id, detail, now).await?;

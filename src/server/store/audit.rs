@@ -103,7 +103,8 @@ pub async fn sign_in_history(
         r#"
         WITH previous AS (
             SELECT at, detail ->> 'device_name' AS device_name, host(ip_address) AS ip_address FROM audit_events
-            WHERE user_id = $1 AND kind = 'signed_in' AND session_id <> $2 AND at <= $3 ORDER BY id DESC LIMIT 1
+            WHERE user_id = $1 AND kind = 'signed_in' AND session_id <> $2 AND at <= $3
+            ORDER BY at DESC LIMIT 1
         )
         SELECT (SELECT count(*) FROM audit_events WHERE user_id = $1 AND kind = 'sign_in_failed'
                 AND at > COALESCE((SELECT at FROM previous), '-infinity')) AS "failures!",

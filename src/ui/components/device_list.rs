@@ -3,7 +3,10 @@
 
 use leptos::prelude::*;
 
-use super::icon::{Icon, Picture};
+use super::{
+    dynamic::dynamic,
+    icon::{Icon, Picture},
+};
 use crate::domain::{session::Session, time::plural};
 
 /// "3 devices"
@@ -22,15 +25,17 @@ pub fn ends_text(count: usize) -> String {
 /// The devices by name and what they have to do afterwards.
 #[component]
 pub fn DeviceList(#[prop(into)] sessions: Signal<Vec<Session>>) -> impl IntoView {
+    let row = |session: &Session| {
+        view! {
+            <li>
+                <Icon picture=Picture::of(session) />
+                <span>{session.spoken_name()}</span>
+            </li>
+        }
+    };
+    let rows = dynamic(move || Some(sessions.with(|sessions| sessions.iter().map(row).collect_view()).into_any()));
     view! {
-        <ul class="device-list">
-            <For each=move || sessions.get() key=|session| session.id let:session>
-                <li>
-                    <Icon picture=Picture::of(&session) />
-                    <span>{session.spoken_name()}</span>
-                </li>
-            </For>
-        </ul>
+        <ul class="device-list">{rows}</ul>
         <p class="caution">
             <Icon picture=Picture::AlertTriangle />
             <span>"Each of them has to sign in again. Unsaved work there may be lost."</span>

@@ -4,6 +4,7 @@ use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 use leptos_router::components::{A, Outlet};
 
 use super::{
+    dynamic::{dynamic, nothing, waiting},
     icon::{Icon, Mark, Picture},
     notice::{Notice, Tone},
 };
@@ -19,6 +20,12 @@ use crate::{
 pub fn Frame() -> impl IntoView {
     let viewer = Resource::new_blocking(|| (), |()| show_viewer());
     provide_context(viewer);
+    let person = waiting(nothing, move || async move {
+        match viewer.await {
+            Ok(viewer) => view! { <Person viewer /> }.into_any(),
+            Err(error) => view! { <Gone error /> }.into_any(),
+        }
+    });
     view! {
         <a class="skip-link" href="#content">
             "Skip to the content"
@@ -35,14 +42,7 @@ pub fn Frame() -> impl IntoView {
                     </A>
                     <A href="/dashboard/settings">"Settings"</A>
                 </nav>
-                <Transition>
-                    {move || Suspend::new(async move {
-                        match viewer.await {
-                            Ok(viewer) => view! { <Person viewer /> }.into_any(),
-                            Err(error) => view! { <Gone error /> }.into_any(),
-                        }
-                    })}
-                </Transition>
+                {person}
             </div>
         </header>
         <Outlet />
@@ -71,6 +71,15 @@ fn Person(viewer: Viewer) -> impl IntoView {
     };
     let theme = RwSignal::new(theme);
     let failure = RwSignal::new(None::<AppError>);
+    let problem = dynamic(move || {
+        let error = failure.get()?;
+        let notice = view! {
+            <Notice tone=Tone::Error>
+                <p>{error.message()}</p>
+            </Notice>
+        };
+        Some(notice.into_any())
+    });
     let leave = move |event: SubmitEvent| {
         event.prevent_default();
         spawn_local(async move {
@@ -123,17 +132,7 @@ fn Person(viewer: Viewer) -> impl IntoView {
                             <span class="menu-note">"this browser"</span>
                         </button>
                     </form>
-                    {move || {
-                        failure
-                            .get()
-                            .map(|error| {
-                                view! {
-                                    <Notice tone=Tone::Error>
-                                        <p>{error.message()}</p>
-                                    </Notice>
-                                }
-                            })
-                    }}
+                    {problem}
                 </div>
             </div>
         </details>
@@ -156,6 +155,7 @@ fn ThemeButton(choice: Theme, theme: RwSignal<Theme>, failure: RwSignal<Option<A
             }
         });
     };
+    let pressed = Signal::derive(move || if theme.get() == choice { "true" } else { "false" });
     let picture = match choice {
         Theme::Light => Picture::Sun,
         Theme::Dark => Picture::Moon,
@@ -166,7 +166,7 @@ fn ThemeButton(choice: Theme, theme: RwSignal<Theme>, failure: RwSignal<Option<A
             type="submit"
             name="theme"
             value=choice.as_str()
-            aria-pressed=move || if theme.get() == choice { "true" } else { "false" }
+            aria-pressed=pressed
             on:click=choose
         >
             <Icon picture />

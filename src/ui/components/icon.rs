@@ -29,7 +29,7 @@ impl Picture {
     /// The kind of machine that a session is on.
     pub fn of(session: &Session) -> Self {
         let words = format!("{} {}", session.device_name, session.platform.as_deref().unwrap_or_default());
-        let words = words.to_lowercase();
+        let words = words.to_ascii_lowercase();
         match (session.kind, session.platform.as_deref()) {
             (ClientKind::Browser, Some("phone")) => Picture::Phone,
             (ClientKind::Browser, Some("tablet")) => Picture::Tablet,

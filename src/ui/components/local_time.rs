@@ -13,9 +13,10 @@ use crate::{
 #[component]
 pub fn LocalTime(#[prop(into)] at: Signal<DateTime<Utc>>) -> impl IntoView {
     let is_local = is_local();
-    let text = move || if is_local.get() { browser::local_time(at.get()) } else { exact_utc(at.get()) };
+    let text = Signal::derive(move || if is_local.get() { browser::local_time(at.get()) } else { exact_utc(at.get()) });
+    let datetime = Signal::derive(move || rfc3339(at.get()));
     view! {
-        <time datetime=move || rfc3339(at.get()) title=exact(at, is_local)>
+        <time datetime=datetime title=exact(at, is_local)>
             {text}
         </time>
     }
@@ -25,9 +26,11 @@ pub fn LocalTime(#[prop(into)] at: Signal<DateTime<Utc>>) -> impl IntoView {
 #[component]
 pub fn Ago(#[prop(into)] at: Signal<DateTime<Utc>>, clock: PageClock) -> impl IntoView {
     let exact = exact(at, is_local());
+    let datetime = Signal::derive(move || rfc3339(at.get()));
+    let age = Signal::derive(move || ago(at.get(), clock.now()));
     view! {
-        <time datetime=move || rfc3339(at.get()) title=exact>
-            {move || ago(at.get(), clock.now())}
+        <time datetime=datetime title=exact>
+            {age}
             <span class="visually-hidden">", " {exact}</span>
         </time>
     }
@@ -40,6 +43,6 @@ fn is_local() -> RwSignal<bool> {
     is_local
 }
 
-fn exact(at: Signal<DateTime<Utc>>, is_local: RwSignal<bool>) -> impl Fn() -> String + Copy + Send + Sync {
-    move || if is_local.get() { browser::exact_local_time(at.get()) } else { exact_utc(at.get()) }
+fn exact(at: Signal<DateTime<Utc>>, is_local: RwSignal<bool>) -> Signal<String> {
+    Signal::derive(move || if is_local.get() { browser::exact_local_time(at.get()) } else { exact_utc(at.get()) })
 }

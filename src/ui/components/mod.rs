@@ -1,6 +1,7 @@
 //! What pages share. One component a file, named for what a person would call it.
 
 pub mod device_list;
+pub mod dynamic;
 pub mod frame;
 pub mod icon;
 pub mod local_time;

@@ -14,13 +14,14 @@ pub fn PendingButton(
     of: Option<Signal<String>>,
     #[prop(into)] busy: Signal<bool>,
 ) -> impl IntoView {
+    let when_busy = Signal::derive(move || busy.get().then_some("true"));
     let spoken = move || of.map(|of| view! { <span class="visually-hidden">" of " {of}</span> });
     view! {
         <button
             class=class
             type="submit"
-            aria-busy=move || busy.get().then_some("true")
-            aria-disabled=move || busy.get().then_some("true")
+            aria-busy=when_busy
+            aria-disabled=when_busy
         >
             <span class="idle">{idle} {spoken()}</span>
             <span class="pending">{pending} {spoken()}</span>

@@ -3,6 +3,7 @@
 use leptos::{ev::SubmitEvent, prelude::*};
 
 use super::{
+    dynamic::dynamic,
     icon::{Icon, Picture},
     local_time::{Ago, LocalTime},
     pending_button::PendingButton,
@@ -26,8 +27,8 @@ pub fn SessionRow(
     let is_current = session.with_untracked(|session| session.is_current);
     let id = session.with_untracked(|session| session.id.to_string());
     let name = Signal::derive(move || session.with(|session| session.device_name.clone()));
-    let facts = move || {
-        session.with(|session| {
+    let facts = dynamic(move || {
+        let facts = session.with(|session| {
             let kind = match session.kind {
                 ClientKind::Browser => "Browser",
                 ClientKind::Desktop => "Desktop app",
@@ -39,8 +40,19 @@ pub fn SessionRow(
                 .flatten()
                 .map(|fact| view! { <span>{fact}</span> })
                 .collect_view()
-        })
-    };
+        });
+        Some(facts.into_any())
+    });
+    let problem = dynamic(move || {
+        let error = failure.get()?;
+        let line = view! {
+            <p class="session-error" role="alert">
+                <Icon picture=Picture::AlertCircle />
+                <span>{name} " could not be signed out. " {error.message()}</span>
+            </p>
+        };
+        Some(line.into_any())
+    });
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         on_sign_out.run(());
@@ -48,7 +60,7 @@ pub fn SessionRow(
     view! {
         <li class="session">
             <span class=if is_current { "tile accent" } else { "tile" }>
-                {move || session.with(|session| view! { <Icon picture=Picture::of(session) /> })}
+                <Icon picture=session.with_untracked(Picture::of) />
             </span>
             <h3 class="session-name">
                 {name} " "
@@ -84,18 +96,7 @@ pub fn SessionRow(
                         </form>
                     }
                 })}
-            {move || {
-                failure
-                    .get()
-                    .map(|error| {
-                        view! {
-                            <p class="session-error" role="alert">
-                                <Icon picture=Picture::AlertCircle />
-                                <span>{name} " could not be signed out. " {error.message()}</span>
-                            </p>
-                        }
-                    })
-            }}
+            {problem}
         </li>
     }
 }

@@ -5,6 +5,7 @@ use leptos::{ev::SubmitEvent, html::Dialog, prelude::*, task::spawn_local};
 
 use super::{
     device_list::{DeviceList, devices, ends_text},
+    dynamic::dynamic,
     notice::{Notice, Tone},
     pending_button::PendingButton,
 };
@@ -59,6 +60,17 @@ pub fn SignOutAll(
         });
     };
     let count = move || sessions.with(Vec::len);
+    let ends = Signal::derive(move || ends_text(count()));
+    let problem = dynamic(move || {
+        let error = failure.get()?;
+        let notice = view! {
+            <Notice tone=Tone::Error>
+                <p class="notice-title">"Nothing was signed out."</p>
+                <p>{error.message()}</p>
+            </Notice>
+        };
+        Some(notice.into_any())
+    });
     view! {
         <form method="get" action="/dashboard/settings/sign-out-all" on:submit=open>
             <button class="button danger" type="submit" aria-haspopup="dialog">
@@ -73,20 +85,9 @@ pub fn SignOutAll(
         >
             <h2 id="sign-out-all-title">"Sign out of all devices?"</h2>
             <div class="dialog-body">
-                <p id="sign-out-all-text">{move || ends_text(count())}</p>
+                <p id="sign-out-all-text">{ends}</p>
                 <DeviceList sessions />
-                {move || {
-                    failure
-                        .get()
-                        .map(|error| {
-                            view! {
-                                <Notice tone=Tone::Error>
-                                    <p class="notice-title">"Nothing was signed out."</p>
-                                    <p>{error.message()}</p>
-                                </Notice>
-                            }
-                        })
-                }}
+                {problem}
             </div>
             <form class="dialog-foot" method="post" action="/api/sign_out_all_devices" on:submit=confirm>
                 <div class="actions end">

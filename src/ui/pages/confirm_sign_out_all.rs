@@ -10,6 +10,7 @@ use crate::{
     ui::{
         components::{
             device_list::{DeviceList, devices, ends_text},
+            dynamic::{nothing, waiting},
             notice::{Notice, Tone},
             pending_button::PendingButton,
         },
@@ -22,6 +23,20 @@ use crate::{
 pub fn ConfirmSignOutAllPage() -> impl IntoView {
     let sessions = Resource::new_blocking(|| (), |()| list_active_sessions());
     let refused = error_in_address();
+    let question = waiting(nothing, move || async move {
+        match sessions.await {
+            Ok(active) => view! { <Question active refused=refused.get_untracked() /> }.into_any(),
+            Err(error) => view! {
+                <div class="card-body">
+                    <Notice tone=Tone::Error>
+                        <p class="notice-title">"Your sessions could not be loaded."</p>
+                        <p>{error.message()}</p>
+                    </Notice>
+                </div>
+            }
+            .into_any(),
+        }
+    });
     view! {
         <Title text="Sign out of all devices" />
         <main class="page narrow confirm" id="content" tabindex="-1">
@@ -29,24 +44,7 @@ pub fn ConfirmSignOutAllPage() -> impl IntoView {
                 <header class="card-head">
                     <h1 id="title">"Sign out of all devices?"</h1>
                 </header>
-                <Suspense>
-                    {move || Suspend::new(async move {
-                        match sessions.await {
-                            Ok(active) => view! { <Question active refused=refused.get() /> }.into_any(),
-                            Err(error) => {
-                                view! {
-                                    <div class="card-body">
-                                        <Notice tone=Tone::Error>
-                                            <p class="notice-title">"Your sessions could not be loaded."</p>
-                                            <p>{error.message()}</p>
-                                        </Notice>
-                                    </div>
-                                }
-                                    .into_any()
-                            }
-                        }
-                    })}
-                </Suspense>
+                {question}
             </section>
         </main>
     }

@@ -12,6 +12,7 @@ use crate::{
     server_fns::show_overview,
     ui::components::{
         device_list::devices,
+        dynamic::waiting,
         icon::{Icon, Picture},
         local_time::LocalTime,
         notice::{Notice, Tone},
@@ -23,25 +24,26 @@ use crate::{
 pub fn DashboardPage() -> impl IntoView {
     let viewer = expect_context::<Resource<Result<Viewer, AppError>>>();
     let overview = Resource::new_blocking(|| (), |()| show_overview());
+    let loading = || {
+        let status = view! {
+            <p class="visually-hidden" role="status">
+                "Loading…"
+            </p>
+        };
+        status.into_any()
+    };
+    let content = waiting(loading, move || async move {
+        match (viewer.await, overview.await) {
+            (Ok(viewer), Ok(overview)) => view! { <Cards viewer overview /> }.into_any(),
+            (Err(error), _) | (_, Err(error)) => {
+                view! { <Failed error retry=Callback::new(move |()| overview.refetch()) /> }.into_any()
+            }
+        }
+    });
     view! {
         <Title text="Dashboard" />
         <main class="page" id="content" tabindex="-1">
-            <Transition fallback=|| {
-                view! {
-                    <p class="visually-hidden" role="status">
-                        "Loading…"
-                    </p>
-                }
-            }>
-                {move || Suspend::new(async move {
-                    match (viewer.await, overview.await) {
-                        (Ok(viewer), Ok(overview)) => view! { <Cards viewer overview /> }.into_any(),
-                        (Err(error), _) | (_, Err(error)) => {
-                            view! { <Failed error retry=Callback::new(move |()| overview.refetch()) /> }.into_any()
-                        }
-                    }
-                })}
-            </Transition>
+            {content}
         </main>
     }
 }
@@ -122,7 +124,7 @@ fn Cards(viewer: Viewer, overview: Overview) -> impl IntoView {
 }
 
 fn with_article(role: &str) -> String {
-    let role = role.to_lowercase();
+    let role = role.to_ascii_lowercase();
     let article = if role.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
     format!("{article} {role}")
 }
@@ -132,7 +134,7 @@ fn NeedsAttention(attention: Vec<Attention>) -> impl IntoView {
     let item = |attention: Attention| {
         let (title, text) = match attention {
             Attention::FailedSignIns { count } => (
-                format!("{} refused since you signed in before", plural(count.into(), "sign-in")),
+                format!("{} since your previous sign-in", plural(count.into(), "refused sign-in")),
                 "Someone typed your email with a wrong password. If that was not you, sign out the devices that you do \
                  not know and tell your administrator.",
             ),

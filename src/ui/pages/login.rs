@@ -16,6 +16,7 @@ use crate::{
     ui::{
         browser,
         components::{
+            dynamic::{dynamic, nothing, waiting},
             icon::{Icon, Mark, Picture},
             notice::{Notice, Tone},
             pending_button::PendingButton,
@@ -66,28 +67,22 @@ fn Reason() -> impl IntoView {
         let reason = query.with(|query| query.get_str("reason").and_then(|reason| reason.parse().ok()));
         if reason.is_some_and(warns) { Tone::Warning } else { Tone::Info }
     };
-    view! {
-        <Suspense>
-            {move || Suspend::new(async move {
-                // A database that is away is told by the form, when it is sent.
-                let message = notice.await.ok().flatten().or_else(in_address);
-                message
-                    .map(|message| {
-                        view! {
-                            <Notice tone=tone()>
-                                <p>{message}</p>
-                            </Notice>
-                        }
-                    })
-            })}
-        </Suspense>
-    }
+    waiting(nothing, move || async move {
+        // A database that is away is told by the form, when it is sent.
+        let Some(message) = notice.await.ok().flatten().or_else(in_address) else { return nothing() };
+        let notice = view! {
+            <Notice tone=tone()>
+                <p>{message}</p>
+            </Notice>
+        };
+        notice.into_any()
+    })
 }
 
 #[component]
 fn SignInForm() -> impl IntoView {
     let query = use_query_map();
-    let next = move || query.with(|query| query.get("next"));
+    let next = Signal::derive(move || query.with(|query| query.get("next").unwrap_or_default()));
     let sent_without_script = error_in_address();
     let failure = RwSignal::new(sent_without_script.get_untracked());
     let busy = RwSignal::new(false);
@@ -102,7 +97,7 @@ fn SignInForm() -> impl IntoView {
         }
         let value = |input: NodeRef<Input>| input.get_untracked().map(|input| input.value()).unwrap_or_default();
         let (email, password) = (value(email), value(password));
-        let next = query.with_untracked(|query| query.get("next"));
+        let next = Some(next.get_untracked());
         busy.set(true);
         spawn_local(async move {
             match sign_in(email, password, next).await {
@@ -119,28 +114,29 @@ fn SignInForm() -> impl IntoView {
         });
     };
     let wrong = move || matches!(failure.get(), Some(AppError::InvalidCredentials));
-    let invalid = move || wrong().then_some("true");
-    let described = move || wrong().then_some("problem");
+    let invalid = Signal::derive(move || wrong().then_some("true"));
+    let described = Signal::derive(move || wrong().then_some("problem"));
+    let password_type = Signal::derive(move || if visible.get() { "text" } else { "password" });
+    let toggle = Signal::derive(move || if visible.get() { "Hide" } else { "Show" });
+    let explanation = dynamic(move || {
+        let error = failure.get()?;
+        let notice = view! {
+            <div class="notice error">
+                <Icon picture=Picture::AlertCircle />
+                <div>
+                    <p class="notice-title">"You are not signed in."</p>
+                    <p>{error.message()}</p>
+                </div>
+            </div>
+        };
+        Some(notice.into_any())
+    });
     view! {
         <div id="problem" role="alert" tabindex="-1" node_ref=problem>
-            {move || {
-                failure
-                    .get()
-                    .map(|error| {
-                        view! {
-                            <div class="notice error">
-                                <Icon picture=Picture::AlertCircle />
-                                <div>
-                                    <p class="notice-title">"You are not signed in."</p>
-                                    <p>{error.message()}</p>
-                                </div>
-                            </div>
-                        }
-                    })
-            }}
+            {explanation}
         </div>
         <form class="form" method="post" action="/api/sign_in" on:submit=submit>
-            {move || next().map(|next| view! { <input type="hidden" name="next" value=next /> })}
+            <input type="hidden" name="next" value=next />
             <div class="field">
                 <label for="email">"Email"</label>
                 <input
@@ -163,7 +159,7 @@ fn SignInForm() -> impl IntoView {
                         class="input"
                         id="password"
                         name="password"
-                        type=move || if visible.get() { "text" } else { "password" }
+                        type=password_type
                         autocomplete="current-password"
                         required
                         node_ref=password
@@ -176,7 +172,7 @@ fn SignInForm() -> impl IntoView {
                         aria-controls="password"
                         on:click=move |_| visible.update(|visible| *visible = !*visible)
                     >
-                        {move || if visible.get() { "Hide" } else { "Show" }}
+                        {toggle}
                         <span class="visually-hidden">" password"</span>
                     </button>
                 </div>

@@ -65,7 +65,9 @@ impl UserAgentParser {
         let system = expressions.and_then(|e| e.systems.extract(user_agent));
 
         let family = browser.as_ref().map(|b| plain_family(&b.family));
-        let os_family = system.as_ref().map(|s| plain_os(&s.os));
+        // What people call the thing in their hand, rather than what runs on it.
+        let thing = ["iPhone", "iPad"].into_iter().find(|thing| user_agent.contains(thing)).map(str::to_owned);
+        let os_family = thing.or_else(|| system.as_ref().map(|s| plain_os(&s.os)));
         let device_name = match (&family, &os_family) {
             (Some(browser), Some(os)) => format!("{browser} on {os}"),
             (Some(browser), None) => browser.clone(),
@@ -131,10 +133,10 @@ mod tests {
         for (agent, name, platform) in [
             (CHROME_WINDOWS, "Chrome on Windows", "desktop"),
             (EDGE_WINDOWS, "Edge on Windows", "desktop"),
-            (SAFARI_IPHONE, "Safari on iOS", "phone"),
+            (SAFARI_IPHONE, "Safari on iPhone", "phone"),
             (FIREFOX_MAC, "Firefox on macOS", "desktop"),
             (CHROME_ANDROID, "Chrome on Android", "phone"),
-            (SAFARI_IPAD, "Safari on iOS", "tablet"),
+            (SAFARI_IPAD, "Safari on iPad", "tablet"),
         ] {
             let names = parser.read(agent);
             assert_eq!((names.device_name.as_str(), names.platform), (name, platform), "{agent}");

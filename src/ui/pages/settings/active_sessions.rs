@@ -1,7 +1,5 @@
 //! Where the person is signed in, and the buttons that end it.
 
-use std::collections::{HashMap, HashSet};
-
 use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 use leptos_router::hooks::use_query_map;
 
@@ -12,6 +10,7 @@ use crate::{
     ui::{
         components::{
             device_list::devices,
+            dynamic::{dynamic, nothing, waiting},
             icon::{Icon, Picture},
             notice::{Notice, Tone},
             pending_button::PendingButton,
@@ -36,8 +35,8 @@ enum Outcome {
 #[derive(Clone, Copy)]
 struct Doing {
     /// Rows that are gone already, as far as the person can see.
-    hidden: RwSignal<HashSet<SessionId>>,
-    failures: RwSignal<HashMap<SessionId, AppError>>,
+    hidden: RwSignal<Vec<SessionId>>,
+    failures: RwSignal<Vec<(SessionId, AppError)>>,
     outcome: RwSignal<Option<Outcome>>,
     loaded: Loaded,
 }
@@ -46,8 +45,8 @@ impl Doing {
     /// Ends one session: its row goes at once, and comes back with a message if the server refuses.
     fn sign_out_one(self, session: &Session) {
         let (id, name) = (session.id, session.device_name.clone());
-        self.failures.update(|failures| _ = failures.remove(&id));
-        self.hidden.update(|hidden| _ = hidden.insert(id));
+        self.failures.update(|failures| failures.retain(|(of, _)| *of != id));
+        self.hidden.update(|hidden| hidden.push(id));
         spawn_local(async move {
             match revoke_session(id.to_string()).await {
                 // Gone already: that is what was asked for.
@@ -56,9 +55,9 @@ impl Doing {
                     self.loaded.refetch();
                 }
                 Err(error) => {
-                    self.hidden.update(|hidden| _ = hidden.remove(&id));
+                    self.hidden.update(|hidden| hidden.retain(|gone| *gone != id));
                     if let Some(error) = leave_if_ended(error) {
-                        self.failures.update(|failures| _ = failures.insert(id, error));
+                        self.failures.update(|failures| failures.push((id, error)));
                     }
                 }
             }
@@ -68,7 +67,7 @@ impl Doing {
     /// Ends every session but this one, in the same way.
     fn sign_out_others(self, others: Vec<SessionId>) {
         self.outcome.set(None);
-        self.failures.set(HashMap::new());
+        self.failures.set(Vec::new());
         self.hidden.update(|hidden| hidden.extend(&others));
         spawn_local(async move {
             match sign_out_other_devices().await {
@@ -113,30 +112,31 @@ pub fn ActiveSessionsSection() -> impl IntoView {
             _ = leave_if_ended(error);
         }
     });
-    let count = move || match shown.with(Vec::len) {
+    let count = Signal::derive(move || match shown.with(Vec::len) {
         0 => String::new(),
         count => devices(count),
-    };
+    });
+    // The server must not write the count before it knows it: text is not written again at hydration.
+    let known_count = waiting(nothing, move || async move {
+        _ = loaded.await;
+        view! { <span>{count}</span> }.into_any()
+    });
+    let failed = dynamic(move || {
+        let error = loaded.get().and_then(Result::err)?;
+        Some(view! { <Failed error loaded /> }.into_any())
+    });
+    // Made once, when the first list has come; a later one only changes what it shows.
+    let came = Memo::new(move |_| active.with(Option::is_some));
+    let list = dynamic(move || came.get().then(|| view! { <List active shown doing /> }.into_any()));
     view! {
         <section class="card" id="sessions" aria-labelledby="sessions-title">
-            <Transition fallback=Loading>
-                {move || {
-                    // Read here, so that the server waits for it.
-                    let failed = loaded.get().and_then(Result::err);
-                    view! {
-                        <header class="card-head">
-                            <h2 id="sessions-title">"Active sessions"</h2>
-                            <p class="card-aside" aria-live="polite">
-                                {count}
-                            </p>
-                        </header>
-                        {failed.map(|error| view! { <Failed error loaded /> })}
-                        {active
-                            .with_untracked(Option::is_some)
-                            .then(|| view! { <List active shown doing /> })}
-                    }
-                }}
-            </Transition>
+            <header class="card-head">
+                <h2 id="sessions-title">"Active sessions"</h2>
+                <p class="card-aside" aria-live="polite">
+                    {known_count}
+                </p>
+            </header>
+            <Transition fallback=Loading>{failed} {list}</Transition>
         </section>
     }
 }
@@ -173,9 +173,6 @@ fn Loading() -> impl IntoView {
         }
     };
     view! {
-        <header class="card-head">
-            <h2>"Active sessions"</h2>
-        </header>
         <p class="visually-hidden" role="status">
             "Loading sessions…"
         </p>
@@ -226,49 +223,44 @@ fn List(active: Memo<Option<ActiveSessions>>, shown: Memo<Vec<Session>>, doing: 
         event.prevent_default();
         doing.sign_out_others(others());
     };
+    let alone = Memo::new(move |_| others().is_empty());
+    let foot = Signal::derive(move || if alone.get() { "card-foot actions end" } else { "card-foot actions" });
+    let outcome = dynamic(move || Some(view! { <OutcomeNotice outcome=doing.outcome.get()? /> }.into_any()));
+    let hint = dynamic(move || {
+        let hint = view! {
+            <li class="session-hint">
+                <Icon picture=Picture::Info />
+                <p>
+                    "Only this browser is signed in. Other browsers and desktop apps appear here when you sign in on \
+                     them."
+                </p>
+            </li>
+        };
+        alone.get().then(|| hint.into_any())
+    });
+    let end_others = dynamic(move || {
+        let form = view! {
+            <form class="push" method="post" action="/api/sign_out_other_devices" on:submit=sign_out_others>
+                <PendingButton
+                    class="button"
+                    idle="Sign out other devices".to_owned()
+                    pending="Signing out…".to_owned()
+                    busy=false
+                />
+            </form>
+        };
+        (!alone.get()).then(|| form.into_any())
+    });
     view! {
-        {move || doing.outcome.get().map(|outcome| view! { <OutcomeNotice outcome /> })}
+        {outcome}
         <ul class="session-list">
             <For each=move || shown.get() key=|session| session.id let:first>
                 <Row first shown clock doing />
             </For>
-            {move || {
-                others()
-                    .is_empty()
-                    .then(|| {
-                        view! {
-                            <li class="session-hint">
-                                <Icon picture=Picture::Info />
-                                <p>
-                                    "Only this browser is signed in. Other browsers and desktop apps appear here when \
-                                     you sign in on them."
-                                </p>
-                            </li>
-                        }
-                    })
-            }}
+            {hint}
         </ul>
-        <footer class=move || if others().is_empty() { "card-foot actions end" } else { "card-foot actions" }>
-            {move || {
-                (!others().is_empty())
-                    .then(|| {
-                        view! {
-                            <form
-                                class="push"
-                                method="post"
-                                action="/api/sign_out_other_devices"
-                                on:submit=sign_out_others
-                            >
-                                <PendingButton
-                                    class="button"
-                                    idle="Sign out other devices".to_owned()
-                                    pending="Signing out…".to_owned()
-                                    busy=false
-                                />
-                            </form>
-                        }
-                    })
-            }}
+        <footer class=foot>
+            {end_others}
             <SignOutAll sessions=shown on_open=Callback::new(move |()| doing.loaded.refetch()) />
         </footer>
     }
@@ -282,7 +274,9 @@ fn Row(first: Session, shown: Memo<Vec<Session>>, clock: PageClock, doing: Doing
         let now = shown.with(|shown| shown.iter().find(|session| session.id == id).cloned());
         now.or_else(|| before.cloned()).unwrap_or_else(|| first.clone())
     });
-    let failure = Signal::derive(move || doing.failures.with(|failures| failures.get(&id).cloned()));
+    let failure = Signal::derive(move || {
+        doing.failures.with(|failures| failures.iter().find(|(of, _)| *of == id).map(|(_, error)| error.clone()))
+    });
     let sign_out = Callback::new(move |()| session.with_untracked(|session| doing.sign_out_one(session)));
     view! { <SessionRow session clock failure on_sign_out=sign_out /> }
 }

@@ -1,0 +1,113 @@
+import { expect, type Locator, type Page } from '@playwright/test';
+
+import { hydrated } from './hydration';
+import type { Person } from './portal';
+
+/** `/login` */
+export class SignInPage {
+  readonly email: Locator;
+  readonly password: Locator;
+  readonly button: Locator;
+  readonly problem: Locator;
+  readonly reason: Locator;
+
+  constructor(private readonly page: Page) {
+    this.email = page.getByLabel('Email');
+    this.password = page.getByLabel('Password', { exact: true });
+    this.button = page.getByRole('button', { name: 'Sign in' });
+    this.problem = page.getByRole('alert');
+    this.reason = page.getByRole('status');
+  }
+
+  async fill(person: Pick<Person, 'email' | 'password'>) {
+    await hydrated(this.page);
+    await this.email.fill(person.email);
+    await this.password.fill(person.password);
+  }
+
+  async signIn(person: Pick<Person, 'email' | 'password'>) {
+    await this.fill(person);
+    await this.button.click();
+  }
+}
+
+/** `/dashboard/settings` */
+export class SettingsPage {
+  readonly section: Locator;
+  readonly rows: Locator;
+  readonly thisBrowser: Locator;
+  readonly count: Locator;
+  readonly signOutOthers: Locator;
+  readonly signOutAll: Locator;
+
+  constructor(readonly page: Page) {
+    this.section = page.getByRole('region', { name: 'Active sessions' });
+    this.rows = this.section.getByRole('listitem').filter({ has: page.getByRole('heading') });
+    this.thisBrowser = this.rows.filter({ hasText: 'This browser' });
+    this.count = this.section.getByText(/^\d+ devices?$/);
+    this.signOutOthers = this.section.getByRole('button', { name: 'Sign out other devices' });
+    this.signOutAll = this.section.getByRole('button', { name: 'Sign Out All Devices' });
+  }
+
+  row(device: string): Locator {
+    return this.rows.filter({ has: this.page.getByRole('heading', { name: device }) });
+  }
+
+  signOut(device: string): Locator {
+    return this.row(device).getByRole('button', { name: `Sign out of ${device}` });
+  }
+
+  /** What came of the last thing that the person did. */
+  get notice(): Locator {
+    return this.section.getByRole('status').filter({ hasText: /signed out/ });
+  }
+
+  async shows(devices: string[]) {
+    await expect(this.rows.getByRole('heading')).toHaveCount(devices.length);
+    for (const device of devices) {
+      await expect(this.row(device)).toHaveCount(1);
+    }
+    await expect(this.count).toHaveText(devices.length === 1 ? '1 device' : `${devices.length} devices`);
+  }
+}
+
+/** What asks before all devices are signed out: the dialog, and without JavaScript the page in its stead. */
+export class SignOutAllQuestion {
+  readonly box: Locator;
+  readonly devices: Locator;
+  readonly cancel: Locator;
+
+  constructor(
+    readonly page: Page,
+    scripted: boolean,
+  ) {
+    const name = 'Sign out of all devices?';
+    this.box = scripted ? page.getByRole('dialog', { name }) : page.getByRole('region', { name });
+    this.devices = this.box.getByRole('listitem');
+    this.cancel = this.box.getByRole(scripted ? 'button' : 'link', { name: 'Cancel' });
+  }
+
+  confirm(count: number): Locator {
+    return this.box.getByRole('button', { name: `Sign out of ${count} ${count === 1 ? 'device' : 'devices'}`, exact: true });
+  }
+}
+
+/** The menu at the end of the header. */
+export class AccountMenu {
+  readonly opener: Locator;
+  readonly signOut: Locator;
+
+  constructor(private readonly page: Page) {
+    this.opener = page.locator('summary', { hasText: 'Your account' });
+    this.signOut = page.getByRole('button', { name: 'Sign out this browser' });
+  }
+
+  theme(name: 'Light' | 'Dark' | 'System'): Locator {
+    return this.page.getByRole('group', { name: 'Theme' }).getByRole('button', { name });
+  }
+
+  async open() {
+    await this.opener.click();
+    await expect(this.signOut).toBeVisible();
+  }
+}

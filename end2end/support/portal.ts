@@ -1,0 +1,178 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+
+const ROOT = path.resolve(__dirname, '../..');
+const TARGET = path.resolve(ROOT, process.env.CARGO_TARGET_DIR || 'target');
+const SERVER = path.join(TARGET, 'debug/broker-portal');
+const SITE = path.resolve(ROOT, process.env.LEPTOS_SITE_ROOT || path.join(TARGET, 'site'));
+
+/** Where the server keeps databases that cannot be in the data directory. */
+const ELSEWHERE = '/var/lib/broker-portal/';
+
+/** What stands in the log of a server only if there is a mistake in it; the last are Leptos's own words. */
+const COMPLAINT = /panicked|overflowed|"level":"ERROR"|you are reading a resource|hydration/;
+
+const START_LIMIT = 60_000;
+const STOP_LIMIT = 20_000;
+
+export interface Person {
+  email: string;
+  name: string;
+  password: string;
+  organization: string;
+}
+
+/** The real server on a port of its own, with a database of its own. */
+export class Portal {
+  private people = 0;
+
+  private constructor(
+    readonly url: string,
+    private readonly directory: string,
+    private readonly environment: NodeJS.ProcessEnv,
+    private readonly server: ChildProcess,
+  ) {}
+
+  static async start(): Promise<Portal> {
+    // The user that runs Postgres has to be able to pass through it.
+    const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'broker-portal-e2e-'));
+    fs.chmodSync(directory, 0o755);
+    const address = `127.0.0.1:${await freePort()}`;
+    const { PATH, HOME, LANG, RUST_MIN_STACK } = process.env;
+    const environment = {
+      PATH,
+      HOME,
+      LANG,
+      RUST_MIN_STACK,
+      PORTAL_DATA_DIR: path.join(directory, 'data'),
+      LEPTOS_SITE_ADDR: address,
+      LEPTOS_SITE_ROOT: SITE,
+      PORTAL_DEMO: 'off',
+      // Devices say where they are with X-Forwarded-For.
+      PORTAL_TRUSTED_PROXIES: '127.0.0.1/32',
+    };
+    const log = fs.openSync(path.join(directory, 'log'), 'w');
+    // Not in the directory of the repository, whose portal.toml is not for here.
+    const server = spawn(SERVER, ['serve'], { cwd: directory, env: environment, stdio: ['ignore', log, log] });
+    fs.closeSync(log);
+    const portal = new Portal(`http://${address}`, directory, environment, server);
+    try {
+      await portal.ready();
+    } catch (error) {
+      server.kill('SIGKILL');
+      portal.remove();
+      throw error;
+    }
+    return portal;
+  }
+
+  private async ready() {
+    const began = Date.now();
+    let failed: Error | undefined;
+    this.server.once('error', error => (failed = error));
+    while (Date.now() - began < START_LIMIT) {
+      if (failed || this.hasEnded) {
+        throw new Error(`the server did not start: ${failed ?? `exit code ${this.server.exitCode}`}\n${this.log()}`);
+      }
+      const answer = await fetch(`${this.url}/readyz`).catch(() => undefined);
+      if (answer?.ok) {
+        return;
+      }
+      await wait(50);
+    }
+    throw new Error(`the server was not ready after ${START_LIMIT} ms\n${this.log()}`);
+  }
+
+  /** Stops it as an operator would, and removes what it left. Complains of an end that was not clean. */
+  async stop() {
+    const crashed = this.hasEnded;
+    if (!crashed) {
+      const ended = once(this.server, 'exit');
+      this.server.kill('SIGTERM');
+      const inTime = await Promise.race([ended, wait(STOP_LIMIT, undefined, { ref: false })]);
+      if (!inTime) {
+        this.server.kill('SIGKILL');
+        await ended;
+      }
+    }
+    const log = this.log();
+    this.remove();
+
+    const { exitCode, signalCode } = this.server;
+    const outcome = `exit code ${exitCode}, signal ${signalCode}`;
+    if (crashed) {
+      throw new Error(`the server ended by itself (${outcome})\n${log}`);
+    }
+    if (exitCode !== 0) {
+      throw new Error(`the server did not end well within ${STOP_LIMIT} ms of SIGTERM (${outcome})\n${log}`);
+    }
+    const complaints = log.split('\n').filter(line => COMPLAINT.test(line));
+    if (complaints.length > 0) {
+      throw new Error(`the server complained:\n${complaints.join('\n')}`);
+    }
+  }
+
+  private get hasEnded(): boolean {
+    return this.server.exitCode !== null || this.server.signalCode !== null;
+  }
+
+  private remove() {
+    const marker = path.join(this.directory, 'data/postgres.moved');
+    if (fs.existsSync(marker)) {
+      const elsewhere = path.normalize(fs.readFileSync(marker, 'utf8').trim());
+      if (elsewhere.startsWith(ELSEWHERE)) {
+        fs.rmSync(elsewhere, { recursive: true, force: true });
+      }
+    }
+    fs.rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  private log(): string {
+    return fs.readFileSync(path.join(this.directory, 'log'), 'utf8').slice(-20_000);
+  }
+
+  /** Registers someone whom no other test knows. */
+  async register(about: Partial<Person> & { role?: string } = {}): Promise<Person> {
+    this.people += 1;
+    const person = {
+      email: about.email ?? `maria.keller+${this.people}@example.com`,
+      name: about.name ?? 'Maria Keller',
+      organization: about.organization ?? 'Northwind Brokers',
+      password: about.password ?? 'correct horse battery staple',
+    };
+    await this.command(
+      ['user', 'create', '--email', person.email, '--name', person.name, '--role', about.role ?? 'broker',
+        '--organization', person.organization, '--password-stdin'],
+      person.password,
+    );
+    return person;
+  }
+
+  /** Runs an operator's command beside the running server. */
+  async command(args: string[], input = ''): Promise<string> {
+    const child = spawn(SERVER, args, { cwd: this.directory, env: this.environment, stdio: 'pipe' });
+    let output = '';
+    child.stdout.on('data', text => (output += text));
+    child.stderr.on('data', text => (output += text));
+    child.stdin.end(input);
+    const [code] = await once(child, 'close');
+    if (code !== 0) {
+      throw new Error(`broker-portal ${args.join(' ')} ended with ${code}: ${output}`);
+    }
+    return output;
+  }
+}
+
+async function freePort(): Promise<number> {
+  const listener = net.createServer().listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+  const { port } = listener.address() as net.AddressInfo;
+  listener.close();
+  await once(listener, 'close');
+  return port;
+}

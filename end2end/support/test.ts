@@ -1,0 +1,84 @@
+import { type BrowserContext, type BrowserContextOptions, type Page, test as base, expect } from '@playwright/test';
+
+import { Desktop } from './devices';
+import { hydrated, noteListeners } from './hydration';
+import { type Person, Portal } from './portal';
+import { Watch } from './watch';
+
+interface WorkerFixtures {
+  /** The server that this worker's tests talk to. */
+  portal: Portal;
+}
+
+interface Fixtures {
+  /** Fails the test for whatever goes wrong in a page without being seen. */
+  watch: Watch;
+  /** A broker whom no other test knows. */
+  person: Person;
+  /** Opens a browser of its own: other cookies, and an appearance if one is given. */
+  openBrowser: (options?: BrowserContextOptions) => Promise<Page>;
+  /** Signs the person in on a desktop. */
+  openDesktop: (name?: string) => Promise<Desktop>;
+}
+
+export const test = base.extend<Fixtures, WorkerFixtures>({
+  portal: [
+    async ({}, use) => {
+      const portal = await Portal.start();
+      await use(portal);
+      await portal.stop();
+    },
+    { scope: 'worker', timeout: 90_000 },
+  ],
+
+  baseURL: async ({ portal }, use) => use(portal.url),
+
+  watch: [
+    async ({ portal }, use) => {
+      const watch = new Watch(portal.url);
+      await use(watch);
+      expect(watch.problems, 'nothing went wrong in any page').toEqual([]);
+    },
+    { auto: true },
+  ],
+
+  person: async ({ portal }, use) => use(await portal.register()),
+
+  context: async ({ context, watch, javaScriptEnabled }, use) => {
+    await prepare(context, watch, javaScriptEnabled);
+    await use(context);
+  },
+
+  openBrowser: async ({ browser, watch, contextOptions, baseURL, javaScriptEnabled, locale, timezoneId }, use) => {
+    const opened: BrowserContext[] = [];
+    await use(async options => {
+      const defaults = { ...contextOptions, baseURL, javaScriptEnabled, locale, timezoneId };
+      const context = await browser.newContext({ ...defaults, ...options });
+      opened.push(context);
+      await prepare(context, watch, javaScriptEnabled);
+      return context.newPage();
+    });
+    await Promise.all(opened.map(context => context.close()));
+  },
+
+  openDesktop: async ({ portal, person }, use) => use(name => Desktop.signIn(portal.url, person, name)),
+});
+
+async function prepare(context: BrowserContext, watch: Watch, javaScriptEnabled: boolean | undefined) {
+  watch.over(context);
+  if (javaScriptEnabled) {
+    await noteListeners(context);
+  }
+}
+
+/** Signs in without the form, for tests that are about something else. */
+export async function signIn(page: Page, person: Person, path = '/dashboard') {
+  const { email, password } = person;
+  const answer = await page.context().request.post('/api/sign_in', { form: { email, password } });
+  expect(answer.ok(), await answer.text()).toBe(true);
+  await page.goto(path);
+  await expect(page).toHaveURL(path);
+  await hydrated(page);
+}
+
+export { expect };

@@ -1,0 +1,309 @@
+import { FIREFOX_ON_MACOS, SAFARI_ON_IPHONE } from '../support/devices';
+import { hydrated, visit } from '../support/hydration';
+import { SettingsPage, SignInPage, SignOutAllQuestion } from '../support/pages';
+import { expect, signIn, test } from '../support/test';
+import { refusedWith } from '../support/watch';
+
+const ENDED_FROM_ELSEWHERE = 'Your session was ended from another device. Please sign in again.';
+const THIS_ONE_ENDED = 'This session was ended from another device. Please sign in again.';
+
+const HERE = 'Chrome on Windows';
+const OTHER = 'Firefox on macOS';
+const DESKTOP = "Maria's MacBook";
+
+test('Settings lists every device that is signed in, and marks exactly one as this browser', async ({
+  page,
+  person,
+  openBrowser,
+  openDesktop,
+}) => {
+  await page.goto('/login');
+  await new SignInPage(page).signIn(person);
+  await expect(page).toHaveURL('/dashboard');
+  const other = await openBrowser(FIREFOX_ON_MACOS);
+  await other.goto('/login');
+  await new SignInPage(other).signIn(person);
+  await expect(other).toHaveURL('/dashboard');
+  await openDesktop(DESKTOP);
+
+  await visit(page, '/dashboard/settings');
+  const settings = new SettingsPage(page);
+  await settings.shows([HERE, OTHER, DESKTOP]);
+  await expect(settings.thisBrowser).toHaveCount(1);
+  await expect(settings.thisBrowser.getByRole('heading')).toContainText(HERE);
+  await expect(settings.thisBrowser).toContainText('Active now');
+  await expect(settings.thisBrowser).toContainText('203.0.113.7');
+  await expect(settings.thisBrowser.getByRole('button')).toHaveCount(0);
+
+  await expect(settings.row(OTHER)).toContainText('Firefox 140');
+  await expect(settings.row(OTHER).getByText('Browser', { exact: true })).toBeVisible();
+  await expect(settings.row(OTHER)).toContainText('198.51.100.20');
+  await expect(settings.row(DESKTOP).getByText('Desktop app', { exact: true })).toBeVisible();
+  await expect(settings.row(DESKTOP)).toContainText('macOS 15');
+  await expect(settings.row(DESKTOP)).toContainText('198.51.100.4');
+
+  await visit(other, '/dashboard/settings');
+  await expect(new SettingsPage(other).thisBrowser.getByRole('heading')).toContainText(OTHER);
+});
+
+test('a person who is signed in nowhere else is told so and has nothing to sign out but this browser', async ({
+  page,
+  person,
+}) => {
+  await signIn(page, person, '/dashboard/settings');
+  const settings = new SettingsPage(page);
+  await settings.shows([HERE]);
+  await expect(settings.section).toContainText('Only this browser is signed in.');
+  await expect(settings.signOutOthers).toHaveCount(0);
+  await expect(settings.signOutAll).toBeVisible();
+});
+
+test('signing out one device ends that session and no other', async ({
+  page,
+  person,
+  openBrowser,
+  openDesktop,
+  watch,
+}) => {
+  watch.expect(refusedWith(401));
+  const other = await openBrowser(FIREFOX_ON_MACOS);
+  await signIn(other, person);
+  const desktop = await openDesktop(DESKTOP);
+  await signIn(page, person, '/dashboard/settings');
+  const settings = new SettingsPage(page);
+  await settings.shows([HERE, OTHER, DESKTOP]);
+
+  await settings.signOut(OTHER).click();
+  await settings.shows([HERE, DESKTOP]);
+  await expect(settings.notice).toContainText('has been signed out.');
+
+  await other.getByRole('link', { name: 'Settings' }).click();
+  await expect(other).toHaveURL(/\/login\?.*reason=revoked/);
+  await expect(new SignInPage(other).reason).toHaveText(THIS_ONE_ENDED);
+  expect((await desktop.get('/api/v1/session_state')).status).toBe(200);
+
+  await settings.signOut(DESKTOP).click();
+  await settings.shows([HERE]);
+  expect(await desktop.get('/api/v1/session_state')).toMatchObject({
+    status: 401,
+    body: { code: 'session_ended', reason: 'revoked' },
+  });
+  await visit(page, '/dashboard/settings');
+  await settings.shows([HERE]);
+});
+
+test('a device that was signed out comes back to where it was after signing in again', async ({
+  page,
+  person,
+  openBrowser,
+  watch,
+}) => {
+  watch.expect(refusedWith(401));
+  const other = await openBrowser(FIREFOX_ON_MACOS);
+  await signIn(other, person, '/dashboard/settings');
+  await signIn(page, person, '/dashboard/settings');
+  await new SettingsPage(page).signOut(OTHER).click();
+  await new SettingsPage(page).shows([HERE]);
+
+  await other.reload();
+  await expect(new SignInPage(other).reason).toHaveText(THIS_ONE_ENDED);
+  await new SignInPage(other).signIn(person);
+  await expect(other).toHaveURL('/dashboard/settings');
+  await hydrated(other);
+  await new SettingsPage(other).shows([HERE, OTHER]);
+});
+
+test('a device that has been signed out from elsewhere meanwhile leaves the list without a complaint', async ({
+  page,
+  person,
+  openBrowser,
+  openDesktop,
+}) => {
+  test.info().annotations.push({ type: 'why', description: 'two browsers show the same list' });
+  const other = await openBrowser(FIREFOX_ON_MACOS);
+  await signIn(other, person, '/dashboard/settings');
+  await openDesktop(DESKTOP);
+  await signIn(page, person, '/dashboard/settings');
+  await visit(other, '/dashboard/settings');
+  await new SettingsPage(page).signOut(DESKTOP).click();
+  await new SettingsPage(page).shows([HERE, OTHER]);
+
+  await new SettingsPage(other).signOut(DESKTOP).click();
+  await new SettingsPage(other).shows([HERE, OTHER]);
+});
+
+test('signing out the other devices leaves this browser signed in', async ({
+  page,
+  person,
+  openBrowser,
+  openDesktop,
+  watch,
+}) => {
+  watch.expect(refusedWith(401));
+  const other = await openBrowser(FIREFOX_ON_MACOS);
+  await signIn(other, person, '/dashboard/settings');
+  const desktop = await openDesktop(DESKTOP);
+  await signIn(page, person, '/dashboard/settings');
+  const settings = new SettingsPage(page);
+  await settings.shows([HERE, OTHER, DESKTOP]);
+
+  await settings.signOutOthers.click();
+  await settings.shows([HERE]);
+  await expect(settings.notice).toContainText('This browser stays signed in.');
+  await expect(settings.section).toContainText('Only this browser is signed in.');
+
+  // Its list is old by now: whatever it asks for next tells it so.
+  await new SettingsPage(other).signOutOthers.click();
+  await expect(other).toHaveURL(/\/login\?/);
+  await expect(new SignInPage(other).reason).toHaveText(THIS_ONE_ENDED);
+  expect((await desktop.get('/api/v1/sessions')).body).toMatchObject({ code: 'session_ended', reason: 'revoked' });
+
+  await visit(page, '/dashboard');
+  await expect(page).toHaveURL('/dashboard');
+});
+
+test('Sign Out All Devices names what will end, and ends nothing until it is confirmed', async ({
+  page,
+  person,
+  openBrowser,
+  openDesktop,
+  javaScriptEnabled: scripted,
+}) => {
+  const other = await openBrowser(FIREFOX_ON_MACOS);
+  await signIn(other, person);
+  const desktop = await openDesktop(DESKTOP);
+  await signIn(page, person, '/dashboard/settings');
+  const settings = new SettingsPage(page);
+  const question = new SignOutAllQuestion(page, Boolean(scripted));
+
+  await settings.signOutAll.click();
+  await expect(question.box.getByRole('heading', { name: 'Sign out of all devices?' })).toBeVisible();
+  await expect(question.box).toContainText('This ends 3 sessions, this browser included:');
+  await expect(question.devices).toHaveCount(3);
+  for (const device of [`${HERE} (this browser)`, OTHER, `${DESKTOP}, desktop app`]) {
+    await expect(question.devices.getByText(device, { exact: true })).toBeVisible();
+  }
+  await expect(question.confirm(3)).toBeVisible();
+
+  if (scripted) {
+    await expect(page).toHaveURL('/dashboard/settings');
+    await expect(question.cancel).toBeFocused();
+    for (const key of ['Tab', 'Tab', 'Tab', 'Tab', 'Shift+Tab', 'Shift+Tab', 'Shift+Tab']) {
+      await page.keyboard.press(key);
+      const outside = await page.evaluate(
+        () => document.activeElement !== document.body && !document.activeElement?.closest('dialog'),
+      );
+      expect(outside, `after ${key} the focus is on nothing behind the dialog`).toBe(false);
+    }
+    await page.keyboard.press('Escape');
+    await expect(question.box).toBeHidden();
+    await expect(settings.signOutAll).toBeFocused();
+    await settings.shows([HERE, OTHER, DESKTOP]);
+    await settings.signOutAll.click();
+  } else {
+    await expect(page).toHaveURL('/dashboard/settings/sign-out-all');
+  }
+
+  await question.cancel.click();
+  await expect(question.box).toBeHidden();
+  await settings.shows([HERE, OTHER, DESKTOP]);
+  expect((await desktop.get('/api/v1/session_state')).status).toBe(200);
+  await other.reload();
+  await expect(other).toHaveURL('/dashboard');
+});
+
+test('Sign Out All Devices ends every session at once, and each device says why', async ({
+  page,
+  person,
+  openBrowser,
+  openDesktop,
+  javaScriptEnabled: scripted,
+  watch,
+}) => {
+  watch.expect(refusedWith(401));
+  const reading = await openBrowser(FIREFOX_ON_MACOS);
+  await signIn(reading, person);
+  const acting = await openBrowser(SAFARI_ON_IPHONE);
+  await signIn(acting, person, '/dashboard/settings');
+  const desktop = await openDesktop(DESKTOP);
+  await signIn(page, person, '/dashboard/settings');
+  await new SettingsPage(page).signOutAll.click();
+  const question = new SignOutAllQuestion(page, Boolean(scripted));
+  await question.confirm(4).click();
+
+  await expect(page).toHaveURL(/\/login\?reason=signed_out_everywhere/);
+  await expect(new SignInPage(page).reason).toHaveText('All your devices have been signed out.');
+  await page.goto('/dashboard/settings');
+  await expect(page).toHaveURL('/login?next=/dashboard/settings');
+
+  // One device goes to another page, one acts in the page that it has open, one is no browser.
+  await reading.getByRole('link', { name: 'Settings' }).click();
+  await expect(reading).toHaveURL(/\/login\?.*reason=signed_out_everywhere/);
+  await expect(new SignInPage(reading).reason).toHaveText(ENDED_FROM_ELSEWHERE);
+  await new SettingsPage(acting).signOut(DESKTOP).click();
+  await expect(acting).toHaveURL(/\/login\?/);
+  await expect(new SignInPage(acting).reason).toHaveText(ENDED_FROM_ELSEWHERE);
+  expect(await desktop.get('/api/v1/sessions')).toMatchObject({
+    status: 401,
+    body: { code: 'session_ended', reason: 'signed_out_everywhere' },
+  });
+
+  await new SignInPage(page).signIn(person);
+  await expect(page).toHaveURL('/dashboard/settings');
+  await hydrated(page);
+  await new SettingsPage(page).shows([HERE]);
+});
+
+test('with one device left, the question speaks of this browser only', async ({
+  page,
+  person,
+  javaScriptEnabled: scripted,
+}) => {
+  await signIn(page, person, '/dashboard/settings');
+  await new SettingsPage(page).signOutAll.click();
+  const question = new SignOutAllQuestion(page, Boolean(scripted));
+  await expect(question.box).toContainText('This ends the session in this browser:');
+  await question.confirm(1).click();
+  await expect(new SignInPage(page).reason).toHaveText('All your devices have been signed out.');
+});
+
+test('the question names a device that signed in after the page was opened', async ({
+  page,
+  person,
+  openDesktop,
+  javaScriptEnabled: scripted,
+}) => {
+  await signIn(page, person, '/dashboard/settings');
+  await openDesktop('The laptop at home');
+  await new SettingsPage(page).signOutAll.click();
+  const question = new SignOutAllQuestion(page, Boolean(scripted));
+  await expect(question.devices).toHaveText([/Chrome on Windows/, /The laptop at home/]);
+  await expect(question.confirm(2)).toBeVisible();
+  if (scripted) {
+    // The list is refreshed behind the dialog; the focus stays where the person left it.
+    await expect(question.cancel).toBeFocused();
+  }
+});
+
+test(
+  'the main job works while the script has not arrived',
+  { tag: '@with-script' },
+  async ({ page, person, openDesktop, watch }) => {
+    watch.expect(/\.wasm/, /Failed to fetch/);
+    await page.route(/\.wasm$/, route => route.abort());
+    await page.goto('/login');
+    const signInPage = new SignInPage(page);
+    await signInPage.email.fill(person.email);
+    await signInPage.password.fill(person.password);
+    await signInPage.button.click();
+    await expect(page).toHaveURL('/dashboard');
+    const desktop = await openDesktop(DESKTOP);
+    await page.getByRole('link', { name: 'Settings' }).click();
+    await new SettingsPage(page).shows([HERE, DESKTOP]);
+    await new SettingsPage(page).signOutAll.click();
+    await expect(page).toHaveURL('/dashboard/settings/sign-out-all');
+    await new SignOutAllQuestion(page, false).confirm(2).click();
+    await expect(signInPage.reason).toHaveText('All your devices have been signed out.');
+    expect((await desktop.get('/api/v1/session_state')).status).toBe(401);
+  },
+);

@@ -1,0 +1,77 @@
+//! What came back.
+
+use axum::{
+    body::to_bytes,
+    http::{HeaderMap, Response},
+};
+use serde_json::Value;
+
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+impl Answer {
+    pub async fn read(response: Response<axum::body::Body>) -> Self {
+        let (parts, body) = response.into_parts();
+        let bytes = to_bytes(body, usize::MAX).await.expect("a whole body");
+        let body = String::from_utf8(bytes.to_vec()).expect("answers are UTF-8");
+        Self { status: parts.status.as_u16(), headers: parts.headers, body }
+    }
+
+    /// Fails the test, showing the answer, unless it has that status.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{self:#?}");
+        self
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().expect("a header of text"))
+    }
+
+    /// Every header of that name.
+    pub fn all(&self, name: &str) -> Vec<&str> {
+        self.headers.get_all(name).iter().map(|value| value.to_str().expect("a header of text")).collect()
+    }
+
+    #[track_caller]
+    pub fn location(&self) -> &str {
+        self.header("location").unwrap_or_else(|| panic!("no Location: {self:#?}"))
+    }
+
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("not JSON ({error}): {self:#?}"))
+    }
+
+    /// The `code` of an error of the API, which is to come as problem+json.
+    #[track_caller]
+    pub fn problem(&self) -> String {
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:#?}");
+        let problem = self.json();
+        assert_eq!(problem["status"], self.status, "{self:#?}");
+        problem["code"].as_str().unwrap_or_else(|| panic!("no code: {self:#?}")).to_owned()
+    }
+
+    /// Why the API says that the session is over.
+    #[track_caller]
+    pub fn end_reason(&self) -> String {
+        assert_eq!((self.status, self.problem().as_str()), (401, "session_ended"), "{self:#?}");
+        self.json()["reason"].as_str().unwrap_or_else(|| panic!("no reason: {self:#?}")).to_owned()
+    }
+
+    /// The answer without what differs from one to the next anyway: the whole of what a stranger can compare.
+    pub fn comparable(&self) -> (u16, Vec<(String, String)>, String) {
+        let mut headers: Vec<(String, String)> = self
+            .headers
+            .iter()
+            .filter(|(name, _)| *name != "x-request-id")
+            .map(|(name, value)| (name.to_string(), value.to_str().expect("a header of text").to_owned()))
+            .collect();
+        headers.sort();
+        (self.status, headers, self.body.clone())
+    }
+}

@@ -1,0 +1,304 @@
+//! What people use the portal with: programs, browsers with JavaScript or without, desktop apps.
+
+use std::{
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::ConnectInfo,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header},
+};
+use broker_portal::{domain::next::query_value, server::auth::token::PlainToken};
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use super::{Answer, Person, Portal, SessionId, cookie_jar::CookieJar};
+
+/// Cheap to clone; clones hold the same cookies and tokens.
+#[derive(Clone)]
+pub struct Client {
+    pub portal: Portal,
+    router: Router,
+    kind: Kind,
+    peer: SocketAddr,
+    user_agent: Option<String>,
+    held: Arc<Mutex<Held>>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Kind {
+    Program,
+    Browser { script: bool },
+    Desktop { device: Value },
+}
+
+/// The credentials of the moment.
+#[derive(Clone, Debug, Default)]
+struct Held {
+    jar: CookieJar,
+    access_token: Option<String>,
+    refresh_token: Option<String>,
+    session: Option<SessionId>,
+}
+
+impl Client {
+    pub fn program(portal: Portal, router: Router) -> Self {
+        Self::new(portal, router, Kind::Program, None)
+    }
+
+    pub fn browser(portal: Portal, router: Router, user_agent: &str) -> Self {
+        Self::new(portal, router, Kind::Browser { script: true }, Some(user_agent.to_owned()))
+    }
+
+    pub fn desktop(portal: Portal, router: Router, device_id: &str) -> Self {
+        let device = json!({
+            "device_id": device_id,
+            "device_name": format!("The {device_id}"),
+            "os": "macOS 15",
+            "platform": "macos-arm64",
+            "app_version": "3.2.1",
+        });
+        let user_agent = Some("BrokerPortalDesktop/3.2.1".to_owned());
+        Self::new(portal, router, Kind::Desktop { device }, user_agent)
+    }
+
+    fn new(portal: Portal, router: Router, kind: Kind, user_agent: Option<String>) -> Self {
+        let peer = SocketAddr::from(([198, 51, 100, 7], 50_000));
+        Self { portal, router, kind, peer, user_agent, held: Arc::default() }
+    }
+
+    /// The same client without JavaScript: its forms are plain forms.
+    #[must_use]
+    pub fn without_script(mut self) -> Self {
+        self.kind = Kind::Browser { script: false };
+        self
+    }
+
+    /// The same client at another address.
+    #[must_use]
+    pub fn at(mut self, address: &str) -> Self {
+        self.peer.set_ip(address.parse().expect("an address"));
+        self
+    }
+
+    /// The same client with something else said of its device.
+    #[must_use]
+    pub fn device(mut self, field: &str, value: &str) -> Self {
+        let Kind::Desktop { device } = &mut self.kind else { panic!("only a desktop has a device") };
+        device[field] = json!(value);
+        self
+    }
+
+    /// The same client at another node.
+    #[must_use]
+    pub fn via(mut self, router: &Router) -> Self {
+        self.router = router.clone();
+        self
+    }
+
+    /// Another client with a copy of what this one holds, as a thief has it: it keeps it whatever happens to this one.
+    #[must_use]
+    pub fn replica(&self) -> Self {
+        let held = Arc::new(Mutex::new(self.held().clone()));
+        Self { held, ..self.clone() }
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
+        self.held.lock().expect("no test panicked while it held this")
+    }
+
+    /// The session that this client signed in to last.
+    #[track_caller]
+    pub fn session(&self) -> SessionId {
+        self.held().session.expect("signed in")
+    }
+
+    /// The session cookie's value.
+    pub fn cookie(&self) -> Option<String> {
+        self.held().jar.get(self.portal.state.config.cookie_name()).map(str::to_owned)
+    }
+
+    pub fn set_cookie(&self, value: &str) {
+        self.held().jar.set(self.portal.state.config.cookie_name(), value);
+    }
+
+    #[track_caller]
+    pub fn access_token(&self) -> String {
+        self.held().access_token.clone().expect("a desktop that signed in")
+    }
+
+    pub fn set_access_token(&self, token: &str) {
+        self.held().access_token = Some(token.to_owned());
+    }
+
+    #[track_caller]
+    pub fn refresh_token(&self) -> String {
+        self.held().refresh_token.clone().expect("a desktop that signed in")
+    }
+
+    /// Tries to sign in with what a person typed.
+    pub async fn try_sign_in(&self, email: &str, password: &str) -> Answer {
+        let answer = match &self.kind {
+            Kind::Program => panic!("a program without a device does not sign in"),
+            Kind::Browser { .. } => {
+                self.post("/api/sign_in").form(&[("email", email), ("password", password)]).await
+            }
+            Kind::Desktop { device } => {
+                let body = json!({ "email": email, "password": password, "device": device });
+                self.post("/api/v1/sessions").json(&body).await
+            }
+        };
+        if answer.status == 201 {
+            let tokens = answer.json();
+            let text = |field: &str| tokens[field].as_str().map(str::to_owned);
+            let mut held = self.held();
+            held.access_token = text("access_token");
+            held.refresh_token = text("refresh_token");
+        }
+        let credential = match &self.kind {
+            Kind::Desktop { .. } => self.held().access_token.clone(),
+            _ => self.cookie(),
+        };
+        if let Some(credential) = credential.and_then(|text| text.parse::<PlainToken>().ok()) {
+            let session = self.portal.session_of(credential.hash().as_bytes()).await;
+            self.held().session = session;
+        }
+        answer
+    }
+
+    /// Signs the person in and gives the client back.
+    pub async fn signed_in(self, person: &Person) -> Self {
+        let answer = self.try_sign_in(&person.email, &person.password).await;
+        assert!(answer.status < 400 && self.held().session.is_some(), "{answer:#?}");
+        self
+    }
+
+    pub fn get(&self, path: &str) -> Call {
+        self.call(Method::GET, path)
+    }
+
+    pub fn post(&self, path: &str) -> Call {
+        self.call(Method::POST, path)
+    }
+
+    pub fn delete(&self, path: &str) -> Call {
+        self.call(Method::DELETE, path)
+    }
+
+    /// Follows a redirect as a browser does.
+    pub async fn follow(&self, answer: &Answer) -> Answer {
+        assert!((300..400).contains(&answer.status), "{answer:#?}");
+        self.get(answer.location()).await
+    }
+
+    /// A request as this kind of client sends it.
+    pub fn call(&self, method: Method, path: &str) -> Call {
+        let mut headers = HeaderMap::new();
+        let mut add = |name: HeaderName, value: &str| {
+            headers.insert(name, HeaderValue::from_bytes(value.as_bytes()).expect("a header's value"));
+        };
+        if let Some(user_agent) = &self.user_agent {
+            add(header::USER_AGENT, user_agent);
+        }
+        if let Kind::Browser { script } = self.kind {
+            let origin = self.portal.state.config.public_url.origin();
+            let is_page = !path.starts_with("/api/");
+            let accept = if is_page || (!script && method == Method::POST) {
+                "text/html,application/xhtml+xml,*/*;q=0.8"
+            } else {
+                "application/json"
+            };
+            add(header::ACCEPT, accept);
+            add(HeaderName::from_static("sec-fetch-site"), if is_page { "none" } else { "same-origin" });
+            if method != Method::GET {
+                add(header::ORIGIN, origin);
+                add(header::REFERER, &format!("{origin}/dashboard/settings"));
+            }
+        }
+        Call { client: self.clone(), method, path: path.to_owned(), headers, body: Vec::new() }
+    }
+}
+
+/// A request about to be sent; awaiting it sends it.
+#[must_use]
+pub struct Call {
+    client: Client,
+    method: Method,
+    path: String,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Call {
+    pub fn header(mut self, name: &'static str, value: &str) -> Self {
+        let value = HeaderValue::from_bytes(value.as_bytes()).expect("a header's value");
+        self.headers.insert(HeaderName::from_static(name), value);
+        self
+    }
+
+    pub fn without_header(mut self, name: &'static str) -> Self {
+        self.headers.remove(name);
+        self
+    }
+
+    pub fn form(self, fields: &[(&str, &str)]) -> Self {
+        let pairs: Vec<String> =
+            fields.iter().map(|(name, value)| format!("{name}={}", query_value(value))).collect();
+        self.body("application/x-www-form-urlencoded", pairs.join("&"))
+    }
+
+    pub fn json(self, value: &Value) -> Self {
+        self.body("application/json", value.to_string())
+    }
+
+    pub fn body(mut self, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self.header("content-type", content_type)
+    }
+
+    async fn send(self) -> Answer {
+        let Self { client, method, path, mut headers, body } = self;
+        {
+            let held = client.held();
+            let text = |value: &str| HeaderValue::from_bytes(value.as_bytes()).expect("a header's value");
+            if let Some(cookies) = held.jar.header() {
+                headers.entry(header::COOKIE).or_insert(text(&cookies));
+            }
+            if let Some(token) = &held.access_token {
+                headers.entry(header::AUTHORIZATION).or_insert(text(&format!("Bearer {token}")));
+            }
+        }
+        // A body's length is known to whoever sends it, and servers act on it.
+        if !body.is_empty() {
+            headers.insert(header::CONTENT_LENGTH, body.len().into());
+        }
+        let mut request = Request::new(Body::from(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = path.parse().expect("an address");
+        *request.headers_mut() = headers;
+        request.extensions_mut().insert(ConnectInfo(client.peer));
+        let response = client.router.clone().oneshot(request).await.expect("a router does not fail");
+        let answer = Answer::read(response).await;
+        if matches!(client.kind, Kind::Browser { .. }) {
+            let https = client.portal.state.config.public_url.is_https();
+            let mut held = client.held();
+            for cookie in answer.all("set-cookie") {
+                held.jar.take(cookie, https);
+            }
+        }
+        answer
+    }
+}
+
+impl IntoFuture for Call {
+    type Output = Answer;
+    type IntoFuture = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.send())
+    }
+}

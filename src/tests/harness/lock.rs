@@ -1,0 +1,47 @@
+//! Forces an order on what runs at once: holds a person's row, as another transaction does, until everyone waits.
+
+use std::time::Duration;
+
+use sqlx::{Postgres, Transaction};
+
+use super::{Person, Portal};
+
+/// The person's row, locked. Whoever begins or ends their sessions waits, and goes on in the order of waiting.
+pub struct HeldLock {
+    portal: Portal,
+    transaction: Transaction<'static, Postgres>,
+}
+
+impl HeldLock {
+    pub async fn of(portal: &Portal, person: &Person) -> Self {
+        let mut transaction = portal.sql.begin().await.expect("a transaction");
+        sqlx::query("SELECT 1 FROM users WHERE id = $1 FOR UPDATE")
+            .bind(person.id.0)
+            .execute(&mut *transaction)
+            .await
+            .expect("the person's row");
+        Self { portal: portal.clone(), transaction }
+    }
+
+    /// Waits until so many transactions wait for a lock.
+    pub async fn until_waiting(&self, count: i64) {
+        for _ in 0..2000 {
+            let waiting: i64 = sqlx::query_scalar(
+                "SELECT count(*) FROM pg_stat_activity
+                WHERE datname = current_database() AND wait_event_type = 'Lock'",
+            )
+            .fetch_one(&self.portal.sql)
+            .await
+            .expect("pg_stat_activity");
+            if waiting == count {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        panic!("{count} transactions never waited at once");
+    }
+
+    pub async fn release(self) {
+        self.transaction.commit().await.expect("commit");
+    }
+}

@@ -1,0 +1,36 @@
+//! What the tests stand on: one Postgres for the process, a portal with a database of its own for each test, and people
+//! who use it.
+
+mod answer;
+mod client;
+mod cookie_jar;
+mod directory;
+mod lock;
+mod people;
+mod portal;
+mod postgres;
+mod records;
+
+pub use answer::Answer;
+pub use client::Client;
+pub use lock::HeldLock;
+pub use people::Person;
+pub use portal::Portal;
+pub use postgres::{Outage, private_cluster};
+pub use records::{AuditRow, EventRow, SessionRow};
+
+pub use broker_portal::domain::{ids::SessionId, session::EndReason, user::Role};
+pub use serde_json::{Value, json};
+
+/// Chrome on Windows
+pub const CHROME: &str =
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36";
+/// Firefox on Linux
+pub const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+/// Safari on iOS
+pub const SAFARI: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1";
+
+/// So many seconds.
+pub fn seconds(count: u64) -> std::time::Duration {
+    std::time::Duration::from_secs(count)
+}

@@ -1,0 +1,64 @@
+//! People who use the portal.
+
+use broker_portal::{
+    domain::{ids::UserId, user::Role},
+    server::services::accounts::{Registered, Registration},
+};
+
+use super::Portal;
+
+/// Someone with an account.
+#[derive(Clone, Debug)]
+pub struct Person {
+    pub id: UserId,
+    pub email: String,
+    pub name: String,
+    pub password: String,
+}
+
+/// Someone about to get one.
+#[must_use]
+pub struct Registering<'a> {
+    portal: &'a Portal,
+    new: Registration,
+}
+
+impl<'a> Registering<'a> {
+    pub fn new(portal: &'a Portal, name: &str) -> Self {
+        let new = Registration {
+            email: format!("{name}@broker.example"),
+            display_name: name.to_owned(),
+            role: Role::Broker,
+            organizations: Vec::new(),
+            password: format!("the password of {name}"),
+        };
+        Self { portal, new }
+    }
+
+    pub fn role(mut self, role: Role) -> Self {
+        self.new.role = role;
+        self
+    }
+
+    pub fn member_of(mut self, organization: &str) -> Self {
+        self.new.organizations.push(organization.to_owned());
+        self
+    }
+
+    pub fn password(mut self, password: &str) -> Self {
+        password.clone_into(&mut self.new.password);
+        self
+    }
+
+    pub fn called(mut self, display_name: &str) -> Self {
+        display_name.clone_into(&mut self.new.display_name);
+        self
+    }
+
+    pub async fn create(self) -> Person {
+        let Registration { email, display_name, password, .. } = self.new.clone();
+        let registered = self.portal.accounts().register(self.new).await.expect("an account");
+        let (Registered::Created(id) | Registered::MembershipAdded(id)) = registered;
+        Person { id, email, name: display_name, password }
+    }
+}

@@ -1,0 +1,163 @@
+//! A portal: the real router over a database of its own, with a clock that only the test moves.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::Router;
+use broker_portal::server::{
+    auth::password::Passwords,
+    clock::Clock,
+    config::Config,
+    database::Database,
+    jobs::activity::Activity,
+    router::router,
+    serve::leptos_options,
+    services::accounts::Accounts,
+    state::AppState,
+};
+use chrono::{DateTime, Timelike, Utc};
+use sqlx::{PgPool, postgres::PgPoolOptions};
+
+use super::{
+    Client, Outage, Role,
+    people::{Person, Registering},
+    postgres::{TestDatabase, site},
+};
+
+/// Memory in KiB and passes: the least that argon2 allows next to nothing for.
+const CHEAP: (u32, u32) = (64, 1);
+
+/// Cheap to clone; clones are the same portal.
+#[derive(Clone)]
+pub struct Portal(Arc<Parts>);
+
+pub struct Parts {
+    pub state: AppState,
+    pub clock: Clock,
+    /// The test's own connections, beside the portal's.
+    pub sql: PgPool,
+    router: Router,
+    // Last: the pools above are let go before the database is dropped.
+    database: TestDatabase,
+}
+
+impl std::ops::Deref for Portal {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl Portal {
+    /// A portal with the default settings.
+    pub async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// A portal with settings as an operator writes them.
+    pub async fn with(settings: &[(&str, &str)]) -> Self {
+        let database = TestDatabase::create().await;
+        let connection = Database::connect(&database.url).await.expect("the test's database");
+        let now = connection.time().await.expect("the database's time");
+        let clock = Clock::standing(now.with_nanosecond(0).expect("a whole second"));
+        let state = state(connection, clock.clone(), settings).await;
+        let sql = PgPoolOptions::new().max_connections(4).connect_lazy(&database.url).expect("an address");
+        Self(Arc::new(Parts { router: router(state.clone()), state, clock, sql, database }))
+    }
+
+    /// A second server over the same database: another pool, other notes of activity, the same time.
+    pub async fn second_node(&self) -> Node {
+        let connection = Database::connect(&self.database.url).await.expect("the test's database");
+        let state = AppState { database: connection, activity: Activity::default(), ..self.state.clone() };
+        Node { router: router(state.clone()), state }
+    }
+
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    /// Moves the time on. What people did until now is written first, as the running server does every other second.
+    pub async fn pass(&self, time: Duration) {
+        self.write_activity().await;
+        self.clock.advance(time);
+    }
+
+    pub async fn write_activity(&self) {
+        self.state.activity.flush(&self.state.database).await.expect("activity is written");
+    }
+
+    pub fn accounts(&self) -> Accounts {
+        accounts(&self.state)
+    }
+
+    /// A person about to be registered: `portal.person("maria").role(Role::Broker).create()`.
+    pub fn person(&self, name: &str) -> Registering<'_> {
+        Registering::new(self, name)
+    }
+
+    /// A broker.
+    pub async fn broker(&self, name: &str) -> Person {
+        self.person(name).role(Role::Broker).create().await
+    }
+
+    /// A program without a credential.
+    pub fn anonymous(&self) -> Client {
+        Client::program(self.clone(), self.router.clone())
+    }
+
+    /// A browser with JavaScript, not signed in.
+    pub fn browser(&self, user_agent: &str) -> Client {
+        Client::browser(self.clone(), self.router.clone(), user_agent)
+    }
+
+    /// A desktop app, not signed in.
+    pub fn desktop(&self, device_id: &str) -> Client {
+        Client::desktop(self.clone(), self.router.clone(), device_id)
+    }
+
+    /// How many statements `work` costs in this database, and what came of it.
+    pub async fn statements_of<T>(&self, work: impl Future<Output = T>) -> (i64, T) {
+        let before = self.database.statements().await;
+        let result = work.await;
+        (self.database.statements().await - before, result)
+    }
+
+    /// Nobody reaches the database until the outage ends.
+    pub async fn cut_off_database(&self) -> Outage {
+        self.database.cut_off().await
+    }
+}
+
+/// A further server.
+pub struct Node {
+    pub state: AppState,
+    pub router: Router,
+}
+
+/// What `serve` builds, but for the clock and the cost of a password.
+pub async fn state(database: Database, clock: Clock, settings: &[(&str, &str)]) -> AppState {
+    let read = |name: &str| match name {
+        "PORTAL_DEMO" => Some("off".to_owned()),
+        "LEPTOS_SITE_ROOT" => Some(site().to_string_lossy().into_owned()),
+        name => settings.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()),
+    };
+    let config = Config::read(&read, "").expect("settings");
+    let state = AppState {
+        leptos: leptos_options(&config),
+        config: Arc::new(config),
+        database,
+        clock,
+        passwords: Passwords::new(CHEAP).expect("a cost"),
+        activity: Activity::default(),
+    };
+    accounts(&state).apply_policy(&state.config.policy).await.expect("the limits are written");
+    state
+}
+
+fn accounts(state: &AppState) -> Accounts {
+    Accounts {
+        database: state.database.clone(),
+        clock: state.clock.clone(),
+        passwords: state.passwords.clone(),
+    }
+}

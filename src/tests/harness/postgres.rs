@@ -1,0 +1,215 @@
+//! One private cluster for the process, and a database of its own for each test.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
+    thread,
+};
+
+use broker_portal::server::database::{
+    Database,
+    cluster::{Cluster, ClusterOptions},
+};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use tokio::sync::{
+    mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    oneshot,
+};
+
+use super::directory;
+
+/// Where pg_stat_statements is; nothing else is done there.
+const MAINTENANCE: &str = "portal";
+const TEMPLATE: &str = "template_of_tests";
+
+/// Durability costs time, and there is nothing here to keep.
+const SETTINGS: [(&str, &str); 7] = [
+    ("fsync", "off"),
+    ("synchronous_commit", "off"),
+    ("full_page_writes", "off"),
+    ("max_connections", "400"),
+    ("autovacuum", "off"),
+    ("shared_preload_libraries", "pg_stat_statements"),
+    ("pg_stat_statements.max", "20000"),
+];
+
+static POSTGRES: LazyLock<Postgres> = LazyLock::new(Postgres::start);
+
+struct Postgres {
+    /// This process's folder.
+    directory: PathBuf,
+    maintenance_url: String,
+    orders: UnboundedSender<Order>,
+}
+
+/// What the cluster's own thread does, one after another: two at once could not both copy the template.
+enum Order {
+    Create(oneshot::Sender<TestDatabase>),
+    Drop(String),
+}
+
+/// A database that only one test has. Dropped with the value.
+pub struct TestDatabase {
+    pub name: String,
+    pub url: String,
+}
+
+impl TestDatabase {
+    pub async fn create() -> Self {
+        let (answer, created) = oneshot::channel();
+        POSTGRES.orders.send(Order::Create(answer)).ok().expect("the cluster's thread runs");
+        created.await.expect("a database for this test")
+    }
+
+    /// How many statements have been executed in it.
+    pub async fn statements(&self) -> i64 {
+        let mut maintenance = maintenance().await;
+        sqlx::query_scalar(
+            "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid
+            WHERE d.datname = $1",
+        )
+        .bind(&self.name)
+        .fetch_one(&mut maintenance)
+        .await
+        .expect("pg_stat_statements")
+    }
+
+    /// Cuts every connection and lets nobody in until [`Outage::end`].
+    pub async fn cut_off(&self) -> Outage {
+        let outage = Outage { name: self.name.clone() };
+        outage.allow_connections(false).await;
+        sqlx::query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1")
+            .bind(&self.name)
+            .execute(&mut maintenance().await)
+            .await
+            .expect("terminate");
+        outage
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        drop(POSTGRES.orders.send(Order::Drop(self.name.clone())));
+    }
+}
+
+/// A database that nobody reaches.
+#[must_use]
+pub struct Outage {
+    name: String,
+}
+
+impl Outage {
+    pub async fn end(self) {
+        self.allow_connections(true).await;
+    }
+
+    async fn allow_connections(&self, allowed: bool) {
+        let statement = format!("ALTER DATABASE {} ALLOW_CONNECTIONS {allowed}", self.name);
+        maintenance().await.execute(AssertSqlSafe(statement)).await.expect("ALTER DATABASE");
+    }
+}
+
+/// A further cluster, for a test that stops it. Its folder is inside the process's own.
+pub async fn private_cluster(name: &str) -> Cluster {
+    start_cluster(&POSTGRES.directory.join(name)).await.expect("a cluster of one's own")
+}
+
+/// An empty folder of this process's own with a small site in it.
+pub fn site() -> PathBuf {
+    POSTGRES.directory.join("site")
+}
+
+async fn maintenance() -> PgConnection {
+    PgConnection::connect(&POSTGRES.maintenance_url).await.expect("a connection to the maintenance database")
+}
+
+async fn start_cluster(data_dir: &Path) -> Result<Cluster, String> {
+    let settings = SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let options = ClusterOptions { data_dir: data_dir.to_path_buf(), settings };
+    Cluster::start(options).await.map_err(|error| error.to_string())
+}
+
+impl Postgres {
+    /// Runs the cluster in a thread of its own: each test's runtime ends with the test.
+    fn start() -> Self {
+        let (answer, started) = mpsc::channel();
+        thread::Builder::new()
+            .name("postgres".to_owned())
+            .spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                let runtime = runtime.expect("a runtime for the cluster");
+                runtime.block_on(async {
+                    match prepare().await {
+                        Ok((postgres, cluster, orders)) => {
+                            drop(answer.send(Ok(postgres)));
+                            obey(&cluster, orders).await;
+                        }
+                        Err(error) => drop(answer.send(Err(error))),
+                    }
+                });
+            })
+            .expect("a thread for the cluster");
+        let started = started.recv().unwrap_or_else(|_| Err("its thread panicked".to_owned()));
+        started.unwrap_or_else(|error| panic!("Postgres for the tests does not start: {error}"))
+    }
+}
+
+async fn prepare() -> Result<(Postgres, Cluster, UnboundedReceiver<Order>), String> {
+    let directory = directory::create().map_err(|error| error.to_string())?;
+    lay_out_site(&directory.join("site")).map_err(|error| error.to_string())?;
+    let cluster = start_cluster(&directory).await?;
+    let maintenance_url = cluster.url(MAINTENANCE);
+    let build = async {
+        let mut maintenance = PgConnection::connect(&maintenance_url).await?;
+        maintenance.execute("CREATE EXTENSION pg_stat_statements").await?;
+        maintenance.execute(AssertSqlSafe(format!("CREATE DATABASE {TEMPLATE}"))).await?;
+        maintenance.close().await
+    };
+    build.await.map_err(|error: sqlx::Error| error.to_string())?;
+    let template = Database::connect(&cluster.url(TEMPLATE)).await.map_err(|error| error.to_string())?;
+    template.migrate().await.map_err(|error| error.to_string())?;
+    template.close().await;
+    let (orders, received) = unbounded_channel();
+    Ok((Postgres { directory, maintenance_url, orders }, cluster, received))
+}
+
+async fn obey(cluster: &Cluster, mut orders: UnboundedReceiver<Order>) {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let mut maintenance = PgConnection::connect(&cluster.url(MAINTENANCE)).await.expect("a connection");
+    while let Some(order) = orders.recv().await {
+        match order {
+            Order::Create(answer) => {
+                let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+                // Copying the files beats copying through the log while nothing is synced.
+                let statement = format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy");
+                maintenance.execute(AssertSqlSafe(statement)).await.expect("CREATE DATABASE");
+                drop(answer.send(TestDatabase { url: cluster.url(&name), name }));
+            }
+            Order::Drop(name) => {
+                let statement = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+                if let Err(error) = maintenance.execute(AssertSqlSafe(statement)).await {
+                    eprintln!("{name} is left behind: {error}");
+                }
+            }
+        }
+    }
+}
+
+/// One file of each kind, so that tests do not depend on what was last built.
+fn lay_out_site(site: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(site.join("pkg"))?;
+    for (name, text) in [
+        ("pkg/portal.js", "export default function () {}\n"),
+        ("favicon.svg", "<svg xmlns=\"http://www.w3.org/2000/svg\"/>\n"),
+        ("robots.txt", "User-agent: *\nDisallow: /\n"),
+        ("failure.css", "body { margin: 0 }\n"),
+    ] {
+        std::fs::write(site.join(name), text)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! What stands in the database, as the tests read it.
+
+use broker_portal::domain::ids::UserId;
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, Row as _};
+use uuid::Uuid;
+
+use super::{Portal, SessionId};
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct AuditRow {
+    pub at: DateTime<Utc>,
+    pub kind: String,
+    pub actor: Option<UserId>,
+    pub actor_session: Option<SessionId>,
+    pub user: Option<UserId>,
+    pub session: Option<SessionId>,
+    pub ip_address: Option<String>,
+    pub reason: Option<String>,
+    pub detail: Value,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct EventRow {
+    pub kind: String,
+    pub user: UserId,
+    pub session: Option<SessionId>,
+    pub reason: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionRow {
+    pub ended_at: Option<DateTime<Utc>>,
+    pub end_reason: Option<String>,
+    pub ended_by: Option<UserId>,
+    pub ended_by_session: Option<SessionId>,
+    pub last_active_at: DateTime<Utc>,
+    pub last_seen_at: DateTime<Utc>,
+    pub ip_address: String,
+    pub user_agent: String,
+    pub data: Value,
+}
+
+impl Portal {
+    /// The audit rows of one kind, the oldest first.
+    pub async fn audit(&self, kind: &str) -> Vec<AuditRow> {
+        let rows = sqlx::query(
+            "SELECT at, kind, actor_id, actor_session_id, user_id, session_id, host(ip_address) AS ip_address, reason,
+                detail
+            FROM audit_events WHERE kind = $1 ORDER BY id",
+        )
+        .bind(kind)
+        .fetch_all(&self.sql)
+        .await
+        .expect("the audit log");
+        rows.iter()
+            .map(|row| AuditRow {
+                at: row.get("at"),
+                kind: row.get("kind"),
+                actor: row.get::<Option<Uuid>, _>("actor_id").map(UserId),
+                actor_session: row.get::<Option<Uuid>, _>("actor_session_id").map(SessionId),
+                user: row.get::<Option<Uuid>, _>("user_id").map(UserId),
+                session: row.get::<Option<Uuid>, _>("session_id").map(SessionId),
+                ip_address: row.get("ip_address"),
+                reason: row.get("reason"),
+                detail: row.get("detail"),
+            })
+            .collect()
+    }
+
+    /// The audit rows that tell of this session's end.
+    pub async fn ends_of(&self, session: SessionId) -> Vec<AuditRow> {
+        let mut rows = self.audit("session_ended").await;
+        rows.retain(|row| row.session == Some(session));
+        rows
+    }
+
+    /// The events for clients of one kind, the oldest first.
+    pub async fn events(&self, kind: &str) -> Vec<EventRow> {
+        let rows = sqlx::query("SELECT kind, user_id, session_id, reason FROM session_events WHERE kind = $1 ORDER BY id")
+            .bind(kind)
+            .fetch_all(&self.sql)
+            .await
+            .expect("the event log");
+        rows.iter()
+            .map(|row| EventRow {
+                kind: row.get("kind"),
+                user: UserId(row.get("user_id")),
+                session: row.get::<Option<Uuid>, _>("session_id").map(SessionId),
+                reason: row.get("reason"),
+            })
+            .collect()
+    }
+
+    pub async fn session_row(&self, session: SessionId) -> SessionRow {
+        let row = sqlx::query("SELECT *, host(ip_address) AS address FROM sessions WHERE id = $1")
+            .bind(session.0)
+            .fetch_one(&self.sql)
+            .await
+            .expect("the session's row");
+        SessionRow {
+            ended_at: row.get("ended_at"),
+            end_reason: row.get("end_reason"),
+            ended_by: row.get::<Option<Uuid>, _>("ended_by").map(UserId),
+            ended_by_session: row.get::<Option<Uuid>, _>("ended_by_session").map(SessionId),
+            last_active_at: row.get("last_active_at"),
+            last_seen_at: row.get("last_seen_at"),
+            ip_address: row.get("address"),
+            user_agent: row.get("user_agent"),
+            data: row.get("data"),
+        }
+    }
+
+    /// Why the session ended. `None`: it has not.
+    pub async fn end_reason(&self, session: SessionId) -> Option<String> {
+        self.session_row(session).await.end_reason
+    }
+
+    /// The session that a credential with this hash points at.
+    pub async fn session_of(&self, hash: &[u8]) -> Option<SessionId> {
+        let id = sqlx::query_scalar("SELECT id FROM sessions WHERE credential_hash = $1")
+            .bind(hash)
+            .fetch_optional(&self.sql)
+            .await
+            .expect("the sessions");
+        id.map(SessionId)
+    }
+
+    /// How many rows a table has.
+    pub async fn rows(&self, table: &'static str) -> i64 {
+        sqlx::query_scalar(AssertSqlSafe(format!("SELECT count(*) FROM {table}")))
+            .fetch_one(&self.sql)
+            .await
+            .expect("a table")
+    }
+
+    pub async fn epoch(&self, user: UserId) -> i64 {
+        sqlx::query_scalar("SELECT session_epoch FROM users WHERE id = $1")
+            .bind(user.0)
+            .fetch_one(&self.sql)
+            .await
+            .expect("the person")
+    }
+
+    /// Every row of every table as text.
+    pub async fn dump(&self) -> String {
+        let tables: Vec<String> = sqlx::query_scalar(
+            "SELECT table_name::text FROM information_schema.tables
+            WHERE table_schema = 'public' AND table_type = 'BASE TABLE'",
+        )
+        .fetch_all(&self.sql)
+        .await
+        .expect("the tables");
+        let mut dump = String::new();
+        for table in tables {
+            let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(format!("SELECT t::text FROM {table} t")))
+                .fetch_all(&self.sql)
+                .await
+                .expect("the rows");
+            dump.push_str(&format!("{table}\n{}\n", rows.join("\n")));
+        }
+        dump
+    }
+}

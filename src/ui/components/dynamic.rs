@@ -1,0 +1,36 @@
+//! Parts of pages that change, and parts that wait, of one type each.
+//!
+//! A closure in a view is a type of its own, and the framework's code for it is compiled anew for each. Boxed here, all
+//! of them share one, which keeps the browser's part small. Text that follows a signal is a `Signal<String>`.
+
+use std::pin::Pin;
+
+use leptos::prelude::*;
+
+type Waiting = Pin<Box<dyn Future<Output = AnyView> + Send>>;
+
+/// A part that is there while `part` gives something.
+pub fn dynamic(part: impl Fn() -> Option<AnyView> + Send + 'static) -> AnyView {
+    let part: Box<dyn Fn() -> Option<AnyView> + Send> = Box::new(part);
+    (move || part()).into_any()
+}
+
+/// A part that waits for data: on the server, where the page waits with it, and in the browser after a navigation,
+/// where `loading` stands meanwhile. What was shown stays while data is loaded anew.
+pub fn waiting<F>(loading: fn() -> AnyView, part: impl Fn() -> F + Send + Sync + 'static) -> AnyView
+where
+    F: Future<Output = AnyView> + Send + 'static,
+{
+    let part: Box<dyn Fn() -> Waiting + Send + Sync> = Box::new(move || Box::pin(part()));
+    view! { <Wait loading part /> }.into_any()
+}
+
+#[component]
+fn Wait(loading: fn() -> AnyView, part: Box<dyn Fn() -> Waiting + Send + Sync>) -> impl IntoView {
+    view! { <Transition fallback=loading>{move || Suspend::new(part())}</Transition> }
+}
+
+/// Nothing, for a part whose place may stay empty until it is loaded.
+pub fn nothing() -> AnyView {
+    ().into_any()
+}
