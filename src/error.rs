@@ -82,7 +82,10 @@ impl AppError {
 
     /// Shorthand for [`AppError::InvalidInput`].
     pub fn invalid(field: &str, problem: impl Into<String>) -> Self {
-        AppError::InvalidInput { field: field.to_owned(), problem: problem.into() }
+        AppError::InvalidInput {
+            field: field.to_owned(),
+            problem: problem.into(),
+        }
     }
 }
 
@@ -100,10 +103,17 @@ struct Wire {
 
 impl From<AppError> for Wire {
     fn from(error: AppError) -> Self {
-        let mut wire = Wire { code: error.code().to_owned(), reason: None, field: None, problem: None };
+        let mut wire = Wire {
+            code: error.code().to_owned(),
+            reason: None,
+            field: None,
+            problem: None,
+        };
         match error {
             AppError::SessionEnded { reason } => wire.reason = Some(reason),
-            AppError::InvalidInput { field, problem } => (wire.field, wire.problem) = (Some(field), Some(problem)),
+            AppError::InvalidInput { field, problem } => {
+                (wire.field, wire.problem) = (Some(field), Some(problem))
+            }
             _ => {}
         }
         wire
@@ -114,7 +124,9 @@ impl From<Wire> for AppError {
     fn from(wire: Wire) -> Self {
         match wire.code.as_str() {
             "invalid_credentials" => AppError::InvalidCredentials,
-            "session_ended" => AppError::SessionEnded { reason: wire.reason.unwrap_or(EndReason::Unknown) },
+            "session_ended" => AppError::SessionEnded {
+                reason: wire.reason.unwrap_or(EndReason::Unknown),
+            },
             "forbidden" => AppError::Forbidden,
             "not_found" => AppError::NotFound,
             "invalid_input" => AppError::InvalidInput {
@@ -158,9 +170,14 @@ mod tests {
 
     #[test]
     fn the_wire_form_names_the_code_and_survives_the_way() {
-        let ended = AppError::SessionEnded { reason: EndReason::SignedOutEverywhere };
+        let ended = AppError::SessionEnded {
+            reason: EndReason::SignedOutEverywhere,
+        };
         let json = serde_json::to_string(&ended).expect("JSON");
-        assert_eq!(json, r#"{"code":"session_ended","reason":"signed_out_everywhere"}"#);
+        assert_eq!(
+            json,
+            r#"{"code":"session_ended","reason":"signed_out_everywhere"}"#
+        );
         for error in [
             ended,
             AppError::InvalidCredentials,

@@ -18,7 +18,9 @@ pub fn query_value(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => out.push(byte as char),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                out.push(byte as char)
+            }
             _ => {
                 const HEX: &[u8; 16] = b"0123456789ABCDEF";
                 out.push('%');
@@ -32,7 +34,11 @@ pub fn query_value(text: &str) -> String {
 
 /// Reads a value from a query string, percent-decoded. `None`: it is not there, or is not text.
 pub fn form_value(query: &str, name: &str) -> Option<String> {
-    let raw = query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name)?.1;
+    let raw = query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(key, _)| *key == name)?
+        .1;
     let mut bytes = Vec::with_capacity(raw.len());
     let mut rest = raw.bytes();
     while let Some(byte) = rest.next() {
@@ -54,7 +60,12 @@ mod tests {
 
     #[test]
     fn paths_of_the_portal_are_taken() {
-        for path in ["/", "/dashboard", "/dashboard/settings?tab=1#sessions", "/dashboard/a%2Fb"] {
+        for path in [
+            "/",
+            "/dashboard",
+            "/dashboard/settings?tab=1#sessions",
+            "/dashboard/a%2Fb",
+        ] {
             assert_eq!(safe_path(path), Some(path));
         }
     }
@@ -62,9 +73,23 @@ mod tests {
     #[test]
     fn whatever_leaves_the_origin_is_refused() {
         for path in [
-            "", "dashboard", "//evil.example", "/\\evil.example", "\\\\evil.example", "/\t/evil.example", "/%09/e\n",
-            "https:evil", "https://evil.example", "javascript:alert(1)", "/a\r\nSet-Cookie: x=1", " //evil", "/ /evil",
-            "/login", "/login?next=/login", "/api/sign_out", "/\u{2028}",
+            "",
+            "dashboard",
+            "//evil.example",
+            "/\\evil.example",
+            "\\\\evil.example",
+            "/\t/evil.example",
+            "/%09/e\n",
+            "https:evil",
+            "https://evil.example",
+            "javascript:alert(1)",
+            "/a\r\nSet-Cookie: x=1",
+            " //evil",
+            "/ /evil",
+            "/login",
+            "/login?next=/login",
+            "/api/sign_out",
+            "/\u{2028}",
         ] {
             assert_eq!(safe_path(path), None, "{path:?}");
         }

@@ -3,7 +3,13 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{ids::SessionId, organization::{Membership, Organization}, session::Session, theme::Theme, user::User};
+use super::{
+    ids::SessionId,
+    organization::{Membership, Organization},
+    session::Session,
+    theme::Theme,
+    user::User,
+};
 
 /// Who is signed in, for the frame of every page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

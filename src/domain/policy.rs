@@ -60,7 +60,10 @@ mod tests {
     #[test]
     fn a_changed_policy_changes_that_role_only() {
         let mut policy = SessionPolicy::default();
-        let short = RolePolicy { idle: Duration::from_secs(1), ..policy.of(Role::Vendor) };
+        let short = RolePolicy {
+            idle: Duration::from_secs(1),
+            ..policy.of(Role::Vendor)
+        };
         policy.set(Role::Vendor, short);
         assert_eq!(policy.of(Role::Vendor), short);
         assert_eq!(policy.of(Role::Broker), SessionPolicy::default().of(Role::Broker));

@@ -162,7 +162,9 @@ impl EndReason {
             EndReason::SessionLimit => {
                 "You signed in on more devices than your role allows, so the one not used for longest was signed out."
             }
-            EndReason::IdleTimeout => "You were signed out after a time without activity. Please sign in again.",
+            EndReason::IdleTimeout => {
+                "You were signed out after a time without activity. Please sign in again."
+            }
             EndReason::LifetimeExceeded => {
                 "For your security you need to sign in again from time to time, however active you are."
             }
@@ -181,7 +183,10 @@ impl EndReason {
     pub fn message_with_limits(self, idle_seconds: i64, lifetime_seconds: i64) -> String {
         match self {
             EndReason::IdleTimeout => {
-                format!("You were signed out after {} without activity.", time::span(idle_seconds))
+                format!(
+                    "You were signed out after {} without activity.",
+                    time::span(idle_seconds)
+                )
             }
             EndReason::LifetimeExceeded => {
                 let often = match lifetime_seconds {
@@ -228,8 +233,14 @@ mod tests {
     #[test]
     fn reasons_of_time_name_the_roles_own_figure() {
         let words = |reason: EndReason| reason.message_with_limits(43_200, 86_400);
-        assert_eq!(words(EndReason::IdleTimeout), "You were signed out after 12 hours without activity.");
-        assert_eq!(words(EndReason::LifetimeExceeded), "For your security you need to sign in again once a day.");
+        assert_eq!(
+            words(EndReason::IdleTimeout),
+            "You were signed out after 12 hours without activity."
+        );
+        assert_eq!(
+            words(EndReason::LifetimeExceeded),
+            "For your security you need to sign in again once a day."
+        );
         assert_eq!(words(EndReason::SignedOut), "You have signed out.");
     }
 }

@@ -49,6 +49,9 @@ impl FromStr for Theme {
     type Err = UnknownTheme;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Theme::ALL.into_iter().find(|theme| theme.as_str() == text).ok_or(UnknownTheme)
+        Theme::ALL
+            .into_iter()
+            .find(|theme| theme.as_str() == text)
+            .ok_or(UnknownTheme)
     }
 }

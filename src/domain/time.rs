@@ -23,7 +23,11 @@ fn count(n: i64, unit: &str) -> String {
 
 /// "1 minute", "5 minutes".
 pub fn plural(n: i64, unit: &str) -> String {
-    if n == 1 { format!("1 {unit}") } else { format!("{n} {unit}s") }
+    if n == 1 {
+        format!("1 {unit}")
+    } else {
+        format!("{n} {unit}s")
+    }
 }
 
 /// A length of time in the largest unit that says it exactly enough: "12 hours", "1 day", "90 minutes".
@@ -38,8 +42,9 @@ pub fn span(seconds: i64) -> String {
 
 /// The exact time in UTC, for where the reader's time zone is not known: "20 Nov 2026, 17:42 UTC".
 pub fn exact_utc(time: DateTime<Utc>) -> String {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
     use chrono::Timelike;
     format!(
         "{} {} {}, {:02}:{:02} UTC",
@@ -69,7 +74,15 @@ pub fn rfc3339(time: DateTime<Utc>) -> String {
 /// Reads what [`rfc3339`] wrote. `None`: it is not that.
 pub fn parse_rfc3339(text: &str) -> Option<DateTime<Utc>> {
     let number = |range: std::ops::Range<usize>| text.get(range)?.parse::<u32>().ok();
-    let marks = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':'), (19, b'.'), (23, b'Z')];
+    let marks = [
+        (4, b'-'),
+        (7, b'-'),
+        (10, b'T'),
+        (13, b':'),
+        (16, b':'),
+        (19, b'.'),
+        (23, b'Z'),
+    ];
     let bytes = text.as_bytes();
     if bytes.len() != 24 || marks.iter().any(|(at, mark)| bytes[*at] != *mark) || text.contains('+') {
         return None;
@@ -142,12 +155,22 @@ mod tests {
 
     #[test]
     fn times_come_back_from_their_text_and_nothing_else_is_taken_for_one() {
-        for text in ["2026-11-20T17:42:03.120Z", "2024-02-29T00:00:00.000Z", "1970-01-01T23:59:59.999Z"] {
+        for text in [
+            "2026-11-20T17:42:03.120Z",
+            "2024-02-29T00:00:00.000Z",
+            "1970-01-01T23:59:59.999Z",
+        ] {
             assert_eq!(parse_rfc3339(text).map(rfc3339).as_deref(), Some(text));
         }
         for text in [
-            "", "2026-11-20", "2026-11-20T17:42:03Z", "2026-02-30T00:00:00.000Z", "2026-11-20T25:00:00.000Z",
-            "2026-11-20 17:42:03.120Z", "+026-11-20T17:42:03.120Z", "é026-11-20T17:42:03.12Z",
+            "",
+            "2026-11-20",
+            "2026-11-20T17:42:03Z",
+            "2026-02-30T00:00:00.000Z",
+            "2026-11-20T25:00:00.000Z",
+            "2026-11-20 17:42:03.120Z",
+            "+026-11-20T17:42:03.120Z",
+            "é026-11-20T17:42:03.12Z",
         ] {
             assert_eq!(parse_rfc3339(text), None, "{text:?}");
         }

@@ -31,8 +31,14 @@ pub enum Role {
 }
 
 impl Role {
-    pub const ALL: [Role; 6] =
-        [Role::Guest, Role::Employee, Role::Vendor, Role::Broker, Role::Admin, Role::SystemAdmin];
+    pub const ALL: [Role; 6] = [
+        Role::Guest,
+        Role::Employee,
+        Role::Vendor,
+        Role::Broker,
+        Role::Admin,
+        Role::SystemAdmin,
+    ];
 
     /// The name in the database, the API and the command line.
     pub fn as_str(self) -> &'static str {

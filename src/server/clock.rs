@@ -24,7 +24,10 @@ struct Anchor {
 impl Clock {
     /// A clock that runs on from `time`.
     pub fn anchored(time: DateTime<Utc>) -> Self {
-        Self(Arc::new(RwLock::new(Anchor { time, since: Some(Instant::now()) })))
+        Self(Arc::new(RwLock::new(Anchor {
+            time,
+            since: Some(Instant::now()),
+        })))
     }
 
     /// A clock that stands at `time` until [`Clock::advance`] moves it.
@@ -44,7 +47,10 @@ impl Clock {
     pub fn anchor(&self, time: DateTime<Utc>) {
         let mut anchor = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if anchor.since.is_some() {
-            *anchor = Anchor { time, since: Some(Instant::now()) };
+            *anchor = Anchor {
+                time,
+                since: Some(Instant::now()),
+            };
         }
     }
 

@@ -80,8 +80,11 @@ impl FromStr for PublicUrl {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let wrong = || "an address such as https://portal.example, without a path".to_owned();
         let uri: Uri = text.parse().map_err(|_| wrong())?;
-        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return Err(wrong()) };
-        let plain = matches!(uri.path(), "" | "/") && uri.query().is_none() && !authority.as_str().contains('@');
+        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+            return Err(wrong());
+        };
+        let plain =
+            matches!(uri.path(), "" | "/") && uri.query().is_none() && !authority.as_str().contains('@');
         if !matches!(scheme, "http" | "https") || !plain {
             return Err(wrong());
         }
@@ -91,7 +94,11 @@ impl FromStr for PublicUrl {
             Some(port) if port != default_port => format!("{scheme}://{host}:{port}"),
             _ => format!("{scheme}://{host}"),
         };
-        Ok(Self { origin, host, https: scheme == "https" })
+        Ok(Self {
+            origin,
+            host,
+            https: scheme == "https",
+        })
     }
 }
 
@@ -99,10 +106,16 @@ impl FromStr for PublicUrl {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     #[error("{name}={value:?} is not usable: expected {expected}")]
-    BadValue { name: String, value: String, expected: String },
+    BadValue {
+        name: String,
+        value: String,
+        expected: String,
+    },
     #[error("portal.toml: {0}")]
     File(String),
-    #[error("PORTAL_DEMO=on is refused: PORTAL_PUBLIC_URL is {0}, which others can reach, and the demo passwords are public")]
+    #[error(
+        "PORTAL_DEMO=on is refused: PORTAL_PUBLIC_URL is {0}, which others can reach, and the demo passwords are public"
+    )]
     DemoInPublic(String),
 }
 
@@ -114,7 +127,9 @@ struct Source<'a> {
 
 impl Source<'_> {
     fn text(&self, name: &str) -> Option<String> {
-        (self.environment)(name).or_else(|| self.file.get(name).cloned()).filter(|value| !value.is_empty())
+        (self.environment)(name)
+            .or_else(|| self.file.get(name).cloned())
+            .filter(|value| !value.is_empty())
     }
 
     fn parse<T>(
@@ -123,10 +138,16 @@ impl Source<'_> {
         expected: &str,
         read: impl FnOnce(&str) -> Option<T>,
     ) -> Result<Option<T>, ConfigError> {
-        let Some(value) = self.text(name) else { return Ok(None) };
+        let Some(value) = self.text(name) else {
+            return Ok(None);
+        };
         match read(value.trim()) {
             Some(read) => Ok(Some(read)),
-            None => Err(ConfigError::BadValue { name: name.to_owned(), value, expected: expected.to_owned() }),
+            None => Err(ConfigError::BadValue {
+                name: name.to_owned(),
+                value,
+                expected: expected.to_owned(),
+            }),
         }
     }
 
@@ -155,11 +176,18 @@ impl Config {
     /// # Errors
     /// The first setting that does not fit, by its name.
     pub fn read(environment: &dyn Fn(&str) -> Option<String>, toml: &str) -> Result<Self, ConfigError> {
-        let source = Source { environment, file: flat_table(toml)? };
+        let source = Source {
+            environment,
+            file: flat_table(toml)?,
+        };
 
         let database_url = source.text("DATABASE_URL").map(DatabaseUrl);
         let site_addr = source
-            .parse("LEPTOS_SITE_ADDR", "an address and a port such as 127.0.0.1:3000", |text| text.parse().ok())?
+            .parse(
+                "LEPTOS_SITE_ADDR",
+                "an address and a port such as 127.0.0.1:3000",
+                |text| text.parse().ok(),
+            )?
             .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 3000)));
         let public_url = match source.text("PORTAL_PUBLIC_URL") {
             Some(value) => value.trim().parse().map_err(|expected| ConfigError::BadValue {
@@ -174,15 +202,19 @@ impl Config {
             },
         };
         let trusted_proxies = source
-            .parse("PORTAL_TRUSTED_PROXIES", "addresses or networks such as 10.0.0.0/8,192.0.2.1", |text| {
-                text.split(',').map(|net| network(net.trim())).collect()
-            })?
+            .parse(
+                "PORTAL_TRUSTED_PROXIES",
+                "addresses or networks such as 10.0.0.0/8,192.0.2.1",
+                |text| text.split(',').map(|net| network(net.trim())).collect(),
+            )?
             .unwrap_or_default();
         let demo = source
-            .parse("PORTAL_DEMO", "on or off", |text| match text.to_ascii_lowercase().as_str() {
-                "on" | "1" | "true" | "yes" => Some(true),
-                "off" | "0" | "false" | "no" => Some(false),
-                _ => None,
+            .parse("PORTAL_DEMO", "on or off", |text| {
+                match text.to_ascii_lowercase().as_str() {
+                    "on" | "1" | "true" | "yes" => Some(true),
+                    "off" | "0" | "false" | "no" => Some(false),
+                    _ => None,
+                }
             })?
             // By itself only where nobody else gets in.
             .unwrap_or(database_url.is_none() && public_url.is_loopback());
@@ -194,14 +226,21 @@ impl Config {
         for role in Role::ALL {
             let default = policy.of(role);
             // A system administrator lives by the administrators' limits.
-            let suffix = if role == Role::SystemAdmin { Role::Admin } else { role }.as_str().to_uppercase();
+            let suffix = if role == Role::SystemAdmin {
+                Role::Admin
+            } else {
+                role
+            }
+            .as_str()
+            .to_uppercase();
             let most = format!("PORTAL_MAX_SESSIONS_{suffix}");
             let count = |text: &str| text.parse().ok().filter(|n| (1..=1000).contains(n));
             policy.set(
                 role,
                 RolePolicy {
                     idle: source.seconds(&format!("PORTAL_SESSION_TIMEOUT_{suffix}"), default.idle)?,
-                    lifetime: source.seconds(&format!("PORTAL_SESSION_LIFETIME_{suffix}"), default.lifetime)?,
+                    lifetime: source
+                        .seconds(&format!("PORTAL_SESSION_LIFETIME_{suffix}"), default.lifetime)?,
                     max_sessions: source
                         .parse(&most, "a whole number from 1 to 1000", count)?
                         .unwrap_or(default.max_sessions),
@@ -211,7 +250,10 @@ impl Config {
 
         Ok(Self {
             database_url,
-            data_dir: source.text("PORTAL_DATA_DIR").unwrap_or_else(|| ".data".to_owned()).into(),
+            data_dir: source
+                .text("PORTAL_DATA_DIR")
+                .unwrap_or_else(|| ".data".to_owned())
+                .into(),
             site_addr,
             public_url,
             trusted_proxies,
@@ -219,19 +261,27 @@ impl Config {
             policy,
             reauth: source.seconds("PORTAL_REAUTH_SECONDS", Duration::from_secs(1800))?,
             access_token: source.seconds("PORTAL_ACCESS_TOKEN_SECONDS", Duration::from_secs(900))?,
-            site_root: source.text("LEPTOS_SITE_ROOT").map_or_else(default_site_root, PathBuf::from),
+            site_root: source
+                .text("LEPTOS_SITE_ROOT")
+                .map_or_else(default_site_root, PathBuf::from),
         })
     }
 
     /// The session cookie's name. With https the `__Host-` prefix makes browsers insist on Secure, Path=/ and no
     /// Domain (RFC 6265bis, 4.1.3.2).
     pub fn cookie_name(&self) -> &'static str {
-        if self.public_url.is_https() { "__Host-portal_session" } else { "portal_session" }
+        if self.public_url.is_https() {
+            "__Host-portal_session"
+        } else {
+            "portal_session"
+        }
     }
 }
 
 fn network(text: &str) -> Option<IpNet> {
-    text.parse().ok().or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from))
+    text.parse()
+        .ok()
+        .or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from))
 }
 
 /// The site stands beside a released server; a development build keeps it in `target/site`.
@@ -244,9 +294,9 @@ fn default_site_root() -> PathBuf {
 }
 
 fn flat_table(toml: &str) -> Result<HashMap<String, String>, ConfigError> {
-    let table: toml::Table = toml.parse().map_err(|error: toml::de::Error| {
-        ConfigError::File(error.message().replace('\n', " "))
-    })?;
+    let table: toml::Table = toml
+        .parse()
+        .map_err(|error: toml::de::Error| ConfigError::File(error.message().replace('\n', " ")))?;
     table
         .into_iter()
         .map(|(name, value)| {
@@ -254,7 +304,11 @@ fn flat_table(toml: &str) -> Result<HashMap<String, String>, ConfigError> {
                 toml::Value::String(text) => text,
                 toml::Value::Integer(number) => number.to_string(),
                 toml::Value::Boolean(on) => on.to_string(),
-                _ => return Err(ConfigError::File(format!("{name} is text, a number or true/false"))),
+                _ => {
+                    return Err(ConfigError::File(format!(
+                        "{name} is text, a number or true/false"
+                    )));
+                }
             };
             Ok((name, text))
         })
@@ -266,7 +320,12 @@ mod tests {
     use super::*;
 
     fn read(settings: &[(&str, &str)], toml: &str) -> Result<Config, ConfigError> {
-        let get = |name: &str| settings.iter().find(|(n, _)| *n == name).map(|(_, value)| value.to_string());
+        let get = |name: &str| {
+            settings
+                .iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, value)| value.to_string())
+        };
         Config::read(&get, toml)
     }
 
@@ -307,11 +366,18 @@ mod tests {
     #[test]
     fn demo_accounts_are_refused_where_others_can_reach_them() {
         let public = ("PORTAL_PUBLIC_URL", "https://portal.example");
-        assert!(matches!(read(&[public, ("PORTAL_DEMO", "on")], ""), Err(ConfigError::DemoInPublic(_))));
+        assert!(matches!(
+            read(&[public, ("PORTAL_DEMO", "on")], ""),
+            Err(ConfigError::DemoInPublic(_))
+        ));
         let config = read(&[public], "").expect("settings");
         assert!(!config.demo);
         assert_eq!(config.cookie_name(), "__Host-portal_session");
-        assert!(!read(&[("LEPTOS_SITE_ADDR", "0.0.0.0:3000")], "").expect("settings").demo);
+        assert!(
+            !read(&[("LEPTOS_SITE_ADDR", "0.0.0.0:3000")], "")
+                .expect("settings")
+                .demo
+        );
     }
 
     #[test]

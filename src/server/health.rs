@@ -7,7 +7,9 @@ use super::state::AppState;
 
 /// `/healthz`: the process answers. `/readyz`: what it rests on is well too.
 pub fn router() -> Router<AppState> {
-    Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", get(ready))
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
 }
 
 /// One thing that the server rests on.
@@ -23,15 +25,25 @@ pub struct Check {
 async fn ready(State(state): State<AppState>) -> impl IntoResponse {
     let checks = check(&state.database).await;
     let well = checks.iter().all(|check| check.ok);
-    let status = if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(serde_json::json!({ "ready": well, "checks": checks })))
+    let status = if well {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (
+        status,
+        Json(serde_json::json!({ "ready": well, "checks": checks })),
+    )
 }
 
 /// Asks the database and compares the migrations.
 pub async fn check(database: &super::database::Database) -> Vec<Check> {
     let answer = database.time().await;
     let migrations = match &answer {
-        Ok(_) => database.pending_migrations().await.map_err(|_| "not known".to_owned()),
+        Ok(_) => database
+            .pending_migrations()
+            .await
+            .map_err(|_| "not known".to_owned()),
         Err(_) => Err("not known: the database does not answer".to_owned()),
     };
     let migrations = match migrations {
@@ -42,7 +54,15 @@ pub async fn check(database: &super::database::Database) -> Vec<Check> {
     // Not the error's own words: they hold addresses and names of the database.
     let database = answer.is_err().then(|| "does not answer".to_owned());
     vec![
-        Check { name: "database", ok: database.is_none(), problem: database },
-        Check { name: "migrations", ok: migrations.is_none(), problem: migrations },
+        Check {
+            name: "database",
+            ok: database.is_none(),
+            problem: database,
+        },
+        Check {
+            name: "migrations",
+            ok: migrations.is_none(),
+            problem: migrations,
+        },
     ]
 }

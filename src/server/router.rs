@@ -66,14 +66,29 @@ pub fn router(state: AppState) -> Router {
 /// The site's files, as the build compressed them. Those in `/pkg` have a hash in their name and never change.
 fn files(state: &AppState) -> Router<AppState> {
     let root = &state.config.site_root;
-    let file = |name: &str| get_service(ServeFile::new(root.join(name)).precompressed_br().precompressed_gzip());
+    let file = |name: &str| {
+        get_service(
+            ServeFile::new(root.join(name))
+                .precompressed_br()
+                .precompressed_gzip(),
+        )
+    };
     let for_good = SetResponseHeaderLayer::overriding(CACHE_CONTROL, |response: &axum::http::Response<_>| {
-        response.status().is_success().then(|| HeaderValue::from_static("public, max-age=31536000, immutable"))
+        response
+            .status()
+            .is_success()
+            .then(|| HeaderValue::from_static("public, max-age=31536000, immutable"))
     });
-    let for_an_hour = SetResponseHeaderLayer::overriding(CACHE_CONTROL, |response: &axum::http::Response<_>| {
-        response.status().is_success().then(|| HeaderValue::from_static("public, max-age=3600"))
-    });
-    let package = ServeDir::new(root.join("pkg")).precompressed_br().precompressed_gzip();
+    let for_an_hour =
+        SetResponseHeaderLayer::overriding(CACHE_CONTROL, |response: &axum::http::Response<_>| {
+            response
+                .status()
+                .is_success()
+                .then(|| HeaderValue::from_static("public, max-age=3600"))
+        });
+    let package = ServeDir::new(root.join("pkg"))
+        .precompressed_br()
+        .precompressed_gzip();
     Router::new()
         .nest_service("/pkg", ServiceBuilder::new().layer(for_good).service(package))
         .merge(
@@ -84,4 +99,3 @@ fn files(state: &AppState) -> Router<AppState> {
                 .layer(for_an_hour),
         )
 }
-

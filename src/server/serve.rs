@@ -9,7 +9,10 @@ use tokio::{
 };
 
 use super::{
-    auth::{client::UserAgentParser, password::{PasswordError, Passwords}},
+    auth::{
+        client::UserAgentParser,
+        password::{PasswordError, Passwords},
+    },
     clock::Clock,
     config::Config,
     database::{
@@ -41,8 +44,13 @@ pub enum StartError {
     Account(#[from] AccountError),
     #[error(transparent)]
     Password(#[from] PasswordError),
-    #[error("cannot listen on {address}: {source}. Is another portal running? LEPTOS_SITE_ADDR chooses another address.")]
-    Listen { address: SocketAddr, source: std::io::Error },
+    #[error(
+        "cannot listen on {address}: {source}. Is another portal running? LEPTOS_SITE_ADDR chooses another address."
+    )]
+    Listen {
+        address: SocketAddr,
+        source: std::io::Error,
+    },
     #[error("the server stopped: {0}")]
     Io(#[from] std::io::Error),
 }
@@ -72,7 +80,10 @@ impl Opened {
         let (url, cluster) = match &config.database_url {
             Some(url) => (url.reveal().to_owned(), None),
             None => {
-                let options = ClusterOptions { data_dir: config.data_dir.clone(), settings: Vec::new() };
+                let options = ClusterOptions {
+                    data_dir: config.data_dir.clone(),
+                    settings: Vec::new(),
+                };
                 let cluster = Cluster::start(options).await?;
                 (cluster.url("portal"), Some(cluster))
             }
@@ -102,7 +113,10 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     // First, so that a taken address is known before a cluster is started.
     let listener = TcpListener::bind(config.site_addr)
         .await
-        .map_err(|source| StartError::Listen { address: config.site_addr, source })?;
+        .map_err(|source| StartError::Listen {
+            address: config.site_addr,
+            source,
+        })?;
     let opened = Opened::open(&config).await?;
     let served = run(listener, &opened, config).await;
     let closed = opened.close().await;
@@ -113,7 +127,11 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
     let database = opened.database.clone();
     let clock = Clock::anchored(database.time().await?);
     let passwords = Passwords::new(Passwords::COST)?;
-    let accounts = Accounts { database: database.clone(), clock: clock.clone(), passwords: passwords.clone() };
+    let accounts = Accounts {
+        database: database.clone(),
+        clock: clock.clone(),
+        passwords: passwords.clone(),
+    };
     accounts.apply_policy(&config.policy).await?;
     if config.demo {
         demo::create(&accounts).await?;

@@ -15,7 +15,9 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
     {
         response.insert_header(CONTENT_SECURITY_POLICY, policy);
     }
-    let theme = use_context::<Parts>().map(|parts| cookie::theme(&parts.headers)).unwrap_or_default();
+    let theme = use_context::<Parts>()
+        .map(|parts| cookie::theme(&parts.headers))
+        .unwrap_or_default();
     view! {
         <!DOCTYPE html>
         <html lang="en" data-theme=theme.attribute()>

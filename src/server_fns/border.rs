@@ -75,9 +75,13 @@ pub fn cookie_session() -> Result<tower_sessions::Session, AppError> {
 
 /// The theme that this browser chose.
 pub fn theme() -> Theme {
-    use_context::<Parts>().map(|parts| cookie::theme(&parts.headers)).unwrap_or_default()
+    use_context::<Parts>()
+        .map(|parts| cookie::theme(&parts.headers))
+        .unwrap_or_default()
 }
 
 fn extension<T: Clone + Send + Sync + 'static>() -> Result<T, AppError> {
-    use_context::<Parts>().and_then(|parts| parts.extensions.get().cloned()).ok_or(AppError::Internal)
+    use_context::<Parts>()
+        .and_then(|parts| parts.extensions.get().cloned())
+        .ok_or(AppError::Internal)
 }

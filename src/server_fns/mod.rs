@@ -14,8 +14,8 @@ pub mod wire;
 
 pub use overview::{ShowOverview, ShowViewer, show_overview, show_viewer};
 pub use sessions::{
-    ListActiveSessions, RevokeSession, SignOutAllDevices, SignOutOtherDevices, list_active_sessions, revoke_session,
-    sign_out_all_devices, sign_out_other_devices,
+    ListActiveSessions, RevokeSession, SignOutAllDevices, SignOutOtherDevices, list_active_sessions,
+    revoke_session, sign_out_all_devices, sign_out_other_devices,
 };
 pub use sign_in::{SignIn, SignInNotice, SignOut, sign_in, sign_in_notice, sign_out};
 pub use theme::{ChooseTheme, choose_theme};

@@ -3,12 +3,12 @@
 use leptos::prelude::*;
 
 use super::wire::TextJson;
-#[cfg(feature = "ssr")]
-use crate::{server::services::dashboard, server_fns::border};
 use crate::{
     domain::overview::{Overview, Viewer},
     error::AppError,
 };
+#[cfg(feature = "ssr")]
+use crate::{server::services::dashboard, server_fns::border};
 
 /// Who is signed in, and where they belong.
 #[server(ShowViewer, prefix = "/api", endpoint = "show_viewer", output = TextJson)]

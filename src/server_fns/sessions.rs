@@ -20,7 +20,10 @@ pub async fn list_active_sessions() -> Result<ActiveSessions, AppError> {
     border::answer(async {
         let (state, caller) = (border::state()?, border::signed_in()?);
         let sessions = dashboard::list_sessions(&state, &caller).await?;
-        Ok(ActiveSessions { sessions, server_time: state.clock.now() })
+        Ok(ActiveSessions {
+            sessions,
+            server_time: state.clock.now(),
+        })
     })
     .await
 }
@@ -65,5 +68,9 @@ pub async fn sign_out_all_devices() -> Result<String, AppError> {
 async fn end(scope: RevokeScope) -> Result<usize, AppError> {
     let (state, caller) = (border::state()?, border::signed_in()?);
     let actor = border::actor(&caller)?;
-    Ok(revoke::end_own(&state.database, &state.clock, &caller, scope, actor).await?.len())
+    Ok(
+        revoke::end_own(&state.database, &state.clock, &caller, scope, actor)
+            .await?
+            .len(),
+    )
 }

@@ -32,8 +32,17 @@ pub async fn sign_in(
         };
         let attempt = Attempt { email, password };
         let began = service::on_browser(&state, attempt, &client, replaced.as_deref()).await?;
-        session_store::adopt(&border::cookie_session()?, &began.cookie, began.lifetime_expires_at).await?;
-        let path = next.as_deref().and_then(safe_path).unwrap_or("/dashboard").to_owned();
+        session_store::adopt(
+            &border::cookie_session()?,
+            &began.cookie,
+            began.lifetime_expires_at,
+        )
+        .await?;
+        let path = next
+            .as_deref()
+            .and_then(safe_path)
+            .unwrap_or("/dashboard")
+            .to_owned();
         border::then_go_to(&path);
         Ok(path)
     })

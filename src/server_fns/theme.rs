@@ -13,9 +13,10 @@ pub async fn choose_theme(theme: Theme) -> Result<(), AppError> {
     use axum::http::{HeaderValue, header::SET_COOKIE};
     border::answer(async {
         let cookie = cookie::set_theme(theme, &border::state()?.config);
-        if let (Some(response), Ok(cookie)) =
-            (use_context::<leptos_axum::ResponseOptions>(), HeaderValue::from_str(&cookie))
-        {
+        if let (Some(response), Ok(cookie)) = (
+            use_context::<leptos_axum::ResponseOptions>(),
+            HeaderValue::from_str(&cookie),
+        ) {
             response.append_header(SET_COOKIE, cookie);
         }
         Ok(())

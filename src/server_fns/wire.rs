@@ -4,9 +4,7 @@
 //! reader a type in the browser's part instead of two, a tenth of its size.
 
 use leptos::server_fn::{
-    Bytes, ContentType, Decodes, Encodes, Format, FormatType,
-    codec::Post,
-    error::ServerFnErrorErr,
+    Bytes, ContentType, Decodes, Encodes, Format, FormatType, codec::Post, error::ServerFnErrorErr,
 };
 use serde::{Serialize, de::DeserializeOwned};
 

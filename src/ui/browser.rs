@@ -16,7 +16,11 @@ pub fn go_to(path: &str) {
 pub fn go_to_sign_in(reason: EndReason) {
     let here = window().location();
     let path = here.pathname().unwrap_or_default() + &here.search().unwrap_or_default();
-    go_to(&format!("/login?next={}&reason={}", query_value(&path), reason.as_str()));
+    go_to(&format!(
+        "/login?next={}&reason={}",
+        query_value(&path),
+        reason.as_str()
+    ));
 }
 
 /// Milliseconds on the browser's clock. Good for differences only.
@@ -26,12 +30,23 @@ pub fn milliseconds() -> f64 {
 
 /// A time in the person's own zone: "Fri, 20 Nov, 17:42".
 pub fn local_time(time: DateTime<Utc>) -> String {
-    format_local(time, &[("weekday", "short"), ("day", "numeric"), ("month", "short")])
+    format_local(
+        time,
+        &[("weekday", "short"), ("day", "numeric"), ("month", "short")],
+    )
 }
 
 /// A time in the person's own zone, with everything: "Friday, 20 November 2026, 17:42".
 pub fn exact_local_time(time: DateTime<Utc>) -> String {
-    format_local(time, &[("weekday", "long"), ("day", "numeric"), ("month", "long"), ("year", "numeric")])
+    format_local(
+        time,
+        &[
+            ("weekday", "long"),
+            ("day", "numeric"),
+            ("month", "long"),
+            ("year", "numeric"),
+        ],
+    )
 }
 
 fn format_local(time: DateTime<Utc>, fields: &[(&str, &str)]) -> String {
@@ -40,7 +55,10 @@ fn format_local(time: DateTime<Utc>, fields: &[(&str, &str)]) -> String {
         // Setting a field of a plain object does not fail.
         _ = Reflect::set(&options, &(*name).into(), &(*value).into());
     }
-    #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit a double until the year 287396")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "milliseconds since 1970 fit a double until the year 287396"
+    )]
     let date = Date::new(&(time.timestamp_millis() as f64).into());
     // The words around it are English, whatever the browser's language.
     date.to_locale_string("en-GB", &options).into()

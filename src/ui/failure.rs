@@ -21,5 +21,7 @@ pub fn leave_if_ended(error: AppError) -> Option<AppError> {
 /// code is believed, and the words are ours.
 pub fn error_in_address() -> Signal<Option<AppError>> {
     let query = use_query_map();
-    Signal::derive(move || query.with(|query| query.get("__err").map(|err| ServerFnUrlError::decode_err(&err))))
+    Signal::derive(move || {
+        query.with(|query| query.get("__err").map(|err| ServerFnUrlError::decode_err(&err)))
+    })
 }

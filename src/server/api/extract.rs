@@ -25,7 +25,10 @@ impl<S: Sync> FromRequestParts<S> for SignedIn {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let identity = parts.extensions.get::<Identity>().ok_or(Problem(AppError::Internal))?;
+        let identity = parts
+            .extensions
+            .get::<Identity>()
+            .ok_or(Problem(AppError::Internal))?;
         Ok(Self(identity.signed_in()?))
     }
 }
@@ -37,14 +40,23 @@ impl<S: Sync> FromRequestParts<S> for From {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        parts.extensions.get::<Client>().cloned().map(Self).ok_or(Problem(AppError::Internal))
+        parts
+            .extensions
+            .get::<Client>()
+            .cloned()
+            .map(Self)
+            .ok_or(Problem(AppError::Internal))
     }
 }
 
 impl From {
     /// The audit log's words for a signed-in caller.
     pub fn actor(&self, caller: &CurrentSession) -> Actor {
-        Actor { user: Some(caller.user.id), session: Some(caller.id), ip_address: Some(self.0.ip_address) }
+        Actor {
+            user: Some(caller.user.id),
+            session: Some(caller.id),
+            ip_address: Some(self.0.ip_address),
+        }
     }
 }
 
@@ -60,7 +72,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             Err(JsonRejection::MissingJsonContentType(_)) => {
                 Err(AppError::invalid("content-type", "Send application/json.").into())
             }
-            Err(JsonRejection::BytesRejection(_)) => Err(AppError::invalid("body", "The body is too long.").into()),
+            Err(JsonRejection::BytesRejection(_)) => {
+                Err(AppError::invalid("body", "The body is too long.").into())
+            }
             Err(rejection) => Err(AppError::invalid("body", rejection.body_text()).into()),
         }
     }

@@ -23,14 +23,21 @@ const MAX_BODY: usize = 16 * 1024;
 /// The API's routes. `session_state` answers at its older address too.
 pub fn router() -> Router<AppState> {
     let v1 = Router::new()
-        .route("/sessions", post(sessions::sign_in).get(sessions::list).delete(sessions::end_many))
+        .route(
+            "/sessions",
+            post(sessions::sign_in)
+                .get(sessions::list)
+                .delete(sessions::end_many),
+        )
         .route("/sessions/{id}", delete(sessions::end_one))
         .route("/session_state", get(session_state::show))
         .route("/devices/heartbeat", post(devices::heartbeat))
         .fallback(|| async { Problem(AppError::NotFound) })
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY));
-    Router::new().nest("/api/v1", v1).route("/api/session_state", get(session_state::show))
+    Router::new()
+        .nest("/api/v1", v1)
+        .route("/api/session_state", get(session_state::show))
 }
 
 async fn method_not_allowed() -> axum::response::Response {

@@ -6,13 +6,7 @@ use serde::Serialize;
 
 use super::extract::SignedIn;
 use crate::{
-    domain::{
-        ids::SessionId,
-        organization::Organization,
-        session::ClientKind,
-        time::wire,
-        user::User,
-    },
+    domain::{ids::SessionId, organization::Organization, session::ClientKind, time::wire, user::User},
     server::{auth::current_session::CurrentSession, state::AppState},
 };
 

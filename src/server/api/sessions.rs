@@ -49,13 +49,18 @@ struct Device {
 
 impl Device {
     fn facts(&self) -> Result<DeviceFacts<'_>, AppError> {
-        let app_version = self.app_version.as_deref().filter(|version| !version.trim().is_empty());
+        let app_version = self
+            .app_version
+            .as_deref()
+            .filter(|version| !version.trim().is_empty());
         Ok(DeviceFacts {
             device_id: named("device.device_id", &self.device_id, 128)?,
             device_name: named("device.device_name", &self.device_name, 120)?,
             os: named("device.os", &self.os, 80)?,
             platform: named("device.platform", &self.platform, 80)?,
-            app_version: app_version.map(|version| named("device.app_version", version, 40)).transpose()?,
+            app_version: app_version
+                .map(|version| named("device.app_version", version, 40))
+                .transpose()?,
         })
     }
 }
@@ -64,7 +69,10 @@ impl Device {
 fn named<'a>(field: &str, text: &'a str, most: usize) -> Result<&'a str, AppError> {
     let text = text.trim();
     if text.is_empty() || text.chars().count() > most || text.chars().any(char::is_control) {
-        return Err(AppError::invalid(field, format!("Send 1 to {most} characters without control characters.")));
+        return Err(AppError::invalid(
+            field,
+            format!("Send 1 to {most} characters without control characters."),
+        ));
     }
     Ok(text)
 }
@@ -89,7 +97,10 @@ pub async fn sign_in(
     Body(body): Body<SignIn>,
 ) -> Result<(StatusCode, Json<Tokens>), Problem> {
     let facts = body.device.facts()?;
-    let attempt = Attempt { email: body.email, password: body.password };
+    let attempt = Attempt {
+        email: body.email,
+        password: body.password,
+    };
     let began = sign_in::on_desktop(&state, attempt, &from.0, &facts).await?;
     let expires_at =
         state.clock.now() + TimeDelta::from_std(began.access_token_lasts).unwrap_or(TimeDelta::zero());
@@ -112,7 +123,9 @@ pub struct List {
 
 /// The caller's live sessions, most recently active first.
 pub async fn list(State(state): State<AppState>, SignedIn(caller): SignedIn) -> Result<Json<List>, Problem> {
-    Ok(Json(List { sessions: dashboard::list_sessions(&state, &caller).await? }))
+    Ok(Json(List {
+        sessions: dashboard::list_sessions(&state, &caller).await?,
+    }))
 }
 
 /// Ends one: 204, or 404 for anything that is not the caller's and live.
@@ -123,7 +136,14 @@ pub async fn end_one(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let id: SessionId = id.parse().map_err(|_| AppError::NotFound)?;
-    revoke::end_own(&state.database, &state.clock, &caller, RevokeScope::One(id), from.actor(&caller)).await?;
+    revoke::end_own(
+        &state.database,
+        &state.clock,
+        &caller,
+        RevokeScope::One(id),
+        from.actor(&caller),
+    )
+    .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

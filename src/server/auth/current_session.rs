@@ -60,7 +60,9 @@ pub struct EndedSession {
 impl EndedSession {
     /// What the person reads at sign-in.
     pub fn message(&self) -> String {
-        let message = self.reason.message_with_limits(self.idle_seconds, self.lifetime_seconds);
+        let message = self
+            .reason
+            .message_with_limits(self.idle_seconds, self.lifetime_seconds);
         match &self.note {
             Some(note) => format!("{message} Reason given: {note}"),
             None => message,
@@ -87,7 +89,9 @@ impl Identity {
         match self {
             Identity::SignedIn(session) => Ok(session.clone()),
             Identity::Ended(ended) => Err(AppError::SessionEnded { reason: ended.reason }),
-            Identity::Anonymous => Err(AppError::SessionEnded { reason: EndReason::Unknown }),
+            Identity::Anonymous => Err(AppError::SessionEnded {
+                reason: EndReason::Unknown,
+            }),
         }
     }
 }

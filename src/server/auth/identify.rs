@@ -42,7 +42,10 @@ const NOT_ACTIVITY: [&str; 5] = [
 /// Puts [`Client`] and [`Identity`] into the request. A database that does not answer is a 503 here, before anything
 /// could take the person for signed out.
 pub async fn identify(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let peer = request
+        .extensions()
+        .get::<ConnectInfo<SocketAddr>>()
+        .map(|info| info.0.ip());
     let client = Client {
         ip_address: client_address(
             peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
@@ -80,11 +83,14 @@ fn credential(request: &Request) -> Option<(PlainToken, ClientKind)> {
 
 fn bearer(headers: &HeaderMap) -> Option<PlainToken> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().parse().ok())?
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| token.trim().parse().ok())?
 }
 
 fn is_activity(request: &Request) -> bool {
-    let background = request.headers().contains_key(BACKGROUND) || NOT_ACTIVITY.contains(&request.uri().path());
+    let background =
+        request.headers().contains_key(BACKGROUND) || NOT_ACTIVITY.contains(&request.uri().path());
     !background && request.method() != Method::HEAD
 }
 
@@ -95,7 +101,8 @@ async fn resolve(
     is_activity: bool,
 ) -> Result<Identity, AppError> {
     let (hash, now) = (token.hash(), state.clock.now());
-    let found = sessions::find_by_credential(&mut *state.database.connection().await?, hash, kind, now).await?;
+    let found =
+        sessions::find_by_credential(&mut *state.database.connection().await?, hash, kind, now).await?;
     Ok(match found {
         None => Identity::Anonymous,
         Some(Found::Ended(ended)) => Identity::Ended(ended),
@@ -130,7 +137,11 @@ mod tests {
         };
         assert_eq!(read(format!("Bearer {}", token.reveal())), Some(token.clone()));
         assert_eq!(read(format!("bearer {}", token.reveal())), Some(token.clone()));
-        for wrong in ["Bearer".to_owned(), format!("Basic {}", token.reveal()), "Bearer x y".to_owned()] {
+        for wrong in [
+            "Bearer".to_owned(),
+            format!("Basic {}", token.reveal()),
+            "Bearer x y".to_owned(),
+        ] {
             assert_eq!(read(wrong), None);
         }
     }

@@ -58,7 +58,11 @@ impl Passwords {
     pub fn new(cost: (u32, u32)) -> Result<Self, PasswordError> {
         let places = available_parallelism().map_or(1, usize::from);
         let decoy = hash_now(cost, "nobody has this password")?;
-        Ok(Self { cost, places: Arc::new(Semaphore::new(places)), decoy: decoy.into() })
+        Ok(Self {
+            cost,
+            places: Arc::new(Semaphore::new(places)),
+            decoy: decoy.into(),
+        })
     }
 
     /// A PHC string with a salt of its own.
@@ -80,15 +84,28 @@ impl Passwords {
         let hash = hash.unwrap_or_else(|| self.decoy.to_string());
         let matches = self
             .off_thread(move || {
-                let hash = phc::PasswordHash::new(&hash).map_err(|error| PasswordError::Hash(error.to_string()))?;
-                Ok::<_, PasswordError>(Argon2::default().verify_password(password.0.as_bytes(), &hash).is_ok())
+                let hash =
+                    phc::PasswordHash::new(&hash).map_err(|error| PasswordError::Hash(error.to_string()))?;
+                Ok::<_, PasswordError>(
+                    Argon2::default()
+                        .verify_password(password.0.as_bytes(), &hash)
+                        .is_ok(),
+                )
             })
             .await??;
         Ok(matches && known)
     }
 
-    async fn off_thread<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, PasswordError> {
-        let place = self.places.clone().acquire_owned().await.map_err(|_| PasswordError::Cancelled)?;
+    async fn off_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, PasswordError> {
+        let place = self
+            .places
+            .clone()
+            .acquire_owned()
+            .await
+            .map_err(|_| PasswordError::Cancelled)?;
         tokio::task::spawn_blocking(move || {
             // Held by the work, not by the request: a request that goes away does not free a core that is busy.
             let _place = place;
@@ -103,7 +120,10 @@ fn hash_now((memory, passes): (u32, u32), password: &str) -> Result<String, Pass
     let wrong = |error: &dyn fmt::Display| PasswordError::Hash(error.to_string());
     let params = Params::new(memory, passes, 1, None).map_err(|error| wrong(&error))?;
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-    argon2.hash_password(password.as_bytes()).map(|hash| hash.to_string()).map_err(|error| wrong(&error))
+    argon2
+        .hash_password(password.as_bytes())
+        .map(|hash| hash.to_string())
+        .map_err(|error| wrong(&error))
 }
 
 #[cfg(test)]
@@ -120,15 +140,30 @@ mod tests {
         let long = "x".repeat(80);
         let hash = passwords.hash(typed(&long)).await.expect("a hash");
         assert!(hash.starts_with("$argon2id$v=19$"));
-        assert!(passwords.verify(typed(&long), Some(hash.clone())).await.expect("checked"));
+        assert!(
+            passwords
+                .verify(typed(&long), Some(hash.clone()))
+                .await
+                .expect("checked")
+        );
         let other = format!("{}y{}", "x".repeat(72), "x".repeat(7));
-        assert!(!passwords.verify(typed(&other), Some(hash)).await.expect("checked"));
+        assert!(
+            !passwords
+                .verify(typed(&other), Some(hash))
+                .await
+                .expect("checked")
+        );
     }
 
     #[tokio::test]
     async fn an_unknown_person_has_no_password_at_all() {
         let passwords = Passwords::new((64, 1)).expect("a cost");
-        assert!(!passwords.verify(typed("nobody has this password"), None).await.expect("checked"));
+        assert!(
+            !passwords
+                .verify(typed("nobody has this password"), None)
+                .await
+                .expect("checked")
+        );
     }
 
     #[test]

@@ -57,7 +57,10 @@ pub async fn adopt(
         AppError::Unavailable
     };
     session.flush().await.map_err(give_up)?;
-    session.insert(CREDENTIAL, credential.bytes()).await.map_err(give_up)?;
+    session
+        .insert(CREDENTIAL, credential.bytes())
+        .await
+        .map_err(give_up)?;
     session.set_expiry(Some(Expiry::AtDateTime(offset(lifetime_expires_at))));
     Ok(())
 }
@@ -97,7 +100,11 @@ impl SessionStore for PortalStore {
             return Err(Error::Backend("a session begins by signing in only".to_owned()));
         };
         record.id = Id(i128::from_le_bytes(credential));
-        if record.data.is_empty() { Ok(()) } else { self.save(record).await }
+        if record.data.is_empty() {
+            Ok(())
+        } else {
+            self.save(record).await
+        }
     }
 
     /// Keeps the data if the session has not ended; otherwise it is dropped.
@@ -105,7 +112,9 @@ impl SessionStore for PortalStore {
         let data = Value::Object(record.data.clone().into_iter().collect());
         let credential = token(&record.id).hash();
         let mut tx = self.database.begin().await.map_err(backend)?;
-        let kept = session_data::update(&mut tx, credential, &data).await.map_err(backend)?;
+        let kept = session_data::update(&mut tx, credential, &data)
+            .await
+            .map_err(backend)?;
         tx.commit().await.map_err(backend)?;
         if !kept {
             tracing::info!("the session ended while a request was under way; its data is dropped");
@@ -115,8 +124,13 @@ impl SessionStore for PortalStore {
 
     async fn load(&self, id: &Id) -> Result<Option<Record>> {
         let (credential, now) = (token(id).hash(), self.clock.now());
-        let found = session_data::find(&mut *self.database.connection().await.map_err(backend)?, credential, now).await
-            .map_err(backend)?;
+        let found = session_data::find(
+            &mut *self.database.connection().await.map_err(backend)?,
+            credential,
+            now,
+        )
+        .await
+        .map_err(backend)?;
         Ok(found.map(|found| Record {
             id: *id,
             data: match found.data {
@@ -130,10 +144,22 @@ impl SessionStore for PortalStore {
     /// Signs the session out if it is still live.
     async fn delete(&self, id: &Id) -> Result<()> {
         let (credential, now) = (token(id).hash(), self.clock.now());
-        let found = sessions::find_by_credential(&mut *self.database.connection().await.map_err(backend)?, credential, ClientKind::Browser, now).await
-            .map_err(backend)?;
-        let Some(Found::Live(session)) = found else { return Ok(()) };
-        let actor = Actor { user: Some(session.user.id), session: Some(session.id), ip_address: None };
+        let found = sessions::find_by_credential(
+            &mut *self.database.connection().await.map_err(backend)?,
+            credential,
+            ClientKind::Browser,
+            now,
+        )
+        .await
+        .map_err(backend)?;
+        let Some(Found::Live(session)) = found else {
+            return Ok(());
+        };
+        let actor = Actor {
+            user: Some(session.user.id),
+            session: Some(session.id),
+            ip_address: None,
+        };
         match revoke::end_own(&self.database, &self.clock, &session, RevokeScope::Current, actor).await {
             // Over already, by someone else: just as well.
             Ok(_) | Err(AppError::SessionEnded { .. }) => Ok(()),
@@ -141,4 +167,3 @@ impl SessionStore for PortalStore {
         }
     }
 }
-

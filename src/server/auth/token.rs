@@ -103,7 +103,14 @@ mod tests {
 
     #[test]
     fn what_is_no_token_is_refused() {
-        for text in ["", "a", "AAAAAAAAAAAAAAAAAAAAAA==", "AAAAAAAAAAAAAAAAAAAAAAAAAAAA", "é", "AAAAAAAAAAAAAAAAAAAAA!"] {
+        for text in [
+            "",
+            "a",
+            "AAAAAAAAAAAAAAAAAAAAAA==",
+            "AAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+            "é",
+            "AAAAAAAAAAAAAAAAAAAAA!",
+        ] {
             assert_eq!(text.parse::<PlainToken>(), Err(NotAToken), "{text:?}");
         }
     }

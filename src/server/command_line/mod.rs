@@ -13,7 +13,10 @@ use super::{
     config::{Config, ConfigError},
     health,
     serve::{self, Opened, StartError},
-    services::{accounts::{AccountError, Accounts}, demo},
+    services::{
+        accounts::{AccountError, Accounts},
+        demo,
+    },
     telemetry,
 };
 
@@ -93,10 +96,15 @@ async fn execute(command: Command) -> Result<(), CommandError> {
         }
         Command::Demo => {
             with_accounts(&config, async |accounts| Ok(demo::create(accounts).await?)).await?;
-            println!("The demo accounts are there; their password is {}.", demo::PASSWORD);
+            println!(
+                "The demo accounts are there; their password is {}.",
+                demo::PASSWORD
+            );
             Ok(())
         }
-        Command::User(command) => with_accounts(&config, async |accounts| user::run(&command, accounts).await).await,
+        Command::User(command) => {
+            with_accounts(&config, async |accounts| user::run(&command, accounts).await).await
+        }
         Command::Sessions(command) => {
             with_accounts(&config, async |accounts| sessions::run(&command, accounts).await).await
         }
@@ -107,7 +115,11 @@ async fn execute(command: Command) -> Result<(), CommandError> {
             for check in &checks {
                 println!("{}: {}", check.name, check.problem.as_deref().unwrap_or("ok"));
             }
-            if checks.iter().all(|check| check.ok) { Ok(()) } else { Err(CommandError::NotReady) }
+            if checks.iter().all(|check| check.ok) {
+                Ok(())
+            } else {
+                Err(CommandError::NotReady)
+            }
         }
     }
 }
@@ -138,7 +150,9 @@ fn password_from_stdin() -> Result<String, CommandError> {
     let password = text.strip_suffix('\n').unwrap_or(&text);
     let password = password.strip_suffix('\r').unwrap_or(password);
     if password.is_empty() {
-        return Err(CommandError::Usage("there is no password on standard input".to_owned()));
+        return Err(CommandError::Usage(
+            "there is no password on standard input".to_owned(),
+        ));
     }
     Ok(password.to_owned())
 }

@@ -65,7 +65,10 @@ pub async fn run(command: &Command, accounts: &Accounts) -> Result<(), CommandEr
                 }
                 (None, None) => accounts.revoke_everyone(note).await?,
             };
-            println!("{} ended.", plural(i64::try_from(ended).unwrap_or(i64::MAX), "session"));
+            println!(
+                "{} ended.",
+                plural(i64::try_from(ended).unwrap_or(i64::MAX), "session")
+            );
             Ok(())
         }
     }
@@ -74,7 +77,9 @@ pub async fn run(command: &Command, accounts: &Accounts) -> Result<(), CommandEr
 fn note(reason: Option<&str>) -> Result<Option<&str>, CommandError> {
     let reason = reason.map(str::trim).filter(|reason| !reason.is_empty());
     if reason.is_some_and(|reason| reason.chars().count() > 200 || reason.chars().any(char::is_control)) {
-        return Err(CommandError::Usage("a reason has at most 200 characters and no line breaks".to_owned()));
+        return Err(CommandError::Usage(
+            "a reason has at most 200 characters and no line breaks".to_owned(),
+        ));
     }
     Ok(reason)
 }

@@ -19,7 +19,9 @@ fn is_outage(error: &sqlx::Error) -> bool {
         sqlx::Error::Database(error) => error.code().is_some_and(|code| {
             // 53: out of resources, disk and connections among them; 57: cancelled or shutting down; 58: its system
             // failed; 55P03: a lock did not come in time; 25006: read-only, as a standby is; 40: try again.
-            ["08", "53", "57", "58", "55P03", "25006", "40"].iter().any(|class| code.starts_with(class))
+            ["08", "53", "57", "58", "55P03", "25006", "40"]
+                .iter()
+                .any(|class| code.starts_with(class))
         }),
         other => is_broken_connection(other),
     }

@@ -61,7 +61,13 @@ impl Database {
             // that broke while nobody looked. So only those that have rested are asked whether they live.
             .test_before_acquire(false)
             .before_acquire(|conn, rested| {
-                Box::pin(async move { if rested.idle_for < PING_AFTER { Ok(true) } else { Ok(conn.ping().await.is_ok()) } })
+                Box::pin(async move {
+                    if rested.idle_for < PING_AFTER {
+                        Ok(true)
+                    } else {
+                        Ok(conn.ping().await.is_ok())
+                    }
+                })
             })
             .connect_with(options)
             .await
@@ -92,7 +98,10 @@ impl Database {
         let applied: i64 = sqlx::query_scalar("SELECT count(*) FROM _sqlx_migrations WHERE success")
             .fetch_one(&self.pool)
             .await?;
-        Ok(MIGRATIONS.iter().count().saturating_sub(usize::try_from(applied).unwrap_or(usize::MAX)))
+        Ok(MIGRATIONS
+            .iter()
+            .count()
+            .saturating_sub(usize::try_from(applied).unwrap_or(usize::MAX)))
     }
 
     /// The database's time.
@@ -100,7 +109,9 @@ impl Database {
     /// # Errors
     /// The database does not answer.
     pub async fn time(&self) -> sqlx::Result<DateTime<Utc>> {
-        sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&self.pool).await
+        sqlx::query_scalar("SELECT clock_timestamp()")
+            .fetch_one(&self.pool)
+            .await
     }
 
     /// A connection for statements that need no transaction.

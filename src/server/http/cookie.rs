@@ -20,7 +20,10 @@ const THEME: &str = "portal_theme";
 
 /// tower-sessions over our store and with our cookie: HttpOnly, SameSite=Lax, Path=/, no Domain, and Secure with https.
 pub fn session_layer(state: &AppState) -> SessionManagerLayer<PortalStore> {
-    let store = PortalStore { database: state.database.clone(), clock: state.clock.clone() };
+    let store = PortalStore {
+        database: state.database.clone(),
+        clock: state.clock.clone(),
+    };
     SessionManagerLayer::new(store)
         .with_name(state.config.cookie_name())
         .with_secure(state.config.public_url.is_https())
@@ -34,11 +37,16 @@ pub fn session_layer(state: &AppState) -> SessionManagerLayer<PortalStore> {
 pub async fn complete_removal(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let cookies: Vec<HeaderValue> = response.headers().get_all(SET_COOKIE).iter().cloned().collect();
-    if cookies.iter().any(|cookie| is_removal(cookie, state.config.cookie_name())) {
+    if cookies
+        .iter()
+        .any(|cookie| is_removal(cookie, state.config.cookie_name()))
+    {
         response.headers_mut().remove(SET_COOKIE);
         for cookie in cookies {
             let ours = is_removal(&cookie, state.config.cookie_name());
-            response.headers_mut().append(SET_COOKIE, if ours { removal(&state.config) } else { cookie });
+            response
+                .headers_mut()
+                .append(SET_COOKIE, if ours { removal(&state.config) } else { cookie });
         }
     }
     response
@@ -46,7 +54,9 @@ pub async fn complete_removal(State(state): State<AppState>, request: Request, n
 
 fn is_removal(cookie: &HeaderValue, name: &str) -> bool {
     cookie.to_str().is_ok_and(|text| {
-        text.strip_prefix(name).and_then(|rest| rest.strip_prefix('=')).is_some_and(|rest| rest.is_empty() || rest.starts_with(';'))
+        text.strip_prefix(name)
+            .and_then(|rest| rest.strip_prefix('='))
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(';'))
     })
 }
 
@@ -73,6 +83,13 @@ pub fn theme(headers: &HeaderMap) -> Theme {
 
 /// The cookie that keeps `theme` for a year.
 pub fn set_theme(theme: Theme, config: &Config) -> String {
-    let secure = if config.public_url.is_https() { "; Secure" } else { "" };
-    format!("{THEME}={}; HttpOnly; SameSite=Lax; Path=/; Max-Age=31536000{secure}", theme.as_str())
+    let secure = if config.public_url.is_https() {
+        "; Secure"
+    } else {
+        ""
+    };
+    format!(
+        "{THEME}={}; HttpOnly; SameSite=Lax; Path=/; Max-Age=31536000{secure}",
+        theme.as_str()
+    )
 }

@@ -29,7 +29,10 @@ fn is_api(path: &str) -> bool {
 
 /// A browser without JavaScript, or a page being opened.
 pub fn accepts_html(headers: &HeaderMap) -> bool {
-    headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|value| value.contains("text/html"))
+    headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.contains("text/html"))
 }
 
 fn status(error: &AppError) -> StatusCode {
@@ -38,7 +41,9 @@ fn status(error: &AppError) -> StatusCode {
 
 fn with_retry(mut response: Response, error: &AppError) -> Response {
     if *error == AppError::Unavailable {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     }
     response
 }
@@ -73,7 +78,10 @@ impl IntoResponse for Problem {
         }
         let mut response = (status(&error), Json(body)).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         if matches!(error, AppError::SessionEnded { .. }) {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -88,7 +96,10 @@ fn page(error: &AppError) -> String {
             "The portal cannot reach its database right now",
             "You are still signed in. Nothing was changed. Try again in a minute.",
         ),
-        AppError::Forbidden => ("This request was not allowed", "It came from another site. Nothing was changed."),
+        AppError::Forbidden => (
+            "This request was not allowed",
+            "It came from another site. Nothing was changed.",
+        ),
         other => ("Something went wrong", other.message()),
     };
     format!(

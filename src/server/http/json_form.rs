@@ -23,7 +23,12 @@ pub async fn accept_json(request: Request, next: Next) -> Response {
         .headers()
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.split(';').next().is_some_and(|kind| kind.trim() == "application/json"));
+        .is_some_and(|value| {
+            value
+                .split(';')
+                .next()
+                .is_some_and(|kind| kind.trim() == "application/json")
+        });
     if !server_fn || !is_json {
         return next.run(request).await;
     }
@@ -75,7 +80,10 @@ mod tests {
 
     #[test]
     fn flat_objects_become_forms_and_nothing_else_does() {
-        assert_eq!(form_of(br#"{"id":"a&b=c","n":1,"x":null}"#).as_deref(), Some("id=a%26b%3Dc&n=1"));
+        assert_eq!(
+            form_of(br#"{"id":"a&b=c","n":1,"x":null}"#).as_deref(),
+            Some("id=a%26b%3Dc&n=1")
+        );
         assert_eq!(form_of(b"").as_deref(), Some(""));
         for wrong in [&b"[1]"[..], b"{\"a\":{}}", b"nonsense", b"\xff"] {
             assert_eq!(form_of(wrong), None);

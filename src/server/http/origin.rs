@@ -15,7 +15,10 @@ use crate::{error::AppError, server::state::AppState};
 
 /// Refuses unsafe requests that another origin caused with a 403.
 pub async fn same_origin_only(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE);
+    let safe = matches!(
+        *request.method(),
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE
+    );
     if safe || comes_from_here(request.headers(), state.config.public_url.origin()) {
         next.run(request).await
     } else {
@@ -28,7 +31,9 @@ pub async fn same_origin_only(State(state): State<AppState>, request: Request, n
 fn comes_from_here(headers: &HeaderMap, our_origin: &str) -> bool {
     match headers.get("sec-fetch-site").map(|value| value.as_bytes()) {
         Some(site) => matches!(site, b"same-origin" | b"none"),
-        None => headers.get("origin").is_none_or(|origin| origin.as_bytes().eq_ignore_ascii_case(our_origin.as_bytes())),
+        None => headers
+            .get("origin")
+            .is_none_or(|origin| origin.as_bytes().eq_ignore_ascii_case(our_origin.as_bytes())),
     }
 }
 
@@ -37,7 +42,9 @@ mod tests {
     use super::*;
 
     fn passes(headers: &[(&'static str, &'static str)]) -> bool {
-        let map = headers.iter().map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")));
+        let map = headers
+            .iter()
+            .map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")));
         comes_from_here(&map.collect(), "https://portal.example")
     }
 
@@ -51,10 +58,19 @@ mod tests {
 
     #[test]
     fn other_origins_do_not() {
-        assert!(!passes(&[("sec-fetch-site", "cross-site"), ("origin", "https://portal.example")]));
+        assert!(!passes(&[
+            ("sec-fetch-site", "cross-site"),
+            ("origin", "https://portal.example")
+        ]));
         assert!(!passes(&[("sec-fetch-site", "same-site")]));
         assert!(!passes(&[("sec-fetch-site", "")]));
-        for origin in ["null", "https://evil.example", "http://portal.example", "https://portal.example:8443", ""] {
+        for origin in [
+            "null",
+            "https://evil.example",
+            "http://portal.example",
+            "https://portal.example:8443",
+            "",
+        ] {
             assert!(!passes(&[("origin", origin)]), "{origin:?}");
         }
     }

@@ -16,7 +16,10 @@ static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Gives the request its id and its span. An id that the client sent is not taken: it could be anyone's.
 pub async fn log(request: Request, next: Next) -> Response {
     let id = Uuid::new_v4().to_string();
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map(|path| path.as_str().to_owned());
     // The path without its query: addresses hold `next=` and, from careless clients, worse.
     let span = tracing::info_span!(
         "request",

@@ -32,8 +32,14 @@ pub async fn add(State(state): State<AppState>, request: Request, next: Next) ->
     default(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     // Not `no-referrer`: without JavaScript a form's error finds its page by it.
     default(header::REFERRER_POLICY, "same-origin");
-    default(HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
-    default(HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
+    default(
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    );
+    default(
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    );
     default(
         HeaderName::from_static("permissions-policy"),
         "camera=(), geolocation=(), microphone=(), payment=(), usb=(), browsing-topics=()",
@@ -41,7 +47,10 @@ pub async fn add(State(state): State<AppState>, request: Request, next: Next) ->
     // After sign-out the back button shows nothing private. Files with hashed names set their own.
     default(header::CACHE_CONTROL, "no-store");
     if state.config.public_url.is_https() {
-        default(header::STRICT_TRANSPORT_SECURITY, "max-age=63072000; includeSubDomains");
+        default(
+            header::STRICT_TRANSPORT_SECURITY,
+            "max-age=63072000; includeSubDomains",
+        );
     }
     response
 }

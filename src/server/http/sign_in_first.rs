@@ -26,11 +26,18 @@ pub async fn sign_in_first(request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     let identity = request.extensions().get::<Identity>();
-    let wanted = request.uri().path_and_query().map_or(path, |wanted| wanted.as_str());
+    let wanted = request
+        .uri()
+        .path_and_query()
+        .map_or(path, |wanted| wanted.as_str());
     let login = match identity {
         Some(Identity::SignedIn(_)) => return next.run(request).await,
         Some(Identity::Ended(ended)) => {
-            format!("/login?next={}&reason={}", query_value(wanted), ended.reason.as_str())
+            format!(
+                "/login?next={}&reason={}",
+                query_value(wanted),
+                ended.reason.as_str()
+            )
         }
         _ => format!("/login?next={}", query_value(wanted)),
     };

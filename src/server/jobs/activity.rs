@@ -34,12 +34,22 @@ pub struct Activity(Arc<Mutex<HashMap<Uuid, Note>>>);
 impl Activity {
     /// The client of a session was there; with `active`, the person did something.
     pub fn note(&self, session: SessionId, now: DateTime<Utc>, active: bool) {
-        self.merge(session.0, Note { seen: now, active: active.then_some(now) });
+        self.merge(
+            session.0,
+            Note {
+                seen: now,
+                active: active.then_some(now),
+            },
+        );
     }
 
     /// When the person was last noted active, if that is not written yet.
     pub fn last_active(&self, session: SessionId) -> Option<DateTime<Utc>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&session.0).and_then(|note| note.active)
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&session.0)
+            .and_then(|note| note.active)
     }
 
     fn merge(&self, id: Uuid, note: Note) {

@@ -17,7 +17,9 @@ pub async fn run(clock: Clock, database: Database) {
         ticks.tick().await;
         match database.time().await {
             Ok(time) => clock.anchor(time),
-            Err(error) => tracing::warn!(%error, "the clock runs on by itself: the database's time is not to be had"),
+            Err(error) => {
+                tracing::warn!(%error, "the clock runs on by itself: the database's time is not to be had")
+            }
         }
     }
 }

@@ -36,7 +36,10 @@ pub enum AccountError {
     BadName,
     #[error("an organization's name has 1 to 120 characters")]
     BadOrganization,
-    #[error("a password has at least {MIN_PASSWORD} characters and at most {} bytes", Password::MAX_BYTES)]
+    #[error(
+        "a password has at least {MIN_PASSWORD} characters and at most {} bytes",
+        Password::MAX_BYTES
+    )]
     BadPassword,
     #[error("there is no live session {0}")]
     NoSuchSession(SessionId),
@@ -113,7 +116,14 @@ impl Accounts {
             password_hash: &password_hash,
         };
         let registered = if users::insert(&mut tx, fresh, now).await? {
-            record(&mut tx, AuditKind::UserCreated, id, json!({ "role": new.role }), now).await?;
+            record(
+                &mut tx,
+                AuditKind::UserCreated,
+                id,
+                json!({ "role": new.role }),
+                now,
+            )
+            .await?;
             Registered::Created(id)
         } else if new.organizations.is_empty() {
             return Err(AccountError::EmailTaken(email));
@@ -185,9 +195,15 @@ impl Accounts {
     /// [`AccountError::NoSuchSession`] when it is not live or was never there.
     pub async fn revoke_session(&self, session: SessionId, note: Option<&str>) -> Result<(), AccountError> {
         let mut tx = self.database.begin().await?;
-        let user = sessions::owner(&mut tx, session).await?.ok_or(AccountError::NoSuchSession(session))?;
+        let user = sessions::owner(&mut tx, session)
+            .await?
+            .ok_or(AccountError::NoSuchSession(session))?;
         users::lock(&mut tx, user).await?;
-        let filter = EndFilter { user, only: Some(session), except: None };
+        let filter = EndFilter {
+            user,
+            only: Some(session),
+            except: None,
+        };
         let reason = EndReason::RevokedByAdmin;
         let ended = revoke::end_in(&mut tx, filter, reason, note, Actor::default(), self.clock.now()).await?;
         if ended.is_empty() {
@@ -224,7 +240,11 @@ impl Accounts {
             None => None,
             Some(email) => {
                 let found = users::find_by_email(&mut *self.database.connection().await?, email).await?;
-                Some(found.ok_or_else(|| AccountError::NoSuchUser(email.to_owned()))?.id)
+                Some(
+                    found
+                        .ok_or_else(|| AccountError::NoSuchUser(email.to_owned()))?
+                        .id,
+                )
             }
         };
         Ok(sessions::list_live(&mut *self.database.connection().await?, user, now).await?)
@@ -234,7 +254,10 @@ impl Accounts {
     ///
     /// # Errors
     /// The database's.
-    pub async fn apply_policy(&self, policy: &crate::domain::policy::SessionPolicy) -> Result<(), AccountError> {
+    pub async fn apply_policy(
+        &self,
+        policy: &crate::domain::policy::SessionPolicy,
+    ) -> Result<(), AccountError> {
         let mut tx = self.database.begin().await?;
         let now = self.clock.now();
         for role in policies::apply(&mut tx, policy).await? {
@@ -282,7 +305,11 @@ async fn end_all(
     note: Option<&str>,
     now: chrono::DateTime<chrono::Utc>,
 ) -> Result<usize, AccountError> {
-    let filter = EndFilter { user, only: None, except: None };
+    let filter = EndFilter {
+        user,
+        only: None,
+        except: None,
+    };
     let ended = revoke::end_in(conn, filter, reason, note, Actor::default(), now).await?;
     users::raise_epoch(conn, user).await?;
     Ok(ended.len())
@@ -295,14 +322,23 @@ async fn record(
     detail: serde_json::Value,
     now: chrono::DateTime<chrono::Utc>,
 ) -> sqlx::Result<()> {
-    let event =
-        AuditEvent { kind, actor: Actor::default(), user: Some(user), session: None, reason: None, detail };
+    let event = AuditEvent {
+        kind,
+        actor: Actor::default(),
+        user: Some(user),
+        session: None,
+        reason: None,
+        detail,
+    };
     audit::record(conn, event, now).await
 }
 
 fn is_email(text: &str) -> bool {
     let plain = text.len() <= 254 && !text.chars().any(|c| c.is_control() || c.is_whitespace());
-    plain && text.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
+    plain
+        && text
+            .split_once('@')
+            .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
 }
 
 fn is_name(text: &str) -> bool {
@@ -316,9 +352,18 @@ mod tests {
     #[test]
     fn emails_and_names_are_held_to_what_fits() {
         assert!(is_email("maria@broker.example"));
-        for wrong in ["", "maria", "@broker.example", "maria@", "ma ria@b.example", "m\n@b.example"] {
+        for wrong in [
+            "",
+            "maria",
+            "@broker.example",
+            "maria@",
+            "ma ria@b.example",
+            "m\n@b.example",
+        ] {
             assert!(!is_email(wrong), "{wrong:?}");
         }
-        assert!(is_name("Zoë O'Neil") && !is_name("") && !is_name("a\u{1b}[31m") && !is_name(&"x".repeat(121)));
+        assert!(
+            is_name("Zoë O'Neil") && !is_name("") && !is_name("a\u{1b}[31m") && !is_name(&"x".repeat(121))
+        );
     }
 }

@@ -39,7 +39,10 @@ pub async fn list_sessions(state: &AppState, caller: &CurrentSession) -> Result<
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn list_memberships(state: &AppState, caller: &CurrentSession) -> Result<Vec<Membership>, AppError> {
+pub async fn list_memberships(
+    state: &AppState,
+    caller: &CurrentSession,
+) -> Result<Vec<Membership>, AppError> {
     Ok(organizations::of_user(&mut *state.database.connection().await?, caller.user.id).await?)
 }
 
@@ -49,7 +52,13 @@ pub async fn list_memberships(state: &AppState, caller: &CurrentSession) -> Resu
 /// The database does not answer.
 pub async fn overview(state: &AppState, caller: &CurrentSession) -> Result<Overview, AppError> {
     let list = list_sessions(state, caller).await?;
-    let history = audit::sign_in_history(&mut *state.database.connection().await?, caller.user.id, caller.id, caller.created_at).await?;
+    let history = audit::sign_in_history(
+        &mut *state.database.connection().await?,
+        caller.user.id,
+        caller.id,
+        caller.created_at,
+    )
+    .await?;
     let count = |kind| list.iter().filter(|session| session.kind == kind).count();
     let limit = usize::try_from(state.config.policy.of(caller.user.role).max_sessions).unwrap_or(usize::MAX);
 

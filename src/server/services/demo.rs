@@ -46,7 +46,12 @@ pub const PEOPLE: [(&str, &str, Role); 5] = [
 
 enum On {
     Browser(&'static str),
-    Desktop { id: &'static str, name: &'static str, os: &'static str, platform: &'static str },
+    Desktop {
+        id: &'static str,
+        name: &'static str,
+        os: &'static str,
+        platform: &'static str,
+    },
 }
 
 const CHROME_WINDOWS: On = On::Browser(
@@ -55,11 +60,20 @@ const CHROME_WINDOWS: On = On::Browser(
 const SAFARI_IPHONE: On = On::Browser(
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1",
 );
-const FIREFOX_LINUX: On = On::Browser("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0");
-const MACBOOK: On =
-    On::Desktop { id: "demo-macbook", name: "Maria's MacBook", os: "macOS 15", platform: "macos-arm64" };
-const OFFICE_PC: On =
-    On::Desktop { id: "demo-office-pc", name: "Office PC 14", os: "Windows 11", platform: "windows-x64" };
+const FIREFOX_LINUX: On =
+    On::Browser("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0");
+const MACBOOK: On = On::Desktop {
+    id: "demo-macbook",
+    name: "Maria's MacBook",
+    os: "macOS 15",
+    platform: "macos-arm64",
+};
+const OFFICE_PC: On = On::Desktop {
+    id: "demo-office-pc",
+    name: "Office PC 14",
+    os: "Windows 11",
+    platform: "windows-x64",
+};
 
 /// A session as the demo tells it: who, on what, from where, begun and last active so many minutes ago, and how it ended.
 struct Story(&'static str, On, &'static str, i64, i64, Option<EndReason>);
@@ -72,11 +86,46 @@ const PRESENT: [Story; 4] = [
 ];
 
 const PAST: [Story; 5] = [
-    Story("broker@demo.example", CHROME_WINDOWS, "203.0.113.7", 3200, 2900, Some(EndReason::SignedOut)),
-    Story("broker@demo.example", FIREFOX_LINUX, "198.51.100.9", 4500, 4400, Some(EndReason::Revoked)),
-    Story("employee@demo.example", CHROME_WINDOWS, "203.0.113.20", 1900, 1500, Some(EndReason::SignedOut)),
-    Story("guest@demo.example", SAFARI_IPHONE, "192.0.2.15", 5000, 4990, Some(EndReason::SignedOut)),
-    Story("admin@demo.example", CHROME_WINDOWS, "203.0.113.2", 1600, 1400, Some(EndReason::SignedOut)),
+    Story(
+        "broker@demo.example",
+        CHROME_WINDOWS,
+        "203.0.113.7",
+        3200,
+        2900,
+        Some(EndReason::SignedOut),
+    ),
+    Story(
+        "broker@demo.example",
+        FIREFOX_LINUX,
+        "198.51.100.9",
+        4500,
+        4400,
+        Some(EndReason::Revoked),
+    ),
+    Story(
+        "employee@demo.example",
+        CHROME_WINDOWS,
+        "203.0.113.20",
+        1900,
+        1500,
+        Some(EndReason::SignedOut),
+    ),
+    Story(
+        "guest@demo.example",
+        SAFARI_IPHONE,
+        "192.0.2.15",
+        5000,
+        4990,
+        Some(EndReason::SignedOut),
+    ),
+    Story(
+        "admin@demo.example",
+        CHROME_WINDOWS,
+        "203.0.113.2",
+        1600,
+        1400,
+        Some(EndReason::SignedOut),
+    ),
 ];
 
 /// Creates the demo accounts that are not there yet with their past, and gives whoever has no live session their
@@ -109,7 +158,9 @@ pub async fn create(accounts: &Accounts) -> Result<(), AccountError> {
         let live = accounts.list_sessions(Some(email)).await?;
         if live.is_empty() {
             let found = users::find_by_email(&mut *accounts.database.connection().await?, email).await?;
-            let user = found.ok_or_else(|| AccountError::NoSuchUser(email.to_owned()))?.id;
+            let user = found
+                .ok_or_else(|| AccountError::NoSuchUser(email.to_owned()))?
+                .id;
             tell_all(accounts, user, email, &PRESENT).await?;
         }
         tracing::debug!(email, %now, "a demo account is ready");
@@ -117,7 +168,12 @@ pub async fn create(accounts: &Accounts) -> Result<(), AccountError> {
     Ok(())
 }
 
-async fn tell_all(accounts: &Accounts, user: UserId, email: &str, stories: &[Story]) -> Result<(), AccountError> {
+async fn tell_all(
+    accounts: &Accounts,
+    user: UserId,
+    email: &str,
+    stories: &[Story],
+) -> Result<(), AccountError> {
     let now = accounts.clock.now();
     for story in stories.iter().filter(|story| story.0 == email) {
         let mut tx = accounts.database.begin().await?;
@@ -134,14 +190,30 @@ async fn tell(conn: &mut PgConnection, user: UserId, story: &Story, now: DateTim
     let began = now - TimeDelta::minutes(*began);
     let active = now - TimeDelta::minutes(*active);
     let id = SessionId::new();
-    let actor = Actor { user: Some(user), session: Some(id), ip_address: Some(ip_address) };
-    let Some(account) = users::lock(conn, user).await? else { return Ok(()) };
+    let actor = Actor {
+        user: Some(user),
+        session: Some(id),
+        ip_address: Some(ip_address),
+    };
+    let Some(account) = users::lock(conn, user).await? else {
+        return Ok(());
+    };
 
     let (names, device) = match on {
         On::Browser(agent) => (Some(UserAgentParser::default().read(agent)), None),
-        On::Desktop { id, name, os, platform } => {
-            let facts =
-                DeviceFacts { device_id: id, device_name: name, os, platform, app_version: Some("2.4.0") };
+        On::Desktop {
+            id,
+            name,
+            os,
+            platform,
+        } => {
+            let facts = DeviceFacts {
+                device_id: id,
+                device_name: name,
+                os,
+                platform,
+                app_version: Some("2.4.0"),
+            };
             (None, Some(devices::register(conn, user, &facts, began).await?))
         }
     };
@@ -154,13 +226,21 @@ async fn tell(conn: &mut PgConnection, user: UserId, story: &Story, now: DateTim
         id,
         user,
         organization: sessions::last_organization(conn, user).await?,
-        kind: if device.is_some() { ClientKind::Desktop } else { ClientKind::Browser },
+        kind: if device.is_some() {
+            ClientKind::Desktop
+        } else {
+            ClientKind::Browser
+        },
         device,
         credential: thrown_away.hash(),
         credential_expires_at: device.map(|_| active + Duration::from_secs(900)),
         epoch: account.epoch,
         ip_address,
-        user_agent: if let On::Browser(agent) = on { agent } else { "Broker Portal Desktop/2.4.0" },
+        user_agent: if let On::Browser(agent) = on {
+            agent
+        } else {
+            "Broker Portal Desktop/2.4.0"
+        },
         browser: names.as_ref().and_then(|names| names.browser.as_deref()),
         os: names.as_ref().and_then(|names| names.os.as_deref()),
         platform: names.as_ref().map(|names| names.platform),
@@ -182,7 +262,11 @@ async fn tell(conn: &mut PgConnection, user: UserId, story: &Story, now: DateTim
     };
     audit::record(conn, event, began).await?;
     if let Some(reason) = ended {
-        let filter = EndFilter { user, only: Some(id), except: None };
+        let filter = EndFilter {
+            user,
+            only: Some(id),
+            except: None,
+        };
         revoke::end_in(conn, filter, *reason, None, actor, active).await?;
     }
     Ok(())

@@ -43,12 +43,40 @@ pub async fn end_own(
         return Err(AppError::SessionEnded { reason });
     }
 
-    let all = EndFilter { user, only: None, except: None };
+    let all = EndFilter {
+        user,
+        only: None,
+        except: None,
+    };
     let (filter, reason) = match scope {
-        RevokeScope::Current => (EndFilter { only: Some(caller.id), ..all }, EndReason::SignedOut),
-        RevokeScope::One(id) if id == caller.id => (EndFilter { only: Some(id), ..all }, EndReason::SignedOut),
-        RevokeScope::One(id) => (EndFilter { only: Some(id), ..all }, EndReason::Revoked),
-        RevokeScope::Others => (EndFilter { except: Some(caller.id), ..all }, EndReason::Revoked),
+        RevokeScope::Current => (
+            EndFilter {
+                only: Some(caller.id),
+                ..all
+            },
+            EndReason::SignedOut,
+        ),
+        RevokeScope::One(id) if id == caller.id => (
+            EndFilter {
+                only: Some(id),
+                ..all
+            },
+            EndReason::SignedOut,
+        ),
+        RevokeScope::One(id) => (
+            EndFilter {
+                only: Some(id),
+                ..all
+            },
+            EndReason::Revoked,
+        ),
+        RevokeScope::Others => (
+            EndFilter {
+                except: Some(caller.id),
+                ..all
+            },
+            EndReason::Revoked,
+        ),
         RevokeScope::All => (all, EndReason::SignedOutEverywhere),
     };
     let ended = end_in(&mut tx, filter, reason, None, actor, now).await?;
@@ -76,7 +104,12 @@ pub async fn end_in(
     actor: Actor,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<SessionId>> {
-    let end = End { reason, by: actor.user, by_session: actor.session, note };
+    let end = End {
+        reason,
+        by: actor.user,
+        by_session: actor.session,
+        note,
+    };
     let ended = sessions::end(conn, filter, end, now).await?;
     record_ended(conn, filter.user, &ended, reason, note, actor, now).await?;
     Ok(ended)

@@ -68,8 +68,11 @@ pub async fn on_browser(
 ) -> Result<BrowserSignIn, AppError> {
     let account = verify(state, attempt, client).await?;
     if let Some(old) = replaces {
-        let actor =
-            Actor { user: Some(old.user.id), session: Some(old.id), ip_address: Some(client.ip_address) };
+        let actor = Actor {
+            user: Some(old.user.id),
+            session: Some(old.id),
+            ip_address: Some(client.ip_address),
+        };
         match revoke::end_own(&state.database, &state.clock, old, RevokeScope::Current, actor).await {
             Ok(_) | Err(AppError::SessionEnded { .. }) => {}
             Err(error) => return Err(error),
@@ -93,7 +96,11 @@ pub async fn on_browser(
         },
     )
     .await?;
-    Ok(BrowserSignIn { session: began.session, cookie, lifetime_expires_at: began.lifetime_expires_at })
+    Ok(BrowserSignIn {
+        session: began.session,
+        cookie,
+        lifetime_expires_at: began.lifetime_expires_at,
+    })
 }
 
 /// Signs a person in on a desktop and registers the device. A session that this device still held ends.
@@ -168,10 +175,18 @@ fn is_plausible_email(email: &str) -> bool {
     email.len() <= 254 && email.contains('@') && !email.chars().any(char::is_control)
 }
 
-async fn refuse(state: &AppState, account: Option<&Account>, client: &Client, why: &str) -> Result<(), AppError> {
+async fn refuse(
+    state: &AppState,
+    account: Option<&Account>,
+    client: &Client,
+    why: &str,
+) -> Result<(), AppError> {
     let event = AuditEvent {
         kind: AuditKind::SignInFailed,
-        actor: Actor { ip_address: Some(client.ip_address), ..Actor::default() },
+        actor: Actor {
+            ip_address: Some(client.ip_address),
+            ..Actor::default()
+        },
         user: account.map(|account| account.id),
         session: None,
         reason: Some(why),
@@ -180,7 +195,11 @@ async fn refuse(state: &AppState, account: Option<&Account>, client: &Client, wh
     let mut tx = state.database.begin().await?;
     audit::record(&mut tx, event, state.clock.now()).await?;
     tx.commit().await?;
-    tracing::info!(user = account.map(|account| account.id.to_string()), why, "a sign-in was refused");
+    tracing::info!(
+        user = account.map(|account| account.id.to_string()),
+        why,
+        "a sign-in was refused"
+    );
     Ok(())
 }
 
@@ -212,7 +231,9 @@ async fn begin(
 ) -> Result<Began, AppError> {
     let user = verified.id;
     let mut tx = state.database.begin().await?;
-    let account = users::lock(&mut tx, user).await?.ok_or(AppError::InvalidCredentials)?;
+    let account = users::lock(&mut tx, user)
+        .await?
+        .ok_or(AppError::InvalidCredentials)?;
     let unchanged = account.epoch == verified.epoch
         && account.password_hash == verified.password_hash
         && !account.disabled;
@@ -222,7 +243,11 @@ async fn begin(
     }
     let now = state.clock.now();
     let id = SessionId::new();
-    let actor = Actor { user: Some(user), session: Some(id), ip_address: Some(client.ip_address) };
+    let actor = Actor {
+        user: Some(user),
+        session: Some(id),
+        ip_address: Some(client.ip_address),
+    };
 
     let device = match beginning.device {
         Some(facts) => Some(devices::register(&mut tx, user, facts, now).await?),
@@ -266,7 +291,11 @@ async fn begin(
     let begun = sessions::begun(&mut tx, id).await?;
     tx.commit().await?;
     tracing::info!(%user, session = %id, kind = beginning.kind.as_str(), "signed in");
-    Ok(Began { session: id, user: begun.user, lifetime_expires_at: begun.lifetime_expires_at })
+    Ok(Began {
+        session: id,
+        user: begun.user,
+        lifetime_expires_at: begun.lifetime_expires_at,
+    })
 }
 
 impl From<PasswordError> for AppError {

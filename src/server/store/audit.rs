@@ -118,7 +118,13 @@ pub async fn sign_in_history(
     )
     .fetch_one(conn)
     .await?;
-    let previous =
-        row.at.map(|at| PreviousSignIn { at, device_name: row.device_name, ip_address: row.ip_address });
-    Ok(SignInHistory { previous, failures: row.failures })
+    let previous = row.at.map(|at| PreviousSignIn {
+        at,
+        device_name: row.device_name,
+        ip_address: row.ip_address,
+    });
+    Ok(SignInHistory {
+        previous,
+        failures: row.failures,
+    })
 }

@@ -19,5 +19,8 @@ pub mod users;
 
 /// The text of a column does not fit the domain: the schema's own checks should have kept it out.
 fn unreadable<E: std::error::Error + Send + Sync + 'static>(column: &str) -> impl FnOnce(E) -> sqlx::Error {
-    move |source| sqlx::Error::ColumnDecode { index: column.to_owned(), source: Box::new(source) }
+    move |source| sqlx::Error::ColumnDecode {
+        index: column.to_owned(),
+        source: Box::new(source),
+    }
 }

@@ -11,7 +11,11 @@ use crate::domain::{
 };
 
 /// Finds the organization of that name, in whatever case, or founds it.
-pub async fn find_or_insert(conn: &mut PgConnection, name: &str, now: DateTime<Utc>) -> sqlx::Result<OrganizationId> {
+pub async fn find_or_insert(
+    conn: &mut PgConnection,
+    name: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<OrganizationId> {
     let id = sqlx::query_scalar!(
         "
         INSERT INTO organizations (id, name, created_at) VALUES ($1, $2, $3)
@@ -64,7 +68,10 @@ pub async fn of_user(conn: &mut PgConnection, user: UserId) -> sqlx::Result<Vec<
     rows.into_iter()
         .map(|row| {
             Ok(Membership {
-                organization: Organization { id: OrganizationId(row.id), name: row.name },
+                organization: Organization {
+                    id: OrganizationId(row.id),
+                    name: row.name,
+                },
                 role: row.role.parse().map_err(unreadable("role"))?,
             })
         })

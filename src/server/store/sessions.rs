@@ -71,7 +71,10 @@ pub async fn find_by_credential(
         return Ok(Some(ended(EndReason::Unknown)));
     }
     let organization = match (row.organization_id, row.organization_name) {
-        (Some(id), Some(name)) => Some(Organization { id: OrganizationId(id), name }),
+        (Some(id), Some(name)) => Some(Organization {
+            id: OrganizationId(id),
+            name,
+        }),
         _ => None,
     };
     Ok(Some(Found::Live(Box::new(CurrentSession {
@@ -131,13 +134,23 @@ pub async fn begun(conn: &mut PgConnection, session: SessionId) -> sqlx::Result<
     .fetch_one(conn)
     .await?;
     let role = row.role.parse().map_err(unreadable("role"))?;
-    let user = User { id: UserId(row.user_id), email: row.email, display_name: row.display_name, role };
-    Ok(Begun { user, lifetime_expires_at: row.lifetime_expires_at })
+    let user = User {
+        id: UserId(row.user_id),
+        email: row.email,
+        display_name: row.display_name,
+        role,
+    };
+    Ok(Begun {
+        user,
+        lifetime_expires_at: row.lifetime_expires_at,
+    })
 }
 
 /// Whose session it is, live or not.
 pub async fn owner(conn: &mut PgConnection, session: SessionId) -> sqlx::Result<Option<UserId>> {
-    let id = sqlx::query_scalar!("SELECT user_id FROM sessions WHERE id = $1", session.0).fetch_optional(conn).await?;
+    let id = sqlx::query_scalar!("SELECT user_id FROM sessions WHERE id = $1", session.0)
+        .fetch_optional(conn)
+        .await?;
     Ok(id.map(UserId))
 }
 
@@ -189,7 +202,9 @@ pub async fn list_live(
                 session: Session {
                     id: SessionId(row.id),
                     kind: row.kind.parse().map_err(unreadable("kind"))?,
-                    device_name: row.device_name.unwrap_or_else(|| names.read(&row.user_agent).device_name),
+                    device_name: row
+                        .device_name
+                        .unwrap_or_else(|| names.read(&row.user_agent).device_name),
                     os: row.os,
                     platform: row.platform,
                     browser: row.browser,
@@ -328,7 +343,10 @@ pub async fn end_of_device(
 }
 
 /// The organization that the person looked at last, if they still belong to it; else the one they joined first.
-pub async fn last_organization(conn: &mut PgConnection, user: UserId) -> sqlx::Result<Option<OrganizationId>> {
+pub async fn last_organization(
+    conn: &mut PgConnection,
+    user: UserId,
+) -> sqlx::Result<Option<OrganizationId>> {
     let id = sqlx::query_scalar!(
         "
         SELECT m.organization_id FROM memberships m

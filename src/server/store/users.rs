@@ -55,7 +55,12 @@ pub async fn lock(conn: &mut PgConnection, user: UserId) -> sqlx::Result<Option<
 
 /// Makes every sign-in that has looked at the password already too late.
 pub async fn raise_epoch(conn: &mut PgConnection, user: UserId) -> sqlx::Result<()> {
-    sqlx::query!("UPDATE users SET session_epoch = session_epoch + 1 WHERE id = $1", user.0).execute(conn).await?;
+    sqlx::query!(
+        "UPDATE users SET session_epoch = session_epoch + 1 WHERE id = $1",
+        user.0
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
@@ -108,8 +113,12 @@ pub async fn set_password(
 
 /// Lets a person sign in no more. Repeating keeps the first time.
 pub async fn disable(conn: &mut PgConnection, user: UserId, now: DateTime<Utc>) -> sqlx::Result<()> {
-    sqlx::query!("UPDATE users SET disabled_at = COALESCE(disabled_at, $2) WHERE id = $1", user.0, now)
-        .execute(conn)
-        .await?;
+    sqlx::query!(
+        "UPDATE users SET disabled_at = COALESCE(disabled_at, $2) WHERE id = $1",
+        user.0,
+        now
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }

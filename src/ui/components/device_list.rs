@@ -33,7 +33,13 @@ pub fn DeviceList(#[prop(into)] sessions: Signal<Vec<Session>>) -> impl IntoView
             </li>
         }
     };
-    let rows = dynamic(move || Some(sessions.with(|sessions| sessions.iter().map(row).collect_view()).into_any()));
+    let rows = dynamic(move || {
+        Some(
+            sessions
+                .with(|sessions| sessions.iter().map(row).collect_view())
+                .into_any(),
+        )
+    });
     view! {
         <ul class="device-list">{rows}</ul>
         <p class="caution">

@@ -64,7 +64,12 @@ fn Gone(error: AppError) -> impl IntoView {
 /// The organization and the person's menu.
 #[component]
 fn Person(viewer: Viewer) -> impl IntoView {
-    let Viewer { user, organization, theme, .. } = viewer;
+    let Viewer {
+        user,
+        organization,
+        theme,
+        ..
+    } = viewer;
     let position = match &organization {
         Some(organization) => format!("{} at {}", user.role.label(), organization.name),
         None => user.role.label().to_owned(),

@@ -28,7 +28,11 @@ pub enum Picture {
 impl Picture {
     /// The kind of machine that a session is on.
     pub fn of(session: &Session) -> Self {
-        let words = format!("{} {}", session.device_name, session.platform.as_deref().unwrap_or_default());
+        let words = format!(
+            "{} {}",
+            session.device_name,
+            session.platform.as_deref().unwrap_or_default()
+        );
         let words = words.to_ascii_lowercase();
         match (session.kind, session.platform.as_deref()) {
             (ClientKind::Browser, Some("phone")) => Picture::Phone,
@@ -41,12 +45,18 @@ impl Picture {
 
     fn paths(self) -> &'static str {
         match self {
-            Picture::Monitor => r#"<rect x="3" y="4" width="18" height="12.5" rx="2"/><path d="M12 16.5V20M8 20h8"/>"#,
+            Picture::Monitor => {
+                r#"<rect x="3" y="4" width="18" height="12.5" rx="2"/><path d="M12 16.5V20M8 20h8"/>"#
+            }
             Picture::Laptop => {
                 r#"<rect x="4.5" y="5" width="15" height="10.5" rx="1.75"/><path d="M2.5 19h19"/>"#
             }
-            Picture::Phone => r#"<rect x="7" y="2.5" width="10" height="19" rx="2.25"/><path d="M11 18.5h2"/>"#,
-            Picture::Tablet => r#"<rect x="4.5" y="2.5" width="15" height="19" rx="2.25"/><path d="M11 18.5h2"/>"#,
+            Picture::Phone => {
+                r#"<rect x="7" y="2.5" width="10" height="19" rx="2.25"/><path d="M11 18.5h2"/>"#
+            }
+            Picture::Tablet => {
+                r#"<rect x="4.5" y="2.5" width="15" height="19" rx="2.25"/><path d="M11 18.5h2"/>"#
+            }
             Picture::Window => {
                 r#"<rect x="3" y="4" width="18" height="16" rx="2"/><path d="M3 9h18M6.5 6.5h.01M9.5 6.5h.01"/>"#
             }

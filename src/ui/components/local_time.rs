@@ -13,7 +13,13 @@ use crate::{
 #[component]
 pub fn LocalTime(#[prop(into)] at: Signal<DateTime<Utc>>) -> impl IntoView {
     let is_local = is_local();
-    let text = Signal::derive(move || if is_local.get() { browser::local_time(at.get()) } else { exact_utc(at.get()) });
+    let text = Signal::derive(move || {
+        if is_local.get() {
+            browser::local_time(at.get())
+        } else {
+            exact_utc(at.get())
+        }
+    });
     let datetime = Signal::derive(move || rfc3339(at.get()));
     view! {
         <time datetime=datetime title=exact(at, is_local)>
@@ -44,5 +50,11 @@ fn is_local() -> RwSignal<bool> {
 }
 
 fn exact(at: Signal<DateTime<Utc>>, is_local: RwSignal<bool>) -> Signal<String> {
-    Signal::derive(move || if is_local.get() { browser::exact_local_time(at.get()) } else { exact_utc(at.get()) })
+    Signal::derive(move || {
+        if is_local.get() {
+            browser::exact_local_time(at.get())
+        } else {
+            exact_utc(at.get())
+        }
+    })
 }

@@ -34,12 +34,21 @@ pub fn SessionRow(
                 ClientKind::Desktop => "Desktop app",
             };
             // The icon shows what sort of machine a browser is on; a desktop app's own word for it is worth reading.
-            let platform = session.platform.clone().filter(|_| session.kind == ClientKind::Desktop);
-            [session.browser.clone(), session.os.clone(), platform, Some(kind.to_owned()), Some(session.ip_address.clone())]
-                .into_iter()
-                .flatten()
-                .map(|fact| view! { <span>{fact}</span> })
-                .collect_view()
+            let platform = session
+                .platform
+                .clone()
+                .filter(|_| session.kind == ClientKind::Desktop);
+            [
+                session.browser.clone(),
+                session.os.clone(),
+                platform,
+                Some(kind.to_owned()),
+                Some(session.ip_address.clone()),
+            ]
+            .into_iter()
+            .flatten()
+            .map(|fact| view! { <span>{fact}</span> })
+            .collect_view()
         });
         Some(facts.into_any())
     });

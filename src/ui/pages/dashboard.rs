@@ -76,14 +76,28 @@ fn Failed(error: AppError, retry: Callback<()>) -> impl IntoView {
 
 #[component]
 fn Cards(viewer: Viewer, overview: Overview) -> impl IntoView {
-    let Viewer { user, organization, .. } = viewer;
-    let first_name = user.display_name.split_whitespace().next().unwrap_or_default().to_owned();
+    let Viewer {
+        user, organization, ..
+    } = viewer;
+    let first_name = user
+        .display_name
+        .split_whitespace()
+        .next()
+        .unwrap_or_default()
+        .to_owned();
     let role = user.role.label();
     let greeting = match &organization {
         Some(organization) => {
-            format!("Hello, {first_name}. You are signed in as {} at {}.", with_article(role), organization.name)
+            format!(
+                "Hello, {first_name}. You are signed in as {} at {}.",
+                with_article(role),
+                organization.name
+            )
         }
-        None => format!("Hello, {first_name}. You are signed in as {}.", with_article(role)),
+        None => format!(
+            "Hello, {first_name}. You are signed in as {}.",
+            with_article(role)
+        ),
     };
     view! {
         <div class="page-head">
@@ -125,7 +139,11 @@ fn Cards(viewer: Viewer, overview: Overview) -> impl IntoView {
 
 fn with_article(role: &str) -> String {
     let role = role.to_ascii_lowercase();
-    let article = if role.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    let article = if role.starts_with(['a', 'e', 'i', 'o', 'u']) {
+        "an"
+    } else {
+        "a"
+    };
     format!("{article} {role}")
 }
 
@@ -134,12 +152,18 @@ fn NeedsAttention(attention: Vec<Attention>) -> impl IntoView {
     let item = |attention: Attention| {
         let (title, text) = match attention {
             Attention::FailedSignIns { count } => (
-                format!("{} since your previous sign-in", plural(count.into(), "refused sign-in")),
+                format!(
+                    "{} since your previous sign-in",
+                    plural(count.into(), "refused sign-in")
+                ),
                 "Someone typed your email with a wrong password. If that was not you, sign out the devices that you do \
                  not know and tell your administrator.",
             ),
             Attention::AtSessionLimit { limit } => (
-                format!("You are signed in on {}, as many as your role allows", devices(limit)),
+                format!(
+                    "You are signed in on {}, as many as your role allows",
+                    devices(limit)
+                ),
                 "Sign out the ones that you do not use.",
             ),
         };
@@ -186,7 +210,11 @@ fn WhereSignedIn(overview: Overview) -> impl IntoView {
     let number = |n: usize, what| plural(i64::try_from(n).unwrap_or(i64::MAX), what);
     let kinds = match (overview.browsers, overview.desktops) {
         (browsers, 0) => number(browsers, "browser"),
-        (browsers, desktops) => format!("{} and {}", number(browsers, "browser"), number(desktops, "desktop app")),
+        (browsers, desktops) => format!(
+            "{} and {}",
+            number(browsers, "browser"),
+            number(desktops, "desktop app")
+        ),
     };
     view! {
         <section class="card" aria-labelledby="where-title">

@@ -57,7 +57,9 @@ fn Reason() -> impl IntoView {
             let reason: EndReason = query.get_str("reason")?.parse().ok()?;
             let by_you = query.get_str("by") == Some("you");
             Some(match reason {
-                EndReason::SignedOutEverywhere if by_you => "All your devices have been signed out.".to_owned(),
+                EndReason::SignedOutEverywhere if by_you => {
+                    "All your devices have been signed out.".to_owned()
+                }
                 reason => reason.message().to_owned(),
             })
         })
@@ -65,11 +67,17 @@ fn Reason() -> impl IntoView {
     let tone = move || {
         let warns = |reason| matches!(reason, EndReason::TokenReuse | EndReason::ClientChanged);
         let reason = query.with(|query| query.get_str("reason").and_then(|reason| reason.parse().ok()));
-        if reason.is_some_and(warns) { Tone::Warning } else { Tone::Info }
+        if reason.is_some_and(warns) {
+            Tone::Warning
+        } else {
+            Tone::Info
+        }
     };
     waiting(nothing, move || async move {
         // A database that is away is told by the form, when it is sent.
-        let Some(message) = notice.await.ok().flatten().or_else(in_address) else { return nothing() };
+        let Some(message) = notice.await.ok().flatten().or_else(in_address) else {
+            return nothing();
+        };
         let notice = view! {
             <Notice tone=tone()>
                 <p>{message}</p>
@@ -95,7 +103,12 @@ fn SignInForm() -> impl IntoView {
         if busy.get_untracked() {
             return;
         }
-        let value = |input: NodeRef<Input>| input.get_untracked().map(|input| input.value()).unwrap_or_default();
+        let value = |input: NodeRef<Input>| {
+            input
+                .get_untracked()
+                .map(|input| input.value())
+                .unwrap_or_default()
+        };
         let (email, password) = (value(email), value(password));
         let next = Some(next.get_untracked());
         busy.set(true);

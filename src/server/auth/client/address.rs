@@ -23,7 +23,9 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> I
     let mut client = peer;
     for hop in chain.into_iter().rev() {
         // Text that is no address ends the chain: whoever wrote it is not one of ours.
-        let Ok(ip) = hop.trim().parse::<IpAddr>() else { break };
+        let Ok(ip) = hop.trim().parse::<IpAddr>() else {
+            break;
+        };
         client = ip.to_canonical();
         if !is_trusted(client) {
             break;
@@ -41,7 +43,10 @@ mod tests {
         for value in forwarded {
             headers.append("x-forwarded-for", value.parse().expect("a header"));
         }
-        let trusted: Vec<IpNet> = trusted.split_terminator(',').map(|net| net.parse().expect("a network")).collect();
+        let trusted: Vec<IpNet> = trusted
+            .split_terminator(',')
+            .map(|net| net.parse().expect("a network"))
+            .collect();
         client_address(peer.parse().expect("an address"), &headers, &trusted).to_string()
     }
 
@@ -54,9 +59,18 @@ mod tests {
     #[test]
     fn a_trusted_proxy_is_believed_for_the_hop_it_saw() {
         assert_eq!(seen("10.0.0.1", &["198.51.100.4"], "10.0.0.0/8"), "198.51.100.4");
-        assert_eq!(seen("10.0.0.1", &["6.6.6.6, 198.51.100.4, 10.0.0.2"], "10.0.0.0/8"), "198.51.100.4");
-        assert_eq!(seen("10.0.0.1", &["6.6.6.6", "198.51.100.4"], "10.0.0.0/8"), "198.51.100.4");
+        assert_eq!(
+            seen("10.0.0.1", &["6.6.6.6, 198.51.100.4, 10.0.0.2"], "10.0.0.0/8"),
+            "198.51.100.4"
+        );
+        assert_eq!(
+            seen("10.0.0.1", &["6.6.6.6", "198.51.100.4"], "10.0.0.0/8"),
+            "198.51.100.4"
+        );
         assert_eq!(seen("10.0.0.1", &["6.6.6.6, nonsense"], "10.0.0.0/8"), "10.0.0.1");
-        assert_eq!(seen("::ffff:10.0.0.1", &["2001:db8::1"], "10.0.0.0/8"), "2001:db8::1");
+        assert_eq!(
+            seen("::ffff:10.0.0.1", &["2001:db8::1"], "10.0.0.0/8"),
+            "2001:db8::1"
+        );
     }
 }

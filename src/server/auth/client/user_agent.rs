@@ -46,10 +46,19 @@ fn compile() -> Option<Expressions> {
     let core: UapCore = serde_json::from_str(include_str!("uap-core.json"))
         .inspect_err(|error| tracing::error!(%error, "the User-Agent expressions cannot be read"))
         .ok()?;
-    let browsers = user_agent::Builder::new().push_all(core.user_agent_parsers).and_then(|b| Ok(b.build()?));
-    let systems = os::Builder::new().push_all(core.os_parsers).map_err(Into::into).and_then(|b| Ok(b.build()?));
-    let wrong = |error: &ua_parser::Error| tracing::error!(%error, "the User-Agent expressions cannot be compiled");
-    Some(Expressions { browsers: browsers.inspect_err(wrong).ok()?, systems: systems.inspect_err(wrong).ok()? })
+    let browsers = user_agent::Builder::new()
+        .push_all(core.user_agent_parsers)
+        .and_then(|b| Ok(b.build()?));
+    let systems = os::Builder::new()
+        .push_all(core.os_parsers)
+        .map_err(Into::into)
+        .and_then(|b| Ok(b.build()?));
+    let wrong =
+        |error: &ua_parser::Error| tracing::error!(%error, "the User-Agent expressions cannot be compiled");
+    Some(Expressions {
+        browsers: browsers.inspect_err(wrong).ok()?,
+        systems: systems.inspect_err(wrong).ok()?,
+    })
 }
 
 impl UserAgentParser {
@@ -66,7 +75,10 @@ impl UserAgentParser {
 
         let family = browser.as_ref().map(|b| plain_family(&b.family));
         // What people call the thing in their hand, rather than what runs on it.
-        let thing = ["iPhone", "iPad"].into_iter().find(|thing| user_agent.contains(thing)).map(str::to_owned);
+        let thing = ["iPhone", "iPad"]
+            .into_iter()
+            .find(|thing| user_agent.contains(thing))
+            .map(str::to_owned);
         let os_family = thing.or_else(|| system.as_ref().map(|s| plain_os(&s.os)));
         let device_name = match (&family, &os_family) {
             (Some(browser), Some(os)) => format!("{browser} on {os}"),
@@ -75,8 +87,12 @@ impl UserAgentParser {
             (None, None) => "Unknown browser".to_owned(),
         };
         BrowserNames {
-            browser: browser.as_ref().map(|b| versioned(plain_family(&b.family), b.major)),
-            os: system.as_ref().map(|s| versioned(plain_os(&s.os), s.major.as_deref())),
+            browser: browser
+                .as_ref()
+                .map(|b| versioned(plain_family(&b.family), b.major)),
+            os: system
+                .as_ref()
+                .map(|s| versioned(plain_os(&s.os), s.major.as_deref())),
             platform: platform(user_agent, os_family.as_deref()),
             device_name: capped(&device_name),
         }
@@ -86,7 +102,10 @@ impl UserAgentParser {
 /// "Chrome Mobile", "Mobile Safari" and "Edge Mobile" are what people call Chrome, Safari and Edge.
 fn plain_family(family: &str) -> String {
     let plain = family.trim_start_matches("Mobile ").trim_end_matches(" iOS");
-    plain.trim_end_matches(" Mobile").trim_end_matches(" WebView").to_owned()
+    plain
+        .trim_end_matches(" Mobile")
+        .trim_end_matches(" WebView")
+        .to_owned()
 }
 
 fn plain_os(os: &str) -> String {
@@ -119,11 +138,11 @@ fn platform(user_agent: &str, os: Option<&str>) -> &'static str {
 mod tests {
     use super::*;
 
-    const CHROME_WINDOWS: &str =
-        "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36";
+    const CHROME_WINDOWS: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36";
     const EDGE_WINDOWS: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36 Edg/148.0.0.0";
     const SAFARI_IPHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1";
-    const FIREFOX_MAC: &str = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:140.0) Gecko/20100101 Firefox/140.0";
+    const FIREFOX_MAC: &str =
+        "Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:140.0) Gecko/20100101 Firefox/140.0";
     const CHROME_ANDROID: &str = "Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Mobile Safari/537.36";
     const SAFARI_IPAD: &str = "Mozilla/5.0 (iPad; CPU OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1";
 
@@ -139,10 +158,17 @@ mod tests {
             (SAFARI_IPAD, "Safari on iPad", "tablet"),
         ] {
             let names = parser.read(agent);
-            assert_eq!((names.device_name.as_str(), names.platform), (name, platform), "{agent}");
+            assert_eq!(
+                (names.device_name.as_str(), names.platform),
+                (name, platform),
+                "{agent}"
+            );
         }
         let names = parser.read(CHROME_WINDOWS);
-        assert_eq!((names.browser.as_deref(), names.os.as_deref()), (Some("Chrome 148"), Some("Windows 10")));
+        assert_eq!(
+            (names.browser.as_deref(), names.os.as_deref()),
+            (Some("Chrome 148"), Some("Windows 10"))
+        );
     }
 
     #[test]

@@ -45,13 +45,15 @@ impl Doing {
     /// Ends one session: its row goes at once, and comes back with a message if the server refuses.
     fn sign_out_one(self, session: &Session) {
         let (id, name) = (session.id, session.device_name.clone());
-        self.failures.update(|failures| failures.retain(|(of, _)| *of != id));
+        self.failures
+            .update(|failures| failures.retain(|(of, _)| *of != id));
         self.hidden.update(|hidden| hidden.push(id));
         spawn_local(async move {
             match revoke_session(id.to_string()).await {
                 // Gone already: that is what was asked for.
                 Ok(()) | Err(AppError::NotFound) => {
-                    self.outcome.set(Some(Outcome::Done(format!("{name} has been signed out."))));
+                    self.outcome
+                        .set(Some(Outcome::Done(format!("{name} has been signed out."))));
                     self.loaded.refetch();
                 }
                 Err(error) => {
@@ -73,13 +75,16 @@ impl Doing {
             match sign_out_other_devices().await {
                 Ok(ended) => {
                     let have = if ended == 1 { "has" } else { "have" };
-                    let text =
-                        format!("{} {have} been signed out. This browser stays signed in.", devices(ended));
+                    let text = format!(
+                        "{} {have} been signed out. This browser stays signed in.",
+                        devices(ended)
+                    );
                     self.outcome.set(Some(Outcome::Done(text)));
                     self.loaded.refetch();
                 }
                 Err(error) => {
-                    self.hidden.update(|hidden| hidden.retain(|id| !others.contains(id)));
+                    self.hidden
+                        .update(|hidden| hidden.retain(|id| !others.contains(id)));
                     self.outcome.set(leave_if_ended(error).map(Outcome::Failed));
                 }
             }
@@ -98,14 +103,18 @@ pub fn ActiveSessionsSection() -> impl IntoView {
         loaded,
     };
     // The last list that came: one that fails to refresh stays.
-    let active = Memo::new(move |before: Option<&Option<ActiveSessions>>| match loaded.get() {
-        Some(Ok(active)) => Some(active),
-        _ => before.cloned().flatten(),
-    });
+    let active = Memo::new(
+        move |before: Option<&Option<ActiveSessions>>| match loaded.get() {
+            Some(Ok(active)) => Some(active),
+            _ => before.cloned().flatten(),
+        },
+    );
     let shown = Memo::new(move |_| {
         let hidden = doing.hidden.read();
         let list = active.get().map(|active| active.sessions).unwrap_or_default();
-        list.into_iter().filter(|session| !hidden.contains(&session.id)).collect::<Vec<_>>()
+        list.into_iter()
+            .filter(|session| !hidden.contains(&session.id))
+            .collect::<Vec<_>>()
     });
     Effect::new(move || {
         if let Some(Err(error)) = loaded.get() {
@@ -127,7 +136,10 @@ pub fn ActiveSessionsSection() -> impl IntoView {
     });
     // Made once, when the first list has come; a later one only changes what it shows.
     let came = Memo::new(move |_| active.with(Option::is_some));
-    let list = dynamic(move || came.get().then(|| view! { <List active shown doing /> }.into_any()));
+    let list = dynamic(move || {
+        came.get()
+            .then(|| view! { <List active shown doing /> }.into_any())
+    });
     view! {
         <section class="card" id="sessions" aria-labelledby="sessions-title">
             <header class="card-head">
@@ -149,9 +161,9 @@ fn outcome_in_address() -> Option<Outcome> {
     let done = use_query_map().with_untracked(|query| query.get("done"))?;
     match done.as_str() {
         "signed_out_one" => Some(Outcome::Done("The device has been signed out.".to_owned())),
-        "signed_out_others" => {
-            Some(Outcome::Done("All other devices have been signed out. This browser stays signed in.".to_owned()))
-        }
+        "signed_out_others" => Some(Outcome::Done(
+            "All other devices have been signed out. This browser stays signed in.".to_owned(),
+        )),
         _ => None,
     }
 }
@@ -213,18 +225,35 @@ fn Failed(error: AppError, loaded: Loaded) -> impl IntoView {
 fn List(active: Memo<Option<ActiveSessions>>, shown: Memo<Vec<Session>>, doing: Doing) -> impl IntoView {
     // The list stands only where a list has come, so the fallback is never shown.
     let server_time = Signal::derive(move || {
-        active.with(|active| active.as_ref().map(|active| active.server_time).unwrap_or_default())
+        active.with(|active| {
+            active
+                .as_ref()
+                .map(|active| active.server_time)
+                .unwrap_or_default()
+        })
     });
     let clock = PageClock::following(server_time);
     let others = move || {
-        shown.with(|shown| shown.iter().filter(|session| !session.is_current).map(|session| session.id).collect::<Vec<_>>())
+        shown.with(|shown| {
+            shown
+                .iter()
+                .filter(|session| !session.is_current)
+                .map(|session| session.id)
+                .collect::<Vec<_>>()
+        })
     };
     let sign_out_others = move |event: SubmitEvent| {
         event.prevent_default();
         doing.sign_out_others(others());
     };
     let alone = Memo::new(move |_| others().is_empty());
-    let foot = Signal::derive(move || if alone.get() { "card-foot actions end" } else { "card-foot actions" });
+    let foot = Signal::derive(move || {
+        if alone.get() {
+            "card-foot actions end"
+        } else {
+            "card-foot actions"
+        }
+    });
     let outcome = dynamic(move || Some(view! { <OutcomeNotice outcome=doing.outcome.get()? /> }.into_any()));
     let hint = dynamic(move || {
         let hint = view! {
@@ -275,7 +304,12 @@ fn Row(first: Session, shown: Memo<Vec<Session>>, clock: PageClock, doing: Doing
         now.or_else(|| before.cloned()).unwrap_or_else(|| first.clone())
     });
     let failure = Signal::derive(move || {
-        doing.failures.with(|failures| failures.iter().find(|(of, _)| *of == id).map(|(_, error)| error.clone()))
+        doing.failures.with(|failures| {
+            failures
+                .iter()
+                .find(|(of, _)| *of == id)
+                .map(|(_, error)| error.clone())
+        })
     });
     let sign_out = Callback::new(move |()| session.with_untracked(|session| doing.sign_out_one(session)));
     view! { <SessionRow session clock failure on_sign_out=sign_out /> }

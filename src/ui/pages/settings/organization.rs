@@ -42,7 +42,11 @@ pub fn OrganizationSection() -> impl IntoView {
 
 #[component]
 fn Memberships(viewer: Viewer) -> impl IntoView {
-    let Viewer { organization, memberships, .. } = viewer;
+    let Viewer {
+        organization,
+        memberships,
+        ..
+    } = viewer;
     if memberships.is_empty() {
         return view! {
             <div class="card-body">
