@@ -17,8 +17,8 @@ pub fn start() {
     } else {
         log.json()
             .flatten_event(true)
-            .with_current_span(true)
-            .with_span_list(false)
+            .with_current_span(false)
+            .with_span_list(true)
             .init();
     }
 }

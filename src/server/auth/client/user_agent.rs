@@ -10,7 +10,7 @@ use ua_parser::{os, user_agent};
 pub struct BrowserNames {
     /// "Chrome 148"
     pub browser: Option<String>,
-    /// "Windows 10"
+    /// "iOS 18"
     pub os: Option<String>,
     /// `desktop`, `phone` or `tablet`
     pub platform: &'static str,
@@ -92,7 +92,7 @@ impl UserAgentParser {
                 .map(|b| versioned(plain_family(&b.family), b.major)),
             os: system
                 .as_ref()
-                .map(|s| versioned(plain_os(&s.os), s.major.as_deref())),
+                .map(|s| system_name(&s.os, s.major.as_deref())),
             platform: platform(user_agent, os_family.as_deref()),
             device_name: capped(&device_name),
         }
@@ -117,6 +117,14 @@ fn plain_os(os: &str) -> String {
 
 fn versioned(name: String, version: Option<&str>) -> String {
     capped(&version.map_or(name.clone(), |version| format!("{name} {version}")))
+}
+
+/// The system with its version, where that is the truth: browsers say "Windows NT 10.0" and "Mac OS X 10.15" on whatever
+/// came later (User-Agent reduction, https://www.chromium.org/updates/ua-reduction/).
+fn system_name(os: &str, version: Option<&str>) -> String {
+    let name = plain_os(os);
+    let frozen = version == Some("10") && matches!(name.as_str(), "Windows" | "macOS");
+    versioned(name, version.filter(|_| !frozen))
 }
 
 /// Names stay short whatever was sent.
@@ -167,7 +175,7 @@ mod tests {
         let names = parser.read(CHROME_WINDOWS);
         assert_eq!(
             (names.browser.as_deref(), names.os.as_deref()),
-            (Some("Chrome 148"), Some("Windows 10"))
+            (Some("Chrome 148"), Some("Windows"))
         );
     }
 

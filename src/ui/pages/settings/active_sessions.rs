@@ -10,7 +10,7 @@ use crate::{
     ui::{
         components::{
             device_list::devices,
-            dynamic::{dynamic, nothing, waiting},
+            dynamic::dynamic,
             icon::{Icon, Picture},
             notice::{Notice, Tone},
             pending_button::PendingButton,
@@ -96,6 +96,19 @@ impl Doing {
 #[component]
 pub fn ActiveSessionsSection() -> impl IntoView {
     let loaded = Resource::new_blocking(|| (), |()| list_active_sessions());
+    view! {
+        <section class="card" id="sessions" aria-labelledby="sessions-title">
+            <Transition fallback=Loading>
+                <Content loaded />
+            </Transition>
+        </section>
+    }
+}
+
+/// What stands in the section once the server has answered. A component of its own, inside the `Transition`, for that
+/// to wait for whatever in here reads the resource.
+#[component]
+fn Content(loaded: Loaded) -> impl IntoView {
     let doing = Doing {
         hidden: RwSignal::default(),
         failures: RwSignal::default(),
@@ -103,18 +116,14 @@ pub fn ActiveSessionsSection() -> impl IntoView {
         loaded,
     };
     // The last list that came: one that fails to refresh stays.
-    let active = Memo::new(
-        move |before: Option<&Option<ActiveSessions>>| match loaded.get() {
-            Some(Ok(active)) => Some(active),
-            _ => before.cloned().flatten(),
-        },
-    );
+    let active = Memo::new(move |before: Option<&Option<ActiveSessions>>| match loaded.get() {
+        Some(Ok(active)) => Some(active),
+        _ => before.cloned().flatten(),
+    });
     let shown = Memo::new(move |_| {
         let hidden = doing.hidden.read();
         let list = active.get().map(|active| active.sessions).unwrap_or_default();
-        list.into_iter()
-            .filter(|session| !hidden.contains(&session.id))
-            .collect::<Vec<_>>()
+        list.into_iter().filter(|session| !hidden.contains(&session.id)).collect::<Vec<_>>()
     });
     Effect::new(move || {
         if let Some(Err(error)) = loaded.get() {
@@ -125,31 +134,22 @@ pub fn ActiveSessionsSection() -> impl IntoView {
         0 => String::new(),
         count => devices(count),
     });
-    // The server must not write the count before it knows it: text is not written again at hydration.
-    let known_count = waiting(nothing, move || async move {
-        _ = loaded.await;
-        view! { <span>{count}</span> }.into_any()
-    });
     let failed = dynamic(move || {
         let error = loaded.get().and_then(Result::err)?;
         Some(view! { <Failed error loaded /> }.into_any())
     });
     // Made once, when the first list has come; a later one only changes what it shows.
     let came = Memo::new(move |_| active.with(Option::is_some));
-    let list = dynamic(move || {
-        came.get()
-            .then(|| view! { <List active shown doing /> }.into_any())
-    });
+    let list = dynamic(move || came.get().then(|| view! { <List active shown doing /> }.into_any()));
     view! {
-        <section class="card" id="sessions" aria-labelledby="sessions-title">
-            <header class="card-head">
-                <h2 id="sessions-title">"Active sessions"</h2>
-                <p class="card-aside" aria-live="polite">
-                    {known_count}
-                </p>
-            </header>
-            <Transition fallback=Loading>{failed} {list}</Transition>
-        </section>
+        <header class="card-head">
+            <h2 id="sessions-title">"Active sessions"</h2>
+            <p class="card-aside" aria-live="polite">
+                {count}
+            </p>
+        </header>
+        {failed}
+        {list}
     }
 }
 
@@ -185,6 +185,9 @@ fn Loading() -> impl IntoView {
         }
     };
     view! {
+        <header class="card-head">
+            <h2 id="sessions-title">"Active sessions"</h2>
+        </header>
         <p class="visually-hidden" role="status">
             "Loading sessions…"
         </p>
