@@ -34,8 +34,8 @@ export const test = base.extend<Fixtures, WorkerFixtures>({
   baseURL: async ({ portal }, use) => use(portal.url),
 
   watch: [
-    async ({ portal }, use) => {
-      const watch = new Watch(portal.url);
+    async ({ portal, javaScriptEnabled }, use) => {
+      const watch = new Watch(portal.url, Boolean(javaScriptEnabled));
       await use(watch);
       expect(watch.problems, 'nothing went wrong in any page').toEqual([]);
     },

@@ -8,7 +8,15 @@ export class Watch {
   private readonly seen: string[] = [];
   private readonly expected: RegExp[] = [];
 
-  constructor(private readonly origin: string) {}
+  constructor(
+    private readonly origin: string,
+    scripted: boolean,
+  ) {
+    if (!scripted) {
+      // The browser fetches the script ahead of need and then is not allowed to run it.
+      this.expect(/was preloaded using link preload but not used/);
+    }
+  }
 
   over(context: BrowserContext) {
     context.on('console', message => {

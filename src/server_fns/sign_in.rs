@@ -35,7 +35,7 @@ pub async fn sign_in(
         session_store::adopt(
             &border::cookie_session()?,
             &began.cookie,
-            began.lifetime_expires_at,
+            began.lasts,
         )
         .await?;
         let path = next

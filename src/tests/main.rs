@@ -1,5 +1,24 @@
-//! The portal as a whole: the real router on a real Postgres. Every name says what holds.
+//! The portal as a whole: the real router on a real Postgres, used by people. Every name says what holds.
+//!
+//! `harness` holds what the tests stand on; each file beside it has one subject. To add a test: find the file by its
+//! subject, let `Portal::start().await` give it a portal of its own, and speak as a person.
 
 mod harness;
 
-mod smoke;
+mod accounts;
+mod addresses;
+mod api;
+mod audit;
+mod cookies;
+mod headers;
+mod lifetimes;
+mod origin;
+mod outage;
+mod pages;
+mod races;
+mod revoke;
+mod secrets;
+mod session_store;
+mod sessions;
+mod sign_in;
+mod statements;

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use time::OffsetDateTime;
 use tower_sessions::{
@@ -50,7 +50,7 @@ pub struct PortalStore {
 pub async fn adopt(
     session: &Session,
     credential: &PlainToken,
-    lifetime_expires_at: DateTime<Utc>,
+    lasts: TimeDelta,
 ) -> std::result::Result<(), AppError> {
     let give_up = |error: tower_sessions::session::Error| {
         tracing::error!(%error, "the session cookie could not be set");
@@ -61,7 +61,8 @@ pub async fn adopt(
         .insert(CREDENTIAL, credential.bytes())
         .await
         .map_err(give_up)?;
-    session.set_expiry(Some(Expiry::AtDateTime(offset(lifetime_expires_at))));
+    // A length of time, not a point in it: this machine's own clock may be wrong.
+    session.set_expiry(Some(Expiry::OnInactivity(time::Duration::seconds(lasts.num_seconds()))));
     Ok(())
 }
 

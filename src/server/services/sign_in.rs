@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::TimeDelta;
 use serde_json::json;
 
 use super::revoke;
@@ -42,8 +42,8 @@ pub struct Attempt {
 pub struct BrowserSignIn {
     pub session: SessionId,
     pub cookie: PlainToken,
-    /// When the session is over whatever happens.
-    pub lifetime_expires_at: DateTime<Utc>,
+    /// How long the session may last at most.
+    pub lasts: TimeDelta,
 }
 
 /// What a desktop holds from now on.
@@ -99,7 +99,7 @@ pub async fn on_browser(
     Ok(BrowserSignIn {
         session: began.session,
         cookie,
-        lifetime_expires_at: began.lifetime_expires_at,
+        lasts: began.lasts,
     })
 }
 
@@ -218,7 +218,7 @@ struct Beginning<'a> {
 struct Began {
     session: SessionId,
     user: User,
-    lifetime_expires_at: DateTime<Utc>,
+    lasts: TimeDelta,
 }
 
 /// Begins a session under the person's row lock. What changed since the password was looked at (everything signed
@@ -294,7 +294,7 @@ async fn begin(
     Ok(Began {
         session: id,
         user: begun.user,
-        lifetime_expires_at: begun.lifetime_expires_at,
+        lasts: begun.lifetime_expires_at - now,
     })
 }
 

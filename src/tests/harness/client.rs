@@ -159,6 +159,14 @@ impl Client {
             held.access_token = text("access_token");
             held.refresh_token = text("refresh_token");
         }
+        if answer.status < 400 {
+            self.look_up_session().await;
+        }
+        answer
+    }
+
+    /// Finds out which session the credential of the moment stands for.
+    pub async fn look_up_session(&self) {
         let credential = match &self.kind {
             Kind::Desktop { .. } => self.held().access_token.clone(),
             _ => self.cookie(),
@@ -167,7 +175,6 @@ impl Client {
             let session = self.portal.session_of(credential.hash().as_bytes()).await;
             self.held().session = session;
         }
-        answer
     }
 
     /// Signs the person in and gives the client back.

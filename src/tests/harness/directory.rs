@@ -18,19 +18,21 @@ use nix::{errno::Errno, sys::signal::kill, unistd::Pid};
 const PREFIX: &str = "broker-portal-tests-";
 
 /// Waits for the end of its input, which this process alone holds open, then for the end of Postgres, and removes the
-/// folder and the cluster that root may have had to keep elsewhere.
+/// folder, with the clusters that root may have had to keep elsewhere.
 const WATCH: &str = r#"
 trap '' HUP INT QUIT TERM
 directory=$1
 while read -r _; do :; done
-moved=
-if [ -f "$directory/postgres.moved" ]; then moved=$(cat "$directory/postgres.moved"); fi
 tries=0
-while [ -e "${moved:-$directory/postgres}/data/postmaster.pid" ] && [ "$tries" -lt 90 ]; do
-    sleep 1
-    tries=$((tries + 1))
+for cluster in "$directory" "$directory"/*/; do
+    moved=
+    if [ -f "$cluster/postgres.moved" ]; then moved=$(cat "$cluster/postgres.moved"); fi
+    while [ -e "${moved:-$cluster/postgres}/data/postmaster.pid" ] && [ "$tries" -lt 90 ]; do
+        sleep 1
+        tries=$((tries + 1))
+    done
+    case $moved in /var/lib/broker-portal/?*) rm -rf -- "$moved" ;; esac
 done
-case $moved in /var/lib/broker-portal/?*) rm -rf -- "$moved" ;; esac
 rm -rf -- "$directory"
 "#;
 

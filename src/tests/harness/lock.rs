@@ -25,12 +25,23 @@ impl HeldLock {
 
     /// Waits until so many transactions wait for a lock.
     pub async fn until_waiting(&self, count: i64) {
+        self.portal.until_waiting(count).await;
+    }
+
+    pub async fn release(self) {
+        self.transaction.commit().await.expect("commit");
+    }
+}
+
+impl Portal {
+    /// Waits until so many transactions wait for a lock, whoever holds it.
+    pub async fn until_waiting(&self, count: i64) {
         for _ in 0..2000 {
             let waiting: i64 = sqlx::query_scalar(
                 "SELECT count(*) FROM pg_stat_activity
                 WHERE datname = current_database() AND wait_event_type = 'Lock'",
             )
-            .fetch_one(&self.portal.sql)
+            .fetch_one(&self.sql)
             .await
             .expect("pg_stat_activity");
             if waiting == count {
@@ -39,9 +50,5 @@ impl HeldLock {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         panic!("{count} transactions never waited at once");
-    }
-
-    pub async fn release(self) {
-        self.transaction.commit().await.expect("commit");
     }
 }

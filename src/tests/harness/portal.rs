@@ -14,7 +14,7 @@ use broker_portal::server::{
     services::accounts::Accounts,
     state::AppState,
 };
-use chrono::{DateTime, Timelike, Utc};
+use chrono::{DateTime, TimeDelta, Timelike, Utc};
 use sqlx::{PgPool, postgres::PgPoolOptions};
 
 use super::{
@@ -56,10 +56,25 @@ impl Portal {
 
     /// A portal with settings as an operator writes them.
     pub async fn with(settings: &[(&str, &str)]) -> Self {
-        let database = TestDatabase::create().await;
+        Self::build(TestDatabase::create().await, settings, TimeDelta::zero()).await
+    }
+
+    /// A portal whose time is so far from what this machine's own clock says.
+    pub async fn off_by(off: TimeDelta) -> Self {
+        Self::build(TestDatabase::create().await, &[], off).await
+    }
+
+    /// A portal over the database of a cluster that the test has for itself.
+    pub async fn on(url: &str) -> Self {
+        let connection = Database::connect(url).await.expect("the test's database");
+        connection.migrate().await.expect("migrated");
+        Self::build(TestDatabase::of_own(url), &[], TimeDelta::zero()).await
+    }
+
+    async fn build(database: TestDatabase, settings: &[(&str, &str)], off: TimeDelta) -> Self {
         let connection = Database::connect(&database.url).await.expect("the test's database");
         let now = connection.time().await.expect("the database's time");
-        let clock = Clock::standing(now.with_nanosecond(0).expect("a whole second"));
+        let clock = Clock::standing(now.with_nanosecond(0).expect("a whole second") + off);
         let state = state(connection, clock.clone(), settings).await;
         let sql = PgPoolOptions::new().max_connections(4).connect_lazy(&database.url).expect("an address");
         Self(Arc::new(Parts { router: router(state.clone()), state, clock, sql, database }))
@@ -136,10 +151,17 @@ pub struct Node {
 
 /// What `serve` builds, but for the clock and the cost of a password.
 pub async fn state(database: Database, clock: Clock, settings: &[(&str, &str)]) -> AppState {
-    let read = |name: &str| match name {
-        "PORTAL_DEMO" => Some("off".to_owned()),
-        "LEPTOS_SITE_ROOT" => Some(site().to_string_lossy().into_owned()),
-        name => settings.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()),
+    let site = site().to_string_lossy().into_owned();
+    let defaults = [
+        ("PORTAL_DEMO", "off"),
+        ("LEPTOS_SITE_ROOT", &*site),
+        // Tests fail to sign in more often than people do.
+        ("PORTAL_SIGN_IN_ATTEMPTS", "1000"),
+        ("PORTAL_SIGN_IN_ATTEMPTS_PER_ADDRESS", "1000"),
+    ];
+    let read = |name: &str| {
+        let found = settings.iter().chain(&defaults).find(|(known, _)| *known == name);
+        found.map(|(_, value)| (*value).to_owned())
     };
     let config = Config::read(&read, "").expect("settings");
     let state = AppState {

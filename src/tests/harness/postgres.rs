@@ -56,6 +56,8 @@ enum Order {
 pub struct TestDatabase {
     pub name: String,
     pub url: String,
+    /// In a cluster of the test's own there is nothing to drop.
+    shared: bool,
 }
 
 impl TestDatabase {
@@ -63,6 +65,11 @@ impl TestDatabase {
         let (answer, created) = oneshot::channel();
         POSTGRES.orders.send(Order::Create(answer)).ok().expect("the cluster's thread runs");
         created.await.expect("a database for this test")
+    }
+
+    /// The database of a cluster that the test has for itself.
+    pub fn of_own(url: &str) -> Self {
+        Self { name: String::new(), url: url.to_owned(), shared: false }
     }
 
     /// How many statements have been executed in it.
@@ -93,7 +100,9 @@ impl TestDatabase {
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
-        drop(POSTGRES.orders.send(Order::Drop(self.name.clone())));
+        if self.shared {
+            drop(POSTGRES.orders.send(Order::Drop(self.name.clone())));
+        }
     }
 }
 
@@ -188,7 +197,7 @@ async fn obey(cluster: &Cluster, mut orders: UnboundedReceiver<Order>) {
                 // Copying the files beats copying through the log while nothing is synced.
                 let statement = format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy");
                 maintenance.execute(AssertSqlSafe(statement)).await.expect("CREATE DATABASE");
-                drop(answer.send(TestDatabase { url: cluster.url(&name), name }));
+                drop(answer.send(TestDatabase { url: cluster.url(&name), name, shared: true }));
             }
             Order::Drop(name) => {
                 let statement = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");

@@ -1,0 +1,252 @@
+import path from 'node:path';
+
+import AxeBuilder from '@axe-core/playwright';
+import type { BrowserContextOptions, Page } from '@playwright/test';
+
+import { CHROME_ON_WINDOWS, Desktop, FIREFOX_ON_MACOS, SAFARI_ON_IPHONE } from '../support/devices';
+import { visit } from '../support/hydration';
+import { AccountMenu, SettingsPage, SignInPage, SignOutAllQuestion } from '../support/pages';
+import type { Person, Portal } from '../support/portal';
+import { expect, signIn, test } from '../support/test';
+import { refusedWith } from '../support/watch';
+
+const SCREENSHOTS = path.join(__dirname, '../results/screenshots');
+
+const STANDARDS = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
+
+/** The windows that pages are looked at in. */
+const WINDOWS: { width: number; options: BrowserContextOptions }[] = [
+  { width: 1280, options: { ...CHROME_ON_WINDOWS, viewport: { width: 1280, height: 800 } } },
+  { width: 390, options: { ...SAFARI_ON_IPHONE, viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true } },
+];
+
+interface Scene {
+  page: Page;
+  person: Person;
+  portal: Portal;
+  scripted: boolean;
+  openBrowser: (options?: BrowserContextOptions) => Promise<Page>;
+}
+
+/** A page in a state that people see. `both`: it looks different without JavaScript. */
+interface State {
+  name: string;
+  both?: boolean;
+  /** What hangs over the page is photographed without the rest of a long page. */
+  onlyWindow?: boolean;
+  arrange: (scene: Scene) => Promise<unknown>;
+}
+
+/** Signs the person in on two more devices, and twice before that. */
+async function signInElsewhere({ person, portal, openBrowser }: Scene) {
+  const other = await openBrowser(FIREFOX_ON_MACOS);
+  await signIn(other, person);
+  await Desktop.signIn(portal.url, person);
+}
+
+const STATES: State[] = [
+  { name: 'login', both: true, arrange: ({ page }) => visit(page, '/login') },
+  { name: 'login-reason', arrange: ({ page }) => visit(page, '/login?reason=signed_out_everywhere&next=/dashboard') },
+  { name: 'login-warning', arrange: ({ page }) => visit(page, '/login?reason=token_reuse') },
+  {
+    name: 'login-error',
+    both: true,
+    arrange: async ({ page, person }) => {
+      await page.goto('/login');
+      const signInPage = new SignInPage(page);
+      await signInPage.signIn({ email: person.email, password: 'not the password' });
+      await expect(signInPage.problem).toContainText('You are not signed in.');
+    },
+  },
+  {
+    name: 'login-busy',
+    arrange: async ({ page, person }) => {
+      await page.route('**/api/sign_in', () => {});
+      await page.goto('/login');
+      await new SignInPage(page).signIn(person);
+      await expect(page.getByRole('button', { name: 'Signing in…' })).toBeVisible();
+    },
+  },
+  { name: 'dashboard-first', arrange: ({ page, person }) => signIn(page, person) },
+  {
+    name: 'dashboard',
+    both: true,
+    arrange: async scene => {
+      const { page, person } = scene;
+      await signInElsewhere(scene);
+      for (const password of ['not the password', 'nor this one']) {
+        await page.context().request.post('/api/sign_in', { form: { email: person.email, password } });
+      }
+      await signIn(page, person);
+    },
+  },
+  {
+    name: 'menu',
+    both: true,
+    onlyWindow: true,
+    arrange: async ({ page, person }) => {
+      await signIn(page, person);
+      await new AccountMenu(page).open();
+    },
+  },
+  {
+    name: 'settings',
+    both: true,
+    arrange: async scene => {
+      await signInElsewhere(scene);
+      await signIn(scene.page, scene.person, '/dashboard/settings');
+      await expect(new SettingsPage(scene.page).rows).toHaveCount(3);
+    },
+  },
+  { name: 'settings-alone', arrange: ({ page, person }) => signIn(page, person, '/dashboard/settings') },
+  {
+    name: 'settings-done',
+    both: true,
+    arrange: async scene => {
+      await signInElsewhere(scene);
+      await signIn(scene.page, scene.person, '/dashboard/settings');
+      const settings = new SettingsPage(scene.page);
+      await settings.signOut('Firefox on macOS').click();
+      await expect(settings.notice).toBeVisible();
+      await expect(settings.rows).toHaveCount(2);
+    },
+  },
+  {
+    name: 'settings-refused',
+    arrange: async scene => {
+      const { page } = scene;
+      await signInElsewhere(scene);
+      await signIn(page, scene.person, '/dashboard/settings');
+      const refuse = { status: 503, json: { code: 'unavailable' } };
+      await page.route('**/api/revoke_session', route => route.fulfill(refuse));
+      await page.route('**/api/sign_out_other_devices', route => route.fulfill(refuse));
+      const settings = new SettingsPage(page);
+      await settings.signOutOthers.click();
+      await expect(settings.section.getByRole('alert')).toHaveCount(1);
+      await settings.signOut("Maria's MacBook").click();
+      await expect(settings.row("Maria's MacBook").getByRole('alert')).toBeVisible();
+    },
+  },
+  {
+    name: 'settings-long-names',
+    arrange: async ({ page, portal }) => {
+      const long = 'Rindfleischetikettierungsüberwachungsaufgabenübertragungsgesetz';
+      const person = await portal.register({ name: `Maria ${long}`, organization: `${long} and Sons` });
+      await Desktop.signIn(portal.url, person, `${long} of Maria in the back office`);
+      await signIn(page, person, '/dashboard/settings');
+    },
+  },
+  {
+    name: 'dialog',
+    onlyWindow: true,
+    arrange: async scene => {
+      await signInElsewhere(scene);
+      await signIn(scene.page, scene.person, '/dashboard/settings');
+      await new SettingsPage(scene.page).signOutAll.click();
+      await expect(new SignOutAllQuestion(scene.page, true).confirm(3)).toBeVisible();
+    },
+  },
+  {
+    name: 'dialog-refused',
+    onlyWindow: true,
+    arrange: async scene => {
+      const { page } = scene;
+      await signInElsewhere(scene);
+      await signIn(page, scene.person, '/dashboard/settings');
+      await page.route('**/api/sign_out_all_devices', route =>
+        route.fulfill({ status: 503, json: { code: 'unavailable' } }),
+      );
+      await new SettingsPage(page).signOutAll.click();
+      const question = new SignOutAllQuestion(page, true);
+      await question.confirm(3).click();
+      await expect(question.box.getByRole('alert')).toBeVisible();
+    },
+  },
+  {
+    name: 'confirm',
+    both: true,
+    arrange: async scene => {
+      await signInElsewhere(scene);
+      await signIn(scene.page, scene.person);
+      await scene.page.goto('/dashboard/settings/sign-out-all');
+      await expect(new SignOutAllQuestion(scene.page, false).confirm(3)).toBeVisible();
+    },
+  },
+  {
+    name: 'not-found',
+    both: true,
+    arrange: async ({ page }) => {
+      expect((await page.goto('/no-such-page'))?.status()).toBe(404);
+      await expect(page.getByRole('heading', { name: 'This page does not exist' })).toBeVisible();
+    },
+  },
+  {
+    name: 'not-found-signed-in',
+    arrange: async ({ page, person }) => {
+      await signIn(page, person);
+      expect((await page.goto('/dashboard/no-such-page'))?.status()).toBe(404);
+      await expect(page.getByRole('heading', { name: 'This page does not exist' })).toBeVisible();
+    },
+  },
+];
+
+for (const { width, options } of WINDOWS) {
+  for (const { name, both, onlyWindow, arrange } of STATES) {
+    const tag = both ? [] : '@with-script';
+    test(`${name} can be used by everyone in a window ${width} wide`, { tag }, async ({
+      person,
+      portal,
+      openBrowser,
+      javaScriptEnabled,
+      watch,
+    }) => {
+      watch.expect(refusedWith(401), refusedWith(404), refusedWith(503));
+      const scripted = Boolean(javaScriptEnabled);
+      const page = await openBrowser({ ...options, reducedMotion: 'reduce' });
+      await arrange({ page, person, portal, scripted, openBrowser });
+
+      for (const colorScheme of ['light', 'dark'] as const) {
+        await page.emulateMedia({ colorScheme });
+        const file = `${name}${scripted ? '' : '-without-script'}-${width}-${colorScheme}.png`;
+        await page.screenshot({ path: path.join(SCREENSHOTS, file), fullPage: !onlyWindow });
+        if (scripted) {
+          await expectNoViolation(page);
+        }
+      }
+      await expectNoSidewaysScroll(page);
+      if (width === 390) {
+        await expectRoomForFingers(page);
+        await page.setViewportSize({ width: 320, height: 640 });
+        await expectNoSidewaysScroll(page);
+      }
+    });
+  }
+}
+
+/** axe is a script itself, so it looks at pages with JavaScript only; their elements are the same without. */
+async function expectNoViolation(page: Page) {
+  const { violations } = await new AxeBuilder({ page }).withTags(STANDARDS).analyze();
+  expect(violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(node => node.html).join(' ')}`)).toEqual([]);
+}
+
+async function expectNoSidewaysScroll(page: Page) {
+  const { wide, window } = await page.evaluate(() => ({
+    wide: document.documentElement.scrollWidth,
+    window: document.documentElement.clientWidth,
+  }));
+  expect(wide, 'nothing stands beyond the edge of the window').toBeLessThanOrEqual(window);
+}
+
+/** Every control is 44 px high and wide; links within text are left to the text. */
+async function expectRoomForFingers(page: Page) {
+  const small = await page.evaluate(() => {
+    const controls = [...document.querySelectorAll('a, button, input:not([type="hidden"]), summary')];
+    const seen = controls.filter(control => control.checkVisibility({ visibilityProperty: true }));
+    return seen
+      .filter(control => !control.matches('.skip-link:not(:focus)') && getComputedStyle(control).display !== 'inline')
+      .map(control => ({ html: control.outerHTML.slice(0, 100), box: control.getBoundingClientRect() }))
+      .filter(({ box }) => box.height < 44 || box.width < 44)
+      .map(({ html, box }) => `${Math.round(box.width)} x ${Math.round(box.height)}: ${html}`);
+  });
+  expect(small, 'controls that are too small for fingers').toEqual([]);
+}

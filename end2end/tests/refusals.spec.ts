@@ -1,0 +1,193 @@
+import type { Page } from '@playwright/test';
+
+import { FIREFOX_ON_MACOS } from '../support/devices';
+import { SettingsPage, SignOutAllQuestion } from '../support/pages';
+import { expect, signIn, test } from '../support/test';
+import { NO_ANSWER, refusedWith } from '../support/watch';
+
+const HERE = 'Chrome on Windows';
+const OTHER = 'Firefox on macOS';
+const DESKTOP = "Maria's MacBook";
+
+const UNAVAILABLE = 'The portal cannot reach its database right now. Nothing was changed.';
+const UNREACHABLE = 'The portal could not be reached. Check your connection and try again.';
+
+/** The ways in which a server function does not do its work, and what the person reads of each. */
+const REFUSALS = [
+  {
+    title: 'the database is away',
+    words: UNAVAILABLE,
+    console: refusedWith(503),
+    refuse: (page: Page, path: string) =>
+      page.route(path, route => route.fulfill({ status: 503, json: { code: 'unavailable' } })),
+  },
+  {
+    title: 'the network is away',
+    words: UNREACHABLE,
+    console: NO_ANSWER,
+    refuse: (page: Page, path: string) => page.route(path, route => route.abort('internetdisconnected')),
+  },
+];
+
+test.describe('with JavaScript the page stays as it was', { tag: '@with-script' }, () => {
+  test.beforeEach(async ({ page, person, openBrowser, openDesktop }) => {
+    await signIn(await openBrowser(FIREFOX_ON_MACOS), person);
+    await openDesktop(DESKTOP);
+    await signIn(page, person, '/dashboard/settings');
+  });
+
+  for (const { title, words, console, refuse } of REFUSALS) {
+    test(`a row comes back with a message when ${title}`, async ({ page, watch }) => {
+      watch.expect(console);
+      const settings = new SettingsPage(page);
+      await refuse(page, '**/api/revoke_session');
+      await settings.signOut(OTHER).click();
+      await expect(settings.row(OTHER).getByRole('alert')).toContainText(`${OTHER} could not be signed out. ${words}`);
+      await settings.shows([HERE, OTHER, DESKTOP]);
+      await expect(settings.row(DESKTOP).getByRole('alert')).toHaveCount(0);
+
+      await page.unroute('**/api/revoke_session');
+      await settings.signOut(OTHER).click();
+      await settings.shows([HERE, DESKTOP]);
+      await expect(settings.section.getByRole('alert')).toHaveCount(0);
+    });
+
+    test(`the rows come back with a message when the others cannot be signed out because ${title}`, async ({
+      page,
+      watch,
+    }) => {
+      watch.expect(console);
+      const settings = new SettingsPage(page);
+      await refuse(page, '**/api/sign_out_other_devices');
+      await settings.signOutOthers.click();
+      await expect(settings.section.getByRole('alert')).toContainText('Nothing was signed out.');
+      await expect(settings.section.getByRole('alert')).toContainText(words);
+      await settings.shows([HERE, OTHER, DESKTOP]);
+
+      await page.unroute('**/api/sign_out_other_devices');
+      await settings.signOutOthers.click();
+      await settings.shows([HERE]);
+      await expect(settings.section.getByRole('alert')).toHaveCount(0);
+    });
+
+    test(`the dialog stays open and says that nothing was signed out when ${title}`, async ({ page, watch }) => {
+      watch.expect(console);
+      const settings = new SettingsPage(page);
+      const question = new SignOutAllQuestion(page, true);
+      await refuse(page, '**/api/sign_out_all_devices');
+      await settings.signOutAll.click();
+      await question.confirm(3).click();
+      await expect(question.box.getByRole('alert')).toContainText('Nothing was signed out.');
+      await expect(question.box.getByRole('alert')).toContainText(words);
+      await expect(question.confirm(3)).toBeFocused();
+      await expect(page).toHaveURL('/dashboard/settings');
+
+      await question.cancel.click();
+      await settings.signOutAll.click();
+      await expect(question.box.getByRole('alert'), 'it is about the last time').toHaveCount(0);
+      await page.unroute('**/api/sign_out_all_devices');
+      await question.confirm(3).click();
+      await expect(page).toHaveURL(/\/login\?reason=signed_out_everywhere/);
+    });
+  }
+
+  test('a row goes before the server has answered', async ({ page }) => {
+    let answer = () => {};
+    const held = new Promise<void>(resolve => (answer = resolve));
+    await page.route('**/api/revoke_session', async route => {
+      await held;
+      await route.continue();
+    });
+    const settings = new SettingsPage(page);
+    await settings.signOut(OTHER).click();
+    await settings.shows([HERE, DESKTOP]);
+    await expect(settings.notice, 'nothing is promised yet').toHaveCount(0);
+    answer();
+    await expect(settings.notice).toHaveText(`${OTHER} has been signed out.`);
+    await settings.shows([HERE, DESKTOP]);
+  });
+
+  test('two rows whose answers come in the other order both stay away', async ({ page }) => {
+    let answerFirst = () => {};
+    const held = new Promise<void>(resolve => (answerFirst = resolve));
+    let asked = 0;
+    await page.route('**/api/revoke_session', async route => {
+      asked += 1;
+      if (asked === 1) {
+        await held;
+      }
+      await route.continue();
+    });
+    const settings = new SettingsPage(page);
+    await settings.signOut(OTHER).click();
+    await settings.signOut(DESKTOP).click();
+    await expect(settings.notice).toHaveText(`${DESKTOP} has been signed out.`);
+    await settings.shows([HERE]);
+    answerFirst();
+    await expect(settings.notice).toHaveText(`${OTHER} has been signed out.`);
+    await settings.shows([HERE]);
+  });
+
+  test('while all devices are being signed out, the button says so and sends nothing twice', async ({ page }) => {
+    let asked = 0;
+    let answer = () => {};
+    const held = new Promise<void>(resolve => (answer = resolve));
+    await page.route('**/api/sign_out_all_devices', async route => {
+      asked += 1;
+      await held;
+      await route.continue();
+    });
+    await new SettingsPage(page).signOutAll.click();
+    const question = new SignOutAllQuestion(page, true);
+    await question.confirm(3).click();
+    const busy = question.box.getByRole('button', { name: 'Signing out…' });
+    await expect(busy).toHaveAttribute('aria-busy', 'true');
+    await busy.press('Enter');
+    answer();
+    await expect(page).toHaveURL(/\/login\?reason=signed_out_everywhere/);
+    expect(asked).toBe(1);
+  });
+
+  test('a list that cannot be refreshed stays', async ({ page, watch }) => {
+    watch.expect(refusedWith(503));
+    await page.route('**/api/list_active_sessions', route =>
+      route.fulfill({ status: 503, json: { code: 'unavailable' } }),
+    );
+    const settings = new SettingsPage(page);
+    await settings.signOut(OTHER).click();
+    await expect(settings.section.getByRole('alert')).toContainText('Your sessions could not be loaded.');
+    await settings.shows([HERE, DESKTOP]);
+    await page.unroute('**/api/list_active_sessions');
+    await settings.section.getByRole('link', { name: 'Try again' }).click();
+    await expect(settings.section.getByRole('alert')).toHaveCount(0);
+    await settings.shows([HERE, DESKTOP]);
+  });
+
+  test('a sign-out that does not arrive says so in the menu', async ({ page, watch }) => {
+    watch.expect(NO_ANSWER);
+    await page.route('**/api/sign_out', route => route.abort());
+    await page.locator('summary').click();
+    await page.getByRole('button', { name: 'Sign out this browser' }).click();
+    await expect(page.getByRole('alert')).toContainText(UNREACHABLE);
+    await expect(page).toHaveURL('/dashboard/settings');
+  });
+});
+
+test(
+  'without JavaScript a device that cannot be signed out is told of above the list',
+  { tag: '@without-script' },
+  async ({ page, person, openDesktop }) => {
+    await openDesktop(DESKTOP);
+    await signIn(page, person, '/dashboard/settings');
+    // Someone else's session, or none at all: the server says no to this form and the browser comes back.
+    await page.locator('input[name="session_id"]').evaluate(input => {
+      (input as HTMLInputElement).value = '018f0000-0000-7000-8000-000000000000';
+    });
+    const settings = new SettingsPage(page);
+    await settings.signOut(DESKTOP).click();
+    await expect(page).toHaveURL(/\/dashboard\/settings\?/);
+    await expect(settings.section.getByRole('alert')).toContainText('Nothing was signed out.');
+    await expect(settings.section.getByRole('alert')).toContainText('That session is not there any more.');
+    await settings.shows([HERE, DESKTOP]);
+  },
+);

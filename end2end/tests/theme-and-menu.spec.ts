@@ -1,0 +1,87 @@
+import { hydrated, visit } from '../support/hydration';
+import { AccountMenu, SignInPage } from '../support/pages';
+import { expect, signIn, test } from '../support/test';
+import { NO_ANSWER } from '../support/watch';
+
+/** Whether the page is drawn for the dark. */
+const drawnDark = () => getComputedStyle(document.documentElement).colorScheme === 'dark';
+
+test('a theme that was chosen stays over reloads, other pages and sign-out', async ({ page, person }) => {
+  await signIn(page, person, '/dashboard/settings');
+  const menu = new AccountMenu(page);
+  await menu.open();
+  await expect(menu.theme('System')).toHaveAttribute('aria-pressed', 'true');
+  await menu.theme('Dark').click();
+  await expect(page.locator('html')).toHaveAttribute('data-theme', 'dark');
+  await expect(page, 'one stays where one was').toHaveURL('/dashboard/settings');
+  expect(await page.evaluate(drawnDark)).toBe(true);
+
+  await visit(page, '/dashboard');
+  await expect(page.locator('html')).toHaveAttribute('data-theme', 'dark');
+  await menu.open();
+  await expect(menu.theme('Dark')).toHaveAttribute('aria-pressed', 'true');
+  await expect(menu.theme('System')).toHaveAttribute('aria-pressed', 'false');
+  await menu.signOut.click();
+  await expect(page).toHaveURL(/\/login/);
+  await expect(page.locator('html')).toHaveAttribute('data-theme', 'dark');
+
+  await new SignInPage(page).signIn(person);
+  await expect(page).toHaveURL('/dashboard');
+  await hydrated(page);
+  await menu.open();
+  await menu.theme('System').click();
+  await expect(page.locator('html')).not.toHaveAttribute('data-theme');
+  await page.reload();
+  await expect(page.locator('html')).not.toHaveAttribute('data-theme');
+});
+
+test('the theme is right in the first byte, not after the script', { tag: '@with-script' }, async ({
+  page,
+  person,
+}) => {
+  await signIn(page, person);
+  const menu = new AccountMenu(page);
+  await menu.open();
+  const kept = page.waitForResponse('**/api/choose_theme');
+  await menu.theme('Light').click();
+  expect((await kept).status()).toBe(200);
+  const html = await (await page.context().request.get('/dashboard')).text();
+  expect(html).toContain('data-theme="light"');
+});
+
+test('a theme that could not be kept is put back', { tag: '@with-script' }, async ({ page, person, watch }) => {
+  watch.expect(NO_ANSWER);
+  await signIn(page, person);
+  await page.route('**/api/choose_theme', route => route.abort());
+  const menu = new AccountMenu(page);
+  await menu.open();
+  await menu.theme('Dark').click();
+  await expect(page.getByRole('alert')).toContainText('The portal could not be reached.');
+  await expect(page.locator('html')).not.toHaveAttribute('data-theme');
+  await expect(menu.theme('System')).toHaveAttribute('aria-pressed', 'true');
+});
+
+test('the menu says who is signed in', async ({ page, portal }) => {
+  const person = await portal.register({ name: 'Günther Ößterreicher', organization: 'Kanzlei Süd & Söhne' });
+  await signIn(page, person);
+  const menu = new AccountMenu(page);
+  await menu.open();
+  const panel = page.getByRole('group').filter({ has: menu.opener });
+  await expect(panel).toContainText('Günther Ößterreicher');
+  await expect(panel).toContainText(person.email);
+  await expect(panel).toContainText('Broker at Kanzlei Süd & Söhne');
+  await menu.opener.click();
+  await expect(menu.signOut).toBeHidden();
+});
+
+test('the navigation marks the page that is shown', async ({ page, person }) => {
+  await signIn(page, person);
+  const dashboard = page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Dashboard' });
+  const settings = page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Settings' });
+  await expect(dashboard).toHaveAttribute('aria-current', 'page');
+  await expect(settings).not.toHaveAttribute('aria-current');
+  await settings.click();
+  await expect(page).toHaveTitle('Settings · Broker Portal');
+  await expect(settings).toHaveAttribute('aria-current', 'page');
+  await expect(dashboard).not.toHaveAttribute('aria-current');
+});

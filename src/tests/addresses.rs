@@ -1,0 +1,66 @@
+//! Where people come from, as lists and records have it.
+
+use crate::harness::*;
+
+const FORGED: &str = "10.9.8.7, 127.0.0.1";
+
+/// The address of the client's own session in its list, in the database and in the audit log.
+async fn seen(portal: &Portal, client: &Client) -> [String; 3] {
+    let list = client.get("/api/v1/sessions").await.expect(200).json();
+    let own = list["sessions"].as_array().expect("a list").iter().find(|s| s["is_current"] == true).expect("own").clone();
+    let audit = portal.audit("signed_in").await;
+    let audit = audit.iter().find(|row| row.session == Some(client.session())).expect("a row");
+    [
+        own["ip_address"].as_str().expect("an address").to_owned(),
+        portal.session_row(client.session()).await.ip_address,
+        audit.ip_address.clone().expect("an address"),
+    ]
+}
+
+/// Signs in with that `X-Forwarded-For`.
+async fn signed_in_through(client: Client, person: &Person, forwarded: &str) -> Client {
+    let fields = [("email", &*person.email), ("password", &*person.password)];
+    client.post("/api/sign_in").header("x-forwarded-for", forwarded).form(&fields).await.expect(200);
+    client.look_up_session().await;
+    client
+}
+
+#[tokio::test]
+async fn a_stranger_cannot_choose_the_address_that_is_recorded() {
+    for settings in [&[][..], &[("PORTAL_TRUSTED_PROXIES", "10.0.0.0/8")]] {
+        let portal = Portal::with(settings).await;
+        let maria = portal.broker("maria").await;
+        let chrome = portal.browser(CHROME).at("203.0.113.9");
+        chrome
+            .post("/api/sign_in")
+            .header("x-forwarded-for", FORGED)
+            .form(&[("email", &maria.email), ("password", "not it")])
+            .await
+            .expect(401);
+        let failed = portal.audit("sign_in_failed").await;
+        assert_eq!(failed[0].ip_address.as_deref(), Some("203.0.113.9"));
+
+        let chrome = signed_in_through(chrome, &maria, FORGED).await;
+        assert_eq!(seen(&portal, &chrome).await, ["203.0.113.9"; 3]);
+        chrome.post("/api/sign_out").header("x-forwarded-for", FORGED).await.expect(200);
+        let ended = portal.ends_of(chrome.session()).await;
+        assert_eq!(ended[0].ip_address.as_deref(), Some("203.0.113.9"));
+    }
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_is_believed_for_the_address_that_it_saw() {
+    let portal = Portal::with(&[("PORTAL_TRUSTED_PROXIES", "10.0.0.0/8, 2001:db8:ffff::/48")]).await;
+    let maria = portal.broker("maria").await;
+    for (proxy, forwarded, address) in [
+        ("10.0.0.1", "198.51.100.4", "198.51.100.4"),
+        ("10.0.0.1", "6.6.6.6, 198.51.100.4, 10.0.0.2", "198.51.100.4"),
+        ("2001:db8:ffff::1", "6.6.6.6, 2001:db8::7", "2001:db8::7"),
+        ("10.0.0.1", "::ffff:198.51.100.4", "198.51.100.4"),
+        ("10.0.0.1", "nonsense", "10.0.0.1"),
+        ("203.0.113.9", "198.51.100.4", "203.0.113.9"),
+    ] {
+        let chrome = signed_in_through(portal.browser(CHROME).at(proxy), &maria, forwarded).await;
+        assert_eq!(seen(&portal, &chrome).await, [address; 3], "{proxy}: {forwarded}");
+    }
+}

@@ -1,0 +1,130 @@
+//! The JSON API's own manners.
+
+use axum::http::Method;
+
+use crate::harness::*;
+
+#[tokio::test]
+async fn what_is_not_there_is_told_as_a_problem() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    for client in [&mac, &portal.anonymous()] {
+        for path in ["/api/v1", "/api/v1/", "/api/v1/nowhere", "/api/v1/sessions/", "/api/v1/session_state/x"] {
+            for method in [Method::GET, Method::POST] {
+                let answer = client.call(method, path).await;
+                assert_eq!((answer.status, answer.problem().as_str()), (404, "not_found"), "{path}");
+            }
+        }
+        for (method, path) in [
+            (Method::PUT, "/api/v1/sessions"),
+            (Method::GET, "/api/v1/devices/heartbeat"),
+            (Method::POST, "/api/v1/session_state"),
+            (Method::PATCH, "/api/v1/sessions/x"),
+        ] {
+            let answer = client.call(method, path).await.expect(405);
+            assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_fit_is_told_as_a_problem_and_does_nothing() {
+    let portal = Portal::start().await;
+    let device = json!({ "device_id": "a", "device_name": "b", "os": "c", "platform": "d" });
+    let program = portal.anonymous();
+    let sign_in = || program.post("/api/v1/sessions");
+    let whole = json!({ "email": "a@b", "password": "c", "device": device });
+    for call in [
+        sign_in(),
+        sign_in().body("application/json", "nonsense"),
+        sign_in().body("application/json", "[]"),
+        sign_in().body("application/json", b"\xff\xfe".to_vec()),
+        sign_in().json(&json!({ "email": "a@b", "password": "c" })),
+        sign_in().json(&json!({ "email": 1, "password": "c", "device": device })),
+        sign_in().form(&[("email", "a@b"), ("password", "c")]),
+        sign_in().body("text/plain", whole.to_string()),
+    ] {
+        let answer = call.await;
+        assert_eq!((answer.status, answer.problem().as_str()), (422, "invalid_input"), "{answer:#?}");
+    }
+    assert_eq!(portal.rows("audit_events").await, 0);
+    assert_eq!(sign_in().json(&whole).await.expect(401).problem(), "invalid_credentials");
+}
+
+#[tokio::test]
+async fn an_endless_body_is_told_as_a_problem() {
+    let portal = Portal::start().await;
+    for length in [20_000, 100_000, 1 << 20] {
+        let body = json!({ "email": "a@b", "password": "x".repeat(length) });
+        let answer = portal.anonymous().post("/api/v1/sessions").json(&body).await;
+        assert!((400..500).contains(&answer.status), "{answer:#?}");
+        answer.problem();
+
+        let answer = portal.browser(CHROME).post("/api/sign_in").json(&body).await;
+        assert_eq!(answer.json()["code"], "invalid_input", "{answer:#?}");
+        assert!((400..500).contains(&answer.status), "{answer:#?}");
+        let fields = [("email", "a@b"), ("password", &"x".repeat(length))];
+        let answer = portal.browser(CHROME).post("/api/sign_in").form(&fields).await;
+        assert!((400..500).contains(&answer.status), "{answer:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_function_takes_a_flat_json_object_as_well() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let body = json!({ "email": maria.email, "password": maria.password, "next": null });
+    let answer = portal.browser(CHROME).post("/api/sign_in").json(&body).await.expect(200);
+    assert_eq!(answer.json(), "/dashboard");
+    for body in [json!([1]), json!({ "session_id": { "a": 1 } }), json!("text")] {
+        let answer = portal.browser(CHROME).post("/api/revoke_session").json(&body).await.expect(422);
+        assert_eq!(answer.json()["code"], "invalid_input");
+    }
+}
+
+#[tokio::test]
+async fn a_heartbeat_says_that_the_desktop_is_there() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let began = portal.now();
+    portal.pass(seconds(300)).await;
+
+    assert_eq!(mac.post("/api/v1/devices/heartbeat").await.expect(204).body, "");
+    let row = portal.session_row(mac.session()).await;
+    assert_eq!((row.last_seen_at, row.last_active_at), (portal.now(), began));
+    let seen: chrono::DateTime<chrono::Utc> =
+        sqlx::query_scalar("SELECT last_seen_at FROM devices").fetch_one(&portal.sql).await.expect("the device");
+    assert_eq!(seen, portal.now());
+
+    let answer = chrome.post("/api/v1/devices/heartbeat").await;
+    assert_eq!((answer.status, answer.problem().as_str()), (403, "forbidden"));
+}
+
+#[tokio::test]
+async fn a_cookie_is_a_credential_for_the_api_too() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
+    chrome.get("/api/v1/sessions").await.expect(200);
+    chrome.delete(&format!("/api/v1/sessions/{}", firefox.session())).await.expect(204);
+    assert_eq!(firefox.get("/dashboard").await.expect(303).location(), "/login?next=/dashboard&reason=revoked");
+}
+
+#[tokio::test]
+async fn the_server_says_how_it_is() {
+    let portal = Portal::start().await;
+    assert_eq!(portal.anonymous().get("/healthz").await.expect(200).body, "ok\n");
+    let ready = portal.anonymous().get("/readyz").await.expect(200).json();
+    assert_eq!(ready["ready"], true);
+    sqlx::query("DELETE FROM _sqlx_migrations WHERE version = (SELECT max(version) FROM _sqlx_migrations)")
+        .execute(&portal.sql)
+        .await
+        .expect("forgotten");
+    let ready = portal.anonymous().get("/readyz").await.expect(503).json();
+    assert_eq!(ready["ready"], false);
+    assert!(ready["checks"].to_string().contains("1 not applied"), "{ready}");
+}

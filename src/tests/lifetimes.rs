@@ -1,0 +1,220 @@
+//! How long sessions last.
+
+use broker_portal::domain::policy::{RolePolicy, SessionPolicy};
+
+use crate::harness::*;
+
+const HOUR: u64 = 3600;
+
+/// Idle and absolute limit in seconds, as the contract has them.
+const LIMITS: [(Role, u64, u64); 6] = [
+    (Role::Guest, 24 * HOUR, 7 * 24 * HOUR),
+    (Role::Employee, 8 * HOUR, 24 * HOUR),
+    (Role::Vendor, 12 * HOUR, 24 * HOUR),
+    (Role::Broker, 12 * HOUR, 24 * HOUR),
+    (Role::Admin, 4 * HOUR, 12 * HOUR),
+    (Role::SystemAdmin, 4 * HOUR, 12 * HOUR),
+];
+
+/// Is the session live? Asking is no activity.
+async fn state(client: &Client) -> Answer {
+    client.get("/api/v1/session_state").await
+}
+
+#[tokio::test]
+async fn one_second_before_the_idle_end_a_session_lives_and_at_it_the_session_is_over() {
+    for (role, idle, _) in LIMITS {
+        let portal = Portal::start().await;
+        let person = portal.person("someone").role(role).create().await;
+        let chrome = portal.browser(CHROME).signed_in(&person).await;
+        portal.pass(seconds(idle - 1)).await;
+        state(&chrome).await.expect(200);
+        portal.pass(seconds(1)).await;
+        assert_eq!(state(&chrome).await.end_reason(), "idle_timeout", "{role}");
+        portal.pass(seconds(1)).await;
+        assert_eq!(state(&chrome).await.end_reason(), "idle_timeout", "{role}");
+        let page = chrome.get("/dashboard").await.expect(303);
+        assert_eq!(page.location(), "/login?next=/dashboard&reason=idle_timeout");
+        chrome.post("/api/list_active_sessions").await.expect(401);
+    }
+}
+
+#[tokio::test]
+async fn constant_activity_still_ends_at_the_absolute_limit() {
+    for (role, idle, lifetime) in LIMITS {
+        let portal = Portal::start().await;
+        let person = portal.person("someone").role(role).create().await;
+        let chrome = portal.browser(CHROME).signed_in(&person).await;
+        let step = idle - 1;
+        let mut passed = 0;
+        while passed + step < lifetime - 1 {
+            portal.pass(seconds(step)).await;
+            passed += step;
+            chrome.get("/dashboard").await.expect(200);
+        }
+        portal.pass(seconds(lifetime - 1 - passed)).await;
+        chrome.get("/dashboard").await.expect(200);
+        let ends = chrome.get("/api/v1/session_state").await.json()["session"]["expires_at"].clone();
+        portal.pass(seconds(1)).await;
+        assert_eq!(ends, broker_portal::domain::time::rfc3339(portal.now()));
+        assert_eq!(state(&chrome).await.end_reason(), "lifetime_exceeded", "{role}");
+    }
+}
+
+#[tokio::test]
+async fn pages_server_functions_and_api_calls_are_activity() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    for _ in 0..2 {
+        portal.pass(seconds(7 * HOUR)).await;
+        chrome.get("/dashboard/settings").await.expect(200);
+    }
+    let other = portal.browser(FIREFOX).signed_in(&maria).await;
+    portal.pass(seconds(9 * HOUR)).await;
+    chrome.post("/api/list_active_sessions").await.expect(200);
+    assert_eq!(state(&other).await.expect(200).json()["session"]["kind"], "browser");
+
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let before = portal.session_row(mac.session()).await.last_active_at;
+    portal.pass(seconds(600)).await;
+    mac.get("/api/v1/sessions").await.expect(200);
+    portal.write_activity().await;
+    assert_eq!(portal.session_row(mac.session()).await.last_active_at, before + seconds(600));
+}
+
+#[tokio::test]
+async fn what_a_page_or_a_desktop_does_by_itself_extends_nothing() {
+    let portal = Portal::with(&[("PORTAL_ACCESS_TOKEN_SECONDS", "86400")]).await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let began = portal.now();
+    for _ in 0..3 {
+        portal.pass(seconds(3 * HOUR)).await;
+        for path in ["/api/session_state", "/api/v1/session_state"] {
+            chrome.get(path).await.expect(200);
+            mac.get(path).await.expect(200);
+        }
+        mac.post("/api/v1/devices/heartbeat").await.expect(204);
+        chrome.get("/dashboard").header("x-portal-background", "1").await.expect(200);
+        chrome.post("/api/list_active_sessions").header("x-portal-background", "1").await.expect(200);
+        mac.get("/api/v1/sessions").header("x-portal-background", "1").await.expect(200);
+        chrome.call(axum::http::Method::HEAD, "/dashboard").await.expect(200);
+    }
+    portal.write_activity().await;
+    for client in [&chrome, &mac] {
+        let row = portal.session_row(client.session()).await;
+        assert_eq!((row.last_active_at, row.last_seen_at), (began, portal.now()));
+    }
+    portal.pass(seconds(3 * HOUR)).await;
+    assert_eq!(state(&chrome).await.end_reason(), "idle_timeout");
+    assert_eq!(state(&mac).await.end_reason(), "idle_timeout");
+    mac.post("/api/v1/devices/heartbeat").await.expect(401);
+}
+
+#[tokio::test]
+async fn activity_in_the_last_seconds_counts_for_the_next_request_on_any_node() {
+    let portal = Portal::start().await;
+    let node = portal.second_node().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    portal.pass(seconds(12 * HOUR - 1)).await;
+    chrome.get("/dashboard").await.expect(200);
+    // Not written by the job yet: the clock alone moves.
+    portal.clock.advance(seconds(1));
+    state(&chrome).await.expect(200);
+    state(&chrome.clone().via(&node.router)).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_session_that_has_run_out_is_not_brought_back_by_late_activity() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    portal.pass(seconds(12 * HOUR)).await;
+    for _ in 0..2 {
+        chrome.get("/dashboard").await.expect(303);
+        chrome.post("/api/list_active_sessions").await.expect(401);
+        portal.write_activity().await;
+    }
+    assert_eq!(state(&chrome).await.end_reason(), "idle_timeout");
+}
+
+#[tokio::test]
+async fn a_changed_policy_holds_for_the_next_request_of_sessions_already_open() {
+    let portal = Portal::start().await;
+    let (maria, jonas) = (portal.broker("maria").await, portal.person("jonas").role(Role::Vendor).create().await);
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let firefox = portal.browser(FIREFOX).signed_in(&jonas).await;
+    portal.pass(seconds(HOUR)).await;
+    state(&chrome).await.expect(200);
+
+    let mut policy = SessionPolicy::default();
+    policy.set(Role::Broker, RolePolicy { idle: seconds(HOUR), ..policy.of(Role::Broker) });
+    portal.accounts().apply_policy(&policy).await.expect("applied");
+    assert_eq!(state(&chrome).await.end_reason(), "idle_timeout");
+    state(&firefox).await.expect(200);
+
+    policy.set(Role::Vendor, RolePolicy { lifetime: seconds(HOUR), ..policy.of(Role::Vendor) });
+    portal.accounts().apply_policy(&policy).await.expect("applied");
+    assert_eq!(state(&firefox).await.end_reason(), "lifetime_exceeded");
+
+    let rows = portal.audit("policy_changed").await;
+    assert_eq!(rows.len(), 2);
+    assert_eq!((&rows[0].detail["role"], &rows[0].detail["idle_seconds"]), (&json!("broker"), &json!(3600)));
+}
+
+#[tokio::test]
+async fn a_configured_policy_is_the_one_that_holds() {
+    let settings = [("PORTAL_SESSION_TIMEOUT_BROKER", "60"), ("PORTAL_SESSION_LIFETIME_BROKER", "90")];
+    let portal = Portal::with(&settings).await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    portal.pass(seconds(59)).await;
+    chrome.get("/dashboard").await.expect(200);
+    portal.pass(seconds(30)).await;
+    state(&chrome).await.expect(200);
+    portal.pass(seconds(1)).await;
+    assert_eq!(state(&chrome).await.end_reason(), "lifetime_exceeded");
+}
+
+#[tokio::test]
+async fn a_changed_role_holds_for_the_next_request_of_sessions_already_open() {
+    let portal = Portal::start().await;
+    let maria = portal.person("maria").role(Role::Guest).member_of("Northgate").create().await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    portal.pass(seconds(5 * HOUR)).await;
+    assert_eq!(state(&chrome).await.expect(200).json()["user"]["role"], "guest");
+
+    portal.person("maria").role(Role::Employee).member_of("Northgate").create().await;
+    assert_eq!(state(&chrome).await.expect(200).json()["user"]["role"], "employee");
+    portal.person("maria").role(Role::Admin).member_of("Northgate").create().await;
+    assert_eq!(state(&chrome).await.end_reason(), "idle_timeout");
+}
+
+#[tokio::test]
+async fn an_access_token_stops_before_its_session_does() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    portal.pass(seconds(899)).await;
+    mac.get("/api/v1/sessions").await.expect(200);
+    portal.pass(seconds(1)).await;
+    assert_eq!(mac.get("/api/v1/sessions").await.end_reason(), "unknown");
+    assert_eq!(portal.end_reason(mac.session()).await, None);
+    let list = chrome.get("/api/v1/sessions").await.json();
+    assert_eq!(list["sessions"].as_array().map(Vec::len), Some(2));
+}
+
+#[tokio::test]
+async fn sign_in_says_how_long_the_role_may_be_idle() {
+    let portal = Portal::start().await;
+    let maria = portal.person("maria").role(Role::Employee).create().await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    portal.pass(seconds(8 * HOUR)).await;
+    let page = chrome.get("/dashboard").await;
+    let login = chrome.follow(&page).await.expect(200);
+    assert!(login.body.contains("You were signed out after 8 hours without activity."), "{}", login.body);
+}

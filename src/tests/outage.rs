@@ -1,0 +1,142 @@
+//! While the database is away nobody is signed out.
+
+use crate::harness::*;
+
+#[track_caller]
+fn assert_unavailable(name: &str, answer: &Answer) {
+    assert_eq!(answer.status, 503, "{name}: {answer:#?}");
+    assert!(answer.header("retry-after").is_some_and(|s| s.parse::<u32>().is_ok()), "{name}: {answer:#?}");
+    assert_eq!(answer.all("set-cookie"), Vec::<&str>::new(), "{name}");
+    for word in ["sqlx", "postgres", "Postgres", "datab_", "test_", "connection"] {
+        assert!(!answer.body.contains(word), "{name}: {}", answer.body);
+    }
+}
+
+/// What is asked of a portal whose database is away, by people who are signed in and by strangers.
+async fn while_away(chrome: &Client, mac: &Client, person: &Person) {
+    let portal = &chrome.portal;
+    let plain = chrome.clone().without_script();
+    for path in ["/dashboard", "/dashboard/settings", "/login", "/nowhere"] {
+        let page = chrome.get(path).await;
+        assert_unavailable(path, &page);
+        assert!(page.body.contains("You are still signed in."), "{}", page.body);
+    }
+    for client in [chrome, mac] {
+        for path in ["/api/v1/sessions", "/api/v1/session_state", "/api/session_state"] {
+            let answer = client.get(path).await;
+            assert_unavailable(path, &answer);
+            assert_eq!(answer.problem(), "unavailable");
+        }
+        let answer = client.delete("/api/v1/sessions?scope=all").await;
+        assert_unavailable("revoke", &answer);
+    }
+    for path in ["/api/list_active_sessions", "/api/sign_out_all_devices", "/api/sign_out", "/api/show_viewer"] {
+        let answer = chrome.post(path).await;
+        assert_unavailable(path, &answer);
+        assert_eq!(answer.json(), json!({ "code": "unavailable" }), "{path}");
+        assert_unavailable(path, &plain.post(path).await);
+    }
+
+    // Strangers see the sign-in page and learn at the door that it is closed.
+    portal.browser(SAFARI).get("/login").await.expect(200);
+    portal.browser(SAFARI).get("/dashboard").await.expect(303);
+    let answer = portal.desktop("thinkpad").post("/api/v1/sessions").json(&json!({
+        "email": person.email,
+        "password": person.password,
+        "device": { "device_id": "a", "device_name": "b", "os": "c", "platform": "d" },
+    }));
+    let answer = answer.await;
+    assert_unavailable("desktop sign-in", &answer);
+    assert_eq!(answer.problem(), "unavailable");
+
+    portal.anonymous().get("/healthz").await.expect(200);
+    let ready = portal.anonymous().get("/readyz").await.expect(503);
+    assert_eq!(ready.json()["ready"], false);
+}
+
+#[tokio::test]
+async fn a_database_that_lets_nobody_in_is_503_everywhere_and_nobody_is_signed_out() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+
+    let outage = portal.cut_off_database().await;
+    while_away(&chrome, &mac, &maria).await;
+    outage.end().await;
+    chrome.get("/dashboard").await.expect(200);
+    mac.get("/api/v1/sessions").await.expect(200);
+    assert_eq!(portal.audit("session_ended").await, []);
+}
+
+#[tokio::test]
+async fn a_database_that_is_stopped_is_503_everywhere_and_nobody_is_signed_out() {
+    let cluster = private_cluster("outage").await;
+    let portal = Portal::on(&cluster.url("portal")).await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+
+    cluster.stop().await.expect("stopped");
+    while_away(&chrome, &mac, &maria).await;
+    let cluster = private_cluster("outage").await;
+    chrome.get("/dashboard").await.expect(200);
+    mac.get("/api/v1/sessions").await.expect(200);
+    assert_eq!(portal.audit("session_ended").await, []);
+    drop((chrome, mac, portal));
+    cluster.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn a_browser_that_signs_in_meanwhile_is_told_when_to_try_again() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let outage = portal.cut_off_database().await;
+    let fields = [("email", &*maria.email), ("password", &*maria.password)];
+    let answer = portal.browser(CHROME).post("/api/sign_in").form(&fields).await;
+    assert_eq!(answer.json()["code"], "unavailable");
+    assert_unavailable("sign-in", &answer);
+
+    let plain = portal.browser(CHROME).without_script();
+    let origin = portal.state.config.public_url.origin();
+    let call = plain.post("/api/sign_in").header("referer", &format!("{origin}/login")).form(&fields);
+    let back = call.await.expect(302);
+    let page = plain.get(back.location().strip_prefix(origin).expect("the portal's own page")).await.expect(200);
+    assert!(page.body.contains("cannot reach its database right now"), "{}", page.body);
+    outage.end().await;
+    portal.browser(CHROME).signed_in(&maria).await.get("/dashboard").await.expect(200);
+}
+
+#[tokio::test]
+async fn activity_of_the_time_before_is_written_once_the_database_is_back() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    portal.pass(seconds(600)).await;
+    chrome.get("/dashboard").await.expect(200);
+    let active = portal.now();
+
+    let outage = portal.cut_off_database().await;
+    portal.state.activity.flush(&portal.state.database).await.expect_err("nobody answers");
+    outage.end().await;
+    portal.write_activity().await;
+    assert_eq!(portal.session_row(chrome.session()).await.last_active_at, active);
+}
+
+#[tokio::test]
+async fn a_person_whose_row_is_held_too_long_is_told_to_try_again() {
+    let portal = Portal::start().await;
+    let (maria, jonas) = (portal.broker("maria").await, portal.broker("jonas").await);
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let firefox = portal.browser(FIREFOX).signed_in(&jonas).await;
+    let lock = HeldLock::of(&portal, &maria).await;
+    let stuck = tokio::spawn(chrome.delete("/api/v1/sessions?scope=all").into_future());
+    lock.until_waiting(1).await;
+    // Meanwhile she reads, and others do what they want.
+    chrome.get("/dashboard/settings").await.expect(200);
+    firefox.delete("/api/v1/sessions?scope=all").await.expect(200);
+    assert_unavailable("revoke", &stuck.await.expect("answered"));
+    lock.release().await;
+    assert_eq!(portal.end_reason(chrome.session()).await, None);
+    chrome.delete("/api/v1/sessions?scope=all").await.expect(200);
+}

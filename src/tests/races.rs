@@ -1,0 +1,307 @@
+//! What happens at once. Where an order matters it is forced with a held lock; else many rounds look for the one that
+//! goes wrong.
+
+use std::time::Duration;
+
+use tokio::{spawn, task::JoinSet};
+
+use crate::harness::*;
+
+/// Starts a request and waits until it stands in the line for the person's row, as its `place`th.
+async fn wait_in_line<C>(lock: &HeldLock, call: C, place: i64) -> tokio::task::JoinHandle<Answer>
+where
+    C: IntoFuture<Output = Answer>,
+    C::IntoFuture: Send + 'static,
+{
+    let under_way = spawn(call.into_future());
+    lock.until_waiting(place).await;
+    under_way
+}
+
+fn sign_in(client: &Client, person: &Person) -> impl Future<Output = Answer> + Send + 'static {
+    let (client, person) = (client.clone(), person.clone());
+    async move { client.try_sign_in(&person.email, &person.password).await }
+}
+
+#[tokio::test]
+async fn a_sign_in_that_looked_at_the_password_before_everything_was_signed_out_is_refused() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let late = [portal.browser(FIREFOX), portal.desktop("mac")];
+
+    let lock = HeldLock::of(&portal, &maria).await;
+    let all = wait_in_line(&lock, chrome.delete("/api/v1/sessions?scope=all"), 1).await;
+    let browser = wait_in_line(&lock, sign_in(&late[0], &maria), 2).await;
+    let desktop = wait_in_line(&lock, sign_in(&late[1], &maria), 3).await;
+    lock.release().await;
+
+    assert_eq!(all.await.expect("answered").expect(200).json(), json!({ "ended": 1 }));
+    assert_eq!(browser.await.expect("answered").expect(401).json()["code"], "invalid_credentials");
+    assert_eq!(desktop.await.expect("answered").expect(401).problem(), "invalid_credentials");
+    assert_eq!((portal.rows("sessions").await, portal.rows("devices").await), (1, 0));
+}
+
+#[tokio::test]
+async fn a_sign_in_just_before_everything_is_signed_out_does_not_survive_it() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let early = portal.browser(FIREFOX);
+
+    let lock = HeldLock::of(&portal, &maria).await;
+    let signed_in = wait_in_line(&lock, sign_in(&early, &maria), 1).await;
+    let all = wait_in_line(&lock, chrome.delete("/api/v1/sessions?scope=all"), 2).await;
+    lock.release().await;
+
+    signed_in.await.expect("answered").expect(200);
+    assert_eq!(all.await.expect("answered").expect(200).json(), json!({ "ended": 2 }));
+    assert_eq!(early.get("/api/session_state").await.end_reason(), "signed_out_everywhere");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_survives_signing_out_everywhere_signed_in_after_it() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    for round in 0..200_u64 {
+        let caller = portal.browser(CHROME).signed_in(&maria).await;
+        let rival = if round % 2 == 0 { portal.browser(FIREFOX) } else { portal.desktop("mac") };
+        let signing_in = spawn(sign_in(&rival, &maria));
+        // Wanders over the time that looking at a password takes.
+        tokio::time::sleep(Duration::from_micros(50 * (round % 40))).await;
+        caller.delete("/api/v1/sessions?scope=all").await.expect(200);
+        let answer = signing_in.await.expect("answered");
+
+        if answer.status == 401 {
+            continue;
+        }
+        assert!(answer.status < 400, "{answer:#?}");
+        let live = rival.get("/api/v1/session_state").await.status == 200;
+        // Both held the person's row while they wrote, so the audit log tells their order.
+        let after: bool = sqlx::query_scalar(
+            "SELECT max(id) FILTER (WHERE kind = 'signed_in' AND session_id = $1)
+                > max(id) FILTER (WHERE kind = 'session_ended' AND session_id = $2) FROM audit_events",
+        )
+        .bind(rival.session().0)
+        .bind(caller.session().0)
+        .fetch_one(&portal.sql)
+        .await
+        .expect("the audit log");
+        assert_eq!(live, after, "round {round}");
+        rival.delete("/api/v1/sessions?scope=all").await;
+    }
+}
+
+#[tokio::test]
+async fn a_sign_in_with_the_old_password_does_not_survive_the_password_change() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let (before, late) = (portal.browser(CHROME), portal.browser(FIREFOX));
+
+    let lock = HeldLock::of(&portal, &maria).await;
+    let early = wait_in_line(&lock, sign_in(&before, &maria), 1).await;
+    let change = spawn({
+        let (accounts, email) = (portal.accounts(), maria.email.clone());
+        async move { accounts.set_password(&email, "an entirely new password".to_owned()).await }
+    });
+    lock.until_waiting(2).await;
+    let refused = wait_in_line(&lock, sign_in(&late, &maria), 3).await;
+    lock.release().await;
+
+    early.await.expect("answered").expect(200);
+    assert_eq!(change.await.expect("ran").expect("changed"), 1);
+    refused.await.expect("answered").expect(401);
+    assert_eq!(before.get("/api/session_state").await.end_reason(), "password_changed");
+    late.get("/dashboard").await.expect(303);
+}
+
+#[tokio::test]
+async fn a_sign_in_does_not_survive_the_account_being_disabled() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let late = portal.browser(FIREFOX);
+
+    let lock = HeldLock::of(&portal, &maria).await;
+    let disabling = spawn({
+        let (accounts, email) = (portal.accounts(), maria.email.clone());
+        async move { accounts.disable(&email).await }
+    });
+    lock.until_waiting(1).await;
+    let refused = wait_in_line(&lock, sign_in(&late, &maria), 2).await;
+    lock.release().await;
+
+    disabling.await.expect("ran").expect("disabled");
+    refused.await.expect("answered").expect(401);
+    assert_eq!(portal.rows("sessions").await, 0);
+}
+
+#[tokio::test]
+async fn a_revocation_whose_caller_was_ended_meanwhile_ends_nothing() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let owner = portal.browser(CHROME).signed_in(&maria).await;
+    let bystander = portal.desktop("mac").signed_in(&maria).await;
+    let thief = portal.browser(FIREFOX).signed_in(&maria).await;
+    let calls = |thief: &Client| {
+        [
+            thief.delete("/api/v1/sessions?scope=all"),
+            thief.delete("/api/v1/sessions?scope=others"),
+            thief.delete("/api/v1/sessions?scope=current"),
+            thief.delete(&format!("/api/v1/sessions/{}", bystander.session())),
+        ]
+    };
+
+    let lock = HeldLock::of(&portal, &maria).await;
+    let revoke = owner.delete(&format!("/api/v1/sessions/{}", thief.session()));
+    let revoke = wait_in_line(&lock, revoke, 1).await;
+    let mut under_way = Vec::new();
+    for (place, call) in (2..).zip(calls(&thief)) {
+        under_way.push(wait_in_line(&lock, call, place).await);
+    }
+    lock.release().await;
+
+    revoke.await.expect("answered").expect(204);
+    for answer in under_way {
+        assert_eq!(answer.await.expect("answered").end_reason(), "revoked");
+    }
+    for client in [&owner, &bystander] {
+        client.get("/api/v1/session_state").await.expect(200);
+    }
+    assert_eq!(portal.audit("session_ended").await.len(), 1);
+    assert_eq!(portal.epoch(maria.id).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_revocations_at_once_give_each_session_one_end_and_one_audit_row() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let caller = portal.browser(CHROME).signed_in(&maria).await;
+    let targets = [
+        portal.browser(FIREFOX).signed_in(&maria).await,
+        portal.desktop("mac").signed_in(&maria).await,
+        portal.desktop("thinkpad").signed_in(&maria).await,
+    ];
+    let node = portal.second_node().await;
+
+    let mut under_way = JoinSet::new();
+    for round in 0..20 {
+        let caller = if round % 2 == 0 { caller.clone() } else { caller.clone().via(&node.router) };
+        let path = match round % 4 {
+            0 => "/api/v1/sessions?scope=others".to_owned(),
+            other => format!("/api/v1/sessions/{}", targets[other - 1].session()),
+        };
+        under_way.spawn(caller.delete(&path).into_future());
+    }
+    for answer in under_way.join_all().await {
+        assert!([200, 204, 404].contains(&answer.status), "{answer:#?}");
+    }
+    for target in &targets {
+        assert_eq!(portal.ends_of(target.session()).await.len(), 1);
+    }
+    assert_eq!(portal.audit("session_ended").await.len(), 3);
+    assert_eq!(portal.events("session_ended").await.len(), 3);
+    caller.get("/dashboard").await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_twenty_that_sign_out_everywhere_at_once_one_does_it() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let caller = portal.browser(CHROME).signed_in(&maria).await;
+    portal.desktop("mac").signed_in(&maria).await;
+
+    let mut under_way = JoinSet::new();
+    for _ in 0..20 {
+        under_way.spawn(caller.delete("/api/v1/sessions?scope=all").into_future());
+    }
+    let answers = under_way.join_all().await;
+    let (done, late): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 200);
+    assert_eq!(done.len(), 1);
+    assert_eq!(done[0].json(), json!({ "ended": 2 }));
+    assert!(late.iter().all(|answer| answer.end_reason() == "signed_out_everywhere"));
+    assert_eq!((portal.audit("session_ended").await.len(), portal.epoch(maria.id).await), (2, 1));
+}
+
+#[tokio::test]
+async fn activity_noted_before_the_end_and_written_after_it_brings_nothing_back() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let began = portal.now();
+    portal.pass(seconds(60)).await;
+
+    mac.get("/api/v1/sessions").await.expect(200);
+    chrome.delete("/api/v1/sessions?scope=others").await.expect(200);
+    let ended = portal.session_row(mac.session()).await;
+    portal.write_activity().await;
+    assert_eq!(portal.session_row(mac.session()).await, ended);
+    assert_eq!((ended.last_active_at, ended.end_reason.as_deref()), (began, Some("revoked")));
+    assert_eq!(mac.get("/api/v1/session_state").await.end_reason(), "revoked");
+}
+
+#[tokio::test]
+async fn activity_written_while_the_session_is_being_ended_brings_nothing_back() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    portal.pass(seconds(60)).await;
+    chrome.get("/dashboard").await.expect(200);
+
+    // The row is being ended by a transaction that has not committed.
+    let mut ending = portal.sql.begin().await.expect("a transaction");
+    sqlx::query("UPDATE sessions SET ended_at = $2, end_reason = 'revoked' WHERE id = $1")
+        .bind(chrome.session().0)
+        .bind(portal.now())
+        .execute(&mut *ending)
+        .await
+        .expect("ended");
+    let writing = spawn({
+        let state = portal.state.clone();
+        async move { state.activity.flush(&state.database).await }
+    });
+    portal.until_waiting(1).await;
+    ending.commit().await.expect("commit");
+    writing.await.expect("ran").expect("written");
+    assert_eq!(portal.end_reason(chrome.session()).await.as_deref(), Some("revoked"));
+    assert_eq!(chrome.get("/api/v1/session_state").await.end_reason(), "revoked");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_device_signing_in_many_times_at_once_holds_one_session() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let mut under_way = JoinSet::new();
+    for _ in 0..12 {
+        under_way.spawn(sign_in(&portal.desktop("mac"), &maria));
+    }
+    for answer in under_way.join_all().await {
+        answer.expect(201);
+    }
+    let open: i64 = sqlx::query_scalar("SELECT count(*) FROM sessions WHERE ended_at IS NULL")
+        .fetch_one(&portal.sql)
+        .await
+        .expect("sessions");
+    assert_eq!((open, portal.rows("devices").await), (1, 1));
+    assert_eq!(portal.audit("session_ended").await.len(), 11);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_under_way_during_a_revocation_bring_nothing_back() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    for _ in 0..20 {
+        let chrome = portal.browser(CHROME).signed_in(&maria).await;
+        let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
+        let mut under_way = JoinSet::new();
+        for path in ["/dashboard", "/dashboard/settings", "/api/v1/sessions", "/api/session_state"] {
+            under_way.spawn(chrome.get(path).into_future());
+        }
+        firefox.delete("/api/v1/sessions?scope=all").await.expect(200);
+        for answer in under_way.join_all().await {
+            assert!([200, 303, 401].contains(&answer.status), "{answer:#?}");
+        }
+        portal.write_activity().await;
+        assert_eq!(chrome.get("/api/session_state").await.end_reason(), "signed_out_everywhere");
+    }
+}

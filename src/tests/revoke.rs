@@ -1,0 +1,359 @@
+//! Ending sessions: one, the others, all.
+
+use crate::harness::*;
+
+/// A person on two browsers and two desktops.
+struct Signed {
+    person: Person,
+    chrome: Client,
+    firefox: Client,
+    mac: Client,
+    thinkpad: Client,
+}
+
+impl Signed {
+    async fn in_everywhere(portal: &Portal, name: &str) -> Self {
+        let person = portal.broker(name).await;
+        Self {
+            chrome: portal.browser(CHROME).signed_in(&person).await,
+            firefox: portal.browser(FIREFOX).signed_in(&person).await,
+            mac: portal.desktop("mac").signed_in(&person).await,
+            thinkpad: portal.desktop("thinkpad").signed_in(&person).await,
+            person,
+        }
+    }
+
+    fn clients(&self) -> [&Client; 4] {
+        [&self.chrome, &self.firefox, &self.mac, &self.thinkpad]
+    }
+
+    /// The ids of those that still get an answer, which is also what the database says.
+    async fn live(&self) -> Vec<SessionId> {
+        let mut live = Vec::new();
+        for client in self.clients() {
+            let status = client.replica().get("/api/v1/session_state").await.status;
+            let row = client.portal.session_row(client.session()).await;
+            assert_eq!(status == 200, row.ended_at.is_none(), "{row:?}");
+            if status == 200 {
+                live.push(client.session());
+            }
+        }
+        live
+    }
+}
+
+#[tokio::test]
+async fn one_session_is_ended_by_form_by_json_and_through_the_api_and_no_other_with_it() {
+    let portal = Portal::start().await;
+    let maria = Signed::in_everywhere(&portal, "maria").await;
+    let jonas = Signed::in_everywhere(&portal, "jonas").await;
+
+    let id = maria.firefox.session().to_string();
+    maria.chrome.post("/api/revoke_session").form(&[("session_id", &id)]).await.expect(200);
+    assert_eq!(maria.firefox.get("/api/session_state").await.end_reason(), "revoked");
+    assert_eq!(maria.live().await.len(), 3);
+
+    let body = json!({ "session_id": maria.thinkpad.session() });
+    maria.chrome.post("/api/revoke_session").json(&body).await.expect(200);
+    assert_eq!(maria.thinkpad.get("/api/session_state").await.end_reason(), "revoked");
+
+    let gone = maria.mac.delete(&format!("/api/v1/sessions/{}", maria.chrome.session())).await.expect(204);
+    assert_eq!(gone.body, "");
+    assert_eq!(maria.live().await, [maria.mac.session()]);
+    assert_eq!(jonas.live().await.len(), 4);
+    assert_eq!(portal.epoch(maria.person.id).await, 0);
+}
+
+#[tokio::test]
+async fn ending_ones_own_session_by_its_id_is_signing_out() {
+    let portal = Portal::start().await;
+    let maria = Signed::in_everywhere(&portal, "maria").await;
+    maria.mac.delete(&format!("/api/v1/sessions/{}", maria.mac.session())).await.expect(204);
+    assert_eq!(maria.mac.get("/api/session_state").await.end_reason(), "signed_out");
+    maria.thinkpad.delete("/api/v1/sessions?scope=current").await.expect(200);
+    assert_eq!(maria.thinkpad.get("/api/session_state").await.end_reason(), "signed_out");
+    assert_eq!(maria.live().await.len(), 2);
+}
+
+#[tokio::test]
+async fn signing_out_ends_this_browsers_session_only_and_takes_its_cookie() {
+    let portal = Portal::start().await;
+    let maria = Signed::in_everywhere(&portal, "maria").await;
+    let replica = maria.chrome.replica();
+
+    let answer = maria.chrome.post("/api/sign_out").await.expect(200);
+    assert_eq!(answer.json(), "/login?reason=signed_out");
+    assert_eq!(maria.chrome.cookie(), None);
+    assert_eq!(replica.get("/api/session_state").await.end_reason(), "signed_out");
+    let page = maria.chrome.get("/dashboard").await.expect(303);
+    assert_eq!(page.location(), "/login?next=/dashboard");
+    assert_eq!(portal.ends_of(maria.chrome.session()).await.len(), 1);
+
+    // Without a session there is nothing to do, and nothing goes wrong.
+    for client in [&maria.chrome, &replica, &portal.browser(SAFARI)] {
+        client.post("/api/sign_out").await.expect(200);
+    }
+    assert_eq!(portal.audit("session_ended").await.len(), 1);
+    assert_eq!(maria.firefox.get("/api/session_state").await.status, 200);
+}
+
+#[tokio::test]
+async fn others_leaves_exactly_the_caller_and_repeating_it_is_harmless() {
+    let portal = Portal::start().await;
+    let maria = Signed::in_everywhere(&portal, "maria").await;
+    let jonas = Signed::in_everywhere(&portal, "jonas").await;
+
+    assert_eq!(maria.mac.delete("/api/v1/sessions?scope=others").await.expect(200).json(), json!({ "ended": 3 }));
+    assert_eq!(maria.live().await, [maria.mac.session()]);
+    for client in [&maria.chrome, &maria.firefox, &maria.thinkpad] {
+        assert_eq!(client.get("/api/session_state").await.end_reason(), "revoked");
+    }
+    assert_eq!(maria.mac.delete("/api/v1/sessions?scope=others").await.expect(200).json(), json!({ "ended": 0 }));
+    assert_eq!(maria.live().await, [maria.mac.session()]);
+    assert_eq!(portal.epoch(maria.person.id).await, 0);
+
+    let answer = jonas.chrome.post("/api/sign_out_other_devices").await.expect(200);
+    assert_eq!(answer.json(), 3);
+    assert_eq!(jonas.live().await, [jonas.chrome.session()]);
+    assert_eq!(jonas.chrome.post("/api/sign_out_other_devices").await.expect(200).json(), 0);
+}
+
+#[tokio::test]
+async fn all_ends_everything_the_caller_included_and_raises_the_epoch() {
+    let portal = Portal::start().await;
+    let maria = Signed::in_everywhere(&portal, "maria").await;
+    let jonas = Signed::in_everywhere(&portal, "jonas").await;
+
+    assert_eq!(maria.mac.delete("/api/v1/sessions?scope=all").await.expect(200).json(), json!({ "ended": 4 }));
+    assert_eq!(maria.live().await, []);
+    assert_eq!((portal.epoch(maria.person.id).await, portal.epoch(jonas.person.id).await), (1, 0));
+
+    // A second time it is the caller who is not signed in any more.
+    let again = maria.mac.delete("/api/v1/sessions?scope=all").await;
+    assert_eq!(again.end_reason(), "signed_out_everywhere");
+    assert_eq!(portal.epoch(maria.person.id).await, 1);
+    assert_eq!(portal.audit("session_ended").await.len(), 4);
+
+    let answer = jonas.chrome.post("/api/sign_out_all_devices").await.expect(200);
+    assert_eq!(answer.json(), "/login?reason=signed_out_everywhere&by=you");
+    assert_eq!(jonas.chrome.cookie(), None);
+    assert_eq!(jonas.firefox.get("/api/session_state").await.end_reason(), "signed_out_everywhere");
+    assert_eq!(portal.epoch(jonas.person.id).await, 1);
+}
+
+#[tokio::test]
+async fn after_all_every_browser_is_led_to_sign_in_with_the_reason_and_desktops_are_told() {
+    let portal = Portal::start().await;
+    let maria = Signed::in_everywhere(&portal, "maria").await;
+    maria.mac.delete("/api/v1/sessions?scope=all").await.expect(200);
+
+    for browser in [&maria.chrome, &maria.firefox] {
+        for path in ["/dashboard", "/dashboard/settings?done=x", "/dashboard/settings/sign-out-all"] {
+            let page = browser.get(path).await.expect(303);
+            let next = broker_portal::domain::next::query_value(path);
+            assert_eq!(page.location(), format!("/login?next={next}&reason=signed_out_everywhere"));
+            let login = browser.follow(&page).await.expect(200);
+            let words = "Your session was ended from another device. Please sign in again.";
+            assert!(login.body.contains(words), "{}", login.body);
+        }
+        for path in ["/api/list_active_sessions", "/api/sign_out_other_devices", "/api/sign_out_all_devices"] {
+            let answer = browser.post(path).await.expect(401);
+            assert_eq!(answer.json(), json!({ "code": "session_ended", "reason": "signed_out_everywhere" }));
+        }
+    }
+    for desktop in [&maria.mac, &maria.thinkpad] {
+        for answer in [
+            desktop.get("/api/v1/session_state").await,
+            desktop.get("/api/v1/sessions").await,
+            desktop.post("/api/v1/devices/heartbeat").await,
+            desktop.delete("/api/v1/sessions?scope=others").await,
+        ] {
+            assert_eq!(answer.end_reason(), "signed_out_everywhere");
+        }
+    }
+
+    // Signing in again works at once, on the browser that still holds its old cookie.
+    let chrome = maria.chrome.clone().signed_in(&maria.person).await;
+    chrome.get("/dashboard").await.expect(200);
+    assert_eq!(maria.firefox.get("/dashboard").await.status, 303);
+}
+
+#[tokio::test]
+async fn a_cookie_or_token_replayed_after_sign_out_is_refused_everywhere() {
+    let portal = Portal::start().await;
+    let maria = Signed::in_everywhere(&portal, "maria").await;
+    let node = portal.second_node().await;
+    let (cookie, token) = (maria.chrome.replica(), maria.mac.replica());
+    maria.chrome.post("/api/sign_out").await.expect(200);
+    maria.mac.delete("/api/v1/sessions?scope=current").await.expect(200);
+
+    for client in [&cookie, &token] {
+        for client in [client.clone(), client.clone().via(&node.router)] {
+            assert_eq!(client.get("/api/v1/sessions").await.end_reason(), "signed_out");
+            assert_eq!(client.delete("/api/v1/sessions?scope=all").await.end_reason(), "signed_out");
+            client.get("/dashboard/settings").await.expect(303);
+            client.post("/api/sign_out_all_devices").await.expect(401);
+        }
+    }
+    assert_eq!(maria.live().await.len(), 2);
+}
+
+#[tokio::test]
+async fn after_the_answer_no_node_accepts_an_ended_session() {
+    let portal = Portal::start().await;
+    let node = portal.second_node().await;
+    let maria = Signed::in_everywhere(&portal, "maria").await;
+    // The other node knows them all by now.
+    for client in maria.clients() {
+        client.clone().via(&node.router).get("/api/v1/sessions").await.expect(200);
+    }
+    maria.mac.delete("/api/v1/sessions?scope=others").await.expect(200);
+    for client in [&maria.chrome, &maria.firefox, &maria.thinkpad] {
+        let there = client.clone().via(&node.router);
+        assert_eq!(there.get("/api/v1/sessions").await.end_reason(), "revoked");
+    }
+    node.state.activity.flush(&node.state.database).await.expect("written");
+    assert_eq!(maria.live().await, [maria.mac.session()]);
+}
+
+#[tokio::test]
+async fn a_missing_or_misspelt_scope_ends_nothing() {
+    let portal = Portal::start().await;
+    let maria = Signed::in_everywhere(&portal, "maria").await;
+    for query in [
+        "", "?", "?scope", "?scope=", "?scope=All", "?scope=every", "?scope=all%20", "?scope=allothers", "?all",
+        "?scope=others&scope=all", "?scopes=all", "?SCOPE=all", "?scope=%FF",
+    ] {
+        for client in [&maria.chrome, &maria.mac] {
+            let answer = client.delete(&format!("/api/v1/sessions{query}")).await;
+            assert_eq!((answer.status, answer.problem().as_str()), (400, "invalid_scope"), "{query}");
+        }
+        // Nor does a scope in a body count.
+        let answer = maria.mac.delete("/api/v1/sessions").json(&json!({ "scope": "all" })).await;
+        assert_eq!((answer.status, answer.problem().as_str()), (400, "invalid_scope"));
+    }
+    assert_eq!(maria.live().await.len(), 4);
+    assert_eq!(portal.audit("session_ended").await, []);
+}
+
+#[tokio::test]
+async fn another_persons_session_an_unknown_one_an_ended_one_and_nonsense_get_the_same_answer() {
+    let portal = Portal::start().await;
+    let maria = Signed::in_everywhere(&portal, "maria").await;
+    let jonas = Signed::in_everywhere(&portal, "jonas").await;
+    let ended = jonas.thinkpad.session();
+    jonas.thinkpad.delete("/api/v1/sessions?scope=current").await.expect(200);
+    portal.pass(seconds(1)).await;
+    let before = portal.audit("session_ended").await;
+
+    let long = "x".repeat(3000);
+    let ids = [
+        maria.chrome.session().to_string(),
+        maria.mac.session().to_string(),
+        "00000000-0000-4000-8000-000000000000".to_owned(),
+        ended.to_string(),
+        "nonsense".to_owned(),
+        "'%20OR%201=1--".to_owned(),
+        "%00".to_owned(),
+        long,
+    ];
+    let mut by_api = Vec::new();
+    let mut by_form = Vec::new();
+    let mut by_json = Vec::new();
+    for id in &ids {
+        by_api.push(jonas.mac.delete(&format!("/api/v1/sessions/{id}")).await.comparable());
+        by_form.push(jonas.chrome.post("/api/revoke_session").form(&[("session_id", id)]).await.comparable());
+        by_json.push(jonas.chrome.post("/api/revoke_session").json(&json!({ "session_id": id })).await.comparable());
+    }
+    for answers in [by_api, by_form, by_json] {
+        assert_eq!(answers[0].0, 404, "{answers:?}");
+        assert!(answers[0].2.contains(r#""code":"not_found""#), "{answers:?}");
+        assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:#?}");
+    }
+    assert_eq!(maria.live().await.len(), 4);
+    assert_eq!(portal.audit("session_ended").await, before);
+}
+
+#[tokio::test]
+async fn nobody_sees_or_ends_another_persons_sessions_by_any_scope() {
+    let portal = Portal::start().await;
+    let maria = Signed::in_everywhere(&portal, "maria").await;
+    let jonas = Signed::in_everywhere(&portal, "jonas").await;
+
+    let mine: Vec<String> = jonas.clients().iter().map(|client| client.session().to_string()).collect();
+    for answer in [
+        jonas.chrome.get("/api/v1/sessions").await.expect(200).json(),
+        jonas.chrome.post("/api/list_active_sessions").await.expect(200).json(),
+        // Fields that nobody asked for change nothing.
+        jonas.chrome.get(&format!("/api/v1/sessions?user={}", maria.person.id)).await.expect(200).json(),
+        jonas
+            .chrome
+            .post("/api/list_active_sessions")
+            .form(&[("user_id", &maria.person.id.to_string())])
+            .await
+            .expect(200)
+            .json(),
+    ] {
+        let seen: Vec<&str> =
+            answer["sessions"].as_array().expect("a list").iter().filter_map(|s| s["id"].as_str()).collect();
+        assert_eq!(seen.len(), 4);
+        assert!(seen.iter().all(|id| mine.iter().any(|known| known == id)), "{answer}");
+    }
+    jonas.chrome.delete(&format!("/api/v1/sessions?scope=others&user={}", maria.person.id)).await.expect(200);
+    jonas.chrome.post("/api/sign_out_all_devices").form(&[("user_id", &maria.person.id.to_string())]).await.expect(200);
+    assert_eq!(jonas.live().await, []);
+    assert_eq!(maria.live().await.len(), 4);
+}
+
+#[tokio::test]
+async fn without_a_session_nothing_can_be_listed_or_ended() {
+    let portal = Portal::start().await;
+    let maria = Signed::in_everywhere(&portal, "maria").await;
+    let id = maria.chrome.session().to_string();
+    for stranger in [portal.anonymous(), portal.browser(SAFARI)] {
+        for answer in [
+            stranger.get("/api/v1/sessions").await,
+            stranger.get("/api/v1/session_state").await,
+            stranger.delete(&format!("/api/v1/sessions/{id}")).await,
+            stranger.delete("/api/v1/sessions?scope=all").await,
+            stranger.post("/api/v1/devices/heartbeat").await,
+        ] {
+            assert_eq!(answer.end_reason(), "unknown");
+        }
+        for path in [
+            "/api/list_active_sessions", "/api/sign_out_other_devices", "/api/sign_out_all_devices",
+            "/api/show_viewer", "/api/show_overview",
+        ] {
+            let answer = stranger.post(path).await.expect(401);
+            assert_eq!(answer.json(), json!({ "code": "session_ended", "reason": "unknown" }), "{path}");
+        }
+        stranger.post("/api/revoke_session").form(&[("session_id", &id)]).await.expect(401);
+    }
+    assert_eq!(maria.live().await.len(), 4);
+}
+
+#[tokio::test]
+async fn an_id_is_known_however_its_letters_are_written() {
+    let portal = Portal::start().await;
+    let maria = Signed::in_everywhere(&portal, "maria").await;
+    let id = maria.chrome.session().to_string().to_uppercase();
+    maria.mac.delete(&format!("/api/v1/sessions/{id}")).await.expect(204);
+    assert_eq!(maria.live().await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_desktop_whose_session_ended_is_no_active_device() {
+    let portal = Portal::start().await;
+    let maria = Signed::in_everywhere(&portal, "maria").await;
+    let active = async || -> Vec<String> {
+        sqlx::query_scalar("SELECT device_id FROM devices WHERE is_active ORDER BY 1")
+            .fetch_all(&portal.sql)
+            .await
+            .expect("devices")
+    };
+    assert_eq!(active().await, ["mac", "thinkpad"]);
+    maria.chrome.delete(&format!("/api/v1/sessions/{}", maria.mac.session())).await.expect(204);
+    assert_eq!(active().await, ["thinkpad"]);
+    maria.chrome.post("/api/sign_out_all_devices").await.expect(200);
+    assert_eq!(active().await, Vec::<String>::new());
+}

@@ -1,0 +1,111 @@
+//! Who holds the database or the logs holds no key.
+
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
+
+use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
+use tracing_subscriber::{filter::LevelFilter, fmt::MakeWriter};
+
+use crate::harness::*;
+
+/// A token in every way that it could have been written down.
+fn spellings(token: &str) -> Vec<String> {
+    let bytes = BASE64URL_NOPAD.decode(token.as_bytes()).expect("a token of ours");
+    vec![
+        token.to_owned(),
+        BASE64.encode(&bytes),
+        HEXLOWER.encode(&bytes),
+        format!("{bytes:?}"),
+        // As tower-sessions' own id is a number.
+        i128::from_le_bytes(bytes.try_into().expect("16 bytes")).to_string(),
+    ]
+}
+
+/// Lives through what leaves traces and gives every secret that was used.
+async fn live(portal: &Portal) -> Vec<String> {
+    let maria = portal.person("maria").password("a secret of maria's own").create().await;
+    let mut secrets = vec![maria.password.clone(), "a wrong guess of hers".to_owned(), "her next password".to_owned()];
+    let fields = [("email", "a password typed as email"), ("password", "a wrong guess of hers")];
+    portal.browser(CHROME).post("/api/sign_in").form(&fields).await.expect(401);
+    secrets.push("a password typed as email".to_owned());
+    portal.browser(CHROME).try_sign_in(&maria.email, "a wrong guess of hers").await.expect(401);
+
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let firefox = portal.browser(FIREFOX).without_script().signed_in(&maria).await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    for client in [&chrome, &firefox] {
+        secrets.extend(spellings(&client.cookie().expect("a cookie")));
+    }
+    secrets.extend(spellings(&mac.access_token()));
+    secrets.extend(spellings(&mac.refresh_token()));
+
+    for client in [&chrome, &firefox, &mac] {
+        client.get("/dashboard/settings").await;
+        client.get("/api/v1/sessions").await.expect(200);
+    }
+    // A careless client.
+    let careless = format!("/api/v1/sessions?access_token={}", mac.access_token());
+    portal.anonymous().get(&careless).await.expect(401);
+    mac.post("/api/v1/devices/heartbeat").await.expect(204);
+    portal.write_activity().await;
+    chrome.delete(&format!("/api/v1/sessions/{}", mac.session())).await.expect(204);
+    mac.get("/api/v1/sessions").await.expect(401);
+    let chrome = chrome.signed_in(&maria).await;
+    secrets.extend(spellings(&chrome.cookie().expect("a cookie")));
+    firefox.post("/api/sign_out_all_devices").await.expect(302);
+    portal.accounts().set_password(&maria.email, "her next password".to_owned()).await.expect("changed");
+    secrets
+}
+
+#[tokio::test]
+async fn the_database_holds_no_usable_secret() {
+    let portal = Portal::start().await;
+    let secrets = live(&portal).await;
+    let dump = portal.dump().await;
+    assert!(dump.contains("maria@broker.example") && dump.contains("$argon2id$"), "the dump is a dump");
+    for secret in secrets {
+        assert!(!dump.contains(&secret), "the database holds {secret}");
+    }
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("nobody panicked").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Log;
+
+    fn make_writer(&self) -> Log {
+        self.clone()
+    }
+}
+
+#[tokio::test]
+async fn the_log_holds_no_secret_however_much_is_logged() {
+    let log = Log::default();
+    let subscriber =
+        tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(log.clone()).with_ansi(false).finish();
+    let portal = Portal::start().await;
+    // All of this test runs in this thread.
+    let guard = tracing::subscriber::set_default(subscriber);
+    let secrets = live(&portal).await;
+    drop(guard);
+    let text = String::from_utf8(log.0.lock().expect("nobody panicked").clone()).expect("text");
+    assert!(text.contains("signed in") && text.contains("sessions ended"), "the log is a log: {text}");
+    for secret in secrets {
+        let line = text.lines().find(|line| line.contains(&secret));
+        assert_eq!(line, None, "the log holds {secret}");
+    }
+}

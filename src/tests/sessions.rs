@@ -1,0 +1,262 @@
+//! What a person sees of their sessions.
+
+use std::collections::BTreeSet;
+
+use broker_portal::domain::time::rfc3339;
+
+use crate::harness::*;
+
+/// The list as `client` sees it.
+async fn list(client: &Client) -> Vec<Value> {
+    let answer = client.get("/api/v1/sessions").await.expect(200).json();
+    answer["sessions"].as_array().expect("a list").clone()
+}
+
+fn ids(list: &[Value]) -> Vec<Value> {
+    list.iter().map(|session| session["id"].clone()).collect()
+}
+
+fn current(list: &[Value]) -> Vec<Value> {
+    let current = list.iter().filter(|session| session["is_current"] == true);
+    current.map(|session| session["id"].clone()).collect()
+}
+
+#[tokio::test]
+async fn browsers_and_desktops_are_listed_most_recently_active_first_and_one_is_current() {
+    let portal = Portal::start().await;
+    let (maria, jonas) = (portal.broker("maria").await, portal.broker("jonas").await);
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    portal.pass(seconds(60)).await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    portal.pass(seconds(60)).await;
+    let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
+    portal.browser(SAFARI).signed_in(&jonas).await;
+    portal.pass(seconds(60)).await;
+
+    // Asking makes a session the most recent one, which is not yet written down.
+    let seen = list(&chrome).await;
+    assert_eq!(ids(&seen), [chrome.session(), firefox.session(), mac.session()].map(|id| json!(id)));
+    assert_eq!(current(&seen), [json!(chrome.session())]);
+
+    portal.pass(seconds(60)).await;
+    let seen = list(&mac).await;
+    assert_eq!(ids(&seen), [mac.session(), chrome.session(), firefox.session()].map(|id| json!(id)));
+    assert_eq!(current(&seen), [json!(mac.session())]);
+
+    // The pages ask in another way and are told the same.
+    portal.pass(seconds(60)).await;
+    let answer = firefox.post("/api/list_active_sessions").await.expect(200).json();
+    assert_eq!(answer["server_time"], rfc3339(portal.now()));
+    let seen = answer["sessions"].as_array().expect("a list");
+    assert_eq!(ids(seen), [firefox.session(), mac.session(), chrome.session()].map(|id| json!(id)));
+    assert_eq!(current(seen), [json!(firefox.session())]);
+}
+
+#[tokio::test]
+async fn a_listed_session_has_the_contracts_fields_and_no_others() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let began = portal.now();
+    let chrome = portal.browser(CHROME).at("203.0.113.9").signed_in(&maria).await;
+    let mac = portal.desktop("mac").at("2001:db8::7").signed_in(&maria).await;
+    portal.pass(seconds(3600)).await;
+
+    let seen = list(&chrome).await;
+    let of = |client: &Client| {
+        let id = json!(client.session());
+        seen.iter().find(|session| session["id"] == id).expect("listed").clone()
+    };
+    assert_eq!(
+        of(&mac),
+        json!({
+            "id": mac.session(),
+            "kind": "desktop",
+            "device_name": "The mac",
+            "os": "macOS 15",
+            "platform": "macos-arm64",
+            "browser": null,
+            "ip_address": "2001:db8::7",
+            "created_at": rfc3339(began),
+            "last_active_at": rfc3339(began),
+            "last_seen_at": rfc3339(began),
+            "expires_at": rfc3339(began + seconds(12 * 3600)),
+            "is_current": false,
+        })
+    );
+    let mut browser = of(&chrome);
+    // When the asking session expires is a test of its own.
+    browser.as_object_mut().expect("an object").remove("expires_at");
+    assert_eq!(
+        browser,
+        json!({
+            "id": chrome.session(),
+            "kind": "browser",
+            "device_name": "Chrome on Windows",
+            "os": "Windows 10",
+            "platform": "desktop",
+            "browser": "Chrome 148",
+            "ip_address": "203.0.113.9",
+            "created_at": rfc3339(began),
+            "last_active_at": rfc3339(portal.now()),
+            "last_seen_at": rfc3339(portal.now()),
+            "is_current": true,
+        })
+    );
+}
+
+#[tokio::test]
+async fn the_list_and_the_session_state_agree_when_the_asking_session_ends() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    portal.pass(seconds(3600)).await;
+
+    let seen = list(&chrome).await;
+    portal.write_activity().await;
+    let state = chrome.get("/api/v1/session_state").await.expect(200).json();
+    assert_eq!(state["session"]["last_active_at"], seen[0]["last_active_at"]);
+    assert_eq!(state["session"]["idle_expires_at"], seen[0]["expires_at"]);
+}
+
+#[tokio::test]
+async fn what_has_ended_or_run_out_is_not_listed() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let asleep = portal.browser(SAFARI).signed_in(&maria).await;
+    portal.pass(seconds(11 * 3600)).await;
+    let ended = portal.desktop("mac").signed_in(&maria).await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    ended.delete("/api/v1/sessions?scope=current").await.expect(200);
+    assert_eq!(list(&chrome).await.len(), 2);
+    portal.pass(seconds(3600)).await;
+    // Its twelve hours are over.
+    assert_eq!(ids(&list(&chrome).await), [json!(chrome.session())]);
+    asleep.get("/api/v1/sessions").await.expect(401);
+}
+
+#[tokio::test]
+async fn no_answer_holds_a_token_a_hash_or_another_persons_data() {
+    let portal = Portal::start().await;
+    let (maria, jonas) = (portal.broker("maria").await, portal.broker("jonas").await);
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let of_jonas = portal.browser(FIREFOX).signed_in(&jonas).await;
+
+    let hashes: Vec<String> = sqlx::query_scalar("SELECT encode(credential_hash, 'hex') FROM sessions")
+        .fetch_all(&portal.sql)
+        .await
+        .expect("hashes");
+    let mut secrets = vec![
+        chrome.cookie().expect("a cookie"),
+        mac.access_token(),
+        mac.refresh_token(),
+        of_jonas.session().to_string(),
+        jonas.email.clone(),
+        "argon2".to_owned(),
+    ];
+    secrets.extend(hashes);
+    for client in [&chrome, &mac] {
+        let mut answers = Vec::new();
+        for path in [
+            "/api/v1/sessions", "/api/v1/session_state", "/api/session_state", "/dashboard", "/dashboard/settings",
+            "/dashboard/settings/sign-out-all", "/dashboard/nowhere", "/readyz", "/healthz",
+        ] {
+            answers.push((path, client.get(path).await));
+        }
+        for path in ["/api/list_active_sessions", "/api/show_viewer", "/api/show_overview"] {
+            answers.push((path, client.post(path).await.expect(200)));
+        }
+        for (path, answer) in answers {
+            for secret in &secrets {
+                assert!(!answer.body.contains(secret.as_str()), "{path} holds {secret}: {}", answer.body);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_session_state_has_the_contracts_fields_and_no_others() {
+    let portal = Portal::start().await;
+    let maria = portal.person("maria").member_of("Northgate Brokerage").create().await;
+    let began = portal.now();
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    portal.pass(seconds(1800)).await;
+
+    let organization: uuid::Uuid =
+        sqlx::query_scalar("SELECT id FROM organizations").fetch_one(&portal.sql).await.expect("founded");
+    let mut expected = json!({
+        "authenticated": true,
+        "session": {
+            "id": chrome.session(),
+            "kind": "browser",
+            "expires_at": rfc3339(began + seconds(24 * 3600)),
+            "idle_expires_at": rfc3339(began + seconds(12 * 3600)),
+            "last_active_at": rfc3339(began),
+            "reauth_required": false,
+        },
+        "user": { "id": maria.id, "email": maria.email, "display_name": "maria", "role": "broker" },
+        "organization": { "id": organization, "name": "Northgate Brokerage" },
+        "server_time": rfc3339(portal.now()),
+    });
+    for path in ["/api/v1/session_state", "/api/session_state"] {
+        assert_eq!(chrome.get(path).await.expect(200).json(), expected, "{path}");
+    }
+
+    portal.pass(seconds(1)).await;
+    expected["session"]["reauth_required"] = json!(true);
+    expected["server_time"] = json!(rfc3339(portal.now()));
+    assert_eq!(chrome.get("/api/v1/session_state").await.json(), expected);
+}
+
+#[tokio::test]
+async fn without_a_session_the_state_is_401_with_the_reason() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let answer = portal.anonymous().get("/api/session_state").await;
+    assert_eq!(answer.end_reason(), "unknown");
+    assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let replica = chrome.replica();
+    chrome.post("/api/sign_out").await.expect(200);
+    assert_eq!(replica.get("/api/session_state").await.end_reason(), "signed_out");
+}
+
+#[tokio::test]
+async fn ids_in_lists_are_random_and_never_a_credential() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let mut seen = BTreeSet::new();
+    for id in [chrome.session(), mac.session()] {
+        assert_eq!(id.0.get_version_num(), 4);
+        assert!(seen.insert(id));
+        let id_as_credential = data_encoding::BASE64URL_NOPAD.encode(id.0.as_bytes());
+        let thief = portal.desktop("thief");
+        for text in [id.to_string(), id_as_credential] {
+            thief.set_access_token(&text);
+            thief.get("/api/v1/sessions").await.expect(401);
+            let thief = portal.browser(CHROME);
+            thief.set_cookie(&text);
+            thief.get("/api/v1/sessions").await.expect(401);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_dashboard_counts_what_the_list_shows() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    portal.browser(SAFARI).signed_in(&maria).await;
+    portal.desktop("mac").signed_in(&maria).await;
+    portal.pass(seconds(60)).await;
+    portal.browser(FIREFOX).try_sign_in(&maria.email, "not it").await.expect(401);
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+
+    let overview = chrome.post("/api/show_overview").await.expect(200).json();
+    assert_eq!((&overview["browsers"], &overview["desktops"]), (&json!(2), &json!(1)));
+    assert_eq!(overview["current"]["id"], json!(chrome.session()));
+    assert_eq!(overview["previous_sign_in"]["device_name"], "The mac");
+    assert_eq!(overview["attention"], json!([{ "failed_sign_ins": { "count": 1 } }]));
+}

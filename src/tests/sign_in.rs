@@ -1,0 +1,327 @@
+//! Signing in, on browsers and desktops.
+
+use crate::harness::*;
+
+#[tokio::test]
+async fn the_right_password_opens_the_portal_on_this_browser() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME);
+
+    let answer = chrome.try_sign_in(&maria.email, &maria.password).await.expect(200);
+    assert_eq!(answer.json(), "/dashboard");
+    let page = chrome.get("/dashboard").await.expect(200);
+    assert!(page.body.contains("Hello, maria."), "{}", page.body);
+    portal.browser(FIREFOX).get("/dashboard").await.expect(303);
+}
+
+#[tokio::test]
+async fn without_javascript_the_form_leads_on_by_itself() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).without_script();
+
+    let next = "/dashboard/settings?done=signed_out_one";
+    let fields = [("email", &*maria.email), ("password", &*maria.password), ("next", next)];
+    let answer = chrome.post("/api/sign_in").form(&fields).await;
+    assert!(answer.status == 302 || answer.status == 303, "{answer:#?}");
+    assert_eq!(answer.location(), next);
+    chrome.follow(&answer).await.expect(200);
+}
+
+#[tokio::test]
+async fn without_javascript_a_wrong_password_leads_back_to_the_form_and_its_words() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).without_script();
+
+    let fields = [("email", &*maria.email), ("password", "not it")];
+    let origin = portal.state.config.public_url.origin();
+    let login = format!("{origin}/login?next=%2Fdashboard%2Fsettings");
+    let answer = chrome.post("/api/sign_in").header("referer", &login).form(&fields).await.expect(302);
+    let back = answer.location().strip_prefix(origin).expect("the portal's own page");
+    assert!(back.starts_with("/login?next=%2Fdashboard%2Fsettings&"), "{back}");
+    let page = chrome.get(back).await.expect(200);
+    assert!(page.body.contains("Email or password is not right."), "{}", page.body);
+    assert!(page.body.contains(r#"name="next" value="/dashboard/settings""#), "{}", page.body);
+    assert_eq!(chrome.cookie(), None);
+}
+
+#[tokio::test]
+async fn a_wrong_password_an_unknown_email_and_a_disabled_account_are_answered_alike() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let gone = portal.broker("gone").await;
+    portal.accounts().disable(&gone.email).await.expect("disabled");
+
+    for script in [true, false] {
+        let attempt = async |email: &str, password: &str| {
+            let browser = portal.browser(CHROME);
+            let browser = if script { browser } else { browser.without_script() };
+            browser.try_sign_in(email, password).await.comparable()
+        };
+        let wrong = attempt(&maria.email, "not it").await;
+        assert_eq!(wrong.0, if script { 401 } else { 302 });
+        assert_eq!(attempt("nobody@broker.example", "not it").await, wrong);
+        assert_eq!(attempt("no address", "not it").await, wrong);
+        assert_eq!(attempt(&gone.email, &gone.password).await, wrong);
+        assert_eq!(attempt(&gone.email, "not it").await, wrong);
+    }
+
+    let attempt =
+        async |email: &str, password: &str| portal.desktop("mac").try_sign_in(email, password).await.comparable();
+    let wrong = attempt(&maria.email, "not it").await;
+    assert_eq!(wrong.0, 401);
+    assert!(wrong.2.contains(r#""code":"invalid_credentials""#), "{wrong:?}");
+    assert_eq!(attempt("nobody@broker.example", "not it").await, wrong);
+    assert_eq!(attempt(&gone.email, &gone.password).await, wrong);
+}
+
+#[tokio::test]
+async fn a_refused_sign_in_leaves_nothing_but_its_audit_row() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+
+    portal.browser(CHROME).try_sign_in(&maria.email, "not it").await.expect(401);
+    portal.desktop("mac").try_sign_in(&maria.email, "not it").await.expect(401);
+    for table in ["sessions", "devices", "refresh_tokens", "session_events"] {
+        assert_eq!(portal.rows(table).await, 0, "{table}");
+    }
+    assert_eq!(portal.audit("sign_in_failed").await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_failed_sign_in_leaves_the_session_that_this_browser_holds() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+
+    let answer = chrome.post("/api/sign_in").form(&[("email", &maria.email), ("password", "not it")]).await;
+    assert_eq!(answer.expect(401).all("set-cookie"), Vec::<&str>::new());
+    chrome.get("/dashboard").await.expect(200);
+}
+
+#[tokio::test]
+async fn next_leads_to_a_page_of_the_portal_and_nowhere_else() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let elsewhere = [
+        "//evil.example", "/\\evil.example", "/%09/evil.example\t", "https:evil.example", "https://evil.example",
+        "javascript:alert(1)", "/a\r\nSet-Cookie: x=1", "\\\\evil.example", "evil", "", "/login", "/api/sign_out",
+        "/\u{e9}",
+    ];
+    let here = ["/dashboard/settings", "/dashboard?a=b&c=%2F%2Fe", "/"];
+    let cases = here.map(|path| (path, path)).into_iter().chain(elsewhere.map(|path| (path, "/dashboard")));
+    for (next, lead_to) in cases {
+        let fields = [("email", &*maria.email), ("password", &*maria.password), ("next", next)];
+        let chrome = portal.browser(CHROME);
+        let answer = chrome.post("/api/sign_in").form(&fields).await.expect(200);
+        assert_eq!(answer.json(), lead_to, "with script: {next:?}");
+        let answer = portal.browser(CHROME).without_script().post("/api/sign_in").form(&fields).await;
+        assert_eq!(answer.location(), lead_to, "without script: {next:?}");
+
+        // Already signed in: the sign-in page leads on at once.
+        let query = broker_portal::domain::next::query_value(next);
+        let answer = chrome.get(&format!("/login?next={query}")).await.expect(303);
+        assert_eq!(answer.location(), lead_to, "signed in already: {next:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_sign_in_page_leads_on_whoever_is_signed_in() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME);
+    chrome.get("/login").await.expect(200);
+
+    let chrome = chrome.signed_in(&maria).await;
+    assert_eq!(chrome.get("/login").await.expect(303).location(), "/dashboard");
+    let crlf = chrome.get("/login?next=/a%0D%0ASet-Cookie:%20x=1").await.expect(303);
+    assert_eq!((crlf.location(), crlf.header("set-cookie")), ("/dashboard", None));
+}
+
+#[tokio::test]
+async fn an_email_is_known_in_any_case_and_with_spaces_around_it() {
+    let portal = Portal::start().await;
+    let maria = portal.person("Maria").create().await;
+    for email in ["MARIA@BROKER.EXAMPLE", " maria@broker.example\n"] {
+        portal.browser(CHROME).try_sign_in(email, &maria.password).await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn text_that_is_no_email_is_refused_like_any_unknown_one() {
+    let portal = Portal::start().await;
+    let endless = format!("{}@x", "a".repeat(20_000));
+    for email in ["", "@", "a\0@b", "a\r\n@b", "' OR 1=1 --@x", "\u{202e}@x", &endless] {
+        portal.browser(CHROME).try_sign_in(email, "not it").await.expect(401);
+    }
+}
+
+#[tokio::test]
+async fn passwords_far_beyond_64_characters_work_to_their_last_byte() {
+    let portal = Portal::start().await;
+    for (name, length) in [("at-64", 64), ("at-80", 80), ("at-1024", 1024)] {
+        let password = "p".repeat(length);
+        let person = portal.person(name).password(&password).create().await;
+        portal.browser(CHROME).try_sign_in(&person.email, &password).await.expect(200);
+        let other_end = format!("{}q", "p".repeat(length - 1));
+        portal.browser(CHROME).try_sign_in(&person.email, &other_end).await.expect(401);
+    }
+    let words = "correct horse battery staple: пароль, 密码, 🔑 — and so on, for as long as one likes to type";
+    let person = portal.person("words").password(words).create().await;
+    portal.desktop("mac").try_sign_in(&person.email, words).await.expect(201);
+}
+
+#[tokio::test]
+async fn an_endless_password_is_refused_without_being_hashed() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    // Whoever hashes a password has to read this first, and cannot.
+    sqlx::query("UPDATE users SET password_hash = 'not a hash'").execute(&portal.sql).await.expect("updated");
+    portal.browser(CHROME).try_sign_in(&maria.email, "short").await.expect(500);
+
+    for length in [1025, 8 * 1024, 1 << 20] {
+        let password = "p".repeat(length);
+        let answer = portal.browser(CHROME).try_sign_in(&maria.email, &password).await;
+        assert!((400..500).contains(&answer.status), "{length}: {answer:#?}");
+        let answer = portal.desktop("mac").try_sign_in(&maria.email, &password).await;
+        assert!((400..500).contains(&answer.status), "{length}: {answer:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_field_left_out_is_the_senders_mistake_and_not_ours() {
+    let portal = Portal::start().await;
+    let browser = portal.browser(CHROME);
+    let answer = browser.post("/api/sign_in").form(&[("email", "maria@broker.example")]).await;
+    assert_eq!(answer.json()["code"], "invalid_input");
+    answer.expect(422);
+}
+
+#[tokio::test]
+async fn signing_in_again_on_a_browser_ends_the_session_that_it_held() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let other = portal.browser(FIREFOX).signed_in(&maria).await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (before, old) = (chrome.replica(), chrome.session());
+
+    let chrome = chrome.signed_in(&maria).await;
+    assert_ne!(chrome.session(), old);
+    assert_ne!(chrome.cookie(), before.cookie());
+    assert_eq!(portal.end_reason(old).await.as_deref(), Some("signed_out"));
+    assert_eq!(before.get("/api/v1/session_state").await.end_reason(), "signed_out");
+    chrome.get("/dashboard").await.expect(200);
+    other.get("/dashboard").await.expect(200);
+
+    let row = &portal.ends_of(old).await[..];
+    assert_eq!(row.len(), 1);
+    assert_eq!((row[0].actor, row[0].actor_session), (Some(maria.id), Some(old)));
+}
+
+#[tokio::test]
+async fn signing_in_as_someone_else_on_a_browser_ends_the_first_persons_session_there_only() {
+    let portal = Portal::start().await;
+    let (maria, jonas) = (portal.broker("maria").await, portal.broker("jonas").await);
+    let marias_firefox = portal.browser(FIREFOX).signed_in(&maria).await;
+    let shared = portal.browser(CHROME).signed_in(&maria).await;
+    let old = shared.session();
+
+    let shared = shared.signed_in(&jonas).await;
+    assert_eq!(portal.end_reason(old).await.as_deref(), Some("signed_out"));
+    marias_firefox.get("/dashboard").await.expect(200);
+    let state = shared.get("/api/session_state").await.expect(200);
+    assert_eq!(state.json()["user"]["email"], jonas.email);
+}
+
+#[tokio::test]
+async fn the_same_device_signing_in_again_ends_its_previous_session() {
+    let portal = Portal::start().await;
+    let (maria, jonas) = (portal.broker("maria").await, portal.broker("jonas").await);
+    let first = portal.desktop("mac").signed_in(&maria).await;
+    let other = portal.desktop("thinkpad").signed_in(&maria).await;
+    let of_jonas = portal.desktop("mac").signed_in(&jonas).await;
+
+    let second = portal.desktop("mac").device("device_name", "Maria's new name").signed_in(&maria).await;
+    assert_eq!(first.get("/api/v1/session_state").await.end_reason(), "signed_out");
+    assert_eq!(portal.ends_of(first.session()).await.len(), 1);
+    for desktop in [&second, &other, &of_jonas] {
+        desktop.get("/api/v1/session_state").await.expect(200);
+    }
+    assert_eq!(portal.rows("devices").await, 3);
+    let list = second.get("/api/v1/sessions").await.json();
+    let names: Vec<&str> =
+        list["sessions"].as_array().expect("a list").iter().filter_map(|s| s["device_name"].as_str()).collect();
+    assert!(names.contains(&"Maria's new name") && !names.contains(&"The mac"), "{names:?}");
+}
+
+#[tokio::test]
+async fn a_desktop_gets_what_the_contract_says_and_nothing_else() {
+    let portal = Portal::with(&[("PORTAL_ACCESS_TOKEN_SECONDS", "600")]).await;
+    let maria = portal.person("maria").member_of("Northgate Brokerage").create().await;
+    let mac = portal.desktop("mac");
+    let answer = mac.try_sign_in(&maria.email, &maria.password).await.expect(201);
+
+    let mut tokens = answer.json();
+    let fields = tokens.as_object_mut().expect("an object");
+    let mut take = |field: &str| fields.remove(field).unwrap_or_else(|| panic!("no {field}"));
+    assert_eq!(take("session_id"), json!(mac.session()));
+    let (access, refresh) = (take("access_token"), take("refresh_token"));
+    assert_ne!(access, refresh);
+    assert_eq!(take("expires_in"), 600);
+    let expires_at = portal.now() + seconds(600);
+    assert_eq!(take("expires_at"), broker_portal::domain::time::rfc3339(expires_at));
+    assert_eq!(
+        take("user"),
+        json!({ "id": maria.id, "email": maria.email, "display_name": "maria", "role": "broker" })
+    );
+    assert_eq!(take("token_type"), "Bearer");
+    assert!(fields.is_empty(), "{fields:?}");
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert_eq!(answer.header("set-cookie"), None);
+}
+
+#[tokio::test]
+async fn a_device_that_says_too_little_or_too_much_is_told_which_field() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let endless = "x".repeat(129);
+    for (field, value) in [
+        ("device_id", ""),
+        ("device_id", &*endless),
+        ("device_name", " "),
+        ("device_name", "two\nlines"),
+        ("device_name", &endless),
+        ("os", "\u{1b}[31mred"),
+        ("platform", &endless),
+        ("app_version", &endless),
+    ] {
+        let answer = portal.desktop("mac").device(field, value).try_sign_in(&maria.email, &maria.password).await;
+        assert_eq!(answer.problem(), "invalid_input");
+        assert_eq!(answer.expect(422).json()["field"], format!("device.{field}"));
+    }
+    assert_eq!((portal.rows("sessions").await, portal.rows("devices").await), (0, 0));
+    portal.desktop("mac").device("app_version", " ").signed_in(&maria).await;
+}
+
+#[tokio::test]
+async fn a_session_looks_at_the_organization_that_its_person_looked_at_last() {
+    let portal = Portal::start().await;
+    portal.person("maria").role(Role::Broker).member_of("Northgate").create().await;
+    let maria = portal.person("maria").role(Role::Admin).member_of("Harbour").create().await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    // Nothing switches organizations yet, so the session is switched as that would do it.
+    sqlx::query(
+        "UPDATE sessions SET organization_id = (SELECT id FROM organizations WHERE name = 'Harbour') WHERE id = $1",
+    )
+    .bind(chrome.session().0)
+    .execute(&portal.sql)
+    .await
+    .expect("switched");
+    portal.pass(seconds(60)).await;
+
+    let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
+    let state = firefox.get("/api/session_state").await.expect(200).json();
+    assert_eq!((&state["organization"]["name"], &state["user"]["role"]), (&json!("Harbour"), &json!("admin")));
+}

@@ -1,0 +1,92 @@
+//! What requests cost the database, counted by the database.
+
+use crate::harness::*;
+
+#[tokio::test]
+async fn a_signed_in_check_costs_exactly_one_statement() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    for client in [&chrome, &mac] {
+        let (statements, answer) = portal.statements_of(client.get("/api/v1/session_state").into_future()).await;
+        assert_eq!((statements, answer.status), (1, 200));
+    }
+    // One to know who asks, one to answer.
+    let (statements, answer) = portal.statements_of(mac.get("/api/v1/sessions").into_future()).await;
+    assert_eq!((statements, answer.status), (2, 200));
+    let (statements, answer) = portal.statements_of(chrome.get("/login").into_future()).await;
+    assert_eq!((statements, answer.status), (1, 303));
+}
+
+#[tokio::test]
+async fn an_ended_session_costs_one_statement_too() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    chrome.delete("/api/v1/sessions?scope=all").await.expect(200);
+    for (path, status) in [("/dashboard", 303), ("/api/v1/sessions", 401), ("/login", 200)] {
+        let (statements, answer) = portal.statements_of(chrome.get(path).into_future()).await;
+        assert_eq!((statements, answer.status), (1, status), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_settings_page_costs_at_most_three_statements() {
+    let portal = Portal::start().await;
+    let maria = portal.person("maria").member_of("Northgate Brokerage").create().await;
+    portal.desktop("mac").signed_in(&maria).await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (statements, answer) = portal.statements_of(chrome.get("/dashboard/settings").into_future()).await;
+    answer.expect(200);
+    println!("the settings page costs {statements} statements");
+    assert!(statements <= 3, "{statements}");
+}
+
+#[tokio::test]
+async fn a_request_without_a_credential_costs_none() {
+    let portal = Portal::start().await;
+    portal.broker("maria").await;
+    let stranger = portal.browser(CHROME);
+    for path in [
+        "/", "/login", "/login?reason=idle_timeout", "/dashboard", "/dashboard/settings", "/nowhere",
+        "/api/session_state", "/api/v1/sessions", "/healthz", "/pkg/portal.js",
+    ] {
+        let (statements, _) = portal.statements_of(stranger.get(path).into_future()).await;
+        assert_eq!(statements, 0, "{path}");
+    }
+    let (statements, _) = portal.statements_of(stranger.post("/api/sign_out").into_future()).await;
+    assert_eq!(statements, 0);
+    let (statements, _) = portal.statements_of(stranger.delete("/api/v1/sessions?scope=all").into_future()).await;
+    assert_eq!(statements, 0);
+}
+
+#[tokio::test]
+async fn activity_is_written_once_for_many_requests_of_many_sessions() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
+    for _ in 0..10 {
+        chrome.get("/api/v1/sessions").await.expect(200);
+        firefox.get("/api/v1/sessions").await.expect(200);
+    }
+    // The update in its transaction.
+    let (statements, ()) = portal.statements_of(portal.write_activity()).await;
+    assert_eq!(statements, 3);
+    let (statements, ()) = portal.statements_of(portal.write_activity()).await;
+    assert_eq!(statements, 0);
+}
+
+#[tokio::test]
+async fn an_answer_does_not_cost_more_the_more_sessions_there_are() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let alone = portal.statements_of(chrome.get("/dashboard/settings").into_future()).await.0;
+    for device in ["mac", "thinkpad", "workstation"] {
+        portal.desktop(device).signed_in(&maria).await;
+    }
+    let among_many = portal.statements_of(chrome.get("/dashboard/settings").into_future()).await.0;
+    assert_eq!(alone, among_many);
+}
