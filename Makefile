@@ -6,7 +6,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 export SQLX_OFFLINE := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test dev lint release queries clean
+.PHONY: help setup run test dev lint bench release queries clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ release: setup ## build the optimised server and, beside it, its site
 	@echo "==> server: compiling, optimised"
 	@cargo build --release --features ssr
 	@echo "==> release: $(TARGET)/release/broker-portal and $(TARGET)/release/site"
+
+bench: release ## measure how soon a revoked device is out, and what a session check costs
+	@node bench/revocation.mjs "$(TARGET)/release/broker-portal" "$(TARGET)/release/site"
 
 queries: ## check the SQL against a throwaway database and refresh .sqlx
 	@scripts/queries.sh

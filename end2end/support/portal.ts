@@ -43,12 +43,11 @@ export class Portal {
     const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'broker-portal-e2e-'));
     fs.chmodSync(directory, 0o755);
     const address = `127.0.0.1:${await freePort()}`;
-    const { PATH, HOME, LANG, RUST_MIN_STACK } = process.env;
+    const { PATH, HOME, LANG } = process.env;
     const environment = {
       PATH,
       HOME,
       LANG,
-      RUST_MIN_STACK,
       PORTAL_DATA_DIR: path.join(directory, 'data'),
       LEPTOS_SITE_ADDR: address,
       LEPTOS_SITE_ROOT: SITE,

@@ -239,14 +239,16 @@ async function expectNoSidewaysScroll(page: Page) {
 
 /** Every control is 44 px high and wide; links within text are left to the text. */
 async function expectRoomForFingers(page: Page) {
-  const small = await page.evaluate(() => {
-    const controls = [...document.querySelectorAll('a, button, input:not([type="hidden"]), summary')];
-    const seen = controls.filter(control => control.checkVisibility({ visibilityProperty: true }));
-    return seen
-      .filter(control => !control.matches('.skip-link:not(:focus)') && getComputedStyle(control).display !== 'inline')
-      .map(control => ({ html: control.outerHTML.slice(0, 100), box: control.getBoundingClientRect() }))
-      .filter(({ box }) => box.height < 44 || box.width < 44)
-      .map(({ html, box }) => `${Math.round(box.width)} x ${Math.round(box.height)}: ${html}`);
-  });
-  expect(small, 'controls that are too small for fingers').toEqual([]);
+  const small = () =>
+    page.evaluate(() => {
+      const controls = [...document.querySelectorAll('a, button, input:not([type="hidden"]), summary')];
+      const seen = controls.filter(control => control.checkVisibility({ visibilityProperty: true }));
+      return seen
+        .filter(control => !control.matches('.skip-link:not(:focus)') && getComputedStyle(control).display !== 'inline')
+        .map(control => ({ html: control.outerHTML.slice(0, 100), box: control.getBoundingClientRect() }))
+        .filter(({ box }) => box.height < 44 || box.width < 44)
+        .map(({ html, box }) => `${Math.round(box.width)} x ${Math.round(box.height)}: ${html}`);
+    });
+  await expect.poll(() => page.evaluate(() => matchMedia('(pointer: coarse)').matches), 'a touch screen').toBe(true);
+  expect(await small(), 'controls that are too small for fingers').toEqual([]);
 }

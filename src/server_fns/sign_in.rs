@@ -32,12 +32,7 @@ pub async fn sign_in(
         };
         let attempt = Attempt { email, password };
         let began = service::on_browser(&state, attempt, &client, replaced.as_deref()).await?;
-        session_store::adopt(
-            &border::cookie_session()?,
-            &began.cookie,
-            began.lasts,
-        )
-        .await?;
+        session_store::adopt(&border::cookie_session()?, &began.cookie, began.lasts).await?;
         let path = next
             .as_deref()
             .and_then(safe_path)

@@ -18,45 +18,88 @@ fn registration(email: &str, role: Role, organizations: &[&str]) -> Registration
 async fn a_person_is_registered_once() {
     let portal = Portal::start().await;
     let accounts = portal.accounts();
-    let first = accounts.register(registration(" New@Broker.example ", Role::Vendor, &[])).await.expect("registered");
+    let first = accounts
+        .register(registration(" New@Broker.example ", Role::Vendor, &[]))
+        .await
+        .expect("registered");
     assert!(matches!(first, Registered::Created(_)));
     for email in ["new@broker.example", "NEW@BROKER.EXAMPLE"] {
         let again = accounts.register(registration(email, Role::Guest, &[])).await;
         assert!(matches!(again, Err(AccountError::EmailTaken(_))), "{again:?}");
     }
     let chrome = portal.browser(CHROME);
-    chrome.try_sign_in("new@broker.example", "long enough").await.expect(200);
-    assert_eq!(chrome.get("/api/session_state").await.json()["user"]["role"], "vendor");
-    assert_eq!((portal.rows("users").await, portal.audit("user_created").await.len()), (1, 1));
+    chrome
+        .try_sign_in("new@broker.example", "long enough")
+        .await
+        .expect(200);
+    assert_eq!(
+        chrome.get("/api/session_state").await.json()["user"]["role"],
+        "vendor"
+    );
+    assert_eq!(
+        (
+            portal.rows("users").await,
+            portal.audit("user_created").await.len()
+        ),
+        (1, 1)
+    );
 }
 
 #[tokio::test]
 async fn further_organizations_are_memberships_and_leave_name_and_password_alone() {
     let portal = Portal::start().await;
     let accounts = portal.accounts();
-    let maria = portal.person("maria").role(Role::Guest).member_of("Northgate").create().await;
-    let added = accounts.register(registration(&maria.email, Role::Admin, &["NORTHGATE", "Harbour"])).await;
+    let maria = portal
+        .person("maria")
+        .role(Role::Guest)
+        .member_of("Northgate")
+        .create()
+        .await;
+    let added = accounts
+        .register(registration(&maria.email, Role::Admin, &["NORTHGATE", "Harbour"]))
+        .await;
     assert_eq!(added.expect("added"), Registered::MembershipAdded(maria.id));
-    assert_eq!((portal.rows("organizations").await, portal.rows("memberships").await), (2, 2));
+    assert_eq!(
+        (
+            portal.rows("organizations").await,
+            portal.rows("memberships").await
+        ),
+        (2, 2)
+    );
     assert_eq!(portal.audit("membership_set").await.len(), 3);
 
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let state = chrome.get("/api/session_state").await.json();
     assert_eq!(state["user"]["display_name"], "maria");
     // In each brokerage the role that was given last.
-    assert_eq!((&state["organization"]["name"], &state["user"]["role"]), (&json!("Northgate"), &json!("admin")));
+    assert_eq!(
+        (&state["organization"]["name"], &state["user"]["role"]),
+        (&json!("Northgate"), &json!("admin"))
+    );
     let page = chrome.get("/dashboard/settings").await.expect(200);
-    assert!(page.body.contains("Northgate") && page.body.contains("Harbour"), "{}", page.body);
+    assert!(
+        page.body.contains("Northgate") && page.body.contains("Harbour"),
+        "{}",
+        page.body
+    );
 }
 
 #[tokio::test]
 async fn two_who_register_the_same_email_at_once_make_one_account() {
     let portal = Portal::start().await;
     let accounts = portal.accounts();
-    let register = |organizations: &'static [&str]| accounts.register(registration("new@b.example", Role::Broker, organizations));
+    let register = |organizations: &'static [&str]| {
+        accounts.register(registration("new@b.example", Role::Broker, organizations))
+    };
     let (one, two, three) = tokio::join!(register(&["Northgate"]), register(&[]), register(&["Northgate"]));
     assert_eq!(portal.rows("users").await, 1, "{one:?} {two:?} {three:?}");
-    assert_eq!((portal.rows("organizations").await, portal.rows("memberships").await), (1, 1));
+    assert_eq!(
+        (
+            portal.rows("organizations").await,
+            portal.rows("memberships").await
+        ),
+        (1, 1)
+    );
     assert_eq!(portal.audit("user_created").await.len(), 1);
 }
 
@@ -66,16 +109,44 @@ async fn what_does_not_fit_is_refused_and_nothing_is_written() {
     let accounts = portal.accounts();
     let fitting = registration("new@b.example", Role::Broker, &["Northgate"]);
     for wrong in [
-        Registration { email: "nobody".to_owned(), ..fitting.clone() },
-        Registration { email: format!("{}@b.example", "a".repeat(250)), ..fitting.clone() },
-        Registration { display_name: String::new(), ..fitting.clone() },
-        Registration { display_name: "a\nb".to_owned(), ..fitting.clone() },
-        Registration { password: "7 chars".to_owned(), ..fitting.clone() },
-        Registration { password: "x".repeat(1025), ..fitting.clone() },
-        Registration { organizations: vec!["fine".to_owned(), " ".to_owned()], ..fitting.clone() },
-        Registration { role: Role::SystemAdmin, ..fitting.clone() },
+        Registration {
+            email: "nobody".to_owned(),
+            ..fitting.clone()
+        },
+        Registration {
+            email: format!("{}@b.example", "a".repeat(250)),
+            ..fitting.clone()
+        },
+        Registration {
+            display_name: String::new(),
+            ..fitting.clone()
+        },
+        Registration {
+            display_name: "a\nb".to_owned(),
+            ..fitting.clone()
+        },
+        Registration {
+            password: "7 chars".to_owned(),
+            ..fitting.clone()
+        },
+        Registration {
+            password: "x".repeat(1025),
+            ..fitting.clone()
+        },
+        Registration {
+            organizations: vec!["fine".to_owned(), " ".to_owned()],
+            ..fitting.clone()
+        },
+        Registration {
+            role: Role::SystemAdmin,
+            ..fitting.clone()
+        },
     ] {
-        let line = accounts.register(wrong.clone()).await.expect_err(&format!("{wrong:?}")).to_string();
+        let line = accounts
+            .register(wrong.clone())
+            .await
+            .expect_err(&format!("{wrong:?}"))
+            .to_string();
         assert!(!line.contains('\n') && !line.contains(&wrong.password), "{line}");
     }
     for table in ["users", "organizations", "memberships", "audit_events"] {
@@ -87,39 +158,82 @@ async fn what_does_not_fit_is_refused_and_nothing_is_written() {
 async fn a_new_password_ends_every_session_and_the_old_one_opens_nothing() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
-    let (chrome, mac) =
-        (portal.browser(CHROME).signed_in(&maria).await, portal.desktop("mac").signed_in(&maria).await);
-    let ended = portal.accounts().set_password(&maria.email.to_uppercase(), "an entirely new one".to_owned()).await;
+    let (chrome, mac) = (
+        portal.browser(CHROME).signed_in(&maria).await,
+        portal.desktop("mac").signed_in(&maria).await,
+    );
+    let ended = portal
+        .accounts()
+        .set_password(&maria.email.to_uppercase(), "an entirely new one".to_owned())
+        .await;
     assert_eq!(ended.expect("changed"), 2);
     for client in [&chrome, &mac] {
-        assert_eq!(client.get("/api/session_state").await.end_reason(), "password_changed");
+        assert_eq!(
+            client.get("/api/session_state").await.end_reason(),
+            "password_changed"
+        );
         assert_eq!(portal.ends_of(client.session()).await.len(), 1);
     }
     let page = chrome.get("/dashboard").await;
     let login = chrome.follow(&page).await.expect(200);
-    assert!(login.body.contains("Your password was changed, so this device was signed out."), "{}", login.body);
+    assert!(
+        login
+            .body
+            .contains("Your password was changed, so this device was signed out."),
+        "{}",
+        login.body
+    );
 
-    portal.browser(CHROME).try_sign_in(&maria.email, &maria.password).await.expect(401);
-    portal.browser(CHROME).try_sign_in(&maria.email, "an entirely new one").await.expect(200);
+    portal
+        .browser(CHROME)
+        .try_sign_in(&maria.email, &maria.password)
+        .await
+        .expect(401);
+    portal
+        .browser(CHROME)
+        .try_sign_in(&maria.email, "an entirely new one")
+        .await
+        .expect(200);
     let rows = portal.audit("password_set").await;
-    assert_eq!((rows.len(), rows[0].user, rows[0].actor), (1, Some(maria.id), None));
+    assert_eq!(
+        (rows.len(), rows[0].user, rows[0].actor),
+        (1, Some(maria.id), None)
+    );
 }
 
 #[tokio::test]
 async fn a_disabled_person_is_out_at_once_and_stays_out() {
     let portal = Portal::start().await;
     let (maria, jonas) = (portal.broker("maria").await, portal.broker("jonas").await);
-    let (chrome, mac) =
-        (portal.browser(CHROME).signed_in(&maria).await, portal.desktop("mac").signed_in(&maria).await);
+    let (chrome, mac) = (
+        portal.browser(CHROME).signed_in(&maria).await,
+        portal.desktop("mac").signed_in(&maria).await,
+    );
     let of_jonas = portal.browser(FIREFOX).signed_in(&jonas).await;
 
-    assert_eq!(portal.accounts().disable(&maria.email).await.expect("disabled"), 2);
-    assert_eq!(portal.accounts().disable(&maria.email).await.expect("disabled already"), 0);
+    assert_eq!(
+        portal.accounts().disable(&maria.email).await.expect("disabled"),
+        2
+    );
+    assert_eq!(
+        portal
+            .accounts()
+            .disable(&maria.email)
+            .await
+            .expect("disabled already"),
+        0
+    );
     for client in [&chrome, &mac] {
-        assert_eq!(client.get("/api/session_state").await.end_reason(), "account_disabled");
+        assert_eq!(
+            client.get("/api/session_state").await.end_reason(),
+            "account_disabled"
+        );
         assert_eq!(portal.ends_of(client.session()).await.len(), 1);
     }
-    chrome.try_sign_in(&maria.email, &maria.password).await.expect(401);
+    chrome
+        .try_sign_in(&maria.email, &maria.password)
+        .await
+        .expect(401);
     mac.try_sign_in(&maria.email, &maria.password).await.expect(401);
     of_jonas.get("/dashboard").await.expect(200);
 }
@@ -130,31 +244,61 @@ async fn what_an_operator_writes_is_read_at_sign_in_as_text() {
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let note = "Moved to <b>another</b> office & \"team\"";
-    assert_eq!(portal.accounts().revoke_user(&maria.email, Some(note)).await.expect("revoked"), 1);
+    assert_eq!(
+        portal
+            .accounts()
+            .revoke_user(&maria.email, Some(note))
+            .await
+            .expect("revoked"),
+        1
+    );
 
     let page = chrome.get("/dashboard").await.expect(303);
     assert_eq!(page.location(), "/login?next=/dashboard&reason=revoked_by_admin");
     let login = chrome.follow(&page).await.expect(200);
-    let words = "An administrator ended your session. Reason given: Moved to &lt;b&gt;another&lt;/b&gt; office &amp;";
-    assert!(login.body.contains(words) && !login.body.contains("<b>another"), "{}", login.body);
+    let words =
+        "An administrator ended your session. Reason given: Moved to &lt;b&gt;another&lt;/b&gt; office &amp;";
+    assert!(
+        login.body.contains(words) && !login.body.contains("<b>another"),
+        "{}",
+        login.body
+    );
     // Only the browser whose session it was is told.
     let stranger = portal.browser(SAFARI).get("/login?reason=revoked_by_admin").await;
     assert!(!stranger.body.contains("another"), "{}", stranger.body);
 
     let row = &portal.ends_of(chrome.session()).await[0];
     assert_eq!((row.actor, row.ip_address.as_deref()), (None, None));
-    assert_eq!((row.reason.as_deref(), &row.detail), (Some("revoked_by_admin"), &json!({ "note": note })));
-    portal.browser(CHROME).signed_in(&maria).await.get("/dashboard").await.expect(200);
+    assert_eq!(
+        (row.reason.as_deref(), &row.detail),
+        (Some("revoked_by_admin"), &json!({ "note": note }))
+    );
+    portal
+        .browser(CHROME)
+        .signed_in(&maria)
+        .await
+        .get("/dashboard")
+        .await
+        .expect(200);
 }
 
 #[tokio::test]
 async fn one_session_is_ended_by_its_id_once() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
-    let (chrome, mac) =
-        (portal.browser(CHROME).signed_in(&maria).await, portal.desktop("mac").signed_in(&maria).await);
-    portal.accounts().revoke_session(mac.session(), None).await.expect("revoked");
-    assert_eq!(mac.get("/api/session_state").await.end_reason(), "revoked_by_admin");
+    let (chrome, mac) = (
+        portal.browser(CHROME).signed_in(&maria).await,
+        portal.desktop("mac").signed_in(&maria).await,
+    );
+    portal
+        .accounts()
+        .revoke_session(mac.session(), None)
+        .await
+        .expect("revoked");
+    assert_eq!(
+        mac.get("/api/session_state").await.end_reason(),
+        "revoked_by_admin"
+    );
     chrome.get("/dashboard").await.expect(200);
     for id in [mac.session(), SessionId::new()] {
         let again = portal.accounts().revoke_session(id, None).await;
@@ -173,35 +317,88 @@ async fn everyone_is_signed_out_and_may_come_back() {
         clients.push(portal.desktop("mac").signed_in(&person).await);
     }
     let idle = portal.broker("idle").await;
-    assert_eq!(portal.accounts().revoke_everyone(Some("Maintenance tonight")).await.expect("revoked"), 6);
-    assert_eq!(portal.accounts().revoke_everyone(None).await.expect("nobody left"), 0);
+    assert_eq!(
+        portal
+            .accounts()
+            .revoke_everyone(Some("Maintenance tonight"))
+            .await
+            .expect("revoked"),
+        6
+    );
+    assert_eq!(
+        portal
+            .accounts()
+            .revoke_everyone(None)
+            .await
+            .expect("nobody left"),
+        0
+    );
     for client in &clients {
-        assert_eq!(client.get("/api/session_state").await.end_reason(), "revoked_by_admin");
+        assert_eq!(
+            client.get("/api/session_state").await.end_reason(),
+            "revoked_by_admin"
+        );
         assert_eq!(portal.ends_of(client.session()).await.len(), 1);
     }
     let login = clients[0].get("/login").await.expect(200);
-    assert!(login.body.contains("Reason given: Maintenance tonight"), "{}", login.body);
-    portal.browser(CHROME).signed_in(&idle).await.get("/dashboard").await.expect(200);
+    assert!(
+        login.body.contains("Reason given: Maintenance tonight"),
+        "{}",
+        login.body
+    );
+    portal
+        .browser(CHROME)
+        .signed_in(&idle)
+        .await
+        .get("/dashboard")
+        .await
+        .expect(200);
 }
 
 #[tokio::test]
 async fn the_operators_list_is_what_people_see_of_themselves() {
     let portal = Portal::start().await;
-    let (maria, jonas) = (portal.broker("maria").await, portal.person("jonas").role(Role::Vendor).create().await);
+    let (maria, jonas) = (
+        portal.broker("maria").await,
+        portal.person("jonas").role(Role::Vendor).create().await,
+    );
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     portal.pass(seconds(60)).await;
     let mac = portal.desktop("mac").signed_in(&jonas).await;
-    portal.browser(FIREFOX).signed_in(&jonas).await.post("/api/sign_out").await.expect(200);
+    portal
+        .browser(FIREFOX)
+        .signed_in(&jonas)
+        .await
+        .post("/api/sign_out")
+        .await
+        .expect(200);
 
     let all = portal.accounts().list_sessions(None).await.expect("a list");
-    let seen: Vec<_> = all.iter().map(|entry| (&*entry.email, entry.role, entry.session.id)).collect();
+    let seen: Vec<_> = all
+        .iter()
+        .map(|entry| (&*entry.email, entry.role, entry.session.id))
+        .collect();
     assert_eq!(
         seen,
-        [(&*jonas.email, Role::Vendor, mac.session()), (&*maria.email, Role::Broker, chrome.session())]
+        [
+            (&*jonas.email, Role::Vendor, mac.session()),
+            (&*maria.email, Role::Broker, chrome.session())
+        ]
     );
-    let of_maria = portal.accounts().list_sessions(Some("MARIA@broker.example")).await.expect("a list");
-    assert_eq!(of_maria.iter().map(|entry| entry.session.id).collect::<Vec<_>>(), [chrome.session()]);
-    let nobody = portal.accounts().list_sessions(Some("nobody@b.example")).await.err();
+    let of_maria = portal
+        .accounts()
+        .list_sessions(Some("MARIA@broker.example"))
+        .await
+        .expect("a list");
+    assert_eq!(
+        of_maria.iter().map(|entry| entry.session.id).collect::<Vec<_>>(),
+        [chrome.session()]
+    );
+    let nobody = portal
+        .accounts()
+        .list_sessions(Some("nobody@b.example"))
+        .await
+        .err();
     assert!(matches!(nobody, Some(AccountError::NoSuchUser(_))));
 }
 
@@ -212,8 +409,14 @@ async fn nobody_of_that_email_is_an_error_and_changes_nothing() {
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let accounts = portal.accounts();
     let (email, before) = ("nobody@b.example", portal.rows("audit_events").await);
-    assert!(matches!(accounts.disable(email).await, Err(AccountError::NoSuchUser(_))));
-    assert!(matches!(accounts.revoke_user(email, None).await, Err(AccountError::NoSuchUser(_))));
+    assert!(matches!(
+        accounts.disable(email).await,
+        Err(AccountError::NoSuchUser(_))
+    ));
+    assert!(matches!(
+        accounts.revoke_user(email, None).await,
+        Err(AccountError::NoSuchUser(_))
+    ));
     let set = accounts.set_password(email, "long enough".to_owned()).await;
     assert!(matches!(set, Err(AccountError::NoSuchUser(_))));
     let set = accounts.set_password(&maria.email, "short".to_owned()).await;

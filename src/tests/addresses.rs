@@ -7,9 +7,18 @@ const FORGED: &str = "10.9.8.7, 127.0.0.1";
 /// The address of the client's own session in its list, in the database and in the audit log.
 async fn seen(portal: &Portal, client: &Client) -> [String; 3] {
     let list = client.get("/api/v1/sessions").await.expect(200).json();
-    let own = list["sessions"].as_array().expect("a list").iter().find(|s| s["is_current"] == true).expect("own").clone();
+    let own = list["sessions"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .find(|s| s["is_current"] == true)
+        .expect("own")
+        .clone();
     let audit = portal.audit("signed_in").await;
-    let audit = audit.iter().find(|row| row.session == Some(client.session())).expect("a row");
+    let audit = audit
+        .iter()
+        .find(|row| row.session == Some(client.session()))
+        .expect("a row");
     [
         own["ip_address"].as_str().expect("an address").to_owned(),
         portal.session_row(client.session()).await.ip_address,
@@ -20,7 +29,12 @@ async fn seen(portal: &Portal, client: &Client) -> [String; 3] {
 /// Signs in with that `X-Forwarded-For`.
 async fn signed_in_through(client: Client, person: &Person, forwarded: &str) -> Client {
     let fields = [("email", &*person.email), ("password", &*person.password)];
-    client.post("/api/sign_in").header("x-forwarded-for", forwarded).form(&fields).await.expect(200);
+    client
+        .post("/api/sign_in")
+        .header("x-forwarded-for", forwarded)
+        .form(&fields)
+        .await
+        .expect(200);
     client.look_up_session().await;
     client
 }
@@ -42,7 +56,11 @@ async fn a_stranger_cannot_choose_the_address_that_is_recorded() {
 
         let chrome = signed_in_through(chrome, &maria, FORGED).await;
         assert_eq!(seen(&portal, &chrome).await, ["203.0.113.9"; 3]);
-        chrome.post("/api/sign_out").header("x-forwarded-for", FORGED).await.expect(200);
+        chrome
+            .post("/api/sign_out")
+            .header("x-forwarded-for", FORGED)
+            .await
+            .expect(200);
         let ended = portal.ends_of(chrome.session()).await;
         assert_eq!(ended[0].ip_address.as_deref(), Some("203.0.113.9"));
     }

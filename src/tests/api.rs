@@ -10,10 +10,20 @@ async fn what_is_not_there_is_told_as_a_problem() {
     let maria = portal.broker("maria").await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
     for client in [&mac, &portal.anonymous()] {
-        for path in ["/api/v1", "/api/v1/", "/api/v1/nowhere", "/api/v1/sessions/", "/api/v1/session_state/x"] {
+        for path in [
+            "/api/v1",
+            "/api/v1/",
+            "/api/v1/nowhere",
+            "/api/v1/sessions/",
+            "/api/v1/session_state/x",
+        ] {
             for method in [Method::GET, Method::POST] {
                 let answer = client.call(method, path).await;
-                assert_eq!((answer.status, answer.problem().as_str()), (404, "not_found"), "{path}");
+                assert_eq!(
+                    (answer.status, answer.problem().as_str()),
+                    (404, "not_found"),
+                    "{path}"
+                );
             }
         }
         for (method, path) in [
@@ -23,7 +33,11 @@ async fn what_is_not_there_is_told_as_a_problem() {
             (Method::PATCH, "/api/v1/sessions/x"),
         ] {
             let answer = client.call(method, path).await.expect(405);
-            assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{path}");
+            assert_eq!(
+                answer.header("content-type"),
+                Some("application/problem+json"),
+                "{path}"
+            );
         }
     }
 }
@@ -46,10 +60,17 @@ async fn a_body_that_does_not_fit_is_told_as_a_problem_and_does_nothing() {
         sign_in().body("text/plain", whole.to_string()),
     ] {
         let answer = call.await;
-        assert_eq!((answer.status, answer.problem().as_str()), (422, "invalid_input"), "{answer:#?}");
+        assert_eq!(
+            (answer.status, answer.problem().as_str()),
+            (422, "invalid_input"),
+            "{answer:#?}"
+        );
     }
     assert_eq!(portal.rows("audit_events").await, 0);
-    assert_eq!(sign_in().json(&whole).await.expect(401).problem(), "invalid_credentials");
+    assert_eq!(
+        sign_in().json(&whole).await.expect(401).problem(),
+        "invalid_credentials"
+    );
 }
 
 #[tokio::test]
@@ -75,10 +96,20 @@ async fn a_server_function_takes_a_flat_json_object_as_well() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let body = json!({ "email": maria.email, "password": maria.password, "next": null });
-    let answer = portal.browser(CHROME).post("/api/sign_in").json(&body).await.expect(200);
+    let answer = portal
+        .browser(CHROME)
+        .post("/api/sign_in")
+        .json(&body)
+        .await
+        .expect(200);
     assert_eq!(answer.json(), "/dashboard");
     for body in [json!([1]), json!({ "session_id": { "a": 1 } }), json!("text")] {
-        let answer = portal.browser(CHROME).post("/api/revoke_session").json(&body).await.expect(422);
+        let answer = portal
+            .browser(CHROME)
+            .post("/api/revoke_session")
+            .json(&body)
+            .await
+            .expect(422);
         assert_eq!(answer.json()["code"], "invalid_input");
     }
 }
@@ -95,8 +126,10 @@ async fn a_heartbeat_says_that_the_desktop_is_there() {
     assert_eq!(mac.post("/api/v1/devices/heartbeat").await.expect(204).body, "");
     let row = portal.session_row(mac.session()).await;
     assert_eq!((row.last_seen_at, row.last_active_at), (portal.now(), began));
-    let seen: chrono::DateTime<chrono::Utc> =
-        sqlx::query_scalar("SELECT last_seen_at FROM devices").fetch_one(&portal.sql).await.expect("the device");
+    let seen: chrono::DateTime<chrono::Utc> = sqlx::query_scalar("SELECT last_seen_at FROM devices")
+        .fetch_one(&portal.sql)
+        .await
+        .expect("the device");
     assert_eq!(seen, portal.now());
 
     let answer = chrome.post("/api/v1/devices/heartbeat").await;
@@ -110,8 +143,14 @@ async fn a_cookie_is_a_credential_for_the_api_too() {
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
     chrome.get("/api/v1/sessions").await.expect(200);
-    chrome.delete(&format!("/api/v1/sessions/{}", firefox.session())).await.expect(204);
-    assert_eq!(firefox.get("/dashboard").await.expect(303).location(), "/login?next=/dashboard&reason=revoked");
+    chrome
+        .delete(&format!("/api/v1/sessions/{}", firefox.session()))
+        .await
+        .expect(204);
+    assert_eq!(
+        firefox.get("/dashboard").await.expect(303).location(),
+        "/login?next=/dashboard&reason=revoked"
+    );
 }
 
 #[tokio::test]

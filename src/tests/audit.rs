@@ -28,11 +28,19 @@ async fn each_sign_in_has_one_row_with_who_and_where_from() {
     let browser = json!({ "kind": "browser", "device_name": "Chrome on Windows" });
     let mut first = row(&chrome, "203.0.113.9", browser);
     first.at -= seconds(60);
-    let second = row(&mac, "2001:db8::7", json!({ "kind": "desktop", "device_name": "The mac" }));
+    let second = row(
+        &mac,
+        "2001:db8::7",
+        json!({ "kind": "desktop", "device_name": "The mac" }),
+    );
     assert_eq!(portal.audit("signed_in").await, [first, second]);
     let changed = portal.events("sessions_changed").await;
     assert_eq!(changed.len(), 2);
-    assert!(changed.iter().all(|event| event.user == maria.id && event.session.is_none()));
+    assert!(
+        changed
+            .iter()
+            .all(|event| event.user == maria.id && event.session.is_none())
+    );
 }
 
 #[tokio::test]
@@ -50,15 +58,32 @@ async fn each_refused_sign_in_has_one_row_with_its_reason_and_where_from() {
         (&maria.email, &endless, Some(maria.id), "password_too_long"),
     ];
     for (email, password, ..) in attempts {
-        portal.browser(CHROME).at("203.0.113.9").try_sign_in(email, password).await.expect(401);
-        portal.desktop("mac").at("203.0.113.9").try_sign_in(email, password).await.expect(401);
+        portal
+            .browser(CHROME)
+            .at("203.0.113.9")
+            .try_sign_in(email, password)
+            .await
+            .expect(401);
+        portal
+            .desktop("mac")
+            .at("203.0.113.9")
+            .try_sign_in(email, password)
+            .await
+            .expect(401);
     }
     let rows = portal.audit("sign_in_failed").await;
     assert_eq!(rows.len(), 2 * attempts.len());
     for (rows, (email, _, user, reason)) in rows.chunks(2).zip(attempts) {
         for row in rows {
-            assert_eq!((row.user, row.reason.as_deref()), (user, Some(reason)), "{email:?}");
-            assert_eq!((row.actor, row.session, row.ip_address.as_deref()), (None, None, Some("203.0.113.9")));
+            assert_eq!(
+                (row.user, row.reason.as_deref()),
+                (user, Some(reason)),
+                "{email:?}"
+            );
+            assert_eq!(
+                (row.actor, row.session, row.ip_address.as_deref()),
+                (None, None, Some("203.0.113.9"))
+            );
             assert_eq!(row.detail, json!({}));
         }
     }
@@ -70,11 +95,18 @@ async fn each_end_has_one_row_and_one_event_with_who_did_it_to_what_and_why() {
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).at("203.0.113.9").signed_in(&maria).await;
     let [one, two, three] = [FIREFOX, SAFARI, CHROME].map(|agent| portal.browser(agent));
-    let (one, two, three) =
-        (one.signed_in(&maria).await, two.signed_in(&maria).await, three.signed_in(&maria).await);
+    let (one, two, three) = (
+        one.signed_in(&maria).await,
+        two.signed_in(&maria).await,
+        three.signed_in(&maria).await,
+    );
 
     three.post("/api/sign_out").await.expect(200);
-    chrome.post("/api/revoke_session").form(&[("session_id", &one.session().to_string())]).await.expect(200);
+    chrome
+        .post("/api/revoke_session")
+        .form(&[("session_id", &one.session().to_string())])
+        .await
+        .expect(200);
     chrome.post("/api/sign_out_other_devices").await.expect(200);
     chrome.post("/api/sign_out_all_devices").await.expect(200);
 
@@ -108,8 +140,14 @@ async fn each_end_has_one_row_and_one_event_with_who_did_it_to_what_and_why() {
         };
         assert_eq!(*event, expected);
         let session = portal.session_row(of.session()).await;
-        assert_eq!((session.ended_at, session.end_reason.as_deref()), (Some(portal.now()), Some(reason)));
-        assert_eq!((session.ended_by, session.ended_by_session), (Some(maria.id), Some(by.session())));
+        assert_eq!(
+            (session.ended_at, session.end_reason.as_deref()),
+            (Some(portal.now()), Some(reason))
+        );
+        assert_eq!(
+            (session.ended_by, session.ended_by_session),
+            (Some(maria.id), Some(by.session()))
+        );
     }
     // Four sign-ins and four revocations changed the list.
     assert_eq!(portal.events("sessions_changed").await.len(), 8);
@@ -121,12 +159,28 @@ async fn what_was_refused_or_found_nothing_to_end_leaves_no_row() {
     let (maria, jonas) = (portal.broker("maria").await, portal.broker("jonas").await);
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let of_jonas = portal.browser(FIREFOX).signed_in(&jonas).await;
-    let before = (portal.rows("audit_events").await, portal.rows("session_events").await);
-    chrome.delete(&format!("/api/v1/sessions/{}", of_jonas.session())).await.expect(404);
+    let before = (
+        portal.rows("audit_events").await,
+        portal.rows("session_events").await,
+    );
+    chrome
+        .delete(&format!("/api/v1/sessions/{}", of_jonas.session()))
+        .await
+        .expect(404);
     chrome.delete("/api/v1/sessions?scope=others").await.expect(200);
     chrome.delete("/api/v1/sessions").await.expect(400);
-    chrome.post("/api/sign_out").header("sec-fetch-site", "cross-site").await.expect(403);
-    assert_eq!((portal.rows("audit_events").await, portal.rows("session_events").await), before);
+    chrome
+        .post("/api/sign_out")
+        .header("sec-fetch-site", "cross-site")
+        .await
+        .expect(403);
+    assert_eq!(
+        (
+            portal.rows("audit_events").await,
+            portal.rows("session_events").await
+        ),
+        before
+    );
 }
 
 /// Makes every insert into a table fail with this SQLSTATE.
@@ -136,15 +190,21 @@ async fn refuse_rows(portal: &Portal, table: &str, sqlstate: &str) {
             $$ BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = '{sqlstate}'; END $$;
         CREATE TRIGGER refuse BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION refuse()"
     );
-    portal.sql.execute(sqlx::AssertSqlSafe(statements)).await.expect("a trigger");
+    portal
+        .sql
+        .execute(sqlx::AssertSqlSafe(statements))
+        .await
+        .expect("a trigger");
 }
 
 #[tokio::test]
 async fn no_session_ends_and_none_begins_without_its_row() {
     // A disk that is full is an outage; anything else a mistake of ours. Neither is an "ok".
-    for (table, sqlstate, status) in
-        [("audit_events", "53100", 503), ("session_events", "53100", 503), ("audit_events", "P0001", 500)]
-    {
+    for (table, sqlstate, status) in [
+        ("audit_events", "53100", 503),
+        ("session_events", "53100", 503),
+        ("audit_events", "P0001", 500),
+    ] {
         let portal = Portal::start().await;
         let maria = portal.broker("maria").await;
         let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -152,20 +212,35 @@ async fn no_session_ends_and_none_begins_without_its_row() {
         refuse_rows(&portal, table, sqlstate).await;
 
         let one = format!("/api/v1/sessions/{}", firefox.session());
-        for path in [&one, "/api/v1/sessions?scope=others", "/api/v1/sessions?scope=all"] {
+        for path in [
+            &one,
+            "/api/v1/sessions?scope=others",
+            "/api/v1/sessions?scope=all",
+        ] {
             chrome.delete(path).await.expect(status);
         }
-        for path in ["/api/sign_out", "/api/sign_out_other_devices", "/api/sign_out_all_devices"] {
+        for path in [
+            "/api/sign_out",
+            "/api/sign_out_other_devices",
+            "/api/sign_out_all_devices",
+        ] {
             let answer = chrome.post(path).await.expect(status);
             assert_eq!(answer.all("set-cookie"), Vec::<&str>::new(), "{path}");
             assert!(!answer.body.contains("no room"), "{}", answer.body);
         }
-        portal.browser(SAFARI).try_sign_in(&maria.email, &maria.password).await.expect(status);
+        portal
+            .browser(SAFARI)
+            .try_sign_in(&maria.email, &maria.password)
+            .await
+            .expect(status);
         assert!(portal.accounts().revoke_user(&maria.email, None).await.is_err());
         for client in [&chrome, &firefox] {
             client.get("/api/session_state").await.expect(200);
         }
-        assert_eq!((portal.rows("sessions").await, portal.epoch(maria.id).await), (2, 0));
+        assert_eq!(
+            (portal.rows("sessions").await, portal.epoch(maria.id).await),
+            (2, 0)
+        );
     }
 }
 
@@ -177,8 +252,16 @@ async fn every_ended_session_has_exactly_one_row_and_every_row_an_ended_session(
         let chrome = portal.browser(CHROME).signed_in(&person).await;
         portal.desktop("mac").signed_in(&person).await;
         portal.desktop("mac").signed_in(&person).await;
-        let firefox = portal.browser(FIREFOX).signed_in(&person).await.signed_in(&person).await;
-        chrome.delete(&format!("/api/v1/sessions/{}", firefox.session())).await.expect(204);
+        let firefox = portal
+            .browser(FIREFOX)
+            .signed_in(&person)
+            .await
+            .signed_in(&person)
+            .await;
+        chrome
+            .delete(&format!("/api/v1/sessions/{}", firefox.session()))
+            .await
+            .expect(204);
         portal.browser(SAFARI).signed_in(&person).await;
         match name {
             "maria" => drop(chrome.delete("/api/v1/sessions?scope=all").await.expect(200)),
@@ -221,7 +304,10 @@ async fn listeners_are_woken_by_what_was_committed() {
     chrome.delete("/api/v1/sessions?scope=all").await.expect(200);
     let woken = tokio::time::timeout(Duration::from_secs(10), listener.recv()).await;
     let notification = woken.expect("woken").expect("connected");
-    assert_eq!((notification.channel(), notification.payload()), ("session_events", ""));
+    assert_eq!(
+        (notification.channel(), notification.payload()),
+        ("session_events", "")
+    );
     assert_eq!(portal.events("session_ended").await.len(), 1);
 }
 
@@ -229,11 +315,20 @@ async fn listeners_are_woken_by_what_was_committed() {
 async fn line_breaks_and_escape_codes_reach_no_record() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
-    let evil = portal.browser("Evil\t\u{9b}31m Chrome/148 \u{85}2026 signed_in").signed_in(&maria).await;
+    let evil = portal
+        .browser("Evil\t\u{9b}31m Chrome/148 \u{85}2026 signed_in")
+        .signed_in(&maria)
+        .await;
     let agent = portal.session_row(evil.session()).await.user_agent;
     assert!(!agent.chars().any(char::is_control), "{agent:?}");
     let long = "x".repeat(5000);
     let long = portal.browser(&long).signed_in(&maria).await;
     assert_eq!(portal.session_row(long.session()).await.user_agent.len(), 512);
-    portal.browser("").signed_in(&maria).await.get("/dashboard/settings").await.expect(200);
+    portal
+        .browser("")
+        .signed_in(&maria)
+        .await
+        .get("/dashboard/settings")
+        .await
+        .expect(200);
 }

@@ -27,8 +27,13 @@ async fn the_cookie_is_kept_from_scripts_and_other_sites_and_lasts_as_long_as_it
     let answer = chrome.try_sign_in(&maria.email, &maria.password).await;
     let (name, value, mut attributes) = set_cookie(&answer);
     assert_eq!((name.as_str(), value.len()), ("portal_session", 22));
-    let age = attributes.iter().position(|attribute| attribute.starts_with("Max-Age=")).expect("Max-Age");
-    let age: i64 = attributes.remove(age)["Max-Age=".len()..].parse().expect("seconds");
+    let age = attributes
+        .iter()
+        .position(|attribute| attribute.starts_with("Max-Age="))
+        .expect("Max-Age");
+    let age: i64 = attributes.remove(age)["Max-Age=".len()..]
+        .parse()
+        .expect("seconds");
     // Within the seconds that this test takes.
     assert!((86_400 - 60..=86_400).contains(&age), "{age}");
     assert_eq!(attributes, ["HttpOnly", "Path=/", "SameSite=Lax"]);
@@ -50,14 +55,26 @@ async fn behind_https_the_cookie_is_bound_to_this_host() {
     // The name without the prefix, which a sibling could set, means nothing.
     let planted = portal.browser(CHROME);
     let value = format!("portal_session={}", chrome.cookie().expect("a cookie"));
-    planted.get("/dashboard").header("cookie", &value).await.expect(303);
+    planted
+        .get("/dashboard")
+        .header("cookie", &value)
+        .await
+        .expect(303);
 }
 
 #[tokio::test]
 async fn the_cookie_leaves_with_the_attributes_that_it_came_with() {
     for (settings, name, attributes) in [
-        (&[][..], "portal_session", &["HttpOnly", "Max-Age=0", "Path=/", "SameSite=Lax"][..]),
-        (&HTTPS, "__Host-portal_session", &["HttpOnly", "Max-Age=0", "Path=/", "SameSite=Lax", "Secure"]),
+        (
+            &[][..],
+            "portal_session",
+            &["HttpOnly", "Max-Age=0", "Path=/", "SameSite=Lax"][..],
+        ),
+        (
+            &HTTPS,
+            "__Host-portal_session",
+            &["HttpOnly", "Max-Age=0", "Path=/", "SameSite=Lax", "Secure"],
+        ),
     ] {
         let portal = Portal::with(settings).await;
         let maria = portal.broker("maria").await;
@@ -68,9 +85,17 @@ async fn the_cookie_leaves_with_the_attributes_that_it_came_with() {
             ("/api/sign_out_all_devices", false),
         ] {
             let chrome = portal.browser(CHROME).signed_in(&maria).await;
-            let client = if script { chrome.clone() } else { chrome.clone().without_script() };
+            let client = if script {
+                chrome.clone()
+            } else {
+                chrome.clone().without_script()
+            };
             let answer = client.post(path).await;
-            let gone = (name.to_owned(), String::new(), attributes.iter().map(|&a| a.to_owned()).collect());
+            let gone = (
+                name.to_owned(),
+                String::new(),
+                attributes.iter().map(|&a| a.to_owned()).collect(),
+            );
             assert_eq!(set_cookie(&answer), gone, "{path}");
             assert_eq!(answer.header("cache-control"), Some("no-store"));
             // A browser that keeps the rules has let it go.
@@ -85,11 +110,30 @@ async fn only_signing_in_and_out_touches_the_cookie() {
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     portal.browser(FIREFOX).signed_in(&maria).await;
-    for path in ["/dashboard", "/dashboard/settings", "/login", "/nowhere", "/api/v1/sessions", "/api/session_state"] {
-        assert_eq!(chrome.get(path).await.all("set-cookie"), Vec::<&str>::new(), "{path}");
+    for path in [
+        "/dashboard",
+        "/dashboard/settings",
+        "/login",
+        "/nowhere",
+        "/api/v1/sessions",
+        "/api/session_state",
+    ] {
+        assert_eq!(
+            chrome.get(path).await.all("set-cookie"),
+            Vec::<&str>::new(),
+            "{path}"
+        );
     }
-    for path in ["/api/list_active_sessions", "/api/sign_out_other_devices", "/api/show_viewer"] {
-        assert_eq!(chrome.post(path).await.all("set-cookie"), Vec::<&str>::new(), "{path}");
+    for path in [
+        "/api/list_active_sessions",
+        "/api/sign_out_other_devices",
+        "/api/show_viewer",
+    ] {
+        assert_eq!(
+            chrome.post(path).await.all("set-cookie"),
+            Vec::<&str>::new(),
+            "{path}"
+        );
     }
 }
 
@@ -101,10 +145,22 @@ async fn a_late_request_with_the_cookie_of_before_does_not_take_the_new_one_away
     let late = chrome.replica();
     let chrome = chrome.signed_in(&maria).await;
     for path in ["/dashboard", "/login", "/api/session_state", "/api/v1/sessions"] {
-        assert_eq!(late.get(path).await.all("set-cookie"), Vec::<&str>::new(), "{path}");
+        assert_eq!(
+            late.get(path).await.all("set-cookie"),
+            Vec::<&str>::new(),
+            "{path}"
+        );
     }
-    for path in ["/api/list_active_sessions", "/api/revoke_session", "/api/sign_out_other_devices"] {
-        assert_eq!(late.post(path).await.all("set-cookie"), Vec::<&str>::new(), "{path}");
+    for path in [
+        "/api/list_active_sessions",
+        "/api/revoke_session",
+        "/api/sign_out_other_devices",
+    ] {
+        assert_eq!(
+            late.post(path).await.all("set-cookie"),
+            Vec::<&str>::new(),
+            "{path}"
+        );
     }
     chrome.get("/dashboard").await.expect(200);
 }
@@ -115,9 +171,15 @@ async fn the_cookie_lasts_as_long_as_its_session_whatever_this_machines_own_cloc
     for off in [TimeDelta::hours(-1), TimeDelta::hours(1)] {
         let portal = Portal::off_by(off).await;
         let maria = portal.broker("maria").await;
-        let answer = portal.browser(CHROME).try_sign_in(&maria.email, &maria.password).await;
+        let answer = portal
+            .browser(CHROME)
+            .try_sign_in(&maria.email, &maria.password)
+            .await;
         let (_, _, attributes) = set_cookie(&answer);
-        let age = attributes.iter().find_map(|attribute| attribute.strip_prefix("Max-Age=")).expect("Max-Age");
+        let age = attributes
+            .iter()
+            .find_map(|attribute| attribute.strip_prefix("Max-Age="))
+            .expect("Max-Age");
         let age: i64 = age.parse().expect("seconds");
         assert!((86_400 - 60..=86_400 + 60).contains(&age), "{off}: {age}");
     }

@@ -19,11 +19,38 @@ async fn answers(portal: &Portal) -> Vec<(&'static str, Answer)> {
         ("API 401", stranger.get("/api/v1/sessions").await.expect(401)),
         ("API 404", mac.get("/api/v1/nowhere").await.expect(404)),
         ("API 204", mac.post("/api/v1/devices/heartbeat").await.expect(204)),
-        ("server function", chrome.post("/api/show_viewer").await.expect(200)),
-        ("server function 401", stranger.post("/api/show_viewer").await.expect(401)),
-        ("forbidden", chrome.post("/api/sign_out").header("sec-fetch-site", "cross-site").await.expect(403)),
-        ("too long", chrome.post("/api/sign_out").form(&[("a", &"x".repeat(1 << 20))]).await),
-        ("sign-out", chrome.clone().without_script().post("/api/sign_out").await.expect(302)),
+        (
+            "server function",
+            chrome.post("/api/show_viewer").await.expect(200),
+        ),
+        (
+            "server function 401",
+            stranger.post("/api/show_viewer").await.expect(401),
+        ),
+        (
+            "forbidden",
+            chrome
+                .post("/api/sign_out")
+                .header("sec-fetch-site", "cross-site")
+                .await
+                .expect(403),
+        ),
+        (
+            "too long",
+            chrome
+                .post("/api/sign_out")
+                .form(&[("a", &"x".repeat(1 << 20))])
+                .await,
+        ),
+        (
+            "sign-out",
+            chrome
+                .clone()
+                .without_script()
+                .post("/api/sign_out")
+                .await
+                .expect(302),
+        ),
         ("health", stranger.get("/healthz").await.expect(200)),
         ("missing file", stranger.get("/pkg/nothing.js").await.expect(404)),
     ]
@@ -32,7 +59,14 @@ async fn answers(portal: &Portal) -> Vec<(&'static str, Answer)> {
 #[tokio::test]
 async fn every_answer_carries_the_security_headers() {
     for https in [false, true] {
-        let settings = [("PORTAL_PUBLIC_URL", if https { "https://portal.example" } else { "http://localhost:3000" })];
+        let settings = [(
+            "PORTAL_PUBLIC_URL",
+            if https {
+                "https://portal.example"
+            } else {
+                "http://localhost:3000"
+            },
+        )];
         let portal = Portal::with(&settings).await;
         for (name, answer) in answers(&portal).await {
             for (header, value) in [
@@ -44,19 +78,41 @@ async fn every_answer_carries_the_security_headers() {
             ] {
                 assert_eq!(answer.all(header), [value], "{name}: {header}");
             }
-            assert!(answer.header("permissions-policy").is_some_and(|value| value.contains("camera=()")), "{name}");
+            assert!(
+                answer
+                    .header("permissions-policy")
+                    .is_some_and(|value| value.contains("camera=()")),
+                "{name}"
+            );
             let policy = answer.all("content-security-policy");
             assert_eq!(policy.len(), 1, "{name}");
             for part in [
-                "default-src 'none'", "base-uri 'none'", "object-src 'none'", "frame-ancestors 'none'",
-                "form-action 'self'", "style-src 'self'",
+                "default-src 'none'",
+                "base-uri 'none'",
+                "object-src 'none'",
+                "frame-ancestors 'none'",
+                "form-action 'self'",
+                "style-src 'self'",
             ] {
-                assert!(policy[0].split(';').any(|directive| directive.trim() == part), "{name}: {part}");
+                assert!(
+                    policy[0].split(';').any(|directive| directive.trim() == part),
+                    "{name}: {part}"
+                );
             }
-            assert!(!policy[0].contains("unsafe-inline") && !policy[0].contains("'unsafe-eval'"), "{name}");
+            assert!(
+                !policy[0].contains("unsafe-inline") && !policy[0].contains("'unsafe-eval'"),
+                "{name}"
+            );
             let hsts = answer.header("strict-transport-security");
-            assert_eq!(hsts, https.then_some("max-age=63072000; includeSubDomains"), "{name}");
-            assert!(answer.header("x-request-id").is_some_and(|id| id.len() == 36), "{name}");
+            assert_eq!(
+                hsts,
+                https.then_some("max-age=63072000; includeSubDomains"),
+                "{name}"
+            );
+            assert!(
+                answer.header("x-request-id").is_some_and(|id| id.len() == 36),
+                "{name}"
+            );
             assert_eq!(answer.header("server"), None, "{name}");
         }
     }
@@ -79,14 +135,31 @@ async fn every_script_of_a_page_carries_the_nonce_of_its_policy() {
         (&chrome, "/dashboard/nowhere"),
     ] {
         let page = client.get(path).await;
-        let policy = page.header("content-security-policy").expect("a policy").to_owned();
-        let scripts = policy.split(';').find_map(|part| part.trim().strip_prefix("script-src ")).expect("script-src");
-        let nonce = scripts.split_once("'nonce-").and_then(|(_, rest)| rest.split_once('\'')).expect("a nonce").0;
-        assert_eq!(scripts, format!("'self' 'nonce-{nonce}' 'wasm-unsafe-eval'"), "{path}");
+        let policy = page
+            .header("content-security-policy")
+            .expect("a policy")
+            .to_owned();
+        let scripts = policy
+            .split(';')
+            .find_map(|part| part.trim().strip_prefix("script-src "))
+            .expect("script-src");
+        let nonce = scripts
+            .split_once("'nonce-")
+            .and_then(|(_, rest)| rest.split_once('\''))
+            .expect("a nonce")
+            .0;
+        assert_eq!(
+            scripts,
+            format!("'self' 'nonce-{nonce}' 'wasm-unsafe-eval'"),
+            "{path}"
+        );
         assert!(page.body.contains("<script"), "{path}");
         for script in page.body.split("<script").skip(1) {
             let tag = script.split_once('>').expect("a tag").0;
-            assert!(tag.contains(&format!(r#"nonce="{nonce}""#)), "{path}: <script {tag}>");
+            assert!(
+                tag.contains(&format!(r#"nonce="{nonce}""#)),
+                "{path}: <script {tag}>"
+            );
         }
         let lower = page.body.to_ascii_lowercase();
         for inline in ["<style", " style=\"", " onclick=", " onload=", "javascript:"] {
@@ -114,9 +187,19 @@ async fn files_with_hashed_names_stay_in_the_browser_and_a_missing_one_does_not(
     let portal = Portal::start().await;
     let stranger = portal.browser(SAFARI);
     let file = stranger.get("/pkg/portal.js").await.expect(200);
-    assert_eq!(file.header("cache-control"), Some("public, max-age=31536000, immutable"));
+    assert_eq!(
+        file.header("cache-control"),
+        Some("public, max-age=31536000, immutable")
+    );
     assert_eq!(file.header("x-content-type-options"), Some("nosniff"));
-    assert_eq!(stranger.get("/pkg/portal.0.js").await.expect(404).header("cache-control"), Some("no-store"));
+    assert_eq!(
+        stranger
+            .get("/pkg/portal.0.js")
+            .await
+            .expect(404)
+            .header("cache-control"),
+        Some("no-store")
+    );
     let icon = stranger.get("/favicon.svg").await.expect(200);
     assert_eq!(icon.header("cache-control"), Some("public, max-age=3600"));
 }

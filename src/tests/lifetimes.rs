@@ -73,14 +73,20 @@ async fn pages_server_functions_and_api_calls_are_activity() {
     let other = portal.browser(FIREFOX).signed_in(&maria).await;
     portal.pass(seconds(9 * HOUR)).await;
     chrome.post("/api/list_active_sessions").await.expect(200);
-    assert_eq!(state(&other).await.expect(200).json()["session"]["kind"], "browser");
+    assert_eq!(
+        state(&other).await.expect(200).json()["session"]["kind"],
+        "browser"
+    );
 
     let mac = portal.desktop("mac").signed_in(&maria).await;
     let before = portal.session_row(mac.session()).await.last_active_at;
     portal.pass(seconds(600)).await;
     mac.get("/api/v1/sessions").await.expect(200);
     portal.write_activity().await;
-    assert_eq!(portal.session_row(mac.session()).await.last_active_at, before + seconds(600));
+    assert_eq!(
+        portal.session_row(mac.session()).await.last_active_at,
+        before + seconds(600)
+    );
 }
 
 #[tokio::test]
@@ -97,10 +103,24 @@ async fn what_a_page_or_a_desktop_does_by_itself_extends_nothing() {
             mac.get(path).await.expect(200);
         }
         mac.post("/api/v1/devices/heartbeat").await.expect(204);
-        chrome.get("/dashboard").header("x-portal-background", "1").await.expect(200);
-        chrome.post("/api/list_active_sessions").header("x-portal-background", "1").await.expect(200);
-        mac.get("/api/v1/sessions").header("x-portal-background", "1").await.expect(200);
-        chrome.call(axum::http::Method::HEAD, "/dashboard").await.expect(200);
+        chrome
+            .get("/dashboard")
+            .header("x-portal-background", "1")
+            .await
+            .expect(200);
+        chrome
+            .post("/api/list_active_sessions")
+            .header("x-portal-background", "1")
+            .await
+            .expect(200);
+        mac.get("/api/v1/sessions")
+            .header("x-portal-background", "1")
+            .await
+            .expect(200);
+        chrome
+            .call(axum::http::Method::HEAD, "/dashboard")
+            .await
+            .expect(200);
     }
     portal.write_activity().await;
     for client in [&chrome, &mac] {
@@ -144,30 +164,51 @@ async fn a_session_that_has_run_out_is_not_brought_back_by_late_activity() {
 #[tokio::test]
 async fn a_changed_policy_holds_for_the_next_request_of_sessions_already_open() {
     let portal = Portal::start().await;
-    let (maria, jonas) = (portal.broker("maria").await, portal.person("jonas").role(Role::Vendor).create().await);
+    let (maria, jonas) = (
+        portal.broker("maria").await,
+        portal.person("jonas").role(Role::Vendor).create().await,
+    );
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let firefox = portal.browser(FIREFOX).signed_in(&jonas).await;
     portal.pass(seconds(HOUR)).await;
     state(&chrome).await.expect(200);
 
     let mut policy = SessionPolicy::default();
-    policy.set(Role::Broker, RolePolicy { idle: seconds(HOUR), ..policy.of(Role::Broker) });
+    policy.set(
+        Role::Broker,
+        RolePolicy {
+            idle: seconds(HOUR),
+            ..policy.of(Role::Broker)
+        },
+    );
     portal.accounts().apply_policy(&policy).await.expect("applied");
     assert_eq!(state(&chrome).await.end_reason(), "idle_timeout");
     state(&firefox).await.expect(200);
 
-    policy.set(Role::Vendor, RolePolicy { lifetime: seconds(HOUR), ..policy.of(Role::Vendor) });
+    policy.set(
+        Role::Vendor,
+        RolePolicy {
+            lifetime: seconds(HOUR),
+            ..policy.of(Role::Vendor)
+        },
+    );
     portal.accounts().apply_policy(&policy).await.expect("applied");
     assert_eq!(state(&firefox).await.end_reason(), "lifetime_exceeded");
 
     let rows = portal.audit("policy_changed").await;
     assert_eq!(rows.len(), 2);
-    assert_eq!((&rows[0].detail["role"], &rows[0].detail["idle_seconds"]), (&json!("broker"), &json!(3600)));
+    assert_eq!(
+        (&rows[0].detail["role"], &rows[0].detail["idle_seconds"]),
+        (&json!("broker"), &json!(3600))
+    );
 }
 
 #[tokio::test]
 async fn a_configured_policy_is_the_one_that_holds() {
-    let settings = [("PORTAL_SESSION_TIMEOUT_BROKER", "60"), ("PORTAL_SESSION_LIFETIME_BROKER", "90")];
+    let settings = [
+        ("PORTAL_SESSION_TIMEOUT_BROKER", "60"),
+        ("PORTAL_SESSION_LIFETIME_BROKER", "90"),
+    ];
     let portal = Portal::with(&settings).await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -182,14 +223,32 @@ async fn a_configured_policy_is_the_one_that_holds() {
 #[tokio::test]
 async fn a_changed_role_holds_for_the_next_request_of_sessions_already_open() {
     let portal = Portal::start().await;
-    let maria = portal.person("maria").role(Role::Guest).member_of("Northgate").create().await;
+    let maria = portal
+        .person("maria")
+        .role(Role::Guest)
+        .member_of("Northgate")
+        .create()
+        .await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     portal.pass(seconds(5 * HOUR)).await;
     assert_eq!(state(&chrome).await.expect(200).json()["user"]["role"], "guest");
 
-    portal.person("maria").role(Role::Employee).member_of("Northgate").create().await;
-    assert_eq!(state(&chrome).await.expect(200).json()["user"]["role"], "employee");
-    portal.person("maria").role(Role::Admin).member_of("Northgate").create().await;
+    portal
+        .person("maria")
+        .role(Role::Employee)
+        .member_of("Northgate")
+        .create()
+        .await;
+    assert_eq!(
+        state(&chrome).await.expect(200).json()["user"]["role"],
+        "employee"
+    );
+    portal
+        .person("maria")
+        .role(Role::Admin)
+        .member_of("Northgate")
+        .create()
+        .await;
     assert_eq!(state(&chrome).await.end_reason(), "idle_timeout");
 }
 
@@ -216,5 +275,11 @@ async fn sign_in_says_how_long_the_role_may_be_idle() {
     portal.pass(seconds(8 * HOUR)).await;
     let page = chrome.get("/dashboard").await;
     let login = chrome.follow(&page).await.expect(200);
-    assert!(login.body.contains("You were signed out after 8 hours without activity."), "{}", login.body);
+    assert!(
+        login
+            .body
+            .contains("You were signed out after 8 hours without activity."),
+        "{}",
+        login.body
+    );
 }

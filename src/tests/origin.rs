@@ -24,10 +24,18 @@ fn unsafe_calls(session: SessionId, maria: &Person) -> Vec<(Method, String, Valu
     vec![
         (Method::POST, "/api/sign_in".to_owned(), credentials),
         (Method::POST, "/api/sign_out".to_owned(), json!({})),
-        (Method::POST, "/api/revoke_session".to_owned(), json!({ "session_id": session })),
+        (
+            Method::POST,
+            "/api/revoke_session".to_owned(),
+            json!({ "session_id": session }),
+        ),
         (Method::POST, "/api/sign_out_other_devices".to_owned(), json!({})),
         (Method::POST, "/api/sign_out_all_devices".to_owned(), json!({})),
-        (Method::POST, "/api/choose_theme".to_owned(), json!({ "theme": "dark" })),
+        (
+            Method::POST,
+            "/api/choose_theme".to_owned(),
+            json!({ "theme": "dark" }),
+        ),
         (Method::POST, "/api/v1/sessions".to_owned(), desktop),
         (Method::POST, "/api/v1/devices/heartbeat".to_owned(), json!({})),
         (Method::DELETE, format!("/api/v1/sessions/{session}"), json!({})),
@@ -46,26 +54,51 @@ async fn what_another_origin_causes_is_forbidden_and_changes_nothing() {
     for (name, value) in FOREIGN {
         for (method, path, body) in unsafe_calls(firefox.session(), &maria) {
             for script in [true, false] {
-                let client = if script { chrome.clone() } else { chrome.clone().without_script() };
-                let fields: Vec<(&str, &str)> =
-                    body.as_object().expect("fields").iter().filter_map(|(k, v)| Some((&**k, v.as_str()?))).collect();
+                let client = if script {
+                    chrome.clone()
+                } else {
+                    chrome.clone().without_script()
+                };
+                let fields: Vec<(&str, &str)> = body
+                    .as_object()
+                    .expect("fields")
+                    .iter()
+                    .filter_map(|(k, v)| Some((&**k, v.as_str()?)))
+                    .collect();
                 let call = client.call(method.clone(), &path);
-                let call = if script { call.json(&body) } else { call.form(&fields) };
-                let call = call.without_header("sec-fetch-site").without_header("origin").header(name, value);
+                let call = if script {
+                    call.json(&body)
+                } else {
+                    call.form(&fields)
+                };
+                let call = call
+                    .without_header("sec-fetch-site")
+                    .without_header("origin")
+                    .header(name, value);
                 let answer = call.await;
-                assert_eq!(answer.status, 403, "{method} {path} with {name}: {value}: {answer:#?}");
+                assert_eq!(
+                    answer.status, 403,
+                    "{method} {path} with {name}: {value}: {answer:#?}"
+                );
                 assert_eq!(answer.all("set-cookie"), Vec::<&str>::new(), "{path}");
                 if path.starts_with("/api/v1") {
                     assert_eq!(answer.problem(), "forbidden");
                 } else if script {
                     assert_eq!(answer.json()["code"], "forbidden");
                 } else {
-                    assert!(answer.body.contains("It came from another site."), "{}", answer.body);
+                    assert!(
+                        answer.body.contains("It came from another site."),
+                        "{}",
+                        answer.body
+                    );
                 }
             }
         }
     }
-    assert_eq!((portal.rows("audit_events").await, portal.rows("devices").await), (audit, 0));
+    assert_eq!(
+        (portal.rows("audit_events").await, portal.rows("devices").await),
+        (audit, 0)
+    );
     for client in [&chrome, &firefox] {
         client.get("/dashboard").await.expect(200);
     }
@@ -92,12 +125,18 @@ async fn the_portals_own_pages_older_browsers_and_programs_pass() {
         &[],
     ] {
         let chrome = portal.browser(CHROME).signed_in(&maria).await;
-        let mut call = chrome.post("/api/sign_out").without_header("sec-fetch-site").without_header("origin");
+        let mut call = chrome
+            .post("/api/sign_out")
+            .without_header("sec-fetch-site")
+            .without_header("origin");
         for (name, value) in headers {
             call = call.header(name, value);
         }
         call.await.expect(200);
-        assert_eq!(portal.end_reason(chrome.session()).await.as_deref(), Some("signed_out"));
+        assert_eq!(
+            portal.end_reason(chrome.session()).await.as_deref(),
+            Some("signed_out")
+        );
     }
 }
 
@@ -106,7 +145,11 @@ async fn a_link_from_another_site_opens_a_page() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    chrome.get("/dashboard").header("sec-fetch-site", "cross-site").await.expect(200);
+    chrome
+        .get("/dashboard")
+        .header("sec-fetch-site", "cross-site")
+        .await
+        .expect(200);
 }
 
 #[tokio::test]
@@ -116,11 +159,23 @@ async fn reading_changes_nothing() {
     let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let audit = portal.rows("audit_events").await;
-    let query = format!("session_id={}&email={}&password=x&scope=all&theme=dark", firefox.session(), maria.email);
+    let query = format!(
+        "session_id={}&email={}&password=x&scope=all&theme=dark",
+        firefox.session(),
+        maria.email
+    );
     for path in [
-        "/api/sign_in", "/api/sign_out", "/api/revoke_session", "/api/sign_out_other_devices",
-        "/api/sign_out_all_devices", "/api/choose_theme", "/api/v1/sessions", "/api/v1/devices/heartbeat",
-        "/dashboard/settings", "/dashboard/settings/sign-out-all", "/login",
+        "/api/sign_in",
+        "/api/sign_out",
+        "/api/revoke_session",
+        "/api/sign_out_other_devices",
+        "/api/sign_out_all_devices",
+        "/api/choose_theme",
+        "/api/v1/sessions",
+        "/api/v1/devices/heartbeat",
+        "/dashboard/settings",
+        "/dashboard/settings/sign-out-all",
+        "/login",
     ] {
         for method in [Method::GET, Method::HEAD, Method::OPTIONS] {
             let answer = chrome.call(method.clone(), &format!("{path}?{query}")).await;
@@ -141,8 +196,18 @@ async fn behind_https_the_public_origin_is_the_one_that_counts() {
     let portal = Portal::with(&[("PORTAL_PUBLIC_URL", "https://portal.example")]).await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    for origin in ["http://portal.example", "https://portal.example:8443", "https://www.portal.example", "http://127.0.0.1:3000"] {
-        chrome.post("/api/sign_out").without_header("sec-fetch-site").header("origin", origin).await.expect(403);
+    for origin in [
+        "http://portal.example",
+        "https://portal.example:8443",
+        "https://www.portal.example",
+        "http://127.0.0.1:3000",
+    ] {
+        chrome
+            .post("/api/sign_out")
+            .without_header("sec-fetch-site")
+            .header("origin", origin)
+            .await
+            .expect(403);
     }
     let call = chrome.post("/api/sign_out").without_header("sec-fetch-site");
     call.header("origin", "https://portal.example").await.expect(200);

@@ -5,7 +5,12 @@ use crate::harness::*;
 #[track_caller]
 fn assert_unavailable(name: &str, answer: &Answer) {
     assert_eq!(answer.status, 503, "{name}: {answer:#?}");
-    assert!(answer.header("retry-after").is_some_and(|s| s.parse::<u32>().is_ok()), "{name}: {answer:#?}");
+    assert!(
+        answer
+            .header("retry-after")
+            .is_some_and(|s| s.parse::<u32>().is_ok()),
+        "{name}: {answer:#?}"
+    );
     assert_eq!(answer.all("set-cookie"), Vec::<&str>::new(), "{name}");
     for word in ["sqlx", "postgres", "Postgres", "datab_", "test_", "connection"] {
         assert!(!answer.body.contains(word), "{name}: {}", answer.body);
@@ -30,7 +35,12 @@ async fn while_away(chrome: &Client, mac: &Client, person: &Person) {
         let answer = client.delete("/api/v1/sessions?scope=all").await;
         assert_unavailable("revoke", &answer);
     }
-    for path in ["/api/list_active_sessions", "/api/sign_out_all_devices", "/api/sign_out", "/api/show_viewer"] {
+    for path in [
+        "/api/list_active_sessions",
+        "/api/sign_out_all_devices",
+        "/api/sign_out",
+        "/api/show_viewer",
+    ] {
         let answer = chrome.post(path).await;
         assert_unavailable(path, &answer);
         assert_eq!(answer.json(), json!({ "code": "unavailable" }), "{path}");
@@ -99,12 +109,32 @@ async fn a_browser_that_signs_in_meanwhile_is_told_when_to_try_again() {
 
     let plain = portal.browser(CHROME).without_script();
     let origin = portal.state.config.public_url.origin();
-    let call = plain.post("/api/sign_in").header("referer", &format!("{origin}/login")).form(&fields);
+    let call = plain
+        .post("/api/sign_in")
+        .header("referer", &format!("{origin}/login"))
+        .form(&fields);
     let back = call.await.expect(302);
-    let page = plain.get(back.location().strip_prefix(origin).expect("the portal's own page")).await.expect(200);
-    assert!(page.body.contains("cannot reach its database right now"), "{}", page.body);
+    let page = plain
+        .get(
+            back.location()
+                .strip_prefix(origin)
+                .expect("the portal's own page"),
+        )
+        .await
+        .expect(200);
+    assert!(
+        page.body.contains("cannot reach its database right now"),
+        "{}",
+        page.body
+    );
     outage.end().await;
-    portal.browser(CHROME).signed_in(&maria).await.get("/dashboard").await.expect(200);
+    portal
+        .browser(CHROME)
+        .signed_in(&maria)
+        .await
+        .get("/dashboard")
+        .await
+        .expect(200);
 }
 
 #[tokio::test]
@@ -117,7 +147,12 @@ async fn activity_of_the_time_before_is_written_once_the_database_is_back() {
     let active = portal.now();
 
     let outage = portal.cut_off_database().await;
-    portal.state.activity.flush(&portal.state.database).await.expect_err("nobody answers");
+    portal
+        .state
+        .activity
+        .flush(&portal.state.database)
+        .await
+        .expect_err("nobody answers");
     outage.end().await;
     portal.write_activity().await;
     assert_eq!(portal.session_row(chrome.session()).await.last_active_at, active);

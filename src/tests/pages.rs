@@ -9,7 +9,9 @@ fn text(html: &str) -> String {
     while let Some((before, tag)) = rest.split_once('<') {
         text.push_str(before);
         // An element that stands on its own parts words; one within a line does not.
-        let inline = ["!", "/span", "span", "strong", "/strong", "/!"].iter().any(|name| tag.starts_with(name));
+        let inline = ["!", "/span", "span", "strong", "/strong", "/!"]
+            .iter()
+            .any(|name| tag.starts_with(name));
         if !inline {
             text.push(' ');
         }
@@ -28,8 +30,12 @@ async fn signed_out_every_private_page_leads_to_sign_in_and_back() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     for path in [
-        "/dashboard", "/dashboard/settings", "/dashboard/settings?a=b&c=d", "/dashboard/settings/sign-out-all",
-        "/dashboard/admin/sessions", "/dashboard/nowhere",
+        "/dashboard",
+        "/dashboard/settings",
+        "/dashboard/settings?a=b&c=d",
+        "/dashboard/settings/sign-out-all",
+        "/dashboard/admin/sessions",
+        "/dashboard/nowhere",
     ] {
         let chrome = portal.browser(CHROME).without_script();
         let answer = chrome.get(path).await.expect(303);
@@ -40,7 +46,11 @@ async fn signed_out_every_private_page_leads_to_sign_in_and_back() {
         let field = format!(r#"name="next" value="{}""#, path.replace('&', "&amp;"));
         assert!(login.body.contains(&field), "{}", login.body);
 
-        let fields = [("email", &*maria.email), ("password", &*maria.password), ("next", path)];
+        let fields = [
+            ("email", &*maria.email),
+            ("password", &*maria.password),
+            ("next", path),
+        ];
         let answer = chrome.post("/api/sign_in").form(&fields).await;
         assert_eq!(answer.location(), path);
     }
@@ -59,8 +69,18 @@ async fn settings_show_where_the_person_is_signed_in() {
     let page = chrome.get("/dashboard/settings").await.expect(200);
     let words = text(&page.body);
     for part in [
-        "Active sessions", "Chrome on Windows This browser", "Firefox on Linux", "The mac", "macOS 15", "macos-arm64",
-        "203.0.113.9", "198.51.100.7", "2 hours ago", "Active now", "Sign out other devices", "Sign Out All Devices",
+        "Active sessions",
+        "Chrome on Windows This browser",
+        "Firefox on Linux",
+        "The mac",
+        "macOS 15",
+        "macos-arm64",
+        "203.0.113.9",
+        "198.51.100.7",
+        "2 hours ago",
+        "Active now",
+        "Sign out other devices",
+        "Sign Out All Devices",
     ] {
         assert!(words.contains(part), "{part}: {words}");
     }
@@ -90,7 +110,11 @@ async fn alone_on_a_browser_there_is_no_button_for_others() {
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let page = chrome.get("/dashboard/settings").await.expect(200);
-    assert!(text(&page.body).contains("Only this browser is signed in."), "{}", page.body);
+    assert!(
+        text(&page.body).contains("Only this browser is signed in."),
+        "{}",
+        page.body
+    );
     assert!(!page.body.contains("/api/sign_out_other_devices") && !page.body.contains("/api/revoke_session"));
 }
 
@@ -102,17 +126,36 @@ async fn without_javascript_one_device_is_signed_out_and_the_page_says_so() {
     let chrome = portal.browser(CHROME).without_script().signed_in(&maria).await;
 
     let id = firefox.session().to_string();
-    let answer = chrome.post("/api/revoke_session").form(&[("session_id", &id)]).await.expect(302);
+    let answer = chrome
+        .post("/api/revoke_session")
+        .form(&[("session_id", &id)])
+        .await
+        .expect(302);
     let page = chrome.follow(&answer).await.expect(200);
-    assert!(text(&page.body).contains("The device has been signed out."), "{}", page.body);
+    assert!(
+        text(&page.body).contains("The device has been signed out."),
+        "{}",
+        page.body
+    );
     assert!(!page.body.contains(&id));
 
     // A second click on the page before: the words for what is gone, and the list.
-    let answer = chrome.post("/api/revoke_session").form(&[("session_id", &id)]).await.expect(302);
+    let answer = chrome
+        .post("/api/revoke_session")
+        .form(&[("session_id", &id)])
+        .await
+        .expect(302);
     let origin = portal.state.config.public_url.origin();
-    let back = answer.location().strip_prefix(origin).expect("the portal's own page");
+    let back = answer
+        .location()
+        .strip_prefix(origin)
+        .expect("the portal's own page");
     let page = chrome.get(back).await.expect(200);
-    assert!(text(&page.body).contains("That session is not there any more."), "{}", page.body);
+    assert!(
+        text(&page.body).contains("That session is not there any more."),
+        "{}",
+        page.body
+    );
     assert!(text(&page.body).contains("Chrome on Windows"), "{}", page.body);
 }
 
@@ -124,7 +167,11 @@ async fn without_javascript_the_other_devices_are_signed_out_and_the_page_says_s
     let chrome = portal.browser(CHROME).without_script().signed_in(&maria).await;
     let answer = chrome.post("/api/sign_out_other_devices").await.expect(302);
     let page = chrome.follow(&answer).await.expect(200);
-    assert!(text(&page.body).contains("All other devices have been signed out."), "{}", page.body);
+    assert!(
+        text(&page.body).contains("All other devices have been signed out."),
+        "{}",
+        page.body
+    );
     firefox.get("/dashboard").await.expect(303);
 }
 
@@ -136,20 +183,44 @@ async fn without_javascript_signing_out_everywhere_asks_first_and_ends_at_sign_i
     let chrome = portal.browser(CHROME).without_script().signed_in(&maria).await;
 
     let page = chrome.get("/dashboard/settings").await.expect(200);
-    assert!(page.body.contains(r#"method="get" action="/dashboard/settings/sign-out-all""#), "{}", page.body);
+    assert!(
+        page.body
+            .contains(r#"method="get" action="/dashboard/settings/sign-out-all""#),
+        "{}",
+        page.body
+    );
     let question = chrome.get("/dashboard/settings/sign-out-all").await.expect(200);
     let words = text(&question.body);
-    for part in ["Sign out of all devices?", "2 sessions, this browser included", "Chrome on Windows", "The mac", "Cancel"] {
+    for part in [
+        "Sign out of all devices?",
+        "2 sessions, this browser included",
+        "Chrome on Windows",
+        "The mac",
+        "Cancel",
+    ] {
         assert!(words.contains(part), "{part}: {words}");
     }
-    assert!(question.body.contains(r#"method="post" action="/api/sign_out_all_devices""#), "{}", question.body);
+    assert!(
+        question
+            .body
+            .contains(r#"method="post" action="/api/sign_out_all_devices""#),
+        "{}",
+        question.body
+    );
     mac.get("/api/session_state").await.expect(200);
 
     let answer = chrome.post("/api/sign_out_all_devices").await.expect(302);
     assert_eq!(answer.location(), "/login?reason=signed_out_everywhere&by=you");
     let login = chrome.follow(&answer).await.expect(200);
-    assert!(text(&login.body).contains("All your devices have been signed out."), "{}", login.body);
-    assert_eq!(mac.get("/api/session_state").await.end_reason(), "signed_out_everywhere");
+    assert!(
+        text(&login.body).contains("All your devices have been signed out."),
+        "{}",
+        login.body
+    );
+    assert_eq!(
+        mac.get("/api/session_state").await.end_reason(),
+        "signed_out_everywhere"
+    );
 }
 
 #[tokio::test]
@@ -159,7 +230,11 @@ async fn without_javascript_signing_out_ends_at_sign_in() {
     let chrome = portal.browser(CHROME).without_script().signed_in(&maria).await;
     let answer = chrome.post("/api/sign_out").await.expect(302);
     let login = chrome.follow(&answer).await.expect(200);
-    assert!(text(&login.body).contains("You have signed out."), "{}", login.body);
+    assert!(
+        text(&login.body).contains("You have signed out."),
+        "{}",
+        login.body
+    );
     assert_eq!(chrome.cookie(), None);
     chrome.get("/dashboard").await.expect(303);
 }
@@ -169,11 +244,27 @@ async fn sign_in_says_why_for_every_reason_and_for_no_other_word() {
     let portal = Portal::start().await;
     let stranger = portal.browser(CHROME);
     for reason in EndReason::ALL {
-        let page = stranger.get(&format!("/login?reason={}", reason.as_str())).await.expect(200);
-        assert!(text(&page.body).contains(reason.message()), "{reason:?}: {}", page.body);
+        let page = stranger
+            .get(&format!("/login?reason={}", reason.as_str()))
+            .await
+            .expect(200);
+        assert!(
+            text(&page.body).contains(reason.message()),
+            "{reason:?}: {}",
+            page.body
+        );
     }
-    for nonsense in ["nonsense", "%3Cscript%3Ealert(1)%3C/script%3E", "SIGNED_OUT", "%FF", ""] {
-        let page = stranger.get(&format!("/login?reason={nonsense}")).await.expect(200);
+    for nonsense in [
+        "nonsense",
+        "%3Cscript%3Ealert(1)%3C/script%3E",
+        "SIGNED_OUT",
+        "%FF",
+        "",
+    ] {
+        let page = stranger
+            .get(&format!("/login?reason={nonsense}"))
+            .await
+            .expect(200);
         assert_eq!(count(&page.body, "class=\"notice"), 0, "{}", page.body);
         assert!(!page.body.contains("alert(1)"), "{}", page.body);
     }
@@ -186,11 +277,22 @@ async fn no_words_in_an_address_reach_a_page() {
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let lure = "Call 555-1234 now";
     let forged = data_encoding::BASE64URL.encode(
-        json!({ "code": "invalid_input", "field": lure, "problem": lure, "message": lure }).to_string().as_bytes(),
+        json!({ "code": "invalid_input", "field": lure, "problem": lure, "message": lure })
+            .to_string()
+            .as_bytes(),
     );
     let query = broker_portal::domain::next::query_value(lure);
-    for path in ["/dashboard/settings", "/dashboard/settings/sign-out-all", "/dashboard", "/login"] {
-        let client = if path == "/login" { portal.browser(SAFARI) } else { chrome.clone() };
+    for path in [
+        "/dashboard/settings",
+        "/dashboard/settings/sign-out-all",
+        "/dashboard",
+        "/login",
+    ] {
+        let client = if path == "/login" {
+            portal.browser(SAFARI)
+        } else {
+            chrome.clone()
+        };
         for suffix in [
             format!("__path=/api/revoke_session&__err={forged}"),
             format!("__err={query}"),
@@ -206,14 +308,32 @@ async fn no_words_in_an_address_reach_a_page() {
 async fn script_in_names_and_user_agents_stays_text() {
     let portal = Portal::start().await;
     let lure = r#"<script>alert(1)</script>"><img src=x onerror=alert(2)>'{{7*7}}"#;
-    let maria = portal.person("maria").called(lure).member_of(&format!("{lure} Ltd")).create().await;
-    let mac = portal.desktop("mac").device("device_name", lure).device("os", &lure[..60]).signed_in(&maria).await;
+    let maria = portal
+        .person("maria")
+        .called(lure)
+        .member_of(&format!("{lure} Ltd"))
+        .create()
+        .await;
+    let mac = portal
+        .desktop("mac")
+        .device("device_name", lure)
+        .device("os", &lure[..60])
+        .signed_in(&maria)
+        .await;
     // The name that a browser gets is the expressions' own; these let the sender choose a part of it.
-    for agent in [lure, "Mozilla/5.0 <script>alert(1)</script>/12.3 Firefox/<b>1</b>", "<svg/onload=alert(3)> Chrome/148"] {
+    for agent in [
+        lure,
+        "Mozilla/5.0 <script>alert(1)</script>/12.3 Firefox/<b>1</b>",
+        "<svg/onload=alert(3)> Chrome/148",
+    ] {
         portal.browser(agent).signed_in(&maria).await;
     }
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    for path in ["/dashboard", "/dashboard/settings", "/dashboard/settings/sign-out-all"] {
+    for path in [
+        "/dashboard",
+        "/dashboard/settings",
+        "/dashboard/settings/sign-out-all",
+    ] {
         let page = chrome.get(path).await.expect(200);
         for tag in ["<script>", "<img", "<svg/onload", "onerror=alert(2)>\"", "<b>1"] {
             assert!(!page.body.contains(tag), "{path} holds {tag}: {}", page.body);
@@ -226,7 +346,13 @@ async fn script_in_names_and_user_agents_stays_text() {
     assert!(words.contains("&lt;script&gt;alert(1)&lt;/script&gt;"), "{words}");
     let list = mac.get("/api/v1/sessions").await.expect(200);
     assert_eq!(list.header("content-type"), Some("application/json"));
-    assert!(list.json()["sessions"].as_array().expect("a list").iter().any(|session| session["device_name"] == lure));
+    assert!(
+        list.json()["sessions"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .any(|session| session["device_name"] == lure)
+    );
 }
 
 #[tokio::test]
@@ -247,17 +373,35 @@ async fn an_address_that_leads_nowhere_is_a_page_with_404() {
         assert!(!page.body.contains("<script>alert(1)"), "{}", page.body);
     }
     let page = portal.browser(SAFARI).get("/nowhere").await;
-    assert!(text(&page.body).contains("This page does not exist"), "{}", page.body);
+    assert!(
+        text(&page.body).contains("This page does not exist"),
+        "{}",
+        page.body
+    );
 }
 
 #[tokio::test]
 async fn the_theme_is_kept_on_this_browser_signed_in_or_not() {
     let portal = Portal::start().await;
     let chrome = portal.browser(CHROME);
-    let answer = chrome.post("/api/choose_theme").form(&[("theme", "dark")]).await.expect(200);
-    assert_eq!(answer.all("set-cookie"), ["portal_theme=dark; HttpOnly; SameSite=Lax; Path=/; Max-Age=31536000"]);
+    let answer = chrome
+        .post("/api/choose_theme")
+        .form(&[("theme", "dark")])
+        .await
+        .expect(200);
+    assert_eq!(
+        answer.all("set-cookie"),
+        ["portal_theme=dark; HttpOnly; SameSite=Lax; Path=/; Max-Age=31536000"]
+    );
     let page = chrome.get("/login").await.expect(200);
-    assert!(page.body.contains(r#"<html lang="en" data-theme="dark">"#), "{}", page.body);
-    let answer = chrome.post("/api/choose_theme").form(&[("theme", "\"><script>")]).await;
+    assert!(
+        page.body.contains(r#"<html lang="en" data-theme="dark">"#),
+        "{}",
+        page.body
+    );
+    let answer = chrome
+        .post("/api/choose_theme")
+        .form(&[("theme", "\"><script>")])
+        .await;
     assert!((400..500).contains(&answer.status), "{answer:#?}");
 }

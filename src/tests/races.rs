@@ -36,10 +36,22 @@ async fn a_sign_in_that_looked_at_the_password_before_everything_was_signed_out_
     let desktop = wait_in_line(&lock, sign_in(&late[1], &maria), 3).await;
     lock.release().await;
 
-    assert_eq!(all.await.expect("answered").expect(200).json(), json!({ "ended": 1 }));
-    assert_eq!(browser.await.expect("answered").expect(401).json()["code"], "invalid_credentials");
-    assert_eq!(desktop.await.expect("answered").expect(401).problem(), "invalid_credentials");
-    assert_eq!((portal.rows("sessions").await, portal.rows("devices").await), (1, 0));
+    assert_eq!(
+        all.await.expect("answered").expect(200).json(),
+        json!({ "ended": 1 })
+    );
+    assert_eq!(
+        browser.await.expect("answered").expect(401).json()["code"],
+        "invalid_credentials"
+    );
+    assert_eq!(
+        desktop.await.expect("answered").expect(401).problem(),
+        "invalid_credentials"
+    );
+    assert_eq!(
+        (portal.rows("sessions").await, portal.rows("devices").await),
+        (1, 0)
+    );
 }
 
 #[tokio::test]
@@ -55,8 +67,14 @@ async fn a_sign_in_just_before_everything_is_signed_out_does_not_survive_it() {
     lock.release().await;
 
     signed_in.await.expect("answered").expect(200);
-    assert_eq!(all.await.expect("answered").expect(200).json(), json!({ "ended": 2 }));
-    assert_eq!(early.get("/api/session_state").await.end_reason(), "signed_out_everywhere");
+    assert_eq!(
+        all.await.expect("answered").expect(200).json(),
+        json!({ "ended": 2 })
+    );
+    assert_eq!(
+        early.get("/api/session_state").await.end_reason(),
+        "signed_out_everywhere"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -65,7 +83,11 @@ async fn whoever_survives_signing_out_everywhere_signed_in_after_it() {
     let maria = portal.broker("maria").await;
     for round in 0..200_u64 {
         let caller = portal.browser(CHROME).signed_in(&maria).await;
-        let rival = if round % 2 == 0 { portal.browser(FIREFOX) } else { portal.desktop("mac") };
+        let rival = if round % 2 == 0 {
+            portal.browser(FIREFOX)
+        } else {
+            portal.desktop("mac")
+        };
         let signing_in = spawn(sign_in(&rival, &maria));
         // Wanders over the time that looking at a password takes.
         tokio::time::sleep(Duration::from_micros(50 * (round % 40))).await;
@@ -102,7 +124,11 @@ async fn a_sign_in_with_the_old_password_does_not_survive_the_password_change() 
     let early = wait_in_line(&lock, sign_in(&before, &maria), 1).await;
     let change = spawn({
         let (accounts, email) = (portal.accounts(), maria.email.clone());
-        async move { accounts.set_password(&email, "an entirely new password".to_owned()).await }
+        async move {
+            accounts
+                .set_password(&email, "an entirely new password".to_owned())
+                .await
+        }
     });
     lock.until_waiting(2).await;
     let refused = wait_in_line(&lock, sign_in(&late, &maria), 3).await;
@@ -111,7 +137,10 @@ async fn a_sign_in_with_the_old_password_does_not_survive_the_password_change() 
     early.await.expect("answered").expect(200);
     assert_eq!(change.await.expect("ran").expect("changed"), 1);
     refused.await.expect("answered").expect(401);
-    assert_eq!(before.get("/api/session_state").await.end_reason(), "password_changed");
+    assert_eq!(
+        before.get("/api/session_state").await.end_reason(),
+        "password_changed"
+    );
     late.get("/dashboard").await.expect(303);
 }
 
@@ -185,7 +214,11 @@ async fn twenty_revocations_at_once_give_each_session_one_end_and_one_audit_row(
 
     let mut under_way = JoinSet::new();
     for round in 0..20 {
-        let caller = if round % 2 == 0 { caller.clone() } else { caller.clone().via(&node.router) };
+        let caller = if round % 2 == 0 {
+            caller.clone()
+        } else {
+            caller.clone().via(&node.router)
+        };
         let path = match round % 4 {
             0 => "/api/v1/sessions?scope=others".to_owned(),
             other => format!("/api/v1/sessions/{}", targets[other - 1].session()),
@@ -218,8 +251,17 @@ async fn of_twenty_that_sign_out_everywhere_at_once_one_does_it() {
     let (done, late): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 200);
     assert_eq!(done.len(), 1);
     assert_eq!(done[0].json(), json!({ "ended": 2 }));
-    assert!(late.iter().all(|answer| answer.end_reason() == "signed_out_everywhere"));
-    assert_eq!((portal.audit("session_ended").await.len(), portal.epoch(maria.id).await), (2, 1));
+    assert!(
+        late.iter()
+            .all(|answer| answer.end_reason() == "signed_out_everywhere")
+    );
+    assert_eq!(
+        (
+            portal.audit("session_ended").await.len(),
+            portal.epoch(maria.id).await
+        ),
+        (2, 1)
+    );
 }
 
 #[tokio::test]
@@ -236,7 +278,10 @@ async fn activity_noted_before_the_end_and_written_after_it_brings_nothing_back(
     let ended = portal.session_row(mac.session()).await;
     portal.write_activity().await;
     assert_eq!(portal.session_row(mac.session()).await, ended);
-    assert_eq!((ended.last_active_at, ended.end_reason.as_deref()), (began, Some("revoked")));
+    assert_eq!(
+        (ended.last_active_at, ended.end_reason.as_deref()),
+        (began, Some("revoked"))
+    );
     assert_eq!(mac.get("/api/v1/session_state").await.end_reason(), "revoked");
 }
 
@@ -263,7 +308,10 @@ async fn activity_written_while_the_session_is_being_ended_brings_nothing_back()
     portal.until_waiting(1).await;
     ending.commit().await.expect("commit");
     writing.await.expect("ran").expect("written");
-    assert_eq!(portal.end_reason(chrome.session()).await.as_deref(), Some("revoked"));
+    assert_eq!(
+        portal.end_reason(chrome.session()).await.as_deref(),
+        Some("revoked")
+    );
     assert_eq!(chrome.get("/api/v1/session_state").await.end_reason(), "revoked");
 }
 
@@ -294,7 +342,12 @@ async fn requests_under_way_during_a_revocation_bring_nothing_back() {
         let chrome = portal.browser(CHROME).signed_in(&maria).await;
         let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
         let mut under_way = JoinSet::new();
-        for path in ["/dashboard", "/dashboard/settings", "/api/v1/sessions", "/api/session_state"] {
+        for path in [
+            "/dashboard",
+            "/dashboard/settings",
+            "/api/v1/sessions",
+            "/api/session_state",
+        ] {
             under_way.spawn(chrome.get(path).into_future());
         }
         firefox.delete("/api/v1/sessions?scope=all").await.expect(200);
@@ -302,6 +355,9 @@ async fn requests_under_way_during_a_revocation_bring_nothing_back() {
             assert!([200, 303, 401].contains(&answer.status), "{answer:#?}");
         }
         portal.write_activity().await;
-        assert_eq!(chrome.get("/api/session_state").await.end_reason(), "signed_out_everywhere");
+        assert_eq!(
+            chrome.get("/api/session_state").await.end_reason(),
+            "signed_out_everywhere"
+        );
     }
 }

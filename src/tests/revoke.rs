@@ -49,15 +49,35 @@ async fn one_session_is_ended_by_form_by_json_and_through_the_api_and_no_other_w
     let jonas = Signed::in_everywhere(&portal, "jonas").await;
 
     let id = maria.firefox.session().to_string();
-    maria.chrome.post("/api/revoke_session").form(&[("session_id", &id)]).await.expect(200);
-    assert_eq!(maria.firefox.get("/api/session_state").await.end_reason(), "revoked");
+    maria
+        .chrome
+        .post("/api/revoke_session")
+        .form(&[("session_id", &id)])
+        .await
+        .expect(200);
+    assert_eq!(
+        maria.firefox.get("/api/session_state").await.end_reason(),
+        "revoked"
+    );
     assert_eq!(maria.live().await.len(), 3);
 
     let body = json!({ "session_id": maria.thinkpad.session() });
-    maria.chrome.post("/api/revoke_session").json(&body).await.expect(200);
-    assert_eq!(maria.thinkpad.get("/api/session_state").await.end_reason(), "revoked");
+    maria
+        .chrome
+        .post("/api/revoke_session")
+        .json(&body)
+        .await
+        .expect(200);
+    assert_eq!(
+        maria.thinkpad.get("/api/session_state").await.end_reason(),
+        "revoked"
+    );
 
-    let gone = maria.mac.delete(&format!("/api/v1/sessions/{}", maria.chrome.session())).await.expect(204);
+    let gone = maria
+        .mac
+        .delete(&format!("/api/v1/sessions/{}", maria.chrome.session()))
+        .await
+        .expect(204);
     assert_eq!(gone.body, "");
     assert_eq!(maria.live().await, [maria.mac.session()]);
     assert_eq!(jonas.live().await.len(), 4);
@@ -68,10 +88,24 @@ async fn one_session_is_ended_by_form_by_json_and_through_the_api_and_no_other_w
 async fn ending_ones_own_session_by_its_id_is_signing_out() {
     let portal = Portal::start().await;
     let maria = Signed::in_everywhere(&portal, "maria").await;
-    maria.mac.delete(&format!("/api/v1/sessions/{}", maria.mac.session())).await.expect(204);
-    assert_eq!(maria.mac.get("/api/session_state").await.end_reason(), "signed_out");
-    maria.thinkpad.delete("/api/v1/sessions?scope=current").await.expect(200);
-    assert_eq!(maria.thinkpad.get("/api/session_state").await.end_reason(), "signed_out");
+    maria
+        .mac
+        .delete(&format!("/api/v1/sessions/{}", maria.mac.session()))
+        .await
+        .expect(204);
+    assert_eq!(
+        maria.mac.get("/api/session_state").await.end_reason(),
+        "signed_out"
+    );
+    maria
+        .thinkpad
+        .delete("/api/v1/sessions?scope=current")
+        .await
+        .expect(200);
+    assert_eq!(
+        maria.thinkpad.get("/api/session_state").await.end_reason(),
+        "signed_out"
+    );
     assert_eq!(maria.live().await.len(), 2);
 }
 
@@ -103,19 +137,43 @@ async fn others_leaves_exactly_the_caller_and_repeating_it_is_harmless() {
     let maria = Signed::in_everywhere(&portal, "maria").await;
     let jonas = Signed::in_everywhere(&portal, "jonas").await;
 
-    assert_eq!(maria.mac.delete("/api/v1/sessions?scope=others").await.expect(200).json(), json!({ "ended": 3 }));
+    assert_eq!(
+        maria
+            .mac
+            .delete("/api/v1/sessions?scope=others")
+            .await
+            .expect(200)
+            .json(),
+        json!({ "ended": 3 })
+    );
     assert_eq!(maria.live().await, [maria.mac.session()]);
     for client in [&maria.chrome, &maria.firefox, &maria.thinkpad] {
         assert_eq!(client.get("/api/session_state").await.end_reason(), "revoked");
     }
-    assert_eq!(maria.mac.delete("/api/v1/sessions?scope=others").await.expect(200).json(), json!({ "ended": 0 }));
+    assert_eq!(
+        maria
+            .mac
+            .delete("/api/v1/sessions?scope=others")
+            .await
+            .expect(200)
+            .json(),
+        json!({ "ended": 0 })
+    );
     assert_eq!(maria.live().await, [maria.mac.session()]);
     assert_eq!(portal.epoch(maria.person.id).await, 0);
 
     let answer = jonas.chrome.post("/api/sign_out_other_devices").await.expect(200);
     assert_eq!(answer.json(), 3);
     assert_eq!(jonas.live().await, [jonas.chrome.session()]);
-    assert_eq!(jonas.chrome.post("/api/sign_out_other_devices").await.expect(200).json(), 0);
+    assert_eq!(
+        jonas
+            .chrome
+            .post("/api/sign_out_other_devices")
+            .await
+            .expect(200)
+            .json(),
+        0
+    );
 }
 
 #[tokio::test]
@@ -124,9 +182,23 @@ async fn all_ends_everything_the_caller_included_and_raises_the_epoch() {
     let maria = Signed::in_everywhere(&portal, "maria").await;
     let jonas = Signed::in_everywhere(&portal, "jonas").await;
 
-    assert_eq!(maria.mac.delete("/api/v1/sessions?scope=all").await.expect(200).json(), json!({ "ended": 4 }));
+    assert_eq!(
+        maria
+            .mac
+            .delete("/api/v1/sessions?scope=all")
+            .await
+            .expect(200)
+            .json(),
+        json!({ "ended": 4 })
+    );
     assert_eq!(maria.live().await, []);
-    assert_eq!((portal.epoch(maria.person.id).await, portal.epoch(jonas.person.id).await), (1, 0));
+    assert_eq!(
+        (
+            portal.epoch(maria.person.id).await,
+            portal.epoch(jonas.person.id).await
+        ),
+        (1, 0)
+    );
 
     // A second time it is the caller who is not signed in any more.
     let again = maria.mac.delete("/api/v1/sessions?scope=all").await;
@@ -137,7 +209,10 @@ async fn all_ends_everything_the_caller_included_and_raises_the_epoch() {
     let answer = jonas.chrome.post("/api/sign_out_all_devices").await.expect(200);
     assert_eq!(answer.json(), "/login?reason=signed_out_everywhere&by=you");
     assert_eq!(jonas.chrome.cookie(), None);
-    assert_eq!(jonas.firefox.get("/api/session_state").await.end_reason(), "signed_out_everywhere");
+    assert_eq!(
+        jonas.firefox.get("/api/session_state").await.end_reason(),
+        "signed_out_everywhere"
+    );
     assert_eq!(portal.epoch(jonas.person.id).await, 1);
 }
 
@@ -148,17 +223,31 @@ async fn after_all_every_browser_is_led_to_sign_in_with_the_reason_and_desktops_
     maria.mac.delete("/api/v1/sessions?scope=all").await.expect(200);
 
     for browser in [&maria.chrome, &maria.firefox] {
-        for path in ["/dashboard", "/dashboard/settings?done=x", "/dashboard/settings/sign-out-all"] {
+        for path in [
+            "/dashboard",
+            "/dashboard/settings?done=x",
+            "/dashboard/settings/sign-out-all",
+        ] {
             let page = browser.get(path).await.expect(303);
             let next = broker_portal::domain::next::query_value(path);
-            assert_eq!(page.location(), format!("/login?next={next}&reason=signed_out_everywhere"));
+            assert_eq!(
+                page.location(),
+                format!("/login?next={next}&reason=signed_out_everywhere")
+            );
             let login = browser.follow(&page).await.expect(200);
             let words = "Your session was ended from another device. Please sign in again.";
             assert!(login.body.contains(words), "{}", login.body);
         }
-        for path in ["/api/list_active_sessions", "/api/sign_out_other_devices", "/api/sign_out_all_devices"] {
+        for path in [
+            "/api/list_active_sessions",
+            "/api/sign_out_other_devices",
+            "/api/sign_out_all_devices",
+        ] {
             let answer = browser.post(path).await.expect(401);
-            assert_eq!(answer.json(), json!({ "code": "session_ended", "reason": "signed_out_everywhere" }));
+            assert_eq!(
+                answer.json(),
+                json!({ "code": "session_ended", "reason": "signed_out_everywhere" })
+            );
         }
     }
     for desktop in [&maria.mac, &maria.thinkpad] {
@@ -185,12 +274,19 @@ async fn a_cookie_or_token_replayed_after_sign_out_is_refused_everywhere() {
     let node = portal.second_node().await;
     let (cookie, token) = (maria.chrome.replica(), maria.mac.replica());
     maria.chrome.post("/api/sign_out").await.expect(200);
-    maria.mac.delete("/api/v1/sessions?scope=current").await.expect(200);
+    maria
+        .mac
+        .delete("/api/v1/sessions?scope=current")
+        .await
+        .expect(200);
 
     for client in [&cookie, &token] {
         for client in [client.clone(), client.clone().via(&node.router)] {
             assert_eq!(client.get("/api/v1/sessions").await.end_reason(), "signed_out");
-            assert_eq!(client.delete("/api/v1/sessions?scope=all").await.end_reason(), "signed_out");
+            assert_eq!(
+                client.delete("/api/v1/sessions?scope=all").await.end_reason(),
+                "signed_out"
+            );
             client.get("/dashboard/settings").await.expect(303);
             client.post("/api/sign_out_all_devices").await.expect(401);
         }
@@ -205,14 +301,27 @@ async fn after_the_answer_no_node_accepts_an_ended_session() {
     let maria = Signed::in_everywhere(&portal, "maria").await;
     // The other node knows them all by now.
     for client in maria.clients() {
-        client.clone().via(&node.router).get("/api/v1/sessions").await.expect(200);
+        client
+            .clone()
+            .via(&node.router)
+            .get("/api/v1/sessions")
+            .await
+            .expect(200);
     }
-    maria.mac.delete("/api/v1/sessions?scope=others").await.expect(200);
+    maria
+        .mac
+        .delete("/api/v1/sessions?scope=others")
+        .await
+        .expect(200);
     for client in [&maria.chrome, &maria.firefox, &maria.thinkpad] {
         let there = client.clone().via(&node.router);
         assert_eq!(there.get("/api/v1/sessions").await.end_reason(), "revoked");
     }
-    node.state.activity.flush(&node.state.database).await.expect("written");
+    node.state
+        .activity
+        .flush(&node.state.database)
+        .await
+        .expect("written");
     assert_eq!(maria.live().await, [maria.mac.session()]);
 }
 
@@ -221,15 +330,34 @@ async fn a_missing_or_misspelt_scope_ends_nothing() {
     let portal = Portal::start().await;
     let maria = Signed::in_everywhere(&portal, "maria").await;
     for query in [
-        "", "?", "?scope", "?scope=", "?scope=All", "?scope=every", "?scope=all%20", "?scope=allothers", "?all",
-        "?scope=others&scope=all", "?scopes=all", "?SCOPE=all", "?scope=%FF",
+        "",
+        "?",
+        "?scope",
+        "?scope=",
+        "?scope=All",
+        "?scope=every",
+        "?scope=all%20",
+        "?scope=allothers",
+        "?all",
+        "?scope=others&scope=all",
+        "?scopes=all",
+        "?SCOPE=all",
+        "?scope=%FF",
     ] {
         for client in [&maria.chrome, &maria.mac] {
             let answer = client.delete(&format!("/api/v1/sessions{query}")).await;
-            assert_eq!((answer.status, answer.problem().as_str()), (400, "invalid_scope"), "{query}");
+            assert_eq!(
+                (answer.status, answer.problem().as_str()),
+                (400, "invalid_scope"),
+                "{query}"
+            );
         }
         // Nor does a scope in a body count.
-        let answer = maria.mac.delete("/api/v1/sessions").json(&json!({ "scope": "all" })).await;
+        let answer = maria
+            .mac
+            .delete("/api/v1/sessions")
+            .json(&json!({ "scope": "all" }))
+            .await;
         assert_eq!((answer.status, answer.problem().as_str()), (400, "invalid_scope"));
     }
     assert_eq!(maria.live().await.len(), 4);
@@ -242,7 +370,11 @@ async fn another_persons_session_an_unknown_one_an_ended_one_and_nonsense_get_th
     let maria = Signed::in_everywhere(&portal, "maria").await;
     let jonas = Signed::in_everywhere(&portal, "jonas").await;
     let ended = jonas.thinkpad.session();
-    jonas.thinkpad.delete("/api/v1/sessions?scope=current").await.expect(200);
+    jonas
+        .thinkpad
+        .delete("/api/v1/sessions?scope=current")
+        .await
+        .expect(200);
     portal.pass(seconds(1)).await;
     let before = portal.audit("session_ended").await;
 
@@ -261,9 +393,29 @@ async fn another_persons_session_an_unknown_one_an_ended_one_and_nonsense_get_th
     let mut by_form = Vec::new();
     let mut by_json = Vec::new();
     for id in &ids {
-        by_api.push(jonas.mac.delete(&format!("/api/v1/sessions/{id}")).await.comparable());
-        by_form.push(jonas.chrome.post("/api/revoke_session").form(&[("session_id", id)]).await.comparable());
-        by_json.push(jonas.chrome.post("/api/revoke_session").json(&json!({ "session_id": id })).await.comparable());
+        by_api.push(
+            jonas
+                .mac
+                .delete(&format!("/api/v1/sessions/{id}"))
+                .await
+                .comparable(),
+        );
+        by_form.push(
+            jonas
+                .chrome
+                .post("/api/revoke_session")
+                .form(&[("session_id", id)])
+                .await
+                .comparable(),
+        );
+        by_json.push(
+            jonas
+                .chrome
+                .post("/api/revoke_session")
+                .json(&json!({ "session_id": id }))
+                .await
+                .comparable(),
+        );
     }
     for answers in [by_api, by_form, by_json] {
         assert_eq!(answers[0].0, 404, "{answers:?}");
@@ -280,12 +432,26 @@ async fn nobody_sees_or_ends_another_persons_sessions_by_any_scope() {
     let maria = Signed::in_everywhere(&portal, "maria").await;
     let jonas = Signed::in_everywhere(&portal, "jonas").await;
 
-    let mine: Vec<String> = jonas.clients().iter().map(|client| client.session().to_string()).collect();
+    let mine: Vec<String> = jonas
+        .clients()
+        .iter()
+        .map(|client| client.session().to_string())
+        .collect();
     for answer in [
         jonas.chrome.get("/api/v1/sessions").await.expect(200).json(),
-        jonas.chrome.post("/api/list_active_sessions").await.expect(200).json(),
+        jonas
+            .chrome
+            .post("/api/list_active_sessions")
+            .await
+            .expect(200)
+            .json(),
         // Fields that nobody asked for change nothing.
-        jonas.chrome.get(&format!("/api/v1/sessions?user={}", maria.person.id)).await.expect(200).json(),
+        jonas
+            .chrome
+            .get(&format!("/api/v1/sessions?user={}", maria.person.id))
+            .await
+            .expect(200)
+            .json(),
         jonas
             .chrome
             .post("/api/list_active_sessions")
@@ -294,13 +460,29 @@ async fn nobody_sees_or_ends_another_persons_sessions_by_any_scope() {
             .expect(200)
             .json(),
     ] {
-        let seen: Vec<&str> =
-            answer["sessions"].as_array().expect("a list").iter().filter_map(|s| s["id"].as_str()).collect();
+        let seen: Vec<&str> = answer["sessions"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter_map(|s| s["id"].as_str())
+            .collect();
         assert_eq!(seen.len(), 4);
-        assert!(seen.iter().all(|id| mine.iter().any(|known| known == id)), "{answer}");
+        assert!(
+            seen.iter().all(|id| mine.iter().any(|known| known == id)),
+            "{answer}"
+        );
     }
-    jonas.chrome.delete(&format!("/api/v1/sessions?scope=others&user={}", maria.person.id)).await.expect(200);
-    jonas.chrome.post("/api/sign_out_all_devices").form(&[("user_id", &maria.person.id.to_string())]).await.expect(200);
+    jonas
+        .chrome
+        .delete(&format!("/api/v1/sessions?scope=others&user={}", maria.person.id))
+        .await
+        .expect(200);
+    jonas
+        .chrome
+        .post("/api/sign_out_all_devices")
+        .form(&[("user_id", &maria.person.id.to_string())])
+        .await
+        .expect(200);
     assert_eq!(jonas.live().await, []);
     assert_eq!(maria.live().await.len(), 4);
 }
@@ -321,13 +503,24 @@ async fn without_a_session_nothing_can_be_listed_or_ended() {
             assert_eq!(answer.end_reason(), "unknown");
         }
         for path in [
-            "/api/list_active_sessions", "/api/sign_out_other_devices", "/api/sign_out_all_devices",
-            "/api/show_viewer", "/api/show_overview",
+            "/api/list_active_sessions",
+            "/api/sign_out_other_devices",
+            "/api/sign_out_all_devices",
+            "/api/show_viewer",
+            "/api/show_overview",
         ] {
             let answer = stranger.post(path).await.expect(401);
-            assert_eq!(answer.json(), json!({ "code": "session_ended", "reason": "unknown" }), "{path}");
+            assert_eq!(
+                answer.json(),
+                json!({ "code": "session_ended", "reason": "unknown" }),
+                "{path}"
+            );
         }
-        stranger.post("/api/revoke_session").form(&[("session_id", &id)]).await.expect(401);
+        stranger
+            .post("/api/revoke_session")
+            .form(&[("session_id", &id)])
+            .await
+            .expect(401);
     }
     assert_eq!(maria.live().await.len(), 4);
 }
@@ -337,7 +530,11 @@ async fn an_id_is_known_however_its_letters_are_written() {
     let portal = Portal::start().await;
     let maria = Signed::in_everywhere(&portal, "maria").await;
     let id = maria.chrome.session().to_string().to_uppercase();
-    maria.mac.delete(&format!("/api/v1/sessions/{id}")).await.expect(204);
+    maria
+        .mac
+        .delete(&format!("/api/v1/sessions/{id}"))
+        .await
+        .expect(204);
     assert_eq!(maria.live().await.len(), 3);
 }
 
@@ -352,7 +549,11 @@ async fn a_desktop_whose_session_ended_is_no_active_device() {
             .expect("devices")
     };
     assert_eq!(active().await, ["mac", "thinkpad"]);
-    maria.chrome.delete(&format!("/api/v1/sessions/{}", maria.mac.session())).await.expect(204);
+    maria
+        .chrome
+        .delete(&format!("/api/v1/sessions/{}", maria.mac.session()))
+        .await
+        .expect(204);
     assert_eq!(active().await, ["thinkpad"]);
     maria.chrome.post("/api/sign_out_all_devices").await.expect(200);
     assert_eq!(active().await, Vec::<String>::new());

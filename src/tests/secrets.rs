@@ -25,12 +25,32 @@ fn spellings(token: &str) -> Vec<String> {
 
 /// Lives through what leaves traces and gives every secret that was used.
 async fn live(portal: &Portal) -> Vec<String> {
-    let maria = portal.person("maria").password("a secret of maria's own").create().await;
-    let mut secrets = vec![maria.password.clone(), "a wrong guess of hers".to_owned(), "her next password".to_owned()];
-    let fields = [("email", "a password typed as email"), ("password", "a wrong guess of hers")];
-    portal.browser(CHROME).post("/api/sign_in").form(&fields).await.expect(401);
+    let maria = portal
+        .person("maria")
+        .password("a secret of maria's own")
+        .create()
+        .await;
+    let mut secrets = vec![
+        maria.password.clone(),
+        "a wrong guess of hers".to_owned(),
+        "her next password".to_owned(),
+    ];
+    let fields = [
+        ("email", "a password typed as email"),
+        ("password", "a wrong guess of hers"),
+    ];
+    portal
+        .browser(CHROME)
+        .post("/api/sign_in")
+        .form(&fields)
+        .await
+        .expect(401);
     secrets.push("a password typed as email".to_owned());
-    portal.browser(CHROME).try_sign_in(&maria.email, "a wrong guess of hers").await.expect(401);
+    portal
+        .browser(CHROME)
+        .try_sign_in(&maria.email, "a wrong guess of hers")
+        .await
+        .expect(401);
 
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let firefox = portal.browser(FIREFOX).without_script().signed_in(&maria).await;
@@ -50,12 +70,19 @@ async fn live(portal: &Portal) -> Vec<String> {
     portal.anonymous().get(&careless).await.expect(401);
     mac.post("/api/v1/devices/heartbeat").await.expect(204);
     portal.write_activity().await;
-    chrome.delete(&format!("/api/v1/sessions/{}", mac.session())).await.expect(204);
+    chrome
+        .delete(&format!("/api/v1/sessions/{}", mac.session()))
+        .await
+        .expect(204);
     mac.get("/api/v1/sessions").await.expect(401);
     let chrome = chrome.signed_in(&maria).await;
     secrets.extend(spellings(&chrome.cookie().expect("a cookie")));
     firefox.post("/api/sign_out_all_devices").await.expect(302);
-    portal.accounts().set_password(&maria.email, "her next password".to_owned()).await.expect("changed");
+    portal
+        .accounts()
+        .set_password(&maria.email, "her next password".to_owned())
+        .await
+        .expect("changed");
     secrets
 }
 
@@ -64,7 +91,10 @@ async fn the_database_holds_no_usable_secret() {
     let portal = Portal::start().await;
     let secrets = live(&portal).await;
     let dump = portal.dump().await;
-    assert!(dump.contains("maria@broker.example") && dump.contains("$argon2id$"), "the dump is a dump");
+    assert!(
+        dump.contains("maria@broker.example") && dump.contains("$argon2id$"),
+        "the dump is a dump"
+    );
     for secret in secrets {
         assert!(!dump.contains(&secret), "the database holds {secret}");
     }
@@ -95,15 +125,21 @@ impl MakeWriter<'_> for Log {
 #[tokio::test]
 async fn the_log_holds_no_secret_however_much_is_logged() {
     let log = Log::default();
-    let subscriber =
-        tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(log.clone()).with_ansi(false).finish();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::TRACE)
+        .with_writer(log.clone())
+        .with_ansi(false)
+        .finish();
     let portal = Portal::start().await;
     // All of this test runs in this thread.
     let guard = tracing::subscriber::set_default(subscriber);
     let secrets = live(&portal).await;
     drop(guard);
     let text = String::from_utf8(log.0.lock().expect("nobody panicked").clone()).expect("text");
-    assert!(text.contains("signed in") && text.contains("sessions ended"), "the log is a log: {text}");
+    assert!(
+        text.contains("signed in") && text.contains("sessions ended"),
+        "the log is a log: {text}"
+    );
     for secret in secrets {
         let line = text.lines().find(|line| line.contains(&secret));
         assert_eq!(line, None, "the log holds {secret}");

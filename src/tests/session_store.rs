@@ -12,7 +12,10 @@ use tower_sessions::{
 use crate::harness::*;
 
 fn store(portal: &Portal) -> PortalStore {
-    PortalStore { database: portal.state.database.clone(), clock: portal.clock.clone() }
+    PortalStore {
+        database: portal.state.database.clone(),
+        clock: portal.clock.clone(),
+    }
 }
 
 /// The id that tower-sessions knows a browser's session by.
@@ -21,8 +24,15 @@ fn id_of(client: &Client) -> Id {
 }
 
 fn record(id: Id, data: &[(&str, Value)]) -> Record {
-    let data: HashMap<String, Value> = data.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    Record { id, data, expiry_date: OffsetDateTime::UNIX_EPOCH }
+    let data: HashMap<String, Value> = data
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), value.clone()))
+        .collect();
+    Record {
+        id,
+        data,
+        expiry_date: OffsetDateTime::UNIX_EPOCH,
+    }
 }
 
 #[tokio::test]
@@ -34,15 +44,35 @@ async fn data_of_a_live_session_is_kept_until_it_ends() {
     let store = store(&portal);
 
     let lifetime = seconds(24 * 3600);
-    store.save(&record(id_of(&chrome), &[("draft", json!("half a letter"))])).await.expect("saved");
+    store
+        .save(&record(id_of(&chrome), &[("draft", json!("half a letter"))]))
+        .await
+        .expect("saved");
     let loaded = store.load(&id_of(&chrome)).await.expect("loaded").expect("live");
-    assert_eq!(loaded.data, HashMap::from([("draft".to_owned(), json!("half a letter"))]));
-    assert_eq!(loaded.expiry_date.unix_timestamp(), (portal.now() + lifetime).timestamp());
-    assert_eq!(store.load(&id_of(&firefox)).await.expect("loaded").expect("live").data, HashMap::new());
+    assert_eq!(
+        loaded.data,
+        HashMap::from([("draft".to_owned(), json!("half a letter"))])
+    );
+    assert_eq!(
+        loaded.expiry_date.unix_timestamp(),
+        (portal.now() + lifetime).timestamp()
+    );
+    assert_eq!(
+        store
+            .load(&id_of(&firefox))
+            .await
+            .expect("loaded")
+            .expect("live")
+            .data,
+        HashMap::new()
+    );
 
     // A later request does not lose it.
     chrome.get("/dashboard").await.expect(200);
-    assert_eq!(portal.session_row(chrome.session()).await.data, json!({ "draft": "half a letter" }));
+    assert_eq!(
+        portal.session_row(chrome.session()).await.data,
+        json!({ "draft": "half a letter" })
+    );
     portal.pass(seconds(12 * 3600)).await;
     assert_eq!(store.load(&id_of(&firefox)).await.expect("loaded"), None);
 }
@@ -59,14 +89,26 @@ async fn a_record_saved_after_the_end_brings_nothing_back() {
     let session = Session::new(Some(id_of(&chrome)), Arc::new(store.clone()), None);
     session.insert("draft", "half a letter").await.expect("inserted");
 
-    firefox.delete(&format!("/api/v1/sessions/{}", chrome.session())).await.expect(204);
+    firefox
+        .delete(&format!("/api/v1/sessions/{}", chrome.session()))
+        .await
+        .expect(204);
     let ended = portal.session_row(chrome.session()).await;
     held.data.insert("draft".to_owned(), json!("too late"));
-    store.save(&held).await.expect("an end is no failure of the request under way");
-    session.save().await.expect("an end is no failure of the request under way");
+    store
+        .save(&held)
+        .await
+        .expect("an end is no failure of the request under way");
+    session
+        .save()
+        .await
+        .expect("an end is no failure of the request under way");
 
     assert_eq!(portal.session_row(chrome.session()).await, ended);
-    assert_eq!((ended.end_reason.as_deref(), &ended.data), (Some("revoked"), &json!({})));
+    assert_eq!(
+        (ended.end_reason.as_deref(), &ended.data),
+        (Some("revoked"), &json!({}))
+    );
     assert_eq!(store.load(&id_of(&chrome)).await.expect("loaded"), None);
     assert_eq!(chrome.get("/api/session_state").await.end_reason(), "revoked");
     assert_eq!(portal.rows("sessions").await, 2);
@@ -84,7 +126,10 @@ async fn an_unknown_record_makes_no_session() {
     assert!(session.save().await.is_err());
     assert_eq!(store.load(&Id(4711)).await.expect("loaded"), None);
     store.delete(&Id(4711)).await.expect("nothing to do");
-    assert_eq!((portal.rows("sessions").await, portal.rows("audit_events").await), (0, 0));
+    assert_eq!(
+        (portal.rows("sessions").await, portal.rows("audit_events").await),
+        (0, 0)
+    );
 }
 
 #[tokio::test]
@@ -99,7 +144,10 @@ async fn deleting_a_record_signs_out_with_an_audit_row() {
         store.delete(&id_of(&chrome)).await.expect("deleted");
         let rows = portal.ends_of(chrome.session()).await;
         assert_eq!(rows.len(), 1);
-        assert_eq!((rows[0].actor, rows[0].reason.as_deref()), (Some(maria.id), Some("signed_out")));
+        assert_eq!(
+            (rows[0].actor, rows[0].reason.as_deref()),
+            (Some(maria.id), Some("signed_out"))
+        );
     }
     assert_eq!(chrome.get("/api/session_state").await.end_reason(), "signed_out");
     firefox.get("/dashboard").await.expect(200);
@@ -109,12 +157,22 @@ async fn deleting_a_record_signs_out_with_an_audit_row() {
 async fn nobody_has_a_session_or_a_cookie_before_signing_in() {
     let portal = Portal::start().await;
     let chrome = portal.browser(CHROME);
-    for path in ["/", "/login", "/login?reason=idle_timeout", "/dashboard", "/nowhere", "/api/session_state"] {
+    for path in [
+        "/",
+        "/login",
+        "/login?reason=idle_timeout",
+        "/dashboard",
+        "/nowhere",
+        "/api/session_state",
+    ] {
         let answer = chrome.get(path).await;
         assert_eq!(answer.all("set-cookie"), Vec::<&str>::new(), "{path}");
     }
     chrome.post("/api/sign_in_notice").await.expect(200);
-    chrome.try_sign_in("nobody@broker.example", "not it").await.expect(401);
+    chrome
+        .try_sign_in("nobody@broker.example", "not it")
+        .await
+        .expect(401);
     assert_eq!((chrome.cookie(), portal.rows("sessions").await), (None, 0));
 }
 
@@ -126,7 +184,10 @@ async fn an_invented_cookie_is_never_adopted() {
     let chrome = portal.browser(CHROME);
     chrome.set_cookie(&invented);
 
-    assert_eq!(chrome.get("/dashboard").await.expect(303).location(), "/login?next=/dashboard");
+    assert_eq!(
+        chrome.get("/dashboard").await.expect(303).location(),
+        "/login?next=/dashboard"
+    );
     assert_eq!(chrome.get("/api/session_state").await.end_reason(), "unknown");
     chrome.get("/login").await.expect(200);
     assert_eq!(portal.rows("sessions").await, 0);
@@ -142,10 +203,20 @@ async fn an_invented_cookie_is_never_adopted() {
 #[tokio::test]
 async fn a_cookie_that_is_no_token_is_no_session() {
     let portal = Portal::start().await;
-    for value in ["", "x", "AAAAAAAAAAAAAAAAAAAAAA==", "\"'<script>", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"] {
+    for value in [
+        "",
+        "x",
+        "AAAAAAAAAAAAAAAAAAAAAA==",
+        "\"'<script>",
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+    ] {
         let chrome = portal.browser(CHROME);
         chrome.set_cookie(value);
-        assert_eq!(chrome.get("/api/session_state").await.end_reason(), "unknown", "{value}");
+        assert_eq!(
+            chrome.get("/api/session_state").await.end_reason(),
+            "unknown",
+            "{value}"
+        );
         let chrome = portal.browser(CHROME);
         chrome.set_cookie(value);
         chrome.get("/dashboard").await.expect(303);
@@ -179,7 +250,10 @@ async fn each_kind_of_credential_opens_its_own_door_only() {
         assert_eq!(client.get("/api/v1/sessions").await.end_reason(), "unknown");
         client.get("/dashboard").await.expect(303);
     }
-    assert_eq!(mac.get("/api/v1/session_state").await.expect(200).json()["session"]["kind"], "desktop");
+    assert_eq!(
+        mac.get("/api/v1/session_state").await.expect(200).json()["session"]["kind"],
+        "desktop"
+    );
 }
 
 #[tokio::test]
@@ -187,8 +261,16 @@ async fn a_wrong_bearer_token_is_not_made_good_by_a_cookie() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    for value in ["Bearer x", "Basic bWFyaWE6cHc=", "", "Bearer AAAAAAAAAAAAAAAAAAAAAA"] {
-        let answer = chrome.get("/api/v1/sessions").header("authorization", value).await;
+    for value in [
+        "Bearer x",
+        "Basic bWFyaWE6cHc=",
+        "",
+        "Bearer AAAAAAAAAAAAAAAAAAAAAA",
+    ] {
+        let answer = chrome
+            .get("/api/v1/sessions")
+            .header("authorization", value)
+            .await;
         assert_eq!(answer.end_reason(), "unknown", "{value}");
     }
 }
@@ -209,12 +291,23 @@ async fn a_token_in_the_address_is_never_read() {
         format!("session={cookie}"),
         format!("session_id={}", chrome.session()),
     ] {
-        for path in ["/api/v1/sessions", "/api/v1/session_state", "/api/v1/session/events", "/dashboard"] {
+        for path in [
+            "/api/v1/sessions",
+            "/api/v1/session_state",
+            "/api/v1/session/events",
+            "/dashboard",
+        ] {
             let status = stranger.get(&format!("{path}?{query}")).await.status;
             assert!([303, 401, 404].contains(&status), "{path}?{query}: {status}");
         }
-        stranger.delete(&format!("/api/v1/sessions?scope=all&{query}")).await.expect(401);
-        stranger.post(&format!("/api/sign_out_all_devices?{query}")).await.expect(401);
+        stranger
+            .delete(&format!("/api/v1/sessions?scope=all&{query}"))
+            .await
+            .expect(401);
+        stranger
+            .post(&format!("/api/sign_out_all_devices?{query}"))
+            .await
+            .expect(401);
     }
     chrome.get("/dashboard").await.expect(200);
 }

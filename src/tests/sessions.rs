@@ -35,12 +35,18 @@ async fn browsers_and_desktops_are_listed_most_recently_active_first_and_one_is_
 
     // Asking makes a session the most recent one, which is not yet written down.
     let seen = list(&chrome).await;
-    assert_eq!(ids(&seen), [chrome.session(), firefox.session(), mac.session()].map(|id| json!(id)));
+    assert_eq!(
+        ids(&seen),
+        [chrome.session(), firefox.session(), mac.session()].map(|id| json!(id))
+    );
     assert_eq!(current(&seen), [json!(chrome.session())]);
 
     portal.pass(seconds(60)).await;
     let seen = list(&mac).await;
-    assert_eq!(ids(&seen), [mac.session(), chrome.session(), firefox.session()].map(|id| json!(id)));
+    assert_eq!(
+        ids(&seen),
+        [mac.session(), chrome.session(), firefox.session()].map(|id| json!(id))
+    );
     assert_eq!(current(&seen), [json!(mac.session())]);
 
     // The pages ask in another way and are told the same.
@@ -48,7 +54,10 @@ async fn browsers_and_desktops_are_listed_most_recently_active_first_and_one_is_
     let answer = firefox.post("/api/list_active_sessions").await.expect(200).json();
     assert_eq!(answer["server_time"], rfc3339(portal.now()));
     let seen = answer["sessions"].as_array().expect("a list");
-    assert_eq!(ids(seen), [firefox.session(), mac.session(), chrome.session()].map(|id| json!(id)));
+    assert_eq!(
+        ids(seen),
+        [firefox.session(), mac.session(), chrome.session()].map(|id| json!(id))
+    );
     assert_eq!(current(seen), [json!(firefox.session())]);
 }
 
@@ -64,7 +73,10 @@ async fn a_listed_session_has_the_contracts_fields_and_no_others() {
     let seen = list(&chrome).await;
     let of = |client: &Client| {
         let id = json!(client.session());
-        seen.iter().find(|session| session["id"] == id).expect("listed").clone()
+        seen.iter()
+            .find(|session| session["id"] == id)
+            .expect("listed")
+            .clone()
     };
     assert_eq!(
         of(&mac),
@@ -158,17 +170,32 @@ async fn no_answer_holds_a_token_a_hash_or_another_persons_data() {
     for client in [&chrome, &mac] {
         let mut answers = Vec::new();
         for path in [
-            "/api/v1/sessions", "/api/v1/session_state", "/api/session_state", "/dashboard", "/dashboard/settings",
-            "/dashboard/settings/sign-out-all", "/dashboard/nowhere", "/readyz", "/healthz",
+            "/api/v1/sessions",
+            "/api/v1/session_state",
+            "/api/session_state",
+            "/dashboard",
+            "/dashboard/settings",
+            "/dashboard/settings/sign-out-all",
+            "/dashboard/nowhere",
+            "/readyz",
+            "/healthz",
         ] {
             answers.push((path, client.get(path).await));
         }
-        for path in ["/api/list_active_sessions", "/api/show_viewer", "/api/show_overview"] {
+        for path in [
+            "/api/list_active_sessions",
+            "/api/show_viewer",
+            "/api/show_overview",
+        ] {
             answers.push((path, client.post(path).await.expect(200)));
         }
         for (path, answer) in answers {
             for secret in &secrets {
-                assert!(!answer.body.contains(secret.as_str()), "{path} holds {secret}: {}", answer.body);
+                assert!(
+                    !answer.body.contains(secret.as_str()),
+                    "{path} holds {secret}: {}",
+                    answer.body
+                );
             }
         }
     }
@@ -177,13 +204,19 @@ async fn no_answer_holds_a_token_a_hash_or_another_persons_data() {
 #[tokio::test]
 async fn the_session_state_has_the_contracts_fields_and_no_others() {
     let portal = Portal::start().await;
-    let maria = portal.person("maria").member_of("Northgate Brokerage").create().await;
+    let maria = portal
+        .person("maria")
+        .member_of("Northgate Brokerage")
+        .create()
+        .await;
     let began = portal.now();
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     portal.pass(seconds(1800)).await;
 
-    let organization: uuid::Uuid =
-        sqlx::query_scalar("SELECT id FROM organizations").fetch_one(&portal.sql).await.expect("founded");
+    let organization: uuid::Uuid = sqlx::query_scalar("SELECT id FROM organizations")
+        .fetch_one(&portal.sql)
+        .await
+        .expect("founded");
     let mut expected = json!({
         "authenticated": true,
         "session": {
@@ -251,12 +284,22 @@ async fn the_dashboard_counts_what_the_list_shows() {
     portal.browser(SAFARI).signed_in(&maria).await;
     portal.desktop("mac").signed_in(&maria).await;
     portal.pass(seconds(60)).await;
-    portal.browser(FIREFOX).try_sign_in(&maria.email, "not it").await.expect(401);
+    portal
+        .browser(FIREFOX)
+        .try_sign_in(&maria.email, "not it")
+        .await
+        .expect(401);
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
 
     let overview = chrome.post("/api/show_overview").await.expect(200).json();
-    assert_eq!((&overview["browsers"], &overview["desktops"]), (&json!(2), &json!(1)));
+    assert_eq!(
+        (&overview["browsers"], &overview["desktops"]),
+        (&json!(2), &json!(1))
+    );
     assert_eq!(overview["current"]["id"], json!(chrome.session()));
     assert_eq!(overview["previous_sign_in"]["device_name"], "The mac");
-    assert_eq!(overview["attention"], json!([{ "failed_sign_ins": { "count": 1 } }]));
+    assert_eq!(
+        overview["attention"],
+        json!([{ "failed_sign_ins": { "count": 1 } }])
+    );
 }

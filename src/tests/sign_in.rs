@@ -8,7 +8,10 @@ async fn the_right_password_opens_the_portal_on_this_browser() {
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME);
 
-    let answer = chrome.try_sign_in(&maria.email, &maria.password).await.expect(200);
+    let answer = chrome
+        .try_sign_in(&maria.email, &maria.password)
+        .await
+        .expect(200);
     assert_eq!(answer.json(), "/dashboard");
     let page = chrome.get("/dashboard").await.expect(200);
     assert!(page.body.contains("Hello, maria."), "{}", page.body);
@@ -22,7 +25,11 @@ async fn without_javascript_the_form_leads_on_by_itself() {
     let chrome = portal.browser(CHROME).without_script();
 
     let next = "/dashboard/settings?done=signed_out_one";
-    let fields = [("email", &*maria.email), ("password", &*maria.password), ("next", next)];
+    let fields = [
+        ("email", &*maria.email),
+        ("password", &*maria.password),
+        ("next", next),
+    ];
     let answer = chrome.post("/api/sign_in").form(&fields).await;
     assert!(answer.status == 302 || answer.status == 303, "{answer:#?}");
     assert_eq!(answer.location(), next);
@@ -38,12 +45,28 @@ async fn without_javascript_a_wrong_password_leads_back_to_the_form_and_its_word
     let fields = [("email", &*maria.email), ("password", "not it")];
     let origin = portal.state.config.public_url.origin();
     let login = format!("{origin}/login?next=%2Fdashboard%2Fsettings");
-    let answer = chrome.post("/api/sign_in").header("referer", &login).form(&fields).await.expect(302);
-    let back = answer.location().strip_prefix(origin).expect("the portal's own page");
+    let answer = chrome
+        .post("/api/sign_in")
+        .header("referer", &login)
+        .form(&fields)
+        .await
+        .expect(302);
+    let back = answer
+        .location()
+        .strip_prefix(origin)
+        .expect("the portal's own page");
     assert!(back.starts_with("/login?next=%2Fdashboard%2Fsettings&"), "{back}");
     let page = chrome.get(back).await.expect(200);
-    assert!(page.body.contains("Email or password is not right."), "{}", page.body);
-    assert!(page.body.contains(r#"name="next" value="/dashboard/settings""#), "{}", page.body);
+    assert!(
+        page.body.contains("Email or password is not right."),
+        "{}",
+        page.body
+    );
+    assert!(
+        page.body.contains(r#"name="next" value="/dashboard/settings""#),
+        "{}",
+        page.body
+    );
     assert_eq!(chrome.cookie(), None);
 }
 
@@ -68,8 +91,13 @@ async fn a_wrong_password_an_unknown_email_and_a_disabled_account_are_answered_a
         assert_eq!(attempt(&gone.email, "not it").await, wrong);
     }
 
-    let attempt =
-        async |email: &str, password: &str| portal.desktop("mac").try_sign_in(email, password).await.comparable();
+    let attempt = async |email: &str, password: &str| {
+        portal
+            .desktop("mac")
+            .try_sign_in(email, password)
+            .await
+            .comparable()
+    };
     let wrong = attempt(&maria.email, "not it").await;
     assert_eq!(wrong.0, 401);
     assert!(wrong.2.contains(r#""code":"invalid_credentials""#), "{wrong:?}");
@@ -82,8 +110,16 @@ async fn a_refused_sign_in_leaves_nothing_but_its_audit_row() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
 
-    portal.browser(CHROME).try_sign_in(&maria.email, "not it").await.expect(401);
-    portal.desktop("mac").try_sign_in(&maria.email, "not it").await.expect(401);
+    portal
+        .browser(CHROME)
+        .try_sign_in(&maria.email, "not it")
+        .await
+        .expect(401);
+    portal
+        .desktop("mac")
+        .try_sign_in(&maria.email, "not it")
+        .await
+        .expect(401);
     for table in ["sessions", "devices", "refresh_tokens", "session_events"] {
         assert_eq!(portal.rows(table).await, 0, "{table}");
     }
@@ -96,7 +132,10 @@ async fn a_failed_sign_in_leaves_the_session_that_this_browser_holds() {
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
 
-    let answer = chrome.post("/api/sign_in").form(&[("email", &maria.email), ("password", "not it")]).await;
+    let answer = chrome
+        .post("/api/sign_in")
+        .form(&[("email", &maria.email), ("password", "not it")])
+        .await;
     assert_eq!(answer.expect(401).all("set-cookie"), Vec::<&str>::new());
     chrome.get("/dashboard").await.expect(200);
 }
@@ -106,18 +145,40 @@ async fn next_leads_to_a_page_of_the_portal_and_nowhere_else() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let elsewhere = [
-        "//evil.example", "/\\evil.example", "/%09/evil.example\t", "https:evil.example", "https://evil.example",
-        "javascript:alert(1)", "/a\r\nSet-Cookie: x=1", "\\\\evil.example", "evil", "", "/login", "/api/sign_out",
+        "//evil.example",
+        "/\\evil.example",
+        "/%09/evil.example\t",
+        "https:evil.example",
+        "https://evil.example",
+        "javascript:alert(1)",
+        "/a\r\nSet-Cookie: x=1",
+        "\\\\evil.example",
+        "evil",
+        "",
+        "/login",
+        "/api/sign_out",
         "/\u{e9}",
     ];
     let here = ["/dashboard/settings", "/dashboard?a=b&c=%2F%2Fe", "/"];
-    let cases = here.map(|path| (path, path)).into_iter().chain(elsewhere.map(|path| (path, "/dashboard")));
+    let cases = here
+        .map(|path| (path, path))
+        .into_iter()
+        .chain(elsewhere.map(|path| (path, "/dashboard")));
     for (next, lead_to) in cases {
-        let fields = [("email", &*maria.email), ("password", &*maria.password), ("next", next)];
+        let fields = [
+            ("email", &*maria.email),
+            ("password", &*maria.password),
+            ("next", next),
+        ];
         let chrome = portal.browser(CHROME);
         let answer = chrome.post("/api/sign_in").form(&fields).await.expect(200);
         assert_eq!(answer.json(), lead_to, "with script: {next:?}");
-        let answer = portal.browser(CHROME).without_script().post("/api/sign_in").form(&fields).await;
+        let answer = portal
+            .browser(CHROME)
+            .without_script()
+            .post("/api/sign_in")
+            .form(&fields)
+            .await;
         assert_eq!(answer.location(), lead_to, "without script: {next:?}");
 
         // Already signed in: the sign-in page leads on at once.
@@ -136,7 +197,10 @@ async fn the_sign_in_page_leads_on_whoever_is_signed_in() {
 
     let chrome = chrome.signed_in(&maria).await;
     assert_eq!(chrome.get("/login").await.expect(303).location(), "/dashboard");
-    let crlf = chrome.get("/login?next=/a%0D%0ASet-Cookie:%20x=1").await.expect(303);
+    let crlf = chrome
+        .get("/login?next=/a%0D%0ASet-Cookie:%20x=1")
+        .await
+        .expect(303);
     assert_eq!((crlf.location(), crlf.header("set-cookie")), ("/dashboard", None));
 }
 
@@ -145,7 +209,11 @@ async fn an_email_is_known_in_any_case_and_with_spaces_around_it() {
     let portal = Portal::start().await;
     let maria = portal.person("Maria").create().await;
     for email in ["MARIA@BROKER.EXAMPLE", " maria@broker.example\n"] {
-        portal.browser(CHROME).try_sign_in(email, &maria.password).await.expect(200);
+        portal
+            .browser(CHROME)
+            .try_sign_in(email, &maria.password)
+            .await
+            .expect(200);
     }
 }
 
@@ -153,8 +221,20 @@ async fn an_email_is_known_in_any_case_and_with_spaces_around_it() {
 async fn text_that_is_no_email_is_refused_like_any_unknown_one() {
     let portal = Portal::start().await;
     let endless = format!("{}@x", "a".repeat(20_000));
-    for email in ["", "@", "a\0@b", "a\r\n@b", "' OR 1=1 --@x", "\u{202e}@x", &endless] {
-        portal.browser(CHROME).try_sign_in(email, "not it").await.expect(401);
+    for email in [
+        "",
+        "@",
+        "a\0@b",
+        "a\r\n@b",
+        "' OR 1=1 --@x",
+        "\u{202e}@x",
+        &endless,
+    ] {
+        portal
+            .browser(CHROME)
+            .try_sign_in(email, "not it")
+            .await
+            .expect(401);
     }
 }
 
@@ -164,13 +244,26 @@ async fn passwords_far_beyond_64_characters_work_to_their_last_byte() {
     for (name, length) in [("at-64", 64), ("at-80", 80), ("at-1024", 1024)] {
         let password = "p".repeat(length);
         let person = portal.person(name).password(&password).create().await;
-        portal.browser(CHROME).try_sign_in(&person.email, &password).await.expect(200);
+        portal
+            .browser(CHROME)
+            .try_sign_in(&person.email, &password)
+            .await
+            .expect(200);
         let other_end = format!("{}q", "p".repeat(length - 1));
-        portal.browser(CHROME).try_sign_in(&person.email, &other_end).await.expect(401);
+        portal
+            .browser(CHROME)
+            .try_sign_in(&person.email, &other_end)
+            .await
+            .expect(401);
     }
-    let words = "correct horse battery staple: пароль, 密码, 🔑 — and so on, for as long as one likes to type";
+    let words =
+        "correct horse battery staple: пароль, 密码, 🔑 — and so on, for as long as one likes to type";
     let person = portal.person("words").password(words).create().await;
-    portal.desktop("mac").try_sign_in(&person.email, words).await.expect(201);
+    portal
+        .desktop("mac")
+        .try_sign_in(&person.email, words)
+        .await
+        .expect(201);
 }
 
 #[tokio::test]
@@ -178,8 +271,15 @@ async fn an_endless_password_is_refused_without_being_hashed() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     // Whoever hashes a password has to read this first, and cannot.
-    sqlx::query("UPDATE users SET password_hash = 'not a hash'").execute(&portal.sql).await.expect("updated");
-    portal.browser(CHROME).try_sign_in(&maria.email, "short").await.expect(500);
+    sqlx::query("UPDATE users SET password_hash = 'not a hash'")
+        .execute(&portal.sql)
+        .await
+        .expect("updated");
+    portal
+        .browser(CHROME)
+        .try_sign_in(&maria.email, "short")
+        .await
+        .expect(500);
 
     for length in [1025, 8 * 1024, 1 << 20] {
         let password = "p".repeat(length);
@@ -194,7 +294,10 @@ async fn an_endless_password_is_refused_without_being_hashed() {
 async fn a_field_left_out_is_the_senders_mistake_and_not_ours() {
     let portal = Portal::start().await;
     let browser = portal.browser(CHROME);
-    let answer = browser.post("/api/sign_in").form(&[("email", "maria@broker.example")]).await;
+    let answer = browser
+        .post("/api/sign_in")
+        .form(&[("email", "maria@broker.example")])
+        .await;
     assert_eq!(answer.json()["code"], "invalid_input");
     answer.expect(422);
 }
@@ -211,7 +314,10 @@ async fn signing_in_again_on_a_browser_ends_the_session_that_it_held() {
     assert_ne!(chrome.session(), old);
     assert_ne!(chrome.cookie(), before.cookie());
     assert_eq!(portal.end_reason(old).await.as_deref(), Some("signed_out"));
-    assert_eq!(before.get("/api/v1/session_state").await.end_reason(), "signed_out");
+    assert_eq!(
+        before.get("/api/v1/session_state").await.end_reason(),
+        "signed_out"
+    );
     chrome.get("/dashboard").await.expect(200);
     other.get("/dashboard").await.expect(200);
 
@@ -243,23 +349,41 @@ async fn the_same_device_signing_in_again_ends_its_previous_session() {
     let other = portal.desktop("thinkpad").signed_in(&maria).await;
     let of_jonas = portal.desktop("mac").signed_in(&jonas).await;
 
-    let second = portal.desktop("mac").device("device_name", "Maria's new name").signed_in(&maria).await;
-    assert_eq!(first.get("/api/v1/session_state").await.end_reason(), "signed_out");
+    let second = portal
+        .desktop("mac")
+        .device("device_name", "Maria's new name")
+        .signed_in(&maria)
+        .await;
+    assert_eq!(
+        first.get("/api/v1/session_state").await.end_reason(),
+        "signed_out"
+    );
     assert_eq!(portal.ends_of(first.session()).await.len(), 1);
     for desktop in [&second, &other, &of_jonas] {
         desktop.get("/api/v1/session_state").await.expect(200);
     }
     assert_eq!(portal.rows("devices").await, 3);
     let list = second.get("/api/v1/sessions").await.json();
-    let names: Vec<&str> =
-        list["sessions"].as_array().expect("a list").iter().filter_map(|s| s["device_name"].as_str()).collect();
-    assert!(names.contains(&"Maria's new name") && !names.contains(&"The mac"), "{names:?}");
+    let names: Vec<&str> = list["sessions"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|s| s["device_name"].as_str())
+        .collect();
+    assert!(
+        names.contains(&"Maria's new name") && !names.contains(&"The mac"),
+        "{names:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_desktop_gets_what_the_contract_says_and_nothing_else() {
     let portal = Portal::with(&[("PORTAL_ACCESS_TOKEN_SECONDS", "600")]).await;
-    let maria = portal.person("maria").member_of("Northgate Brokerage").create().await;
+    let maria = portal
+        .person("maria")
+        .member_of("Northgate Brokerage")
+        .create()
+        .await;
     let mac = portal.desktop("mac");
     let answer = mac.try_sign_in(&maria.email, &maria.password).await.expect(201);
 
@@ -271,7 +395,10 @@ async fn a_desktop_gets_what_the_contract_says_and_nothing_else() {
     assert_ne!(access, refresh);
     assert_eq!(take("expires_in"), 600);
     let expires_at = portal.now() + seconds(600);
-    assert_eq!(take("expires_at"), broker_portal::domain::time::rfc3339(expires_at));
+    assert_eq!(
+        take("expires_at"),
+        broker_portal::domain::time::rfc3339(expires_at)
+    );
     assert_eq!(
         take("user"),
         json!({ "id": maria.id, "email": maria.email, "display_name": "maria", "role": "broker" })
@@ -297,19 +424,40 @@ async fn a_device_that_says_too_little_or_too_much_is_told_which_field() {
         ("platform", &endless),
         ("app_version", &endless),
     ] {
-        let answer = portal.desktop("mac").device(field, value).try_sign_in(&maria.email, &maria.password).await;
+        let answer = portal
+            .desktop("mac")
+            .device(field, value)
+            .try_sign_in(&maria.email, &maria.password)
+            .await;
         assert_eq!(answer.problem(), "invalid_input");
         assert_eq!(answer.expect(422).json()["field"], format!("device.{field}"));
     }
-    assert_eq!((portal.rows("sessions").await, portal.rows("devices").await), (0, 0));
-    portal.desktop("mac").device("app_version", " ").signed_in(&maria).await;
+    assert_eq!(
+        (portal.rows("sessions").await, portal.rows("devices").await),
+        (0, 0)
+    );
+    portal
+        .desktop("mac")
+        .device("app_version", " ")
+        .signed_in(&maria)
+        .await;
 }
 
 #[tokio::test]
 async fn a_session_looks_at_the_organization_that_its_person_looked_at_last() {
     let portal = Portal::start().await;
-    portal.person("maria").role(Role::Broker).member_of("Northgate").create().await;
-    let maria = portal.person("maria").role(Role::Admin).member_of("Harbour").create().await;
+    portal
+        .person("maria")
+        .role(Role::Broker)
+        .member_of("Northgate")
+        .create()
+        .await;
+    let maria = portal
+        .person("maria")
+        .role(Role::Admin)
+        .member_of("Harbour")
+        .create()
+        .await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     // Nothing switches organizations yet, so the session is switched as that would do it.
     sqlx::query(
@@ -323,5 +471,8 @@ async fn a_session_looks_at_the_organization_that_its_person_looked_at_last() {
 
     let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
     let state = firefox.get("/api/session_state").await.expect(200).json();
-    assert_eq!((&state["organization"]["name"], &state["user"]["role"]), (&json!("Harbour"), &json!("admin")));
+    assert_eq!(
+        (&state["organization"]["name"], &state["user"]["role"]),
+        (&json!("Harbour"), &json!("admin"))
+    );
 }

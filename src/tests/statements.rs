@@ -9,11 +9,15 @@ async fn a_signed_in_check_costs_exactly_one_statement() {
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
     for client in [&chrome, &mac] {
-        let (statements, answer) = portal.statements_of(client.get("/api/v1/session_state").into_future()).await;
+        let (statements, answer) = portal
+            .statements_of(client.get("/api/v1/session_state").into_future())
+            .await;
         assert_eq!((statements, answer.status), (1, 200));
     }
     // One to know who asks, one to answer.
-    let (statements, answer) = portal.statements_of(mac.get("/api/v1/sessions").into_future()).await;
+    let (statements, answer) = portal
+        .statements_of(mac.get("/api/v1/sessions").into_future())
+        .await;
     assert_eq!((statements, answer.status), (2, 200));
     let (statements, answer) = portal.statements_of(chrome.get("/login").into_future()).await;
     assert_eq!((statements, answer.status), (1, 303));
@@ -34,10 +38,16 @@ async fn an_ended_session_costs_one_statement_too() {
 #[tokio::test]
 async fn a_settings_page_costs_at_most_three_statements() {
     let portal = Portal::start().await;
-    let maria = portal.person("maria").member_of("Northgate Brokerage").create().await;
+    let maria = portal
+        .person("maria")
+        .member_of("Northgate Brokerage")
+        .create()
+        .await;
     portal.desktop("mac").signed_in(&maria).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    let (statements, answer) = portal.statements_of(chrome.get("/dashboard/settings").into_future()).await;
+    let (statements, answer) = portal
+        .statements_of(chrome.get("/dashboard/settings").into_future())
+        .await;
     answer.expect(200);
     println!("the settings page costs {statements} statements");
     assert!(statements <= 3, "{statements}");
@@ -49,15 +59,27 @@ async fn a_request_without_a_credential_costs_none() {
     portal.broker("maria").await;
     let stranger = portal.browser(CHROME);
     for path in [
-        "/", "/login", "/login?reason=idle_timeout", "/dashboard", "/dashboard/settings", "/nowhere",
-        "/api/session_state", "/api/v1/sessions", "/healthz", "/pkg/portal.js",
+        "/",
+        "/login",
+        "/login?reason=idle_timeout",
+        "/dashboard",
+        "/dashboard/settings",
+        "/nowhere",
+        "/api/session_state",
+        "/api/v1/sessions",
+        "/healthz",
+        "/pkg/portal.js",
     ] {
         let (statements, _) = portal.statements_of(stranger.get(path).into_future()).await;
         assert_eq!(statements, 0, "{path}");
     }
-    let (statements, _) = portal.statements_of(stranger.post("/api/sign_out").into_future()).await;
+    let (statements, _) = portal
+        .statements_of(stranger.post("/api/sign_out").into_future())
+        .await;
     assert_eq!(statements, 0);
-    let (statements, _) = portal.statements_of(stranger.delete("/api/v1/sessions?scope=all").into_future()).await;
+    let (statements, _) = portal
+        .statements_of(stranger.delete("/api/v1/sessions?scope=all").into_future())
+        .await;
     assert_eq!(statements, 0);
 }
 
@@ -83,10 +105,16 @@ async fn an_answer_does_not_cost_more_the_more_sessions_there_are() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    let alone = portal.statements_of(chrome.get("/dashboard/settings").into_future()).await.0;
+    let alone = portal
+        .statements_of(chrome.get("/dashboard/settings").into_future())
+        .await
+        .0;
     for device in ["mac", "thinkpad", "workstation"] {
         portal.desktop(device).signed_in(&maria).await;
     }
-    let among_many = portal.statements_of(chrome.get("/dashboard/settings").into_future()).await.0;
+    let among_many = portal
+        .statements_of(chrome.get("/dashboard/settings").into_future())
+        .await
+        .0;
     assert_eq!(alone, among_many);
 }

@@ -56,13 +56,17 @@ pub async fn adopt(
         tracing::error!(%error, "the session cookie could not be set");
         AppError::Unavailable
     };
-    session.flush().await.map_err(give_up)?;
+    if session.id().is_some() {
+        session.flush().await.map_err(give_up)?;
+    }
     session
         .insert(CREDENTIAL, credential.bytes())
         .await
         .map_err(give_up)?;
     // A length of time, not a point in it: this machine's own clock may be wrong.
-    session.set_expiry(Some(Expiry::OnInactivity(time::Duration::seconds(lasts.num_seconds()))));
+    session.set_expiry(Some(Expiry::OnInactivity(time::Duration::seconds(
+        lasts.num_seconds(),
+    ))));
     Ok(())
 }
 
@@ -71,6 +75,10 @@ pub async fn adopt(
 /// # Errors
 /// [`AppError::Unavailable`] when the store could not be asked.
 pub async fn forget(session: &Session) -> std::result::Result<(), AppError> {
+    if session.id().is_none() {
+        // No cookie, or one that cannot be read, which tower-sessions takes away by itself.
+        return Ok(());
+    }
     session.flush().await.map_err(|error| {
         tracing::error!(%error, "the session cookie could not be taken back");
         AppError::Unavailable

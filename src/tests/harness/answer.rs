@@ -18,7 +18,11 @@ impl Answer {
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await.expect("a whole body");
         let body = String::from_utf8(bytes.to_vec()).expect("answers are UTF-8");
-        Self { status: parts.status.as_u16(), headers: parts.headers, body }
+        Self {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            body,
+        }
     }
 
     /// Fails the test, showing the answer, unless it has that status.
@@ -29,17 +33,24 @@ impl Answer {
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(|value| value.to_str().expect("a header of text"))
+        self.headers
+            .get(name)
+            .map(|value| value.to_str().expect("a header of text"))
     }
 
     /// Every header of that name.
     pub fn all(&self, name: &str) -> Vec<&str> {
-        self.headers.get_all(name).iter().map(|value| value.to_str().expect("a header of text")).collect()
+        self.headers
+            .get_all(name)
+            .iter()
+            .map(|value| value.to_str().expect("a header of text"))
+            .collect()
     }
 
     #[track_caller]
     pub fn location(&self) -> &str {
-        self.header("location").unwrap_or_else(|| panic!("no Location: {self:#?}"))
+        self.header("location")
+            .unwrap_or_else(|| panic!("no Location: {self:#?}"))
     }
 
     #[track_caller]
@@ -50,17 +61,31 @@ impl Answer {
     /// The `code` of an error of the API, which is to come as problem+json.
     #[track_caller]
     pub fn problem(&self) -> String {
-        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:#?}");
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json"),
+            "{self:#?}"
+        );
         let problem = self.json();
         assert_eq!(problem["status"], self.status, "{self:#?}");
-        problem["code"].as_str().unwrap_or_else(|| panic!("no code: {self:#?}")).to_owned()
+        problem["code"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no code: {self:#?}"))
+            .to_owned()
     }
 
     /// Why the API says that the session is over.
     #[track_caller]
     pub fn end_reason(&self) -> String {
-        assert_eq!((self.status, self.problem().as_str()), (401, "session_ended"), "{self:#?}");
-        self.json()["reason"].as_str().unwrap_or_else(|| panic!("no reason: {self:#?}")).to_owned()
+        assert_eq!(
+            (self.status, self.problem().as_str()),
+            (401, "session_ended"),
+            "{self:#?}"
+        );
+        self.json()["reason"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no reason: {self:#?}"))
+            .to_owned()
     }
 
     /// The answer without what differs from one to the next anyway: the whole of what a stranger can compare.
@@ -69,7 +94,12 @@ impl Answer {
             .headers
             .iter()
             .filter(|(name, _)| *name != "x-request-id")
-            .map(|(name, value)| (name.to_string(), value.to_str().expect("a header of text").to_owned()))
+            .map(|(name, value)| {
+                (
+                    name.to_string(),
+                    value.to_str().expect("a header of text").to_owned(),
+                )
+            })
             .collect();
         headers.sort();
         (self.status, headers, self.body.clone())

@@ -51,7 +51,12 @@ impl Client {
     }
 
     pub fn browser(portal: Portal, router: Router, user_agent: &str) -> Self {
-        Self::new(portal, router, Kind::Browser { script: true }, Some(user_agent.to_owned()))
+        Self::new(
+            portal,
+            router,
+            Kind::Browser { script: true },
+            Some(user_agent.to_owned()),
+        )
     }
 
     pub fn desktop(portal: Portal, router: Router, device_id: &str) -> Self {
@@ -68,7 +73,14 @@ impl Client {
 
     fn new(portal: Portal, router: Router, kind: Kind, user_agent: Option<String>) -> Self {
         let peer = SocketAddr::from(([198, 51, 100, 7], 50_000));
-        Self { portal, router, kind, peer, user_agent, held: Arc::default() }
+        Self {
+            portal,
+            router,
+            kind,
+            peer,
+            user_agent,
+            held: Arc::default(),
+        }
     }
 
     /// The same client without JavaScript: its forms are plain forms.
@@ -88,7 +100,9 @@ impl Client {
     /// The same client with something else said of its device.
     #[must_use]
     pub fn device(mut self, field: &str, value: &str) -> Self {
-        let Kind::Desktop { device } = &mut self.kind else { panic!("only a desktop has a device") };
+        let Kind::Desktop { device } = &mut self.kind else {
+            panic!("only a desktop has a device")
+        };
         device[field] = json!(value);
         self
     }
@@ -119,7 +133,10 @@ impl Client {
 
     /// The session cookie's value.
     pub fn cookie(&self) -> Option<String> {
-        self.held().jar.get(self.portal.state.config.cookie_name()).map(str::to_owned)
+        self.held()
+            .jar
+            .get(self.portal.state.config.cookie_name())
+            .map(str::to_owned)
     }
 
     pub fn set_cookie(&self, value: &str) {
@@ -128,7 +145,10 @@ impl Client {
 
     #[track_caller]
     pub fn access_token(&self) -> String {
-        self.held().access_token.clone().expect("a desktop that signed in")
+        self.held()
+            .access_token
+            .clone()
+            .expect("a desktop that signed in")
     }
 
     pub fn set_access_token(&self, token: &str) {
@@ -137,7 +157,10 @@ impl Client {
 
     #[track_caller]
     pub fn refresh_token(&self) -> String {
-        self.held().refresh_token.clone().expect("a desktop that signed in")
+        self.held()
+            .refresh_token
+            .clone()
+            .expect("a desktop that signed in")
     }
 
     /// Tries to sign in with what a person typed.
@@ -145,7 +168,9 @@ impl Client {
         let answer = match &self.kind {
             Kind::Program => panic!("a program without a device does not sign in"),
             Kind::Browser { .. } => {
-                self.post("/api/sign_in").form(&[("email", email), ("password", password)]).await
+                self.post("/api/sign_in")
+                    .form(&[("email", email), ("password", password)])
+                    .await
             }
             Kind::Desktop { device } => {
                 let body = json!({ "email": email, "password": password, "device": device });
@@ -180,7 +205,10 @@ impl Client {
     /// Signs the person in and gives the client back.
     pub async fn signed_in(self, person: &Person) -> Self {
         let answer = self.try_sign_in(&person.email, &person.password).await;
-        assert!(answer.status < 400 && self.held().session.is_some(), "{answer:#?}");
+        assert!(
+            answer.status < 400 && self.held().session.is_some(),
+            "{answer:#?}"
+        );
         self
     }
 
@@ -206,7 +234,10 @@ impl Client {
     pub fn call(&self, method: Method, path: &str) -> Call {
         let mut headers = HeaderMap::new();
         let mut add = |name: HeaderName, value: &str| {
-            headers.insert(name, HeaderValue::from_bytes(value.as_bytes()).expect("a header's value"));
+            headers.insert(
+                name,
+                HeaderValue::from_bytes(value.as_bytes()).expect("a header's value"),
+            );
         };
         if let Some(user_agent) = &self.user_agent {
             add(header::USER_AGENT, user_agent);
@@ -220,13 +251,22 @@ impl Client {
                 "application/json"
             };
             add(header::ACCEPT, accept);
-            add(HeaderName::from_static("sec-fetch-site"), if is_page { "none" } else { "same-origin" });
+            add(
+                HeaderName::from_static("sec-fetch-site"),
+                if is_page { "none" } else { "same-origin" },
+            );
             if method != Method::GET {
                 add(header::ORIGIN, origin);
                 add(header::REFERER, &format!("{origin}/dashboard/settings"));
             }
         }
-        Call { client: self.clone(), method, path: path.to_owned(), headers, body: Vec::new() }
+        Call {
+            client: self.clone(),
+            method,
+            path: path.to_owned(),
+            headers,
+            body: Vec::new(),
+        }
     }
 }
 
@@ -253,8 +293,10 @@ impl Call {
     }
 
     pub fn form(self, fields: &[(&str, &str)]) -> Self {
-        let pairs: Vec<String> =
-            fields.iter().map(|(name, value)| format!("{name}={}", query_value(value))).collect();
+        let pairs: Vec<String> = fields
+            .iter()
+            .map(|(name, value)| format!("{name}={}", query_value(value)))
+            .collect();
         self.body("application/x-www-form-urlencoded", pairs.join("&"))
     }
 
@@ -268,7 +310,13 @@ impl Call {
     }
 
     async fn send(self) -> Answer {
-        let Self { client, method, path, mut headers, body } = self;
+        let Self {
+            client,
+            method,
+            path,
+            mut headers,
+            body,
+        } = self;
         {
             let held = client.held();
             let text = |value: &str| HeaderValue::from_bytes(value.as_bytes()).expect("a header's value");
@@ -276,7 +324,9 @@ impl Call {
                 headers.entry(header::COOKIE).or_insert(text(&cookies));
             }
             if let Some(token) = &held.access_token {
-                headers.entry(header::AUTHORIZATION).or_insert(text(&format!("Bearer {token}")));
+                headers
+                    .entry(header::AUTHORIZATION)
+                    .or_insert(text(&format!("Bearer {token}")));
             }
         }
         // A body's length is known to whoever sends it, and servers act on it.
@@ -288,7 +338,12 @@ impl Call {
         *request.uri_mut() = path.parse().expect("an address");
         *request.headers_mut() = headers;
         request.extensions_mut().insert(ConnectInfo(client.peer));
-        let response = client.router.clone().oneshot(request).await.expect("a router does not fail");
+        let response = client
+            .router
+            .clone()
+            .oneshot(request)
+            .await
+            .expect("a router does not fail");
         let answer = Answer::read(response).await;
         if matches!(client.kind, Kind::Browser { .. }) {
             let https = client.portal.state.config.public_url.is_https();

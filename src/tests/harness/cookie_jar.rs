@@ -9,7 +9,10 @@ impl CookieJar {
     /// Takes a `Set-Cookie` as a browser would that reaches the portal by https or not.
     pub fn take(&mut self, set_cookie: &str, https: bool) {
         let mut parts = set_cookie.split(';').map(str::trim);
-        let (name, value) = parts.next().and_then(|pair| pair.split_once('=')).expect("a cookie has a name");
+        let (name, value) = parts
+            .next()
+            .and_then(|pair| pair.split_once('='))
+            .expect("a cookie has a name");
         let attributes: Vec<String> = parts.map(str::to_ascii_lowercase).collect();
         let has = |attribute: &str| attributes.iter().any(|known| known == attribute);
         let with = |start: &str| attributes.iter().find_map(|known| known.strip_prefix(start));
@@ -37,7 +40,11 @@ impl CookieJar {
 
     /// The `Cookie` header.
     pub fn header(&self) -> Option<String> {
-        let pairs: Vec<String> = self.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let pairs: Vec<String> = self
+            .0
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
         (!pairs.is_empty()).then(|| pairs.join("; "))
     }
 }

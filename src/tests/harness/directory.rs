@@ -5,10 +5,7 @@ use std::{
     env,
     fs::{self, DirBuilder, File},
     io,
-    os::unix::{
-        fs::DirBuilderExt as _,
-        process::CommandExt as _,
-    },
+    os::unix::{fs::DirBuilderExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -59,17 +56,31 @@ pub fn create() -> io::Result<PathBuf> {
 
 /// Removes what dead runs have left.
 fn sweep() {
-    let Ok(entries) = fs::read_dir(env::temp_dir()) else { return };
+    let Ok(entries) = fs::read_dir(env::temp_dir()) else {
+        return;
+    };
     for path in entries.flatten().map(|entry| entry.path()) {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let Some(pid) = name.strip_prefix(PREFIX).and_then(|pid| pid.parse().ok()) else { continue };
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        let Some(pid) = name.strip_prefix(PREFIX).and_then(|pid| pid.parse().ok()) else {
+            continue;
+        };
         if is_alive(pid) || is_owned(&path) {
             continue;
         }
-        let moved = fs::read_to_string(path.join("postgres.moved")).ok().map(PathBuf::from);
+        let moved = fs::read_to_string(path.join("postgres.moved"))
+            .ok()
+            .map(PathBuf::from);
         let root = moved.clone().unwrap_or_else(|| path.join("postgres"));
         let postmaster = fs::read_to_string(root.join("data/postmaster.pid")).unwrap_or_default();
-        if postmaster.lines().next().and_then(|pid| pid.parse().ok()).is_some_and(is_alive) {
+        if postmaster
+            .lines()
+            .next()
+            .and_then(|pid| pid.parse().ok())
+            .is_some_and(is_alive)
+        {
             // Still shutting down; the run's own watch removes it.
             continue;
         }

@@ -20,7 +20,10 @@ impl HeldLock {
             .execute(&mut *transaction)
             .await
             .expect("the person's row");
-        Self { portal: portal.clone(), transaction }
+        Self {
+            portal: portal.clone(),
+            transaction,
+        }
     }
 
     /// Waits until so many transactions wait for a lock.

@@ -56,9 +56,24 @@ impl<'a> Registering<'a> {
     }
 
     pub async fn create(self) -> Person {
-        let Registration { email, display_name, password, .. } = self.new.clone();
-        let registered = self.portal.accounts().register(self.new).await.expect("an account");
+        let Registration {
+            email,
+            display_name,
+            password,
+            ..
+        } = self.new.clone();
+        let registered = self
+            .portal
+            .accounts()
+            .register(self.new)
+            .await
+            .expect("an account");
         let (Registered::Created(id) | Registered::MembershipAdded(id)) = registered;
-        Person { id, email, name: display_name, password }
+        Person {
+            id,
+            email,
+            name: display_name,
+            password,
+        }
     }
 }

@@ -4,15 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use axum::Router;
 use broker_portal::server::{
-    auth::password::Passwords,
-    clock::Clock,
-    config::Config,
-    database::Database,
-    jobs::activity::Activity,
-    router::router,
-    serve::leptos_options,
-    services::accounts::Accounts,
-    state::AppState,
+    auth::password::Passwords, clock::Clock, config::Config, database::Database, jobs::activity::Activity,
+    router::router, serve::leptos_options, services::accounts::Accounts, state::AppState,
 };
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
 use sqlx::{PgPool, postgres::PgPoolOptions};
@@ -72,19 +65,39 @@ impl Portal {
     }
 
     async fn build(database: TestDatabase, settings: &[(&str, &str)], off: TimeDelta) -> Self {
-        let connection = Database::connect(&database.url).await.expect("the test's database");
+        let connection = Database::connect(&database.url)
+            .await
+            .expect("the test's database");
         let now = connection.time().await.expect("the database's time");
         let clock = Clock::standing(now.with_nanosecond(0).expect("a whole second") + off);
         let state = state(connection, clock.clone(), settings).await;
-        let sql = PgPoolOptions::new().max_connections(4).connect_lazy(&database.url).expect("an address");
-        Self(Arc::new(Parts { router: router(state.clone()), state, clock, sql, database }))
+        let sql = PgPoolOptions::new()
+            .max_connections(4)
+            .connect_lazy(&database.url)
+            .expect("an address");
+        Self(Arc::new(Parts {
+            router: router(state.clone()),
+            state,
+            clock,
+            sql,
+            database,
+        }))
     }
 
     /// A second server over the same database: another pool, other notes of activity, the same time.
     pub async fn second_node(&self) -> Node {
-        let connection = Database::connect(&self.database.url).await.expect("the test's database");
-        let state = AppState { database: connection, activity: Activity::default(), ..self.state.clone() };
-        Node { router: router(state.clone()), state }
+        let connection = Database::connect(&self.database.url)
+            .await
+            .expect("the test's database");
+        let state = AppState {
+            database: connection,
+            activity: Activity::default(),
+            ..self.state.clone()
+        };
+        Node {
+            router: router(state.clone()),
+            state,
+        }
     }
 
     pub fn now(&self) -> DateTime<Utc> {
@@ -98,7 +111,11 @@ impl Portal {
     }
 
     pub async fn write_activity(&self) {
-        self.state.activity.flush(&self.state.database).await.expect("activity is written");
+        self.state
+            .activity
+            .flush(&self.state.database)
+            .await
+            .expect("activity is written");
     }
 
     pub fn accounts(&self) -> Accounts {
@@ -172,7 +189,10 @@ pub async fn state(database: Database, clock: Clock, settings: &[(&str, &str)]) 
         passwords: Passwords::new(CHEAP).expect("a cost"),
         activity: Activity::default(),
     };
-    accounts(&state).apply_policy(&state.config.policy).await.expect("the limits are written");
+    accounts(&state)
+        .apply_policy(&state.config.policy)
+        .await
+        .expect("the limits are written");
     state
 }
 

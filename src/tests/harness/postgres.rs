@@ -63,13 +63,21 @@ pub struct TestDatabase {
 impl TestDatabase {
     pub async fn create() -> Self {
         let (answer, created) = oneshot::channel();
-        POSTGRES.orders.send(Order::Create(answer)).ok().expect("the cluster's thread runs");
+        POSTGRES
+            .orders
+            .send(Order::Create(answer))
+            .ok()
+            .expect("the cluster's thread runs");
         created.await.expect("a database for this test")
     }
 
     /// The database of a cluster that the test has for itself.
     pub fn of_own(url: &str) -> Self {
-        Self { name: String::new(), url: url.to_owned(), shared: false }
+        Self {
+            name: String::new(),
+            url: url.to_owned(),
+            shared: false,
+        }
     }
 
     /// How many statements have been executed in it.
@@ -87,7 +95,9 @@ impl TestDatabase {
 
     /// Cuts every connection and lets nobody in until [`Outage::end`].
     pub async fn cut_off(&self) -> Outage {
-        let outage = Outage { name: self.name.clone() };
+        let outage = Outage {
+            name: self.name.clone(),
+        };
         outage.allow_connections(false).await;
         sqlx::query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1")
             .bind(&self.name)
@@ -119,13 +129,19 @@ impl Outage {
 
     async fn allow_connections(&self, allowed: bool) {
         let statement = format!("ALTER DATABASE {} ALLOW_CONNECTIONS {allowed}", self.name);
-        maintenance().await.execute(AssertSqlSafe(statement)).await.expect("ALTER DATABASE");
+        maintenance()
+            .await
+            .execute(AssertSqlSafe(statement))
+            .await
+            .expect("ALTER DATABASE");
     }
 }
 
 /// A further cluster, for a test that stops it. Its folder is inside the process's own.
 pub async fn private_cluster(name: &str) -> Cluster {
-    start_cluster(&POSTGRES.directory.join(name)).await.expect("a cluster of one's own")
+    start_cluster(&POSTGRES.directory.join(name))
+        .await
+        .expect("a cluster of one's own")
 }
 
 /// An empty folder of this process's own with a small site in it.
@@ -134,12 +150,19 @@ pub fn site() -> PathBuf {
 }
 
 async fn maintenance() -> PgConnection {
-    PgConnection::connect(&POSTGRES.maintenance_url).await.expect("a connection to the maintenance database")
+    PgConnection::connect(&POSTGRES.maintenance_url)
+        .await
+        .expect("a connection to the maintenance database")
 }
 
 async fn start_cluster(data_dir: &Path) -> Result<Cluster, String> {
-    let settings = SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    let options = ClusterOptions { data_dir: data_dir.to_path_buf(), settings };
+    let settings = SETTINGS
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec();
+    let options = ClusterOptions {
+        data_dir: data_dir.to_path_buf(),
+        settings,
+    };
     Cluster::start(options).await.map_err(|error| error.to_string())
 }
 
@@ -163,7 +186,9 @@ impl Postgres {
                 });
             })
             .expect("a thread for the cluster");
-        let started = started.recv().unwrap_or_else(|_| Err("its thread panicked".to_owned()));
+        let started = started
+            .recv()
+            .unwrap_or_else(|_| Err("its thread panicked".to_owned()));
         started.unwrap_or_else(|error| panic!("Postgres for the tests does not start: {error}"))
     }
 }
@@ -176,28 +201,49 @@ async fn prepare() -> Result<(Postgres, Cluster, UnboundedReceiver<Order>), Stri
     let build = async {
         let mut maintenance = PgConnection::connect(&maintenance_url).await?;
         maintenance.execute("CREATE EXTENSION pg_stat_statements").await?;
-        maintenance.execute(AssertSqlSafe(format!("CREATE DATABASE {TEMPLATE}"))).await?;
+        maintenance
+            .execute(AssertSqlSafe(format!("CREATE DATABASE {TEMPLATE}")))
+            .await?;
         maintenance.close().await
     };
     build.await.map_err(|error: sqlx::Error| error.to_string())?;
-    let template = Database::connect(&cluster.url(TEMPLATE)).await.map_err(|error| error.to_string())?;
+    let template = Database::connect(&cluster.url(TEMPLATE))
+        .await
+        .map_err(|error| error.to_string())?;
     template.migrate().await.map_err(|error| error.to_string())?;
     template.close().await;
     let (orders, received) = unbounded_channel();
-    Ok((Postgres { directory, maintenance_url, orders }, cluster, received))
+    Ok((
+        Postgres {
+            directory,
+            maintenance_url,
+            orders,
+        },
+        cluster,
+        received,
+    ))
 }
 
 async fn obey(cluster: &Cluster, mut orders: UnboundedReceiver<Order>) {
     static NEXT: AtomicU32 = AtomicU32::new(1);
-    let mut maintenance = PgConnection::connect(&cluster.url(MAINTENANCE)).await.expect("a connection");
+    let mut maintenance = PgConnection::connect(&cluster.url(MAINTENANCE))
+        .await
+        .expect("a connection");
     while let Some(order) = orders.recv().await {
         match order {
             Order::Create(answer) => {
                 let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
                 // Copying the files beats copying through the log while nothing is synced.
                 let statement = format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy");
-                maintenance.execute(AssertSqlSafe(statement)).await.expect("CREATE DATABASE");
-                drop(answer.send(TestDatabase { url: cluster.url(&name), name, shared: true }));
+                maintenance
+                    .execute(AssertSqlSafe(statement))
+                    .await
+                    .expect("CREATE DATABASE");
+                drop(answer.send(TestDatabase {
+                    url: cluster.url(&name),
+                    name,
+                    shared: true,
+                }));
             }
             Order::Drop(name) => {
                 let statement = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");

@@ -78,11 +78,13 @@ impl Portal {
 
     /// The events for clients of one kind, the oldest first.
     pub async fn events(&self, kind: &str) -> Vec<EventRow> {
-        let rows = sqlx::query("SELECT kind, user_id, session_id, reason FROM session_events WHERE kind = $1 ORDER BY id")
-            .bind(kind)
-            .fetch_all(&self.sql)
-            .await
-            .expect("the event log");
+        let rows = sqlx::query(
+            "SELECT kind, user_id, session_id, reason FROM session_events WHERE kind = $1 ORDER BY id",
+        )
+        .bind(kind)
+        .fetch_all(&self.sql)
+        .await
+        .expect("the event log");
         rows.iter()
             .map(|row| EventRow {
                 kind: row.get("kind"),
@@ -154,10 +156,11 @@ impl Portal {
         .expect("the tables");
         let mut dump = String::new();
         for table in tables {
-            let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(format!("SELECT t::text FROM {table} t")))
-                .fetch_all(&self.sql)
-                .await
-                .expect("the rows");
+            let rows: Vec<String> =
+                sqlx::query_scalar(AssertSqlSafe(format!("SELECT t::text FROM {table} t")))
+                    .fetch_all(&self.sql)
+                    .await
+                    .expect("the rows");
             dump.push_str(&format!("{table}\n{}\n", rows.join("\n")));
         }
         dump

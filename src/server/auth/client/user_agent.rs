@@ -90,9 +90,7 @@ impl UserAgentParser {
             browser: browser
                 .as_ref()
                 .map(|b| versioned(plain_family(&b.family), b.major)),
-            os: system
-                .as_ref()
-                .map(|s| system_name(&s.os, s.major.as_deref())),
+            os: system.as_ref().map(|s| system_name(&s.os, s.major.as_deref())),
             platform: platform(user_agent, os_family.as_deref()),
             device_name: capped(&device_name),
         }

@@ -116,14 +116,18 @@ fn Content(loaded: Loaded) -> impl IntoView {
         loaded,
     };
     // The last list that came: one that fails to refresh stays.
-    let active = Memo::new(move |before: Option<&Option<ActiveSessions>>| match loaded.get() {
-        Some(Ok(active)) => Some(active),
-        _ => before.cloned().flatten(),
-    });
+    let active = Memo::new(
+        move |before: Option<&Option<ActiveSessions>>| match loaded.get() {
+            Some(Ok(active)) => Some(active),
+            _ => before.cloned().flatten(),
+        },
+    );
     let shown = Memo::new(move |_| {
         let hidden = doing.hidden.read();
         let list = active.get().map(|active| active.sessions).unwrap_or_default();
-        list.into_iter().filter(|session| !hidden.contains(&session.id)).collect::<Vec<_>>()
+        list.into_iter()
+            .filter(|session| !hidden.contains(&session.id))
+            .collect::<Vec<_>>()
     });
     Effect::new(move || {
         if let Some(Err(error)) = loaded.get() {
@@ -140,7 +144,10 @@ fn Content(loaded: Loaded) -> impl IntoView {
     });
     // Made once, when the first list has come; a later one only changes what it shows.
     let came = Memo::new(move |_| active.with(Option::is_some));
-    let list = dynamic(move || came.get().then(|| view! { <List active shown doing /> }.into_any()));
+    let list = dynamic(move || {
+        came.get()
+            .then(|| view! { <List active shown doing /> }.into_any())
+    });
     view! {
         <header class="card-head">
             <h2 id="sessions-title">"Active sessions"</h2>
