@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+
 import type { Person } from './portal';
 
 /** How a browser appears to the server: what it calls itself and where it is. */
@@ -19,7 +21,7 @@ export const FIREFOX_ON_MACOS: Appearance = {
   extraHTTPHeaders: { 'x-forwarded-for': '198.51.100.20' },
 };
 
-/** "Safari on iOS" */
+/** "Safari on iPhone" */
 export const SAFARI_ON_IPHONE: Appearance = {
   userAgent:
     'Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 ' +
@@ -42,7 +44,7 @@ export class Desktop {
       body: JSON.stringify({
         email: person.email,
         password: person.password,
-        device: { device_id: `device-of-${person.email}-${name}`.slice(0, 128), device_name: name, os: 'macOS 15', platform: 'Apple silicon' },
+        device: { device_id: randomUUID(), device_name: name, os: 'macOS 15', platform: 'Apple silicon' },
       }),
     });
     if (answer.status !== 201) {

@@ -88,7 +88,8 @@ export class SignOutAllQuestion {
   }
 
   confirm(count: number): Locator {
-    return this.box.getByRole('button', { name: `Sign out of ${count} ${count === 1 ? 'device' : 'devices'}`, exact: true });
+    const devices = count === 1 ? '1 device' : `${count} devices`;
+    return this.box.getByRole('button', { name: `Sign out of ${devices}`, exact: true });
   }
 }
 

@@ -17,7 +17,10 @@ const STANDARDS = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best
 /** The windows that pages are looked at in. */
 const WINDOWS: { width: number; options: BrowserContextOptions }[] = [
   { width: 1280, options: { ...CHROME_ON_WINDOWS, viewport: { width: 1280, height: 800 } } },
-  { width: 390, options: { ...SAFARI_ON_IPHONE, viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true } },
+  {
+    width: 390,
+    options: { ...SAFARI_ON_IPHONE, viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true },
+  },
 ];
 
 interface Scene {
@@ -202,11 +205,12 @@ for (const { width, options } of WINDOWS) {
     }) => {
       watch.expect(refusedWith(401), refusedWith(404), refusedWith(503));
       const scripted = Boolean(javaScriptEnabled);
-      const page = await openBrowser({ ...options, reducedMotion: 'reduce' });
+      const page = await openBrowser(options);
       await arrange({ page, person, portal, scripted, openBrowser });
 
       for (const colorScheme of ['light', 'dark'] as const) {
         await page.emulateMedia({ colorScheme });
+        await movesNoMore(page);
         const file = `${name}${scripted ? '' : '-without-script'}-${width}-${colorScheme}.png`;
         await page.screenshot({ path: path.join(SCREENSHOTS, file), fullPage: !onlyWindow });
         if (scripted) {
@@ -214,6 +218,7 @@ for (const { width, options } of WINDOWS) {
         }
       }
       await expectNoSidewaysScroll(page);
+      await expectHeaderInOrder(page);
       if (width === 390) {
         await expectRoomForFingers(page);
         await page.setViewportSize({ width: 320, height: 640 });
@@ -223,10 +228,23 @@ for (const { width, options } of WINDOWS) {
   }
 }
 
+/** Waits for dialogs to arrive and colours to change. What turns while the portal works never ends. */
+async function movesNoMore(page: Page) {
+  await expect
+    .poll(() =>
+      page.evaluate(
+        () =>
+          document.getAnimations().filter(moving => moving.effect?.getComputedTiming().iterations !== Infinity).length,
+      ),
+    )
+    .toBe(0);
+}
+
 /** axe is a script itself, so it looks at pages with JavaScript only; their elements are the same without. */
 async function expectNoViolation(page: Page) {
   const { violations } = await new AxeBuilder({ page }).withTags(STANDARDS).analyze();
-  expect(violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(node => node.html).join(' ')}`)).toEqual([]);
+  const found = violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(node => node.html).join(' ')}`);
+  expect(found).toEqual([]);
 }
 
 async function expectNoSidewaysScroll(page: Page) {
@@ -235,6 +253,23 @@ async function expectNoSidewaysScroll(page: Page) {
     window: document.documentElement.clientWidth,
   }));
   expect(wide, 'nothing stands beyond the edge of the window').toBeLessThanOrEqual(window);
+}
+
+/** Nothing in the header stands on something else, however long a name is. */
+async function expectHeaderInOrder(page: Page) {
+  const overlaps = await page.evaluate(() => {
+    const parts = [...document.querySelectorAll('.app-header .brand, .app-nav a, .organization, .menu summary')];
+    const box = (part: Element) => part.getBoundingClientRect();
+    const apart = (a: DOMRect, b: DOMRect) =>
+      a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top;
+    return parts.flatMap((part, i) =>
+      parts
+        .slice(i + 1)
+        .filter(other => !apart(box(part), box(other)))
+        .map(other => `${part.textContent} over ${other.textContent}`),
+    );
+  });
+  expect(overlaps, 'parts of the header that overlap').toEqual([]);
 }
 
 /** Every control is 44 px high and wide; links within text are left to the text. */

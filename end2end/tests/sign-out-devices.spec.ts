@@ -93,6 +93,22 @@ test('signing out one device ends that session and no other', async ({
   await settings.shows([HERE]);
 });
 
+test('a double click signs out one device, not the one that moves up in its place', async ({
+  page,
+  person,
+  openBrowser,
+  openDesktop,
+}) => {
+  await signIn(await openBrowser(FIREFOX_ON_MACOS), person);
+  await openDesktop(DESKTOP);
+  await signIn(page, person, '/dashboard/settings');
+  const settings = new SettingsPage(page);
+  await settings.signOut(DESKTOP).dblclick();
+  await expect(settings.notice).toBeVisible();
+  await visit(page, '/dashboard/settings');
+  await settings.shows([HERE, OTHER]);
+});
+
 test('a device that was signed out comes back to where it was after signing in again', async ({
   page,
   person,

@@ -20,7 +20,7 @@ use super::{
     api,
     auth::identify::identify,
     health,
-    http::{cookie, json_form, origin, request_log, security_headers, sign_in_first},
+    http::{cookie, json_form, origin, request_log, security_headers, server_fn_status, sign_in_first},
     shell::shell,
     state::AppState,
 };
@@ -37,17 +37,19 @@ pub fn router(state: AppState) -> Router {
             let options = state.leptos.clone();
             move || shell(options.clone())
         })
-        .fallback(file_and_error_handler_with_context::<AppState, _>(context, shell));
+        .fallback(file_and_error_handler_with_context::<AppState, _>(context, shell))
+        // The API has the same limit, with an answer of its own.
+        .layer(RequestBodyLimitLayer::new(json_form::MAX_BODY));
 
     let dynamic = Router::new().merge(api::router()).merge(pages).layer(
         ServiceBuilder::new()
             .layer(from_fn_with_state(state.clone(), origin::same_origin_only))
             .layer(from_fn(json_form::accept_json))
+            .layer(from_fn(server_fn_status::set))
             .layer(from_fn_with_state(state.clone(), cookie::complete_removal))
             .layer(cookie::session_layer(&state))
             .layer(from_fn_with_state(state.clone(), identify))
-            .layer(from_fn(sign_in_first::sign_in_first))
-            .layer(RequestBodyLimitLayer::new(json_form::MAX_BODY)),
+            .layer(from_fn(sign_in_first::sign_in_first)),
     );
 
     Router::new()

@@ -17,12 +17,12 @@ use crate::{
     },
 };
 
-/// Sets the status that goes with an error. A form sent without JavaScript is the exception: its error travels in the
-/// address of a redirect, whose status has to stand.
+/// Gives a page that cannot be rendered whole the status of what went wrong. A call from the browser gets it from the
+/// layer `http::server_fn_status`.
 pub async fn answer<T>(work: impl Future<Output = Result<T, AppError>>) -> Result<T, AppError> {
     let result = work.await;
     if let Err(error) = &result
-        && !is_plain_form()
+        && use_context::<Parts>().is_some_and(|parts| parts.method != Method::POST)
         && let Some(response) = use_context::<ResponseOptions>()
         && let Ok(status) = StatusCode::from_u16(error.status())
     {

@@ -76,7 +76,7 @@ async fn a_body_that_does_not_fit_is_told_as_a_problem_and_does_nothing() {
 #[tokio::test]
 async fn an_endless_body_is_told_as_a_problem() {
     let portal = Portal::start().await;
-    for length in [20_000, 100_000, 1 << 20] {
+    for length in [100_000, 1 << 20] {
         let body = json!({ "email": "a@b", "password": "x".repeat(length) });
         let answer = portal.anonymous().post("/api/v1/sessions").json(&body).await;
         assert!((400..500).contains(&answer.status), "{answer:#?}");

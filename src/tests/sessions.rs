@@ -104,7 +104,7 @@ async fn a_listed_session_has_the_contracts_fields_and_no_others() {
             "id": chrome.session(),
             "kind": "browser",
             "device_name": "Chrome on Windows",
-            "os": "Windows 10",
+            "os": "Windows",
             "platform": "desktop",
             "browser": "Chrome 148",
             "ip_address": "203.0.113.9",

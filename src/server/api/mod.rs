@@ -11,14 +11,14 @@ mod sessions;
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    routing::{delete, get, post},
+    routing::{any, delete, get, post},
 };
 
-use super::{http::failure::Problem, state::AppState};
+use super::{
+    http::{failure::Problem, json_form::MAX_BODY},
+    state::AppState,
+};
 use crate::error::AppError;
-
-/// Longest body in bytes: far above any honest one.
-const MAX_BODY: usize = 16 * 1024;
 
 /// The API's routes. `session_state` answers at its older address too.
 pub fn router() -> Router<AppState> {
@@ -32,12 +32,18 @@ pub fn router() -> Router<AppState> {
         .route("/sessions/{id}", delete(sessions::end_one))
         .route("/session_state", get(session_state::show))
         .route("/devices/heartbeat", post(devices::heartbeat))
-        .fallback(|| async { Problem(AppError::NotFound) })
+        .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY));
     Router::new()
+        .route("/api/v1", any(not_found))
+        .route("/api/v1/", any(not_found))
         .nest("/api/v1", v1)
         .route("/api/session_state", get(session_state::show))
+}
+
+async fn not_found() -> Problem {
+    Problem(AppError::NotFound)
 }
 
 async fn method_not_allowed() -> axum::response::Response {

@@ -3,7 +3,7 @@
 use crate::error::AppError;
 
 /// The connection itself is gone, so that nothing sent on it can have been answered.
-fn is_broken_connection(error: &sqlx::Error) -> bool {
+pub fn is_broken_connection(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
         // Class 57P: the server is going down, or is not up yet.
@@ -17,9 +17,10 @@ fn is_outage(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_) => true,
         sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-            // 53: out of resources, disk and connections among them; 57: cancelled or shutting down; 58: its system
-            // failed; 55P03: a lock did not come in time; 25006: read-only, as a standby is; 40: try again.
-            ["08", "53", "57", "58", "55P03", "25006", "40"]
+            // 08, 28, 3D: nobody gets in; 53: out of resources, disk and connections among them; 55: a lock did not come
+            // in time, or no connections are taken; 57: cancelled or shutting down; 58: its system failed; 25006:
+            // read-only, as a standby is; 40: try again.
+            ["08", "28", "3D", "53", "55", "57", "58", "25006", "40"]
                 .iter()
                 .any(|class| code.starts_with(class))
         }),

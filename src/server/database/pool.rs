@@ -10,6 +10,8 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+use super::failure::is_broken_connection;
+
 /// How long a connection may rest before it is asked whether it still lives.
 const PING_AFTER: Duration = Duration::from_secs(1);
 
@@ -122,12 +124,19 @@ impl Database {
         self.pool.acquire().await
     }
 
-    /// Begins a transaction.
+    /// Begins a transaction. A connection that broke a moment ago, unnoticed, is passed over: nothing has been done on
+    /// it yet.
     ///
     /// # Errors
     /// The database does not answer, or no connection came free.
     pub async fn begin(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
-        self.pool.begin().await
+        let mut broken = 0;
+        loop {
+            match self.pool.begin().await {
+                Err(error) if is_broken_connection(&error) && broken < Self::MAX_CONNECTIONS => broken += 1,
+                begun => return begun,
+            }
+        }
     }
 
     /// Waits until every statement under way is done, then closes.

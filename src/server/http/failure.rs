@@ -24,7 +24,7 @@ pub fn respond(request: &Request, error: &AppError) -> Response {
 }
 
 fn is_api(path: &str) -> bool {
-    path.starts_with("/api/v1/") || path == "/api/session_state"
+    path == "/api/v1" || path.starts_with("/api/v1/") || path == "/api/session_state"
 }
 
 /// A browser without JavaScript, or a page being opened.
@@ -35,11 +35,13 @@ pub fn accepts_html(headers: &HeaderMap) -> bool {
         .is_some_and(|value| value.contains("text/html"))
 }
 
-fn status(error: &AppError) -> StatusCode {
+/// The HTTP status of an error.
+pub(super) fn status(error: &AppError) -> StatusCode {
     StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-fn with_retry(mut response: Response, error: &AppError) -> Response {
+/// Says when to try again, where that helps.
+pub(super) fn with_retry(mut response: Response, error: &AppError) -> Response {
     if *error == AppError::Unavailable {
         response
             .headers_mut()

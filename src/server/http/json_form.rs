@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::failure;
 use crate::{domain::next::query_value, error::AppError};
 
-/// Longest body of a server function in bytes.
+/// Longest body in bytes, of a server function and of the API: far above any honest one.
 pub const MAX_BODY: usize = 64 * 1024;
 
 /// Turns a JSON body into the form that it stands for.

@@ -7,4 +7,5 @@ pub mod json_form;
 pub mod origin;
 pub mod request_log;
 pub mod security_headers;
+pub mod server_fn_status;
 pub mod sign_in_first;

@@ -1,5 +1,7 @@
 //! What the dashboard and the settings page tell a person of themselves.
 
+use chrono::TimeDelta;
+
 use crate::{
     domain::{
         organization::Membership,
@@ -10,7 +12,10 @@ use crate::{
     server::{
         auth::current_session::CurrentSession,
         state::AppState,
-        store::{audit, organizations, sessions},
+        store::{
+            audit, organizations,
+            sessions::{self, ListedSession},
+        },
     },
 };
 
@@ -22,17 +27,25 @@ pub async fn list_sessions(state: &AppState, caller: &CurrentSession) -> Result<
     let now = state.clock.now();
     let user = Some(caller.user.id);
     let listed = sessions::list_live(&mut *state.database.connection().await?, user, now).await?;
-    let mut list: Vec<Session> = listed.into_iter().map(|listed| listed.session).collect();
-    for session in &mut list {
-        session.is_current = session.id == caller.id;
-        // What is noted on this node and not yet written is true already.
-        if let Some(active) = state.activity.last_active(session.id) {
-            session.last_active_at = session.last_active_at.max(active);
-            session.last_seen_at = session.last_seen_at.max(active);
-        }
-    }
+    let mut list: Vec<Session> = listed
+        .into_iter()
+        .map(|listed| as_noted(listed, state, caller))
+        .collect();
     list.sort_by_key(|session| std::cmp::Reverse(session.last_active_at));
     Ok(list)
+}
+
+/// The session with what is noted on this node and not yet written: true already.
+fn as_noted(listed: ListedSession, state: &AppState, caller: &CurrentSession) -> Session {
+    let mut session = listed.session;
+    session.is_current = session.id == caller.id;
+    if let Some(active) = state.activity.last_active(session.id) {
+        session.last_active_at = session.last_active_at.max(active);
+        session.last_seen_at = session.last_seen_at.max(active);
+        let idle_end = session.last_active_at + TimeDelta::seconds(listed.idle_seconds);
+        session.expires_at = idle_end.min(listed.lifetime_expires_at);
+    }
+    session
 }
 
 /// The brokerages that the caller belongs to.

@@ -104,7 +104,7 @@ pub async fn sign_in_history(
         WITH previous AS (
             SELECT at, detail ->> 'device_name' AS device_name, host(ip_address) AS ip_address FROM audit_events
             WHERE user_id = $1 AND kind = 'signed_in' AND session_id <> $2 AND at <= $3
-            ORDER BY at DESC LIMIT 1
+            ORDER BY at DESC, id DESC LIMIT 1
         )
         SELECT (SELECT count(*) FROM audit_events WHERE user_id = $1 AND kind = 'sign_in_failed'
                 AND at > COALESCE((SELECT at FROM previous), '-infinity')) AS "failures!",

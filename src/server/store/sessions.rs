@@ -170,6 +170,10 @@ pub struct ListedSession {
     pub email: String,
     pub role: Role,
     pub session: Session,
+    /// The idle timeout of its role, in seconds.
+    pub idle_seconds: i64,
+    /// When it is over whatever happens.
+    pub lifetime_expires_at: DateTime<Utc>,
 }
 
 /// The live sessions of one person or of everyone, most recently active first.
@@ -183,7 +187,8 @@ pub async fn list_live(
         SELECT email AS "email!", role AS "role!", id AS "id!", kind AS "kind!", device_name, os, platform, browser,
             user_agent AS "user_agent!", host(ip_address) AS "ip_address!", created_at AS "created_at!",
             last_active_at AS "last_active_at!", last_seen_at AS "last_seen_at!",
-            LEAST(idle_expires_at, lifetime_expires_at) AS "expires_at!"
+            LEAST(idle_expires_at, lifetime_expires_at) AS "expires_at!", idle_seconds AS "idle_seconds!",
+            lifetime_expires_at AS "lifetime_expires_at!"
         FROM session_state
         WHERE ($1::uuid IS NULL OR user_id = $1) AND live_until > $2
         ORDER BY last_active_at DESC, id
@@ -199,6 +204,8 @@ pub async fn list_live(
             Ok(ListedSession {
                 email: row.email,
                 role: row.role.parse().map_err(unreadable("role"))?,
+                idle_seconds: row.idle_seconds,
+                lifetime_expires_at: row.lifetime_expires_at,
                 session: Session {
                     id: SessionId(row.id),
                     kind: row.kind.parse().map_err(unreadable("kind"))?,

@@ -46,7 +46,7 @@ struct Postgres {
     orders: UnboundedSender<Order>,
 }
 
-/// What the cluster's own thread does, one after another: two at once could not both copy the template.
+/// What the cluster's own thread does.
 enum Order {
     Create(oneshot::Sender<TestDatabase>),
     Drop(String),
@@ -224,17 +224,20 @@ async fn prepare() -> Result<(Postgres, Cluster, UnboundedReceiver<Order>), Stri
     ))
 }
 
+/// Creates one database after another, as two at once could not both copy the template. Dropping one waits for a
+/// checkpoint, so that nobody waits for it.
 async fn obey(cluster: &Cluster, mut orders: UnboundedReceiver<Order>) {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let mut maintenance = PgConnection::connect(&cluster.url(MAINTENANCE))
         .await
         .expect("a connection");
+    let (dropped, dropping) = unbounded_channel();
+    tokio::spawn(drop_databases(cluster.url(MAINTENANCE), dropping));
     while let Some(order) = orders.recv().await {
         match order {
             Order::Create(answer) => {
                 let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
-                // Copying the files beats copying through the log while nothing is synced.
-                let statement = format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy");
+                let statement = format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY wal_log");
                 maintenance
                     .execute(AssertSqlSafe(statement))
                     .await
@@ -245,12 +248,17 @@ async fn obey(cluster: &Cluster, mut orders: UnboundedReceiver<Order>) {
                     shared: true,
                 }));
             }
-            Order::Drop(name) => {
-                let statement = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
-                if let Err(error) = maintenance.execute(AssertSqlSafe(statement)).await {
-                    eprintln!("{name} is left behind: {error}");
-                }
-            }
+            Order::Drop(name) => drop(dropped.send(name)),
+        }
+    }
+}
+
+async fn drop_databases(url: String, mut names: UnboundedReceiver<String>) {
+    let mut maintenance = PgConnection::connect(&url).await.expect("a connection");
+    while let Some(name) = names.recv().await {
+        let statement = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+        if let Err(error) = maintenance.execute(AssertSqlSafe(statement)).await {
+            eprintln!("{name} is left behind: {error}");
         }
     }
 }
