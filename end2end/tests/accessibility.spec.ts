@@ -14,6 +14,9 @@ const SCREENSHOTS = path.join(__dirname, '../results/screenshots');
 
 const STANDARDS = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
 
+/** What can differ between light and dark. */
+const OF_COLOURS = ['color-contrast', 'link-in-text-block'];
+
 /** The windows that pages are looked at in. */
 const WINDOWS: { width: number; options: BrowserContextOptions }[] = [
   { width: 1280, options: { ...CHROME_ON_WINDOWS, viewport: { width: 1280, height: 800 } } },
@@ -214,7 +217,7 @@ for (const { width, options } of WINDOWS) {
         const file = `${name}${scripted ? '' : '-without-script'}-${width}-${colorScheme}.png`;
         await page.screenshot({ path: path.join(SCREENSHOTS, file), fullPage: !onlyWindow });
         if (scripted) {
-          await expectNoViolation(page);
+          await expectNoViolation(page, colorScheme === 'light' ? { tags: STANDARDS } : { rules: OF_COLOURS });
         }
       }
       await expectNoSidewaysScroll(page);
@@ -241,8 +244,10 @@ async function movesNoMore(page: Page) {
 }
 
 /** axe is a script itself, so it looks at pages with JavaScript only; their elements are the same without. */
-async function expectNoViolation(page: Page) {
-  const { violations } = await new AxeBuilder({ page }).withTags(STANDARDS).analyze();
+async function expectNoViolation(page: Page, by: { tags?: string[]; rules?: string[] }) {
+  // The other mode looks into frames, by way of a page of its own; the portal has none.
+  const axe = new AxeBuilder({ page }).setLegacyMode();
+  const { violations } = await (by.tags ? axe.withTags(by.tags) : axe.withRules(by.rules ?? [])).analyze();
   const found = violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(node => node.html).join(' ')}`);
   expect(found).toEqual([]);
 }

@@ -2,7 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use js_sys::{Date, Object, Reflect};
-use leptos::prelude::{document, window};
+use leptos::{
+    prelude::{document, window},
+    wasm_bindgen::JsCast,
+    web_sys::HtmlElement,
+};
 
 use crate::domain::{next::query_value, session::EndReason, theme::Theme};
 
@@ -21,6 +25,16 @@ pub fn go_to_sign_in(reason: EndReason) {
         query_value(&path),
         reason.as_str()
     ));
+}
+
+/// Moves the focus to the element of that id.
+pub fn focus(id: &str) {
+    if let Some(element) = document()
+        .get_element_by_id(id)
+        .and_then(|element| element.dyn_into::<HtmlElement>().ok())
+    {
+        _ = element.focus();
+    }
 }
 
 /// Milliseconds on the browser's clock. Good for differences only.

@@ -17,7 +17,7 @@ pub use lock::HeldLock;
 pub use people::Person;
 pub use portal::Portal;
 pub use postgres::{Outage, private_cluster};
-pub use records::{AuditRow, EventRow, SessionRow};
+pub use records::{AuditRow, EventRow};
 
 pub use broker_portal::domain::{ids::SessionId, session::EndReason, user::Role};
 pub use serde_json::{Value, json};
@@ -32,4 +32,14 @@ pub const SAFARI: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X)
 /// So many seconds.
 pub fn seconds(count: u64) -> std::time::Duration {
     std::time::Duration::from_secs(count)
+}
+
+/// Keeps every log line alive for the test that reads them: where nobody listens at first, tracing remembers that a line
+/// is of no interest, for every thread.
+fn listen_to_everything() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        tracing::subscriber::set_global_default(tracing_subscriber::registry())
+            .expect("the first and only one");
+    });
 }

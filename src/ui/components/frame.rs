@@ -27,7 +27,8 @@ pub fn Frame() -> impl IntoView {
         }
     });
     view! {
-        <a class="skip-link" href="#content">
+        // `external`: the router would take the jump for a navigation and leave the focus where it is.
+        <a class="skip-link" href="#content" rel="external">
             "Skip to the content"
         </a>
         <header class="app-header">

@@ -1,6 +1,6 @@
 //! Where the person is signed in, and the buttons that end it.
 
-use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
+use leptos::{ev::SubmitEvent, prelude::*, reactive::computed::ScopedFuture, task::spawn_local};
 use leptos_router::hooks::use_query_map;
 
 use crate::{
@@ -8,9 +8,10 @@ use crate::{
     error::AppError,
     server_fns::{list_active_sessions, revoke_session, sign_out_other_devices},
     ui::{
+        browser,
         components::{
             device_list::devices,
-            dynamic::dynamic,
+            dynamic::{dynamic, waiting},
             icon::{Icon, Picture},
             notice::{Notice, Tone},
             pending_button::PendingButton,
@@ -31,6 +32,13 @@ enum Outcome {
     Failed(AppError),
 }
 
+/// Where the focus goes when the button that had it is gone.
+const TITLE: &str = "sessions-title";
+
+/// A click so soon after a row has gone, in milliseconds, is the second of a double click: it was not meant for the row
+/// that has moved up under it.
+const DOUBLE_CLICK: f64 = 500.0;
+
 /// What the person has done to the list before the server has answered, and what it answered.
 #[derive(Clone, Copy)]
 struct Doing {
@@ -38,16 +46,24 @@ struct Doing {
     hidden: RwSignal<Vec<SessionId>>,
     failures: RwSignal<Vec<(SessionId, AppError)>>,
     outcome: RwSignal<Option<Outcome>>,
+    /// When a row last went, by the browser's clock.
+    went: StoredValue<f64>,
     loaded: Loaded,
 }
 
 impl Doing {
     /// Ends one session: its row goes at once, and comes back with a message if the server refuses.
     fn sign_out_one(self, session: &Session) {
+        let now = browser::milliseconds();
+        if now - self.went.get_value() < DOUBLE_CLICK {
+            return;
+        }
+        self.went.set_value(now);
         let (id, name) = (session.id, session.device_name.clone());
         self.failures
             .update(|failures| failures.retain(|(of, _)| *of != id));
         self.hidden.update(|hidden| hidden.push(id));
+        browser::focus(TITLE);
         spawn_local(async move {
             match revoke_session(id.to_string()).await {
                 // Gone already: that is what was asked for.
@@ -71,6 +87,7 @@ impl Doing {
         self.outcome.set(None);
         self.failures.set(Vec::new());
         self.hidden.update(|hidden| hidden.extend(&others));
+        browser::focus(TITLE);
         spawn_local(async move {
             match sign_out_other_devices().await {
                 Ok(ended) => {
@@ -96,23 +113,26 @@ impl Doing {
 #[component]
 pub fn ActiveSessionsSection() -> impl IntoView {
     let loaded = Resource::new_blocking(|| (), |()| list_active_sessions());
+    // Waits for the first answer only: a later one changes what the list shows and makes no new list.
+    let content = waiting(loading, move || async move {
+        _ = ScopedFuture::new_untracked(loaded.into_future()).await;
+        view! { <Content loaded /> }.into_any()
+    });
     view! {
-        <section class="card" id="sessions" aria-labelledby="sessions-title">
-            <Transition fallback=Loading>
-                <Content loaded />
-            </Transition>
+        <section class="card" id="sessions" aria-labelledby=TITLE>
+            {content}
         </section>
     }
 }
 
-/// What stands in the section once the server has answered. A component of its own, inside the `Transition`, for that
-/// to wait for whatever in here reads the resource.
+/// What stands in the section once the server has answered.
 #[component]
 fn Content(loaded: Loaded) -> impl IntoView {
     let doing = Doing {
         hidden: RwSignal::default(),
         failures: RwSignal::default(),
         outcome: RwSignal::new(outcome_in_address()),
+        went: StoredValue::new(0.0),
         loaded,
     };
     // The last list that came: one that fails to refresh stays.
@@ -150,7 +170,7 @@ fn Content(loaded: Loaded) -> impl IntoView {
     });
     view! {
         <header class="card-head">
-            <h2 id="sessions-title">"Active sessions"</h2>
+            <h2 id=TITLE tabindex="-1">"Active sessions"</h2>
             <p class="card-aside" aria-live="polite">
                 {count}
             </p>
@@ -175,8 +195,7 @@ fn outcome_in_address() -> Option<Outcome> {
     }
 }
 
-#[component]
-fn Loading() -> impl IntoView {
+fn loading() -> AnyView {
     let bone = || {
         view! {
             <li class="session">
@@ -191,9 +210,9 @@ fn Loading() -> impl IntoView {
             </li>
         }
     };
-    view! {
+    let skeleton = view! {
         <header class="card-head">
-            <h2 id="sessions-title">"Active sessions"</h2>
+            <h2 id=TITLE tabindex="-1">"Active sessions"</h2>
         </header>
         <p class="visually-hidden" role="status">
             "Loading sessions…"
@@ -203,7 +222,8 @@ fn Loading() -> impl IntoView {
             {bone()}
             {bone()}
         </ul>
-    }
+    };
+    skeleton.into_any()
 }
 
 #[component]
