@@ -7,6 +7,7 @@ pub mod ids;
 pub mod next;
 pub mod organization;
 pub mod overview;
+pub mod plain_text;
 pub mod policy;
 pub mod session;
 pub mod theme;

@@ -61,6 +61,13 @@ impl PublicUrl {
         &self.origin
     }
 
+    /// Host and port, as they stand after the `//`.
+    pub fn authority(&self) -> &str {
+        self.origin
+            .split_once("://")
+            .map_or("", |(_, authority)| authority)
+    }
+
     pub fn is_https(&self) -> bool {
         self.https
     }

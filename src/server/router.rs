@@ -11,7 +11,6 @@ use leptos::prelude::provide_context;
 use leptos_axum::{LeptosRoutes, file_and_error_handler_with_context, generate_route_list};
 use tower::ServiceBuilder;
 use tower_http::{
-    limit::RequestBodyLimitLayer,
     services::{ServeDir, ServeFile},
     set_header::SetResponseHeaderLayer,
 };
@@ -20,7 +19,9 @@ use super::{
     api,
     auth::identify::identify,
     health,
-    http::{cookie, json_form, origin, request_log, security_headers, server_fn_status, sign_in_first},
+    http::{
+        cookie, json_form, origin, request_log, security_headers, server_fn_answer, sign_in_first, whole_body,
+    },
     shell::shell,
     state::AppState,
 };
@@ -37,15 +38,14 @@ pub fn router(state: AppState) -> Router {
             let options = state.leptos.clone();
             move || shell(options.clone())
         })
-        .fallback(file_and_error_handler_with_context::<AppState, _>(context, shell))
-        // The API has the same limit, with an answer of its own.
-        .layer(RequestBodyLimitLayer::new(json_form::MAX_BODY));
+        .fallback(file_and_error_handler_with_context::<AppState, _>(context, shell));
 
     let dynamic = Router::new().merge(api::router()).merge(pages).layer(
         ServiceBuilder::new()
             .layer(from_fn_with_state(state.clone(), origin::same_origin_only))
+            .layer(from_fn(whole_body::first))
             .layer(from_fn(json_form::accept_json))
-            .layer(from_fn(server_fn_status::set))
+            .layer(from_fn_with_state(state.clone(), server_fn_answer::mend))
             .layer(from_fn_with_state(state.clone(), cookie::complete_removal))
             .layer(cookie::session_layer(&state))
             .layer(from_fn_with_state(state.clone(), identify))

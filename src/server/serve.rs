@@ -1,11 +1,12 @@
 //! Starting and stopping.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use leptos::config::LeptosOptions;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
+    time::timeout,
 };
 
 use super::{
@@ -29,7 +30,14 @@ use super::{
 };
 
 /// How long requests under way may take once the server is told to stop.
-const DRAIN: Duration = Duration::from_secs(8);
+const DRAIN: Duration = Duration::from_secs(6);
+
+/// How long the last writes, and then the pool, may take: a database that hangs must not keep the server from stopping.
+const LAST_WRITES: Duration = Duration::from_secs(1);
+
+/// How often, and how far apart, a start looks whether the private cluster has come free.
+const OWNER_TRIES: u32 = 20;
+const OWNER_PAUSE: Duration = Duration::from_millis(500);
 
 /// Why the server or a command could not start. Its Display is one line.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +59,8 @@ pub enum StartError {
         address: SocketAddr,
         source: std::io::Error,
     },
+    #[error("another broker-portal is using {}; stop it, or choose another PORTAL_DATA_DIR", .0.display())]
+    DataDirInUse(PathBuf),
     #[error("the server stopped: {0}")]
     Io(#[from] std::io::Error),
 }
@@ -67,16 +77,6 @@ impl Opened {
     /// # Errors
     /// [`StartError`] in one line.
     pub async fn open(config: &Config) -> Result<Self, StartError> {
-        let opened = Self::connect(config).await?;
-        opened.database.migrate().await?;
-        Ok(opened)
-    }
-
-    /// The same without applying migrations.
-    ///
-    /// # Errors
-    /// [`StartError`] in one line.
-    pub async fn connect(config: &Config) -> Result<Self, StartError> {
         let (url, cluster) = match &config.database_url {
             Some(url) => (url.reveal().to_owned(), None),
             None => {
@@ -89,7 +89,26 @@ impl Opened {
             }
         };
         let database = Database::connect(&url).await?;
+        database.migrate().await?;
         Ok(Self { database, cluster })
+    }
+
+    /// Connects to what is there already, and starts nothing. `None`: no private cluster is running.
+    ///
+    /// # Errors
+    /// [`StartError`] in one line.
+    pub async fn find(config: &Config) -> Result<Option<Self>, StartError> {
+        let (url, cluster) = match &config.database_url {
+            Some(url) => (url.reveal().to_owned(), None),
+            None => match Cluster::attach(&config.data_dir).await? {
+                Some(cluster) => (cluster.url("portal"), Some(cluster)),
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(Self {
+            database: Database::connect(&url).await?,
+            cluster,
+        }))
     }
 
     /// Closes the pool, and stops the cluster if this process started it.
@@ -97,7 +116,9 @@ impl Opened {
     /// # Errors
     /// The cluster does not stop.
     pub async fn close(self) -> Result<(), StartError> {
-        self.database.close().await;
+        if timeout(LAST_WRITES, self.database.close()).await.is_err() {
+            tracing::warn!("connections were left behind: the database does not answer");
+        }
         if let Some(cluster) = self.cluster {
             cluster.stop().await?;
         }
@@ -117,10 +138,24 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
             address: config.site_addr,
             source,
         })?;
-    let opened = Opened::open(&config).await?;
+    let opened = open_as_owner(&config).await?;
     let served = run(listener, &opened, config).await;
     let closed = opened.close().await;
     served.and(closed)
+}
+
+/// Opens the database so that a private cluster lives as long as this server. One that another process started would go
+/// with that process, so a command that is at work on it is waited for.
+async fn open_as_owner(config: &Config) -> Result<Opened, StartError> {
+    for _ in 0..OWNER_TRIES {
+        let opened = Opened::open(config).await?;
+        if opened.cluster.as_ref().is_none_or(Cluster::is_owner) {
+            return Ok(opened);
+        }
+        opened.close().await?;
+        tokio::time::sleep(OWNER_PAUSE).await;
+    }
+    Err(StartError::DataDirInUse(config.data_dir.clone()))
 }
 
 async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(), StartError> {
@@ -135,6 +170,8 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
     accounts.apply_policy(&config.policy).await?;
     if config.demo {
         demo::create(&accounts).await?;
+    } else {
+        demo::withdraw(&accounts).await?;
     }
     let activity = Activity::default();
     let state = AppState {
@@ -169,7 +206,11 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
     for job in jobs {
         job.abort();
     }
-    activity.flush(&database).await?;
+    match timeout(LAST_WRITES, activity.flush(&database)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "the last activity could not be written"),
+        Err(_) => tracing::warn!("the last activity could not be written: the database does not answer"),
+    }
     Ok(served?)
 }
 

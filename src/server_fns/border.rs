@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Gives a page that cannot be rendered whole the status of what went wrong. A call from the browser gets it from the
-/// layer `http::server_fn_status`.
+/// layer `http::server_fn_answer`.
 pub async fn answer<T>(work: impl Future<Output = Result<T, AppError>>) -> Result<T, AppError> {
     let result = work.await;
     if let Err(error) = &result

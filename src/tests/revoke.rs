@@ -225,7 +225,7 @@ async fn after_all_every_browser_is_led_to_sign_in_with_the_reason_and_desktops_
     for browser in [&maria.chrome, &maria.firefox] {
         for path in [
             "/dashboard",
-            "/dashboard/settings?done=x",
+            "/dashboard/settings?tab=x",
             "/dashboard/settings/sign-out-all",
         ] {
             let page = browser.get(path).await.expect(303);

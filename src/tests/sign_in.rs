@@ -51,10 +51,7 @@ async fn without_javascript_a_wrong_password_leads_back_to_the_form_and_its_word
         .form(&fields)
         .await
         .expect(302);
-    let back = answer
-        .location()
-        .strip_prefix(origin)
-        .expect("the portal's own page");
+    let back = answer.location();
     assert!(back.starts_with("/login?next=%2Fdashboard%2Fsettings&"), "{back}");
     let page = chrome.get(back).await.expect(200);
     assert!(

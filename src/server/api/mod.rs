@@ -15,7 +15,7 @@ use axum::{
 };
 
 use super::{
-    http::{failure::Problem, json_form::MAX_BODY},
+    http::{failure::Problem, whole_body::MAX_BODY},
     state::AppState,
 };
 use crate::error::AppError;

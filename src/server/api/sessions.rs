@@ -13,6 +13,7 @@ use super::extract::{Body, From, SignedIn};
 use crate::{
     domain::{
         ids::SessionId,
+        plain_text::is_plain,
         session::{RevokeScope, Session},
         time::wire,
         user::User,
@@ -68,7 +69,7 @@ impl Device {
 /// Text that people will read: not empty, not endless, and without the control characters that could forge a line.
 fn named<'a>(field: &str, text: &'a str, most: usize) -> Result<&'a str, AppError> {
     let text = text.trim();
-    if text.is_empty() || text.chars().count() > most || text.chars().any(char::is_control) {
+    if text.is_empty() || text.chars().count() > most || !is_plain(text) {
         return Err(AppError::invalid(
             field,
             format!("Send 1 to {most} characters without control characters."),

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
     domain::{
-        ids::SessionId,
+        ids::{SessionId, UserId},
         organization::Organization,
         session::{ClientKind, EndReason},
         user::User,
@@ -49,7 +49,10 @@ impl CurrentSession {
 #[derive(Clone, Debug)]
 pub struct EndedSession {
     pub session_id: SessionId,
+    pub user_id: UserId,
     pub reason: EndReason,
+    /// The end stands in the row. False where time ran out and nobody has written it down yet.
+    pub written: bool,
     /// What an administrator wrote.
     pub note: Option<String>,
     /// The limits that it lived under, in seconds.

@@ -22,6 +22,7 @@ use crate::{
     error::AppError,
     server::{
         http::failure,
+        services::revoke,
         state::AppState,
         store::sessions::{self, Found},
     },
@@ -105,7 +106,12 @@ async fn resolve(
         sessions::find_by_credential(&mut *state.database.connection().await?, hash, kind, now).await?;
     Ok(match found {
         None => Identity::Anonymous,
-        Some(Found::Ended(ended)) => Identity::Ended(ended),
+        Some(Found::Ended(ended)) => {
+            if !ended.written {
+                revoke::write_down(&state.database, &state.clock, &ended).await?;
+            }
+            Identity::Ended(ended)
+        }
         Some(Found::Live(mut session)) => {
             state.activity.note(session.id, now, is_activity);
             let near_its_end = session.idle_expires_at - now < crate::server::jobs::activity::WRITE_AT_ONCE;

@@ -59,6 +59,8 @@ enum CommandError {
     Usage(String),
     #[error("cannot write: {0}")]
     Output(#[from] std::io::Error),
+    #[error("no portal is running on this data directory (PORTAL_DATA_DIR), and no DATABASE_URL is set")]
+    NotRunning,
     #[error("not ready")]
     NotReady,
 }
@@ -109,7 +111,7 @@ async fn execute(command: Command) -> Result<(), CommandError> {
             with_accounts(&config, async |accounts| sessions::run(&command, accounts).await).await
         }
         Command::Health => {
-            let opened = Opened::connect(&config).await?;
+            let opened = Opened::find(&config).await?.ok_or(CommandError::NotRunning)?;
             let checks = health::check(&opened.database).await;
             opened.close().await?;
             for check in &checks {
@@ -147,8 +149,13 @@ async fn with_accounts(
 fn password_from_stdin() -> Result<String, CommandError> {
     let mut text = String::new();
     std::io::stdin().take(4096).read_to_string(&mut text)?;
-    let password = text.strip_suffix('\n').unwrap_or(&text);
-    let password = password.strip_suffix('\r').unwrap_or(password);
+    let mut lines = text.lines();
+    let password = lines.next().unwrap_or_default();
+    if lines.next().is_some() {
+        return Err(CommandError::Usage(
+            "a password is one line; there are more on standard input".to_owned(),
+        ));
+    }
     if password.is_empty() {
         return Err(CommandError::Usage(
             "there is no password on standard input".to_owned(),

@@ -13,10 +13,14 @@ use crate::error::AppError;
 
 /// Answers `request` with `error`.
 pub fn respond(request: &Request, error: &AppError) -> Response {
-    let path = request.uri().path();
+    respond_to(request.uri().path(), request.headers(), error)
+}
+
+/// The same for a request whose body is on its way elsewhere.
+pub fn respond_to(path: &str, headers: &HeaderMap, error: &AppError) -> Response {
     if is_api(path) {
         Problem(error.clone()).into_response()
-    } else if path.starts_with("/api/") && !accepts_html(request.headers()) {
+    } else if path.starts_with("/api/") && !accepts_html(headers) {
         with_retry((status(error), Json(error)).into_response(), error)
     } else {
         with_retry((status(error), Html(page(error))).into_response(), error)

@@ -9,11 +9,8 @@ use axum::{
 };
 use serde_json::{Map, Value};
 
-use super::failure;
+use super::{failure, whole_body::MAX_BODY};
 use crate::{domain::next::query_value, error::AppError};
-
-/// Longest body in bytes, of a server function and of the API: far above any honest one.
-pub const MAX_BODY: usize = 64 * 1024;
 
 /// Turns a JSON body into the form that it stands for.
 pub async fn accept_json(request: Request, next: Next) -> Response {
@@ -27,7 +24,7 @@ pub async fn accept_json(request: Request, next: Next) -> Response {
             value
                 .split(';')
                 .next()
-                .is_some_and(|kind| kind.trim() == "application/json")
+                .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
         });
     if !server_fn || !is_json {
         return next.run(request).await;

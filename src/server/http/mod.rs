@@ -7,5 +7,6 @@ pub mod json_form;
 pub mod origin;
 pub mod request_log;
 pub mod security_headers;
-pub mod server_fn_status;
+pub mod server_fn_answer;
 pub mod sign_in_first;
+pub mod whole_body;

@@ -26,20 +26,40 @@ pub async fn sign_in_first(request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     let identity = request.extensions().get::<Identity>();
-    let wanted = request
-        .uri()
-        .path_and_query()
-        .map_or(path, |wanted| wanted.as_str());
+    if path.ends_with('/') {
+        return Redirect::to(path.trim_end_matches('/')).into_response();
+    }
+    let wanted = without_outcome(path, request.uri().query());
     let login = match identity {
         Some(Identity::SignedIn(_)) => return next.run(request).await,
         Some(Identity::Ended(ended)) => {
             format!(
                 "/login?next={}&reason={}",
-                query_value(wanted),
+                query_value(&wanted),
                 ended.reason.as_str()
             )
         }
-        _ => format!("/login?next={}", query_value(wanted)),
+        _ => format!("/login?next={}", query_value(&wanted)),
     };
     Redirect::to(&login).into_response()
+}
+
+/// The address without what a form sent without JavaScript left in it: after signing in again that is no news.
+fn without_outcome(path: &str, query: Option<&str>) -> String {
+    let passing = |pair: &&str| {
+        !["__path=", "__err=", "done="]
+            .iter()
+            .any(|name| pair.starts_with(name))
+    };
+    let kept: Vec<&str> = query
+        .unwrap_or_default()
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .filter(passing)
+        .collect();
+    if kept.is_empty() {
+        path.to_owned()
+    } else {
+        format!("{path}?{}", kept.join("&"))
+    }
 }

@@ -7,6 +7,7 @@ use super::revoke;
 use crate::{
     domain::{
         ids::{OrganizationId, SessionId, UserId},
+        plain_text::is_plain,
         session::EndReason,
         user::Role,
     },
@@ -177,6 +178,19 @@ impl Accounts {
         Ok(ended)
     }
 
+    /// Lets a person sign in again.
+    ///
+    /// # Errors
+    /// [`AccountError::NoSuchUser`].
+    pub async fn enable(&self, email: &str) -> Result<(), AccountError> {
+        let mut tx = self.database.begin().await?;
+        let user = locked(&mut tx, email).await?;
+        users::enable(&mut tx, user).await?;
+        record(&mut tx, AuditKind::UserEnabled, user, json!({}), self.clock.now()).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
     /// Ends every live session of a person.
     ///
     /// # Errors
@@ -206,7 +220,7 @@ impl Accounts {
         };
         let reason = EndReason::RevokedByAdmin;
         let ended = revoke::end_in(&mut tx, filter, reason, note, Actor::default(), self.clock.now()).await?;
-        if ended.is_empty() {
+        if revoke::live(&ended).is_empty() {
             return Err(AccountError::NoSuchSession(session));
         }
         tx.commit().await?;
@@ -221,12 +235,16 @@ impl Accounts {
         let now = self.clock.now();
         let people = sessions::people_with_live(&mut *self.database.connection().await?, now).await?;
         let mut ended = 0;
-        for user in people {
+        for &user in &people {
             let mut tx = self.database.begin().await?;
             users::lock(&mut tx, user).await?;
             ended += end_all(&mut tx, user, EndReason::RevokedByAdmin, note, self.clock.now()).await?;
             tx.commit().await?;
         }
+        // And whoever is signing in at this moment, without a session yet.
+        let mut tx = self.database.begin().await?;
+        users::raise_epoch_of_all_but(&mut tx, &people).await?;
+        tx.commit().await?;
         Ok(ended)
     }
 
@@ -312,7 +330,7 @@ async fn end_all(
     };
     let ended = revoke::end_in(conn, filter, reason, note, Actor::default(), now).await?;
     users::raise_epoch(conn, user).await?;
-    Ok(ended.len())
+    Ok(revoke::live(&ended).len())
 }
 
 async fn record(
@@ -342,7 +360,7 @@ fn is_email(text: &str) -> bool {
 }
 
 fn is_name(text: &str) -> bool {
-    (1..=120).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+    (1..=120).contains(&text.chars().count()) && is_plain(text)
 }
 
 #[cfg(test)]

@@ -154,6 +154,9 @@ pub async fn create(accounts: &Accounts) -> Result<(), AccountError> {
                 Registered::MembershipAdded(_) => {}
             }
         }
+        if known.is_some_and(|account| account.disabled) {
+            accounts.enable(email).await?;
+        }
         let now = accounts.clock.now();
         let live = accounts.list_sessions(Some(email)).await?;
         if live.is_empty() {
@@ -164,6 +167,21 @@ pub async fn create(accounts: &Accounts) -> Result<(), AccountError> {
             tell_all(accounts, user, email, &PRESENT).await?;
         }
         tracing::debug!(email, %now, "a demo account is ready");
+    }
+    Ok(())
+}
+
+/// Closes the demo accounts of an earlier start: their password is known to everyone.
+///
+/// # Errors
+/// The database's.
+pub async fn withdraw(accounts: &Accounts) -> Result<(), AccountError> {
+    for (email, ..) in PEOPLE {
+        let known = users::find_by_email(&mut *accounts.database.connection().await?, email).await?;
+        if known.is_some_and(|account| !account.disabled) {
+            accounts.disable(email).await?;
+            tracing::warn!(email, "a demo account was disabled: PORTAL_DEMO is off");
+        }
     }
     Ok(())
 }

@@ -11,13 +11,13 @@ use crate::{
     },
     error::AppError,
     server::{
-        auth::current_session::CurrentSession,
+        auth::current_session::{CurrentSession, EndedSession},
         clock::Clock,
         database::Database,
         store::{
             audit::{self, Actor, AuditEvent, AuditKind},
             events,
-            sessions::{self, End, EndFilter},
+            sessions::{self, End, EndFilter, Ended},
             users,
         },
     },
@@ -79,7 +79,7 @@ pub async fn end_own(
         ),
         RevokeScope::All => (all, EndReason::SignedOutEverywhere),
     };
-    let ended = end_in(&mut tx, filter, reason, None, actor, now).await?;
+    let ended: Vec<SessionId> = live(&end_in(&mut tx, filter, reason, None, actor, now).await?);
     if ended.is_empty() && matches!(scope, RevokeScope::One(_)) {
         return Err(AppError::NotFound);
     }
@@ -103,7 +103,7 @@ pub async fn end_in(
     note: Option<&str>,
     actor: Actor,
     now: DateTime<Utc>,
-) -> sqlx::Result<Vec<SessionId>> {
+) -> sqlx::Result<Vec<Ended>> {
     let end = End {
         reason,
         by: actor.user,
@@ -111,8 +111,41 @@ pub async fn end_in(
         note,
     };
     let ended = sessions::end(conn, filter, end, now).await?;
-    record_ended(conn, filter.user, &ended, reason, note, actor, now).await?;
+    record_ended(conn, filter.user, &ended, note, actor, now).await?;
     Ok(ended)
+}
+
+/// Those that would have authenticated: what a person means by "ended".
+pub fn live(ended: &[Ended]) -> Vec<SessionId> {
+    ended
+        .iter()
+        .filter(|ended| ended.was_live)
+        .map(|ended| ended.session)
+        .collect()
+}
+
+/// Writes down that the time of a session has run out, the first time that it is seen: a longer limit set later must not
+/// bring it back.
+///
+/// # Errors
+/// The database's.
+pub async fn write_down(database: &Database, clock: &Clock, over: &EndedSession) -> sqlx::Result<()> {
+    let mut tx = database.begin().await?;
+    users::lock(&mut tx, over.user_id).await?;
+    let now = clock.now();
+    // Meanwhile another request may have done it, or its activity may have come to light.
+    if sessions::end_reason_of(&mut tx, over.session_id, now)
+        .await?
+        .is_some()
+    {
+        let filter = EndFilter {
+            user: over.user_id,
+            only: Some(over.session_id),
+            except: None,
+        };
+        end_in(&mut tx, filter, over.reason, None, Actor::default(), now).await?;
+    }
+    tx.commit().await
 }
 
 /// The audit rows and the events of sessions that have just ended in this transaction.
@@ -122,13 +155,12 @@ pub async fn end_in(
 pub async fn record_ended(
     conn: &mut PgConnection,
     user: UserId,
-    ended: &[SessionId],
-    reason: EndReason,
+    ended: &[Ended],
     note: Option<&str>,
     actor: Actor,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    for session in ended {
+    for Ended { session, reason, .. } in ended {
         let detail = note.map_or_else(|| json!({}), |note| json!({ "note": note }));
         let event = AuditEvent {
             kind: AuditKind::SessionEnded,
@@ -141,7 +173,7 @@ pub async fn record_ended(
         audit::record(conn, event, now).await?;
     }
     if !ended.is_empty() {
-        events::sessions_ended(conn, user, ended, reason, now).await?;
+        events::sessions_ended(conn, user, ended, now).await?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use super::revoke;
 use crate::{
     domain::{
         ids::SessionId,
-        session::{ClientKind, EndReason, RevokeScope},
+        session::{ClientKind, RevokeScope},
         user::User,
     },
     error::AppError,
@@ -239,6 +239,8 @@ async fn begin(
         && !account.disabled;
     if !unchanged {
         tracing::info!(%user, "a sign-in came too late: the account changed since its password was looked at");
+        drop(tx);
+        refuse(state, Some(&account), client, "account_changed").await?;
         return Err(AppError::InvalidCredentials);
     }
     let now = state.clock.now();
@@ -249,15 +251,17 @@ async fn begin(
         ip_address: Some(client.ip_address),
     };
 
+    // Sessions before devices, as everywhere: two that lock in different orders would wait for each other.
+    if let Some(facts) = beginning.device
+        && let Some(known) = devices::find(&mut tx, user, facts.device_id).await?
+        && let Some(old) = sessions::end_of_device(&mut tx, known, user, now).await?
+    {
+        revoke::record_ended(&mut tx, user, &[old], None, actor, now).await?;
+    }
     let device = match beginning.device {
         Some(facts) => Some(devices::register(&mut tx, user, facts, now).await?),
         None => None,
     };
-    if let Some(device) = device
-        && let Some(old) = sessions::end_of_device(&mut tx, device, user, now).await?
-    {
-        revoke::record_ended(&mut tx, user, &[old], EndReason::SignedOut, None, actor, now).await?;
-    }
     let is_desktop = beginning.kind == ClientKind::Desktop;
     let new = NewSession {
         id,

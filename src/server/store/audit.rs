@@ -17,6 +17,7 @@ pub enum AuditKind {
     UserCreated,
     MembershipSet,
     UserDisabled,
+    UserEnabled,
     PasswordSet,
     PolicyChanged,
 }
@@ -30,6 +31,7 @@ impl AuditKind {
             AuditKind::UserCreated => "user_created",
             AuditKind::MembershipSet => "membership_set",
             AuditKind::UserDisabled => "user_disabled",
+            AuditKind::UserEnabled => "user_enabled",
             AuditKind::PasswordSet => "password_set",
             AuditKind::PolicyChanged => "policy_changed",
         }

@@ -16,6 +16,18 @@ pub struct DeviceFacts<'a> {
     pub app_version: Option<&'a str>,
 }
 
+/// Finds a person's device by the client's own name for itself.
+pub async fn find(conn: &mut PgConnection, user: UserId, device_id: &str) -> sqlx::Result<Option<DeviceId>> {
+    let id = sqlx::query_scalar!(
+        "SELECT id FROM devices WHERE user_id = $1 AND device_id = $2",
+        user.0,
+        device_id
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(id.map(DeviceId))
+}
+
 /// Registers a person's device, or brings what is known of it up to date.
 pub async fn register(
     conn: &mut PgConnection,

@@ -4,10 +4,8 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::domain::{
-    ids::{SessionId, UserId},
-    session::EndReason,
-};
+use super::sessions::Ended;
+use crate::domain::ids::UserId;
 
 /// The channel that NOTIFY wakes listeners on. The payload is empty: the log itself says what happened.
 pub const CHANNEL: &str = "session_events";
@@ -16,20 +14,23 @@ pub const CHANNEL: &str = "session_events";
 pub async fn sessions_ended(
     conn: &mut PgConnection,
     user: UserId,
-    sessions: &[SessionId],
-    reason: EndReason,
+    ended: &[Ended],
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let ids: Vec<Uuid> = sessions.iter().map(|id| id.0).collect();
+    let ids: Vec<Uuid> = ended.iter().map(|ended| ended.session.0).collect();
+    let reasons: Vec<String> = ended
+        .iter()
+        .map(|ended| ended.reason.as_str().to_owned())
+        .collect();
     sqlx::query!(
         "
         INSERT INTO session_events (at, user_id, session_id, kind, reason)
-        SELECT $1, $2, id, 'session_ended', $4 FROM unnest($3::uuid[]) AS id
+        SELECT $1, $2, e.id, 'session_ended', e.reason FROM unnest($3::uuid[], $4::text[]) AS e (id, reason)
         ",
         now,
         user.0,
         &ids,
-        reason.as_str(),
+        &reasons,
     )
     .execute(&mut *conn)
     .await?;

@@ -41,7 +41,7 @@ pub async fn find_by_credential(
             created_at AS "created_at!", authenticated_at AS "authenticated_at!", last_active_at AS "last_active_at!",
             idle_expires_at AS "idle_expires_at!", lifetime_expires_at AS "lifetime_expires_at!",
             idle_seconds AS "idle_seconds!", lifetime_seconds AS "lifetime_seconds!",
-            end_note, (live_until > $3) AS "live!", end_reason_at(session_state, $3) AS "reason!",
+            end_note, ended_at IS NOT NULL AS "written!", (live_until > $3) AS "live!", end_reason_at(session_state, $3) AS "reason!",
             COALESCE(credential_expires_at <= $3, false) AS "credential_expired!"
         FROM session_state
         WHERE credential_hash = $1 AND kind = $2
@@ -57,7 +57,9 @@ pub async fn find_by_credential(
     let ended = |reason| {
         Found::Ended(EndedSession {
             session_id: SessionId(row.id),
+            user_id: UserId(row.user_id),
             reason,
+            written: row.written || row.live,
             note: row.end_note.clone(),
             idle_seconds: row.idle_seconds,
             lifetime_seconds: row.lifetime_seconds,
@@ -291,28 +293,45 @@ pub struct End<'a> {
     pub note: Option<&'a str>,
 }
 
-/// Ends the live sessions that the filter names and gives their ids. A session that has ended is never touched again.
-/// Their devices are no longer active.
+/// A session that has just ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    pub session: SessionId,
+    /// The given reason; for one whose time had run out unnoticed, that.
+    pub reason: EndReason,
+    /// It would have authenticated.
+    pub was_live: bool,
+}
+
+/// Ends the sessions that the filter names: the live ones for the given reason, and those whose time has run out but
+/// was not written down, so that no later change of limits brings them back. A session that has ended is never touched
+/// again. Their devices are no longer active. Rows are locked in the order of their ids, as in [`touch`].
 pub async fn end(
     conn: &mut PgConnection,
     filter: EndFilter,
     end: End<'_>,
     now: DateTime<Utc>,
-) -> sqlx::Result<Vec<SessionId>> {
-    let ids = sqlx::query_scalar!(
+) -> sqlx::Result<Vec<Ended>> {
+    let rows = sqlx::query!(
         r#"
-        WITH ended AS (
-            UPDATE sessions SET ended_at = $4, end_reason = $5, ended_by = $6, ended_by_session = $7, end_note = $8
-            WHERE ended_at IS NULL AND id IN (
-                SELECT id FROM session_state
-                WHERE user_id = $1 AND live_until > $4
-                    AND ($2::uuid IS NULL OR id = $2) AND ($3::uuid IS NULL OR id <> $3)
-            )
-            RETURNING id, device
+        WITH target AS (
+            SELECT id FROM sessions
+            WHERE user_id = $1 AND ended_at IS NULL
+                AND ($2::uuid IS NULL OR id = $2) AND ($3::uuid IS NULL OR id <> $3)
+            ORDER BY id FOR UPDATE
+        ), judged AS (
+            SELECT s.id, s.live_until > $4 AS was_live,
+                CASE WHEN s.live_until > $4 THEN $5 ELSE end_reason_at(s, $4) END AS reason
+            FROM session_state s WHERE s.id IN (SELECT id FROM target)
+        ), ended AS (
+            UPDATE sessions s SET ended_at = $4, end_reason = j.reason, ended_by = $6, ended_by_session = $7,
+                end_note = CASE WHEN j.was_live THEN $8 END
+            FROM judged j WHERE s.id = j.id
+            RETURNING s.id, s.device, j.reason, j.was_live
         ), inactive AS (
             UPDATE devices SET is_active = false WHERE id IN (SELECT device FROM ended)
         )
-        SELECT id AS "id!" FROM ended
+        SELECT id AS "id!", reason AS "reason!", was_live AS "was_live!" FROM ended
         "#,
         filter.user.0,
         filter.only.map(|id| id.0),
@@ -325,7 +344,15 @@ pub async fn end(
     )
     .fetch_all(conn)
     .await?;
-    Ok(ids.into_iter().map(SessionId).collect())
+    rows.into_iter()
+        .map(|row| {
+            Ok(Ended {
+                session: SessionId(row.id),
+                reason: row.reason.parse().map_err(unreadable("reason"))?,
+                was_live: row.was_live,
+            })
+        })
+        .collect()
 }
 
 /// Ends what is still open of a device, whether or not it would authenticate: the device is signing in anew.
@@ -334,7 +361,7 @@ pub async fn end_of_device(
     device: DeviceId,
     by: UserId,
     now: DateTime<Utc>,
-) -> sqlx::Result<Option<SessionId>> {
+) -> sqlx::Result<Option<Ended>> {
     let id = sqlx::query_scalar!(
         "
         UPDATE sessions SET ended_at = $2, end_reason = 'signed_out', ended_by = $3
@@ -346,7 +373,11 @@ pub async fn end_of_device(
     )
     .fetch_optional(conn)
     .await?;
-    Ok(id.map(SessionId))
+    Ok(id.map(|id| Ended {
+        session: SessionId(id),
+        reason: EndReason::SignedOut,
+        was_live: true,
+    }))
 }
 
 /// The organization that the person looked at last, if they still belong to it; else the one they joined first.
@@ -386,7 +417,9 @@ pub async fn touch(
         SET last_seen_at = GREATEST(s.last_seen_at, t.seen),
             last_active_at = GREATEST(s.last_active_at, COALESCE(t.active, s.last_active_at))
         FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) AS t (id, seen, active)
-        WHERE s.id = t.id AND s.ended_at IS NULL
+        WHERE s.id = t.id AND s.id IN (
+            SELECT id FROM sessions WHERE id = ANY ($1) AND ended_at IS NULL ORDER BY id FOR UPDATE
+        )
         ",
         ids,
         seen,

@@ -122,3 +122,23 @@ pub async fn disable(conn: &mut PgConnection, user: UserId, now: DateTime<Utc>) 
     .await?;
     Ok(())
 }
+
+/// Lets a person sign in again.
+pub async fn enable(conn: &mut PgConnection, user: UserId) -> sqlx::Result<()> {
+    sqlx::query!("UPDATE users SET disabled_at = NULL WHERE id = $1", user.0)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// [`raise_epoch`] for everyone else.
+pub async fn raise_epoch_of_all_but(conn: &mut PgConnection, done: &[UserId]) -> sqlx::Result<()> {
+    let done: Vec<uuid::Uuid> = done.iter().map(|id| id.0).collect();
+    sqlx::query!(
+        "UPDATE users SET session_epoch = session_epoch + 1 WHERE id <> ALL ($1)",
+        &done
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

@@ -12,7 +12,6 @@ use super::Portal;
 pub struct Person {
     pub id: UserId,
     pub email: String,
-    pub name: String,
     pub password: String,
 }
 
@@ -56,12 +55,7 @@ impl<'a> Registering<'a> {
     }
 
     pub async fn create(self) -> Person {
-        let Registration {
-            email,
-            display_name,
-            password,
-            ..
-        } = self.new.clone();
+        let Registration { email, password, .. } = self.new.clone();
         let registered = self
             .portal
             .accounts()
@@ -69,11 +63,6 @@ impl<'a> Registering<'a> {
             .await
             .expect("an account");
         let (Registered::Created(id) | Registered::MembershipAdded(id)) = registered;
-        Person {
-            id,
-            email,
-            name: display_name,
-            password,
-        }
+        Person { id, email, password }
     }
 }

@@ -1,0 +1,95 @@
+//! What the framework gets wrong in the answer of a server function. It answers every failure with 500, arguments that
+//! do not fit included; here each gets the status of its [`AppError`]. And without JavaScript it sends the browser back
+//! to whatever the Referer says; here only to a page of ours.
+
+use axum::{
+    body::{Body, to_bytes},
+    extract::{Request, State},
+    http::{
+        HeaderValue, StatusCode,
+        header::{HOST, LOCATION},
+    },
+    middleware::Next,
+    response::Response,
+};
+use leptos::server_fn::error::SERVER_FN_ERROR_HEADER;
+
+use super::failure;
+use crate::{error::AppError, server::state::AppState};
+
+/// Longest error in bytes; ours are far shorter.
+const MAX_ERROR: usize = 16 * 1024;
+
+/// Mends both. An error that travels in a redirect has the redirect's status and keeps it.
+pub async fn mend(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let is_server_fn = request.uri().path().starts_with("/api/");
+    let host = request
+        .headers()
+        .get(HOST)
+        .and_then(|host| host.to_str().ok())
+        .map(str::to_owned);
+    let mut response = next.run(request).await;
+    if is_server_fn && response.status() == StatusCode::FOUND {
+        let place = response
+            .headers()
+            .get(LOCATION)
+            .and_then(|place| place.to_str().ok());
+        let place = HeaderValue::from_str(own_page(
+            place.unwrap_or_default(),
+            [host.as_deref(), Some(state.config.public_url.authority())],
+        ));
+        response
+            .headers_mut()
+            .insert(LOCATION, place.unwrap_or(HeaderValue::from_static("/login")));
+    }
+    let failed = response.headers().contains_key(SERVER_FN_ERROR_HEADER);
+    if !failed || response.status() != StatusCode::INTERNAL_SERVER_ERROR {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let Ok(bytes) = to_bytes(body, MAX_ERROR).await else {
+        return Response::from_parts(parts, Body::empty());
+    };
+    let error = serde_json::from_slice(&bytes).unwrap_or(AppError::Internal);
+    parts.status = failure::status(&error);
+    failure::with_retry(Response::from_parts(parts, Body::from(bytes)), &error)
+}
+
+/// The path of a page on one of these hosts (as asked for, and as people type it: a proxy may have changed the first);
+/// the sign-in page for any other place.
+fn own_page<'a>(place: &'a str, hosts: [Option<&str>; 2]) -> &'a str {
+    let path = match place.split_once("://") {
+        Some((_, rest)) => match rest.find('/') {
+            Some(at) if hosts.contains(&Some(&rest[..at])) => &rest[at..],
+            _ => "",
+        },
+        None => place,
+    };
+    let plain = path.starts_with('/') && !path.starts_with("//") && !path.contains('\\');
+    if plain { path } else { "/login" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_leads_back_to_our_own_pages_only() {
+        let hosts = [None, Some("portal.example:8443")];
+        for (place, page) in [
+            ("/dashboard?done=x", "/dashboard?done=x"),
+            ("https://portal.example:8443/login?__err=a", "/login?__err=a"),
+            ("https://evil.example/x", "/login"),
+            ("https://portal.example/x", "/login"),
+            ("https://portal.example:8443", "/login"),
+            ("https://portal.example:8443//evil.example", "/login"),
+            ("//evil.example", "/login"),
+            ("/\\evil.example", "/login"),
+            ("javascript:alert(1)", "/login"),
+            ("", "/login"),
+        ] {
+            assert_eq!(own_page(place, hosts), page, "{place}");
+        }
+        assert_eq!(own_page("https://portal.example/x", [None, None]), "/login");
+    }
+}

@@ -1,0 +1,55 @@
+//! A request is looked at once all of it is there.
+//!
+//! Who is asking is decided after the body has come: a body held back could otherwise carry a session's rights past its
+//! end. And a client that sends too much or too slowly is told so instead of holding a place.
+
+use std::time::Duration;
+
+use axum::{
+    body::{Body, to_bytes},
+    extract::Request,
+    http::Method,
+    middleware::Next,
+    response::Response,
+};
+use tokio::time::timeout;
+
+use super::failure;
+use crate::error::AppError;
+
+/// Longest body in bytes, of a server function and of the API: far above any honest one.
+pub const MAX_BODY: usize = 64 * 1024;
+
+/// How long a body may take to come.
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long an answer may take: longer than any statement or lock is given, so that it is cut off only where the
+/// database does not even say no.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(12);
+
+/// Reads the body, then lets the request in, and gives up on an answer that does not come.
+pub async fn first(request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let (path, headers) = (parts.uri.path().to_owned(), parts.headers.clone());
+    if parts.method == Method::CONNECT {
+        return failure::respond_to(&path, &headers, &AppError::Forbidden);
+    }
+    let refused = |problem: &str| failure::respond_to(&path, &headers, &AppError::invalid("body", problem));
+    let bytes = match timeout(BODY_DEADLINE, to_bytes(body, MAX_BODY)).await {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(_)) => return refused("The body is too long, or was cut off."),
+        Err(_) => return refused("The body took too long to come."),
+    };
+    match timeout(
+        ANSWER_DEADLINE,
+        next.run(Request::from_parts(parts, Body::from(bytes))),
+    )
+    .await
+    {
+        Ok(response) => response,
+        Err(_) => {
+            tracing::error!("a request was given up: the database does not answer, nor refuse");
+            failure::respond_to(&path, &headers, &AppError::Unavailable)
+        }
+    }
+}
