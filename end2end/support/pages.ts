@@ -111,4 +111,11 @@ export class AccountMenu {
     await this.opener.click();
     await expect(this.signOut).toBeVisible();
   }
+
+  /** Chooses a theme and waits until it is kept: the page shows it before that. */
+  async choose(name: 'Light' | 'Dark' | 'System') {
+    const kept = this.page.waitForResponse('**/api/choose_theme');
+    await this.theme(name).click();
+    expect((await kept).ok() || (await kept).status() === 302).toBe(true);
+  }
 }

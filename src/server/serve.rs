@@ -159,6 +159,8 @@ async fn open_as_owner(config: &Config) -> Result<Opened, StartError> {
 }
 
 async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(), StartError> {
+    // Beside the rest of the start: a request that had to wait for it would hold up all others on its thread.
+    let names = tokio::task::spawn_blocking(|| UserAgentParser::default().warm_up());
     let database = opened.database.clone();
     let clock = Clock::anchored(database.time().await?);
     let passwords = Passwords::new(Passwords::COST)?;
@@ -186,8 +188,9 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
         tokio::spawn(activity.clone().run(database.clone())),
         tokio::spawn(jobs::clock::run(clock, database.clone())),
     ];
-    tokio::task::spawn_blocking(|| UserAgentParser::default().warm_up());
-
+    if names.await.is_err() {
+        tracing::error!("browsers will have no names: their expressions could not be compiled");
+    }
     announce(&state.config);
     let (stop, stopped) = tokio::sync::watch::channel(());
     let app = router(state).into_make_service_with_connect_info::<SocketAddr>();

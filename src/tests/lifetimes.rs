@@ -162,6 +162,36 @@ async fn a_session_that_has_run_out_is_not_brought_back_by_late_activity() {
 }
 
 #[tokio::test]
+async fn a_session_that_has_run_out_is_not_brought_back_by_a_longer_limit() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let seen = portal.browser(CHROME).signed_in(&maria).await;
+    let unseen = portal.browser(FIREFOX).signed_in(&maria).await;
+    let untouched = portal.browser(SAFARI).signed_in(&maria).await;
+    portal.pass(seconds(12 * HOUR)).await;
+
+    // One is told that it is over, one is signed out with the others by somebody who signs in anew, and one by itself.
+    assert_eq!(state(&seen).await.end_reason(), "idle_timeout");
+    seen.post("/api/sign_out").await.expect(200);
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let ended = mac.delete("/api/v1/sessions?scope=others").await.expect(200);
+    assert_eq!(ended.json()["ended"], 0, "none of them was live any more");
+
+    let mut policy = SessionPolicy::default();
+    let longer = RolePolicy {
+        idle: seconds(24 * HOUR),
+        ..policy.of(Role::Broker)
+    };
+    policy.set(Role::Broker, longer);
+    portal.accounts().apply_policy(&policy).await.expect("applied");
+    for client in [&seen, &unseen, &untouched] {
+        state(client).await.expect(401);
+    }
+    assert_eq!(state(&unseen).await.end_reason(), "idle_timeout");
+    assert_eq!(portal.audit("session_ended").await.len(), 3);
+}
+
+#[tokio::test]
 async fn a_changed_policy_holds_for_the_next_request_of_sessions_already_open() {
     let portal = Portal::start().await;
     let (maria, jonas) = (

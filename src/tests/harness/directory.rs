@@ -10,9 +10,19 @@ use std::{
     process::{Command, Stdio},
 };
 
-use nix::{errno::Errno, sys::signal::kill, unistd::Pid};
+use nix::{
+    errno::Errno,
+    sys::{signal::kill, statvfs::statvfs},
+    unistd::Pid,
+};
 
 const PREFIX: &str = "broker-portal-tests-";
+
+/// Linux' own disk in memory: a database for each test is copied there ten times as fast as on a busy disk.
+const IN_MEMORY: &str = "/dev/shm";
+
+/// How much of that has to be free, in bytes. A run takes a few hundred megabytes; containers often have 64.
+const ROOM: u64 = 2 << 30;
 
 /// Waits for the end of its input, which this process alone holds open, then for the end of Postgres, and removes the
 /// folder, with the clusters that root may have had to keep elsewhere.
@@ -36,7 +46,15 @@ rm -rf -- "$directory"
 /// Makes the folder and sees to it that it goes with the process.
 pub fn create() -> io::Result<PathBuf> {
     sweep();
-    let path = env::temp_dir().join(format!("{PREFIX}{}", std::process::id()));
+    let in_memory = Path::new(IN_MEMORY);
+    let has_room = statvfs(in_memory)
+        .is_ok_and(|disk| disk.blocks_available() as u64 * disk.fragment_size() as u64 >= ROOM);
+    let parent = if has_room {
+        in_memory.to_path_buf()
+    } else {
+        env::temp_dir()
+    };
+    let path = parent.join(format!("{PREFIX}{}", std::process::id()));
     // The user that root runs Postgres as has to pass it.
     DirBuilder::new().mode(0o755).create(&path)?;
     let path = fs::canonicalize(path)?;
@@ -56,10 +74,9 @@ pub fn create() -> io::Result<PathBuf> {
 
 /// Removes what dead runs have left.
 fn sweep() {
-    let Ok(entries) = fs::read_dir(env::temp_dir()) else {
-        return;
-    };
-    for path in entries.flatten().map(|entry| entry.path()) {
+    let parents = [PathBuf::from(IN_MEMORY), env::temp_dir()];
+    let entries = parents.iter().flat_map(fs::read_dir).flatten().flatten();
+    for path in entries.map(|entry| entry.path()) {
         let name = path
             .file_name()
             .and_then(|name| name.to_str())

@@ -34,12 +34,16 @@ pub fn seconds(count: u64) -> std::time::Duration {
     std::time::Duration::from_secs(count)
 }
 
+/// What the server does once when it starts, and what tests need of the process.
+///
 /// Keeps every log line alive for the test that reads them: where nobody listens at first, tracing remembers that a line
 /// is of no interest, for every thread.
-fn listen_to_everything() {
+fn prepare_process() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
         tracing::subscriber::set_global_default(tracing_subscriber::registry())
             .expect("the first and only one");
+        // A test whose only thread is busy with this for seconds would find its database's connections timed out.
+        broker_portal::server::auth::client::UserAgentParser::default().warm_up();
     });
 }

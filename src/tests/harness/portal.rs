@@ -65,7 +65,7 @@ impl Portal {
     }
 
     async fn build(database: TestDatabase, settings: &[(&str, &str)], off: TimeDelta) -> Self {
-        super::listen_to_everything();
+        super::prepare_process();
         let connection = Database::connect(&database.url)
             .await
             .expect("the test's database");

@@ -237,7 +237,7 @@ async fn obey(cluster: &Cluster, mut orders: UnboundedReceiver<Order>) {
         match order {
             Order::Create(answer) => {
                 let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
-                let statement = format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY wal_log");
+                let statement = format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy");
                 maintenance
                     .execute(AssertSqlSafe(statement))
                     .await
