@@ -10,6 +10,7 @@ target=${CARGO_TARGET_DIR:-target}
 export LEPTOS_SITE_ROOT=$target/site
 times=""
 failed=""
+finished=no
 
 summary() {
   status=$?
@@ -17,7 +18,11 @@ summary() {
   if [ -n "$failed" ]; then
     echo "==> failed:$failed"
     status=1
-  elif [ "$status" = 0 ]; then
+  elif [ "$finished" = no ]; then
+    # Stopped by a signal, or by a part that nothing after it makes sense without.
+    echo "==> cut short"
+    if [ "$status" = 0 ]; then status=1; fi
+  else
     echo "==> every test passed"
   fi
   exit "$status"
@@ -52,3 +57,4 @@ timed "server" cargo build --features ssr
 timed "page weight" node scripts/check-page-weight.mjs "$LEPTOS_SITE_ROOT" || true
 timed "unit and integration" cargo test --features ssr || true
 timed "end to end" end_to_end || true
+finished=yes

@@ -3,6 +3,11 @@
 //! `harness` holds what the tests stand on; each file beside it has one subject. To add a test: find the file by its
 //! subject, let `Portal::start().await` give it a portal of its own, and speak as a person.
 
+#![expect(
+    clippy::expect_used,
+    reason = "a test that finds something missing says what, and fails"
+)]
+
 mod harness;
 
 mod accounts;

@@ -61,6 +61,8 @@ enum CommandError {
     Output(#[from] std::io::Error),
     #[error("no portal is running on this data directory (PORTAL_DATA_DIR), and no DATABASE_URL is set")]
     NotRunning,
+    #[error("there is no portal's data in {}: set DATABASE_URL or PORTAL_DATA_DIR as the server has it", .0.display())]
+    NoData(std::path::PathBuf),
     #[error("not ready")]
     NotReady,
 }
@@ -106,6 +108,11 @@ async fn execute(command: Command) -> Result<(), CommandError> {
         }
         Command::User(command) => {
             with_accounts(&config, async |accounts| user::run(&command, accounts).await).await
+        }
+        // To answer "nobody is signed in" out of an empty database that was made for the question would be worse than
+        // no answer.
+        Command::Sessions(_) if config.database_url.is_none() && !config.data_dir.exists() => {
+            Err(CommandError::NoData(config.data_dir.clone()))
         }
         Command::Sessions(command) => {
             with_accounts(&config, async |accounts| sessions::run(&command, accounts).await).await

@@ -47,8 +47,8 @@ rm -rf -- "$directory"
 pub fn create() -> io::Result<PathBuf> {
     sweep();
     let in_memory = Path::new(IN_MEMORY);
-    let has_room = statvfs(in_memory)
-        .is_ok_and(|disk| disk.blocks_available() as u64 * disk.fragment_size() as u64 >= ROOM);
+    let has_room =
+        statvfs(in_memory).is_ok_and(|disk| disk.blocks_available() * disk.fragment_size() >= ROOM);
     let parent = if has_room {
         in_memory.to_path_buf()
     } else {

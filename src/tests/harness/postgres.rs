@@ -66,8 +66,7 @@ impl TestDatabase {
         POSTGRES
             .orders
             .send(Order::Create(answer))
-            .ok()
-            .expect("the cluster's thread runs");
+            .unwrap_or_else(|_| panic!("the cluster's thread runs"));
         created.await.expect("a database for this test")
     }
 
@@ -99,7 +98,8 @@ impl TestDatabase {
             name: self.name.clone(),
         };
         outage.allow_connections(false).await;
-        sqlx::query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1")
+        // Each is waited for: one that is still ending could answer one more time.
+        sqlx::query("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = $1")
             .bind(&self.name)
             .execute(&mut maintenance().await)
             .await

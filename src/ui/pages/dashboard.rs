@@ -161,7 +161,7 @@ fn NeedsAttention(attention: Vec<Attention>) -> impl IntoView {
             ),
             Attention::AtSessionLimit { limit } => (
                 format!(
-                    "You are signed in on {}, as many as your role allows",
+                    "Your role is meant for {} at once, and you have reached that",
                     devices(limit)
                 ),
                 "Sign out the ones that you do not use.",
