@@ -315,6 +315,35 @@ async fn activity_written_while_the_session_is_being_ended_brings_nothing_back()
     assert_eq!(chrome.get("/api/v1/session_state").await.end_reason(), "revoked");
 }
 
+#[tokio::test]
+async fn activity_of_the_last_second_wins_against_writing_down_that_the_time_ran_out() {
+    let portal = Portal::start().await;
+    let node = portal.second_node().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    portal.pass(seconds(12 * 3600 - 1)).await;
+
+    // The person acts in time, but the write has to wait; meanwhile another node sees the time run out.
+    let mut busy = portal.sql.begin().await.expect("a transaction");
+    sqlx::query("SELECT 1 FROM sessions WHERE id = $1 FOR UPDATE")
+        .bind(chrome.session().0)
+        .execute(&mut *busy)
+        .await
+        .expect("the session's row");
+    let acting = spawn(chrome.get("/api/v1/sessions").into_future());
+    portal.until_waiting(1).await;
+    portal.clock.advance(seconds(1));
+    let looking = chrome.clone().via(&node.router).get("/api/v1/session_state");
+    let looking = spawn(looking.into_future());
+    portal.until_waiting(2).await;
+    busy.commit().await.expect("commit");
+
+    acting.await.expect("answered").expect(200);
+    looking.await.expect("answered");
+    assert_eq!(portal.end_reason(chrome.session()).await, None);
+    chrome.get("/api/v1/session_state").await.expect(200);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_device_signing_in_many_times_at_once_holds_one_session() {
     let portal = Portal::start().await;

@@ -132,6 +132,8 @@ pub fn live(ended: &[Ended]) -> Vec<SessionId> {
 pub async fn write_down(database: &Database, clock: &Clock, over: &EndedSession) -> sqlx::Result<()> {
     let mut tx = database.begin().await?;
     users::lock(&mut tx, over.user_id).await?;
+    // Activity that is being written at this moment counts: judge by what the row says after it.
+    sessions::lock(&mut tx, over.session_id).await?;
     let now = clock.now();
     // Meanwhile another request may have done it, or its activity may have come to light.
     if sessions::end_reason_of(&mut tx, over.session_id, now)

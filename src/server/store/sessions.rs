@@ -148,6 +148,14 @@ pub async fn begun(conn: &mut PgConnection, session: SessionId) -> sqlx::Result<
     })
 }
 
+/// Locks a session's row until the transaction ends, so that what the next statement reads of it is the latest.
+pub async fn lock(conn: &mut PgConnection, session: SessionId) -> sqlx::Result<()> {
+    sqlx::query!("SELECT id FROM sessions WHERE id = $1 FOR UPDATE", session.0)
+        .fetch_optional(conn)
+        .await?;
+    Ok(())
+}
+
 /// Whose session it is, live or not.
 pub async fn owner(conn: &mut PgConnection, session: SessionId) -> sqlx::Result<Option<UserId>> {
     let id = sqlx::query_scalar!("SELECT user_id FROM sessions WHERE id = $1", session.0)
