@@ -1,6 +1,9 @@
 //! What an operator does from the command line, and what people notice of it.
 
-use broker_portal::server::services::accounts::{AccountError, Registered, Registration};
+use broker_portal::server::services::{
+    accounts::{AccountError, Registered, Registration},
+    demo,
+};
 
 use crate::harness::*;
 
@@ -423,4 +426,39 @@ async fn nobody_of_that_email_is_an_error_and_changes_nothing() {
     assert!(matches!(set, Err(AccountError::BadPassword)));
     assert_eq!(portal.rows("audit_events").await, before);
     chrome.get("/dashboard").await.expect(200);
+}
+
+#[tokio::test]
+async fn an_enabled_person_may_sign_in_again_and_what_was_ended_stays_over() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    portal.accounts().disable(&maria.email).await.expect("disabled");
+    portal.accounts().enable(&maria.email).await.expect("enabled");
+    assert_eq!(chrome.get("/api/session_state").await.end_reason(), "account_disabled");
+    chrome
+        .signed_in(&maria)
+        .await
+        .get("/dashboard")
+        .await
+        .expect(200);
+    assert_eq!(portal.audit("user_enabled").await.len(), 1);
+}
+
+#[tokio::test]
+async fn demo_accounts_open_nothing_once_the_demo_is_over() {
+    let portal = Portal::start().await;
+    let accounts = portal.accounts();
+    demo::create(&accounts).await.expect("created");
+    demo::create(&accounts).await.expect("created already");
+    let browsers: Vec<Client> = demo::PEOPLE.iter().map(|_| portal.browser(CHROME)).collect();
+    for (browser, (email, ..)) in browsers.iter().zip(demo::PEOPLE) {
+        browser.try_sign_in(email, demo::PASSWORD).await.expect(200);
+        browser.get("/dashboard/settings").await.expect(200);
+    }
+    demo::withdraw(&accounts).await.expect("withdrawn");
+    for (browser, (email, ..)) in browsers.iter().zip(demo::PEOPLE) {
+        assert_eq!(browser.get("/api/session_state").await.end_reason(), "account_disabled");
+        browser.try_sign_in(email, demo::PASSWORD).await.expect(401);
+    }
 }

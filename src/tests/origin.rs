@@ -212,3 +212,28 @@ async fn behind_https_the_public_origin_is_the_one_that_counts() {
     let call = chrome.post("/api/sign_out").without_header("sec-fetch-site");
     call.header("origin", "https://portal.example").await.expect(200);
 }
+
+#[tokio::test]
+async fn a_form_without_javascript_leads_to_no_other_site_whatever_the_referer_says() {
+    let portal = Portal::start().await;
+    let chrome = portal.browser(CHROME).without_script();
+    for referer in [
+        "https://evil.example/",
+        "//evil.example/",
+        "https://127.0.0.1:3000.evil.example/x",
+        "javascript:alert(1)",
+        "/\\evil.example",
+        "data:text/html,x",
+    ] {
+        for (path, fields) in [
+            ("/api/sign_in", &[("email", "a@b"), ("password", "c")][..]),
+            ("/api/choose_theme", &[("theme", "dark")]),
+            ("/api/revoke_session", &[("session_id", "x")]),
+        ] {
+            let answer = chrome.post(path).header("referer", referer).form(fields).await;
+            let place = answer.expect(302).location().to_owned();
+            assert!(place.starts_with('/') && !place.contains("evil"), "{referer}: {place}");
+            assert!(!place.starts_with("//") && !place.starts_with("/\\"), "{referer}: {place}");
+        }
+    }
+}

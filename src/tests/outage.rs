@@ -1,5 +1,7 @@
 //! While the database is away nobody is signed out.
 
+use broker_portal::server::database::Database;
+
 use crate::harness::*;
 
 #[track_caller]
@@ -64,6 +66,20 @@ async fn while_away(chrome: &Client, mac: &Client, person: &Person) {
     assert_eq!(ready.json()["ready"], false);
 }
 
+/// Everything works again, but for connections that broke a moment ago and were not asked yet whether they live: each
+/// may cost one request, and none is left after as many as the pool holds.
+async fn recovers(client: &Client, path: &str) {
+    for _ in 0..Database::MAX_CONNECTIONS {
+        let answer = client.get(path).await;
+        if answer.status == 503 {
+            assert_unavailable(path, &answer);
+        } else {
+            answer.expect(200);
+        }
+    }
+    client.get(path).await.expect(200);
+}
+
 #[tokio::test]
 async fn a_database_that_lets_nobody_in_is_503_everywhere_and_nobody_is_signed_out() {
     let portal = Portal::start().await;
@@ -74,8 +90,8 @@ async fn a_database_that_lets_nobody_in_is_503_everywhere_and_nobody_is_signed_o
     let outage = portal.cut_off_database().await;
     while_away(&chrome, &mac, &maria).await;
     outage.end().await;
-    chrome.get("/dashboard").await.expect(200);
-    mac.get("/api/v1/sessions").await.expect(200);
+    recovers(&chrome, "/dashboard").await;
+    recovers(&mac, "/api/v1/sessions").await;
     assert_eq!(portal.audit("session_ended").await, []);
 }
 
@@ -90,8 +106,8 @@ async fn a_database_that_is_stopped_is_503_everywhere_and_nobody_is_signed_out()
     cluster.stop().await.expect("stopped");
     while_away(&chrome, &mac, &maria).await;
     let cluster = private_cluster("outage").await;
-    chrome.get("/dashboard").await.expect(200);
-    mac.get("/api/v1/sessions").await.expect(200);
+    recovers(&chrome, "/dashboard").await;
+    recovers(&mac, "/api/v1/sessions").await;
     assert_eq!(portal.audit("session_ended").await, []);
     drop((chrome, mac, portal));
     cluster.stop().await.expect("stopped");
@@ -101,6 +117,7 @@ async fn a_database_that_is_stopped_is_503_everywhere_and_nobody_is_signed_out()
 async fn a_browser_that_signs_in_meanwhile_is_told_when_to_try_again() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let outage = portal.cut_off_database().await;
     let fields = [("email", &*maria.email), ("password", &*maria.password)];
     let answer = portal.browser(CHROME).post("/api/sign_in").form(&fields).await;
@@ -121,13 +138,8 @@ async fn a_browser_that_signs_in_meanwhile_is_told_when_to_try_again() {
         page.body
     );
     outage.end().await;
-    portal
-        .browser(CHROME)
-        .signed_in(&maria)
-        .await
-        .get("/dashboard")
-        .await
-        .expect(200);
+    recovers(&chrome, "/api/v1/sessions").await;
+    portal.browser(FIREFOX).signed_in(&maria).await;
 }
 
 #[tokio::test]

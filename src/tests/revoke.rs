@@ -1,5 +1,12 @@
 //! Ending sessions: one, the others, all.
 
+use std::{net::SocketAddr, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+
 use crate::harness::*;
 
 /// A person on two browsers and two desktops.
@@ -557,4 +564,39 @@ async fn a_desktop_whose_session_ended_is_no_active_device() {
     assert_eq!(active().await, ["thinkpad"]);
     maria.chrome.post("/api/sign_out_all_devices").await.expect(200);
     assert_eq!(active().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_body_held_back_carries_no_rights_past_the_end_of_its_session() {
+    let portal = Portal::start().await;
+    let maria = Signed::in_everywhere(&portal, "maria").await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let app = portal
+        .router()
+        .into_make_service_with_connect_info::<SocketAddr>();
+    let server = tokio::spawn(axum::serve(listener, app).into_future());
+
+    let body = format!("session_id={}", maria.firefox.session());
+    let head = format!(
+        "POST /api/revoke_session HTTP/1.1\r\nHost: {address}\r\nCookie: portal_session={}\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        maria.chrome.cookie().expect("a cookie"),
+        body.len()
+    );
+    let mut thief = TcpStream::connect(address).await.expect("connected");
+    thief.write_all(head.as_bytes()).await.expect("sent");
+    // The server may read this far before the session ends. Whether it does, the answer is the same.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    maria
+        .mac
+        .delete(&format!("/api/v1/sessions/{}", maria.chrome.session()))
+        .await
+        .expect(204);
+    thief.write_all(body.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    thief.read_to_string(&mut answer).await.expect("answered");
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    assert_eq!(maria.live().await.len(), 3);
+    server.abort();
 }

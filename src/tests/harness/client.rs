@@ -14,9 +14,8 @@ use axum::{
 };
 use broker_portal::{domain::next::query_value, server::auth::token::PlainToken};
 use serde_json::{Value, json};
-use tower::ServiceExt as _;
 
-use super::{Answer, Person, Portal, SessionId, cookie_jar::CookieJar};
+use super::{Answer, Person, Portal, SessionId, cookie_jar::CookieJar, rendering};
 
 /// Cheap to clone; clones hold the same cookies and tokens.
 #[derive(Clone)]
@@ -338,13 +337,7 @@ impl Call {
         *request.uri_mut() = path.parse().expect("an address");
         *request.headers_mut() = headers;
         request.extensions_mut().insert(ConnectInfo(client.peer));
-        let response = client
-            .router
-            .clone()
-            .oneshot(request)
-            .await
-            .expect("a router does not fail");
-        let answer = Answer::read(response).await;
+        let answer = rendering::send(client.router.clone(), request).await;
         if matches!(client.kind, Kind::Browser { .. }) {
             let https = client.portal.state.config.public_url.is_https();
             let mut held = client.held();

@@ -10,6 +10,7 @@ mod people;
 mod portal;
 mod postgres;
 mod records;
+mod rendering;
 
 pub use answer::Answer;
 pub use client::Client;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::Router;
 use broker_portal::server::{
     auth::password::Passwords, clock::Clock, config::Config, database::Database, jobs::activity::Activity,
-    router::router, serve::leptos_options, services::accounts::Accounts, state::AppState,
+    serve::leptos_options, services::accounts::Accounts, state::AppState,
 };
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
 use sqlx::{PgPool, postgres::PgPoolOptions};
@@ -14,6 +14,7 @@ use super::{
     Client, Outage, Role,
     people::{Person, Registering},
     postgres::{TestDatabase, site},
+    rendering,
 };
 
 /// Memory in KiB and passes: the least that argon2 allows next to nothing for.
@@ -77,7 +78,7 @@ impl Portal {
             .connect_lazy(&database.url)
             .expect("an address");
         Self(Arc::new(Parts {
-            router: router(state.clone()),
+            router: rendering::build(state.clone()).await,
             state,
             clock,
             sql,
@@ -96,7 +97,7 @@ impl Portal {
             ..self.state.clone()
         };
         Node {
-            router: router(state.clone()),
+            router: rendering::build(state.clone()).await,
             state,
         }
     }
@@ -131,6 +132,11 @@ impl Portal {
     /// A broker.
     pub async fn broker(&self, name: &str) -> Person {
         self.person(name).role(Role::Broker).create().await
+    }
+
+    /// The server itself, for a test that speaks to it over a socket.
+    pub fn router(&self) -> Router {
+        self.router.clone()
     }
 
     /// A program without a credential.
