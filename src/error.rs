@@ -7,7 +7,10 @@
 use leptos::prelude::{FromServerFnError, ServerFnErrorErr};
 use serde::{Deserialize, Serialize};
 
-use crate::{domain::session::EndReason, server_fns::wire::TextJsonEncoding};
+use crate::{
+    domain::{password::PasswordProblem, session::EndReason, time::span},
+    server_fns::wire::TextJsonEncoding,
+};
 
 /// A failure as it is shown. The names of the codes are public.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +20,16 @@ pub enum AppError {
     InvalidCredentials,
     /// The caller is not signed in, or no longer.
     SessionEnded { reason: EndReason },
+    /// A refresh token that gives nothing (any more): unknown, used before, or of a session that is over.
+    InvalidGrant,
+    /// Too many refused passwords for this account, address or device.
+    TooManyAttempts { retry_after_seconds: u32 },
+    /// More passwords are waiting to be checked than the server can check soon. Nothing was looked at.
+    Busy,
+    /// The last password check is too long ago for this: send the password along, or renew the check.
+    ReauthRequired,
+    /// The new password is not fit to be one.
+    UnsuitablePassword(PasswordProblem),
     /// The caller is signed in but may not do this.
     Forbidden,
     /// There is no such thing, or none that the caller may know of.
@@ -39,6 +52,11 @@ impl AppError {
         match self {
             AppError::InvalidCredentials => "invalid_credentials",
             AppError::SessionEnded { .. } => "session_ended",
+            AppError::InvalidGrant => "invalid_grant",
+            AppError::TooManyAttempts { .. } => "too_many_attempts",
+            AppError::Busy => "busy",
+            AppError::ReauthRequired => "reauth_required",
+            AppError::UnsuitablePassword(_) => "unsuitable_password",
             AppError::Forbidden => "forbidden",
             AppError::NotFound => "not_found",
             AppError::InvalidInput { .. } => "invalid_input",
@@ -52,22 +70,32 @@ impl AppError {
     /// The HTTP status that goes with it.
     pub fn status(&self) -> u16 {
         match self {
-            AppError::InvalidCredentials | AppError::SessionEnded { .. } => 401,
-            AppError::Forbidden => 403,
+            AppError::InvalidCredentials | AppError::InvalidGrant | AppError::SessionEnded { .. } => 401,
+            AppError::Forbidden | AppError::ReauthRequired => 403,
             AppError::NotFound => 404,
             AppError::InvalidScope => 400,
-            AppError::InvalidInput { .. } => 422,
-            AppError::Unavailable | AppError::Offline => 503,
+            AppError::InvalidInput { .. } | AppError::UnsuitablePassword(_) => 422,
+            AppError::TooManyAttempts { .. } => 429,
+            AppError::Busy | AppError::Unavailable | AppError::Offline => 503,
             AppError::Internal => 500,
         }
     }
 
     /// What a person reads. Never holds text that came from outside: without JavaScript an error travels in the
     /// address, which anyone can write.
-    pub fn message(&self) -> &'static str {
-        match self {
+    pub fn message(&self) -> String {
+        let fixed = match self {
             AppError::InvalidCredentials => "Email or password is not right. Check both and try again.",
             AppError::SessionEnded { reason } => reason.message(),
+            AppError::InvalidGrant => "This refresh token is no longer good. Sign in again.",
+            AppError::TooManyAttempts { retry_after_seconds } => {
+                // A day at the most: without JavaScript the figure comes from an address, which anyone can write.
+                let wait = span(i64::from((*retry_after_seconds).min(86_400).div_ceil(60) * 60));
+                return format!("Too many passwords that were not right. Try again in {wait}.");
+            }
+            AppError::Busy => "Many people are signing in right now. Try again in a few seconds.",
+            AppError::ReauthRequired => "Enter your password to go on.",
+            AppError::UnsuitablePassword(problem) => problem.message(),
             AppError::Forbidden => "You are not allowed to do this. Ask your administrator.",
             AppError::NotFound => "That session is not there any more. It may have ended already.",
             AppError::InvalidInput { .. } => "Something in the form does not fit. Check it and try again.",
@@ -77,6 +105,17 @@ impl AppError {
             }
             AppError::Internal => "Something went wrong on our side. Nothing was lost. Try again.",
             AppError::Offline => "The portal could not be reached. Check your connection and try again.",
+        };
+        fixed.to_owned()
+    }
+
+    /// Seconds after which trying again may help, where that is so.
+    pub fn retry_after(&self) -> Option<u32> {
+        match self {
+            AppError::TooManyAttempts { retry_after_seconds } => Some(*retry_after_seconds),
+            AppError::Busy => Some(2),
+            AppError::Unavailable => Some(5),
+            _ => None,
         }
     }
 
@@ -99,6 +138,8 @@ struct Wire {
     field: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retry_after_seconds: Option<u32>,
 }
 
 impl From<AppError> for Wire {
@@ -108,9 +149,14 @@ impl From<AppError> for Wire {
             reason: None,
             field: None,
             problem: None,
+            retry_after_seconds: None,
         };
         match error {
             AppError::SessionEnded { reason } => wire.reason = Some(reason),
+            AppError::TooManyAttempts { retry_after_seconds } => {
+                wire.retry_after_seconds = Some(retry_after_seconds);
+            }
+            AppError::UnsuitablePassword(problem) => wire.problem = Some(problem.as_str().to_owned()),
             AppError::InvalidInput { field, problem } => {
                 (wire.field, wire.problem) = (Some(field), Some(problem))
             }
@@ -127,6 +173,15 @@ impl From<Wire> for AppError {
             "session_ended" => AppError::SessionEnded {
                 reason: wire.reason.unwrap_or(EndReason::Unknown),
             },
+            "invalid_grant" => AppError::InvalidGrant,
+            "too_many_attempts" => AppError::TooManyAttempts {
+                retry_after_seconds: wire.retry_after_seconds.unwrap_or(60),
+            },
+            "busy" => AppError::Busy,
+            "reauth_required" => AppError::ReauthRequired,
+            "unsuitable_password" => AppError::UnsuitablePassword(PasswordProblem::named(
+                wire.problem.as_deref().unwrap_or_default(),
+            )),
             "forbidden" => AppError::Forbidden,
             "not_found" => AppError::NotFound,
             "invalid_input" => AppError::InvalidInput {
@@ -143,7 +198,7 @@ impl From<Wire> for AppError {
 
 impl std::fmt::Display for AppError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.message())
+        f.write_str(&self.message())
     }
 }
 
@@ -181,6 +236,13 @@ mod tests {
         for error in [
             ended,
             AppError::InvalidCredentials,
+            AppError::InvalidGrant,
+            AppError::TooManyAttempts {
+                retry_after_seconds: 90,
+            },
+            AppError::Busy,
+            AppError::ReauthRequired,
+            AppError::UnsuitablePassword(PasswordProblem::TooCommon),
             AppError::Forbidden,
             AppError::NotFound,
             AppError::invalid("email", "Too long."),

@@ -55,3 +55,7 @@ id!(
     /// A brokerage.
     OrganizationId
 );
+id!(
+    /// A question to a person about something unusual.
+    NoticeId
+);

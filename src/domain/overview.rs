@@ -60,8 +60,12 @@ pub struct PreviousSignIn {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Attention {
+    /// Unanswered questions about something unusual.
+    SecurityNotices { count: u32 },
     /// Refused sign-ins on this account since the previous sign-in.
     FailedSignIns { count: u32 },
+    /// A device that was signed out when this session began, because the role allows no more.
+    SignedOutForLimit { device_name: String },
     /// As many sessions as the role allows.
     AtSessionLimit { limit: usize },
 }

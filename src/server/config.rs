@@ -28,7 +28,36 @@ pub struct Config {
     /// How long after a password check sensitive actions need no new one.
     pub reauth: Duration,
     pub access_token: Duration,
+    pub throttle: Throttle,
+    pub suspicion: Suspicion,
+    /// Time between two clean-ups.
+    pub cleanup_interval: Duration,
+    /// How long ended sessions are kept.
+    pub retention: Duration,
     pub site_root: PathBuf,
+}
+
+/// How many refused passwords are allowed in a window of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Throttle {
+    /// On one account; and, each for itself, on devices that have signed in to it before.
+    pub attempts: u32,
+    /// From one address, on whatever accounts.
+    pub attempts_per_address: u32,
+    pub window: Duration,
+}
+
+/// What is found unusual, and what comes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Suspicion {
+    /// A session that turns up in another client is ended.
+    pub end_on_client_change: bool,
+    pub new_device: bool,
+    pub new_network: bool,
+    /// Another network so soon after the last activity elsewhere is unusual. `None`: it is not.
+    pub far_networks: Option<Duration>,
+    /// So many refused passwords before the right one are unusual. `None`: they are not.
+    pub failures: Option<u32>,
 }
 
 /// A connection string; it may hold a password, so its Debug shows nothing.
@@ -158,6 +187,23 @@ impl Source<'_> {
         }
     }
 
+    fn switch(&self, name: &str) -> Result<Option<bool>, ConfigError> {
+        self.parse(name, "on or off", |text| {
+            match text.to_ascii_lowercase().as_str() {
+                "on" | "1" | "true" | "yes" => Some(true),
+                "off" | "0" | "false" | "no" => Some(false),
+                _ => None,
+            }
+        })
+    }
+
+    fn number(&self, name: &str, default: u32, least: u32) -> Result<u32, ConfigError> {
+        const MOST: u32 = 1_000_000;
+        let read = |text: &str| text.parse().ok().filter(|number| (least..=MOST).contains(number));
+        let read = self.parse(name, &format!("a whole number from {least} to {MOST}"), read)?;
+        Ok(read.unwrap_or(default))
+    }
+
     fn seconds(&self, name: &str, default: Duration) -> Result<Duration, ConfigError> {
         // Ten years: long enough for anyone, short enough that no sum of times overflows.
         const MOST: u64 = 315_360_000;
@@ -216,13 +262,7 @@ impl Config {
             )?
             .unwrap_or_default();
         let demo = source
-            .parse("PORTAL_DEMO", "on or off", |text| {
-                match text.to_ascii_lowercase().as_str() {
-                    "on" | "1" | "true" | "yes" => Some(true),
-                    "off" | "0" | "false" | "no" => Some(false),
-                    _ => None,
-                }
-            })?
+            .switch("PORTAL_DEMO")?
             // By itself only where nobody else gets in.
             .unwrap_or(database_url.is_none() && public_url.is_loopback());
         if demo && !public_url.is_loopback() {
@@ -255,6 +295,22 @@ impl Config {
             );
         }
 
+        let throttle = Throttle {
+            attempts: source.number("PORTAL_SIGN_IN_ATTEMPTS", 5, 1)?,
+            attempts_per_address: source.number("PORTAL_SIGN_IN_ATTEMPTS_PER_ADDRESS", 100, 1)?,
+            window: source.seconds("PORTAL_SIGN_IN_WINDOW_SECONDS", Duration::from_secs(900))?,
+        };
+        let far = source.number("PORTAL_NOTICE_FAR_NETWORKS_SECONDS", 300, 0)?;
+        let failures = source.number("PORTAL_NOTICE_FAILURES", 3, 0)?;
+        let suspicion = Suspicion {
+            end_on_client_change: source.switch("PORTAL_END_ON_CLIENT_CHANGE")?.unwrap_or(true),
+            new_device: source.switch("PORTAL_NOTICE_NEW_DEVICE")?.unwrap_or(true),
+            new_network: source.switch("PORTAL_NOTICE_NEW_NETWORK")?.unwrap_or(true),
+            far_networks: (far > 0).then(|| Duration::from_secs(far.into())),
+            failures: (failures > 0).then_some(failures),
+        };
+        let retention_days = source.number("PORTAL_RETENTION_DAYS", 30, 1)?;
+
         Ok(Self {
             database_url,
             data_dir: source
@@ -268,6 +324,10 @@ impl Config {
             policy,
             reauth: source.seconds("PORTAL_REAUTH_SECONDS", Duration::from_secs(1800))?,
             access_token: source.seconds("PORTAL_ACCESS_TOKEN_SECONDS", Duration::from_secs(900))?,
+            throttle,
+            suspicion,
+            cleanup_interval: source.seconds("PORTAL_CLEANUP_INTERVAL", Duration::from_secs(3600))?,
+            retention: Duration::from_secs(u64::from(retention_days) * 86_400),
             site_root: source
                 .text("LEPTOS_SITE_ROOT")
                 .map_or_else(default_site_root, PathBuf::from),
@@ -363,6 +423,12 @@ mod tests {
             ("PORTAL_SESSION_TIMEOUT_GUEST", "0"),
             ("PORTAL_SESSION_LIFETIME_ADMIN", "9999999999999999999"),
             ("PORTAL_MAX_SESSIONS_VENDOR", "-1"),
+            ("PORTAL_SIGN_IN_ATTEMPTS", "0"),
+            ("PORTAL_SIGN_IN_WINDOW_SECONDS", "soon"),
+            ("PORTAL_END_ON_CLIENT_CHANGE", "maybe"),
+            ("PORTAL_NOTICE_FAILURES", "-3"),
+            ("PORTAL_CLEANUP_INTERVAL", "0"),
+            ("PORTAL_RETENTION_DAYS", "0"),
         ] {
             let line = read(&[(name, value)], "").expect_err(name).to_string();
             assert!(line.contains(name) && !line.contains('\n'), "{line}");

@@ -186,7 +186,8 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
     };
     let jobs = [
         tokio::spawn(activity.clone().run(database.clone())),
-        tokio::spawn(jobs::clock::run(clock, database.clone())),
+        tokio::spawn(jobs::clock::run(clock.clone(), database.clone())),
+        tokio::spawn(jobs::cleanup::run(clock, database.clone(), state.config.clone())),
     ];
     if names.await.is_err() {
         tracing::error!("browsers will have no names: their expressions could not be compiled");

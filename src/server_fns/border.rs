@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::http::{Method, StatusCode, request::Parts};
+use axum::http::{HeaderValue, Method, StatusCode, header::SET_COOKIE, request::Parts};
 use leptos::prelude::use_context;
 use leptos_axum::ResponseOptions;
 
@@ -10,8 +10,12 @@ use crate::{
     domain::theme::Theme,
     error::AppError,
     server::{
-        auth::current_session::{Client, CurrentSession, Identity},
+        auth::{
+            current_session::{Client, CurrentSession, Identity},
+            session_store,
+        },
         http::{cookie, failure::accepts_html},
+        services::step_up::{self, Rotated},
         state::AppState,
         store::audit::Actor,
     },
@@ -61,16 +65,53 @@ pub fn client() -> Result<Client, AppError> {
 
 /// The audit log's words for the caller.
 pub fn actor(caller: &CurrentSession) -> Result<Actor, AppError> {
-    Ok(Actor {
-        user: Some(caller.user.id),
-        session: Some(caller.id),
-        ip_address: Some(client()?.ip_address),
-    })
+    Ok(client()?.actor(caller))
 }
 
 /// The browser's cookie.
 pub fn cookie_session() -> Result<tower_sessions::Session, AppError> {
     extension()
+}
+
+/// What came of asking for a fresh password check.
+#[must_use]
+pub enum StepUp {
+    /// The action may go on. `Some`: the session has a new cookie, to be handed to the browser or not.
+    GoOn(Option<Rotated>),
+    /// A browser without JavaScript was sent to the page that asks for the password; the action is to be left alone.
+    Asked,
+}
+
+/// Lets a sensitive action go on, with the password where one is needed. `asks` is the query of the page that asks for it
+/// where there is no JavaScript: which action to go on with.
+pub async fn step_up(
+    caller: &CurrentSession,
+    password: Option<String>,
+    asks: &str,
+) -> Result<StepUp, AppError> {
+    match step_up::require(&state()?, caller, password, &client()?).await {
+        Ok(rotated) => Ok(StepUp::GoOn(rotated)),
+        Err(AppError::ReauthRequired) if is_plain_form() => {
+            leptos_axum::redirect(&format!("/dashboard/confirm-password?{asks}"));
+            Ok(StepUp::Asked)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives the browser its session's new cookie, where there is one.
+pub async fn adopt(rotated: Option<Rotated>) -> Result<(), AppError> {
+    match rotated {
+        Some(rotated) => session_store::adopt(&cookie_session()?, &rotated.credential, rotated.lasts).await,
+        None => Ok(()),
+    }
+}
+
+/// Adds a cookie to the answer.
+pub fn set_cookie(cookie: &str) {
+    if let (Some(response), Ok(cookie)) = (use_context::<ResponseOptions>(), HeaderValue::from_str(cookie)) {
+        response.append_header(SET_COOKIE, cookie);
+    }
 }
 
 /// The theme that this browser chose.

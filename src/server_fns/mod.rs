@@ -7,12 +7,17 @@
 mod border;
 
 mod overview;
+mod security;
 mod sessions;
 mod sign_in;
 mod theme;
 pub mod wire;
 
 pub use overview::{ShowOverview, ShowViewer, show_overview, show_viewer};
+pub use security::{
+    ChangePassword, DismissSecurityNotice, ExtendSession, ListSecurityNotices, change_password,
+    dismiss_security_notice, extend_session, list_security_notices,
+};
 pub use sessions::{
     ListActiveSessions, RevokeSession, SignOutAllDevices, SignOutOtherDevices, list_active_sessions,
     revoke_session, sign_out_all_devices, sign_out_other_devices,

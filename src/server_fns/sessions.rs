@@ -6,12 +6,12 @@ use super::wire::TextJson;
 use crate::{domain::overview::ActiveSessions, error::AppError};
 #[cfg(feature = "ssr")]
 use crate::{
-    domain::session::RevokeScope,
+    domain::{ids::SessionId, next::query_value, session::RevokeScope},
     server::{
-        auth::session_store,
+        auth::{current_session::CurrentSession, session_store},
         services::{dashboard, revoke},
     },
-    server_fns::border,
+    server_fns::border::{self, StepUp},
 };
 
 /// The caller's live sessions, most recently active first.
@@ -28,35 +28,58 @@ pub async fn list_active_sessions() -> Result<ActiveSessions, AppError> {
     .await
 }
 
-/// Ends one of the caller's sessions, by its id. Anything that is not the caller's and live is "not found".
+/// Ends one of the caller's sessions, by its id. Anything that is not the caller's and live is "not found". For any but
+/// the caller's own, `password` is needed where the last check is too long ago.
 #[server(RevokeSession, prefix = "/api", endpoint = "revoke_session", output = TextJson)]
-pub async fn revoke_session(session_id: String) -> Result<(), AppError> {
+pub async fn revoke_session(
+    session_id: String,
+    #[server(default)] password: Option<String>,
+) -> Result<(), AppError> {
     border::answer(async {
-        let id = session_id.parse().map_err(|_| AppError::NotFound);
-        end(RevokeScope::One(id?)).await?;
+        let id = session_id.parse::<SessionId>();
+        let caller = border::signed_in()?;
+        if id.as_ref().ok() != Some(&caller.id) {
+            let asks = format!("for=revoke_session&session_id={}", query_value(&session_id));
+            match border::step_up(&caller, password, &asks).await? {
+                StepUp::GoOn(rotated) => border::adopt(rotated).await?,
+                StepUp::Asked => return Ok(()),
+            }
+        }
+        end(&caller, RevokeScope::One(id.map_err(|_| AppError::NotFound)?)).await?;
         border::then_go_to("/dashboard/settings?done=signed_out_one");
         Ok(())
     })
     .await
 }
 
-/// Ends every session of the caller but this one, and gives how many.
+/// Ends every session of the caller but this one, and gives how many. `password` as in [`revoke_session`].
 #[server(SignOutOtherDevices, prefix = "/api", endpoint = "sign_out_other_devices", output = TextJson)]
-pub async fn sign_out_other_devices() -> Result<usize, AppError> {
+pub async fn sign_out_other_devices(#[server(default)] password: Option<String>) -> Result<usize, AppError> {
     border::answer(async {
-        let ended = end(RevokeScope::Others).await?;
+        let caller = border::signed_in()?;
+        match border::step_up(&caller, password, "for=sign_out_other_devices").await? {
+            StepUp::GoOn(rotated) => border::adopt(rotated).await?,
+            StepUp::Asked => return Ok(0),
+        }
+        let ended = end(&caller, RevokeScope::Others).await?;
         border::then_go_to("/dashboard/settings?done=signed_out_others");
         Ok(ended)
     })
     .await
 }
 
-/// Ends every session of the caller, this one included, and gives the path to go to.
+/// Ends every session of the caller, this one included, and gives the path to go to. `password` as in
+/// [`revoke_session`].
 #[server(SignOutAllDevices, prefix = "/api", endpoint = "sign_out_all_devices", output = TextJson)]
-pub async fn sign_out_all_devices() -> Result<String, AppError> {
+pub async fn sign_out_all_devices(#[server(default)] password: Option<String>) -> Result<String, AppError> {
     const AFTERWARDS: &str = "/login?reason=signed_out_everywhere&by=you";
     border::answer(async {
-        end(RevokeScope::All).await?;
+        let caller = border::signed_in()?;
+        // A new cookie is not handed out: its session is about to end.
+        if let StepUp::Asked = border::step_up(&caller, password, "for=sign_out_all_devices").await? {
+            return Ok(AFTERWARDS.to_owned());
+        }
+        end(&caller, RevokeScope::All).await?;
         session_store::forget(&border::cookie_session()?).await?;
         border::then_go_to(AFTERWARDS);
         Ok(AFTERWARDS.to_owned())
@@ -65,11 +88,11 @@ pub async fn sign_out_all_devices() -> Result<String, AppError> {
 }
 
 #[cfg(feature = "ssr")]
-async fn end(scope: RevokeScope) -> Result<usize, AppError> {
-    let (state, caller) = (border::state()?, border::signed_in()?);
-    let actor = border::actor(&caller)?;
+async fn end(caller: &CurrentSession, scope: RevokeScope) -> Result<usize, AppError> {
+    let state = border::state()?;
+    let actor = border::actor(caller)?;
     Ok(
-        revoke::end_own(&state.database, &state.clock, &caller, scope, actor)
+        revoke::end_own(&state.database, &state.clock, caller, scope, actor)
             .await?
             .len(),
     )

@@ -9,6 +9,7 @@ use crate::{
     domain::{next::safe_path, session::RevokeScope},
     server::{
         auth::{current_session::Identity, session_store},
+        http::cookie,
         services::{
             revoke,
             sign_in::{self as service, Attempt},
@@ -33,6 +34,7 @@ pub async fn sign_in(
         let attempt = Attempt { email, password };
         let began = service::on_browser(&state, attempt, &client, replaced.as_deref()).await?;
         session_store::adopt(&border::cookie_session()?, &began.cookie, began.lasts).await?;
+        border::set_cookie(&cookie::set_known_browser(&began.known_browser, &state.config));
         let path = next
             .as_deref()
             .and_then(safe_path)

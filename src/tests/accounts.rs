@@ -69,7 +69,16 @@ async fn further_organizations_are_memberships_and_leave_name_and_password_alone
         ),
         (2, 2)
     );
-    assert_eq!(portal.audit("membership_set").await.len(), 3);
+    assert_eq!(portal.audit("membership_set").await.len(), 2);
+    let changed = portal.audit("role_changed").await;
+    assert_eq!(
+        (
+            changed.len(),
+            &changed[0].detail["from"],
+            &changed[0].detail["to"]
+        ),
+        (1, &json!("guest"), &json!("admin"))
+    );
 
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let state = chrome.get("/api/session_state").await.json();
@@ -423,7 +432,7 @@ async fn nobody_of_that_email_is_an_error_and_changes_nothing() {
     let set = accounts.set_password(email, "long enough".to_owned()).await;
     assert!(matches!(set, Err(AccountError::NoSuchUser(_))));
     let set = accounts.set_password(&maria.email, "short".to_owned()).await;
-    assert!(matches!(set, Err(AccountError::BadPassword)));
+    assert!(matches!(set, Err(AccountError::UnsuitablePassword(_))));
     assert_eq!(portal.rows("audit_events").await, before);
     chrome.get("/dashboard").await.expect(200);
 }
@@ -435,13 +444,11 @@ async fn an_enabled_person_may_sign_in_again_and_what_was_ended_stays_over() {
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     portal.accounts().disable(&maria.email).await.expect("disabled");
     portal.accounts().enable(&maria.email).await.expect("enabled");
-    assert_eq!(chrome.get("/api/session_state").await.end_reason(), "account_disabled");
-    chrome
-        .signed_in(&maria)
-        .await
-        .get("/dashboard")
-        .await
-        .expect(200);
+    assert_eq!(
+        chrome.get("/api/session_state").await.end_reason(),
+        "account_disabled"
+    );
+    chrome.signed_in(&maria).await.get("/dashboard").await.expect(200);
     assert_eq!(portal.audit("user_enabled").await.len(), 1);
 }
 
@@ -458,7 +465,10 @@ async fn demo_accounts_open_nothing_once_the_demo_is_over() {
     }
     demo::withdraw(&accounts).await.expect("withdrawn");
     for (browser, (email, ..)) in browsers.iter().zip(demo::PEOPLE) {
-        assert_eq!(browser.get("/api/session_state").await.end_reason(), "account_disabled");
+        assert_eq!(
+            browser.get("/api/session_state").await.end_reason(),
+            "account_disabled"
+        );
         browser.try_sign_in(email, demo::PASSWORD).await.expect(401);
     }
 }

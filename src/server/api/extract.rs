@@ -52,11 +52,7 @@ impl<S: Sync> FromRequestParts<S> for From {
 impl From {
     /// The audit log's words for a signed-in caller.
     pub fn actor(&self, caller: &CurrentSession) -> Actor {
-        Actor {
-            user: Some(caller.user.id),
-            session: Some(caller.id),
-            ip_address: Some(self.0.ip_address),
-        }
+        self.0.actor(caller)
     }
 }
 

@@ -5,8 +5,10 @@
 
 mod devices;
 mod extract;
+mod session;
 mod session_state;
 mod sessions;
+mod tokens;
 
 use axum::{
     Router,
@@ -30,7 +32,10 @@ pub fn router() -> Router<AppState> {
                 .delete(sessions::end_many),
         )
         .route("/sessions/{id}", delete(sessions::end_one))
+        .route("/sessions/refresh", post(tokens::refresh))
         .route("/session_state", get(session_state::show))
+        .route("/session/extend", post(session::extend))
+        .route("/session/reauthenticate", post(session::reauthenticate))
         .route("/devices/heartbeat", post(devices::heartbeat))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

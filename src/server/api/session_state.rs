@@ -1,13 +1,13 @@
 //! `GET /api/v1/session_state`: is my session live? Not activity.
 
 use axum::{Json, extract::State};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::extract::SignedIn;
 use crate::{
     domain::{ids::SessionId, organization::Organization, session::ClientKind, time::wire, user::User},
-    server::{auth::current_session::CurrentSession, state::AppState},
+    server::{auth::current_session::CurrentSession, services::step_up, state::AppState},
 };
 
 /// The answer for a live session.
@@ -38,9 +38,8 @@ struct SessionTimes {
 }
 
 impl SessionState {
-    fn of(session: &CurrentSession, state: &AppState) -> Self {
-        let now = state.clock.now();
-        let trusted_for = TimeDelta::from_std(state.config.reauth).unwrap_or(TimeDelta::MAX);
+    /// The state of a live session.
+    pub fn of(session: &CurrentSession, state: &AppState) -> Self {
         Self {
             authenticated: true,
             session: SessionTimes {
@@ -49,11 +48,11 @@ impl SessionState {
                 expires_at: session.lifetime_expires_at,
                 idle_expires_at: session.idle_expires_at,
                 last_active_at: session.last_active_at,
-                reauth_required: now - session.authenticated_at > trusted_for,
+                reauth_required: step_up::is_required(state, session),
             },
             user: session.user.clone(),
             organization: session.organization.clone(),
-            server_time: now,
+            server_time: state.clock.now(),
         }
     }
 }

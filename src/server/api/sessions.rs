@@ -5,18 +5,18 @@ use axum::{
     extract::{Path, Query, State},
     http::StatusCode,
 };
-use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::extract::{Body, From, SignedIn};
+use super::{
+    extract::{Body, From, SignedIn},
+    tokens::Tokens,
+};
 use crate::{
     domain::{
         ids::SessionId,
         plain_text::is_plain,
         session::{RevokeScope, Session},
-        time::wire,
-        user::User,
     },
     error::AppError,
     server::{
@@ -24,6 +24,7 @@ use crate::{
         services::{
             dashboard, revoke,
             sign_in::{self, Attempt},
+            step_up,
         },
         state::AppState,
         store::devices::DeviceFacts,
@@ -78,19 +79,6 @@ fn named<'a>(field: &str, text: &'a str, most: usize) -> Result<&'a str, AppErro
     Ok(text)
 }
 
-#[derive(Serialize)]
-pub struct Tokens {
-    session_id: SessionId,
-    access_token: String,
-    refresh_token: String,
-    token_type: &'static str,
-    /// Seconds until the access token stops.
-    expires_in: u64,
-    #[serde(with = "wire")]
-    expires_at: DateTime<Utc>,
-    user: User,
-}
-
 /// Signs a desktop in: 201 with its tokens, 401 `invalid_credentials`, 422 for a device that says too little.
 pub async fn sign_in(
     State(state): State<AppState>,
@@ -103,17 +91,7 @@ pub async fn sign_in(
         password: body.password,
     };
     let began = sign_in::on_desktop(&state, attempt, &from.0, &facts).await?;
-    let expires_at =
-        state.clock.now() + TimeDelta::from_std(began.access_token_lasts).unwrap_or(TimeDelta::zero());
-    let tokens = Tokens {
-        session_id: began.session,
-        access_token: began.access_token.reveal(),
-        refresh_token: began.refresh_token.reveal(),
-        token_type: "Bearer",
-        expires_in: began.access_token_lasts.as_secs(),
-        expires_at,
-        user: began.user,
-    };
+    let tokens = Tokens::of_sign_in(began, state.clock.now());
     Ok((StatusCode::CREATED, Json(tokens)))
 }
 
@@ -129,14 +107,19 @@ pub async fn list(State(state): State<AppState>, SignedIn(caller): SignedIn) -> 
     }))
 }
 
-/// Ends one: 204, or 404 for anything that is not the caller's and live.
+/// Ends one: 204, 404 for anything that is not the caller's and live, or 403 `reauth_required` for any but the caller's
+/// own when the last password check is too long ago.
 pub async fn end_one(
     State(state): State<AppState>,
     SignedIn(caller): SignedIn,
     from: From,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    let id: SessionId = id.parse().map_err(|_| AppError::NotFound)?;
+    let id = id.parse::<SessionId>();
+    if id.as_ref().ok() != Some(&caller.id) {
+        _ = step_up::require(&state, &caller, None, &from.0).await?;
+    }
+    let id = id.map_err(|_| AppError::NotFound)?;
     revoke::end_own(
         &state.database,
         &state.clock,
@@ -153,7 +136,8 @@ pub struct Many {
     scope: Option<String>,
 }
 
-/// Ends many: 200 with how many. Without a scope that says which, none (400).
+/// Ends many: 200 with how many. Without a scope that says which, none (400). All but `current` may ask for a new
+/// password check (403 `reauth_required`).
 pub async fn end_many(
     State(state): State<AppState>,
     SignedIn(caller): SignedIn,
@@ -167,6 +151,9 @@ pub async fn end_many(
         Some("all") => RevokeScope::All,
         _ => return Err(AppError::InvalidScope.into()),
     };
+    if scope != RevokeScope::Current {
+        _ = step_up::require(&state, &caller, None, &from.0).await?;
+    }
     let ended = revoke::end_own(&state.database, &state.clock, &caller, scope, from.actor(&caller)).await?;
     Ok(Json(json!({ "ended": ended.len() })))
 }

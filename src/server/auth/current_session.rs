@@ -12,6 +12,10 @@ use crate::{
         user::User,
     },
     error::AppError,
+    server::{
+        auth::{client::Network, token::PlainToken},
+        store::audit::Actor,
+    },
 };
 
 /// A live session and whose it is.
@@ -30,12 +34,31 @@ pub struct CurrentSession {
     pub lifetime_expires_at: DateTime<Utc>,
     /// The idle timeout of its role, in seconds.
     pub idle_seconds: i64,
+    /// What its client called itself last.
+    pub user_agent: String,
+    /// It has been used from the network of this request before.
+    pub network_known: bool,
+    /// The cookie is to be replaced with this request.
+    pub rotation_due: bool,
 }
 
 impl CurrentSession {
     /// When it ends if nothing more happens.
     pub fn expires_at(&self) -> DateTime<Utc> {
         self.idle_expires_at.min(self.lifetime_expires_at)
+    }
+
+    /// The same session, ended just now.
+    pub fn ended(&self, reason: EndReason) -> EndedSession {
+        EndedSession {
+            session_id: self.id,
+            user_id: self.user.id,
+            reason,
+            written: true,
+            note: None,
+            idle_seconds: self.idle_seconds,
+            lifetime_seconds: (self.lifetime_expires_at - self.created_at).num_seconds(),
+        }
     }
 
     /// The person did something: the idle end moves.
@@ -104,4 +127,21 @@ impl Identity {
 pub struct Client {
     pub ip_address: std::net::IpAddr,
     pub user_agent: String,
+    /// The mark by which a browser is known that has signed in before. No credential.
+    pub known_browser: Option<PlainToken>,
+}
+
+impl Client {
+    pub fn network(&self) -> Network {
+        Network::of(self.ip_address)
+    }
+
+    /// The audit log's words for a session's own doing.
+    pub fn actor(&self, session: &CurrentSession) -> Actor {
+        Actor {
+            user: Some(session.user.id),
+            session: Some(session.id),
+            ip_address: Some(self.ip_address),
+        }
+    }
 }

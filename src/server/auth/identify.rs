@@ -14,15 +14,16 @@ use axum::{
 
 use super::{
     client::{client_address, user_agent_of},
-    current_session::{Client, Identity},
+    current_session::{Client, CurrentSession, Identity},
+    session_store,
     token::PlainToken,
 };
 use crate::{
     domain::session::ClientKind,
     error::AppError,
     server::{
-        http::failure,
-        services::revoke,
+        http::{cookie, failure},
+        services::{revoke, rotation, suspicion},
         state::AppState,
         store::sessions::{self, Found},
     },
@@ -54,14 +55,21 @@ pub async fn identify(State(state): State<AppState>, mut request: Request, next:
             &state.config.trusted_proxies,
         ),
         user_agent: user_agent_of(request.headers()),
+        known_browser: cookie::known_browser(request.headers(), &state.config),
     };
-    request.extensions_mut().insert(client);
 
     let identity = match credential(&request) {
-        Some((token, kind)) => match resolve(&state, &token, kind, is_activity(&request)).await {
-            Ok(identity) => identity,
-            Err(error) => return failure::respond(&request, &error),
-        },
+        Some((token, kind)) => {
+            let shown = Shown {
+                token,
+                kind,
+                is_activity: is_activity(&request),
+            };
+            match resolve(&state, &shown, &client).await {
+                Ok(identity) => identity,
+                Err(error) => return failure::respond(&request, &error),
+            }
+        }
         None => Identity::Anonymous,
     };
     if let Identity::SignedIn(session) = &identity {
@@ -69,8 +77,50 @@ pub async fn identify(State(state): State<AppState>, mut request: Request, next:
             .record("user", tracing::field::display(session.user.id))
             .record("session", tracing::field::display(session.id));
     }
+    let due = match &identity {
+        Identity::SignedIn(session) if session.rotation_due => Some(session.clone()),
+        _ => None,
+    };
+    let cookie_session = request.extensions().get::<tower_sessions::Session>().cloned();
+    request.extensions_mut().insert(client);
     request.extensions_mut().insert(identity);
-    next.run(request).await
+    let response = next.run(request).await;
+    // A failed answer would not carry the new cookie, and the browser would be left with one that is refused.
+    if let (Some(session), Some(cookie_session)) = (due, cookie_session)
+        && !response.status().is_server_error()
+    {
+        replace_cookie(&state, &session, &cookie_session).await;
+    }
+    response
+}
+
+/// Gives the browser a new cookie with this answer. Where that fails the old one stays good, until the next request.
+async fn replace_cookie(
+    state: &AppState,
+    session: &CurrentSession,
+    cookie_session: &tower_sessions::Session,
+) {
+    // Signed out, or renewed by the request itself: there is nothing left to replace.
+    if cookie_session.id().is_none() {
+        return;
+    }
+    match rotation::of_cookie(state, session).await {
+        Ok(Some(rotated)) => {
+            let adopted = session_store::adopt(cookie_session, &rotated.credential, rotated.lasts).await;
+            if let Err(error) = adopted {
+                tracing::error!(%error, "a replaced cookie did not reach its browser");
+            }
+        }
+        Ok(None) => {}
+        Err(error) => tracing::warn!(%error, "a cookie could not be replaced; the next request tries again"),
+    }
+}
+
+/// A credential as a request shows it.
+struct Shown {
+    token: PlainToken,
+    kind: ClientKind,
+    is_activity: bool,
 }
 
 /// The credential of a request: a bearer token if it names one, else the cookie. Never from the query string.
@@ -95,15 +145,16 @@ fn is_activity(request: &Request) -> bool {
     !background && request.method() != Method::HEAD
 }
 
-async fn resolve(
-    state: &AppState,
-    token: &PlainToken,
-    kind: ClientKind,
-    is_activity: bool,
-) -> Result<Identity, AppError> {
-    let (hash, now) = (token.hash(), state.clock.now());
-    let found =
-        sessions::find_by_credential(&mut *state.database.connection().await?, hash, kind, now).await?;
+async fn resolve(state: &AppState, shown: &Shown, client: &Client) -> Result<Identity, AppError> {
+    let (hash, now, is_activity) = (shown.token.hash(), state.clock.now(), shown.is_activity);
+    let found = sessions::find_by_credential(
+        &mut *state.database.connection().await?,
+        hash,
+        shown.kind,
+        client.network(),
+        now,
+    )
+    .await?;
     Ok(match found {
         None => Identity::Anonymous,
         Some(Found::Ended(ended)) => {
@@ -113,6 +164,9 @@ async fn resolve(
             Identity::Ended(ended)
         }
         Some(Found::Live(mut session)) => {
+            if let Some(reason) = suspicion::look_at(state, &session, client).await? {
+                return Ok(Identity::Ended(session.ended(reason)));
+            }
             state.activity.note(session.id, now, is_activity);
             let near_its_end = session.idle_expires_at - now < crate::server::jobs::activity::WRITE_AT_ONCE;
             if is_activity && near_its_end {

@@ -7,5 +7,6 @@ pub mod client;
 pub mod current_session;
 pub mod identify;
 pub mod password;
+pub mod password_rules;
 pub mod session_store;
 pub mod token;

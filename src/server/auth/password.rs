@@ -36,6 +36,9 @@ pub enum PasswordError {
     Hash(String),
     #[error("hashing was cut off")]
     Cancelled,
+    /// As many wait as may: nothing was looked at.
+    #[error("too many passwords are waiting to be checked")]
+    Busy,
 }
 
 /// Hashes and checks passwords. Cheap to clone; clones share their threads.
@@ -45,6 +48,8 @@ pub struct Passwords {
     cost: (u32, u32),
     /// Each hash takes the memory below for its time, so a flood must not start them all at once.
     places: Arc<Semaphore>,
+    /// Those who wait for a place, and those who have one: a flood is told to come back instead of waiting in line.
+    line: Arc<Semaphore>,
     /// What an unknown person's password is compared with, so that the answer takes as long as for a known one.
     decoy: Arc<str>,
 }
@@ -52,6 +57,9 @@ pub struct Passwords {
 impl Passwords {
     /// 19 MiB and two passes: OWASP's first choice for argon2id (Password Storage Cheat Sheet, 2025).
     pub const COST: (u32, u32) = (19 * 1024, 2);
+
+    /// How many may stand in line for each core. At some 30 ms a password that is a wait of a second.
+    pub const LINE_PER_CORE: usize = 32;
 
     /// # Errors
     /// The cost is outside of what argon2 allows.
@@ -61,6 +69,7 @@ impl Passwords {
         Ok(Self {
             cost,
             places: Arc::new(Semaphore::new(places)),
+            line: Arc::new(Semaphore::new(places * Self::LINE_PER_CORE)),
             decoy: decoy.into(),
         })
     }
@@ -68,7 +77,7 @@ impl Passwords {
     /// A PHC string with a salt of its own.
     ///
     /// # Errors
-    /// [`PasswordError`] when hashing itself failed.
+    /// [`PasswordError`] when hashing itself failed, or too many wait for it.
     pub async fn hash(&self, password: Password) -> Result<String, PasswordError> {
         let cost = self.cost;
         self.off_thread(move || hash_now(cost, &password.0)).await?
@@ -78,7 +87,7 @@ impl Passwords {
     /// never true.
     ///
     /// # Errors
-    /// [`PasswordError`] when the stored hash cannot be read.
+    /// [`PasswordError`] when the stored hash cannot be read, or too many wait.
     pub async fn verify(&self, password: Password, hash: Option<String>) -> Result<bool, PasswordError> {
         let known = hash.is_some();
         let hash = hash.unwrap_or_else(|| self.decoy.to_string());
@@ -100,6 +109,11 @@ impl Passwords {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, PasswordError> {
+        let in_line = self
+            .line
+            .clone()
+            .try_acquire_owned()
+            .map_err(|_| PasswordError::Busy)?;
         let place = self
             .places
             .clone()
@@ -108,7 +122,7 @@ impl Passwords {
             .map_err(|_| PasswordError::Cancelled)?;
         tokio::task::spawn_blocking(move || {
             // Held by the work, not by the request: a request that goes away does not free a core that is busy.
-            let _place = place;
+            let _held = (place, in_line);
             work()
         })
         .await
@@ -164,6 +178,24 @@ mod tests {
                 .await
                 .expect("checked")
         );
+    }
+
+    #[tokio::test]
+    async fn a_flood_is_turned_away_at_once() {
+        let passwords = Passwords::new((64, 1)).expect("a cost");
+        let all = u32::try_from(passwords.line.available_permits()).expect("a few");
+        let line = passwords
+            .line
+            .clone()
+            .acquire_many_owned(all)
+            .await
+            .expect("a line");
+        assert!(matches!(
+            passwords.verify(typed("x"), None).await,
+            Err(PasswordError::Busy)
+        ));
+        drop(line);
+        assert!(!passwords.verify(typed("x"), None).await.expect("checked"));
     }
 
     #[test]

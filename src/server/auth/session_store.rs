@@ -4,7 +4,10 @@
 //! the credential over ([`adopt`]). Its `save` only touches a row that has not ended, so a request in flight during a
 //! revocation cannot bring the session back. And the id in the cookie is known to the database by its hash only.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -16,7 +19,7 @@ use tower_sessions::{
     session_store::{Error, Result},
 };
 
-use super::token::PlainToken;
+use super::{client::Network, token::PlainToken};
 use crate::{
     domain::session::{ClientKind, RevokeScope},
     error::AppError,
@@ -157,6 +160,8 @@ impl SessionStore for PortalStore {
             &mut *self.database.connection().await.map_err(backend)?,
             credential,
             ClientKind::Browser,
+            // Where it is used from does not matter here.
+            Network::of(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
             now,
         )
         .await

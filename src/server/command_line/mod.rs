@@ -115,7 +115,10 @@ async fn execute(command: Command) -> Result<(), CommandError> {
             Err(CommandError::NoData(config.data_dir.clone()))
         }
         Command::Sessions(command) => {
-            with_accounts(&config, async |accounts| sessions::run(&command, accounts).await).await
+            with_accounts(&config, async |accounts| {
+                sessions::run(&command, accounts, &config).await
+            })
+            .await
         }
         Command::Health => {
             let opened = Opened::find(&config).await?.ok_or(CommandError::NotRunning)?;

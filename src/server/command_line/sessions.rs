@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use chrono::TimeDelta;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -11,7 +12,12 @@ use crate::{
         ids::SessionId,
         time::{plural, rfc3339},
     },
-    server::services::accounts::Accounts,
+    server::{
+        config::Config,
+        jobs,
+        serve::StartError,
+        services::{accounts::Accounts, cleanup},
+    },
 };
 
 #[derive(Subcommand)]
@@ -27,6 +33,8 @@ pub enum Command {
     },
     /// End live sessions at once
     Revoke(Revoke),
+    /// End what has run out and delete what is past keeping, as the server does every PORTAL_CLEANUP_INTERVAL seconds
+    Cleanup,
 }
 
 #[derive(Args)]
@@ -52,8 +60,9 @@ struct Which {
     all: bool,
 }
 
-pub async fn run(command: &Command, accounts: &Accounts) -> Result<(), CommandError> {
+pub async fn run(command: &Command, accounts: &Accounts, config: &Config) -> Result<(), CommandError> {
     match command {
+        Command::Cleanup => cleanup(accounts, config).await,
         Command::List { user, json } => list(accounts, user.as_deref(), *json).await,
         Command::Revoke(revoke) => {
             let note = note(revoke.reason.as_deref())?;
@@ -72,6 +81,30 @@ pub async fn run(command: &Command, accounts: &Accounts) -> Result<(), CommandEr
             Ok(())
         }
     }
+}
+
+async fn cleanup(accounts: &Accounts, config: &Config) -> Result<(), CommandError> {
+    let retention = cleanup::retention(config.retention);
+    // Whenever the last one was: someone has asked for it.
+    let report = jobs::cleanup::once(&accounts.database, &accounts.clock, retention, TimeDelta::zero())
+        .await
+        .map_err(StartError::from)?
+        .unwrap_or_default();
+    let rows = |count: u64, what: &str| plural(i64::try_from(count).unwrap_or(i64::MAX), what);
+    println!("{} had run out and ended.", rows(report.ended, "session"));
+    println!(
+        "{} past retention deleted.",
+        rows(report.sessions_deleted, "session")
+    );
+    println!(
+        "{}, {}, {} and {} deleted; {} erased.",
+        rows(report.events_deleted, "event"),
+        rows(report.attempts_deleted, "counter"),
+        rows(report.known_browsers_forgotten, "known browser"),
+        rows(report.devices_forgotten, "device"),
+        rows(report.salts_erased, "salt"),
+    );
+    Ok(())
 }
 
 fn note(reason: Option<&str>) -> Result<Option<&str>, CommandError> {

@@ -17,6 +17,11 @@ pub enum Command {
         #[arg(long)]
         email: String,
     },
+    /// Let a disabled person sign in again
+    Enable {
+        #[arg(long)]
+        email: String,
+    },
     /// Give a person a new password, and end their sessions
     SetPassword(SetPassword),
 }
@@ -70,6 +75,10 @@ pub async fn run(command: &Command, accounts: &Accounts) -> Result<(), CommandEr
         Command::Disable { email } => {
             let ended = accounts.disable(email).await?;
             println!("{email} cannot sign in any more; {} ended.", sessions(ended));
+        }
+        Command::Enable { email } => {
+            accounts.enable(email).await?;
+            println!("{email} can sign in again.");
         }
         Command::SetPassword(set) => {
             let ended = accounts.set_password(&set.email, password_from_stdin()?).await?;

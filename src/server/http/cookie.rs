@@ -1,4 +1,4 @@
-//! Cookies: the session's, with its attributes on its way out too, and the theme's.
+//! Cookies: the session's, with its attributes on its way out too, the known browser's, and the theme's.
 
 use axum::{
     extract::{Request, State},
@@ -13,7 +13,11 @@ use tower_sessions::{SessionManagerLayer, cookie::SameSite};
 
 use crate::{
     domain::theme::Theme,
-    server::{auth::session_store::PortalStore, config::Config, state::AppState},
+    server::{
+        auth::{session_store::PortalStore, token::PlainToken},
+        config::Config,
+        state::AppState,
+    },
 };
 
 const THEME: &str = "portal_theme";
@@ -68,14 +72,52 @@ fn removal(config: &Config) -> HeaderValue {
     })
 }
 
-/// The theme that the browser chose. Kept in a cookie so that the first paint is right, with or without JavaScript.
-pub fn theme(headers: &HeaderMap) -> Theme {
+/// How long a browser is known without signing in: as long as clean-up keeps it, 180 days.
+const KNOWN_BROWSER_SECONDS: u32 = 180 * 86_400;
+
+fn known_browser_name(config: &Config) -> &'static str {
+    if config.public_url.is_https() {
+        "__Host-portal_browser"
+    } else {
+        "portal_browser"
+    }
+}
+
+/// The mark of a browser that has signed in before. It is no credential: it only gives the browser a count of its own
+/// for wrong passwords, and spares the person the question whether a sign-in there was theirs.
+pub fn known_browser(headers: &HeaderMap, config: &Config) -> Option<PlainToken> {
+    let name = known_browser_name(config);
+    pairs(headers)
+        .find(|(found, _)| *found == name)
+        .and_then(|(_, value)| value.parse().ok())
+}
+
+/// The cookie that keeps the mark.
+pub fn set_known_browser(mark: &PlainToken, config: &Config) -> String {
+    let secure = if config.public_url.is_https() {
+        "; Secure"
+    } else {
+        ""
+    };
+    format!(
+        "{}={}; HttpOnly; SameSite=Lax; Path=/; Max-Age={KNOWN_BROWSER_SECONDS}{secure}",
+        known_browser_name(config),
+        mark.reveal()
+    )
+}
+
+fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
     headers
         .get_all(COOKIE)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
+}
+
+/// The theme that the browser chose. Kept in a cookie so that the first paint is right, with or without JavaScript.
+pub fn theme(headers: &HeaderMap) -> Theme {
+    pairs(headers)
         .find(|(name, _)| *name == THEME)
         .and_then(|(_, value)| value.parse().ok())
         .unwrap_or_default()

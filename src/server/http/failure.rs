@@ -46,10 +46,8 @@ pub(super) fn status(error: &AppError) -> StatusCode {
 
 /// Says when to try again, where that helps.
 pub(super) fn with_retry(mut response: Response, error: &AppError) -> Response {
-    if *error == AppError::Unavailable {
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    if let Some(seconds) = error.retry_after() {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     response
 }
@@ -76,6 +74,10 @@ impl IntoResponse for Problem {
         });
         match &error {
             AppError::SessionEnded { reason } => body["reason"] = json!(reason),
+            AppError::UnsuitablePassword(problem) => body["problem"] = json!(problem.as_str()),
+            AppError::TooManyAttempts { retry_after_seconds } => {
+                body["retry_after_seconds"] = json!(retry_after_seconds);
+            }
             AppError::InvalidInput { field, problem } => {
                 body["field"] = json!(field);
                 body["detail"] = json!(problem);
@@ -100,11 +102,11 @@ fn page(error: &AppError) -> String {
     let (title, text) = match error {
         AppError::Unavailable => (
             "The portal cannot reach its database right now",
-            "You are still signed in. Nothing was changed. Try again in a minute.",
+            "You are still signed in. Nothing was changed. Try again in a minute.".to_owned(),
         ),
         AppError::Forbidden => (
             "This request was not allowed",
-            "It came from another site. Nothing was changed.",
+            "It came from another site. Nothing was changed.".to_owned(),
         ),
         other => ("Something went wrong", other.message()),
     };

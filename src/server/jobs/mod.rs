@@ -1,4 +1,5 @@
 //! Work that goes on beside requests. Each job survives its own errors and says what it did.
 
 pub mod activity;
+pub mod cleanup;
 pub mod clock;

@@ -4,8 +4,10 @@ use chrono::TimeDelta;
 
 use crate::{
     domain::{
+        ids::NoticeId,
         organization::Membership,
         overview::{Attention, Overview, PreviousSignIn},
+        security_notice::SecurityNotice,
         session::{ClientKind, Session},
     },
     error::AppError,
@@ -13,7 +15,7 @@ use crate::{
         auth::current_session::CurrentSession,
         state::AppState,
         store::{
-            audit, organizations,
+            audit, events, organizations, security_notices,
             sessions::{self, ListedSession},
         },
     },
@@ -59,6 +61,38 @@ pub async fn list_memberships(
     Ok(organizations::of_user(&mut *state.database.connection().await?, caller.user.id).await?)
 }
 
+/// What the caller is asked about.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn list_notices(
+    state: &AppState,
+    caller: &CurrentSession,
+) -> Result<Vec<SecurityNotice>, AppError> {
+    let conn = &mut *state.database.connection().await?;
+    Ok(security_notices::open_for(conn, caller.user.id, caller.id, state.clock.now()).await?)
+}
+
+/// The caller knows of it.
+///
+/// # Errors
+/// [`AppError::NotFound`] when it is not theirs to answer, or was answered.
+pub async fn dismiss_notice(
+    state: &AppState,
+    caller: &CurrentSession,
+    notice: NoticeId,
+) -> Result<(), AppError> {
+    let mut tx = state.database.begin().await?;
+    let now = state.clock.now();
+    if !security_notices::dismiss(&mut tx, caller.user.id, caller.id, notice, now).await? {
+        return Err(AppError::NotFound);
+    }
+    // Their other tabs and browsers need not ask any more.
+    events::sessions_changed(&mut tx, caller.user.id, now).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
 /// What the dashboard shows.
 ///
 /// # Errors
@@ -76,6 +110,14 @@ pub async fn overview(state: &AppState, caller: &CurrentSession) -> Result<Overv
     let limit = usize::try_from(state.config.policy.of(caller.user.role).max_sessions).unwrap_or(usize::MAX);
 
     let mut attention = Vec::new();
+    let notices = list_notices(state, caller).await?;
+    if let Ok(count @ 1..) = u32::try_from(notices.len()) {
+        attention.push(Attention::SecurityNotices { count });
+    }
+    let replaced = sessions::ended_by_limit(&mut *state.database.connection().await?, caller.id).await?;
+    for (_, device_name) in replaced {
+        attention.push(Attention::SignedOutForLimit { device_name });
+    }
     if let Ok(failures @ 1..) = u32::try_from(history.failures) {
         attention.push(Attention::FailedSignIns { count: failures });
     }

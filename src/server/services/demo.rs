@@ -19,10 +19,14 @@ use crate::{
         user::Role,
     },
     server::{
-        auth::{client::UserAgentParser, token::PlainToken},
+        auth::{
+            client::{Network, UserAgentParser},
+            token::PlainToken,
+        },
         store::{
             audit::{self, Actor, AuditEvent, AuditKind},
             devices::{self, DeviceFacts},
+            networks,
             sessions::{self, EndFilter, NewSession},
             users,
         },
@@ -264,6 +268,7 @@ async fn tell(conn: &mut PgConnection, user: UserId, story: &Story, now: DateTim
         platform: names.as_ref().map(|names| names.platform),
     };
     sessions::insert(conn, new, began).await?;
+    networks::record(conn, id, Network::of(ip_address), began).await?;
     sessions::touch(conn, &[id.0], &[active], &[Some(active)]).await?;
     let device_name = match (on, &names) {
         (On::Desktop { name, .. }, _) => (*name).to_owned(),

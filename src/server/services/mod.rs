@@ -3,7 +3,15 @@
 //! Services take who is asking as an argument and decide whether they may; they know nothing of HTTP or Leptos.
 
 pub mod accounts;
+pub mod change_password;
+pub mod cleanup;
 pub mod dashboard;
 pub mod demo;
+pub mod extend;
+pub mod refresh;
 pub mod revoke;
+pub mod rotation;
 pub mod sign_in;
+pub mod step_up;
+pub mod suspicion;
+pub mod throttle;

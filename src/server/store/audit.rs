@@ -13,12 +13,26 @@ use crate::domain::ids::{SessionId, UserId};
 pub enum AuditKind {
     SignedIn,
     SignInFailed,
+    /// The first refusal of a window, unlooked at: too many attempts on an account, from an address or a device.
+    SignInThrottled,
     SessionEnded,
+    Reauthenticated,
+    ReauthenticationFailed,
+    /// A signed-in caller was refused what they asked for.
+    Denied,
+    /// A refresh token was shown that had been exchanged before.
+    TokenReused,
+    /// A rule of suspicion spoke up; the person is asked about it.
+    SuspicionRaised,
     UserCreated,
     MembershipSet,
+    RoleChanged,
     UserDisabled,
     UserEnabled,
+    /// By an operator.
     PasswordSet,
+    /// By the person.
+    PasswordChanged,
     PolicyChanged,
 }
 
@@ -27,12 +41,20 @@ impl AuditKind {
         match self {
             AuditKind::SignedIn => "signed_in",
             AuditKind::SignInFailed => "sign_in_failed",
+            AuditKind::SignInThrottled => "sign_in_throttled",
             AuditKind::SessionEnded => "session_ended",
+            AuditKind::Reauthenticated => "reauthenticated",
+            AuditKind::ReauthenticationFailed => "reauthentication_failed",
+            AuditKind::Denied => "denied",
+            AuditKind::TokenReused => "token_reused",
+            AuditKind::SuspicionRaised => "suspicion_raised",
             AuditKind::UserCreated => "user_created",
             AuditKind::MembershipSet => "membership_set",
+            AuditKind::RoleChanged => "role_changed",
             AuditKind::UserDisabled => "user_disabled",
             AuditKind::UserEnabled => "user_enabled",
             AuditKind::PasswordSet => "password_set",
+            AuditKind::PasswordChanged => "password_changed",
             AuditKind::PolicyChanged => "policy_changed",
         }
     }
@@ -129,4 +151,18 @@ pub async fn sign_in_history(
         previous,
         failures: row.failures,
     })
+}
+
+/// Refused sign-ins of a person since then, or since they last got in if that is later.
+pub async fn failures_since(conn: &mut PgConnection, user: UserId, then: DateTime<Utc>) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"
+        SELECT count(*) AS "count!" FROM audit_events WHERE user_id = $1 AND kind = 'sign_in_failed' AND at > GREATEST($2,
+            (SELECT max(at) FROM audit_events WHERE user_id = $1 AND kind = 'signed_in'))
+        "#,
+        user.0,
+        then,
+    )
+    .fetch_one(conn)
+    .await
 }

@@ -75,3 +75,21 @@ pub async fn heartbeat(conn: &mut PgConnection, session: SessionId, now: DateTim
     .await?;
     Ok(())
 }
+
+/// Forgets desktops that nobody has signed in on since then and that no session speaks of any more.
+pub async fn forget_before(conn: &mut PgConnection, then: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        "
+        DELETE FROM devices WHERE id IN (
+            SELECT d.id FROM devices d WHERE d.last_seen_at < $1 AND NOT d.is_active
+                AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.device = d.id)
+            LIMIT $2 FOR UPDATE SKIP LOCKED
+        )
+        ",
+        then,
+        most,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}

@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::sessions::Ended;
-use crate::domain::ids::UserId;
+use crate::domain::ids::{SessionId, UserId};
 
 /// The channel that NOTIFY wakes listeners on. The payload is empty: the log itself says what happened.
 pub const CHANNEL: &str = "session_events";
@@ -51,4 +51,42 @@ pub async fn sessions_changed(conn: &mut PgConnection, user: UserId, now: DateTi
     .fetch_one(conn)
     .await?;
     Ok(())
+}
+
+/// Writes that a session changed while it goes on, and wakes the listeners at commit.
+pub async fn session_updated(
+    conn: &mut PgConnection,
+    user: UserId,
+    session: SessionId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "
+        WITH event AS (
+            INSERT INTO session_events (at, user_id, session_id, kind) VALUES ($1, $2, $3, 'session_updated')
+        )
+        SELECT pg_notify($4, '')::text
+        ",
+        now,
+        user.0,
+        session.0,
+        CHANNEL,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(())
+}
+
+/// Deletes events that no client can still be waiting for.
+pub async fn delete_before(conn: &mut PgConnection, then: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        "DELETE FROM session_events WHERE id IN (
+            SELECT id FROM session_events WHERE at < $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED
+        )",
+        then,
+        most,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
 }

@@ -10,9 +10,14 @@
 pub mod audit;
 pub mod devices;
 pub mod events;
+pub mod job_runs;
+pub mod known_browsers;
+pub mod networks;
 pub mod organizations;
+pub mod password_attempts;
 pub mod policies;
 pub mod refresh_tokens;
+pub mod security_notices;
 pub mod session_data;
 pub mod sessions;
 pub mod users;

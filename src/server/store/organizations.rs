@@ -31,27 +31,31 @@ pub async fn find_or_insert(
     Ok(OrganizationId(id))
 }
 
-/// Makes a person a member, or gives the member that role.
+/// Makes a person a member, or gives the member that role. `Some`: the role that they had there until now.
 pub async fn set_membership(
     conn: &mut PgConnection,
     user: UserId,
     organization: OrganizationId,
     role: Role,
     now: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "
+) -> sqlx::Result<Option<Role>> {
+    let before = sqlx::query_scalar!(
+        r#"
+        WITH before AS (SELECT role FROM memberships WHERE user_id = $1 AND organization_id = $2)
         INSERT INTO memberships (user_id, organization_id, role, created_at) VALUES ($1, $2, $3, $4)
         ON CONFLICT (user_id, organization_id) DO UPDATE SET role = EXCLUDED.role
-        ",
+        RETURNING (SELECT role FROM before)
+        "#,
         user.0,
         organization.0,
         role.as_str(),
         now,
     )
-    .execute(conn)
+    .fetch_one(conn)
     .await?;
-    Ok(())
+    before
+        .map(|role| role.parse().map_err(unreadable("role")))
+        .transpose()
 }
 
 /// The brokerages that a person belongs to, by name.

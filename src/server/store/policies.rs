@@ -30,3 +30,13 @@ pub async fn apply(conn: &mut PgConnection, policy: &SessionPolicy) -> sqlx::Res
     }
     Ok(changed)
 }
+
+/// How many live sessions a role allows.
+pub async fn max_sessions(conn: &mut PgConnection, role: Role) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar!(
+        r#"SELECT max_sessions::bigint AS "most!" FROM role_policies WHERE role = $1"#,
+        role.as_str()
+    )
+    .fetch_optional(conn)
+    .await
+}

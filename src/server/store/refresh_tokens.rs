@@ -1,10 +1,13 @@
-//! Refresh tokens: one current for each desktop session.
+//! Refresh tokens: a line of descent for each desktop session, whose last one is current.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{domain::ids::SessionId, server::auth::token::HashedToken};
+use crate::{
+    domain::ids::{SessionId, UserId},
+    server::auth::token::HashedToken,
+};
 
 /// Writes down the first refresh token of a session.
 pub async fn insert_first(
@@ -13,14 +16,125 @@ pub async fn insert_first(
     token: HashedToken,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
+    insert(conn, session, None, token, now).await
+}
+
+async fn insert(
+    conn: &mut PgConnection,
+    session: SessionId,
+    parent: Option<Uuid>,
+    token: HashedToken,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
     sqlx::query!(
-        "INSERT INTO refresh_tokens (id, session_id, token_hash, created_at) VALUES ($1, $2, $3, $4)",
+        "INSERT INTO refresh_tokens (id, session_id, parent_id, token_hash, created_at) VALUES ($1, $2, $3, $4, $5)",
         Uuid::new_v4(),
         session.0,
+        parent,
         token.as_bytes(),
         now,
     )
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// A token that is on record.
+pub struct Known {
+    pub id: Uuid,
+    pub session: SessionId,
+    pub user: UserId,
+}
+
+/// Finds a token, whatever became of it.
+pub async fn find(conn: &mut PgConnection, token: HashedToken) -> sqlx::Result<Option<Known>> {
+    let row = sqlx::query!(
+        "SELECT t.id, t.session_id, s.user_id FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id
+        WHERE t.token_hash = $1",
+        token.as_bytes(),
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| Known {
+        id: row.id,
+        session: SessionId(row.session_id),
+        user: UserId(row.user_id),
+    }))
+}
+
+/// What became of a token.
+pub enum Use {
+    /// The last of its line.
+    Current,
+    /// Exchanged then; its successor was not used yet, and can be given once more with the salt.
+    Exchanged { at: DateTime<Utc>, salt: [u8; 32] },
+    /// Its successor was used, or nothing is left to give that once more.
+    Spent,
+}
+
+/// What became of a token. The caller holds the session's row lock.
+pub async fn usage(conn: &mut PgConnection, token: Uuid) -> sqlx::Result<Use> {
+    let row = sqlx::query!(
+        r#"
+        SELECT t.used_at, t.successor_salt, COALESCE(c.used_at IS NULL, false) AS "successor_unused!"
+        FROM refresh_tokens t LEFT JOIN refresh_tokens c ON c.parent_id = t.id
+        WHERE t.id = $1
+        "#,
+        token,
+    )
+    .fetch_one(conn)
+    .await?;
+    let salt = row.successor_salt.and_then(|salt| salt.try_into().ok());
+    Ok(match (row.used_at, salt) {
+        (None, _) => Use::Current,
+        (Some(at), Some(salt)) if row.successor_unused => Use::Exchanged { at, salt },
+        _ => Use::Spent,
+    })
+}
+
+/// Exchanges the current token for `successor`. What could have given this token once more is erased: it has arrived.
+/// The caller holds the session's row lock.
+pub async fn exchange(
+    conn: &mut PgConnection,
+    token: &Known,
+    successor: HashedToken,
+    salt: &[u8; 32],
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "
+        WITH arrived AS (
+            UPDATE refresh_tokens SET successor_salt = NULL
+            WHERE id = (SELECT parent_id FROM refresh_tokens WHERE id = $1)
+        )
+        UPDATE refresh_tokens SET used_at = $2, successor_salt = $3 WHERE id = $1
+        ",
+        token.id,
+        now,
+        &salt[..],
+    )
+    .execute(&mut *conn)
+    .await?;
+    insert(conn, token.session, Some(token.id), successor, now).await
+}
+
+/// Erases what could give a successor once more where nobody may ask for it any more.
+pub async fn erase_salts_before(
+    conn: &mut PgConnection,
+    then: DateTime<Utc>,
+    most: i64,
+) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        "
+        UPDATE refresh_tokens SET successor_salt = NULL WHERE id IN (
+            SELECT id FROM refresh_tokens WHERE successor_salt IS NOT NULL AND used_at < $1
+            LIMIT $2 FOR UPDATE SKIP LOCKED
+        )
+        ",
+        then,
+        most,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
 }

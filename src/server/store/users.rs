@@ -10,6 +10,7 @@ use crate::domain::{ids::UserId, user::Role};
 pub struct Account {
     pub id: UserId,
     pub email: String,
+    pub display_name: String,
     pub password_hash: String,
     /// See `users.session_epoch`.
     pub epoch: i64,
@@ -19,7 +20,7 @@ pub struct Account {
 /// Finds a person by email, in whatever case it is written.
 pub async fn find_by_email(conn: &mut PgConnection, email: &str) -> sqlx::Result<Option<Account>> {
     let row = sqlx::query!(
-        r#"SELECT id, email, password_hash, session_epoch, disabled_at IS NOT NULL AS "disabled!"
+        r#"SELECT id, email, display_name, password_hash, session_epoch, disabled_at IS NOT NULL AS "disabled!"
         FROM users WHERE lower(email) = lower($1)"#,
         email,
     )
@@ -28,6 +29,26 @@ pub async fn find_by_email(conn: &mut PgConnection, email: &str) -> sqlx::Result
     Ok(row.map(|row| Account {
         id: UserId(row.id),
         email: row.email,
+        display_name: row.display_name,
+        password_hash: row.password_hash,
+        epoch: row.session_epoch,
+        disabled: row.disabled,
+    }))
+}
+
+/// Finds a person.
+pub async fn find(conn: &mut PgConnection, user: UserId) -> sqlx::Result<Option<Account>> {
+    let row = sqlx::query!(
+        r#"SELECT email, display_name, password_hash, session_epoch, disabled_at IS NOT NULL AS "disabled!"
+        FROM users WHERE id = $1"#,
+        user.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| Account {
+        id: user,
+        email: row.email,
+        display_name: row.display_name,
         password_hash: row.password_hash,
         epoch: row.session_epoch,
         disabled: row.disabled,
@@ -38,7 +59,7 @@ pub async fn find_by_email(conn: &mut PgConnection, email: &str) -> sqlx::Result
 /// `None`: there is no such person.
 pub async fn lock(conn: &mut PgConnection, user: UserId) -> sqlx::Result<Option<Account>> {
     let row = sqlx::query!(
-        r#"SELECT email, password_hash, session_epoch, disabled_at IS NOT NULL AS "disabled!"
+        r#"SELECT email, display_name, password_hash, session_epoch, disabled_at IS NOT NULL AS "disabled!"
         FROM users WHERE id = $1 FOR UPDATE"#,
         user.0,
     )
@@ -47,6 +68,7 @@ pub async fn lock(conn: &mut PgConnection, user: UserId) -> sqlx::Result<Option<
     Ok(row.map(|row| Account {
         id: user,
         email: row.email,
+        display_name: row.display_name,
         password_hash: row.password_hash,
         epoch: row.session_epoch,
         disabled: row.disabled,

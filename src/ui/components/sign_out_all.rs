@@ -49,7 +49,7 @@ pub fn SignOutAll(
         busy.set(true);
         failure.set(None);
         spawn_local(async move {
-            match sign_out_all_devices().await {
+            match sign_out_all_devices(None).await {
                 // Still busy: the page is on its way out.
                 Ok(path) => browser::go_to(&path),
                 Err(error) => {

@@ -151,6 +151,10 @@ fn with_article(role: &str) -> String {
 fn NeedsAttention(attention: Vec<Attention>) -> impl IntoView {
     let item = |attention: Attention| {
         let (title, text) = match attention {
+            Attention::SecurityNotices { count } => (
+                format!("{} you should look at", plural(count.into(), "unusual event")),
+                "A sign-in or a network that is new for you. Say whether it was you.",
+            ),
             Attention::FailedSignIns { count } => (
                 format!(
                     "{} since your previous sign-in",
@@ -159,12 +163,16 @@ fn NeedsAttention(attention: Vec<Attention>) -> impl IntoView {
                 "Someone typed your email with a wrong password. If that was not you, sign out the devices that you do \
                  not know and tell your administrator.",
             ),
+            Attention::SignedOutForLimit { device_name } => (
+                format!("{device_name} was signed out when you signed in here"),
+                "Your role allows no more devices at once, and it was the one not used for longest.",
+            ),
             Attention::AtSessionLimit { limit } => (
                 format!(
-                    "Your role is meant for {} at once, and you have reached that",
+                    "Your role allows {} at once, and you have reached that",
                     devices(limit)
                 ),
-                "Sign out the ones that you do not use.",
+                "The next sign-in signs out the one not used for longest. Sign out those that you do not use.",
             ),
         };
         view! {

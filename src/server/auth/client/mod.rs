@@ -1,9 +1,13 @@
-//! Who is asking: the names of browser and system from the User-Agent, and the address.
+//! Who is asking: browser and system from the User-Agent, address and network.
 
 mod address;
+mod family;
+mod network;
 mod user_agent;
 
 pub use address::client_address;
+pub use family::is_another_client;
+pub use network::Network;
 pub use user_agent::{BrowserNames, UserAgentParser};
 
 use axum::http::{HeaderMap, header::USER_AGENT};

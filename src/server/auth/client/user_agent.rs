@@ -67,6 +67,12 @@ impl UserAgentParser {
         LazyLock::force(&self.0);
     }
 
+    /// The browser's name without its version: "Chrome".
+    pub fn family(&self, user_agent: &str) -> Option<String> {
+        let browser = LazyLock::force(&self.0).as_ref()?.browsers.extract(user_agent)?;
+        Some(plain_family(&browser.family))
+    }
+
     /// The names in `user_agent`, or "Unknown browser" where it has none.
     pub fn read(&self, user_agent: &str) -> BrowserNames {
         let expressions = LazyLock::force(&self.0).as_ref();

@@ -65,7 +65,7 @@ impl Doing {
         self.hidden.update(|hidden| hidden.push(id));
         browser::focus(TITLE);
         spawn_local(async move {
-            match revoke_session(id.to_string()).await {
+            match revoke_session(id.to_string(), None).await {
                 // Gone already: that is what was asked for.
                 Ok(()) | Err(AppError::NotFound) => {
                     self.outcome
@@ -89,7 +89,7 @@ impl Doing {
         self.hidden.update(|hidden| hidden.extend(&others));
         browser::focus(TITLE);
         spawn_local(async move {
-            match sign_out_other_devices().await {
+            match sign_out_other_devices(None).await {
                 Ok(ended) => {
                     let have = if ended == 1 { "has" } else { "have" };
                     let text = format!(

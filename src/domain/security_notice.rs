@@ -1,0 +1,150 @@
+//! Something unusual that a person is asked about: "Was this you?"
+
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    ids::{NoticeId, SessionId},
+    time,
+};
+
+/// Why a notice was raised. The names are public: they stand in the audit log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoticeRule {
+    /// A cookie turned up in another browser, or a desktop's token in a browser. The session was ended.
+    ClientChanged,
+    /// A refresh token was used twice. The session was ended.
+    TokenReuse,
+    /// Somewhere else within minutes of being here.
+    FarNetworks,
+    /// Many refused passwords, then the right one.
+    FailuresBefore,
+    /// The first sign-in in this browser or on this desktop.
+    NewDevice,
+    /// The first time from this network.
+    NewNetwork,
+}
+
+impl NoticeRule {
+    const ALL: [NoticeRule; 6] = [
+        NoticeRule::ClientChanged,
+        NoticeRule::TokenReuse,
+        NoticeRule::FarNetworks,
+        NoticeRule::FailuresBefore,
+        NoticeRule::NewDevice,
+        NoticeRule::NewNetwork,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            NoticeRule::ClientChanged => "client_changed",
+            NoticeRule::TokenReuse => "token_reuse",
+            NoticeRule::FarNetworks => "far_networks",
+            NoticeRule::FailuresBefore => "failures_before",
+            NoticeRule::NewDevice => "new_device",
+            NoticeRule::NewNetwork => "new_network",
+        }
+    }
+}
+
+/// The text names no rule.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no rule is called {0:?}")]
+pub struct UnknownNoticeRule(pub String);
+
+impl FromStr for NoticeRule {
+    type Err = UnknownNoticeRule;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let known = NoticeRule::ALL.into_iter().find(|rule| rule.as_str() == text);
+        known.ok_or_else(|| UnknownNoticeRule(text.to_owned()))
+    }
+}
+
+/// One question to a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecurityNotice {
+    pub id: NoticeId,
+    /// The session that it is about.
+    pub session_id: SessionId,
+    pub device_name: String,
+    pub ip_address: String,
+    #[serde(with = "time::wire")]
+    pub at: DateTime<Utc>,
+    /// Most telling first; never empty.
+    pub rules: Vec<NoticeRule>,
+    /// Refused passwords just before.
+    pub failures: Option<u32>,
+    /// Its session could still be signed out.
+    pub is_live: bool,
+}
+
+impl SecurityNotice {
+    /// What happened, in a line.
+    pub fn title(&self) -> String {
+        let device = &self.device_name;
+        match self.rules.first() {
+            Some(NoticeRule::ClientChanged) => {
+                format!("We signed out {device}: its session was used in another browser.")
+            }
+            Some(NoticeRule::TokenReuse) => format!("We signed out {device}: its key was used twice."),
+            _ if self.is_sign_in() => format!("New sign-in: {device}. Was this you?"),
+            _ => format!("{device} turned up in another network. Was this you?"),
+        }
+    }
+
+    /// What makes it unusual, in a sentence.
+    pub fn explanation(&self) -> String {
+        match self.rules.first() {
+            Some(NoticeRule::ClientChanged | NoticeRule::TokenReuse) => {
+                "Someone may have a copy of it. If you did not move it yourself, change your password."
+                    .to_owned()
+            }
+            Some(NoticeRule::FarNetworks) => {
+                "You were active in a different network minutes before.".to_owned()
+            }
+            Some(NoticeRule::FailuresBefore) => {
+                let tries = i64::from(self.failures.unwrap_or_default());
+                format!(
+                    "{} failed just before the password was right.",
+                    time::plural(tries, "attempt")
+                )
+            }
+            Some(NoticeRule::NewDevice) => "You have not signed in there before.".to_owned(),
+            Some(NoticeRule::NewNetwork) | None => "You have not used this network before.".to_owned(),
+        }
+    }
+
+    fn is_sign_in(&self) -> bool {
+        let of_sign_in = [NoticeRule::NewDevice, NoticeRule::FailuresBefore];
+        self.rules.iter().any(|rule| of_sign_in.contains(rule))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_is_read_back_from_its_name_and_has_words() {
+        for rule in NoticeRule::ALL {
+            assert_eq!(rule.as_str().parse(), Ok(rule));
+            let notice = SecurityNotice {
+                id: NoticeId(uuid::Uuid::nil()),
+                session_id: SessionId(uuid::Uuid::nil()),
+                device_name: "Chrome on Windows".to_owned(),
+                ip_address: "203.0.113.7".to_owned(),
+                at: DateTime::UNIX_EPOCH,
+                rules: vec![rule],
+                failures: Some(4),
+                is_live: true,
+            };
+            assert!(notice.title().contains("Chrome on Windows"), "{}", notice.title());
+            assert!(notice.explanation().ends_with('.'));
+        }
+        assert!("because".parse::<NoticeRule>().is_err());
+    }
+}

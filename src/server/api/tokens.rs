@@ -1,0 +1,78 @@
+//! What a desktop holds: an access token for its requests and a refresh token for the next one.
+
+use axum::{Json, extract::State};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::extract::{Body, From};
+use crate::{
+    domain::{ids::SessionId, time::wire, user::User},
+    error::AppError,
+    server::{
+        auth::token::PlainToken,
+        http::failure::Problem,
+        services::{refresh, sign_in::DesktopSignIn},
+        state::AppState,
+    },
+};
+
+/// A desktop's credentials. Each access token and each refresh token is replaced by the next answer like this.
+#[derive(Serialize)]
+pub struct Tokens {
+    pub session_id: SessionId,
+    pub access_token: String,
+    pub refresh_token: String,
+    /// Always `Bearer`.
+    pub token_type: &'static str,
+    /// Seconds until the access token stops.
+    pub expires_in: i64,
+    /// When the access token stops.
+    #[serde(with = "wire")]
+    pub expires_at: DateTime<Utc>,
+    pub user: User,
+    /// Sessions that were signed out for this one, because the role allows no more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub signed_out: Vec<SessionId>,
+}
+
+impl Tokens {
+    /// What a sign-in has given.
+    pub fn of_sign_in(began: DesktopSignIn, now: DateTime<Utc>) -> Self {
+        Self {
+            session_id: began.session,
+            access_token: began.access_token.reveal(),
+            refresh_token: began.refresh_token.reveal(),
+            token_type: "Bearer",
+            expires_in: i64::try_from(began.access_token_lasts.as_secs()).unwrap_or(i64::MAX),
+            expires_at: now + began.access_token_lasts,
+            user: began.user,
+            signed_out: began.signed_out,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub struct Refresh {
+    refresh_token: String,
+}
+
+/// Exchanges the refresh token for new tokens. The one shown is good no more; shown again it ends the session, unless
+/// the answer was lost: for 30 seconds, and until the new refresh token is used, the same tokens come back.
+pub async fn refresh(
+    State(state): State<AppState>,
+    from: From,
+    Body(body): Body<Refresh>,
+) -> Result<Json<Tokens>, Problem> {
+    let token: PlainToken = body.refresh_token.parse().map_err(|_| AppError::InvalidGrant)?;
+    let refreshed = refresh::exchange(&state, &token, &from.0).await?;
+    Ok(Json(Tokens {
+        session_id: refreshed.session,
+        access_token: refreshed.access_token.reveal(),
+        refresh_token: refreshed.refresh_token.reveal(),
+        token_type: "Bearer",
+        expires_in: (refreshed.access_token_expires_at - state.clock.now()).num_seconds(),
+        expires_at: refreshed.access_token_expires_at,
+        user: refreshed.user,
+        signed_out: Vec::new(),
+    }))
+}

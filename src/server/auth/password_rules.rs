@@ -1,0 +1,91 @@
+//! Whether a new password is fit to be one. How hard it is to guess is judged by the zxcvbn estimator, which knows the
+//! passwords that are tried first, words, names, keyboard patterns and dates.
+
+use super::password::Password;
+use crate::domain::password::{MIN_CHARACTERS, PasswordProblem};
+
+/// Fewer guesses than this are too few: an attacker has them within the days that slow guessing goes unnoticed
+/// (zxcvbn's own "weak", Wheeler, USENIX Security 2016).
+const MIN_GUESSES: u64 = 1_000_000;
+
+/// So many characters are looked at: the rest only makes a password harder to guess, and the estimate slower.
+const LOOKED_AT: usize = 64;
+
+/// Looks at a new password. `about` is what others know of the person: their email and their name.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check(password: &str, about: &[&str]) -> Result<Password, PasswordProblem> {
+    if password.chars().count() < MIN_CHARACTERS {
+        return Err(PasswordProblem::TooShort);
+    }
+    let fit = Password::new(password.to_owned()).ok_or(PasswordProblem::TooLong)?;
+    let start: String = password.chars().take(LOOKED_AT).collect();
+    let known: Vec<&str> = about.iter().flat_map(|text| parts(text)).collect();
+    if zxcvbn::zxcvbn(&start, &known).guesses() < MIN_GUESSES {
+        return Err(PasswordProblem::TooCommon);
+    }
+    Ok(fit)
+}
+
+/// The text, what stands before its `@`, and its words.
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(|c: char| !c.is_alphanumeric());
+    let name = text.split('@').next();
+    std::iter::once(text)
+        .chain(name)
+        .chain(words)
+        .filter(|part| !part.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MARIA: [&str; 2] = ["maria.keller@broker.example", "Maria Keller"];
+
+    #[test]
+    fn what_is_guessed_first_is_refused() {
+        for common in [
+            "password",
+            "password1",
+            "P@ssw0rd",
+            "12345678",
+            "1234567890",
+            "qwertyuiop",
+            "iloveyou",
+            "letmein123",
+            "aaaaaaaaaaaa",
+            "sunshine1",
+            "football",
+            "mariakeller",
+            "Maria1980",
+            "maria.keller",
+        ] {
+            assert_eq!(
+                check(common, &MARIA).err(),
+                Some(PasswordProblem::TooCommon),
+                "{common}"
+            );
+        }
+        assert_eq!(check("Ab3!xyz", &MARIA).err(), Some(PasswordProblem::TooShort));
+    }
+
+    #[test]
+    fn passphrases_and_random_text_pass_however_long() {
+        for good in [
+            "demo-portal-pass",
+            "correct horse battery staple",
+            "vK9#qLw2!x",
+            "Übergrößenträger im Zug",
+            "密码是很长的一句话没有人猜得到",
+        ] {
+            assert!(check(good, &MARIA).is_ok(), "{good}");
+        }
+        assert!(check(&"a phrase that goes on ".repeat(40), &MARIA).is_ok());
+        assert_eq!(
+            check(&"x".repeat(1025), &MARIA).err(),
+            Some(PasswordProblem::TooLong)
+        );
+    }
+}

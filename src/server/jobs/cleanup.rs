@@ -1,0 +1,57 @@
+//! Cleans up every now and then, on one node at a time.
+
+use chrono::TimeDelta;
+use serde_json::json;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::server::{
+    clock::Clock,
+    config::Config,
+    database::Database,
+    services::cleanup::{self, Report},
+    store::job_runs,
+};
+
+const JOB: &str = "cleanup";
+
+/// Cleans up at once and then at the configured interval, until the task is ended. A failure is logged, and tried again
+/// at the next interval.
+pub async fn run(clock: Clock, database: Database, config: std::sync::Arc<Config>) {
+    let mut ticks = interval(config.cleanup_interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        // Other nodes tick too: whoever comes within the interval has nothing to do. A little less than the interval,
+        // since the ticks of one node are not that exact.
+        let apart = TimeDelta::from_std(config.cleanup_interval.mul_f64(0.9)).unwrap_or(TimeDelta::zero());
+        let retention = cleanup::retention(config.retention);
+        match once(&database, &clock, retention, apart).await {
+            Ok(Some(report)) => tracing::info!(?report, "cleaned up"),
+            Ok(None) => tracing::debug!("another node has cleaned up"),
+            Err(error) => tracing::warn!(%error, "the clean-up broke off; the next one goes on"),
+        }
+    }
+}
+
+/// Cleans up, unless it was begun less than `apart` ago. `None`: it was.
+///
+/// # Errors
+/// The database's.
+pub async fn once(
+    database: &Database,
+    clock: &Clock,
+    retention: TimeDelta,
+    apart: TimeDelta,
+) -> sqlx::Result<Option<Report>> {
+    let mut tx = database.begin().await?;
+    let ours = job_runs::begin(&mut tx, JOB, apart, clock.now()).await?;
+    tx.commit().await?;
+    if !ours {
+        return Ok(None);
+    }
+    let report = cleanup::run(database, clock, retention).await?;
+    let mut tx = database.begin().await?;
+    job_runs::finish(&mut tx, JOB, &json!(report), clock.now()).await?;
+    tx.commit().await?;
+    Ok(Some(report))
+}

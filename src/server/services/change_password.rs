@@ -1,0 +1,94 @@
+//! A person changes their own password. It asks for the current one, whatever the age of the last check, and by default
+//! ends their other sessions (ASVS 5.0, 6.2.3 and 7.4.3).
+
+use serde_json::json;
+
+use super::{
+    revoke,
+    step_up::{self, Rotated},
+};
+use crate::{
+    domain::{ids::SessionId, password::PasswordProblem, session::EndReason},
+    error::AppError,
+    server::{
+        auth::{
+            current_session::{Client, CurrentSession},
+            password_rules,
+        },
+        state::AppState,
+        store::{
+            audit::{self, AuditEvent, AuditKind},
+            sessions::EndFilter,
+            users,
+        },
+    },
+};
+
+/// What the person typed and chose.
+pub struct Change {
+    pub current: String,
+    pub new: String,
+    /// Their other sessions go on.
+    pub keep_others: bool,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Changed {
+    pub rotated: Rotated,
+    pub ended: Vec<SessionId>,
+}
+
+/// Changes the password, renews the caller's credential and ends their other sessions, in one transaction.
+///
+/// # Errors
+/// [`AppError::InvalidCredentials`] for a wrong current password, [`AppError::UnsuitablePassword`] for the new one; as
+/// [`step_up::check`].
+pub async fn change_password(
+    state: &AppState,
+    caller: &CurrentSession,
+    change: Change,
+    client: &Client,
+) -> Result<Changed, AppError> {
+    let account = step_up::check(state, caller, change.current.clone(), client).await?;
+    if change.new == change.current {
+        return Err(AppError::UnsuitablePassword(PasswordProblem::Unchanged));
+    }
+    let new = password_rules::check(&change.new, &[&account.email, &account.display_name])
+        .map_err(AppError::UnsuitablePassword)?;
+    let hash = state.passwords.hash(new).await?;
+
+    let user = caller.user.id;
+    let mut tx = state.database.begin().await?;
+    let locked = users::lock(&mut tx, user).await?;
+    // Someone else has changed it meanwhile: what was looked at is not the password any more.
+    if locked.is_none_or(|locked| locked.password_hash != account.password_hash) {
+        return Err(AppError::InvalidCredentials);
+    }
+    let now = state.clock.now();
+    let rotated = step_up::rotate(state, &mut tx, caller).await?;
+    users::set_password(&mut tx, user, &hash, now).await?;
+    let actor = client.actor(caller);
+    let event = AuditEvent {
+        kind: AuditKind::PasswordChanged,
+        actor,
+        user: Some(user),
+        session: Some(caller.id),
+        reason: None,
+        detail: json!({ "kept_others": change.keep_others }),
+    };
+    audit::record(&mut tx, event, now).await?;
+    let mut ended = Vec::new();
+    if !change.keep_others {
+        let others = EndFilter {
+            user,
+            only: None,
+            except: Some(caller.id),
+        };
+        let reason = EndReason::PasswordChanged;
+        ended = revoke::live(&revoke::end_in(&mut tx, others, reason, None, actor, now).await?);
+    }
+    tx.commit().await?;
+    tracing::info!(%user, ended = ended.len(), "the password was changed");
+    Ok(Changed { rotated, ended })
+}

@@ -1,0 +1,129 @@
+//! Clean-up: ends what has run out, so that events and audit are right, and deletes what is past keeping. In small
+//! batches, passing over rows that someone else holds, so that nobody waits for it.
+
+use chrono::TimeDelta;
+use serde::Serialize;
+
+use super::{refresh, revoke};
+use crate::server::{
+    clock::Clock,
+    database::Database,
+    store::{
+        audit::Actor,
+        devices, events, known_browsers, password_attempts, refresh_tokens,
+        sessions::{self, Ended},
+    },
+};
+
+/// Rows a transaction.
+const BATCH: i64 = 200;
+
+/// Longer than any client waits to go on where its stream broke off.
+const KEEP_EVENTS: TimeDelta = TimeDelta::days(7);
+
+/// A browser or desktop that was not signed in on for so long is a new one.
+const KEEP_KNOWN: TimeDelta = TimeDelta::days(180);
+
+/// What a clean-up did, in rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Sessions whose time had run out, written down as ended.
+    pub ended: u64,
+    /// Sessions past retention.
+    pub sessions_deleted: u64,
+    pub events_deleted: u64,
+    pub attempts_deleted: u64,
+    pub known_browsers_forgotten: u64,
+    pub devices_forgotten: u64,
+    /// Salts of refresh tokens whose grace is over.
+    pub salts_erased: u64,
+}
+
+/// Does all of it.
+///
+/// # Errors
+/// The database's. What is done by then is done; the next clean-up goes on.
+pub async fn run(database: &Database, clock: &Clock, retention: TimeDelta) -> sqlx::Result<Report> {
+    let mut report = Report::default();
+    loop {
+        let (looked_at, ended) = end_some(database, clock).await?;
+        report.ended += ended;
+        if looked_at == 0 {
+            break;
+        }
+    }
+    report.sessions_deleted = all(database, clock, Chore::Sessions { retention }).await?;
+    report.events_deleted = all(database, clock, Chore::Events).await?;
+    report.attempts_deleted = all(database, clock, Chore::Attempts).await?;
+    report.known_browsers_forgotten = all(database, clock, Chore::KnownBrowsers).await?;
+    report.devices_forgotten = all(database, clock, Chore::Devices).await?;
+    report.salts_erased = all(database, clock, Chore::Salts).await?;
+    Ok(report)
+}
+
+/// Ends some of what has run out: how many rows were looked at, and how many ended.
+async fn end_some(database: &Database, clock: &Clock) -> sqlx::Result<(usize, u64)> {
+    let mut tx = database.begin().await?;
+    let locked = sessions::lock_run_out(&mut tx, BATCH, clock.now()).await?;
+    // Judged once more, now that nobody else can extend them.
+    let now = clock.now();
+    let ended = sessions::end_run_out(&mut tx, &locked, now).await?;
+    for group in ended.chunk_by(|a, b| a.0 == b.0) {
+        let user = group[0].0;
+        let sessions: Vec<Ended> = group.iter().map(|(_, ended)| *ended).collect();
+        revoke::record_ended(&mut tx, user, &sessions, None, Actor::default(), now).await?;
+    }
+    tx.commit().await?;
+    Ok((locked.len(), ended.len() as u64))
+}
+
+/// What is past keeping.
+#[derive(Clone, Copy)]
+enum Chore {
+    Sessions { retention: TimeDelta },
+    Events,
+    Attempts,
+    KnownBrowsers,
+    Devices,
+    Salts,
+}
+
+/// Repeats a batch until it finds nothing more, and gives how many rows it found.
+async fn all(database: &Database, clock: &Clock, chore: Chore) -> sqlx::Result<u64> {
+    let now = clock.now();
+    let mut total = 0;
+    loop {
+        let mut tx = database.begin().await?;
+        let done = match chore {
+            Chore::Sessions { retention } => {
+                sessions::delete_ended_before(&mut tx, now - retention, BATCH).await?
+            }
+            Chore::Events => events::delete_before(&mut tx, now - KEEP_EVENTS, BATCH).await?,
+            Chore::Attempts => password_attempts::delete_over(&mut tx, now, BATCH).await?,
+            Chore::KnownBrowsers => known_browsers::forget_before(&mut tx, now - KEEP_KNOWN, BATCH).await?,
+            Chore::Devices => devices::forget_before(&mut tx, now - KEEP_KNOWN, BATCH).await?,
+            Chore::Salts => refresh_tokens::erase_salts_before(&mut tx, now - refresh::GRACE, BATCH).await?,
+        };
+        tx.commit().await?;
+        total += done;
+        if done == 0 {
+            return Ok(total);
+        }
+    }
+}
+
+/// So long ago that what ended before is not kept.
+pub fn retention(configured: std::time::Duration) -> TimeDelta {
+    TimeDelta::from_std(configured).unwrap_or(TimeDelta::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_retention_reaches_back_without_a_panic() {
+        let now = chrono::DateTime::UNIX_EPOCH;
+        assert!(now - retention(std::time::Duration::from_secs(1_000_000 * 86_400)) < now);
+    }
+}

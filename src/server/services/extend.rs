@@ -1,0 +1,31 @@
+//! The person is here: the idle end moves, never past the lifetime.
+
+use crate::{
+    domain::session::EndReason,
+    error::AppError,
+    server::{
+        auth::current_session::CurrentSession,
+        state::AppState,
+        store::{events, sessions},
+    },
+};
+
+/// Moves the idle end of the caller's session, and tells their other tabs.
+///
+/// # Errors
+/// [`AppError::SessionEnded`] when it ended meanwhile: it stays so.
+pub async fn extend(state: &AppState, caller: &CurrentSession) -> Result<CurrentSession, AppError> {
+    let mut tx = state.database.begin().await?;
+    let now = state.clock.now();
+    if !sessions::extend(&mut tx, caller.id, now).await? {
+        let reason = sessions::end_reason_of(&mut tx, caller.id, now).await?;
+        return Err(AppError::SessionEnded {
+            reason: reason.unwrap_or(EndReason::Unknown),
+        });
+    }
+    events::session_updated(&mut tx, caller.user.id, caller.id, now).await?;
+    tx.commit().await?;
+    let mut session = caller.clone();
+    session.act(now);
+    Ok(session)
+}

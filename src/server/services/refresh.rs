@@ -1,0 +1,203 @@
+//! A desktop exchanges its refresh token for new tokens (RFC 6749, 6; rotation and reuse detection as in RFC 9700, 4.14).
+//!
+//! Each token is good for one exchange. An answer that is lost on its way is no theft: within [`GRACE`], and while the
+//! successor has not been used, the same successor comes back. It is not kept for that: token and salt give it once more.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use hmac::{Hmac, KeyInit, Mac};
+use rand::{TryRngCore, rngs::OsRng};
+use serde_json::json;
+use sha2::Sha256;
+use sqlx::PgConnection;
+
+use super::{
+    revoke,
+    suspicion::{self, Unusual},
+};
+use crate::{
+    domain::{
+        ids::SessionId,
+        security_notice::NoticeRule,
+        session::{ClientKind, EndReason},
+        user::User,
+    },
+    error::AppError,
+    server::{
+        auth::{
+            client::is_another_client,
+            current_session::Client,
+            token::{NoRandomness, PlainToken},
+        },
+        state::AppState,
+        store::{
+            audit::{self, Actor, AuditEvent, AuditKind},
+            refresh_tokens::{self, Known, Use},
+            sessions::{self, EndFilter},
+            users,
+        },
+    },
+};
+
+/// How long after an exchange the same successor is given once more.
+pub const GRACE: TimeDelta = TimeDelta::seconds(30);
+
+/// What a desktop holds from now on.
+#[derive(Debug)]
+pub struct Refreshed {
+    pub session: SessionId,
+    pub access_token: PlainToken,
+    pub access_token_expires_at: DateTime<Utc>,
+    pub refresh_token: PlainToken,
+    pub user: User,
+}
+
+/// Exchanges a refresh token. Not activity: it is the program that asks.
+///
+/// # Errors
+/// [`AppError::InvalidGrant`] for a token that is unknown, of a session that is over, or was exchanged before; the
+/// last ends its session.
+pub async fn exchange(state: &AppState, token: &PlainToken, client: &Client) -> Result<Refreshed, AppError> {
+    let found = refresh_tokens::find(&mut *state.database.connection().await?, token.hash()).await?;
+    let Some(known) = found else {
+        return Err(AppError::InvalidGrant);
+    };
+    let mut tx = state.database.begin().await?;
+    users::lock(&mut tx, known.user).await?;
+    sessions::lock(&mut tx, known.session).await?;
+    let now = state.clock.now();
+    let Some(live) = sessions::live(&mut tx, known.session, now).await? else {
+        return Err(AppError::InvalidGrant);
+    };
+    if state.config.suspicion.end_on_client_change
+        && is_another_client(ClientKind::Desktop, &live.user_agent, &client.user_agent)
+    {
+        drop(tx);
+        suspicion::end_for_client_change(state, known.user, known.session, client).await?;
+        return Err(AppError::InvalidGrant);
+    }
+    let successor = match refresh_tokens::usage(&mut tx, known.id).await? {
+        Use::Current => {
+            let salt = new_salt()?;
+            let successor = Successor::of(token, &salt);
+            let expires_at = now + state.config.access_token;
+            refresh_tokens::exchange(&mut tx, &known, successor.refresh_token.hash(), &salt, now).await?;
+            let access = successor.access_token.hash();
+            sessions::set_credential(&mut tx, known.session, access, Some(expires_at)).await?;
+            Some((successor, expires_at))
+        }
+        Use::Exchanged { at, salt } if now - at <= GRACE => {
+            let successor = Successor::of(token, &salt);
+            // A session that is held by another access token by now has had its answer.
+            let access = successor.access_token.hash();
+            let expires_at = sessions::credential_expiry(&mut tx, known.session, access).await?;
+            expires_at.map(|expires_at| (successor, expires_at))
+        }
+        Use::Exchanged { .. } | Use::Spent => None,
+    };
+    let Some((successor, access_token_expires_at)) = successor else {
+        end_for_reuse(&mut tx, &known, client, now).await?;
+        tx.commit().await?;
+        tracing::warn!(user = %known.user, session = %known.session, "a refresh token was used twice; its session was ended");
+        return Err(AppError::InvalidGrant);
+    };
+    tx.commit().await?;
+    state.activity.note(known.session, now, false);
+    Ok(Refreshed {
+        session: known.session,
+        access_token: successor.access_token,
+        access_token_expires_at: access_token_expires_at.min(live.lifetime_expires_at),
+        refresh_token: successor.refresh_token,
+        user: live.user,
+    })
+}
+
+/// Someone else has a copy of the token. Which of the two is the thief cannot be told, so both are out.
+async fn end_for_reuse(
+    conn: &mut PgConnection,
+    token: &Known,
+    client: &Client,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let (user, session) = (token.user, token.session);
+    let actor = Actor {
+        ip_address: Some(client.ip_address),
+        ..Actor::default()
+    };
+    let event = AuditEvent {
+        kind: AuditKind::TokenReused,
+        actor,
+        user: Some(user),
+        session: Some(session),
+        reason: None,
+        detail: json!({ "token_id": token.id }),
+    };
+    audit::record(conn, event, now).await?;
+    let filter = EndFilter {
+        user,
+        only: Some(session),
+        except: None,
+    };
+    revoke::end_in(conn, filter, EndReason::TokenReuse, None, actor, now).await?;
+    let unusual = Unusual::only(NoticeRule::TokenReuse);
+    suspicion::raise(conn, user, session, &unusual, client, now).await
+}
+
+/// What a token and a salt give, again and again the same. Without the token, which the database does not have, the salt
+/// gives nothing.
+struct Successor {
+    access_token: PlainToken,
+    refresh_token: PlainToken,
+}
+
+impl Successor {
+    fn of(token: &PlainToken, salt: &[u8; 32]) -> Self {
+        let derive = |purpose: &[u8]| {
+            let mut mac = keyed(salt);
+            mac.update(&token.bytes());
+            mac.update(purpose);
+            let bytes: [u8; 32] = mac.finalize().into_bytes().into();
+            let mut half = [0; PlainToken::BYTES];
+            half.copy_from_slice(&bytes[..PlainToken::BYTES]);
+            PlainToken::from_bytes(half)
+        };
+        Self {
+            access_token: derive(b"access"),
+            refresh_token: derive(b"refresh"),
+        }
+    }
+}
+
+fn keyed(salt: &[u8; 32]) -> Hmac<Sha256> {
+    let mut key = hmac::digest::Key::<Hmac<Sha256>>::default();
+    key[..salt.len()].copy_from_slice(salt);
+    Hmac::new(&key)
+}
+
+fn new_salt() -> Result<[u8; 32], NoRandomness> {
+    let mut salt = [0; 32];
+    OsRng.try_fill_bytes(&mut salt).map_err(|_| NoRandomness)?;
+    Ok(salt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_successor_depends_on_token_salt_and_purpose() {
+        let (token, other) = (PlainToken::from_bytes([1; 16]), PlainToken::from_bytes([2; 16]));
+        let successor = Successor::of(&token, &[7; 32]);
+        let again = Successor::of(&token, &[7; 32]);
+        assert_eq!(successor.refresh_token, again.refresh_token);
+        assert_eq!(successor.access_token, again.access_token);
+        assert_ne!(successor.refresh_token, successor.access_token);
+        assert_ne!(
+            successor.refresh_token,
+            Successor::of(&token, &[8; 32]).refresh_token
+        );
+        assert_ne!(
+            successor.refresh_token,
+            Successor::of(&other, &[7; 32]).refresh_token
+        );
+    }
+}

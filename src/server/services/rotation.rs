@@ -1,0 +1,31 @@
+//! A browser's cookie is replaced because what its session may do has changed, without a new password check.
+
+use super::step_up::Rotated;
+use crate::{
+    error::AppError,
+    server::{
+        auth::{current_session::CurrentSession, token::PlainToken},
+        state::AppState,
+        store::sessions,
+    },
+};
+
+/// Replaces the cookie of a session that waits for it. `None`: another request was first, or the session is over.
+///
+/// # Errors
+/// The database does not answer; the old cookie stays good then.
+pub async fn of_cookie(state: &AppState, session: &CurrentSession) -> Result<Option<Rotated>, AppError> {
+    let mut tx = state.database.begin().await?;
+    sessions::lock(&mut tx, session.id).await?;
+    let now = state.clock.now();
+    if !sessions::is_due_for_rotation(&mut tx, session.id, now).await? {
+        return Ok(None);
+    }
+    let credential = PlainToken::generate()?;
+    sessions::set_credential(&mut tx, session.id, credential.hash(), None).await?;
+    tx.commit().await?;
+    Ok(Some(Rotated {
+        credential,
+        lasts: session.lifetime_expires_at - now,
+    }))
+}

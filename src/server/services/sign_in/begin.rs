@@ -1,0 +1,156 @@
+//! Begins a session under the person's row lock: what changed since the password was looked at refuses it, what the
+//! role allows no more ends for it.
+
+use chrono::TimeDelta;
+use serde_json::json;
+
+use super::verify::{Verified, refuse};
+use crate::{
+    domain::{
+        ids::SessionId,
+        session::{ClientKind, EndReason},
+        user::User,
+    },
+    error::AppError,
+    server::{
+        auth::{current_session::Client, token::PlainToken},
+        services::{revoke, suspicion},
+        state::AppState,
+        store::{
+            audit::{self, Actor, AuditEvent, AuditKind},
+            devices::{self, DeviceFacts},
+            events, known_browsers, networks, refresh_tokens,
+            sessions::{self, EndFilter, NewSession},
+            users,
+        },
+    },
+};
+
+/// The session that is to begin.
+pub struct Beginning<'a> {
+    pub kind: ClientKind,
+    pub credential: &'a PlainToken,
+    /// The person's session that this browser held until now.
+    pub replaces: Option<SessionId>,
+    /// The mark by which the browser is known next time.
+    pub known_browser: Option<&'a PlainToken>,
+    pub device: Option<&'a DeviceFacts<'a>>,
+    pub refresh_token: Option<&'a PlainToken>,
+    pub device_name: &'a str,
+    pub browser: Option<&'a str>,
+    pub os: Option<&'a str>,
+    pub platform: Option<&'a str>,
+}
+
+/// The session that began.
+pub struct Began {
+    pub session: SessionId,
+    pub user: User,
+    pub lasts: TimeDelta,
+    /// What ended for it, because the role allows no more.
+    pub signed_out: Vec<SessionId>,
+}
+
+/// Begins a session. Everything signed out meanwhile, another password, a disabled account: each refuses it.
+pub async fn begin(
+    state: &AppState,
+    verified: &Verified,
+    client: &Client,
+    beginning: Beginning<'_>,
+) -> Result<Began, AppError> {
+    let user = verified.account.id;
+    // Which session was used least recently is judged by all that this node knows.
+    state.activity.flush(&state.database).await?;
+    let mut tx = state.database.begin().await?;
+    let account = users::lock(&mut tx, user)
+        .await?
+        .ok_or(AppError::InvalidCredentials)?;
+    let unchanged = account.epoch == verified.account.epoch
+        && account.password_hash == verified.account.password_hash
+        && !account.disabled;
+    if !unchanged {
+        tracing::info!(%user, "a sign-in came too late: the account changed since its password was looked at");
+        drop(tx);
+        refuse(state, Some(&account), client, "account_changed").await?;
+        return Err(AppError::InvalidCredentials);
+    }
+    let now = state.clock.now();
+    let id = SessionId::new();
+    let actor = Actor {
+        user: Some(user),
+        session: Some(id),
+        ip_address: Some(client.ip_address),
+    };
+    let one = |session| EndFilter {
+        user,
+        only: Some(session),
+        except: None,
+    };
+
+    if let Some(old) = beginning.replaces {
+        revoke::end_in(&mut tx, one(old), EndReason::SignedOut, None, actor, now).await?;
+    }
+    // Sessions before devices, as everywhere: two that lock in different orders would wait for each other.
+    if let Some(facts) = beginning.device
+        && let Some(known) = devices::find(&mut tx, user, facts.device_id).await?
+        && let Some(old) = sessions::end_of_device(&mut tx, known, user, now).await?
+    {
+        revoke::record_ended(&mut tx, user, &[old], None, actor, now).await?;
+    }
+    let unusual = suspicion::of_sign_in(&mut tx, &state.config.suspicion, verified, client, now).await?;
+    let device = match beginning.device {
+        Some(facts) => Some(devices::register(&mut tx, user, facts, now).await?),
+        None => None,
+    };
+    let is_desktop = beginning.kind == ClientKind::Desktop;
+    let new = NewSession {
+        id,
+        user,
+        organization: sessions::last_organization(&mut tx, user).await?,
+        kind: beginning.kind,
+        device,
+        credential: beginning.credential.hash(),
+        credential_expires_at: is_desktop.then(|| now + state.config.access_token),
+        epoch: account.epoch,
+        ip_address: client.ip_address,
+        user_agent: &client.user_agent,
+        browser: beginning.browser,
+        os: beginning.os,
+        platform: beginning.platform,
+    };
+    sessions::insert(&mut tx, new, now).await?;
+    networks::record(&mut tx, id, client.network(), now).await?;
+    if let Some(token) = beginning.refresh_token {
+        refresh_tokens::insert_first(&mut tx, id, token.hash(), now).await?;
+    }
+    if let Some(mark) = beginning.known_browser {
+        let old = client.known_browser.as_ref().map(PlainToken::hash);
+        known_browsers::remember(&mut tx, user, old, mark.hash(), now).await?;
+    }
+    let begun = sessions::begun(&mut tx, id).await?;
+    let signed_out = sessions::over_limit(&mut tx, user, Some(id), begun.max_sessions, now).await?;
+    for &old in &signed_out {
+        revoke::end_in(&mut tx, one(old), EndReason::SessionLimit, None, actor, now).await?;
+    }
+    let event = AuditEvent {
+        kind: AuditKind::SignedIn,
+        actor,
+        user: Some(user),
+        session: Some(id),
+        reason: None,
+        detail: json!({ "kind": beginning.kind, "device_name": beginning.device_name }),
+    };
+    audit::record(&mut tx, event, now).await?;
+    if let Some(unusual) = unusual {
+        suspicion::raise(&mut tx, user, id, &unusual, client, now).await?;
+    }
+    events::sessions_changed(&mut tx, user, now).await?;
+    tx.commit().await?;
+    tracing::info!(%user, session = %id, kind = beginning.kind.as_str(), signed_out = signed_out.len(), "signed in");
+    Ok(Began {
+        session: id,
+        user: begun.user,
+        lasts: begun.lifetime_expires_at - now,
+        signed_out,
+    })
+}

@@ -1,0 +1,175 @@
+//! Signing in: the password is looked at outside any transaction ([`verify`]), the session begins inside one ([`begin`]).
+
+mod begin;
+mod verify;
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use self::{
+    begin::{Beginning, begin},
+    verify::verify,
+};
+use crate::{
+    domain::{
+        ids::SessionId,
+        session::{ClientKind, RevokeScope},
+        user::User,
+    },
+    error::AppError,
+    server::{
+        auth::{
+            client::UserAgentParser,
+            current_session::{Client, CurrentSession},
+            password::PasswordError,
+            token::{NoRandomness, PlainToken},
+        },
+        services::revoke,
+        state::AppState,
+        store::devices::DeviceFacts,
+    },
+};
+pub use verify::Verified;
+
+/// What a person typed.
+pub struct Attempt {
+    pub email: String,
+    pub password: String,
+}
+
+/// What a browser holds from now on.
+#[derive(Debug)]
+pub struct BrowserSignIn {
+    pub session: SessionId,
+    pub cookie: PlainToken,
+    /// How long the session may last at most.
+    pub lasts: TimeDelta,
+    /// The mark by which this browser is known next time.
+    pub known_browser: PlainToken,
+}
+
+/// What a desktop holds from now on.
+#[derive(Debug)]
+pub struct DesktopSignIn {
+    pub session: SessionId,
+    pub access_token: PlainToken,
+    pub access_token_lasts: Duration,
+    pub refresh_token: PlainToken,
+    pub user: User,
+    /// Where the person was signed out for it, because their role allows no more sessions.
+    pub signed_out: Vec<SessionId>,
+}
+
+/// Signs a person in on a browser. `replaces` is the session that this browser held until now: it ends.
+///
+/// # Errors
+/// [`AppError::InvalidCredentials`] for a wrong password, an unknown email and a disabled account alike;
+/// [`AppError::TooManyAttempts`] and [`AppError::Busy`] without a look at the password.
+pub async fn on_browser(
+    state: &AppState,
+    attempt: Attempt,
+    client: &Client,
+    replaces: Option<&CurrentSession>,
+) -> Result<BrowserSignIn, AppError> {
+    let verified = verify(state, attempt, client, None).await?;
+    // Another person's session in the same browser is not part of what happens to this one.
+    let own = replaces.filter(|old| old.user.id == verified.account.id);
+    if let (Some(old), None) = (replaces, own) {
+        let actor = client.actor(old);
+        match revoke::end_own(&state.database, &state.clock, old, RevokeScope::Current, actor).await {
+            Ok(_) | Err(AppError::SessionEnded { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let names = UserAgentParser::default().read(&client.user_agent);
+    let cookie = PlainToken::generate()?;
+    let known_browser = PlainToken::generate()?;
+    let began = begin(
+        state,
+        &verified,
+        client,
+        Beginning {
+            kind: ClientKind::Browser,
+            credential: &cookie,
+            replaces: own.map(|old| old.id),
+            known_browser: Some(&known_browser),
+            device: None,
+            refresh_token: None,
+            device_name: &names.device_name,
+            browser: names.browser.as_deref(),
+            os: names.os.as_deref(),
+            platform: Some(names.platform),
+        },
+    )
+    .await?;
+    Ok(BrowserSignIn {
+        session: began.session,
+        cookie,
+        lasts: began.lasts,
+        known_browser,
+    })
+}
+
+/// Signs a person in on a desktop and registers the device. A session that this device still held ends.
+///
+/// # Errors
+/// As [`on_browser`].
+pub async fn on_desktop(
+    state: &AppState,
+    attempt: Attempt,
+    client: &Client,
+    device: &DeviceFacts<'_>,
+) -> Result<DesktopSignIn, AppError> {
+    let verified = verify(state, attempt, client, Some(device.device_id)).await?;
+    let access_token = PlainToken::generate()?;
+    let refresh_token = PlainToken::generate()?;
+    let began = begin(
+        state,
+        &verified,
+        client,
+        Beginning {
+            kind: ClientKind::Desktop,
+            credential: &access_token,
+            replaces: None,
+            known_browser: None,
+            device: Some(device),
+            refresh_token: Some(&refresh_token),
+            device_name: device.device_name,
+            browser: None,
+            os: None,
+            platform: None,
+        },
+    )
+    .await?;
+    Ok(DesktopSignIn {
+        session: began.session,
+        access_token,
+        access_token_lasts: state.config.access_token,
+        refresh_token,
+        user: began.user,
+        signed_out: began.signed_out,
+    })
+}
+
+impl From<PasswordError> for AppError {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Busy => {
+                tracing::warn!("a password was not looked at: too many wait");
+                AppError::Busy
+            }
+            error => {
+                tracing::error!(%error, "a password could not be checked");
+                AppError::Internal
+            }
+        }
+    }
+}
+
+impl From<NoRandomness> for AppError {
+    fn from(error: NoRandomness) -> Self {
+        tracing::error!(%error, "no secret could be made");
+        AppError::Unavailable
+    }
+}

@@ -1,0 +1,139 @@
+//! Looks at a password. An unknown email takes as long as a known one, and a disabled account as an enabled one.
+
+use serde_json::json;
+
+use super::Attempt;
+use crate::{
+    error::AppError,
+    server::{
+        auth::{current_session::Client, password::Password},
+        services::throttle::{self, Asker},
+        state::AppState,
+        store::{
+            audit::{self, Actor, AuditEvent, AuditKind},
+            devices, known_browsers,
+            users::{self, Account},
+        },
+    },
+};
+
+/// Someone whose password was right a moment ago.
+pub struct Verified {
+    pub account: Account,
+    /// This browser or desktop has signed in to the account before.
+    pub known_device: bool,
+}
+
+/// Looks at the password, if there is an attempt left to do so. `desktop` is the desktop's own name for itself.
+pub async fn verify(
+    state: &AppState,
+    attempt: Attempt,
+    client: &Client,
+    desktop: Option<&str>,
+) -> Result<Verified, AppError> {
+    let email = attempt.email.trim();
+    let account = if is_plausible_email(email) {
+        users::find_by_email(&mut *state.database.connection().await?, email).await?
+    } else {
+        None
+    };
+    let device = known_device(state, account.as_ref(), client, desktop).await?;
+    let known_device = device.is_some();
+    let asker = Asker {
+        email,
+        user: account.as_ref().map(|account| account.id),
+        ip_address: client.ip_address,
+        known_device: device,
+    };
+    let taken = throttle::take(state, &asker).await?;
+    let Some(password) = Password::new(attempt.password) else {
+        refuse(state, account.as_ref(), client, "password_too_long").await?;
+        return Err(AppError::InvalidCredentials);
+    };
+    let hash = account.as_ref().map(|account| account.password_hash.clone());
+    let right = match state.passwords.verify(password, hash).await {
+        Ok(right) => right,
+        Err(error) => {
+            // It was not looked at.
+            throttle::give_back(state, &taken).await?;
+            return Err(error.into());
+        }
+    };
+    match account {
+        Some(account) if right && !account.disabled => {
+            throttle::give_back(state, &taken).await?;
+            Ok(Verified {
+                account,
+                known_device,
+            })
+        }
+        account => {
+            let why = match &account {
+                None => "unknown_email",
+                Some(account) if account.disabled => "account_disabled",
+                Some(_) => "wrong_password",
+            };
+            refuse(state, account.as_ref(), client, why).await?;
+            Err(AppError::InvalidCredentials)
+        }
+    }
+}
+
+/// Text that no account can have need not be looked up. Control characters would also upset the database.
+fn is_plausible_email(email: &str) -> bool {
+    email.len() <= 254 && email.contains('@') && !email.chars().any(char::is_control)
+}
+
+/// What this browser or desktop is counted by, if it has signed in to the account before.
+async fn known_device(
+    state: &AppState,
+    account: Option<&Account>,
+    client: &Client,
+    desktop: Option<&str>,
+) -> Result<Option<Vec<u8>>, AppError> {
+    let Some(account) = account else { return Ok(None) };
+    let device = match (desktop, &client.known_browser) {
+        (Some(device_id), _) => {
+            let known =
+                devices::find(&mut *state.database.connection().await?, account.id, device_id).await?;
+            known.map(|id| id.0.as_bytes().to_vec())
+        }
+        (None, Some(mark)) => {
+            let mark = mark.hash();
+            known_browsers::is_known(&mut *state.database.connection().await?, account.id, mark)
+                .await?
+                .then(|| mark.as_bytes().to_vec())
+        }
+        (None, None) => None,
+    };
+    Ok(device)
+}
+
+/// Puts a refused sign-in on record.
+pub async fn refuse(
+    state: &AppState,
+    account: Option<&Account>,
+    client: &Client,
+    why: &str,
+) -> Result<(), AppError> {
+    let event = AuditEvent {
+        kind: AuditKind::SignInFailed,
+        actor: Actor {
+            ip_address: Some(client.ip_address),
+            ..Actor::default()
+        },
+        user: account.map(|account| account.id),
+        session: None,
+        reason: Some(why),
+        detail: json!({}),
+    };
+    let mut tx = state.database.begin().await?;
+    audit::record(&mut tx, event, state.clock.now()).await?;
+    tx.commit().await?;
+    tracing::info!(
+        user = account.map(|account| account.id.to_string()),
+        why,
+        "a sign-in was refused"
+    );
+    Ok(())
+}

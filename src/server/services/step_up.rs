@@ -1,0 +1,179 @@
+//! Step-up: what could hurt asks for the password again when the last check is too long ago (ASVS 5.0, 7.5). A renewed
+//! check changes the credential (7.2.4).
+
+use chrono::TimeDelta;
+use serde_json::json;
+
+use super::throttle;
+use crate::{
+    domain::session::ClientKind,
+    error::AppError,
+    server::{
+        auth::{
+            current_session::{Client, CurrentSession},
+            password::Password,
+            token::PlainToken,
+        },
+        state::AppState,
+        store::{
+            audit::{self, AuditEvent, AuditKind},
+            sessions,
+            users::{self, Account},
+        },
+    },
+};
+
+/// The credential that a session is held by from now on. The old one is refused.
+#[derive(Debug)]
+#[must_use = "whoever held the old credential needs the new one"]
+pub struct Rotated {
+    pub credential: PlainToken,
+    /// How long it may be of use: the rest of the session's lifetime, or the life of an access token.
+    pub lasts: TimeDelta,
+}
+
+/// Whether sensitive actions of this session need a new look at the password.
+pub fn is_required(state: &AppState, session: &CurrentSession) -> bool {
+    let trusted_for = TimeDelta::from_std(state.config.reauth).unwrap_or(TimeDelta::MAX);
+    state.clock.now() - session.authenticated_at > trusted_for
+}
+
+/// Lets a sensitive action go on: the last check is fresh, or `password` comes with it and is right. `Some`: the check
+/// was renewed.
+///
+/// # Errors
+/// [`AppError::ReauthRequired`] when the check is stale and there is no password; it has an audit row. Else as
+/// [`renew`].
+pub async fn require(
+    state: &AppState,
+    caller: &CurrentSession,
+    password: Option<String>,
+    client: &Client,
+) -> Result<Option<Rotated>, AppError> {
+    match password.filter(|password| !password.is_empty()) {
+        _ if !is_required(state, caller) => Ok(None),
+        Some(password) => renew(state, caller, password, client).await.map(Some),
+        None => {
+            let event = AuditEvent {
+                kind: AuditKind::Denied,
+                actor: client.actor(caller),
+                user: Some(caller.user.id),
+                session: Some(caller.id),
+                reason: Some("reauth_required"),
+                detail: json!({}),
+            };
+            let mut tx = state.database.begin().await?;
+            audit::record(&mut tx, event, state.clock.now()).await?;
+            tx.commit().await?;
+            Err(AppError::ReauthRequired)
+        }
+    }
+}
+
+/// Looks at the caller's password and, if it is right, renews the check and the credential.
+///
+/// # Errors
+/// As [`check`]; [`AppError::SessionEnded`] when the session ended meanwhile.
+pub async fn renew(
+    state: &AppState,
+    caller: &CurrentSession,
+    password: String,
+    client: &Client,
+) -> Result<Rotated, AppError> {
+    let verified = check(state, caller, password, client).await?;
+    let mut tx = state.database.begin().await?;
+    let locked = users::lock(&mut tx, caller.user.id).await?;
+    if locked.is_none_or(|account| account.password_hash != verified.password_hash) {
+        return Err(AppError::InvalidCredentials);
+    }
+    let rotated = rotate(state, &mut tx, caller).await?;
+    let event = AuditEvent {
+        kind: AuditKind::Reauthenticated,
+        actor: client.actor(caller),
+        user: Some(caller.user.id),
+        session: Some(caller.id),
+        reason: None,
+        detail: json!({}),
+    };
+    audit::record(&mut tx, event, state.clock.now()).await?;
+    tx.commit().await?;
+    Ok(rotated)
+}
+
+/// Looks at the caller's password. Wrong ones are counted against this session only.
+///
+/// # Errors
+/// [`AppError::InvalidCredentials`], [`AppError::TooManyAttempts`], [`AppError::Busy`].
+pub async fn check(
+    state: &AppState,
+    caller: &CurrentSession,
+    password: String,
+    client: &Client,
+) -> Result<Account, AppError> {
+    let user = caller.user.id;
+    let account = users::find(&mut *state.database.connection().await?, user)
+        .await?
+        .ok_or(AppError::InvalidCredentials)?;
+    let taken = throttle::take_for_session(state, user, caller.id, client.ip_address).await?;
+    let right = match Password::new(password) {
+        None => false,
+        Some(password) => {
+            let looked_at = state
+                .passwords
+                .verify(password, Some(account.password_hash.clone()))
+                .await;
+            match looked_at {
+                Ok(right) => right,
+                Err(error) => {
+                    throttle::give_back(state, &taken).await?;
+                    return Err(error.into());
+                }
+            }
+        }
+    };
+    if right {
+        throttle::give_back(state, &taken).await?;
+        return Ok(account);
+    }
+    let event = AuditEvent {
+        kind: AuditKind::ReauthenticationFailed,
+        actor: client.actor(caller),
+        user: Some(user),
+        session: Some(caller.id),
+        reason: Some("wrong_password"),
+        detail: json!({}),
+    };
+    let mut tx = state.database.begin().await?;
+    audit::record(&mut tx, event, state.clock.now()).await?;
+    tx.commit().await?;
+    Err(AppError::InvalidCredentials)
+}
+
+/// Gives the caller's session a new credential and a fresh check, inside the caller's transaction, under the person's
+/// row lock.
+///
+/// # Errors
+/// [`AppError::SessionEnded`] when it has ended meanwhile.
+pub async fn rotate(
+    state: &AppState,
+    conn: &mut sqlx::PgConnection,
+    caller: &CurrentSession,
+) -> Result<Rotated, AppError> {
+    let now = state.clock.now();
+    sessions::lock(conn, caller.id).await?;
+    if let Some(reason) = sessions::end_reason_of(conn, caller.id, now).await? {
+        return Err(AppError::SessionEnded { reason });
+    }
+    let credential = PlainToken::generate()?;
+    let rest = caller.lifetime_expires_at - now;
+    let (lasts, expires_at) = match caller.kind {
+        ClientKind::Browser => (rest, None),
+        ClientKind::Desktop => {
+            let lasts = rest.min(TimeDelta::from_std(state.config.access_token).unwrap_or(rest));
+            (lasts, Some(now + lasts))
+        }
+    };
+    sessions::set_credential(conn, caller.id, credential.hash(), expires_at).await?;
+    sessions::renew_check(conn, caller.id, now).await?;
+    Ok(Rotated { credential, lasts })
+}

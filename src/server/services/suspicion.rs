@@ -1,0 +1,240 @@
+//! What is unusual about a session, and what comes of it. A person is asked about most of it and signed out for two
+//! things only: a cookie in another browser, and a desktop's token in a browser. Nobody is locked out for changing
+//! their network. `docs/security.md` explains each rule.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+use sqlx::PgConnection;
+
+use super::{revoke, sign_in::Verified};
+use crate::{
+    domain::{
+        ids::{SessionId, UserId},
+        security_notice::NoticeRule,
+        session::{ClientKind, EndReason},
+    },
+    error::AppError,
+    server::{
+        auth::{
+            client::{UserAgentParser, is_another_client},
+            current_session::{Client, CurrentSession},
+        },
+        config::Suspicion,
+        state::AppState,
+        store::{
+            audit::{self, Actor, AuditEvent, AuditKind},
+            events, networks,
+            security_notices::{self, NewNotice},
+            sessions::{self, EndFilter},
+            users,
+        },
+    },
+};
+
+/// What is unusual.
+pub struct Unusual {
+    /// Most telling first; never empty.
+    rules: Vec<NoticeRule>,
+    /// Refused passwords just before, where that is a rule.
+    failures: Option<i32>,
+}
+
+impl Unusual {
+    /// One thing.
+    pub fn only(rule: NoticeRule) -> Self {
+        Self {
+            rules: vec![rule],
+            failures: None,
+        }
+    }
+}
+
+/// Refused passwords older than this have nothing to do with a sign-in now.
+const FAILURES_WITHIN: TimeDelta = TimeDelta::hours(24);
+
+/// Looks at a sign-in, before its session is in the database. `None`: nothing is unusual. The very first sign-in of a
+/// person is new in every way, and no news to them.
+///
+/// # Errors
+/// The database's.
+pub async fn of_sign_in(
+    conn: &mut PgConnection,
+    rules: &Suspicion,
+    verified: &Verified,
+    client: &Client,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Option<Unusual>> {
+    let user = verified.account.id;
+    let mut found = Vec::new();
+    let failures = audit::failures_since(conn, user, now - FAILURES_WITHIN).await?;
+    let many = rules.failures.is_some_and(|least| failures >= i64::from(least));
+    if sessions::any_of(conn, user).await? {
+        found.extend(of_network(conn, rules, user, client, now).await?);
+        if rules.new_device && !verified.known_device {
+            found.push(NoticeRule::NewDevice);
+        }
+    }
+    if many {
+        found.push(NoticeRule::FailuresBefore);
+    }
+    found.sort_by_key(|rule| *rule as u8);
+    Ok((!found.is_empty()).then(|| Unusual {
+        rules: found,
+        failures: many.then(|| i32::try_from(failures).unwrap_or(i32::MAX)),
+    }))
+}
+
+/// What is unusual about the network that a person has turned up in.
+async fn of_network(
+    conn: &mut PgConnection,
+    rules: &Suspicion,
+    user: UserId,
+    client: &Client,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Option<NoticeRule>> {
+    let here = client.network();
+    let within = rules
+        .far_networks
+        .and_then(|within| TimeDelta::from_std(within).ok());
+    let since = now - within.unwrap_or(TimeDelta::zero());
+    let elsewhere = networks::elsewhere(conn, user, here, since).await?;
+    if elsewhere.known {
+        return Ok(None);
+    }
+    // Whoever has a session nearby has only walked from one network into the next.
+    let far = !elsewhere.recent.is_empty() && elsewhere.recent.iter().all(|other| other.is_far_from(here));
+    Ok(if within.is_some() && far {
+        Some(NoticeRule::FarNetworks)
+    } else {
+        rules.new_network.then_some(NoticeRule::NewNetwork)
+    })
+}
+
+/// Puts something unusual on record, and a question before the person.
+///
+/// # Errors
+/// The database's.
+pub async fn raise(
+    conn: &mut PgConnection,
+    user: UserId,
+    session: SessionId,
+    unusual: &Unusual,
+    client: &Client,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let notice = NewNotice {
+        user,
+        session,
+        rules: &unusual.rules,
+        ip_address: client.ip_address,
+        failures: unusual.failures,
+    };
+    security_notices::insert(conn, notice, now).await?;
+    let event = AuditEvent {
+        kind: AuditKind::SuspicionRaised,
+        actor: Actor {
+            ip_address: Some(client.ip_address),
+            ..Actor::default()
+        },
+        user: Some(user),
+        session: Some(session),
+        reason: unusual.rules.first().map(|rule| rule.as_str()),
+        detail: json!({ "rules": unusual.rules, "failures": unusual.failures }),
+    };
+    audit::record(conn, event, now).await
+}
+
+/// Looks at a request of a session that is live. `Some`: the session has turned up in another client and was ended.
+///
+/// # Errors
+/// [`AppError::Unavailable`] when the end could not be stored: the request must not go on then.
+pub async fn look_at(
+    state: &AppState,
+    session: &CurrentSession,
+    client: &Client,
+) -> Result<Option<EndReason>, AppError> {
+    let rules = &state.config.suspicion;
+    if client.user_agent != session.user_agent {
+        if rules.end_on_client_change
+            && is_another_client(session.kind, &session.user_agent, &client.user_agent)
+        {
+            end_for_client_change(state, session.user.id, session.id, client).await?;
+            return Ok(Some(EndReason::ClientChanged));
+        }
+        follow_client(state, session, client).await?;
+    }
+    if !session.network_known {
+        follow_network(state, session, client).await?;
+    }
+    Ok(None)
+}
+
+/// Ends a session that has turned up in another client, and asks the person about it.
+///
+/// # Errors
+/// The database's.
+pub async fn end_for_client_change(
+    state: &AppState,
+    user: UserId,
+    session: SessionId,
+    client: &Client,
+) -> Result<(), AppError> {
+    let mut tx = state.database.begin().await?;
+    users::lock(&mut tx, user).await?;
+    let now = state.clock.now();
+    let filter = EndFilter {
+        user,
+        only: Some(session),
+        except: None,
+    };
+    let reason = EndReason::ClientChanged;
+    let actor = Actor {
+        ip_address: Some(client.ip_address),
+        ..Actor::default()
+    };
+    let ended = revoke::end_in(&mut tx, filter, reason, None, actor, now).await?;
+    // Several requests may have come at once; one of them is enough to ask about.
+    if !ended.is_empty() {
+        let unusual = Unusual::only(NoticeRule::ClientChanged);
+        raise(&mut tx, user, session, &unusual, client, now).await?;
+    }
+    tx.commit().await?;
+    tracing::warn!(%user, %session, "a session turned up in another client and was ended");
+    Ok(())
+}
+
+/// A browser that was updated is listed with its new version.
+async fn follow_client(state: &AppState, session: &CurrentSession, client: &Client) -> Result<(), AppError> {
+    let names =
+        (session.kind == ClientKind::Browser).then(|| UserAgentParser::default().read(&client.user_agent));
+    let mut tx = state.database.begin().await?;
+    sessions::set_client(
+        &mut tx,
+        session.id,
+        &client.user_agent,
+        names.as_ref().and_then(|names| names.browser.as_deref()),
+        names.as_ref().and_then(|names| names.os.as_deref()),
+        names.as_ref().map(|names| names.platform),
+    )
+    .await?;
+    events::session_updated(&mut tx, session.user.id, session.id, state.clock.now()).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Writes down a network that the session has not been used from before.
+async fn follow_network(state: &AppState, session: &CurrentSession, client: &Client) -> Result<(), AppError> {
+    let mut tx = state.database.begin().await?;
+    let now = state.clock.now();
+    let user = session.user.id;
+    let unusual = of_network(&mut tx, &state.config.suspicion, user, client, now).await?;
+    // Of requests that come at once, the first one asks.
+    if networks::record(&mut tx, session.id, client.network(), now).await?
+        && let Some(rule) = unusual
+    {
+        raise(&mut tx, user, session.id, &Unusual::only(rule), client, now).await?;
+        events::sessions_changed(&mut tx, user, now).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}

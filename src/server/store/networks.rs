@@ -1,0 +1,70 @@
+//! The networks that sessions were used from.
+
+use chrono::{DateTime, Utc};
+use ipnet::IpNet;
+use sqlx::PgConnection;
+
+use super::unreadable;
+use crate::{
+    domain::ids::{SessionId, UserId},
+    server::auth::client::Network,
+};
+
+/// Writes down that a session is used from a network. False: it was known.
+pub async fn record(
+    conn: &mut PgConnection,
+    session: SessionId,
+    network: Network,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "
+        INSERT INTO session_networks (session_id, network, first_seen_at) VALUES ($1, $2::text::cidr, $3)
+        ON CONFLICT DO NOTHING
+        ",
+        session.0,
+        network.to_string(),
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Where else a person was, before a session turned up in a network.
+pub struct Elsewhere {
+    /// The person has used that network before, in this session or in another.
+    pub known: bool,
+    /// Networks of open sessions that were in use since then.
+    pub recent: Vec<Network>,
+}
+
+/// Looks at what else is known of a person's networks.
+pub async fn elsewhere(
+    conn: &mut PgConnection,
+    user: UserId,
+    network: Network,
+    since: DateTime<Utc>,
+) -> sqlx::Result<Elsewhere> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT DISTINCT n.network::text AS "network!", n.network = $2::text::cidr AS "same!",
+            (s.ended_at IS NULL AND s.last_seen_at > $3) AS "recent!"
+        FROM session_networks n JOIN sessions s ON s.id = n.session_id WHERE s.user_id = $1
+        "#,
+        user.0,
+        network.to_string(),
+        since,
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut recent = Vec::new();
+    for row in rows.iter().filter(|row| row.recent) {
+        let net: IpNet = row.network.parse().map_err(unreadable("network"))?;
+        recent.push(Network::of(net.addr()));
+    }
+    Ok(Elsewhere {
+        known: rows.iter().any(|row| row.same),
+        recent,
+    })
+}

@@ -1,0 +1,113 @@
+//! What a person is asked about: "Was this you?"
+
+use std::net::IpAddr;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::unreadable;
+use crate::{
+    domain::{
+        ids::{NoticeId, SessionId, UserId},
+        security_notice::{NoticeRule, SecurityNotice},
+    },
+    server::auth::client::UserAgentParser,
+};
+
+/// A notice about to be raised.
+pub struct NewNotice<'a> {
+    pub user: UserId,
+    /// The session that it is about.
+    pub session: SessionId,
+    pub rules: &'a [NoticeRule],
+    pub ip_address: IpAddr,
+    /// Refused sign-ins just before.
+    pub failures: Option<i32>,
+}
+
+/// Raises a notice.
+pub async fn insert(conn: &mut PgConnection, new: NewNotice<'_>, now: DateTime<Utc>) -> sqlx::Result<()> {
+    let rules: Vec<String> = new.rules.iter().map(|rule| rule.as_str().to_owned()).collect();
+    sqlx::query!(
+        "
+        INSERT INTO security_notices (id, user_id, session_id, at, rules, ip_address, failures)
+        VALUES ($1, $2, $3, $4, $5, $6::text::inet, $7)
+        ",
+        NoticeId::new().0,
+        new.user.0,
+        new.session.0,
+        now,
+        &rules,
+        new.ip_address.to_string(),
+        new.failures,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// What a person has not answered yet, the newest first, at most ten. A session is not asked about itself: whoever
+/// holds it would say yes. Nor is anyone asked about a sign-in that is over.
+pub async fn open_for(
+    conn: &mut PgConnection,
+    user: UserId,
+    asked: SessionId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<SecurityNotice>> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT n.id, n.at, n.rules, host(n.ip_address) AS "ip_address!", n.failures, s.id AS "session_id!",
+            s.device_name, s.user_agent AS "user_agent!", (s.live_until > $3) AS "live!"
+        FROM security_notices n JOIN session_state s ON s.id = n.session_id
+        WHERE n.user_id = $1 AND n.dismissed_at IS NULL AND n.session_id <> $2
+            AND (s.live_until > $3 OR n.rules && ARRAY['client_changed', 'token_reuse'])
+        ORDER BY n.at DESC, n.id LIMIT 10
+        "#,
+        user.0,
+        asked.0,
+        now,
+    )
+    .fetch_all(conn)
+    .await?;
+    let names = UserAgentParser::default();
+    rows.into_iter()
+        .map(|row| {
+            let rules: Result<Vec<NoticeRule>, _> = row.rules.iter().map(|rule| rule.parse()).collect();
+            Ok(SecurityNotice {
+                id: NoticeId(row.id),
+                session_id: SessionId(row.session_id),
+                device_name: row
+                    .device_name
+                    .unwrap_or_else(|| names.read(&row.user_agent).device_name),
+                ip_address: row.ip_address,
+                at: row.at,
+                rules: rules.map_err(unreadable("rules"))?,
+                failures: row.failures.and_then(|failures| u32::try_from(failures).ok()),
+                is_live: row.live,
+            })
+        })
+        .collect()
+}
+
+/// The person knows of it. A session cannot answer for itself. False: there is no such question to them.
+pub async fn dismiss(
+    conn: &mut PgConnection,
+    user: UserId,
+    asked: SessionId,
+    notice: NoticeId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "
+        UPDATE security_notices SET dismissed_at = $4
+        WHERE id = $1 AND user_id = $2 AND session_id <> $3 AND dismissed_at IS NULL
+        ",
+        notice.0,
+        user.0,
+        asked.0,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}

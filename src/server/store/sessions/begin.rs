@@ -1,0 +1,127 @@
+//! A session begins.
+
+use std::net::IpAddr;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use crate::{
+    domain::{
+        ids::{DeviceId, OrganizationId, SessionId, UserId},
+        session::ClientKind,
+        user::User,
+    },
+    server::{auth::token::HashedToken, store::unreadable},
+};
+
+/// A session about to begin.
+pub struct NewSession<'a> {
+    pub id: SessionId,
+    pub user: UserId,
+    pub organization: Option<OrganizationId>,
+    pub kind: ClientKind,
+    pub device: Option<DeviceId>,
+    pub credential: HashedToken,
+    /// When the access token stops; `None` for a cookie.
+    pub credential_expires_at: Option<DateTime<Utc>>,
+    /// The person's epoch, read before their password was looked at.
+    pub epoch: i64,
+    pub ip_address: IpAddr,
+    pub user_agent: &'a str,
+    pub browser: Option<&'a str>,
+    pub os: Option<&'a str>,
+    pub platform: Option<&'a str>,
+}
+
+/// Begins a session. The caller holds the person's row lock and has compared the epoch.
+pub async fn insert(conn: &mut PgConnection, new: NewSession<'_>, now: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "
+        INSERT INTO sessions (id, user_id, organization_id, kind, device, credential_hash, credential_expires_at, epoch,
+            created_at, authenticated_at, last_active_at, last_seen_at, ip_address, user_agent, browser, os, platform)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $9, $9, $10::text::inet, $11, $12, $13, $14)
+        ",
+        new.id.0,
+        new.user.0,
+        new.organization.map(|id| id.0),
+        new.kind.as_str(),
+        new.device.map(|id| id.0),
+        new.credential.as_bytes(),
+        new.credential_expires_at,
+        new.epoch,
+        now,
+        new.ip_address.to_string(),
+        new.user_agent,
+        new.browser,
+        new.os,
+        new.platform,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// A session that has just been inserted, with what its role makes of it.
+pub struct Begun {
+    pub user: User,
+    pub lifetime_expires_at: DateTime<Utc>,
+    /// How many live sessions the role allows.
+    pub max_sessions: i64,
+}
+
+/// Reads back the session that this transaction has inserted.
+pub async fn begun(conn: &mut PgConnection, session: SessionId) -> sqlx::Result<Begun> {
+    let row = sqlx::query!(
+        r#"SELECT user_id AS "user_id!", email AS "email!", display_name AS "display_name!", role AS "role!",
+            lifetime_expires_at AS "lifetime_expires_at!", max_sessions::bigint AS "max_sessions!"
+        FROM session_state WHERE id = $1"#,
+        session.0
+    )
+    .fetch_one(conn)
+    .await?;
+    let role = row.role.parse().map_err(unreadable("role"))?;
+    let user = User {
+        id: UserId(row.user_id),
+        email: row.email,
+        display_name: row.display_name,
+        role,
+    };
+    Ok(Begun {
+        user,
+        lifetime_expires_at: row.lifetime_expires_at,
+        max_sessions: row.max_sessions,
+    })
+}
+
+/// The organization that the person looked at last, if they still belong to it; else the one they joined first.
+pub async fn last_organization(
+    conn: &mut PgConnection,
+    user: UserId,
+) -> sqlx::Result<Option<OrganizationId>> {
+    let id = sqlx::query_scalar!(
+        "
+        SELECT m.organization_id FROM memberships m
+        LEFT JOIN LATERAL (
+            SELECT max(s.created_at) AS at FROM sessions s
+            WHERE s.user_id = m.user_id AND s.organization_id = m.organization_id
+        ) used ON true
+        WHERE m.user_id = $1
+        ORDER BY used.at DESC NULLS LAST, m.created_at, m.organization_id
+        LIMIT 1
+        ",
+        user.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(id.map(OrganizationId))
+}
+
+/// Whether a person has, or had within retention, any session.
+pub async fn any_of(conn: &mut PgConnection, user: UserId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM sessions WHERE user_id = $1) AS "any!""#,
+        user.0
+    )
+    .fetch_one(conn)
+    .await
+}

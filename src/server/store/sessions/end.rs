@@ -1,0 +1,252 @@
+//! Sessions end. Rows are locked in the order of their ids, here and wherever more than one is written.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        ids::{DeviceId, SessionId, UserId},
+        session::EndReason,
+    },
+    server::{auth::client::UserAgentParser, store::unreadable},
+};
+
+/// Which live sessions of one person to end. The same rows that [`list_live`] shows, narrowed.
+#[derive(Clone, Copy, Debug)]
+pub struct EndFilter {
+    pub user: UserId,
+    pub only: Option<SessionId>,
+    pub except: Option<SessionId>,
+}
+
+/// Who ends sessions, why, and what they wrote.
+#[derive(Clone, Copy, Debug)]
+pub struct End<'a> {
+    pub reason: EndReason,
+    pub by: Option<UserId>,
+    pub by_session: Option<SessionId>,
+    pub note: Option<&'a str>,
+}
+
+/// A session that has just ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    pub session: SessionId,
+    /// The given reason; for one whose time had run out unnoticed, that.
+    pub reason: EndReason,
+    /// It would have authenticated.
+    pub was_live: bool,
+}
+
+/// Ends the sessions that the filter names: the live ones for the given reason, and those whose time has run out but
+/// was not written down, so that no later change of limits brings them back. A session that has ended is never touched
+/// again. Their devices are no longer active. Rows are locked in the order of their ids, as in [`touch`].
+pub async fn end(
+    conn: &mut PgConnection,
+    filter: EndFilter,
+    end: End<'_>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<Ended>> {
+    let rows = sqlx::query!(
+        r#"
+        WITH target AS (
+            SELECT id FROM sessions
+            WHERE user_id = $1 AND ended_at IS NULL
+                AND ($2::uuid IS NULL OR id = $2) AND ($3::uuid IS NULL OR id <> $3)
+            ORDER BY id FOR UPDATE
+        ), judged AS (
+            SELECT s.id, s.live_until > $4 AS was_live,
+                CASE WHEN s.live_until > $4 THEN $5 ELSE end_reason_at(s, $4) END AS reason
+            FROM session_state s WHERE s.id IN (SELECT id FROM target)
+        ), ended AS (
+            UPDATE sessions s SET ended_at = $4, end_reason = j.reason, ended_by = $6, ended_by_session = $7,
+                end_note = CASE WHEN j.was_live THEN $8 END
+            FROM judged j WHERE s.id = j.id
+            RETURNING s.id, s.device, j.reason, j.was_live
+        ), inactive AS (
+            UPDATE devices SET is_active = false WHERE id IN (SELECT device FROM ended)
+        )
+        SELECT id AS "id!", reason AS "reason!", was_live AS "was_live!" FROM ended
+        "#,
+        filter.user.0,
+        filter.only.map(|id| id.0),
+        filter.except.map(|id| id.0),
+        now,
+        end.reason.as_str(),
+        end.by.map(|id| id.0),
+        end.by_session.map(|id| id.0),
+        end.note,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(Ended {
+                session: SessionId(row.id),
+                reason: row.reason.parse().map_err(unreadable("reason"))?,
+                was_live: row.was_live,
+            })
+        })
+        .collect()
+}
+
+/// Ends what is still open of a device, whether or not it would authenticate: the device is signing in anew.
+pub async fn end_of_device(
+    conn: &mut PgConnection,
+    device: DeviceId,
+    by: UserId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Option<Ended>> {
+    let id = sqlx::query_scalar!(
+        "
+        UPDATE sessions SET ended_at = $2, end_reason = 'signed_out', ended_by = $3
+        WHERE device = $1 AND ended_at IS NULL RETURNING id
+        ",
+        device.0,
+        now,
+        by.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(id.map(|id| Ended {
+        session: SessionId(id),
+        reason: EndReason::SignedOut,
+        was_live: true,
+    }))
+}
+
+/// Live sessions of a person that are too many when only `most` may be live: all but the most recently active, of which
+/// `kept` is one in any case. The caller holds the person's row lock.
+pub async fn over_limit(
+    conn: &mut PgConnection,
+    user: UserId,
+    kept: Option<SessionId>,
+    most: i64,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<SessionId>> {
+    let ids = sqlx::query_scalar!(
+        r#"
+        SELECT id AS "id!" FROM session_state WHERE user_id = $1 AND live_until > $4
+        ORDER BY (id = $2) IS TRUE DESC, last_active_at DESC, created_at DESC, id OFFSET $3
+        "#,
+        user.0,
+        kept.map(|id| id.0),
+        most,
+        now,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(ids.into_iter().map(SessionId).collect())
+}
+
+/// The names of the sessions that this one ended when it began, because the role allows no more.
+pub async fn ended_by_limit(
+    conn: &mut PgConnection,
+    session: SessionId,
+) -> sqlx::Result<Vec<(SessionId, String)>> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT id AS "id!", device_name, user_agent AS "user_agent!" FROM session_state
+        WHERE ended_by_session = $1 AND end_reason = 'session_limit' ORDER BY ended_at, id
+        "#,
+        session.0
+    )
+    .fetch_all(conn)
+    .await?;
+    let names = UserAgentParser::default();
+    let name = |device: Option<String>, agent: &str| device.unwrap_or_else(|| names.read(agent).device_name);
+    Ok(rows
+        .into_iter()
+        .map(|row| (SessionId(row.id), name(row.device_name, &row.user_agent)))
+        .collect())
+}
+
+/// Locks up to `most` open sessions that look as if their time had run out. Those that someone else holds are passed
+/// over: whoever holds them may be extending them.
+pub async fn lock_run_out(
+    conn: &mut PgConnection,
+    most: i64,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<SessionId>> {
+    let ids = sqlx::query_scalar!(
+        r#"
+        SELECT s.id FROM sessions s
+        WHERE s.ended_at IS NULL AND s.id IN (
+            SELECT st.id FROM session_state st
+            WHERE st.ended_at IS NULL AND st.live_until <= $1 AND st.id IN (
+                -- By the shortest limits of any role: what the indexes can find.
+                SELECT id FROM sessions WHERE ended_at IS NULL
+                    AND last_active_at <= $1 - make_interval(secs => (SELECT min(idle_seconds) FROM role_policies))
+                UNION ALL
+                SELECT id FROM sessions WHERE ended_at IS NULL
+                    AND created_at <= $1 - make_interval(secs => (SELECT min(lifetime_seconds) FROM role_policies))
+            )
+            LIMIT $2
+        )
+        ORDER BY s.id FOR UPDATE SKIP LOCKED
+        "#,
+        now,
+        most,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(ids.into_iter().map(SessionId).collect())
+}
+
+/// Ends those of the locked sessions whose time has run out, by what their rows say now.
+pub async fn end_run_out(
+    conn: &mut PgConnection,
+    locked: &[SessionId],
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<(UserId, Ended)>> {
+    let ids: Vec<Uuid> = locked.iter().map(|id| id.0).collect();
+    let rows = sqlx::query!(
+        r#"
+        WITH judged AS (
+            SELECT s.id, end_reason_at(s, $2) AS reason FROM session_state s
+            WHERE s.id = ANY ($1) AND s.ended_at IS NULL AND s.live_until <= $2
+        ), ended AS (
+            UPDATE sessions s SET ended_at = $2, end_reason = j.reason FROM judged j WHERE s.id = j.id
+            RETURNING s.id, s.user_id, s.device, j.reason
+        ), inactive AS (
+            UPDATE devices SET is_active = false WHERE id IN (SELECT device FROM ended)
+        )
+        SELECT id AS "id!", user_id AS "user_id!", reason AS "reason!" FROM ended ORDER BY user_id, id
+        "#,
+        &ids,
+        now,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let ended = Ended {
+                session: SessionId(row.id),
+                reason: row.reason.parse().map_err(unreadable("reason"))?,
+                was_live: false,
+            };
+            Ok((UserId(row.user_id), ended))
+        })
+        .collect()
+}
+
+/// Deletes up to `most` sessions that ended before `then`, with what hangs on them.
+pub async fn delete_ended_before(
+    conn: &mut PgConnection,
+    then: DateTime<Utc>,
+    most: i64,
+) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        "
+        DELETE FROM sessions WHERE id IN (
+            SELECT id FROM sessions WHERE ended_at < $1 ORDER BY ended_at LIMIT $2 FOR UPDATE SKIP LOCKED
+        )
+        ",
+        then,
+        most,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}

@@ -1,0 +1,178 @@
+//! A session by its credential, and what a row says of its end.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use crate::{
+    domain::{
+        ids::{OrganizationId, SessionId, UserId},
+        organization::Organization,
+        session::{ClientKind, EndReason},
+        user::User,
+    },
+    server::{
+        auth::{
+            client::Network,
+            current_session::{CurrentSession, EndedSession},
+            token::HashedToken,
+        },
+        store::unreadable,
+    },
+};
+
+/// What a credential points at.
+pub enum Found {
+    Live(Box<CurrentSession>),
+    Ended(EndedSession),
+}
+
+/// Finds the session that a credential of this kind points at, live or not, used from `network` now. One statement.
+pub async fn find_by_credential(
+    conn: &mut PgConnection,
+    credential: HashedToken,
+    kind: ClientKind,
+    network: Network,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Option<Found>> {
+    let row = sqlx::query!(
+        r#"
+        SELECT id AS "id!", user_id AS "user_id!", email AS "email!", display_name AS "display_name!", role AS "role!",
+            organization_id, organization_name,
+            created_at AS "created_at!", authenticated_at AS "authenticated_at!", last_active_at AS "last_active_at!",
+            idle_expires_at AS "idle_expires_at!", lifetime_expires_at AS "lifetime_expires_at!",
+            idle_seconds AS "idle_seconds!", lifetime_seconds AS "lifetime_seconds!",
+            end_note, ended_at IS NOT NULL AS "written!", (live_until > $3) AS "live!", end_reason_at(session_state, $3) AS "reason!",
+            COALESCE(credential_expires_at <= $3, false) AS "credential_expired!",
+            user_agent AS "user_agent!", rotation_due AS "rotation_due!",
+            EXISTS (SELECT 1 FROM session_networks n WHERE n.session_id = session_state.id AND n.network = $4::text::cidr)
+                AS "network_known!"
+        FROM session_state
+        WHERE credential_hash = $1 AND kind = $2
+        "#,
+        credential.as_bytes(),
+        kind.as_str(),
+        now,
+        network.to_string(),
+    )
+    .fetch_optional(conn)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+
+    let ended = |reason| {
+        Found::Ended(EndedSession {
+            session_id: SessionId(row.id),
+            user_id: UserId(row.user_id),
+            reason,
+            written: row.written || row.live,
+            note: row.end_note.clone(),
+            idle_seconds: row.idle_seconds,
+            lifetime_seconds: row.lifetime_seconds,
+        })
+    };
+    if !row.live {
+        return Ok(Some(ended(row.reason.parse().map_err(unreadable("reason"))?)));
+    }
+    if row.credential_expired {
+        // The session goes on; this access token does not. The client is to refresh it.
+        return Ok(Some(ended(EndReason::Unknown)));
+    }
+    let organization = match (row.organization_id, row.organization_name) {
+        (Some(id), Some(name)) => Some(Organization {
+            id: OrganizationId(id),
+            name,
+        }),
+        _ => None,
+    };
+    Ok(Some(Found::Live(Box::new(CurrentSession {
+        id: SessionId(row.id),
+        kind,
+        user: User {
+            id: UserId(row.user_id),
+            email: row.email,
+            display_name: row.display_name,
+            role: row.role.parse().map_err(unreadable("role"))?,
+        },
+        organization,
+        created_at: row.created_at,
+        authenticated_at: row.authenticated_at,
+        last_active_at: row.last_active_at,
+        idle_expires_at: row.idle_expires_at,
+        lifetime_expires_at: row.lifetime_expires_at,
+        idle_seconds: row.idle_seconds,
+        user_agent: row.user_agent,
+        network_known: row.network_known,
+        rotation_due: row.rotation_due,
+    }))))
+}
+
+/// Why a session is over. `None`: it is live.
+pub async fn end_reason_of(
+    conn: &mut PgConnection,
+    session: SessionId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Option<EndReason>> {
+    let row = sqlx::query!(
+        r#"SELECT (live_until > $2) AS "live!", end_reason_at(session_state, $2) AS "reason!"
+        FROM session_state WHERE id = $1"#,
+        session.0,
+        now,
+    )
+    .fetch_optional(conn)
+    .await?;
+    match row {
+        None => Ok(Some(EndReason::Unknown)),
+        Some(row) if row.live => Ok(None),
+        Some(row) => Ok(Some(row.reason.parse().map_err(unreadable("reason"))?)),
+    }
+}
+
+/// A session that would authenticate, whatever its credential.
+pub struct Live {
+    pub user: User,
+    pub user_agent: String,
+    pub lifetime_expires_at: DateTime<Utc>,
+}
+
+/// The session, if it is live.
+pub async fn live(
+    conn: &mut PgConnection,
+    session: SessionId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Option<Live>> {
+    let row = sqlx::query!(
+        r#"SELECT user_id AS "user_id!", email AS "email!", display_name AS "display_name!", role AS "role!",
+            user_agent AS "user_agent!", lifetime_expires_at AS "lifetime_expires_at!"
+        FROM session_state WHERE id = $1 AND live_until > $2"#,
+        session.0,
+        now,
+    )
+    .fetch_optional(conn)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(Live {
+        user: User {
+            id: UserId(row.user_id),
+            email: row.email,
+            display_name: row.display_name,
+            role: row.role.parse().map_err(unreadable("role"))?,
+        },
+        user_agent: row.user_agent,
+        lifetime_expires_at: row.lifetime_expires_at,
+    }))
+}
+
+/// Locks a session's row until the transaction ends, so that what the next statement reads of it is the latest.
+pub async fn lock(conn: &mut PgConnection, session: SessionId) -> sqlx::Result<()> {
+    sqlx::query!("SELECT id FROM sessions WHERE id = $1 FOR UPDATE", session.0)
+        .fetch_optional(conn)
+        .await?;
+    Ok(())
+}
+
+/// Whose session it is, live or not.
+pub async fn owner(conn: &mut PgConnection, session: SessionId) -> sqlx::Result<Option<UserId>> {
+    let id = sqlx::query_scalar!("SELECT user_id FROM sessions WHERE id = $1", session.0)
+        .fetch_optional(conn)
+        .await?;
+    Ok(id.map(UserId))
+}

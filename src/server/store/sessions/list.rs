@@ -1,0 +1,86 @@
+//! Live sessions, as people and operators see them.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use crate::{
+    domain::{
+        ids::{SessionId, UserId},
+        session::Session,
+        user::Role,
+    },
+    server::{auth::client::UserAgentParser, store::unreadable},
+};
+
+/// Everyone who has a live session.
+pub async fn people_with_live(conn: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<Vec<UserId>> {
+    let ids = sqlx::query_scalar!(
+        r#"SELECT DISTINCT user_id AS "user_id!" FROM session_state WHERE live_until > $1 ORDER BY 1"#,
+        now
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(ids.into_iter().map(UserId).collect())
+}
+
+/// A live session as an operator sees it.
+pub struct ListedSession {
+    pub email: String,
+    pub role: Role,
+    pub session: Session,
+    /// The idle timeout of its role, in seconds.
+    pub idle_seconds: i64,
+    /// When it is over whatever happens.
+    pub lifetime_expires_at: DateTime<Utc>,
+}
+
+/// The live sessions of one person or of everyone, most recently active first.
+pub async fn list_live(
+    conn: &mut PgConnection,
+    user: Option<UserId>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<ListedSession>> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT email AS "email!", role AS "role!", id AS "id!", kind AS "kind!", device_name, os, platform, browser,
+            user_agent AS "user_agent!", host(ip_address) AS "ip_address!", created_at AS "created_at!",
+            last_active_at AS "last_active_at!", last_seen_at AS "last_seen_at!",
+            LEAST(idle_expires_at, lifetime_expires_at) AS "expires_at!", idle_seconds AS "idle_seconds!",
+            lifetime_expires_at AS "lifetime_expires_at!"
+        FROM session_state
+        WHERE ($1::uuid IS NULL OR user_id = $1) AND live_until > $2
+        ORDER BY last_active_at DESC, id
+        "#,
+        user.map(|id| id.0),
+        now,
+    )
+    .fetch_all(conn)
+    .await?;
+    let names = UserAgentParser::default();
+    rows.into_iter()
+        .map(|row| {
+            Ok(ListedSession {
+                email: row.email,
+                role: row.role.parse().map_err(unreadable("role"))?,
+                idle_seconds: row.idle_seconds,
+                lifetime_expires_at: row.lifetime_expires_at,
+                session: Session {
+                    id: SessionId(row.id),
+                    kind: row.kind.parse().map_err(unreadable("kind"))?,
+                    device_name: row
+                        .device_name
+                        .unwrap_or_else(|| names.read(&row.user_agent).device_name),
+                    os: row.os,
+                    platform: row.platform,
+                    browser: row.browser,
+                    ip_address: row.ip_address,
+                    created_at: row.created_at,
+                    last_active_at: row.last_active_at,
+                    last_seen_at: row.last_seen_at,
+                    expires_at: row.expires_at,
+                    is_current: false,
+                },
+            })
+        })
+        .collect()
+}

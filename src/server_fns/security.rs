@@ -1,0 +1,67 @@
+//! The caller's own safety: their password, the questions about what was unusual, and "I am still here".
+
+use leptos::prelude::*;
+
+use super::wire::TextJson;
+use crate::{domain::security_notice::SecurityNotice, error::AppError};
+#[cfg(feature = "ssr")]
+use crate::{
+    server::services::{
+        change_password::{self, Change},
+        dashboard, extend as extending,
+    },
+    server_fns::border,
+};
+
+/// Changes the caller's password and gives how many other sessions ended. They all do, unless `other_sessions` is
+/// `keep`.
+#[server(ChangePassword, prefix = "/api", endpoint = "change_password", output = TextJson)]
+pub async fn change_password(
+    current_password: String,
+    new_password: String,
+    #[server(default)] other_sessions: Option<String>,
+) -> Result<usize, AppError> {
+    border::answer(async {
+        let caller = border::signed_in()?;
+        let change = Change {
+            current: current_password,
+            new: new_password,
+            keep_others: other_sessions.as_deref() == Some("keep"),
+        };
+        let changed =
+            change_password::change_password(&border::state()?, &caller, change, &border::client()?).await?;
+        border::adopt(Some(changed.rotated)).await?;
+        border::then_go_to("/dashboard/settings?done=password_changed");
+        Ok(changed.ended.len())
+    })
+    .await
+}
+
+/// What the caller is asked about: "Was this you?"
+#[server(ListSecurityNotices, prefix = "/api", endpoint = "list_security_notices", output = TextJson)]
+pub async fn list_security_notices() -> Result<Vec<SecurityNotice>, AppError> {
+    border::answer(async { dashboard::list_notices(&border::state()?, &*border::signed_in()?).await }).await
+}
+
+/// "This was me": the question is not asked again.
+#[server(DismissSecurityNotice, prefix = "/api", endpoint = "dismiss_security_notice", output = TextJson)]
+pub async fn dismiss_security_notice(notice_id: String) -> Result<(), AppError> {
+    border::answer(async {
+        let id = notice_id.parse().map_err(|_| AppError::NotFound)?;
+        dashboard::dismiss_notice(&border::state()?, &*border::signed_in()?, id).await?;
+        border::then_go_to("/dashboard/settings");
+        Ok(())
+    })
+    .await
+}
+
+/// The person is here: the idle end of their session moves, never past its lifetime.
+#[server(ExtendSession, prefix = "/api", endpoint = "extend_session", output = TextJson)]
+pub async fn extend_session() -> Result<(), AppError> {
+    border::answer(async {
+        extending::extend(&border::state()?, &*border::signed_in()?).await?;
+        border::then_go_to("/dashboard");
+        Ok(())
+    })
+    .await
+}
