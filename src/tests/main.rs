@@ -17,6 +17,7 @@ mod audit;
 mod cookies;
 mod headers;
 mod lifetimes;
+mod openapi;
 mod origin;
 mod outage;
 mod pages;

@@ -11,6 +11,7 @@ mod portal;
 mod postgres;
 mod records;
 mod rendering;
+mod schema;
 
 pub use answer::Answer;
 pub use client::Client;
@@ -19,6 +20,7 @@ pub use people::Person;
 pub use portal::Portal;
 pub use postgres::{Outage, private_cluster};
 pub use records::{AuditRow, EventRow};
+pub use schema::Description;
 
 pub use broker_portal::domain::{ids::SessionId, session::EndReason, user::Role};
 pub use serde_json::{Value, json};
