@@ -435,13 +435,11 @@ async fn an_enabled_person_may_sign_in_again_and_what_was_ended_stays_over() {
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     portal.accounts().disable(&maria.email).await.expect("disabled");
     portal.accounts().enable(&maria.email).await.expect("enabled");
-    assert_eq!(chrome.get("/api/session_state").await.end_reason(), "account_disabled");
-    chrome
-        .signed_in(&maria)
-        .await
-        .get("/dashboard")
-        .await
-        .expect(200);
+    assert_eq!(
+        chrome.get("/api/session_state").await.end_reason(),
+        "account_disabled"
+    );
+    chrome.signed_in(&maria).await.get("/dashboard").await.expect(200);
     assert_eq!(portal.audit("user_enabled").await.len(), 1);
 }
 
@@ -458,7 +456,10 @@ async fn demo_accounts_open_nothing_once_the_demo_is_over() {
     }
     demo::withdraw(&accounts).await.expect("withdrawn");
     for (browser, (email, ..)) in browsers.iter().zip(demo::PEOPLE) {
-        assert_eq!(browser.get("/api/session_state").await.end_reason(), "account_disabled");
+        assert_eq!(
+            browser.get("/api/session_state").await.end_reason(),
+            "account_disabled"
+        );
         browser.try_sign_in(email, demo::PASSWORD).await.expect(401);
     }
 }

@@ -232,8 +232,14 @@ async fn a_form_without_javascript_leads_to_no_other_site_whatever_the_referer_s
         ] {
             let answer = chrome.post(path).header("referer", referer).form(fields).await;
             let place = answer.expect(302).location().to_owned();
-            assert!(place.starts_with('/') && !place.contains("evil"), "{referer}: {place}");
-            assert!(!place.starts_with("//") && !place.starts_with("/\\"), "{referer}: {place}");
+            assert!(
+                place.starts_with('/') && !place.contains("evil"),
+                "{referer}: {place}"
+            );
+            assert!(
+                !place.starts_with("//") && !place.starts_with("/\\"),
+                "{referer}: {place}"
+            );
         }
     }
 }

@@ -27,9 +27,6 @@ pub async fn send(router: Router, request: Request<Body>) -> Answer {
     } else {
         None
     };
-    let response = router
-        .oneshot(request)
-        .await
-        .expect("a router does not fail");
+    let response = router.oneshot(request).await.expect("a router does not fail");
     Answer::read(response).await
 }
