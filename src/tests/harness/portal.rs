@@ -149,6 +149,11 @@ impl Portal {
         Client::desktop(self.clone(), self.router.clone(), device_id)
     }
 
+    /// Where the database is, for its owner.
+    pub fn database_url(&self) -> &str {
+        &self.database.url
+    }
+
     /// How many statements `work` costs in this database, and what came of it.
     pub async fn statements_of<T>(&self, work: impl Future<Output = T>) -> (i64, T) {
         let before = self.database.statements().await;
