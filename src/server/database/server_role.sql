@@ -26,6 +26,8 @@ BEGIN
             'GRANT %s ON %s %s TO broker_portal_server',
             CASE
                 WHEN found.relkind = 'S' THEN 'USAGE, SELECT'
+                -- A view is written with the rights of its owner.
+                WHEN found.relkind IN ('v', 'm') THEN 'SELECT'
                 WHEN found.relname IN ('audit_events', 'audit_chain') THEN 'SELECT, INSERT'
                 WHEN found.relname = 'audit_unsealed' THEN 'SELECT, DELETE'
                 WHEN found.relname = '_sqlx_migrations' THEN 'SELECT'

@@ -151,17 +151,17 @@ pub async fn take_time(conn: &mut PgConnection) -> sqlx::Result<()> {
 pub struct Standing {
     pub id: i64,
     pub at: DateTime<Utc>,
+    pub user: Option<UserId>,
     pub sealed: bool,
     pub waiting: bool,
 }
 
 /// The rows of the log that follow an id, in order.
 pub async fn standings_after(conn: &mut PgConnection, id: i64, limit: i64) -> sqlx::Result<Vec<Standing>> {
-    sqlx::query_as!(
-        Standing,
+    let rows = sqlx::query!(
         r#"
-        SELECT e.id, LEAST(GREATEST(e.at, '0001-01-01'), '9999-12-31') AS "at!", c.event_id IS NOT NULL AS "sealed!",
-            q.event_id IS NOT NULL AS "waiting!"
+        SELECT e.id, LEAST(GREATEST(e.at, '0001-01-01'), '9999-12-31') AS "at!", e.user_id,
+            c.event_id IS NOT NULL AS "sealed!", q.event_id IS NOT NULL AS "waiting!"
         FROM audit_events e
         LEFT JOIN audit_chain c ON c.event_id = e.id
         LEFT JOIN audit_unsealed q ON q.event_id = e.id
@@ -171,7 +171,15 @@ pub async fn standings_after(conn: &mut PgConnection, id: i64, limit: i64) -> sq
         limit,
     )
     .fetch_all(conn)
-    .await
+    .await?;
+    let standings = rows.into_iter().map(|row| Standing {
+        id: row.id,
+        at: row.at,
+        user: row.user_id.map(UserId),
+        sealed: row.sealed,
+        waiting: row.waiting,
+    });
+    Ok(standings.collect())
 }
 
 /// Ids in the queue whose rows are not there.
