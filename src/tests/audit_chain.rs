@@ -1,6 +1,7 @@
 //! The audit log is sealed, and whoever tampers with it is found out.
 
 use std::{
+    borrow::Cow,
     io::{BufRead as _, BufReader},
     process::Stdio,
     time::Duration,
@@ -19,7 +20,7 @@ use broker_portal::{
     },
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::{AssertSqlSafe, Executor as _, Row as _};
+use sqlx::{AssertSqlSafe, Executor as _, PgPool, Row as _};
 
 use crate::harness::*;
 
@@ -445,6 +446,35 @@ async fn a_transaction_with_a_lower_id_that_commits_later_is_sealed_too() {
     assert_eq!(portal.seal().await, 1);
     assert!(portal.row_at(7).await > portal.row_at(8).await);
     assert_eq!(portal.problems().await, []);
+}
+
+#[tokio::test]
+async fn rows_of_before_and_of_an_older_server_are_sealed_too() {
+    let cluster = private_cluster("upgrade").await;
+    let url = cluster.url("portal");
+    let older_server = PgPool::connect(&url).await.expect("connected");
+    let mut older = sqlx::migrate!();
+    let known = older.iter().filter(|migration| migration.version <= 3).cloned();
+    older.migrations = Cow::Owned(known.collect());
+    older.run(&older_server).await.expect("migrated");
+    let write = async || {
+        sqlx::query("INSERT INTO audit_events (at, kind) VALUES (now(), 'signed_in')")
+            .execute(&older_server)
+            .await
+            .expect("written");
+    };
+    write().await;
+    write().await;
+
+    let portal = Portal::on(&url).await;
+    write().await;
+    portal.clock.advance(seconds(1));
+    assert_eq!(portal.seal().await, 3);
+    let verdict = portal.verdict(None).await;
+    assert_eq!((verdict.problems, verdict.sealed), (vec![], 3));
+    older_server.close().await;
+    drop(portal);
+    cluster.stop().await.expect("stopped");
 }
 
 #[tokio::test]
