@@ -494,6 +494,30 @@ async fn sealing_holds_up_no_sign_in_and_no_sign_in_holds_up_sealing() {
 }
 
 #[tokio::test]
+async fn the_sealer_goes_on_after_an_outage() {
+    let portal = Portal::start().await;
+    let sealer = tokio::spawn(seal::run(portal.clock.clone(), portal.state.database.clone()));
+    let sealed = async || {
+        for _ in 0..200 {
+            if portal.rows("audit_unsealed").await == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("nothing was sealed in ten seconds");
+    };
+    record(&portal, 1).await;
+    sealed().await;
+    let outage = portal.cut_off_database().await;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    outage.end().await;
+    record(&portal, 2).await;
+    sealed().await;
+    assert_eq!(portal.verdict(None).await.sealed, 2);
+    sealer.abort();
+}
+
+#[tokio::test]
 async fn the_invented_past_of_the_demo_accounts_is_not_taken_for_tampering() {
     let portal = Portal::start().await;
     for _ in 0..2 {

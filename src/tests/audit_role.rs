@@ -126,6 +126,16 @@ async fn who_may_not_create_roles_is_held_back_by_the_triggers() {
 
     // Nobody has created the role yet, and this one may not.
     let url = database_of(&superuser, "poor", "").await;
+    let mut command = broker_portal();
+    command.env("DATABASE_URL", &url).args(["sessions", "list"]);
+    let output = tokio::task::spawn_blocking(move || command.output());
+    let (content, out, err) = said(&output.await.expect("ran").expect("started"));
+    assert_eq!((content, &*out), (true, "No one is signed in.\n"), "{err}");
+    let warnings: Vec<_> = err.lines().filter(|line| line.contains("WARN")).collect();
+    assert!(
+        warnings.len() == 1 && warnings[0].contains("broker_portal_server is not to be had"),
+        "{err}"
+    );
     let database = open(&url).await;
     assert_eq!(current_user(&database).await, "poor");
     let mut conn = database.connection().await.expect("a connection");
