@@ -349,6 +349,12 @@ async fn times_that_no_calendar_holds_are_found_like_any_other_change() {
         let (content, out, _) = portal.run(&["audit", "export"]).await;
         assert_eq!((content, out.lines().count()), (true, 6));
     }
+    // Nor does one keep the sealer from going on.
+    portal
+        .tamper("UPDATE audit_chain SET sealed_at = 'infinity'")
+        .await;
+    portal.broker("eve").await;
+    assert_eq!(portal.seal().await, 1);
 }
 
 #[tokio::test]

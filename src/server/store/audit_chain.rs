@@ -79,7 +79,10 @@ pub struct Entry {
 pub async fn last(conn: &mut PgConnection) -> sqlx::Result<Option<Entry>> {
     sqlx::query_as!(
         Entry,
-        "SELECT position, event_id AS event, sealed_at, hash FROM audit_chain ORDER BY position DESC LIMIT 1",
+        r#"
+        SELECT position, event_id AS event, LEAST(GREATEST(sealed_at, '0001-01-01'), '9999-12-31') AS "sealed_at!", hash
+        FROM audit_chain ORDER BY position DESC LIMIT 1
+        "#,
     )
     .fetch_optional(conn)
     .await
