@@ -14,6 +14,8 @@ mod accounts;
 mod addresses;
 mod api;
 mod audit;
+mod audit_chain;
+mod audit_role;
 mod cookies;
 mod headers;
 mod lifetimes;

@@ -2,6 +2,7 @@
 //! who use it.
 
 mod answer;
+mod audit_log;
 mod client;
 mod cookie_jar;
 mod directory;
@@ -14,11 +15,12 @@ mod rendering;
 mod schema;
 
 pub use answer::Answer;
+pub use audit_log::{broker_portal, said};
 pub use client::Client;
 pub use lock::HeldLock;
 pub use people::Person;
 pub use portal::Portal;
-pub use postgres::{Outage, private_cluster};
+pub use postgres::{Outage, private_cluster, site};
 pub use records::{AuditRow, EventRow};
 pub use schema::Description;
 
