@@ -17,6 +17,7 @@ mod audit;
 mod audit_chain;
 mod audit_role;
 mod cookies;
+mod events;
 mod headers;
 mod lifetimes;
 mod openapi;

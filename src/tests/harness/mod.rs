@@ -13,6 +13,7 @@ mod postgres;
 mod records;
 mod rendering;
 mod schema;
+mod stream;
 
 pub use answer::Answer;
 pub use audit_log::{broker_portal, said};
@@ -23,6 +24,7 @@ pub use portal::Portal;
 pub use postgres::{Outage, private_cluster, site};
 pub use records::{AuditRow, EventRow};
 pub use schema::Description;
+pub use stream::{EventStream, Told};
 
 pub use broker_portal::domain::{ids::SessionId, session::EndReason, user::Role};
 pub use serde_json::{Value, json};
