@@ -66,6 +66,17 @@ impl EventStream {
         }
     }
 
+    /// The next event of that kind. The list may change at any time: a sign-in just before is told a little late.
+    pub async fn next_of(&mut self, kind: &str) -> Told {
+        loop {
+            let told = self.next().await.expect("an open stream");
+            if told.kind == kind {
+                return told;
+            }
+            assert_eq!(told.kind, "sessions_changed", "before {kind}");
+        }
+    }
+
     /// Everything until the stream is closed.
     pub async fn until_closed(mut self) -> Vec<Told> {
         let mut all = Vec::new();
