@@ -28,6 +28,8 @@ pub enum AppError {
     Busy,
     /// The last password check is too long ago for this: send the password along, or renew the check.
     ReauthRequired,
+    /// The role there lets sessions last less long than this one has lasted.
+    SignInTooOld,
     /// The new password is not fit to be one.
     UnsuitablePassword(PasswordProblem),
     /// The caller is signed in but may not do this.
@@ -56,6 +58,7 @@ impl AppError {
             AppError::TooManyAttempts { .. } => "too_many_attempts",
             AppError::Busy => "busy",
             AppError::ReauthRequired => "reauth_required",
+            AppError::SignInTooOld => "sign_in_too_old",
             AppError::UnsuitablePassword(_) => "unsuitable_password",
             AppError::Forbidden => "forbidden",
             AppError::NotFound => "not_found",
@@ -71,7 +74,7 @@ impl AppError {
     pub fn status(&self) -> u16 {
         match self {
             AppError::InvalidCredentials | AppError::InvalidGrant | AppError::SessionEnded { .. } => 401,
-            AppError::Forbidden | AppError::ReauthRequired => 403,
+            AppError::Forbidden | AppError::ReauthRequired | AppError::SignInTooOld => 403,
             AppError::NotFound => 404,
             AppError::InvalidScope => 400,
             AppError::InvalidInput { .. } | AppError::UnsuitablePassword(_) => 422,
@@ -95,6 +98,9 @@ impl AppError {
             }
             AppError::Busy => "Many people are signing in right now. Try again in a few seconds.",
             AppError::ReauthRequired => "Enter your password to go on.",
+            AppError::SignInTooOld => {
+                "Your role there asks for a newer sign-in. Sign out, sign in again and switch then."
+            }
             AppError::UnsuitablePassword(problem) => problem.message(),
             AppError::Forbidden => "You are not allowed to do this. Ask your administrator.",
             AppError::NotFound => "That session is not there any more. It may have ended already.",
@@ -179,6 +185,7 @@ impl From<Wire> for AppError {
             },
             "busy" => AppError::Busy,
             "reauth_required" => AppError::ReauthRequired,
+            "sign_in_too_old" => AppError::SignInTooOld,
             "unsuitable_password" => AppError::UnsuitablePassword(PasswordProblem::named(
                 wire.problem.as_deref().unwrap_or_default(),
             )),
@@ -242,6 +249,7 @@ mod tests {
             },
             AppError::Busy,
             AppError::ReauthRequired,
+            AppError::SignInTooOld,
             AppError::UnsuitablePassword(PasswordProblem::TooCommon),
             AppError::Forbidden,
             AppError::NotFound,

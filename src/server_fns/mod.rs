@@ -6,6 +6,7 @@
 #[cfg(feature = "ssr")]
 mod border;
 
+mod organization;
 mod overview;
 mod security;
 mod sessions;
@@ -13,6 +14,7 @@ mod sign_in;
 mod theme;
 pub mod wire;
 
+pub use organization::{SwitchOrganization, switch_organization};
 pub use overview::{ShowOverview, ShowViewer, show_overview, show_viewer};
 pub use security::{
     ChangePassword, DismissSecurityNotice, ExtendSession, ListSecurityNotices, change_password,

@@ -21,6 +21,7 @@ mod events;
 mod headers;
 mod lifetimes;
 mod openapi;
+mod organizations;
 mod origin;
 mod outage;
 mod pages;

@@ -17,4 +17,5 @@ pub mod rotation;
 pub mod sign_in;
 pub mod step_up;
 pub mod suspicion;
+pub mod switch_organization;
 pub mod throttle;

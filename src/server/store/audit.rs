@@ -27,6 +27,8 @@ pub enum AuditKind {
     UserCreated,
     MembershipSet,
     RoleChanged,
+    /// A session looks at another organization of its person.
+    OrganizationSwitched,
     UserDisabled,
     UserEnabled,
     /// By an operator.
@@ -51,6 +53,7 @@ impl AuditKind {
             AuditKind::UserCreated => "user_created",
             AuditKind::MembershipSet => "membership_set",
             AuditKind::RoleChanged => "role_changed",
+            AuditKind::OrganizationSwitched => "organization_switched",
             AuditKind::UserDisabled => "user_disabled",
             AuditKind::UserEnabled => "user_enabled",
             AuditKind::PasswordSet => "password_set",

@@ -63,16 +63,35 @@ pub async fn session_updated(
     session: SessionId,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
+    of_session(conn, user, session, EventKind::SessionUpdated, now).await
+}
+
+/// Writes that a session looks at another organization, and wakes the listeners at commit.
+pub async fn organization_switched(
+    conn: &mut PgConnection,
+    user: UserId,
+    session: SessionId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    of_session(conn, user, session, EventKind::OrganizationSwitched, now).await
+}
+
+async fn of_session(
+    conn: &mut PgConnection,
+    user: UserId,
+    session: SessionId,
+    kind: EventKind,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "
-        WITH event AS (
-            INSERT INTO session_events (at, user_id, session_id, kind) VALUES ($1, $2, $3, 'session_updated')
-        )
-        SELECT pg_notify($4, '')::text
+        WITH event AS (INSERT INTO session_events (at, user_id, session_id, kind) VALUES ($1, $2, $3, $4))
+        SELECT pg_notify($5, '')::text
         ",
         now,
         user.0,
         session.0,
+        kind.as_str(),
         CHANNEL,
     )
     .fetch_one(conn)

@@ -1,10 +1,11 @@
-//! What a session is held by: its credential, the last password check, the client that it was seen on.
+//! What a session is held by and what it looks at: its credential, the last password check, the client that it was seen
+//! on, the organization.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use crate::{
-    domain::ids::{SessionId, UserId},
+    domain::ids::{OrganizationId, SessionId, UserId},
     server::auth::token::HashedToken,
 };
 
@@ -114,6 +115,28 @@ pub async fn set_client(
         browser,
         os,
         platform,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Has a session look at another organization. `other_role`: the person has another role there, and the browser's cookie
+/// is to be replaced with its next request.
+pub async fn look_at_organization(
+    conn: &mut PgConnection,
+    session: SessionId,
+    organization: OrganizationId,
+    other_role: bool,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "
+        UPDATE sessions SET organization_id = $2, rotation_due = rotation_due OR (kind = 'browser' AND $3)
+        WHERE id = $1 AND ended_at IS NULL
+        ",
+        session.0,
+        organization.0,
+        other_role,
     )
     .execute(conn)
     .await?;

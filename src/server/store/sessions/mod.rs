@@ -9,7 +9,8 @@ mod touch;
 
 pub use begin::{Begun, NewSession, any_of, begun, insert, last_organization};
 pub use credential::{
-    credential_expiry, is_due_for_rotation, mark_for_rotation, renew_check, set_client, set_credential,
+    credential_expiry, is_due_for_rotation, look_at_organization, mark_for_rotation, renew_check, set_client,
+    set_credential,
 };
 pub use end::{
     End, EndFilter, Ended, delete_ended_before, end, end_of_device, end_run_out, ended_by_limit,

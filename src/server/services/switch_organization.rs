@@ -1,0 +1,61 @@
+//! A person who belongs to several brokerages looks at another one in this session. Their other sessions stay where they
+//! are.
+
+use serde_json::json;
+
+use crate::{
+    domain::{ids::OrganizationId, organization::Organization},
+    error::AppError,
+    server::{
+        auth::current_session::{Client, CurrentSession},
+        state::AppState,
+        store::{
+            audit::{self, AuditEvent, AuditKind},
+            events, organizations, sessions,
+        },
+    },
+};
+
+/// Has the caller's session look at another organization, with the role that the person has there. Where that is
+/// another role, the credential changes (ASVS 5.0, 7.2.4).
+///
+/// # Errors
+/// [`AppError::NotFound`] for one that they do not belong to, [`AppError::SignInTooOld`] when the role there would end
+/// this session at once, [`AppError::SessionEnded`] when it has ended meanwhile. Nothing is changed then.
+pub async fn switch(
+    state: &AppState,
+    caller: &CurrentSession,
+    to: OrganizationId,
+    client: &Client,
+) -> Result<Organization, AppError> {
+    // Idle for how long, by all that this node knows.
+    state.activity.flush(&state.database).await?;
+    let mut tx = state.database.begin().await?;
+    sessions::lock(&mut tx, caller.id).await?;
+    let now = state.clock.now();
+    if let Some(reason) = sessions::end_reason_of(&mut tx, caller.id, now).await? {
+        return Err(AppError::SessionEnded { reason });
+    }
+    let memberships = organizations::of_user(&mut tx, caller.user.id).await?;
+    let there = memberships
+        .into_iter()
+        .find(|membership| membership.organization.id == to);
+    let there = there.ok_or(AppError::NotFound)?;
+    let other_role = there.role != caller.user.role;
+    sessions::look_at_organization(&mut tx, caller.id, to, other_role).await?;
+    if sessions::end_reason_of(&mut tx, caller.id, now).await?.is_some() {
+        return Err(AppError::SignInTooOld);
+    }
+    let event = AuditEvent {
+        kind: AuditKind::OrganizationSwitched,
+        actor: client.actor(caller),
+        user: Some(caller.user.id),
+        session: Some(caller.id),
+        reason: None,
+        detail: json!({ "from": caller.organization.as_ref().map(|from| from.id), "to": to }),
+    };
+    audit::record(&mut tx, event, now).await?;
+    events::organization_switched(&mut tx, caller.user.id, caller.id, now).await?;
+    tx.commit().await?;
+    Ok(there.organization)
+}

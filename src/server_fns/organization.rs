@@ -1,0 +1,24 @@
+//! The brokerage that the session looks at.
+
+use leptos::prelude::*;
+
+use super::wire::TextJson;
+#[cfg(feature = "ssr")]
+use crate::{domain::next::safe_path, server::services::switch_organization as service, server_fns::border};
+use crate::{domain::organization::Organization, error::AppError};
+
+/// Has this session look at another brokerage of the caller's. Without JavaScript the browser comes back to `next`.
+#[server(SwitchOrganization, prefix = "/api", endpoint = "switch_organization", output = TextJson)]
+pub async fn switch_organization(
+    organization_id: String,
+    #[server(default)] next: Option<String>,
+) -> Result<Organization, AppError> {
+    border::answer(async {
+        let to = organization_id.parse().map_err(|_| AppError::NotFound)?;
+        let switched =
+            service::switch(&border::state()?, &*border::signed_in()?, to, &border::client()?).await?;
+        border::then_go_to(next.as_deref().and_then(safe_path).unwrap_or("/dashboard"));
+        Ok(switched)
+    })
+    .await
+}

@@ -1,0 +1,137 @@
+//! People who belong to several brokerages look at one of them in each session.
+
+use crate::harness::*;
+
+async fn organizations(portal: &Portal) -> std::collections::HashMap<String, String> {
+    let rows: Vec<(String, uuid::Uuid)> = sqlx::query_as("SELECT name, id FROM organizations")
+        .fetch_all(&portal.sql)
+        .await
+        .expect("organizations");
+    rows.into_iter()
+        .map(|(name, id)| (name, id.to_string()))
+        .collect()
+}
+
+async fn looks_at(client: &Client) -> (Value, Value) {
+    let state = client.get("/api/session_state").await.expect(200).json();
+    (
+        state["organization"]["name"].clone(),
+        state["user"]["role"].clone(),
+    )
+}
+
+/// A guest of Northgate who is an administrator of Harbour.
+async fn maria(portal: &Portal) -> Person {
+    let maria = portal
+        .person("maria")
+        .role(Role::Guest)
+        .member_of("Northgate")
+        .create()
+        .await;
+    // Joined later: a new session looks at the first.
+    portal.pass(seconds(1)).await;
+    portal
+        .person("maria")
+        .role(Role::Admin)
+        .member_of("Harbour")
+        .create()
+        .await;
+    portal.person("jonas").member_of("Elsewhere").create().await;
+    maria
+}
+
+#[tokio::test]
+async fn a_session_switches_and_the_others_stay_where_they_are() {
+    let portal = Portal::start().await;
+    let _listening = portal.listening().await;
+    let maria = maria(&portal).await;
+    let ids = organizations(&portal).await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let firefox = portal.browser(FIREFOX).without_script().signed_in(&maria).await;
+    assert_eq!(looks_at(&chrome).await, (json!("Northgate"), json!("guest")));
+    let mut stream = chrome.get("/api/v1/session/events").stream().await;
+
+    let fields = [("organization_id", &*ids["Harbour"])];
+    let switched = chrome
+        .post("/api/switch_organization")
+        .form(&fields)
+        .await
+        .expect(200);
+    assert_eq!(
+        switched.json(),
+        json!({ "id": ids["Harbour"], "name": "Harbour" })
+    );
+    assert_eq!(
+        stream.next_of("organization_switched").await.data["session_id"],
+        json!(chrome.session())
+    );
+    // Another role: the old cookie is replaced with the next request, and then refused.
+    let before = chrome.replica();
+    assert_eq!(looks_at(&chrome).await, (json!("Harbour"), json!("admin")));
+    assert_ne!(chrome.cookie(), before.cookie());
+    assert_eq!(before.get("/api/session_state").await.end_reason(), "unknown");
+    assert_eq!(looks_at(&firefox).await, (json!("Northgate"), json!("guest")));
+
+    let row = &portal.audit("organization_switched").await[0];
+    assert_eq!(
+        (row.session, &row.detail["to"]),
+        (Some(chrome.session()), &json!(ids["Harbour"]))
+    );
+    let fields = [
+        ("organization_id", &*ids["Harbour"]),
+        ("next", "/dashboard/settings"),
+    ];
+    let answer = firefox
+        .post("/api/switch_organization")
+        .form(&fields)
+        .await
+        .expect(302);
+    assert_eq!(answer.location(), "/dashboard/settings");
+}
+
+#[tokio::test]
+async fn nobody_switches_to_a_brokerage_that_is_not_theirs() {
+    let portal = Portal::start().await;
+    let maria = maria(&portal).await;
+    let ids = organizations(&portal).await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    for id in [
+        &*ids["Elsewhere"],
+        "00000000-0000-4000-8000-000000000000",
+        "nonsense",
+        "",
+    ] {
+        let answer = chrome
+            .post("/api/switch_organization")
+            .form(&[("organization_id", id)])
+            .await;
+        assert_eq!(answer.expect(404).json(), json!({ "code": "not_found" }), "{id}");
+    }
+    assert_eq!(looks_at(&chrome).await.0, "Northgate");
+    assert_eq!(portal.audit("organization_switched").await, []);
+    let fields = [("organization_id", &*ids["Harbour"])];
+    portal
+        .browser(CHROME)
+        .post("/api/switch_organization")
+        .form(&fields)
+        .await
+        .expect(401);
+}
+
+#[tokio::test]
+async fn a_session_that_is_too_old_for_the_role_there_stays_where_it_is() {
+    let portal = Portal::start().await;
+    let maria = maria(&portal).await;
+    let ids = organizations(&portal).await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    // An administrator's session lasts twelve hours.
+    portal.pass(seconds(12 * 3600)).await;
+    let fields = [("organization_id", &*ids["Harbour"])];
+    let answer = chrome
+        .post("/api/switch_organization")
+        .form(&fields)
+        .await
+        .expect(403);
+    assert_eq!(answer.json()["code"], "sign_in_too_old");
+    assert_eq!(looks_at(&chrome).await, (json!("Northgate"), json!("guest")));
+}
