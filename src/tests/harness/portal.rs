@@ -4,8 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use axum::Router;
 use broker_portal::server::{
-    auth::password::Passwords, clock::Clock, config::Config, database::Database, jobs::activity::Activity,
-    serve::leptos_options, services::accounts::Accounts, state::AppState,
+    auth::password::Passwords,
+    clock::Clock,
+    config::Config,
+    database::Database,
+    jobs::activity::Activity,
+    serve::leptos_options,
+    services::{
+        accounts::Accounts,
+        cleanup::{self, Report},
+    },
+    state::AppState,
 };
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
 use sqlx::{PgPool, postgres::PgPoolOptions};
@@ -122,6 +131,14 @@ impl Portal {
 
     pub fn accounts(&self) -> Accounts {
         accounts(&self.state)
+    }
+
+    /// Cleans up, as the running server does every hour.
+    pub async fn clean_up(&self) -> Report {
+        let retention = cleanup::retention(self.state.config.retention);
+        cleanup::run(&self.state.database, &self.clock, retention)
+            .await
+            .expect("cleaned up")
     }
 
     /// A person about to be registered: `portal.person("maria").role(Role::Broker).create()`.
