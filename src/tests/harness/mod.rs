@@ -13,7 +13,7 @@ mod records;
 mod rendering;
 
 pub use answer::Answer;
-pub use client::Client;
+pub use client::{Call, Client};
 pub use lock::HeldLock;
 pub use people::Person;
 pub use portal::Portal;
