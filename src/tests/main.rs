@@ -20,6 +20,8 @@ mod extend;
 mod headers;
 mod lifetimes;
 mod limits;
+mod model;
+mod nonsense;
 mod origin;
 mod outage;
 mod pages;

@@ -333,8 +333,13 @@ pub struct Call {
 }
 
 impl Call {
-    pub fn header(mut self, name: &'static str, value: &str) -> Self {
-        let value = HeaderValue::from_bytes(value.as_bytes()).expect("a header's value");
+    pub fn header(self, name: &'static str, value: &str) -> Self {
+        self.bytes_header(name, value.as_bytes())
+    }
+
+    /// A header that may be no text at all.
+    pub fn bytes_header(mut self, name: &'static str, value: &[u8]) -> Self {
+        let value = HeaderValue::from_bytes(value).expect("a header's value");
         self.headers.insert(HeaderName::from_static(name), value);
         self
     }

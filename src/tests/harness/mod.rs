@@ -9,6 +9,7 @@ mod lock;
 mod people;
 mod portal;
 mod postgres;
+mod property;
 mod records;
 mod rendering;
 
@@ -18,6 +19,7 @@ pub use lock::HeldLock;
 pub use people::Person;
 pub use portal::Portal;
 pub use postgres::{Outage, private_cluster};
+pub use property::for_all;
 pub use records::{AuditRow, EventRow};
 
 pub use broker_portal::domain::{ids::SessionId, session::EndReason, user::Role};
