@@ -141,6 +141,23 @@ async fn a_late_request_with_the_replaced_cookie_takes_nothing_away_and_revives_
     assert_eq!(portal.audit("session_ended").await, []);
 }
 
+#[tokio::test]
+async fn a_late_sign_out_with_the_replaced_cookie_does_not_pretend_to_have_signed_out() {
+    let portal = Portal::start().await;
+    let maria = member(&portal, Role::Vendor).await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    for late in [chrome.replica(), chrome.replica().without_script()] {
+        member(&portal, Role::Broker).await;
+        chrome.get("/dashboard").await.expect(200);
+        member(&portal, Role::Vendor).await;
+        chrome.get("/dashboard").await.expect(200);
+        // It cannot end a session that it does not name; without the cookie nobody else could either.
+        let answer = late.post("/api/sign_out").await;
+        assert_eq!(answer.all("set-cookie"), Vec::<&str>::new(), "{answer:#?}");
+        chrome.get("/dashboard").await.expect(200);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_twenty_requests_at_once_with_a_cookie_that_is_due_one_replaces_it() {
     let portal = Portal::start().await;

@@ -359,6 +359,54 @@ async fn a_renewed_check_replaces_the_access_token_of_a_desktop_and_its_refresh_
 }
 
 #[tokio::test]
+async fn a_replaced_cookie_lasts_as_long_as_its_session_may() {
+    let stale = Stale::by(TRUSTED_FOR + 1).await;
+    let body = json!({ "password": stale.maria.password });
+    let answer = stale
+        .chrome
+        .post("/api/v1/session/reauthenticate")
+        .json(&body)
+        .await
+        .expect(200);
+    let cookies = answer.all("set-cookie");
+    assert_eq!(cookies.len(), 1);
+    let attributes: Vec<_> = cookies[0].split("; ").skip(1).collect();
+    let age = format!("Max-Age={}", 24 * 3600 - TRUSTED_FOR - 1);
+    for attribute in ["HttpOnly", "SameSite=Lax", "Path=/", &age] {
+        assert!(attributes.contains(&attribute), "{attribute}: {cookies:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_desktop_gets_no_cookie_from_a_page_function_and_refreshes_its_replaced_token() {
+    for route in 0..3 {
+        let stale = Stale::by(TRUSTED_FOR + 1).await;
+        let before = stale.mac.replica();
+        let answer = if route == 2 {
+            let fields = [
+                ("current_password", &*stale.maria.password),
+                ("new_password", "an entirely new password"),
+            ];
+            stale.mac.post("/api/change_password").form(&fields).await
+        } else {
+            stale
+                .server_fns(&stale.mac, Some(&stale.maria.password))
+                .remove(route)
+                .await
+        };
+        assert_eq!(
+            answer.clone().expect(200).all("set-cookie"),
+            Vec::<&str>::new(),
+            "{answer:#?}"
+        );
+        assert_eq!(before.end_reason().await, "unknown");
+        stale.mac.refresh().await.expect(200);
+        assert_eq!(stale.reauth_required(&stale.mac).await, false);
+        assert!(!stale.target.is_live().await);
+    }
+}
+
+#[tokio::test]
 async fn a_refresh_renews_no_check() {
     let stale = Stale::by(TRUSTED_FOR + 1).await;
     stale.mac.refresh().await.expect(200);
