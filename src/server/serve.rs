@@ -72,11 +72,31 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// Connects, starting the private cluster where no `DATABASE_URL` is set, and applies migrations.
+    /// Connects, starting the private cluster where no `DATABASE_URL` is set, applies migrations, and goes on in the
+    /// server's own role.
     ///
     /// # Errors
     /// [`StartError`] in one line.
     pub async fn open(config: &Config) -> Result<Self, StartError> {
+        let opened = Self::connect(config).await?;
+        opened.database.migrate().await?;
+        let database = opened.database.as_server().await?;
+        Ok(Self { database, ..opened })
+    }
+
+    /// Connects, starting the private cluster where no `DATABASE_URL` is set and there is one. Creates and changes
+    /// nothing. `None`: there is no private cluster.
+    ///
+    /// # Errors
+    /// [`StartError`] in one line.
+    pub async fn existing(config: &Config) -> Result<Option<Self>, StartError> {
+        if config.database_url.is_none() && !Cluster::exists(&config.data_dir)? {
+            return Ok(None);
+        }
+        Self::connect(config).await.map(Some)
+    }
+
+    async fn connect(config: &Config) -> Result<Self, StartError> {
         let (url, cluster) = match &config.database_url {
             Some(url) => (url.reveal().to_owned(), None),
             None => {
@@ -88,9 +108,10 @@ impl Opened {
                 (cluster.url("portal"), Some(cluster))
             }
         };
-        let database = Database::connect(&url).await?;
-        database.migrate().await?;
-        Ok(Self { database, cluster })
+        Ok(Self {
+            database: Database::connect(&url).await?,
+            cluster,
+        })
     }
 
     /// Connects to what is there already, and starts nothing. `None`: no private cluster is running.
@@ -187,7 +208,12 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
     let jobs = [
         tokio::spawn(activity.clone().run(database.clone())),
         tokio::spawn(jobs::clock::run(clock.clone(), database.clone())),
-        tokio::spawn(jobs::cleanup::run(clock, database.clone(), state.config.clone())),
+        tokio::spawn(jobs::seal::run(clock.clone(), database.clone())),
+        tokio::spawn(jobs::cleanup::run(
+            clock.clone(),
+            database.clone(),
+            state.config.clone(),
+        )),
     ];
     if names.await.is_err() {
         tracing::error!("browsers will have no names: their expressions could not be compiled");
@@ -214,6 +240,13 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "the last activity could not be written"),
         Err(_) => tracing::warn!("the last activity could not be written: the database does not answer"),
+    }
+    match timeout(LAST_WRITES, jobs::seal::once(&database, &clock)).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "the last audit rows wait to be sealed by the next server"),
+        Err(_) => tracing::warn!(
+            "the last audit rows wait to be sealed by the next server: the database is too slow"
+        ),
     }
     Ok(served?)
 }

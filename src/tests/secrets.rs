@@ -65,6 +65,41 @@ async fn live(portal: &Portal) -> Vec<String> {
         client.get("/dashboard/settings").await;
         client.get("/api/v1/sessions").await.expect(200);
     }
+    for client in [&chrome, &firefox] {
+        secrets.extend(spellings(&client.known_browser().expect("a mark")));
+    }
+    // Tokens that came back for a second asking, so that what gives them again is still there.
+    let refresh = json!({ "refresh_token": mac.refresh_token() });
+    for _ in 0..2 {
+        let answer = mac
+            .post("/api/v1/sessions/refresh")
+            .json(&refresh)
+            .await
+            .expect(200);
+        for field in ["access_token", "refresh_token"] {
+            let token = answer.json()[field].as_str().expect("a token").to_owned();
+            secrets.extend(spellings(&token));
+            if field == "access_token" {
+                mac.set_access_token(&token);
+            }
+        }
+    }
+    for client in [&chrome, &mac] {
+        let call = client.post("/api/v1/session/reauthenticate");
+        call.json(&json!({ "password": "a wrong guess of hers" }))
+            .await
+            .expect(401);
+        let call = client.post("/api/v1/session/reauthenticate");
+        let answer = call
+            .json(&json!({ "password": maria.password }))
+            .await
+            .expect(200);
+        if let Some(token) = answer.json()["access_token"].as_str() {
+            secrets.extend(spellings(token));
+            mac.set_access_token(token);
+        }
+    }
+    secrets.extend(spellings(&chrome.cookie().expect("a new cookie")));
     // A careless client.
     let careless = format!("/api/v1/sessions?access_token={}", mac.access_token());
     portal.anonymous().get(&careless).await.expect(401);
@@ -77,6 +112,18 @@ async fn live(portal: &Portal) -> Vec<String> {
     mac.get("/api/v1/sessions").await.expect(401);
     let chrome = chrome.signed_in(&maria).await;
     secrets.extend(spellings(&chrome.cookie().expect("a cookie")));
+    let fields = [
+        ("current_password", &*maria.password),
+        ("new_password", "one that she chose herself"),
+        ("other_sessions", "keep"),
+    ];
+    chrome
+        .post("/api/change_password")
+        .form(&fields)
+        .await
+        .expect(200);
+    secrets.push("one that she chose herself".to_owned());
+    secrets.extend(spellings(&chrome.cookie().expect("a new cookie")));
     firefox.post("/api/sign_out_all_devices").await.expect(302);
     portal
         .accounts()

@@ -6,10 +6,20 @@ use super::extract::SignedIn;
 use crate::{
     domain::session::ClientKind,
     error::AppError,
-    server::{http::failure::Problem, state::AppState, store::devices},
+    server::{
+        http::failure::{Problem, ProblemBody},
+        state::AppState,
+        store::devices,
+    },
 };
 
-/// 204; 403 for a browser, which has no device.
+/// The desktop is there. Not activity: an open laptop keeps no session alive.
+#[utoipa::path(post, path = "/devices/heartbeat", tag = "devices", responses(
+    (status = 204, description = "Noted."),
+    (status = 401, description = "`session_ended`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "`forbidden`: a browser has no device", body = ProblemBody,
+        content_type = "application/problem+json"),
+))]
 pub async fn heartbeat(
     State(state): State<AppState>,
     SignedIn(session): SignedIn,

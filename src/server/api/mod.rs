@@ -1,10 +1,11 @@
 //! The JSON API for the desktop and other programs: `/api/v1`.
 //!
 //! Fields are snake_case, times RFC 3339 UTC, errors problem+json with a stable `code`. To add a route: a file with
-//! its types and its handler, a line in [`router`].
+//! its types and its handler, which describes itself (`utoipa::path`), and a line in [`router`].
 
 mod devices;
 mod extract;
+mod openapi;
 mod session;
 mod session_state;
 mod sessions;
@@ -13,8 +14,9 @@ mod tokens;
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    routing::{any, delete, get, post},
+    routing::{any, get},
 };
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     http::{failure::Problem, whole_body::MAX_BODY},
@@ -22,29 +24,27 @@ use super::{
 };
 use crate::error::AppError;
 
-/// The API's routes. `session_state` answers at its older address too.
+/// The API's routes and their description. `session_state` answers at its older address too.
 pub fn router() -> Router<AppState> {
-    let v1 = Router::new()
-        .route(
-            "/sessions",
-            post(sessions::sign_in)
-                .get(sessions::list)
-                .delete(sessions::end_many),
-        )
-        .route("/sessions/{id}", delete(sessions::end_one))
-        .route("/sessions/refresh", post(tokens::refresh))
-        .route("/session_state", get(session_state::show))
-        .route("/session/extend", post(session::extend))
-        .route("/session/reauthenticate", post(session::reauthenticate))
-        .route("/devices/heartbeat", post(devices::heartbeat))
+    let v1 = OpenApiRouter::new()
+        .routes(routes!(sessions::sign_in, sessions::list, sessions::end_many))
+        .routes(routes!(sessions::end_one))
+        .routes(routes!(tokens::refresh))
+        .routes(routes!(session_state::show))
+        .routes(routes!(session::extend))
+        .routes(routes!(session::reauthenticate))
+        .routes(routes!(devices::heartbeat))
         .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY));
-    Router::new()
+    let (routes, description) = OpenApiRouter::with_openapi(openapi::document())
+        .nest("/api/v1", v1)
+        .split_for_parts();
+    routes
+        .method_not_allowed_fallback(method_not_allowed)
         .route("/api/v1", any(not_found))
         .route("/api/v1/", any(not_found))
-        .nest("/api/v1", v1)
         .route("/api/session_state", get(session_state::show))
+        .route("/api/openapi.json", get(openapi::serve(description)))
 }
 
 async fn not_found() -> Problem {

@@ -4,6 +4,7 @@ use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tower_sessions::Session as CookieSession;
+use utoipa::ToSchema;
 
 use super::{
     extract::{Body, From, SignedIn},
@@ -13,13 +14,17 @@ use crate::{
     domain::{session::ClientKind, time::wire},
     server::{
         auth::{current_session::CurrentSession, session_store},
-        http::failure::Problem,
+        http::failure::{Problem, ProblemBody},
         services::{extend, step_up},
         state::AppState,
     },
 };
 
 /// The person is here: the idle end moves, never past the lifetime.
+#[utoipa::path(post, path = "/session/extend", tag = "session", responses(
+    (status = 200, description = "The session as it is now.", body = SessionState),
+    (status = 401, description = "`session_ended`", body = ProblemBody, content_type = "application/problem+json"),
+))]
 pub async fn extend(
     State(state): State<AppState>,
     SignedIn(caller): SignedIn,
@@ -28,13 +33,13 @@ pub async fn extend(
     Ok(Json(SessionState::of(&extended, &state)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub struct Reauthenticate {
     password: String,
 }
 
 /// The session's state after a new password check, and its new credential.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct Reauthenticated {
     #[serde(flatten)]
     state: SessionState,
@@ -43,7 +48,7 @@ pub struct Reauthenticated {
     token: Option<NewAccessToken>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct NewAccessToken {
     access_token: String,
     /// Seconds until it stops.
@@ -52,7 +57,16 @@ struct NewAccessToken {
     expires_at: DateTime<Utc>,
 }
 
-/// Renews the password check, and with it the credential: 200, or 401 for a wrong password.
+/// Renews the password check, and with it the credential: the old one is refused from the answer on.
+#[utoipa::path(post, path = "/session/reauthenticate", tag = "session", request_body = Reauthenticate, responses(
+    (status = 200, description = "Checked. A browser gets a new cookie, a desktop a new access token.",
+        body = Reauthenticated),
+    (status = 401, description = "`invalid_credentials` for a wrong password, `session_ended`", body = ProblemBody,
+        content_type = "application/problem+json"),
+    (status = 422, description = "`invalid_input`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 429, description = "`too_many_attempts`: the session goes on", body = ProblemBody,
+        content_type = "application/problem+json"),
+))]
 pub async fn reauthenticate(
     State(state): State<AppState>,
     SignedIn(caller): SignedIn,

@@ -3,15 +3,18 @@
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::extract::SignedIn;
 use crate::{
     domain::{ids::SessionId, organization::Organization, session::ClientKind, time::wire, user::User},
-    server::{auth::current_session::CurrentSession, services::step_up, state::AppState},
+    server::{
+        auth::current_session::CurrentSession, http::failure::ProblemBody, services::step_up, state::AppState,
+    },
 };
 
 /// The answer for a live session.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct SessionState {
     authenticated: bool,
     session: SessionTimes,
@@ -21,7 +24,7 @@ pub struct SessionState {
     server_time: DateTime<Utc>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct SessionTimes {
     id: SessionId,
     kind: ClientKind,
@@ -57,7 +60,13 @@ impl SessionState {
     }
 }
 
-/// 200 with the state, or 401 `session_ended` with the reason.
+/// Is my session live? Not activity: asking does not move the idle end.
+#[utoipa::path(get, path = "/session_state", tag = "session", responses(
+    (status = 200, description = "The session is live.", body = SessionState),
+    (status = 401, description = "`session_ended` with the reason; `unknown` for no credential, one that was never \
+        ours, one that was replaced, and an access token that has run out: a desktop tries to refresh then.",
+        body = ProblemBody, content_type = "application/problem+json"),
+))]
 pub async fn show(State(state): State<AppState>, SignedIn(session): SignedIn) -> Json<SessionState> {
     Json(SessionState::of(&session, &state))
 }

@@ -6,7 +6,7 @@ use axum::{
     http::StatusCode,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
     extract::{Body, From, SignedIn},
@@ -20,7 +20,7 @@ use crate::{
     },
     error::AppError,
     server::{
-        http::failure::Problem,
+        http::failure::{Problem, ProblemBody},
         services::{
             dashboard, revoke,
             sign_in::{self, Attempt},
@@ -31,7 +31,7 @@ use crate::{
     },
 };
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub struct SignIn {
     email: String,
     password: String,
@@ -39,7 +39,7 @@ pub struct SignIn {
 }
 
 /// What the desktop says of itself.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 struct Device {
     /// Its own name for itself, the same at every sign-in.
     device_id: String,
@@ -79,7 +79,18 @@ fn named<'a>(field: &str, text: &'a str, most: usize) -> Result<&'a str, AppErro
     Ok(text)
 }
 
-/// Signs a desktop in: 201 with its tokens, 401 `invalid_credentials`, 422 for a device that says too little.
+/// Signs a desktop in and registers the device. A session that this device still held ends.
+#[utoipa::path(post, path = "/sessions", tag = "sessions", request_body = SignIn, security(()), responses(
+    (status = 201, description = "Signed in.", body = Tokens),
+    (status = 401, description = "`invalid_credentials`: wrong, unknown or disabled, on purpose one answer",
+        body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, description = "`invalid_input` with the field", body = ProblemBody,
+        content_type = "application/problem+json"),
+    (status = 429, description = "`too_many_attempts` with `Retry-After`", body = ProblemBody,
+        content_type = "application/problem+json"),
+    (status = 503, description = "`busy` or `unavailable` with `Retry-After`", body = ProblemBody,
+        content_type = "application/problem+json"),
+))]
 pub async fn sign_in(
     State(state): State<AppState>,
     from: From,
@@ -95,20 +106,34 @@ pub async fn sign_in(
     Ok((StatusCode::CREATED, Json(tokens)))
 }
 
-#[derive(Serialize)]
+/// A person's live sessions, most recently active first. Exactly one is current.
+#[derive(Serialize, ToSchema)]
 pub struct List {
     sessions: Vec<Session>,
 }
 
 /// The caller's live sessions, most recently active first.
+#[utoipa::path(get, path = "/sessions", tag = "sessions", responses(
+    (status = 200, description = "The list.", body = List),
+    (status = 401, description = "`session_ended`", body = ProblemBody, content_type = "application/problem+json"),
+))]
 pub async fn list(State(state): State<AppState>, SignedIn(caller): SignedIn) -> Result<Json<List>, Problem> {
     Ok(Json(List {
         sessions: dashboard::list_sessions(&state, &caller).await?,
     }))
 }
 
-/// Ends one: 204, 404 for anything that is not the caller's and live, or 403 `reauth_required` for any but the caller's
-/// own when the last password check is too long ago.
+/// Ends one of the caller's live sessions.
+#[utoipa::path(delete, path = "/sessions/{id}", tag = "sessions",
+    params(("id" = String, Path, description = "The session's id, as in the list.")),
+    responses(
+        (status = 204, description = "Ended: none of its credentials is accepted any more, on any node."),
+        (status = 401, description = "`session_ended`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "`reauth_required`: any but the caller's own needs a fresh password check",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "`not_found`: whatever is not the caller's and live", body = ProblemBody,
+            content_type = "application/problem+json"),
+    ))]
 pub async fn end_one(
     State(state): State<AppState>,
     SignedIn(caller): SignedIn,
@@ -131,19 +156,35 @@ pub async fn end_one(
     Ok(StatusCode::NO_CONTENT)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Many {
+    /// `current`, `others` or `all`. Mandatory: without it none is ended.
+    #[param(required = true)]
     scope: Option<String>,
 }
 
-/// Ends many: 200 with how many. Without a scope that says which, none (400). All but `current` may ask for a new
-/// password check (403 `reauth_required`).
+/// How many sessions were ended.
+#[derive(Serialize, ToSchema)]
+pub struct HowMany {
+    ended: usize,
+}
+
+/// Ends many of the caller's live sessions at once.
+#[utoipa::path(delete, path = "/sessions", tag = "sessions", params(Many), responses(
+    (status = 200, description = "Ended, all in one transaction.", body = HowMany),
+    (status = 400, description = "`invalid_scope`: missing or misspelt, and nothing was ended", body = ProblemBody,
+        content_type = "application/problem+json"),
+    (status = 401, description = "`session_ended`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "`reauth_required`: all but `current` need a fresh password check",
+        body = ProblemBody, content_type = "application/problem+json"),
+))]
 pub async fn end_many(
     State(state): State<AppState>,
     SignedIn(caller): SignedIn,
     from: From,
     query: Result<Query<Many>, axum::extract::rejection::QueryRejection>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<HowMany>, Problem> {
     let scope = query.ok().and_then(|Query(many)| many.scope);
     let scope = match scope.as_deref() {
         Some("current") => RevokeScope::Current,
@@ -155,5 +196,5 @@ pub async fn end_many(
         _ = step_up::require(&state, &caller, None, &from.0).await?;
     }
     let ended = revoke::end_own(&state.database, &state.clock, &caller, scope, from.actor(&caller)).await?;
-    Ok(Json(json!({ "ended": ended.len() })))
+    Ok(Json(HowMany { ended: ended.len() }))
 }

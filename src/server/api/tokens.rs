@@ -3,6 +3,7 @@
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::extract::{Body, From};
 use crate::{
@@ -10,14 +11,14 @@ use crate::{
     error::AppError,
     server::{
         auth::token::PlainToken,
-        http::failure::Problem,
+        http::failure::{Problem, ProblemBody},
         services::{refresh, sign_in::DesktopSignIn},
         state::AppState,
     },
 };
 
 /// A desktop's credentials. Each access token and each refresh token is replaced by the next answer like this.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct Tokens {
     pub session_id: SessionId,
     pub access_token: String,
@@ -51,13 +52,19 @@ impl Tokens {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub struct Refresh {
     refresh_token: String,
 }
 
 /// Exchanges the refresh token for new tokens. The one shown is good no more; shown again it ends the session, unless
 /// the answer was lost: for 30 seconds, and until the new refresh token is used, the same tokens come back.
+#[utoipa::path(post, path = "/sessions/refresh", tag = "sessions", request_body = Refresh, security(()), responses(
+    (status = 200, description = "New tokens; the old ones are refused.", body = Tokens),
+    (status = 401, description = "`invalid_grant`: unknown, used before, or of a session that is over. Sign in again.",
+        body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, description = "`invalid_input`", body = ProblemBody, content_type = "application/problem+json"),
+))]
 pub async fn refresh(
     State(state): State<AppState>,
     from: From,

@@ -1,5 +1,6 @@
 //! The commands of `broker-portal`. Each exits with 0, or with 1 and one clear line.
 
+mod audit;
 mod sessions;
 mod user;
 
@@ -11,11 +12,12 @@ use super::{
     auth::password::Passwords,
     clock::Clock,
     config::{Config, ConfigError},
-    health,
+    health, jobs,
     serve::{self, Opened, StartError},
     services::{
         accounts::{AccountError, Accounts},
-        demo,
+        audit_export::ExportError,
+        audit_verification, demo,
     },
     telemetry,
 };
@@ -42,6 +44,9 @@ enum Command {
     /// See and end sessions, for the night when the web is not enough
     #[command(subcommand)]
     Sessions(sessions::Command),
+    /// Look whether the audit log can be trusted, or write it out
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Say whether the database and its schema are well
     Health,
 }
@@ -55,6 +60,14 @@ enum CommandError {
     Start(#[from] StartError),
     #[error(transparent)]
     Account(#[from] AccountError),
+    #[error(transparent)]
+    Audit(#[from] ExportError),
+    #[error("the audit log cannot be trusted: {0}")]
+    AuditLog(String),
+    #[error(
+        "this database has no audit log that is sealed; is it the portal's? `broker-portal migrate` brings it up to date"
+    )]
+    NoAuditChain,
     #[error("{0}")]
     Usage(String),
     #[error("cannot write: {0}")]
@@ -91,7 +104,9 @@ async fn execute(command: Command) -> Result<(), CommandError> {
     match command {
         Command::Serve => Ok(serve::serve(config).await?),
         Command::Migrate => {
-            Opened::open(&config).await?.close().await?;
+            let opened = Opened::open(&config).await?;
+            seal(&opened).await;
+            opened.close().await?;
             println!("The schema is up to date.");
             Ok(())
         }
@@ -119,6 +134,23 @@ async fn execute(command: Command) -> Result<(), CommandError> {
                 sessions::run(&command, accounts, &config).await
             })
             .await
+        }
+        Command::Audit(command) => {
+            let opened = Opened::existing(&config)
+                .await?
+                .ok_or_else(|| CommandError::NoData(config.data_dir.clone()))?;
+            let result = async {
+                if !audit_verification::has_chain(&opened.database)
+                    .await
+                    .map_err(StartError::from)?
+                {
+                    return Err(CommandError::NoAuditChain);
+                }
+                audit::run(command, &opened.database).await
+            }
+            .await;
+            let closed = opened.close().await.map_err(CommandError::from);
+            result.and(closed)
         }
         Command::Health => {
             let opened = Opened::find(&config).await?.ok_or(CommandError::NotRunning)?;
@@ -151,8 +183,20 @@ async fn with_accounts(
         work(&accounts).await
     }
     .await;
+    seal(&opened).await;
     let closed = opened.close().await.map_err(CommandError::from);
     result.and(closed)
+}
+
+/// Seals what a command wrote: there may be no server that would.
+async fn seal(opened: &Opened) {
+    let sealed = async {
+        let clock = Clock::anchored(opened.database.time().await?);
+        jobs::seal::once(&opened.database, &clock).await
+    };
+    if let Err(error) = sealed.await {
+        tracing::warn!(%error, "audit rows could not be sealed; the server will seal them");
+    }
 }
 
 /// One line from standard input, without its end.

@@ -1,9 +1,11 @@
-//! The connection to Postgres: the pool, the migrations, the private cluster.
+//! The connection to Postgres: the pool, the migrations, the server's own role, the private cluster.
 //!
 //! [`Database`] is what the rest of the server holds. What the statements say is the business of `store`.
 
 pub mod cluster;
 mod failure;
 mod pool;
+mod server_role;
 
 pub use pool::{Database, DatabaseError};
+pub use server_role::SERVER_ROLE;

@@ -10,7 +10,10 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use super::failure::is_broken_connection;
+use super::{
+    failure::is_broken_connection,
+    server_role::{self, SERVER_ROLE},
+};
 
 /// How long a connection may rest before it is asked whether it still lives.
 const PING_AFTER: Duration = Duration::from_secs(1);
@@ -34,13 +37,15 @@ pub enum DatabaseError {
     TooOld(i32),
     #[error("the database cannot be brought up to date: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
+    #[error("the server's rights in the database cannot be set: {0}")]
+    Rights(sqlx::Error),
 }
 
 impl Database {
     /// How many connections the pool holds at most.
     pub const MAX_CONNECTIONS: u32 = 16;
 
-    /// Connects to `url`.
+    /// Connects to `url`, as the owner of what is in it: for migrations, and for [`Database::as_server`].
     ///
     /// # Errors
     /// [`DatabaseError`] when the address is wrong, nobody answers, or the server is older than Postgres 15.
@@ -56,24 +61,7 @@ impl Database {
                 ("lock_timeout", "5s"),
                 ("idle_in_transaction_session_timeout", "15s"),
             ]);
-        let pool = PgPoolOptions::new()
-            .max_connections(Self::MAX_CONNECTIONS)
-            .acquire_timeout(Duration::from_secs(3))
-            // A ping before each use would double the round trips under load, and none would hand out connections
-            // that broke while nobody looked. So only those that have rested are asked whether they live.
-            .test_before_acquire(false)
-            .before_acquire(|conn, rested| {
-                Box::pin(async move {
-                    if rested.idle_for < PING_AFTER {
-                        Ok(true)
-                    } else {
-                        Ok(conn.ping().await.is_ok())
-                    }
-                })
-            })
-            .connect_with(options)
-            .await
-            .map_err(DatabaseError::Unreachable)?;
+        let pool = open(options).await.map_err(DatabaseError::Unreachable)?;
         let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::int")
             .fetch_one(&pool)
             .await
@@ -84,15 +72,53 @@ impl Database {
         Ok(Self { pool })
     }
 
-    /// Brings the schema up to date.
+    /// Takes on the server's role on every connection from now on, in which the audit log can only be added to. Where
+    /// that role is not to be had, the log says so, and the connections stay the owner's.
     ///
     /// # Errors
-    /// [`DatabaseError::Migration`] with the migration that failed.
+    /// [`DatabaseError`] when nobody answers.
+    pub async fn as_server(self) -> Result<Self, DatabaseError> {
+        // Told as the connection begins, it costs no statement, and RESET leads back to it.
+        let options = (*self.pool.connect_options())
+            .clone()
+            .options([("role", SERVER_ROLE)]);
+        let (problem, useless) = match open(options).await {
+            Ok(pool) => {
+                let mut conn = pool.acquire().await.map_err(DatabaseError::Unreachable)?;
+                let at_work = server_role::is_at_work(&mut conn).await;
+                drop(conn);
+                if at_work.map_err(DatabaseError::Unreachable)? {
+                    self.pool.close().await;
+                    return Ok(Self { pool });
+                }
+                ("it may not do the server's work".to_owned(), Some(pool))
+            }
+            Err(sqlx::Error::Database(error)) => (error.to_string(), None),
+            Err(error) => return Err(DatabaseError::Unreachable(error)),
+        };
+        if let Some(pool) = useless {
+            pool.close().await;
+        }
+        tracing::warn!(
+            problem,
+            "the role {SERVER_ROLE} is not to be had: the server runs with the rights of the database's owner, and only \
+             triggers keep the audit log from being changed"
+        );
+        Ok(self)
+    }
+
+    /// Brings the schema up to date, and the rights of the server's role.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Migration`] with the migration that failed, [`DatabaseError::Rights`].
     pub async fn migrate(&self) -> Result<(), DatabaseError> {
         let mut migrations = sqlx::migrate!();
         // A newer server has been here: its migrations only add, and this one, and its commands, go on beside it.
         migrations.set_ignore_missing(true);
-        Ok(migrations.run(&self.pool).await?)
+        migrations.run(&self.pool).await?;
+        server_role::provide(&self.pool)
+            .await
+            .map_err(DatabaseError::Rights)
     }
 
     /// How many migrations this build has that the database does not.
@@ -146,4 +172,24 @@ impl Database {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+async fn open(options: PgConnectOptions) -> sqlx::Result<PgPool> {
+    PgPoolOptions::new()
+        .max_connections(Database::MAX_CONNECTIONS)
+        .acquire_timeout(Duration::from_secs(3))
+        // A ping before each use would double the round trips under load, and none would hand out connections
+        // that broke while nobody looked. So only those that have rested are asked whether they live.
+        .test_before_acquire(false)
+        .before_acquire(|conn, rested| {
+            Box::pin(async move {
+                if rested.idle_for < PING_AFTER {
+                    Ok(true)
+                } else {
+                    Ok(conn.ping().await.is_ok())
+                }
+            })
+        })
+        .connect_with(options)
+        .await
 }

@@ -7,9 +7,10 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{Html, IntoResponse, Response},
 };
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
-use crate::error::AppError;
+use crate::{domain::session::EndReason, error::AppError};
 
 /// Answers `request` with `error`.
 pub fn respond(request: &Request, error: &AppError) -> Response {
@@ -56,6 +57,32 @@ pub(super) fn with_retry(mut response: Response, error: &AppError) -> Response {
 #[derive(Clone, Debug)]
 pub struct Problem(pub AppError);
 
+/// How an error of the API reads.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProblemBody {
+    /// Always `about:blank`: the code says which problem it is.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+    /// The stable name to branch on.
+    code: &'static str,
+    /// For people to read.
+    detail: String,
+    /// Why the session is over, with `session_ended`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<EndReason>,
+    /// What does not fit, with `invalid_input`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+    /// What is wrong with a new password, with `unsuitable_password`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<&'static str>,
+    /// Seconds, with `too_many_attempts`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_seconds: Option<u32>,
+}
+
 impl From<AppError> for Problem {
     fn from(error: AppError) -> Self {
         Self(error)
@@ -65,22 +92,26 @@ impl From<AppError> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let error = self.0;
-        let mut body = json!({
-            "type": "about:blank",
-            "title": status(&error).canonical_reason(),
-            "status": error.status(),
-            "code": error.code(),
-            "detail": error.message(),
-        });
+        let mut body = ProblemBody {
+            kind: "about:blank",
+            title: status(&error).canonical_reason().unwrap_or_default(),
+            status: error.status(),
+            code: error.code(),
+            detail: error.message(),
+            reason: None,
+            field: None,
+            problem: None,
+            retry_after_seconds: None,
+        };
         match &error {
-            AppError::SessionEnded { reason } => body["reason"] = json!(reason),
-            AppError::UnsuitablePassword(problem) => body["problem"] = json!(problem.as_str()),
+            AppError::SessionEnded { reason } => body.reason = Some(*reason),
+            AppError::UnsuitablePassword(problem) => body.problem = Some(problem.as_str()),
             AppError::TooManyAttempts { retry_after_seconds } => {
-                body["retry_after_seconds"] = json!(retry_after_seconds);
+                body.retry_after_seconds = Some(*retry_after_seconds);
             }
             AppError::InvalidInput { field, problem } => {
-                body["field"] = json!(field);
-                body["detail"] = json!(problem);
+                body.field = Some(field.clone());
+                body.detail = problem.clone();
             }
             _ => {}
         }

@@ -3,3 +3,4 @@
 pub mod activity;
 pub mod cleanup;
 pub mod clock;
+pub mod seal;

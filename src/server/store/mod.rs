@@ -8,6 +8,8 @@
 //! *Live* is defined once, by `live_until` of the view `session_state`.
 
 pub mod audit;
+pub mod audit_chain;
+pub mod audit_export;
 pub mod devices;
 pub mod events;
 pub mod job_runs;

@@ -145,6 +145,11 @@ impl Client {
             .map(str::to_owned)
     }
 
+    /// The mark by which this browser is known when it signs in again.
+    pub fn known_browser(&self) -> Option<String> {
+        self.held().jar.get("portal_browser").map(str::to_owned)
+    }
+
     pub fn set_cookie(&self, value: &str) {
         self.held().jar.set(self.portal.state.config.cookie_name(), value);
     }

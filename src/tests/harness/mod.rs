@@ -2,6 +2,7 @@
 //! who use it.
 
 mod answer;
+mod audit_log;
 mod client;
 mod cookie_jar;
 mod directory;
@@ -12,15 +13,18 @@ mod postgres;
 mod property;
 mod records;
 mod rendering;
+mod schema;
 
 pub use answer::Answer;
+pub use audit_log::{broker_portal, said};
 pub use client::{Call, Client};
 pub use lock::HeldLock;
 pub use people::Person;
 pub use portal::Portal;
-pub use postgres::{Outage, private_cluster};
+pub use postgres::{Outage, private_cluster, site};
 pub use property::for_all;
 pub use records::{AuditRow, EventRow};
+pub use schema::Description;
 
 pub use broker_portal::domain::{ids::SessionId, session::EndReason, user::Role};
 pub use serde_json::{Value, json};

@@ -76,9 +76,7 @@ impl Portal {
 
     async fn build(database: TestDatabase, settings: &[(&str, &str)], off: TimeDelta) -> Self {
         super::prepare_process();
-        let connection = Database::connect(&database.url)
-            .await
-            .expect("the test's database");
+        let connection = as_server(&database.url).await;
         let now = connection.time().await.expect("the database's time");
         let clock = Clock::standing(now.with_nanosecond(0).expect("a whole second") + off);
         let state = state(connection, clock.clone(), settings).await;
@@ -97,11 +95,8 @@ impl Portal {
 
     /// A second server over the same database: another pool, other notes of activity, the same time.
     pub async fn second_node(&self) -> Node {
-        let connection = Database::connect(&self.database.url)
-            .await
-            .expect("the test's database");
         let state = AppState {
-            database: connection,
+            database: as_server(&self.database.url).await,
             activity: Activity::default(),
             ..self.state.clone()
         };
@@ -171,6 +166,11 @@ impl Portal {
         Client::desktop(self.clone(), self.router.clone(), device_id)
     }
 
+    /// Where the database is, for its owner.
+    pub fn database_url(&self) -> &str {
+        &self.database.url
+    }
+
     /// How many statements `work` costs in this database, and what came of it.
     pub async fn statements_of<T>(&self, work: impl Future<Output = T>) -> (i64, T) {
         let before = self.database.statements().await;
@@ -182,6 +182,12 @@ impl Portal {
     pub async fn cut_off_database(&self) -> Outage {
         self.database.cut_off().await
     }
+}
+
+/// The database as a running server uses it, which is not its owner.
+async fn as_server(url: &str) -> Database {
+    let connection = Database::connect(url).await.expect("the test's database");
+    connection.as_server().await.expect("the server's role")
 }
 
 /// A further server.

@@ -201,6 +201,14 @@ pub(super) fn data_dir(path: &Path) -> Result<PathBuf, ClusterError> {
     fs::canonicalize(path).map_err(ClusterError::io("open", path))
 }
 
+/// Where the cluster of a data directory is, if there is one.
+pub(super) fn found_data(data_dir: &Path) -> Result<PathBuf, ClusterError> {
+    let elsewhere = read_path(&data_dir.join("postgres.moved"))?;
+    Ok(elsewhere
+        .unwrap_or_else(|| data_dir.join("postgres"))
+        .join("data"))
+}
+
 fn create_all(path: &Path, mode: u32) -> Result<(), ClusterError> {
     DirBuilder::new()
         .recursive(true)

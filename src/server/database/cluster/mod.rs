@@ -110,6 +110,16 @@ impl Cluster {
         }
     }
 
+    /// Whether there is a cluster below the data directory, running or not. Creates nothing.
+    ///
+    /// # Errors
+    ///
+    /// When this user may not look.
+    pub fn exists(data_dir: &Path) -> Result<bool, ClusterError> {
+        let version = layout::found_data(data_dir)?.join("PG_VERSION");
+        version.try_exists().map_err(ClusterError::io("open", &version))
+    }
+
     /// The folder of the socket, an absolute path.
     pub fn socket_dir(&self) -> &Path {
         &self.socket_dir

@@ -1,0 +1,109 @@
+//! `broker-portal audit ...`
+
+use std::io::{self, BufWriter, ErrorKind, Write};
+
+use chrono::{DateTime, Utc};
+use clap::{Args, Subcommand};
+
+use super::CommandError;
+use crate::{
+    domain::time::{plural, rfc3339},
+    server::{
+        database::Database,
+        services::{
+            audit_chain::Head,
+            audit_export::{ExportError, export},
+            audit_verification::{Verdict, verify},
+        },
+        store::audit_export::ExportFilter,
+    },
+};
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Look whether any row of the audit log was changed, removed or inserted since it was written
+    Verify {
+        /// A head that was noted earlier: it must still be in the chain, or its end was cut off
+        #[arg(long, value_name = "POSITION:HASH")]
+        head: Option<Head>,
+    },
+    /// Write the audit log out, one JSON object a line
+    Export(Export),
+}
+
+#[derive(Args)]
+pub struct Export {
+    /// Only what happened at this time (RFC 3339) or later
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    since: Option<DateTime<Utc>>,
+    /// Only what happened before this time (RFC 3339)
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    until: Option<DateTime<Utc>>,
+    /// Only what this person did, and what was done to them
+    #[arg(long, value_name = "EMAIL")]
+    user: Option<String>,
+    /// Only this kind of row, such as session_ended
+    #[arg(long)]
+    kind: Option<String>,
+}
+
+pub async fn run(command: Command, database: &Database) -> Result<(), CommandError> {
+    match command {
+        Command::Verify { head } => {
+            let now = database.time().await.map_err(ExportError::from)?;
+            tell(&verify(database, now, head).await.map_err(ExportError::from)?)
+        }
+        Command::Export(which) => {
+            let filter = ExportFilter {
+                since: which.since,
+                until: which.until,
+                user: None,
+                kind: which.kind,
+            };
+            let mut out = BufWriter::new(io::stdout());
+            match export(database, filter, which.user.as_deref(), &mut out).await {
+                Ok(0) => {
+                    eprintln!("No row matches.");
+                    Ok(())
+                }
+                // Whoever reads has seen enough.
+                Err(ExportError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+                done => Ok(done.map(drop)?),
+            }
+        }
+    }
+}
+
+fn tell(verdict: &Verdict) -> Result<(), CommandError> {
+    let mut out = io::stdout().lock();
+    for problem in &verdict.problems {
+        writeln!(out, "{problem}")?;
+    }
+    let found = verdict.problems.len() + verdict.untold;
+    if found > 0 {
+        let found = plural(i64::try_from(found).unwrap_or(i64::MAX), "problem");
+        return Err(CommandError::AuditLog(match verdict.untold {
+            0 => found,
+            untold => format!("{found}, {untold} of which are not listed"),
+        }));
+    }
+    let sealed = plural(verdict.sealed, "row");
+    match verdict.span {
+        None => writeln!(out, "The audit log is whole: no row is sealed yet.")?,
+        Some((first, last)) => writeln!(
+            out,
+            "The audit log is whole: {sealed} sealed, from {} to {}.",
+            rfc3339(first),
+            rfc3339(last),
+        )?,
+    }
+    writeln!(out, "Waiting to be sealed: {}.", verdict.waiting)?;
+    writeln!(out, "Head: {}", verdict.head.unwrap_or(Head::BEGINNING))?;
+    Ok(())
+}
+
+fn time(text: &str) -> Result<DateTime<Utc>, String> {
+    DateTime::parse_from_rfc3339(text)
+        .map(|time| time.with_timezone(&Utc))
+        .map_err(|_| "a time is written like 2026-11-20T17:42:03Z".to_owned())
+}

@@ -1,0 +1,47 @@
+-- Gives the running server a role of its own, which may not change or remove what the audit log says.
+-- Run again, it changes nothing. One transaction, so that servers that are at work never miss a right.
+DO $$
+DECLARE
+    -- Since version 16 one may be a member without being allowed to take the role on.
+    right_to_take_on text := CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END;
+    found record;
+BEGIN
+    PERFORM pg_advisory_xact_lock(7022750921764881201);
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'broker_portal_server') THEN
+        CREATE ROLE broker_portal_server NOLOGIN;
+    END IF;
+    IF NOT pg_has_role(current_user, 'broker_portal_server', right_to_take_on) THEN
+        GRANT broker_portal_server TO CURRENT_USER;
+    END IF;
+    EXECUTE format('GRANT USAGE ON SCHEMA %I TO broker_portal_server', current_schema());
+
+    -- Only what is ours: an extension's tables and functions belong to whoever installed it.
+    FOR found IN
+        SELECT c.oid::regclass AS name, c.relname, c.relkind FROM pg_class c
+        WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
+            AND pg_has_role(current_user, c.relowner, 'USAGE')
+    LOOP
+        EXECUTE format('REVOKE ALL ON %s FROM broker_portal_server', found.name);
+        EXECUTE format(
+            'GRANT %s ON %s %s TO broker_portal_server',
+            CASE
+                WHEN found.relkind = 'S' THEN 'USAGE, SELECT'
+                -- A view is written with the rights of its owner.
+                WHEN found.relkind IN ('v', 'm') THEN 'SELECT'
+                WHEN found.relname IN ('audit_events', 'audit_chain') THEN 'SELECT, INSERT'
+                WHEN found.relname = 'audit_unsealed' THEN 'SELECT, DELETE'
+                WHEN found.relname = '_sqlx_migrations' THEN 'SELECT'
+                ELSE 'SELECT, INSERT, UPDATE, DELETE'
+            END,
+            CASE WHEN found.relkind = 'S' THEN 'SEQUENCE' ELSE 'TABLE' END,
+            found.name
+        );
+    END LOOP;
+    FOR found IN
+        SELECT p.oid::regprocedure AS name FROM pg_proc p
+        WHERE p.pronamespace = current_schema()::regnamespace AND pg_has_role(current_user, p.proowner, 'USAGE')
+    LOOP
+        EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO broker_portal_server', found.name);
+    END LOOP;
+END
+$$

@@ -1,0 +1,158 @@
+//! Seals the audit log: each row is hashed together with the hash before it, so that whoever knows the last hash knows
+//! whether any row before it was changed, removed or slipped in.
+
+use std::{fmt, str::FromStr};
+
+use chrono::{DateTime, Utc};
+use data_encoding::HEXLOWER;
+use sha2::{Digest, Sha256};
+
+use crate::server::{
+    clock::Clock,
+    database::Database,
+    store::audit_chain::{self, Entry},
+};
+
+/// How many rows are sealed in one transaction.
+const BATCH: i64 = 1000;
+
+/// A place in the chain: what is noted elsewhere, to be asked for later. Written as `POSITION:HASH`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// How many rows are sealed up to here.
+    pub position: i64,
+    pub hash: [u8; 32],
+}
+
+impl Head {
+    /// Of a chain in which nothing is sealed yet.
+    pub const BEGINNING: Self = Self {
+        position: 0,
+        hash: [0; 32],
+    };
+
+    /// The place after this one, once this row is sealed: SHA-256 of the hash before it and of a JSON array, without
+    /// blanks, of the position, the time of sealing in microseconds since 1970, and the row's text.
+    #[must_use]
+    pub fn then(&self, sealed_at: DateTime<Utc>, text: &str) -> Self {
+        let position = self.position.saturating_add(1);
+        let sealed = serde_json::json!([position, sealed_at.timestamp_micros(), text]).to_string();
+        let hash = Sha256::new()
+            .chain_update(self.hash)
+            .chain_update(sealed)
+            .finalize()
+            .into();
+        Self { position, hash }
+    }
+
+    /// The place of an entry. `None`: its hash is none.
+    pub fn of(entry: &Entry) -> Option<Self> {
+        Some(Self {
+            position: entry.position,
+            hash: entry.hash.as_slice().try_into().ok()?,
+        })
+    }
+}
+
+impl fmt::Display for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.position, HEXLOWER.encode(&self.hash))
+    }
+}
+
+/// The text is no place in a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a head is written as POSITION:HASH, with a hash of 64 hexadecimal digits")]
+pub struct NotAHead;
+
+impl FromStr for Head {
+    type Err = NotAHead;
+
+    fn from_str(text: &str) -> Result<Self, NotAHead> {
+        let (position, hash) = text.trim().split_once(':').ok_or(NotAHead)?;
+        let hash = HEXLOWER
+            .decode(hash.to_ascii_lowercase().as_bytes())
+            .map_err(|_| NotAHead)?;
+        Ok(Self {
+            position: position
+                .parse()
+                .ok()
+                .filter(|position| *position >= 0)
+                .ok_or(NotAHead)?,
+            hash: hash.try_into().map_err(|_| NotAHead)?,
+        })
+    }
+}
+
+/// Seals the rows that wait, the oldest first, at most a batch of them. Gives how many, and whether more may be waiting.
+/// While another node seals, none.
+///
+/// # Errors
+/// The database's; then nothing of the batch is sealed.
+pub async fn seal_batch(database: &Database, clock: &Clock) -> sqlx::Result<(usize, bool)> {
+    let mut tx = database.begin().await?;
+    if !audit_chain::try_lock(&mut tx).await? {
+        return Ok((0, false));
+    }
+    // A statement of its own, after the lock: it sees what the last one who held it has committed.
+    let mut head = match audit_chain::last(&mut tx).await? {
+        None => Head::BEGINNING,
+        Some(last) => Head::of(&last).ok_or_else(|| {
+            sqlx::Error::Protocol(format!(
+                "the audit chain ends in no hash at position {}",
+                last.position
+            ))
+        })?,
+    };
+    let ids = audit_chain::unsealed(&mut tx, BATCH).await?;
+    if ids.is_empty() {
+        return Ok((0, false));
+    }
+    let sealed_at = clock.now();
+    let mut entries = Vec::with_capacity(ids.len());
+    for row in audit_chain::texts(&mut tx, &ids).await? {
+        head = head.then(sealed_at, &row.text);
+        entries.push(Entry {
+            position: head.position,
+            event: row.id,
+            sealed_at,
+            hash: head.hash.to_vec(),
+        });
+    }
+    audit_chain::append(&mut tx, &entries).await?;
+    tx.commit().await?;
+    Ok((
+        entries.len(),
+        i64::try_from(ids.len()).is_ok_and(|taken| taken == BATCH),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_read_as_it_is_written() {
+        let time = DateTime::from_timestamp(1_700_000_000, 120_000).expect("a time");
+        let head = Head::BEGINNING.then(time, "{\"id\": 1}");
+        assert_eq!(head.to_string().parse(), Ok(head));
+        assert_eq!(
+            format!(" {}\n", head.to_string().to_uppercase()).parse(),
+            Ok(head)
+        );
+        for wrong in ["", "1", "1:", "1:abcd", "-1:00", ":00"] {
+            assert_eq!(wrong.parse::<Head>(), Err(NotAHead), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn the_hash_is_the_one_that_the_documentation_tells() {
+        // printf '[1,1700000000000120,"{\\"id\\": 1}"]' after 32 zero bytes, through sha256sum.
+        let time = DateTime::from_timestamp(1_700_000_000, 120_000).expect("a time");
+        let head = Head::BEGINNING.then(time, "{\"id\": 1}");
+        assert_eq!(
+            head.to_string(),
+            "1:fed25f81b41d692d87d388e2443e7adaafe9decafa5cb28e8340d4702ea20418"
+        );
+    }
+}

@@ -1,0 +1,139 @@
+//! Writes the audit log out, one JSON object a line, for archives and for people who look into what happened.
+
+use std::io::{self, Write};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use data_encoding::HEXLOWER;
+use serde::Serialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::server::{
+    database::Database,
+    store::{
+        audit_chain,
+        audit_export::{self, ExportFilter, ExportedRow},
+        users,
+    },
+};
+
+/// How many rows are in memory at once.
+const PAGE: i64 = 1000;
+
+/// Why the export ended early. Its Display is one line.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    #[error("there is no account {0}")]
+    NoSuchUser(String),
+    #[error("the database did not answer: {0}")]
+    Database(#[from] sqlx::Error),
+    #[error("cannot write: {0}")]
+    Output(#[from] io::Error),
+}
+
+/// The names are public.
+#[derive(Serialize)]
+struct Line<'a> {
+    id: i64,
+    at: String,
+    kind: &'a str,
+    actor_id: Option<Uuid>,
+    actor_session_id: Option<Uuid>,
+    user_id: Option<Uuid>,
+    user_email: Option<&'a str>,
+    session_id: Option<Uuid>,
+    ip_address: Option<&'a str>,
+    reason: Option<&'a str>,
+    detail: &'a Value,
+    position: Option<i64>,
+    sealed_at: Option<String>,
+    hash: Option<String>,
+}
+
+/// Writes the rows that the filter names, in order of id, and gives how many. `user` is the address of the person whom
+/// the rows shall be about.
+///
+/// # Errors
+/// [`ExportError`]; what was written before stays written.
+pub async fn export(
+    database: &Database,
+    mut filter: ExportFilter,
+    user: Option<&str>,
+    out: &mut impl Write,
+) -> Result<u64, ExportError> {
+    if let Some(email) = user {
+        let found = users::find_by_email(&mut *database.connection().await?, email).await?;
+        filter.user = Some(found.ok_or_else(|| ExportError::NoSuchUser(email.to_owned()))?.id);
+    }
+    let mut written = 0;
+    let mut after = i64::MIN;
+    loop {
+        // A transaction a page: whoever reads slowly holds none open meanwhile.
+        let mut tx = database.begin().await?;
+        audit_chain::take_time(&mut tx).await?;
+        let page = audit_export::page_after(&mut tx, &filter, after, PAGE).await?;
+        tx.commit().await?;
+        let Some(last) = page.last() else {
+            out.flush()?;
+            return Ok(written);
+        };
+        after = last.id;
+        for row in &page {
+            writeln!(out, "{}", line(row)?)?;
+            written += 1;
+        }
+    }
+}
+
+fn line(row: &ExportedRow) -> io::Result<String> {
+    let exact = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Micros, true);
+    let text = serde_json::to_string(&Line {
+        id: row.id,
+        at: exact(row.at),
+        kind: &row.kind,
+        actor_id: row.actor_id,
+        actor_session_id: row.actor_session_id,
+        user_id: row.user_id,
+        user_email: row.user_email.as_deref(),
+        session_id: row.session_id,
+        ip_address: row.ip_address.as_deref(),
+        reason: row.reason.as_deref(),
+        detail: &row.detail,
+        position: row.position,
+        sealed_at: row.sealed_at.map(exact),
+        hash: row.hash.as_deref().map(|hash| HEXLOWER.encode(hash)),
+    })?;
+    Ok(escaped(&text))
+}
+
+/// What JSON allows to stand as it is, and some programs and terminals still take for the end of a line or a command.
+fn escaped(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
+            escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_line_ends_it_or_commands_a_terminal() {
+        let hostile = "a\nb\r\u{b}\u{85}\u{2028}\u{9b}31m\u{7f}\"\\";
+        let line = escaped(&Value::from(hostile).to_string());
+        assert!(
+            !line.contains(|c: char| c.is_control() || c == '\u{2028}'),
+            "{line:?}"
+        );
+        assert_eq!(
+            serde_json::from_str::<Value>(&line).expect("JSON"),
+            Value::from(hostile)
+        );
+    }
+}

@@ -1,0 +1,199 @@
+//! The hash chain over the audit log, and the queue of rows that wait for it. What is hashed, and what is made of a chain
+//! that does not fit, is the business of `services`.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use crate::domain::ids::UserId;
+
+/// Names the lock under which the chain grows. Any number will do that nothing else in the database uses.
+const SEALING: i64 = 7_022_750_921_764_881_202;
+
+/// Makes this transaction the one that seals. `false`: another one does.
+pub async fn try_lock(conn: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "locked!""#, SEALING)
+        .fetch_one(conn)
+        .await
+}
+
+/// Whether anything waits.
+pub async fn any_unsealed(conn: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM audit_unsealed) AS "waiting!""#)
+        .fetch_one(conn)
+        .await
+}
+
+/// The first rows of those that wait, in order of id. One that was removed meanwhile holds up nothing.
+pub async fn unsealed(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<i64>> {
+    sqlx::query_scalar!(
+        "SELECT q.event_id FROM audit_unsealed q JOIN audit_events e ON e.id = q.event_id ORDER BY q.event_id LIMIT $1",
+        limit,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// An audit row as it is sealed.
+pub struct SealedText {
+    pub id: i64,
+    /// The row as JSON, as Postgres prints it: every column that is not null, `at` in seconds since 1970.
+    pub text: String,
+    /// Held within the years that everyone can write down.
+    pub at: DateTime<Utc>,
+    pub user: Option<UserId>,
+}
+
+/// The rows of these ids that are there, in order of id.
+pub async fn texts(conn: &mut PgConnection, ids: &[i64]) -> sqlx::Result<Vec<SealedText>> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT e.id, e.user_id, LEAST(GREATEST(e.at, '0001-01-01'), '9999-12-31') AS "at!",
+            (SELECT jsonb_object_agg(key, value)::text
+            FROM jsonb_each(to_jsonb(e) || jsonb_build_object('at', extract(epoch FROM e.at)::text))
+            WHERE value <> 'null') AS "text!"
+        FROM audit_events e WHERE e.id = ANY($1) ORDER BY e.id
+        "#,
+        ids,
+    )
+    .fetch_all(conn)
+    .await?;
+    let texts = rows.into_iter().map(|row| SealedText {
+        id: row.id,
+        text: row.text,
+        at: row.at,
+        user: row.user_id.map(UserId),
+    });
+    Ok(texts.collect())
+}
+
+/// One entry of the chain.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub position: i64,
+    pub event: i64,
+    pub sealed_at: DateTime<Utc>,
+    pub hash: Vec<u8>,
+}
+
+/// The last entry.
+pub async fn last(conn: &mut PgConnection) -> sqlx::Result<Option<Entry>> {
+    sqlx::query_as!(
+        Entry,
+        r#"
+        SELECT position, event_id AS event, LEAST(GREATEST(sealed_at, '0001-01-01'), '9999-12-31') AS "sealed_at!", hash
+        FROM audit_chain ORDER BY position DESC LIMIT 1
+        "#,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// The entries that follow a position, in order.
+pub async fn entries_after(conn: &mut PgConnection, position: i64, limit: i64) -> sqlx::Result<Vec<Entry>> {
+    sqlx::query_as!(
+        Entry,
+        r#"
+        SELECT position, event_id AS event, LEAST(GREATEST(sealed_at, '0001-01-01'), '9999-12-31') AS "sealed_at!", hash
+        FROM audit_chain WHERE position > $1 ORDER BY position LIMIT $2
+        "#,
+        position,
+        limit,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Adds entries, and takes their rows out of the queue.
+pub async fn append(conn: &mut PgConnection, entries: &[Entry]) -> sqlx::Result<()> {
+    let positions: Vec<i64> = entries.iter().map(|entry| entry.position).collect();
+    let events: Vec<i64> = entries.iter().map(|entry| entry.event).collect();
+    let times: Vec<_> = entries.iter().map(|entry| entry.sealed_at).collect();
+    let hashes: Vec<Vec<u8>> = entries.iter().map(|entry| entry.hash.clone()).collect();
+    sqlx::query!(
+        "
+        INSERT INTO audit_chain (position, event_id, sealed_at, hash)
+        SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::bytea[])
+        ",
+        &positions,
+        &events,
+        &times,
+        &hashes,
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!("DELETE FROM audit_unsealed WHERE event_id = ANY($1)", &events)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Whether the database knows the chain at all.
+pub async fn exists(conn: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(r#"SELECT to_regclass('audit_chain') IS NOT NULL AS "exists!""#)
+        .fetch_one(conn)
+        .await
+}
+
+/// Lets this transaction, in which nothing was done yet, see one moment only.
+pub async fn hold_still(conn: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Lets each statement of this transaction take as long as a long log needs. Nobody's request waits for it.
+pub async fn take_time(conn: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!("SET LOCAL statement_timeout = 0")
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Where an audit row stands.
+pub struct Standing {
+    pub id: i64,
+    pub at: DateTime<Utc>,
+    pub user: Option<UserId>,
+    pub sealed: bool,
+    pub waiting: bool,
+}
+
+/// The rows of the log that follow an id, in order.
+pub async fn standings_after(conn: &mut PgConnection, id: i64, limit: i64) -> sqlx::Result<Vec<Standing>> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT e.id, LEAST(GREATEST(e.at, '0001-01-01'), '9999-12-31') AS "at!", e.user_id,
+            c.event_id IS NOT NULL AS "sealed!", q.event_id IS NOT NULL AS "waiting!"
+        FROM audit_events e
+        LEFT JOIN audit_chain c ON c.event_id = e.id
+        LEFT JOIN audit_unsealed q ON q.event_id = e.id
+        WHERE e.id > $1 ORDER BY e.id LIMIT $2
+        "#,
+        id,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    let standings = rows.into_iter().map(|row| Standing {
+        id: row.id,
+        at: row.at,
+        user: row.user_id.map(UserId),
+        sealed: row.sealed,
+        waiting: row.waiting,
+    });
+    Ok(standings.collect())
+}
+
+/// Ids in the queue whose rows are not there.
+pub async fn waiting_for_nothing(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<i64>> {
+    sqlx::query_scalar!(
+        "
+        SELECT q.event_id FROM audit_unsealed q
+        WHERE NOT EXISTS (SELECT FROM audit_events e WHERE e.id = q.event_id) ORDER BY 1 LIMIT $1
+        ",
+        limit,
+    )
+    .fetch_all(conn)
+    .await
+}

@@ -1,0 +1,712 @@
+//! The audit log is sealed, and whoever tampers with it is found out.
+
+use std::{
+    borrow::Cow,
+    io::{BufRead as _, BufReader},
+    process::Stdio,
+    time::Duration,
+};
+
+use broker_portal::{
+    domain::ids::SessionId as Id,
+    server::{
+        jobs::seal,
+        services::{
+            audit_chain::Head,
+            audit_verification::{Problem, TOLD},
+            demo,
+        },
+        store::audit::{self, Actor, AuditEvent, AuditKind},
+    },
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::{AssertSqlSafe, Executor as _, PgPool, Row as _};
+
+use crate::harness::*;
+
+/// Six sealed rows of three people.
+async fn sealed() -> Portal {
+    let portal = Portal::start().await;
+    for name in ["maria", "jonas", "aiko"] {
+        let person = portal.broker(name).await;
+        portal.browser(CHROME).signed_in(&person).await;
+        portal.pass(seconds(1)).await;
+    }
+    assert_eq!(portal.seal().await, 6);
+    portal
+}
+
+fn failure(number: i64) -> AuditEvent<'static> {
+    AuditEvent {
+        kind: AuditKind::SignInFailed,
+        actor: Actor::default(),
+        user: None,
+        session: Some(Id::new()),
+        reason: Some("wrong_password"),
+        detail: json!({ "number": number }),
+    }
+}
+
+#[tokio::test]
+async fn rows_are_sealed_in_order_and_verify_is_content() {
+    let portal = sealed().await;
+    let verdict = portal.verdict(None).await;
+    assert_eq!(verdict.problems, []);
+    assert_eq!((verdict.sealed, verdict.waiting), (6, 0));
+    assert_eq!(
+        verdict.span,
+        Some((
+            portal.now() - TimeDelta::seconds(3),
+            portal.now() - TimeDelta::seconds(1)
+        ))
+    );
+    let head = verdict.head.expect("a head");
+    assert_eq!(head.position, 6);
+    assert_eq!(portal.rows("audit_unsealed").await, 0);
+    assert_eq!(portal.seal().await, 0);
+
+    // What comes after leaves what was noted as it is.
+    let stranger = portal.browser(CHROME);
+    stranger
+        .try_sign_in("nobody@broker.example", "x")
+        .await
+        .expect(401);
+    let verdict = portal.verdict(Some(head)).await;
+    assert_eq!((verdict.problems.len(), verdict.waiting), (0, 1));
+    assert_eq!(portal.seal().await, 1);
+    let verdict = portal.verdict(Some(head)).await;
+    assert_eq!((verdict.problems, verdict.sealed), (vec![], 7));
+    assert_eq!(portal.verdict(verdict.head).await.problems, []);
+}
+
+#[tokio::test]
+async fn a_change_of_any_column_is_found_and_so_is_one_of_detail() {
+    let portal = sealed().await;
+    let position = 4;
+    let id = portal.row_at(position).await;
+    // Not a list of columns, so that one that is added later is sealed too.
+    let columns: Vec<(String, String)> = sqlx::query_as(
+        "SELECT column_name::text, data_type::text FROM information_schema.columns
+        WHERE table_name = 'audit_events' AND column_name <> 'id'",
+    )
+    .fetch_all(&portal.sql)
+    .await
+    .expect("the columns");
+    assert_eq!(columns.len(), 9);
+    for (column, of_type) in columns {
+        let changed = match of_type.as_str() {
+            "uuid" => "gen_random_uuid()".to_owned(),
+            "inet" => "'192.0.2.77'".to_owned(),
+            "text" => "'something else'".to_owned(),
+            "jsonb" => format!("{column} || '{{\"a\": null}}'"),
+            "timestamp with time zone" => format!("{column} + interval '1 microsecond'"),
+            other => panic!("how is a {other} changed?"),
+        };
+        portal
+            .tamper("CREATE TABLE kept AS SELECT * FROM audit_events")
+            .await;
+        portal
+            .tamper(&format!(
+                "UPDATE audit_events SET {column} = {changed} WHERE id = {id}"
+            ))
+            .await;
+        assert_eq!(
+            portal.problems().await,
+            [Problem::RowChanged { id, position }],
+            "{column}"
+        );
+        portal
+            .tamper(&format!(
+                "UPDATE audit_events e SET {column} = k.{column} FROM kept k WHERE e.id = k.id AND e.id = {id}"
+            ))
+            .await;
+        assert_eq!(portal.problems().await, [], "{column}");
+        portal.sql.execute("DROP TABLE kept").await.expect("dropped");
+    }
+}
+
+#[tokio::test]
+async fn a_removed_row_is_found_with_or_without_its_entry() {
+    let portal = sealed().await;
+    let id = portal.row_at(3).await;
+    portal
+        .tamper(&format!("DELETE FROM audit_events WHERE id = {id}"))
+        .await;
+    assert_eq!(portal.problems().await, [Problem::RowRemoved { id, position: 3 }]);
+    portal.tamper("DELETE FROM audit_chain WHERE position = 3").await;
+    assert_eq!(
+        portal.problems().await,
+        [Problem::EntriesRemoved { from: 3, to: 3 }]
+    );
+    // Closing the gap does not help.
+    portal
+        .tamper("UPDATE audit_chain SET position = position - 1 WHERE position > 3")
+        .await;
+    assert!(!portal.problems().await.is_empty());
+    // Nor does it in the first place of all.
+    portal.tamper("DELETE FROM audit_chain WHERE position = 1").await;
+    let found = portal.problems().await;
+    assert_eq!(found[0], Problem::EntriesRemoved { from: 1, to: 1 });
+}
+
+#[tokio::test]
+async fn rows_cut_off_at_the_end_are_found_with_a_head_noted_before() {
+    let portal = sealed().await;
+    let head = portal.verdict(None).await.head.expect("a head");
+    portal
+        .tamper("DELETE FROM audit_events WHERE id IN (SELECT event_id FROM audit_chain WHERE position > 4)")
+        .await;
+    portal.tamper("DELETE FROM audit_chain WHERE position > 4").await;
+    let verdict = portal.verdict(Some(head)).await;
+    assert_eq!(verdict.problems, [Problem::CutOff { noted: 6, last: 4 }]);
+    // Nothing in the database itself tells.
+    assert_eq!(portal.problems().await, []);
+
+    // What grows back afterwards is another chain.
+    portal.broker("eve").await;
+    portal.broker("mallory").await;
+    portal.seal().await;
+    let verdict = portal.verdict(Some(head)).await;
+    assert_eq!(
+        (verdict.sealed, &*verdict.problems),
+        (6, &[Problem::WrittenAnew { noted: 6 }][..])
+    );
+}
+
+#[tokio::test]
+async fn a_row_inserted_past_the_queue_is_found() {
+    let portal = sealed().await;
+    portal
+        .tamper("INSERT INTO audit_events (at, kind) SELECT max(at), 'signed_in' FROM audit_events")
+        .await;
+    let id: i64 = sqlx::query_scalar("SELECT max(id) FROM audit_events")
+        .fetch_one(&portal.sql)
+        .await
+        .expect("an id");
+    assert_eq!(portal.seal().await, 0);
+    assert_eq!(portal.problems().await, [Problem::NeverSealed { id }]);
+
+    // Taken out of the queue, which the server's role can.
+    let portal = sealed().await;
+    portal.broker("eve").await;
+    let mut conn = portal.state.database.connection().await.expect("a connection");
+    conn.execute("DELETE FROM audit_unsealed").await.expect("deleted");
+    assert!(matches!(*portal.problems().await, [Problem::NeverSealed { .. }]));
+}
+
+#[tokio::test]
+async fn a_row_removed_before_it_was_sealed_is_found_and_holds_up_no_other() {
+    let portal = sealed().await;
+    portal.broker("eve").await;
+    let id: i64 = sqlx::query_scalar("SELECT event_id FROM audit_unsealed")
+        .fetch_one(&portal.sql)
+        .await
+        .expect("an id");
+    portal
+        .tamper(&format!("DELETE FROM audit_events WHERE id = {id}"))
+        .await;
+    portal.broker("mallory").await;
+    assert_eq!(portal.seal().await, 1);
+    assert_eq!(portal.problems().await, [Problem::RowRemovedUnsealed { id }]);
+}
+
+#[tokio::test]
+async fn a_row_written_later_than_it_says_is_found() {
+    let portal = sealed().await;
+    portal.pass(seconds(3600)).await;
+    portal.broker("eve").await;
+    portal.seal().await;
+    // As the server's own role may.
+    let insert = async |at: DateTime<Utc>| -> i64 {
+        let mut conn = portal.state.database.connection().await.expect("a connection");
+        let row = sqlx::query("INSERT INTO audit_events (at, kind) VALUES ($1, 'signed_in') RETURNING id")
+            .bind(at)
+            .fetch_one(&mut *conn)
+            .await
+            .expect("a row");
+        row.get("id")
+    };
+    // A transaction may take a moment.
+    insert(portal.now() - TimeDelta::seconds(59)).await;
+    portal.seal().await;
+    assert_eq!(portal.problems().await, []);
+
+    let (at, after) = (portal.now() - TimeDelta::seconds(61), portal.now());
+    let id = insert(at).await;
+    portal.seal().await;
+    let backdated = Problem::Backdated { id, at, after };
+    assert_eq!(portal.problems().await, std::slice::from_ref(&backdated));
+    // A time to come does not make everything after it look late.
+    let (at, sealed_at) = (portal.now() + TimeDelta::days(9), portal.now());
+    let id = insert(at).await;
+    insert(sealed_at).await;
+    portal.seal().await;
+    let postdated = Problem::Postdated { id, at, sealed_at };
+    assert_eq!(portal.problems().await, [backdated, postdated]);
+}
+
+#[tokio::test]
+async fn a_changed_entry_is_told_from_a_changed_row() {
+    for (change, found) in [
+        ("hash = sha256(hash)", "entry"),
+        ("sealed_at = sealed_at - interval '1 day'", "row"),
+    ] {
+        let portal = sealed().await;
+        let id = portal.row_at(2).await;
+        portal
+            .tamper(&format!("UPDATE audit_chain SET {change} WHERE position = 2"))
+            .await;
+        let problems = portal.problems().await;
+        match found {
+            "entry" => assert_eq!(problems, [Problem::EntryChanged { id, position: 2 }]),
+            _ => assert!(
+                problems.contains(&Problem::RowChanged { id, position: 2 }),
+                "{problems:?}"
+            ),
+        }
+    }
+    // The last one has none after it to compare with.
+    let portal = sealed().await;
+    let id = portal.row_at(6).await;
+    portal
+        .tamper("UPDATE audit_chain SET hash = sha256(hash) WHERE position = 6")
+        .await;
+    assert_eq!(
+        portal.problems().await,
+        [Problem::RowOrEntryChanged { id, position: 6 }]
+    );
+}
+
+#[tokio::test]
+async fn swapped_rows_are_found() {
+    // The rows change places in the log, or in the chain.
+    for statement in [
+        "UPDATE audit_events e SET at = o.at, kind = o.kind, actor_id = o.actor_id, user_id = o.user_id,
+            actor_session_id = o.actor_session_id, session_id = o.session_id, ip_address = o.ip_address,
+            detail = o.detail
+        FROM audit_chain c, audit_chain d, audit_events o
+        WHERE c.event_id = e.id AND d.event_id = o.id AND (c.position, d.position) IN ((2, 3), (3, 2))",
+        "UPDATE audit_chain c SET event_id = CASE c.position WHEN 2 THEN second ELSE first END
+        FROM (SELECT min(event_id) AS first, max(event_id) AS second FROM audit_chain WHERE position IN (2, 3)) s
+        WHERE c.position IN (2, 3)",
+    ] {
+        let portal = sealed().await;
+        portal
+            .sql
+            .execute(
+                "ALTER TABLE audit_chain DROP CONSTRAINT audit_chain_event_id_key,
+                ADD UNIQUE (event_id) DEFERRABLE INITIALLY DEFERRED",
+            )
+            .await
+            .expect("altered");
+        portal.tamper(statement).await;
+        let found = portal.problems().await;
+        let [Problem::RowOrEntryChanged { position: 2, .. }, Problem::RowChanged { position: 3, .. }] = *found
+        else {
+            panic!("{found:?}");
+        };
+    }
+}
+
+#[tokio::test]
+async fn rows_that_wait_too_long_are_found_and_so_is_a_queue_filled_by_someone_else() {
+    let portal = sealed().await;
+    portal.broker("eve").await;
+    let since = portal.now();
+    portal.pass(seconds(60)).await;
+    assert_eq!(portal.problems().await, []);
+    portal.pass(seconds(1)).await;
+    let found = portal.problems().await;
+    assert!(
+        matches!(*found, [Problem::Behind { count: 1, since: found, .. }] if found == since),
+        "{found:?}"
+    );
+    assert!(
+        found[0]
+            .to_string()
+            .starts_with("sealing is behind: 1 row waited")
+    );
+    portal.seal().await;
+    assert_eq!(portal.problems().await, []);
+
+    let id = portal.row_at(1).await;
+    portal
+        .sql
+        .execute(AssertSqlSafe(format!("INSERT INTO audit_unsealed VALUES ({id})")))
+        .await
+        .expect("inserted");
+    assert_eq!(portal.problems().await, [Problem::SealedAndWaiting { id }]);
+}
+
+#[tokio::test]
+async fn times_that_no_calendar_holds_are_found_like_any_other_change() {
+    let portal = sealed().await;
+    for infinity in ["infinity", "-infinity"] {
+        portal
+            .tamper(&format!("UPDATE audit_events SET at = '{infinity}'"))
+            .await;
+        assert!(!portal.problems().await.is_empty());
+        let (content, out, _) = portal.run(&["audit", "export"]).await;
+        assert_eq!((content, out.lines().count()), (true, 6));
+    }
+    // Nor does one keep the sealer from going on.
+    portal
+        .tamper("UPDATE audit_chain SET sealed_at = 'infinity'")
+        .await;
+    portal.broker("eve").await;
+    assert_eq!(portal.seal().await, 1);
+}
+
+#[tokio::test]
+async fn the_first_problems_are_told_and_the_others_counted() {
+    let portal = sealed().await;
+    for number in 0..30 {
+        record(&portal, number).await;
+    }
+    portal.seal().await;
+    portal.tamper("UPDATE audit_events SET reason = 'x'").await;
+    let verdict = portal.verdict(None).await;
+    assert_eq!((verdict.problems.len(), verdict.untold), (TOLD, 36 - TOLD));
+    let positions: Vec<_> = verdict
+        .problems
+        .iter()
+        .map(|problem| match problem {
+            Problem::RowChanged { position, .. } | Problem::RowOrEntryChanged { position, .. } => *position,
+            other => panic!("{other}"),
+        })
+        .collect();
+    assert_eq!(positions, (1..=20).collect::<Vec<_>>());
+}
+
+async fn record(portal: &Portal, number: i64) {
+    let mut tx = portal.state.database.begin().await.expect("a transaction");
+    audit::record(&mut tx, failure(number), portal.now())
+        .await
+        .expect("recorded");
+    tx.commit().await.expect("commit");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_nodes_that_seal_at_once_leave_one_chain_in_which_every_row_is_once() {
+    let portal = Portal::start().await;
+    let node = portal.second_node().await;
+    let mut sealed = 0;
+    for round in 0..50 {
+        let writers: Vec<_> = (0..8)
+            .map(|writer| {
+                let portal = portal.clone();
+                tokio::spawn(async move { record(&portal, round * 8 + writer).await })
+            })
+            .collect();
+        let sealers: Vec<_> = [&portal.state, &node.state, &portal.state, &node.state]
+            .into_iter()
+            .map(|state| {
+                let (database, clock) = (state.database.clone(), state.clock.clone());
+                tokio::spawn(async move { seal::once(&database, &clock).await })
+            })
+            .collect();
+        for writer in writers {
+            writer.await.expect("written");
+        }
+        for sealer in sealers {
+            sealed += sealer.await.expect("ran").expect("sealed");
+        }
+    }
+    sealed += portal.seal().await;
+    assert_eq!(sealed, 400);
+    let verdict = portal.verdict(None).await;
+    assert_eq!(
+        (verdict.problems, verdict.sealed, verdict.waiting),
+        (vec![], 400, 0)
+    );
+    let head = verdict.head.expect("a head");
+    assert_eq!(head.position, 400);
+}
+
+#[tokio::test]
+async fn more_than_a_batch_is_sealed_in_one_go() {
+    let portal = Portal::start().await;
+    let now = portal.now();
+    sqlx::query("INSERT INTO audit_events (at, kind) SELECT $1, 'signed_in' FROM generate_series(1, 2500)")
+        .bind(now)
+        .execute(&portal.sql)
+        .await
+        .expect("rows");
+    assert_eq!(portal.seal().await, 2500);
+    let verdict = portal.verdict(None).await;
+    assert_eq!((verdict.problems, verdict.sealed), (vec![], 2500));
+}
+
+#[tokio::test]
+async fn a_transaction_with_a_lower_id_that_commits_later_is_sealed_too() {
+    let portal = sealed().await;
+    let mut slow = portal.state.database.begin().await.expect("a transaction");
+    audit::record(&mut slow, failure(1), portal.now())
+        .await
+        .expect("recorded");
+    portal.clock.advance(Duration::from_secs(10));
+    record(&portal, 2).await;
+    assert_eq!(portal.seal().await, 1);
+    assert_eq!(portal.problems().await, []);
+    slow.commit().await.expect("commit");
+    assert_eq!(portal.seal().await, 1);
+    assert!(portal.row_at(7).await > portal.row_at(8).await);
+    assert_eq!(portal.problems().await, []);
+}
+
+#[tokio::test]
+async fn rows_of_before_and_of_an_older_server_are_sealed_too() {
+    let cluster = private_cluster("upgrade").await;
+    let url = cluster.url("portal");
+    let older_server = PgPool::connect(&url).await.expect("connected");
+    let mut older = sqlx::migrate!();
+    let known = older.iter().filter(|migration| migration.version <= 3).cloned();
+    older.migrations = Cow::Owned(known.collect());
+    older.run(&older_server).await.expect("migrated");
+    let write = async || {
+        sqlx::query("INSERT INTO audit_events (at, kind) VALUES (now(), 'signed_in')")
+            .execute(&older_server)
+            .await
+            .expect("written");
+    };
+    write().await;
+    write().await;
+
+    let portal = Portal::on(&url).await;
+    write().await;
+    portal.clock.advance(seconds(1));
+    assert_eq!(portal.seal().await, 3);
+    let verdict = portal.verdict(None).await;
+    assert_eq!((verdict.problems, verdict.sealed), (vec![], 3));
+    older_server.close().await;
+    drop(portal);
+    cluster.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn sealing_holds_up_no_sign_in_and_no_sign_in_holds_up_sealing() {
+    let portal = sealed().await;
+    let maria = portal.broker("eve").await;
+    // Another node is in the middle of it.
+    let mut sealing = portal.sql.begin().await.expect("a transaction");
+    sealing
+        .execute("SELECT pg_advisory_xact_lock(7022750921764881202); DELETE FROM audit_unsealed")
+        .await
+        .expect("as the sealer does");
+    portal.browser(CHROME).signed_in(&maria).await;
+    assert_eq!(portal.seal().await, 0);
+    sealing.rollback().await.expect("rolled back");
+    assert_eq!(portal.seal().await, 2);
+}
+
+#[tokio::test]
+async fn the_sealer_goes_on_after_an_outage() {
+    let portal = Portal::start().await;
+    let sealer = tokio::spawn(seal::run(portal.clock.clone(), portal.state.database.clone()));
+    let sealed = async || {
+        for _ in 0..200 {
+            if portal.rows("audit_unsealed").await == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("nothing was sealed in ten seconds");
+    };
+    record(&portal, 1).await;
+    sealed().await;
+    let outage = portal.cut_off_database().await;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    outage.end().await;
+    record(&portal, 2).await;
+    sealed().await;
+    assert_eq!(portal.verdict(None).await.sealed, 2);
+    sealer.abort();
+}
+
+#[tokio::test]
+async fn the_invented_past_of_the_demo_accounts_is_not_taken_for_tampering() {
+    let portal = Portal::start().await;
+    for _ in 0..2 {
+        demo::create(&portal.accounts()).await.expect("the demo");
+        assert_eq!(portal.problems().await, []);
+        portal.broker(&format!("maria{}", portal.now().timestamp())).await;
+        portal.seal().await;
+        assert_eq!(portal.problems().await, []);
+        // Long enough for its sessions to run out.
+        portal.pass(seconds(8 * 24 * 3600)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_export_holds_every_row_as_it_is_one_a_line() {
+    let portal = sealed().await;
+    let mut hostile = failure(7);
+    hostile.reason = Some("a\nb\u{2028}\u{9b}31m\"\\");
+    hostile.detail = json!({ "agent": "x\r\ny\u{85}", "n": null, "list": [1, "zwei"] });
+    let mut tx = portal.state.database.begin().await.expect("a transaction");
+    audit::record(&mut tx, hostile, portal.now())
+        .await
+        .expect("recorded");
+    tx.commit().await.expect("commit");
+
+    let (content, out, err) = portal.run(&["audit", "export"]).await;
+    assert!(content, "{err}");
+    let lines: Vec<Value> = out
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert!(!out.contains(|c: char| (c.is_control() && c != '\n') || c == '\u{2028}'));
+    // Everything that the database knows of each row, in its own words.
+    let rows: Vec<Value> = sqlx::query_scalar(
+        "SELECT to_jsonb(e) || jsonb_build_object(
+            'at', to_char(e.at, 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), 'ip_address', host(e.ip_address),
+            'user_email', u.email, 'position', c.position, 'hash', encode(c.hash, 'hex'),
+            'sealed_at', to_char(c.sealed_at, 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'))
+        FROM audit_events e LEFT JOIN users u ON u.id = e.user_id LEFT JOIN audit_chain c ON c.event_id = e.id
+        ORDER BY e.id",
+    )
+    .fetch_all(&portal.utc().await)
+    .await
+    .expect("the rows");
+    assert_eq!(lines, rows);
+    assert_eq!(lines.len(), 7);
+    assert_eq!(lines[6]["hash"], Value::Null);
+}
+
+#[tokio::test]
+async fn the_export_is_narrowed_by_time_person_and_kind() {
+    let portal = sealed().await;
+    let time = |ago: i64| (portal.now() - TimeDelta::seconds(ago)).to_rfc3339();
+    let count = async |arguments: &[&str]| -> usize {
+        let arguments: Vec<_> = ["audit", "export"].iter().chain(arguments).copied().collect();
+        let (content, out, err) = portal.run(&arguments).await;
+        assert!(content, "{err}");
+        out.lines().count()
+    };
+    assert_eq!(count(&["--since", &time(2)]).await, 4);
+    assert_eq!(count(&["--until", &time(2)]).await, 2);
+    assert_eq!(count(&["--since", &time(2), "--until", &time(1)]).await, 2);
+    assert_eq!(count(&["--user", "MARIA@broker.example"]).await, 2);
+    assert_eq!(count(&["--kind", "signed_in"]).await, 3);
+    assert_eq!(
+        count(&["--kind", "signed_in", "--user", "maria@broker.example"]).await,
+        1
+    );
+    assert_eq!(count(&["--kind", "nonsense"]).await, 0);
+    for (wrong, says) in [
+        (["--user", "nobody@broker.example"], "there is no account"),
+        (["--since", "yesterday"], "a time is written like"),
+    ] {
+        let (content, out, err) = portal.run(&["audit", "export", wrong[0], wrong[1]]).await;
+        assert!(!content && out.is_empty() && err.contains(says), "{err}");
+    }
+}
+
+#[tokio::test]
+async fn an_export_whose_reader_goes_away_ends_quietly() {
+    let portal = Portal::start().await;
+    sqlx::query(
+        "INSERT INTO audit_events (at, kind, reason) SELECT now(), 'signed_in', repeat('x', 200)
+        FROM generate_series(1, 5000)",
+    )
+    .execute(&portal.sql)
+    .await
+    .expect("rows");
+    let mut command = portal.command(&["audit", "export"]);
+    let ended = tokio::task::spawn_blocking(move || {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("started");
+        let mut first = String::new();
+        // Dropped with the pipe.
+        BufReader::new(child.stdout.take().expect("a pipe"))
+            .read_line(&mut first)
+            .expect("a line");
+        assert!(first.starts_with("{\"id\":"), "{first}");
+        child.wait_with_output().expect("ended")
+    });
+    assert_eq!(
+        said(&ended.await.expect("ran")),
+        (true, String::new(), String::new())
+    );
+}
+
+#[tokio::test]
+async fn the_operator_verifies_beside_a_server_and_is_told_what_is_wrong() {
+    let portal = sealed().await;
+    let head = portal.verdict(None).await.head.expect("a head");
+    let (content, out, err) = portal.run(&["audit", "verify"]).await;
+    assert!(content, "{out}{err}");
+    assert!(
+        out.starts_with("The audit log is whole: 6 rows sealed, from 2"),
+        "{out}"
+    );
+    assert!(
+        out.ends_with(&format!("Waiting to be sealed: 0.\nHead: {head}\n")),
+        "{out}"
+    );
+    let noted = head.to_string();
+    assert!(portal.run(&["audit", "verify", "--head", &noted]).await.0);
+
+    let other = Head { position: 5, ..head }.to_string();
+    let (content, out, err) = portal.run(&["audit", "verify", "--head", &other]).await;
+    assert_eq!((content, out.lines().count()), (false, 1), "{out}");
+    assert_eq!(err, "broker-portal: the audit log cannot be trusted: 1 problem\n");
+    let (content, _, err) = portal.run(&["audit", "verify", "--head", "5:abc"]).await;
+    assert!(!content && err.contains("POSITION:HASH"), "{err}");
+
+    let id = portal.row_at(2).await;
+    portal
+        .tamper(&format!("UPDATE audit_events SET reason = 'x' WHERE id = {id}"))
+        .await;
+    let (content, out, _) = portal.run(&["audit", "verify"]).await;
+    assert!(!content);
+    assert_eq!(
+        out,
+        format!("row {id} was changed after it was sealed at position 2\n")
+    );
+}
+
+#[tokio::test]
+async fn no_database_is_made_to_answer_out_of() {
+    let portal = Portal::start().await;
+    for arguments in [["audit", "verify"], ["audit", "export"]] {
+        // A folder that is not there, and one in which there is no cluster.
+        for folder in [site().join("nowhere"), site()] {
+            let mut command = broker_portal();
+            command.env("PORTAL_DATA_DIR", &folder).args(arguments);
+            let output = tokio::task::spawn_blocking(move || command.output());
+            let (content, out, err) = said(&output.await.expect("ran").expect("started"));
+            assert!(
+                !content && out.is_empty() && err.contains("there is no portal's data in"),
+                "{err}"
+            );
+            assert!(!folder.join("postgres").exists() && !site().join("nowhere").exists());
+        }
+        // A database of something else.
+        let url = portal.database_url().replace("/test_", "/portal?was=/test_");
+        let (url, _) = url.split_once("?was=").expect("replaced");
+        let mut command = portal.command(&arguments);
+        command.env("DATABASE_URL", format!("{url}?sslmode=disable"));
+        let output = tokio::task::spawn_blocking(move || command.output());
+        let (content, out, err) = said(&output.await.expect("ran").expect("started"));
+        assert!(
+            !content && out.is_empty() && err.contains("has no audit log that is sealed"),
+            "{err}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_a_command_writes_is_sealed_by_the_command() {
+    let portal = sealed().await;
+    let (content, _, err) = portal
+        .run(&["user", "disable", "--email", "maria@broker.example"])
+        .await;
+    assert!(content, "{err}");
+    assert_eq!(portal.rows("audit_unsealed").await, 0);
+    let verdict = portal.verdict(None).await;
+    assert_eq!((verdict.problems, verdict.sealed), (vec![], 8));
+}

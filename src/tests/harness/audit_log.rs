@@ -1,0 +1,106 @@
+//! The audit log as its sealer, its examiner and someone who tampers with it see it.
+
+use std::{
+    process::{Command, Output},
+    str::FromStr as _,
+};
+
+use broker_portal::server::{
+    jobs::seal,
+    services::{
+        audit_chain::Head,
+        audit_verification::{Problem, Verdict, verify},
+    },
+};
+use sqlx::{AssertSqlSafe, Executor as _, PgPool, postgres::PgConnectOptions};
+
+use super::Portal;
+
+impl Portal {
+    /// Seals what waits, as the running server does every second.
+    pub async fn seal(&self) -> usize {
+        seal::once(&self.state.database, &self.clock)
+            .await
+            .expect("sealed")
+    }
+
+    pub async fn verdict(&self, noted: Option<Head>) -> Verdict {
+        verify(&self.state.database, self.now(), noted)
+            .await
+            .expect("a verdict")
+    }
+
+    /// What an examiner finds.
+    pub async fn problems(&self) -> Vec<Problem> {
+        self.verdict(None).await.problems
+    }
+
+    /// Does what only a superuser can, who has switched the triggers off.
+    pub async fn tamper(&self, statement: &str) {
+        let mut tx = self.sql.begin().await.expect("a transaction");
+        tx.execute("SET LOCAL session_replication_role = replica")
+            .await
+            .expect("a superuser");
+        let done = tx
+            .execute(AssertSqlSafe(statement.to_owned()))
+            .await
+            .expect(statement);
+        assert!(done.rows_affected() > 0, "{statement} touched nothing");
+        tx.commit().await.expect("commit");
+    }
+
+    /// The id of the row that is sealed at a position.
+    pub async fn row_at(&self, position: i64) -> i64 {
+        sqlx::query_scalar("SELECT event_id FROM audit_chain WHERE position = $1")
+            .bind(position)
+            .fetch_one(&self.sql)
+            .await
+            .expect("an entry")
+    }
+
+    /// Further connections, which speak of times as the portal does.
+    pub async fn utc(&self) -> PgPool {
+        let options = PgConnectOptions::from_str(self.database_url()).expect("an address");
+        PgPool::connect_with(options.options([("timezone", "UTC")]))
+            .await
+            .expect("connected")
+    }
+
+    /// Runs `broker-portal` on this database, as an operator does.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = broker_portal();
+        command.env("DATABASE_URL", self.database_url()).args(arguments);
+        command
+    }
+
+    /// What `broker-portal` says, and whether it was content.
+    pub async fn run(&self, arguments: &[&str]) -> (bool, String, String) {
+        let mut command = self.command(arguments);
+        let output = tokio::task::spawn_blocking(move || command.output())
+            .await
+            .expect("ran")
+            .expect("broker-portal starts");
+        said(&output)
+    }
+}
+
+/// `broker-portal` with nothing of this shell's settings.
+pub fn broker_portal() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_broker-portal"));
+    for (name, _) in std::env::vars() {
+        if name.starts_with("PORTAL_") || name.starts_with("LEPTOS_") || name == "RUST_LOG" {
+            command.env_remove(name);
+        }
+    }
+    command.env_remove("DATABASE_URL");
+    command
+}
+
+/// Whether it was content, and what it wrote to standard output and error.
+pub fn said(output: &Output) -> (bool, String, String) {
+    (
+        output.status.success(),
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}

@@ -1,0 +1,169 @@
+//! Whether an answer is what the API's own description says of it.
+
+use serde_json::Value;
+
+use super::{Answer, Portal};
+
+/// The description that the server gives of itself.
+pub struct Description(Value);
+
+impl Description {
+    pub async fn fetch(portal: &Portal) -> Self {
+        Self(
+            portal
+                .anonymous()
+                .get("/api/openapi.json")
+                .await
+                .expect(200)
+                .json(),
+        )
+    }
+
+    /// Every operation as `DELETE /api/v1/sessions/{id}`.
+    pub fn operations(&self) -> Vec<String> {
+        let paths = self.0["paths"].as_object().expect("paths");
+        let mut all: Vec<String> = paths
+            .iter()
+            .flat_map(|(path, item)| {
+                let methods = item.as_object().expect("methods").keys();
+                methods.map(move |method| format!("{} {path}", method.to_uppercase()))
+            })
+            .collect();
+        all.sort();
+        all
+    }
+
+    /// Fails unless the status is described and the body has exactly the described shape.
+    #[track_caller]
+    pub fn holds(&self, operation: &str, answer: &Answer) {
+        let (method, path) = operation.split_once(' ').expect("an operation");
+        let described = &self.0["paths"][path][method.to_lowercase()];
+        let response = &described["responses"][answer.status.to_string()];
+        assert!(
+            response.is_object(),
+            "{operation}: {} is not described",
+            answer.status
+        );
+        let Some(content) = response["content"].as_object() else {
+            assert!(answer.body.is_empty(), "{operation}: {}", answer.body);
+            return;
+        };
+        let kind = answer.header("content-type").expect("a content type");
+        let media = content
+            .get(kind)
+            .unwrap_or_else(|| panic!("{operation}: {kind} is not described"));
+        if let Err(problem) = self.fits(&media["schema"], &answer.json()) {
+            panic!("{operation} {}: {problem}\n{}", answer.status, answer.body);
+        }
+    }
+
+    fn fits(&self, schema: &Value, value: &Value) -> Result<(), String> {
+        if let Some(name) = schema["$ref"].as_str() {
+            let pointer = name
+                .strip_prefix('#')
+                .ok_or_else(|| format!("{name} is elsewhere"))?;
+            let schema = self
+                .0
+                .pointer(pointer)
+                .ok_or_else(|| format!("{name} is not there"))?;
+            return self.fits(schema, value);
+        }
+        if let Some(choices) = schema["oneOf"].as_array() {
+            let fits = choices.iter().any(|choice| self.fits(choice, value).is_ok());
+            return fits
+                .then_some(())
+                .ok_or_else(|| format!("{value} is none of {choices:?}"));
+        }
+        if let Some(parts) = schema["allOf"].as_array() {
+            return self.fits_object(parts, value);
+        }
+        if let Some(values) = schema["enum"].as_array() {
+            return values
+                .contains(value)
+                .then_some(())
+                .ok_or_else(|| format!("{value} is none of {values:?}"));
+        }
+        let types: Vec<&str> = match &schema["type"] {
+            Value::String(one) => vec![one],
+            Value::Array(some) => some.iter().filter_map(Value::as_str).collect(),
+            _ => return Err(format!("a schema without a type: {schema}")),
+        };
+        let is = match value {
+            Value::Null => "null",
+            Value::Bool(_) => "boolean",
+            Value::Number(number) if number.is_i64() || number.is_u64() => "integer",
+            Value::Number(_) => "number",
+            Value::String(_) => "string",
+            Value::Array(_) => "array",
+            Value::Object(_) => "object",
+        };
+        if !types.contains(&is) {
+            return Err(format!("{value} is no {types:?}"));
+        }
+        match value {
+            Value::Object(_) => self.fits_object(std::slice::from_ref(schema), value),
+            Value::Array(items) => items
+                .iter()
+                .try_for_each(|item| self.fits(&schema["items"], item)),
+            Value::String(text) => fits_format(schema["format"].as_str().unwrap_or_default(), text),
+            _ => Ok(()),
+        }
+    }
+
+    /// Every field is described by one of the parts, and every field that a part needs is there.
+    fn fits_object(&self, parts: &[Value], value: &Value) -> Result<(), String> {
+        let fields = value.as_object().ok_or_else(|| format!("{value} is no object"))?;
+        let mut described = Vec::new();
+        for part in parts {
+            let part = match part["$ref"].as_str() {
+                Some(name) => self.0.pointer(name.trim_start_matches('#')).ok_or("not there")?,
+                None => part,
+            };
+            // A part that may be left out whole, and is.
+            let optional = part["oneOf"]
+                .as_array()
+                .and_then(|choices| choices.iter().find(|c| c["$ref"].is_string()));
+            let part = match optional.and_then(|choice| choice["$ref"].as_str()) {
+                Some(name) => self.0.pointer(name.trim_start_matches('#')).ok_or("not there")?,
+                None => part,
+            };
+            let properties = part["properties"]
+                .as_object()
+                .ok_or_else(|| format!("no properties: {part}"))?;
+            let required: Vec<&str> = part["required"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .collect();
+            let absent = optional.is_some() && required.iter().all(|name| !fields.contains_key(*name));
+            for name in required.iter().filter(|_| !absent) {
+                if !fields.contains_key(*name) {
+                    return Err(format!("{name} is missing"));
+                }
+            }
+            for (name, schema) in properties {
+                if let Some(value) = fields.get(name) {
+                    self.fits(schema, value)
+                        .map_err(|problem| format!("{name}: {problem}"))?;
+                }
+                described.push(name.as_str());
+            }
+        }
+        match fields.keys().find(|name| !described.contains(&name.as_str())) {
+            Some(name) => Err(format!("{name} is not described")),
+            None => Ok(()),
+        }
+    }
+}
+
+fn fits_format(format: &str, text: &str) -> Result<(), String> {
+    let fits = match format {
+        "" => true,
+        "uuid" => text.parse::<uuid::Uuid>().is_ok(),
+        "date-time" => broker_portal::domain::time::parse_rfc3339(text).is_some(),
+        other => return Err(format!("no one looks at the format {other}")),
+    };
+    fits.then_some(())
+        .ok_or_else(|| format!("{text:?} is no {format}"))
+}

@@ -1,0 +1,164 @@
+//! The API is what it says of itself.
+
+use std::collections::BTreeSet;
+
+use crate::harness::*;
+
+/// Every operation is called until each of its usual answers has been seen; what comes back is compared, field by
+/// field, with what the server describes.
+#[tokio::test]
+async fn every_answer_of_the_api_is_as_described() {
+    let portal = Portal::with(&[("PORTAL_REAUTH_SECONDS", "600"), ("PORTAL_SIGN_IN_ATTEMPTS", "5")]).await;
+    let maria = portal.person("maria").member_of("Northgate").create().await;
+    let described = Description::fetch(&portal).await;
+    let mut seen = BTreeSet::new();
+    let mut check = |operation: &str, answer: &Answer| {
+        described.holds(operation, answer);
+        seen.insert(format!("{operation} {}", answer.status));
+    };
+
+    let stranger = portal.anonymous();
+    let mac = portal.desktop("mac");
+    let signed_in = mac.try_sign_in(&maria.email, &maria.password).await;
+    check("POST /api/v1/sessions", &signed_in);
+    check(
+        "POST /api/v1/sessions",
+        &portal.desktop("mac").try_sign_in(&maria.email, "wrong").await,
+    );
+    check(
+        "POST /api/v1/sessions",
+        &stranger
+            .post("/api/v1/sessions")
+            .json(&json!({ "email": maria.email }))
+            .await,
+    );
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    for client in [&chrome, &mac] {
+        check("GET /api/v1/sessions", &client.get("/api/v1/sessions").await);
+        check(
+            "GET /api/v1/session_state",
+            &client.get("/api/v1/session_state").await,
+        );
+        check(
+            "POST /api/v1/session/extend",
+            &client.post("/api/v1/session/extend").await,
+        );
+    }
+    check(
+        "POST /api/v1/devices/heartbeat",
+        &mac.post("/api/v1/devices/heartbeat").await,
+    );
+    check(
+        "POST /api/v1/devices/heartbeat",
+        &chrome.post("/api/v1/devices/heartbeat").await,
+    );
+
+    const REAUTHENTICATE: &str = "POST /api/v1/session/reauthenticate";
+    const REFRESH: &str = "POST /api/v1/sessions/refresh";
+    let renew = async |client: &Client, password: &str| {
+        let call = client.post("/api/v1/session/reauthenticate");
+        call.json(&json!({ "password": password })).await
+    };
+    check(REAUTHENTICATE, &renew(&chrome, &maria.password).await);
+    check(REAUTHENTICATE, &renew(&chrome, "wrong").await);
+    check(
+        REAUTHENTICATE,
+        &chrome
+            .post("/api/v1/session/reauthenticate")
+            .json(&json!({}))
+            .await,
+    );
+    for _ in 0..5 {
+        let answer = renew(&chrome, "wrong").await;
+        check(REAUTHENTICATE, &answer);
+    }
+    let renewed = renew(&mac, &maria.password).await;
+    check(REAUTHENTICATE, &renewed);
+    let refresh = async |token: &str| {
+        let call = stranger.post("/api/v1/sessions/refresh");
+        call.json(&json!({ "refresh_token": token })).await
+    };
+    let refreshed = refresh(&mac.refresh_token()).await;
+    check(REFRESH, &refreshed);
+    check(REFRESH, &refresh("nonsense").await);
+    check(
+        REFRESH,
+        &stranger.post("/api/v1/sessions/refresh").json(&json!({})).await,
+    );
+    mac.set_access_token(refreshed.json()["access_token"].as_str().expect("a token"));
+
+    const ONE: &str = "DELETE /api/v1/sessions/{id}";
+    const MANY: &str = "DELETE /api/v1/sessions";
+    check(MANY, &chrome.delete("/api/v1/sessions?scope=some").await);
+    check(ONE, &chrome.delete("/api/v1/sessions/nonsense").await);
+    portal.pass(seconds(601)).await;
+    check(
+        ONE,
+        &chrome
+            .delete(&format!("/api/v1/sessions/{}", mac.session()))
+            .await,
+    );
+    check(MANY, &chrome.delete("/api/v1/sessions?scope=all").await);
+    check(
+        ONE,
+        &chrome
+            .delete(&format!("/api/v1/sessions/{}", chrome.session()))
+            .await,
+    );
+    check(MANY, &mac.delete("/api/v1/sessions?scope=current").await);
+
+    for client in [&chrome, &stranger] {
+        check("GET /api/v1/sessions", &client.get("/api/v1/sessions").await);
+        check(
+            "GET /api/v1/session_state",
+            &client.get("/api/v1/session_state").await,
+        );
+        check(
+            "POST /api/v1/session/extend",
+            &client.post("/api/v1/session/extend").await,
+        );
+        check(REAUTHENTICATE, &renew(client, "x").await);
+        check(
+            "POST /api/v1/devices/heartbeat",
+            &client.post("/api/v1/devices/heartbeat").await,
+        );
+        check(ONE, &client.delete("/api/v1/sessions/nonsense").await);
+        check(MANY, &client.delete("/api/v1/sessions?scope=all").await);
+    }
+
+    assert!(seen.contains(&format!("{REAUTHENTICATE} 429")), "{seen:?}");
+
+    // Nothing is described that was not called, and each was seen to succeed and to fail.
+    for operation in described.operations() {
+        let statuses: Vec<&String> = seen
+            .iter()
+            .filter(|seen| seen.starts_with(&format!("{operation} ")))
+            .collect();
+        assert!(
+            statuses.iter().any(|seen| seen.contains(" 2")),
+            "{operation}: {statuses:?}"
+        );
+        assert!(
+            statuses.iter().any(|seen| seen.contains(" 4")),
+            "{operation}: {statuses:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn every_described_route_needs_a_credential_but_signing_in_and_refreshing() {
+    let portal = Portal::start().await;
+    let described = Description::fetch(&portal).await;
+    for operation in described.operations() {
+        let (method, path) = operation.split_once(' ').expect("an operation");
+        let path = path.replace("{id}", "00000000-0000-4000-8000-000000000000");
+        let call = portal.anonymous().call(method.parse().expect("a method"), &path);
+        let answer = call.json(&json!({})).await;
+        let open = ["POST /api/v1/sessions", "POST /api/v1/sessions/refresh"].contains(&operation.as_str());
+        assert_eq!(
+            answer.status,
+            if open { 422 } else { 401 },
+            "{operation}: {answer:#?}"
+        );
+    }
+}
