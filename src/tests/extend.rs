@@ -56,6 +56,24 @@ async fn the_answer_says_when_the_session_ends_now() {
 }
 
 #[tokio::test]
+async fn it_says_that_the_person_is_here_even_where_the_page_asks_in_the_background() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    for route in 0..2 {
+        portal.pass(seconds(600)).await;
+        let [page, api] = calls(&chrome);
+        let call = [page, api].into_iter().nth(route).expect("a call");
+        let answer = call.header("x-portal-background", "1").await.expect(200).json();
+        let idle_end = broker_portal::domain::time::rfc3339(portal.now() + seconds(12 * HOUR));
+        assert_eq!(chrome.idle_end().await, idle_end);
+        if route == 1 {
+            assert_eq!(answer["session"]["idle_expires_at"], idle_end);
+        }
+    }
+}
+
+#[tokio::test]
 async fn nobody_extends_a_session_past_its_lifetime() {
     for route in 0..2 {
         let portal = Portal::start().await;

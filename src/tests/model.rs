@@ -12,7 +12,7 @@ const HOUR: u64 = 3600;
 const IDLE: u64 = 12 * HOUR;
 const LIFETIME: u64 = 24 * HOUR;
 const MOST: usize = 3;
-const TRUSTED_FOR: u64 = 6 * HOUR;
+const TRUSTED_FOR: u64 = 3 * HOUR;
 const ACCESS_TOKEN: u64 = 900;
 
 /// Three browsers and two desktops.
@@ -76,7 +76,7 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let portal = Portal::with(&[("PORTAL_REAUTH_SECONDS", "21600")]).await;
+        let portal = Portal::with(&[("PORTAL_REAUTH_SECONDS", "10800")]).await;
         let person = portal.person("vera").role(Role::Vendor).create().await;
         Self {
             portal,

@@ -67,6 +67,22 @@ fn credential() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+/// Text that has upset others.
+fn hostile() -> impl Strategy<Value = Value> {
+    const HOSTILE: [&str; 9] = [
+        "\0",
+        "a\0b",
+        "\u{1b}[31m",
+        "' OR 1=1 --",
+        "<script>",
+        "\u{202e}",
+        "\u{feff}",
+        "all",
+        "keep",
+    ];
+    select(HOSTILE.as_slice()).prop_map(Value::from)
+}
+
 /// Any JSON at all.
 fn json_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
@@ -76,8 +92,7 @@ fn json_value() -> impl Strategy<Value = Value> {
         any::<f64>().prop_map(Value::from),
         "\\PC{0,30}".prop_map(Value::from),
         ".{0,10}".prop_map(Value::from),
-        select(["\0", "\u{1b}[31m", "' OR 1=1 --", "<script>", "{}", "all", "keep"].as_slice())
-            .prop_map(Value::from),
+        hostile(),
         (0..3000_usize).prop_map(|length| Value::from("x".repeat(length))),
     ];
     leaf.prop_recursive(3, 12, 4, |inner| {
@@ -89,7 +104,10 @@ fn json_value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Every address that takes a body, with one that fits but for the password.
+/// The password of whoever signs in below: what comes with it is not only looked at, but kept.
+const RIGHT: &str = "the password of maria";
+
+/// Every address that takes a body, with one that fits. Only signing in comes with the right password.
 fn routes() -> Vec<(Method, String, Value)> {
     let post = |path: &str, body: Value| (Method::POST, path.to_owned(), body);
     let id = "00000000-0000-4000-8000-000000000000";
@@ -125,6 +143,18 @@ fn routes() -> Vec<(Method, String, Value)> {
             json!({ "email": email, "password": "not it", "device": device }),
         ),
         post(
+            "/api/v1/sessions",
+            json!({ "email": email, "password": RIGHT, "device": device }),
+        ),
+        post(
+            "/api/v1/sessions",
+            json!({ "email": email, "password": RIGHT, "device": device }),
+        ),
+        post(
+            "/api/sign_in",
+            json!({ "email": email, "password": RIGHT, "next": "/dashboard" }),
+        ),
+        post(
             "/api/v1/sessions/refresh",
             json!({ "refresh_token": "AAAAAAAAAAAAAAAAAAAAAA" }),
         ),
@@ -158,6 +188,8 @@ const READ: [&str; 9] = [
 enum Mangling {
     None,
     Field(usize, Value),
+    /// A field of the object within, where there is one.
+    Inner(usize, Value),
     Missing(usize),
     Whole(Value),
     CutAt(usize),
@@ -171,6 +203,8 @@ fn mangling() -> impl Strategy<Value = Mangling> {
     prop_oneof![
         1 => Just(Mangling::None),
         6 => (0..8_usize, json_value()).prop_map(|(at, value)| Mangling::Field(at, value)),
+        6 => (0..8_usize, prop_oneof![3 => hostile(), 1 => json_value()])
+            .prop_map(|(at, value)| Mangling::Inner(at, value)),
         2 => (0..8_usize).prop_map(Mangling::Missing),
         2 => json_value().prop_map(Mangling::Whole),
         2 => (0..200_usize).prop_map(Mangling::CutAt),
@@ -194,6 +228,13 @@ impl Mangling {
             Mangling::Field(at, value) => {
                 let name = name(&body, *at);
                 body[name] = value.clone();
+                call.json(&body)
+            }
+            Mangling::Inner(at, value) => {
+                if let Some(device) = body.get_mut("device") {
+                    let name = name(device, *at);
+                    device[name] = value.clone();
+                }
                 call.json(&body)
             }
             Mangling::Missing(at) => {
