@@ -272,7 +272,7 @@ async fn portal_with_maria() -> (Portal, Person) {
 fn no_body_on_any_route_is_a_fault_of_ours() {
     let portal = tokio::sync::OnceCell::new();
     let values = (select(routes()), mangling(), 0..4_usize);
-    for_all(600, &values, async |((method, path, body), mangling, who)| {
+    for_all(400, &values, async |((method, path, body), mangling, who)| {
         let (portal, maria) = portal.get_or_init(portal_with_maria).await;
         portal.pass(seconds(1)).await;
         let client = match who {
@@ -350,7 +350,7 @@ fn no_credential_or_address_in_a_header_is_a_fault_of_ours() {
 fn whatever_a_client_calls_itself_it_signs_in_and_is_listed() {
     let portal = tokio::sync::OnceCell::new();
     let values = (user_agent(), user_agent(), any::<bool>());
-    for_all(400, &values, async |(began_in, seen_in, desktop)| {
+    for_all(200, &values, async |(began_in, seen_in, desktop)| {
         let (portal, maria) = portal.get_or_init(portal_with_maria).await;
         let client = if desktop {
             portal.desktop("mac")
@@ -422,7 +422,7 @@ fn next_never_leads_elsewhere_whatever_it_says() {
     ];
     let pieces = prop::collection::vec(select(parts.to_vec()), 0..7).prop_map(|parts| parts.concat());
     let next = prop_oneof![3 => pieces, 1 => ".{0,40}", 1 => "/[ -~]{0,40}"];
-    for_all(300, &next, async |next| {
+    for_all(150, &next, async |next| {
         let (portal, maria) = portal.get_or_init(portal_with_maria).await;
         // Later than the last ones, so that the limit of the role ends those and not these.
         portal.pass(seconds(1)).await;
