@@ -4,7 +4,8 @@
 //
 // Each round signs in a browser and two desktops that ask without a pause whether they are signed in, and presses Sign
 // Out All Devices in the browser. Every request that a desktop begins after the answer has come must be refused: how
-// many were not is printed, and the exit status is 1 if there was one. Times are of this machine and this run; the
+// many were not is printed, and the exit status is 1 if there was one. Both desktops also listen to their session's
+// events: when each hears of its end is printed as well, and a stream that stays open fails the run. Times are of this machine and this run; the
 // ratio at the end compares two addresses side by side.
 import { startServer } from './server.mjs';
 
@@ -17,7 +18,8 @@ const ms = (number) => `${number.toFixed(1)} ms`;
 async function signInBrowser(url) {
   const answer = await fetch(`${url}/api/sign_in`, { method: 'POST', body: new URLSearchParams(account) });
   if (!answer.ok) throw new Error(`sign-in: ${answer.status}`);
-  return answer.headers.getSetCookie()[0].split(';')[0];
+  const cookies = answer.headers.getSetCookie().map((cookie) => cookie.split(';')[0]);
+  return cookies.find((cookie) => cookie.startsWith('portal_session='));
 }
 
 async function signInDesktop(url, name) {
@@ -41,9 +43,28 @@ async function poll(url, token, until, seen) {
   }
 }
 
+/** Listens to the session's events. `closed` is when the end was told and the stream closed. */
+async function listen(url, token) {
+  const answer = await fetch(`${url}/api/v1/session/events`, { headers: { authorization: `Bearer ${token}` } });
+  if (!answer.ok) throw new Error(`events: ${answer.status}`);
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let { value: text } = await reader.read();
+  const closed = (async () => {
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) break;
+      text += value;
+    }
+    if (!text.includes('event: session_ended')) throw new Error(`a stream closed without a word: ${text}`);
+    return performance.now();
+  })();
+  return { closed };
+}
+
 async function round(url, number) {
   const cookie = await signInBrowser(url);
   const tokens = await Promise.all(['a', 'b'].map((name) => signInDesktop(url, `bench-${name}`)));
+  const streams = await Promise.all(tokens.map((token) => listen(url, token)));
   const until = { done: false };
   const seen = [];
   const polls = tokens.map((token) => poll(url, token, until, seen));
@@ -56,6 +77,8 @@ async function round(url, number) {
   await new Promise((resolve) => setTimeout(resolve, 60));
   until.done = true;
   await Promise.all(polls);
+  const late = new Promise((_, reject) => setTimeout(() => reject(new Error('a stream stays open')), 10_000).unref());
+  const told = await Promise.race([Promise.all(streams.map((stream) => stream.closed)), late]);
   const accepted = seen.filter((request) => request.status === 200);
   const lastAccepted = Math.max(...accepted.map((request) => request.began));
   return {
@@ -64,6 +87,7 @@ async function round(url, number) {
     acceptedAfter: accepted.filter((request) => request.began > answered).length,
     answered: answered - pressed,
     out: Math.max(0, lastAccepted - pressed),
+    told: Math.max(...told) - pressed,
   };
 }
 
@@ -86,9 +110,9 @@ try {
   console.log(`rounds                                    ${results.length}`);
   console.log(`requests of desktops                      ${sum('requests')}, of which ${sum('after')} began after the answer`);
   console.log(`accepted after the answer                 ${acceptedAfter}`);
-  for (const [label, field] of [['pressed until answered', 'answered'], ['pressed until the last accepted request', 'out']]) {
+  for (const [label, field] of [['pressed until answered', 'answered'], ['pressed until the last accepted request', 'out'], ['pressed until every stream was told, closed', 'told']]) {
     const times = results.map((result) => result[field]);
-    console.log(`${label.padEnd(42)}median ${ms(median(times))}, most ${ms(Math.max(...times))}`);
+    console.log(`${label.padEnd(46)}median ${ms(median(times))}, most ${ms(Math.max(...times))}`);
   }
   const authorization = `Bearer ${await signInDesktop(server.url, 'bench-latency')}`;
   await latencies(server.url, '/healthz', {});

@@ -23,7 +23,16 @@ pub struct Check {
 }
 
 async fn ready(State(state): State<AppState>) -> impl IntoResponse {
-    let checks = check(&state.database).await;
+    let mut checks = check(&state.database).await;
+    let deaf = (!state.hub.is_listening()).then(|| {
+        "nothing is heard of the database: ended sessions are refused, but open pages learn of it late"
+            .to_owned()
+    });
+    checks.push(Check {
+        name: "listener",
+        ok: deaf.is_none(),
+        problem: deaf,
+    });
     let well = checks.iter().all(|check| check.ok);
     let status = if well {
         StatusCode::OK

@@ -12,6 +12,7 @@ pub mod database;
 pub mod health;
 pub mod http;
 pub mod jobs;
+pub mod realtime;
 pub mod router;
 pub mod serve;
 pub mod services;

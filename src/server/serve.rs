@@ -21,6 +21,7 @@ use super::{
         cluster::{Cluster, ClusterError, ClusterOptions},
     },
     jobs::{self, activity::Activity},
+    realtime::{self, hub::Hub},
     router::router,
     services::{
         accounts::{AccountError, Accounts},
@@ -204,10 +205,12 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
         clock: clock.clone(),
         passwords,
         activity: activity.clone(),
+        hub: Hub::default(),
     };
     let jobs = [
         tokio::spawn(activity.clone().run(database.clone())),
         tokio::spawn(jobs::clock::run(clock.clone(), database.clone())),
+        tokio::spawn(realtime::listener::run(database.clone(), state.hub.clone())),
         tokio::spawn(jobs::seal::run(clock.clone(), database.clone())),
         tokio::spawn(jobs::cleanup::run(
             clock.clone(),
@@ -220,10 +223,12 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
     }
     announce(&state.config);
     let (stop, stopped) = tokio::sync::watch::channel(());
+    let hub = state.hub.clone();
     let app = router(state).into_make_service_with_connect_info::<SocketAddr>();
     let server = axum::serve(listener, app).with_graceful_shutdown(async move {
         asked_to_stop().await;
         tracing::info!("stopping: requests under way are finished first");
+        hub.close();
         stop.send_replace(());
     });
     let served = tokio::select! {

@@ -7,6 +7,7 @@ use leptos::config::LeptosOptions;
 
 use super::{
     auth::password::Passwords, clock::Clock, config::Config, database::Database, jobs::activity::Activity,
+    realtime::hub::Hub,
 };
 
 /// Cheap to clone; clones share everything.
@@ -17,6 +18,8 @@ pub struct AppState {
     pub clock: Clock,
     pub passwords: Passwords,
     pub activity: Activity,
+    /// The streams that are open on this node.
+    pub hub: Hub,
     pub leptos: LeptosOptions,
 }
 

@@ -156,6 +156,7 @@ async fn a_cookie_is_a_credential_for_the_api_too() {
 #[tokio::test]
 async fn the_server_says_how_it_is() {
     let portal = Portal::start().await;
+    let _listening = portal.listening().await;
     assert_eq!(portal.anonymous().get("/healthz").await.expect(200).body, "ok\n");
     let ready = portal.anonymous().get("/readyz").await.expect(200).json();
     assert_eq!(ready["ready"], true);

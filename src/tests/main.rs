@@ -18,6 +18,7 @@ mod audit_chain;
 mod audit_role;
 mod cleanup;
 mod cookies;
+mod events;
 mod extend;
 mod headers;
 mod lifetimes;

@@ -53,6 +53,18 @@ async fn every_answer_of_the_api_is_as_described() {
         &chrome.post("/api/v1/devices/heartbeat").await,
     );
 
+    let node = portal.listening().await;
+    const STREAM: &str = "GET /api/v1/session/events";
+    let safari = portal.browser(SAFARI).signed_in(&maria).await;
+    let stream = tokio::spawn(safari.get("/api/v1/session/events").into_future());
+    while portal.state.hub.open() == 0 {
+        tokio::task::yield_now().await;
+    }
+    safari.post("/api/sign_out").await.expect(200);
+    check(STREAM, &stream.await.expect("the stream came to its end"));
+    check(STREAM, &safari.get("/api/v1/session/events").await);
+    drop(node);
+
     const REAUTHENTICATE: &str = "POST /api/v1/session/reauthenticate";
     const REFRESH: &str = "POST /api/v1/sessions/refresh";
     let renew = async |client: &Client, password: &str| {

@@ -4,6 +4,7 @@
 //! its types and its handler, which describes itself (`utoipa::path`), and a line in [`router`].
 
 mod devices;
+mod events;
 mod extract;
 mod openapi;
 mod session;
@@ -31,6 +32,7 @@ pub fn router() -> Router<AppState> {
         .routes(routes!(sessions::end_one))
         .routes(routes!(tokens::refresh))
         .routes(routes!(session_state::show))
+        .routes(routes!(events::stream))
         .routes(routes!(session::extend))
         .routes(routes!(session::reauthenticate))
         .routes(routes!(devices::heartbeat))

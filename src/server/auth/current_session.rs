@@ -40,6 +40,8 @@ pub struct CurrentSession {
     pub network_known: bool,
     /// The cookie is to be replaced with this request.
     pub rotation_due: bool,
+    /// The person may have questions to answer: "Was this you?"
+    pub has_notices: bool,
 }
 
 impl CurrentSession {

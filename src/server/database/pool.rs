@@ -145,6 +145,11 @@ impl Database {
             .await
     }
 
+    /// The pool itself, for what keeps a connection of its own.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
     /// A connection for statements that need no transaction.
     ///
     /// # Errors

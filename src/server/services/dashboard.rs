@@ -69,6 +69,9 @@ pub async fn list_notices(
     state: &AppState,
     caller: &CurrentSession,
 ) -> Result<Vec<SecurityNotice>, AppError> {
+    if !caller.has_notices {
+        return Ok(Vec::new());
+    }
     let conn = &mut *state.database.connection().await?;
     Ok(security_notices::open_for(conn, caller.user.id, caller.id, state.clock.now()).await?)
 }

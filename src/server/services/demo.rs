@@ -15,6 +15,7 @@ use super::{
 use crate::{
     domain::{
         ids::{SessionId, UserId},
+        security_notice::NoticeRule,
         session::{ClientKind, EndReason},
         user::Role,
     },
@@ -27,6 +28,7 @@ use crate::{
             audit::{self, Actor, AuditEvent, AuditKind},
             devices::{self, DeviceFacts},
             networks,
+            security_notices::{self, NewNotice},
             sessions::{self, EndFilter, NewSession},
             users,
         },
@@ -78,6 +80,9 @@ const OFFICE_PC: On = On::Desktop {
     os: "Windows 11",
     platform: "windows-x64",
 };
+
+/// Where a session comes from that its person is asked about.
+const UNUSUAL: &str = "192.0.2.80";
 
 /// A session as the demo tells it: who, on what, from where, begun and last active so many minutes ago, and how it ended.
 struct Story(&'static str, On, &'static str, i64, i64, Option<EndReason>);
@@ -284,6 +289,16 @@ async fn tell(conn: &mut PgConnection, user: UserId, story: &Story, now: DateTim
         detail: json!({ "device_name": device_name, "demo": true }),
     };
     audit::record(conn, event, began).await?;
+    if *address == UNUSUAL && ended.is_none() {
+        let notice = NewNotice {
+            user,
+            session: id,
+            rules: &[NoticeRule::NewDevice],
+            ip_address,
+            failures: None,
+        };
+        security_notices::insert(conn, notice, began).await?;
+    }
     if let Some(reason) = ended {
         let filter = EndFilter {
             user,

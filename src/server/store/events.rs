@@ -4,8 +4,11 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::sessions::Ended;
-use crate::domain::ids::{SessionId, UserId};
+use super::{sessions::Ended, unreadable};
+use crate::domain::{
+    ids::{SessionId, UserId},
+    session::EndReason,
+};
 
 /// The channel that NOTIFY wakes listeners on. The payload is empty: the log itself says what happened.
 pub const CHANNEL: &str = "session_events";
@@ -75,6 +78,121 @@ pub async fn session_updated(
     .fetch_one(conn)
     .await?;
     Ok(())
+}
+
+/// One event as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Its number. Numbers are given before the commit: a lower one may come to light later.
+    pub id: i64,
+    pub user: UserId,
+    /// The session that it is about, if it is about one.
+    pub session: Option<SessionId>,
+    pub kind: EventKind,
+}
+
+/// What happened. The names are public: clients branch on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// The session goes on with other times, or another client.
+    SessionUpdated,
+    SessionEnded {
+        reason: EndReason,
+    },
+    /// A session of the person began, ended or changed.
+    SessionsChanged,
+    /// The session looks at another organization.
+    OrganizationSwitched,
+}
+
+impl EventKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EventKind::SessionUpdated => "session_updated",
+            EventKind::SessionEnded { .. } => "session_ended",
+            EventKind::SessionsChanged => "sessions_changed",
+            EventKind::OrganizationSwitched => "organization_switched",
+        }
+    }
+}
+
+struct Row {
+    id: i64,
+    user_id: Uuid,
+    session_id: Option<Uuid>,
+    kind: String,
+    reason: Option<String>,
+}
+
+impl Row {
+    fn read(self) -> sqlx::Result<Event> {
+        let kind = match (self.kind.as_str(), self.reason) {
+            ("session_updated", _) => EventKind::SessionUpdated,
+            ("session_ended", Some(reason)) => EventKind::SessionEnded {
+                reason: reason.parse().map_err(unreadable("reason"))?,
+            },
+            ("organization_switched", _) => EventKind::OrganizationSwitched,
+            // A kind that a newer server writes is a change of some sort.
+            _ => EventKind::SessionsChanged,
+        };
+        Ok(Event {
+            id: self.id,
+            user: UserId(self.user_id),
+            session: self.session_id.map(SessionId),
+            kind,
+        })
+    }
+}
+
+/// The highest number so far; 0 for an empty log.
+pub async fn last(conn: &mut PgConnection) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(r#"SELECT COALESCE(max(id), 0) AS "last!" FROM session_events"#)
+        .fetch_one(conn)
+        .await
+}
+
+/// Events after a number, and those of the numbers passed over that have come to light since; at most `most`.
+pub async fn after(
+    conn: &mut PgConnection,
+    last: i64,
+    passed_over: &[i64],
+    most: i64,
+) -> sqlx::Result<Vec<Event>> {
+    let rows = sqlx::query_as!(
+        Row,
+        "
+        SELECT id, user_id, session_id, kind, reason FROM session_events WHERE id > $1 OR id = ANY ($2)
+        ORDER BY id LIMIT $3
+        ",
+        last,
+        passed_over,
+        most,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(Row::read).collect()
+}
+
+/// A person's events after a number, for a client whose stream broke off there; at most `most`.
+pub async fn of_user_after(
+    conn: &mut PgConnection,
+    user: UserId,
+    last: i64,
+    most: i64,
+) -> sqlx::Result<Vec<Event>> {
+    let rows = sqlx::query_as!(
+        Row,
+        "
+        SELECT id, user_id, session_id, kind, reason FROM session_events WHERE user_id = $1 AND id > $2
+        ORDER BY id LIMIT $3
+        ",
+        user.0,
+        last,
+        most,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(Row::read).collect()
 }
 
 /// Deletes events that no client can still be waiting for.

@@ -14,8 +14,9 @@ use axum::{
 };
 use broker_portal::{domain::next::query_value, server::auth::token::PlainToken};
 use serde_json::{Value, json};
+use tower::ServiceExt as _;
 
-use super::{Answer, Person, Portal, SessionId, cookie_jar::CookieJar, rendering};
+use super::{Answer, EventStream, Person, Portal, SessionId, cookie_jar::CookieJar, rendering};
 
 /// Cheap to clone; clones hold the same cookies and tokens.
 #[derive(Clone)]
@@ -371,7 +372,16 @@ impl Call {
         self.header("content-type", content_type)
     }
 
-    async fn send(self) -> Answer {
+    /// Opens a stream of events.
+    pub async fn stream(self) -> EventStream {
+        let (client, request) = self.request();
+        let answer = client.router.clone().oneshot(request).await.expect("an answer");
+        assert_eq!(answer.status(), 200, "{answer:#?}");
+        assert_eq!(answer.headers()["content-type"], "text/event-stream");
+        EventStream::begin(answer.into_body()).await
+    }
+
+    fn request(self) -> (Client, Request<Body>) {
         let Self {
             client,
             method,
@@ -400,6 +410,11 @@ impl Call {
         *request.uri_mut() = path.parse().expect("an address");
         *request.headers_mut() = headers;
         request.extensions_mut().insert(ConnectInfo(client.peer));
+        (client, request)
+    }
+
+    async fn send(self) -> Answer {
+        let (client, request) = self.request();
         let answer = rendering::send(client.router.clone(), request).await;
         if matches!(client.kind, Kind::Browser { .. }) {
             let https = client.portal.state.config.public_url.is_https();

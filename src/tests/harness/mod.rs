@@ -14,6 +14,7 @@ mod property;
 mod records;
 mod rendering;
 mod schema;
+mod stream;
 
 pub use answer::Answer;
 pub use audit_log::{broker_portal, said};
@@ -25,6 +26,7 @@ pub use postgres::{Outage, private_cluster, site};
 pub use property::for_all;
 pub use records::{AuditRow, EventRow};
 pub use schema::Description;
+pub use stream::{EventStream, Told};
 
 pub use broker_portal::domain::{ids::SessionId, session::EndReason, user::Role};
 pub use serde_json::{Value, json};

@@ -9,6 +9,7 @@ use broker_portal::server::{
     config::Config,
     database::Database,
     jobs::activity::Activity,
+    realtime::{hub::Hub, listener},
     serve::leptos_options,
     services::{
         accounts::Accounts,
@@ -98,12 +99,18 @@ impl Portal {
         let state = AppState {
             database: as_server(&self.database.url).await,
             activity: Activity::default(),
+            hub: Hub::default(),
             ..self.state.clone()
         };
         Node {
             router: rendering::build(state.clone()).await,
             state,
         }
+    }
+
+    /// Has this node hear of what happens, as the running server does, for as long as the value is held.
+    pub async fn listening(&self) -> Listening {
+        Listening::begin(&self.state).await
     }
 
     pub fn now(&self) -> DateTime<Utc> {
@@ -178,6 +185,33 @@ impl Portal {
         (self.database.statements().await - before, result)
     }
 
+    /// Breaks the connections that listen for what happens.
+    pub async fn cut_off_listeners(&self) {
+        let cut = sqlx::query_scalar::<_, i64>(
+            "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity
+            WHERE datname = current_database() AND query LIKE 'LISTEN %'",
+        );
+        let cut = cut.fetch_one(&self.sql).await.expect("terminated");
+        assert!(cut > 0, "someone listened");
+    }
+
+    /// An event whose number is taken and which nobody else can see yet.
+    pub async fn uncommitted_event(
+        &self,
+        person: &Person,
+        session: super::SessionId,
+        kind: &str,
+    ) -> sqlx::Transaction<'static, sqlx::Postgres> {
+        let mut tx = self.sql.begin().await.expect("a transaction");
+        let insert = sqlx::query(
+            "WITH event AS (INSERT INTO session_events (at, user_id, session_id, kind) VALUES (now(), $1, $2, $3))
+            SELECT pg_notify('session_events', '')",
+        );
+        let insert = insert.bind(person.id.0).bind(session.0).bind(kind);
+        insert.execute(&mut *tx).await.expect("an event");
+        tx
+    }
+
     /// Nobody reaches the database until the outage ends.
     pub async fn cut_off_database(&self) -> Outage {
         self.database.cut_off().await
@@ -190,10 +224,36 @@ async fn as_server(url: &str) -> Database {
     connection.as_server().await.expect("the server's role")
 }
 
+/// A node's listener at work.
+#[must_use]
+pub struct Listening(tokio::task::JoinHandle<()>);
+
+impl Listening {
+    pub async fn begin(state: &AppState) -> Self {
+        let task = tokio::spawn(listener::run(state.database.clone(), state.hub.clone()));
+        while !state.hub.is_listening() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Self(task)
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// A further server.
 pub struct Node {
     pub state: AppState,
     pub router: Router,
+}
+
+impl Node {
+    pub async fn listening(&self) -> Listening {
+        Listening::begin(&self.state).await
+    }
 }
 
 /// What `serve` builds, but for the clock and the cost of a password.
@@ -218,6 +278,7 @@ pub async fn state(database: Database, clock: Clock, settings: &[(&str, &str)]) 
         clock,
         passwords: Passwords::new(CHEAP).expect("a cost"),
         activity: Activity::default(),
+        hub: Hub::default(),
     };
     accounts(&state)
         .apply_policy(&state.config.policy)

@@ -45,7 +45,11 @@ pub async fn find_by_credential(
             COALESCE(credential_expires_at <= $3, false) AS "credential_expired!",
             user_agent AS "user_agent!", rotation_due AS "rotation_due!",
             EXISTS (SELECT 1 FROM session_networks n WHERE n.session_id = session_state.id AND n.network = $4::text::cidr)
-                AS "network_known!"
+                AS "network_known!",
+            EXISTS (
+                SELECT 1 FROM security_notices n
+                WHERE n.user_id = session_state.user_id AND n.dismissed_at IS NULL AND n.session_id <> session_state.id
+            ) AS "has_notices!"
         FROM session_state
         WHERE credential_hash = $1 AND kind = $2
         "#,
@@ -102,6 +106,7 @@ pub async fn find_by_credential(
         user_agent: row.user_agent,
         network_known: row.network_known,
         rotation_due: row.rotation_due,
+        has_notices: row.has_notices,
     }))))
 }
 
@@ -159,6 +164,21 @@ pub async fn live(
         user_agent: row.user_agent,
         lifetime_expires_at: row.lifetime_expires_at,
     }))
+}
+
+/// When a session runs out if nothing more happens. `None`: it is over.
+pub async fn live_until(
+    conn: &mut PgConnection,
+    session: SessionId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Option<DateTime<Utc>>> {
+    sqlx::query_scalar!(
+        r#"SELECT live_until AS "until!" FROM session_state WHERE id = $1 AND live_until > $2"#,
+        session.0,
+        now,
+    )
+    .fetch_optional(conn)
+    .await
 }
 
 /// Locks a session's row until the transaction ends, so that what the next statement reads of it is the latest.

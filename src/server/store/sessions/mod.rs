@@ -15,6 +15,6 @@ pub use end::{
     End, EndFilter, Ended, delete_ended_before, end, end_of_device, end_run_out, ended_by_limit,
     lock_run_out, over_limit,
 };
-pub use find::{Found, Live, end_reason_of, find_by_credential, live, lock, owner};
+pub use find::{Found, Live, end_reason_of, find_by_credential, live, live_until, lock, owner};
 pub use list::{ListedSession, list_live, people_with_live};
 pub use touch::{extend, touch};

@@ -1,0 +1,235 @@
+//! `GET /api/v1/session/events`: a client hears at once what happens to its session.
+
+use std::{collections::VecDeque, convert::Infallible, time::Duration};
+
+use axum::{
+    extract::State,
+    http::{HeaderMap, HeaderName, HeaderValue},
+    response::{
+        IntoResponse, Response,
+        sse::{Event as Message, Sse},
+    },
+};
+use chrono::{DateTime, Utc};
+use futures_util::{Stream, stream::unfold};
+use rand::Rng as _;
+use serde_json::json;
+use tokio::time::{Instant, sleep_until};
+
+use super::extract::SignedIn;
+use crate::{
+    domain::{
+        ids::{SessionId, UserId},
+        session::EndReason,
+    },
+    error::AppError,
+    server::{
+        http::failure::{Problem, ProblemBody},
+        realtime::hub::{Subscription, concerns},
+        state::AppState,
+        store::{
+            events::{self, Event, EventKind},
+            sessions,
+        },
+    },
+};
+
+/// A comment is sent so often: proxies close what is silent, and a client that is gone is noticed.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// Milliseconds after which a client whose stream broke off comes back: somewhere in between, so that a server that was
+/// restarted is not met by all of them at once.
+const RETRY: std::ops::Range<u64> = 500..3000;
+
+/// So many events are sent again to a client that resumes. Whoever missed more is told that the list has changed.
+const REPLAYED: i64 = 200;
+
+/// What happens to the caller's session, as server-sent events: `session_updated`, `session_ended` with the reason,
+/// `sessions_changed`, `organization_switched`. `id:` is the event's number and `Last-Event-ID` resumes. The stream
+/// closes after `session_ended`. Not activity.
+#[utoipa::path(get, path = "/session/events", tag = "session", responses(
+    (status = 200, description = "The stream.", body = String, content_type = "text/event-stream"),
+    (status = 401, description = "`session_ended`", body = ProblemBody, content_type = "application/problem+json"),
+))]
+pub async fn stream(
+    State(state): State<AppState>,
+    SignedIn(caller): SignedIn,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let (user, session) = (caller.user.id, caller.id);
+    // First to be told, then to look: an end between the two is in either.
+    let subscription = state.hub.subscribe(user, session);
+    let Watched { until, number } = match watch(&state, session).await? {
+        Ok(watched) => watched,
+        Err(reason) => return Err(AppError::SessionEnded { reason }.into()),
+    };
+    let missed = match last_event_id(&headers) {
+        Some(last) if last < number => replay(&state, user, session, last).await?,
+        _ => Vec::new(),
+    };
+    let following = Following {
+        state,
+        session,
+        subscription,
+        until,
+        told: number,
+        replayed: missed.iter().map(|event| event.id).collect(),
+    };
+    let mut response = Sse::new(following.messages(&missed)).into_response();
+    // nginx would keep the events back until its buffer is full.
+    response.headers_mut().insert(
+        HeaderName::from_static("x-accel-buffering"),
+        HeaderValue::from_static("no"),
+    );
+    Ok(response)
+}
+
+fn last_event_id(headers: &HeaderMap) -> Option<i64> {
+    headers.get("last-event-id")?.to_str().ok()?.parse().ok()
+}
+
+/// A session that is live, until when, and how far the log was then.
+struct Watched {
+    until: DateTime<Utc>,
+    number: i64,
+}
+
+/// Looks at the session, and gives the reason if it is over.
+async fn watch(state: &AppState, session: SessionId) -> Result<Result<Watched, EndReason>, AppError> {
+    let conn = &mut *state.database.connection().await?;
+    // The number first: what is committed after it is told.
+    let number = events::last(conn).await?;
+    match sessions::live_until(conn, session, state.clock.now()).await? {
+        Some(until) => Ok(Ok(Watched { until, number })),
+        None => {
+            let reason = sessions::end_reason_of(conn, session, state.clock.now()).await?;
+            Ok(Err(reason.unwrap_or(EndReason::Unknown)))
+        }
+    }
+}
+
+/// What a client missed since its stream broke off.
+async fn replay(
+    state: &AppState,
+    user: UserId,
+    session: SessionId,
+    last: i64,
+) -> Result<Vec<Event>, AppError> {
+    let conn = &mut *state.database.connection().await?;
+    let mut missed = events::of_user_after(conn, user, last, REPLAYED).await?;
+    missed.retain(|event| concerns(event, session));
+    Ok(missed)
+}
+
+/// A client that is being told.
+struct Following {
+    state: AppState,
+    session: SessionId,
+    subscription: Subscription,
+    /// When the session runs out, as far as is known.
+    until: DateTime<Utc>,
+    /// The highest number that the client knows of.
+    told: i64,
+    /// Numbers that were sent again when the stream began, and may have been told meanwhile.
+    replayed: Vec<i64>,
+}
+
+/// What a stream says next.
+enum Next {
+    Event(Event),
+    Beat,
+    Ended(EndReason),
+    Closed,
+}
+
+impl Following {
+    /// A greeting with the number that the client begins at, what it missed, and then what happens.
+    fn messages(self, missed: &[Event]) -> impl Stream<Item = Result<Message, Infallible>> + use<> {
+        let retry = Duration::from_millis(rand::rng().random_range(RETRY));
+        let greeting = Message::default()
+            .retry(retry)
+            .id(self.told.to_string())
+            .comment("welcome");
+        let ready: VecDeque<Message> = std::iter::once(greeting)
+            .chain(missed.iter().map(message))
+            .collect();
+        let beat = Instant::now() + HEARTBEAT;
+        unfold(Some((self, ready, beat)), async |telling| {
+            let (mut following, mut ready, beat) = telling?;
+            if let Some(message) = ready.pop_front() {
+                return Some((Ok(message), Some((following, ready, beat))));
+            }
+            let (said, goes_on) = match following.next(beat).await {
+                Next::Event(event) => {
+                    let goes_on = !matches!(event.kind, EventKind::SessionEnded { .. });
+                    (message(&event), goes_on)
+                }
+                Next::Beat => {
+                    let here = Message::default().comment("here");
+                    return Some((Ok(here), Some((following, ready, Instant::now() + HEARTBEAT))));
+                }
+                Next::Ended(reason) => {
+                    let number = following.told.to_string();
+                    (ended(following.session, reason).id(number), false)
+                }
+                Next::Closed => return None,
+            };
+            Some((Ok(said), goes_on.then_some((following, ready, beat))))
+        })
+    }
+
+    async fn next(&mut self, beat: Instant) -> Next {
+        loop {
+            let left = (self.until - self.state.clock.now()).to_std().unwrap_or_default();
+            let event = tokio::select! {
+                event = self.subscription.next() => event,
+                () = sleep_until(beat.min(Instant::now() + left)) => return self.look_again().await,
+            };
+            match event {
+                None => return Next::Closed,
+                Some(event) if self.replayed.contains(&event.id) => {}
+                Some(event) => {
+                    self.told = self.told.max(event.id);
+                    return Next::Event(event);
+                }
+            }
+        }
+    }
+
+    /// Nobody tells of time running out until someone looks: the stream does, once it may have.
+    async fn look_again(&mut self) -> Next {
+        let now = self.state.clock.now();
+        self.state.activity.note(self.session, now, false);
+        if now < self.until {
+            return Next::Beat;
+        }
+        match watch(&self.state, self.session).await {
+            Ok(Ok(watched)) => {
+                self.until = watched.until;
+                Next::Beat
+            }
+            Ok(Err(reason)) => Next::Ended(reason),
+            // The database is away. Nobody is signed out for that; look again with the next beat.
+            Err(_) => {
+                self.until = now + HEARTBEAT;
+                Next::Beat
+            }
+        }
+    }
+}
+
+fn message(event: &Event) -> Message {
+    let message = match (event.kind, event.session) {
+        (EventKind::SessionEnded { reason }, Some(session)) => ended(session, reason),
+        (kind, session) => {
+            let data = session.map_or_else(|| json!({}), |session| json!({ "session_id": session }));
+            Message::default().event(kind.as_str()).data(data.to_string())
+        }
+    };
+    message.id(event.id.to_string())
+}
+
+fn ended(session: SessionId, reason: EndReason) -> Message {
+    let data = json!({ "session_id": session, "reason": reason });
+    Message::default().event("session_ended").data(data.to_string())
+}

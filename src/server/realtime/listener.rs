@@ -1,0 +1,144 @@
+//! Reads the event log as it grows. NOTIFY only wakes; the log says what happened.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use sqlx::postgres::PgListener;
+use tokio::time::{sleep, timeout};
+
+use super::hub::Hub;
+use crate::server::{
+    database::Database,
+    store::events::{self, CHANNEL},
+};
+
+/// Reads at the latest after so long, should a wake-up be lost.
+const AT_LATEST: Duration = Duration::from_secs(5);
+
+/// Between two tries to reach the database.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Events read at once.
+const BATCH: i64 = 1000;
+
+/// A number that was passed over belongs to a transaction that is not committed yet, or never will be. None lasts so
+/// long: statements and idle transactions are cut off before (`database/pool.rs`).
+const PASSED_OVER_FOR: Duration = Duration::from_secs(60);
+
+/// Where a reader is in the log.
+#[derive(Debug)]
+pub struct Position {
+    last: i64,
+    /// Numbers below `last` that were not there when it was read, and since when.
+    passed_over: BTreeMap<i64, Instant>,
+}
+
+impl Position {
+    /// Reads on from after `last`.
+    pub fn after(last: i64) -> Self {
+        Self {
+            last,
+            passed_over: BTreeMap::new(),
+        }
+    }
+
+    fn saw(&mut self, id: i64, now: Instant) {
+        if id > self.last {
+            // A gap of a whole batch is no transaction under way: the log was cleaned up, or its numbers jumped.
+            let first = (self.last + 1).max(id - BATCH);
+            self.passed_over.extend((first..id).map(|id| (id, now)));
+            self.last = id;
+        } else {
+            self.passed_over.remove(&id);
+        }
+    }
+
+    fn forget_old(&mut self, now: Instant) {
+        self.passed_over
+            .retain(|_, since| now.duration_since(*since) < PASSED_OVER_FOR);
+    }
+
+    /// Hands everything new to the hub.
+    ///
+    /// # Errors
+    /// The database's; the position is then where it was, or further on by what was handed over.
+    pub async fn read_on(&mut self, database: &Database, hub: &Hub) -> sqlx::Result<()> {
+        loop {
+            let passed_over: Vec<i64> = self.passed_over.keys().copied().collect();
+            let conn = &mut *database.connection().await?;
+            let found = events::after(conn, self.last, &passed_over, BATCH).await?;
+            let now = Instant::now();
+            for event in &found {
+                hub.deliver(event);
+                self.saw(event.id, now);
+            }
+            self.forget_old(now);
+            if found.len() < usize::try_from(BATCH).unwrap_or(usize::MAX) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Listens until the task is ended. After a break it reads on from where it was.
+pub async fn run(database: Database, hub: Hub) {
+    let mut position = None;
+    loop {
+        let broke = listen(&database, &hub, &mut position).await;
+        hub.set_listening(false);
+        if let Err(error) = broke {
+            tracing::warn!(%error, "nothing is heard of the database; trying again");
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+async fn listen(database: &Database, hub: &Hub, position: &mut Option<Position>) -> sqlx::Result<()> {
+    let mut listener = PgListener::connect_with(database.pool()).await?;
+    listener.listen(CHANNEL).await?;
+    // From now on every commit wakes; what was committed before is in the log.
+    let position = match position {
+        Some(position) => position,
+        None => {
+            let last = events::last(&mut *database.connection().await?).await?;
+            position.insert(Position::after(last))
+        }
+    };
+    position.read_on(database, hub).await?;
+    hub.set_listening(true);
+    loop {
+        match timeout(AT_LATEST, listener.try_recv()).await {
+            // Woken, or not for a while.
+            Ok(Ok(Some(_))) | Err(_) => {}
+            // The connection is gone.
+            Ok(Ok(None)) => return Ok(()),
+            Ok(Err(error)) => return Err(error),
+        }
+        // One read answers all wake-ups that have come together.
+        while listener.next_buffered().is_some() {}
+        position.read_on(database, hub).await?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_were_passed_over_are_looked_for_until_they_come_or_are_too_old() {
+        let mut position = Position::after(10);
+        let start = Instant::now();
+        position.saw(11, start);
+        position.saw(14, start);
+        let looked_for = |position: &Position| position.passed_over.keys().copied().collect::<Vec<_>>();
+        assert_eq!((position.last, looked_for(&position)), (14, vec![12, 13]));
+        position.saw(12, start);
+        assert_eq!((position.last, looked_for(&position)), (14, vec![13]));
+        position.forget_old(start + PASSED_OVER_FOR);
+        assert_eq!(looked_for(&position), Vec::<i64>::new());
+        position.saw(5_000_000, start);
+        assert_eq!(looked_for(&position).len(), 1000);
+    }
+}

@@ -1,0 +1,220 @@
+//! Whoever is concerned hears of it at once, on every node, and misses nothing.
+
+use crate::harness::*;
+
+const EVENTS: &str = "/api/v1/session/events";
+
+fn kinds(told: &[Told]) -> Vec<&str> {
+    told.iter().map(|told| told.kind.as_str()).collect()
+}
+
+#[tokio::test]
+async fn a_stream_tells_of_changes_and_closes_with_the_end_of_its_session() {
+    let portal = Portal::start().await;
+    let _listening = portal.listening().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let mut on_chrome = chrome.get(EVENTS).stream().await;
+    let mut on_mac = mac.get(EVENTS).stream().await;
+    assert_eq!(portal.state.hub.open(), 2);
+
+    let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
+    for stream in [&mut on_chrome, &mut on_mac] {
+        stream.next_of("sessions_changed").await;
+    }
+    mac.post("/api/v1/session/extend").await.expect(200);
+    let updated = on_mac.next_of("session_updated").await;
+    assert_eq!(
+        (updated.kind.as_str(), &updated.data["session_id"]),
+        ("session_updated", &json!(mac.session()))
+    );
+
+    firefox
+        .delete(&format!("/api/v1/sessions/{}", chrome.session()))
+        .await
+        .expect(204);
+    let told = on_chrome.until_closed().await;
+    assert_eq!(kinds(&told).last(), Some(&"session_ended"));
+    assert_eq!(
+        told[told.len() - 1].data,
+        json!({ "session_id": chrome.session(), "reason": "revoked" })
+    );
+    on_mac.next_of("sessions_changed").await;
+    assert_eq!(portal.state.hub.open(), 1);
+}
+
+#[tokio::test]
+async fn sign_out_all_devices_on_one_node_closes_every_stream_on_the_other() {
+    let portal = Portal::start().await;
+    let node = portal.second_node().await;
+    let _listening = (portal.listening().await, node.listening().await);
+    let (maria, jonas) = (portal.broker("maria").await, portal.broker("jonas").await);
+    let mut streams = Vec::new();
+    for index in 0..4 {
+        let mac = portal.desktop(&format!("mac-{index}")).signed_in(&maria).await;
+        streams.push(mac.via(&node.router).get(EVENTS).stream().await);
+    }
+    let jonas = portal.desktop("pc").signed_in(&jonas).await.via(&node.router);
+    let mut on_jonas = jonas.get(EVENTS).stream().await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    chrome.post("/api/sign_out_all_devices").await.expect(200);
+    for stream in streams {
+        let told = stream.until_closed().await;
+        let end = told.last().expect("its end");
+        assert_eq!(
+            (end.kind.as_str(), &end.data["reason"]),
+            ("session_ended", &json!("signed_out_everywhere"))
+        );
+    }
+    jonas.post("/api/v1/session/extend").await.expect(200);
+    on_jonas.next_of("session_updated").await;
+    assert_eq!(node.state.hub.open(), 1);
+}
+
+#[tokio::test]
+async fn a_client_that_resumes_hears_what_it_missed_once() {
+    let portal = Portal::start().await;
+    let _listening = portal.listening().await;
+    let (maria, jonas) = (portal.broker("maria").await, portal.broker("jonas").await);
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let last = mac.get(EVENTS).stream().await.last_id.to_string();
+
+    mac.post("/api/v1/session/extend").await.expect(200);
+    portal.browser(CHROME).signed_in(&jonas).await;
+    portal.browser(CHROME).signed_in(&maria).await;
+    let mut resumed = mac.get(EVENTS).header("last-event-id", &last).stream().await;
+    resumed.next_of("session_updated").await;
+    resumed.next_of("sessions_changed").await;
+    mac.post("/api/v1/session/extend").await.expect(200);
+    resumed.next_of("session_updated").await;
+    for nonsense in ["", "x", "-1", "99999999999999999999", "9223372036854775807"] {
+        _ = mac.get(EVENTS).header("last-event-id", nonsense).stream().await;
+    }
+}
+
+#[tokio::test]
+async fn a_stream_opened_while_its_session_is_being_ended_is_refused_or_closes() {
+    let portal = Portal::start().await;
+    let _listening = portal.listening().await;
+    for _ in 0..20 {
+        let maria = portal.person("maria").role(Role::Guest);
+        let maria = maria.member_of("Northgate").create().await;
+        let (mac, chrome) = (portal.desktop("mac"), portal.browser(CHROME));
+        let (mac, chrome) = (mac.signed_in(&maria).await, chrome.signed_in(&maria).await);
+        let lock = HeldLock::of(&portal, &maria).await;
+        let ending = tokio::spawn(chrome.delete("/api/v1/sessions?scope=others").into_future());
+        lock.until_waiting(1).await;
+        let opening = tokio::spawn(async move { mac.get(EVENTS).await });
+        lock.release().await;
+        ending.await.expect("answered").expect(200);
+        // Read to its end: were it left open, this would not come back.
+        let answer = opening.await.expect("answered");
+        assert!(
+            answer.status == 401 || answer.body.contains("session_ended"),
+            "{answer:#?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_lost_while_the_listener_is_cut_off() {
+    let portal = Portal::start().await;
+    let _listening = portal.listening().await;
+    let maria = portal.broker("maria").await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let stream = mac.get(EVENTS).stream().await;
+
+    portal.cut_off_listeners().await;
+    chrome
+        .delete(&format!("/api/v1/sessions/{}", mac.session()))
+        .await
+        .expect(204);
+    assert_eq!(kinds(&stream.until_closed().await).last(), Some(&"session_ended"));
+}
+
+#[tokio::test]
+async fn an_event_that_comes_to_light_after_a_later_one_is_told_too() {
+    let portal = Portal::start().await;
+    let _listening = portal.listening().await;
+    let maria = portal.broker("maria").await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let mut stream = mac.get(EVENTS).stream().await;
+
+    // Its number is taken before the next one's, and committed after.
+    let late = portal
+        .uncommitted_event(&maria, mac.session(), "organization_switched")
+        .await;
+    mac.post("/api/v1/session/extend").await.expect(200);
+    let first = stream.next_of("session_updated").await;
+    late.commit().await.expect("committed");
+    let second = stream.next_of("organization_switched").await;
+    assert!(second.id < first.id, "{} {}", second.id, first.id);
+}
+
+#[tokio::test]
+async fn open_streams_hold_no_connection_to_the_database() {
+    let portal = Portal::with(&[("PORTAL_MAX_SESSIONS_BROKER", "100")]).await;
+    let _listening = portal.listening().await;
+    let maria = portal.broker("maria").await;
+    let mut streams = Vec::new();
+    for index in 0..40 {
+        let mac = portal.desktop(&format!("mac-{index}")).signed_in(&maria).await;
+        streams.push(mac.get(EVENTS).stream().await);
+    }
+    // More than the pool has connections, and the next one is served all the same.
+    assert_eq!(portal.state.hub.open(), 40);
+    portal
+        .browser(CHROME)
+        .signed_in(&maria)
+        .await
+        .get("/dashboard")
+        .await
+        .expect(200);
+    portal.state.hub.close();
+    for stream in streams {
+        assert!(!kinds(&stream.until_closed().await).contains(&"session_ended"));
+    }
+}
+
+#[tokio::test]
+async fn a_stream_keeps_no_session_alive_and_tells_when_its_time_runs_out() {
+    let portal = Portal::with(&[("PORTAL_SESSION_TIMEOUT_BROKER", "1")]).await;
+    let _listening = portal.listening().await;
+    let maria = portal.broker("maria").await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let stream = mac.get(EVENTS).stream().await;
+    portal.pass(seconds(2)).await;
+    let told = stream.until_closed().await;
+    assert_eq!(kinds(&told).last(), Some(&"session_ended"));
+    assert_eq!(told[told.len() - 1].data["reason"], "idle_timeout");
+}
+
+#[tokio::test]
+async fn a_stream_takes_no_token_from_the_address_and_needs_a_live_session() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    for name in ["access_token", "token", "authorization"] {
+        let path = format!("{EVENTS}?{name}={}", mac.access_token());
+        portal.anonymous().get(&path).await.expect(401);
+    }
+    mac.delete("/api/v1/sessions?scope=current").await.expect(200);
+    assert_eq!(mac.get(EVENTS).await.end_reason(), "signed_out");
+}
+
+#[tokio::test]
+async fn readiness_names_a_listener_that_hears_nothing() {
+    let portal = Portal::start().await;
+    let ready = portal.anonymous().get("/readyz").await.expect(503).json();
+    let checks = ready["checks"].as_array().expect("checks");
+    assert!(
+        checks
+            .iter()
+            .any(|check| check["name"] == "listener" && check["ok"] == false),
+        "{ready}"
+    );
+    let _listening = portal.listening().await;
+    portal.anonymous().get("/readyz").await.expect(200);
+}

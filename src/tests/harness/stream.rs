@@ -1,0 +1,102 @@
+//! A client that listens to its session's events.
+
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream};
+use futures_util::StreamExt as _;
+use serde_json::Value;
+use tokio::time::timeout;
+
+/// So long may an event take on a machine that is busy with other tests. Nothing is measured by it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// One event as it came.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Told {
+    pub id: i64,
+    pub kind: String,
+    pub data: Value,
+}
+
+/// An open stream.
+pub struct EventStream {
+    body: BodyDataStream,
+    text: String,
+    /// The number of the last event, where a client would resume.
+    pub last_id: i64,
+}
+
+impl EventStream {
+    /// The stream of an answer that has begun, read up to its greeting.
+    pub async fn begin(body: Body) -> Self {
+        let mut stream = Self {
+            body: body.into_data_stream(),
+            text: String::new(),
+            last_id: -1,
+        };
+        let greeting = stream.block().await.expect("a greeting");
+        assert!(greeting.contains("retry:") && stream.last_id >= 0, "{greeting}");
+        stream
+    }
+
+    /// The next event. `None`: the stream was closed.
+    pub async fn next(&mut self) -> Option<Told> {
+        // Comments come all the time: they are not what is waited for.
+        timeout(PATIENCE, self.told())
+            .await
+            .expect("something is told in time")
+    }
+
+    async fn told(&mut self) -> Option<Told> {
+        loop {
+            let block = self.block().await?;
+            let field = |name: &str| {
+                block
+                    .lines()
+                    .find_map(|line| line.strip_prefix(name))
+                    .map(|value| value.trim().to_owned())
+            };
+            if let (Some(kind), Some(data)) = (field("event:"), field("data:")) {
+                return Some(Told {
+                    id: self.last_id,
+                    kind,
+                    data: data.parse().expect("JSON"),
+                });
+            }
+        }
+    }
+
+    /// The next event of that kind. The list may change at any time: a sign-in just before is told a little late.
+    pub async fn next_of(&mut self, kind: &str) -> Told {
+        loop {
+            let told = self.next().await.expect("an open stream");
+            if told.kind == kind {
+                return told;
+            }
+            assert_eq!(told.kind, "sessions_changed", "before {kind}");
+        }
+    }
+
+    /// Everything until the stream is closed.
+    pub async fn until_closed(mut self) -> Vec<Told> {
+        let mut all = Vec::new();
+        while let Some(told) = self.next().await {
+            all.push(told);
+        }
+        all
+    }
+
+    async fn block(&mut self) -> Option<String> {
+        loop {
+            if let Some(at) = self.text.find("\n\n") {
+                let block: String = self.text.drain(..at + 2).collect();
+                if let Some(id) = block.lines().find_map(|line| line.strip_prefix("id:")) {
+                    self.last_id = id.trim().parse().expect("a number");
+                }
+                return Some(block);
+            }
+            let chunk = self.body.next().await?;
+            self.text += std::str::from_utf8(&chunk.expect("a chunk")).expect("text");
+        }
+    }
+}
