@@ -45,11 +45,12 @@ pub fn router(state: AppState) -> Router {
             .layer(from_fn_with_state(state.clone(), origin::same_origin_only))
             .layer(from_fn(whole_body::first))
             .layer(from_fn(json_form::accept_json))
-            .layer(from_fn_with_state(state.clone(), server_fn_answer::mend))
             .layer(from_fn_with_state(state.clone(), cookie::complete_removal))
             .layer(cookie::session_layer(&state))
             .layer(from_fn_with_state(state.clone(), identify))
-            .layer(from_fn(sign_in_first::sign_in_first)),
+            .layer(from_fn(sign_in_first::sign_in_first))
+            // Innermost: to the framework every failure is a 500, and with such an answer no new cookie goes out.
+            .layer(from_fn_with_state(state.clone(), server_fn_answer::mend)),
     );
 
     Router::new()

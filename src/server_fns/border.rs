@@ -7,7 +7,7 @@ use leptos::prelude::use_context;
 use leptos_axum::ResponseOptions;
 
 use crate::{
-    domain::theme::Theme,
+    domain::{session::ClientKind, theme::Theme},
     error::AppError,
     server::{
         auth::{
@@ -99,11 +99,14 @@ pub async fn step_up(
     }
 }
 
-/// Gives the browser its session's new cookie, where there is one.
+/// Gives the browser its session's new cookie, where there is one. A desktop, which may call this as well, keeps no
+/// cookies: it refreshes its access token.
 pub async fn adopt(rotated: Option<Rotated>) -> Result<(), AppError> {
     match rotated {
-        Some(rotated) => session_store::adopt(&cookie_session()?, &rotated.credential, rotated.lasts).await,
-        None => Ok(()),
+        Some(rotated) if signed_in()?.kind == ClientKind::Browser => {
+            session_store::adopt(&cookie_session()?, &rotated.credential, rotated.lasts).await
+        }
+        _ => Ok(()),
     }
 }
 

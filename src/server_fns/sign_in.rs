@@ -52,16 +52,21 @@ pub async fn sign_out() -> Result<String, AppError> {
     const AFTERWARDS: &str = "/login?reason=signed_out";
     border::answer(async {
         let state = border::state()?;
-        if let Identity::SignedIn(caller) = border::identity()? {
-            let actor = border::actor(&caller)?;
+        let identity = border::identity()?;
+        if let Identity::SignedIn(caller) = &identity {
+            let actor = border::actor(caller)?;
             let scope = RevokeScope::Current;
-            match revoke::end_own(&state.database, &state.clock, &caller, scope, actor).await {
+            match revoke::end_own(&state.database, &state.clock, caller, scope, actor).await {
                 // Ended by someone else meanwhile: just as well.
                 Ok(_) | Err(AppError::SessionEnded { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
-        session_store::forget(&border::cookie_session()?).await?;
+        // A cookie that names no session may have been replaced a moment ago: the new one, which names a live session,
+        // must not be taken away.
+        if !matches!(identity, Identity::Anonymous) {
+            session_store::forget(&border::cookie_session()?).await?;
+        }
         border::then_go_to(AFTERWARDS);
         Ok(AFTERWARDS.to_owned())
     })

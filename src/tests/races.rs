@@ -7,22 +7,6 @@ use tokio::{spawn, task::JoinSet};
 
 use crate::harness::*;
 
-/// Starts a request and waits until it stands in the line for the person's row, as its `place`th.
-async fn wait_in_line<C>(lock: &HeldLock, call: C, place: i64) -> tokio::task::JoinHandle<Answer>
-where
-    C: IntoFuture<Output = Answer>,
-    C::IntoFuture: Send + 'static,
-{
-    let under_way = spawn(call.into_future());
-    lock.until_waiting(place).await;
-    under_way
-}
-
-fn sign_in(client: &Client, person: &Person) -> impl Future<Output = Answer> + Send + 'static {
-    let (client, person) = (client.clone(), person.clone());
-    async move { client.try_sign_in(&person.email, &person.password).await }
-}
-
 #[tokio::test]
 async fn a_sign_in_that_looked_at_the_password_before_everything_was_signed_out_is_refused() {
     let portal = Portal::start().await;
@@ -31,9 +15,9 @@ async fn a_sign_in_that_looked_at_the_password_before_everything_was_signed_out_
     let late = [portal.browser(FIREFOX), portal.desktop("mac")];
 
     let lock = HeldLock::of(&portal, &maria).await;
-    let all = wait_in_line(&lock, chrome.delete("/api/v1/sessions?scope=all"), 1).await;
-    let browser = wait_in_line(&lock, sign_in(&late[0], &maria), 2).await;
-    let desktop = wait_in_line(&lock, sign_in(&late[1], &maria), 3).await;
+    let all = lock.queue(chrome.delete("/api/v1/sessions?scope=all"), 1).await;
+    let browser = lock.queue(late[0].signing_in(&maria), 2).await;
+    let desktop = lock.queue(late[1].signing_in(&maria), 3).await;
     lock.release().await;
 
     assert_eq!(
@@ -62,8 +46,8 @@ async fn a_sign_in_just_before_everything_is_signed_out_does_not_survive_it() {
     let early = portal.browser(FIREFOX);
 
     let lock = HeldLock::of(&portal, &maria).await;
-    let signed_in = wait_in_line(&lock, sign_in(&early, &maria), 1).await;
-    let all = wait_in_line(&lock, chrome.delete("/api/v1/sessions?scope=all"), 2).await;
+    let signed_in = lock.queue(early.signing_in(&maria), 1).await;
+    let all = lock.queue(chrome.delete("/api/v1/sessions?scope=all"), 2).await;
     lock.release().await;
 
     signed_in.await.expect("answered").expect(200);
@@ -81,6 +65,7 @@ async fn a_sign_in_just_before_everything_is_signed_out_does_not_survive_it() {
 async fn whoever_survives_signing_out_everywhere_signed_in_after_it() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
+    let (mut too_late, mut survivors) = (0, 0);
     for round in 0..200_u64 {
         let caller = portal.browser(CHROME).signed_in(&maria).await;
         let rival = if round % 2 == 0 {
@@ -88,13 +73,14 @@ async fn whoever_survives_signing_out_everywhere_signed_in_after_it() {
         } else {
             portal.desktop("mac")
         };
-        let signing_in = spawn(sign_in(&rival, &maria));
+        let signing_in = spawn(rival.signing_in(&maria));
         // Wanders over the time that looking at a password takes.
         tokio::time::sleep(Duration::from_micros(50 * (round % 40))).await;
         caller.delete("/api/v1/sessions?scope=all").await.expect(200);
         let answer = signing_in.await.expect("answered");
 
         if answer.status == 401 {
+            too_late += 1;
             continue;
         }
         assert!(answer.status < 400, "{answer:#?}");
@@ -110,8 +96,12 @@ async fn whoever_survives_signing_out_everywhere_signed_in_after_it() {
         .await
         .expect("the audit log");
         assert_eq!(live, after, "round {round}");
+        survivors += u32::from(live);
         rival.delete("/api/v1/sessions?scope=all").await;
     }
+    // Whoever had looked at the password before was refused: the two did meet.
+    assert!(too_late > 0, "{survivors} survived, {too_late} were too late");
+    println!("{survivors} survived, {too_late} were too late");
 }
 
 #[tokio::test]
@@ -121,7 +111,7 @@ async fn a_sign_in_with_the_old_password_does_not_survive_the_password_change() 
     let (before, late) = (portal.browser(CHROME), portal.browser(FIREFOX));
 
     let lock = HeldLock::of(&portal, &maria).await;
-    let early = wait_in_line(&lock, sign_in(&before, &maria), 1).await;
+    let early = lock.queue(before.signing_in(&maria), 1).await;
     let change = spawn({
         let (accounts, email) = (portal.accounts(), maria.email.clone());
         async move {
@@ -131,7 +121,7 @@ async fn a_sign_in_with_the_old_password_does_not_survive_the_password_change() 
         }
     });
     lock.until_waiting(2).await;
-    let refused = wait_in_line(&lock, sign_in(&late, &maria), 3).await;
+    let refused = lock.queue(late.signing_in(&maria), 3).await;
     lock.release().await;
 
     early.await.expect("answered").expect(200);
@@ -156,7 +146,7 @@ async fn a_sign_in_does_not_survive_the_account_being_disabled() {
         async move { accounts.disable(&email).await }
     });
     lock.until_waiting(1).await;
-    let refused = wait_in_line(&lock, sign_in(&late, &maria), 2).await;
+    let refused = lock.queue(late.signing_in(&maria), 2).await;
     lock.release().await;
 
     disabling.await.expect("ran").expect("disabled");
@@ -182,10 +172,10 @@ async fn a_revocation_whose_caller_was_ended_meanwhile_ends_nothing() {
 
     let lock = HeldLock::of(&portal, &maria).await;
     let revoke = owner.delete(&format!("/api/v1/sessions/{}", thief.session()));
-    let revoke = wait_in_line(&lock, revoke, 1).await;
+    let revoke = lock.queue(revoke, 1).await;
     let mut under_way = Vec::new();
     for (place, call) in (2..).zip(calls(&thief)) {
-        under_way.push(wait_in_line(&lock, call, place).await);
+        under_way.push(lock.queue(call, place).await);
     }
     lock.release().await;
 
@@ -350,7 +340,7 @@ async fn one_device_signing_in_many_times_at_once_holds_one_session() {
     let maria = portal.broker("maria").await;
     let mut under_way = JoinSet::new();
     for _ in 0..12 {
-        under_way.spawn(sign_in(&portal.desktop("mac"), &maria));
+        under_way.spawn(portal.desktop("mac").signing_in(&maria));
     }
     for answer in under_way.join_all().await {
         answer.expect(201);

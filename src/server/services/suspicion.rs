@@ -16,7 +16,7 @@ use crate::{
     error::AppError,
     server::{
         auth::{
-            client::{UserAgentParser, is_another_client},
+            client::{UserAgentParser, is_another_client, names_no_browser_any_more},
             current_session::{Client, CurrentSession},
         },
         config::Suspicion,
@@ -161,7 +161,10 @@ pub async fn look_at(
             end_for_client_change(state, session.user.id, session.id, client).await?;
             return Ok(Some(EndReason::ClientChanged));
         }
-        follow_client(state, session, client).await?;
+        // A detour through a program must not lead from one browser into another.
+        if !names_no_browser_any_more(&session.user_agent, &client.user_agent) {
+            follow_client(state, session, client).await?;
+        }
     }
     if !session.network_known {
         follow_network(state, session, client).await?;

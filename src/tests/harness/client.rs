@@ -107,6 +107,13 @@ impl Client {
         self
     }
 
+    /// The same client under another name: after an update, or because its cookie has been carried off.
+    #[must_use]
+    pub fn calling_itself(mut self, user_agent: &str) -> Self {
+        self.user_agent = Some(user_agent.to_owned());
+        self
+    }
+
     /// The same client at another node.
     #[must_use]
     pub fn via(mut self, router: &Router) -> Self {
@@ -183,16 +190,62 @@ impl Client {
             }
         };
         if answer.status == 201 {
-            let tokens = answer.json();
-            let text = |field: &str| tokens[field].as_str().map(str::to_owned);
-            let mut held = self.held();
-            held.access_token = text("access_token");
-            held.refresh_token = text("refresh_token");
+            self.take_tokens(&answer);
         }
         if answer.status < 400 {
             self.look_up_session().await;
         }
         answer
+    }
+
+    /// The same as a task of its own, for what happens at once.
+    pub fn signing_in(&self, person: &Person) -> impl Future<Output = Answer> + Send + 'static {
+        let (client, person) = (self.clone(), person.clone());
+        async move { client.try_sign_in(&person.email, &person.password).await }
+    }
+
+    /// Holds the tokens of an answer from now on.
+    pub fn take_tokens(&self, answer: &Answer) {
+        let tokens = answer.json();
+        let text = |field: &str| tokens[field].as_str().map(str::to_owned);
+        let mut held = self.held();
+        held.access_token = text("access_token");
+        held.refresh_token = text("refresh_token").or(held.refresh_token.take());
+    }
+
+    /// Exchanges the refresh token that this desktop holds, and holds what comes of it.
+    pub async fn refresh(&self) -> Answer {
+        let answer = self.exchange(&self.refresh_token()).await;
+        if answer.status == 200 {
+            self.take_tokens(&answer);
+        }
+        answer
+    }
+
+    /// Exchanges a refresh token, whosever it is. What comes of it gets lost.
+    pub fn exchange(&self, token: &str) -> Call {
+        self.post("/api/v1/sessions/refresh")
+            .json(&json!({ "refresh_token": token }))
+    }
+
+    /// Is the session live? Asking is no activity.
+    pub async fn is_live(&self) -> bool {
+        let answer = self.get("/api/v1/session_state").await;
+        assert!([200, 401].contains(&answer.status), "{answer:#?}");
+        answer.status == 200
+    }
+
+    /// Why this client's session is over.
+    #[track_caller]
+    pub fn end_reason(&self) -> impl Future<Output = String> {
+        let asking = self.get("/api/v1/session_state");
+        async { asking.await.end_reason() }
+    }
+
+    /// When its session is over unless the person does something, as the portal says.
+    pub async fn idle_end(&self) -> Value {
+        let state = self.get("/api/v1/session_state").await.expect(200).json();
+        state["session"]["idle_expires_at"].clone()
     }
 
     /// Finds out which session the credential of the moment stands for.
@@ -286,8 +339,13 @@ pub struct Call {
 }
 
 impl Call {
-    pub fn header(mut self, name: &'static str, value: &str) -> Self {
-        let value = HeaderValue::from_bytes(value.as_bytes()).expect("a header's value");
+    pub fn header(self, name: &'static str, value: &str) -> Self {
+        self.bytes_header(name, value.as_bytes())
+    }
+
+    /// A header that may be no text at all.
+    pub fn bytes_header(mut self, name: &'static str, value: &[u8]) -> Self {
+        let value = HeaderValue::from_bytes(value).expect("a header's value");
         self.headers.insert(HeaderName::from_static(name), value);
         self
     }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use sqlx::{Postgres, Transaction};
+use tokio::{spawn, task::JoinHandle};
 
-use super::{Person, Portal};
+use super::{Answer, Person, Portal, SessionId};
 
 /// The person's row, locked. Whoever begins or ends their sessions waits, and goes on in the order of waiting.
 pub struct HeldLock {
@@ -24,6 +25,31 @@ impl HeldLock {
             portal: portal.clone(),
             transaction,
         }
+    }
+
+    /// The row of a session instead, as whoever writes its activity holds it.
+    pub async fn of_session(portal: &Portal, session: SessionId) -> Self {
+        let mut transaction = portal.sql.begin().await.expect("a transaction");
+        sqlx::query("SELECT 1 FROM sessions WHERE id = $1 FOR UPDATE")
+            .bind(session.0)
+            .execute(&mut *transaction)
+            .await
+            .expect("the session's row");
+        Self {
+            portal: portal.clone(),
+            transaction,
+        }
+    }
+
+    /// Starts a request and waits until it stands in the line for the row, as its `place`th.
+    pub async fn queue<C>(&self, call: C, place: i64) -> JoinHandle<Answer>
+    where
+        C: IntoFuture<Output = Answer>,
+        C::IntoFuture: Send + 'static,
+    {
+        let under_way = spawn(call.into_future());
+        self.until_waiting(place).await;
+        under_way
     }
 
     /// Waits until so many transactions wait for a lock.

@@ -11,7 +11,10 @@ use broker_portal::server::{
     jobs::activity::Activity,
     realtime::{hub::Hub, listener},
     serve::leptos_options,
-    services::accounts::Accounts,
+    services::{
+        accounts::Accounts,
+        cleanup::{self, Report},
+    },
     state::AppState,
 };
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
@@ -130,6 +133,14 @@ impl Portal {
 
     pub fn accounts(&self) -> Accounts {
         accounts(&self.state)
+    }
+
+    /// Cleans up, as the running server does every hour.
+    pub async fn clean_up(&self) -> Report {
+        let retention = cleanup::retention(self.state.config.retention);
+        cleanup::run(&self.state.database, &self.clock, retention)
+            .await
+            .expect("cleaned up")
     }
 
     /// A person about to be registered: `portal.person("maria").role(Role::Broker).create()`.

@@ -42,7 +42,70 @@ pub struct SessionRow {
     pub data: Value,
 }
 
+/// A question to a person.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NoticeRow {
+    pub id: Uuid,
+    pub user: UserId,
+    pub session: SessionId,
+    pub rules: Vec<String>,
+    pub failures: Option<i32>,
+    pub dismissed: bool,
+}
+
 impl Portal {
+    /// What people are asked about, the oldest first.
+    pub async fn notices(&self) -> Vec<NoticeRow> {
+        let rows = sqlx::query("SELECT * FROM security_notices ORDER BY at, id")
+            .fetch_all(&self.sql)
+            .await
+            .expect("the notices");
+        rows.iter()
+            .map(|row| NoticeRow {
+                id: row.get("id"),
+                user: UserId(row.get("user_id")),
+                session: SessionId(row.get("session_id")),
+                rules: row.get("rules"),
+                failures: row.get("failures"),
+                dismissed: row.get::<Option<DateTime<Utc>>, _>("dismissed_at").is_some(),
+            })
+            .collect()
+    }
+
+    /// A person's sessions that would authenticate now, as the database has them.
+    pub async fn live_sessions(&self, user: UserId) -> Vec<SessionId> {
+        sqlx::query_scalar(
+            "SELECT id FROM session_state WHERE user_id = $1 AND live_until > $2 ORDER BY created_at, id",
+        )
+        .bind(user.0)
+        .bind(self.now())
+        .fetch_all(&self.sql)
+        .await
+        .expect("the sessions")
+        .into_iter()
+        .map(SessionId)
+        .collect()
+    }
+
+    /// Asserts that a session ended for this reason, with exactly one event and one audit row that say so.
+    #[track_caller]
+    pub fn assert_ended(&self, session: SessionId, reason: &str) -> impl Future<Output = ()> {
+        let (portal, reason, at) = (self.clone(), reason.to_owned(), std::panic::Location::caller());
+        async move {
+            assert_eq!(portal.end_reason(session).await.as_ref(), Some(&reason), "{at}");
+            let rows = portal.ends_of(session).await;
+            let said: Vec<_> = rows.iter().map(|row| row.reason.as_ref()).collect();
+            assert_eq!(said, [Some(&reason)], "the audit log, {at}");
+            let events = portal.events("session_ended").await;
+            let said: Vec<_> = events
+                .iter()
+                .filter(|event| event.session == Some(session))
+                .map(|event| event.reason.as_ref())
+                .collect();
+            assert_eq!(said, [Some(&reason)], "the event log, {at}");
+        }
+    }
+
     /// The audit rows of one kind, the oldest first.
     pub async fn audit(&self, kind: &str) -> Vec<AuditRow> {
         let rows = sqlx::query(

@@ -46,6 +46,11 @@ pub fn is_another_client(kind: ClientKind, began_in: &str, seen_in: &str) -> boo
     }
 }
 
+/// Whether a browser that was known by name has become a program of which nothing can be told.
+pub fn names_no_browser_any_more(began_in: &str, seen_in: &str) -> bool {
+    family(began_in).is_some() && family(seen_in).is_none()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

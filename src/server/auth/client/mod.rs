@@ -6,7 +6,7 @@ mod network;
 mod user_agent;
 
 pub use address::client_address;
-pub use family::is_another_client;
+pub use family::{is_another_client, names_no_browser_any_more};
 pub use network::Network;
 pub use user_agent::{BrowserNames, UserAgentParser};
 

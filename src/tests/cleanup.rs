@@ -1,0 +1,372 @@
+//! Clean-up: what has run out is written down as ended, and what is past keeping goes.
+
+use broker_portal::server::{jobs, services::cleanup::Report};
+use chrono::TimeDelta;
+use sqlx::AssertSqlSafe;
+
+use crate::harness::*;
+
+const DAY: u64 = 24 * 3600;
+
+/// Runs a statement in the portal's database.
+async fn execute(portal: &Portal, statement: &str) {
+    sqlx::raw_sql(AssertSqlSafe(statement.to_owned()))
+        .execute(&portal.sql)
+        .await
+        .expect("executed");
+}
+
+/// The name of a portal's database.
+async fn database(portal: &Portal) -> String {
+    sqlx::query_scalar("SELECT current_database()::text")
+        .fetch_one(&portal.sql)
+        .await
+        .expect("a name")
+}
+
+/// The job, as it runs on a node every hour.
+async fn job(portal: &Portal) -> Result<Option<Report>, sqlx::Error> {
+    let retention = TimeDelta::days(30);
+    let apart = TimeDelta::seconds(3240);
+    jobs::cleanup::once(&portal.state.database, &portal.clock, retention, apart).await
+}
+
+#[tokio::test]
+async fn what_has_run_out_is_written_down_with_its_reason_and_what_is_live_stays() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let guest = portal.person("guest").role(Role::Guest).create().await;
+    let worn_out = portal.browser(FIREFOX).signed_in(&maria).await;
+    let mut others = Vec::new();
+    for hour in [8, 16, 24] {
+        portal.pass(seconds(8 * 3600 - 60)).await;
+        worn_out.get("/dashboard").await.expect(200);
+        if hour == 8 {
+            others.push(portal.browser(CHROME).signed_in(&maria).await);
+            others.push(portal.desktop("mac").signed_in(&maria).await);
+        }
+    }
+    let [idle, desktop] = &others[..] else {
+        panic!("two")
+    };
+    let live = portal.browser(SAFARI).signed_in(&maria).await;
+    let of_guest = portal.browser(CHROME).signed_in(&guest).await;
+    portal.pass(seconds(180)).await;
+
+    let report = portal.clean_up().await;
+    assert_eq!(
+        report,
+        Report {
+            ended: 3,
+            ..Report::default()
+        }
+    );
+    portal.assert_ended(idle.session(), "idle_timeout").await;
+    portal.assert_ended(desktop.session(), "idle_timeout").await;
+    portal.assert_ended(worn_out.session(), "lifetime_exceeded").await;
+    for row in portal.audit("session_ended").await {
+        assert_eq!(
+            (row.user, row.actor, row.at),
+            (Some(maria.id), None, portal.now())
+        );
+    }
+    let active: bool = sqlx::query_scalar("SELECT is_active FROM devices")
+        .fetch_one(&portal.sql)
+        .await
+        .expect("the device");
+    assert!(!active);
+    live.get("/dashboard").await.expect(200);
+    assert!(of_guest.is_live().await);
+    assert_eq!(idle.end_reason().await, "idle_timeout");
+}
+
+#[tokio::test]
+async fn a_second_before_its_end_a_session_is_left_alone() {
+    for (role, idle) in [
+        (Role::Guest, DAY),
+        (Role::Broker, DAY / 2),
+        (Role::Admin, DAY / 6),
+    ] {
+        let portal = Portal::start().await;
+        let person = portal.person("someone").role(role).create().await;
+        let chrome = portal.browser(CHROME).signed_in(&person).await;
+        portal.pass(seconds(idle - 1)).await;
+        assert_eq!(portal.clean_up().await.ended, 0, "{role}");
+        assert!(chrome.is_live().await);
+        portal.pass(seconds(1)).await;
+        assert_eq!(portal.clean_up().await.ended, 1, "{role}");
+    }
+}
+
+#[tokio::test]
+async fn hundreds_are_ended_whatever_the_size_of_a_batch() {
+    let portal = Portal::with(&[("PORTAL_MAX_SESSIONS_BROKER", "1000")]).await;
+    let maria = portal.broker("maria").await;
+    portal.browser(CHROME).signed_in(&maria).await;
+    execute(
+        &portal,
+        "INSERT INTO sessions (id, user_id, kind, credential_hash, epoch, created_at, authenticated_at,
+            last_active_at, last_seen_at, ip_address, user_agent)
+        SELECT gen_random_uuid(), user_id, kind, sha256(n::text::bytea), epoch, created_at, authenticated_at,
+            last_active_at, last_seen_at, ip_address, user_agent FROM sessions, generate_series(1, 449) n",
+    )
+    .await;
+    portal.pass(seconds(DAY)).await;
+    let live = portal.browser(CHROME).signed_in(&maria).await;
+    assert_eq!(portal.clean_up().await.ended, 450);
+    assert_eq!(portal.audit("session_ended").await.len(), 450);
+    assert_eq!(portal.events("session_ended").await.len(), 450);
+    assert_eq!(portal.live_sessions(maria.id).await, [live.session()]);
+    portal.pass(seconds(30 * DAY + 1)).await;
+    let report = portal.clean_up().await;
+    assert_eq!((report.ended, report.sessions_deleted), (1, 450));
+}
+
+#[tokio::test]
+async fn what_ended_is_kept_for_thirty_days_and_goes_with_all_that_hangs_on_it() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    mac.refresh().await.expect(200);
+    for client in [&chrome, &mac] {
+        client.delete("/api/v1/sessions?scope=current").await.expect(200);
+    }
+    portal.clean_up().await;
+    let tables = [
+        "sessions",
+        "refresh_tokens",
+        "session_networks",
+        "security_notices",
+    ];
+    let rows = async || {
+        let mut rows = Vec::new();
+        for table in tables {
+            rows.push(portal.rows(table).await);
+        }
+        rows
+    };
+    assert_eq!(rows().await, [2, 2, 2, 1]);
+    let audit = portal.rows("audit_events").await;
+
+    portal.pass(seconds(30 * DAY)).await;
+    let live = portal.browser(FIREFOX).signed_in(&maria).await;
+    let before = rows().await;
+    assert_eq!(portal.clean_up().await.sessions_deleted, 0);
+    assert_eq!(rows().await, before);
+    assert_eq!(chrome.end_reason().await, "signed_out");
+
+    portal.pass(seconds(1)).await;
+    assert_eq!(portal.clean_up().await.sessions_deleted, 2);
+    assert_eq!(rows().await, [1, 0, 1, 1]);
+    assert_eq!(chrome.end_reason().await, "unknown");
+    mac.refresh().await.expect(401);
+    assert!(live.is_live().await);
+    // The record is kept, and so is what the portal knows the person's devices by.
+    assert_eq!(portal.rows("audit_events").await, audit + 2);
+    assert_eq!(
+        (portal.rows("known_browsers").await, portal.rows("devices").await),
+        (2, 1)
+    );
+}
+
+#[tokio::test]
+async fn the_operator_says_how_long_what_ended_is_kept() {
+    let portal = Portal::with(&[("PORTAL_RETENTION_DAYS", "2")]).await;
+    let maria = portal.broker("maria").await;
+    portal
+        .browser(CHROME)
+        .signed_in(&maria)
+        .await
+        .post("/api/sign_out")
+        .await
+        .expect(200);
+    portal.pass(seconds(2 * DAY)).await;
+    assert_eq!(portal.clean_up().await.sessions_deleted, 0);
+    portal.pass(seconds(1)).await;
+    assert_eq!(portal.clean_up().await.sessions_deleted, 1);
+}
+
+#[tokio::test]
+async fn events_known_browsers_and_devices_go_when_their_time_has_come() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    mac.delete("/api/v1/sessions?scope=current").await.expect(200);
+    chrome.post("/api/sign_out").await.expect(200);
+    let events = u64::try_from(portal.rows("session_events").await).expect("a count");
+
+    portal.pass(seconds(DAY)).await;
+    // The counts of passwords that were tried.
+    assert_eq!(portal.clean_up().await.attempts_deleted, 2);
+    portal.pass(seconds(6 * DAY)).await;
+    assert_eq!(portal.clean_up().await, Report::default());
+    portal.pass(seconds(1)).await;
+    let report = portal.clean_up().await;
+    assert_eq!(
+        report,
+        Report {
+            events_deleted: events,
+            ..Report::default()
+        }
+    );
+    portal.pass(seconds(173 * DAY - 1)).await;
+    let report = portal.clean_up().await;
+    assert_eq!(
+        report,
+        Report {
+            sessions_deleted: 2,
+            ..Report::default()
+        }
+    );
+    portal.pass(seconds(1)).await;
+    let report = portal.clean_up().await;
+    assert_eq!(
+        (report.known_browsers_forgotten, report.devices_forgotten),
+        (1, 1)
+    );
+    assert_eq!(portal.clean_up().await, Report::default());
+}
+
+#[tokio::test]
+async fn a_row_that_is_being_extended_is_passed_over_and_lives() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let other = portal.browser(FIREFOX).signed_in(&maria).await;
+    portal.pass(seconds(DAY / 2 - 1)).await;
+
+    // The person says in time that they are here, and the write is not committed yet when the time has run out.
+    let mut extending = portal.sql.begin().await.expect("a transaction");
+    sqlx::query("UPDATE sessions SET last_active_at = $2 WHERE id = $1")
+        .bind(chrome.session().0)
+        .bind(portal.now())
+        .execute(&mut *extending)
+        .await
+        .expect("extended");
+    portal.clock.advance(seconds(1));
+    let report = tokio::time::timeout(seconds(5), portal.clean_up()).await;
+    assert_eq!(report.expect("nobody is waited for").ended, 1);
+    extending.commit().await.expect("commit");
+    portal.assert_ended(other.session(), "idle_timeout").await;
+    assert_eq!(portal.end_reason(chrome.session()).await, None);
+    assert!(chrome.is_live().await);
+    assert_eq!(portal.clean_up().await.ended, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_many_rounds_of_extending_against_cleaning_up_whoever_was_told_to_live_lives() {
+    let portal = Portal::start().await;
+    let node = portal.second_node().await;
+    let maria = portal.broker("maria").await;
+    let (mut lived, mut ended) = (0, 0);
+    for round in 0..60_u64 {
+        let chrome = portal.browser(CHROME).signed_in(&maria).await;
+        portal.pass(seconds(DAY / 2 - 1)).await;
+        let extending = chrome.clone().via(&node.router).post("/api/v1/session/extend");
+        let extending = tokio::spawn(extending.into_future());
+        // Wanders over the time that an extension takes.
+        tokio::time::sleep(std::time::Duration::from_micros(100 * (round % 30))).await;
+        portal.clock.advance(seconds(1));
+        portal.clean_up().await;
+        let answer = extending.await.expect("answered");
+        let live = chrome.is_live().await;
+        // Extended by itself, or by having been there in the last second.
+        assert!(live || answer.status == 401, "round {round}: {answer:#?}");
+        if live {
+            lived += 1;
+        } else {
+            ended += 1;
+        }
+        chrome.delete("/api/v1/sessions?scope=current").await;
+    }
+    assert!(lived > 0, "{lived} lived, {ended} ended");
+}
+
+#[tokio::test]
+async fn one_node_cleans_up_at_a_time() {
+    let portal = Portal::start().await;
+    let (first, second) = tokio::join!(job(&portal), job(&portal));
+    let reports = [first.expect("ran"), second.expect("ran")];
+    assert_eq!(reports.iter().flatten().count(), 1);
+    assert_eq!(portal.rows("job_runs").await, 1);
+    portal.pass(seconds(3239)).await;
+    assert_eq!(job(&portal).await.expect("ran"), None);
+    portal.pass(seconds(1)).await;
+    assert!(job(&portal).await.expect("ran").is_some());
+}
+
+#[tokio::test]
+async fn a_clean_up_that_breaks_off_undoes_nothing_and_the_next_one_goes_on() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let idle = portal.browser(CHROME).signed_in(&maria).await;
+    portal.pass(seconds(DAY / 2)).await;
+    // No end without its audit row: this one cannot be written.
+    let refuse = "ALTER TABLE audit_events ADD CONSTRAINT refused CHECK (kind <> 'session_ended') NOT VALID";
+    execute(&portal, refuse).await;
+    job(&portal).await.expect_err("the audit row is refused");
+    assert_eq!(portal.end_reason(idle.session()).await, None);
+    execute(&portal, "ALTER TABLE audit_events DROP CONSTRAINT refused").await;
+    portal.pass(seconds(3600)).await;
+    let report = job(&portal).await.expect("ran").expect("its turn");
+    assert_eq!(report.ended, 1);
+    portal.assert_ended(idle.session(), "idle_timeout").await;
+    assert_eq!(job(&portal).await.expect("ran"), None);
+}
+
+#[tokio::test]
+async fn cleaning_up_twice_at_once_and_again_is_harmless() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let mut clients = Vec::new();
+    for _ in 0..5 {
+        clients.push(portal.browser(CHROME).signed_in(&maria).await);
+    }
+    portal.pass(seconds(DAY / 2)).await;
+    let (first, second) = tokio::join!(portal.clean_up(), portal.clean_up());
+    assert_eq!(first.ended + second.ended, 5);
+    for client in &clients {
+        portal.assert_ended(client.session(), "idle_timeout").await;
+    }
+    assert_eq!(portal.clean_up().await, Report::default());
+}
+
+#[tokio::test]
+async fn the_time_zone_of_the_database_changes_nothing() {
+    for zone in ["Pacific/Kiritimati", "America/St_Johns", "Europe/Berlin"] {
+        let portal = Portal::start().await;
+        let name = database(&portal).await;
+        execute(&portal, &format!("ALTER DATABASE {name} SET timezone = '{zone}'")).await;
+        let node = portal.second_node().await;
+        let maria = portal.broker("maria").await;
+        let there = portal.browser(CHROME).via(&node.router);
+        let chrome = there.clone().signed_in(&maria).await;
+        let clean_up = async || {
+            let retention = TimeDelta::days(30);
+            let database = &node.state.database;
+            broker_portal::server::services::cleanup::run(database, &portal.clock, retention)
+                .await
+                .expect("cleaned up")
+        };
+        let set: String = sqlx::query_scalar("SELECT current_setting('timezone')")
+            .fetch_one(&mut *node.state.database.connection().await.expect("a connection"))
+            .await
+            .expect("a setting");
+        assert_eq!(set, "UTC", "whatever the database is set to");
+
+        portal.pass(seconds(DAY / 2 - 1)).await;
+        assert_eq!(clean_up().await.ended, 0, "{zone}");
+        chrome.post("/api/v1/session/extend").await.expect(200);
+        portal.pass(seconds(DAY / 2 - 1)).await;
+        assert!(chrome.is_live().await, "{zone}");
+        portal.pass(seconds(1)).await;
+        assert_eq!(clean_up().await.ended, 1, "{zone}");
+        portal.assert_ended(chrome.session(), "idle_timeout").await;
+        portal.pass(seconds(30 * DAY)).await;
+        assert_eq!(clean_up().await.sessions_deleted, 0, "{zone}");
+        portal.pass(seconds(1)).await;
+        assert_eq!(clean_up().await.sessions_deleted, 1, "{zone}");
+    }
+}

@@ -1,0 +1,167 @@
+//! "I am still here."
+
+use crate::harness::*;
+
+const HOUR: u64 = 3600;
+
+/// What extends a session, by page and by API.
+fn calls(client: &Client) -> [Call; 2] {
+    [
+        client.post("/api/extend_session"),
+        client.post("/api/v1/session/extend"),
+    ]
+}
+
+#[tokio::test]
+async fn it_moves_the_idle_end_and_writes_that_down_at_once() {
+    for route in 0..2 {
+        let portal = Portal::start().await;
+        let maria = portal.broker("maria").await;
+        for client in [portal.browser(CHROME), portal.desktop("mac")] {
+            let client = client.signed_in(&maria).await;
+            portal.pass(seconds(600)).await;
+            let [page, api] = calls(&client);
+            [page, api]
+                .into_iter()
+                .nth(route)
+                .expect("a call")
+                .await
+                .expect(200);
+            // Written already: another node would know.
+            let row = portal.session_row(client.session()).await;
+            assert_eq!(row.last_active_at, portal.now());
+            let told: Vec<_> = portal
+                .events("session_updated")
+                .await
+                .into_iter()
+                .filter(|event| event.session == Some(client.session()))
+                .collect();
+            assert_eq!(told.len(), 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_answer_says_when_the_session_ends_now() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    portal.pass(seconds(12 * HOUR - 1)).await;
+    let state = chrome.post("/api/v1/session/extend").await.expect(200).json();
+    let idle_end = broker_portal::domain::time::rfc3339(portal.now() + seconds(12 * HOUR));
+    assert_eq!(state["session"]["idle_expires_at"], idle_end);
+    assert_eq!(chrome.idle_end().await, idle_end);
+    portal.pass(seconds(12 * HOUR - 1)).await;
+    assert!(chrome.is_live().await);
+}
+
+#[tokio::test]
+async fn it_says_that_the_person_is_here_even_where_the_page_asks_in_the_background() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    for route in 0..2 {
+        portal.pass(seconds(600)).await;
+        let [page, api] = calls(&chrome);
+        let call = [page, api].into_iter().nth(route).expect("a call");
+        let answer = call.header("x-portal-background", "1").await.expect(200).json();
+        let idle_end = broker_portal::domain::time::rfc3339(portal.now() + seconds(12 * HOUR));
+        assert_eq!(chrome.idle_end().await, idle_end);
+        if route == 1 {
+            assert_eq!(answer["session"]["idle_expires_at"], idle_end);
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_extends_a_session_past_its_lifetime() {
+    for route in 0..2 {
+        let portal = Portal::start().await;
+        let maria = portal.broker("maria").await;
+        let chrome = portal.browser(CHROME).signed_in(&maria).await;
+        for _ in 0..23 {
+            portal.pass(seconds(HOUR)).await;
+            for call in calls(&chrome) {
+                call.await.expect(200);
+            }
+        }
+        portal.pass(seconds(HOUR - 1)).await;
+        for call in calls(&chrome) {
+            call.await.expect(200);
+        }
+        portal.pass(seconds(1)).await;
+        let [page, api] = calls(&chrome);
+        let answer = [page, api].into_iter().nth(route).expect("a call").await;
+        assert_eq!(answer.expect(401).json()["reason"], "lifetime_exceeded");
+        portal.assert_ended(chrome.session(), "lifetime_exceeded").await;
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_is_over_is_not_extended_and_the_answer_says_why() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let owner = portal.browser(FIREFOX).signed_in(&maria).await;
+    let revoked = portal.browser(CHROME).signed_in(&maria).await;
+    owner
+        .delete(&format!("/api/v1/sessions/{}", revoked.session()))
+        .await
+        .expect(204);
+    for call in calls(&revoked) {
+        assert_eq!(call.await.expect(401).json()["reason"], "revoked");
+    }
+    portal.pass(seconds(12 * HOUR)).await;
+    for call in calls(&owner) {
+        assert_eq!(call.await.expect(401).json()["reason"], "idle_timeout");
+    }
+    for call in calls(&portal.browser(CHROME)) {
+        assert_eq!(call.await.expect(401).json()["reason"], "unknown");
+    }
+}
+
+#[tokio::test]
+async fn an_extension_that_waited_for_the_end_brings_nothing_back() {
+    for route in 0..2 {
+        let portal = Portal::start().await;
+        let maria = portal.broker("maria").await;
+        let owner = portal.browser(FIREFOX).signed_in(&maria).await;
+        let chrome = portal.browser(CHROME).signed_in(&maria).await;
+        portal.pass(seconds(60)).await;
+        let before = portal.session_row(chrome.session()).await.last_active_at;
+
+        let lock = HeldLock::of_session(&portal, chrome.session()).await;
+        let end = owner.delete(&format!("/api/v1/sessions/{}", chrome.session()));
+        let end = lock.queue(end, 1).await;
+        let [page, api] = calls(&chrome);
+        let late = [page, api].into_iter().nth(route).expect("a call");
+        let late = lock.queue(late, 2).await;
+        lock.release().await;
+        end.await.expect("answered").expect(204);
+        let answer = late.await.expect("answered").expect(401);
+        assert_eq!(answer.json()["reason"], "revoked");
+        portal.write_activity().await;
+        let row = portal.session_row(chrome.session()).await;
+        assert_eq!(row.last_active_at, before);
+        portal.assert_ended(chrome.session(), "revoked").await;
+        assert_eq!(chrome.end_reason().await, "revoked");
+    }
+}
+
+#[tokio::test]
+async fn an_extension_just_before_the_end_keeps_nothing_alive() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let owner = portal.browser(FIREFOX).signed_in(&maria).await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    portal.pass(seconds(60)).await;
+
+    let lock = HeldLock::of_session(&portal, chrome.session()).await;
+    let early = lock.queue(chrome.post("/api/v1/session/extend"), 1).await;
+    let end = owner.delete(&format!("/api/v1/sessions/{}", chrome.session()));
+    let end = lock.queue(end, 2).await;
+    lock.release().await;
+    early.await.expect("answered").expect(200);
+    end.await.expect("answered").expect(204);
+    portal.assert_ended(chrome.session(), "revoked").await;
+    assert_eq!(chrome.end_reason().await, "revoked");
+}

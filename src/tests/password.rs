@@ -1,0 +1,251 @@
+//! A person changes their own password.
+
+use crate::harness::*;
+
+const NEW: &str = "an entirely new password";
+
+/// The form of a change.
+fn change(client: &Client, current: &str, new: &str) -> Call {
+    let fields = [("current_password", current), ("new_password", new)];
+    client.post("/api/change_password").form(&fields)
+}
+
+/// Whether that password opens the account, from a browser of its own.
+async fn opens(portal: &Portal, person: &Person, password: &str) -> bool {
+    let answer = portal.browser(SAFARI).try_sign_in(&person.email, password).await;
+    assert!([200, 401].contains(&answer.status), "{answer:#?}");
+    answer.status == 200
+}
+
+#[tokio::test]
+async fn a_new_password_takes_the_place_of_the_old_and_signs_out_everywhere_else() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let others = [
+        portal.browser(FIREFOX).signed_in(&maria).await,
+        portal.desktop("mac").signed_in(&maria).await,
+    ];
+    let jonas = portal.broker("jonas").await;
+    let of_another = portal.browser(CHROME).signed_in(&jonas).await;
+    let before = chrome.replica();
+
+    let answer = change(&chrome, &maria.password, NEW).await.expect(200);
+    assert_eq!(answer.json(), 2);
+    for other in &others {
+        portal.assert_ended(other.session(), "password_changed").await;
+        let row = &portal.ends_of(other.session()).await[0];
+        assert_eq!(
+            (row.actor, row.actor_session),
+            (Some(maria.id), Some(chrome.session()))
+        );
+        assert_eq!(other.end_reason().await, "password_changed");
+    }
+    assert_ne!(chrome.cookie(), before.cookie());
+    assert_eq!(before.end_reason().await, "unknown");
+    chrome.get("/dashboard").await.expect(200);
+    assert!(of_another.is_live().await);
+
+    let audit = portal.audit("password_changed").await;
+    assert_eq!(audit.len(), 1);
+    assert_eq!(
+        (audit[0].actor_session, audit[0].ip_address.as_deref()),
+        (Some(chrome.session()), Some("198.51.100.7"))
+    );
+    assert!(!opens(&portal, &maria, &maria.password).await);
+    assert!(opens(&portal, &maria, NEW).await);
+}
+
+#[tokio::test]
+async fn the_other_sessions_go_on_where_the_person_keeps_them() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let fields = [
+        ("current_password", &*maria.password),
+        ("new_password", NEW),
+        ("other_sessions", "keep"),
+    ];
+    let answer = chrome
+        .post("/api/change_password")
+        .form(&fields)
+        .await
+        .expect(200);
+    assert_eq!(answer.json(), 0);
+    assert!(mac.is_live().await && chrome.is_live().await);
+    mac.refresh().await.expect(200);
+    assert_eq!(portal.audit("session_ended").await, []);
+
+    // Any other word ends them.
+    let fields = [
+        ("current_password", NEW),
+        ("new_password", "another password altogether"),
+        ("other_sessions", "KEEP"),
+    ];
+    chrome
+        .post("/api/change_password")
+        .form(&fields)
+        .await
+        .expect(200);
+    assert_eq!(mac.end_reason().await, "password_changed");
+}
+
+#[tokio::test]
+async fn without_javascript_the_password_is_changed_and_the_page_says_so() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await.without_script();
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let answer = change(&chrome, &maria.password, NEW).await.expect(302);
+    assert_eq!(answer.location(), "/dashboard/settings?done=password_changed");
+    chrome.follow(&answer).await.expect(200);
+    assert!(!mac.is_live().await);
+}
+
+#[tokio::test]
+async fn the_current_password_is_asked_for_however_fresh_the_last_check() {
+    let portal = Portal::with(&[("PORTAL_SIGN_IN_ATTEMPTS", "3")]).await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    for wrong in ["", "not it", NEW] {
+        let answer = change(&chrome, wrong, NEW).await.expect(401);
+        assert_eq!(answer.json()["code"], "invalid_credentials");
+    }
+    // Whoever holds a cookie cannot go on guessing.
+    change(&chrome, &maria.password, NEW).await.expect(429);
+    assert!(chrome.is_live().await && mac.is_live().await);
+    assert_eq!(portal.audit("reauthentication_failed").await.len(), 3);
+    assert_eq!(portal.audit("password_changed").await, []);
+    assert!(opens(&portal, &maria, &maria.password).await);
+}
+
+#[tokio::test]
+async fn a_password_that_is_unfit_is_refused_and_nothing_has_changed() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let cookie = chrome.cookie();
+    for (new, problem) in [
+        ("short", "too_short"),
+        ("", "too_short"),
+        (&"long enough ".repeat(100), "too_long"),
+        ("password1", "too_common"),
+        ("aaaaaaaaaaaaaaaa", "too_common"),
+        ("maria@broker.example", "too_common"),
+        (&maria.password, "unchanged"),
+    ] {
+        let answer = change(&chrome, &maria.password, new).await.expect(422);
+        assert_eq!(answer.json()["code"], "unsuitable_password", "{new}");
+        assert_eq!(answer.json()["problem"], problem, "{new}");
+    }
+    assert_eq!(chrome.cookie(), cookie);
+    assert!(chrome.is_live().await && mac.is_live().await);
+    assert_eq!(portal.audit("password_changed").await, []);
+    assert!(opens(&portal, &maria, &maria.password).await);
+    assert!(!opens(&portal, &maria, "password1").await);
+}
+
+#[tokio::test]
+async fn a_field_left_out_changes_nothing() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    for field in ["current_password", "new_password"] {
+        let fields = [(field, &*maria.password)];
+        chrome
+            .post("/api/change_password")
+            .form(&fields)
+            .await
+            .expect(422);
+    }
+    change(&portal.browser(CHROME), &maria.password, NEW)
+        .await
+        .expect(401);
+    assert_eq!(portal.audit("password_changed").await, []);
+}
+
+#[tokio::test]
+async fn a_sign_in_with_the_old_password_survives_no_change_of_it() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let early = [portal.browser(FIREFOX), portal.desktop("mac")];
+    let late = [portal.browser(SAFARI), portal.desktop("thinkpad")];
+
+    let lock = HeldLock::of(&portal, &maria).await;
+    let mut before = Vec::new();
+    for (place, client) in (1..).zip(&early) {
+        before.push(lock.queue(client.signing_in(&maria), place).await);
+    }
+    let changing = lock.queue(change(&chrome, &maria.password, NEW), 3).await;
+    let mut after = Vec::new();
+    for (place, client) in (4..).zip(&late) {
+        after.push(lock.queue(client.signing_in(&maria), place).await);
+    }
+    lock.release().await;
+
+    for answer in before {
+        assert!(answer.await.expect("answered").status < 300);
+    }
+    assert_eq!(changing.await.expect("answered").expect(200).json(), 2);
+    for answer in after {
+        let answer = answer.await.expect("answered").expect(401);
+        assert_eq!(answer.json()["code"], "invalid_credentials");
+    }
+    for client in &early {
+        assert_eq!(client.end_reason().await, "password_changed");
+    }
+    assert_eq!(portal.live_sessions(maria.id).await, [chrome.session()]);
+}
+
+#[tokio::test]
+async fn of_two_changes_at_once_the_second_is_refused() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+
+    let keep = |client: &Client, new: &str| {
+        client.post("/api/change_password").form(&[
+            ("current_password", &maria.password),
+            ("new_password", new),
+            ("other_sessions", "keep"),
+        ])
+    };
+    let lock = HeldLock::of(&portal, &maria).await;
+    let first = lock.queue(keep(&chrome, NEW), 1).await;
+    let second = lock.queue(keep(&firefox, "a thief's own password"), 2).await;
+    lock.release().await;
+    first.await.expect("answered").expect(200);
+    second.await.expect("answered").expect(401);
+    assert!(opens(&portal, &maria, NEW).await);
+    assert!(!opens(&portal, &maria, "a thief's own password").await);
+    assert!(firefox.is_live().await && mac.is_live().await);
+    assert_eq!(portal.audit("password_changed").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_change_that_waited_for_the_end_of_its_session_changes_nothing() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let owner = portal.browser(CHROME).signed_in(&maria).await;
+    let thief = portal.browser(FIREFOX).signed_in(&maria).await;
+    let end = owner.delete(&format!("/api/v1/sessions/{}", thief.session()));
+
+    let lock = HeldLock::of(&portal, &maria).await;
+    let end = lock.queue(end, 1).await;
+    let changing = lock.queue(change(&thief, &maria.password, NEW), 2).await;
+    lock.release().await;
+    end.await.expect("answered").expect(204);
+    let answer = changing.await.expect("answered").expect(401);
+    assert_eq!(
+        answer.json(),
+        json!({ "code": "session_ended", "reason": "revoked" })
+    );
+    assert!(owner.is_live().await);
+    assert!(opens(&portal, &maria, &maria.password).await);
+}

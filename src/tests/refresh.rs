@@ -1,0 +1,378 @@
+//! Refresh tokens: exchanged, shown twice, lost on the way.
+
+use tokio::{spawn, task::JoinSet};
+
+use crate::harness::*;
+
+/// Someone with a desktop that is signed in.
+async fn on_a_desktop(portal: &Portal) -> (Person, Client) {
+    let maria = portal.broker("maria").await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    (maria, mac)
+}
+
+#[track_caller]
+fn assert_refused(answer: Answer) {
+    assert_eq!(answer.problem(), "invalid_grant");
+    answer.expect(401);
+}
+
+/// The session was ended because its token was shown twice, and the person is asked about it.
+async fn assert_ended_for_reuse(portal: &Portal, mac: &Client) {
+    portal.assert_ended(mac.session(), "token_reuse").await;
+    let audit = portal.audit("token_reused").await;
+    assert_eq!(audit.len(), 1);
+    assert_eq!(
+        (audit[0].session, audit[0].ip_address.as_deref()),
+        (Some(mac.session()), Some("198.51.100.7"))
+    );
+    let notices = portal.notices().await;
+    let about: Vec<_> = notices
+        .iter()
+        .filter(|notice| notice.session == mac.session())
+        .map(|notice| &notice.rules[..])
+        .collect();
+    assert_eq!(about, [["token_reuse"]]);
+    assert_eq!(mac.end_reason().await, "token_reuse");
+}
+
+#[tokio::test]
+async fn a_refresh_gives_new_tokens_and_the_old_access_token_is_refused_at_once() {
+    let portal = Portal::start().await;
+    let (maria, mac) = on_a_desktop(&portal).await;
+    portal.pass(seconds(60)).await;
+    let before = mac.replica();
+
+    let answer = mac.refresh().await.expect(200);
+    let tokens = answer.json();
+    assert_eq!(tokens["session_id"], json!(mac.session()));
+    assert_eq!(
+        (&tokens["expires_in"], &tokens["token_type"]),
+        (&json!(900), &json!("Bearer"))
+    );
+    assert_eq!(
+        tokens["expires_at"],
+        broker_portal::domain::time::rfc3339(portal.now() + seconds(900))
+    );
+    assert_eq!(tokens["user"]["email"], maria.email);
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert_ne!(mac.access_token(), before.access_token());
+    assert_ne!(mac.refresh_token(), before.refresh_token());
+
+    mac.get("/api/v1/sessions").await.expect(200);
+    assert_eq!(before.end_reason().await, "unknown");
+    for _ in 0..5 {
+        portal.pass(seconds(60)).await;
+        mac.refresh().await.expect(200);
+        mac.get("/api/v1/sessions").await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn an_access_token_that_has_run_out_is_renewed_by_a_refresh() {
+    let portal = Portal::with(&[("PORTAL_ACCESS_TOKEN_SECONDS", "60")]).await;
+    let (_, mac) = on_a_desktop(&portal).await;
+    for _ in 0..3 {
+        portal.pass(seconds(59)).await;
+        mac.get("/api/v1/sessions").await.expect(200);
+        portal.pass(seconds(1)).await;
+        assert_eq!(mac.get("/api/v1/sessions").await.end_reason(), "unknown");
+        mac.refresh().await.expect(200);
+        mac.get("/api/v1/sessions").await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn a_token_shown_after_its_successor_was_used_ends_the_session() {
+    let portal = Portal::start().await;
+    let (maria, mac) = on_a_desktop(&portal).await;
+    let others = [
+        portal.desktop("thinkpad").signed_in(&maria).await,
+        portal.browser(CHROME).signed_in(&maria).await,
+    ];
+    let thief = mac.replica();
+    mac.refresh().await.expect(200);
+    // At once, but the owner has gone on.
+    mac.refresh().await.expect(200);
+
+    assert_refused(thief.refresh().await);
+    assert_ended_for_reuse(&portal, &mac).await;
+    assert_refused(mac.refresh().await);
+    // Whoever shows it again is refused, and nothing more is written.
+    assert_refused(thief.refresh().await);
+    assert_ended_for_reuse(&portal, &mac).await;
+    for other in &others {
+        assert!(other.is_live().await);
+    }
+    others[0].refresh().await.expect(200);
+}
+
+#[tokio::test]
+async fn every_token_of_the_line_ends_the_session_however_old() {
+    for generation in 0..4 {
+        let portal = Portal::start().await;
+        let (_, mac) = on_a_desktop(&portal).await;
+        let mut line = Vec::new();
+        for _ in 0..4 {
+            line.push(mac.refresh_token());
+            portal.pass(seconds(600)).await;
+            mac.refresh().await.expect(200);
+        }
+        portal.pass(seconds(31)).await;
+        assert_refused(mac.exchange(&line[generation]).await);
+        assert_ended_for_reuse(&portal, &mac).await;
+    }
+}
+
+#[tokio::test]
+async fn after_a_lost_answer_the_same_tokens_come_back_for_thirty_seconds() {
+    let portal = Portal::start().await;
+    let (_, mac) = on_a_desktop(&portal).await;
+    let lost = mac.exchange(&mac.refresh_token()).await.expect(200).json();
+    for wait in [0, 10, 20] {
+        portal.pass(seconds(wait)).await;
+        let again = mac.replica();
+        let answer = again.refresh().await.expect(200).json();
+        for field in ["access_token", "refresh_token", "expires_at", "session_id"] {
+            assert_eq!(answer[field], lost[field], "{field}");
+        }
+        again.get("/api/v1/sessions").await.expect(200);
+    }
+    // Thirty seconds have passed by now. What came back is good for a refresh of its own.
+    mac.refresh().await.expect(200);
+    mac.refresh().await.expect(200);
+    assert!(mac.is_live().await);
+    assert_eq!(portal.audit("token_reused").await, []);
+}
+
+#[tokio::test]
+async fn a_second_too_late_it_is_no_lost_answer() {
+    let portal = Portal::start().await;
+    let (_, mac) = on_a_desktop(&portal).await;
+    let thief = mac.replica();
+    mac.refresh().await.expect(200);
+    portal.pass(seconds(31)).await;
+    assert_refused(thief.refresh().await);
+    assert_ended_for_reuse(&portal, &mac).await;
+}
+
+#[tokio::test]
+async fn clean_up_leaves_a_lost_answer_its_time_and_no_more() {
+    let portal = Portal::start().await;
+    let (_, mac) = on_a_desktop(&portal).await;
+    let late = mac.replica();
+    mac.refresh().await.expect(200);
+    portal.pass(seconds(30)).await;
+    assert_eq!(portal.clean_up().await.salts_erased, 0);
+    late.exchange(&late.refresh_token()).await.expect(200);
+    portal.pass(seconds(1)).await;
+    assert_eq!(portal.clean_up().await.salts_erased, 1);
+    assert_refused(late.refresh().await);
+    assert_ended_for_reuse(&portal, &mac).await;
+}
+
+#[tokio::test]
+async fn tokens_do_not_stand_in_for_each_other_and_garbage_gives_nothing() {
+    let portal = Portal::start().await;
+    let (maria, mac) = on_a_desktop(&portal).await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let cookie = chrome.cookie().expect("a cookie");
+    for wrong in [
+        &*mac.access_token(),
+        &cookie,
+        "",
+        "nonsense",
+        "AAAAAAAAAAAAAAAAAAAAAA",
+        &"x".repeat(5000),
+        "\0",
+        &mac.session().to_string(),
+    ] {
+        assert_refused(mac.exchange(wrong).await);
+        assert_refused(portal.anonymous().exchange(wrong).await);
+    }
+    let thief = portal.desktop("mac");
+    thief.set_access_token(&mac.refresh_token());
+    assert_eq!(thief.end_reason().await, "unknown");
+    thief.get("/api/v1/sessions").await.expect(401);
+
+    // Nothing of it was held against the session.
+    mac.refresh().await.expect(200);
+    assert!(chrome.is_live().await);
+}
+
+#[tokio::test]
+async fn a_refresh_is_no_activity() {
+    let portal = Portal::start().await;
+    let (_, mac) = on_a_desktop(&portal).await;
+    let idle_end = mac.idle_end().await;
+    let began = portal.session_row(mac.session()).await.last_active_at;
+    for _ in 0..3 {
+        portal.pass(seconds(600)).await;
+        mac.refresh().await.expect(200);
+        assert_eq!(mac.idle_end().await, idle_end);
+    }
+    portal.write_activity().await;
+    let row = portal.session_row(mac.session()).await;
+    assert_eq!((row.last_active_at, row.last_seen_at), (began, portal.now()));
+
+    portal.pass(seconds(12 * 3600 - 1800 - 1)).await;
+    mac.refresh().await.expect(200);
+    portal.pass(seconds(1)).await;
+    assert_refused(mac.refresh().await);
+    assert_eq!(mac.end_reason().await, "idle_timeout");
+}
+
+#[tokio::test]
+async fn no_refresh_outlives_the_lifetime() {
+    let portal = Portal::start().await;
+    let (_, mac) = on_a_desktop(&portal).await;
+    let ends = portal.now() + seconds(24 * 3600);
+    for _ in 0..2 {
+        portal.pass(seconds(12 * 3600 - 200)).await;
+        mac.refresh().await.expect(200);
+        mac.get("/api/v1/sessions").await.expect(200);
+    }
+    portal.pass(seconds(100)).await;
+    // 300 seconds are left: what it gives is not good for longer.
+    let tokens = mac.refresh().await.expect(200).json();
+    assert_eq!(tokens["expires_in"], 300);
+    assert_eq!(tokens["expires_at"], broker_portal::domain::time::rfc3339(ends));
+    portal.pass(seconds(299)).await;
+    mac.refresh().await.expect(200);
+    mac.get("/api/v1/sessions").await.expect(200);
+    portal.pass(seconds(1)).await;
+    assert_refused(mac.refresh().await);
+    assert_eq!(mac.end_reason().await, "lifetime_exceeded");
+}
+
+#[tokio::test]
+async fn the_refresh_token_of_a_session_that_ended_gives_nothing() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let refused = async |mac: Client, reason: &str| {
+        assert_refused(mac.refresh().await);
+        portal.assert_ended(mac.session(), reason).await;
+    };
+
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    mac.delete("/api/v1/sessions?scope=current").await.expect(200);
+    refused(mac, "signed_out").await;
+
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let one = format!("/api/v1/sessions/{}", mac.session());
+    chrome.delete(&one).await.expect(204);
+    refused(mac, "revoked").await;
+
+    // An answer that was lost is not to be had any more either.
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    mac.exchange(&mac.refresh_token()).await.expect(200);
+    chrome.delete("/api/v1/sessions?scope=all").await.expect(200);
+    refused(mac, "signed_out_everywhere").await;
+
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    portal.accounts().disable(&maria.email).await.expect("disabled");
+    refused(mac, "account_disabled").await;
+    assert_eq!(portal.audit("token_reused").await, []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_refreshes_of_one_token_at_once_give_one_successor_and_the_session_lives() {
+    let portal = Portal::start().await;
+    let node = portal.second_node().await;
+    let (_, mac) = on_a_desktop(&portal).await;
+    for round in 0..10 {
+        let mut under_way = JoinSet::new();
+        for place in 0..20 {
+            let mac = if place % 2 == 0 {
+                mac.clone()
+            } else {
+                mac.clone().via(&node.router)
+            };
+            under_way.spawn(mac.exchange(&mac.refresh_token()).into_future());
+        }
+        let answers = under_way.join_all().await;
+        let tokens = |answer: &Answer| {
+            let answer = answer.clone().expect(200).json();
+            (answer["access_token"].clone(), answer["refresh_token"].clone())
+        };
+        assert!(answers.iter().all(|answer| tokens(answer) == tokens(&answers[0])));
+        assert_eq!(portal.rows("refresh_tokens").await, round + 2);
+        mac.take_tokens(&answers[0]);
+        mac.get("/api/v1/sessions").await.expect(200);
+    }
+    assert_eq!(portal.audit("token_reused").await, []);
+}
+
+#[tokio::test]
+async fn a_refresh_that_waited_for_the_end_of_its_session_gives_nothing() {
+    let portal = Portal::start().await;
+    let (maria, mac) = on_a_desktop(&portal).await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let end = chrome.delete(&format!("/api/v1/sessions/{}", mac.session()));
+
+    let lock = HeldLock::of(&portal, &maria).await;
+    let end = lock.queue(end, 1).await;
+    let refresh = lock.queue(mac.exchange(&mac.refresh_token()), 2).await;
+    lock.release().await;
+    end.await.expect("answered").expect(204);
+    assert_refused(refresh.await.expect("answered"));
+    assert_eq!(mac.end_reason().await, "revoked");
+}
+
+#[tokio::test]
+async fn tokens_that_were_given_just_before_the_end_are_good_for_nothing() {
+    let portal = Portal::start().await;
+    let (maria, mac) = on_a_desktop(&portal).await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let end = chrome.delete(&format!("/api/v1/sessions/{}", mac.session()));
+
+    let lock = HeldLock::of(&portal, &maria).await;
+    let refresh = lock.queue(mac.exchange(&mac.refresh_token()), 1).await;
+    let end = lock.queue(end, 2).await;
+    lock.release().await;
+    mac.take_tokens(&refresh.await.expect("answered").expect(200));
+    end.await.expect("answered").expect(204);
+    assert_eq!(mac.end_reason().await, "revoked");
+    assert_refused(mac.refresh().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_five_hundred_rounds_of_revoking_against_refreshing_no_token_is_of_use_afterwards() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let mut refreshed = 0;
+    for round in 0..500_u64 {
+        let mac = portal.desktop("mac").signed_in(&maria).await;
+        let before = mac.replica();
+        let path = if round % 2 == 0 {
+            format!("/api/v1/sessions/{}", mac.session())
+        } else {
+            "/api/v1/sessions?scope=others".to_owned()
+        };
+        let refreshing = spawn(mac.exchange(&mac.refresh_token()).into_future());
+        // Wanders over the time that a refresh takes.
+        tokio::time::sleep(std::time::Duration::from_micros(100 * (round % 40))).await;
+        let ending = chrome.delete(&path).await;
+        assert!(ending.status < 300, "{ending:#?}");
+
+        let answer = refreshing.await.expect("answered");
+        if answer.status == 200 {
+            refreshed += 1;
+            mac.take_tokens(&answer);
+        } else {
+            assert_refused(answer);
+        }
+        for held in [&mac, &before] {
+            assert!(!held.is_live().await, "round {round}");
+            assert_refused(held.refresh().await);
+        }
+        assert_eq!(portal.live_sessions(maria.id).await, [chrome.session()]);
+    }
+    assert!(
+        (1..500).contains(&refreshed),
+        "the two never raced: {refreshed} refreshes were first"
+    );
+    assert_eq!(portal.audit("token_reused").await, []);
+}

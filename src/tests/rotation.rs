@@ -1,0 +1,213 @@
+//! A credential changes when what its session may do has changed.
+
+use crate::harness::*;
+
+/// Someone in an organization, and what an operator does to make their role another.
+async fn member(portal: &Portal, role: Role) -> Person {
+    let person = portal.person("maria").role(role).member_of("Northgate");
+    person.create().await
+}
+
+#[tokio::test]
+async fn a_new_role_replaces_the_cookie_with_the_next_request() {
+    let portal = Portal::start().await;
+    let maria = member(&portal, Role::Vendor).await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    for path in ["/dashboard", "/api/v1/session_state"] {
+        let role = if path == "/dashboard" {
+            Role::Broker
+        } else {
+            Role::Guest
+        };
+        member(&portal, role).await;
+        let before = chrome.replica();
+        let answer = chrome.get(path).await.expect(200);
+        assert!(answer.header("set-cookie").is_some(), "{path}");
+        assert_ne!(chrome.cookie(), before.cookie());
+        assert_eq!(before.end_reason().await, "unknown");
+        let state = chrome.get("/api/v1/session_state").await.expect(200);
+        assert_eq!(state.json()["user"]["role"], role.as_str());
+        assert_eq!(state.header("set-cookie"), None, "once is enough");
+    }
+    let rows = portal.audit("role_changed").await;
+    assert_eq!(rows.len(), 2);
+    assert_eq!(
+        (rows[0].user, &rows[0].detail["from"]),
+        (Some(maria.id), &json!("vendor"))
+    );
+    assert_eq!(rows[0].detail["to"], "broker");
+    assert_eq!(portal.audit("session_ended").await, []);
+}
+
+#[tokio::test]
+async fn the_same_role_once_more_replaces_nothing() {
+    let portal = Portal::start().await;
+    let maria = member(&portal, Role::Broker).await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    member(&portal, Role::Broker).await;
+    let answer = chrome.get("/dashboard").await.expect(200);
+    assert_eq!(answer.header("set-cookie"), None);
+    assert_eq!(portal.audit("role_changed").await, []);
+}
+
+#[tokio::test]
+async fn a_new_role_makes_a_desktop_refresh_its_access_token() {
+    let portal = Portal::start().await;
+    let maria = member(&portal, Role::Vendor).await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    mac.get("/api/v1/sessions").await.expect(200);
+    member(&portal, Role::Broker).await;
+    assert_eq!(mac.get("/api/v1/sessions").await.end_reason(), "unknown");
+    let tokens = mac.refresh().await.expect(200).json();
+    assert_eq!(tokens["user"]["role"], "broker");
+    mac.get("/api/v1/sessions").await.expect(200);
+}
+
+#[tokio::test]
+async fn what_the_new_role_does_not_allow_ends_with_it() {
+    let portal = Portal::start().await;
+    let maria = member(&portal, Role::Broker).await;
+    let mut clients = Vec::new();
+    for round in 0..5 {
+        portal.pass(seconds(1)).await;
+        let client = if round % 2 == 0 {
+            portal.browser(CHROME)
+        } else {
+            portal.desktop(&format!("desktop-{round}"))
+        };
+        clients.push(client.signed_in(&maria).await);
+    }
+    portal.pass(seconds(1)).await;
+    // The oldest is the most recently active.
+    clients[0].get("/dashboard").await.expect(200);
+    portal.pass(seconds(1)).await;
+    member(&portal, Role::Employee).await;
+    for client in &clients[1..4] {
+        portal.assert_ended(client.session(), "session_limit").await;
+    }
+    let live = [clients[0].session(), clients[4].session()];
+    assert_eq!(portal.live_sessions(maria.id).await, live);
+    clients[0].get("/dashboard").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_request_that_fails_leaves_the_old_cookie_good() {
+    let portal = Portal::start().await;
+    let maria = member(&portal, Role::Vendor).await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    member(&portal, Role::Broker).await;
+    // Whatever is refused, the browser is not left with a cookie that is refused too.
+    for path in [
+        "/api/revoke_session",
+        "/api/change_password",
+        "/api/dismiss_security_notice",
+    ] {
+        let answer = chrome.post(path).form(&[("a", "b")]).await;
+        assert_eq!(answer.status, 422, "{path}");
+        assert!(chrome.is_live().await, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_late_request_with_the_replaced_cookie_takes_nothing_away_and_revives_nothing() {
+    let portal = Portal::start().await;
+    let maria = member(&portal, Role::Vendor).await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    // Requests that were sent with the old cookie, and arrive once it has been replaced.
+    let late = chrome.replica();
+    member(&portal, Role::Broker).await;
+    chrome.get("/dashboard").await.expect(200);
+    let calls = [
+        late.get("/dashboard"),
+        late.get("/login"),
+        late.get("/api/session_state"),
+        late.get("/api/v1/sessions"),
+        late.post("/api/list_active_sessions"),
+        late.post("/api/extend_session"),
+        late.post("/api/sign_in_notice"),
+        late.post("/api/sign_out_all_devices"),
+        late.delete("/api/v1/sessions?scope=all"),
+        late.delete("/api/v1/sessions?scope=current"),
+        late.post("/api/v1/session/extend"),
+        late.post("/api/revoke_session")
+            .form(&[("session_id", &*chrome.session().to_string())]),
+    ];
+    for call in calls {
+        let answer = call.await;
+        assert_eq!(answer.all("set-cookie"), Vec::<&str>::new(), "{answer:#?}");
+        assert!(!late.is_live().await);
+        assert!(chrome.is_live().await);
+    }
+    assert_eq!(portal.audit("session_ended").await, []);
+}
+
+#[tokio::test]
+async fn a_late_sign_out_with_the_replaced_cookie_does_not_pretend_to_have_signed_out() {
+    let portal = Portal::start().await;
+    let maria = member(&portal, Role::Vendor).await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    for late in [chrome.replica(), chrome.replica().without_script()] {
+        member(&portal, Role::Broker).await;
+        chrome.get("/dashboard").await.expect(200);
+        member(&portal, Role::Vendor).await;
+        chrome.get("/dashboard").await.expect(200);
+        // It cannot end a session that it does not name; without the cookie nobody else could either.
+        let answer = late.post("/api/sign_out").await;
+        assert_eq!(answer.all("set-cookie"), Vec::<&str>::new(), "{answer:#?}");
+        chrome.get("/dashboard").await.expect(200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_twenty_requests_at_once_with_a_cookie_that_is_due_one_replaces_it() {
+    let portal = Portal::start().await;
+    let maria = member(&portal, Role::Vendor).await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    for round in 0..10 {
+        member(
+            &portal,
+            if round % 2 == 0 {
+                Role::Broker
+            } else {
+                Role::Vendor
+            },
+        )
+        .await;
+        let (before, old) = (chrome.replica(), chrome.cookie().expect("a cookie"));
+        let mut under_way = tokio::task::JoinSet::new();
+        for _ in 0..20 {
+            under_way.spawn(before.get("/api/v1/sessions").into_future());
+        }
+        let answers = under_way.join_all().await;
+        let new: Vec<_> = answers
+            .iter()
+            .flat_map(|answer| answer.all("set-cookie"))
+            .collect();
+        assert_eq!(new.len(), 1, "{new:?}");
+        assert!(!new[0].contains("Max-Age=0"), "{new:?}");
+        assert!(answers.iter().all(|answer| [200, 401].contains(&answer.status)));
+        let value = new[0].split([';', '=']).nth(1).expect("a value");
+        chrome.set_cookie(value);
+        assert!(chrome.is_live().await);
+        assert_ne!(old, value);
+    }
+}
+
+#[tokio::test]
+async fn a_cookie_is_not_replaced_in_a_session_that_ends_meanwhile() {
+    let portal = Portal::start().await;
+    let maria = member(&portal, Role::Vendor).await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
+    member(&portal, Role::Broker).await;
+
+    let lock = HeldLock::of_session(&portal, chrome.session()).await;
+    let end = firefox.delete(&format!("/api/v1/sessions/{}", chrome.session()));
+    let end = lock.queue(end, 1).await;
+    let late = lock.queue(chrome.get("/api/v1/sessions"), 2).await;
+    lock.release().await;
+    end.await.expect("answered").expect(204);
+    let answer = late.await.expect("answered");
+    assert_eq!(answer.all("set-cookie"), Vec::<&str>::new());
+    assert_eq!(chrome.end_reason().await, "revoked");
+}

@@ -1,0 +1,431 @@
+//! What could hurt asks for the password again when the last check is too long ago.
+
+use crate::harness::*;
+
+/// How long after a password check sensitive actions need no new one, as the contract has it.
+const TRUSTED_FOR: u64 = 1800;
+
+/// A person with a browser and a desktop that both looked at the password so long ago, and more to be ended.
+struct Stale {
+    portal: Portal,
+    maria: Person,
+    chrome: Client,
+    mac: Client,
+    target: Client,
+}
+
+impl Stale {
+    async fn by(time: u64) -> Self {
+        Self::with(&[], time).await
+    }
+
+    async fn with(settings: &[(&str, &str)], time: u64) -> Self {
+        let portal = Portal::with(settings).await;
+        let maria = portal.broker("maria").await;
+        let chrome = portal.browser(CHROME).signed_in(&maria).await;
+        let mac = portal.desktop("mac").signed_in(&maria).await;
+        let target = portal.browser(FIREFOX).signed_in(&maria).await;
+        portal.pass(seconds(time)).await;
+        mac.refresh().await.expect(200);
+        Self {
+            portal,
+            maria,
+            chrome,
+            mac,
+            target,
+        }
+    }
+
+    /// Every sensitive route, as this client calls it, with what it needs to be let through.
+    fn sensitive(&self, client: &Client) -> Vec<Call> {
+        let target = self.target.session().to_string();
+        let mut calls = self.server_fns(client, None);
+        calls.extend([
+            client.delete(&format!("/api/v1/sessions/{target}")),
+            client.delete("/api/v1/sessions?scope=others"),
+            client.delete("/api/v1/sessions?scope=all"),
+        ]);
+        calls
+    }
+
+    fn server_fns(&self, client: &Client, password: Option<&str>) -> Vec<Call> {
+        let target = self.target.session().to_string();
+        let call = |path: &str, fields: &[(&str, &str)]| {
+            let fields: Vec<_> = fields
+                .iter()
+                .copied()
+                .chain(password.map(|password| ("password", password)))
+                .collect();
+            client.post(path).form(&fields)
+        };
+        vec![
+            call("/api/revoke_session", &[("session_id", &target)]),
+            call("/api/sign_out_other_devices", &[]),
+            call("/api/sign_out_all_devices", &[]),
+        ]
+    }
+
+    async fn assert_nothing_ended(&self) {
+        for client in [&self.chrome, &self.mac, &self.target] {
+            assert!(client.is_live().await);
+        }
+        assert_eq!(self.portal.audit("session_ended").await, []);
+    }
+
+    async fn reauth_required(&self, client: &Client) -> Value {
+        let state = client.get("/api/v1/session_state").await.expect(200).json();
+        state["session"]["reauth_required"].clone()
+    }
+}
+
+#[tokio::test]
+async fn every_sensitive_route_asks_again_when_the_check_is_stale_and_does_nothing() {
+    let stale = Stale::by(TRUSTED_FOR + 1).await;
+    for client in [&stale.chrome, &stale.mac] {
+        assert_eq!(stale.reauth_required(client).await, true);
+        let calls = stale.sensitive(client);
+        let count = calls.len();
+        for call in calls {
+            let answer = call.await.expect(403);
+            assert_eq!(answer.json()["code"], "reauth_required");
+            assert_eq!(answer.header("set-cookie"), None);
+        }
+        let mut denied = stale.portal.audit("denied").await;
+        denied.retain(|row| row.actor_session == Some(client.session()));
+        assert_eq!(denied.len(), count);
+        for row in denied {
+            assert_eq!(
+                (row.reason.as_deref(), row.actor, row.ip_address.as_deref()),
+                (
+                    Some("reauth_required"),
+                    Some(stale.maria.id),
+                    Some("198.51.100.7")
+                )
+            );
+        }
+    }
+    stale.assert_nothing_ended().await;
+}
+
+#[tokio::test]
+async fn until_the_very_second_no_sensitive_route_asks() {
+    for route in 0..6 {
+        for desktop in [false, true] {
+            let fresh = Stale::by(TRUSTED_FOR).await;
+            let client = if desktop { &fresh.mac } else { &fresh.chrome };
+            assert_eq!(fresh.reauth_required(client).await, false);
+            let call = fresh.sensitive(client).remove(route);
+            let answer = call.await;
+            assert!(answer.status < 300, "{answer:#?}");
+            assert!(!fresh.target.is_live().await);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_operator_says_how_long_a_check_is_trusted() {
+    let stale = Stale::with(&[("PORTAL_REAUTH_SECONDS", "60")], 60).await;
+    assert_eq!(stale.reauth_required(&stale.chrome).await, false);
+    stale.portal.pass(seconds(1)).await;
+    assert_eq!(stale.reauth_required(&stale.chrome).await, true);
+    stale
+        .chrome
+        .delete("/api/v1/sessions?scope=others")
+        .await
+        .expect(403);
+}
+
+#[tokio::test]
+async fn ones_own_session_may_always_be_signed_out() {
+    for route in 0..4 {
+        let stale = Stale::by(TRUSTED_FOR + 1).await;
+        let own = stale.chrome.session();
+        let answer = match route {
+            0 => stale.chrome.post("/api/sign_out").await,
+            1 => stale.chrome.delete("/api/v1/sessions?scope=current").await,
+            2 => stale.chrome.delete(&format!("/api/v1/sessions/{own}")).await,
+            _ => {
+                let fields = [("session_id", &*own.to_string())];
+                stale.chrome.post("/api/revoke_session").form(&fields).await
+            }
+        };
+        assert!(answer.status < 300, "{answer:#?}");
+        stale.portal.assert_ended(own, "signed_out").await;
+        let own = stale.mac.session();
+        stale
+            .mac
+            .delete(&format!("/api/v1/sessions/{own}"))
+            .await
+            .expect(204);
+    }
+}
+
+#[tokio::test]
+async fn a_stale_session_learns_nothing_about_any_id() {
+    let stale = Stale::by(TRUSTED_FOR + 1).await;
+    let jonas = stale.portal.broker("jonas").await;
+    let of_another = stale.portal.browser(CHROME).signed_in(&jonas).await;
+    let ended = stale.portal.browser(SAFARI).signed_in(&stale.maria).await;
+    ended.post("/api/sign_out").await.expect(200);
+    let ids = [
+        stale.target.session().to_string(),
+        of_another.session().to_string(),
+        ended.session().to_string(),
+        "00000000-0000-4000-8000-000000000000".to_owned(),
+        "nonsense".to_owned(),
+    ];
+    let ask = async |id: &str| {
+        let server_fn = stale.chrome.post("/api/revoke_session");
+        let server_fn = server_fn.form(&[("session_id", id)]).await.expect(403);
+        let api = stale
+            .chrome
+            .delete(&format!("/api/v1/sessions/{id}"))
+            .await
+            .expect(403);
+        (server_fn.comparable(), api.comparable())
+    };
+    let answer = ask(&ids[0]).await;
+    for id in &ids[1..] {
+        assert_eq!(ask(id).await, answer, "{id}");
+    }
+    assert!(of_another.is_live().await);
+}
+
+#[tokio::test]
+async fn with_the_right_password_it_is_done_and_the_cookie_is_replaced() {
+    for (route, reason) in ["revoked", "revoked", "signed_out_everywhere"]
+        .into_iter()
+        .enumerate()
+    {
+        let stale = Stale::by(TRUSTED_FOR + 1).await;
+        let before = stale.chrome.replica();
+        let call = stale
+            .server_fns(&stale.chrome, Some(&stale.maria.password))
+            .remove(route);
+        call.await.expect(200);
+        stale.portal.assert_ended(stale.target.session(), reason).await;
+        assert_eq!(before.end_reason().await, "unknown");
+        let row = &stale.portal.audit("reauthenticated").await[..];
+        assert_eq!(row.len(), 1);
+        assert_eq!(row[0].actor_session, Some(stale.chrome.session()));
+        if reason == "revoked" {
+            assert_ne!(stale.chrome.cookie(), before.cookie());
+            stale.chrome.get("/dashboard").await.expect(200);
+            assert_eq!(stale.reauth_required(&stale.chrome).await, false);
+        } else {
+            assert_eq!(stale.chrome.cookie(), None);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_right_password_for_nothing_that_is_there_leaves_the_browser_signed_in() {
+    let stale = Stale::by(TRUSTED_FOR + 1).await;
+    for script in [true, false] {
+        let chrome = if script {
+            stale.chrome.clone()
+        } else {
+            stale.portal.pass(seconds(TRUSTED_FOR + 1)).await;
+            stale.chrome.clone().without_script()
+        };
+        let fields = [
+            ("session_id", "00000000-0000-4000-8000-000000000000"),
+            ("password", &*stale.maria.password),
+        ];
+        let answer = chrome.post("/api/revoke_session").form(&fields).await;
+        if script {
+            assert_eq!(answer.expect(404).json()["code"], "not_found");
+        } else {
+            answer.expect(302);
+        }
+        assert!(stale.chrome.is_live().await, "with script: {script}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_refused_and_counted_against_this_session_only() {
+    let limits = [
+        ("PORTAL_SIGN_IN_ATTEMPTS", "5"),
+        ("PORTAL_SIGN_IN_WINDOW_SECONDS", "900"),
+    ];
+    let stale = Stale::with(&limits, TRUSTED_FOR + 1).await;
+    let attempt = |client: &Client, password: &str, route: usize| {
+        if route == 3 {
+            let body = json!({ "password": password });
+            return client.post("/api/v1/session/reauthenticate").json(&body);
+        }
+        stale.server_fns(client, Some(password)).remove(route)
+    };
+    for round in 0..5 {
+        let answer = attempt(&stale.chrome, "not it", round % 4).await.expect(401);
+        assert_eq!(answer.json()["code"], "invalid_credentials");
+    }
+    for route in 0..4 {
+        for password in ["not it", &*stale.maria.password] {
+            let answer = attempt(&stale.chrome, password, route).await.expect(429);
+            assert_eq!(answer.json()["code"], "too_many_attempts");
+            assert!(answer.header("retry-after").is_some(), "{answer:#?}");
+        }
+    }
+    assert_eq!(stale.portal.audit("reauthentication_failed").await.len(), 5);
+    assert_eq!(stale.portal.audit("sign_in_throttled").await.len(), 1);
+
+    // The session goes on, and nobody else is held up: neither another session nor a sign-in.
+    stale.assert_nothing_ended().await;
+    stale.chrome.get("/dashboard").await.expect(200);
+    attempt(&stale.mac, &stale.maria.password, 3).await.expect(200);
+    stale.portal.browser(SAFARI).signed_in(&stale.maria).await;
+    stale.portal.pass(seconds(900)).await;
+    attempt(&stale.chrome, &stale.maria.password, 3).await.expect(200);
+}
+
+#[tokio::test]
+async fn without_javascript_a_page_asks_for_the_password_and_nothing_is_done_yet() {
+    let stale = Stale::by(TRUSTED_FOR + 1).await;
+    let browser = stale.chrome.clone().without_script();
+    let target = stale.target.session().to_string();
+    let places = [
+        format!("/dashboard/confirm-password?for=revoke_session&session_id={target}"),
+        "/dashboard/confirm-password?for=sign_out_other_devices".to_owned(),
+        "/dashboard/confirm-password?for=sign_out_all_devices".to_owned(),
+    ];
+    for (call, place) in stale.server_fns(&browser, None).into_iter().zip(places) {
+        assert_eq!(call.await.expect(302).location(), place);
+    }
+    stale.assert_nothing_ended().await;
+    assert_eq!(stale.portal.audit("denied").await.len(), 3);
+
+    let crafted = [("session_id", "a&for=sign_out_all_devices\r\nSet-Cookie: x=1")];
+    let answer = browser
+        .post("/api/revoke_session")
+        .form(&crafted)
+        .await
+        .expect(302);
+    assert_eq!(
+        answer.location(),
+        "/dashboard/confirm-password?for=revoke_session&session_id=a%26for%3Dsign_out_all_devices%0D%0ASet-Cookie%3A%20x%3D1"
+    );
+}
+
+#[tokio::test]
+async fn a_renewed_check_replaces_the_credential_of_a_browser() {
+    let stale = Stale::by(TRUSTED_FOR + 1).await;
+    let before = stale.chrome.replica();
+    let body = json!({ "password": stale.maria.password });
+    let answer = stale
+        .chrome
+        .post("/api/v1/session/reauthenticate")
+        .json(&body)
+        .await;
+    let state = answer.expect(200).json();
+    assert_eq!(state["session"]["id"], json!(stale.chrome.session()));
+    assert_eq!(state["session"]["reauth_required"], false);
+    assert_eq!(state["access_token"], Value::Null);
+    assert_ne!(stale.chrome.cookie(), before.cookie());
+    assert_eq!(before.end_reason().await, "unknown");
+    assert_eq!(stale.reauth_required(&stale.chrome).await, false);
+    // The other sessions' checks are as old as they were.
+    assert_eq!(stale.reauth_required(&stale.mac).await, true);
+    stale
+        .chrome
+        .delete("/api/v1/sessions?scope=others")
+        .await
+        .expect(200);
+}
+
+#[tokio::test]
+async fn a_renewed_check_replaces_the_access_token_of_a_desktop_and_its_refresh_token_goes_on() {
+    let stale = Stale::by(TRUSTED_FOR + 1).await;
+    let before = stale.mac.replica();
+    let body = json!({ "password": stale.maria.password });
+    let answer = stale
+        .mac
+        .post("/api/v1/session/reauthenticate")
+        .json(&body)
+        .await
+        .expect(200);
+    assert_eq!(answer.header("set-cookie"), None);
+    assert_eq!(answer.json()["expires_in"], 900);
+    stale.mac.take_tokens(&answer);
+    assert_eq!(before.end_reason().await, "unknown");
+    assert_eq!(stale.reauth_required(&stale.mac).await, false);
+    stale.mac.refresh().await.expect(200);
+    assert_eq!(stale.reauth_required(&stale.mac).await, false);
+    stale
+        .mac
+        .delete("/api/v1/sessions?scope=others")
+        .await
+        .expect(200);
+}
+
+#[tokio::test]
+async fn a_replaced_cookie_lasts_as_long_as_its_session_may() {
+    let stale = Stale::by(TRUSTED_FOR + 1).await;
+    let body = json!({ "password": stale.maria.password });
+    let answer = stale
+        .chrome
+        .post("/api/v1/session/reauthenticate")
+        .json(&body)
+        .await
+        .expect(200);
+    let cookies = answer.all("set-cookie");
+    assert_eq!(cookies.len(), 1);
+    let attributes: Vec<_> = cookies[0].split("; ").skip(1).collect();
+    let age = format!("Max-Age={}", 24 * 3600 - TRUSTED_FOR - 1);
+    for attribute in ["HttpOnly", "SameSite=Lax", "Path=/", &age] {
+        assert!(attributes.contains(&attribute), "{attribute}: {cookies:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_desktop_gets_no_cookie_from_a_page_function_and_refreshes_its_replaced_token() {
+    for route in 0..3 {
+        let stale = Stale::by(TRUSTED_FOR + 1).await;
+        let before = stale.mac.replica();
+        let answer = if route == 2 {
+            let fields = [
+                ("current_password", &*stale.maria.password),
+                ("new_password", "an entirely new password"),
+            ];
+            stale.mac.post("/api/change_password").form(&fields).await
+        } else {
+            stale
+                .server_fns(&stale.mac, Some(&stale.maria.password))
+                .remove(route)
+                .await
+        };
+        assert_eq!(
+            answer.clone().expect(200).all("set-cookie"),
+            Vec::<&str>::new(),
+            "{answer:#?}"
+        );
+        assert_eq!(before.end_reason().await, "unknown");
+        stale.mac.refresh().await.expect(200);
+        assert_eq!(stale.reauth_required(&stale.mac).await, false);
+        assert!(!stale.target.is_live().await);
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_renews_no_check() {
+    let stale = Stale::by(TRUSTED_FOR + 1).await;
+    stale.mac.refresh().await.expect(200);
+    assert_eq!(stale.reauth_required(&stale.mac).await, true);
+}
+
+#[tokio::test]
+async fn a_check_that_waited_for_the_end_of_its_session_renews_nothing() {
+    let stale = Stale::by(TRUSTED_FOR - 60).await;
+    let body = json!({ "password": stale.maria.password });
+    let path = format!("/api/v1/sessions/{}", stale.chrome.session());
+
+    let lock = HeldLock::of(&stale.portal, &stale.maria).await;
+    let end = lock.queue(stale.target.delete(&path), 1).await;
+    let renew = stale.chrome.post("/api/v1/session/reauthenticate").json(&body);
+    let renew = lock.queue(renew, 2).await;
+    lock.release().await;
+    end.await.expect("answered").expect(204);
+    assert_eq!(renew.await.expect("answered").end_reason(), "revoked");
+    assert_eq!(stale.portal.audit("reauthenticated").await, []);
+    assert_eq!(stale.chrome.end_reason().await, "revoked");
+}

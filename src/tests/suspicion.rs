@@ -1,0 +1,425 @@
+//! What is unusual about a session, and what comes of it.
+
+use crate::harness::*;
+
+const CHROME_LATER: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/149.0.0.0 Safari/537.36";
+const CHROME_ANDROID: &str = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/149.0.0.0 Mobile Safari/537.36";
+const CHROME_DESKTOP_SITE: &str =
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/149.0.0.0 Safari/537.36";
+const EDGE: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36 Edg/148.0.0.0";
+
+/// The rules of every notice, the oldest first.
+async fn rules(portal: &Portal) -> Vec<String> {
+    let notices = portal.notices().await;
+    notices.iter().map(|notice| notice.rules.join(" ")).collect()
+}
+
+/// What this client's person is asked about.
+async fn questions(client: &Client) -> Vec<Value> {
+    let answer = client.post("/api/list_security_notices").await.expect(200);
+    answer.json().as_array().expect("a list").clone()
+}
+
+async fn dismiss(client: &Client, notice: &str) -> Answer {
+    client
+        .post("/api/dismiss_security_notice")
+        .form(&[("notice_id", notice)])
+        .await
+}
+
+/// The session was ended because it turned up in another client, and the person is asked about it once.
+async fn assert_ended_for_client_change(portal: &Portal, session: SessionId) {
+    portal.assert_ended(session, "client_changed").await;
+    let row = &portal.ends_of(session).await[0];
+    assert_eq!(
+        (row.actor, row.ip_address.as_deref()),
+        (None, Some("203.0.113.66"))
+    );
+    let raised = portal.audit("suspicion_raised").await;
+    let raised: Vec<_> = raised
+        .iter()
+        .filter(|row| row.session == Some(session) && row.reason.as_deref() == Some("client_changed"))
+        .collect();
+    assert_eq!(raised.len(), 1);
+    let notices = portal.notices().await;
+    let about: Vec<_> = notices
+        .iter()
+        .filter(|notice| notice.session == session && notice.rules == ["client_changed"])
+        .collect();
+    assert_eq!(about.len(), 1);
+}
+
+#[tokio::test]
+async fn a_cookie_that_turns_up_in_another_browser_ends_its_session() {
+    for other in [FIREFOX, SAFARI, EDGE] {
+        let portal = Portal::start().await;
+        let maria = portal.broker("maria").await;
+        let chrome = portal.browser(CHROME).signed_in(&maria).await;
+        let bystander = portal.browser(SAFARI).signed_in(&maria).await;
+        let thief = chrome.replica().calling_itself(other).at("203.0.113.66");
+
+        let page = thief.get("/dashboard").await.expect(303);
+        assert_eq!(page.location(), "/login?next=/dashboard&reason=client_changed");
+        assert_ended_for_client_change(&portal, chrome.session()).await;
+        assert_eq!(chrome.end_reason().await, "client_changed");
+        thief.get("/dashboard").await.expect(303);
+        assert_ended_for_client_change(&portal, chrome.session()).await;
+
+        // The person is asked in their other session, though the one in question is over.
+        let asked = questions(&bystander).await;
+        let asked: Vec<_> = asked
+            .iter()
+            .filter(|one| one["rules"] == json!(["client_changed"]))
+            .collect();
+        assert_eq!(asked.len(), 1, "{other}");
+        assert_eq!(
+            (&asked[0]["is_live"], &asked[0]["ip_address"]),
+            (&json!(false), &json!("203.0.113.66"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_a_thief_asks_for_in_another_browser_is_not_done() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let thief = chrome.replica().calling_itself(FIREFOX).at("203.0.113.66");
+    let answer = thief.delete("/api/v1/sessions?scope=all").await;
+    assert_eq!(answer.end_reason(), "client_changed");
+    assert!(mac.is_live().await);
+    assert_ended_for_client_change(&portal, chrome.session()).await;
+}
+
+#[tokio::test]
+async fn another_version_system_or_site_of_the_same_browser_goes_on_and_is_listed_as_it_is() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    for (user_agent, browser, os) in [
+        (CHROME_LATER, "Chrome 149", "Windows"),
+        (CHROME_ANDROID, "Chrome 149", "Android"),
+        (CHROME_DESKTOP_SITE, "Chrome 149", "Linux"),
+        (CHROME, "Chrome 148", "Windows"),
+    ] {
+        let later = chrome.clone().calling_itself(user_agent);
+        let list = later.get("/api/v1/sessions").await.expect(200).json();
+        let own = &list["sessions"][0];
+        assert_eq!(own["browser"], browser);
+        assert!(
+            own["os"].as_str().is_some_and(|name| name.starts_with(os)),
+            "{own}"
+        );
+        assert_eq!(portal.session_row(chrome.session()).await.user_agent, user_agent);
+    }
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let mac = mac.calling_itself("BrokerPortalDesktop/4.0.0");
+    mac.get("/api/v1/sessions").await.expect(200);
+    mac.refresh().await.expect(200);
+    assert_eq!(portal.audit("session_ended").await, []);
+}
+
+#[tokio::test]
+async fn a_program_that_is_no_browser_ends_nothing() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    for name in ["curl/8.5.0", "", "python-requests/2.32", "<script>"] {
+        assert!(chrome.clone().calling_itself(name).is_live().await, "{name}");
+        assert!(mac.clone().calling_itself(name).is_live().await, "{name}");
+        mac.clone().calling_itself(name).refresh().await.expect(200);
+    }
+    assert!(chrome.is_live().await && mac.is_live().await);
+}
+
+#[tokio::test]
+async fn a_detour_through_a_program_does_not_lead_into_another_browser() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let thief = chrome.replica().at("203.0.113.66");
+    for name in ["curl/8.5.0", ""] {
+        assert!(thief.clone().calling_itself(name).is_live().await);
+    }
+    assert!(!thief.calling_itself(FIREFOX).is_live().await);
+    assert_ended_for_client_change(&portal, chrome.session()).await;
+}
+
+#[tokio::test]
+async fn a_desktops_token_in_a_browser_ends_its_session_and_so_does_its_refresh_token() {
+    for refresh in [false, true] {
+        let portal = Portal::start().await;
+        let maria = portal.broker("maria").await;
+        let mac = portal.desktop("mac").signed_in(&maria).await;
+        let thief = portal.browser(CHROME).at("203.0.113.66");
+        if refresh {
+            let answer = thief.exchange(&mac.refresh_token()).await.expect(401);
+            assert_eq!(answer.problem(), "invalid_grant");
+        } else {
+            thief.set_access_token(&mac.access_token());
+            assert_eq!(thief.end_reason().await, "client_changed");
+        }
+        assert_ended_for_client_change(&portal, mac.session()).await;
+        assert_eq!(mac.end_reason().await, "client_changed");
+        mac.refresh().await.expect(401);
+    }
+}
+
+#[tokio::test]
+async fn an_operator_can_let_sessions_go_on_in_another_browser() {
+    let portal = Portal::with(&[("PORTAL_END_ON_CLIENT_CHANGE", "off")]).await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    assert!(chrome.clone().calling_itself(FIREFOX).is_live().await);
+    mac.calling_itself(CHROME).refresh().await.expect(200);
+    assert_eq!(portal.audit("session_ended").await, []);
+}
+
+#[tokio::test]
+async fn a_new_network_ends_nothing_and_is_asked_about_once() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let asked = portal.browser(FIREFOX).signed_in(&maria).await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let before = portal.notices().await.len();
+    portal.pass(seconds(3600)).await;
+
+    // The same network: nothing to ask about.
+    chrome
+        .clone()
+        .at("198.51.100.200")
+        .get("/dashboard")
+        .await
+        .expect(200);
+    assert_eq!(portal.notices().await.len(), before);
+    let train = chrome.clone().at("203.0.113.5");
+    for address in ["203.0.113.5", "203.0.113.77", "198.51.100.7", "203.0.113.5"] {
+        train.clone().at(address).get("/dashboard").await.expect(200);
+    }
+    let notices = portal.notices().await;
+    assert_eq!(notices.len(), before + 1);
+    let notice = notices
+        .iter()
+        .find(|notice| notice.rules == ["new_network"])
+        .expect("asked");
+    assert_eq!((notice.user, notice.session), (maria.id, chrome.session()));
+    assert!(
+        questions(&asked)
+            .await
+            .iter()
+            .any(|one| one["ip_address"] == "203.0.113.5")
+    );
+    // Another session of the same person there is no news.
+    asked
+        .clone()
+        .at("203.0.113.9")
+        .get("/dashboard")
+        .await
+        .expect(200);
+    assert_eq!(portal.notices().await.len(), before + 1);
+    assert_eq!(portal.audit("session_ended").await, []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_come_at_once_from_a_new_network_or_another_browser_are_asked_about_once() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let at_once = async |client: &Client| {
+        let mut under_way = tokio::task::JoinSet::new();
+        for _ in 0..12 {
+            under_way.spawn(client.get("/api/v1/sessions").into_future());
+        }
+        under_way.join_all().await
+    };
+    for answer in at_once(&chrome.clone().at("203.0.113.5")).await {
+        answer.expect(200);
+    }
+    assert_eq!(portal.notices().await.len(), 1);
+    let thief = chrome.replica().calling_itself(FIREFOX).at("203.0.113.66");
+    for answer in at_once(&thief).await {
+        assert_eq!(answer.end_reason(), "client_changed");
+    }
+    assert_ended_for_client_change(&portal, chrome.session()).await;
+}
+
+#[tokio::test]
+async fn far_networks_within_minutes_are_more_unusual_than_a_new_one() {
+    for (wait, from, rule) in [
+        (300, "203.0.113.5", "far_networks"),
+        (301, "203.0.113.5", "new_network"),
+        // Next door is not far.
+        (1, "198.51.7.7", "new_network"),
+    ] {
+        let portal = Portal::start().await;
+        let maria = portal.broker("maria").await;
+        let chrome = portal.browser(CHROME).signed_in(&maria).await;
+        chrome.post("/api/sign_out").await.expect(200);
+        portal.pass(seconds(900)).await;
+        let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
+        portal.pass(seconds(wait - 1)).await;
+        let there = firefox.clone().at(from);
+        there.get("/dashboard").await.expect(200);
+        assert!(rules(&portal).await.contains(&rule.to_owned()), "{wait} {from}");
+        assert!(firefox.is_live().await);
+    }
+    let portal = Portal::with(&[("PORTAL_NOTICE_FAR_NETWORKS_SECONDS", "0")]).await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    chrome
+        .clone()
+        .at("203.0.113.5")
+        .get("/dashboard")
+        .await
+        .expect(200);
+    assert_eq!(rules(&portal).await, ["new_network"]);
+}
+
+#[tokio::test]
+async fn the_first_sign_in_ever_is_no_news() {
+    let portal = Portal::start().await;
+    for name in ["maria", "jonas"] {
+        let person = portal.broker(name).await;
+        portal.browser(CHROME).signed_in(&person).await;
+    }
+    assert_eq!(portal.notices().await, []);
+    assert_eq!(portal.audit("suspicion_raised").await, []);
+}
+
+#[tokio::test]
+async fn a_sign_in_on_a_new_device_is_asked_about_and_on_a_known_one_it_is_not() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
+    assert_eq!(rules(&portal).await, ["new_device", "new_device"]);
+    let about: Vec<_> = portal
+        .notices()
+        .await
+        .iter()
+        .map(|notice| notice.session)
+        .collect();
+    assert!(about.contains(&mac.session()) && about.contains(&firefox.session()));
+
+    for client in [chrome, mac, firefox] {
+        client.clone().signed_in(&maria).await;
+        portal.pass(seconds(3600)).await;
+        client.signed_in(&maria).await;
+    }
+    assert_eq!(portal.notices().await.len(), 2);
+
+    let away = portal.desktop("thinkpad").at("203.0.113.5");
+    portal.pass(seconds(3600)).await;
+    away.signed_in(&maria).await;
+    assert_eq!(rules(&portal).await[2], "new_device new_network");
+}
+
+#[tokio::test]
+async fn each_question_can_be_switched_off() {
+    let portal = Portal::with(&[
+        ("PORTAL_NOTICE_NEW_DEVICE", "off"),
+        ("PORTAL_NOTICE_NEW_NETWORK", "off"),
+        ("PORTAL_NOTICE_FAR_NETWORKS_SECONDS", "0"),
+        ("PORTAL_NOTICE_FAILURES", "0"),
+    ])
+    .await;
+    let maria = portal.broker("maria").await;
+    for address in ["198.51.100.7", "203.0.113.5", "192.0.2.1"] {
+        for _ in 0..5 {
+            portal
+                .browser(CHROME)
+                .try_sign_in(&maria.email, "not it")
+                .await
+                .expect(401);
+        }
+        portal.pass(seconds(1)).await;
+        let client = portal.browser(CHROME).at(address).signed_in(&maria).await;
+        client.at("192.0.2.77").get("/dashboard").await.expect(200);
+    }
+    assert_eq!(portal.notices().await, []);
+}
+
+#[tokio::test]
+async fn many_failures_before_the_right_password_are_asked_about() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let fail = async |times: usize| {
+        for _ in 0..times {
+            portal.pass(seconds(1)).await;
+            portal
+                .browser(CHROME)
+                .try_sign_in(&maria.email, "not it")
+                .await
+                .expect(401);
+        }
+        portal.pass(seconds(1)).await;
+    };
+    fail(2).await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    assert_eq!(portal.notices().await, []);
+    fail(3).await;
+    let chrome = chrome.signed_in(&maria).await;
+    let notices = portal.notices().await;
+    assert_eq!(
+        (&notices[0].rules[..], notices[0].failures),
+        (&["failures_before".to_owned()][..], Some(3))
+    );
+    // Those are told of; and a day later they have nothing to do with it.
+    let chrome = chrome.signed_in(&maria).await;
+    fail(3).await;
+    portal.pass(seconds(24 * 3600)).await;
+    chrome.signed_in(&maria).await;
+    assert_eq!(portal.notices().await.len(), 1);
+}
+
+#[tokio::test]
+async fn whoever_the_question_is_about_is_not_asked_and_cannot_answer() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let owner = portal.browser(CHROME).signed_in(&maria).await;
+    let thief = portal.browser(FIREFOX).at("203.0.113.66").signed_in(&maria).await;
+    let asked = questions(&owner).await;
+    assert_eq!(asked.len(), 1);
+    assert_eq!(asked[0]["session_id"], json!(thief.session()));
+    assert_eq!(questions(&thief).await, Vec::<Value>::new());
+    let notice = asked[0]["id"].as_str().expect("an id");
+
+    assert_eq!(
+        dismiss(&thief, notice).await.expect(404).json()["code"],
+        "not_found"
+    );
+    let jonas = portal.broker("jonas").await;
+    let jonas = portal.browser(CHROME).signed_in(&jonas).await;
+    let answer = dismiss(&jonas, notice).await.expect(404).comparable();
+    for nothing in ["00000000-0000-4000-8000-000000000000", "nonsense", ""] {
+        assert_eq!(dismiss(&jonas, nothing).await.comparable(), answer, "{nothing}");
+    }
+    assert_eq!(questions(&owner).await.len(), 1);
+    dismiss(&portal.browser(CHROME), notice).await.expect(401);
+
+    dismiss(&owner, notice).await.expect(200);
+    assert_eq!(questions(&owner).await.len(), 0);
+    assert!(portal.notices().await[0].dismissed);
+    dismiss(&owner, notice).await.expect(404);
+    assert!(thief.is_live().await);
+}
+
+#[tokio::test]
+async fn a_question_about_a_sign_in_goes_with_its_session() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let owner = portal.browser(CHROME).signed_in(&maria).await;
+    let other = portal.browser(FIREFOX).signed_in(&maria).await;
+    assert_eq!(questions(&owner).await.len(), 1);
+    let overview = owner.post("/api/show_overview").await.expect(200);
+    assert!(overview.body.contains("security_notices"), "{}", overview.body);
+    owner
+        .delete(&format!("/api/v1/sessions/{}", other.session()))
+        .await
+        .expect(204);
+    assert_eq!(questions(&owner).await.len(), 0);
+}

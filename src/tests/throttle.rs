@@ -1,0 +1,385 @@
+//! How many passwords may be tried.
+
+use tokio::task::JoinSet;
+
+use crate::harness::*;
+
+/// Five on an account and a hundred from an address within fifteen minutes: the contract's defaults.
+const DEFAULTS: [(&str, &str); 3] = [
+    ("PORTAL_SIGN_IN_ATTEMPTS", "5"),
+    ("PORTAL_SIGN_IN_ATTEMPTS_PER_ADDRESS", "100"),
+    ("PORTAL_SIGN_IN_WINDOW_SECONDS", "900"),
+];
+
+/// Twelve from an address, as many as anyone likes on an account.
+const PER_ADDRESS: [(&str, &str); 2] = [
+    ("PORTAL_SIGN_IN_ATTEMPTS", "1000"),
+    ("PORTAL_SIGN_IN_ATTEMPTS_PER_ADDRESS", "12"),
+];
+
+/// Someone with a wrong password, `times` times, each looked at.
+async fn guess(client: &Client, email: &str, times: usize) {
+    for _ in 0..times {
+        client.try_sign_in(email, "not it").await.expect(401);
+    }
+}
+
+/// Is refused unlooked at, whatever the password.
+async fn assert_throttled(client: &Client, person: &Person, seconds_left: u64) {
+    for password in ["not it", &*person.password] {
+        let answer = client.try_sign_in(&person.email, password).await.expect(429);
+        assert_eq!(answer.json()["code"], "too_many_attempts");
+        assert_eq!(answer.json()["retry_after_seconds"], seconds_left);
+        assert_eq!(answer.header("retry-after"), Some(&*seconds_left.to_string()));
+    }
+}
+
+#[tokio::test]
+async fn after_five_wrong_passwords_none_is_looked_at_until_the_window_ends() {
+    for desktop in [false, true] {
+        let portal = Portal::with(&DEFAULTS).await;
+        let maria = portal.broker("maria").await;
+        let client = || {
+            if desktop {
+                portal.desktop("mac")
+            } else {
+                portal.browser(CHROME)
+            }
+        };
+        guess(&client(), &maria.email, 1).await;
+        portal.pass(seconds(300)).await;
+        guess(&client(), &maria.email, 4).await;
+        assert_throttled(&client(), &maria, 601).await;
+        portal.pass(seconds(599)).await;
+        assert_throttled(&client(), &maria, 2).await;
+        assert_eq!(portal.audit("sign_in_failed").await.len(), 5);
+        assert_eq!(portal.rows("sessions").await, 0);
+
+        portal.pass(seconds(1)).await;
+        client().signed_in(&maria).await;
+    }
+}
+
+#[tokio::test]
+async fn whoever_waits_as_long_as_they_are_told_is_let_in() {
+    let portal = Portal::with(&DEFAULTS).await;
+    let maria = portal.broker("maria").await;
+    guess(&portal.browser(CHROME), &maria.email, 5).await;
+    portal.pass(seconds(123)).await;
+    let answer = portal.browser(CHROME).try_sign_in(&maria.email, "not it").await;
+    let wait = answer.header("retry-after").and_then(|wait| wait.parse().ok());
+    portal.pass(seconds(wait.expect("a figure"))).await;
+    portal.browser(CHROME).signed_in(&maria).await;
+}
+
+#[tokio::test]
+async fn right_passwords_never_count() {
+    let portal = Portal::with(&[
+        ("PORTAL_SIGN_IN_ATTEMPTS", "5"),
+        ("PORTAL_SIGN_IN_ATTEMPTS_PER_ADDRESS", "5"),
+    ])
+    .await;
+    let maria = portal.broker("maria").await;
+    for round in 0..12 {
+        portal.browser(CHROME).signed_in(&maria).await;
+        portal
+            .desktop(&format!("desktop-{round}"))
+            .signed_in(&maria)
+            .await;
+    }
+    // Nor do they take wrong ones back.
+    guess(&portal.browser(CHROME), &maria.email, 4).await;
+    portal.browser(CHROME).signed_in(&maria).await;
+    guess(&portal.browser(CHROME), &maria.email, 1).await;
+    assert_throttled(&portal.browser(CHROME), &maria, 901).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_hundred_wrong_passwords_at_once_five_are_looked_at() {
+    let portal = Portal::with(&DEFAULTS).await;
+    let node = portal.second_node().await;
+    let maria = portal.broker("maria").await;
+    let mut under_way = JoinSet::new();
+    for round in 0..100 {
+        let client = match round % 4 {
+            0 => portal.browser(CHROME),
+            1 => portal.desktop("mac"),
+            2 => portal.browser(FIREFOX).at(&format!("203.0.113.{round}")),
+            _ => portal.browser(CHROME).via(&node.router),
+        };
+        let email = maria.email.clone();
+        under_way.spawn(async move { client.try_sign_in(&email, "not it").await.status });
+    }
+    let statuses = under_way.join_all().await;
+    let looked_at = statuses.iter().filter(|status| **status == 401).count();
+    assert_eq!(looked_at, 5, "{statuses:?}");
+    assert!(
+        statuses.iter().all(|status| [401, 429].contains(status)),
+        "{statuses:?}"
+    );
+    assert_eq!(portal.audit("sign_in_failed").await.len(), 5);
+    assert_eq!(portal.audit("sign_in_throttled").await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_address_is_counted_over_all_accounts_that_are_tried_from_it() {
+    let portal = Portal::with(&PER_ADDRESS).await;
+    let people = [portal.broker("maria").await, portal.broker("jonas").await];
+    let thief = portal.browser(CHROME).at("203.0.113.9");
+    for round in 0..12 {
+        let email = match round % 3 {
+            2 => format!("nobody-{round}@broker.example"),
+            known => people[known].email.clone(),
+        };
+        guess(&thief, &email, 1).await;
+    }
+    for person in &people {
+        assert_throttled(&thief, person, 901).await;
+        portal.browser(CHROME).at("203.0.113.10").signed_in(person).await;
+    }
+    let throttled = portal.audit("sign_in_throttled").await;
+    assert_eq!(throttled.len(), 1);
+    assert_eq!(
+        (throttled[0].reason.as_deref(), throttled[0].ip_address.as_deref()),
+        (Some("address"), Some("203.0.113.9"))
+    );
+}
+
+#[tokio::test]
+async fn every_address_of_one_ipv6_site_is_one_address() {
+    let portal = Portal::with(&PER_ADDRESS).await;
+    let maria = portal.broker("maria").await;
+    for host in 0..12 {
+        let thief = portal.browser(CHROME).at(&format!("2001:db8:1:2:{host}::{host}"));
+        guess(&thief, &maria.email, 1).await;
+    }
+    assert_throttled(&portal.browser(CHROME).at("2001:db8:1:2:ffff::"), &maria, 901).await;
+    portal
+        .browser(CHROME)
+        .at("2001:db8:1:3::1")
+        .signed_in(&maria)
+        .await;
+}
+
+#[tokio::test]
+async fn what_a_stranger_writes_into_x_forwarded_for_changes_no_count() {
+    for settings in [&[][..], &[("PORTAL_TRUSTED_PROXIES", "10.0.0.0/8")]] {
+        let portal = Portal::with(&[&PER_ADDRESS[..], settings].concat()).await;
+        let maria = portal.broker("maria").await;
+        let thief = portal.browser(CHROME).at("203.0.113.9");
+        for round in 0..14 {
+            let fields = [("email", &*maria.email), ("password", "not it")];
+            let forged = format!("10.0.0.{round}, 198.51.100.{round}");
+            let answer = thief
+                .post("/api/sign_in")
+                .header("x-forwarded-for", &forged)
+                .form(&fields)
+                .await;
+            assert_eq!(answer.status, if round < 12 { 401 } else { 429 });
+        }
+    }
+    // Behind a trusted proxy the address that it saw counts.
+    let portal =
+        Portal::with(&[&PER_ADDRESS[..], &[("PORTAL_TRUSTED_PROXIES", "10.0.0.0/8")]].concat()).await;
+    let maria = portal.broker("maria").await;
+    for round in 0..26 {
+        let fields = [("email", &*maria.email), ("password", "not it")];
+        let seen = format!("6.6.6.6, 198.51.100.{}", round % 2);
+        let answer = portal
+            .browser(CHROME)
+            .at("10.0.0.1")
+            .post("/api/sign_in")
+            .header("x-forwarded-for", &seen)
+            .form(&fields)
+            .await;
+        assert_eq!(answer.status, if round < 24 { 401 } else { 429 });
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_cannot_lock_out_a_browser_or_a_desktop_that_is_known() {
+    let portal = Portal::with(&DEFAULTS).await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    chrome.post("/api/sign_out").await.expect(200);
+    mac.delete("/api/v1/sessions?scope=current").await.expect(200);
+    let stranger = portal.browser(FIREFOX).at("203.0.113.9");
+    guess(&stranger, &maria.email, 5).await;
+    assert_throttled(&stranger, &maria, 901).await;
+    assert_throttled(&portal.desktop("another"), &maria, 901).await;
+
+    let (chrome, mac) = (chrome.signed_in(&maria).await, mac.signed_in(&maria).await);
+    // Known as they are, their own wrong passwords are counted, each for itself.
+    for known in [&chrome, &mac] {
+        guess(known, &maria.email, 5).await;
+        assert_throttled(known, &maria, 901).await;
+        assert!(known.is_live().await);
+    }
+    let by: Vec<_> = portal.audit("sign_in_throttled").await;
+    let by: Vec<_> = by
+        .iter()
+        .map(|row| row.reason.as_deref().unwrap_or_default())
+        .collect();
+    assert_eq!(by, ["account", "device", "device"]);
+}
+
+#[tokio::test]
+async fn to_be_known_to_one_account_gives_nothing_with_another() {
+    let portal = Portal::with(&DEFAULTS).await;
+    let (maria, eve) = (portal.broker("maria").await, portal.broker("eve").await);
+    let chrome = portal.browser(CHROME).signed_in(&eve).await;
+    guess(&chrome, &maria.email, 3).await;
+    guess(&portal.browser(FIREFOX), &maria.email, 2).await;
+    assert_throttled(&chrome, &maria, 901).await;
+    assert_throttled(&portal.browser(FIREFOX), &maria, 901).await;
+    chrome.signed_in(&eve).await;
+}
+
+#[tokio::test]
+async fn known_and_unknown_accounts_are_throttled_alike() {
+    let portal = Portal::with(&DEFAULTS).await;
+    let maria = portal.broker("maria").await;
+    let gone = portal.broker("gone").await;
+    portal.accounts().disable(&gone.email).await.expect("disabled");
+    for script in [true, false] {
+        let mut seen = Vec::new();
+        for email in [&*maria.email, &gone.email, "nobody@broker.example", "no address"] {
+            let mut answers = Vec::new();
+            for _ in 0..7 {
+                let browser = portal.browser(CHROME);
+                let browser = if script { browser } else { browser.without_script() };
+                answers.push(browser.try_sign_in(email, "not it").await.comparable());
+            }
+            seen.push(answers);
+        }
+        assert!(seen.iter().all(|answers| *answers == seen[0]), "{seen:#?}");
+        portal.pass(seconds(900)).await;
+    }
+    let mut seen = Vec::new();
+    for email in [&*maria.email, &gone.email, "nobody@broker.example"] {
+        let mut answers = Vec::new();
+        for _ in 0..7 {
+            answers.push(
+                portal
+                    .desktop("mac")
+                    .try_sign_in(email, "not it")
+                    .await
+                    .comparable(),
+            );
+        }
+        assert_eq!((answers[4].0, answers[5].0), (401, 429));
+        seen.push(answers);
+    }
+    assert!(seen.iter().all(|answers| *answers == seen[0]), "{seen:#?}");
+}
+
+#[tokio::test]
+async fn an_account_is_one_account_however_its_email_is_written() {
+    let portal = Portal::with(&DEFAULTS).await;
+    let miriam = portal.person("miriam.keller").create().await;
+    let written = [
+        "miriam.keller@broker.example",
+        "MIRIAM.Keller@Broker.EXAMPLE",
+        "  miriam.keller@broker.example\t",
+        // Letters that some lower-casing turns into i and k.
+        "m\u{130}riam.keller@broker.example",
+        "miriam.\u{212a}eller@broker.example",
+    ];
+    let mut looked_at = 0;
+    for email in written.iter().cycle().take(50) {
+        let before = portal.audit("sign_in_failed").await.len();
+        portal.browser(CHROME).try_sign_in(email, "not it").await;
+        let failed = portal.audit("sign_in_failed").await;
+        looked_at += failed[before..]
+            .iter()
+            .filter(|row| row.user == Some(miriam.id))
+            .count();
+    }
+    assert!((1..=5).contains(&looked_at), "{looked_at}");
+    assert_throttled(&portal.browser(CHROME), &miriam, 901).await;
+}
+
+#[tokio::test]
+async fn live_sessions_go_on_while_their_account_is_throttled() {
+    let portal = Portal::with(&DEFAULTS).await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let stranger = portal.browser(FIREFOX).at("203.0.113.9");
+    guess(&stranger, &maria.email, 5).await;
+    assert_throttled(&stranger, &maria, 901).await;
+
+    chrome.get("/dashboard").await.expect(200);
+    mac.refresh().await.expect(200);
+    mac.get("/api/v1/sessions").await.expect(200);
+    chrome.post("/api/extend_session").await.expect(200);
+    chrome.delete("/api/v1/sessions?scope=others").await.expect(200);
+    assert!(chrome.is_live().await);
+}
+
+#[tokio::test]
+async fn all_nodes_count_together() {
+    let portal = Portal::with(&DEFAULTS).await;
+    let node = portal.second_node().await;
+    let maria = portal.broker("maria").await;
+    guess(&portal.browser(CHROME), &maria.email, 3).await;
+    guess(&portal.browser(CHROME).via(&node.router), &maria.email, 2).await;
+    assert_throttled(&portal.browser(CHROME), &maria, 901).await;
+    assert_throttled(&portal.browser(CHROME).via(&node.router), &maria, 901).await;
+}
+
+#[tokio::test]
+async fn the_first_refusal_of_each_window_is_on_record_and_no_other() {
+    let portal = Portal::with(&DEFAULTS).await;
+    let maria = portal.broker("maria").await;
+    for window in 1..=2 {
+        guess(&portal.browser(CHROME), &maria.email, 5).await;
+        for _ in 0..3 {
+            assert_throttled(&portal.browser(CHROME), &maria, 901).await;
+        }
+        let rows = portal.audit("sign_in_throttled").await;
+        assert_eq!(rows.len(), window);
+        let row = &rows[window - 1];
+        assert_eq!(
+            (
+                row.user,
+                row.actor,
+                row.reason.as_deref(),
+                row.ip_address.as_deref()
+            ),
+            (Some(maria.id), None, Some("account"), Some("198.51.100.7"))
+        );
+        portal.pass(seconds(900)).await;
+    }
+}
+
+#[tokio::test]
+async fn clean_up_lets_nobody_guess_more_often() {
+    let portal = Portal::with(&DEFAULTS).await;
+    let maria = portal.broker("maria").await;
+    guess(&portal.browser(CHROME), &maria.email, 5).await;
+    portal.pass(seconds(899)).await;
+    assert_eq!(portal.clean_up().await.attempts_deleted, 0);
+    assert_throttled(&portal.browser(CHROME), &maria, 2).await;
+    portal.pass(seconds(1)).await;
+    // The account's and the address's.
+    assert_eq!(portal.clean_up().await.attempts_deleted, 2);
+    guess(&portal.browser(CHROME), &maria.email, 5).await;
+    assert_throttled(&portal.browser(CHROME), &maria, 901).await;
+}
+
+#[tokio::test]
+async fn a_password_that_is_too_long_to_be_looked_at_counts_as_well() {
+    let portal = Portal::with(&DEFAULTS).await;
+    let maria = portal.broker("maria").await;
+    let endless = "x".repeat(2000);
+    for _ in 0..5 {
+        portal
+            .browser(CHROME)
+            .try_sign_in(&maria.email, &endless)
+            .await
+            .expect(401);
+    }
+    assert_throttled(&portal.browser(CHROME), &maria, 901).await;
+}
