@@ -93,6 +93,16 @@ mod tests {
     }
 
     #[test]
+    fn a_program_is_told_from_another_version() {
+        for program in ["curl/8.5.0", ""] {
+            assert!(names_no_browser_any_more(CHROME, program));
+            assert!(!names_no_browser_any_more(DESKTOP, program));
+            assert!(!names_no_browser_any_more(program, CHROME));
+        }
+        assert!(!names_no_browser_any_more(CHROME, CHROME_LATER));
+    }
+
+    #[test]
     fn another_browser_is_another_client() {
         for (began, seen) in [
             (CHROME, FIREFOX),
