@@ -115,6 +115,11 @@ impl AppError {
         fixed.to_owned()
     }
 
+    /// The fault is not the caller's.
+    pub fn is_failure(&self) -> bool {
+        self.status() >= 500
+    }
+
     /// Seconds after which trying again may help, where that is so.
     pub fn retry_after(&self) -> Option<u32> {
         match self {

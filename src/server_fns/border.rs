@@ -15,7 +15,7 @@ use crate::{
             session_store,
         },
         http::{cookie, failure::accepts_html},
-        services::step_up::{self, Rotated},
+        services::step_up::{self, Allowed, Rotated},
         state::AppState,
         store::audit::Actor,
     },
@@ -76,8 +76,8 @@ pub fn cookie_session() -> Result<tower_sessions::Session, AppError> {
 /// What came of asking for a fresh password check.
 #[must_use]
 pub enum StepUp {
-    /// The action may go on. `Some`: the session has a new cookie, to be handed to the browser or not.
-    GoOn(Option<Rotated>),
+    /// The action may go on; afterwards [`renew`] is to be called.
+    GoOn(Allowed),
     /// A browser without JavaScript was sent to the page that asks for the password; the action is to be left alone.
     Asked,
 }
@@ -90,13 +90,19 @@ pub async fn step_up(
     asks: &str,
 ) -> Result<StepUp, AppError> {
     match step_up::require(&state()?, caller, password, &client()?).await {
-        Ok(rotated) => Ok(StepUp::GoOn(rotated)),
+        Ok(allowed) => Ok(StepUp::GoOn(allowed)),
         Err(AppError::ReauthRequired) if is_plain_form() => {
             leptos_axum::redirect(&format!("/dashboard/confirm-password?{asks}"));
             Ok(StepUp::Asked)
         }
         Err(error) => Err(error),
     }
+}
+
+/// Renews the check of a caller whose action was allowed by their password and is done, and gives the browser its new
+/// cookie.
+pub async fn renew(caller: &CurrentSession, allowed: Allowed) -> Result<(), AppError> {
+    adopt(step_up::renew_afterwards(&state()?, caller, allowed, &client()?).await).await
 }
 
 /// Gives the browser its session's new cookie, where there is one. A desktop, which may call this as well, keeps no

@@ -9,7 +9,7 @@ use crate::{
     domain::{ids::SessionId, next::query_value, session::RevokeScope},
     server::{
         auth::{current_session::CurrentSession, session_store},
-        services::{dashboard, revoke},
+        services::{dashboard, revoke, step_up::Allowed},
     },
     server_fns::border::{self, StepUp},
 };
@@ -38,14 +38,23 @@ pub async fn revoke_session(
     border::answer(async {
         let id = session_id.parse::<SessionId>();
         let caller = border::signed_in()?;
+        let mut allowed = Allowed::ByLastCheck;
         if id.as_ref().ok() != Some(&caller.id) {
             let asks = format!("for=revoke_session&session_id={}", query_value(&session_id));
             match border::step_up(&caller, password, &asks).await? {
-                StepUp::GoOn(rotated) => border::adopt(rotated).await?,
+                StepUp::GoOn(by) => allowed = by,
                 StepUp::Asked => return Ok(()),
             }
         }
-        end(&caller, RevokeScope::One(id.map_err(|_| AppError::NotFound)?)).await?;
+        let ended = match id {
+            Ok(id) => end(&caller, RevokeScope::One(id)).await,
+            Err(_) => Err(AppError::NotFound),
+        };
+        // A failed answer carries no cookie.
+        if !ended.as_ref().is_err_and(AppError::is_failure) {
+            border::renew(&caller, allowed).await?;
+        }
+        ended?;
         border::then_go_to("/dashboard/settings?done=signed_out_one");
         Ok(())
     })
@@ -57,11 +66,12 @@ pub async fn revoke_session(
 pub async fn sign_out_other_devices(#[server(default)] password: Option<String>) -> Result<usize, AppError> {
     border::answer(async {
         let caller = border::signed_in()?;
-        match border::step_up(&caller, password, "for=sign_out_other_devices").await? {
-            StepUp::GoOn(rotated) => border::adopt(rotated).await?,
-            StepUp::Asked => return Ok(0),
-        }
+        let StepUp::GoOn(allowed) = border::step_up(&caller, password, "for=sign_out_other_devices").await?
+        else {
+            return Ok(0);
+        };
         let ended = end(&caller, RevokeScope::Others).await?;
+        border::renew(&caller, allowed).await?;
         border::then_go_to("/dashboard/settings?done=signed_out_others");
         Ok(ended)
     })
@@ -75,7 +85,7 @@ pub async fn sign_out_all_devices(#[server(default)] password: Option<String>) -
     const AFTERWARDS: &str = "/login?reason=signed_out_everywhere&by=you";
     border::answer(async {
         let caller = border::signed_in()?;
-        // A new cookie is not handed out: its session is about to end.
+        // The check need not be renewed: the session is about to end.
         if let StepUp::Asked = border::step_up(&caller, password, "for=sign_out_all_devices").await? {
             return Ok(AFTERWARDS.to_owned());
         }

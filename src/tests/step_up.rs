@@ -204,17 +204,19 @@ async fn with_the_right_password_it_is_done_and_the_cookie_is_replaced() {
             .remove(route);
         call.await.expect(200);
         stale.portal.assert_ended(stale.target.session(), reason).await;
+        if reason == "signed_out_everywhere" {
+            // Nothing to renew: the session is over as well.
+            assert_eq!(before.end_reason().await, reason);
+            assert_eq!(stale.chrome.cookie(), None);
+            continue;
+        }
         assert_eq!(before.end_reason().await, "unknown");
         let row = &stale.portal.audit("reauthenticated").await[..];
         assert_eq!(row.len(), 1);
         assert_eq!(row[0].actor_session, Some(stale.chrome.session()));
-        if reason == "revoked" {
-            assert_ne!(stale.chrome.cookie(), before.cookie());
-            stale.chrome.get("/dashboard").await.expect(200);
-            assert_eq!(stale.reauth_required(&stale.chrome).await, false);
-        } else {
-            assert_eq!(stale.chrome.cookie(), None);
-        }
+        assert_ne!(stale.chrome.cookie(), before.cookie());
+        stale.chrome.get("/dashboard").await.expect(200);
+        assert_eq!(stale.reauth_required(&stale.chrome).await, false);
     }
 }
 
@@ -428,4 +430,25 @@ async fn a_check_that_waited_for_the_end_of_its_session_renews_nothing() {
     assert_eq!(renew.await.expect("answered").end_reason(), "revoked");
     assert_eq!(stale.portal.audit("reauthenticated").await, []);
     assert_eq!(stale.chrome.end_reason().await, "revoked");
+}
+
+#[tokio::test]
+async fn an_action_that_fails_after_the_password_was_right_leaves_the_browser_signed_in() {
+    let portal = Portal::with(&[("PORTAL_REAUTH_SECONDS", "60")]).await;
+    let maria = portal.broker("maria").await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    portal.pass(seconds(61)).await;
+    sqlx::query(
+        "ALTER TABLE audit_events ADD CONSTRAINT nothing_ends CHECK (kind <> 'session_ended') NOT VALID",
+    )
+    .execute(&portal.sql)
+    .await
+    .expect("a database that fails");
+    let id = mac.session().to_string();
+    let fields = [("session_id", &*id), ("password", &*maria.password)];
+    let answer = chrome.post("/api/revoke_session").form(&fields).await;
+    assert!(answer.status >= 500, "{answer:#?}");
+    chrome.get("/dashboard").await.expect(200);
+    mac.get("/api/v1/sessions").await.expect(200);
 }

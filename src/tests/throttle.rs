@@ -383,3 +383,23 @@ async fn a_password_that_is_too_long_to_be_looked_at_counts_as_well() {
     }
     assert_throttled(&portal.browser(CHROME), &maria, 901).await;
 }
+
+#[tokio::test]
+async fn a_stranger_who_knows_a_desktops_name_for_itself_cannot_lock_it_out() {
+    let portal = Portal::with(&[("PORTAL_SIGN_IN_ATTEMPTS", "5")]).await;
+    let maria = portal.broker("maria").await;
+    let mac = portal.desktop("mac").at("203.0.113.7").signed_in(&maria).await;
+    let stranger = portal.desktop("mac").at("192.0.2.66");
+    for _ in 0..5 {
+        stranger.try_sign_in(&maria.email, "wrong").await.expect(401);
+    }
+    stranger.try_sign_in(&maria.email, "wrong").await.expect(429);
+    // No further guesses by other names of the same network either.
+    portal
+        .desktop("pc")
+        .at("192.0.2.67")
+        .try_sign_in(&maria.email, "wrong")
+        .await
+        .expect(429);
+    mac.signed_in(&maria).await;
+}

@@ -38,21 +38,31 @@ pub fn is_required(state: &AppState, session: &CurrentSession) -> bool {
     state.clock.now() - session.authenticated_at > trusted_for
 }
 
-/// Lets a sensitive action go on: the last check is fresh, or `password` comes with it and is right. `Some`: the check
-/// was renewed.
+/// Why a sensitive action may go on.
+#[must_use]
+pub enum Allowed {
+    /// The last check is fresh.
+    ByLastCheck,
+    /// The password came along and was right. Once the action is done, the check is to be renewed ([`renew_afterwards`]).
+    ByPassword(Account),
+}
+
+/// Lets a sensitive action go on: the last check is fresh, or `password` comes with it and is right.
 ///
 /// # Errors
 /// [`AppError::ReauthRequired`] when the check is stale and there is no password; it has an audit row. Else as
-/// [`renew`].
+/// [`check`].
 pub async fn require(
     state: &AppState,
     caller: &CurrentSession,
     password: Option<String>,
     client: &Client,
-) -> Result<Option<Rotated>, AppError> {
+) -> Result<Allowed, AppError> {
     match password.filter(|password| !password.is_empty()) {
-        _ if !is_required(state, caller) => Ok(None),
-        Some(password) => renew(state, caller, password, client).await.map(Some),
+        _ if !is_required(state, caller) => Ok(Allowed::ByLastCheck),
+        Some(password) => check(state, caller, password, client)
+            .await
+            .map(Allowed::ByPassword),
         None => {
             let event = AuditEvent {
                 kind: AuditKind::Denied,
@@ -70,6 +80,24 @@ pub async fn require(
     }
 }
 
+/// Renews the check of a caller whose action was allowed by their password, after the action: were the credential replaced
+/// before, an action that fails would leave the browser with one that is refused. Where renewing fails, the old
+/// credential stays good, and the next action asks again.
+pub async fn renew_afterwards(
+    state: &AppState,
+    caller: &CurrentSession,
+    allowed: Allowed,
+    client: &Client,
+) -> Option<Rotated> {
+    let Allowed::ByPassword(verified) = allowed else {
+        return None;
+    };
+    let renewed = renew_verified(state, caller, &verified, client).await;
+    renewed
+        .inspect_err(|error| tracing::warn!(%error, session = %caller.id, "a password check was not renewed"))
+        .ok()
+}
+
 /// Looks at the caller's password and, if it is right, renews the check and the credential.
 ///
 /// # Errors
@@ -81,6 +109,15 @@ pub async fn renew(
     client: &Client,
 ) -> Result<Rotated, AppError> {
     let verified = check(state, caller, password, client).await?;
+    renew_verified(state, caller, &verified, client).await
+}
+
+async fn renew_verified(
+    state: &AppState,
+    caller: &CurrentSession,
+    verified: &Account,
+    client: &Client,
+) -> Result<Rotated, AppError> {
     let mut tx = state.database.begin().await?;
     let locked = users::lock(&mut tx, caller.user.id).await?;
     if locked.is_none_or(|account| account.password_hash != verified.password_hash) {

@@ -3,7 +3,10 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use crate::domain::ids::{DeviceId, SessionId, UserId};
+use crate::{
+    domain::ids::{DeviceId, SessionId, UserId},
+    server::auth::client::Network,
+};
 
 /// What a desktop says of itself.
 #[derive(Clone, Debug)]
@@ -26,6 +29,41 @@ pub async fn find(conn: &mut PgConnection, user: UserId, device_id: &str) -> sql
     .fetch_optional(conn)
     .await?;
     Ok(id.map(DeviceId))
+}
+
+/// A device that a person has signed in on before.
+pub struct KnownDevice {
+    pub id: DeviceId,
+    /// A session of it has been used from the network that was asked about.
+    pub in_network: bool,
+}
+
+/// Finds a person's device by the client's own name for itself, and whether it has been in a network before. The name
+/// alone is no proof, since it is no secret.
+pub async fn find_with_network(
+    conn: &mut PgConnection,
+    user: UserId,
+    device_id: &str,
+    network: Network,
+) -> sqlx::Result<Option<KnownDevice>> {
+    let row = sqlx::query!(
+        r#"
+        SELECT d.id, EXISTS (
+            SELECT 1 FROM sessions s JOIN session_networks n ON n.session_id = s.id
+            WHERE s.device = d.id AND s.user_id = $1 AND n.network = $3::text::cidr
+        ) AS "in_network!"
+        FROM devices d WHERE d.user_id = $1 AND d.device_id = $2
+        "#,
+        user.0,
+        device_id,
+        network.to_string(),
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| KnownDevice {
+        id: DeviceId(row.id),
+        in_network: row.in_network,
+    }))
 }
 
 /// Registers a person's device, or brings what is known of it up to date.

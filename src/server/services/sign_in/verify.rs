@@ -40,13 +40,12 @@ pub async fn verify(
     } else {
         None
     };
-    let device = known_device(state, account.as_ref(), client, desktop).await?;
-    let known_device = device.is_some();
+    let device = device(state, account.as_ref(), client, desktop).await?;
     let asker = Asker {
         email,
         user: account.as_ref().map(|account| account.id),
         ip_address: client.ip_address,
-        known_device: device,
+        known_device: device.counted_by,
     };
     let taken = throttle::take(state, &asker).await?;
     let Some(password) = Password::new(attempt.password) else {
@@ -67,7 +66,7 @@ pub async fn verify(
             throttle::give_back(state, &taken).await?;
             Ok(Verified {
                 account,
-                known_device,
+                known_device: device.known,
             })
         }
         account => {
@@ -87,29 +86,44 @@ fn is_plausible_email(email: &str) -> bool {
     email.len() <= 254 && email.contains('@') && !email.chars().any(char::is_control)
 }
 
-/// What this browser or desktop is counted by, if it has signed in to the account before.
-async fn known_device(
+/// A browser or desktop as the account knows it.
+#[derive(Default)]
+struct Device {
+    known: bool,
+    /// What it is counted by, where it has a count of its own.
+    counted_by: Option<Vec<u8>>,
+}
+
+async fn device(
     state: &AppState,
     account: Option<&Account>,
     client: &Client,
     desktop: Option<&str>,
-) -> Result<Option<Vec<u8>>, AppError> {
-    let Some(account) = account else { return Ok(None) };
-    let device = match (desktop, &client.known_browser) {
+) -> Result<Device, AppError> {
+    let Some(account) = account else {
+        return Ok(Device::default());
+    };
+    let conn = &mut *state.database.connection().await?;
+    let counted_by = match (desktop, &client.known_browser) {
         (Some(device_id), _) => {
-            let known =
-                devices::find(&mut *state.database.connection().await?, account.id, device_id).await?;
-            known.map(|id| id.0.as_bytes().to_vec())
+            let found = devices::find_with_network(conn, account.id, device_id, client.network()).await?;
+            let known = found.is_some();
+            // Where it was before: elsewhere, whoever has learnt its name is a stranger.
+            let here = found.filter(|device| device.in_network);
+            return Ok(Device {
+                known,
+                counted_by: here.map(|device| device.id.0.as_bytes().to_vec()),
+            });
         }
-        (None, Some(mark)) => {
-            let mark = mark.hash();
-            known_browsers::is_known(&mut *state.database.connection().await?, account.id, mark)
-                .await?
-                .then(|| mark.as_bytes().to_vec())
-        }
+        (None, Some(mark)) => known_browsers::is_known(conn, account.id, mark.hash())
+            .await?
+            .then(|| mark.hash().as_bytes().to_vec()),
         (None, None) => None,
     };
-    Ok(device)
+    Ok(Device {
+        known: counted_by.is_some(),
+        counted_by,
+    })
 }
 
 /// Puts a refused sign-in on record.
