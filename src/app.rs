@@ -11,8 +11,8 @@ use leptos_router::{
 use crate::ui::{
     components::frame::Frame,
     pages::{
-        confirm_sign_out_all::ConfirmSignOutAllPage, dashboard::DashboardPage, login::LoginPage,
-        not_found::NotFoundPage, settings::SettingsPage,
+        confirm_password::ConfirmPasswordPage, confirm_sign_out_all::ConfirmSignOutAllPage,
+        dashboard::DashboardPage, login::LoginPage, not_found::NotFoundPage, settings::SettingsPage,
     },
 };
 
@@ -30,6 +30,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("") view=DashboardPage ssr=SsrMode::Async />
                     <Route path=path!("settings") view=SettingsPage ssr=SsrMode::Async />
                     <Route path=path!("settings/sign-out-all") view=ConfirmSignOutAllPage ssr=SsrMode::Async />
+                    <Route path=path!("confirm-password") view=ConfirmPasswordPage ssr=SsrMode::Async />
                 </ParentRoute>
             </Routes>
         </Router>

@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use js_sys::{Date, Object, Reflect};
 use leptos::{
-    prelude::{document, window},
+    ev::MouseEvent,
+    prelude::{document, request_animation_frame, window},
     wasm_bindgen::JsCast,
     web_sys::HtmlElement,
 };
@@ -34,6 +35,19 @@ pub fn focus(id: &str) {
         .and_then(|element| element.dyn_into::<HtmlElement>().ok())
     {
         _ = element.focus();
+    }
+}
+
+/// The same once the page shows what was just changed.
+pub fn focus_soon(id: &'static str) {
+    request_animation_frame(move || focus(id));
+}
+
+/// Drops the second click of a double click, by the browser's own count: it was not meant for whatever has moved up
+/// under the pointer since the first.
+pub fn drop_second_click(event: &MouseEvent) {
+    if event.detail() > 1 {
+        event.prevent_default();
     }
 }
 

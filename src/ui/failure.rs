@@ -17,11 +17,23 @@ pub fn leave_if_ended(error: AppError) -> Option<AppError> {
     }
 }
 
-/// The error of a form that was sent without JavaScript. It travels in the address, which anyone can write: only its
-/// code is believed, and the words are ours.
-pub fn error_in_address() -> Signal<Option<AppError>> {
-    let query = use_query_map();
-    Signal::derive(move || {
-        query.with(|query| query.get("__err").map(|err| ServerFnUrlError::decode_err(&err)))
+/// The error of a form that was sent to one of `endpoints` without JavaScript. It travels in the address, which anyone
+/// can write: only its code is believed, and the words are ours.
+pub fn error_of_form(endpoints: &[&str]) -> Option<AppError> {
+    use_query_map().with_untracked(|query| {
+        let sent_to = query.get_str("__path")?;
+        let err = query.get_str("__err").filter(|_| endpoints.contains(&sent_to))?;
+        Some(ServerFnUrlError::decode_err(err))
     })
+}
+
+/// It is told at the password's field: about the password, or about how often one was tried.
+pub fn is_about_password(error: &AppError) -> bool {
+    matches!(
+        error,
+        AppError::InvalidCredentials
+            | AppError::UnsuitablePassword(_)
+            | AppError::TooManyAttempts { .. }
+            | AppError::Busy
+    )
 }

@@ -22,29 +22,40 @@ pub fn ends_text(count: usize) -> String {
     }
 }
 
-/// The devices by name and what they have to do afterwards.
+/// The devices by name and what they have to do afterwards. Those of one name have their address beside it.
 #[component]
 pub fn DeviceList(#[prop(into)] sessions: Signal<Vec<Session>>) -> impl IntoView {
-    let row = |session: &Session| {
-        view! {
-            <li>
-                <Icon picture=Picture::of(session) />
-                <span>{session.spoken_name()}</span>
-            </li>
-        }
-    };
     let rows = dynamic(move || {
-        Some(
-            sessions
-                .with(|sessions| sessions.iter().map(row).collect_view())
-                .into_any(),
-        )
+        let rows = sessions.with(|sessions| {
+            let row = |session: &Session| {
+                let same = |other: &&Session| other.device_name == session.device_name;
+                let address = (sessions.iter().filter(same).count() > 1).then(|| session.ip_address.clone());
+                view! {
+                    <li>
+                        <Icon picture=Picture::of(session) />
+                        <span>{session.spoken_name()}</span>
+                        <span class="soft">{address}</span>
+                    </li>
+                }
+            };
+            sessions.iter().map(row).collect_view()
+        });
+        Some(rows.into_any())
     });
+    let caution = Signal::derive(move || sessions.with(|sessions| caution(sessions).to_owned()));
     view! {
         <ul class="device-list">{rows}</ul>
         <p class="caution">
             <Icon picture=Picture::AlertTriangle />
-            <span>"Each of them has to sign in again. Unsaved work there may be lost."</span>
+            <span>{caution}</span>
         </p>
+    }
+}
+
+fn caution(sessions: &[Session]) -> &'static str {
+    match sessions {
+        [only] if only.is_current => "You have to sign in again. Unsaved work in this browser may be lost.",
+        [_] => "It has to sign in again. Unsaved work there may be lost.",
+        _ => "Each of them has to sign in again. Unsaved work there may be lost.",
     }
 }

@@ -1,7 +1,15 @@
 //! What stands around every page behind sign-in: header, navigation, the person's menu, footer.
 
-use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
-use leptos_router::components::{A, Outlet};
+use leptos::{
+    ev::{KeyboardEvent, SubmitEvent, pointerdown},
+    html::Details,
+    prelude::*,
+    task::spawn_local,
+};
+use leptos_router::{
+    components::{A, Outlet},
+    hooks::use_location,
+};
 
 use super::{
     dynamic::{dynamic, nothing, waiting},
@@ -95,6 +103,17 @@ fn Person(viewer: Viewer) -> impl IntoView {
             }
         });
     };
+    let menu = NodeRef::<Details>::new();
+    closes_by_itself(menu);
+    let escape = move |event: KeyboardEvent| {
+        if event.key() == "Escape"
+            && let Some(menu) = menu.get_untracked()
+            && menu.open()
+        {
+            menu.set_open(false);
+            browser::focus("account");
+        }
+    };
     view! {
         {organization
             .map(|organization| {
@@ -106,8 +125,8 @@ fn Person(viewer: Viewer) -> impl IntoView {
                     </p>
                 }
             })}
-        <details class="menu">
-            <summary>
+        <details class="menu" node_ref=menu on:keydown=escape>
+            <summary id="account">
                 <Icon picture=Picture::User />
                 <span class="visually-hidden">"Your account: "</span>
                 <span class="menu-name">{user.display_name.clone()}</span>
@@ -143,6 +162,34 @@ fn Person(viewer: Viewer) -> impl IntoView {
             </div>
         </details>
     }
+}
+
+/// Closes the menu when the person goes to another page, or touches anything outside of it.
+fn closes_by_itself(menu: NodeRef<Details>) {
+    let close = move || {
+        if let Some(menu) = menu.get_untracked() {
+            menu.set_open(false);
+        }
+    };
+    let path = use_location().pathname;
+    Effect::new(move |before: Option<()>| {
+        path.track();
+        // Not at hydration: it may have been opened before the script was there.
+        if before.is_some() {
+            close();
+        }
+    });
+    Effect::new(move || {
+        let touched = window_event_listener(pointerdown, move |event| {
+            let inside = menu
+                .get_untracked()
+                .is_some_and(|menu| menu.contains(Some(&event_target(&event))));
+            if !inside {
+                close();
+            }
+        });
+        on_cleanup(move || touched.remove());
+    });
 }
 
 /// One choice of theme: shown at once, put back if it could not be kept.

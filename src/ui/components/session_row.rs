@@ -9,10 +9,18 @@ use super::{
     pending_button::PendingButton,
 };
 use crate::{
-    domain::session::{ClientKind, Session},
+    domain::{
+        ids::SessionId,
+        session::{ClientKind, Session},
+    },
     error::AppError,
     ui::page_clock::PageClock,
 };
+
+/// The id of the button that ends it.
+pub fn sign_out_button(session: SessionId) -> String {
+    format!("sign-out-{session}")
+}
 
 /// Shows a session, with a button that ends it unless it is the one that asks.
 ///
@@ -99,7 +107,8 @@ pub fn SessionRow(
                                 class="button small"
                                 idle="Sign out".to_owned()
                                 pending="Signing out…".to_owned()
-                                of=name
+                                of=Signal::derive(move || format!("of {}", name.get()))
+                                id=sign_out_button(session.with_untracked(|session| session.id))
                                 busy=false
                             />
                         </form>

@@ -1,20 +1,27 @@
 //! Sign Out All Devices: the button and the dialog that asks first. Without JavaScript the button leads to a page that
 //! asks the same.
 
-use leptos::{ev::SubmitEvent, html::Dialog, prelude::*, task::spawn_local};
+use leptos::{
+    ev::SubmitEvent,
+    html::{Dialog, Input},
+    prelude::*,
+    task::spawn_local,
+};
 
 use super::{
     device_list::{DeviceList, devices, ends_text},
     dynamic::dynamic,
-    notice::{Notice, Tone},
+    password_field::{PasswordField, focus_field, typed},
     pending_button::PendingButton,
+    refusal::Refusal,
 };
 use crate::{
     domain::session::Session,
     error::AppError,
-    server_fns::sign_out_all_devices,
-    ui::{browser, failure::leave_if_ended},
+    ui::{browser, ending::Ending, failure::leave_if_ended},
 };
+
+const PASSWORD: &str = "sign-out-all-password";
 
 /// The button. `on_open` runs when the dialog opens, for the list in it to be fresh.
 #[component]
@@ -23,8 +30,11 @@ pub fn SignOutAll(
     #[prop(into)] on_open: Callback<()>,
 ) -> impl IntoView {
     let dialog = NodeRef::<Dialog>::new();
+    let password = NodeRef::<Input>::new();
     let failure = RwSignal::new(None::<AppError>);
     let busy = RwSignal::new(false);
+    // The server has asked for the password since the dialog was opened.
+    let asks = RwSignal::new(false);
 
     let open = move |event: SubmitEvent| {
         // Without a dialog to show, the form goes its way to the page that asks.
@@ -33,6 +43,7 @@ pub fn SignOutAll(
         {
             event.prevent_default();
             failure.set(None);
+            asks.set(false);
             on_open.run(());
         }
     };
@@ -48,28 +59,38 @@ pub fn SignOutAll(
         }
         busy.set(true);
         failure.set(None);
+        let password_typed = asks.get_untracked().then(|| typed(password));
         spawn_local(async move {
-            match sign_out_all_devices(None).await {
+            match Ending::All.carry_out(password_typed).await {
                 // Still busy: the page is on its way out.
-                Ok(path) => browser::go_to(&path),
+                Ok(_) => {}
+                Err(AppError::ReauthRequired) => {
+                    asks.set(true);
+                    busy.set(false);
+                    browser::focus_soon(PASSWORD);
+                }
                 Err(error) => {
                     failure.set(leave_if_ended(error));
                     busy.set(false);
+                    focus_field(password);
                 }
             }
         });
     };
     let count = move || sessions.with(Vec::len);
     let ends = Signal::derive(move || ends_text(count()));
-    let problem = dynamic(move || {
-        let error = failure.get()?;
-        let notice = view! {
-            <Notice tone=Tone::Error>
-                <p class="notice-title">"Nothing was signed out."</p>
-                <p>{error.message()}</p>
-            </Notice>
-        };
-        Some(notice.into_any())
+    let question = dynamic(move || {
+        asks.get().then(|| {
+            let field = view! {
+                <PasswordField
+                    id=PASSWORD
+                    node_ref=password
+                    failure
+                    hint="Enter your password to go on: it is some time since you last did."
+                />
+            };
+            field.into_any()
+        })
     });
     view! {
         <form method="get" action="/dashboard/settings/sign-out-all" on:submit=open>
@@ -83,23 +104,26 @@ pub fn SignOutAll(
             aria-labelledby="sign-out-all-title"
             aria-describedby="sign-out-all-text"
         >
-            <h2 id="sign-out-all-title">"Sign out of all devices?"</h2>
-            <div class="dialog-body">
-                <p id="sign-out-all-text">{ends}</p>
-                <DeviceList sessions />
-                {problem}
-            </div>
-            <form class="dialog-foot" method="post" action="/api/sign_out_all_devices" on:submit=confirm>
-                <div class="actions end">
-                    <button class="button" type="button" autofocus on:click=close>
-                        "Cancel"
-                    </button>
-                    <PendingButton
-                        class="button danger final"
-                        idle=Signal::derive(move || format!("Sign out of {}", devices(count())))
-                        pending="Signing out…".to_owned()
-                        busy
-                    />
+            <form method="post" action="/api/sign_out_all_devices" on:submit=confirm>
+                <h2 id="sign-out-all-title">"Sign out of all devices?"</h2>
+                <div class="dialog-body">
+                    <p id="sign-out-all-text">{ends}</p>
+                    <DeviceList sessions />
+                    {question}
+                    <Refusal failure />
+                </div>
+                <div class="dialog-foot">
+                    <div class="actions end">
+                        <button class="button" type="button" autofocus on:click=close>
+                            "Cancel"
+                        </button>
+                        <PendingButton
+                            class="button danger final"
+                            idle=Signal::derive(move || format!("Sign out of {}", devices(count())))
+                            pending="Signing out…".to_owned()
+                            busy
+                        />
+                    </div>
                 </div>
             </form>
         </dialog>

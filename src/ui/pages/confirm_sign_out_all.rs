@@ -4,37 +4,31 @@ use leptos::prelude::*;
 use leptos_meta::Title;
 
 use crate::{
-    domain::overview::ActiveSessions,
+    domain::session::Session,
     error::AppError,
-    server_fns::list_active_sessions,
     ui::{
         components::{
             device_list::{DeviceList, devices, ends_text},
             dynamic::{nothing, waiting},
             notice::{Notice, Tone},
             pending_button::PendingButton,
+            refusal::Refusal,
         },
-        failure::error_in_address,
+        devices::load_devices,
+        ending::Ending,
+        failure::error_of_form,
     },
 };
 
 /// Names what will end and asks.
 #[component]
 pub fn ConfirmSignOutAllPage() -> impl IntoView {
-    let sessions = Resource::new_blocking(|| (), |()| list_active_sessions());
-    let refused = error_in_address();
+    let loaded = load_devices();
+    let refused = Signal::stored(error_of_form(&[Ending::All.endpoint()]));
     let question = waiting(nothing, move || async move {
-        match sessions.await {
-            Ok(active) => view! { <Question active refused=refused.get_untracked() /> }.into_any(),
-            Err(error) => view! {
-                <div class="card-body">
-                    <Notice tone=Tone::Error>
-                        <p class="notice-title">"Your sessions could not be loaded."</p>
-                        <p>{error.message()}</p>
-                    </Notice>
-                </div>
-            }
-            .into_any(),
+        match loaded.await {
+            Ok((active, _)) => view! { <Question sessions=active.sessions refused /> }.into_any(),
+            Err(error) => view! { <NotLoaded error /> }.into_any(),
         }
     });
     view! {
@@ -50,24 +44,29 @@ pub fn ConfirmSignOutAllPage() -> impl IntoView {
     }
 }
 
+/// In the question's place when there is no list.
 #[component]
-fn Question(active: ActiveSessions, refused: Option<AppError>) -> impl IntoView {
-    let count = active.sessions.len();
+pub fn NotLoaded(error: AppError) -> impl IntoView {
+    view! {
+        <div class="card-body">
+            <Notice tone=Tone::Error>
+                <p class="notice-title">"Your sessions could not be loaded."</p>
+                <p>{error.message()}</p>
+            </Notice>
+        </div>
+    }
+}
+
+#[component]
+fn Question(sessions: Vec<Session>, refused: Signal<Option<AppError>>) -> impl IntoView {
+    let count = sessions.len();
     view! {
         <div class="card-body">
             <p>{ends_text(count)}</p>
-            <DeviceList sessions=Signal::stored(active.sessions) />
-            {refused
-                .map(|error| {
-                    view! {
-                        <Notice tone=Tone::Error>
-                            <p class="notice-title">"Nothing was signed out."</p>
-                            <p>{error.message()}</p>
-                        </Notice>
-                    }
-                })}
+            <DeviceList sessions=Signal::stored(sessions) />
+            <Refusal failure=refused />
         </div>
-        <form class="card-foot" method="post" action="/api/sign_out_all_devices">
+        <form class="card-foot" method="post" action=Ending::All.endpoint()>
             <div class="actions end">
                 <a class="button" href="/dashboard/settings#sessions">
                     "Cancel"

@@ -19,9 +19,10 @@ use crate::{
             dynamic::{dynamic, nothing, waiting},
             icon::{Icon, Mark, Picture},
             notice::{Notice, Tone},
+            password_field::{PasswordField, typed},
             pending_button::PendingButton,
         },
-        failure::error_in_address,
+        failure::error_of_form,
     },
 };
 
@@ -91,10 +92,8 @@ fn Reason() -> impl IntoView {
 fn SignInForm() -> impl IntoView {
     let query = use_query_map();
     let next = Signal::derive(move || query.with(|query| query.get("next").unwrap_or_default()));
-    let sent_without_script = error_in_address();
-    let failure = RwSignal::new(sent_without_script.get_untracked());
+    let failure = RwSignal::new(error_of_form(&["/api/sign_in"]));
     let busy = RwSignal::new(false);
-    let visible = RwSignal::new(false);
     let (email, password) = (NodeRef::<Input>::new(), NodeRef::<Input>::new());
     let problem = NodeRef::<Div>::new();
 
@@ -103,13 +102,7 @@ fn SignInForm() -> impl IntoView {
         if busy.get_untracked() {
             return;
         }
-        let value = |input: NodeRef<Input>| {
-            input
-                .get_untracked()
-                .map(|input| input.value())
-                .unwrap_or_default()
-        };
-        let (email, password) = (value(email), value(password));
+        let (email, password) = (typed(email), typed(password));
         let next = Some(next.get_untracked());
         busy.set(true);
         spawn_local(async move {
@@ -126,11 +119,8 @@ fn SignInForm() -> impl IntoView {
             }
         });
     };
-    let wrong = move || matches!(failure.get(), Some(AppError::InvalidCredentials));
-    let invalid = Signal::derive(move || wrong().then_some("true"));
-    let described = Signal::derive(move || wrong().then_some("problem"));
-    let password_type = Signal::derive(move || if visible.get() { "text" } else { "password" });
-    let toggle = Signal::derive(move || if visible.get() { "Hide" } else { "Show" });
+    let invalid =
+        Signal::derive(move || matches!(failure.get(), Some(AppError::InvalidCredentials)).then_some("true"));
     let explanation = dynamic(move || {
         let error = failure.get()?;
         let notice = view! {
@@ -162,34 +152,10 @@ fn SignInForm() -> impl IntoView {
                     maxlength="254"
                     node_ref=email
                     aria-invalid=invalid
-                    aria-describedby=described
+                    aria-describedby="problem"
                 />
             </div>
-            <div class="field">
-                <label for="password">"Password"</label>
-                <div class="input-group">
-                    <input
-                        class="input"
-                        id="password"
-                        name="password"
-                        type=password_type
-                        autocomplete="current-password"
-                        required
-                        node_ref=password
-                        aria-invalid=invalid
-                        aria-describedby=described
-                    />
-                    <button
-                        class="input-toggle needs-script"
-                        type="button"
-                        aria-controls="password"
-                        on:click=move |_| visible.update(|visible| *visible = !*visible)
-                    >
-                        {toggle}
-                        <span class="visually-hidden">" password"</span>
-                    </button>
-                </div>
-            </div>
+            <PasswordField id="password" node_ref=password failure told_at="problem" />
             <PendingButton
                 class="button primary wide"
                 idle="Sign in".to_owned()

@@ -1,12 +1,13 @@
 //! Where the person is signed in, and the buttons that end it.
 
-use leptos::{ev::SubmitEvent, prelude::*, reactive::computed::ScopedFuture, task::spawn_local};
+use std::sync::Arc;
+
+use leptos::{ev::SubmitEvent, prelude::*, reactive::computed::ScopedFuture};
 use leptos_router::hooks::use_query_map;
 
 use crate::{
     domain::{ids::SessionId, overview::ActiveSessions, session::Session},
     error::AppError,
-    server_fns::{list_active_sessions, revoke_session, sign_out_other_devices},
     ui::{
         browser,
         components::{
@@ -15,15 +16,16 @@ use crate::{
             icon::{Icon, Picture},
             notice::{Notice, Tone},
             pending_button::PendingButton,
-            session_row::SessionRow,
+            session_row::{SessionRow, sign_out_button},
             sign_out_all::SignOutAll,
+            step_up::StepUp,
         },
-        failure::{error_in_address, leave_if_ended},
+        devices::Devices,
+        ending::Ending,
+        failure::{error_of_form, leave_if_ended},
         page_clock::PageClock,
     },
 };
-
-type Loaded = Resource<Result<ActiveSessions, AppError>>;
 
 /// What came of the last thing that the person did here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,9 +37,7 @@ enum Outcome {
 /// Where the focus goes when the button that had it is gone.
 const TITLE: &str = "sessions-title";
 
-/// A click so soon after a row has gone, in milliseconds, is the second of a double click: it was not meant for the row
-/// that has moved up under it.
-const DOUBLE_CLICK: f64 = 500.0;
+const OTHERS_BUTTON: &str = "sign-out-others";
 
 /// What the person has done to the list before the server has answered, and what it answered.
 #[derive(Clone, Copy)]
@@ -46,73 +46,81 @@ struct Doing {
     hidden: RwSignal<Vec<SessionId>>,
     failures: RwSignal<Vec<(SessionId, AppError)>>,
     outcome: RwSignal<Option<Outcome>>,
-    /// When a row last went, by the browser's clock.
-    went: StoredValue<f64>,
-    loaded: Loaded,
+    step_up: StepUp,
+    loaded: Devices,
 }
 
 impl Doing {
-    /// Ends one session: its row goes at once, and comes back with a message if the server refuses.
+    /// Ends one session: its row goes at once, and comes back if the server refuses, with a message, or asks for the
+    /// password.
     fn sign_out_one(self, session: &Session) {
-        let now = browser::milliseconds();
-        if now - self.went.get_value() < DOUBLE_CLICK {
-            return;
-        }
-        self.went.set_value(now);
         let (id, name) = (session.id, session.device_name.clone());
         self.failures
             .update(|failures| failures.retain(|(of, _)| *of != id));
-        self.hidden.update(|hidden| hidden.push(id));
-        browser::focus(TITLE);
-        spawn_local(async move {
-            match revoke_session(id.to_string(), None).await {
-                // Gone already: that is what was asked for.
-                Ok(()) | Err(AppError::NotFound) => {
-                    self.outcome
-                        .set(Some(Outcome::Done(format!("{name} has been signed out."))));
-                    self.loaded.refetch();
-                }
-                Err(error) => {
-                    self.hidden.update(|hidden| hidden.retain(|gone| *gone != id));
-                    if let Some(error) = leave_if_ended(error) {
-                        self.failures.update(|failures| failures.push((id, error)));
-                    }
+        self.hide(&[id]);
+        let ending = Ending::One {
+            id,
+            name: name.clone(),
+        };
+        let answered = move |result| match result {
+            // Gone already: that is what was asked for.
+            Ok(_) | Err(AppError::NotFound) => {
+                self.done(&[id], format!("{name} has been signed out."));
+            }
+            Err(error) => {
+                if let Some(error) = self.not_done(&[id], error) {
+                    self.failures.update(|failures| failures.push((id, error)));
                 }
             }
-        });
+        };
+        self.step_up.end(ending, sign_out_button(id), Arc::new(answered));
     }
 
     /// Ends every session but this one, in the same way.
     fn sign_out_others(self, others: Vec<SessionId>) {
         self.outcome.set(None);
         self.failures.set(Vec::new());
-        self.hidden.update(|hidden| hidden.extend(&others));
-        browser::focus(TITLE);
-        spawn_local(async move {
-            match sign_out_other_devices(None).await {
-                Ok(ended) => {
-                    let have = if ended == 1 { "has" } else { "have" };
-                    let text = format!(
-                        "{} {have} been signed out. This browser stays signed in.",
-                        devices(ended)
-                    );
-                    self.outcome.set(Some(Outcome::Done(text)));
-                    self.loaded.refetch();
-                }
-                Err(error) => {
-                    self.hidden
-                        .update(|hidden| hidden.retain(|id| !others.contains(id)));
-                    self.outcome.set(leave_if_ended(error).map(Outcome::Failed));
-                }
+        self.hide(&others);
+        let answered = move |result| match result {
+            Ok(ended) => {
+                let have = if ended == 1 { "has" } else { "have" };
+                let text = format!(
+                    "{} {have} been signed out. This browser stays signed in.",
+                    devices(ended)
+                );
+                self.done(&others, text);
             }
-        });
+            Err(error) => self
+                .outcome
+                .set(self.not_done(&others, error).map(Outcome::Failed)),
+        };
+        self.step_up
+            .end(Ending::Others, OTHERS_BUTTON.to_owned(), Arc::new(answered));
+    }
+
+    fn hide(self, gone: &[SessionId]) {
+        self.hidden.update(|hidden| hidden.extend(gone));
+        browser::focus(TITLE);
+    }
+
+    fn done(self, gone: &[SessionId], text: String) {
+        // They came back while the password was asked for.
+        self.hide(gone);
+        self.outcome.set(Some(Outcome::Done(text)));
+        self.loaded.refetch();
+    }
+
+    /// Gives the error to show; none where the session is over or the person is asked for the password.
+    fn not_done(self, back: &[SessionId], error: AppError) -> Option<AppError> {
+        self.hidden
+            .update(|hidden| hidden.retain(|id| !back.contains(id)));
+        leave_if_ended(error).filter(|error| *error != AppError::ReauthRequired)
     }
 }
 
 /// The section: loading, failed, or the list.
 #[component]
-pub fn ActiveSessionsSection() -> impl IntoView {
-    let loaded = Resource::new_blocking(|| (), |()| list_active_sessions());
+pub fn ActiveSessionsSection(loaded: Devices) -> impl IntoView {
     // Waits for the first answer only: a later one changes what the list shows and makes no new list.
     let content = waiting(loading, move || async move {
         _ = ScopedFuture::new_untracked(loaded.into_future()).await;
@@ -127,18 +135,18 @@ pub fn ActiveSessionsSection() -> impl IntoView {
 
 /// What stands in the section once the server has answered.
 #[component]
-fn Content(loaded: Loaded) -> impl IntoView {
+fn Content(loaded: Devices) -> impl IntoView {
     let doing = Doing {
         hidden: RwSignal::default(),
         failures: RwSignal::default(),
         outcome: RwSignal::new(outcome_in_address()),
-        went: StoredValue::new(0.0),
+        step_up: expect_context(),
         loaded,
     };
     // The last list that came: one that fails to refresh stays.
     let active = Memo::new(
         move |before: Option<&Option<ActiveSessions>>| match loaded.get() {
-            Some(Ok(active)) => Some(active),
+            Some(Ok((active, _))) => Some(active),
             _ => before.cloned().flatten(),
         },
     );
@@ -182,12 +190,15 @@ fn Content(loaded: Loaded) -> impl IntoView {
 
 /// The words for what a form without JavaScript did: by code only, since anyone can write an address.
 fn outcome_in_address() -> Option<Outcome> {
-    if let Some(error) = error_in_address().get_untracked() {
+    if let Some(error) = error_of_form(&["/api/revoke_session", "/api/sign_out_other_devices"]) {
         return Some(Outcome::Failed(error));
     }
     let done = use_query_map().with_untracked(|query| query.get("done"))?;
     match done.as_str() {
-        "signed_out_one" => Some(Outcome::Done("The device has been signed out.".to_owned())),
+        "signed_out_one" => Some(Outcome::Done(
+            "The device has been signed out. If someone else was using it, change your password now."
+                .to_owned(),
+        )),
         "signed_out_others" => Some(Outcome::Done(
             "All other devices have been signed out. This browser stays signed in.".to_owned(),
         )),
@@ -227,7 +238,7 @@ fn loading() -> AnyView {
 }
 
 #[component]
-fn Failed(error: AppError, loaded: Loaded) -> impl IntoView {
+fn Failed(error: AppError, loaded: Devices) -> impl IntoView {
     view! {
         <div class="card-body">
             <Notice tone=Tone::Error>
@@ -302,6 +313,7 @@ fn List(active: Memo<Option<ActiveSessions>>, shown: Memo<Vec<Session>>, doing: 
             <form class="push" method="post" action="/api/sign_out_other_devices" on:submit=sign_out_others>
                 <PendingButton
                     class="button"
+                    id=OTHERS_BUTTON.to_owned()
                     idle="Sign out other devices".to_owned()
                     pending="Signing out…".to_owned()
                     busy=false

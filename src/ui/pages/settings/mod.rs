@@ -2,24 +2,37 @@
 
 mod active_sessions;
 mod organization;
+mod password;
+mod security_notices;
 
 use leptos::prelude::*;
 use leptos_meta::Title;
 
+use crate::ui::{
+    components::step_up::{StepUp, StepUpDialog},
+    devices::load_devices,
+};
 use active_sessions::ActiveSessionsSection;
 use organization::OrganizationSection;
+use password::PasswordSection;
+use security_notices::SecurityNotices;
 
 /// The person's settings.
 #[component]
 pub fn SettingsPage() -> impl IntoView {
+    let loaded = load_devices();
+    provide_context(StepUp::new());
     view! {
         <Title text="Settings" />
         <main class="page" id="content" tabindex="-1">
             <div class="page-head">
                 <h1>"Settings"</h1>
             </div>
-            <ActiveSessionsSection />
+            <SecurityNotices loaded />
+            <ActiveSessionsSection loaded />
+            <PasswordSection loaded />
             <OrganizationSection />
+            <StepUpDialog />
         </main>
     }
 }

@@ -1,0 +1,110 @@
+//! A field for a password, with what is wrong with it and a button that shows what was typed.
+
+use leptos::{html::Input, prelude::*};
+
+use super::{
+    dynamic::dynamic,
+    icon::{Icon, Picture},
+};
+use crate::{error::AppError, ui::failure::is_about_password};
+
+/// `id` is its name within the page; `name` and `autocomplete` are for the form and for password managers.
+#[component]
+pub fn PasswordField(
+    id: &'static str,
+    #[prop(default = "password")] name: &'static str,
+    #[prop(default = "Password")] label: &'static str,
+    #[prop(default = "current-password")] autocomplete: &'static str,
+    node_ref: NodeRef<Input>,
+    /// What came of the last try; only what is about the password is shown here.
+    #[prop(into)]
+    failure: Signal<Option<AppError>>,
+    /// What [`AppError::InvalidCredentials`] means here.
+    #[prop(default = "That password is not right.")]
+    wrong: &'static str,
+    #[prop(optional)] hint: Option<&'static str>,
+    /// The id of the place that tells of a failure, where that is not here.
+    #[prop(optional)]
+    told_at: Option<&'static str>,
+    #[prop(optional)] autofocus: bool,
+) -> impl IntoView {
+    let visible = RwSignal::new(false);
+    let kind = Signal::derive(move || if visible.get() { "text" } else { "password" });
+    let toggle = Signal::derive(move || if visible.get() { "Hide" } else { "Show" });
+    let invalid = Signal::derive(move || {
+        failure.with(|failure| match failure {
+            Some(AppError::InvalidCredentials | AppError::UnsuitablePassword(_)) => Some("true"),
+            _ => None,
+        })
+    });
+    let described = match told_at {
+        Some(place) => place.to_owned(),
+        None => format!("{id}-hint {id}-problem"),
+    };
+    let problem = dynamic(move || {
+        let words = match failure
+            .get()
+            .filter(|error| told_at.is_none() && is_about_password(error))?
+        {
+            AppError::InvalidCredentials => wrong.to_owned(),
+            other => other.message(),
+        };
+        let line = view! {
+            <p class="field-error">
+                <Icon picture=Picture::AlertCircle />
+                <span>{words}</span>
+            </p>
+        };
+        Some(line.into_any())
+    });
+    view! {
+        <div class="field">
+            <label for=id>{label}</label>
+            <div class="input-group">
+                <input
+                    class="input"
+                    id=id
+                    name=name
+                    type=kind
+                    autocomplete=autocomplete
+                    required
+                    autofocus=autofocus
+                    node_ref=node_ref
+                    aria-invalid=invalid
+                    aria-describedby=described
+                />
+                <button
+                    class="input-toggle needs-script"
+                    type="button"
+                    aria-controls=id
+                    on:click=move |_| visible.update(|visible| *visible = !*visible)
+                >
+                    {toggle}
+                    <span class="visually-hidden">" " {label.to_ascii_lowercase()}</span>
+                </button>
+            </div>
+            <p class="field-hint" id=format!("{id}-hint")>
+                {hint}
+            </p>
+            <div role="alert" id=format!("{id}-problem")>
+                {problem}
+            </div>
+        </div>
+    }
+}
+
+/// What was typed into a field.
+pub fn typed(field: NodeRef<Input>) -> String {
+    field
+        .get_untracked()
+        .map(|input| input.value())
+        .unwrap_or_default()
+}
+
+/// Puts the focus into a field, with what stands in it marked: the next word typed replaces it.
+pub fn focus_field(field: NodeRef<Input>) {
+    if let Some(input) = field.get_untracked() {
+        _ = input.focus();
+        input.select();
+    }
+}

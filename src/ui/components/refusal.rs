@@ -1,0 +1,24 @@
+//! Why nothing was signed out.
+
+use leptos::prelude::*;
+
+use super::{
+    dynamic::dynamic,
+    notice::{Notice, Tone},
+};
+use crate::{error::AppError, ui::failure::is_about_password};
+
+/// Says so while there is a failure that the password's field does not tell of.
+#[component]
+pub fn Refusal(#[prop(into)] failure: Signal<Option<AppError>>) -> impl IntoView {
+    dynamic(move || {
+        let error = failure.get().filter(|error| !is_about_password(error))?;
+        let notice = view! {
+            <Notice tone=Tone::Error>
+                <p class="notice-title">"Nothing was signed out."</p>
+                <p>{error.message()}</p>
+            </Notice>
+        };
+        Some(notice.into_any())
+    })
+}

@@ -1,0 +1,51 @@
+//! What a person can end on the settings page: what it is called, and how it is done.
+
+use super::browser;
+use crate::{
+    domain::ids::SessionId,
+    error::AppError,
+    server_fns::{revoke_session, sign_out_all_devices, sign_out_other_devices},
+};
+
+/// Which sessions to end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    One { id: SessionId, name: String },
+    Others,
+    All,
+}
+
+impl Ending {
+    /// What the button that does it reads: "Sign out Firefox on macOS".
+    pub fn label(&self) -> String {
+        match self {
+            Ending::One { name, .. } => format!("Sign out {name}"),
+            Ending::Others => "Sign out other devices".to_owned(),
+            Ending::All => "Sign out of all devices".to_owned(),
+        }
+    }
+
+    /// Where its form is sent to.
+    pub fn endpoint(&self) -> &'static str {
+        match self {
+            Ending::One { .. } => "/api/revoke_session",
+            Ending::Others => "/api/sign_out_other_devices",
+            Ending::All => "/api/sign_out_all_devices",
+        }
+    }
+
+    /// Ends them and gives how many others ended. After [`Ending::All`] the page is on its way out.
+    ///
+    /// # Errors
+    /// [`AppError::ReauthRequired`] when it takes the password; the server's, else.
+    pub async fn carry_out(&self, password: Option<String>) -> Result<usize, AppError> {
+        match self {
+            Ending::One { id, .. } => revoke_session(id.to_string(), password).await.map(|()| 1),
+            Ending::Others => sign_out_other_devices(password).await,
+            Ending::All => sign_out_all_devices(password).await.map(|path| {
+                browser::go_to(&path);
+                0
+            }),
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Changing the password.
+
+use leptos::{
+    ev::SubmitEvent,
+    html::{Form, Input},
+    prelude::*,
+    task::spawn_local,
+};
+use leptos_router::hooks::use_query_map;
+
+use crate::{
+    error::AppError,
+    server_fns::change_password,
+    ui::{
+        components::{
+            dynamic::dynamic,
+            notice::{Notice, Tone},
+            password_field::{PasswordField, focus_field, typed},
+            pending_button::PendingButton,
+        },
+        devices::Devices,
+        failure::{error_of_form, is_about_password, leave_if_ended},
+    },
+};
+
+/// The section: the form, and what came of it.
+#[component]
+pub fn PasswordSection(loaded: Devices) -> impl IntoView {
+    let failure = RwSignal::new(error_of_form(&["/api/change_password"]));
+    let done = RwSignal::new(done_in_address());
+    let busy = RwSignal::new(false);
+    let form = NodeRef::<Form>::new();
+    let (current, new) = (NodeRef::<Input>::new(), NodeRef::<Input>::new());
+    let keep = NodeRef::<Input>::new();
+
+    let submit = move |event: SubmitEvent| {
+        event.prevent_default();
+        if busy.get_untracked() {
+            return;
+        }
+        let keeps = keep.get_untracked().is_some_and(|keep| keep.checked());
+        let others = if keeps { "keep" } else { "end" };
+        busy.set(true);
+        failure.set(None);
+        done.set(None);
+        spawn_local(async move {
+            let result = change_password(typed(current), typed(new), Some(others.to_owned())).await;
+            busy.set(false);
+            match result {
+                Ok(ended) => {
+                    if let Some(form) = form.get_untracked() {
+                        form.reset();
+                    }
+                    done.set(Some(words(keeps, ended)));
+                    loaded.refetch();
+                }
+                Err(error) => {
+                    let field = if matches!(error, AppError::UnsuitablePassword(_)) {
+                        new
+                    } else {
+                        current
+                    };
+                    failure.set(leave_if_ended(error));
+                    focus_field(field);
+                }
+            }
+        });
+    };
+    let of_field = move |is_new: bool| {
+        Signal::derive(move || {
+            failure
+                .get()
+                .filter(|error| matches!(error, AppError::UnsuitablePassword(_)) == is_new)
+        })
+    };
+    let outcome = dynamic(move || {
+        let text = done.get()?;
+        let notice = view! {
+            <Notice tone=Tone::Success>
+                <p class="notice-title">"Your password has been changed."</p>
+                <p>{text}</p>
+            </Notice>
+        };
+        Some(notice.into_any())
+    });
+    let problem = dynamic(move || {
+        let error = failure.get().filter(|error| !is_about_password(error))?;
+        let notice = view! {
+            <Notice tone=Tone::Error>
+                <p class="notice-title">"Your password was not changed."</p>
+                <p>{error.message()}</p>
+            </Notice>
+        };
+        Some(notice.into_any())
+    });
+    view! {
+        <section class="card" id="password" aria-labelledby="password-title">
+            <header class="card-head">
+                <h2 id="password-title">"Password"</h2>
+            </header>
+            // The browser keeps the fragment over the redirect: without JavaScript one comes back to this place.
+            <form method="post" action="/api/change_password#password" node_ref=form on:submit=submit>
+                <div class="card-body form short">
+                    {outcome}
+                    <PasswordField
+                        id="current-password"
+                        name="current_password"
+                        label="Current password"
+                        node_ref=current
+                        failure=of_field(false)
+                        wrong="That is not your current password."
+                    />
+                    <PasswordField
+                        id="new-password"
+                        name="new_password"
+                        label="New password"
+                        autocomplete="new-password"
+                        node_ref=new
+                        failure=of_field(true)
+                        hint="At least 8 characters. A few words in a row make a good one, and are easy to remember."
+                    />
+                    <fieldset class="options">
+                        <legend>"Your other devices"</legend>
+                        <label class="option">
+                            <input type="radio" name="other_sessions" value="end" checked />
+                            <span>
+                                "Sign them out"
+                                <span class="field-hint">
+                                    "Every other browser and desktop app has to sign in again with the new password. This \
+                                     browser stays signed in."
+                                </span>
+                            </span>
+                        </label>
+                        <label class="option">
+                            <input type="radio" name="other_sessions" value="keep" node_ref=keep />
+                            <span>
+                                "Keep them signed in"
+                                <span class="field-hint">
+                                    "Whoever uses them goes on without the new password. Choose this only if you know \
+                                     every device in the list above."
+                                </span>
+                            </span>
+                        </label>
+                    </fieldset>
+                    {problem}
+                </div>
+                <div class="card-foot actions">
+                    <PendingButton
+                        class="button primary"
+                        idle="Change password".to_owned()
+                        pending="Changing…".to_owned()
+                        busy
+                    />
+                </div>
+            </form>
+        </section>
+    }
+}
+
+/// What a change meant for the other devices.
+fn words(kept: bool, ended: usize) -> String {
+    match ended {
+        _ if kept => "Your other devices stay signed in.".to_owned(),
+        0 => "No other device was signed in.".to_owned(),
+        1 => "1 other device has been signed out.".to_owned(),
+        _ => format!("{ended} other devices have been signed out."),
+    }
+}
+
+/// After a form without JavaScript. Anyone can write an address, so it says nothing that the list does not show.
+fn done_in_address() -> Option<String> {
+    let done = use_query_map().with_untracked(|query| query.get("done"));
+    (done.as_deref() == Some("password_changed"))
+        .then(|| "The list above shows the devices that are still signed in.".to_owned())
+}

@@ -1,0 +1,262 @@
+//! "Was this you?": what was unusual about the person's sessions, to be answered. Nothing at all where nothing was.
+
+use std::sync::Arc;
+
+use leptos::{ev::SubmitEvent, prelude::*, reactive::computed::ScopedFuture, task::spawn_local};
+
+use crate::{
+    domain::{ids::NoticeId, security_notice::SecurityNotice},
+    error::AppError,
+    server_fns::dismiss_security_notice,
+    ui::{
+        browser,
+        components::{
+            dynamic::{dynamic, nothing, waiting},
+            icon::{Icon, Picture},
+            local_time::LocalTime,
+            notice::{Notice, Tone},
+            pending_button::PendingButton,
+            step_up::StepUp,
+        },
+        devices::Devices,
+        ending::Ending,
+        failure::{error_of_form, leave_if_ended},
+    },
+};
+
+/// The id of what is said after an answer: the focus goes there, since the button that had it is gone.
+const OUTCOME: &str = "notice-outcome";
+
+/// What the person has answered.
+#[derive(Clone, Copy)]
+struct Answers {
+    given: RwSignal<Vec<NoticeId>>,
+    /// The device of the last answer, and whether it was signed out for it.
+    last: RwSignal<Option<(String, bool)>>,
+    step_up: StepUp,
+    loaded: Devices,
+}
+
+impl Answers {
+    fn given(self, notice: NoticeId, device: String, signed_out: bool) {
+        self.given.update(|given| given.push(notice));
+        self.last.set(Some((device, signed_out)));
+        self.loaded.refetch();
+        browser::focus_soon(OUTCOME);
+    }
+}
+
+/// The card at the top of the settings.
+#[component]
+pub fn SecurityNotices(loaded: Devices) -> impl IntoView {
+    waiting(nothing, move || async move {
+        _ = ScopedFuture::new_untracked(loaded.into_future()).await;
+        view! { <Card loaded /> }.into_any()
+    })
+}
+
+#[component]
+fn Card(loaded: Devices) -> impl IntoView {
+    let answers = Answers {
+        given: RwSignal::default(),
+        last: RwSignal::default(),
+        step_up: expect_context(),
+        loaded,
+    };
+    // As with the list of sessions, what came last stays when it fails to refresh.
+    let open = Memo::new(move |before: Option<&Vec<SecurityNotice>>| {
+        let notices = match loaded.get() {
+            Some(Ok((_, notices))) => notices,
+            _ => before.cloned().unwrap_or_default(),
+        };
+        let given = answers.given.read();
+        notices
+            .into_iter()
+            .filter(|notice| !given.contains(&notice.id))
+            .collect::<Vec<_>>()
+    });
+    let outcome = dynamic(move || {
+        let (device, signed_out) = answers.last.get()?;
+        Some(view! { <Outcome device signed_out /> }.into_any())
+    });
+    let refused = error_of_form(&["/api/dismiss_security_notice"]).map(|error| {
+        view! {
+            <Notice tone=Tone::Error>
+                <p class="notice-title">"Your answer was not kept."</p>
+                <p>{error.message()}</p>
+            </Notice>
+        }
+    });
+    let card = dynamic(move || {
+        let rows = open.with(|open| {
+            let row = |notice: &SecurityNotice| view! { <Question notice=notice.clone() answers /> };
+            (!open.is_empty()).then(|| open.iter().map(row).collect_view())
+        })?;
+        let card = view! {
+            <section class="card questions" aria-labelledby="notices-title">
+                <header class="card-head">
+                    <h2 id="notices-title">"Unusual activity"</h2>
+                </header>
+                <ul>{rows}</ul>
+            </section>
+        };
+        Some(card.into_any())
+    });
+    view! {
+        {outcome}
+        {refused}
+        {card}
+    }
+}
+
+/// What came of an answer.
+#[component]
+fn Outcome(device: String, signed_out: bool) -> impl IntoView {
+    let text = if signed_out {
+        view! {
+            <p class="notice-title">{device} " has been signed out."</p>
+            <p>
+                "Whoever was using it may know your password. "
+                <a href="#password" rel="external">
+                    "Change your password"
+                </a>
+                " now."
+            </p>
+        }
+        .into_any()
+    } else {
+        view! { <p>"Thank you. We will not ask about " {device} " again."</p> }.into_any()
+    };
+    view! {
+        <Notice tone=Tone::Success id=OUTCOME>
+            {text}
+        </Notice>
+    }
+}
+
+#[component]
+fn Question(notice: SecurityNotice, answers: Answers) -> impl IntoView {
+    let (id, session_id) = (notice.id, notice.session_id);
+    let failure = RwSignal::new(None::<AppError>);
+    let (dismissing, ending) = (RwSignal::new(false), RwSignal::new(false));
+    let title = notice.title();
+    let explanation = notice.explanation();
+    let device = notice.device_name.clone();
+    let of_device = Signal::stored(format!(": {device}"));
+
+    let dismiss = {
+        let device = device.clone();
+        move |event: SubmitEvent| {
+            event.prevent_default();
+            if dismissing.get_untracked() || ending.get_untracked() {
+                return;
+            }
+            let device = device.clone();
+            dismissing.set(true);
+            failure.set(None);
+            spawn_local(async move {
+                match dismiss_security_notice(id.to_string()).await {
+                    // Answered in another tab: just as well.
+                    Ok(()) | Err(AppError::NotFound) => answers.given(id, device, false),
+                    Err(error) => {
+                        dismissing.set(false);
+                        failure.set(leave_if_ended(error));
+                    }
+                }
+            });
+        }
+    };
+    let button = format!("deny-{id}");
+    let opener = button.clone();
+    let deny = {
+        let device = device.clone();
+        move |event: SubmitEvent| {
+            event.prevent_default();
+            if dismissing.get_untracked() || ending.get_untracked() {
+                return;
+            }
+            let device = device.clone();
+            ending.set(true);
+            failure.set(None);
+            let what = Ending::One {
+                id: session_id,
+                name: device.clone(),
+            };
+            let answered = move |result| match result {
+                Ok(_) | Err(AppError::NotFound) => answers.given(id, device.clone(), true),
+                Err(error) => {
+                    ending.set(false);
+                    failure.set(leave_if_ended(error).filter(|error| *error != AppError::ReauthRequired));
+                }
+            };
+            answers.step_up.end(what, opener.clone(), Arc::new(answered));
+        }
+    };
+    let problem = dynamic(move || {
+        let error = failure.get()?;
+        let line = view! {
+            <p class="field-error" role="alert">
+                <Icon picture=Picture::AlertCircle />
+                <span>"Nothing was changed. " {error.message()}</span>
+            </p>
+        };
+        Some(line.into_any())
+    });
+    let yes = if notice.is_live {
+        "Yes, it was me"
+    } else {
+        "Understood"
+    };
+    let no = if notice.is_live {
+        view! {
+            <form method="post" action="/api/revoke_session" on:submit=deny>
+                <input type="hidden" name="session_id" value=session_id.to_string() />
+                <PendingButton
+                    class="button danger small"
+                    id=button
+                    idle="No, sign it out".to_owned()
+                    pending="Signing out…".to_owned()
+                    of=of_device
+                    busy=ending
+                />
+            </form>
+        }
+        .into_any()
+    } else {
+        view! {
+            <a class="button small" href="#password" rel="external">
+                "Change your password"
+            </a>
+        }
+        .into_any()
+    };
+    view! {
+        <li class="question">
+            <Icon picture=Picture::AlertTriangle />
+            <div>
+                <h3>{title}</h3>
+                <p>{explanation}</p>
+                <p class="facts">
+                    <span>
+                        <LocalTime at=notice.at />
+                    </span>
+                    <span>{notice.ip_address}</span>
+                </p>
+                {problem}
+            </div>
+            <div class="actions">
+                <form method="post" action="/api/dismiss_security_notice" on:submit=dismiss>
+                    <input type="hidden" name="notice_id" value=id.to_string() />
+                    <PendingButton
+                        class="button small"
+                        idle=yes.to_owned()
+                        pending="One moment…".to_owned()
+                        of=of_device
+                        busy=dismissing
+                    />
+                </form>
+                {no}
+            </div>
+        </li>
+    }
+}
