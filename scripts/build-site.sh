@@ -48,7 +48,7 @@ echo "==> site: generating JavaScript and shrinking the module"
   --remove-name-section --remove-producers-section "$module"
 
 # The features are those that rustc turns on by default; wasm-opt must not assume more.
-node_modules/.bin/wasm-opt -Oz \
+node_modules/.bin/wasm-opt -Oz --converge \
   --enable-bulk-memory --enable-bulk-memory-opt --enable-call-indirect-overlong \
   --enable-multivalue --enable-mutable-globals --enable-nontrapping-float-to-int \
   --enable-reference-types --enable-sign-ext \

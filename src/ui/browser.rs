@@ -6,7 +6,7 @@ use leptos::{
     ev::MouseEvent,
     prelude::{document, request_animation_frame, window},
     wasm_bindgen::JsCast,
-    web_sys::HtmlElement,
+    web_sys::{Event, HtmlDialogElement, HtmlElement, HtmlInputElement, Node},
 };
 
 use crate::domain::{next::query_value, session::EndReason, theme::Theme};
@@ -28,14 +28,59 @@ pub fn go_to_sign_in(reason: EndReason) {
     ));
 }
 
+fn element<T: JsCast>(id: &str) -> Option<T> {
+    document().get_element_by_id(id)?.dyn_into().ok()
+}
+
 /// Moves the focus to the element of that id.
 pub fn focus(id: &str) {
-    if let Some(element) = document()
-        .get_element_by_id(id)
-        .and_then(|element| element.dyn_into::<HtmlElement>().ok())
-    {
+    if let Some(element) = element::<HtmlElement>(id) {
         _ = element.focus();
     }
+}
+
+/// The field of that id.
+pub fn field(id: &str) -> Option<HtmlInputElement> {
+    element(id)
+}
+
+/// What was typed into a field.
+pub fn typed(id: &str) -> String {
+    field(id).map(|field| field.value()).unwrap_or_default()
+}
+
+/// Puts the focus into a field, with what stands in it marked: the next word typed replaces it.
+pub fn focus_field(id: &str) {
+    if let Some(field) = field(id) {
+        _ = field.focus();
+        field.select();
+    }
+}
+
+/// Shows a dialog over the page. False: there is none to show.
+pub fn open_dialog(id: &str) -> bool {
+    element::<HtmlDialogElement>(id).is_some_and(|dialog| dialog.show_modal().is_ok())
+}
+
+/// Closes a dialog; the focus goes back to where it was.
+pub fn close_dialog(id: &str) {
+    if let Some(dialog) = element::<HtmlDialogElement>(id) {
+        dialog.close();
+    }
+}
+
+/// Closes a menu, a `<details>`.
+pub fn close_menu(id: &str) {
+    if let Some(menu) = element::<HtmlElement>(id) {
+        // It fails for names that no attribute can have.
+        _ = menu.remove_attribute("open");
+    }
+}
+
+/// Whether something happened in the element of that id.
+pub fn is_within(event: &Event, id: &str) -> bool {
+    let target = event.target().and_then(|target| target.dyn_into::<Node>().ok());
+    element::<Node>(id).is_some_and(|element| element.contains(target.as_ref()))
 }
 
 /// The same once the page shows what was just changed.

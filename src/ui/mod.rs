@@ -6,8 +6,8 @@
 
 pub mod browser;
 pub mod components;
-pub mod devices;
 pub mod ending;
 pub mod failure;
+pub mod loading;
 pub mod page_clock;
 pub mod pages;

@@ -2,7 +2,6 @@
 
 use leptos::{
     ev::{KeyboardEvent, SubmitEvent, pointerdown},
-    html::Details,
     prelude::*,
     task::spawn_local,
 };
@@ -19,17 +18,20 @@ use super::{
 use crate::{
     domain::{overview::Viewer, theme::Theme},
     error::AppError,
-    server_fns::{choose_theme, show_viewer, sign_out},
-    ui::{browser, failure::leave_if_ended},
+    server_fns::{choose_theme, sign_out},
+    ui::{browser, failure::leave_if_ended, loading::Loading},
 };
 
-/// The frame with the page in it. Who is signed in is in the context as `Resource<Result<Viewer, AppError>>`.
+const MENU: &str = "menu";
+const MENU_OPENER: &str = "menu-opener";
+
+/// The frame with the page in it. Who is signed in is in the context as `Loading<Viewer>`.
 #[component]
 pub fn Frame() -> impl IntoView {
-    let viewer = Resource::new_blocking(|| (), |()| show_viewer());
+    let viewer = Loading::<Viewer>::start();
     provide_context(viewer);
     let person = waiting(nothing, move || async move {
-        match viewer.await {
+        match viewer.ready().await {
             Ok(viewer) => view! { <Person viewer /> }.into_any(),
             Err(error) => view! { <Gone error /> }.into_any(),
         }
@@ -103,15 +105,11 @@ fn Person(viewer: Viewer) -> impl IntoView {
             }
         });
     };
-    let menu = NodeRef::<Details>::new();
-    closes_by_itself(menu);
-    let escape = move |event: KeyboardEvent| {
-        if event.key() == "Escape"
-            && let Some(menu) = menu.get_untracked()
-            && menu.open()
-        {
-            menu.set_open(false);
-            browser::focus("account");
+    close_menu_by_itself();
+    let escape = |event: KeyboardEvent| {
+        if event.key() == "Escape" {
+            browser::close_menu(MENU);
+            browser::focus(MENU_OPENER);
         }
     };
     view! {
@@ -125,8 +123,8 @@ fn Person(viewer: Viewer) -> impl IntoView {
                     </p>
                 }
             })}
-        <details class="menu" node_ref=menu on:keydown=escape>
-            <summary id="account">
+        <details class="menu" id=MENU on:keydown=escape>
+            <summary id=MENU_OPENER>
                 <Icon picture=Picture::User />
                 <span class="visually-hidden">"Your account: "</span>
                 <span class="menu-name">{user.display_name.clone()}</span>
@@ -165,27 +163,19 @@ fn Person(viewer: Viewer) -> impl IntoView {
 }
 
 /// Closes the menu when the person goes to another page, or touches anything outside of it.
-fn closes_by_itself(menu: NodeRef<Details>) {
-    let close = move || {
-        if let Some(menu) = menu.get_untracked() {
-            menu.set_open(false);
-        }
-    };
+fn close_menu_by_itself() {
     let path = use_location().pathname;
     Effect::new(move |before: Option<()>| {
         path.track();
         // Not at hydration: it may have been opened before the script was there.
         if before.is_some() {
-            close();
+            browser::close_menu(MENU);
         }
     });
     Effect::new(move || {
         let touched = window_event_listener(pointerdown, move |event| {
-            let inside = menu
-                .get_untracked()
-                .is_some_and(|menu| menu.contains(Some(&event_target(&event))));
-            if !inside {
-                close();
+            if !browser::is_within(&event, MENU) {
+                browser::close_menu(MENU);
             }
         });
         on_cleanup(move || touched.remove());

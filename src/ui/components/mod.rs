@@ -12,3 +12,4 @@ pub mod refusal;
 pub mod session_row;
 pub mod sign_out_all;
 pub mod step_up;
+pub mod trouble;

@@ -1,6 +1,6 @@
 //! A field for a password, with what is wrong with it and a button that shows what was typed.
 
-use leptos::{html::Input, prelude::*};
+use leptos::prelude::*;
 
 use super::{
     dynamic::dynamic,
@@ -15,7 +15,6 @@ pub fn PasswordField(
     #[prop(default = "password")] name: &'static str,
     #[prop(default = "Password")] label: &'static str,
     #[prop(default = "current-password")] autocomplete: &'static str,
-    node_ref: NodeRef<Input>,
     /// What came of the last try; only what is about the password is shown here.
     #[prop(into)]
     failure: Signal<Option<AppError>>,
@@ -69,7 +68,6 @@ pub fn PasswordField(
                     autocomplete=autocomplete
                     required
                     autofocus=autofocus
-                    node_ref=node_ref
                     aria-invalid=invalid
                     aria-describedby=described
                 />
@@ -90,21 +88,5 @@ pub fn PasswordField(
                 {problem}
             </div>
         </div>
-    }
-}
-
-/// What was typed into a field.
-pub fn typed(field: NodeRef<Input>) -> String {
-    field
-        .get_untracked()
-        .map(|input| input.value())
-        .unwrap_or_default()
-}
-
-/// Puts the focus into a field, with what stands in it marked: the next word typed replaces it.
-pub fn focus_field(field: NodeRef<Input>) {
-    if let Some(input) = field.get_untracked() {
-        _ = input.focus();
-        input.select();
     }
 }

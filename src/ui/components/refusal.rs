@@ -2,10 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::{
-    dynamic::dynamic,
-    notice::{Notice, Tone},
-};
+use super::{dynamic::dynamic, trouble::Trouble};
 use crate::{error::AppError, ui::failure::is_about_password};
 
 /// Says so while there is a failure that the password's field does not tell of.
@@ -13,12 +10,6 @@ use crate::{error::AppError, ui::failure::is_about_password};
 pub fn Refusal(#[prop(into)] failure: Signal<Option<AppError>>) -> impl IntoView {
     dynamic(move || {
         let error = failure.get().filter(|error| !is_about_password(error))?;
-        let notice = view! {
-            <Notice tone=Tone::Error>
-                <p class="notice-title">"Nothing was signed out."</p>
-                <p>{error.message()}</p>
-            </Notice>
-        };
-        Some(notice.into_any())
+        Some(view! { <Trouble title="Nothing was signed out." error /> }.into_any())
     })
 }

@@ -1,17 +1,12 @@
 //! Sign Out All Devices: the button and the dialog that asks first. Without JavaScript the button leads to a page that
 //! asks the same.
 
-use leptos::{
-    ev::SubmitEvent,
-    html::{Dialog, Input},
-    prelude::*,
-    task::spawn_local,
-};
+use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 
 use super::{
     device_list::{DeviceList, devices, ends_text},
     dynamic::dynamic,
-    password_field::{PasswordField, focus_field, typed},
+    password_field::PasswordField,
     pending_button::PendingButton,
     refusal::Refusal,
 };
@@ -21,6 +16,7 @@ use crate::{
     ui::{browser, ending::Ending, failure::leave_if_ended},
 };
 
+const DIALOG: &str = "sign-out-all";
 const PASSWORD: &str = "sign-out-all-password";
 
 /// The button. `on_open` runs when the dialog opens, for the list in it to be fresh.
@@ -29,8 +25,6 @@ pub fn SignOutAll(
     #[prop(into)] sessions: Signal<Vec<Session>>,
     #[prop(into)] on_open: Callback<()>,
 ) -> impl IntoView {
-    let dialog = NodeRef::<Dialog>::new();
-    let password = NodeRef::<Input>::new();
     let failure = RwSignal::new(None::<AppError>);
     let busy = RwSignal::new(false);
     // The server has asked for the password since the dialog was opened.
@@ -38,18 +32,11 @@ pub fn SignOutAll(
 
     let open = move |event: SubmitEvent| {
         // Without a dialog to show, the form goes its way to the page that asks.
-        if let Some(dialog) = dialog.get_untracked()
-            && dialog.show_modal().is_ok()
-        {
+        if browser::open_dialog(DIALOG) {
             event.prevent_default();
             failure.set(None);
             asks.set(false);
             on_open.run(());
-        }
-    };
-    let close = move |_| {
-        if let Some(dialog) = dialog.get_untracked() {
-            dialog.close();
         }
     };
     let confirm = move |event: SubmitEvent| {
@@ -59,7 +46,7 @@ pub fn SignOutAll(
         }
         busy.set(true);
         failure.set(None);
-        let password_typed = asks.get_untracked().then(|| typed(password));
+        let password_typed = asks.get_untracked().then(|| browser::typed(PASSWORD));
         spawn_local(async move {
             match Ending::All.carry_out(password_typed).await {
                 // Still busy: the page is on its way out.
@@ -72,7 +59,7 @@ pub fn SignOutAll(
                 Err(error) => {
                     failure.set(leave_if_ended(error));
                     busy.set(false);
-                    focus_field(password);
+                    browser::focus_field(PASSWORD);
                 }
             }
         });
@@ -84,7 +71,6 @@ pub fn SignOutAll(
             let field = view! {
                 <PasswordField
                     id=PASSWORD
-                    node_ref=password
                     failure
                     hint="Enter your password to go on: it is some time since you last did."
                 />
@@ -100,7 +86,7 @@ pub fn SignOutAll(
         </form>
         <dialog
             class="dialog"
-            node_ref=dialog
+            id=DIALOG
             aria-labelledby="sign-out-all-title"
             aria-describedby="sign-out-all-text"
         >
@@ -114,7 +100,7 @@ pub fn SignOutAll(
                 </div>
                 <div class="dialog-foot">
                     <div class="actions end">
-                        <button class="button" type="button" autofocus on:click=close>
+                        <button class="button" type="button" autofocus on:click=|_| browser::close_dialog(DIALOG)>
                             "Cancel"
                         </button>
                         <PendingButton

@@ -3,22 +3,16 @@
 
 use std::sync::Arc;
 
-use leptos::{
-    ev::SubmitEvent,
-    html::{Dialog, Input},
-    prelude::*,
-    task::spawn_local,
-};
+use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 
-use super::{
-    password_field::{PasswordField, focus_field, typed},
-    pending_button::PendingButton,
-    refusal::Refusal,
-};
+use super::{password_field::PasswordField, pending_button::PendingButton, refusal::Refusal};
 use crate::{
     error::AppError,
     ui::{browser, ending::Ending, failure::leave_if_ended},
 };
+
+const DIALOG: &str = "step-up";
+const PASSWORD: &str = "step-up-password";
 
 /// Gets what came of it.
 pub type Answered = Arc<dyn Fn(Result<usize, AppError>) + Send + Sync>;
@@ -28,14 +22,12 @@ pub type Answered = Arc<dyn Fn(Result<usize, AppError>) + Send + Sync>;
 #[derive(Clone, Copy)]
 pub struct StepUp {
     asked: RwSignal<Option<(Ending, Answered)>>,
-    dialog: NodeRef<Dialog>,
 }
 
 impl StepUp {
     pub fn new() -> Self {
         Self {
             asked: RwSignal::new(None),
-            dialog: NodeRef::new(),
         }
     }
 
@@ -51,9 +43,7 @@ impl StepUp {
                 // Once the page shows the control again: a dialog gives the focus back to where it was.
                 request_animation_frame(move || {
                     browser::focus(&opener);
-                    if let Some(dialog) = self.dialog.get_untracked() {
-                        _ = dialog.show_modal();
-                    }
+                    browser::open_dialog(DIALOG);
                 });
             }
         });
@@ -69,21 +59,15 @@ impl Default for StepUp {
 /// The dialog in which [`StepUp`] asks.
 #[component]
 pub fn StepUpDialog() -> impl IntoView {
-    let StepUp { asked, dialog } = expect_context();
-    let password = NodeRef::<Input>::new();
+    let StepUp { asked } = expect_context();
     let failure = RwSignal::new(None::<AppError>);
     let busy = RwSignal::new(false);
 
-    let close = move || {
-        if let Some(dialog) = dialog.get_untracked() {
-            dialog.close();
-        }
-    };
     let closed = move |_| {
         asked.set(None);
         failure.set(None);
-        if let Some(password) = password.get_untracked() {
-            password.set_value("");
+        if let Some(field) = browser::field(PASSWORD) {
+            field.set_value("");
         }
     };
     let submit = move |event: SubmitEvent| {
@@ -97,16 +81,16 @@ pub fn StepUpDialog() -> impl IntoView {
         busy.set(true);
         failure.set(None);
         spawn_local(async move {
-            let result = ending.carry_out(Some(typed(password))).await;
+            let result = ending.carry_out(Some(browser::typed(PASSWORD))).await;
             busy.set(false);
             match result {
                 Ok(_) | Err(AppError::NotFound) => {
-                    close();
+                    browser::close_dialog(DIALOG);
                     answered(result);
                 }
                 Err(error) => {
                     failure.set(leave_if_ended(error));
-                    focus_field(password);
+                    browser::focus_field(PASSWORD);
                 }
             }
         });
@@ -122,7 +106,7 @@ pub fn StepUpDialog() -> impl IntoView {
     view! {
         <dialog
             class="dialog"
-            node_ref=dialog
+            id=DIALOG
             aria-labelledby="step-up-title"
             aria-describedby="step-up-text"
             on:close=closed
@@ -134,12 +118,12 @@ pub fn StepUpDialog() -> impl IntoView {
                         <strong>{action}</strong>
                         ": you entered your password some time ago, so we ask again before anything is signed out."
                     </p>
-                    <PasswordField id="step-up-password" node_ref=password failure autofocus=true />
+                    <PasswordField id=PASSWORD failure autofocus=true />
                     <Refusal failure />
                 </div>
                 <div class="dialog-foot">
                     <div class="actions end">
-                        <button class="button" type="button" on:click=move |_| close()>
+                        <button class="button" type="button" on:click=|_| browser::close_dialog(DIALOG)>
                             "Cancel"
                         </button>
                         <PendingButton

@@ -1,7 +1,7 @@
 //! `/dashboard/confirm-password`: what the dialog asks in the middle of an action, as a page, for browsers without
 //! JavaScript. The server leads here when the last look at the password is too long ago.
 
-use leptos::{html::Input, prelude::*};
+use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::use_query_map;
 
@@ -16,22 +16,22 @@ use crate::{
             pending_button::PendingButton,
             refusal::Refusal,
         },
-        devices::load_devices,
         ending::Ending,
         failure::error_of_form,
+        loading::{Devices, Loading},
     },
 };
 
 /// Takes `for`, the action to go on with, and `session_id` where it is about one.
 #[component]
 pub fn ConfirmPasswordPage() -> impl IntoView {
-    let loaded = load_devices();
+    let loaded = Loading::<Devices>::start();
     let query = use_query_map();
     let content = waiting(nothing, move || async move {
         let asked = query.with_untracked(|query| query.get("for"));
         let about = query.with_untracked(|query| query.get("session_id"));
-        match loaded.await {
-            Ok((active, _)) => match asked_for(asked.as_deref(), about.as_deref(), active.sessions) {
+        match loaded.ready().await {
+            Ok(devices) => match asked_for(asked.as_deref(), about.as_deref(), devices.active.sessions) {
                 Some((ending, sessions)) => view! { <Question ending sessions /> }.into_any(),
                 None => view! { <NothingToConfirm /> }.into_any(),
             },
@@ -80,7 +80,6 @@ fn asked_for(
 #[component]
 fn Question(ending: Ending, sessions: Vec<Session>) -> impl IntoView {
     let endpoint = ending.endpoint();
-    let field = NodeRef::<Input>::new();
     let refused = Signal::stored(error_of_form(&[endpoint]));
     let (text, button) = match &ending {
         Ending::One { .. } => ("This ends the session on:".to_owned(), ending.label()),
@@ -113,7 +112,6 @@ fn Question(ending: Ending, sessions: Vec<Session>) -> impl IntoView {
                 <DeviceList sessions=Signal::stored(sessions) />
                 <PasswordField
                     id="password"
-                    node_ref=field
                     failure=refused
                     hint="You entered it some time ago, so we ask again before anything is signed out."
                     autofocus=true

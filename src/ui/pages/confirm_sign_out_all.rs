@@ -10,24 +10,24 @@ use crate::{
         components::{
             device_list::{DeviceList, devices, ends_text},
             dynamic::{nothing, waiting},
-            notice::{Notice, Tone},
             pending_button::PendingButton,
             refusal::Refusal,
+            trouble::Trouble,
         },
-        devices::load_devices,
         ending::Ending,
         failure::error_of_form,
+        loading::{Devices, Loading},
     },
 };
 
 /// Names what will end and asks.
 #[component]
 pub fn ConfirmSignOutAllPage() -> impl IntoView {
-    let loaded = load_devices();
+    let loaded = Loading::<Devices>::start();
     let refused = Signal::stored(error_of_form(&[Ending::All.endpoint()]));
     let question = waiting(nothing, move || async move {
-        match loaded.await {
-            Ok((active, _)) => view! { <Question sessions=active.sessions refused /> }.into_any(),
+        match loaded.ready().await {
+            Ok(devices) => view! { <Question sessions=devices.active.sessions refused /> }.into_any(),
             Err(error) => view! { <NotLoaded error /> }.into_any(),
         }
     });
@@ -49,10 +49,7 @@ pub fn ConfirmSignOutAllPage() -> impl IntoView {
 pub fn NotLoaded(error: AppError) -> impl IntoView {
     view! {
         <div class="card-body">
-            <Notice tone=Tone::Error>
-                <p class="notice-title">"Your sessions could not be loaded."</p>
-                <p>{error.message()}</p>
-            </Notice>
+            <Trouble title="Your sessions could not be loaded." error />
         </div>
     }
 }

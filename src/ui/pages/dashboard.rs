@@ -9,21 +9,23 @@ use crate::{
         time::plural,
     },
     error::AppError,
-    server_fns::show_overview,
-    ui::components::{
-        device_list::devices,
-        dynamic::waiting,
-        icon::{Icon, Picture},
-        local_time::LocalTime,
-        notice::{Notice, Tone},
+    ui::{
+        components::{
+            device_list::devices,
+            dynamic::waiting,
+            icon::{Icon, Picture},
+            local_time::LocalTime,
+            notice::{Notice, Tone},
+        },
+        loading::Loading,
     },
 };
 
 /// `/dashboard`
 #[component]
 pub fn DashboardPage() -> impl IntoView {
-    let viewer = expect_context::<Resource<Result<Viewer, AppError>>>();
-    let overview = Resource::new_blocking(|| (), |()| show_overview());
+    let viewer = expect_context::<Loading<Viewer>>();
+    let overview = Loading::<Overview>::start();
     let loading = || {
         let status = view! {
             <p class="visually-hidden" role="status">
@@ -33,7 +35,7 @@ pub fn DashboardPage() -> impl IntoView {
         status.into_any()
     };
     let content = waiting(loading, move || async move {
-        match (viewer.await, overview.await) {
+        match (viewer.ready().await, overview.ready().await) {
             (Ok(viewer), Ok(overview)) => view! { <Cards viewer overview /> }.into_any(),
             (Err(error), _) | (_, Err(error)) => {
                 view! { <Failed error retry=Callback::new(move |()| overview.refetch()) /> }.into_any()

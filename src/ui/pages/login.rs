@@ -1,28 +1,24 @@
 //! Signing in, and why one has to.
 
-use leptos::{
-    ev::SubmitEvent,
-    html::{Div, Input},
-    prelude::*,
-    task::spawn_local,
-};
+use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 use leptos_meta::Title;
 use leptos_router::hooks::use_query_map;
 
 use crate::{
     domain::session::EndReason,
     error::AppError,
-    server_fns::{sign_in, sign_in_notice},
+    server_fns::sign_in,
     ui::{
         browser,
         components::{
             dynamic::{dynamic, nothing, waiting},
             icon::{Icon, Mark, Picture},
             notice::{Notice, Tone},
-            password_field::{PasswordField, typed},
+            password_field::PasswordField,
             pending_button::PendingButton,
         },
         failure::error_of_form,
+        loading::{Loading, Reason},
     },
 };
 
@@ -39,7 +35,7 @@ pub fn LoginPage() -> impl IntoView {
             <section class="card" aria-labelledby="title">
                 <div class="card-body">
                     <h1 id="title">"Sign in"</h1>
-                    <Reason />
+                    <WhyHere />
                     <SignInForm />
                 </div>
             </section>
@@ -50,9 +46,9 @@ pub fn LoginPage() -> impl IntoView {
 
 /// Why the person is here: as the browser's own ended session tells, else as the address says.
 #[component]
-fn Reason() -> impl IntoView {
+fn WhyHere() -> impl IntoView {
     let query = use_query_map();
-    let notice = Resource::new_blocking(|| (), |()| sign_in_notice());
+    let reason = Loading::<Reason>::start();
     let in_address = move || {
         query.with(|query| {
             let reason: EndReason = query.get_str("reason")?.parse().ok()?;
@@ -76,7 +72,13 @@ fn Reason() -> impl IntoView {
     };
     waiting(nothing, move || async move {
         // A database that is away is told by the form, when it is sent.
-        let Some(message) = notice.await.ok().flatten().or_else(in_address) else {
+        let Some(message) = reason
+            .ready()
+            .await
+            .ok()
+            .and_then(|reason| reason.0)
+            .or_else(in_address)
+        else {
             return nothing();
         };
         let notice = view! {
@@ -94,15 +96,13 @@ fn SignInForm() -> impl IntoView {
     let next = Signal::derive(move || query.with(|query| query.get("next").unwrap_or_default()));
     let failure = RwSignal::new(error_of_form(&["/api/sign_in"]));
     let busy = RwSignal::new(false);
-    let (email, password) = (NodeRef::<Input>::new(), NodeRef::<Input>::new());
-    let problem = NodeRef::<Div>::new();
 
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         if busy.get_untracked() {
             return;
         }
-        let (email, password) = (typed(email), typed(password));
+        let (email, password) = (browser::typed("email"), browser::typed("password"));
         let next = Some(next.get_untracked());
         busy.set(true);
         spawn_local(async move {
@@ -112,9 +112,7 @@ fn SignInForm() -> impl IntoView {
                 Err(error) => {
                     failure.set(Some(error));
                     busy.set(false);
-                    if let Some(problem) = problem.get_untracked() {
-                        _ = problem.focus();
-                    }
+                    browser::focus("problem");
                 }
             }
         });
@@ -135,7 +133,7 @@ fn SignInForm() -> impl IntoView {
         Some(notice.into_any())
     });
     view! {
-        <div id="problem" role="alert" tabindex="-1" node_ref=problem>
+        <div id="problem" role="alert" tabindex="-1">
             {explanation}
         </div>
         <form class="form" method="post" action="/api/sign_in" on:submit=submit>
@@ -150,12 +148,11 @@ fn SignInForm() -> impl IntoView {
                     autocomplete="username"
                     required
                     maxlength="254"
-                    node_ref=email
                     aria-invalid=invalid
                     aria-describedby="problem"
                 />
             </div>
-            <PasswordField id="password" node_ref=password failure told_at="problem" />
+            <PasswordField id="password" failure told_at="problem" />
             <PendingButton
                 class="button primary wide"
                 idle="Sign in".to_owned()

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use leptos::{ev::SubmitEvent, prelude::*, reactive::computed::ScopedFuture};
+use leptos::{ev::SubmitEvent, prelude::*};
 use leptos_router::hooks::use_query_map;
 
 use crate::{
-    domain::{ids::SessionId, overview::ActiveSessions, session::Session},
+    domain::{ids::SessionId, session::Session},
     error::AppError,
     ui::{
         browser,
         components::{
-            device_list::devices,
+            device_list,
             dynamic::{dynamic, waiting},
             icon::{Icon, Picture},
             notice::{Notice, Tone},
@@ -19,10 +19,11 @@ use crate::{
             session_row::{SessionRow, sign_out_button},
             sign_out_all::SignOutAll,
             step_up::StepUp,
+            trouble::Trouble,
         },
-        devices::Devices,
         ending::Ending,
         failure::{error_of_form, leave_if_ended},
+        loading::{Devices, Loading},
         page_clock::PageClock,
     },
 };
@@ -47,7 +48,7 @@ struct Doing {
     failures: RwSignal<Vec<(SessionId, AppError)>>,
     outcome: RwSignal<Option<Outcome>>,
     step_up: StepUp,
-    loaded: Devices,
+    loaded: Loading<Devices>,
 }
 
 impl Doing {
@@ -86,7 +87,7 @@ impl Doing {
                 let have = if ended == 1 { "has" } else { "have" };
                 let text = format!(
                     "{} {have} been signed out. This browser stays signed in.",
-                    devices(ended)
+                    device_list::devices(ended)
                 );
                 self.done(&others, text);
             }
@@ -120,11 +121,11 @@ impl Doing {
 
 /// The section: loading, failed, or the list.
 #[component]
-pub fn ActiveSessionsSection(loaded: Devices) -> impl IntoView {
+pub fn ActiveSessionsSection(loaded: Loading<Devices>, devices: Memo<Option<Devices>>) -> impl IntoView {
     // Waits for the first answer only: a later one changes what the list shows and makes no new list.
     let content = waiting(loading, move || async move {
-        _ = ScopedFuture::new_untracked(loaded.into_future()).await;
-        view! { <Content loaded /> }.into_any()
+        loaded.settled().await;
+        view! { <Content loaded devices=devices /> }.into_any()
     });
     view! {
         <section class="card" id="sessions" aria-labelledby=TITLE>
@@ -135,7 +136,7 @@ pub fn ActiveSessionsSection(loaded: Devices) -> impl IntoView {
 
 /// What stands in the section once the server has answered.
 #[component]
-fn Content(loaded: Devices) -> impl IntoView {
+fn Content(loaded: Loading<Devices>, devices: Memo<Option<Devices>>) -> impl IntoView {
     let doing = Doing {
         hidden: RwSignal::default(),
         failures: RwSignal::default(),
@@ -143,16 +144,12 @@ fn Content(loaded: Devices) -> impl IntoView {
         step_up: expect_context(),
         loaded,
     };
-    // The last list that came: one that fails to refresh stays.
-    let active = Memo::new(
-        move |before: Option<&Option<ActiveSessions>>| match loaded.get() {
-            Some(Ok((active, _))) => Some(active),
-            _ => before.cloned().flatten(),
-        },
-    );
     let shown = Memo::new(move |_| {
         let hidden = doing.hidden.read();
-        let list = active.get().map(|active| active.sessions).unwrap_or_default();
+        let list = devices
+            .get()
+            .map(|devices| devices.active.sessions)
+            .unwrap_or_default();
         list.into_iter()
             .filter(|session| !hidden.contains(&session.id))
             .collect::<Vec<_>>()
@@ -164,17 +161,17 @@ fn Content(loaded: Devices) -> impl IntoView {
     });
     let count = Signal::derive(move || match shown.with(Vec::len) {
         0 => String::new(),
-        count => devices(count),
+        count => device_list::devices(count),
     });
     let failed = dynamic(move || {
         let error = loaded.get().and_then(Result::err)?;
         Some(view! { <Failed error loaded /> }.into_any())
     });
     // Made once, when the first list has come; a later one only changes what it shows.
-    let came = Memo::new(move |_| active.with(Option::is_some));
+    let came = Memo::new(move |_| devices.with(Option::is_some));
     let list = dynamic(move || {
         came.get()
-            .then(|| view! { <List active shown doing /> }.into_any())
+            .then(|| view! { <List devices shown doing /> }.into_any())
     });
     view! {
         <header class="card-head">
@@ -238,7 +235,7 @@ fn loading() -> AnyView {
 }
 
 #[component]
-fn Failed(error: AppError, loaded: Devices) -> impl IntoView {
+fn Failed(error: AppError, loaded: Loading<Devices>) -> impl IntoView {
     view! {
         <div class="card-body">
             <Notice tone=Tone::Error>
@@ -263,13 +260,13 @@ fn Failed(error: AppError, loaded: Devices) -> impl IntoView {
 }
 
 #[component]
-fn List(active: Memo<Option<ActiveSessions>>, shown: Memo<Vec<Session>>, doing: Doing) -> impl IntoView {
+fn List(devices: Memo<Option<Devices>>, shown: Memo<Vec<Session>>, doing: Doing) -> impl IntoView {
     // The list stands only where a list has come, so the fallback is never shown.
     let server_time = Signal::derive(move || {
-        active.with(|active| {
-            active
+        devices.with(|devices| {
+            devices
                 .as_ref()
-                .map(|active| active.server_time)
+                .map(|devices| devices.active.server_time)
                 .unwrap_or_default()
         })
     });
@@ -367,10 +364,7 @@ fn OutcomeNotice(outcome: Outcome) -> impl IntoView {
         }
         .into_any(),
         Outcome::Failed(error) => view! {
-            <Notice tone=Tone::Error>
-                <p class="notice-title">"Nothing was signed out."</p>
-                <p>{error.message()}</p>
-            </Notice>
+            <Trouble title="Nothing was signed out." error />
         }
         .into_any(),
     };

@@ -10,7 +10,7 @@ use leptos_meta::Title;
 
 use crate::ui::{
     components::step_up::{StepUp, StepUpDialog},
-    devices::load_devices,
+    loading::{Devices, Loading},
 };
 use active_sessions::ActiveSessionsSection;
 use organization::OrganizationSection;
@@ -20,7 +20,12 @@ use security_notices::SecurityNotices;
 /// The person's settings.
 #[component]
 pub fn SettingsPage() -> impl IntoView {
-    let loaded = load_devices();
+    let loaded = Loading::<Devices>::start();
+    // What came last stays when it fails to refresh.
+    let devices = Memo::new(move |before: Option<&Option<Devices>>| match loaded.get() {
+        Some(Ok(devices)) => Some(devices),
+        _ => before.cloned().flatten(),
+    });
     provide_context(StepUp::new());
     view! {
         <Title text="Settings" />
@@ -28,8 +33,8 @@ pub fn SettingsPage() -> impl IntoView {
             <div class="page-head">
                 <h1>"Settings"</h1>
             </div>
-            <SecurityNotices loaded />
-            <ActiveSessionsSection loaded />
+            <SecurityNotices loaded devices />
+            <ActiveSessionsSection loaded devices />
             <PasswordSection loaded />
             <OrganizationSection />
             <StepUpDialog />

@@ -4,27 +4,26 @@ use leptos::prelude::*;
 
 use crate::{
     domain::{organization::Membership, overview::Viewer},
-    error::AppError,
-    ui::components::{
-        dynamic::{nothing, waiting},
-        icon::{Icon, Picture},
-        notice::{Notice, Tone},
+    ui::{
+        components::{
+            dynamic::{nothing, waiting},
+            icon::{Icon, Picture},
+            trouble::Trouble,
+        },
+        loading::Loading,
     },
 };
 
 /// Lists them, with the current one marked.
 #[component]
 pub fn OrganizationSection() -> impl IntoView {
-    let viewer = expect_context::<Resource<Result<Viewer, AppError>>>();
+    let viewer = expect_context::<Loading<Viewer>>();
     let list = waiting(nothing, move || async move {
-        match viewer.await {
+        match viewer.ready().await {
             Ok(viewer) => view! { <Memberships viewer /> }.into_any(),
             Err(error) => view! {
                 <div class="card-body">
-                    <Notice tone=Tone::Error>
-                        <p class="notice-title">"Your organizations could not be loaded."</p>
-                        <p>{error.message()}</p>
-                    </Notice>
+                    <Trouble title="Your organizations could not be loaded." error />
                 </div>
             }
             .into_any(),

@@ -1,67 +1,69 @@
 //! Changing the password.
 
-use leptos::{
-    ev::SubmitEvent,
-    html::{Form, Input},
-    prelude::*,
-    task::spawn_local,
-};
+use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 use leptos_router::hooks::use_query_map;
 
 use crate::{
     error::AppError,
     server_fns::change_password,
     ui::{
+        browser,
         components::{
             dynamic::dynamic,
             notice::{Notice, Tone},
-            password_field::{PasswordField, focus_field, typed},
+            password_field::PasswordField,
             pending_button::PendingButton,
+            trouble::Trouble,
         },
-        devices::Devices,
         failure::{error_of_form, is_about_password, leave_if_ended},
+        loading::{Devices, Loading},
     },
 };
 
+const CURRENT: &str = "current-password";
+const NEW: &str = "new-password";
+const KEEP: &str = "keep-others";
+
 /// The section: the form, and what came of it.
 #[component]
-pub fn PasswordSection(loaded: Devices) -> impl IntoView {
+pub fn PasswordSection(loaded: Loading<Devices>) -> impl IntoView {
     let failure = RwSignal::new(error_of_form(&["/api/change_password"]));
     let done = RwSignal::new(done_in_address());
     let busy = RwSignal::new(false);
-    let form = NodeRef::<Form>::new();
-    let (current, new) = (NodeRef::<Input>::new(), NodeRef::<Input>::new());
-    let keep = NodeRef::<Input>::new();
 
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         if busy.get_untracked() {
             return;
         }
-        let keeps = keep.get_untracked().is_some_and(|keep| keep.checked());
+        let keeps = browser::field(KEEP).is_some_and(|keep| keep.checked());
         let others = if keeps { "keep" } else { "end" };
         busy.set(true);
         failure.set(None);
         done.set(None);
         spawn_local(async move {
-            let result = change_password(typed(current), typed(new), Some(others.to_owned())).await;
+            let result = change_password(
+                browser::typed(CURRENT),
+                browser::typed(NEW),
+                Some(others.to_owned()),
+            )
+            .await;
             busy.set(false);
             match result {
                 Ok(ended) => {
-                    if let Some(form) = form.get_untracked() {
+                    if let Some(form) = browser::field(NEW).and_then(|field| field.form()) {
                         form.reset();
                     }
                     done.set(Some(words(keeps, ended)));
                     loaded.refetch();
                 }
                 Err(error) => {
-                    let field = if matches!(error, AppError::UnsuitablePassword(_)) {
-                        new
-                    } else {
-                        current
+                    let field = match error {
+                        AppError::UnsuitablePassword(_) => NEW,
+                        _ => CURRENT,
                     };
                     failure.set(leave_if_ended(error));
-                    focus_field(field);
+                    browser::focus_field(field);
                 }
             }
         });
@@ -85,13 +87,7 @@ pub fn PasswordSection(loaded: Devices) -> impl IntoView {
     });
     let problem = dynamic(move || {
         let error = failure.get().filter(|error| !is_about_password(error))?;
-        let notice = view! {
-            <Notice tone=Tone::Error>
-                <p class="notice-title">"Your password was not changed."</p>
-                <p>{error.message()}</p>
-            </Notice>
-        };
-        Some(notice.into_any())
+        Some(view! { <Trouble title="Your password was not changed." error /> }.into_any())
     });
     view! {
         <section class="card" id="password" aria-labelledby="password-title">
@@ -99,23 +95,21 @@ pub fn PasswordSection(loaded: Devices) -> impl IntoView {
                 <h2 id="password-title">"Password"</h2>
             </header>
             // The browser keeps the fragment over the redirect: without JavaScript one comes back to this place.
-            <form method="post" action="/api/change_password#password" node_ref=form on:submit=submit>
+            <form method="post" action="/api/change_password#password" on:submit=submit>
                 <div class="card-body form short">
                     {outcome}
                     <PasswordField
-                        id="current-password"
+                        id=CURRENT
                         name="current_password"
                         label="Current password"
-                        node_ref=current
                         failure=of_field(false)
                         wrong="That is not your current password."
                     />
                     <PasswordField
-                        id="new-password"
+                        id=NEW
                         name="new_password"
                         label="New password"
                         autocomplete="new-password"
-                        node_ref=new
                         failure=of_field(true)
                         hint="At least 8 characters. A few words in a row make a good one, and are easy to remember."
                     />
@@ -132,7 +126,7 @@ pub fn PasswordSection(loaded: Devices) -> impl IntoView {
                             </span>
                         </label>
                         <label class="option">
-                            <input type="radio" name="other_sessions" value="keep" node_ref=keep />
+                            <input type="radio" name="other_sessions" value="keep" id=KEEP />
                             <span>
                                 "Keep them signed in"
                                 <span class="field-hint">

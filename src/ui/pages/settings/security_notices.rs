@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use leptos::{ev::SubmitEvent, prelude::*, reactive::computed::ScopedFuture, task::spawn_local};
+use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 
 use crate::{
-    domain::{ids::NoticeId, security_notice::SecurityNotice},
+    domain::security_notice::SecurityNotice,
     error::AppError,
     server_fns::dismiss_security_notice,
     ui::{
@@ -17,10 +17,11 @@ use crate::{
             notice::{Notice, Tone},
             pending_button::PendingButton,
             step_up::StepUp,
+            trouble::Trouble,
         },
-        devices::Devices,
         ending::Ending,
         failure::{error_of_form, leave_if_ended},
+        loading::{Devices, Loading},
     },
 };
 
@@ -30,16 +31,15 @@ const OUTCOME: &str = "notice-outcome";
 /// What the person has answered.
 #[derive(Clone, Copy)]
 struct Answers {
-    given: RwSignal<Vec<NoticeId>>,
     /// The device of the last answer, and whether it was signed out for it.
     last: RwSignal<Option<(String, bool)>>,
     step_up: StepUp,
-    loaded: Devices,
+    loaded: Loading<Devices>,
 }
 
 impl Answers {
-    fn given(self, notice: NoticeId, device: String, signed_out: bool) {
-        self.given.update(|given| given.push(notice));
+    /// The question goes with the next list that comes; until then its buttons stay at work.
+    fn given(self, device: String, signed_out: bool) {
         self.last.set(Some((device, signed_out)));
         self.loaded.refetch();
         browser::focus_soon(OUTCOME);
@@ -48,50 +48,34 @@ impl Answers {
 
 /// The card at the top of the settings.
 #[component]
-pub fn SecurityNotices(loaded: Devices) -> impl IntoView {
+pub fn SecurityNotices(loaded: Loading<Devices>, devices: Memo<Option<Devices>>) -> impl IntoView {
     waiting(nothing, move || async move {
-        _ = ScopedFuture::new_untracked(loaded.into_future()).await;
-        view! { <Card loaded /> }.into_any()
+        loaded.settled().await;
+        view! { <Card loaded devices /> }.into_any()
     })
 }
 
 #[component]
-fn Card(loaded: Devices) -> impl IntoView {
+fn Card(loaded: Loading<Devices>, devices: Memo<Option<Devices>>) -> impl IntoView {
     let answers = Answers {
-        given: RwSignal::default(),
         last: RwSignal::default(),
         step_up: expect_context(),
         loaded,
     };
-    // As with the list of sessions, what came last stays when it fails to refresh.
-    let open = Memo::new(move |before: Option<&Vec<SecurityNotice>>| {
-        let notices = match loaded.get() {
-            Some(Ok((_, notices))) => notices,
-            _ => before.cloned().unwrap_or_default(),
-        };
-        let given = answers.given.read();
-        notices
-            .into_iter()
-            .filter(|notice| !given.contains(&notice.id))
-            .collect::<Vec<_>>()
-    });
     let outcome = dynamic(move || {
         let (device, signed_out) = answers.last.get()?;
         Some(view! { <Outcome device signed_out /> }.into_any())
     });
     let refused = error_of_form(&["/api/dismiss_security_notice"]).map(|error| {
-        view! {
-            <Notice tone=Tone::Error>
-                <p class="notice-title">"Your answer was not kept."</p>
-                <p>{error.message()}</p>
-            </Notice>
-        }
+        view! { <Trouble title="Your answer was not kept." error /> }
     });
     let card = dynamic(move || {
-        let rows = open.with(|open| {
-            let row = |notice: &SecurityNotice| view! { <Question notice=notice.clone() answers /> };
-            (!open.is_empty()).then(|| open.iter().map(row).collect_view())
-        })?;
+        let open = devices.get()?.notices;
+        if open.is_empty() {
+            return None;
+        }
+        let row = |notice: SecurityNotice| view! { <Question notice answers /> };
+        let rows = open.into_iter().map(row).collect_view();
         let card = view! {
             <section class="card questions" aria-labelledby="notices-title">
                 <header class="card-head">
@@ -157,7 +141,7 @@ fn Question(notice: SecurityNotice, answers: Answers) -> impl IntoView {
             spawn_local(async move {
                 match dismiss_security_notice(id.to_string()).await {
                     // Answered in another tab: just as well.
-                    Ok(()) | Err(AppError::NotFound) => answers.given(id, device, false),
+                    Ok(()) | Err(AppError::NotFound) => answers.given(device, false),
                     Err(error) => {
                         dismissing.set(false);
                         failure.set(leave_if_ended(error));
@@ -183,7 +167,7 @@ fn Question(notice: SecurityNotice, answers: Answers) -> impl IntoView {
                 name: device.clone(),
             };
             let answered = move |result| match result {
-                Ok(_) | Err(AppError::NotFound) => answers.given(id, device.clone(), true),
+                Ok(_) | Err(AppError::NotFound) => answers.given(device.clone(), true),
                 Err(error) => {
                     ending.set(false);
                     failure.set(leave_if_ended(error).filter(|error| *error != AppError::ReauthRequired));
