@@ -47,8 +47,9 @@ echo "==> site: generating JavaScript and shrinking the module"
 "$wasm_bindgen" --target web --no-typescript --out-name portal --out-dir "$work/pkg" \
   --remove-name-section --remove-producers-section "$module"
 
-# The features are those that rustc turns on by default; wasm-opt must not assume more.
-node_modules/.bin/wasm-opt -Oz --converge \
+# The features are those that rustc turns on by default; wasm-opt must not assume more. The lowest kilobyte of memory is
+# the far end of the stack, where nothing is unless the stack is about to overflow.
+node_modules/.bin/wasm-opt -Oz --converge --low-memory-unused \
   --enable-bulk-memory --enable-bulk-memory-opt --enable-call-indirect-overlong \
   --enable-multivalue --enable-mutable-globals --enable-nontrapping-float-to-int \
   --enable-reference-types --enable-sign-ext \

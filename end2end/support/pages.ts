@@ -93,6 +93,80 @@ export class SignOutAllQuestion {
   }
 }
 
+/** What asks for the password in the middle of an action: the dialog, and without JavaScript the page in its stead. */
+export class PasswordQuestion {
+  readonly box: Locator;
+  readonly password: Locator;
+  readonly problem: Locator;
+  readonly cancel: Locator;
+
+  constructor(
+    readonly page: Page,
+    scripted: boolean,
+  ) {
+    const name = 'Enter your password to go on';
+    this.box = scripted ? page.getByRole('dialog', { name }) : page.getByRole('region', { name });
+    this.password = this.box.getByLabel('Password', { exact: true });
+    this.problem = this.box.getByRole('alert').filter({ hasText: /\S/ });
+    this.cancel = this.box.getByRole(scripted ? 'button' : 'link', { name: 'Cancel' });
+  }
+
+  /** The button that does what was asked for, by what it reads. */
+  goOn(label: string): Locator {
+    return this.box.getByRole('button', { name: label, exact: true });
+  }
+}
+
+/** "Was this you?" at the top of the settings. */
+export class Questions {
+  readonly card: Locator;
+  readonly items: Locator;
+  readonly outcome: Locator;
+
+  constructor(readonly page: Page) {
+    this.card = page.getByRole('region', { name: 'Unusual activity' });
+    this.items = this.card.getByRole('listitem');
+    this.outcome = page.getByRole('status').filter({ hasText: /has been signed out\.|We will not ask/ });
+  }
+
+  yes(device: string): Locator {
+    return this.card.getByRole('button', { name: `Yes, it was me : ${device}` });
+  }
+
+  no(device: string): Locator {
+    return this.card.getByRole('button', { name: `No, sign it out : ${device}` });
+  }
+}
+
+/** The section in which the password is changed. */
+export class PasswordSection {
+  readonly section: Locator;
+  readonly current: Locator;
+  readonly fresh: Locator;
+  readonly end: Locator;
+  readonly keep: Locator;
+  readonly button: Locator;
+  readonly alert: Locator;
+  readonly done: Locator;
+
+  constructor(readonly page: Page) {
+    this.section = page.getByRole('region', { name: 'Password' });
+    this.current = this.section.getByLabel('Current password', { exact: true });
+    this.fresh = this.section.getByLabel('New password', { exact: true });
+    this.end = this.section.getByRole('radio', { name: /^Sign them out/ });
+    this.keep = this.section.getByRole('radio', { name: /^Keep them signed in/ });
+    this.button = this.section.getByRole('button', { name: 'Change password' });
+    this.alert = this.section.getByRole('alert').filter({ hasText: /\S/ });
+    this.done = this.section.getByRole('status').filter({ hasText: 'Your password has been changed.' });
+  }
+
+  async change(from: string, to: string) {
+    await this.current.fill(from);
+    await this.fresh.fill(to);
+    await this.button.click();
+  }
+}
+
 /** The menu at the end of the header. */
 export class AccountMenu {
   readonly opener: Locator;

@@ -38,7 +38,8 @@ export class Portal {
     private readonly server: ChildProcess,
   ) {}
 
-  static async start(): Promise<Portal> {
+  /** `extra` are settings of the server beside those that every test needs. */
+  static async start(extra: Record<string, string> = {}): Promise<Portal> {
     // The user that runs Postgres has to be able to pass through it.
     const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'broker-portal-e2e-'));
     fs.chmodSync(directory, 0o755);
@@ -54,6 +55,7 @@ export class Portal {
       PORTAL_DEMO: 'off',
       // Devices say where they are with X-Forwarded-For.
       PORTAL_TRUSTED_PROXIES: '127.0.0.1/32',
+      ...extra,
     };
     const log = fs.openSync(path.join(directory, 'log'), 'w');
     // Not in the directory of the repository, whose portal.toml is not for here.

@@ -6,6 +6,8 @@ import { type Person, Portal } from './portal';
 import { Watch } from './watch';
 
 interface WorkerFixtures {
+  /** Settings of the server, for a file that needs one of its own. */
+  environment: Record<string, string>;
   /** The server that this worker's tests talk to. */
   portal: Portal;
 }
@@ -22,9 +24,11 @@ interface Fixtures {
 }
 
 export const test = base.extend<Fixtures, WorkerFixtures>({
+  environment: [{}, { scope: 'worker', option: true }],
+
   portal: [
-    async ({}, use) => {
-      const portal = await Portal.start();
+    async ({ environment }, use) => {
+      const portal = await Portal.start(environment);
       await use(portal);
       await portal.stop();
     },

@@ -58,7 +58,7 @@ pub struct PreviousSignIn {
 
 /// What a person should look at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(from = "Wire", into = "Wire")]
 pub enum Attention {
     /// Unanswered questions about something unusual.
     SecurityNotices { count: u32 },
@@ -68,4 +68,49 @@ pub enum Attention {
     SignedOutForLimit { device_name: String },
     /// As many sessions as the role allows.
     AtSessionLimit { limit: usize },
+}
+
+/// [`Attention`] as it travels: flat, since each variant with fields is a reader of its own in the browser's part.
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    kind: String,
+    count: u32,
+    device_name: String,
+}
+
+impl From<Attention> for Wire {
+    fn from(attention: Attention) -> Self {
+        let (kind, count, device_name) = match attention {
+            Attention::SecurityNotices { count } => ("security_notices", count, String::new()),
+            Attention::FailedSignIns { count } => ("failed_sign_ins", count, String::new()),
+            Attention::SignedOutForLimit { device_name } => ("signed_out_for_limit", 0, device_name),
+            Attention::AtSessionLimit { limit } => {
+                let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+                ("at_session_limit", limit, String::new())
+            }
+        };
+        Wire {
+            kind: kind.to_owned(),
+            count,
+            device_name,
+        }
+    }
+}
+
+impl From<Wire> for Attention {
+    fn from(wire: Wire) -> Self {
+        let Wire {
+            kind,
+            count,
+            device_name,
+        } = wire;
+        match kind.as_str() {
+            "security_notices" => Attention::SecurityNotices { count },
+            "failed_sign_ins" => Attention::FailedSignIns { count },
+            "signed_out_for_limit" => Attention::SignedOutForLimit { device_name },
+            _ => Attention::AtSessionLimit {
+                limit: usize::try_from(count).unwrap_or(usize::MAX),
+            },
+        }
+    }
 }

@@ -12,7 +12,7 @@ use super::{
 
 /// Why a notice was raised. The names are public: they stand in the audit log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(try_from = "String", rename_all = "snake_case")]
 pub enum NoticeRule {
     /// A cookie turned up in another browser, or a desktop's token in a browser. The session was ended.
     ClientChanged,
@@ -54,6 +54,15 @@ impl NoticeRule {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no rule is called {0:?}")]
 pub struct UnknownNoticeRule(pub String);
+
+/// Read by its name: a derived reader is many times the size in the browser's part.
+impl TryFrom<String> for NoticeRule {
+    type Error = UnknownNoticeRule;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
 
 impl FromStr for NoticeRule {
     type Err = UnknownNoticeRule;

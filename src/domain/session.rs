@@ -9,7 +9,7 @@ use super::{ids::SessionId, time};
 
 /// What kind of client holds the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(try_from = "String", rename_all = "snake_case")]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 pub enum ClientKind {
     /// A web browser, by cookie.
@@ -31,6 +31,15 @@ impl ClientKind {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a session's kind is browser or desktop; not {0:?}")]
 pub struct UnknownClientKind(pub String);
+
+/// Read by its name: a derived reader is many times the size in the browser's part.
+impl TryFrom<String> for ClientKind {
+    type Error = UnknownClientKind;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
 
 impl FromStr for ClientKind {
     type Err = UnknownClientKind;
@@ -101,7 +110,7 @@ pub enum RevokeScope {
 
 /// Why a session is over. The names are public: they stand in the API, in addresses and in the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(try_from = "String", rename_all = "snake_case")]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 pub enum EndReason {
     SignedOut,
@@ -208,6 +217,15 @@ impl EndReason {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no session ends for the reason {0:?}")]
 pub struct UnknownEndReason(pub String);
+
+/// Read by its name: a derived reader is many times the size in the browser's part.
+impl TryFrom<String> for EndReason {
+    type Error = UnknownEndReason;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
 
 impl FromStr for EndReason {
     type Err = UnknownEndReason;

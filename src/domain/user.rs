@@ -19,7 +19,7 @@ pub struct User {
 
 /// What a person is to the portal. Timeouts and limits go by role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(try_from = "String", rename_all = "snake_case")]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 pub enum Role {
     Guest,
@@ -77,6 +77,15 @@ impl fmt::Display for Role {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a role is one of guest, employee, vendor, broker, admin, system_admin; not {0:?}")]
 pub struct UnknownRole(pub String);
+
+/// Read by its name: a derived reader is many times the size in the browser's part.
+impl TryFrom<String> for Role {
+    type Error = UnknownRole;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
 
 impl FromStr for Role {
     type Err = UnknownRole;

@@ -4,7 +4,7 @@
 use leptos::prelude::*;
 
 use super::{
-    dynamic::dynamic,
+    dynamic::{dynamic, rows},
     icon::{Icon, Picture},
 };
 use crate::domain::{session::Session, time::plural};
@@ -25,8 +25,8 @@ pub fn ends_text(count: usize) -> String {
 /// The devices by name and what they have to do afterwards. Those of one name have their address beside it.
 #[component]
 pub fn DeviceList(#[prop(into)] sessions: Signal<Vec<Session>>) -> impl IntoView {
-    let rows = dynamic(move || {
-        let rows = sessions.with(|sessions| {
+    let list = dynamic(move || {
+        let list = sessions.with(|sessions| {
             let row = |session: &Session| {
                 let same = |other: &&Session| other.device_name == session.device_name;
                 let address = (sessions.iter().filter(same).count() > 1).then(|| session.ip_address.clone());
@@ -34,17 +34,18 @@ pub fn DeviceList(#[prop(into)] sessions: Signal<Vec<Session>>) -> impl IntoView
                     <li>
                         <Icon picture=Picture::of(session) />
                         <span>{session.spoken_name()}</span>
-                        <span class="soft">{address}</span>
+                        {address.map(|address| view! { <span class="soft">{address}</span> }.into_any())}
                     </li>
                 }
+                .into_any()
             };
-            sessions.iter().map(row).collect_view()
+            rows(sessions, row)
         });
-        Some(rows.into_any())
+        Some(list)
     });
     let caution = Signal::derive(move || sessions.with(|sessions| caution(sessions).to_owned()));
     view! {
-        <ul class="device-list">{rows}</ul>
+        <ul class="device-list">{list}</ul>
         <p class="caution">
             <Icon picture=Picture::AlertTriangle />
             <span>{caution}</span>

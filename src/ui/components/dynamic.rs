@@ -11,7 +11,11 @@ type Waiting = Pin<Box<dyn Future<Output = AnyView> + Send>>;
 
 /// A part that is there while `part` gives something.
 pub fn dynamic(part: impl Fn() -> Option<AnyView> + Send + 'static) -> AnyView {
-    let part: Box<dyn Fn() -> Option<AnyView> + Send> = Box::new(part);
+    dynamic_boxed(Box::new(part))
+}
+
+/// Not within [`dynamic`]: closures of a generic function are as many types as it has callers.
+fn dynamic_boxed(part: Box<dyn Fn() -> Option<AnyView> + Send>) -> AnyView {
     (move || part()).into_any()
 }
 
@@ -21,13 +25,21 @@ pub fn waiting<F>(loading: fn() -> AnyView, part: impl Fn() -> F + Send + Sync +
 where
     F: Future<Output = AnyView> + Send + 'static,
 {
-    let part: Box<dyn Fn() -> Waiting + Send + Sync> = Box::new(move || Box::pin(part()));
+    waiting_boxed(loading, Box::new(move || Box::pin(part())))
+}
+
+fn waiting_boxed(loading: fn() -> AnyView, part: Box<dyn Fn() -> Waiting + Send + Sync>) -> AnyView {
     view! { <Wait loading part /> }.into_any()
 }
 
 #[component]
 fn Wait(loading: fn() -> AnyView, part: Box<dyn Fn() -> Waiting + Send + Sync>) -> impl IntoView {
     view! { <Transition fallback=loading>{move || Suspend::new(part())}</Transition> }
+}
+
+/// Rows of a list, whatever they are made of.
+pub fn rows<T>(items: impl IntoIterator<Item = T>, row: impl Fn(T) -> AnyView) -> AnyView {
+    items.into_iter().map(row).collect::<Vec<AnyView>>().into_any()
 }
 
 /// Nothing, for a part whose place may stay empty until it is loaded.

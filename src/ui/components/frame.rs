@@ -5,13 +5,10 @@ use leptos::{
     prelude::*,
     task::spawn_local,
 };
-use leptos_router::{
-    components::{A, Outlet},
-    hooks::use_location,
-};
+use leptos_router::{components::Outlet, hooks::use_location};
 
 use super::{
-    dynamic::{dynamic, nothing, waiting},
+    dynamic::{dynamic, nothing, rows, waiting},
     icon::{Icon, Mark, Picture},
     notice::{Notice, Tone},
 };
@@ -48,10 +45,12 @@ pub fn Frame() -> impl IntoView {
                     "Broker Portal"
                 </a>
                 <nav class="app-nav" aria-label="Main">
-                    <A href="/dashboard" exact=true>
+                    <a href="/dashboard" aria-current=current("/dashboard")>
                         "Dashboard"
-                    </A>
-                    <A href="/dashboard/settings">"Settings"</A>
+                    </a>
+                    <a href="/dashboard/settings" aria-current=current("/dashboard/settings")>
+                        "Settings"
+                    </a>
                 </nav>
                 {person}
             </div>
@@ -64,6 +63,12 @@ pub fn Frame() -> impl IntoView {
             </div>
         </footer>
     }
+}
+
+/// Marks the link of the page that is shown.
+fn current(path: &'static str) -> Signal<Option<&'static str>> {
+    let shown = use_location().pathname;
+    Signal::derive(move || shown.with(|shown| shown == path).then_some("page"))
 }
 
 /// The header of someone who is not known: the page below says why.
@@ -122,6 +127,7 @@ fn Person(viewer: Viewer) -> impl IntoView {
                         <span title=organization.name.clone()>{organization.name.clone()}</span>
                     </p>
                 }
+                    .into_any()
             })}
         <details class="menu" id=MENU on:keydown=escape>
             <summary id=MENU_OPENER>
@@ -143,7 +149,7 @@ fn Person(viewer: Viewer) -> impl IntoView {
                         "Theme"
                     </p>
                     <div class="choices" role="group" aria-labelledby="theme-label">
-                        {Theme::ALL.map(|choice| view! { <ThemeButton choice theme failure /> }).collect_view()}
+                        {rows(Theme::ALL, move |choice| view! { <ThemeButton choice theme failure /> }.into_any())}
                     </div>
                 </form>
                 <div class="menu-section">

@@ -40,6 +40,14 @@ pub fn PasswordField(
         Some(place) => place.to_owned(),
         None => format!("{id}-hint {id}-problem"),
     };
+    let hint = hint.map(|hint| {
+        view! {
+            <p class="field-hint" id=format!("{id}-hint")>
+                {hint}
+            </p>
+        }
+        .into_any()
+    });
     let problem = dynamic(move || {
         let words = match failure
             .get()
@@ -81,9 +89,7 @@ pub fn PasswordField(
                     <span class="visually-hidden">" " {label.to_ascii_lowercase()}</span>
                 </button>
             </div>
-            <p class="field-hint" id=format!("{id}-hint")>
-                {hint}
-            </p>
+            {hint}
             <div role="alert" id=format!("{id}-problem")>
                 {problem}
             </div>

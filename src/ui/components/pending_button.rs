@@ -18,7 +18,7 @@ pub fn PendingButton(
     #[prop(into)] busy: Signal<bool>,
 ) -> impl IntoView {
     let when_busy = Signal::derive(move || busy.get().then_some("true"));
-    let spoken = move || of.map(|of| view! { <span class="visually-hidden">" " {of}</span> });
+    let spoken = move || of.map(|of| view! { <span class="visually-hidden">" " {of}</span> }.into_any());
     view! {
         <button
             class=class

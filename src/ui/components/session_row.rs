@@ -3,7 +3,7 @@
 use leptos::{ev::SubmitEvent, prelude::*};
 
 use super::{
-    dynamic::dynamic,
+    dynamic::{dynamic, rows},
     icon::{Icon, Picture},
     local_time::{Ago, LocalTime},
     pending_button::PendingButton,
@@ -46,19 +46,18 @@ pub fn SessionRow(
                 .platform
                 .clone()
                 .filter(|_| session.kind == ClientKind::Desktop);
-            [
+            let facts = [
                 session.browser.clone(),
                 session.os.clone(),
                 platform,
                 Some(kind.to_owned()),
                 Some(session.ip_address.clone()),
-            ]
-            .into_iter()
-            .flatten()
-            .map(|fact| view! { <span>{fact}</span> })
-            .collect_view()
+            ];
+            rows(facts.into_iter().flatten(), |fact| {
+                view! { <span>{fact}</span> }.into_any()
+            })
         });
-        Some(facts.into_any())
+        Some(facts)
     });
     let problem = dynamic(move || {
         let error = failure.get()?;
@@ -81,7 +80,7 @@ pub fn SessionRow(
             </span>
             <h3 class="session-name">
                 {name} " "
-                {is_current.then(|| view! { <span class="badge accent">"This browser"</span> })}
+                {is_current.then(|| view! { <span class="badge accent">"This browser"</span> }.into_any())}
             </h3>
             <div class="session-facts">
                 <p class="facts">{facts}</p>
@@ -113,6 +112,7 @@ pub fn SessionRow(
                             />
                         </form>
                     }
+                        .into_any()
                 })}
             {problem}
         </li>

@@ -5,19 +5,12 @@ use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::use_query_map;
 
-use super::confirm_sign_out_all::NotLoaded;
+use super::confirm_sign_out_all::{NotLoaded, Question};
 use crate::{
     domain::session::Session,
     ui::{
-        components::{
-            device_list::{DeviceList, devices, ends_text},
-            dynamic::{nothing, waiting},
-            password_field::PasswordField,
-            pending_button::PendingButton,
-            refusal::Refusal,
-        },
+        components::dynamic::{nothing, waiting},
         ending::Ending,
-        failure::error_of_form,
         loading::{Devices, Loading},
     },
 };
@@ -32,14 +25,10 @@ pub fn ConfirmPasswordPage() -> impl IntoView {
         let about = query.with_untracked(|query| query.get("session_id"));
         match loaded.ready().await {
             Ok(devices) => match asked_for(asked.as_deref(), about.as_deref(), devices.active.sessions) {
-                Some((ending, sessions)) => view! { <Question ending sessions /> }.into_any(),
+                Some((ending, sessions)) => view! { <Question ending sessions asks=true /> }.into_any(),
                 None => view! { <NothingToConfirm /> }.into_any(),
             },
-            Err(error) => view! {
-                <h1 class="visually-hidden">"Enter your password to go on"</h1>
-                <NotLoaded error />
-            }
-            .into_any(),
+            Err(error) => view! { <NotLoaded error /> }.into_any(),
         }
     });
     view! {
@@ -75,62 +64,6 @@ fn asked_for(
         _ => return None,
     };
     (!sessions.is_empty()).then_some((ending, sessions))
-}
-
-#[component]
-fn Question(ending: Ending, sessions: Vec<Session>) -> impl IntoView {
-    let endpoint = ending.endpoint();
-    let refused = Signal::stored(error_of_form(&[endpoint]));
-    let (text, button) = match &ending {
-        Ending::One { .. } => ("This ends the session on:".to_owned(), ending.label()),
-        Ending::Others => (
-            format!(
-                "This signs out {}. This browser stays signed in.",
-                devices(sessions.len())
-            ),
-            ending.label(),
-        ),
-        Ending::All => (
-            ends_text(sessions.len()),
-            format!("Sign out of {}", devices(sessions.len())),
-        ),
-    };
-    let session_id = match ending {
-        Ending::One { id, .. } => {
-            Some(view! { <input type="hidden" name="session_id" value=id.to_string() /> })
-        }
-        _ => None,
-    };
-    view! {
-        <header class="card-head">
-            <h1 id="title">"Enter your password to go on"</h1>
-        </header>
-        <form method="post" action=endpoint>
-            {session_id}
-            <div class="card-body">
-                <p>{text}</p>
-                <DeviceList sessions=Signal::stored(sessions) />
-                <PasswordField
-                    id="password"
-                    failure=refused
-                    hint="You entered it some time ago, so we ask again before anything is signed out."
-                    autofocus=true
-                />
-                <Refusal failure=refused />
-            </div>
-            <div class="card-foot actions end">
-                <a class="button" href="/dashboard/settings#sessions">
-                    "Cancel"
-                </a>
-                <PendingButton
-                    class="button danger final"
-                    idle=button
-                    pending="Signing out…".to_owned()
-                    busy=false
-                />
-            </div>
-        </form>
-    }
 }
 
 #[component]

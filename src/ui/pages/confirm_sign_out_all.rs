@@ -10,6 +10,7 @@ use crate::{
         components::{
             device_list::{DeviceList, devices, ends_text},
             dynamic::{nothing, waiting},
+            password_field::PasswordField,
             pending_button::PendingButton,
             refusal::Refusal,
             trouble::Trouble,
@@ -24,10 +25,12 @@ use crate::{
 #[component]
 pub fn ConfirmSignOutAllPage() -> impl IntoView {
     let loaded = Loading::<Devices>::start();
-    let refused = Signal::stored(error_of_form(&[Ending::All.endpoint()]));
     let question = waiting(nothing, move || async move {
         match loaded.ready().await {
-            Ok(devices) => view! { <Question sessions=devices.active.sessions refused /> }.into_any(),
+            Ok(devices) => {
+                view! { <Question ending=Ending::All sessions=devices.active.sessions asks=false /> }
+                    .into_any()
+            }
             Err(error) => view! { <NotLoaded error /> }.into_any(),
         }
     });
@@ -35,9 +38,6 @@ pub fn ConfirmSignOutAllPage() -> impl IntoView {
         <Title text="Sign out of all devices" />
         <main class="page narrow confirm" id="content" tabindex="-1">
             <section class="card" aria-labelledby="title">
-                <header class="card-head">
-                    <h1 id="title">"Sign out of all devices?"</h1>
-                </header>
                 {question}
             </section>
         </main>
@@ -48,29 +48,68 @@ pub fn ConfirmSignOutAllPage() -> impl IntoView {
 #[component]
 pub fn NotLoaded(error: AppError) -> impl IntoView {
     view! {
+        <header class="card-head">
+            <h1 id="title">"Sign out"</h1>
+        </header>
         <div class="card-body">
             <Trouble title="Your sessions could not be loaded." error />
         </div>
     }
 }
 
+/// Names what will end and sends it on its way, with the password if the server asks for it.
 #[component]
-fn Question(sessions: Vec<Session>, refused: Signal<Option<AppError>>) -> impl IntoView {
-    let count = sessions.len();
+pub fn Question(ending: Ending, sessions: Vec<Session>, asks: bool) -> impl IntoView {
+    let endpoint = ending.endpoint();
+    let refused = Signal::stored(error_of_form(&[endpoint]));
+    let count = devices(sessions.len());
+    let (text, button) = match &ending {
+        Ending::One { .. } => ("This ends the session on:".to_owned(), ending.label()),
+        Ending::Others => (
+            format!("This signs out {count}. This browser stays signed in."),
+            ending.label(),
+        ),
+        Ending::All => (ends_text(sessions.len()), format!("Sign out of {count}")),
+    };
+    let session_id = match ending {
+        Ending::One { id, .. } => id.to_string(),
+        _ => String::new(),
+    };
+    let title = if asks {
+        "Enter your password to go on"
+    } else {
+        "Sign out of all devices?"
+    };
+    let password = asks.then(|| {
+        view! {
+            <PasswordField
+                id="password"
+                failure=refused
+                hint="You entered it some time ago, so we ask again before anything is signed out."
+                autofocus=true
+            />
+        }
+        .into_any()
+    });
     view! {
-        <div class="card-body">
-            <p>{ends_text(count)}</p>
-            <DeviceList sessions=Signal::stored(sessions) />
-            <Refusal failure=refused />
-        </div>
-        <form class="card-foot" method="post" action=Ending::All.endpoint()>
-            <div class="actions end">
+        <header class="card-head">
+            <h1 id="title">{title}</h1>
+        </header>
+        <form method="post" action=endpoint>
+            <input type="hidden" name="session_id" value=session_id />
+            <div class="card-body">
+                <p>{text}</p>
+                <DeviceList sessions=Signal::stored(sessions) />
+                {password}
+                <Refusal failure=refused />
+            </div>
+            <div class="card-foot actions end">
                 <a class="button" href="/dashboard/settings#sessions">
                     "Cancel"
                 </a>
                 <PendingButton
                     class="button danger final"
-                    idle=format!("Sign out of {}", devices(count))
+                    idle=button
                     pending="Signing out…".to_owned()
                     busy=false
                 />

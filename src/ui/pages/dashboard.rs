@@ -12,7 +12,7 @@ use crate::{
     ui::{
         components::{
             device_list::devices,
-            dynamic::waiting,
+            dynamic::{rows, waiting},
             icon::{Icon, Picture},
             local_time::LocalTime,
             notice::{Notice, Tone},
@@ -191,6 +191,7 @@ fn NeedsAttention(attention: Vec<Attention>) -> impl IntoView {
                 </a>
             </li>
         }
+        .into_any()
     };
     view! {
         <section class="card across" aria-labelledby="attention-title">
@@ -207,7 +208,7 @@ fn NeedsAttention(attention: Vec<Attention>) -> impl IntoView {
                 }
                     .into_any()
             } else {
-                view! { <ul class="attention-list">{attention.into_iter().map(item).collect_view()}</ul> }.into_any()
+                view! { <ul class="attention-list">{rows(attention, item)}</ul> }.into_any()
             }}
         </section>
     }
@@ -251,6 +252,7 @@ fn WhereSignedIn(overview: Overview) -> impl IntoView {
                                 </div>
                             </dl>
                         }
+                            .into_any()
                     })}
             </div>
             <footer class="card-foot">

@@ -6,7 +6,7 @@ use crate::{
     domain::{organization::Membership, overview::Viewer},
     ui::{
         components::{
-            dynamic::{nothing, waiting},
+            dynamic::{nothing, rows, waiting},
             icon::{Icon, Picture},
             trouble::Trouble,
         },
@@ -67,9 +67,10 @@ fn Memberships(viewer: Viewer) -> impl IntoView {
                     </p>
                     <p class="soft">{membership.role.label()}</p>
                 </div>
-                {is_current.then(|| view! { <span class="badge accent">"Current"</span> })}
+                {is_current.then(|| view! { <span class="badge accent">"Current"</span> }.into_any())}
             </li>
         }
+        .into_any()
     };
-    view! { <ul class="membership-list">{memberships.into_iter().map(row).collect_view()}</ul> }.into_any()
+    view! { <ul class="membership-list">{rows(memberships, row)}</ul> }.into_any()
 }

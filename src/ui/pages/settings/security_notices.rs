@@ -11,7 +11,7 @@ use crate::{
     ui::{
         browser,
         components::{
-            dynamic::{dynamic, nothing, waiting},
+            dynamic::{dynamic, nothing, rows, waiting},
             icon::{Icon, Picture},
             local_time::LocalTime,
             notice::{Notice, Tone},
@@ -66,22 +66,20 @@ fn Card(loaded: Loading<Devices>, devices: Memo<Option<Devices>>) -> impl IntoVi
         let (device, signed_out) = answers.last.get()?;
         Some(view! { <Outcome device signed_out /> }.into_any())
     });
-    let refused = error_of_form(&["/api/dismiss_security_notice"]).map(|error| {
-        view! { <Trouble title="Your answer was not kept." error /> }
-    });
+    let refused = error_of_form(&["/api/dismiss_security_notice"])
+        .map(|error| view! { <Trouble title="Your answer was not kept." error /> }.into_any());
     let card = dynamic(move || {
         let open = devices.get()?.notices;
         if open.is_empty() {
             return None;
         }
-        let row = |notice: SecurityNotice| view! { <Question notice answers /> };
-        let rows = open.into_iter().map(row).collect_view();
+        let list = rows(open, |notice| view! { <Question notice answers /> }.into_any());
         let card = view! {
             <section class="card questions" aria-labelledby="notices-title">
                 <header class="card-head">
                     <h2 id="notices-title">"Unusual activity"</h2>
                 </header>
-                <ul>{rows}</ul>
+                <ul>{list}</ul>
             </section>
         };
         Some(card.into_any())

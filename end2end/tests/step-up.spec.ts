@@ -1,0 +1,226 @@
+import type { BrowserContext } from '@playwright/test';
+
+import { FIREFOX_ON_MACOS } from '../support/devices';
+import { visit } from '../support/hydration';
+import { PasswordQuestion, SettingsPage, SignInPage, SignOutAllQuestion } from '../support/pages';
+import { expect, signIn, test } from '../support/test';
+import { NO_ANSWER, refusedWith } from '../support/watch';
+
+const HERE = 'Chrome on Windows';
+const OTHER = 'Firefox on macOS';
+const DESKTOP = "Maria's MacBook";
+
+const CONFIRM = '/dashboard/confirm-password';
+
+// Every look at a password is too old a second later here, and a sign-in takes longer than that to be old on its own.
+test.use({ environment: { PORTAL_REAUTH_SECONDS: '0' } });
+
+test.beforeEach(({ watch }) => watch.expect(refusedWith(401), refusedWith(403)));
+
+test('signing out a device asks for the password and then goes on', async ({
+  page,
+  person,
+  openBrowser,
+  openDesktop,
+  javaScriptEnabled: scripted,
+}) => {
+  const other = await openBrowser(FIREFOX_ON_MACOS);
+  await signIn(other, person);
+  await openDesktop(DESKTOP);
+  await signIn(page, person, '/dashboard/settings');
+  const settings = new SettingsPage(page);
+  const question = new PasswordQuestion(page, Boolean(scripted));
+
+  await settings.signOut(OTHER).click();
+  await expect(question.box).toBeVisible();
+  await expect(question.box).toContainText(OTHER);
+  await expect(question.password).toBeFocused();
+  await expect(question.password).toHaveAttribute('autocomplete', 'current-password');
+  await expect(question.goOn(`Sign out ${OTHER}`)).toBeVisible();
+
+  await question.cancel.click();
+  await expect(question.box).toBeHidden();
+  await settings.shows([HERE, OTHER, DESKTOP]);
+  await expect(settings.section.getByRole('alert')).toHaveCount(0);
+  if (scripted) {
+    await expect(settings.signOut(OTHER), 'the focus is back where it was').toBeFocused();
+  }
+
+  await settings.signOut(OTHER).click();
+  await question.password.fill('not the password');
+  await question.goOn(`Sign out ${OTHER}`).click();
+  await expect(question.problem).toHaveText('That password is not right.');
+  await expect(question.password).toBeFocused();
+  await expect(question.password).toHaveAccessibleDescription(/That password is not right\./);
+  await expect(question.password).toHaveAttribute('aria-invalid', 'true');
+
+  await question.password.fill(person.password);
+  await question.password.press('Enter');
+  await settings.shows([HERE, DESKTOP]);
+  await expect(settings.notice).toContainText('has been signed out.');
+  if (scripted) {
+    await expect(page).toHaveURL('/dashboard/settings');
+    await expect(settings.section.getByRole('heading', { name: 'Active sessions' })).toBeFocused();
+  } else {
+    await expect(page).toHaveURL(/done=signed_out_one/);
+  }
+  await other.reload();
+  await expect(other).toHaveURL(/\/login\?.*reason=revoked/);
+});
+
+test('signing out the other devices asks for the password and then goes on', async ({
+  page,
+  person,
+  openBrowser,
+  openDesktop,
+  javaScriptEnabled: scripted,
+}) => {
+  await signIn(await openBrowser(FIREFOX_ON_MACOS), person);
+  await openDesktop(DESKTOP);
+  await signIn(page, person, '/dashboard/settings');
+  const settings = new SettingsPage(page);
+  const question = new PasswordQuestion(page, Boolean(scripted));
+  await settings.signOutOthers.click();
+  await expect(question.box).toContainText(scripted ? 'Sign out other devices' : 'This signs out 2 devices.');
+  await question.cancel.click();
+  await settings.shows([HERE, OTHER, DESKTOP]);
+
+  await settings.signOutOthers.click();
+  await question.password.fill(person.password);
+  await question.goOn('Sign out other devices').click();
+  await settings.shows([HERE]);
+  await expect(settings.notice).toContainText('This browser stays signed in.');
+});
+
+test('Sign Out All Devices asks for the password in its own question', async ({
+  page,
+  person,
+  openDesktop,
+  javaScriptEnabled: scripted,
+}) => {
+  const desktop = await openDesktop(DESKTOP);
+  await signIn(page, person, '/dashboard/settings');
+  await new SettingsPage(page).signOutAll.click();
+  const all = new SignOutAllQuestion(page, Boolean(scripted));
+  await expect(all.box.getByLabel('Password', { exact: true })).toHaveCount(0);
+  await all.confirm(2).click();
+  // With a dialog it is the same one; without JavaScript another page.
+  const box = scripted ? all.box : new PasswordQuestion(page, false).box;
+  const password = box.getByLabel('Password', { exact: true });
+  await expect(password).toBeFocused();
+  await expect(box.getByRole('listitem')).toHaveCount(2);
+
+  await password.fill('not the password');
+  await password.press('Enter');
+  await expect(box.getByRole('alert').filter({ hasText: 'That password is not right.' })).toBeVisible();
+  await expect(password).toBeFocused();
+  expect((await desktop.get('/api/v1/session_state')).status).toBe(200);
+
+  await password.fill(person.password);
+  await box.getByRole('button', { name: 'Sign out of 2 devices', exact: true }).click();
+  await expect(page).toHaveURL(/\/login\?reason=signed_out_everywhere/);
+  await expect(new SignInPage(page).reason).toHaveText('All your devices have been signed out.');
+  expect((await desktop.get('/api/v1/session_state')).status).toBe(401);
+});
+
+test('after too many wrong passwords the question says how long to wait', async ({
+  page,
+  person,
+  openDesktop,
+  javaScriptEnabled: scripted,
+  watch,
+}) => {
+  watch.expect(refusedWith(429));
+  await openDesktop(DESKTOP);
+  await signIn(page, person, '/dashboard/settings');
+  await useUpPasswords(page.context());
+  await new SettingsPage(page).signOut(DESKTOP).click();
+  const question = new PasswordQuestion(page, Boolean(scripted));
+  await question.password.fill(person.password);
+  await question.goOn(`Sign out ${DESKTOP}`).click();
+  await expect(question.problem).toHaveText(/^Too many passwords that were not right\. Try again in \d+ minutes?\.$/);
+  await question.cancel.click();
+  await new SettingsPage(page).shows([HERE, DESKTOP]);
+});
+
+/** Five wrong ones are as many as the session may try. */
+async function useUpPasswords(context: BrowserContext) {
+  for (let tries = 0; tries < 5; tries += 1) {
+    const answer = await context.request.post('/api/sign_out_other_devices', { form: { password: 'not this one' } });
+    expect(answer.status()).toBe(401);
+  }
+}
+
+test('Escape leaves the question, and nothing is signed out', { tag: '@with-script' }, async ({
+  page,
+  person,
+  openDesktop,
+}) => {
+  await openDesktop(DESKTOP);
+  await signIn(page, person, '/dashboard/settings');
+  const settings = new SettingsPage(page);
+  const question = new PasswordQuestion(page, true);
+  await settings.signOut(DESKTOP).click();
+  await question.password.fill('half of a pass');
+  await page.keyboard.press('Escape');
+  await expect(question.box).toBeHidden();
+  await settings.shows([HERE, DESKTOP]);
+  await expect(settings.signOut(DESKTOP)).toBeFocused();
+  await settings.signOut(DESKTOP).click();
+  await expect(question.password, 'what was typed does not wait there').toHaveValue('');
+});
+
+test('a question whose answer does not arrive stays open', { tag: '@with-script' }, async ({
+  page,
+  person,
+  openDesktop,
+  watch,
+}) => {
+  watch.expect(NO_ANSWER);
+  await openDesktop(DESKTOP);
+  await signIn(page, person, '/dashboard/settings');
+  const settings = new SettingsPage(page);
+  const question = new PasswordQuestion(page, true);
+  await settings.signOut(DESKTOP).click();
+  await question.password.fill(person.password);
+  await page.route('**/api/revoke_session', route => route.abort());
+  await question.goOn(`Sign out ${DESKTOP}`).click();
+  await expect(question.box.getByRole('alert').filter({ hasText: 'Nothing was signed out.' })).toBeVisible();
+  await expect(question.password).toHaveValue(person.password);
+  await expect(question.password).not.toHaveAttribute('aria-invalid', 'true');
+  await page.unroute('**/api/revoke_session');
+  await question.goOn(`Sign out ${DESKTOP}`).click();
+  await settings.shows([HERE]);
+});
+
+test('the page that asks for the password needs a session and something to confirm', async ({ page, person }) => {
+  await page.goto(`${CONFIRM}?for=sign_out_all_devices`);
+  await expect(page).toHaveURL(/\/login\?next=/);
+  await signIn(page, person);
+  for (const query of [
+    '',
+    '?for=everything',
+    '?for=revoke_session',
+    '?for=revoke_session&session_id=018f0000-0000-7000-8000-000000000000',
+    `?for=${encodeURIComponent('<script>owned</script>')}`,
+    '?for=sign_out_other_devices',
+  ]) {
+    await page.goto(CONFIRM + query);
+    await expect(page.getByRole('heading', { name: 'There is nothing to confirm here' })).toBeVisible();
+    await expect(page.getByRole('main')).not.toContainText('owned');
+  }
+  await page.getByRole('link', { name: 'Back to your sessions' }).click();
+  await expect(page).toHaveURL(/\/dashboard\/settings/);
+});
+
+test('an error in the address of another form is not told at this one', async ({ page, person }) => {
+  const error = (code: string, path: string) =>
+    `__path=${encodeURIComponent(path)}&__err=${encodeURIComponent(btoa(JSON.stringify({ code })))}`;
+  await signIn(page, person);
+  await visit(page, `/dashboard/settings?${error('invalid_credentials', '/api/change_password')}`);
+  await expect(page.getByRole('alert').filter({ hasText: /\S/ })).toHaveText(['That is not your current password.']);
+  await visit(page, `/dashboard/settings?${error('not_found', '/api/revoke_session')}`);
+  await expect(page.getByRole('alert').filter({ hasText: /\S/ })).toContainText(['Nothing was signed out.']);
+  await visit(page, `/dashboard/settings?${error('not_found', '/api/sign_in')}`);
+  await expect(page.getByRole('alert').filter({ hasText: /\S/ })).toHaveCount(0);
+});
