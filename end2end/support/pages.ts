@@ -130,11 +130,11 @@ export class Questions {
   }
 
   yes(device: string): Locator {
-    return this.card.getByRole('button', { name: `Yes, it was me : ${device}` });
+    return this.card.getByRole('button', { name: `Yes, it was me (${device})` });
   }
 
   no(device: string): Locator {
-    return this.card.getByRole('button', { name: `No, sign it out : ${device}` });
+    return this.card.getByRole('button', { name: `No, sign it out (${device})` });
   }
 }
 

@@ -39,7 +39,6 @@ test.describe('with JavaScript the page stays as it was', { tag: '@with-script' 
   for (const { title, words, console, refuse } of REFUSALS) {
     test(`a row comes back with a message when ${title}`, async ({ page, watch }) => {
       watch.expect(console);
-      await page.clock.install();
       const settings = new SettingsPage(page);
       await refuse(page, '**/api/revoke_session');
       await settings.signOut(OTHER).click();
@@ -48,8 +47,6 @@ test.describe('with JavaScript the page stays as it was', { tag: '@with-script' 
       await expect(settings.row(DESKTOP).getByRole('alert')).toHaveCount(0);
 
       await page.unroute('**/api/revoke_session');
-      // A click right after the first would be the second of a double click.
-      await page.clock.fastForward(5_000);
       await settings.signOut(OTHER).click();
       await settings.shows([HERE, DESKTOP]);
       await expect(settings.section.getByRole('alert')).toHaveCount(0);
@@ -122,10 +119,7 @@ test.describe('with JavaScript the page stays as it was', { tag: '@with-script' 
       await route.continue();
     });
     const settings = new SettingsPage(page);
-    await page.clock.install();
     await settings.signOut(OTHER).click();
-    // Long after the first: this is no double click.
-    await page.clock.fastForward(5_000);
     await settings.signOut(DESKTOP).click();
     await expect(settings.notice).toHaveText(`${DESKTOP} has been signed out.`);
     await settings.shows([HERE]);

@@ -208,3 +208,37 @@ test('signing in again in the same browser leaves no second session behind', asy
   await hydrated(page);
   await new SettingsPage(page).shows(['Chrome on Windows']);
 });
+
+test('after too many wrong passwords the page says how long to wait', async ({
+  page,
+  person,
+  javaScriptEnabled: scripted,
+  watch,
+}) => {
+  watch.expect(refusedWith(429));
+  for (let tries = 0; tries < 5; tries += 1) {
+    const form = { email: person.email, password: 'not the password' };
+    await page.context().request.post('/api/sign_in', { form });
+  }
+  await page.goto('/login');
+  const signInPage = new SignInPage(page);
+  await signInPage.signIn(person);
+  await expect(signInPage.problem).toContainText(/Too many passwords that were not right\. Try again in \d+ minutes?\./);
+  if (scripted) {
+    await expect(signInPage.email).toHaveValue(person.email);
+  }
+});
+
+test('a portal that is too busy says so, and what was typed stays', { tag: '@with-script' }, async ({
+  page,
+  person,
+  watch,
+}) => {
+  watch.expect(refusedWith(503));
+  await page.route('**/api/sign_in', route => route.fulfill({ status: 503, json: { code: 'busy' } }));
+  await page.goto('/login');
+  const signInPage = new SignInPage(page);
+  await signInPage.signIn(person);
+  await expect(signInPage.problem).toContainText('Many people are signing in right now. Try again in a few seconds.');
+  await expect(signInPage.email).toHaveValue(person.email);
+});

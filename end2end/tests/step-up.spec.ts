@@ -1,9 +1,10 @@
-import type { BrowserContext } from '@playwright/test';
+import type { BrowserContext, Page } from '@playwright/test';
 
 import { FIREFOX_ON_MACOS } from '../support/devices';
 import { visit } from '../support/hydration';
 import { PasswordQuestion, SettingsPage, SignInPage, SignOutAllQuestion } from '../support/pages';
-import { expect, signIn, test } from '../support/test';
+import { expect, signIn as signInNow, test } from '../support/test';
+import type { Person } from '../support/portal';
 import { NO_ANSWER, refusedWith } from '../support/watch';
 
 const HERE = 'Chrome on Windows';
@@ -12,8 +13,16 @@ const DESKTOP = "Maria's MacBook";
 
 const CONFIRM = '/dashboard/confirm-password';
 
-// Every look at a password is too old a second later here, and a sign-in takes longer than that to be old on its own.
-test.use({ environment: { PORTAL_REAUTH_SECONDS: '0' } });
+// A look at the password is too old after a second here.
+test.use({ environment: { PORTAL_REAUTH_SECONDS: '1' } });
+
+/** Signs in, and waits until the server would ask for the password again. */
+async function signIn(page: Page, person: Person, path = '/dashboard') {
+  await signInNow(page, person, path);
+  await expect
+    .poll(async () => (await (await page.context().request.get('/api/v1/session_state')).json()).session.reauth_required)
+    .toBe(true);
+}
 
 test.beforeEach(({ watch }) => watch.expect(refusedWith(401), refusedWith(403)));
 
@@ -25,7 +34,7 @@ test('signing out a device asks for the password and then goes on', async ({
   javaScriptEnabled: scripted,
 }) => {
   const other = await openBrowser(FIREFOX_ON_MACOS);
-  await signIn(other, person);
+  await signInNow(other, person);
   await openDesktop(DESKTOP);
   await signIn(page, person, '/dashboard/settings');
   const settings = new SettingsPage(page);
@@ -75,7 +84,7 @@ test('signing out the other devices asks for the password and then goes on', asy
   openDesktop,
   javaScriptEnabled: scripted,
 }) => {
-  await signIn(await openBrowser(FIREFOX_ON_MACOS), person);
+  await signInNow(await openBrowser(FIREFOX_ON_MACOS), person);
   await openDesktop(DESKTOP);
   await signIn(page, person, '/dashboard/settings');
   const settings = new SettingsPage(page);
@@ -196,7 +205,7 @@ test('a question whose answer does not arrive stays open', { tag: '@with-script'
 test('the page that asks for the password needs a session and something to confirm', async ({ page, person }) => {
   await page.goto(`${CONFIRM}?for=sign_out_all_devices`);
   await expect(page).toHaveURL(/\/login\?next=/);
-  await signIn(page, person);
+  await signInNow(page, person);
   for (const query of [
     '',
     '?for=everything',
@@ -216,7 +225,7 @@ test('the page that asks for the password needs a session and something to confi
 test('an error in the address of another form is not told at this one', async ({ page, person }) => {
   const error = (code: string, path: string) =>
     `__path=${encodeURIComponent(path)}&__err=${encodeURIComponent(btoa(JSON.stringify({ code })))}`;
-  await signIn(page, person);
+  await signInNow(page, person);
   await visit(page, `/dashboard/settings?${error('invalid_credentials', '/api/change_password')}`);
   await expect(page.getByRole('alert').filter({ hasText: /\S/ })).toHaveText(['That is not your current password.']);
   await visit(page, `/dashboard/settings?${error('not_found', '/api/revoke_session')}`);

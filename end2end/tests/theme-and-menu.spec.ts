@@ -83,3 +83,44 @@ test('the navigation marks the page that is shown', async ({ page, person }) => 
   await expect(settings).toHaveAttribute('aria-current', 'page');
   await expect(dashboard).not.toHaveAttribute('aria-current');
 });
+
+test.describe('the menu closes by itself', { tag: '@with-script' }, () => {
+  test('on Escape, with the focus on its opener', async ({ page, person }) => {
+    await signIn(page, person);
+    const menu = new AccountMenu(page);
+    await menu.open();
+    await menu.theme('Dark').focus();
+    await page.keyboard.press('Escape');
+    await expect(menu.signOut).toBeHidden();
+    await expect(menu.opener).toBeFocused();
+  });
+
+  test('on a click outside of it, and not on one inside', async ({ page, person }) => {
+    await signIn(page, person);
+    const menu = new AccountMenu(page);
+    await menu.open();
+    await page.getByRole('group').filter({ has: menu.opener }).getByText(person.email).click();
+    await expect(menu.signOut).toBeVisible();
+    await page.getByRole('heading', { name: 'Dashboard', exact: true }).click();
+    await expect(menu.signOut).toBeHidden();
+  });
+
+  test('when a link is followed', async ({ page, person }) => {
+    await signIn(page, person);
+    const menu = new AccountMenu(page);
+    await menu.open();
+    await page.getByRole('link', { name: 'Settings' }).press('Enter');
+    await expect(page).toHaveURL('/dashboard/settings');
+    await expect(menu.signOut).toBeHidden();
+  });
+});
+
+test('however long a name is, the menu stays on a narrow screen', async ({ portal, openBrowser }) => {
+  const page = await openBrowser({ viewport: { width: 390, height: 844 } });
+  const person = await portal.register({ name: 'Maria Rindfleischetikettierungsüberwachungsaufgabenübertragungsgesetz' });
+  await signIn(page, person);
+  await new AccountMenu(page).open();
+  const { x, width } = (await page.locator('.menu-panel').boundingBox())!;
+  expect(x).toBeGreaterThanOrEqual(0);
+  expect(x + width).toBeLessThanOrEqual(390);
+});

@@ -90,6 +90,16 @@ impl<T> Loading<T> {
     }
 }
 
+impl Loading<Devices> {
+    /// The last that came: it stays when it fails to refresh. To be made where the first has been waited for.
+    pub fn last(self) -> Memo<Option<Devices>> {
+        Memo::new(move |before: Option<&Option<Devices>>| match self.get() {
+            Some(Ok(devices)) => Some(devices),
+            _ => before.cloned().flatten(),
+        })
+    }
+}
+
 fn resource(load: fn() -> Work) -> Resource<Answer> {
     Resource::new_blocking(|| (), move |()| load())
 }

@@ -121,11 +121,11 @@ impl Doing {
 
 /// The section: loading, failed, or the list.
 #[component]
-pub fn ActiveSessionsSection(loaded: Loading<Devices>, devices: Memo<Option<Devices>>) -> impl IntoView {
+pub fn ActiveSessionsSection(loaded: Loading<Devices>) -> impl IntoView {
     // Waits for the first answer only: a later one changes what the list shows and makes no new list.
     let content = waiting(loading, move || async move {
         loaded.settled().await;
-        view! { <Content loaded devices=devices /> }.into_any()
+        view! { <Content loaded /> }.into_any()
     });
     view! {
         <section class="card" id="sessions" aria-labelledby=TITLE>
@@ -136,7 +136,8 @@ pub fn ActiveSessionsSection(loaded: Loading<Devices>, devices: Memo<Option<Devi
 
 /// What stands in the section once the server has answered.
 #[component]
-fn Content(loaded: Loading<Devices>, devices: Memo<Option<Devices>>) -> impl IntoView {
+fn Content(loaded: Loading<Devices>) -> impl IntoView {
+    let devices = loaded.last();
     let doing = Doing {
         hidden: RwSignal::default(),
         failures: RwSignal::default(),

@@ -21,11 +21,6 @@ use security_notices::SecurityNotices;
 #[component]
 pub fn SettingsPage() -> impl IntoView {
     let loaded = Loading::<Devices>::start();
-    // What came last stays when it fails to refresh.
-    let devices = Memo::new(move |before: Option<&Option<Devices>>| match loaded.get() {
-        Some(Ok(devices)) => Some(devices),
-        _ => before.cloned().flatten(),
-    });
     provide_context(StepUp::new());
     view! {
         <Title text="Settings" />
@@ -33,8 +28,8 @@ pub fn SettingsPage() -> impl IntoView {
             <div class="page-head">
                 <h1>"Settings"</h1>
             </div>
-            <SecurityNotices loaded devices />
-            <ActiveSessionsSection loaded devices />
+            <SecurityNotices loaded />
+            <ActiveSessionsSection loaded />
             <PasswordSection loaded />
             <OrganizationSection />
             <StepUpDialog />

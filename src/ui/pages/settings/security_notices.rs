@@ -48,15 +48,16 @@ impl Answers {
 
 /// The card at the top of the settings.
 #[component]
-pub fn SecurityNotices(loaded: Loading<Devices>, devices: Memo<Option<Devices>>) -> impl IntoView {
+pub fn SecurityNotices(loaded: Loading<Devices>) -> impl IntoView {
     waiting(nothing, move || async move {
         loaded.settled().await;
-        view! { <Card loaded devices /> }.into_any()
+        view! { <Card loaded /> }.into_any()
     })
 }
 
 #[component]
-fn Card(loaded: Loading<Devices>, devices: Memo<Option<Devices>>) -> impl IntoView {
+fn Card(loaded: Loading<Devices>) -> impl IntoView {
+    let devices = loaded.last();
     let answers = Answers {
         last: RwSignal::default(),
         step_up: expect_context(),
@@ -124,7 +125,7 @@ fn Question(notice: SecurityNotice, answers: Answers) -> impl IntoView {
     let title = notice.title();
     let explanation = notice.explanation();
     let device = notice.device_name.clone();
-    let of_device = Signal::stored(format!(": {device}"));
+    let of_device = Signal::stored(format!("({device})"));
 
     let dismiss = {
         let device = device.clone();
