@@ -377,7 +377,11 @@ async function expectRoomForFingers(page: Page) {
       const seen = controls.filter(control => control.checkVisibility({ visibilityProperty: true }));
       return seen
         .filter(control => !control.matches('.skip-link:not(:focus)') && getComputedStyle(control).display !== 'inline')
-        .map(control => ({ html: control.outerHTML.slice(0, 100), box: control.getBoundingClientRect() }))
+        .map(control => ({
+          html: control.outerHTML.slice(0, 100),
+          // The words around a radio button are part of it.
+          box: (control.closest('label') ?? control).getBoundingClientRect(),
+        }))
         .filter(({ box }) => box.height < 44 || box.width < 44)
         .map(({ html, box }) => `${Math.round(box.width)} x ${Math.round(box.height)}: ${html}`);
     });

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     ids::SessionId,
     organization::{Membership, Organization},
+    security_notice::SecurityNotice,
     session::Session,
     theme::Theme,
     user::User,
@@ -24,10 +25,12 @@ pub struct Viewer {
     pub theme: Theme,
 }
 
-/// The live sessions of a person and when that was so.
+/// The live sessions of a person, what they are asked about them, and when that was so.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActiveSessions {
     pub sessions: Vec<Session>,
+    /// "Was this you?"
+    pub notices: Vec<SecurityNotice>,
     /// The server's time: ages are counted from it, whatever the browser's own clock says.
     #[serde(with = "super::time::wire")]
     pub server_time: DateTime<Utc>,

@@ -14,7 +14,7 @@ use crate::{
     server_fns::border::{self, StepUp},
 };
 
-/// The caller's live sessions, most recently active first.
+/// The caller's live sessions, most recently active first, and what the caller is asked about them.
 #[server(ListActiveSessions, prefix = "/api", endpoint = "list_active_sessions", output = TextJson)]
 pub async fn list_active_sessions() -> Result<ActiveSessions, AppError> {
     border::answer(async {
@@ -22,6 +22,7 @@ pub async fn list_active_sessions() -> Result<ActiveSessions, AppError> {
         let sessions = dashboard::list_sessions(&state, &caller).await?;
         Ok(ActiveSessions {
             sessions,
+            notices: dashboard::list_notices(&state, &caller).await?,
             server_time: state.clock.now(),
         })
     })

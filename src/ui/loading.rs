@@ -7,20 +7,10 @@ use leptos::{prelude::*, reactive::computed::ScopedFuture};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::{
-        overview::{ActiveSessions, Overview, Viewer},
-        security_notice::SecurityNotice,
-    },
+    domain::overview::{ActiveSessions, Overview, Viewer},
     error::AppError,
-    server_fns::{list_active_sessions, list_security_notices, show_overview, show_viewer, sign_in_notice},
+    server_fns::{list_active_sessions, show_overview, show_viewer, sign_in_notice},
 };
-
-/// Where the person is signed in, and what they are asked about it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Devices {
-    pub active: ActiveSessions,
-    pub notices: Vec<SecurityNotice>,
-}
 
 /// Why one has to sign in, in words, where there is a reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +21,7 @@ pub struct Reason(pub Option<String>);
 pub enum Loaded {
     Viewer(Viewer),
     Overview(Overview),
-    Devices(Devices),
+    Devices(ActiveSessions),
     Reason(Reason),
 }
 
@@ -90,10 +80,10 @@ impl<T> Loading<T> {
     }
 }
 
-impl Loading<Devices> {
+impl Loading<ActiveSessions> {
     /// The last that came: it stays when it fails to refresh. To be made where the first has been waited for.
-    pub fn last(self) -> Memo<Option<Devices>> {
-        Memo::new(move |before: Option<&Option<Devices>>| match self.get() {
+    pub fn last(self) -> Memo<Option<ActiveSessions>> {
+        Memo::new(move |before: Option<&Option<ActiveSessions>>| match self.get() {
             Some(Ok(devices)) => Some(devices),
             _ => before.cloned().flatten(),
         })
@@ -138,13 +128,9 @@ impl Load for Overview {
     }
 }
 
-impl Load for Devices {
+impl Load for ActiveSessions {
     fn load() -> Work {
-        Box::pin(async {
-            let active = list_active_sessions().await?;
-            let notices = list_security_notices().await?;
-            Ok(Loaded::Devices(Devices { active, notices }))
-        })
+        Box::pin(async { list_active_sessions().await.map(Loaded::Devices) })
     }
 
     fn read(loaded: Loaded) -> Option<Self> {

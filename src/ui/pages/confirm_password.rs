@@ -7,24 +7,24 @@ use leptos_router::hooks::use_query_map;
 
 use super::confirm_sign_out_all::{NotLoaded, Question};
 use crate::{
-    domain::session::Session,
+    domain::{overview::ActiveSessions, session::Session},
     ui::{
         components::dynamic::{nothing, waiting},
         ending::Ending,
-        loading::{Devices, Loading},
+        loading::Loading,
     },
 };
 
 /// Takes `for`, the action to go on with, and `session_id` where it is about one.
 #[component]
 pub fn ConfirmPasswordPage() -> impl IntoView {
-    let loaded = Loading::<Devices>::start();
+    let loaded = Loading::<ActiveSessions>::start();
     let query = use_query_map();
     let content = waiting(nothing, move || async move {
         let asked = query.with_untracked(|query| query.get("for"));
         let about = query.with_untracked(|query| query.get("session_id"));
         match loaded.ready().await {
-            Ok(devices) => match asked_for(asked.as_deref(), about.as_deref(), devices.active.sessions) {
+            Ok(devices) => match asked_for(asked.as_deref(), about.as_deref(), devices.sessions) {
                 Some((ending, sessions)) => view! { <Question ending sessions asks=true /> }.into_any(),
                 None => view! { <NothingToConfirm /> }.into_any(),
             },

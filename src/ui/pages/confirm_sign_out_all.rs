@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use leptos_meta::Title;
 
 use crate::{
-    domain::session::Session,
+    domain::{overview::ActiveSessions, session::Session},
     error::AppError,
     ui::{
         components::{
@@ -17,19 +17,18 @@ use crate::{
         },
         ending::Ending,
         failure::error_of_form,
-        loading::{Devices, Loading},
+        loading::Loading,
     },
 };
 
 /// Names what will end and asks.
 #[component]
 pub fn ConfirmSignOutAllPage() -> impl IntoView {
-    let loaded = Loading::<Devices>::start();
+    let loaded = Loading::<ActiveSessions>::start();
     let question = waiting(nothing, move || async move {
         match loaded.ready().await {
             Ok(devices) => {
-                view! { <Question ending=Ending::All sessions=devices.active.sessions asks=false /> }
-                    .into_any()
+                view! { <Question ending=Ending::All sessions=devices.sessions asks=false /> }.into_any()
             }
             Err(error) => view! { <NotLoaded error /> }.into_any(),
         }

@@ -6,7 +6,7 @@ use leptos::{ev::SubmitEvent, prelude::*};
 use leptos_router::hooks::use_query_map;
 
 use crate::{
-    domain::{ids::SessionId, session::Session},
+    domain::{ids::SessionId, overview::ActiveSessions, session::Session},
     error::AppError,
     ui::{
         browser,
@@ -23,7 +23,7 @@ use crate::{
         },
         ending::Ending,
         failure::{error_of_form, leave_if_ended},
-        loading::{Devices, Loading},
+        loading::Loading,
         page_clock::PageClock,
     },
 };
@@ -48,7 +48,7 @@ struct Doing {
     failures: RwSignal<Vec<(SessionId, AppError)>>,
     outcome: RwSignal<Option<Outcome>>,
     step_up: StepUp,
-    loaded: Loading<Devices>,
+    loaded: Loading<ActiveSessions>,
 }
 
 impl Doing {
@@ -121,7 +121,7 @@ impl Doing {
 
 /// The section: loading, failed, or the list.
 #[component]
-pub fn ActiveSessionsSection(loaded: Loading<Devices>) -> impl IntoView {
+pub fn ActiveSessionsSection(loaded: Loading<ActiveSessions>) -> impl IntoView {
     // Waits for the first answer only: a later one changes what the list shows and makes no new list.
     let content = waiting(loading, move || async move {
         loaded.settled().await;
@@ -136,7 +136,7 @@ pub fn ActiveSessionsSection(loaded: Loading<Devices>) -> impl IntoView {
 
 /// What stands in the section once the server has answered.
 #[component]
-fn Content(loaded: Loading<Devices>) -> impl IntoView {
+fn Content(loaded: Loading<ActiveSessions>) -> impl IntoView {
     let devices = loaded.last();
     let doing = Doing {
         hidden: RwSignal::default(),
@@ -147,10 +147,7 @@ fn Content(loaded: Loading<Devices>) -> impl IntoView {
     };
     let shown = Memo::new(move |_| {
         let hidden = doing.hidden.read();
-        let list = devices
-            .get()
-            .map(|devices| devices.active.sessions)
-            .unwrap_or_default();
+        let list = devices.get().map(|devices| devices.sessions).unwrap_or_default();
         list.into_iter()
             .filter(|session| !hidden.contains(&session.id))
             .collect::<Vec<_>>()
@@ -236,7 +233,7 @@ fn loading() -> AnyView {
 }
 
 #[component]
-fn Failed(error: AppError, loaded: Loading<Devices>) -> impl IntoView {
+fn Failed(error: AppError, loaded: Loading<ActiveSessions>) -> impl IntoView {
     view! {
         <div class="card-body">
             <Notice tone=Tone::Error>
@@ -261,13 +258,13 @@ fn Failed(error: AppError, loaded: Loading<Devices>) -> impl IntoView {
 }
 
 #[component]
-fn List(devices: Memo<Option<Devices>>, shown: Memo<Vec<Session>>, doing: Doing) -> impl IntoView {
+fn List(devices: Memo<Option<ActiveSessions>>, shown: Memo<Vec<Session>>, doing: Doing) -> impl IntoView {
     // The list stands only where a list has come, so the fallback is never shown.
     let server_time = Signal::derive(move || {
         devices.with(|devices| {
             devices
                 .as_ref()
-                .map(|devices| devices.active.server_time)
+                .map(|devices| devices.server_time)
                 .unwrap_or_default()
         })
     });

@@ -8,9 +8,10 @@ mod security_notices;
 use leptos::prelude::*;
 use leptos_meta::Title;
 
+use crate::domain::overview::ActiveSessions;
 use crate::ui::{
     components::step_up::{StepUp, StepUpDialog},
-    loading::{Devices, Loading},
+    loading::Loading,
 };
 use active_sessions::ActiveSessionsSection;
 use organization::OrganizationSection;
@@ -20,7 +21,7 @@ use security_notices::SecurityNotices;
 /// The person's settings.
 #[component]
 pub fn SettingsPage() -> impl IntoView {
-    let loaded = Loading::<Devices>::start();
+    let loaded = Loading::<ActiveSessions>::start();
     provide_context(StepUp::new());
     view! {
         <Title text="Settings" />

@@ -4,6 +4,7 @@ use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 use leptos_router::hooks::use_query_map;
 
 use crate::{
+    domain::overview::ActiveSessions,
     error::AppError,
     server_fns::change_password,
     ui::{
@@ -16,7 +17,7 @@ use crate::{
             trouble::Trouble,
         },
         failure::{error_of_form, is_about_password, leave_if_ended},
-        loading::{Devices, Loading},
+        loading::Loading,
     },
 };
 
@@ -26,7 +27,7 @@ const KEEP: &str = "keep-others";
 
 /// The section: the form, and what came of it.
 #[component]
-pub fn PasswordSection(loaded: Loading<Devices>) -> impl IntoView {
+pub fn PasswordSection(loaded: Loading<ActiveSessions>) -> impl IntoView {
     let failure = RwSignal::new(error_of_form(&["/api/change_password"]));
     let done = RwSignal::new(done_in_address());
     let busy = RwSignal::new(false);

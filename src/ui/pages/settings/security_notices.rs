@@ -5,7 +5,7 @@ use std::sync::Arc;
 use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 
 use crate::{
-    domain::security_notice::SecurityNotice,
+    domain::{overview::ActiveSessions, security_notice::SecurityNotice},
     error::AppError,
     server_fns::dismiss_security_notice,
     ui::{
@@ -21,7 +21,7 @@ use crate::{
         },
         ending::Ending,
         failure::{error_of_form, leave_if_ended},
-        loading::{Devices, Loading},
+        loading::Loading,
     },
 };
 
@@ -34,7 +34,7 @@ struct Answers {
     /// The device of the last answer, and whether it was signed out for it.
     last: RwSignal<Option<(String, bool)>>,
     step_up: StepUp,
-    loaded: Loading<Devices>,
+    loaded: Loading<ActiveSessions>,
 }
 
 impl Answers {
@@ -48,7 +48,7 @@ impl Answers {
 
 /// The card at the top of the settings.
 #[component]
-pub fn SecurityNotices(loaded: Loading<Devices>) -> impl IntoView {
+pub fn SecurityNotices(loaded: Loading<ActiveSessions>) -> impl IntoView {
     waiting(nothing, move || async move {
         loaded.settled().await;
         view! { <Card loaded /> }.into_any()
@@ -56,7 +56,7 @@ pub fn SecurityNotices(loaded: Loading<Devices>) -> impl IntoView {
 }
 
 #[component]
-fn Card(loaded: Loading<Devices>) -> impl IntoView {
+fn Card(loaded: Loading<ActiveSessions>) -> impl IntoView {
     let devices = loaded.last();
     let answers = Answers {
         last: RwSignal::default(),
