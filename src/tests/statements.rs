@@ -112,6 +112,13 @@ async fn an_answer_does_not_cost_more_the_more_sessions_there_are() {
     for device in ["mac", "thinkpad", "workstation"] {
         portal.desktop(device).signed_in(&maria).await;
     }
+    // While the person has not said whether those were theirs, the page asks: one statement more, however many.
+    let asked = portal
+        .statements_of(chrome.get("/dashboard/settings").into_future())
+        .await
+        .0;
+    assert_eq!(asked, alone + 1);
+    portal.answer_notices(&chrome).await;
     let among_many = portal
         .statements_of(chrome.get("/dashboard/settings").into_future())
         .await

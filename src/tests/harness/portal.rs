@@ -108,6 +108,16 @@ impl Portal {
         }
     }
 
+    /// The person says that all of it was them.
+    pub async fn answer_notices(&self, client: &Client) {
+        let notices = client.post("/api/list_security_notices").await.expect(200).json();
+        for notice in notices.as_array().expect("notices") {
+            let id = notice["id"].as_str().expect("an id");
+            let call = client.post("/api/dismiss_security_notice");
+            call.form(&[("notice_id", id)]).await.expect(200);
+        }
+    }
+
     /// Has this node hear of what happens, as the running server does, for as long as the value is held.
     pub async fn listening(&self) -> Listening {
         Listening::begin(&self.state).await
