@@ -37,7 +37,7 @@ export async function startServer(binary, site) {
   for (let attempt = 0; attempt < 600; attempt += 1) {
     if (server.exitCode !== null) throw new Error(`the server ended with ${server.exitCode}`);
     const ready = await fetch(`${url}/readyz`).catch(() => null);
-    if (ready?.ok) return { url, stop };
+    if (ready?.ok) return { url, stop, pid: server.pid };
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   await stop();

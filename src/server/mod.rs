@@ -8,6 +8,7 @@ pub mod auth;
 pub mod clock;
 pub mod command_line;
 pub mod config;
+mod connections;
 pub mod database;
 pub mod health;
 pub mod http;

@@ -16,6 +16,7 @@ use super::{
     },
     clock::Clock,
     config::Config,
+    connections::{self, HEAD_DEADLINE},
     database::{
         Database, DatabaseError,
         cluster::{Cluster, ClusterError, ClusterOptions},
@@ -224,20 +225,16 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
     announce(&state.config);
     let (stop, stopped) = tokio::sync::watch::channel(());
     let hub = state.hub.clone();
-    let app = router(state).into_make_service_with_connect_info::<SocketAddr>();
-    let server = axum::serve(listener, app).with_graceful_shutdown(async move {
+    let server = connections::serve(listener, router(state), HEAD_DEADLINE, async move {
         asked_to_stop().await;
         tracing::info!("stopping: requests under way are finished first");
         hub.close();
         stop.send_replace(());
     });
-    let served = tokio::select! {
-        served = server.into_future() => served,
-        () = give_up(stopped) => {
-            tracing::warn!("some requests took too long and were cut off");
-            Ok(())
-        }
-    };
+    tokio::select! {
+        () = server => {}
+        () = give_up(stopped) => tracing::warn!("some requests took too long and were cut off"),
+    }
     for job in jobs {
         job.abort();
     }
@@ -253,7 +250,7 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
             "the last audit rows wait to be sealed by the next server: the database is too slow"
         ),
     }
-    Ok(served?)
+    Ok(())
 }
 
 /// Ends once the time for requests under way is over.
