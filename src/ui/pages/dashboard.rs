@@ -152,10 +152,15 @@ fn with_article(role: &str) -> String {
 #[component]
 fn NeedsAttention(attention: Vec<Attention>) -> impl IntoView {
     let item = |attention: Attention| {
+        // The questions stand above the list.
+        let place = match attention {
+            Attention::SecurityNotices { .. } => "/dashboard/settings",
+            _ => "/dashboard/settings#sessions",
+        };
         let (title, text) = match attention {
             Attention::SecurityNotices { count } => (
                 format!("{} you should look at", plural(count.into(), "unusual event")),
-                "A sign-in or a network that is new for you. Say whether it was you.",
+                "Something about your sessions was not as before. Say whether it was you.",
             ),
             Attention::FailedSignIns { count } => (
                 format!(
@@ -186,7 +191,7 @@ fn NeedsAttention(attention: Vec<Attention>) -> impl IntoView {
                     </p>
                     <p class="soft small">{text}</p>
                 </div>
-                <a class="button small" href="/dashboard/settings#sessions">
+                <a class="button small" href=place>
                     "Review sessions"
                 </a>
             </li>
