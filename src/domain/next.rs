@@ -7,7 +7,10 @@
 /// character and no space, which browsers drop or turn into `/` before they look at the address.
 pub fn safe_path(next: &str) -> Option<&str> {
     let harmless = |c: char| c.is_ascii_graphic() && c != '\\';
-    let local = next.starts_with('/') && !next.starts_with("//");
+    // Empty and dot segments too: whoever resolves the path once more must not end up at `//elsewhere`.
+    let path = next.split(['?', '#']).next().unwrap_or_default();
+    let odd = path.split('/').skip(1).any(|part| matches!(part, "." | ".."));
+    let local = path.starts_with('/') && !path.contains("//") && !odd;
     // The sign-in page itself would be a loop.
     let loops = next == "/login" || next.starts_with("/login?") || next.starts_with("/api/");
     (next.len() <= 512 && local && !loops && next.chars().all(harmless)).then_some(next)
@@ -57,6 +60,21 @@ pub fn form_value(query: &str, name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn segments_that_lead_elsewhere_are_refused() {
+        for path in [
+            "/.//evil.example",
+            "/..//evil.example",
+            "/a/../b",
+            "/./a",
+            "/a//b",
+            "/..",
+        ] {
+            assert_eq!(safe_path(path), None, "{path}");
+        }
+        assert_eq!(safe_path("/a.b/..c?x=//y/../z"), Some("/a.b/..c?x=//y/../z"));
+    }
 
     #[test]
     fn paths_of_the_portal_are_taken() {

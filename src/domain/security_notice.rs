@@ -89,6 +89,8 @@ pub struct SecurityNotice {
     pub failures: Option<u32>,
     /// Its session could still be signed out.
     pub is_live: bool,
+    /// The session that is asked may say yes. It may not while it is in question itself.
+    pub may_confirm: bool,
 }
 
 impl SecurityNotice {
@@ -150,6 +152,7 @@ mod tests {
                 rules: vec![rule],
                 failures: Some(4),
                 is_live: true,
+                may_confirm: true,
             };
             assert!(notice.title().contains("Chrome on Windows"), "{}", notice.title());
             assert!(notice.explanation().ends_with('.'));

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use leptos::config::LeptosOptions;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -206,7 +207,7 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
         clock: clock.clone(),
         passwords,
         activity: activity.clone(),
-        hub: Hub::default(),
+        hub: Hub::for_files(raise_open_files()),
     };
     let jobs = [
         tokio::spawn(activity.clone().run(database.clone())),
@@ -251,6 +252,18 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
         ),
     }
     Ok(())
+}
+
+/// Lets this process open as many files as it may, since each stream is one, and gives how many that is.
+fn raise_open_files() -> u64 {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return 1024;
+    };
+    if setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() {
+        hard
+    } else {
+        soft
+    }
 }
 
 /// Ends once the time for requests under way is over.

@@ -48,7 +48,7 @@ pub async fn list_security_notices() -> Result<Vec<SecurityNotice>, AppError> {
 pub async fn dismiss_security_notice(notice_id: String) -> Result<(), AppError> {
     border::answer(async {
         let id = notice_id.parse().map_err(|_| AppError::NotFound)?;
-        dashboard::dismiss_notice(&border::state()?, &*border::signed_in()?, id).await?;
+        dashboard::dismiss_notice(&border::state()?, &*border::signed_in()?, id, &border::client()?).await?;
         border::then_go_to("/dashboard/settings");
         Ok(())
     })

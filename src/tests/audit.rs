@@ -163,10 +163,6 @@ async fn what_was_refused_or_found_nothing_to_end_leaves_no_row() {
         portal.rows("audit_events").await,
         portal.rows("session_events").await,
     );
-    chrome
-        .delete(&format!("/api/v1/sessions/{}", of_jonas.session()))
-        .await
-        .expect(404);
     chrome.delete("/api/v1/sessions?scope=others").await.expect(200);
     chrome.delete("/api/v1/sessions").await.expect(400);
     chrome
@@ -180,6 +176,27 @@ async fn what_was_refused_or_found_nothing_to_end_leaves_no_row() {
             portal.rows("session_events").await
         ),
         before
+    );
+
+    // But for ids of others: who tries them is on record, though the answer tells nothing.
+    let of_jonas = of_jonas.session();
+    chrome
+        .delete(&format!("/api/v1/sessions/{of_jonas}"))
+        .await
+        .expect(404);
+    chrome
+        .delete("/api/v1/sessions/00000000-0000-4000-8000-000000000000")
+        .await
+        .expect(404);
+    let denied = &portal.audit("denied").await[..];
+    assert_eq!(denied.len(), 1);
+    assert_eq!(
+        (
+            denied[0].actor,
+            denied[0].reason.as_deref(),
+            &denied[0].detail["session_id"]
+        ),
+        (Some(maria.id), Some("not_theirs"), &json!(of_jonas))
     );
 }
 

@@ -218,3 +218,24 @@ async fn readiness_names_a_listener_that_hears_nothing() {
     let _listening = portal.listening().await;
     portal.anonymous().get("/readyz").await.expect(200);
 }
+
+#[tokio::test]
+async fn a_stream_that_was_opened_with_a_copied_cookie_closes_when_the_cookie_is_replaced() {
+    let portal = Portal::start().await;
+    let _listening = portal.listening().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let stream = chrome.replica().get(EVENTS).stream().await;
+    let fields = [
+        ("current_password", &*maria.password),
+        ("new_password", "one that nobody has copied"),
+    ];
+    chrome
+        .post("/api/change_password")
+        .form(&fields)
+        .await
+        .expect(200);
+    let told = stream.until_closed().await;
+    assert_eq!(kinds(&told).last(), Some(&"session_updated"));
+    chrome.get(EVENTS).stream().await;
+}

@@ -135,3 +135,29 @@ async fn a_session_that_is_too_old_for_the_role_there_stays_where_it_is() {
     assert_eq!(answer.json()["code"], "sign_in_too_old");
     assert_eq!(looks_at(&chrome).await, (json!("Northgate"), json!("guest")));
 }
+
+#[tokio::test]
+async fn the_role_there_may_allow_fewer_sessions() {
+    let portal = Portal::start().await;
+    let maria = maria(&portal).await;
+    let ids = organizations(&portal).await;
+    let mut desktops = Vec::new();
+    for name in ["a", "b", "c"] {
+        desktops.push(portal.desktop(name).signed_in(&maria).await);
+        portal.pass(seconds(1)).await;
+    }
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let fields = [("organization_id", &*ids["Harbour"])];
+    chrome
+        .post("/api/switch_organization")
+        .form(&fields)
+        .await
+        .expect(200);
+    // An administrator has two: this one, and the one that was used last.
+    let mut reasons = Vec::new();
+    for desktop in &desktops {
+        reasons.push(portal.end_reason(desktop.session()).await);
+    }
+    let limit = Some("session_limit".to_owned());
+    assert_eq!(reasons, [limit.clone(), limit, None]);
+}

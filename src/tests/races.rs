@@ -380,3 +380,44 @@ async fn requests_under_way_during_a_revocation_bring_nothing_back() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_turns_up_in_new_networks_is_ended_all_the_same() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    for round in 0..40_u8 {
+        let mac = portal.desktop("mac").signed_in(&maria).await;
+        let chrome = portal.browser(CHROME).signed_in(&maria).await;
+        let mut requests = JoinSet::new();
+        for network in 0..8 {
+            let mac = mac.clone().at(&format!("10.{round}.{network}.1"));
+            requests.spawn(async move { mac.get("/api/v1/session_state").await });
+        }
+        let end = chrome.delete(&format!("/api/v1/sessions/{}", mac.session()));
+        requests.spawn(async move { end.await });
+        for answer in requests.join_all().await {
+            assert!([200, 204, 401].contains(&answer.status), "{answer:#?}");
+        }
+        assert_eq!(portal.end_reason(mac.session()).await.as_deref(), Some("revoked"));
+        chrome.post("/api/sign_out").await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn whoever_signs_in_while_everyone_is_signed_out_is_out_with_row_and_event() {
+    let portal = Portal::start().await;
+    let (maria, jonas) = (portal.broker("maria").await, portal.broker("jonas").await);
+    portal.browser(CHROME).signed_in(&maria).await;
+    // Everyone is listed; the first of them is held; meanwhile another one signs in.
+    let lock = HeldLock::of(&portal, &maria).await;
+    let accounts = portal.accounts();
+    let everyone = spawn(async move { accounts.revoke_everyone(None).await });
+    lock.until_waiting(1).await;
+    let late = portal.browser(FIREFOX).signed_in(&jonas).await;
+    lock.release().await;
+    assert_eq!(everyone.await.expect("done").expect("ended"), 2);
+    assert!(portal.end_reason(late.session()).await.is_some());
+    assert_eq!(portal.ends_of(late.session()).await.len(), 1);
+    let events = portal.events("session_ended").await;
+    assert!(events.iter().any(|event| event.session == Some(late.session())));
+}

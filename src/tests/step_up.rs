@@ -84,7 +84,6 @@ async fn every_sensitive_route_asks_again_when_the_check_is_stale_and_does_nothi
     for client in [&stale.chrome, &stale.mac] {
         assert_eq!(stale.reauth_required(client).await, true);
         let calls = stale.sensitive(client);
-        let count = calls.len();
         for call in calls {
             let answer = call.await.expect(403);
             assert_eq!(answer.json()["code"], "reauth_required");
@@ -92,7 +91,8 @@ async fn every_sensitive_route_asks_again_when_the_check_is_stale_and_does_nothi
         }
         let mut denied = stale.portal.audit("denied").await;
         denied.retain(|row| row.actor_session == Some(client.session()));
-        assert_eq!(denied.len(), count);
+        // Once a window: whoever holds the session could go on asking.
+        assert_eq!(denied.len(), 1);
         for row in denied {
             assert_eq!(
                 (row.reason.as_deref(), row.actor, row.ip_address.as_deref()),
@@ -295,7 +295,7 @@ async fn without_javascript_a_page_asks_for_the_password_and_nothing_is_done_yet
         assert_eq!(call.await.expect(302).location(), place);
     }
     stale.assert_nothing_ended().await;
-    assert_eq!(stale.portal.audit("denied").await.len(), 3);
+    assert_eq!(stale.portal.audit("denied").await.len(), 1);
 
     let crafted = [("session_id", "a&for=sign_out_all_devices\r\nSet-Cookie: x=1")];
     let answer = browser

@@ -184,6 +184,7 @@ async fn a_new_network_ends_nothing_and_is_asked_about_once() {
     let maria = portal.broker("maria").await;
     let asked = portal.browser(FIREFOX).signed_in(&maria).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    portal.answer_notices(&asked).await;
     let before = portal.notices().await.len();
     portal.pass(seconds(3600)).await;
 
@@ -305,6 +306,7 @@ async fn a_sign_in_on_a_new_device_is_asked_about_and_on_a_known_one_it_is_not()
         .collect();
     assert!(about.contains(&mac.session()) && about.contains(&firefox.session()));
 
+    portal.answer_notices(&chrome).await;
     for client in [chrome, mac, firefox] {
         client.clone().signed_in(&maria).await;
         portal.pass(seconds(3600)).await;
@@ -409,7 +411,7 @@ async fn whoever_the_question_is_about_is_not_asked_and_cannot_answer() {
 }
 
 #[tokio::test]
-async fn a_question_about_a_sign_in_goes_with_its_session() {
+async fn a_question_goes_when_its_person_ends_the_session_and_not_when_the_session_ends_itself() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let owner = portal.browser(CHROME).signed_in(&maria).await;
@@ -422,4 +424,64 @@ async fn a_question_about_a_sign_in_goes_with_its_session() {
         .await
         .expect(204);
     assert_eq!(questions(&owner).await.len(), 0);
+
+    // In, and out again before anyone looks.
+    let thief = portal.browser(SAFARI).signed_in(&maria).await;
+    thief.post("/api/sign_out").await.expect(200);
+    let asked = questions(&owner).await;
+    assert_eq!((asked.len(), &asked[0]["is_live"]), (1, &json!(false)));
+}
+
+#[tokio::test]
+async fn what_was_never_confirmed_is_asked_about_again_and_answers_for_nothing() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let owner = portal.browser(CHROME).signed_in(&maria).await;
+    let thief = portal.browser(FIREFOX).at("203.0.113.66").signed_in(&maria).await;
+    let second = portal.browser(SAFARI).at("203.0.113.66").signed_in(&maria).await;
+    // Two sessions in question do not vouch for each other.
+    for client in [&thief, &second] {
+        let asked = questions(client).await;
+        assert_eq!((asked.len(), &asked[0]["may_confirm"]), (1, &json!(false)));
+        let id = asked[0]["id"].as_str().expect("an id").to_owned();
+        let call = client.post("/api/dismiss_security_notice");
+        call.form(&[("notice_id", &*id)]).await.expect(404);
+    }
+    assert_eq!(questions(&owner).await.len(), 2);
+
+    // Signed out by the owner, and back with the same mark from the same network: a question again.
+    owner.post("/api/sign_out_other_devices").await.expect(200);
+    assert_eq!(questions(&owner).await.len(), 0);
+    portal.pass(seconds(3600)).await;
+    thief.signed_in(&maria).await;
+    let asked = questions(&owner).await;
+    assert_eq!((asked.len(), &asked[0]["rules"][0]), (1, &json!("new_device")));
+    portal.answer_notices(&owner).await;
+    assert_eq!(portal.audit("suspicion_dismissed").await.len(), 1);
+
+    // Nobody ever answers: after a week a device is known.
+    let phone = portal.browser(SAFARI).signed_in(&maria).await;
+    portal.pass(seconds(7 * 86_400)).await;
+    let before = portal.notices().await.len();
+    phone.signed_in(&maria).await;
+    assert_eq!(portal.notices().await.len(), before);
+}
+
+#[tokio::test]
+async fn a_sign_in_after_a_long_time_is_no_first_one() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    portal
+        .browser(CHROME)
+        .signed_in(&maria)
+        .await
+        .post("/api/sign_out")
+        .await
+        .expect(200);
+    sqlx::query("DELETE FROM sessions")
+        .execute(&portal.sql)
+        .await
+        .expect("past retention");
+    portal.browser(FIREFOX).at("203.0.113.66").signed_in(&maria).await;
+    assert_eq!(portal.notices().await.len(), 1);
 }

@@ -403,3 +403,46 @@ async fn a_stranger_who_knows_a_desktops_name_for_itself_cannot_lock_it_out() {
         .expect(429);
     mac.signed_in(&maria).await;
 }
+
+#[tokio::test]
+async fn signing_in_as_someone_else_on_a_shared_browser_gives_no_further_guesses() {
+    let portal = Portal::with(&[("PORTAL_SIGN_IN_ATTEMPTS", "5")]).await;
+    let (maria, jonas) = (portal.broker("maria").await, portal.broker("jonas").await);
+    let shared = portal.browser(CHROME).signed_in(&maria).await;
+    for _ in 0..3 {
+        shared.clone().signed_in(&jonas).await;
+        for _ in 0..5 {
+            shared.try_sign_in(&maria.email, "a guess").await;
+        }
+    }
+    assert_eq!(portal.audit("sign_in_failed").await.len(), 5);
+}
+
+#[tokio::test]
+async fn a_new_password_from_an_operator_ends_the_wait() {
+    let portal = Portal::with(&[("PORTAL_SIGN_IN_ATTEMPTS", "5")]).await;
+    let maria = portal.broker("maria").await;
+    for _ in 0..5 {
+        portal
+            .browser(CHROME)
+            .try_sign_in(&maria.email, "wrong")
+            .await
+            .expect(401);
+    }
+    portal
+        .browser(CHROME)
+        .try_sign_in(&maria.email, &maria.password)
+        .await
+        .expect(429);
+    let password = "a password from the operator";
+    portal
+        .accounts()
+        .set_password(&maria.email, password.to_owned())
+        .await
+        .expect("set");
+    portal
+        .browser(CHROME)
+        .try_sign_in(&maria.email, password)
+        .await
+        .expect(200);
+}

@@ -46,7 +46,7 @@ const REPLAYED: i64 = 200;
 
 /// What happens to the caller's session, as server-sent events: `session_updated`, `session_ended` with the reason,
 /// `sessions_changed`, `organization_switched`. `id:` is the event's number and `Last-Event-ID` resumes. The stream
-/// closes after `session_ended`. Not activity.
+/// closes after `session_ended`, and when the credential that opened it is replaced. Not activity.
 #[utoipa::path(get, path = "/session/events", tag = "session", responses(
     (status = 200, description = "The stream.", body = String, content_type = "text/event-stream"),
     (status = 401, description = "`session_ended`", body = ProblemBody, content_type = "application/problem+json"),
@@ -58,7 +58,10 @@ pub async fn stream(
 ) -> Result<Response, Problem> {
     let (user, session) = (caller.user.id, caller.id);
     // First to be told, then to look: an end between the two is in either.
-    let subscription = state.hub.subscribe(user, session);
+    let subscription = state.hub.subscribe(user, session).map_err(|error| {
+        tracing::warn!(%error, "a stream was not opened");
+        AppError::Busy
+    })?;
     let Watched { until, number } = match watch(&state, session).await? {
         Ok(watched) => watched,
         Err(reason) => return Err(AppError::SessionEnded { reason }.into()),
@@ -161,7 +164,10 @@ impl Following {
             }
             let (said, goes_on) = match following.next(beat).await {
                 Next::Event(event) => {
-                    let goes_on = !matches!(event.kind, EventKind::SessionEnded { .. });
+                    let goes_on = !matches!(
+                        event.kind,
+                        EventKind::SessionEnded { .. } | EventKind::CredentialReplaced
+                    );
                     (message(&event), goes_on)
                 }
                 Next::Beat => {
@@ -196,13 +202,11 @@ impl Following {
         }
     }
 
-    /// Nobody tells of time running out until someone looks: the stream does, once it may have.
+    /// Nobody tells of time running out until someone looks: the stream does, at each beat and once it may have.
     async fn look_again(&mut self) -> Next {
         let now = self.state.clock.now();
         self.state.activity.note(self.session, now, false);
-        if now < self.until {
-            return Next::Beat;
-        }
+        // Each time, whatever was known: limits may have become shorter.
         match watch(&self.state, self.session).await {
             Ok(Ok(watched)) => {
                 self.until = watched.until;

@@ -8,6 +8,9 @@ use argon2::{
 };
 use tokio::sync::Semaphore;
 
+use super::password_rules;
+use crate::domain::password::PasswordProblem;
+
 /// What a person types. Its Debug shows nothing.
 #[derive(Clone)]
 pub struct Password(String);
@@ -81,6 +84,22 @@ impl Passwords {
     pub async fn hash(&self, password: Password) -> Result<String, PasswordError> {
         let cost = self.cost;
         self.off_thread(move || hash_now(cost, &password.0)).await?
+    }
+
+    /// Looks whether a new password is fit to be one ([`password_rules::check`]): that takes a while too.
+    ///
+    /// # Errors
+    /// [`PasswordError`] when too many wait; what is wrong with the password, inside.
+    pub async fn judge(
+        &self,
+        password: String,
+        about: Vec<String>,
+    ) -> Result<Result<Password, PasswordProblem>, PasswordError> {
+        self.off_thread(move || {
+            let about: Vec<&str> = about.iter().map(String::as_str).collect();
+            password_rules::check(&password, &about)
+        })
+        .await
     }
 
     /// Whether `password` is the one that `hash` was made from. `None`, for an unknown person, takes as long and is

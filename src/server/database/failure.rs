@@ -12,6 +12,11 @@ pub fn is_broken_connection(error: &sqlx::Error) -> bool {
     }
 }
 
+/// The database gave up on the transaction in favour of another one: a deadlock, or a failed serialisation.
+pub fn is_conflict(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(error) if error.code().is_some_and(|code| ["40P01", "40001"].contains(&&*code)))
+}
+
 /// Whether the database is in trouble, rather than our statement wrong.
 fn is_outage(error: &sqlx::Error) -> bool {
     match error {

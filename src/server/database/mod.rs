@@ -7,5 +7,6 @@ mod failure;
 mod pool;
 mod server_role;
 
+pub use failure::is_conflict;
 pub use pool::{Database, DatabaseError};
 pub use server_role::SERVER_ROLE;

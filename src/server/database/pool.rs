@@ -115,7 +115,17 @@ impl Database {
         let mut migrations = sqlx::migrate!();
         // A newer server has been here: its migrations only add, and this one, and its commands, go on beside it.
         migrations.set_ignore_missing(true);
-        migrations.run(&self.pool).await?;
+        // On a connection of its own, without the limits of requests: a large table takes longer than a person waits.
+        let options = (*self.pool.connect_options()).clone().options([
+            ("statement_timeout", "0"),
+            ("lock_timeout", "0"),
+            ("idle_in_transaction_session_timeout", "0"),
+        ]);
+        let pool = PgPoolOptions::new().max_connections(1).connect_with(options);
+        let pool = pool.await.map_err(DatabaseError::Unreachable)?;
+        let done = migrations.run(&pool).await;
+        pool.close().await;
+        done?;
         server_role::provide(&self.pool)
             .await
             .map_err(DatabaseError::Rights)

@@ -18,22 +18,50 @@ use crate::{
 /// How many events may wait for a client. One that is slower than that is cut off, and resumes where it was.
 const QUEUE: usize = 64;
 
+/// How many streams a session may have open, one for each of a few tabs or programs. One more closes the oldest.
+const MOST_OF_SESSION: usize = 8;
+
+/// How many streams a person may have open.
+const MOST_OF_USER: usize = 100;
+
+/// How many streams this node keeps open, unless it may open fewer files than that needs.
+const MOST: usize = 10_000;
+
 /// Hands events to open streams. Cheap to clone; clones know the same streams.
 #[derive(Clone, Debug, Default)]
 pub struct Hub(Arc<Inner>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
     streams: Mutex<Streams>,
+    /// How many streams may be open.
+    most: usize,
     /// The listener hears of what happens.
     listening: AtomicBool,
 }
+
+impl Default for Inner {
+    fn default() -> Self {
+        Self {
+            streams: Mutex::default(),
+            most: MOST,
+            listening: AtomicBool::default(),
+        }
+    }
+}
+
+/// As many streams are open as may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("as many streams are open as may be")]
+pub struct TooManyStreams;
 
 #[derive(Debug, Default)]
 struct Streams {
     of_user: HashMap<UserId, Vec<Stream>>,
     /// The next stream's number.
     next: u64,
+    /// How many are open.
+    open: usize,
     closed: bool,
 }
 
@@ -62,67 +90,106 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        let mut streams = self.hub.streams();
-        if let Some(of_user) = streams.of_user.get_mut(&self.user) {
-            of_user.retain(|stream| stream.number != self.number);
+        self.hub
+            .streams()
+            .keep(self.user, |stream| stream.number != self.number);
+    }
+}
+
+impl Streams {
+    /// Keeps those streams of a person that are to be kept.
+    fn keep(&mut self, user: UserId, keep: impl FnMut(&Stream) -> bool) {
+        if let Some(of_user) = self.of_user.get_mut(&user) {
+            let before = of_user.len();
+            of_user.retain(keep);
+            self.open -= before - of_user.len();
             if of_user.is_empty() {
-                streams.of_user.remove(&self.user);
+                self.of_user.remove(&user);
             }
+        }
+    }
+
+    /// Closes the oldest stream, where there are as many as may be.
+    fn make_room(&mut self, user: UserId, session: SessionId) {
+        let Some(of_user) = self.of_user.get(&user) else {
+            return;
+        };
+        let of_session = || of_user.iter().filter(|stream| stream.session == session);
+        let oldest = if of_session().count() >= MOST_OF_SESSION {
+            of_session().next()
+        } else if of_user.len() >= MOST_OF_USER {
+            of_user.first()
+        } else {
+            None
+        };
+        if let Some(number) = oldest.map(|stream| stream.number) {
+            self.keep(user, |stream| stream.number != number);
         }
     }
 }
 
 impl Hub {
+    /// A hub for a process that may open so many files: a good part of them is left for requests and the database.
+    pub fn for_files(files: u64) -> Self {
+        let most = usize::try_from(files / 4 * 3).unwrap_or(usize::MAX).min(MOST);
+        Self(Arc::new(Inner {
+            most,
+            ..Inner::default()
+        }))
+    }
+
     fn streams(&self) -> std::sync::MutexGuard<'_, Streams> {
         self.0.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opens a stream for a session. Whoever does so looks at the session afterwards: an end that was committed before
     /// is not told here.
-    pub fn subscribe(&self, user: UserId, session: SessionId) -> Subscription {
+    ///
+    /// # Errors
+    /// [`TooManyStreams`] when this node keeps as many open as it may.
+    pub fn subscribe(&self, user: UserId, session: SessionId) -> Result<Subscription, TooManyStreams> {
         let (queue, events) = channel(QUEUE);
         let mut streams = self.streams();
+        streams.make_room(user, session);
+        if streams.open >= self.0.most {
+            return Err(TooManyStreams);
+        }
         let number = streams.next;
         streams.next += 1;
         if !streams.closed {
+            streams.open += 1;
             streams.of_user.entry(user).or_default().push(Stream {
                 number,
                 session,
                 queue,
             });
         }
-        Subscription {
+        Ok(Subscription {
             hub: self.clone(),
             user,
             number,
             events,
-        }
+        })
     }
 
     /// Hands an event to the streams that it concerns. Never waits: a stream whose queue is full is cut off.
     pub fn deliver(&self, event: &Event) {
-        let mut streams = self.streams();
-        let Some(of_user) = streams.of_user.get_mut(&event.user) else {
-            return;
-        };
-        of_user.retain(|stream| {
+        self.streams().keep(event.user, |stream| {
             !concerns(event, stream.session) || stream.queue.try_send(event.clone()).is_ok()
         });
-        if of_user.is_empty() {
-            streams.of_user.remove(&event.user);
-        }
     }
 
     /// Ends every stream, now and from now on: the server stops.
     pub fn close(&self) {
         let mut streams = self.streams();
         streams.closed = true;
+        streams.open = 0;
         streams.of_user.clear();
     }
 
     /// How many streams are open here.
     pub fn open(&self) -> usize {
-        self.streams().of_user.values().map(Vec::len).sum()
+        self.streams().open
     }
 
     /// Whether the listener hears of what happens.
@@ -139,9 +206,10 @@ impl Hub {
 pub fn concerns(event: &Event, session: SessionId) -> bool {
     match event.kind {
         EventKind::SessionsChanged => true,
-        EventKind::SessionUpdated | EventKind::SessionEnded { .. } | EventKind::OrganizationSwitched => {
-            event.session == Some(session)
-        }
+        EventKind::SessionUpdated
+        | EventKind::CredentialReplaced
+        | EventKind::SessionEnded { .. }
+        | EventKind::OrganizationSwitched => event.session == Some(session),
     }
 }
 
@@ -164,8 +232,8 @@ mod tests {
         let hub = Hub::default();
         let (maria, jonas) = (UserId::new(), UserId::new());
         let (phone, laptop) = (SessionId::new(), SessionId::new());
-        let mut on_phone = hub.subscribe(maria, phone);
-        let mut on_laptop = hub.subscribe(maria, laptop);
+        let mut on_phone = hub.subscribe(maria, phone).expect("room");
+        let mut on_laptop = hub.subscribe(maria, laptop).expect("room");
         let reason = EndReason::Revoked;
         hub.deliver(&event(1, maria, Some(laptop), EventKind::SessionEnded { reason }));
         hub.deliver(&event(2, jonas, None, EventKind::SessionsChanged));
@@ -177,7 +245,7 @@ mod tests {
         assert_eq!(hub.open(), 1);
         hub.close();
         assert_eq!(on_laptop.next().await, None);
-        assert_eq!(hub.subscribe(maria, phone).next().await, None);
+        assert_eq!(hub.subscribe(maria, phone).expect("room").next().await, None);
         assert_eq!(hub.open(), 0);
     }
 
@@ -185,7 +253,7 @@ mod tests {
     async fn a_slow_client_is_cut_off_and_holds_nobody_up() {
         let hub = Hub::default();
         let maria = UserId::new();
-        let mut slow = hub.subscribe(maria, SessionId::new());
+        let mut slow = hub.subscribe(maria, SessionId::new()).expect("room");
         for id in 0..1000 {
             hub.deliver(&event(id, maria, None, EventKind::SessionsChanged));
         }
@@ -195,5 +263,26 @@ mod tests {
             heard += 1;
         }
         assert_eq!(heard, QUEUE);
+    }
+
+    #[tokio::test]
+    async fn one_session_cannot_hold_every_place_and_a_full_node_says_so() {
+        let hub = Hub::for_files(40);
+        let maria = UserId::new();
+        let session = SessionId::new();
+        let mut first = hub.subscribe(maria, session).expect("room");
+        let mut held: Vec<_> = (0..100)
+            .filter_map(|_| hub.subscribe(maria, session).ok())
+            .collect();
+        assert_eq!(hub.open(), MOST_OF_SESSION);
+        assert_eq!(first.next().await, None, "the oldest makes room");
+        held.extend((0..100).filter_map(|_| hub.subscribe(UserId::new(), SessionId::new()).ok()));
+        assert_eq!(hub.open(), 30);
+        assert_eq!(
+            hub.subscribe(UserId::new(), SessionId::new()).err(),
+            Some(TooManyStreams)
+        );
+        drop(held);
+        assert_eq!(hub.open(), 0);
     }
 }

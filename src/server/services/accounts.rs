@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use serde_json::json;
 
-use super::revoke;
+use super::{revoke, throttle};
 use crate::{
     domain::{
         ids::{OrganizationId, SessionId, UserId},
@@ -13,10 +13,7 @@ use crate::{
         user::Role,
     },
     server::{
-        auth::{
-            password::{PasswordError, Passwords},
-            password_rules,
-        },
+        auth::password::{PasswordError, Passwords},
         clock::Clock,
         database::Database,
         store::{
@@ -160,6 +157,7 @@ impl Accounts {
         let user = locked(&mut tx, email).await?;
         let now = self.clock.now();
         users::set_password(&mut tx, user, &hash, now).await?;
+        throttle::forget_account(&mut tx, email).await?;
         record(&mut tx, AuditKind::PasswordSet, user, json!({}), now).await?;
         let ended = end_all(&mut tx, user, EndReason::PasswordChanged, None, now).await?;
         tx.commit().await?;
@@ -248,6 +246,12 @@ impl Accounts {
         // And whoever is signing in at this moment, without a session yet.
         let mut tx = self.database.begin().await?;
         users::raise_epoch_of_all_but(&mut tx, &people).await?;
+        // Whoever got in between is out by that; this writes it down.
+        let locked = sessions::lock_out_of_epoch(&mut tx).await?;
+        let now = self.clock.now();
+        let late = sessions::end_run_out(&mut tx, &locked, now).await?;
+        revoke::record_all_ended(&mut tx, &late, now).await?;
+        ended += late.len();
         tx.commit().await?;
         Ok(ended)
     }
@@ -305,7 +309,9 @@ impl Accounts {
     }
 
     async fn hash(&self, password: &str, about: &[&str]) -> Result<String, AccountError> {
-        let password = password_rules::check(password, about).map_err(AccountError::UnsuitablePassword)?;
+        let about = about.iter().map(|text| (*text).to_owned()).collect();
+        let password = self.passwords.judge(password.to_owned(), about).await?;
+        let password = password.map_err(AccountError::UnsuitablePassword)?;
         Ok(self.passwords.hash(password).await?)
     }
 }
@@ -331,7 +337,7 @@ async fn role_changed(
     record(conn, AuditKind::RoleChanged, user, detail, now).await?;
     sessions::mark_for_rotation(conn, user, now).await?;
     if let Some(most) = policies::max_sessions(conn, after).await? {
-        for session in sessions::over_limit(conn, user, None, most, now).await? {
+        for session in sessions::over_limit(conn, user, None, Some(organization), most, now).await? {
             let filter = EndFilter {
                 user,
                 only: Some(session),

@@ -11,10 +11,7 @@ use crate::{
     domain::{ids::SessionId, password::PasswordProblem, session::EndReason},
     error::AppError,
     server::{
-        auth::{
-            current_session::{Client, CurrentSession},
-            password_rules,
-        },
+        auth::current_session::{Client, CurrentSession},
         state::AppState,
         store::{
             audit::{self, AuditEvent, AuditKind},
@@ -54,8 +51,9 @@ pub async fn change_password(
     if change.new == change.current {
         return Err(AppError::UnsuitablePassword(PasswordProblem::Unchanged));
     }
-    let new = password_rules::check(&change.new, &[&account.email, &account.display_name])
-        .map_err(AppError::UnsuitablePassword)?;
+    let about = vec![account.email.clone(), account.display_name.clone()];
+    let new = state.passwords.judge(change.new, about).await?;
+    let new = new.map_err(AppError::UnsuitablePassword)?;
     let hash = state.passwords.hash(new).await?;
 
     let user = caller.user.id;

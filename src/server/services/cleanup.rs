@@ -8,11 +8,7 @@ use super::{refresh, revoke};
 use crate::server::{
     clock::Clock,
     database::Database,
-    store::{
-        audit::Actor,
-        devices, events, known_browsers, password_attempts, refresh_tokens,
-        sessions::{self, Ended},
-    },
+    store::{devices, events, known_browsers, password_attempts, refresh_tokens, sessions},
 };
 
 /// Rows a transaction.
@@ -68,11 +64,7 @@ async fn end_some(database: &Database, clock: &Clock) -> sqlx::Result<(usize, u6
     // Judged once more, now that nobody else can extend them.
     let now = clock.now();
     let ended = sessions::end_run_out(&mut tx, &locked, now).await?;
-    for group in ended.chunk_by(|a, b| a.0 == b.0) {
-        let user = group[0].0;
-        let sessions: Vec<Ended> = group.iter().map(|(_, ended)| *ended).collect();
-        revoke::record_ended(&mut tx, user, &sessions, None, Actor::default(), now).await?;
-    }
+    revoke::record_all_ended(&mut tx, &ended, now).await?;
     tx.commit().await?;
     Ok((locked.len(), ended.len() as u64))
 }

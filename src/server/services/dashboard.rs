@@ -1,6 +1,7 @@
 //! What the dashboard and the settings page tell a person of themselves.
 
 use chrono::TimeDelta;
+use serde_json::json;
 
 use crate::{
     domain::{
@@ -12,10 +13,11 @@ use crate::{
     },
     error::AppError,
     server::{
-        auth::current_session::CurrentSession,
+        auth::current_session::{Client, CurrentSession},
         state::AppState,
         store::{
-            audit, events, organizations, security_notices,
+            audit::{self, AuditEvent, AuditKind},
+            events, organizations, security_notices,
             sessions::{self, ListedSession},
         },
     },
@@ -84,12 +86,22 @@ pub async fn dismiss_notice(
     state: &AppState,
     caller: &CurrentSession,
     notice: NoticeId,
+    client: &Client,
 ) -> Result<(), AppError> {
     let mut tx = state.database.begin().await?;
     let now = state.clock.now();
     if !security_notices::dismiss(&mut tx, caller.user.id, caller.id, notice, now).await? {
         return Err(AppError::NotFound);
     }
+    let event = AuditEvent {
+        kind: AuditKind::SuspicionDismissed,
+        actor: client.actor(caller),
+        user: Some(caller.user.id),
+        session: None,
+        reason: None,
+        detail: json!({ "notice_id": notice }),
+    };
+    audit::record(&mut tx, event, now).await?;
     // Their other tabs and browsers need not ask any more.
     events::sessions_changed(&mut tx, caller.user.id, now).await?;
     tx.commit().await?;

@@ -271,6 +271,7 @@ async fn tell(conn: &mut PgConnection, user: UserId, story: &Story, now: DateTim
         browser: names.as_ref().and_then(|names| names.browser.as_deref()),
         os: names.as_ref().and_then(|names| names.os.as_deref()),
         platform: names.as_ref().map(|names| names.platform),
+        known_browser: None,
     };
     sessions::insert(conn, new, began).await?;
     networks::record(conn, id, Network::of(ip_address), began).await?;

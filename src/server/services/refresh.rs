@@ -31,6 +31,7 @@ use crate::{
         state::AppState,
         store::{
             audit::{self, Actor, AuditEvent, AuditKind},
+            events,
             refresh_tokens::{self, Known, Use},
             sessions::{self, EndFilter},
             users,
@@ -83,6 +84,7 @@ pub async fn exchange(state: &AppState, token: &PlainToken, client: &Client) -> 
             refresh_tokens::exchange(&mut tx, &known, successor.refresh_token.hash(), &salt, now).await?;
             let access = successor.access_token.hash();
             sessions::set_credential(&mut tx, known.session, access, Some(expires_at)).await?;
+            events::credential_replaced(&mut tx, known.user, known.session, now).await?;
             Some((successor, expires_at))
         }
         Use::Exchanged { at, salt } if now - at <= GRACE => {

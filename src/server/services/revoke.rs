@@ -13,7 +13,7 @@ use crate::{
     server::{
         auth::current_session::{CurrentSession, EndedSession},
         clock::Clock,
-        database::Database,
+        database::{Database, is_conflict},
         store::{
             audit::{self, Actor, AuditEvent, AuditKind},
             events,
@@ -35,12 +35,56 @@ pub async fn end_own(
     scope: RevokeScope,
     actor: Actor,
 ) -> Result<Vec<SessionId>, AppError> {
+    for _ in 0..RETRIES {
+        match try_end_own(database, clock, caller, scope, actor).await {
+            Err(Failed::InConflict(error)) => {
+                tracing::warn!(%error, "two transactions waited for each other; once more")
+            }
+            Err(Failed::ForGood(error)) => return Err(error),
+            Ok(ended) => return Ok(ended),
+        }
+    }
+    Err(AppError::Unavailable)
+}
+
+/// How often an end is tried that gets into a deadlock with another transaction.
+const RETRIES: u32 = 5;
+
+enum Failed {
+    /// The database gave up on the transaction in favour of another: nothing was done, and it may be tried again.
+    InConflict(sqlx::Error),
+    ForGood(AppError),
+}
+
+impl From<sqlx::Error> for Failed {
+    fn from(error: sqlx::Error) -> Self {
+        if is_conflict(&error) {
+            Failed::InConflict(error)
+        } else {
+            Failed::ForGood(error.into())
+        }
+    }
+}
+
+impl From<AppError> for Failed {
+    fn from(error: AppError) -> Self {
+        Failed::ForGood(error)
+    }
+}
+
+async fn try_end_own(
+    database: &Database,
+    clock: &Clock,
+    caller: &CurrentSession,
+    scope: RevokeScope,
+    actor: Actor,
+) -> Result<Vec<SessionId>, Failed> {
     let user = caller.user.id;
     let mut tx = database.begin().await?;
     users::lock(&mut tx, user).await?;
     let now = clock.now();
     if let Some(reason) = sessions::end_reason_of(&mut tx, caller.id, now).await? {
-        return Err(AppError::SessionEnded { reason });
+        return Err(AppError::SessionEnded { reason }.into());
     }
 
     let all = EndFilter {
@@ -80,8 +124,26 @@ pub async fn end_own(
         RevokeScope::All => (all, EndReason::SignedOutEverywhere),
     };
     let ended: Vec<SessionId> = live(&end_in(&mut tx, filter, reason, None, actor, now).await?);
-    if ended.is_empty() && matches!(scope, RevokeScope::One(_)) {
-        return Err(AppError::NotFound);
+    if let RevokeScope::One(id) = scope
+        && ended.is_empty()
+    {
+        // Someone tries ids that are not theirs: the answer tells nothing, the log does.
+        if sessions::owner(&mut tx, id)
+            .await?
+            .is_some_and(|owner| owner != user)
+        {
+            let event = AuditEvent {
+                kind: AuditKind::Denied,
+                actor,
+                user: Some(user),
+                session: Some(caller.id),
+                reason: Some("not_theirs"),
+                detail: json!({ "session_id": id }),
+            };
+            audit::record(&mut tx, event, now).await?;
+            tx.commit().await?;
+        }
+        return Err(AppError::NotFound.into());
     }
     if scope == RevokeScope::All {
         users::raise_epoch(&mut tx, user).await?;
@@ -176,6 +238,22 @@ pub async fn record_ended(
     }
     if !ended.is_empty() {
         events::sessions_ended(conn, user, ended, now).await?;
+    }
+    Ok(())
+}
+
+/// [`record_ended`] for sessions of several people, in order of the people.
+///
+/// # Errors
+/// The database's.
+pub async fn record_all_ended(
+    conn: &mut PgConnection,
+    ended: &[(UserId, Ended)],
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    for group in ended.chunk_by(|a, b| a.0 == b.0) {
+        let sessions: Vec<Ended> = group.iter().map(|(_, ended)| *ended).collect();
+        record_ended(conn, group[0].0, &sessions, None, Actor::default(), now).await?;
     }
     Ok(())
 }

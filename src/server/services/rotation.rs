@@ -6,7 +6,7 @@ use crate::{
     server::{
         auth::{current_session::CurrentSession, token::PlainToken},
         state::AppState,
-        store::sessions,
+        store::{events, sessions},
     },
 };
 
@@ -23,6 +23,7 @@ pub async fn of_cookie(state: &AppState, session: &CurrentSession) -> Result<Opt
     }
     let credential = PlainToken::generate()?;
     sessions::set_credential(&mut tx, session.id, credential.hash(), None).await?;
+    events::credential_replaced(&mut tx, session.user.id, session.id, now).await?;
     tx.commit().await?;
     Ok(Some(Rotated {
         credential,

@@ -17,7 +17,7 @@ use crate::{
         state::AppState,
         store::{
             audit::{self, AuditEvent, AuditKind},
-            sessions,
+            events, sessions,
             users::{self, Account},
         },
     },
@@ -50,7 +50,8 @@ pub enum Allowed {
 /// Lets a sensitive action go on: the last check is fresh, or `password` comes with it and is right.
 ///
 /// # Errors
-/// [`AppError::ReauthRequired`] when the check is stale and there is no password; it has an audit row. Else as
+/// [`AppError::ReauthRequired`] when the check is stale and there is no password; the first of a window has an audit row. Else
+/// as
 /// [`check`].
 pub async fn require(
     state: &AppState,
@@ -73,7 +74,10 @@ pub async fn require(
                 detail: json!({}),
             };
             let mut tx = state.database.begin().await?;
-            audit::record(&mut tx, event, state.clock.now()).await?;
+            // Once a window: a page may ask and ask.
+            if throttle::is_first(&mut tx, state, "reauth_required", caller.id).await? {
+                audit::record(&mut tx, event, state.clock.now()).await?;
+            }
             tx.commit().await?;
             Err(AppError::ReauthRequired)
         }
@@ -212,5 +216,6 @@ pub async fn rotate(
     };
     sessions::set_credential(conn, caller.id, credential.hash(), expires_at).await?;
     sessions::renew_check(conn, caller.id, now).await?;
+    events::credential_replaced(conn, caller.user.id, caller.id, now).await?;
     Ok(Rotated { credential, lasts })
 }

@@ -68,7 +68,7 @@ pub async fn of_sign_in(
     let mut found = Vec::new();
     let failures = audit::failures_since(conn, user, now - FAILURES_WITHIN).await?;
     let many = rules.failures.is_some_and(|least| failures >= i64::from(least));
-    if sessions::any_of(conn, user).await? {
+    if audit::has_signed_in(conn, user).await? {
         found.extend(of_network(conn, rules, user, client, now).await?);
         if rules.new_device && !verified.known_device {
             found.push(NoticeRule::NewDevice);
@@ -97,7 +97,7 @@ async fn of_network(
         .far_networks
         .and_then(|within| TimeDelta::from_std(within).ok());
     let since = now - within.unwrap_or(TimeDelta::zero());
-    let elsewhere = networks::elsewhere(conn, user, here, since).await?;
+    let elsewhere = networks::elsewhere(conn, user, here, since, now).await?;
     if elsewhere.known {
         return Ok(None);
     }
@@ -228,8 +228,10 @@ async fn follow_client(state: &AppState, session: &CurrentSession, client: &Clie
 /// Writes down a network that the session has not been used from before.
 async fn follow_network(state: &AppState, session: &CurrentSession, client: &Client) -> Result<(), AppError> {
     let mut tx = state.database.begin().await?;
-    let now = state.clock.now();
     let user = session.user.id;
+    // First the person, then the session, as whoever ends it does: the other way round the two would wait for each other.
+    users::lock(&mut tx, user).await?;
+    let now = state.clock.now();
     let unusual = of_network(&mut tx, &state.config.suspicion, user, client, now).await?;
     // Of requests that come at once, the first one asks.
     if networks::record(&mut tx, session.id, client.network(), now).await?

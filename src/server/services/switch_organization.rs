@@ -4,14 +4,17 @@
 use serde_json::json;
 
 use crate::{
-    domain::{ids::OrganizationId, organization::Organization},
+    domain::{ids::OrganizationId, organization::Organization, session::EndReason},
     error::AppError,
     server::{
         auth::current_session::{Client, CurrentSession},
+        services::revoke,
         state::AppState,
         store::{
             audit::{self, AuditEvent, AuditKind},
-            events, organizations, sessions,
+            events, organizations, policies,
+            sessions::{self, EndFilter},
+            users,
         },
     },
 };
@@ -31,7 +34,8 @@ pub async fn switch(
     // Idle for how long, by all that this node knows.
     state.activity.flush(&state.database).await?;
     let mut tx = state.database.begin().await?;
-    sessions::lock(&mut tx, caller.id).await?;
+    users::lock(&mut tx, caller.user.id).await?;
+    sessions::lock_open_of(&mut tx, caller.user.id).await?;
     let now = state.clock.now();
     if let Some(reason) = sessions::end_reason_of(&mut tx, caller.id, now).await? {
         return Err(AppError::SessionEnded { reason });
@@ -46,9 +50,22 @@ pub async fn switch(
     if sessions::end_reason_of(&mut tx, caller.id, now).await?.is_some() {
         return Err(AppError::SignInTooOld);
     }
+    // The role there may allow fewer sessions: as at a sign-in, the least recently used ones go.
+    let actor = client.actor(caller);
+    if let Some(most) = policies::max_sessions(&mut tx, there.role).await? {
+        for session in sessions::over_limit(&mut tx, caller.user.id, Some(caller.id), None, most, now).await?
+        {
+            let filter = EndFilter {
+                user: caller.user.id,
+                only: Some(session),
+                except: None,
+            };
+            revoke::end_in(&mut tx, filter, EndReason::SessionLimit, None, actor, now).await?;
+        }
+    }
     let event = AuditEvent {
         kind: AuditKind::OrganizationSwitched,
-        actor: client.actor(caller),
+        actor,
         user: Some(caller.user.id),
         session: Some(caller.id),
         reason: None,

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use chrono::TimeDelta;
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use sqlx::PgConnection;
 
 use crate::{
     domain::ids::{SessionId, UserId},
@@ -44,11 +45,14 @@ pub struct Taken(Vec<Bucket>);
 pub async fn take(state: &AppState, asker: &Asker<'_>) -> Result<Taken, AppError> {
     let limits = state.config.throttle;
     let account = asker.email.to_lowercase();
-    let account = account.as_bytes();
     let counts: Vec<(&str, Bucket, u32)> = match &asker.known_device {
-        Some(device) => vec![("device", bucket("device", &[account, device]), limits.attempts)],
+        Some(device) => vec![(
+            "device",
+            bucket("device", &[account.as_bytes(), device]),
+            limits.attempts,
+        )],
         None => vec![
-            ("account", bucket("account", &[account]), limits.attempts),
+            ("account", account_bucket(asker.email), limits.attempts),
             (
                 "address",
                 bucket("address", &[&site(asker.ip_address)]),
@@ -56,7 +60,11 @@ pub async fn take(state: &AppState, asker: &Asker<'_>) -> Result<Taken, AppError
             ),
         ],
     };
-    take_all(state, &counts, asker.user, asker.ip_address).await
+    let actor = Actor {
+        ip_address: Some(asker.ip_address),
+        ..Actor::default()
+    };
+    take_all(state, &counts, asker.user, actor).await
 }
 
 /// Takes an attempt at renewing the password check of a session. Counted by session: guesses of whoever holds one
@@ -71,20 +79,20 @@ pub async fn take_for_session(
     ip_address: IpAddr,
 ) -> Result<Taken, AppError> {
     let bucket = bucket("session", &[session.0.as_bytes()]);
-    take_all(
-        state,
-        &[("session", bucket, state.config.throttle.attempts)],
-        Some(user),
-        ip_address,
-    )
-    .await
+    let counts = [("session", bucket, state.config.throttle.attempts)];
+    let actor = Actor {
+        user: Some(user),
+        session: Some(session),
+        ip_address: Some(ip_address),
+    };
+    take_all(state, &counts, Some(user), actor).await
 }
 
 async fn take_all(
     state: &AppState,
     counts: &[(&str, Bucket, u32)],
     user: Option<UserId>,
-    ip_address: IpAddr,
+    actor: Actor,
 ) -> Result<Taken, AppError> {
     let window = TimeDelta::from_std(state.config.throttle.window).unwrap_or(TimeDelta::MAX);
     let now = state.clock.now();
@@ -101,12 +109,9 @@ async fn take_all(
                 if first {
                     let event = AuditEvent {
                         kind: AuditKind::SignInThrottled,
-                        actor: Actor {
-                            ip_address: Some(ip_address),
-                            ..Actor::default()
-                        },
+                        actor,
                         user,
-                        session: None,
+                        session: actor.session,
                         reason: Some(by),
                         detail: json!({}),
                     };
@@ -125,6 +130,31 @@ async fn take_all(
     Ok(Taken(taken))
 }
 
+/// Whether this is the first of its kind from a session in a window: what can be caused without end is put on record once.
+///
+/// # Errors
+/// The database's.
+pub async fn is_first(
+    conn: &mut PgConnection,
+    state: &AppState,
+    what: &str,
+    session: SessionId,
+) -> sqlx::Result<bool> {
+    let window = TimeDelta::from_std(state.config.throttle.window).unwrap_or(TimeDelta::MAX);
+    let bucket = bucket(what, &[session.0.as_bytes()]);
+    let taking = password_attempts::take(conn, &bucket, 1, window, state.clock.now()).await?;
+    Ok(matches!(taking, Taking::Taken))
+}
+
+/// Lets whoever was refused on an account try again at once: an operator has given it a new password. Devices that are
+/// counted for themselves, and addresses, keep their counts.
+///
+/// # Errors
+/// The database's.
+pub async fn forget_account(conn: &mut PgConnection, email: &str) -> sqlx::Result<()> {
+    password_attempts::forget(conn, &account_bucket(email)).await
+}
+
 /// Gives attempts back: the password was right, or was not looked at.
 ///
 /// # Errors
@@ -136,6 +166,10 @@ pub async fn give_back(state: &AppState, taken: &Taken) -> Result<(), AppError> 
     }
     tx.commit().await?;
     Ok(())
+}
+
+fn account_bucket(email: &str) -> Bucket {
+    bucket("account", &[email.to_lowercase().as_bytes()])
 }
 
 /// Each part with its length, so that no two lists of parts give one bucket.

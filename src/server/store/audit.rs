@@ -24,6 +24,8 @@ pub enum AuditKind {
     TokenReused,
     /// A rule of suspicion spoke up; the person is asked about it.
     SuspicionRaised,
+    /// The person says that it was them.
+    SuspicionDismissed,
     UserCreated,
     MembershipSet,
     RoleChanged,
@@ -50,6 +52,7 @@ impl AuditKind {
             AuditKind::Denied => "denied",
             AuditKind::TokenReused => "token_reused",
             AuditKind::SuspicionRaised => "suspicion_raised",
+            AuditKind::SuspicionDismissed => "suspicion_dismissed",
             AuditKind::UserCreated => "user_created",
             AuditKind::MembershipSet => "membership_set",
             AuditKind::RoleChanged => "role_changed",
@@ -165,6 +168,16 @@ pub async fn failures_since(conn: &mut PgConnection, user: UserId, then: DateTim
         "#,
         user.0,
         then,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Whether a person has ever signed in. The sign-ins that the demo makes up do not count: nobody did.
+pub async fn has_signed_in(conn: &mut PgConnection, user: UserId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM audit_events WHERE user_id = $1 AND kind = 'signed_in' AND NOT detail ? 'demo') AS "ever!""#,
+        user.0,
     )
     .fetch_one(conn)
     .await

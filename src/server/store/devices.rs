@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
+use super::security_notices::IN_QUESTION;
 use crate::{
     domain::ids::{DeviceId, SessionId, UserId},
     server::auth::client::Network,
@@ -36,6 +37,8 @@ pub struct KnownDevice {
     pub id: DeviceId,
     /// A session of it has been used from the network that was asked about.
     pub in_network: bool,
+    /// A session of it is in question: its person has not said that it was them.
+    pub in_question: bool,
 }
 
 /// Finds a person's device by the client's own name for itself, and whether it has been in a network before. The name
@@ -45,24 +48,30 @@ pub async fn find_with_network(
     user: UserId,
     device_id: &str,
     network: Network,
+    now: DateTime<Utc>,
 ) -> sqlx::Result<Option<KnownDevice>> {
     let row = sqlx::query!(
         r#"
         SELECT d.id, EXISTS (
             SELECT 1 FROM sessions s JOIN session_networks n ON n.session_id = s.id
             WHERE s.device = d.id AND s.user_id = $1 AND n.network = $3::text::cidr
-        ) AS "in_network!"
+        ) AS "in_network!", EXISTS (
+            SELECT 1 FROM sessions s JOIN security_notices n ON n.session_id = s.id
+            WHERE s.device = d.id AND n.dismissed_at IS NULL AND n.at > $4 AND 'new_device' = ANY (n.rules)
+        ) AS "in_question!"
         FROM devices d WHERE d.user_id = $1 AND d.device_id = $2
         "#,
         user.0,
         device_id,
         network.to_string(),
+        now - IN_QUESTION,
     )
     .fetch_optional(conn)
     .await?;
     Ok(row.map(|row| KnownDevice {
         id: DeviceId(row.id),
         in_network: row.in_network,
+        in_question: row.in_question,
     }))
 }
 

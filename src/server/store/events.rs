@@ -76,6 +76,20 @@ pub async fn organization_switched(
     of_session(conn, user, session, EventKind::OrganizationSwitched, now).await
 }
 
+/// Writes that a session is held by a new credential, and wakes the listeners at commit: streams that the old one opened
+/// close, and whoever has the new one opens them anew.
+pub async fn credential_replaced(
+    conn: &mut PgConnection,
+    user: UserId,
+    session: SessionId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    of_session(conn, user, session, EventKind::CredentialReplaced, now).await
+}
+
+/// Tells [`EventKind::CredentialReplaced`] from other updates in the log.
+const REPLACED: &str = "credential_replaced";
+
 async fn of_session(
     conn: &mut PgConnection,
     user: UserId,
@@ -85,13 +99,16 @@ async fn of_session(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "
-        WITH event AS (INSERT INTO session_events (at, user_id, session_id, kind) VALUES ($1, $2, $3, $4))
-        SELECT pg_notify($5, '')::text
+        WITH event AS (
+            INSERT INTO session_events (at, user_id, session_id, kind, reason) VALUES ($1, $2, $3, $4, $5)
+        )
+        SELECT pg_notify($6, '')::text
         ",
         now,
         user.0,
         session.0,
         kind.as_str(),
+        (kind == EventKind::CredentialReplaced).then_some(REPLACED),
         CHANNEL,
     )
     .fetch_one(conn)
@@ -118,6 +135,8 @@ pub enum EventKind {
     SessionEnded {
         reason: EndReason,
     },
+    /// The session's credential was replaced: whoever shows the old one is told no more.
+    CredentialReplaced,
     /// A session of the person began, ended or changed.
     SessionsChanged,
     /// The session looks at another organization.
@@ -127,7 +146,7 @@ pub enum EventKind {
 impl EventKind {
     pub fn as_str(self) -> &'static str {
         match self {
-            EventKind::SessionUpdated => "session_updated",
+            EventKind::SessionUpdated | EventKind::CredentialReplaced => "session_updated",
             EventKind::SessionEnded { .. } => "session_ended",
             EventKind::SessionsChanged => "sessions_changed",
             EventKind::OrganizationSwitched => "organization_switched",
@@ -146,6 +165,7 @@ struct Row {
 impl Row {
     fn read(self) -> sqlx::Result<Event> {
         let kind = match (self.kind.as_str(), self.reason) {
+            ("session_updated", Some(reason)) if reason == REPLACED => EventKind::CredentialReplaced,
             ("session_updated", _) => EventKind::SessionUpdated,
             ("session_ended", Some(reason)) => EventKind::SessionEnded {
                 reason: reason.parse().map_err(unreadable("reason"))?,

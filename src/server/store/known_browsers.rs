@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
+use super::security_notices::IN_QUESTION;
 use crate::{domain::ids::UserId, server::auth::token::HashedToken};
 
 /// Whether this browser has signed in to the account before.
@@ -17,30 +18,53 @@ pub async fn is_known(conn: &mut PgConnection, user: UserId, browser: HashedToke
     Ok(known)
 }
 
-/// Remembers a browser by a new mark, for every account that knew it by the old one, and for this one.
+/// Whether the mark is one that we gave out: a browser keeps it, whoever signs in there.
+pub async fn exists(conn: &mut PgConnection, browser: HashedToken) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM known_browsers WHERE token_hash = $1) AS "exists!""#,
+        browser.as_bytes(),
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Whether a session that began in this browser is still in question: its person has not said that it was them.
+pub async fn is_in_question(
+    conn: &mut PgConnection,
+    user: UserId,
+    browser: HashedToken,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"
+        SELECT EXISTS (
+            SELECT 1 FROM sessions s JOIN security_notices n ON n.session_id = s.id
+            WHERE s.user_id = $1 AND s.known_browser = $2 AND n.dismissed_at IS NULL AND n.at > $3
+                AND 'new_device' = ANY (n.rules)
+        ) AS "in_question!"
+        "#,
+        user.0,
+        browser.as_bytes(),
+        now - IN_QUESTION,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Remembers that a person has signed in in this browser.
 pub async fn remember(
     conn: &mut PgConnection,
     user: UserId,
-    old: Option<HashedToken>,
-    new: HashedToken,
+    browser: HashedToken,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    if let Some(old) = old {
-        sqlx::query!(
-            "UPDATE known_browsers SET token_hash = $2 WHERE token_hash = $1",
-            old.as_bytes(),
-            new.as_bytes(),
-        )
-        .execute(&mut *conn)
-        .await?;
-    }
     sqlx::query!(
         "
         INSERT INTO known_browsers (user_id, token_hash, created_at, last_used_at) VALUES ($1, $2, $3, $3)
         ON CONFLICT (user_id, token_hash) DO UPDATE SET last_used_at = $3
         ",
         user.0,
-        new.as_bytes(),
+        browser.as_bytes(),
         now,
     )
     .execute(conn)

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use ipnet::IpNet;
 use sqlx::PgConnection;
 
-use super::unreadable;
+use super::{security_notices::IN_QUESTION, unreadable};
 use crate::{
     domain::ids::{SessionId, UserId},
     server::auth::client::Network,
@@ -45,16 +45,23 @@ pub async fn elsewhere(
     user: UserId,
     network: Network,
     since: DateTime<Utc>,
+    now: DateTime<Utc>,
 ) -> sqlx::Result<Elsewhere> {
     let rows = sqlx::query!(
         r#"
-        SELECT DISTINCT n.network::text AS "network!", n.network = $2::text::cidr AS "same!",
+        SELECT DISTINCT n.network::text AS "network!",
+            -- What is known only from sessions in question is not known.
+            (n.network = $2::text::cidr AND NOT EXISTS (
+                SELECT 1 FROM security_notices q WHERE q.session_id = s.id AND q.dismissed_at IS NULL AND q.at > $4
+                    AND 'new_device' = ANY (q.rules)
+            )) AS "same!",
             (s.ended_at IS NULL AND s.last_seen_at > $3) AS "recent!"
         FROM session_networks n JOIN sessions s ON s.id = n.session_id WHERE s.user_id = $1
         "#,
         user.0,
         network.to_string(),
         since,
+        now - IN_QUESTION,
     )
     .fetch_all(conn)
     .await?;

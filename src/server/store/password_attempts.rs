@@ -78,6 +78,14 @@ pub async fn give_back(conn: &mut PgConnection, bucket: &Bucket) -> sqlx::Result
     Ok(())
 }
 
+/// Begins a count anew.
+pub async fn forget(conn: &mut PgConnection, bucket: &Bucket) -> sqlx::Result<()> {
+    sqlx::query!("DELETE FROM password_attempts WHERE bucket = $1", &bucket[..])
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// Deletes counters whose window is over.
 pub async fn delete_over(conn: &mut PgConnection, now: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
     let done = sqlx::query!(

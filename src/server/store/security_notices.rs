@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 
 use super::unreadable;
@@ -46,8 +46,13 @@ pub async fn insert(conn: &mut PgConnection, new: NewNotice<'_>, now: DateTime<U
     Ok(())
 }
 
-/// What a person has not answered yet, the newest first, at most ten. A session is not asked about itself: whoever
-/// holds it would say yes. Nor is anyone asked about a sign-in that is over.
+/// So long a session that began on a new device is in question, if nobody answers. Whatever hangs on it, its browser, its
+/// desktop, its network, is not known by it until then. Should a person never be able to answer, that time makes it known.
+pub const IN_QUESTION: TimeDelta = TimeDelta::days(7);
+
+/// What a person has not answered yet, the newest first, at most ten. A session is not asked about itself; one that is in
+/// question itself may not say yes, since whoever holds it would, for another one of theirs. A question stays when its
+/// session signs itself out; it goes when another session of the person, or an administrator, has ended it.
 pub async fn open_for(
     conn: &mut PgConnection,
     user: UserId,
@@ -57,15 +62,22 @@ pub async fn open_for(
     let rows = sqlx::query!(
         r#"
         SELECT n.id, n.at, n.rules, host(n.ip_address) AS "ip_address!", n.failures, s.id AS "session_id!",
-            s.device_name, s.user_agent AS "user_agent!", (s.live_until > $3) AS "live!"
+            s.device_name, s.user_agent AS "user_agent!", (s.live_until > $3) AS "live!",
+            NOT EXISTS (
+                SELECT 1 FROM security_notices own
+                WHERE own.session_id = $2 AND own.dismissed_at IS NULL AND own.at > $4
+                    AND 'new_device' = ANY (own.rules)
+            ) AS "may_confirm!"
         FROM security_notices n JOIN session_state s ON s.id = n.session_id
         WHERE n.user_id = $1 AND n.dismissed_at IS NULL AND n.session_id <> $2
-            AND (s.live_until > $3 OR n.rules && ARRAY['client_changed', 'token_reuse'])
+            AND (s.ended_by_session IS NULL OR s.ended_by_session = s.id)
+            AND s.end_reason IS DISTINCT FROM 'revoked_by_admin'
         ORDER BY n.at DESC, n.id LIMIT 10
         "#,
         user.0,
         asked.0,
         now,
+        now - IN_QUESTION,
     )
     .fetch_all(conn)
     .await?;
@@ -84,12 +96,13 @@ pub async fn open_for(
                 rules: rules.map_err(unreadable("rules"))?,
                 failures: row.failures.and_then(|failures| u32::try_from(failures).ok()),
                 is_live: row.live,
+                may_confirm: row.may_confirm,
             })
         })
         .collect()
 }
 
-/// The person knows of it. A session cannot answer for itself. False: there is no such question to them.
+/// The person knows of it. A session that is in question itself answers nothing. False: there is no such question to them.
 pub async fn dismiss(
     conn: &mut PgConnection,
     user: UserId,
@@ -101,11 +114,17 @@ pub async fn dismiss(
         "
         UPDATE security_notices SET dismissed_at = $4
         WHERE id = $1 AND user_id = $2 AND session_id <> $3 AND dismissed_at IS NULL
+            AND NOT EXISTS (
+                SELECT 1 FROM security_notices own
+                WHERE own.session_id = $3 AND own.dismissed_at IS NULL AND own.at > $5
+                    AND 'new_device' = ANY (own.rules)
+            )
         ",
         notice.0,
         user.0,
         asked.0,
         now,
+        now - IN_QUESTION,
     )
     .execute(conn)
     .await?;

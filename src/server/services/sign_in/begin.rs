@@ -87,6 +87,8 @@ pub async fn begin(
         except: None,
     };
 
+    // All that may end here, in the order in which everyone locks several sessions.
+    sessions::lock_open_of(&mut tx, user).await?;
     if let Some(old) = beginning.replaces {
         revoke::end_in(&mut tx, one(old), EndReason::SignedOut, None, actor, now).await?;
     }
@@ -117,6 +119,7 @@ pub async fn begin(
         browser: beginning.browser,
         os: beginning.os,
         platform: beginning.platform,
+        known_browser: beginning.known_browser.map(PlainToken::hash),
     };
     sessions::insert(&mut tx, new, now).await?;
     networks::record(&mut tx, id, client.network(), now).await?;
@@ -124,11 +127,10 @@ pub async fn begin(
         refresh_tokens::insert_first(&mut tx, id, token.hash(), now).await?;
     }
     if let Some(mark) = beginning.known_browser {
-        let old = client.known_browser.as_ref().map(PlainToken::hash);
-        known_browsers::remember(&mut tx, user, old, mark.hash(), now).await?;
+        known_browsers::remember(&mut tx, user, mark.hash(), now).await?;
     }
     let begun = sessions::begun(&mut tx, id).await?;
-    let signed_out = sessions::over_limit(&mut tx, user, Some(id), begun.max_sessions, now).await?;
+    let signed_out = sessions::over_limit(&mut tx, user, Some(id), None, begun.max_sessions, now).await?;
     for &old in &signed_out {
         revoke::end_in(&mut tx, one(old), EndReason::SessionLimit, None, actor, now).await?;
     }

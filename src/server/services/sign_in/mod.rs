@@ -27,7 +27,7 @@ use crate::{
         },
         services::revoke,
         state::AppState,
-        store::devices::DeviceFacts,
+        store::{devices::DeviceFacts, known_browsers},
     },
 };
 pub use verify::Verified;
@@ -84,7 +84,15 @@ pub async fn on_browser(
     }
     let names = UserAgentParser::default().read(&client.user_agent);
     let cookie = PlainToken::generate()?;
-    let known_browser = PlainToken::generate()?;
+    // A browser keeps the mark that it has: a new one with each sign-in would give every account there a new count.
+    let known_browser = match &client.known_browser {
+        Some(mark)
+            if known_browsers::exists(&mut *state.database.connection().await?, mark.hash()).await? =>
+        {
+            mark.clone()
+        }
+        _ => PlainToken::generate()?,
+    };
     let began = begin(
         state,
         &verified,

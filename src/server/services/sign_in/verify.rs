@@ -1,9 +1,11 @@
 //! Looks at a password. An unknown email takes as long as a known one, and a disabled account as an enabled one.
 
 use serde_json::json;
+use uuid::Uuid;
 
 use super::Attempt;
 use crate::{
+    domain::ids::UserId,
     error::AppError,
     server::{
         auth::{current_session::Client, password::Password},
@@ -20,7 +22,7 @@ use crate::{
 /// Someone whose password was right a moment ago.
 pub struct Verified {
     pub account: Account,
-    /// This browser or desktop has signed in to the account before.
+    /// This browser or desktop has signed in to the account before, and that is not in question.
     pub known_device: bool,
 }
 
@@ -100,14 +102,15 @@ async fn device(
     client: &Client,
     desktop: Option<&str>,
 ) -> Result<Device, AppError> {
-    let Some(account) = account else {
-        return Ok(Device::default());
-    };
+    // Whether or not there is such an account: the time that an answer takes must not tell.
+    let user = account.map_or(UserId(Uuid::nil()), |account| account.id);
     let conn = &mut *state.database.connection().await?;
     let counted_by = match (desktop, &client.known_browser) {
         (Some(device_id), _) => {
-            let found = devices::find_with_network(conn, account.id, device_id, client.network()).await?;
-            let known = found.is_some();
+            let found =
+                devices::find_with_network(conn, user, device_id, client.network(), state.clock.now())
+                    .await?;
+            let known = found.as_ref().is_some_and(|device| !device.in_question);
             // Where it was before: elsewhere, whoever has learnt its name is a stranger.
             let here = found.filter(|device| device.in_network);
             return Ok(Device {
@@ -115,13 +118,19 @@ async fn device(
                 counted_by: here.map(|device| device.id.0.as_bytes().to_vec()),
             });
         }
-        (None, Some(mark)) => known_browsers::is_known(conn, account.id, mark.hash())
+        (None, Some(mark)) => known_browsers::is_known(conn, user, mark.hash())
             .await?
             .then(|| mark.hash().as_bytes().to_vec()),
         (None, None) => None,
     };
+    let in_question = match &client.known_browser {
+        Some(mark) if counted_by.is_some() => {
+            known_browsers::is_in_question(conn, user, mark.hash(), state.clock.now()).await?
+        }
+        _ => false,
+    };
     Ok(Device {
-        known: counted_by.is_some(),
+        known: counted_by.is_some() && !in_question,
         counted_by,
     })
 }

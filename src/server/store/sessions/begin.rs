@@ -31,6 +31,8 @@ pub struct NewSession<'a> {
     pub browser: Option<&'a str>,
     pub os: Option<&'a str>,
     pub platform: Option<&'a str>,
+    /// The mark of the browser.
+    pub known_browser: Option<HashedToken>,
 }
 
 /// Begins a session. The caller holds the person's row lock and has compared the epoch.
@@ -38,8 +40,9 @@ pub async fn insert(conn: &mut PgConnection, new: NewSession<'_>, now: DateTime<
     sqlx::query!(
         "
         INSERT INTO sessions (id, user_id, organization_id, kind, device, credential_hash, credential_expires_at, epoch,
-            created_at, authenticated_at, last_active_at, last_seen_at, ip_address, user_agent, browser, os, platform)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $9, $9, $10::text::inet, $11, $12, $13, $14)
+            created_at, authenticated_at, last_active_at, last_seen_at, ip_address, user_agent, browser, os, platform,
+            known_browser)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $9, $9, $10::text::inet, $11, $12, $13, $14, $15)
         ",
         new.id.0,
         new.user.0,
@@ -55,6 +58,7 @@ pub async fn insert(conn: &mut PgConnection, new: NewSession<'_>, now: DateTime<
         new.browser,
         new.os,
         new.platform,
+        new.known_browser.as_ref().map(HashedToken::as_bytes),
     )
     .execute(conn)
     .await?;
@@ -114,14 +118,4 @@ pub async fn last_organization(
     .fetch_optional(conn)
     .await?;
     Ok(id.map(OrganizationId))
-}
-
-/// Whether a person has, or had within retention, any session.
-pub async fn any_of(conn: &mut PgConnection, user: UserId) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT 1 FROM sessions WHERE user_id = $1) AS "any!""#,
-        user.0
-    )
-    .fetch_one(conn)
-    .await
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        ids::{DeviceId, SessionId, UserId},
+        ids::{DeviceId, OrganizationId, SessionId, UserId},
         session::EndReason,
     },
     server::{auth::client::UserAgentParser, store::unreadable},
@@ -116,24 +116,40 @@ pub async fn end_of_device(
     }))
 }
 
-/// Live sessions of a person that are too many when only `most` may be live: all but the most recently active, of which
-/// `kept` is one in any case. The caller holds the person's row lock.
+/// Live sessions of a person, or of those that look at one organization, that are too many when only `most` may be live:
+/// all but the most recently active, of which `kept` is one in any case. The caller holds the person's row lock.
 pub async fn over_limit(
     conn: &mut PgConnection,
     user: UserId,
     kept: Option<SessionId>,
+    organization: Option<OrganizationId>,
     most: i64,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<SessionId>> {
     let ids = sqlx::query_scalar!(
         r#"
-        SELECT id AS "id!" FROM session_state WHERE user_id = $1 AND live_until > $4
+        SELECT id AS "id!" FROM session_state
+        WHERE user_id = $1 AND live_until > $4 AND ($5::uuid IS NULL OR organization_id = $5)
         ORDER BY (id = $2) IS TRUE DESC, last_active_at DESC, created_at DESC, id OFFSET $3
         "#,
         user.0,
         kept.map(|id| id.0),
         most,
         now,
+        organization.map(|id| id.0),
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(ids.into_iter().map(SessionId).collect())
+}
+
+/// Locks the open sessions that their person's epoch has left behind: out already, and not yet written down.
+pub async fn lock_out_of_epoch(conn: &mut PgConnection) -> sqlx::Result<Vec<SessionId>> {
+    let ids = sqlx::query_scalar!(
+        "
+        SELECT s.id FROM sessions s JOIN users u ON u.id = s.user_id
+        WHERE s.ended_at IS NULL AND s.epoch <> u.session_epoch ORDER BY s.id FOR UPDATE OF s
+        "
     )
     .fetch_all(conn)
     .await?;
@@ -181,6 +197,9 @@ pub async fn lock_run_out(
                 UNION ALL
                 SELECT id FROM sessions WHERE ended_at IS NULL
                     AND created_at <= $1 - make_interval(secs => (SELECT min(lifetime_seconds) FROM role_policies))
+                UNION ALL
+                SELECT o.id FROM sessions o JOIN users u ON u.id = o.user_id
+                WHERE o.ended_at IS NULL AND (o.epoch <> u.session_epoch OR u.disabled_at IS NOT NULL)
             )
             LIMIT $2
         )

@@ -189,6 +189,17 @@ pub async fn lock(conn: &mut PgConnection, session: SessionId) -> sqlx::Result<(
     Ok(())
 }
 
+/// Locks every open session of a person, in the order of their ids.
+pub async fn lock_open_of(conn: &mut PgConnection, user: UserId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "SELECT id FROM sessions WHERE user_id = $1 AND ended_at IS NULL ORDER BY id FOR UPDATE",
+        user.0
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(())
+}
+
 /// Whose session it is, live or not.
 pub async fn owner(conn: &mut PgConnection, session: SessionId) -> sqlx::Result<Option<UserId>> {
     let id = sqlx::query_scalar!("SELECT user_id FROM sessions WHERE id = $1", session.0)

@@ -7,15 +7,15 @@ mod find;
 mod list;
 mod touch;
 
-pub use begin::{Begun, NewSession, any_of, begun, insert, last_organization};
+pub use begin::{Begun, NewSession, begun, insert, last_organization};
 pub use credential::{
     credential_expiry, is_due_for_rotation, look_at_organization, mark_for_rotation, renew_check, set_client,
     set_credential,
 };
 pub use end::{
     End, EndFilter, Ended, delete_ended_before, end, end_of_device, end_run_out, ended_by_limit,
-    lock_run_out, over_limit,
+    lock_out_of_epoch, lock_run_out, over_limit,
 };
-pub use find::{Found, Live, end_reason_of, find_by_credential, live, live_until, lock, owner};
+pub use find::{Found, Live, end_reason_of, find_by_credential, live, live_until, lock, lock_open_of, owner};
 pub use list::{ListedSession, list_live, people_with_live};
 pub use touch::{extend, touch};

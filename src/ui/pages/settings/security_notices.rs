@@ -190,6 +190,26 @@ fn Question(notice: SecurityNotice, answers: Answers) -> impl IntoView {
     } else {
         "Understood"
     };
+    let yes = notice.may_confirm.then(|| {
+        view! {
+            <form method="post" action="/api/dismiss_security_notice" on:submit=dismiss>
+                <input type="hidden" name="notice_id" value=id.to_string() />
+                <PendingButton
+                    class="button small"
+                    idle=yes.to_owned()
+                    pending="One moment…".to_owned()
+                    of=of_device
+                    busy=dismissing
+                />
+            </form>
+        }
+        .into_any()
+    });
+    // Whoever has just signed in here may be the one who did that as well.
+    let elsewhere = (!notice.may_confirm).then(|| {
+        view! { <p class="soft small">"If it was you, say so in a browser that you used before."</p> }
+            .into_any()
+    });
     let no = if notice.is_live {
         view! {
             <form method="post" action="/api/revoke_session" on:submit=deny>
@@ -225,19 +245,11 @@ fn Question(notice: SecurityNotice, answers: Answers) -> impl IntoView {
                     </span>
                     <span>{notice.ip_address}</span>
                 </p>
+                {elsewhere}
                 {problem}
             </div>
             <div class="actions">
-                <form method="post" action="/api/dismiss_security_notice" on:submit=dismiss>
-                    <input type="hidden" name="notice_id" value=id.to_string() />
-                    <PendingButton
-                        class="button small"
-                        idle=yes.to_owned()
-                        pending="One moment…".to_owned()
-                        of=of_device
-                        busy=dismissing
-                    />
-                </form>
+                {yes}
                 {no}
             </div>
         </li>
