@@ -2,7 +2,15 @@
 //!
 //! To add a setting: a field, a line in [`Config::read`], a row in `docs/configuration.md`.
 
-use std::{collections::HashMap, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::{BTreeSet, HashMap},
+    fmt,
+    net::SocketAddr,
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
 
 use axum::http::Uri;
 use ipnet::IpNet;
@@ -155,14 +163,20 @@ pub enum ConfigError {
     DemoInPublic(String),
 }
 
+/// Variables of ours that other parts read by themselves.
+const READ_ELSEWHERE: [&str; 1] = ["PORTAL_POSTGRES_BIN"];
+
 /// Where a setting's text comes from.
 struct Source<'a> {
     environment: &'a dyn Fn(&str) -> Option<String>,
     file: HashMap<String, String>,
+    /// Every name that was asked for: what else is set has no meaning.
+    asked: RefCell<BTreeSet<String>>,
 }
 
 impl Source<'_> {
     fn text(&self, name: &str) -> Option<String> {
+        self.asked.borrow_mut().insert(name.to_owned());
         (self.environment)(name)
             .or_else(|| self.file.get(name).cloned())
             .filter(|value| !value.is_empty())
@@ -221,7 +235,14 @@ impl Config {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(ConfigError::File(error.to_string())),
         };
-        Self::read(&|name| std::env::var(name).ok(), &file)
+        let (config, known) = Self::read_all(&|name| std::env::var(name).ok(), &file)?;
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy();
+            if name.starts_with("PORTAL_") && !known.contains(&*name) && !READ_ELSEWHERE.contains(&&*name) {
+                tracing::warn!(%name, "the environment holds a variable that is no setting: is its name misspelt?");
+            }
+        }
+        Ok(config)
     }
 
     /// Reads settings from `environment`, then from the text of a `portal.toml`.
@@ -229,9 +250,18 @@ impl Config {
     /// # Errors
     /// The first setting that does not fit, by its name.
     pub fn read(environment: &dyn Fn(&str) -> Option<String>, toml: &str) -> Result<Self, ConfigError> {
+        Self::read_all(environment, toml).map(|(config, _)| config)
+    }
+
+    /// The settings, and the names of all there are.
+    fn read_all(
+        environment: &dyn Fn(&str) -> Option<String>,
+        toml: &str,
+    ) -> Result<(Self, BTreeSet<String>), ConfigError> {
         let source = Source {
             environment,
             file: flat_table(toml)?,
+            asked: RefCell::default(),
         };
 
         let database_url = source.text("DATABASE_URL").map(DatabaseUrl);
@@ -311,7 +341,7 @@ impl Config {
         };
         let retention_days = source.number("PORTAL_RETENTION_DAYS", 30, 1)?;
 
-        Ok(Self {
+        let config = Self {
             database_url,
             data_dir: source
                 .text("PORTAL_DATA_DIR")
@@ -331,7 +361,12 @@ impl Config {
             site_root: source
                 .text("LEPTOS_SITE_ROOT")
                 .map_or_else(default_site_root, PathBuf::from),
-        })
+        };
+        let known = source.asked.into_inner();
+        match source.file.keys().find(|name| !known.contains(*name)) {
+            Some(name) => Err(ConfigError::File(format!("{name} is no setting"))),
+            None => Ok((config, known)),
+        }
     }
 
     /// The session cookie's name. With https the `__Host-` prefix makes browsers insist on Secure, Path=/ and no
@@ -434,6 +469,8 @@ mod tests {
             assert!(line.contains(name) && !line.contains('\n'), "{line}");
         }
         assert!(matches!(read(&[], "a = [1]"), Err(ConfigError::File(_))));
+        let misspelt = read(&[], "PORTAL_SESION_TIMEOUT_BROKER = 60").expect_err("no setting");
+        assert!(misspelt.to_string().contains("PORTAL_SESION_TIMEOUT_BROKER"));
     }
 
     #[test]

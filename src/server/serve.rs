@@ -62,6 +62,8 @@ pub enum StartError {
         address: SocketAddr,
         source: std::io::Error,
     },
+    #[error("there is no site in {}: build it, or say where it is with LEPTOS_SITE_ROOT", .0.display())]
+    NoSite(PathBuf),
     #[error("another broker-portal is using {}; stop it, or choose another PORTAL_DATA_DIR", .0.display())]
     DataDirInUse(PathBuf),
     #[error("the server stopped: {0}")]
@@ -155,6 +157,9 @@ impl Opened {
 /// # Errors
 /// [`StartError`] in one line.
 pub async fn serve(config: Config) -> Result<(), StartError> {
+    if !config.site_root.join("pkg").is_dir() {
+        return Err(StartError::NoSite(config.site_root));
+    }
     // First, so that a taken address is known before a cluster is started.
     let listener = TcpListener::bind(config.site_addr)
         .await
