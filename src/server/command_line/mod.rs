@@ -90,6 +90,10 @@ pub fn run() -> ExitCode {
     };
     match runtime.block_on(execute(command)) {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads the output has had enough of it.
+        Err(CommandError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
         Err(error) => fail(&error),
     }
 }
