@@ -72,6 +72,9 @@ pub async fn open_for(
         WHERE n.user_id = $1 AND n.dismissed_at IS NULL AND n.session_id <> $2
             AND (s.ended_by_session IS NULL OR s.ended_by_session = s.id)
             AND s.end_reason IS DISTINCT FROM 'revoked_by_admin'
+            -- Of a session that was ended for what was unusual, that is what to ask about.
+            AND (COALESCE(s.end_reason, '') NOT IN ('client_changed', 'token_reuse')
+                OR n.rules && ARRAY['client_changed', 'token_reuse'])
         ORDER BY n.at DESC, n.id LIMIT 10
         "#,
         user.0,
