@@ -35,6 +35,9 @@ use super::{
 /// How long requests under way may take once the server is told to stop.
 const DRAIN: Duration = Duration::from_secs(6);
 
+/// How long a start waits for the listener.
+const LISTENER_WAIT: Duration = Duration::from_secs(3);
+
 /// How long the last writes, and then the pool, may take: a database that hangs must not keep the server from stopping.
 const LAST_WRITES: Duration = Duration::from_secs(1);
 
@@ -227,6 +230,10 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
     ];
     if names.await.is_err() {
         tracing::error!("browsers will have no names: their expressions could not be compiled");
+    }
+    // Ready from the first request on. A database that lets nobody listen is not waited for: `/readyz` tells.
+    if timeout(LISTENER_WAIT, state.hub.until_listening()).await.is_err() {
+        tracing::warn!("nothing is heard of the database yet");
     }
     announce(&state.config);
     let (stop, stopped) = tokio::sync::watch::channel(());

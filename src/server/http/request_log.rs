@@ -30,12 +30,14 @@ pub async fn log(request: Request, next: Next) -> Response {
         user = field::Empty,
         session = field::Empty,
     );
+    // "Not ready" is what a probe is there to hear, and no failed request.
+    let is_probe = request.uri().path() == "/readyz";
     let began = Instant::now();
     async move {
         let mut response = next.run(request).await;
         let status = response.status().as_u16();
         let microseconds = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        if response.status().is_server_error() {
+        if response.status().is_server_error() && !is_probe {
             tracing::error!(status, microseconds, "a request failed");
         } else {
             tracing::debug!(status, microseconds, "a request was answered");

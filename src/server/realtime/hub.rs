@@ -2,13 +2,13 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
 };
 
-use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::{
+    mpsc::{Receiver, Sender, channel},
+    watch,
+};
 
 use crate::{
     domain::ids::{SessionId, UserId},
@@ -37,7 +37,7 @@ struct Inner {
     /// How many streams may be open.
     most: usize,
     /// The listener hears of what happens.
-    listening: AtomicBool,
+    listening: watch::Sender<bool>,
 }
 
 impl Default for Inner {
@@ -45,7 +45,7 @@ impl Default for Inner {
         Self {
             streams: Mutex::default(),
             most: MOST,
-            listening: AtomicBool::default(),
+            listening: watch::Sender::new(false),
         }
     }
 }
@@ -194,11 +194,22 @@ impl Hub {
 
     /// Whether the listener hears of what happens.
     pub fn is_listening(&self) -> bool {
-        self.0.listening.load(Ordering::Relaxed)
+        *self.0.listening.borrow()
+    }
+
+    /// Waits until the listener hears of what happens.
+    pub async fn until_listening(&self) {
+        // The sender is here, so it cannot be gone.
+        _ = self
+            .0
+            .listening
+            .subscribe()
+            .wait_for(|listening| *listening)
+            .await;
     }
 
     pub(super) fn set_listening(&self, listening: bool) {
-        self.0.listening.store(listening, Ordering::Relaxed);
+        self.0.listening.send_replace(listening);
     }
 }
 
