@@ -337,14 +337,8 @@ async fn role_changed(
     record(conn, AuditKind::RoleChanged, user, detail, now).await?;
     sessions::mark_for_rotation(conn, user, now).await?;
     if let Some(most) = policies::max_sessions(conn, after).await? {
-        for session in sessions::over_limit(conn, user, None, Some(organization), most, now).await? {
-            let filter = EndFilter {
-                user,
-                only: Some(session),
-                except: None,
-            };
-            revoke::end_in(conn, filter, EndReason::SessionLimit, None, Actor::default(), now).await?;
-        }
+        let actor = Actor::default();
+        revoke::end_over_limit(conn, user, None, Some(organization), most, actor, now).await?;
     }
     events::sessions_changed(conn, user, now).await
 }

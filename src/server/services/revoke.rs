@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use crate::{
     domain::{
-        ids::{SessionId, UserId},
+        ids::{OrganizationId, SessionId, UserId},
         session::{EndReason, RevokeScope},
     },
     error::AppError,
@@ -175,6 +175,32 @@ pub async fn end_in(
     let ended = sessions::end(conn, filter, end, now).await?;
     record_ended(conn, filter.user, &ended, note, actor, now).await?;
     Ok(ended)
+}
+
+/// Ends what a role allows no more ([`sessions::over_limit`]) and gives the ids. The caller holds the person's row lock
+/// and commits.
+///
+/// # Errors
+/// The database's.
+pub async fn end_over_limit(
+    conn: &mut PgConnection,
+    user: UserId,
+    kept: Option<SessionId>,
+    organization: Option<OrganizationId>,
+    most: i64,
+    actor: Actor,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<SessionId>> {
+    let over = sessions::over_limit(conn, user, kept, organization, most, now).await?;
+    for &session in &over {
+        let filter = EndFilter {
+            user,
+            only: Some(session),
+            except: None,
+        };
+        end_in(conn, filter, EndReason::SessionLimit, None, actor, now).await?;
+    }
+    Ok(over)
 }
 
 /// Those that would have authenticated: what a person means by "ended".

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use crate::{
-    domain::{ids::OrganizationId, organization::Organization, session::EndReason},
+    domain::{ids::OrganizationId, organization::Organization},
     error::AppError,
     server::{
         auth::current_session::{Client, CurrentSession},
@@ -12,9 +12,7 @@ use crate::{
         state::AppState,
         store::{
             audit::{self, AuditEvent, AuditKind},
-            events, organizations, policies,
-            sessions::{self, EndFilter},
-            users,
+            events, organizations, policies, sessions, users,
         },
     },
 };
@@ -53,15 +51,7 @@ pub async fn switch(
     // The role there may allow fewer sessions: as at a sign-in, the least recently used ones go.
     let actor = client.actor(caller);
     if let Some(most) = policies::max_sessions(&mut tx, there.role).await? {
-        for session in sessions::over_limit(&mut tx, caller.user.id, Some(caller.id), None, most, now).await?
-        {
-            let filter = EndFilter {
-                user: caller.user.id,
-                only: Some(session),
-                except: None,
-            };
-            revoke::end_in(&mut tx, filter, EndReason::SessionLimit, None, actor, now).await?;
-        }
+        revoke::end_over_limit(&mut tx, caller.user.id, Some(caller.id), None, most, actor, now).await?;
     }
     let event = AuditEvent {
         kind: AuditKind::OrganizationSwitched,

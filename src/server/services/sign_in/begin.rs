@@ -130,10 +130,8 @@ pub async fn begin(
         known_browsers::remember(&mut tx, user, mark.hash(), now).await?;
     }
     let begun = sessions::begun(&mut tx, id).await?;
-    let signed_out = sessions::over_limit(&mut tx, user, Some(id), None, begun.max_sessions, now).await?;
-    for &old in &signed_out {
-        revoke::end_in(&mut tx, one(old), EndReason::SessionLimit, None, actor, now).await?;
-    }
+    let most = begun.max_sessions;
+    let signed_out = revoke::end_over_limit(&mut tx, user, Some(id), None, most, actor, now).await?;
     let event = AuditEvent {
         kind: AuditKind::SignedIn,
         actor,
