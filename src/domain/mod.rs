@@ -12,6 +12,7 @@ pub mod plain_text;
 pub mod policy;
 pub mod security_notice;
 pub mod session;
+pub mod session_state;
 pub mod theme;
 pub mod time;
 pub mod user;

@@ -4,23 +4,17 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ids::SessionId,
-    organization::{Membership, Organization},
-    security_notice::SecurityNotice,
-    session::Session,
+    organization::Membership, security_notice::SecurityNotice, session::Session, session_state::SessionState,
     theme::Theme,
-    user::User,
 };
 
 /// Who is signed in, for the frame of every page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Viewer {
-    pub user: User,
-    /// The brokerage that the session looks at.
-    pub organization: Option<Organization>,
+    /// The session that the page was made for.
+    pub state: SessionState,
     /// Every brokerage that the person belongs to, by name.
     pub memberships: Vec<Membership>,
-    pub session_id: SessionId,
     /// What this browser chose.
     pub theme: Theme,
 }

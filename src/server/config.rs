@@ -35,6 +35,8 @@ pub struct Config {
     pub policy: SessionPolicy,
     /// How long after a password check sensitive actions need no new one.
     pub reauth: Duration,
+    /// So many seconds before a session's end its person is warned. 0: not at all.
+    pub warning_seconds: u32,
     pub access_token: Duration,
     pub throttle: Throttle,
     pub suspicion: Suspicion,
@@ -353,6 +355,7 @@ impl Config {
             demo,
             policy,
             reauth: source.seconds("PORTAL_REAUTH_SECONDS", Duration::from_secs(1800))?,
+            warning_seconds: source.number("PORTAL_WARNING_SECONDS", 300, 0)?,
             access_token: source.seconds("PORTAL_ACCESS_TOKEN_SECONDS", Duration::from_secs(900))?,
             throttle,
             suspicion,
@@ -462,6 +465,8 @@ mod tests {
             ("PORTAL_SIGN_IN_WINDOW_SECONDS", "soon"),
             ("PORTAL_END_ON_CLIENT_CHANGE", "maybe"),
             ("PORTAL_NOTICE_FAILURES", "-3"),
+            ("PORTAL_WARNING_SECONDS", "-1"),
+            ("PORTAL_WARNING_SECONDS", "five minutes"),
             ("PORTAL_CLEANUP_INTERVAL", "0"),
             ("PORTAL_RETENTION_DAYS", "0"),
         ] {
@@ -471,6 +476,17 @@ mod tests {
         assert!(matches!(read(&[], "a = [1]"), Err(ConfigError::File(_))));
         let misspelt = read(&[], "PORTAL_SESION_TIMEOUT_BROKER = 60").expect_err("no setting");
         assert!(misspelt.to_string().contains("PORTAL_SESION_TIMEOUT_BROKER"));
+    }
+
+    #[test]
+    fn a_warning_comes_five_minutes_before_the_end_or_as_set_or_never() {
+        let warning = |settings: &[(&str, &str)], toml: &str| {
+            let config = read(settings, toml).expect("settings");
+            config.warning_seconds
+        };
+        assert_eq!(warning(&[], ""), 300);
+        assert_eq!(warning(&[("PORTAL_WARNING_SECONDS", "0")], ""), 0);
+        assert_eq!(warning(&[], "PORTAL_WARNING_SECONDS = 60"), 60);
     }
 
     #[test]

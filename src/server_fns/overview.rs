@@ -8,7 +8,10 @@ use crate::{
     error::AppError,
 };
 #[cfg(feature = "ssr")]
-use crate::{server::services::dashboard, server_fns::border};
+use crate::{
+    server::services::{dashboard, session_state},
+    server_fns::border,
+};
 
 /// Who is signed in, and where they belong.
 #[server(ShowViewer, prefix = "/api", endpoint = "show_viewer", output = TextJson)]
@@ -16,10 +19,8 @@ pub async fn show_viewer() -> Result<Viewer, AppError> {
     border::answer(async {
         let (state, caller) = (border::state()?, border::signed_in()?);
         Ok(Viewer {
-            user: caller.user.clone(),
-            organization: caller.organization.clone(),
             memberships: dashboard::list_memberships(&state, &caller).await?,
-            session_id: caller.id,
+            state: session_state::of(&state, &caller),
             theme: border::theme(),
         })
     })

@@ -3,12 +3,15 @@
 use leptos::prelude::*;
 
 use super::wire::TextJson;
-use crate::{domain::security_notice::SecurityNotice, error::AppError};
+use crate::{
+    domain::{security_notice::SecurityNotice, session_state::SessionState},
+    error::AppError,
+};
 #[cfg(feature = "ssr")]
 use crate::{
     server::services::{
         change_password::{self, Change},
-        dashboard, extend as extending,
+        dashboard, extend as extending, session_state,
     },
     server_fns::border,
 };
@@ -55,13 +58,14 @@ pub async fn dismiss_security_notice(notice_id: String) -> Result<(), AppError> 
     .await
 }
 
-/// The person is here: the idle end of their session moves, never past its lifetime.
+/// The person is here: the idle end of their session moves, never past its lifetime. Gives the session as it is then.
 #[server(ExtendSession, prefix = "/api", endpoint = "extend_session", output = TextJson)]
-pub async fn extend_session() -> Result<(), AppError> {
+pub async fn extend_session() -> Result<SessionState, AppError> {
     border::answer(async {
-        extending::extend(&border::state()?, &*border::signed_in()?).await?;
+        let state = border::state()?;
+        let extended = extending::extend(&state, &*border::signed_in()?).await?;
         border::then_go_to("/dashboard");
-        Ok(())
+        Ok(session_state::of(&state, &extended))
     })
     .await
 }

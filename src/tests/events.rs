@@ -94,6 +94,83 @@ async fn a_client_that_resumes_hears_what_it_missed_once() {
 }
 
 #[tokio::test]
+async fn a_stream_resumes_after_the_number_in_its_address_and_the_header_wins() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let at_first = mac.get(EVENTS).stream().await.last_id;
+    mac.post("/api/v1/session/extend").await.expect(200);
+    portal.pass(seconds(1)).await;
+    mac.post("/api/v1/session/extend").await.expect(200);
+
+    let path = format!("{EVENTS}?after={at_first}");
+    let mut resumed = mac.get(&path).stream().await;
+    let first = resumed.next_of("session_updated").await;
+    let second = resumed.next_of("session_updated").await;
+    assert!(at_first < first.id && first.id < second.id);
+
+    // As a browser reconnects: at the old address, with what it heard last.
+    let heard = first.id.to_string();
+    let mut reconnected = mac.get(&path).header("last-event-id", &heard).stream().await;
+    assert_eq!(reconnected.next_of("session_updated").await.id, second.id);
+    // A header that is none leaves the address.
+    let mut resumed = mac.get(&path).header("last-event-id", "x").stream().await;
+    assert_eq!(resumed.next_of("session_updated").await.id, first.id);
+
+    for nonsense in ["", "x", "-1", "1.5", "99999999999999999999", "%ff", "1&after=2"] {
+        _ = mac.get(&format!("{EVENTS}?after={nonsense}")).stream().await;
+    }
+    // It opens nothing by itself.
+    portal.anonymous().get(&path).await.expect(401);
+}
+
+#[tokio::test]
+async fn a_stream_that_begins_where_the_page_was_made_misses_nothing() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let page = chrome.post("/api/show_viewer").await.expect(200).json();
+    let after = page["state"]["event_number"].as_i64().expect("a number");
+    let state = chrome.get("/api/v1/session_state").await.expect(200).json();
+    assert_eq!(state["event_number"], after);
+
+    mac.delete("/api/v1/sessions?scope=current").await.expect(200);
+    // The node hears of what happens from now on: only the log can tell of what was before.
+    let _listening = portal.listening().await;
+    let mut stream = chrome.get(&format!("{EVENTS}?after={after}")).stream().await;
+    assert!(stream.next_of("sessions_changed").await.id > after);
+
+    // What was known when the page was made is not told again.
+    let state = chrome.get("/api/v1/session_state").await.expect(200).json();
+    let path = format!("{EVENTS}?after={}", state["event_number"]);
+    let mut stream = chrome.get(&path).stream().await;
+    chrome.post("/api/v1/session/extend").await.expect(200);
+    assert_eq!(
+        stream.next().await.expect("an open stream").kind,
+        "session_updated"
+    );
+}
+
+#[tokio::test]
+async fn what_was_under_way_when_the_page_was_made_is_told_whoever_was_faster() {
+    let portal = Portal::start().await;
+    let (maria, jonas) = (portal.broker("maria").await, portal.broker("jonas").await);
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    // Its number is taken; Jonas takes the next ones and is done first.
+    let late = portal
+        .uncommitted_event(&maria, chrome.session(), "sessions_changed")
+        .await;
+    portal.browser(FIREFOX).signed_in(&jonas).await;
+    let state = chrome.get("/api/v1/session_state").await.expect(200).json();
+    late.commit().await.expect("committed");
+    let _listening = portal.listening().await;
+    let path = format!("{EVENTS}?after={}", state["event_number"]);
+    let mut stream = chrome.get(&path).stream().await;
+    stream.next_of("sessions_changed").await;
+}
+
+#[tokio::test]
 async fn a_stream_opened_while_its_session_is_being_ended_is_refused_or_closes() {
     let portal = Portal::start().await;
     let _listening = portal.listening().await;

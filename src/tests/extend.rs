@@ -56,6 +56,44 @@ async fn the_answer_says_when_the_session_ends_now() {
 }
 
 #[tokio::test]
+async fn the_page_is_told_when_its_session_ends_now() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let before = chrome.idle_end().await;
+    portal.pass(seconds(HOUR)).await;
+    // In the background, so that nothing but the extension moves it.
+    let call = chrome
+        .post("/api/extend_session")
+        .header("x-portal-background", "1");
+    let state = call.await.expect(200).json();
+    let idle_end = broker_portal::domain::time::rfc3339(portal.now() + seconds(12 * HOUR));
+    assert_eq!(state["session"]["idle_expires_at"], idle_end);
+    assert_ne!(before, idle_end);
+    assert_eq!(
+        chrome.get("/api/session_state").await.expect(200).json()["session"],
+        state["session"]
+    );
+}
+
+#[tokio::test]
+async fn a_client_is_told_when_to_warn_its_person() {
+    for (settings, warning) in [
+        (&[][..], 300),
+        (&[("PORTAL_WARNING_SECONDS", "60")], 60),
+        (&[("PORTAL_WARNING_SECONDS", "0")], 0),
+    ] {
+        let portal = Portal::with(settings).await;
+        let maria = portal.broker("maria").await;
+        let chrome = portal.browser(CHROME).signed_in(&maria).await;
+        let state = chrome.get("/api/v1/session_state").await.expect(200).json();
+        assert_eq!(state["session"]["warning_seconds"], warning);
+        let page = chrome.post("/api/show_viewer").await.expect(200).json();
+        assert_eq!(page["state"]["session"]["warning_seconds"], warning);
+    }
+}
+
+#[tokio::test]
 async fn it_says_that_the_person_is_here_even_where_the_page_asks_in_the_background() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;

@@ -202,7 +202,7 @@ async fn no_answer_holds_a_token_a_hash_or_another_persons_data() {
 }
 
 #[tokio::test]
-async fn the_session_state_has_the_contracts_fields_and_no_others() {
+async fn the_session_state_has_the_contracts_fields_two_of_our_own_and_no_others() {
     let portal = Portal::start().await;
     let maria = portal
         .person("maria")
@@ -217,6 +217,11 @@ async fn the_session_state_has_the_contracts_fields_and_no_others() {
         .fetch_one(&portal.sql)
         .await
         .expect("founded");
+    let last_event: i64 = sqlx::query_scalar("SELECT max(id) FROM session_events WHERE user_id = $1")
+        .bind(maria.id.0)
+        .fetch_one(&portal.sql)
+        .await
+        .expect("an event");
     let mut expected = json!({
         "authenticated": true,
         "session": {
@@ -231,6 +236,9 @@ async fn the_session_state_has_the_contracts_fields_and_no_others() {
         "organization": { "id": organization, "name": "Northgate Brokerage" },
         "server_time": rfc3339(portal.now()),
     });
+    // Beyond the contract: when to warn the person, and where a stream is to begin.
+    expected["session"]["warning_seconds"] = json!(300);
+    expected["event_number"] = json!(last_event);
     for path in ["/api/v1/session_state", "/api/session_state"] {
         assert_eq!(chrome.get(path).await.expect(200).json(), expected, "{path}");
     }

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, convert::Infallible, time::Duration};
 
 use axum::{
-    extract::State,
+    extract::{Query, State, rejection::QueryRejection},
     http::{HeaderMap, HeaderName, HeaderValue},
     response::{
         IntoResponse, Response,
@@ -13,8 +13,10 @@ use axum::{
 use chrono::{DateTime, Utc};
 use futures_util::{Stream, stream::unfold};
 use rand::Rng as _;
+use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
+use utoipa::IntoParams;
 
 use super::extract::SignedIn;
 use crate::{
@@ -44,10 +46,23 @@ const RETRY: std::ops::Range<u64> = 500..3000;
 /// So many events are sent again to a client that resumes. Whoever missed more is told that the list has changed.
 const REPLAYED: i64 = 200;
 
+/// Where a client that has heard of something before goes on.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Resume {
+    /// The same as `Last-Event-ID`, for a first stream, where a browser sends no header: the `event_number` of
+    /// `session_state`, so that nothing since is missed. The header wins where both are there.
+    after: Option<i64>,
+}
+
 /// What happens to the caller's session, as server-sent events: `session_updated`, `session_ended` with the reason,
-/// `sessions_changed`, `organization_switched`. `id:` is the event's number and `Last-Event-ID` resumes. The stream
-/// closes after `session_ended`, and when the credential that opened it is replaced. Not activity.
-#[utoipa::path(get, path = "/session/events", tag = "session", responses(
+/// `sessions_changed`, `organization_switched`. `id:` is the event's number; `Last-Event-ID` resumes
+/// after it, and so does `?after=`. What is no number there is ignored. The stream closes after `session_ended`, and when
+/// the credential that opened it is replaced. Not activity.
+#[utoipa::path(get, path = "/session/events", tag = "session", params(
+    Resume,
+    ("Last-Event-ID" = Option<i64>, Header, description = "The number of the last event that the client heard of."),
+), responses(
     (status = 200, description = "The stream.", body = String, content_type = "text/event-stream"),
     (status = 401, description = "`session_ended`", body = ProblemBody, content_type = "application/problem+json"),
 ))]
@@ -55,6 +70,7 @@ pub async fn stream(
     State(state): State<AppState>,
     SignedIn(caller): SignedIn,
     headers: HeaderMap,
+    query: Result<Query<Resume>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let (user, session) = (caller.user.id, caller.id);
     // First to be told, then to look: an end between the two is in either.
@@ -66,7 +82,9 @@ pub async fn stream(
         Ok(watched) => watched,
         Err(reason) => return Err(AppError::SessionEnded { reason }.into()),
     };
-    let missed = match last_event_id(&headers) {
+    // The header first: a browser that reconnects sends it with the address of its first stream, whose number is older.
+    let after = query.ok().and_then(|Query(resume)| resume.after);
+    let missed = match last_event_id(&headers).or(after) {
         Some(last) if last < number => replay(&state, user, session, last).await?,
         _ => Vec::new(),
     };

@@ -6,16 +6,13 @@ use serde::{Deserialize, Serialize};
 use tower_sessions::Session as CookieSession;
 use utoipa::ToSchema;
 
-use super::{
-    extract::{Body, From, SignedIn},
-    session_state::SessionState,
-};
+use super::extract::{Body, From, SignedIn};
 use crate::{
-    domain::{session::ClientKind, time::wire},
+    domain::{session::ClientKind, session_state::SessionState, time::wire},
     server::{
         auth::{current_session::CurrentSession, session_store},
         http::failure::{Problem, ProblemBody},
-        services::{extend, step_up},
+        services::{extend, session_state, step_up},
         state::AppState,
     },
 };
@@ -30,7 +27,7 @@ pub async fn extend(
     SignedIn(caller): SignedIn,
 ) -> Result<Json<SessionState>, Problem> {
     let extended = extend::extend(&state, &caller).await?;
-    Ok(Json(SessionState::of(&extended, &state)))
+    Ok(Json(session_state::of(&state, &extended)))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -92,7 +89,7 @@ pub async fn reauthenticate(
         ..(*caller).clone()
     };
     Ok(Json(Reauthenticated {
-        state: SessionState::of(&checked, &state),
+        state: session_state::of(&state, &checked),
         token,
     }))
 }

@@ -40,6 +40,8 @@ pub struct CurrentSession {
     pub network_known: bool,
     /// The cookie is to be replaced with this request.
     pub rotation_due: bool,
+    /// The number of the person's last event when the session was looked up; 0 for none.
+    pub event_number: i64,
     /// The person may have questions to answer: "Was this you?"
     pub has_notices: bool,
 }

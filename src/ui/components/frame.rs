@@ -13,7 +13,7 @@ use super::{
     notice::{Notice, Tone},
 };
 use crate::{
-    domain::{overview::Viewer, theme::Theme},
+    domain::{overview::Viewer, session_state::SessionState, theme::Theme},
     error::AppError,
     server_fns::{choose_theme, sign_out},
     ui::{browser, failure::leave_if_ended, loading::Loading},
@@ -80,12 +80,10 @@ fn Gone(error: AppError) -> impl IntoView {
 /// The organization and the person's menu.
 #[component]
 fn Person(viewer: Viewer) -> impl IntoView {
-    let Viewer {
-        user,
-        organization,
-        theme,
-        ..
-    } = viewer;
+    let Viewer { state, theme, .. } = viewer;
+    let SessionState {
+        user, organization, ..
+    } = state;
     let position = match &organization {
         Some(organization) => format!("{} at {}", user.role.label(), organization.name),
         None => user.role.label().to_owned(),

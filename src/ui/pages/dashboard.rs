@@ -6,6 +6,7 @@ use leptos_meta::Title;
 use crate::{
     domain::{
         overview::{Attention, Overview, PreviousSignIn, Viewer},
+        session_state::SessionState,
         time::plural,
     },
     error::AppError,
@@ -78,9 +79,9 @@ fn Failed(error: AppError, retry: Callback<()>) -> impl IntoView {
 
 #[component]
 fn Cards(viewer: Viewer, overview: Overview) -> impl IntoView {
-    let Viewer {
+    let SessionState {
         user, organization, ..
-    } = viewer;
+    } = viewer.state;
     let first_name = user
         .display_name
         .split_whitespace()

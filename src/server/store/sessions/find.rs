@@ -27,6 +27,10 @@ pub enum Found {
 }
 
 /// Finds the session that a credential of this kind points at, live or not, used from `network` now. One statement.
+///
+/// `event_number` goes by the person's own events, not by the whole log: numbers are given before the commit, so that one
+/// of somebody else's may be there already while a lower one of this person's is still to come, and would be passed over.
+/// A person's sessions begin and are ended under the lock on the person, so that these of their own come in order.
 pub async fn find_by_credential(
     conn: &mut PgConnection,
     credential: HashedToken,
@@ -49,7 +53,9 @@ pub async fn find_by_credential(
             EXISTS (
                 SELECT 1 FROM security_notices n
                 WHERE n.user_id = session_state.user_id AND n.dismissed_at IS NULL AND n.session_id <> session_state.id
-            ) AS "has_notices!"
+            ) AS "has_notices!",
+            (SELECT COALESCE(max(e.id), 0) FROM session_events e WHERE e.user_id = session_state.user_id)
+                AS "event_number!"
         FROM session_state
         WHERE credential_hash = $1 AND kind = $2
         "#,
@@ -106,6 +112,7 @@ pub async fn find_by_credential(
         user_agent: row.user_agent,
         network_known: row.network_known,
         rotation_due: row.rotation_due,
+        event_number: row.event_number,
         has_notices: row.has_notices,
     }))))
 }

@@ -42,9 +42,7 @@ pub fn OrganizationSection() -> impl IntoView {
 #[component]
 fn Memberships(viewer: Viewer) -> impl IntoView {
     let Viewer {
-        organization,
-        memberships,
-        ..
+        state, memberships, ..
     } = viewer;
     if memberships.is_empty() {
         return view! {
@@ -55,7 +53,7 @@ fn Memberships(viewer: Viewer) -> impl IntoView {
         .into_any();
     }
     let row = |membership: Membership| {
-        let is_current = organization.as_ref() == Some(&membership.organization);
+        let is_current = state.organization.as_ref() == Some(&membership.organization);
         view! {
             <li class="membership">
                 <span class="tile">

@@ -1,0 +1,27 @@
+//! What a client is told of its own session.
+
+use super::step_up;
+use crate::{
+    domain::session_state::{SessionState, SessionTimes},
+    server::{auth::current_session::CurrentSession, state::AppState},
+};
+
+/// The state of a live session, as it was looked up.
+pub fn of(state: &AppState, session: &CurrentSession) -> SessionState {
+    SessionState {
+        authenticated: true,
+        session: SessionTimes {
+            id: session.id,
+            kind: session.kind,
+            expires_at: session.lifetime_expires_at,
+            idle_expires_at: session.idle_expires_at,
+            last_active_at: session.last_active_at,
+            reauth_required: step_up::is_required(state, session),
+            warning_seconds: state.config.warning_seconds,
+        },
+        user: session.user.clone(),
+        organization: session.organization.clone(),
+        server_time: state.clock.now(),
+        event_number: session.event_number,
+    }
+}
