@@ -421,3 +421,33 @@ async fn whoever_signs_in_while_everyone_is_signed_out_is_out_with_row_and_event
     let events = portal.events("session_ended").await;
     assert!(events.iter().any(|event| event.session == Some(late.session())));
 }
+
+/// A browser that goes away takes its request with it, wherever that is.
+#[tokio::test]
+async fn a_request_that_is_given_up_while_its_transaction_begins_leaves_none_open() {
+    let portal = Portal::start().await;
+    let database = &portal.state.database;
+    for round in 0..300 {
+        let beginning = {
+            let database = database.clone();
+            spawn(async move { drop(database.begin().await.expect("begun")) })
+        };
+        for _ in 0..round % 12 {
+            tokio::task::yield_now().await;
+        }
+        beginning.abort();
+        _ = beginning.await;
+    }
+    // Whatever was on its way has come back to the pool once every connection can be had at once.
+    let mut connections = Vec::new();
+    for _ in 0..database.pool().size() {
+        connections.push(database.connection().await.expect("a connection"));
+    }
+    let open = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
+    let open: i64 = sqlx::query_scalar(open)
+        .fetch_one(&portal.sql)
+        .await
+        .expect("counted");
+    assert_eq!(open, 0, "transactions that nobody knows of");
+}

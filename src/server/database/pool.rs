@@ -176,7 +176,11 @@ impl Database {
     pub async fn begin(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
         let mut broken = 0;
         loop {
-            match self.pool.begin().await {
+            // In a task of its own: a request that is given up while the database answers would leave a transaction open
+            // that the driver knows nothing of, on a connection that the next one gets.
+            let pool = self.pool.clone();
+            let begun = tokio::spawn(async move { pool.begin().await }).await;
+            match begun.unwrap_or(Err(sqlx::Error::WorkerCrashed)) {
                 Err(error) if is_broken_connection(&error) && broken < Self::MAX_CONNECTIONS => broken += 1,
                 begun => return begun,
             }
