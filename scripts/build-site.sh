@@ -21,9 +21,18 @@ done
 echo "==> site: compiling the browser's part ($profile)"
 # The module names source files in its panic messages: not by where they lie on the machine that built it.
 registry=${CARGO_HOME:-$HOME/.cargo}/registry/src
-remap="build.rustflags=['--remap-path-prefix=$registry=', '--remap-path-prefix=$PWD=']"
-cargo build --lib --target wasm32-unknown-unknown --config "$remap" \
-  --no-default-features --features hydrate --profile "$profile"
+build=(cargo build --lib --target wasm32-unknown-unknown --no-default-features --features hydrate --profile "$profile")
+if [ "$profile" = wasm-release ]; then
+  # The standard library is compiled along, small and without the texts of panics: a tenth of what a browser fetches. The
+  # options are not stable yet, which RUSTC_BOOTSTRAP lets pass; rust-toolchain.toml pins the compiler that they are for.
+  # A `dev` build says where it panicked.
+  RUSTC_BOOTSTRAP=1 "${build[@]}" \
+    --config "build.rustflags=['--remap-path-prefix=$registry=', '--remap-path-prefix=$PWD=', \
+      '-Zunstable-options', '-Cpanic=immediate-abort', '-Zlocation-detail=none', '-Zfmt-debug=none']" \
+    -Zbuild-std=std -Zbuild-std-features=optimize_for_size
+else
+  "${build[@]}" --config "build.rustflags=['--remap-path-prefix=$registry=', '--remap-path-prefix=$PWD=']"
+fi
 
 # Cargo's name for the folder of its `dev` profile.
 folder=$profile
@@ -31,7 +40,7 @@ if [ "$profile" = dev ]; then folder=debug; fi
 module=$target/wasm32-unknown-unknown/$folder/broker_portal.wasm
 
 inputs=$(node scripts/fingerprint.mjs "$module" style public Cargo.lock package-lock.json \
-  scripts/build-site.sh scripts/bundle-css.mjs scripts/pack-site.mjs)
+  scripts/build-site.sh scripts/drop-unused-exports.mjs scripts/bundle-css.mjs scripts/pack-site.mjs)
 if [ -f "$out/pkg/output-name" ] && [ "$(cat "$out.inputs" 2>/dev/null)" = "$inputs" ]; then
   echo "==> site: up to date in $out"
   exit 0
@@ -47,9 +56,11 @@ echo "==> site: generating JavaScript and shrinking the module"
 "$wasm_bindgen" --target web --no-typescript --out-name portal --out-dir "$work/pkg" \
   --remove-name-section --remove-producers-section "$module"
 
+node scripts/drop-unused-exports.mjs "$work/pkg/portal_bg.wasm"
+
 # The features are those that rustc turns on by default; wasm-opt must not assume more. The lowest kilobyte of memory is
 # the far end of the stack, where nothing is unless the stack is about to overflow.
-node_modules/.bin/wasm-opt -Oz --converge --low-memory-unused \
+node_modules/.bin/wasm-opt -Oz --converge --flatten --rereloop -Oz -Oz --low-memory-unused \
   --enable-bulk-memory --enable-bulk-memory-opt --enable-call-indirect-overlong \
   --enable-multivalue --enable-mutable-globals --enable-nontrapping-float-to-int \
   --enable-reference-types --enable-sign-ext \

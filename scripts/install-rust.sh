@@ -12,7 +12,8 @@ complete() {
   sysroot=$(rustc --print sysroot 2>/dev/null) &&
     [ -d "$sysroot/lib/rustlib/$target/lib" ] &&
     [ -x "$sysroot/bin/cargo-clippy" ] &&
-    [ -x "$sysroot/bin/rustfmt" ]
+    [ -x "$sysroot/bin/rustfmt" ] &&
+    [ -d "$sysroot/lib/rustlib/src/rust/library" ]
 }
 
 if complete; then exit 0; fi
@@ -24,4 +25,4 @@ fi
 
 echo "==> installing Rust $channel with $target"
 rustup toolchain install "$channel" --no-self-update --profile minimal \
-  --component rustfmt --component clippy --target "$target"
+  --component rustfmt --component clippy --component rust-src --target "$target"

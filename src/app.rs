@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use leptos_meta::{Title, provide_meta_context};
 use leptos_router::{
     SsrMode,
-    components::{ParentRoute, Route, Router, Routes},
+    components::{FlatRoutes, Route, Router},
     path,
 };
 
@@ -24,15 +24,19 @@ pub fn App() -> impl IntoView {
     view! {
         <Title formatter=|title| format!("{title} · Broker Portal") />
         <Router>
-            <Routes fallback=NotFoundPage>
-                <Route path=path!("/login") view=LoginPage ssr=SsrMode::Async />
-                <ParentRoute path=path!("/dashboard") view=Frame ssr=SsrMode::Async>
-                    <Route path=path!("") view=DashboardPage ssr=SsrMode::Async />
-                    <Route path=path!("settings") view=SettingsPage ssr=SsrMode::Async />
-                    <Route path=path!("settings/sign-out-all") view=ConfirmSignOutAllPage ssr=SsrMode::Async />
-                    <Route path=path!("confirm-password") view=ConfirmPasswordPage ssr=SsrMode::Async />
-                </ParentRoute>
-            </Routes>
+            <Frame>
+                <FlatRoutes fallback=NotFoundPage>
+                    <Route path=path!("/login") view=LoginPage ssr=SsrMode::Async />
+                    <Route path=path!("/dashboard") view=DashboardPage ssr=SsrMode::Async />
+                    <Route path=path!("/dashboard/settings") view=SettingsPage ssr=SsrMode::Async />
+                    <Route
+                        path=path!("/dashboard/settings/sign-out-all")
+                        view=ConfirmSignOutAllPage
+                        ssr=SsrMode::Async
+                    />
+                    <Route path=path!("/dashboard/confirm-password") view=ConfirmPasswordPage ssr=SsrMode::Async />
+                </FlatRoutes>
+            </Frame>
         </Router>
     }
 }

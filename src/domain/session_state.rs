@@ -29,6 +29,9 @@ pub struct SessionState {
 pub struct SessionTimes {
     pub id: SessionId,
     pub kind: ClientKind,
+    /// When it began.
+    #[serde(with = "time::wire")]
+    pub created_at: DateTime<Utc>,
     /// When it is over whatever happens.
     #[serde(with = "time::wire")]
     pub expires_at: DateTime<Utc>,

@@ -40,6 +40,15 @@ pub fn span(seconds: i64) -> String {
     }
 }
 
+/// What is left, for a clock that counts down: "4:09", "1:00:00".
+pub fn countdown(seconds: i64) -> String {
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match hours {
+        0 => format!("{minutes}:{seconds:02}"),
+        hours => format!("{hours}:{minutes:02}:{seconds:02}"),
+    }
+}
+
 /// The exact time in UTC, for where the reader's time zone is not known: "20 Nov 2026, 17:42 UTC".
 pub fn exact_utc(time: DateTime<Utc>) -> String {
     const MONTHS: [&str; 12] = [

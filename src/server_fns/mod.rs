@@ -6,6 +6,7 @@
 #[cfg(feature = "ssr")]
 mod border;
 
+pub mod client;
 mod organization;
 mod overview;
 mod security;

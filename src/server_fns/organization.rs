@@ -2,13 +2,13 @@
 
 use leptos::prelude::*;
 
-use super::wire::TextJson;
+use super::{client::KeptClient, wire::TextJson};
 #[cfg(feature = "ssr")]
 use crate::{domain::next::safe_path, server::services::switch_organization as service, server_fns::border};
 use crate::{domain::organization::Organization, error::AppError};
 
 /// Has this session look at another brokerage of the caller's. Without JavaScript the browser comes back to `next`.
-#[server(SwitchOrganization, prefix = "/api", endpoint = "switch_organization", output = TextJson)]
+#[server(SwitchOrganization, prefix = "/api", endpoint = "switch_organization", output = TextJson, client = KeptClient)]
 pub async fn switch_organization(
     organization_id: String,
     #[server(default)] next: Option<String>,

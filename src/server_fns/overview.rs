@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::wire::TextJson;
+use super::{client::KeptClient, wire::TextJson};
 use crate::{
     domain::overview::{Overview, Viewer},
     error::AppError,
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Who is signed in, and where they belong.
-#[server(ShowViewer, prefix = "/api", endpoint = "show_viewer", output = TextJson)]
+#[server(ShowViewer, prefix = "/api", endpoint = "show_viewer", output = TextJson, client = KeptClient)]
 pub async fn show_viewer() -> Result<Viewer, AppError> {
     border::answer(async {
         let (state, caller) = (border::state()?, border::signed_in()?);
@@ -28,7 +28,7 @@ pub async fn show_viewer() -> Result<Viewer, AppError> {
 }
 
 /// What the dashboard shows.
-#[server(ShowOverview, prefix = "/api", endpoint = "show_overview", output = TextJson)]
+#[server(ShowOverview, prefix = "/api", endpoint = "show_overview", output = TextJson, client = KeptClient)]
 pub async fn show_overview() -> Result<Overview, AppError> {
     border::answer(async { dashboard::overview(&border::state()?, &*border::signed_in()?).await }).await
 }

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::wire::TextJson;
+use super::{client::KeptClient, wire::TextJson};
 use crate::{
     domain::{security_notice::SecurityNotice, session_state::SessionState},
     error::AppError,
@@ -18,7 +18,7 @@ use crate::{
 
 /// Changes the caller's password and gives how many other sessions ended. They all do, unless `other_sessions` is
 /// `keep`.
-#[server(ChangePassword, prefix = "/api", endpoint = "change_password", output = TextJson)]
+#[server(ChangePassword, prefix = "/api", endpoint = "change_password", output = TextJson, client = KeptClient)]
 pub async fn change_password(
     current_password: String,
     new_password: String,
@@ -41,13 +41,13 @@ pub async fn change_password(
 }
 
 /// What the caller is asked about: "Was this you?"
-#[server(ListSecurityNotices, prefix = "/api", endpoint = "list_security_notices", output = TextJson)]
+#[server(ListSecurityNotices, prefix = "/api", endpoint = "list_security_notices", output = TextJson, client = KeptClient)]
 pub async fn list_security_notices() -> Result<Vec<SecurityNotice>, AppError> {
     border::answer(async { dashboard::list_notices(&border::state()?, &*border::signed_in()?).await }).await
 }
 
 /// "This was me": the question is not asked again.
-#[server(DismissSecurityNotice, prefix = "/api", endpoint = "dismiss_security_notice", output = TextJson)]
+#[server(DismissSecurityNotice, prefix = "/api", endpoint = "dismiss_security_notice", output = TextJson, client = KeptClient)]
 pub async fn dismiss_security_notice(notice_id: String) -> Result<(), AppError> {
     border::answer(async {
         let id = notice_id.parse().map_err(|_| AppError::NotFound)?;
@@ -59,7 +59,7 @@ pub async fn dismiss_security_notice(notice_id: String) -> Result<(), AppError> 
 }
 
 /// The person is here: the idle end of their session moves, never past its lifetime. Gives the session as it is then.
-#[server(ExtendSession, prefix = "/api", endpoint = "extend_session", output = TextJson)]
+#[server(ExtendSession, prefix = "/api", endpoint = "extend_session", output = TextJson, client = KeptClient)]
 pub async fn extend_session() -> Result<SessionState, AppError> {
     border::answer(async {
         let state = border::state()?;

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::wire::TextJson;
+use super::{client::KeptClient, wire::TextJson};
 use crate::{domain::overview::ActiveSessions, error::AppError};
 #[cfg(feature = "ssr")]
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The caller's live sessions, most recently active first, and what the caller is asked about them.
-#[server(ListActiveSessions, prefix = "/api", endpoint = "list_active_sessions", output = TextJson)]
+#[server(ListActiveSessions, prefix = "/api", endpoint = "list_active_sessions", output = TextJson, client = KeptClient)]
 pub async fn list_active_sessions() -> Result<ActiveSessions, AppError> {
     border::answer(async {
         let (state, caller) = (border::state()?, border::signed_in()?);
@@ -31,7 +31,7 @@ pub async fn list_active_sessions() -> Result<ActiveSessions, AppError> {
 
 /// Ends one of the caller's sessions, by its id. Anything that is not the caller's and live is "not found". For any but
 /// the caller's own, `password` is needed where the last check is too long ago.
-#[server(RevokeSession, prefix = "/api", endpoint = "revoke_session", output = TextJson)]
+#[server(RevokeSession, prefix = "/api", endpoint = "revoke_session", output = TextJson, client = KeptClient)]
 pub async fn revoke_session(
     session_id: String,
     #[server(default)] password: Option<String>,
@@ -63,7 +63,7 @@ pub async fn revoke_session(
 }
 
 /// Ends every session of the caller but this one, and gives how many. `password` as in [`revoke_session`].
-#[server(SignOutOtherDevices, prefix = "/api", endpoint = "sign_out_other_devices", output = TextJson)]
+#[server(SignOutOtherDevices, prefix = "/api", endpoint = "sign_out_other_devices", output = TextJson, client = KeptClient)]
 pub async fn sign_out_other_devices(#[server(default)] password: Option<String>) -> Result<usize, AppError> {
     border::answer(async {
         let caller = border::signed_in()?;
@@ -81,7 +81,7 @@ pub async fn sign_out_other_devices(#[server(default)] password: Option<String>)
 
 /// Ends every session of the caller, this one included, and gives the path to go to. `password` as in
 /// [`revoke_session`].
-#[server(SignOutAllDevices, prefix = "/api", endpoint = "sign_out_all_devices", output = TextJson)]
+#[server(SignOutAllDevices, prefix = "/api", endpoint = "sign_out_all_devices", output = TextJson, client = KeptClient)]
 pub async fn sign_out_all_devices(#[server(default)] password: Option<String>) -> Result<String, AppError> {
     const AFTERWARDS: &str = "/login?reason=signed_out_everywhere&by=you";
     border::answer(async {

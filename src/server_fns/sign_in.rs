@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::wire::TextJson;
+use super::{client::KeptClient, wire::TextJson};
 use crate::error::AppError;
 #[cfg(feature = "ssr")]
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Signs in on this browser and gives the path to go to: `next` if it is one of ours, else the dashboard.
-#[server(SignIn, prefix = "/api", endpoint = "sign_in", output = TextJson)]
+#[server(SignIn, prefix = "/api", endpoint = "sign_in", output = TextJson, client = KeptClient)]
 pub async fn sign_in(
     email: String,
     password: String,
@@ -47,7 +47,7 @@ pub async fn sign_in(
 }
 
 /// Signs out of this browser only, and gives the path to go to. Without a session there is nothing to do.
-#[server(SignOut, prefix = "/api", endpoint = "sign_out", output = TextJson)]
+#[server(SignOut, prefix = "/api", endpoint = "sign_out", output = TextJson, client = KeptClient)]
 pub async fn sign_out() -> Result<String, AppError> {
     const AFTERWARDS: &str = "/login?reason=signed_out";
     border::answer(async {
@@ -75,7 +75,7 @@ pub async fn sign_out() -> Result<String, AppError> {
 
 /// Why this browser is at the sign-in page, as its own cookie tells: with the role's own figures and what an
 /// administrator wrote. `None`: it holds no session that ended.
-#[server(SignInNotice, prefix = "/api", endpoint = "sign_in_notice", output = TextJson)]
+#[server(SignInNotice, prefix = "/api", endpoint = "sign_in_notice", output = TextJson, client = KeptClient)]
 pub async fn sign_in_notice() -> Result<Option<String>, AppError> {
     border::answer(async {
         Ok(match border::identity()? {

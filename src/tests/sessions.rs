@@ -202,7 +202,7 @@ async fn no_answer_holds_a_token_a_hash_or_another_persons_data() {
 }
 
 #[tokio::test]
-async fn the_session_state_has_the_contracts_fields_two_of_our_own_and_no_others() {
+async fn the_session_state_has_the_contracts_fields_three_of_our_own_and_no_others() {
     let portal = Portal::start().await;
     let maria = portal
         .person("maria")
@@ -236,7 +236,8 @@ async fn the_session_state_has_the_contracts_fields_two_of_our_own_and_no_others
         "organization": { "id": organization, "name": "Northgate Brokerage" },
         "server_time": rfc3339(portal.now()),
     });
-    // Beyond the contract: when to warn the person, and where a stream is to begin.
+    // Beyond the contract: when it began, when to warn the person, and where a stream is to begin.
+    expected["session"]["created_at"] = json!(rfc3339(began));
     expected["session"]["warning_seconds"] = json!(300);
     expected["event_number"] = json!(last_event);
     for path in ["/api/v1/session_state", "/api/session_state"] {

@@ -3,14 +3,16 @@
 use leptos::{prelude::*, server_fn::error::ServerFnUrlError};
 use leptos_router::hooks::use_query_map;
 
-use super::browser;
+use super::{browser, live::keeper};
 use crate::error::AppError;
 
-/// Leaves for sign-in where the session is over. Gives back every other error, for the page to show.
-pub fn leave_if_ended(error: AppError) -> Option<AppError> {
+/// Gives every error back for the page to show, but that the session is over: the keeper tells that, over the page.
+pub fn unless_ended(error: AppError) -> Option<AppError> {
     match error {
         AppError::SessionEnded { reason } => {
-            browser::go_to_sign_in(reason);
+            if !keeper::is_kept() {
+                browser::go_to_sign_in(reason);
+            }
             None
         }
         other => Some(other),

@@ -6,10 +6,14 @@ use std::{marker::PhantomData, pin::Pin};
 use leptos::{prelude::*, reactive::computed::ScopedFuture};
 use serde::{Deserialize, Serialize};
 
+use super::{components::dynamic::effect, live::keeper::Keeper};
 use crate::{
-    domain::overview::{ActiveSessions, Overview, Viewer},
+    domain::{
+        overview::{ActiveSessions, Overview, Viewer},
+        session::EndReason,
+    },
     error::AppError,
-    server_fns::{list_active_sessions, show_overview, show_viewer, sign_in_notice},
+    server_fns::{client::in_background, list_active_sessions, show_overview, show_viewer, sign_in_notice},
 };
 
 /// Why one has to sign in, in words, where there is a reason.
@@ -30,15 +34,27 @@ type Work = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 /// A thing that a page loads. To add one: a variant of [`Loaded`], and this.
 pub trait Load: Sized + 'static {
+    /// It tells of the person's sessions, and changes with them.
+    const IS_LIST: bool = false;
     fn load() -> Work;
     /// `None`: it is something else.
     fn read(loaded: Loaded) -> Option<Self>;
 }
 
-/// A thing on its way: loaded with the page on the server, or when the browser comes to the page.
+/// A thing on its way: loaded with the page on the server, or when the browser comes to the page. Behind sign-in it
+/// follows what the keeper says: it is loaded anew, or is gone with the session.
 pub struct Loading<T> {
     answer: Resource<Answer>,
+    asked: RwSignal<Asked>,
     of: PhantomData<fn() -> T>,
+}
+
+/// Which load is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Asked {
+    times: u32,
+    /// By the page itself: not activity, and what there was stays if it fails.
+    in_background: bool,
 }
 
 impl<T> Clone for Loading<T> {
@@ -51,8 +67,14 @@ impl<T> Copy for Loading<T> {}
 
 impl<T: Load> Loading<T> {
     pub fn start() -> Self {
+        let asked = RwSignal::default();
+        let answer = resource(asked, T::load);
+        if let Some(keeper) = use_context::<Keeper>() {
+            follow(keeper, answer, asked, T::IS_LIST);
+        }
         Self {
-            answer: resource(T::load),
+            answer,
+            asked,
             of: PhantomData,
         }
     }
@@ -74,24 +96,75 @@ impl<T> Loading<T> {
         settled(self.answer).await;
     }
 
-    /// Loads it anew; what came before stays until then.
+    /// Loads it anew, for the person; what came before stays until then.
     pub fn refetch(self) {
-        self.answer.refetch();
+        ask(self.asked, false);
     }
 }
 
 impl Loading<ActiveSessions> {
-    /// The last that came: it stays when it fails to refresh. To be made where the first has been waited for.
+    /// The last that came: it stays when it fails to refresh, until the session is over. To be made where the first has
+    /// been waited for.
     pub fn last(self) -> Memo<Option<ActiveSessions>> {
         Memo::new(move |before: Option<&Option<ActiveSessions>>| match self.get() {
             Some(Ok(devices)) => Some(devices),
+            Some(Err(AppError::SessionEnded { .. })) => None,
             _ => before.cloned().flatten(),
         })
     }
 }
 
-fn resource(load: fn() -> Work) -> Resource<Answer> {
-    Resource::new_blocking(|| (), move |()| load())
+fn resource(asked: RwSignal<Asked>, load: fn() -> Work) -> Resource<Answer> {
+    let last = StoredValue::new(None::<Loaded>);
+    let answer = Resource::new_blocking(
+        move || asked.get(),
+        move |asked| async move {
+            if !asked.in_background {
+                return load().await;
+            }
+            match (in_background(load()).await, last.try_get_value().flatten()) {
+                // The keeper tells that the portal cannot be reached, or that the session is over.
+                (Err(error), Some(last)) if is_kept_at(&error) => Ok(last),
+                (answer, _) => answer,
+            }
+        },
+    );
+    effect(move || match answer.get() {
+        Some(Ok(loaded)) => last.set_value(Some(loaded)),
+        Some(Err(AppError::SessionEnded { .. })) => last.set_value(None),
+        _ => {}
+    });
+    answer
+}
+
+fn is_kept_at(error: &AppError) -> bool {
+    error.is_failure() || matches!(error, AppError::SessionEnded { .. })
+}
+
+fn follow(keeper: Keeper, answer: Resource<Answer>, asked: RwSignal<Asked>, is_list: bool) {
+    let mut done = None;
+    effect(move || {
+        let refreshes = keeper.refreshes();
+        let wanted = refreshes.all + if is_list { refreshes.sessions } else { 0 };
+        if done.replace(wanted).is_some_and(|done| done != wanted) {
+            ask(asked, true);
+        }
+    });
+    effect(move || {
+        // Or what was on its way when the session ended.
+        let has_come = answer.with(|answer| matches!(answer, Some(Ok(_))));
+        if keeper.view().is_gone() && has_come {
+            let reason = EndReason::Unknown;
+            answer.set(Some(Err(AppError::SessionEnded { reason })));
+        }
+    });
+}
+
+fn ask(asked: RwSignal<Asked>, in_background: bool) {
+    asked.update(|asked| {
+        asked.times += 1;
+        asked.in_background = in_background;
+    });
 }
 
 async fn settled(answer: Resource<Answer>) {
@@ -116,6 +189,8 @@ impl Load for Viewer {
 }
 
 impl Load for Overview {
+    const IS_LIST: bool = true;
+
     fn load() -> Work {
         Box::pin(async { show_overview().await.map(Loaded::Overview) })
     }
@@ -129,6 +204,8 @@ impl Load for Overview {
 }
 
 impl Load for ActiveSessions {
+    const IS_LIST: bool = true;
+
     fn load() -> Work {
         Box::pin(async { list_active_sessions().await.map(Loaded::Devices) })
     }

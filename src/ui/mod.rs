@@ -8,6 +8,7 @@ pub mod browser;
 pub mod components;
 pub mod ending;
 pub mod failure;
+pub mod live;
 pub mod loading;
 pub mod page_clock;
 pub mod pages;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use leptos::prelude::*;
 
-use super::browser;
+use super::{browser, components::dynamic::effect};
 
 /// How often ages are counted anew.
 const TICK: Duration = Duration::from_secs(10);
@@ -22,17 +22,18 @@ impl PageClock {
     pub fn following(server_time: Signal<DateTime<Utc>>) -> Self {
         let now = RwSignal::new(server_time.get_untracked());
         let anchor = StoredValue::new(None);
-        Effect::new(move || {
+        effect(move || {
             let time = server_time.get();
             anchor.set_value(Some((time, browser::milliseconds())));
             now.set(time);
         });
-        Effect::new(move || {
+        effect(move || {
             let tick = move || {
-                if let Some((time, since)) = anchor.get_value() {
+                // The page may be gone before the interval is.
+                if let Some((time, since)) = anchor.try_get_value().flatten() {
                     #[expect(clippy::cast_possible_truncation, reason = "a page is not open for that long")]
                     let elapsed = (browser::milliseconds() - since).max(0.0) as i64;
-                    now.set(time + TimeDelta::milliseconds(elapsed));
+                    _ = now.try_set(time + TimeDelta::milliseconds(elapsed));
                 }
             };
             // Without an interval, ages stay as old as the page: not wrong by more than that.

@@ -78,7 +78,7 @@ pub async fn stream(
         tracing::warn!(%error, "a stream was not opened");
         AppError::Busy
     })?;
-    let Watched { until, number } = match watch(&state, session).await? {
+    let Watched { until, number } = match watch(&state, user, session).await? {
         Ok(watched) => watched,
         Err(reason) => return Err(AppError::SessionEnded { reason }.into()),
     };
@@ -90,6 +90,7 @@ pub async fn stream(
     };
     let following = Following {
         state,
+        user,
         session,
         subscription,
         until,
@@ -109,17 +110,21 @@ fn last_event_id(headers: &HeaderMap) -> Option<i64> {
     headers.get("last-event-id")?.to_str().ok()?.parse().ok()
 }
 
-/// A session that is live, until when, and how far the log was then.
+/// A session that is live, until when, and how far its person's events were then.
 struct Watched {
     until: DateTime<Utc>,
     number: i64,
 }
 
 /// Looks at the session, and gives the reason if it is over.
-async fn watch(state: &AppState, session: SessionId) -> Result<Result<Watched, EndReason>, AppError> {
+async fn watch(
+    state: &AppState,
+    user: UserId,
+    session: SessionId,
+) -> Result<Result<Watched, EndReason>, AppError> {
     let conn = &mut *state.database.connection().await?;
     // The number first: what is committed after it is told.
-    let number = events::last(conn).await?;
+    let number = events::last_of_user(conn, user).await?;
     match sessions::live_until(conn, session, state.clock.now()).await? {
         Some(until) => Ok(Ok(Watched { until, number })),
         None => {
@@ -145,6 +150,7 @@ async fn replay(
 /// A client that is being told.
 struct Following {
     state: AppState,
+    user: UserId,
     session: SessionId,
     subscription: Subscription,
     /// When the session runs out, as far as is known.
@@ -225,7 +231,7 @@ impl Following {
         let now = self.state.clock.now();
         self.state.activity.note(self.session, now, false);
         // Each time, whatever was known: limits may have become shorter.
-        match watch(&self.state, self.session).await {
+        match watch(&self.state, self.user, self.session).await {
             Ok(Ok(watched)) => {
                 self.until = watched.until;
                 Next::Beat

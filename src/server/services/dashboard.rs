@@ -19,6 +19,7 @@ use crate::{
             audit::{self, AuditEvent, AuditKind},
             events, organizations, security_notices,
             sessions::{self, ListedSession},
+            users,
         },
     },
 };
@@ -89,6 +90,8 @@ pub async fn dismiss_notice(
     client: &Client,
 ) -> Result<(), AppError> {
     let mut tx = state.database.begin().await?;
+    // A person's events are written one after the other, so that their numbers are in the order of the commits.
+    users::lock(&mut tx, caller.user.id).await?;
     let now = state.clock.now();
     if !security_notices::dismiss(&mut tx, caller.user.id, caller.id, notice, now).await? {
         return Err(AppError::NotFound);

@@ -6,21 +6,26 @@ use crate::{
     server::{auth::current_session::CurrentSession, state::AppState},
 };
 
-/// The state of a live session, as it was looked up.
+/// The state of a live session, as it was looked up, with what is noted on this node and not yet written.
 pub fn of(state: &AppState, session: &CurrentSession) -> SessionState {
+    let mut session = session.clone();
+    if let Some(active) = state.activity.last_active(session.id) {
+        session.act(active);
+    }
     SessionState {
         authenticated: true,
         session: SessionTimes {
             id: session.id,
             kind: session.kind,
+            created_at: session.created_at,
             expires_at: session.lifetime_expires_at,
             idle_expires_at: session.idle_expires_at,
             last_active_at: session.last_active_at,
-            reauth_required: step_up::is_required(state, session),
+            reauth_required: step_up::is_required(state, &session),
             warning_seconds: state.config.warning_seconds,
         },
-        user: session.user.clone(),
-        organization: session.organization.clone(),
+        user: session.user,
+        organization: session.organization,
         server_time: state.clock.now(),
         event_number: session.event_number,
     }

@@ -190,6 +190,17 @@ pub async fn last(conn: &mut PgConnection) -> sqlx::Result<i64> {
         .await
 }
 
+/// The highest number of a person's events so far; 0 for none. Not that of the whole log: another person's higher number may
+/// be there while a lower one of theirs is not committed yet.
+pub async fn last_of_user(conn: &mut PgConnection, user: UserId) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"SELECT COALESCE(max(id), 0) AS "last!" FROM session_events WHERE user_id = $1"#,
+        user.0
+    )
+    .fetch_one(conn)
+    .await
+}
+
 /// Events after a number, and those of the numbers passed over that have come to light since; at most `most`.
 pub async fn after(
     conn: &mut PgConnection,

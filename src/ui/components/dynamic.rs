@@ -19,6 +19,32 @@ fn dynamic_boxed(part: Box<dyn Fn() -> Option<AnyView> + Send>) -> AnyView {
     (move || part()).into_any()
 }
 
+/// Does something in the browser now and whenever a signal that it reads has changed.
+pub fn effect(work: impl FnMut() + 'static) {
+    effect_boxed(Box::new(work));
+}
+
+fn effect_boxed(work: Box<dyn FnMut()>) {
+    Effect::new(work);
+}
+
+/// A row of a list that changes.
+pub struct KeyedRow {
+    /// Tells it from the others of the list.
+    pub key: String,
+    /// Makes it, once.
+    pub view: Box<dyn Fn() -> AnyView + Send>,
+}
+
+/// Rows that stay what they are, with the focus that is in them, while others come and go.
+pub fn keyed_rows(each: impl Fn() -> Vec<KeyedRow> + Send + Sync + 'static) -> AnyView {
+    keyed_rows_boxed(Box::new(each))
+}
+
+fn keyed_rows_boxed(each: Box<dyn Fn() -> Vec<KeyedRow> + Send + Sync>) -> AnyView {
+    view! { <For each=move || each() key=|row| row.key.clone() children=|row| (row.view)() /> }.into_any()
+}
+
 /// A part that waits for data: on the server, where the page waits with it, and in the browser after a navigation,
 /// where `loading` stands meanwhile. What was shown stays while data is loaded anew.
 pub fn waiting<F>(loading: fn() -> AnyView, part: impl Fn() -> F + Send + Sync + 'static) -> AnyView

@@ -23,6 +23,9 @@ pub enum Picture {
     Sun,
     Moon,
     System,
+    Close,
+    Clock,
+    Unreachable,
 }
 
 impl Picture {
@@ -78,6 +81,11 @@ impl Picture {
                 r#"<circle cx="12" cy="12" r="4"/><path d="M12 2.5v2M12 19.5v2M2.5 12h2M19.5 12h2M5.3 5.3l1.4 1.4M17.3 17.3l1.4 1.4M5.3 18.7l1.4-1.4M17.3 6.7l1.4-1.4"/>"#
             }
             Picture::Moon => r#"<path d="M20.5 14A8.5 8.5 0 1 1 10 3.5a7 7 0 0 0 10.5 10.5Z"/>"#,
+            Picture::Close => r#"<path d="m6 6 12 12M18 6 6 18"/>"#,
+            Picture::Clock => r#"<circle cx="12" cy="12" r="8.5"/><path d="M12 7v5l3.5 2"/>"#,
+            Picture::Unreachable => {
+                r#"<path d="M7 18.5a4.5 4.5 0 0 1-.6-9 6 6 0 0 1 8-3.6M18.2 10.2a4.2 4.2 0 0 1 2 6.8M4 4l16 16M11 18.5h5"/>"#
+            }
             Picture::System => {
                 r#"<circle cx="12" cy="12" r="8.5"/><path class="filled" d="M12 3.5a8.5 8.5 0 0 1 0 17Z"/>"#
             }

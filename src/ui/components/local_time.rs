@@ -4,6 +4,7 @@
 use chrono::{DateTime, Utc};
 use leptos::prelude::*;
 
+use super::dynamic::effect;
 use crate::{
     domain::time::{ago, exact_utc, rfc3339},
     ui::{browser, page_clock::PageClock},
@@ -45,7 +46,7 @@ pub fn Ago(#[prop(into)] at: Signal<DateTime<Utc>>, clock: PageClock) -> impl In
 /// False while the server renders and at hydration, then true.
 fn is_local() -> RwSignal<bool> {
     let is_local = RwSignal::new(false);
-    Effect::new(move || is_local.set(true));
+    effect(move || is_local.set(true));
     is_local
 }
 

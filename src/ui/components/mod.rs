@@ -1,15 +1,20 @@
 //! What pages share. One component a file, named for what a person would call it.
 
+pub mod account_menu;
 pub mod device_list;
 pub mod dynamic;
 pub mod frame;
 pub mod icon;
+pub mod live;
 pub mod local_time;
+pub mod menu;
 pub mod notice;
+pub mod organization_switcher;
 pub mod password_field;
 pub mod pending_button;
 pub mod refusal;
 pub mod session_row;
+pub mod sign_in_form;
 pub mod sign_out_all;
 pub mod step_up;
 pub mod trouble;

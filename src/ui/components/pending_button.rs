@@ -2,10 +2,11 @@
 
 use leptos::{ev::MouseEvent, prelude::*};
 
-use crate::ui::browser;
+use crate::ui::{browser, live::keeper::Keeper};
 
 /// Shows `idle` until `busy`, then `pending`; both take their room from the start. While busy it stays focusable, and
-/// its form's handler is to ignore it. A double click is one click.
+/// its form's handler is to ignore it. A double click is one click. While the portal cannot be reached it is disabled, and
+/// the keeper stops its form.
 #[component]
 pub fn PendingButton(
     class: &'static str,
@@ -16,8 +17,14 @@ pub fn PendingButton(
     of: Option<Signal<String>>,
     #[prop(optional, into)] id: Option<String>,
     #[prop(into)] busy: Signal<bool>,
+    /// It can be pressed whatever is known of the session.
+    #[prop(optional)]
+    anyway: bool,
 ) -> impl IntoView {
+    let keeper = use_context::<Keeper>().filter(|_| !anyway);
+    let may_act = Memo::new(move |_| keeper.is_none_or(|keeper| keeper.view().may_act()));
     let when_busy = Signal::derive(move || busy.get().then_some("true"));
+    let when_disabled = Signal::derive(move || (busy.get() || !may_act.get()).then_some("true"));
     let spoken = move || of.map(|of| view! { <span class="visually-hidden">" " {of}</span> }.into_any());
     view! {
         <button
@@ -25,7 +32,7 @@ pub fn PendingButton(
             type="submit"
             id=id
             aria-busy=when_busy
-            aria-disabled=when_busy
+            aria-disabled=when_disabled
             on:click=|event: MouseEvent| browser::drop_second_click(&event)
         >
             <span class="idle">{idle} {spoken()}</span>

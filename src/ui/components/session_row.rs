@@ -28,6 +28,9 @@ pub fn sign_out_button(session: SessionId) -> String {
 #[component]
 pub fn SessionRow(
     #[prop(into)] session: Signal<Session>,
+    /// It began while the page was open.
+    #[prop(into)]
+    is_new: Signal<bool>,
     clock: PageClock,
     #[prop(into)] failure: Signal<Option<AppError>>,
     #[prop(into)] on_sign_out: Callback<()>,
@@ -69,6 +72,10 @@ pub fn SessionRow(
         };
         Some(line.into_any())
     });
+    let badge = dynamic(move || {
+        let badge = view! { <span class="badge accent">"New"</span> };
+        is_new.get().then(|| badge.into_any())
+    });
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         on_sign_out.run(());
@@ -81,6 +88,7 @@ pub fn SessionRow(
             <h3 class="session-name">
                 {name} " "
                 {is_current.then(|| view! { <span class="badge accent">"This browser"</span> }.into_any())}
+                {badge}
             </h3>
             <div class="session-facts">
                 <p class="facts">{facts}</p>

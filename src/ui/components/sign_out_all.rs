@@ -13,7 +13,7 @@ use super::{
 use crate::{
     domain::session::Session,
     error::AppError,
-    ui::{browser, ending::Ending, failure::leave_if_ended},
+    ui::{browser, ending::Ending, failure::unless_ended, live::keeper::Keeper},
 };
 
 const DIALOG: &str = "sign-out-all";
@@ -25,6 +25,7 @@ pub fn SignOutAll(
     #[prop(into)] sessions: Signal<Vec<Session>>,
     #[prop(into)] on_open: Callback<()>,
 ) -> impl IntoView {
+    let keeper = expect_context::<Keeper>();
     let failure = RwSignal::new(None::<AppError>);
     let busy = RwSignal::new(false);
     // The server has asked for the password since the dialog was opened.
@@ -47,23 +48,27 @@ pub fn SignOutAll(
         busy.set(true);
         failure.set(None);
         let password_typed = asks.get_untracked().then(|| browser::typed(PASSWORD));
+        keeper.leaves();
         spawn_local(async move {
             match Ending::All.carry_out(password_typed).await {
                 // Still busy: the page is on its way out.
                 Ok(_) => {}
                 Err(AppError::ReauthRequired) => {
+                    keeper.stays();
                     asks.set(true);
                     busy.set(false);
                     browser::focus_soon(PASSWORD);
                 }
                 Err(error) => {
-                    failure.set(leave_if_ended(error));
+                    keeper.stays();
+                    failure.set(unless_ended(error));
                     busy.set(false);
                     browser::focus_field(PASSWORD);
                 }
             }
         });
     };
+    let when_away = Signal::derive(move || (!keeper.view().may_act()).then_some("true"));
     let count = move || sessions.with(Vec::len);
     let ends = Signal::derive(move || ends_text(count()));
     let question = dynamic(move || {
@@ -80,7 +85,7 @@ pub fn SignOutAll(
     });
     view! {
         <form method="get" action="/dashboard/settings/sign-out-all" on:submit=open>
-            <button class="button danger" type="submit" aria-haspopup="dialog">
+            <button class="button danger" type="submit" aria-haspopup="dialog" aria-disabled=when_away>
                 "Sign Out All Devices"
             </button>
         </form>

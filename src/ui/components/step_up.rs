@@ -8,7 +8,7 @@ use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 use super::{password_field::PasswordField, pending_button::PendingButton, refusal::Refusal};
 use crate::{
     error::AppError,
-    ui::{browser, ending::Ending, failure::leave_if_ended},
+    ui::{browser, ending::Ending, failure::unless_ended},
 };
 
 const DIALOG: &str = "step-up";
@@ -89,7 +89,7 @@ pub fn StepUpDialog() -> impl IntoView {
                     answered(result);
                 }
                 Err(error) => {
-                    failure.set(leave_if_ended(error));
+                    failure.set(unless_ended(error));
                     browser::focus_field(PASSWORD);
                 }
             }

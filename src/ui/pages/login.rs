@@ -1,23 +1,20 @@
 //! Signing in, and why one has to.
 
-use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
+use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::use_query_map;
 
 use crate::{
-    domain::session::EndReason,
-    error::AppError,
-    server_fns::sign_in,
+    domain::{next::safe_path, session::EndReason},
     ui::{
         browser,
         components::{
-            dynamic::{dynamic, nothing, waiting},
-            icon::{Icon, Mark, Picture},
+            dynamic::{effect, nothing, waiting},
+            icon::Mark,
             notice::{Notice, Tone},
-            password_field::PasswordField,
-            pending_button::PendingButton,
+            sign_in_form::{Ids, SignInForm},
         },
-        failure::error_of_form,
+        live::tabs::{Said, Tabs, What},
         loading::{Loading, Reason},
     },
 };
@@ -25,6 +22,9 @@ use crate::{
 /// `/login`: takes `next`, where to go afterwards, and `reason`, why the last session ended.
 #[component]
 pub fn LoginPage() -> impl IntoView {
+    let query = use_query_map();
+    let next = Signal::derive(move || query.with(|query| query.get("next").unwrap_or_default()));
+    follow_other_tabs(next);
     view! {
         <Title text="Sign in" />
         <main class="page sign-in" id="content" tabindex="-1">
@@ -36,12 +36,31 @@ pub fn LoginPage() -> impl IntoView {
                 <div class="card-body">
                     <h1 id="title">"Sign in"</h1>
                     <WhyHere />
-                    <SignInForm />
+                    <SignInForm ids=Ids::OF_PAGE label="Sign in" next on_signed_in=Callback::new(go_on) />
                 </div>
             </section>
             <p class="soft small">"No account, or no way in? Ask your administrator."</p>
         </main>
     }
+}
+
+fn go_on(path: String) {
+    Tabs::open(|_| {}).say(&Said::signed_in());
+    browser::go_to(&path);
+}
+
+/// Someone signs in in another tab of this browser: this one goes on as well.
+fn follow_other_tabs(next: Signal<String>) {
+    effect(move || {
+        let tabs = Tabs::open(move |said| {
+            if said.what == What::SignedIn {
+                let next = next.try_get_untracked().unwrap_or_default();
+                browser::go_to(safe_path(&next).unwrap_or("/dashboard"));
+            }
+        });
+        let tabs = StoredValue::new_local(tabs);
+        on_cleanup(move || tabs.dispose());
+    });
 }
 
 /// Why the person is here: as the browser's own ended session tells, else as the address says.
@@ -88,77 +107,4 @@ fn WhyHere() -> impl IntoView {
         };
         notice.into_any()
     })
-}
-
-#[component]
-fn SignInForm() -> impl IntoView {
-    let query = use_query_map();
-    let next = Signal::derive(move || query.with(|query| query.get("next").unwrap_or_default()));
-    let failure = RwSignal::new(error_of_form(&["/api/sign_in"]));
-    let busy = RwSignal::new(false);
-
-    let submit = move |event: SubmitEvent| {
-        event.prevent_default();
-        if busy.get_untracked() {
-            return;
-        }
-        let (email, password) = (browser::typed("email"), browser::typed("password"));
-        let next = Some(next.get_untracked());
-        busy.set(true);
-        spawn_local(async move {
-            match sign_in(email, password, next).await {
-                // Still busy: the page is on its way out.
-                Ok(path) => browser::go_to(&path),
-                Err(error) => {
-                    failure.set(Some(error));
-                    busy.set(false);
-                    browser::focus("problem");
-                }
-            }
-        });
-    };
-    let invalid =
-        Signal::derive(move || matches!(failure.get(), Some(AppError::InvalidCredentials)).then_some("true"));
-    let explanation = dynamic(move || {
-        let error = failure.get()?;
-        let notice = view! {
-            <div class="notice error">
-                <Icon picture=Picture::AlertCircle />
-                <div>
-                    <p class="notice-title">"You are not signed in."</p>
-                    <p>{error.message()}</p>
-                </div>
-            </div>
-        };
-        Some(notice.into_any())
-    });
-    view! {
-        <div id="problem" role="alert" tabindex="-1">
-            {explanation}
-        </div>
-        <form class="form" method="post" action="/api/sign_in" on:submit=submit>
-            <input type="hidden" name="next" value=next />
-            <div class="field">
-                <label for="email">"Email"</label>
-                <input
-                    class="input"
-                    id="email"
-                    name="email"
-                    type="email"
-                    autocomplete="username"
-                    required
-                    maxlength="254"
-                    aria-invalid=invalid
-                    aria-describedby="problem"
-                />
-            </div>
-            <PasswordField id="password" failure told_at="problem" />
-            <PendingButton
-                class="button primary wide"
-                idle="Sign in".to_owned()
-                pending="Signing in…".to_owned()
-                busy
-            />
-        </form>
-    }
 }

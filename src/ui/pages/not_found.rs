@@ -13,7 +13,7 @@ pub fn NotFoundPage() -> impl IntoView {
             <h1>"This page does not exist"</h1>
             <p class="soft">"The address may be misspelt, or the page has moved."</p>
             <p class="actions">
-                <a class="button primary" href="/dashboard">
+                <a class="button primary" href="/dashboard" rel="external">
                     "Go to the dashboard"
                 </a>
             </p>

@@ -1,8 +1,12 @@
 //! Where the person is signed in, and the buttons that end it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use leptos::{ev::SubmitEvent, prelude::*};
+use chrono::{DateTime, Utc};
+use leptos::{
+    ev::{FocusEvent, SubmitEvent},
+    prelude::*,
+};
 use leptos_router::hooks::use_query_map;
 
 use crate::{
@@ -12,8 +16,9 @@ use crate::{
         browser,
         components::{
             device_list,
-            dynamic::{dynamic, waiting},
+            dynamic::{KeyedRow, dynamic, effect, keyed_rows, waiting},
             icon::{Icon, Picture},
+            local_time::Ago,
             notice::{Notice, Tone},
             pending_button::PendingButton,
             session_row::{SessionRow, sign_out_button},
@@ -22,7 +27,8 @@ use crate::{
             trouble::Trouble,
         },
         ending::Ending,
-        failure::{error_of_form, leave_if_ended},
+        failure::{error_of_form, unless_ended},
+        live::{keeper::Keeper, toasts::Toasts},
         loading::Loading,
         page_clock::PageClock,
     },
@@ -38,6 +44,9 @@ enum Outcome {
 /// Where the focus goes when the button that had it is gone.
 const TITLE: &str = "sessions-title";
 
+/// How often the list is loaded anew by itself.
+const EVERY: Duration = Duration::from_secs(60);
+
 const OTHERS_BUTTON: &str = "sign-out-others";
 
 /// What the person has done to the list before the server has answered, and what it answered.
@@ -47,6 +56,9 @@ struct Doing {
     hidden: RwSignal<Vec<SessionId>>,
     failures: RwSignal<Vec<(SessionId, AppError)>>,
     outcome: RwSignal<Option<Outcome>>,
+    toasts: Toasts,
+    /// The id of what had the focus in the list last.
+    focused: StoredValue<Option<String>>,
     step_up: StepUp,
     loaded: Loading<ActiveSessions>,
 }
@@ -107,7 +119,8 @@ impl Doing {
     fn done(self, gone: &[SessionId], text: String) {
         // They came back while the password was asked for.
         self.hide(gone);
-        self.outcome.set(Some(Outcome::Done(text)));
+        self.outcome.set(None);
+        self.toasts.say(Tone::Success, text);
         self.loaded.refetch();
     }
 
@@ -115,7 +128,7 @@ impl Doing {
     fn not_done(self, back: &[SessionId], error: AppError) -> Option<AppError> {
         self.hidden
             .update(|hidden| hidden.retain(|id| !back.contains(id)));
-        leave_if_ended(error).filter(|error| *error != AppError::ReauthRequired)
+        unless_ended(error).filter(|error| *error != AppError::ReauthRequired)
     }
 }
 
@@ -142,45 +155,131 @@ fn Content(loaded: Loading<ActiveSessions>) -> impl IntoView {
         hidden: RwSignal::default(),
         failures: RwSignal::default(),
         outcome: RwSignal::new(outcome_in_address()),
+        toasts: expect_context(),
+        focused: StoredValue::new(None),
         step_up: expect_context(),
         loaded,
     };
-    let shown = Memo::new(move |_| {
+    let shown = Memo::new(move |before: Option<&Vec<Session>>| {
         let hidden = doing.hidden.read();
         let list = devices.get().map(|devices| devices.sessions).unwrap_or_default();
-        list.into_iter()
-            .filter(|session| !hidden.contains(&session.id))
-            .collect::<Vec<_>>()
+        let list = list.into_iter().filter(|session| !hidden.contains(&session.id));
+        in_place(list.collect(), before.map(Vec::as_slice).unwrap_or_default())
     });
-    Effect::new(move || {
+    let keeper = expect_context::<Keeper>();
+    let fresh = point_out_changes(devices, doing);
+    refresh_now_and_then(keeper);
+    effect(move || {
         if let Some(Err(error)) = loaded.get() {
-            _ = leave_if_ended(error);
+            _ = unless_ended(error);
         }
     });
     let count = Signal::derive(move || match shown.with(Vec::len) {
         0 => String::new(),
         count => device_list::devices(count),
     });
+    let age = dynamic(move || {
+        let server_time = devices.get()?.server_time;
+        let is_old = keeper.view().is_unreachable();
+        is_old.then(|| view! { <Age server_time /> }.into_any())
+    });
     let failed = dynamic(move || {
-        let error = loaded.get().and_then(Result::err)?;
+        let error = loaded.get().and_then(Result::err).and_then(told_here)?;
         Some(view! { <Failed error loaded /> }.into_any())
     });
     // Made once, when the first list has come; a later one only changes what it shows.
     let came = Memo::new(move |_| devices.with(Option::is_some));
     let list = dynamic(move || {
         came.get()
-            .then(|| view! { <List devices shown doing /> }.into_any())
+            .then(|| view! { <List devices shown fresh doing /> }.into_any())
     });
     view! {
         <header class="card-head">
             <h2 id=TITLE tabindex="-1">"Active sessions"</h2>
-            <p class="card-aside" aria-live="polite">
-                {count}
-            </p>
+            <div class="card-aside">
+                <p aria-live="polite">{count}</p>
+                {age}
+            </div>
         </header>
         {failed}
         {list}
     }
+}
+
+/// How old the list is.
+#[component]
+fn Age(server_time: DateTime<Utc>) -> impl IntoView {
+    let clock = PageClock::following(Signal::stored(server_time));
+    view! { <p>"Last refreshed " <Ago at=Signal::stored(server_time) clock /></p> }
+}
+
+/// The end of the session is told over the page.
+fn told_here(error: AppError) -> Option<AppError> {
+    (!matches!(error, AppError::SessionEnded { .. })).then_some(error)
+}
+
+/// The same rows in the order that they had: a row that moves would lose the focus that is in it. New ones come after
+/// this browser.
+fn in_place(mut list: Vec<Session>, before: &[Session]) -> Vec<Session> {
+    let place = |session: &Session| {
+        let place = before.iter().position(|known| known.id == session.id);
+        (!session.is_current, place.map_or(0, |place| place + 1))
+    };
+    if !before.is_empty() {
+        list.sort_by_key(place);
+    }
+    list
+}
+
+/// Tells of sessions that began or ended elsewhere while the page is open. Gives those that began.
+fn point_out_changes(devices: Memo<Option<ActiveSessions>>, doing: Doing) -> RwSignal<Vec<SessionId>> {
+    let fresh = RwSignal::new(Vec::new());
+    let mut known = Vec::new();
+    effect(move || {
+        let Some(now) = devices.get().map(|devices| devices.sessions) else {
+            return;
+        };
+        let known = std::mem::replace(&mut known, now.clone());
+        let is_in = |list: &[Session], id| list.iter().any(|session: &Session| session.id == id);
+        if !known.is_empty() {
+            for session in now
+                .iter()
+                .filter(|session| !session.is_current && !is_in(&known, session.id))
+            {
+                fresh.update(|fresh| fresh.push(session.id));
+                let text = format!("New sign-in: {}.", session.spoken_name());
+                doing.toasts.say(Tone::Info, text);
+            }
+            let hidden = doing.hidden.get_untracked();
+            let is_by_person = |session: &Session| session.is_current || hidden.contains(&session.id);
+            for session in known
+                .iter()
+                .filter(|session| !is_by_person(session) && !is_in(&now, session.id))
+            {
+                if doing.focused.get_value() == Some(sign_out_button(session.id)) {
+                    browser::focus_if_lost(TITLE);
+                }
+                let text = format!("{} is no longer signed in.", session.spoken_name());
+                doing.toasts.say(Tone::Info, text);
+            }
+        }
+    });
+    fresh
+}
+
+/// What happens in other sessions is no event: when they were last active is looked up while somebody looks.
+fn refresh_now_and_then(keeper: Keeper) {
+    effect(move || {
+        let refresh = move || {
+            if keeper.may_act_now() {
+                keeper.refresh_sessions();
+            }
+        };
+        // Without an interval the list is as old as the last event.
+        if let Ok(interval) = set_interval_with_handle(refresh, EVERY) {
+            on_cleanup(move || interval.clear());
+        }
+    });
 }
 
 /// The words for what a form without JavaScript did: by code only, since anyone can write an address.
@@ -258,7 +357,12 @@ fn Failed(error: AppError, loaded: Loading<ActiveSessions>) -> impl IntoView {
 }
 
 #[component]
-fn List(devices: Memo<Option<ActiveSessions>>, shown: Memo<Vec<Session>>, doing: Doing) -> impl IntoView {
+fn List(
+    devices: Memo<Option<ActiveSessions>>,
+    shown: Memo<Vec<Session>>,
+    fresh: RwSignal<Vec<SessionId>>,
+    doing: Doing,
+) -> impl IntoView {
     // The list stands only where a list has come, so the fallback is never shown.
     let server_time = Signal::derive(move || {
         devices.with(|devices| {
@@ -291,6 +395,16 @@ fn List(devices: Memo<Option<ActiveSessions>>, shown: Memo<Vec<Session>>, doing:
         }
     });
     let outcome = dynamic(move || Some(view! { <OutcomeNotice outcome=doing.outcome.get()? /> }.into_any()));
+    let row = move |first: Session| KeyedRow {
+        key: first.id.to_string(),
+        view: Box::new(move || {
+            let first = first.clone();
+            view! { <Row first shown fresh clock doing /> }.into_any()
+        }),
+    };
+    let list = keyed_rows(move || shown.get().into_iter().map(row).collect());
+    // A row that goes takes the focus with it: then it is for the title to have.
+    let focuses = move |event: FocusEvent| doing.focused.set_value(browser::id_of_target(&event));
     let hint = dynamic(move || {
         let hint = view! {
             <li class="session-hint">
@@ -319,10 +433,8 @@ fn List(devices: Memo<Option<ActiveSessions>>, shown: Memo<Vec<Session>>, doing:
     });
     view! {
         {outcome}
-        <ul class="session-list">
-            <For each=move || shown.get() key=|session| session.id let:first>
-                <Row first shown clock doing />
-            </For>
+        <ul class="session-list" on:focusin=focuses>
+            {list}
             {hint}
         </ul>
         <footer class=foot>
@@ -334,8 +446,15 @@ fn List(devices: Memo<Option<ActiveSessions>>, shown: Memo<Vec<Session>>, doing:
 
 /// A row that follows its session in the list, so that a refreshed list changes its words and moves no focus.
 #[component]
-fn Row(first: Session, shown: Memo<Vec<Session>>, clock: PageClock, doing: Doing) -> impl IntoView {
+fn Row(
+    first: Session,
+    shown: Memo<Vec<Session>>,
+    fresh: RwSignal<Vec<SessionId>>,
+    clock: PageClock,
+    doing: Doing,
+) -> impl IntoView {
     let id = first.id;
+    let is_new = Memo::new(move |_| fresh.with(|fresh| fresh.contains(&id)));
     let session = Memo::new(move |before: Option<&Session>| {
         let now = shown.with(|shown| shown.iter().find(|session| session.id == id).cloned());
         now.or_else(|| before.cloned()).unwrap_or_else(|| first.clone())
@@ -349,7 +468,7 @@ fn Row(first: Session, shown: Memo<Vec<Session>>, clock: PageClock, doing: Doing
         })
     });
     let sign_out = Callback::new(move |()| session.with_untracked(|session| doing.sign_out_one(session)));
-    view! { <SessionRow session clock failure on_sign_out=sign_out /> }
+    view! { <SessionRow session is_new clock failure on_sign_out=sign_out /> }
 }
 
 #[component]

@@ -16,7 +16,7 @@ use crate::{
             pending_button::PendingButton,
             trouble::Trouble,
         },
-        failure::{error_of_form, is_about_password, leave_if_ended},
+        failure::{error_of_form, is_about_password, unless_ended},
         loading::Loading,
     },
 };
@@ -63,7 +63,7 @@ pub fn PasswordSection(loaded: Loading<ActiveSessions>) -> impl IntoView {
                         AppError::UnsuitablePassword(_) => NEW,
                         _ => CURRENT,
                     };
-                    failure.set(leave_if_ended(error));
+                    failure.set(unless_ended(error));
                     browser::focus_field(field);
                 }
             }

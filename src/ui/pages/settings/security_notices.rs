@@ -20,7 +20,7 @@ use crate::{
             trouble::Trouble,
         },
         ending::Ending,
-        failure::{error_of_form, leave_if_ended},
+        failure::{error_of_form, unless_ended},
         loading::Loading,
     },
 };
@@ -143,7 +143,7 @@ fn Question(notice: SecurityNotice, answers: Answers) -> impl IntoView {
                     Ok(()) | Err(AppError::NotFound) => answers.given(device, false),
                     Err(error) => {
                         dismissing.set(false);
-                        failure.set(leave_if_ended(error));
+                        failure.set(unless_ended(error));
                     }
                 }
             });
@@ -169,7 +169,7 @@ fn Question(notice: SecurityNotice, answers: Answers) -> impl IntoView {
                 Ok(_) | Err(AppError::NotFound) => answers.given(device.clone(), true),
                 Err(error) => {
                     ending.set(false);
-                    failure.set(leave_if_ended(error).filter(|error| *error != AppError::ReauthRequired));
+                    failure.set(unless_ended(error).filter(|error| *error != AppError::ReauthRequired));
                 }
             };
             answers.step_up.end(what, opener.clone(), Arc::new(answered));

@@ -1,12 +1,19 @@
 //! The browser's own interfaces. Not to be called while rendering: the server has none of them.
 
+pub mod channel;
+pub mod event_stream;
+pub mod fetch;
+pub mod lock;
+
 use chrono::{DateTime, Utc};
 use js_sys::{Date, Object, Reflect};
 use leptos::{
     ev::MouseEvent,
     prelude::{document, request_animation_frame, window},
-    wasm_bindgen::JsCast,
-    web_sys::{Event, HtmlDialogElement, HtmlElement, HtmlInputElement, Node},
+    wasm_bindgen::{JsCast, closure::Closure},
+    web_sys::{
+        Element, Event, EventTarget, HtmlDialogElement, HtmlElement, HtmlInputElement, Node, VisibilityState,
+    },
 };
 
 use crate::domain::{next::query_value, session::EndReason, theme::Theme};
@@ -19,13 +26,17 @@ pub fn go_to(path: &str) {
 
 /// Leaves for sign-in, which says why and brings the person back here.
 pub fn go_to_sign_in(reason: EndReason) {
-    let here = window().location();
-    let path = here.pathname().unwrap_or_default() + &here.search().unwrap_or_default();
     go_to(&format!(
         "/login?next={}&reason={}",
-        query_value(&path),
+        query_value(&here()),
         reason.as_str()
     ));
+}
+
+/// The path and query of the page.
+pub fn here() -> String {
+    let here = window().location();
+    here.pathname().unwrap_or_default() + &here.search().unwrap_or_default()
 }
 
 fn element<T: JsCast>(id: &str) -> Option<T> {
@@ -37,6 +48,24 @@ pub fn focus(id: &str) {
     if let Some(element) = element::<HtmlElement>(id) {
         _ = element.focus();
     }
+}
+
+/// The id of the element that an event is about.
+pub fn id_of_target(event: &Event) -> Option<String> {
+    let element: Element = event.target()?.dyn_into().ok()?;
+    Some(element.id())
+}
+
+/// Gives the focus to the element of that id if nothing has it.
+pub fn focus_if_lost(id: &'static str) {
+    request_animation_frame(move || {
+        let is_lost = document()
+            .active_element()
+            .is_none_or(|element| element.tag_name() == "BODY");
+        if is_lost {
+            focus(id);
+        }
+    });
 }
 
 /// The field of that id.
@@ -99,6 +128,67 @@ pub fn drop_second_click(event: &MouseEvent) {
 /// Milliseconds on the browser's clock. Good for differences only.
 pub fn milliseconds() -> f64 {
     Date::now()
+}
+
+/// Milliseconds on a clock that only goes forward, from some moment on.
+pub fn monotonic() -> i64 {
+    let since = window()
+        .performance()
+        .map_or_else(milliseconds, |clock| clock.now());
+    #[expect(clippy::cast_possible_truncation, reason = "a page is not open for that long")]
+    let since = since as i64;
+    since
+}
+
+/// A random number from 0 to 1. Not for secrets.
+pub fn luck() -> f64 {
+    js_sys::Math::random()
+}
+
+/// Whether somebody may see the page: its tab is in front.
+pub fn is_visible() -> bool {
+    document().visibility_state() == VisibilityState::Visible
+}
+
+/// False where the browser knows that it has no network.
+pub fn is_online() -> bool {
+    window().navigator().on_line()
+}
+
+/// A text in a JSON object, by its name.
+pub fn json_text(object: &str, name: &str) -> Option<String> {
+    let object = js_sys::JSON::parse(object).ok()?;
+    Reflect::get(&object, &name.into()).ok()?.as_string()
+}
+
+/// Has `hears` called for every such event on the document or on its window, before the page's own handlers, for as
+/// long as the page is there.
+pub fn listen(to: Listened, kind: &str, hears: impl FnMut(Event) + 'static) {
+    let target: EventTarget = match to {
+        Listened::Document => document().into(),
+        Listened::Window => window().into(),
+    };
+    let hears = Closure::<dyn FnMut(Event)>::new(hears).into_js_value();
+    // It fails for targets that are gone only.
+    _ = target.add_event_listener_with_callback_and_bool(kind, hears.unchecked_ref(), true);
+}
+
+/// Where events are listened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listened {
+    Document,
+    Window,
+}
+
+/// Whether a page is shown again out of the browser's memory, by its `pageshow` event.
+pub fn is_restored(event: &Event) -> bool {
+    Reflect::get(event, &"persisted".into()).is_ok_and(|persisted| persisted.is_truthy())
+}
+
+/// Where the form of a submit event is sent to: its path.
+pub fn form_action(event: &Event) -> Option<String> {
+    let form: Element = event.target()?.dyn_into().ok()?;
+    form.get_attribute("action")
 }
 
 /// A time in the person's own zone: "Fri, 20 Nov, 17:42".

@@ -1,0 +1,59 @@
+//! A lock that one tab of this browser holds at a time (Web Locks). The browser gives it to the next tab when the one that
+//! holds it is closed or crashes.
+
+use std::{cell::Cell, rc::Rc};
+
+use js_sys::{Function, Object, Promise, Reflect};
+use leptos::{
+    prelude::window,
+    task::spawn_local,
+    wasm_bindgen::{JsCast, JsValue, closure::Closure},
+};
+use wasm_bindgen_futures::JsFuture;
+
+/// Whether this browser has locks. It has none on pages that came over plain HTTP from another machine.
+pub fn are_there() -> bool {
+    locks().is_some()
+}
+
+/// Waits for the lock and keeps it until the tab is gone. `steals`: takes it away from whoever holds it.
+///
+/// `won` runs when it is this tab's, `lost` when another tab has taken it away after that.
+pub fn hold(name: &str, steals: bool, won: impl FnOnce() + 'static, lost: impl FnOnce() + 'static) {
+    let is_won = Rc::new(Cell::new(false));
+    let wins = {
+        let is_won = is_won.clone();
+        move || {
+            is_won.set(true);
+            won();
+        }
+    };
+    let Some(asked) = locks().and_then(|locks| ask(&locks, name, steals, wins)) else {
+        return;
+    };
+    spawn_local(async move {
+        // The promise of a lock that is held settles only when it is taken away; it is refused where there may be none.
+        _ = JsFuture::from(asked).await;
+        if is_won.get() {
+            lost();
+        }
+    });
+}
+
+fn locks() -> Option<JsValue> {
+    let locks = Reflect::get(&window().navigator(), &"locks".into()).ok()?;
+    locks.is_object().then_some(locks)
+}
+
+fn ask(locks: &JsValue, name: &str, steals: bool, won: impl FnOnce() + 'static) -> Option<Promise> {
+    let request: Function = Reflect::get(locks, &"request".into()).ok()?.dyn_into().ok()?;
+    let options = Object::new();
+    Reflect::set(&options, &"steal".into(), &steals.into()).ok()?;
+    let holds = Closure::once_into_js(move |_: JsValue| {
+        won();
+        // Never settled: the lock is kept for as long as the tab is there.
+        Promise::new(&mut |_, _| {})
+    });
+    let asked = request.call3(locks, &name.into(), &options, &holds).ok()?;
+    asked.dyn_into().ok()
+}

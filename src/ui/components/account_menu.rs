@@ -1,0 +1,138 @@
+//! The person's menu at the end of the header: who they are, the theme, signing out of this browser.
+
+use leptos::{
+    ev::{KeyboardEvent, SubmitEvent},
+    prelude::*,
+    task::spawn_local,
+};
+
+use super::{
+    dynamic::{dynamic, rows},
+    icon::{Icon, Picture},
+    menu,
+    notice::{Notice, Tone},
+};
+use crate::{
+    domain::{overview::Viewer, session_state::SessionState, theme::Theme},
+    error::AppError,
+    server_fns::{choose_theme, sign_out},
+    ui::{browser, failure::unless_ended, live::keeper::Keeper},
+};
+
+const MENU: &str = "menu";
+const MENU_OPENER: &str = "menu-opener";
+
+/// The menu.
+#[component]
+pub fn AccountMenu(viewer: Viewer) -> impl IntoView {
+    let Viewer { state, theme, .. } = viewer;
+    let SessionState {
+        user, organization, ..
+    } = state;
+    let keeper = expect_context::<Keeper>();
+    let position = match &organization {
+        Some(organization) => format!("{} at {}", user.role.label(), organization.name),
+        None => user.role.label().to_owned(),
+    };
+    let when_away = Signal::derive(move || (!keeper.view().may_act()).then_some("true"));
+    let theme = RwSignal::new(theme);
+    let failure = RwSignal::new(None::<AppError>);
+    let problem = dynamic(move || {
+        let error = failure.get()?;
+        let notice = view! {
+            <Notice tone=Tone::Error>
+                <p>{error.message()}</p>
+            </Notice>
+        };
+        Some(notice.into_any())
+    });
+    let leave = move |event: SubmitEvent| {
+        event.prevent_default();
+        keeper.leaves();
+        spawn_local(async move {
+            match sign_out().await {
+                Ok(path) => browser::go_to(&path),
+                Err(error) => {
+                    keeper.stays();
+                    failure.set(unless_ended(error));
+                }
+            }
+        });
+    };
+    menu::closes_by_itself(MENU);
+    let escape = |event: KeyboardEvent| menu::close_on_escape(&event, MENU, MENU_OPENER);
+    view! {
+        <details class="menu" id=MENU on:keydown=escape>
+            <summary id=MENU_OPENER>
+                <Icon picture=Picture::User />
+                <span class="visually-hidden">"Your account: "</span>
+                <span class="menu-name">{user.display_name.clone()}</span>
+                <Icon picture=Picture::ChevronDown />
+            </summary>
+            <div class="menu-panel">
+                <div class="menu-section menu-person">
+                    <p>
+                        <strong>{user.display_name.clone()}</strong>
+                    </p>
+                    <p>{user.email.clone()}</p>
+                    <p>{position}</p>
+                </div>
+                <form class="menu-section" method="post" action="/api/choose_theme">
+                    <p class="choices-label" id="theme-label">
+                        "Theme"
+                    </p>
+                    <div class="choices" role="group" aria-labelledby="theme-label">
+                        {rows(Theme::ALL, move |choice| view! { <ThemeButton choice theme failure /> }.into_any())}
+                    </div>
+                </form>
+                <div class="menu-section">
+                    <form method="post" action="/api/sign_out" on:submit=leave>
+                        <button class="menu-item" type="submit" aria-disabled=when_away>
+                            <Icon picture=Picture::SignOut />
+                            <span>"Sign out"</span>
+                            " "
+                            <span class="menu-note">"this browser"</span>
+                        </button>
+                    </form>
+                    {problem}
+                </div>
+            </div>
+        </details>
+    }
+}
+
+/// One choice of theme: shown at once, put back if it could not be kept.
+#[component]
+fn ThemeButton(choice: Theme, theme: RwSignal<Theme>, failure: RwSignal<Option<AppError>>) -> impl IntoView {
+    let choose = move |event: leptos::ev::MouseEvent| {
+        event.prevent_default();
+        let before = theme.get_untracked();
+        theme.set(choice);
+        browser::show_theme(choice);
+        spawn_local(async move {
+            if let Err(error) = choose_theme(choice).await {
+                theme.set(before);
+                browser::show_theme(before);
+                failure.set(Some(error));
+            }
+        });
+    };
+    let pressed = Signal::derive(move || if theme.get() == choice { "true" } else { "false" });
+    let picture = match choice {
+        Theme::Light => Picture::Sun,
+        Theme::Dark => Picture::Moon,
+        Theme::System => Picture::System,
+    };
+    view! {
+        <button
+            type="submit"
+            name="theme"
+            value=choice.as_str()
+            aria-pressed=pressed
+            on:click=choose
+        >
+            <Icon picture />
+            {choice.label()}
+        </button>
+    }
+}

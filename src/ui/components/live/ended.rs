@@ -1,0 +1,129 @@
+//! The end of the session, over the page: why, and a way to go on. What was typed in the page's forms is still there after
+//! that.
+
+use leptos::{ev::Event as BrowserEvent, prelude::*, task::spawn_local};
+
+use crate::{
+    domain::session::EndReason,
+    server_fns::{client::in_background, sign_in_notice},
+    ui::{
+        browser,
+        components::{
+            dynamic::{dynamic, effect},
+            sign_in_form::{Ids, SignInForm},
+        },
+        live::{keeper::Keeper, machine::End},
+    },
+};
+
+const DIALOG: &str = "session-ended";
+
+/// The dialog. It is open for as long as the session is over, or should be.
+#[component]
+pub fn EndedDialog() -> impl IntoView {
+    let keeper = expect_context::<Keeper>();
+    let is_gone = Memo::new(move |_| keeper.view().is_gone());
+    let end = Memo::new(move |_| keeper.view().end());
+    // The server's own words, with what an administrator wrote.
+    let told = RwSignal::new(None::<String>);
+    let mut was_gone = false;
+    effect(move || {
+        let was_gone = std::mem::replace(&mut was_gone, is_gone.get());
+        if is_gone.get() {
+            browser::open_dialog(DIALOG);
+            // The form comes with the reason.
+            browser::focus_soon(Ids::OVER_PAGE.email);
+        } else {
+            browser::close_dialog(DIALOG);
+            // The dialog gives the focus back to what had it, which may be gone with the session.
+            if was_gone {
+                browser::focus_if_lost("content");
+            }
+        }
+    });
+    effect(move || {
+        told.set(None);
+        if end
+            .get()
+            .is_some_and(|end| end.reason == EndReason::RevokedByAdmin)
+        {
+            spawn_local(async move {
+                if let Ok(notice) = in_background(Box::pin(sign_in_notice())).await {
+                    told.set(notice);
+                }
+            });
+        }
+    });
+    let title = Signal::derive(move || {
+        if is_gone.get() && end.get().is_none() {
+            "Your session may be over".to_owned()
+        } else {
+            "You are signed out".to_owned()
+        }
+    });
+    let why = Signal::derive(move || {
+        match end.get() {
+        Some(end) => told.get().unwrap_or_else(|| words(end, keeper.limits())),
+        None => "It should have ended by now, and the portal cannot be reached to make sure. As soon as it can be, this \
+                 page goes on by itself."
+            .to_owned(),
+    }
+    });
+    let may_sign_in = Memo::new(move |_| {
+        end.get()
+            .is_some_and(|end| end.reason != EndReason::AccountDisabled)
+    });
+    let form = dynamic(move || {
+        let form = view! {
+            <p class="soft">"What you typed on this page is still there when you sign in again."</p>
+            <SignInForm
+                ids=Ids::OVER_PAGE
+                label="Sign in again"
+                next=String::new()
+                on_signed_in=Callback::new(move |_| keeper.signed_in())
+            />
+        };
+        may_sign_in.get().then(|| form.into_any())
+    });
+    // It cannot be put away: there is nothing behind it.
+    let stays = |event: BrowserEvent| event.prevent_default();
+    let reopens = move |_| {
+        if is_gone.get_untracked() {
+            browser::open_dialog(DIALOG);
+        }
+    };
+    view! {
+        <dialog
+            class="dialog ended"
+            id=DIALOG
+            closedby="none"
+            aria-labelledby="session-ended-title"
+            aria-describedby="session-ended-why"
+            on:cancel=stays
+            on:close=reopens
+        >
+            <h2 id="session-ended-title">{title}</h2>
+            <div class="dialog-body">
+                <p id="session-ended-why">{why}</p>
+                {form}
+            </div>
+            <div class="dialog-foot">
+                <p class="small">
+                    <a href="/login" rel="external">
+                        "Go to the sign-in page"
+                    </a>
+                </p>
+            </div>
+        </dialog>
+    }
+}
+
+fn words(end: End, limits: Option<(i64, i64)>) -> String {
+    match (end.reason, limits) {
+        (EndReason::SignedOutEverywhere, _) if end.by_this_browser => {
+            "All your devices have been signed out.".to_owned()
+        }
+        (reason, Some((idle, lifetime))) => reason.message_with_limits(idle, lifetime),
+        (reason, None) => reason.message().to_owned(),
+    }
+}

@@ -1,0 +1,59 @@
+//! The portal cannot be reached: what is shown may be old, and nothing can be done meanwhile.
+
+use leptos::prelude::*;
+
+use crate::ui::{
+    browser,
+    components::{
+        dynamic::{dynamic, effect},
+        icon::{Icon, Picture},
+        notice::Tone,
+    },
+    live::{keeper::Keeper, machine::Event, toasts::Toasts},
+};
+
+/// A quiet line at the top, while it is so.
+#[component]
+pub fn UnreachableBanner() -> impl IntoView {
+    let keeper = expect_context::<Keeper>();
+    let toasts = expect_context::<Toasts>();
+    let is_away = Memo::new(move |_| keeper.view().is_unreachable());
+    let mut was_away = false;
+    effect(move || {
+        let is_away = is_away.get();
+        if std::mem::replace(&mut was_away, is_away) && !is_away && keeper.view().may_act() {
+            toasts.say(
+                Tone::Info,
+                "The portal can be reached again. This page is up to date.",
+            );
+        }
+    });
+    let banner = dynamic(move || {
+        if !is_away.get() {
+            return None;
+        }
+        let what = if browser::is_online() {
+            "The portal cannot be reached right now."
+        } else {
+            "You are offline."
+        };
+        let banner = view! {
+            <div class="banner">
+                <Icon picture=Picture::Unreachable />
+                <p>
+                    <strong>{what}</strong>
+                    " What you see may be out of date. This page refreshes by itself as soon as the portal can be reached."
+                </p>
+                <button
+                    class="button small"
+                    type="button"
+                    on:click=move |_| keeper.happens(Event::CameOnline)
+                >
+                    "Try now"
+                </button>
+            </div>
+        };
+        Some(banner.into_any())
+    });
+    view! { <div class="banner-place" role="status">{banner}</div> }
+}

@@ -1,0 +1,129 @@
+//! The session runs out soon: how soon, and "Stay signed in".
+
+use std::time::Duration;
+
+use leptos::{prelude::*, task::spawn_local};
+
+use crate::{
+    domain::time::{countdown, span},
+    error::AppError,
+    server_fns::extend_session,
+    ui::{
+        browser,
+        components::{
+            dynamic::dynamic,
+            icon::{Icon, Picture},
+        },
+        failure::unless_ended,
+        live::{
+            keeper::Keeper,
+            machine::{Event, Warning},
+        },
+    },
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A line at the top, while it is so. Announced once, when there is time; the seconds are for the eyes.
+#[component]
+pub fn WarningBanner() -> impl IntoView {
+    let keeper = expect_context::<Keeper>();
+    let warning = Memo::new(move |_| keeper.view().warning);
+    // Made anew only when there is another thing to say: each answer of the server moves the end by a little.
+    let is_final = Memo::new(move |_| warning.get().map(|warning| warning.is_final));
+    let failure = RwSignal::new(None::<AppError>);
+    let busy = RwSignal::new(false);
+    let stay = move |_| {
+        if busy.get_untracked() {
+            return;
+        }
+        busy.set(true);
+        failure.set(None);
+        spawn_local(async move {
+            match extend_session().await {
+                Ok(state) => keeper.is_extended(&state),
+                Err(error) => failure.set(unless_ended(error)),
+            }
+            busy.set(false);
+        });
+    };
+    let problem = move || {
+        dynamic(move || {
+            let error = failure.get()?;
+            Some(view! { <p>{error.message()}</p> }.into_any())
+        })
+    };
+    let when_busy = Signal::derive(move || busy.get().then_some("true"));
+    let banner = dynamic(move || {
+        let is_final = is_final.get()?;
+        let left = seconds_left(warning);
+        let soon = span((left.get_untracked() + 59) / 60 * 60);
+        let seconds = Signal::derive(move || countdown(left.get()));
+        let text = if is_final {
+            "It has reached its full length then and cannot be kept: finish what you are doing, and sign in again."
+        } else {
+            "Nothing has happened here for some time."
+        };
+        let stay = (!is_final).then(|| {
+            view! {
+                <button class="button small primary" type="button" aria-busy=when_busy aria-disabled=when_busy on:click=stay>
+                    "Stay signed in"
+                </button>
+            }
+            .into_any()
+        });
+        let banner = view! {
+            <div class="banner warning">
+                <Icon picture=Picture::Clock />
+                <div>
+                    <p>
+                        <strong>
+                            "Your session ends in "
+                            <span class="countdown" aria-hidden="true">
+                                {seconds}
+                            </span>
+                            <span class="visually-hidden">{soon}</span>
+                            "."
+                        </strong>
+                        " "
+                        {text}
+                    </p>
+                    {problem()}
+                </div>
+                <div class="actions">
+                    {stay}
+                    <button
+                        class="button small"
+                        type="button"
+                        on:click=move |_| keeper.happens(Event::WarningDismissed)
+                    >
+                        "Dismiss"
+                    </button>
+                </div>
+            </div>
+        };
+        Some(banner.into_any())
+    });
+    view! {
+        <div class="banner-place" role="status" id="session-warning">
+            {banner}
+        </div>
+    }
+}
+
+/// Counts down for as long as whoever asked is there.
+fn seconds_left(warning: Memo<Option<Warning>>) -> RwSignal<i64> {
+    let count = move || {
+        let ends_at = warning
+            .try_get_untracked()
+            .flatten()
+            .map_or(0, |warning| warning.ends_at);
+        ((ends_at - browser::monotonic()).max(0) + 999) / 1000
+    };
+    let left = RwSignal::new(count());
+    // Without an interval the figure stands still; the end comes all the same.
+    if let Ok(interval) = set_interval_with_handle(move || _ = left.try_set(count()), SECOND) {
+        on_cleanup(move || interval.clear());
+    }
+    left
+}

@@ -1,0 +1,217 @@
+//! The brokerage that the session looks at, in the header, and a way to look at another of the person's. Without
+//! JavaScript each choice is a button of a form.
+
+use leptos::{
+    ev::{KeyboardEvent, MouseEvent},
+    prelude::*,
+    task::spawn_local,
+};
+use leptos_router::hooks::use_location;
+
+use super::{
+    dynamic::{dynamic, effect, rows},
+    icon::{Icon, Picture},
+    menu,
+    notice::Tone,
+};
+use crate::{
+    domain::{
+        ids::OrganizationId,
+        organization::{Membership, Organization},
+        overview::Viewer,
+        session_state::SessionState,
+    },
+    error::AppError,
+    server_fns::switch_organization,
+    ui::{
+        browser,
+        failure::{error_of_form, unless_ended},
+        live::{keeper::Keeper, toasts::Toasts},
+    },
+};
+
+const MENU: &str = "organizations";
+const OPENER: &str = "organizations-opener";
+
+/// The choice that the person has made and the server has not yet taken up. In the context of every page behind sign-in.
+#[derive(Clone, Copy, Debug)]
+pub struct Switching {
+    /// Shown at once, until the page shows it by itself or the server has refused.
+    chosen: RwSignal<Option<Organization>>,
+    /// The last choice; one is sent after the other, so that the last one holds.
+    wanted: StoredValue<Option<Organization>>,
+    is_sending: StoredValue<bool>,
+    keeper: Keeper,
+    toasts: Toasts,
+}
+
+impl Switching {
+    pub fn new(keeper: Keeper, toasts: Toasts) -> Self {
+        Self {
+            chosen: RwSignal::new(None),
+            wanted: StoredValue::new(None),
+            is_sending: StoredValue::new(false),
+            keeper,
+            toasts,
+        }
+    }
+
+    fn to(self, organization: Organization) {
+        self.chosen.set(Some(organization.clone()));
+        self.wanted.set_value(Some(organization));
+        if !self.is_sending.get_value() {
+            self.is_sending.set_value(true);
+            spawn_local(async move {
+                self.send_all().await;
+                self.is_sending.set_value(false);
+            });
+        }
+    }
+
+    async fn send_all(self) {
+        while let Some(organization) = self.take_wanted() {
+            let answer = switch_organization(organization.id.to_string(), None).await;
+            if self.wanted.with_value(Option::is_some) {
+                // The person has chosen again meanwhile: that counts, whatever came of this.
+                continue;
+            }
+            if let Err(error) = answer {
+                self.chosen.set(None);
+                if let Some(error) = unless_ended(error) {
+                    self.toasts.say(Tone::Error, refusal(&organization.name, &error));
+                }
+            }
+            // Everything on the page is to be of the organization that the session looks at now.
+            self.keeper.refresh();
+        }
+    }
+
+    fn take_wanted(self) -> Option<Organization> {
+        self.wanted.try_update_value(Option::take).flatten()
+    }
+
+    /// The page shows what the server says now.
+    fn is_shown(self, current: Option<OrganizationId>) {
+        let is_done = self
+            .chosen
+            .with_untracked(|chosen| chosen.as_ref().is_some_and(|chosen| Some(chosen.id) == current));
+        if is_done {
+            self.chosen.set(None);
+        }
+    }
+}
+
+fn refusal(name: &str, error: &AppError) -> String {
+    let why = match error {
+        AppError::NotFound => "You do not belong to it any more.".to_owned(),
+        error => error.message(),
+    };
+    format!("You were not switched to {name}. {why}")
+}
+
+/// The name of the organization; a menu where there are others to choose from.
+#[component]
+pub fn OrganizationSwitcher(viewer: Viewer) -> impl IntoView {
+    let Viewer {
+        state, memberships, ..
+    } = viewer;
+    let SessionState { organization, .. } = state;
+    let switching = expect_context::<Switching>();
+    let current = organization.as_ref().map(|organization| organization.id);
+    effect(move || switching.is_shown(current));
+    let is_alone = memberships
+        .iter()
+        .all(|membership| Some(membership.organization.id) == current);
+    if is_alone {
+        return organization
+            .map(|organization| {
+                view! {
+                    <p class="organization">
+                        <Icon picture=Picture::Building />
+                        <span class="visually-hidden">"Organization: "</span>
+                        <span title=organization.name.clone()>{organization.name.clone()}</span>
+                    </p>
+                }
+                .into_any()
+            })
+            .into_any();
+    }
+    let shown = Memo::new(move |_| switching.chosen.get().or_else(|| organization.clone()));
+    let name = Signal::derive(move || match shown.get() {
+        Some(organization) => organization.name,
+        None => "No organization".to_owned(),
+    });
+    let path = use_location().pathname;
+    let escape = |event: KeyboardEvent| menu::close_on_escape(&event, MENU, OPENER);
+    menu::closes_by_itself(MENU);
+    let refused = error_of_form(&["/api/switch_organization"]);
+    let problem = dynamic(move || {
+        let words = refusal("the other organization", &refused.clone()?);
+        Some(view! { <p class="menu-section" role="alert">{words}</p> }.into_any())
+    });
+    let choices = rows(memberships, move |membership| {
+        view! { <Choice membership shown switching /> }.into_any()
+    });
+    view! {
+        <details class="menu organization-menu" id=MENU on:keydown=escape>
+            <summary id=OPENER>
+                <Icon picture=Picture::Building />
+                <span class="visually-hidden">"Organization: "</span>
+                <span class="menu-name" title=name>
+                    {name}
+                </span>
+                <Icon picture=Picture::ChevronDown />
+            </summary>
+            <div class="menu-panel">
+                {problem}
+                <form
+                    class="menu-section"
+                    method="post"
+                    action="/api/switch_organization"
+                    aria-label="Switch organization"
+                >
+                    <input type="hidden" name="next" value=path />
+                    {choices}
+                </form>
+            </div>
+        </details>
+    }
+    .into_any()
+}
+
+#[component]
+fn Choice(membership: Membership, shown: Memo<Option<Organization>>, switching: Switching) -> impl IntoView {
+    let Membership { organization, role } = membership;
+    let id = organization.id;
+    let is_shown = Memo::new(move |_| shown.with(|shown| shown.as_ref().is_some_and(|shown| shown.id == id)));
+    let mark = dynamic(move || {
+        is_shown
+            .get()
+            .then(|| view! { <Icon picture=Picture::Check /> }.into_any())
+    });
+    let name = organization.name.clone();
+    let choose = move |event: MouseEvent| {
+        event.prevent_default();
+        browser::close_menu(MENU);
+        browser::focus(OPENER);
+        if !is_shown.get_untracked() {
+            switching.to(organization.clone());
+        }
+    };
+    view! {
+        <button
+            class="menu-item"
+            type="submit"
+            name="organization_id"
+            value=id.to_string()
+            aria-current=Signal::derive(move || is_shown.get().then_some("true"))
+            on:click=choose
+        >
+            <span class="menu-choice">
+                <span>{name}</span>
+                <span class="menu-note">{role.label()}</span>
+            </span>
+            {mark}
+        </button>
+    }
+}

@@ -1,0 +1,121 @@
+//! Email and password.
+
+use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
+
+use super::{
+    dynamic::dynamic,
+    icon::{Icon, Picture},
+    password_field::PasswordField,
+    pending_button::PendingButton,
+};
+use crate::{
+    error::AppError,
+    server_fns::sign_in,
+    ui::{browser, failure::error_of_form},
+};
+
+/// The ids of the form's parts.
+#[derive(Clone, Copy, Debug)]
+pub struct Ids {
+    /// The field that is to have the focus first.
+    pub email: &'static str,
+    password: &'static str,
+    problem: &'static str,
+}
+
+impl Ids {
+    /// For the page that is there to sign in.
+    pub const OF_PAGE: Ids = Ids {
+        email: "email",
+        password: "password",
+        problem: "problem",
+    };
+
+    /// For a form over another page, with fields of its own.
+    pub const OVER_PAGE: Ids = Ids {
+        email: "again-email",
+        password: "again-password",
+        problem: "again-problem",
+    };
+}
+
+/// The form. `on_signed_in` gets the path to go to.
+#[component]
+pub fn SignInForm(
+    ids: Ids,
+    label: &'static str,
+    #[prop(into)] next: Signal<String>,
+    on_signed_in: Callback<String>,
+) -> impl IntoView {
+    let failure = RwSignal::new(error_of_form(&["/api/sign_in"]));
+    let busy = RwSignal::new(false);
+
+    let submit = move |event: SubmitEvent| {
+        event.prevent_default();
+        if busy.get_untracked() {
+            return;
+        }
+        let (email, password) = (browser::typed(ids.email), browser::typed(ids.password));
+        let next = Some(next.get_untracked());
+        busy.set(true);
+        spawn_local(async move {
+            match sign_in(email, password, next).await {
+                // Still busy: the form is on its way out.
+                Ok(path) => {
+                    failure.set(None);
+                    on_signed_in.run(path);
+                }
+                Err(error) => {
+                    failure.set(Some(error));
+                    busy.set(false);
+                    browser::focus(ids.problem);
+                }
+            }
+        });
+    };
+    let invalid =
+        Signal::derive(move || matches!(failure.get(), Some(AppError::InvalidCredentials)).then_some("true"));
+    let explanation = dynamic(move || {
+        let error = failure.get()?;
+        let notice = view! {
+            <div class="notice error">
+                <Icon picture=Picture::AlertCircle />
+                <div>
+                    <p class="notice-title">"You are not signed in."</p>
+                    <p>{error.message()}</p>
+                </div>
+            </div>
+        };
+        Some(notice.into_any())
+    });
+    view! {
+        <div id=ids.problem role="alert" tabindex="-1">
+            {explanation}
+        </div>
+        <form class="form" method="post" action="/api/sign_in" on:submit=submit>
+            <input type="hidden" name="next" value=next />
+            <div class="field">
+                <label for=ids.email>"Email"</label>
+                <input
+                    class="input"
+                    id=ids.email
+                    name="email"
+                    type="email"
+                    autocomplete="username"
+                    required
+                    maxlength="254"
+                    aria-invalid=invalid
+                    aria-describedby=ids.problem
+                />
+            </div>
+            <PasswordField id=ids.password failure told_at=ids.problem />
+            <PendingButton
+                class="button primary wide"
+                idle=label.to_owned()
+                pending="Signing in…".to_owned()
+                busy
+                anyway=true
+            />
+        </form>
+    }
+}

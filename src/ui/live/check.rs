@@ -1,0 +1,43 @@
+//! Asking the server how the session stands. Not activity.
+
+use std::time::Duration;
+
+use super::machine::{Millis, Times};
+use crate::{
+    domain::session_state::SessionState,
+    error::AppError,
+    ui::browser::{self, fetch},
+};
+
+const PATH: &str = "/api/v1/session_state";
+
+/// An answer that takes longer is none.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Asks.
+///
+/// # Errors
+/// [`AppError::SessionEnded`] where there is no live session; any other says nothing about it.
+pub async fn ask() -> Result<SessionState, AppError> {
+    let (status, text) = fetch::get(PATH, PATIENCE)
+        .await
+        .map_err(|fetch::NoAnswer| AppError::Offline)?;
+    // A page of a proxy is no answer, whatever it says.
+    match status {
+        200 => serde_json::from_str(&text).map_err(|_| AppError::Internal),
+        _ => Err(serde_json::from_str(&text).unwrap_or(AppError::Unavailable)),
+    }
+}
+
+/// The times of a session on the tab's own clock, counted from the moment of the answer.
+pub fn times(state: &SessionState) -> Times {
+    let here = browser::monotonic() - state.server_time.timestamp_millis();
+    let local = |time: chrono::DateTime<chrono::Utc>| -> Millis { time.timestamp_millis() + here };
+    let session = &state.session;
+    Times {
+        idle_end: local(session.idle_expires_at),
+        lifetime_end: local(session.expires_at),
+        idle_for: (session.idle_expires_at - session.last_active_at).num_milliseconds(),
+        warn_for: Millis::from(session.warning_seconds) * 1000,
+    }
+}

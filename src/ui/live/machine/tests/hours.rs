@@ -1,0 +1,140 @@
+//! Long stretches of bad luck: the server is asked, but not again and again.
+
+use super::*;
+
+/// How long an answer takes.
+const WAY: Millis = 20;
+
+/// A tab and a server for some time: what the server says to a check, and whether it breaks every stream at once.
+/// Luck goes round. How many checks it came to, and streams.
+fn goes_on(mut tab: Tab, time: Millis, breaks: bool, says: impl Fn(&Tab) -> Event) -> (usize, usize, Tab) {
+    let until = tab.now + time;
+    let mut lucks = (0..=10).map(|tenth| f64::from(tenth) / 10.0).cycle();
+    let mut answer_at = None;
+    let mut breaks_at = (breaks && tab.machine.has_stream).then_some(tab.now);
+    let (mut checks, mut streams) = (0, 0);
+    loop {
+        let wakes_at = tab.machine.wakes_at(tab.now);
+        let Some(next) = [wakes_at, answer_at, breaks_at].into_iter().flatten().min() else {
+            break;
+        };
+        if next > until {
+            break;
+        }
+        tab.now = tab.now.max(next);
+        tab.luck = lucks.next().expect("it goes round");
+        let event = if answer_at.is_some_and(|at| at <= tab.now) {
+            answer_at = None;
+            says(&tab)
+        } else if breaks_at.is_some_and(|at| at <= tab.now) {
+            breaks_at = None;
+            Event::StreamLost { own: true }
+        } else {
+            Event::Woke
+        };
+        for effect in tab.does(event) {
+            match effect {
+                Effect::Check => {
+                    checks += 1;
+                    answer_at = Some(tab.now + WAY);
+                }
+                Effect::OpenStream => {
+                    streams += 1;
+                    breaks_at = breaks.then_some(tab.now + WAY);
+                }
+                _ => {}
+            }
+        }
+        assert!(checks + streams < 20_000, "it is asked again and again");
+    }
+    tab.now = until;
+    (checks, streams, tab)
+}
+
+#[test]
+fn an_hour_without_a_stream_is_a_check_a_minute() {
+    let (checks, ..) = goes_on(Tab::new(), HOUR, false, Tab::live);
+    assert!((58..=60).contains(&checks), "{checks}");
+}
+
+#[test]
+fn an_hour_with_a_stream_is_a_check_every_five_minutes() {
+    let (checks, ..) = goes_on(Tab::leading(), HOUR, false, Tab::live);
+    assert!((11..=12).contains(&checks), "{checks}");
+}
+
+#[test]
+fn an_hour_of_streams_that_break_at_once_is_a_check_a_minute_and_a_few_more() {
+    let (checks, streams, tab) = goes_on(Tab::leading(), HOUR, true, Tab::live);
+    assert!((58..=120).contains(&checks), "{checks}");
+    assert!((10..=40).contains(&streams), "{streams}");
+    // Nobody looks: those that the stream asks for are left.
+    let mut tab = tab;
+    tab.does(Event::BecameHidden);
+    let (checks, streams, _) = goes_on(tab, HOUR, true, Tab::live);
+    assert!((10..=80).contains(&checks), "{checks}");
+    assert!((10..=40).contains(&streams), "{streams}");
+}
+
+#[test]
+fn an_hour_of_bad_luck_with_streams_is_no_loop_either() {
+    let mut tab = Tab::leading();
+    tab.luck = 0.0;
+    let mut streams = 0;
+    while tab.now < HOUR {
+        tab.does(Event::StreamLost { own: true });
+        loop {
+            tab.passes(tab.checks_in());
+            if tab.is_checked().contains(&Effect::OpenStream) {
+                break;
+            }
+        }
+        streams += 1;
+        assert!(streams < 60, "streams are opened again and again");
+    }
+}
+
+#[test]
+fn an_hour_of_a_server_that_is_down_is_a_check_every_few_minutes() {
+    let (checks, _, tab) = goes_on(Tab::new(), HOUR, false, |_| Event::CheckFailed);
+    assert!((18..=40).contains(&checks), "{checks}");
+    assert_eq!(tab.standing(), unreachable(true));
+}
+
+#[test]
+fn an_hour_of_a_server_that_is_down_after_the_end_is_no_more() {
+    let mut tab = Tab::ended();
+    tab.does(Event::HeardOther);
+    tab.does(Event::CheckFailed);
+    let (checks, _, tab) = goes_on(tab, HOUR, false, |_| Event::CheckFailed);
+    assert!((12..=40).contains(&checks), "{checks}");
+    tab.assert_ended(EndReason::Revoked, false);
+}
+
+#[test]
+fn a_session_that_outlives_its_end_is_asked_about_every_second_and_no_more() {
+    let mut tab = Tab::new();
+    tab.does(Event::BecameHidden);
+    tab.now = IDLE;
+    let stubborn = Event::CheckedLive {
+        times: TIMES,
+        changed: false,
+    };
+    let (checks, _, tab) = goes_on(tab, MINUTE, false, |_| stubborn);
+    assert!((57..=60).contains(&checks), "{checks}");
+    assert_eq!(tab.standing(), Standing::Live);
+    let (checks, ..) = goes_on(tab, MINUTE, false, Tab::live);
+    assert_eq!(checks, 1);
+}
+
+#[test]
+fn a_person_who_is_always_busy_is_checked_all_the_same() {
+    let mut tab = Tab::new();
+    for _ in 0..360 {
+        if tab.passes(10 * SECOND).contains(&Effect::Check) {
+            tab.is_checked();
+        }
+        tab.does(Event::Acted);
+    }
+    assert!((55..=60).contains(&tab.checks), "{}", tab.checks);
+}
