@@ -39,6 +39,8 @@ export default defineConfig({
         '--disable-background-networking',
         '--disable-component-update',
         '--disable-sync',
+        // A page's first requests can be on their way before the context has its own.
+        `--user-agent=${CHROME_ON_WINDOWS.userAgent}`,
       ],
     },
   },

@@ -16,7 +16,7 @@ export class SignInPage {
     this.password = page.getByLabel('Password', { exact: true });
     this.button = page.getByRole('button', { name: 'Sign in' });
     this.problem = page.getByRole('alert');
-    this.reason = page.getByRole('status');
+    this.reason = page.getByRole('main').getByRole('status');
   }
 
   async fill(person: Pick<Person, 'email' | 'password'>) {
@@ -57,9 +57,10 @@ export class SettingsPage {
     return this.row(device).getByRole('button', { name: `Sign out of ${device}` });
   }
 
-  /** What came of the last thing that the person did. */
+  /** What came of what the person did: a message at the bottom of the page, and without JavaScript one above the list. */
   get notice(): Locator {
-    return this.section.getByRole('status').filter({ hasText: /signed out/ });
+    const inSection = this.section.getByRole('status');
+    return new Toasts(this.page).words.or(inSection).filter({ hasText: /signed out/ });
   }
 
   async shows(devices: string[]) {
@@ -68,6 +69,60 @@ export class SettingsPage {
       await expect(this.row(device)).toHaveCount(1);
     }
     await expect(this.count).toHaveText(devices.length === 1 ? '1 device' : `${devices.length} devices`);
+  }
+}
+
+/** What is said in passing, at the bottom of the page. */
+export class Toasts {
+  readonly region: Locator;
+  readonly all: Locator;
+  readonly words: Locator;
+
+  constructor(page: Page) {
+    // A place that was there before its first message: else that one is not read out.
+    this.region = page.getByRole('status').and(page.locator('.toast-region'));
+    this.all = this.region.locator('.toast');
+    this.words = this.all.getByRole('paragraph');
+  }
+
+  saying(words: string): Locator {
+    return this.all.filter({ hasText: words });
+  }
+
+  dismiss(words: string): Locator {
+    return this.saying(words).getByRole('button', { name: 'Dismiss this message' });
+  }
+}
+
+/** What stands over a page behind sign-in as soon as its session is over, with JavaScript. */
+export class SignedOutDialog {
+  readonly box: Locator;
+  readonly why: Locator;
+  readonly email: Locator;
+  readonly password: Locator;
+  readonly button: Locator;
+  readonly problem: Locator;
+  readonly elsewhere: Locator;
+
+  constructor(readonly page: Page) {
+    this.box = page.getByRole('dialog', { name: 'You are signed out' });
+    this.why = this.box.locator('#session-ended-why');
+    this.email = this.box.getByLabel('Email');
+    this.password = this.box.getByLabel('Password', { exact: true });
+    this.button = this.box.getByRole('button', { name: 'Sign in again' });
+    this.problem = this.box.getByRole('alert');
+    this.elsewhere = this.box.getByRole('link', { name: 'Go to the sign-in page' });
+  }
+
+  async says(reason: string | RegExp) {
+    await expect(this.box).toBeVisible();
+    await expect(this.why).toHaveText(reason);
+  }
+
+  async signIn(person: Pick<Person, 'email' | 'password'>) {
+    await this.email.fill(person.email);
+    await this.password.fill(person.password);
+    await this.button.click();
   }
 }
 
@@ -164,6 +219,71 @@ export class PasswordSection {
     await this.current.fill(from);
     await this.fresh.fill(to);
     await this.button.click();
+  }
+}
+
+/** The menu in the header of someone who belongs to several organizations. */
+export class OrganizationMenu {
+  readonly opener: Locator;
+  readonly choices: Locator;
+  readonly chosen: Locator;
+
+  constructor(readonly page: Page) {
+    this.opener = page.locator('summary', { hasText: 'Organization:' });
+    this.choices = page.getByRole('form', { name: 'Switch organization' }).getByRole('button');
+    this.chosen = this.choices.and(page.locator('[aria-current="true"]'));
+  }
+
+  choice(name: string): Locator {
+    return this.choices.filter({ hasText: name });
+  }
+
+  async open() {
+    await this.opener.click();
+    await expect(this.choices.first()).toBeVisible();
+  }
+
+  async choose(name: string) {
+    await this.open();
+    await this.choice(name).click();
+  }
+
+  /** What the header says at this moment, and which choice is marked. */
+  async shows(name: string) {
+    await expect(this.opener).toContainText(name);
+    await expect(this.page.locator('summary + .menu-panel form button[aria-current="true"]')).toContainText([name]);
+  }
+}
+
+/** What every page behind sign-in says of its session and of the way to the server. */
+export class Live {
+  /** Over the page when the session has ended. */
+  readonly ended: Locator;
+  readonly unreachable: Locator;
+  readonly tryNow: Locator;
+  readonly warning: Locator;
+  readonly stay: Locator;
+  readonly dismiss: Locator;
+
+  constructor(readonly page: Page) {
+    this.ended = page.getByRole('dialog', { name: 'You are signed out' });
+    this.tryNow = page.getByRole('button', { name: 'Try now' });
+    this.unreachable = page.getByRole('status').filter({ has: this.tryNow });
+    this.warning = page.getByRole('status').filter({ hasText: 'Your session ends in' });
+    this.stay = this.warning.getByRole('button', { name: 'Stay signed in' });
+    this.dismiss = this.warning.getByRole('button', { name: 'Dismiss' });
+  }
+
+  toast(text: string | RegExp): Locator {
+    const dismiss = this.page.getByRole('button', { name: 'Dismiss this message' });
+    return this.page.getByRole('status').filter({ has: dismiss }).getByText(text);
+  }
+
+  /** The page goes on as if nothing had been. */
+  async isAlive() {
+    await expect(this.unreachable).toBeHidden();
+    await expect(this.ended).toBeHidden();
+    await expect(this.page).toHaveURL(/\/dashboard/);
   }
 }
 

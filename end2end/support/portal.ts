@@ -35,7 +35,7 @@ export class Portal {
     readonly url: string,
     private readonly directory: string,
     private readonly environment: NodeJS.ProcessEnv,
-    private readonly server: ChildProcess,
+    private server: ChildProcess,
   ) {}
 
   /** `extra` are settings of the server beside those that every test needs. */
@@ -57,15 +57,11 @@ export class Portal {
       PORTAL_TRUSTED_PROXIES: '127.0.0.1/32',
       ...extra,
     };
-    const log = fs.openSync(path.join(directory, 'log'), 'w');
-    // Not in the directory of the repository, whose portal.toml is not for here.
-    const server = spawn(SERVER, ['serve'], { cwd: directory, env: environment, stdio: ['ignore', log, log] });
-    fs.closeSync(log);
-    const portal = new Portal(`http://${address}`, directory, environment, server);
+    const portal = new Portal(`http://${address}`, directory, environment, serve(directory, environment));
     try {
       await portal.ready();
     } catch (error) {
-      server.kill('SIGKILL');
+      portal.server.kill('SIGKILL');
       portal.remove();
       throw error;
     }
@@ -78,7 +74,7 @@ export class Portal {
     this.server.once('error', error => (failed = error));
     while (Date.now() - began < START_LIMIT) {
       if (failed || this.hasEnded) {
-        throw new Error(`the server did not start: ${failed ?? `exit code ${this.server.exitCode}`}\n${this.log()}`);
+        throw new Error(`the server did not start: ${failed ?? `exit code ${this.server.exitCode}`}\n${this.logEnd()}`);
       }
       const answer = await fetch(`${this.url}/readyz`).catch(() => undefined);
       if (answer?.ok) {
@@ -86,31 +82,60 @@ export class Portal {
       }
       await wait(50);
     }
-    throw new Error(`the server was not ready after ${START_LIMIT} ms\n${this.log()}`);
+    throw new Error(`the server was not ready after ${START_LIMIT} ms\n${this.logEnd()}`);
+  }
+
+  /** Another server process on the same database, with an address of its own. To be stopped before this one. */
+  async secondNode(extra: Record<string, string> = {}): Promise<Portal> {
+    // Where this process has its private cluster: written for others while it runs.
+    const socket = fs.readFileSync(path.join(this.directory, 'data/postgres.state'), 'utf8').trim();
+    const { PORTAL_DATA_DIR, LEPTOS_SITE_ADDR, ...settings } = this.environment;
+    return Portal.start({
+      ...(settings as Record<string, string>),
+      ...extra,
+      DATABASE_URL: `postgres://portal@${encodeURIComponent(socket)}:5432/portal?sslmode=disable`,
+    });
+  }
+
+  /** Stops the server but keeps its address and all that it knows, for `resume`. */
+  async pause() {
+    await this.terminate();
+  }
+
+  /** Starts it again, on the same address and data. */
+  async resume() {
+    this.server = serve(this.directory, this.environment);
+    await this.ready();
+  }
+
+  private async terminate() {
+    const ended = once(this.server, 'exit');
+    this.server.kill('SIGTERM');
+    const inTime = await Promise.race([ended, wait(STOP_LIMIT, undefined, { ref: false })]);
+    if (!inTime) {
+      this.server.kill('SIGKILL');
+      await ended;
+    }
+    const { exitCode, signalCode } = this.server;
+    if (exitCode !== 0) {
+      const outcome = `exit code ${exitCode}, signal ${signalCode}`;
+      throw new Error(`the server did not end well within ${STOP_LIMIT} ms of SIGTERM (${outcome})\n${this.logEnd()}`);
+    }
   }
 
   /** Stops it as an operator would, and removes what it left. Complains of an end that was not clean. */
   async stop() {
-    const crashed = this.hasEnded;
-    if (!crashed) {
-      const ended = once(this.server, 'exit');
-      this.server.kill('SIGTERM');
-      const inTime = await Promise.race([ended, wait(STOP_LIMIT, undefined, { ref: false })]);
-      if (!inTime) {
-        this.server.kill('SIGKILL');
-        await ended;
-      }
+    const { exitCode, signalCode } = this.server;
+    let failed: unknown;
+    if (this.hasEnded) {
+      failed = new Error(`the server ended by itself (exit code ${exitCode}, signal ${signalCode})\n${this.logEnd()}`);
+    } else {
+      await this.terminate().catch(error => (failed = error));
     }
     const log = this.log();
     this.remove();
-
-    const { exitCode, signalCode } = this.server;
-    const outcome = `exit code ${exitCode}, signal ${signalCode}`;
-    if (crashed) {
-      throw new Error(`the server ended by itself (${outcome})\n${log}`);
-    }
-    if (exitCode !== 0) {
-      throw new Error(`the server did not end well within ${STOP_LIMIT} ms of SIGTERM (${outcome})\n${log}`);
+    if (failed) {
+      throw failed;
     }
     const complaints = log.split('\n').filter(line => COMPLAINT.test(line));
     if (complaints.length > 0) {
@@ -133,8 +158,13 @@ export class Portal {
     fs.rmSync(this.directory, { recursive: true, force: true });
   }
 
+  /** For people: what was last in it. */
+  private logEnd(): string {
+    return this.log().slice(-20_000);
+  }
+
   private log(): string {
-    return fs.readFileSync(path.join(this.directory, 'log'), 'utf8').slice(-20_000);
+    return fs.readFileSync(path.join(this.directory, 'log'), 'utf8');
   }
 
   /** Registers someone whom no other test knows. */
@@ -167,6 +197,14 @@ export class Portal {
     }
     return output;
   }
+}
+
+function serve(directory: string, environment: NodeJS.ProcessEnv): ChildProcess {
+  const log = fs.openSync(path.join(directory, 'log'), 'a');
+  // Not in the directory of the repository, whose portal.toml is not for here.
+  const server = spawn(SERVER, ['serve'], { cwd: directory, env: environment, stdio: ['ignore', log, log] });
+  fs.closeSync(log);
+  return server;
 }
 
 async function freePort(): Promise<number> {

@@ -3,6 +3,7 @@ import { type BrowserContext, type BrowserContextOptions, type Page, test as bas
 import { Desktop } from './devices';
 import { hydrated, noteListeners } from './hydration';
 import { type Person, Portal } from './portal';
+import { Proxy } from './proxy';
 import { Watch } from './watch';
 
 interface WorkerFixtures {
@@ -17,6 +18,8 @@ interface Fixtures {
   watch: Watch;
   /** A broker whom no other test knows. */
   person: Person;
+  /** What can be put between browsers and the server; see `throughProxy`. */
+  between: Proxy;
   /** Opens a browser of its own: other cookies, and an appearance if one is given. */
   openBrowser: (options?: BrowserContextOptions) => Promise<Page>;
   /** Signs the person in on a desktop. */
@@ -48,6 +51,13 @@ export const test = base.extend<Fixtures, WorkerFixtures>({
 
   person: async ({ portal }, use) => use(await portal.register()),
 
+  between: async ({ portal, watch }, use) => {
+    const proxy = await Proxy.before(portal.url);
+    watch.alsoAt(proxy.url);
+    await use(proxy);
+    await proxy.stop();
+  },
+
   context: async ({ context, watch, javaScriptEnabled }, use) => {
     await prepare(context, watch, javaScriptEnabled);
     await use(context);
@@ -67,6 +77,11 @@ export const test = base.extend<Fixtures, WorkerFixtures>({
 
   openDesktop: async ({ portal, person }, use) => use(name => Desktop.signIn(portal.url, person, name)),
 });
+
+/** For `test.use`: has the browsers of a file come to the server by way of the proxy. */
+export const throughProxy = {
+  baseURL: async ({ between }: { between: Proxy }, use: (url: string) => Promise<void>) => use(between.url),
+};
 
 async function prepare(context: BrowserContext, watch: Watch, javaScriptEnabled: boolean | undefined) {
   watch.over(context);

@@ -7,11 +7,10 @@ import type { BrowserContext } from '@playwright/test';
 export class Watch {
   private readonly seen: string[] = [];
   private readonly expected: RegExp[] = [];
+  private readonly origins: string[];
 
-  constructor(
-    private readonly origin: string,
-    scripted: boolean,
-  ) {
+  constructor(origin: string, scripted: boolean) {
+    this.origins = [origin];
     if (!scripted) {
       // The browser fetches the script ahead of need and then is not allowed to run it.
       this.expect(/was preloaded using link preload but not used/);
@@ -27,10 +26,15 @@ export class Watch {
     context.on('weberror', error => this.seen.push(`uncaught: ${error.error().stack ?? error.error()}`));
     context.on('request', request => {
       const { protocol, origin } = new URL(request.url());
-      if (/^https?:$/.test(protocol) && origin !== this.origin) {
+      if (/^https?:$/.test(protocol) && !this.origins.includes(origin)) {
         this.seen.push(`request to another site: ${request.url()}`);
       }
     });
+  }
+
+  /** The portal is at this address too: what stands before it, or another node. */
+  alsoAt(origin: string) {
+    this.origins.push(origin);
   }
 
   /** The test causes such messages itself: browsers write every refused request to the console. */

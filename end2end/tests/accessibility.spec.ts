@@ -7,12 +7,15 @@ import { CHROME_ON_WINDOWS, Desktop, FIREFOX_ON_MACOS, SAFARI_ON_IPHONE } from '
 import { visit } from '../support/hydration';
 import {
   AccountMenu,
+  OrganizationMenu,
   PasswordQuestion,
   PasswordSection,
   Questions,
   SettingsPage,
+  SignedOutDialog,
   SignInPage,
   SignOutAllQuestion,
+  Toasts,
 } from '../support/pages';
 import type { Person, Portal } from '../support/portal';
 import { expect, signIn, test } from '../support/test';
@@ -37,6 +40,8 @@ interface Scene {
   person: Person;
   portal: Portal;
   scripted: boolean;
+  /** What the server calls the page's browser. */
+  here: string;
   openBrowser: (options?: BrowserContextOptions) => Promise<Page>;
 }
 
@@ -44,6 +49,8 @@ interface Scene {
 interface State {
   name: string;
   both?: boolean;
+  /** In both colours in every window. */
+  allColours?: boolean;
   /** What hangs over the page is photographed without the rest of a long page. */
   onlyWindow?: boolean;
   arrange: (scene: Scene) => Promise<unknown>;
@@ -66,7 +73,88 @@ async function askForPassword(scene: Scene) {
   await expect(new PasswordQuestion(page, true).password).toBeFocused();
 }
 
+/** Signs in on the settings and has an operator end it. */
+async function endSession({ page, person, portal }: Scene) {
+  await signIn(page, person, '/dashboard/settings');
+  await portal.command(['sessions', 'revoke', '--user', person.email, '--reason', 'The laptop was lost on a train']);
+  await new SignedOutDialog(page).says(/The laptop was lost on a train$/);
+}
+
+const LONG = 'Rindfleischetikettierungsüberwachungsaufgabenübertragungsgesetz';
+
 const STATES: State[] = [
+  { name: 'signed-out', onlyWindow: true, allColours: true, arrange: endSession },
+  {
+    name: 'signed-out-refused',
+    onlyWindow: true,
+    arrange: async scene => {
+      await endSession(scene);
+      const dialog = new SignedOutDialog(scene.page);
+      await dialog.signIn({ email: scene.person.email, password: 'not the password' });
+      await expect(dialog.problem).toContainText('You are not signed in.');
+    },
+  },
+  {
+    name: 'signed-out-disabled',
+    onlyWindow: true,
+    arrange: async ({ page, person, portal }) => {
+      await signIn(page, person);
+      await portal.command(['user', 'disable', '--email', person.email]);
+      await new SignedOutDialog(page).says(/This account cannot sign in/);
+    },
+  },
+  {
+    name: 'toasts',
+    onlyWindow: true,
+    allColours: true,
+    arrange: async scene => {
+      const { page, person, portal } = scene;
+      await signInElsewhere(scene);
+      await signIn(page, person, '/dashboard/settings');
+      await new SettingsPage(page).shows([scene.here, 'Firefox on macOS', "Maria's MacBook"]);
+      const toasts = new Toasts(page);
+      await page.getByRole('heading', { name: 'Active sessions' }).scrollIntoViewIfNeeded();
+      await Desktop.signIn(portal.url, person, `${LONG} of Maria`);
+      await expect(toasts.saying('New sign-in')).toBeVisible();
+      await new SettingsPage(page).signOut('Firefox on macOS').click();
+      await expect(toasts.saying('has been signed out')).toBeVisible();
+      // None goes while it is looked at.
+      await toasts.dismiss('New sign-in').focus();
+    },
+  },
+  {
+    name: 'settings-new-row',
+    arrange: async ({ page, person, portal }) => {
+      await signIn(page, person, '/dashboard/settings');
+      await Desktop.signIn(portal.url, person);
+      await expect(new SettingsPage(page).row("Maria's MacBook")).toContainText('New');
+      const toasts = new Toasts(page);
+      await toasts.dismiss('New sign-in').click();
+      await expect(toasts.all).toHaveCount(0);
+    },
+  },
+  {
+    name: 'organizations',
+    both: true,
+    onlyWindow: true,
+    allColours: true,
+    arrange: async ({ page, person, portal }) => {
+      await portal.register({ ...person, organization: 'Southwind Brokers', role: 'vendor' });
+      await signIn(page, person);
+      await new OrganizationMenu(page).open();
+    },
+  },
+  {
+    name: 'organizations-long-names',
+    both: true,
+    onlyWindow: true,
+    arrange: async ({ page, portal }) => {
+      const person = await portal.register({ name: `Maria ${LONG}`, organization: `${LONG} and Sons` });
+      await portal.register({ ...person, organization: `${LONG} and Daughters`, role: 'vendor' });
+      await signIn(page, person);
+      await new OrganizationMenu(page).open();
+    },
+  },
   { name: 'login', both: true, arrange: ({ page }) => visit(page, '/login') },
   { name: 'login-reason', arrange: ({ page }) => visit(page, '/login?reason=signed_out_everywhere&next=/dashboard') },
   { name: 'login-warning', arrange: ({ page }) => visit(page, '/login?reason=token_reuse') },
@@ -292,10 +380,15 @@ const STATES: State[] = [
   },
 ];
 
-for (const { width, colorScheme, options } of WINDOWS) {
-  for (const { name, both, onlyWindow, arrange } of STATES) {
+const OTHER_COLOURS = { light: 'dark', dark: 'light' } as const;
+
+const ALL_COLOURS = WINDOWS.flatMap(window => [window, { ...window, colorScheme: OTHER_COLOURS[window.colorScheme] }]);
+
+for (const { name, both, allColours, onlyWindow, arrange } of STATES) {
+  for (const { width, colorScheme, options } of allColours ? ALL_COLOURS : WINDOWS) {
+    const inColours = allColours ? ` in ${colorScheme} colours` : '';
     const tag = both ? [] : '@with-script';
-    test(`${name} can be used by everyone in a window ${width} wide`, { tag }, async ({
+    test(`${name} can be used by everyone in a window ${width} wide${inColours}`, { tag }, async ({
       person,
       portal,
       openBrowser,
@@ -305,7 +398,8 @@ for (const { width, colorScheme, options } of WINDOWS) {
       watch.expect(refusedWith(401), refusedWith(403), refusedWith(404), refusedWith(503));
       const scripted = Boolean(javaScriptEnabled);
       const page = await openBrowser({ ...options, colorScheme });
-      await arrange({ page, person, portal, scripted, openBrowser });
+      const here = width === 390 ? 'Safari on iPhone' : 'Chrome on Windows';
+      await arrange({ page, person, portal, scripted, here, openBrowser });
 
       await movesNoMore(page);
       const file = `${name}${scripted ? '' : '-without-script'}-${width}-${colorScheme}.png`;
@@ -315,6 +409,7 @@ for (const { width, colorScheme, options } of WINDOWS) {
       }
       await expectNoSidewaysScroll(page);
       await expectHeaderInOrder(page);
+      await expectToastsInWindow(page);
       if (width === 390) {
         await expectRoomForFingers(page);
         await page.setViewportSize({ width: 320, height: 640 });
@@ -350,6 +445,17 @@ async function expectNoSidewaysScroll(page: Page) {
     window: document.documentElement.clientWidth,
   }));
   expect(wide, 'nothing stands beyond the edge of the window').toBeLessThanOrEqual(window);
+}
+
+/** What is fixed to the window makes nothing scroll, and so has to fit into it. */
+async function expectToastsInWindow(page: Page) {
+  const outside = await page.evaluate(() =>
+    [...document.querySelectorAll('.toast')]
+      .map(toast => ({ words: toast.textContent, box: toast.getBoundingClientRect() }))
+      .filter(({ box }) => box.left < 0 || box.right > innerWidth || box.top < 0 || box.bottom > innerHeight)
+      .map(({ words, box }) => `${Math.round(box.left)} to ${Math.round(box.right)}: ${words}`),
+  );
+  expect(outside, 'messages that stand beyond the edge of the window').toEqual([]);
 }
 
 /** Nothing in the header stands on something else, however long a name is. */

@@ -1,0 +1,144 @@
+import { once } from 'node:events';
+import http from 'node:http';
+import net from 'node:net';
+
+/** How tabs ask how their session stands. */
+export const CHECK = '/api/v1/session_state';
+
+/** The stream that tells of changes. */
+export const STREAM = '/api/v1/session/events';
+
+/** Every path. */
+export const EVERYTHING = '/';
+
+/** What stands in place of an answer: one of the proxy's own, none at all, or none until it is let go. */
+export type Fault = { status: number; type: string; body: string } | 'cut' | 'hang';
+
+const page = '<!doctype html><title>Gateway</title><h1>Please log in to the hotel network</h1>';
+
+export const ERROR_500: Fault = { status: 500, type: 'text/plain', body: 'Internal Server Error' };
+export const PAGE_503: Fault = { status: 503, type: 'text/html', body: page };
+export const PAGE_200: Fault = { status: 200, type: 'text/html', body: page };
+
+/** Stands between browsers and the server, counts what passes, and does as bad networks and proxies do. */
+export class Proxy {
+  /** Streams that the server has begun and that have not ended. */
+  openStreams = 0;
+  private readonly faults = new Map<string, Fault>();
+  private readonly came: string[] = [];
+  private readonly sockets = new Set<net.Socket>();
+  private held: { path: string; goes: () => void }[] = [];
+  private readonly breaks = new Set<() => void>();
+  private isCutOff = false;
+
+  private constructor(
+    readonly url: string,
+    private readonly target: URL,
+    private readonly listener: http.Server,
+  ) {
+    listener.on('request', (request, response) => this.receives(request, response));
+    listener.on('connection', socket => {
+      this.sockets.add(socket);
+      socket.on('close', () => this.sockets.delete(socket));
+      socket.on('error', () => {});
+      if (this.isCutOff) {
+        socket.destroy();
+      }
+    });
+  }
+
+  static async before(target: string): Promise<Proxy> {
+    const listener = http.createServer().listen(0, '127.0.0.1');
+    await once(listener, 'listening');
+    const { port } = listener.address() as net.AddressInfo;
+    return new Proxy(`http://127.0.0.1:${port}`, new URL(target), listener);
+  }
+
+  async stop() {
+    this.listener.close();
+    this.listener.closeAllConnections();
+  }
+
+  /** From now on requests for paths that begin so come to this, or to the server again. */
+  set(path: string, fault: Fault | 'pass') {
+    this.faults.delete(path);
+    if (fault !== 'pass') {
+      this.faults.set(path, fault);
+    }
+  }
+
+  /** Breaks off the streams that are open. */
+  breakStreams() {
+    this.breaks.forEach(breakOff => breakOff());
+  }
+
+  /** Breaks off every connection, and lets none through until `reconnect`. */
+  cutOff() {
+    this.isCutOff = true;
+    this.sockets.forEach(socket => socket.destroy());
+  }
+
+  reconnect() {
+    this.isCutOff = false;
+  }
+
+  /** How many requests have come for paths that begin so. */
+  count(path: string): number {
+    return this.came.filter(one => one.startsWith(path)).length;
+  }
+
+  /** How many of them hang. */
+  hanging(path: string): number {
+    return this.held.filter(one => one.path.startsWith(path)).length;
+  }
+
+  /** Lets what hangs go on to the server. */
+  release(path: string) {
+    const goes = this.held.filter(one => one.path.startsWith(path));
+    this.held = this.held.filter(one => !goes.includes(one));
+    goes.forEach(one => one.goes());
+  }
+
+  private receives(request: http.IncomingMessage, response: http.ServerResponse) {
+    const path = request.url!;
+    this.came.push(path);
+    const [, fault] = [...this.faults].reverse().find(([prefix]) => path.startsWith(prefix)) ?? [];
+    if (!fault) {
+      this.forward(request, response);
+    } else if (fault === 'cut') {
+      request.socket.destroy();
+    } else if (fault === 'hang') {
+      const one = { path, goes: () => this.forward(request, response) };
+      this.held.push(one);
+      response.on('close', () => (this.held = this.held.filter(other => other !== one)));
+    } else {
+      request.resume();
+      response.writeHead(fault.status, { 'content-type': fault.type }).end(fault.body);
+    }
+  }
+
+  private forward(request: http.IncomingMessage, response: http.ServerResponse) {
+    const { hostname, port } = this.target;
+    const { method, url: path, headers } = request;
+    const onward = http.request({ hostname, port, method, path, headers, agent: false });
+    onward.on('response', answer => {
+      response.writeHead(answer.statusCode!, answer.rawHeaders);
+      response.flushHeaders();
+      answer.pipe(response);
+      // Half an answer is none.
+      answer.on('error', () => response.destroy());
+      if (path!.startsWith(STREAM) && answer.statusCode === 200) {
+        this.openStreams += 1;
+        const breakOff = () => response.destroy();
+        this.breaks.add(breakOff);
+        response.on('close', () => {
+          this.openStreams -= 1;
+          this.breaks.delete(breakOff);
+        });
+      }
+    });
+    onward.on('error', () => response.destroy());
+    response.on('close', () => onward.destroy());
+    request.pipe(onward);
+  }
+}
