@@ -115,6 +115,11 @@ impl AppError {
         fixed.to_owned()
     }
 
+    /// No answer came: what was asked for may have been done all the same.
+    pub fn is_uncertain(&self) -> bool {
+        *self == AppError::Offline
+    }
+
     /// The fault is not the caller's.
     pub fn is_failure(&self) -> bool {
         self.status() >= 500

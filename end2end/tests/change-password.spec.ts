@@ -130,7 +130,7 @@ test('what is not about a field is told of, and what was typed stays', { tag: '@
   const password = new PasswordSection(page);
   await page.route('**/api/change_password', route => route.abort());
   await password.change(person.password, FRESH);
-  await expect(password.alert).toContainText('Your password was not changed.');
+  await expect(password.alert).toContainText('It is not known whether this was done.');
   await expect(password.alert).toContainText('The portal could not be reached.');
   await expect(password.fresh).toHaveValue(FRESH);
   for (const [status, json, words] of [

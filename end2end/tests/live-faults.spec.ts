@@ -356,7 +356,7 @@ test('what a person does while nothing answers fails in the end, and says so', {
   await page.clock.fastForward('00:11');
   await settings.shows([HERE, desktop.name]);
   await expect(settings.row(desktop.name).getByRole('alert')).toContainText(
-    `${desktop.name} could not be signed out. The portal could not be reached.`,
+    `It is not known whether ${desktop.name} was signed out. The portal could not be reached.`,
   );
   expect(between.count(REVOKE), 'it never went out, and does not later').toBe(0);
   between.set(EVERYTHING, 'pass');

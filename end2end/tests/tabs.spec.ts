@@ -290,7 +290,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     await new SettingsPage(other).signOut(HERE).click();
     const dialog = new SignedOutDialog(page);
     await dialog.says(THIS_ONE_ENDED);
-    await expect(dialog.email).toBeFocused();
+    await expect(dialog.box.getByRole('heading')).toBeFocused();
 
     await dialog.signIn(person);
     await expect(dialog.box).toBeHidden();

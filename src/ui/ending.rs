@@ -1,8 +1,8 @@
 //! What a person can end on the settings page: what it is called, and how it is done.
 
-use super::browser;
+use super::live::keeper;
 use crate::{
-    domain::ids::SessionId,
+    domain::{ids::SessionId, session::EndReason},
     error::AppError,
     server_fns::{revoke_session, sign_out_all_devices, sign_out_other_devices},
 };
@@ -43,7 +43,7 @@ impl Ending {
             Ending::One { id, .. } => revoke_session(id.to_string(), password).await.map(|()| 1),
             Ending::Others => sign_out_other_devices(password).await,
             Ending::All => sign_out_all_devices(password).await.map(|path| {
-                browser::go_to(&path);
+                keeper::depart(&path, EndReason::SignedOutEverywhere);
                 0
             }),
         }

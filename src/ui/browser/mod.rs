@@ -145,6 +145,15 @@ pub fn luck() -> f64 {
     js_sys::Math::random()
 }
 
+/// Takes what the server sent along with the page, for the script to begin with, out of the document and its memory.
+pub fn forget_data_of_page() {
+    while let Ok(Some(script)) = document().query_selector("script:not([src])") {
+        script.remove();
+    }
+    // The framework's name for it.
+    _ = Reflect::set(&window(), &"__RESOLVED_RESOURCES".into(), &js_sys::Array::new());
+}
+
 /// Whether somebody may see the page: its tab is in front.
 pub fn is_visible() -> bool {
     document().visibility_state() == VisibilityState::Visible

@@ -13,10 +13,14 @@ use super::{
     notice::{Notice, Tone},
 };
 use crate::{
-    domain::{overview::Viewer, session_state::SessionState, theme::Theme},
+    domain::{overview::Viewer, session::EndReason, session_state::SessionState, theme::Theme},
     error::AppError,
     server_fns::{choose_theme, sign_out},
-    ui::{browser, failure::unless_ended, live::keeper::Keeper},
+    ui::{
+        browser,
+        failure::unless_ended,
+        live::keeper::{self, Keeper},
+    },
 };
 
 const MENU: &str = "menu";
@@ -51,7 +55,7 @@ pub fn AccountMenu(viewer: Viewer) -> impl IntoView {
         keeper.leaves();
         spawn_local(async move {
             match sign_out().await {
-                Ok(path) => browser::go_to(&path),
+                Ok(path) => keeper::depart(&path, EndReason::SignedOut),
                 Err(error) => {
                     keeper.stays();
                     failure.set(unless_ended(error));

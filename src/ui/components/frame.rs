@@ -16,6 +16,7 @@ use crate::{
     domain::overview::Viewer,
     error::AppError,
     ui::{
+        browser,
         failure::unless_ended,
         live::{
             keeper::{self, Keeper},
@@ -57,6 +58,7 @@ fn Framed(children: Children) -> impl IntoView {
     effect(move || {
         if keeper.view().is_gone() {
             toasts.clear();
+            browser::forget_data_of_page();
         }
     });
     let screen = Signal::derive(move || {

@@ -16,7 +16,6 @@ use super::{
 };
 use crate::{
     domain::{
-        ids::OrganizationId,
         organization::{Membership, Organization},
         overview::Viewer,
         session_state::SessionState,
@@ -90,12 +89,9 @@ impl Switching {
         self.wanted.try_update_value(Option::take).flatten()
     }
 
-    /// The page shows what the server says now.
-    fn is_shown(self, current: Option<OrganizationId>) {
-        let is_done = self
-            .chosen
-            .with_untracked(|chosen| chosen.as_ref().is_some_and(|chosen| Some(chosen.id) == current));
-        if is_done {
+    /// The page shows what the server says now: once nothing is on its way to it, that counts, whatever was chosen.
+    fn is_shown(self) {
+        if !self.is_sending.get_value() && self.chosen.with_untracked(Option::is_some) {
             self.chosen.set(None);
         }
     }
@@ -118,7 +114,7 @@ pub fn OrganizationSwitcher(viewer: Viewer) -> impl IntoView {
     let SessionState { organization, .. } = state;
     let switching = expect_context::<Switching>();
     let current = organization.as_ref().map(|organization| organization.id);
-    effect(move || switching.is_shown(current));
+    effect(move || switching.is_shown());
     let is_alone = memberships
         .iter()
         .all(|membership| Some(membership.organization.id) == current);

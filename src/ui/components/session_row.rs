@@ -64,10 +64,15 @@ pub fn SessionRow(
     });
     let problem = dynamic(move || {
         let error = failure.get()?;
+        let what = if error.is_uncertain() {
+            format!("It is not known whether {} was signed out. ", name.get())
+        } else {
+            format!("{} could not be signed out. ", name.get())
+        };
         let line = view! {
             <p class="session-error" role="alert">
                 <Icon picture=Picture::AlertCircle />
-                <span>{name} " could not be signed out. " {error.message()}</span>
+                <span>{what} {error.message()}</span>
             </p>
         };
         Some(line.into_any())

@@ -17,10 +17,11 @@ use crate::{
 /// The ids of the form's parts.
 #[derive(Clone, Copy, Debug)]
 pub struct Ids {
-    /// The field that is to have the focus first.
-    pub email: &'static str,
+    email: &'static str,
     password: &'static str,
     problem: &'static str,
+    /// The page is left for another once somebody has signed in.
+    leaves: bool,
 }
 
 impl Ids {
@@ -29,6 +30,7 @@ impl Ids {
         email: "email",
         password: "password",
         problem: "problem",
+        leaves: true,
     };
 
     /// For a form over another page, with fields of its own.
@@ -36,6 +38,7 @@ impl Ids {
         email: "again-email",
         password: "again-password",
         problem: "again-problem",
+        leaves: false,
     };
 }
 
@@ -60,9 +63,10 @@ pub fn SignInForm(
         busy.set(true);
         spawn_local(async move {
             match sign_in(email, password, next).await {
-                // Still busy: the form is on its way out.
                 Ok(path) => {
                     failure.set(None);
+                    // Still busy where the page is on its way out.
+                    busy.set(ids.leaves);
                     on_signed_in.run(path);
                 }
                 Err(error) => {

@@ -5,9 +5,14 @@ use leptos::prelude::*;
 use super::notice::{Notice, Tone};
 use crate::error::AppError;
 
-/// `title` says what was not done; the error says why and what to do.
+/// `title` says what was not done, where that is known; the error says why and what to do.
 #[component]
 pub fn Trouble(title: &'static str, error: AppError) -> impl IntoView {
+    let title = if error.is_uncertain() {
+        "It is not known whether this was done."
+    } else {
+        title
+    };
     view! {
         <Notice tone=Tone::Error>
             <p class="notice-title">{title}</p>

@@ -96,8 +96,8 @@ impl Said {
             "live" => {
                 let mut time = || words.next()?.parse::<Millis>().ok();
                 What::Live(Times {
-                    idle_end: now + time()?,
-                    lifetime_end: now + time()?,
+                    idle_end: now.saturating_add(time()?),
+                    lifetime_end: now.saturating_add(time()?),
                     idle_for: time()?,
                     warn_for: time()?,
                 })

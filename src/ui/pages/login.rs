@@ -24,7 +24,13 @@ use crate::{
 pub fn LoginPage() -> impl IntoView {
     let query = use_query_map();
     let next = Signal::derive(move || query.with(|query| query.get("next").unwrap_or_default()));
-    follow_other_tabs(next);
+    let is_going = StoredValue::new(false);
+    follow_other_tabs(next, is_going);
+    let go_on = move |path: String| {
+        is_going.set_value(true);
+        Tabs::open(|_| {}).say(&Said::signed_in());
+        browser::go_to(&path);
+    };
     view! {
         <Title text="Sign in" />
         <main class="page sign-in" id="content" tabindex="-1">
@@ -44,16 +50,11 @@ pub fn LoginPage() -> impl IntoView {
     }
 }
 
-fn go_on(path: String) {
-    Tabs::open(|_| {}).say(&Said::signed_in());
-    browser::go_to(&path);
-}
-
 /// Someone signs in in another tab of this browser: this one goes on as well.
-fn follow_other_tabs(next: Signal<String>) {
+fn follow_other_tabs(next: Signal<String>, is_going: StoredValue<bool>) {
     effect(move || {
         let tabs = Tabs::open(move |said| {
-            if said.what == What::SignedIn {
+            if said.what == What::SignedIn && is_going.try_get_value() == Some(false) {
                 let next = next.try_get_untracked().unwrap_or_default();
                 browser::go_to(safe_path(&next).unwrap_or("/dashboard"));
             }

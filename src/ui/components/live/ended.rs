@@ -17,26 +17,27 @@ use crate::{
 };
 
 const DIALOG: &str = "session-ended";
+const TITLE: &str = "session-ended-title";
 
 /// The dialog. It is open for as long as the session is over, or should be.
 #[component]
 pub fn EndedDialog() -> impl IntoView {
     let keeper = expect_context::<Keeper>();
-    let is_gone = Memo::new(move |_| keeper.view().is_gone());
+    let is_over = Memo::new(move |_| keeper.view().is_over());
     let end = Memo::new(move |_| keeper.view().end());
     // The server's own words, with what an administrator wrote.
     let told = RwSignal::new(None::<String>);
-    let mut was_gone = false;
+    let mut was_over = false;
     effect(move || {
-        let was_gone = std::mem::replace(&mut was_gone, is_gone.get());
-        if is_gone.get() {
+        let was_over = std::mem::replace(&mut was_over, is_over.get());
+        if is_over.get() {
             browser::open_dialog(DIALOG);
-            // The form comes with the reason.
-            browser::focus_soon(Ids::OVER_PAGE.email);
+            // Not a field: somebody may be typing, and not for this one.
+            browser::focus(TITLE);
         } else {
             browser::close_dialog(DIALOG);
             // The dialog gives the focus back to what had it, which may be gone with the session.
-            if was_gone {
+            if was_over {
                 browser::focus_if_lost("content");
             }
         }
@@ -55,7 +56,7 @@ pub fn EndedDialog() -> impl IntoView {
         }
     });
     let title = Signal::derive(move || {
-        if is_gone.get() && end.get().is_none() {
+        if is_over.get() && end.get().is_none() {
             "Your session may be over".to_owned()
         } else {
             "You are signed out".to_owned()
@@ -88,7 +89,7 @@ pub fn EndedDialog() -> impl IntoView {
     // It cannot be put away: there is nothing behind it.
     let stays = |event: BrowserEvent| event.prevent_default();
     let reopens = move |_| {
-        if is_gone.get_untracked() {
+        if is_over.get_untracked() {
             browser::open_dialog(DIALOG);
         }
     };
@@ -97,12 +98,14 @@ pub fn EndedDialog() -> impl IntoView {
             class="dialog ended"
             id=DIALOG
             closedby="none"
-            aria-labelledby="session-ended-title"
+            aria-labelledby=TITLE
             aria-describedby="session-ended-why"
             on:cancel=stays
             on:close=reopens
         >
-            <h2 id="session-ended-title">{title}</h2>
+            <h2 id=TITLE tabindex="-1">
+                {title}
+            </h2>
             <div class="dialog-body">
                 <p id="session-ended-why">{why}</p>
                 {form}

@@ -8,13 +8,25 @@ use crate::ui::{
         icon::{Icon, Picture},
         notice::Tone,
     },
-    live::toasts::{Toast, Toasts},
+    live::{
+        keeper::Keeper,
+        toasts::{Toast, Toasts},
+    },
 };
 
 /// The place at the bottom of the page. Announced when there is time.
 #[component]
 pub fn ToastRegion() -> impl IntoView {
     let toasts = expect_context::<Toasts>();
+    let keeper = expect_context::<Keeper>();
+    // What comes after the end may tell of what is nobody's to read any more.
+    let shown = move || {
+        if keeper.view().is_gone() {
+            Vec::new()
+        } else {
+            toasts.list()
+        }
+    };
     let row = move |toast: Toast| KeyedRow {
         key: toast.number.to_string(),
         view: Box::new(move || {
@@ -31,7 +43,7 @@ pub fn ToastRegion() -> impl IntoView {
             on:focusin=move |_| toasts.hold(true)
             on:focusout=move |_| toasts.hold(false)
         >
-            {keyed_rows(move || toasts.list().into_iter().map(row).collect())}
+            {keyed_rows(move || shown().into_iter().map(row).collect())}
         </div>
     }
 }

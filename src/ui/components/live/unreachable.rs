@@ -22,6 +22,8 @@ pub fn UnreachableBanner() -> impl IntoView {
     effect(move || {
         let is_away = is_away.get();
         if std::mem::replace(&mut was_away, is_away) && !is_away && keeper.view().may_act() {
+            // "Nothing was sent" was of before.
+            toasts.clear();
             toasts.say(
                 Tone::Info,
                 "The portal can be reached again. This page is up to date.",

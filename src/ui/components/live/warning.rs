@@ -41,7 +41,10 @@ pub fn WarningBanner() -> impl IntoView {
         failure.set(None);
         spawn_local(async move {
             match extend_session().await {
-                Ok(state) => keeper.is_extended(&state),
+                Ok(state) => {
+                    keeper.is_extended(&state);
+                    browser::focus_if_lost("content");
+                }
                 Err(error) => failure.set(unless_ended(error)),
             }
             busy.set(false);
@@ -57,7 +60,10 @@ pub fn WarningBanner() -> impl IntoView {
     let banner = dynamic(move || {
         let is_final = is_final.get()?;
         let left = seconds_left(warning);
-        let soon = span((left.get_untracked() + 59) / 60 * 60);
+        let soon = span(match left.get_untracked() {
+            seconds @ ..60 => seconds,
+            seconds => (seconds + 30) / 60 * 60,
+        });
         let seconds = Signal::derive(move || countdown(left.get()));
         let text = if is_final {
             "It has reached its full length then and cannot be kept: finish what you are doing, and sign in again."
@@ -95,7 +101,10 @@ pub fn WarningBanner() -> impl IntoView {
                     <button
                         class="button small"
                         type="button"
-                        on:click=move |_| keeper.happens(Event::WarningDismissed)
+                        on:click=move |_| {
+                            keeper.happens(Event::WarningDismissed);
+                            browser::focus_if_lost("content");
+                        }
                     >
                         "Dismiss"
                     </button>

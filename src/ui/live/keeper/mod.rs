@@ -21,11 +21,14 @@ use super::{
     toasts::Toasts,
 };
 use crate::{
-    domain::{ids::SessionId, session_state::SessionState},
+    domain::{ids::SessionId, session::EndReason, session_state::SessionState},
     error::AppError,
     server_fns::client::{self, Outcome, Watch},
     ui::browser::{self, event_stream::EventStream},
 };
+
+/// A browser that has not left the page by then may not leave it at all.
+const GETS_AWAY_WITHIN: Duration = Duration::from_secs(3);
 
 /// Milliseconds, of which a browser's timer takes 24 days at the most.
 const LONGEST_TIMER: u64 = 24 * 3600 * 1000;
@@ -35,11 +38,18 @@ const LONGEST_TIMER: u64 = 24 * 3600 * 1000;
 pub struct View {
     pub standing: Standing,
     pub warning: Option<Warning>,
+    /// The page is on its way out, and nothing of it is to be seen any more.
+    pub has_departed: bool,
 }
 
 impl View {
     /// Private data is not to be on the screen.
     pub fn is_gone(self) -> bool {
+        self.has_departed || self.is_over()
+    }
+
+    /// The session is over, or should be.
+    pub fn is_over(self) -> bool {
         matches!(
             self.standing,
             Standing::Ended(_) | Standing::Unreachable { overdue: true }
@@ -105,6 +115,14 @@ pub fn stop() {
     INNER.set(None);
 }
 
+/// Leaves the page, whose session has just been ended for this reason, for another of the portal.
+pub fn depart(path: &str, reason: EndReason) {
+    match OF_THIS_TAB.get() {
+        Some(keeper) => keeper.departs(path, reason),
+        None => browser::go_to(path),
+    }
+}
+
 /// Whether a keeper tells the person of the session's end on this page.
 pub fn is_kept() -> bool {
     OF_THIS_TAB.get().is_some()
@@ -133,12 +151,16 @@ struct Inner {
     leader_heard: Option<Millis>,
     leads: bool,
     stream: Option<EventStream>,
+    /// It was answered, and has not broken off.
+    stream_is_open: bool,
     /// The last event that any tab of this browser was told.
     event_number: i64,
     timer: Option<TimeoutHandle>,
     waiting: Vec<oneshot::Sender<()>>,
     /// The person ends the session here: the page is on its way out.
     is_leaving: bool,
+    /// It has nothing to show any more.
+    has_departed: bool,
 }
 
 impl Keeper {
@@ -147,6 +169,7 @@ impl Keeper {
             view: RwSignal::new(View {
                 standing: Standing::Live,
                 warning: None,
+                has_departed: false,
             }),
             refreshes: RwSignal::default(),
             toasts,
@@ -208,9 +231,11 @@ impl Keeper {
             leader_heard: None,
             leads: false,
             stream: None,
+            stream_is_open: false,
             timer: None,
             waiting: Vec::new(),
             is_leaving: false,
+            has_departed: false,
         }));
         OF_THIS_TAB.set(Some(self));
         client::be_watched(Some(WATCH));
@@ -247,6 +272,24 @@ impl Keeper {
     pub fn leaves(self) {
         self.change(|inner| inner.is_leaving = true);
         self.say(What::EndsHere);
+    }
+
+    /// It is done: nothing of the page is to be seen while the browser leaves it. Should the browser not get away, the end
+    /// is told over the page.
+    fn departs(self, path: &str, reason: EndReason) {
+        self.change(|inner| {
+            inner.is_leaving = true;
+            inner.has_departed = true;
+        });
+        self.settle();
+        browser::go_to(path);
+        let stays = move || {
+            self.change(|inner| inner.is_leaving = false);
+            self.happens(Event::ToldEnded(reason));
+            self.change(|inner| inner.has_departed = false);
+            self.settle();
+        };
+        set_timeout(stays, GETS_AWAY_WITHIN);
     }
 
     /// It did not work: the page stays.
@@ -288,13 +331,16 @@ impl Keeper {
             let view = View {
                 standing: inner.machine.standing(),
                 warning: inner.machine.warning(now),
+                has_departed: inner.has_departed,
             };
             (view, inner.machine.wakes_at(now), inner.is_leaving)
         }) else {
             return;
         };
         // A page on its way out says nothing of its end.
-        if !is_leaving && self.view.try_get_untracked().is_some_and(|shown| shown != view) {
+        if (!is_leaving || view.has_departed)
+            && self.view.try_get_untracked().is_some_and(|shown| shown != view)
+        {
             self.view.set(view);
         }
         if let Some(at) = wakes_at {
@@ -334,8 +380,8 @@ impl Keeper {
             self.happens(Event::CheckedLive { times, changed });
         } else {
             // Someone else is signed in in this browser. Nothing of this page is theirs.
-            self.change(|inner| inner.is_leaving = true);
-            browser::go_to("/dashboard");
+            self.departs("/dashboard", EndReason::Unknown);
+            self.happens(Event::CheckFailed);
         }
     }
 

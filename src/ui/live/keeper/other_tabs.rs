@@ -65,6 +65,9 @@ impl Keeper {
         }) else {
             return;
         };
+        if self.change(|inner| inner.tab == said.from) == Some(true) {
+            return;
+        }
         match said.what {
             What::Hello => self.answer_hello(),
             What::SignedIn => self.happens(Event::HeardOther),
@@ -97,7 +100,11 @@ impl Keeper {
 
     pub(super) fn answer_hello(self) {
         let stream = self
-            .change(|inner| inner.leads.then_some(inner.stream.is_some()))
+            .change(|inner| {
+                inner
+                    .leads
+                    .then_some(inner.stream.is_some() && inner.stream_is_open)
+            })
             .flatten();
         match stream {
             Some(true) => self.say(What::StreamOpened),

@@ -40,11 +40,15 @@ impl Keeper {
     pub(super) fn told(self, told: Told) {
         match told {
             Told::Opened => {
+                self.change(|inner| inner.stream_is_open = true);
                 self.say(What::StreamOpened);
                 self.happens(Event::StreamOpened);
             }
             Told::Lost => {
-                self.change(|inner| inner.stream = None);
+                self.change(|inner| {
+                    inner.stream = None;
+                    inner.stream_is_open = false;
+                });
                 self.say(What::StreamLost);
                 self.happens(Event::StreamLost { own: true });
             }
