@@ -28,6 +28,8 @@ pub enum AppError {
     Busy,
     /// The last password check is too long ago for this: send the password along, or renew the check.
     ReauthRequired,
+    /// The password is right, and a new one has to come along: an administrator asks for it.
+    PasswordChangeRequired,
     /// The role there lets sessions last less long than this one has lasted.
     SignInTooOld,
     /// The new password is not fit to be one.
@@ -58,6 +60,7 @@ impl AppError {
             AppError::TooManyAttempts { .. } => "too_many_attempts",
             AppError::Busy => "busy",
             AppError::ReauthRequired => "reauth_required",
+            AppError::PasswordChangeRequired => "password_change_required",
             AppError::SignInTooOld => "sign_in_too_old",
             AppError::UnsuitablePassword(_) => "unsuitable_password",
             AppError::Forbidden => "forbidden",
@@ -74,7 +77,10 @@ impl AppError {
     pub fn status(&self) -> u16 {
         match self {
             AppError::InvalidCredentials | AppError::InvalidGrant | AppError::SessionEnded { .. } => 401,
-            AppError::Forbidden | AppError::ReauthRequired | AppError::SignInTooOld => 403,
+            AppError::Forbidden
+            | AppError::ReauthRequired
+            | AppError::PasswordChangeRequired
+            | AppError::SignInTooOld => 403,
             AppError::NotFound => 404,
             AppError::InvalidScope => 400,
             AppError::InvalidInput { .. } | AppError::UnsuitablePassword(_) => 422,
@@ -98,6 +104,9 @@ impl AppError {
             }
             AppError::Busy => "Many people are signing in right now. Try again in a few seconds.",
             AppError::ReauthRequired => "Enter your password to go on.",
+            AppError::PasswordChangeRequired => {
+                "Your administrator asks you to choose a new password. Enter it below your present one."
+            }
             AppError::SignInTooOld => {
                 "Your role there asks for a newer sign-in. Sign out, sign in again and switch then."
             }
@@ -195,6 +204,7 @@ impl From<Wire> for AppError {
             },
             "busy" => AppError::Busy,
             "reauth_required" => AppError::ReauthRequired,
+            "password_change_required" => AppError::PasswordChangeRequired,
             "sign_in_too_old" => AppError::SignInTooOld,
             "unsuitable_password" => AppError::UnsuitablePassword(PasswordProblem::named(
                 wire.problem.as_deref().unwrap_or_default(),
@@ -259,6 +269,7 @@ mod tests {
             },
             AppError::Busy,
             AppError::ReauthRequired,
+            AppError::PasswordChangeRequired,
             AppError::SignInTooOld,
             AppError::UnsuitablePassword(PasswordProblem::TooCommon),
             AppError::Forbidden,

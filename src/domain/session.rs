@@ -161,6 +161,24 @@ impl EndReason {
         }
     }
 
+    /// What an administrator reads in a list.
+    pub fn label(self) -> &'static str {
+        match self {
+            EndReason::SignedOut => "Signed out",
+            EndReason::SignedOutEverywhere => "Signed out everywhere",
+            EndReason::Revoked => "Ended from another device",
+            EndReason::RevokedByAdmin => "Ended by an administrator",
+            EndReason::PasswordChanged => "Password changed",
+            EndReason::SessionLimit => "Too many sessions",
+            EndReason::IdleTimeout => "No activity",
+            EndReason::LifetimeExceeded => "Lifetime over",
+            EndReason::AccountDisabled => "Account disabled",
+            EndReason::TokenReuse => "Refresh token shown twice",
+            EndReason::ClientChanged => "Turned up in another browser",
+            EndReason::Unknown => "Unknown",
+        }
+    }
+
     /// What the person reads at sign-in.
     pub fn message(self) -> &'static str {
         match self {

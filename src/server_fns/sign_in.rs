@@ -18,11 +18,12 @@ use crate::{
     server_fns::border,
 };
 
-/// Signs in on this browser and gives the path to go to: `next` if it is one of ours, else the dashboard.
+/// Signs in on this browser, with a new password where an administrator has asked for one, and gives the path to go to: `next` if it is one of ours, else the dashboard.
 #[server(SignIn, prefix = "/api", endpoint = "sign_in", output = TextJson, client = KeptClient)]
 pub async fn sign_in(
     email: String,
     password: String,
+    #[server(default)] new_password: Option<String>,
     #[server(default)] next: Option<String>,
 ) -> Result<String, AppError> {
     border::answer(async {
@@ -31,7 +32,11 @@ pub async fn sign_in(
             Identity::SignedIn(session) => Some(session),
             _ => None,
         };
-        let attempt = Attempt { email, password };
+        let attempt = Attempt {
+            email,
+            password,
+            new_password,
+        };
         let began = service::on_browser(&state, attempt, &client, replaced.as_deref()).await?;
         session_store::adopt(&border::cookie_session()?, &began.cookie, began.lasts).await?;
         border::set_cookie(&cookie::set_known_browser(&began.known_browser, &state.config));

@@ -3,6 +3,7 @@
 //! Fields are snake_case, times RFC 3339 UTC, errors problem+json with a stable `code`. To add a route: a file with
 //! its types and its handler, which describes itself (`utoipa::path`), and a line in [`router`].
 
+mod admin;
 mod devices;
 mod events;
 mod extract;
@@ -36,6 +37,9 @@ pub fn router() -> Router<AppState> {
         .routes(routes!(session::extend))
         .routes(routes!(session::reauthenticate))
         .routes(routes!(devices::heartbeat))
+        .routes(routes!(admin::list))
+        .routes(routes!(admin::export))
+        .routes(routes!(admin::end))
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(MAX_BODY));
     let (routes, description) = OpenApiRouter::with_openapi(openapi::document())

@@ -22,6 +22,7 @@ use utoipa::{
         (name = "sessions", description = "Signing desktops in; a person's sessions"),
         (name = "session", description = "The session that asks"),
         (name = "devices", description = "Desktops"),
+        (name = "admin", description = "Administrators review the sessions of their people"),
     )
 )]
 struct Description;

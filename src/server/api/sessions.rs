@@ -35,6 +35,8 @@ use crate::{
 pub struct SignIn {
     email: String,
     password: String,
+    /// Where an administrator has asked for one (`password_change_required`).
+    new_password: Option<String>,
     device: Device,
 }
 
@@ -84,7 +86,9 @@ fn named<'a>(field: &str, text: &'a str, most: usize) -> Result<&'a str, AppErro
     (status = 201, description = "Signed in.", body = Tokens),
     (status = 401, description = "`invalid_credentials`: wrong, unknown or disabled, on purpose one answer",
         body = ProblemBody, content_type = "application/problem+json"),
-    (status = 422, description = "`invalid_input` with the field", body = ProblemBody,
+    (status = 403, description = "`password_change_required`: the password is right; send `new_password` along",
+        body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, description = "`invalid_input` with the field, or `unsuitable_password`", body = ProblemBody,
         content_type = "application/problem+json"),
     (status = 429, description = "`too_many_attempts` with `Retry-After`", body = ProblemBody,
         content_type = "application/problem+json"),
@@ -100,6 +104,7 @@ pub async fn sign_in(
     let attempt = Attempt {
         email: body.email,
         password: body.password,
+        new_password: body.new_password,
     };
     let began = sign_in::on_desktop(&state, attempt, &from.0, &facts).await?;
     let tokens = Tokens::of_sign_in(began, state.clock.now());

@@ -134,7 +134,15 @@ impl Accounts {
             let before = organizations::set_membership(&mut tx, id, organization, new.role, now).await?;
             match before {
                 Some(before) if before == new.role => {}
-                Some(before) => role_changed(&mut tx, id, organization, before, new.role, now).await?,
+                Some(before) => {
+                    let change = RoleChange {
+                        user: id,
+                        organization: Some(organization),
+                        before,
+                        after: new.role,
+                    };
+                    role_changed(&mut tx, change, Actor::default(), now).await?;
+                }
                 None => {
                     let detail = json!({ "organization_id": organization, "role": new.role });
                     record(&mut tx, AuditKind::MembershipSet, id, detail, now).await?;
@@ -250,7 +258,7 @@ impl Accounts {
         let locked = sessions::lock_out_of_epoch(&mut tx).await?;
         let now = self.clock.now();
         let late = sessions::end_run_out(&mut tx, &locked, now).await?;
-        revoke::record_all_ended(&mut tx, &late, now).await?;
+        revoke::record_all_ended(&mut tx, &late, None, Actor::default(), now).await?;
         ended += late.len();
         tx.commit().await?;
         Ok(ended)
@@ -323,22 +331,44 @@ async fn locked(conn: &mut sqlx::PgConnection, email: &str) -> Result<UserId, Ac
     Ok(user)
 }
 
+/// Another role of someone, in an organization or outside any.
+#[derive(Clone, Copy, Debug)]
+pub struct RoleChange {
+    pub user: UserId,
+    pub organization: Option<OrganizationId>,
+    pub before: Role,
+    pub after: Role,
+}
+
 /// Another role: every credential of the person changes (ASVS 5.0, 7.2.4), and what the new role allows no more ends.
 /// The new timeouts hold by themselves, from the next request on. The caller holds the person's row lock.
-async fn role_changed(
+///
+/// # Errors
+/// The database's.
+pub async fn role_changed(
     conn: &mut sqlx::PgConnection,
-    user: UserId,
-    organization: OrganizationId,
-    before: Role,
-    after: Role,
+    change: RoleChange,
+    actor: Actor,
     now: chrono::DateTime<chrono::Utc>,
 ) -> sqlx::Result<()> {
-    let detail = json!({ "organization_id": organization, "from": before, "to": after });
-    record(conn, AuditKind::RoleChanged, user, detail, now).await?;
+    let RoleChange {
+        user,
+        organization,
+        before,
+        after,
+    } = change;
+    let event = AuditEvent {
+        kind: AuditKind::RoleChanged,
+        actor,
+        user: Some(user),
+        session: None,
+        reason: None,
+        detail: json!({ "organization_id": organization, "from": before, "to": after }),
+    };
+    audit::record(conn, event, now).await?;
     sessions::mark_for_rotation(conn, user, now).await?;
     if let Some(most) = policies::max_sessions(conn, after).await? {
-        let actor = Actor::default();
-        revoke::end_over_limit(conn, user, None, Some(organization), most, actor, now).await?;
+        revoke::end_over_limit(conn, user, None, organization, most, actor, now).await?;
     }
     events::sessions_changed(conn, user, now).await
 }

@@ -8,7 +8,7 @@ use super::{refresh, revoke};
 use crate::server::{
     clock::Clock,
     database::Database,
-    store::{devices, events, known_browsers, password_attempts, refresh_tokens, sessions},
+    store::{audit::Actor, devices, events, known_browsers, password_attempts, refresh_tokens, sessions},
 };
 
 /// Rows a transaction.
@@ -64,7 +64,7 @@ async fn end_some(database: &Database, clock: &Clock) -> sqlx::Result<(usize, u6
     // Judged once more, now that nobody else can extend them.
     let now = clock.now();
     let ended = sessions::end_run_out(&mut tx, &locked, now).await?;
-    revoke::record_all_ended(&mut tx, &ended, now).await?;
+    revoke::record_all_ended(&mut tx, &ended, None, Actor::default(), now).await?;
     tx.commit().await?;
     Ok((locked.len(), ended.len() as u64))
 }

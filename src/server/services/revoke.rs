@@ -250,19 +250,9 @@ pub async fn record_ended(
     actor: Actor,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    for Ended { session, reason, .. } in ended {
-        let detail = note.map_or_else(|| json!({}), |note| json!({ "note": note }));
-        let event = AuditEvent {
-            kind: AuditKind::SessionEnded,
-            actor,
-            user: Some(user),
-            session: Some(*session),
-            reason: Some(reason.as_str()),
-            detail,
-        };
-        audit::record(conn, event, now).await?;
-    }
     if !ended.is_empty() {
+        let detail = note.map_or_else(|| json!({}), |note| json!({ "note": note }));
+        audit::record_ended(conn, actor, user, ended, detail, now).await?;
         events::sessions_ended(conn, user, ended, now).await?;
     }
     Ok(())
@@ -275,11 +265,13 @@ pub async fn record_ended(
 pub async fn record_all_ended(
     conn: &mut PgConnection,
     ended: &[(UserId, Ended)],
+    note: Option<&str>,
+    actor: Actor,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     for group in ended.chunk_by(|a, b| a.0 == b.0) {
         let sessions: Vec<Ended> = group.iter().map(|(_, ended)| *ended).collect();
-        record_ended(conn, group[0].0, &sessions, None, Actor::default(), now).await?;
+        record_ended(conn, group[0].0, &sessions, note, actor, now).await?;
     }
     Ok(())
 }

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
+use super::sessions::Ended;
 use crate::domain::ids::{SessionId, UserId};
 
 /// What kind of thing happened. The names are public: they stand in exports and filters.
@@ -16,6 +18,8 @@ pub enum AuditKind {
     /// The first refusal of a window, unlooked at: too many attempts on an account, from an address or a device.
     SignInThrottled,
     SessionEnded,
+    /// An administrator ended everything that a filter listed; each session has its own row as well.
+    SessionsEndedByFilter,
     Reauthenticated,
     ReauthenticationFailed,
     /// A signed-in caller was refused what they asked for.
@@ -37,6 +41,8 @@ pub enum AuditKind {
     PasswordSet,
     /// By the person.
     PasswordChanged,
+    /// By an administrator: at the next sign-in.
+    PasswordChangeRequired,
     PolicyChanged,
 }
 
@@ -47,6 +53,7 @@ impl AuditKind {
             AuditKind::SignInFailed => "sign_in_failed",
             AuditKind::SignInThrottled => "sign_in_throttled",
             AuditKind::SessionEnded => "session_ended",
+            AuditKind::SessionsEndedByFilter => "sessions_ended_by_filter",
             AuditKind::Reauthenticated => "reauthenticated",
             AuditKind::ReauthenticationFailed => "reauthentication_failed",
             AuditKind::Denied => "denied",
@@ -61,6 +68,7 @@ impl AuditKind {
             AuditKind::UserEnabled => "user_enabled",
             AuditKind::PasswordSet => "password_set",
             AuditKind::PasswordChanged => "password_changed",
+            AuditKind::PasswordChangeRequired => "password_change_required",
             AuditKind::PolicyChanged => "policy_changed",
         }
     }
@@ -102,6 +110,41 @@ pub async fn record(conn: &mut PgConnection, event: AuditEvent<'_>, now: DateTim
         event.actor.ip_address.map(|ip| ip.to_string()),
         event.reason,
         event.detail,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Writes one row for each session of a person that has just ended.
+pub async fn record_ended(
+    conn: &mut PgConnection,
+    actor: Actor,
+    user: UserId,
+    ended: &[Ended],
+    detail: Value,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let ids: Vec<Uuid> = ended.iter().map(|ended| ended.session.0).collect();
+    let reasons: Vec<String> = ended
+        .iter()
+        .map(|ended| ended.reason.as_str().to_owned())
+        .collect();
+    sqlx::query!(
+        "
+        INSERT INTO audit_events (at, kind, actor_id, actor_session_id, user_id, session_id, ip_address, reason, detail)
+        SELECT $1, $2, $3, $4, $5, e.id, $6::text::inet, e.reason, $7
+        FROM unnest($8::uuid[], $9::text[]) AS e (id, reason)
+        ",
+        now,
+        AuditKind::SessionEnded.as_str(),
+        actor.user.map(|id| id.0),
+        actor.session.map(|id| id.0),
+        user.0,
+        actor.ip_address.map(|ip| ip.to_string()),
+        detail,
+        &ids,
+        &reasons,
     )
     .execute(conn)
     .await?;

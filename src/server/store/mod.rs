@@ -17,11 +17,14 @@ pub mod known_browsers;
 pub mod networks;
 pub mod organizations;
 pub mod password_attempts;
+pub mod people;
 pub mod policies;
 pub mod refresh_tokens;
+pub mod review;
 pub mod security_notices;
 pub mod session_data;
 pub mod sessions;
+pub mod timeline;
 pub mod users;
 
 /// The text of a column does not fit the domain: the schema's own checks should have kept it out.

@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
+use super::unreadable;
 use crate::domain::{ids::UserId, user::Role};
 
 /// What sign-in needs to know of a person.
@@ -15,64 +17,87 @@ pub struct Account {
     /// See `users.session_epoch`.
     pub epoch: i64,
     pub disabled: bool,
+    /// A new password has to be chosen at the next sign-in.
+    pub password_change_required: bool,
+}
+
+struct Row {
+    id: Uuid,
+    email: String,
+    display_name: String,
+    password_hash: String,
+    session_epoch: i64,
+    disabled: bool,
+    password_change_required: bool,
+}
+
+impl From<Row> for Account {
+    fn from(row: Row) -> Self {
+        Account {
+            id: UserId(row.id),
+            email: row.email,
+            display_name: row.display_name,
+            password_hash: row.password_hash,
+            epoch: row.session_epoch,
+            disabled: row.disabled,
+            password_change_required: row.password_change_required,
+        }
+    }
 }
 
 /// Finds a person by email, in whatever case it is written.
 pub async fn find_by_email(conn: &mut PgConnection, email: &str) -> sqlx::Result<Option<Account>> {
-    let row = sqlx::query!(
-        r#"SELECT id, email, display_name, password_hash, session_epoch, disabled_at IS NOT NULL AS "disabled!"
+    let row = sqlx::query_as!(
+        Row,
+        r#"SELECT id, email, display_name, password_hash, session_epoch, disabled_at IS NOT NULL AS "disabled!",
+            password_change_required
         FROM users WHERE lower(email) = lower($1)"#,
         email,
     )
     .fetch_optional(conn)
     .await?;
-    Ok(row.map(|row| Account {
-        id: UserId(row.id),
-        email: row.email,
-        display_name: row.display_name,
-        password_hash: row.password_hash,
-        epoch: row.session_epoch,
-        disabled: row.disabled,
-    }))
+    Ok(row.map(Account::from))
 }
 
 /// Finds a person.
 pub async fn find(conn: &mut PgConnection, user: UserId) -> sqlx::Result<Option<Account>> {
-    let row = sqlx::query!(
-        r#"SELECT email, display_name, password_hash, session_epoch, disabled_at IS NOT NULL AS "disabled!"
+    let row = sqlx::query_as!(
+        Row,
+        r#"SELECT id, email, display_name, password_hash, session_epoch, disabled_at IS NOT NULL AS "disabled!",
+            password_change_required
         FROM users WHERE id = $1"#,
         user.0,
     )
     .fetch_optional(conn)
     .await?;
-    Ok(row.map(|row| Account {
-        id: user,
-        email: row.email,
-        display_name: row.display_name,
-        password_hash: row.password_hash,
-        epoch: row.session_epoch,
-        disabled: row.disabled,
-    }))
+    Ok(row.map(Account::from))
 }
 
 /// Locks a person's row until the transaction ends: whoever begins or ends their sessions does so one after another.
 /// `None`: there is no such person.
 pub async fn lock(conn: &mut PgConnection, user: UserId) -> sqlx::Result<Option<Account>> {
-    let row = sqlx::query!(
-        r#"SELECT email, display_name, password_hash, session_epoch, disabled_at IS NOT NULL AS "disabled!"
+    let row = sqlx::query_as!(
+        Row,
+        r#"SELECT id, email, display_name, password_hash, session_epoch, disabled_at IS NOT NULL AS "disabled!",
+            password_change_required
         FROM users WHERE id = $1 FOR UPDATE"#,
         user.0,
     )
     .fetch_optional(conn)
     .await?;
-    Ok(row.map(|row| Account {
-        id: user,
-        email: row.email,
-        display_name: row.display_name,
-        password_hash: row.password_hash,
-        epoch: row.session_epoch,
-        disabled: row.disabled,
-    }))
+    Ok(row.map(Account::from))
+}
+
+/// [`lock`] for several people, in the order of their ids: whoever locks more than one does so in this order.
+pub async fn lock_all(conn: &mut PgConnection, users: &[UserId]) -> sqlx::Result<()> {
+    let ids: Vec<Uuid> = users.iter().map(|id| id.0).collect();
+    sqlx::query!(
+        "SELECT id FROM users WHERE id = ANY ($1) ORDER BY id FOR UPDATE",
+        &ids
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(())
 }
 
 /// Makes every sign-in that has looked at the password already too late.
@@ -123,7 +148,7 @@ pub async fn set_password(
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "UPDATE users SET password_hash = $2, password_changed_at = $3 WHERE id = $1",
+        "UPDATE users SET password_hash = $2, password_changed_at = $3, password_change_required = false WHERE id = $1",
         user.0,
         password_hash,
         now,
@@ -131,6 +156,34 @@ pub async fn set_password(
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// Has a person choose a new password at the next sign-in. Choosing one settles it.
+pub async fn require_password_change(conn: &mut PgConnection, user: UserId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE users SET password_change_required = true WHERE id = $1",
+        user.0
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Gives a person another role outside any organization, and the one that they had. `None`: there is no such person.
+pub async fn set_role(conn: &mut PgConnection, user: UserId, role: Role) -> sqlx::Result<Option<Role>> {
+    let before = sqlx::query_scalar!(
+        r#"
+        WITH before AS (SELECT role FROM users WHERE id = $1)
+        UPDATE users SET role = $2 WHERE id = $1 RETURNING (SELECT role FROM before) AS "before!"
+        "#,
+        user.0,
+        role.as_str(),
+    )
+    .fetch_optional(conn)
+    .await?;
+    before
+        .map(|role| role.parse().map_err(unreadable("role")))
+        .transpose()
 }
 
 /// Lets a person sign in no more. Repeating keeps the first time.
@@ -155,7 +208,7 @@ pub async fn enable(conn: &mut PgConnection, user: UserId) -> sqlx::Result<()> {
 
 /// [`raise_epoch`] for everyone else.
 pub async fn raise_epoch_of_all_but(conn: &mut PgConnection, done: &[UserId]) -> sqlx::Result<()> {
-    let done: Vec<uuid::Uuid> = done.iter().map(|id| id.0).collect();
+    let done: Vec<Uuid> = done.iter().map(|id| id.0).collect();
     sqlx::query!(
         "UPDATE users SET session_epoch = session_epoch + 1 WHERE id <> ALL ($1)",
         &done

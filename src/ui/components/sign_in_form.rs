@@ -19,6 +19,7 @@ use crate::{
 pub struct Ids {
     email: &'static str,
     password: &'static str,
+    new_password: &'static str,
     problem: &'static str,
     /// The page is left for another once somebody has signed in.
     leaves: bool,
@@ -29,6 +30,7 @@ impl Ids {
     pub const OF_PAGE: Ids = Ids {
         email: "email",
         password: "password",
+        new_password: "new-password",
         problem: "problem",
         leaves: true,
     };
@@ -37,6 +39,7 @@ impl Ids {
     pub const OVER_PAGE: Ids = Ids {
         email: "again-email",
         password: "again-password",
+        new_password: "again-new-password",
         problem: "again-problem",
         leaves: false,
     };
@@ -59,10 +62,11 @@ pub fn SignInForm(
             return;
         }
         let (email, password) = (browser::typed(ids.email), browser::typed(ids.password));
+        let new_password = browser::field(ids.new_password).map(|field| field.value());
         let next = Some(next.get_untracked());
         busy.set(true);
         spawn_local(async move {
-            match sign_in(email, password, next).await {
+            match sign_in(email, password, new_password, next).await {
                 Ok(path) => {
                     failure.set(None);
                     // Still busy where the page is on its way out.
@@ -92,6 +96,27 @@ pub fn SignInForm(
         };
         Some(notice.into_any())
     });
+    // Once asked for it stays, whatever comes of the next try.
+    let asks_new = Memo::new(move |before: Option<&bool>| {
+        before == Some(&true)
+            || matches!(
+                failure.get(),
+                Some(AppError::PasswordChangeRequired | AppError::UnsuitablePassword(_))
+            )
+    });
+    let new_password = dynamic(move || {
+        let field = view! {
+            <PasswordField
+                id=ids.new_password
+                name="new_password"
+                label="New password"
+                autocomplete="new-password"
+                failure
+                told_at=ids.problem
+            />
+        };
+        asks_new.get().then(|| field.into_any())
+    });
     view! {
         <div id=ids.problem role="alert" tabindex="-1">
             {explanation}
@@ -113,6 +138,7 @@ pub fn SignInForm(
                 />
             </div>
             <PasswordField id=ids.password failure told_at=ids.problem />
+            {new_password}
             <PendingButton
                 class="button primary wide"
                 idle=label.to_owned()

@@ -30,6 +30,8 @@ use crate::{
 pub struct Beginning<'a> {
     pub kind: ClientKind,
     pub credential: &'a PlainToken,
+    /// The hash of the password that the person has from now on, where they had to choose a new one.
+    pub new_password: Option<&'a str>,
     /// The person's session that this browser held until now.
     pub replaces: Option<SessionId>,
     /// The mark by which the browser is known next time.
@@ -89,6 +91,24 @@ pub async fn begin(
 
     // All that may end here, in the order in which everyone locks several sessions.
     sessions::lock_open_of(&mut tx, user).await?;
+    if let Some(hash) = beginning.new_password {
+        users::set_password(&mut tx, user, hash, now).await?;
+        let event = AuditEvent {
+            kind: AuditKind::PasswordChanged,
+            actor,
+            user: Some(user),
+            session: Some(id),
+            reason: None,
+            detail: json!({ "kept_others": false }),
+        };
+        audit::record(&mut tx, event, now).await?;
+        let all = EndFilter {
+            user,
+            only: None,
+            except: None,
+        };
+        revoke::end_in(&mut tx, all, EndReason::PasswordChanged, None, actor, now).await?;
+    }
     if let Some(old) = beginning.replaces {
         revoke::end_in(&mut tx, one(old), EndReason::SignedOut, None, actor, now).await?;
     }

@@ -14,6 +14,7 @@ use self::{
 use crate::{
     domain::{
         ids::SessionId,
+        password::PasswordProblem,
         session::{ClientKind, RevokeScope},
         user::User,
     },
@@ -36,6 +37,8 @@ pub use verify::Verified;
 pub struct Attempt {
     pub email: String,
     pub password: String,
+    /// Where an administrator has asked for one; of no account otherwise.
+    pub new_password: Option<String>,
 }
 
 /// What a browser holds from now on.
@@ -72,7 +75,9 @@ pub async fn on_browser(
     client: &Client,
     replaces: Option<&CurrentSession>,
 ) -> Result<BrowserSignIn, AppError> {
+    let (typed, new) = (attempt.password.clone(), attempt.new_password.clone());
     let verified = verify(state, attempt, client, None).await?;
+    let new_password = new_password_hash(state, &verified, &typed, new).await?;
     // Another person's session in the same browser is not part of what happens to this one.
     let own = replaces.filter(|old| old.user.id == verified.account.id);
     if let (Some(old), None) = (replaces, own) {
@@ -100,6 +105,7 @@ pub async fn on_browser(
         Beginning {
             kind: ClientKind::Browser,
             credential: &cookie,
+            new_password: new_password.as_deref(),
             replaces: own.map(|old| old.id),
             known_browser: Some(&known_browser),
             device: None,
@@ -129,7 +135,9 @@ pub async fn on_desktop(
     client: &Client,
     device: &DeviceFacts<'_>,
 ) -> Result<DesktopSignIn, AppError> {
+    let (typed, new) = (attempt.password.clone(), attempt.new_password.clone());
     let verified = verify(state, attempt, client, Some(device.device_id)).await?;
+    let new_password = new_password_hash(state, &verified, &typed, new).await?;
     let access_token = PlainToken::generate()?;
     let refresh_token = PlainToken::generate()?;
     let began = begin(
@@ -139,6 +147,7 @@ pub async fn on_desktop(
         Beginning {
             kind: ClientKind::Desktop,
             credential: &access_token,
+            new_password: new_password.as_deref(),
             replaces: None,
             known_browser: None,
             device: Some(device),
@@ -158,6 +167,29 @@ pub async fn on_desktop(
         user: began.user,
         signed_out: began.signed_out,
     })
+}
+
+/// The hash of the new password where an administrator has asked for one.
+async fn new_password_hash(
+    state: &AppState,
+    verified: &Verified,
+    typed: &str,
+    new: Option<String>,
+) -> Result<Option<String>, AppError> {
+    let account = &verified.account;
+    if !account.password_change_required {
+        return Ok(None);
+    }
+    let new = new
+        .filter(|new| !new.is_empty())
+        .ok_or(AppError::PasswordChangeRequired)?;
+    if new == typed {
+        return Err(AppError::UnsuitablePassword(PasswordProblem::Unchanged));
+    }
+    let about = vec![account.email.clone(), account.display_name.clone()];
+    let new = state.passwords.judge(new, about).await?;
+    let new = new.map_err(AppError::UnsuitablePassword)?;
+    Ok(Some(state.passwords.hash(new).await?))
 }
 
 impl From<PasswordError> for AppError {

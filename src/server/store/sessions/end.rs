@@ -91,6 +91,54 @@ pub async fn end(
         .collect()
 }
 
+/// [`end`] for sessions of several people, by their ids, in order of the people. The caller holds the locks on these.
+pub async fn end_among(
+    conn: &mut PgConnection,
+    ids: &[SessionId],
+    end: End<'_>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<(UserId, Ended)>> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let rows = sqlx::query!(
+        r#"
+        WITH target AS (
+            SELECT id FROM sessions WHERE id = ANY ($1) AND ended_at IS NULL ORDER BY id FOR UPDATE
+        ), judged AS (
+            SELECT s.id, s.live_until > $2 AS was_live,
+                CASE WHEN s.live_until > $2 THEN $3 ELSE end_reason_at(s, $2) END AS reason
+            FROM session_state s WHERE s.id IN (SELECT id FROM target)
+        ), ended AS (
+            UPDATE sessions s SET ended_at = $2, end_reason = j.reason, ended_by = $4, ended_by_session = $5,
+                end_note = CASE WHEN j.was_live THEN $6 END
+            FROM judged j WHERE s.id = j.id
+            RETURNING s.id, s.user_id, s.device, j.reason, j.was_live
+        ), inactive AS (
+            UPDATE devices SET is_active = false WHERE id IN (SELECT device FROM ended)
+        )
+        SELECT id AS "id!", user_id AS "user_id!", reason AS "reason!", was_live AS "was_live!" FROM ended
+        ORDER BY user_id, id
+        "#,
+        &ids,
+        now,
+        end.reason.as_str(),
+        end.by.map(|id| id.0),
+        end.by_session.map(|id| id.0),
+        end.note,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let ended = Ended {
+                session: SessionId(row.id),
+                reason: row.reason.parse().map_err(unreadable("reason"))?,
+                was_live: row.was_live,
+            };
+            Ok((UserId(row.user_id), ended))
+        })
+        .collect()
+}
+
 /// Ends what is still open of a device, whether or not it would authenticate: the device is signing in anew.
 pub async fn end_of_device(
     conn: &mut PgConnection,
@@ -150,6 +198,20 @@ pub async fn lock_out_of_epoch(conn: &mut PgConnection) -> sqlx::Result<Vec<Sess
         SELECT s.id FROM sessions s JOIN users u ON u.id = s.user_id
         WHERE s.ended_at IS NULL AND s.epoch <> u.session_epoch ORDER BY s.id FOR UPDATE OF s
         "
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(ids.into_iter().map(SessionId).collect())
+}
+
+/// [`lock_out_of_epoch`] for one person.
+pub async fn lock_out_of_epoch_of(conn: &mut PgConnection, user: UserId) -> sqlx::Result<Vec<SessionId>> {
+    let ids = sqlx::query_scalar!(
+        "
+        SELECT s.id FROM sessions s JOIN users u ON u.id = s.user_id
+        WHERE s.user_id = $1 AND s.ended_at IS NULL AND s.epoch <> u.session_epoch ORDER BY s.id FOR UPDATE OF s
+        ",
+        user.0,
     )
     .fetch_all(conn)
     .await?;

@@ -13,8 +13,8 @@ pub use credential::{
     set_credential,
 };
 pub use end::{
-    End, EndFilter, Ended, delete_ended_before, end, end_of_device, end_run_out, ended_by_limit,
-    lock_out_of_epoch, lock_run_out, over_limit,
+    End, EndFilter, Ended, delete_ended_before, end, end_among, end_of_device, end_run_out, ended_by_limit,
+    lock_out_of_epoch, lock_out_of_epoch_of, lock_run_out, over_limit,
 };
 pub use find::{Found, Live, end_reason_of, find_by_credential, live, live_until, lock, lock_open_of, owner};
 pub use list::{ListedSession, list_live, people_with_live};

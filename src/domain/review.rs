@@ -1,0 +1,101 @@
+//! Sessions as administrators see them. Never a credential.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::{
+    ids::{SessionId, UserId},
+    session::{EndReason, Session},
+    time,
+    user::User,
+};
+
+/// Whether a session would authenticate now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub enum State {
+    Live,
+    Ended,
+}
+
+/// A session, whose it is, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct ReviewedSession {
+    #[serde(flatten)]
+    pub session: Session,
+    /// The person, with the role in the organization that is looked at.
+    pub user: User,
+    pub state: State,
+    /// When the end was written down. `null` for one whose time has just run out, too.
+    #[serde(with = "optional_time")]
+    pub ended_at: Option<DateTime<Utc>>,
+    /// Why it is over.
+    pub reason: Option<EndReason>,
+    /// What the administrator who ended it wrote for the person.
+    pub note: Option<String>,
+    /// Who ended it; nobody where time or a rule did.
+    pub ended_by: Option<UserId>,
+    /// A rule found something unusual in it.
+    pub is_unusual: bool,
+    /// The idle timeout of its role, in seconds.
+    #[serde(skip)]
+    pub idle_seconds: i64,
+    /// When it is over whatever happens.
+    #[serde(skip)]
+    pub lifetime_expires_at: DateTime<Utc>,
+}
+
+/// Times that may be missing, in the portal's own form.
+mod optional_time {
+    use chrono::{DateTime, Utc};
+    use serde::{Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(time: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
+        time.map(super::time::rfc3339).serialize(serializer)
+    }
+}
+
+/// One thing that happened to a session, or around it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moment {
+    pub at: DateTime<Utc>,
+    /// In a few words: "Signed in", "New network".
+    pub what: String,
+    /// From where, by whom, why.
+    pub more: Option<String>,
+}
+
+/// Someone as an administrator sees them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// With the role in the organization that is looked at.
+    pub user: User,
+    pub is_disabled: bool,
+    /// A new password has to be chosen at the next sign-in.
+    pub password_change_required: bool,
+    /// They belong to other organizations too.
+    pub is_elsewhere: bool,
+}
+
+/// How far an end of many sessions has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct Ended {
+    /// How many sessions this request ended.
+    pub ended: usize,
+    /// How many are left: send the same again.
+    pub left: usize,
+}
+
+/// Sessions of one request, by what it names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// What the filter lists, of what is live.
+    Listed(super::session_filter::SessionFilter),
+    /// These.
+    Sessions(Vec<SessionId>),
+    /// Every one of this person.
+    OfPerson(UserId),
+}

@@ -1,0 +1,350 @@
+//! Which sessions an administrator looks at. One type for the list, its count, its export and the end of all that it
+//! lists, so that they cannot differ.
+//!
+//! A filter is a handful of named texts: the query of the page's address, of the API and of a saved link alike. To add
+//! one: a field, a line in [`SessionFilter::read`] and [`SessionFilter::pairs`], and its condition in
+//! `server::store::review`.
+
+use chrono::TimeDelta;
+
+use super::{
+    ids::UserId,
+    next::query_value,
+    session::{ClientKind, EndReason},
+    user::Role,
+};
+
+/// Longest search text, in characters.
+const MAX_SEARCH: usize = 120;
+
+/// What narrows the list. Empty: every live session that the asker may see.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionFilter {
+    /// Part of a person's name or email or of a desktop's name; an address or a network; or the id of a session.
+    pub q: Option<String>,
+    pub user: Option<UserId>,
+    pub kind: Option<ClientKind>,
+    pub role: Option<Role>,
+    pub state: ListState,
+    /// Why it ended. Live sessions have no reason, so this lists ended ones only.
+    pub reason: Option<EndReason>,
+    pub age: Option<Age>,
+    pub suspicion: Option<Suspicion>,
+}
+
+/// A set of names of which each stands for one value.
+macro_rules! named {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal, $label:literal;)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)*
+        }
+
+        impl $name {
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The public name, in addresses and the API.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+
+            /// What a person reads.
+            pub fn label(self) -> &'static str {
+                match self { $(Self::$variant => $label,)* }
+            }
+
+            fn named(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|value| value.as_str() == text)
+            }
+        }
+    };
+}
+
+named! {
+    /// Whether sessions would authenticate now.
+    ListState {
+        Live = "live", "Live";
+        Ended = "ended", "Ended";
+        All = "all", "Live and ended";
+    }
+}
+
+impl Default for ListState {
+    fn default() -> Self {
+        Self::Live
+    }
+}
+
+named! {
+    /// How long ago a session began.
+    Age {
+        WithinHour = "within_hour", "In the last hour";
+        WithinDay = "within_day", "In the last day";
+        WithinWeek = "within_week", "In the last week";
+        OverDay = "over_day", "More than a day ago";
+        OverWeek = "over_week", "More than a week ago";
+    }
+}
+
+impl Age {
+    /// The length of time that it is about, and whether sessions younger than that are meant.
+    pub fn bound(self) -> (TimeDelta, bool) {
+        match self {
+            Age::WithinHour => (TimeDelta::hours(1), true),
+            Age::WithinDay => (TimeDelta::days(1), true),
+            Age::WithinWeek => (TimeDelta::weeks(1), true),
+            Age::OverDay => (TimeDelta::days(1), false),
+            Age::OverWeek => (TimeDelta::weeks(1), false),
+        }
+    }
+}
+
+named! {
+    /// Whether a rule found something unusual in a session, and what its person said.
+    Suspicion {
+        Raised = "raised", "Something unusual";
+        Unanswered = "unanswered", "Unusual, not answered";
+        None = "none", "Nothing unusual";
+    }
+}
+
+named! {
+    /// The order of a list. Ties go by the session's id.
+    Sort {
+        LastActive = "last_active", "Last active";
+        Began = "began", "Began";
+        Person = "person", "Person";
+    }
+}
+
+impl Default for Sort {
+    fn default() -> Self {
+        Self::LastActive
+    }
+}
+
+impl Sort {
+    /// Reads the order's name.
+    ///
+    /// # Errors
+    /// [`UnknownFilter`] for any other.
+    pub fn read(text: Option<&str>) -> Result<Self, UnknownFilter> {
+        choice(
+            "sort",
+            text.unwrap_or_default(),
+            Sort::named,
+            &names(Sort::ALL.iter().map(|s| s.as_str())),
+        )
+        .map(Option::unwrap_or_default)
+    }
+}
+
+/// A filter that cannot be read: a misspelt one must not list, or end, everything.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct UnknownFilter {
+    pub field: &'static str,
+    /// What to change, in words.
+    pub problem: String,
+}
+
+impl SessionFilter {
+    /// The names of its fields, as they stand in addresses and in the API.
+    pub const FIELDS: [&'static str; 8] =
+        ["q", "user", "kind", "role", "state", "reason", "age", "suspicion"];
+
+    /// Reads a filter from named texts; an empty text is as good as none.
+    ///
+    /// # Errors
+    /// [`UnknownFilter`] names the first that stands for nothing.
+    pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, UnknownFilter> {
+        let text = |name: &str| get(name).map(|text| text.trim().to_owned()).unwrap_or_default();
+        let q = text("q");
+        if q.chars().count() > MAX_SEARCH || q.chars().any(char::is_control) {
+            let problem = format!("Search for at most {MAX_SEARCH} characters in one line.");
+            return Err(UnknownFilter { field: "q", problem });
+        }
+        let user = match text("user").as_str() {
+            "" => None,
+            id => Some(id.parse().map_err(|_| UnknownFilter {
+                field: "user",
+                problem: "Give the id of a person.".to_owned(),
+            })?),
+        };
+        let of = |names: &'static [&'static str]| names.join(", ");
+        let roles = names(Role::ALL.iter().map(|role| role.as_str()));
+        let reasons = names(EndReason::ALL.iter().map(|reason| reason.as_str()));
+        let filter = Self {
+            q: Some(q).filter(|q| !q.is_empty()),
+            user,
+            kind: choice(
+                "kind",
+                &text("kind"),
+                |text| text.parse().ok(),
+                &of(&["browser", "desktop"]),
+            )?,
+            role: choice("role", &text("role"), |text| text.parse().ok(), &roles)?,
+            state: choice(
+                "state",
+                &text("state"),
+                ListState::named,
+                &of(&["live", "ended", "all"]),
+            )?
+            .unwrap_or_default(),
+            reason: choice("reason", &text("reason"), |text| text.parse().ok(), &reasons)?,
+            age: choice(
+                "age",
+                &text("age"),
+                Age::named,
+                &names(Age::ALL.iter().map(|age| age.as_str())),
+            )?,
+            suspicion: choice(
+                "suspicion",
+                &text("suspicion"),
+                Suspicion::named,
+                &names(Suspicion::ALL.iter().map(|suspicion| suspicion.as_str())),
+            )?,
+        };
+        Ok(filter)
+    }
+
+    /// The fields that narrow, by name.
+    pub fn pairs(&self) -> Vec<(&'static str, String)> {
+        let state = (self.state != ListState::default()).then_some(self.state);
+        let fields = [
+            ("q", self.q.clone()),
+            ("user", self.user.map(|user| user.to_string())),
+            ("kind", self.kind.map(|kind| kind.as_str().to_owned())),
+            ("role", self.role.map(|role| role.as_str().to_owned())),
+            ("state", state.map(|state| state.as_str().to_owned())),
+            ("reason", self.reason.map(|reason| reason.as_str().to_owned())),
+            ("age", self.age.map(|age| age.as_str().to_owned())),
+            (
+                "suspicion",
+                self.suspicion.map(|suspicion| suspicion.as_str().to_owned()),
+            ),
+        ];
+        fields
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect()
+    }
+
+    /// The same as the query of an address, without a question mark.
+    pub fn query(&self) -> String {
+        let pairs = self.pairs();
+        let pairs = pairs
+            .iter()
+            .map(|(name, value)| format!("{name}={}", query_value(value)));
+        pairs.collect::<Vec<_>>().join("&")
+    }
+
+    /// What it lists, in words: "live sessions · browsers · role Broker".
+    pub fn words(&self) -> String {
+        let mut words = vec![
+            match self.state {
+                ListState::Live => "live sessions",
+                ListState::Ended => "ended sessions",
+                ListState::All => "live and ended sessions",
+            }
+            .to_owned(),
+        ];
+        if let Some(q) = &self.q {
+            words.push(format!("matching “{q}”"));
+        }
+        if self.user.is_some() {
+            words.push("of one person".to_owned());
+        }
+        if let Some(kind) = self.kind {
+            words.push(match kind {
+                ClientKind::Browser => "in browsers".to_owned(),
+                ClientKind::Desktop => "on desktops".to_owned(),
+            });
+        }
+        if let Some(role) = self.role {
+            words.push(format!("with the role {}", role.label()));
+        }
+        if let Some(reason) = self.reason {
+            words.push(format!("ended because: {}", reason.label()));
+        }
+        if let Some(age) = self.age {
+            words.push(format!("begun {}", age.label().to_lowercase()));
+        }
+        if let Some(suspicion) = self.suspicion {
+            words.push(suspicion.label().to_lowercase());
+        }
+        words.join(" · ")
+    }
+}
+
+fn choice<T>(
+    field: &'static str,
+    text: &str,
+    read: impl Fn(&str) -> Option<T>,
+    names: &str,
+) -> Result<Option<T>, UnknownFilter> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let problem = || format!("Give one of {names}.");
+    read(text).map(Some).ok_or_else(|| UnknownFilter {
+        field,
+        problem: problem(),
+    })
+}
+
+fn names<'a>(each: impl Iterator<Item = &'a str>) -> String {
+    each.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::next::form_value;
+
+    fn read(query: &str) -> Result<SessionFilter, UnknownFilter> {
+        SessionFilter::read(|name| form_value(query, name))
+    }
+
+    #[test]
+    fn nothing_given_lists_what_is_live() {
+        let filter = read("q=&kind=&role=+").expect("a filter");
+        assert_eq!(filter, SessionFilter::default());
+        assert_eq!((filter.query(), filter.state), (String::new(), ListState::Live));
+    }
+
+    #[test]
+    fn a_filter_comes_back_from_its_address() {
+        let query = "q=m%C3%BCller%20%26%20co&user=6b1ad9b3-54f4-4bd0-9b3a-1c8ad6f3b9b1&kind=desktop&role=vendor&state=all\
+            &reason=revoked&age=over_week&suspicion=unanswered";
+        let filter = read(query).expect("a filter");
+        assert_eq!(filter.q.as_deref(), Some("müller & co"));
+        assert_eq!(read(&filter.query()).as_ref(), Ok(&filter));
+        let names: Vec<&str> = filter.pairs().iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, SessionFilter::FIELDS);
+    }
+
+    #[test]
+    fn what_stands_for_nothing_is_refused_by_name() {
+        for (query, field) in [
+            ("kind=phone", "kind"),
+            ("role=Broker", "role"),
+            ("state=dead", "state"),
+            ("reason=because", "reason"),
+            ("age=old", "age"),
+            ("suspicion=yes", "suspicion"),
+            ("user=maria", "user"),
+            ("q=a%0Ab", "q"),
+        ] {
+            assert_eq!(read(query).expect_err(query).field, field);
+        }
+        assert_eq!(
+            read(&format!("q={}", "a".repeat(121)))
+                .expect_err("too long")
+                .field,
+            "q"
+        );
+        assert_eq!(Sort::read(Some("size")).expect_err("no order").field, "sort");
+    }
+}

@@ -1,0 +1,323 @@
+//! `/api/v1/admin`: administrators review the sessions of their people and end them.
+
+use std::collections::BTreeMap;
+
+use axum::{
+    Json,
+    body::{Body as HttpBody, Bytes},
+    extract::{RawQuery, State},
+    http::{HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use chrono::{DateTime, Utc};
+use futures_util::stream;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use utoipa::{IntoParams, ToSchema};
+
+use super::extract::{Body, From, SignedIn};
+use crate::{
+    domain::{
+        ids::{SessionId, UserId},
+        next::form_value,
+        review::{ReviewedSession, Which},
+        session_filter::{SessionFilter, Sort, UnknownFilter},
+        time::{parse_rfc3339, rfc3339},
+    },
+    error::AppError,
+    server::{
+        auth::current_session::CurrentSession,
+        http::failure::{Problem, ProblemBody},
+        services::{
+            admin::{
+                Reach,
+                revoke::{self, Wish},
+                sessions,
+            },
+            step_up,
+        },
+        state::AppState,
+        store::review::Cursor,
+    },
+};
+
+impl std::convert::From<UnknownFilter> for AppError {
+    fn from(unknown: UnknownFilter) -> Self {
+        AppError::invalid(unknown.field, unknown.problem)
+    }
+}
+
+/// What narrows the list, and which page of it. An unknown name is refused: a misspelt filter must not list everything.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes the query, which is read by name")]
+pub struct ListQuery {
+    /// Part of a person's name or email or of a desktop's name; an IP address or network; or a session's id.
+    q: Option<String>,
+    /// The id of a person.
+    user: Option<String>,
+    /// `browser` or `desktop`.
+    kind: Option<String>,
+    /// A role, as `broker`.
+    role: Option<String>,
+    /// `live` (the default), `ended` or `all`.
+    state: Option<String>,
+    /// Why it ended, as `revoked`.
+    reason: Option<String>,
+    /// When it began: `within_hour`, `within_day`, `within_week`, `over_day`, `over_week`.
+    age: Option<String>,
+    /// `raised`, `unanswered` or `none`.
+    suspicion: Option<String>,
+    /// `last_active` (the default), `began` or `person`.
+    sort: Option<String>,
+    /// `next` of the page before.
+    after: Option<String>,
+    /// Rows of a page, 1 to 200; 50 if not given.
+    limit: Option<u16>,
+}
+
+/// A page of the list.
+#[derive(Serialize, ToSchema)]
+pub struct List {
+    sessions: Vec<ReviewedSession>,
+    /// Rows of all pages together.
+    total: i64,
+    /// Send it as `after` for the next page; `null` on the last.
+    next: Option<String>,
+}
+
+/// The query, read; only these names may be in it.
+struct Asked {
+    filter: SessionFilter,
+    sort: Sort,
+    after: Option<Cursor>,
+    limit: u16,
+}
+
+impl Asked {
+    fn read(query: Option<&str>) -> Result<Self, AppError> {
+        let query = query.unwrap_or_default();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let name = pair.split('=').next().unwrap_or_default();
+            if !SessionFilter::FIELDS.contains(&name) && !["sort", "after", "limit"].contains(&name) {
+                return Err(AppError::invalid(
+                    "query",
+                    "There is a name in the address that is no filter.",
+                ));
+            }
+        }
+        let get = |name: &str| form_value(query, name);
+        let sort = Sort::read(get("sort").as_deref())?;
+        let after = match get("after").filter(|after| !after.is_empty()) {
+            None => None,
+            Some(after) => Some(Cursor::read(&after, sort).ok_or_else(|| {
+                AppError::invalid("after", "Give `next` of the page before, in the same order.")
+            })?),
+        };
+        let limit = match get("limit").filter(|limit| !limit.is_empty()) {
+            None => 50,
+            Some(limit) => limit
+                .parse()
+                .ok()
+                .filter(|limit| (1..=sessions::MAX_PAGE).contains(limit))
+                .ok_or_else(|| AppError::invalid("limit", format!("Give 1 to {}.", sessions::MAX_PAGE)))?,
+        };
+        Ok(Self {
+            filter: SessionFilter::read(get)?,
+            sort,
+            after,
+            limit,
+        })
+    }
+}
+
+/// Sessions of the people of the caller's organization (a system administrator: of everyone) that the filter lists.
+#[utoipa::path(get, path = "/admin/sessions", tag = "admin", params(ListQuery), responses(
+    (status = 200, description = "A page of the list, with the count of all of it.", body = List),
+    (status = 401, description = "`session_ended`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "`forbidden`: administrators only", body = ProblemBody,
+        content_type = "application/problem+json"),
+    (status = 422, description = "`invalid_input`: a filter that does not exist", body = ProblemBody,
+        content_type = "application/problem+json"),
+))]
+pub async fn list(
+    State(state): State<AppState>,
+    SignedIn(caller): SignedIn,
+    from: From,
+    RawQuery(query): RawQuery,
+) -> Result<Json<List>, Problem> {
+    let reach = Reach::require(&state, &caller, &from.0).await?;
+    let asked = Asked::read(query.as_deref())?;
+    let page = sessions::list(
+        &state,
+        &caller,
+        reach,
+        &asked.filter,
+        asked.sort,
+        asked.after.as_ref(),
+        asked.limit,
+    )
+    .await?;
+    Ok(Json(List {
+        sessions: page.sessions,
+        total: page.total,
+        next: page.next.map(|next| next.to_text()),
+    }))
+}
+
+/// Everything that the filter lists, as comma-separated values (RFC 4180). `after` and `limit` are of no account.
+#[utoipa::path(get, path = "/admin/sessions.csv", tag = "admin", params(ListQuery), responses(
+    (status = 200, description = "The whole list. A field that a spreadsheet would take for a formula begins with an \
+        apostrophe.", body = String, content_type = "text/csv"),
+    (status = 401, description = "`session_ended`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "`forbidden`: administrators only", body = ProblemBody,
+        content_type = "application/problem+json"),
+    (status = 422, description = "`invalid_input`: a filter that does not exist", body = ProblemBody,
+        content_type = "application/problem+json"),
+))]
+pub async fn export(
+    State(state): State<AppState>,
+    SignedIn(caller): SignedIn,
+    from: From,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let reach = Reach::require(&state, &caller, &from.0).await?;
+    let asked = Asked::read(query.as_deref())?;
+    let name = format!("sessions-{}.csv", state.clock.now().format("%Y-%m-%d"));
+    let body = streamed(move |out| async move {
+        let write = |lines: String| async { out.send(Ok(lines.into())).await.is_ok() };
+        _ = write(sessions::CSV_HEAD.to_owned()).await;
+        sessions::export(&state, &caller, reach, &asked.filter, asked.sort, write).await
+    });
+    Ok(download("text/csv; charset=utf-8", &name, body))
+}
+
+type Lines = mpsc::Sender<Result<Bytes, std::io::Error>>;
+
+/// A body that is written while it is sent. What goes wrong cuts it off, so that nobody takes half a list for the whole.
+pub fn streamed<F>(write: impl FnOnce(Lines) -> F) -> HttpBody
+where
+    F: Future<Output = Result<(), AppError>> + Send + 'static,
+{
+    let (out, lines) = mpsc::channel(2);
+    let work = write(out.clone());
+    tokio::spawn(async move {
+        if let Err(error) = work.await {
+            tracing::error!(%error, "an export was cut off");
+            _ = out
+                .send(Err(std::io::Error::other("the export was cut off")))
+                .await;
+        }
+    });
+    HttpBody::from_stream(stream::unfold(lines, |mut lines| async move {
+        lines.recv().await.map(|line| (line, lines))
+    }))
+}
+
+/// An answer that a browser keeps as a file. `name` is ours.
+pub fn download(kind: &'static str, name: &str, body: HttpBody) -> Response {
+    let mut response = body.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Ok(disposition) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
+        headers.insert(header::CONTENT_DISPOSITION, disposition);
+    }
+    response
+}
+
+/// Which sessions to end: exactly one of `filter`, `ids` and `user_id`.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Revoke {
+    /// The fields of the list's query, without order and page. Empty: every live session within reach.
+    filter: Option<BTreeMap<String, String>>,
+    ids: Option<Vec<SessionId>>,
+    user_id: Option<UserId>,
+    /// What the people read, at most 200 characters.
+    reason: Option<String>,
+    /// RFC 3339 with milliseconds: sessions that began later stay. Send back what the first answer says.
+    begun_by: Option<String>,
+    /// The caller's own session too, where it is among them. Otherwise it stays.
+    #[serde(default)]
+    own_too: bool,
+}
+
+/// How far it has come.
+#[derive(Serialize, ToSchema)]
+pub struct Revoked {
+    /// Sessions that this request ended.
+    ended: usize,
+    /// Sessions that are left of what was asked for: send the same again, with `begun_by`.
+    left: usize,
+    begun_by: String,
+}
+
+/// Ends exactly what the same filter lists of what is live. Many take more than one request.
+#[utoipa::path(post, path = "/admin/sessions/revoke", tag = "admin", request_body = Revoke, responses(
+    (status = 200, description = "Ended: none of their credentials is accepted any more, on any node.", body = Revoked),
+    (status = 401, description = "`session_ended`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "`forbidden`: administrators only; `reauth_required`: a fresh password check is needed",
+        body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`: a person out of reach", body = ProblemBody,
+        content_type = "application/problem+json"),
+    (status = 422, description = "`invalid_input`: not exactly one of the three, or a filter that does not exist",
+        body = ProblemBody, content_type = "application/problem+json"),
+))]
+pub async fn end(
+    State(state): State<AppState>,
+    SignedIn(caller): SignedIn,
+    from: From,
+    Body(body): Body<Revoke>,
+) -> Result<Json<Revoked>, Problem> {
+    let reach = Reach::require(&state, &caller, &from.0).await?;
+    let wish = wish(&state, &caller, body)?;
+    _ = step_up::require(&state, &caller, None, &from.0).await?;
+    let ended = revoke::end(&state, &caller, reach, &wish, from.actor(&caller)).await?;
+    Ok(Json(Revoked {
+        ended: ended.ended,
+        left: ended.left,
+        begun_by: rfc3339(wish.begun_by),
+    }))
+}
+
+fn wish(state: &AppState, caller: &CurrentSession, body: Revoke) -> Result<Wish, AppError> {
+    let which = match (body.filter, body.ids, body.user_id) {
+        (Some(fields), None, None) => {
+            if let Some(unknown) = fields
+                .keys()
+                .find(|name| !SessionFilter::FIELDS.contains(&name.as_str()))
+            {
+                tracing::debug!(unknown, caller = %caller.id, "a filter that does not exist");
+                return Err(AppError::invalid(
+                    "filter",
+                    "There is a name in it that is no filter.",
+                ));
+            }
+            Which::Listed(SessionFilter::read(|name| fields.get(name).cloned())?)
+        }
+        (None, Some(ids), None) if ids.len() <= 1000 => Which::Sessions(ids),
+        (None, Some(_), None) => return Err(AppError::invalid("ids", "Send at most 1,000 ids.")),
+        (None, None, Some(user)) => Which::OfPerson(user),
+        _ => {
+            return Err(AppError::invalid(
+                "body",
+                "Send exactly one of filter, ids and user_id.",
+            ));
+        }
+    };
+    Ok(Wish {
+        which,
+        begun_by: begun_by(body.begun_by.as_deref(), state.clock.now())?,
+        note: revoke::note(body.reason.as_deref().unwrap_or_default())?,
+        own_too: body.own_too,
+    })
+}
+
+fn begun_by(text: Option<&str>, now: DateTime<Utc>) -> Result<DateTime<Utc>, AppError> {
+    match text {
+        None => Ok(now),
+        Some(text) => parse_rfc3339(text)
+            .ok_or_else(|| AppError::invalid("begun_by", "Send a time as 2026-11-20T17:42:03.120Z.")),
+    }
+}

@@ -1,0 +1,86 @@
+//! What administrators do: review sessions, end them, look after their people, read the audit log.
+//!
+//! Whom an administrator may see is decided in one place, [`Reach`]; every service here asks for it first.
+
+pub mod people;
+pub mod revoke;
+pub mod sessions;
+pub mod timeline;
+
+use serde_json::json;
+
+use crate::{
+    domain::{
+        ids::{OrganizationId, UserId},
+        user::Role,
+    },
+    error::AppError,
+    server::{
+        auth::current_session::{Client, CurrentSession},
+        services::throttle,
+        state::AppState,
+        store::{
+            audit::{self, AuditEvent, AuditKind},
+            review,
+        },
+    },
+};
+
+/// Whose sessions someone may see and end: those of the people who belong to the organization that their own session
+/// looks at, in whatever organization these are looking at now; a system administrator everyone's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// `None`: everyone.
+    pub organization: Option<OrganizationId>,
+}
+
+impl Reach {
+    /// Whether the caller is an administrator, without more ado.
+    pub fn of(caller: &CurrentSession) -> Option<Self> {
+        match (caller.user.role, &caller.organization) {
+            (Role::SystemAdmin, _) => Some(Self { organization: None }),
+            (Role::Admin, Some(organization)) => Some(Self {
+                organization: Some(organization.id),
+            }),
+            _ => None,
+        }
+    }
+
+    /// The caller's reach.
+    ///
+    /// # Errors
+    /// [`AppError::Forbidden`] for anyone but an administrator; the first refusal in a window is on record.
+    pub async fn require(
+        state: &AppState,
+        caller: &CurrentSession,
+        client: &Client,
+    ) -> Result<Self, AppError> {
+        if let Some(reach) = Self::of(caller) {
+            return Ok(reach);
+        }
+        let event = AuditEvent {
+            kind: AuditKind::Denied,
+            actor: client.actor(caller),
+            user: Some(caller.user.id),
+            session: Some(caller.id),
+            reason: Some("administrators_only"),
+            detail: json!({}),
+        };
+        let mut tx = state.database.begin().await?;
+        if throttle::is_first(&mut tx, state, "administrators_only", caller.id).await? {
+            audit::record(&mut tx, event, state.clock.now()).await?;
+        }
+        tx.commit().await?;
+        Err(AppError::Forbidden)
+    }
+
+    /// # Errors
+    /// [`AppError::NotFound`] for someone who is not within reach, as for nobody at all.
+    pub async fn includes(self, conn: &mut sqlx::PgConnection, user: UserId) -> Result<(), AppError> {
+        if review::is_within(conn, self.organization, user).await? {
+            Ok(())
+        } else {
+            Err(AppError::NotFound)
+        }
+    }
+}

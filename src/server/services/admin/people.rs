@@ -1,0 +1,238 @@
+//! An administrator looks after people: disables them, gives them another role, has them choose a new password.
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use sqlx::PgConnection;
+
+use super::Reach;
+use crate::{
+    domain::{
+        ids::{OrganizationId, UserId},
+        organization::Membership,
+        review::Person,
+        session::EndReason,
+        user::Role,
+    },
+    error::AppError,
+    server::{
+        auth::current_session::CurrentSession,
+        services::{
+            accounts::{RoleChange, role_changed},
+            admin::revoke::end_all_in,
+        },
+        state::AppState,
+        store::{
+            audit::{self, Actor, AuditEvent, AuditKind},
+            organizations, people, review, sessions, users,
+        },
+    },
+};
+
+/// Someone within reach.
+///
+/// # Errors
+/// [`AppError::NotFound`] for anyone else.
+pub async fn find(state: &AppState, reach: Reach, user: UserId) -> Result<Person, AppError> {
+    let conn = &mut *state.database.connection().await?;
+    let found = people::find(conn, reach.organization, user).await?;
+    found.ok_or(AppError::NotFound)
+}
+
+/// The memberships of someone that an administrator may change: the one in their own organization, or every one.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn memberships(state: &AppState, reach: Reach, user: UserId) -> Result<Vec<Membership>, AppError> {
+    let mut all = organizations::of_user(&mut *state.database.connection().await?, user).await?;
+    all.retain(|membership| {
+        reach
+            .organization
+            .is_none_or(|id| membership.organization.id == id)
+    });
+    Ok(all)
+}
+
+/// Why an administrator may not disable someone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hindrance {
+    /// Themselves.
+    Own,
+    /// Someone who belongs to other organizations, where they would be out as well.
+    Elsewhere,
+}
+
+/// What keeps the caller from disabling that person, if anything does.
+pub fn hindrance(caller: &CurrentSession, reach: Reach, person: &Person) -> Option<Hindrance> {
+    if person.user.id == caller.user.id {
+        Some(Hindrance::Own)
+    } else if reach.organization.is_some() && person.is_elsewhere {
+        Some(Hindrance::Elsewhere)
+    } else {
+        None
+    }
+}
+
+/// Lets someone sign in no more, and ends their sessions. Gives how many.
+///
+/// # Errors
+/// [`AppError::NotFound`] for someone out of reach, [`AppError::Forbidden`] where there is a [`Hindrance`].
+pub async fn disable(
+    state: &AppState,
+    caller: &CurrentSession,
+    reach: Reach,
+    user: UserId,
+    actor: Actor,
+) -> Result<usize, AppError> {
+    let mut tx = state.database.begin().await?;
+    let now = state.clock.now();
+    let person = locked(&mut tx, caller, reach, user, now).await?;
+    if hindrance(caller, reach, &person).is_some() {
+        return Err(AppError::Forbidden);
+    }
+    // The sessions first: those of a disabled person are not live any more, and would be passed over.
+    let ended = end_all_in(&mut tx, user, EndReason::AccountDisabled, actor, now).await?;
+    users::disable(&mut tx, user, now).await?;
+    record(&mut tx, AuditKind::UserDisabled, user, actor, now).await?;
+    tx.commit().await?;
+    tracing::info!(%user, by = %caller.user.id, ended, "an account was disabled");
+    Ok(ended)
+}
+
+/// Lets someone sign in again.
+///
+/// # Errors
+/// As [`disable`].
+pub async fn enable(
+    state: &AppState,
+    caller: &CurrentSession,
+    reach: Reach,
+    user: UserId,
+    actor: Actor,
+) -> Result<(), AppError> {
+    let mut tx = state.database.begin().await?;
+    let now = state.clock.now();
+    let person = locked(&mut tx, caller, reach, user, now).await?;
+    if hindrance(caller, reach, &person).is_some() {
+        return Err(AppError::Forbidden);
+    }
+    users::enable(&mut tx, user).await?;
+    record(&mut tx, AuditKind::UserEnabled, user, actor, now).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Has someone choose a new password at their next sign-in, and signs them out everywhere: whoever knows the old one is
+/// out. Gives how many sessions ended.
+///
+/// # Errors
+/// [`AppError::NotFound`] for someone out of reach; [`AppError::Forbidden`] for the caller, who can change their own.
+pub async fn require_password_change(
+    state: &AppState,
+    caller: &CurrentSession,
+    reach: Reach,
+    user: UserId,
+    actor: Actor,
+) -> Result<usize, AppError> {
+    let mut tx = state.database.begin().await?;
+    let now = state.clock.now();
+    locked(&mut tx, caller, reach, user, now).await?;
+    if user == caller.user.id {
+        return Err(AppError::Forbidden);
+    }
+    users::require_password_change(&mut tx, user).await?;
+    record(&mut tx, AuditKind::PasswordChangeRequired, user, actor, now).await?;
+    let ended = end_all_in(&mut tx, user, EndReason::RevokedByAdmin, actor, now).await?;
+    tx.commit().await?;
+    Ok(ended)
+}
+
+/// Gives someone another role, in an organization or, for whoever belongs to none, outside any. Nobody is made a system
+/// administrator here, and none is changed: that is for operators at the command line.
+///
+/// # Errors
+/// [`AppError::NotFound`] for someone out of reach or not a member there; [`AppError::Forbidden`] for the caller's own
+/// role, which would let the last administrator go by mistake, and for system administrators.
+pub async fn set_role(
+    state: &AppState,
+    caller: &CurrentSession,
+    reach: Reach,
+    user: UserId,
+    organization: Option<OrganizationId>,
+    role: Role,
+    actor: Actor,
+) -> Result<(), AppError> {
+    if reach.organization.is_some() && organization != reach.organization {
+        return Err(AppError::NotFound);
+    }
+    // Which sessions were used least recently is judged by all that this node knows.
+    state.activity.flush(&state.database).await?;
+    let mut tx = state.database.begin().await?;
+    let now = state.clock.now();
+    let person = locked(&mut tx, caller, reach, user, now).await?;
+    if user == caller.user.id || role == Role::SystemAdmin || person.user.role == Role::SystemAdmin {
+        return Err(AppError::Forbidden);
+    }
+    sessions::lock_open_of(&mut tx, user).await?;
+    let memberships = organizations::of_user(&mut tx, user).await?;
+    let before = match organization {
+        Some(there) => {
+            let is_member = memberships
+                .iter()
+                .any(|membership| membership.organization.id == there);
+            if !is_member {
+                return Err(AppError::NotFound);
+            }
+            organizations::set_membership(&mut tx, user, there, role, now).await?
+        }
+        None => users::set_role(&mut tx, user, role).await?,
+    };
+    let before = before.ok_or(AppError::NotFound)?;
+    if before != role {
+        let change = RoleChange {
+            user,
+            organization,
+            before,
+            after: role,
+        };
+        role_changed(&mut tx, change, actor, now).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Locks someone within reach, and the caller, whose own right is looked at once more: it may have ended meanwhile.
+async fn locked(
+    conn: &mut PgConnection,
+    caller: &CurrentSession,
+    reach: Reach,
+    user: UserId,
+    now: DateTime<Utc>,
+) -> Result<Person, AppError> {
+    users::lock_all(conn, &[user, caller.user.id]).await?;
+    if let Some(reason) = sessions::end_reason_of(conn, caller.id, now).await? {
+        return Err(AppError::SessionEnded { reason });
+    }
+    if !review::is_administrator(conn, caller.id, reach.organization).await? {
+        return Err(AppError::Forbidden);
+    }
+    let person = people::find(conn, reach.organization, user).await?;
+    person.ok_or(AppError::NotFound)
+}
+
+async fn record(
+    conn: &mut PgConnection,
+    kind: AuditKind,
+    user: UserId,
+    actor: Actor,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let event = AuditEvent {
+        kind,
+        actor,
+        user: Some(user),
+        session: None,
+        reason: None,
+        detail: json!({}),
+    };
+    audit::record(conn, event, now).await
+}

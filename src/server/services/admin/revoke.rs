@@ -1,0 +1,338 @@
+//! An administrator ends sessions: one, all of a person, or everything that a filter lists.
+//!
+//! Many are ended in batches of one transaction each, so that nobody waits long for a lock, and a failure in the middle
+//! leaves whole batches behind: the same request goes on where it was.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+use sqlx::PgConnection;
+
+use super::Reach;
+use crate::{
+    domain::{
+        ids::{SessionId, UserId},
+        review::{Ended, Which},
+        session::EndReason,
+        session_filter::{ListState, SessionFilter},
+    },
+    error::AppError,
+    server::{
+        auth::current_session::CurrentSession,
+        database::is_conflict,
+        services::revoke,
+        state::AppState,
+        store::{
+            audit::{self, Actor, AuditEvent, AuditKind},
+            review::{self, Asked},
+            sessions::{self, End, EndFilter},
+            users,
+        },
+    },
+};
+
+/// Most sessions of one transaction.
+const BATCH: i64 = 250;
+
+/// How long one request goes on with batches: well under the time that an answer may take.
+const LONG_ENOUGH: TimeDelta = TimeDelta::seconds(4);
+
+/// How often a batch is tried that gets into a deadlock with another transaction.
+const RETRIES: u32 = 5;
+
+/// Longest words for the people, in characters.
+const MAX_NOTE: usize = 200;
+
+/// What an administrator wants to end.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    pub which: Which,
+    /// Sessions that began after it stay: whoever has signed in again meanwhile is not signed out once more.
+    pub begun_by: DateTime<Utc>,
+    /// What the people read.
+    pub note: Option<String>,
+    /// The caller's own session too, where it is among them; it is the last to go.
+    pub own_too: bool,
+}
+
+/// Reads the words for the people.
+///
+/// # Errors
+/// [`AppError::InvalidInput`] when they do not fit.
+pub fn note(text: &str) -> Result<Option<String>, AppError> {
+    let text = text.trim();
+    if text.chars().count() > MAX_NOTE || text.chars().any(char::is_control) {
+        return Err(AppError::invalid(
+            "reason",
+            format!("A reason has at most {MAX_NOTE} characters and no line breaks."),
+        ));
+    }
+    Ok((!text.is_empty()).then(|| text.to_owned()))
+}
+
+/// How many live sessions the wish names, the caller's own aside, and whether that is among them.
+///
+/// # Errors
+/// [`AppError::NotFound`] for a person out of reach; [`AppError::InvalidInput`] for a filter that lists nothing live.
+pub async fn count(
+    state: &AppState,
+    caller: &CurrentSession,
+    reach: Reach,
+    wish: &Wish,
+) -> Result<(usize, bool), AppError> {
+    let filter = filter(&wish.which)?;
+    let asked = asked(state, reach, &filter);
+    let conn = &mut *state.database.connection().await?;
+    if let Which::OfPerson(user) = wish.which {
+        reach.includes(conn, user).await?;
+    }
+    let own = [caller.id];
+    let (count, with_own) = match &wish.which {
+        Which::Sessions(ids) => {
+            let mut listed = review::still_listed(conn, asked, wish.begun_by, ids).await?;
+            let all = listed.len();
+            listed.retain(|id| *id != caller.id);
+            (listed.len(), listed.len() < all)
+        }
+        Which::Listed(_) | Which::OfPerson(_) => {
+            let others = review::count_live(conn, asked, wish.begun_by, Some(caller.id)).await?;
+            let own = review::still_listed(conn, asked, wish.begun_by, &own).await?;
+            (usize::try_from(others).unwrap_or(usize::MAX), !own.is_empty())
+        }
+    };
+    Ok((count, with_own))
+}
+
+/// Ends what the wish names, as much as fits in one request.
+///
+/// # Errors
+/// As [`count`]. What was ended before stays ended.
+pub async fn end(
+    state: &AppState,
+    caller: &CurrentSession,
+    reach: Reach,
+    wish: &Wish,
+    actor: Actor,
+) -> Result<Ended, AppError> {
+    let filter = filter(&wish.which)?;
+    let began = state.clock.now();
+    let mut ended = 0;
+    if let Which::OfPerson(user) = wish.which {
+        let conn = &mut *state.database.connection().await?;
+        reach.includes(conn, user).await?;
+    }
+    let batch = Batch {
+        state,
+        caller,
+        reach,
+        filter: &filter,
+        wish,
+        actor,
+    };
+    loop {
+        let ids = batch.next().await?;
+        if ids.is_empty() {
+            break;
+        }
+        ended += batch.end(&ids).await?;
+        if state.clock.now() - began > LONG_ENOUGH {
+            break;
+        }
+    }
+    let (left, with_own) = count(state, caller, reach, wish).await?;
+    if left == 0 {
+        if let Which::OfPerson(user) = wish.which {
+            close_door(state, user).await?;
+        }
+        // Last of all: with it the caller's right to end any other is gone.
+        if with_own && wish.own_too {
+            ended += batch.end(&[(caller.user.id, caller.id)]).await?;
+        }
+        record(state, wish, &filter, ended, actor).await?;
+    }
+    tracing::info!(actor = %caller.user.id, ended, left, "an administrator ended sessions");
+    Ok(Ended { ended, left })
+}
+
+/// Whoever is signing in as that person at this moment, with the password that was good a moment ago, comes too late.
+async fn close_door(state: &AppState, user: UserId) -> Result<(), AppError> {
+    let mut tx = state.database.begin().await?;
+    users::lock(&mut tx, user).await?;
+    let now = state.clock.now();
+    users::raise_epoch(&mut tx, user).await?;
+    let late = sessions::lock_out_of_epoch_of(&mut tx, user).await?;
+    let late = sessions::end_run_out(&mut tx, &late, now).await?;
+    revoke::record_all_ended(&mut tx, &late, None, Actor::default(), now).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// One row for the decision, beside one for each session.
+async fn record(
+    state: &AppState,
+    wish: &Wish,
+    filter: &SessionFilter,
+    ended: usize,
+    actor: Actor,
+) -> Result<(), AppError> {
+    let Which::Listed(_) = wish.which else {
+        return Ok(());
+    };
+    let event = AuditEvent {
+        kind: AuditKind::SessionsEndedByFilter,
+        actor,
+        user: None,
+        session: None,
+        reason: None,
+        detail: json!({ "filter": filter.query(), "ended": ended, "note": wish.note }),
+    };
+    let mut tx = state.database.begin().await?;
+    audit::record(&mut tx, event, state.clock.now()).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+fn filter(which: &Which) -> Result<SessionFilter, AppError> {
+    match which {
+        Which::Listed(filter) if filter.state == ListState::Live && filter.reason.is_none() => {
+            Ok(filter.clone())
+        }
+        Which::Listed(_) => Err(AppError::invalid(
+            "filter",
+            "Only live sessions can be ended: list live ones, without a reason.",
+        )),
+        Which::Sessions(_) => Ok(SessionFilter::default()),
+        Which::OfPerson(user) => Ok(SessionFilter {
+            user: Some(*user),
+            ..SessionFilter::default()
+        }),
+    }
+}
+
+fn asked<'a>(state: &AppState, reach: Reach, filter: &'a SessionFilter) -> Asked<'a> {
+    Asked {
+        filter,
+        organization: reach.organization,
+        now: state.clock.now(),
+    }
+}
+
+struct Batch<'a> {
+    state: &'a AppState,
+    caller: &'a CurrentSession,
+    reach: Reach,
+    filter: &'a SessionFilter,
+    wish: &'a Wish,
+    actor: Actor,
+}
+
+enum Failed {
+    InConflict,
+    ForGood(AppError),
+}
+
+impl From<sqlx::Error> for Failed {
+    fn from(error: sqlx::Error) -> Self {
+        if is_conflict(&error) {
+            Failed::InConflict
+        } else {
+            Failed::ForGood(error.into())
+        }
+    }
+}
+
+impl Batch<'_> {
+    /// The caller's own session is never among them.
+    async fn next(&self) -> Result<Vec<(UserId, SessionId)>, AppError> {
+        let but = self.caller.id;
+        let conn = &mut *self.state.database.connection().await?;
+        let asked = asked(self.state, self.reach, self.filter);
+        if let Which::Sessions(ids) = &self.wish.which {
+            let mut listed = Vec::new();
+            for id in review::still_listed(conn, asked, self.wish.begun_by, ids).await? {
+                if let Some(user) = sessions::owner(conn, id).await?.filter(|_| id != but) {
+                    listed.push((user, id));
+                }
+            }
+            listed.truncate(usize::try_from(BATCH).unwrap_or(usize::MAX));
+            return Ok(listed);
+        }
+        Ok(review::live_ids(conn, asked, self.wish.begun_by, Some(but), BATCH).await?)
+    }
+
+    async fn end(&self, ids: &[(UserId, SessionId)]) -> Result<usize, AppError> {
+        for _ in 0..RETRIES {
+            match self.try_end(ids).await {
+                Err(Failed::InConflict) => {
+                    tracing::warn!("two transactions waited for each other; once more");
+                }
+                Err(Failed::ForGood(error)) => return Err(error),
+                Ok(ended) => return Ok(ended),
+            }
+        }
+        Err(AppError::Unavailable)
+    }
+
+    /// Ends those of `ids` that are listed still, now that nobody can change them any more.
+    async fn try_end(&self, ids: &[(UserId, SessionId)]) -> Result<usize, Failed> {
+        let mut people: Vec<UserId> = ids.iter().map(|(user, _)| *user).collect();
+        // The caller too: whose right to do this ends meanwhile ends nobody.
+        people.push(self.caller.user.id);
+        people.sort_unstable();
+        people.dedup();
+        let sessions: Vec<SessionId> = ids.iter().map(|(_, session)| *session).collect();
+        let mut tx = self.state.database.begin().await?;
+        users::lock_all(&mut tx, &people).await?;
+        self.caller_may_still(&mut tx).await?;
+        let ended = self.end_locked(&mut tx, &sessions).await?;
+        tx.commit().await?;
+        Ok(ended)
+    }
+
+    async fn caller_may_still(&self, conn: &mut PgConnection) -> Result<(), Failed> {
+        let now = self.state.clock.now();
+        if let Some(reason) = sessions::end_reason_of(conn, self.caller.id, now).await? {
+            return Err(Failed::ForGood(AppError::SessionEnded { reason }));
+        }
+        if !review::is_administrator(conn, self.caller.id, self.reach.organization).await? {
+            return Err(Failed::ForGood(AppError::Forbidden));
+        }
+        Ok(())
+    }
+
+    async fn end_locked(&self, conn: &mut PgConnection, ids: &[SessionId]) -> sqlx::Result<usize> {
+        let asked = asked(self.state, self.reach, self.filter);
+        let listed = review::still_listed(conn, asked, self.wish.begun_by, ids).await?;
+        let note = self.wish.note.as_deref();
+        let end = End {
+            reason: EndReason::RevokedByAdmin,
+            by: self.actor.user,
+            by_session: self.actor.session,
+            note,
+        };
+        let now = self.state.clock.now();
+        let ended = sessions::end_among(conn, &listed, end, now).await?;
+        revoke::record_all_ended(conn, &ended, note, self.actor, now).await?;
+        Ok(ended.iter().filter(|(_, ended)| ended.was_live).count())
+    }
+}
+
+/// Ends every session of someone, in the transaction of what else is done to them. The caller holds their row lock.
+///
+/// # Errors
+/// The database's.
+pub async fn end_all_in(
+    conn: &mut PgConnection,
+    user: UserId,
+    reason: EndReason,
+    actor: Actor,
+    now: DateTime<Utc>,
+) -> sqlx::Result<usize> {
+    let all = EndFilter {
+        user,
+        only: None,
+        except: None,
+    };
+    let ended = revoke::end_in(conn, all, reason, None, actor, now).await?;
+    users::raise_epoch(conn, user).await?;
+    Ok(revoke::live(&ended).len())
+}

@@ -1,0 +1,224 @@
+//! The sessions of an administrator's people: listed, counted, written out.
+
+use std::fmt::Write as _;
+
+use chrono::TimeDelta;
+
+use super::Reach;
+use crate::{
+    domain::{
+        ids::SessionId,
+        review::{ReviewedSession, State},
+        session_filter::{SessionFilter, Sort},
+        time::rfc3339,
+    },
+    error::AppError,
+    server::{
+        auth::current_session::CurrentSession,
+        state::AppState,
+        store::review::{self, Asked, Cursor},
+    },
+};
+
+/// Most rows of a page.
+pub const MAX_PAGE: u16 = 200;
+
+/// Most rows of an export: a spreadsheet takes no more.
+const MAX_EXPORT: usize = 1_000_000;
+
+/// A page of the list.
+#[derive(Debug)]
+pub struct Page {
+    pub sessions: Vec<ReviewedSession>,
+    /// Rows of all pages together.
+    pub total: i64,
+    /// Where the next page begins.
+    pub next: Option<Cursor>,
+}
+
+/// A page of what the filter lists, with the count of all of it.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn list(
+    state: &AppState,
+    caller: &CurrentSession,
+    reach: Reach,
+    filter: &SessionFilter,
+    sort: Sort,
+    after: Option<&Cursor>,
+    limit: u16,
+) -> Result<Page, AppError> {
+    let now = state.clock.now();
+    let asked = Asked {
+        filter,
+        organization: reach.organization,
+        now,
+    };
+    let conn = &mut *state.database.connection().await?;
+    let (sessions, next) = review::page(conn, asked, sort, after, limit.clamp(1, MAX_PAGE)).await?;
+    let total = review::count(conn, asked).await?;
+    let sessions = sessions
+        .into_iter()
+        .map(|session| as_noted(session, state, caller))
+        .collect();
+    Ok(Page {
+        sessions,
+        total,
+        next,
+    })
+}
+
+/// One session of someone within reach, whatever its state.
+///
+/// # Errors
+/// [`AppError::NotFound`] for any other.
+pub async fn find(
+    state: &AppState,
+    caller: &CurrentSession,
+    reach: Reach,
+    session: SessionId,
+) -> Result<ReviewedSession, AppError> {
+    let conn = &mut *state.database.connection().await?;
+    let found = review::one(conn, reach.organization, session, state.clock.now()).await?;
+    found
+        .map(|session| as_noted(session, state, caller))
+        .ok_or(AppError::NotFound)
+}
+
+/// With what is noted on this node and not yet written: true already.
+fn as_noted(mut reviewed: ReviewedSession, state: &AppState, caller: &CurrentSession) -> ReviewedSession {
+    let session = &mut reviewed.session;
+    session.is_current = session.id == caller.id;
+    if reviewed.state == State::Live
+        && let Some(active) = state.activity.last_active(session.id)
+    {
+        session.last_active_at = session.last_active_at.max(active);
+        session.last_seen_at = session.last_seen_at.max(active);
+        let idle_end = session.last_active_at + TimeDelta::seconds(reviewed.idle_seconds);
+        session.expires_at = idle_end.min(reviewed.lifetime_expires_at);
+    }
+    reviewed
+}
+
+/// The first line of an export.
+pub const CSV_HEAD: &str = "person,email,role,state,reason,kind,device,browser,os,address,began,last_active,\
+    last_seen,expires,ended,note,unusual,session_id,user_id\r\n";
+
+/// Everything that the filter lists, a page after the other, as lines of comma-separated values (RFC 4180), each page as
+/// soon as it has been read. `write` says whether whoever reads still does.
+///
+/// # Errors
+/// The database does not answer; what was written before stays written.
+pub async fn export<W, F>(
+    state: &AppState,
+    caller: &CurrentSession,
+    reach: Reach,
+    filter: &SessionFilter,
+    sort: Sort,
+    mut write: W,
+) -> Result<(), AppError>
+where
+    W: FnMut(String) -> F,
+    F: Future<Output = bool>,
+{
+    let now = state.clock.now();
+    let asked = Asked {
+        filter,
+        organization: reach.organization,
+        now,
+    };
+    let mut after = None;
+    let mut written = 0;
+    loop {
+        // A connection a page: whoever reads slowly holds none meanwhile.
+        let (sessions, next) = {
+            let conn = &mut *state.database.connection().await?;
+            review::page(conn, asked, sort, after.as_ref(), 1000).await?
+        };
+        written += sessions.len();
+        let lines: String = sessions
+            .into_iter()
+            .map(|session| csv_line(&as_noted(session, state, caller)))
+            .collect();
+        if !write(lines).await || next.is_none() || written >= MAX_EXPORT {
+            return Ok(());
+        }
+        after = next;
+    }
+}
+
+fn csv_line(reviewed: &ReviewedSession) -> String {
+    let ReviewedSession { session, user, .. } = reviewed;
+    let state = match reviewed.state {
+        State::Live => "live",
+        State::Ended => "ended",
+    };
+    let fields = [
+        user.display_name.clone(),
+        user.email.clone(),
+        user.role.as_str().to_owned(),
+        state.to_owned(),
+        reviewed
+            .reason
+            .map(|reason| reason.as_str().to_owned())
+            .unwrap_or_default(),
+        session.kind.as_str().to_owned(),
+        session.device_name.clone(),
+        session.browser.clone().unwrap_or_default(),
+        session.os.clone().unwrap_or_default(),
+        session.ip_address.clone(),
+        rfc3339(session.created_at),
+        rfc3339(session.last_active_at),
+        rfc3339(session.last_seen_at),
+        rfc3339(session.expires_at),
+        reviewed.ended_at.map(rfc3339).unwrap_or_default(),
+        reviewed.note.clone().unwrap_or_default(),
+        if reviewed.is_unusual { "yes" } else { "no" }.to_owned(),
+        session.id.to_string(),
+        user.id.to_string(),
+    ];
+    let mut line = String::new();
+    for (place, field) in fields.iter().enumerate() {
+        let comma = if place == 0 { "" } else { "," };
+        // Writing to a string does not fail.
+        _ = write!(line, "{comma}{}", csv_field(field));
+    }
+    line + "\r\n"
+}
+
+/// A field that stays text: a spreadsheet takes what begins with one of these signs for a formula, which a device's name
+/// could bring along (OWASP, CSV injection), so it gets an apostrophe in front.
+fn csv_field(text: &str) -> String {
+    let text = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        format!("'{text}")
+    } else {
+        text.to_owned()
+    };
+    if text.contains([',', '"', '\n', '\r', '\'']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_stay_one_field_and_never_become_a_formula() {
+        for (text, field) in [
+            ("Maria", "Maria"),
+            ("a,b", "\"a,b\""),
+            ("say \"hi\"", "\"say \"\"hi\"\"\""),
+            ("=1+1", "\"'=1+1\""),
+            ("@cmd", "\"'@cmd\""),
+            ("-2", "\"'-2\""),
+            ("a\r\nb", "\"a\r\nb\""),
+            ("", ""),
+        ] {
+            assert_eq!(csv_field(text), field);
+        }
+    }
+}

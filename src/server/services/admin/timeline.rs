@@ -1,0 +1,151 @@
+//! What happened to one session, from its sign-in to its end, for whoever has to answer for it.
+
+use super::Reach;
+use crate::{
+    domain::{
+        review::{Moment, ReviewedSession},
+        security_notice::NoticeRule,
+        session::EndReason,
+        time::plural,
+    },
+    error::AppError,
+    server::{
+        state::AppState,
+        store::timeline::{self, Recorded},
+    },
+};
+
+/// Most rows of the audit log that are shown.
+const MOST: i64 = 200;
+
+/// What happened to a session that the asker has found by `sessions::find`, oldest first.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn of(state: &AppState, reach: Reach, of: &ReviewedSession) -> Result<Vec<Moment>, AppError> {
+    let session = of.session.id;
+    let conn = &mut *state.database.connection().await?;
+    let recorded = timeline::recorded(conn, reach.organization, session, MOST).await?;
+    let mut moments: Vec<Moment> = recorded.into_iter().filter_map(|row| read(row, reach)).collect();
+    if !moments.iter().any(|moment| moment.what == SIGNED_IN) {
+        // Its row of the audit log names the sign-in by another session, or is of a time before this portal kept one.
+        moments.push(Moment {
+            at: of.session.created_at,
+            what: SIGNED_IN.to_owned(),
+            more: None,
+        });
+    }
+    // The first is that of the sign-in.
+    for (at, network) in timeline::networks(conn, session).await?.into_iter().skip(1) {
+        moments.push(Moment {
+            at,
+            what: "Used from another network".to_owned(),
+            more: Some(network),
+        });
+    }
+    let (count, last) = timeline::refreshes(conn, session).await?;
+    if let Some(at) = last {
+        moments.push(Moment {
+            at,
+            what: "Access token refreshed".to_owned(),
+            more: Some(format!("{} in all", plural(count, "time"))),
+        });
+    }
+    for (_, rules, dismissed_at) in timeline::notices(conn, session).await? {
+        if let Some(at) = dismissed_at {
+            moments.push(Moment {
+                at,
+                what: "The person said that it was them".to_owned(),
+                more: Some(in_words(&rules)),
+            });
+        }
+    }
+    moments.sort_by_key(|moment| moment.at);
+    Ok(moments)
+}
+
+const SIGNED_IN: &str = "Signed in";
+
+/// `None`: no matter of the asker's.
+fn read(row: Recorded, reach: Reach) -> Option<Moment> {
+    let by = match (row.has_actor, row.actor_email) {
+        (false, _) => None,
+        (true, Some(email)) => Some(format!("by {email}")),
+        (true, None) => Some("by someone outside your organization".to_owned()),
+    };
+    let from = row.ip_address.map(|address| format!("from {address}"));
+    let (what, more): (&str, Vec<Option<String>>) = match row.kind.as_str() {
+        "signed_in" => (SIGNED_IN, vec![from]),
+        "session_ended" => {
+            let reason: EndReason = row.reason.as_deref().and_then(|reason| reason.parse().ok())?;
+            let note = row.detail.get("note").and_then(|note| note.as_str());
+            return Some(Moment {
+                at: row.at,
+                what: format!("Ended: {}", reason.label().to_lowercase()),
+                more: joined(vec![by, from, note.map(|note| format!("“{note}”"))]),
+            });
+        }
+        "reauthenticated" => ("Password entered again; the credential was replaced", vec![from]),
+        "reauthentication_failed" => ("A wrong password was entered", vec![from]),
+        "password_changed" => ("The person changed their password", vec![from]),
+        "denied" => ("Asked for something that it may not", vec![row.reason, from]),
+        "token_reused" => ("A refresh token was shown twice", vec![from]),
+        "suspicion_raised" => {
+            let rules = row.detail.get("rules").and_then(|rules| rules.as_array());
+            let rules: Vec<String> = rules
+                .into_iter()
+                .flatten()
+                .filter_map(|rule| rule.as_str().map(str::to_owned))
+                .collect();
+            ("Something unusual", vec![Some(in_words(&rules)), from])
+        }
+        "organization_switched" => {
+            let to = row.detail.get("to").and_then(|to| to.as_str());
+            let own = reach.organization.map(|id| id.to_string());
+            if own.is_some() && own.as_deref() != to {
+                return None;
+            }
+            ("Switched to this organization", vec![from])
+        }
+        other => {
+            return Some(Moment {
+                at: row.at,
+                what: sentence(other),
+                more: joined(vec![by, from]),
+            });
+        }
+    };
+    Some(Moment {
+        at: row.at,
+        what: what.to_owned(),
+        more: joined(more),
+    })
+}
+
+fn joined(parts: Vec<Option<String>>) -> Option<String> {
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(" · "))
+}
+
+/// A name of the audit log as words: `user_enabled`, "User enabled".
+fn sentence(name: &str) -> String {
+    let words = name.replace('_', " ");
+    let mut letters = words.chars();
+    match letters.next() {
+        Some(first) => first.to_uppercase().chain(letters).collect(),
+        None => words,
+    }
+}
+
+fn in_words(rules: &[String]) -> String {
+    let words = |rule: &String| match rule.parse() {
+        Ok(NoticeRule::ClientChanged) => "turned up in another browser",
+        Ok(NoticeRule::TokenReuse) => "a refresh token was shown twice",
+        Ok(NoticeRule::FarNetworks) => "far away within minutes",
+        Ok(NoticeRule::FailuresBefore) => "many wrong passwords before",
+        Ok(NoticeRule::NewDevice) => "a new device",
+        Ok(NoticeRule::NewNetwork) => "a new network",
+        Err(_) => "an unknown rule",
+    };
+    rules.iter().map(words).collect::<Vec<_>>().join(", ")
+}

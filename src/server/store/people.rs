@@ -1,0 +1,43 @@
+//! People as administrators see them.
+
+use sqlx::PgConnection;
+
+use super::unreadable;
+use crate::domain::{
+    ids::{OrganizationId, UserId},
+    review::Person,
+    user::User,
+};
+
+/// Someone within an organization, with the role that they have there; or anyone, with their own role.
+pub async fn find(
+    conn: &mut PgConnection,
+    organization: Option<OrganizationId>,
+    user: UserId,
+) -> sqlx::Result<Option<Person>> {
+    let row = sqlx::query!(
+        r#"
+        SELECT u.email, u.display_name, COALESCE(m.role, u.role) AS "role!", u.disabled_at IS NOT NULL AS "is_disabled!",
+            u.password_change_required,
+            EXISTS (SELECT 1 FROM memberships e WHERE e.user_id = u.id AND e.organization_id <> $2) AS "is_elsewhere!"
+        FROM users u LEFT JOIN memberships m ON m.user_id = u.id AND m.organization_id = $2
+        WHERE u.id = $1 AND ($2::uuid IS NULL OR m.user_id IS NOT NULL)
+        "#,
+        user.0,
+        organization.map(|id| id.0),
+    )
+    .fetch_optional(conn)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(Person {
+        user: User {
+            id: user,
+            email: row.email,
+            display_name: row.display_name,
+            role: row.role.parse().map_err(unreadable("role"))?,
+        },
+        is_disabled: row.is_disabled,
+        password_change_required: row.password_change_required,
+        is_elsewhere: row.is_elsewhere,
+    }))
+}

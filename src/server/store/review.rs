@@ -1,0 +1,586 @@
+//! Sessions as administrators review them: listed, counted, and picked out to be ended, by one filter.
+//!
+//! What a filter asks differs from one to the next, and the plan with it: a condition that is always there and sometimes
+//! empty would keep the database from its indexes. So these statements are put together from those conditions that
+//! apply. Values are bound, never written into the text.
+
+use std::net::IpAddr;
+
+use chrono::{DateTime, Utc};
+use data_encoding::BASE64URL_NOPAD;
+use ipnet::IpNet;
+use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
+use uuid::Uuid;
+
+use super::unreadable;
+use crate::{
+    domain::{
+        ids::{OrganizationId, SessionId, UserId},
+        review::{ReviewedSession, State},
+        session::Session,
+        session_filter::{ListState, SessionFilter, Sort, Suspicion},
+        user::User,
+    },
+    server::auth::client::UserAgentParser,
+};
+
+/// What is asked for: the filter, within what the asker may see, as of now.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    pub filter: &'a SessionFilter,
+    /// The people of this organization only.
+    pub organization: Option<OrganizationId>,
+    pub now: DateTime<Utc>,
+}
+
+/// Where a page of a list ends and the next begins: the last row's place in the order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    key: Key,
+    id: Uuid,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Key {
+    Time(DateTime<Utc>),
+    Email(String),
+}
+
+impl Cursor {
+    /// As it stands in an address.
+    pub fn to_text(&self) -> String {
+        let key = match &self.key {
+            Key::Time(time) => format!("t{}", time.timestamp_micros()),
+            Key::Email(email) => format!("e{email}"),
+        };
+        BASE64URL_NOPAD.encode(format!("{}{key}", self.id.simple()).as_bytes())
+    }
+
+    /// Reads one that goes with this order. `None`: it does not.
+    pub fn read(text: &str, sort: Sort) -> Option<Self> {
+        let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
+        let text = String::from_utf8(bytes).ok()?;
+        let (id, key) = text.split_at_checked(32)?;
+        let key = match (sort, key.split_at_checked(1)?) {
+            (Sort::Person, ("e", email)) if !email.contains('\0') => Key::Email(email.to_owned()),
+            (Sort::LastActive | Sort::Began, ("t", micros)) => {
+                Key::Time(DateTime::from_timestamp_micros(micros.parse().ok()?)?)
+            }
+            _ => return None,
+        };
+        Some(Self {
+            key,
+            id: id.parse().ok()?,
+        })
+    }
+
+    fn of(row: &Row, sort: Sort) -> Self {
+        let key = match sort {
+            Sort::LastActive => Key::Time(row.last_active_at),
+            Sort::Began => Key::Time(row.created_at),
+            Sort::Person => Key::Email(row.email_key.clone()),
+        };
+        Self { key, id: row.id }
+    }
+}
+
+/// The parts that a list is put together from: each is found by indexes of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// Would authenticate now.
+    Live,
+    /// Over, and nobody has written it down yet.
+    RunOut,
+    /// Ended, and written down.
+    Written,
+}
+
+fn parts(filter: &SessionFilter) -> &'static [Part] {
+    match (filter.state, filter.reason) {
+        // Only what is over has a reason.
+        (ListState::Live, Some(_)) => &[],
+        (ListState::Live, None) => &[Part::Live],
+        (ListState::Ended, _) | (ListState::All, Some(_)) => &[Part::RunOut, Part::Written],
+        (ListState::All, None) => &[Part::Live, Part::RunOut, Part::Written],
+    }
+}
+
+/// A page of the list, at most `limit` rows, and where the next one begins, if there is one.
+pub async fn page(
+    conn: &mut PgConnection,
+    asked: Asked<'_>,
+    sort: Sort,
+    after: Option<&Cursor>,
+    limit: u16,
+) -> sqlx::Result<(Vec<ReviewedSession>, Option<Cursor>)> {
+    let parts = parts(asked.filter);
+    if parts.is_empty() {
+        return Ok((Vec::new(), None));
+    }
+    let (key, direction) = match sort {
+        Sort::LastActive => ("last_active_at", "DESC"),
+        Sort::Began => ("created_at", "DESC"),
+        Sort::Person => ("email_key", "ASC"),
+    };
+    // One more than is shown tells whether there is a next page.
+    let most = i64::from(limit) + 1;
+    let mut query = QueryBuilder::<Postgres>::new("SELECT * FROM (");
+    for (place, part) in parts.iter().enumerate() {
+        query.push(if place == 0 { "(" } else { " UNION ALL (" });
+        select_rows(&mut query, asked);
+        conditions(&mut query, asked, *part);
+        if let Some(cursor) = after {
+            after_cursor(&mut query, cursor, sort);
+        }
+        let key = match sort {
+            Sort::LastActive => "st.last_active_at",
+            Sort::Began => "st.created_at",
+            Sort::Person => "lower(st.email)",
+        };
+        query
+            .push(format!(" ORDER BY {key} {direction}, st.id {direction} LIMIT "))
+            .push_bind(most)
+            .push(")");
+    }
+    query
+        .push(format!(
+            ") AS page ORDER BY {key} {direction}, id {direction} LIMIT "
+        ))
+        .push_bind(most);
+    let mut rows: Vec<Row> = query.build_query_as().fetch_all(conn).await?;
+    let has_more = rows.len() > usize::from(limit);
+    rows.truncate(usize::from(limit));
+    let next = rows
+        .last()
+        .filter(|_| has_more)
+        .map(|last| Cursor::of(last, sort));
+    let names = UserAgentParser::default();
+    let sessions = rows
+        .into_iter()
+        .map(|row| row.read(&names))
+        .collect::<sqlx::Result<_>>()?;
+    Ok((sessions, next))
+}
+
+/// How many rows the list has, all pages together.
+pub async fn count(conn: &mut PgConnection, asked: Asked<'_>) -> sqlx::Result<i64> {
+    let mut query = QueryBuilder::<Postgres>::new("SELECT 0");
+    for part in parts(asked.filter) {
+        query.push(" + (SELECT count(*)");
+        from(&mut query, asked);
+        conditions(&mut query, asked, *part);
+        query.push(")");
+    }
+    query.build_query_scalar().fetch_one(conn).await
+}
+
+/// Live sessions that the filter lists and that had begun by `until`, person by person, at most `most`.
+pub async fn live_ids(
+    conn: &mut PgConnection,
+    asked: Asked<'_>,
+    until: DateTime<Utc>,
+    except: Option<SessionId>,
+    most: i64,
+) -> sqlx::Result<Vec<(UserId, SessionId)>> {
+    let mut query = live_begun_by(asked, until, except);
+    query.push(" ORDER BY st.user_id, st.id LIMIT ").push_bind(most);
+    let rows: Vec<(Uuid, Uuid)> = query.build_query_as().fetch_all(conn).await?;
+    Ok(rows
+        .into_iter()
+        .map(|(user, session)| (UserId(user), SessionId(session)))
+        .collect())
+}
+
+/// Those of `ids` that the filter still lists, and that had begun by `until`.
+pub async fn still_listed(
+    conn: &mut PgConnection,
+    asked: Asked<'_>,
+    until: DateTime<Utc>,
+    ids: &[SessionId],
+) -> sqlx::Result<Vec<SessionId>> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let mut query = live_begun_by(asked, until, None);
+    query
+        .push(" AND st.id = ANY(")
+        .push_bind(ids)
+        .push(") ORDER BY st.id");
+    let rows: Vec<(Uuid, Uuid)> = query.build_query_as().fetch_all(conn).await?;
+    Ok(rows.into_iter().map(|(_, session)| SessionId(session)).collect())
+}
+
+/// How many live sessions the filter lists that had begun by `until`.
+pub async fn count_live(
+    conn: &mut PgConnection,
+    asked: Asked<'_>,
+    until: DateTime<Utc>,
+    except: Option<SessionId>,
+) -> sqlx::Result<i64> {
+    let mut query = QueryBuilder::<Postgres>::new("SELECT count(*)");
+    begun_by(&mut query, asked, until, except);
+    query.build_query_scalar().fetch_one(conn).await
+}
+
+fn live_begun_by(
+    asked: Asked<'_>,
+    until: DateTime<Utc>,
+    except: Option<SessionId>,
+) -> QueryBuilder<Postgres> {
+    let mut query = QueryBuilder::<Postgres>::new("SELECT st.user_id, st.id");
+    begun_by(&mut query, asked, until, except);
+    query
+}
+
+fn begun_by(
+    query: &mut QueryBuilder<Postgres>,
+    asked: Asked<'_>,
+    until: DateTime<Utc>,
+    except: Option<SessionId>,
+) {
+    from(query, asked);
+    conditions(query, asked, Part::Live);
+    query.push(" AND st.created_at <= ").push_bind(until);
+    if let Some(except) = except {
+        query.push(" AND st.id <> ").push_bind(except.0);
+    }
+}
+
+/// One session, whatever its state, if the asker may see it. Of the filter nothing counts.
+pub async fn one(
+    conn: &mut PgConnection,
+    organization: Option<OrganizationId>,
+    session: SessionId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Option<ReviewedSession>> {
+    let filter = SessionFilter::default();
+    let asked = Asked {
+        filter: &filter,
+        organization,
+        now,
+    };
+    let mut query = QueryBuilder::<Postgres>::new("");
+    select_rows(&mut query, asked);
+    query.push(" WHERE st.id = ").push_bind(session.0);
+    let row: Option<Row> = query.build_query_as().fetch_optional(conn).await?;
+    row.map(|row| row.read(&UserAgentParser::default())).transpose()
+}
+
+/// Whether someone may be seen: always, or where they belong to the organization.
+pub async fn is_within(
+    conn: &mut PgConnection,
+    organization: Option<OrganizationId>,
+    user: UserId,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"
+        SELECT EXISTS (SELECT 1 FROM users WHERE id = $1) AND ($2::uuid IS NULL OR EXISTS (
+            SELECT 1 FROM memberships WHERE user_id = $1 AND organization_id = $2)) AS "within!"
+        "#,
+        user.0,
+        organization.map(|id| id.0),
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Whether the session's person administers that organization in it, or everyone where there is none.
+pub async fn is_administrator(
+    conn: &mut PgConnection,
+    session: SessionId,
+    organization: Option<OrganizationId>,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"
+        SELECT EXISTS (SELECT 1 FROM session_state WHERE id = $1
+            AND (role = 'system_admin' OR (role = 'admin' AND organization_id = $2))) AS "is_administrator!"
+        "#,
+        session.0,
+        organization.map(|id| id.0),
+    )
+    .fetch_one(conn)
+    .await
+}
+
+fn select_rows(query: &mut QueryBuilder<Postgres>, asked: Asked<'_>) {
+    query.push(format!(
+        "SELECT st.id, st.user_id, st.email, lower(st.email) AS email_key, st.display_name, {} AS role, st.kind, \
+         st.device_name, st.os, st.platform, st.browser, st.user_agent, host(st.ip_address) AS ip_address, \
+         st.created_at, st.last_active_at, st.last_seen_at, LEAST(st.idle_expires_at, st.lifetime_expires_at) AS expires_at, \
+         st.idle_seconds, st.lifetime_expires_at, st.ended_at, st.end_note, st.ended_by, \
+         EXISTS (SELECT 1 FROM security_notices n WHERE n.session_id = st.id) AS is_unusual, st.live_until > ",
+        role(asked),
+    ));
+    query
+        .push_bind(asked.now)
+        .push(" AS is_live, end_reason_at(st, ")
+        .push_bind(asked.now)
+        .push(") AS reason");
+    from(query, asked);
+}
+
+/// What someone is in the organization that is looked at: what they are elsewhere is not for its administrators to know.
+fn role(asked: Asked<'_>) -> &'static str {
+    if asked.organization.is_some() {
+        "scope.role"
+    } else {
+        "st.role"
+    }
+}
+
+fn from(query: &mut QueryBuilder<Postgres>, asked: Asked<'_>) {
+    query.push(" FROM session_state st");
+    if let Some(organization) = asked.organization {
+        query
+            .push(" JOIN memberships scope ON scope.user_id = st.user_id AND scope.organization_id = ")
+            .push_bind(organization.0);
+    }
+}
+
+fn conditions(query: &mut QueryBuilder<Postgres>, asked: Asked<'_>, part: Part) {
+    let Asked { filter, now, .. } = asked;
+    match part {
+        Part::Live => {
+            query
+                .push(" WHERE st.ended_at IS NULL AND st.live_until > ")
+                .push_bind(now);
+        }
+        Part::RunOut => {
+            query
+                .push(" WHERE st.ended_at IS NULL AND st.live_until <= ")
+                .push_bind(now);
+            // By the shortest limits of any role: what the indexes can find.
+            query
+                .push(
+                    " AND st.id IN (SELECT id FROM sessions WHERE ended_at IS NULL AND last_active_at <= (SELECT \
+                     max(edge) FROM (SELECT ",
+                )
+                .push_bind(now)
+                .push(
+                    " - make_interval(secs => idle_seconds) AS edge FROM role_policies) p) UNION ALL SELECT id FROM \
+                     sessions WHERE ended_at IS NULL AND created_at <= (SELECT max(edge) FROM (SELECT ",
+                )
+                .push_bind(now)
+                .push(
+                    " - make_interval(secs => lifetime_seconds) AS edge FROM role_policies) p) UNION ALL SELECT o.id \
+                     FROM sessions o JOIN users u ON u.id = o.user_id WHERE o.ended_at IS NULL AND (o.epoch <> \
+                     u.session_epoch OR u.disabled_at IS NOT NULL))",
+                );
+        }
+        Part::Written => {
+            query.push(" WHERE st.ended_at IS NOT NULL");
+        }
+    }
+    if let Some(user) = filter.user {
+        query.push(" AND st.user_id = ").push_bind(user.0);
+    }
+    if let Some(kind) = filter.kind {
+        query.push(" AND st.kind = ").push_bind(kind.as_str());
+    }
+    if let Some(wanted) = filter.role {
+        query
+            .push(format!(" AND {} = ", role(asked)))
+            .push_bind(wanted.as_str());
+    }
+    match (filter.reason, part) {
+        (None, _) | (Some(_), Part::Live) => {}
+        (Some(reason), Part::Written) => {
+            query.push(" AND st.end_reason = ").push_bind(reason.as_str());
+        }
+        (Some(reason), Part::RunOut) => {
+            query
+                .push(" AND end_reason_at(st, ")
+                .push_bind(now)
+                .push(") = ")
+                .push_bind(reason.as_str());
+        }
+    }
+    if let Some(age) = filter.age {
+        let (length, within) = age.bound();
+        query
+            .push(if within {
+                " AND st.created_at > "
+            } else {
+                " AND st.created_at <= "
+            })
+            .push_bind(now - length);
+    }
+    if let Some(suspicion) = filter.suspicion {
+        query.push(match suspicion {
+            Suspicion::Raised => " AND EXISTS (SELECT 1 FROM security_notices n WHERE n.session_id = st.id)",
+            Suspicion::Unanswered => {
+                " AND EXISTS (SELECT 1 FROM security_notices n WHERE n.session_id = st.id AND n.dismissed_at IS NULL)"
+            }
+            Suspicion::None => " AND NOT EXISTS (SELECT 1 FROM security_notices n WHERE n.session_id = st.id)",
+        });
+    }
+    if let Some(q) = &filter.q {
+        search(query, q, part);
+    }
+}
+
+/// An address or a network is looked for as such, an id as an id, all else in names.
+fn search(query: &mut QueryBuilder<Postgres>, q: &str, part: Part) {
+    if let Ok(id) = q.parse::<Uuid>() {
+        query
+            .push(" AND (st.id = ")
+            .push_bind(id)
+            .push(" OR st.user_id = ")
+            .push_bind(id)
+            .push(")");
+        return;
+    }
+    let network = q
+        .parse::<IpNet>()
+        .ok()
+        .or_else(|| q.parse::<IpAddr>().ok().map(IpNet::from));
+    if let Some(network) = network.filter(|_| q.contains(['.', ':'])) {
+        query
+            .push(" AND st.ip_address <<= ")
+            .push_bind(network.to_string())
+            .push("::text::inet");
+        return;
+    }
+    let escaped = q
+        .to_lowercase()
+        .replace('\\', "\\\\")
+        .replace('%', "\\%")
+        .replace('_', "\\_");
+    let pattern = format!("%{escaped}%");
+    let open = if part == Part::Written {
+        "IS NOT NULL"
+    } else {
+        "IS NULL"
+    };
+    query
+        .push(format!(
+            " AND st.id IN (SELECT s.id FROM users u JOIN sessions s ON s.user_id = u.id WHERE s.ended_at {open} AND \
+             (lower(u.email) LIKE "
+        ))
+        .push_bind(pattern.clone())
+        .push(" OR lower(u.display_name) LIKE ")
+        .push_bind(pattern.clone())
+        .push(format!(
+            ") UNION ALL SELECT s.id FROM devices d JOIN sessions s ON s.device = d.id WHERE s.ended_at {open} AND \
+             lower(d.device_name) LIKE "
+        ))
+        .push_bind(pattern)
+        .push(")");
+}
+
+/// Beyond the last row that was shown.
+fn after_cursor(query: &mut QueryBuilder<Postgres>, cursor: &Cursor, sort: Sort) {
+    let (key, beyond) = match sort {
+        Sort::LastActive => ("st.last_active_at", "<"),
+        Sort::Began => ("st.created_at", "<"),
+        Sort::Person => ("lower(st.email)", ">"),
+    };
+    // Bounded on the key alone too: an index knows that column only.
+    query.push(format!(" AND {key} {beyond}= "));
+    push_key(query, cursor);
+    query.push(format!(" AND ({key} {beyond} "));
+    push_key(query, cursor);
+    query
+        .push(format!(" OR st.id {beyond} "))
+        .push_bind(cursor.id)
+        .push(")");
+}
+
+fn push_key(query: &mut QueryBuilder<Postgres>, cursor: &Cursor) {
+    match &cursor.key {
+        Key::Time(time) => query.push_bind(*time),
+        Key::Email(email) => query.push_bind(email.clone()),
+    };
+}
+
+#[derive(FromRow)]
+struct Row {
+    id: Uuid,
+    user_id: Uuid,
+    email: String,
+    email_key: String,
+    display_name: String,
+    role: String,
+    kind: String,
+    device_name: Option<String>,
+    os: Option<String>,
+    platform: Option<String>,
+    browser: Option<String>,
+    user_agent: String,
+    ip_address: String,
+    created_at: DateTime<Utc>,
+    last_active_at: DateTime<Utc>,
+    last_seen_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+    idle_seconds: i64,
+    lifetime_expires_at: DateTime<Utc>,
+    ended_at: Option<DateTime<Utc>>,
+    end_note: Option<String>,
+    ended_by: Option<Uuid>,
+    is_unusual: bool,
+    is_live: bool,
+    reason: Option<String>,
+}
+
+impl Row {
+    fn read(self, names: &UserAgentParser) -> sqlx::Result<ReviewedSession> {
+        let reason = self.reason.filter(|_| !self.is_live);
+        Ok(ReviewedSession {
+            session: Session {
+                id: SessionId(self.id),
+                kind: self.kind.parse().map_err(unreadable("kind"))?,
+                device_name: self
+                    .device_name
+                    .unwrap_or_else(|| names.read(&self.user_agent).device_name),
+                os: self.os,
+                platform: self.platform,
+                browser: self.browser,
+                ip_address: self.ip_address,
+                created_at: self.created_at,
+                last_active_at: self.last_active_at,
+                last_seen_at: self.last_seen_at,
+                expires_at: self.expires_at,
+                is_current: false,
+            },
+            user: User {
+                id: UserId(self.user_id),
+                email: self.email,
+                display_name: self.display_name,
+                role: self.role.parse().map_err(unreadable("role"))?,
+            },
+            state: if self.is_live { State::Live } else { State::Ended },
+            ended_at: self.ended_at,
+            reason: reason
+                .map(|reason| reason.parse().map_err(unreadable("end_reason")))
+                .transpose()?,
+            note: self.end_note,
+            ended_by: self.ended_by.map(UserId),
+            is_unusual: self.is_unusual,
+            idle_seconds: self.idle_seconds,
+            lifetime_expires_at: self.lifetime_expires_at,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_comes_back_from_its_text_and_fits_its_order_only() {
+        let time = Cursor {
+            key: Key::Time(DateTime::from_timestamp_micros(1_763_000_000_123_456).expect("a time")),
+            id: Uuid::new_v4(),
+        };
+        let email = Cursor {
+            key: Key::Email("zoë@broker.example".to_owned()),
+            id: Uuid::new_v4(),
+        };
+        for sort in [Sort::LastActive, Sort::Began] {
+            assert_eq!(Cursor::read(&time.to_text(), sort), Some(time.clone()));
+            assert_eq!(Cursor::read(&email.to_text(), sort), None);
+        }
+        assert_eq!(Cursor::read(&email.to_text(), Sort::Person), Some(email));
+        for text in ["", "x", "AAAA", "é", &time.to_text()[1..]] {
+            assert_eq!(Cursor::read(text, Sort::LastActive), None, "{text}");
+        }
+    }
+}
