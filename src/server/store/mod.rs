@@ -20,6 +20,7 @@ pub mod password_attempts;
 pub mod policies;
 pub mod refresh_tokens;
 pub mod security_notices;
+pub mod seed;
 pub mod session_data;
 pub mod sessions;
 pub mod users;
