@@ -36,6 +36,7 @@ mod refresh;
 mod revoke;
 mod rotation;
 mod secrets;
+mod seed;
 mod session_store;
 mod sessions;
 mod sign_in;

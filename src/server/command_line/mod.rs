@@ -1,6 +1,7 @@
 //! The commands of `broker-portal`. Each exits with 0, or with 1 and one clear line.
 
 mod audit;
+mod seed;
 mod sessions;
 mod user;
 
@@ -18,6 +19,7 @@ use super::{
         accounts::{AccountError, Accounts},
         audit_export::ExportError,
         audit_verification, demo,
+        seed::SeedError,
     },
     telemetry,
 };
@@ -49,6 +51,9 @@ enum Command {
     Audit(audit::Command),
     /// Say whether the database and its schema are well
     Health,
+    /// Fill an empty database with made-up people and sessions, to measure the portal under load
+    #[command(hide = true)]
+    Seed(seed::Seed),
 }
 
 /// Why a command did not do its work. Its Display is the one line that is printed.
@@ -60,6 +65,10 @@ enum CommandError {
     Start(#[from] StartError),
     #[error(transparent)]
     Account(#[from] AccountError),
+    #[error(transparent)]
+    Seed(#[from] SeedError),
+    #[error("seed is refused: PORTAL_PUBLIC_URL is {0}, which others can reach")]
+    SeedInPublic(String),
     #[error(transparent)]
     Audit(#[from] ExportError),
     #[error("the audit log cannot be trusted: {0}")]
@@ -124,6 +133,15 @@ async fn execute(command: Command) -> Result<(), CommandError> {
                 demo::PASSWORD
             );
             Ok(())
+        }
+        Command::Seed(_) if !config.public_url.is_loopback() => {
+            Err(CommandError::SeedInPublic(config.public_url.origin().to_owned()))
+        }
+        Command::Seed(seed) => {
+            with_accounts(&config, async |accounts| {
+                seed::run(&seed, accounts, &config).await
+            })
+            .await
         }
         Command::User(command) => {
             with_accounts(&config, async |accounts| user::run(&command, accounts).await).await

@@ -4,7 +4,7 @@ use std::{str::FromStr, time::Duration};
 
 use chrono::{DateTime, Utc};
 use sqlx::{
-    Connection, PgPool, Postgres, Transaction,
+    ConnectOptions as _, Connection, PgConnection, PgPool, Postgres, Transaction,
     migrate::Migrator,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -116,12 +116,9 @@ impl Database {
         // A newer server has been here: its migrations only add, and this one, and its commands, go on beside it.
         migrations.set_ignore_missing(true);
         // On a connection of its own, without the limits of requests: a large table takes longer than a person waits.
-        let options = (*self.pool.connect_options()).clone().options([
-            ("statement_timeout", "0"),
-            ("lock_timeout", "0"),
-            ("idle_in_transaction_session_timeout", "0"),
-        ]);
-        let pool = PgPoolOptions::new().max_connections(1).connect_with(options);
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .connect_with(self.unhurried_options());
         let pool = pool.await.map_err(DatabaseError::Unreachable)?;
         let done = migrations.run(&pool).await;
         pool.close().await;
@@ -129,6 +126,29 @@ impl Database {
         server_role::provide(&self.pool)
             .await
             .map_err(DatabaseError::Rights)
+    }
+
+    /// A connection of its own, as the owner of what is in the database and without the limits of requests: for what
+    /// takes longer than a person waits.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Unreachable`] when nobody answers.
+    pub async fn unhurried(&self) -> Result<PgConnection, DatabaseError> {
+        PgConnection::connect_with(&self.unhurried_options())
+            .await
+            .map_err(DatabaseError::Unreachable)
+    }
+
+    fn unhurried_options(&self) -> PgConnectOptions {
+        // That a statement took long is no news here.
+        let options = (*self.pool.connect_options()).clone().disable_statement_logging();
+        options.options([
+            // The last of several counts: this leads back to the user of the connection.
+            ("role", "none"),
+            ("statement_timeout", "0"),
+            ("lock_timeout", "0"),
+            ("idle_in_transaction_session_timeout", "0"),
+        ])
     }
 
     /// How many migrations this build has that the database does not.

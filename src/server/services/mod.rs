@@ -15,6 +15,7 @@ pub mod extend;
 pub mod refresh;
 pub mod revoke;
 pub mod rotation;
+pub mod seed;
 pub mod session_state;
 pub mod sign_in;
 pub mod step_up;

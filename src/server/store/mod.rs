@@ -22,6 +22,7 @@ pub mod policies;
 pub mod refresh_tokens;
 pub mod review;
 pub mod security_notices;
+pub mod seed;
 pub mod session_data;
 pub mod sessions;
 pub mod timeline;

@@ -1,0 +1,70 @@
+//! `broker-portal seed`
+
+use std::{io::Write as _, num::NonZeroU32, time::Instant};
+
+use clap::Args;
+
+use super::CommandError;
+use crate::server::{
+    config::Config,
+    services::{
+        accounts::Accounts,
+        seed::{Size, fill},
+    },
+};
+
+#[derive(Args)]
+pub struct Seed {
+    /// How many people
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    people: u32,
+    /// How many live sessions; more than the people's roles allow are spread evenly on top
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=10_000_000))]
+    sessions: u32,
+    /// How many ended sessions beside them [default: a tenth of the live ones]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=10_000_000))]
+    ended: Option<u32>,
+    /// How many organizations the people belong to
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    organizations: u32,
+    /// Although this database has accounts. Nothing takes the made-up ones out again
+    #[arg(long)]
+    i_know_this_fills_the_database: bool,
+}
+
+pub async fn run(seed: &Seed, accounts: &Accounts, config: &Config) -> Result<(), CommandError> {
+    let began = Instant::now();
+    let size = Size {
+        people: NonZeroU32::new(seed.people).unwrap_or(NonZeroU32::MIN),
+        organizations: NonZeroU32::new(seed.organizations).unwrap_or(NonZeroU32::MIN),
+        sessions: seed.sessions,
+        ended: seed.ended.unwrap_or(seed.sessions / 10),
+    };
+    let seeded = fill(
+        accounts,
+        &config.policy,
+        size,
+        config.retention,
+        seed.i_know_this_fills_the_database,
+        |sessions| eprintln!("{sessions} sessions"),
+    )
+    .await?;
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "{} people, {} live sessions, {} ended ones and {} audit rows made in {:.0} s. Nobody can sign in as any of them.",
+        size.people,
+        seeded.live,
+        seeded.ended,
+        seeded.audit_rows,
+        began.elapsed().as_secs_f64(),
+    )?;
+    if seeded.over_limit > 0 {
+        writeln!(
+            out,
+            "{} people have more live sessions than their role allows.",
+            seeded.over_limit
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,325 @@
+//! Fills an empty database with made-up people and sessions, so that the portal can be measured with as many as it is to
+//! carry. Nobody can sign in as any of them, and none of their sessions has a credential that anyone could show.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use sha2::{Digest as _, Sha512};
+use sqlx::{Connection as _, PgConnection};
+use uuid::Uuid;
+
+use super::accounts::Accounts;
+use crate::{
+    domain::{
+        ids::{OrganizationId, UserId},
+        policy::{RolePolicy, SessionPolicy},
+        session::EndReason,
+        user::Role,
+    },
+    server::{
+        auth::{
+            client::UserAgentParser,
+            password::{Password, PasswordError},
+            token::PlainToken,
+        },
+        database::DatabaseError,
+        store::seed::{self as store, Clients, SeededPerson},
+    },
+};
+
+/// How much to make.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    pub people: NonZeroU32,
+    pub organizations: NonZeroU32,
+    /// Live ones.
+    pub sessions: u32,
+    /// Sessions that have ended, beside those.
+    pub ended: u32,
+}
+
+/// What was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seeded {
+    pub live: i64,
+    pub ended: i64,
+    pub audit_rows: u64,
+    /// People who have more live sessions than their role allows.
+    pub over_limit: usize,
+}
+
+/// Why nothing was made, or not all. Its Display is one line.
+#[derive(Debug, thiserror::Error)]
+pub enum SeedError {
+    #[error(
+        "this database has {0} accounts: seed an empty one, or say --i-know-this-fills-the-database if it is not in use"
+    )]
+    InUse(i64),
+    #[error("this database was seeded before, perhaps in part: use an empty one")]
+    SeededBefore,
+    #[error(transparent)]
+    Connection(#[from] DatabaseError),
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    #[error("the database did not answer: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Rows a transaction, more or less: whole people.
+const BATCH: i64 = 50_000;
+
+/// Of twenty people, how many have a role.
+const ROLES: [(Role, usize); 5] = [
+    (Role::Admin, 1),
+    (Role::Guest, 2),
+    (Role::Vendor, 3),
+    (Role::Employee, 4),
+    (Role::Broker, 10),
+];
+
+/// Of twenty ended sessions, how many ended for a reason.
+const REASONS: [(EndReason, usize); 8] = [
+    (EndReason::SignedOut, 9),
+    (EndReason::IdleTimeout, 4),
+    (EndReason::LifetimeExceeded, 2),
+    (EndReason::Revoked, 1),
+    (EndReason::SignedOutEverywhere, 1),
+    (EndReason::RevokedByAdmin, 1),
+    (EndReason::PasswordChanged, 1),
+    (EndReason::SessionLimit, 1),
+];
+
+const BROWSERS: [&str; 6] = [
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/147.0.0.0 Safari/537.36 Edg/147.0.0.0",
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Safari/605.1.15",
+    "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1",
+    "Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Mobile Safari/537.36",
+];
+
+const DESKTOPS: [(&str, &str); 3] = [
+    ("Windows 11", "windows-x64"),
+    ("macOS 15", "macos-arm64"),
+    ("Ubuntu 24.04", "linux-x64"),
+];
+
+/// Ended sessions ended within so many days, or within retention if that is less.
+const PAST: Duration = Duration::from_secs(30 * 86_400);
+
+/// Audit rows of so much time are written in one transaction.
+const WINDOW: Duration = Duration::from_secs(6 * 3600);
+
+/// How many of those the last 30 days have.
+const WINDOWS: u32 = 120;
+
+/// Makes all of it, a batch of people and their sessions a transaction, then lets the planner know. `on_progress` hears after
+/// each batch how many sessions there are. The same size makes the same people and sessions, as of now.
+///
+/// # Errors
+/// [`SeedError`]; the batches before stay.
+pub async fn fill(
+    accounts: &Accounts,
+    policy: &SessionPolicy,
+    size: Size,
+    retention: Duration,
+    even_if_in_use: bool,
+    mut on_progress: impl FnMut(i64),
+) -> Result<Seeded, SeedError> {
+    let mut conn = accounts.database.unhurried().await?;
+    let there = store::occupants(&mut conn).await?;
+    if there.seeded {
+        return Err(SeedError::SeededBefore);
+    }
+    if there.people > 0 && !even_if_in_use {
+        return Err(SeedError::InUse(there.people));
+    }
+    let now = accounts.clock.now();
+    let organizations: Vec<_> = (1..=size.organizations.get())
+        .map(|number| OrganizationId(id_of("organization", number)))
+        .collect();
+    let people = people(&organizations, policy, size);
+    let mut seeded = Seeded {
+        over_limit: people
+            .iter()
+            .filter(|person| person.live > most(person.limits))
+            .count(),
+        ..Seeded::default()
+    };
+    // Nobody has ever seen the password.
+    let thrown_away = PlainToken::generate().map_err(|error| PasswordError::Hash(error.to_string()))?;
+    let password = Password::new(thrown_away.reveal()).ok_or(PasswordError::Cancelled)?;
+    let password_hash = accounts.passwords.hash(password).await?;
+    let clients = clients();
+    let reasons: Vec<String> = in_turn(&REASONS)
+        .map(|reason| reason.as_str().to_owned())
+        .collect();
+    // A day short, so that the next clean-up does not take them.
+    let past = PAST.min(retention).mul_f64(29.0 / 30.0);
+
+    let mut tx = conn.begin().await?;
+    store::insert_organizations(&mut tx, &organizations, now).await?;
+    tx.commit().await?;
+    for (number, batch) in batches(&people).enumerate() {
+        let mut tx = conn.begin().await?;
+        store::insert_people(&mut tx, batch, &password_hash, now).await?;
+        seeded.live += store::insert_live(&mut tx, batch, &clients, now).await?;
+        seeded.ended += store::insert_ended(&mut tx, batch, &clients, &reasons, past, now).await?;
+        tx.commit().await?;
+        // What was planned while the tables were empty does not fit any more.
+        if number.is_power_of_two() || number == 0 {
+            store::analyze(&mut conn).await?;
+        }
+        on_progress(seeded.live + seeded.ended);
+    }
+    // At the end and by their times: the log is examined for rows that came later than they say.
+    let mut from = None;
+    for to in (0..=WINDOWS).rev().map(|left| now - WINDOW * left) {
+        let mut tx = conn.begin().await?;
+        seeded.audit_rows += store::insert_audit(&mut tx, from, to).await?;
+        tx.commit().await?;
+        from = Some(to);
+    }
+    finish(conn).await?;
+    Ok(seeded)
+}
+
+async fn finish(mut conn: PgConnection) -> sqlx::Result<()> {
+    store::analyze(&mut conn).await?;
+    conn.close().await
+}
+
+fn people(organizations: &[OrganizationId], policy: &SessionPolicy, size: Size) -> Vec<SeededPerson> {
+    let roles: Vec<Role> = in_turn(&ROLES).collect();
+    let numbers = 1..=size.people.get();
+    let limits: Vec<i32> = numbers
+        .clone()
+        .zip(roles.iter().cycle())
+        .map(|(_, role)| most(policy.of(*role)))
+        .collect();
+    let live = spread(&limits, size.sessions);
+    let ended = spread(&vec![0; limits.len()], size.ended);
+    numbers
+        .zip(roles.into_iter().cycle())
+        .zip(live.into_iter().zip(ended))
+        // Twenty neighbours, who have the roles of the portal between them, share an organization.
+        .zip(organizations.iter().flat_map(|id| [*id; 20]).cycle())
+        .map(|(((number, role), (live, ended)), organization)| SeededPerson {
+            id: UserId(id_of("person", number)),
+            number: i32::try_from(number).unwrap_or(i32::MAX),
+            role,
+            limits: policy.of(role),
+            // Some belong to none.
+            organization: (role != Role::Guest).then_some(organization),
+            live,
+            ended,
+        })
+        .collect()
+}
+
+fn most(limits: RolePolicy) -> i32 {
+    i32::try_from(limits.max_sessions).unwrap_or(i32::MAX)
+}
+
+/// How many sessions each person has: as evenly as their limits allow, and what is left over evenly on top of them.
+fn spread(limits: &[i32], sessions: u32) -> Vec<i32> {
+    let mut counts = vec![0; limits.len()];
+    let mut left = sessions;
+    let mut within_limits = true;
+    while left > 0 && !counts.is_empty() {
+        let before = left;
+        for (count, limit) in counts.iter_mut().zip(limits) {
+            if left > 0 && (!within_limits || *count < *limit) {
+                *count += 1;
+                left -= 1;
+            }
+        }
+        within_limits &= left < before;
+    }
+    counts
+}
+
+/// Cuts people into runs of about [`BATCH`] rows.
+fn batches(mut people: &[SeededPerson]) -> impl Iterator<Item = &[SeededPerson]> {
+    std::iter::from_fn(move || {
+        let mut rows = 0;
+        let full = people.iter().position(|person| {
+            rows += 1 + i64::from(person.live) + i64::from(person.ended);
+            rows >= BATCH
+        });
+        let (batch, rest) = people.split_at(full.map_or(people.len(), |last| last + 1));
+        people = rest;
+        (!batch.is_empty()).then_some(batch)
+    })
+}
+
+/// Each value as many times as its share says, in turn.
+fn in_turn<T: Copy>(shares: &[(T, usize)]) -> impl Iterator<Item = T> {
+    shares
+        .iter()
+        .flat_map(|(value, share)| std::iter::repeat_n(*value, *share))
+}
+
+/// Always the same for the same number.
+fn id_of(what: &str, number: u32) -> Uuid {
+    let hash = Sha512::digest(format!("seeded {what} {number}"));
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash[..16]);
+    Uuid::from_bytes(bytes)
+}
+
+fn clients() -> Clients {
+    let parser = UserAgentParser::default();
+    let mut clients = Clients::default();
+    for agent in BROWSERS {
+        let names = parser.read(agent);
+        clients.user_agents.push(agent.to_owned());
+        clients.browsers.push(names.browser.unwrap_or_default());
+        clients.systems.push(names.os.unwrap_or_default());
+        clients.platforms.push(names.platform.to_owned());
+    }
+    for (system, platform) in DESKTOPS {
+        clients.desktop_systems.push(system.to_owned());
+        clients.desktop_platforms.push(platform.to_owned());
+    }
+    clients
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_stay_within_the_limits_as_long_as_they_can() {
+        assert_eq!(spread(&[2, 5, 1], 0), [0, 0, 0]);
+        assert_eq!(spread(&[2, 5, 1], 2), [1, 1, 0]);
+        assert_eq!(spread(&[2, 5, 1], 6), [2, 3, 1]);
+        assert_eq!(spread(&[2, 5, 1], 8), [2, 5, 1]);
+        assert_eq!(spread(&[2, 5, 1], 12), [4, 6, 2]);
+        assert_eq!(spread(&[0, 0], 5), [3, 2]);
+    }
+
+    #[test]
+    fn every_browser_and_system_has_a_name() {
+        let clients = clients();
+        for name in [clients.browsers, clients.systems, clients.platforms].concat() {
+            assert!(!name.is_empty());
+        }
+    }
+
+    #[test]
+    fn batches_hold_everyone_once_and_no_more_rows_than_they_may() {
+        let person = |number| SeededPerson {
+            id: UserId(id_of("person", 1)),
+            number,
+            role: Role::Broker,
+            limits: SessionPolicy::default().of(Role::Broker),
+            organization: None,
+            live: 999,
+            ended: 0,
+        };
+        let people: Vec<_> = (1..=101).map(person).collect();
+        let sizes: Vec<_> = batches(&people).map(<[_]>::len).collect();
+        assert_eq!(sizes, [50, 50, 1]);
+        assert_eq!(batches(&[]).count(), 0);
+    }
+}

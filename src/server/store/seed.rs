@@ -1,0 +1,377 @@
+//! Made-up people and sessions by the hundred thousand, for measurements under load.
+//!
+//! The service decides who there is and how many sessions each has; the statements here make up the rest of each row out of
+//! a hash of its number, so that the same call makes the same rows. That hash is SHA-512: a row's credential is part of it
+//! and the SHA-256 of nothing that anyone could show.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::domain::{
+    ids::{OrganizationId, UserId},
+    policy::RolePolicy,
+    user::Role,
+};
+
+/// Where every seeded person has their address.
+pub const EMAIL_DOMAIN: &str = "seed.example";
+
+/// Someone about to be made up.
+#[derive(Clone, Debug)]
+pub struct SeededPerson {
+    pub id: UserId,
+    /// From 1, without gaps.
+    pub number: i32,
+    pub role: Role,
+    /// Their role's limits.
+    pub limits: RolePolicy,
+    pub organization: Option<OrganizationId>,
+    /// How many sessions they have that are live.
+    pub live: i32,
+    /// How many that have ended.
+    pub ended: i32,
+}
+
+/// What sessions are said to run on, column by column.
+#[derive(Clone, Debug, Default)]
+pub struct Clients {
+    pub user_agents: Vec<String>,
+    pub browsers: Vec<String>,
+    pub systems: Vec<String>,
+    pub platforms: Vec<String>,
+    /// Of desktops: system and platform.
+    pub desktop_systems: Vec<String>,
+    pub desktop_platforms: Vec<String>,
+}
+
+/// Who is there already.
+pub struct Occupants {
+    pub people: i64,
+    /// Some of them were seeded.
+    pub seeded: bool,
+}
+
+pub async fn occupants(conn: &mut PgConnection) -> sqlx::Result<Occupants> {
+    sqlx::query_as!(
+        Occupants,
+        r#"
+        SELECT (SELECT count(*) FROM users) AS "people!",
+            EXISTS (SELECT FROM users WHERE lower(email) = 'person-1@' || $1) AS "seeded!"
+        "#,
+        EMAIL_DOMAIN,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Makes organizations, numbered from 1 in the order of their ids here.
+pub async fn insert_organizations(
+    conn: &mut PgConnection,
+    ids: &[OrganizationId],
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    sqlx::query!(
+        "
+        INSERT INTO organizations (id, name, created_at)
+        SELECT id, 'Seeded Brokerage ' || number, $2::timestamptz - interval '90 days'
+        FROM unnest($1::uuid[]) WITH ORDINALITY AS o (id, number)
+        ",
+        &ids,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Makes people and their memberships.
+pub async fn insert_people(
+    conn: &mut PgConnection,
+    people: &[SeededPerson],
+    password_hash: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let rows = Columns::of(people);
+    sqlx::query!(
+        "
+        INSERT INTO users (id, email, display_name, role, password_hash, password_changed_at, created_at)
+        SELECT id, 'person-' || number || '@' || $5, 'Person ' || number, role, $4,
+            $6::timestamptz - interval '90 days', $6::timestamptz - interval '90 days'
+        FROM unnest($1::uuid[], $2::int[], $3::text[]) AS p (id, number, role)
+        ",
+        &rows.ids,
+        &rows.numbers,
+        &rows.roles,
+        password_hash,
+        EMAIL_DOMAIN,
+        now,
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        "
+        INSERT INTO memberships (user_id, organization_id, role, created_at)
+        SELECT id, organization, role, $4::timestamptz - interval '90 days'
+        FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS p (id, organization, role) WHERE organization IS NOT NULL
+        ",
+        &rows.ids,
+        &rows.organizations as &[Option<Uuid>],
+        &rows.roles,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Makes the live sessions of these people, with a device and a refresh token for one in four, and the network of each.
+/// They were last active within nine tenths of what their role allows, most of them
+/// lately. Gives how many.
+pub async fn insert_live(
+    conn: &mut PgConnection,
+    people: &[SeededPerson],
+    clients: &Clients,
+    now: DateTime<Utc>,
+) -> sqlx::Result<i64> {
+    let rows = Columns::of(people);
+    sqlx::query_scalar!(
+        r#"
+        WITH made AS MATERIALIZED (
+            SELECT p.user_id, p.organization_id, p.number, slot, h,
+                encode(substr(h, 33, 16), 'hex')::uuid AS id,
+                get_byte(h, 57) % 4 = 0 AS desktop,
+                1 + get_byte(h, 56) % cardinality($6::text[]) AS client,
+                1 + get_byte(h, 56) % cardinality($10::text[]) AS desktop_client,
+                CASE WHEN get_byte(h, 52) % 8 = 0 THEN '2001:db8::'::inet ELSE '10.0.0.0'::inet END
+                    + (get_byte(h, 53) * 65536 + get_byte(h, 54) * 256 + get_byte(h, 55)) AS ip_address,
+                $12::timestamptz - make_interval(secs => active_age) AS last_active_at,
+                $12::timestamptz - make_interval(secs => active_age
+                    + GREATEST(0.9 * p.lifetime_seconds - active_age, 0) * (get_byte(h, 50) / 256.0)) AS created_at
+            FROM unnest($1::uuid[], $2::int[], $3::uuid[], $4::int[], $5::float8[], $13::float8[])
+                AS p (user_id, number, organization_id, sessions, idle_seconds, lifetime_seconds)
+            CROSS JOIN LATERAL generate_series(1, p.sessions) slot
+            CROSS JOIN LATERAL (SELECT sha512(('a seeded session, ' || p.number || '/' || slot)::bytea) AS h) hash
+            -- Squared, so that most were active lately.
+            CROSS JOIN LATERAL (
+                SELECT 0.9 * LEAST(p.idle_seconds, p.lifetime_seconds)
+                    * power((get_byte(h, 48) * 256 + get_byte(h, 49)) / 65536.0, 2) AS active_age
+            ) age
+        ), device AS (
+            INSERT INTO devices (id, user_id, device_id, device_name, os, platform, app_version, is_active, last_seen_at,
+                created_at)
+            SELECT encode(substr(h, 49, 16), 'hex')::uuid, user_id, 'seeded-' || slot, 'Desk ' || number || '-' || slot,
+                ($10::text[])[desktop_client], ($11::text[])[desktop_client], '2.4.0', true, last_active_at, created_at
+            FROM made WHERE desktop
+        ), session AS (
+            INSERT INTO sessions (id, user_id, organization_id, kind, device, credential_hash, credential_expires_at,
+                epoch, created_at, authenticated_at, last_active_at, last_seen_at, ip_address, user_agent, browser, os,
+                platform)
+            SELECT id, user_id, organization_id, CASE WHEN desktop THEN 'desktop' ELSE 'browser' END,
+                CASE WHEN desktop THEN encode(substr(h, 49, 16), 'hex')::uuid END,
+                substr(h, 1, 32), CASE WHEN desktop THEN last_active_at + interval '15 minutes' END, 0,
+                created_at, created_at, last_active_at, last_active_at, ip_address,
+                CASE WHEN desktop THEN 'Broker Portal Desktop/2.4.0' ELSE ($6::text[])[client] END,
+                CASE WHEN NOT desktop THEN ($7::text[])[client] END,
+                CASE WHEN NOT desktop THEN ($8::text[])[client] END,
+                CASE WHEN NOT desktop THEN ($9::text[])[client] END
+            FROM made
+        ), token AS (
+            INSERT INTO refresh_tokens (id, session_id, token_hash, created_at)
+            SELECT encode(substr(h, 17, 16), 'hex')::uuid, id, substr(h, 9, 32), last_active_at FROM made WHERE desktop
+        ), network AS (
+            INSERT INTO session_networks (session_id, network, first_seen_at)
+            SELECT id, network(set_masklen(ip_address, CASE family(ip_address) WHEN 4 THEN 24 ELSE 48 END))::cidr, created_at
+            FROM made
+        )
+        SELECT count(*) AS "made!" FROM made
+        "#,
+        &rows.ids,
+        &rows.numbers,
+        &rows.organizations as &[Option<Uuid>],
+        &rows.live,
+        &rows.idle_seconds,
+        &clients.user_agents,
+        &clients.browsers,
+        &clients.systems,
+        &clients.platforms,
+        &clients.desktop_systems,
+        &clients.desktop_platforms,
+        now,
+        &rows.lifetime_seconds,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Makes the sessions of these people that have ended, within `since` before now, for one of the `reasons`. Gives how many.
+pub async fn insert_ended(
+    conn: &mut PgConnection,
+    people: &[SeededPerson],
+    clients: &Clients,
+    reasons: &[String],
+    since: Duration,
+    now: DateTime<Utc>,
+) -> sqlx::Result<i64> {
+    let rows = Columns::of(people);
+    sqlx::query_scalar!(
+        r#"
+        WITH made AS MATERIALIZED (
+            SELECT p.user_id, p.organization_id, p.number, slot, h, reason, ended_at,
+                encode(substr(h, 33, 16), 'hex')::uuid AS id,
+                get_byte(h, 57) % 4 = 0 AS desktop,
+                1 + get_byte(h, 56) % cardinality($6::text[]) AS client,
+                1 + get_byte(h, 56) % cardinality($10::text[]) AS desktop_client,
+                -- A person's own doing: the others are ended by nobody.
+                reason IN ('signed_out', 'revoked', 'signed_out_everywhere', 'password_changed') AS by_person,
+                '10.0.0.0'::inet + (get_byte(h, 53) * 65536 + get_byte(h, 54) * 256 + get_byte(h, 55)) AS ip_address,
+                ended_at - make_interval(secs => active_age) AS last_active_at,
+                ended_at - make_interval(secs => CASE reason WHEN 'lifetime_exceeded' THEN p.lifetime_seconds
+                    ELSE active_age + GREATEST(0.9 * p.lifetime_seconds - active_age, 0) * (get_byte(h, 50) / 256.0)
+                    END) AS created_at
+            FROM unnest($1::uuid[], $2::int[], $3::uuid[], $4::int[], $5::float8[], $15::float8[])
+                AS p (user_id, number, organization_id, sessions, idle_seconds, lifetime_seconds)
+            CROSS JOIN LATERAL generate_series(1, p.sessions) slot
+            CROSS JOIN LATERAL (SELECT sha512(('an ended seeded session, ' || p.number || '/' || slot)::bytea) AS h) hash
+            CROSS JOIN LATERAL (
+                SELECT ($13::text[])[1 + get_byte(h, 59) % cardinality($13::text[])] AS reason,
+                    $12::timestamptz - make_interval(
+                        secs => $14::float8 * (1 + get_byte(h, 48) * 256 + get_byte(h, 49)) / 65536.0) AS ended_at
+            ) finish
+            CROSS JOIN LATERAL (
+                SELECT LEAST(p.idle_seconds, p.lifetime_seconds)
+                    * CASE reason WHEN 'idle_timeout' THEN 1 ELSE 0.9 * get_byte(h, 51) / 256.0 END AS active_age
+            ) age
+        ), device AS (
+            INSERT INTO devices (id, user_id, device_id, device_name, os, platform, app_version, is_active, last_seen_at,
+                created_at)
+            SELECT encode(substr(h, 49, 16), 'hex')::uuid, user_id, 'seeded-past-' || slot,
+                'Former desk ' || number || '-' || slot,
+                ($10::text[])[desktop_client], ($11::text[])[desktop_client], '2.3.0', false, last_active_at, created_at
+            FROM made WHERE desktop
+        ), session AS (
+            INSERT INTO sessions (id, user_id, organization_id, kind, device, credential_hash, credential_expires_at,
+                epoch, created_at, authenticated_at, last_active_at, last_seen_at, ip_address, user_agent, browser, os,
+                platform, ended_at, end_reason, ended_by, ended_by_session)
+            SELECT id, user_id, organization_id, CASE WHEN desktop THEN 'desktop' ELSE 'browser' END,
+                CASE WHEN desktop THEN encode(substr(h, 49, 16), 'hex')::uuid END,
+                substr(h, 1, 32), CASE WHEN desktop THEN last_active_at + interval '15 minutes' END, 0,
+                created_at, created_at, last_active_at, last_active_at, ip_address,
+                CASE WHEN desktop THEN 'Broker Portal Desktop/2.3.0' ELSE ($6::text[])[client] END,
+                CASE WHEN NOT desktop THEN ($7::text[])[client] END,
+                CASE WHEN NOT desktop THEN ($8::text[])[client] END,
+                CASE WHEN NOT desktop THEN ($9::text[])[client] END,
+                ended_at, reason, CASE WHEN by_person THEN user_id END, CASE WHEN by_person THEN id END
+            FROM made
+        ), network AS (
+            INSERT INTO session_networks (session_id, network, first_seen_at)
+            SELECT id, network(set_masklen(ip_address, 24))::cidr, created_at FROM made
+        )
+        SELECT count(*) AS "made!" FROM made
+        "#,
+        &rows.ids,
+        &rows.numbers,
+        &rows.organizations as &[Option<Uuid>],
+        &rows.ended,
+        &rows.idle_seconds,
+        &clients.user_agents,
+        &clients.browsers,
+        &clients.systems,
+        &clients.platforms,
+        &clients.desktop_systems,
+        &clients.desktop_platforms,
+        now,
+        reasons,
+        since.as_secs_f64(),
+        &rows.lifetime_seconds,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Writes the audit rows of what seeded sessions did from `from` on and before `to`: each end, and one in ten of the
+/// sign-ins of live ones. In order of their times, as the log has to be. Gives how many.
+pub async fn insert_audit(
+    conn: &mut PgConnection,
+    from: Option<DateTime<Utc>>,
+    to: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        r#"
+        INSERT INTO audit_events (at, kind, actor_id, actor_session_id, user_id, session_id, ip_address, reason, detail)
+        SELECT at, kind, actor, actor_session, user_id, id, ip_address, reason, '{"seeded": true}'
+        FROM (
+            SELECT created_at AS at, 'signed_in' AS kind, user_id AS actor, id AS actor_session, user_id, id, ip_address,
+                NULL AS reason
+            FROM sessions
+            WHERE ended_at IS NULL AND get_byte(credential_hash, 0) % 10 = 0
+                AND created_at >= COALESCE($1::timestamptz, '-infinity') AND created_at < $2::timestamptz
+            UNION ALL
+            SELECT ended_at, 'session_ended', ended_by, ended_by_session, user_id, id,
+                CASE WHEN ended_by IS NOT NULL THEN ip_address END, end_reason
+            FROM sessions WHERE ended_at >= COALESCE($1::timestamptz, '-infinity') AND ended_at < $2::timestamptz
+        ) r
+        WHERE EXISTS (SELECT FROM users u WHERE u.id = r.user_id AND u.email LIKE '%@' || $3)
+        ORDER BY at, id
+        "#,
+        from,
+        to,
+        EMAIL_DOMAIN,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Lets the planner know what the tables hold now. The connection is the owner's.
+pub async fn analyze(conn: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!(
+        "ANALYZE organizations, users, memberships, devices, sessions, refresh_tokens, session_networks, audit_events,
+            audit_chain, audit_unsealed"
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// People, column by column.
+struct Columns {
+    ids: Vec<Uuid>,
+    numbers: Vec<i32>,
+    roles: Vec<String>,
+    organizations: Vec<Option<Uuid>>,
+    live: Vec<i32>,
+    ended: Vec<i32>,
+    idle_seconds: Vec<f64>,
+    lifetime_seconds: Vec<f64>,
+}
+
+impl Columns {
+    fn of(people: &[SeededPerson]) -> Self {
+        Self {
+            ids: people.iter().map(|person| person.id.0).collect(),
+            numbers: people.iter().map(|person| person.number).collect(),
+            roles: people
+                .iter()
+                .map(|person| person.role.as_str().to_owned())
+                .collect(),
+            organizations: people
+                .iter()
+                .map(|person| person.organization.map(|id| id.0))
+                .collect(),
+            live: people.iter().map(|person| person.live).collect(),
+            ended: people.iter().map(|person| person.ended).collect(),
+            idle_seconds: people
+                .iter()
+                .map(|person| person.limits.idle.as_secs_f64())
+                .collect(),
+            lifetime_seconds: people
+                .iter()
+                .map(|person| person.limits.lifetime.as_secs_f64())
+                .collect(),
+        }
+    }
+}
