@@ -11,7 +11,7 @@ use leptos_router::{
 use crate::ui::{
     components::frame::Frame,
     pages::{
-        confirm_password::ConfirmPasswordPage, confirm_sign_out_all::ConfirmSignOutAllPage,
+        admin::AdminPage, confirm_password::ConfirmPasswordPage, confirm_sign_out_all::ConfirmSignOutAllPage,
         dashboard::DashboardPage, login::LoginPage, not_found::NotFoundPage, settings::SettingsPage,
     },
 };
@@ -34,6 +34,7 @@ pub fn App() -> impl IntoView {
                         view=ConfirmSignOutAllPage
                         ssr=SsrMode::Async
                     />
+                    <Route path=path!("/dashboard/admin/sessions") view=AdminPage ssr=SsrMode::Async />
                     <Route path=path!("/dashboard/confirm-password") view=ConfirmPasswordPage ssr=SsrMode::Async />
                 </FlatRoutes>
             </Frame>

@@ -10,6 +10,7 @@ pub mod command_line;
 pub mod config;
 mod connections;
 pub mod database;
+pub mod drawn;
 pub mod health;
 pub mod http;
 pub mod jobs;

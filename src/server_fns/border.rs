@@ -42,6 +42,11 @@ pub fn then_go_to(path: &str) {
     }
 }
 
+/// The path and query of the page that is being rendered.
+pub fn place() -> Option<String> {
+    use_context::<Parts>().map(|parts| parts.uri.to_string())
+}
+
 fn is_plain_form() -> bool {
     use_context::<Parts>().is_some_and(|parts| parts.method == Method::POST && accepts_html(&parts.headers))
 }

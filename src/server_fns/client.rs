@@ -16,12 +16,14 @@ use leptos::server_fn::{
     Bytes,
     client::{Client, browser::BrowserClient},
     error::{FromServerFnError, ServerFnErrorErr},
-    request::browser::BrowserRequest,
+    request::{ClientReq, browser::BrowserRequest},
     response::{ClientRes, browser::BrowserResponse},
 };
 
 use futures_channel::oneshot;
 use leptos::prelude::set_timeout;
+
+use crate::error::AppError;
 
 /// How long a call waits for the tab to know how its session stands.
 const WAITS: Duration = Duration::from_secs(10);
@@ -152,6 +154,23 @@ where
 
     fn spawn(future: impl Future<Output = ()> + Send + 'static) {
         <BrowserClient as Client<E>>::spawn(future);
+    }
+}
+
+/// Sends a form outside of a server function's own stub, and gives the answer's text.
+///
+/// # Errors
+/// What the server answers; [`AppError::Offline`] without an answer.
+pub async fn post(path: &str, form: String) -> Result<String, AppError> {
+    const FORM: &str = "application/x-www-form-urlencoded";
+    let request = <BrowserRequest as ClientReq<AppError>>::try_new_post(path, FORM, "application/json", form)?;
+    let answer = send::<AppError>(request, false).await?;
+    let is_done = (200..300).contains(&ClientRes::<AppError>::status(&answer));
+    let text = ClientRes::<AppError>::try_into_string(answer).await?;
+    if is_done {
+        Ok(text)
+    } else {
+        Err(serde_json::from_str(&text).unwrap_or(AppError::Internal))
     }
 }
 

@@ -6,6 +6,7 @@
 #[cfg(feature = "ssr")]
 mod border;
 
+mod admin;
 pub mod client;
 mod organization;
 mod overview;
@@ -15,6 +16,10 @@ mod sign_in;
 mod theme;
 pub mod wire;
 
+pub use admin::{
+    AdminChangeRole, AdminDisablePerson, AdminEnablePerson, AdminEndSessions, AdminRequirePassword, Done, DrawAdmin,
+    draw_admin,
+};
 pub use organization::{SwitchOrganization, switch_organization};
 pub use overview::{ShowOverview, ShowViewer, show_overview, show_viewer};
 pub use security::{

@@ -6,19 +6,23 @@ use std::{marker::PhantomData, pin::Pin};
 use leptos::{prelude::*, reactive::computed::ScopedFuture};
 use serde::{Deserialize, Serialize};
 
-use super::{components::dynamic::effect, live::keeper::Keeper};
+use super::{browser, components::dynamic::effect, live::keeper::Keeper};
 use crate::{
     domain::{
         overview::{ActiveSessions, Overview, Viewer},
         session::EndReason,
     },
     error::AppError,
-    server_fns::{client::in_background, list_active_sessions, show_overview, show_viewer, sign_in_notice},
+    server_fns::{client::in_background, draw_admin, list_active_sessions, show_overview, show_viewer, sign_in_notice},
 };
 
 /// Why one has to sign in, in words, where there is a reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason(pub Option<String>);
+
+/// A page that the server drew, as HTML of ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drawn(pub String);
 
 /// Whatever a page loads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +31,7 @@ pub enum Loaded {
     Overview(Overview),
     Devices(ActiveSessions),
     Reason(Reason),
+    Drawn(Drawn),
 }
 
 type Answer = Result<Loaded, AppError>;
@@ -99,6 +104,11 @@ impl<T> Loading<T> {
     /// Loads it anew, for the person; what came before stays until then.
     pub fn refetch(self) {
         ask(self.asked, false);
+    }
+
+    /// Loads it anew, by the page itself: what there was stays if it fails.
+    pub fn refresh(self) {
+        ask(self.asked, true);
     }
 }
 
@@ -213,6 +223,21 @@ impl Load for ActiveSessions {
     fn read(loaded: Loaded) -> Option<Self> {
         match loaded {
             Loaded::Devices(devices) => Some(devices),
+            _ => None,
+        }
+    }
+}
+
+impl Load for Drawn {
+    fn load() -> Work {
+        // The server draws the page that is asked for, the browser asks for the one that it is at.
+        let place = (!cfg!(feature = "ssr")).then(browser::here);
+        Box::pin(async { draw_admin(place).await.map(|html| Loaded::Drawn(Drawn(html))) })
+    }
+
+    fn read(loaded: Loaded) -> Option<Self> {
+        match loaded {
+            Loaded::Drawn(drawn) => Some(drawn),
             _ => None,
         }
     }

@@ -7,7 +7,10 @@ use clap::{Args, Subcommand};
 
 use super::CommandError;
 use crate::{
-    domain::time::{plural, rfc3339},
+    domain::{
+        audit::{AuditFilter, AuditKind},
+        time::{plural, rfc3339},
+    },
     server::{
         database::Database,
         services::{
@@ -15,7 +18,6 @@ use crate::{
             audit_export::{ExportError, export},
             audit_verification::{Verdict, verify},
         },
-        store::audit_export::ExportFilter,
     },
 };
 
@@ -43,8 +45,8 @@ pub struct Export {
     #[arg(long, value_name = "EMAIL")]
     user: Option<String>,
     /// Only this kind of row, such as session_ended
-    #[arg(long)]
-    kind: Option<String>,
+    #[arg(long, value_parser = kind)]
+    kind: Option<AuditKind>,
 }
 
 pub async fn run(command: Command, database: &Database) -> Result<(), CommandError> {
@@ -54,14 +56,14 @@ pub async fn run(command: Command, database: &Database) -> Result<(), CommandErr
             tell(&verify(database, now, head).await.map_err(ExportError::from)?)
         }
         Command::Export(which) => {
-            let filter = ExportFilter {
+            let filter = AuditFilter {
                 since: which.since,
                 until: which.until,
-                user: None,
                 kind: which.kind,
+                ..AuditFilter::default()
             };
             let mut out = BufWriter::new(io::stdout());
-            match export(database, filter, which.user.as_deref(), &mut out).await {
+            match export(database, &filter, which.user.as_deref(), &mut out).await {
                 Ok(0) => {
                     eprintln!("No row matches.");
                     Ok(())
@@ -106,4 +108,12 @@ fn time(text: &str) -> Result<DateTime<Utc>, String> {
     DateTime::parse_from_rfc3339(text)
         .map(|time| time.with_timezone(&Utc))
         .map_err(|_| "a time is written like 2026-11-20T17:42:03Z".to_owned())
+}
+
+fn kind(text: &str) -> Result<AuditKind, String> {
+    let known = AuditKind::ALL.iter().copied().find(|kind| kind.as_str() == text);
+    known.ok_or_else(|| {
+        let names: Vec<&str> = AuditKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        format!("kinds are {}", names.join(", "))
+    })
 }

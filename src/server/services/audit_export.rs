@@ -8,13 +8,16 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::server::{
+use crate::{
+    domain::audit::AuditFilter,
+    server::{
     database::Database,
     store::{
         audit_chain,
-        audit_export::{self, ExportFilter, ExportedRow},
+        audit_export::{self, Asked, ExportedRow},
         users,
     },
+},
 };
 
 /// How many rows are in memory at once.
@@ -38,6 +41,7 @@ struct Line<'a> {
     at: String,
     kind: &'a str,
     actor_id: Option<Uuid>,
+    actor_email: Option<&'a str>,
     actor_session_id: Option<Uuid>,
     user_id: Option<Uuid>,
     user_email: Option<&'a str>,
@@ -50,6 +54,41 @@ struct Line<'a> {
     hash: Option<String>,
 }
 
+/// Some lines of an export, and where the next ones begin.
+pub struct Lines {
+    pub text: String,
+    pub count: u64,
+    pub after: i64,
+}
+
+/// Where an export begins.
+pub const BEGINNING: i64 = i64::MIN;
+
+/// The lines of the rows that are asked for, in order of id, from `after` on; `None` where there are no more.
+///
+/// # Errors
+/// The database's.
+pub async fn lines(database: &Database, asked: Asked<'_>, after: i64) -> Result<Option<Lines>, ExportError> {
+    // A transaction a page: whoever reads slowly holds none open meanwhile.
+    let mut tx = database.begin().await?;
+    audit_chain::take_time(&mut tx).await?;
+    let page = audit_export::page_after(&mut tx, asked, after, PAGE).await?;
+    tx.commit().await?;
+    let Some(last) = page.last() else {
+        return Ok(None);
+    };
+    let mut text = String::new();
+    for row in &page {
+        text.push_str(&line(row)?);
+        text.push('\n');
+    }
+    Ok(Some(Lines {
+        text,
+        count: page.len() as u64,
+        after: last.id,
+    }))
+}
+
 /// Writes the rows that the filter names, in order of id, and gives how many. `user` is the address of the person whom
 /// the rows shall be about.
 ///
@@ -57,41 +96,44 @@ struct Line<'a> {
 /// [`ExportError`]; what was written before stays written.
 pub async fn export(
     database: &Database,
-    mut filter: ExportFilter,
+    filter: &AuditFilter,
     user: Option<&str>,
     out: &mut impl Write,
 ) -> Result<u64, ExportError> {
-    if let Some(email) = user {
-        let found = users::find_by_email(&mut *database.connection().await?, email).await?;
-        filter.user = Some(found.ok_or_else(|| ExportError::NoSuchUser(email.to_owned()))?.id);
-    }
-    let mut written = 0;
-    let mut after = i64::MIN;
-    loop {
-        // A transaction a page: whoever reads slowly holds none open meanwhile.
-        let mut tx = database.begin().await?;
-        audit_chain::take_time(&mut tx).await?;
-        let page = audit_export::page_after(&mut tx, &filter, after, PAGE).await?;
-        tx.commit().await?;
-        let Some(last) = page.last() else {
-            out.flush()?;
-            return Ok(written);
-        };
-        after = last.id;
-        for row in &page {
-            writeln!(out, "{}", line(row)?)?;
-            written += 1;
+    let about = match user {
+        None => None,
+        Some(email) => {
+            let found = users::find_by_email(&mut *database.connection().await?, email).await?;
+            Some(found.ok_or_else(|| ExportError::NoSuchUser(email.to_owned()))?.id)
         }
+    };
+    let asked = Asked {
+        filter,
+        organization: None,
+        about,
+    };
+    let (mut written, mut after) = (0, BEGINNING);
+    while let Some(lines) = lines(database, asked, after).await? {
+        out.write_all(lines.text.as_bytes())?;
+        written += lines.count;
+        after = lines.after;
     }
+    out.flush()?;
+    Ok(written)
 }
 
-fn line(row: &ExportedRow) -> io::Result<String> {
+/// One row as a line, without its end.
+///
+/// # Errors
+/// The row cannot be written as JSON.
+pub fn line(row: &ExportedRow) -> io::Result<String> {
     let exact = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Micros, true);
     let text = serde_json::to_string(&Line {
         id: row.id,
         at: exact(row.at),
         kind: &row.kind,
         actor_id: row.actor_id,
+        actor_email: row.actor_email.as_deref(),
         actor_session_id: row.actor_session_id,
         user_id: row.user_id,
         user_email: row.user_email.as_deref(),

@@ -8,71 +8,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::sessions::Ended;
+pub use crate::domain::audit::AuditKind;
 use crate::domain::ids::{SessionId, UserId};
-
-/// What kind of thing happened. The names are public: they stand in exports and filters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AuditKind {
-    SignedIn,
-    SignInFailed,
-    /// The first refusal of a window, unlooked at: too many attempts on an account, from an address or a device.
-    SignInThrottled,
-    SessionEnded,
-    /// An administrator ended everything that a filter listed; each session has its own row as well.
-    SessionsEndedByFilter,
-    Reauthenticated,
-    ReauthenticationFailed,
-    /// A signed-in caller was refused what they asked for.
-    Denied,
-    /// A refresh token was shown that had been exchanged before.
-    TokenReused,
-    /// A rule of suspicion spoke up; the person is asked about it.
-    SuspicionRaised,
-    /// The person says that it was them.
-    SuspicionDismissed,
-    UserCreated,
-    MembershipSet,
-    RoleChanged,
-    /// A session looks at another organization of its person.
-    OrganizationSwitched,
-    UserDisabled,
-    UserEnabled,
-    /// By an operator.
-    PasswordSet,
-    /// By the person.
-    PasswordChanged,
-    /// By an administrator: at the next sign-in.
-    PasswordChangeRequired,
-    PolicyChanged,
-}
-
-impl AuditKind {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            AuditKind::SignedIn => "signed_in",
-            AuditKind::SignInFailed => "sign_in_failed",
-            AuditKind::SignInThrottled => "sign_in_throttled",
-            AuditKind::SessionEnded => "session_ended",
-            AuditKind::SessionsEndedByFilter => "sessions_ended_by_filter",
-            AuditKind::Reauthenticated => "reauthenticated",
-            AuditKind::ReauthenticationFailed => "reauthentication_failed",
-            AuditKind::Denied => "denied",
-            AuditKind::TokenReused => "token_reused",
-            AuditKind::SuspicionRaised => "suspicion_raised",
-            AuditKind::SuspicionDismissed => "suspicion_dismissed",
-            AuditKind::UserCreated => "user_created",
-            AuditKind::MembershipSet => "membership_set",
-            AuditKind::RoleChanged => "role_changed",
-            AuditKind::OrganizationSwitched => "organization_switched",
-            AuditKind::UserDisabled => "user_disabled",
-            AuditKind::UserEnabled => "user_enabled",
-            AuditKind::PasswordSet => "password_set",
-            AuditKind::PasswordChanged => "password_changed",
-            AuditKind::PasswordChangeRequired => "password_change_required",
-            AuditKind::PolicyChanged => "policy_changed",
-        }
-    }
-}
 
 /// Who did something, and from where. Empty for what the operator or a rule does.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,30 +1,36 @@
-//! The audit log as it leaves the portal, a page at a time.
+//! The audit log as it is read: a page at a time, narrowed by one filter for the page, the API and the exports.
+//!
+//! Put together from those conditions that apply, as in [`super::review`], so that each finds its index.
+
+use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
+use ipnet::IpNet;
 use serde_json::Value;
-use sqlx::PgConnection;
+use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use crate::domain::ids::UserId;
+use crate::domain::{audit::AuditFilter, ids::{OrganizationId, UserId}};
 
-/// Which rows. Empty: all.
-#[derive(Clone, Debug, Default)]
-pub struct ExportFilter {
-    /// From this time on.
-    pub since: Option<DateTime<Utc>>,
-    /// Before this time.
-    pub until: Option<DateTime<Utc>>,
+/// Which rows, within what the asker may see.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    pub filter: &'a AuditFilter,
+    /// Rows about people of this organization, and none about another one.
+    pub organization: Option<OrganizationId>,
     /// What this person did, and what was done to them.
-    pub user: Option<UserId>,
-    pub kind: Option<String>,
+    pub about: Option<UserId>,
 }
 
 /// One row of the log with its place in the chain, if it has one yet.
+#[derive(FromRow)]
 pub struct ExportedRow {
     pub id: i64,
     pub at: DateTime<Utc>,
     pub kind: String,
     pub actor_id: Option<Uuid>,
+    /// The address that whoever did it has now, where the asker may know them.
+    pub actor_email: Option<String>,
     pub actor_session_id: Option<Uuid>,
     pub user_id: Option<Uuid>,
     /// The address that the person has now.
@@ -41,34 +47,97 @@ pub struct ExportedRow {
 /// The rows that follow an id, in order of id.
 pub async fn page_after(
     conn: &mut PgConnection,
-    filter: &ExportFilter,
+    asked: Asked<'_>,
     id: i64,
     limit: i64,
 ) -> sqlx::Result<Vec<ExportedRow>> {
-    sqlx::query_as!(
-        ExportedRow,
-        r#"
-        SELECT e.id, LEAST(GREATEST(e.at, '0001-01-01'), '9999-12-31') AS "at!", e.kind, e.actor_id, e.actor_session_id,
-            e.user_id, u.email AS "user_email?", e.session_id, host(e.ip_address) AS ip_address, e.reason, e.detail,
-            c.position AS "position?", c.hash AS "hash?",
-            CASE WHEN c.sealed_at IS NOT NULL THEN LEAST(GREATEST(c.sealed_at, '0001-01-01'), '9999-12-31') END AS sealed_at
-        FROM audit_events e
-        LEFT JOIN users u ON u.id = e.user_id
-        LEFT JOIN audit_chain c ON c.event_id = e.id
-        WHERE e.id > $1
-            AND ($2::timestamptz IS NULL OR e.at >= $2)
-            AND ($3::timestamptz IS NULL OR e.at < $3)
-            AND ($4::uuid IS NULL OR e.user_id = $4 OR e.actor_id = $4)
-            AND ($5::text IS NULL OR e.kind = $5)
-        ORDER BY e.id LIMIT $6
-        "#,
-        id,
-        filter.since,
-        filter.until,
-        filter.user.map(|user| user.0),
-        filter.kind.as_deref(),
-        limit,
-    )
-    .fetch_all(conn)
-    .await
+    let mut query = rows(asked);
+    query.push(" AND e.id > ").push_bind(id).push(" ORDER BY e.id LIMIT ").push_bind(limit);
+    query.build_query_as().fetch_all(conn).await
+}
+
+/// The rows before an id, newest first.
+pub async fn page_before(
+    conn: &mut PgConnection,
+    asked: Asked<'_>,
+    id: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<ExportedRow>> {
+    let mut query = rows(asked);
+    query.push(" AND e.id < ").push_bind(id).push(" ORDER BY e.id DESC LIMIT ").push_bind(limit);
+    query.build_query_as().fetch_all(conn).await
+}
+
+fn rows(asked: Asked<'_>) -> QueryBuilder<Postgres> {
+    let Asked {
+        filter,
+        organization,
+        about,
+    } = asked;
+    // Times as far as they can be written.
+    let mut query = QueryBuilder::<Postgres>::new(
+        "SELECT e.id, LEAST(GREATEST(e.at, '0001-01-01'), '9999-12-31') AS at, e.kind, e.actor_id, a.email AS \
+         actor_email, e.actor_session_id, e.user_id, u.email AS user_email, e.session_id, host(e.ip_address) AS \
+         ip_address, e.reason, e.detail, c.position, c.hash, CASE WHEN c.sealed_at IS NOT NULL THEN \
+         LEAST(GREATEST(c.sealed_at, '0001-01-01'), '9999-12-31') END AS sealed_at FROM audit_events e LEFT JOIN users u \
+         ON u.id = e.user_id LEFT JOIN audit_chain c ON c.event_id = e.id LEFT JOIN users a ON a.id = e.actor_id",
+    );
+    if let Some(organization) = organization {
+        let id = organization.0;
+        query
+            .push(" AND EXISTS (SELECT 1 FROM memberships m WHERE m.user_id = a.id AND m.organization_id = ")
+            .push_bind(id)
+            .push(") WHERE (CASE WHEN e.user_id IS NOT NULL THEN e.user_id ELSE e.actor_id END) IN (SELECT user_id FROM \
+                   memberships WHERE organization_id = ")
+            .push_bind(id)
+            // What is about another organization is no matter of this one's.
+            .push(") AND NOT (e.detail ? 'organization_id' AND e.detail ->> 'organization_id' IS DISTINCT FROM ")
+            .push_bind(id.to_string())
+            .push(") AND NOT (e.kind = 'organization_switched' AND e.detail ->> 'to' IS DISTINCT FROM ")
+            .push_bind(id.to_string())
+            .push(")");
+    } else {
+        query.push(" WHERE true");
+    }
+    if let Some(about) = about {
+        query.push(" AND (e.user_id = ").push_bind(about.0);
+        query.push(" OR e.actor_id = ").push_bind(about.0).push(")");
+    }
+    if let Some(kind) = filter.kind {
+        query.push(" AND e.kind = ").push_bind(kind.as_str());
+    }
+    if let Some(since) = filter.since {
+        query.push(" AND e.at >= ").push_bind(since);
+    }
+    if let Some(until) = filter.until {
+        query.push(" AND e.at < ").push_bind(until);
+    }
+    if let Some(person) = &filter.person {
+        people(&mut query, "e.user_id", person);
+    }
+    if let Some(actor) = &filter.actor {
+        people(&mut query, "e.actor_id", actor);
+    }
+    let network = filter.address.as_deref().and_then(|address| {
+        address.parse::<IpNet>().ok().or_else(|| address.parse::<IpAddr>().ok().map(IpNet::from))
+    });
+    if let Some(network) = network {
+        query.push(" AND e.ip_address <<= ").push_bind(network.to_string()).push("::text::inet");
+    }
+    query
+}
+
+fn people(query: &mut QueryBuilder<Postgres>, column: &str, text: &str) {
+    if let Ok(id) = text.parse::<Uuid>() {
+        query.push(format!(" AND {column} = ")).push_bind(id);
+        return;
+    }
+    let escaped = text.to_lowercase().replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+    let pattern = format!("%{escaped}%");
+    query
+        .push(format!(" AND {column} IN (SELECT id FROM users WHERE lower(email) LIKE "))
+        .push_bind(pattern.clone())
+        .push(" OR lower(display_name) LIKE ")
+        .push_bind(pattern)
+        .push(")");
 }

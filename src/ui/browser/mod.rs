@@ -1,6 +1,7 @@
 //! The browser's own interfaces. Not to be called while rendering: the server has none of them.
 
 pub mod channel;
+pub mod drawn;
 pub mod event_stream;
 pub mod fetch;
 pub mod lock;
@@ -168,6 +169,12 @@ pub fn is_online() -> bool {
 pub fn json_text(object: &str, name: &str) -> Option<String> {
     let object = js_sys::JSON::parse(object).ok()?;
     Reflect::get(&object, &name.into()).ok()?.as_string()
+}
+
+/// A number in a JSON object, by its name.
+pub fn json_number(object: &str, name: &str) -> Option<f64> {
+    let object = js_sys::JSON::parse(object).ok()?;
+    Reflect::get(&object, &name.into()).ok()?.as_f64()
 }
 
 /// Has `hears` called for every such event on the document or on its window, before the page's own handlers, for as

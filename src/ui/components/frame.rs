@@ -13,7 +13,7 @@ use super::{
     organization_switcher::{OrganizationSwitcher, Switching},
 };
 use crate::{
-    domain::overview::Viewer,
+    domain::{overview::Viewer, user::Role},
     error::AppError,
     ui::{
         browser,
@@ -50,6 +50,7 @@ fn Framed(children: Children) -> impl IntoView {
     let viewer = Loading::<Viewer>::start();
     provide_context(viewer);
     provide_context(Switching::new(keeper, toasts));
+    let path = use_location().pathname;
     effect(move || {
         if let Some(Ok(viewer)) = viewer.get() {
             keeper.shows(viewer.state);
@@ -78,6 +79,23 @@ fn Framed(children: Children) -> impl IntoView {
             Err(error) => view! { <Gone error /> }.into_any(),
         }
     });
+    let administration = waiting(nothing, move || async move {
+        let is_administrator = viewer.ready().await.is_ok_and(|viewer| {
+            matches!(viewer.state.user.role, Role::Admin | Role::SystemAdmin)
+        });
+        let link = || {
+            let is_shown = Signal::derive(move || {
+                path.with(|path| path.starts_with("/dashboard/admin/")).then_some("page")
+            });
+            view! {
+                <a href="/dashboard/admin/sessions" aria-current=is_shown>
+                    "Admin"
+                </a>
+            }
+            .into_any()
+        };
+        if is_administrator { link() } else { nothing() }
+    });
     view! {
         <div class=screen>
             // `external`: the router would take the jump for a navigation and leave the focus where it is.
@@ -97,6 +115,7 @@ fn Framed(children: Children) -> impl IntoView {
                         <a href="/dashboard/settings" aria-current=current("/dashboard/settings")>
                             "Settings"
                         </a>
+                        {administration}
                     </nav>
                     {person}
                 </div>

@@ -1,0 +1,214 @@
+//! What the audit log tells of, and which of its rows an administrator looks at.
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
+
+use super::{
+    next::query_value,
+    session_filter::UnknownFilter,
+    time::{parse_rfc3339, rfc3339},
+};
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $variant:ident = $text:literal, $label:literal;)*) => {
+        /// What kind of thing happened. The names are public: they stand in exports and filters.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum AuditKind {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl AuditKind {
+            pub const ALL: &'static [AuditKind] = &[$(AuditKind::$variant,)*];
+
+            pub fn as_str(self) -> &'static str {
+                match self { $(AuditKind::$variant => $text,)* }
+            }
+
+            /// What an administrator reads.
+            pub fn label(self) -> &'static str {
+                match self { $(AuditKind::$variant => $label,)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    SignedIn = "signed_in", "Signed in";
+    SignInFailed = "sign_in_failed", "Sign-in refused";
+    /// The first refusal of a window, unlooked at: too many attempts on an account, from an address or a device.
+    SignInThrottled = "sign_in_throttled", "Too many sign-in attempts";
+    SessionEnded = "session_ended", "Session ended";
+    /// An administrator ended everything that a filter listed; each session has its own row as well.
+    SessionsEndedByFilter = "sessions_ended_by_filter", "Many sessions ended";
+    Reauthenticated = "reauthenticated", "Password entered again";
+    ReauthenticationFailed = "reauthentication_failed", "Wrong password entered";
+    /// A signed-in caller was refused what they asked for.
+    Denied = "denied", "Refused";
+    /// A refresh token was shown that had been exchanged before.
+    TokenReused = "token_reused", "Refresh token shown twice";
+    /// A rule of suspicion spoke up; the person is asked about it.
+    SuspicionRaised = "suspicion_raised", "Something unusual";
+    /// The person says that it was them.
+    SuspicionDismissed = "suspicion_dismissed", "“It was me”";
+    UserCreated = "user_created", "Account created";
+    MembershipSet = "membership_set", "Membership added";
+    RoleChanged = "role_changed", "Role changed";
+    /// A session looks at another organization of its person.
+    OrganizationSwitched = "organization_switched", "Organization switched";
+    UserDisabled = "user_disabled", "Account disabled";
+    UserEnabled = "user_enabled", "Account enabled";
+    /// By an operator.
+    PasswordSet = "password_set", "Password set by an operator";
+    /// By the person.
+    PasswordChanged = "password_changed", "Password changed";
+    /// By an administrator: at the next sign-in.
+    PasswordChangeRequired = "password_change_required", "New password asked for";
+    PolicyChanged = "policy_changed", "Limits of a role changed";
+    /// Somebody had the webhook of the alerts tried out: something left the portal at their wish.
+    AlertTestSent = "alert_test_sent", "Test alert sent";
+}
+
+/// What narrows the audit log. Empty: every row that the asker may see. One type for the page, the API and the exports.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    /// To whom: part of a name or an email, or an id.
+    pub person: Option<String>,
+    /// By whom, in the same way.
+    pub actor: Option<String>,
+    pub kind: Option<AuditKind>,
+    /// From this time on.
+    pub since: Option<DateTime<Utc>>,
+    /// Before this time.
+    pub until: Option<DateTime<Utc>>,
+    /// An IP address or a network.
+    pub address: Option<String>,
+}
+
+impl AuditFilter {
+    /// The names of its fields, as they stand in addresses and in the API.
+    pub const FIELDS: [&'static str; 6] = ["person", "actor", "kind", "since", "until", "address"];
+
+    /// Reads a filter from named texts; an empty text is as good as none.
+    ///
+    /// # Errors
+    /// [`UnknownFilter`] names the first that stands for nothing.
+    pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, UnknownFilter> {
+        let text = |name: &'static str| {
+            let text = get(name).map(|text| text.trim().to_owned()).unwrap_or_default();
+            if text.chars().count() > 120 || text.chars().any(char::is_control) {
+                let problem = "Search for at most 120 characters in one line.".to_owned();
+                return Err(UnknownFilter { field: name, problem });
+            }
+            Ok(Some(text).filter(|text| !text.is_empty()))
+        };
+        let time = |name: &'static str, ends: bool| match text(name)? {
+            None => Ok(None),
+            Some(text) => read_time(&text, ends).map(Some).ok_or_else(|| UnknownFilter {
+                field: name,
+                problem: "Give a day as 2026-11-20 or a time as 2026-11-20T17:42, in UTC.".to_owned(),
+            }),
+        };
+        let kind = match text("kind")? {
+            None => None,
+            Some(text) => {
+                let known = AuditKind::ALL.iter().copied().find(|kind| kind.as_str() == text);
+                let names: Vec<&str> = AuditKind::ALL.iter().map(|kind| kind.as_str()).collect();
+                Some(known.ok_or_else(|| UnknownFilter {
+                    field: "kind",
+                    problem: format!("Give one of {}.", names.join(", ")),
+                })?)
+            }
+        };
+        let address = text("address")?;
+        let is_address = |text: &String| {
+            let (host, mask) = text.split_once('/').map_or((text.as_str(), None), |(host, mask)| (host, Some(mask)));
+            let most = match host.parse() {
+                Ok(std::net::IpAddr::V4(_)) => 32,
+                Ok(std::net::IpAddr::V6(_)) => 128,
+                Err(_) => return false,
+            };
+            mask.is_none_or(|mask| mask.parse::<u8>().is_ok_and(|mask| mask <= most))
+        };
+        if address.as_ref().is_some_and(|address| !is_address(address)) {
+            let problem = "Give an IP address or a network, as 203.0.113.0/24.".to_owned();
+            return Err(UnknownFilter { field: "address", problem });
+        }
+        Ok(Self {
+            person: text("person")?,
+            actor: text("actor")?,
+            kind,
+            since: time("since", false)?,
+            until: time("until", true)?,
+            address,
+        })
+    }
+
+    /// The fields that narrow, by name.
+    pub fn pairs(&self) -> Vec<(&'static str, String)> {
+        let fields = [
+            ("person", self.person.clone()),
+            ("actor", self.actor.clone()),
+            ("kind", self.kind.map(|kind| kind.as_str().to_owned())),
+            ("since", self.since.map(rfc3339)),
+            ("until", self.until.map(rfc3339)),
+            ("address", self.address.clone()),
+        ];
+        fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+
+    /// The same as the query of an address, without a question mark.
+    pub fn query(&self) -> String {
+        let pairs = self.pairs();
+        let pairs = pairs.iter().map(|(name, value)| format!("{name}={}", query_value(value)));
+        pairs.collect::<Vec<_>>().join("&")
+    }
+}
+
+/// A day, a minute or an exact time. "Until a day" takes in that day.
+fn read_time(text: &str, ends: bool) -> Option<DateTime<Utc>> {
+    if let Some(time) = parse_rfc3339(text) {
+        return Some(time);
+    }
+    if let Ok(day) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+        let day = if ends { day.succ_opt()? } else { day };
+        return Some(day.and_time(NaiveTime::MIN).and_utc());
+    }
+    ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%SZ"]
+        .iter()
+        .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
+        .map(|time| time.and_utc())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::next::form_value;
+
+    fn read(query: &str) -> Result<AuditFilter, UnknownFilter> {
+        AuditFilter::read(|name| form_value(query, name))
+    }
+
+    #[test]
+    fn a_filter_comes_back_from_its_address() {
+        let filter = read("person=maria&actor=bo&kind=session_ended&since=2026-11-20&until=2026-11-20&address=10.0.0.0/8")
+            .expect("a filter");
+        assert_eq!(filter.until.map(rfc3339).as_deref(), Some("2026-11-21T00:00:00.000Z"), "that day too");
+        assert_eq!(read(&filter.query()).as_ref(), Ok(&filter));
+        let names: Vec<&str> = filter.pairs().iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, AuditFilter::FIELDS);
+        assert_eq!(read("person=+&kind="), Ok(AuditFilter::default()));
+    }
+
+    #[test]
+    fn what_stands_for_nothing_is_refused_by_name() {
+        for (query, field) in [
+            ("kind=ended", "kind"),
+            ("since=yesterday", "since"),
+            ("until=2026-13-01", "until"),
+            ("address=home", "address"),
+            ("address=10.0.0.0/33", "address"),
+            ("person=a%0Ab", "person"),
+        ] {
+            assert_eq!(read(query).expect_err(query).field, field);
+        }
+    }
+}

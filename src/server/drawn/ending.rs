@@ -1,0 +1,298 @@
+//! The question before anything is ended or changed: what exactly, how many, why, and the password if it was last entered
+//! long ago.
+
+use leptos::prelude::*;
+
+use super::{
+    sessions::{Asks, Place},
+    words::{notice, number},
+};
+use crate::{
+    domain::{organization::Membership, review::Person, time::rfc3339, user::Role},
+    error::AppError,
+    ui::components::{
+        icon::{Icon, Picture},
+        notice::Tone,
+    },
+};
+
+/// What is asked.
+pub struct Question {
+    pub asks: Asks,
+    /// Live sessions that would end, the asker's own aside.
+    pub count: usize,
+    /// The asker's own session is among them.
+    pub with_own: bool,
+    /// The device of the one session.
+    pub device: Option<String>,
+    pub person: Option<Person>,
+    pub memberships: Vec<Membership>,
+    /// Sessions that began later stay.
+    pub begun_by: chrono::DateTime<chrono::Utc>,
+    pub asks_password: bool,
+    /// Why the last try did nothing, without JavaScript.
+    pub problem: Option<AppError>,
+    /// How many the last try ended, where it did not come to the end.
+    pub ended_before: usize,
+}
+
+/// Draws the dialog.
+pub fn draw(question: Question, place: &Place) -> AnyView {
+    let cancel = place.asking(None);
+    let afterwards = match question.asks {
+        Asks::EndListed => place.showing(None),
+        _ => cancel.clone(),
+    };
+    let Words {
+        title,
+        text,
+        button,
+        action,
+        final_class,
+    } = words(&question, place);
+    let is_end = matches!(question.asks, Asks::EndOne | Asks::EndOfPerson | Asks::EndListed);
+    let nothing_to_do = is_end && question.count == 0 && !question.with_own;
+    let reason = is_end.then(|| {
+        view! {
+            <div class="field">
+                <label for="ask-reason">"Reason, for the people to read"</label>
+                <input class="input" id="ask-reason" name="reason" maxlength="200" autocomplete="off" />
+                <p class="field-hint">"They read “An administrator ended your session.” and this. It may stay empty."</p>
+            </div>
+        }
+    });
+    let own = (is_end && question.with_own).then(|| {
+        view! {
+            <label class="option">
+                <input type="checkbox" name="own_too" value="on" required=question.count == 0 />
+                <span>
+                    "My own session too"
+                    <span class="field-hint">
+                        "This browser is among them. Without this it stays signed in; with it you have to sign in again."
+                    </span>
+                </span>
+            </label>
+        }
+    });
+    let password = view! {
+        <div class="field" data-password="" hidden=!question.asks_password>
+            <label for="ask-password">"Your password"</label>
+            <input
+                class="input"
+                id="ask-password"
+                name="password"
+                type="password"
+                autocomplete="current-password"
+                required=question.asks_password
+            />
+            <p class="field-hint">"You entered it some time ago, so we ask again."</p>
+        </div>
+    };
+    let problem = question.problem.as_ref().map(|error| {
+        view! {
+            {notice(Tone::Error, error.message())}
+        }
+    });
+    let before = (question.ended_before > 0).then(|| {
+        notice(
+            Tone::Info,
+            format!(
+                "{} ended so far, {} left. Go on to end the rest.",
+                number(i64::try_from(question.ended_before).unwrap_or(i64::MAX)),
+                number(i64::try_from(question.count).unwrap_or(i64::MAX))
+            ),
+        )
+    });
+    let session = place.session.map(|id| id.to_string()).unwrap_or_default();
+    let user = question.person.as_ref().map(|person| person.user.id.to_string()).unwrap_or_default();
+    let max = question.count.to_string();
+    view! {
+        <dialog class="dialog drawn-dialog" open data-modal="" aria-labelledby="ask-title" aria-describedby="ask-text">
+            <form method="post" action=action data-send="">
+                <h2 id="ask-title">{title}</h2>
+                <div class="dialog-body">
+                    <p id="ask-text">{text}</p>
+                    {before}
+                    <input type="hidden" name="which" value=question.asks.as_str() />
+                    <input type="hidden" name="filter" value=place.filter.query() />
+                    <input type="hidden" name="session_id" value=session />
+                    <input type="hidden" name="user_id" value=user />
+                    <input type="hidden" name="begun_by" value=rfc3339(question.begun_by) />
+                    <input type="hidden" name="next" value=afterwards.address() />
+                    {(question.asks == Asks::ChangeRole).then(|| role_field(&question))}
+                    {reason}
+                    {own}
+                    {password}
+                    <div role="alert" data-problem="">
+                        {problem}
+                    </div>
+                    <div data-progress="" hidden role="status">
+                        <progress max=max value="0"></progress>
+                        <p></p>
+                    </div>
+                </div>
+                <div class="dialog-foot">
+                    <div class="actions end">
+                        <a class="button" href=cancel.address() data-stay="" data-cancel="">
+                            "Cancel"
+                        </a>
+                        {(!nothing_to_do)
+                            .then(|| {
+                                view! {
+                                    <button class=final_class type="submit">
+                                        <span class="idle">{button}</span>
+                                        <span class="pending">"One moment…"</span>
+                                    </button>
+                                }
+                            })}
+                    </div>
+                </div>
+            </form>
+        </dialog>
+    }
+    .into_any()
+}
+
+struct Words {
+    title: String,
+    text: AnyView,
+    button: String,
+    action: &'static str,
+    final_class: &'static str,
+}
+
+fn words(question: &Question, place: &Place) -> Words {
+    const END: &str = "/api/admin_end_sessions";
+    const DANGER: &str = "button danger final";
+    let name = question.person.as_ref().map(|person| person.user.display_name.clone()).unwrap_or_default();
+    let all = question.count + usize::from(question.with_own);
+    let sessions = |count: usize| {
+        let n = number(i64::try_from(count).unwrap_or(i64::MAX));
+        if count == 1 { format!("{n} session") } else { format!("{n} sessions") }
+    };
+    let plain = |text: String| view! { {text} }.into_any();
+    let end = |title: String, text: AnyView, button: String| Words {
+        title,
+        text,
+        button,
+        action: END,
+        final_class: DANGER,
+    };
+    match question.asks {
+        Asks::EndOne => {
+            let device = question.device.clone().unwrap_or_default();
+            let text = if all == 0 {
+                "This session is over already.".to_owned()
+            } else {
+                format!("{name} will have to sign in again on {device}. Unsaved work there may be lost.")
+            };
+            end(format!("End the session on {device}?"), plain(text), "End session".to_owned())
+        }
+        Asks::EndOfPerson => {
+            let text = if all == 0 {
+                format!("{name} is signed in nowhere.")
+            } else {
+                format!("This ends {} of {name}, in every browser and on every desktop.", sessions(all))
+            };
+            end(format!("Sign {name} out everywhere?"), plain(text), format!("End {}", sessions(all)))
+        }
+        Asks::EndListed => {
+            let text = view! {
+                "This ends exactly what the list shows: " <strong>{place.filter.words()}</strong>
+                ". Everyone concerned has to sign in again. Whoever signs in from now on stays."
+            };
+            end(format!("End {}?", sessions(all)), text.into_any(), format!("End {}", sessions(all)))
+        }
+        Asks::Disable => Words {
+            title: format!("Disable the account of {name}?"),
+            text: plain("They are signed out everywhere at once and cannot sign in until you let them again.".to_owned()),
+            button: "Disable account".to_owned(),
+            action: "/api/admin_disable_person",
+            final_class: DANGER,
+        },
+        Asks::Enable => Words {
+            title: format!("Let {name} sign in again?"),
+            text: plain("Their password is as it was. Sessions that were ended stay ended.".to_owned()),
+            button: "Let sign in again".to_owned(),
+            action: "/api/admin_enable_person",
+            final_class: "button primary",
+        },
+        Asks::RequirePassword => Words {
+            title: format!("Ask {name} for a new password?"),
+            text: plain(
+                "They are signed out everywhere and have to choose a new password when they sign in, with the present one."
+                    .to_owned(),
+            ),
+            button: "Ask for a new password".to_owned(),
+            action: "/api/admin_require_password",
+            final_class: DANGER,
+        },
+        Asks::ChangeRole => Words {
+            title: format!("Change the role of {name}"),
+            text: plain(
+                "It holds at once, with its own time limits. Sessions beyond what the new role allows are ended, the least \
+                 recently used first."
+                    .to_owned(),
+            ),
+            button: "Change role".to_owned(),
+            action: "/api/admin_change_role",
+            final_class: "button primary",
+        },
+    }
+}
+
+fn role_field(question: &Question) -> AnyView {
+    let roles = |chosen: Role| {
+        Role::ALL
+            .into_iter()
+            .filter(|role| *role != Role::SystemAdmin)
+            .map(|role| {
+                view! {
+                    <option value=role.as_str() selected=role == chosen>
+                        {role.label()}
+                    </option>
+                }
+            })
+            .collect::<Vec<_>>()
+    };
+    let now = question.person.as_ref().map_or(Role::Guest, |person| person.user.role);
+    let first = question.memberships.first();
+    let places = question
+        .memberships
+        .iter()
+        .map(|membership| {
+            let label = format!("{} (now {})", membership.organization.name, membership.role.label());
+            view! { <option value=membership.organization.id.to_string()>{label}</option> }
+        })
+        .collect::<Vec<_>>();
+    let place = match question.memberships.len() {
+        0 => ().into_any(),
+        1 => {
+            let id = first.map(|membership| membership.organization.id.to_string()).unwrap_or_default();
+            view! { <input type="hidden" name="organization_id" value=id /> }.into_any()
+        }
+        _ => view! {
+            <div class="field">
+                <label for="ask-organization">"Organization"</label>
+                <select class="input" id="ask-organization" name="organization_id">
+                    {places}
+                </select>
+            </div>
+        }
+        .into_any(),
+    };
+    view! {
+        {place}
+        <div class="field">
+            <label for="ask-role">"Role"</label>
+            <select class="input" id="ask-role" name="role">
+                {roles(first.map_or(now, |membership| membership.role))}
+            </select>
+        </div>
+        <p class="caution">
+            <Icon picture=Picture::AlertTriangle />
+            <span>"An administrator sees and ends the sessions of everyone in the organization."</span>
+        </p>
+    }
+    .into_any()
+}

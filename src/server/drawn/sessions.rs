@@ -1,0 +1,456 @@
+//! `/dashboard/admin/sessions`: the list with its filter, the panel of one session, the question before an end.
+
+use chrono::{DateTime, Utc};
+use leptos::prelude::*;
+
+use super::{
+    drawn,
+    ending::{self, Question},
+    panel::{self, Panel},
+    words::{address, age, notice, number, select, until},
+};
+use crate::{
+    domain::{
+        ids::{SessionId, UserId},
+        next::form_value,
+        review::{Moment, Person, ReviewedSession, State},
+        organization::Membership,
+        session::{ClientKind, EndReason},
+        session_filter::{Age, ListState, SessionFilter, Sort, Suspicion},
+        user::Role,
+    },
+    server::services::admin::{people::Hindrance, sessions::Page},
+    ui::components::{
+        icon::{Icon, Picture},
+        notice::Tone,
+    },
+};
+
+pub const PATH: &str = "/dashboard/admin/sessions";
+
+/// What the address asks for.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub filter: SessionFilter,
+    pub sort: Sort,
+    /// Where the page begins, as in the API.
+    pub after: String,
+    /// The session whose panel is open.
+    pub session: Option<SessionId>,
+    /// What is about to be done.
+    pub asks: Option<Asks>,
+}
+
+/// What the question over the page is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asks {
+    EndOne,
+    EndOfPerson,
+    EndListed,
+    Disable,
+    Enable,
+    RequirePassword,
+    ChangeRole,
+}
+
+impl Asks {
+    const ALL: [Asks; 7] = [
+        Asks::EndOne,
+        Asks::EndOfPerson,
+        Asks::EndListed,
+        Asks::Disable,
+        Asks::Enable,
+        Asks::RequirePassword,
+        Asks::ChangeRole,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Asks::EndOne => "end_one",
+            Asks::EndOfPerson => "end_person",
+            Asks::EndListed => "end_listed",
+            Asks::Disable => "disable",
+            Asks::Enable => "enable",
+            Asks::RequirePassword => "require_password",
+            Asks::ChangeRole => "change_role",
+        }
+    }
+}
+
+impl Place {
+    /// Reads the query of an address. The second is what in it stands for nothing.
+    pub fn read(query: &str) -> (Self, Option<String>) {
+        let get = |name: &str| form_value(query, name);
+        let mut problem = None;
+        let mut noted = |unknown: crate::domain::session_filter::UnknownFilter| {
+            problem = Some(format!("“{}” in the address is no filter. {}", unknown.field, unknown.problem));
+        };
+        let filter = SessionFilter::read(get).unwrap_or_else(|unknown| {
+            noted(unknown);
+            SessionFilter::default()
+        });
+        let sort = Sort::read(get("sort").as_deref()).unwrap_or_else(|unknown| {
+            noted(unknown);
+            Sort::default()
+        });
+        let asks = get("ask");
+        let place = Self {
+            filter,
+            sort,
+            after: get("after").unwrap_or_default(),
+            session: get("session").and_then(|id| id.parse().ok()),
+            asks: Asks::ALL.into_iter().find(|each| Some(each.as_str()) == asks.as_deref()),
+        };
+        (place, problem)
+    }
+
+    /// The address of this state of the page.
+    pub fn address(&self) -> String {
+        let mut pairs = self.filter.pairs();
+        if self.sort != Sort::default() {
+            pairs.push(("sort", self.sort.as_str().to_owned()));
+        }
+        pairs.push(("after", self.after.clone()));
+        pairs.push(("session", self.session.map(|id| id.to_string()).unwrap_or_default()));
+        pairs.push(("ask", self.asks.map(|asks| asks.as_str().to_owned()).unwrap_or_default()));
+        address(PATH, pairs)
+    }
+
+    pub fn asking(&self, asks: Option<Asks>) -> Self {
+        Self { asks, ..self.clone() }
+    }
+
+    pub fn showing(&self, session: Option<SessionId>) -> Self {
+        Self {
+            session,
+            asks: None,
+            ..self.clone()
+        }
+    }
+}
+
+/// Everything that is drawn.
+pub struct Drawing {
+    pub place: Place,
+    /// What in the address could not be read.
+    pub problem: Option<String>,
+    /// What was done before the page came, without JavaScript.
+    pub outcome: Option<(Tone, String)>,
+    /// Whose people: the organization's name, or `None` for everyone.
+    pub organization: Option<String>,
+    pub page: Page,
+    pub panel: Option<Open>,
+    pub question: Option<Question>,
+    pub own: UserId,
+    pub now: DateTime<Utc>,
+}
+
+/// The session whose panel is open.
+pub struct Open {
+    pub session: ReviewedSession,
+    pub timeline: Vec<Moment>,
+    pub person: Person,
+    pub memberships: Vec<Membership>,
+    pub hindrance: Option<Hindrance>,
+    /// The person's other live sessions.
+    pub others: Vec<ReviewedSession>,
+}
+
+/// Draws the page.
+pub fn draw(drawing: Drawing) -> String {
+    let Drawing {
+        place,
+        problem,
+        outcome,
+        organization,
+        page,
+        panel,
+        question,
+        own,
+        now,
+    } = drawing;
+    let whose = match &organization {
+        Some(name) => format!("Everyone who belongs to {name}, wherever they are signed in."),
+        None => "Everyone, in every organization.".to_owned(),
+    };
+    let is_open = panel.is_some();
+    let panel = panel.map(|open| {
+        panel::draw(Panel {
+            open,
+            place: &place,
+            own,
+            now,
+        })
+    });
+    drawn(view! {
+        <header class="page-head">
+            <h1>"Sessions"</h1>
+            <p class="lead">{whose}</p>
+        </header>
+        {problem.map(|problem| notice(Tone::Warning, problem))}
+        {outcome.map(|(tone, text)| notice(tone, text))}
+        <div class=if is_open { "review with-panel" } else { "review" }>
+            <section class="card" aria-labelledby="list-title">
+                {filter_form(&place)}
+                {list_head(&place, &page)}
+                {list(&place, &page, now)}
+                {pages(&place, &page)}
+            </section>
+            {panel}
+        </div>
+        {question.map(|question| ending::draw(question, &place))}
+    })
+}
+
+fn filter_form(place: &Place) -> AnyView {
+    let Place { filter, sort, .. } = place;
+    let kinds = vec![("browser", "Browsers"), ("desktop", "Desktops")];
+    let roles = Role::ALL.iter().map(|role| (role.as_str(), role.label())).collect();
+    let states = ListState::ALL.iter().map(|state| (state.as_str(), state.label())).collect();
+    let ages = Age::ALL.iter().map(|age| (age.as_str(), age.label())).collect();
+    let suspicions = Suspicion::ALL.iter().map(|each| (each.as_str(), each.label())).collect();
+    let reasons = EndReason::ALL
+        .iter()
+        .filter(|reason| **reason != EndReason::Unknown)
+        .map(|reason| (reason.as_str(), reason.label()))
+        .collect();
+    let sorts = Sort::ALL.iter().map(|sort| (sort.as_str(), sort.label())).collect();
+    let asks_reason = filter.state != ListState::Live;
+    let user = filter.user.map(|user| {
+        let user = user.to_string();
+        let without = Place {
+            filter: SessionFilter {
+                user: None,
+                ..filter.clone()
+            },
+            after: String::new(),
+            ..place.clone()
+        };
+        view! {
+            <input type="hidden" name="user" value=user />
+            <p class="only-person">
+                "Sessions of one person. "
+                <a href=without.address() data-stay="">
+                    "Show everyone"
+                </a>
+            </p>
+        }
+    });
+    view! {
+        <form class="filter" role="search" method="get" action=PATH data-live="">
+            <div class="field search">
+                <label for="filter-q">"Search"</label>
+                <input
+                    class="input"
+                    id="filter-q"
+                    type="search"
+                    name="q"
+                    value=filter.q.clone().unwrap_or_default()
+                    maxlength="120"
+                    autocomplete="off"
+                    placeholder="Name, email, desktop, address"
+                />
+            </div>
+            {select("kind", "Kind", Some("Any"), kinds, filter.kind.map(ClientKind::as_str).unwrap_or_default())}
+            {select("role", "Role", Some("Any"), roles, filter.role.map(Role::as_str).unwrap_or_default())}
+            {select("state", "State", None, states, filter.state.as_str())}
+            {asks_reason
+                .then(|| {
+                    let chosen = filter.reason.map(EndReason::as_str).unwrap_or_default();
+                    select("reason", "Reason", Some("Any"), reasons, chosen)
+                })}
+            {select("age", "Began", Some("Any time"), ages, filter.age.map(Age::as_str).unwrap_or_default())}
+            {select(
+                "suspicion",
+                "Suspicion",
+                Some("Any"),
+                suspicions,
+                filter.suspicion.map(Suspicion::as_str).unwrap_or_default(),
+            )}
+            {select("sort", "Order", None, sorts, sort.as_str())}
+            {user}
+            <div class="filter-foot actions">
+                <button class="button small" type="submit">
+                    "Show"
+                </button>
+                <a class="button small quiet" href=PATH data-stay="">
+                    "Clear"
+                </a>
+            </div>
+        </form>
+    }
+    .into_any()
+}
+
+fn list_head(place: &Place, page: &Page) -> AnyView {
+    let total = format!("{} {}", number(page.total), if page.total == 1 { "session" } else { "sessions" });
+    let mut export = place.filter.pairs();
+    if place.sort != Sort::default() {
+        export.push(("sort", place.sort.as_str().to_owned()));
+    }
+    let export = address("/api/v1/admin/sessions.csv", export);
+    let may_end = page.total > 0 && place.filter.state == ListState::Live && place.filter.reason.is_none();
+    let end = may_end.then(|| {
+        view! {
+            <a
+                class="button small danger"
+                id="end-listed"
+                href=place.showing(None).asking(Some(Asks::EndListed)).address()
+                data-stay=""
+            >
+                "End all of these…"
+            </a>
+        }
+    });
+    view! {
+        <header class="card-head">
+            <h2 id="list-title" tabindex="-1">
+                <span role="status">{total}</span>
+            </h2>
+            <div class="card-aside actions">
+                {(page.total > 0)
+                    .then(|| {
+                        view! {
+                            <a class="button small" href=export rel="external" download="">
+                                "Export as CSV"
+                            </a>
+                        }
+                    })} {end}
+            </div>
+        </header>
+    }
+    .into_any()
+}
+
+fn list(place: &Place, page: &Page, now: DateTime<Utc>) -> AnyView {
+    if page.sessions.is_empty() {
+        let words = if place.filter == SessionFilter::default() {
+            "Nobody is signed in. Sessions appear here as soon as somebody signs in."
+        } else if place.after.is_empty() {
+            "No session fits this filter. Try fewer conditions, or look at ended sessions as well."
+        } else {
+            "There is nothing more."
+        };
+        return view! {
+            <div class="card-body">
+                <p class="soft">{words}</p>
+            </div>
+        }
+        .into_any();
+    }
+    let rows = page.sessions.iter().map(|session| row(place, session, now)).collect::<Vec<_>>();
+    view! {
+        <table class="table stacks">
+            <caption class="visually-hidden">{place.filter.words()}</caption>
+            <thead>
+                <tr>
+                    <th scope="col">"Person"</th>
+                    <th scope="col">"Device"</th>
+                    <th scope="col">"Address"</th>
+                    <th scope="col">"Began"</th>
+                    <th scope="col">"Last active"</th>
+                    <th scope="col">"State"</th>
+                </tr>
+            </thead>
+            <tbody>{rows}</tbody>
+        </table>
+    }
+    .into_any()
+}
+
+fn row(place: &Place, reviewed: &ReviewedSession, now: DateTime<Utc>) -> AnyView {
+    let ReviewedSession { session, user, .. } = reviewed;
+    let is_open = place.session == Some(session.id);
+    let device = [session.browser.clone(), session.os.clone()].into_iter().flatten().collect::<Vec<_>>().join(" · ");
+    view! {
+        <tr class=if is_open { "chosen" } else { "" }>
+            <th scope="row">
+                <span class="person">{user.display_name.clone()}</span>
+                <span class="soft small">{user.email.clone()}</span>
+                <span class="soft small">{user.role.label()}</span>
+            </th>
+            <td data-label="Device">
+                <a
+                    id=format!("session-{}", session.id)
+                    class="device"
+                    href=place.showing(Some(session.id)).address()
+                    data-stay=""
+                    aria-current=is_open.then_some("true")
+                >
+                    <Icon picture=Picture::of(session) />
+                    <span>{session.device_name.clone()}</span>
+                </a>
+                <span class="soft small">{device}</span>
+                {session.is_current.then(|| view! { <span class="badge accent">"This browser"</span> })}
+                {reviewed.is_unusual.then(|| view! { <span class="badge unusual">"Unusual"</span> })}
+            </td>
+            <td data-label="Address">{session.ip_address.clone()}</td>
+            <td data-label="Began">{age(session.created_at, now)}</td>
+            <td data-label="Last active">{age(session.last_active_at, now)}</td>
+            <td data-label="State">{state(reviewed, now)}</td>
+        </tr>
+    }
+    .into_any()
+}
+
+/// Whether it is live, and until when; or why it is not, and since when.
+pub fn state(reviewed: &ReviewedSession, now: DateTime<Utc>) -> AnyView {
+    match reviewed.state {
+        State::Live => view! {
+            <span class="live">"Live"</span>
+            <span class="soft small">"Expires " {until(reviewed.session.expires_at, now)}</span>
+        }
+        .into_any(),
+        State::Ended => {
+            let reason = reviewed.reason.unwrap_or(EndReason::Unknown);
+            let since = reviewed.ended_at.unwrap_or(reviewed.session.expires_at);
+            view! {
+                <span>"Ended"</span>
+                <span class="soft small">{reason.label()} ", " {age(since, now)}</span>
+            }
+            .into_any()
+        }
+    }
+}
+
+fn pages(place: &Place, page: &Page) -> AnyView {
+    let at = |after: String| Place {
+        after,
+        session: None,
+        asks: None,
+        ..place.clone()
+    };
+    let first = (!place.after.is_empty()).then(|| {
+        view! {
+            <a class="button small" href=at(String::new()).address() data-stay="">
+                "First page"
+            </a>
+        }
+    });
+    let next = page.next.as_ref().map(|next| {
+        view! {
+            <a class="button small" id="next-page" href=at(next.to_text()).address()>
+                "Next page"
+            </a>
+        }
+    });
+    if first.is_none() && next.is_none() {
+        return ().into_any();
+    }
+    view! { <nav class="card-foot actions end" aria-label="Pages">{first} {next}</nav> }.into_any()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_of_the_page_comes_back_from_its_address() {
+        let query = "kind=browser&sort=person&after=abc&session=6b1ad9b3-54f4-4bd0-9b3a-1c8ad6f3b9b1&ask=end_person";
+        let (place, problem) = Place::read(query);
+        assert_eq!((place.address(), problem), (format!("{PATH}?{query}"), None));
+        let (place, problem) = Place::read("kind=phone&ask=nothing");
+        assert_eq!((place.asks, place.filter), (None, SessionFilter::default()));
+        assert!(problem.is_some_and(|problem| problem.contains("kind")));
+    }
+}

@@ -1,0 +1,135 @@
+//! Small parts that the drawn pages share.
+
+use chrono::{DateTime, Utc};
+use leptos::prelude::*;
+
+use crate::{
+    domain::{
+        next::query_value,
+        time::{ago, exact_utc, rfc3339},
+    },
+    ui::components::notice::{Notice, Tone},
+};
+
+/// A moment as an age, with the exact time at hand. The browser's part puts the exact time in the reader's own zone.
+pub fn age(at: DateTime<Utc>, now: DateTime<Utc>) -> AnyView {
+    view! {
+        <time datetime=rfc3339(at) title=exact_utc(at)>
+            {ago(at, now)}
+        </time>
+    }
+    .into_any()
+}
+
+/// A moment, exactly.
+pub fn moment(at: DateTime<Utc>) -> AnyView {
+    view! {
+        <time datetime=rfc3339(at) data-exact="">
+            {exact_utc(at)}
+        </time>
+    }
+    .into_any()
+}
+
+/// How long until then: "in 3 hours".
+pub fn until(at: DateTime<Utc>, now: DateTime<Utc>) -> AnyView {
+    let seconds = (at - now).num_seconds();
+    let words = match seconds {
+        ..60 => "in less than a minute".to_owned(),
+        60..3600 => format!("in {}", crate::domain::time::plural(seconds / 60, "minute")),
+        3600..86_400 => format!("in {}", crate::domain::time::plural(seconds / 3600, "hour")),
+        _ => format!("in {}", crate::domain::time::plural(seconds / 86_400, "day")),
+    };
+    view! {
+        <time datetime=rfc3339(at) title=exact_utc(at)>
+            {words}
+        </time>
+    }
+    .into_any()
+}
+
+/// A number with its thousands apart: "1,000,000".
+pub fn number(n: i64) -> String {
+    let digits = n.unsigned_abs().to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    if n < 0 { format!("-{text}") } else { text }
+}
+
+/// An address of the portal with a query; pairs without a value are left out.
+pub fn address<'a>(path: &str, pairs: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    let pairs: Vec<String> = pairs
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| format!("{name}={}", query_value(&value)))
+        .collect();
+    if pairs.is_empty() {
+        path.to_owned()
+    } else {
+        format!("{path}?{}", pairs.join("&"))
+    }
+}
+
+/// A choice among named values, the first of which is none: "Any role".
+pub fn select(
+    name: &'static str,
+    label: &'static str,
+    any: Option<&'static str>,
+    options: Vec<(&'static str, &'static str)>,
+    chosen: &str,
+) -> AnyView {
+    let id = format!("filter-{name}");
+    let options = options
+        .into_iter()
+        .map(|(value, label)| {
+            view! {
+                <option value=value selected=value == chosen>
+                    {label}
+                </option>
+            }
+        })
+        .collect::<Vec<_>>();
+    view! {
+        <div class="field">
+            <label for=id.clone()>{label}</label>
+            <select class="input" id=id.clone() name=name>
+                {any.map(|any| view! { <option value="">{any}</option> })}
+                {options}
+            </select>
+        </div>
+    }
+    .into_any()
+}
+
+/// A message at the head of a page.
+pub fn notice(tone: Tone, text: String) -> AnyView {
+    view! {
+        <Notice tone>
+            <p>{text}</p>
+        </Notice>
+    }
+    .into_any()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_their_thousands_apart() {
+        for (n, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567"), (-1000, "-1,000")] {
+            assert_eq!(number(n), text);
+        }
+    }
+
+    #[test]
+    fn an_address_leaves_out_what_is_empty_and_escapes_the_rest() {
+        assert_eq!(address("/a", [("q", String::new())]), "/a");
+        assert_eq!(address("/a", [("q", "x & y".to_owned()), ("r", "1".to_owned())]), "/a?q=x%20%26%20y&r=1");
+    }
+}

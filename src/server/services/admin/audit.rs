@@ -1,0 +1,77 @@
+//! The audit log as an administrator reads it: what was done to their people, and what these did.
+
+use super::Reach;
+use crate::{
+    domain::audit::AuditFilter,
+    error::AppError,
+    server::{
+        services::audit_export::{self, BEGINNING},
+        state::AppState,
+        store::audit_export::{Asked, ExportedRow, page_before},
+    },
+};
+
+/// A page of the log, newest first.
+pub struct Page {
+    pub rows: Vec<ExportedRow>,
+    /// Where the next page begins: the id of the last row of this one.
+    pub next: Option<i64>,
+}
+
+/// A page of what the filter lists, from before the row of id `before` on.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn list(
+    state: &AppState,
+    reach: Reach,
+    filter: &AuditFilter,
+    before: Option<i64>,
+    limit: u16,
+) -> Result<Page, AppError> {
+    let asked = asked(reach, filter);
+    let conn = &mut *state.database.connection().await?;
+    let before = before.unwrap_or(i64::MAX);
+    let mut rows = page_before(conn, asked, before, i64::from(limit) + 1).await?;
+    let has_more = rows.len() > usize::from(limit);
+    rows.truncate(usize::from(limit));
+    let next = rows.last().filter(|_| has_more).map(|last| last.id);
+    Ok(Page { rows, next })
+}
+
+/// Everything that the filter lists, oldest first, one JSON object a line. `write` says whether whoever reads still does.
+///
+/// # Errors
+/// The database does not answer; what was written before stays written.
+pub async fn export<W, F>(
+    state: &AppState,
+    reach: Reach,
+    filter: &AuditFilter,
+    mut write: W,
+) -> Result<(), AppError>
+where
+    W: FnMut(String) -> F,
+    F: Future<Output = bool>,
+{
+    let mut after = BEGINNING;
+    loop {
+        let lines = audit_export::lines(&state.database, asked(reach, filter), after).await;
+        let lines = lines.map_err(|error| {
+            tracing::error!(%error, "the audit log could not be written out");
+            AppError::Unavailable
+        })?;
+        let Some(lines) = lines else { return Ok(()) };
+        after = lines.after;
+        if !write(lines.text).await {
+            return Ok(());
+        }
+    }
+}
+
+fn asked(reach: Reach, filter: &AuditFilter) -> Asked<'_> {
+    Asked {
+        filter,
+        organization: reach.organization,
+        about: None,
+    }
+}

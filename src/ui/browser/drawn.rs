@@ -1,0 +1,216 @@
+//! The parts of a page that the server draws: put into the document, with the focus kept; their forms and links read.
+
+use chrono::{DateTime, Utc};
+use js_sys::{Function, Reflect};
+use leptos::{
+    prelude::{document, window},
+    wasm_bindgen::JsCast,
+    web_sys::{
+        Element, Event, FormData, HtmlDialogElement, HtmlElement, HtmlFormElement, HtmlInputElement, UrlSearchParams,
+    },
+};
+
+use super::{element, exact_local_time};
+use crate::{domain::time::parse_rfc3339, error::AppError};
+
+/// Puts HTML of the server's into its place; `None`: it is there already. What has the focus keeps it, with what was typed
+/// into it since.
+pub fn show(place: &str, html: Option<&String>) {
+    let Some(place) = element::<Element>(place) else {
+        return;
+    };
+    if let Some(html) = html {
+        let focused = document().active_element().filter(|focused| place.contains(Some(focused)));
+        let (id, typed) = (focused.as_ref().map(Element::id), focused.and_then(|focused| focused.dyn_into().ok()));
+        let had_focus = id.is_some();
+        place.set_inner_html(html);
+        let again = id.filter(|id| !id.is_empty()).and_then(|id| element::<HtmlElement>(&id));
+        match again {
+            Some(again) => keep(&again, typed),
+            None if had_focus => focus_first(&place, "[data-focus], #list-title"),
+            None => {}
+        }
+    }
+    each(&place, "time", |time| {
+        let at = time.get_attribute("datetime").and_then(|at| parse_rfc3339(&at));
+        if let Some(at) = at {
+            localize(&time, at);
+        }
+    });
+    each(&place, "dialog[data-modal]", |dialog| {
+        if let Ok(dialog) = dialog.dyn_into::<HtmlDialogElement>() {
+            // Shown in the page's flow for those without a script.
+            dialog.set_open(false);
+            _ = dialog.show_modal();
+        }
+    });
+}
+
+/// The field keeps what was typed, and the place in it.
+fn keep(again: &HtmlElement, typed: Option<HtmlInputElement>) {
+    if let (Some(typed), Some(field)) = (typed, again.dyn_ref::<HtmlInputElement>()) {
+        field.set_value(&typed.value());
+        let start = typed.selection_start().ok().flatten();
+        _ = again.focus();
+        _ = field.set_selection_start(start);
+    } else {
+        _ = again.focus();
+    }
+}
+
+fn focus_first(place: &Element, what: &str) {
+    if let Ok(Some(first)) = place.query_selector(what)
+        && let Ok(first) = first.dyn_into::<HtmlElement>()
+    {
+        _ = first.focus();
+    }
+}
+
+fn localize(time: &Element, at: DateTime<Utc>) {
+    let local = exact_local_time(at);
+    if time.has_attribute("data-exact") {
+        time.set_text_content(Some(&local));
+    } else {
+        _ = time.set_attribute("title", &local);
+    }
+}
+
+fn each(place: &Element, what: &str, mut does: impl FnMut(Element)) {
+    if let Ok(found) = place.query_selector_all(what) {
+        for at in 0..found.length() {
+            if let Some(found) = found.get(at).and_then(|node| node.dyn_into().ok()) {
+                does(found);
+            }
+        }
+    }
+}
+
+/// Nothing is being answered or chosen in it.
+pub fn may_change(place: &str) -> bool {
+    let open = element::<Element>(place).and_then(|place| place.query_selector("dialog[open]").ok().flatten());
+    let is_choosing = document().active_element().is_some_and(|focused| focused.tag_name() == "SELECT");
+    open.is_none() && !is_choosing
+}
+
+/// Leaves the question that stands over the page, if one does.
+pub fn cancel(place: &str) -> bool {
+    let link = element::<Element>(place)
+        .and_then(|place| place.query_selector("dialog[open] [data-cancel], [data-close]").ok().flatten());
+    match link.and_then(|link| link.dyn_into::<HtmlElement>().ok()) {
+        Some(link) => {
+            link.click();
+            true
+        }
+        None => false,
+    }
+}
+
+fn closest<T: JsCast>(event: &Event, what: &str) -> Option<T> {
+    let target: Element = event.target()?.dyn_into().ok()?;
+    target.closest(what).ok()??.dyn_into().ok()
+}
+
+/// The address that the filter's form asks for.
+pub fn filtered(event: &Event) -> Option<String> {
+    let form: HtmlFormElement = closest(event, "form[data-live]")?;
+    let query = fields(&form)?;
+    let filled: Vec<&str> = query.split('&').filter(|pair| !pair.ends_with('=')).collect();
+    Some(format!("{}?{}", form.get_attribute("action")?, filled.join("&")))
+}
+
+fn fields(form: &HtmlFormElement) -> Option<String> {
+    let data = FormData::new_with_form(form).ok()?;
+    // The browser turns the one into the other; the binding knows of texts only.
+    let query = Reflect::construct(
+        &Reflect::get(&window(), &"URLSearchParams".into()).ok()?.dyn_into::<Function>().ok()?,
+        &js_sys::Array::of1(&data),
+    )
+    .ok()?;
+    Some(query.unchecked_into::<UrlSearchParams>().to_string().into())
+}
+
+/// Where a link of the same page leads that was clicked plainly.
+pub fn link_that_stays(event: &leptos::ev::MouseEvent) -> Option<String> {
+    if event.ctrl_key() || event.meta_key() || event.shift_key() || event.button() != 0 {
+        return None;
+    }
+    closest::<Element>(event, "a[data-stay]")?.get_attribute("href")
+}
+
+/// A form that is sent in the background.
+#[derive(Clone)]
+pub struct Form(HtmlFormElement);
+
+/// The form of a submit event, if it is one of these.
+pub fn sent(event: &Event) -> Option<Form> {
+    closest(event, "form[data-send]").map(Form)
+}
+
+impl Form {
+    pub fn action(&self) -> String {
+        self.0.get_attribute("action").unwrap_or_default()
+    }
+
+    /// Its fields, as they are sent.
+    pub fn fields(&self) -> String {
+        fields(&self.0).unwrap_or_default()
+    }
+
+    /// Shows that it is at work. False: it is already.
+    pub fn begin(&self) -> bool {
+        let Some(button) = self.part("button[type=submit]") else {
+            return true;
+        };
+        if button.get_attribute("aria-busy").is_some() {
+            return false;
+        }
+        _ = button.set_attribute("aria-busy", "true");
+        self.say("");
+        true
+    }
+
+    /// Shows that it is at work no more, and what went wrong.
+    pub fn finish(&self, problem: Option<&AppError>) {
+        if let Some(button) = self.part("button[type=submit]") {
+            _ = button.remove_attribute("aria-busy");
+        }
+        if let Some(progress) = self.part("[data-progress]") {
+            _ = progress.set_attribute("hidden", "");
+        }
+        let Some(problem) = problem else { return };
+        self.say(&problem.message());
+        if *problem == AppError::ReauthRequired
+            && let Some(password) = self.part("[data-password]")
+        {
+            _ = password.remove_attribute("hidden");
+        }
+        if matches!(problem, AppError::ReauthRequired | AppError::InvalidCredentials) {
+            focus_first(&self.0, "[data-password] input");
+        }
+    }
+
+    /// How far it has come.
+    pub fn progress(&self, done: f64, left: f64) {
+        let Some(part) = self.part("[data-progress]") else {
+            return;
+        };
+        _ = part.remove_attribute("hidden");
+        if let Some(bar) = self.part("progress") {
+            _ = bar.set_attribute("value", &done.to_string());
+            _ = bar.set_attribute("max", &(done + left).to_string());
+        }
+        if let Some(words) = self.part("[data-progress] p") {
+            words.set_text_content(Some(&format!("{done} ended, {left} left.")));
+        }
+    }
+
+    fn say(&self, words: &str) {
+        if let Some(place) = self.part("[data-problem]") {
+            place.set_text_content(Some(words));
+        }
+    }
+
+    fn part(&self, what: &str) -> Option<Element> {
+        self.0.query_selector(what).ok().flatten()
+    }
+}
