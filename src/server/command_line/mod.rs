@@ -1,6 +1,7 @@
 //! The commands of `broker-portal`. Each exits with 0, or with 1 and one clear line.
 
 mod audit;
+mod configuration;
 mod sessions;
 mod user;
 
@@ -49,6 +50,8 @@ enum Command {
     Audit(audit::Command),
     /// Say whether the database and its schema are well
     Health,
+    /// Print every setting, who set it and its value; secrets are not shown
+    Configuration,
 }
 
 /// Why a command did not do its work. Its Display is the one line that is printed.
@@ -104,8 +107,9 @@ fn fail(error: &CommandError) -> ExitCode {
 }
 
 async fn execute(command: Command) -> Result<(), CommandError> {
-    let config = Config::from_environment()?;
+    let (config, answers) = Config::answers_from_environment()?;
     match command {
+        Command::Configuration => configuration::run(&answers),
         Command::Serve => Ok(serve::serve(config).await?),
         Command::Migrate => {
             let opened = Opened::open(&config).await?;
