@@ -13,6 +13,7 @@ mod harness;
 mod accounts;
 mod addresses;
 mod api;
+mod api_guide;
 mod audit;
 mod audit_chain;
 mod audit_role;
