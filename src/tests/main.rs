@@ -19,6 +19,7 @@ mod audit_chain;
 mod audit_role;
 mod cleanup;
 mod cookies;
+mod documents;
 mod events;
 mod extend;
 mod headers;
