@@ -1,10 +1,12 @@
-//! What the documents point at is there: files, headings, and the tests that `docs/security.md` calls upon.
+//! What the documents point at is there: files, headings, commands, and the tests that `docs/security.md` calls upon.
 
 use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
+
+use crate::harness::*;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -117,6 +119,51 @@ fn anchor(heading: &str) -> String {
         .chars()
         .filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c));
     kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+/// Each `broker-portal ...` in a block or between backticks, with its options.
+#[test]
+fn every_command_that_a_document_names_is_there() {
+    let mut commands = BTreeSet::new();
+    for (_, text) in documents() {
+        let text = text.replace("\\\n", " ");
+        let blocks = text.split("\n```").skip(1).step_by(2).flat_map(str::lines);
+        let prose = prose(&text);
+        let spans = prose.lines().flat_map(code).map(|(_, span)| span);
+        for line in blocks.chain(spans) {
+            let line = line.split(" # ").next().unwrap_or_default();
+            let Some((_, arguments)) = line.split_once("broker-portal ") else {
+                continue;
+            };
+            let is_word = |word: &&str| word.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+            let words = arguments
+                .split_whitespace()
+                .take_while(|word| is_word(word) && !word.starts_with('-'));
+            let words: Vec<String> = words.map(str::to_owned).collect();
+            let options = arguments.split_whitespace().filter(|word| word.starts_with("--"));
+            let options: BTreeSet<String> = options.map(str::to_owned).collect();
+            commands.insert((words, options));
+        }
+    }
+    assert!(commands.len() > 10, "{commands:?}");
+    for (words, options) in commands {
+        let output = broker_portal()
+            .args(&words)
+            .arg("--help")
+            .output()
+            .expect("it starts");
+        let (is_content, help, complaint) = said(&output);
+        assert!(
+            is_content,
+            "the documents name broker-portal {words:?}: {complaint}"
+        );
+        for option in options {
+            assert!(
+                help.contains(&option),
+                "the documents name {option} of broker-portal {words:?}\n{help}"
+            );
+        }
+    }
 }
 
 /// `file::test`, `file::beginning_...` and `file::*` name tests of this binary, what follows "unit" modules with tests of
