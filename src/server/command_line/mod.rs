@@ -2,6 +2,7 @@
 
 mod audit;
 mod seed;
+mod configuration;
 mod sessions;
 mod user;
 
@@ -54,6 +55,8 @@ enum Command {
     /// Fill an empty database with made-up people and sessions, to measure the portal under load
     #[command(hide = true)]
     Seed(seed::Seed),
+    /// Print every setting, who set it and its value; secrets are not shown
+    Configuration,
 }
 
 /// Why a command did not do its work. Its Display is the one line that is printed.
@@ -113,8 +116,9 @@ fn fail(error: &CommandError) -> ExitCode {
 }
 
 async fn execute(command: Command) -> Result<(), CommandError> {
-    let config = Config::from_environment()?;
+    let (config, answers) = Config::answers_from_environment()?;
     match command {
+        Command::Configuration => configuration::run(&answers),
         Command::Serve => Ok(serve::serve(config).await?),
         Command::Migrate => {
             let opened = Opened::open(&config).await?;

@@ -1,0 +1,91 @@
+//! `broker-portal configuration`: what is set, by whom, and what holds where nothing is.
+
+use std::io::Write;
+
+use super::CommandError;
+use crate::server::config::{Answers, Origin, settings};
+
+/// What a secret's value is replaced with.
+const HIDDEN: &str = "(set; not shown)";
+/// What stands for no value.
+const NONE: &str = "-";
+
+pub fn run(answers: &Answers) -> Result<(), CommandError> {
+    write(
+        answers,
+        &|name| std::env::var(name).ok(),
+        std::io::stdout().lock(),
+    )
+}
+
+fn write(
+    answers: &Answers,
+    environment: &dyn Fn(&str) -> Option<String>,
+    mut out: impl Write,
+) -> Result<(), CommandError> {
+    for (index, section) in settings::SECTIONS.iter().enumerate() {
+        if index > 0 {
+            writeln!(out)?;
+        }
+        writeln!(out, "# {}", section.title)?;
+        for setting in section.settings {
+            for name in setting.roles().map(|role| setting.name_for(role)) {
+                let (origin, text) = match answers.get(&name) {
+                    Some(answer) => (answer.origin, answer.text.clone()),
+                    None => match environment(&name).filter(|text| !text.is_empty()) {
+                        Some(text) => (Origin::Environment, Some(text)),
+                        None => (Origin::Default, None),
+                    },
+                };
+                let shown = match &text {
+                    Some(_) if setting.secret => HIDDEN,
+                    Some(text) => text,
+                    None => NONE,
+                };
+                // A value is one line, whatever it holds.
+                let shown: String = shown
+                    .chars()
+                    .map(|c| if c.is_control() { ' ' } else { c })
+                    .collect();
+                writeln!(out, "{name:<36}  {origin:<11}  {shown}")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::server::config::Answer;
+
+    #[test]
+    fn every_setting_has_a_line_and_no_secret_is_in_any() {
+        let text = Some("postgres://portal:hunter2@db/portal".to_owned());
+        let origin = Origin::Environment;
+        let answers = BTreeMap::from([("DATABASE_URL".to_owned(), Answer { origin, text })]);
+        let mut out = Vec::new();
+        let log = |name: &str| (name == "RUST_LOG").then(|| "debug".to_owned());
+        write(&answers, &log, &mut out).expect("written");
+        let out = String::from_utf8(out).expect("text");
+        assert!(!out.contains("hunter2"), "{out}");
+        let line = |name: &str| -> Vec<&str> {
+            let line = out
+                .lines()
+                .find(|line| line.split_whitespace().next() == Some(name));
+            line.unwrap_or_else(|| panic!("no {name} in {out}"))
+                .split_whitespace()
+                .skip(1)
+                .collect()
+        };
+        assert_eq!(line("DATABASE_URL").join(" "), format!("environment {HIDDEN}"));
+        assert_eq!(line("RUST_LOG"), ["environment", "debug"]);
+        for setting in settings::all() {
+            setting
+                .roles()
+                .for_each(|role| drop(line(&setting.name_for(role))));
+        }
+    }
+}

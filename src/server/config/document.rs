@@ -1,0 +1,125 @@
+//! The tables of `docs/configuration.md`, and the test that they are what the list of settings says.
+//!
+//! A table stands between the lines `<!-- settings: TITLE -->` and `<!-- end -->`; what stands elsewhere is written by
+//! hand.
+
+use std::{fmt::Write as _, path::PathBuf};
+
+use super::settings::{self, Kind, Preset, ROLES, SECTIONS, Section, Setting, Unit};
+
+const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
+const REFRESH: &str = "UPDATE_DOCS=1 cargo test --features ssr --lib config::document";
+const END: &str = "<!-- end -->";
+
+fn table(section: &Section) -> String {
+    let mut table = String::from("| variable | value | default | meaning |\n| --- | --- | --- | --- |\n");
+    for setting in section.settings {
+        writeln!(
+            table,
+            "| `{}` | {} | {} | {} |",
+            setting.name,
+            value(setting.kind),
+            default(setting),
+            setting.meaning.replace('|', "\\|"),
+        )
+        .expect("a string takes it");
+    }
+    table
+}
+
+fn value(kind: Kind) -> String {
+    match kind {
+        Kind::Switch => "on or off".to_owned(),
+        Kind::Number { unit, least, .. } => {
+            let unit = match unit {
+                Unit::Count => "number",
+                Unit::Seconds => "seconds",
+                Unit::Days => "days",
+            };
+            format!("{unit}, {least} or more")
+        }
+        Kind::Text(words) => words.to_owned(),
+    }
+}
+
+fn default(setting: &Setting) -> String {
+    let shown = |text: &str| match setting.kind {
+        Kind::Text(_) => format!("`{text}`"),
+        Kind::Switch | Kind::Number { .. } => text.to_owned(),
+    };
+    match setting.default {
+        Preset::Is(text) => shown(text),
+        Preset::Depends(words) => words.to_owned(),
+        Preset::OfRole(_) => {
+            let of = |role| setting.default_for(Some(role)).unwrap_or_default();
+            let each: Vec<String> = ROLES
+                .iter()
+                .map(|role| format!("{} {}", role.as_str(), of(*role)))
+                .collect();
+            each.join(", ")
+        }
+    }
+}
+
+/// The document with its tables written anew.
+fn written_anew(document: &str) -> String {
+    let mut text = document.to_owned();
+    for section in SECTIONS {
+        let begin = format!("<!-- settings: {} -->\n", section.title);
+        let (before, rest) = text
+            .split_once(&begin)
+            .unwrap_or_else(|| panic!("docs/configuration.md has no line {}", begin.trim()));
+        let (_, after) = rest
+            .split_once(END)
+            .unwrap_or_else(|| panic!("no {END} after {}", begin.trim()));
+        text = format!("{before}{begin}{}{END}{after}", table(section));
+    }
+    text
+}
+
+#[test]
+fn the_configuration_document_is_what_the_list_of_settings_says() {
+    let found = std::fs::read_to_string(PATH).expect("docs/configuration.md");
+    let wanted = written_anew(&found);
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(PATH, wanted).expect("written");
+        return;
+    }
+    let differs = found
+        .lines()
+        .zip(wanted.lines())
+        .find(|(found, wanted)| found != wanted);
+    assert!(
+        found == wanted,
+        "docs/configuration.md is not what src/server/config/settings.rs says: {differs:#?}\nWrite it anew: {REFRESH}"
+    );
+}
+
+#[test]
+fn each_table_belongs_to_a_section() {
+    let document = std::fs::read_to_string(PATH).expect("docs/configuration.md");
+    let tables = document.matches("<!-- settings: ").count();
+    assert_eq!(
+        tables,
+        SECTIONS.len(),
+        "a table whose section is gone, or one twice"
+    );
+}
+
+#[test]
+fn no_document_speaks_of_a_setting_that_there_is_not() {
+    let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/docs")).expect("docs");
+    let mut files: Vec<PathBuf> = folder.map(|entry| entry.expect("an entry").path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
+    files.push(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md").into());
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("a document");
+        let words = text.split(|c: char| !(c.is_ascii_uppercase() || c == '_'));
+        for word in words.filter(|word| word.starts_with("PORTAL_") && *word != "PORTAL_") {
+            let pattern = |name: &str| name.strip_suffix("<ROLE>") == Some(word);
+            let known =
+                settings::find(word).is_some() || settings::all().any(|setting| pattern(setting.name));
+            assert!(known, "{} speaks of {word}, which is no setting", file.display());
+        }
+    }
+}

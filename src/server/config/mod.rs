@@ -1,0 +1,394 @@
+//! What an operator can set: environment variables over an optional `portal.toml` with the same names.
+//!
+//! To add a setting:
+//! 1. an entry in [`settings::SECTIONS`]: name, kind, default and meaning stand there and nowhere else;
+//! 2. a field of [`Config`], and a line in [`Config::read`] that asks the [`Source`] for it by its name. One that a
+//!    library reads by itself has `.elsewhere()` in the list instead; one that is never to be printed `.secret()`;
+//! 3. `UPDATE_DOCS=1 cargo test --features ssr --lib config::document` writes the tables of `docs/configuration.md`.
+//!
+//! Tests tell what was forgotten.
+
+#[cfg(test)]
+mod document;
+mod public_url;
+pub mod settings;
+mod source;
+
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+
+use ipnet::IpNet;
+
+pub use public_url::PublicUrl;
+pub use source::{Answer, Answers, Origin};
+
+use crate::domain::{
+    policy::{RolePolicy, SessionPolicy},
+    user::Role,
+};
+use source::Source;
+
+/// Everything that can be set, read and checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Unset: a private cluster below `data_dir`.
+    pub database_url: Option<DatabaseUrl>,
+    pub data_dir: PathBuf,
+    pub site_addr: SocketAddr,
+    pub public_url: PublicUrl,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Create the demo accounts at start.
+    pub demo: bool,
+    pub policy: SessionPolicy,
+    /// How long after a password check sensitive actions need no new one.
+    pub reauth: Duration,
+    /// So many seconds before a session's end its person is warned. 0: not at all.
+    pub warning_seconds: u32,
+    pub access_token: Duration,
+    pub throttle: Throttle,
+    pub suspicion: Suspicion,
+    /// Time between two clean-ups.
+    pub cleanup_interval: Duration,
+    /// How long ended sessions are kept.
+    pub retention: Duration,
+    pub site_root: PathBuf,
+}
+
+/// How many refused passwords are allowed in a window of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Throttle {
+    /// On one account; and, each for itself, on devices that have signed in to it before.
+    pub attempts: u32,
+    /// From one address, on whatever accounts.
+    pub attempts_per_address: u32,
+    pub window: Duration,
+}
+
+/// What is found unusual, and what comes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Suspicion {
+    /// A session that turns up in another client is ended.
+    pub end_on_client_change: bool,
+    pub new_device: bool,
+    pub new_network: bool,
+    /// Another network so soon after the last activity elsewhere is unusual. `None`: it is not.
+    pub far_networks: Option<Duration>,
+    /// So many refused passwords before the right one are unusual. `None`: they are not.
+    pub failures: Option<u32>,
+}
+
+/// A connection string; it may hold a password, so its Debug shows nothing.
+#[derive(Clone)]
+pub struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DatabaseUrl(..)")
+    }
+}
+
+/// One setting is not usable. Its Display is the one line that an operator reads.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{name}={value:?} is not usable: expected {expected}")]
+    BadValue {
+        name: String,
+        value: String,
+        expected: String,
+    },
+    #[error("portal.toml: {0}")]
+    File(String),
+    #[error(
+        "PORTAL_DEMO=on is refused: PORTAL_PUBLIC_URL is {0}, which others can reach, and the demo passwords are public"
+    )]
+    DemoInPublic(String),
+}
+
+impl Config {
+    /// Reads the environment and `portal.toml` of the folder that the server was started in.
+    ///
+    /// # Errors
+    /// The first setting that does not fit, by its name.
+    pub fn from_environment() -> Result<Self, ConfigError> {
+        Self::answers_from_environment().map(|(config, _)| config)
+    }
+
+    /// The same, with what each setting is and who said so. Those that other parts read are among them.
+    ///
+    /// # Errors
+    /// The first setting that does not fit, by its name.
+    pub fn answers_from_environment() -> Result<(Self, Answers), ConfigError> {
+        let file = match std::fs::read_to_string("portal.toml") {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(ConfigError::File(error.to_string())),
+        };
+        let environment = |name: &str| std::env::var(name).ok();
+        let read = Self::answers(&environment, &file)?;
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy();
+            if name.starts_with("PORTAL_") && settings::find(&name).is_none() {
+                tracing::warn!(%name, "the environment holds a variable that is no setting: is its name misspelt?");
+            }
+        }
+        Ok(read)
+    }
+
+    /// Reads settings from `environment`, then from the text of a `portal.toml`.
+    ///
+    /// # Errors
+    /// The first setting that does not fit, by its name.
+    pub fn read(environment: &dyn Fn(&str) -> Option<String>, toml: &str) -> Result<Self, ConfigError> {
+        Self::answers(environment, toml).map(|(config, _)| config)
+    }
+
+    fn answers(
+        environment: &dyn Fn(&str) -> Option<String>,
+        toml: &str,
+    ) -> Result<(Self, Answers), ConfigError> {
+        let source = Source::new(environment, toml)?;
+        let database_url = source.text("DATABASE_URL").map(DatabaseUrl);
+        let site_addr = source.value("LEPTOS_SITE_ADDR", |text| text.parse().ok())?;
+        let public_url = source
+            .parse("PORTAL_PUBLIC_URL", |text| text.parse().ok())?
+            .unwrap_or_else(|| PublicUrl::of(site_addr));
+        source.stands_in("PORTAL_PUBLIC_URL", public_url.origin());
+        let trusted_proxies = source.parse("PORTAL_TRUSTED_PROXIES", |text| {
+            text.split(',').map(|net| network(net.trim())).collect()
+        })?;
+        let demo = source
+            .switch_if_set("PORTAL_DEMO")?
+            // By itself only where nobody else gets in.
+            .unwrap_or(database_url.is_none() && public_url.is_loopback());
+        if demo && !public_url.is_loopback() {
+            return Err(ConfigError::DemoInPublic(public_url.origin().to_owned()));
+        }
+        source.stands_in("PORTAL_DEMO", if demo { "on" } else { "off" });
+        let site_root = source
+            .text("LEPTOS_SITE_ROOT")
+            .map_or_else(default_site_root, PathBuf::from);
+        source.stands_in("LEPTOS_SITE_ROOT", site_root.display());
+
+        let mut policy = SessionPolicy::default();
+        for role in Role::ALL {
+            // A system administrator lives by the administrators' limits.
+            let like = if role == Role::SystemAdmin {
+                Role::Admin
+            } else {
+                role
+            };
+            let name = |pattern| Source::name_of(pattern, like);
+            policy.set(
+                role,
+                RolePolicy {
+                    idle: source.duration(&name("PORTAL_SESSION_TIMEOUT_<ROLE>"))?,
+                    lifetime: source.duration(&name("PORTAL_SESSION_LIFETIME_<ROLE>"))?,
+                    max_sessions: source.number(&name("PORTAL_MAX_SESSIONS_<ROLE>"))?,
+                },
+            );
+        }
+
+        let throttle = Throttle {
+            attempts: source.number("PORTAL_SIGN_IN_ATTEMPTS")?,
+            attempts_per_address: source.number("PORTAL_SIGN_IN_ATTEMPTS_PER_ADDRESS")?,
+            window: source.duration("PORTAL_SIGN_IN_WINDOW_SECONDS")?,
+        };
+        let far_networks = source.duration("PORTAL_NOTICE_FAR_NETWORKS_SECONDS")?;
+        let failures = source.number("PORTAL_NOTICE_FAILURES")?;
+        let suspicion = Suspicion {
+            end_on_client_change: source.switch("PORTAL_END_ON_CLIENT_CHANGE")?,
+            new_device: source.switch("PORTAL_NOTICE_NEW_DEVICE")?,
+            new_network: source.switch("PORTAL_NOTICE_NEW_NETWORK")?,
+            far_networks: (!far_networks.is_zero()).then_some(far_networks),
+            failures: (failures > 0).then_some(failures),
+        };
+
+        let config = Self {
+            database_url,
+            data_dir: source.value("PORTAL_DATA_DIR", |text| Some(text.into()))?,
+            site_addr,
+            public_url,
+            trusted_proxies: trusted_proxies.unwrap_or_default(),
+            demo,
+            policy,
+            reauth: source.duration("PORTAL_REAUTH_SECONDS")?,
+            warning_seconds: source.number("PORTAL_WARNING_SECONDS")?,
+            access_token: source.duration("PORTAL_ACCESS_TOKEN_SECONDS")?,
+            throttle,
+            suspicion,
+            cleanup_interval: source.duration("PORTAL_CLEANUP_INTERVAL")?,
+            retention: source.duration("PORTAL_RETENTION_DAYS")?,
+            site_root,
+        };
+        Ok((config, source.finish()?))
+    }
+
+    /// The session cookie's name. With https the `__Host-` prefix makes browsers insist on Secure, Path=/ and no
+    /// Domain (RFC 6265bis, 4.1.3.2).
+    pub fn cookie_name(&self) -> &'static str {
+        if self.public_url.is_https() {
+            "__Host-portal_session"
+        } else {
+            "portal_session"
+        }
+    }
+}
+
+fn network(text: &str) -> Option<IpNet> {
+    text.parse()
+        .ok()
+        .or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from))
+}
+
+/// The site stands beside a released server; a development build keeps it in `target/site`.
+fn default_site_root() -> PathBuf {
+    std::env::current_exe()
+        .ok()
+        .and_then(|exe| exe.parent().map(|folder| folder.join("site")))
+        .filter(|site| site.is_dir())
+        .unwrap_or_else(|| PathBuf::from("target/site"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn read(settings: &[(&str, &str)], toml: &str) -> Result<Config, ConfigError> {
+        let get = |name: &str| {
+            settings
+                .iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, value)| value.to_string())
+        };
+        Config::read(&get, toml)
+    }
+
+    #[test]
+    fn nothing_set_is_a_demo_on_this_machine() {
+        let config = read(&[], "").expect("defaults");
+        assert!(config.demo && config.database_url.is_none());
+        assert_eq!(config.public_url.origin(), "http://127.0.0.1:3000");
+        assert_eq!(config.cookie_name(), "portal_session");
+        assert_eq!(config.policy, SessionPolicy::default());
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file() {
+        let toml = "PORTAL_SESSION_TIMEOUT_BROKER = 60\nPORTAL_MAX_SESSIONS_BROKER = 7";
+        let config = read(&[("PORTAL_SESSION_TIMEOUT_BROKER", "90")], toml).expect("settings");
+        assert_eq!(config.policy.of(Role::Broker).idle, Duration::from_secs(90));
+        assert_eq!(config.policy.of(Role::Broker).max_sessions, 7);
+    }
+
+    #[test]
+    fn a_bad_value_names_its_variable_in_one_line() {
+        for (name, value) in [
+            ("LEPTOS_SITE_ADDR", "localhost"),
+            ("PORTAL_PUBLIC_URL", "portal.example/path"),
+            ("PORTAL_TRUSTED_PROXIES", "10.0.0.0/8,proxy"),
+            ("PORTAL_DEMO", "perhaps"),
+            ("PORTAL_SESSION_TIMEOUT_GUEST", "0"),
+            ("PORTAL_SESSION_LIFETIME_ADMIN", "9999999999999999999"),
+            ("PORTAL_MAX_SESSIONS_VENDOR", "-1"),
+            ("PORTAL_SIGN_IN_ATTEMPTS", "0"),
+            ("PORTAL_SIGN_IN_WINDOW_SECONDS", "soon"),
+            ("PORTAL_END_ON_CLIENT_CHANGE", "maybe"),
+            ("PORTAL_NOTICE_FAILURES", "-3"),
+            ("PORTAL_WARNING_SECONDS", "-1"),
+            ("PORTAL_WARNING_SECONDS", "five minutes"),
+            ("PORTAL_CLEANUP_INTERVAL", "0"),
+            ("PORTAL_RETENTION_DAYS", "0"),
+        ] {
+            let line = read(&[(name, value)], "").expect_err(name).to_string();
+            assert!(line.contains(name) && !line.contains('\n'), "{line}");
+        }
+        assert!(matches!(read(&[], "a = [1]"), Err(ConfigError::File(_))));
+        let misspelt = read(&[], "PORTAL_SESION_TIMEOUT_BROKER = 60").expect_err("no setting");
+        assert!(misspelt.to_string().contains("PORTAL_SESION_TIMEOUT_BROKER"));
+    }
+
+    #[test]
+    fn a_warning_comes_five_minutes_before_the_end_or_as_set_or_never() {
+        let warning = |settings: &[(&str, &str)], toml: &str| {
+            let config = read(settings, toml).expect("settings");
+            config.warning_seconds
+        };
+        assert_eq!(warning(&[], ""), 300);
+        assert_eq!(warning(&[("PORTAL_WARNING_SECONDS", "0")], ""), 0);
+        assert_eq!(warning(&[], "PORTAL_WARNING_SECONDS = 60"), 60);
+    }
+
+    #[test]
+    fn demo_accounts_are_refused_where_others_can_reach_them() {
+        let public = ("PORTAL_PUBLIC_URL", "https://portal.example");
+        assert!(matches!(
+            read(&[public, ("PORTAL_DEMO", "on")], ""),
+            Err(ConfigError::DemoInPublic(_))
+        ));
+        let config = read(&[public], "").expect("settings");
+        assert!(!config.demo);
+        assert_eq!(config.cookie_name(), "__Host-portal_session");
+        assert!(
+            !read(&[("LEPTOS_SITE_ADDR", "0.0.0.0:3000")], "")
+                .expect("settings")
+                .demo
+        );
+    }
+
+    /// What is asked for and is not in the list has no default and no kind; what is in the list and is never asked for
+    /// has no effect.
+    #[test]
+    fn the_list_has_what_is_asked_for_and_nothing_else() {
+        let (_, answers) = Config::answers(&|_| None, "").expect("defaults");
+        let asked: BTreeSet<String> = answers.into_keys().collect();
+        let listed: Vec<String> = settings::all()
+            .filter(|setting| !setting.elsewhere)
+            .flat_map(|setting| setting.roles().map(|role| setting.name_for(role)))
+            .collect();
+        let once: BTreeSet<String> = listed.iter().cloned().collect();
+        assert_eq!(listed.len(), once.len(), "a name stands twice in the list");
+        let unlisted: Vec<_> = asked.difference(&once).collect();
+        assert!(unlisted.is_empty(), "not in settings::SECTIONS: {unlisted:?}");
+        let unread: Vec<_> = once.difference(&asked).collect();
+        assert!(unread.is_empty(), "Config::read never asks for {unread:?}");
+    }
+
+    #[test]
+    fn what_another_part_reads_is_no_business_of_the_file() {
+        let wrong = read(&[], "RUST_LOG = \"debug\"").expect_err("from the environment only");
+        assert!(wrong.to_string().contains("environment only"), "{wrong}");
+    }
+
+    #[test]
+    fn each_answer_says_who_gave_it() {
+        let environment =
+            |name: &str| (name == "PORTAL_PUBLIC_URL").then(|| "http://localhost:8080/".to_owned());
+        let (_, answers) = Config::answers(&environment, "PORTAL_RETENTION_DAYS = 7").expect("settings");
+        let answer = |name: &str| (answers[name].origin, answers[name].text.as_deref());
+        assert_eq!(
+            answer("PORTAL_PUBLIC_URL"),
+            (Origin::Environment, Some("http://localhost:8080/"))
+        );
+        assert_eq!(answer("PORTAL_RETENTION_DAYS"), (Origin::File, Some("7")));
+        assert_eq!(
+            answer("PORTAL_SESSION_TIMEOUT_VENDOR"),
+            (Origin::Default, Some("43200"))
+        );
+        assert_eq!(answer("PORTAL_DEMO"), (Origin::Default, Some("on")));
+        assert_eq!(answer("DATABASE_URL"), (Origin::Default, None));
+    }
+
+    #[test]
+    fn debug_shows_no_password() {
+        let config = read(&[("DATABASE_URL", "postgres://portal:hunter2@db/portal")], "").expect("settings");
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,380 @@
+//! Every setting that there is, declared once: its name, what can be written, its default and what it means.
+//!
+//! [`Config`](super::Config) is read by this list, error messages speak by it, `broker-portal configuration` prints it,
+//! and the tables of `docs/configuration.md` are made from it.
+
+use crate::domain::{
+    policy::{RolePolicy, SessionPolicy},
+    user::Role,
+};
+
+/// Stands in a name for each of [`ROLES`].
+const ROLE: &str = "<ROLE>";
+
+/// The roles that have settings. A system administrator lives by the administrators' limits.
+pub const ROLES: [Role; 5] = [
+    Role::Guest,
+    Role::Employee,
+    Role::Vendor,
+    Role::Broker,
+    Role::Admin,
+];
+
+/// Settings that belong together, under the heading that the documentation gives them.
+pub struct Section {
+    pub title: &'static str,
+    pub settings: &'static [Setting],
+}
+
+/// One thing that can be set.
+pub struct Setting {
+    /// Public: renaming one breaks those who use it. May hold `<ROLE>`.
+    pub name: &'static str,
+    pub kind: Kind,
+    pub default: Preset,
+    /// For the documentation, in Markdown.
+    pub meaning: &'static str,
+    /// Never printed.
+    pub secret: bool,
+    /// Read by another part than `Config`, from the environment only.
+    pub elsewhere: bool,
+}
+
+/// What can be written.
+#[derive(Clone, Copy)]
+pub enum Kind {
+    /// `on` or `off`
+    Switch,
+    /// A whole number of that unit in that range, both ends included
+    Number { unit: Unit, least: u64, most: u64 },
+    /// What these words describe
+    Text(&'static str),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    Count,
+    Seconds,
+    Days,
+}
+
+/// What holds where nothing is set.
+#[derive(Clone, Copy)]
+pub enum Preset {
+    /// This, read as if an operator had written it
+    Is(&'static str),
+    /// What these words say, in Markdown: nothing, or what follows from other settings or the machine
+    Depends(&'static str),
+    /// What the role's policy has
+    OfRole(fn(RolePolicy) -> u64),
+}
+
+use Kind::{Switch, Text};
+use Preset::{Depends, Is, OfRole};
+
+/// Every setting, in the order of the documentation.
+pub const SECTIONS: &[Section] = &[
+    Section {
+        title: "Database",
+        settings: &[
+            Setting::new(
+                "DATABASE_URL",
+                Text("an address such as `postgres://portal@db.example/portal`"),
+                Depends("unset"),
+                "Postgres 15 or newer. Unset: a private cluster below `PORTAL_DATA_DIR`, started and stopped with the \
+                 server. Its user should be allowed to create roles, or have the role `broker_portal_server`: see \
+                 [Security](security.md#how-far-the-audit-log-can-be-trusted).",
+            )
+            .secret(),
+            Setting::new(
+                "PORTAL_DATA_DIR",
+                Text("a folder"),
+                Is(".data"),
+                "Where the private cluster lives.",
+            ),
+            Setting::new(
+                "PORTAL_POSTGRES_BIN",
+                Text("a folder"),
+                Depends("found"),
+                "The folder with `postgres` and `initdb`, where the private cluster should not look for it.",
+            )
+            .elsewhere(),
+        ],
+    },
+    Section {
+        title: "Addresses",
+        settings: &[
+            Setting::new(
+                "LEPTOS_SITE_ADDR",
+                Text("an address and a port"),
+                Is("127.0.0.1:3000"),
+                "Listen address.",
+            ),
+            Setting::new(
+                "LEPTOS_SITE_ROOT",
+                Text("a folder"),
+                Depends("`site` beside the server, else `target/site`"),
+                "The built site.",
+            ),
+            Setting::new(
+                "PORTAL_PUBLIC_URL",
+                Text("an address such as `https://portal.example`, without a path"),
+                Depends("`http://` + listen address"),
+                "What people type. With `https` the cookie is `__Host-portal_session` and Secure, and browsers are told \
+                 to stay on https; otherwise `portal_session`.",
+            ),
+            Setting::new(
+                "PORTAL_TRUSTED_PROXIES",
+                Text("addresses or networks such as `10.0.0.0/8,192.0.2.1`"),
+                Depends("none"),
+                "Whose `X-Forwarded-For` is believed.",
+            ),
+            Setting::new(
+                "PORTAL_DEMO",
+                Switch,
+                Depends("on with the private cluster on a loopback address, else off"),
+                "Create the demo accounts. Refused when `PORTAL_PUBLIC_URL` is not a loopback address. A start without \
+                 them disables those of an earlier start.",
+            ),
+        ],
+    },
+    Section {
+        title: "Sessions",
+        settings: &[
+            Setting::new(
+                "PORTAL_SESSION_TIMEOUT_<ROLE>",
+                Kind::seconds(1),
+                OfRole(|policy| policy.idle.as_secs()),
+                "How long without activity a session is live.",
+            ),
+            Setting::new(
+                "PORTAL_SESSION_LIFETIME_<ROLE>",
+                Kind::seconds(1),
+                OfRole(|policy| policy.lifetime.as_secs()),
+                "After how long it is over whatever happens.",
+            ),
+            Setting::new(
+                "PORTAL_MAX_SESSIONS_<ROLE>",
+                Kind::Number {
+                    unit: Unit::Count,
+                    least: 1,
+                    most: 1000,
+                },
+                OfRole(|policy| u64::from(policy.max_sessions)),
+                "How many sessions a person has at most. A sign-in beyond that signs out the least recently used one.",
+            ),
+            Setting::new(
+                "PORTAL_REAUTH_SECONDS",
+                Kind::seconds(1),
+                Is("1800"),
+                "How long after a password check sensitive actions need no new one.",
+            ),
+            Setting::new(
+                "PORTAL_WARNING_SECONDS",
+                Kind::seconds(0),
+                Is("300"),
+                "So long before a session ends its person is to be warned; 0 for never. Clients read it in \
+                 `session_state`.",
+            ),
+            Setting::new(
+                "PORTAL_ACCESS_TOKEN_SECONDS",
+                Kind::seconds(1),
+                Is("900"),
+                "Life of a desktop's access token.",
+            ),
+        ],
+    },
+    Section {
+        title: "Signing in",
+        settings: &[
+            Setting::new(
+                "PORTAL_SIGN_IN_ATTEMPTS",
+                Kind::count(1),
+                Is("5"),
+                "Refused passwords that are allowed on one account in a window, and, each for itself, in browsers that \
+                 have signed in to it before and on desktops in networks that they have been used from. \
+                 `user set-password` ends the wait. Renewing the password check of a session is counted in the same way.",
+            ),
+            Setting::new(
+                "PORTAL_SIGN_IN_ATTEMPTS_PER_ADDRESS",
+                Kind::count(1),
+                Is("100"),
+                "The same from one address (a /64 of IPv6), over all accounts.",
+            ),
+            Setting::new(
+                "PORTAL_SIGN_IN_WINDOW_SECONDS",
+                Kind::seconds(1),
+                Is("900"),
+                "Length of that window; it begins with the first refused password.",
+            ),
+        ],
+    },
+    Section {
+        title: "What is found unusual",
+        settings: &[
+            Setting::new(
+                "PORTAL_END_ON_CLIENT_CHANGE",
+                Switch,
+                Is("on"),
+                "End a session that turns up in another browser, or a desktop's in a browser.",
+            ),
+            Setting::new(
+                "PORTAL_NOTICE_NEW_DEVICE",
+                Switch,
+                Is("on"),
+                "Ask the person about a sign-in in a browser or on a desktop that is new to the account.",
+            ),
+            Setting::new(
+                "PORTAL_NOTICE_NEW_NETWORK",
+                Switch,
+                Is("on"),
+                "Ask about a network that is new to the person.",
+            ),
+            Setting::new(
+                "PORTAL_NOTICE_FAR_NETWORKS_SECONDS",
+                Kind::seconds(0),
+                Is("300"),
+                "Ask about a new network far from one that was in use so short a time ago; 0 for never.",
+            ),
+            Setting::new(
+                "PORTAL_NOTICE_FAILURES",
+                Kind::count(0),
+                Is("3"),
+                "Ask about a sign-in after so many refused passwords; 0 for never.",
+            ),
+        ],
+    },
+    Section {
+        title: "Clean-up",
+        settings: &[
+            Setting::new(
+                "PORTAL_CLEANUP_INTERVAL",
+                Kind::seconds(1),
+                Is("3600"),
+                "Time between clean-ups.",
+            ),
+            Setting::new(
+                "PORTAL_RETENTION_DAYS",
+                Kind::Number {
+                    unit: Unit::Days,
+                    least: 1,
+                    most: Kind::MOST,
+                },
+                Is("30"),
+                "How long ended sessions are kept.",
+            ),
+        ],
+    },
+    Section {
+        title: "Log",
+        settings: &[
+            Setting::new(
+                "RUST_LOG",
+                Text("directives of tracing's `EnvFilter`, such as `info,broker_portal=debug`"),
+                Depends("our own events at `info`, others' at `warn`"),
+                "What is logged. Text on a terminal, one JSON line an event elsewhere.",
+            )
+            .elsewhere(),
+        ],
+    },
+];
+
+/// All of them, without their sections.
+pub fn all() -> impl Iterator<Item = &'static Setting> {
+    SECTIONS.iter().flat_map(|section| section.settings)
+}
+
+/// The setting of that full name, and the role that the name holds.
+pub fn find(name: &str) -> Option<(&'static Setting, Option<Role>)> {
+    all().find_map(|setting| {
+        let role = setting.roles().find(|role| setting.name_for(*role) == name)?;
+        Some((setting, role))
+    })
+}
+
+impl Setting {
+    const fn new(name: &'static str, kind: Kind, default: Preset, meaning: &'static str) -> Self {
+        Self {
+            name,
+            kind,
+            default,
+            meaning,
+            secret: false,
+            elsewhere: false,
+        }
+    }
+
+    const fn secret(self) -> Self {
+        Self { secret: true, ..self }
+    }
+
+    const fn elsewhere(self) -> Self {
+        Self {
+            elsewhere: true,
+            ..self
+        }
+    }
+
+    /// Each role that it can be set for; `None` alone where it is for everyone.
+    pub fn roles(&self) -> impl Iterator<Item = Option<Role>> + use<> {
+        let by_role = self.name.contains(ROLE);
+        let everyone = (!by_role).then_some(None);
+        let each = by_role.then(|| ROLES.map(Some));
+        everyone.into_iter().chain(each.into_iter().flatten())
+    }
+
+    /// The name that an operator writes.
+    pub fn name_for(&self, role: Option<Role>) -> String {
+        match role {
+            Some(role) => self.name.replace(ROLE, &role.as_str().to_uppercase()),
+            None => self.name.to_owned(),
+        }
+    }
+
+    /// What holds where nothing is set, as an operator would write it. `None`: that follows from other things.
+    pub fn default_for(&self, role: Option<Role>) -> Option<String> {
+        match (self.default, role) {
+            (Is(text), _) => Some(text.to_owned()),
+            (OfRole(of), Some(role)) => Some(of(SessionPolicy::default().of(role)).to_string()),
+            (Depends(_) | OfRole(_), _) => None,
+        }
+    }
+}
+
+impl Kind {
+    /// Ten years: long enough for anyone, short enough that no sum of times overflows.
+    const LONGEST: u64 = 315_360_000;
+    const MOST: u64 = 1_000_000;
+
+    const fn seconds(least: u64) -> Self {
+        Kind::Number {
+            unit: Unit::Seconds,
+            least,
+            most: Self::LONGEST,
+        }
+    }
+
+    const fn count(least: u64) -> Self {
+        Kind::Number {
+            unit: Unit::Count,
+            least,
+            most: Self::MOST,
+        }
+    }
+
+    /// What is expected of a value, for the one line about one that does not fit.
+    pub fn expected(self) -> String {
+        match self {
+            Kind::Switch => "on or off".to_owned(),
+            Kind::Number { unit, least, most } => {
+                let of = match unit {
+                    Unit::Count => "",
+                    Unit::Seconds => " of seconds",
+                    Unit::Days => " of days",
+                };
+                format!("a whole number{of} from {least} to {most}")
+            }
+            Kind::Text(words) => words.replace('`', ""),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! `docs/api.md` is true: bash and curl do what it says, against a portal on a port, and no operation is missing.
+
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    extract::Request,
+    middleware::{Next, from_fn},
+};
+use broker_portal::server::services::demo;
+use tokio::net::TcpListener;
+
+use crate::harness::*;
+
+const GUIDE: &str = include_str!("../../docs/api.md");
+
+/// Every block is run in the order of the guide by one bash, as a reader would. What it prints is compared with what is
+/// shown, and what stands under an operation's heading has to call that operation.
+#[tokio::test]
+async fn every_command_of_the_guide_does_what_it_says() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    // As a reader has it, and not as other tests do.
+    let settings = [
+        ("PORTAL_PUBLIC_URL", &*url),
+        ("PORTAL_SIGN_IN_ATTEMPTS", "5"),
+        ("PORTAL_SIGN_IN_ATTEMPTS_PER_ADDRESS", "100"),
+    ];
+    let portal = Portal::with(&settings).await;
+    demo::create(&portal.accounts()).await.expect("the demo accounts");
+    let node = portal.listening().await;
+    let described = Description::fetch(&portal).await;
+
+    let called: Arc<Mutex<BTreeSet<String>>> = Arc::default();
+    let note = {
+        let (called, described) = (called.clone(), described.operations());
+        move |request: Request, next: Next| {
+            let asked = format!("{} {}", request.method(), request.uri().path());
+            let operation = described.iter().find(|operation| is_call_of(operation, &asked));
+            let mut called = called.lock().expect("no one panicked");
+            called.extend(operation.cloned());
+            drop(called);
+            next.run(request)
+        }
+    };
+    let app = portal.router().layer(from_fn(note));
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    let server = tokio::spawn(axum::serve(listener, app).into_future());
+
+    let folder = site().with_file_name("guide");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let mut shell = Shell::open(&folder, &[("PORTAL", &url)]).await;
+    let mut outage = None;
+    let mut operation: Option<String> = None;
+    for step in steps(GUIDE).into_iter().chain([Step::Operation(None)]) {
+        match step {
+            Step::Operation(next) => {
+                if let Some(operation) = operation.filter(|name| described.operations().contains(name)) {
+                    assert!(
+                        called.lock().expect("no one panicked").contains(&operation),
+                        "docs/api.md: what stands under {operation} does not call it"
+                    );
+                }
+                called.lock().expect("no one panicked").clear();
+                operation = next;
+            }
+            Step::Meanwhile(what) => match what.as_str() {
+                "half an hour passes" => portal.pass(seconds(1801)).await,
+                "the database goes away" => outage = Some(portal.cut_off_database().await),
+                other => panic!("docs/api.md: nobody knows how {other:?} is done"),
+            },
+            Step::Run(block) => {
+                // What happens later is later, in lists and numbers.
+                portal.pass(seconds(1)).await;
+                let line = block.line;
+                let printed = shell.run(&block.commands).await.unwrap_or_else(|printed| {
+                    panic!(
+                        "docs/api.md:{line}: a command failed\n{}\nprinted\n{printed}",
+                        block.commands
+                    )
+                });
+                if let Some(Err(difference)) = block.shows.map(|shown| shown.fits(&printed)) {
+                    panic!(
+                        "docs/api.md:{line}: {difference}\n{}\nprinted\n{printed}",
+                        block.commands
+                    );
+                }
+            }
+        }
+    }
+    if let Some(outage) = outage {
+        outage.end().await;
+    }
+    drop(node);
+    server.abort();
+}
+
+/// Each operation that the API describes has a heading of its own with a block below it, and the other way round.
+#[tokio::test]
+async fn every_operation_of_the_api_is_in_the_guide() {
+    let described: BTreeSet<String> = Description::fetch(&Portal::start().await)
+        .await
+        .operations()
+        .into_iter()
+        .collect();
+    let mut shown = BTreeSet::new();
+    let mut headings = BTreeSet::new();
+    let mut heading = None;
+    for step in steps(GUIDE) {
+        match step {
+            Step::Operation(operation) => {
+                headings.extend(operation.clone());
+                heading = operation;
+            }
+            Step::Run(block) if block.shows.is_some() => shown.extend(heading.clone()),
+            Step::Run(_) | Step::Meanwhile(_) => {}
+        }
+    }
+    let missing: Vec<&String> = described.difference(&shown).collect();
+    assert!(
+        missing.is_empty(),
+        "docs/api.md shows no command for {missing:#?}\nEach wants a heading \"### `METHOD /path`: what it does\" with a \
+         block of sh and one of http."
+    );
+    let gone: Vec<&String> = headings.difference(&described).collect();
+    assert!(
+        gone.is_empty(),
+        "docs/api.md has headings for what is no operation: {gone:#?}"
+    );
+}
+
+/// Whether a request such as `DELETE /api/v1/sessions/7` is a call of `DELETE /api/v1/sessions/{id}`.
+fn is_call_of(operation: &str, asked: &str) -> bool {
+    let parts = |text: &str| -> Vec<String> { text.split(['/', ' ']).map(str::to_owned).collect() };
+    let (operation, asked) = (parts(operation), parts(asked));
+    operation.len() == asked.len()
+        && operation
+            .iter()
+            .zip(&asked)
+            .all(|(operation, asked)| operation.starts_with('{') || operation == asked)
+}

@@ -1,0 +1,243 @@
+//! A guide in Markdown whose commands are run: what stands in it, in order, and whether an answer is as it shows.
+//!
+//! - A block of `sh` is run, in one bash for the whole guide, and is to succeed.
+//! - A block of `http` or `text` after it shows what it prints.
+//! - A heading ``### `POST /api/v1/sessions`: ...`` says which operation the blocks below it call.
+//! - A comment `<!-- meanwhile: ... -->` has the test do what a reader would wait for.
+
+use std::{path::Path, process::Stdio, time::Duration};
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
+    process::{Child, ChildStdin, ChildStdout, Command},
+    time::timeout,
+};
+
+/// So long may a block wait for what never comes, on a machine that is busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Something of a guide that a test does or looks at.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// From here on blocks call this operation, such as `GET /api/v1/sessions`; or none in particular.
+    Operation(Option<String>),
+    Meanwhile(String),
+    Run(Block),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Block {
+    /// Where it stands in the guide.
+    pub line: usize,
+    pub commands: String,
+    pub shows: Option<Shown>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Shown {
+    /// What `curl -i` prints.
+    Http(String),
+    /// Lines that come in this order, with or without others between them.
+    Text(String),
+}
+
+/// Reads a guide.
+pub fn steps(guide: &str) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut lines = guide.lines().enumerate();
+    while let Some((index, line)) = lines.next() {
+        if let Some(language) = line.strip_prefix("```") {
+            let block: Vec<&str> = lines
+                .by_ref()
+                .map(|(_, line)| line)
+                .take_while(|line| *line != "```")
+                .collect();
+            let text = block.join("\n");
+            let shows = match language {
+                "sh" => {
+                    steps.push(Step::Run(Block {
+                        line: index + 1,
+                        commands: text,
+                        shows: None,
+                    }));
+                    continue;
+                }
+                "http" => Shown::Http(text),
+                "text" => Shown::Text(text),
+                other => panic!("line {}: a block of {other:?}", index + 1),
+            };
+            match steps.last_mut() {
+                Some(Step::Run(block)) if block.shows.is_none() => block.shows = Some(shows),
+                _ => panic!("line {}: an answer to no command", index + 1),
+            }
+        } else if let Some(heading) = line.strip_prefix("## ").or(line.strip_prefix("### ")) {
+            let operation = heading.strip_prefix('`').and_then(|rest| rest.split_once('`'));
+            steps.push(Step::Operation(operation.map(|(name, _)| name.to_owned())));
+        } else if let Some(what) = line.strip_prefix("<!-- meanwhile: ") {
+            steps.push(Step::Meanwhile(what.trim_end_matches(" -->").to_owned()));
+        }
+    }
+    steps
+}
+
+/// One bash that remembers what it was told, as a reader's does.
+pub struct Shell {
+    stdin: ChildStdin,
+    stdout: Lines<BufReader<ChildStdout>>,
+    _bash: Child,
+}
+
+impl Shell {
+    /// It stops at the first command that fails and at a variable that nobody set.
+    pub async fn open(folder: &Path, variables: &[(&str, &str)]) -> Self {
+        let mut bash = Command::new("bash")
+            .args(["-eu", "-o", "pipefail"])
+            .envs(variables.iter().copied())
+            // Nobody's own settings of curl.
+            .env("CURL_HOME", folder)
+            .env("NO_PROXY", "*")
+            .env("TMPDIR", folder)
+            .current_dir(folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("bash");
+        let mut stdin = bash.stdin.take().expect("piped");
+        stdin.write_all(b"exec 2>&1\n").await.expect("bash listens");
+        let stdout = BufReader::new(bash.stdout.take().expect("piped")).lines();
+        Self {
+            stdin,
+            stdout,
+            _bash: bash,
+        }
+    }
+
+    /// Runs commands and gives what they print, or what they had printed when one failed or did not come to its end.
+    pub async fn run(&mut self, commands: &str) -> Result<String, String> {
+        const DONE: &str = "--- this block is done ---";
+        let script = format!("{commands}\nprintf '\\n%s\\n' '{DONE}'\n");
+        let mut printed = Vec::new();
+        if self.stdin.write_all(script.as_bytes()).await.is_ok() {
+            while let Ok(Ok(Some(line))) = timeout(PATIENCE, self.stdout.next_line()).await {
+                if line == DONE {
+                    return Ok(printed.join("\n"));
+                }
+                printed.push(line.trim_end_matches('\r').to_owned());
+            }
+        }
+        Err(printed.join("\n"))
+    }
+}
+
+impl Shown {
+    /// Whether what was printed is what the guide shows. Told apart is all but what differs from one day to the next:
+    /// ids, times, the numbers in [`CHANGING`], and what `...` stands for.
+    ///
+    /// # Errors
+    /// The first difference.
+    pub fn fits(&self, printed: &str) -> Result<(), String> {
+        match self {
+            Shown::Http(shown) => http_fits(shown, printed),
+            Shown::Text(shown) => {
+                let mut lines = printed.lines();
+                for wanted in shown.lines().filter(|line| !line.is_empty()) {
+                    if !lines.any(|line| text_fits(wanted, line)) {
+                        return Err(format!("no line is like {wanted:?} where it is due"));
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Numbers that go on or run down.
+const CHANGING: [&str; 3] = ["event_number", "expires_in", "retry_after_seconds"];
+
+fn http_fits(shown: &str, printed: &str) -> Result<(), String> {
+    let (shown_head, shown_body) = shown.split_once("\n\n").unwrap_or((shown, ""));
+    let (head, body) = printed
+        .split_once("\n\n")
+        .ok_or_else(|| "that is no answer of curl -i".to_owned())?;
+    let status = |head: &str| head.split_whitespace().nth(1).map(str::to_owned);
+    if status(shown_head) != status(head) {
+        return Err(format!("status: {:?}, and not as shown", status(head)));
+    }
+    for line in shown_head.lines().skip(1) {
+        let (name, value) = line
+            .split_once(": ")
+            .ok_or_else(|| format!("{line:?} is no header"))?;
+        let mut given = head.lines().skip(1).filter_map(|line| line.split_once(": "));
+        if !given.any(|(given, text)| given.eq_ignore_ascii_case(name) && text_fits(value, text)) {
+            return Err(format!("no header is like {line:?}"));
+        }
+    }
+    match (shown_body.trim(), body.trim()) {
+        ("", "") => Ok(()),
+        ("", _) => Err("a body, and none is shown".to_owned()),
+        (shown, body) => {
+            let shown: Value = shown
+                .parse()
+                .map_err(|error| format!("shown is no JSON: {error}"))?;
+            let body: Value = body
+                .parse()
+                .map_err(|error| format!("what came is no JSON: {error}"))?;
+            value_fits("", &shown, &body)
+        }
+    }
+}
+
+fn value_fits(at: &str, shown: &Value, given: &Value) -> Result<(), String> {
+    let differs = || Err(format!("{at}: {given}, and shown is {shown}"));
+    match (shown, given) {
+        (Value::Object(shown), Value::Object(given)) => {
+            if let Some(name) = given.keys().find(|name| !shown.contains_key(*name)) {
+                return Err(format!("{at}/{name} is not shown"));
+            }
+            shown.iter().try_for_each(|(name, shown)| match given.get(name) {
+                Some(given) => value_fits(&format!("{at}/{name}"), shown, given),
+                None => Err(format!("{at}/{name} is shown and did not come")),
+            })
+        }
+        // A list may go on.
+        (Value::Array(shown), Value::Array(given)) if shown.len() <= given.len() => {
+            let mut pairs = shown.iter().zip(given).enumerate();
+            pairs.try_for_each(|(index, (shown, given))| value_fits(&format!("{at}/{index}"), shown, given))
+        }
+        (Value::String(shown), Value::String(given)) if text_fits(shown, given) => Ok(()),
+        (Value::Number(_), Value::Number(_)) if CHANGING.iter().any(|name| at.ends_with(name)) => Ok(()),
+        _ if shown == given => Ok(()),
+        _ => differs(),
+    }
+}
+
+/// Whether a text is as shown: ids, times and whole numbers alone only have to be such, `...` is any text.
+fn text_fits(shown: &str, given: &str) -> bool {
+    if let Some((before, after)) = shown.split_once("...") {
+        return given.len() >= before.len() + after.len()
+            && given.starts_with(before)
+            && given.ends_with(after);
+    }
+    let words = |text: &str| -> Vec<String> {
+        let words = text.split_inclusive([' ', '"', ',']);
+        words.map(str::to_owned).collect()
+    };
+    let (shown_words, given_words) = (words(shown), words(given));
+    shown_words.len() == given_words.len()
+        && shown_words.iter().zip(&given_words).all(|(shown, given)| {
+            let bare = |word: &str| word.trim_end_matches([' ', '"', ',']).to_owned();
+            word_fits(&bare(shown), &bare(given))
+        })
+}
+
+fn word_fits(shown: &str, given: &str) -> bool {
+    let is_id = |text: &str| text.parse::<uuid::Uuid>().is_ok();
+    let is_time = |text: &str| broker_portal::domain::time::parse_rfc3339(text).is_some();
+    let is_number = |text: &str| text.parse::<u64>().is_ok();
+    shown == given
+        || [is_id, is_time, is_number]
+            .iter()
+            .any(|is| is(shown) && is(given))
+}
