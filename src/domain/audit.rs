@@ -163,6 +163,17 @@ impl AuditFilter {
     }
 }
 
+/// Whether the log can be trusted, as far as it was looked at.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    /// When the whole of it was found as it was sealed. `None`: not yet, or that is not told here.
+    pub whole_at: Option<DateTime<Utc>>,
+    /// What was found to be wrong.
+    pub broken: Option<String>,
+    /// Rows that wait to be sealed.
+    pub waiting: i64,
+}
+
 /// A day, a minute or an exact time. "Until a day" takes in that day.
 fn read_time(text: &str, ends: bool) -> Option<DateTime<Utc>> {
     if let Some(time) = parse_rfc3339(text) {

@@ -44,6 +44,7 @@ pub async fn draw_admin(#[server(default)] place: Option<String>) -> Result<Stri
         let reach = Reach::require(&state, &caller, &border::client()?).await?;
         match path {
             drawn::sessions::PATH => gather::sessions(&state, &caller, reach, query).await,
+            drawn::audit::PATH => gather::audit(&state, &caller, reach, query).await,
             _ => Err(AppError::NotFound),
         }
     })
@@ -295,10 +296,11 @@ mod gather {
         error::AppError,
         server::{
             drawn::{
+                audit as audit_drawing,
                 ending::Question,
                 sessions::{self as drawing, Asks, Drawing, Open, Place},
             },
-            services::admin::{sessions, timeline},
+            services::admin::{audit_log, sessions, timeline},
             store::review::Cursor,
         },
         ui::components::notice::Tone,
@@ -342,16 +344,36 @@ mod gather {
             place,
             problem,
             outcome,
-            organization: reach
-                .organization
-                .and(caller.organization.as_ref())
-                .map(|organization| organization.name.clone()),
+            organization: name_of(reach, caller),
             page,
             panel,
             question,
             own: caller.user.id,
             now: state.clock.now(),
         }))
+    }
+
+    pub async fn audit(
+        state: &AppState,
+        caller: &CurrentSession,
+        reach: Reach,
+        query: &str,
+    ) -> Result<String, AppError> {
+        let (place, problem) = audit_drawing::Place::read(query);
+        let page = audit_log::list(state, reach, &place.filter, place.before, ROWS).await?;
+        Ok(audit_drawing::draw(audit_drawing::Drawing {
+            place,
+            problem,
+            organization: name_of(reach, caller),
+            page,
+            trust: audit_log::trust(state).await?,
+        }))
+    }
+
+    /// The organization whose people are looked at.
+    fn name_of(reach: Reach, caller: &CurrentSession) -> Option<String> {
+        let organization = reach.organization.and(caller.organization.as_ref());
+        organization.map(|organization| organization.name.clone())
     }
 
     async fn open(

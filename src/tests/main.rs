@@ -11,6 +11,9 @@
 mod harness;
 
 mod accounts;
+mod admin_audit;
+mod admin_people;
+mod admin_sessions;
 mod addresses;
 mod api;
 mod api_guide;

@@ -1,4 +1,4 @@
-//! `/api/v1/admin`: administrators review the sessions of their people and end them.
+//! `/api/v1/admin`: administrators review the sessions of their people, end them, and read the audit log.
 
 use std::collections::BTreeMap;
 
@@ -18,6 +18,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::extract::{Body, From, SignedIn};
 use crate::{
     domain::{
+        audit::AuditFilter,
         ids::{SessionId, UserId},
         next::form_value,
         review::{ReviewedSession, Which},
@@ -29,12 +30,13 @@ use crate::{
         auth::current_session::CurrentSession,
         http::failure::{Problem, ProblemBody},
         services::{
+            admin as services,
             admin::{
                 Reach,
                 revoke::{self, Wish},
                 sessions,
             },
-            step_up,
+            audit_export, step_up,
         },
         state::AppState,
         store::review::Cursor,
@@ -114,14 +116,7 @@ impl Asked {
                 AppError::invalid("after", "Give `next` of the page before, in the same order.")
             })?),
         };
-        let limit = match get("limit").filter(|limit| !limit.is_empty()) {
-            None => 50,
-            Some(limit) => limit
-                .parse()
-                .ok()
-                .filter(|limit| (1..=sessions::MAX_PAGE).contains(limit))
-                .ok_or_else(|| AppError::invalid("limit", format!("Give 1 to {}.", sessions::MAX_PAGE)))?,
-        };
+        let limit = limit(get("limit").filter(|limit| !limit.is_empty()))?;
         Ok(Self {
             filter: SessionFilter::read(get)?,
             sort,
@@ -129,6 +124,12 @@ impl Asked {
             limit,
         })
     }
+}
+
+fn limit(text: Option<String>) -> Result<u16, AppError> {
+    let Some(text) = text else { return Ok(50) };
+    let limit = text.parse().ok().filter(|limit| (1..=sessions::MAX_PAGE).contains(limit));
+    limit.ok_or_else(|| AppError::invalid("limit", format!("Give 1 to {}.", sessions::MAX_PAGE)))
 }
 
 /// Sessions of the people of the caller's organization (a system administrator: of everyone) that the filter lists.
@@ -224,6 +225,116 @@ pub fn download(kind: &'static str, name: &str, body: HttpBody) -> Response {
         headers.insert(header::CONTENT_DISPOSITION, disposition);
     }
     response
+}
+
+/// What narrows the audit log, and which page of it. An unknown name is refused.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes the query, which is read by name")]
+pub struct AuditQuery {
+    /// To whom: part of a name or an email, or an id.
+    person: Option<String>,
+    /// By whom, in the same way.
+    actor: Option<String>,
+    /// What, as `session_ended`.
+    kind: Option<String>,
+    /// From this day or time on, in UTC.
+    since: Option<String>,
+    /// Before this time; until a day takes in that day.
+    until: Option<String>,
+    /// An IP address or a network.
+    address: Option<String>,
+    /// `next` of the page before.
+    after: Option<i64>,
+    /// Rows of a page, 1 to 200; 50 if not given.
+    limit: Option<u16>,
+}
+
+/// A page of the audit log, newest first.
+#[derive(Serialize, ToSchema)]
+pub struct AuditList {
+    /// Rows, as in the export.
+    #[schema(value_type = Vec<Object>)]
+    events: Vec<Box<serde_json::value::RawValue>>,
+    /// Send it as `after` for the next page; `null` on the last.
+    next: Option<i64>,
+}
+
+fn audit_filter(query: Option<&str>) -> Result<AuditFilter, AppError> {
+    let query = query.unwrap_or_default();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let name = pair.split('=').next().unwrap_or_default();
+        if !AuditFilter::FIELDS.contains(&name) && !["after", "limit"].contains(&name) {
+            return Err(AppError::invalid("query", "There is a name in the address that is no filter."));
+        }
+    }
+    Ok(AuditFilter::read(|name| form_value(query, name))?)
+}
+
+/// What was done to the people of the caller's organization, and what they did; for a system administrator all of it.
+#[utoipa::path(get, path = "/admin/audit", tag = "admin", params(AuditQuery), responses(
+    (status = 200, description = "A page of the log.", body = AuditList),
+    (status = 401, description = "`session_ended`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "`forbidden`: administrators only", body = ProblemBody,
+        content_type = "application/problem+json"),
+    (status = 422, description = "`invalid_input`: a filter that does not exist", body = ProblemBody,
+        content_type = "application/problem+json"),
+))]
+pub async fn audit(
+    State(state): State<AppState>,
+    SignedIn(caller): SignedIn,
+    from: From,
+    RawQuery(query): RawQuery,
+) -> Result<Json<AuditList>, Problem> {
+    let reach = Reach::require(&state, &caller, &from.0).await?;
+    let filter = audit_filter(query.as_deref())?;
+    let get = |name: &str| form_value(query.as_deref().unwrap_or_default(), name).filter(|text| !text.is_empty());
+    let after = match get("after") {
+        None => None,
+        Some(after) => Some(
+            after.parse().map_err(|_| AppError::invalid("after", "Give `next` of the page before."))?,
+        ),
+    };
+    let limit = limit(get("limit"))?;
+    let page = services::audit_log::list(&state, reach, &filter, after, limit).await?;
+    let events = page
+        .rows
+        .iter()
+        .map(|row| serde_json::value::RawValue::from_string(audit_export::line(row)?).map_err(std::io::Error::from))
+        .collect::<Result<_, _>>();
+    let events = events.map_err(|error| {
+        tracing::error!(%error, "a row of the audit log cannot be written");
+        AppError::Internal
+    })?;
+    Ok(Json(AuditList {
+        events,
+        next: page.next,
+    }))
+}
+
+/// Every row that the filter lists, oldest first, one JSON object a line.
+#[utoipa::path(get, path = "/admin/audit.jsonl", tag = "admin", params(AuditQuery), responses(
+    (status = 200, description = "The rows.", body = String, content_type = "application/jsonl"),
+    (status = 401, description = "`session_ended`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "`forbidden`: administrators only", body = ProblemBody,
+        content_type = "application/problem+json"),
+    (status = 422, description = "`invalid_input`: a filter that does not exist", body = ProblemBody,
+        content_type = "application/problem+json"),
+))]
+pub async fn audit_lines(
+    State(state): State<AppState>,
+    SignedIn(caller): SignedIn,
+    from: From,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let reach = Reach::require(&state, &caller, &from.0).await?;
+    let filter = audit_filter(query.as_deref())?;
+    let name = format!("audit-{}.jsonl", state.clock.now().format("%Y-%m-%d"));
+    let body = streamed(move |out| async move {
+        let write = |lines: String| async { out.send(Ok(lines.into())).await.is_ok() };
+        services::audit_log::export(&state, reach, &filter, write).await
+    });
+    Ok(download("application/jsonl", &name, body))
 }
 
 /// Which sessions to end: exactly one of `filter`, `ids` and `user_id`.

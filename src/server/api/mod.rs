@@ -40,6 +40,8 @@ pub fn router() -> Router<AppState> {
         .routes(routes!(admin::list))
         .routes(routes!(admin::export))
         .routes(routes!(admin::end))
+        .routes(routes!(admin::audit))
+        .routes(routes!(admin::audit_lines))
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(MAX_BODY));
     let (routes, description) = OpenApiRouter::with_openapi(openapi::document())

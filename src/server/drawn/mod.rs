@@ -13,12 +13,34 @@
 //!
 //! Text goes through views, which escape it; nothing is put together by hand.
 
+pub mod audit;
 pub mod ending;
 mod panel;
 pub mod sessions;
 mod words;
 
 use leptos::prelude::*;
+
+/// The way between the administrator's pages.
+fn tabs(here: &str) -> AnyView {
+    let pages = [(sessions::PATH, "Sessions"), (audit::PATH, "Audit log")];
+    let links = pages
+        .into_iter()
+        .map(|(path, label)| {
+            view! {
+                <a href=path aria-current=(path == here).then_some("page")>
+                    {label}
+                </a>
+            }
+        })
+        .collect::<Vec<_>>();
+    view! {
+        <nav class="tabs" aria-label="Administration">
+            {links}
+        </nav>
+    }
+    .into_any()
+}
 
 /// A view as text, with nothing in it that a browser would run.
 fn drawn(view: impl IntoView) -> String {

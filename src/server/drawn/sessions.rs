@@ -7,6 +7,7 @@ use super::{
     drawn,
     ending::{self, Question},
     panel::{self, Panel},
+    tabs,
     words::{address, age, notice, number, select, until},
 };
 use crate::{
@@ -187,6 +188,7 @@ pub fn draw(drawing: Drawing) -> String {
             <h1>"Sessions"</h1>
             <p class="lead">{whose}</p>
         </header>
+        {tabs(PATH)}
         {problem.map(|problem| notice(Tone::Warning, problem))}
         {outcome.map(|(tone, text)| notice(tone, text))}
         <div class=if is_open { "review with-panel" } else { "review" }>

@@ -23,6 +23,13 @@ pub async fn any_unsealed(conn: &mut PgConnection) -> sqlx::Result<bool> {
         .await
 }
 
+/// How many rows wait.
+pub async fn waiting(conn: &mut PgConnection) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(r#"SELECT count(*) AS "waiting!" FROM audit_unsealed"#)
+        .fetch_one(conn)
+        .await
+}
+
 /// The first rows of those that wait, in order of id. One that was removed meanwhile holds up nothing.
 pub async fn unsealed(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<i64>> {
     sqlx::query_scalar!(

@@ -2,7 +2,7 @@
 //!
 //! Whom an administrator may see is decided in one place, [`Reach`]; every service here asks for it first.
 
-pub mod audit;
+pub mod audit_log;
 pub mod people;
 pub mod revoke;
 pub mod sessions;

@@ -2,12 +2,15 @@
 
 use super::Reach;
 use crate::{
-    domain::audit::AuditFilter,
+    domain::audit::{AuditFilter, Trust},
     error::AppError,
     server::{
         services::audit_export::{self, BEGINNING},
         state::AppState,
-        store::audit_export::{Asked, ExportedRow, page_before},
+        store::{
+            audit_chain,
+            audit_export::{Asked, ExportedRow, page_before},
+        },
     },
 };
 
@@ -66,6 +69,19 @@ where
             return Ok(());
         }
     }
+}
+
+/// Whether the log can be trusted, as far as it was looked at.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn trust(state: &AppState) -> Result<Trust, AppError> {
+    let conn = &mut *state.database.connection().await?;
+    Ok(Trust {
+        whole_at: None,
+        broken: None,
+        waiting: audit_chain::waiting(conn).await?,
+    })
 }
 
 fn asked(reach: Reach, filter: &AuditFilter) -> Asked<'_> {

@@ -1,0 +1,263 @@
+//! `/dashboard/admin/audit`: what was done, to whom, by whom, from where.
+
+use chrono::{DateTime, Utc};
+use leptos::prelude::*;
+
+use super::{
+    drawn, tabs,
+    words::{address, moment, notice, number, select},
+};
+use crate::{
+    domain::{
+        audit::{AuditFilter, AuditKind, Trust},
+        next::form_value,
+        session::EndReason,
+        time::{plural, rfc3339},
+    },
+    server::{services::admin::audit_log::Page, store::audit_export::ExportedRow},
+    ui::components::{
+        icon::{Icon, Picture},
+        notice::Tone,
+    },
+};
+
+pub const PATH: &str = "/dashboard/admin/audit";
+
+/// What the address asks for.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub filter: AuditFilter,
+    /// The page begins before the row of this id.
+    pub before: Option<i64>,
+}
+
+impl Place {
+    /// Reads the query of an address. The second is what in it stands for nothing.
+    pub fn read(query: &str) -> (Self, Option<String>) {
+        let get = |name: &str| form_value(query, name);
+        let (filter, problem) = match AuditFilter::read(get) {
+            Ok(filter) => (filter, None),
+            Err(unknown) => {
+                let problem = format!("“{}” in the address is no filter. {}", unknown.field, unknown.problem);
+                (AuditFilter::default(), Some(problem))
+            }
+        };
+        let before = get("before").and_then(|id| id.parse().ok());
+        (Self { filter, before }, problem)
+    }
+
+    fn address(&self, before: Option<i64>) -> String {
+        let mut pairs = self.filter.pairs();
+        pairs.push(("before", before.map(|id| id.to_string()).unwrap_or_default()));
+        address(PATH, pairs)
+    }
+}
+
+/// Everything that is drawn.
+pub struct Drawing {
+    pub place: Place,
+    pub problem: Option<String>,
+    pub organization: Option<String>,
+    pub page: Page,
+    pub trust: Trust,
+}
+
+/// Draws the page.
+pub fn draw(drawing: Drawing) -> String {
+    let Drawing {
+        place,
+        problem,
+        organization,
+        page,
+        trust,
+    } = drawing;
+    let whose = match &organization {
+        Some(name) => format!("What was done to the people of {name}, and what they did."),
+        None => "Everything that was done in the portal.".to_owned(),
+    };
+    let export = address("/api/v1/admin/audit.jsonl", place.filter.pairs());
+    let (first, next) = (place.before.is_some(), page.next);
+    let pages = (first || next.is_some()).then(|| {
+        view! {
+            <nav class="card-foot actions end" aria-label="Pages">
+                {first
+                    .then(|| {
+                        view! {
+                            <a class="button small" href=place.address(None) data-stay="">
+                                "Newest"
+                            </a>
+                        }
+                    })}
+                {next
+                    .map(|next| {
+                        view! {
+                            <a class="button small" id="next-page" href=place.address(Some(next))>
+                                "Older"
+                            </a>
+                        }
+                    })}
+            </nav>
+        }
+    });
+    let rows = page.rows.iter().map(row).collect::<Vec<_>>();
+    let list = if rows.is_empty() {
+        view! {
+            <div class="card-body">
+                <p class="soft">"Nothing fits this filter. Rows appear here as soon as something is done."</p>
+            </div>
+        }
+        .into_any()
+    } else {
+        view! {
+            <table class="table stacks">
+                <caption class="visually-hidden">"Audit log, newest first"</caption>
+                <thead>
+                    <tr>
+                        <th scope="col">"What"</th>
+                        <th scope="col">"To whom"</th>
+                        <th scope="col">"By whom"</th>
+                        <th scope="col">"From"</th>
+                        <th scope="col">"When"</th>
+                        <th scope="col">"Sealed"</th>
+                    </tr>
+                </thead>
+                <tbody>{rows}</tbody>
+            </table>
+        }
+        .into_any()
+    };
+    drawn(view! {
+        <header class="page-head">
+            <h1>"Audit log"</h1>
+            <p class="lead">{whose}</p>
+        </header>
+        {tabs(PATH)}
+        {problem.map(|problem| notice(Tone::Warning, problem))}
+        {trust_line(&trust)}
+        <div class="review">
+            <section class="card" aria-labelledby="list-title">
+                {filter_form(&place.filter)}
+                <header class="card-head">
+                    <h2 id="list-title" tabindex="-1">
+                        {if first { "Older rows" } else { "Newest rows" }}
+                    </h2>
+                    <div class="card-aside actions">
+                        <a class="button small" href=export rel="external" download="">
+                            "Export as JSON lines"
+                        </a>
+                    </div>
+                </header>
+                {list}
+                {pages}
+            </section>
+        </div>
+    })
+}
+
+fn trust_line(trust: &Trust) -> AnyView {
+    if let Some(broken) = &trust.broken {
+        return notice(Tone::Error, broken.clone());
+    }
+    let whole = match trust.whole_at {
+        Some(at) => view! { "The whole log was found as it was sealed on " {moment(at)} "." }.into_any(),
+        None => view! { "The whole log has not been looked at yet; the portal does so by itself once a day." }.into_any(),
+    };
+    let waiting = match trust.waiting {
+        0 => "Every row is sealed.".to_owned(),
+        waiting => format!("{} waiting to be sealed.", plural(waiting, "row")),
+    };
+    view! {
+        <p class="trust soft">
+            <Icon picture=Picture::Check />
+            <span>{whole} " " {waiting}</span>
+        </p>
+    }
+    .into_any()
+}
+
+fn filter_form(filter: &AuditFilter) -> AnyView {
+    let kinds = AuditKind::ALL.iter().map(|kind| (kind.as_str(), kind.label())).collect();
+    // As the field has it: without seconds.
+    let time = |at: Option<DateTime<Utc>>| at.map(|at| rfc3339(at)[..16].to_owned()).unwrap_or_default();
+    let field = |name: &'static str, label: &'static str, kind: &'static str, value: String, hint: &'static str| {
+        view! {
+            <div class="field">
+                <label for=format!("filter-{name}")>{label}</label>
+                <input
+                    class="input"
+                    id=format!("filter-{name}")
+                    type=kind
+                    name=name
+                    value=value
+                    maxlength="120"
+                    autocomplete="off"
+                    placeholder=hint
+                />
+            </div>
+        }
+        .into_any()
+    };
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    view! {
+        <form class="filter" role="search" method="get" action=PATH data-live="">
+            {field("person", "To whom", "search", text(&filter.person), "Name, email or id")}
+            {field("actor", "By whom", "search", text(&filter.actor), "Name, email or id")}
+            {select("kind", "What", Some("Anything"), kinds, filter.kind.map(AuditKind::as_str).unwrap_or_default())}
+            {field("address", "From address", "search", text(&filter.address), "203.0.113.7 or 203.0.113.0/24")}
+            {field("since", "Since (UTC)", "datetime-local", time(filter.since), "")}
+            {field("until", "Until (UTC)", "datetime-local", time(filter.until), "")}
+            <div class="filter-foot actions">
+                <button class="button small" type="submit">
+                    "Show"
+                </button>
+                <a class="button small quiet" href=PATH data-stay="">
+                    "Clear"
+                </a>
+            </div>
+        </form>
+    }
+    .into_any()
+}
+
+fn row(row: &ExportedRow) -> AnyView {
+    let label = AuditKind::ALL.iter().find(|kind| kind.as_str() == row.kind).map(|kind| kind.label().to_owned());
+    let reason = row.reason.as_ref().map(|reason| match reason.parse::<EndReason>() {
+        Ok(reason) => reason.label().to_owned(),
+        Err(_) => reason.replace('_', " "),
+    });
+    let who = |email: &Option<String>, id: Option<uuid::Uuid>| match (email, id) {
+        (Some(email), _) => email.clone(),
+        (None, Some(_)) => "someone else".to_owned(),
+        (None, None) => "–".to_owned(),
+    };
+    let detail = row.detail.as_object().filter(|facts| !facts.is_empty()).map(|facts| {
+        let facts = facts
+            .iter()
+            .map(|(name, value)| {
+                let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                format!("{}: {value}", name.replace('_', " "))
+            })
+            .collect::<Vec<_>>()
+            .join(" · ");
+        view! { <span class="soft small">{facts}</span> }
+    });
+    let sealed = match row.position {
+        Some(position) => view! { <span class="nowrap">"No. " {number(position)}</span> }.into_any(),
+        None => view! { <span class="soft">"waits"</span> }.into_any(),
+    };
+    view! {
+        <tr>
+            <th scope="row">
+                <span class="person">{label.unwrap_or_else(|| row.kind.clone())}</span>
+                {reason.map(|reason| view! { <span class="soft small">{reason}</span> })}
+                {detail}
+            </th>
+            <td data-label="To whom">{who(&row.user_email, row.user_id)}</td>
+            <td data-label="By whom">{who(&row.actor_email, row.actor_id)}</td>
+            <td data-label="From">{row.ip_address.clone().unwrap_or_else(|| "–".to_owned())}</td>
+            <td data-label="When">{moment(row.at)}</td>
+            <td data-label="Sealed">{sealed}</td>
+        </tr>
+    }
+    .into_any()
+}

@@ -1,0 +1,159 @@
+//! Administrators look after their people: disabled accounts, roles, new passwords.
+
+use crate::harness::*;
+
+struct Office {
+    portal: Portal,
+    admin: Client,
+    nora: Person,
+    chrome: Client,
+}
+
+impl Office {
+    async fn open() -> Self {
+        let portal = Portal::start().await;
+        let ada = portal.person("ada").role(Role::Admin).member_of("Northgate").create().await;
+        let nora = portal.person("nora").member_of("Northgate").create().await;
+        let chrome = portal.browser(CHROME).signed_in(&nora).await;
+        let admin = portal.browser(CHROME).signed_in(&ada).await;
+        Self {
+            portal,
+            admin,
+            nora,
+            chrome,
+        }
+    }
+
+    async fn does(&self, what: &str, person: &Person, more: &[(&str, &str)]) -> Answer {
+        let id = person.id.to_string();
+        let fields = [&[("user_id", &*id)], more].concat();
+        self.admin.post(&format!("/api/{what}")).form(&fields).await
+    }
+
+    async fn northgate(&self) -> String {
+        let id: uuid::Uuid = sqlx::query_scalar("SELECT id FROM organizations WHERE name = 'Northgate'")
+            .fetch_one(&self.portal.sql)
+            .await
+            .expect("Northgate");
+        id.to_string()
+    }
+}
+
+#[tokio::test]
+async fn a_disabled_account_is_out_at_once_and_comes_back_when_it_is_enabled() {
+    let office = Office::open().await;
+    let Office { portal, admin, nora, chrome } = &office;
+    assert_eq!(office.does("admin_disable_person", nora, &[]).await.expect(200).json()["ended"], 1);
+    assert_eq!(chrome.end_reason().await, "account_disabled");
+    assert_eq!(portal.browser(CHROME).try_sign_in(&nora.email, &nora.password).await.status, 401);
+    let row = &portal.audit("user_disabled").await[0];
+    assert_eq!((row.actor_session, row.user), (Some(admin.session()), Some(nora.id)));
+    office.does("admin_enable_person", nora, &[]).await.expect(200);
+    portal.browser(CHROME).signed_in(nora).await;
+    assert_eq!(portal.audit("user_enabled").await.len(), 1);
+}
+
+#[tokio::test]
+async fn nobody_is_disabled_who_is_elsewhere_too_nor_oneself() {
+    let office = Office::open().await;
+    let Office { portal, nora, chrome, .. } = &office;
+    portal.pass(seconds(1)).await;
+    portal.person("nora").member_of("Harbour").create().await;
+    office.does("admin_disable_person", nora, &[]).await.expect(403);
+    assert!(chrome.is_live().await);
+    let ada = Person {
+        id: portal.audit("user_created").await[0].user.expect("ada"),
+        email: String::new(),
+        password: String::new(),
+    };
+    for what in ["admin_disable_person", "admin_require_password"] {
+        office.does(what, &ada, &[]).await.expect(403);
+    }
+    let northgate = office.northgate().await;
+    office.does("admin_change_role", &ada, &[("role", "broker"), ("organization_id", &northgate)]).await.expect(403);
+    // Someone of another organization is nobody.
+    let hugo = portal.person("hugo").member_of("Harbour").create().await;
+    for what in ["admin_disable_person", "admin_enable_person", "admin_require_password"] {
+        assert_eq!(office.does(what, &hugo, &[]).await.expect(404).json()["code"], "not_found", "{what}");
+    }
+    assert_eq!(portal.audit("user_disabled").await, []);
+}
+
+#[tokio::test]
+async fn another_role_holds_at_once_and_ends_what_it_allows_no_more() {
+    let office = Office::open().await;
+    let Office { portal, nora, chrome, .. } = &office;
+    let northgate = office.northgate().await;
+    portal.pass(seconds(1)).await;
+    let mac = portal.desktop("mac").signed_in(nora).await;
+    portal.pass(seconds(1)).await;
+    let pc = portal.desktop("pc").signed_in(nora).await;
+    let fields = [("role", "employee"), ("organization_id", &*northgate)];
+    office.does("admin_change_role", nora, &fields).await.expect(200);
+    let state = mac.get("/api/v1/session_state").await.expect(200).json();
+    assert_eq!(state["user"]["role"], "employee");
+    assert_eq!(chrome.end_reason().await, "session_limit", "an employee has two");
+    assert!(pc.is_live().await);
+    let row = &portal.audit("role_changed").await[0];
+    assert_eq!((&row.detail["from"], &row.detail["to"]), (&json!("broker"), &json!("employee")));
+    assert!(row.actor.is_some());
+    // Not beyond one's own reach, nor to the top.
+    let other = uuid::Uuid::nil().to_string();
+    office.does("admin_change_role", nora, &[("role", "guest"), ("organization_id", &other)]).await.expect(404);
+    office.does("admin_change_role", nora, &[("role", "guest")]).await.expect(404);
+    office.does("admin_change_role", nora, &[("role", "system_admin"), ("organization_id", &northgate)]).await.expect(403);
+    office.does("admin_change_role", nora, &[("role", "king"), ("organization_id", &northgate)]).await.expect(422);
+}
+
+#[tokio::test]
+async fn a_new_password_is_asked_for_at_the_next_sign_in_and_the_old_one_gets_nobody_in() {
+    let office = Office::open().await;
+    let Office { portal, nora, chrome, .. } = &office;
+    assert_eq!(office.does("admin_require_password", nora, &[]).await.expect(200).json()["ended"], 1);
+    assert_eq!(chrome.end_reason().await, "revoked_by_admin");
+    assert_eq!(portal.audit("password_change_required").await.len(), 1);
+    let browser = portal.browser(CHROME);
+    let tries = async |more: &[(&str, &str)]| {
+        let fields = [&[("email", &*nora.email), ("password", &*nora.password)], more].concat();
+        browser.post("/api/sign_in").form(&fields).await
+    };
+    let asked = tries(&[]).await.expect(403);
+    assert_eq!((&asked.json()["code"], asked.header("set-cookie")), (&json!("password_change_required"), None));
+    assert_eq!(tries(&[("new_password", &nora.password)]).await.expect(422).json()["problem"], "unchanged");
+    assert_eq!(tries(&[("new_password", "short")]).await.expect(422).json()["problem"], "too_short");
+    // Whoever does not know the present one is not told that a new one is asked for.
+    let wrong = [("email", &*nora.email), ("password", "guess"), ("new_password", "a sentence of my own")];
+    assert_eq!(browser.post("/api/sign_in").form(&wrong).await.expect(401).json()["code"], "invalid_credentials");
+    assert_eq!(portal.live_sessions(nora.id).await, []);
+
+    tries(&[("new_password", "a sentence of my own")]).await.expect(200);
+    assert_eq!(portal.browser(CHROME).try_sign_in(&nora.email, &nora.password).await.status, 401);
+    let again = Person {
+        password: "a sentence of my own".to_owned(),
+        ..nora.clone()
+    };
+    portal.browser(FIREFOX).signed_in(&again).await;
+    assert_eq!(portal.audit("password_changed").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_desktop_is_asked_for_the_new_password_too() {
+    let office = Office::open().await;
+    let Office { portal, nora, .. } = &office;
+    office.does("admin_require_password", nora, &[]).await.expect(200);
+    let desktop = portal.desktop("mac");
+    let asked = desktop.try_sign_in(&nora.email, &nora.password).await.expect(403);
+    assert_eq!(asked.problem(), "password_change_required");
+    let body = json!({ "email": nora.email, "password": nora.password, "new_password": "a sentence of my own",
+        "device": { "device_id": "mac", "device_name": "Mac", "os": "macOS 15", "platform": "macos" } });
+    desktop.post("/api/v1/sessions").json(&body).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_password_that_an_operator_sets_settles_it() {
+    let office = Office::open().await;
+    let Office { portal, nora, .. } = &office;
+    office.does("admin_require_password", nora, &[]).await.expect(200);
+    portal.accounts().set_password(&nora.email, "set by an operator".to_owned()).await.expect("a password");
+    portal.browser(CHROME).try_sign_in(&nora.email, "set by an operator").await.expect(200);
+}
