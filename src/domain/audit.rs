@@ -120,7 +120,9 @@ impl AuditFilter {
         };
         let address = text("address")?;
         let is_address = |text: &String| {
-            let (host, mask) = text.split_once('/').map_or((text.as_str(), None), |(host, mask)| (host, Some(mask)));
+            let (host, mask) = text
+                .split_once('/')
+                .map_or((text.as_str(), None), |(host, mask)| (host, Some(mask)));
             let most = match host.parse() {
                 Ok(std::net::IpAddr::V4(_)) => 32,
                 Ok(std::net::IpAddr::V6(_)) => 128,
@@ -130,7 +132,10 @@ impl AuditFilter {
         };
         if address.as_ref().is_some_and(|address| !is_address(address)) {
             let problem = "Give an IP address or a network, as 203.0.113.0/24.".to_owned();
-            return Err(UnknownFilter { field: "address", problem });
+            return Err(UnknownFilter {
+                field: "address",
+                problem,
+            });
         }
         Ok(Self {
             person: text("person")?,
@@ -152,13 +157,18 @@ impl AuditFilter {
             ("until", self.until.map(rfc3339)),
             ("address", self.address.clone()),
         ];
-        fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+        fields
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect()
     }
 
     /// The same as the query of an address, without a question mark.
     pub fn query(&self) -> String {
         let pairs = self.pairs();
-        let pairs = pairs.iter().map(|(name, value)| format!("{name}={}", query_value(value)));
+        let pairs = pairs
+            .iter()
+            .map(|(name, value)| format!("{name}={}", query_value(value)));
         pairs.collect::<Vec<_>>().join("&")
     }
 }
@@ -200,9 +210,15 @@ mod tests {
 
     #[test]
     fn a_filter_comes_back_from_its_address() {
-        let filter = read("person=maria&actor=bo&kind=session_ended&since=2026-11-20&until=2026-11-20&address=10.0.0.0/8")
-            .expect("a filter");
-        assert_eq!(filter.until.map(rfc3339).as_deref(), Some("2026-11-21T00:00:00.000Z"), "that day too");
+        let filter = read(
+            "person=maria&actor=bo&kind=session_ended&since=2026-11-20&until=2026-11-20&address=10.0.0.0/8",
+        )
+        .expect("a filter");
+        assert_eq!(
+            filter.until.map(rfc3339).as_deref(),
+            Some("2026-11-21T00:00:00.000Z"),
+            "that day too"
+        );
         assert_eq!(read(&filter.query()).as_ref(), Ok(&filter));
         let names: Vec<&str> = filter.pairs().iter().map(|(name, _)| *name).collect();
         assert_eq!(names, AuditFilter::FIELDS);

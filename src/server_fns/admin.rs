@@ -99,7 +99,13 @@ pub async fn admin_disable_person(
         let allowed = admin.step_up(password).await?;
         let ended = people::disable(&admin.state, &admin.caller, admin.reach, user, admin.actor).await?;
         border::renew(&admin.caller, allowed).await?;
-        Ok(admin.done(words::DISABLED.to_owned(), "disabled", read::page(&next), ended, 0))
+        Ok(admin.done(
+            words::DISABLED.to_owned(),
+            "disabled",
+            read::page(&next),
+            ended,
+            0,
+        ))
     })
     .await
 }
@@ -134,9 +140,16 @@ pub async fn admin_require_password(
         let user = user_id.parse().map_err(|_| AppError::NotFound)?;
         let allowed = admin.step_up(password).await?;
         let ended =
-            people::require_password_change(&admin.state, &admin.caller, admin.reach, user, admin.actor).await?;
+            people::require_password_change(&admin.state, &admin.caller, admin.reach, user, admin.actor)
+                .await?;
         border::renew(&admin.caller, allowed).await?;
-        Ok(admin.done(words::ASKED.to_owned(), "password_asked", read::page(&next), ended, 0))
+        Ok(admin.done(
+            words::ASKED.to_owned(),
+            "password_asked",
+            read::page(&next),
+            ended,
+            0,
+        ))
     })
     .await
 }
@@ -153,11 +166,25 @@ pub async fn admin_change_role(
     border::answer(async {
         let admin = Admin::require().await?;
         let user = user_id.parse().map_err(|_| AppError::NotFound)?;
-        let role = role.parse().map_err(|_| AppError::invalid("role", "Choose a role."))?;
+        let role = role
+            .parse()
+            .map_err(|_| AppError::invalid("role", "Choose a role."))?;
         let organization = organization_id.filter(|id| !id.is_empty());
-        let organization = organization.map(|id| id.parse()).transpose().map_err(|_| AppError::NotFound)?;
+        let organization = organization
+            .map(|id| id.parse())
+            .transpose()
+            .map_err(|_| AppError::NotFound)?;
         let allowed = admin.step_up(password).await?;
-        people::set_role(&admin.state, &admin.caller, admin.reach, user, organization, role, admin.actor).await?;
+        people::set_role(
+            &admin.state,
+            &admin.caller,
+            admin.reach,
+            user,
+            organization,
+            role,
+            admin.actor,
+        )
+        .await?;
         border::renew(&admin.caller, allowed).await?;
         Ok(admin.done(words::ROLE.to_owned(), "role_changed", read::page(&next), 0, 0))
     })
@@ -247,9 +274,7 @@ mod read {
 
     use super::{drawn::sessions::PATH, safe_path};
     use crate::{
-        domain::{
-            next::form_value, review::Which, session_filter::SessionFilter, time::parse_rfc3339,
-        },
+        domain::{next::form_value, review::Which, session_filter::SessionFilter, time::parse_rfc3339},
         error::AppError,
     };
 
@@ -275,7 +300,11 @@ mod read {
     /// The question once more, for what is left.
     pub fn go_on(page: &str, which: &str, begun_by: &str, ended: usize) -> String {
         let mark = if page.contains('?') { '&' } else { '?' };
-        let which = if which == "end_listed" { "end_listed" } else { "end_person" };
+        let which = if which == "end_listed" {
+            "end_listed"
+        } else {
+            "end_person"
+        };
         format!("{page}{mark}ask={which}&begun_by={begun_by}&ended={ended}")
     }
 }
@@ -320,8 +349,16 @@ mod gather {
         if after.is_none() {
             place.after = String::new();
         }
-        let page =
-            sessions::list(state, caller, reach, &place.filter, place.sort, after.as_ref(), ROWS).await?;
+        let page = sessions::list(
+            state,
+            caller,
+            reach,
+            &place.filter,
+            place.sort,
+            after.as_ref(),
+            ROWS,
+        )
+        .await?;
         let panel = match place.session {
             None => None,
             Some(id) => match open(state, caller, reach, id).await {
@@ -339,7 +376,10 @@ mod gather {
             Some(asks) => question(state, caller, reach, &place, panel.as_ref(), asks, query).await?,
         };
         let done = form_value(query, "done");
-        let outcome = done.as_deref().and_then(words::of).map(|text| (Tone::Success, text.to_owned()));
+        let outcome = done
+            .as_deref()
+            .and_then(words::of)
+            .map(|text| (Tone::Success, text.to_owned()));
         Ok(drawing::draw(Drawing {
             place,
             problem,
@@ -389,8 +429,9 @@ mod gather {
             ..SessionFilter::default()
         };
         let person: Person = people::find(state, reach, user).await?;
-        let live =
-            sessions::list(state, caller, reach, &of_person, Sort::LastActive, None, ROWS).await?.sessions;
+        let live = sessions::list(state, caller, reach, &of_person, Sort::LastActive, None, ROWS)
+            .await?
+            .sessions;
         let others: Vec<ReviewedSession> = live.into_iter().filter(|other| other.session.id != id).collect();
         Ok(Open {
             timeline: timeline::of(state, reach, &session).await?,
@@ -437,7 +478,8 @@ mod gather {
                 }
             }
         };
-        let problem = form_value(query, "__err").map(|error| ServerFnUrlError::<AppError>::decode_err(&error));
+        let problem =
+            form_value(query, "__err").map(|error| ServerFnUrlError::<AppError>::decode_err(&error));
         let asks_password =
             step_up::is_required(state, caller) || matches!(problem, Some(AppError::ReauthRequired));
         Ok(Some(Question {
@@ -452,7 +494,9 @@ mod gather {
             begun_by,
             asks_password,
             problem: problem.filter(|error| *error != AppError::ReauthRequired),
-            ended_before: form_value(query, "ended").and_then(|ended| ended.parse().ok()).unwrap_or_default(),
+            ended_before: form_value(query, "ended")
+                .and_then(|ended| ended.parse().ok())
+                .unwrap_or_default(),
         }))
     }
 }

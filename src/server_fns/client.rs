@@ -163,7 +163,8 @@ where
 /// What the server answers; [`AppError::Offline`] without an answer.
 pub async fn post(path: &str, form: String) -> Result<String, AppError> {
     const FORM: &str = "application/x-www-form-urlencoded";
-    let request = <BrowserRequest as ClientReq<AppError>>::try_new_post(path, FORM, "application/json", form)?;
+    let request =
+        <BrowserRequest as ClientReq<AppError>>::try_new_post(path, FORM, "application/json", form)?;
     let answer = send::<AppError>(request, false).await?;
     let is_done = (200..300).contains(&ClientRes::<AppError>::status(&answer));
     let text = ClientRes::<AppError>::try_into_string(answer).await?;

@@ -3,49 +3,98 @@
 use crate::harness::*;
 
 async fn events(client: &Client, query: &str) -> Vec<Value> {
-    let answer = client.get(&format!("/api/v1/admin/audit?{query}")).await.expect(200).json();
+    let answer = client
+        .get(&format!("/api/v1/admin/audit?{query}"))
+        .await
+        .expect(200)
+        .json();
     answer["events"].as_array().expect("events").clone()
 }
 
 fn of(events: &[Value]) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    events.iter().map(|event| (text(&event["kind"]), text(&event["user_email"]))).collect()
+    events
+        .iter()
+        .map(|event| (text(&event["kind"]), text(&event["user_email"])))
+        .collect()
 }
 
 #[tokio::test]
 async fn each_filter_narrows_page_and_export_alike() {
     let portal = Portal::start().await;
-    let ada = portal.person("ada").role(Role::Admin).member_of("Northgate").create().await;
+    let ada = portal
+        .person("ada")
+        .role(Role::Admin)
+        .member_of("Northgate")
+        .create()
+        .await;
     let nora = portal.person("nora").member_of("Northgate").create().await;
     let chrome = portal.browser(CHROME).at("203.0.113.7").signed_in(&nora).await;
-    portal.browser(CHROME).at("203.0.113.9").try_sign_in(&nora.email, "guess").await;
+    portal
+        .browser(CHROME)
+        .at("203.0.113.9")
+        .try_sign_in(&nora.email, "guess")
+        .await;
     portal.pass(seconds(3600)).await;
     let admin = portal.browser(CHROME).signed_in(&ada).await;
     let body = json!({ "ids": [chrome.session()], "reason": "A test." });
-    admin.post("/api/v1/admin/sessions/revoke").json(&body).await.expect(200);
+    admin
+        .post("/api/v1/admin/sessions/revoke")
+        .json(&body)
+        .await
+        .expect(200);
 
     let pair = |kind: &str, email: &str| (kind.to_owned(), email.to_owned());
-    assert_eq!(of(&events(&admin, "kind=session_ended").await), [pair("session_ended", "nora@broker.example")]);
-    assert_eq!(of(&events(&admin, "actor=ada&person=nora").await), [pair("session_ended", "nora@broker.example")]);
+    assert_eq!(
+        of(&events(&admin, "kind=session_ended").await),
+        [pair("session_ended", "nora@broker.example")]
+    );
+    assert_eq!(
+        of(&events(&admin, "actor=ada&person=nora").await),
+        [pair("session_ended", "nora@broker.example")]
+    );
     let failed = [pair("sign_in_failed", "nora@broker.example")];
     assert_eq!(of(&events(&admin, "address=203.0.113.9").await), failed);
-    assert_eq!(of(&events(&admin, "address=203.0.113.0/24&kind=sign_in_failed").await), failed);
+    assert_eq!(
+        of(&events(&admin, "address=203.0.113.0/24&kind=sign_in_failed").await),
+        failed
+    );
     let noon = portal.now() - chrono::TimeDelta::minutes(30);
     let noon = noon.format("%Y-%m-%dT%H:%M").to_string();
     let late = of(&events(&admin, &format!("since={noon}")).await);
     assert_eq!(late.len(), 2, "{late:?}");
     let early = of(&events(&admin, &format!("until={noon}&kind=session_ended")).await);
     assert_eq!(early, []);
-    assert_eq!(events(&admin, &format!("person={}", nora.id)).await.len(), events(&admin, "person=NORA").await.len());
+    assert_eq!(
+        events(&admin, &format!("person={}", nora.id)).await.len(),
+        events(&admin, "person=NORA").await.len()
+    );
     for query in ["", "kind=signed_in", "person=nora"] {
         let mut listed: Vec<Value> = events(&admin, &format!("limit=200&{query}")).await;
         listed.reverse();
-        let lines = admin.get(&format!("/api/v1/admin/audit.jsonl?{query}")).await.expect(200).body;
-        let exported: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let lines = admin
+            .get(&format!("/api/v1/admin/audit.jsonl?{query}"))
+            .await
+            .expect(200)
+            .body;
+        let exported: Vec<Value> = lines
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect();
         assert_eq!(exported, listed, "{query}");
     }
-    for query in ["kinds=x", "kind=x", "since=then", "address=home", "limit=0", "after=x"] {
-        admin.get(&format!("/api/v1/admin/audit?{query}")).await.expect(422);
+    for query in [
+        "kinds=x",
+        "kind=x",
+        "since=then",
+        "address=home",
+        "limit=0",
+        "after=x",
+    ] {
+        admin
+            .get(&format!("/api/v1/admin/audit?{query}"))
+            .await
+            .expect(422);
     }
 }
 
@@ -60,8 +109,18 @@ async fn pages_go_back_in_time_and_lose_nothing() {
     let mut found = Vec::new();
     let mut after = String::new();
     loop {
-        let page = admin.get(&format!("/api/v1/admin/audit?limit=2&after={after}")).await.expect(200).json();
-        found.extend(page["events"].as_array().expect("events").iter().map(|event| event["id"].as_i64().expect("an id")));
+        let page = admin
+            .get(&format!("/api/v1/admin/audit?limit=2&after={after}"))
+            .await
+            .expect(200)
+            .json();
+        found.extend(
+            page["events"]
+                .as_array()
+                .expect("events")
+                .iter()
+                .map(|event| event["id"].as_i64().expect("an id")),
+        );
         match page["next"].as_i64() {
             Some(next) => after = next.to_string(),
             None => break,
@@ -73,16 +132,32 @@ async fn pages_go_back_in_time_and_lose_nothing() {
         .expect("ids");
     expected.retain(|id| found.contains(id) || *id <= found[0]);
     assert_eq!(found, expected);
-    let html = admin.get("/dashboard/admin/audit?kind=user_created").await.expect(200).body;
-    assert!(html.contains("Account created") && html.contains("a@broker.example") && html.contains("Export as JSON lines"));
+    let html = admin
+        .get("/dashboard/admin/audit?kind=user_created")
+        .await
+        .expect(200)
+        .body;
+    assert!(
+        html.contains("Account created")
+            && html.contains("a@broker.example")
+            && html.contains("Export as JSON lines")
+    );
 }
 
 #[tokio::test]
 async fn failures_on_no_account_are_for_system_administrators() {
     let portal = Portal::start().await;
-    let ada = portal.person("ada").role(Role::Admin).member_of("Northgate").create().await;
+    let ada = portal
+        .person("ada")
+        .role(Role::Admin)
+        .member_of("Northgate")
+        .create()
+        .await;
     let root = portal.person("root").role(Role::SystemAdmin).create().await;
-    portal.browser(CHROME).try_sign_in("nobody@broker.example", "guess").await;
+    portal
+        .browser(CHROME)
+        .try_sign_in("nobody@broker.example", "guess")
+        .await;
     let ada = portal.browser(CHROME).signed_in(&ada).await;
     let root = portal.browser(CHROME).signed_in(&root).await;
     assert_eq!(events(&ada, "kind=sign_in_failed").await.len(), 0);

@@ -12,7 +12,12 @@ struct Office {
 impl Office {
     async fn open() -> Self {
         let portal = Portal::start().await;
-        let ada = portal.person("ada").role(Role::Admin).member_of("Northgate").create().await;
+        let ada = portal
+            .person("ada")
+            .role(Role::Admin)
+            .member_of("Northgate")
+            .create()
+            .await;
         let nora = portal.person("nora").member_of("Northgate").create().await;
         let chrome = portal.browser(CHROME).signed_in(&nora).await;
         let admin = portal.browser(CHROME).signed_in(&ada).await;
@@ -42,12 +47,34 @@ impl Office {
 #[tokio::test]
 async fn a_disabled_account_is_out_at_once_and_comes_back_when_it_is_enabled() {
     let office = Office::open().await;
-    let Office { portal, admin, nora, chrome } = &office;
-    assert_eq!(office.does("admin_disable_person", nora, &[]).await.expect(200).json()["ended"], 1);
+    let Office {
+        portal,
+        admin,
+        nora,
+        chrome,
+    } = &office;
+    assert_eq!(
+        office
+            .does("admin_disable_person", nora, &[])
+            .await
+            .expect(200)
+            .json()["ended"],
+        1
+    );
     assert_eq!(chrome.end_reason().await, "account_disabled");
-    assert_eq!(portal.browser(CHROME).try_sign_in(&nora.email, &nora.password).await.status, 401);
+    assert_eq!(
+        portal
+            .browser(CHROME)
+            .try_sign_in(&nora.email, &nora.password)
+            .await
+            .status,
+        401
+    );
     let row = &portal.audit("user_disabled").await[0];
-    assert_eq!((row.actor_session, row.user), (Some(admin.session()), Some(nora.id)));
+    assert_eq!(
+        (row.actor_session, row.user),
+        (Some(admin.session()), Some(nora.id))
+    );
     office.does("admin_enable_person", nora, &[]).await.expect(200);
     portal.browser(CHROME).signed_in(nora).await;
     assert_eq!(portal.audit("user_enabled").await.len(), 1);
@@ -56,7 +83,9 @@ async fn a_disabled_account_is_out_at_once_and_comes_back_when_it_is_enabled() {
 #[tokio::test]
 async fn nobody_is_disabled_who_is_elsewhere_too_nor_oneself() {
     let office = Office::open().await;
-    let Office { portal, nora, chrome, .. } = &office;
+    let Office {
+        portal, nora, chrome, ..
+    } = &office;
     portal.pass(seconds(1)).await;
     portal.person("nora").member_of("Harbour").create().await;
     office.does("admin_disable_person", nora, &[]).await.expect(403);
@@ -70,11 +99,26 @@ async fn nobody_is_disabled_who_is_elsewhere_too_nor_oneself() {
         office.does(what, &ada, &[]).await.expect(403);
     }
     let northgate = office.northgate().await;
-    office.does("admin_change_role", &ada, &[("role", "broker"), ("organization_id", &northgate)]).await.expect(403);
+    office
+        .does(
+            "admin_change_role",
+            &ada,
+            &[("role", "broker"), ("organization_id", &northgate)],
+        )
+        .await
+        .expect(403);
     // Someone of another organization is nobody.
     let hugo = portal.person("hugo").member_of("Harbour").create().await;
-    for what in ["admin_disable_person", "admin_enable_person", "admin_require_password"] {
-        assert_eq!(office.does(what, &hugo, &[]).await.expect(404).json()["code"], "not_found", "{what}");
+    for what in [
+        "admin_disable_person",
+        "admin_enable_person",
+        "admin_require_password",
+    ] {
+        assert_eq!(
+            office.does(what, &hugo, &[]).await.expect(404).json()["code"],
+            "not_found",
+            "{what}"
+        );
     }
     assert_eq!(portal.audit("user_disabled").await, []);
 }
@@ -82,7 +126,9 @@ async fn nobody_is_disabled_who_is_elsewhere_too_nor_oneself() {
 #[tokio::test]
 async fn another_role_holds_at_once_and_ends_what_it_allows_no_more() {
     let office = Office::open().await;
-    let Office { portal, nora, chrome, .. } = &office;
+    let Office {
+        portal, nora, chrome, ..
+    } = &office;
     let northgate = office.northgate().await;
     portal.pass(seconds(1)).await;
     let mac = portal.desktop("mac").signed_in(nora).await;
@@ -90,26 +136,64 @@ async fn another_role_holds_at_once_and_ends_what_it_allows_no_more() {
     let pc = portal.desktop("pc").signed_in(nora).await;
     let fields = [("role", "employee"), ("organization_id", &*northgate)];
     office.does("admin_change_role", nora, &fields).await.expect(200);
+    // With another role every credential is replaced.
+    mac.refresh().await.expect(200);
     let state = mac.get("/api/v1/session_state").await.expect(200).json();
     assert_eq!(state["user"]["role"], "employee");
     assert_eq!(chrome.end_reason().await, "session_limit", "an employee has two");
-    assert!(pc.is_live().await);
+    pc.refresh().await.expect(200);
     let row = &portal.audit("role_changed").await[0];
-    assert_eq!((&row.detail["from"], &row.detail["to"]), (&json!("broker"), &json!("employee")));
+    assert_eq!(
+        (&row.detail["from"], &row.detail["to"]),
+        (&json!("broker"), &json!("employee"))
+    );
     assert!(row.actor.is_some());
     // Not beyond one's own reach, nor to the top.
     let other = uuid::Uuid::nil().to_string();
-    office.does("admin_change_role", nora, &[("role", "guest"), ("organization_id", &other)]).await.expect(404);
-    office.does("admin_change_role", nora, &[("role", "guest")]).await.expect(404);
-    office.does("admin_change_role", nora, &[("role", "system_admin"), ("organization_id", &northgate)]).await.expect(403);
-    office.does("admin_change_role", nora, &[("role", "king"), ("organization_id", &northgate)]).await.expect(422);
+    office
+        .does(
+            "admin_change_role",
+            nora,
+            &[("role", "guest"), ("organization_id", &other)],
+        )
+        .await
+        .expect(404);
+    office
+        .does("admin_change_role", nora, &[("role", "guest")])
+        .await
+        .expect(404);
+    office
+        .does(
+            "admin_change_role",
+            nora,
+            &[("role", "system_admin"), ("organization_id", &northgate)],
+        )
+        .await
+        .expect(403);
+    office
+        .does(
+            "admin_change_role",
+            nora,
+            &[("role", "king"), ("organization_id", &northgate)],
+        )
+        .await
+        .expect(422);
 }
 
 #[tokio::test]
 async fn a_new_password_is_asked_for_at_the_next_sign_in_and_the_old_one_gets_nobody_in() {
     let office = Office::open().await;
-    let Office { portal, nora, chrome, .. } = &office;
-    assert_eq!(office.does("admin_require_password", nora, &[]).await.expect(200).json()["ended"], 1);
+    let Office {
+        portal, nora, chrome, ..
+    } = &office;
+    assert_eq!(
+        office
+            .does("admin_require_password", nora, &[])
+            .await
+            .expect(200)
+            .json()["ended"],
+        1
+    );
     assert_eq!(chrome.end_reason().await, "revoked_by_admin");
     assert_eq!(portal.audit("password_change_required").await.len(), 1);
     let browser = portal.browser(CHROME);
@@ -118,16 +202,44 @@ async fn a_new_password_is_asked_for_at_the_next_sign_in_and_the_old_one_gets_no
         browser.post("/api/sign_in").form(&fields).await
     };
     let asked = tries(&[]).await.expect(403);
-    assert_eq!((&asked.json()["code"], asked.header("set-cookie")), (&json!("password_change_required"), None));
-    assert_eq!(tries(&[("new_password", &nora.password)]).await.expect(422).json()["problem"], "unchanged");
-    assert_eq!(tries(&[("new_password", "short")]).await.expect(422).json()["problem"], "too_short");
+    assert_eq!(
+        (&asked.json()["code"], asked.header("set-cookie")),
+        (&json!("password_change_required"), None)
+    );
+    assert_eq!(
+        tries(&[("new_password", &nora.password)])
+            .await
+            .expect(422)
+            .json()["problem"],
+        "unchanged"
+    );
+    assert_eq!(
+        tries(&[("new_password", "short")]).await.expect(422).json()["problem"],
+        "too_short"
+    );
     // Whoever does not know the present one is not told that a new one is asked for.
-    let wrong = [("email", &*nora.email), ("password", "guess"), ("new_password", "a sentence of my own")];
-    assert_eq!(browser.post("/api/sign_in").form(&wrong).await.expect(401).json()["code"], "invalid_credentials");
+    let wrong = [
+        ("email", &*nora.email),
+        ("password", "guess"),
+        ("new_password", "a sentence of my own"),
+    ];
+    assert_eq!(
+        browser.post("/api/sign_in").form(&wrong).await.expect(401).json()["code"],
+        "invalid_credentials"
+    );
     assert_eq!(portal.live_sessions(nora.id).await, []);
 
-    tries(&[("new_password", "a sentence of my own")]).await.expect(200);
-    assert_eq!(portal.browser(CHROME).try_sign_in(&nora.email, &nora.password).await.status, 401);
+    tries(&[("new_password", "a sentence of my own")])
+        .await
+        .expect(200);
+    assert_eq!(
+        portal
+            .browser(CHROME)
+            .try_sign_in(&nora.email, &nora.password)
+            .await
+            .status,
+        401
+    );
     let again = Person {
         password: "a sentence of my own".to_owned(),
         ..nora.clone()
@@ -154,6 +266,14 @@ async fn a_password_that_an_operator_sets_settles_it() {
     let office = Office::open().await;
     let Office { portal, nora, .. } = &office;
     office.does("admin_require_password", nora, &[]).await.expect(200);
-    portal.accounts().set_password(&nora.email, "set by an operator".to_owned()).await.expect("a password");
-    portal.browser(CHROME).try_sign_in(&nora.email, "set by an operator").await.expect(200);
+    portal
+        .accounts()
+        .set_password(&nora.email, "set by an operator".to_owned())
+        .await
+        .expect("a password");
+    portal
+        .browser(CHROME)
+        .try_sign_in(&nora.email, "set by an operator")
+        .await
+        .expect(200);
 }

@@ -23,20 +23,42 @@ impl Brokerages {
 
     async fn with(settings: &[(&str, &str)]) -> Self {
         let portal = Portal::with(settings).await;
-        let admin = portal.person("ada").role(Role::Admin).member_of("Northgate").create().await;
+        let admin = portal
+            .person("ada")
+            .role(Role::Admin)
+            .member_of("Northgate")
+            .create()
+            .await;
         let nora = portal.person("nora").member_of("Northgate").create().await;
-        let vera = portal.person("vera").role(Role::Vendor).member_of("Northgate").create().await;
+        let vera = portal
+            .person("vera")
+            .role(Role::Vendor)
+            .member_of("Northgate")
+            .create()
+            .await;
         let bea = portal.person("bea").member_of("Harbour").create().await;
         portal.pass(seconds(1)).await;
         portal.person("bea").member_of("Northgate").create().await;
         let hugo = portal.person("hugo").member_of("Harbour").create().await;
-        let harbour_admin = portal.person("hana").role(Role::Admin).member_of("Harbour").create().await;
+        let harbour_admin = portal
+            .person("hana")
+            .role(Role::Admin)
+            .member_of("Harbour")
+            .create()
+            .await;
         let north = vec![
             portal.browser(CHROME).at("203.0.113.7").signed_in(&nora).await,
-            portal.desktop("nora-mac").at("203.0.113.8").signed_in(&nora).await,
+            portal
+                .desktop("nora-mac")
+                .at("203.0.113.8")
+                .signed_in(&nora)
+                .await,
             portal.browser(SAFARI).signed_in(&vera).await,
         ];
-        let both = vec![portal.browser(FIREFOX).signed_in(&bea).await, portal.desktop("bea-pc").signed_in(&bea).await];
+        let both = vec![
+            portal.browser(FIREFOX).signed_in(&bea).await,
+            portal.desktop("bea-pc").signed_in(&bea).await,
+        ];
         let harbour = vec![portal.browser(CHROME).signed_in(&hugo).await];
         let admin = portal.browser(CHROME).signed_in(&admin).await;
         let harbour_admin = portal.browser(CHROME).signed_in(&harbour_admin).await;
@@ -58,18 +80,24 @@ impl Brokerages {
 
     async fn assert_live(&self, clients: &[Client]) {
         for client in clients {
-            assert!(client.is_live().await);
+            assert_eq!(self.portal.end_reason(client.session()).await, None);
         }
     }
 }
 
 async fn page(client: &Client, query: &str) -> Value {
-    client.get(&format!("/api/v1/admin/sessions?{query}")).await.expect(200).json()
+    client
+        .get(&format!("/api/v1/admin/sessions?{query}"))
+        .await
+        .expect(200)
+        .json()
 }
 
 fn ids(page: &Value) -> Vec<SessionId> {
     let rows = page["sessions"].as_array().expect("rows");
-    rows.iter().map(|row| row["id"].as_str().expect("an id").parse().expect("an id")).collect()
+    rows.iter()
+        .map(|row| row["id"].as_str().expect("an id").parse().expect("an id"))
+        .collect()
 }
 
 /// Every row, a page after the other, in the order of the list; and the total that every page gave.
@@ -102,23 +130,54 @@ async fn nobody_but_an_administrator_gets_in_by_any_door() {
         "/api/v1/admin/audit.jsonl",
     ] {
         assert_eq!(nora.get(path).await.expect(403).problem(), "forbidden", "{path}");
-        assert_eq!(brokerages.portal.anonymous().get(path).await.expect(401).problem(), "session_ended", "{path}");
+        assert_eq!(
+            brokerages
+                .portal
+                .anonymous()
+                .get(path)
+                .await
+                .expect(401)
+                .problem(),
+            "session_ended",
+            "{path}"
+        );
     }
-    for body in [json!({ "filter": {} }), json!({ "ids": [target] }), json!({ "user_id": brokerages.bea.id })] {
+    for body in [
+        json!({ "filter": {} }),
+        json!({ "ids": [target] }),
+        json!({ "user_id": brokerages.bea.id }),
+    ] {
         assert_eq!(revoke(nora, body).await.expect(403).problem(), "forbidden");
     }
     for page in ["sessions", "audit"] {
-        let html = nora.get(&format!("/dashboard/admin/{page}")).await.expect(403).body;
-        assert!(html.contains("This page is for administrators") && !html.contains("bea@"), "{page}");
-        let answer = brokerages.portal.anonymous().get(&format!("/dashboard/admin/{page}")).await;
+        let html = nora
+            .get(&format!("/dashboard/admin/{page}"))
+            .await
+            .expect(403)
+            .body;
+        assert!(
+            html.contains("This page is for administrators") && !html.contains("bea@"),
+            "{page}"
+        );
+        let answer = brokerages
+            .portal
+            .anonymous()
+            .get(&format!("/dashboard/admin/{page}"))
+            .await;
         assert_eq!(answer.location(), format!("/login?next=/dashboard/admin/{page}"));
     }
-    let drawn = nora.post("/api/draw_admin").form(&[("place", "/dashboard/admin/sessions")]).await;
+    let drawn = nora
+        .post("/api/draw_admin")
+        .form(&[("place", "/dashboard/admin/sessions")])
+        .await;
     assert_eq!(drawn.expect(403).json()["code"], "forbidden");
     let bea = brokerages.bea.id.to_string();
     let now = "2099-01-01T00:00:00.000Z";
     let calls: [(&str, Vec<(&str, &str)>); 5] = [
-        ("admin_end_sessions", vec![("which", "end_person"), ("user_id", &bea), ("begun_by", now)]),
+        (
+            "admin_end_sessions",
+            vec![("which", "end_person"), ("user_id", &bea), ("begun_by", now)],
+        ),
         ("admin_disable_person", vec![("user_id", &bea)]),
         ("admin_enable_person", vec![("user_id", &bea)]),
         ("admin_require_password", vec![("user_id", &bea)]),
@@ -131,7 +190,10 @@ async fn nobody_but_an_administrator_gets_in_by_any_door() {
     brokerages.assert_live(&brokerages.both).await;
     // Once a window, however often.
     let denied = brokerages.portal.audit("denied").await;
-    let denied: Vec<_> = denied.iter().map(|row| (row.actor_session, row.reason.as_deref())).collect();
+    let denied: Vec<_> = denied
+        .iter()
+        .map(|row| (row.actor_session, row.reason.as_deref()))
+        .collect();
     assert_eq!(denied, [(Some(nora.session()), Some("administrators_only"))]);
 }
 
@@ -140,7 +202,11 @@ async fn two_organizations_never_see_each_other() {
     let brokerages = Brokerages::open().await;
     let Brokerages { admin, harbour, .. } = &brokerages;
     let listed: BTreeSet<SessionId> = all(admin, "", 2).await.0.into_iter().collect();
-    assert_eq!(listed, brokerages.of_northgate(), "all sessions of members, wherever they look at the moment");
+    assert_eq!(
+        listed,
+        brokerages.of_northgate(),
+        "all sessions of members, wherever they look at the moment"
+    );
     let hugo = harbour[0].session();
     let texts = [
         admin.get("/api/v1/admin/sessions?state=all").await.body,
@@ -149,8 +215,17 @@ async fn two_organizations_never_see_each_other() {
         admin.get("/api/v1/admin/audit.jsonl").await.body,
         admin.get("/dashboard/admin/sessions?state=all").await.body,
         admin.get("/dashboard/admin/audit").await.body,
-        admin.get(&format!("/dashboard/admin/sessions?session={hugo}")).await.body,
-        admin.get(&format!("/dashboard/admin/sessions?session={}", brokerages.both[0].session())).await.body,
+        admin
+            .get(&format!("/dashboard/admin/sessions?session={hugo}"))
+            .await
+            .body,
+        admin
+            .get(&format!(
+                "/dashboard/admin/sessions?session={}",
+                brokerages.both[0].session()
+            ))
+            .await
+            .body,
         admin.get(&format!("/api/v1/admin/sessions?q={hugo}")).await.body,
     ];
     for text in texts {
@@ -161,12 +236,32 @@ async fn two_organizations_never_see_each_other() {
     // By no id either.
     let user = brokerages.portal.audit("user_created").await;
     let hugo_id = user.iter().map(|row| row.user).nth(4).flatten().expect("hugo");
-    assert_eq!(revoke(admin, json!({ "ids": [hugo] })).await.expect(200).json()["ended"], 0);
-    assert_eq!(revoke(admin, json!({ "user_id": hugo_id })).await.expect(404).problem(), "not_found");
-    assert_eq!(revoke(admin, json!({ "filter": { "user": hugo_id.to_string() } })).await.expect(200).json()["ended"], 0);
+    assert_eq!(
+        revoke(admin, json!({ "ids": [hugo] })).await.expect(200).json()["ended"],
+        0
+    );
+    assert_eq!(
+        revoke(admin, json!({ "user_id": hugo_id }))
+            .await
+            .expect(404)
+            .problem(),
+        "not_found"
+    );
+    assert_eq!(
+        revoke(admin, json!({ "filter": { "user": hugo_id.to_string() } }))
+            .await
+            .expect(200)
+            .json()["ended"],
+        0
+    );
     brokerages.assert_live(harbour).await;
     // A system administrator sees everyone.
-    let root = brokerages.portal.person("root").role(Role::SystemAdmin).create().await;
+    let root = brokerages
+        .portal
+        .person("root")
+        .role(Role::SystemAdmin)
+        .create()
+        .await;
     let root = brokerages.portal.browser(CHROME).signed_in(&root).await;
     let everyone = page(&root, "").await;
     assert_eq!(everyone["total"], 9);
@@ -178,14 +273,25 @@ async fn what_someone_is_elsewhere_is_not_told() {
     let brokerages = Brokerages::open().await;
     brokerages.portal.pass(seconds(1)).await;
     // Bea administers Harbour; to Northgate she is a broker.
-    brokerages.portal.person("bea").role(Role::Admin).member_of("Harbour").create().await;
+    brokerages
+        .portal
+        .person("bea")
+        .role(Role::Admin)
+        .member_of("Harbour")
+        .create()
+        .await;
     let listed = page(&brokerages.admin, &format!("user={}", brokerages.bea.id)).await;
     for row in listed["sessions"].as_array().expect("rows") {
         assert_eq!(row["user"]["role"], "broker");
     }
     let of_admins = page(&brokerages.admin, "role=admin").await;
     assert_eq!(ids(&of_admins), [brokerages.admin.session()]);
-    let log = brokerages.admin.get("/api/v1/admin/audit?kind=role_changed").await.expect(200).json();
+    let log = brokerages
+        .admin
+        .get("/api/v1/admin/audit?kind=role_changed")
+        .await
+        .expect(200)
+        .json();
     assert_eq!(log["events"], json!([]));
 }
 
@@ -216,7 +322,11 @@ async fn list_count_export_and_end_are_one_filter() {
         let (listed, total) = all(admin, query, 1).await;
         let listed: BTreeSet<SessionId> = listed.into_iter().collect();
         assert_eq!(i64::try_from(listed.len()).expect("few"), total, "{query}");
-        let csv = admin.get(&format!("/api/v1/admin/sessions.csv?{query}")).await.expect(200).body;
+        let csv = admin
+            .get(&format!("/api/v1/admin/sessions.csv?{query}"))
+            .await
+            .expect(200)
+            .body;
         let exported: BTreeSet<SessionId> = csv
             .lines()
             .skip(1)
@@ -232,14 +342,32 @@ async fn list_count_export_and_end_are_one_filter() {
                 (name.to_owned(), json!(value))
             })
             .collect();
-        let answer = revoke(admin, json!({ "filter": fields, "own_too": true })).await.expect(200).json();
-        assert_eq!((&answer["ended"], &answer["left"]), (&json!(total), &json!(0)), "{query}");
-        let mut clients: Vec<&Client> = brokerages.north.iter().chain(&brokerages.both).chain(&brokerages.harbour).collect();
+        let answer = revoke(admin, json!({ "filter": fields, "own_too": true }))
+            .await
+            .expect(200)
+            .json();
+        assert_eq!(
+            (&answer["ended"], &answer["left"]),
+            (&json!(total), &json!(0)),
+            "{query}"
+        );
+        let mut clients: Vec<&Client> = brokerages
+            .north
+            .iter()
+            .chain(&brokerages.both)
+            .chain(&brokerages.harbour)
+            .collect();
         clients.push(admin);
         clients.push(&brokerages.harbour_admin);
         for client in clients {
-            let expected = listed.contains(&client.session()).then(|| "revoked_by_admin".to_owned());
-            assert_eq!(brokerages.portal.end_reason(client.session()).await, expected, "{query}");
+            let expected = listed
+                .contains(&client.session())
+                .then(|| "revoked_by_admin".to_owned());
+            assert_eq!(
+                brokerages.portal.end_reason(client.session()).await,
+                expected,
+                "{query}"
+            );
         }
     }
 }
@@ -267,22 +395,36 @@ async fn pages_neither_lose_nor_repeat_a_row_whatever_the_order_though_rows_are_
 #[tokio::test]
 async fn ended_sessions_are_listed_with_their_reason_though_nobody_wrote_it_down() {
     let brokerages = Brokerages::open().await;
-    let Brokerages { portal, admin, north, .. } = &brokerages;
+    let Brokerages {
+        portal, admin, north, ..
+    } = &brokerages;
     north[0].post("/api/sign_out").await.expect(200);
     // A vendor's session runs out; nobody looks.
     portal.pass(seconds(2 * 3600)).await;
     let live = page(admin, "").await;
     assert_eq!(live["total"], 5);
     portal.pass(seconds(3 * 3600)).await;
-    let admin = portal.browser(CHROME).signed_in(&portal_admin(portal).await).await;
+    let admin = portal
+        .browser(CHROME)
+        .signed_in(&portal_admin(portal).await)
+        .await;
     let vera = north[2].session();
     portal.pass(seconds(8 * 3600)).await;
-    let admin2 = portal.browser(FIREFOX).signed_in(&portal_admin(portal).await).await;
+    let admin2 = portal
+        .browser(FIREFOX)
+        .signed_in(&portal_admin(portal).await)
+        .await;
     let ended = page(&admin2, "state=ended&q=vera").await;
     assert_eq!(ids(&ended), [vera]);
     let row = &ended["sessions"][0];
-    assert_eq!((&row["state"], &row["reason"], &row["ended_at"]), (&json!("ended"), &json!("idle_timeout"), &Value::Null));
-    assert_eq!(ids(&page(&admin2, "reason=signed_out&state=ended").await), [north[0].session()]);
+    assert_eq!(
+        (&row["state"], &row["reason"], &row["ended_at"]),
+        (&json!("ended"), &json!("idle_timeout"), &Value::Null)
+    );
+    assert_eq!(
+        ids(&page(&admin2, "reason=signed_out&state=ended").await),
+        [north[0].session()]
+    );
     assert_eq!(page(&admin2, "state=live&reason=signed_out").await["total"], 0);
     assert_eq!(page(&admin2, "state=all").await["total"], 8);
     drop(admin);
@@ -301,7 +443,15 @@ async fn portal_admin(portal: &Portal) -> Person {
 async fn a_misspelt_filter_lists_nothing_and_ends_nothing() {
     let brokerages = Brokerages::open().await;
     let admin = &brokerages.admin;
-    for query in ["kinds=browser", "kind=phone", "state=dead", "limit=0", "limit=201", "after=x", "sort=size"] {
+    for query in [
+        "kinds=browser",
+        "kind=phone",
+        "state=dead",
+        "limit=0",
+        "limit=201",
+        "after=x",
+        "sort=size",
+    ] {
         let answer = admin.get(&format!("/api/v1/admin/sessions?{query}")).await;
         assert_eq!(answer.expect(422).problem(), "invalid_input", "{query}");
         let answer = admin.get(&format!("/api/v1/admin/sessions.csv?{query}")).await;
@@ -319,7 +469,11 @@ async fn a_misspelt_filter_lists_nothing_and_ends_nothing() {
         json!({ "filter": {}, "reason": "a".repeat(201) }),
         json!({ "filter": {}, "reason": "a\nb" }),
     ] {
-        assert_eq!(revoke(admin, body.clone()).await.expect(422).problem(), "invalid_input", "{body}");
+        assert_eq!(
+            revoke(admin, body.clone()).await.expect(422).problem(),
+            "invalid_input",
+            "{body}"
+        );
     }
     assert_eq!(brokerages.portal.audit("session_ended").await, []);
 }
@@ -327,36 +481,63 @@ async fn a_misspelt_filter_lists_nothing_and_ends_nothing() {
 #[tokio::test]
 async fn the_people_read_who_ended_it_and_why_and_every_stream_closes() {
     let brokerages = Brokerages::open().await;
-    let Brokerages { portal, admin, north, both, .. } = &brokerages;
+    let Brokerages {
+        portal,
+        admin,
+        north,
+        both,
+        ..
+    } = &brokerages;
     let _listening = portal.listening().await;
     let stream = north[0].get("/api/v1/session/events").stream().await;
     let desktop = both[1].get("/api/v1/session/events").stream().await;
-    let answer = revoke(admin, json!({ "filter": {}, "reason": "The office moves tonight." })).await.expect(200).json();
+    let answer = revoke(
+        admin,
+        json!({ "filter": {}, "reason": "The office moves tonight." }),
+    )
+    .await
+    .expect(200)
+    .json();
     assert_eq!((&answer["ended"], &answer["left"]), (&json!(5), &json!(0)));
     for stream in [stream, desktop] {
         let told = stream.until_closed().await;
         let last = told.last().expect("an end");
-        assert_eq!((last.kind.as_str(), &last.data["reason"]), ("session_ended", &json!("revoked_by_admin")));
+        assert_eq!(
+            (last.kind.as_str(), &last.data["reason"]),
+            ("session_ended", &json!("revoked_by_admin"))
+        );
     }
     let login = north[0].get("/login").await.expect(200).body;
     assert!(login.contains("An administrator ended your session. Reason given: The office moves tonight."));
-    assert!(admin.is_live().await, "one's own session stays unless it is asked for");
+    assert!(
+        admin.is_live().await,
+        "one's own session stays unless it is asked for"
+    );
     let row = &portal.ends_of(north[0].session()).await[0];
     assert_eq!(
         (row.actor_session, row.detail["note"].as_str()),
         (Some(admin.session()), Some("The office moves tonight."))
     );
     let whole = &portal.audit("sessions_ended_by_filter").await[0];
-    assert_eq!((&whole.detail["ended"], &whole.detail["filter"]), (&json!(5), &json!("")));
+    assert_eq!(
+        (&whole.detail["ended"], &whole.detail["filter"]),
+        (&json!(5), &json!(""))
+    );
     // Once more: harmless.
-    assert_eq!(revoke(admin, json!({ "filter": {} })).await.expect(200).json()["ended"], 0);
+    assert_eq!(
+        revoke(admin, json!({ "filter": {} })).await.expect(200).json()["ended"],
+        0
+    );
 }
 
 #[tokio::test]
 async fn whoever_signs_in_again_meanwhile_stays() {
     let brokerages = Brokerages::open().await;
     let Brokerages { portal, admin, .. } = &brokerages;
-    let first = revoke(admin, json!({ "ids": [brokerages.north[0].session()] })).await.expect(200).json();
+    let first = revoke(admin, json!({ "ids": [brokerages.north[0].session()] }))
+        .await
+        .expect(200)
+        .json();
     portal.pass(seconds(5)).await;
     let again = portal.browser(FIREFOX).signed_in(&brokerages.bea).await;
     let body = json!({ "filter": {}, "begun_by": first["begun_by"] });
@@ -367,11 +548,24 @@ async fn whoever_signs_in_again_meanwhile_stays() {
 #[tokio::test]
 async fn all_of_a_person_includes_the_sign_in_that_is_under_way() {
     let brokerages = Brokerages::open().await;
-    let Brokerages { portal, admin, bea, both, .. } = &brokerages;
+    let Brokerages {
+        portal,
+        admin,
+        bea,
+        both,
+        ..
+    } = &brokerages;
     let before = portal.epoch(bea.id).await;
-    let answer = revoke(admin, json!({ "user_id": bea.id })).await.expect(200).json();
+    let answer = revoke(admin, json!({ "user_id": bea.id }))
+        .await
+        .expect(200)
+        .json();
     assert_eq!(answer["ended"], 2);
-    assert_eq!(portal.epoch(bea.id).await, before + 1, "whoever has looked at the password already comes too late");
+    assert_eq!(
+        portal.epoch(bea.id).await,
+        before + 1,
+        "whoever has looked at the password already comes too late"
+    );
     for client in both {
         assert_eq!(client.end_reason().await, "revoked_by_admin");
     }
@@ -380,20 +574,42 @@ async fn all_of_a_person_includes_the_sign_in_that_is_under_way() {
 #[tokio::test]
 async fn ending_asks_for_the_password_when_the_last_check_is_long_ago() {
     let brokerages = Brokerages::open().await;
-    let Brokerages { portal, admin, bea, .. } = &brokerages;
+    let Brokerages {
+        portal, admin, bea, ..
+    } = &brokerages;
     portal.pass(seconds(1801)).await;
     let body = json!({ "user_id": bea.id });
     assert_eq!(revoke(admin, body).await.expect(403).problem(), "reauth_required");
     let id = bea.id.to_string();
-    let fields = [("which", "end_person"), ("user_id", &*id), ("begun_by", "2099-01-01T00:00:00.000Z")];
+    let fields = [
+        ("which", "end_person"),
+        ("user_id", &*id),
+        ("begun_by", "2099-01-01T00:00:00.000Z"),
+    ];
     let asked = admin.post("/api/admin_end_sessions").form(&fields).await;
     assert_eq!(asked.expect(403).json()["code"], "reauth_required");
     brokerages.assert_live(&brokerages.both).await;
     let wrong = [&fields[..], &[("password", "guess")]].concat();
-    assert_eq!(admin.post("/api/admin_end_sessions").form(&wrong).await.expect(401).json()["code"], "invalid_credentials");
+    assert_eq!(
+        admin
+            .post("/api/admin_end_sessions")
+            .form(&wrong)
+            .await
+            .expect(401)
+            .json()["code"],
+        "invalid_credentials"
+    );
     let right = [&fields[..], &[("password", "the password of ada")]].concat();
-    let done = admin.post("/api/admin_end_sessions").form(&right).await.expect(200).json();
-    assert_eq!((&done["ended"], &done["left"], &done["next"]), (&json!(2), &json!(0), &json!("/dashboard/admin/sessions")));
+    let done = admin
+        .post("/api/admin_end_sessions")
+        .form(&right)
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(
+        (&done["ended"], &done["left"], &done["next"]),
+        (&json!(2), &json!(0), &json!("/dashboard/admin/sessions"))
+    );
     assert!(admin.is_live().await, "with its new cookie");
 }
 
@@ -405,12 +621,23 @@ async fn an_administrator_who_is_none_any_more_ends_nobody() {
     // Demoted while the request is under way: it waits for the lock that the demotion holds.
     let ada = portal_admin(portal).await;
     let mut tx = portal.sql.begin().await.expect("a transaction");
-    sqlx::query("SELECT 1 FROM users WHERE id = $1 FOR UPDATE").bind(ada.id.0).execute(&mut *tx).await.expect("a lock");
+    sqlx::query("SELECT 1 FROM users WHERE id = $1 FOR UPDATE")
+        .bind(ada.id.0)
+        .execute(&mut *tx)
+        .await
+        .expect("a lock");
     let asking = tokio::spawn(async move { revoke(&replica, json!({ "filter": {} })).await });
     portal.until_waiting(1).await;
-    sqlx::query("UPDATE memberships SET role = 'broker' WHERE user_id = $1").bind(ada.id.0).execute(&mut *tx).await.expect("a demotion");
+    sqlx::query("UPDATE memberships SET role = 'broker' WHERE user_id = $1")
+        .bind(ada.id.0)
+        .execute(&mut *tx)
+        .await
+        .expect("a demotion");
     tx.commit().await.expect("a commit");
-    assert_eq!(asking.await.expect("an answer").expect(403).problem(), "forbidden");
+    assert_eq!(
+        asking.await.expect("an answer").expect(403).problem(),
+        "forbidden"
+    );
     assert_eq!(portal.audit("session_ended").await, []);
 }
 
@@ -418,9 +645,25 @@ async fn an_administrator_who_is_none_any_more_ends_nobody() {
 async fn hostile_names_stay_text_in_page_and_export_and_no_secret_is_in_either() {
     let brokerages = Brokerages::open().await;
     let Brokerages { portal, admin, .. } = &brokerages;
-    let eve = portal.person("eve").called("<img src=x onerror=alert(1)>").member_of("Northgate").create().await;
-    let eve = portal.desktop("eve").device("device_name", "=HYPERLINK(\"//evil\")").signed_in(&eve).await;
-    let html = admin.get(&format!("/dashboard/admin/sessions?session={}&ask=end_person", eve.session())).await.expect(200).body;
+    let eve = portal
+        .person("eve")
+        .called("<img src=x onerror=alert(1)>")
+        .member_of("Northgate")
+        .create()
+        .await;
+    let eve = portal
+        .desktop("eve")
+        .device("device_name", "=HYPERLINK(\"//evil\")")
+        .signed_in(&eve)
+        .await;
+    let html = admin
+        .get(&format!(
+            "/dashboard/admin/sessions?session={}&ask=end_person",
+            eve.session()
+        ))
+        .await
+        .expect(200)
+        .body;
     assert!(html.contains("&lt;img src=x") && !html.contains("<img src=x"));
     let csv = admin.get("/api/v1/admin/sessions.csv").await.expect(200);
     assert_eq!(csv.header("content-type"), Some("text/csv; charset=utf-8"));
@@ -428,7 +671,11 @@ async fn hostile_names_stay_text_in_page_and_export_and_no_secret_is_in_either()
     let csv = csv.body;
     assert!(csv.contains("\"'=HYPERLINK(\"\"//evil\"\")\""), "{csv}");
     let list = admin.get("/api/v1/admin/sessions").await.body;
-    let secrets = [eve.access_token(), eve.refresh_token(), admin.cookie().expect("a cookie")];
+    let secrets = [
+        eve.access_token(),
+        eve.refresh_token(),
+        admin.cookie().expect("a cookie"),
+    ];
     for text in [&html, &csv, &list] {
         for secret in &secrets {
             assert!(!text.contains(secret.as_str()));
@@ -440,16 +687,29 @@ async fn hostile_names_stay_text_in_page_and_export_and_no_secret_is_in_either()
 #[tokio::test]
 async fn the_panel_tells_the_history_and_the_question_names_the_number() {
     let brokerages = Brokerages::open().await;
-    let Brokerages { portal, admin, north, .. } = &brokerages;
+    let Brokerages {
+        portal, admin, north, ..
+    } = &brokerages;
     let session = north[1].session();
     portal.pass(seconds(60)).await;
     north[1].refresh().await.expect(200);
     let place = format!("/dashboard/admin/sessions?session={session}");
     let html = admin.get(&place).await.expect(200).body;
-    for words in ["What happened", "Signed in", "Access token refreshed", "1 time in all", "Other live sessions", "End this session"] {
+    for words in [
+        "What happened",
+        "Signed in",
+        "Access token refreshed",
+        "1 time in all",
+        "Other live sessions",
+        "End this session",
+    ] {
         assert!(html.contains(words), "{words}");
     }
-    let asked = admin.get("/dashboard/admin/sessions?ask=end_listed&kind=desktop").await.expect(200).body;
+    let asked = admin
+        .get("/dashboard/admin/sessions?ask=end_listed&kind=desktop")
+        .await
+        .expect(200)
+        .body;
     assert!(asked.contains("End 2 sessions?") && asked.contains("on desktops"));
     // Without JavaScript: the form leads back to the list, which says what was done.
     let plain = portal.browser(CHROME).without_script();
@@ -461,21 +721,42 @@ async fn the_panel_tells_the_history_and_the_question_names_the_number() {
         ("reason", "A lost laptop."),
         ("next", &place),
     ];
-    let answer = plain.post("/api/admin_end_sessions").form(&fields).await.expect(302);
+    let answer = plain
+        .post("/api/admin_end_sessions")
+        .form(&fields)
+        .await
+        .expect(302);
     assert_eq!(answer.location(), format!("{place}&done=ended"));
     let html = plain.follow(&answer).await.expect(200).body;
     assert!(html.contains("The sessions have been ended.") && html.contains("A lost laptop."));
-    assert_eq!(portal.end_reason(session).await.as_deref(), Some("revoked_by_admin"));
+    assert_eq!(
+        portal.end_reason(session).await.as_deref(),
+        Some("revoked_by_admin")
+    );
     // A form leads to the list and nowhere else.
-    let elsewhere = [("which", "end_listed"), ("filter", "q=nobody"), ("begun_by", "2099-01-01T00:00:00.000Z"), ("next", "//evil.example")];
-    let answer = plain.post("/api/admin_end_sessions").form(&elsewhere).await.expect(302);
+    let elsewhere = [
+        ("which", "end_listed"),
+        ("filter", "q=nobody"),
+        ("begun_by", "2099-01-01T00:00:00.000Z"),
+        ("next", "//evil.example"),
+    ];
+    let answer = plain
+        .post("/api/admin_end_sessions")
+        .form(&elsewhere)
+        .await
+        .expect(302);
     assert_eq!(answer.location(), "/dashboard/admin/sessions?done=ended");
 }
 
 #[tokio::test]
 async fn many_are_ended_in_batches_and_what_failed_goes_on_where_it_was() {
     let portal = Portal::start().await;
-    let admin = portal.person("ada").role(Role::Admin).member_of("Northgate").create().await;
+    let admin = portal
+        .person("ada")
+        .role(Role::Admin)
+        .member_of("Northgate")
+        .create()
+        .await;
     let nora = portal.person("nora").member_of("Northgate").create().await;
     let desktop = portal.desktop("one").signed_in(&nora).await;
     let admin = portal.browser(CHROME).signed_in(&admin).await;

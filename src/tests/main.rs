@@ -11,10 +11,10 @@
 mod harness;
 
 mod accounts;
+mod addresses;
 mod admin_audit;
 mod admin_people;
 mod admin_sessions;
-mod addresses;
 mod api;
 mod api_guide;
 mod audit;

@@ -13,7 +13,9 @@ use crate::{
         session::EndReason,
     },
     error::AppError,
-    server_fns::{client::in_background, draw_admin, list_active_sessions, show_overview, show_viewer, sign_in_notice},
+    server_fns::{
+        client::in_background, draw_admin, list_active_sessions, show_overview, show_viewer, sign_in_notice,
+    },
 };
 
 /// Why one has to sign in, in words, where there is a reason.

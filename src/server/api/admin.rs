@@ -128,7 +128,10 @@ impl Asked {
 
 fn limit(text: Option<String>) -> Result<u16, AppError> {
     let Some(text) = text else { return Ok(50) };
-    let limit = text.parse().ok().filter(|limit| (1..=sessions::MAX_PAGE).contains(limit));
+    let limit = text
+        .parse()
+        .ok()
+        .filter(|limit| (1..=sessions::MAX_PAGE).contains(limit));
     limit.ok_or_else(|| AppError::invalid("limit", format!("Give 1 to {}.", sessions::MAX_PAGE)))
 }
 
@@ -265,7 +268,10 @@ fn audit_filter(query: Option<&str>) -> Result<AuditFilter, AppError> {
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let name = pair.split('=').next().unwrap_or_default();
         if !AuditFilter::FIELDS.contains(&name) && !["after", "limit"].contains(&name) {
-            return Err(AppError::invalid("query", "There is a name in the address that is no filter."));
+            return Err(AppError::invalid(
+                "query",
+                "There is a name in the address that is no filter.",
+            ));
         }
     }
     Ok(AuditFilter::read(|name| form_value(query, name))?)
@@ -288,11 +294,14 @@ pub async fn audit(
 ) -> Result<Json<AuditList>, Problem> {
     let reach = Reach::require(&state, &caller, &from.0).await?;
     let filter = audit_filter(query.as_deref())?;
-    let get = |name: &str| form_value(query.as_deref().unwrap_or_default(), name).filter(|text| !text.is_empty());
+    let get =
+        |name: &str| form_value(query.as_deref().unwrap_or_default(), name).filter(|text| !text.is_empty());
     let after = match get("after") {
         None => None,
         Some(after) => Some(
-            after.parse().map_err(|_| AppError::invalid("after", "Give `next` of the page before."))?,
+            after
+                .parse()
+                .map_err(|_| AppError::invalid("after", "Give `next` of the page before."))?,
         ),
     };
     let limit = limit(get("limit"))?;
@@ -300,7 +309,9 @@ pub async fn audit(
     let events = page
         .rows
         .iter()
-        .map(|row| serde_json::value::RawValue::from_string(audit_export::line(row)?).map_err(std::io::Error::from))
+        .map(|row| {
+            serde_json::value::RawValue::from_string(audit_export::line(row)?).map_err(std::io::Error::from)
+        })
         .collect::<Result<_, _>>();
     let events = events.map_err(|error| {
         tracing::error!(%error, "a row of the audit log cannot be written");

@@ -1,8 +1,8 @@
 //! The commands of `broker-portal`. Each exits with 0, or with 1 and one clear line.
 
 mod audit;
-mod seed;
 mod configuration;
+mod seed;
 mod sessions;
 mod user;
 

@@ -38,7 +38,10 @@ impl Place {
         let (filter, problem) = match AuditFilter::read(get) {
             Ok(filter) => (filter, None),
             Err(unknown) => {
-                let problem = format!("“{}” in the address is no filter. {}", unknown.field, unknown.problem);
+                let problem = format!(
+                    "“{}” in the address is no filter. {}",
+                    unknown.field, unknown.problem
+                );
                 (AuditFilter::default(), Some(problem))
             }
         };
@@ -160,7 +163,10 @@ fn trust_line(trust: &Trust) -> AnyView {
     }
     let whole = match trust.whole_at {
         Some(at) => view! { "The whole log was found as it was sealed on " {moment(at)} "." }.into_any(),
-        None => view! { "The whole log has not been looked at yet; the portal does so by itself once a day." }.into_any(),
+        None => {
+            view! { "The whole log has not been looked at yet; the portal does so by itself once a day." }
+                .into_any()
+        }
     };
     let waiting = match trust.waiting {
         0 => "Every row is sealed.".to_owned(),
@@ -176,27 +182,31 @@ fn trust_line(trust: &Trust) -> AnyView {
 }
 
 fn filter_form(filter: &AuditFilter) -> AnyView {
-    let kinds = AuditKind::ALL.iter().map(|kind| (kind.as_str(), kind.label())).collect();
+    let kinds = AuditKind::ALL
+        .iter()
+        .map(|kind| (kind.as_str(), kind.label()))
+        .collect();
     // As the field has it: without seconds.
     let time = |at: Option<DateTime<Utc>>| at.map(|at| rfc3339(at)[..16].to_owned()).unwrap_or_default();
-    let field = |name: &'static str, label: &'static str, kind: &'static str, value: String, hint: &'static str| {
-        view! {
-            <div class="field">
-                <label for=format!("filter-{name}")>{label}</label>
-                <input
-                    class="input"
-                    id=format!("filter-{name}")
-                    type=kind
-                    name=name
-                    value=value
-                    maxlength="120"
-                    autocomplete="off"
-                    placeholder=hint
-                />
-            </div>
-        }
-        .into_any()
-    };
+    let field =
+        |name: &'static str, label: &'static str, kind: &'static str, value: String, hint: &'static str| {
+            view! {
+                <div class="field">
+                    <label for=format!("filter-{name}")>{label}</label>
+                    <input
+                        class="input"
+                        id=format!("filter-{name}")
+                        type=kind
+                        name=name
+                        value=value
+                        maxlength="120"
+                        autocomplete="off"
+                        placeholder=hint
+                    />
+                </div>
+            }
+            .into_any()
+        };
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     view! {
         <form class="filter" role="search" method="get" action=PATH data-live="">
@@ -220,27 +230,37 @@ fn filter_form(filter: &AuditFilter) -> AnyView {
 }
 
 fn row(row: &ExportedRow) -> AnyView {
-    let label = AuditKind::ALL.iter().find(|kind| kind.as_str() == row.kind).map(|kind| kind.label().to_owned());
-    let reason = row.reason.as_ref().map(|reason| match reason.parse::<EndReason>() {
-        Ok(reason) => reason.label().to_owned(),
-        Err(_) => reason.replace('_', " "),
-    });
+    let label = AuditKind::ALL
+        .iter()
+        .find(|kind| kind.as_str() == row.kind)
+        .map(|kind| kind.label().to_owned());
+    let reason = row
+        .reason
+        .as_ref()
+        .map(|reason| match reason.parse::<EndReason>() {
+            Ok(reason) => reason.label().to_owned(),
+            Err(_) => reason.replace('_', " "),
+        });
     let who = |email: &Option<String>, id: Option<uuid::Uuid>| match (email, id) {
         (Some(email), _) => email.clone(),
         (None, Some(_)) => "someone else".to_owned(),
         (None, None) => "–".to_owned(),
     };
-    let detail = row.detail.as_object().filter(|facts| !facts.is_empty()).map(|facts| {
-        let facts = facts
-            .iter()
-            .map(|(name, value)| {
-                let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                format!("{}: {value}", name.replace('_', " "))
-            })
-            .collect::<Vec<_>>()
-            .join(" · ");
-        view! { <span class="soft small">{facts}</span> }
-    });
+    let detail = row
+        .detail
+        .as_object()
+        .filter(|facts| !facts.is_empty())
+        .map(|facts| {
+            let facts = facts
+                .iter()
+                .map(|(name, value)| {
+                    let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                    format!("{}: {value}", name.replace('_', " "))
+                })
+                .collect::<Vec<_>>()
+                .join(" · ");
+            view! { <span class="soft small">{facts}</span> }
+        });
     let sealed = match row.position {
         Some(position) => view! { <span class="nowrap">"No. " {number(position)}</span> }.into_any(),
         None => view! { <span class="soft">"waits"</span> }.into_any(),

@@ -104,7 +104,11 @@ pub fn draw(question: Question, place: &Place) -> AnyView {
         )
     });
     let session = place.session.map(|id| id.to_string()).unwrap_or_default();
-    let user = question.person.as_ref().map(|person| person.user.id.to_string()).unwrap_or_default();
+    let user = question
+        .person
+        .as_ref()
+        .map(|person| person.user.id.to_string())
+        .unwrap_or_default();
     let max = question.count.to_string();
     view! {
         <dialog class="dialog drawn-dialog" open data-modal="" aria-labelledby="ask-title" aria-describedby="ask-text">
@@ -164,11 +168,19 @@ struct Words {
 fn words(question: &Question, place: &Place) -> Words {
     const END: &str = "/api/admin_end_sessions";
     const DANGER: &str = "button danger final";
-    let name = question.person.as_ref().map(|person| person.user.display_name.clone()).unwrap_or_default();
+    let name = question
+        .person
+        .as_ref()
+        .map(|person| person.user.display_name.clone())
+        .unwrap_or_default();
     let all = question.count + usize::from(question.with_own);
     let sessions = |count: usize| {
         let n = number(i64::try_from(count).unwrap_or(i64::MAX));
-        if count == 1 { format!("{n} session") } else { format!("{n} sessions") }
+        if count == 1 {
+            format!("{n} session")
+        } else {
+            format!("{n} sessions")
+        }
     };
     let plain = |text: String| view! { {text} }.into_any();
     let end = |title: String, text: AnyView, button: String| Words {
@@ -255,20 +267,29 @@ fn role_field(question: &Question) -> AnyView {
             })
             .collect::<Vec<_>>()
     };
-    let now = question.person.as_ref().map_or(Role::Guest, |person| person.user.role);
+    let now = question
+        .person
+        .as_ref()
+        .map_or(Role::Guest, |person| person.user.role);
     let first = question.memberships.first();
     let places = question
         .memberships
         .iter()
         .map(|membership| {
-            let label = format!("{} (now {})", membership.organization.name, membership.role.label());
+            let label = format!(
+                "{} (now {})",
+                membership.organization.name,
+                membership.role.label()
+            );
             view! { <option value=membership.organization.id.to_string()>{label}</option> }
         })
         .collect::<Vec<_>>();
     let place = match question.memberships.len() {
         0 => ().into_any(),
         1 => {
-            let id = first.map(|membership| membership.organization.id.to_string()).unwrap_or_default();
+            let id = first
+                .map(|membership| membership.organization.id.to_string())
+                .unwrap_or_default();
             view! { <input type="hidden" name="organization_id" value=id /> }.into_any()
         }
         _ => view! {

@@ -50,7 +50,11 @@ pub fn draw(panel: Panel<'_>) -> AnyView {
         ClientKind::Browser => "Browser",
         ClientKind::Desktop => "Desktop app",
     };
-    let on = [session.browser.clone(), session.os.clone(), session.platform.clone()];
+    let on = [
+        session.browser.clone(),
+        session.os.clone(),
+        session.platform.clone(),
+    ];
     let on = on.into_iter().flatten().collect::<Vec<_>>().join(" · ");
     let note = reviewed.note.clone().map(|note| {
         view! {
@@ -183,7 +187,9 @@ fn of_person(
         Some(Hindrance::Elsewhere) => {
             Some("They belong to another organization too: a system administrator can disable the account.")
         }
-        Some(Hindrance::Own) => Some("This is you. Another administrator can change your role or disable your account."),
+        Some(Hindrance::Own) => {
+            Some("This is you. Another administrator can change your role or disable your account.")
+        }
         None => None,
     };
     let everything = Place {
@@ -213,7 +219,9 @@ fn of_person(
             }
         })
         .collect::<Vec<_>>();
-    let none = others.is_empty().then(|| view! { <p class="soft small">"Signed in nowhere else."</p> });
+    let none = others
+        .is_empty()
+        .then(|| view! { <p class="soft small">"Signed in nowhere else."</p> });
     view! {
         <section class="panel-part" aria-labelledby="person-title">
             <h3 id="person-title">{user.display_name.clone()}</h3>

@@ -14,8 +14,8 @@ use crate::{
     domain::{
         ids::{SessionId, UserId},
         next::form_value,
-        review::{Moment, Person, ReviewedSession, State},
         organization::Membership,
+        review::{Moment, Person, ReviewedSession, State},
         session::{ClientKind, EndReason},
         session_filter::{Age, ListState, SessionFilter, Sort, Suspicion},
         user::Role,
@@ -84,7 +84,10 @@ impl Place {
         let get = |name: &str| form_value(query, name);
         let mut problem = None;
         let mut noted = |unknown: crate::domain::session_filter::UnknownFilter| {
-            problem = Some(format!("“{}” in the address is no filter. {}", unknown.field, unknown.problem));
+            problem = Some(format!(
+                "“{}” in the address is no filter. {}",
+                unknown.field, unknown.problem
+            ));
         };
         let filter = SessionFilter::read(get).unwrap_or_else(|unknown| {
             noted(unknown);
@@ -100,7 +103,9 @@ impl Place {
             sort,
             after: get("after").unwrap_or_default(),
             session: get("session").and_then(|id| id.parse().ok()),
-            asks: Asks::ALL.into_iter().find(|each| Some(each.as_str()) == asks.as_deref()),
+            asks: Asks::ALL
+                .into_iter()
+                .find(|each| Some(each.as_str()) == asks.as_deref()),
         };
         (place, problem)
     }
@@ -112,8 +117,14 @@ impl Place {
             pairs.push(("sort", self.sort.as_str().to_owned()));
         }
         pairs.push(("after", self.after.clone()));
-        pairs.push(("session", self.session.map(|id| id.to_string()).unwrap_or_default()));
-        pairs.push(("ask", self.asks.map(|asks| asks.as_str().to_owned()).unwrap_or_default()));
+        pairs.push((
+            "session",
+            self.session.map(|id| id.to_string()).unwrap_or_default(),
+        ));
+        pairs.push((
+            "ask",
+            self.asks.map(|asks| asks.as_str().to_owned()).unwrap_or_default(),
+        ));
         address(PATH, pairs)
     }
 
@@ -207,16 +218,28 @@ pub fn draw(drawing: Drawing) -> String {
 fn filter_form(place: &Place) -> AnyView {
     let Place { filter, sort, .. } = place;
     let kinds = vec![("browser", "Browsers"), ("desktop", "Desktops")];
-    let roles = Role::ALL.iter().map(|role| (role.as_str(), role.label())).collect();
-    let states = ListState::ALL.iter().map(|state| (state.as_str(), state.label())).collect();
+    let roles = Role::ALL
+        .iter()
+        .map(|role| (role.as_str(), role.label()))
+        .collect();
+    let states = ListState::ALL
+        .iter()
+        .map(|state| (state.as_str(), state.label()))
+        .collect();
     let ages = Age::ALL.iter().map(|age| (age.as_str(), age.label())).collect();
-    let suspicions = Suspicion::ALL.iter().map(|each| (each.as_str(), each.label())).collect();
+    let suspicions = Suspicion::ALL
+        .iter()
+        .map(|each| (each.as_str(), each.label()))
+        .collect();
     let reasons = EndReason::ALL
         .iter()
         .filter(|reason| **reason != EndReason::Unknown)
         .map(|reason| (reason.as_str(), reason.label()))
         .collect();
-    let sorts = Sort::ALL.iter().map(|sort| (sort.as_str(), sort.label())).collect();
+    let sorts = Sort::ALL
+        .iter()
+        .map(|sort| (sort.as_str(), sort.label()))
+        .collect();
     let asks_reason = filter.state != ListState::Live;
     let user = filter.user.map(|user| {
         let user = user.to_string();
@@ -285,7 +308,11 @@ fn filter_form(place: &Place) -> AnyView {
 }
 
 fn list_head(place: &Place, page: &Page) -> AnyView {
-    let total = format!("{} {}", number(page.total), if page.total == 1 { "session" } else { "sessions" });
+    let total = format!(
+        "{} {}",
+        number(page.total),
+        if page.total == 1 { "session" } else { "sessions" }
+    );
     let mut export = place.filter.pairs();
     if place.sort != Sort::default() {
         export.push(("sort", place.sort.as_str().to_owned()));
@@ -340,7 +367,11 @@ fn list(place: &Place, page: &Page, now: DateTime<Utc>) -> AnyView {
         }
         .into_any();
     }
-    let rows = page.sessions.iter().map(|session| row(place, session, now)).collect::<Vec<_>>();
+    let rows = page
+        .sessions
+        .iter()
+        .map(|session| row(place, session, now))
+        .collect::<Vec<_>>();
     view! {
         <table class="table stacks">
             <caption class="visually-hidden">{place.filter.words()}</caption>
@@ -363,7 +394,11 @@ fn list(place: &Place, page: &Page, now: DateTime<Utc>) -> AnyView {
 fn row(place: &Place, reviewed: &ReviewedSession, now: DateTime<Utc>) -> AnyView {
     let ReviewedSession { session, user, .. } = reviewed;
     let is_open = place.session == Some(session.id);
-    let device = [session.browser.clone(), session.os.clone()].into_iter().flatten().collect::<Vec<_>>().join(" · ");
+    let device = [session.browser.clone(), session.os.clone()]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(" · ");
     view! {
         <tr class=if is_open { "chosen" } else { "" }>
             <th scope="row">
@@ -448,7 +483,8 @@ mod tests {
 
     #[test]
     fn the_state_of_the_page_comes_back_from_its_address() {
-        let query = "kind=browser&sort=person&after=abc&session=6b1ad9b3-54f4-4bd0-9b3a-1c8ad6f3b9b1&ask=end_person";
+        let query =
+            "kind=browser&sort=person&after=abc&session=6b1ad9b3-54f4-4bd0-9b3a-1c8ad6f3b9b1&ask=end_person";
         let (place, problem) = Place::read(query);
         assert_eq!((place.address(), problem), (format!("{PATH}?{query}"), None));
         let (place, problem) = Place::read("kind=phone&ask=nothing");

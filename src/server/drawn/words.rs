@@ -122,7 +122,13 @@ mod tests {
 
     #[test]
     fn numbers_have_their_thousands_apart() {
-        for (n, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567"), (-1000, "-1,000")] {
+        for (n, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (1_234_567, "1,234,567"),
+            (-1000, "-1,000"),
+        ] {
             assert_eq!(number(n), text);
         }
     }
@@ -130,6 +136,9 @@ mod tests {
     #[test]
     fn an_address_leaves_out_what_is_empty_and_escapes_the_rest() {
         assert_eq!(address("/a", [("q", String::new())]), "/a");
-        assert_eq!(address("/a", [("q", "x & y".to_owned()), ("r", "1".to_owned())]), "/a?q=x%20%26%20y&r=1");
+        assert_eq!(
+            address("/a", [("q", "x & y".to_owned()), ("r", "1".to_owned())]),
+            "/a?q=x%20%26%20y&r=1"
+        );
     }
 }

@@ -11,13 +11,13 @@ use uuid::Uuid;
 use crate::{
     domain::audit::AuditFilter,
     server::{
-    database::Database,
-    store::{
-        audit_chain,
-        audit_export::{self, Asked, ExportedRow},
-        users,
+        database::Database,
+        store::{
+            audit_chain,
+            audit_export::{self, Asked, ExportedRow},
+            users,
+        },
     },
-},
 };
 
 /// How many rows are in memory at once.

@@ -10,7 +10,10 @@ use serde_json::Value;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use crate::domain::{audit::AuditFilter, ids::{OrganizationId, UserId}};
+use crate::domain::{
+    audit::AuditFilter,
+    ids::{OrganizationId, UserId},
+};
 
 /// Which rows, within what the asker may see.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +55,11 @@ pub async fn page_after(
     limit: i64,
 ) -> sqlx::Result<Vec<ExportedRow>> {
     let mut query = rows(asked);
-    query.push(" AND e.id > ").push_bind(id).push(" ORDER BY e.id LIMIT ").push_bind(limit);
+    query
+        .push(" AND e.id > ")
+        .push_bind(id)
+        .push(" ORDER BY e.id LIMIT ")
+        .push_bind(limit);
     query.build_query_as().fetch_all(conn).await
 }
 
@@ -64,7 +71,11 @@ pub async fn page_before(
     limit: i64,
 ) -> sqlx::Result<Vec<ExportedRow>> {
     let mut query = rows(asked);
-    query.push(" AND e.id < ").push_bind(id).push(" ORDER BY e.id DESC LIMIT ").push_bind(limit);
+    query
+        .push(" AND e.id < ")
+        .push_bind(id)
+        .push(" ORDER BY e.id DESC LIMIT ")
+        .push_bind(limit);
     query.build_query_as().fetch_all(conn).await
 }
 
@@ -119,10 +130,16 @@ fn rows(asked: Asked<'_>) -> QueryBuilder<Postgres> {
         people(&mut query, "e.actor_id", actor);
     }
     let network = filter.address.as_deref().and_then(|address| {
-        address.parse::<IpNet>().ok().or_else(|| address.parse::<IpAddr>().ok().map(IpNet::from))
+        address
+            .parse::<IpNet>()
+            .ok()
+            .or_else(|| address.parse::<IpAddr>().ok().map(IpNet::from))
     });
     if let Some(network) = network {
-        query.push(" AND e.ip_address <<= ").push_bind(network.to_string()).push("::text::inet");
+        query
+            .push(" AND e.ip_address <<= ")
+            .push_bind(network.to_string())
+            .push("::text::inet");
     }
     query
 }
@@ -132,10 +149,16 @@ fn people(query: &mut QueryBuilder<Postgres>, column: &str, text: &str) {
         query.push(format!(" AND {column} = ")).push_bind(id);
         return;
     }
-    let escaped = text.to_lowercase().replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+    let escaped = text
+        .to_lowercase()
+        .replace('\\', "\\\\")
+        .replace('%', "\\%")
+        .replace('_', "\\_");
     let pattern = format!("%{escaped}%");
     query
-        .push(format!(" AND {column} IN (SELECT id FROM users WHERE lower(email) LIKE "))
+        .push(format!(
+            " AND {column} IN (SELECT id FROM users WHERE lower(email) LIKE "
+        ))
         .push_bind(pattern.clone())
         .push(" OR lower(display_name) LIKE ")
         .push_bind(pattern)

@@ -164,7 +164,7 @@ pub async fn page(
 
 /// How many rows the list has, all pages together.
 pub async fn count(conn: &mut PgConnection, asked: Asked<'_>) -> sqlx::Result<i64> {
-    let mut query = QueryBuilder::<Postgres>::new("SELECT 0");
+    let mut query = QueryBuilder::<Postgres>::new("SELECT 0::bigint");
     for part in parts(asked.filter) {
         query.push(" + (SELECT count(*)");
         from(&mut query, asked);

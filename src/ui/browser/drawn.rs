@@ -6,7 +6,8 @@ use leptos::{
     prelude::{document, window},
     wasm_bindgen::JsCast,
     web_sys::{
-        Element, Event, FormData, HtmlDialogElement, HtmlElement, HtmlFormElement, HtmlInputElement, UrlSearchParams,
+        Element, Event, FormData, HtmlDialogElement, HtmlElement, HtmlFormElement, HtmlInputElement,
+        UrlSearchParams,
     },
 };
 
@@ -20,11 +21,18 @@ pub fn show(place: &str, html: Option<&String>) {
         return;
     };
     if let Some(html) = html {
-        let focused = document().active_element().filter(|focused| place.contains(Some(focused)));
-        let (id, typed) = (focused.as_ref().map(Element::id), focused.and_then(|focused| focused.dyn_into().ok()));
+        let focused = document()
+            .active_element()
+            .filter(|focused| place.contains(Some(focused)));
+        let (id, typed) = (
+            focused.as_ref().map(Element::id),
+            focused.and_then(|focused| focused.dyn_into().ok()),
+        );
         let had_focus = id.is_some();
         place.set_inner_html(html);
-        let again = id.filter(|id| !id.is_empty()).and_then(|id| element::<HtmlElement>(&id));
+        let again = id
+            .filter(|id| !id.is_empty())
+            .and_then(|id| element::<HtmlElement>(&id));
         match again {
             Some(again) => keep(&again, typed),
             None if had_focus => focus_first(&place, "[data-focus], #list-title"),
@@ -87,15 +95,22 @@ fn each(place: &Element, what: &str, mut does: impl FnMut(Element)) {
 
 /// Nothing is being answered or chosen in it.
 pub fn may_change(place: &str) -> bool {
-    let open = element::<Element>(place).and_then(|place| place.query_selector("dialog[open]").ok().flatten());
-    let is_choosing = document().active_element().is_some_and(|focused| focused.tag_name() == "SELECT");
+    let open =
+        element::<Element>(place).and_then(|place| place.query_selector("dialog[open]").ok().flatten());
+    let is_choosing = document()
+        .active_element()
+        .is_some_and(|focused| focused.tag_name() == "SELECT");
     open.is_none() && !is_choosing
 }
 
 /// Leaves the question that stands over the page, if one does.
 pub fn cancel(place: &str) -> bool {
-    let link = element::<Element>(place)
-        .and_then(|place| place.query_selector("dialog[open] [data-cancel], [data-close]").ok().flatten());
+    let link = element::<Element>(place).and_then(|place| {
+        place
+            .query_selector("dialog[open] [data-cancel], [data-close]")
+            .ok()
+            .flatten()
+    });
     match link.and_then(|link| link.dyn_into::<HtmlElement>().ok()) {
         Some(link) => {
             link.click();
@@ -122,7 +137,10 @@ fn fields(form: &HtmlFormElement) -> Option<String> {
     let data = FormData::new_with_form(form).ok()?;
     // The browser turns the one into the other; the binding knows of texts only.
     let query = Reflect::construct(
-        &Reflect::get(&window(), &"URLSearchParams".into()).ok()?.dyn_into::<Function>().ok()?,
+        &Reflect::get(&window(), &"URLSearchParams".into())
+            .ok()?
+            .dyn_into::<Function>()
+            .ok()?,
         &js_sys::Array::of1(&data),
     )
     .ok()?;

@@ -80,12 +80,14 @@ fn Framed(children: Children) -> impl IntoView {
         }
     });
     let administration = waiting(nothing, move || async move {
-        let is_administrator = viewer.ready().await.is_ok_and(|viewer| {
-            matches!(viewer.state.user.role, Role::Admin | Role::SystemAdmin)
-        });
+        let is_administrator = viewer
+            .ready()
+            .await
+            .is_ok_and(|viewer| matches!(viewer.state.user.role, Role::Admin | Role::SystemAdmin));
         let link = || {
             let is_shown = Signal::derive(move || {
-                path.with(|path| path.starts_with("/dashboard/admin/")).then_some("page")
+                path.with(|path| path.starts_with("/dashboard/admin/"))
+                    .then_some("page")
             });
             view! {
                 <a href="/dashboard/admin/sessions" aria-current=is_shown>

@@ -97,7 +97,10 @@ fn Content(loaded: Loading<Drawn>) -> impl IntoView {
         _ => String::new(),
     });
     let failed = dynamic(move || {
-        let error = loaded.get().and_then(Result::err).filter(|error| !matches!(error, AppError::SessionEnded { .. }))?;
+        let error = loaded
+            .get()
+            .and_then(Result::err)
+            .filter(|error| !matches!(error, AppError::SessionEnded { .. }))?;
         Some(view! { <Failed error loaded /> }.into_any())
     });
     effect(move || {
