@@ -1,6 +1,7 @@
 //! The commands of `broker-portal`. Each exits with 0, or with 1 and one clear line.
 
 mod audit;
+mod maintenance;
 mod seed;
 mod sessions;
 mod user;
@@ -49,6 +50,8 @@ enum Command {
     /// Look whether the audit log can be trusted, or write it out
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Say how large the database is and what waits to be cleared away, and what to do about it
+    Maintenance(maintenance::Maintenance),
     /// Say whether the database and its schema are well
     Health,
     /// Fill an empty database with made-up people and sessions, to measure the portal under load
@@ -77,6 +80,12 @@ enum CommandError {
         "this database has no audit log that is sealed; is it the portal's? `broker-portal migrate` brings it up to date"
     )]
     NoAuditChain,
+    #[error(
+        "the schema is not up to date, or this is not the portal's database; `broker-portal migrate` brings it up to date"
+    )]
+    NotMigrated,
+    #[error("{0} of the steps failed; what came of each is above")]
+    StepsFailed(usize),
     #[error("{0}")]
     Usage(String),
     #[error("cannot write: {0}")]
@@ -171,6 +180,16 @@ async fn execute(command: Command) -> Result<(), CommandError> {
                 audit::run(command, &opened.database).await
             }
             .await;
+            let closed = opened.close().await.map_err(CommandError::from);
+            result.and(closed)
+        }
+        Command::Maintenance(asked) => {
+            let opened = Opened::existing(&config)
+                .await?
+                .ok_or_else(|| CommandError::NoData(config.data_dir.clone()))?
+                .as_server()
+                .await?;
+            let result = maintenance::run(&asked, &opened.database, &config).await;
             let closed = opened.close().await.map_err(CommandError::from);
             result.and(closed)
         }
