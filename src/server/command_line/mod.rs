@@ -1,6 +1,7 @@
 //! The commands of `broker-portal`. Each exits with 0, or with 1 and one clear line.
 
 mod audit;
+mod health;
 mod maintenance;
 mod seed;
 mod sessions;
@@ -14,7 +15,7 @@ use super::{
     auth::password::Passwords,
     clock::Clock,
     config::{Config, ConfigError},
-    health, jobs,
+    jobs,
     serve::{self, Opened, StartError},
     services::{
         accounts::{AccountError, Accounts},
@@ -53,7 +54,7 @@ enum Command {
     /// Say how large the database is and what waits to be cleared away, and what to do about it
     Maintenance(maintenance::Maintenance),
     /// Say whether the database and its schema are well
-    Health,
+    Health(health::Health),
     /// Fill an empty database with made-up people and sessions, to measure the portal under load
     #[command(hide = true)]
     Seed(seed::Seed),
@@ -96,6 +97,11 @@ enum CommandError {
     NoData(std::path::PathBuf),
     #[error("not ready")]
     NotReady,
+    #[error("the server at {address} does not answer: {source}")]
+    NoAnswer {
+        address: std::net::SocketAddr,
+        source: std::io::Error,
+    },
 }
 
 /// Reads the command line and runs the command.
@@ -193,19 +199,7 @@ async fn execute(command: Command) -> Result<(), CommandError> {
             let closed = opened.close().await.map_err(CommandError::from);
             result.and(closed)
         }
-        Command::Health => {
-            let opened = Opened::find(&config).await?.ok_or(CommandError::NotRunning)?;
-            let checks = health::check(&opened.database).await;
-            opened.close().await?;
-            for check in &checks {
-                println!("{}: {}", check.name, check.problem.as_deref().unwrap_or("ok"));
-            }
-            if checks.iter().all(|check| check.ok) {
-                Ok(())
-            } else {
-                Err(CommandError::NotReady)
-            }
-        }
+        Command::Health(asked) => health::run(&asked, &config).await,
     }
 }
 
