@@ -1,8 +1,8 @@
 //! The commands of `broker-portal`. Each exits with 0, or with 1 and one clear line.
 
 mod audit;
-mod health;
 mod maintenance;
+mod probe;
 mod seed;
 mod sessions;
 mod user;
@@ -15,7 +15,7 @@ use super::{
     auth::password::Passwords,
     clock::Clock,
     config::{Config, ConfigError},
-    jobs,
+    health, jobs,
     serve::{self, Opened, StartError},
     services::{
         accounts::{AccountError, Accounts},
@@ -54,7 +54,11 @@ enum Command {
     /// Say how large the database is and what waits to be cleared away, and what to do about it
     Maintenance(maintenance::Maintenance),
     /// Say whether the database and its schema are well
-    Health(health::Health),
+    Health {
+        /// Ask the server that runs on this machine whether it answers, instead of the database
+        #[arg(long)]
+        server: bool,
+    },
     /// Fill an empty database with made-up people and sessions, to measure the portal under load
     #[command(hide = true)]
     Seed(seed::Seed),
@@ -199,7 +203,20 @@ async fn execute(command: Command) -> Result<(), CommandError> {
             let closed = opened.close().await.map_err(CommandError::from);
             result.and(closed)
         }
-        Command::Health(asked) => health::run(&asked, &config).await,
+        Command::Health { server: true } => probe::ask_server(&config).await,
+        Command::Health { server: false } => {
+            let opened = Opened::find(&config).await?.ok_or(CommandError::NotRunning)?;
+            let checks = health::check(&opened.database).await;
+            opened.close().await?;
+            for check in &checks {
+                println!("{}: {}", check.name, check.problem.as_deref().unwrap_or("ok"));
+            }
+            if checks.iter().all(|check| check.ok) {
+                Ok(())
+            } else {
+                Err(CommandError::NotReady)
+            }
+        }
     }
 }
 

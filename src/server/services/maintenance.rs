@@ -234,6 +234,11 @@ fn about_cleanup(report: &Report, settings: Settings) -> Option<Advice> {
     let seconds = settings.cleanup_interval.as_secs();
     let why = match (keeping.cleanup_started, keeping.cleanup_finished) {
         (None, _) => "it has never run".to_owned(),
+        (Some(started), Some(finished)) if overdue(finished) && started > finished => format!(
+            "it last finished at {} and has begun since, at {}: the server's log says why it breaks off",
+            rfc3339(finished),
+            rfc3339(started)
+        ),
         (_, Some(finished)) if overdue(finished) => format!(
             "it last finished at {}, and is to run every {seconds} seconds: is a server running?",
             rfc3339(finished)
@@ -558,6 +563,16 @@ mod tests {
         ]
         .concat();
         assert_eq!(finished(7_201), both);
+        let why = |report: &Report| {
+            about_cleanup(report, SETTINGS)
+                .map(|advice| advice.why)
+                .unwrap_or_default()
+        };
+        let mut late = well();
+        late.keeping.cleanup_finished = Some(late.at - TimeDelta::hours(3));
+        assert!(why(&late).contains("breaks off"), "{}", why(&late));
+        late.keeping.cleanup_started = Some(late.at - TimeDelta::hours(4));
+        assert!(why(&late).contains("is a server running?"), "{}", why(&late));
         // Under way is not overdue; cut off is.
         assert_eq!(advised(|report| report.keeping.cleanup_finished = None), []);
         let cut_off = advised(|report| {

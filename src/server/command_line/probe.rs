@@ -1,4 +1,4 @@
-//! `broker-portal health`
+//! `broker-portal health --server`
 
 use std::{
     io::{Error, ErrorKind},
@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use clap::Args;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -14,40 +13,21 @@ use tokio::{
 };
 
 use super::CommandError;
-use crate::server::{config::Config, health, serve::Opened};
+use crate::server::config::Config;
 
 /// How long the server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-#[derive(Args)]
-pub struct Health {
-    /// Ask the server that runs on this machine whether it answers, instead of the database
-    #[arg(long)]
-    server: bool,
-}
-
-pub async fn run(asked: &Health, config: &Config) -> Result<(), CommandError> {
-    if asked.server {
-        let address = reachable(config.site_addr);
-        let answer = timeout(PATIENCE, ask(address)).await;
-        return match answer.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into())) {
-            Ok(()) => {
-                println!("server: ok");
-                Ok(())
-            }
-            Err(source) => Err(CommandError::NoAnswer { address, source }),
-        };
-    }
-    let opened = Opened::find(config).await?.ok_or(CommandError::NotRunning)?;
-    let checks = health::check(&opened.database).await;
-    opened.close().await?;
-    for check in &checks {
-        println!("{}: {}", check.name, check.problem.as_deref().unwrap_or("ok"));
-    }
-    if checks.iter().all(|check| check.ok) {
-        Ok(())
-    } else {
-        Err(CommandError::NotReady)
+/// Asks the server that runs on this machine, in vain or not.
+pub async fn ask_server(config: &Config) -> Result<(), CommandError> {
+    let address = reachable(config.site_addr);
+    let answer = timeout(PATIENCE, ask(address)).await;
+    match answer.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into())) {
+        Ok(()) => {
+            println!("server: ok");
+            Ok(())
+        }
+        Err(source) => Err(CommandError::NoAnswer { address, source }),
     }
 }
 
