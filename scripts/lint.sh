@@ -30,6 +30,7 @@ check "clippy, browser" cargo clippy --lib --no-default-features --features hydr
   --target wasm32-unknown-unknown -- -D warnings
 check_with cargo-deny cargo deny check
 check_with shellcheck shellcheck scripts/*.sh .ci/run
+check "deployment" scripts/lint-deploy.sh
 
 if [ -n "$failed" ]; then
   echo "==> failed:$failed" >&2

@@ -88,8 +88,16 @@ impl Opened {
     pub async fn open(config: &Config) -> Result<Self, StartError> {
         let opened = Self::connect(config).await?;
         opened.database.migrate().await?;
-        let database = opened.database.as_server().await?;
-        Ok(Self { database, ..opened })
+        opened.as_server().await
+    }
+
+    /// Goes on in the server's own role.
+    ///
+    /// # Errors
+    /// [`StartError`] in one line.
+    pub async fn as_server(self) -> Result<Self, StartError> {
+        let database = self.database.as_server().await?;
+        Ok(Self { database, ..self })
     }
 
     /// Connects, starting the private cluster where no `DATABASE_URL` is set and there is one. Creates and changes

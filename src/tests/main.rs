@@ -28,6 +28,7 @@ mod extend;
 mod headers;
 mod lifetimes;
 mod limits;
+mod maintenance;
 mod model;
 mod nonsense;
 mod openapi;

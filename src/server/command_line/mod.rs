@@ -2,6 +2,8 @@
 
 mod audit;
 mod configuration;
+mod maintenance;
+mod probe;
 mod seed;
 mod sessions;
 mod user;
@@ -50,8 +52,14 @@ enum Command {
     /// Look whether the audit log can be trusted, or write it out
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Say how large the database is and what waits to be cleared away, and what to do about it
+    Maintenance(maintenance::Maintenance),
     /// Say whether the database and its schema are well
-    Health,
+    Health {
+        /// Ask the server that runs on this machine whether it answers, instead of the database
+        #[arg(long)]
+        server: bool,
+    },
     /// Fill an empty database with made-up people and sessions, to measure the portal under load
     #[command(hide = true)]
     Seed(seed::Seed),
@@ -80,6 +88,12 @@ enum CommandError {
         "this database has no audit log that is sealed; is it the portal's? `broker-portal migrate` brings it up to date"
     )]
     NoAuditChain,
+    #[error(
+        "the schema is not up to date, or this is not the portal's database; `broker-portal migrate` brings it up to date"
+    )]
+    NotMigrated,
+    #[error("{0} of the steps failed; what came of each is above")]
+    StepsFailed(usize),
     #[error("{0}")]
     Usage(String),
     #[error("cannot write: {0}")]
@@ -90,6 +104,11 @@ enum CommandError {
     NoData(std::path::PathBuf),
     #[error("not ready")]
     NotReady,
+    #[error("the server at {address} does not answer: {source}")]
+    NoAnswer {
+        address: std::net::SocketAddr,
+        source: std::io::Error,
+    },
 }
 
 /// Reads the command line and runs the command.
@@ -178,7 +197,18 @@ async fn execute(command: Command) -> Result<(), CommandError> {
             let closed = opened.close().await.map_err(CommandError::from);
             result.and(closed)
         }
-        Command::Health => {
+        Command::Maintenance(asked) => {
+            let opened = Opened::existing(&config)
+                .await?
+                .ok_or_else(|| CommandError::NoData(config.data_dir.clone()))?
+                .as_server()
+                .await?;
+            let result = maintenance::run(&asked, &opened.database, &config).await;
+            let closed = opened.close().await.map_err(CommandError::from);
+            result.and(closed)
+        }
+        Command::Health { server: true } => probe::ask_server(&config).await,
+        Command::Health { server: false } => {
             let opened = Opened::find(&config).await?.ok_or(CommandError::NotRunning)?;
             let checks = health::check(&opened.database).await;
             opened.close().await?;

@@ -272,6 +272,21 @@ mod tests {
     }
 
     #[test]
+    fn the_example_of_a_deployment_is_made_of_settings_that_can_be_used() {
+        let lines = include_str!("../../deploy/portal.env").lines();
+        let settings: HashMap<_, _> = lines
+            .filter_map(|line| line.trim_start_matches('#').split_once('='))
+            .filter(|(name, _)| name.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
+            .collect();
+        let get = |name: &str| settings.get(name).map(|value| (*value).to_owned());
+        let (config, known) = Config::read_all(&get, "").expect("usable");
+        assert!(config.public_url.is_https() && !config.demo && settings.len() >= 9);
+        for name in settings.keys() {
+            assert!(known.contains(*name), "{name}");
+        }
+    }
+
+    #[test]
     fn nothing_set_is_a_demo_on_this_machine() {
         let config = read(&[], "").expect("defaults");
         assert!(config.demo && config.database_url.is_none());

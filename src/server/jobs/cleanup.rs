@@ -12,7 +12,8 @@ use crate::server::{
     store::job_runs,
 };
 
-const JOB: &str = "cleanup";
+/// Its name among the runs.
+pub const JOB: &str = "cleanup";
 
 /// Cleans up at once and then at the configured interval, until the task is ended. A failure is logged, and tried again
 /// at the next interval.

@@ -15,7 +15,7 @@ use crate::server::{
 const BATCH: i64 = 200;
 
 /// Longer than any client waits to go on where its stream broke off.
-const KEEP_EVENTS: TimeDelta = TimeDelta::days(7);
+pub const KEEP_EVENTS: TimeDelta = TimeDelta::days(7);
 
 /// A browser or desktop that was not signed in on for so long is a new one.
 const KEEP_KNOWN: TimeDelta = TimeDelta::days(180);

@@ -14,6 +14,7 @@ pub mod devices;
 pub mod events;
 pub mod job_runs;
 pub mod known_browsers;
+pub mod maintenance;
 pub mod networks;
 pub mod organizations;
 pub mod password_attempts;

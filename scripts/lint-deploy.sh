@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Checks what deploys the portal, as far as the tools for it are here: the systemd unit, the Containerfile.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# As loose as the unit may become, by systemd's own measure: 0.0 is the tightest, 10.0 no protection.
+most_exposure=20
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+if command -v systemd-analyze >/dev/null 2>&1; then
+  echo "==> systemd-analyze"
+  # The program need not be installed on the machine that looks at the unit.
+  unit=$work/broker-portal.service
+  sed 's|^ExecStart=[^ ]*|ExecStart=/bin/true|' deploy/broker-portal.service > "$unit"
+  complaints=$(systemd-analyze verify --man=no --recursive-errors=no "$unit" 2>&1) || true
+  # Of a machine that was not booted with systemd, or has none of the units that this one comes after.
+  complaints=$(grep -F broker-portal.service <<<"$complaints" || true)
+  if [ -n "$complaints" ]; then
+    echo "$complaints" >&2
+    exit 1
+  fi
+  systemd-analyze security --offline=true --threshold="$most_exposure" --no-pager "$unit" > "$work/exposure" || {
+    cat "$work/exposure" >&2
+    exit 1
+  }
+  tail -n 1 "$work/exposure"
+else
+  echo "==> systemd-analyze: not installed, skipped"
+fi
+
+if command -v hadolint >/dev/null 2>&1; then
+  echo "==> hadolint"
+  hadolint deploy/Containerfile
+else
+  echo "==> hadolint: not installed, skipped"
+fi

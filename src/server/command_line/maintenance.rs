@@ -1,0 +1,210 @@
+//! `broker-portal maintenance`
+
+use std::io::{self, Write};
+
+use chrono::{DateTime, Utc};
+use clap::Args;
+use serde_json::json;
+
+use super::CommandError;
+use crate::{
+    domain::time::{plural, rfc3339},
+    server::{
+        clock::Clock,
+        config::Config,
+        database::Database,
+        serve::StartError,
+        services::maintenance::{self, Report, Settings, Step, human_bytes, told},
+    },
+};
+
+#[derive(Args)]
+pub struct Maintenance {
+    /// Do what is advised, and say how long each step took. Nobody's connection is ended
+    #[arg(long)]
+    apply: bool,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(asked: &Maintenance, database: &Database, config: &Config) -> Result<(), CommandError> {
+    let pending = database.pending_migrations().await;
+    if !matches!(pending, Ok(0)) {
+        return Err(CommandError::NotMigrated);
+    }
+    let settings = Settings {
+        cleanup_interval: config.cleanup_interval,
+        retention: config.retention,
+    };
+    let clock = Clock::anchored(database.time().await.map_err(StartError::from)?);
+    let mut conn = database.unhurried().await.map_err(StartError::from)?;
+    let report = maintenance::examine(&mut conn, settings, clock.now())
+        .await
+        .map_err(StartError::from)?;
+    if !asked.json {
+        tell(&report, &mut io::stdout().lock())?;
+    }
+    let mut steps = Vec::new();
+    if asked.apply {
+        let say = |line: String| {
+            if !asked.json {
+                // Whoever reads has seen enough: the steps go on.
+                drop(writeln!(io::stdout(), "{line}"));
+            }
+        };
+        steps = maintenance::apply(
+            &mut conn,
+            (database, &clock),
+            settings,
+            &report.advice,
+            |action| say(format!("{action} ...")),
+            |step| say(outcome(step)),
+        )
+        .await
+        .map_err(StartError::from)?;
+    }
+    if asked.json {
+        let mut all = json!(report);
+        if asked.apply {
+            all["applied"] = json!(steps);
+        }
+        writeln!(io::stdout().lock(), "{all}")?;
+    }
+    match steps.iter().filter(|step| step.problem.is_some()).count() {
+        0 => Ok(()),
+        failed => Err(CommandError::StepsFailed(failed)),
+    }
+}
+
+fn outcome(step: &Step) -> String {
+    match &step.problem {
+        None => format!("  done in {:.1} s", step.seconds),
+        Some(problem) => format!("  failed after {:.1} s: {problem}", step.seconds),
+    }
+}
+
+fn tell(report: &Report, out: &mut impl Write) -> io::Result<()> {
+    let whole = &report.database;
+    writeln!(
+        out,
+        "Database {}: {} ({} bytes)\n",
+        whole.name,
+        human_bytes(whole.bytes),
+        whole.bytes
+    )?;
+    tell_tables(report, out)?;
+    tell_indexes(report, out)?;
+    tell_rest(report, out)?;
+    if report.advice.is_empty() {
+        return writeln!(out, "All is well.");
+    }
+    writeln!(out, "Advice")?;
+    for advice in &report.advice {
+        writeln!(out, "- {}: {}", advice.subject, advice.why)?;
+        match &advice.action {
+            Some(action) => writeln!(out, "  --apply: {action}")?,
+            None => writeln!(out, "  --apply: nothing")?,
+        }
+    }
+    Ok(())
+}
+
+fn tell_tables(report: &Report, out: &mut impl Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "{:<20} {:>14} {:>10} {:>10} {:>11} {:>9} {:>10}  {:<24}  last analyze",
+        "Table", "bytes", "table", "indexes", "live rows", "dead", "their room", "last vacuum"
+    )?;
+    for table in &report.tables {
+        writeln!(
+            out,
+            "{:<20} {:>14} {:>10} {:>10} {:>11} {:>9} {:>10}  {:<24}  {}",
+            table.name,
+            table.table_bytes + table.index_bytes,
+            human_bytes(table.table_bytes),
+            human_bytes(table.index_bytes),
+            table.live_rows,
+            table.dead_rows,
+            human_bytes(table.dead_bytes()),
+            time(table.last_vacuum),
+            time(table.last_analyze),
+        )?;
+    }
+    writeln!(
+        out,
+        "Their room: the dead rows' share of all rows, of the table's size. Room that was cleared before is not in it.\n"
+    )
+}
+
+fn tell_indexes(report: &Report, out: &mut impl Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "{:<36} {:>14} {:>10} {:>10} {:>12}",
+        "Index", "bytes", "size", "fresh", "uses"
+    )?;
+    for index in &report.indexes {
+        let remark = match (index.is_valid, index.is_unused()) {
+            (false, _) => "  invalid",
+            (true, true) => "  unused",
+            (true, false) => "",
+        };
+        writeln!(
+            out,
+            "{:<36} {:>14} {:>10} {:>10} {:>12}{remark}",
+            index.name,
+            index.bytes,
+            human_bytes(index.bytes),
+            index.expected_bytes.map_or_else(|| "-".to_owned(), human_bytes),
+            index.scans,
+        )?;
+    }
+    writeln!(
+        out,
+        "Fresh: what one of as many entries would settle at. Unused: since the statistics began, on this server.\n"
+    )
+}
+
+fn tell_rest(report: &Report, out: &mut impl Write) -> io::Result<()> {
+    let open = &report.open_transactions;
+    let idle = open
+        .iter()
+        .filter(|open| open.state.starts_with("idle in transaction"))
+        .min_by_key(|open| open.state_since);
+    let name = |open: Option<&_>| match open {
+        Some(open) => told(open, report.at),
+        None => "none".to_owned(),
+    };
+    writeln!(out, "Oldest transaction: {}", name(open.first()))?;
+    writeln!(out, "Oldest idle in transaction: {}", name(idle))?;
+    let whole = &report.database;
+    if whole.hidden_connections > 0 {
+        writeln!(
+            out,
+            "Not shown to this user: {} (GRANT pg_read_all_stats shows them)",
+            plural(whole.hidden_connections, "connection")
+        )?;
+    }
+    writeln!(
+        out,
+        "Transaction ids: {} since the oldest frozen row; frozen by itself at {}, the end is at 2000000000",
+        whole.transaction_age, whole.freeze_at
+    )?;
+    let keeping = &report.keeping;
+    writeln!(
+        out,
+        "Clean-up: last finished {}; {} past retention, {} past keeping",
+        time(keeping.cleanup_finished),
+        plural(keeping.sessions_past_retention, "ended session"),
+        plural(keeping.events_past_keeping, "event"),
+    )?;
+    writeln!(
+        out,
+        "Audit log: {} not sealed yet\n",
+        plural(keeping.unsealed, "row")
+    )
+}
+
+fn time(time: Option<DateTime<Utc>>) -> String {
+    time.map_or_else(|| "never".to_owned(), rfc3339)
+}

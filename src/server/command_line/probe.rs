@@ -1,0 +1,96 @@
+//! `broker-portal health --server`
+
+use std::{
+    io::{Error, ErrorKind},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+use super::CommandError;
+use crate::server::config::Config;
+
+/// How long the server may take to answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Asks the server that runs on this machine, in vain or not.
+pub async fn ask_server(config: &Config) -> Result<(), CommandError> {
+    let address = reachable(config.site_addr);
+    let answer = timeout(PATIENCE, ask(address)).await;
+    match answer.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into())) {
+        Ok(()) => {
+            println!("server: ok");
+            Ok(())
+        }
+        Err(source) => Err(CommandError::NoAnswer { address, source }),
+    }
+}
+
+/// Where a server that listens on every address is to be found on its own machine.
+fn reachable(listening: SocketAddr) -> SocketAddr {
+    let ip = match listening.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listening.port())
+}
+
+/// Asks for `/healthz`. A client of HTTP would be a large thing for one line.
+async fn ask(address: SocketAddr) -> std::io::Result<()> {
+    const OK: &[u8] = b"HTTP/1.1 200 ";
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut status = [0; OK.len()];
+    stream.read_exact(&mut status).await?;
+    if status == OK {
+        Ok(())
+    } else {
+        Err(Error::other("the answer is not 200"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// What comes of asking a server that says this.
+    async fn asked(answer: &'static str) -> bool {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a client");
+            let mut request = [0; 1024];
+            let read = stream.read(&mut request).await.expect("a request");
+            assert!(request[..read].starts_with(b"GET /healthz HTTP/1.1\r\n"));
+            stream.write_all(answer.as_bytes()).await.expect("answered");
+        });
+        let well = ask(address).await.is_ok();
+        server.await.expect("asked");
+        well
+    }
+
+    #[tokio::test]
+    async fn a_server_is_well_that_answers_with_200() {
+        assert!(asked("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok\n").await);
+        assert!(!asked("HTTP/1.1 503 Service Unavailable\r\n\r\n").await);
+        assert!(!asked("HTTP/1.1 2").await);
+        assert!(!asked("").await);
+    }
+
+    #[test]
+    fn a_server_on_every_address_is_asked_on_this_machine() {
+        let told = |text: &str| reachable(text.parse().expect("an address")).to_string();
+        assert_eq!(told("0.0.0.0:3000"), "127.0.0.1:3000");
+        assert_eq!(told("[::]:3000"), "[::1]:3000");
+        assert_eq!(told("192.0.2.7:80"), "192.0.2.7:80");
+    }
+}

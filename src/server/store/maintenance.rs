@@ -1,0 +1,237 @@
+//! How the database itself is: sizes, what waits to be cleared away, who holds it up. Nothing here judges it.
+//!
+//! The connection is the owner's: others do not see all of it, and may not vacuum.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
+
+/// The database as a whole.
+#[derive(Clone, Debug, Serialize)]
+pub struct Whole {
+    pub name: String,
+    pub bytes: i64,
+    /// Transactions since the oldest row that is not frozen; numbers run out at two thousand million.
+    pub transaction_age: i64,
+    /// At so many, Postgres freezes by itself.
+    pub freeze_at: i64,
+    pub autovacuum: bool,
+    /// Connections whose state this user is not shown.
+    pub hidden_connections: i64,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Table {
+    pub name: String,
+    /// With its overflow storage and maps, without indexes.
+    pub table_bytes: i64,
+    pub index_bytes: i64,
+    /// As counted by the statistics, which are some seconds behind.
+    pub live_rows: i64,
+    /// Deleted or replaced, and not yet cleared away.
+    pub dead_rows: i64,
+    /// Rows added, changed or removed since the planner's figures were taken.
+    pub changed_rows: i64,
+    /// By hand or by autovacuum.
+    pub last_vacuum: Option<DateTime<Utc>>,
+    pub last_analyze: Option<DateTime<Utc>>,
+    pub transaction_age: i64,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Index {
+    pub name: String,
+    pub table: String,
+    pub bytes: i64,
+    /// What a fresh one of as many entries would settle at. `None`: not known, the table was never analyzed.
+    pub expected_bytes: Option<i64>,
+    /// Uses since the statistics began.
+    pub scans: i64,
+    /// It keeps values apart, used or not.
+    pub is_unique: bool,
+    /// `false`: its making was cut off; it is kept up and never used.
+    pub is_valid: bool,
+}
+
+/// A transaction that someone has open.
+#[derive(Clone, Debug, Serialize)]
+pub struct OpenTransaction {
+    pub pid: i32,
+    pub user: String,
+    pub application: String,
+    /// `None`: by a socket on the same machine.
+    pub address: Option<String>,
+    /// Such as `active` or `idle in transaction`.
+    pub state: String,
+    pub since: DateTime<Utc>,
+    /// Since when it is in that state.
+    pub state_since: DateTime<Utc>,
+}
+
+/// What is past keeping, or waits.
+#[derive(Clone, Debug, Serialize)]
+pub struct Keeping {
+    pub cleanup_started: Option<DateTime<Utc>>,
+    /// `None` while it is under way, and after it was cut off.
+    pub cleanup_finished: Option<DateTime<Utc>>,
+    pub sessions_past_retention: i64,
+    pub events_past_keeping: i64,
+    pub unsealed: i64,
+    pub oldest_unsealed: Option<DateTime<Utc>>,
+}
+
+pub async fn whole(conn: &mut PgConnection) -> sqlx::Result<Whole> {
+    sqlx::query_as!(
+        Whole,
+        r#"
+        SELECT d.datname::text AS "name!", pg_database_size(d.oid) AS "bytes!",
+            age(d.datfrozenxid)::bigint AS "transaction_age!",
+            current_setting('autovacuum_freeze_max_age')::bigint AS "freeze_at!",
+            current_setting('autovacuum')::boolean AS "autovacuum!",
+            (SELECT count(*) FROM pg_stat_activity a WHERE a.datid = d.oid AND a.query = '<insufficient privilege>')
+                AS "hidden_connections!"
+        FROM pg_database d WHERE d.datname = current_database()
+        "#,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// The portal's tables, the largest first.
+pub async fn tables(conn: &mut PgConnection) -> sqlx::Result<Vec<Table>> {
+    sqlx::query_as!(
+        Table,
+        r#"
+        SELECT c.relname::text AS "name!", pg_table_size(c.oid) AS "table_bytes!", pg_indexes_size(c.oid) AS "index_bytes!",
+            s.n_live_tup AS "live_rows!", s.n_dead_tup AS "dead_rows!", s.n_mod_since_analyze AS "changed_rows!",
+            GREATEST(s.last_vacuum, s.last_autovacuum) AS last_vacuum,
+            GREATEST(s.last_analyze, s.last_autoanalyze) AS last_analyze,
+            age(c.relfrozenxid)::bigint AS "transaction_age!"
+        FROM pg_class c JOIN pg_stat_user_tables s ON s.relid = c.oid
+        WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r'
+        ORDER BY pg_total_relation_size(c.oid) DESC, c.relname
+        "#,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The indexes of these tables, the largest first; not those that are being made at this moment.
+pub async fn indexes(conn: &mut PgConnection) -> sqlx::Result<Vec<Index>> {
+    sqlx::query_as!(
+        Index,
+        r#"
+        SELECT ic.relname::text AS "name!", tc.relname::text AS "table!", pg_relation_size(ic.oid) AS "bytes!",
+            -- An entry is a line pointer of 4 bytes, a head of 8 and the keys, in steps of 8. Pages that are filled in no
+            -- order settle at seven tenths; one page more tells about the index, one is its root.
+            CASE WHEN ic.reltuples >= 0
+                THEN (16384 + ic.reltuples * (4 + 8 * ceil((8 + keys.width) / 8.0)) / 0.7)::bigint END AS expected_bytes,
+            COALESCE(s.idx_scan, 0) AS "scans!", i.indisunique AS "is_unique!", i.indisvalid AS "is_valid!"
+        FROM pg_index i
+        JOIN pg_class ic ON ic.oid = i.indexrelid
+        JOIN pg_class tc ON tc.oid = i.indrelid
+        LEFT JOIN pg_stat_user_indexes s ON s.indexrelid = i.indexrelid
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN count(*) = count(st.avg_width) THEN sum(st.avg_width) END AS width
+            FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place)
+            -- A key that is an expression has figures of its own, under the index's name.
+            JOIN pg_attribute a ON a.attrelid = CASE WHEN k.attnum > 0 THEN i.indrelid ELSE i.indexrelid END
+                AND a.attnum = CASE WHEN k.attnum > 0 THEN k.attnum ELSE k.place END
+            LEFT JOIN pg_stats st ON st.schemaname = current_schema() AND st.attname = a.attname
+                AND st.tablename = CASE WHEN k.attnum > 0 THEN tc.relname ELSE ic.relname END
+        ) keys
+        WHERE tc.relnamespace = current_schema()::regnamespace AND tc.relkind = 'r'
+            AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid)
+        ORDER BY pg_relation_size(ic.oid) DESC, ic.relname
+        "#,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Transactions that others have open in this database, the oldest first.
+pub async fn open_transactions(conn: &mut PgConnection) -> sqlx::Result<Vec<OpenTransaction>> {
+    sqlx::query_as!(
+        OpenTransaction,
+        r#"
+        SELECT pid AS "pid!", COALESCE(usename::text, '') AS "user!", COALESCE(application_name, '') AS "application!",
+            host(client_addr) AS address, COALESCE(state, '') AS "state!", xact_start AS "since!",
+            COALESCE(state_change, xact_start) AS "state_since!"
+        FROM pg_stat_activity
+        WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+            AND xact_start IS NOT NULL
+        ORDER BY xact_start, pid
+        "#,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+pub async fn keeping(
+    conn: &mut PgConnection,
+    cleanup: &str,
+    retention: TimeDelta,
+    keep_events: TimeDelta,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Keeping> {
+    sqlx::query_as!(
+        Keeping,
+        r#"
+        SELECT (SELECT started_at FROM job_runs WHERE job = $1) AS cleanup_started,
+            (SELECT finished_at FROM job_runs WHERE job = $1) AS cleanup_finished,
+            (SELECT count(*) FROM sessions WHERE ended_at < $2) AS "sessions_past_retention!",
+            (SELECT count(*) FROM session_events WHERE at < $3) AS "events_past_keeping!",
+            (SELECT count(*) FROM audit_unsealed) AS "unsealed!",
+            (SELECT e.at FROM audit_unsealed q JOIN audit_events e ON e.id = q.event_id ORDER BY q.event_id LIMIT 1)
+                AS oldest_unsealed
+        "#,
+        cleanup,
+        now - retention,
+        now - keep_events,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Lets each step of upkeep wait for a lock so long and no longer: behind a transaction that somebody left open it would
+/// wait for ever.
+pub async fn limit_waiting(conn: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!("SET lock_timeout = '60s'").execute(conn).await?;
+    Ok(())
+}
+
+/// Clears dead rows away and takes the planner's figures anew; with `freeze`, looks at every row for that.
+pub async fn vacuum(conn: &mut PgConnection, table: &str, freeze: bool) -> sqlx::Result<()> {
+    let freeze = if freeze { "FREEZE, " } else { "" };
+    run(conn, &format!("VACUUM ({freeze}ANALYZE) {}", quoted(table))).await
+}
+
+/// Makes an index anew while everyone goes on.
+pub async fn reindex(conn: &mut PgConnection, index: &str) -> sqlx::Result<()> {
+    run(conn, &format!("REINDEX INDEX CONCURRENTLY {}", quoted(index))).await
+}
+
+/// Removes what is left of an index whose making was cut off.
+pub async fn drop_index(conn: &mut PgConnection, index: &str) -> sqlx::Result<()> {
+    run(conn, &format!("DROP INDEX CONCURRENTLY {}", quoted(index))).await
+}
+
+/// None of these may stand in a transaction, and names cannot be parameters of theirs.
+async fn run(conn: &mut PgConnection, statement: &str) -> sqlx::Result<()> {
+    conn.execute(sqlx::raw_sql(AssertSqlSafe(statement.to_owned())))
+        .await?;
+    Ok(())
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_name_cannot_leave_its_quotes() {
+        assert_eq!(super::quoted("sessions"), r#""sessions""#);
+        assert_eq!(super::quoted(r#"a"; DROP TABLE b"#), r#""a""; DROP TABLE b""#);
+    }
+}

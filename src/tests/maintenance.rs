@@ -1,0 +1,217 @@
+//! Upkeep from the command line: what is the matter is told, and with `--apply` it is gone.
+
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+
+use crate::harness::*;
+
+/// Runs statements on a connection whose counts are known to others at once.
+async fn execute(portal: &Portal, statements: &[&str]) {
+    let mut conn = PgConnection::connect(portal.database_url())
+        .await
+        .expect("connected");
+    for statement in statements {
+        conn.execute(AssertSqlSafe((*statement).to_owned()))
+            .await
+            .expect(statement);
+        conn.execute("SELECT pg_stat_force_next_flush()")
+            .await
+            .expect("flushed");
+    }
+    conn.close().await.expect("closed");
+}
+
+/// What is advised, as subject and what `--apply` does; autovacuum, which tests run without, aside.
+async fn advised(portal: &Portal) -> Vec<(String, String)> {
+    let (content, out, err) = portal.run(&["maintenance", "--json"]).await;
+    assert!(content, "{out}{err}");
+    let report: Value = serde_json::from_str(&out).expect("one object");
+    assert!(report["database"]["bytes"].as_i64() > Some(1 << 20), "{report}");
+    let advice = report["advice"].as_array().expect("advice").iter();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    advice
+        .map(|advice| (text(&advice["subject"]), text(&advice["action"])))
+        .filter(|(subject, _)| subject != "autovacuum")
+        .collect()
+}
+
+fn pair(subject: &str, action: &str) -> (String, String) {
+    (subject.to_owned(), action.to_owned())
+}
+
+#[tokio::test]
+async fn dead_rows_and_an_overdue_clean_up_are_told_and_after_applying_they_are_gone() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    chrome.post("/api/sign_out").await.expect(200);
+    portal.clean_up().await;
+    execute(
+        &portal,
+        &[
+            "INSERT INTO password_attempts SELECT sha256(n::text::bytea), now() + interval '1 day', 1
+                FROM generate_series(1, 1500) n",
+            "DELETE FROM password_attempts",
+            "INSERT INTO job_runs VALUES ('cleanup', now() - interval '3 hours', now() - interval '3 hours')",
+            "UPDATE sessions SET ended_at = now() - interval '31 days'",
+            "ALTER TABLE audit_events DISABLE TRIGGER only_added_to",
+            "UPDATE audit_events SET at = now() - interval '1 hour'",
+            "ALTER TABLE audit_events ENABLE TRIGGER only_added_to",
+        ],
+    )
+    .await;
+    let vacuum = pair("password_attempts", "VACUUM (ANALYZE) password_attempts");
+    let expected = [
+        pair("clean-up", "run the clean-up"),
+        pair("audit log", "seal the audit log"),
+        vacuum,
+    ];
+    assert_eq!(advised(&portal).await, expected);
+    let (content, out, _) = portal.run(&["maintenance"]).await;
+    assert!(content, "advice is no failure");
+    assert!(out.contains("1 ended session past retention"), "{out}");
+    assert!(
+        out.contains("- password_attempts: 1500 rows dead beside 0 live ones"),
+        "{out}"
+    );
+    assert_eq!(
+        portal.rows("sessions").await,
+        1,
+        "without --apply nothing is done"
+    );
+
+    let (content, out, err) = portal.run(&["maintenance", "--apply"]).await;
+    assert!(content, "{out}{err}");
+    for step in [
+        "run the clean-up",
+        "seal the audit log",
+        "VACUUM (ANALYZE) password_attempts",
+    ] {
+        assert!(out.contains(&format!("\n{step} ...\n  done in ")), "{out}");
+    }
+    assert_eq!(advised(&portal).await, []);
+    assert_eq!(
+        (portal.rows("sessions").await, portal.rows("audit_unsealed").await),
+        (0, 0)
+    );
+}
+
+#[tokio::test]
+async fn a_transaction_that_is_held_open_is_named_and_left_alone() {
+    let portal = Portal::start().await;
+    portal.clean_up().await;
+    let mut held = PgConnection::connect(portal.database_url())
+        .await
+        .expect("connected");
+    held.execute("SET application_name = 'somebody''s report'")
+        .await
+        .expect("named");
+    held.execute("BEGIN; SELECT count(*) FROM sessions")
+        .await
+        .expect("begun");
+    let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
+        .fetch_one(&mut held)
+        .await
+        .expect("a pid");
+
+    let (content, out, err) = portal.run(&["maintenance", "--apply"]).await;
+    assert!(content, "{out}{err}");
+    for line in ["Oldest transaction", "Oldest idle in transaction"] {
+        assert!(out.contains(&format!("{line}: somebody's report of ")), "{out}");
+    }
+    // As if it had been held since long ago: the service is told the time.
+    let mut conn = portal.state.database.unhurried().await.expect("connected");
+    let settings = broker_portal::server::services::maintenance::Settings {
+        cleanup_interval: seconds(86_400),
+        retention: seconds(86_400),
+    };
+    let later = portal.now() + chrono::TimeDelta::minutes(10);
+    let report = broker_portal::server::services::maintenance::examine(&mut conn, settings, later).await;
+    let advice = report.expect("a report").advice;
+    let about = advice
+        .iter()
+        .find(|advice| advice.subject == format!("connection {pid}"));
+    let about = about.expect("advice");
+    assert!(
+        about.action.is_none() && about.why.contains(&format!("pg_terminate_backend({pid})")),
+        "{about:?}"
+    );
+    held.execute("COMMIT").await.expect("nobody ended it");
+}
+
+#[tokio::test]
+async fn indexes_that_are_empty_or_no_good_are_made_anew() {
+    let portal = Portal::start().await;
+    portal.clean_up().await;
+    execute(
+        &portal,
+        &[
+            "INSERT INTO job_runs VALUES ('cleanup', now(), now())",
+            "INSERT INTO password_attempts SELECT sha256(n::text::bytea), now() + interval '1 day', 1
+                FROM generate_series(1, 30000) n",
+            "DELETE FROM password_attempts WHERE get_byte(bucket, 0) > 2",
+            "VACUUM (ANALYZE) password_attempts",
+            "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'users_email'::regclass",
+            "CREATE INDEX memberships_organization_ccnew ON memberships (organization_id)",
+            "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'memberships_organization_ccnew'::regclass",
+        ],
+    )
+    .await;
+    let reindex = |index: &str| pair(index, &format!("REINDEX INDEX CONCURRENTLY {index}"));
+    let leftover = "memberships_organization_ccnew";
+    let expected = [
+        reindex("password_attempts_pkey"),
+        reindex("users_email"),
+        pair(leftover, &format!("DROP INDEX CONCURRENTLY {leftover}")),
+    ];
+    let mut found = advised(&portal).await;
+    found.sort_by_key(|(subject, _)| expected.iter().position(|(known, _)| known == subject));
+    assert_eq!(found, expected);
+    let (content, out, err) = portal.run(&["maintenance", "--apply", "--json"]).await;
+    assert!(content, "{out}{err}");
+    let report: Value = serde_json::from_str(&out).expect("one object");
+    assert_eq!(report["applied"].as_array().map(Vec::len), Some(3), "{out}");
+    assert_eq!(advised(&portal).await, []);
+}
+
+#[tokio::test]
+async fn a_step_that_fails_is_told_with_what_went_wrong_and_the_others_are_done() {
+    let portal = Portal::start().await;
+    portal
+        .browser(CHROME)
+        .signed_in(&portal.broker("maria").await)
+        .await;
+    execute(
+        &portal,
+        &[
+            "UPDATE sessions SET last_active_at = now() - interval '2 days', created_at = now() - interval '2 days'",
+            "ALTER TABLE audit_events ADD CONSTRAINT refused CHECK (kind <> 'session_ended') NOT VALID",
+            "INSERT INTO password_attempts SELECT sha256(n::text::bytea), now() + interval '1 day', 1
+                FROM generate_series(1, 1500) n",
+            "DELETE FROM password_attempts",
+        ],
+    )
+    .await;
+    let (content, out, err) = portal.run(&["maintenance", "--apply"]).await;
+    assert!(!content && err.contains("1 of the steps failed"), "{out}{err}");
+    let (_, steps) = out.split_once("run the clean-up ...\n").expect("the step");
+    assert!(
+        steps.starts_with("  failed after ") && steps.contains("refused"),
+        "{out}"
+    );
+    assert!(
+        steps.contains("VACUUM (ANALYZE) password_attempts ...\n  done in"),
+        "{out}"
+    );
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_the_portals_is_told_in_one_line() {
+    let portal = Portal::start().await;
+    execute(&portal, &["DROP TABLE _sqlx_migrations"]).await;
+    let (content, out, err) = portal.run(&["maintenance", "--apply"]).await;
+    assert!(!content && out.is_empty(), "{out}");
+    assert!(
+        err.ends_with("`broker-portal migrate` brings it up to date\n"),
+        "{err}"
+    );
+}
