@@ -30,6 +30,7 @@ use super::{
         demo,
     },
     state::AppState,
+    telemetry::metrics::Metrics,
 };
 
 /// How long requests under way may take once the server is told to stop.
@@ -208,6 +209,7 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
         demo::withdraw(&accounts).await?;
     }
     let activity = Activity::default();
+    let hub = Hub::for_files(raise_open_files());
     let state = AppState {
         leptos: leptos_options(&config),
         config: Arc::new(config),
@@ -215,18 +217,25 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
         clock: clock.clone(),
         passwords,
         activity: activity.clone(),
-        hub: Hub::for_files(raise_open_files()),
+        metrics: Arc::new(Metrics::new(database.meters(), &hub.meters())),
+        hub,
     };
     let jobs = [
         tokio::spawn(activity.clone().run(database.clone())),
         tokio::spawn(jobs::clock::run(clock.clone(), database.clone())),
-        tokio::spawn(realtime::listener::run(database.clone(), state.hub.clone())),
+        tokio::spawn(realtime::listener::run(
+            clock.clone(),
+            database.clone(),
+            state.hub.clone(),
+        )),
         tokio::spawn(jobs::seal::run(clock.clone(), database.clone())),
         tokio::spawn(jobs::cleanup::run(
             clock.clone(),
             database.clone(),
             state.config.clone(),
+            state.metrics.clone(),
         )),
+        tokio::spawn(jobs::watch::run(state.clone())),
     ];
     if names.await.is_err() {
         tracing::error!("browsers will have no names: their expressions could not be compiled");

@@ -7,7 +7,7 @@ use leptos::config::LeptosOptions;
 
 use super::{
     auth::password::Passwords, clock::Clock, config::Config, database::Database, jobs::activity::Activity,
-    realtime::hub::Hub,
+    realtime::hub::Hub, telemetry::metrics::Metrics,
 };
 
 /// Cheap to clone; clones share everything.
@@ -20,6 +20,7 @@ pub struct AppState {
     pub activity: Activity,
     /// The streams that are open on this node.
     pub hub: Hub,
+    pub metrics: Arc<Metrics>,
     pub leptos: LeptosOptions,
 }
 

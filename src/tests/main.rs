@@ -23,6 +23,7 @@ mod extend;
 mod headers;
 mod lifetimes;
 mod limits;
+mod metrics;
 mod model;
 mod nonsense;
 mod openapi;

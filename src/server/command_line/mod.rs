@@ -12,7 +12,8 @@ use super::{
     auth::password::Passwords,
     clock::Clock,
     config::{Config, ConfigError},
-    health, jobs,
+    health::Health,
+    jobs,
     serve::{self, Opened, StartError},
     services::{
         accounts::{AccountError, Accounts},
@@ -47,7 +48,7 @@ enum Command {
     /// Look whether the audit log can be trusted, or write it out
     #[command(subcommand)]
     Audit(audit::Command),
-    /// Say whether the database and its schema are well
+    /// Say whether the portal is ready, in one line for each thing that it rests on
     Health,
 }
 
@@ -83,7 +84,7 @@ enum CommandError {
 /// Reads the command line and runs the command.
 pub fn run() -> ExitCode {
     let command = CommandLine::parse().command;
-    telemetry::start();
+    telemetry::logging::start();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&CommandError::Output(error)),
@@ -158,12 +159,12 @@ async fn execute(command: Command) -> Result<(), CommandError> {
         }
         Command::Health => {
             let opened = Opened::find(&config).await?.ok_or(CommandError::NotRunning)?;
-            let checks = health::check(&opened.database).await;
+            let health = Health::of_database(&opened.database, config.cleanup_interval).await;
             opened.close().await?;
-            for check in &checks {
-                println!("{}: {}", check.name, check.problem.as_deref().unwrap_or("ok"));
+            for check in &health.checks {
+                println!("{check}");
             }
-            if checks.iter().all(|check| check.ok) {
+            if health.is_ready() {
                 Ok(())
             } else {
                 Err(CommandError::NotReady)

@@ -15,7 +15,7 @@ use crate::{
     server::{
         auth::password::{PasswordError, Passwords},
         clock::Clock,
-        database::Database,
+        database::{Database, Transaction},
         store::{
             audit::{self, Actor, AuditEvent, AuditKind},
             events, organizations, policies,
@@ -326,7 +326,7 @@ async fn locked(conn: &mut sqlx::PgConnection, email: &str) -> Result<UserId, Ac
 /// Another role: every credential of the person changes (ASVS 5.0, 7.2.4), and what the new role allows no more ends.
 /// The new timeouts hold by themselves, from the next request on. The caller holds the person's row lock.
 async fn role_changed(
-    conn: &mut sqlx::PgConnection,
+    tx: &mut Transaction,
     user: UserId,
     organization: OrganizationId,
     before: Role,
@@ -334,17 +334,17 @@ async fn role_changed(
     now: chrono::DateTime<chrono::Utc>,
 ) -> sqlx::Result<()> {
     let detail = json!({ "organization_id": organization, "from": before, "to": after });
-    record(conn, AuditKind::RoleChanged, user, detail, now).await?;
-    sessions::mark_for_rotation(conn, user, now).await?;
-    if let Some(most) = policies::max_sessions(conn, after).await? {
+    record(tx, AuditKind::RoleChanged, user, detail, now).await?;
+    sessions::mark_for_rotation(tx, user, now).await?;
+    if let Some(most) = policies::max_sessions(tx, after).await? {
         let actor = Actor::default();
-        revoke::end_over_limit(conn, user, None, Some(organization), most, actor, now).await?;
+        revoke::end_over_limit(tx, user, None, Some(organization), most, actor, now).await?;
     }
-    events::sessions_changed(conn, user, now).await
+    events::sessions_changed(tx, user, now).await
 }
 
 async fn end_all(
-    conn: &mut sqlx::PgConnection,
+    tx: &mut Transaction,
     user: UserId,
     reason: EndReason,
     note: Option<&str>,
@@ -355,8 +355,8 @@ async fn end_all(
         only: None,
         except: None,
     };
-    let ended = revoke::end_in(conn, filter, reason, note, Actor::default(), now).await?;
-    users::raise_epoch(conn, user).await?;
+    let ended = revoke::end_in(tx, filter, reason, note, Actor::default(), now).await?;
+    users::raise_epoch(tx, user).await?;
     Ok(revoke::live(&ended).len())
 }
 

@@ -1,4 +1,4 @@
-//! What the server writes about itself.
+//! The log.
 
 use std::io::IsTerminal;
 

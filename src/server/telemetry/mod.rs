@@ -1,0 +1,6 @@
+//! What operators see of a running server: its log and its metrics.
+//!
+//! Services say in one line what happened; how it is written, named and counted is decided here.
+
+pub mod logging;
+pub mod metrics;
