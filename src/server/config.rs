@@ -45,6 +45,17 @@ pub struct Config {
     /// How long ended sessions are kept.
     pub retention: Duration,
     pub site_root: PathBuf,
+    /// Unset: nothing is traced.
+    pub traces: Option<TraceSettings>,
+}
+
+/// Who is told of requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceSettings {
+    /// Where spans are sent: the collector's address with the path for traces.
+    pub endpoint: String,
+    /// What the collector calls this portal.
+    pub service_name: String,
 }
 
 /// How many refused passwords are allowed in a window of time.
@@ -341,6 +352,16 @@ impl Config {
             far_networks: (far > 0).then(|| Duration::from_secs(far.into())),
             failures: (failures > 0).then_some(failures),
         };
+        let collector = source.parse(
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "the address of a collector such as http://localhost:4318",
+            collector_address,
+        )?;
+        let service_name = source.text("OTEL_SERVICE_NAME");
+        let traces = collector.map(|endpoint| TraceSettings {
+            endpoint,
+            service_name: service_name.unwrap_or_else(|| "broker-portal".to_owned()),
+        });
         let retention_days = source.number("PORTAL_RETENTION_DAYS", 30, 1)?;
 
         let config = Self {
@@ -364,6 +385,7 @@ impl Config {
             site_root: source
                 .text("LEPTOS_SITE_ROOT")
                 .map_or_else(default_site_root, PathBuf::from),
+            traces,
         };
         let known = source.asked.into_inner();
         match source.file.keys().find(|name| !known.contains(*name)) {
@@ -381,6 +403,14 @@ impl Config {
             "portal_session"
         }
     }
+}
+
+/// Traces have a path of their own below the collector's.
+fn collector_address(text: &str) -> Option<String> {
+    let uri: Uri = text.trim().parse().ok()?;
+    let is_plain = uri.query().is_none() && !uri.authority()?.as_str().contains('@');
+    (is_plain && matches!(uri.scheme_str()?, "http" | "https"))
+        .then(|| format!("{}/v1/traces", text.trim().trim_end_matches('/')))
 }
 
 fn network(text: &str) -> Option<IpNet> {

@@ -30,7 +30,7 @@ use super::{
         demo,
     },
     state::AppState,
-    telemetry::metrics::Metrics,
+    telemetry::{metrics::Metrics, traces::Traces},
 };
 
 /// How long requests under way may take once the server is told to stop.
@@ -70,6 +70,8 @@ pub enum StartError {
     NoSite(PathBuf),
     #[error("another broker-portal is using {}; stop it, or choose another PORTAL_DATA_DIR", .0.display())]
     DataDirInUse(PathBuf),
+    #[error("traces cannot be sent: {0}")]
+    Traces(#[from] opentelemetry_otlp::ExporterBuildError),
     #[error("the server stopped: {0}")]
     Io(#[from] std::io::Error),
 }
@@ -209,6 +211,7 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
         demo::withdraw(&accounts).await?;
     }
     let activity = Activity::default();
+    let traces = Traces::begin(config.traces.as_ref())?;
     let hub = Hub::for_files(raise_open_files());
     let state = AppState {
         leptos: leptos_options(&config),
@@ -219,6 +222,7 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
         activity: activity.clone(),
         metrics: Arc::new(Metrics::new(database.meters(), &hub.meters())),
         hub,
+        traces: traces.clone(),
     };
     let jobs = [
         tokio::spawn(activity.clone().run(database.clone())),
@@ -260,6 +264,8 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
     for job in jobs {
         job.abort();
     }
+    // Beside the last writes, not after them.
+    let last_spans = tokio::spawn(async move { traces.end().await });
     match timeout(LAST_WRITES, activity.flush(&database)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "the last activity could not be written"),
@@ -271,6 +277,9 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
         Err(_) => tracing::warn!(
             "the last audit rows wait to be sealed by the next server: the database is too slow"
         ),
+    }
+    if !matches!(last_spans.await, Ok(true)) {
+        tracing::warn!("the last traces were not sent: their collector is too slow, or away");
     }
     Ok(())
 }

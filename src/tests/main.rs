@@ -44,3 +44,4 @@ mod statements;
 mod step_up;
 mod suspicion;
 mod throttle;
+mod traces;

@@ -250,12 +250,14 @@ async fn an_end_is_counted_where_it_was_done_and_its_streams_where_they_were_ope
     assert_eq!(Scrape::of(&there).await.value("open_streams"), 2.0);
 
     chrome.delete("/api/v1/sessions?scope=others").await.expect(200);
-    for stream in streams {
-        stream.until_closed().await;
-    }
+    let closed = "session_end_to_streams_closed_seconds_count";
+    let [first, last] = streams;
+    first.until_closed().await;
+    // The other one is not read yet, and so not closed.
+    assert_eq!(Scrape::of(&there).await.value(closed), 0.0);
+    last.until_closed().await;
     let (here, there) = (Scrape::of(&here).await, Scrape::of(&there).await);
     let ended = r#"sessions_ended_total{reason="revoked"}"#;
-    let closed = "session_end_to_streams_closed_seconds_count";
     assert_eq!((here.value(ended), there.value(ended)), (1.0, 0.0));
     // Once for the session, with its last stream.
     assert_eq!((here.value(closed), there.value(closed)), (0.0, 1.0));

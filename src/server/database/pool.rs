@@ -6,6 +6,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
+use opentelemetry::context::FutureExt as _;
 use sqlx::{
     Connection, PgPool, Postgres,
     migrate::Migrator,
@@ -18,7 +19,10 @@ use super::{
     server_role::{self, SERVER_ROLE},
     transaction::Transaction,
 };
-use crate::server::telemetry::metrics::{DatabaseMeters, NoConnection};
+use crate::server::telemetry::{
+    metrics::{DatabaseMeters, NoConnection},
+    traces,
+};
 
 /// How long a connection may rest before it is asked whether it still lives.
 const PING_AFTER: Duration = Duration::from_secs(1);
@@ -195,13 +199,14 @@ impl Database {
             // In a task of its own: a request that is given up while the database answers would leave a transaction open
             // that the driver knows nothing of, on a connection that the next one gets.
             let (pool, meters) = (self.pool.clone(), self.meters.clone());
-            let begun = tokio::spawn(async move {
+            let part = traces::part("database transaction");
+            let beginning = async move {
                 let conn = acquire(&pool, &meters).await?;
                 // As the pool itself begins one.
                 let begun = sqlx::Transaction::begin(conn, None).await?;
-                Ok(Transaction::new(begun, meters))
-            })
-            .await;
+                Ok(Transaction::new(begun, meters, part))
+            };
+            let begun = tokio::spawn(beginning.with_current_context()).await;
             match begun.unwrap_or(Err(sqlx::Error::WorkerCrashed)) {
                 Err(error) if is_broken_connection(&error) && broken < Self::MAX_CONNECTIONS => broken += 1,
                 begun => return begun,
@@ -231,8 +236,10 @@ impl Database {
 }
 
 async fn acquire(pool: &PgPool, meters: &DatabaseMeters) -> sqlx::Result<PoolConnection<Postgres>> {
+    let part = traces::part("database connection");
     let began = Instant::now();
     let acquired = pool.acquire().await;
+    drop(part);
     match &acquired {
         Ok(_) => meters.connection_wait.observe(began.elapsed().as_secs_f64()),
         Err(error) => meters.no_connection.count(match error {

@@ -4,7 +4,10 @@ use std::ops::{Deref, DerefMut};
 
 use sqlx::{PgConnection, Postgres};
 
-use crate::{domain::session::EndReason, server::telemetry::metrics::DatabaseMeters};
+use crate::{
+    domain::session::EndReason,
+    server::telemetry::{metrics::DatabaseMeters, traces::Part},
+};
 
 /// Dropped without a commit, it has done nothing, and nothing is counted.
 #[derive(Debug)]
@@ -12,14 +15,20 @@ pub struct Transaction {
     inner: sqlx::Transaction<'static, Postgres>,
     meters: DatabaseMeters,
     ended: Vec<EndReason>,
+    part: Part,
 }
 
 impl Transaction {
-    pub(super) fn new(inner: sqlx::Transaction<'static, Postgres>, meters: DatabaseMeters) -> Self {
+    pub(super) fn new(
+        inner: sqlx::Transaction<'static, Postgres>,
+        meters: DatabaseMeters,
+        part: Part,
+    ) -> Self {
         Self {
             inner,
             meters,
             ended: Vec::new(),
+            part,
         }
     }
 
@@ -32,8 +41,9 @@ impl Transaction {
     ///
     /// # Errors
     /// The database's; whether it was committed is then not known, and it is not counted.
-    pub async fn commit(self) -> sqlx::Result<()> {
+    pub async fn commit(mut self) -> sqlx::Result<()> {
         self.inner.commit().await?;
+        self.part.committed();
         for reason in self.ended {
             self.meters.sessions_ended.count(reason);
         }

@@ -8,6 +8,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use opentelemetry::context::FutureExt as _;
 use tracing::{Instrument, field};
 use uuid::Uuid;
 
@@ -32,7 +33,15 @@ pub async fn log(State(state): State<AppState>, request: Request, next: Next) ->
         route = route.as_deref(),
         user = field::Empty,
         session = field::Empty,
+        trace = field::Empty,
     );
+    let trace = state
+        .traces
+        .request(&method, route.as_deref(), &id, request.headers());
+    if let Some(id) = trace.id() {
+        span.record("trace", id);
+    }
+    let within = trace.context();
     // "Not ready" is what a probe is there to hear, and no failed request.
     let is_probe = request.uri().path() == "/readyz";
     let began = Instant::now();
@@ -42,6 +51,7 @@ pub async fn log(State(state): State<AppState>, request: Request, next: Next) ->
         state
             .metrics
             .request(&method, route.as_deref(), response.status(), took);
+        trace.answered(response.status());
         let status = response.status().as_u16();
         let microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         if response.status().is_server_error() && !is_probe {
@@ -54,6 +64,7 @@ pub async fn log(State(state): State<AppState>, request: Request, next: Next) ->
         }
         response
     }
+    .with_context(within)
     .instrument(span)
     .await
 }

@@ -425,7 +425,7 @@ impl Metrics {
 }
 
 /// Anyone may invent a method.
-fn of_method(method: &Method) -> &'static str {
+pub(super) fn of_method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",

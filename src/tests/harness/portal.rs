@@ -16,7 +16,7 @@ use broker_portal::server::{
         cleanup::{self, Report},
     },
     state::AppState,
-    telemetry::metrics::Metrics,
+    telemetry::{metrics::Metrics, traces::Traces},
 };
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
 use sqlx::{PgPool, postgres::PgPoolOptions};
@@ -291,6 +291,7 @@ pub async fn state(database: Database, clock: Clock, settings: &[(&str, &str)]) 
     let hub = Hub::default();
     let state = AppState {
         metrics: Arc::new(Metrics::new(database.meters(), &hub.meters())),
+        traces: Traces::begin(config.traces.as_ref()).expect("settings"),
         leptos: leptos_options(&config),
         config: Arc::new(config),
         database,
