@@ -499,6 +499,8 @@ mod tests {
             ("PORTAL_WARNING_SECONDS", "five minutes"),
             ("PORTAL_CLEANUP_INTERVAL", "0"),
             ("PORTAL_RETENTION_DAYS", "0"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4318"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://name:secret@collector"),
         ] {
             let line = read(&[(name, value)], "").expect_err(name).to_string();
             assert!(line.contains(name) && !line.contains('\n'), "{line}");
@@ -517,6 +519,25 @@ mod tests {
         assert_eq!(warning(&[], ""), 300);
         assert_eq!(warning(&[("PORTAL_WARNING_SECONDS", "0")], ""), 0);
         assert_eq!(warning(&[], "PORTAL_WARNING_SECONDS = 60"), 60);
+    }
+
+    #[test]
+    fn nothing_is_traced_unless_a_collector_is_named() {
+        let traces = |settings: &[(&str, &str)]| read(settings, "").expect("settings").traces;
+        let collector = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318/");
+        let to = |service_name: &str| {
+            Some(TraceSettings {
+                endpoint: "http://localhost:4318/v1/traces".to_owned(),
+                service_name: service_name.to_owned(),
+            })
+        };
+        assert_eq!(traces(&[("OTEL_SERVICE_NAME", "portal")]), None);
+        assert_eq!(traces(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "")]), None);
+        assert_eq!(traces(&[collector]), to("broker-portal"));
+        assert_eq!(
+            traces(&[collector, ("OTEL_SERVICE_NAME", "portal")]),
+            to("portal")
+        );
     }
 
     #[test]

@@ -224,7 +224,7 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
         hub,
         traces: traces.clone(),
     };
-    let jobs = [
+    let mut jobs = vec![
         tokio::spawn(activity.clone().run(database.clone())),
         tokio::spawn(jobs::clock::run(clock.clone(), database.clone())),
         tokio::spawn(realtime::listener::run(
@@ -239,7 +239,6 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
             state.config.clone(),
             state.metrics.clone(),
         )),
-        tokio::spawn(jobs::watch::run(state.clone())),
     ];
     if names.await.is_err() {
         tracing::error!("browsers will have no names: their expressions could not be compiled");
@@ -248,6 +247,8 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
     if timeout(LISTENER_WAIT, state.hub.until_listening()).await.is_err() {
         tracing::warn!("nothing is heard of the database yet");
     }
+    // Now, so that the first that is told of this server is not that it was still starting.
+    jobs.push(tokio::spawn(jobs::watch::run(state.clone())));
     announce(&state.config);
     let (stop, stopped) = tokio::sync::watch::channel(());
     let hub = state.hub.clone();
