@@ -24,6 +24,11 @@ if [ "$purpose" = test ] && ! scripts/find-chromium.sh >/dev/null 2>&1; then wan
 # shellcheck disable=SC2086 # a list of words
 if [ -n "$wanted" ]; then scripts/install-system-packages.sh $wanted; fi
 
+if [ "$purpose" = test ] && ! scripts/find-promtool.sh >/dev/null 2>&1; then
+  # Alerts are checked with it, and nothing else: without it the rest is tested all the same.
+  scripts/install-promtool.sh || say "going on without it: docs/operations is not checked"
+fi
+
 scripts/install-rust.sh
 scripts/install-npm-packages.sh
 

@@ -56,5 +56,6 @@ timed "server" cargo build --features ssr
 # These are independent: one that fails does not hide what the others have to say.
 timed "page weight" node scripts/check-page-weight.mjs "$LEPTOS_SITE_ROOT" || true
 timed "unit and integration" cargo test --features ssr || true
+timed "operations" scripts/check-operations.sh || true
 timed "end to end" end_to_end || true
 finished=yes

@@ -1,52 +1,207 @@
-//! Is the server well? For load balancers and operators.
+//! How a server is: for load balancers, for operators, and for Prometheus.
+//!
+//! A check that is *required* takes a server out of rotation when it fails: requests would fail too, or people would learn of
+//! the end of a session late. The others tell of work that is behind on every server alike: answering 503 for it would
+//! take the whole portal down for what nobody notices yet.
 
-use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
+use std::{fmt, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{
+        StatusCode,
+        header::{CACHE_CONTROL, CONTENT_TYPE},
+    },
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::state::AppState;
+use super::{
+    clock::Clock,
+    database::Database,
+    jobs::cleanup,
+    state::AppState,
+    store::{
+        audit_chain::{self, Waiting},
+        events, job_runs,
+    },
+    telemetry::metrics::{self, Standing},
+};
 
-/// `/healthz`: the process answers. `/readyz`: what it rests on is well too.
+/// Audit rows are sealed every second; one that has waited so long is told of.
+const SEAL_LAG: Duration = Duration::from_secs(60);
+
+/// A clean-up that is late by more than an interval and this has not just been slow.
+const CLEANUP_GRACE: Duration = Duration::from_secs(60);
+
+/// `/healthz`: the process answers. `/readyz`: what it rests on is well too. `/metrics`: how it does.
 pub fn router() -> Router<AppState> {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
+        .route("/metrics", get(show_metrics))
 }
 
-/// One thing that the server rests on.
+/// One thing that the server rests on. Its Display is one line.
 #[derive(Clone, Debug, Serialize)]
 pub struct Check {
     pub name: &'static str,
     pub ok: bool,
+    /// The server is not ready without it.
+    pub required: bool,
     /// What is wrong, in one line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
 
-async fn ready(State(state): State<AppState>) -> impl IntoResponse {
-    let mut checks = check(&state.database).await;
-    let deaf = (!state.hub.is_listening()).then(|| {
-        "nothing is heard of the database: ended sessions are refused, but open pages learn of it late"
-            .to_owned()
-    });
-    checks.push(Check {
-        name: "listener",
-        ok: deaf.is_none(),
-        problem: deaf,
-    });
-    let well = checks.iter().all(|check| check.ok);
-    let status = if well {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    (
-        status,
-        Json(serde_json::json!({ "ready": well, "checks": checks })),
-    )
+impl Check {
+    fn required(name: &'static str, problem: Option<String>) -> Self {
+        Self {
+            name,
+            ok: problem.is_none(),
+            required: true,
+            problem,
+        }
+    }
+
+    fn advisory(name: &'static str, problem: Option<String>) -> Self {
+        Self {
+            required: false,
+            ..Self::required(name, problem)
+        }
+    }
 }
 
-/// Asks the database and compares the migrations.
-pub async fn check(database: &super::database::Database) -> Vec<Check> {
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, required, .. } = self;
+        match &self.problem {
+            None => write!(f, "{name}: ok"),
+            Some(problem) if *required => write!(f, "{name}: {problem}"),
+            Some(problem) => write!(f, "{name}: warning: {problem}"),
+        }
+    }
+}
+
+/// How everything stands.
+#[derive(Clone, Debug)]
+pub struct Health {
+    pub checks: Vec<Check>,
+    /// What the work beside requests has left behind. `None`: the database does not tell.
+    pub work: Option<Work>,
+}
+
+/// How far the work is that goes on beside requests, on whichever server.
+#[derive(Clone, Copy, Debug)]
+pub struct Work {
+    /// When a clean-up was finished last.
+    pub cleaned_up: Option<DateTime<Utc>>,
+    /// What of the audit log waits to be sealed.
+    pub unsealed: Waiting,
+    /// When this was so.
+    pub at: DateTime<Utc>,
+}
+
+impl Health {
+    /// Of a running server.
+    pub async fn of_server(state: &AppState) -> Self {
+        let (mut checks, work) = look(&state.database, Some(&state.clock)).await;
+        let deaf = (!state.hub.is_listening()).then(|| {
+            "nothing is heard of the database: ended sessions are refused, but open pages learn of it late"
+                .to_owned()
+        });
+        checks.push(Check::required("listener", deaf));
+        Self::with_work(checks, work, state.config.cleanup_interval)
+    }
+
+    /// Of a database, for a command. Whether one server's listener is well only that server knows; a command sees whether any
+    /// listens.
+    pub async fn of_database(database: &Database, cleanup_interval: Duration) -> Self {
+        let (mut checks, work) = look(database, None).await;
+        let heard = match &work {
+            Some(_) => async { events::is_heard(&mut *database.connection().await?).await }.await,
+            None => Err(sqlx::Error::PoolTimedOut),
+        };
+        let deaf = match heard {
+            Ok(true) => None,
+            Ok(false) => Some("no server listens to this database".to_owned()),
+            Err(_) => Some(NOT_KNOWN.to_owned()),
+        };
+        checks.push(Check::advisory("listener", deaf));
+        Self::with_work(checks, work, cleanup_interval)
+    }
+
+    fn with_work(mut checks: Vec<Check>, work: Option<Work>, cleanup_interval: Duration) -> Self {
+        let not_known = || Some(NOT_KNOWN.to_owned());
+        let (overdue, lagging) = match &work {
+            Some(work) => (work.overdue(cleanup_interval), work.lagging()),
+            None => (not_known(), not_known()),
+        };
+        checks.push(Check::advisory("cleanup", overdue));
+        checks.push(Check::advisory("audit_seal", lagging));
+        Self { checks, work }
+    }
+
+    /// Requests would be answered as they should.
+    pub fn is_ready(&self) -> bool {
+        self.checks.iter().all(|check| check.ok || !check.required)
+    }
+}
+
+const NOT_KNOWN: &str = "not known: the database does not tell";
+
+impl Work {
+    async fn of(database: &Database, now: DateTime<Utc>) -> sqlx::Result<Self> {
+        let conn = &mut *database.connection().await?;
+        Ok(Self {
+            cleaned_up: job_runs::last_finished(conn, cleanup::JOB).await?,
+            unsealed: audit_chain::waiting(conn).await?,
+            at: now,
+        })
+    }
+
+    /// How long ago a clean-up was finished.
+    pub fn since_cleanup(&self) -> Option<Duration> {
+        self.cleaned_up
+            .map(|then| (self.at - then).to_std().unwrap_or_default())
+    }
+
+    /// How long the oldest audit row has waited that is not sealed; zero for none.
+    pub fn seal_lag(&self) -> Duration {
+        let since = self.unsealed.since.map(|since| (self.at - since).to_std());
+        since.and_then(Result::ok).unwrap_or_default()
+    }
+
+    /// A new database has nothing to clean up; the first clean-up begins with the first server.
+    fn overdue(&self, interval: Duration) -> Option<String> {
+        let since = self.since_cleanup()?;
+        (since > interval.saturating_mul(2).saturating_add(CLEANUP_GRACE)).then(|| {
+            format!(
+                "the last clean-up was finished {} seconds ago; one is due every {}",
+                since.as_secs(),
+                interval.as_secs()
+            )
+        })
+    }
+
+    fn lagging(&self) -> Option<String> {
+        let lag = self.seal_lag();
+        (lag > SEAL_LAG).then(|| {
+            format!(
+                "{} audit rows wait to be sealed, the oldest for {} seconds",
+                self.unsealed.rows,
+                lag.as_secs()
+            )
+        })
+    }
+}
+
+/// Asks the database: whether it answers, whether its schema is ours, how far the work is. By the database's own time where
+/// there is no clock.
+async fn look(database: &Database, clock: Option<&Clock>) -> (Vec<Check>, Option<Work>) {
     let answer = database.time().await;
     let migrations = match &answer {
         Ok(_) => database
@@ -60,18 +215,49 @@ pub async fn check(database: &super::database::Database) -> Vec<Check> {
         Ok(pending) => Some(format!("{pending} not applied; run `broker-portal migrate`")),
         Err(problem) => Some(problem),
     };
+    let work = match &answer {
+        Ok(time) => Work::of(database, clock.map_or(*time, Clock::now)).await.ok(),
+        Err(_) => None,
+    };
     // Not the error's own words: they hold addresses and names of the database.
-    let database = answer.is_err().then(|| "does not answer".to_owned());
-    vec![
-        Check {
-            name: "database",
-            ok: database.is_none(),
-            problem: database,
-        },
-        Check {
-            name: "migrations",
-            ok: migrations.is_none(),
-            problem: migrations,
-        },
-    ]
+    let unreachable = answer.is_err().then(|| "does not answer".to_owned());
+    let checks = vec![
+        Check::required("database", unreachable),
+        Check::required("migrations", migrations),
+    ];
+    (checks, work)
+}
+
+async fn ready(State(state): State<AppState>) -> impl IntoResponse {
+    let health = Health::of_server(&state).await;
+    let status = if health.is_ready() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let answer = serde_json::json!({ "ready": health.is_ready(), "checks": health.checks });
+    (status, Json(answer))
+}
+
+/// Out of memory only: a scrape costs the database nothing, and is answered while it is away.
+async fn show_metrics(State(state): State<AppState>) -> Response {
+    let connections = state.database.connections();
+    let text = state.metrics.text(&Standing {
+        open_streams: state.hub.open(),
+        connections_in_use: connections.in_use,
+        connections_idle: connections.idle,
+        connections_max: Database::MAX_CONNECTIONS,
+        activity_waiting: state.activity.waiting(),
+    });
+    match text {
+        Ok(text) => (
+            [(CONTENT_TYPE, metrics::CONTENT_TYPE), (CACHE_CONTROL, "no-store")],
+            text,
+        )
+            .into_response(),
+        Err(error) => {
+            tracing::error!(%error, "the metrics could not be written");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
 }

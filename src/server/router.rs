@@ -60,7 +60,7 @@ pub fn router(state: AppState) -> Router {
         .merge(dynamic)
         .layer(
             ServiceBuilder::new()
-                .layer(from_fn(request_log::log))
+                .layer(from_fn_with_state(state.clone(), request_log::log))
                 .layer(from_fn_with_state(state.clone(), security_headers::add)),
         )
         .with_state(state)

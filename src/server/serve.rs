@@ -30,6 +30,7 @@ use super::{
         demo,
     },
     state::AppState,
+    telemetry::{metrics::Metrics, traces::Traces},
 };
 
 /// How long requests under way may take once the server is told to stop.
@@ -69,6 +70,8 @@ pub enum StartError {
     NoSite(PathBuf),
     #[error("another broker-portal is using {}; stop it, or choose another PORTAL_DATA_DIR", .0.display())]
     DataDirInUse(PathBuf),
+    #[error("traces cannot be sent: {0}")]
+    Traces(#[from] opentelemetry_otlp::ExporterBuildError),
     #[error("the server stopped: {0}")]
     Io(#[from] std::io::Error),
 }
@@ -216,6 +219,8 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
         demo::withdraw(&accounts).await?;
     }
     let activity = Activity::default();
+    let traces = Traces::begin(config.traces.as_ref())?;
+    let hub = Hub::for_files(raise_open_files());
     let state = AppState {
         leptos: leptos_options(&config),
         config: Arc::new(config),
@@ -223,17 +228,24 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
         clock: clock.clone(),
         passwords,
         activity: activity.clone(),
-        hub: Hub::for_files(raise_open_files()),
+        metrics: Arc::new(Metrics::new(database.meters(), &hub.meters())),
+        hub,
+        traces: traces.clone(),
     };
-    let jobs = [
+    let mut jobs = vec![
         tokio::spawn(activity.clone().run(database.clone())),
         tokio::spawn(jobs::clock::run(clock.clone(), database.clone())),
-        tokio::spawn(realtime::listener::run(database.clone(), state.hub.clone())),
+        tokio::spawn(realtime::listener::run(
+            clock.clone(),
+            database.clone(),
+            state.hub.clone(),
+        )),
         tokio::spawn(jobs::seal::run(clock.clone(), database.clone())),
         tokio::spawn(jobs::cleanup::run(
             clock.clone(),
             database.clone(),
             state.config.clone(),
+            state.metrics.clone(),
         )),
     ];
     if names.await.is_err() {
@@ -243,6 +255,8 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
     if timeout(LISTENER_WAIT, state.hub.until_listening()).await.is_err() {
         tracing::warn!("nothing is heard of the database yet");
     }
+    // Now, so that the first that is told of this server is not that it was still starting.
+    jobs.push(tokio::spawn(jobs::watch::run(state.clone())));
     announce(&state.config);
     let (stop, stopped) = tokio::sync::watch::channel(());
     let hub = state.hub.clone();
@@ -259,6 +273,8 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
     for job in jobs {
         job.abort();
     }
+    // Beside the last writes, not after them.
+    let last_spans = tokio::spawn(async move { traces.end().await });
     match timeout(LAST_WRITES, activity.flush(&database)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "the last activity could not be written"),
@@ -270,6 +286,9 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
         Err(_) => tracing::warn!(
             "the last audit rows wait to be sealed by the next server: the database is too slow"
         ),
+    }
+    if !matches!(last_spans.await, Ok(true)) {
+        tracing::warn!("the last traces were not sent: their collector is too slow, or away");
     }
     Ok(())
 }

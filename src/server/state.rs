@@ -6,8 +6,13 @@ use axum::extract::FromRef;
 use leptos::config::LeptosOptions;
 
 use super::{
-    auth::password::Passwords, clock::Clock, config::Config, database::Database, jobs::activity::Activity,
+    auth::password::Passwords,
+    clock::Clock,
+    config::Config,
+    database::Database,
+    jobs::activity::Activity,
     realtime::hub::Hub,
+    telemetry::{metrics::Metrics, traces::Traces},
 };
 
 /// Cheap to clone; clones share everything.
@@ -20,6 +25,8 @@ pub struct AppState {
     pub activity: Activity,
     /// The streams that are open on this node.
     pub hub: Hub,
+    pub metrics: Arc<Metrics>,
+    pub traces: Traces,
     pub leptos: LeptosOptions,
 }
 

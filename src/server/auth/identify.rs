@@ -26,6 +26,7 @@ use crate::{
         services::{revoke, rotation, suspicion},
         state::AppState,
         store::sessions::{self, Found},
+        telemetry::metrics::SessionCheck,
     },
 };
 
@@ -65,12 +66,17 @@ pub async fn identify(State(state): State<AppState>, mut request: Request, next:
                 kind,
                 is_activity: is_activity(&request),
             };
-            match resolve(&state, &shown, &client).await {
+            let resolved = resolve(&state, &shown, &client).await;
+            state.metrics.session_checks.count(SessionCheck::of(&resolved));
+            match resolved {
                 Ok(identity) => identity,
                 Err(error) => return failure::respond(&request, &error),
             }
         }
-        None => Identity::Anonymous,
+        None => {
+            state.metrics.session_checks.count(SessionCheck::Anonymous);
+            Identity::Anonymous
+        }
     };
     if let Identity::SignedIn(session) = &identity {
         tracing::Span::current()
@@ -113,6 +119,19 @@ async fn replace_cookie(
         }
         Ok(None) => {}
         Err(error) => tracing::warn!(%error, "a cookie could not be replaced; the next request tries again"),
+    }
+}
+
+impl SessionCheck {
+    /// What a look at a credential that was shown found.
+    fn of(resolved: &Result<Identity, AppError>) -> Self {
+        match resolved {
+            Ok(Identity::SignedIn(_)) => SessionCheck::Live,
+            Ok(Identity::Ended(_)) => SessionCheck::Ended,
+            Ok(Identity::Anonymous) => SessionCheck::Unknown,
+            Err(AppError::Unavailable) => SessionCheck::Unavailable,
+            Err(_) => SessionCheck::Failed,
+        }
     }
 }
 

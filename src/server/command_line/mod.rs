@@ -16,7 +16,8 @@ use super::{
     auth::password::Passwords,
     clock::Clock,
     config::{Config, ConfigError},
-    health, jobs,
+    health::Health,
+    jobs,
     serve::{self, Opened, StartError},
     services::{
         accounts::{AccountError, Accounts},
@@ -114,7 +115,7 @@ enum CommandError {
 /// Reads the command line and runs the command.
 pub fn run() -> ExitCode {
     let command = CommandLine::parse().command;
-    telemetry::start();
+    telemetry::logging::start();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&CommandError::Output(error)),
@@ -210,12 +211,12 @@ async fn execute(command: Command) -> Result<(), CommandError> {
         Command::Health { server: true } => probe::ask_server(&config).await,
         Command::Health { server: false } => {
             let opened = Opened::find(&config).await?.ok_or(CommandError::NotRunning)?;
-            let checks = health::check(&opened.database).await;
+            let health = Health::of_database(&opened.database, config.cleanup_interval).await;
             opened.close().await?;
-            for check in &checks {
-                println!("{}: {}", check.name, check.problem.as_deref().unwrap_or("ok"));
+            for check in &health.checks {
+                println!("{check}");
             }
-            if checks.iter().all(|check| check.ok) {
+            if health.is_ready() {
                 Ok(())
             } else {
                 Err(CommandError::NotReady)

@@ -52,6 +52,17 @@ pub struct Config {
     /// How long ended sessions are kept.
     pub retention: Duration,
     pub site_root: PathBuf,
+    /// Unset: nothing is traced.
+    pub traces: Option<TraceSettings>,
+}
+
+/// Who is told of requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceSettings {
+    /// Where spans are sent: the collector's address with the path for traces.
+    pub endpoint: String,
+    /// What the collector calls this portal.
+    pub service_name: String,
 }
 
 /// How many refused passwords are allowed in a window of time.
@@ -208,6 +219,12 @@ impl Config {
             far_networks: (!far_networks.is_zero()).then_some(far_networks),
             failures: (failures > 0).then_some(failures),
         };
+        let traces = source
+            .parse("OTEL_EXPORTER_OTLP_ENDPOINT", collector_address)?
+            .map(|endpoint| TraceSettings {
+                endpoint,
+                service_name: source.text("OTEL_SERVICE_NAME").unwrap_or_default(),
+            });
 
         let config = Self {
             database_url,
@@ -225,6 +242,7 @@ impl Config {
             cleanup_interval: source.duration("PORTAL_CLEANUP_INTERVAL")?,
             retention: source.duration("PORTAL_RETENTION_DAYS")?,
             site_root,
+            traces,
         };
         Ok((config, source.finish()?))
     }
@@ -238,6 +256,14 @@ impl Config {
             "portal_session"
         }
     }
+}
+
+/// Traces have a path of their own below the collector's.
+fn collector_address(text: &str) -> Option<String> {
+    let uri: axum::http::Uri = text.trim().parse().ok()?;
+    let is_plain = uri.query().is_none() && !uri.authority()?.as_str().contains('@');
+    (is_plain && matches!(uri.scheme_str()?, "http" | "https"))
+        .then(|| format!("{}/v1/traces", text.trim().trim_end_matches('/')))
 }
 
 fn network(text: &str) -> Option<IpNet> {
@@ -321,6 +347,8 @@ mod tests {
             ("PORTAL_WARNING_SECONDS", "five minutes"),
             ("PORTAL_CLEANUP_INTERVAL", "0"),
             ("PORTAL_RETENTION_DAYS", "0"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4318"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://name:secret@collector"),
         ] {
             let line = read(&[(name, value)], "").expect_err(name).to_string();
             assert!(line.contains(name) && !line.contains('\n'), "{line}");
@@ -339,6 +367,25 @@ mod tests {
         assert_eq!(warning(&[], ""), 300);
         assert_eq!(warning(&[("PORTAL_WARNING_SECONDS", "0")], ""), 0);
         assert_eq!(warning(&[], "PORTAL_WARNING_SECONDS = 60"), 60);
+    }
+
+    #[test]
+    fn nothing_is_traced_unless_a_collector_is_named() {
+        let traces = |settings: &[(&str, &str)]| read(settings, "").expect("settings").traces;
+        let collector = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318/");
+        let to = |service_name: &str| {
+            Some(TraceSettings {
+                endpoint: "http://localhost:4318/v1/traces".to_owned(),
+                service_name: service_name.to_owned(),
+            })
+        };
+        assert_eq!(traces(&[("OTEL_SERVICE_NAME", "portal")]), None);
+        assert_eq!(traces(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "")]), None);
+        assert_eq!(traces(&[collector]), to("broker-portal"));
+        assert_eq!(
+            traces(&[collector, ("OTEL_SERVICE_NAME", "portal")]),
+            to("portal")
+        );
     }
 
     #[test]

@@ -266,8 +266,21 @@ pub const SECTIONS: &[Section] = &[
         ],
     },
     Section {
-        title: "Log",
+        title: "Log and traces",
         settings: &[
+            Setting::new(
+                "OTEL_EXPORTER_OTLP_ENDPOINT",
+                Text("the address of a collector such as `http://localhost:4318`"),
+                Depends("unset"),
+                "An OpenTelemetry collector that is told of each request. Unset: nothing is traced. See \
+                 [Traces](operations/traces.md).",
+            ),
+            Setting::new(
+                "OTEL_SERVICE_NAME",
+                Text("a name"),
+                Is("broker-portal"),
+                "What the collector calls this portal.",
+            ),
             Setting::new(
                 "RUST_LOG",
                 Text("directives of tracing's `EnvFilter`, such as `info,broker_portal=debug`"),

@@ -6,7 +6,9 @@ pub mod cluster;
 mod failure;
 mod pool;
 mod server_role;
+mod transaction;
 
 pub use failure::is_conflict;
-pub use pool::{Database, DatabaseError};
+pub use pool::{Connections, Database, DatabaseError};
 pub use server_role::SERVER_ROLE;
+pub use transaction::Transaction;

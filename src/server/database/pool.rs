@@ -1,10 +1,14 @@
 //! One pool for everything.
 
-use std::{str::FromStr, time::Duration};
+use std::{
+    str::FromStr,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, Utc};
+use opentelemetry::context::FutureExt as _;
 use sqlx::{
-    ConnectOptions as _, Connection, PgConnection, PgPool, Postgres, Transaction,
+    ConnectOptions as _, Connection, PgConnection, PgPool, Postgres,
     migrate::Migrator,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -13,6 +17,11 @@ use sqlx::{
 use super::{
     failure::is_broken_connection,
     server_role::{self, SERVER_ROLE},
+    transaction::Transaction,
+};
+use crate::server::telemetry::{
+    metrics::{DatabaseMeters, NoConnection},
+    traces,
 };
 
 /// How long a connection may rest before it is asked whether it still lives.
@@ -24,6 +33,14 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 #[derive(Clone, Debug)]
 pub struct Database {
     pool: PgPool,
+    meters: DatabaseMeters,
+}
+
+/// The connections of a pool at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Connections {
+    pub in_use: usize,
+    pub idle: usize,
 }
 
 /// The database cannot be used. Its Display is one line.
@@ -69,7 +86,10 @@ impl Database {
         if version < 150_000 {
             return Err(DatabaseError::TooOld(version / 10_000));
         }
-        Ok(Self { pool })
+        Ok(Self {
+            pool,
+            meters: DatabaseMeters::default(),
+        })
     }
 
     /// Takes on the server's role on every connection from now on, in which the audit log can only be added to. Where
@@ -89,7 +109,7 @@ impl Database {
                 drop(conn);
                 if at_work.map_err(DatabaseError::Unreachable)? {
                     self.pool.close().await;
-                    return Ok(Self { pool });
+                    return Ok(Self { pool, ..self });
                 }
                 ("it may not do the server's work".to_owned(), Some(pool))
             }
@@ -185,7 +205,7 @@ impl Database {
     /// # Errors
     /// The database does not answer, or no connection came free.
     pub async fn connection(&self) -> sqlx::Result<PoolConnection<Postgres>> {
-        self.pool.acquire().await
+        acquire(&self.pool, &self.meters).await
     }
 
     /// Begins a transaction. A connection that broke a moment ago, unnoticed, is passed over: nothing has been done on
@@ -193,13 +213,20 @@ impl Database {
     ///
     /// # Errors
     /// The database does not answer, or no connection came free.
-    pub async fn begin(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
+    pub async fn begin(&self) -> sqlx::Result<Transaction> {
         let mut broken = 0;
         loop {
             // In a task of its own: a request that is given up while the database answers would leave a transaction open
             // that the driver knows nothing of, on a connection that the next one gets.
-            let pool = self.pool.clone();
-            let begun = tokio::spawn(async move { pool.begin().await }).await;
+            let (pool, meters) = (self.pool.clone(), self.meters.clone());
+            let part = traces::part("database transaction");
+            let beginning = async move {
+                let conn = acquire(&pool, &meters).await?;
+                // As the pool itself begins one.
+                let begun = sqlx::Transaction::begin(conn, None).await?;
+                Ok(Transaction::new(begun, meters, part))
+            };
+            let begun = tokio::spawn(beginning.with_current_context()).await;
             match begun.unwrap_or(Err(sqlx::Error::WorkerCrashed)) {
                 Err(error) if is_broken_connection(&error) && broken < Self::MAX_CONNECTIONS => broken += 1,
                 begun => return begun,
@@ -207,10 +234,41 @@ impl Database {
         }
     }
 
+    /// What is measured of the connections.
+    pub fn meters(&self) -> &DatabaseMeters {
+        &self.meters
+    }
+
+    /// What the connections do at this moment.
+    pub fn connections(&self) -> Connections {
+        let idle = self.pool.num_idle();
+        let open = usize::try_from(self.pool.size()).unwrap_or(usize::MAX);
+        Connections {
+            in_use: open.saturating_sub(idle),
+            idle,
+        }
+    }
+
     /// Waits until every statement under way is done, then closes.
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+async fn acquire(pool: &PgPool, meters: &DatabaseMeters) -> sqlx::Result<PoolConnection<Postgres>> {
+    let part = traces::part("database connection");
+    let began = Instant::now();
+    let acquired = pool.acquire().await;
+    drop(part);
+    match &acquired {
+        Ok(_) => meters.connection_wait.observe(began.elapsed().as_secs_f64()),
+        Err(error) => meters.no_connection.count(match error {
+            sqlx::Error::PoolTimedOut => NoConnection::TimedOut,
+            sqlx::Error::PoolClosed => NoConnection::Closed,
+            _ => NoConnection::Unreachable,
+        }),
+    }
+    acquired
 }
 
 async fn open(options: PgConnectOptions) -> sqlx::Result<PgPool> {

@@ -3,40 +3,57 @@
 use std::time::Instant;
 
 use axum::{
-    extract::{MatchedPath, Request},
+    extract::{MatchedPath, Request, State},
     http::{HeaderName, HeaderValue},
     middleware::Next,
     response::Response,
 };
+use opentelemetry::context::FutureExt as _;
 use tracing::{Instrument, field};
 use uuid::Uuid;
+
+use crate::server::state::AppState;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Gives the request its id and its span. An id that the client sent is not taken: it could be anyone's.
-pub async fn log(request: Request, next: Next) -> Response {
+pub async fn log(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let id = Uuid::new_v4().to_string();
     let route = request
         .extensions()
         .get::<MatchedPath>()
         .map(|path| path.as_str().to_owned());
+    let method = request.method().clone();
     // The path without its query: addresses hold `next=` and, from careless clients, worse.
     let span = tracing::info_span!(
         "request",
         id,
-        method = %request.method(),
+        %method,
         path = request.uri().path(),
-        route,
+        route = route.as_deref(),
         user = field::Empty,
         session = field::Empty,
+        trace = field::Empty,
     );
+    let trace = state
+        .traces
+        .request(&method, route.as_deref(), &id, request.headers());
+    if let Some(id) = trace.id() {
+        span.record("trace", id);
+    }
+    let within = trace.context();
     // "Not ready" is what a probe is there to hear, and no failed request.
     let is_probe = request.uri().path() == "/readyz";
     let began = Instant::now();
     async move {
         let mut response = next.run(request).await;
+        let took = began.elapsed();
+        state
+            .metrics
+            .request(&method, route.as_deref(), response.status(), took);
+        trace.answered(response.status());
         let status = response.status().as_u16();
-        let microseconds = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         if response.status().is_server_error() && !is_probe {
             tracing::error!(status, microseconds, "a request failed");
         } else {
@@ -47,6 +64,7 @@ pub async fn log(request: Request, next: Next) -> Response {
         }
         response
     }
+    .with_context(within)
     .instrument(span)
     .await
 }

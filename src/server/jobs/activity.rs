@@ -52,6 +52,11 @@ impl Activity {
             .and_then(|note| note.active)
     }
 
+    /// How many sessions have something noted that is not written yet.
+    pub fn waiting(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     fn merge(&self, id: Uuid, note: Note) {
         let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = notes.entry(id).or_insert(note);

@@ -1,5 +1,7 @@
 //! Cleans up every now and then, on one node at a time.
 
+use std::sync::Arc;
+
 use chrono::TimeDelta;
 use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval};
@@ -10,6 +12,7 @@ use crate::server::{
     database::Database,
     services::cleanup::{self, Report},
     store::job_runs,
+    telemetry::metrics::{CleanupRun, Metrics},
 };
 
 /// Its name among the runs.
@@ -17,7 +20,7 @@ pub const JOB: &str = "cleanup";
 
 /// Cleans up at once and then at the configured interval, until the task is ended. A failure is logged, and tried again
 /// at the next interval.
-pub async fn run(clock: Clock, database: Database, config: std::sync::Arc<Config>) {
+pub async fn run(clock: Clock, database: Database, config: Arc<Config>, metrics: Arc<Metrics>) {
     let mut ticks = interval(config.cleanup_interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -26,10 +29,22 @@ pub async fn run(clock: Clock, database: Database, config: std::sync::Arc<Config
         // since the ticks of one node are not that exact.
         let apart = TimeDelta::from_std(config.cleanup_interval.mul_f64(0.9)).unwrap_or(TimeDelta::zero());
         let retention = cleanup::retention(config.retention);
-        match once(&database, &clock, retention, apart).await {
+        let cleaned = once(&database, &clock, retention, apart).await;
+        metrics.cleanup_runs.count(CleanupRun::of(&cleaned));
+        match cleaned {
             Ok(Some(report)) => tracing::info!(?report, "cleaned up"),
             Ok(None) => tracing::debug!("another node has cleaned up"),
             Err(error) => tracing::warn!(%error, "the clean-up broke off; the next one goes on"),
+        }
+    }
+}
+
+impl CleanupRun {
+    fn of(cleaned: &sqlx::Result<Option<Report>>) -> Self {
+        match cleaned {
+            Ok(Some(_)) => CleanupRun::Finished,
+            Ok(None) => CleanupRun::NotOurTurn,
+            Err(_) => CleanupRun::Failed,
         }
     }
 }

@@ -4,3 +4,4 @@ pub mod activity;
 pub mod cleanup;
 pub mod clock;
 pub mod seal;
+pub mod watch;

@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Instant,
 };
+
+use chrono::{DateTime, Utc};
 
 use tokio::sync::{
     mpsc::{Receiver, Sender, channel},
@@ -12,7 +15,10 @@ use tokio::sync::{
 
 use crate::{
     domain::ids::{SessionId, UserId},
-    server::store::events::{Event, EventKind},
+    server::{
+        store::events::{Event, EventKind},
+        telemetry::metrics::StreamMeters,
+    },
 };
 
 /// How many events may wait for a client. One that is slower than that is cut off, and resumes where it was.
@@ -63,6 +69,9 @@ struct Streams {
     /// How many are open.
     open: usize,
     closed: bool,
+    /// Sessions that have ended and whose streams are still open, and when they ended.
+    closing: HashMap<SessionId, Instant>,
+    meters: StreamMeters,
 }
 
 #[derive(Debug)]
@@ -77,6 +86,7 @@ struct Stream {
 pub struct Subscription {
     hub: Hub,
     user: UserId,
+    session: SessionId,
     number: u64,
     events: Receiver<Event>,
 }
@@ -90,9 +100,9 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.hub
-            .streams()
-            .keep(self.user, |stream| stream.number != self.number);
+        let mut streams = self.hub.streams();
+        streams.keep(self.user, |stream| stream.number != self.number);
+        streams.note_closed(self.user, self.session);
     }
 }
 
@@ -106,6 +116,22 @@ impl Streams {
             if of_user.is_empty() {
                 self.of_user.remove(&user);
             }
+        }
+    }
+
+    /// Whether a session of this person has a stream.
+    fn has(&self, user: UserId, session: SessionId) -> bool {
+        self.of_user
+            .get(&user)
+            .is_some_and(|of_user| of_user.iter().any(|stream| stream.session == session))
+    }
+
+    /// Notes how long a session that has ended still had streams, once the last one is closed.
+    fn note_closed(&mut self, user: UserId, session: SessionId) {
+        if !self.has(user, session)
+            && let Some(ended) = self.closing.remove(&session)
+        {
+            self.meters.close_delay.observe(ended.elapsed().as_secs_f64());
         }
     }
 
@@ -167,14 +193,25 @@ impl Hub {
         Ok(Subscription {
             hub: self.clone(),
             user,
+            session,
             number,
             events,
         })
     }
 
     /// Hands an event to the streams that it concerns. Never waits: a stream whose queue is full is cut off.
-    pub fn deliver(&self, event: &Event) {
-        self.streams().keep(event.user, |stream| {
+    pub fn deliver(&self, event: &Event, now: DateTime<Utc>) {
+        let age = (now - event.at).to_std().unwrap_or_default();
+        let mut streams = self.streams();
+        streams.meters.event_age.observe(age.as_secs_f64());
+        if let (EventKind::SessionEnded { .. }, Some(session)) = (event.kind, event.session)
+            && streams.has(event.user, session)
+        {
+            let arrived = Instant::now();
+            let ended = arrived.checked_sub(age).unwrap_or(arrived);
+            streams.closing.insert(session, ended);
+        }
+        streams.keep(event.user, |stream| {
             !concerns(event, stream.session) || stream.queue.try_send(event.clone()).is_ok()
         });
     }
@@ -185,6 +222,12 @@ impl Hub {
         streams.closed = true;
         streams.open = 0;
         streams.of_user.clear();
+        streams.closing.clear();
+    }
+
+    /// What is measured of events and streams.
+    pub fn meters(&self) -> StreamMeters {
+        self.streams().meters.clone()
     }
 
     /// How many streams are open here.
@@ -232,6 +275,7 @@ mod tests {
     fn event(id: i64, user: UserId, session: Option<SessionId>, kind: EventKind) -> Event {
         Event {
             id,
+            at: DateTime::UNIX_EPOCH,
             user,
             session,
             kind,
@@ -246,9 +290,18 @@ mod tests {
         let mut on_phone = hub.subscribe(maria, phone).expect("room");
         let mut on_laptop = hub.subscribe(maria, laptop).expect("room");
         let reason = EndReason::Revoked;
-        hub.deliver(&event(1, maria, Some(laptop), EventKind::SessionEnded { reason }));
-        hub.deliver(&event(2, jonas, None, EventKind::SessionsChanged));
-        hub.deliver(&event(3, maria, None, EventKind::SessionsChanged));
+        hub.deliver(
+            &event(1, maria, Some(laptop), EventKind::SessionEnded { reason }),
+            DateTime::UNIX_EPOCH,
+        );
+        hub.deliver(
+            &event(2, jonas, None, EventKind::SessionsChanged),
+            DateTime::UNIX_EPOCH,
+        );
+        hub.deliver(
+            &event(3, maria, None, EventKind::SessionsChanged),
+            DateTime::UNIX_EPOCH,
+        );
         assert_eq!(on_laptop.next().await.expect("its end").id, 1);
         assert_eq!(on_laptop.next().await.expect("the list").id, 3);
         assert_eq!(on_phone.next().await.expect("the list").id, 3);
@@ -266,7 +319,10 @@ mod tests {
         let maria = UserId::new();
         let mut slow = hub.subscribe(maria, SessionId::new()).expect("room");
         for id in 0..1000 {
-            hub.deliver(&event(id, maria, None, EventKind::SessionsChanged));
+            hub.deliver(
+                &event(id, maria, None, EventKind::SessionsChanged),
+                DateTime::UNIX_EPOCH,
+            );
         }
         assert_eq!(hub.open(), 0);
         let mut heard = 0;

@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 
 use super::hub::Hub;
 use crate::server::{
+    clock::Clock,
     database::Database,
     store::events::{self, CHANNEL},
 };
@@ -64,14 +65,14 @@ impl Position {
     ///
     /// # Errors
     /// The database's; the position is then where it was, or further on by what was handed over.
-    pub async fn read_on(&mut self, database: &Database, hub: &Hub) -> sqlx::Result<()> {
+    pub async fn read_on(&mut self, database: &Database, clock: &Clock, hub: &Hub) -> sqlx::Result<()> {
         loop {
             let passed_over: Vec<i64> = self.passed_over.keys().copied().collect();
             let conn = &mut *database.connection().await?;
             let found = events::after(conn, self.last, &passed_over, BATCH).await?;
             let now = Instant::now();
             for event in &found {
-                hub.deliver(event);
+                hub.deliver(event, clock.now());
                 self.saw(event.id, now);
             }
             self.forget_old(now);
@@ -83,10 +84,10 @@ impl Position {
 }
 
 /// Listens until the task is ended. After a break it reads on from where it was.
-pub async fn run(database: Database, hub: Hub) {
+pub async fn run(clock: Clock, database: Database, hub: Hub) {
     let mut position = None;
     loop {
-        let broke = listen(&database, &hub, &mut position).await;
+        let broke = listen(&clock, &database, &hub, &mut position).await;
         hub.set_listening(false);
         if let Err(error) = broke {
             tracing::warn!(%error, "nothing is heard of the database; trying again");
@@ -95,7 +96,12 @@ pub async fn run(database: Database, hub: Hub) {
     }
 }
 
-async fn listen(database: &Database, hub: &Hub, position: &mut Option<Position>) -> sqlx::Result<()> {
+async fn listen(
+    clock: &Clock,
+    database: &Database,
+    hub: &Hub,
+    position: &mut Option<Position>,
+) -> sqlx::Result<()> {
     let mut listener = PgListener::connect_with(database.pool()).await?;
     listener.listen(CHANNEL).await?;
     // From now on every commit wakes; what was committed before is in the log.
@@ -106,7 +112,7 @@ async fn listen(database: &Database, hub: &Hub, position: &mut Option<Position>)
             position.insert(Position::after(last))
         }
     };
-    position.read_on(database, hub).await?;
+    position.read_on(database, clock, hub).await?;
     hub.set_listening(true);
     loop {
         match timeout(AT_LATEST, listener.try_recv()).await {
@@ -118,7 +124,7 @@ async fn listen(database: &Database, hub: &Hub, position: &mut Option<Position>)
         }
         // One read answers all wake-ups that have come together.
         while listener.next_buffered().is_some() {}
-        position.read_on(database, hub).await?;
+        position.read_on(database, clock, hub).await?;
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
     server::{
         auth::password::{PasswordError, Passwords},
         clock::Clock,
-        database::Database,
+        database::{Database, Transaction},
         store::{
             audit::{self, Actor, AuditEvent, AuditKind},
             events, organizations, policies,
@@ -346,7 +346,7 @@ pub struct RoleChange {
 /// # Errors
 /// The database's.
 pub async fn role_changed(
-    conn: &mut sqlx::PgConnection,
+    tx: &mut Transaction,
     change: RoleChange,
     actor: Actor,
     now: chrono::DateTime<chrono::Utc>,
@@ -365,16 +365,16 @@ pub async fn role_changed(
         reason: None,
         detail: json!({ "organization_id": organization, "from": before, "to": after }),
     };
-    audit::record(conn, event, now).await?;
-    sessions::mark_for_rotation(conn, user, now).await?;
-    if let Some(most) = policies::max_sessions(conn, after).await? {
-        revoke::end_over_limit(conn, user, None, organization, most, actor, now).await?;
+    audit::record(tx, event, now).await?;
+    sessions::mark_for_rotation(tx, user, now).await?;
+    if let Some(most) = policies::max_sessions(tx, after).await? {
+        revoke::end_over_limit(tx, user, None, organization, most, actor, now).await?;
     }
-    events::sessions_changed(conn, user, now).await
+    events::sessions_changed(tx, user, now).await
 }
 
 async fn end_all(
-    conn: &mut sqlx::PgConnection,
+    tx: &mut Transaction,
     user: UserId,
     reason: EndReason,
     note: Option<&str>,
@@ -385,8 +385,8 @@ async fn end_all(
         only: None,
         except: None,
     };
-    let ended = revoke::end_in(conn, filter, reason, note, Actor::default(), now).await?;
-    users::raise_epoch(conn, user).await?;
+    let ended = revoke::end_in(tx, filter, reason, note, Actor::default(), now).await?;
+    users::raise_epoch(tx, user).await?;
     Ok(revoke::live(&ended).len())
 }
 

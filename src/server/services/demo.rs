@@ -6,7 +6,6 @@ use std::{net::IpAddr, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
-use sqlx::PgConnection;
 
 use super::{
     accounts::{AccountError, Accounts, Registered, Registration},
@@ -24,6 +23,7 @@ use crate::{
             client::{Network, UserAgentParser},
             token::PlainToken,
         },
+        database::Transaction,
         store::{
             audit::{self, Actor, AuditEvent, AuditKind},
             devices::{self, DeviceFacts},
@@ -211,7 +211,7 @@ async fn tell_all(
     Ok(())
 }
 
-async fn tell(conn: &mut PgConnection, user: UserId, story: &Story, now: DateTime<Utc>) -> sqlx::Result<()> {
+async fn tell(tx: &mut Transaction, user: UserId, story: &Story, now: DateTime<Utc>) -> sqlx::Result<()> {
     let Story(_, on, address, began, active, ended) = story;
     let ip_address: IpAddr = address.parse().unwrap_or(IpAddr::from([192, 0, 2, 1]));
     let began = now - TimeDelta::minutes(*began);
@@ -222,7 +222,7 @@ async fn tell(conn: &mut PgConnection, user: UserId, story: &Story, now: DateTim
         session: Some(id),
         ip_address: Some(ip_address),
     };
-    let Some(account) = users::lock(conn, user).await? else {
+    let Some(account) = users::lock(tx, user).await? else {
         return Ok(());
     };
 
@@ -241,18 +241,18 @@ async fn tell(conn: &mut PgConnection, user: UserId, story: &Story, now: DateTim
                 platform,
                 app_version: Some("2.4.0"),
             };
-            (None, Some(devices::register(conn, user, &facts, began).await?))
+            (None, Some(devices::register(tx, user, &facts, began).await?))
         }
     };
     if let Some(device) = device {
         // Of an earlier run, and run out since.
-        sessions::end_of_device(conn, device, user, began).await?;
+        sessions::end_of_device(tx, device, user, began).await?;
     }
     let thrown_away = PlainToken::generate().map_err(|error| sqlx::Error::Protocol(error.to_string()))?;
     let new = NewSession {
         id,
         user,
-        organization: sessions::last_organization(conn, user).await?,
+        organization: sessions::last_organization(tx, user).await?,
         kind: if device.is_some() {
             ClientKind::Desktop
         } else {
@@ -273,9 +273,9 @@ async fn tell(conn: &mut PgConnection, user: UserId, story: &Story, now: DateTim
         platform: names.as_ref().map(|names| names.platform),
         known_browser: None,
     };
-    sessions::insert(conn, new, began).await?;
-    networks::record(conn, id, Network::of(ip_address), began).await?;
-    sessions::touch(conn, &[id.0], &[active], &[Some(active)]).await?;
+    sessions::insert(tx, new, began).await?;
+    networks::record(tx, id, Network::of(ip_address), began).await?;
+    sessions::touch(tx, &[id.0], &[active], &[Some(active)]).await?;
     let device_name = match (on, &names) {
         (On::Desktop { name, .. }, _) => (*name).to_owned(),
         (_, Some(names)) => names.device_name.clone(),
@@ -289,7 +289,7 @@ async fn tell(conn: &mut PgConnection, user: UserId, story: &Story, now: DateTim
         reason: None,
         detail: json!({ "device_name": device_name, "demo": true }),
     };
-    audit::record(conn, event, began).await?;
+    audit::record(tx, event, began).await?;
     if *address == UNUSUAL && ended.is_none() {
         let notice = NewNotice {
             user,
@@ -298,7 +298,7 @@ async fn tell(conn: &mut PgConnection, user: UserId, story: &Story, now: DateTim
             ip_address,
             failures: None,
         };
-        security_notices::insert(conn, notice, began).await?;
+        security_notices::insert(tx, notice, began).await?;
     }
     if let Some(reason) = ended {
         let filter = EndFilter {
@@ -306,7 +306,7 @@ async fn tell(conn: &mut PgConnection, user: UserId, story: &Story, now: DateTim
             only: Some(id),
             except: None,
         };
-        revoke::end_in(conn, filter, *reason, None, actor, active).await?;
+        revoke::end_in(tx, filter, *reason, None, actor, active).await?;
     }
     Ok(())
 }

@@ -8,7 +8,6 @@ use hmac::{Hmac, KeyInit, Mac};
 use rand::{TryRngCore, rngs::OsRng};
 use serde_json::json;
 use sha2::Sha256;
-use sqlx::PgConnection;
 
 use super::{
     revoke,
@@ -28,6 +27,7 @@ use crate::{
             current_session::Client,
             token::{NoRandomness, PlainToken},
         },
+        database::Transaction,
         state::AppState,
         store::{
             audit::{self, Actor, AuditEvent, AuditKind},
@@ -36,6 +36,7 @@ use crate::{
             sessions::{self, EndFilter},
             users,
         },
+        telemetry::metrics::Refresh,
     },
 };
 
@@ -52,30 +53,67 @@ pub struct Refreshed {
     pub user: User,
 }
 
+/// What came of a token that was shown.
+enum Exchange {
+    Done(Refreshed),
+    /// The answer before was lost: the same tokens again.
+    Repeated(Refreshed),
+    /// Unknown, or of a session that is over.
+    Refused,
+    /// Used before; its session was ended.
+    Reused,
+    /// Shown by another program; its session was ended.
+    ByAnotherClient,
+}
+
 /// Exchanges a refresh token. Not activity: it is the program that asks.
 ///
 /// # Errors
 /// [`AppError::InvalidGrant`] for a token that is unknown, of a session that is over, or was exchanged before; the
 /// last ends its session.
 pub async fn exchange(state: &AppState, token: &PlainToken, client: &Client) -> Result<Refreshed, AppError> {
+    let exchange = try_exchange(state, token, client).await;
+    state.metrics.refreshes.count(Refresh::of(&exchange));
+    match exchange? {
+        Exchange::Done(refreshed) | Exchange::Repeated(refreshed) => Ok(refreshed),
+        Exchange::Refused | Exchange::Reused | Exchange::ByAnotherClient => Err(AppError::InvalidGrant),
+    }
+}
+
+impl Refresh {
+    fn of(exchange: &Result<Exchange, AppError>) -> Self {
+        match exchange {
+            Ok(Exchange::Done(_)) => Refresh::Exchanged,
+            Ok(Exchange::Repeated(_)) => Refresh::Repeated,
+            Ok(Exchange::Refused) => Refresh::Refused,
+            Ok(Exchange::Reused) => Refresh::Reused,
+            Ok(Exchange::ByAnotherClient) => Refresh::ClientChanged,
+            Err(AppError::Unavailable) => Refresh::Unavailable,
+            Err(_) => Refresh::Failed,
+        }
+    }
+}
+
+async fn try_exchange(state: &AppState, token: &PlainToken, client: &Client) -> Result<Exchange, AppError> {
     let found = refresh_tokens::find(&mut *state.database.connection().await?, token.hash()).await?;
     let Some(known) = found else {
-        return Err(AppError::InvalidGrant);
+        return Ok(Exchange::Refused);
     };
     let mut tx = state.database.begin().await?;
     users::lock(&mut tx, known.user).await?;
     sessions::lock(&mut tx, known.session).await?;
     let now = state.clock.now();
     let Some(live) = sessions::live(&mut tx, known.session, now).await? else {
-        return Err(AppError::InvalidGrant);
+        return Ok(Exchange::Refused);
     };
     if state.config.suspicion.end_on_client_change
         && is_another_client(ClientKind::Desktop, &live.user_agent, &client.user_agent)
     {
         drop(tx);
         suspicion::end_for_client_change(state, known.user, known.session, client).await?;
-        return Err(AppError::InvalidGrant);
+        return Ok(Exchange::ByAnotherClient);
     }
+    let mut is_repeated = false;
     let successor = match refresh_tokens::usage(&mut tx, known.id).await? {
         Use::Current => {
             let salt = new_salt()?;
@@ -88,6 +126,7 @@ pub async fn exchange(state: &AppState, token: &PlainToken, client: &Client) -> 
             Some((successor, expires_at))
         }
         Use::Exchanged { at, salt } if now - at <= GRACE => {
+            is_repeated = true;
             let successor = Successor::of(token, &salt);
             // A session that is held by another access token by now has had its answer.
             let access = successor.access_token.hash();
@@ -100,22 +139,27 @@ pub async fn exchange(state: &AppState, token: &PlainToken, client: &Client) -> 
         end_for_reuse(&mut tx, &known, client, now).await?;
         tx.commit().await?;
         tracing::warn!(user = %known.user, session = %known.session, "a refresh token was used twice; its session was ended");
-        return Err(AppError::InvalidGrant);
+        return Ok(Exchange::Reused);
     };
     tx.commit().await?;
     state.activity.note(known.session, now, false);
-    Ok(Refreshed {
+    let refreshed = Refreshed {
         session: known.session,
         access_token: successor.access_token,
         access_token_expires_at: access_token_expires_at.min(live.lifetime_expires_at),
         refresh_token: successor.refresh_token,
         user: live.user,
+    };
+    Ok(if is_repeated {
+        Exchange::Repeated(refreshed)
+    } else {
+        Exchange::Done(refreshed)
     })
 }
 
 /// Someone else has a copy of the token. Which of the two is the thief cannot be told, so both are out.
 async fn end_for_reuse(
-    conn: &mut PgConnection,
+    tx: &mut Transaction,
     token: &Known,
     client: &Client,
     now: DateTime<Utc>,
@@ -133,15 +177,15 @@ async fn end_for_reuse(
         reason: None,
         detail: json!({ "token_id": token.id }),
     };
-    audit::record(conn, event, now).await?;
+    audit::record(tx, event, now).await?;
     let filter = EndFilter {
         user,
         only: Some(session),
         except: None,
     };
-    revoke::end_in(conn, filter, EndReason::TokenReuse, None, actor, now).await?;
+    revoke::end_in(tx, filter, EndReason::TokenReuse, None, actor, now).await?;
     let unusual = Unusual::only(NoticeRule::TokenReuse);
-    suspicion::raise(conn, user, session, &unusual, client, now).await
+    suspicion::raise(tx, user, session, &unusual, client, now).await
 }
 
 /// What a token and a salt give, again and again the same. Without the token, which the database does not have, the salt

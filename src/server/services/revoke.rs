@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
-use sqlx::PgConnection;
 
 use crate::{
     domain::{
@@ -13,7 +12,7 @@ use crate::{
     server::{
         auth::current_session::{CurrentSession, EndedSession},
         clock::Clock,
-        database::{Database, is_conflict},
+        database::{Database, Transaction, is_conflict},
         store::{
             audit::{self, Actor, AuditEvent, AuditKind},
             events,
@@ -159,7 +158,7 @@ async fn try_end_own(
 /// # Errors
 /// The database's.
 pub async fn end_in(
-    conn: &mut PgConnection,
+    tx: &mut Transaction,
     filter: EndFilter,
     reason: EndReason,
     note: Option<&str>,
@@ -172,8 +171,8 @@ pub async fn end_in(
         by_session: actor.session,
         note,
     };
-    let ended = sessions::end(conn, filter, end, now).await?;
-    record_ended(conn, filter.user, &ended, note, actor, now).await?;
+    let ended = sessions::end(tx, filter, end, now).await?;
+    record_ended(tx, filter.user, &ended, note, actor, now).await?;
     Ok(ended)
 }
 
@@ -183,7 +182,7 @@ pub async fn end_in(
 /// # Errors
 /// The database's.
 pub async fn end_over_limit(
-    conn: &mut PgConnection,
+    tx: &mut Transaction,
     user: UserId,
     kept: Option<SessionId>,
     organization: Option<OrganizationId>,
@@ -191,14 +190,14 @@ pub async fn end_over_limit(
     actor: Actor,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<SessionId>> {
-    let over = sessions::over_limit(conn, user, kept, organization, most, now).await?;
+    let over = sessions::over_limit(tx, user, kept, organization, most, now).await?;
     for &session in &over {
         let filter = EndFilter {
             user,
             only: Some(session),
             except: None,
         };
-        end_in(conn, filter, EndReason::SessionLimit, None, actor, now).await?;
+        end_in(tx, filter, EndReason::SessionLimit, None, actor, now).await?;
     }
     Ok(over)
 }
@@ -238,12 +237,12 @@ pub async fn write_down(database: &Database, clock: &Clock, over: &EndedSession)
     tx.commit().await
 }
 
-/// The audit rows and the events of sessions that have just ended in this transaction.
+/// The audit rows and the events of sessions that have just ended in this transaction, and their place in the metrics.
 ///
 /// # Errors
 /// The database's.
 pub async fn record_ended(
-    conn: &mut PgConnection,
+    tx: &mut Transaction,
     user: UserId,
     ended: &[Ended],
     note: Option<&str>,
@@ -252,9 +251,10 @@ pub async fn record_ended(
 ) -> sqlx::Result<()> {
     if !ended.is_empty() {
         let detail = note.map_or_else(|| json!({}), |note| json!({ "note": note }));
-        audit::record_ended(conn, actor, user, ended, detail, now).await?;
-        events::sessions_ended(conn, user, ended, now).await?;
+        audit::record_ended(tx, actor, user, ended, detail, now).await?;
+        events::sessions_ended(tx, user, ended, now).await?;
     }
+    tx.will_have_ended(ended.iter().map(|ended| ended.reason));
     Ok(())
 }
 
@@ -263,7 +263,7 @@ pub async fn record_ended(
 /// # Errors
 /// The database's.
 pub async fn record_all_ended(
-    conn: &mut PgConnection,
+    tx: &mut Transaction,
     ended: &[(UserId, Ended)],
     note: Option<&str>,
     actor: Actor,
@@ -271,7 +271,7 @@ pub async fn record_all_ended(
 ) -> sqlx::Result<()> {
     for group in ended.chunk_by(|a, b| a.0 == b.0) {
         let sessions: Vec<Ended> = group.iter().map(|(_, ended)| *ended).collect();
-        record_ended(conn, group[0].0, &sessions, note, actor, now).await?;
+        record_ended(tx, group[0].0, &sessions, note, actor, now).await?;
     }
     Ok(())
 }

@@ -23,11 +23,31 @@ pub async fn any_unsealed(conn: &mut PgConnection) -> sqlx::Result<bool> {
         .await
 }
 
-/// How many rows wait.
-pub async fn waiting(conn: &mut PgConnection) -> sqlx::Result<i64> {
-    sqlx::query_scalar!(r#"SELECT count(*) AS "waiting!" FROM audit_unsealed"#)
-        .fetch_one(conn)
-        .await
+/// What waits to be sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Counted up to [`COUNTED`].
+    pub rows: i64,
+    /// When the oldest of these happened.
+    pub since: Option<DateTime<Utc>>,
+}
+
+/// A queue longer than this is not counted to its end: that it is long is what matters.
+pub const COUNTED: i64 = 10_000;
+
+/// How much waits, and since when.
+pub async fn waiting(conn: &mut PgConnection) -> sqlx::Result<Waiting> {
+    sqlx::query_as!(
+        Waiting,
+        r#"
+        SELECT count(*) AS "rows!", min(at) AS since FROM (
+            SELECT e.at FROM audit_unsealed q JOIN audit_events e ON e.id = q.event_id ORDER BY q.event_id LIMIT $1
+        ) AS first
+        "#,
+        COUNTED,
+    )
+    .fetch_one(conn)
+    .await
 }
 
 /// The first rows of those that wait, in order of id. One that was removed meanwhile holds up nothing.

@@ -121,6 +121,7 @@ async fn of_session(
 pub struct Event {
     /// Its number. Numbers are given before the commit: a lower one may come to light later.
     pub id: i64,
+    pub at: DateTime<Utc>,
     pub user: UserId,
     /// The session that it is about, if it is about one.
     pub session: Option<SessionId>,
@@ -156,6 +157,7 @@ impl EventKind {
 
 struct Row {
     id: i64,
+    at: DateTime<Utc>,
     user_id: Uuid,
     session_id: Option<Uuid>,
     kind: String,
@@ -176,6 +178,7 @@ impl Row {
         };
         Ok(Event {
             id: self.id,
+            at: self.at,
             user: UserId(self.user_id),
             session: self.session_id.map(SessionId),
             kind,
@@ -211,7 +214,7 @@ pub async fn after(
     let rows = sqlx::query_as!(
         Row,
         "
-        SELECT id, user_id, session_id, kind, reason FROM session_events WHERE id > $1 OR id = ANY ($2)
+        SELECT id, at, user_id, session_id, kind, reason FROM session_events WHERE id > $1 OR id = ANY ($2)
         ORDER BY id LIMIT $3
         ",
         last,
@@ -233,7 +236,7 @@ pub async fn of_user_after(
     let rows = sqlx::query_as!(
         Row,
         "
-        SELECT id, user_id, session_id, kind, reason FROM session_events WHERE user_id = $1 AND id > $2
+        SELECT id, at, user_id, session_id, kind, reason FROM session_events WHERE user_id = $1 AND id > $2
         ORDER BY id LIMIT $3
         ",
         user.0,
@@ -243,6 +246,20 @@ pub async fn of_user_after(
     .fetch_all(conn)
     .await?;
     rows.into_iter().map(Row::read).collect()
+}
+
+/// Whether any server listens to this database.
+pub async fn is_heard(conn: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"
+        SELECT EXISTS (
+            SELECT FROM pg_stat_activity WHERE datname = current_database() AND query = format('LISTEN "%s"', $1::text)
+        ) AS "heard!"
+        "#,
+        CHANNEL,
+    )
+    .fetch_one(conn)
+    .await
 }
 
 /// Deletes events that no client can still be waiting for.

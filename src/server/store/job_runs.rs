@@ -4,7 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-/// Begins a run, unless another node began one less than `interval` ago. False: it is not this node's turn.
+/// Begins a run, unless another node began one less than `interval` ago. False: it is not this node's turn. The row goes
+/// on telling of the last run that was finished: where runs break off, one can see for how long.
 pub async fn begin(
     conn: &mut PgConnection,
     job: &str,
@@ -14,7 +15,7 @@ pub async fn begin(
     let done = sqlx::query!(
         "
         INSERT INTO job_runs AS r (job, started_at) VALUES ($1, $2)
-        ON CONFLICT (job) DO UPDATE SET started_at = $2, finished_at = NULL, report = '{}' WHERE r.started_at <= $3
+        ON CONFLICT (job) DO UPDATE SET started_at = $2 WHERE r.started_at <= $3
         ",
         job,
         now,
@@ -41,4 +42,13 @@ pub async fn finish(
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// When a run was finished last; while none ever was, when the last one began. `None`: none has begun.
+pub async fn last_finished(conn: &mut PgConnection, job: &str) -> sqlx::Result<Option<DateTime<Utc>>> {
+    let at = sqlx::query_scalar!(
+        r#"SELECT COALESCE(finished_at, started_at) AS "at!" FROM job_runs WHERE job = $1"#,
+        job,
+    );
+    at.fetch_optional(conn).await
 }

@@ -16,6 +16,7 @@ use broker_portal::server::{
         cleanup::{self, Report},
     },
     state::AppState,
+    telemetry::{metrics::Metrics, traces::Traces},
 };
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
 use sqlx::{PgPool, postgres::PgPoolOptions};
@@ -96,10 +97,12 @@ impl Portal {
 
     /// A second server over the same database: another pool, other notes of activity, the same time.
     pub async fn second_node(&self) -> Node {
+        let (database, hub) = (as_server(&self.database.url).await, Hub::default());
         let state = AppState {
-            database: as_server(&self.database.url).await,
+            metrics: Arc::new(Metrics::new(database.meters(), &hub.meters())),
+            database,
             activity: Activity::default(),
-            hub: Hub::default(),
+            hub,
             ..self.state.clone()
         };
         Node {
@@ -240,7 +243,11 @@ pub struct Listening(tokio::task::JoinHandle<()>);
 
 impl Listening {
     pub async fn begin(state: &AppState) -> Self {
-        let task = tokio::spawn(listener::run(state.database.clone(), state.hub.clone()));
+        let task = tokio::spawn(listener::run(
+            state.clock.clone(),
+            state.database.clone(),
+            state.hub.clone(),
+        ));
         while !state.hub.is_listening() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -281,14 +288,17 @@ pub async fn state(database: Database, clock: Clock, settings: &[(&str, &str)]) 
         found.map(|(_, value)| (*value).to_owned())
     };
     let config = Config::read(&read, "").expect("settings");
+    let hub = Hub::default();
     let state = AppState {
+        metrics: Arc::new(Metrics::new(database.meters(), &hub.meters())),
+        traces: Traces::begin(config.traces.as_ref()).expect("settings"),
         leptos: leptos_options(&config),
         config: Arc::new(config),
         database,
         clock,
         passwords: Passwords::new(CHEAP).expect("a cost"),
         activity: Activity::default(),
-        hub: Hub::default(),
+        hub,
     };
     accounts(&state)
         .apply_policy(&state.config.policy)

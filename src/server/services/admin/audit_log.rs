@@ -80,7 +80,7 @@ pub async fn trust(state: &AppState) -> Result<Trust, AppError> {
     Ok(Trust {
         whole_at: None,
         broken: None,
-        waiting: audit_chain::waiting(conn).await?,
+        waiting: audit_chain::waiting(conn).await?.rows,
     })
 }
 

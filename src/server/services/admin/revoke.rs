@@ -18,7 +18,7 @@ use crate::{
     error::AppError,
     server::{
         auth::current_session::CurrentSession,
-        database::is_conflict,
+        database::{Transaction, is_conflict},
         services::revoke,
         state::AppState,
         store::{
@@ -299,9 +299,9 @@ impl Batch<'_> {
         Ok(())
     }
 
-    async fn end_locked(&self, conn: &mut PgConnection, ids: &[SessionId]) -> sqlx::Result<usize> {
+    async fn end_locked(&self, tx: &mut Transaction, ids: &[SessionId]) -> sqlx::Result<usize> {
         let asked = asked(self.state, self.reach, self.filter);
-        let listed = review::still_listed(conn, asked, self.wish.begun_by, ids).await?;
+        let listed = review::still_listed(tx, asked, self.wish.begun_by, ids).await?;
         let note = self.wish.note.as_deref();
         let end = End {
             reason: EndReason::RevokedByAdmin,
@@ -310,8 +310,8 @@ impl Batch<'_> {
             note,
         };
         let now = self.state.clock.now();
-        let ended = sessions::end_among(conn, &listed, end, now).await?;
-        revoke::record_all_ended(conn, &ended, note, self.actor, now).await?;
+        let ended = sessions::end_among(tx, &listed, end, now).await?;
+        revoke::record_all_ended(tx, &ended, note, self.actor, now).await?;
         Ok(ended.iter().filter(|(_, ended)| ended.was_live).count())
     }
 }
@@ -321,7 +321,7 @@ impl Batch<'_> {
 /// # Errors
 /// The database's.
 pub async fn end_all_in(
-    conn: &mut PgConnection,
+    tx: &mut Transaction,
     user: UserId,
     reason: EndReason,
     actor: Actor,
@@ -332,7 +332,7 @@ pub async fn end_all_in(
         only: None,
         except: None,
     };
-    let ended = revoke::end_in(conn, all, reason, None, actor, now).await?;
-    users::raise_epoch(conn, user).await?;
+    let ended = revoke::end_in(tx, all, reason, None, actor, now).await?;
+    users::raise_epoch(tx, user).await?;
     Ok(revoke::live(&ended).len())
 }

@@ -29,6 +29,7 @@ use crate::{
         services::revoke,
         state::AppState,
         store::{devices::DeviceFacts, known_browsers},
+        telemetry::metrics::SignIn,
     },
 };
 pub use verify::Verified;
@@ -70,6 +71,17 @@ pub struct DesktopSignIn {
 /// [`AppError::InvalidCredentials`] for a wrong password, an unknown email and a disabled account alike;
 /// [`AppError::TooManyAttempts`] and [`AppError::Busy`] without a look at the password.
 pub async fn on_browser(
+    state: &AppState,
+    attempt: Attempt,
+    client: &Client,
+    replaces: Option<&CurrentSession>,
+) -> Result<BrowserSignIn, AppError> {
+    let began = browser_session(state, attempt, client, replaces).await;
+    state.metrics.sign_ins.count(SignIn::of(&began));
+    began
+}
+
+async fn browser_session(
     state: &AppState,
     attempt: Attempt,
     client: &Client,
@@ -135,6 +147,17 @@ pub async fn on_desktop(
     client: &Client,
     device: &DeviceFacts<'_>,
 ) -> Result<DesktopSignIn, AppError> {
+    let began = desktop_session(state, attempt, client, device).await;
+    state.metrics.sign_ins.count(SignIn::of(&began));
+    began
+}
+
+async fn desktop_session(
+    state: &AppState,
+    attempt: Attempt,
+    client: &Client,
+    device: &DeviceFacts<'_>,
+) -> Result<DesktopSignIn, AppError> {
     let (typed, new) = (attempt.password.clone(), attempt.new_password.clone());
     let verified = verify(state, attempt, client, Some(device.device_id)).await?;
     let new_password = new_password_hash(state, &verified, &typed, new).await?;
@@ -190,6 +213,19 @@ async fn new_password_hash(
     let new = state.passwords.judge(new, about).await?;
     let new = new.map_err(AppError::UnsuitablePassword)?;
     Ok(Some(state.passwords.hash(new).await?))
+}
+
+impl SignIn {
+    fn of<T>(began: &Result<T, AppError>) -> Self {
+        match began {
+            Ok(_) => SignIn::SignedIn,
+            Err(AppError::InvalidCredentials) => SignIn::Refused,
+            Err(AppError::TooManyAttempts { .. }) => SignIn::Throttled,
+            Err(AppError::Busy) => SignIn::Busy,
+            Err(AppError::Unavailable) => SignIn::Unavailable,
+            Err(_) => SignIn::Failed,
+        }
+    }
 }
 
 impl From<PasswordError> for AppError {

@@ -1,0 +1,142 @@
+//! Traces: what the collector gets of a request, and that nobody waits for it.
+
+use std::sync::{Arc, Mutex};
+
+use axum::{Router, body::Bytes, extract::State, routing::post};
+use tokio::net::TcpListener;
+
+use crate::harness::*;
+
+/// A collector that keeps what it is sent.
+#[derive(Clone, Default)]
+struct Collector(Arc<Mutex<Vec<u8>>>);
+
+impl Collector {
+    /// Begins to listen, and gives the address for the portal's settings.
+    async fn listening(&self) -> String {
+        let keep = async |State(collector): State<Collector>, body: Bytes| {
+            collector.0.lock().expect("whole").extend_from_slice(&body);
+        };
+        let router = Router::new()
+            .route("/base/v1/traces", post(keep))
+            .with_state(self.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(async { axum::serve(listener, router).await });
+        format!("http://{address}/base")
+    }
+
+    /// Whether these bytes stand in what it was sent: names and attributes of protobuf are plain text.
+    fn has(&self, bytes: impl AsRef<[u8]>) -> bool {
+        let bytes = bytes.as_ref();
+        let sent = self.0.lock().expect("whole");
+        sent.windows(bytes.len()).any(|window| window == bytes)
+    }
+}
+
+const TRACE: [u8; 16] = [
+    0x4b, 0xf9, 0x2f, 0x35, 0x77, 0xb3, 0x4d, 0xa6, 0xa3, 0xce, 0x92, 0x9d, 0x0e, 0x0e, 0x47, 0x36,
+];
+const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+#[tokio::test]
+async fn a_request_is_told_to_the_collector_by_its_pattern_and_nobody_can_be_found_in_it() {
+    let collector = Collector::default();
+    let portal = Portal::with(&[
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.listening().await),
+        ("OTEL_SERVICE_NAME", "portal-under-test"),
+    ])
+    .await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).at("203.0.113.77").signed_in(&maria).await;
+    let mac = portal.desktop("mac-of-maria").signed_in(&maria).await;
+    let path = format!("/api/v1/sessions/{}?next=secret-in-query", mac.session());
+    let call = chrome.delete(&path).header("traceparent", PARENT);
+    let call = call.header("tracestate", "vendor=text-of-anyone");
+    let answer = call.await.expect(204);
+    chrome.get("/nowhere/maria@broker.example").await.expect(404);
+    assert!(portal.state.traces.flush().await);
+
+    for told in [
+        "DELETE /api/v1/sessions/{id}",
+        "http.route",
+        "http.response.status_code",
+        "database transaction",
+        "database connection",
+        "db.committed",
+        "portal-under-test",
+        answer.header("x-request-id").expect("a request id"),
+    ] {
+        assert!(collector.has(told), "{told}");
+    }
+    assert!(collector.has(TRACE), "the trace that the request belongs to");
+    for trace in [
+        maria.email.clone(),
+        maria.id.to_string(),
+        maria.password.clone(),
+        chrome.session().to_string(),
+        mac.session().to_string(),
+        chrome.cookie().expect("a cookie"),
+        mac.access_token(),
+        mac.refresh_token(),
+    ] {
+        assert!(!collector.has(&trace), "{trace}");
+    }
+    for trace in [
+        "maria",
+        "broker.example",
+        "203.0.113",
+        "secret-in-query",
+        "text-of-anyone",
+        "SELECT",
+        "nowhere",
+    ] {
+        assert!(!collector.has(trace), "{trace}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_request_says_of_its_sampling_holds() {
+    let collector = Collector::default();
+    let portal = Portal::with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.listening().await)]).await;
+    let unsampled = PARENT.strip_suffix("01").expect("flags").to_owned() + "00";
+    let stranger = portal.anonymous();
+    stranger
+        .get("/robots.txt")
+        .header("traceparent", &unsampled)
+        .await
+        .expect(200);
+    // What is no parent is none: the request has a trace of its own.
+    stranger
+        .get("/healthz")
+        .header("traceparent", "nonsense")
+        .await
+        .expect(200);
+    assert!(portal.state.traces.flush().await);
+    assert!(collector.has("GET /healthz"));
+    assert!(!collector.has("GET /robots.txt"));
+}
+
+#[tokio::test]
+async fn nothing_is_traced_unless_a_collector_is_named() {
+    let portal = Portal::start().await;
+    assert!(!portal.state.traces.are_on());
+    portal.anonymous().get("/healthz").await.expect(200);
+    assert!(portal.state.traces.flush().await && portal.state.traces.end().await);
+}
+
+#[tokio::test]
+async fn a_collector_that_never_answers_holds_up_neither_requests_nor_the_end() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = format!("http://{}", silent.local_addr().expect("an address"));
+    let portal = Portal::with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &address)]).await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    // More than the exporter keeps: what is over is thrown away.
+    for _ in 0..2500 {
+        portal.anonymous().get("/healthz").await.expect(200);
+    }
+    chrome.get("/dashboard").await.expect(200);
+    assert!(!portal.state.traces.end().await, "nothing can have got there");
+    chrome.get("/dashboard").await.expect(200);
+}
