@@ -2,6 +2,8 @@
 //!
 //! To add a setting: a field, a line in [`Config::read`], a row in `docs/configuration.md`.
 
+pub mod alerts;
+
 use std::{
     cell::RefCell,
     collections::{BTreeSet, HashMap},
@@ -15,6 +17,7 @@ use std::{
 use axum::http::Uri;
 use ipnet::IpNet;
 
+use self::alerts::AlertRules;
 use crate::domain::{
     policy::{RolePolicy, SessionPolicy},
     user::Role,
@@ -40,6 +43,7 @@ pub struct Config {
     pub access_token: Duration,
     pub throttle: Throttle,
     pub suspicion: Suspicion,
+    pub alerts: AlertRules,
     /// Time between two clean-ups.
     pub cleanup_interval: Duration,
     /// How long ended sessions are kept.
@@ -341,6 +345,7 @@ impl Config {
             far_networks: (far > 0).then(|| Duration::from_secs(far.into())),
             failures: (failures > 0).then_some(failures),
         };
+        let cleanup_interval = source.seconds("PORTAL_CLEANUP_INTERVAL", Duration::from_secs(3600))?;
         let retention_days = source.number("PORTAL_RETENTION_DAYS", 30, 1)?;
 
         let config = Self {
@@ -359,7 +364,8 @@ impl Config {
             access_token: source.seconds("PORTAL_ACCESS_TOKEN_SECONDS", Duration::from_secs(900))?,
             throttle,
             suspicion,
-            cleanup_interval: source.seconds("PORTAL_CLEANUP_INTERVAL", Duration::from_secs(3600))?,
+            alerts: AlertRules::read(&source, cleanup_interval)?,
+            cleanup_interval,
             retention: Duration::from_secs(u64::from(retention_days) * 86_400),
             site_root: source
                 .text("LEPTOS_SITE_ROOT")

@@ -13,6 +13,7 @@ pub mod database;
 pub mod health;
 pub mod http;
 pub mod jobs;
+pub mod node;
 pub mod realtime;
 pub mod router;
 pub mod serve;

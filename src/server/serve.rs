@@ -227,6 +227,7 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
             database.clone(),
             state.config.clone(),
         )),
+        tokio::spawn(jobs::alerts::run(state.clone())),
     ];
     if names.await.is_err() {
         tracing::error!("browsers will have no names: their expressions could not be compiled");

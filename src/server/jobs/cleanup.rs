@@ -8,11 +8,9 @@ use crate::server::{
     clock::Clock,
     config::Config,
     database::Database,
-    services::cleanup::{self, Report},
+    services::cleanup::{self, JOB, Report},
     store::job_runs,
 };
-
-const JOB: &str = "cleanup";
 
 /// Cleans up at once and then at the configured interval, until the task is ended. A failure is logged, and tried again
 /// at the next interval.

@@ -1,6 +1,7 @@
 //! Work that goes on beside requests. Each job survives its own errors and says what it did.
 
 pub mod activity;
+pub mod alerts;
 pub mod cleanup;
 pub mod clock;
 pub mod seal;

@@ -8,8 +8,14 @@ use super::{refresh, revoke};
 use crate::server::{
     clock::Clock,
     database::Database,
-    store::{devices, events, known_browsers, password_attempts, refresh_tokens, sessions},
+    store::{
+        alert_deliveries, alerts, devices, events, known_browsers, password_attempts, refresh_tokens,
+        sessions,
+    },
 };
+
+/// The clean-up's name among the runs of jobs.
+pub const JOB: &str = "cleanup";
 
 /// Rows a transaction.
 const BATCH: i64 = 200;
@@ -33,6 +39,10 @@ pub struct Report {
     pub devices_forgotten: u64,
     /// Salts of refresh tokens whose grace is over.
     pub salts_erased: u64,
+    /// Alerts that are over, past retention.
+    pub alerts_deleted: u64,
+    /// Tests of the webhook past retention, and what nobody has sent for so long.
+    pub deliveries_deleted: u64,
 }
 
 /// Does all of it.
@@ -54,6 +64,8 @@ pub async fn run(database: &Database, clock: &Clock, retention: TimeDelta) -> sq
     report.known_browsers_forgotten = all(database, clock, Chore::KnownBrowsers).await?;
     report.devices_forgotten = all(database, clock, Chore::Devices).await?;
     report.salts_erased = all(database, clock, Chore::Salts).await?;
+    report.alerts_deleted = all(database, clock, Chore::Alerts { retention }).await?;
+    report.deliveries_deleted = all(database, clock, Chore::Deliveries { retention }).await?;
     Ok(report)
 }
 
@@ -78,6 +90,8 @@ enum Chore {
     KnownBrowsers,
     Devices,
     Salts,
+    Alerts { retention: TimeDelta },
+    Deliveries { retention: TimeDelta },
 }
 
 /// Repeats a batch until it finds nothing more, and gives how many rows it found.
@@ -95,6 +109,12 @@ async fn all(database: &Database, clock: &Clock, chore: Chore) -> sqlx::Result<u
             Chore::KnownBrowsers => known_browsers::forget_before(&mut tx, now - KEEP_KNOWN, BATCH).await?,
             Chore::Devices => devices::forget_before(&mut tx, now - KEEP_KNOWN, BATCH).await?,
             Chore::Salts => refresh_tokens::erase_salts_before(&mut tx, now - refresh::GRACE, BATCH).await?,
+            Chore::Alerts { retention } => {
+                alerts::delete_cleared_before(&mut tx, now - retention, BATCH).await?
+            }
+            Chore::Deliveries { retention } => {
+                alert_deliveries::delete_before(&mut tx, now - retention, BATCH).await?
+            }
         };
         tx.commit().await?;
         total += done;

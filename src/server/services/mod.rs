@@ -3,6 +3,7 @@
 //! Services take who is asking as an argument and decide whether they may; they know nothing of HTTP or Leptos.
 
 pub mod accounts;
+pub mod alerts;
 pub mod audit_chain;
 pub mod audit_export;
 pub mod audit_verification;

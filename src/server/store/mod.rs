@@ -7,6 +7,8 @@
 //!
 //! *Live* is defined once, by `live_until` of the view `session_state`.
 
+pub mod alert_deliveries;
+pub mod alerts;
 pub mod audit;
 pub mod audit_chain;
 pub mod audit_export;
