@@ -12,6 +12,7 @@ mod harness;
 
 mod accounts;
 mod addresses;
+mod alerts;
 mod api;
 mod audit;
 mod audit_chain;

@@ -108,6 +108,14 @@ impl Portal {
         }
     }
 
+    /// What the server is after a restart with other settings.
+    pub fn restarted_with(&self, settings: &[(&str, &str)]) -> AppState {
+        AppState {
+            config: Arc::new(config(settings)),
+            ..self.state.clone()
+        }
+    }
+
     /// The person says that all of it was them.
     pub async fn answer_notices(&self, client: &Client) {
         let notices = client.post("/api/list_security_notices").await.expect(200).json();
@@ -268,19 +276,7 @@ impl Node {
 
 /// What `serve` builds, but for the clock and the cost of a password.
 pub async fn state(database: Database, clock: Clock, settings: &[(&str, &str)]) -> AppState {
-    let site = site().to_string_lossy().into_owned();
-    let defaults = [
-        ("PORTAL_DEMO", "off"),
-        ("LEPTOS_SITE_ROOT", &*site),
-        // Tests fail to sign in more often than people do.
-        ("PORTAL_SIGN_IN_ATTEMPTS", "1000"),
-        ("PORTAL_SIGN_IN_ATTEMPTS_PER_ADDRESS", "1000"),
-    ];
-    let read = |name: &str| {
-        let found = settings.iter().chain(&defaults).find(|(known, _)| *known == name);
-        found.map(|(_, value)| (*value).to_owned())
-    };
-    let config = Config::read(&read, "").expect("settings");
+    let config = config(settings);
     let state = AppState {
         leptos: leptos_options(&config),
         config: Arc::new(config),
@@ -295,6 +291,22 @@ pub async fn state(database: Database, clock: Clock, settings: &[(&str, &str)]) 
         .await
         .expect("the limits are written");
     state
+}
+
+fn config(settings: &[(&str, &str)]) -> Config {
+    let site = site().to_string_lossy().into_owned();
+    let defaults = [
+        ("PORTAL_DEMO", "off"),
+        ("LEPTOS_SITE_ROOT", &*site),
+        // Tests fail to sign in more often than people do.
+        ("PORTAL_SIGN_IN_ATTEMPTS", "1000"),
+        ("PORTAL_SIGN_IN_ATTEMPTS_PER_ADDRESS", "1000"),
+    ];
+    let read = |name: &str| {
+        let found = settings.iter().chain(&defaults).find(|(known, _)| *known == name);
+        found.map(|(_, value)| (*value).to_owned())
+    };
+    Config::read(&read, "").expect("settings")
 }
 
 fn accounts(state: &AppState) -> Accounts {
