@@ -5,6 +5,7 @@
 
 pub mod alert;
 pub mod ids;
+pub mod insight;
 pub mod next;
 pub mod organization;
 pub mod overview;

@@ -22,7 +22,8 @@ use super::{
         Database, DatabaseError,
         cluster::{Cluster, ClusterError, ClusterOptions},
     },
-    jobs::{self, activity::Activity},
+    jobs::{self, activity::Activity, minutes::Minutes},
+    node,
     realtime::{self, hub::Hub},
     router::router,
     services::{
@@ -208,6 +209,8 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
         demo::withdraw(&accounts).await?;
     }
     let activity = Activity::default();
+    let minutes = Minutes::default();
+    let node = node::name(config.site_addr);
     let state = AppState {
         leptos: leptos_options(&config),
         config: Arc::new(config),
@@ -215,6 +218,7 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
         clock: clock.clone(),
         passwords,
         activity: activity.clone(),
+        minutes: minutes.clone(),
         hub: Hub::for_files(raise_open_files()),
     };
     let jobs = [
@@ -227,7 +231,9 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
             database.clone(),
             state.config.clone(),
         )),
-        tokio::spawn(jobs::alerts::run(state.clone())),
+        tokio::spawn(jobs::alerts::run(state.clone(), node.clone())),
+        tokio::spawn(minutes.clone().run(database.clone(), node.clone())),
+        tokio::spawn(jobs::samples::run(clock.clone(), database.clone())),
     ];
     if names.await.is_err() {
         tracing::error!("browsers will have no names: their expressions could not be compiled");
@@ -256,6 +262,13 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "the last activity could not be written"),
         Err(_) => tracing::warn!("the last activity could not be written: the database does not answer"),
+    }
+    match timeout(LAST_WRITES, minutes.flush(&database, &node)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "the last minute's figures could not be written"),
+        Err(_) => {
+            tracing::warn!("the last minute's figures could not be written: the database does not answer")
+        }
     }
     match timeout(LAST_WRITES, jobs::seal::once(&database, &clock)).await {
         Ok(Ok(_)) => {}

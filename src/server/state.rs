@@ -6,7 +6,11 @@ use axum::extract::FromRef;
 use leptos::config::LeptosOptions;
 
 use super::{
-    auth::password::Passwords, clock::Clock, config::Config, database::Database, jobs::activity::Activity,
+    auth::password::Passwords,
+    clock::Clock,
+    config::Config,
+    database::Database,
+    jobs::{activity::Activity, minutes::Minutes},
     realtime::hub::Hub,
 };
 
@@ -18,6 +22,8 @@ pub struct AppState {
     pub clock: Clock,
     pub passwords: Passwords,
     pub activity: Activity,
+    /// What this node counts.
+    pub minutes: Minutes,
     /// The streams that are open on this node.
     pub hub: Hub,
     pub leptos: LeptosOptions,

@@ -22,6 +22,7 @@ mod cookies;
 mod events;
 mod extend;
 mod headers;
+mod insight;
 mod lifetimes;
 mod limits;
 mod model;

@@ -5,7 +5,6 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::server::{
-    node,
     services::alerts::{
         audit_log,
         courier::{Courier, PATIENCE},
@@ -21,12 +20,12 @@ const DELIVERY: Duration = Duration::from_secs(3);
 const AUDIT_LOG: Duration = Duration::from_secs(300);
 
 /// Each part goes on whatever holds up the others: a receiver that hangs, an audit log that is long.
-pub async fn run(state: AppState) {
-    tokio::join!(watch(&state), look_at_audit_log(&state), deliver(&state));
+pub async fn run(state: AppState, node: String) {
+    tokio::join!(watch(&state, node), look_at_audit_log(&state), deliver(&state));
 }
 
-async fn watch(state: &AppState) {
-    let mut watch = Watch::begin(node::name(state.config.site_addr), state.clock.now());
+async fn watch(state: &AppState, node: String) {
+    let mut watch = Watch::begin(node, state.clock.now());
     let mut ticks = interval(state.config.alerts.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

@@ -4,4 +4,6 @@ pub mod activity;
 pub mod alerts;
 pub mod cleanup;
 pub mod clock;
+pub mod minutes;
+pub mod samples;
 pub mod seal;

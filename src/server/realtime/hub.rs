@@ -232,6 +232,7 @@ mod tests {
     fn event(id: i64, user: UserId, session: Option<SessionId>, kind: EventKind) -> Event {
         Event {
             id,
+            at: chrono::DateTime::UNIX_EPOCH,
             user,
             session,
             kind,

@@ -9,8 +9,8 @@ use crate::server::{
     clock::Clock,
     database::Database,
     store::{
-        alert_deliveries, alerts, devices, events, known_browsers, password_attempts, refresh_tokens,
-        sessions,
+        alert_deliveries, alerts, devices, events, known_browsers, node_minutes, password_attempts,
+        refresh_tokens, session_samples, sessions,
     },
 };
 
@@ -22,6 +22,9 @@ const BATCH: i64 = 200;
 
 /// Longer than any client waits to go on where its stream broke off.
 const KEEP_EVENTS: TimeDelta = TimeDelta::days(7);
+
+/// As long as figures are shown, and a day.
+const KEEP_FIGURES: TimeDelta = TimeDelta::days(31);
 
 /// A browser or desktop that was not signed in on for so long is a new one.
 const KEEP_KNOWN: TimeDelta = TimeDelta::days(180);
@@ -43,6 +46,8 @@ pub struct Report {
     pub alerts_deleted: u64,
     /// Tests of the webhook past retention, and what nobody has sent for so long.
     pub deliveries_deleted: u64,
+    /// Samples of live sessions, and minutes of nodes, that nobody is shown any more.
+    pub figures_deleted: u64,
 }
 
 /// Does all of it.
@@ -66,6 +71,8 @@ pub async fn run(database: &Database, clock: &Clock, retention: TimeDelta) -> sq
     report.salts_erased = all(database, clock, Chore::Salts).await?;
     report.alerts_deleted = all(database, clock, Chore::Alerts { retention }).await?;
     report.deliveries_deleted = all(database, clock, Chore::Deliveries { retention }).await?;
+    report.figures_deleted = all(database, clock, Chore::Samples).await?;
+    report.figures_deleted += all(database, clock, Chore::Minutes).await?;
     Ok(report)
 }
 
@@ -92,6 +99,8 @@ enum Chore {
     Salts,
     Alerts { retention: TimeDelta },
     Deliveries { retention: TimeDelta },
+    Samples,
+    Minutes,
 }
 
 /// Repeats a batch until it finds nothing more, and gives how many rows it found.
@@ -115,6 +124,8 @@ async fn all(database: &Database, clock: &Clock, chore: Chore) -> sqlx::Result<u
             Chore::Deliveries { retention } => {
                 alert_deliveries::delete_before(&mut tx, now - retention, BATCH).await?
             }
+            Chore::Samples => session_samples::delete_before(&mut tx, now - KEEP_FIGURES, BATCH).await?,
+            Chore::Minutes => node_minutes::delete_before(&mut tx, now - KEEP_FIGURES, BATCH).await?,
         };
         tx.commit().await?;
         total += done;

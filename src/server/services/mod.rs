@@ -12,6 +12,7 @@ pub mod cleanup;
 pub mod dashboard;
 pub mod demo;
 pub mod extend;
+pub mod insight;
 pub mod refresh;
 pub mod revoke;
 pub mod rotation;

@@ -121,6 +121,8 @@ async fn of_session(
 pub struct Event {
     /// Its number. Numbers are given before the commit: a lower one may come to light later.
     pub id: i64,
+    /// When it happened.
+    pub at: DateTime<Utc>,
     pub user: UserId,
     /// The session that it is about, if it is about one.
     pub session: Option<SessionId>,
@@ -156,6 +158,7 @@ impl EventKind {
 
 struct Row {
     id: i64,
+    at: DateTime<Utc>,
     user_id: Uuid,
     session_id: Option<Uuid>,
     kind: String,
@@ -176,6 +179,7 @@ impl Row {
         };
         Ok(Event {
             id: self.id,
+            at: self.at,
             user: UserId(self.user_id),
             session: self.session_id.map(SessionId),
             kind,
@@ -211,7 +215,7 @@ pub async fn after(
     let rows = sqlx::query_as!(
         Row,
         "
-        SELECT id, user_id, session_id, kind, reason FROM session_events WHERE id > $1 OR id = ANY ($2)
+        SELECT id, at, user_id, session_id, kind, reason FROM session_events WHERE id > $1 OR id = ANY ($2)
         ORDER BY id LIMIT $3
         ",
         last,
@@ -233,7 +237,7 @@ pub async fn of_user_after(
     let rows = sqlx::query_as!(
         Row,
         "
-        SELECT id, user_id, session_id, kind, reason FROM session_events WHERE user_id = $1 AND id > $2
+        SELECT id, at, user_id, session_id, kind, reason FROM session_events WHERE user_id = $1 AND id > $2
         ORDER BY id LIMIT $3
         ",
         user.0,

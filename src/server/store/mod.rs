@@ -14,15 +14,18 @@ pub mod audit_chain;
 pub mod audit_export;
 pub mod devices;
 pub mod events;
+pub mod insight;
 pub mod job_runs;
 pub mod known_browsers;
 pub mod networks;
+pub mod node_minutes;
 pub mod organizations;
 pub mod password_attempts;
 pub mod policies;
 pub mod refresh_tokens;
 pub mod security_notices;
 pub mod session_data;
+pub mod session_samples;
 pub mod sessions;
 pub mod users;
 

@@ -8,7 +8,7 @@ use broker_portal::server::{
     clock::Clock,
     config::Config,
     database::Database,
-    jobs::activity::Activity,
+    jobs::{activity::Activity, minutes::Minutes},
     realtime::{hub::Hub, listener},
     serve::leptos_options,
     services::{
@@ -99,6 +99,7 @@ impl Portal {
         let state = AppState {
             database: as_server(&self.database.url).await,
             activity: Activity::default(),
+            minutes: Minutes::default(),
             hub: Hub::default(),
             ..self.state.clone()
         };
@@ -284,6 +285,7 @@ pub async fn state(database: Database, clock: Clock, settings: &[(&str, &str)]) 
         clock,
         passwords: Passwords::new(CHEAP).expect("a cost"),
         activity: Activity::default(),
+        minutes: Minutes::default(),
         hub: Hub::default(),
     };
     accounts(&state)
