@@ -60,3 +60,7 @@ id!(
     /// A question to a person about something unusual.
     NoticeId
 );
+id!(
+    /// An alarm: something was found wrong, until it is well again.
+    AlertId
+);

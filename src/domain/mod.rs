@@ -3,8 +3,10 @@
 //! A type belongs here when a broker or an operator would use its name. To add one: a file by its name, a line
 //! below. Nothing in here may know Leptos, HTTP or SQL.
 
+pub mod alert;
 pub mod audit;
 pub mod ids;
+pub mod insight;
 pub mod next;
 pub mod organization;
 pub mod overview;

@@ -22,7 +22,7 @@ use serde::Serialize;
 use super::{
     clock::Clock,
     database::Database,
-    jobs::cleanup,
+    services::cleanup,
     state::AppState,
     store::{
         audit_chain::{self, Waiting},

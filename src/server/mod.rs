@@ -14,6 +14,7 @@ pub mod drawn;
 pub mod health;
 pub mod http;
 pub mod jobs;
+pub mod node;
 pub mod realtime;
 pub mod router;
 pub mod serve;

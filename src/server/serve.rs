@@ -22,7 +22,8 @@ use super::{
         Database, DatabaseError,
         cluster::{Cluster, ClusterError, ClusterOptions},
     },
-    jobs::{self, activity::Activity},
+    jobs::{self, activity::Activity, minutes::Minutes},
+    node,
     realtime::{self, hub::Hub},
     router::router,
     services::{
@@ -219,6 +220,8 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
         demo::withdraw(&accounts).await?;
     }
     let activity = Activity::default();
+    let minutes = Minutes::default();
+    let node = node::name(config.site_addr);
     let traces = Traces::begin(config.traces.as_ref())?;
     let hub = Hub::for_files(raise_open_files());
     let state = AppState {
@@ -228,6 +231,7 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
         clock: clock.clone(),
         passwords,
         activity: activity.clone(),
+        minutes: minutes.clone(),
         metrics: Arc::new(Metrics::new(database.meters(), &hub.meters())),
         hub,
         traces: traces.clone(),
@@ -247,6 +251,9 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
             state.config.clone(),
             state.metrics.clone(),
         )),
+        tokio::spawn(jobs::alerts::run(state.clone(), node.clone())),
+        tokio::spawn(minutes.clone().run(database.clone(), node.clone())),
+        tokio::spawn(jobs::samples::run(clock.clone(), database.clone())),
     ];
     if names.await.is_err() {
         tracing::error!("browsers will have no names: their expressions could not be compiled");
@@ -279,6 +286,13 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "the last activity could not be written"),
         Err(_) => tracing::warn!("the last activity could not be written: the database does not answer"),
+    }
+    match timeout(LAST_WRITES, minutes.flush(&database, &node)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "the last minute's figures could not be written"),
+        Err(_) => {
+            tracing::warn!("the last minute's figures could not be written: the database does not answer")
+        }
     }
     match timeout(LAST_WRITES, jobs::seal::once(&database, &clock)).await {
         Ok(Ok(_)) => {}

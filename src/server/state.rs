@@ -10,7 +10,7 @@ use super::{
     clock::Clock,
     config::Config,
     database::Database,
-    jobs::activity::Activity,
+    jobs::{activity::Activity, minutes::Minutes},
     realtime::hub::Hub,
     telemetry::{metrics::Metrics, traces::Traces},
 };
@@ -23,6 +23,8 @@ pub struct AppState {
     pub clock: Clock,
     pub passwords: Passwords,
     pub activity: Activity,
+    /// What this node counts.
+    pub minutes: Minutes,
     /// The streams that are open on this node.
     pub hub: Hub,
     pub metrics: Arc<Metrics>,

@@ -188,6 +188,7 @@ impl Following {
             }
             let (said, goes_on) = match following.next(beat).await {
                 Next::Event(event) => {
+                    following.count(&event);
                     let goes_on = !matches!(
                         event.kind,
                         EventKind::SessionEnded { .. } | EventKind::CredentialReplaced
@@ -223,6 +224,14 @@ impl Following {
                     return Next::Event(event);
                 }
             }
+        }
+    }
+
+    /// How long after its session's end this stream was told.
+    fn count(&self, event: &Event) {
+        if let EventKind::SessionEnded { .. } = event.kind {
+            let now = self.state.clock.now();
+            self.state.minutes.stream_closed(event.id, event.at, now);
         }
     }
 

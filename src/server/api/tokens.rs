@@ -71,7 +71,11 @@ pub async fn refresh(
     Body(body): Body<Refresh>,
 ) -> Result<Json<Tokens>, Problem> {
     let token: PlainToken = body.refresh_token.parse().map_err(|_| AppError::InvalidGrant)?;
-    let refreshed = refresh::exchange(&state, &token, &from.0).await?;
+    let refreshed = refresh::exchange(&state, &token, &from.0).await;
+    if matches!(refreshed, Ok(_) | Err(AppError::InvalidGrant)) {
+        state.minutes.refreshed(refreshed.is_ok(), state.clock.now());
+    }
+    let refreshed = refreshed?;
     Ok(Json(Tokens {
         session_id: refreshed.session,
         access_token: refreshed.access_token.reveal(),

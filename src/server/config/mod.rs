@@ -8,6 +8,7 @@
 //!
 //! Tests tell what was forgotten.
 
+pub mod alerts;
 #[cfg(test)]
 mod document;
 mod public_url;
@@ -21,6 +22,7 @@ use ipnet::IpNet;
 pub use public_url::PublicUrl;
 pub use source::{Answer, Answers, Origin};
 
+use self::alerts::AlertRules;
 use crate::domain::{
     policy::{RolePolicy, SessionPolicy},
     user::Role,
@@ -47,6 +49,7 @@ pub struct Config {
     pub access_token: Duration,
     pub throttle: Throttle,
     pub suspicion: Suspicion,
+    pub alerts: AlertRules,
     /// Time between two clean-ups.
     pub cleanup_interval: Duration,
     /// How long ended sessions are kept.
@@ -219,12 +222,13 @@ impl Config {
             far_networks: (!far_networks.is_zero()).then_some(far_networks),
             failures: (failures > 0).then_some(failures),
         };
-        let traces = source
-            .parse("OTEL_EXPORTER_OTLP_ENDPOINT", collector_address)?
-            .map(|endpoint| TraceSettings {
-                endpoint,
-                service_name: source.text("OTEL_SERVICE_NAME").unwrap_or_default(),
-            });
+        let service_name = source.value("OTEL_SERVICE_NAME", |text| Some(text.to_owned()))?;
+        let collector = source.parse("OTEL_EXPORTER_OTLP_ENDPOINT", collector_address)?;
+        let traces = collector.map(|endpoint| TraceSettings {
+            endpoint,
+            service_name,
+        });
+        let cleanup_interval = source.duration("PORTAL_CLEANUP_INTERVAL")?;
 
         let config = Self {
             database_url,
@@ -239,7 +243,8 @@ impl Config {
             access_token: source.duration("PORTAL_ACCESS_TOKEN_SECONDS")?,
             throttle,
             suspicion,
-            cleanup_interval: source.duration("PORTAL_CLEANUP_INTERVAL")?,
+            alerts: AlertRules::read(&source, cleanup_interval)?,
+            cleanup_interval,
             retention: source.duration("PORTAL_RETENTION_DAYS")?,
             site_root,
             traces,
@@ -299,16 +304,16 @@ mod tests {
 
     #[test]
     fn the_example_of_a_deployment_is_made_of_settings_that_can_be_used() {
-        let lines = include_str!("../../deploy/portal.env").lines();
-        let settings: HashMap<_, _> = lines
+        let lines = include_str!("../../../deploy/portal.env").lines();
+        let set: std::collections::HashMap<_, _> = lines
             .filter_map(|line| line.trim_start_matches('#').split_once('='))
             .filter(|(name, _)| name.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
             .collect();
-        let get = |name: &str| settings.get(name).map(|value| (*value).to_owned());
-        let (config, known) = Config::read_all(&get, "").expect("usable");
-        assert!(config.public_url.is_https() && !config.demo && settings.len() >= 9);
-        for name in settings.keys() {
-            assert!(known.contains(*name), "{name}");
+        let get = |name: &str| set.get(name).map(|value| (*value).to_owned());
+        let config = Config::read(&get, "").expect("usable");
+        assert!(config.public_url.is_https() && !config.demo && set.len() >= 9);
+        for name in set.keys() {
+            assert!(settings::find(name).is_some(), "{name}");
         }
     }
 

@@ -72,6 +72,12 @@ pub enum Preset {
 use Kind::{Switch, Text};
 use Preset::{Depends, Is, OfRole};
 
+/// A number that a rule speaks up at.
+const COUNT_OR_OFF: Kind = Text("a whole number from 1 to 1000000, or 0 or off");
+
+/// A length of time that a rule goes by.
+const SECONDS_OR_OFF: Kind = Text("a whole number of seconds from 1 to 31536000, or 0 or off");
+
 /// Every setting, in the order of the documentation.
 pub const SECTIONS: &[Section] = &[
     Section {
@@ -263,6 +269,95 @@ pub const SECTIONS: &[Section] = &[
                 Is("30"),
                 "How long ended sessions are kept.",
             ),
+        ],
+    },
+    Section {
+        title: "Alerts",
+        settings: &[
+            Setting::new(
+                "PORTAL_ALERT_INTERVAL",
+                Kind::seconds(1),
+                Is("30"),
+                "How long between two looks whether something is wrong. See [Alerts](operations/alerts.md).",
+            ),
+            Setting::new(
+                "PORTAL_ALERT_SIGN_IN_FAILURES",
+                COUNT_OR_OFF,
+                Is("20"),
+                "Alert when so many sign-ins failed in the window, if they are a large enough part of all.",
+            ),
+            Setting::new(
+                "PORTAL_ALERT_SIGN_IN_FAILURES_PERCENT",
+                Kind::Number {
+                    unit: Unit::Count,
+                    least: 1,
+                    most: 100,
+                },
+                Is("50"),
+                "How large a part of all sign-ins that is, in percent.",
+            ),
+            Setting::new(
+                "PORTAL_ALERT_SIGN_IN_FAILURES_WINDOW_SECONDS",
+                Kind::seconds(1),
+                Is("600"),
+                "Length of that window.",
+            ),
+            Setting::new(
+                "PORTAL_ALERT_TOKEN_REUSE",
+                COUNT_OR_OFF,
+                Is("1"),
+                "Alert when refresh tokens were shown again so often in the window.",
+            ),
+            Setting::new(
+                "PORTAL_ALERT_TOKEN_REUSE_WINDOW_SECONDS",
+                Kind::seconds(1),
+                Is("3600"),
+                "Length of that window.",
+            ),
+            Setting::new(
+                "PORTAL_ALERT_FAR_SIGN_INS",
+                COUNT_OR_OFF,
+                Is("3"),
+                "Alert when people turned up in far networks so often in the window.",
+            ),
+            Setting::new(
+                "PORTAL_ALERT_FAR_SIGN_INS_WINDOW_SECONDS",
+                Kind::seconds(1),
+                Is("3600"),
+                "Length of that window.",
+            ),
+            Setting::new(
+                "PORTAL_ALERT_CLEANUP_OVERDUE_SECONDS",
+                SECONDS_OR_OFF,
+                Depends("three times `PORTAL_CLEANUP_INTERVAL`"),
+                "Alert when no clean-up has come to its end for so long.",
+            ),
+            Setting::new(
+                "PORTAL_ALERT_LISTENER_DOWN_SECONDS",
+                SECONDS_OR_OFF,
+                Is("60"),
+                "Alert when a server hears nothing of the database for so long.",
+            ),
+            Setting::new(
+                "PORTAL_ALERT_AUDIT_CHAIN_SECONDS",
+                SECONDS_OR_OFF,
+                Is("86400"),
+                "How long between two looks at the whole audit log.",
+            ),
+            Setting::new(
+                "PORTAL_ALERT_WEBHOOK_URL",
+                Text("an https address, or an http address of this machine, without a user"),
+                Depends("none"),
+                "Who is told of alerts.",
+            )
+            .secret(),
+            Setting::new(
+                "PORTAL_ALERT_WEBHOOK_SECRET",
+                Text("16 characters or more, or `whsec_` and base64 of 16 bytes or more"),
+                Depends("none"),
+                "The key that these messages are signed with.",
+            )
+            .secret(),
         ],
     },
     Section {

@@ -10,13 +10,10 @@ use crate::server::{
     clock::Clock,
     config::Config,
     database::Database,
-    services::cleanup::{self, Report},
+    services::cleanup::{self, JOB, Report},
     store::job_runs,
     telemetry::metrics::{CleanupRun, Metrics},
 };
-
-/// Its name among the runs.
-pub const JOB: &str = "cleanup";
 
 /// Cleans up at once and then at the configured interval, until the task is ended. A failure is logged, and tried again
 /// at the next interval.

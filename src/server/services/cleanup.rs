@@ -8,14 +8,23 @@ use super::{refresh, revoke};
 use crate::server::{
     clock::Clock,
     database::Database,
-    store::{audit::Actor, devices, events, known_browsers, password_attempts, refresh_tokens, sessions},
+    store::{
+        alert_deliveries, alerts, audit::Actor, devices, events, known_browsers, node_minutes, password_attempts,
+        refresh_tokens, session_samples, sessions,
+    },
 };
+
+/// The clean-up's name among the runs of jobs.
+pub const JOB: &str = "cleanup";
 
 /// Rows a transaction.
 const BATCH: i64 = 200;
 
 /// Longer than any client waits to go on where its stream broke off.
 pub const KEEP_EVENTS: TimeDelta = TimeDelta::days(7);
+
+/// As long as figures are shown, and a day.
+const KEEP_FIGURES: TimeDelta = TimeDelta::days(31);
 
 /// A browser or desktop that was not signed in on for so long is a new one.
 const KEEP_KNOWN: TimeDelta = TimeDelta::days(180);
@@ -33,6 +42,12 @@ pub struct Report {
     pub devices_forgotten: u64,
     /// Salts of refresh tokens whose grace is over.
     pub salts_erased: u64,
+    /// Alerts that are over, past retention.
+    pub alerts_deleted: u64,
+    /// Tests of the webhook past retention, and what nobody has sent for so long.
+    pub deliveries_deleted: u64,
+    /// Samples of live sessions, and minutes of nodes, that nobody is shown any more.
+    pub figures_deleted: u64,
 }
 
 /// Does all of it.
@@ -54,6 +69,10 @@ pub async fn run(database: &Database, clock: &Clock, retention: TimeDelta) -> sq
     report.known_browsers_forgotten = all(database, clock, Chore::KnownBrowsers).await?;
     report.devices_forgotten = all(database, clock, Chore::Devices).await?;
     report.salts_erased = all(database, clock, Chore::Salts).await?;
+    report.alerts_deleted = all(database, clock, Chore::Alerts { retention }).await?;
+    report.deliveries_deleted = all(database, clock, Chore::Deliveries { retention }).await?;
+    report.figures_deleted = all(database, clock, Chore::Samples).await?;
+    report.figures_deleted += all(database, clock, Chore::Minutes).await?;
     Ok(report)
 }
 
@@ -78,6 +97,10 @@ enum Chore {
     KnownBrowsers,
     Devices,
     Salts,
+    Alerts { retention: TimeDelta },
+    Deliveries { retention: TimeDelta },
+    Samples,
+    Minutes,
 }
 
 /// Repeats a batch until it finds nothing more, and gives how many rows it found.
@@ -95,6 +118,14 @@ async fn all(database: &Database, clock: &Clock, chore: Chore) -> sqlx::Result<u
             Chore::KnownBrowsers => known_browsers::forget_before(&mut tx, now - KEEP_KNOWN, BATCH).await?,
             Chore::Devices => devices::forget_before(&mut tx, now - KEEP_KNOWN, BATCH).await?,
             Chore::Salts => refresh_tokens::erase_salts_before(&mut tx, now - refresh::GRACE, BATCH).await?,
+            Chore::Alerts { retention } => {
+                alerts::delete_cleared_before(&mut tx, now - retention, BATCH).await?
+            }
+            Chore::Deliveries { retention } => {
+                alert_deliveries::delete_before(&mut tx, now - retention, BATCH).await?
+            }
+            Chore::Samples => session_samples::delete_before(&mut tx, now - KEEP_FIGURES, BATCH).await?,
+            Chore::Minutes => node_minutes::delete_before(&mut tx, now - KEEP_FIGURES, BATCH).await?,
         };
         tx.commit().await?;
         total += done;

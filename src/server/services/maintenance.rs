@@ -152,7 +152,7 @@ pub async fn examine(
         tables: store::tables(conn).await?,
         indexes: store::indexes(conn).await?,
         open_transactions: store::open_transactions(conn).await?,
-        keeping: store::keeping(conn, jobs::cleanup::JOB, retention, cleanup::KEEP_EVENTS, now).await?,
+        keeping: store::keeping(conn, cleanup::JOB, retention, cleanup::KEEP_EVENTS, now).await?,
         advice: Vec::new(),
     };
     report.advice = advice(&report, settings);

@@ -4,6 +4,7 @@
 
 pub mod accounts;
 pub mod admin;
+pub mod alerts;
 pub mod audit_chain;
 pub mod audit_export;
 pub mod audit_verification;
@@ -12,6 +13,7 @@ pub mod cleanup;
 pub mod dashboard;
 pub mod demo;
 pub mod extend;
+pub mod insight;
 pub mod maintenance;
 pub mod refresh;
 pub mod revoke;

@@ -9,7 +9,10 @@ use uuid::Uuid;
 
 use super::sessions::Ended;
 pub use crate::domain::audit::AuditKind;
-use crate::domain::ids::{SessionId, UserId};
+use crate::domain::{
+    ids::{SessionId, UserId},
+    security_notice::NoticeRule,
+};
 
 /// Who did something, and from where. Empty for what the operator or a rule does.
 #[derive(Clone, Copy, Debug, Default)]
@@ -158,6 +161,57 @@ pub async fn has_signed_in(conn: &mut PgConnection, user: UserId) -> sqlx::Resul
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT 1 FROM audit_events WHERE user_id = $1 AND kind = 'signed_in' AND NOT detail ? 'demo') AS "ever!""#,
         user.0,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Sign-ins since then, on all accounts.
+pub struct SignIns {
+    pub succeeded: i64,
+    /// Refused, or turned away without a look.
+    pub failed: i64,
+}
+
+/// Counts the sign-ins since then.
+pub async fn sign_ins_since(conn: &mut PgConnection, then: DateTime<Utc>) -> sqlx::Result<SignIns> {
+    sqlx::query_as!(
+        SignIns,
+        r#"
+        SELECT count(*) FILTER (WHERE kind = 'signed_in') AS "succeeded!",
+            count(*) FILTER (WHERE kind <> 'signed_in') AS "failed!"
+        FROM audit_events WHERE kind IN ('signed_in', 'sign_in_failed', 'sign_in_throttled') AND at > $1
+        "#,
+        then,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// How often something happened since then, on all accounts.
+pub async fn count_since(conn: &mut PgConnection, kind: AuditKind, then: DateTime<Utc>) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM audit_events WHERE kind = $1 AND at > $2"#,
+        kind.as_str(),
+        then,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// How often a rule of suspicion spoke up since then, on all accounts.
+pub async fn suspicions_since(
+    conn: &mut PgConnection,
+    rule: NoticeRule,
+    then: DateTime<Utc>,
+) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"
+        SELECT count(*) AS "count!" FROM audit_events
+        WHERE kind = 'suspicion_raised' AND at > $2 AND detail -> 'rules' ? $1
+        "#,
+        rule.as_str(),
+        then,
     )
     .fetch_one(conn)
     .await

@@ -121,6 +121,7 @@ async fn of_session(
 pub struct Event {
     /// Its number. Numbers are given before the commit: a lower one may come to light later.
     pub id: i64,
+    /// When it happened.
     pub at: DateTime<Utc>,
     pub user: UserId,
     /// The session that it is about, if it is about one.

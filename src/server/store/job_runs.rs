@@ -34,7 +34,7 @@ pub async fn finish(
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "UPDATE job_runs SET finished_at = $2, report = $3 WHERE job = $1",
+        "UPDATE job_runs SET finished_at = $2, succeeded_at = $2, report = $3 WHERE job = $1",
         job,
         now,
         report,
@@ -51,4 +51,40 @@ pub async fn last_finished(conn: &mut PgConnection, job: &str) -> sqlx::Result<O
         job,
     );
     at.fetch_optional(conn).await
+}
+
+/// When a job was last done to its end. `None`: never yet.
+pub async fn succeeded_at(conn: &mut PgConnection, job: &str) -> sqlx::Result<Option<DateTime<Utc>>> {
+    let found = sqlx::query_scalar!("SELECT succeeded_at FROM job_runs WHERE job = $1", job)
+        .fetch_optional(conn)
+        .await?;
+    Ok(found.flatten())
+}
+
+/// Keeps a note for the next run, under a name of its own, since [`begin`] forgets the last run's report.
+pub async fn keep_note(
+    conn: &mut PgConnection,
+    name: &str,
+    note: &Value,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "
+        INSERT INTO job_runs (job, started_at, finished_at, succeeded_at, report) VALUES ($1, $2, $2, $2, $3)
+        ON CONFLICT (job) DO UPDATE SET started_at = $2, finished_at = $2, succeeded_at = $2, report = $3
+        ",
+        name,
+        now,
+        note,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// What was kept. `None`: nothing yet.
+pub async fn note(conn: &mut PgConnection, name: &str) -> sqlx::Result<Option<Value>> {
+    sqlx::query_scalar!("SELECT report FROM job_runs WHERE job = $1", name)
+        .fetch_optional(conn)
+        .await
 }

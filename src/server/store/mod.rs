@@ -7,15 +7,19 @@
 //!
 //! *Live* is defined once, by `live_until` of the view `session_state`.
 
+pub mod alert_deliveries;
+pub mod alerts;
 pub mod audit;
 pub mod audit_chain;
 pub mod audit_export;
 pub mod devices;
 pub mod events;
+pub mod insight;
 pub mod job_runs;
 pub mod known_browsers;
 pub mod maintenance;
 pub mod networks;
+pub mod node_minutes;
 pub mod organizations;
 pub mod password_attempts;
 pub mod people;
@@ -25,6 +29,7 @@ pub mod review;
 pub mod security_notices;
 pub mod seed;
 pub mod session_data;
+pub mod session_samples;
 pub mod sessions;
 pub mod timeline;
 pub mod users;

@@ -8,7 +8,7 @@ use broker_portal::server::{
     clock::Clock,
     config::Config,
     database::Database,
-    jobs::activity::Activity,
+    jobs::{activity::Activity, minutes::Minutes},
     realtime::{hub::Hub, listener},
     serve::leptos_options,
     services::{
@@ -102,12 +102,21 @@ impl Portal {
             metrics: Arc::new(Metrics::new(database.meters(), &hub.meters())),
             database,
             activity: Activity::default(),
+            minutes: Minutes::default(),
             hub,
             ..self.state.clone()
         };
         Node {
             router: rendering::build(state.clone()).await,
             state,
+        }
+    }
+
+    /// What the server is after a restart with other settings.
+    pub fn restarted_with(&self, settings: &[(&str, &str)]) -> AppState {
+        AppState {
+            config: Arc::new(config(settings)),
+            ..self.state.clone()
         }
     }
 
@@ -275,6 +284,28 @@ impl Node {
 
 /// What `serve` builds, but for the clock and the cost of a password.
 pub async fn state(database: Database, clock: Clock, settings: &[(&str, &str)]) -> AppState {
+    let config = config(settings);
+    let hub = Hub::default();
+    let state = AppState {
+        metrics: Arc::new(Metrics::new(database.meters(), &hub.meters())),
+        traces: Traces::begin(config.traces.as_ref()).expect("settings"),
+        leptos: leptos_options(&config),
+        config: Arc::new(config),
+        database,
+        clock,
+        passwords: Passwords::new(CHEAP).expect("a cost"),
+        activity: Activity::default(),
+        minutes: Minutes::default(),
+        hub,
+    };
+    accounts(&state)
+        .apply_policy(&state.config.policy)
+        .await
+        .expect("the limits are written");
+    state
+}
+
+fn config(settings: &[(&str, &str)]) -> Config {
     let site = site().to_string_lossy().into_owned();
     let defaults = [
         ("PORTAL_DEMO", "off"),
@@ -287,24 +318,7 @@ pub async fn state(database: Database, clock: Clock, settings: &[(&str, &str)]) 
         let found = settings.iter().chain(&defaults).find(|(known, _)| *known == name);
         found.map(|(_, value)| (*value).to_owned())
     };
-    let config = Config::read(&read, "").expect("settings");
-    let hub = Hub::default();
-    let state = AppState {
-        metrics: Arc::new(Metrics::new(database.meters(), &hub.meters())),
-        traces: Traces::begin(config.traces.as_ref()).expect("settings"),
-        leptos: leptos_options(&config),
-        config: Arc::new(config),
-        database,
-        clock,
-        passwords: Passwords::new(CHEAP).expect("a cost"),
-        activity: Activity::default(),
-        hub,
-    };
-    accounts(&state)
-        .apply_policy(&state.config.policy)
-        .await
-        .expect("the limits are written");
-    state
+    Config::read(&read, "").expect("settings")
 }
 
 fn accounts(state: &AppState) -> Accounts {

@@ -1,0 +1,65 @@
+//! Looks whether something is wrong, and tells the webhook, until the task is ended.
+
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::server::{
+    services::alerts::{
+        audit_log,
+        courier::{Courier, PATIENCE},
+        watch::Watch,
+    },
+    state::AppState,
+};
+
+/// How soon the webhook is told.
+const DELIVERY: Duration = Duration::from_secs(3);
+
+/// How often a node asks whether the audit log is to be looked at. How often it is, the settings say.
+const AUDIT_LOG: Duration = Duration::from_secs(300);
+
+/// Each part goes on whatever holds up the others: a receiver that hangs, an audit log that is long.
+pub async fn run(state: AppState, node: String) {
+    tokio::join!(watch(&state, node), look_at_audit_log(&state), deliver(&state));
+}
+
+async fn watch(state: &AppState, node: String) {
+    let mut watch = Watch::begin(node, state.clock.now());
+    let mut ticks = interval(state.config.alerts.interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = watch.look(state).await {
+            tracing::warn!(%error, "what would be alerts could not be looked at");
+        }
+    }
+}
+
+async fn look_at_audit_log(state: &AppState) {
+    let mut ticks = interval(AUDIT_LOG);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match audit_log::look(state).await {
+            Ok(true) => tracing::debug!("looked at the audit log"),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "a look at the audit log broke off; it is repeated"),
+        }
+    }
+}
+
+async fn deliver(state: &AppState) {
+    let Some(webhook) = &state.config.alerts.webhook else {
+        return;
+    };
+    let courier = Courier::new(webhook.clone(), PATIENCE);
+    let mut ticks = interval(DELIVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = courier.deliver_due(&state.database, &state.clock).await {
+            tracing::warn!(%error, "alerts wait to be delivered");
+        }
+    }
+}

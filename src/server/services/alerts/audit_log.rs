@@ -1,0 +1,100 @@
+//! Looks at the whole audit log every now and then.
+//!
+//! A pass reads every row and computes its hash anew, in one transaction that sees one moment, so that it must not run
+//! often: once a day as set by default. It begins with the head of the last good pass, and finds between two passes what was
+//! cut off or written anew. One that broke off, or found something, is repeated within the hour.
+
+use chrono::TimeDelta;
+use serde_json::json;
+
+use super::{Change, clear, delta, saw};
+use crate::{
+    domain::{alert::AlertRule, time::plural},
+    server::{
+        services::{
+            audit_chain::Head,
+            audit_verification::{self, Problem, Verdict},
+        },
+        state::AppState,
+        store::{
+            alerts::{self, Finding},
+            job_runs,
+        },
+    },
+};
+
+/// Gives each pass to one node.
+const JOB: &str = "audit_verification";
+
+/// Under which the head of the last good pass is kept.
+const HEAD: &str = "audit_verification_head";
+
+/// Between a pass that broke off or found something and the next one.
+const AGAIN: TimeDelta = TimeDelta::hours(1);
+
+/// The most of a problem's words that a message holds.
+const WORDS: usize = 300;
+
+/// Looks at the audit log, if it is time and this node's turn. Gives whether it did.
+///
+/// # Errors
+/// The database's. The pass is repeated then.
+pub async fn look(state: &AppState) -> sqlx::Result<bool> {
+    let Some(every) = state.config.alerts.audit_chain else {
+        return Ok(false);
+    };
+    // A little less, since the ticks of a node are not that exact.
+    let every = delta(every.mul_f64(0.9));
+    let mut tx = state.database.begin().await?;
+    let now = state.clock.now();
+    let done = job_runs::succeeded_at(&mut tx, JOB).await?;
+    let due = done.is_none_or(|done| done <= now - every)
+        || alerts::is_open(&mut tx, AlertRule::AuditChainBroken).await?;
+    let ours = due && job_runs::begin(&mut tx, JOB, every.min(AGAIN), now).await?;
+    let noted = job_runs::note(&mut tx, HEAD).await?;
+    tx.commit().await?;
+    if !ours {
+        return Ok(false);
+    }
+    let noted: Option<Head> = noted.and_then(|note| note["head"].as_str()?.parse().ok());
+    let verdict = audit_verification::verify(&state.database, now, noted).await?;
+
+    let now = state.clock.now();
+    let mut tx = state.database.begin().await?;
+    let changes = match finding(&verdict) {
+        Some(finding) => Vec::from_iter(saw(&mut tx, &state.config, finding, now).await?),
+        None => {
+            if let Some(head) = verdict.head {
+                job_runs::keep_note(&mut tx, HEAD, &json!({ "head": head.to_string() }), now).await?;
+            }
+            clear(&mut tx, &state.config, AlertRule::AuditChainBroken, now, now).await?
+        }
+    };
+    let report = json!({ "sealed": verdict.sealed, "problems": verdict.problems.len() + verdict.untold });
+    job_runs::finish(&mut tx, JOB, &report, now).await?;
+    tx.commit().await?;
+    changes.iter().for_each(Change::log);
+    Ok(true)
+}
+
+/// What is to be told of a verdict. That sealing is behind is no change.
+fn finding(verdict: &Verdict) -> Option<Finding> {
+    let found = verdict
+        .problems
+        .iter()
+        .filter(|problem| !matches!(problem, Problem::Behind { .. }));
+    let first = found.clone().next()?;
+    let more = found.count() - 1 + verdict.untold;
+    let words: String = first.to_string().chars().take(WORDS).collect();
+    let rest = match i64::try_from(more) {
+        Ok(0) => String::new(),
+        Ok(more) => format!(", and {}", plural(more, "other problem")),
+        Err(_) => ", and others".to_owned(),
+    };
+    Some(Finding {
+        rule: AlertRule::AuditChainBroken,
+        key: String::new(),
+        figures: json!({ "problems": more + 1, "sealed": verdict.sealed }),
+        message: format!("The audit log is not what was sealed: {words}{rest}."),
+    })
+}

@@ -1,0 +1,218 @@
+//! Tells the webhook, signed after the Standard Webhooks scheme (standardwebhooks.com): at least once, and in order for
+//! each alert. No connection to the database is held while a request is on its way.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use data_encoding::BASE64;
+use hmac::{Hmac, KeyInit, Mac};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::{
+    Request,
+    body::Bytes,
+    header::{CONTENT_TYPE, USER_AGENT},
+};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use rand::Rng as _;
+use sha2::Sha256;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use crate::server::{
+    clock::Clock,
+    config::alerts::{Webhook, WebhookSecret},
+    database::Database,
+    store::alert_deliveries::{self, Claimed},
+};
+
+/// How long the receiver may take for one message, from the first packet to the last.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A node that took a message and did not say what became of it is taken for dead. Longer than `PATIENCE` with the
+/// statements around it.
+const LEASE: TimeDelta = TimeDelta::seconds(60);
+
+/// A message that nobody takes for so long is given up.
+const GIVE_UP: TimeDelta = TimeDelta::hours(24);
+
+/// Between the first attempt and the second, and the most between any two.
+const FIRST_PAUSE: TimeDelta = TimeDelta::seconds(10);
+const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(1);
+
+/// As much of an answer is read, so that the receiver can say it to the end; what it says is of no interest.
+const ANSWER: usize = 16 * 1024;
+
+/// How much of an error's words is kept.
+const WORDS: usize = 120;
+
+/// Sends what is due to the webhook.
+pub struct Courier {
+    webhook: Webhook,
+    patience: Duration,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+}
+
+/// Why a message was not taken, in words that hold neither the address nor the key.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("the receiver answered {0}; redirects are not followed")]
+    Redirect(u16),
+    #[error("the receiver answered {0}")]
+    Status(u16),
+    #[error("no answer within {0} seconds")]
+    TooSlow(u64),
+    #[error("no connection to the receiver: {0}")]
+    NoConnection(String),
+    #[error("the connection to the receiver broke off: {0}")]
+    BrokenOff(String),
+    #[error("the message could not be written")]
+    Unwritable,
+}
+
+impl Courier {
+    pub fn new(webhook: Webhook, patience: Duration) -> Self {
+        let connector = HttpsConnectorBuilder::new()
+            .with_webpki_roots()
+            .https_or_http()
+            .enable_http1()
+            .build();
+        // A connection a message: they are rare.
+        let client = Client::builder(TokioExecutor::new())
+            .pool_max_idle_per_host(0)
+            .build(connector);
+        Self {
+            webhook,
+            patience,
+            client,
+        }
+    }
+
+    /// Sends what is due, one message after the other, and gives how many were taken.
+    ///
+    /// # Errors
+    /// The database's. A message on its way then is sent once more.
+    pub async fn deliver_due(&self, database: &Database, clock: &Clock) -> sqlx::Result<usize> {
+        let mut taken = 0;
+        loop {
+            let now = clock.now();
+            let mut tx = database.begin().await?;
+            let claimed = alert_deliveries::claim(&mut tx, now + LEASE, now).await?;
+            tx.commit().await?;
+            let Some(claimed) = claimed else {
+                return Ok(taken);
+            };
+            let answer = timeout(self.patience, self.post(&claimed, now)).await;
+            let answer = answer.unwrap_or(Err(Refusal::TooSlow(self.patience.as_secs())));
+            let now = clock.now();
+            let mut tx = database.begin().await?;
+            match answer {
+                Ok(()) => {
+                    alert_deliveries::delivered(&mut tx, claimed.id, now).await?;
+                    taken += 1;
+                }
+                Err(refusal) => refused(&mut tx, &claimed, &refusal, now).await?,
+            }
+            tx.commit().await?;
+        }
+    }
+
+    async fn post(&self, message: &Claimed, now: DateTime<Utc>) -> Result<(), Refusal> {
+        let timestamp = now.timestamp();
+        let signature = signature(&self.webhook.secret, message.id, timestamp, &message.payload)
+            .ok_or(Refusal::Unwritable)?;
+        let request = Request::post(self.webhook.url.reveal())
+            .header(CONTENT_TYPE, "application/json")
+            .header(USER_AGENT, concat!("broker-portal/", env!("CARGO_PKG_VERSION")))
+            .header("webhook-id", message.id.to_string())
+            .header("webhook-timestamp", timestamp)
+            .header("webhook-signature", signature)
+            .body(Full::from(message.payload.clone()))
+            .map_err(|_| Refusal::Unwritable)?;
+        let answer = self.client.request(request).await.map_err(|error| {
+            let words = root_cause(&error);
+            if error.is_connect() {
+                Refusal::NoConnection(words)
+            } else {
+                Refusal::BrokenOff(words)
+            }
+        })?;
+        let status = answer.status();
+        // Read for the receiver's sake; an answer that breaks off or goes on is an answer all the same.
+        _ = Limited::new(answer.into_body(), ANSWER).collect().await;
+        if status.is_success() {
+            Ok(())
+        } else if status.is_redirection() {
+            Err(Refusal::Redirect(status.as_u16()))
+        } else {
+            Err(Refusal::Status(status.as_u16()))
+        }
+    }
+}
+
+async fn refused(
+    conn: &mut sqlx::PgConnection,
+    claimed: &Claimed,
+    refusal: &Refusal,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let next = now + pause(claimed.attempts, rand::rng().random());
+    let next = (next - claimed.created_at <= GIVE_UP).then_some(next);
+    let (delivery, attempts) = (claimed.id, claimed.attempts);
+    if next.is_some() {
+        tracing::info!(%delivery, attempts, "the webhook did not take an alert, which is tried again: {refusal}");
+    } else {
+        tracing::warn!(%delivery, attempts, "an alert was not delivered for a day and is given up: {refusal}");
+    }
+    alert_deliveries::failed(conn, claimed, &refusal.to_string(), next, now).await
+}
+
+/// The pause after so many attempts: twice as long each time, a fifth more or less by luck (0 to 1), so that messages which
+/// failed together do not come back together.
+fn pause(attempts: i32, luck: f64) -> TimeDelta {
+    let doublings = attempts.clamp(1, 20) - 1;
+    let longer = FIRST_PAUSE.num_milliseconds() << doublings;
+    let pause = longer.min(LONGEST_PAUSE.num_milliseconds());
+    // A fifth of an hour in milliseconds is exact in an f64.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "below 2^53"
+    )]
+    let more = (pause as f64 * (luck - 0.5) * 0.4) as i64;
+    TimeDelta::milliseconds(pause + more)
+}
+
+/// `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`.
+fn signature(secret: &WebhookSecret, id: Uuid, timestamp: i64, body: &str) -> Option<String> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.reveal()).ok()?;
+    mac.update(format!("{id}.{timestamp}.{body}").as_bytes());
+    Some(format!("v1,{}", BASE64.encode(&mac.finalize().into_bytes())))
+}
+
+/// The last of an error's causes: the system's or TLS's own words, which know nothing of the address.
+fn root_cause(error: &hyper_util::client::legacy::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string().chars().take(WORDS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_an_hour_and_differ_by_luck() {
+        let seconds = |attempts, luck| pause(attempts, luck).num_seconds();
+        assert_eq!(
+            [1, 2, 3, 9, 10, 1000].map(|attempts| seconds(attempts, 0.5)),
+            [10, 20, 40, 2560, 3600, 3600]
+        );
+        assert_eq!((seconds(1, 0.0), seconds(1, 1.0)), (8, 12));
+    }
+}

@@ -1,0 +1,258 @@
+//! The portal tells by itself when something is wrong.
+//!
+//! [`watch`] looks for it and raises each alert once, over all nodes; [`audit_log`] does so for the audit log, which takes
+//! longer to look at; [`courier`] tells the webhook. What is here is for the page.
+
+pub mod audit_log;
+pub mod courier;
+pub mod watch;
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        alert::{AlertList, AlertRule, Delivery, RuleSetting},
+        ids::AlertId,
+        time::{plural, rfc3339, span},
+    },
+    error::AppError,
+    server::{
+        config::{
+            Config,
+            alerts::{AlertRules, FailureShare, Frequency},
+        },
+        database::Database,
+        state::AppState,
+        store::{
+            alert_deliveries::{self, NewDelivery},
+            alerts::{self, Cleared, Finding},
+            audit::{self, Actor, AuditEvent, AuditKind},
+        },
+    },
+};
+
+/// How many alerts that are over are shown.
+const RECENT: i64 = 50;
+
+/// How many tests of the webhook are shown.
+const TESTS: i64 = 5;
+
+/// Open and recent alerts, with what became of telling the webhook.
+///
+/// # Errors
+/// The database's.
+pub async fn list(database: &Database) -> sqlx::Result<AlertList> {
+    let conn = &mut *database.connection().await?;
+    let mut list = AlertList {
+        open: alerts::open(conn).await?,
+        recent: alerts::recent(conn, RECENT).await?,
+        tests: alert_deliveries::tests(conn, TESTS).await?,
+    };
+    let shown = || list.open.iter().chain(&list.recent);
+    let ids: Vec<AlertId> = shown().map(|alert| alert.id).collect();
+    let mut of_alert: HashMap<AlertId, Vec<Delivery>> = HashMap::new();
+    for (alert, delivery) in alert_deliveries::of_alerts(conn, &ids).await? {
+        of_alert.entry(alert).or_default().push(delivery);
+    }
+    for alert in list.open.iter_mut().chain(&mut list.recent) {
+        alert.deliveries = of_alert.remove(&alert.id).unwrap_or_default();
+    }
+    Ok(list)
+}
+
+/// Every rule, and when it speaks up.
+pub fn rules(rules: &AlertRules) -> Vec<RuleSetting> {
+    let settings = AlertRule::ALL.into_iter().map(|rule| RuleSetting {
+        rule,
+        threshold: threshold(rules, rule),
+    });
+    settings.collect()
+}
+
+fn threshold(rules: &AlertRules, rule: AlertRule) -> Option<String> {
+    match rule {
+        AlertRule::SignInFailures => {
+            let FailureShare {
+                least,
+                percent,
+                window,
+            } = rules.sign_in_failures?;
+            Some(format!(
+                "{} within {}, and {percent} % of all sign-ins",
+                plural(least.into(), "failed sign-in"),
+                length(window)
+            ))
+        }
+        AlertRule::TokenReuse => {
+            let Frequency { least, window } = rules.token_reuse?;
+            Some(format!(
+                "{} within {}",
+                plural(least.into(), "time"),
+                length(window)
+            ))
+        }
+        AlertRule::FarSignIns => {
+            let Frequency { least, window } = rules.far_sign_ins?;
+            Some(format!(
+                "{} within {}",
+                plural(least.into(), "time"),
+                length(window)
+            ))
+        }
+        AlertRule::CleanupOverdue => Some(format!("none for {}", length(rules.cleanup_overdue?))),
+        AlertRule::ListenerDown => Some(format!("for {}", length(rules.listener_down?))),
+        AlertRule::AuditChainBroken => Some(format!("looked at every {}", length(rules.audit_chain?))),
+    }
+}
+
+/// Has the webhook told that this is a test, and puts on record who wanted it. Whether the caller may is theirs to know.
+///
+/// # Errors
+/// [`AppError::InvalidInput`] when no webhook is set, [`AppError::Unavailable`].
+pub async fn send_test(state: &AppState, actor: Actor) -> Result<(), AppError> {
+    if state.config.alerts.webhook.is_none() {
+        return Err(AppError::invalid("webhook", "No webhook is set up."));
+    }
+    let now = state.clock.now();
+    let id = Uuid::new_v4();
+    let payload = json!({
+        "id": id,
+        "rule": "test",
+        "state": "test",
+        "key": "",
+        "message": "This is a test. Nothing is wrong.",
+        "figures": {},
+        "at": rfc3339(now),
+        "portal": state.config.public_url.origin(),
+    });
+    let mut tx = state.database.begin().await?;
+    let delivery = NewDelivery {
+        id,
+        alert: None,
+        state: "test",
+        payload: &payload.to_string(),
+    };
+    alert_deliveries::queue(&mut tx, delivery, now).await?;
+    let event = AuditEvent {
+        kind: AuditKind::AlertTestSent,
+        actor,
+        user: None,
+        session: None,
+        reason: None,
+        detail: json!({ "delivery_id": id }),
+    };
+    audit::record(&mut tx, event, now).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// What has changed in a transaction, to be logged once it is committed.
+enum Change {
+    Raised(Finding),
+    Cleared(Finding, TimeDelta),
+}
+
+impl Change {
+    /// One line.
+    fn log(&self) {
+        match self {
+            Change::Raised(Finding {
+                rule, key, message, ..
+            }) => {
+                tracing::warn!(rule = rule.as_str(), key, "alert raised: {message}");
+            }
+            Change::Cleared(
+                Finding {
+                    rule, key, message, ..
+                },
+                after,
+            ) => {
+                let after = span(after.num_seconds());
+                tracing::info!(
+                    rule = rule.as_str(),
+                    key,
+                    "alert cleared after {after}: {message}"
+                );
+            }
+        }
+    }
+}
+
+/// Writes down that something is wrong, and queues the message to the webhook where it was not known yet.
+async fn saw(
+    conn: &mut PgConnection,
+    config: &Config,
+    finding: Finding,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Option<Change>> {
+    let Some(alert) = alerts::saw(conn, &finding, now).await? else {
+        return Ok(None);
+    };
+    tell(conn, config, alert, &finding, "raised", now).await?;
+    Ok(Some(Change::Raised(finding)))
+}
+
+/// Clears what was last seen then or before, and queues the messages to the webhook.
+async fn clear(
+    conn: &mut PgConnection,
+    config: &Config,
+    rule: AlertRule,
+    last_seen: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<Change>> {
+    let mut changes = Vec::new();
+    for Cleared {
+        id,
+        raised_at,
+        finding,
+    } in alerts::clear(conn, rule, last_seen, now).await?
+    {
+        tell(conn, config, id, &finding, "cleared", now).await?;
+        changes.push(Change::Cleared(finding, now - raised_at));
+    }
+    Ok(changes)
+}
+
+async fn tell(
+    conn: &mut PgConnection,
+    config: &Config,
+    alert: AlertId,
+    finding: &Finding,
+    state: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    if config.alerts.webhook.is_none() {
+        return Ok(());
+    }
+    let payload: Value = json!({
+        "id": alert,
+        "rule": finding.rule,
+        "state": state,
+        "key": finding.key,
+        "message": finding.message,
+        "figures": finding.figures,
+        "at": rfc3339(now),
+        "portal": config.public_url.origin(),
+    });
+    let delivery = NewDelivery {
+        id: Uuid::new_v4(),
+        alert: Some(alert),
+        state,
+        payload: &payload.to_string(),
+    };
+    alert_deliveries::queue(conn, delivery, now).await
+}
+
+/// A configured length of time, for sums with times.
+fn delta(length: std::time::Duration) -> TimeDelta {
+    TimeDelta::from_std(length).unwrap_or(TimeDelta::MAX)
+}
+
+fn length(length: std::time::Duration) -> String {
+    span(delta(length).num_seconds())
+}

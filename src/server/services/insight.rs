@@ -1,0 +1,268 @@
+//! How the portal has been doing. Whose figures a caller may see is theirs to know.
+//!
+//! Live sessions of the whole portal come from samples, since a count over time would read every session; those of an
+//! organization from when its people's sessions began and ended. Both say how many were live at the end of a step. One whose
+//! time ran out unnoticed ends, for the past, when it is written down as ended, which the clean-up does: an hour late at
+//! the most, as set by default.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use crate::{
+    domain::{
+        ids::OrganizationId,
+        insight::{Chart, Insight, Period, Point, Series, Unit},
+        session::EndReason,
+        user::Role,
+    },
+    server::{
+        database::Database,
+        store::{
+            alerts,
+            insight::{self, Steps},
+        },
+    },
+};
+
+/// The figures of a period up to now, of the whole portal or of the people of an organization.
+///
+/// # Errors
+/// The database's.
+pub async fn figures(
+    database: &Database,
+    period: Period,
+    organization: Option<OrganizationId>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Insight> {
+    let conn = &mut *database.connection().await?;
+    let line = Line(period.beginnings(now));
+    let from = line.0.first().copied().unwrap_or(now);
+    let steps = Steps {
+        from,
+        until: now,
+        length: period.step(),
+    };
+    let whole = organization.is_none();
+    Ok(Insight {
+        period,
+        from,
+        until: now,
+        live_sessions: match organization {
+            None => live_by_samples(conn, &line, steps).await?,
+            Some(organization) => live_of_organization(conn, &line, organization, steps).await?,
+        },
+        sign_ins: sign_ins(conn, &line, organization, steps).await?,
+        ended_sessions: ended(conn, &line, organization, steps).await?,
+        session_length: lengths(conn, &line, organization, steps).await?,
+        refreshes: if whole {
+            Some(refreshes(conn, &line, steps).await?)
+        } else {
+            None
+        },
+        revocation: if whole {
+            Some(revocation(conn, &line, steps).await?)
+        } else {
+            None
+        },
+        open_alerts: if whole {
+            alerts::open(conn).await?
+        } else {
+            Vec::new()
+        },
+    })
+}
+
+/// When the steps begin.
+struct Line(Vec<DateTime<Utc>>);
+
+impl Line {
+    /// A point for each step: what is known of it, or else `missing`.
+    fn series(
+        &self,
+        name: &str,
+        label: &str,
+        known: &HashMap<DateTime<Utc>, f64>,
+        missing: Option<f64>,
+    ) -> Series {
+        let point = |at: &DateTime<Utc>| Point {
+            at: *at,
+            value: known.get(at).copied().or(missing),
+        };
+        Series {
+            name: name.to_owned(),
+            label: label.to_owned(),
+            points: self.0.iter().map(point).collect(),
+        }
+    }
+}
+
+/// A count as it is drawn. None is so large that an `f64` would not be exact.
+#[expect(clippy::cast_precision_loss, reason = "counts of rows are far below 2^53")]
+fn drawn(count: i64) -> f64 {
+    count as f64
+}
+
+type ByRoleAndKind = BTreeMap<(usize, String), HashMap<DateTime<Utc>, f64>>;
+
+/// Where a role stands among the others; one that only a newer server knows comes last.
+fn rank(role: &str) -> usize {
+    let known = Role::ALL.iter().position(|known| known.as_str() == role);
+    known.unwrap_or(Role::ALL.len())
+}
+
+/// A series for each role and kind that there was.
+fn live_chart(line: &Line, counted: ByRoleAndKind, missing: Option<f64>) -> Chart {
+    let there_were = |known: &HashMap<_, f64>| known.values().any(|live| *live > 0.0);
+    let series = counted
+        .iter()
+        .filter(|(_, known)| there_were(known))
+        .map(|((rank, kind), known)| {
+            let (name, label) = Role::ALL
+                .get(*rank)
+                .map_or(("other", "Other"), |role| (role.as_str(), role.label()));
+            line.series(
+                &format!("{name}_{kind}"),
+                &format!("{label}, {kind}"),
+                known,
+                missing,
+            )
+        });
+    Chart {
+        unit: Unit::Sessions,
+        series: series.collect(),
+    }
+}
+
+async fn live_by_samples(conn: &mut PgConnection, line: &Line, steps: Steps) -> sqlx::Result<Chart> {
+    let mut counted = ByRoleAndKind::new();
+    for row in insight::live_by_samples(conn, steps).await? {
+        let known = counted.entry((rank(&row.role), row.kind)).or_default();
+        *known.entry(row.step).or_default() += drawn(row.live);
+    }
+    Ok(live_chart(line, counted, None))
+}
+
+async fn live_of_organization(
+    conn: &mut PgConnection,
+    line: &Line,
+    organization: OrganizationId,
+    steps: Steps,
+) -> sqlx::Result<Chart> {
+    let ends: Vec<_> = line
+        .0
+        .iter()
+        .map(|begins| (*begins + steps.length).min(steps.until))
+        .collect();
+    let mut counted = ByRoleAndKind::new();
+    for row in insight::live_of_organization(conn, organization, &ends).await? {
+        let known = counted.entry((rank(&row.role), row.kind)).or_default();
+        let index = |number: i32| usize::try_from(number).unwrap_or_default();
+        for step in line.0.iter().take(index(row.last) + 1).skip(index(row.first)) {
+            *known.entry(*step).or_default() += drawn(row.sessions);
+        }
+    }
+    Ok(live_chart(line, counted, Some(0.0)))
+}
+
+async fn sign_ins(
+    conn: &mut PgConnection,
+    line: &Line,
+    organization: Option<OrganizationId>,
+    steps: Steps,
+) -> sqlx::Result<Chart> {
+    let rows = insight::sign_ins(conn, organization, steps).await?;
+    let succeeded = rows.iter().map(|row| (row.step, drawn(row.succeeded))).collect();
+    let failed = rows.iter().map(|row| (row.step, drawn(row.failed))).collect();
+    Ok(Chart {
+        unit: Unit::SignIns,
+        series: vec![
+            line.series("succeeded", "Signed in", &succeeded, Some(0.0)),
+            line.series("failed", "Failed", &failed, Some(0.0)),
+        ],
+    })
+}
+
+async fn ended(
+    conn: &mut PgConnection,
+    line: &Line,
+    organization: Option<OrganizationId>,
+    steps: Steps,
+) -> sqlx::Result<Chart> {
+    let mut counted: HashMap<String, HashMap<DateTime<Utc>, f64>> = HashMap::new();
+    for row in insight::ended(conn, organization, steps).await? {
+        let known = counted.entry(row.reason).or_default();
+        known.insert(row.step, drawn(row.sessions));
+    }
+    let series = EndReason::ALL.into_iter().filter_map(|reason| {
+        let known = counted.get(reason.as_str())?;
+        Some(line.series(reason.as_str(), label(reason), known, Some(0.0)))
+    });
+    Ok(Chart {
+        unit: Unit::Sessions,
+        series: series.collect(),
+    })
+}
+
+/// A reason in two or three words, beside a line.
+fn label(reason: EndReason) -> &'static str {
+    match reason {
+        EndReason::SignedOut => "Signed out",
+        EndReason::SignedOutEverywhere => "Signed out everywhere",
+        EndReason::Revoked => "Ended from another device",
+        EndReason::RevokedByAdmin => "Ended by an administrator",
+        EndReason::PasswordChanged => "Password changed",
+        EndReason::SessionLimit => "Too many sessions",
+        EndReason::IdleTimeout => "Not used",
+        EndReason::LifetimeExceeded => "Lifetime over",
+        EndReason::AccountDisabled => "Account disabled",
+        EndReason::TokenReuse => "Token used twice",
+        EndReason::ClientChanged => "Another client",
+        EndReason::Unknown => "Unknown",
+    }
+}
+
+async fn lengths(
+    conn: &mut PgConnection,
+    line: &Line,
+    organization: Option<OrganizationId>,
+    steps: Steps,
+) -> sqlx::Result<Chart> {
+    let rows = insight::lengths(conn, organization, steps).await?;
+    let average = rows.iter().map(|row| (row.step, row.average)).collect();
+    let median = rows.iter().map(|row| (row.step, row.median)).collect();
+    Ok(Chart {
+        unit: Unit::Seconds,
+        series: vec![
+            line.series("average", "Average", &average, None),
+            line.series("median", "Median", &median, None),
+        ],
+    })
+}
+
+async fn refreshes(conn: &mut PgConnection, line: &Line, steps: Steps) -> sqlx::Result<Chart> {
+    let rows = insight::refreshes(conn, steps).await?;
+    let exchanged = rows.iter().map(|row| (row.step, drawn(row.exchanged))).collect();
+    let refused = rows.iter().map(|row| (row.step, drawn(row.refused))).collect();
+    Ok(Chart {
+        unit: Unit::Exchanges,
+        series: vec![
+            line.series("exchanged", "Exchanged", &exchanged, Some(0.0)),
+            line.series("refused", "Refused", &refused, Some(0.0)),
+        ],
+    })
+}
+
+async fn revocation(conn: &mut PgConnection, line: &Line, steps: Steps) -> sqlx::Result<Chart> {
+    let rows = insight::closings(conn, steps).await?;
+    let median = rows.iter().map(|row| (row.step, row.median)).collect();
+    let slowest = rows.iter().map(|row| (row.step, row.slowest)).collect();
+    Ok(Chart {
+        unit: Unit::Milliseconds,
+        series: vec![
+            line.series("median", "Median", &median, None),
+            line.series("slowest", "Slowest", &slowest, None),
+        ],
+    })
+}

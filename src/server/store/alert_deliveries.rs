@@ -1,0 +1,202 @@
+//! What the webhook is to be told: written with what it tells of, sent by whichever node takes it first.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::domain::{
+    alert::{Delivery, DeliveryOutcome},
+    ids::AlertId,
+};
+
+/// A message to be sent.
+pub struct NewDelivery<'a> {
+    /// The same with every attempt.
+    pub id: Uuid,
+    /// `None` for a test.
+    pub alert: Option<AlertId>,
+    /// `raised`, `cleared` or `test`.
+    pub state: &'a str,
+    /// The body as it goes out.
+    pub payload: &'a str,
+}
+
+/// Queues a message for the next moment.
+pub async fn queue(
+    conn: &mut PgConnection,
+    delivery: NewDelivery<'_>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "
+        INSERT INTO alert_deliveries (id, alert_id, state, payload, created_at, next_attempt_at)
+        VALUES ($1, $2, $3, $4, $5, $5)
+        ",
+        delivery.id,
+        delivery.alert.map(|id| id.0),
+        delivery.state,
+        delivery.payload,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// A message that this node sends now.
+pub struct Claimed {
+    pub id: Uuid,
+    pub payload: String,
+    pub created_at: DateTime<Utc>,
+    /// This one included.
+    pub attempts: i32,
+}
+
+/// Takes a message that is due. Until `lease_ends`, no other node takes it: a node that dies with it has lost it to another
+/// one by then. The end of an alert waits until its beginning is delivered or given up.
+pub async fn claim(
+    conn: &mut PgConnection,
+    lease_ends: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Option<Claimed>> {
+    sqlx::query_as!(
+        Claimed,
+        "
+        UPDATE alert_deliveries SET attempts = attempts + 1, next_attempt_at = $2 WHERE id = (
+            SELECT d.id FROM alert_deliveries d
+            WHERE d.next_attempt_at <= $1 AND NOT EXISTS (
+                SELECT FROM alert_deliveries e
+                WHERE e.alert_id = d.alert_id AND e.created_at < d.created_at AND e.next_attempt_at IS NOT NULL
+            )
+            ORDER BY d.next_attempt_at, d.id LIMIT 1 FOR UPDATE OF d SKIP LOCKED
+        )
+        RETURNING id, payload, created_at, attempts
+        ",
+        now,
+        lease_ends,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// The message was taken. Whoever else may have sent it meanwhile, it need not be sent again.
+pub async fn delivered(conn: &mut PgConnection, id: Uuid, now: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "
+        UPDATE alert_deliveries SET delivered_at = $2, next_attempt_at = NULL, last_error = NULL
+        WHERE id = $1 AND next_attempt_at IS NOT NULL
+        ",
+        id,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The message was not taken. With `next` it is tried again then; without, it is given up. Not if another node has taken
+/// it over meanwhile.
+pub async fn failed(
+    conn: &mut PgConnection,
+    claimed: &Claimed,
+    error: &str,
+    next: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "
+        UPDATE alert_deliveries SET last_error = $3, next_attempt_at = $4,
+            given_up_at = CASE WHEN $4::timestamptz IS NULL THEN $5::timestamptz END
+        WHERE id = $1 AND attempts = $2 AND next_attempt_at IS NOT NULL
+        ",
+        claimed.id,
+        claimed.attempts,
+        error,
+        next,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+struct Row {
+    alert_id: Option<Uuid>,
+    state: String,
+    created_at: DateTime<Utc>,
+    attempts: i32,
+    next_attempt_at: Option<DateTime<Utc>>,
+    delivered_at: Option<DateTime<Utc>>,
+    given_up_at: Option<DateTime<Utc>>,
+    last_error: Option<String>,
+}
+
+impl Row {
+    fn read(self) -> Delivery {
+        let (outcome, at) = match (self.delivered_at, self.given_up_at) {
+            (Some(at), _) => (DeliveryOutcome::Delivered, Some(at)),
+            (None, Some(at)) => (DeliveryOutcome::GivenUp, Some(at)),
+            (None, None) => (DeliveryOutcome::Waiting, self.next_attempt_at),
+        };
+        Delivery {
+            state: self.state,
+            created_at: self.created_at,
+            attempts: self.attempts.unsigned_abs(),
+            outcome,
+            outcome_at: at.unwrap_or(self.created_at),
+            last_error: self.last_error,
+        }
+    }
+}
+
+/// The deliveries of alerts, the oldest first.
+pub async fn of_alerts(
+    conn: &mut PgConnection,
+    alerts: &[AlertId],
+) -> sqlx::Result<Vec<(AlertId, Delivery)>> {
+    let ids: Vec<Uuid> = alerts.iter().map(|id| id.0).collect();
+    let rows = sqlx::query_as!(
+        Row,
+        "
+        SELECT alert_id, state, created_at, attempts, next_attempt_at, delivered_at, given_up_at, last_error
+        FROM alert_deliveries WHERE alert_id = ANY ($1) ORDER BY created_at, id
+        ",
+        &ids,
+    )
+    .fetch_all(conn)
+    .await?;
+    let deliveries = rows
+        .into_iter()
+        .filter_map(|row| Some((AlertId(row.alert_id?), row.read())));
+    Ok(deliveries.collect())
+}
+
+/// The latest tests, the newest first.
+pub async fn tests(conn: &mut PgConnection, most: i64) -> sqlx::Result<Vec<Delivery>> {
+    let rows = sqlx::query_as!(
+        Row,
+        "
+        SELECT alert_id, state, created_at, attempts, next_attempt_at, delivered_at, given_up_at, last_error
+        FROM alert_deliveries WHERE alert_id IS NULL ORDER BY created_at DESC, id LIMIT $1
+        ",
+        most,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(Row::read).collect())
+}
+
+/// Deletes tests that were queued before `then`, and whatever else nobody has sent for so long.
+pub async fn delete_before(conn: &mut PgConnection, then: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        "DELETE FROM alert_deliveries WHERE id IN (
+            SELECT id FROM alert_deliveries WHERE created_at < $1 AND (alert_id IS NULL OR next_attempt_at IS NOT NULL)
+            ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED
+        )",
+        then,
+        most,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}

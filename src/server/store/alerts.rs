@@ -1,0 +1,172 @@
+//! Alerts: what was found wrong, and when it was well again. The index `alerts_one_open` sees to it that each is raised
+//! once, whoever finds it and however often.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::domain::{
+    alert::{Alert, AlertRule},
+    ids::AlertId,
+};
+
+/// Something that is wrong at this moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    pub rule: AlertRule,
+    /// What it is about, where the rule can be about several. Empty for the portal as a whole.
+    pub key: String,
+    /// What was counted.
+    pub figures: Value,
+    pub message: String,
+}
+
+/// Writes down that something is wrong. Some: it was not before, and an alert was raised by this.
+pub async fn saw(
+    conn: &mut PgConnection,
+    finding: &Finding,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Option<AlertId>> {
+    let new = AlertId::new();
+    let id = sqlx::query_scalar!(
+        "
+        INSERT INTO alerts AS a (id, rule, key, raised_at, last_seen_at, figures, message)
+        VALUES ($1, $2, $3, $4, $4, $5, $6)
+        ON CONFLICT (rule, key) WHERE cleared_at IS NULL DO UPDATE
+            SET last_seen_at = GREATEST(a.last_seen_at, $4), figures = $5, message = $6
+        RETURNING id
+        ",
+        new.0,
+        finding.rule.as_str(),
+        finding.key,
+        now,
+        finding.figures,
+        finding.message,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok((id == new.0).then_some(new))
+}
+
+/// An alert that has just been cleared.
+pub struct Cleared {
+    pub id: AlertId,
+    pub raised_at: DateTime<Utc>,
+    /// What was found last.
+    pub finding: Finding,
+}
+
+/// Clears a rule's open alerts that were last seen then or before.
+pub async fn clear(
+    conn: &mut PgConnection,
+    rule: AlertRule,
+    last_seen: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<Cleared>> {
+    let rows = sqlx::query!(
+        "
+        UPDATE alerts SET cleared_at = $3 WHERE rule = $1 AND cleared_at IS NULL AND last_seen_at <= $2
+        RETURNING id, key, raised_at, figures, message
+        ",
+        rule.as_str(),
+        last_seen,
+        now,
+    )
+    .fetch_all(conn)
+    .await?;
+    let cleared = rows.into_iter().map(|row| Cleared {
+        id: AlertId(row.id),
+        raised_at: row.raised_at,
+        finding: Finding {
+            rule,
+            key: row.key,
+            figures: row.figures,
+            message: row.message,
+        },
+    });
+    Ok(cleared.collect())
+}
+
+/// Whether an alert of this rule is open.
+pub async fn is_open(conn: &mut PgConnection, rule: AlertRule) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM alerts WHERE rule = $1 AND cleared_at IS NULL) AS "open!""#,
+        rule.as_str(),
+    )
+    .fetch_one(conn)
+    .await
+}
+
+struct Row {
+    id: Uuid,
+    rule: String,
+    key: String,
+    message: String,
+    raised_at: DateTime<Utc>,
+    last_seen_at: DateTime<Utc>,
+    cleared_at: Option<DateTime<Utc>>,
+}
+
+impl Row {
+    /// `None`: a rule that only a newer server knows.
+    fn read(self) -> Option<Alert> {
+        Some(Alert {
+            id: AlertId(self.id),
+            rule: self.rule.parse().ok()?,
+            key: self.key,
+            message: self.message,
+            raised_at: self.raised_at,
+            last_seen_at: self.last_seen_at,
+            cleared_at: self.cleared_at,
+            deliveries: Vec::new(),
+        })
+    }
+}
+
+/// Open alerts, the newest first. Without their deliveries.
+pub async fn open(conn: &mut PgConnection) -> sqlx::Result<Vec<Alert>> {
+    let rows = sqlx::query_as!(
+        Row,
+        "
+        SELECT id, rule, key, message, raised_at, last_seen_at, cleared_at FROM alerts WHERE cleared_at IS NULL
+        ORDER BY raised_at DESC, id
+        ",
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().filter_map(Row::read).collect())
+}
+
+/// Alerts that are over, those that cleared last first. Without their deliveries.
+pub async fn recent(conn: &mut PgConnection, most: i64) -> sqlx::Result<Vec<Alert>> {
+    let rows = sqlx::query_as!(
+        Row,
+        "
+        SELECT id, rule, key, message, raised_at, last_seen_at, cleared_at FROM alerts WHERE cleared_at IS NOT NULL
+        ORDER BY cleared_at DESC, id LIMIT $1
+        ",
+        most,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().filter_map(Row::read).collect())
+}
+
+/// Deletes alerts that cleared before `then`, with their deliveries.
+pub async fn delete_cleared_before(
+    conn: &mut PgConnection,
+    then: DateTime<Utc>,
+    most: i64,
+) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        "DELETE FROM alerts WHERE id IN (
+            SELECT id FROM alerts WHERE cleared_at < $1 ORDER BY cleared_at LIMIT $2 FOR UPDATE SKIP LOCKED
+        )",
+        then,
+        most,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}

@@ -1,0 +1,246 @@
+//! Figures over time. Each statement reads one range of one index, from `from` up to `until`, and gives what it counted by
+//! the beginning of the step. With an organization, it counts the people who are members of it now.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::PgConnection;
+
+use crate::domain::ids::OrganizationId;
+
+/// The steps that are counted by.
+#[derive(Clone, Copy, Debug)]
+pub struct Steps {
+    pub from: DateTime<Utc>,
+    pub until: DateTime<Utc>,
+    pub length: TimeDelta,
+}
+
+impl Steps {
+    /// In seconds, as Postgres' intervals take it.
+    fn seconds(self) -> f64 {
+        self.length.as_seconds_f64()
+    }
+}
+
+/// How many sessions were live at the end of a step.
+#[derive(Debug)]
+pub struct Live {
+    pub step: DateTime<Utc>,
+    pub role: String,
+    pub kind: String,
+    pub live: i64,
+}
+
+/// What the last sample of each step says. Nothing of steps without one.
+pub async fn live_by_samples(conn: &mut PgConnection, steps: Steps) -> sqlx::Result<Vec<Live>> {
+    sqlx::query_as!(
+        Live,
+        r#"
+        WITH last AS (
+            SELECT date_bin(make_interval(secs => $3), at, $1) AS step, max(at) AS at FROM session_samples
+            WHERE at BETWEEN $1 AND $2 GROUP BY 1
+        )
+        SELECT l.step AS "step!", s.role, s.kind, s.live::bigint AS "live!"
+        FROM last l JOIN session_samples s ON s.at = l.at ORDER BY 1, 2, 3
+        "#,
+        steps.from,
+        steps.until,
+        steps.seconds(),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Sessions that were live at each moment from the `first` up to the `last` of those asked about, counted from 0.
+#[derive(Debug)]
+pub struct LiveFrom {
+    pub role: String,
+    pub kind: String,
+    pub first: i32,
+    pub last: i32,
+    pub sessions: i64,
+}
+
+/// Which sessions of an organization's people were live at the given moments, in order: found from when they began and
+/// ended. Each session is read once, however many moments there are.
+pub async fn live_of_organization(
+    conn: &mut PgConnection,
+    organization: OrganizationId,
+    moments: &[DateTime<Utc>],
+) -> sqlx::Result<Vec<LiveFrom>> {
+    let Some(&from) = moments.first() else {
+        return Ok(Vec::new());
+    };
+    sqlx::query_as!(
+        LiveFrom,
+        r#"
+        WITH members AS (
+            SELECT m.user_id, CASE WHEN u.role = 'system_admin' THEN u.role ELSE m.role END AS role
+            FROM memberships m JOIN users u ON u.id = m.user_id WHERE m.organization_id = $1
+        ), lived AS (
+            SELECT user_id, kind, created_at AS began, ended_at AS ended FROM sessions WHERE ended_at > $3
+            UNION ALL
+            SELECT user_id, kind, created_at, live_until FROM session_state WHERE ended_at IS NULL
+        ), numbered AS (
+            -- How many of the moments are before it began, and before it ended: in between it was live.
+            SELECT role, kind, width_bucket(began - interval '1 microsecond', $2::timestamptz[]) AS first,
+                width_bucket(ended - interval '1 microsecond', $2::timestamptz[]) - 1 AS last
+            FROM lived JOIN members USING (user_id) WHERE ended > began
+        )
+        SELECT role AS "role!", kind AS "kind!", first AS "first!", last AS "last!", count(*) AS "sessions!" FROM numbered
+        WHERE first <= last GROUP BY role, kind, first, last ORDER BY role, kind
+        "#,
+        organization.0,
+        moments,
+        from,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Sign-ins in a step.
+#[derive(Debug)]
+pub struct SignIns {
+    pub step: DateTime<Utc>,
+    pub succeeded: i64,
+    /// Refused, or turned away without a look.
+    pub failed: i64,
+}
+
+pub async fn sign_ins(
+    conn: &mut PgConnection,
+    organization: Option<OrganizationId>,
+    steps: Steps,
+) -> sqlx::Result<Vec<SignIns>> {
+    sqlx::query_as!(
+        SignIns,
+        r#"
+        SELECT date_bin(make_interval(secs => $3), at, $1) AS "step!",
+            count(*) FILTER (WHERE kind = 'signed_in') AS "succeeded!",
+            count(*) FILTER (WHERE kind <> 'signed_in') AS "failed!"
+        FROM audit_events
+        WHERE kind IN ('signed_in', 'sign_in_failed', 'sign_in_throttled') AND at BETWEEN $1 AND $2
+            AND ($4::uuid IS NULL OR user_id IN (SELECT m.user_id FROM memberships m WHERE m.organization_id = $4))
+        GROUP BY 1
+        "#,
+        steps.from,
+        steps.until,
+        steps.seconds(),
+        organization.map(|id| id.0),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Sessions that ended in a step for a reason.
+#[derive(Debug)]
+pub struct EndedFor {
+    pub step: DateTime<Utc>,
+    pub reason: String,
+    pub sessions: i64,
+}
+
+pub async fn ended(
+    conn: &mut PgConnection,
+    organization: Option<OrganizationId>,
+    steps: Steps,
+) -> sqlx::Result<Vec<EndedFor>> {
+    sqlx::query_as!(
+        EndedFor,
+        r#"
+        SELECT date_bin(make_interval(secs => $3), ended_at, $1) AS "step!", end_reason AS "reason!",
+            count(*) AS "sessions!"
+        FROM sessions
+        WHERE ended_at BETWEEN $1 AND $2
+            AND ($4::uuid IS NULL OR user_id IN (SELECT m.user_id FROM memberships m WHERE m.organization_id = $4))
+        GROUP BY 1, 2
+        "#,
+        steps.from,
+        steps.until,
+        steps.seconds(),
+        organization.map(|id| id.0),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// How long the sessions that ended in a step had lasted, in seconds.
+#[derive(Debug)]
+pub struct Lengths {
+    pub step: DateTime<Utc>,
+    pub average: f64,
+    pub median: f64,
+}
+
+pub async fn lengths(
+    conn: &mut PgConnection,
+    organization: Option<OrganizationId>,
+    steps: Steps,
+) -> sqlx::Result<Vec<Lengths>> {
+    sqlx::query_as!(
+        Lengths,
+        r#"
+        SELECT step AS "step!", avg(seconds) AS "average!", percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds) AS "median!"
+        FROM (
+            SELECT date_bin(make_interval(secs => $3), ended_at, $1) AS step,
+                extract(epoch FROM ended_at - created_at)::float8 AS seconds
+            FROM sessions
+            WHERE ended_at BETWEEN $1 AND $2
+                AND ($4::uuid IS NULL OR user_id IN (SELECT m.user_id FROM memberships m WHERE m.organization_id = $4))
+        ) AS ended GROUP BY 1
+        "#,
+        steps.from,
+        steps.until,
+        steps.seconds(),
+        organization.map(|id| id.0),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Refresh tokens that were shown in a step, on all nodes.
+#[derive(Debug)]
+pub struct Refreshes {
+    pub step: DateTime<Utc>,
+    pub exchanged: i64,
+    pub refused: i64,
+}
+
+pub async fn refreshes(conn: &mut PgConnection, steps: Steps) -> sqlx::Result<Vec<Refreshes>> {
+    sqlx::query_as!(
+        Refreshes,
+        r#"
+        SELECT date_bin(make_interval(secs => $3), minute, $1) AS "step!",
+            sum(refreshes)::bigint AS "exchanged!", sum(refresh_failures)::bigint AS "refused!"
+        FROM node_minutes WHERE minute BETWEEN $1 AND $2 GROUP BY 1
+        "#,
+        steps.from,
+        steps.until,
+        steps.seconds(),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// From ends of sessions to the last of their streams, on all nodes, in milliseconds.
+#[derive(Debug)]
+pub struct Closings {
+    pub step: DateTime<Utc>,
+    pub median: f64,
+    pub slowest: f64,
+}
+
+pub async fn closings(conn: &mut PgConnection, steps: Steps) -> sqlx::Result<Vec<Closings>> {
+    sqlx::query_as!(
+        Closings,
+        r#"
+        SELECT date_bin(make_interval(secs => $3), minute, $1) AS "step!",
+            percentile_cont(0.5) WITHIN GROUP (ORDER BY ms) AS "median!", max(ms)::float8 AS "slowest!"
+        FROM node_minutes, unnest(closing_ms) AS ms WHERE minute BETWEEN $1 AND $2 GROUP BY 1
+        "#,
+        steps.from,
+        steps.until,
+        steps.seconds(),
+    )
+    .fetch_all(conn)
+    .await
+}

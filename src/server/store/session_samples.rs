@@ -1,0 +1,38 @@
+//! How many sessions were live at a moment, by role and kind.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+/// Counts what is live now and keeps it. Zeros as well: nobody there is not the same as nobody counted.
+pub async fn take(conn: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "
+        INSERT INTO session_samples (at, role, kind, live)
+        SELECT $1, p.role, k.kind, COALESCE(c.live, 0)
+        FROM role_policies p CROSS JOIN (VALUES ('browser'), ('desktop')) AS k (kind)
+        LEFT JOIN (
+            SELECT role, kind, count(*)::integer AS live FROM session_state
+            WHERE ended_at IS NULL AND live_until > $1 GROUP BY role, kind
+        ) AS c ON c.role = p.role AND c.kind = k.kind
+        ON CONFLICT DO NOTHING
+        ",
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Deletes samples from before `then`.
+pub async fn delete_before(conn: &mut PgConnection, then: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        "DELETE FROM session_samples WHERE (at, role, kind) IN (
+            SELECT at, role, kind FROM session_samples WHERE at < $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED
+        )",
+        then,
+        most,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}

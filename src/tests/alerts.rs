@@ -1,0 +1,1020 @@
+//! The portal tells by itself when something is wrong: once, over all nodes, and tells when it is well again.
+
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Bytes,
+    http::{HeaderMap, StatusCode, header::LOCATION},
+    response::IntoResponse,
+};
+use broker_portal::{
+    domain::{
+        alert::{Alert, AlertRule, DeliveryOutcome},
+        ids::UserId,
+    },
+    error::AppError,
+    server::{
+        jobs,
+        services::alerts::{
+            self, audit_log,
+            courier::{Courier, PATIENCE},
+            watch::Watch,
+        },
+        state::AppState,
+        store::audit::Actor,
+    },
+};
+use chrono::TimeDelta;
+use data_encoding::BASE64;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
+use tracing_subscriber::{filter::LevelFilter, fmt::MakeWriter};
+
+use crate::harness::*;
+
+const DAY: u64 = 24 * 3600;
+
+/// The open alerts, the newest first, and how many are over.
+async fn standing(portal: &Portal) -> (Vec<Alert>, usize) {
+    let list = alerts::list(&portal.state.database).await.expect("the alerts");
+    (list.open, list.recent.len())
+}
+
+/// The rules of the open alerts, and how many alerts are over.
+async fn told(portal: &Portal) -> (Vec<AlertRule>, usize) {
+    let (open, recent) = standing(portal).await;
+    (open.iter().map(|alert| alert.rule).collect(), recent)
+}
+
+/// A node that looks every 30 seconds.
+struct Looking {
+    state: AppState,
+    watch: Watch,
+}
+
+impl Looking {
+    fn of(state: &AppState, name: &str) -> Self {
+        Self {
+            state: state.clone(),
+            watch: Watch::begin(name, state.clock.now()),
+        }
+    }
+
+    async fn look(&mut self) {
+        self.watch.look(&self.state).await.expect("looked");
+    }
+}
+
+/// Two nodes that look at the same time, every 30 seconds for so long.
+async fn both_look(portal: &Portal, nodes: &mut [Looking; 2], time: u64) {
+    let [a, b] = nodes;
+    for _ in 0..time / 30 {
+        portal.pass(seconds(30)).await;
+        tokio::join!(a.look(), b.look());
+    }
+}
+
+async fn two_nodes(portal: &Portal) -> [Looking; 2] {
+    let second = portal.second_node().await;
+    [Looking::of(&portal.state, "a"), Looking::of(&second.state, "b")]
+}
+
+async fn fail_to_sign_in(portal: &Portal, person: &Person, times: usize) {
+    for _ in 0..times {
+        let answer = portal.browser(CHROME).try_sign_in(&person.email, "not it").await;
+        answer.expect(401);
+    }
+}
+
+/// Nothing is said of listeners, where that is not the subject.
+const NO_LISTENERS: (&str, &str) = ("PORTAL_ALERT_LISTENER_DOWN_SECONDS", "off");
+
+#[tokio::test]
+async fn failed_sign_ins_raise_one_alert_over_two_nodes_until_they_are_over_and_then_another() {
+    let portal = Portal::with(&[
+        NO_LISTENERS,
+        ("PORTAL_ALERT_SIGN_IN_FAILURES", "3"),
+        ("PORTAL_ALERT_SIGN_IN_FAILURES_WINDOW_SECONDS", "600"),
+    ])
+    .await;
+    let maria = portal.broker("maria").await;
+    let mut nodes = two_nodes(&portal).await;
+    fail_to_sign_in(&portal, &maria, 2).await;
+    both_look(&portal, &mut nodes, 30).await;
+    assert_eq!(told(&portal).await, (vec![], 0), "two are not enough");
+    fail_to_sign_in(&portal, &maria, 1).await;
+    both_look(&portal, &mut nodes, 300).await;
+    let (open, _) = standing(&portal).await;
+    let [alert] = &open[..] else { panic!("{open:?}") };
+    assert_eq!(alert.rule, AlertRule::SignInFailures);
+    assert_eq!(alert.message, "3 of 3 sign-ins failed within 10 minutes.");
+    assert_eq!(alert.last_seen_at, portal.now());
+    assert_eq!(alert.raised_at, portal.now() - TimeDelta::seconds(270));
+
+    // Two of them leave the window after ten minutes; the alert has two minutes of calm.
+    both_look(&portal, &mut nodes, 330).await;
+    assert_eq!(told(&portal).await, (vec![AlertRule::SignInFailures], 0));
+    both_look(&portal, &mut nodes, 60).await;
+    assert_eq!(told(&portal).await, (vec![], 1));
+    fail_to_sign_in(&portal, &maria, 3).await;
+    both_look(&portal, &mut nodes, 60).await;
+    assert_eq!(told(&portal).await, (vec![AlertRule::SignInFailures], 1));
+    assert_eq!(portal.rows("alerts").await, 2);
+}
+
+#[tokio::test]
+async fn failures_among_many_that_got_in_are_an_ordinary_morning() {
+    let portal = Portal::with(&[NO_LISTENERS, ("PORTAL_ALERT_SIGN_IN_FAILURES", "3")]).await;
+    let maria = portal.broker("maria").await;
+    let mut node = Looking::of(&portal.state, "a");
+    for _ in 0..4 {
+        portal.browser(CHROME).signed_in(&maria).await;
+    }
+    fail_to_sign_in(&portal, &maria, 3).await;
+    node.look().await;
+    assert_eq!(told(&portal).await, (vec![], 0), "3 of 7");
+    fail_to_sign_in(&portal, &maria, 1).await;
+    portal.pass(seconds(30)).await;
+    node.look().await;
+    assert_eq!(
+        told(&portal).await,
+        (vec![AlertRule::SignInFailures], 0),
+        "4 of 8"
+    );
+}
+
+#[tokio::test]
+async fn what_comes_and_goes_is_one_alert() {
+    let portal = Portal::with(&[
+        NO_LISTENERS,
+        ("PORTAL_ALERT_SIGN_IN_FAILURES", "1"),
+        ("PORTAL_ALERT_SIGN_IN_FAILURES_WINDOW_SECONDS", "30"),
+    ])
+    .await;
+    let maria = portal.broker("maria").await;
+    let mut node = Looking::of(&portal.state, "a");
+    for _ in 0..3 {
+        fail_to_sign_in(&portal, &maria, 1).await;
+        portal.pass(seconds(29)).await;
+        node.look().await;
+        portal.pass(seconds(60)).await;
+        node.look().await;
+    }
+    assert_eq!(portal.rows("alerts").await, 1);
+    assert_eq!(told(&portal).await, (vec![AlertRule::SignInFailures], 0));
+}
+
+#[tokio::test]
+async fn a_token_that_is_shown_again_raises_an_alert_that_clears_and_comes_again() {
+    let portal = Portal::with(&[NO_LISTENERS]).await;
+    let maria = portal.broker("maria").await;
+    let mut nodes = two_nodes(&portal).await;
+    for round in 0..2 {
+        let mac = portal.desktop("mac").signed_in(&maria).await;
+        let stolen = mac.refresh_token();
+        mac.refresh().await.expect(200);
+        portal.pass(seconds(31)).await;
+        both_look(&portal, &mut nodes, 30).await;
+        assert_eq!(told(&portal).await, (vec![], round));
+        mac.exchange(&stolen).await.expect(401);
+        both_look(&portal, &mut nodes, 90).await;
+        let (open, recent) = standing(&portal).await;
+        assert_eq!((open.len(), recent), (1, round));
+        assert_eq!(open[0].rule, AlertRule::TokenReuse);
+        assert!(open[0].message.contains("1 time within 1 hour"), "{open:?}");
+        both_look(&portal, &mut nodes, 3600 + 120).await;
+        assert_eq!(told(&portal).await, (vec![], round + 1));
+    }
+}
+
+#[tokio::test]
+async fn sign_ins_far_apart_raise_an_alert_that_clears_and_comes_again() {
+    let portal = Portal::with(&[
+        NO_LISTENERS,
+        ("PORTAL_ALERT_FAR_SIGN_INS", "1"),
+        ("PORTAL_ALERT_FAR_SIGN_INS_WINDOW_SECONDS", "300"),
+    ])
+    .await;
+    let mut nodes = two_nodes(&portal).await;
+    for (round, name) in ["maria", "jonas"].into_iter().enumerate() {
+        let person = portal.broker(name).await;
+        let chrome = portal.browser(CHROME).signed_in(&person).await;
+        // A new browser is asked about, and is not far.
+        portal.browser(FIREFOX).signed_in(&person).await;
+        both_look(&portal, &mut nodes, 30).await;
+        assert_eq!(told(&portal).await, (vec![], round));
+        let there = chrome.clone().at("203.0.113.5");
+        there.get("/dashboard").await.expect(200);
+        both_look(&portal, &mut nodes, 60).await;
+        assert_eq!(told(&portal).await, (vec![AlertRule::FarSignIns], round));
+        both_look(&portal, &mut nodes, 420).await;
+        assert_eq!(told(&portal).await, (vec![], round + 1));
+    }
+}
+
+#[tokio::test]
+async fn a_clean_up_that_never_comes_to_its_end_is_told_however_often_it_begins() {
+    let portal = Portal::with(&[NO_LISTENERS]).await;
+    let mut nodes = two_nodes(&portal).await;
+    let clean_up = async || {
+        let apart = TimeDelta::seconds(60);
+        jobs::cleanup::once(&portal.state.database, &portal.clock, TimeDelta::days(30), apart).await
+    };
+    assert!(clean_up().await.expect("ran").is_some());
+    for round in 0..2 {
+        // Each next one begins and breaks off.
+        let refuse =
+            "ALTER TABLE audit_events ADD CONSTRAINT refused CHECK (kind <> 'session_ended') NOT VALID";
+        let maria = portal.broker(&format!("maria{round}")).await;
+        sqlx::query(refuse).execute(&portal.sql).await.expect("altered");
+        portal.browser(CHROME).signed_in(&maria).await;
+        sqlx::query(
+            "UPDATE sessions SET last_active_at = last_active_at - interval '2 days' WHERE ended_at IS NULL",
+        )
+        .execute(&portal.sql)
+        .await
+        .expect("run out");
+        for _ in 0..2 {
+            both_look(&portal, &mut nodes, 3600).await;
+            clean_up().await.expect_err("it breaks off");
+            assert_eq!(told(&portal).await, (vec![], round));
+        }
+        both_look(&portal, &mut nodes, 3600).await;
+        assert_eq!(told(&portal).await, (vec![AlertRule::CleanupOverdue], round));
+        sqlx::query("ALTER TABLE audit_events DROP CONSTRAINT refused")
+            .execute(&portal.sql)
+            .await
+            .expect("altered");
+        assert_eq!(clean_up().await.expect("ran").expect("its turn").ended, 1);
+        both_look(&portal, &mut nodes, 150).await;
+        assert_eq!(told(&portal).await, (vec![], round + 1));
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_has_just_started_leaves_the_clean_up_time() {
+    let portal = Portal::with(&[NO_LISTENERS]).await;
+    let apart = TimeDelta::seconds(60);
+    let clean_up = jobs::cleanup::once(&portal.state.database, &portal.clock, TimeDelta::days(30), apart);
+    clean_up.await.expect("ran").expect("its turn");
+    // Switched off for a week.
+    portal.pass(seconds(7 * DAY)).await;
+    let mut node = Looking::of(&portal.state, "a");
+    node.look().await;
+    assert_eq!(told(&portal).await, (vec![], 0));
+    portal.pass(seconds(300)).await;
+    node.look().await;
+    assert_eq!(told(&portal).await, (vec![AlertRule::CleanupOverdue], 0));
+}
+
+#[tokio::test]
+async fn each_node_tells_of_its_own_listener_and_one_that_is_gone_tells_no_more() {
+    let portal = Portal::start().await;
+    let mut nodes = two_nodes(&portal).await;
+    let names = async || {
+        let (open, _) = standing(&portal).await;
+        let mut names: Vec<_> = open.into_iter().map(|alert| (alert.rule, alert.key)).collect();
+        names.sort_by(|a, b| a.1.cmp(&b.1));
+        names
+    };
+    let down = |name: &str| (AlertRule::ListenerDown, name.to_owned());
+    both_look(&portal, &mut nodes, 60).await;
+    assert_eq!(names().await, [], "not for a minute yet");
+    both_look(&portal, &mut nodes, 60).await;
+    assert_eq!(names().await, [down("a"), down("b")]);
+
+    // One of the two hears again.
+    let listening = portal.listening().await;
+    both_look(&portal, &mut nodes, 180).await;
+    assert_eq!(names().await, [down("b")]);
+    // The other is switched off for good.
+    let [a, _] = &mut nodes;
+    for _ in 0..6 {
+        portal.pass(seconds(30)).await;
+        a.look().await;
+    }
+    assert_eq!(names().await, []);
+    drop(listening);
+}
+
+#[tokio::test]
+async fn of_many_who_find_the_same_at_once_one_raises_the_alert() {
+    let portal = Portal::start().await;
+    let mut watches: Vec<Watch> = (0..8).map(|_| Watch::begin("a", portal.now())).collect();
+    for watch in &mut watches {
+        watch.look(&portal.state).await.expect("looked");
+    }
+    portal.clock.advance(seconds(60));
+    let looks = watches.iter_mut().map(|watch| watch.look(&portal.state));
+    for looked in futures_util::future::join_all(looks).await {
+        looked.expect("looked");
+    }
+    assert_eq!(portal.rows("alerts").await, 1);
+}
+
+#[tokio::test]
+async fn while_the_database_is_away_a_node_says_in_its_log_that_it_hears_nothing() {
+    let log = Log::default();
+    let portal = Portal::start().await;
+    let guard = tracing::subscriber::set_default(log.subscriber(LevelFilter::INFO));
+    let mut watch = Watch::begin("web-1:3000", portal.now());
+    watch.look(&portal.state).await.expect("looked");
+    let outage = portal.cut_off_database().await;
+    for _ in 0..5 {
+        portal.clock.advance(seconds(30));
+        watch.look(&portal.state).await.expect_err("nobody answers");
+    }
+    assert_eq!(
+        log.lines("alert raised, and not stored").len(),
+        1,
+        "{}",
+        log.text()
+    );
+    assert!(log.text().contains("Server web-1:3000 has heard nothing"));
+    outage.end().await;
+    // Connections that broke a moment ago may be met first.
+    while watch.look(&portal.state).await.is_err() {}
+    let (open, _) = standing(&portal).await;
+    assert_eq!(open.len(), 1, "now it can be stored: {open:?}");
+    drop(guard);
+}
+
+#[tokio::test]
+async fn an_audit_log_that_was_changed_is_told_until_it_is_as_it_was() {
+    let portal = Portal::start().await;
+    let node = portal.second_node().await;
+    let maria = portal.broker("maria").await;
+    fail_to_sign_in(&portal, &maria, 4).await;
+    portal.seal().await;
+    // Rows that wait for their seal are no change.
+    fail_to_sign_in(&portal, &maria, 1).await;
+    portal.pass(seconds(300)).await;
+    let look = async |state: &AppState| audit_log::look(state).await.expect("looked");
+    assert!(look(&portal.state).await);
+    assert!(!look(&node.state).await, "once a day");
+    assert_eq!(told(&portal).await, (vec![], 0));
+
+    for round in 0..2 {
+        portal
+            .tamper("UPDATE audit_events SET reason = 'another' WHERE id = (SELECT min(id) + 2 FROM audit_events)")
+            .await;
+        portal.pass(seconds(DAY / 2)).await;
+        assert!(!look(&portal.state).await, "once a day");
+        portal.pass(seconds(DAY / 2)).await;
+        assert!(look(&node.state).await);
+        portal.pass(seconds(3600)).await;
+        assert!(look(&portal.state).await, "it is looked at again soon");
+        let (open, recent) = standing(&portal).await;
+        assert_eq!((open.len(), recent), (1, round));
+        assert_eq!(open[0].rule, AlertRule::AuditChainBroken);
+        assert!(
+            open[0].message.contains("was changed after it was sealed"),
+            "{open:?}"
+        );
+        portal
+            .tamper("UPDATE audit_events SET reason = 'wrong_password' WHERE reason = 'another'")
+            .await;
+        portal.pass(seconds(3600)).await;
+        assert!(look(&portal.state).await);
+        assert_eq!(told(&portal).await, (vec![], round + 1));
+    }
+}
+
+#[tokio::test]
+async fn what_was_cut_off_between_two_looks_is_told() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    fail_to_sign_in(&portal, &maria, 4).await;
+    portal.seal().await;
+    assert!(audit_log::look(&portal.state).await.expect("looked"));
+    // The end of the log and of the chain: what is left fits.
+    portal
+        .tamper("DELETE FROM audit_events WHERE id = (SELECT max(id) FROM audit_events)")
+        .await;
+    portal
+        .tamper("DELETE FROM audit_chain WHERE position = (SELECT max(position) FROM audit_chain)")
+        .await;
+    assert_eq!(portal.problems().await, []);
+    portal.pass(seconds(DAY)).await;
+    assert!(audit_log::look(&portal.state).await.expect("looked"));
+    let (open, _) = standing(&portal).await;
+    assert!(open[0].message.contains("its end was cut off"), "{open:?}");
+}
+
+#[tokio::test]
+async fn a_look_that_breaks_off_is_repeated_within_the_hour() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    fail_to_sign_in(&portal, &maria, 1).await;
+    portal.seal().await;
+    let rename = async |from: &str, to: &str| {
+        let statement = format!("ALTER TABLE {from} RENAME TO {to}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
+            .execute(&portal.sql)
+            .await
+            .expect("renamed");
+    };
+    rename("audit_unsealed", "elsewhere").await;
+    audit_log::look(&portal.state)
+        .await
+        .expect_err("a table is missing");
+    rename("elsewhere", "audit_unsealed").await;
+    assert!(!audit_log::look(&portal.state).await.expect("not yet"));
+    portal.pass(seconds(3600)).await;
+    assert!(audit_log::look(&portal.state).await.expect("looked"));
+}
+
+#[tokio::test]
+async fn a_rule_that_is_switched_off_says_nothing_and_what_it_said_is_over() {
+    let portal = Portal::with(&[NO_LISTENERS, ("PORTAL_ALERT_SIGN_IN_FAILURES", "1")]).await;
+    let maria = portal.broker("maria").await;
+    fail_to_sign_in(&portal, &maria, 1).await;
+    Looking::of(&portal.state, "a").look().await;
+    assert_eq!(told(&portal).await, (vec![AlertRule::SignInFailures], 0));
+
+    let off = [NO_LISTENERS, ("PORTAL_ALERT_SIGN_IN_FAILURES", "off")];
+    let restarted = portal.restarted_with(&off);
+    portal.pass(seconds(30)).await;
+    Looking::of(&restarted, "a").look().await;
+    assert_eq!(told(&portal).await, (vec![], 1));
+    let rules = alerts::rules(&restarted.config.alerts);
+    let on: Vec<_> = rules
+        .iter()
+        .map(|setting| (setting.rule, setting.threshold.is_some()))
+        .collect();
+    let expected = AlertRule::ALL.map(|rule| {
+        let off = [AlertRule::SignInFailures, AlertRule::ListenerDown];
+        (rule, !off.contains(&rule))
+    });
+    assert_eq!(on, expected);
+    assert_eq!(rules[1].threshold.as_deref(), Some("1 time within 1 hour"));
+}
+
+// The webhook
+
+const KEY: &[u8] = b"twenty-four bytes of key";
+
+/// What the receiver was sent.
+#[derive(Clone, Debug)]
+struct Received {
+    headers: HeaderMap,
+    body: String,
+}
+
+impl Received {
+    fn header(&self, name: &str) -> &str {
+        self.headers[name].to_str().expect("text")
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).expect("JSON")
+    }
+
+    /// "The content is signed by concatenating the unique identifier, timestamp and payload separated by full-stop (`.`)",
+    /// with HMAC-SHA256, and sent as `v1,` and base64 (Standard Webhooks, "Verifying webhook authenticity").
+    #[track_caller]
+    fn assert_signed(&self, portal: &Portal) {
+        let (id, timestamp) = (self.header("webhook-id"), self.header("webhook-timestamp"));
+        let mut mac = Hmac::<Sha256>::new_from_slice(KEY).expect("a key");
+        mac.update(format!("{id}.{timestamp}.{}", self.body).as_bytes());
+        let (version, signature) = self
+            .header("webhook-signature")
+            .split_once(',')
+            .expect("a version");
+        assert_eq!(version, "v1");
+        mac.verify_slice(&BASE64.decode(signature.as_bytes()).expect("base64"))
+            .expect("the signature is right");
+        assert_eq!(timestamp, portal.now().timestamp().to_string());
+        assert_eq!(self.header("content-type"), "application/json");
+    }
+}
+
+/// How the receiver answers.
+#[derive(Clone, Copy, Debug)]
+enum Answers {
+    With(u16),
+    /// Never.
+    Hangs,
+    /// With something that has no end.
+    Babbles,
+}
+
+/// A program on a local port that webhooks are sent to.
+struct Receiver {
+    url: String,
+    got: Arc<Mutex<Vec<Received>>>,
+    answers: Arc<Mutex<VecDeque<Answers>>>,
+    hanging: Arc<Notify>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Receiver {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/T0P/S3CRET", listener.local_addr().expect("bound"));
+        let got = Arc::new(Mutex::new(Vec::new()));
+        let answers = Arc::new(Mutex::new(VecDeque::<Answers>::new()));
+        let hanging = Arc::new(Notify::new());
+        let app = Router::new().fallback({
+            let (got, answers, hanging) = (got.clone(), answers.clone(), hanging.clone());
+            async move |headers: HeaderMap, body: Bytes| {
+                let body = String::from_utf8(body.to_vec()).expect("text");
+                got.lock()
+                    .expect("nobody panicked")
+                    .push(Received { headers, body });
+                let answer = answers.lock().expect("nobody panicked").pop_front();
+                match answer.unwrap_or(Answers::With(200)) {
+                    Answers::With(status) => {
+                        let status = StatusCode::from_u16(status).expect("a status");
+                        (status, [(LOCATION, "/elsewhere")], "no news").into_response()
+                    }
+                    Answers::Hangs => {
+                        hanging.notify_one();
+                        std::future::pending().await
+                    }
+                    Answers::Babbles => {
+                        let again = futures_util::stream::repeat(Ok::<_, std::convert::Infallible>(
+                            Bytes::from_static(&[b'.'; 1024]),
+                        ));
+                        axum::body::Body::from_stream(again).into_response()
+                    }
+                }
+            }
+        });
+        let task = tokio::spawn(async move {
+            axum::serve(listener, app).await.expect("served");
+        });
+        Self {
+            url,
+            got,
+            answers,
+            hanging,
+            task,
+        }
+    }
+
+    fn answers(&self, answers: &[Answers]) {
+        self.answers.lock().expect("nobody panicked").extend(answers);
+    }
+
+    fn got(&self) -> Vec<Received> {
+        self.got.lock().expect("nobody panicked").clone()
+    }
+
+    /// The states that were told, in order.
+    fn states(&self) -> Vec<String> {
+        let got = self.got();
+        let state = |received: &Received| received.json()["state"].as_str().expect("a state").to_owned();
+        got.iter().map(state).collect()
+    }
+
+    async fn portal(&self) -> Portal {
+        let secret = format!("whsec_{}", BASE64.encode(KEY));
+        Portal::with(&[
+            NO_LISTENERS,
+            ("PORTAL_ALERT_SIGN_IN_FAILURES", "1"),
+            ("PORTAL_ALERT_WEBHOOK_URL", &self.url),
+            ("PORTAL_ALERT_WEBHOOK_SECRET", &secret),
+        ])
+        .await
+    }
+}
+
+fn courier(portal: &Portal) -> Courier {
+    let webhook = portal.state.config.alerts.webhook.clone();
+    Courier::new(webhook.expect("a webhook"), PATIENCE)
+}
+
+/// Sends what is due, and gives how many were taken.
+async fn deliver(portal: &Portal) -> usize {
+    courier(portal)
+        .deliver_due(&portal.state.database, &portal.clock)
+        .await
+        .expect("sent")
+}
+
+#[tokio::test]
+async fn the_webhook_is_told_in_a_way_that_it_can_verify() {
+    let receiver = Receiver::start().await;
+    let portal = receiver.portal().await;
+    let maria = portal.broker("maria").await;
+    let mut node = Looking::of(&portal.state, "a");
+    fail_to_sign_in(&portal, &maria, 1).await;
+    node.look().await;
+    assert_eq!(deliver(&portal).await, 1);
+    let raised = receiver.got().remove(0);
+    raised.assert_signed(&portal);
+    let (open, _) = standing(&portal).await;
+    let expected = json!({
+        "id": open[0].id,
+        "rule": "sign_in_failures",
+        "state": "raised",
+        "key": "",
+        "message": "1 of 1 sign-in failed within 10 minutes.",
+        "figures": { "failed": 1, "sign_ins": 1, "window_seconds": 600 },
+        "at": broker_portal::domain::time::rfc3339(portal.now()),
+        "portal": portal.state.config.public_url.origin(),
+    });
+    assert_eq!(raised.json(), expected);
+
+    portal.pass(seconds(900)).await;
+    node.look().await;
+    assert_eq!(deliver(&portal).await, 1);
+    let cleared = receiver.got().remove(1);
+    cleared.assert_signed(&portal);
+    assert_eq!(
+        (&cleared.json()["id"], &cleared.json()["state"]),
+        (&expected["id"], &json!("cleared"))
+    );
+    assert_ne!(cleared.header("webhook-id"), raised.header("webhook-id"));
+    assert_eq!(deliver(&portal).await, 0, "each is told once");
+    let list = alerts::list(&portal.state.database).await.expect("the alerts");
+    let outcomes: Vec<_> = list.recent[0]
+        .deliveries
+        .iter()
+        .map(|d| (&*d.state, d.outcome))
+        .collect();
+    assert_eq!(
+        outcomes,
+        [
+            ("raised", DeliveryOutcome::Delivered),
+            ("cleared", DeliveryOutcome::Delivered)
+        ]
+    );
+}
+
+#[tokio::test]
+async fn what_was_refused_comes_again_later_under_the_same_id_and_the_end_waits_for_it() {
+    let receiver = Receiver::start().await;
+    let portal = receiver.portal().await;
+    let maria = portal.broker("maria").await;
+    let mut node = Looking::of(&portal.state, "a");
+    fail_to_sign_in(&portal, &maria, 1).await;
+    node.look().await;
+    receiver.answers(&[Answers::With(500), Answers::With(302), Answers::With(503)]);
+    assert_eq!(deliver(&portal).await, 0);
+    assert_eq!(deliver(&portal).await, 0);
+    assert_eq!(receiver.got().len(), 1, "not before its time");
+    let (open, _) = standing(&portal).await;
+    let delivery = &open[0].deliveries[0];
+    assert_eq!(
+        (delivery.attempts, delivery.outcome),
+        (1, DeliveryOutcome::Waiting)
+    );
+    assert_eq!(delivery.last_error.as_deref(), Some("the receiver answered 500"));
+
+    portal.pass(seconds(900)).await;
+    node.look().await;
+    assert_eq!(deliver(&portal).await, 0, "the end waits");
+    assert_eq!(receiver.got().len(), 2, "a redirect is not followed");
+    portal.pass(seconds(60)).await;
+    assert_eq!(deliver(&portal).await, 0);
+    portal.pass(seconds(60)).await;
+    assert_eq!(deliver(&portal).await, 2);
+    assert_eq!(
+        receiver.states(),
+        ["raised", "raised", "raised", "raised", "cleared"]
+    );
+    let got = receiver.got();
+    let ids: Vec<_> = got
+        .iter()
+        .map(|one| one.header("webhook-id").to_owned())
+        .collect();
+    assert!(
+        ids[..4].iter().all(|id| *id == ids[0]) && ids[4] != ids[0],
+        "{ids:?}"
+    );
+    assert!(got[..4].iter().all(|one| one.body == got[0].body));
+    got[4].assert_signed(&portal);
+    got[3].assert_signed(&portal);
+}
+
+#[tokio::test]
+async fn a_message_that_nobody_takes_for_a_day_is_given_up_and_that_is_said() {
+    let log = Log::default();
+    let receiver = Receiver::start().await;
+    let portal = receiver.portal().await;
+    receiver.task.abort();
+    alerts::send_test(&portal.state, Actor::default())
+        .await
+        .expect("queued");
+    let guard = tracing::subscriber::set_default(log.subscriber(LevelFilter::INFO));
+    for _ in 0..26 * 60 {
+        if is_due(&portal).await {
+            deliver(&portal).await;
+        }
+        portal.clock.advance(seconds(60));
+    }
+    drop(guard);
+    let list = alerts::list(&portal.state.database).await.expect("the alerts");
+    let test = &list.tests[0];
+    assert_eq!(test.outcome, DeliveryOutcome::GivenUp);
+    assert!(
+        test.outcome_at - test.created_at <= TimeDelta::hours(24),
+        "{test:?}"
+    );
+    assert!(
+        test.outcome_at - test.created_at >= TimeDelta::hours(22),
+        "{test:?}"
+    );
+    assert!((25..40).contains(&test.attempts), "{test:?}");
+    assert!(
+        test.last_error
+            .as_deref()
+            .is_some_and(|error| error.starts_with("no connection"))
+    );
+    assert_eq!(log.lines("is given up").len(), 1, "{}", log.text());
+}
+
+/// Whether something is due.
+async fn is_due(portal: &Portal) -> bool {
+    sqlx::query_scalar("SELECT EXISTS (SELECT FROM alert_deliveries WHERE next_attempt_at <= $1)")
+        .bind(portal.now())
+        .fetch_one(&portal.sql)
+        .await
+        .expect("a count")
+}
+
+#[tokio::test]
+async fn a_receiver_that_hangs_holds_up_nothing_and_another_node_takes_over() {
+    let receiver = Receiver::start().await;
+    let portal = receiver.portal().await;
+    let maria = portal.broker("maria").await;
+    let mut node = Looking::of(&portal.state, "a");
+    fail_to_sign_in(&portal, &maria, 1).await;
+    node.look().await;
+    receiver.answers(&[Answers::Hangs]);
+    let sending = tokio::spawn({
+        let portal = portal.clone();
+        async move { deliver(&portal).await }
+    });
+    receiver.hanging.notified().await;
+    // No transaction is open meanwhile, and no row is locked.
+    let open: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'",
+    )
+    .fetch_one(&portal.sql)
+    .await
+    .expect("a count");
+    assert_eq!(open, 0);
+    sqlx::query("SELECT FROM alert_deliveries FOR UPDATE NOWAIT")
+        .fetch_all(&portal.sql)
+        .await
+        .expect("not locked");
+    assert_eq!(deliver(&portal).await, 0, "nobody sends it twice at once");
+    portal.browser(CHROME).signed_in(&maria).await;
+    portal.pass(seconds(30)).await;
+    node.look().await;
+    assert!(!sending.is_finished());
+
+    // The node dies with it.
+    sending.abort();
+    portal.pass(seconds(31)).await;
+    let second = portal.second_node().await;
+    let taken = courier(&portal)
+        .deliver_due(&second.state.database, &portal.clock)
+        .await;
+    assert_eq!(taken.expect("sent"), 1);
+    let ids: Vec<_> = receiver
+        .got()
+        .iter()
+        .map(|one| one.header("webhook-id").to_owned())
+        .collect();
+    assert_eq!(ids.len(), 2);
+    assert_eq!(ids[0], ids[1]);
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_come_or_has_no_end_is_not_waited_for() {
+    let receiver = Receiver::start().await;
+    let portal = receiver.portal().await;
+    let webhook = portal.state.config.alerts.webhook.clone().expect("a webhook");
+    let impatient = Courier::new(webhook, Duration::from_millis(100));
+    let test = async || {
+        alerts::send_test(&portal.state, Actor::default())
+            .await
+            .expect("queued");
+    };
+    receiver.answers(&[Answers::Hangs, Answers::Babbles]);
+    test().await;
+    let database = &portal.state.database;
+    assert_eq!(
+        impatient
+            .deliver_due(database, &portal.clock)
+            .await
+            .expect("sent"),
+        0
+    );
+    let list = alerts::list(database).await.expect("the alerts");
+    assert!(
+        list.tests[0]
+            .last_error
+            .as_deref()
+            .is_some_and(|error| error.starts_with("no answer within")),
+        "{list:?}"
+    );
+    // Whatever it goes on to say, it has said 200.
+    test().await;
+    assert_eq!(deliver(&portal).await, 1);
+}
+
+#[tokio::test]
+async fn several_couriers_send_each_message_once() {
+    let receiver = Receiver::start().await;
+    let portal = receiver.portal().await;
+    for _ in 0..20 {
+        alerts::send_test(&portal.state, Actor::default())
+            .await
+            .expect("queued");
+    }
+    let (a, b, c) = tokio::join!(deliver(&portal), deliver(&portal), deliver(&portal));
+    assert_eq!(a + b + c, 20);
+    let mut ids: Vec<_> = receiver
+        .got()
+        .iter()
+        .map(|one| one.header("webhook-id").to_owned())
+        .collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!((ids.len(), receiver.got().len()), (20, 20));
+}
+
+#[tokio::test]
+async fn a_test_is_told_as_one_and_is_on_record() {
+    let receiver = Receiver::start().await;
+    let portal = receiver.portal().await;
+    let admin = portal.person("admin").role(Role::SystemAdmin).create().await;
+    let actor = Actor {
+        user: Some(admin.id),
+        ..Actor::default()
+    };
+    alerts::send_test(&portal.state, actor).await.expect("queued");
+    assert_eq!(deliver(&portal).await, 1);
+    let test = receiver.got().remove(0);
+    test.assert_signed(&portal);
+    assert_eq!(test.json()["state"], "test");
+    assert_eq!(test.json()["rule"], "test");
+    let rows = portal.audit("alert_test_sent").await;
+    let actors: Vec<Option<UserId>> = rows.iter().map(|row| row.actor).collect();
+    assert_eq!(actors, [Some(admin.id)]);
+    assert_eq!(told(&portal).await, (vec![], 0));
+
+    let without = Portal::start().await;
+    let refused = alerts::send_test(&without.state, Actor::default()).await;
+    assert!(
+        matches!(refused, Err(AppError::InvalidInput { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(without.rows("alert_deliveries").await, 0);
+    assert_eq!(without.audit("alert_test_sent").await, []);
+}
+
+#[tokio::test]
+async fn without_a_webhook_alerts_are_kept_and_logged_and_nothing_waits() {
+    let log = Log::default();
+    let portal = Portal::with(&[NO_LISTENERS, ("PORTAL_ALERT_SIGN_IN_FAILURES", "1")]).await;
+    let maria = portal.broker("maria").await;
+    let mut node = Looking::of(&portal.state, "a");
+    fail_to_sign_in(&portal, &maria, 1).await;
+    let guard = tracing::subscriber::set_default(log.subscriber(LevelFilter::INFO));
+    for _ in 0..30 {
+        node.look().await;
+        portal.clock.advance(seconds(30));
+    }
+    drop(guard);
+    assert_eq!(told(&portal).await, (vec![], 1));
+    assert_eq!(log.lines("alert raised: 1 of 1 sign-in failed").len(), 1);
+    assert_eq!(log.lines("alert cleared after").len(), 1, "{}", log.text());
+    assert_eq!(portal.rows("alert_deliveries").await, 0);
+}
+
+#[tokio::test]
+async fn neither_the_key_nor_the_address_is_in_the_database_or_the_log_or_in_debug() {
+    let log = Log::default();
+    let receiver = Receiver::start().await;
+    let portal = receiver.portal().await;
+    let guard = tracing::subscriber::set_default(log.subscriber(LevelFilter::TRACE));
+    receiver.answers(&[Answers::With(500), Answers::With(302)]);
+    let test = async || {
+        alerts::send_test(&portal.state, Actor::default())
+            .await
+            .expect("queued");
+    };
+    test().await;
+    deliver(&portal).await;
+    portal.clock.advance(seconds(60));
+    deliver(&portal).await;
+    portal.clock.advance(seconds(60));
+    assert_eq!(deliver(&portal).await, 1);
+    receiver.task.abort();
+    test().await;
+    deliver(&portal).await;
+    drop(guard);
+    assert_eq!(receiver.got().len(), 3);
+    let debug = format!("{:?}", portal.state);
+    let places = [
+        ("log", log.text()),
+        ("database", portal.dump().await),
+        ("debug", debug),
+    ];
+    assert!(places[0].1.contains("webhook did not take"), "{}", places[0].1);
+    assert!(
+        places[1].1.contains("no connection to the receiver"),
+        "the dump is a dump"
+    );
+    assert!(places[2].1.contains("WebhookSecret(..)"));
+    for (place, text) in places {
+        for secret in [
+            "S3CRET",
+            &BASE64.encode(KEY),
+            std::str::from_utf8(KEY).expect("text"),
+            &format!("{KEY:?}"),
+        ] {
+            assert!(!text.contains(secret), "{place} holds {secret}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn alerts_and_deliveries_go_when_they_are_past_keeping_and_open_ones_stay() {
+    let receiver = Receiver::start().await;
+    let portal = receiver.portal().await;
+    let maria = portal.broker("maria").await;
+    let mut node = Looking::of(&portal.state, "a");
+    fail_to_sign_in(&portal, &maria, 1).await;
+    node.look().await;
+    portal.pass(seconds(900)).await;
+    node.look().await;
+    fail_to_sign_in(&portal, &maria, 1).await;
+    portal.pass(seconds(30)).await;
+    node.look().await;
+    alerts::send_test(&portal.state, Actor::default())
+        .await
+        .expect("queued");
+    assert_eq!(deliver(&portal).await, 4);
+    portal.pass(seconds(30 * DAY - 60)).await;
+    let report = portal.clean_up().await;
+    assert_eq!((report.alerts_deleted, report.deliveries_deleted), (0, 0));
+    portal.pass(seconds(120)).await;
+    let report = portal.clean_up().await;
+    assert_eq!((report.alerts_deleted, report.deliveries_deleted), (1, 1));
+    assert_eq!(told(&portal).await, (vec![AlertRule::SignInFailures], 0));
+    assert_eq!(portal.rows("alert_deliveries").await, 1);
+}
+
+/// What was logged in a test, all of which runs in one thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn subscriber(&self, level: LevelFilter) -> impl tracing::Subscriber + Send + Sync + use<> {
+        tracing_subscriber::fmt()
+            .with_max_level(level)
+            .with_writer(self.clone())
+            .with_ansi(false)
+            .finish()
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().expect("nobody panicked").clone()).expect("text")
+    }
+
+    fn lines(&self, part: &str) -> Vec<String> {
+        let text = self.text();
+        let lines = text.lines().filter(|line| line.contains(part));
+        lines.map(str::to_owned).collect()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("nobody panicked").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Log;
+
+    fn make_writer(&self) -> Log {
+        self.clone()
+    }
+}
