@@ -10,18 +10,20 @@ use std::{
 
 use futures_util::{
     Sink, Stream,
-    future::{Either, select},
+    future::{Either, ready, select},
+    stream::once,
 };
 use leptos::server_fn::{
     Bytes,
     client::{Client, browser::BrowserClient},
-    error::{FromServerFnError, ServerFnErrorErr},
     request::browser::BrowserRequest,
     response::{ClientRes, browser::BrowserResponse},
 };
 
 use futures_channel::oneshot;
 use leptos::prelude::set_timeout;
+
+use crate::error::AppError;
 
 /// How long a call waits for the tab to know how its session stands.
 const WAITS: Duration = Duration::from_secs(10);
@@ -40,8 +42,6 @@ const BACKGROUND: &str = "x-portal-background";
 pub enum Outcome {
     /// The server did it, and noted that the person is there.
     Acted,
-    /// The server answered.
-    Answered,
     /// There was no live session.
     Refused,
     /// It was not delivered, or the server had no answer.
@@ -121,19 +121,18 @@ impl<T> Future for Background<T> {
 /// The client of every server function.
 pub struct KeptClient;
 
-impl<E> Client<E> for KeptClient
-where
-    E: FromServerFnError + Send + 'static,
-{
+impl Client<AppError> for KeptClient {
     type Request = BrowserRequest;
-    type Response = BrowserResponse;
+    type Response = Answer;
 
-    fn send(request: BrowserRequest) -> impl Future<Output = Result<BrowserResponse, E>> + Send {
+    fn send(request: BrowserRequest) -> impl Future<Output = Result<Answer, AppError>> + Send {
         let is_background = IN_BACKGROUND.get();
         if is_background {
             request.headers().set(BACKGROUND, "1");
         }
-        send(request, is_background)
+        // Boxed, so that the code of each server function has no copy of it.
+        let sent: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(send(request, is_background));
+        sent
     }
 
     fn open_websocket(
@@ -144,44 +143,110 @@ where
                 impl Stream<Item = Result<Bytes, Bytes>> + Send + 'static,
                 impl Sink<Bytes> + Send + 'static,
             ),
-            E,
+            AppError,
         >,
     > + Send {
-        <BrowserClient as Client<E>>::open_websocket(path)
+        <BrowserClient as Client<AppError>>::open_websocket(path)
     }
 
     fn spawn(future: impl Future<Output = ()> + Send + 'static) {
-        <BrowserClient as Client<E>>::spawn(future);
+        <BrowserClient as Client<AppError>>::spawn(future);
     }
 }
 
-async fn send<E>(request: BrowserRequest, is_background: bool) -> Result<BrowserResponse, E>
-where
-    E: FromServerFnError + Send + 'static,
-{
+/// An answer, read to its end.
+pub struct Answer {
+    status: u16,
+    has_redirect: bool,
+    location: String,
+    bytes: Bytes,
+}
+
+impl Answer {
+    async fn read(response: BrowserResponse) -> Result<Self, AppError> {
+        let status = ClientRes::<AppError>::status(&response);
+        let has_redirect = ClientRes::<AppError>::has_redirect(&response);
+        let location = ClientRes::<AppError>::location(&response);
+        let bytes = ClientRes::<AppError>::try_into_bytes(response).await?;
+        Ok(Self {
+            status,
+            has_redirect,
+            location,
+            bytes,
+        })
+    }
+
+    /// What it says of the session and of the way to the server.
+    fn outcome(&self, is_background: bool) -> Option<Outcome> {
+        match self.status {
+            401 => Some(Outcome::Refused),
+            500.. => Some(Outcome::Failed),
+            // A page of a proxy, which may come with 200: none of ours begins like that.
+            _ if self.bytes.trim_ascii_start().starts_with(b"<") => Some(Outcome::Failed),
+            200..300 if !is_background => Some(Outcome::Acted),
+            _ => None,
+        }
+    }
+}
+
+impl ClientRes<AppError> for Answer {
+    fn try_into_string(self) -> impl Future<Output = Result<String, AppError>> + Send {
+        ready(String::from_utf8(self.bytes.to_vec()).map_err(|_| AppError::Internal))
+    }
+
+    fn try_into_bytes(self) -> impl Future<Output = Result<Bytes, AppError>> + Send {
+        ready(Ok(self.bytes))
+    }
+
+    fn try_into_stream(
+        self,
+    ) -> Result<impl Stream<Item = Result<Bytes, Bytes>> + Send + Sync + 'static, AppError> {
+        Ok(once(ready(Ok(self.bytes))))
+    }
+
+    fn status(&self) -> u16 {
+        self.status
+    }
+
+    fn status_text(&self) -> String {
+        String::new()
+    }
+
+    fn location(&self) -> String {
+        self.location.clone()
+    }
+
+    fn has_redirect(&self) -> bool {
+        self.has_redirect
+    }
+}
+
+async fn send(request: BrowserRequest, is_background: bool) -> Result<Answer, AppError> {
     within(WAITS, Box::pin(until_decided()))
         .await
-        .ok_or_else(not_reached)?;
+        .ok_or(AppError::Offline)?;
     let _under_way = if is_background {
         until_quiet().await;
         None
     } else {
         Some(UnderWay::begins())
     };
-    let answer = within(PATIENCE, Box::pin(<BrowserClient as Client<E>>::send(request))).await;
-    let status = match &answer {
-        Some(Ok(answer)) => ClientRes::<E>::status(answer),
-        _ => 0,
+    let answer = within(PATIENCE, Box::pin(exchange(request))).await;
+    let answer = answer.unwrap_or(Err(AppError::Offline));
+    let outcome = match &answer {
+        Ok(answer) => answer.outcome(is_background),
+        Err(_) => Some(Outcome::Failed),
     };
-    if let Some(watch) = WATCH.get() {
-        (watch.note)(match status {
-            401 => Outcome::Refused,
-            0 | 500.. => Outcome::Failed,
-            200..300 if !is_background => Outcome::Acted,
-            _ => Outcome::Answered,
-        });
+    if let (Some(watch), Some(outcome)) = (WATCH.get(), outcome) {
+        (watch.note)(outcome);
     }
-    answer.unwrap_or_else(|| Err(not_reached()))
+    answer
+}
+
+async fn exchange(request: BrowserRequest) -> Result<Answer, AppError> {
+    let response = <BrowserClient as Client<AppError>>::send(request).await?;
+    // Half an answer is none.
+    Answer::read(response).await.map_err(|_| AppError::Offline)
 }
 
 async fn until_decided() {
@@ -189,10 +254,6 @@ async fn until_decided() {
         // Decided or dropped with the page: it is looked at again either way.
         _ = decided.await;
     }
-}
-
-fn not_reached<E: FromServerFnError>() -> E {
-    E::from_server_fn_error(ServerFnErrorErr::Request("no answer in time".to_owned()))
 }
 
 /// `None`: it took too long, and was given up.
