@@ -1,7 +1,7 @@
 //! What the menus of the header, each a `<details>`, do beyond opening and closing.
 
 use leptos::{
-    ev::{KeyboardEvent, pointerdown},
+    ev::{Event, KeyboardEvent, focusin, pointerdown},
     prelude::*,
 };
 use leptos_router::hooks::use_location;
@@ -9,7 +9,8 @@ use leptos_router::hooks::use_location;
 use super::dynamic::effect;
 use crate::ui::browser;
 
-/// Closes the menu of that id when the person goes to another page, or touches anything outside of it.
+/// Closes the menu of that id when the person goes to another page, or touches anything outside of it, or the focus goes
+/// there.
 pub fn closes_by_itself(menu: &'static str) {
     let path = use_location().pathname;
     let mut is_first = true;
@@ -21,12 +22,17 @@ pub fn closes_by_itself(menu: &'static str) {
         }
     });
     effect(move || {
-        let touched = window_event_listener(pointerdown, move |event| {
-            if !browser::is_within(&event, menu) {
+        let closes = move |event: &Event| {
+            if !browser::is_within(event, menu) {
                 browser::close_menu(menu);
             }
+        };
+        let touched = window_event_listener(pointerdown, move |event| closes(&event));
+        let left = window_event_listener(focusin, move |event| closes(&event));
+        on_cleanup(move || {
+            touched.remove();
+            left.remove();
         });
-        on_cleanup(move || touched.remove());
     });
 }
 

@@ -6,7 +6,8 @@ use crate::ui::{
     browser,
     components::{
         dynamic::{dynamic, effect},
-        icon::{Icon, Picture},
+        icon::Picture,
+        live::banner::banner,
         notice::Tone,
     },
     live::{keeper::Keeper, machine::Event, toasts::Toasts},
@@ -30,7 +31,7 @@ pub fn UnreachableBanner() -> impl IntoView {
             );
         }
     });
-    let banner = dynamic(move || {
+    let shown = dynamic(move || {
         if !is_away.get() {
             return None;
         }
@@ -39,23 +40,23 @@ pub fn UnreachableBanner() -> impl IntoView {
         } else {
             "You are offline."
         };
-        let banner = view! {
-            <div class="banner">
-                <Icon picture=Picture::Unreachable />
-                <p>
-                    <strong>{what}</strong>
-                    " What you see may be out of date. This page refreshes by itself as soon as the portal can be reached."
-                </p>
-                <button
-                    class="button small"
-                    type="button"
-                    on:click=move |_| keeper.happens(Event::CameOnline)
-                >
-                    "Try now"
-                </button>
-            </div>
+        let text = view! {
+            <p>
+                <strong>{what}</strong>
+                " What you see may be out of date. This page refreshes by itself as soon as the portal can be reached."
+            </p>
         };
-        Some(banner.into_any())
+        let again = view! {
+            <button class="button small" type="button" on:click=move |_| keeper.happens(Event::CameOnline)>
+                "Try now"
+            </button>
+        };
+        Some(banner(
+            "banner",
+            Picture::Unreachable,
+            text.into_any(),
+            again.into_any(),
+        ))
     });
-    view! { <div class="banner-place" role="status">{banner}</div> }
+    view! { <div class="banner-place" role="status">{shown}</div> }
 }

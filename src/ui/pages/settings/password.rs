@@ -4,19 +4,20 @@ use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 use leptos_router::hooks::use_query_map;
 
 use crate::{
-    domain::overview::ActiveSessions,
+    domain::overview::{ActiveSessions, Viewer},
     error::AppError,
     server_fns::change_password,
     ui::{
         browser,
         components::{
-            dynamic::dynamic,
+            dynamic::{dynamic, nothing, waiting},
             notice::{Notice, Tone},
             password_field::PasswordField,
             pending_button::PendingButton,
             trouble::Trouble,
         },
         failure::{error_of_form, is_about_password, unless_ended},
+        live::keeper,
         loading::Loading,
     },
 };
@@ -42,6 +43,10 @@ pub fn PasswordSection(loaded: Loading<ActiveSessions>) -> impl IntoView {
         busy.set(true);
         failure.set(None);
         done.set(None);
+        if !keeps && let Some(Ok(devices)) = loaded.get_untracked() {
+            let others = devices.sessions.iter().filter(|session| !session.is_current);
+            keeper::ends(&others.map(|session| session.id).collect::<Vec<_>>());
+        }
         spawn_local(async move {
             let result = change_password(
                 browser::typed(CURRENT),
@@ -90,6 +95,17 @@ pub fn PasswordSection(loaded: Loading<ActiveSessions>) -> impl IntoView {
         let error = failure.get().filter(|error| !is_about_password(error))?;
         Some(view! { <Trouble title="Your password was not changed." error /> }.into_any())
     });
+    // For password managers, which are to know whose password it is.
+    let viewer = expect_context::<Loading<Viewer>>();
+    let username = waiting(nothing, move || async move {
+        match viewer.ready().await {
+            Ok(viewer) => {
+                view! { <input type="text" autocomplete="username" value=viewer.state.user.email hidden /> }
+                    .into_any()
+            }
+            Err(_) => nothing(),
+        }
+    });
     view! {
         <section class="card" id="password" aria-labelledby="password-title">
             <header class="card-head">
@@ -99,6 +115,7 @@ pub fn PasswordSection(loaded: Loading<ActiveSessions>) -> impl IntoView {
             <form method="post" action="/api/change_password#password" on:submit=submit>
                 <div class="card-body form short">
                     {outcome}
+                    {username}
                     <PasswordField
                         id=CURRENT
                         name="current_password"
