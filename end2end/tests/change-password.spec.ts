@@ -25,7 +25,7 @@ test('a changed password signs the other devices out, and is the one that counts
   await expect(password.end).toBeChecked();
   await expect(password.current).toHaveAttribute('autocomplete', 'current-password');
   await expect(password.fresh).toHaveAttribute('autocomplete', 'new-password');
-  const username = password.section.locator('input[autocomplete="username"]');
+  const username = page.locator('input[form="password-form"][autocomplete="username"]');
   await expect(username, 'for password managers').toHaveValue(person.email);
   await expect(username).toBeHidden();
   await expect(password.fresh).toHaveAccessibleDescription(/At least 8 characters\./);

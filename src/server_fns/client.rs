@@ -16,8 +16,9 @@ use futures_util::{
 use leptos::server_fn::{
     Bytes,
     client::{Client, browser::BrowserClient},
+    error::FromServerFnError,
     request::browser::BrowserRequest,
-    response::{ClientRes, browser::BrowserResponse},
+    response::ClientRes,
 };
 
 use futures_channel::oneshot;
@@ -154,58 +155,27 @@ impl Client<AppError> for KeptClient {
     }
 }
 
-/// An answer, read to its end.
-pub struct Answer {
-    status: u16,
-    has_redirect: bool,
-    location: String,
-    bytes: Bytes,
-}
-
-impl Answer {
-    async fn read(response: BrowserResponse) -> Result<Self, AppError> {
-        let status = ClientRes::<AppError>::status(&response);
-        let has_redirect = ClientRes::<AppError>::has_redirect(&response);
-        let location = ClientRes::<AppError>::location(&response);
-        let bytes = ClientRes::<AppError>::try_into_bytes(response).await?;
-        Ok(Self {
-            status,
-            has_redirect,
-            location,
-            bytes,
-        })
-    }
-
-    /// What it says of the session and of the way to the server.
-    fn outcome(&self, is_background: bool) -> Option<Outcome> {
-        match self.status {
-            401 => Some(Outcome::Refused),
-            500.. => Some(Outcome::Failed),
-            // A page of a proxy, which may come with 200: none of ours begins like that.
-            _ if self.bytes.trim_ascii_start().starts_with(b"<") => Some(Outcome::Failed),
-            200..300 if !is_background => Some(Outcome::Acted),
-            _ => None,
-        }
-    }
-}
+/// What a good answer says. Errors have been read before, and the server redirects plain forms only: the code of each
+/// server function, which the framework compiles anew for each, has nothing to look for.
+pub struct Answer(Bytes);
 
 impl ClientRes<AppError> for Answer {
     fn try_into_string(self) -> impl Future<Output = Result<String, AppError>> + Send {
-        ready(String::from_utf8(self.bytes.to_vec()).map_err(|_| AppError::Internal))
+        ready(String::from_utf8(self.0.to_vec()).map_err(|_| AppError::Internal))
     }
 
     fn try_into_bytes(self) -> impl Future<Output = Result<Bytes, AppError>> + Send {
-        ready(Ok(self.bytes))
+        ready(Ok(self.0))
     }
 
     fn try_into_stream(
         self,
     ) -> Result<impl Stream<Item = Result<Bytes, Bytes>> + Send + Sync + 'static, AppError> {
-        Ok(once(ready(Ok(self.bytes))))
+        Ok(once(ready(Ok(self.0))))
     }
 
     fn status(&self) -> u16 {
-        self.status
+        200
     }
 
     fn status_text(&self) -> String {
@@ -213,11 +183,11 @@ impl ClientRes<AppError> for Answer {
     }
 
     fn location(&self) -> String {
-        self.location.clone()
+        String::new()
     }
 
     fn has_redirect(&self) -> bool {
-        self.has_redirect
+        false
     }
 }
 
@@ -232,21 +202,37 @@ async fn send(request: BrowserRequest, is_background: bool) -> Result<Answer, Ap
         Some(UnderWay::begins())
     };
     let answer = within(PATIENCE, Box::pin(exchange(request))).await;
-    let answer = answer.unwrap_or(Err(AppError::Offline));
-    let outcome = match &answer {
-        Ok(answer) => answer.outcome(is_background),
-        Err(_) => Some(Outcome::Failed),
+    // Half an answer is none.
+    let Some(Ok((status, bytes))) = answer else {
+        note(Outcome::Failed);
+        return Err(AppError::Offline);
     };
-    if let (Some(watch), Some(outcome)) = (WATCH.get(), outcome) {
-        (watch.note)(outcome);
+    match status {
+        401 => note(Outcome::Refused),
+        500.. => note(Outcome::Failed),
+        // A page of a proxy, which may come with 200: none of ours begins like that.
+        _ if bytes.trim_ascii_start().starts_with(b"<") => note(Outcome::Failed),
+        200..300 if !is_background => note(Outcome::Acted),
+        _ => {}
     }
-    answer
+    if status >= 400 {
+        Err(AppError::de(bytes))
+    } else {
+        Ok(Answer(bytes))
+    }
 }
 
-async fn exchange(request: BrowserRequest) -> Result<Answer, AppError> {
+async fn exchange(request: BrowserRequest) -> Result<(u16, Bytes), AppError> {
     let response = <BrowserClient as Client<AppError>>::send(request).await?;
-    // Half an answer is none.
-    Answer::read(response).await.map_err(|_| AppError::Offline)
+    let status = ClientRes::<AppError>::status(&response);
+    let bytes = ClientRes::<AppError>::try_into_bytes(response).await?;
+    Ok((status, bytes))
+}
+
+fn note(outcome: Outcome) {
+    if let Some(watch) = WATCH.get() {
+        (watch.note)(outcome);
+    }
 }
 
 async fn until_decided() {

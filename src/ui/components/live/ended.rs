@@ -85,9 +85,14 @@ pub fn EndedDialog() -> impl IntoView {
         end.get()
             .is_some_and(|end| end.reason != EndReason::AccountDisabled)
     });
-    let promise = dynamic(move || {
-        let promise = view! { <p class="soft">"What you typed on this page is still there when you sign in again."</p> };
-        has_typed.get().then(|| promise.into_any())
+    let promise = Signal::derive(move || {
+        let is_kept = has_typed.get() && may_sign_in.get();
+        let promise = "What you typed on this page is still there when you sign in again.";
+        if is_kept {
+            promise.to_owned()
+        } else {
+            String::new()
+        }
     });
     let form = dynamic(move || {
         let form = view! {
@@ -122,7 +127,7 @@ pub fn EndedDialog() -> impl IntoView {
             </h2>
             <div class="dialog-body">
                 <p id="session-ended-why">{why}</p>
-                {promise}
+                <p class="soft">{promise}</p>
                 {form}
             </div>
             <div class="dialog-foot">

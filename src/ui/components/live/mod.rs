@@ -1,6 +1,5 @@
 //! What a person sees of the session keeper (`ui/live/`), around every page behind sign-in.
 
-mod banner;
 pub mod ended;
 pub mod toast_region;
 pub mod unreachable;

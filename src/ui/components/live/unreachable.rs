@@ -6,8 +6,7 @@ use crate::ui::{
     browser,
     components::{
         dynamic::{dynamic, effect},
-        icon::Picture,
-        live::banner::banner,
+        icon::{Icon, Picture},
         notice::Tone,
     },
     live::{keeper::Keeper, machine::Event, toasts::Toasts},
@@ -31,7 +30,7 @@ pub fn UnreachableBanner() -> impl IntoView {
             );
         }
     });
-    let shown = dynamic(move || {
+    let banner = dynamic(move || {
         if !is_away.get() {
             return None;
         }
@@ -40,23 +39,23 @@ pub fn UnreachableBanner() -> impl IntoView {
         } else {
             "You are offline."
         };
-        let text = view! {
-            <p>
-                <strong>{what}</strong>
-                " What you see may be out of date. This page refreshes by itself as soon as the portal can be reached."
-            </p>
+        let banner = view! {
+            <div class="banner">
+                <Icon picture=Picture::Unreachable />
+                <p>
+                    <strong>{what}</strong>
+                    " What you see may be out of date. This page refreshes by itself as soon as the portal can be reached."
+                </p>
+                <button
+                    class="button small"
+                    type="button"
+                    on:click=move |_| keeper.happens(Event::CameOnline)
+                >
+                    "Try now"
+                </button>
+            </div>
         };
-        let again = view! {
-            <button class="button small" type="button" on:click=move |_| keeper.happens(Event::CameOnline)>
-                "Try now"
-            </button>
-        };
-        Some(banner(
-            "banner",
-            Picture::Unreachable,
-            text.into_any(),
-            again.into_any(),
-        ))
+        Some(banner.into_any())
     });
-    view! { <div class="banner-place" role="status">{shown}</div> }
+    view! { <div class="banner-place" role="status">{banner}</div> }
 }

@@ -10,7 +10,10 @@ use crate::{
     server_fns::extend_session,
     ui::{
         browser,
-        components::{dynamic::dynamic, icon::Picture, live::banner::banner},
+        components::{
+            dynamic::dynamic,
+            icon::{Icon, Picture},
+        },
         failure::unless_ended,
         live::{
             keeper::Keeper,
@@ -54,7 +57,7 @@ pub fn WarningBanner() -> impl IntoView {
         })
     };
     let when_busy = Signal::derive(move || busy.get().then_some("true"));
-    let shown = dynamic(move || {
+    let banner = dynamic(move || {
         let is_final = is_final.get()?;
         let left = seconds_left(warning);
         let soon = span(match left.get_untracked() {
@@ -75,41 +78,44 @@ pub fn WarningBanner() -> impl IntoView {
             }
             .into_any()
         });
-        let text = view! {
-            <p>
-                <strong>
-                    "Your session ends in "
-                    <span class="countdown" aria-hidden="true">
-                        {seconds}
-                    </span>
-                    <span class="visually-hidden">{soon}</span>
-                    "."
-                </strong>
-                " "
-                {text}
-            </p>
-            {problem()}
+        let banner = view! {
+            <div class="banner warning">
+                <Icon picture=Picture::Clock />
+                <div>
+                    <p>
+                        <strong>
+                            "Your session ends in "
+                            <span class="countdown" aria-hidden="true">
+                                {seconds}
+                            </span>
+                            <span class="visually-hidden">{soon}</span>
+                            "."
+                        </strong>
+                        " "
+                        {text}
+                    </p>
+                    {problem()}
+                </div>
+                <div class="actions">
+                    {stay}
+                    <button
+                        class="button small"
+                        type="button"
+                        on:click=move |_| {
+                            keeper.happens(Event::WarningDismissed);
+                            browser::focus_if_lost("content");
+                        }
+                    >
+                        "Dismiss"
+                    </button>
+                </div>
+            </div>
         };
-        let dismiss = move |_| {
-            keeper.happens(Event::WarningDismissed);
-            browser::focus_if_lost("content");
-        };
-        let actions = view! {
-            {stay}
-            <button class="button small" type="button" on:click=dismiss>
-                "Dismiss"
-            </button>
-        };
-        Some(banner(
-            "banner warning",
-            Picture::Clock,
-            text.into_any(),
-            actions.into_any(),
-        ))
+        Some(banner.into_any())
     });
     view! {
         <div class="banner-place" role="status" id="session-warning">
-            {shown}
+            {banner}
         </div>
     }
 }

@@ -437,23 +437,8 @@ impl Keeper {
     }
 
     fn change<T>(self, change: impl FnOnce(&mut Inner) -> T) -> Option<T> {
-        let mut change = Some(change);
-        let mut changed = None;
-        change_inner(&mut |inner| changed = change.take().map(|change| change(inner)));
-        changed
+        INNER.with(|inner| inner.try_borrow_mut().ok()?.as_mut().map(change))
     }
-}
-
-/// Not within [`Keeper::change`]: a generic function is compiled anew for each of its callers.
-#[inline(never)]
-fn change_inner(change: &mut dyn FnMut(&mut Inner)) {
-    INNER.with(|inner| {
-        if let Ok(mut inner) = inner.try_borrow_mut()
-            && let Some(inner) = inner.as_mut()
-        {
-            change(inner);
-        }
-    });
 }
 
 /// A number by which the other tabs know this one.

@@ -4,13 +4,13 @@ use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 use leptos_router::hooks::use_query_map;
 
 use crate::{
-    domain::overview::{ActiveSessions, Viewer},
+    domain::overview::ActiveSessions,
     error::AppError,
     server_fns::change_password,
     ui::{
         browser,
         components::{
-            dynamic::{dynamic, nothing, waiting},
+            dynamic::dynamic,
             notice::{Notice, Tone},
             password_field::PasswordField,
             pending_button::PendingButton,
@@ -95,27 +95,16 @@ pub fn PasswordSection(loaded: Loading<ActiveSessions>) -> impl IntoView {
         let error = failure.get().filter(|error| !is_about_password(error))?;
         Some(view! { <Trouble title="Your password was not changed." error /> }.into_any())
     });
-    // For password managers, which are to know whose password it is.
-    let viewer = expect_context::<Loading<Viewer>>();
-    let username = waiting(nothing, move || async move {
-        match viewer.ready().await {
-            Ok(viewer) => {
-                view! { <input type="text" autocomplete="username" value=viewer.state.user.email hidden /> }
-                    .into_any()
-            }
-            Err(_) => nothing(),
-        }
-    });
     view! {
         <section class="card" id="password" aria-labelledby="password-title">
             <header class="card-head">
                 <h2 id="password-title">"Password"</h2>
             </header>
+            // The person's menu has a field of this form: whose password it is.
             // The browser keeps the fragment over the redirect: without JavaScript one comes back to this place.
-            <form method="post" action="/api/change_password#password" on:submit=submit>
+            <form id="password-form" method="post" action="/api/change_password#password" on:submit=submit>
                 <div class="card-body form short">
                     {outcome}
-                    {username}
                     <PasswordField
                         id=CURRENT
                         name="current_password"
