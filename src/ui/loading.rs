@@ -88,11 +88,6 @@ impl<T: Load> Loading<T> {
     pub fn get(self) -> Option<Result<T, AppError>> {
         self.answer.get().map(read)
     }
-
-    /// What has come.
-    pub fn get_untracked(self) -> Option<Result<T, AppError>> {
-        self.answer.get_untracked().map(read)
-    }
 }
 
 impl<T> Loading<T> {

@@ -43,7 +43,7 @@ pub fn PasswordSection(loaded: Loading<ActiveSessions>) -> impl IntoView {
         busy.set(true);
         failure.set(None);
         done.set(None);
-        if !keeps && let Some(Ok(devices)) = loaded.get_untracked() {
+        if !keeps && let Some(Ok(devices)) = untrack(|| loaded.get()) {
             let others = devices.sessions.iter().filter(|session| !session.is_current);
             keeper::ends(&others.map(|session| session.id).collect::<Vec<_>>());
         }
