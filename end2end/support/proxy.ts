@@ -28,7 +28,7 @@ export class Proxy {
   private readonly came: string[] = [];
   private readonly sockets = new Set<net.Socket>();
   private held: { path: string; goes: () => void }[] = [];
-  private readonly breaks = new Set<() => void>();
+  private readonly streams = new Set<{ from: http.IncomingMessage; to: http.ServerResponse }>();
   private isCutOff = false;
 
   private constructor(
@@ -69,7 +69,17 @@ export class Proxy {
 
   /** Breaks off the streams that are open. */
   breakStreams() {
-    this.breaks.forEach(breakOff => breakOff());
+    this.streams.forEach(({ to }) => to.destroy());
+  }
+
+  /** Keeps back whatever the streams that are open tell from now on, without closing them. */
+  silenceStreams() {
+    this.streams.forEach(({ from, to }) => from.unpipe(to).resume());
+  }
+
+  /** Has them say that they are still there, as the server does each 15 seconds. */
+  beat() {
+    this.streams.forEach(({ to }) => to.write('event: heartbeat\ndata: {}\n\n'));
   }
 
   /** Breaks off every connection, and lets none through until `reconnect`. */
@@ -129,11 +139,11 @@ export class Proxy {
       answer.on('error', () => response.destroy());
       if (path!.startsWith(STREAM) && answer.statusCode === 200) {
         this.openStreams += 1;
-        const breakOff = () => response.destroy();
-        this.breaks.add(breakOff);
+        const stream = { from: answer, to: response };
+        this.streams.add(stream);
         response.on('close', () => {
           this.openStreams -= 1;
-          this.breaks.delete(breakOff);
+          this.streams.delete(stream);
         });
       }
     });

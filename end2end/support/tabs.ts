@@ -1,4 +1,6 @@
-import type { Page } from '@playwright/test';
+import { expect, type Page } from '@playwright/test';
+
+import type { Proxy } from './proxy';
 
 /** Puts a tab in front or behind others, as far as its page can tell: browsers without a screen do neither. */
 export async function put(page: Page, where: 'visible' | 'hidden') {
@@ -29,6 +31,37 @@ export async function freeze(page: Page): Promise<() => Promise<void>> {
 /** Waits until whatever the page has begun so far has come about: an answer of the server comes after it. */
 export async function settled(page: Page) {
   await page.evaluate(async () => void (await (await fetch('/robots.txt', { cache: 'no-store' })).text()));
+}
+
+/** Waits until the tab has heard its stream: before that it asks each minute, and so it does where none beats. */
+export async function hearsStream(page: Page, between: Proxy) {
+  // A tab that has just been opened tells the others of its session first.
+  await settled(page);
+  await expect.poll(() => between.openStreams).toBeGreaterThan(0);
+  // The tab with the stream passes on what it hears.
+  await page.evaluate(() => {
+    const channel = new BroadcastChannel('broker-portal-session-1');
+    const beats = new Promise<void>(resolve => {
+      channel.onmessage = ({ data }) => String(data).includes(' told heartbeat') && resolve();
+    });
+    (window as any).hasHeard = beats.then(() => channel.close());
+  });
+  between.beat();
+  await page.evaluate(() => (window as any).hasHeard);
+}
+
+/**
+ * Lets time pass on the clock of the browser's tabs while their stream beats. No time passes for the server: a check would
+ * tell the tabs so, and the session would end as late as at first.
+ */
+export async function passesUnasked(page: Page, between: Proxy, seconds: number) {
+  for (let left = seconds; left > 0; left -= 20) {
+    for (const tab of page.context().pages()) {
+      await hearsStream(tab, between);
+    }
+    await page.clock.fastForward(Math.min(left, 20) * 1000);
+  }
+  await settled(page);
 }
 
 /** How the session of the page's browser stands. Asking is not activity. */

@@ -25,6 +25,9 @@ test('a changed password signs the other devices out, and is the one that counts
   await expect(password.end).toBeChecked();
   await expect(password.current).toHaveAttribute('autocomplete', 'current-password');
   await expect(password.fresh).toHaveAttribute('autocomplete', 'new-password');
+  const username = page.locator('input[form="password-form"][autocomplete="username"]');
+  await expect(username, 'for password managers').toHaveValue(person.email);
+  await expect(username).toBeHidden();
   await expect(password.fresh).toHaveAccessibleDescription(/At least 8 characters\./);
 
   await password.change(person.password, FRESH);

@@ -3,7 +3,7 @@ import type { Page } from '@playwright/test';
 import { FIREFOX_ON_MACOS } from '../support/devices';
 import { AccountMenu, Live, SettingsPage, SignInPage } from '../support/pages';
 import { CHECK, ERROR_500, EVERYTHING, type Fault, PAGE_200, PAGE_503, STREAM } from '../support/proxy';
-import { put, sessionState, settled } from '../support/tabs';
+import { hearsStream, put, sessionState, settled } from '../support/tabs';
 import { expect, signIn, test, throughProxy } from '../support/test';
 import { NO_ANSWER, refusedWith } from '../support/watch';
 
@@ -227,15 +227,35 @@ for (const [what, fault] of FAULTS) {
   });
 }
 
+test('a stream that falls silent without closing is taken for lost, and another one opened', {
+  tag: '@with-script',
+}, async ({ page, person, portal, between, watch }) => {
+  watch.expect(refusedWith(401));
+  await page.clock.install();
+  await signIn(page, person, '/dashboard/settings');
+  const live = new Live(page);
+  await hearsStream(page, between);
+  between.silenceStreams();
+  const checks = between.count(CHECK);
+  await page.clock.fastForward(35_000);
+  await settled(page);
+  expect(between.count(STREAM), 'a late beat is none that is missing').toBe(1);
+  await page.clock.fastForward(10_000);
+  await expect.poll(() => between.count(CHECK), 'it asks').toBeGreaterThan(checks);
+  await expect.poll(() => between.count(STREAM)).toBe(2);
+  await expect.poll(() => between.openStreams, 'the old one is closed').toBe(1);
+  await live.isAlive();
+  await portal.command(['sessions', 'revoke', '--user', person.email]);
+  await expect(live.ended, 'the new one tells').toContainText(ENDED_BY_ADMIN);
+});
+
 test('checks that fail come ever more seldom', { tag: '@with-script' }, async ({ page, person, between, watch }) => {
   watch.expect(refusedWith(500));
   await page.clock.install();
   await signIn(page, person, '/dashboard/settings');
   const live = new Live(page);
-  await expect.poll(() => between.openStreams).toBe(1);
-  await settled(page);
-  await page.clock.pauseAt(Date.now() + 60_000);
-  // What is done each minute is done.
+  await hearsStream(page, between);
+  await page.clock.pauseAt(Date.now() + 20_000);
   await settled(page);
   between.set(CHECK, ERROR_500);
   between.set(STREAM, ERROR_500);
@@ -388,17 +408,67 @@ test('an action that the server does not answer fails in the end, and says so', 
   expect(between.count(REVOKE)).toBe(1);
 });
 
-test('a page with 401 that is not ours signs nobody out', {
+const NOT_OURS: [string, Fault][] = [
+  ['a page with 401', { status: 401, type: 'text/html', body: '<h1>Log in to the hotel network</h1>' }],
+  ['a 401 about something else', { status: 401, type: 'application/json', body: '{"code":"invalid_credentials"}' }],
+  [
+    'another status with the words of an end',
+    { status: 503, type: 'application/json', body: '{"code":"session_ended","reason":"revoked"}' },
+  ],
+];
+
+for (const [what, answer] of NOT_OURS) {
+  test(`${what} signs nobody out`, { tag: '@with-script' }, async ({ page, person, between, watch }) => {
+    watch.expect(refusedWith(401), refusedWith(503));
+    await signIn(page, person, '/dashboard/settings');
+    const live = new Live(page);
+    between.set(CHECK, answer);
+    await put(page, 'visible');
+    await expect(live.unreachable).toBeVisible();
+    await expect(live.ended).toBeHidden();
+    between.set(CHECK, 'pass');
+    await live.isAlive();
+  });
+}
+
+test('a page in place of an answer to what a person does is no success, and has the tab ask', {
   tag: '@with-script',
-}, async ({ page, person, between, watch }) => {
-  watch.expect(refusedWith(401));
+}, async ({ page, person, between, openDesktop }) => {
+  const desktop = await openDesktop();
   await signIn(page, person, '/dashboard/settings');
-  const live = new Live(page);
-  between.set(CHECK, { status: 401, type: 'text/html', body: '<h1>Log in to the hotel network</h1>' });
-  await put(page, 'visible');
-  await expect(live.unreachable).toBeVisible();
-  await expect(live.ended).toBeHidden();
+  const [live, settings] = [new Live(page), new SettingsPage(page)];
+  await settings.shows([HERE, desktop.name]);
+  await hearsStream(page, between);
+  await settled(page);
+  const checks = between.count(CHECK);
+  between.set(REVOKE, PAGE_200);
+  await settings.signOut(desktop.name).click();
+  await expect(settings.row(desktop.name).getByRole('alert')).toContainText('could not be signed out');
+  await expect.poll(() => between.count(CHECK) - checks, 'it is no sign of the server').toBe(1);
+  await live.isAlive();
+});
+
+test('a page out of the memory of the browser shows nothing until the session is known to be live', {
+  tag: '@with-script',
+}, async ({ page, person, between }) => {
+  await signIn(page, person, '/dashboard/settings');
+  const [live, main] = [new Live(page), page.getByRole('main')];
+  await hearsStream(page, between);
+  between.set(CHECK, 'hang');
+  // Browsers without a screen keep no page in memory; the page is told as they would tell it.
+  const tell = (kind: string) =>
+    page.evaluate(kind => void window.dispatchEvent(new PageTransitionEvent(kind, { persisted: true })), kind);
+  await tell('pagehide');
+  await expect(main).toBeHidden({ timeout: 1 });
+  await tell('pageshow');
+  await expect.poll(() => between.hanging(CHECK)).toBe(1);
+  await expect(main).toBeHidden();
+  await expect(page.getByText(person.name).first()).toBeHidden();
+
   between.set(CHECK, 'pass');
+  between.release(CHECK);
+  await expect(main).toBeVisible();
+  await expect(page.getByText(person.name).first()).toBeVisible();
   await live.isAlive();
 });
 

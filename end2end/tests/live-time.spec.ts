@@ -4,7 +4,7 @@ import { FIREFOX_ON_MACOS } from '../support/devices';
 import { visit } from '../support/hydration';
 import { Live, SettingsPage } from '../support/pages';
 import { CHECK, ERROR_500, STREAM } from '../support/proxy';
-import { put, sessionState, settled } from '../support/tabs';
+import { passesUnasked, put, sessionState, settled } from '../support/tabs';
 import { expect, signIn, test, throughProxy } from '../support/test';
 import { NO_ANSWER, refusedWith } from '../support/watch';
 
@@ -35,22 +35,21 @@ async function times(page: Page) {
 
 test('the warning counts down, and is announced without the seconds', {
   tag: '@with-script',
-}, async ({ page, person }) => {
+}, async ({ page, person, between }) => {
   await page.clock.install();
   await signIn(page, person, '/dashboard/settings');
   const live = new Live(page);
   await new SettingsPage(page).shows([HERE]);
-  await page.clock.fastForward((IDLE - WARNING - 10) * 1000);
-  await settled(page);
+  await passesUnasked(page, between, IDLE - WARNING - 10);
   await expect(live.warning).toBeHidden();
 
-  await page.clock.fastForward(20_000);
+  await passesUnasked(page, between, 20);
   await expect(live.warning).toContainText('Nothing has happened here for some time.');
   const seconds = live.warning.locator('.countdown');
   await expect(seconds).toHaveAttribute('aria-hidden', 'true');
   await expect(seconds).toHaveText(/^4:[45]\d$/);
   await expect(live.warning).toContainText('5 minutes.');
-  await page.clock.fastForward(60_000);
+  await passesUnasked(page, between, 60);
   await expect(seconds).toHaveText(/^3:[45]\d$/);
   await expect(live.warning.locator('.visually-hidden'), 'what is announced stays').toHaveText('5 minutes');
   await expect(page.locator('#session-warning')).toHaveAttribute('role', 'status');
@@ -67,9 +66,7 @@ test('"Stay signed in" moves the end, and clears the warning in every tab', {
   await visit(second, '/dashboard');
   const [live, other] = [new Live(page), new Live(second)];
   await new SettingsPage(page).shows([HERE]);
-  // The clock is that of the browser. Until they know of the stream, tabs ask each minute.
-  await settled(second);
-  await page.clock.fastForward((IDLE - WARNING + 10) * 1000);
+  await passesUnasked(page, between, IDLE - WARNING + 10);
   await expect(live.warning).toBeVisible();
   await expect(other.warning).toBeVisible();
 
@@ -103,30 +100,33 @@ test('"Stay signed in" that does not get through says so, and can be pressed aga
   expect((await times(page)).idleEnd).toBeGreaterThanOrEqual(before.now + (WARNING + 5) * 1000);
 });
 
-test('"Dismiss" hides the warning and changes nothing else', { tag: '@with-script' }, async ({ page, person }) => {
+test('"Dismiss" hides the warning and changes nothing else', { tag: '@with-script' }, async ({
+  page,
+  person,
+  between,
+}) => {
   await page.clock.install();
   await signIn(page, person, '/dashboard/settings');
   const live = new Live(page);
   await new SettingsPage(page).shows([HERE]);
   const loaded = await times(page);
-  await page.clock.fastForward((IDLE - WARNING + 10) * 1000);
+  await passesUnasked(page, between, IDLE - WARNING + 10);
   await live.dismiss.click();
   await expect(live.warning).toBeHidden();
-  await page.clock.fastForward(60_000);
-  await settled(page);
+  await passesUnasked(page, between, 60);
   await expect(live.warning).toBeHidden();
   expect((await times(page)).idleEnd).toBeLessThanOrEqual(loaded.now + IDLE * 1000);
 });
 
 test('what a person does in the page puts the warning off', {
   tag: '@with-script',
-}, async ({ page, person, openDesktop }) => {
+}, async ({ page, person, between, openDesktop }) => {
   const desktop = await openDesktop();
   await page.clock.install();
   await signIn(page, person, '/dashboard/settings');
   const [live, settings] = [new Live(page), new SettingsPage(page)];
   await settings.shows([HERE, desktop.name]);
-  await page.clock.fastForward((IDLE - WARNING + 10) * 1000);
+  await passesUnasked(page, between, IDLE - WARNING + 10);
   await expect(live.warning).toBeVisible();
   await settings.signOut(desktop.name).click();
   await expect(live.toast(`${desktop.name} has been signed out.`)).toBeVisible();
@@ -205,7 +205,7 @@ test('a tab that nobody sees asks for nothing, and asks as soon as it is seen', 
   await signIn(page, person, '/dashboard/settings');
   await new SettingsPage(page).shows([HERE]);
   await expect.poll(() => between.openStreams).toBe(1);
-  await page.clock.fastForward('05:01');
+  await passesUnasked(page, between, 5 * 60 + 1);
   await expect.poll(() => between.count(CHECK), 'a tab that is seen does').toBeGreaterThan(0);
   await settled(page);
 
@@ -213,10 +213,7 @@ test('a tab that nobody sees asks for nothing, and asks as soon as it is seen', 
   await settled(page);
   const before = between.count('/api/');
   // Short of the session's end, after which it is asked about once.
-  for (let minute = 0; minute < 5; minute += 1) {
-    await page.clock.fastForward('01:01');
-    await settled(page);
-  }
+  await passesUnasked(page, between, 5 * 60);
   expect(between.count('/api/') - before).toBe(0);
   const checks = between.count(CHECK);
   await put(page, 'visible');
@@ -226,14 +223,14 @@ test('a tab that nobody sees asks for nothing, and asks as soon as it is seen', 
 
 test('the warning of a session that reaches its full length says so, and offers no way to stay', {
   tag: '@with-script',
-}, async ({ page, portal }) => {
+}, async ({ page, portal, between }) => {
   const guest = await portal.register({ role: 'guest' });
   await page.clock.install();
   await signIn(page, guest, '/dashboard/settings');
   const live = new Live(page);
   await new SettingsPage(page).shows([HERE]);
   await expect(live.warning).toBeHidden();
-  await page.clock.fastForward(60_000);
+  await passesUnasked(page, between, 60);
   await expect(live.warning).toContainText('It has reached its full length then and cannot be kept');
   await expect(live.stay).toHaveCount(0);
   await live.dismiss.click();

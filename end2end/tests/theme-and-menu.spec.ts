@@ -105,6 +105,23 @@ test.describe('the menu closes by itself', { tag: '@with-script' }, () => {
     await expect(menu.signOut).toBeHidden();
   });
 
+  test('when the focus leaves it by Tab, at either end', async ({ page, person }) => {
+    await signIn(page, person, '/dashboard/settings');
+    const menu = new AccountMenu(page);
+    await menu.open();
+    await menu.signOut.focus();
+    await page.keyboard.press('Tab');
+    await expect(menu.signOut).toBeHidden();
+    await menu.open();
+    await menu.opener.focus();
+    await page.keyboard.press('Tab');
+    await expect(menu.theme('Light')).toBeFocused();
+    await expect(menu.signOut).toBeVisible();
+    await page.keyboard.press('Shift+Tab');
+    await page.keyboard.press('Shift+Tab');
+    await expect(menu.signOut).toBeHidden();
+  });
+
   test('when a link is followed', async ({ page, person }) => {
     await signIn(page, person);
     const menu = new AccountMenu(page);

@@ -10,14 +10,15 @@ use std::{
 
 use futures_util::{
     Sink, Stream,
-    future::{Either, select},
+    future::{Either, ready, select},
+    stream::once,
 };
 use leptos::server_fn::{
     Bytes,
     client::{Client, browser::BrowserClient},
-    error::{FromServerFnError, ServerFnErrorErr},
+    error::FromServerFnError,
     request::{ClientReq, browser::BrowserRequest},
-    response::{ClientRes, browser::BrowserResponse},
+    response::ClientRes,
 };
 
 use futures_channel::oneshot;
@@ -42,8 +43,6 @@ const BACKGROUND: &str = "x-portal-background";
 pub enum Outcome {
     /// The server did it, and noted that the person is there.
     Acted,
-    /// The server answered.
-    Answered,
     /// There was no live session.
     Refused,
     /// It was not delivered, or the server had no answer.
@@ -123,19 +122,18 @@ impl<T> Future for Background<T> {
 /// The client of every server function.
 pub struct KeptClient;
 
-impl<E> Client<E> for KeptClient
-where
-    E: FromServerFnError + Send + 'static,
-{
+impl Client<AppError> for KeptClient {
     type Request = BrowserRequest;
-    type Response = BrowserResponse;
+    type Response = Answer;
 
-    fn send(request: BrowserRequest) -> impl Future<Output = Result<BrowserResponse, E>> + Send {
+    fn send(request: BrowserRequest) -> impl Future<Output = Result<Answer, AppError>> + Send {
         let is_background = IN_BACKGROUND.get();
         if is_background {
             request.headers().set(BACKGROUND, "1");
         }
-        send(request, is_background)
+        // Boxed, so that the code of each server function has no copy of it.
+        let sent: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(send(request, is_background));
+        sent
     }
 
     fn open_websocket(
@@ -146,14 +144,14 @@ where
                 impl Stream<Item = Result<Bytes, Bytes>> + Send + 'static,
                 impl Sink<Bytes> + Send + 'static,
             ),
-            E,
+            AppError,
         >,
     > + Send {
-        <BrowserClient as Client<E>>::open_websocket(path)
+        <BrowserClient as Client<AppError>>::open_websocket(path)
     }
 
     fn spawn(future: impl Future<Output = ()> + Send + 'static) {
-        <BrowserClient as Client<E>>::spawn(future);
+        <BrowserClient as Client<AppError>>::spawn(future);
     }
 }
 
@@ -165,43 +163,87 @@ pub async fn post(path: &str, form: String) -> Result<String, AppError> {
     const FORM: &str = "application/x-www-form-urlencoded";
     let request =
         <BrowserRequest as ClientReq<AppError>>::try_new_post(path, FORM, "application/json", form)?;
-    let answer = send::<AppError>(request, false).await?;
-    let is_done = (200..300).contains(&ClientRes::<AppError>::status(&answer));
-    let text = ClientRes::<AppError>::try_into_string(answer).await?;
-    if is_done {
-        Ok(text)
-    } else {
-        Err(serde_json::from_str(&text).unwrap_or(AppError::Internal))
+    send(request, false).await?.try_into_string().await
+}
+
+/// What a good answer says. Errors have been read before, and the server redirects plain forms only: the code of each
+/// server function, which the framework compiles anew for each, has nothing to look for.
+pub struct Answer(Bytes);
+
+impl ClientRes<AppError> for Answer {
+    fn try_into_string(self) -> impl Future<Output = Result<String, AppError>> + Send {
+        ready(String::from_utf8(self.0.to_vec()).map_err(|_| AppError::Internal))
+    }
+
+    fn try_into_bytes(self) -> impl Future<Output = Result<Bytes, AppError>> + Send {
+        ready(Ok(self.0))
+    }
+
+    fn try_into_stream(
+        self,
+    ) -> Result<impl Stream<Item = Result<Bytes, Bytes>> + Send + Sync + 'static, AppError> {
+        Ok(once(ready(Ok(self.0))))
+    }
+
+    fn status(&self) -> u16 {
+        200
+    }
+
+    fn status_text(&self) -> String {
+        String::new()
+    }
+
+    fn location(&self) -> String {
+        String::new()
+    }
+
+    fn has_redirect(&self) -> bool {
+        false
     }
 }
 
-async fn send<E>(request: BrowserRequest, is_background: bool) -> Result<BrowserResponse, E>
-where
-    E: FromServerFnError + Send + 'static,
-{
+async fn send(request: BrowserRequest, is_background: bool) -> Result<Answer, AppError> {
     within(WAITS, Box::pin(until_decided()))
         .await
-        .ok_or_else(not_reached)?;
+        .ok_or(AppError::Offline)?;
     let _under_way = if is_background {
         until_quiet().await;
         None
     } else {
         Some(UnderWay::begins())
     };
-    let answer = within(PATIENCE, Box::pin(<BrowserClient as Client<E>>::send(request))).await;
-    let status = match &answer {
-        Some(Ok(answer)) => ClientRes::<E>::status(answer),
-        _ => 0,
+    let answer = within(PATIENCE, Box::pin(exchange(request))).await;
+    // Half an answer is none.
+    let Some(Ok((status, bytes))) = answer else {
+        note(Outcome::Failed);
+        return Err(AppError::Offline);
     };
-    if let Some(watch) = WATCH.get() {
-        (watch.note)(match status {
-            401 => Outcome::Refused,
-            0 | 500.. => Outcome::Failed,
-            200..300 if !is_background => Outcome::Acted,
-            _ => Outcome::Answered,
-        });
+    match status {
+        401 => note(Outcome::Refused),
+        500.. => note(Outcome::Failed),
+        // A page of a proxy, which may come with 200: none of ours begins like that.
+        _ if bytes.trim_ascii_start().starts_with(b"<") => note(Outcome::Failed),
+        200..300 if !is_background => note(Outcome::Acted),
+        _ => {}
     }
-    answer.unwrap_or_else(|| Err(not_reached()))
+    if status >= 400 {
+        Err(AppError::de(bytes))
+    } else {
+        Ok(Answer(bytes))
+    }
+}
+
+async fn exchange(request: BrowserRequest) -> Result<(u16, Bytes), AppError> {
+    let response = <BrowserClient as Client<AppError>>::send(request).await?;
+    let status = ClientRes::<AppError>::status(&response);
+    let bytes = ClientRes::<AppError>::try_into_bytes(response).await?;
+    Ok((status, bytes))
+}
+
+fn note(outcome: Outcome) {
+    if let Some(watch) = WATCH.get() {
+        (watch.note)(outcome);
+    }
 }
 
 async fn until_decided() {
@@ -209,10 +251,6 @@ async fn until_decided() {
         // Decided or dropped with the page: it is looked at again either way.
         _ = decided.await;
     }
-}
-
-fn not_reached<E: FromServerFnError>() -> E {
-    E::from_server_fn_error(ServerFnErrorErr::Request("no answer in time".to_owned()))
 }
 
 /// `None`: it took too long, and was given up.

@@ -269,6 +269,21 @@ async fn a_stream_keeps_no_session_alive_and_tells_when_its_time_runs_out() {
 }
 
 #[tokio::test]
+async fn a_stream_on_which_nothing_happens_beats_for_scripts_too() {
+    // It looks again, and beats, when the session may have run out; the portal's clock stands still meanwhile.
+    let portal = Portal::with(&[("PORTAL_SESSION_TIMEOUT_BROKER", "1")]).await;
+    let maria = portal.broker("maria").await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let mut stream = mac.get(EVENTS).stream().await;
+    let begins_at = stream.last_id;
+    let beat = stream.beat().await;
+    let lines: Vec<_> = beat.lines().filter(|line| !line.is_empty()).collect();
+    // Without a number: whoever resumes goes on after what really happened.
+    assert_eq!(lines, [": here", "event: heartbeat", "data: {}"]);
+    assert_eq!(stream.last_id, begins_at);
+}
+
+#[tokio::test]
 async fn a_stream_takes_no_token_from_the_address_and_needs_a_live_session() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;

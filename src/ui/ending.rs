@@ -40,7 +40,10 @@ impl Ending {
     /// [`AppError::ReauthRequired`] when it takes the password; the server's, else.
     pub async fn carry_out(&self, password: Option<String>) -> Result<usize, AppError> {
         match self {
-            Ending::One { id, .. } => revoke_session(id.to_string(), password).await.map(|()| 1),
+            Ending::One { id, .. } => {
+                keeper::ends(&[*id]);
+                revoke_session(id.to_string(), password).await.map(|()| 1)
+            }
             Ending::Others => sign_out_other_devices(password).await,
             Ending::All => sign_out_all_devices(password).await.map(|path| {
                 keeper::depart(&path, EndReason::SignedOutEverywhere);

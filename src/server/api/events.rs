@@ -36,7 +36,8 @@ use crate::{
     },
 };
 
-/// A comment is sent so often: proxies close what is silent, and a client that is gone is noticed.
+/// A beat is sent so often: proxies close what is silent, a client that is gone is noticed, and a client can tell a stream
+/// on which nothing happens from one that is dead.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Milliseconds after which a client whose stream broke off comes back: somewhere in between, so that a server that was
@@ -56,7 +57,8 @@ pub struct Resume {
 }
 
 /// What happens to the caller's session, as server-sent events: `session_updated`, `session_ended` with the reason,
-/// `sessions_changed`, `organization_switched`. `id:` is the event's number; `Last-Event-ID` resumes
+/// `sessions_changed`, `organization_switched`. `heartbeat`, every 15 seconds and without an `id:`, says only that the stream
+/// is still there: clients may ignore it. `id:` is the event's number; `Last-Event-ID` resumes
 /// after it, and so does `?after=`. What is no number there is ignored. The stream closes after `session_ended`, and when
 /// the credential that opened it is replaced. Not activity.
 #[utoipa::path(get, path = "/session/events", tag = "session", params(
@@ -196,7 +198,8 @@ impl Following {
                     (message(&event), goes_on)
                 }
                 Next::Beat => {
-                    let here = Message::default().comment("here");
+                    // The comment for whoever reads along, the event for scripts, which browsers show no comments.
+                    let here = Message::default().comment("here").event("heartbeat").data("{}");
                     return Some((Ok(here), Some((following, ready, Instant::now() + HEARTBEAT))));
                 }
                 Next::Ended(reason) => {

@@ -10,6 +10,9 @@ use tokio::time::timeout;
 /// So long may an event take on a machine that is busy with other tests. Nothing is measured by it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What a stream says when nothing happens.
+const BEAT: &str = "heartbeat";
+
 /// One event as it came.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Told {
@@ -39,9 +42,9 @@ impl EventStream {
         stream
     }
 
-    /// The next event. `None`: the stream was closed.
+    /// The next event but for beats. `None`: the stream was closed.
     pub async fn next(&mut self) -> Option<Told> {
-        // Comments come all the time: they are not what is waited for.
+        // Beats come all the time: they are not what is waited for.
         timeout(PATIENCE, self.told())
             .await
             .expect("something is told in time")
@@ -56,7 +59,7 @@ impl EventStream {
                     .find_map(|line| line.strip_prefix(name))
                     .map(|value| value.trim().to_owned())
             };
-            if let (Some(kind), Some(data)) = (field("event:"), field("data:")) {
+            if let (Some(kind), Some(data)) = (field("event:").filter(|kind| kind != BEAT), field("data:")) {
                 return Some(Told {
                     id: self.last_id,
                     kind,
@@ -64,6 +67,19 @@ impl EventStream {
                 });
             }
         }
+    }
+
+    /// The next beat, as it came. Whatever comes before it is left out.
+    pub async fn beat(&mut self) -> String {
+        let beat = async {
+            loop {
+                let block = self.block().await.expect("an open stream");
+                if block.contains(BEAT) {
+                    return block;
+                }
+            }
+        };
+        timeout(PATIENCE, beat).await.expect("a beat in time")
     }
 
     /// The next event of that kind. The list may change at any time: a sign-in just before is told a little late.

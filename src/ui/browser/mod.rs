@@ -7,11 +7,11 @@ pub mod fetch;
 pub mod lock;
 
 use chrono::{DateTime, Utc};
-use js_sys::{Date, Object, Reflect};
+use js_sys::{Array, Date, Function, Object, Reflect};
 use leptos::{
     ev::MouseEvent,
     prelude::{document, request_animation_frame, window},
-    wasm_bindgen::{JsCast, closure::Closure},
+    wasm_bindgen::{JsCast, JsValue, closure::Closure},
     web_sys::{
         Element, Event, EventTarget, HtmlDialogElement, HtmlElement, HtmlInputElement, Node, VisibilityState,
     },
@@ -77,6 +77,24 @@ pub fn field(id: &str) -> Option<HtmlInputElement> {
 /// What was typed into a field.
 pub fn typed(id: &str) -> String {
     field(id).map(|field| field.value()).unwrap_or_default()
+}
+
+/// Whether something stands in a field of the page that the page did not come with.
+pub fn has_typed() -> bool {
+    let find = Reflect::get(&document(), &"querySelectorAll".into()).map(Function::from);
+    let fields = find.and_then(|find| find.call1(&document(), &".screen input".into()));
+    let is_typed = |field: JsValue| {
+        let field = HtmlInputElement::from(field);
+        field.value() != field.default_value()
+    };
+    fields.is_ok_and(|fields| Array::from(&fields).iter().any(is_typed))
+}
+
+/// Gives the page another title, and the one that it had.
+pub fn set_title(title: &str) -> String {
+    let before = document().title();
+    document().set_title(title);
+    before
 }
 
 /// Puts the focus into a field, with what stands in it marked: the next word typed replaces it.
@@ -152,7 +170,7 @@ pub fn forget_data_of_page() {
         script.remove();
     }
     // The framework's name for it.
-    _ = Reflect::set(&window(), &"__RESOLVED_RESOURCES".into(), &js_sys::Array::new());
+    _ = Reflect::set(&window(), &"__RESOLVED_RESOURCES".into(), &Array::new());
 }
 
 /// Whether somebody may see the page: its tab is in front.
@@ -196,9 +214,18 @@ pub enum Listened {
     Window,
 }
 
-/// Whether a page is shown again out of the browser's memory, by its `pageshow` event.
-pub fn is_restored(event: &Event) -> bool {
+/// Whether the browser keeps a page that is left, or shows it again out of its memory: by its `pagehide` and `pageshow`
+/// events.
+pub fn is_kept_in_memory(event: &Event) -> bool {
     Reflect::get(event, &"persisted".into()).is_ok_and(|persisted| persisted.is_truthy())
+}
+
+/// Hides whatever is private on the page, or shows it again. At once: a page that is put away renders nothing more.
+pub fn cover(covers: bool) {
+    if let Some(body) = document().body() {
+        // It fails for names that no attribute can have.
+        _ = body.toggle_attribute_with_force("data-covered", covers);
+    }
 }
 
 /// Where the form of a submit event is sent to: its path.

@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-const MENU: &str = "menu";
+pub const MENU: &str = "menu";
 const MENU_OPENER: &str = "menu-opener";
 
 /// The menu.
@@ -79,6 +79,8 @@ pub fn AccountMenu(viewer: Viewer) -> impl IntoView {
                         <strong>{user.display_name.clone()}</strong>
                     </p>
                     <p>{user.email.clone()}</p>
+                    // For password managers, where the page has that form: whose password it is.
+                    <input type="text" form="password-form" autocomplete="username" value=user.email hidden />
                     <p>{position}</p>
                 </div>
                 <form class="menu-section" method="post" action="/api/choose_theme">

@@ -10,6 +10,7 @@ use super::{
     live::{
         ended::EndedDialog, toast_region::ToastRegion, unreachable::UnreachableBanner, warning::WarningBanner,
     },
+    menu,
     organization_switcher::{OrganizationSwitcher, Switching},
 };
 use crate::{
@@ -62,6 +63,7 @@ fn Framed(children: Children) -> impl IntoView {
             browser::forget_data_of_page();
         }
     });
+    effect(menu::close_when_left);
     let screen = Signal::derive(move || {
         if keeper.view().is_gone() {
             "screen gone"

@@ -1,15 +1,29 @@
 //! What the menus of the header, each a `<details>`, do beyond opening and closing.
 
 use leptos::{
-    ev::{KeyboardEvent, pointerdown},
+    ev::{Event, KeyboardEvent},
     prelude::*,
 };
 use leptos_router::hooks::use_location;
 
-use super::dynamic::effect;
-use crate::ui::browser;
+use super::{account_menu, dynamic::effect, organization_switcher};
+use crate::ui::browser::{self, Listened};
 
-/// Closes the menu of that id when the person goes to another page, or touches anything outside of it.
+/// Has every menu close when the person touches anything outside of it, or the focus goes there. Once a page.
+pub fn close_when_left() {
+    let closes = |event: Event| {
+        for menu in [account_menu::MENU, organization_switcher::MENU] {
+            if !browser::is_within(&event, menu) {
+                browser::close_menu(menu);
+            }
+        }
+    };
+    for kind in ["pointerdown", "focusin"] {
+        browser::listen(Listened::Document, kind, closes);
+    }
+}
+
+/// Closes the menu of that id when the person goes to another page.
 pub fn closes_by_itself(menu: &'static str) {
     let path = use_location().pathname;
     let mut is_first = true;
@@ -19,14 +33,6 @@ pub fn closes_by_itself(menu: &'static str) {
         if !std::mem::take(&mut is_first) {
             browser::close_menu(menu);
         }
-    });
-    effect(move || {
-        let touched = window_event_listener(pointerdown, move |event| {
-            if !browser::is_within(&event, menu) {
-                browser::close_menu(menu);
-            }
-        });
-        on_cleanup(move || touched.remove());
     });
 }
 

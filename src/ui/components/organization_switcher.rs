@@ -29,7 +29,7 @@ use crate::{
     },
 };
 
-const MENU: &str = "organizations";
+pub const MENU: &str = "organizations";
 const OPENER: &str = "organizations-opener";
 
 /// The choice that the person has made and the server has not yet taken up. In the context of every page behind sign-in.

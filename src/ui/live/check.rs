@@ -17,7 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Asks.
 ///
 /// # Errors
-/// [`AppError::SessionEnded`] where there is no live session; any other says nothing about it.
+/// [`AppError::SessionEnded`] where there is no live session: a 401 with that code, and nothing else. Any other says nothing
+/// about it.
 pub async fn ask() -> Result<SessionState, AppError> {
     let (status, text) = fetch::get(PATH, PATIENCE)
         .await
@@ -25,7 +26,8 @@ pub async fn ask() -> Result<SessionState, AppError> {
     // A page of a proxy is no answer, whatever it says.
     match status {
         200 => serde_json::from_str(&text).map_err(|_| AppError::Internal),
-        _ => Err(serde_json::from_str(&text).unwrap_or(AppError::Unavailable)),
+        401 => Err(serde_json::from_str(&text).unwrap_or(AppError::Unavailable)),
+        _ => Err(AppError::Unavailable),
     }
 }
 

@@ -22,10 +22,13 @@ const LONGEST_PAUSE: Millis = 5 * 60_000;
 const AFTER_BREAK: Millis = 400;
 /// A stream that was open for so long has lasted.
 const LASTS: Millis = 10_000;
+/// A stream of which nothing is heard for so long is lost, even if it looks open: the server beats every 15 s, and one
+/// beat may be late.
+const SILENCE: Millis = 40_000;
 /// A credential that is not known may have been replaced a moment ago: it is asked about once more after this.
 const AFTER_UNKNOWN: Millis = 300;
 /// An end comes within this time after a tab of this browser said that it asks for it, or is another.
-const ENDS_WITHIN: Millis = 30_000;
+pub const ENDS_WITHIN: Millis = 30_000;
 /// A page that is not what the server says is loaded anew no more often than this.
 const BETWEEN_REPAIRS: Millis = 10_000;
 /// An end that moved by no more than this is the same: the tab's clock is set anew with each answer.
@@ -119,6 +122,8 @@ pub enum Event {
     Follows,
     /// A stream tells of changes: this tab's, or the leading tab's.
     StreamOpened,
+    /// The stream that tells is still there.
+    StreamBeats,
     /// It does so no more. `own`: it was this tab's.
     StreamLost {
         own: bool,
@@ -175,6 +180,10 @@ pub enum Effect {
     Check,
     OpenStream,
     CloseStream,
+    /// Tell the other tabs that the stream is not open any more.
+    TellStreamLost,
+    /// Ask whether there is a tab that leads.
+    AskForLeader,
     /// Requests that wait are to look at the gate again.
     Decide,
     /// Load the list of sessions anew.
@@ -208,6 +217,8 @@ pub struct Machine {
     /// A stream tells of changes, here or in the leading tab.
     stream_is_live: bool,
     stream_opened_at: Option<Millis>,
+    /// When there was the last sign of life of it, or when it was asked for.
+    stream_heard_at: Millis,
     /// Streams in a row that did not last.
     broken_streams: u32,
     /// This tab opens no stream before that.
@@ -243,6 +254,7 @@ impl Machine {
             has_stream: false,
             stream_is_live: false,
             stream_opened_at: None,
+            stream_heard_at: now,
             broken_streams: 0,
             opens_at: now,
             is_checking: false,
@@ -289,7 +301,11 @@ impl Machine {
     /// When [`Event::Woke`] is wanted, if nothing happens before.
     pub fn wakes_at(&self, now: Millis) -> Option<Millis> {
         let warns_at = self.times.warns_at().filter(|at| now < *at && self.is_live());
-        self.check_at.into_iter().chain(warns_at).min()
+        self.check_at
+            .into_iter()
+            .chain(warns_at)
+            .chain(self.silent_at())
+            .min()
     }
 
     /// Takes in what happened. `luck` is a random number from 0 to 1, for pauses that differ from tab to tab.
@@ -305,6 +321,9 @@ impl Machine {
         }
         match event {
             Event::Woke => {
+                if self.silent_at().is_some_and(|at| at <= now) {
+                    self.miss_stream(now, luck, &mut effects);
+                }
                 if self.check_at.is_some_and(|at| at <= now) {
                     if now >= self.times.end() {
                         self.doubt();
@@ -339,6 +358,11 @@ impl Machine {
             Event::WentOffline => self.go_offline(),
             Event::Leads => {
                 self.leads = true;
+                if !self.has_stream && self.stream_is_live {
+                    // It was the stream of the tab that led before.
+                    self.stream_is_live = false;
+                    self.schedule(now);
+                }
                 self.open_stream(now, &mut effects);
             }
             Event::Follows => {
@@ -349,27 +373,17 @@ impl Machine {
             Event::StreamOpened => {
                 self.stream_is_live = true;
                 self.stream_opened_at = Some(now);
+                self.stream_heard_at = now;
                 match self.standing {
                     // It answers again.
                     Standing::Unreachable { .. } => self.check(&mut effects),
                     _ => self.schedule(now),
                 }
             }
+            Event::StreamBeats => self.stream_heard_at = now,
             Event::StreamLost { own } => {
-                self.stream_is_live = false;
-                let has_lasted = self.stream_opened_at.take().is_some_and(|at| now - at >= LASTS);
-                if own {
-                    self.has_stream = false;
-                    self.broken_streams = if has_lasted { 0 } else { self.broken_streams + 1 };
-                    self.opens_at = now
-                        + match self.broken_streams {
-                            0 => scaled(AFTER_BREAK, luck),
-                            times => jittered(doubled(AFTER_BREAK, times), luck),
-                        };
-                }
-                if self.is_live() && (own || self.is_visible) {
-                    self.hasten(now + scaled(AFTER_BREAK, luck));
-                }
+                let has_lasted = self.stream_opened_at.is_some_and(|at| now - at >= LASTS);
+                self.lose_stream(own, has_lasted, now, luck);
             }
             Event::ToldUpdated => {
                 // A tab that nobody sees asks when it is seen.
@@ -589,9 +603,49 @@ impl Machine {
             self.hasten(self.opens_at);
         } else {
             self.has_stream = true;
+            self.stream_heard_at = now;
             // When another tab's was, before.
             self.stream_opened_at = None;
             effects.push(Effect::OpenStream);
+        }
+    }
+
+    /// When the stream, if nothing is heard of it, is to be taken for lost. Whose tab nobody sees does not mind another's.
+    fn silent_at(&self) -> Option<Millis> {
+        let minds = self.has_stream || (self.stream_is_live && self.is_visible);
+        minds.then_some(self.stream_heard_at + SILENCE)
+    }
+
+    /// Nothing was heard of the stream for too long: it may be half open, or the tab that leads frozen.
+    fn miss_stream(&mut self, now: Millis, luck: f64, effects: &mut Vec<Effect>) {
+        // It lasted for as long as it was heard: what keeps everything back is not to be asked again and again.
+        let has_lasted = self
+            .stream_opened_at
+            .is_some_and(|at| self.stream_heard_at - at >= LASTS);
+        let own = self.has_stream;
+        self.close_stream(effects);
+        self.lose_stream(own, has_lasted, now, luck);
+        effects.push(if own {
+            Effect::TellStreamLost
+        } else {
+            Effect::AskForLeader
+        });
+    }
+
+    fn lose_stream(&mut self, own: bool, has_lasted: bool, now: Millis, luck: f64) {
+        self.stream_is_live = false;
+        self.stream_opened_at = None;
+        if own {
+            self.has_stream = false;
+            self.broken_streams = if has_lasted { 0 } else { self.broken_streams + 1 };
+            self.opens_at = now
+                + match self.broken_streams {
+                    0 => scaled(AFTER_BREAK, luck),
+                    times => jittered(doubled(AFTER_BREAK, times), luck),
+                };
+        }
+        if self.is_live() && (own || self.is_visible) {
+            self.hasten(now + scaled(AFTER_BREAK, luck));
         }
     }
 

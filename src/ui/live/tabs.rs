@@ -46,6 +46,8 @@ pub enum What {
     Ended(EndReason),
     /// The person ends the session in this tab, with all others.
     EndsHere,
+    /// The person ends this other session in this tab.
+    Ends(SessionId),
     /// Someone signed in in this tab.
     SignedIn,
 }
@@ -76,6 +78,7 @@ impl Said {
             }
             What::Ended(reason) => ("ended", reason.as_str().to_owned()),
             What::EndsHere => ("ends_here", String::new()),
+            What::Ends(session) => ("ends", session.to_string()),
             What::SignedIn => ("signed_in", String::new()),
         };
         let (from, session, number) = (self.from, self.session, self.event_number);
@@ -104,6 +107,7 @@ impl Said {
             }
             "ended" => What::Ended(words.next()?.parse().ok()?),
             "ends_here" => What::EndsHere,
+            "ends" => What::Ends(words.next()?.parse().ok()?),
             "signed_in" => What::SignedIn,
             _ => return None,
         };
@@ -170,6 +174,7 @@ mod tests {
             ..times
         };
         let ended = What::Ended(EndReason::SignedOutEverywhere);
+        let other = SessionId(uuid::Uuid::from_u128(2));
         let told = What::Told("sessions_changed".to_owned());
         for (what, heard) in [
             (What::Hello, What::Hello),
@@ -180,6 +185,7 @@ mod tests {
             (What::Live(times), What::Live(later)),
             (ended.clone(), ended),
             (What::EndsHere, What::EndsHere),
+            (What::Ends(other), What::Ends(other)),
             (What::SignedIn, What::SignedIn),
         ] {
             let said = Said {

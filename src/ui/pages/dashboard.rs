@@ -18,6 +18,7 @@ use crate::{
             local_time::LocalTime,
             notice::{Notice, Tone},
         },
+        live::keeper,
         loading::Loading,
     },
 };
@@ -39,7 +40,11 @@ pub fn DashboardPage() -> impl IntoView {
         match (viewer.ready().await, overview.ready().await) {
             (Ok(viewer), Ok(overview)) => view! { <Cards viewer overview /> }.into_any(),
             (Err(error), _) | (_, Err(error)) => {
-                view! { <Failed error retry=Callback::new(move |()| overview.refetch()) /> }.into_any()
+                let retry = move |()| {
+                    viewer.refetch();
+                    overview.refetch();
+                };
+                view! { <Failed error retry=Callback::new(retry) /> }.into_any()
             }
         }
     });
@@ -66,8 +71,11 @@ fn Failed(error: AppError, retry: Callback<()>) -> impl IntoView {
                     href="/dashboard"
                     rel="external"
                     on:click=move |event| {
-                        event.prevent_default();
-                        retry.run(());
+                        // Where the page never knew its session, loading it as a whole brings everything back.
+                        if keeper::is_kept() {
+                            event.prevent_default();
+                            retry.run(());
+                        }
                     }
                 >
                     "Try again"

@@ -27,10 +27,13 @@ pub fn EndedDialog() -> impl IntoView {
     let end = Memo::new(move |_| keeper.view().end());
     // The server's own words, with what an administrator wrote.
     let told = RwSignal::new(None::<String>);
+    let has_typed = RwSignal::new(false);
+    let mut title_of_page = None;
     let mut was_over = false;
     effect(move || {
         let was_over = std::mem::replace(&mut was_over, is_over.get());
         if is_over.get() {
+            has_typed.set(browser::has_typed());
             browser::open_dialog(DIALOG);
             // Not a field: somebody may be typing, and not for this one.
             browser::focus(TITLE);
@@ -40,6 +43,14 @@ pub fn EndedDialog() -> impl IntoView {
             if was_over {
                 browser::focus_if_lost("content");
             }
+        }
+    });
+    effect(move || {
+        if end.get().is_some() {
+            let title = browser::set_title("Signed out · Broker Portal");
+            title_of_page.get_or_insert(title);
+        } else if let Some(title) = title_of_page.take() {
+            browser::set_title(&title);
         }
     });
     effect(move || {
@@ -74,9 +85,17 @@ pub fn EndedDialog() -> impl IntoView {
         end.get()
             .is_some_and(|end| end.reason != EndReason::AccountDisabled)
     });
+    let promise = Signal::derive(move || {
+        let is_kept = has_typed.get() && may_sign_in.get();
+        let promise = "What you typed on this page is still there when you sign in again.";
+        if is_kept {
+            promise.to_owned()
+        } else {
+            String::new()
+        }
+    });
     let form = dynamic(move || {
         let form = view! {
-            <p class="soft">"What you typed on this page is still there when you sign in again."</p>
             <SignInForm
                 ids=Ids::OVER_PAGE
                 label="Sign in again"
@@ -108,6 +127,7 @@ pub fn EndedDialog() -> impl IntoView {
             </h2>
             <div class="dialog-body">
                 <p id="session-ended-why">{why}</p>
+                <p class="soft">{promise}</p>
                 {form}
             </div>
             <div class="dialog-foot">

@@ -101,7 +101,6 @@ fn note(outcome: Outcome) {
         Outcome::Acted => Event::Acted,
         Outcome::Refused => Event::RequestRefused,
         Outcome::Failed => Event::RequestFailed,
-        Outcome::Answered => return,
     };
     if let Some(keeper) = OF_THIS_TAB.get() {
         keeper.happens(event);
@@ -121,6 +120,20 @@ pub fn depart(path: &str, reason: EndReason) {
         Some(keeper) => keeper.departs(path, reason),
         None => browser::go_to(path),
     }
+}
+
+/// The person ends these sessions here; see [`Keeper::ends`].
+pub fn ends(sessions: &[SessionId]) {
+    if let Some(keeper) = OF_THIS_TAB.get() {
+        keeper.ends(sessions);
+    }
+}
+
+/// Whether the person has just ended that session in this browser.
+pub fn has_just_ended(session: SessionId) -> bool {
+    OF_THIS_TAB
+        .get()
+        .is_some_and(|keeper| keeper.has_just_ended(session))
 }
 
 /// Whether a keeper tells the person of the session's end on this page.
@@ -157,10 +170,14 @@ struct Inner {
     event_number: i64,
     timer: Option<TimeoutHandle>,
     waiting: Vec<oneshot::Sender<()>>,
+    /// Other sessions that the person ends in this browser, and when.
+    ends: Vec<(SessionId, Millis)>,
     /// The person ends the session here: the page is on its way out.
     is_leaving: bool,
     /// It has nothing to show any more.
     has_departed: bool,
+    /// It came out of the browser's memory and is covered until it is known whose it is.
+    is_covered: bool,
 }
 
 impl Keeper {
@@ -179,6 +196,10 @@ impl Keeper {
     /// The page is there, and what a person asks for can be done.
     pub fn may_act_now(self) -> bool {
         self.view.try_get_untracked().is_some_and(View::may_act)
+    }
+
+    fn is_unreachable_now(self) -> bool {
+        self.view.try_get_untracked().is_some_and(View::is_unreachable)
     }
 
     pub fn view(self) -> View {
@@ -234,8 +255,10 @@ impl Keeper {
             stream_is_open: false,
             timer: None,
             waiting: Vec::new(),
+            ends: Vec::new(),
             is_leaving: false,
             has_departed: false,
+            is_covered: false,
         }));
         OF_THIS_TAB.set(Some(self));
         client::be_watched(Some(WATCH));
@@ -309,8 +332,13 @@ impl Keeper {
             Effect::Check => spawn_local(async move { self.check().await }),
             Effect::OpenStream => self.open_stream(),
             Effect::CloseStream => {
-                self.change(|inner| inner.stream = None);
+                self.change(|inner| {
+                    inner.stream = None;
+                    inner.stream_is_open = false;
+                });
             }
+            Effect::TellStreamLost => self.say(What::StreamLost),
+            Effect::AskForLeader => self.ask_for_leader(),
             Effect::Decide => {
                 self.change(|inner| inner.waiting.clear());
             }
@@ -333,6 +361,10 @@ impl Keeper {
                 warning: inner.machine.warning(now),
                 has_departed: inner.has_departed,
             };
+            let is_known = matches!(view.standing, Standing::Live | Standing::Ended(_));
+            if is_known && std::mem::take(&mut inner.is_covered) {
+                browser::cover(false);
+            }
             (view, inner.machine.wakes_at(now), inner.is_leaving)
         }) else {
             return;

@@ -1,11 +1,14 @@
 //! What this tab and the others of the browser tell each other, and which of them leads.
 
 use super::Keeper;
-use crate::ui::{
-    browser,
-    live::{
-        machine::Event,
-        tabs::{self, Said, What},
+use crate::{
+    domain::ids::SessionId,
+    ui::{
+        browser,
+        live::{
+            machine::{ENDS_WITHIN, Event},
+            tabs::{self, Said, What},
+        },
     },
 };
 
@@ -86,7 +89,31 @@ impl Keeper {
             What::Live(times) => self.happens(Event::HeardLive(times)),
             What::Ended(reason) => self.happens(Event::ToldEnded(reason)),
             What::EndsHere => self.happens(Event::EndsHere),
+            What::Ends(session) => self.notes_end(session),
         }
+    }
+
+    /// The person ends other sessions in this browser, and need not be told of it by the list.
+    pub fn ends(self, sessions: &[SessionId]) {
+        for session in sessions {
+            self.notes_end(*session);
+            self.say(What::Ends(*session));
+        }
+    }
+
+    fn notes_end(self, session: SessionId) {
+        self.change(|inner| inner.ends.push((session, browser::monotonic())));
+    }
+
+    /// Whether the person has just ended that session, in whichever tab of this browser.
+    pub fn has_just_ended(self, session: SessionId) -> bool {
+        let since = browser::monotonic() - ENDS_WITHIN;
+        self.change(|inner| {
+            inner
+                .ends
+                .iter()
+                .any(|(ended, at)| *ended == session && *at >= since)
+        }) == Some(true)
     }
 
     /// The stream begins at this number: what this tab was not told before, it is not told any more.

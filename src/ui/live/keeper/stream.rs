@@ -22,6 +22,8 @@ const UPDATED: &str = "session_updated";
 const ENDED: &str = "session_ended";
 const SESSIONS_CHANGED: &str = "sessions_changed";
 const ORGANIZATION_SWITCHED: &str = "organization_switched";
+/// The stream is still there.
+const HEARTBEAT: &str = "heartbeat";
 
 /// What changes a session may change its cookie, which is known a moment after the event.
 const SETTLES: Duration = Duration::from_millis(150);
@@ -32,7 +34,7 @@ impl Keeper {
             return;
         };
         let url = format!("{STREAM}?after={after}");
-        let kinds = [UPDATED, ENDED, SESSIONS_CHANGED, ORGANIZATION_SWITCHED];
+        let kinds = [UPDATED, ENDED, SESSIONS_CHANGED, ORGANIZATION_SWITCHED, HEARTBEAT];
         let stream = EventStream::open(&url, &kinds, move |told| self.told(told));
         self.change(|inner| inner.stream = stream);
     }
@@ -81,6 +83,7 @@ impl Keeper {
             UPDATED => self.soon(Event::ToldUpdated),
             SESSIONS_CHANGED => self.happens(Event::ToldSessionsChanged),
             ORGANIZATION_SWITCHED => self.soon(Event::ToldOrganizationSwitched),
+            HEARTBEAT => self.happens(Event::StreamBeats),
             _ => {}
         }
     }

@@ -29,9 +29,18 @@ impl Keeper {
         browser::listen(Listened::Document, "visibilitychange", move |_| looks());
         // Thawed, or brought back from the browser's memory.
         browser::listen(Listened::Document, "resume", move |_| looks());
+        // A page that the browser may keep: it is not to show later what was anybody's now.
+        browser::listen(Listened::Window, "pagehide", move |event| {
+            if browser::is_kept_in_memory(&event) {
+                browser::cover(true);
+            }
+        });
         browser::listen(Listened::Window, "pageshow", move |event| {
-            if browser::is_restored(&event) {
+            if browser::is_kept_in_memory(&event) {
                 looks();
+                // Not before the answer.
+                self.change(|inner| inner.is_covered = true);
+                self.settle();
             }
         });
         browser::listen(Listened::Window, "online", move |_| {
@@ -47,8 +56,11 @@ impl Keeper {
             if !is_sent {
                 event.prevent_default();
                 event.stop_immediate_propagation();
-                let text = "Nothing was sent: the portal cannot be reached right now.";
-                self.toasts.say(Tone::Warning, text);
+                // The end is told over the page, and a message would come to light when it is gone.
+                if self.is_unreachable_now() {
+                    let text = "Nothing was sent: the portal cannot be reached right now.";
+                    self.toasts.say(Tone::Warning, text);
+                }
             }
         });
     }

@@ -32,6 +32,8 @@ struct Tab {
     luck: f64,
     /// Checks that were asked for since the beginning.
     checks: usize,
+    /// The stream that is open beats.
+    beats: bool,
 }
 
 impl Tab {
@@ -76,10 +78,15 @@ impl Tab {
             now: 0,
             luck: 1.0,
             checks: 0,
+            beats: true,
         }
     }
 
     fn does(&mut self, event: Event) -> Vec<Effect> {
+        // Often enough never to be missed.
+        if event == Event::Woke && self.beats && self.machine.stream_is_live {
+            self.machine.stream_heard_at = self.now;
+        }
         let effects = self.machine.happens(event, self.now, self.luck);
         self.checks += effects.iter().filter(|effect| **effect == Effect::Check).count();
         effects

@@ -28,7 +28,10 @@ use crate::{
         },
         ending::Ending,
         failure::{error_of_form, unless_ended},
-        live::{keeper::Keeper, toasts::Toasts},
+        live::{
+            keeper::{self, Keeper},
+            toasts::Toasts,
+        },
         loading::Loading,
         page_clock::PageClock,
     },
@@ -94,6 +97,7 @@ impl Doing {
         self.outcome.set(None);
         self.failures.set(Vec::new());
         self.hide(&others);
+        keeper::ends(&others);
         let answered = move |result| match result {
             Ok(ended) => {
                 let have = if ended == 1 { "has" } else { "have" };
@@ -251,7 +255,9 @@ fn point_out_changes(devices: Memo<Option<ActiveSessions>>, doing: Doing) -> RwS
                 doing.toasts.say(Tone::Info, text);
             }
             let hidden = doing.hidden.get_untracked();
-            let is_by_person = |session: &Session| session.is_current || hidden.contains(&session.id);
+            let is_by_person = |session: &Session| {
+                session.is_current || hidden.contains(&session.id) || keeper::has_just_ended(session.id)
+            };
             for session in known
                 .iter()
                 .filter(|session| !is_by_person(session) && !is_in(&now, session.id))
@@ -344,8 +350,11 @@ fn Failed(error: AppError, loaded: Loading<ActiveSessions>) -> impl IntoView {
                         href="/dashboard/settings"
                         rel="external"
                         on:click=move |event| {
-                            event.prevent_default();
-                            loaded.refetch();
+                            // Where the page never knew its session, loading it as a whole brings everything back.
+                            if keeper::is_kept() {
+                                event.prevent_default();
+                                loaded.refetch();
+                            }
                         }
                     >
                         "Try again"

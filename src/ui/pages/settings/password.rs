@@ -17,6 +17,7 @@ use crate::{
             trouble::Trouble,
         },
         failure::{error_of_form, is_about_password, unless_ended},
+        live::keeper,
         loading::Loading,
     },
 };
@@ -42,6 +43,10 @@ pub fn PasswordSection(loaded: Loading<ActiveSessions>) -> impl IntoView {
         busy.set(true);
         failure.set(None);
         done.set(None);
+        if !keeps && let Some(Ok(devices)) = untrack(|| loaded.get()) {
+            let others = devices.sessions.iter().filter(|session| !session.is_current);
+            keeper::ends(&others.map(|session| session.id).collect::<Vec<_>>());
+        }
         spawn_local(async move {
             let result = change_password(
                 browser::typed(CURRENT),
@@ -95,8 +100,9 @@ pub fn PasswordSection(loaded: Loading<ActiveSessions>) -> impl IntoView {
             <header class="card-head">
                 <h2 id="password-title">"Password"</h2>
             </header>
+            // The person's menu has a field of this form: whose password it is.
             // The browser keeps the fragment over the redirect: without JavaScript one comes back to this place.
-            <form method="post" action="/api/change_password#password" on:submit=submit>
+            <form id="password-form" method="post" action="/api/change_password#password" on:submit=submit>
                 <div class="card-body form short">
                     {outcome}
                     <PasswordField

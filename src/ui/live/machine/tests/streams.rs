@@ -205,3 +205,91 @@ fn a_stream_that_broke_while_the_portal_was_away_is_opened_with_the_first_answer
     tab.does(Event::CameOnline);
     assert!(tab.is_checked().contains(&Effect::OpenStream));
 }
+
+/// A tab whose stream beats no more.
+fn silent(mut tab: Tab) -> Tab {
+    tab.beats = false;
+    tab
+}
+
+#[test]
+fn a_stream_that_beats_is_not_lost_for_all_its_silence() {
+    let mut tab = silent(Tab::leading());
+    for _ in 0..7 {
+        assert_eq!(tab.passes(SILENCE - 1), []);
+        assert_eq!(tab.does(Event::StreamBeats), []);
+    }
+    assert_eq!(
+        tab.passes(SILENCE - 1),
+        [Effect::Check],
+        "the one after five minutes"
+    );
+}
+
+#[test]
+fn a_stream_that_falls_silent_is_closed_and_reopened_after_a_check() {
+    for hides in [false, true] {
+        let mut tab = Tab::leading();
+        tab.passes(MINUTE);
+        if hides {
+            tab.does(Event::BecameHidden);
+        }
+        let mut tab = silent(tab);
+        tab.does(Event::StreamBeats);
+        assert_eq!(tab.passes(SILENCE - 1), []);
+        assert_eq!(tab.passes(1), [Effect::CloseStream, Effect::TellStreamLost]);
+        assert_eq!(tab.standing(), Standing::Live, "nobody is signed out for that");
+        assert_eq!(tab.passes(AFTER_BREAK), [Effect::Check]);
+        assert!(tab.is_checked().contains(&Effect::OpenStream));
+    }
+}
+
+#[test]
+fn a_stream_that_never_answers_is_given_up_after_the_same_time() {
+    let mut tab = Tab::new();
+    assert_eq!(tab.does(Event::Leads), [Effect::OpenStream]);
+    let lost = tab.passes(SILENCE);
+    assert_eq!(lost, [Effect::CloseStream, Effect::TellStreamLost]);
+}
+
+#[test]
+fn streams_that_never_beat_are_opened_ever_later() {
+    let mut tab = silent(Tab::leading());
+    let mut pauses = Vec::new();
+    for _ in 0..5 {
+        tab.passes(SILENCE);
+        pauses.push(tab.machine.opens_at - tab.now);
+        let mut opened = false;
+        while !opened {
+            tab.passes(tab.checks_in());
+            opened = tab.is_checked().contains(&Effect::OpenStream);
+        }
+        tab.does(Event::StreamOpened);
+    }
+    assert_eq!(pauses, [800, 1_600, 3_200, 6_400, 12_800]);
+}
+
+#[test]
+fn a_tab_in_front_that_hears_nothing_of_the_leading_tab_asks_for_it_and_the_server() {
+    let mut tab = silent(Tab::new());
+    tab.does(Event::StreamOpened);
+    assert_eq!(tab.passes(SILENCE), [Effect::AskForLeader]);
+    assert_eq!(tab.passes(AFTER_BREAK), [Effect::Check]);
+    tab.is_checked();
+    assert_eq!(tab.checks_in(), MINUTE, "as without a stream");
+
+    let mut tab = silent(Tab::hidden());
+    tab.does(Event::StreamOpened);
+    assert_eq!(tab.passes(10 * MINUTE), [], "nobody looks");
+}
+
+#[test]
+fn a_tab_that_gets_the_lead_has_no_stream_until_its_own_opens() {
+    let mut tab = Tab::new();
+    tab.does(Event::StreamOpened);
+    assert_eq!(tab.checks_in(), 5 * MINUTE);
+    assert_eq!(tab.does(Event::Leads), [Effect::OpenStream]);
+    assert_eq!(tab.checks_in(), MINUTE);
+    tab.does(Event::StreamOpened);
+    assert_eq!(tab.checks_in(), 5 * MINUTE);
+}
