@@ -13,6 +13,7 @@ use crate::{
         drawn,
         services::{
             admin::{Reach, people, revoke},
+            alerts,
             step_up::{self, Allowed},
         },
         state::AppState,
@@ -45,6 +46,7 @@ pub async fn draw_admin(#[server(default)] place: Option<String>) -> Result<Stri
         match path {
             drawn::sessions::PATH => gather::sessions(&state, &caller, reach, query).await,
             drawn::audit::PATH => gather::audit(&state, &caller, reach, query).await,
+            drawn::health::PATH => gather::health(&state, &caller, reach, query).await,
             _ => Err(AppError::NotFound),
         }
     })
@@ -191,6 +193,29 @@ pub async fn admin_change_role(
     .await
 }
 
+/// Has the webhook of the alerts told that this is a test.
+#[server(AdminTestAlerts, prefix = "/api", endpoint = "admin_test_alerts", output = TextJson, client = KeptClient)]
+pub async fn admin_test_alerts(#[server(default)] password: Option<String>) -> Result<Done, AppError> {
+    border::answer(async {
+        let admin = Admin::require().await?;
+        // Alerts are about the whole portal.
+        if admin.reach.organization.is_some() {
+            return Err(AppError::Forbidden);
+        }
+        let allowed = admin.step_up(password).await?;
+        alerts::send_test(&admin.state, admin.actor).await?;
+        border::renew(&admin.caller, allowed).await?;
+        Ok(admin.done(
+            words::TEST.to_owned(),
+            "test_sent",
+            drawn::health::PATH.to_owned(),
+            0,
+            0,
+        ))
+    })
+    .await
+}
+
 /// An administrator at work.
 #[cfg(feature = "ssr")]
 struct Admin {
@@ -243,6 +268,7 @@ mod words {
     pub const DISABLED: &str = "The account is disabled, and signed out everywhere.";
     pub const ENABLED: &str = "The account can sign in again.";
     pub const ASKED: &str = "They are signed out everywhere, and choose a new password when they sign in.";
+    pub const TEST: &str = "A test alert is on its way. What becomes of it is shown here.";
     pub const ROLE: &str = "The role has been changed. It holds from now on.";
 
     pub fn ended(ended: &Ended) -> String {
@@ -262,6 +288,7 @@ mod words {
             "enabled" => ENABLED,
             "password_asked" => ASKED,
             "role_changed" => ROLE,
+            "test_sent" => TEST,
             _ => return None,
         })
     }
@@ -327,9 +354,14 @@ mod gather {
             drawn::{
                 audit as audit_drawing,
                 ending::Question,
+                health as health_drawing,
                 sessions::{self as drawing, Asks, Drawing, Open, Place},
             },
-            services::admin::{audit_log, sessions, timeline},
+            health::Health,
+            services::{
+                admin::{audit_log, sessions, timeline},
+                alerts, insight,
+            },
             store::review::Cursor,
         },
         ui::components::notice::Tone,
@@ -407,6 +439,39 @@ mod gather {
             organization: name_of(reach, caller),
             page,
             trust: audit_log::trust(state).await?,
+        }))
+    }
+
+    pub async fn health(
+        state: &AppState,
+        caller: &CurrentSession,
+        reach: Reach,
+        query: &str,
+    ) -> Result<String, AppError> {
+        let place = health_drawing::Place::read(query);
+        let now = state.clock.now();
+        let insight = insight::figures(&state.database, place.period, reach.organization, now).await?;
+        let whole = match reach.organization {
+            Some(_) => None,
+            None => Some(health_drawing::Whole {
+                checks: Health::of_server(state).await.checks,
+                alerts: alerts::list(&state.database).await?,
+                rules: alerts::rules(&state.config.alerts),
+                has_webhook: state.config.alerts.webhook.is_some(),
+                asks_password: step_up::is_required(state, caller),
+            }),
+        };
+        let done = form_value(query, "done");
+        Ok(health_drawing::draw(health_drawing::Drawing {
+            place,
+            organization: name_of(reach, caller),
+            insight,
+            whole,
+            outcome: done
+                .as_deref()
+                .and_then(words::of)
+                .map(|text| (Tone::Success, text.to_owned())),
+            now,
         }))
     }
 

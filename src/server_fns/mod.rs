@@ -17,8 +17,8 @@ mod theme;
 pub mod wire;
 
 pub use admin::{
-    AdminChangeRole, AdminDisablePerson, AdminEnablePerson, AdminEndSessions, AdminRequirePassword, Done,
-    DrawAdmin, draw_admin,
+    AdminChangeRole, AdminDisablePerson, AdminEnablePerson, AdminEndSessions, AdminRequirePassword,
+    AdminTestAlerts, Done, DrawAdmin, draw_admin,
 };
 pub use organization::{SwitchOrganization, switch_organization};
 pub use overview::{ShowOverview, ShowViewer, show_overview, show_viewer};

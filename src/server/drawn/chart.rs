@@ -21,7 +21,12 @@ const STYLES: usize = 6;
 
 /// Draws a chart with its title, its legend and its table. `summary` says what it shows, for whoever cannot see it.
 pub fn draw(id: &'static str, title: &'static str, period: Period, chart: &Chart) -> AnyView {
-    let values = || chart.series.iter().flat_map(|series| series.points.iter().filter_map(|point| point.value));
+    let values = || {
+        chart
+            .series
+            .iter()
+            .flat_map(|series| series.points.iter().filter_map(|point| point.value))
+    };
     if values().next().is_none() {
         return view! {
             <section class="card chart" aria-labelledby=id>
@@ -106,8 +111,11 @@ fn table(title: &str, period: Period, chart: &Chart) -> AnyView {
         .iter()
         .map(|series| view! { <th scope="col" class="num">{series.label.clone()}</th> })
         .collect::<Vec<_>>();
-    let steps: Vec<DateTime<Utc>> =
-        chart.series.first().map(|series| series.points.iter().map(|point| point.at).collect()).unwrap_or_default();
+    let steps: Vec<DateTime<Utc>> = chart
+        .series
+        .first()
+        .map(|series| series.points.iter().map(|point| point.at).collect())
+        .unwrap_or_default();
     let rows = steps
         .iter()
         .enumerate()
@@ -151,7 +159,11 @@ fn table(title: &str, period: Period, chart: &Chart) -> AnyView {
 }
 
 fn ticks(chart: &Chart, period: Period) -> AnyView {
-    let points = chart.series.first().map(|series| series.points.as_slice()).unwrap_or_default();
+    let points = chart
+        .series
+        .first()
+        .map(|series| series.points.as_slice())
+        .unwrap_or_default();
     let every = (points.len() / 6).max(1);
     points
         .iter()
@@ -212,15 +224,24 @@ fn nice(most: f64) -> f64 {
         return 1.0;
     }
     let power = 10f64.powf(most.log10().floor());
-    [1.0, 2.0, 4.0, 5.0, 10.0].into_iter().map(|step| step * power).find(|end| *end >= most).unwrap_or(most)
+    [1.0, 2.0, 4.0, 5.0, 10.0]
+        .into_iter()
+        .map(|step| step * power)
+        .find(|end| *end >= most)
+        .unwrap_or(most)
 }
 
 /// A value with its unit.
 fn figure(value: f64, unit: Unit) -> String {
-    #[expect(clippy::cast_possible_truncation, reason = "figures of a portal are far below")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "figures of a portal are far below"
+    )]
     let whole = value.round() as i64;
     match unit {
-        Unit::Sessions | Unit::SignIns | Unit::Exchanges if value < 1.0 && value > 0.0 => format!("{value:.1}"),
+        Unit::Sessions | Unit::SignIns | Unit::Exchanges if value < 1.0 && value > 0.0 => {
+            format!("{value:.1}")
+        }
         Unit::Sessions | Unit::SignIns | Unit::Exchanges => number(whole),
         Unit::Milliseconds => format!("{} ms", number(whole)),
         Unit::Seconds => match whole {
@@ -258,7 +279,13 @@ mod tests {
 
     #[test]
     fn an_axis_ends_in_a_round_number() {
-        for (most, end) in [(0.0, 1.0), (3.0, 4.0), (41.0, 50.0), (100.0, 100.0), (101.0, 200.0)] {
+        for (most, end) in [
+            (0.0, 1.0),
+            (3.0, 4.0),
+            (41.0, 50.0),
+            (100.0, 100.0),
+            (101.0, 200.0),
+        ] {
             assert!((nice(most) - end).abs() < 1e-9, "{most}");
         }
     }

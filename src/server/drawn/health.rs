@@ -81,16 +81,36 @@ pub fn draw(drawing: Drawing) -> String {
         }
     };
     let charts = vec![
-        chart::draw("live", "Live sessions by role and kind", period, &insight.live_sessions),
+        chart::draw(
+            "live",
+            "Live sessions by role and kind",
+            period,
+            &insight.live_sessions,
+        ),
         chart::draw("sign-ins", "Sign-ins", period, &insight.sign_ins),
-        chart::draw("ended", "Sessions ended, by reason", period, &insight.ended_sessions),
+        chart::draw(
+            "ended",
+            "Sessions ended, by reason",
+            period,
+            &insight.ended_sessions,
+        ),
         chart::draw("length", "Length of sessions", period, &insight.session_length),
     ];
     let more = [
-        ("revocation", "From a revocation to its last stream told", insight.revocation.as_ref()),
-        ("refreshes", "Exchanges of refresh tokens", insight.refreshes.as_ref()),
+        (
+            "revocation",
+            "From a revocation to its last stream told",
+            insight.revocation.as_ref(),
+        ),
+        (
+            "refreshes",
+            "Exchanges of refresh tokens",
+            insight.refreshes.as_ref(),
+        ),
     ];
-    let more = more.into_iter().filter_map(|(id, title, each)| Some(chart::draw(id, title, period, each?)));
+    let more = more
+        .into_iter()
+        .filter_map(|(id, title, each)| Some(chart::draw(id, title, period, each?)));
     let charts: Vec<AnyView> = charts.into_iter().chain(more).collect();
     drawn(view! {
         <header class="page-head">
@@ -234,7 +254,11 @@ fn state(whole: Whole, now: DateTime<Utc>) -> AnyView {
 
 /// What became of telling the webhook.
 fn delivery(told: &Delivery) -> AnyView {
-    let error = told.last_error.clone().map(|error| format!(": {error}")).unwrap_or_default();
+    let error = told
+        .last_error
+        .clone()
+        .map(|error| format!(": {error}"))
+        .unwrap_or_default();
     let became = match told.outcome {
         DeliveryOutcome::Delivered => view! { "delivered " {moment(told.outcome_at)} }.into_any(),
         DeliveryOutcome::Waiting if told.attempts == 0 => view! { "on its way" }.into_any(),
@@ -254,14 +278,11 @@ fn delivery(told: &Delivery) -> AnyView {
 fn alert(alert: Alert, now: DateTime<Utc>) -> AnyView {
     let is_open = alert.cleared_at.is_none();
     let when = match alert.cleared_at {
-        None => view! { "Since " {moment(alert.raised_at)} ", still so " {age(alert.last_seen_at, now)} "." }.into_any(),
+        None => view! { "Since " {moment(alert.raised_at)} ", still so " {age(alert.last_seen_at, now)} "." }
+            .into_any(),
         Some(cleared) => view! { "From " {moment(alert.raised_at)} " to " {moment(cleared)} "." }.into_any(),
     };
-    let told = alert
-        .deliveries
-        .iter()
-        .map(delivery)
-        .collect::<Vec<_>>();
+    let told = alert.deliveries.iter().map(delivery).collect::<Vec<_>>();
     view! {
         <li class=if is_open { "unwell" } else { "" }>
             <Icon picture=if is_open { Picture::AlertTriangle } else { Picture::Check } />

@@ -14,7 +14,9 @@
 //! Text goes through views, which escape it; nothing is put together by hand.
 
 pub mod audit;
+mod chart;
 pub mod ending;
+pub mod health;
 mod panel;
 pub mod sessions;
 mod words;
@@ -23,7 +25,11 @@ use leptos::prelude::*;
 
 /// The way between the administrator's pages.
 fn tabs(here: &str) -> AnyView {
-    let pages = [(sessions::PATH, "Sessions"), (audit::PATH, "Audit log")];
+    let pages = [
+        (sessions::PATH, "Sessions"),
+        (audit::PATH, "Audit log"),
+        (health::PATH, "Health"),
+    ];
     let links = pages
         .into_iter()
         .map(|(path, label)| {

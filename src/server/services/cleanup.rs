@@ -9,8 +9,8 @@ use crate::server::{
     clock::Clock,
     database::Database,
     store::{
-        alert_deliveries, alerts, audit::Actor, devices, events, known_browsers, node_minutes, password_attempts,
-        refresh_tokens, session_samples, sessions,
+        alert_deliveries, alerts, audit::Actor, devices, events, known_browsers, node_minutes,
+        password_attempts, refresh_tokens, session_samples, sessions,
     },
 };
 

@@ -2,14 +2,21 @@
 
 use super::Reach;
 use crate::{
-    domain::audit::{AuditFilter, Trust},
+    domain::{
+        alert::AlertRule,
+        audit::{AuditFilter, Trust},
+    },
     error::AppError,
     server::{
-        services::audit_export::{self, BEGINNING},
+        services::{
+            alerts::audit_log as verification,
+            audit_export::{self, BEGINNING},
+        },
         state::AppState,
         store::{
-            audit_chain,
+            alerts, audit_chain,
             audit_export::{Asked, ExportedRow, page_before},
+            job_runs,
         },
     },
 };
@@ -77,9 +84,16 @@ where
 /// The database does not answer.
 pub async fn trust(state: &AppState) -> Result<Trust, AppError> {
     let conn = &mut *state.database.connection().await?;
+    let open = alerts::open(conn).await?;
+    let broken = open
+        .into_iter()
+        .find(|alert| alert.rule == AlertRule::AuditChainBroken);
     Ok(Trust {
-        whole_at: None,
-        broken: None,
+        // A pass that found something comes to its end as well.
+        whole_at: job_runs::succeeded_at(conn, verification::JOB)
+            .await?
+            .filter(|_| broken.is_none()),
+        broken: broken.map(|alert| alert.message),
         waiting: audit_chain::waiting(conn).await?.rows,
     })
 }

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Gives each pass to one node.
-const JOB: &str = "audit_verification";
+pub const JOB: &str = "audit_verification";
 
 /// Under which the head of the last good pass is kept.
 const HEAD: &str = "audit_verification_head";
