@@ -12,6 +12,4 @@ CREATE INDEX sessions_ended_by_address ON sessions (ip_address) WHERE ended_at I
 -- The audit log, by what it is asked for: what became of a session, what someone did, what kind of thing, from where.
 CREATE INDEX audit_events_of_session ON audit_events (session_id, id) WHERE session_id IS NOT NULL;
 CREATE INDEX audit_events_by_actor ON audit_events (actor_id, id) WHERE actor_id IS NOT NULL;
-CREATE INDEX audit_events_by_kind ON audit_events (kind, id);
 CREATE INDEX audit_events_by_address ON audit_events (ip_address, id) WHERE ip_address IS NOT NULL;
-CREATE INDEX audit_events_by_user ON audit_events (user_id, id) WHERE user_id IS NOT NULL;
