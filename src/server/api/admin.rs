@@ -80,7 +80,7 @@ pub struct ListQuery {
 
 /// A page of the list.
 #[derive(Serialize, ToSchema)]
-pub struct List {
+pub struct ReviewedList {
     sessions: Vec<ReviewedSession>,
     /// Rows of all pages together.
     total: i64,
@@ -137,7 +137,7 @@ fn limit(text: Option<String>) -> Result<u16, AppError> {
 
 /// Sessions of the people of the caller's organization (a system administrator: of everyone) that the filter lists.
 #[utoipa::path(get, path = "/admin/sessions", tag = "admin", params(ListQuery), responses(
-    (status = 200, description = "A page of the list, with the count of all of it.", body = List),
+    (status = 200, description = "A page of the list, with the count of all of it.", body = ReviewedList),
     (status = 401, description = "`session_ended`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "`forbidden`: administrators only", body = ProblemBody,
         content_type = "application/problem+json"),
@@ -149,7 +149,7 @@ pub async fn list(
     SignedIn(caller): SignedIn,
     from: From,
     RawQuery(query): RawQuery,
-) -> Result<Json<List>, Problem> {
+) -> Result<Json<ReviewedList>, Problem> {
     let reach = Reach::require(&state, &caller, &from.0).await?;
     let asked = Asked::read(query.as_deref())?;
     let page = sessions::list(
@@ -162,7 +162,7 @@ pub async fn list(
         asked.limit,
     )
     .await?;
-    Ok(Json(List {
+    Ok(Json(ReviewedList {
         sessions: page.sessions,
         total: page.total,
         next: page.next.map(|next| next.to_text()),
