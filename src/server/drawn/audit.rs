@@ -86,7 +86,7 @@ pub fn draw(drawing: Drawing) -> String {
                 {first
                     .then(|| {
                         view! {
-                            <a class="button small" href=place.address(None) data-stay="">
+                            <a class="button small" href=place.address(None) data-noscroll="">
                                 "Newest"
                             </a>
                         }
@@ -220,13 +220,22 @@ fn filter_form(filter: &AuditFilter) -> AnyView {
                 <button class="button small" type="submit">
                     "Show"
                 </button>
-                <a class="button small quiet" href=PATH data-stay="">
+                <a class="button small quiet" href=PATH data-noscroll="">
                     "Clear"
                 </a>
             </div>
         </form>
     }
     .into_any()
+}
+
+/// A fact as people write it.
+fn plain(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(text) => text.replace('_', " "),
+        serde_json::Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
 }
 
 fn row(row: &ExportedRow) -> AnyView {
@@ -253,10 +262,8 @@ fn row(row: &ExportedRow) -> AnyView {
         .map(|facts| {
             let facts = facts
                 .iter()
-                .map(|(name, value)| {
-                    let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                    format!("{}: {value}", name.replace('_', " "))
-                })
+                .filter(|(_, value)| !value.is_null())
+                .map(|(name, value)| format!("{}: {}", name.replace('_', " "), plain(value)))
                 .collect::<Vec<_>>()
                 .join(" · ");
             view! { <span class="soft small">{facts}</span> }

@@ -201,7 +201,7 @@ fn path(series: &Series, most: f64) -> String {
         let (x, y) = (x(place, series.points.len()), y(here, most));
         path.push_str(&format!("{}{x:.1} {y:.1}", if is_drawing { "L" } else { "M" }));
         if !is_drawing && value(place + 1).is_none() {
-            path.push_str("h0.1");
+            path.push_str("m-2.5 0h5");
         }
         is_drawing = true;
     }
@@ -239,7 +239,7 @@ fn figure(value: f64, unit: Unit) -> String {
     )]
     let whole = value.round() as i64;
     match unit {
-        Unit::Sessions | Unit::SignIns | Unit::Exchanges if value < 1.0 && value > 0.0 => {
+        Unit::Sessions | Unit::SignIns | Unit::Exchanges if value.fract() != 0.0 => {
             format!("{value:.1}")
         }
         Unit::Sessions | Unit::SignIns | Unit::Exchanges => number(whole),
@@ -274,7 +274,7 @@ mod tests {
         let path = path(&series(&[Some(1.0), Some(2.0), None, Some(0.0)]), 2.0);
         assert_eq!(path.matches('M').count(), 2, "{path}");
         assert_eq!(path.matches('L').count(), 1, "{path}");
-        assert!(path.ends_with("h0.1"), "a lone point is seen: {path}");
+        assert!(path.ends_with("h5"), "a lone point is seen: {path}");
     }
 
     #[test]

@@ -137,7 +137,7 @@ pub fn draw(question: Question, place: &Place) -> AnyView {
                 </div>
                 <div class="dialog-foot">
                     <div class="actions end">
-                        <a class="button" href=cancel.address() data-stay="" data-cancel="">
+                        <a class="button" href=cancel.address() data-noscroll="" data-cancel="">
                             "Cancel"
                         </a>
                         {(!nothing_to_do)
@@ -209,6 +209,7 @@ fn words(question: &Question, place: &Place) -> Words {
             end(format!("Sign {name} out everywhere?"), plain(text), format!("End {}", sessions(all)))
         }
         Asks::EndListed => {
+            let all = if question.count == 0 { all } else { question.count };
             let text = view! {
                 "This ends exactly what the list shows: " <strong>{place.filter.words()}</strong>
                 ". Everyone concerned has to sign in again. Whoever signs in from now on stays."

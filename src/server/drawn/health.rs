@@ -75,7 +75,7 @@ pub fn draw(drawing: Drawing) -> String {
     let period = insight.period;
     let choice = |of: Period, query: &'static str, label: &'static str| {
         view! {
-            <a href=format!("{PATH}{query}") data-stay="" aria-current=(place.period == of).then_some("true")>
+            <a href=format!("{PATH}{query}") data-noscroll="" aria-current=(place.period == of).then_some("true")>
                 {label}
             </a>
         }
@@ -161,7 +161,7 @@ fn state(whole: Whole, now: DateTime<Utc>) -> AnyView {
                 <li class=class>
                     <Icon picture />
                     <span>
-                        <strong>{check.name}</strong>
+                        <strong>{check.name.replace('_', " ")}</strong>
                         " "
                         {check.problem.unwrap_or_else(|| "is well".to_owned())}
                     </span>

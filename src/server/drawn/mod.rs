@@ -7,7 +7,7 @@
 //! - `form[data-live]`: its fields are the address's query; it follows what is typed.
 //! - `form[data-send]`: is sent in the background. Its answer says where to go; `[data-problem]` tells what went wrong,
 //!   `[data-password]` is shown when the password is asked for, `[data-progress]` says how far it has come.
-//! - `a[data-stay]`: leads to another state of the same page, and the page does not jump.
+//! - `a[data-noscroll]`: leads to another state of the same page, and the page does not jump (the router's own).
 //! - `dialog[data-modal]`: stands over the page; `[data-cancel]` in it is the link that closes it.
 //! - `[data-focus]`: gets the focus when it comes.
 //!

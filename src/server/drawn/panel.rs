@@ -70,7 +70,7 @@ pub fn draw(panel: Panel<'_>) -> AnyView {
                 class="button small danger"
                 id="end-one"
                 href=place.asking(Some(Asks::EndOne)).address()
-                data-stay=""
+                data-noscroll=""
             >
                 "End this session…"
             </a>
@@ -83,7 +83,7 @@ pub fn draw(panel: Panel<'_>) -> AnyView {
                     <Icon picture=Picture::of(session) />
                     {session.device_name.clone()}
                 </h2>
-                <a class="button small quiet square" href=close data-stay="" data-close="" aria-label="Close the details">
+                <a class="button small quiet square" href=close data-noscroll="" data-close="" aria-label="Close the details">
                     <Icon picture=Picture::Close />
                 </a>
             </header>
@@ -163,7 +163,7 @@ fn of_person(
     let asks = |asks: Asks| place.asking(Some(asks)).address();
     let action = |ask: Asks, label: &'static str| {
         view! {
-            <a class="button small" id=format!("ask-{}", ask.as_str()) href=asks(ask) data-stay="">
+            <a class="button small" id=format!("ask-{}", ask.as_str()) href=asks(ask) data-noscroll="">
                 {label}
             </a>
         }
@@ -208,7 +208,7 @@ fn of_person(
         .map(|other| {
             view! {
                 <li>
-                    <a class="device" href=place.showing(Some(other.session.id)).address() data-stay="">
+                    <a class="device" href=place.showing(Some(other.session.id)).address() data-noscroll="">
                         <Icon picture=Picture::of(&other.session) />
                         <span>{other.session.device_name.clone()}</span>
                     </a>
@@ -239,7 +239,7 @@ fn of_person(
                 <a href=everything.address()>"Everything of this person"</a>
             </p>
             <div class="actions">
-                <a class="button small danger" id="end-person" href=asks(Asks::EndOfPerson) data-stay="">
+                <a class="button small danger" id="end-person" href=asks(Asks::EndOfPerson) data-noscroll="">
                     "End all of their sessions…"
                 </a>
                 {actions}

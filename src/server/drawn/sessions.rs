@@ -255,7 +255,7 @@ fn filter_form(place: &Place) -> AnyView {
             <input type="hidden" name="user" value=user />
             <p class="only-person">
                 "Sessions of one person. "
-                <a href=without.address() data-stay="">
+                <a href=without.address() data-noscroll="">
                     "Show everyone"
                 </a>
             </p>
@@ -298,7 +298,7 @@ fn filter_form(place: &Place) -> AnyView {
                 <button class="button small" type="submit">
                     "Show"
                 </button>
-                <a class="button small quiet" href=PATH data-stay="">
+                <a class="button small quiet" href=PATH data-noscroll="">
                     "Clear"
                 </a>
             </div>
@@ -325,7 +325,7 @@ fn list_head(place: &Place, page: &Page) -> AnyView {
                 class="button small danger"
                 id="end-listed"
                 href=place.showing(None).asking(Some(Asks::EndListed)).address()
-                data-stay=""
+                data-noscroll=""
             >
                 "End all of these…"
             </a>
@@ -411,7 +411,7 @@ fn row(place: &Place, reviewed: &ReviewedSession, now: DateTime<Utc>) -> AnyView
                     id=format!("session-{}", session.id)
                     class="device"
                     href=place.showing(Some(session.id)).address()
-                    data-stay=""
+                    data-noscroll=""
                     aria-current=is_open.then_some("true")
                 >
                     <Icon picture=Picture::of(session) />
@@ -459,7 +459,7 @@ fn pages(place: &Place, page: &Page) -> AnyView {
     };
     let first = (!place.after.is_empty()).then(|| {
         view! {
-            <a class="button small" href=at(String::new()).address() data-stay="">
+            <a class="button small" href=at(String::new()).address() data-noscroll="">
                 "First page"
             </a>
         }

@@ -147,12 +147,21 @@ fn fields(form: &HtmlFormElement) -> Option<String> {
     Some(query.unchecked_into::<UrlSearchParams>().to_string().into())
 }
 
-/// Where a link of the same page leads that was clicked plainly.
-pub fn link_that_stays(event: &leptos::ev::MouseEvent) -> Option<String> {
-    if event.ctrl_key() || event.meta_key() || event.shift_key() || event.button() != 0 {
-        return None;
+/// Goes to another state of the same page, in place of this one and without a jump: as a link would that the router
+/// takes.
+pub fn go_to(place: &str) {
+    let Some((link, body)) = document().create_element("a").ok().zip(document().body()) else {
+        return;
+    };
+    _ = link.set_attribute("href", place);
+    _ = link.set_attribute("data-noscroll", "");
+    _ = Reflect::set(&link, &"replace".into(), &true.into());
+    // A click is heard of in the document only.
+    _ = body.append_child(&link);
+    if let Some(link) = link.dyn_ref::<HtmlElement>() {
+        link.click();
     }
-    closest::<Element>(event, "a[data-stay]")?.get_attribute("href")
+    link.remove();
 }
 
 /// A form that is sent in the background.
@@ -208,7 +217,7 @@ impl Form {
     }
 
     /// How far it has come.
-    pub fn progress(&self, done: f64, left: f64) {
+    pub fn progress(&self, done: u32, left: u32) {
         let Some(part) = self.part("[data-progress]") else {
             return;
         };

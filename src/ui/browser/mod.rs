@@ -189,10 +189,17 @@ pub fn json_text(object: &str, name: &str) -> Option<String> {
     Reflect::get(&object, &name.into()).ok()?.as_string()
 }
 
-/// A number in a JSON object, by its name.
-pub fn json_number(object: &str, name: &str) -> Option<f64> {
-    let object = js_sys::JSON::parse(object).ok()?;
-    Reflect::get(&object, &name.into()).ok()?.as_f64()
+/// A count in a JSON object, by its name. 0: there is none.
+pub fn json_count(object: &str, name: &str) -> u32 {
+    let object = js_sys::JSON::parse(object).ok();
+    let number = object.and_then(|object| Reflect::get(&object, &name.into()).ok()?.as_f64());
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a count of the server's; what is out of range is held within it"
+    )]
+    let count = number.unwrap_or_default() as u32;
+    count
 }
 
 /// Has `hears` called for every such event on the document or on its window, before the page's own handlers, for as

@@ -4,16 +4,13 @@
 use std::time::Duration;
 
 use leptos::{
-    ev::{Event, KeyboardEvent, MouseEvent, SubmitEvent},
+    ev::{Event, KeyboardEvent, SubmitEvent},
     leptos_dom::helpers::TimeoutHandle,
     prelude::*,
     task::spawn_local,
 };
 use leptos_meta::Title;
-use leptos_router::{
-    NavigateOptions,
-    hooks::{use_location, use_navigate},
-};
+use leptos_router::hooks::use_location;
 
 use crate::{
     error::AppError,
@@ -119,15 +116,6 @@ fn Content(loaded: Loading<Drawn>) -> impl IntoView {
         }
     });
     refresh_now_and_then(loaded);
-    let go = use_navigate();
-    let go = Callback::new(move |(place, replace): (String, bool)| {
-        let options = NavigateOptions {
-            replace,
-            scroll: false,
-            ..NavigateOptions::default()
-        };
-        go(&place, options);
-    });
     let typing = StoredValue::new(None::<TimeoutHandle>);
     let follow = move |event: Event| {
         let Some(place) = drawn::filtered(&event) else {
@@ -137,7 +125,7 @@ fn Content(loaded: Loading<Drawn>) -> impl IntoView {
             if let Some(before) = before.take() {
                 before.clear();
             }
-            *before = set_timeout_with_handle(move || go.run((place, true)), PAUSE).ok();
+            *before = set_timeout_with_handle(move || drawn::go_to(&place), PAUSE).ok();
         });
     };
     let toasts = expect_context::<Toasts>();
@@ -145,18 +133,12 @@ fn Content(loaded: Loading<Drawn>) -> impl IntoView {
     let submit = move |event: SubmitEvent| {
         if let Some(place) = drawn::filtered(&event) {
             event.prevent_default();
-            go.run((place, true));
+            drawn::go_to(&place);
         } else if let Some(form) = drawn::sent(&event) {
             event.prevent_default();
             if keeper.may_act_now() {
-                spawn_local(send(form, go, toasts));
+                spawn_local(send(form, toasts));
             }
-        }
-    };
-    let click = move |event: MouseEvent| {
-        if let Some(place) = drawn::link_that_stays(&event) {
-            event.prevent_default();
-            go.run((place, false));
         }
     };
     let key = move |event: KeyboardEvent| {
@@ -172,7 +154,6 @@ fn Content(loaded: Loading<Drawn>) -> impl IntoView {
             on:input=follow
             on:change=move |event| follow(event)
             on:submit=submit
-            on:click=click
             on:keydown=key
             inner_html=html.get_untracked()
         ></div>
@@ -180,24 +161,27 @@ fn Content(loaded: Loading<Drawn>) -> impl IntoView {
 }
 
 /// Sends a form until all of it is done, and goes where the answer says.
-async fn send(form: drawn::Form, go: Callback<(String, bool)>, toasts: Toasts) {
+async fn send(form: drawn::Form, toasts: Toasts) {
     if !form.begin() {
         return;
     }
-    let mut ended = 0.0;
+    let mut ended = 0;
     loop {
         match client::post(&form.action(), form.fields()).await {
             Ok(answer) => {
-                let number = |name| browser::json_number(&answer, name).unwrap_or_default();
-                ended += number("ended");
-                if number("left") > 0.0 && number("ended") > 0.0 {
-                    form.progress(ended, number("left"));
+                let (done, left) = (
+                    browser::json_count(&answer, "ended"),
+                    browser::json_count(&answer, "left"),
+                );
+                ended += done;
+                if left > 0 && done > 0 {
+                    form.progress(ended, left);
                     continue;
                 }
                 let text = |name| browser::json_text(&answer, name).unwrap_or_default();
                 form.finish(None);
                 toasts.say(Tone::Success, text("message"));
-                go.run((text("next"), true));
+                drawn::go_to(&text("next"));
                 return;
             }
             Err(error) => {
