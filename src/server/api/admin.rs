@@ -258,7 +258,7 @@ pub struct AuditQuery {
 pub struct AuditList {
     /// Rows, as in the export.
     #[schema(value_type = Vec<Object>)]
-    events: Vec<Box<serde_json::value::RawValue>>,
+    events: Vec<serde_json::Value>,
     /// Send it as `after` for the next page; `null` on the last.
     next: Option<i64>,
 }
@@ -306,13 +306,8 @@ pub async fn audit(
     };
     let limit = limit(get("limit"))?;
     let page = services::audit_log::list(&state, reach, &filter, after, limit).await?;
-    let events = page
-        .rows
-        .iter()
-        .map(|row| {
-            serde_json::value::RawValue::from_string(audit_export::line(row)?).map_err(std::io::Error::from)
-        })
-        .collect::<Result<_, _>>();
+    let read = |row| Ok(serde_json::from_str(&audit_export::line(row)?)?);
+    let events: std::io::Result<_> = page.rows.iter().map(read).collect();
     let events = events.map_err(|error| {
         tracing::error!(%error, "a row of the audit log cannot be written");
         AppError::Internal
