@@ -36,11 +36,12 @@ release: setup ## build the optimised server and, beside it, its site
 	@cargo build --release --features ssr
 	@echo "==> release: $(TARGET)/release/broker-portal and $(TARGET)/release/site"
 
-bench: release ## measure how soon a revoked device is out and its tabs show it, and what checks and open streams cost
+bench: release ## measure how soon a revoked device is out and its tabs show it, what checks, streams and reviews cost
 	@scripts/setup.sh test
 	@node bench/revocation.mjs "$(TARGET)/release/broker-portal" "$(TARGET)/release/site"
 	@node bench/tabs.mjs "$(TARGET)/release/broker-portal" "$(TARGET)/release/site"
 	@node bench/streams.mjs "$(TARGET)/release/broker-portal" "$(TARGET)/release/site"
+	@node bench/review.mjs "$(TARGET)/release/broker-portal" "$(TARGET)/release/site"
 
 queries: ## check the SQL against a throwaway database and refresh .sqlx
 	@scripts/queries.sh

@@ -15,8 +15,11 @@ const freePort = () =>
     });
   });
 
-/** Starts `binary` and gives its address, a function that stops it and one that runs an operator's command beside it. */
-export async function startServer(binary, site, settings = {}) {
+/**
+ * Starts `binary` and gives its address, a function that stops it and one that runs an operator's command beside it.
+ * `prepare` is called before, with that same function and one that finds the private Postgres' folder.
+ */
+export async function startServer(binary, site, settings = {}, prepare = () => {}) {
   const data = mkdtempSync(join(tmpdir(), 'portal-bench-'));
   chmodSync(data, 0o755);
   const address = `127.0.0.1:${await freePort()}`;
@@ -29,24 +32,36 @@ export async function startServer(binary, site, settings = {}) {
     RUST_LOG: 'warn',
     ...settings,
   };
-  const server = spawn(binary, ['serve'], { env, stdio: ['ignore', 'ignore', 'inherit'] });
   const command = (words, input) => {
-    const { status, stderr } = spawnSync(binary, words, { env, input, encoding: 'utf8' });
+    const { status, stdout, stderr } = spawnSync(binary, words, { env, input, encoding: 'utf8' });
     if (status !== 0) throw new Error(`${words.join(' ')}: ${stderr}`);
+    return stdout;
   };
+  const moved = join(data, 'postgres.moved');
+  // Where other users cannot look into the data directory, a server that runs as root moves Postgres elsewhere.
+  const postgres = () => (existsSync(moved) ? readFileSync(moved, 'utf8').trim() : join(data, 'postgres'));
+  const remove = () => {
+    if (existsSync(moved)) rmSync(postgres(), { recursive: true, force: true });
+    rmSync(data, { recursive: true, force: true });
+  };
+  try {
+    prepare({ command, postgres });
+  } catch (error) {
+    remove();
+    throw error;
+  }
+  const server = spawn(binary, ['serve'], { env, stdio: ['ignore', 'ignore', 'inherit'] });
   const exited = new Promise((resolve) => server.once('exit', resolve));
   const stop = async () => {
     server.kill('SIGTERM');
     await exited;
-    const moved = join(data, 'postgres.moved');
-    if (existsSync(moved)) rmSync(readFileSync(moved, 'utf8').trim(), { recursive: true, force: true });
-    rmSync(data, { recursive: true, force: true });
+    remove();
   };
   const url = `http://${address}`;
   for (let attempt = 0; attempt < 600; attempt += 1) {
     if (server.exitCode !== null) throw new Error(`the server ended with ${server.exitCode}`);
     const ready = await fetch(`${url}/readyz`).catch(() => null);
-    if (ready?.ok) return { url, stop, command, pid: server.pid };
+    if (ready?.ok) return { url, stop, command, pid: server.pid, postgres, log: join(data, 'postgres.log') };
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   await stop();

@@ -806,3 +806,22 @@ async fn many_are_ended_in_batches_and_what_failed_goes_on_where_it_was() {
         .expect("a count");
     assert_eq!(rows, 601, "each with its row");
 }
+
+#[tokio::test]
+async fn the_own_session_stays_where_all_of_the_own_ones_are_ended_unless_it_is_asked_for() {
+    let brokerages = Brokerages::open().await;
+    let admin = &brokerages.admin;
+    let (state, own) = (admin.get("/api/v1/session_state").await.json(), admin.session());
+    let body = json!({ "user_id": state["user"]["id"] });
+    let ended = revoke(admin, body.clone()).await.expect(200).json();
+    assert_eq!((&ended["ended"], &ended["left"]), (&json!(0), &json!(0)));
+    assert!(admin.is_live().await);
+
+    let body = json!({ "user_id": body["user_id"], "own_too": true });
+    assert_eq!(revoke(admin, body).await.expect(200).json()["ended"], 1);
+    assert_eq!(admin.end_reason().await, "revoked_by_admin");
+    assert_eq!(
+        brokerages.portal.end_reason(own).await.as_deref(),
+        Some("revoked_by_admin")
+    );
+}

@@ -10,6 +10,12 @@ use crate::harness::*;
 async fn every_answer_of_the_api_is_as_described() {
     let portal = Portal::with(&[("PORTAL_REAUTH_SECONDS", "600"), ("PORTAL_SIGN_IN_ATTEMPTS", "5")]).await;
     let maria = portal.person("maria").member_of("Northgate").create().await;
+    let ada = portal
+        .person("ada")
+        .role(Role::Admin)
+        .member_of("Northgate")
+        .create()
+        .await;
     let described = Description::fetch(&portal).await;
     let mut seen = BTreeSet::new();
     let mut check = |operation: &str, answer: &Answer| {
@@ -99,11 +105,64 @@ async fn every_answer_of_the_api_is_as_described() {
     );
     mac.set_access_token(refreshed.json()["access_token"].as_str().expect("a token"));
 
+    const LIST: &str = "GET /api/v1/admin/sessions";
+    const CSV: &str = "GET /api/v1/admin/sessions.csv";
+    const AUDIT: &str = "GET /api/v1/admin/audit";
+    const LINES: &str = "GET /api/v1/admin/audit.jsonl";
+    const REVOKE: &str = "POST /api/v1/admin/sessions/revoke";
+    let read = async |client: &Client, operation: &str, query: &str| {
+        let path = operation.trim_start_matches("GET ");
+        client.get(&format!("{path}?{query}")).await
+    };
+    let revoke = async |client: &Client, body: Value| {
+        let call = client.post("/api/v1/admin/sessions/revoke");
+        call.json(&body).await
+    };
+    let admin = portal.browser(FIREFOX).signed_in(&ada).await;
+    let target = portal.desktop("target");
+    target
+        .try_sign_in(&maria.email, &maria.password)
+        .await
+        .expect(201);
+    for query in ["state=all", "state=all&limit=1", "q=nobody"] {
+        check(LIST, &read(&admin, LIST, query).await);
+    }
+    for query in ["", "limit=1", "kind=session_ended"] {
+        check(AUDIT, &read(&admin, AUDIT, query).await);
+    }
+    check(CSV, &read(&admin, CSV, "state=all").await);
+    check(LINES, &read(&admin, LINES, "").await);
+    for operation in [LIST, CSV, AUDIT, LINES] {
+        check(operation, &read(&admin, operation, "misspelt=1").await);
+        check(operation, &read(&mac, operation, "").await);
+    }
+    let ids = json!({ "ids": [target.session()], "reason": "a test" });
+    check(REVOKE, &revoke(&mac, ids.clone()).await);
+    check(
+        REVOKE,
+        &revoke(&admin, json!({ "filter": { "misspelt": "1" } })).await,
+    );
+    check(
+        REVOKE,
+        &revoke(&admin, json!({ "user_id": uuid::Uuid::new_v4() })).await,
+    );
+    check(REVOKE, &revoke(&admin, ids.clone()).await);
+    // With an end that is written down, its note and who did it.
+    check(
+        LIST,
+        &read(&admin, LIST, "reason=revoked_by_admin&state=ended").await,
+    );
+    check(
+        AUDIT,
+        &read(&admin, AUDIT, "person=maria&kind=session_ended").await,
+    );
+
     const ONE: &str = "DELETE /api/v1/sessions/{id}";
     const MANY: &str = "DELETE /api/v1/sessions";
     check(MANY, &chrome.delete("/api/v1/sessions?scope=some").await);
     check(ONE, &chrome.delete("/api/v1/sessions/nonsense").await);
     portal.pass(seconds(601)).await;
+    check(REVOKE, &revoke(&admin, ids.clone()).await);
     check(
         ONE,
         &chrome
@@ -136,6 +195,25 @@ async fn every_answer_of_the_api_is_as_described() {
         );
         check(ONE, &client.delete("/api/v1/sessions/nonsense").await);
         check(MANY, &client.delete("/api/v1/sessions?scope=all").await);
+        for operation in [LIST, CSV, AUDIT, LINES] {
+            check(operation, &read(client, operation, "").await);
+        }
+        check(REVOKE, &revoke(client, ids.clone()).await);
+    }
+
+    for (operation, statuses) in [
+        (LIST, &[200, 401, 403, 422][..]),
+        (CSV, &[200, 401, 403, 422]),
+        (AUDIT, &[200, 401, 403, 422]),
+        (LINES, &[200, 401, 403, 422]),
+        (REVOKE, &[200, 401, 403, 404, 422]),
+    ] {
+        for status in statuses {
+            assert!(
+                seen.contains(&format!("{operation} {status}")),
+                "{operation} {status}: {seen:?}"
+            );
+        }
     }
 
     assert!(seen.contains(&format!("{REAUTHENTICATE} 429")), "{seen:?}");

@@ -257,7 +257,7 @@ pub struct AuditQuery {
 #[derive(Serialize, ToSchema)]
 pub struct AuditList {
     /// Rows, as in the export.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<audit_export::Line>)]
     events: Vec<serde_json::Value>,
     /// Send it as `after` for the next page; `null` on the last.
     next: Option<i64>,

@@ -6,6 +6,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use data_encoding::HEXLOWER;
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
@@ -34,23 +35,36 @@ pub enum ExportError {
     Output(#[from] io::Error),
 }
 
-/// The names are public.
-#[derive(Serialize)]
-struct Line<'a> {
+/// A row of the audit log. Empty fields are there, as `null`.
+// The names are public.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuditRow)]
+pub struct Line<'a> {
     id: i64,
+    /// RFC 3339 in UTC, to the microsecond: what the hash is made of.
     at: String,
+    /// What happened, as `session_ended`.
     kind: &'a str,
+    /// Who did it; nobody where time or a rule did.
     actor_id: Option<Uuid>,
+    /// The address that they have now, where the asker may know them.
     actor_email: Option<&'a str>,
     actor_session_id: Option<Uuid>,
+    /// To whom.
     user_id: Option<Uuid>,
     user_email: Option<&'a str>,
+    /// To which session.
     session_id: Option<Uuid>,
     ip_address: Option<&'a str>,
     reason: Option<&'a str>,
+    /// What there is to know of this kind of thing; never a credential.
+    #[schema(value_type = std::collections::HashMap<String, Value>)]
     detail: &'a Value,
+    /// Its place in the chain; `null` until it is sealed, a moment later.
     position: Option<i64>,
+    /// As `at`.
     sealed_at: Option<String>,
+    /// Of the row and all before it, in hexadecimal digits.
     hash: Option<String>,
 }
 

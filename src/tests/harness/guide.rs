@@ -154,7 +154,13 @@ impl Shown {
 }
 
 /// Numbers that go on or run down.
-const CHANGING: [&str; 3] = ["event_number", "expires_in", "retry_after_seconds"];
+const CHANGING: [&str; 5] = [
+    "event_number",
+    "expires_in",
+    "retry_after_seconds",
+    "/id",
+    "/next",
+];
 
 fn http_fits(shown: &str, printed: &str) -> Result<(), String> {
     let (shown_head, shown_body) = shown.split_once("\n\n").unwrap_or((shown, ""));
@@ -234,7 +240,7 @@ fn text_fits(shown: &str, given: &str) -> bool {
 
 fn word_fits(shown: &str, given: &str) -> bool {
     let is_id = |text: &str| text.parse::<uuid::Uuid>().is_ok();
-    let is_time = |text: &str| broker_portal::domain::time::parse_rfc3339(text).is_some();
+    let is_time = |text: &str| text.ends_with('Z') && chrono::DateTime::parse_from_rfc3339(text).is_ok();
     let is_number = |text: &str| text.parse::<u64>().is_ok();
     shown == given
         || [is_id, is_time, is_number]

@@ -49,6 +49,8 @@ impl Description {
             return;
         };
         let kind = answer.header("content-type").expect("a content type");
+        // Without `; charset=utf-8`.
+        let kind = kind.split(';').next().unwrap_or_default();
         let media = content
             .get(kind)
             .unwrap_or_else(|| panic!("{operation}: {kind} is not described"));
@@ -132,6 +134,10 @@ impl Description {
                 Some(name) => self.0.pointer(name.trim_start_matches('#')).ok_or("not there")?,
                 None => part,
             };
+            if part["properties"].is_null() && !part["additionalProperties"].is_null() {
+                // Any names; what they hold is not described further.
+                return Ok(());
+            }
             let properties = part["properties"]
                 .as_object()
                 .ok_or_else(|| format!("no properties: {part}"))?;

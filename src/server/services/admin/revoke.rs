@@ -140,12 +140,16 @@ pub async fn end(
     }
     let (left, with_own) = count(state, caller, reach, wish).await?;
     if left == 0 {
-        if let Which::OfPerson(user) = wish.which {
-            close_door(state, user).await?;
-        }
         // Last of all: with it the caller's right to end any other is gone.
-        if with_own && wish.own_too {
+        let own_too = with_own && wish.own_too;
+        if own_too {
             ended += batch.end(&[(caller.user.id, caller.id)]).await?;
+        }
+        // Not on the caller's own session, where it is to stay.
+        if let Which::OfPerson(user) = wish.which
+            && (user != caller.user.id || own_too)
+        {
+            close_door(state, user).await?;
         }
         record(state, wish, &filter, ended, actor).await?;
     }
