@@ -70,7 +70,11 @@ impl Twice {
     }
 
     fn sign_out_all(&self) -> Request {
-        Request::new("DELETE", "/api/v1/sessions?scope=all", &self.sessions[1].credential)
+        Request::new(
+            "DELETE",
+            "/api/v1/sessions?scope=all",
+            &self.sessions[1].credential,
+        )
     }
 
     /// Which of the two is over.
@@ -115,7 +119,9 @@ async fn an_end_that_a_full_disk_cannot_store_is_no_ok() {
         refused += usize::from(answer.status == 503);
         answered.push(answer.status == 200);
         // Who is signed in stays so, and whoever signs in learns that it is not their password.
-        let state = server.get("/api/v1/session_state", &twice.sessions[0].credential).await;
+        let state = server
+            .get("/api/v1/session_state", &twice.sessions[0].credential)
+            .await;
         signed_out += usize::from(answer.status == 503 && state.status == 401);
         let sign_in = server.send(browser_sign_in(&twice.email)).await;
         assert!(sign_in.status == 200 || sign_in.is_a_proper_503(), "{sign_in:?}");
@@ -163,7 +169,10 @@ async fn a_commit_that_fails_for_a_full_disk_is_no_ok_whatever_way_a_session_is_
     let server = Server::start(&postgres, &[]).await;
     let twice = Twice::sign_in(&server, people.broker("maria").await).await;
     people.close().await;
-    sqlx::raw_sql(FULL).execute(&postgres.sql).await.expect("a trigger");
+    sqlx::raw_sql(FULL)
+        .execute(&postgres.sql)
+        .await
+        .expect("a trigger");
 
     let [browser, desktop] = &twice.sessions;
     let (cookie, bearer) = (&browser.credential, &desktop.credential);
@@ -187,8 +196,16 @@ async fn a_commit_that_fails_for_a_full_disk_is_no_ok_whatever_way_a_session_is_
     }
     let person = ["--user", &twice.email];
     for command in [["sessions", "revoke"].as_slice(), &["user", "disable"]] {
-        let person = if command[0] == "user" { ["--email", person[1]] } else { person };
-        let output = Server::command(&postgres).args(command).args(person).output().await;
+        let person = if command[0] == "user" {
+            ["--email", person[1]]
+        } else {
+            person
+        };
+        let output = Server::command(&postgres)
+            .args(command)
+            .args(person)
+            .output()
+            .await;
         let output = output.expect("broker-portal starts");
         assert!(!output.status.success(), "{command:?}: {output:?}");
         refused += 1;
