@@ -15,5 +15,6 @@ mod disk;
 mod exhausted;
 mod flood;
 mod kill;
+mod older;
 mod outage;
 mod stop;
