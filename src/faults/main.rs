@@ -11,6 +11,7 @@
 
 mod harness;
 
+mod clock;
 mod disk;
 mod exhausted;
 mod flood;

@@ -84,6 +84,11 @@ impl Server {
         self.send(Request::new("GET", path, credential)).await
     }
 
+    /// What it has written so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     fn signal(&self, signal: Signal) {
         let id = self.child.id().expect("a server that runs");
         kill(Pid::from_raw(id.cast_signed()), signal).expect("a signal");
@@ -111,7 +116,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let log = fs::read_to_string(&self.log).unwrap_or_default();
+            let log = self.log();
             let lines: Vec<&str> = log.lines().collect();
             eprintln!(
                 "the server's log ends:\n{}",
