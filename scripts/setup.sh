@@ -29,6 +29,12 @@ if [ "$purpose" = test ] && ! scripts/find-promtool.sh >/dev/null 2>&1; then
   scripts/install-promtool.sh || say "going on without it: docs/operations is not checked"
 fi
 
+# The test of a clock that jumps needs it, and says so where it has to be skipped.
+if [ "$purpose" = test ] && [ "$(id -u)" = 0 ] && have apt-get \
+  && ! ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1; then
+  scripts/install-system-packages.sh faketime || say "without libfaketime one test is skipped"
+fi
+
 scripts/install-rust.sh
 scripts/install-npm-packages.sh
 

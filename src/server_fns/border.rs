@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::http::{HeaderValue, Method, StatusCode, header::SET_COOKIE, request::Parts};
+use axum::http::{
+    HeaderValue, Method, StatusCode,
+    header::{RETRY_AFTER, SET_COOKIE},
+    request::Parts,
+};
 use leptos::prelude::use_context;
 use leptos_axum::ResponseOptions;
 
@@ -21,7 +25,7 @@ use crate::{
     },
 };
 
-/// Gives a page that cannot be rendered whole the status of what went wrong. A call from the browser gets it from the
+/// Gives a page that cannot be rendered whole the status of what went wrong, and says when to try again. A call from the browser gets it from the
 /// layer `http::server_fn_answer`.
 pub async fn answer<T>(work: impl Future<Output = Result<T, AppError>>) -> Result<T, AppError> {
     let result = work.await;
@@ -31,6 +35,9 @@ pub async fn answer<T>(work: impl Future<Output = Result<T, AppError>>) -> Resul
         && let Ok(status) = StatusCode::from_u16(error.status())
     {
         response.set_status(status);
+        if let Some(seconds) = error.retry_after() {
+            response.insert_header(RETRY_AFTER, seconds.into());
+        }
     }
     result
 }

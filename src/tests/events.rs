@@ -125,6 +125,76 @@ async fn a_stream_resumes_after_the_number_in_its_address_and_the_header_wins() 
 }
 
 #[tokio::test]
+async fn a_client_that_is_cut_off_while_it_hears_what_it_missed_loses_none_of_it() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let mut last = mac.get(EVENTS).stream().await.last_id;
+    for _ in 0..3 {
+        mac.post("/api/v1/session/extend").await.expect(200);
+    }
+    let mut heard = Vec::new();
+    for _ in 0..3 {
+        // Cut off with the greeting, and again with the first event.
+        let greeted = mac.get(EVENTS).header("last-event-id", &last.to_string());
+        assert_eq!(greeted.stream().await.last_id, last, "nothing was sent yet");
+        let mut resumed = mac
+            .get(EVENTS)
+            .header("last-event-id", &last.to_string())
+            .stream()
+            .await;
+        heard.push(resumed.next_of("session_updated").await.id);
+        last = resumed.last_id;
+    }
+    let written: Vec<i64> =
+        sqlx::query_scalar("SELECT id FROM session_events WHERE kind = 'session_updated' ORDER BY id")
+            .fetch_all(&portal.sql)
+            .await
+            .expect("the event log");
+    assert_eq!(heard, written);
+}
+
+#[tokio::test]
+async fn whoever_missed_more_than_a_page_of_events_hears_all_of_it_once() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let other = portal.desktop("pc").signed_in(&maria).await;
+    let last = mac.get(EVENTS).stream().await.last_id;
+    let missed: Vec<(i64, String)> = sqlx::query_as(
+        "INSERT INTO session_events (at, user_id, session_id, kind)
+        SELECT now(), $1, $2, CASE WHEN i % 3 = 0 THEN 'organization_switched' ELSE 'session_updated' END
+        FROM generate_series(1, 650) AS i RETURNING id, kind",
+    )
+    .bind(maria.id.0)
+    .bind(mac.session().0)
+    .fetch_all(&portal.sql)
+    .await
+    .expect("written");
+    // The last page is of another session alone: nothing of it is told, and it need not be read again.
+    for _ in 0..2 {
+        other.post("/api/v1/session/extend").await.expect(200);
+    }
+    let _listening = portal.listening().await;
+
+    let mut resumed = mac
+        .get(EVENTS)
+        .header("last-event-id", &last.to_string())
+        .stream()
+        .await;
+    let mut heard = Vec::new();
+    for _ in &missed {
+        let told = resumed.next().await.expect("an open stream");
+        heard.push((told.id, told.kind));
+    }
+    assert_eq!(heard, missed);
+    let newest = missed[missed.len() - 1].0 + 2;
+    resumed.until_number(newest).await;
+    mac.post("/api/v1/session/extend").await.expect(200);
+    assert!(resumed.next_of("session_updated").await.id > newest);
+}
+
+#[tokio::test]
 async fn a_stream_that_begins_where_the_page_was_made_misses_nothing() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;

@@ -164,6 +164,22 @@ async fn activity_of_the_time_before_is_written_once_the_database_is_back() {
 }
 
 #[tokio::test]
+async fn a_page_that_the_database_fails_in_the_middle_of_is_503_too() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    // Who asks is found out; what they are to see is not.
+    let mut holding = portal.sql.begin().await.expect("a transaction");
+    sqlx::query("LOCK TABLE audit_events IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut *holding)
+        .await
+        .expect("locked");
+    assert_unavailable("dashboard", &chrome.get("/dashboard").await);
+    holding.commit().await.expect("commit");
+    chrome.get("/dashboard").await.expect(200);
+}
+
+#[tokio::test]
 async fn a_person_whose_row_is_held_too_long_is_told_to_try_again() {
     let portal = Portal::start().await;
     let (maria, jonas) = (portal.broker("maria").await, portal.broker("jonas").await);

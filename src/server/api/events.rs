@@ -1,6 +1,10 @@
 //! `GET /api/v1/session/events`: a client hears at once what happens to its session.
 
-use std::{collections::VecDeque, convert::Infallible, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    convert::Infallible,
+    time::Duration,
+};
 
 use axum::{
     extract::{Query, State, rejection::QueryRejection},
@@ -44,8 +48,9 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// restarted is not met by all of them at once.
 const RETRY: std::ops::Range<u64> = 500..3000;
 
-/// So many events are sent again to a client that resumes. Whoever missed more is told that the list has changed.
-const REPLAYED: i64 = 200;
+/// So many events that a client missed are read at once. All of them are sent: the next page is read when the client has
+/// taken the one before.
+const PAGE: i64 = 200;
 
 /// Where a client that has heard of something before goes on.
 #[derive(Deserialize, IntoParams)]
@@ -86,10 +91,10 @@ pub async fn stream(
     };
     // The header first: a browser that reconnects sends it with the address of its first stream, whose number is older.
     let after = query.ok().and_then(|Query(resume)| resume.after);
-    let missed = match last_event_id(&headers).or(after) {
-        Some(last) if last < number => replay(&state, user, session, last).await?,
-        _ => Vec::new(),
-    };
+    let resumes_after = last_event_id(&headers)
+        .or(after)
+        .map(|last| last.max(0))
+        .filter(|last| *last < number);
     let following = Following {
         state,
         user,
@@ -97,9 +102,10 @@ pub async fn stream(
         subscription,
         until,
         told: number,
-        replayed: missed.iter().map(|event| event.id).collect(),
+        behind: resumes_after,
+        replayed: HashSet::new(),
     };
-    let mut response = Sse::new(following.messages(&missed)).into_response();
+    let mut response = Sse::new(following.messages()).into_response();
     // nginx would keep the events back until its buffer is full.
     response.headers_mut().insert(
         HeaderName::from_static("x-accel-buffering"),
@@ -136,19 +142,6 @@ async fn watch(
     }
 }
 
-/// What a client missed since its stream broke off.
-async fn replay(
-    state: &AppState,
-    user: UserId,
-    session: SessionId,
-    last: i64,
-) -> Result<Vec<Event>, AppError> {
-    let conn = &mut *state.database.connection().await?;
-    let mut missed = events::of_user_after(conn, user, last, REPLAYED).await?;
-    missed.retain(|event| concerns(event, session));
-    Ok(missed)
-}
-
 /// A client that is being told.
 struct Following {
     state: AppState,
@@ -157,10 +150,12 @@ struct Following {
     subscription: Subscription,
     /// When the session runs out, as far as is known.
     until: DateTime<Utc>,
-    /// The highest number that the client knows of.
+    /// The highest number that the client knows of, once it has what it missed.
     told: i64,
+    /// How far the client is in what it missed. `None`: it missed nothing, or has it all.
+    behind: Option<i64>,
     /// Numbers that were sent again when the stream began, and may have been told meanwhile.
-    replayed: Vec<i64>,
+    replayed: HashSet<i64>,
 }
 
 /// What a stream says next.
@@ -172,19 +167,22 @@ enum Next {
 }
 
 impl Following {
-    /// A greeting with the number that the client begins at, what it missed, and then what happens.
-    fn messages(self, missed: &[Event]) -> impl Stream<Item = Result<Message, Infallible>> + use<> {
+    /// A greeting with the number that the client begins at, what it missed, and then what happens. The number is never
+    /// ahead of what was sent: a client that is cut off in the middle of it goes on where it was.
+    fn messages(self) -> impl Stream<Item = Result<Message, Infallible>> + use<> {
         let retry = Duration::from_millis(rand::rng().random_range(RETRY));
         let greeting = Message::default()
             .retry(retry)
-            .id(self.told.to_string())
+            .id(self.behind.unwrap_or(self.told).to_string())
             .comment("welcome");
-        let ready: VecDeque<Message> = std::iter::once(greeting)
-            .chain(missed.iter().map(message))
-            .collect();
+        let ready = VecDeque::from([greeting]);
         let beat = Instant::now() + HEARTBEAT;
         unfold(Some((self, ready, beat)), async |telling| {
             let (mut following, mut ready, beat) = telling?;
+            while ready.is_empty() && following.behind.is_some() {
+                // Where the database is away, the client comes back and goes on where it was.
+                ready.extend(following.missed().await.ok()?);
+            }
             if let Some(message) = ready.pop_front() {
                 return Some((Ok(message), Some((following, ready, beat))));
             }
@@ -210,6 +208,25 @@ impl Following {
             };
             Some((Ok(said), goes_on.then_some((following, ready, beat))))
         })
+    }
+
+    /// The next page of what the client missed; after the last one, a comment with the number that it has come to.
+    async fn missed(&mut self) -> sqlx::Result<Vec<Message>> {
+        let Some(last) = self.behind else {
+            return Ok(Vec::new());
+        };
+        let conn = &mut *self.state.database.connection().await?;
+        let mut page = events::of_user_after(conn, self.user, last, PAGE).await?;
+        // What has happened since the stream began is told by the hub, which knows what closes a stream.
+        page.retain(|event| event.id <= self.told);
+        self.behind = page.last().map(|event| event.id);
+        if self.behind.is_none() {
+            let number = self.told.to_string();
+            return Ok(vec![Message::default().id(number).comment("up to here")]);
+        }
+        page.retain(|event| concerns(event, self.session));
+        self.replayed.extend(page.iter().map(|event| event.id));
+        Ok(page.iter().map(message).collect())
     }
 
     async fn next(&mut self, beat: Instant) -> Next {

@@ -93,6 +93,14 @@ impl EventStream {
         }
     }
 
+    /// Reads on, comments too, until the stream has come to that number.
+    pub async fn until_number(&mut self, number: i64) {
+        while self.last_id < number {
+            let block = timeout(PATIENCE, self.block()).await.expect("the number in time");
+            block.expect("an open stream");
+        }
+    }
+
     /// Everything until the stream is closed.
     pub async fn until_closed(mut self) -> Vec<Told> {
         let mut all = Vec::new();

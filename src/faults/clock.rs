@@ -1,0 +1,112 @@
+//! The clock of the server's machine jumps: no session ends early, and none lives on. Time is the database's.
+
+use std::{fs, path::PathBuf};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+
+use crate::harness::*;
+
+/// Gives a process another time of day, and leaves it the monotonic clock, as a jump does.
+fn libfaketime() -> Option<PathBuf> {
+    let folders = fs::read_dir("/usr/lib").ok()?.flatten();
+    folders
+        .map(|folder| folder.path().join("faketime/libfaketime.so.1"))
+        .find(|path| path.exists())
+}
+
+/// What time the server's machine says it is: so the last line of its log.
+fn time_of(server: &Server) -> DateTime<Utc> {
+    let log = server.log();
+    let line = log
+        .lines()
+        .rfind(|line| line.contains("\"signed in\""))
+        .expect("a line");
+    let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+    let time = line["timestamp"].as_str().expect("a time");
+    time.parse().expect("a time")
+}
+
+/// Seconds from the database's time to the end of a session, as its client is told.
+async fn left(server: &Server, postgres: &Postgres, session: &SignedIn) -> i64 {
+    let state = server.get("/api/v1/session_state", &session.credential).await;
+    let state = state.expect(200).json();
+    let end = state["session"]["idle_expires_at"].as_str().expect("a time");
+    let end: DateTime<Utc> = end.parse().expect("a time");
+    let now: DateTime<Utc> = sqlx::query_scalar("SELECT clock_timestamp()")
+        .fetch_one(&postgres.sql)
+        .await
+        .expect("the database's time");
+    (end - now).num_seconds()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_the_servers_clock_jumps_by_an_hour_no_session_ends_early_or_lives_on() {
+    let Some(library) = libfaketime() else {
+        say(
+            "SKIPPED: no clock has jumped, for libfaketime is not installed (Debian: apt install libfaketime)",
+        );
+        return;
+    };
+    let postgres = Postgres::start("clock").await;
+    let people = People::of(&postgres).await;
+    let (maria, jonas) = (people.broker("maria").await, people.broker("jonas").await);
+    people.close().await;
+    let time = DIRECTORY.join("time");
+    fs::write(&time, "+0").expect("a time");
+    let mut command = Server::command(&postgres);
+    command
+        .env("LD_PRELOAD", library)
+        .env("FAKETIME_TIMESTAMP_FILE", &time)
+        .env("FAKETIME_NO_CACHE", "1")
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        // Half as long as the jump.
+        .env("PORTAL_SESSION_TIMEOUT_BROKER", "1800");
+    let mut server = Server::run(command).await;
+    let sessions = [server.browser(&maria).await, server.desktop(&maria, "mac").await];
+    let over = server.desktop(&jonas, "pc").await;
+
+    let (mut jumps, mut early, mut lived_on, mut wrong_ends) = (0, 0, 0, 0);
+    for hours in [1, -1] {
+        let before = time_of(&server);
+        fs::write(&time, if hours > 0 { "+3600" } else { "-3600" }).expect("a time");
+        let fresh = server.desktop(&maria, &format!("new-{hours}")).await;
+        let jumped = time_of(&server) - before;
+        assert!(jumped.abs() > TimeDelta::minutes(50), "{jumped}");
+        jumps += 1;
+
+        for session in &sessions {
+            early += usize::from(!server.accepts(&session.credential).await);
+            wrong_ends += usize::from(!(1700..=1801).contains(&left(&server, &postgres, session).await));
+        }
+        // A new one lasts as long as any.
+        wrong_ends += usize::from(!(1700..=1801).contains(&left(&server, &postgres, &fresh).await));
+        let body = json!({ "refresh_token": fresh.refresh_token });
+        let refresh = Request::new("POST", "/api/v1/sessions/refresh", &Credential::Nothing).json(&body);
+        let fresh = SignedIn::of_desktop(&server.send(refresh).await.expect(200));
+        early += usize::from(!server.accepts(&fresh.credential).await);
+    }
+
+    // By a clock that is an hour behind, this one would have half an hour left; by the database's it is over.
+    let rested = "UPDATE sessions SET last_active_at = last_active_at - interval '31 minutes',
+        last_seen_at = last_seen_at - interval '31 minutes', created_at = created_at - interval '31 minutes',
+        authenticated_at = authenticated_at - interval '31 minutes' WHERE id = $1::uuid";
+    sqlx::query(rested)
+        .bind(&over.id)
+        .execute(&postgres.sql)
+        .await
+        .expect("rested");
+    lived_on += usize::from(server.accepts(&over.credential).await);
+    let reason: Option<String> = sqlx::query_scalar("SELECT end_reason FROM sessions WHERE id = $1::uuid")
+        .bind(&over.id)
+        .fetch_one(&postgres.sql)
+        .await
+        .expect("the session");
+    say(&format!(
+        "the server's clock jumped {jumps} times, an hour on and two back: {early} sessions ended early, {lived_on} lived \
+         on, {wrong_ends} were told another end"
+    ));
+    assert_eq!((early, lived_on, wrong_ends), (0, 0, 0));
+    assert_eq!(reason.as_deref(), Some("idle_timeout"));
+    assert!(server.still_runs());
+}

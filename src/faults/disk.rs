@@ -1,0 +1,227 @@
+//! The database's disk is full: an end that cannot be stored is an error, never an "ok".
+
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use nix::sys::statvfs::statvfs;
+
+use crate::harness::*;
+
+/// The size of the small disk in MiB: a new cluster takes some 55, and Postgres keeps its log in files of 16.
+const DISK: u64 = 120;
+
+/// People who are signed out on the full disk, again and again.
+const PEOPLE: usize = 20;
+
+/// A disk of its own, in memory, for as long as the value lives.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// `None`: nobody may mount anything here.
+    fn mount(path: &Path) -> Option<Self> {
+        fs::create_dir_all(path).expect("a folder");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={DISK}m,mode=755"), "faults"])
+            .arg(path)
+            .output();
+        mounted
+            .is_ok_and(|mounted| mounted.status.success())
+            .then(|| Self(path.to_path_buf()))
+    }
+
+    fn free(&self) -> u64 {
+        let disk = statvfs(&self.0).expect("the disk");
+        disk.blocks_available() * disk.fragment_size()
+    }
+
+    /// Leaves nothing free.
+    fn fill(&self) {
+        let mut file = File::create(self.0.join("filling")).expect("a file");
+        while file.write_all(&[1; 64 * 1024]).is_ok() {}
+        while file.write_all(&[1]).is_ok() {}
+        assert!(self.free() < 4096, "{} bytes are free", self.free());
+    }
+
+    fn make_room(&self) {
+        fs::remove_file(self.0.join("filling")).expect("removed");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("-l").arg(&self.0).status());
+    }
+}
+
+/// A person who is signed in in two places.
+struct Twice {
+    email: String,
+    sessions: [SignedIn; 2],
+}
+
+impl Twice {
+    async fn sign_in(server: &Server, email: String) -> Self {
+        let sessions = [server.browser(&email).await, server.desktop(&email, "mac").await];
+        Self { email, sessions }
+    }
+
+    fn sign_out_all(&self) -> Request {
+        Request::new(
+            "DELETE",
+            "/api/v1/sessions?scope=all",
+            &self.sessions[1].credential,
+        )
+    }
+
+    /// Which of the two is over.
+    async fn over(&self, server: &Server) -> [bool; 2] {
+        [
+            !server.accepts(&self.sessions[0].credential).await,
+            !server.accepts(&self.sessions[1].credential).await,
+        ]
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_that_a_full_disk_cannot_store_is_no_ok() {
+    let folder = DIRECTORY.join("disk");
+    let Some(disk) = SmallDisk::mount(&folder) else {
+        say("SKIPPED: no disk was filled, for nobody but root may mount a small one");
+        return;
+    };
+    let mut postgres = Postgres::start_in(folder.join("data")).await;
+    let people = People::of(&postgres).await;
+    let mut server = Server::start(&postgres, &[]).await;
+    let mut everyone = Vec::new();
+    for person in 0..PEOPLE {
+        let email = people.broker(&format!("person-{person}")).await;
+        everyone.push(Twice::sign_in(&server, email).await);
+    }
+    people.close().await;
+
+    disk.fill();
+    // What the event log has left in its own files is used up, and no end is without its event.
+    until("nothing more can be stored", async || {
+        let event = "INSERT INTO session_events (at, user_id, kind)
+            SELECT now(), gen_random_uuid(), 'sessions_changed' FROM generate_series(1, 20)";
+        sqlx::query(event).execute(&postgres.sql).await.is_err()
+    })
+    .await;
+    let (mut refused, mut lost, mut half_way, mut signed_out) = (0, 0, 0, 0);
+    let mut answered = Vec::new();
+    for twice in &everyone {
+        let answer = server.send(twice.sign_out_all()).await;
+        assert!(answer.status == 200 || answer.is_a_proper_503(), "{answer:?}");
+        refused += usize::from(answer.status == 503);
+        answered.push(answer.status == 200);
+        // Who is signed in stays so, and whoever signs in learns that it is not their password.
+        let state = server
+            .get("/api/v1/session_state", &twice.sessions[0].credential)
+            .await;
+        signed_out += usize::from(answer.status == 503 && state.status == 401);
+        let sign_in = server.send(browser_sign_in(&twice.email)).await;
+        assert!(sign_in.status == 200 || sign_in.is_a_proper_503(), "{sign_in:?}");
+    }
+
+    disk.make_room();
+    until("the portal is well again", async || {
+        server.get("/readyz", &Credential::Nothing).await.status == 200
+    })
+    .await;
+    for (twice, answered) in everyone.iter().zip(answered) {
+        let over = twice.over(&server).await;
+        half_way += usize::from(over[0] != over[1]);
+        lost += usize::from(answered && over != [true; 2]);
+        if over == [false; 2] {
+            server.send(twice.sign_out_all()).await.expect(200);
+            assert_eq!(twice.over(&server).await, [true; 2]);
+        }
+    }
+    let (apart, ends) = postgres.untold_ends().await;
+    say(&format!(
+        "{PEOPLE} revocations on a full disk: {refused} refused with 503; {lost} answered and lost, {half_way} half-way, \
+         {signed_out} signed out by it; all done once there was room; of {ends} ends {apart} differ from the logs"
+    ));
+    assert!(refused > 0, "the disk was full");
+    assert_eq!((lost, half_way, signed_out, apart), (0, 0, 0, 0));
+    assert!(server.still_runs());
+    server.terminate();
+    server.exited().await;
+    postgres.stop().await;
+}
+
+/// Has every commit that tells of an event fail, as Postgres says it of a full disk.
+const FULL: &str = "
+    CREATE FUNCTION disk_is_full() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$;
+    CREATE CONSTRAINT TRIGGER disk_is_full AFTER INSERT ON session_events DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION disk_is_full()";
+
+/// Needs no disk to fill: the last moment at which an end can fail is its commit, whatever way it was asked for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_fails_for_a_full_disk_is_no_ok_whatever_way_a_session_is_ended() {
+    let postgres = Postgres::start("commit").await;
+    let people = People::of(&postgres).await;
+    let server = Server::start(&postgres, &[]).await;
+    let twice = Twice::sign_in(&server, people.broker("maria").await).await;
+    people.close().await;
+    sqlx::raw_sql(FULL)
+        .execute(&postgres.sql)
+        .await
+        .expect("a trigger");
+
+    let [browser, desktop] = &twice.sessions;
+    let (cookie, bearer) = (&browser.credential, &desktop.credential);
+    let one = format!("/api/v1/sessions/{}", browser.id);
+    let form = format!("session_id={}", desktop.id);
+    let ways = [
+        Request::new("DELETE", "/api/v1/sessions?scope=all", bearer),
+        Request::new("DELETE", "/api/v1/sessions?scope=others", bearer),
+        Request::new("DELETE", "/api/v1/sessions?scope=current", bearer),
+        Request::new("DELETE", &one, bearer),
+        Request::new("POST", "/api/sign_out", cookie).form(""),
+        Request::new("POST", "/api/sign_out_all_devices", cookie).form(""),
+        Request::new("POST", "/api/sign_out_other_devices", cookie).form(""),
+        Request::new("POST", "/api/revoke_session", cookie).form(&form),
+    ];
+    let mut refused = 0;
+    for way in &ways {
+        let answer = server.send(way.clone()).await;
+        assert!(answer.is_a_proper_503(), "{way:?}: {answer:?}");
+        refused += 1;
+    }
+    let person = ["--user", &twice.email];
+    for command in [["sessions", "revoke"].as_slice(), &["user", "disable"]] {
+        let person = if command[0] == "user" {
+            ["--email", person[1]]
+        } else {
+            person
+        };
+        let output = Server::command(&postgres)
+            .args(command)
+            .args(person)
+            .output()
+            .await;
+        let output = output.expect("broker-portal starts");
+        assert!(!output.status.success(), "{command:?}: {output:?}");
+        refused += 1;
+    }
+    assert_eq!(twice.over(&server).await, [false; 2]);
+    let (apart, ends) = postgres.untold_ends().await;
+    say(&format!(
+        "{refused} ways to end a session whose commit failed for a full disk: {refused} refused; of {ends} ends {apart} \
+         differ from the logs"
+    ));
+    assert_eq!((apart, ends), (0, 0));
+
+    sqlx::raw_sql("DROP TRIGGER disk_is_full ON session_events")
+        .execute(&postgres.sql)
+        .await
+        .expect("dropped");
+    server.send(twice.sign_out_all()).await.expect(200);
+    assert_eq!(twice.over(&server).await, [true; 2]);
+}

@@ -1,0 +1,122 @@
+//! Every connection of the pool is held by statements that wait: whoever else asks is told so soon, open streams hold
+//! none and miss nothing.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use broker_portal::server::database::Database;
+use tokio::task::JoinSet;
+
+use crate::harness::*;
+
+/// So many of the others' requests are to be refused before the pool is let go.
+const REFUSED: usize = 3;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_every_connection_held_requests_are_refused_and_streams_miss_nothing() {
+    let postgres = Postgres::start("exhausted").await;
+    let people = People::of(&postgres).await;
+    let (maria, jonas) = (people.broker("maria").await, people.broker("jonas").await);
+    let mut server = Server::start(&postgres, &[]).await;
+    people.close().await;
+    let address = server.address;
+    let stuck = server.desktop(&maria, "stuck").await;
+    let other = server.desktop(&jonas, "other").await;
+    let watched = server.desktop(&jonas, "watched").await;
+    let mut streams = Vec::new();
+    for _ in 0..8 {
+        streams.push(EventStream::open(address, &watched.credential).await);
+    }
+
+    // Maria's row is held, and far more of her requests wait for it than there are connections, again and again.
+    let mut holding = postgres.sql.begin().await.expect("a transaction");
+    sqlx::query("SELECT 1 FROM users WHERE email = $1 FOR UPDATE")
+        .bind(&maria)
+        .execute(&mut *holding)
+        .await
+        .expect("her row");
+    let held = Arc::new(AtomicBool::new(true));
+    let counted = Arc::new(AtomicUsize::new(0));
+    let mut waiting = JoinSet::new();
+    for _ in 0..3 * Database::MAX_CONNECTIONS {
+        let (held, counted, credential) = (held.clone(), counted.clone(), stuck.credential.clone());
+        waiting.spawn(async move {
+            let mut wrong = Vec::new();
+            while held.load(Ordering::Relaxed) {
+                let end = Request::new("DELETE", "/api/v1/sessions?scope=others", &credential);
+                match end.send(address).await {
+                    // The row came free.
+                    Ok(answer) if answer.status == 200 => {}
+                    Ok(answer) if answer.is_a_proper_503() => _ = counted.fetch_add(1, Ordering::Relaxed),
+                    other => wrong.push(format!("{other:?}")),
+                }
+            }
+            wrong
+        });
+    }
+    until("every connection is held", async || {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+            WHERE application_name = 'broker-portal' AND wait_event_type = 'Lock'";
+        let waiting: i64 = sqlx::query_scalar(waiting)
+            .fetch_one(&postgres.sql)
+            .await
+            .expect("pg_stat_activity");
+        // The listener's connection is the pool's as well.
+        waiting >= i64::from(Database::MAX_CONNECTIONS) - 1
+    })
+    .await;
+
+    // Meanwhile an operator, with connections of the command's own, ends what is watched.
+    let revoke = ["sessions", "revoke", "--id", &watched.id];
+    let revoked = Server::command(&postgres).args(revoke).output().await;
+    let revoked = revoked.expect("broker-portal starts");
+    assert!(revoked.status.success(), "{revoked:?}");
+
+    let (mut refused, mut slowest, mut wrong) = (0, Duration::ZERO, Vec::new());
+    while refused < REFUSED {
+        let began = Instant::now();
+        let answer = server.get("/api/v1/session_state", &other.credential).await;
+        // The row is still held, and will be until this loop is over: the answer waited for no one.
+        match answer.status {
+            503 if answer.is_a_proper_503() => {
+                refused += 1;
+                slowest = slowest.max(began.elapsed());
+            }
+            200 => {}
+            _ => wrong.push(format!("{answer:?}")),
+        }
+        let health = server.get("/healthz", &Credential::Nothing).await;
+        assert_eq!(health.status, 200, "{health:?}");
+    }
+    held.store(false, Ordering::Relaxed);
+    holding.commit().await.expect("commit");
+    for answers in waiting.join_all().await {
+        wrong.extend(answers);
+    }
+
+    let mut missed = 0;
+    for stream in &mut streams {
+        stream.until("event: session_ended").await;
+        missed += usize::from(!stream.closed_by_server().await);
+    }
+    assert!(server.accepts(&stuck.credential).await);
+    assert!(server.accepts(&other.credential).await);
+    assert!(!server.accepts(&watched.credential).await);
+    say(&format!(
+        "with all {} connections held: {} times 503, the slowest of others' after {} ms; {} wrong answers; of {} \
+         streams that were open {missed} missed their end",
+        Database::MAX_CONNECTIONS,
+        refused + counted.load(Ordering::Relaxed),
+        slowest.as_millis(),
+        wrong.len(),
+        streams.len()
+    ));
+    assert_eq!(wrong, Vec::<String>::new());
+    assert_eq!(missed, 0);
+    assert!(server.still_runs());
+}

@@ -1,0 +1,113 @@
+//! Someone floods the portal with passwords: whoever is signed in notices nothing. Nothing is measured but who is answered
+//! before whom.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use broker_portal::server::auth::password::Passwords;
+use tokio::task::JoinSet;
+
+use crate::harness::*;
+
+/// Ordinary requests during the flood, of each sort.
+const ORDINARY: usize = 20;
+
+/// What is under way of the flood. Cheap to clone.
+#[derive(Clone, Default)]
+struct Flood {
+    stop: Arc<AtomicBool>,
+    next: Arc<AtomicUsize>,
+    /// Numbers of the checks that are looked at or wait for it.
+    under_way: Arc<Mutex<BTreeSet<usize>>>,
+    looked_at: Arc<AtomicUsize>,
+    turned_away: Arc<AtomicUsize>,
+}
+
+impl Flood {
+    fn under_way(&self) -> std::sync::MutexGuard<'_, BTreeSet<usize>> {
+        self.under_way.lock().expect("nobody panicked")
+    }
+
+    /// One of them, again and again.
+    async fn run(self, address: std::net::SocketAddr, email: String) {
+        while !self.stop.load(Ordering::Relaxed) {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            self.under_way().insert(number);
+            let guess = desktop_sign_in(&email, "a guess of many", "somewhere");
+            let answer = guess.send(address).await.expect("an answer");
+            self.under_way().remove(&number);
+            match answer.status {
+                401 => _ = self.looked_at.fetch_add(1, Ordering::Relaxed),
+                503 if answer.is_a_proper_503() => _ = self.turned_away.fetch_add(1, Ordering::Relaxed),
+                _ => panic!("{answer:?}"),
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_password_checks_holds_up_nobody_else() {
+    let postgres = Postgres::start("flood").await;
+    // As dear as in earnest.
+    let people = People::with_hashes_of(Passwords::COST, &postgres).await;
+    let (maria, jonas) = (people.broker("maria").await, people.broker("jonas").await);
+    people.close().await;
+    // The counts of attempts would turn the flood away before a password is looked at.
+    let uncounted = [
+        ("PORTAL_SIGN_IN_ATTEMPTS", "1000000"),
+        ("PORTAL_SIGN_IN_ATTEMPTS_PER_ADDRESS", "1000000"),
+    ];
+    let server = Server::start(&postgres, &uncounted).await;
+    let chrome = server.browser(&maria).await;
+    let mac = server.desktop(&maria, "mac").await;
+
+    // Password checks that are asked for at once, all the time: more than the server lets stand in line.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let at_once = cores * Passwords::LINE_PER_CORE * 3 / 2;
+    let flood = Flood::default();
+    let mut flooding = JoinSet::new();
+    for _ in 0..at_once {
+        flooding.spawn(flood.clone().run(server.address, jonas.clone()));
+    }
+    until("the line is full", async || {
+        flood.turned_away.load(Ordering::Relaxed) > 0
+    })
+    .await;
+
+    let mut overtaken = Vec::new();
+    for _ in 0..ORDINARY {
+        for (path, shown) in [
+            ("/api/v1/session_state", &mac.credential),
+            ("/dashboard", &chrome.credential),
+        ] {
+            let before = flood.under_way().clone();
+            server.get(path, shown).await.expect(200);
+            overtaken.push(flood.under_way().intersection(&before).count());
+        }
+    }
+    // So does what matters most.
+    let before = flood.under_way().clone();
+    let end = Request::new("DELETE", "/api/v1/sessions?scope=all", &mac.credential);
+    server.send(end).await.expect(200);
+    overtaken.push(flood.under_way().intersection(&before).count());
+    flood.stop.store(true, Ordering::Relaxed);
+    flooding.join_all().await;
+
+    overtaken.sort_unstable();
+    say(&format!(
+        "{} ordinary requests during a flood of {at_once} password checks at once: each was answered before at least {} \
+         (in the median {}) that had been asked for earlier; {} were looked at, {} turned away",
+        overtaken.len(),
+        overtaken[0],
+        overtaken[overtaken.len() / 2],
+        flood.looked_at.load(Ordering::Relaxed),
+        flood.turned_away.load(Ordering::Relaxed)
+    ));
+    assert!(overtaken[0] > 0, "{overtaken:?}");
+    assert!(!server.accepts(&chrome.credential).await);
+}

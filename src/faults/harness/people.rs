@@ -1,0 +1,141 @@
+//! People, and where they are signed in.
+
+use broker_portal::{
+    domain::user::Role,
+    server::{
+        auth::password::Passwords,
+        clock::Clock,
+        database::Database,
+        services::accounts::{Accounts, Registration},
+    },
+};
+use serde_json::json;
+
+use super::{Answer, Credential, Postgres, Request, Server};
+
+/// Everybody's.
+pub const PASSWORD: &str = "faults are there to be found";
+
+/// Memory in KiB and passes: the least that argon2 allows. What the server checks costs what the hash says.
+const CHEAP: (u32, u32) = (64, 1);
+
+/// Makes accounts. To be closed where a test counts connections.
+pub struct People(Accounts);
+
+impl People {
+    /// Brings the schema up to date first.
+    pub async fn of(postgres: &Postgres) -> Self {
+        Self::with_hashes_of(CHEAP, postgres).await
+    }
+
+    pub async fn with_hashes_of(cost: (u32, u32), postgres: &Postgres) -> Self {
+        let database = Database::connect(&postgres.url)
+            .await
+            .expect("the test's database");
+        database.migrate().await.expect("migrated");
+        let clock = Clock::anchored(database.time().await.expect("a time"));
+        Self(Accounts {
+            database,
+            clock,
+            passwords: Passwords::new(cost).expect("a cost"),
+        })
+    }
+
+    /// A broker; gives the email.
+    pub async fn broker(&self, name: &str) -> String {
+        let email = format!("{name}@broker.example");
+        let new = Registration {
+            email: email.clone(),
+            display_name: name.to_owned(),
+            role: Role::Broker,
+            organizations: Vec::new(),
+            password: PASSWORD.to_owned(),
+        };
+        self.0.register(new).await.expect("an account");
+        email
+    }
+
+    pub async fn close(self) {
+        self.0.database.close().await;
+    }
+}
+
+/// A session, as its client holds it.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    pub id: String,
+    pub credential: Credential,
+    /// A desktop's.
+    pub refresh_token: String,
+}
+
+impl SignedIn {
+    pub fn of_desktop(answer: &Answer) -> Self {
+        let tokens = answer.json();
+        let text = |field: &str| tokens[field].as_str().expect("a text").to_owned();
+        Self {
+            id: text("session_id"),
+            credential: Credential::Bearer(text("access_token")),
+            refresh_token: text("refresh_token"),
+        }
+    }
+
+    /// `None`: no cookie came.
+    pub fn cookie_of(answer: &Answer) -> Option<Credential> {
+        let cookies: Vec<&str> = answer
+            .all("set-cookie")
+            .filter_map(|cookie| cookie.split(';').next())
+            .collect();
+        let cookie = cookies
+            .iter()
+            .find(|cookie| cookie.starts_with("portal_session="))?;
+        Some(Credential::Cookie((*cookie).to_owned()))
+    }
+}
+
+/// A desktop's request to sign in.
+pub fn desktop_sign_in(email: &str, password: &str, device: &str) -> Request {
+    let device =
+        json!({ "device_id": device, "device_name": device, "os": "Linux", "platform": "linux-x64" });
+    let body = json!({ "email": email, "password": password, "device": device });
+    Request::new("POST", "/api/v1/sessions", &Credential::Nothing).json(&body)
+}
+
+/// A browser's.
+pub fn browser_sign_in(email: &str) -> Request {
+    let fields = format!(
+        "email={}&password={}",
+        email.replace('@', "%40"),
+        PASSWORD.replace(' ', "+")
+    );
+    Request::new("POST", "/api/sign_in", &Credential::Nothing).form(&fields)
+}
+
+impl Server {
+    pub async fn desktop(&self, email: &str, device: &str) -> SignedIn {
+        let answer = self.send(desktop_sign_in(email, PASSWORD, device)).await;
+        SignedIn::of_desktop(&answer.expect(201))
+    }
+
+    pub async fn browser(&self, email: &str) -> SignedIn {
+        let answer = self.send(browser_sign_in(email)).await.expect(200);
+        let credential = SignedIn::cookie_of(&answer).expect("a cookie");
+        let state = self
+            .get("/api/v1/session_state", &credential)
+            .await
+            .expect(200)
+            .json();
+        SignedIn {
+            id: state["session"]["id"].as_str().expect("an id").to_owned(),
+            credential,
+            refresh_token: String::new(),
+        }
+    }
+
+    /// Would the credential be let in?
+    pub async fn accepts(&self, credential: &Credential) -> bool {
+        let answer = self.get("/api/v1/session_state", credential).await;
+        assert!([200, 401].contains(&answer.status), "{answer:?}");
+        answer.status == 200
+    }
+}

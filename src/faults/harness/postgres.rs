@@ -1,0 +1,103 @@
+//! A Postgres that one test has for itself, to break.
+
+use std::path::PathBuf;
+
+use broker_portal::server::database::cluster::{Cluster, ClusterOptions};
+use sqlx::{PgPool, postgres::PgPoolOptions};
+
+use super::DIRECTORY;
+
+pub struct Postgres {
+    data_dir: PathBuf,
+    /// `None`: stopped.
+    cluster: Option<Cluster>,
+    pub url: String,
+    /// The test's own connections. The server's are called broker-portal, these are not.
+    pub sql: PgPool,
+}
+
+impl Postgres {
+    pub async fn start(name: &str) -> Self {
+        Self::start_in(DIRECTORY.join(name)).await
+    }
+
+    /// Its files are in this folder.
+    pub async fn start_in(data_dir: PathBuf) -> Self {
+        let cluster = start_cluster(&data_dir).await;
+        let url = cluster.url("portal");
+        let sql = PgPoolOptions::new().connect_lazy(&url).expect("an address");
+        Self {
+            data_dir,
+            cluster: Some(cluster),
+            url,
+            sql,
+        }
+    }
+
+    /// As its own service would be stopped: connections are cut, what was committed is there afterwards.
+    pub async fn stop(&mut self) {
+        let cluster = self.cluster.take().expect("a Postgres that runs");
+        cluster.stop().await.expect("stopped");
+    }
+
+    /// Kills its first process, as the kernel does when memory runs out. It is started again by whoever keeps it running.
+    pub async fn kill(&self) {
+        let folder: String = sqlx::query_scalar("SELECT current_setting('data_directory')")
+            .fetch_one(&self.sql)
+            .await
+            .expect("its folder");
+        let file = std::fs::read_to_string(format!("{folder}/postmaster.pid")).expect("postmaster.pid");
+        let id = file
+            .lines()
+            .next()
+            .and_then(|id| id.parse().ok())
+            .expect("a process");
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), nix::sys::signal::Signal::SIGKILL)
+            .expect("killed");
+    }
+
+    pub async fn start_again(&mut self) {
+        self.cluster = Some(start_cluster(&self.data_dir).await);
+    }
+
+    /// How many connections servers have.
+    pub async fn connections_of_servers(&self) -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'broker-portal'")
+            .fetch_one(&self.sql)
+            .await
+            .expect("pg_stat_activity")
+    }
+
+    /// Ends that differ from what is told of them: sessions that ended without exactly one audit row and one event with
+    /// the same reason, and such rows and events without their end. And how many sessions have ended.
+    pub async fn untold_ends(&self) -> (i64, i64) {
+        sqlx::query_as(
+            "WITH ends AS (SELECT id, end_reason AS reason FROM sessions WHERE ended_at IS NOT NULL),
+                told AS (SELECT session_id AS id, reason FROM audit_events WHERE kind = 'session_ended'),
+                sent AS (SELECT session_id AS id, reason FROM session_events WHERE kind = 'session_ended')
+            SELECT
+                (SELECT count(*) FROM ((TABLE ends EXCEPT ALL TABLE told) UNION ALL (TABLE told EXCEPT ALL TABLE ends)
+                    UNION ALL (TABLE ends EXCEPT ALL TABLE sent) UNION ALL (TABLE sent EXCEPT ALL TABLE ends)) AS apart),
+                (SELECT count(*) FROM ends)",
+        )
+        .fetch_one(&self.sql)
+        .await
+        .expect("the logs")
+    }
+}
+
+async fn start_cluster(data_dir: &std::path::Path) -> Cluster {
+    // The machine itself does not break here, so that nothing need reach its disk. A commit is a commit all the same.
+    let settings = [
+        ("fsync", "off"),
+        ("full_page_writes", "off"),
+        ("autovacuum", "off"),
+    ];
+    let options = ClusterOptions {
+        data_dir: data_dir.to_path_buf(),
+        settings: settings
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .to_vec(),
+    };
+    Cluster::start(options).await.expect("a Postgres of one's own")
+}

@@ -1,0 +1,127 @@
+//! The real server, as a process of its own.
+
+use std::{
+    fs::{self, File},
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    process::{ExitStatus, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tokio::process::{Child, Command};
+
+use super::{Answer, Credential, DIRECTORY, Postgres, Request, until};
+
+pub struct Server {
+    child: Child,
+    pub address: SocketAddr,
+    log: PathBuf,
+}
+
+impl Server {
+    /// Started with these settings, and ready.
+    pub async fn start(postgres: &Postgres, settings: &[(&str, &str)]) -> Self {
+        let mut command = Self::command(postgres);
+        command.envs(settings.iter().copied());
+        Self::run(command).await
+    }
+
+    /// `broker-portal` on this database, with nothing of this shell's settings.
+    pub fn command(postgres: &Postgres) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_broker-portal"));
+        for (name, _) in std::env::vars() {
+            if name.starts_with("PORTAL_") || name.starts_with("LEPTOS_") || name == "RUST_LOG" {
+                command.env_remove(name);
+            }
+        }
+        command
+            .env("DATABASE_URL", &postgres.url)
+            .env("PORTAL_DEMO", "off")
+            .env("LEPTOS_SITE_ROOT", DIRECTORY.join("site"))
+            .current_dir(&*DIRECTORY);
+        command
+    }
+
+    /// Serves until it is ended.
+    pub async fn run(mut command: Command) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let log = DIRECTORY.join(format!("server-{}.log", NEXT.fetch_add(1, Ordering::Relaxed)));
+        let output = File::create(&log).expect("a log");
+        let free = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let address = free.local_addr().expect("an address");
+        drop(free);
+        command
+            .arg("serve")
+            .env("LEPTOS_SITE_ADDR", address.to_string())
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().expect("a log"))
+            .stderr(output)
+            .kill_on_drop(true);
+        let child = command.spawn().expect("broker-portal starts");
+        let mut server = Self { child, address, log };
+        until("the server is ready", async || {
+            let ended = server.child.try_wait().expect("a status");
+            assert!(ended.is_none(), "the server ended: {ended:?}");
+            let ready = Request::new("GET", "/readyz", &Credential::Nothing)
+                .send(address)
+                .await;
+            ready.is_ok_and(|answer| answer.status == 200)
+        })
+        .await;
+        server
+    }
+
+    /// Its answer; the server has to be there.
+    pub async fn send(&self, request: Request) -> Answer {
+        request.send(self.address).await.expect("an answer")
+    }
+
+    pub async fn get(&self, path: &str, credential: &Credential) -> Answer {
+        self.send(Request::new("GET", path, credential)).await
+    }
+
+    /// What it has written so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = self.child.id().expect("a server that runs");
+        kill(Pid::from_raw(id.cast_signed()), signal).expect("a signal");
+    }
+
+    /// Ends it as nobody can prevent, in the middle of whatever it does.
+    pub fn kill(&self) {
+        self.signal(Signal::SIGKILL);
+    }
+
+    pub fn terminate(&self) {
+        self.signal(Signal::SIGTERM);
+    }
+
+    pub async fn exited(&mut self) -> ExitStatus {
+        self.child.wait().await.expect("a status")
+    }
+
+    /// Whether it has been the same process all the time.
+    pub fn still_runs(&mut self) -> bool {
+        self.child.try_wait().expect("a status").is_none()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!(
+                "the server's log ends:\n{}",
+                lines[lines.len().saturating_sub(12)..].join("\n")
+            );
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! A client that listens to its session's events.
+
+use std::net::SocketAddr;
+
+use tokio::{io::AsyncReadExt as _, net::TcpStream, time::timeout};
+
+use super::{Credential, PATIENCE, Request};
+
+pub struct EventStream {
+    connection: TcpStream,
+    /// Everything that came.
+    pub text: String,
+}
+
+impl EventStream {
+    /// Opened, and greeted.
+    pub async fn open(address: SocketAddr, credential: &Credential) -> Self {
+        let request = Request::new("GET", "/api/v1/session/events", credential);
+        let connection = request.write(address).await.expect("the server");
+        let mut stream = Self {
+            connection,
+            text: String::new(),
+        };
+        stream.until("welcome").await;
+        stream
+    }
+
+    /// Reads on until this is told.
+    pub async fn until(&mut self, told: &str) {
+        while !self.text.contains(told) {
+            assert!(self.read().await, "closed before {told}: {}", self.text);
+        }
+    }
+
+    /// Reads until the stream is over; `true`: the server closed it, as one closes an answer.
+    pub async fn closed_by_server(&mut self) -> bool {
+        while self.read().await {}
+        self.text.ends_with("0\r\n\r\n")
+    }
+
+    /// Whether more came.
+    async fn read(&mut self) -> bool {
+        let mut bytes = [0; 4096];
+        let read = timeout(PATIENCE, self.connection.read(&mut bytes)).await;
+        let count = read.expect("something is told in time").unwrap_or_default();
+        self.text += &String::from_utf8_lossy(&bytes[..count]);
+        count > 0
+    }
+
+    /// Milliseconds after which the client is to come back.
+    pub fn retry(&self) -> u64 {
+        let value = self.text.lines().find_map(|line| line.strip_prefix("retry:"));
+        value.expect("a time").trim().parse().expect("a number")
+    }
+}

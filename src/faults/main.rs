@@ -1,0 +1,21 @@
+//! What a fault costs: the real server, as a process of its own, on a Postgres that is stopped, filled up and cut off.
+//! Every test prints what was lost, and the figure is zero.
+//!
+//! `harness` holds what the tests stand on; each file beside it has one fault. `PORTAL_TEST_ROUNDS` says how often the
+//! server is killed.
+
+#![expect(
+    clippy::expect_used,
+    reason = "a test that finds something missing says what, and fails"
+)]
+
+mod harness;
+
+mod clock;
+mod disk;
+mod exhausted;
+mod flood;
+mod kill;
+mod older;
+mod outage;
+mod stop;
