@@ -9,7 +9,7 @@
 //!   `[data-password]` is shown when the password is asked for, `[data-progress]` says how far it has come.
 //! - `a[data-noscroll]`: leads to another state of the same page, and the page does not jump (the router's own).
 //! - `dialog[data-modal]`: stands over the page; `[data-cancel]` in it is the link that closes it.
-//! - `[data-focus]`: gets the focus when it comes.
+//! - `[data-focus]`: gets the focus when it comes; its value is the id of the link that has it when it goes.
 //!
 //! Text goes through views, which escape it; nothing is put together by hand.
 

@@ -79,7 +79,7 @@ pub fn draw(panel: Panel<'_>) -> AnyView {
     view! {
         <aside class="card session-panel" aria-labelledby="panel-title">
             <header class="card-head">
-                <h2 id="panel-title" tabindex="-1" data-focus="">
+                <h2 id="panel-title" tabindex="-1" data-focus=format!("session-{}", session.id)>
                     <Icon picture=Picture::of(session) />
                     {session.device_name.clone()}
                 </h2>

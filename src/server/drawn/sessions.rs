@@ -224,6 +224,7 @@ fn filter_form(place: &Place) -> AnyView {
         .collect();
     let states = ListState::ALL
         .iter()
+        .filter(|state| **state != ListState::default())
         .map(|state| (state.as_str(), state.label()))
         .collect();
     let ages = Age::ALL.iter().map(|age| (age.as_str(), age.label())).collect();
@@ -238,6 +239,7 @@ fn filter_form(place: &Place) -> AnyView {
         .collect();
     let sorts = Sort::ALL
         .iter()
+        .filter(|sort| **sort != Sort::default())
         .map(|sort| (sort.as_str(), sort.label()))
         .collect();
     let asks_reason = filter.state != ListState::Live;
@@ -278,7 +280,7 @@ fn filter_form(place: &Place) -> AnyView {
             </div>
             {select("kind", "Kind", Some("Any"), kinds, filter.kind.map(ClientKind::as_str).unwrap_or_default())}
             {select("role", "Role", Some("Any"), roles, filter.role.map(Role::as_str).unwrap_or_default())}
-            {select("state", "State", None, states, filter.state.as_str())}
+            {select("state", "State", Some(ListState::default().label()), states, filter.state.as_str())}
             {asks_reason
                 .then(|| {
                     let chosen = filter.reason.map(EndReason::as_str).unwrap_or_default();
@@ -292,7 +294,7 @@ fn filter_form(place: &Place) -> AnyView {
                 suspicions,
                 filter.suspicion.map(Suspicion::as_str).unwrap_or_default(),
             )}
-            {select("sort", "Order", None, sorts, sort.as_str())}
+            {select("sort", "Order", Some(Sort::default().label()), sorts, sort.as_str())}
             {user}
             <div class="filter-foot actions">
                 <button class="button small" type="submit">

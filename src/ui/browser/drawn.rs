@@ -11,7 +11,7 @@ use leptos::{
     },
 };
 
-use super::{element, exact_local_time};
+use super::{element, exact_local_time, focus, local_time};
 use crate::{domain::time::parse_rfc3339, error::AppError};
 
 /// Puts HTML of the server's into its place; `None`: it is there already. What has the focus keeps it, with what was typed
@@ -21,6 +21,7 @@ pub fn show(place: &str, html: Option<&String>) {
         return;
     };
     if let Some(html) = html {
+        let before = opened(&place);
         let focused = document()
             .active_element()
             .filter(|focused| place.contains(Some(focused)));
@@ -33,10 +34,14 @@ pub fn show(place: &str, html: Option<&String>) {
         let again = id
             .filter(|id| !id.is_empty())
             .and_then(|id| element::<HtmlElement>(&id));
-        match again {
-            Some(again) => keep(&again, typed),
-            None if had_focus => focus_first(&place, "[data-focus], #list-title"),
-            None => {}
+        let now = opened(&place);
+        match (again, before, now) {
+            // What was just opened, or what opened that which is closed now.
+            (_, before, Some(now)) if before.as_ref() != Some(&now) => focus_first(&place, "[data-focus]"),
+            (_, Some(before), None) if element::<HtmlElement>(&before).is_some() => focus(&before),
+            (Some(again), ..) => keep(&again, typed),
+            (None, ..) if had_focus => focus_first(&place, "[data-focus], #list-title"),
+            (None, ..) => {}
         }
     }
     each(&place, "time", |time| {
@@ -52,6 +57,12 @@ pub fn show(place: &str, html: Option<&String>) {
             _ = dialog.show_modal();
         }
     });
+}
+
+/// The id of the link that opened what stands open in it.
+fn opened(place: &Element) -> Option<String> {
+    let open = place.query_selector("[data-focus]").ok().flatten()?;
+    open.get_attribute("data-focus")
 }
 
 /// The field keeps what was typed, and the place in it.
@@ -75,11 +86,9 @@ fn focus_first(place: &Element, what: &str) {
 }
 
 fn localize(time: &Element, at: DateTime<Utc>) {
-    let local = exact_local_time(at);
+    _ = time.set_attribute("title", &exact_local_time(at));
     if time.has_attribute("data-exact") {
-        time.set_text_content(Some(&local));
-    } else {
-        _ = time.set_attribute("title", &local);
+        time.set_text_content(Some(&local_time(at)));
     }
 }
 
@@ -106,10 +115,8 @@ pub fn may_change(place: &str) -> bool {
 /// Leaves the question that stands over the page, if one does.
 pub fn cancel(place: &str) -> bool {
     let link = element::<Element>(place).and_then(|place| {
-        place
-            .query_selector("dialog[open] [data-cancel], [data-close]")
-            .ok()
-            .flatten()
+        let find = |what: &str| place.query_selector(what).ok().flatten();
+        find("dialog[open] [data-cancel]").or_else(|| find("[data-close]"))
     });
     match link.and_then(|link| link.dyn_into::<HtmlElement>().ok()) {
         Some(link) => {
