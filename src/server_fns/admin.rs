@@ -57,7 +57,7 @@ pub async fn draw_admin(#[server(default)] place: Option<String>) -> Result<Stri
 #[server(AdminEndSessions, prefix = "/api", endpoint = "admin_end_sessions", output = TextJson, client = KeptClient)]
 pub async fn admin_end_sessions(
     which: String,
-    #[server(default)] filter: String,
+    #[server(default)] filter: Option<String>,
     #[server(default)] session_id: String,
     #[server(default)] user_id: String,
     begun_by: String,
@@ -69,7 +69,7 @@ pub async fn admin_end_sessions(
     border::answer(async {
         let admin = Admin::require().await?;
         let wish = revoke::Wish {
-            which: read::which(&which, &filter, &session_id, &user_id)?,
+            which: read::which(&which, filter.as_deref(), &session_id, &user_id)?,
             begun_by: read::time(&begun_by)?,
             note: revoke::note(&reason)?,
             own_too: own_too.is_some(),
@@ -305,9 +305,22 @@ mod read {
         error::AppError,
     };
 
-    pub fn which(which: &str, filter: &str, session: &str, user: &str) -> Result<Which, AppError> {
+    pub fn which(which: &str, filter: Option<&str>, session: &str, user: &str) -> Result<Which, AppError> {
         Ok(match which {
-            "end_listed" => Which::Listed(SessionFilter::read(|name| form_value(filter, name))?),
+            "end_listed" => {
+                // A missing or misspelt one must not end everything; an empty one is everything on purpose.
+                let filter =
+                    filter.ok_or_else(|| AppError::invalid("filter", "Say which sessions to end."))?;
+                let names = filter.split('&').filter(|pair| !pair.is_empty());
+                let mut names = names.map(|pair| pair.split('=').next().unwrap_or_default());
+                if names.any(|name| !SessionFilter::FIELDS.contains(&name)) {
+                    return Err(AppError::invalid(
+                        "filter",
+                        "There is a name in it that is no filter.",
+                    ));
+                }
+                Which::Listed(SessionFilter::read(|name| form_value(filter, name))?)
+            }
             "end_one" => Which::Sessions(vec![session.parse().map_err(|_| AppError::NotFound)?]),
             "end_person" => Which::OfPerson(user.parse().map_err(|_| AppError::NotFound)?),
             _ => return Err(AppError::invalid("which", "Say which sessions to end.")),
@@ -381,6 +394,11 @@ mod gather {
         if after.is_none() {
             place.after = String::new();
         }
+        // What cannot be read lists nothing, and nothing of it can be ended.
+        let is_readable = problem.is_none();
+        if !is_readable {
+            place.asks = None;
+        }
         let page = sessions::list(
             state,
             caller,
@@ -391,6 +409,11 @@ mod gather {
             ROWS,
         )
         .await?;
+        let page = if is_readable {
+            page
+        } else {
+            sessions::Page::default()
+        };
         let panel = match place.session {
             None => None,
             Some(id) => match open(state, caller, reach, id).await {
@@ -432,7 +455,10 @@ mod gather {
         query: &str,
     ) -> Result<String, AppError> {
         let (place, problem) = audit_drawing::Place::read(query);
-        let page = audit_log::list(state, reach, &place.filter, place.before, ROWS).await?;
+        let page = match problem {
+            None => audit_log::list(state, reach, &place.filter, place.before, ROWS).await?,
+            Some(_) => audit_log::Page::default(),
+        };
         Ok(audit_drawing::draw(audit_drawing::Drawing {
             place,
             problem,

@@ -520,7 +520,7 @@ async fn the_people_read_who_ended_it_and_why_and_every_stream_closes() {
     );
     let whole = &portal.audit("sessions_ended_by_filter").await[0];
     assert_eq!(
-        (&whole.detail["ended"], &whole.detail["filter"]),
+        (&whole.detail["listed"], &whole.detail["filter"]),
         (&json!(5), &json!(""))
     );
     // Once more: harmless.

@@ -1,6 +1,6 @@
 //! `/api/v1/admin`: administrators review the sessions of their people, end them, and read the audit log.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -12,7 +12,10 @@ use axum::{
 use chrono::{DateTime, Utc};
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::timeout,
+};
 use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Body, From, SignedIn};
@@ -178,6 +181,8 @@ pub async fn list(
         content_type = "application/problem+json"),
     (status = 422, description = "`invalid_input`: a filter that does not exist", body = ProblemBody,
         content_type = "application/problem+json"),
+    (status = 503, description = "`busy` with `Retry-After`: others are being written; `unavailable`",
+        body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub async fn export(
     State(state): State<AppState>,
@@ -189,37 +194,61 @@ pub async fn export(
     let asked = Asked::read(query.as_deref())?;
     let name = format!("sessions-{}.csv", state.clock.now().format("%Y-%m-%d"));
     let body = streamed(move |out| async move {
-        let write = |lines: String| async { out.send(Ok(lines.into())).await.is_ok() };
-        _ = write(sessions::CSV_HEAD.to_owned()).await;
+        out.write(sessions::CSV_HEAD.to_owned()).await;
+        let write = |lines| {
+            let out = out.clone();
+            async move { out.write(lines).await }
+        };
         sessions::export(&state, &caller, reach, &asked.filter, asked.sort, write).await
-    });
+    })?;
     Ok(download("text/csv; charset=utf-8", &name, body))
 }
 
-type Lines = mpsc::Sender<Result<Bytes, std::io::Error>>;
+/// Exports at once on this server: each keeps the database busy. More have to wait.
+static EXPORTS: Semaphore = Semaphore::const_new(4);
+
+/// How long whoever reads may rest. Longer, and a stopping server would have to wait.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where an export goes to.
+pub struct Lines(mpsc::Sender<Result<Bytes, std::io::Error>>);
+
+impl Lines {
+    /// False: nobody reads any more.
+    async fn write(&self, lines: String) -> bool {
+        timeout(PATIENCE, self.0.send(Ok(lines.into())))
+            .await
+            .is_ok_and(|sent| sent.is_ok())
+    }
+}
 
 /// A body that is written while it is sent. What goes wrong cuts it off, so that nobody takes half a list for the whole.
-pub fn streamed<F>(write: impl FnOnce(Lines) -> F) -> HttpBody
+///
+/// # Errors
+/// [`AppError::Busy`] while too many others are written.
+fn streamed<F>(write: impl FnOnce(Arc<Lines>) -> F) -> Result<HttpBody, AppError>
 where
     F: Future<Output = Result<(), AppError>> + Send + 'static,
 {
+    let place = EXPORTS.try_acquire().map_err(|_| AppError::Busy)?;
     let (out, lines) = mpsc::channel(2);
-    let work = write(out.clone());
+    let work = write(Arc::new(Lines(out.clone())));
     tokio::spawn(async move {
+        let _place = place;
         if let Err(error) = work.await {
-            tracing::error!(%error, "an export was cut off");
-            _ = out
-                .send(Err(std::io::Error::other("the export was cut off")))
-                .await;
+            tracing::warn!(%error, "an export was cut off");
+            let cut = std::io::Error::other("the export was cut off");
+            _ = timeout(PATIENCE, out.send(Err(cut))).await;
         }
     });
-    HttpBody::from_stream(stream::unfold(lines, |mut lines| async move {
-        lines.recv().await.map(|line| (line, lines))
-    }))
+    Ok(HttpBody::from_stream(stream::unfold(
+        lines,
+        |mut lines| async move { lines.recv().await.map(|line| (line, lines)) },
+    )))
 }
 
 /// An answer that a browser keeps as a file. `name` is ours.
-pub fn download(kind: &'static str, name: &str, body: HttpBody) -> Response {
+fn download(kind: &'static str, name: &str, body: HttpBody) -> Response {
     let mut response = body.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -326,6 +355,8 @@ pub async fn audit(
         content_type = "application/problem+json"),
     (status = 422, description = "`invalid_input`: a filter that does not exist", body = ProblemBody,
         content_type = "application/problem+json"),
+    (status = 503, description = "`busy` with `Retry-After`: others are being written; `unavailable`",
+        body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub async fn audit_lines(
     State(state): State<AppState>,
@@ -337,9 +368,12 @@ pub async fn audit_lines(
     let filter = audit_filter(query.as_deref())?;
     let name = format!("audit-{}.jsonl", state.clock.now().format("%Y-%m-%d"));
     let body = streamed(move |out| async move {
-        let write = |lines: String| async { out.send(Ok(lines.into())).await.is_ok() };
-        services::audit_log::export(&state, reach, &filter, write).await
-    });
+        let write = |lines| {
+            let out = out.clone();
+            async move { out.write(lines).await }
+        };
+        services::audit_log::export(&state, &caller, reach, &filter, write).await
+    })?;
     Ok(download("application/jsonl", &name, body))
 }
 

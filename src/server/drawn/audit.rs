@@ -137,6 +137,9 @@ pub fn draw(drawing: Drawing) -> String {
         {tabs(PATH)}
         {problem.map(|problem| notice(Tone::Warning, problem))}
         {trust_line(&trust)}
+        <p class="soft small">
+            "Times are in your own time zone, or in UTC where it says so. The filter takes UTC."
+        </p>
         <div class="review">
             <section class="card" aria-labelledby="list-title">
                 {filter_form(&place.filter)}

@@ -97,6 +97,16 @@ impl Place {
             noted(unknown);
             Sort::default()
         });
+        const OTHERS: [&str; 9] = [
+            "sort", "after", "session", "ask", "begun_by", "ended", "done", "__path", "__err",
+        ];
+        let names = query.split('&').filter_map(|pair| pair.split('=').next());
+        if let Some(unknown) = names
+            .filter(|name| !name.is_empty())
+            .find(|name| !SessionFilter::FIELDS.contains(name) && !OTHERS.contains(name))
+        {
+            problem.get_or_insert_with(|| format!("“{unknown}” in the address is no filter."));
+        }
         let asks = get("ask");
         let place = Self {
             filter,

@@ -124,10 +124,10 @@ fn rows(asked: Asked<'_>) -> QueryBuilder<Postgres> {
         query.push(" AND e.at < ").push_bind(until);
     }
     if let Some(person) = &filter.person {
-        people(&mut query, "e.user_id", person);
+        people(&mut query, organization, "e.user_id", person);
     }
     if let Some(actor) = &filter.actor {
-        people(&mut query, "e.actor_id", actor);
+        people(&mut query, organization, "e.actor_id", actor);
     }
     let network = filter.address.as_deref().and_then(|address| {
         address
@@ -144,23 +144,35 @@ fn rows(asked: Asked<'_>) -> QueryBuilder<Postgres> {
     query
 }
 
-fn people(query: &mut QueryBuilder<Postgres>, column: &str, text: &str) {
+/// Whoever is no member of the organization is found by no name: who acted from outside is not told.
+fn people(
+    query: &mut QueryBuilder<Postgres>,
+    organization: Option<OrganizationId>,
+    column: &str,
+    text: &str,
+) {
+    query.push(format!(" AND {column} IN (SELECT id FROM users WHERE "));
     if let Ok(id) = text.parse::<Uuid>() {
-        query.push(format!(" AND {column} = ")).push_bind(id);
-        return;
+        query.push("id = ").push_bind(id);
+    } else {
+        let escaped = text
+            .to_lowercase()
+            .replace('\\', "\\\\")
+            .replace('%', "\\%")
+            .replace('_', "\\_");
+        let pattern = format!("%{escaped}%");
+        query
+            .push("(lower(email) LIKE ")
+            .push_bind(pattern.clone())
+            .push(" OR lower(display_name) LIKE ")
+            .push_bind(pattern)
+            .push(")");
     }
-    let escaped = text
-        .to_lowercase()
-        .replace('\\', "\\\\")
-        .replace('%', "\\%")
-        .replace('_', "\\_");
-    let pattern = format!("%{escaped}%");
-    query
-        .push(format!(
-            " AND {column} IN (SELECT id FROM users WHERE lower(email) LIKE "
-        ))
-        .push_bind(pattern.clone())
-        .push(" OR lower(display_name) LIKE ")
-        .push_bind(pattern)
-        .push(")");
+    if let Some(organization) = organization {
+        query
+            .push(" AND id IN (SELECT user_id FROM memberships WHERE organization_id = ")
+            .push_bind(organization.0)
+            .push(")");
+    }
+    query.push(")");
 }

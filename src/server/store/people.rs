@@ -41,3 +41,24 @@ pub async fn find(
         is_elsewhere: row.is_elsewhere,
     }))
 }
+
+/// Whether someone was disabled, the last time, by a member of the organization; by anyone, where there is none.
+pub async fn was_disabled_within(
+    conn: &mut PgConnection,
+    organization: Option<OrganizationId>,
+    user: UserId,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"
+        SELECT $2::uuid IS NULL OR EXISTS (
+            SELECT 1 FROM memberships m WHERE m.organization_id = $2 AND m.user_id = (
+                SELECT actor_id FROM audit_events WHERE user_id = $1 AND kind = 'user_disabled' ORDER BY id DESC LIMIT 1
+            )
+        ) AS "within!"
+        "#,
+        user.0,
+        organization.map(|id| id.0),
+    )
+    .fetch_one(conn)
+    .await
+}

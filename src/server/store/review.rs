@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use data_encoding::BASE64URL_NOPAD;
 use ipnet::IpNet;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
@@ -64,7 +64,9 @@ impl Cursor {
         let key = match (sort, key.split_at_checked(1)?) {
             (Sort::Person, ("e", email)) if !email.contains('\0') => Key::Email(email.to_owned()),
             (Sort::LastActive | Sort::Began, ("t", micros)) => {
-                Key::Time(DateTime::from_timestamp_micros(micros.parse().ok()?)?)
+                // Within the years that the database can hold.
+                let time = DateTime::from_timestamp_micros(micros.parse().ok()?)?;
+                Key::Time(Some(time).filter(|time| (1..=9999).contains(&time.year()))?)
             }
             _ => return None,
         };

@@ -39,6 +39,8 @@ pub fn show(place: &str, html: Option<&String>) {
             // What was just opened, or what opened that which is closed now.
             (_, before, Some(now)) if before.as_ref() != Some(&now) => focus_first(&place, "[data-focus]"),
             (_, Some(before), None) if element::<HtmlElement>(&before).is_some() => focus(&before),
+            // The next page begins at its beginning.
+            (Some(again), ..) if again.id() == "next-page" => focus_first(&place, "#list-title"),
             (Some(again), ..) => keep(&again, typed),
             (None, ..) if had_focus => focus_first(&place, "[data-focus], #list-title"),
             (None, ..) => {}
@@ -102,14 +104,19 @@ fn each(place: &Element, what: &str, mut does: impl FnMut(Element)) {
     }
 }
 
+/// A question stands over the page.
+pub fn is_asking(place: &str) -> bool {
+    element::<Element>(place)
+        .and_then(|place| place.query_selector("dialog[open]").ok().flatten())
+        .is_some()
+}
+
 /// Nothing is being answered or chosen in it.
 pub fn may_change(place: &str) -> bool {
-    let open =
-        element::<Element>(place).and_then(|place| place.query_selector("dialog[open]").ok().flatten());
     let is_choosing = document()
         .active_element()
         .is_some_and(|focused| focused.tag_name() == "SELECT");
-    open.is_none() && !is_choosing
+    !is_asking(place) && !is_choosing
 }
 
 /// Leaves the question that stands over the page, if one does.
@@ -212,7 +219,11 @@ impl Form {
             _ = progress.set_attribute("hidden", "");
         }
         let Some(problem) = problem else { return };
-        self.say(&problem.message());
+        let words = match problem {
+            AppError::InvalidCredentials => "That password is not right.".to_owned(),
+            other => other.message(),
+        };
+        self.say(&words);
         if *problem == AppError::ReauthRequired
             && let Some(password) = self.part("[data-password]")
         {

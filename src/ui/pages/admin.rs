@@ -105,15 +105,17 @@ fn Content(loaded: Loading<Drawn>) -> impl IntoView {
             _ = unless_ended(error);
         }
     });
-    let mut shown = None;
+    let mut shown = None::<(String, String)>;
     effect(move || {
-        let html = html.get();
-        if shown.as_ref() != Some(&html) {
+        let now = (html.get(), browser::here());
+        // Whatever else is heard meanwhile, a question stays as it is, with what was typed, until it is answered.
+        let is_kept = !now.0.is_empty() && drawn::is_asking(PLACE);
+        match &shown {
+            Some(before) if *before == now || (is_kept && before.1 == now.1) => return,
             // The first is there already, as the server or the view below put it.
-            let is_new = shown.is_some();
-            drawn::show(PLACE, is_new.then_some(&html));
-            shown = Some(html);
+            before => drawn::show(PLACE, before.is_some().then_some(&now.0)),
         }
+        shown = Some(now);
     });
     refresh_now_and_then(loaded);
     let typing = StoredValue::new(None::<TimeoutHandle>);

@@ -8,6 +8,7 @@ use crate::{
     },
     error::AppError,
     server::{
+        auth::current_session::CurrentSession,
         services::{
             alerts::audit_log as verification,
             audit_export::{self, BEGINNING},
@@ -22,6 +23,7 @@ use crate::{
 };
 
 /// A page of the log, newest first.
+#[derive(Default)]
 pub struct Page {
     pub rows: Vec<ExportedRow>,
     /// Where the next page begins: the id of the last row of this one.
@@ -55,6 +57,7 @@ pub async fn list(
 /// The database does not answer; what was written before stays written.
 pub async fn export<W, F>(
     state: &AppState,
+    caller: &CurrentSession,
     reach: Reach,
     filter: &AuditFilter,
     mut write: W,
@@ -65,6 +68,11 @@ where
 {
     let mut after = BEGINNING;
     loop {
+        {
+            // Whoever was signed out meanwhile gets no more.
+            let conn = &mut *state.database.connection().await?;
+            reach.still_holds(conn, caller, state.clock.now()).await?;
+        }
         let lines = audit_export::lines(&state.database, asked(reach, filter), after).await;
         let lines = lines.map_err(|error| {
             tracing::error!(%error, "the audit log could not be written out");

@@ -8,6 +8,7 @@ pub mod revoke;
 pub mod sessions;
 pub mod timeline;
 
+use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use crate::{
@@ -22,7 +23,7 @@ use crate::{
         state::AppState,
         store::{
             audit::{self, AuditEvent, AuditKind},
-            review,
+            review, sessions as sessions_store,
         },
     },
 };
@@ -73,6 +74,26 @@ impl Reach {
         }
         tx.commit().await?;
         Err(AppError::Forbidden)
+    }
+
+    /// Looks once more whether the caller's session lives and still has this reach: to be asked under the caller's row
+    /// lock before anything is changed, and before each part of what takes long.
+    ///
+    /// # Errors
+    /// [`AppError::SessionEnded`], [`AppError::Forbidden`].
+    pub async fn still_holds(
+        self,
+        conn: &mut sqlx::PgConnection,
+        caller: &CurrentSession,
+        now: DateTime<Utc>,
+    ) -> Result<(), AppError> {
+        if let Some(reason) = sessions_store::end_reason_of(conn, caller.id, now).await? {
+            return Err(AppError::SessionEnded { reason });
+        }
+        if !review::is_administrator(conn, caller.id, self.organization).await? {
+            return Err(AppError::Forbidden);
+        }
+        Ok(())
     }
 
     /// # Errors

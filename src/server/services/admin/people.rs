@@ -23,7 +23,7 @@ use crate::{
         state::AppState,
         store::{
             audit::{self, Actor, AuditEvent, AuditKind},
-            organizations, people, review, sessions, users,
+            organizations, people, sessions, users,
         },
     },
 };
@@ -98,7 +98,8 @@ pub async fn disable(
     Ok(ended)
 }
 
-/// Lets someone sign in again.
+/// Lets someone sign in again. What an operator or a system administrator has disabled, an organization's administrator
+/// does not undo.
 ///
 /// # Errors
 /// As [`disable`].
@@ -112,7 +113,8 @@ pub async fn enable(
     let mut tx = state.database.begin().await?;
     let now = state.clock.now();
     let person = locked(&mut tx, caller, reach, user, now).await?;
-    if hindrance(caller, reach, &person).is_some() {
+    let is_theirs = people::was_disabled_within(&mut tx, reach.organization, user).await?;
+    if hindrance(caller, reach, &person).is_some() || !is_theirs {
         return Err(AppError::Forbidden);
     }
     users::enable(&mut tx, user).await?;
@@ -121,8 +123,8 @@ pub async fn enable(
     Ok(())
 }
 
-/// Has someone choose a new password at their next sign-in, and signs them out everywhere: whoever knows the old one is
-/// out. Gives how many sessions ended.
+/// Has someone choose a new password at their next sign-in, and signs them out everywhere. No help against a thief who
+/// knows the present one: whoever signs in first chooses. Gives how many sessions ended.
 ///
 /// # Errors
 /// [`AppError::NotFound`] for someone out of reach; [`AppError::Forbidden`] for the caller, who can change their own.
@@ -209,12 +211,7 @@ async fn locked(
     now: DateTime<Utc>,
 ) -> Result<Person, AppError> {
     users::lock_all(conn, &[user, caller.user.id]).await?;
-    if let Some(reason) = sessions::end_reason_of(conn, caller.id, now).await? {
-        return Err(AppError::SessionEnded { reason });
-    }
-    if !review::is_administrator(conn, caller.id, reach.organization).await? {
-        return Err(AppError::Forbidden);
-    }
+    reach.still_holds(conn, caller, now).await?;
     let person = people::find(conn, reach.organization, user).await?;
     person.ok_or(AppError::NotFound)
 }

@@ -3,9 +3,10 @@
 //! Many are ended in batches of one transaction each, so that nobody waits long for a lock, and a failure in the middle
 //! leaves whole batches behind: the same request goes on where it was.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
 use serde_json::json;
-use sqlx::PgConnection;
 
 use super::Reach;
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
         review::{Ended, Which},
         session::EndReason,
         session_filter::{ListState, SessionFilter},
+        time::rfc3339,
     },
     error::AppError,
     server::{
@@ -34,7 +36,7 @@ use crate::{
 const BATCH: i64 = 250;
 
 /// How long one request goes on with batches: well under the time that an answer may take.
-const LONG_ENOUGH: TimeDelta = TimeDelta::seconds(4);
+const LONG_ENOUGH: Duration = Duration::from_secs(4);
 
 /// How often a batch is tried that gets into a deadlock with another transaction.
 const RETRIES: u32 = 5;
@@ -113,13 +115,11 @@ pub async fn end(
     wish: &Wish,
     actor: Actor,
 ) -> Result<Ended, AppError> {
-    let filter = filter(&wish.which)?;
-    let began = state.clock.now();
-    let mut ended = 0;
     if let Which::OfPerson(user) = wish.which {
-        let conn = &mut *state.database.connection().await?;
-        reach.includes(conn, user).await?;
+        return end_of_person(state, caller, reach, wish, user, actor).await;
     }
+    let filter = filter(&wish.which)?;
+    let began = Instant::now();
     let batch = Batch {
         state,
         caller,
@@ -128,71 +128,63 @@ pub async fn end(
         wish,
         actor,
     };
-    loop {
+    let (mut left, mut with_own) = count(state, caller, reach, wish).await?;
+    if let Which::Listed(_) = wish.which {
+        batch.record_decision(left).await?;
+    }
+    let mut ended = 0;
+    while left > 0 {
         let ids = batch.next().await?;
         if ids.is_empty() {
             break;
         }
         ended += batch.end(&ids).await?;
-        if state.clock.now() - began > LONG_ENOUGH {
+        if began.elapsed() > LONG_ENOUGH {
             break;
         }
     }
-    let (left, with_own) = count(state, caller, reach, wish).await?;
-    if left == 0 {
-        // Last of all: with it the caller's right to end any other is gone.
-        let own_too = with_own && wish.own_too;
-        if own_too {
-            ended += batch.end(&[(caller.user.id, caller.id)]).await?;
-        }
-        // Not on the caller's own session, where it is to stay.
-        if let Which::OfPerson(user) = wish.which
-            && (user != caller.user.id || own_too)
-        {
-            close_door(state, user).await?;
-        }
-        record(state, wish, &filter, ended, actor).await?;
+    if ended > 0 {
+        (left, with_own) = count(state, caller, reach, wish).await?;
+    }
+    // Last of all: with it the caller's right to end any other is gone.
+    if left == 0 && with_own && wish.own_too {
+        ended += batch.end(&[(caller.user.id, caller.id)]).await?;
     }
     tracing::info!(actor = %caller.user.id, ended, left, "an administrator ended sessions");
     Ok(Ended { ended, left })
 }
 
-/// Whoever is signing in as that person at this moment, with the password that was good a moment ago, comes too late.
-async fn close_door(state: &AppState, user: UserId) -> Result<(), AppError> {
-    let mut tx = state.database.begin().await?;
-    users::lock(&mut tx, user).await?;
-    let now = state.clock.now();
-    users::raise_epoch(&mut tx, user).await?;
-    let late = sessions::lock_out_of_epoch_of(&mut tx, user).await?;
-    let late = sessions::end_run_out(&mut tx, &late, now).await?;
-    revoke::record_all_ended(&mut tx, &late, None, Actor::default(), now).await?;
-    tx.commit().await?;
-    Ok(())
-}
-
-/// One row for the decision, beside one for each session.
-async fn record(
+/// Ends every session of someone, whenever it began, in one transaction; and whoever is signing in as that person at this
+/// moment, with the password that was good a moment ago, comes too late.
+async fn end_of_person(
     state: &AppState,
+    caller: &CurrentSession,
+    reach: Reach,
     wish: &Wish,
-    filter: &SessionFilter,
-    ended: usize,
+    user: UserId,
     actor: Actor,
-) -> Result<(), AppError> {
-    let Which::Listed(_) = wish.which else {
-        return Ok(());
-    };
-    let event = AuditEvent {
-        kind: AuditKind::SessionsEndedByFilter,
-        actor,
-        user: None,
-        session: None,
-        reason: None,
-        detail: json!({ "filter": filter.query(), "ended": ended, "note": wish.note }),
-    };
+) -> Result<Ended, AppError> {
+    let is_own = user == caller.user.id;
+    let spared = (is_own && !wish.own_too).then_some(caller.id);
     let mut tx = state.database.begin().await?;
-    audit::record(&mut tx, event, state.clock.now()).await?;
+    users::lock_all(&mut tx, &[user, caller.user.id]).await?;
+    let now = state.clock.now();
+    reach.still_holds(&mut tx, caller, now).await?;
+    reach.includes(&mut tx, user).await?;
+    let all = EndFilter {
+        user,
+        only: None,
+        except: spared,
+    };
+    let note = wish.note.as_deref();
+    let ended = revoke::end_in(&mut tx, all, EndReason::RevokedByAdmin, note, actor, now).await?;
+    if spared.is_none() {
+        users::raise_epoch(&mut tx, user).await?;
+    }
     tx.commit().await?;
-    Ok(())
+    let ended = revoke::live(&ended).len();
+    tracing::info!(actor = %caller.user.id, %user, ended, "an administrator signed someone out everywhere");
+    Ok(Ended { ended, left: 0 })
 }
 
 fn filter(which: &Which) -> Result<SessionFilter, AppError> {
@@ -232,6 +224,12 @@ struct Batch<'a> {
 enum Failed {
     InConflict,
     ForGood(AppError),
+}
+
+impl From<AppError> for Failed {
+    fn from(error: AppError) -> Self {
+        Failed::ForGood(error)
+    }
 }
 
 impl From<sqlx::Error> for Failed {
@@ -286,20 +284,34 @@ impl Batch<'_> {
         let sessions: Vec<SessionId> = ids.iter().map(|(_, session)| *session).collect();
         let mut tx = self.state.database.begin().await?;
         users::lock_all(&mut tx, &people).await?;
-        self.caller_may_still(&mut tx).await?;
+        let now = self.state.clock.now();
+        self.reach.still_holds(&mut tx, self.caller, now).await?;
         let ended = self.end_locked(&mut tx, &sessions).await?;
         tx.commit().await?;
         Ok(ended)
     }
 
-    async fn caller_may_still(&self, conn: &mut PgConnection) -> Result<(), Failed> {
+    /// One row for the decision, beside one for each session: written first, since what follows may break off.
+    async fn record_decision(&self, listed: usize) -> Result<(), AppError> {
+        let event = AuditEvent {
+            kind: AuditKind::SessionsEndedByFilter,
+            actor: self.actor,
+            user: None,
+            session: None,
+            reason: None,
+            detail: json!({
+                "filter": self.filter.query(),
+                "begun_by": rfc3339(self.wish.begun_by),
+                "listed": listed,
+                "note": self.wish.note,
+            }),
+        };
+        let mut tx = self.state.database.begin().await?;
+        users::lock(&mut tx, self.caller.user.id).await?;
         let now = self.state.clock.now();
-        if let Some(reason) = sessions::end_reason_of(conn, self.caller.id, now).await? {
-            return Err(Failed::ForGood(AppError::SessionEnded { reason }));
-        }
-        if !review::is_administrator(conn, self.caller.id, self.reach.organization).await? {
-            return Err(Failed::ForGood(AppError::Forbidden));
-        }
+        self.reach.still_holds(&mut tx, self.caller, now).await?;
+        audit::record(&mut tx, event, now).await?;
+        tx.commit().await?;
         Ok(())
     }
 

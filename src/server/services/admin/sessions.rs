@@ -27,7 +27,7 @@ pub const MAX_PAGE: u16 = 200;
 const MAX_EXPORT: usize = 1_000_000;
 
 /// A page of the list.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Page {
     pub sessions: Vec<ReviewedSession>,
     /// Rows of all pages together.
@@ -134,6 +134,8 @@ where
         // A connection a page: whoever reads slowly holds none meanwhile.
         let (sessions, next) = {
             let conn = &mut *state.database.connection().await?;
+            // Whoever was signed out meanwhile gets no more.
+            reach.still_holds(conn, caller, state.clock.now()).await?;
             review::page(conn, asked, sort, after.as_ref(), 1000).await?
         };
         written += sessions.len();
@@ -141,8 +143,12 @@ where
             .into_iter()
             .map(|session| csv_line(&as_noted(session, state, caller)))
             .collect();
-        if !write(lines).await || next.is_none() || written >= MAX_EXPORT {
+        if !write(lines).await || next.is_none() {
             return Ok(());
+        }
+        if written >= MAX_EXPORT {
+            // Cut off, so that nobody takes it for the whole.
+            return Err(AppError::invalid("filter", "There is more than an export holds."));
         }
         after = next;
     }

@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 
 use self::{
     begin::{Beginning, begin},
-    verify::verify,
+    verify::{refuse, verify},
 };
 use crate::{
     domain::{
@@ -89,7 +89,7 @@ async fn browser_session(
 ) -> Result<BrowserSignIn, AppError> {
     let (typed, new) = (attempt.password.clone(), attempt.new_password.clone());
     let verified = verify(state, attempt, client, None).await?;
-    let new_password = new_password_hash(state, &verified, &typed, new).await?;
+    let new_password = new_password_hash(state, &verified, client, &typed, new).await?;
     // Another person's session in the same browser is not part of what happens to this one.
     let own = replaces.filter(|old| old.user.id == verified.account.id);
     if let (Some(old), None) = (replaces, own) {
@@ -160,7 +160,7 @@ async fn desktop_session(
 ) -> Result<DesktopSignIn, AppError> {
     let (typed, new) = (attempt.password.clone(), attempt.new_password.clone());
     let verified = verify(state, attempt, client, Some(device.device_id)).await?;
-    let new_password = new_password_hash(state, &verified, &typed, new).await?;
+    let new_password = new_password_hash(state, &verified, client, &typed, new).await?;
     let access_token = PlainToken::generate()?;
     let refresh_token = PlainToken::generate()?;
     let began = begin(
@@ -196,6 +196,7 @@ async fn desktop_session(
 async fn new_password_hash(
     state: &AppState,
     verified: &Verified,
+    client: &Client,
     typed: &str,
     new: Option<String>,
 ) -> Result<Option<String>, AppError> {
@@ -203,9 +204,11 @@ async fn new_password_hash(
     if !account.password_change_required {
         return Ok(None);
     }
-    let new = new
-        .filter(|new| !new.is_empty())
-        .ok_or(AppError::PasswordChangeRequired)?;
+    let Some(new) = new.filter(|new| !new.is_empty()) else {
+        // Somebody knows the password: that is on record, as any other refused sign-in.
+        refuse(state, Some(account), client, "password_change_required").await?;
+        return Err(AppError::PasswordChangeRequired);
+    };
     if new == typed {
         return Err(AppError::UnsuitablePassword(PasswordProblem::Unchanged));
     }
@@ -219,7 +222,11 @@ impl SignIn {
     fn of<T>(began: &Result<T, AppError>) -> Self {
         match began {
             Ok(_) => SignIn::SignedIn,
-            Err(AppError::InvalidCredentials) => SignIn::Refused,
+            Err(
+                AppError::InvalidCredentials
+                | AppError::PasswordChangeRequired
+                | AppError::UnsuitablePassword(_),
+            ) => SignIn::Refused,
             Err(AppError::TooManyAttempts { .. }) => SignIn::Throttled,
             Err(AppError::Busy) => SignIn::Busy,
             Err(AppError::Unavailable) => SignIn::Unavailable,
