@@ -146,7 +146,8 @@ async function questions(server, cookie, ofOrganization) {
   ];
 }
 
-const settings = { PORTAL_DEMO: 'off' };
+// Slow statements are printed below; nobody needs to hear of each.
+const settings = { PORTAL_DEMO: 'off', RUST_LOG: 'error' };
 const server = await startServer(binary, site, settings, (portal) => {
   const size = ['--people', values.people, '--sessions', values.sessions];
   process.stdout.write(portal.command(['seed', ...size]));
