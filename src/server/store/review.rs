@@ -91,6 +91,8 @@ enum Part {
     Live,
     /// Over, and nobody has written it down yet.
     RunOut,
+    /// Either of these: open, as far as anybody has written down.
+    Open,
     /// Ended, and written down.
     Written,
 }
@@ -101,7 +103,7 @@ fn parts(filter: &SessionFilter) -> &'static [Part] {
         (ListState::Live, Some(_)) => &[],
         (ListState::Live, None) => &[Part::Live],
         (ListState::Ended, _) | (ListState::All, Some(_)) => &[Part::RunOut, Part::Written],
-        (ListState::All, None) => &[Part::Live, Part::RunOut, Part::Written],
+        (ListState::All, None) => &[Part::Open, Part::Written],
     }
 }
 
@@ -165,9 +167,9 @@ pub async fn page(
 /// What a part is ordered by.
 fn order(sort: Sort, part: Part) -> &'static str {
     match (sort, part) {
-        (Sort::LastActive, Part::Live | Part::Written) => "st.last_active_at",
-        (Sort::Began, Part::Live | Part::Written) => "st.created_at",
-        (Sort::Person, Part::Live | Part::Written) => "lower(st.email)",
+        (Sort::LastActive, Part::Live | Part::Open | Part::Written) => "st.last_active_at",
+        (Sort::Began, Part::Live | Part::Open | Part::Written) => "st.created_at",
+        (Sort::Person, Part::Live | Part::Open | Part::Written) => "lower(st.email)",
         // Hardly any among all that are open. Along an index of the order the database would look for them one by one,
         // to the end: these are the same orders, and no index has them.
         (Sort::LastActive, Part::RunOut) => "(st.last_active_at + interval '0')",
@@ -362,6 +364,9 @@ fn conditions(query: &mut QueryBuilder<Postgres>, asked: Asked<'_>, part: Part) 
                 .push(" WHERE st.ended_at IS NULL AND st.live_until <= ")
                 .push_bind(now);
         }
+        Part::Open => {
+            query.push(" WHERE st.ended_at IS NULL");
+        }
         Part::Written => {
             query.push(" WHERE st.ended_at IS NOT NULL");
         }
@@ -378,7 +383,7 @@ fn conditions(query: &mut QueryBuilder<Postgres>, asked: Asked<'_>, part: Part) 
             .push_bind(wanted.as_str());
     }
     match (filter.reason, part) {
-        (None, _) | (Some(_), Part::Live) => {}
+        (None, _) | (Some(_), Part::Live | Part::Open) => {}
         (Some(reason), Part::Written) => {
             query.push(" AND st.end_reason = ").push_bind(reason.as_str());
         }
