@@ -79,7 +79,8 @@ pub async fn live_of_organization(
         ), lived AS (
             SELECT user_id, kind, created_at AS began, ended_at AS ended FROM sessions WHERE ended_at > $3
             UNION ALL
-            SELECT user_id, kind, created_at, live_until FROM session_state WHERE ended_at IS NULL
+            SELECT user_id, kind, created_at, live_until FROM session_state
+            WHERE ended_at IS NULL AND user_id IN (SELECT user_id FROM members)
         ), numbered AS (
             -- How many of the moments are before it began, and before it ended: in between it was live.
             SELECT role, kind, width_bucket(began - interval '1 microsecond', $2::timestamptz[]) AS first,

@@ -93,6 +93,8 @@ enum Part {
     Live,
     /// Over, and nobody has written it down yet.
     RunOut,
+    /// Either of these: open, as far as anybody has written down.
+    Open,
     /// Ended, and written down.
     Written,
 }
@@ -103,7 +105,7 @@ fn parts(filter: &SessionFilter) -> &'static [Part] {
         (ListState::Live, Some(_)) => &[],
         (ListState::Live, None) => &[Part::Live],
         (ListState::Ended, _) | (ListState::All, Some(_)) => &[Part::RunOut, Part::Written],
-        (ListState::All, None) => &[Part::Live, Part::RunOut, Part::Written],
+        (ListState::All, None) => &[Part::Open, Part::Written],
     }
 }
 
@@ -120,25 +122,25 @@ pub async fn page(
         return Ok((Vec::new(), None));
     }
     let (key, direction) = match sort {
-        Sort::LastActive => ("last_active_at", "DESC"),
-        Sort::Began => ("created_at", "DESC"),
-        Sort::Person => ("email_key", "ASC"),
+        Sort::LastActive => ("st.last_active_at", "DESC"),
+        Sort::Began => ("st.created_at", "DESC"),
+        Sort::Person => ("lower(st.email)", "ASC"),
     };
     // One more than is shown tells whether there is a next page.
     let most = i64::from(limit) + 1;
-    let mut query = QueryBuilder::<Postgres>::new("SELECT * FROM (");
+    let mut query = QueryBuilder::<Postgres>::new("");
+    select_rows(&mut query, asked);
+    // First which ones, from as few tables as that takes, then what is shown of these.
+    query.push(" JOIN (");
     for (place, part) in parts.iter().enumerate() {
         query.push(if place == 0 { "(" } else { " UNION ALL (" });
-        select_rows(&mut query, asked);
+        query.push("SELECT st.id");
+        from(&mut query, asked);
         conditions(&mut query, asked, *part);
         if let Some(cursor) = after {
             after_cursor(&mut query, cursor, sort);
         }
-        let key = match sort {
-            Sort::LastActive => "st.last_active_at",
-            Sort::Began => "st.created_at",
-            Sort::Person => "lower(st.email)",
-        };
+        let key = order(sort, *part);
         query
             .push(format!(" ORDER BY {key} {direction}, st.id {direction} LIMIT "))
             .push_bind(most)
@@ -146,7 +148,7 @@ pub async fn page(
     }
     query
         .push(format!(
-            ") AS page ORDER BY {key} {direction}, id {direction} LIMIT "
+            ") AS page ON page.id = st.id ORDER BY {key} {direction}, st.id {direction} LIMIT "
         ))
         .push_bind(most);
     let mut rows: Vec<Row> = query.build_query_as().fetch_all(conn).await?;
@@ -162,6 +164,20 @@ pub async fn page(
         .map(|row| row.read(&names))
         .collect::<sqlx::Result<_>>()?;
     Ok((sessions, next))
+}
+
+/// What a part is ordered by.
+fn order(sort: Sort, part: Part) -> &'static str {
+    match (sort, part) {
+        (Sort::LastActive, Part::Live | Part::Open | Part::Written) => "st.last_active_at",
+        (Sort::Began, Part::Live | Part::Open | Part::Written) => "st.created_at",
+        (Sort::Person, Part::Live | Part::Open | Part::Written) => "lower(st.email)",
+        // Hardly any among all that are open. Along an index of the order the database would look for them one by one,
+        // to the end: these are the same orders, and no index has them.
+        (Sort::LastActive, Part::RunOut) => "(st.last_active_at + interval '0')",
+        (Sort::Began, Part::RunOut) => "(st.created_at + interval '0')",
+        (Sort::Person, Part::RunOut) => "(lower(st.email) || '')",
+    }
 }
 
 /// How many rows the list has, all pages together.
@@ -349,23 +365,9 @@ fn conditions(query: &mut QueryBuilder<Postgres>, asked: Asked<'_>, part: Part) 
             query
                 .push(" WHERE st.ended_at IS NULL AND st.live_until <= ")
                 .push_bind(now);
-            // By the shortest limits of any role: what the indexes can find.
-            query
-                .push(
-                    " AND st.id IN (SELECT id FROM sessions WHERE ended_at IS NULL AND last_active_at <= (SELECT \
-                     max(edge) FROM (SELECT ",
-                )
-                .push_bind(now)
-                .push(
-                    " - make_interval(secs => idle_seconds) AS edge FROM role_policies) p) UNION ALL SELECT id FROM \
-                     sessions WHERE ended_at IS NULL AND created_at <= (SELECT max(edge) FROM (SELECT ",
-                )
-                .push_bind(now)
-                .push(
-                    " - make_interval(secs => lifetime_seconds) AS edge FROM role_policies) p) UNION ALL SELECT o.id \
-                     FROM sessions o JOIN users u ON u.id = o.user_id WHERE o.ended_at IS NULL AND (o.epoch <> \
-                     u.session_epoch OR u.disabled_at IS NOT NULL))",
-                );
+        }
+        Part::Open => {
+            query.push(" WHERE st.ended_at IS NULL");
         }
         Part::Written => {
             query.push(" WHERE st.ended_at IS NOT NULL");
@@ -383,7 +385,7 @@ fn conditions(query: &mut QueryBuilder<Postgres>, asked: Asked<'_>, part: Part) 
             .push_bind(wanted.as_str());
     }
     match (filter.reason, part) {
-        (None, _) | (Some(_), Part::Live) => {}
+        (None, _) | (Some(_), Part::Live | Part::Open) => {}
         (Some(reason), Part::Written) => {
             query.push(" AND st.end_reason = ").push_bind(reason.as_str());
         }
