@@ -248,8 +248,7 @@ async fn while_postgres_is_away_under_load_there_is_503_and_nothing_answered_is_
             }
             Fault::Crashed => {
                 let crashed = Instant::now();
-                postgres.kill().await;
-                until("the crash is felt", async || seen.refused() > refused).await;
+                postgres.crash().await;
                 seen.begin_anew();
                 crashed
             }
