@@ -59,7 +59,7 @@ impl Seen {
     ) -> Option<(Worth, Answer)> {
         let mut counts = self.counts();
         counts.requests += 1;
-        let noted = match answer {
+        match answer {
             Ok(answer) if right.contains(&answer.status) => {
                 counts.of_sort.entry(sort).or_default().0 += 1;
                 counts.first_right.get_or_insert_with(Instant::now);
@@ -79,8 +79,7 @@ impl Seen {
                 counts.wrong.push(format!("{sort}: no answer: {error}"));
                 None
             }
-        };
-        noted
+        }
     }
 
     /// Waits until it is so for every sort of request.
@@ -249,8 +248,7 @@ async fn while_postgres_is_away_under_load_there_is_503_and_nothing_answered_is_
             }
             Fault::Crashed => {
                 let crashed = Instant::now();
-                postgres.kill().await;
-                until("the crash is felt", async || seen.refused() > refused).await;
+                postgres.crash().await;
                 seen.begin_anew();
                 crashed
             }

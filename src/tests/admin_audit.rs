@@ -163,3 +163,35 @@ async fn failures_on_no_account_are_for_system_administrators() {
     assert_eq!(events(&ada, "kind=sign_in_failed").await.len(), 0);
     assert_eq!(events(&root, "kind=sign_in_failed").await.len(), 1);
 }
+
+#[tokio::test]
+async fn who_acted_from_outside_is_found_by_no_name() {
+    let portal = Portal::start().await;
+    let ada = portal
+        .person("ada")
+        .role(Role::Admin)
+        .member_of("Northgate")
+        .create()
+        .await;
+    let nora = portal.person("nora").member_of("Northgate").create().await;
+    let root = portal.person("root").role(Role::SystemAdmin).create().await;
+    let chrome = portal.browser(CHROME).signed_in(&nora).await;
+    let root_browser = portal.browser(CHROME).signed_in(&root).await;
+    let body = json!({ "ids": [chrome.session()] });
+    root_browser
+        .post("/api/v1/admin/sessions/revoke")
+        .json(&body)
+        .await
+        .expect(200);
+    let ada = portal.browser(CHROME).signed_in(&ada).await;
+    assert_eq!(events(&ada, "kind=session_ended&person=nora").await.len(), 1);
+    for name in ["root", "root%40broker", &root.id.to_string()] {
+        assert_eq!(
+            events(&ada, &format!("kind=session_ended&actor={name}"))
+                .await
+                .len(),
+            0,
+            "{name}"
+        );
+    }
+}

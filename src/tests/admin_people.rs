@@ -277,3 +277,12 @@ async fn a_password_that_an_operator_sets_settles_it() {
         .await
         .expect(200);
 }
+
+#[tokio::test]
+async fn what_an_operator_has_disabled_an_administrator_does_not_enable() {
+    let office = Office::open().await;
+    let Office { portal, nora, .. } = &office;
+    portal.accounts().disable(&nora.email).await.expect("disabled");
+    office.does("admin_enable_person", nora, &[]).await.expect(403);
+    assert_eq!(portal.audit("user_enabled").await, []);
+}

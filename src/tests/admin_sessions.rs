@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use http_body_util::BodyExt as _;
+
 use crate::harness::*;
 
 /// An administrator of Northgate, people of Northgate and of Harbour, and one of both.
@@ -427,7 +429,6 @@ async fn ended_sessions_are_listed_with_their_reason_though_nobody_wrote_it_down
     );
     assert_eq!(page(&admin2, "state=live&reason=signed_out").await["total"], 0);
     assert_eq!(page(&admin2, "state=all").await["total"], 8);
-    drop(admin);
 }
 
 async fn portal_admin(portal: &Portal) -> Person {
@@ -824,4 +825,111 @@ async fn the_own_session_stays_where_all_of_the_own_ones_are_ended_unless_it_is_
         brokerages.portal.end_reason(own).await.as_deref(),
         Some("revoked_by_admin")
     );
+}
+
+#[tokio::test]
+async fn all_of_a_person_ends_under_the_administrators_name_whenever_it_began() {
+    let brokerages = Brokerages::open().await;
+    let Brokerages {
+        portal,
+        admin,
+        bea,
+        both,
+        ..
+    } = &brokerages;
+    let body = json!({ "user_id": bea.id, "begun_by": "2000-01-01T00:00:00.000Z", "reason": "A test." });
+    assert_eq!(revoke(admin, body).await.expect(200).json()["ended"], 2);
+    for client in both {
+        let row = &portal.ends_of(client.session()).await[0];
+        assert_eq!(
+            (
+                row.actor_session,
+                row.reason.as_deref(),
+                row.detail["note"].as_str()
+            ),
+            (Some(admin.session()), Some("revoked_by_admin"), Some("A test."))
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_administrator_who_was_signed_out_meanwhile_signs_nobody_out() {
+    let brokerages = Brokerages::open().await;
+    let Brokerages {
+        portal,
+        admin,
+        bea,
+        both,
+        ..
+    } = &brokerages;
+    let lock = HeldLock::of(portal, bea).await;
+    let asking = admin.replica();
+    let body = json!({ "user_id": bea.id });
+    let asking = tokio::spawn(async move { revoke(&asking, body).await });
+    lock.until_waiting(1).await;
+    sqlx::query("UPDATE sessions SET ended_at = now(), end_reason = 'signed_out' WHERE id = $1")
+        .bind(admin.session().0)
+        .execute(&portal.sql)
+        .await
+        .expect("an end");
+    lock.release().await;
+    asking.await.expect("an answer").expect(401);
+    for client in both {
+        assert_eq!(portal.end_reason(client.session()).await, None);
+    }
+}
+
+#[tokio::test]
+async fn a_form_without_a_filter_or_with_a_misspelt_one_ends_nothing() {
+    let brokerages = Brokerages::open().await;
+    let Brokerages { portal, admin, .. } = &brokerages;
+    let base = [("which", "end_listed"), ("begun_by", "2099-01-01T00:00:00.000Z")];
+    for more in [&[][..], &[("filter", "knd=desktop")], &[("filter", "kind=phone")]] {
+        let fields = [&base[..], more].concat();
+        admin
+            .post("/api/admin_end_sessions")
+            .form(&fields)
+            .await
+            .expect(422);
+    }
+    assert_eq!(portal.audit("session_ended").await, []);
+    for query in ["kind=phone&ask=end_listed", "rolle=x&ask=end_listed"] {
+        let html = admin
+            .get(&format!("/dashboard/admin/sessions?{query}"))
+            .await
+            .expect(200)
+            .body;
+        assert!(
+            html.contains("in the address is no filter") && html.contains("0 sessions"),
+            "{query}"
+        );
+        assert!(
+            !html.contains("nora@") && !html.contains("<dialog class=\"dialog drawn"),
+            "{query}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_export_stops_with_the_session_of_whoever_reads_it() {
+    let brokerages = Brokerages::open().await;
+    let portal = &brokerages.portal;
+    // More than the pages that are on their way.
+    sqlx::query(
+        "INSERT INTO audit_events (at, kind, user_id) SELECT now(), 'signed_in', m.user_id
+        FROM (SELECT user_id FROM memberships LIMIT 1) m, generate_series(1, 20000)",
+    )
+    .execute(&portal.sql)
+    .await
+    .expect("rows");
+    let root = portal.person("root").role(Role::SystemAdmin).create().await;
+    let root = portal.browser(CHROME).signed_in(&root).await;
+    let mut body = root.get("/api/v1/admin/audit.jsonl").open().await;
+    assert!(body.frame().await.expect("a beginning").is_ok());
+    root.post("/api/sign_out").await.expect(200);
+    let mut cut_off = false;
+    while let Some(frame) = body.frame().await {
+        cut_off |= frame.is_err();
+    }
+    assert!(cut_off, "half an export is not taken for the whole");
 }

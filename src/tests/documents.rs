@@ -166,7 +166,8 @@ fn every_command_that_a_document_names_is_there() {
     }
 }
 
-/// `file::test`, `file::beginning_...` and `file::*` name tests of this binary, what follows "unit" modules with tests of
+/// `file::test`, `file::beginning_...` and `file::*` name tests of this binary, with `faults::` before them those of
+/// `src/faults`, what follows "unit" modules with tests of
 /// their own, what follows "end2end" files there.
 #[test]
 fn every_test_that_the_security_document_names_is_there() {
@@ -197,7 +198,10 @@ fn every_test_that_the_security_document_names_is_there() {
                 kind = word;
             }
             let (module, test) = name.rsplit_once("::").unwrap_or((name, ""));
-            let tests = format!("src/tests/{module}.rs");
+            let tests = match module.strip_prefix("faults::") {
+                Some(fault) => format!("src/faults/{fault}.rs"),
+                None => format!("src/tests/{module}.rs"),
+            };
             let is_there = if files.contains(&tests) && !test.is_empty() {
                 let begins = test.trim_end_matches("...").trim_end_matches('*');
                 let exactly = begins == test;

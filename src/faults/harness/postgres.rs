@@ -3,9 +3,13 @@
 use std::path::PathBuf;
 
 use broker_portal::server::database::cluster::{Cluster, ClusterOptions};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use sqlx::{PgPool, postgres::PgPoolOptions};
 
-use super::DIRECTORY;
+use super::{DIRECTORY, until};
 
 pub struct Postgres {
     data_dir: PathBuf,
@@ -40,20 +44,23 @@ impl Postgres {
         cluster.stop().await.expect("stopped");
     }
 
-    /// Kills its first process, as the kernel does when memory runs out. It is started again by whoever keeps it running.
-    pub async fn kill(&self) {
+    /// Kills its first process, as the kernel does when memory runs out, and waits until whoever keeps it running has
+    /// started another.
+    pub async fn crash(&self) {
         let folder: String = sqlx::query_scalar("SELECT current_setting('data_directory')")
             .fetch_one(&self.sql)
             .await
             .expect("its folder");
-        let file = std::fs::read_to_string(format!("{folder}/postmaster.pid")).expect("postmaster.pid");
-        let id = file
-            .lines()
-            .next()
-            .and_then(|id| id.parse().ok())
-            .expect("a process");
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), nix::sys::signal::Signal::SIGKILL)
-            .expect("killed");
+        let first_process = || {
+            let file = std::fs::read_to_string(format!("{folder}/postmaster.pid")).ok()?;
+            file.lines().next()?.parse().ok()
+        };
+        let id: i32 = first_process().expect("a process");
+        kill(Pid::from_raw(id), Signal::SIGKILL).expect("killed");
+        until("another Postgres is started", async || {
+            first_process().is_some_and(|now| now != id)
+        })
+        .await;
     }
 
     pub async fn start_again(&mut self) {

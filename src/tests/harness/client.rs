@@ -381,6 +381,14 @@ impl Call {
         EventStream::begin(answer.into_body()).await
     }
 
+    /// The body of a good answer, to be read as it comes.
+    pub async fn open(self) -> Body {
+        let (client, request) = self.request();
+        let answer = client.router.clone().oneshot(request).await.expect("an answer");
+        assert_eq!(answer.status(), 200, "{answer:#?}");
+        answer.into_body()
+    }
+
     fn request(self) -> (Client, Request<Body>) {
         let Self {
             client,
