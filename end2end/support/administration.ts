@@ -1,7 +1,7 @@
-import { expect, type Locator, type Page } from '@playwright/test';
+import type { Locator, Page } from '@playwright/test';
 
 import type { Person, Portal } from './portal';
-import { test as base } from './test';
+import { expect, test as base } from './test';
 
 interface Fixtures {
   /** Everybody in the test belongs to it, and nobody of any other test does. */
@@ -144,7 +144,7 @@ export class ReviewQuestion {
     this.reason = this.box.getByLabel('Reason, for the people to read');
     this.ownToo = this.box.getByRole('checkbox', { name: 'My own session too' });
     this.password = this.box.getByLabel('Your password');
-    this.problem = this.box.getByRole('alert');
+    this.problem = this.box.getByRole('alert').and(page.locator('[data-problem]'));
     this.progress = this.box.getByRole('status');
     this.cancel = this.box.getByRole('link', { name: 'Cancel' });
   }

@@ -125,7 +125,12 @@ test('each filter narrows the list, stands in the address and comes back with it
   await review.shows(4);
 });
 
-test('what is typed filters the list as it is typed', { tag: '@with-script' }, async ({ page, admin, person, openBrowser }) => {
+test('what is typed filters the list as it is typed', { tag: '@with-script' }, async ({
+  page,
+  admin,
+  person,
+  openBrowser,
+}) => {
   await signIn(await openBrowser(FIREFOX_ON_MACOS), person);
   await signIn(page, admin);
   await visit(page, PATH);
@@ -133,13 +138,13 @@ test('what is typed filters the list as it is typed', { tag: '@with-script' }, a
   await review.shows(2);
   await review.search.pressSequentially('mario');
   await review.shows(0);
-  await expect(page).toHaveURL(`${PATH}?q=mario`);
+  await expect(page).toHaveURL(/\?q=mario(&|$)/);
   await expect(review.search).toBeFocused();
   await page.keyboard.press('Backspace');
   await page.keyboard.press('Home');
   await page.keyboard.press('ArrowRight');
   await review.shows(1);
-  await expect(page).toHaveURL(`${PATH}?q=mari`);
+  await expect(page).toHaveURL(/\?q=mari(&|$)/);
   await expect(review.search).toBeFocused();
   const caret = await review.search.evaluate((field: HTMLInputElement) => [field.selectionStart, field.selectionEnd]);
   expect(caret, 'the caret stays').toEqual([1, 1]);
@@ -174,7 +179,7 @@ test('a long list has an order and pages', async ({ page, portal, admin, person,
   await expect(review.row('Ada Lindqvist'), 'A comes first').toHaveCount(0);
 });
 
-test('the export has the rows that the filter lists', async ({ page, portal, admin, person, openBrowser }) => {
+test('the export has the rows that the filter lists', async ({ page, portal, admin, person }) => {
   await makeSessions(portal, person, 55);
   await signIn(page, admin, `${PATH}?role=broker`);
   const review = new ReviewPage(page);
@@ -243,7 +248,12 @@ test('Enter opens the panel and Escape closes it', { tag: '@with-script' }, asyn
   await expect(page).toHaveURL(PATH);
 });
 
-test('the focus goes into the panel and back to the row', { tag: '@with-script' }, async ({ page, admin, person, openBrowser }) => {
+test('the focus goes into the panel and back to the row', { tag: '@with-script' }, async ({
+  page,
+  admin,
+  person,
+  openBrowser,
+}) => {
   test.fail(true, 'the link in the row keeps the focus, since it has an id; afterwards it goes to the title of the list');
   await signIn(await openBrowser(FIREFOX_ON_MACOS), person);
   await signIn(page, admin, PATH);
