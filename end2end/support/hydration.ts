@@ -14,11 +14,16 @@ export async function noteListeners(context: BrowserContext) {
       }
       return add.apply(this, rest as any);
     };
+    // What the server draws is listened to from around it.
+    const isDrawn = (form: HTMLFormElement) => {
+      const around = form.closest('.drawn');
+      return around !== null && heard.has(around);
+    };
     (window as any).isHydrated = () => {
       // The page that asks instead of the dialog is for browsers without scripts; its form has none.
       const forms = [...document.forms].filter(form => !form.closest('main.confirm'));
       const answers = (form: HTMLFormElement) =>
-        heard.has(form) || [...form.elements].some(control => heard.has(control));
+        heard.has(form) || [...form.elements].some(control => heard.has(control)) || isDrawn(form);
       return forms.length > 0 && forms.every(answers);
     };
   });

@@ -1,10 +1,19 @@
 import path from 'node:path';
 
-import AxeBuilder from '@axe-core/playwright';
 import type { BrowserContextOptions, Page } from '@playwright/test';
 
-import { CHROME_ON_WINDOWS, Desktop, FIREFOX_ON_MACOS, SAFARI_ON_IPHONE } from '../support/devices';
+import { Desktop, FIREFOX_ON_MACOS } from '../support/devices';
 import { visit } from '../support/hydration';
+import {
+  expectHeaderInOrder,
+  expectNoSidewaysScroll,
+  expectNoViolation,
+  expectRoomForFingers,
+  expectToastsInWindow,
+  movesNoMore,
+  SCREENSHOTS,
+  WINDOWS,
+} from '../support/inspection';
 import {
   AccountMenu,
   OrganizationMenu,
@@ -20,20 +29,6 @@ import {
 import type { Person, Portal } from '../support/portal';
 import { expect, signIn, test } from '../support/test';
 import { refusedWith } from '../support/watch';
-
-const SCREENSHOTS = path.join(__dirname, '../results/screenshots');
-
-const STANDARDS = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
-
-/** The windows that pages are looked at in, each in the colours that the other is not. */
-const WINDOWS: { width: number; colorScheme: 'light' | 'dark'; options: BrowserContextOptions }[] = [
-  { width: 1280, colorScheme: 'dark', options: { ...CHROME_ON_WINDOWS, viewport: { width: 1280, height: 800 } } },
-  {
-    width: 390,
-    colorScheme: 'light',
-    options: { ...SAFARI_ON_IPHONE, viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true },
-  },
-];
 
 interface Scene {
   page: Page;
@@ -417,80 +412,4 @@ for (const { name, both, allColours, onlyWindow, arrange } of STATES) {
       }
     });
   }
-}
-
-/** Waits for dialogs to arrive and colours to change. What turns while the portal works never ends. */
-async function movesNoMore(page: Page) {
-  await expect
-    .poll(() =>
-      page.evaluate(
-        () =>
-          document.getAnimations().filter(moving => moving.effect?.getComputedTiming().iterations !== Infinity).length,
-      ),
-    )
-    .toBe(0);
-}
-
-/** axe is a script itself, so it looks at pages with JavaScript only; their elements are the same without. */
-async function expectNoViolation(page: Page) {
-  // The other mode looks into frames, by way of a page of its own; the portal has none.
-  const { violations } = await new AxeBuilder({ page }).setLegacyMode().withTags(STANDARDS).analyze();
-  const found = violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(node => node.html).join(' ')}`);
-  expect(found).toEqual([]);
-}
-
-async function expectNoSidewaysScroll(page: Page) {
-  const { wide, window } = await page.evaluate(() => ({
-    wide: document.documentElement.scrollWidth,
-    window: document.documentElement.clientWidth,
-  }));
-  expect(wide, 'nothing stands beyond the edge of the window').toBeLessThanOrEqual(window);
-}
-
-/** What is fixed to the window makes nothing scroll, and so has to fit into it. */
-async function expectToastsInWindow(page: Page) {
-  const outside = await page.evaluate(() =>
-    [...document.querySelectorAll('.toast')]
-      .map(toast => ({ words: toast.textContent, box: toast.getBoundingClientRect() }))
-      .filter(({ box }) => box.left < 0 || box.right > innerWidth || box.top < 0 || box.bottom > innerHeight)
-      .map(({ words, box }) => `${Math.round(box.left)} to ${Math.round(box.right)}: ${words}`),
-  );
-  expect(outside, 'messages that stand beyond the edge of the window').toEqual([]);
-}
-
-/** Nothing in the header stands on something else, however long a name is. */
-async function expectHeaderInOrder(page: Page) {
-  const overlaps = await page.evaluate(() => {
-    const parts = [...document.querySelectorAll('.app-header .brand, .app-nav a, .organization, .menu summary')];
-    const box = (part: Element) => part.getBoundingClientRect();
-    const apart = (a: DOMRect, b: DOMRect) =>
-      a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top;
-    return parts.flatMap((part, i) =>
-      parts
-        .slice(i + 1)
-        .filter(other => !apart(box(part), box(other)))
-        .map(other => `${part.textContent} over ${other.textContent}`),
-    );
-  });
-  expect(overlaps, 'parts of the header that overlap').toEqual([]);
-}
-
-/** Every control is 44 px high and wide; links within text are left to the text. */
-async function expectRoomForFingers(page: Page) {
-  const small = () =>
-    page.evaluate(() => {
-      const controls = [...document.querySelectorAll('a, button, input:not([type="hidden"]), summary')];
-      const seen = controls.filter(control => control.checkVisibility({ visibilityProperty: true }));
-      return seen
-        .filter(control => !control.matches('.skip-link:not(:focus)') && getComputedStyle(control).display !== 'inline')
-        .map(control => ({
-          html: control.outerHTML.slice(0, 100),
-          // The words around a radio button are part of it.
-          box: (control.closest('label') ?? control).getBoundingClientRect(),
-        }))
-        .filter(({ box }) => box.height < 44 || box.width < 44)
-        .map(({ html, box }) => `${Math.round(box.width)} x ${Math.round(box.height)}: ${html}`);
-    });
-  await expect.poll(() => page.evaluate(() => matchMedia('(pointer: coarse)').matches), 'a touch screen').toBe(true);
-  expect(await small(), 'controls that are too small for fingers').toEqual([]);
 }

@@ -406,7 +406,7 @@ async fn ended_sessions_are_listed_with_their_reason_though_nobody_wrote_it_down
     let live = page(admin, "").await;
     assert_eq!(live["total"], 5);
     portal.pass(seconds(3 * 3600)).await;
-    let admin = portal
+    let _admin = portal
         .browser(CHROME)
         .signed_in(&portal_admin(portal).await)
         .await;

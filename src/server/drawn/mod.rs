@@ -34,7 +34,8 @@ fn tabs(here: &str) -> AnyView {
         .into_iter()
         .map(|(path, label)| {
             view! {
-                <a href=path aria-current=(path == here).then_some("page")>
+                // Loaded whole: each of these pages is drawn for its own address.
+                <a href=path rel="external" aria-current=(path == here).then_some("page")>
                     {label}
                 </a>
             }

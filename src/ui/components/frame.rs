@@ -92,7 +92,8 @@ fn Framed(children: Children) -> impl IntoView {
                     .then_some("page")
             });
             view! {
-                <a href="/dashboard/admin/sessions" aria-current=is_shown>
+                // Loaded whole: the server draws the page for its address.
+                <a href="/dashboard/admin/sessions" rel="external" aria-current=is_shown>
                     "Admin"
                 </a>
             }

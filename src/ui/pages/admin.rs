@@ -167,7 +167,7 @@ async fn send(form: drawn::Form, toasts: Toasts) {
     if !form.begin() {
         return;
     }
-    let mut ended = 0;
+    let (mut ended, mut requests) = (0, 0);
     loop {
         match client::post(&form.action(), form.fields()).await {
             Ok(answer) => {
@@ -176,13 +176,19 @@ async fn send(form: drawn::Form, toasts: Toasts) {
                     browser::json_count(&answer, "left"),
                 );
                 ended += done;
+                requests += 1;
                 if left > 0 && done > 0 {
                     form.progress(ended, left);
                     continue;
                 }
                 let text = |name| browser::json_text(&answer, name).unwrap_or_default();
                 form.finish(None);
-                toasts.say(Tone::Success, text("message"));
+                let message = match requests {
+                    1 => text("message"),
+                    // The last answer tells of its own only.
+                    _ => format!("{ended} sessions ended."),
+                };
+                toasts.say(Tone::Success, message);
                 drawn::go_to(&text("next"));
                 return;
             }

@@ -1,0 +1,111 @@
+import path from 'node:path';
+
+import type { Page } from '@playwright/test';
+
+import { forgetPasswordChecks, makeSessions, ReviewPage, ReviewQuestion, test } from '../support/administration';
+import { Desktop } from '../support/devices';
+import { visit } from '../support/hydration';
+import {
+  expectHeaderInOrder,
+  expectNoSidewaysScroll,
+  expectNoViolation,
+  expectRoomForFingers,
+  movesNoMore,
+  SCREENSHOTS,
+  WINDOWS,
+} from '../support/inspection';
+import type { Person, Portal } from '../support/portal';
+import { expect, signIn } from '../support/test';
+
+const PATH = ReviewPage.path;
+const LONG = 'Rindfleischetikettierungsüberwachungsaufgabenübertragungsgesetz';
+
+interface Scene {
+  page: Page;
+  portal: Portal;
+  admin: Person;
+  /** Where a panel is open. */
+  panel: string;
+}
+
+/** What administrators see, and how to come there. The last ones need a password again. */
+const STATES: { name: string; onlyWindow?: boolean; allColours?: boolean; arrange: (scene: Scene) => Promise<unknown> }[] = [
+  { name: 'admin-sessions', allColours: true, arrange: ({ page }) => visit(page, PATH) },
+  { name: 'admin-sessions-none', arrange: ({ page }) => visit(page, `${PATH}?q=nobody`) },
+  { name: 'admin-sessions-ended', arrange: ({ page }) => visit(page, `${PATH}?state=all&kind=telephone`) },
+  { name: 'admin-panel', arrange: ({ page, panel }) => visit(page, panel) },
+  { name: 'admin-audit', arrange: ({ page }) => visit(page, '/dashboard/admin/audit') },
+  {
+    name: 'admin-health',
+    allColours: true,
+    arrange: async ({ page }) => {
+      await visit(page, '/dashboard/admin/health');
+      await page.getByText('Figures').first().click();
+    },
+  },
+  ...['disable', 'change_role'].map(ask => ({
+    name: `admin-ask-${ask.replace('_', '-')}`,
+    onlyWindow: true,
+    arrange: ({ page, panel }: Scene) => visit(page, `${panel}&ask=${ask}`),
+  })),
+  {
+    name: 'admin-ask-end-listed',
+    onlyWindow: true,
+    allColours: true,
+    arrange: async ({ page, portal, admin }) => {
+      await forgetPasswordChecks(portal, admin);
+      await visit(page, `${PATH}?ask=end_listed`);
+      await expect(new ReviewQuestion(page).password).toBeVisible();
+    },
+  },
+];
+
+for (const { width, colorScheme: usual, options } of WINDOWS) {
+  test(`administrators’ pages and questions can be used by everyone in a window ${width} wide`, {
+    tag: '@with-script',
+  }, async ({ portal, admin, organization, openBrowser }) => {
+    test.slow();
+    const person = await portal.register({ organization, name: `Maria ${LONG}` });
+    await Desktop.signIn(portal.url, person, `${LONG} of Maria`);
+    await makeSessions(portal, person, 55);
+    const page = await openBrowser({ ...options, colorScheme: usual });
+    await signIn(page, admin, `${PATH}?kind=desktop`);
+    const id = await page.locator('a.device').getAttribute('id');
+    const panel = `${PATH}?session=${id!.replace('session-', '')}`;
+    for (const { name, onlyWindow, allColours, arrange } of STATES) {
+      await test.step(name, async () => {
+        await arrange({ page, portal, admin, panel });
+        if (onlyWindow) {
+          await expect(new ReviewQuestion(page).box).toBeVisible();
+        }
+        for (const colorScheme of allColours ? (['light', 'dark'] as const) : [usual]) {
+          await page.emulateMedia({ colorScheme });
+          await movesNoMore(page);
+          await page.screenshot({
+            path: path.join(SCREENSHOTS, `${name}-${width}-${colorScheme}.png`),
+            fullPage: !onlyWindow,
+          });
+          await soft(name, colorScheme, () => expectNoViolation(page));
+        }
+        await soft(name, 'sideways', () => expectNoSidewaysScroll(page));
+        await soft(name, 'header', () => expectHeaderInOrder(page));
+        if (width === 390) {
+          await soft(name, 'fingers', () => expectRoomForFingers(page));
+          const { viewport } = options;
+          await page.setViewportSize({ width: 320, height: 640 });
+          await soft(name, 'at 320', () => expectNoSidewaysScroll(page));
+          await page.setViewportSize(viewport!);
+        }
+      });
+    }
+  });
+}
+
+/** One state that is wrong does not hide the next. */
+async function soft(name: string, what: string, look: () => Promise<unknown>) {
+  const trouble = await look().then(
+    () => '',
+    error => String(error.message),
+  );
+  expect.soft(trouble, `${name}, ${what}`).toBe('');
+}
