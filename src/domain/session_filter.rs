@@ -63,16 +63,12 @@ macro_rules! named {
 
 named! {
     /// Whether sessions would authenticate now.
+    #[derive(Default)]
     ListState {
+        #[default]
         Live = "live", "Live";
         Ended = "ended", "Ended";
         All = "all", "Live and ended";
-    }
-}
-
-impl Default for ListState {
-    fn default() -> Self {
-        Self::Live
     }
 }
 
@@ -111,16 +107,12 @@ named! {
 
 named! {
     /// The order of a list. Ties go by the session's id.
+    #[derive(Default)]
     Sort {
+        #[default]
         LastActive = "last_active", "Last active";
         Began = "began", "Began";
         Person = "person", "Person";
-    }
-}
-
-impl Default for Sort {
-    fn default() -> Self {
-        Self::LastActive
     }
 }
 

@@ -1,5 +1,7 @@
 //! What administrators see and do. The pages are drawn on the server (`server::drawn`).
 
+#![allow(clippy::too_many_arguments, reason = "the fields of a form")]
+
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 

@@ -104,10 +104,11 @@ fn each(place: &Element, what: &str, mut does: impl FnMut(Element)) {
     }
 }
 
-/// A question stands over the page.
+/// A question stands over the page, or a form is being filled in or has just been refused.
 pub fn is_asking(place: &str) -> bool {
+    const ASKING: &str = "dialog[open], form[data-send]:has(input:focus, [data-problem]:not(:empty))";
     element::<Element>(place)
-        .and_then(|place| place.query_selector("dialog[open]").ok().flatten())
+        .and_then(|place| place.query_selector(ASKING).ok().flatten())
         .is_some()
 }
 

@@ -139,7 +139,7 @@ fn Content(loaded: Loading<Drawn>) -> impl IntoView {
         } else if let Some(form) = drawn::sent(&event) {
             event.prevent_default();
             if keeper.may_act_now() {
-                spawn_local(send(form, toasts));
+                spawn_local(send(form, toasts, loaded));
             }
         }
     };
@@ -154,7 +154,7 @@ fn Content(loaded: Loading<Drawn>) -> impl IntoView {
             id=PLACE
             class="drawn"
             on:input=follow
-            on:change=move |event| follow(event)
+            on:change=follow
             on:submit=submit
             on:keydown=key
             inner_html=html.get_untracked()
@@ -163,7 +163,7 @@ fn Content(loaded: Loading<Drawn>) -> impl IntoView {
 }
 
 /// Sends a form until all of it is done, and goes where the answer says.
-async fn send(form: drawn::Form, toasts: Toasts) {
+async fn send(form: drawn::Form, toasts: Toasts, loaded: Loading<Drawn>) {
     if !form.begin() {
         return;
     }
@@ -189,7 +189,12 @@ async fn send(form: drawn::Form, toasts: Toasts) {
                     _ => format!("{ended} sessions ended."),
                 };
                 toasts.say(Tone::Success, message);
-                drawn::go_to(&text("next"));
+                let next = text("next");
+                if next == browser::here() {
+                    loaded.refetch();
+                } else {
+                    drawn::go_to(&next);
+                }
                 return;
             }
             Err(error) => {

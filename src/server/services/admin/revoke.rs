@@ -133,7 +133,7 @@ pub async fn end(
         batch.record_decision(left).await?;
     }
     let mut ended = 0;
-    while left > 0 {
+    loop {
         let ids = batch.next().await?;
         if ids.is_empty() {
             break;
