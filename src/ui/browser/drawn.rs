@@ -42,7 +42,8 @@ pub fn show(place: &str, html: Option<&String>) {
             // The next page begins at its beginning.
             (Some(again), ..) if again.id() == "next-page" => focus_first(&place, "#list-title"),
             (Some(again), ..) => keep(&again, typed),
-            (None, ..) if had_focus => focus_first(&place, "[data-focus], #list-title"),
+            (None, _, Some(_)) if had_focus => focus_first(&place, "[data-focus]"),
+            (None, ..) if had_focus => focus_first(&place, "#list-title"),
             (None, ..) => {}
         }
     }
