@@ -40,6 +40,8 @@ pub struct Switching {
     /// The last choice; one is sent after the other, so that the last one holds.
     wanted: StoredValue<Option<Organization>>,
     is_sending: StoredValue<bool>,
+    /// That of the frame.
+    owner: StoredValue<Owner>,
     keeper: Keeper,
     toasts: Toasts,
 }
@@ -50,6 +52,7 @@ impl Switching {
             chosen: RwSignal::new(None),
             wanted: StoredValue::new(None),
             is_sending: StoredValue::new(false),
+            owner: StoredValue::new(Owner::current().unwrap_or_default()),
             keeper,
             toasts,
         }
@@ -83,6 +86,12 @@ impl Switching {
             // Everything on the page is to be of the organization that the session looks at now.
             self.keeper.refresh();
         }
+    }
+
+    /// Makes what follows the choice, for as long as the frame is there. While its parts are loaded anew, what was made
+    /// with them is disposed of already, and still shown: a choice that comes or goes meanwhile would be read through it.
+    fn kept<T>(self, make: impl FnOnce() -> T) -> T {
+        self.owner.with_value(|owner| owner.with(make))
     }
 
     fn take_wanted(self) -> Option<Organization> {
@@ -132,10 +141,13 @@ pub fn OrganizationSwitcher(viewer: Viewer) -> impl IntoView {
             })
             .into_any();
     }
-    let shown = Memo::new(move |_| switching.chosen.get().or_else(|| organization.clone()));
-    let name = Signal::derive(move || match shown.get() {
-        Some(organization) => organization.name,
-        None => "No organization".to_owned(),
+    let shown =
+        switching.kept(|| Memo::new(move |_| switching.chosen.get().or_else(|| organization.clone())));
+    let name = switching.kept(|| {
+        Signal::derive(move || match shown.get() {
+            Some(organization) => organization.name,
+            None => "No organization".to_owned(),
+        })
     });
     let path = use_location().pathname;
     let escape = |event: KeyboardEvent| menu::close_on_escape(&event, MENU, OPENER);
@@ -179,7 +191,9 @@ pub fn OrganizationSwitcher(viewer: Viewer) -> impl IntoView {
 fn Choice(membership: Membership, shown: Memo<Option<Organization>>, switching: Switching) -> impl IntoView {
     let Membership { organization, role } = membership;
     let id = organization.id;
-    let is_shown = Memo::new(move |_| shown.with(|shown| shown.as_ref().is_some_and(|shown| shown.id == id)));
+    let is_this = move |shown: &Option<Organization>| shown.as_ref().is_some_and(|shown| shown.id == id);
+    let is_shown = switching.kept(|| Memo::new(move |_| shown.with(is_this)));
+    let marks = switching.kept(|| Signal::derive(move || is_shown.get().then_some("true")));
     let mark = dynamic(move || {
         is_shown
             .get()
@@ -200,7 +214,7 @@ fn Choice(membership: Membership, shown: Memo<Option<Organization>>, switching: 
             type="submit"
             name="organization_id"
             value=id.to_string()
-            aria-current=Signal::derive(move || is_shown.get().then_some("true"))
+            aria-current=marks
             on:click=choose
         >
             <span class="menu-choice">
