@@ -397,23 +397,11 @@ mod gather {
             place.after = String::new();
         }
         // What cannot be read lists nothing, and nothing of it can be ended.
-        let is_readable = problem.is_none();
-        if !is_readable {
-            place.asks = None;
-        }
-        let page = sessions::list(
-            state,
-            caller,
-            reach,
-            &place.filter,
-            place.sort,
-            after.as_ref(),
-            ROWS,
-        )
-        .await?;
-        let page = if is_readable {
-            page
+        let page = if problem.is_none() {
+            let after = after.as_ref();
+            sessions::list(state, caller, reach, &place.filter, place.sort, after, ROWS).await?
         } else {
+            place.asks = None;
             sessions::Page::default()
         };
         let panel = match place.session {

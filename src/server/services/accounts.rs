@@ -167,7 +167,15 @@ impl Accounts {
         users::set_password(&mut tx, user, &hash, now).await?;
         throttle::forget_account(&mut tx, email).await?;
         record(&mut tx, AuditKind::PasswordSet, user, json!({}), now).await?;
-        let ended = end_all(&mut tx, user, EndReason::PasswordChanged, None, now).await?;
+        let ended = revoke::end_all(
+            &mut tx,
+            user,
+            EndReason::PasswordChanged,
+            None,
+            Actor::default(),
+            now,
+        )
+        .await?;
         tx.commit().await?;
         Ok(ended)
     }
@@ -181,7 +189,15 @@ impl Accounts {
         let user = locked(&mut tx, email).await?;
         let now = self.clock.now();
         // The sessions first: those of a disabled person are not live any more, and would be passed over.
-        let ended = end_all(&mut tx, user, EndReason::AccountDisabled, None, now).await?;
+        let ended = revoke::end_all(
+            &mut tx,
+            user,
+            EndReason::AccountDisabled,
+            None,
+            Actor::default(),
+            now,
+        )
+        .await?;
         users::disable(&mut tx, user, now).await?;
         record(&mut tx, AuditKind::UserDisabled, user, json!({}), now).await?;
         tx.commit().await?;
@@ -208,7 +224,15 @@ impl Accounts {
     pub async fn revoke_user(&self, email: &str, note: Option<&str>) -> Result<usize, AccountError> {
         let mut tx = self.database.begin().await?;
         let user = locked(&mut tx, email).await?;
-        let ended = end_all(&mut tx, user, EndReason::RevokedByAdmin, note, self.clock.now()).await?;
+        let ended = revoke::end_all(
+            &mut tx,
+            user,
+            EndReason::RevokedByAdmin,
+            note,
+            Actor::default(),
+            self.clock.now(),
+        )
+        .await?;
         tx.commit().await?;
         Ok(ended)
     }
@@ -248,7 +272,15 @@ impl Accounts {
         for &user in &people {
             let mut tx = self.database.begin().await?;
             users::lock(&mut tx, user).await?;
-            ended += end_all(&mut tx, user, EndReason::RevokedByAdmin, note, self.clock.now()).await?;
+            ended += revoke::end_all(
+                &mut tx,
+                user,
+                EndReason::RevokedByAdmin,
+                note,
+                Actor::default(),
+                self.clock.now(),
+            )
+            .await?;
             tx.commit().await?;
         }
         // And whoever is signing in at this moment, without a session yet.
@@ -371,23 +403,6 @@ pub async fn role_changed(
         revoke::end_over_limit(tx, user, None, organization, most, actor, now).await?;
     }
     events::sessions_changed(tx, user, now).await
-}
-
-async fn end_all(
-    tx: &mut Transaction,
-    user: UserId,
-    reason: EndReason,
-    note: Option<&str>,
-    now: chrono::DateTime<chrono::Utc>,
-) -> Result<usize, AccountError> {
-    let filter = EndFilter {
-        user,
-        only: None,
-        except: None,
-    };
-    let ended = revoke::end_in(tx, filter, reason, note, Actor::default(), now).await?;
-    users::raise_epoch(tx, user).await?;
-    Ok(revoke::live(&ended).len())
 }
 
 async fn record(

@@ -176,6 +176,29 @@ pub async fn end_in(
     Ok(ended)
 }
 
+/// Ends every session of someone, for someone above them, and has whoever is signing in as them at this moment come too
+/// late. Gives how many were live. The caller holds the person's row lock and commits.
+///
+/// # Errors
+/// The database's.
+pub async fn end_all(
+    tx: &mut Transaction,
+    user: UserId,
+    reason: EndReason,
+    note: Option<&str>,
+    actor: Actor,
+    now: DateTime<Utc>,
+) -> sqlx::Result<usize> {
+    let all = EndFilter {
+        user,
+        only: None,
+        except: None,
+    };
+    let ended = end_in(tx, all, reason, note, actor, now).await?;
+    users::raise_epoch(tx, user).await?;
+    Ok(live(&ended).len())
+}
+
 /// Ends what a role allows no more ([`sessions::over_limit`]) and gives the ids. The caller holds the person's row lock
 /// and commits.
 ///

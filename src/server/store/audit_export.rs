@@ -2,14 +2,12 @@
 //!
 //! Put together from those conditions that apply, as in [`super::review`], so that each finds its index.
 
-use std::net::IpAddr;
-
 use chrono::{DateTime, Utc};
-use ipnet::IpNet;
 use serde_json::Value;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
+use super::{containing, network};
 use crate::domain::{
     audit::AuditFilter,
     ids::{OrganizationId, UserId},
@@ -129,13 +127,7 @@ fn rows(asked: Asked<'_>) -> QueryBuilder<Postgres> {
     if let Some(actor) = &filter.actor {
         people(&mut query, organization, "e.actor_id", actor);
     }
-    let network = filter.address.as_deref().and_then(|address| {
-        address
-            .parse::<IpNet>()
-            .ok()
-            .or_else(|| address.parse::<IpAddr>().ok().map(IpNet::from))
-    });
-    if let Some(network) = network {
+    if let Some(network) = filter.address.as_deref().and_then(network) {
         query
             .push(" AND e.ip_address <<= ")
             .push_bind(network.to_string())
@@ -155,12 +147,7 @@ fn people(
     if let Ok(id) = text.parse::<Uuid>() {
         query.push("id = ").push_bind(id);
     } else {
-        let escaped = text
-            .to_lowercase()
-            .replace('\\', "\\\\")
-            .replace('%', "\\%")
-            .replace('_', "\\_");
-        let pattern = format!("%{escaped}%");
+        let pattern = containing(text);
         query
             .push("(lower(email) LIKE ")
             .push_bind(pattern.clone())

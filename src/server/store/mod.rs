@@ -34,10 +34,30 @@ pub mod sessions;
 pub mod timeline;
 pub mod users;
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
 /// The text of a column does not fit the domain: the schema's own checks should have kept it out.
 fn unreadable<E: std::error::Error + Send + Sync + 'static>(column: &str) -> impl FnOnce(E) -> sqlx::Error {
     move |source| sqlx::Error::ColumnDecode {
         index: column.to_owned(),
         source: Box::new(source),
     }
+}
+
+/// The pattern for LIKE that finds a text anywhere, in small letters; its own signs are taken as they are.
+fn containing(text: &str) -> String {
+    let escaped = text
+        .to_lowercase()
+        .replace('\\', "\\\\")
+        .replace('%', "\\%")
+        .replace('_', "\\_");
+    format!("%{escaped}%")
+}
+
+/// The network that is written there; an address is one of its own.
+fn network(text: &str) -> Option<IpNet> {
+    let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
+    text.parse().ok().or_else(address)
 }

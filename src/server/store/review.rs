@@ -4,15 +4,12 @@
 //! empty would keep the database from its indexes. So these statements are put together from those conditions that
 //! apply. Values are bound, never written into the text.
 
-use std::net::IpAddr;
-
 use chrono::{DateTime, Datelike, Utc};
 use data_encoding::BASE64URL_NOPAD;
-use ipnet::IpNet;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use super::unreadable;
+use super::{containing, network, unreadable};
 use crate::{
     domain::{
         ids::{OrganizationId, SessionId, UserId},
@@ -432,23 +429,14 @@ fn search(query: &mut QueryBuilder<Postgres>, q: &str, part: Part) {
             .push(")");
         return;
     }
-    let network = q
-        .parse::<IpNet>()
-        .ok()
-        .or_else(|| q.parse::<IpAddr>().ok().map(IpNet::from));
-    if let Some(network) = network.filter(|_| q.contains(['.', ':'])) {
+    if let Some(network) = network(q).filter(|_| q.contains(['.', ':'])) {
         query
             .push(" AND st.ip_address <<= ")
             .push_bind(network.to_string())
             .push("::text::inet");
         return;
     }
-    let escaped = q
-        .to_lowercase()
-        .replace('\\', "\\\\")
-        .replace('%', "\\%")
-        .replace('_', "\\_");
-    let pattern = format!("%{escaped}%");
+    let pattern = containing(q);
     let open = if part == Part::Written {
         "IS NOT NULL"
     } else {

@@ -18,7 +18,7 @@ use crate::{
         auth::current_session::CurrentSession,
         services::{
             accounts::{RoleChange, role_changed},
-            admin::revoke::end_all_in,
+            revoke,
         },
         state::AppState,
         store::{
@@ -90,7 +90,7 @@ pub async fn disable(
         return Err(AppError::Forbidden);
     }
     // The sessions first: those of a disabled person are not live any more, and would be passed over.
-    let ended = end_all_in(&mut tx, user, EndReason::AccountDisabled, actor, now).await?;
+    let ended = revoke::end_all(&mut tx, user, EndReason::AccountDisabled, None, actor, now).await?;
     users::disable(&mut tx, user, now).await?;
     record(&mut tx, AuditKind::UserDisabled, user, actor, now).await?;
     tx.commit().await?;
@@ -143,7 +143,7 @@ pub async fn require_password_change(
     }
     users::require_password_change(&mut tx, user).await?;
     record(&mut tx, AuditKind::PasswordChangeRequired, user, actor, now).await?;
-    let ended = end_all_in(&mut tx, user, EndReason::RevokedByAdmin, actor, now).await?;
+    let ended = revoke::end_all(&mut tx, user, EndReason::RevokedByAdmin, None, actor, now).await?;
     tx.commit().await?;
     Ok(ended)
 }

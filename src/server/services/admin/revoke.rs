@@ -331,24 +331,3 @@ impl Batch<'_> {
         Ok(ended.iter().filter(|(_, ended)| ended.was_live).count())
     }
 }
-
-/// Ends every session of someone, in the transaction of what else is done to them. The caller holds their row lock.
-///
-/// # Errors
-/// The database's.
-pub async fn end_all_in(
-    tx: &mut Transaction,
-    user: UserId,
-    reason: EndReason,
-    actor: Actor,
-    now: DateTime<Utc>,
-) -> sqlx::Result<usize> {
-    let all = EndFilter {
-        user,
-        only: None,
-        except: None,
-    };
-    let ended = revoke::end_in(tx, all, reason, None, actor, now).await?;
-    users::raise_epoch(tx, user).await?;
-    Ok(revoke::live(&ended).len())
-}
