@@ -69,10 +69,16 @@ async fn dead_rows_and_an_overdue_clean_up_are_told_and_after_applying_they_are_
     let (content, out, _) = portal.run(&["maintenance"]).await;
     assert!(content, "advice is no failure");
     assert!(out.contains("1 ended session past retention"), "{out}");
-    assert!(
-        out.contains("- password_attempts: 1500 rows dead beside 0 live ones"),
-        "{out}"
-    );
+    // The portal's own connections tell what they counted at signing in up to ten seconds later.
+    let dead: i64 = out
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix("- password_attempts: ")?
+                .split_once(" rows dead beside ")
+        })
+        .and_then(|(dead, _)| dead.parse().ok())
+        .unwrap_or_else(|| panic!("{out}"));
+    assert!((1500..1510).contains(&dead), "{out}");
     assert_eq!(
         portal.rows("sessions").await,
         1,
