@@ -206,6 +206,42 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     });
   }
 
+  test('a choice at whatever moment of the loading of the page breaks nothing', async ({ page, person, portal }) => {
+    const rounds = 40;
+    await join(portal, person, SOUTH, EAST);
+    await signIn(page, person);
+    const menu = new OrganizationMenu(page);
+    // Each answer that tells who is signed in is followed by a choice, each one a step of the browser's own queue later
+    // than the one before, and each choice by such an answer.
+    await page.evaluate(rounds => {
+      const read = Response.prototype.arrayBuffer;
+      let round = 0;
+      const chooseAfter = (steps: number) => {
+        if (steps > 0) {
+          queueMicrotask(() => chooseAfter(steps - 1));
+          return;
+        }
+        const others = document.querySelectorAll<HTMLElement>('.organization-menu button:not([aria-current])');
+        others[round % others.length].click();
+      };
+      Response.prototype.arrayBuffer = function () {
+        const answer = read.call(this);
+        if (this.url.endsWith('/api/show_viewer') && round < rounds) {
+          round += 1;
+          void answer.then(() => chooseAfter(round - 1));
+        }
+        (window as any).rounds = round;
+        return answer;
+      };
+    }, rounds);
+    await menu.choose(SOUTH);
+    await expect.poll(() => page.evaluate(() => (window as any).rounds), { timeout: 45_000 }).toBe(rounds);
+    await menu.choose(NORTH);
+    await menu.choose(EAST);
+    await expect(page.getByRole('main')).toContainText(`at ${EAST}.`);
+    await menu.shows(EAST);
+  });
+
   test('a refusal of a choice that is no longer wanted is not spoken of', async ({ page, person, portal, watch }) => {
     watch.expect(refusedWith(404));
     await join(portal, person, SOUTH, EAST);

@@ -5,7 +5,7 @@
 
 use std::pin::Pin;
 
-use leptos::prelude::*;
+use leptos::{prelude::*, reactive::computed::ScopedFuture, tachys::reactive_graph::OwnedView};
 
 type Waiting = Pin<Box<dyn Future<Output = AnyView> + Send>>;
 
@@ -60,7 +60,19 @@ fn waiting_boxed(loading: fn() -> AnyView, part: Box<dyn Fn() -> Waiting + Send 
 
 #[component]
 fn Wait(loading: fn() -> AnyView, part: Box<dyn Fn() -> Waiting + Send + Sync>) -> impl IntoView {
-    view! { <Transition fallback=loading>{move || Suspend::new(part())}</Transition> }
+    view! { <Transition fallback=loading>{suspended(part)}</Transition> }
+}
+
+/// Runs `part` anew whenever data that it has waited for is loaded anew. Each run owns what its view is made of, for as
+/// long as that view is shown. Owned by the effect that runs them, signals and memos would be disposed of as the next run
+/// begins, and the old view, which stays until that one is ready, would read them and panic.
+fn suspended(part: Box<dyn Fn() -> Waiting + Send + Sync>) -> impl IntoView {
+    let around = Owner::current().unwrap_or_default();
+    move || {
+        let owner = around.child();
+        let run = owner.with(|| ScopedFuture::new(part()));
+        Suspend::new(async move { OwnedView::new_with_owner(run.await, owner) })
+    }
 }
 
 /// Rows of a list, whatever they are made of.

@@ -40,8 +40,6 @@ pub struct Switching {
     /// The last choice; one is sent after the other, so that the last one holds.
     wanted: StoredValue<Option<Organization>>,
     is_sending: StoredValue<bool>,
-    /// That of the frame.
-    owner: StoredValue<Owner>,
     keeper: Keeper,
     toasts: Toasts,
 }
@@ -52,7 +50,6 @@ impl Switching {
             chosen: RwSignal::new(None),
             wanted: StoredValue::new(None),
             is_sending: StoredValue::new(false),
-            owner: StoredValue::new(Owner::current().unwrap_or_default()),
             keeper,
             toasts,
         }
@@ -86,12 +83,6 @@ impl Switching {
             // Everything on the page is to be of the organization that the session looks at now.
             self.keeper.refresh();
         }
-    }
-
-    /// Makes what follows the choice, for as long as the frame is there. While its parts are loaded anew, what was made
-    /// with them is disposed of already, and still shown: a choice that comes or goes meanwhile would be read through it.
-    fn kept<T>(self, make: impl FnOnce() -> T) -> T {
-        self.owner.with_value(|owner| owner.with(make))
     }
 
     fn take_wanted(self) -> Option<Organization> {
@@ -141,13 +132,10 @@ pub fn OrganizationSwitcher(viewer: Viewer) -> impl IntoView {
             })
             .into_any();
     }
-    let shown =
-        switching.kept(|| Memo::new(move |_| switching.chosen.get().or_else(|| organization.clone())));
-    let name = switching.kept(|| {
-        Signal::derive(move || match shown.get() {
-            Some(organization) => organization.name,
-            None => "No organization".to_owned(),
-        })
+    let shown = Memo::new(move |_| switching.chosen.get().or_else(|| organization.clone()));
+    let name = Signal::derive(move || match shown.get() {
+        Some(organization) => organization.name,
+        None => "No organization".to_owned(),
     });
     let path = use_location().pathname;
     let escape = |event: KeyboardEvent| menu::close_on_escape(&event, MENU, OPENER);
@@ -192,8 +180,8 @@ fn Choice(membership: Membership, shown: Memo<Option<Organization>>, switching: 
     let Membership { organization, role } = membership;
     let id = organization.id;
     let is_this = move |shown: &Option<Organization>| shown.as_ref().is_some_and(|shown| shown.id == id);
-    let is_shown = switching.kept(|| Memo::new(move |_| shown.with(is_this)));
-    let marks = switching.kept(|| Signal::derive(move || is_shown.get().then_some("true")));
+    let is_shown = Memo::new(move |_| shown.with(is_this));
+    let marks = Signal::derive(move || is_shown.get().then_some("true"));
     let mark = dynamic(move || {
         is_shown
             .get()
