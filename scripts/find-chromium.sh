@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Prints the path of a Chromium or Chrome for the browser tests; CHROMIUM names one by hand.
+# Prints the path of a Chromium or Chrome for the browser tests; CHROMIUM names one by hand. One that was built without
+# windows is quickest.
 set -euo pipefail
 
 for candidate in \
   "${CHROMIUM:-}" \
+  chromium-headless-shell \
   chromium \
   chromium-browser \
   google-chrome \

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs system packages, named by what they are for: compiler, postgres, chromium, faketime.
+# Installs system packages, named by what they are for: compiler, postgres, chromium, headless-chromium, faketime.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -27,6 +27,7 @@ with_apt() {
       compiler) packages="$packages build-essential" ;;
       postgres) packages="$packages postgresql" ;;
       chromium) packages="$packages chromium" ;;
+      headless-chromium) packages="$packages chromium-headless-shell" ;;
       faketime) packages="$packages libfaketime" ;;
     esac
   done

@@ -16,6 +16,14 @@ esac
 say() { echo "==> $*"; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
+# Installs by itself where that asks nobody for a password.
+can_install() { [ "$(id -u)" = 0 ] && have apt-get; }
+
+if [ "$purpose" = test ] && [ -z "${CHROMIUM:-}" ] && ! have chromium-headless-shell && can_install; then
+  # The same browser without the parts that are only for eyes: it tests in half the time.
+  scripts/install-system-packages.sh headless-chromium || say "testing in a whole Chromium, which takes longer"
+fi
+
 wanted=""
 if ! have cc; then wanted="$wanted compiler"; fi
 if ! scripts/find-postgres.sh >/dev/null 2>&1; then wanted="$wanted postgres"; fi
@@ -30,7 +38,7 @@ if [ "$purpose" = test ] && ! scripts/find-promtool.sh >/dev/null 2>&1; then
 fi
 
 # The test of a clock that jumps needs it, and says so where it has to be skipped.
-if [ "$purpose" = test ] && [ "$(id -u)" = 0 ] && have apt-get \
+if [ "$purpose" = test ] && can_install \
   && ! ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1; then
   scripts/install-system-packages.sh faketime || say "without libfaketime one test is skipped"
 fi

@@ -24,6 +24,8 @@ export const PAGE_200: Fault = { status: 200, type: 'text/html', body: page };
 export class Proxy {
   /** Streams that the server has begun and that have not ended. */
   openStreams = 0;
+  /** Other requests that have come and are not answered yet. */
+  unanswered = 0;
   private readonly faults = new Map<string, Fault>();
   private readonly came: string[] = [];
   private readonly sockets = new Set<net.Socket>();
@@ -112,6 +114,10 @@ export class Proxy {
   private receives(request: http.IncomingMessage, response: http.ServerResponse) {
     const path = request.url!;
     this.came.push(path);
+    if (!path.startsWith(STREAM)) {
+      this.unanswered += 1;
+      response.on('close', () => (this.unanswered -= 1));
+    }
     const [, fault] = [...this.faults].reverse().find(([prefix]) => path.startsWith(prefix)) ?? [];
     if (!fault) {
       this.forward(request, response);

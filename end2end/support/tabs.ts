@@ -59,6 +59,9 @@ export async function passesUnasked(page: Page, between: Proxy, seconds: number)
     for (const tab of page.context().pages()) {
       await hearsStream(tab, between);
     }
+    // What is under way now would have taken all the time that passes, and count as unanswered.
+    await expect.poll(() => between.unanswered).toBe(0);
+    await settled(page);
     await page.clock.fastForward(Math.min(left, 20) * 1000);
   }
   await settled(page);
