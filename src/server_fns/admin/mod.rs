@@ -1,0 +1,275 @@
+//! What administrators see and do. The pages are drawn on the server (`server::drawn`).
+
+#![allow(clippy::too_many_arguments, reason = "the fields of a form")]
+
+#[cfg(feature = "ssr")]
+mod gather;
+#[cfg(feature = "ssr")]
+mod read;
+#[cfg(feature = "ssr")]
+mod words;
+
+use leptos::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::{client::KeptClient, wire::TextJson};
+use crate::error::AppError;
+#[cfg(feature = "ssr")]
+use crate::{
+    domain::ids::UserId,
+    server::{
+        auth::current_session::CurrentSession,
+        drawn,
+        services::{
+            admin::{Reach, people, revoke},
+            alerts,
+            step_up::{self, Allowed},
+        },
+        state::AppState,
+        store::audit::Actor,
+    },
+    server_fns::border,
+};
+#[cfg(feature = "ssr")]
+use words::Deed;
+
+/// What came of a form of an administrator's page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    /// For the person to read.
+    pub message: String,
+    /// Where the page goes.
+    pub next: String,
+    /// Sessions that this request ended.
+    pub ended: usize,
+    /// Sessions that are left: send the same again.
+    pub left: usize,
+}
+
+/// Draws the administrator's page at that path and query; without one, that of the request.
+#[server(DrawAdmin, prefix = "/api", endpoint = "draw_admin", output = TextJson, client = KeptClient)]
+pub async fn draw_admin(#[server(default)] place: Option<String>) -> Result<String, AppError> {
+    border::answer(async {
+        let (state, caller) = (border::state()?, border::signed_in()?);
+        let place = place.or_else(border::place).ok_or(AppError::NotFound)?;
+        let (path, query) = place.split_once('?').unwrap_or((place.as_str(), ""));
+        let reach = Reach::require(&state, &caller, &border::client()?).await?;
+        match path {
+            drawn::sessions::PATH => gather::sessions(&state, &caller, reach, query).await,
+            drawn::audit::PATH => gather::audit(&state, &caller, reach, query).await,
+            drawn::health::PATH => gather::health(&state, &caller, reach, query).await,
+            _ => Err(AppError::NotFound),
+        }
+    })
+    .await
+}
+
+/// Ends sessions: one, all of a person or all that a filter lists, as `which` says. Many take more than one request.
+#[server(AdminEndSessions, prefix = "/api", endpoint = "admin_end_sessions", output = TextJson, client = KeptClient)]
+pub async fn admin_end_sessions(
+    which: String,
+    #[server(default)] filter: Option<String>,
+    #[server(default)] session_id: String,
+    #[server(default)] user_id: String,
+    begun_by: String,
+    #[server(default)] reason: String,
+    #[server(default)] own_too: Option<String>,
+    #[server(default)] password: Option<String>,
+    #[server(default)] next: String,
+) -> Result<Done, AppError> {
+    border::answer(async {
+        let admin = Admin::require().await?;
+        let wish = revoke::Wish {
+            which: read::which(&which, filter.as_deref(), &session_id, &user_id)?,
+            begun_by: read::time(&begun_by)?,
+            note: revoke::note(&reason)?,
+            own_too: own_too.is_some(),
+        };
+        let allowed = admin.step_up(password).await?;
+        let ended = revoke::end(&admin.state, &admin.caller, admin.reach, &wish, admin.actor).await?;
+        border::renew(&admin.caller, allowed).await?;
+        let path = read::page(&next);
+        let message = words::ended(&ended);
+        if ended.left == 0 {
+            return Ok(Done {
+                message,
+                ..Done::whole(Deed::Ended, path, ended.ended)
+            });
+        }
+        let next = read::go_on(&path, &which, &begun_by, ended.ended);
+        border::then_go_to(&next);
+        Ok(Done {
+            message,
+            next,
+            ended: ended.ended,
+            left: ended.left,
+        })
+    })
+    .await
+}
+
+/// Lets someone sign in no more, and ends their sessions.
+#[server(AdminDisablePerson, prefix = "/api", endpoint = "admin_disable_person", output = TextJson, client = KeptClient)]
+pub async fn admin_disable_person(
+    user_id: String,
+    #[server(default)] password: Option<String>,
+    #[server(default)] next: String,
+) -> Result<Done, AppError> {
+    border::answer(on_person(
+        (&user_id, password, &next),
+        Deed::Disabled,
+        async |admin, user| {
+            people::disable(&admin.state, &admin.caller, admin.reach, user, admin.actor).await
+        },
+    ))
+    .await
+}
+
+/// Lets someone sign in again.
+#[server(AdminEnablePerson, prefix = "/api", endpoint = "admin_enable_person", output = TextJson, client = KeptClient)]
+pub async fn admin_enable_person(
+    user_id: String,
+    #[server(default)] password: Option<String>,
+    #[server(default)] next: String,
+) -> Result<Done, AppError> {
+    border::answer(on_person(
+        (&user_id, password, &next),
+        Deed::Enabled,
+        async |admin, user| {
+            people::enable(&admin.state, &admin.caller, admin.reach, user, admin.actor).await?;
+            Ok(0)
+        },
+    ))
+    .await
+}
+
+/// Has someone choose a new password at their next sign-in, and signs them out everywhere.
+#[server(AdminRequirePassword, prefix = "/api", endpoint = "admin_require_password", output = TextJson, client = KeptClient)]
+pub async fn admin_require_password(
+    user_id: String,
+    #[server(default)] password: Option<String>,
+    #[server(default)] next: String,
+) -> Result<Done, AppError> {
+    border::answer(on_person(
+        (&user_id, password, &next),
+        Deed::PasswordAsked,
+        async |admin, user| {
+            people::require_password_change(&admin.state, &admin.caller, admin.reach, user, admin.actor).await
+        },
+    ))
+    .await
+}
+
+/// Gives someone another role, in an organization or, for whoever belongs to none, outside any.
+#[server(AdminChangeRole, prefix = "/api", endpoint = "admin_change_role", output = TextJson, client = KeptClient)]
+pub async fn admin_change_role(
+    user_id: String,
+    role: String,
+    #[server(default)] organization_id: Option<String>,
+    #[server(default)] password: Option<String>,
+    #[server(default)] next: String,
+) -> Result<Done, AppError> {
+    border::answer(async {
+        let role = role
+            .parse()
+            .map_err(|_| AppError::invalid("role", "Choose a role."))?;
+        let organization = organization_id.filter(|id| !id.is_empty());
+        let organization = organization
+            .map(|id| id.parse())
+            .transpose()
+            .map_err(|_| AppError::NotFound)?;
+        on_person(
+            (&user_id, password, &next),
+            Deed::RoleChanged,
+            async |admin, user| {
+                let Admin {
+                    state,
+                    caller,
+                    reach,
+                    actor,
+                } = admin;
+                people::set_role(state, caller, *reach, user, organization, role, *actor).await?;
+                Ok(0)
+            },
+        )
+        .await
+    })
+    .await
+}
+
+/// Has the webhook of the alerts told that this is a test.
+#[server(AdminTestAlerts, prefix = "/api", endpoint = "admin_test_alerts", output = TextJson, client = KeptClient)]
+pub async fn admin_test_alerts(#[server(default)] password: Option<String>) -> Result<Done, AppError> {
+    border::answer(async {
+        let admin = Admin::require().await?;
+        // Alerts are about the whole portal.
+        if admin.reach.organization.is_some() {
+            return Err(AppError::Forbidden);
+        }
+        let allowed = admin.step_up(password).await?;
+        alerts::send_test(&admin.state, admin.actor).await?;
+        border::renew(&admin.caller, allowed).await?;
+        Ok(Done::whole(Deed::TestSent, drawn::health::PATH.to_owned(), 0))
+    })
+    .await
+}
+
+/// An administrator at work.
+#[cfg(feature = "ssr")]
+struct Admin {
+    state: AppState,
+    caller: std::sync::Arc<CurrentSession>,
+    reach: Reach,
+    actor: Actor,
+}
+
+#[cfg(feature = "ssr")]
+impl Admin {
+    async fn require() -> Result<Self, AppError> {
+        let (state, caller, client) = (border::state()?, border::signed_in()?, border::client()?);
+        let reach = Reach::require(&state, &caller, &client).await?;
+        let actor = client.actor(&caller);
+        Ok(Self {
+            state,
+            caller,
+            reach,
+            actor,
+        })
+    }
+
+    /// The question has the password's field with it where one is needed: there is no page of its own to lead to.
+    async fn step_up(&self, password: Option<String>) -> Result<Allowed, AppError> {
+        step_up::require(&self.state, &self.caller, password, &border::client()?).await
+    }
+}
+
+#[cfg(feature = "ssr")]
+impl Done {
+    /// All of it is done: where the form came from says so.
+    fn whole(deed: Deed, next: String, ended: usize) -> Self {
+        let mark = if next.contains('?') { '&' } else { '?' };
+        border::then_go_to(&format!("{next}{mark}done={}", deed.code()));
+        Self {
+            message: deed.words().to_owned(),
+            next,
+            ended,
+            left: 0,
+        }
+    }
+}
+
+/// Does something to a person: their id, the administrator's password where one is needed, and where the form came from
+/// are what each such form sends. `act` gives how many sessions ended with it.
+#[cfg(feature = "ssr")]
+async fn on_person(
+    (user, password, next): (&str, Option<String>, &str),
+    deed: Deed,
+    act: impl AsyncFnOnce(&Admin, UserId) -> Result<usize, AppError>,
+) -> Result<Done, AppError> {
+    let admin = Admin::require().await?;
+    let user = user.parse().map_err(|_| AppError::NotFound)?;
+    let allowed = admin.step_up(password).await?;
+    let ended = act(&admin, user).await?;
+    border::renew(&admin.caller, allowed).await?;
+    Ok(Done::whole(deed, read::page(next), ended))
+}
