@@ -1,0 +1,307 @@
+//! What is the matter with the database, and what to do about it.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+
+use super::{Report, Settings};
+use crate::{
+    domain::time::{ago, plural, rfc3339},
+    server::store::maintenance::{Index, OpenTransaction, Table},
+};
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Advice {
+    /// What it is about, such as a table's name.
+    pub subject: String,
+    pub why: String,
+    /// What is done about it. `None`: it is for people to do, as `why` says.
+    pub action: Option<Action>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    CleanUp,
+    Vacuum { table: String, freeze: bool },
+    Reindex { index: String },
+    DropIndex { index: String },
+    Seal,
+}
+
+impl std::fmt::Display for Action {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Action::CleanUp => f.write_str("run the clean-up"),
+            Action::Vacuum { table, freeze: false } => write!(f, "VACUUM (ANALYZE) {table}"),
+            Action::Vacuum { table, freeze: true } => write!(f, "VACUUM (FREEZE, ANALYZE) {table}"),
+            Action::Reindex { index } => write!(f, "REINDEX INDEX CONCURRENTLY {index}"),
+            Action::DropIndex { index } => write!(f, "DROP INDEX CONCURRENTLY {index}"),
+            Action::Seal => f.write_str("seal the audit log"),
+        }
+    }
+}
+
+impl Serialize for Action {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// As many dead or changed rows as this, and as large a share of the table: autovacuum would have come at less.
+const LEAST_ROWS: i64 = 1000;
+const SHARE: f64 = 0.2;
+
+/// An index this many times as large as it would settle at, and larger by this many bytes.
+const BLOATED: i64 = 2;
+const LEAST_WASTE: i64 = 1 << 20;
+
+/// So much beyond the age at which Postgres freezes by itself, in hundredths of it: it does not get to it.
+const FREEZE_LATE: i64 = 125;
+
+/// Requests take seconds; the portal's own connections are cut off after 15 seconds of idling in a transaction.
+const LONG_TRANSACTION: TimeDelta = TimeDelta::minutes(5);
+const LONG_IDLE: TimeDelta = TimeDelta::minutes(1);
+
+/// Rows of the audit log are sealed within seconds.
+const LATE_SEAL: TimeDelta = TimeDelta::minutes(1);
+
+/// What REINDEX CONCURRENTLY calls the index that it makes, and the one that it replaces.
+const LEFTOVERS: [&str; 2] = ["_ccnew", "_ccold"];
+
+impl Table {
+    /// The room that dead rows take, in bytes: their share of all rows, of the table's size. VACUUM makes it good for new
+    /// rows. Room that was made good before and is empty is not in it.
+    pub fn dead_bytes(&self) -> i64 {
+        let rows = i128::from((self.live_rows + self.dead_rows).max(1));
+        i64::try_from(i128::from(self.table_bytes) * i128::from(self.dead_rows) / rows).unwrap_or(i64::MAX)
+    }
+}
+
+impl Index {
+    /// Nobody asked it anything since the statistics began, and nothing rests on it.
+    pub fn is_unused(&self) -> bool {
+        self.scans == 0 && !self.is_unique
+    }
+
+    fn waste(&self) -> Option<i64> {
+        let expected = self.expected_bytes?;
+        let waste = self.bytes - expected;
+        (waste >= LEAST_WASTE && self.bytes > expected.saturating_mul(BLOATED)).then_some(waste)
+    }
+
+    fn is_leftover(&self) -> bool {
+        let name = self.name.trim_end_matches(|last: char| last.is_ascii_digit());
+        LEFTOVERS.iter().any(|end| name.ends_with(end))
+    }
+}
+
+/// What to do, in the order in which it is done: what deletes first, then what clears away.
+pub fn of(report: &Report, settings: Settings) -> Vec<Advice> {
+    let mut all = Vec::new();
+    all.extend(about_transactions(report));
+    let cleanup = about_cleanup(report, settings);
+    let cleans_up = cleanup.is_some();
+    all.extend(cleanup);
+    all.extend(about_sealing(report));
+    if !report.database.autovacuum {
+        all.push(Advice {
+            subject: "autovacuum".to_owned(),
+            why: "it is switched off: dead rows stay until somebody vacuums; set autovacuum = on".to_owned(),
+            action: None,
+        });
+    }
+    all.extend(
+        report
+            .tables
+            .iter()
+            .filter_map(|table| about_table(table, report, cleans_up)),
+    );
+    all.extend(report.indexes.iter().filter_map(about_index));
+    all
+}
+
+/// The longest of those that were left open, and of those that are at work.
+fn about_transactions(report: &Report) -> impl Iterator<Item = Advice> {
+    let now = report.at;
+    let is_idle = |open: &&OpenTransaction| open.state.starts_with("idle in transaction");
+    let idle = report
+        .open_transactions
+        .iter()
+        .filter(is_idle)
+        .min_by_key(|open| open.state_since)
+        .filter(|open| now - open.state_since >= LONG_IDLE);
+    let long = report
+        .open_transactions
+        .iter()
+        .find(|open| idle.is_none_or(|idle| idle.pid != open.pid))
+        .filter(|open| now - open.since >= LONG_TRANSACTION);
+    [idle, long].into_iter().flatten().map(move |open| Advice {
+        subject: format!("connection {}", open.pid),
+        why: format!(
+            "{}: rows that died since then cannot be cleared away, and indexes cannot be made anew. Ask its owner, or end it \
+             with SELECT pg_terminate_backend({})",
+            told(open, now),
+            open.pid
+        ),
+        action: None,
+    })
+}
+
+/// Whose transaction it is, and for how long.
+pub fn told(open: &OpenTransaction, now: DateTime<Utc>) -> String {
+    let application = match &*open.application {
+        "" => "without a name",
+        name => name,
+    };
+    let address = open.address.as_deref().unwrap_or("this machine");
+    format!(
+        "{application} of {}, from {address}, began a transaction {} and is {} since {}",
+        open.user,
+        ago(open.since, now),
+        open.state,
+        rfc3339(open.state_since),
+    )
+}
+
+fn about_cleanup(report: &Report, settings: Settings) -> Option<Advice> {
+    let keeping = &report.keeping;
+    let interval = TimeDelta::from_std(settings.cleanup_interval).unwrap_or(TimeDelta::MAX);
+    let overdue = |then: DateTime<Utc>| report.at - then > interval.checked_mul(2).unwrap_or(interval);
+    let seconds = settings.cleanup_interval.as_secs();
+    let why = match (keeping.cleanup_started, keeping.cleanup_finished) {
+        (None, _) => "it has never run".to_owned(),
+        (Some(started), Some(finished)) if overdue(finished) && started > finished => format!(
+            "it last finished at {} and has begun since, at {}: the server's log says why it breaks off",
+            rfc3339(finished),
+            rfc3339(started)
+        ),
+        (_, Some(finished)) if overdue(finished) => format!(
+            "it last finished at {}, and is to run every {seconds} seconds: is a server running?",
+            rfc3339(finished)
+        ),
+        // A long one is left alone.
+        (Some(started), None) if overdue(started) => {
+            format!(
+                "it began at {} and did not finish: the server's log says why",
+                rfc3339(started)
+            )
+        }
+        _ => return None,
+    };
+    Some(Advice {
+        subject: "clean-up".to_owned(),
+        why: format!(
+            "{why}; {} past retention and {} past keeping",
+            plural(keeping.sessions_past_retention, "ended session"),
+            plural(keeping.events_past_keeping, "event"),
+        ),
+        action: Some(Action::CleanUp),
+    })
+}
+
+fn about_sealing(report: &Report) -> Option<Advice> {
+    let oldest = report.keeping.oldest_unsealed?;
+    (report.at - oldest > LATE_SEAL).then(|| Advice {
+        subject: "audit log".to_owned(),
+        why: format!(
+            "{} not sealed, the oldest of {}: a running server seals within seconds",
+            plural(report.keeping.unsealed, "row"),
+            rfc3339(oldest)
+        ),
+        action: Some(Action::Seal),
+    })
+}
+
+fn about_table(table: &Table, report: &Report, cleans_up: bool) -> Option<Advice> {
+    let too_many = |rows: i64| rows >= LEAST_ROWS && rows as f64 > SHARE * table.live_rows as f64;
+    // What the clean-up that is advised too will leave behind.
+    let about_to_die = if cleans_up {
+        match &*table.name {
+            "sessions" | "session_networks" => report.keeping.sessions_past_retention,
+            "session_events" => report.keeping.events_past_keeping,
+            _ => 0,
+        }
+    } else {
+        0
+    };
+    let freeze_late = table.transaction_age > report.database.freeze_at / 100 * FREEZE_LATE;
+    let why = if freeze_late {
+        format!(
+            "it is {} transactions since its rows were frozen, which autovacuum does at {}: at two thousand million the \
+             database stops taking changes",
+            table.transaction_age, report.database.freeze_at
+        )
+    } else if too_many(table.dead_rows) {
+        format!(
+            "{} dead beside {} live ones, about {} of room that new rows cannot use",
+            plural(table.dead_rows, "row"),
+            table.live_rows,
+            human_bytes(table.dead_bytes()),
+        )
+    } else if too_many(table.dead_rows + about_to_die) {
+        format!("the clean-up deletes {} of it", plural(about_to_die, "row"))
+    } else if too_many(table.changed_rows) {
+        format!(
+            "{} changed since the planner's figures were taken",
+            plural(table.changed_rows, "row")
+        )
+    } else {
+        return None;
+    };
+    Some(Advice {
+        subject: table.name.clone(),
+        why,
+        action: Some(Action::Vacuum {
+            table: table.name.clone(),
+            freeze: freeze_late,
+        }),
+    })
+}
+
+fn about_index(index: &Index) -> Option<Advice> {
+    let name = index.name.clone();
+    let (why, action) = if index.is_valid {
+        let waste = index.waste()?;
+        let why = format!(
+            "{}, of which about {} are empty: its entries need {}",
+            human_bytes(index.bytes),
+            human_bytes(waste),
+            human_bytes(index.bytes - waste),
+        );
+        (why, Action::Reindex { index: name })
+    } else if index.is_leftover() {
+        let why =
+            "it is left over from an index that was to be made anew: kept up by every change, never used";
+        (why.to_owned(), Action::DropIndex { index: name })
+    } else {
+        let why = "its making was cut off: it is kept up by every change and never used";
+        (why.to_owned(), Action::Reindex { index: name })
+    };
+    Some(Advice {
+        subject: index.name.clone(),
+        why,
+        action: Some(action),
+    })
+}
+
+/// "812 bytes", "64.0 KiB", "1.5 GiB".
+pub fn human_bytes(bytes: i64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    let mut size = bytes as f64;
+    let mut unit = "bytes";
+    for larger in UNITS {
+        if size < 1024.0 {
+            break;
+        }
+        size /= 1024.0;
+        unit = larger;
+    }
+    if unit == "bytes" {
+        format!("{bytes} bytes")
+    } else {
+        format!("{size:.1} {unit}")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! Looks after the database: what is the matter with it, what to do about each ([`advice`]), and doing it.
+//!
+//! What others do is theirs: a transaction that somebody left open is named and never ended from here.
+
+mod advice;
+
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use sqlx::PgConnection;
+
+pub use self::advice::{Action, Advice, human_bytes, told};
+use super::cleanup;
+use crate::server::{
+    clock::Clock,
+    database::Database,
+    jobs,
+    store::maintenance::{self as store, Index, Keeping, OpenTransaction, Table, Whole},
+};
+
+/// What the portal is set to, as far as upkeep goes by it.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    pub cleanup_interval: Duration,
+    /// How long ended sessions are kept.
+    pub retention: Duration,
+}
+
+/// How the database is.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    pub at: DateTime<Utc>,
+    pub database: Whole,
+    pub tables: Vec<Table>,
+    pub indexes: Vec<Index>,
+    /// The oldest first.
+    pub open_transactions: Vec<OpenTransaction>,
+    pub keeping: Keeping,
+    pub advice: Vec<Advice>,
+}
+
+/// Something that was done, or tried.
+#[derive(Clone, Debug, Serialize)]
+pub struct Step {
+    pub action: Action,
+    pub seconds: f64,
+    /// What went wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// Looks at the database, which the connection is the owner's of, and at what to do.
+///
+/// # Errors
+/// The database's.
+pub async fn examine(
+    conn: &mut PgConnection,
+    settings: Settings,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Report> {
+    let retention = cleanup::retention(settings.retention);
+    let mut report = Report {
+        at: now,
+        database: store::whole(conn).await?,
+        tables: store::tables(conn).await?,
+        indexes: store::indexes(conn).await?,
+        open_transactions: store::open_transactions(conn).await?,
+        keeping: store::keeping(conn, cleanup::JOB, retention, cleanup::KEEP_EVENTS, now).await?,
+        advice: Vec::new(),
+    };
+    report.advice = advice::of(&report, settings);
+    Ok(report)
+}
+
+/// Does what is advised, one after the other, whatever becomes of those before. `before` hears of each as it begins, and
+/// `after` of what came of it. The connection is the owner's; what the server does too runs on `database`.
+///
+/// # Errors
+/// The database does not answer at all.
+pub async fn apply(
+    conn: &mut PgConnection,
+    (database, clock): (&Database, &Clock),
+    settings: Settings,
+    advice: &[Advice],
+    mut before: impl FnMut(&Action),
+    mut after: impl FnMut(&Step),
+) -> sqlx::Result<Vec<Step>> {
+    store::limit_waiting(conn).await?;
+    let mut steps = Vec::new();
+    for action in advice.iter().filter_map(|advice| advice.action.as_ref()) {
+        before(action);
+        let began = Instant::now();
+        let done = perform(conn, database, clock, settings, action).await;
+        let step = Step {
+            action: action.clone(),
+            seconds: began.elapsed().as_secs_f64(),
+            problem: done.err().map(|error| error.to_string()),
+        };
+        after(&step);
+        steps.push(step);
+    }
+    Ok(steps)
+}
+
+async fn perform(
+    conn: &mut PgConnection,
+    database: &Database,
+    clock: &Clock,
+    settings: Settings,
+    action: &Action,
+) -> sqlx::Result<()> {
+    match action {
+        Action::CleanUp => {
+            let retention = cleanup::retention(settings.retention);
+            jobs::cleanup::once(database, clock, retention, TimeDelta::zero())
+                .await
+                .map(drop)
+        }
+        Action::Seal => jobs::seal::once(database, clock).await.map(drop),
+        Action::Vacuum { table, freeze } => store::vacuum(conn, table, *freeze).await,
+        Action::Reindex { index } => store::reindex(conn, index).await,
+        Action::DropIndex { index } => store::drop_index(conn, index).await,
+    }
+}
