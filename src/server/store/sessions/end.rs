@@ -39,65 +39,43 @@ pub struct Ended {
     pub was_live: bool,
 }
 
-/// Ends the sessions that the filter names: the live ones for the given reason, and those whose time has run out but
-/// was not written down, so that no later change of limits brings them back. A session that has ended is never touched
-/// again. Their devices are no longer active. Rows are locked in the order of their ids, as in [`touch`].
+/// Ends the sessions of one person that the filter names, as [`end_among`] does.
 pub async fn end(
     conn: &mut PgConnection,
     filter: EndFilter,
     end: End<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<Ended>> {
-    let rows = sqlx::query!(
-        r#"
-        WITH target AS (
-            SELECT id FROM sessions
-            WHERE user_id = $1 AND ended_at IS NULL
-                AND ($2::uuid IS NULL OR id = $2) AND ($3::uuid IS NULL OR id <> $3)
-            ORDER BY id FOR UPDATE
-        ), judged AS (
-            SELECT s.id, s.live_until > $4 AS was_live,
-                CASE WHEN s.live_until > $4 THEN $5 ELSE end_reason_at(s, $4) END AS reason
-            FROM session_state s WHERE s.id IN (SELECT id FROM target)
-        ), ended AS (
-            UPDATE sessions s SET ended_at = $4, end_reason = j.reason, ended_by = $6, ended_by_session = $7,
-                end_note = CASE WHEN j.was_live THEN $8 END
-            FROM judged j WHERE s.id = j.id
-            RETURNING s.id, s.device, j.reason, j.was_live
-        ), inactive AS (
-            UPDATE devices SET is_active = false WHERE id IN (SELECT device FROM ended)
-        )
-        SELECT id AS "id!", reason AS "reason!", was_live AS "was_live!" FROM ended
-        "#,
+    let ids = sqlx::query_scalar!(
+        "
+        SELECT id FROM sessions
+        WHERE user_id = $1 AND ended_at IS NULL AND ($2::uuid IS NULL OR id = $2) AND ($3::uuid IS NULL OR id <> $3)
+        ORDER BY id FOR UPDATE
+        ",
         filter.user.0,
         filter.only.map(|id| id.0),
         filter.except.map(|id| id.0),
-        now,
-        end.reason.as_str(),
-        end.by.map(|id| id.0),
-        end.by_session.map(|id| id.0),
-        end.note,
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(Ended {
-                session: SessionId(row.id),
-                reason: row.reason.parse().map_err(unreadable("reason"))?,
-                was_live: row.was_live,
-            })
-        })
-        .collect()
+    let ids: Vec<SessionId> = ids.into_iter().map(SessionId).collect();
+    let ended = end_among(conn, &ids, end, now).await?;
+    Ok(ended.into_iter().map(|(_, ended)| ended).collect())
 }
 
-/// [`end`] for sessions of several people, by their ids, in order of the people. The caller holds the locks on these.
+/// Ends sessions by their ids, and gives them in order of their people, on whom the caller holds the locks: the live ones
+/// for the given reason, and those whose time has run out but was not written down, so that no later change of limits
+/// brings them back. A session that has ended is never touched again. Their devices are no longer active. Rows are locked
+/// in the order of their ids, as in [`touch`].
 pub async fn end_among(
     conn: &mut PgConnection,
     ids: &[SessionId],
     end: End<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<(UserId, Ended)>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let rows = sqlx::query!(
         r#"
