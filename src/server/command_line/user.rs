@@ -62,14 +62,24 @@ pub async fn run(command: &Command, accounts: &Accounts) -> Result<(), CommandEr
                 organizations: create.organization.clone(),
                 password: password_from_stdin()?,
             };
-            match accounts.register(new).await? {
-                Registered::Created(id) => println!("{} can sign in now (id {id}).", create.email),
-                Registered::MembershipAdded(_) => println!(
+            let Registered {
+                user,
+                is_new,
+                founded,
+            } = accounts.register(new).await?;
+            if is_new {
+                println!("{} can sign in now (id {user}).", create.email);
+            } else {
+                println!(
                     "{} was there already and is now {} of {}. Name and password are as they were.",
                     create.email,
                     create.role.label().to_lowercase(),
                     create.organization.join(", "),
-                ),
+                );
+            }
+            // A misspelt name is one too.
+            for name in founded {
+                println!("The organization {name:?} is new.");
             }
         }
         Command::Disable { email } => {

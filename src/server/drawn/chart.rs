@@ -17,7 +17,7 @@ const BOTTOM: f64 = 20.0;
 const TOP: f64 = 8.0;
 
 /// As many lines as can be told apart by colour and dashes; the others are drawn alike, and told apart in the table.
-const STYLES: usize = 6;
+const STYLES: usize = 12;
 
 /// Draws a chart with its title, its legend and its table. `summary` says what it shows, for whoever cannot see it.
 pub fn draw(id: &'static str, title: &'static str, period: Period, chart: &Chart) -> AnyView {

@@ -70,11 +70,13 @@ pub struct Registration {
 }
 
 /// What [`Accounts::register`] did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Registered {
-    Created(UserId),
-    /// The person was there; they have the memberships now. Name and password are as they were.
-    MembershipAdded(UserId),
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registered {
+    pub user: UserId,
+    /// `false`: the person was there; they have the memberships now. Name and password are as they were.
+    pub is_new: bool,
+    /// Organizations that were not there before.
+    pub founded: Vec<String>,
 }
 
 impl Accounts {
@@ -110,7 +112,7 @@ impl Accounts {
             role: new.role,
             password_hash: &password_hash,
         };
-        let registered = if users::insert(&mut tx, fresh, now).await? {
+        let (user, is_new) = if users::insert(&mut tx, fresh, now).await? {
             record(
                 &mut tx,
                 AuditKind::UserCreated,
@@ -119,24 +121,26 @@ impl Accounts {
                 now,
             )
             .await?;
-            Registered::Created(id)
+            (id, true)
         } else if new.organizations.is_empty() {
             return Err(AccountError::EmailTaken(email));
         } else {
-            Registered::MembershipAdded(locked(&mut tx, &email).await?)
+            (locked(&mut tx, &email).await?, false)
         };
-        let (Registered::Created(id) | Registered::MembershipAdded(id)) = registered;
-        for (place, organization) in (0..).zip(&new.organizations) {
-            let organization: OrganizationId =
-                organizations::find_or_insert(&mut tx, organization.trim(), now).await?;
+        let mut founded = Vec::new();
+        for (place, name) in (0..).zip(&new.organizations) {
+            let (organization, is_new) = organizations::find_or_insert(&mut tx, name.trim(), now).await?;
+            if is_new {
+                founded.push(name.trim().to_owned());
+            }
             // The first one named is the one joined first: a new session looks at it.
             let now = now + TimeDelta::microseconds(place);
-            let before = organizations::set_membership(&mut tx, id, organization, new.role, now).await?;
+            let before = organizations::set_membership(&mut tx, user, organization, new.role, now).await?;
             match before {
                 Some(before) if before == new.role => {}
                 Some(before) => {
                     let change = RoleChange {
-                        user: id,
+                        user,
                         organization: Some(organization),
                         before,
                         after: new.role,
@@ -145,12 +149,16 @@ impl Accounts {
                 }
                 None => {
                     let detail = json!({ "organization_id": organization, "role": new.role });
-                    record(&mut tx, AuditKind::MembershipSet, id, detail, now).await?;
+                    record(&mut tx, AuditKind::MembershipSet, user, detail, now).await?;
                 }
             }
         }
         tx.commit().await?;
-        Ok(registered)
+        Ok(Registered {
+            user,
+            is_new,
+            founded,
+        })
     }
 
     /// Gives a person a new password and ends their sessions.

@@ -157,10 +157,10 @@ pub async fn create(accounts: &Accounts) -> Result<(), AccountError> {
                 organizations,
                 password: PASSWORD.to_owned(),
             };
-            match accounts.register(new).await? {
-                Registered::Created(user) => tell_all(accounts, user, email, &PAST).await?,
-                // Another server created it meanwhile.
-                Registered::MembershipAdded(_) => {}
+            // Else another server created it meanwhile.
+            let Registered { user, is_new, .. } = accounts.register(new).await?;
+            if is_new {
+                tell_all(accounts, user, email, &PAST).await?;
             }
         }
         if known.is_some_and(|account| account.disabled) {

@@ -10,25 +10,26 @@ use crate::domain::{
     user::Role,
 };
 
-/// Finds the organization of that name, in whatever case, or founds it.
+/// Finds the organization of that name, in whatever case, or founds it: `true`.
 pub async fn find_or_insert(
     conn: &mut PgConnection,
     name: &str,
     now: DateTime<Utc>,
-) -> sqlx::Result<OrganizationId> {
+) -> sqlx::Result<(OrganizationId, bool)> {
+    let new = OrganizationId::new();
     let id = sqlx::query_scalar!(
         "
         INSERT INTO organizations (id, name, created_at) VALUES ($1, $2, $3)
         ON CONFLICT (lower(name)) DO UPDATE SET name = organizations.name
         RETURNING id
         ",
-        OrganizationId::new().0,
+        new.0,
         name,
         now,
     )
     .fetch_one(conn)
     .await?;
-    Ok(OrganizationId(id))
+    Ok((OrganizationId(id), id == new.0))
 }
 
 /// Makes a person a member, or gives the member that role. `Some`: the role that they had there until now.

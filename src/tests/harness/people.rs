@@ -2,7 +2,7 @@
 
 use broker_portal::{
     domain::{ids::UserId, user::Role},
-    server::services::accounts::{Registered, Registration},
+    server::services::accounts::Registration,
 };
 
 use super::Portal;
@@ -56,13 +56,13 @@ impl<'a> Registering<'a> {
 
     pub async fn create(self) -> Person {
         let Registration { email, password, .. } = self.new.clone();
-        let registered = self
+        let id = self
             .portal
             .accounts()
             .register(self.new)
             .await
-            .expect("an account");
-        let (Registered::Created(id) | Registered::MembershipAdded(id)) = registered;
+            .expect("an account")
+            .user;
         Person { id, email, password }
     }
 }
