@@ -278,7 +278,7 @@ fn row(place: &Place, listed: &ListedPerson, now: DateTime<Utc>) -> AnyView {
             <th scope="row">
                 <a
                     id=format!("person-{}", user.id)
-                    class="device person"
+                    class="person"
                     href=place.showing(Some(user.id)).address()
                     data-noscroll=""
                     aria-current=is_open.then_some("true")
