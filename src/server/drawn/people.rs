@@ -143,7 +143,7 @@ pub fn draw(drawing: Drawing) -> String {
         {tabs(PATH)}
         {problem.map(|problem| notice(Tone::Warning, problem))}
         {outcome.map(|(tone, text)| notice(tone, text))}
-        <div class=if is_open { "review with-panel people" } else { "review people" }>
+        <div class=if is_open { "review with-panel" } else { "review" }>
             <section class="card" aria-labelledby="list-title">
                 {filter_form(&place.filter, organization.is_none())}
                 <header class="card-head">
