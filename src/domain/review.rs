@@ -77,7 +77,7 @@ pub struct Person {
     pub is_disabled: bool,
     /// A new password has to be chosen at the next sign-in.
     pub password_change_required: bool,
-    /// They belong to other organizations too.
+    /// They belong to other organizations too, or to the portal as a whole.
     pub is_elsewhere: bool,
 }
 

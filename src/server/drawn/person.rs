@@ -145,6 +145,9 @@ pub fn actions(of: &OfPerson, links: Links<'_>, own: UserId) -> AnyView {
         Some(Hindrance::Elsewhere) => {
             Some("They belong to another organization too: a system administrator can disable the account.")
         }
+        Some(Hindrance::FromOutside) => Some(
+            "An operator or a system administrator has disabled the account, and can let them sign in again.",
+        ),
         Some(Hindrance::Own) => {
             Some("This is you. Another administrator can change your role or disable your account.")
         }

@@ -236,10 +236,10 @@ async fn of_person(
         user: Some(user),
         ..SessionFilter::default()
     };
-    let person = people::find(state, reach, user).await?;
+    let (person, hindrance) = people::find(state, caller, reach, user).await?;
     let live = sessions::list(state, caller, reach, &filter, Sort::LastActive, None, most).await?;
     Ok(OfPerson {
-        hindrance: people::hindrance(caller, reach, &person),
+        hindrance,
         memberships: people::memberships(state, reach, user).await?,
         person,
         sessions: live.sessions,
