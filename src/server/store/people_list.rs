@@ -10,7 +10,6 @@ use uuid::Uuid;
 use super::{containing, review::Cursor, unreadable};
 use crate::domain::{
     ids::{OrganizationId, SessionId, UserId},
-    organization::{Membership, Organization},
     people_filter::{PeopleFilter, Standing},
     user::{Role, User},
 };
@@ -118,35 +117,6 @@ pub async fn presence(
         has_signed_in: row.has_signed_in,
     });
     Ok(presence.collect())
-}
-
-/// The brokerages that each of these people belongs to, by name.
-pub async fn memberships(
-    conn: &mut PgConnection,
-    users: &[UserId],
-) -> sqlx::Result<Vec<(UserId, Membership)>> {
-    let ids: Vec<Uuid> = users.iter().map(|id| id.0).collect();
-    let rows = sqlx::query!(
-        "
-        SELECT m.user_id, o.id, o.name, m.role FROM memberships m JOIN organizations o ON o.id = m.organization_id
-        WHERE m.user_id = ANY ($1) ORDER BY lower(o.name)
-        ",
-        &ids,
-    )
-    .fetch_all(conn)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            let membership = Membership {
-                organization: Organization {
-                    id: OrganizationId(row.id),
-                    name: row.name,
-                },
-                role: row.role.parse().map_err(unreadable("role"))?,
-            };
-            Ok((UserId(row.user_id), membership))
-        })
-        .collect()
 }
 
 /// From where, and which of them.

@@ -14,6 +14,7 @@ use crate::{
     server::{
         state::AppState,
         store::{
+            organizations,
             people_list::{self as store, Asked, Presence},
             review::Cursor,
         },
@@ -57,7 +58,7 @@ pub async fn list(
     let mut memberships: HashMap<UserId, Vec<Membership>> = HashMap::new();
     // What someone is elsewhere is not for an organization's administrators to know.
     if reach.organization.is_none() {
-        for (user, membership) in store::memberships(conn, &ids).await? {
+        for (user, membership) in organizations::of_users(conn, &ids).await? {
             memberships.entry(user).or_default().push(membership);
         }
     }
