@@ -35,6 +35,7 @@ pub fn App() -> impl IntoView {
                         ssr=SsrMode::Async
                     />
                     <Route path=path!("/dashboard/admin/sessions") view=AdminPage ssr=SsrMode::Async />
+                    <Route path=path!("/dashboard/admin/people") view=AdminPage ssr=SsrMode::Async />
                     <Route path=path!("/dashboard/admin/audit") view=AdminPage ssr=SsrMode::Async />
                     <Route path=path!("/dashboard/admin/health") view=AdminPage ssr=SsrMode::Async />
                     <Route path=path!("/dashboard/confirm-password") view=ConfirmPasswordPage ssr=SsrMode::Async />

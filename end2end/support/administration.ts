@@ -101,7 +101,49 @@ export class ReviewPage {
   }
 }
 
-/** One session beside the list. */
+/** `/dashboard/admin/people` */
+export class PeoplePage {
+  static readonly path = '/dashboard/admin/people';
+
+  readonly main: Locator;
+  readonly count: Locator;
+  readonly rows: Locator;
+  readonly search: Locator;
+  readonly show: Locator;
+  readonly next: Locator;
+  readonly first: Locator;
+  readonly panel: Panel;
+
+  constructor(readonly page: Page) {
+    this.main = page.getByRole('main');
+    this.count = this.main.getByRole('heading', { level: 2 }).getByRole('status');
+    this.rows = this.main.locator('tbody').getByRole('row');
+    this.search = this.main.getByRole('searchbox', { name: 'Search' });
+    this.show = this.main.getByRole('button', { name: 'Show' });
+    this.next = this.main.getByRole('link', { name: 'Next page' });
+    this.first = this.main.getByRole('link', { name: 'First page' });
+    this.panel = new Panel(page);
+  }
+
+  row(text: string | RegExp): Locator {
+    return this.rows.filter({ hasText: text });
+  }
+
+  /** The link that opens someone's details. */
+  person(name: string): Locator {
+    return this.rows.getByRole('rowheader').getByRole('link', { name });
+  }
+
+  choice(name: string): Locator {
+    return this.main.getByRole('combobox', { name, exact: true });
+  }
+
+  async shows(count: number) {
+    await expect(this.count).toHaveText(count === 1 ? '1 person' : `${count} people`);
+  }
+}
+
+/** One session, or one person, beside the list. */
 export class Panel {
   readonly box: Locator;
   readonly title: Locator;

@@ -2,7 +2,7 @@ import path from 'node:path';
 
 import type { Page } from '@playwright/test';
 
-import { forgetPasswordChecks, makeSessions, ReviewPage, ReviewQuestion, test } from '../support/administration';
+import { forgetPasswordChecks, makeSessions, PeoplePage, ReviewPage, ReviewQuestion, test } from '../support/administration';
 import { Desktop } from '../support/devices';
 import { visit } from '../support/hydration';
 import {
@@ -26,6 +26,8 @@ interface Scene {
   admin: Person;
   /** Where a panel is open. */
   panel: string;
+  /** The id of someone in the list. */
+  person: string;
 }
 
 /** What administrators see, and how to come there. The last ones need a password again. */
@@ -34,6 +36,14 @@ const STATES: { name: string; onlyWindow?: boolean; allColours?: boolean; arrang
   { name: 'admin-sessions-none', arrange: ({ page }) => visit(page, `${PATH}?q=nobody`) },
   { name: 'admin-sessions-ended', arrange: ({ page }) => visit(page, `${PATH}?state=all&kind=telephone`) },
   { name: 'admin-panel', arrange: ({ page, panel }) => visit(page, panel) },
+  { name: 'admin-people', allColours: true, arrange: ({ page }) => visit(page, PeoplePage.path) },
+  { name: 'admin-people-none', arrange: ({ page }) => visit(page, `${PeoplePage.path}?q=nobody&role=king`) },
+  { name: 'admin-people-panel', arrange: ({ page, person }) => visit(page, `${PeoplePage.path}?person=${person}`) },
+  {
+    name: 'admin-people-ask-disable',
+    onlyWindow: true,
+    arrange: ({ page, person }) => visit(page, `${PeoplePage.path}?person=${person}&ask=disable`),
+  },
   { name: 'admin-audit', arrange: ({ page }) => visit(page, '/dashboard/admin/audit') },
   {
     name: 'admin-health',
@@ -72,9 +82,15 @@ for (const { width, colorScheme: usual, options } of WINDOWS) {
     await signIn(page, admin, `${PATH}?kind=desktop`);
     const id = await page.locator('a.device').getAttribute('id');
     const panel = `${PATH}?session=${id!.replace('session-', '')}`;
+    for (const state of ['disabled_at = now()', 'password_change_required = true']) {
+      const { email } = await portal.register({ organization, name: 'Bruno Never' });
+      await portal.sql(`UPDATE users SET ${state} WHERE email = '${email}'`);
+    }
+    await page.goto(`${PeoplePage.path}?q=${LONG}`);
+    const someone = await new PeoplePage(page).person(LONG).getAttribute('id');
     for (const { name, onlyWindow, allColours, arrange } of STATES) {
       await test.step(name, async () => {
-        await arrange({ page, portal, admin, panel });
+        await arrange({ page, portal, admin, panel, person: someone!.replace('person-', '') });
         if (onlyWindow) {
           await expect(new ReviewQuestion(page).box).toBeVisible();
         }

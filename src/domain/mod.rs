@@ -11,6 +11,7 @@ pub mod next;
 pub mod organization;
 pub mod overview;
 pub mod password;
+pub mod people_filter;
 pub mod plain_text;
 pub mod policy;
 pub mod review;

@@ -5,6 +5,8 @@ use serde::Serialize;
 
 use super::{
     ids::{SessionId, UserId},
+    organization::Membership,
+    people_filter::Standing,
     session::{EndReason, Session},
     time,
     user::User,
@@ -75,8 +77,31 @@ pub struct Person {
     pub is_disabled: bool,
     /// A new password has to be chosen at the next sign-in.
     pub password_change_required: bool,
-    /// They belong to other organizations too.
+    /// They belong to other organizations too, or to the portal as a whole.
     pub is_elsewhere: bool,
+}
+
+/// Someone in a list of people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedPerson {
+    /// With the role in the organization that is looked at, or their own outside any.
+    pub user: User,
+    pub standing: Standing,
+    /// Where everyone is looked at: what they are in which organization.
+    pub memberships: Vec<Membership>,
+    /// How many sessions they have that would authenticate now.
+    pub live: usize,
+    pub last_active: LastActive,
+}
+
+/// When someone last did something in the portal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastActive {
+    At(DateTime<Utc>),
+    /// Their sessions are not kept any more.
+    LongAgo,
+    /// They have never signed in.
+    Never,
 }
 
 /// How far an end of many sessions has come.

@@ -60,6 +60,7 @@ macro_rules! named {
         }
     };
 }
+pub(super) use named;
 
 named! {
     /// Whether sessions would authenticate now.
@@ -152,11 +153,7 @@ impl SessionFilter {
     /// [`UnknownFilter`] names the first that stands for nothing.
     pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, UnknownFilter> {
         let text = |name: &str| get(name).map(|text| text.trim().to_owned()).unwrap_or_default();
-        let q = text("q");
-        if q.chars().count() > MAX_SEARCH || q.chars().any(char::is_control) {
-            let problem = format!("Search for at most {MAX_SEARCH} characters in one line.");
-            return Err(UnknownFilter { field: "q", problem });
-        }
+        let q = search_text(text("q"))?;
         let user = match text("user").as_str() {
             "" => None,
             id => Some(id.parse().map_err(|_| UnknownFilter {
@@ -168,7 +165,7 @@ impl SessionFilter {
         let roles = names(Role::ALL.iter().map(|role| role.as_str()));
         let reasons = names(EndReason::ALL.iter().map(|reason| reason.as_str()));
         let filter = Self {
-            q: Some(q).filter(|q| !q.is_empty()),
+            q,
             user,
             kind: choice(
                 "kind",
@@ -270,7 +267,16 @@ impl SessionFilter {
     }
 }
 
-fn choice<T>(
+/// What is searched for in the field `q`, if anything is.
+pub(super) fn search_text(q: String) -> Result<Option<String>, UnknownFilter> {
+    if q.chars().count() > MAX_SEARCH || q.chars().any(char::is_control) {
+        let problem = format!("Search for at most {MAX_SEARCH} characters in one line.");
+        return Err(UnknownFilter { field: "q", problem });
+    }
+    Ok(Some(q).filter(|q| !q.is_empty()))
+}
+
+pub(super) fn choice<T>(
     field: &'static str,
     text: &str,
     read: impl Fn(&str) -> Option<T>,
@@ -286,7 +292,7 @@ fn choice<T>(
     })
 }
 
-fn names<'a>(each: impl Iterator<Item = &'a str>) -> String {
+pub(super) fn names<'a>(each: impl Iterator<Item = &'a str>) -> String {
     each.collect::<Vec<_>>().join(", ")
 }
 

@@ -283,6 +283,37 @@ async fn what_an_operator_has_disabled_an_administrator_does_not_enable() {
     let office = Office::open().await;
     let Office { portal, nora, .. } = &office;
     portal.accounts().disable(&nora.email).await.expect("disabled");
-    office.does("admin_enable_person", nora, &[]).await.expect(403);
+    // Not by way of disabling them once more, either.
+    for what in [
+        "admin_enable_person",
+        "admin_disable_person",
+        "admin_enable_person",
+    ] {
+        office.does(what, nora, &[]).await.expect(403);
+    }
     assert_eq!(portal.audit("user_enabled").await, []);
+    let page = format!("/dashboard/admin/people?person={}", nora.id);
+    let html = office.admin.get(&page).await.expect(200).body;
+    assert!(html.contains("has disabled the account") && !html.contains("Let sign in again…"));
+    let root = portal.person("root").role(Role::SystemAdmin).create().await;
+    let root = portal.browser(CHROME).signed_in(&root).await;
+    let html = root.get(&page).await.expect(200).body;
+    assert!(html.contains("Let sign in again…"));
+    let id = nora.id.to_string();
+    root.post("/api/admin_enable_person")
+        .form(&[("user_id", &id)])
+        .await
+        .expect(200);
+    portal.browser(CHROME).signed_in(nora).await;
+}
+
+#[tokio::test]
+async fn a_system_administrator_who_is_a_member_is_not_disabled_by_its_administrator() {
+    let office = Office::open().await;
+    let portal = &office.portal;
+    portal.person("root").role(Role::SystemAdmin).create().await;
+    portal.pass(seconds(1)).await;
+    let root = portal.person("root").member_of("Northgate").create().await;
+    office.does("admin_disable_person", &root, &[]).await.expect(403);
+    assert_eq!(portal.audit("user_disabled").await, []);
 }

@@ -14,6 +14,7 @@ mod accounts;
 mod addresses;
 mod admin_audit;
 mod admin_people;
+mod admin_people_list;
 mod admin_sessions;
 mod alerts;
 mod api;

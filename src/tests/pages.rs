@@ -35,6 +35,7 @@ async fn signed_out_every_private_page_leads_to_sign_in_and_back() {
         "/dashboard/settings?a=b&c=d",
         "/dashboard/settings/sign-out-all",
         "/dashboard/admin/sessions",
+        "/dashboard/admin/people?q=a",
         "/dashboard/nowhere",
     ] {
         let chrome = portal.browser(CHROME).without_script();

@@ -5,7 +5,7 @@ use leptos::prelude::*;
 
 use super::{
     drawn, tabs,
-    words::{address, moment, notice, number, select},
+    words::{address, moment, no_filter, notice, number, select},
 };
 use crate::{
     domain::{
@@ -37,13 +37,7 @@ impl Place {
         let get = |name: &str| form_value(query, name);
         let (filter, problem) = match AuditFilter::read(get) {
             Ok(filter) => (filter, None),
-            Err(unknown) => {
-                let problem = format!(
-                    "“{}” in the address is no filter. {}",
-                    unknown.field, unknown.problem
-                );
-                (AuditFilter::default(), Some(problem))
-            }
+            Err(unknown) => (AuditFilter::default(), Some(no_filter(&unknown))),
         };
         let before = get("before").and_then(|id| id.parse().ok());
         (Self { filter, before }, problem)

@@ -3,18 +3,81 @@
 
 use leptos::prelude::*;
 
-use super::{
-    sessions::{Asks, Place},
-    words::{notice, number},
-};
+use super::words::{notice, number};
 use crate::{
-    domain::{organization::Membership, review::Person, time::rfc3339, user::Role},
+    domain::{
+        ids::SessionId, next::form_value, organization::Membership, review::Person,
+        session_filter::SessionFilter, time::rfc3339, user::Role,
+    },
     error::AppError,
     ui::components::{
         icon::{Icon, Picture},
         notice::Tone,
     },
 };
+
+/// What the question over the page is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asks {
+    EndOne,
+    EndOfPerson,
+    EndListed,
+    Disable,
+    Enable,
+    RequirePassword,
+    ChangeRole,
+}
+
+impl Asks {
+    const ALL: [Self; 7] = [
+        Asks::EndOne,
+        Asks::EndOfPerson,
+        Asks::EndListed,
+        Asks::Disable,
+        Asks::Enable,
+        Asks::RequirePassword,
+        Asks::ChangeRole,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Asks::EndOne => "end_one",
+            Asks::EndOfPerson => "end_person",
+            Asks::EndListed => "end_listed",
+            Asks::Disable => "disable",
+            Asks::Enable => "enable",
+            Asks::RequirePassword => "require_password",
+            Asks::ChangeRole => "change_role",
+        }
+    }
+
+    /// Reads the query of an address.
+    pub fn read(query: &str) -> Option<Self> {
+        let asks = form_value(query, "ask")?;
+        Self::ALL.into_iter().find(|each| each.as_str() == asks)
+    }
+
+    /// Whether sessions are ended, and nothing else is done.
+    pub fn is_end(self) -> bool {
+        matches!(self, Self::EndOne | Self::EndOfPerson | Self::EndListed)
+    }
+
+    /// Whether it is about a person, whatever list they stand in.
+    pub fn is_of_person(self) -> bool {
+        !matches!(self, Self::EndOne | Self::EndListed)
+    }
+}
+
+/// The page that a question stands over.
+pub struct Behind {
+    /// Its address without the question.
+    pub cancel: String,
+    /// Where it goes when all is done.
+    pub next: String,
+    /// Which sessions it lists, if it lists any.
+    pub listed: Option<SessionFilter>,
+    pub session: Option<SessionId>,
+}
 
 /// What is asked.
 pub struct Question {
@@ -37,20 +100,15 @@ pub struct Question {
 }
 
 /// Draws the dialog.
-pub fn draw(question: Question, place: &Place) -> AnyView {
-    let cancel = place.asking(None);
-    let afterwards = match question.asks {
-        Asks::EndListed => place.showing(None),
-        _ => cancel.clone(),
-    };
+pub fn draw(question: Question, behind: Behind) -> AnyView {
     let Words {
         title,
         text,
         button,
         action,
         final_class,
-    } = words(&question, place);
-    let is_end = matches!(question.asks, Asks::EndOne | Asks::EndOfPerson | Asks::EndListed);
+    } = words(&question, &behind);
+    let is_end = question.asks.is_end();
     let nothing_to_do = is_end && question.count == 0 && !question.with_own;
     let reason = is_end.then(|| {
         view! {
@@ -103,7 +161,8 @@ pub fn draw(question: Question, place: &Place) -> AnyView {
             ),
         )
     });
-    let session = place.session.map(|id| id.to_string()).unwrap_or_default();
+    let session = behind.session.map(|id| id.to_string()).unwrap_or_default();
+    let filter = behind.listed.as_ref().map(SessionFilter::query);
     let user = question
         .person
         .as_ref()
@@ -118,11 +177,11 @@ pub fn draw(question: Question, place: &Place) -> AnyView {
                     <p id="ask-text">{text}</p>
                     {before}
                     <input type="hidden" name="which" value=question.asks.as_str() />
-                    <input type="hidden" name="filter" value=place.filter.query() />
+                    {filter.map(|filter| view! { <input type="hidden" name="filter" value=filter /> })}
                     <input type="hidden" name="session_id" value=session />
                     <input type="hidden" name="user_id" value=user />
                     <input type="hidden" name="begun_by" value=rfc3339(question.begun_by) />
-                    <input type="hidden" name="next" value=afterwards.address() />
+                    <input type="hidden" name="next" value=behind.next />
                     {(question.asks == Asks::ChangeRole).then(|| role_field(&question))}
                     {reason}
                     {own}
@@ -137,7 +196,7 @@ pub fn draw(question: Question, place: &Place) -> AnyView {
                 </div>
                 <div class="dialog-foot">
                     <div class="actions end">
-                        <a class="button" href=cancel.address() data-noscroll="" data-cancel="">
+                        <a class="button" href=behind.cancel data-noscroll="" data-cancel="">
                             "Cancel"
                         </a>
                         {(!nothing_to_do)
@@ -165,7 +224,7 @@ struct Words {
     final_class: &'static str,
 }
 
-fn words(question: &Question, place: &Place) -> Words {
+fn words(question: &Question, behind: &Behind) -> Words {
     const END: &str = "/api/admin_end_sessions";
     const DANGER: &str = "button danger final";
     let name = question
@@ -210,8 +269,9 @@ fn words(question: &Question, place: &Place) -> Words {
         }
         Asks::EndListed => {
             let all = if question.count == 0 { all } else { question.count };
+            let listed = behind.listed.as_ref().map(SessionFilter::words);
             let text = view! {
-                "This ends exactly what the list shows: " <strong>{place.filter.words()}</strong>
+                "This ends exactly what the list shows: " <strong>{listed}</strong>
                 ". Everyone concerned has to sign in again. Whoever signs in from now on stays."
             };
             end(format!("End {}?", sessions(all)), text.into_any(), format!("End {}", sessions(all)))

@@ -18,6 +18,8 @@ mod chart;
 pub mod ending;
 pub mod health;
 mod panel;
+pub mod people;
+pub mod person;
 pub mod sessions;
 mod words;
 
@@ -27,6 +29,7 @@ use leptos::prelude::*;
 fn tabs(here: &str) -> AnyView {
     let pages = [
         (sessions::PATH, "Sessions"),
+        (people::PATH, "People"),
         (audit::PATH, "Audit log"),
         (health::PATH, "Health"),
     ];

@@ -4,18 +4,17 @@ use chrono::{DateTime, Utc};
 use leptos::prelude::*;
 
 use super::{
-    sessions::{Asks, Open, Place, state},
-    words::{age, moment},
+    ending::Asks,
+    person::{self, Links},
+    sessions::{Open, Place, state},
+    words::moment,
 };
 use crate::{
     domain::{
         ids::UserId,
-        review::{Moment, Person, ReviewedSession, State},
+        review::{Moment, State},
         session::ClientKind,
-        session_filter::SessionFilter,
-        user::Role,
     },
-    server::services::admin::people::Hindrance,
     ui::components::icon::{Icon, Picture},
 };
 
@@ -39,10 +38,7 @@ pub fn draw(panel: Panel<'_>) -> AnyView {
     let Open {
         session: reviewed,
         timeline,
-        person,
-        memberships: _,
-        hindrance,
-        others,
+        person: of_person,
     } = open;
     let close = place.showing(None).address();
     let session = &reviewed.session;
@@ -76,6 +72,15 @@ pub fn draw(panel: Panel<'_>) -> AnyView {
             </a>
         }
     });
+    let (asking, showing) = (
+        |asks| place.asking(Some(asks)).address(),
+        |session| place.showing(Some(session)).address(),
+    );
+    let links = Links {
+        asking: &asking,
+        session: &showing,
+        is_same_page: true,
+    };
     view! {
         <aside class="card session-panel" aria-labelledby="panel-title">
             <header class="card-head">
@@ -122,7 +127,13 @@ pub fn draw(panel: Panel<'_>) -> AnyView {
                 {end_one.map(|end| view! { <div class="actions">{end}</div> })}
             </div>
             {history(timeline)}
-            {of_person(place, &person, &others, hindrance, own, now)}
+            <section class="panel-part" aria-labelledby="person-title">
+                <h3 id="person-title">{of_person.person.user.display_name.clone()}</h3>
+                {person::facts(&of_person)}
+                <h4>"Other live sessions"</h4>
+                {person::sessions(&of_person, links, "Signed in nowhere else.", now)}
+                {person::actions(&of_person, links, own)}
+            </section>
         </aside>
     }
     .into_any()
@@ -145,106 +156,6 @@ fn history(timeline: Vec<Moment>) -> AnyView {
         <section class="panel-part" aria-labelledby="history-title">
             <h3 id="history-title">"What happened"</h3>
             <ol class="timeline">{moments}</ol>
-        </section>
-    }
-    .into_any()
-}
-
-fn of_person(
-    place: &Place,
-    person: &Person,
-    others: &[ReviewedSession],
-    hindrance: Option<Hindrance>,
-    own: UserId,
-    now: DateTime<Utc>,
-) -> AnyView {
-    let user = &person.user;
-    let is_own = user.id == own;
-    let asks = |asks: Asks| place.asking(Some(asks)).address();
-    let action = |ask: Asks, label: &'static str| {
-        view! {
-            <a class="button small" id=format!("ask-{}", ask.as_str()) href=asks(ask) data-noscroll="">
-                {label}
-            </a>
-        }
-        .into_any()
-    };
-    let mut actions = Vec::new();
-    if !is_own && user.role != Role::SystemAdmin {
-        actions.push(action(Asks::ChangeRole, "Change role…"));
-    }
-    if !is_own && !person.password_change_required {
-        actions.push(action(Asks::RequirePassword, "Ask for a new password…"));
-    }
-    if hindrance.is_none() {
-        actions.push(if person.is_disabled {
-            action(Asks::Enable, "Let sign in again…")
-        } else {
-            action(Asks::Disable, "Disable the account…")
-        });
-    }
-    let why_not = match hindrance {
-        Some(Hindrance::Elsewhere) => {
-            Some("They belong to another organization too: a system administrator can disable the account.")
-        }
-        Some(Hindrance::Own) => {
-            Some("This is you. Another administrator can change your role or disable your account.")
-        }
-        None => None,
-    };
-    let everything = Place {
-        filter: SessionFilter {
-            user: Some(user.id),
-            state: crate::domain::session_filter::ListState::All,
-            ..SessionFilter::default()
-        },
-        after: String::new(),
-        session: None,
-        asks: None,
-        ..place.clone()
-    };
-    let others_list = others
-        .iter()
-        .map(|other| {
-            view! {
-                <li>
-                    <a class="device" href=place.showing(Some(other.session.id)).address() data-noscroll="">
-                        <Icon picture=Picture::of(&other.session) />
-                        <span>{other.session.device_name.clone()}</span>
-                    </a>
-                    <span class="soft small">
-                        {other.session.ip_address.clone()} " · active " {age(other.session.last_active_at, now)}
-                    </span>
-                </li>
-            }
-        })
-        .collect::<Vec<_>>();
-    let none = others
-        .is_empty()
-        .then(|| view! { <p class="soft small">"Signed in nowhere else."</p> });
-    view! {
-        <section class="panel-part" aria-labelledby="person-title">
-            <h3 id="person-title">{user.display_name.clone()}</h3>
-            <p class="soft small">{user.email.clone()} " · " {user.role.label()}</p>
-            <p class="badges">
-                {person.is_disabled.then(|| view! { <span class="badge">"Disabled"</span> })}
-                {person
-                    .password_change_required
-                    .then(|| view! { <span class="badge">"New password at the next sign-in"</span> })}
-            </p>
-            <h4>"Other live sessions"</h4>
-            {none}
-            <ul class="other-sessions">{others_list}</ul>
-            <p class="small">
-                <a href=everything.address()>"Everything of this person"</a>
-            </p>
-            <div class="actions">
-                <a class="button small danger" id="end-person" href=asks(Asks::EndOfPerson) data-noscroll="">
-                    "End all of their sessions…"
-                </a>
-                {actions}
-            </div>
-            {why_not.map(|why| view! { <p class="soft small">{why}</p> })}
         </section>
     }
     .into_any()

@@ -5,22 +5,22 @@ use leptos::prelude::*;
 
 use super::{
     drawn,
-    ending::{self, Question},
+    ending::{self, Asks, Behind, Question},
     panel::{self, Panel},
+    person::OfPerson,
     tabs,
-    words::{address, age, notice, number, select, until},
+    words::{self, address, age, no_filter, notice, number, select, stray, until},
 };
 use crate::{
     domain::{
         ids::{SessionId, UserId},
         next::form_value,
-        organization::Membership,
-        review::{Moment, Person, ReviewedSession, State},
+        review::{Moment, ReviewedSession, State},
         session::{ClientKind, EndReason},
         session_filter::{Age, ListState, SessionFilter, Sort, Suspicion},
         user::Role,
     },
-    server::services::admin::{people::Hindrance, sessions::Page},
+    server::services::admin::sessions::Page,
     ui::components::{
         icon::{Icon, Picture},
         notice::Tone,
@@ -42,53 +42,12 @@ pub struct Place {
     pub asks: Option<Asks>,
 }
 
-/// What the question over the page is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asks {
-    EndOne,
-    EndOfPerson,
-    EndListed,
-    Disable,
-    Enable,
-    RequirePassword,
-    ChangeRole,
-}
-
-impl Asks {
-    const ALL: [Asks; 7] = [
-        Asks::EndOne,
-        Asks::EndOfPerson,
-        Asks::EndListed,
-        Asks::Disable,
-        Asks::Enable,
-        Asks::RequirePassword,
-        Asks::ChangeRole,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Asks::EndOne => "end_one",
-            Asks::EndOfPerson => "end_person",
-            Asks::EndListed => "end_listed",
-            Asks::Disable => "disable",
-            Asks::Enable => "enable",
-            Asks::RequirePassword => "require_password",
-            Asks::ChangeRole => "change_role",
-        }
-    }
-}
-
 impl Place {
     /// Reads the query of an address. The second is what in it stands for nothing.
     pub fn read(query: &str) -> (Self, Option<String>) {
         let get = |name: &str| form_value(query, name);
         let mut problem = None;
-        let mut noted = |unknown: crate::domain::session_filter::UnknownFilter| {
-            problem = Some(format!(
-                "“{}” in the address is no filter. {}",
-                unknown.field, unknown.problem
-            ));
-        };
+        let mut noted = |unknown| problem = Some(no_filter(&unknown));
         let filter = SessionFilter::read(get).unwrap_or_else(|unknown| {
             noted(unknown);
             SessionFilter::default()
@@ -100,22 +59,13 @@ impl Place {
         const OTHERS: [&str; 9] = [
             "sort", "after", "session", "ask", "begun_by", "ended", "done", "__path", "__err",
         ];
-        let names = query.split('&').filter_map(|pair| pair.split('=').next());
-        if let Some(unknown) = names
-            .filter(|name| !name.is_empty())
-            .find(|name| !SessionFilter::FIELDS.contains(name) && !OTHERS.contains(name))
-        {
-            problem.get_or_insert_with(|| format!("“{unknown}” in the address is no filter."));
-        }
-        let asks = get("ask");
+        let problem = problem.or_else(|| stray(query, &[&SessionFilter::FIELDS, &OTHERS]));
         let place = Self {
             filter,
             sort,
             after: get("after").unwrap_or_default(),
             session: get("session").and_then(|id| id.parse().ok()),
-            asks: Asks::ALL
-                .into_iter()
-                .find(|each| Some(each.as_str()) == asks.as_deref()),
+            asks: Asks::read(query),
         };
         (place, problem)
     }
@@ -149,6 +99,36 @@ impl Place {
             ..self.clone()
         }
     }
+
+    /// Every session of someone, live and ended.
+    pub fn of_person(user: UserId) -> Self {
+        Self {
+            filter: SessionFilter {
+                user: Some(user),
+                state: ListState::All,
+                ..SessionFilter::default()
+            },
+            sort: Sort::default(),
+            after: String::new(),
+            session: None,
+            asks: None,
+        }
+    }
+
+    /// What stands behind a question.
+    fn behind(&self) -> Behind {
+        let cancel = self.asking(None);
+        let next = match self.asks {
+            Some(Asks::EndListed) => self.showing(None),
+            _ => cancel.clone(),
+        };
+        Behind {
+            cancel: cancel.address(),
+            next: next.address(),
+            listed: Some(self.filter.clone()),
+            session: self.session,
+        }
+    }
 }
 
 /// Everything that is drawn.
@@ -171,11 +151,8 @@ pub struct Drawing {
 pub struct Open {
     pub session: ReviewedSession,
     pub timeline: Vec<Moment>,
-    pub person: Person,
-    pub memberships: Vec<Membership>,
-    pub hindrance: Option<Hindrance>,
-    /// The person's other live sessions.
-    pub others: Vec<ReviewedSession>,
+    /// With their other live sessions.
+    pub person: OfPerson,
 }
 
 /// Draws the page.
@@ -221,7 +198,7 @@ pub fn draw(drawing: Drawing) -> String {
             </section>
             {panel}
         </div>
-        {question.map(|question| ending::draw(question, &place))}
+        {question.map(|question| ending::draw(question, place.behind()))}
     })
 }
 
@@ -469,24 +446,8 @@ fn pages(place: &Place, page: &Page) -> AnyView {
         asks: None,
         ..place.clone()
     };
-    let first = (!place.after.is_empty()).then(|| {
-        view! {
-            <a class="button small" href=at(String::new()).address() data-noscroll="">
-                "First page"
-            </a>
-        }
-    });
-    let next = page.next.as_ref().map(|next| {
-        view! {
-            <a class="button small" id="next-page" href=at(next.to_text()).address()>
-                "Next page"
-            </a>
-        }
-    });
-    if first.is_none() && next.is_none() {
-        return ().into_any();
-    }
-    view! { <nav class="card-foot actions end" aria-label="Pages">{first} {next}</nav> }.into_any()
+    let first = (!place.after.is_empty()).then(|| at(String::new()).address());
+    words::pages(first, page.next.as_ref().map(|next| at(next.to_text()).address()))
 }
 
 #[cfg(test)]

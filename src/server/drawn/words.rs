@@ -6,6 +6,7 @@ use leptos::prelude::*;
 use crate::{
     domain::{
         next::query_value,
+        session_filter::UnknownFilter,
         time::{ago, exact_utc, rfc3339},
     },
     ui::components::notice::{Notice, Tone},
@@ -104,6 +105,43 @@ pub fn select(
         </div>
     }
     .into_any()
+}
+
+/// Why a filter in the address lists nothing.
+pub fn no_filter(unknown: &UnknownFilter) -> String {
+    format!(
+        "“{}” in the address is no filter. {}",
+        unknown.field, unknown.problem
+    )
+}
+
+/// Tells of a name in the address that is none of these: a misspelt filter must not list everything.
+pub fn stray(query: &str, names: &[&[&str]]) -> Option<String> {
+    let mut given = query.split('&').filter_map(|pair| pair.split('=').next());
+    let stray = given.find(|given| !given.is_empty() && !names.iter().any(|names| names.contains(given)))?;
+    Some(format!("“{stray}” in the address is no filter."))
+}
+
+/// The way through the pages of a list: to the first and the next one, where there are.
+pub fn pages(first: Option<String>, next: Option<String>) -> AnyView {
+    if first.is_none() && next.is_none() {
+        return ().into_any();
+    }
+    let first = first.map(|first| {
+        view! {
+            <a class="button small" href=first data-noscroll="">
+                "First page"
+            </a>
+        }
+    });
+    let next = next.map(|next| {
+        view! {
+            <a class="button small" id="next-page" href=next>
+                "Next page"
+            </a>
+        }
+    });
+    view! { <nav class="card-foot actions end" aria-label="Pages">{first} {next}</nav> }.into_any()
 }
 
 /// A message at the head of a page.

@@ -23,6 +23,7 @@ pub mod node_minutes;
 pub mod organizations;
 pub mod password_attempts;
 pub mod people;
+pub mod people_list;
 pub mod policies;
 pub mod refresh_tokens;
 pub mod review;

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::unreadable;
 use crate::domain::{
@@ -61,24 +62,32 @@ pub async fn set_membership(
 
 /// The brokerages that a person belongs to, by name.
 pub async fn of_user(conn: &mut PgConnection, user: UserId) -> sqlx::Result<Vec<Membership>> {
+    let memberships = of_users(conn, &[user]).await?.into_iter();
+    Ok(memberships.map(|(_, membership)| membership).collect())
+}
+
+/// The brokerages that each of these people belongs to, by name.
+pub async fn of_users(conn: &mut PgConnection, users: &[UserId]) -> sqlx::Result<Vec<(UserId, Membership)>> {
+    let ids: Vec<Uuid> = users.iter().map(|id| id.0).collect();
     let rows = sqlx::query!(
         "
-        SELECT o.id, o.name, m.role FROM memberships m JOIN organizations o ON o.id = m.organization_id
-        WHERE m.user_id = $1 ORDER BY lower(o.name)
+        SELECT m.user_id, o.id, o.name, m.role FROM memberships m JOIN organizations o ON o.id = m.organization_id
+        WHERE m.user_id = ANY ($1) ORDER BY lower(o.name)
         ",
-        user.0,
+        &ids,
     )
     .fetch_all(conn)
     .await?;
     rows.into_iter()
         .map(|row| {
-            Ok(Membership {
+            let membership = Membership {
                 organization: Organization {
                     id: OrganizationId(row.id),
                     name: row.name,
                 },
                 role: row.role.parse().map_err(unreadable("role"))?,
-            })
+            };
+            Ok((UserId(row.user_id), membership))
         })
         .collect()
 }

@@ -19,7 +19,8 @@ pub async fn find(
         r#"
         SELECT u.email, u.display_name, COALESCE(m.role, u.role) AS "role!", u.disabled_at IS NOT NULL AS "is_disabled!",
             u.password_change_required,
-            EXISTS (SELECT 1 FROM memberships e WHERE e.user_id = u.id AND e.organization_id <> $2) AS "is_elsewhere!"
+            u.role = 'system_admin' OR EXISTS (
+                SELECT 1 FROM memberships e WHERE e.user_id = u.id AND e.organization_id <> $2) AS "is_elsewhere!"
         FROM users u LEFT JOIN memberships m ON m.user_id = u.id AND m.organization_id = $2
         WHERE u.id = $1 AND ($2::uuid IS NULL OR m.user_id IS NOT NULL)
         "#,

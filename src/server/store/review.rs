@@ -73,6 +73,22 @@ impl Cursor {
         })
     }
 
+    /// In a list of people, by email, which is read with [`Sort::Person`].
+    pub(super) fn of_person(email_key: String, id: Uuid) -> Self {
+        Self {
+            key: Key::Email(email_key),
+            id,
+        }
+    }
+
+    /// The last person's email in small letters, and id.
+    pub(super) fn person(&self) -> Option<(&str, Uuid)> {
+        match &self.key {
+            Key::Email(email) => Some((email, self.id)),
+            Key::Time(_) => None,
+        }
+    }
+
     fn of(row: &Row, sort: Sort) -> Self {
         let key = match sort {
             Sort::LastActive => Key::Time(row.last_active_at),

@@ -5,9 +5,9 @@ use leptos::server_fn::error::ServerFnUrlError;
 use super::words::Deed;
 use crate::{
     domain::{
-        ids::SessionId,
+        ids::{SessionId, UserId},
         next::form_value,
-        review::{Person, ReviewedSession, State, Which},
+        review::{ReviewedSession, State, Which},
         session_filter::{SessionFilter, Sort},
         time::parse_rfc3339,
     },
@@ -16,13 +16,14 @@ use crate::{
         auth::current_session::CurrentSession,
         drawn::{
             audit as audit_drawing,
-            ending::Question,
-            health as health_drawing,
-            sessions::{self as drawing, Asks, Drawing, Open, Place},
+            ending::{Asks, Question},
+            health as health_drawing, people as people_drawing,
+            person::OfPerson,
+            sessions::{self as drawing, Drawing, Open, Place},
         },
         health::Health,
         services::{
-            admin::{Reach, audit_log, people, revoke, sessions, timeline},
+            admin::{Reach, audit_log, people, people_list, revoke, sessions, timeline},
             alerts, insight, step_up,
         },
         state::AppState,
@@ -33,6 +34,9 @@ use crate::{
 
 /// Rows of a page.
 const ROWS: u16 = 50;
+
+/// Live sessions in the panel of a person, who has a list of all beside it.
+const FEW: u16 = 5;
 
 pub async fn sessions(
     state: &AppState,
@@ -67,9 +71,69 @@ pub async fn sessions(
     };
     let question = match place.asks {
         None => None,
-        Some(asks) => question(state, caller, reach, &place, panel.as_ref(), asks, query).await?,
+        Some(asks) => {
+            let asked = Asked {
+                asks,
+                of: panel.as_ref().map(|open| &open.person),
+                session: panel.as_ref().map(|open| &open.session),
+                listed: Some(&place.filter),
+            };
+            question(state, caller, reach, asked, query).await?
+        }
     };
     Ok(drawing::draw(Drawing {
+        place,
+        problem,
+        outcome: outcome(query),
+        organization: name_of(reach, caller),
+        page,
+        panel,
+        question,
+        own: caller.user.id,
+        now: state.clock.now(),
+    }))
+}
+
+pub async fn people(
+    state: &AppState,
+    caller: &CurrentSession,
+    reach: Reach,
+    query: &str,
+) -> Result<String, AppError> {
+    let (mut place, mut problem) = people_drawing::Place::read(query);
+    let after = Cursor::read(&place.after, Sort::Person);
+    if after.is_none() {
+        place.after = String::new();
+    }
+    let page = match problem {
+        None => Some(people_list::list(state, reach, &place.filter, after.as_ref(), ROWS).await?),
+        Some(_) => None,
+    };
+    let panel = match place.person {
+        None => None,
+        Some(id) => match of_person(state, caller, reach, id, FEW).await {
+            Ok(of) => Some(of),
+            Err(AppError::NotFound) => {
+                problem.get_or_insert("That person is not there, or not yours to see.".to_owned());
+                place = place.showing(None);
+                None
+            }
+            Err(error) => return Err(error),
+        },
+    };
+    let question = match place.asks {
+        None => None,
+        Some(asks) => {
+            let asked = Asked {
+                asks,
+                of: panel.as_ref(),
+                session: None,
+                listed: None,
+            };
+            question(state, caller, reach, asked, query).await?
+        }
+    };
+    Ok(people_drawing::draw(people_drawing::Drawing {
         place,
         problem,
         outcome: outcome(query),
@@ -150,44 +214,74 @@ async fn open(
     id: SessionId,
 ) -> Result<Open, AppError> {
     let session = sessions::find(state, caller, reach, id).await?;
-    let user = session.user.id;
-    let of_person = SessionFilter {
+    let mut person = of_person(state, caller, reach, session.user.id, ROWS).await?;
+    person.live -= i64::from(session.state == State::Live);
+    person.sessions.retain(|other| other.session.id != id);
+    Ok(Open {
+        timeline: timeline::of(state, reach, &session).await?,
+        session,
+        person,
+    })
+}
+
+/// Someone within reach, with so many of their live sessions.
+async fn of_person(
+    state: &AppState,
+    caller: &CurrentSession,
+    reach: Reach,
+    user: UserId,
+    most: u16,
+) -> Result<OfPerson, AppError> {
+    let filter = SessionFilter {
         user: Some(user),
         ..SessionFilter::default()
     };
-    let person: Person = people::find(state, reach, user).await?;
-    let live = sessions::list(state, caller, reach, &of_person, Sort::LastActive, None, ROWS)
-        .await?
-        .sessions;
-    let others: Vec<ReviewedSession> = live.into_iter().filter(|other| other.session.id != id).collect();
-    Ok(Open {
-        timeline: timeline::of(state, reach, &session).await?,
-        hindrance: people::hindrance(caller, reach, &person),
+    let (person, hindrance) = people::find(state, caller, reach, user).await?;
+    let live = sessions::list(state, caller, reach, &filter, Sort::LastActive, None, most).await?;
+    Ok(OfPerson {
+        hindrance,
         memberships: people::memberships(state, reach, user).await?,
-        session,
         person,
-        others,
+        sessions: live.sessions,
+        live: live.total,
     })
+}
+
+/// What a question is about.
+struct Asked<'a> {
+    asks: Asks,
+    /// The person whose panel is open.
+    of: Option<&'a OfPerson>,
+    /// The session whose panel is open.
+    session: Option<&'a ReviewedSession>,
+    /// Which sessions the page lists.
+    listed: Option<&'a SessionFilter>,
 }
 
 async fn question(
     state: &AppState,
     caller: &CurrentSession,
     reach: Reach,
-    place: &Place,
-    open: Option<&Open>,
-    asks: Asks,
+    asked: Asked<'_>,
     query: &str,
 ) -> Result<Option<Question>, AppError> {
+    let Asked {
+        asks,
+        of,
+        session,
+        listed,
+    } = asked;
     let begun_by = form_value(query, "begun_by").and_then(|text| parse_rfc3339(&text));
     let begun_by = begun_by.unwrap_or_else(|| state.clock.now());
-    let which = match (asks, open) {
-        (Asks::EndListed, _) => Some(Which::Listed(place.filter.clone())),
-        (_, None) => return Ok(None),
-        (Asks::EndOne, Some(open)) => Some(Which::Sessions(vec![open.session.session.id])),
-        (Asks::EndOfPerson, Some(open)) => Some(Which::OfPerson(open.person.user.id)),
-        (_, Some(_)) => None,
+    let which = match asks {
+        Asks::EndListed => listed.map(|filter| Which::Listed(filter.clone())),
+        Asks::EndOne => session.map(|open| Which::Sessions(vec![open.session.id])),
+        Asks::EndOfPerson => of.map(|of| Which::OfPerson(of.person.user.id)),
+        Asks::Disable | Asks::Enable | Asks::RequirePassword | Asks::ChangeRole => None,
     };
+    if which.is_none() && (asks.is_end() || of.is_none()) {
+        return Ok(None);
+    }
     let (count, with_own) = match which {
         None => (0, false),
         Some(which) => {
@@ -212,11 +306,11 @@ async fn question(
         asks,
         count,
         with_own,
-        device: open
-            .filter(|open| open.session.state == State::Live)
-            .map(|open| open.session.session.device_name.clone()),
-        person: open.map(|open| open.person.clone()),
-        memberships: open.map(|open| open.memberships.clone()).unwrap_or_default(),
+        device: session
+            .filter(|open| open.state == State::Live)
+            .map(|open| open.session.device_name.clone()),
+        person: of.map(|of| of.person.clone()),
+        memberships: of.map(|of| of.memberships.clone()).unwrap_or_default(),
         begun_by,
         asks_password,
         problem: problem.filter(|error| *error != AppError::ReauthRequired),

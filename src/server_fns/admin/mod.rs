@@ -56,6 +56,7 @@ pub async fn draw_admin(#[server(default)] place: Option<String>) -> Result<Stri
         let reach = Reach::require(&state, &caller, &border::client()?).await?;
         match path {
             drawn::sessions::PATH => gather::sessions(&state, &caller, reach, query).await,
+            drawn::people::PATH => gather::people(&state, &caller, reach, query).await,
             drawn::audit::PATH => gather::audit(&state, &caller, reach, query).await,
             drawn::health::PATH => gather::health(&state, &caller, reach, query).await,
             _ => Err(AppError::NotFound),

@@ -10,7 +10,7 @@ use crate::{
         time::parse_rfc3339,
     },
     error::AppError,
-    server::drawn::sessions::PATH,
+    server::drawn::{people, sessions},
 };
 
 pub fn which(which: &str, filter: Option<&str>, session: &str, user: &str) -> Result<Which, AppError> {
@@ -38,10 +38,14 @@ pub fn time(text: &str) -> Result<DateTime<Utc>, AppError> {
     parse_rfc3339(text).ok_or_else(|| AppError::invalid("begun_by", "Send a time."))
 }
 
-/// Back to the list, whatever the form says.
+/// Back to the list that the form stood beside, whatever else it says.
 pub fn page(next: &str) -> String {
-    let own = |path: &&str| path.split('?').next() == Some(PATH);
-    safe_path(next).filter(own).unwrap_or(PATH).to_owned()
+    let path = next.split('?').next();
+    let list = [sessions::PATH, people::PATH]
+        .into_iter()
+        .find(|list| path == Some(*list));
+    let whole = list.and_then(|_| safe_path(next));
+    whole.or(list).unwrap_or(sessions::PATH).to_owned()
 }
 
 /// The question once more, for what is left.
@@ -53,4 +57,34 @@ pub fn go_on(page: &str, which: &str, begun_by: &str, ended: usize) -> String {
         "end_person"
     };
     format!("{page}{mark}ask={which}&begun_by={begun_by}&ended={ended}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_leads_back_to_its_own_list_and_nowhere_else() {
+        let long = format!("{}?q={}", people::PATH, "%C3%BC".repeat(120));
+        for (next, page_of) in [
+            (
+                "/dashboard/admin/sessions?kind=desktop",
+                "/dashboard/admin/sessions?kind=desktop",
+            ),
+            (
+                "/dashboard/admin/people?q=kim&person=1",
+                "/dashboard/admin/people?q=kim&person=1",
+            ),
+            // Too long to lead anywhere: without the filter.
+            (&long, people::PATH),
+            ("/dashboard/admin/people/../../login", sessions::PATH),
+            ("/dashboard/admin/peoples", sessions::PATH),
+            ("//evil.example/dashboard/admin/people", sessions::PATH),
+            ("https://evil.example/", sessions::PATH),
+            ("/dashboard/admin/audit", sessions::PATH),
+            ("", sessions::PATH),
+        ] {
+            assert_eq!(page(next), page_of);
+        }
+    }
 }

@@ -45,6 +45,7 @@ pub fn AdminPage() -> impl IntoView {
     let path = use_location().pathname;
     let title = Signal::derive(move || {
         path.with(|path| match path.rsplit('/').next() {
+            Some("people") => "People",
             Some("audit") => "Audit log",
             Some("health") => "Health",
             _ => "Sessions",

@@ -4,6 +4,7 @@
 
 pub mod audit_log;
 pub mod people;
+pub mod people_list;
 pub mod revoke;
 pub mod sessions;
 pub mod timeline;

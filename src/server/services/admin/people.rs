@@ -28,14 +28,21 @@ use crate::{
     },
 };
 
-/// Someone within reach.
+/// Someone within reach, and what keeps the caller from disabling or enabling them, if anything does.
 ///
 /// # Errors
 /// [`AppError::NotFound`] for anyone else.
-pub async fn find(state: &AppState, reach: Reach, user: UserId) -> Result<Person, AppError> {
+pub async fn find(
+    state: &AppState,
+    caller: &CurrentSession,
+    reach: Reach,
+    user: UserId,
+) -> Result<(Person, Option<Hindrance>), AppError> {
     let conn = &mut *state.database.connection().await?;
     let found = people::find(conn, reach.organization, user).await?;
-    found.ok_or(AppError::NotFound)
+    let person = found.ok_or(AppError::NotFound)?;
+    let hindrance = hindrance(conn, caller, reach, &person).await?;
+    Ok((person, hindrance))
 }
 
 /// The memberships of someone that an administrator may change: the one in their own organization, or every one.
@@ -52,24 +59,33 @@ pub async fn memberships(state: &AppState, reach: Reach, user: UserId) -> Result
     Ok(all)
 }
 
-/// Why an administrator may not disable someone.
+/// Why an administrator may not disable someone, or enable them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hindrance {
     /// Themselves.
     Own,
     /// Someone who belongs to other organizations, where they would be out as well.
     Elsewhere,
+    /// Someone whom an operator or a system administrator has disabled.
+    FromOutside,
 }
 
-/// What keeps the caller from disabling that person, if anything does.
-pub fn hindrance(caller: &CurrentSession, reach: Reach, person: &Person) -> Option<Hindrance> {
-    if person.user.id == caller.user.id {
+async fn hindrance(
+    conn: &mut PgConnection,
+    caller: &CurrentSession,
+    reach: Reach,
+    person: &Person,
+) -> sqlx::Result<Option<Hindrance>> {
+    let user = person.user.id;
+    Ok(if user == caller.user.id {
         Some(Hindrance::Own)
     } else if reach.organization.is_some() && person.is_elsewhere {
         Some(Hindrance::Elsewhere)
+    } else if person.is_disabled && !people::was_disabled_within(conn, reach.organization, user).await? {
+        Some(Hindrance::FromOutside)
     } else {
         None
-    }
+    })
 }
 
 /// Lets someone sign in no more, and ends their sessions. Gives how many.
@@ -86,7 +102,8 @@ pub async fn disable(
     let mut tx = state.database.begin().await?;
     let now = state.clock.now();
     let person = locked(&mut tx, caller, reach, user, now).await?;
-    if hindrance(caller, reach, &person).is_some() {
+    // Whoever disabled someone once more would be the last to have done so, and could enable them.
+    if hindrance(&mut tx, caller, reach, &person).await?.is_some() {
         return Err(AppError::Forbidden);
     }
     // The sessions first: those of a disabled person are not live any more, and would be passed over.
@@ -113,8 +130,7 @@ pub async fn enable(
     let mut tx = state.database.begin().await?;
     let now = state.clock.now();
     let person = locked(&mut tx, caller, reach, user, now).await?;
-    let is_theirs = people::was_disabled_within(&mut tx, reach.organization, user).await?;
-    if hindrance(caller, reach, &person).is_some() || !is_theirs {
+    if hindrance(&mut tx, caller, reach, &person).await?.is_some() {
         return Err(AppError::Forbidden);
     }
     users::enable(&mut tx, user).await?;

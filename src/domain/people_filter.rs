@@ -1,0 +1,133 @@
+//! Which people an administrator looks at. One type for the list and its count, so that they cannot differ; read from the
+//! address of the page, as [`super::session_filter`].
+
+use super::{
+    session_filter::{UnknownFilter, choice, named, names, search_text},
+    user::Role,
+};
+
+/// What narrows the list. Empty: everyone whom the asker may see.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PeopleFilter {
+    /// Part of a name or an email.
+    pub q: Option<String>,
+    /// What they are in the organization that is looked at; where everyone is, in any of theirs.
+    pub role: Option<Role>,
+    pub state: Option<Standing>,
+}
+
+named! {
+    /// What becomes of someone who tries to sign in. Everyone has exactly one.
+    Standing {
+        Active = "active", "Active";
+        Disabled = "disabled", "Disabled";
+        /// The account is not disabled, and the next sign-in asks for a new password.
+        NewPassword = "new_password", "Must choose a new password";
+    }
+}
+
+impl Standing {
+    /// Whoever is disabled is asked for no password.
+    pub fn of(is_disabled: bool, password_change_required: bool) -> Self {
+        match (is_disabled, password_change_required) {
+            (true, _) => Self::Disabled,
+            (false, true) => Self::NewPassword,
+            (false, false) => Self::Active,
+        }
+    }
+}
+
+impl PeopleFilter {
+    /// The names of its fields, as they stand in addresses.
+    pub const FIELDS: [&'static str; 3] = ["q", "role", "state"];
+
+    /// Reads a filter from named texts; an empty text is as good as none.
+    ///
+    /// # Errors
+    /// [`UnknownFilter`] names the first that stands for nothing.
+    pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, UnknownFilter> {
+        let text = |name: &str| get(name).map(|text| text.trim().to_owned()).unwrap_or_default();
+        let roles = names(Role::ALL.iter().map(|role| role.as_str()));
+        let states = names(Standing::ALL.iter().map(|state| state.as_str()));
+        Ok(Self {
+            q: search_text(text("q"))?,
+            role: choice("role", &text("role"), |text| text.parse().ok(), &roles)?,
+            state: choice("state", &text("state"), Standing::named, &states)?,
+        })
+    }
+
+    /// The fields that narrow, by name.
+    pub fn pairs(&self) -> Vec<(&'static str, String)> {
+        let fields = [
+            ("q", self.q.clone()),
+            ("role", self.role.map(|role| role.as_str().to_owned())),
+            ("state", self.state.map(|state| state.as_str().to_owned())),
+        ];
+        fields
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect()
+    }
+
+    /// What it lists, in words: "people matching “kim” · with the role Broker".
+    pub fn words(&self) -> String {
+        let mut words = vec![match &self.q {
+            Some(q) => format!("people matching “{q}”"),
+            None => "people".to_owned(),
+        }];
+        if let Some(role) = self.role {
+            words.push(format!("with the role {}", role.label()));
+        }
+        if let Some(state) = self.state {
+            words.push(state.label().to_lowercase());
+        }
+        words.join(" · ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::next::{form_value, query_value};
+
+    fn read(query: &str) -> Result<PeopleFilter, UnknownFilter> {
+        PeopleFilter::read(|name| form_value(query, name))
+    }
+
+    #[test]
+    fn nothing_given_lists_everyone() {
+        assert_eq!(read("q=+&role=&state="), Ok(PeopleFilter::default()));
+    }
+
+    #[test]
+    fn a_filter_comes_back_from_its_address() {
+        for state in Standing::ALL {
+            let query = format!("q=m%C3%BCller%20%26%20co&role=vendor&state={}", state.as_str());
+            let filter = read(&query).expect("a filter");
+            assert_eq!(
+                (filter.q.as_deref(), filter.role, filter.state),
+                (Some("müller & co"), Some(Role::Vendor), Some(*state))
+            );
+            let pairs = filter.pairs();
+            let names: Vec<&str> = pairs.iter().map(|(name, _)| *name).collect();
+            assert_eq!(names, PeopleFilter::FIELDS);
+            let pairs = pairs
+                .iter()
+                .map(|(name, value)| format!("{name}={}", query_value(value)));
+            assert_eq!(pairs.collect::<Vec<_>>().join("&"), query);
+        }
+    }
+
+    #[test]
+    fn what_stands_for_nothing_is_refused_by_name() {
+        let long = format!("q={}", "a".repeat(121));
+        for (query, field) in [
+            ("role=Broker", "role"),
+            ("state=gone", "state"),
+            ("q=a%0Ab", "q"),
+            (&long, "q"),
+        ] {
+            assert_eq!(read(query).expect_err(query).field, field);
+        }
+    }
+}

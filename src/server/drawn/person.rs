@@ -1,0 +1,166 @@
+//! What is drawn of one person beside a list, of sessions or of people: who, where they are signed in, what can be done.
+
+use chrono::{DateTime, Utc};
+use leptos::prelude::*;
+
+use super::{
+    ending::Asks,
+    sessions::Place,
+    words::{age, number},
+};
+use crate::{
+    domain::{
+        ids::{SessionId, UserId},
+        organization::Membership,
+        review::{Person, ReviewedSession},
+        user::{Role, User},
+    },
+    server::services::admin::people::Hindrance,
+    ui::components::icon::{Icon, Picture},
+};
+
+/// What is known of the person.
+pub struct OfPerson {
+    pub person: Person,
+    /// Those that the administrator may change.
+    pub memberships: Vec<Membership>,
+    pub hindrance: Option<Hindrance>,
+    /// Live sessions, the most recently active ones.
+    pub sessions: Vec<ReviewedSession>,
+    /// How many live sessions there are.
+    pub live: i64,
+}
+
+/// Where the links lead.
+#[derive(Clone, Copy)]
+pub struct Links<'a> {
+    /// To the question on the same page.
+    pub asking: &'a dyn Fn(Asks) -> String,
+    /// To the session's panel.
+    pub session: &'a dyn Fn(SessionId) -> String,
+    /// That panel is on the same page.
+    pub is_same_page: bool,
+}
+
+/// What someone is: in the organization that is looked at, or in which, where everyone is.
+pub fn roles(user: &User, memberships: &[Membership]) -> Vec<String> {
+    if memberships.is_empty() || user.role == Role::SystemAdmin {
+        return vec![user.role.label().to_owned()];
+    }
+    let role =
+        |membership: &Membership| format!("{} at {}", membership.role.label(), membership.organization.name);
+    memberships.iter().map(role).collect()
+}
+
+/// Email, roles, and what is unusual about the account.
+pub fn facts(of: &OfPerson) -> AnyView {
+    let person = &of.person;
+    let user = &person.user;
+    let roles = roles(user, &of.memberships).join(" · ");
+    view! {
+        <p class="soft small">{user.email.clone()} " · " {roles}</p>
+        <p class="badges">
+            {person.is_disabled.then(|| view! { <span class="badge">"Disabled"</span> })}
+            {person
+                .password_change_required
+                .then(|| view! { <span class="badge">"New password at the next sign-in"</span> })}
+        </p>
+    }
+    .into_any()
+}
+
+/// Their live sessions, and the way to all that is kept.
+pub fn sessions(of: &OfPerson, links: Links<'_>, none: &'static str, now: DateTime<Utc>) -> AnyView {
+    let rows = of
+        .sessions
+        .iter()
+        .map(|live| {
+            let session = &live.session;
+            view! {
+                <li>
+                    <a
+                        class="device"
+                        href=(links.session)(session.id)
+                        rel=(!links.is_same_page).then_some("external")
+                        data-noscroll=""
+                    >
+                        <Icon picture=Picture::of(session) />
+                        <span>{session.device_name.clone()}</span>
+                    </a>
+                    <span class="soft small">
+                        {session.ip_address.clone()} " · active " {age(session.last_active_at, now)}
+                    </span>
+                </li>
+            }
+        })
+        .collect::<Vec<_>>();
+    let shown = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+    let none = rows
+        .is_empty()
+        .then(|| view! { <p class="soft small">{none}</p> });
+    let more = (of.live > shown)
+        .then(|| view! { <p class="soft small">"and " {number(of.live - shown)} " more"</p> });
+    let everything = Place::of_person(of.person.user.id).address();
+    view! {
+        {none}
+        <ul class="other-sessions">{rows}</ul>
+        {more}
+        <p class="small">
+            <a href=everything rel=(!links.is_same_page).then_some("external")>
+                "Everything of this person"
+            </a>
+        </p>
+    }
+    .into_any()
+}
+
+/// What can be done to them, and why not all of it.
+pub fn actions(of: &OfPerson, links: Links<'_>, own: UserId) -> AnyView {
+    let person = &of.person;
+    let is_own = person.user.id == own;
+    let asks = links.asking;
+    let action = |ask: Asks, label: &'static str| {
+        view! {
+            <a class="button small" id=format!("ask-{}", ask.as_str()) href=asks(ask) data-noscroll="">
+                {label}
+            </a>
+        }
+        .into_any()
+    };
+    let mut actions = Vec::new();
+    if !is_own && person.user.role != Role::SystemAdmin {
+        actions.push(action(Asks::ChangeRole, "Change role…"));
+    }
+    if !is_own && !person.password_change_required {
+        actions.push(action(Asks::RequirePassword, "Ask for a new password…"));
+    }
+    if of.hindrance.is_none() {
+        actions.push(if person.is_disabled {
+            action(Asks::Enable, "Let sign in again…")
+        } else {
+            action(Asks::Disable, "Disable the account…")
+        });
+    }
+    let why_not = match of.hindrance {
+        Some(Hindrance::Elsewhere) => {
+            Some("They belong to another organization too: a system administrator can disable the account.")
+        }
+        Some(Hindrance::FromOutside) => Some(
+            "An operator or a system administrator has disabled the account, and can let them sign in again.",
+        ),
+        Some(Hindrance::Own) => {
+            Some("This is you. Another administrator can change your role or disable your account.")
+        }
+        None => None,
+    };
+    view! {
+        <div class="actions">
+            <a class="button small danger" id="end-person" href=asks(Asks::EndOfPerson) data-noscroll="">
+                "End all of their sessions…"
+            </a>
+            {actions}
+        </div>
+        {why_not.map(|why| view! { <p class="soft small">{why}</p> })}
+    }
+    .into_any()
+}

@@ -1,0 +1,92 @@
+//! The administrator's people: listed and counted, with when they were there.
+
+use std::collections::HashMap;
+
+use super::Reach;
+use crate::{
+    domain::{
+        ids::UserId,
+        organization::Membership,
+        people_filter::PeopleFilter,
+        review::{LastActive, ListedPerson},
+    },
+    error::AppError,
+    server::{
+        state::AppState,
+        store::{
+            organizations,
+            people_list::{self as store, Asked, Presence},
+            review::Cursor,
+        },
+    },
+};
+
+/// A page of the list.
+#[derive(Debug, Default)]
+pub struct Page {
+    pub people: Vec<ListedPerson>,
+    /// Rows of all pages together.
+    pub total: i64,
+    /// Where the next page begins.
+    pub next: Option<Cursor>,
+}
+
+/// A page of what the filter lists, with the count of all of it.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn list(
+    state: &AppState,
+    reach: Reach,
+    filter: &PeopleFilter,
+    after: Option<&Cursor>,
+    limit: u16,
+) -> Result<Page, AppError> {
+    let asked = Asked {
+        filter,
+        organization: reach.organization,
+    };
+    let conn = &mut *state.database.connection().await?;
+    let (people, next) = store::page(conn, asked, after, limit).await?;
+    let total = store::count(conn, asked).await?;
+    let ids: Vec<UserId> = people.iter().map(|(user, _)| user.id).collect();
+    let mut presence: HashMap<UserId, Presence> = store::presence(conn, &ids, state.clock.now())
+        .await?
+        .into_iter()
+        .map(|presence| (presence.user, presence))
+        .collect();
+    let mut memberships: HashMap<UserId, Vec<Membership>> = HashMap::new();
+    // What someone is elsewhere is not for an organization's administrators to know.
+    if reach.organization.is_none() {
+        for (user, membership) in organizations::of_users(conn, &ids).await? {
+            memberships.entry(user).or_default().push(membership);
+        }
+    }
+    let people = people
+        .into_iter()
+        .map(|(user, standing)| {
+            let presence = presence.remove(&user.id);
+            ListedPerson {
+                memberships: memberships.remove(&user.id).unwrap_or_default(),
+                live: presence.as_ref().map_or(0, |presence| presence.live.len()),
+                last_active: presence.map_or(LastActive::Never, |presence| last_active(state, &presence)),
+                user,
+                standing,
+            }
+        })
+        .collect();
+    Ok(Page { people, total, next })
+}
+
+/// With what is noted on this node and not yet written: true already.
+fn last_active(state: &AppState, presence: &Presence) -> LastActive {
+    let noted = presence
+        .live
+        .iter()
+        .filter_map(|session| state.activity.last_active(*session));
+    match noted.chain(presence.last_active_at).max() {
+        Some(at) => LastActive::At(at),
+        None if presence.has_signed_in => LastActive::LongAgo,
+        None => LastActive::Never,
+    }
+}

@@ -1,0 +1,544 @@
+//! Administrators find their people, whether they are signed in or not, and look after them from there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::harness::*;
+
+const PATH: &str = "/dashboard/admin/people";
+
+/// What a page of the list shows.
+struct Listed {
+    total: usize,
+    /// Emails in the order of the rows, with the words of the rest of the row.
+    rows: Vec<(String, String)>,
+    next: Option<String>,
+}
+
+impl Listed {
+    fn emails(&self) -> Vec<&str> {
+        self.rows.iter().map(|(email, _)| email.as_str()).collect()
+    }
+
+    fn row(&self, name: &str) -> &str {
+        let email = format!("{name}@broker.example");
+        let row = self.rows.iter().find(|(each, _)| *each == email);
+        &row.expect("a row").1
+    }
+}
+
+/// The text of HTML, a space between its parts.
+fn words(html: &str) -> String {
+    let mut text = String::new();
+    for part in html.split('<') {
+        text.push(' ');
+        text.push_str(part.split_once('>').map_or(part, |(_, rest)| rest));
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn between<'a>(html: &'a str, from: &str, to: &str) -> Option<&'a str> {
+    let (_, rest) = html.split_once(from)?;
+    rest.split_once(to).map(|(found, _)| found)
+}
+
+async fn page(client: &Client, query: &str) -> Listed {
+    let html = client.get(&format!("{PATH}?{query}")).await.expect(200).body;
+    let total = between(&html, "<span role=\"status\">", "</span>").expect("a total");
+    let rows = between(&html, "<tbody>", "</tbody>").unwrap_or_default();
+    let rows = rows
+        .split("<tr")
+        .skip(1)
+        .map(|row| {
+            let (who, rest) = row.split_once("</th>").expect("a person");
+            let who = words(who);
+            let email = who.rsplit(' ').next().expect("an email");
+            (email.to_owned(), words(rest))
+        })
+        .collect();
+    let next = between(&html, "id=\"next-page\" href=\"", "\"").or_else(|| {
+        let link = html.split("<a ").find(|link| link.contains("id=\"next-page\""))?;
+        between(link, "href=\"", "\"")
+    });
+    Listed {
+        total: total
+            .split(' ')
+            .next()
+            .and_then(|number| number.replace(',', "").parse().ok())
+            .expect("a number"),
+        rows,
+        next: next.map(|next| next.replace("&amp;", "&")),
+    }
+}
+
+/// Every row, a page after the other, each of which gives the same total: that of what was found.
+async fn all(client: &Client, query: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut place = query.to_owned();
+    loop {
+        let listed = page(client, &place).await;
+        found.extend(listed.rows.into_iter().map(|(email, _)| email));
+        match listed.next {
+            Some(next) => {
+                let query = next.split_once('?').expect("a query").1;
+                query.clone_into(&mut place);
+            }
+            None => {
+                let once: BTreeSet<&String> = found.iter().collect();
+                assert_eq!((once.len(), listed.total), (found.len(), found.len()), "{query}");
+                return found;
+            }
+        }
+    }
+}
+
+/// An administrator of Northgate, people of Northgate and of Harbour, and one of both.
+struct Brokerages {
+    portal: Portal,
+    admin: Client,
+    root: Client,
+    nora: Person,
+    bea: Person,
+    hugo: Person,
+}
+
+impl Brokerages {
+    async fn open() -> Self {
+        let portal = Portal::start().await;
+        let admin = portal
+            .person("ada")
+            .role(Role::Admin)
+            .member_of("Northgate")
+            .create()
+            .await;
+        let nora = portal.person("nora").member_of("Northgate").create().await;
+        let bea = portal
+            .person("bea")
+            .role(Role::Vendor)
+            .member_of("Harbour")
+            .create()
+            .await;
+        portal.pass(seconds(1)).await;
+        portal.person("bea").member_of("Northgate").create().await;
+        let hugo = portal.person("hugo").member_of("Harbour").create().await;
+        let root = portal.person("root").role(Role::SystemAdmin).create().await;
+        let admin = portal.browser(CHROME).signed_in(&admin).await;
+        let root = portal.browser(CHROME).signed_in(&root).await;
+        Self {
+            portal,
+            admin,
+            root,
+            nora,
+            bea,
+            hugo,
+        }
+    }
+
+    async fn does(&self, what: &str, person: &Person, more: &[(&str, &str)]) -> Answer {
+        let id = person.id.to_string();
+        let fields = [&[("user_id", &*id)], more].concat();
+        self.admin.post(&format!("/api/{what}")).form(&fields).await
+    }
+}
+
+#[tokio::test]
+async fn who_never_signed_in_is_listed_and_is_disabled_and_enabled_from_there() {
+    let brokerages = Brokerages::open().await;
+    let Brokerages {
+        portal, admin, nora, ..
+    } = &brokerages;
+    let listed = page(admin, "").await;
+    assert_eq!(listed.row("nora"), "Broker Active None Never signed in");
+    assert_eq!(
+        listed.row("ada"),
+        "Administrator Active 1 session of ada just now"
+    );
+    let panel = admin
+        .get(&format!("{PATH}?person={}", nora.id))
+        .await
+        .expect(200)
+        .body;
+    for words in [
+        "Disable the account…",
+        "Change role…",
+        "Ask for a new password…",
+        "Signed in nowhere.",
+    ] {
+        assert!(panel.contains(words), "{words}");
+    }
+    let asked = admin
+        .get(&format!("{PATH}?person={}&ask=disable", nora.id))
+        .await
+        .expect(200)
+        .body;
+    assert!(asked.contains("Disable the account of nora?"));
+
+    brokerages
+        .does("admin_disable_person", nora, &[])
+        .await
+        .expect(200);
+    let refused = portal
+        .browser(CHROME)
+        .try_sign_in(&nora.email, &nora.password)
+        .await;
+    assert_eq!(refused.status, 401);
+    assert_eq!(
+        page(admin, "state=disabled").await.row("nora"),
+        "Broker Disabled None Never signed in"
+    );
+    brokerages
+        .does("admin_enable_person", nora, &[])
+        .await
+        .expect(200);
+    let chrome = portal.browser(CHROME).signed_in(nora).await;
+    portal.pass(seconds(7200)).await;
+    let row = page(admin, "q=nora").await;
+    assert_eq!(row.row("nora"), "Broker Active 1 session of nora 2 hours ago");
+    // What they do counts at once, though it is not written yet.
+    chrome.post("/api/extend_session").await.expect(200);
+    let row = page(admin, "q=nora").await;
+    assert_eq!(row.row("nora"), "Broker Active 1 session of nora just now");
+    // Sessions that are not kept any more: they have signed in, and nobody knows when they were there.
+    sqlx::query("DELETE FROM sessions WHERE user_id = $1")
+        .bind(nora.id.0)
+        .execute(&portal.sql)
+        .await
+        .expect("no sessions");
+    assert_eq!(
+        page(admin, "q=nora").await.row("nora"),
+        "Broker Active None Longer ago than sessions are kept"
+    );
+}
+
+#[tokio::test]
+async fn list_and_total_agree_for_every_filter_and_over_all_pages() {
+    let brokerages = Brokerages::open().await;
+    let Brokerages {
+        portal, admin, root, ..
+    } = &brokerages;
+    // 130 people of Northgate and 70 of none, whose emails differ in case and order from how they came.
+    sqlx::query(
+        "WITH people AS (
+            INSERT INTO users (id, email, display_name, role, password_hash, password_changed_at, created_at, disabled_at,
+                password_change_required)
+            SELECT gen_random_uuid(), (CASE n % 2 WHEN 0 THEN 'P' ELSE 'p' END) || (n * 37 % 200) || '@broker.example',
+                'Person 100%_' || n, CASE n % 3 WHEN 0 THEN 'guest' ELSE 'employee' END, '', now(), now(),
+                CASE WHEN n % 5 = 0 THEN now() END, n % 4 = 0
+            FROM generate_series(0, 199) n RETURNING id, email)
+        INSERT INTO memberships (user_id, organization_id, role, created_at)
+        SELECT p.id, o.id, 'vendor', now() FROM (SELECT id FROM people ORDER BY lower(email) LIMIT 130) p,
+            organizations o WHERE o.name = 'Northgate'",
+    )
+    .execute(&portal.sql)
+    .await
+    .expect("people");
+    // A system administrator is one everywhere, whatever they were in an organization.
+    sqlx::query("UPDATE users SET role = 'system_admin' WHERE display_name = 'Person 100%_7'")
+        .execute(&portal.sql)
+        .await
+        .expect("another role");
+    // As the database itself would say it, with the words of each filter.
+    let roles = "CASE WHEN u.role = 'system_admin' THEN ARRAY[u.role]
+        ELSE COALESCE((SELECT array_agg(m.role) FROM memberships m WHERE m.user_id = u.id), ARRAY[u.role]) END";
+    let conditions = [
+        ("", "true".to_owned()),
+        ("q=PERSON", "u.display_name LIKE 'Person%'".to_owned()),
+        ("q=1@BROKER", "u.email ILIKE '%1@broker%'".to_owned()),
+        ("q=%25_1", "position('%_1' IN u.display_name) > 0".to_owned()),
+        ("q=%5C", "false".to_owned()),
+        ("role=vendor", format!("'vendor' = ANY ({roles})")),
+        ("role=guest", format!("'guest' = ANY ({roles})")),
+        ("role=broker", format!("'broker' = ANY ({roles})")),
+        ("role=system_admin", "u.role = 'system_admin'".to_owned()),
+        ("state=active", "u.disabled_at IS NULL AND NOT u.password_change_required".to_owned()),
+        ("state=disabled", "u.disabled_at IS NOT NULL".to_owned()),
+        ("state=new_password", "u.disabled_at IS NULL AND u.password_change_required".to_owned()),
+        (
+            "q=person&role=vendor&state=new_password",
+            "u.disabled_at IS NULL AND u.password_change_required AND u.display_name LIKE 'Person%' AND EXISTS
+                (SELECT 1 FROM memberships m WHERE m.user_id = u.id AND m.role = 'vendor')"
+                .to_owned(),
+        ),
+    ];
+    let mut counts = BTreeMap::new();
+    for (query, condition) in &conditions {
+        for (client, within) in [(root, None), (admin, Some("Northgate"))] {
+            // In an organization only the role there counts.
+            let condition = match within {
+                Some(_) => condition.replace(roles, "ARRAY[scope.role]"),
+                None => condition.clone(),
+            };
+            let condition = if within.is_some() && *query == "role=system_admin" {
+                "false".to_owned()
+            } else {
+                condition
+            };
+            let expected: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
+                "SELECT u.email FROM users u LEFT JOIN (memberships scope JOIN organizations o
+                    ON o.id = scope.organization_id AND o.name = $1) ON scope.user_id = u.id
+                WHERE ($1 IS NULL OR scope.user_id IS NOT NULL) AND ({condition}) ORDER BY lower(u.email)"
+            )))
+            .bind(within)
+            .fetch_all(&portal.sql)
+            .await
+            .expect("people");
+            assert_eq!(all(client, query).await, expected, "{query} of {within:?}");
+            counts.insert((*query, within), expected.len());
+        }
+    }
+    // Everyone is in exactly one state, and there was something to page through.
+    for within in [None, Some("Northgate")] {
+        let states = ["state=active", "state=disabled", "state=new_password"];
+        let sum: usize = states.iter().map(|query| counts[&(*query, within)]).sum();
+        assert_eq!(sum, counts[&("", within)]);
+    }
+    assert_eq!(
+        (counts[&("", None)], counts[&("", Some("Northgate"))]),
+        (205, 133)
+    );
+}
+
+#[tokio::test]
+async fn two_organizations_never_see_each_other() {
+    let brokerages = Brokerages::open().await;
+    let Brokerages {
+        portal,
+        admin,
+        root,
+        nora,
+        bea,
+        hugo,
+    } = &brokerages;
+    let hana = portal
+        .person("hana")
+        .role(Role::Admin)
+        .member_of("Harbour")
+        .create()
+        .await;
+    let hana = portal.browser(CHROME).signed_in(&hana).await;
+    let hugo_at = portal.browser(CHROME).signed_in(hugo).await;
+    let of = |names: &[&str]| -> Vec<String> {
+        names
+            .iter()
+            .map(|name| format!("{name}@broker.example"))
+            .collect()
+    };
+    assert_eq!(all(admin, "").await, of(&["ada", "bea", "nora"]));
+    assert_eq!(all(&hana, "").await, of(&["bea", "hana", "hugo"]));
+    assert_eq!(
+        all(root, "").await,
+        of(&["ada", "bea", "hana", "hugo", "nora", "root"])
+    );
+    // What someone is elsewhere is not told, nor found.
+    assert!(page(admin, "").await.row("bea").starts_with("Broker Active"));
+    assert!(page(&hana, "").await.row("bea").starts_with("Vendor Active"));
+    assert_eq!(page(admin, "role=vendor").await.total, 0);
+    assert_eq!(page(root, "role=vendor").await.emails(), of(&["bea"]));
+    assert!(
+        page(root, "")
+            .await
+            .row("bea")
+            .starts_with("Vendor at Harbour Broker at Northgate")
+    );
+
+    let texts = [
+        admin.get(PATH).await.body,
+        admin.get(&format!("{PATH}?q=hugo")).await.body,
+        admin.get(&format!("{PATH}?person={}", bea.id)).await.body,
+        admin
+            .get(&format!("{PATH}?person={}&ask=change_role", bea.id))
+            .await
+            .body,
+        admin.get(&format!("{PATH}?person={}", hugo.id)).await.body,
+        admin
+            .get(&format!("{PATH}?person={}&ask=disable", hugo.id))
+            .await
+            .body,
+    ];
+    for text in &texts {
+        for other in [
+            "hugo@broker.example",
+            "hana@broker.example",
+            "Harbour",
+            "Vendor at",
+        ] {
+            assert!(!text.contains(other), "{other} in {text}");
+        }
+    }
+    assert!(texts[2].contains("They belong to another organization too"));
+    assert!(texts[4].contains("That person is not there, or not yours to see."));
+    let missing = admin
+        .get(&format!("{PATH}?person={}", uuid::Uuid::nil()))
+        .await
+        .body;
+    let ids = |text: &str, id: &str| text.replace(id, "");
+    assert_eq!(
+        words(&ids(
+            between(&texts[4], "id=\"drawn\"", "</main>").expect("a page"),
+            &hugo.id.to_string()
+        )),
+        words(&ids(
+            between(&missing, "id=\"drawn\"", "</main>").expect("a page"),
+            &uuid::Uuid::nil().to_string()
+        )),
+        "someone of another organization is nobody"
+    );
+    // By no form either.
+    for what in [
+        "admin_disable_person",
+        "admin_enable_person",
+        "admin_require_password",
+    ] {
+        brokerages.does(what, hugo, &[]).await.expect(404);
+    }
+    let end = [("which", "end_person"), ("begun_by", "2099-01-01T00:00:00.000Z")];
+    brokerages
+        .does("admin_end_sessions", hugo, &end)
+        .await
+        .expect(404);
+    assert!(hugo_at.is_live().await);
+    // A cursor tells of nobody: whoever reads from the middle reads their own.
+    let first =
+        data_encoding::BASE64URL_NOPAD.encode(format!("{}ebea@broker.example", bea.id.0.simple()).as_bytes());
+    assert_eq!(
+        page(admin, &format!("after={first}")).await.emails(),
+        [nora.email.as_str()]
+    );
+}
+
+#[tokio::test]
+async fn live_sessions_are_as_many_as_the_sessions_page_lists() {
+    let brokerages = Brokerages::open().await;
+    let Brokerages {
+        portal, admin, bea, ..
+    } = &brokerages;
+    for device in ["one", "two"] {
+        portal.desktop(device).signed_in(bea).await;
+    }
+    portal
+        .browser(FIREFOX)
+        .signed_in(bea)
+        .await
+        .post("/api/sign_out")
+        .await;
+    let html = admin.get(PATH).await.expect(200).body;
+    let link = format!("/dashboard/admin/sessions?user={}", bea.id);
+    assert!(html.contains(&link));
+    assert!(page(admin, "").await.row("bea").contains("2 sessions of bea"));
+    let sessions = admin.get(&link).await.expect(200).body;
+    assert!(words(&sessions).contains(" 2 sessions "));
+    let panel = admin
+        .get(&format!("{PATH}?person={}", bea.id))
+        .await
+        .expect(200)
+        .body;
+    assert!(panel.contains("Live sessions (2)"));
+    // Disabled, they are all over.
+    portal.accounts().disable(&bea.email).await.expect("disabled");
+    assert_eq!(
+        page(admin, "state=disabled").await.row("bea"),
+        "Broker Disabled None just now"
+    );
+}
+
+#[tokio::test]
+async fn nobody_but_an_administrator_gets_in() {
+    let brokerages = Brokerages::open().await;
+    let Brokerages { portal, nora, .. } = &brokerages;
+    let chrome = portal.browser(CHROME).signed_in(nora).await;
+    let html = chrome.get(PATH).await.expect(403).body;
+    assert!(html.contains("This page is for administrators") && !html.contains("bea@"));
+    let drawn = chrome.post("/api/draw_admin").form(&[("place", PATH)]).await;
+    assert_eq!(drawn.expect(403).json()["code"], "forbidden");
+    let answer = portal.anonymous().get(PATH).await;
+    assert_eq!(answer.location(), format!("/login?next={PATH}"));
+}
+
+#[tokio::test]
+async fn a_form_of_the_page_leads_back_to_it_and_says_what_was_done() {
+    let brokerages = Brokerages::open().await;
+    let Brokerages {
+        portal, admin, nora, ..
+    } = &brokerages;
+    let plain = portal.browser(CHROME).without_script();
+    plain.set_cookie(&admin.cookie().expect("a cookie"));
+    let id = nora.id.to_string();
+    let place = format!("{PATH}?q=nora&person={id}");
+    let asked = plain.get(&format!("{place}&ask=disable")).await.expect(200).body;
+    let next = format!("name=\"next\" value=\"{}\"", place.replace('&', "&amp;"));
+    assert!(asked.contains(&next), "{asked}");
+    let end = [("which", "end_person"), ("begun_by", "2099-01-01T00:00:00.000Z")];
+    for (what, done, words) in [
+        ("admin_disable_person", "disabled", "The account is disabled"),
+        ("admin_enable_person", "enabled", "The account can sign in again."),
+        ("admin_end_sessions", "ended", "The sessions have been ended."),
+    ] {
+        // What only one of them reads, the others leave alone.
+        let fields = [&[("user_id", &*id), ("next", &place)], &end[..]].concat();
+        let answer = plain
+            .post(&format!("/api/{what}"))
+            .form(&fields)
+            .await
+            .expect(302);
+        assert_eq!(answer.location(), format!("{place}&done={done}"));
+        let html = plain.follow(&answer).await.expect(200).body;
+        assert!(html.contains(words) && html.contains("1 person"), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_filter_that_cannot_be_read_lists_nobody_and_says_why() {
+    let brokerages = Brokerages::open().await;
+    for query in ["state=gone", "role=Broker", "rolle=broker", "q=a%0Ab"] {
+        let html = brokerages
+            .admin
+            .get(&format!("{PATH}?{query}"))
+            .await
+            .expect(200)
+            .body;
+        assert!(
+            html.contains("in the address is no filter") && html.contains("0 people"),
+            "{query}"
+        );
+        assert!(!html.contains("nora@"), "{query}");
+    }
+    // Where a page would begin is no filter: what cannot be read begins at the first.
+    for after in ["x", "AAAA", "%00"] {
+        assert_eq!(
+            page(&brokerages.admin, &format!("after={after}"))
+                .await
+                .rows
+                .len(),
+            3
+        );
+    }
+}
+
+#[tokio::test]
+async fn hostile_names_stay_text() {
+    let brokerages = Brokerages::open().await;
+    let portal = &brokerages.portal;
+    let name = "<img src=x onerror=alert(1)>\"'";
+    let eve = portal
+        .person("eve")
+        .called(name)
+        .member_of("North<b>gate")
+        .create()
+        .await;
+    for query in [
+        format!("person={}", eve.id),
+        format!("person={}&ask=disable", eve.id),
+        "q=%22%3E%3Cimg+src%3Dx".to_owned(),
+    ] {
+        let html = brokerages
+            .root
+            .get(&format!("{PATH}?{query}"))
+            .await
+            .expect(200)
+            .body;
+        assert!(html.contains("&lt;img src=x"), "{query}");
+        assert!(
+            !html.contains("<img src=x") && !html.contains("North<b>"),
+            "{query}"
+        );
+    }
+}
