@@ -35,7 +35,7 @@ use crate::{
 /// Rows of a page.
 const ROWS: u16 = 50;
 
-/// Live sessions in the panel of a person, who has a list of all beside it.
+/// Live sessions of a person in a panel, with a link to all of them.
 const FEW: u16 = 5;
 
 pub async fn sessions(
@@ -214,9 +214,11 @@ async fn open(
     id: SessionId,
 ) -> Result<Open, AppError> {
     let session = sessions::find(state, caller, reach, id).await?;
-    let mut person = of_person(state, caller, reach, session.user.id, ROWS).await?;
+    // One more, for the one that is shown already.
+    let mut person = of_person(state, caller, reach, session.user.id, FEW + 1).await?;
     person.live -= i64::from(session.state == State::Live);
     person.sessions.retain(|other| other.session.id != id);
+    person.sessions.truncate(usize::from(FEW));
     Ok(Open {
         timeline: timeline::of(state, reach, &session).await?,
         session,
