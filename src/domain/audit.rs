@@ -3,7 +3,7 @@
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 
 use super::{
-    next::query_value,
+    query::query_value,
     session_filter::UnknownFilter,
     time::{parse_rfc3339, rfc3339},
 };
@@ -207,7 +207,7 @@ fn read_any_time(text: &str, ends: bool) -> Option<DateTime<Utc>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::next::form_value;
+    use crate::domain::query::form_value;
 
     fn read(query: &str) -> Result<AuditFilter, UnknownFilter> {
         AuditFilter::read(|name| form_value(query, name))

@@ -14,6 +14,7 @@ pub mod password;
 pub mod people_filter;
 pub mod plain_text;
 pub mod policy;
+pub mod query;
 pub mod review;
 pub mod security_notice;
 pub mod session;

@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 
 use super::{
     ids::UserId,
-    next::query_value,
+    query::query_value,
     session::{ClientKind, EndReason},
     user::Role,
 };
@@ -299,7 +299,7 @@ pub(super) fn names<'a>(each: impl Iterator<Item = &'a str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::next::form_value;
+    use crate::domain::query::form_value;
 
     fn read(query: &str) -> Result<SessionFilter, UnknownFilter> {
         SessionFilter::read(|name| form_value(query, name))

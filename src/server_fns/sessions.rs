@@ -6,7 +6,7 @@ use super::{client::KeptClient, wire::TextJson};
 use crate::{domain::overview::ActiveSessions, error::AppError};
 #[cfg(feature = "ssr")]
 use crate::{
-    domain::{ids::SessionId, next::query_value, session::RevokeScope},
+    domain::{ids::SessionId, query::query_value, session::RevokeScope},
     server::{
         auth::{current_session::CurrentSession, session_store},
         services::{dashboard, revoke, step_up::Allowed},

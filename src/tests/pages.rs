@@ -40,7 +40,7 @@ async fn signed_out_every_private_page_leads_to_sign_in_and_back() {
     ] {
         let chrome = portal.browser(CHROME).without_script();
         let answer = chrome.get(path).await.expect(303);
-        let next = broker_portal::domain::next::query_value(path);
+        let next = broker_portal::domain::query::query_value(path);
         assert_eq!(answer.location(), format!("/login?next={next}"));
         assert!(answer.body.is_empty(), "{}", answer.body);
         let login = chrome.follow(&answer).await.expect(200);
@@ -280,7 +280,7 @@ async fn no_words_in_an_address_reach_a_page() {
             .to_string()
             .as_bytes(),
     );
-    let query = broker_portal::domain::next::query_value(lure);
+    let query = broker_portal::domain::query::query_value(lure);
     for path in [
         "/dashboard/settings",
         "/dashboard/settings/sign-out-all",

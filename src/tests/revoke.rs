@@ -236,7 +236,7 @@ async fn after_all_every_browser_is_led_to_sign_in_with_the_reason_and_desktops_
             "/dashboard/settings/sign-out-all",
         ] {
             let page = browser.get(path).await.expect(303);
-            let next = broker_portal::domain::next::query_value(path);
+            let next = broker_portal::domain::query::query_value(path);
             assert_eq!(
                 page.location(),
                 format!("/login?next={next}&reason=signed_out_everywhere")

@@ -181,7 +181,7 @@ async fn next_leads_to_a_page_of_the_portal_and_nowhere_else() {
         assert_eq!(answer.location(), lead_to, "without script: {next:?}");
 
         // Already signed in: the sign-in page leads on at once.
-        let query = broker_portal::domain::next::query_value(next);
+        let query = broker_portal::domain::query::query_value(next);
         let answer = chrome.get(&format!("/login?next={query}")).await.expect(303);
         assert_eq!(answer.location(), lead_to, "signed in already: {next:?}");
     }

@@ -23,7 +23,7 @@ use crate::{
     domain::{
         audit::AuditFilter,
         ids::{SessionId, UserId},
-        next::form_value,
+        query::{form_value, unknown_name},
         review::{ReviewedSession, Which},
         session_filter::{SessionFilter, Sort, UnknownFilter},
         time::{parse_rfc3339, rfc3339},
@@ -102,15 +102,7 @@ struct Asked {
 impl Asked {
     fn read(query: Option<&str>) -> Result<Self, AppError> {
         let query = query.unwrap_or_default();
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let name = pair.split('=').next().unwrap_or_default();
-            if !SessionFilter::FIELDS.contains(&name) && !["sort", "after", "limit"].contains(&name) {
-                return Err(AppError::invalid(
-                    "query",
-                    "There is a name in the address that is no filter.",
-                ));
-            }
-        }
+        only_known(query, &[&SessionFilter::FIELDS, &["sort", "after", "limit"]])?;
         let get = |name: &str| form_value(query, name);
         let sort = Sort::read(get("sort").as_deref())?;
         let after = match get("after").filter(|after| !after.is_empty()) {
@@ -292,17 +284,19 @@ pub struct AuditList {
     next: Option<i64>,
 }
 
+fn only_known(query: &str, names: &[&[&str]]) -> Result<(), AppError> {
+    match unknown_name(query, names) {
+        None => Ok(()),
+        Some(_) => Err(AppError::invalid(
+            "query",
+            "There is a name in the address that is no filter.",
+        )),
+    }
+}
+
 fn audit_filter(query: Option<&str>) -> Result<AuditFilter, AppError> {
     let query = query.unwrap_or_default();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let name = pair.split('=').next().unwrap_or_default();
-        if !AuditFilter::FIELDS.contains(&name) && !["after", "limit"].contains(&name) {
-            return Err(AppError::invalid(
-                "query",
-                "There is a name in the address that is no filter.",
-            ));
-        }
-    }
+    only_known(query, &[&AuditFilter::FIELDS, &["after", "limit"]])?;
     Ok(AuditFilter::read(|name| form_value(query, name))?)
 }
 

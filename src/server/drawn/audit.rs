@@ -10,7 +10,7 @@ use super::{
 use crate::{
     domain::{
         audit::{AuditFilter, AuditKind, Trust},
-        next::form_value,
+        query::form_value,
         session::EndReason,
         time::{plural, rfc3339},
     },

@@ -6,7 +6,7 @@ use leptos::prelude::*;
 use super::words::{notice, number};
 use crate::{
     domain::{
-        ids::SessionId, next::form_value, organization::Membership, review::Person,
+        ids::SessionId, organization::Membership, query::form_value, review::Person,
         session_filter::SessionFilter, time::rfc3339, user::Role,
     },
     error::AppError,

@@ -11,7 +11,7 @@ use crate::{
     domain::{
         alert::{Alert, AlertList, Delivery, DeliveryOutcome, RuleSetting},
         insight::{Insight, Period},
-        next::form_value,
+        query::form_value,
         time::plural,
     },
     server::health::Check,

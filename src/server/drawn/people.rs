@@ -13,8 +13,8 @@ use super::{
 use crate::{
     domain::{
         ids::UserId,
-        next::form_value,
         people_filter::{PeopleFilter, Standing},
+        query::form_value,
         review::{LastActive, ListedPerson},
         time::plural,
         user::Role,

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     domain::{
         ids::{SessionId, UserId},
-        next::form_value,
+        query::form_value,
         review::{Moment, ReviewedSession, State},
         session::{ClientKind, EndReason},
         session_filter::{Age, ListState, SessionFilter, Sort, Suspicion},

@@ -5,7 +5,7 @@ use leptos::prelude::*;
 
 use crate::{
     domain::{
-        next::query_value,
+        query::{query_value, unknown_name},
         session_filter::UnknownFilter,
         time::{ago, exact_utc, rfc3339},
     },
@@ -115,10 +115,9 @@ pub fn no_filter(unknown: &UnknownFilter) -> String {
     )
 }
 
-/// Tells of a name in the address that is none of these: a misspelt filter must not list everything.
+/// Tells of a name in the address that is none of these.
 pub fn stray(query: &str, names: &[&[&str]]) -> Option<String> {
-    let mut given = query.split('&').filter_map(|pair| pair.split('=').next());
-    let stray = given.find(|given| !given.is_empty() && !names.iter().any(|names| names.contains(given)))?;
+    let stray = unknown_name(query, names)?;
     Some(format!("“{stray}” in the address is no filter."))
 }
 

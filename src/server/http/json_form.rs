@@ -10,7 +10,7 @@ use axum::{
 use serde_json::{Map, Value};
 
 use super::{failure, whole_body::MAX_BODY};
-use crate::{domain::next::query_value, error::AppError};
+use crate::{domain::query::query_value, error::AppError};
 
 /// Turns a JSON body into the form that it stands for.
 pub async fn accept_json(request: Request, next: Next) -> Response {

@@ -9,7 +9,10 @@ use axum::{
 };
 
 use crate::{
-    domain::next::{form_value, query_value, safe_path},
+    domain::{
+        next::safe_path,
+        query::{form_value, query_value},
+    },
     server::auth::current_session::Identity,
 };
 

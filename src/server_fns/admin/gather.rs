@@ -6,7 +6,7 @@ use super::words::Deed;
 use crate::{
     domain::{
         ids::{SessionId, UserId},
-        next::form_value,
+        query::form_value,
         review::{ReviewedSession, State, Which},
         session_filter::{SessionFilter, Sort},
         time::parse_rfc3339,

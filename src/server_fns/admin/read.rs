@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     domain::{
-        next::{form_value, safe_path},
+        next::safe_path,
+        query::{form_value, unknown_name},
         review::Which,
         session_filter::SessionFilter,
         time::parse_rfc3339,
@@ -18,9 +19,7 @@ pub fn which(which: &str, filter: Option<&str>, session: &str, user: &str) -> Re
         "end_listed" => {
             // A missing or misspelt one must not end everything; an empty one is everything on purpose.
             let filter = filter.ok_or_else(|| AppError::invalid("filter", "Say which sessions to end."))?;
-            let names = filter.split('&').filter(|pair| !pair.is_empty());
-            let mut names = names.map(|pair| pair.split('=').next().unwrap_or_default());
-            if names.any(|name| !SessionFilter::FIELDS.contains(&name)) {
+            if unknown_name(filter, &[&SessionFilter::FIELDS]).is_some() {
                 return Err(AppError::invalid(
                     "filter",
                     "There is a name in it that is no filter.",
