@@ -42,7 +42,7 @@ use crate::{
             audit_export, step_up,
         },
         state::AppState,
-        store::review::Cursor,
+        store::cursor::Cursor,
     },
 };
 

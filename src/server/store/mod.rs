@@ -12,6 +12,7 @@ pub mod alerts;
 pub mod audit;
 pub mod audit_chain;
 pub mod audit_export;
+pub mod cursor;
 pub mod devices;
 pub mod events;
 pub mod insight;

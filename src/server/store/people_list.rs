@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use super::{containing, review::Cursor, unreadable};
+use super::{containing, cursor::Cursor, unreadable};
 use crate::domain::{
     ids::{OrganizationId, SessionId, UserId},
     people_filter::{PeopleFilter, Standing},

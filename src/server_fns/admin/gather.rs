@@ -27,7 +27,7 @@ use crate::{
             alerts, insight, step_up,
         },
         state::AppState,
-        store::review::Cursor,
+        store::cursor::Cursor,
     },
     ui::components::notice::Tone,
 };

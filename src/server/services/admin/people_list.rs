@@ -14,9 +14,9 @@ use crate::{
     server::{
         state::AppState,
         store::{
+            cursor::Cursor,
             organizations,
             people_list::{self as store, Asked, Presence},
-            review::Cursor,
         },
     },
 };

@@ -16,7 +16,10 @@ use crate::{
     server::{
         auth::current_session::CurrentSession,
         state::AppState,
-        store::review::{self, Asked, Cursor},
+        store::{
+            cursor::Cursor,
+            review::{self, Asked},
+        },
     },
 };
 

@@ -4,18 +4,20 @@
 //! empty would keep the database from its indexes. So these statements are put together from those conditions that
 //! apply. Values are bound, never written into the text.
 
-use chrono::{DateTime, Datelike, Utc};
-use data_encoding::BASE64URL_NOPAD;
+mod conditions;
+
+use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use super::{containing, network, unreadable};
+use self::conditions::{Part, conditions, from, parts, role};
+use super::{cursor::Cursor, unreadable};
 use crate::{
     domain::{
         ids::{OrganizationId, SessionId, UserId},
         review::{ReviewedSession, State},
         session::Session,
-        session_filter::{ListState, SessionFilter, Sort, Suspicion},
+        session_filter::{SessionFilter, Sort},
         user::User,
     },
     server::auth::client::UserAgentParser,
@@ -28,98 +30,6 @@ pub struct Asked<'a> {
     /// The people of this organization only.
     pub organization: Option<OrganizationId>,
     pub now: DateTime<Utc>,
-}
-
-/// Where a page of a list ends and the next begins: the last row's place in the order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cursor {
-    key: Key,
-    id: Uuid,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Key {
-    Time(DateTime<Utc>),
-    Email(String),
-}
-
-impl Cursor {
-    /// As it stands in an address.
-    pub fn to_text(&self) -> String {
-        let key = match &self.key {
-            Key::Time(time) => format!("t{}", time.timestamp_micros()),
-            Key::Email(email) => format!("e{email}"),
-        };
-        BASE64URL_NOPAD.encode(format!("{}{key}", self.id.simple()).as_bytes())
-    }
-
-    /// Reads one that goes with this order. `None`: it does not.
-    pub fn read(text: &str, sort: Sort) -> Option<Self> {
-        let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
-        let text = String::from_utf8(bytes).ok()?;
-        let (id, key) = text.split_at_checked(32)?;
-        let key = match (sort, key.split_at_checked(1)?) {
-            (Sort::Person, ("e", email)) if !email.contains('\0') => Key::Email(email.to_owned()),
-            (Sort::LastActive | Sort::Began, ("t", micros)) => {
-                // Within the years that the database can hold.
-                let time = DateTime::from_timestamp_micros(micros.parse().ok()?)?;
-                Key::Time(Some(time).filter(|time| (1..=9999).contains(&time.year()))?)
-            }
-            _ => return None,
-        };
-        Some(Self {
-            key,
-            id: id.parse().ok()?,
-        })
-    }
-
-    /// In a list of people, by email, which is read with [`Sort::Person`].
-    pub(super) fn of_person(email_key: String, id: Uuid) -> Self {
-        Self {
-            key: Key::Email(email_key),
-            id,
-        }
-    }
-
-    /// The last person's email in small letters, and id.
-    pub(super) fn person(&self) -> Option<(&str, Uuid)> {
-        match &self.key {
-            Key::Email(email) => Some((email, self.id)),
-            Key::Time(_) => None,
-        }
-    }
-
-    fn of(row: &Row, sort: Sort) -> Self {
-        let key = match sort {
-            Sort::LastActive => Key::Time(row.last_active_at),
-            Sort::Began => Key::Time(row.created_at),
-            Sort::Person => Key::Email(row.email_key.clone()),
-        };
-        Self { key, id: row.id }
-    }
-}
-
-/// The parts that a list is put together from: each is found by indexes of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    /// Would authenticate now.
-    Live,
-    /// Over, and nobody has written it down yet.
-    RunOut,
-    /// Either of these: open, as far as anybody has written down.
-    Open,
-    /// Ended, and written down.
-    Written,
-}
-
-fn parts(filter: &SessionFilter) -> &'static [Part] {
-    match (filter.state, filter.reason) {
-        // Only what is over has a reason.
-        (ListState::Live, Some(_)) => &[],
-        (ListState::Live, None) => &[Part::Live],
-        (ListState::Ended, _) | (ListState::All, Some(_)) => &[Part::RunOut, Part::Written],
-        (ListState::All, None) => &[Part::Open, Part::Written],
-    }
 }
 
 /// A page of the list, at most `limit` rows, and where the next one begins, if there is one.
@@ -167,10 +77,7 @@ pub async fn page(
     let mut rows: Vec<Row> = query.build_query_as().fetch_all(conn).await?;
     let has_more = rows.len() > usize::from(limit);
     rows.truncate(usize::from(limit));
-    let next = rows
-        .last()
-        .filter(|_| has_more)
-        .map(|last| Cursor::of(last, sort));
+    let next = rows.last().filter(|_| has_more).map(|last| cursor_of(last, sort));
     let names = UserAgentParser::default();
     let sessions = rows
         .into_iter()
@@ -348,130 +255,12 @@ fn select_rows(query: &mut QueryBuilder<Postgres>, asked: Asked<'_>) {
     from(query, asked);
 }
 
-/// What someone is in the organization that is looked at: what they are elsewhere is not for its administrators to know.
-fn role(asked: Asked<'_>) -> &'static str {
-    if asked.organization.is_some() {
-        "scope.role"
-    } else {
-        "st.role"
+fn cursor_of(row: &Row, sort: Sort) -> Cursor {
+    match sort {
+        Sort::LastActive => Cursor::at(row.last_active_at, row.id),
+        Sort::Began => Cursor::at(row.created_at, row.id),
+        Sort::Person => Cursor::of_person(row.email_key.clone(), row.id),
     }
-}
-
-fn from(query: &mut QueryBuilder<Postgres>, asked: Asked<'_>) {
-    query.push(" FROM session_state st");
-    if let Some(organization) = asked.organization {
-        query
-            .push(" JOIN memberships scope ON scope.user_id = st.user_id AND scope.organization_id = ")
-            .push_bind(organization.0);
-    }
-}
-
-fn conditions(query: &mut QueryBuilder<Postgres>, asked: Asked<'_>, part: Part) {
-    let Asked { filter, now, .. } = asked;
-    match part {
-        Part::Live => {
-            query
-                .push(" WHERE st.ended_at IS NULL AND st.live_until > ")
-                .push_bind(now);
-        }
-        Part::RunOut => {
-            query
-                .push(" WHERE st.ended_at IS NULL AND st.live_until <= ")
-                .push_bind(now);
-        }
-        Part::Open => {
-            query.push(" WHERE st.ended_at IS NULL");
-        }
-        Part::Written => {
-            query.push(" WHERE st.ended_at IS NOT NULL");
-        }
-    }
-    if let Some(user) = filter.user {
-        query.push(" AND st.user_id = ").push_bind(user.0);
-    }
-    if let Some(kind) = filter.kind {
-        query.push(" AND st.kind = ").push_bind(kind.as_str());
-    }
-    if let Some(wanted) = filter.role {
-        query
-            .push(format!(" AND {} = ", role(asked)))
-            .push_bind(wanted.as_str());
-    }
-    match (filter.reason, part) {
-        (None, _) | (Some(_), Part::Live | Part::Open) => {}
-        (Some(reason), Part::Written) => {
-            query.push(" AND st.end_reason = ").push_bind(reason.as_str());
-        }
-        (Some(reason), Part::RunOut) => {
-            query
-                .push(" AND end_reason_at(st, ")
-                .push_bind(now)
-                .push(") = ")
-                .push_bind(reason.as_str());
-        }
-    }
-    if let Some(age) = filter.age {
-        let (length, within) = age.bound();
-        query
-            .push(if within {
-                " AND st.created_at > "
-            } else {
-                " AND st.created_at <= "
-            })
-            .push_bind(now - length);
-    }
-    if let Some(suspicion) = filter.suspicion {
-        query.push(match suspicion {
-            Suspicion::Raised => " AND EXISTS (SELECT 1 FROM security_notices n WHERE n.session_id = st.id)",
-            Suspicion::Unanswered => {
-                " AND EXISTS (SELECT 1 FROM security_notices n WHERE n.session_id = st.id AND n.dismissed_at IS NULL)"
-            }
-            Suspicion::None => " AND NOT EXISTS (SELECT 1 FROM security_notices n WHERE n.session_id = st.id)",
-        });
-    }
-    if let Some(q) = &filter.q {
-        search(query, q, part);
-    }
-}
-
-/// An address or a network is looked for as such, an id as an id, all else in names.
-fn search(query: &mut QueryBuilder<Postgres>, q: &str, part: Part) {
-    if let Ok(id) = q.parse::<Uuid>() {
-        query
-            .push(" AND (st.id = ")
-            .push_bind(id)
-            .push(" OR st.user_id = ")
-            .push_bind(id)
-            .push(")");
-        return;
-    }
-    if let Some(network) = network(q).filter(|_| q.contains(['.', ':'])) {
-        query
-            .push(" AND st.ip_address <<= ")
-            .push_bind(network.to_string())
-            .push("::text::inet");
-        return;
-    }
-    let pattern = containing(q);
-    let open = if part == Part::Written {
-        "IS NOT NULL"
-    } else {
-        "IS NULL"
-    };
-    query
-        .push(format!(
-            " AND st.id IN (SELECT s.id FROM users u JOIN sessions s ON s.user_id = u.id WHERE s.ended_at {open} AND \
-             (lower(u.email) LIKE "
-        ))
-        .push_bind(pattern.clone())
-        .push(" OR lower(u.display_name) LIKE ")
-        .push_bind(pattern.clone())
-        .push(format!(
-            ") UNION ALL SELECT s.id FROM devices d JOIN sessions s ON s.device = d.id WHERE s.ended_at {open} AND \
-             lower(d.device_name) LIKE "
-        ))
-        .push_bind(pattern)
-        .push(")");
 }
 
 /// Beyond the last row that was shown.
@@ -483,20 +272,10 @@ fn after_cursor(query: &mut QueryBuilder<Postgres>, cursor: &Cursor, sort: Sort)
     };
     // Bounded on the key alone too: an index knows that column only.
     query.push(format!(" AND {key} {beyond}= "));
-    push_key(query, cursor);
+    cursor.push_key(query);
     query.push(format!(" AND ({key} {beyond} "));
-    push_key(query, cursor);
-    query
-        .push(format!(" OR st.id {beyond} "))
-        .push_bind(cursor.id)
-        .push(")");
-}
-
-fn push_key(query: &mut QueryBuilder<Postgres>, cursor: &Cursor) {
-    match &cursor.key {
-        Key::Time(time) => query.push_bind(*time),
-        Key::Email(email) => query.push_bind(email.clone()),
-    };
+    let id = cursor.push_key(query);
+    query.push(format!(" OR st.id {beyond} ")).push_bind(id).push(")");
 }
 
 #[derive(FromRow)]
@@ -565,30 +344,5 @@ impl Row {
             idle_seconds: self.idle_seconds,
             lifetime_expires_at: self.lifetime_expires_at,
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cursor_comes_back_from_its_text_and_fits_its_order_only() {
-        let time = Cursor {
-            key: Key::Time(DateTime::from_timestamp_micros(1_763_000_000_123_456).expect("a time")),
-            id: Uuid::new_v4(),
-        };
-        let email = Cursor {
-            key: Key::Email("zoë@broker.example".to_owned()),
-            id: Uuid::new_v4(),
-        };
-        for sort in [Sort::LastActive, Sort::Began] {
-            assert_eq!(Cursor::read(&time.to_text(), sort), Some(time.clone()));
-            assert_eq!(Cursor::read(&email.to_text(), sort), None);
-        }
-        assert_eq!(Cursor::read(&email.to_text(), Sort::Person), Some(email));
-        for text in ["", "x", "AAAA", "é", &time.to_text()[1..]] {
-            assert_eq!(Cursor::read(text, Sort::LastActive), None, "{text}");
-        }
     }
 }

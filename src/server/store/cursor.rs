@@ -1,0 +1,107 @@
+//! Where a page of an administrator's list ends and the next begins.
+
+use chrono::{DateTime, Datelike, Utc};
+use data_encoding::BASE64URL_NOPAD;
+use sqlx::{Postgres, QueryBuilder};
+use uuid::Uuid;
+
+use crate::domain::session_filter::Sort;
+
+/// The last row's place in the order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    key: Key,
+    id: Uuid,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Key {
+    Time(DateTime<Utc>),
+    Email(String),
+}
+
+impl Cursor {
+    /// As it stands in an address.
+    pub fn to_text(&self) -> String {
+        let key = match &self.key {
+            Key::Time(time) => format!("t{}", time.timestamp_micros()),
+            Key::Email(email) => format!("e{email}"),
+        };
+        BASE64URL_NOPAD.encode(format!("{}{key}", self.id.simple()).as_bytes())
+    }
+
+    /// Reads one that goes with this order. `None`: it does not.
+    pub fn read(text: &str, sort: Sort) -> Option<Self> {
+        let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
+        let text = String::from_utf8(bytes).ok()?;
+        let (id, key) = text.split_at_checked(32)?;
+        let key = match (sort, key.split_at_checked(1)?) {
+            (Sort::Person, ("e", email)) if !email.contains('\0') => Key::Email(email.to_owned()),
+            (Sort::LastActive | Sort::Began, ("t", micros)) => {
+                // Within the years that the database can hold.
+                let time = DateTime::from_timestamp_micros(micros.parse().ok()?)?;
+                Key::Time(Some(time).filter(|time| (1..=9999).contains(&time.year()))?)
+            }
+            _ => return None,
+        };
+        Some(Self {
+            key,
+            id: id.parse().ok()?,
+        })
+    }
+
+    /// In a list of people, by email, which is read with [`Sort::Person`].
+    pub(super) fn of_person(email_key: String, id: Uuid) -> Self {
+        Self {
+            key: Key::Email(email_key),
+            id,
+        }
+    }
+
+    /// The last person's email in small letters, and id.
+    pub(super) fn person(&self) -> Option<(&str, Uuid)> {
+        match &self.key {
+            Key::Email(email) => Some((email, self.id)),
+            Key::Time(_) => None,
+        }
+    }
+
+    /// In a list by time.
+    pub(super) fn at(time: DateTime<Utc>, id: Uuid) -> Self {
+        Self {
+            key: Key::Time(time),
+            id,
+        }
+    }
+
+    /// Writes the last row's key, and gives its id.
+    pub(super) fn push_key(&self, query: &mut QueryBuilder<Postgres>) -> Uuid {
+        match &self.key {
+            Key::Time(time) => query.push_bind(*time),
+            Key::Email(email) => query.push_bind(email.clone()),
+        };
+        self.id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_comes_back_from_its_text_and_fits_its_order_only() {
+        let time = Cursor::at(
+            DateTime::from_timestamp_micros(1_763_000_000_123_456).expect("a time"),
+            Uuid::new_v4(),
+        );
+        let email = Cursor::of_person("zoë@broker.example".to_owned(), Uuid::new_v4());
+        for sort in [Sort::LastActive, Sort::Began] {
+            assert_eq!(Cursor::read(&time.to_text(), sort), Some(time.clone()));
+            assert_eq!(Cursor::read(&email.to_text(), sort), None);
+        }
+        assert_eq!(Cursor::read(&email.to_text(), Sort::Person), Some(email));
+        for text in ["", "x", "AAAA", "é", &time.to_text()[1..]] {
+            assert_eq!(Cursor::read(text, Sort::LastActive), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What a filter asks of the sessions, as conditions of a statement.
+
+use sqlx::{Postgres, QueryBuilder};
+use uuid::Uuid;
+
+use super::Asked;
+use crate::{
+    domain::session_filter::{ListState, SessionFilter, Suspicion},
+    server::store::{containing, network},
+};
+
+/// The parts that a list is put together from: each is found by indexes of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Would authenticate now.
+    Live,
+    /// Over, and nobody has written it down yet.
+    RunOut,
+    /// Either of these: open, as far as anybody has written down.
+    Open,
+    /// Ended, and written down.
+    Written,
+}
+
+pub(super) fn parts(filter: &SessionFilter) -> &'static [Part] {
+    match (filter.state, filter.reason) {
+        // Only what is over has a reason.
+        (ListState::Live, Some(_)) => &[],
+        (ListState::Live, None) => &[Part::Live],
+        (ListState::Ended, _) | (ListState::All, Some(_)) => &[Part::RunOut, Part::Written],
+        (ListState::All, None) => &[Part::Open, Part::Written],
+    }
+}
+
+/// What someone is in the organization that is looked at: what they are elsewhere is not for its administrators to know.
+pub(super) fn role(asked: Asked<'_>) -> &'static str {
+    if asked.organization.is_some() {
+        "scope.role"
+    } else {
+        "st.role"
+    }
+}
+
+pub(super) fn from(query: &mut QueryBuilder<Postgres>, asked: Asked<'_>) {
+    query.push(" FROM session_state st");
+    if let Some(organization) = asked.organization {
+        query
+            .push(" JOIN memberships scope ON scope.user_id = st.user_id AND scope.organization_id = ")
+            .push_bind(organization.0);
+    }
+}
+
+pub(super) fn conditions(query: &mut QueryBuilder<Postgres>, asked: Asked<'_>, part: Part) {
+    let Asked { filter, now, .. } = asked;
+    match part {
+        Part::Live => {
+            query
+                .push(" WHERE st.ended_at IS NULL AND st.live_until > ")
+                .push_bind(now);
+        }
+        Part::RunOut => {
+            query
+                .push(" WHERE st.ended_at IS NULL AND st.live_until <= ")
+                .push_bind(now);
+        }
+        Part::Open => {
+            query.push(" WHERE st.ended_at IS NULL");
+        }
+        Part::Written => {
+            query.push(" WHERE st.ended_at IS NOT NULL");
+        }
+    }
+    if let Some(user) = filter.user {
+        query.push(" AND st.user_id = ").push_bind(user.0);
+    }
+    if let Some(kind) = filter.kind {
+        query.push(" AND st.kind = ").push_bind(kind.as_str());
+    }
+    if let Some(wanted) = filter.role {
+        query
+            .push(format!(" AND {} = ", role(asked)))
+            .push_bind(wanted.as_str());
+    }
+    match (filter.reason, part) {
+        (None, _) | (Some(_), Part::Live | Part::Open) => {}
+        (Some(reason), Part::Written) => {
+            query.push(" AND st.end_reason = ").push_bind(reason.as_str());
+        }
+        (Some(reason), Part::RunOut) => {
+            query
+                .push(" AND end_reason_at(st, ")
+                .push_bind(now)
+                .push(") = ")
+                .push_bind(reason.as_str());
+        }
+    }
+    if let Some(age) = filter.age {
+        let (length, within) = age.bound();
+        query
+            .push(if within {
+                " AND st.created_at > "
+            } else {
+                " AND st.created_at <= "
+            })
+            .push_bind(now - length);
+    }
+    if let Some(suspicion) = filter.suspicion {
+        query.push(match suspicion {
+            Suspicion::Raised => " AND EXISTS (SELECT 1 FROM security_notices n WHERE n.session_id = st.id)",
+            Suspicion::Unanswered => {
+                " AND EXISTS (SELECT 1 FROM security_notices n WHERE n.session_id = st.id AND n.dismissed_at IS NULL)"
+            }
+            Suspicion::None => " AND NOT EXISTS (SELECT 1 FROM security_notices n WHERE n.session_id = st.id)",
+        });
+    }
+    if let Some(q) = &filter.q {
+        search(query, q, part);
+    }
+}
+
+/// An address or a network is looked for as such, an id as an id, all else in names.
+fn search(query: &mut QueryBuilder<Postgres>, q: &str, part: Part) {
+    if let Ok(id) = q.parse::<Uuid>() {
+        query
+            .push(" AND (st.id = ")
+            .push_bind(id)
+            .push(" OR st.user_id = ")
+            .push_bind(id)
+            .push(")");
+        return;
+    }
+    if let Some(network) = network(q).filter(|_| q.contains(['.', ':'])) {
+        query
+            .push(" AND st.ip_address <<= ")
+            .push_bind(network.to_string())
+            .push("::text::inet");
+        return;
+    }
+    let pattern = containing(q);
+    let open = if part == Part::Written {
+        "IS NOT NULL"
+    } else {
+        "IS NULL"
+    };
+    query
+        .push(format!(
+            " AND st.id IN (SELECT s.id FROM users u JOIN sessions s ON s.user_id = u.id WHERE s.ended_at {open} AND \
+             (lower(u.email) LIKE "
+        ))
+        .push_bind(pattern.clone())
+        .push(" OR lower(u.display_name) LIKE ")
+        .push_bind(pattern.clone())
+        .push(format!(
+            ") UNION ALL SELECT s.id FROM devices d JOIN sessions s ON s.device = d.id WHERE s.ended_at {open} AND \
+             lower(d.device_name) LIKE "
+        ))
+        .push_bind(pattern)
+        .push(")");
+}
