@@ -93,7 +93,7 @@ test('the audit log tells what was done, to whom and by whom, and is filtered an
   await visit(page, `${PATH}?since=2001-01-01&until=2001-01-02`);
   await expect(audit.main).toContainText('Nothing fits this filter.');
   await visit(page, `${PATH}?since=yesterday`);
-  await expect(audit.main).toContainText('“since” in the address is no filter.');
+  await expect(audit.main).toContainText('“since” in the address is not understood.');
 });
 
 test('a long audit log has pages', async ({ page, portal, admin, person }) => {

@@ -84,7 +84,7 @@ test('the filter narrows the list, stands in the address and comes back with it'
   await expect(people.main).toContainText('Nobody fits this filter.');
   await visit(page, `${PATH}?state=gone`);
   await people.shows(0);
-  await expect(people.main).toContainText('“state” in the address is no filter.');
+  await expect(people.main).toContainText('“state” in the address is not understood.');
 });
 
 test('pages lead through everyone', async ({ page, portal, admin, organization }) => {

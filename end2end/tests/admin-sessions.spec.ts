@@ -121,7 +121,7 @@ test('each filter narrows the list, stands in the address and comes back with it
     await visit(page, PATH);
   }
   await visit(page, `${PATH}?kind=telephone`);
-  await expect(review.main).toContainText('“kind” in the address is no filter.');
+  await expect(review.main).toContainText('“kind” in the address is not understood.');
   await review.shows(0);
 });
 

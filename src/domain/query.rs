@@ -41,10 +41,48 @@ pub fn form_value(query: &str, name: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// The first name in a query string that is none of the known ones: a misspelt filter must not list everything.
-pub fn unknown_name<'a>(query: &'a str, known: &[&[&str]]) -> Option<&'a str> {
-    let mut names = query.split('&').filter_map(|pair| pair.split('=').next());
-    names.find(|name| !name.is_empty() && !known.iter().any(|known| known.contains(name)))
+/// Why a query string is no filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw<'a> {
+    /// Nobody knows a field of that name.
+    Unknown(&'a str),
+    /// There is no telling which of the two counts.
+    Twice(&'a str),
+    /// It has no value, or one that is not text.
+    Unreadable(&'a str),
+}
+
+impl std::fmt::Display for Flaw<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Flaw::Unknown(name) => write!(f, "“{name}” in the address is no filter."),
+            Flaw::Twice(name) => write!(f, "“{name}” is in the address twice."),
+            Flaw::Unreadable(name) => write!(f, "“{name}” in the address cannot be read."),
+        }
+    }
+}
+
+/// What is wrong with a query string, if anything is, as one of `fields`, beside which `others` may stand: a filter that is
+/// misspelt or garbled must not list everything.
+pub fn flaw<'a>(query: &'a str, fields: &[&str], others: &[&str]) -> Option<Flaw<'a>> {
+    let mut seen = Vec::new();
+    query.split('&').filter(|pair| !pair.is_empty()).find_map(|pair| {
+        let (name, is_whole) = match pair.split_once('=') {
+            Some((name, _)) => (name, form_value(pair, name).is_some()),
+            None => (pair, false),
+        };
+        let is_field = fields.contains(&name);
+        if !is_field && !others.contains(&name) {
+            Some(Flaw::Unknown(name))
+        } else if !is_whole {
+            Some(Flaw::Unreadable(name))
+        } else if is_field && seen.contains(&name) {
+            Some(Flaw::Twice(name))
+        } else {
+            seen.push(name);
+            None
+        }
+    })
 }
 
 #[cfg(test)]
@@ -66,10 +104,28 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_nobody_knows_is_found() {
-        let known: [&[&str]; 2] = [&["q", "role"], &["after"]];
-        assert_eq!(unknown_name("&q=a=b&after=&role=x&", &known), None);
-        assert_eq!(unknown_name("q=1&Role=x", &known), Some("Role"));
-        assert_eq!(unknown_name("q=role&y", &known), Some("y"));
+    fn what_is_misspelt_garbled_or_there_twice_is_found() {
+        let flaw = |query| flaw(query, &["q", "role"], &["after"]);
+        for query in [
+            "",
+            "&q=a%20b&after=&role=x&",
+            "q=&role=",
+            "after=1&after=2",
+            "q=a=b",
+        ] {
+            assert_eq!(flaw(query), None, "{query}");
+        }
+        for (query, found) in [
+            ("q=1&Role=x", Flaw::Unknown("Role")),
+            ("q=1&=x", Flaw::Unknown("")),
+            ("q=role&role", Flaw::Unreadable("role")),
+            ("q=%FF", Flaw::Unreadable("q")),
+            ("q=%zz", Flaw::Unreadable("q")),
+            ("q=%", Flaw::Unreadable("q")),
+            ("after=%FF", Flaw::Unreadable("after")),
+            ("role=a&role=b", Flaw::Twice("role")),
+        ] {
+            assert_eq!(flaw(query), Some(found), "{query}");
+        }
     }
 }

@@ -229,6 +229,15 @@ impl SessionFilter {
         pairs.collect::<Vec<_>>().join("&")
     }
 
+    /// [`Self::query`] with the state always there, so that it is never empty.
+    pub fn whole_query(&self) -> String {
+        let query = self.query();
+        match self.state {
+            ListState::Live if query.is_empty() => format!("state={}", ListState::Live.as_str()),
+            _ => query,
+        }
+    }
+
     /// What it lists, in words: "live sessions · browsers · role Broker".
     pub fn words(&self) -> String {
         let mut words = vec![

@@ -477,3 +477,18 @@ async fn demo_accounts_open_nothing_once_the_demo_is_over() {
         browser.try_sign_in(email, demo::PASSWORD).await.expect(401);
     }
 }
+
+#[tokio::test]
+async fn a_system_administrator_becomes_no_member_later_either() {
+    let portal = Portal::start().await;
+    let root = portal.person("root").role(Role::SystemAdmin).create().await;
+    let again = portal
+        .accounts()
+        .register(registration(&root.email, Role::Broker, &["Northgate"]))
+        .await;
+    assert!(
+        matches!(again, Err(AccountError::SystemAdminHasNoOrganization)),
+        "{again:?}"
+    );
+    assert_eq!(portal.rows("memberships").await, 0);
+}

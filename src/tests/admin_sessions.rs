@@ -884,7 +884,16 @@ async fn a_form_without_a_filter_or_with_a_misspelt_one_ends_nothing() {
     let brokerages = Brokerages::open().await;
     let Brokerages { portal, admin, .. } = &brokerages;
     let base = [("which", "end_listed"), ("begun_by", "2099-01-01T00:00:00.000Z")];
-    for more in [&[][..], &[("filter", "knd=desktop")], &[("filter", "kind=phone")]] {
+    for more in [
+        &[][..],
+        &[("filter", "")],
+        &[("filter", "knd=desktop")],
+        &[("filter", "kind=phone")],
+        &[("filter", "kind=%FF")],
+        &[("filter", "kind=%zz")],
+        &[("filter", "user")],
+        &[("filter", "kind=desktop&kind=browser")],
+    ] {
         let fields = [&base[..], more].concat();
         admin
             .post("/api/admin_end_sessions")
@@ -893,14 +902,19 @@ async fn a_form_without_a_filter_or_with_a_misspelt_one_ends_nothing() {
             .expect(422);
     }
     assert_eq!(portal.audit("session_ended").await, []);
-    for query in ["kind=phone&ask=end_listed", "rolle=x&ask=end_listed"] {
+    for query in [
+        "kind=phone&ask=end_listed",
+        "rolle=x&ask=end_listed",
+        "kind=%FF&ask=end_listed",
+        "kind&ask=end_listed",
+    ] {
         let html = admin
             .get(&format!("/dashboard/admin/sessions?{query}"))
             .await
             .expect(200)
             .body;
         assert!(
-            html.contains("in the address is no filter") && html.contains("0 sessions"),
+            html.contains("in the address") && html.contains("0 sessions"),
             "{query}"
         );
         assert!(
@@ -908,6 +922,75 @@ async fn a_form_without_a_filter_or_with_a_misspelt_one_ends_nothing() {
             "{query}"
         );
     }
+    for query in ["kind=%FF", "kind", "kind=desktop&kind=browser"] {
+        for path in ["sessions", "sessions.csv"] {
+            let path = format!("/api/v1/admin/{path}?{query}");
+            admin.get(&path).await.expect(422);
+        }
+    }
+}
+
+/// What a form of the page would send: its hidden fields, as they are drawn.
+fn drawn_fields(html: &str) -> Vec<(&str, &str)> {
+    let form = html
+        .split("<form method=\"post\" action=\"/api/admin_end_sessions\"")
+        .nth(1);
+    let form = form
+        .and_then(|rest| rest.split("</form>").next())
+        .expect("the question");
+    form.split("<input type=\"hidden\"")
+        .skip(1)
+        .filter_map(|tag| {
+            let value_of = |name: &str| {
+                let (_, rest) = tag.split_once(&format!(" {name}=\""))?;
+                rest.split('"').next()
+            };
+            Some((value_of("name")?, value_of("value").unwrap_or_default()))
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn everything_ends_by_the_form_as_it_is_drawn_but_this_browser_and_what_the_question_does_not_name() {
+    let brokerages = Brokerages::open().await;
+    let Brokerages {
+        portal,
+        admin,
+        north,
+        both,
+        harbour,
+        ..
+    } = &brokerages;
+    // The clock of the tests stands: none of them begins later.
+    let html = admin
+        .get("/dashboard/admin/sessions?ask=end_listed")
+        .await
+        .expect(200)
+        .body;
+    assert!(html.contains("End 5 sessions?"), "{html}");
+    let fields = drawn_fields(&html);
+    assert!(fields.contains(&("filter", "state=live")), "{fields:?}");
+    let answer = admin
+        .post("/api/admin_end_sessions")
+        .form(&fields)
+        .await
+        .expect(200);
+    assert_eq!(answer.json()["ended"], 5);
+    for client in north.iter().chain(both) {
+        assert_eq!(client.end_reason().await, "revoked_by_admin");
+    }
+    assert!(admin.is_live().await && harbour[0].is_live().await);
+    assert_eq!(portal.audit("session_ended").await.len(), 5);
+    // Nor does a question of the own person name a session that it leaves.
+    let state = admin.get("/api/v1/session_state").await.expect(200).json();
+    let own = state["user"]["id"].as_str().expect("an id").to_owned();
+    let path =
+        format!("/dashboard/admin/people?person={own}&ask=end_person&begun_by=2020-01-01T00:00:00.000Z");
+    let html = admin.get(&path).await.expect(200).body;
+    assert!(
+        html.contains("This ends 1 session of") && html.contains("own_too"),
+        "{html}"
+    );
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ use crate::{
     domain::{
         audit::AuditFilter,
         ids::{SessionId, UserId},
-        query::{form_value, unknown_name},
+        query::{flaw, form_value},
         review::{ReviewedSession, Which},
         session_filter::{SessionFilter, Sort, UnknownFilter},
         time::{parse_rfc3339, rfc3339},
@@ -102,7 +102,7 @@ struct Asked {
 impl Asked {
     fn read(query: Option<&str>) -> Result<Self, AppError> {
         let query = query.unwrap_or_default();
-        only_known(query, &[&SessionFilter::FIELDS, &["sort", "after", "limit"]])?;
+        readable(query, &SessionFilter::FIELDS, &["sort", "after", "limit"])?;
         let get = |name: &str| form_value(query, name);
         let sort = Sort::read(get("sort").as_deref())?;
         let after = match get("after").filter(|after| !after.is_empty()) {
@@ -284,19 +284,15 @@ pub struct AuditList {
     next: Option<i64>,
 }
 
-fn only_known(query: &str, names: &[&[&str]]) -> Result<(), AppError> {
-    match unknown_name(query, names) {
-        None => Ok(()),
-        Some(_) => Err(AppError::invalid(
-            "query",
-            "There is a name in the address that is no filter.",
-        )),
-    }
+/// # Errors
+/// [`AppError::InvalidInput`] for a query that is no filter, with what else may stand beside one.
+fn readable(query: &str, fields: &[&str], others: &[&str]) -> Result<(), AppError> {
+    flaw(query, fields, others).map_or(Ok(()), |flaw| Err(AppError::invalid("query", flaw.to_string())))
 }
 
 fn audit_filter(query: Option<&str>) -> Result<AuditFilter, AppError> {
     let query = query.unwrap_or_default();
-    only_known(query, &[&AuditFilter::FIELDS, &["after", "limit"]])?;
+    readable(query, &AuditFilter::FIELDS, &["after", "limit"])?;
     Ok(AuditFilter::read(|name| form_value(query, name))?)
 }
 

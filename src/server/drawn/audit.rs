@@ -10,7 +10,7 @@ use super::{
 use crate::{
     domain::{
         audit::{AuditFilter, AuditKind, Trust},
-        query::form_value,
+        query::{flaw, form_value},
         session::EndReason,
         time::{plural, rfc3339},
     },
@@ -34,9 +34,13 @@ pub struct Place {
 impl Place {
     /// Reads the query of an address. The second is what in it stands for nothing.
     pub fn read(query: &str) -> (Self, Option<String>) {
+        const OTHERS: [&str; 3] = ["before", "__path", "__err"];
         let get = |name: &str| form_value(query, name);
         let (filter, problem) = match AuditFilter::read(get) {
-            Ok(filter) => (filter, None),
+            Ok(filter) => (
+                filter,
+                flaw(query, &AuditFilter::FIELDS, &OTHERS).map(|flaw| flaw.to_string()),
+            ),
             Err(unknown) => (AuditFilter::default(), Some(no_filter(&unknown))),
         };
         let before = get("before").and_then(|id| id.parse().ok());
@@ -97,10 +101,15 @@ pub fn draw(drawing: Drawing) -> String {
         }
     });
     let rows = page.rows.iter().map(row).collect::<Vec<_>>();
+    let none = if problem.is_some() {
+        "Nothing is listed for a filter that cannot be read."
+    } else {
+        "Nothing fits this filter. Rows appear here as soon as something is done."
+    };
     let list = if rows.is_empty() {
         view! {
             <div class="card-body">
-                <p class="soft">"Nothing fits this filter. Rows appear here as soon as something is done."</p>
+                <p class="soft">{none}</p>
             </div>
         }
         .into_any()

@@ -12,7 +12,7 @@ use crate::domain::{
 /// The drawing's own measures.
 const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 160.0;
-const LEFT: f64 = 56.0;
+const LEFT: f64 = 72.0;
 const BOTTOM: f64 = 20.0;
 const TOP: f64 = 8.0;
 

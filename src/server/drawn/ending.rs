@@ -148,7 +148,7 @@ pub fn draw(question: Question, behind: Behind) -> AnyView {
     };
     let problem = question.problem.as_ref().map(|error| {
         view! {
-            {notice(Tone::Error, error.message())}
+            {notice(Tone::Error, told(error))}
         }
     });
     let before = (question.ended_before > 0).then(|| {
@@ -162,7 +162,7 @@ pub fn draw(question: Question, behind: Behind) -> AnyView {
         )
     });
     let session = behind.session.map(|id| id.to_string()).unwrap_or_default();
-    let filter = behind.listed.as_ref().map(SessionFilter::query);
+    let filter = behind.listed.as_ref().map(SessionFilter::whole_query);
     let user = question
         .person
         .as_ref()
@@ -216,6 +216,14 @@ pub fn draw(question: Question, behind: Behind) -> AnyView {
     .into_any()
 }
 
+/// The question has a password and no email.
+fn told(error: &AppError) -> String {
+    match error {
+        AppError::InvalidCredentials => "The password is not right. Nothing was done.".to_owned(),
+        error => error.message(),
+    }
+}
+
 struct Words {
     title: String,
     text: AnyView,
@@ -233,6 +241,8 @@ fn words(question: &Question, behind: &Behind) -> Words {
         .map(|person| person.user.display_name.clone())
         .unwrap_or_default();
     let all = question.count + usize::from(question.with_own);
+    // The asker's own one ends only where that is ticked too.
+    let named = if question.count == 0 { all } else { question.count };
     let sessions = |count: usize| {
         let n = number(i64::try_from(count).unwrap_or(i64::MAX));
         if count == 1 {
@@ -263,18 +273,18 @@ fn words(question: &Question, behind: &Behind) -> Words {
             let text = if all == 0 {
                 format!("{name} is signed in nowhere.")
             } else {
-                format!("This ends {} of {name}, in every browser and on every desktop.", sessions(all))
+                format!("This ends {} of {name}, in every browser and on every desktop.", sessions(named))
             };
-            end(format!("Sign {name} out everywhere?"), plain(text), format!("End {}", sessions(all)))
+            end(format!("Sign {name} out everywhere?"), plain(text), format!("End {}", sessions(named)))
         }
         Asks::EndListed => {
-            let all = if question.count == 0 { all } else { question.count };
             let listed = behind.listed.as_ref().map(SessionFilter::words);
             let text = view! {
                 "This ends exactly what the list shows: " <strong>{listed}</strong>
+                {if question.with_own && question.count > 0 { ", without this browser" } else { "" }}
                 ". Everyone concerned has to sign in again. Whoever signs in from now on stays."
             };
-            end(format!("End {}?", sessions(all)), text.into_any(), format!("End {}", sessions(all)))
+            end(format!("End {}?", sessions(named)), text.into_any(), format!("End {}", sessions(named)))
         }
         Asks::Disable => Words {
             title: format!("Disable the account of {name}?"),

@@ -8,13 +8,13 @@ use super::{
     ending::{self, Asks, Behind, Question},
     person::{self, Links, OfPerson, roles},
     sessions, tabs,
-    words::{self, address, age, no_filter, notice, number, select, stray},
+    words::{self, address, age, no_filter, notice, number, select},
 };
 use crate::{
     domain::{
         ids::UserId,
         people_filter::{PeopleFilter, Standing},
-        query::form_value,
+        query::{flaw, form_value},
         review::{LastActive, ListedPerson},
         time::plural,
         user::Role,
@@ -48,7 +48,10 @@ impl Place {
         ];
         let get = |name: &str| form_value(query, name);
         let (filter, problem) = match PeopleFilter::read(get) {
-            Ok(filter) => (filter, stray(query, &[&PeopleFilter::FIELDS, &OTHERS])),
+            Ok(filter) => (
+                filter,
+                flaw(query, &PeopleFilter::FIELDS, &OTHERS).map(|flaw| flaw.to_string()),
+            ),
             Err(unknown) => (PeopleFilter::default(), Some(no_filter(&unknown))),
         };
         let place = Self {
@@ -371,7 +374,7 @@ mod tests {
             let (place, problem) = Place::read(query);
             assert_eq!(place.filter, PeopleFilter::default());
             assert!(
-                problem.is_some_and(|problem| problem.contains("is no filter")),
+                problem.is_some_and(|problem| problem.contains("in the address is")),
                 "{query}"
             );
         }

@@ -131,7 +131,8 @@ pub fn actions(of: &OfPerson, links: Links<'_>, own: UserId) -> AnyView {
     if !is_own && person.user.role != Role::SystemAdmin {
         actions.push(action(Asks::ChangeRole, "Change role…"));
     }
-    if !is_own && !person.password_change_required {
+    let is_above = person.user.role == Role::SystemAdmin && of.hindrance == Some(Hindrance::Elsewhere);
+    if !is_own && !is_above && !person.password_change_required {
         actions.push(action(Asks::RequirePassword, "Ask for a new password…"));
     }
     if of.hindrance.is_none() {

@@ -9,12 +9,12 @@ use super::{
     panel::{self, Panel},
     person::OfPerson,
     tabs,
-    words::{self, address, age, no_filter, notice, number, select, stray, until},
+    words::{self, address, age, no_filter, notice, number, select, until},
 };
 use crate::{
     domain::{
         ids::{SessionId, UserId},
-        query::form_value,
+        query::{flaw, form_value},
         review::{Moment, ReviewedSession, State},
         session::{ClientKind, EndReason},
         session_filter::{Age, ListState, SessionFilter, Sort, Suspicion},
@@ -59,7 +59,8 @@ impl Place {
         const OTHERS: [&str; 9] = [
             "sort", "after", "session", "ask", "begun_by", "ended", "done", "__path", "__err",
         ];
-        let problem = problem.or_else(|| stray(query, &[&SessionFilter::FIELDS, &OTHERS]));
+        let problem =
+            problem.or_else(|| flaw(query, &SessionFilter::FIELDS, &OTHERS).map(|flaw| flaw.to_string()));
         let place = Self {
             filter,
             sort,
@@ -136,6 +137,8 @@ pub struct Drawing {
     pub place: Place,
     /// What in the address could not be read.
     pub problem: Option<String>,
+    /// The filter could not be read, and nothing is listed.
+    pub is_unread: bool,
     /// What was done before the page came, without JavaScript.
     pub outcome: Option<(Tone, String)>,
     /// Whose people: the organization's name, or `None` for everyone.
@@ -160,6 +163,7 @@ pub fn draw(drawing: Drawing) -> String {
     let Drawing {
         place,
         problem,
+        is_unread,
         outcome,
         organization,
         page,
@@ -193,7 +197,7 @@ pub fn draw(drawing: Drawing) -> String {
             <section class="card" aria-labelledby="list-title">
                 {filter_form(&place)}
                 {list_head(&place, &page)}
-                {list(&place, &page, now)}
+                {list(&place, &page, is_unread, now)}
                 {pages(&place, &page)}
             </section>
             {panel}
@@ -340,9 +344,11 @@ fn list_head(place: &Place, page: &Page) -> AnyView {
     .into_any()
 }
 
-fn list(place: &Place, page: &Page, now: DateTime<Utc>) -> AnyView {
+fn list(place: &Place, page: &Page, is_unread: bool, now: DateTime<Utc>) -> AnyView {
     if page.sessions.is_empty() {
-        let words = if place.filter == SessionFilter::default() {
+        let words = if is_unread {
+            "Nothing is listed for a filter that cannot be read."
+        } else if place.filter == SessionFilter::default() {
             "Nobody is signed in. Sessions appear here as soon as somebody signs in."
         } else if place.after.is_empty() {
             "No session fits this filter. Try fewer conditions, or look at ended sessions as well."

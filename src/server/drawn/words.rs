@@ -5,7 +5,7 @@ use leptos::prelude::*;
 
 use crate::{
     domain::{
-        query::{query_value, unknown_name},
+        query::query_value,
         session_filter::UnknownFilter,
         time::{ago, exact_utc, rfc3339},
     },
@@ -110,15 +110,9 @@ pub fn select(
 /// Why a filter in the address lists nothing.
 pub fn no_filter(unknown: &UnknownFilter) -> String {
     format!(
-        "“{}” in the address is no filter. {}",
+        "“{}” in the address is not understood. {}",
         unknown.field, unknown.problem
     )
-}
-
-/// Tells of a name in the address that is none of these.
-pub fn stray(query: &str, names: &[&[&str]]) -> Option<String> {
-    let stray = unknown_name(query, names)?;
-    Some(format!("“{stray}” in the address is no filter."))
 }
 
 /// The way through the pages of a list: to the first and the next one, where there are.

@@ -18,7 +18,7 @@ use crate::{
         database::{Database, Transaction},
         store::{
             audit::{self, Actor, AuditEvent, AuditKind},
-            events, organizations, policies,
+            events, organizations, people, policies,
             sessions::{self, EndFilter, ListedSession},
             users::{self, NewUser},
         },
@@ -125,7 +125,12 @@ impl Accounts {
         } else if new.organizations.is_empty() {
             return Err(AccountError::EmailTaken(email));
         } else {
-            (locked(&mut tx, &email).await?, false)
+            let user = locked(&mut tx, &email).await?;
+            let known = people::find(&mut tx, None, user).await?;
+            if known.is_some_and(|known| known.user.role == Role::SystemAdmin) {
+                return Err(AccountError::SystemAdminHasNoOrganization);
+            }
+            (user, false)
         };
         let mut founded = Vec::new();
         for (place, name) in (0..).zip(&new.organizations) {

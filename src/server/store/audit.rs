@@ -105,7 +105,8 @@ pub struct PreviousSignIn {
     pub ip_address: Option<String>,
 }
 
-/// Looks up what the dashboard says about sign-ins. `began` is when the asking session began.
+/// Looks up what the dashboard says about sign-ins. Whoever was asked for a new password gave the right one: that is no
+/// failure. `began` is when the asking session began.
 pub async fn sign_in_history(
     conn: &mut PgConnection,
     user: UserId,
@@ -120,6 +121,7 @@ pub async fn sign_in_history(
             ORDER BY at DESC, id DESC LIMIT 1
         )
         SELECT (SELECT count(*) FROM audit_events WHERE user_id = $1 AND kind = 'sign_in_failed'
+                AND reason IS DISTINCT FROM 'password_change_required'
                 AND at > COALESCE((SELECT at FROM previous), '-infinity')) AS "failures!",
             (SELECT at FROM previous) AS at,
             (SELECT device_name FROM previous) AS device_name,
@@ -142,11 +144,12 @@ pub async fn sign_in_history(
     })
 }
 
-/// Refused sign-ins of a person since then, or since they last got in if that is later.
+/// Sign-ins of a person that failed since then, or since they last got in if that is later.
 pub async fn failures_since(conn: &mut PgConnection, user: UserId, then: DateTime<Utc>) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"
-        SELECT count(*) AS "count!" FROM audit_events WHERE user_id = $1 AND kind = 'sign_in_failed' AND at > GREATEST($2,
+        SELECT count(*) AS "count!" FROM audit_events WHERE user_id = $1 AND kind = 'sign_in_failed'
+            AND reason IS DISTINCT FROM 'password_change_required' AND at > GREATEST($2,
             (SELECT max(at) FROM audit_events WHERE user_id = $1 AND kind = 'signed_in'))
         "#,
         user.0,

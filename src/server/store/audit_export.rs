@@ -149,11 +149,11 @@ fn people(
     } else {
         let pattern = containing(text);
         query
-            .push("(lower(email) LIKE ")
+            .push("(lower(email) LIKE lower(")
             .push_bind(pattern.clone())
-            .push(" OR lower(display_name) LIKE ")
+            .push(") OR lower(display_name) LIKE lower(")
             .push_bind(pattern)
-            .push(")");
+            .push("))");
     }
     if let Some(organization) = organization {
         query

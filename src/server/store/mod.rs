@@ -48,13 +48,10 @@ fn unreadable<E: std::error::Error + Send + Sync + 'static>(column: &str) -> imp
     }
 }
 
-/// The pattern for LIKE that finds a text anywhere, in small letters; its own signs are taken as they are.
+/// The pattern for LIKE that finds a text anywhere; its own signs are taken as they are. To be given to `lower` beside the
+/// column: the database and Rust differ in some letters.
 fn containing(text: &str) -> String {
-    let escaped = text
-        .to_lowercase()
-        .replace('\\', "\\\\")
-        .replace('%', "\\%")
-        .replace('_', "\\_");
+    let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
     format!("%{escaped}%")
 }
 

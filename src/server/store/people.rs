@@ -9,7 +9,8 @@ use crate::domain::{
     user::User,
 };
 
-/// Someone within an organization, with the role that they have there; or anyone, with their own role.
+/// Someone within an organization, with the role that they have there; or anyone, with their own role. A system
+/// administrator is one everywhere.
 pub async fn find(
     conn: &mut PgConnection,
     organization: Option<OrganizationId>,
@@ -17,7 +18,7 @@ pub async fn find(
 ) -> sqlx::Result<Option<Person>> {
     let row = sqlx::query!(
         r#"
-        SELECT u.email, u.display_name, COALESCE(m.role, u.role) AS "role!", u.disabled_at IS NOT NULL AS "is_disabled!",
+        SELECT u.email, u.display_name, CASE WHEN u.role = 'system_admin' THEN u.role ELSE COALESCE(m.role, u.role) END AS "role!", u.disabled_at IS NOT NULL AS "is_disabled!",
             u.password_change_required,
             u.role = 'system_admin' OR EXISTS (
                 SELECT 1 FROM memberships e WHERE e.user_id = u.id AND e.organization_id <> $2) AS "is_elsewhere!"
@@ -43,7 +44,8 @@ pub async fn find(
     }))
 }
 
-/// Whether someone was disabled, the last time, by a member of the organization; by anyone, where there is none.
+/// Whether someone was disabled, the last time, by a member of the organization who is no system administrator; by anyone,
+/// where there is none.
 pub async fn was_disabled_within(
     conn: &mut PgConnection,
     organization: Option<OrganizationId>,
@@ -52,7 +54,8 @@ pub async fn was_disabled_within(
     sqlx::query_scalar!(
         r#"
         SELECT $2::uuid IS NULL OR EXISTS (
-            SELECT 1 FROM memberships m WHERE m.organization_id = $2 AND m.user_id = (
+            SELECT 1 FROM memberships m JOIN users a ON a.id = m.user_id
+            WHERE m.organization_id = $2 AND a.role <> 'system_admin' AND m.user_id = (
                 SELECT actor_id FROM audit_events WHERE user_id = $1 AND kind = 'user_disabled' ORDER BY id DESC LIMIT 1
             )
         ) AS "within!"

@@ -131,11 +131,11 @@ fn listed(query: &mut QueryBuilder<Postgres>, Asked { filter, organization }: As
     if let Some(q) = &filter.q {
         let pattern = containing(q);
         query
-            .push(" AND (lower(u.email) LIKE ")
+            .push(" AND (lower(u.email) LIKE lower(")
             .push_bind(pattern.clone())
-            .push(" OR lower(u.display_name) LIKE ")
+            .push(") OR lower(u.display_name) LIKE lower(")
             .push_bind(pattern)
-            .push(")");
+            .push("))");
     }
     match (filter.role, organization) {
         (None, _) => {}

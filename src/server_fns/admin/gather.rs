@@ -50,7 +50,8 @@ pub async fn sessions(
         place.after = String::new();
     }
     // What cannot be read lists nothing, and nothing of it can be ended.
-    let page = if problem.is_none() {
+    let is_unread = problem.is_some();
+    let page = if !is_unread {
         let after = after.as_ref();
         sessions::list(state, caller, reach, &place.filter, place.sort, after, ROWS).await?
     } else {
@@ -84,6 +85,7 @@ pub async fn sessions(
     Ok(drawing::draw(Drawing {
         place,
         problem,
+        is_unread,
         outcome: outcome(query),
         organization: name_of(reach, caller),
         page,
@@ -273,6 +275,15 @@ async fn question(
         session,
         listed,
     } = asked;
+    // The panel says why not.
+    let is_hindered = of.is_some_and(|of| match asks {
+        Asks::Disable | Asks::Enable => of.hindrance.is_some(),
+        Asks::RequirePassword | Asks::ChangeRole => of.person.user.id == caller.user.id,
+        Asks::EndOne | Asks::EndOfPerson | Asks::EndListed => false,
+    });
+    if is_hindered {
+        return Ok(None);
+    }
     let begun_by = form_value(query, "begun_by").and_then(|text| parse_rfc3339(&text));
     let begun_by = begun_by.unwrap_or_else(|| state.clock.now());
     let which = match asks {

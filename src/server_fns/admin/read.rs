@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use crate::{
     domain::{
         next::safe_path,
-        query::{form_value, unknown_name},
+        query::{flaw, form_value},
         review::Which,
         session_filter::SessionFilter,
         time::parse_rfc3339,
@@ -17,13 +17,13 @@ use crate::{
 pub fn which(which: &str, filter: Option<&str>, session: &str, user: &str) -> Result<Which, AppError> {
     Ok(match which {
         "end_listed" => {
-            // A missing or misspelt one must not end everything; an empty one is everything on purpose.
-            let filter = filter.ok_or_else(|| AppError::invalid("filter", "Say which sessions to end."))?;
-            if unknown_name(filter, &[&SessionFilter::FIELDS]).is_some() {
-                return Err(AppError::invalid(
-                    "filter",
-                    "There is a name in it that is no filter.",
-                ));
+            // One that is missing, empty, misspelt or garbled must not end everything: the page writes out that it
+            // lists all live ones.
+            let filter = filter
+                .filter(|filter| !filter.is_empty())
+                .ok_or_else(|| AppError::invalid("filter", "Say which sessions to end."))?;
+            if let Some(flaw) = flaw(filter, &SessionFilter::FIELDS, &[]) {
+                return Err(AppError::invalid("filter", flaw.to_string()));
             }
             Which::Listed(SessionFilter::read(|name| form_value(filter, name))?)
         }
@@ -39,6 +39,8 @@ pub fn time(text: &str) -> Result<DateTime<Utc>, AppError> {
 
 /// Back to the list that the form stood beside, whatever else it says.
 pub fn page(next: &str) -> String {
+    // What is added to it must not stand behind a mark.
+    let next = next.split('#').next().unwrap_or_default();
     let path = next.split('?').next();
     let list = [sessions::PATH, people::PATH]
         .into_iter()
@@ -81,6 +83,7 @@ mod tests {
             ("//evil.example/dashboard/admin/people", sessions::PATH),
             ("https://evil.example/", sessions::PATH),
             ("/dashboard/admin/audit", sessions::PATH),
+            ("/dashboard/admin/people?q=a#b", "/dashboard/admin/people?q=a"),
             ("", sessions::PATH),
         ] {
             assert_eq!(page(next), page_of);

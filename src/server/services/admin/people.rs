@@ -133,6 +133,9 @@ pub async fn enable(
     if hindrance(&mut tx, caller, reach, &person).await?.is_some() {
         return Err(AppError::Forbidden);
     }
+    if !person.is_disabled {
+        return Ok(());
+    }
     users::enable(&mut tx, user).await?;
     record(&mut tx, AuditKind::UserEnabled, user, actor, now).await?;
     tx.commit().await?;
@@ -143,7 +146,8 @@ pub async fn enable(
 /// knows the present one: whoever signs in first chooses. Gives how many sessions ended.
 ///
 /// # Errors
-/// [`AppError::NotFound`] for someone out of reach; [`AppError::Forbidden`] for the caller, who can change their own.
+/// [`AppError::NotFound`] for someone out of reach; [`AppError::Forbidden`] for the caller, who can change their own, and
+/// for system administrators, of whom only others decide.
 pub async fn require_password_change(
     state: &AppState,
     caller: &CurrentSession,
@@ -153,8 +157,9 @@ pub async fn require_password_change(
 ) -> Result<usize, AppError> {
     let mut tx = state.database.begin().await?;
     let now = state.clock.now();
-    locked(&mut tx, caller, reach, user, now).await?;
-    if user == caller.user.id {
+    let person = locked(&mut tx, caller, reach, user, now).await?;
+    let is_above = reach.organization.is_some() && person.user.role == Role::SystemAdmin;
+    if user == caller.user.id || is_above {
         return Err(AppError::Forbidden);
     }
     users::require_password_change(&mut tx, user).await?;
@@ -202,6 +207,8 @@ pub async fn set_role(
             }
             organizations::set_membership(&mut tx, user, there, role, now).await?
         }
+        // Would change nothing that counts: what they are is said by their memberships.
+        None if !memberships.is_empty() => return Err(AppError::NotFound),
         None => users::set_role(&mut tx, user, role).await?,
     };
     let before = before.ok_or(AppError::NotFound)?;

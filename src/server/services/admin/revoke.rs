@@ -96,8 +96,13 @@ pub async fn count(
             (listed.len(), listed.len() < all)
         }
         Which::Listed(_) | Which::OfPerson(_) => {
-            let others = review::count_live(conn, asked, wish.begun_by, Some(caller.id)).await?;
-            let own = review::still_listed(conn, asked, wish.begun_by, &own).await?;
+            let begun_by = match wish.which {
+                // Whenever they began, see `end_of_person`.
+                Which::OfPerson(_) => wish.begun_by.max(state.clock.now()),
+                _ => wish.begun_by,
+            };
+            let others = review::count_live(conn, asked, begun_by, Some(caller.id)).await?;
+            let own = review::still_listed(conn, asked, begun_by, &own).await?;
             (usize::try_from(others).unwrap_or(usize::MAX), !own.is_empty())
         }
     };

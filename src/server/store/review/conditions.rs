@@ -145,15 +145,15 @@ fn search(query: &mut QueryBuilder<Postgres>, q: &str, part: Part) {
     query
         .push(format!(
             " AND st.id IN (SELECT s.id FROM users u JOIN sessions s ON s.user_id = u.id WHERE s.ended_at {open} AND \
-             (lower(u.email) LIKE "
+             (lower(u.email) LIKE lower("
         ))
         .push_bind(pattern.clone())
-        .push(" OR lower(u.display_name) LIKE ")
+        .push(") OR lower(u.display_name) LIKE lower(")
         .push_bind(pattern.clone())
         .push(format!(
-            ") UNION ALL SELECT s.id FROM devices d JOIN sessions s ON s.device = d.id WHERE s.ended_at {open} AND \
-             lower(d.device_name) LIKE "
+            ")) UNION ALL SELECT s.id FROM devices d JOIN sessions s ON s.device = d.id WHERE s.ended_at {open} AND \
+             lower(d.device_name) LIKE lower("
         ))
         .push_bind(pattern)
-        .push(")");
+        .push("))");
 }
