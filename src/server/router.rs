@@ -20,7 +20,8 @@ use super::{
     auth::identify::identify,
     health,
     http::{
-        cookie, json_form, origin, request_log, security_headers, server_fn_answer, sign_in_first, whole_body,
+        cookie, json_form, one_thread, origin, request_log, security_headers, server_fn_answer,
+        sign_in_first, whole_body,
     },
     shell::shell,
     state::AppState,
@@ -38,7 +39,8 @@ pub fn router(state: AppState) -> Router {
             let options = state.leptos.clone();
             move || shell(options.clone())
         })
-        .fallback(file_and_error_handler_with_context::<AppState, _>(context, shell));
+        .fallback(file_and_error_handler_with_context::<AppState, _>(context, shell))
+        .layer(from_fn(one_thread::render));
 
     let dynamic = Router::new().merge(api::router()).merge(pages).layer(
         ServiceBuilder::new()

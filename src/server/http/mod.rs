@@ -4,6 +4,7 @@
 pub mod cookie;
 pub mod failure;
 pub mod json_form;
+pub mod one_thread;
 pub mod origin;
 pub mod request_log;
 pub mod security_headers;

@@ -1,0 +1,80 @@
+//! Each page is rendered on one thread, from its first task to its last.
+//!
+//! The framework's tasks of one page take two of its locks in opposite orders: a resource that has loaded tells the part
+//! that waits for it, while that part, looking anew, lets go of the resource (`ArcAsyncDerived` and `EffectInner` of
+//! reactive_graph 0.2.16). On several threads at once they wait for each other for ever, and with each such page one
+//! thread fewer is left to answer anything. Whatever a page spawns goes to the runtime that it runs on: here one of
+//! several that have a thread each, where no task is stopped between two locks.
+
+use std::{
+    future::pending,
+    sync::{
+        LazyLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread::{Builder, available_parallelism},
+};
+
+use axum::{
+    body::{Body, to_bytes},
+    extract::Request,
+    middleware::Next,
+    response::Response,
+};
+use tokio::runtime::{self, Handle};
+use tracing::Instrument as _;
+
+use super::failure::{respond, respond_to};
+use crate::error::AppError;
+
+/// As many as there are cores. They last as long as the process: connections to the database that were opened on one are
+/// served by it.
+static THREADS: LazyLock<Vec<Handle>> = LazyLock::new(|| {
+    let cores = available_parallelism().map_or(2, usize::from);
+    (0..cores).filter_map(start).collect()
+});
+
+fn start(number: usize) -> Option<Handle> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    let started = runtime.and_then(|runtime| {
+        let handle = runtime.handle().clone();
+        let run = move || runtime.block_on(pending::<()>());
+        Builder::new()
+            .name(format!("pages-{number}"))
+            .spawn(run)
+            .map(|_| handle)
+    });
+    started
+        .inspect_err(|error| tracing::error!(%error, "a thread for pages could not be started"))
+        .ok()
+}
+
+/// Has the page rendered on one of the threads, the whole of its body.
+pub async fn render(request: Request, next: Next) -> Response {
+    static TURN: AtomicUsize = AtomicUsize::new(0);
+    let turn = TURN.fetch_add(1, Ordering::Relaxed);
+    let Some(thread) = turn.checked_rem(THREADS.len()).and_then(|turn| THREADS.get(turn)) else {
+        return respond(&request, &AppError::Unavailable);
+    };
+    let (path, headers) = (request.uri().path().to_owned(), request.headers().clone());
+    let failed = move |error: &AppError| respond_to(&path, &headers, error);
+    let broken = failed.clone();
+    let page = async move {
+        let (head, body) = next.run(request).await.into_parts();
+        match to_bytes(body, usize::MAX).await {
+            Ok(body) => Response::from_parts(head, Body::from(body)),
+            Err(error) => {
+                tracing::error!(%error, "a page broke off");
+                broken(&AppError::Internal)
+            }
+        }
+    };
+    match thread.spawn(page.in_current_span()).await {
+        Ok(response) => response,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The process is ending.
+            Err(_) => failed(&AppError::Unavailable),
+        },
+    }
+}
