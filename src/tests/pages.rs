@@ -410,15 +410,17 @@ async fn the_theme_is_kept_on_this_browser_signed_in_or_not() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_pages_at_once_on_several_threads_are_all_answered() {
     let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    let pages = async || {
-        for _ in 0..150 {
-            chrome.get("/dashboard").await.expect(200);
-        }
-    };
-    let all = futures_util::future::join_all((0..8).map(|_| pages()));
-    tokio::time::timeout(std::time::Duration::from_secs(240), all)
+    let mut readers = tokio::task::JoinSet::new();
+    for number in 0..8 {
+        let person = portal.broker(&format!("reader-{number}")).await;
+        let chrome = portal.browser(CHROME).signed_in(&person).await;
+        readers.spawn(async move {
+            for _ in 0..150 {
+                chrome.get("/dashboard").await.expect(200);
+            }
+        });
+    }
+    tokio::time::timeout(std::time::Duration::from_secs(240), readers.join_all())
         .await
         .expect("every page");
 }
