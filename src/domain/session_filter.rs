@@ -232,9 +232,10 @@ impl SessionFilter {
     /// [`Self::query`] with the state always there, so that it is never empty.
     pub fn whole_query(&self) -> String {
         let query = self.query();
-        match self.state {
-            ListState::Live if query.is_empty() => format!("state={}", ListState::Live.as_str()),
-            _ => query,
+        if query.is_empty() {
+            format!("state={}", self.state.as_str())
+        } else {
+            query
         }
     }
 

@@ -24,7 +24,7 @@ use axum::{
 use tokio::runtime::{self, Handle};
 use tracing::Instrument as _;
 
-use super::failure::{respond, respond_to};
+use super::failure::respond_to;
 use crate::error::AppError;
 
 /// As many as there are cores. They last as long as the process: connections to the database that were opened on one are
@@ -52,12 +52,12 @@ fn start(number: usize) -> Option<Handle> {
 /// Has the page rendered on one of the threads, the whole of its body.
 pub async fn render(request: Request, next: Next) -> Response {
     static TURN: AtomicUsize = AtomicUsize::new(0);
-    let turn = TURN.fetch_add(1, Ordering::Relaxed);
-    let Some(thread) = turn.checked_rem(THREADS.len()).and_then(|turn| THREADS.get(turn)) else {
-        return respond(&request, &AppError::Unavailable);
-    };
     let (path, headers) = (request.uri().path().to_owned(), request.headers().clone());
     let failed = move |error: &AppError| respond_to(&path, &headers, error);
+    let turn = TURN.fetch_add(1, Ordering::Relaxed);
+    let Some(thread) = turn.checked_rem(THREADS.len()).and_then(|turn| THREADS.get(turn)) else {
+        return failed(&AppError::Unavailable);
+    };
     let broken = failed.clone();
     let page = async move {
         let (head, body) = next.run(request).await.into_parts();
