@@ -21,7 +21,6 @@ use crate::{
         http::{cookie, failure::accepts_html},
         services::step_up::{self, Allowed, Rotated},
         state::AppState,
-        store::audit::Actor,
     },
 };
 
@@ -73,11 +72,6 @@ pub fn signed_in() -> Result<Arc<CurrentSession>, AppError> {
 
 pub fn client() -> Result<Client, AppError> {
     extension()
-}
-
-/// The audit log's words for the caller.
-pub fn actor(caller: &CurrentSession) -> Result<Actor, AppError> {
-    Ok(client()?.actor(caller))
 }
 
 /// The browser's cookie.

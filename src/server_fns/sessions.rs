@@ -101,9 +101,9 @@ pub async fn sign_out_all_devices(#[server(default)] password: Option<String>) -
 #[cfg(feature = "ssr")]
 async fn end(caller: &CurrentSession, scope: RevokeScope) -> Result<usize, AppError> {
     let state = border::state()?;
-    let actor = border::actor(caller)?;
+    let ip_address = Some(border::client()?.ip_address);
     Ok(
-        revoke::end_own(&state.database, &state.clock, caller, scope, actor)
+        revoke::end_own(&state.database, &state.clock, caller, scope, ip_address)
             .await?
             .len(),
     )

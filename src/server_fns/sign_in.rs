@@ -59,9 +59,8 @@ pub async fn sign_out() -> Result<String, AppError> {
         let state = border::state()?;
         let identity = border::identity()?;
         if let Identity::SignedIn(caller) = &identity {
-            let actor = border::actor(caller)?;
-            let scope = RevokeScope::Current;
-            match revoke::end_own(&state.database, &state.clock, caller, scope, actor).await {
+            let (scope, ip_address) = (RevokeScope::Current, Some(border::client()?.ip_address));
+            match revoke::end_own(&state.database, &state.clock, caller, scope, ip_address).await {
                 // Ended by someone else meanwhile: just as well.
                 Ok(_) | Err(AppError::SessionEnded { .. }) => {}
                 Err(error) => return Err(error),

@@ -18,7 +18,6 @@ use broker_portal::{
         alert::{Alert, AlertRule, DeliveryOutcome},
         ids::UserId,
     },
-    error::AppError,
     server::{
         jobs,
         services::alerts::{
@@ -84,6 +83,15 @@ async fn both_look(portal: &Portal, nodes: &mut [Looking; 2], time: u64) {
 async fn two_nodes(portal: &Portal) -> [Looking; 2] {
     let second = portal.second_node().await;
     [Looking::of(&portal.state, "a"), Looking::of(&second.state, "b")]
+}
+
+/// Queues a test message, as an administrator does.
+async fn queue_test(portal: &Portal) {
+    let database = &portal.state.database;
+    let mut tx = database.begin().await.expect("a transaction");
+    let queued = alerts::queue_test(&mut tx, &portal.state.config, Actor::default(), portal.now());
+    queued.await.expect("queued");
+    tx.commit().await.expect("committed");
 }
 
 async fn fail_to_sign_in(portal: &Portal, person: &Person, times: usize) {
@@ -708,9 +716,7 @@ async fn a_message_that_nobody_takes_for_a_day_is_given_up_and_that_is_said() {
     let receiver = Receiver::start().await;
     let portal = receiver.portal().await;
     receiver.task.abort();
-    alerts::send_test(&portal.state, Actor::default())
-        .await
-        .expect("queued");
+    queue_test(&portal).await;
     let guard = tracing::subscriber::set_default(log.subscriber(LevelFilter::INFO));
     for _ in 0..26 * 60 {
         if is_due(&portal).await {
@@ -805,9 +811,7 @@ async fn an_answer_that_does_not_come_or_has_no_end_is_not_waited_for() {
     let webhook = portal.state.config.alerts.webhook.clone().expect("a webhook");
     let impatient = Courier::new(webhook, Duration::from_millis(100));
     let test = async || {
-        alerts::send_test(&portal.state, Actor::default())
-            .await
-            .expect("queued");
+        queue_test(&portal).await;
     };
     receiver.answers(&[Answers::Hangs, Answers::Babbles]);
     test().await;
@@ -837,9 +841,7 @@ async fn several_couriers_send_each_message_once() {
     let receiver = Receiver::start().await;
     let portal = receiver.portal().await;
     for _ in 0..20 {
-        alerts::send_test(&portal.state, Actor::default())
-            .await
-            .expect("queued");
+        queue_test(&portal).await;
     }
     let (a, b, c) = tokio::join!(deliver(&portal), deliver(&portal), deliver(&portal));
     assert_eq!(a + b + c, 20);
@@ -858,11 +860,11 @@ async fn a_test_is_told_as_one_and_is_on_record() {
     let receiver = Receiver::start().await;
     let portal = receiver.portal().await;
     let admin = portal.person("admin").role(Role::SystemAdmin).create().await;
-    let actor = Actor {
-        user: Some(admin.id),
-        ..Actor::default()
+    let ask = async |portal: &Portal, admin: &Person| {
+        let browser = portal.browser(CHROME).signed_in(admin).await;
+        browser.post("/api/admin_test_alerts").await
     };
-    alerts::send_test(&portal.state, actor).await.expect("queued");
+    ask(&portal, &admin).await.expect(200);
     assert_eq!(deliver(&portal).await, 1);
     let test = receiver.got().remove(0);
     test.assert_signed(&portal);
@@ -874,10 +876,11 @@ async fn a_test_is_told_as_one_and_is_on_record() {
     assert_eq!(told(&portal).await, (vec![], 0));
 
     let without = Portal::start().await;
-    let refused = alerts::send_test(&without.state, Actor::default()).await;
-    assert!(
-        matches!(refused, Err(AppError::InvalidInput { .. })),
-        "{refused:?}"
+    let admin = without.person("admin").role(Role::SystemAdmin).create().await;
+    let refused = ask(&without, &admin).await.expect(422).json();
+    assert_eq!(
+        (&refused["code"], &refused["field"]),
+        (&json!("invalid_input"), &json!("webhook"))
     );
     assert_eq!(without.rows("alert_deliveries").await, 0);
     assert_eq!(without.audit("alert_test_sent").await, []);
@@ -910,9 +913,7 @@ async fn neither_the_key_nor_the_address_is_in_the_database_or_the_log_or_in_deb
     let guard = tracing::subscriber::set_default(log.subscriber(LevelFilter::TRACE));
     receiver.answers(&[Answers::With(500), Answers::With(302)]);
     let test = async || {
-        alerts::send_test(&portal.state, Actor::default())
-            .await
-            .expect("queued");
+        queue_test(&portal).await;
     };
     test().await;
     deliver(&portal).await;
@@ -962,9 +963,7 @@ async fn alerts_and_deliveries_go_when_they_are_past_keeping_and_open_ones_stay(
     fail_to_sign_in(&portal, &maria, 1).await;
     portal.pass(seconds(30)).await;
     node.look().await;
-    alerts::send_test(&portal.state, Actor::default())
-        .await
-        .expect("queued");
+    queue_test(&portal).await;
     assert_eq!(deliver(&portal).await, 4);
     portal.pass(seconds(30 * DAY - 60)).await;
     let report = portal.clean_up().await;

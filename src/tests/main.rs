@@ -11,6 +11,7 @@
 mod harness;
 
 mod accounts;
+mod acting;
 mod addresses;
 mod admin_audit;
 mod admin_people;

@@ -414,7 +414,7 @@ pub async fn end(
     let reach = Reach::require(&state, &caller, &from.0).await?;
     let wish = wish(&state, &caller, body)?;
     _ = step_up::require(&state, &caller, None, &from.0).await?;
-    let ended = revoke::end(&state, &caller, reach, &wish, from.actor(&caller)).await?;
+    let ended = revoke::end(&state, &caller, reach, &wish, &from.0).await?;
     Ok(Json(Revoked {
         ended: ended.ended,
         left: ended.left,

@@ -9,7 +9,7 @@ use crate::{
     server::{
         http::failure::{Problem, ProblemBody},
         state::AppState,
-        store::devices,
+        store::{acting::ActingTransaction, devices},
     },
 };
 
@@ -27,9 +27,10 @@ pub async fn heartbeat(
     if session.kind != ClientKind::Desktop {
         return Err(AppError::Forbidden.into());
     }
+    let begun = ActingTransaction::begin(&state.database, &state.clock, &session, None).await;
+    let mut tx = begun.map_err(AppError::from)?;
     let beat = async {
-        let mut tx = state.database.begin().await?;
-        devices::heartbeat(&mut tx, session.id, state.clock.now()).await?;
+        devices::heartbeat(&mut tx).await?;
         tx.commit().await
     };
     beat.await.map_err(AppError::from)?;

@@ -14,7 +14,6 @@ use crate::{
     server::{
         auth::current_session::{Client, CurrentSession, Identity},
         http::failure::Problem,
-        store::audit::Actor,
     },
 };
 
@@ -46,13 +45,6 @@ impl<S: Sync> FromRequestParts<S> for From {
             .cloned()
             .map(Self)
             .ok_or(Problem(AppError::Internal))
-    }
-}
-
-impl From {
-    /// The audit log's words for a signed-in caller.
-    pub fn actor(&self, caller: &CurrentSession) -> Actor {
-        self.0.actor(caller)
     }
 }
 

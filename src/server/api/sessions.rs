@@ -155,7 +155,7 @@ pub async fn end_one(
         &state.clock,
         &caller,
         RevokeScope::One(id),
-        from.actor(&caller),
+        Some(from.0.ip_address),
     )
     .await?;
     Ok(StatusCode::NO_CONTENT)
@@ -200,6 +200,7 @@ pub async fn end_many(
     if scope != RevokeScope::Current {
         _ = step_up::require(&state, &caller, None, &from.0).await?;
     }
-    let ended = revoke::end_own(&state.database, &state.clock, &caller, scope, from.actor(&caller)).await?;
+    let ip_address = Some(from.0.ip_address);
+    let ended = revoke::end_own(&state.database, &state.clock, &caller, scope, ip_address).await?;
     Ok(Json(HowMany { ended: ended.len() }))
 }

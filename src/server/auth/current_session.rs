@@ -12,10 +12,7 @@ use crate::{
         user::User,
     },
     error::AppError,
-    server::{
-        auth::{client::Network, token::PlainToken},
-        store::audit::Actor,
-    },
+    server::auth::{client::Network, token::PlainToken},
 };
 
 /// A live session and whose it is.
@@ -138,14 +135,5 @@ pub struct Client {
 impl Client {
     pub fn network(&self) -> Network {
         Network::of(self.ip_address)
-    }
-
-    /// The audit log's words for a session's own doing.
-    pub fn actor(&self, session: &CurrentSession) -> Actor {
-        Actor {
-            user: Some(session.user.id),
-            session: Some(session.id),
-            ip_address: Some(self.ip_address),
-        }
     }
 }

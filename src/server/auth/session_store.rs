@@ -28,7 +28,6 @@ use crate::{
         database::Database,
         services::revoke,
         store::{
-            audit::Actor,
             session_data,
             sessions::{self, Found},
         },
@@ -169,12 +168,7 @@ impl SessionStore for PortalStore {
         let Some(Found::Live(session)) = found else {
             return Ok(());
         };
-        let actor = Actor {
-            user: Some(session.user.id),
-            session: Some(session.id),
-            ip_address: None,
-        };
-        match revoke::end_own(&self.database, &self.clock, &session, RevokeScope::Current, actor).await {
+        match revoke::end_own(&self.database, &self.clock, &session, RevokeScope::Current, None).await {
             // Over already, by someone else: just as well.
             Ok(_) | Err(AppError::SessionEnded { .. }) => Ok(()),
             Err(error) => Err(Error::Backend(error.to_string())),

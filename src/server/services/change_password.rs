@@ -14,6 +14,7 @@ use crate::{
         auth::current_session::{Client, CurrentSession},
         state::AppState,
         store::{
+            acting::ActingTransaction,
             audit::{self, AuditEvent, AuditKind},
             sessions::EndFilter,
             users,
@@ -57,16 +58,13 @@ pub async fn change_password(
     let hash = state.passwords.hash(new).await?;
 
     let user = caller.user.id;
-    let mut tx = state.database.begin().await?;
-    let locked = users::lock(&mut tx, user).await?;
-    // Someone else has changed it meanwhile: what was looked at is not the password any more.
-    if locked.is_none_or(|locked| locked.password_hash != account.password_hash) {
-        return Err(AppError::InvalidCredentials);
-    }
-    let now = state.clock.now();
+    let ip_address = Some(client.ip_address);
+    let mut tx = ActingTransaction::begin(&state.database, &state.clock, caller, ip_address).await?;
+    step_up::require_unchanged(&mut tx, &account).await?;
+    let now = tx.now();
     let rotated = step_up::rotate(state, &mut tx, caller).await?;
     users::set_password(&mut tx, user, &hash, now).await?;
-    let actor = client.actor(caller);
+    let actor = tx.actor();
     let event = AuditEvent {
         kind: AuditKind::PasswordChanged,
         actor,

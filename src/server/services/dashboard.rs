@@ -16,10 +16,10 @@ use crate::{
         auth::current_session::{Client, CurrentSession},
         state::AppState,
         store::{
+            acting::ActingTransaction,
             audit::{self, AuditEvent, AuditKind},
             events, organizations, security_notices,
             sessions::{self, ListedSession},
-            users,
         },
     },
 };
@@ -79,31 +79,31 @@ pub async fn list_notices(
     Ok(security_notices::open_for(conn, caller.user.id, caller.id, state.clock.now()).await?)
 }
 
-/// The caller knows of it.
+/// Records that the caller confirms a notice.
 ///
 /// # Errors
-/// [`AppError::NotFound`] when it is not theirs to answer, or was answered.
+/// [`AppError::NotFound`] when it is not theirs to answer, or was answered; [`AppError::SessionEnded`] when the caller's
+/// session ended meanwhile.
 pub async fn dismiss_notice(
     state: &AppState,
     caller: &CurrentSession,
     notice: NoticeId,
     client: &Client,
 ) -> Result<(), AppError> {
-    let mut tx = state.database.begin().await?;
-    // A person's events are written one after the other, so that their numbers are in the order of the commits.
-    users::lock(&mut tx, caller.user.id).await?;
-    let now = state.clock.now();
-    if !security_notices::dismiss(&mut tx, caller.user.id, caller.id, notice, now).await? {
+    let ip_address = Some(client.ip_address);
+    let mut tx = ActingTransaction::begin(&state.database, &state.clock, caller, ip_address).await?;
+    if !security_notices::dismiss(&mut tx, notice).await? {
         return Err(AppError::NotFound);
     }
     let event = AuditEvent {
         kind: AuditKind::SuspicionDismissed,
-        actor: client.actor(caller),
+        actor: tx.actor(),
         user: Some(caller.user.id),
         session: None,
         reason: None,
         detail: json!({ "notice_id": notice }),
     };
+    let now = tx.now();
     audit::record(&mut tx, event, now).await?;
     // Their other tabs and browsers need not ask any more.
     events::sessions_changed(&mut tx, caller.user.id, now).await?;

@@ -217,11 +217,7 @@ async fn tell(tx: &mut Transaction, user: UserId, story: &Story, now: DateTime<U
     let began = now - TimeDelta::minutes(*began);
     let active = now - TimeDelta::minutes(*active);
     let id = SessionId::new();
-    let actor = Actor {
-        user: Some(user),
-        session: Some(id),
-        ip_address: Some(ip_address),
-    };
+    let actor = Actor::of_new_session(user, id, ip_address);
     let Some(account) = users::lock(tx, user).await? else {
         return Ok(());
     };

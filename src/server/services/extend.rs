@@ -1,4 +1,4 @@
-//! The person is here: the idle end moves, never past the lifetime.
+//! The user is here: the idle end moves, never past the lifetime.
 
 use crate::{
     domain::session::EndReason,
@@ -6,18 +6,18 @@ use crate::{
     server::{
         auth::current_session::CurrentSession,
         state::AppState,
-        store::{events, sessions},
+        store::{acting::ActingTransaction, events, sessions},
     },
 };
 
-/// Moves the idle end of the caller's session, and tells their other tabs.
+/// Moves the idle end of the caller's session, and notifies their other tabs.
 ///
 /// # Errors
 /// [`AppError::SessionEnded`] when it ended meanwhile: it stays so.
 pub async fn extend(state: &AppState, caller: &CurrentSession) -> Result<CurrentSession, AppError> {
-    let mut tx = state.database.begin().await?;
-    let now = state.clock.now();
-    if !sessions::extend(&mut tx, caller.id, now).await? {
+    let mut tx = ActingTransaction::begin(&state.database, &state.clock, caller, None).await?;
+    let now = tx.now();
+    if !sessions::extend(&mut tx).await? {
         let reason = sessions::end_reason_of(&mut tx, caller.id, now).await?;
         return Err(AppError::SessionEnded {
             reason: reason.unwrap_or(EndReason::Unknown),

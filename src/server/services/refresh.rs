@@ -165,10 +165,7 @@ async fn end_for_reuse(
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     let (user, session) = (token.user, token.session);
-    let actor = Actor {
-        ip_address: Some(client.ip_address),
-        ..Actor::default()
-    };
+    let actor = Actor::from_address(client.ip_address);
     let event = AuditEvent {
         kind: AuditKind::TokenReused,
         actor,

@@ -1,5 +1,7 @@
 //! Ending sessions. Every end goes through [`end_in`], so that no session ends without its audit row and its event.
 
+use std::net::IpAddr;
+
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
@@ -14,6 +16,7 @@ use crate::{
         clock::Clock,
         database::{Database, Transaction, is_conflict},
         store::{
+            acting::{ActingTransaction, NotActing},
             audit::{self, Actor, AuditEvent, AuditKind},
             events,
             sessions::{self, End, EndFilter, Ended},
@@ -32,10 +35,10 @@ pub async fn end_own(
     clock: &Clock,
     caller: &CurrentSession,
     scope: RevokeScope,
-    actor: Actor,
+    ip_address: Option<IpAddr>,
 ) -> Result<Vec<SessionId>, AppError> {
     for _ in 0..RETRIES {
-        match try_end_own(database, clock, caller, scope, actor).await {
+        match try_end_own(database, clock, caller, scope, ip_address).await {
             Err(Failed::InConflict(error)) => {
                 tracing::warn!(%error, "two transactions waited for each other; once more")
             }
@@ -71,21 +74,25 @@ impl From<AppError> for Failed {
     }
 }
 
+impl From<NotActing> for Failed {
+    fn from(error: NotActing) -> Self {
+        match error {
+            NotActing::Database(error) => error.into(),
+            error => Failed::ForGood(error.into()),
+        }
+    }
+}
+
 async fn try_end_own(
     database: &Database,
     clock: &Clock,
     caller: &CurrentSession,
     scope: RevokeScope,
-    actor: Actor,
+    ip_address: Option<IpAddr>,
 ) -> Result<Vec<SessionId>, Failed> {
     let user = caller.user.id;
-    let mut tx = database.begin().await?;
-    users::lock(&mut tx, user).await?;
-    let now = clock.now();
-    if let Some(reason) = sessions::end_reason_of(&mut tx, caller.id, now).await? {
-        return Err(AppError::SessionEnded { reason }.into());
-    }
-
+    let mut tx = ActingTransaction::begin(database, clock, caller, ip_address).await?;
+    let (now, actor) = (tx.now(), tx.actor());
     let all = EndFilter {
         user,
         only: None,
@@ -167,8 +174,8 @@ pub async fn end_in(
 ) -> sqlx::Result<Vec<Ended>> {
     let end = End {
         reason,
-        by: actor.user,
-        by_session: actor.session,
+        by: actor.user(),
+        by_session: actor.session(),
         note,
     };
     let ended = sessions::end(tx, filter, end, now).await?;

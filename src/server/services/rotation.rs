@@ -6,7 +6,10 @@ use crate::{
     server::{
         auth::{current_session::CurrentSession, token::PlainToken},
         state::AppState,
-        store::{events, sessions},
+        store::{
+            acting::{ActingTransaction, NotActing},
+            events, sessions,
+        },
     },
 };
 
@@ -15,9 +18,12 @@ use crate::{
 /// # Errors
 /// The database does not answer; the old cookie stays good then.
 pub async fn of_cookie(state: &AppState, session: &CurrentSession) -> Result<Option<Rotated>, AppError> {
-    let mut tx = state.database.begin().await?;
+    let mut tx = match ActingTransaction::begin(&state.database, &state.clock, session, None).await {
+        Err(NotActing::Ended(_)) => return Ok(None),
+        begun => begun?,
+    };
     sessions::lock(&mut tx, session.id).await?;
-    let now = state.clock.now();
+    let now = tx.now();
     if !sessions::is_due_for_rotation(&mut tx, session.id, now).await? {
         return Ok(None);
     }

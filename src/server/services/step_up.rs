@@ -16,7 +16,8 @@ use crate::{
         },
         state::AppState,
         store::{
-            audit::{self, AuditEvent, AuditKind},
+            acting::ActingTransaction,
+            audit::{self, AuditEvent, AuditKind, Refusal, RefusalKind},
             events, sessions,
             users::{self, Account},
         },
@@ -65,18 +66,11 @@ pub async fn require(
             .await
             .map(Allowed::ByPassword),
         None => {
-            let event = AuditEvent {
-                kind: AuditKind::Denied,
-                actor: client.actor(caller),
-                user: Some(caller.user.id),
-                session: Some(caller.id),
-                reason: Some("reauth_required"),
-                detail: json!({}),
-            };
+            let refusal = refusal(caller, client, RefusalKind::Denied, "reauth_required");
             let mut tx = state.database.begin().await?;
             // Once a window: a page may ask and ask.
             if throttle::is_first(&mut tx, state, "reauth_required", caller.id).await? {
-                audit::record(&mut tx, event, state.clock.now()).await?;
+                audit::record_refusal(&mut tx, refusal, state.clock.now()).await?;
             }
             tx.commit().await?;
             Err(AppError::ReauthRequired)
@@ -122,23 +116,46 @@ async fn renew_verified(
     verified: &Account,
     client: &Client,
 ) -> Result<Rotated, AppError> {
-    let mut tx = state.database.begin().await?;
-    let locked = users::lock(&mut tx, caller.user.id).await?;
-    if locked.is_none_or(|account| account.password_hash != verified.password_hash) {
-        return Err(AppError::InvalidCredentials);
-    }
+    let ip_address = Some(client.ip_address);
+    let mut tx = ActingTransaction::begin(&state.database, &state.clock, caller, ip_address).await?;
+    require_unchanged(&mut tx, verified).await?;
     let rotated = rotate(state, &mut tx, caller).await?;
     let event = AuditEvent {
         kind: AuditKind::Reauthenticated,
-        actor: client.actor(caller),
+        actor: tx.actor(),
         user: Some(caller.user.id),
         session: Some(caller.id),
         reason: None,
         detail: json!({}),
     };
-    audit::record(&mut tx, event, state.clock.now()).await?;
+    let now = tx.now();
+    audit::record(&mut tx, event, now).await?;
     tx.commit().await?;
     Ok(rotated)
+}
+
+/// Rechecks under the user's lock that the password that was verified is still the password.
+///
+/// # Errors
+/// [`AppError::InvalidCredentials`] when it was changed meanwhile.
+pub async fn require_unchanged(tx: &mut ActingTransaction, verified: &Account) -> Result<(), AppError> {
+    let user = tx.user();
+    let locked = users::find(tx, user).await?;
+    if locked.is_none_or(|account| account.password_hash != verified.password_hash) {
+        return Err(AppError::InvalidCredentials);
+    }
+    Ok(())
+}
+
+fn refusal<'a>(caller: &CurrentSession, client: &Client, kind: RefusalKind, reason: &'a str) -> Refusal<'a> {
+    Refusal {
+        kind,
+        user: caller.user.id,
+        session: caller.id,
+        ip_address: client.ip_address,
+        reason,
+        detail: json!({}),
+    }
 }
 
 /// Looks at the caller's password. Wrong ones are counted against this session only.
@@ -176,33 +193,25 @@ pub async fn check(
         throttle::give_back(state, &taken).await?;
         return Ok(account);
     }
-    let event = AuditEvent {
-        kind: AuditKind::ReauthenticationFailed,
-        actor: client.actor(caller),
-        user: Some(user),
-        session: Some(caller.id),
-        reason: Some("wrong_password"),
-        detail: json!({}),
-    };
+    let refusal = refusal(caller, client, RefusalKind::WrongPassword, "wrong_password");
     let mut tx = state.database.begin().await?;
-    audit::record(&mut tx, event, state.clock.now()).await?;
+    audit::record_refusal(&mut tx, refusal, state.clock.now()).await?;
     tx.commit().await?;
     Err(AppError::InvalidCredentials)
 }
 
-/// Gives the caller's session a new credential and a fresh check, inside the caller's transaction, under the person's
-/// row lock.
+/// Gives the caller's session a new credential and a fresh check.
 ///
 /// # Errors
-/// [`AppError::SessionEnded`] when it has ended meanwhile.
+/// [`AppError::SessionEnded`] when it has run out meanwhile: cleanup does not wait for the user's lock.
 pub async fn rotate(
     state: &AppState,
-    conn: &mut sqlx::PgConnection,
+    tx: &mut ActingTransaction,
     caller: &CurrentSession,
 ) -> Result<Rotated, AppError> {
-    let now = state.clock.now();
-    sessions::lock(conn, caller.id).await?;
-    if let Some(reason) = sessions::end_reason_of(conn, caller.id, now).await? {
+    let now = tx.now();
+    sessions::lock(tx, caller.id).await?;
+    if let Some(reason) = sessions::end_reason_of(tx, caller.id, now).await? {
         return Err(AppError::SessionEnded { reason });
     }
     let credential = PlainToken::generate()?;
@@ -214,8 +223,8 @@ pub async fn rotate(
             (lasts, Some(now + lasts))
         }
     };
-    sessions::set_credential(conn, caller.id, credential.hash(), expires_at).await?;
-    sessions::renew_check(conn, caller.id, now).await?;
-    events::credential_replaced(conn, caller.user.id, caller.id, now).await?;
+    sessions::set_credential(tx, caller.id, credential.hash(), expires_at).await?;
+    sessions::renew_check(tx).await?;
+    events::credential_replaced(tx, caller.user.id, caller.id, now).await?;
     Ok(Rotated { credential, lasts })
 }

@@ -22,6 +22,7 @@ use crate::{
         config::Suspicion,
         state::AppState,
         store::{
+            acting::{ActingTransaction, NotActing},
             audit::{self, Actor, AuditEvent, AuditKind},
             events, networks,
             security_notices::{self, NewNotice},
@@ -132,10 +133,7 @@ pub async fn raise(
     security_notices::insert(conn, notice, now).await?;
     let event = AuditEvent {
         kind: AuditKind::SuspicionRaised,
-        actor: Actor {
-            ip_address: Some(client.ip_address),
-            ..Actor::default()
-        },
+        actor: Actor::from_address(client.ip_address),
         user: Some(user),
         session: Some(session),
         reason: unusual.rules.first().map(|rule| rule.as_str()),
@@ -162,14 +160,25 @@ pub async fn look_at(
             return Ok(Some(EndReason::ClientChanged));
         }
         // A detour through a program must not lead from one browser into another.
-        if !names_no_browser_any_more(&session.user_agent, &client.user_agent) {
-            follow_client(state, session, client).await?;
+        if !names_no_browser_any_more(&session.user_agent, &client.user_agent)
+            && let Some(reason) = unless_ended(follow_client(state, session, client).await)?
+        {
+            return Ok(Some(reason));
         }
     }
     if !session.network_known {
-        follow_network(state, session, client).await?;
+        return unless_ended(follow_network(state, session, client).await);
     }
     Ok(None)
+}
+
+/// `Some`: the session ended meanwhile, so that nothing was written.
+fn unless_ended(followed: Result<(), NotActing>) -> Result<Option<EndReason>, AppError> {
+    match followed {
+        Ok(()) => Ok(None),
+        Err(NotActing::Ended(reason)) => Ok(Some(reason)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Ends a session that has turned up in another client, and asks the person about it.
@@ -191,10 +200,7 @@ pub async fn end_for_client_change(
         except: None,
     };
     let reason = EndReason::ClientChanged;
-    let actor = Actor {
-        ip_address: Some(client.ip_address),
-        ..Actor::default()
-    };
+    let actor = Actor::from_address(client.ip_address);
     let ended = revoke::end_in(&mut tx, filter, reason, None, actor, now).await?;
     // Several requests may have come at once; one of them is enough to ask about.
     if !ended.is_empty() {
@@ -207,10 +213,12 @@ pub async fn end_for_client_change(
 }
 
 /// A browser that was updated is listed with its new version.
-async fn follow_client(state: &AppState, session: &CurrentSession, client: &Client) -> Result<(), AppError> {
+async fn follow_client(state: &AppState, session: &CurrentSession, client: &Client) -> Result<(), NotActing> {
     let names =
         (session.kind == ClientKind::Browser).then(|| UserAgentParser::default().read(&client.user_agent));
-    let mut tx = state.database.begin().await?;
+    let ip_address = Some(client.ip_address);
+    let mut tx = ActingTransaction::begin(&state.database, &state.clock, session, ip_address).await?;
+    let now = tx.now();
     sessions::set_client(
         &mut tx,
         session.id,
@@ -220,18 +228,22 @@ async fn follow_client(state: &AppState, session: &CurrentSession, client: &Clie
         names.as_ref().map(|names| names.platform),
     )
     .await?;
-    events::session_updated(&mut tx, session.user.id, session.id, state.clock.now()).await?;
+    events::session_updated(&mut tx, session.user.id, session.id, now).await?;
     tx.commit().await?;
     Ok(())
 }
 
 /// Writes down a network that the session has not been used from before.
-async fn follow_network(state: &AppState, session: &CurrentSession, client: &Client) -> Result<(), AppError> {
-    let mut tx = state.database.begin().await?;
+async fn follow_network(
+    state: &AppState,
+    session: &CurrentSession,
+    client: &Client,
+) -> Result<(), NotActing> {
     let user = session.user.id;
-    // First the person, then the session, as whoever ends it does: the other way round the two would wait for each other.
-    users::lock(&mut tx, user).await?;
-    let now = state.clock.now();
+    let ip_address = Some(client.ip_address);
+    // Locks the user before the session's rows, as revocations do.
+    let mut tx = ActingTransaction::begin(&state.database, &state.clock, session, ip_address).await?;
+    let now = tx.now();
     let unusual = of_network(&mut tx, &state.config.suspicion, user, client, now).await?;
     // Of requests that come at once, the first one asks.
     if networks::record(&mut tx, session.id, client.network(), now).await?

@@ -11,8 +11,9 @@ use crate::{
         services::revoke,
         state::AppState,
         store::{
+            acting::ActingTransaction,
             audit::{self, AuditEvent, AuditKind},
-            events, organizations, policies, sessions, users,
+            events, organizations, policies, sessions,
         },
     },
 };
@@ -31,10 +32,11 @@ pub async fn switch(
 ) -> Result<Organization, AppError> {
     // Idle for how long, by all that this node knows.
     state.activity.flush(&state.database).await?;
-    let mut tx = state.database.begin().await?;
-    users::lock(&mut tx, caller.user.id).await?;
+    let ip_address = Some(client.ip_address);
+    let mut tx = ActingTransaction::begin(&state.database, &state.clock, caller, ip_address).await?;
     sessions::lock_open_of(&mut tx, caller.user.id).await?;
-    let now = state.clock.now();
+    let now = tx.now();
+    // Cleanup does not wait for the user's lock.
     if let Some(reason) = sessions::end_reason_of(&mut tx, caller.id, now).await? {
         return Err(AppError::SessionEnded { reason });
     }
@@ -44,12 +46,12 @@ pub async fn switch(
         .find(|membership| membership.organization.id == to);
     let there = there.ok_or(AppError::NotFound)?;
     let other_role = there.role != caller.user.role;
-    sessions::look_at_organization(&mut tx, caller.id, to, other_role).await?;
+    sessions::look_at_organization(&mut tx, to, other_role).await?;
     if sessions::end_reason_of(&mut tx, caller.id, now).await?.is_some() {
         return Err(AppError::SignInTooOld);
     }
     // The role there may allow fewer sessions: as at a sign-in, the least recently used ones go.
-    let actor = client.actor(caller);
+    let actor = tx.actor();
     if let Some(most) = policies::max_sessions(&mut tx, there.role).await? {
         revoke::end_over_limit(&mut tx, caller.user.id, Some(caller.id), None, most, actor, now).await?;
     }

@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
@@ -17,7 +17,7 @@ use crate::{
     server::{
         state::AppState,
         store::{
-            audit::{self, Actor, AuditEvent, AuditKind},
+            audit::{self, Actor, AuditEvent, AuditKind, Refusal, RefusalKind},
             password_attempts::{self, Bucket, Taking},
         },
     },
@@ -60,11 +60,7 @@ pub async fn take(state: &AppState, asker: &Asker<'_>) -> Result<Taken, AppError
             ),
         ],
     };
-    let actor = Actor {
-        ip_address: Some(asker.ip_address),
-        ..Actor::default()
-    };
-    take_all(state, &counts, asker.user, actor).await
+    take_all(state, &counts, asker.user, None, asker.ip_address).await
 }
 
 /// Takes an attempt at renewing the password check of a session. Counted by session: guesses of whoever holds one
@@ -80,19 +76,15 @@ pub async fn take_for_session(
 ) -> Result<Taken, AppError> {
     let bucket = bucket("session", &[session.0.as_bytes()]);
     let counts = [("session", bucket, state.config.throttle.attempts)];
-    let actor = Actor {
-        user: Some(user),
-        session: Some(session),
-        ip_address: Some(ip_address),
-    };
-    take_all(state, &counts, Some(user), actor).await
+    take_all(state, &counts, Some(user), Some(session), ip_address).await
 }
 
 async fn take_all(
     state: &AppState,
     counts: &[(&str, Bucket, u32)],
     user: Option<UserId>,
-    actor: Actor,
+    session: Option<SessionId>,
+    ip_address: IpAddr,
 ) -> Result<Taken, AppError> {
     let window = TimeDelta::from_std(state.config.throttle.window).unwrap_or(TimeDelta::MAX);
     let now = state.clock.now();
@@ -107,15 +99,7 @@ async fn take_all(
                     password_attempts::give_back(&mut tx, bucket).await?;
                 }
                 if first {
-                    let event = AuditEvent {
-                        kind: AuditKind::SignInThrottled,
-                        actor,
-                        user,
-                        session: actor.session,
-                        reason: Some(by),
-                        detail: json!({}),
-                    };
-                    audit::record(&mut tx, event, now).await?;
+                    record_throttled(&mut tx, by, user, session, ip_address, now).await?;
                 }
                 tx.commit().await?;
                 tracing::info!(by, user = user.map(|user| user.to_string()), "no attempt is left");
@@ -128,6 +112,36 @@ async fn take_all(
     }
     tx.commit().await?;
     Ok(Taken(taken))
+}
+
+async fn record_throttled(
+    conn: &mut PgConnection,
+    by: &str,
+    user: Option<UserId>,
+    session: Option<SessionId>,
+    ip_address: IpAddr,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    if let (Some(user), Some(session)) = (user, session) {
+        let refusal = Refusal {
+            kind: RefusalKind::Throttled,
+            user,
+            session,
+            ip_address,
+            reason: by,
+            detail: json!({}),
+        };
+        return audit::record_refusal(conn, refusal, now).await;
+    }
+    let event = AuditEvent {
+        kind: AuditKind::SignInThrottled,
+        actor: Actor::from_address(ip_address),
+        user,
+        session: None,
+        reason: Some(by),
+        detail: json!({}),
+    };
+    audit::record(conn, event, now).await
 }
 
 /// Whether this is the first of its kind from a session in a window: what can be caused without end is put on record once.

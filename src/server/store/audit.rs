@@ -14,12 +14,98 @@ use crate::domain::{
     security_notice::NoticeRule,
 };
 
-/// Who did something, and from where. Empty for what the operator or a rule does.
+/// Who did something, and from where. The default is an operator or a rule.
+///
+/// Only an [`super::acting::ActingTransaction`] gives the actor of a session that is signed in: a service cannot record an
+/// action of a caller without having rechecked the caller's session under the user's row lock.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Actor {
-    pub user: Option<UserId>,
-    pub session: Option<SessionId>,
-    pub ip_address: Option<IpAddr>,
+    user: Option<UserId>,
+    session: Option<SessionId>,
+    ip_address: Option<IpAddr>,
+}
+
+impl Actor {
+    /// A client that is not signed in.
+    pub fn from_address(ip_address: IpAddr) -> Self {
+        Self {
+            ip_address: Some(ip_address),
+            ..Self::default()
+        }
+    }
+
+    /// The user of a session that the same transaction creates.
+    pub fn of_new_session(user: UserId, session: SessionId, ip_address: IpAddr) -> Self {
+        Self::acting(user, session, Some(ip_address))
+    }
+
+    /// A session that was rechecked by its transaction.
+    pub(super) fn acting(user: UserId, session: SessionId, ip_address: Option<IpAddr>) -> Self {
+        Self {
+            user: Some(user),
+            session: Some(session),
+            ip_address,
+        }
+    }
+
+    pub fn user(&self) -> Option<UserId> {
+        self.user
+    }
+
+    pub fn session(&self) -> Option<SessionId> {
+        self.session
+    }
+}
+
+/// A request of a signed-in caller that was refused. Recorded also when the caller's session ends meanwhile: it is no
+/// action of theirs.
+#[derive(Clone, Debug)]
+pub struct Refusal<'a> {
+    pub kind: RefusalKind,
+    pub user: UserId,
+    pub session: SessionId,
+    pub ip_address: IpAddr,
+    pub reason: &'a str,
+    /// Further facts. Never a secret.
+    pub detail: Value,
+}
+
+/// What was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// An action that needs another role or a fresh password check.
+    Denied,
+    /// A password check: the password was wrong.
+    WrongPassword,
+    /// A password check: too many were wrong before.
+    Throttled,
+}
+
+/// Writes the row of a refusal.
+pub async fn record_refusal(
+    conn: &mut PgConnection,
+    refusal: Refusal<'_>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let Refusal {
+        user,
+        session,
+        ip_address,
+        ..
+    } = refusal;
+    let event = AuditEvent {
+        kind: match refusal.kind {
+            RefusalKind::Denied => AuditKind::Denied,
+            RefusalKind::WrongPassword => AuditKind::ReauthenticationFailed,
+            RefusalKind::Throttled => AuditKind::SignInThrottled,
+        },
+        actor: Actor::acting(user, session, Some(ip_address)),
+        user: Some(user),
+        session: Some(session),
+        reason: Some(refusal.reason),
+        detail: refusal.detail,
+    };
+    record(conn, event, now).await
 }
 
 /// One row.

@@ -3,9 +3,9 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::security_notices::IN_QUESTION;
+use super::{acting::ActingTransaction, security_notices::IN_QUESTION};
 use crate::{
-    domain::ids::{DeviceId, SessionId, UserId},
+    domain::ids::{DeviceId, UserId},
     server::auth::client::Network,
 };
 
@@ -105,8 +105,9 @@ pub async fn register(
     Ok(DeviceId(id))
 }
 
-/// The desktop of a session is there. In the session too, which stays as idle as it was.
-pub async fn heartbeat(conn: &mut PgConnection, session: SessionId, now: DateTime<Utc>) -> sqlx::Result<()> {
+/// Records that the caller's desktop is there, in the session as well, which stays as idle as it was.
+pub async fn heartbeat(tx: &mut ActingTransaction) -> sqlx::Result<()> {
+    let (session, now) = (tx.session(), tx.now());
     sqlx::query!(
         "
         WITH seen AS (
@@ -118,7 +119,7 @@ pub async fn heartbeat(conn: &mut PgConnection, session: SessionId, now: DateTim
         session.0,
         now,
     )
-    .execute(conn)
+    .execute(&mut ***tx)
     .await?;
     Ok(())
 }

@@ -7,6 +7,7 @@
 //!
 //! *Live* is defined once, by `live_until` of the view `session_state`.
 
+pub mod acting;
 pub mod alert_deliveries;
 pub mod alerts;
 pub mod audit;

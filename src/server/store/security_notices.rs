@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 
-use super::unreadable;
+use super::{acting::ActingTransaction, unreadable};
 use crate::{
     domain::{
         ids::{NoticeId, SessionId, UserId},
@@ -105,14 +105,10 @@ pub async fn open_for(
         .collect()
 }
 
-/// The person knows of it. A session that is in question itself answers nothing. False: there is no such question to them.
-pub async fn dismiss(
-    conn: &mut PgConnection,
-    user: UserId,
-    asked: SessionId,
-    notice: NoticeId,
-    now: DateTime<Utc>,
-) -> sqlx::Result<bool> {
+/// Records that the caller confirms a notice. A session that is in question itself confirms nothing. False: there is no such
+/// notice for them.
+pub async fn dismiss(tx: &mut ActingTransaction, notice: NoticeId) -> sqlx::Result<bool> {
+    let (user, asked, now) = (tx.user(), tx.session(), tx.now());
     let done = sqlx::query!(
         "
         UPDATE security_notices SET dismissed_at = $4
@@ -129,7 +125,7 @@ pub async fn dismiss(
         now,
         now - IN_QUESTION,
     )
-    .execute(conn)
+    .execute(&mut ***tx)
     .await?;
     Ok(done.rows_affected() > 0)
 }

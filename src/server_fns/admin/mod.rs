@@ -18,7 +18,7 @@ use crate::error::AppError;
 use crate::{
     domain::ids::UserId,
     server::{
-        auth::current_session::CurrentSession,
+        auth::current_session::{Client, CurrentSession},
         drawn,
         services::{
             admin::{Reach, people, revoke},
@@ -26,7 +26,6 @@ use crate::{
             step_up::{self, Allowed},
         },
         state::AppState,
-        store::audit::Actor,
     },
     server_fns::border,
 };
@@ -87,7 +86,7 @@ pub async fn admin_end_sessions(
             own_too: own_too.is_some(),
         };
         let allowed = admin.step_up(password).await?;
-        let ended = revoke::end(&admin.state, &admin.caller, admin.reach, &wish, admin.actor).await?;
+        let ended = revoke::end(&admin.state, &admin.caller, admin.reach, &wish, &admin.client).await?;
         border::renew(&admin.caller, allowed).await?;
         let path = read::page(&next);
         let message = words::ended(&ended);
@@ -120,7 +119,7 @@ pub async fn admin_disable_person(
         (&user_id, password, &next),
         Deed::Disabled,
         async |admin, user| {
-            people::disable(&admin.state, &admin.caller, admin.reach, user, admin.actor).await
+            people::disable(&admin.state, &admin.caller, admin.reach, user, &admin.client).await
         },
     ))
     .await
@@ -137,7 +136,7 @@ pub async fn admin_enable_person(
         (&user_id, password, &next),
         Deed::Enabled,
         async |admin, user| {
-            people::enable(&admin.state, &admin.caller, admin.reach, user, admin.actor).await?;
+            people::enable(&admin.state, &admin.caller, admin.reach, user, &admin.client).await?;
             Ok(0)
         },
     ))
@@ -155,7 +154,8 @@ pub async fn admin_require_password(
         (&user_id, password, &next),
         Deed::PasswordAsked,
         async |admin, user| {
-            people::require_password_change(&admin.state, &admin.caller, admin.reach, user, admin.actor).await
+            people::require_password_change(&admin.state, &admin.caller, admin.reach, user, &admin.client)
+                .await
         },
     ))
     .await
@@ -187,9 +187,9 @@ pub async fn admin_change_role(
                     state,
                     caller,
                     reach,
-                    actor,
+                    client,
                 } = admin;
-                people::set_role(state, caller, *reach, user, organization, role, *actor).await?;
+                people::set_role(state, caller, *reach, user, organization, role, client).await?;
                 Ok(0)
             },
         )
@@ -208,7 +208,7 @@ pub async fn admin_test_alerts(#[server(default)] password: Option<String>) -> R
             return Err(AppError::Forbidden);
         }
         let allowed = admin.step_up(password).await?;
-        alerts::send_test(&admin.state, admin.actor).await?;
+        alerts::send_test(&admin.state, &admin.caller, &admin.client).await?;
         border::renew(&admin.caller, allowed).await?;
         Ok(Done::whole(Deed::TestSent, drawn::health::PATH.to_owned(), 0))
     })
@@ -221,7 +221,7 @@ struct Admin {
     state: AppState,
     caller: std::sync::Arc<CurrentSession>,
     reach: Reach,
-    actor: Actor,
+    client: Client,
 }
 
 #[cfg(feature = "ssr")]
@@ -229,18 +229,17 @@ impl Admin {
     async fn require() -> Result<Self, AppError> {
         let (state, caller, client) = (border::state()?, border::signed_in()?, border::client()?);
         let reach = Reach::require(&state, &caller, &client).await?;
-        let actor = client.actor(&caller);
         Ok(Self {
             state,
             caller,
             reach,
-            actor,
+            client,
         })
     }
 
     /// The question has the password's field with it where one is needed: there is no page of its own to lead to.
     async fn step_up(&self, password: Option<String>) -> Result<Allowed, AppError> {
-        step_up::require(&self.state, &self.caller, password, &border::client()?).await
+        step_up::require(&self.state, &self.caller, password, &self.client).await
     }
 }
 

@@ -339,6 +339,11 @@ pub struct Call {
 }
 
 impl Call {
+    /// Who sends it.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
     pub fn header(self, name: &'static str, value: &str) -> Self {
         self.bytes_header(name, value.as_bytes())
     }

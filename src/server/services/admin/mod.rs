@@ -23,7 +23,8 @@ use crate::{
         services::throttle,
         state::AppState,
         store::{
-            audit::{self, AuditEvent, AuditKind},
+            acting::{AdminTransaction, NotActing},
+            audit::{self, Refusal, RefusalKind},
             review, sessions as sessions_store,
         },
     },
@@ -61,24 +62,41 @@ impl Reach {
         if let Some(reach) = Self::of(caller) {
             return Ok(reach);
         }
-        let event = AuditEvent {
-            kind: AuditKind::Denied,
-            actor: client.actor(caller),
-            user: Some(caller.user.id),
-            session: Some(caller.id),
-            reason: Some("administrators_only"),
+        let refusal = Refusal {
+            kind: RefusalKind::Denied,
+            user: caller.user.id,
+            session: caller.id,
+            ip_address: client.ip_address,
+            reason: "administrators_only",
             detail: json!({}),
         };
         let mut tx = state.database.begin().await?;
         if throttle::is_first(&mut tx, state, "administrators_only", caller.id).await? {
-            audit::record(&mut tx, event, state.clock.now()).await?;
+            audit::record_refusal(&mut tx, refusal, state.clock.now()).await?;
         }
         tx.commit().await?;
         Err(AppError::Forbidden)
     }
 
-    /// Looks once more whether the caller's session lives and still has this reach: to be asked under the caller's row
-    /// lock before anything is changed, and before each part of what takes long.
+    /// Begins a transaction in which the caller changes something: locks the caller and the users `concerned`, and
+    /// rechecks the caller's session and permission.
+    ///
+    /// # Errors
+    /// [`NotActing`].
+    pub async fn begin(
+        self,
+        state: &AppState,
+        caller: &CurrentSession,
+        client: &Client,
+        concerned: &[UserId],
+    ) -> Result<AdminTransaction, NotActing> {
+        let AppState { database, clock, .. } = state;
+        let ip_address = client.ip_address;
+        AdminTransaction::begin(database, clock, caller, ip_address, self.organization, concerned).await
+    }
+
+    /// Rechecks whether the caller's session is live and still has this reach, before each part of an answer that takes
+    /// long. What changes something goes through [`Reach::begin`].
     ///
     /// # Errors
     /// [`AppError::SessionEnded`], [`AppError::Forbidden`].

@@ -1,6 +1,5 @@
 //! An administrator looks after people: disables them, gives them another role, has them choose a new password.
 
-use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::PgConnection;
 
@@ -15,14 +14,15 @@ use crate::{
     },
     error::AppError,
     server::{
-        auth::current_session::CurrentSession,
+        auth::current_session::{Client, CurrentSession},
         services::{
             accounts::{RoleChange, role_changed},
             revoke,
         },
         state::AppState,
         store::{
-            audit::{self, Actor, AuditEvent, AuditKind},
+            acting::AdminTransaction,
+            audit::{self, AuditEvent, AuditKind},
             organizations, people, sessions, users,
         },
     },
@@ -97,11 +97,11 @@ pub async fn disable(
     caller: &CurrentSession,
     reach: Reach,
     user: UserId,
-    actor: Actor,
+    client: &Client,
 ) -> Result<usize, AppError> {
-    let mut tx = state.database.begin().await?;
-    let now = state.clock.now();
-    let person = locked(&mut tx, caller, reach, user, now).await?;
+    let mut tx = reach.begin(state, caller, client, &[user]).await?;
+    let (now, actor) = (tx.now(), tx.actor());
+    let person = find_locked(&mut tx, user).await?;
     // Whoever disabled someone once more would be the last to have done so, and could enable them.
     if hindrance(&mut tx, caller, reach, &person).await?.is_some() {
         return Err(AppError::Forbidden);
@@ -109,7 +109,7 @@ pub async fn disable(
     // The sessions first: those of a disabled person are not live any more, and would be passed over.
     let ended = revoke::end_all(&mut tx, user, EndReason::AccountDisabled, None, actor, now).await?;
     users::disable(&mut tx, user, now).await?;
-    record(&mut tx, AuditKind::UserDisabled, user, actor, now).await?;
+    record(&mut tx, AuditKind::UserDisabled, user).await?;
     tx.commit().await?;
     tracing::info!(%user, by = %caller.user.id, ended, "an account was disabled");
     Ok(ended)
@@ -125,11 +125,10 @@ pub async fn enable(
     caller: &CurrentSession,
     reach: Reach,
     user: UserId,
-    actor: Actor,
+    client: &Client,
 ) -> Result<(), AppError> {
-    let mut tx = state.database.begin().await?;
-    let now = state.clock.now();
-    let person = locked(&mut tx, caller, reach, user, now).await?;
+    let mut tx = reach.begin(state, caller, client, &[user]).await?;
+    let person = find_locked(&mut tx, user).await?;
     if hindrance(&mut tx, caller, reach, &person).await?.is_some() {
         return Err(AppError::Forbidden);
     }
@@ -137,7 +136,7 @@ pub async fn enable(
         return Ok(());
     }
     users::enable(&mut tx, user).await?;
-    record(&mut tx, AuditKind::UserEnabled, user, actor, now).await?;
+    record(&mut tx, AuditKind::UserEnabled, user).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -153,17 +152,17 @@ pub async fn require_password_change(
     caller: &CurrentSession,
     reach: Reach,
     user: UserId,
-    actor: Actor,
+    client: &Client,
 ) -> Result<usize, AppError> {
-    let mut tx = state.database.begin().await?;
-    let now = state.clock.now();
-    let person = locked(&mut tx, caller, reach, user, now).await?;
+    let mut tx = reach.begin(state, caller, client, &[user]).await?;
+    let (now, actor) = (tx.now(), tx.actor());
+    let person = find_locked(&mut tx, user).await?;
     let is_above = reach.organization.is_some() && person.user.role == Role::SystemAdmin;
     if user == caller.user.id || is_above {
         return Err(AppError::Forbidden);
     }
     users::require_password_change(&mut tx, user).await?;
-    record(&mut tx, AuditKind::PasswordChangeRequired, user, actor, now).await?;
+    record(&mut tx, AuditKind::PasswordChangeRequired, user).await?;
     let ended = revoke::end_all(&mut tx, user, EndReason::RevokedByAdmin, None, actor, now).await?;
     tx.commit().await?;
     Ok(ended)
@@ -182,16 +181,16 @@ pub async fn set_role(
     user: UserId,
     organization: Option<OrganizationId>,
     role: Role,
-    actor: Actor,
+    client: &Client,
 ) -> Result<(), AppError> {
     if reach.organization.is_some() && organization != reach.organization {
         return Err(AppError::NotFound);
     }
     // Which sessions were used least recently is judged by all that this node knows.
     state.activity.flush(&state.database).await?;
-    let mut tx = state.database.begin().await?;
-    let now = state.clock.now();
-    let person = locked(&mut tx, caller, reach, user, now).await?;
+    let mut tx = reach.begin(state, caller, client, &[user]).await?;
+    let (now, actor) = (tx.now(), tx.actor());
+    let person = find_locked(&mut tx, user).await?;
     if user == caller.user.id || role == Role::SystemAdmin || person.user.role == Role::SystemAdmin {
         return Err(AppError::Forbidden);
     }
@@ -225,34 +224,22 @@ pub async fn set_role(
     Ok(())
 }
 
-/// Locks someone within reach, and the caller, whose own right is looked at once more: it may have ended meanwhile.
-async fn locked(
-    conn: &mut PgConnection,
-    caller: &CurrentSession,
-    reach: Reach,
-    user: UserId,
-    now: DateTime<Utc>,
-) -> Result<Person, AppError> {
-    users::lock_all(conn, &[user, caller.user.id]).await?;
-    reach.still_holds(conn, caller, now).await?;
-    let person = people::find(conn, reach.organization, user).await?;
+/// The user, who is within the administrator's reach and locked.
+async fn find_locked(tx: &mut AdminTransaction, user: UserId) -> Result<Person, AppError> {
+    let organization = tx.organization();
+    let person = people::find(tx, organization, user).await?;
     person.ok_or(AppError::NotFound)
 }
 
-async fn record(
-    conn: &mut PgConnection,
-    kind: AuditKind,
-    user: UserId,
-    actor: Actor,
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
+async fn record(tx: &mut AdminTransaction, kind: AuditKind, user: UserId) -> sqlx::Result<()> {
     let event = AuditEvent {
         kind,
-        actor,
+        actor: tx.actor(),
         user: Some(user),
         session: None,
         reason: None,
         detail: json!({}),
     };
-    audit::record(conn, event, now).await
+    let now = tx.now();
+    audit::record(tx, event, now).await
 }

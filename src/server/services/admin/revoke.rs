@@ -19,12 +19,13 @@ use crate::{
     },
     error::AppError,
     server::{
-        auth::current_session::CurrentSession,
-        database::{Transaction, is_conflict},
+        auth::current_session::{Client, CurrentSession},
+        database::is_conflict,
         services::revoke,
         state::AppState,
         store::{
-            audit::{self, Actor, AuditEvent, AuditKind},
+            acting::{AdminTransaction, NotActing},
+            audit::{self, AuditEvent, AuditKind},
             review::{self, Asked},
             sessions::{self, End, EndFilter},
             users,
@@ -118,10 +119,10 @@ pub async fn end(
     caller: &CurrentSession,
     reach: Reach,
     wish: &Wish,
-    actor: Actor,
+    client: &Client,
 ) -> Result<Ended, AppError> {
     if let Which::OfPerson(user) = wish.which {
-        return end_of_person(state, caller, reach, wish, user, actor).await;
+        return end_of_person(state, caller, reach, wish, user, client).await;
     }
     let filter = filter(&wish.which)?;
     let began = Instant::now();
@@ -131,7 +132,7 @@ pub async fn end(
         reach,
         filter: &filter,
         wish,
-        actor,
+        client,
     };
     let (mut left, mut with_own) = count(state, caller, reach, wish).await?;
     if let Which::Listed(_) = wish.which {
@@ -167,14 +168,12 @@ async fn end_of_person(
     reach: Reach,
     wish: &Wish,
     user: UserId,
-    actor: Actor,
+    client: &Client,
 ) -> Result<Ended, AppError> {
     let is_own = user == caller.user.id;
     let spared = (is_own && !wish.own_too).then_some(caller.id);
-    let mut tx = state.database.begin().await?;
-    users::lock_all(&mut tx, &[user, caller.user.id]).await?;
-    let now = state.clock.now();
-    reach.still_holds(&mut tx, caller, now).await?;
+    let mut tx = reach.begin(state, caller, client, &[user]).await?;
+    let (now, actor) = (tx.now(), tx.actor());
     reach.includes(&mut tx, user).await?;
     let all = EndFilter {
         user,
@@ -223,7 +222,7 @@ struct Batch<'a> {
     reach: Reach,
     filter: &'a SessionFilter,
     wish: &'a Wish,
-    actor: Actor,
+    client: &'a Client,
 }
 
 enum Failed {
@@ -234,6 +233,15 @@ enum Failed {
 impl From<AppError> for Failed {
     fn from(error: AppError) -> Self {
         Failed::ForGood(error)
+    }
+}
+
+impl From<NotActing> for Failed {
+    fn from(error: NotActing) -> Self {
+        match error {
+            NotActing::Database(error) => error.into(),
+            error => Failed::ForGood(error.into()),
+        }
     }
 }
 
@@ -282,15 +290,13 @@ impl Batch<'_> {
     /// Ends those of `ids` that are listed still, now that nobody can change them any more.
     async fn try_end(&self, ids: &[(UserId, SessionId)]) -> Result<usize, Failed> {
         let mut people: Vec<UserId> = ids.iter().map(|(user, _)| *user).collect();
-        // The caller too: whose right to do this ends meanwhile ends nobody.
-        people.push(self.caller.user.id);
         people.sort_unstable();
         people.dedup();
         let sessions: Vec<SessionId> = ids.iter().map(|(_, session)| *session).collect();
-        let mut tx = self.state.database.begin().await?;
-        users::lock_all(&mut tx, &people).await?;
-        let now = self.state.clock.now();
-        self.reach.still_holds(&mut tx, self.caller, now).await?;
+        let mut tx = self
+            .reach
+            .begin(self.state, self.caller, self.client, &people)
+            .await?;
         let ended = self.end_locked(&mut tx, &sessions).await?;
         tx.commit().await?;
         Ok(ended)
@@ -298,9 +304,14 @@ impl Batch<'_> {
 
     /// One row for the decision, beside one for each session: written first, since what follows may break off.
     async fn record_decision(&self, listed: usize) -> Result<(), AppError> {
+        let mut tx = self
+            .reach
+            .begin(self.state, self.caller, self.client, &[])
+            .await?;
+        let now = tx.now();
         let event = AuditEvent {
             kind: AuditKind::SessionsEndedByFilter,
-            actor: self.actor,
+            actor: tx.actor(),
             user: None,
             session: None,
             reason: None,
@@ -311,28 +322,24 @@ impl Batch<'_> {
                 "note": self.wish.note,
             }),
         };
-        let mut tx = self.state.database.begin().await?;
-        users::lock(&mut tx, self.caller.user.id).await?;
-        let now = self.state.clock.now();
-        self.reach.still_holds(&mut tx, self.caller, now).await?;
         audit::record(&mut tx, event, now).await?;
         tx.commit().await?;
         Ok(())
     }
 
-    async fn end_locked(&self, tx: &mut Transaction, ids: &[SessionId]) -> sqlx::Result<usize> {
+    async fn end_locked(&self, tx: &mut AdminTransaction, ids: &[SessionId]) -> sqlx::Result<usize> {
+        let (actor, now) = (tx.actor(), tx.now());
         let asked = asked(self.state, self.reach, self.filter);
         let listed = review::still_listed(tx, asked, self.wish.begun_by, ids).await?;
         let note = self.wish.note.as_deref();
         let end = End {
             reason: EndReason::RevokedByAdmin,
-            by: self.actor.user,
-            by_session: self.actor.session,
+            by: actor.user(),
+            by_session: actor.session(),
             note,
         };
-        let now = self.state.clock.now();
         let ended = sessions::end_among(tx, &listed, end, now).await?;
-        revoke::record_all_ended(tx, &ended, note, self.actor, now).await?;
+        revoke::record_all_ended(tx, &ended, note, actor, now).await?;
         Ok(ended.iter().filter(|(_, ended)| ended.was_live).count())
     }
 }

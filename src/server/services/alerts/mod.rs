@@ -22,11 +22,13 @@ use crate::{
     },
     error::AppError,
     server::{
+        auth::current_session::{Client, CurrentSession},
         config::{
             Config,
             alerts::{AlertRules, FailureShare, Frequency},
         },
         database::Database,
+        services::admin::Reach,
         state::AppState,
         store::{
             alert_deliveries::{self, NewDelivery},
@@ -110,15 +112,34 @@ fn threshold(rules: &AlertRules, rule: AlertRule) -> Option<String> {
     }
 }
 
-/// Has the webhook told that this is a test, and puts on record who wanted it. Whether the caller may is theirs to know.
+/// Sends a test message to the webhook for a system administrator.
 ///
 /// # Errors
-/// [`AppError::InvalidInput`] when no webhook is set, [`AppError::Unavailable`].
-pub async fn send_test(state: &AppState, actor: Actor) -> Result<(), AppError> {
+/// [`AppError::InvalidInput`] when no webhook is set; [`AppError::SessionEnded`] and [`AppError::Forbidden`] when the
+/// caller's session or permission ended meanwhile; [`AppError::Unavailable`].
+pub async fn send_test(state: &AppState, caller: &CurrentSession, client: &Client) -> Result<(), AppError> {
     if state.config.alerts.webhook.is_none() {
         return Err(AppError::invalid("webhook", "No webhook is set up."));
     }
-    let now = state.clock.now();
+    // Alerts are about the whole portal.
+    let everyone = Reach { organization: None };
+    let mut tx = everyone.begin(state, caller, client, &[]).await?;
+    let (actor, now) = (tx.actor(), tx.now());
+    queue_test(&mut tx, &state.config, actor, now).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Queues a test message, with the audit row that says who asked for it.
+///
+/// # Errors
+/// The database's.
+pub async fn queue_test(
+    conn: &mut PgConnection,
+    config: &Config,
+    actor: Actor,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
     let id = Uuid::new_v4();
     let payload = json!({
         "id": id,
@@ -128,16 +149,15 @@ pub async fn send_test(state: &AppState, actor: Actor) -> Result<(), AppError> {
         "message": "This is a test. Nothing is wrong.",
         "figures": {},
         "at": rfc3339(now),
-        "portal": state.config.public_url.origin(),
+        "portal": config.public_url.origin(),
     });
-    let mut tx = state.database.begin().await?;
     let delivery = NewDelivery {
         id,
         alert: None,
         state: "test",
         payload: &payload.to_string(),
     };
-    alert_deliveries::queue(&mut tx, delivery, now).await?;
+    alert_deliveries::queue(conn, delivery, now).await?;
     let event = AuditEvent {
         kind: AuditKind::AlertTestSent,
         actor,
@@ -146,9 +166,7 @@ pub async fn send_test(state: &AppState, actor: Actor) -> Result<(), AppError> {
         reason: None,
         detail: json!({ "delivery_id": id }),
     };
-    audit::record(&mut tx, event, now).await?;
-    tx.commit().await?;
-    Ok(())
+    audit::record(conn, event, now).await
 }
 
 /// What has changed in a transaction, to be logged once it is committed.

@@ -78,11 +78,7 @@ pub async fn begin(
     }
     let now = state.clock.now();
     let id = SessionId::new();
-    let actor = Actor {
-        user: Some(user),
-        session: Some(id),
-        ip_address: Some(client.ip_address),
-    };
+    let actor = Actor::of_new_session(user, id, client.ip_address);
     let one = |session| EndFilter {
         user,
         only: Some(session),

@@ -93,8 +93,8 @@ async fn browser_session(
     // Another person's session in the same browser is not part of what happens to this one.
     let own = replaces.filter(|old| old.user.id == verified.account.id);
     if let (Some(old), None) = (replaces, own) {
-        let actor = client.actor(old);
-        match revoke::end_own(&state.database, &state.clock, old, RevokeScope::Current, actor).await {
+        let (scope, ip_address) = (RevokeScope::Current, Some(client.ip_address));
+        match revoke::end_own(&state.database, &state.clock, old, scope, ip_address).await {
             Ok(_) | Err(AppError::SessionEnded { .. }) => {}
             Err(error) => return Err(error),
         }

@@ -144,10 +144,7 @@ pub async fn refuse(
 ) -> Result<(), AppError> {
     let event = AuditEvent {
         kind: AuditKind::SignInFailed,
-        actor: Actor {
-            ip_address: Some(client.ip_address),
-            ..Actor::default()
-        },
+        actor: Actor::from_address(client.ip_address),
         user: account.map(|account| account.id),
         session: None,
         reason: Some(why),

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use crate::{
     domain::ids::{OrganizationId, SessionId, UserId},
-    server::auth::token::HashedToken,
+    server::{auth::token::HashedToken, store::acting::ActingTransaction},
 };
 
 /// Puts a new credential in the place of the old one, which is refused from the commit on. `expires_at` for an access
@@ -63,18 +63,15 @@ pub async fn is_due_for_rotation(
     Ok(due.unwrap_or(false))
 }
 
-/// The person has shown their password just now.
-pub async fn renew_check(
-    conn: &mut PgConnection,
-    session: SessionId,
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
+/// Records that the caller has shown their password just now.
+pub async fn renew_check(tx: &mut ActingTransaction) -> sqlx::Result<()> {
+    let (session, now) = (tx.session(), tx.now());
     sqlx::query!(
         "UPDATE sessions SET authenticated_at = $2 WHERE id = $1 AND ended_at IS NULL",
         session.0,
         now,
     )
-    .execute(conn)
+    .execute(&mut ***tx)
     .await?;
     Ok(())
 }
@@ -121,14 +118,14 @@ pub async fn set_client(
     Ok(())
 }
 
-/// Has a session look at another organization. `other_role`: the person has another role there, and the browser's cookie
-/// is to be replaced with its next request.
+/// Switches the caller's session to another organization. `other_role`: the user has another role there, and the browser's
+/// cookie is to be replaced with its next request.
 pub async fn look_at_organization(
-    conn: &mut PgConnection,
-    session: SessionId,
+    tx: &mut ActingTransaction,
     organization: OrganizationId,
     other_role: bool,
 ) -> sqlx::Result<()> {
+    let session = tx.session();
     sqlx::query!(
         "
         UPDATE sessions SET organization_id = $2, rotation_due = rotation_due OR (kind = 'browser' AND $3)
@@ -138,7 +135,7 @@ pub async fn look_at_organization(
         organization.0,
         other_role,
     )
-    .execute(conn)
+    .execute(&mut ***tx)
     .await?;
     Ok(())
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::domain::ids::SessionId;
+use crate::server::store::acting::ActingTransaction;
 
 /// Writes down when people and clients were last there; `seen` and `active` go together by index. Times only move
 /// forward, and only in sessions that have not ended.
@@ -33,8 +33,9 @@ pub async fn touch(
     Ok(done.rows_affected())
 }
 
-/// The person is here: writes it at once. False: the session is not live any more, and stays so.
-pub async fn extend(conn: &mut PgConnection, session: SessionId, now: DateTime<Utc>) -> sqlx::Result<bool> {
+/// Moves the idle end of the caller's session at once. False: cleanup has ended it meanwhile, and it stays so.
+pub async fn extend(tx: &mut ActingTransaction) -> sqlx::Result<bool> {
+    let (session, now) = (tx.session(), tx.now());
     let done = sqlx::query!(
         "
         UPDATE sessions s SET last_seen_at = GREATEST(s.last_seen_at, $2), last_active_at = GREATEST(s.last_active_at, $2)
@@ -44,7 +45,7 @@ pub async fn extend(conn: &mut PgConnection, session: SessionId, now: DateTime<U
         session.0,
         now,
     )
-    .execute(conn)
+    .execute(&mut ***tx)
     .await?;
     Ok(done.rows_affected() > 0)
 }

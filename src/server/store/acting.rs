@@ -1,0 +1,203 @@
+//! Transactions that act for a signed-in caller.
+//!
+//! Whatever changes something on behalf of a session begins one: it locks the user, then rechecks the session. An action
+//! that waited behind the revocation of its own session therefore fails and writes nothing. Writes that only callers make
+//! take this type, and only it gives the [`Actor`] that audit rows of callers need.
+
+use std::{
+    net::IpAddr,
+    ops::{Deref, DerefMut},
+};
+
+use chrono::{DateTime, Utc};
+
+use super::{audit::Actor, review, sessions, users};
+use crate::{
+    domain::{
+        ids::{OrganizationId, SessionId, UserId},
+        session::EndReason,
+    },
+    error::AppError,
+    server::{
+        auth::current_session::CurrentSession,
+        clock::Clock,
+        database::{Database, Transaction},
+    },
+};
+
+/// A transaction of a caller whose session was live once the user was locked. Dropped without a commit, it has done
+/// nothing.
+#[derive(Debug)]
+pub struct ActingTransaction {
+    inner: Transaction,
+    user: UserId,
+    session: SessionId,
+    actor: Actor,
+    now: DateTime<Utc>,
+}
+
+/// Why a caller may not act (any more).
+#[derive(Debug)]
+pub enum NotActing {
+    /// The caller's session has ended.
+    Ended(EndReason),
+    /// The caller is no administrator (any more).
+    Forbidden,
+    Database(sqlx::Error),
+}
+
+impl From<sqlx::Error> for NotActing {
+    fn from(error: sqlx::Error) -> Self {
+        NotActing::Database(error)
+    }
+}
+
+impl From<NotActing> for AppError {
+    fn from(error: NotActing) -> Self {
+        match error {
+            NotActing::Ended(reason) => AppError::SessionEnded { reason },
+            NotActing::Forbidden => AppError::Forbidden,
+            NotActing::Database(error) => error.into(),
+        }
+    }
+}
+
+impl ActingTransaction {
+    /// Locks the caller's user and rechecks the caller's session.
+    ///
+    /// # Errors
+    /// [`NotActing::Ended`], [`NotActing::Database`].
+    pub async fn begin(
+        database: &Database,
+        clock: &Clock,
+        caller: &CurrentSession,
+        ip_address: Option<IpAddr>,
+    ) -> Result<Self, NotActing> {
+        Self::begin_with(database, clock, caller, ip_address, &[]).await
+    }
+
+    /// Locks further users as well, all in the order of their ids.
+    async fn begin_with(
+        database: &Database,
+        clock: &Clock,
+        caller: &CurrentSession,
+        ip_address: Option<IpAddr>,
+        others: &[UserId],
+    ) -> Result<Self, NotActing> {
+        let (user, session) = (caller.user.id, caller.id);
+        let mut inner = database.begin().await?;
+        let mut locked = others.to_vec();
+        locked.push(user);
+        users::lock_all(&mut inner, &locked).await?;
+        let now = clock.now();
+        if let Some(reason) = sessions::end_reason_of(&mut inner, session, now).await? {
+            return Err(NotActing::Ended(reason));
+        }
+        Ok(Self {
+            inner,
+            user,
+            session,
+            actor: Actor::acting(user, session, ip_address),
+            now,
+        })
+    }
+
+    /// The caller's user, who is locked.
+    pub fn user(&self) -> UserId {
+        self.user
+    }
+
+    /// The caller's session, which is live.
+    pub fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// The caller in the audit log.
+    pub fn actor(&self) -> Actor {
+        self.actor
+    }
+
+    /// The time of the recheck: everything that this transaction does happens then.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.now
+    }
+
+    /// Commits, and counts what was done.
+    ///
+    /// # Errors
+    /// As [`Transaction::commit`].
+    pub async fn commit(self) -> sqlx::Result<()> {
+        self.inner.commit().await
+    }
+}
+
+impl Deref for ActingTransaction {
+    type Target = Transaction;
+
+    fn deref(&self) -> &Transaction {
+        &self.inner
+    }
+}
+
+impl DerefMut for ActingTransaction {
+    fn deref_mut(&mut self) -> &mut Transaction {
+        &mut self.inner
+    }
+}
+
+/// An [`ActingTransaction`] of an administrator, whose permission was rechecked as well.
+#[derive(Debug)]
+pub struct AdminTransaction {
+    inner: ActingTransaction,
+    organization: Option<OrganizationId>,
+}
+
+impl AdminTransaction {
+    /// Locks the caller and the users `concerned`; rechecks that the caller's session is live and still administers
+    /// `organization`, or everyone where there is none.
+    ///
+    /// # Errors
+    /// [`NotActing`].
+    pub async fn begin(
+        database: &Database,
+        clock: &Clock,
+        caller: &CurrentSession,
+        ip_address: IpAddr,
+        organization: Option<OrganizationId>,
+        concerned: &[UserId],
+    ) -> Result<Self, NotActing> {
+        let mut inner =
+            ActingTransaction::begin_with(database, clock, caller, Some(ip_address), concerned).await?;
+        if !review::is_administrator(&mut inner, caller.id, organization).await? {
+            return Err(NotActing::Forbidden);
+        }
+        Ok(Self { inner, organization })
+    }
+
+    /// The organization that the caller administers. `None`: everyone.
+    pub fn organization(&self) -> Option<OrganizationId> {
+        self.organization
+    }
+
+    /// Commits, and counts what was done.
+    ///
+    /// # Errors
+    /// As [`Transaction::commit`].
+    pub async fn commit(self) -> sqlx::Result<()> {
+        self.inner.commit().await
+    }
+}
+
+impl Deref for AdminTransaction {
+    type Target = ActingTransaction;
+
+    fn deref(&self) -> &ActingTransaction {
+        &self.inner
+    }
+}
+
+impl DerefMut for AdminTransaction {
+    fn deref_mut(&mut self) -> &mut ActingTransaction {
+        &mut self.inner
+    }
+}

@@ -1,0 +1,304 @@
+//! Actions of a session that is revoked while they wait for their turn: each fails and writes nothing.
+//!
+//! The actions come from the server itself, so that a new one cannot be forgotten: classify it in [`World::uses`].
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use leptos::server_fn::axum::server_fn_paths;
+use sqlx::AssertSqlSafe;
+use tokio::time::timeout;
+
+use crate::harness::*;
+
+/// What a server function or a route of the API does.
+enum Use {
+    /// Changes something on behalf of the caller's session.
+    Changes(Call),
+    /// Ends the caller's session, so that there is nothing left to refuse.
+    SignsOut(Call),
+    /// Changes nothing, and waits for nobody.
+    Reads(Call),
+    /// Needs no session.
+    NoSession,
+    /// Tested elsewhere: an answer without an end, or a session that is named by its refresh token.
+    Elsewhere,
+}
+
+/// A session about to be revoked, by another one of the same user.
+struct World {
+    portal: Portal,
+    /// The user, and the administrator.
+    maria: Person,
+    ada: Person,
+    /// Whom the administrator acts on.
+    bea: Person,
+    bea_session: SessionId,
+    browser: Client,
+    desktop: Client,
+    admin: Client,
+    /// Another session of the user.
+    other: SessionId,
+    notice: String,
+    organization: String,
+}
+
+impl World {
+    async fn build() -> Self {
+        let portal = Portal::with(&[
+            ("PORTAL_ALERT_WEBHOOK_URL", "http://127.0.0.1:9/"),
+            (
+                "PORTAL_ALERT_WEBHOOK_SECRET",
+                "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            ),
+        ])
+        .await;
+        let maria = portal
+            .person("maria")
+            .member_of("Northgate")
+            .member_of("Southgate");
+        let maria = maria.create().await;
+        let ada = portal.person("ada").role(Role::SystemAdmin).create().await;
+        let bea = portal.person("bea").member_of("Northgate").create().await;
+        let bea_session = portal.browser(SAFARI).signed_in(&bea).await.session();
+        let browser = portal.browser(CHROME).signed_in(&maria).await;
+        let desktop = portal.desktop("mac").signed_in(&maria).await;
+        let other = portal.browser(FIREFOX).signed_in(&maria).await.session();
+        let admin = portal.browser(CHROME).signed_in(&ada).await;
+        let notices = browser
+            .post("/api/list_security_notices")
+            .await
+            .expect(200)
+            .json();
+        let notice = notices[0]["id"].as_str().expect("a notice").to_owned();
+        let organization: uuid::Uuid =
+            sqlx::query_scalar("SELECT id FROM organizations WHERE name = 'Southgate'")
+                .fetch_one(&portal.sql)
+                .await
+                .expect("the organization");
+        Self {
+            organization: organization.to_string(),
+            portal,
+            maria,
+            ada,
+            bea,
+            bea_session,
+            browser,
+            desktop,
+            admin,
+            other,
+            notice,
+        }
+    }
+
+    /// How each operation is used. An operation that is not listed here fails the test.
+    fn uses(&self, operation: &str) -> Vec<Use> {
+        use Use::{Changes, Elsewhere, NoSession, Reads, SignsOut};
+        let (path, method) = operation.split_once(' ').map_or((operation, ""), |(m, p)| (p, m));
+        let (browser, admin) = (&self.browser, &self.admin);
+        let (bea, other) = (self.bea.id.to_string(), self.other.to_string());
+        let of_person = [("user_id", &*bea)];
+        let revoke = |body: Value| admin.post("/api/v1/admin/sessions/revoke").json(&body);
+        let end = |fields: &[(&str, &str)]| {
+            let begun_by = [("begun_by", "2099-01-01T00:00:00.000Z")];
+            Changes(admin.post(path).form(&[&begun_by[..], fields].concat()))
+        };
+        match operation {
+            "/api/sign_in" | "/api/choose_theme" | "POST /api/v1/sessions" => vec![NoSession],
+            "/api/sign_in_notice"
+            | "/api/list_active_sessions"
+            | "/api/list_security_notices"
+            | "/api/show_viewer"
+            | "/api/show_overview" => vec![Reads(browser.post(path))],
+            "GET /api/v1/sessions" | "GET /api/v1/session_state" => vec![Reads(browser.get(path))],
+            "/api/draw_admin" => vec![Reads(
+                admin.post(path).form(&[("place", "/dashboard/admin/people")]),
+            )],
+            "GET /api/v1/admin/sessions"
+            | "GET /api/v1/admin/sessions.csv"
+            | "GET /api/v1/admin/audit"
+            | "GET /api/v1/admin/audit.jsonl" => vec![Reads(admin.get(path))],
+            "GET /api/v1/session/events" | "POST /api/v1/sessions/refresh" => vec![Elsewhere],
+            "/api/sign_out" => vec![SignsOut(browser.post(path))],
+            "/api/revoke_session" => vec![Changes(browser.post(path).form(&[("session_id", &other)]))],
+            "/api/sign_out_other_devices" | "/api/sign_out_all_devices" | "/api/extend_session" => {
+                vec![Changes(browser.post(path))]
+            }
+            "/api/change_password" => vec![Changes(browser.post(path).form(&[
+                ("current_password", &self.maria.password),
+                ("new_password", "an entirely new password"),
+            ]))],
+            "/api/dismiss_security_notice" => {
+                vec![Changes(browser.post(path).form(&[("notice_id", &self.notice)]))]
+            }
+            "/api/switch_organization" => {
+                let fields = [("organization_id", &*self.organization)];
+                vec![Changes(browser.post(path).form(&fields))]
+            }
+            "/api/admin_end_sessions" => vec![
+                end(&[("which", "end_listed"), ("filter", "kind=browser")]),
+                end(&[
+                    ("which", "end_one"),
+                    ("session_id", &self.bea_session.to_string()),
+                ]),
+                end(&[("which", "end_person"), ("user_id", &bea)]),
+            ],
+            "/api/admin_disable_person" | "/api/admin_require_password" => {
+                vec![Changes(admin.post(path).form(&of_person))]
+            }
+            "/api/admin_enable_person" => vec![Changes(admin.post(path).form(&of_person))],
+            "/api/admin_change_role" => {
+                let role = [("role", "guest"), ("organization_id", &*self.organization)];
+                let user = [("user_id", &*self.maria.id.to_string())];
+                vec![Changes(admin.post(path).form(&[&role[..], &user[..]].concat()))]
+            }
+            "/api/admin_test_alerts" => vec![Changes(admin.post(path))],
+            "DELETE /api/v1/sessions" => ["current", "others", "all"]
+                .map(|scope| Changes(browser.delete(&format!("{path}?scope={scope}"))))
+                .into(),
+            "DELETE /api/v1/sessions/{id}" => [other, browser.session().to_string()]
+                .map(|id| Changes(browser.delete(&format!("/api/v1/sessions/{id}"))))
+                .into(),
+            "POST /api/v1/session/extend" => vec![Changes(browser.post(path))],
+            "POST /api/v1/session/reauthenticate" => {
+                let body = json!({ "password": self.maria.password });
+                vec![
+                    Changes(browser.post(path).json(&body)),
+                    Changes(self.desktop.post(path).json(&body)),
+                ]
+            }
+            "POST /api/v1/devices/heartbeat" => vec![Changes(self.desktop.post(path))],
+            "POST /api/v1/admin/sessions/revoke" => vec![
+                Changes(revoke(json!({ "filter": { "kind": "browser" } }))),
+                Changes(revoke(json!({ "ids": [self.bea_session] }))),
+                Changes(revoke(json!({ "user_id": self.bea.id }))),
+            ],
+            other => panic!("{other} is new: say here what it does and how it is called ({method} {path})"),
+        }
+    }
+
+    /// Every row of every table but the counts of password checks, which are taken before the lock and given back.
+    async fn rows(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let tables: Vec<String> = sqlx::query_scalar(
+            "SELECT table_name::text FROM information_schema.tables
+            WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND table_name <> 'password_attempts'",
+        )
+        .fetch_all(&self.portal.sql)
+        .await
+        .expect("the tables");
+        let mut rows = BTreeMap::new();
+        for table in tables {
+            let all: Vec<String> =
+                sqlx::query_scalar(AssertSqlSafe(format!("SELECT t::text FROM {table} t")))
+                    .fetch_all(&self.portal.sql)
+                    .await
+                    .expect("the rows");
+            rows.insert(table, all.into_iter().collect());
+        }
+        rows
+    }
+
+    /// Revokes the caller's session while `call` waits behind that, and gives its answer. Nothing but the revocation is
+    /// written.
+    async fn revoke_first(self, operation: &str, call: Call) -> Answer {
+        let (caller, user) = (call.client().session(), call.client().clone());
+        let person = if caller == self.admin.session() {
+            &self.ada
+        } else {
+            &self.maria
+        };
+        let before = self.rows().await;
+
+        let lock = HeldLock::of(&self.portal, person).await;
+        let accounts = self.portal.accounts();
+        let revocation = tokio::spawn(async move { accounts.revoke_session(caller, None).await });
+        lock.until_waiting(1).await;
+        let waiting = lock.queue(call, 2).await;
+        lock.release().await;
+        revocation.await.expect("ran").expect("revoked");
+        let answer = waiting.await.expect("answered");
+
+        assert!(!user.is_live().await, "{operation}");
+        let after = self.rows().await;
+        for (table, rows) in &after {
+            let changed = (
+                before[table].difference(rows).count(),
+                rows.difference(&before[table]).count(),
+            );
+            let of_desktop = caller == self.desktop.session();
+            let expected = match table.as_str() {
+                "sessions" => (1, 1),
+                "devices" if of_desktop => (1, 1),
+                "audit_events" | "audit_unsealed" => (0, 1),
+                "session_events" => (0, 2),
+                _ => (0, 0),
+            };
+            assert_eq!(changed, expected, "{operation} wrote to {table}: {answer:#?}");
+        }
+        self.portal.assert_ended(caller, "revoked_by_admin").await;
+        answer
+    }
+}
+
+fn all_operations(described: &Description) -> BTreeSet<String> {
+    let server_fns = server_fn_paths().map(|(path, _)| path.to_owned());
+    server_fns.chain(described.operations()).collect()
+}
+
+#[tokio::test]
+async fn actions_of_a_revoked_session_fail_and_write_nothing() {
+    let operations = all_operations(&Description::fetch(&Portal::start().await).await);
+    assert!(operations.contains("/api/sign_out") && operations.contains("DELETE /api/v1/sessions"));
+    let mut actions = 0;
+    for operation in &operations {
+        let count = World::build().await.uses(operation).len();
+        for place in 0..count {
+            // Each use needs a world of its own, whose session has not been revoked yet.
+            let world = World::build().await;
+            match world.uses(operation).swap_remove(place) {
+                Use::Changes(call) => {
+                    let answer = world.revoke_first(operation, call).await.expect(401);
+                    let error = answer.json();
+                    assert_eq!(
+                        (&error["code"], &error["reason"]),
+                        (&json!("session_ended"), &json!("revoked_by_admin")),
+                        "{operation}"
+                    );
+                    actions += 1;
+                }
+                Use::SignsOut(call) => {
+                    world.revoke_first(operation, call).await.expect(200);
+                    actions += 1;
+                }
+                Use::Reads(_) | Use::NoSession | Use::Elsewhere => {}
+            }
+        }
+    }
+    assert!(actions >= 25, "only {actions} actions were found");
+}
+
+#[tokio::test]
+async fn reading_waits_for_no_lock_and_writes_nothing() {
+    let world = World::build().await;
+    let operations = all_operations(&Description::fetch(&world.portal).await);
+    let before = world.rows().await;
+    let locks = [
+        HeldLock::of(&world.portal, &world.maria).await,
+        HeldLock::of(&world.portal, &world.ada).await,
+    ];
+    for operation in &operations {
+        for used in world.uses(operation) {
+            if let Use::Reads(call) = used {
+                let answer = timeout(Duration::from_secs(20), call.into_future()).await;
+                let answer = answer.unwrap_or_else(|_| panic!("{operation} waits: it is no read"));
+                answer.expect(200);
+            }
+        }
+    }
+    for lock in locks {
+        lock.release().await;
+    }
+    assert_eq!(world.rows().await, before);
+}
