@@ -5,7 +5,7 @@ use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use super::{
     query::query_value,
     session_filter::UnknownFilter,
-    time::{parse_rfc3339, rfc3339},
+    time::{parse_time, rfc3339_exact},
 };
 
 macro_rules! kinds {
@@ -100,13 +100,27 @@ impl AuditFilter {
             }
             Ok(Some(text).filter(|text| !text.is_empty()))
         };
-        let time = |name: &'static str, ends: bool| match text(name)? {
+        let time = |name: &'static str, ends: bool| {
+            match text(name)? {
             None => Ok(None),
             Some(text) => read_time(&text, ends).map(Some).ok_or_else(|| UnknownFilter {
                 field: name,
-                problem: "Give a day as 2026-11-20 or a time as 2026-11-20T17:42, in UTC.".to_owned(),
+                problem: "Give a day as 2026-11-20 (UTC) or a time as 2026-11-20T17:42:03Z or 2026-11-20T19:42:03+02:00."
+                    .to_owned(),
             }),
+        }
         };
+        let (since, until) = (time("since", false)?, time("until", true)?);
+        // A day that is named as the end is over where the next one begins.
+        let ends_with_day = text("until")?.is_some_and(|text| day(&text).is_some());
+        let is_backward = |(since, until)| since > until || (since == until && ends_with_day);
+        if since.zip(until).is_some_and(is_backward) {
+            let problem = "It is later than “until”: nothing can be listed. Give an earlier time.".to_owned();
+            return Err(UnknownFilter {
+                field: "since",
+                problem,
+            });
+        }
         let kind = match text("kind")? {
             None => None,
             Some(text) => {
@@ -141,8 +155,8 @@ impl AuditFilter {
             person: text("person")?,
             actor: text("actor")?,
             kind,
-            since: time("since", false)?,
-            until: time("until", true)?,
+            since,
+            until,
             address,
         })
     }
@@ -153,8 +167,8 @@ impl AuditFilter {
             ("person", self.person.clone()),
             ("actor", self.actor.clone()),
             ("kind", self.kind.map(|kind| kind.as_str().to_owned())),
-            ("since", self.since.map(rfc3339)),
-            ("until", self.until.map(rfc3339)),
+            ("since", self.since.map(rfc3339_exact)),
+            ("until", self.until.map(rfc3339_exact)),
             ("address", self.address.clone()),
         ];
         fields
@@ -184,24 +198,27 @@ pub struct Trust {
     pub waiting: i64,
 }
 
-/// A day, a minute or an exact time. "Until a day" takes in that day.
+/// A day or a time without an offset, both in UTC, or any time of RFC 3339. "Until a day" takes in that day.
 fn read_time(text: &str, ends: bool) -> Option<DateTime<Utc>> {
-    // The years that everyone can write down.
-    read_any_time(text, ends).filter(|time| (1..=9999).contains(&time.year()))
+    parse_time(text).or_else(|| read_time_in_utc(text, ends))
 }
 
-fn read_any_time(text: &str, ends: bool) -> Option<DateTime<Utc>> {
-    if let Some(time) = parse_rfc3339(text) {
-        return Some(time);
-    }
-    if let Ok(day) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+fn day(text: &str) -> Option<NaiveDate> {
+    NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()
+}
+
+fn read_time_in_utc(text: &str, ends: bool) -> Option<DateTime<Utc>> {
+    let has_four_digits = |time: &DateTime<Utc>| (1..=9999).contains(&time.year());
+    if let Some(day) = day(text) {
         let day = if ends { day.succ_opt()? } else { day };
-        return Some(day.and_time(NaiveTime::MIN).and_utc());
+        return Some(day.and_time(NaiveTime::MIN).and_utc()).filter(has_four_digits);
     }
-    ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%SZ"]
+    // As a field of a form gives it.
+    ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S%.f"]
         .iter()
         .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
-        .map(|time| time.and_utc())
+        .and_then(|time| DateTime::from_timestamp_micros(time.and_utc().timestamp_micros()))
+        .filter(has_four_digits)
 }
 
 #[cfg(test)]
@@ -220,7 +237,7 @@ mod tests {
         )
         .expect("a filter");
         assert_eq!(
-            filter.until.map(rfc3339).as_deref(),
+            filter.until.map(rfc3339_exact).as_deref(),
             Some("2026-11-21T00:00:00.000Z"),
             "that day too"
         );
@@ -228,6 +245,38 @@ mod tests {
         let names: Vec<&str> = filter.pairs().iter().map(|(name, _)| *name).collect();
         assert_eq!(names, AuditFilter::FIELDS);
         assert_eq!(read("person=+&kind="), Ok(AuditFilter::default()));
+    }
+
+    #[test]
+    fn times_are_read_in_every_form_and_kept_exactly() {
+        for (text, exact) in [
+            ("2026-11-20T17:42:03.123456Z", "2026-11-20T17:42:03.123456Z"),
+            ("2026-11-20T19:42:03%2B02:00", "2026-11-20T17:42:03.000Z"),
+            ("2026-11-20T19:42:03+02:00", "2026-11-20T17:42:03.000Z"),
+            ("2026-11-20", "2026-11-20T00:00:00.000Z"),
+            ("2026-11-20T17:42", "2026-11-20T17:42:00.000Z"),
+            ("2026-11-20T17:42:03", "2026-11-20T17:42:03.000Z"),
+            ("2026-11-20T17:42:03.12", "2026-11-20T17:42:03.120Z"),
+        ] {
+            let filter = read(&format!("since={text}")).expect(text);
+            assert_eq!(filter.since.map(rfc3339_exact).as_deref(), Some(exact), "{text}");
+            assert_eq!(read(&filter.query()).as_ref(), Ok(&filter), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_after_the_end_is_rejected() {
+        let backwards = read("since=2026-11-21&until=2026-11-20T23:59:59Z").expect_err("backwards");
+        assert_eq!(backwards.field, "since");
+        assert!(backwards.problem.contains("until"), "{backwards}");
+        assert!(read("since=2026-11-21&until=2026-11-20").is_err());
+        for query in [
+            "since=2026-11-20&until=2026-11-20",
+            "since=2026-11-20T17:42&until=2026-11-20",
+            "since=2026-11-20T17:42&until=2026-11-20T17:42:00Z",
+        ] {
+            assert!(read(query).is_ok(), "{query}");
+        }
     }
 
     #[test]

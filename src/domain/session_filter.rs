@@ -17,7 +17,8 @@ use super::{
 /// Longest search text, in characters.
 const MAX_SEARCH: usize = 120;
 
-/// What narrows the list. Empty: every live session that the asker may see.
+/// What narrows the list. Empty: every live session that the asker may see. Revocation rejects an
+/// empty filter: it needs a condition ([`SessionFilter::has_condition`]).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SessionFilter {
     /// Part of a person's name or email or of a desktop's name; an address or a network; or the id of a session.
@@ -25,7 +26,9 @@ pub struct SessionFilter {
     pub user: Option<UserId>,
     pub kind: Option<ClientKind>,
     pub role: Option<Role>,
-    pub state: ListState,
+    /// `None` lists live sessions, too. It differs from `Some(Live)` in revocation only, where the state has to be given
+    /// to name every live session.
+    pub state: Option<ListState>,
     /// Why it ended. Live sessions have no reason, so this lists ended ones only.
     pub reason: Option<EndReason>,
     pub age: Option<Age>,
@@ -179,8 +182,7 @@ impl SessionFilter {
                 &text("state"),
                 ListState::named,
                 &of(&["live", "ended", "all"]),
-            )?
-            .unwrap_or_default(),
+            )?,
             reason: choice("reason", &text("reason"), |text| text.parse().ok(), &reasons)?,
             age: choice(
                 "age",
@@ -198,9 +200,41 @@ impl SessionFilter {
         Ok(filter)
     }
 
+    /// Reads a filter that picks the sessions to revoke. A condition that is named without a value is rejected: a program
+    /// whose variable was empty must not revoke more than it meant to.
+    ///
+    /// # Errors
+    /// As [`Self::read`], and [`UnknownFilter`] for the first condition without a value.
+    pub fn read_for_revocation(get: impl Fn(&str) -> Option<String>) -> Result<Self, UnknownFilter> {
+        let is_blank = |name: &&str| get(name).is_some_and(|text| is_invisible(&text));
+        if let Some(field) = Self::FIELDS.into_iter().find(is_blank) {
+            let problem = format!("“{field}” has no value. Nothing was ended. Give one, or leave it out.");
+            return Err(UnknownFilter { field, problem });
+        }
+        Self::read(get)
+    }
+
+    /// Whether it names what it lists: at least one condition, or the state.
+    pub fn has_condition(&self) -> bool {
+        *self != Self::default()
+    }
+
+    /// The state of the sessions that it lists.
+    pub fn list_state(&self) -> ListState {
+        self.state.unwrap_or_default()
+    }
+
+    /// The same filter with its state written out, for a page that has shown the user what it lists.
+    pub fn with_state(&self) -> Self {
+        Self {
+            state: Some(self.list_state()),
+            ..self.clone()
+        }
+    }
+
     /// The fields that narrow, by name.
     pub fn pairs(&self) -> Vec<(&'static str, String)> {
-        let state = (self.state != ListState::default()).then_some(self.state);
+        let state = self.state.filter(|state| *state != ListState::default());
         let fields = [
             ("q", self.q.clone()),
             ("user", self.user.map(|user| user.to_string())),
@@ -229,11 +263,11 @@ impl SessionFilter {
         pairs.collect::<Vec<_>>().join("&")
     }
 
-    /// [`Self::query`] with the state always there, so that it is never empty.
+    /// [`Self::query`] with the state where nothing else is in it, so that it is never empty.
     pub fn whole_query(&self) -> String {
         let query = self.query();
         if query.is_empty() {
-            format!("state={}", self.state.as_str())
+            format!("state={}", self.list_state().as_str())
         } else {
             query
         }
@@ -242,7 +276,7 @@ impl SessionFilter {
     /// What it lists, in words: "live sessions · browsers · role Broker".
     pub fn words(&self) -> String {
         let mut words = vec![
-            match self.state {
+            match self.list_state() {
                 ListState::Live => "live sessions",
                 ListState::Ended => "ended sessions",
                 ListState::All => "live and ended sessions",
@@ -283,7 +317,20 @@ pub(super) fn search_text(q: String) -> Result<Option<String>, UnknownFilter> {
         let problem = format!("Search for at most {MAX_SEARCH} characters in one line.");
         return Err(UnknownFilter { field: "q", problem });
     }
-    Ok(Some(q).filter(|q| !q.is_empty()))
+    Ok(Some(q).filter(|q| !is_invisible(q)))
+}
+
+/// Whether a reader sees nothing of it: blanks, controls, and what Unicode has programs ignore when they show a text
+/// (`Default_Ignorable_Code_Point` of Unicode 16).
+fn is_invisible(text: &str) -> bool {
+    let is_ignorable = |c: char| {
+        matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{2800}' | '\u{3164}'
+            | '\u{feff}' | '\u{ffa0}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+    };
+    text.chars()
+        .all(|c| c.is_whitespace() || c.is_control() || is_ignorable(c))
 }
 
 pub(super) fn choice<T>(
@@ -319,7 +366,47 @@ mod tests {
     fn nothing_given_lists_what_is_live() {
         let filter = read("q=&kind=&role=+").expect("a filter");
         assert_eq!(filter, SessionFilter::default());
-        assert_eq!((filter.query(), filter.state), (String::new(), ListState::Live));
+        assert_eq!(
+            (filter.query(), filter.list_state()),
+            (String::new(), ListState::Live)
+        );
+    }
+
+    #[test]
+    fn revocation_needs_a_condition_or_the_state() {
+        let revocation = |query: &str| SessionFilter::read_for_revocation(|name| form_value(query, name));
+        for query in ["", "&"] {
+            assert!(!revocation(query).expect(query).has_condition(), "{query}");
+        }
+        for query in [
+            "q=kim",
+            "kind=desktop",
+            "state=live",
+            "age=over_day",
+            "q=kim&state=live",
+        ] {
+            assert!(revocation(query).expect(query).has_condition(), "{query}");
+        }
+        for (query, field) in [
+            ("q=", "q"),
+            ("q=+%09+", "q"),
+            ("q=%E2%80%8B%C2%AD", "q"),
+            ("q=%EF%BB%BF", "q"),
+            ("q=%E2%A0%80", "q"),
+            ("q=%E3%85%A4", "q"),
+            ("kind=", "kind"),
+            ("state=", "state"),
+            ("state=live&q=", "q"),
+        ] {
+            assert_eq!(revocation(query).expect_err(query).field, field, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_page_writes_out_the_state_that_it_shows() {
+        let shown = SessionFilter::default().with_state();
+        assert!(shown.has_condition());
+        assert_eq!(shown.whole_query(), "state=live");
     }
 
     #[test]

@@ -195,3 +195,76 @@ async fn who_acted_from_outside_is_found_by_no_name() {
         );
     }
 }
+
+/// A row's own time, as the log writes it, and as other programs write the same moment.
+#[tokio::test]
+async fn the_filter_takes_the_logs_own_times() {
+    let portal = Portal::start().await;
+    let ada = portal.person("ada").role(Role::SystemAdmin).create().await;
+    let admin = portal.browser(CHROME).signed_in(&ada).await;
+    portal.pass(std::time::Duration::from_micros(3_600_123_456)).await;
+    portal.browser(CHROME).try_sign_in(&ada.email, "wrong").await;
+    let failed = events(&admin, "kind=sign_in_failed").await;
+    let at = failed[0]["at"].as_str().expect("a time").to_owned();
+    assert!(at.ends_with("123456Z"), "{at}");
+    let time: chrono::DateTime<chrono::FixedOffset> = at.parse().expect("a time");
+    let in_berlin = time.with_timezone(&chrono::FixedOffset::east_opt(3600).expect("an offset"));
+    for text in [at.clone(), in_berlin.to_rfc3339()] {
+        for since in [text.clone(), broker_portal::domain::query::query_value(&text)] {
+            for (query, rows) in [
+                (format!("since={since}"), 1),
+                (format!("until={since}&kind=sign_in_failed"), 0),
+                (format!("since={since}&until={since}"), 0),
+            ] {
+                assert_eq!(events(&admin, &query).await.len(), rows, "{query}");
+                let page = format!("/dashboard/admin/audit?{query}");
+                let html = admin.get(&page).await.expect(200).body;
+                assert!(!html.contains("is not understood"), "{query}: {html}");
+                assert_eq!(html.contains("<tbody>"), rows > 0, "{query}");
+                // The link of the page leads to the same rows, to the microsecond.
+                let (_, link) = html.split_once("/api/v1/admin/audit.jsonl?").expect("a link");
+                let link = link.split('"').next().expect("its end").replace("&amp;", "&");
+                let lines = admin
+                    .get(&format!("/api/v1/admin/audit.jsonl?{link}"))
+                    .await
+                    .expect(200)
+                    .body;
+                assert_eq!(lines.lines().count(), rows, "{link}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_since_after_its_until_is_rejected() {
+    let portal = Portal::start().await;
+    let ada = portal.person("ada").role(Role::SystemAdmin).create().await;
+    let admin = portal.browser(CHROME).signed_in(&ada).await;
+    for query in [
+        "since=2026-11-21&until=2026-11-20",
+        "since=2026-11-20T17:42:03.000001Z&until=2026-11-20T17:42:03Z",
+        "since=2026-11-20T17:42:03-01:00&until=2026-11-20T17:42:03Z",
+    ] {
+        for path in ["audit", "audit.jsonl"] {
+            let answer = admin
+                .get(&format!("/api/v1/admin/{path}?{query}"))
+                .await
+                .expect(422);
+            let problem = answer.json();
+            assert_eq!(problem["field"], "since", "{query}");
+            assert!(
+                problem["detail"].as_str().expect("words").contains("until"),
+                "{problem}"
+            );
+        }
+        let html = admin
+            .get(&format!("/dashboard/admin/audit?{query}"))
+            .await
+            .expect(200)
+            .body;
+        assert!(
+            html.contains("later than “until”") && !html.contains("<tbody>"),
+            "{html}"
+        );
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use broker_portal::domain::session_filter::SessionFilter;
 use http_body_util::BodyExt as _;
 
 use crate::harness::*;
@@ -145,7 +146,7 @@ async fn nobody_but_an_administrator_gets_in_by_any_door() {
         );
     }
     for body in [
-        json!({ "filter": {} }),
+        json!({ "filter": { "state": "live" } }),
         json!({ "ids": [target] }),
         json!({ "user_id": brokerages.bea.id }),
     ] {
@@ -332,11 +333,17 @@ async fn list_count_export_and_end_are_one_filter() {
         let exported: BTreeSet<SessionId> = csv
             .lines()
             .skip(1)
-            .filter_map(|line| line.rsplit(',').nth(1).and_then(|id| id.parse().ok()))
+            .filter_map(|line| {
+                line.rsplit(',')
+                    .nth(1)
+                    .and_then(|id| id.trim_matches('"').parse().ok())
+            })
             .collect();
         assert_eq!(exported, listed, "{query}");
 
-        let fields: serde_json::Map<String, Value> = query
+        // Revocation needs the state where the list needs nothing.
+        let revoked = if query.is_empty() { "state=live" } else { query };
+        let fields: serde_json::Map<String, Value> = revoked
             .split('&')
             .filter_map(|pair| pair.split_once('='))
             .map(|(name, value)| {
@@ -464,11 +471,11 @@ async fn a_misspelt_filter_lists_nothing_and_ends_nothing() {
         json!({ "filter": { "kinds": "browser" } }),
         json!({ "filter": { "kind": "phone" } }),
         json!({ "filter": { "state": "ended" } }),
-        json!({ "filter": {}, "ids": [] }),
+        json!({ "filter": { "state": "live" }, "ids": [] }),
         json!({ "ids": ["nonsense"] }),
-        json!({ "filter": {}, "begun_by": "yesterday" }),
-        json!({ "filter": {}, "reason": "a".repeat(201) }),
-        json!({ "filter": {}, "reason": "a\nb" }),
+        json!({ "filter": { "state": "live" }, "begun_by": "yesterday" }),
+        json!({ "filter": { "state": "live" }, "reason": "a".repeat(201) }),
+        json!({ "filter": { "state": "live" }, "reason": "a\nb" }),
     ] {
         assert_eq!(
             revoke(admin, body.clone()).await.expect(422).problem(),
@@ -494,7 +501,7 @@ async fn the_people_read_who_ended_it_and_why_and_every_stream_closes() {
     let desktop = both[1].get("/api/v1/session/events").stream().await;
     let answer = revoke(
         admin,
-        json!({ "filter": {}, "reason": "The office moves tonight." }),
+        json!({ "filter": { "state": "live" }, "reason": "The office moves tonight." }),
     )
     .await
     .expect(200)
@@ -522,11 +529,14 @@ async fn the_people_read_who_ended_it_and_why_and_every_stream_closes() {
     let whole = &portal.audit("sessions_ended_by_filter").await[0];
     assert_eq!(
         (&whole.detail["listed"], &whole.detail["filter"]),
-        (&json!(5), &json!(""))
+        (&json!(5), &json!("state=live"))
     );
     // Once more: harmless.
     assert_eq!(
-        revoke(admin, json!({ "filter": {} })).await.expect(200).json()["ended"],
+        revoke(admin, json!({ "filter": { "state": "live" } }))
+            .await
+            .expect(200)
+            .json()["ended"],
         0
     );
 }
@@ -541,7 +551,7 @@ async fn whoever_signs_in_again_meanwhile_stays() {
         .json();
     portal.pass(seconds(5)).await;
     let again = portal.browser(FIREFOX).signed_in(&brokerages.bea).await;
-    let body = json!({ "filter": {}, "begun_by": first["begun_by"] });
+    let body = json!({ "filter": { "state": "live" }, "begun_by": first["begun_by"] });
     assert_eq!(revoke(admin, body).await.expect(200).json()["ended"], 4);
     assert!(again.is_live().await);
 }
@@ -627,7 +637,8 @@ async fn an_administrator_who_is_none_any_more_ends_nobody() {
         .execute(&mut *tx)
         .await
         .expect("a lock");
-    let asking = tokio::spawn(async move { revoke(&replica, json!({ "filter": {} })).await });
+    let asking =
+        tokio::spawn(async move { revoke(&replica, json!({ "filter": { "state": "live" } })).await });
     portal.until_waiting(1).await;
     sqlx::query("UPDATE memberships SET role = 'broker' WHERE user_id = $1")
         .bind(ada.id.0)
@@ -657,6 +668,17 @@ async fn hostile_names_stay_text_in_page_and_export_and_no_secret_is_in_either()
         .device("device_name", "=HYPERLINK(\"//evil\")")
         .signed_in(&eve)
         .await;
+    let zoe = portal
+        .person("zoe")
+        .called("Zoë Müller")
+        .member_of("Northgate")
+        .create()
+        .await;
+    portal
+        .desktop("zoe")
+        .device("device_name", "PC;=cmd|' /C calc'!A0;x")
+        .signed_in(&zoe)
+        .await;
     let html = admin
         .get(&format!(
             "/dashboard/admin/sessions?session={}&ask=end_person",
@@ -671,6 +693,10 @@ async fn hostile_names_stay_text_in_page_and_export_and_no_secret_is_in_either()
     assert_eq!(csv.header("cache-control"), Some("no-store"));
     let csv = csv.body;
     assert!(csv.contains("\"'=HYPERLINK(\"\"//evil\"\")\""), "{csv}");
+    assert!(csv.contains("\"PC;'=cmd|' /C calc'!A0;x\""), "{csv}");
+    // Excel reads umlauts where the mark of UTF-8 is the first thing in the file.
+    assert!(csv.starts_with("\u{feff}\"person\",\"email\""), "{csv}");
+    assert!(csv.contains("\"Zoë Müller\""), "{csv}");
     let list = admin.get("/api/v1/admin/sessions").await.body;
     let secrets = [
         eve.access_token(),
@@ -877,6 +903,88 @@ async fn an_administrator_who_was_signed_out_meanwhile_signs_nobody_out() {
     for client in both {
         assert_eq!(portal.end_reason(client.session()).await, None);
     }
+}
+
+/// Every spelling of a filter that names nothing, as the API, the form and the service get it.
+#[tokio::test]
+async fn revocation_rejects_every_empty_filter() {
+    let brokerages = Brokerages::open().await;
+    let Brokerages { portal, admin, .. } = &brokerages;
+    let mut bodies = vec![
+        json!({ "filter": {} }),
+        json!({ "filter": null }),
+        json!({ "filter": "" }),
+        json!({ "filter": [] }),
+        json!({ "filter": { "q": null } }),
+        json!({ "filter": { "all": "true" } }),
+        json!({ "filter": { "kind": "", "role": " ", "user": "" } }),
+        json!({ "ids": [] }),
+        json!({ "ids": null }),
+        json!({ "ids": [""] }),
+        json!({ "user_id": "" }),
+        json!({ "user_id": null }),
+        json!({ "filter": {}, "ids": [], "user_id": null }),
+    ];
+    let blanks = [
+        "",
+        " ",
+        "\t",
+        "\u{a0}",
+        "\u{200b}",
+        "\u{ad}\u{2060}",
+        "\u{feff}",
+        "\u{3164}",
+        "\u{e0041}",
+    ];
+    for blank in blanks {
+        for field in SessionFilter::FIELDS {
+            bodies.push(json!({ "filter": { field: blank } }));
+            bodies.push(json!({ "filter": { field: blank, "state": "live" } }));
+        }
+    }
+    // A state that is given twice is no JSON object of two.
+    bodies.retain(|body| {
+        body["filter"]
+            .as_object()
+            .is_none_or(|filter| filter.get("state") != Some(&json!("live")) || filter.len() > 1)
+    });
+    for mut body in bodies {
+        body["own_too"] = json!(true);
+        let answer = revoke(admin, body.clone()).await.expect(422);
+        assert_eq!(answer.problem(), "invalid_input", "{body}");
+    }
+    for filter in [
+        "",
+        "&",
+        "q=",
+        "q=+",
+        "q=%E2%80%8B",
+        "q=&kind=&state=",
+        "kind=&q=%C2%AD",
+        "q=&state=live",
+        "after=1",
+    ] {
+        let fields = [
+            ("which", "end_listed"),
+            ("begun_by", "2099-01-01T00:00:00.000Z"),
+            ("filter", filter),
+        ];
+        admin
+            .post("/api/admin_end_sessions")
+            .form(&fields)
+            .await
+            .expect(422);
+    }
+    assert_eq!(portal.audit("session_ended").await, []);
+    assert_eq!(portal.audit("sessions_ended_by_filter").await, []);
+    // The list takes what the revocation does not.
+    for query in ["", "q=", "q=%E2%80%8B"] {
+        assert_eq!(page(admin, query).await["total"], 6, "{query}");
+    }
+    let answer = revoke(admin, json!({ "filter": { "state": "live" } }))
+        .await
+        .expect(200);
+    assert_eq!(answer.json()["ended"], 5);
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ use crate::{
         query::{flaw, form_value},
         review::{ReviewedSession, Which},
         session_filter::{SessionFilter, Sort, UnknownFilter},
-        time::{parse_rfc3339, rfc3339},
+        time::{parse_time, rfc3339},
     },
     error::AppError,
     server::{
@@ -166,8 +166,8 @@ pub async fn list(
 
 /// Everything that the filter lists, as comma-separated values (RFC 4180). `after` and `limit` are of no account.
 #[utoipa::path(get, path = "/admin/sessions.csv", tag = "admin", params(ListQuery), responses(
-    (status = 200, description = "The whole list. A field that a spreadsheet would take for a formula begins with an \
-        apostrophe.", body = String, content_type = "text/csv"),
+    (status = 200, description = "The whole list, UTF-8 with a byte order mark, every field in quotes. An apostrophe \
+        stands before what a spreadsheet would take for a formula.", body = String, content_type = "text/csv"),
     (status = 401, description = "`session_ended`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "`forbidden`: administrators only", body = ProblemBody,
         content_type = "application/problem+json"),
@@ -186,7 +186,7 @@ pub async fn export(
     let asked = Asked::read(query.as_deref())?;
     let name = format!("sessions-{}.csv", state.clock.now().format("%Y-%m-%d"));
     let body = streamed(move |out| async move {
-        out.write(sessions::CSV_HEAD.to_owned()).await;
+        out.write(sessions::csv_head()).await;
         let write = |lines| {
             let out = out.clone();
             async move { out.write(lines).await }
@@ -262,9 +262,9 @@ pub struct AuditQuery {
     actor: Option<String>,
     /// What, as `session_ended`.
     kind: Option<String>,
-    /// From this day or time on, in UTC.
+    /// From this day (UTC) or time (RFC 3339, as the rows have it) on.
     since: Option<String>,
-    /// Before this time; until a day takes in that day.
+    /// Before this time; until a day takes in that day. Not earlier than `since`.
     until: Option<String>,
     /// An IP address or a network.
     address: Option<String>,
@@ -371,13 +371,14 @@ pub async fn audit_lines(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Revoke {
-    /// The fields of the list's query, without order and page. Empty: every live session within reach.
+    /// The fields of the list's query, without order and page. At least one, each with a value; `state` = `live` alone
+    /// names every live session within reach.
     filter: Option<BTreeMap<String, String>>,
     ids: Option<Vec<SessionId>>,
     user_id: Option<UserId>,
     /// What the people read, at most 200 characters.
     reason: Option<String>,
-    /// RFC 3339 with milliseconds: sessions that began later stay. Send back what the first answer says.
+    /// RFC 3339: sessions that began later stay. Send back what the first answer says.
     begun_by: Option<String>,
     /// The caller's own session too, where it is among them. Otherwise it stays.
     #[serde(default)]
@@ -402,7 +403,8 @@ pub struct Revoked {
         body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "`not_found`: a person out of reach", body = ProblemBody,
         content_type = "application/problem+json"),
-    (status = 422, description = "`invalid_input`: not exactly one of the three, or a filter that does not exist",
+    (status = 422, description = "`invalid_input`: not exactly one of the three, a filter that is empty or does not exist, \
+        or no ids",
         body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub async fn end(
@@ -435,7 +437,9 @@ fn wish(state: &AppState, caller: &CurrentSession, body: Revoke) -> Result<Wish,
                     "There is a name in it that is no filter.",
                 ));
             }
-            Which::Listed(SessionFilter::read(|name| fields.get(name).cloned())?)
+            Which::Listed(SessionFilter::read_for_revocation(|name| {
+                fields.get(name).cloned()
+            })?)
         }
         (None, Some(ids), None) if ids.len() <= 1000 => Which::Sessions(ids),
         (None, Some(_), None) => return Err(AppError::invalid("ids", "Send at most 1,000 ids.")),
@@ -458,7 +462,11 @@ fn wish(state: &AppState, caller: &CurrentSession, body: Revoke) -> Result<Wish,
 fn begun_by(text: Option<&str>, now: DateTime<Utc>) -> Result<DateTime<Utc>, AppError> {
     match text {
         None => Ok(now),
-        Some(text) => parse_rfc3339(text)
-            .ok_or_else(|| AppError::invalid("begun_by", "Send a time as 2026-11-20T17:42:03.120Z.")),
+        Some(text) => parse_time(text).ok_or_else(|| {
+            AppError::invalid(
+                "begun_by",
+                "Send a time of RFC 3339, as 2026-11-20T17:42:03.120Z.",
+            )
+        }),
     }
 }

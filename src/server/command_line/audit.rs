@@ -9,7 +9,7 @@ use super::CommandError;
 use crate::{
     domain::{
         audit::{AuditFilter, AuditKind},
-        time::{plural, rfc3339},
+        time::{parse_time, plural, rfc3339},
     },
     server::{
         database::Database,
@@ -56,6 +56,13 @@ pub async fn run(command: Command, database: &Database) -> Result<(), CommandErr
             tell(&verify(database, now, head).await.map_err(ExportError::from)?)
         }
         Command::Export(which) => {
+            if which
+                .since
+                .zip(which.until)
+                .is_some_and(|(since, until)| since > until)
+            {
+                return Err(CommandError::Usage("--since is later than --until".to_owned()));
+            }
             let filter = AuditFilter {
                 since: which.since,
                 until: which.until,
@@ -105,9 +112,8 @@ fn tell(verdict: &Verdict) -> Result<(), CommandError> {
 }
 
 fn time(text: &str) -> Result<DateTime<Utc>, String> {
-    DateTime::parse_from_rfc3339(text)
-        .map(|time| time.with_timezone(&Utc))
-        .map_err(|_| "a time is written like 2026-11-20T17:42:03Z".to_owned())
+    parse_time(text)
+        .ok_or_else(|| "a time is written like 2026-11-20T17:42:03Z or 2026-11-20T19:42:03+02:00".to_owned())
 }
 
 fn kind(text: &str) -> Result<AuditKind, String> {

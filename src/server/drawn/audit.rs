@@ -192,8 +192,12 @@ fn filter_form(filter: &AuditFilter) -> AnyView {
         .iter()
         .map(|kind| (kind.as_str(), kind.label()))
         .collect();
-    // As the field has it: without seconds.
-    let time = |at: Option<DateTime<Utc>>| at.map(|at| rfc3339(at)[..16].to_owned()).unwrap_or_default();
+    // As the field has it: without an offset, and no finer than a millisecond.
+    let time = |at: Option<DateTime<Utc>>| {
+        let text = at.map(rfc3339).unwrap_or_default();
+        let text = text.trim_end_matches('Z');
+        text.strip_suffix(":00.000").unwrap_or(text).to_owned()
+    };
     let field =
         |name: &'static str, label: &'static str, kind: &'static str, value: String, hint: &'static str| {
             view! {
@@ -205,6 +209,7 @@ fn filter_form(filter: &AuditFilter) -> AnyView {
                         type=kind
                         name=name
                         value=value
+                        step=(kind == "datetime-local").then_some("any")
                         maxlength="120"
                         autocomplete="off"
                         placeholder=hint

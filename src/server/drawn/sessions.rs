@@ -106,7 +106,7 @@ impl Place {
         Self {
             filter: SessionFilter {
                 user: Some(user),
-                state: ListState::All,
+                state: Some(ListState::All),
                 ..SessionFilter::default()
             },
             sort: Sort::default(),
@@ -233,7 +233,7 @@ fn filter_form(place: &Place) -> AnyView {
         .filter(|sort| **sort != Sort::default())
         .map(|sort| (sort.as_str(), sort.label()))
         .collect();
-    let asks_reason = filter.state != ListState::Live;
+    let asks_reason = filter.list_state() != ListState::Live;
     let user = filter.user.map(|user| {
         let user = user.to_string();
         let without = Place {
@@ -271,7 +271,7 @@ fn filter_form(place: &Place) -> AnyView {
             </div>
             {select("kind", "Kind", Some("Any"), kinds, filter.kind.map(ClientKind::as_str).unwrap_or_default())}
             {select("role", "Role", Some("Any"), roles, filter.role.map(Role::as_str).unwrap_or_default())}
-            {select("state", "State", Some(ListState::default().label()), states, filter.state.as_str())}
+            {select("state", "State", Some(ListState::default().label()), states, filter.list_state().as_str())}
             {asks_reason
                 .then(|| {
                     let chosen = filter.reason.map(EndReason::as_str).unwrap_or_default();
@@ -311,7 +311,8 @@ fn list_head(place: &Place, page: &Page) -> AnyView {
         export.push(("sort", place.sort.as_str().to_owned()));
     }
     let export = address("/api/v1/admin/sessions.csv", export);
-    let may_end = page.total > 0 && place.filter.state == ListState::Live && place.filter.reason.is_none();
+    let may_end =
+        page.total > 0 && place.filter.list_state() == ListState::Live && place.filter.reason.is_none();
     let end = may_end.then(|| {
         view! {
             <a
@@ -348,7 +349,7 @@ fn list(place: &Place, page: &Page, is_unread: bool, now: DateTime<Utc>) -> AnyV
     if page.sessions.is_empty() {
         let words = if is_unread {
             "Nothing is listed for a filter that cannot be read."
-        } else if place.filter == SessionFilter::default() {
+        } else if place.filter.pairs().is_empty() {
             "Nobody is signed in. Sessions appear here as soon as somebody signs in."
         } else if place.after.is_empty() {
             "No session fits this filter. Try fewer conditions, or look at ended sessions as well."

@@ -9,7 +9,7 @@ use crate::{
         query::form_value,
         review::{ReviewedSession, State, Which},
         session_filter::{SessionFilter, Sort},
-        time::parse_rfc3339,
+        time::parse_time,
     },
     error::AppError,
     server::{
@@ -284,10 +284,10 @@ async fn question(
     if is_hindered {
         return Ok(None);
     }
-    let begun_by = form_value(query, "begun_by").and_then(|text| parse_rfc3339(&text));
+    let begun_by = form_value(query, "begun_by").and_then(|text| parse_time(&text));
     let begun_by = begun_by.unwrap_or_else(|| state.clock.now());
     let which = match asks {
-        Asks::EndListed => listed.map(|filter| Which::Listed(filter.clone())),
+        Asks::EndListed => listed.map(|filter| Which::Listed(filter.with_state())),
         Asks::EndOne => session.map(|open| Which::Sessions(vec![open.session.id])),
         Asks::EndOfPerson => of.map(|of| Which::OfPerson(of.person.user.id)),
         Asks::Disable | Asks::Enable | Asks::RequirePassword | Asks::ChangeRole => None,

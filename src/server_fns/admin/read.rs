@@ -8,7 +8,7 @@ use crate::{
         query::{flaw, form_value},
         review::Which,
         session_filter::SessionFilter,
-        time::parse_rfc3339,
+        time::parse_time,
     },
     error::AppError,
     server::drawn::{people, sessions},
@@ -25,7 +25,9 @@ pub fn which(which: &str, filter: Option<&str>, session: &str, user: &str) -> Re
             if let Some(flaw) = flaw(filter, &SessionFilter::FIELDS, &[]) {
                 return Err(AppError::invalid("filter", flaw.to_string()));
             }
-            Which::Listed(SessionFilter::read(|name| form_value(filter, name))?)
+            Which::Listed(SessionFilter::read_for_revocation(|name| {
+                form_value(filter, name)
+            })?)
         }
         "end_one" => Which::Sessions(vec![session.parse().map_err(|_| AppError::NotFound)?]),
         "end_person" => Which::OfPerson(user.parse().map_err(|_| AppError::NotFound)?),
@@ -34,7 +36,7 @@ pub fn which(which: &str, filter: Option<&str>, session: &str, user: &str) -> Re
 }
 
 pub fn time(text: &str) -> Result<DateTime<Utc>, AppError> {
-    parse_rfc3339(text).ok_or_else(|| AppError::invalid("begun_by", "Send a time."))
+    parse_time(text).ok_or_else(|| AppError::invalid("begun_by", "Send a time."))
 }
 
 /// Back to the list that the form stood beside, whatever else it says.

@@ -3,6 +3,7 @@
 //! Whom an administrator may see is decided in one place, [`Reach`]; every service here asks for it first.
 
 pub mod audit_log;
+mod csv;
 pub mod people;
 pub mod people_list;
 pub mod revoke;

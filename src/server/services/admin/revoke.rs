@@ -193,12 +193,20 @@ async fn end_of_person(
 
 fn filter(which: &Which) -> Result<SessionFilter, AppError> {
     match which {
-        Which::Listed(filter) if filter.state == ListState::Live && filter.reason.is_none() => {
+        Which::Listed(filter) if !filter.has_condition() => Err(AppError::invalid(
+            "filter",
+            "The filter is empty. Nothing was ended. Give a condition, or state=live to end every session.",
+        )),
+        Which::Listed(filter) if filter.list_state() == ListState::Live && filter.reason.is_none() => {
             Ok(filter.clone())
         }
         Which::Listed(_) => Err(AppError::invalid(
             "filter",
             "Only live sessions can be ended: list live ones, without a reason.",
+        )),
+        Which::Sessions(ids) if ids.is_empty() => Err(AppError::invalid(
+            "ids",
+            "The list is empty. Nothing was ended. Give the id of at least one session.",
         )),
         Which::Sessions(_) => Ok(SessionFilter::default()),
         Which::OfPerson(user) => Ok(SessionFilter {
@@ -316,7 +324,7 @@ impl Batch<'_> {
             session: None,
             reason: None,
             detail: json!({
-                "filter": self.filter.query(),
+                "filter": self.filter.whole_query(),
                 "begun_by": rfc3339(self.wish.begun_by),
                 "listed": listed,
                 "note": self.wish.note,

@@ -23,7 +23,7 @@ pub(super) enum Part {
 }
 
 pub(super) fn parts(filter: &SessionFilter) -> &'static [Part] {
-    match (filter.state, filter.reason) {
+    match (filter.list_state(), filter.reason) {
         // Only what is over has a reason.
         (ListState::Live, Some(_)) => &[],
         (ListState::Live, None) => &[Part::Live],
