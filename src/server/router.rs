@@ -20,8 +20,8 @@ use super::{
     auth::identify::identify,
     health,
     http::{
-        cookie, json_form, one_thread, origin, request_log, security_headers, server_fn_answer,
-        sign_in_first, whole_body,
+        catch_panic::catch_panic, cookie, json_form, one_thread, origin, request_log, security_headers,
+        server_fn_answer, sign_in_first, whole_body,
     },
     shell::shell,
     state::AppState,
@@ -55,15 +55,23 @@ pub fn router(state: AppState) -> Router {
             .layer(from_fn_with_state(state.clone(), server_fn_answer::mend)),
     );
 
-    Router::new()
+    let routes = Router::new()
         .route("/", get(|| async { Redirect::to("/dashboard") }))
         .merge(health::router())
         .merge(files(&state))
-        .merge(dynamic)
+        .merge(dynamic);
+    with_outer_layers(routes, state)
+}
+
+/// The layers that every request passes, whatever it is for: the log with its request id, security headers, and panics
+/// as answers. Tests add routes of their own inside of them.
+pub fn with_outer_layers(routes: Router<AppState>, state: AppState) -> Router {
+    routes
         .layer(
             ServiceBuilder::new()
                 .layer(from_fn_with_state(state.clone(), request_log::log))
-                .layer(from_fn_with_state(state.clone(), security_headers::add)),
+                .layer(from_fn_with_state(state.clone(), security_headers::add))
+                .layer(from_fn_with_state(state.clone(), catch_panic)),
         )
         .with_state(state)
 }

@@ -18,7 +18,7 @@ use crate::{
             current_session::{Client, CurrentSession, Identity},
             session_store,
         },
-        http::{cookie, failure::accepts_html},
+        http::{catch_panic::caught, cookie, failure::accepts_html},
         services::step_up::{self, Allowed, Rotated},
         state::AppState,
     },
@@ -27,7 +27,13 @@ use crate::{
 /// Gives a page that cannot be rendered whole the status of what went wrong, and says when to try again. A call from the browser gets it from the
 /// layer `http::server_fn_answer`.
 pub async fn answer<T>(work: impl Future<Output = Result<T, AppError>>) -> Result<T, AppError> {
-    let result = work.await;
+    // Loaded by a task of the framework's, a page would wait for what panicked until its deadline.
+    let result = match state() {
+        Ok(state) => caught(&state.metrics, work)
+            .await
+            .unwrap_or(Err(AppError::Internal)),
+        Err(error) => Err(error),
+    };
     if let Err(error) = &result
         && use_context::<Parts>().is_some_and(|parts| parts.method != Method::POST)
         && let Some(response) = use_context::<ResponseOptions>()

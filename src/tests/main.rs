@@ -41,6 +41,7 @@ mod organizations;
 mod origin;
 mod outage;
 mod pages;
+mod panics;
 mod password;
 mod races;
 mod refresh;

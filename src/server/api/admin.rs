@@ -31,7 +31,10 @@ use crate::{
     error::AppError,
     server::{
         auth::current_session::CurrentSession,
-        http::failure::{Problem, ProblemBody},
+        http::{
+            catch_panic::caught,
+            failure::{Problem, ProblemBody},
+        },
         services::{
             admin as services,
             admin::{
@@ -43,6 +46,7 @@ use crate::{
         },
         state::AppState,
         store::cursor::Cursor,
+        telemetry::metrics::Metrics,
     },
 };
 
@@ -185,7 +189,8 @@ pub async fn export(
     let reach = Reach::require(&state, &caller, &from.0).await?;
     let asked = Asked::read(query.as_deref())?;
     let name = format!("sessions-{}.csv", state.clock.now().format("%Y-%m-%d"));
-    let body = streamed(move |out| async move {
+    let metrics = state.metrics.clone();
+    let body = streamed(metrics, move |out| async move {
         out.write(sessions::csv_head()).await;
         let write = |lines| {
             let out = out.clone();
@@ -218,7 +223,7 @@ impl Lines {
 ///
 /// # Errors
 /// [`AppError::Busy`] while too many others are written.
-fn streamed<F>(write: impl FnOnce(Arc<Lines>) -> F) -> Result<HttpBody, AppError>
+fn streamed<F>(metrics: Arc<Metrics>, write: impl FnOnce(Arc<Lines>) -> F) -> Result<HttpBody, AppError>
 where
     F: Future<Output = Result<(), AppError>> + Send + 'static,
 {
@@ -227,7 +232,8 @@ where
     let work = write(Arc::new(Lines(out.clone())));
     tokio::spawn(async move {
         let _place = place;
-        if let Err(error) = work.await {
+        let written = caught(&metrics, work).await.unwrap_or(Err(AppError::Internal));
+        if let Err(error) = written {
             tracing::warn!(%error, "an export was cut off");
             let cut = std::io::Error::other("the export was cut off");
             _ = timeout(PATIENCE, out.send(Err(cut))).await;
@@ -357,7 +363,8 @@ pub async fn audit_lines(
     let reach = Reach::require(&state, &caller, &from.0).await?;
     let filter = audit_filter(query.as_deref())?;
     let name = format!("audit-{}.jsonl", state.clock.now().format("%Y-%m-%d"));
-    let body = streamed(move |out| async move {
+    let metrics = state.metrics.clone();
+    let body = streamed(metrics, move |out| async move {
         let write = |lines| {
             let out = out.clone();
             async move { out.write(lines).await }

@@ -116,6 +116,7 @@ enum CommandError {
 pub fn run() -> ExitCode {
     let command = CommandLine::parse().command;
     telemetry::logging::start();
+    telemetry::panics::log_panics();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&CommandError::Output(error)),

@@ -1,6 +1,7 @@
 //! What holds for every request, whatever it is for: where it may come from, what headers go back, how a failure
 //! looks, what is logged.
 
+pub mod catch_panic;
 pub mod cookie;
 pub mod failure;
 pub mod json_form;

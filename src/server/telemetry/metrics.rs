@@ -133,6 +133,18 @@ label! {
     }
 }
 
+label! {
+    /// Where code panicked while a request was answered.
+    PanicIn {
+        /// Before the head of the answer: the client gets a 500.
+        Handler => "handler",
+        /// In a body that was being sent: it is cut off.
+        Body => "body",
+        /// In a task that the request started, such as an export or the loading of a page's data.
+        Task => "task",
+    }
+}
+
 impl Label for EndReason {
     const ALL: &'static [Self] = &EndReason::ALL;
 
@@ -240,6 +252,7 @@ pub struct Metrics {
     pub sign_ins: Counter<SignIn>,
     pub refreshes: Counter<Refresh>,
     pub cleanup_runs: Counter<CleanupRun>,
+    pub panics: Counter<PanicIn>,
     open_streams: Gauge,
     connections: GaugeVec,
     connections_max: Gauge,
@@ -288,6 +301,11 @@ impl Metrics {
                 "cleanup_runs_total",
                 "Turns of this server to clean up, by what came of them.",
                 "outcome",
+            ),
+            panics: Counter::new(
+                "panics_total",
+                "Panics while a request was answered, by where they happened.",
+                "part",
             ),
             open_streams: gauge("open_streams", "Event streams that are open on this server."),
             connections: gauges(
@@ -344,6 +362,7 @@ impl Metrics {
             boxed(&metrics.sign_ins.vector),
             boxed(&metrics.refreshes.vector),
             boxed(&metrics.cleanup_runs.vector),
+            boxed(&metrics.panics.vector),
             boxed(&metrics.open_streams),
             boxed(&metrics.connections),
             boxed(&metrics.connections_max),

@@ -10,6 +10,7 @@ pub mod local_time;
 pub mod menu;
 pub mod notice;
 pub mod organization_switcher;
+pub mod page_title;
 pub mod password_field;
 pub mod pending_button;
 pub mod refusal;

@@ -9,7 +9,6 @@ use leptos::{
     prelude::*,
     task::spawn_local,
 };
-use leptos_meta::Title;
 use leptos_router::hooks::use_location;
 
 use crate::{
@@ -20,6 +19,7 @@ use crate::{
         components::{
             dynamic::{dynamic, effect, waiting},
             notice::Tone,
+            page_title::PageTitle,
             trouble::Trouble,
         },
         failure::unless_ended,
@@ -42,21 +42,21 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub fn AdminPage() -> impl IntoView {
     let loaded = Loading::<Drawn>::start();
     follow_address(loaded);
-    let path = use_location().pathname;
-    let title = Signal::derive(move || {
-        path.with(|path| match path.rsplit('/').next() {
+    // Each of these pages is a route of its own: the path of one does not change.
+    let title = use_location()
+        .pathname
+        .with_untracked(|path| match path.rsplit('/').next() {
             Some("people") => "People",
             Some("audit") => "Audit log",
             Some("health") => "Health",
             _ => "Sessions",
-        })
-    });
+        });
     let content = waiting(loading, move || async move {
         loaded.settled().await;
         view! { <Content loaded /> }.into_any()
     });
     view! {
-        <Title text=title />
+        <PageTitle text=title />
         <main class="page wide" id="content" tabindex="-1">
             {content}
         </main>

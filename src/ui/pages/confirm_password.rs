@@ -2,14 +2,16 @@
 //! JavaScript. The server leads here when the last look at the password is too long ago.
 
 use leptos::prelude::*;
-use leptos_meta::Title;
 use leptos_router::hooks::use_query_map;
 
 use super::confirm_sign_out_all::{NotLoaded, Question};
 use crate::{
     domain::{overview::ActiveSessions, session::Session},
     ui::{
-        components::dynamic::{nothing, waiting},
+        components::{
+            dynamic::{nothing, waiting},
+            page_title::PageTitle,
+        },
         ending::Ending,
         loading::Loading,
     },
@@ -32,7 +34,7 @@ pub fn ConfirmPasswordPage() -> impl IntoView {
         }
     });
     view! {
-        <Title text="Enter your password" />
+        <PageTitle text="Enter your password" />
         <main class="page narrow confirm" id="content" tabindex="-1">
             <section class="card" aria-labelledby="title">
                 {content}

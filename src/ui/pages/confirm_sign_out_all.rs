@@ -1,7 +1,6 @@
 //! `/dashboard/settings/sign-out-all`: what the dialog asks, as a page, for browsers without JavaScript.
 
 use leptos::prelude::*;
-use leptos_meta::Title;
 
 use crate::{
     domain::{overview::ActiveSessions, session::Session},
@@ -10,6 +9,7 @@ use crate::{
         components::{
             device_list::{DeviceList, devices, ends_text},
             dynamic::{nothing, waiting},
+            page_title::PageTitle,
             password_field::PasswordField,
             pending_button::PendingButton,
             refusal::Refusal,
@@ -34,7 +34,7 @@ pub fn ConfirmSignOutAllPage() -> impl IntoView {
         }
     });
     view! {
-        <Title text="Sign out of all devices" />
+        <PageTitle text="Sign out of all devices" />
         <main class="page narrow confirm" id="content" tabindex="-1">
             <section class="card" aria-labelledby="title">
                 {question}

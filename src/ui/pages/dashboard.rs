@@ -1,7 +1,6 @@
 //! The dashboard: what the portal knows of the person, and nothing else.
 
 use leptos::prelude::*;
-use leptos_meta::Title;
 
 use crate::{
     domain::{
@@ -17,6 +16,7 @@ use crate::{
             icon::{Icon, Picture},
             local_time::LocalTime,
             notice::{Notice, Tone},
+            page_title::PageTitle,
         },
         live::keeper,
         loading::Loading,
@@ -49,7 +49,7 @@ pub fn DashboardPage() -> impl IntoView {
         }
     });
     view! {
-        <Title text="Dashboard" />
+        <PageTitle text="Dashboard" />
         <main class="page" id="content" tabindex="-1">
             {content}
         </main>

@@ -1,7 +1,6 @@
 //! Signing in, and why one has to.
 
 use leptos::prelude::*;
-use leptos_meta::Title;
 use leptos_router::hooks::use_query_map;
 
 use crate::{
@@ -12,6 +11,7 @@ use crate::{
             dynamic::{effect, nothing, waiting},
             icon::Mark,
             notice::{Notice, Tone},
+            page_title::PageTitle,
             sign_in_form::{Ids, SignInForm},
         },
         live::tabs::{Said, Tabs, What},
@@ -32,7 +32,7 @@ pub fn LoginPage() -> impl IntoView {
         browser::go_to(&path);
     };
     view! {
-        <Title text="Sign in" />
+        <PageTitle text="Sign in" />
         <main class="page sign-in" id="content" tabindex="-1">
             <a class="brand" href="/" rel="external">
                 <Mark />

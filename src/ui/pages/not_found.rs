@@ -1,13 +1,14 @@
 //! For addresses that lead nowhere.
 
 use leptos::prelude::*;
-use leptos_meta::Title;
+
+use crate::ui::components::page_title::PageTitle;
 
 /// Says so, and leads back.
 #[component]
 pub fn NotFoundPage() -> impl IntoView {
     view! {
-        <Title text="Not found" />
+        <PageTitle text="Not found" />
         <main class="page narrow status" id="content" tabindex="-1">
             <p class="status-code">"404"</p>
             <h1>"This page does not exist"</h1>

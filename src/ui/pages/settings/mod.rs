@@ -6,11 +6,13 @@ mod password;
 mod security_notices;
 
 use leptos::prelude::*;
-use leptos_meta::Title;
 
 use crate::domain::overview::ActiveSessions;
 use crate::ui::{
-    components::step_up::{StepUp, StepUpDialog},
+    components::{
+        page_title::PageTitle,
+        step_up::{StepUp, StepUpDialog},
+    },
     loading::Loading,
 };
 use active_sessions::ActiveSessionsSection;
@@ -24,7 +26,7 @@ pub fn SettingsPage() -> impl IntoView {
     let loaded = Loading::<ActiveSessions>::start();
     provide_context(StepUp::new());
     view! {
-        <Title text="Settings" />
+        <PageTitle text="Settings" />
         <main class="page" id="content" tabindex="-1">
             <div class="page-head">
                 <h1>"Settings"</h1>

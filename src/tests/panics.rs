@@ -1,0 +1,176 @@
+//! A panic while a request is answered is a 500 with a request id, and never a connection that breaks.
+
+use std::{
+    convert::Infallible,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    http::Request,
+    middleware::from_fn,
+    response::Response,
+    routing::get,
+};
+use broker_portal::server::{
+    http::{catch_panic::caught, one_thread},
+    router::with_outer_layers,
+    state::AppState,
+};
+use futures_util::stream;
+use http_body_util::BodyExt as _;
+use tower::ServiceExt as _;
+
+use crate::harness::*;
+
+async fn panics() -> Response {
+    panic!("on purpose")
+}
+
+/// A body that gives its beginning and then panics.
+async fn panics_half_way() -> Response {
+    let chunks = stream::unfold(0, |step| async move {
+        match step {
+            0 => Some((Ok::<_, Infallible>(Bytes::from_static(b"half of it")), 1)),
+            _ => panic!("on purpose, half way"),
+        }
+    });
+    Response::new(Body::from_stream(chunks))
+}
+
+/// The portal's own layers around routes that panic: those of the API, and pages on the threads of pages.
+fn router(portal: &Portal) -> Router {
+    let pages: Router<AppState> = Router::new()
+        .route("/dashboard/panics", get(panics))
+        .route("/dashboard/half", get(panics_half_way))
+        .layer(from_fn(one_thread::render));
+    let routes = Router::new()
+        .route("/api/v1/panics", get(panics))
+        .route("/api/v1/half", get(panics_half_way))
+        .route("/api/panics", get(panics))
+        .merge(pages);
+    with_outer_layers(routes, portal.state.clone())
+}
+
+fn request(path: &str) -> Request<Body> {
+    let accept = if path.starts_with("/dashboard") {
+        "text/html"
+    } else {
+        "application/json"
+    };
+    Request::get(path)
+        .header("accept", accept)
+        .body(Body::empty())
+        .expect("a request")
+}
+
+async fn count(portal: &Portal, part: &str) -> String {
+    let metrics = portal.anonymous().get("/metrics").await.expect(200).body;
+    let name = format!("broker_portal_panics_total{{part=\"{part}\"}} ");
+    let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
+    line.expect("a count").to_owned()
+}
+
+#[tokio::test]
+async fn a_panic_is_a_500_with_a_request_id() {
+    let portal = Portal::start().await;
+    let router = router(&portal);
+    for (path, form) in [
+        ("/api/v1/panics", "application/problem+json"),
+        ("/api/panics", "application/json"),
+        ("/dashboard/panics", "text/html; charset=utf-8"),
+        ("/dashboard/half", "text/html; charset=utf-8"),
+    ] {
+        let answer = router.clone().oneshot(request(path)).await.expect("an answer");
+        let answer = Answer::read(answer).await.expect(500);
+        assert_eq!(answer.header("content-type"), Some(form), "{path}");
+        assert!(answer.header("x-request-id").is_some(), "{path}: {answer:#?}");
+        assert!(
+            answer.header("x-content-type-options").is_some(),
+            "{path}: {answer:#?}"
+        );
+        assert!(
+            !answer.body.contains("on purpose") && !answer.body.contains("half"),
+            "{path}: {answer:#?}"
+        );
+    }
+    assert_eq!(count(&portal, "handler").await, "4");
+}
+
+#[tokio::test]
+async fn a_body_that_panics_is_cut_off() {
+    let portal = Portal::start().await;
+    let answer = router(&portal)
+        .oneshot(request("/api/v1/half"))
+        .await
+        .expect("an answer");
+    let mut body = answer.into_body();
+    assert!(body.frame().await.expect("a beginning").is_ok());
+    assert!(
+        body.frame().await.expect("an end").is_err(),
+        "half of it is not taken for the whole"
+    );
+    assert!(body.frame().await.is_none());
+    assert_eq!(count(&portal, "body").await, "1");
+}
+
+#[tokio::test]
+async fn a_task_that_panics_is_an_error_of_its_request() {
+    let portal = Portal::start().await;
+    assert_eq!(caught(&portal.state.metrics, async { 7 }).await, Some(7));
+    assert!(caught(&portal.state.metrics, panics()).await.is_none());
+    assert_eq!(count(&portal, "task").await, "1");
+}
+
+/// The title of a page is written once the page is rendered, and what belongs to the page may be gone by then: on a busy
+/// machine a signal that was read there had been disposed of.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn administrator_pages_render_on_a_busy_machine() {
+    static IS_BUSY: AtomicBool = AtomicBool::new(true);
+    let portal = Portal::start().await;
+    let ada = portal
+        .person("ada")
+        .role(Role::Admin)
+        .member_of("Northgate")
+        .create()
+        .await;
+    let admin = portal.browser(CHROME).signed_in(&ada).await;
+    let loops: Vec<_> = (0..3)
+        .map(|_| {
+            std::thread::spawn(|| {
+                while IS_BUSY.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            })
+        })
+        .collect();
+    let mut readers = tokio::task::JoinSet::new();
+    for (page, title) in [
+        ("sessions", "Sessions"),
+        ("people", "People"),
+        ("audit", "Audit log"),
+        ("health", "Health"),
+    ] {
+        let admin = admin.clone();
+        readers.spawn(async move {
+            for _ in 0..25 {
+                let html = admin
+                    .get(&format!("/dashboard/admin/{page}"))
+                    .await
+                    .expect(200)
+                    .body;
+                assert!(
+                    html.contains(&format!("<title>{title} · Broker Portal</title>")),
+                    "{html}"
+                );
+            }
+        });
+    }
+    let done = tokio::time::timeout(seconds(240), readers.join_all()).await;
+    IS_BUSY.store(false, Ordering::Relaxed);
+    for busy in loops {
+        busy.join().expect("a loop");
+    }
+    done.expect("every page");
+}
