@@ -4,7 +4,7 @@ use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 
 use super::{
     query::query_value,
-    session_filter::UnknownFilter,
+    session_filter::{UnknownFilter, search_text},
     time::{parse_time, rfc3339_exact},
 };
 
@@ -92,14 +92,7 @@ impl AuditFilter {
     /// # Errors
     /// [`UnknownFilter`] names the first that stands for nothing.
     pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, UnknownFilter> {
-        let text = |name: &'static str| {
-            let text = get(name).map(|text| text.trim().to_owned()).unwrap_or_default();
-            if text.chars().count() > 120 || text.chars().any(char::is_control) {
-                let problem = "Search for at most 120 characters in one line.".to_owned();
-                return Err(UnknownFilter { field: name, problem });
-            }
-            Ok(Some(text).filter(|text| !text.is_empty()))
-        };
+        let text = |name: &'static str| search_text(name, &get(name).unwrap_or_default());
         let time = |name: &'static str, ends: bool| {
             match text(name)? {
             None => Ok(None),

@@ -50,7 +50,7 @@ impl PeopleFilter {
         let roles = names(Role::ALL.iter().map(|role| role.as_str()));
         let states = names(Standing::ALL.iter().map(|state| state.as_str()));
         Ok(Self {
-            q: search_text(text("q"))?,
+            q: search_text("q", &text("q"))?,
             role: choice("role", &text("role"), |text| text.parse().ok(), &roles)?,
             state: choice("state", &text("state"), Standing::named, &states)?,
         })
@@ -125,6 +125,7 @@ mod tests {
             ("role=Broker", "role"),
             ("state=gone", "state"),
             ("q=a%0Ab", "q"),
+            ("q=a%E2%80%8B", "q"),
             (&long, "q"),
         ] {
             assert_eq!(read(query).expect_err(query).field, field);

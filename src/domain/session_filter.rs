@@ -9,6 +9,7 @@ use chrono::TimeDelta;
 
 use super::{
     ids::UserId,
+    plain_text::{is_blank, read_line},
     query::query_value,
     session::{ClientKind, EndReason},
     user::Role,
@@ -156,7 +157,7 @@ impl SessionFilter {
     /// [`UnknownFilter`] names the first that stands for nothing.
     pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, UnknownFilter> {
         let text = |name: &str| get(name).map(|text| text.trim().to_owned()).unwrap_or_default();
-        let q = search_text(text("q"))?;
+        let q = search_text("q", &text("q"))?;
         let user = match text("user").as_str() {
             "" => None,
             id => Some(id.parse().map_err(|_| UnknownFilter {
@@ -206,7 +207,7 @@ impl SessionFilter {
     /// # Errors
     /// As [`Self::read`], and [`UnknownFilter`] for the first condition without a value.
     pub fn read_for_revocation(get: impl Fn(&str) -> Option<String>) -> Result<Self, UnknownFilter> {
-        let is_blank = |name: &&str| get(name).is_some_and(|text| is_invisible(&text));
+        let is_blank = |name: &&str| get(name).is_some_and(|text| is_blank(&text));
         if let Some(field) = Self::FIELDS.into_iter().find(is_blank) {
             let problem = format!("“{field}” has no value. Nothing was ended. Give one, or leave it out.");
             return Err(UnknownFilter { field, problem });
@@ -311,26 +312,17 @@ impl SessionFilter {
     }
 }
 
-/// What is searched for in the field `q`, if anything is.
-pub(super) fn search_text(q: String) -> Result<Option<String>, UnknownFilter> {
-    if q.chars().count() > MAX_SEARCH || q.chars().any(char::is_control) {
-        let problem = format!("Search for at most {MAX_SEARCH} characters in one line.");
-        return Err(UnknownFilter { field: "q", problem });
+/// The search text of a field, if there is any. Text in which nothing can be seen is none.
+pub(super) fn search_text(field: &'static str, text: &str) -> Result<Option<String>, UnknownFilter> {
+    if is_blank(text) {
+        return Ok(None);
     }
-    Ok(Some(q).filter(|q| !is_invisible(q)))
-}
-
-/// Whether a reader sees nothing of it: blanks, controls, and what Unicode has programs ignore when they show a text
-/// (`Default_Ignorable_Code_Point` of Unicode 16).
-fn is_invisible(text: &str) -> bool {
-    let is_ignorable = |c: char| {
-        matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{2800}' | '\u{3164}'
-            | '\u{feff}' | '\u{ffa0}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}'
-            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
-    };
-    text.chars()
-        .all(|c| c.is_whitespace() || c.is_control() || is_ignorable(c))
+    read_line(text, MAX_SEARCH).map_err(|problem| UnknownFilter {
+        field,
+        problem: format!(
+            "The search text {problem}. Search for at most {MAX_SEARCH} characters in one line."
+        ),
+    })
 }
 
 pub(super) fn choice<T>(
@@ -431,6 +423,8 @@ mod tests {
             ("suspicion=yes", "suspicion"),
             ("user=maria", "user"),
             ("q=a%0Ab", "q"),
+            ("q=a%E2%80%AEb", "q"),
+            ("q=a%E2%80%8B", "q"),
         ] {
             assert_eq!(read(query).expect_err(query).field, field);
         }

@@ -18,4 +18,5 @@ mod flood;
 mod kill;
 mod older;
 mod outage;
+mod output;
 mod stop;

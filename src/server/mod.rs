@@ -15,6 +15,7 @@ pub mod health;
 pub mod http;
 pub mod jobs;
 pub mod node;
+pub mod output;
 pub mod realtime;
 pub mod router;
 pub mod serve;

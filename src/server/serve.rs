@@ -24,6 +24,7 @@ use super::{
     },
     jobs::{self, activity::Activity, minutes::Minutes},
     node,
+    output::print_line,
     realtime::{self, hub::Hub},
     router::router,
     services::{
@@ -264,7 +265,10 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
     }
     // Now, so that the first that is told of this server is not that it was still starting.
     jobs.push(tokio::spawn(jobs::watch::run(state.clone())));
-    announce(&state.config);
+    if let Err(error) = announce(&state.config) {
+        tracing::warn!(%error, "standard output cannot be written to");
+    }
+    tracing::info!(address = %state.config.site_addr, "the portal is ready");
     let (stop, stopped) = tokio::sync::watch::channel(());
     let hub = state.hub.clone();
     let server = connections::serve(listener, router(state), HEAD_DEADLINE, async move {
@@ -353,14 +357,14 @@ pub fn leptos_options(config: &Config) -> LeptosOptions {
 }
 
 /// What a person at a terminal wants to know first.
-fn announce(config: &Config) {
-    println!("\n  Broker Portal is at {}\n", config.public_url.origin());
+fn announce(config: &Config) -> std::io::Result<()> {
+    print_line!("\n  Broker Portal is at {}\n", config.public_url.origin())?;
     if config.demo {
-        println!("  Demo accounts, all with the password {}:", demo::PASSWORD);
+        print_line!("  Demo accounts, all with the password {}:", demo::PASSWORD)?;
         for (email, name, role) in demo::PEOPLE {
-            println!("    {email:<24} {name} ({})", role.label().to_lowercase());
+            print_line!("    {email:<24} {name} ({})", role.label().to_lowercase())?;
         }
-        println!();
+        print_line!("")?;
     }
-    tracing::info!(address = %config.site_addr, "the portal is ready");
+    Ok(())
 }

@@ -514,9 +514,13 @@ async fn the_sealer_goes_on_after_an_outage() {
     };
     record(&portal, 1).await;
     sealed().await;
+    let log = Log::default();
+    let guard = log.capture();
     let outage = portal.cut_off_database().await;
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    // It meets the outage, whenever its second comes.
+    log.until("audit rows could not be sealed").await;
     outage.end().await;
+    drop(guard);
     record(&portal, 2).await;
     sealed().await;
     assert_eq!(portal.verdict(None).await.sealed, 2);
@@ -604,7 +608,7 @@ async fn the_export_is_narrowed_by_time_person_and_kind() {
 }
 
 #[tokio::test]
-async fn an_export_whose_reader_goes_away_ends_quietly() {
+async fn an_export_whose_reader_goes_away_fails() {
     let portal = Portal::start().await;
     sqlx::query(
         "INSERT INTO audit_events (at, kind, reason) SELECT now(), 'signed_in', repeat('x', 200)
@@ -628,10 +632,14 @@ async fn an_export_whose_reader_goes_away_ends_quietly() {
         assert!(first.starts_with("{\"id\":"), "{first}");
         child.wait_with_output().expect("ended")
     });
-    assert_eq!(
-        said(&ended.await.expect("ran")),
-        (true, String::new(), String::new())
+    // Half an export must not pass for the whole.
+    let (content, _, err) = said(&ended.await.expect("ran"));
+    assert!(!content, "{err}");
+    assert!(
+        err.starts_with("broker-portal: cannot write the output: Broken pipe"),
+        "{err}"
     );
+    assert_eq!(err.lines().count(), 1, "{err}");
 }
 
 #[tokio::test]

@@ -1,12 +1,6 @@
 //! Who holds the database or the logs holds no key.
 
-use std::{
-    io,
-    sync::{Arc, Mutex},
-};
-
 use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
-use tracing_subscriber::{filter::LevelFilter, fmt::MakeWriter};
 
 use crate::harness::*;
 
@@ -147,42 +141,15 @@ async fn the_database_holds_no_usable_secret() {
     }
 }
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("nobody panicked").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Log {
-    type Writer = Log;
-
-    fn make_writer(&self) -> Log {
-        self.clone()
-    }
-}
-
 #[tokio::test]
 async fn the_log_holds_no_secret_however_much_is_logged() {
     let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::TRACE)
-        .with_writer(log.clone())
-        .with_ansi(false)
-        .finish();
     let portal = Portal::start().await;
     // All of this test runs in this thread.
-    let guard = tracing::subscriber::set_default(subscriber);
+    let guard = log.capture();
     let secrets = live(&portal).await;
     drop(guard);
-    let text = String::from_utf8(log.0.lock().expect("nobody panicked").clone()).expect("text");
+    let text = log.text();
     assert!(
         text.contains("signed in") && text.contains("sessions ended"),
         "the log is a log: {text}"

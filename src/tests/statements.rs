@@ -49,7 +49,6 @@ async fn a_settings_page_costs_at_most_three_statements() {
         .statements_of(chrome.get("/dashboard/settings").into_future())
         .await;
     answer.expect(200);
-    println!("the settings page costs {statements} statements");
     assert!(statements <= 3, "{statements}");
 }
 

@@ -47,10 +47,16 @@ impl Server {
     }
 
     /// Serves until it is ended.
-    pub async fn run(mut command: Command) -> Self {
+    pub async fn run(command: Command) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let log = DIRECTORY.join(format!("server-{}.log", NEXT.fetch_add(1, Ordering::Relaxed)));
         let output = File::create(&log).expect("a log");
+        let copy = output.try_clone().expect("a log");
+        Self::run_with_output(command, copy.into(), output.into(), log).await
+    }
+
+    /// The same with its standard output and error elsewhere; what is in `log` is shown where a test fails.
+    pub async fn run_with_output(mut command: Command, output: Stdio, errors: Stdio, log: PathBuf) -> Self {
         let free = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let address = free.local_addr().expect("an address");
         drop(free);
@@ -58,8 +64,8 @@ impl Server {
             .arg("serve")
             .env("LEPTOS_SITE_ADDR", address.to_string())
             .stdin(Stdio::null())
-            .stdout(output.try_clone().expect("a log"))
-            .stderr(output)
+            .stdout(output)
+            .stderr(errors)
             .kill_on_drop(true);
         let child = command.spawn().expect("broker-portal starts");
         let mut server = Self { child, address, log };
@@ -114,6 +120,7 @@ impl Server {
 }
 
 impl Drop for Server {
+    #[expect(clippy::print_stderr, reason = "for whoever watches the tests")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             let log = self.log();

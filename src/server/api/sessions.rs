@@ -15,7 +15,7 @@ use super::{
 use crate::{
     domain::{
         ids::SessionId,
-        plain_text::is_plain,
+        plain_text::{TextProblem, clean_name, read_name},
         session::{RevokeScope, Session},
     },
     error::AppError,
@@ -52,33 +52,43 @@ struct Device {
 }
 
 impl Device {
-    fn facts(&self) -> Result<DeviceFacts<'_>, AppError> {
-        let app_version = self
-            .app_version
-            .as_deref()
-            .filter(|version| !version.trim().is_empty());
-        Ok(DeviceFacts {
-            device_id: named("device.device_id", &self.device_id, 128)?,
-            device_name: named("device.device_name", &self.device_name, 120)?,
-            os: named("device.os", &self.os, 80)?,
-            platform: named("device.platform", &self.platform, 80)?,
+    /// Checks the id, and cleans what is only shown: a computer must not be kept from signing in by what it is called.
+    fn read(self) -> Result<Self, AppError> {
+        let app_version = self.app_version.filter(|version| !version.trim().is_empty());
+        Ok(Self {
+            device_id: text("device.device_id", &self.device_id, 128, read_name)?,
+            device_name: text("device.device_name", &self.device_name, 120, clean_name)?,
+            os: text("device.os", &self.os, 80, clean_name)?,
+            platform: text("device.platform", &self.platform, 80, clean_name)?,
             app_version: app_version
-                .map(|version| named("device.app_version", version, 40))
+                .map(|version| text("device.app_version", &version, 40, clean_name))
                 .transpose()?,
         })
     }
+
+    fn facts(&self) -> DeviceFacts<'_> {
+        DeviceFacts {
+            device_id: &self.device_id,
+            device_name: &self.device_name,
+            os: &self.os,
+            platform: &self.platform,
+            app_version: self.app_version.as_deref(),
+        }
+    }
 }
 
-/// Text that people will read: not empty, not endless, and without the control characters that could forge a line.
-fn named<'a>(field: &str, text: &'a str, most: usize) -> Result<&'a str, AppError> {
-    let text = text.trim();
-    if text.is_empty() || text.chars().count() > most || !is_plain(text) {
-        return Err(AppError::invalid(
+fn text(
+    field: &str,
+    text: &str,
+    most: usize,
+    read: fn(&str, usize) -> Result<String, TextProblem>,
+) -> Result<String, AppError> {
+    read(text, most).map_err(|problem| {
+        AppError::invalid(
             field,
-            format!("Send 1 to {most} characters without control characters."),
-        ));
-    }
-    Ok(text)
+            format!("The text {problem}. Send 1 to {most} visible characters."),
+        )
+    })
 }
 
 /// Signs a desktop in and registers the device. A session that this device still held ends.
@@ -100,13 +110,13 @@ pub async fn sign_in(
     from: From,
     Body(body): Body<SignIn>,
 ) -> Result<(StatusCode, Json<Tokens>), Problem> {
-    let facts = body.device.facts()?;
+    let device = body.device.read()?;
     let attempt = Attempt {
         email: body.email,
         password: body.password,
         new_password: body.new_password,
     };
-    let began = sign_in::on_desktop(&state, attempt, &from.0, &facts).await?;
+    let began = sign_in::on_desktop(&state, attempt, &from.0, &device.facts()).await?;
     let tokens = Tokens::of_sign_in(began, state.clock.now());
     Ok((StatusCode::CREATED, Json(tokens)))
 }

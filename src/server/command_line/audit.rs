@@ -1,6 +1,6 @@
 //! `broker-portal audit ...`
 
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::io::{BufWriter, Write as _};
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
@@ -13,6 +13,7 @@ use crate::{
     },
     server::{
         database::Database,
+        output::{report_line, stdout},
         services::{
             audit_chain::Head,
             audit_export::{ExportError, export},
@@ -69,14 +70,13 @@ pub async fn run(command: Command, database: &Database) -> Result<(), CommandErr
                 kind: which.kind,
                 ..AuditFilter::default()
             };
-            let mut out = BufWriter::new(io::stdout());
+            let mut out = BufWriter::new(stdout());
             match export(database, &filter, which.user.as_deref(), &mut out).await {
                 Ok(0) => {
-                    eprintln!("No row matches.");
+                    report_line!("No row matches.");
                     Ok(())
                 }
-                // Whoever reads has seen enough.
-                Err(ExportError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+                Err(ExportError::Output(error)) => Err(error.into()),
                 done => Ok(done.map(drop)?),
             }
         }
@@ -84,7 +84,7 @@ pub async fn run(command: Command, database: &Database) -> Result<(), CommandErr
 }
 
 fn tell(verdict: &Verdict) -> Result<(), CommandError> {
-    let mut out = io::stdout().lock();
+    let mut out = stdout().lock();
     for problem in &verdict.problems {
         writeln!(out, "{problem}")?;
     }

@@ -3,7 +3,13 @@
 use std::io::Write;
 
 use super::CommandError;
-use crate::server::config::{Answers, Origin, settings};
+use crate::{
+    domain::plain_text::is_refused,
+    server::{
+        config::{Answers, Origin, settings},
+        output::stdout,
+    },
+};
 
 /// What a secret's value is replaced with.
 const HIDDEN: &str = "(set; not shown)";
@@ -11,11 +17,7 @@ const HIDDEN: &str = "(set; not shown)";
 const NONE: &str = "-";
 
 pub fn run(answers: &Answers) -> Result<(), CommandError> {
-    write(
-        answers,
-        &|name| std::env::var(name).ok(),
-        std::io::stdout().lock(),
-    )
+    write(answers, &|name| std::env::var(name).ok(), stdout().lock())
 }
 
 fn write(
@@ -45,7 +47,7 @@ fn write(
                 // A value is one line, whatever it holds.
                 let shown: String = shown
                     .chars()
-                    .map(|c| if c.is_control() { ' ' } else { c })
+                    .map(|c| if is_refused(c) { ' ' } else { c })
                     .collect();
                 writeln!(out, "{name:<36}  {origin:<11}  {shown}")?;
             }

@@ -1,6 +1,9 @@
 //! `broker-portal maintenance`
 
-use std::io::{self, Write};
+use std::{
+    cell::RefCell,
+    io::{self, Write},
+};
 
 use chrono::{DateTime, Utc};
 use clap::Args;
@@ -13,6 +16,7 @@ use crate::{
         clock::Clock,
         config::Config,
         database::Database,
+        output::{print_line, stdout},
         serve::StartError,
         services::maintenance::{self, Report, Settings, Step, human_bytes, told},
     },
@@ -43,14 +47,16 @@ pub async fn run(asked: &Maintenance, database: &Database, config: &Config) -> R
         .await
         .map_err(StartError::from)?;
     if !asked.json {
-        tell(&report, &mut io::stdout().lock())?;
+        tell(&report, &mut stdout().lock())?;
     }
     let mut steps = Vec::new();
     if asked.apply {
+        let said = RefCell::new(Ok(()));
         let say = |line: String| {
-            if !asked.json {
-                // Whoever reads has seen enough: the steps go on.
-                drop(writeln!(io::stdout(), "{line}"));
+            // When it cannot be written the steps go on all the same, and the command fails at their end.
+            let mut said = said.borrow_mut();
+            if !asked.json && said.is_ok() {
+                *said = print_line!("{line}");
             }
         };
         steps = maintenance::apply(
@@ -63,13 +69,14 @@ pub async fn run(asked: &Maintenance, database: &Database, config: &Config) -> R
         )
         .await
         .map_err(StartError::from)?;
+        said.into_inner()?;
     }
     if asked.json {
         let mut all = json!(report);
         if asked.apply {
             all["applied"] = json!(steps);
         }
-        writeln!(io::stdout().lock(), "{all}")?;
+        print_line!("{all}")?;
     }
     match steps.iter().filter(|step| step.problem.is_some()).count() {
         0 => Ok(()),

@@ -7,8 +7,12 @@ mod probe;
 mod seed;
 mod sessions;
 mod user;
+mod user_list;
 
-use std::{io::Read, process::ExitCode};
+use std::{
+    io::{Read, Write as _},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -18,6 +22,7 @@ use super::{
     config::{Config, ConfigError},
     health::Health,
     jobs,
+    output::{print_line, report_line, stdout},
     serve::{self, Opened, StartError},
     services::{
         accounts::{AccountError, Accounts},
@@ -27,6 +32,7 @@ use super::{
     },
     telemetry,
 };
+use crate::domain::plain_text;
 
 /// A portal in which brokers see where they are signed in, and end any of it.
 #[derive(Parser)]
@@ -97,8 +103,10 @@ enum CommandError {
     StepsFailed(usize),
     #[error("{0}")]
     Usage(String),
-    #[error("cannot write: {0}")]
+    #[error("cannot write the output: {0}; what the command has changed is kept")]
     Output(#[from] std::io::Error),
+    #[error("cannot read standard input: {0}")]
+    Input(std::io::Error),
     #[error("no portal is running on this data directory (PORTAL_DATA_DIR), and no DATABASE_URL is set")]
     NotRunning,
     #[error("there is no portal's data in {}: set DATABASE_URL or PORTAL_DATA_DIR as the server has it", .0.display())]
@@ -114,25 +122,33 @@ enum CommandError {
 
 /// Reads the command line and runs the command.
 pub fn run() -> ExitCode {
-    let command = CommandLine::parse().command;
+    let command = match CommandLine::try_parse() {
+        Ok(line) => line.command,
+        Err(instead) => return explain(&instead),
+    };
     telemetry::logging::start();
     telemetry::panics::log_panics();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&CommandError::Output(error)),
+        Err(error) => return fail(&StartError::Io(error).into()),
     };
     match runtime.block_on(execute(command)) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever reads the output has had enough of it.
-        Err(CommandError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
-            ExitCode::SUCCESS
-        }
         Err(error) => fail(&error),
     }
 }
 
+/// Help that was asked for, or what is wrong with the command line.
+fn explain(instead: &clap::Error) -> ExitCode {
+    match instead.print().and_then(|()| stdout().flush()) {
+        Err(error) if !instead.use_stderr() => fail(&CommandError::Output(error)),
+        _ => ExitCode::from(u8::try_from(instead.exit_code()).unwrap_or(1)),
+    }
+}
+
+/// One line, whatever the error holds.
 fn fail(error: &CommandError) -> ExitCode {
-    eprintln!("broker-portal: {}", error.to_string().replace('\n', " "));
+    report_line!("broker-portal: {}", plain_text::clean(&error.to_string()));
     ExitCode::FAILURE
 }
 
@@ -145,7 +161,7 @@ async fn execute(command: Command) -> Result<(), CommandError> {
             let opened = Opened::open(&config).await?;
             seal(&opened).await;
             opened.close().await?;
-            println!("The schema is up to date.");
+            print_line!("The schema is up to date.")?;
             Ok(())
         }
         Command::Demo if !config.public_url.is_loopback() => {
@@ -153,10 +169,10 @@ async fn execute(command: Command) -> Result<(), CommandError> {
         }
         Command::Demo => {
             with_accounts(&config, async |accounts| Ok(demo::create(accounts).await?)).await?;
-            println!(
+            print_line!(
                 "The demo accounts are there; their password is {}.",
                 demo::PASSWORD
-            );
+            )?;
             Ok(())
         }
         Command::Seed(_) if !config.public_url.is_loopback() => {
@@ -168,13 +184,15 @@ async fn execute(command: Command) -> Result<(), CommandError> {
             })
             .await
         }
-        Command::User(command) => {
-            with_accounts(&config, async |accounts| user::run(&command, accounts).await).await
-        }
         // To answer "nobody is signed in" out of an empty database that was made for the question would be worse than
         // no answer.
-        Command::Sessions(_) if config.database_url.is_none() && !config.data_dir.exists() => {
+        Command::Sessions(_) | Command::User(user::Command::List(_))
+            if config.database_url.is_none() && !config.data_dir.exists() =>
+        {
             Err(CommandError::NoData(config.data_dir.clone()))
+        }
+        Command::User(command) => {
+            with_accounts(&config, async |accounts| user::run(&command, accounts).await).await
         }
         Command::Sessions(command) => {
             with_accounts(&config, async |accounts| {
@@ -215,7 +233,7 @@ async fn execute(command: Command) -> Result<(), CommandError> {
             let health = Health::of_database(&opened.database, config.cleanup_interval).await;
             opened.close().await?;
             for check in &health.checks {
-                println!("{check}");
+                print_line!("{check}")?;
             }
             if health.is_ready() {
                 Ok(())
@@ -260,7 +278,8 @@ async fn seal(opened: &Opened) {
 /// One line from standard input, without its end.
 fn password_from_stdin() -> Result<String, CommandError> {
     let mut text = String::new();
-    std::io::stdin().take(4096).read_to_string(&mut text)?;
+    let read = std::io::stdin().take(4096).read_to_string(&mut text);
+    read.map_err(CommandError::Input)?;
     let mut lines = text.lines();
     let password = lines.next().unwrap_or_default();
     if lines.next().is_some() {

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::CommandError;
-use crate::server::config::Config;
+use crate::server::{config::Config, output::print_line};
 
 /// How long the server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -24,7 +24,7 @@ pub async fn ask_server(config: &Config) -> Result<(), CommandError> {
     let answer = timeout(PATIENCE, ask(address)).await;
     match answer.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into())) {
         Ok(()) => {
-            println!("server: ok");
+            print_line!("server: ok")?;
             Ok(())
         }
         Err(source) => Err(CommandError::NoAnswer { address, source }),

@@ -1,12 +1,13 @@
 //! `broker-portal seed`
 
-use std::{io::Write as _, num::NonZeroU32, time::Instant};
+use std::{num::NonZeroU32, time::Instant};
 
 use clap::Args;
 
 use super::CommandError;
 use crate::server::{
     config::Config,
+    output::{print_line, report_line},
     services::{
         accounts::Accounts,
         seed::{Size, fill},
@@ -46,12 +47,10 @@ pub async fn run(seed: &Seed, accounts: &Accounts, config: &Config) -> Result<()
         size,
         config.retention,
         seed.i_know_this_fills_the_database,
-        |sessions| eprintln!("{sessions} sessions"),
+        |sessions| report_line!("{sessions} sessions"),
     )
     .await?;
-    let mut out = std::io::stdout().lock();
-    writeln!(
-        out,
+    print_line!(
         "{} people, {} live sessions, {} ended ones and {} audit rows made in {:.0} s. Nobody can sign in as any of them.",
         size.people,
         seeded.live,
@@ -60,8 +59,7 @@ pub async fn run(seed: &Seed, accounts: &Accounts, config: &Config) -> Result<()
         began.elapsed().as_secs_f64(),
     )?;
     if seeded.over_limit > 0 {
-        writeln!(
-            out,
+        print_line!(
             "{} people have more live sessions than their role allows.",
             seeded.over_limit
         )?;

@@ -1,6 +1,6 @@
 //! `broker-portal sessions ...`
 
-use std::io::Write;
+use std::io::{BufWriter, IsTerminal as _, Write as _};
 
 use chrono::TimeDelta;
 use clap::{Args, Subcommand};
@@ -10,13 +10,19 @@ use super::CommandError;
 use crate::{
     domain::{
         ids::SessionId,
+        plain_text::{clean, read_line},
         time::{plural, rfc3339},
     },
     server::{
         config::Config,
         jobs,
+        output::{print_line, report_line, stdout},
         serve::StartError,
-        services::{accounts::Accounts, cleanup},
+        services::{
+            accounts::{Accounts, RevokeTarget},
+            admin::revoke::MAX_NOTE,
+            cleanup,
+        },
     },
 };
 
@@ -40,47 +46,90 @@ pub enum Command {
 #[derive(Args)]
 pub struct Revoke {
     #[command(flatten)]
-    which: Which,
+    target: Target,
     /// What the people read at sign-in, at most 200 characters
     #[arg(long)]
     reason: Option<String>,
+    /// Only count the sessions that would end
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask before everyone is signed out
+    #[arg(long)]
+    yes: bool,
 }
 
 #[derive(Args)]
 #[group(required = true, multiple = false)]
-struct Which {
+struct Target {
     /// Everything of this person
     #[arg(long, value_name = "EMAIL")]
     user: Option<String>,
     /// This one session
     #[arg(long)]
     id: Option<SessionId>,
-    /// Everything of everyone
+    /// Everything of everyone. Asks for the number of sessions, or needs --yes where there is no terminal
     #[arg(long)]
     all: bool,
+}
+
+impl Target {
+    fn read(&self) -> RevokeTarget<'_> {
+        match (&self.user, self.id) {
+            (Some(email), _) => RevokeTarget::User(email),
+            (None, Some(id)) => RevokeTarget::Session(id),
+            (None, None) => RevokeTarget::Everyone,
+        }
+    }
 }
 
 pub async fn run(command: &Command, accounts: &Accounts, config: &Config) -> Result<(), CommandError> {
     match command {
         Command::Cleanup => cleanup(accounts, config).await,
         Command::List { user, json } => list(accounts, user.as_deref(), *json).await,
-        Command::Revoke(revoke) => {
-            let note = note(revoke.reason.as_deref())?;
-            let ended = match (&revoke.which.user, revoke.which.id) {
-                (Some(user), _) => accounts.revoke_user(user, note).await?,
-                (None, Some(id)) => {
-                    accounts.revoke_session(id, note).await?;
-                    1
-                }
-                (None, None) => accounts.revoke_everyone(note).await?,
-            };
-            println!(
-                "{} ended.",
-                plural(i64::try_from(ended).unwrap_or(i64::MAX), "session")
-            );
-            Ok(())
-        }
+        Command::Revoke(revoke) => self::revoke(revoke, accounts).await,
     }
+}
+
+async fn revoke(revoke: &Revoke, accounts: &Accounts) -> Result<(), CommandError> {
+    let note = note(revoke.reason.as_deref())?;
+    let target = revoke.target.read();
+    if revoke.dry_run {
+        let live = accounts.count_live(target).await?;
+        print_line!("{} would end. Nothing was changed.", plural(live, "session"))?;
+        return Ok(());
+    }
+    if matches!(target, RevokeTarget::Everyone) && !revoke.yes {
+        confirm(accounts.count_live(target).await?)?;
+    }
+    let ended = accounts.revoke(target, note.as_deref()).await?;
+    print_line!(
+        "{} ended.",
+        plural(i64::try_from(ended).unwrap_or(i64::MAX), "session")
+    )?;
+    Ok(())
+}
+
+/// Has the number of sessions typed before everyone is signed out.
+fn confirm(live: i64) -> Result<(), CommandError> {
+    let input = std::io::stdin();
+    if !input.is_terminal() {
+        return Err(CommandError::Usage(format!(
+            "this ends every session ({live} now), and there is no terminal to ask on; nothing was ended. --yes ends \
+             them without a question, --dry-run only counts"
+        )));
+    }
+    report_line!(
+        "This ends {} of everyone, administrators included. Type the number of sessions to go on:",
+        plural(live, "session")
+    );
+    let mut typed = String::new();
+    input.read_line(&mut typed).map_err(CommandError::Input)?;
+    if typed.trim() != live.to_string() {
+        return Err(CommandError::Usage(format!(
+            "that is not {live}; nothing was ended"
+        )));
+    }
+    Ok(())
 }
 
 async fn cleanup(accounts: &Accounts, config: &Config) -> Result<(), CommandError> {
@@ -91,35 +140,35 @@ async fn cleanup(accounts: &Accounts, config: &Config) -> Result<(), CommandErro
         .map_err(StartError::from)?
         .unwrap_or_default();
     let rows = |count: u64, what: &str| plural(i64::try_from(count).unwrap_or(i64::MAX), what);
-    println!("{} had run out and ended.", rows(report.ended, "session"));
-    println!(
+    print_line!("{} had run out and ended.", rows(report.ended, "session"))?;
+    print_line!(
         "{} past retention deleted.",
         rows(report.sessions_deleted, "session")
-    );
-    println!(
+    )?;
+    print_line!(
         "{}, {}, {} and {} deleted; {} erased.",
         rows(report.events_deleted, "event"),
         rows(report.attempts_deleted, "counter"),
         rows(report.known_browsers_forgotten, "known browser"),
         rows(report.devices_forgotten, "device"),
         rows(report.salts_erased, "salt"),
-    );
+    )?;
     Ok(())
 }
 
-fn note(reason: Option<&str>) -> Result<Option<&str>, CommandError> {
-    let reason = reason.map(str::trim).filter(|reason| !reason.is_empty());
-    if reason.is_some_and(|reason| reason.chars().count() > 200 || reason.chars().any(char::is_control)) {
-        return Err(CommandError::Usage(
-            "a reason has at most 200 characters and no line breaks".to_owned(),
-        ));
-    }
-    Ok(reason)
+fn note(reason: Option<&str>) -> Result<Option<String>, CommandError> {
+    let read = |reason| read_line(reason, MAX_NOTE);
+    let note = reason.map(read).transpose().map_err(|problem| {
+        CommandError::Usage(format!(
+            "the reason {problem}; write one line of at most {MAX_NOTE} characters"
+        ))
+    })?;
+    Ok(note.flatten())
 }
 
 async fn list(accounts: &Accounts, user: Option<&str>, as_json: bool) -> Result<(), CommandError> {
     let listed = accounts.list_sessions(user).await?;
-    let mut out = std::io::stdout().lock();
+    let mut out = BufWriter::new(stdout().lock());
     for entry in &listed {
         let session = &entry.session;
         if as_json {
@@ -132,9 +181,9 @@ async fn list(accounts: &Accounts, user: Option<&str>, as_json: bool) -> Result<
                 out,
                 "{}  {:<28} {:<8} {:<28} {:<16} {}",
                 session.id,
-                entry.email,
+                clean(&entry.email),
                 session.kind.as_str(),
-                session.device_name,
+                clean(&session.device_name),
                 session.ip_address,
                 rfc3339(session.last_active_at),
             )?;
@@ -143,5 +192,6 @@ async fn list(accounts: &Accounts, user: Option<&str>, as_json: bool) -> Result<
     if !as_json && listed.is_empty() {
         writeln!(out, "No one is signed in.")?;
     }
+    out.flush()?;
     Ok(())
 }

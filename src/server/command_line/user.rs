@@ -2,10 +2,13 @@
 
 use clap::{Args, Subcommand};
 
-use super::{CommandError, password_from_stdin};
+use super::{CommandError, password_from_stdin, user_list};
 use crate::{
     domain::{time::plural, user::Role},
-    server::services::accounts::{Accounts, Registered, Registration},
+    server::{
+        output::print_line,
+        services::accounts::{Accounts, Registered, Registration},
+    },
 };
 
 #[derive(Subcommand)]
@@ -24,6 +27,8 @@ pub enum Command {
     },
     /// Give a person a new password, and end their sessions
     SetPassword(SetPassword),
+    /// List users with their roles, by email
+    List(user_list::List),
 }
 
 #[derive(Args)]
@@ -68,32 +73,33 @@ pub async fn run(command: &Command, accounts: &Accounts) -> Result<(), CommandEr
                 founded,
             } = accounts.register(new).await?;
             if is_new {
-                println!("{} can sign in now (id {user}).", create.email);
+                print_line!("{} can sign in now (id {user}).", create.email)?;
             } else {
-                println!(
+                print_line!(
                     "{} was there already and is now {} of {}. Name and password are as they were.",
                     create.email,
                     create.role.label().to_lowercase(),
                     create.organization.join(", "),
-                );
+                )?;
             }
             // A misspelt name is one too.
             for name in founded {
-                println!("The organization {name:?} is new.");
+                print_line!("The organization {name:?} is new.")?;
             }
         }
         Command::Disable { email } => {
             let ended = accounts.disable(email).await?;
-            println!("{email} cannot sign in any more; {} ended.", sessions(ended));
+            print_line!("{email} cannot sign in any more; {} ended.", sessions(ended))?;
         }
         Command::Enable { email } => {
             accounts.enable(email).await?;
-            println!("{email} can sign in again.");
+            print_line!("{email} can sign in again.")?;
         }
         Command::SetPassword(set) => {
             let ended = accounts.set_password(&set.email, password_from_stdin()?).await?;
-            println!("{} has the new password; {} ended.", set.email, sessions(ended));
+            print_line!("{} has the new password; {} ended.", set.email, sessions(ended))?;
         }
+        Command::List(list) => user_list::run(list, accounts).await?,
     }
     Ok(())
 }

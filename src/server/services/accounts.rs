@@ -3,13 +3,15 @@
 use chrono::TimeDelta;
 use serde_json::json;
 
-use super::{revoke, throttle};
+use super::{admin::people_list, cleanup, revoke, throttle};
 use crate::{
     domain::{
         ids::{OrganizationId, SessionId, UserId},
         password::PasswordProblem,
-        plain_text::is_plain,
+        people_filter::PeopleFilter,
+        plain_text::{self, TextProblem, composed},
         session::EndReason,
+        session_filter::SessionFilter,
         user::Role,
     },
     server::{
@@ -18,7 +20,9 @@ use crate::{
         database::{Database, Transaction},
         store::{
             audit::{self, Actor, AuditEvent, AuditKind},
+            cursor::Cursor,
             events, organizations, people, policies,
+            review::{self, Asked},
             sessions::{self, EndFilter, ListedSession},
             users::{self, NewUser},
         },
@@ -34,12 +38,16 @@ pub enum AccountError {
     EmailTaken(String),
     #[error("{0:?} is not an email address")]
     BadEmail(String),
-    #[error("a name has 1 to 120 characters")]
-    BadName,
-    #[error("an organization's name has 1 to 120 characters")]
-    BadOrganization,
+    #[error("the email {0}")]
+    BadEmailText(TextProblem),
+    #[error("the name {0}")]
+    BadName(TextProblem),
+    #[error("the organization's name {0}")]
+    BadOrganization(TextProblem),
     #[error("{}", .0.message())]
     UnsuitablePassword(PasswordProblem),
+    #[error("there is no organization {0}")]
+    NoSuchOrganization(String),
     #[error("there is no live session {0}")]
     NoSuchSession(SessionId),
     #[error("a system administrator belongs to no organization")]
@@ -56,6 +64,15 @@ pub struct Accounts {
     pub database: Database,
     pub clock: Clock,
     pub passwords: Passwords,
+}
+
+/// Whose live sessions an operator revokes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RevokeTarget<'a> {
+    /// Everything of the user with this email.
+    User(&'a str),
+    Session(SessionId),
+    Everyone,
 }
 
 /// A person to be registered.
@@ -85,18 +102,14 @@ impl Accounts {
     /// # Errors
     /// [`AccountError::EmailTaken`] when the person is there and no organization was named, and whatever does not fit.
     pub async fn register(&self, new: Registration) -> Result<Registered, AccountError> {
-        let email = new.email.trim().to_owned();
-        let name = new.display_name.trim().to_owned();
-        if !is_email(&email) {
-            return Err(AccountError::BadEmail(email));
-        }
-        if !is_name(&name) {
-            return Err(AccountError::BadName);
-        }
-        if new.organizations.iter().any(|name| !is_name(name.trim())) {
-            return Err(AccountError::BadOrganization);
-        }
-        if new.role == Role::SystemAdmin && !new.organizations.is_empty() {
+        let email = read_email(&new.email)?;
+        let name = plain_text::read_name(&new.display_name, MAX_NAME).map_err(AccountError::BadName)?;
+        let organizations: Vec<String> = new
+            .organizations
+            .iter()
+            .map(|name| plain_text::read_name(name, MAX_NAME).map_err(AccountError::BadOrganization))
+            .collect::<Result<_, _>>()?;
+        if new.role == Role::SystemAdmin && !organizations.is_empty() {
             return Err(AccountError::SystemAdminHasNoOrganization);
         }
         let password_hash = self.hash(&new.password, &[&email, &name]).await?;
@@ -122,7 +135,7 @@ impl Accounts {
             )
             .await?;
             (id, true)
-        } else if new.organizations.is_empty() {
+        } else if organizations.is_empty() {
             return Err(AccountError::EmailTaken(email));
         } else {
             let user = locked(&mut tx, &email).await?;
@@ -133,10 +146,10 @@ impl Accounts {
             (user, false)
         };
         let mut founded = Vec::new();
-        for (place, name) in (0..).zip(&new.organizations) {
-            let (organization, is_new) = organizations::find_or_insert(&mut tx, name.trim(), now).await?;
+        for (place, name) in (0..).zip(&organizations) {
+            let (organization, is_new) = organizations::find_or_insert(&mut tx, name, now).await?;
             if is_new {
-                founded.push(name.trim().to_owned());
+                founded.push(name.clone());
             }
             // The first one named is the one joined first: a new session looks at it.
             let now = now + TimeDelta::microseconds(place);
@@ -178,7 +191,7 @@ impl Accounts {
         let user = locked(&mut tx, email).await?;
         let now = self.clock.now();
         users::set_password(&mut tx, user, &hash, now).await?;
-        throttle::forget_account(&mut tx, email).await?;
+        throttle::forget_account(&mut tx, &known.email).await?;
         record(&mut tx, AuditKind::PasswordSet, user, json!({}), now).await?;
         let ended = revoke::end_all(
             &mut tx,
@@ -228,6 +241,77 @@ impl Accounts {
         record(&mut tx, AuditKind::UserEnabled, user, json!({}), self.clock.now()).await?;
         tx.commit().await?;
         Ok(())
+    }
+
+    /// Revokes live sessions, and says how many.
+    ///
+    /// # Errors
+    /// [`AccountError::NoSuchUser`], [`AccountError::NoSuchSession`].
+    pub async fn revoke(&self, target: RevokeTarget<'_>, note: Option<&str>) -> Result<usize, AccountError> {
+        match target {
+            RevokeTarget::User(email) => self.revoke_user(email, note).await,
+            RevokeTarget::Session(id) => self.revoke_session(id, note).await.map(|()| 1),
+            RevokeTarget::Everyone => self.revoke_everyone(note).await,
+        }
+    }
+
+    /// How many sessions [`Self::revoke`] would end now.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn count_live(&self, target: RevokeTarget<'_>) -> Result<i64, AccountError> {
+        let conn = &mut *self.database.connection().await?;
+        let mut filter = SessionFilter::default();
+        let mut only = None;
+        match target {
+            RevokeTarget::User(email) => {
+                let found = users::find_by_email(conn, email).await?;
+                let missing = || AccountError::NoSuchUser(email.to_owned());
+                filter.user = Some(found.ok_or_else(missing)?.id);
+            }
+            RevokeTarget::Session(id) => only = Some(id),
+            RevokeTarget::Everyone => {}
+        }
+        let now = self.clock.now();
+        let asked = Asked {
+            filter: &filter,
+            organization: None,
+            now,
+        };
+        match only {
+            None => Ok(review::count_live(conn, asked, now, None).await?),
+            Some(id) if review::still_listed(conn, asked, now, &[id]).await?.is_empty() => {
+                Err(AccountError::NoSuchSession(id))
+            }
+            Some(_) => Ok(1),
+        }
+    }
+
+    /// A page of users by email: everyone, or those of an organization in their role there.
+    ///
+    /// # Errors
+    /// [`AccountError::NoSuchOrganization`].
+    pub async fn list_users(
+        &self,
+        organization: Option<&str>,
+        after: Option<&Cursor>,
+    ) -> Result<people_list::Page, AccountError> {
+        const ROWS: u16 = 200;
+        let conn = &mut *self.database.connection().await?;
+        let organization = match organization {
+            None => None,
+            Some(name) => {
+                let found = organizations::find_by_name(conn, &composed(name.trim())).await?;
+                let missing = || AccountError::NoSuchOrganization(name.to_owned());
+                Some(found.ok_or_else(missing)?)
+            }
+        };
+        let filter = PeopleFilter::default();
+        let asked = people_list::Asked {
+            filter: &filter,
+            organization,
+        };
+        Ok(people_list::load_page(conn, asked, after, ROWS, self.clock.now(), |_| None).await?)
     }
 
     /// Ends every live session of a person.
@@ -338,8 +422,16 @@ impl Accounts {
         policy: &crate::domain::policy::SessionPolicy,
     ) -> Result<(), AccountError> {
         let mut tx = self.database.begin().await?;
+        let mut changed = policies::apply(&mut tx, policy).await?;
+        if !changed.is_empty() {
+            // What has run out under the old limits is over, and longer ones must not bring it back: it is ended first.
+            drop(tx);
+            cleanup::end_run_out(&self.database, &self.clock).await?;
+            tx = self.database.begin().await?;
+            changed = policies::apply(&mut tx, policy).await?;
+        }
         let now = self.clock.now();
-        for role in policies::apply(&mut tx, policy).await? {
+        for role in changed {
             let limits = policy.of(role);
             let event = AuditEvent {
                 kind: AuditKind::PolicyChanged,
@@ -436,16 +528,24 @@ async fn record(
     audit::record(conn, event, now).await
 }
 
-fn is_email(text: &str) -> bool {
-    let plain = text.len() <= 254 && !text.chars().any(|c| c.is_control() || c.is_whitespace());
-    plain
-        && text
-            .split_once('@')
-            .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
-}
+/// Longest name of a user or an organization, in characters.
+const MAX_NAME: usize = 120;
 
-fn is_name(text: &str) -> bool {
-    (1..=120).contains(&text.chars().count()) && is_plain(text)
+/// Longest email, in bytes (RFC 5321, 4.5.3.1.3, erratum 1690).
+const MAX_EMAIL: usize = 254;
+
+fn read_email(text: &str) -> Result<String, AccountError> {
+    let bad = || AccountError::BadEmail(text.trim().to_owned());
+    let email = match plain_text::read_name(text, MAX_EMAIL) {
+        Ok(email) => email,
+        Err(problem @ TextProblem::Refused(_)) => return Err(AccountError::BadEmailText(problem)),
+        Err(_) => return Err(bad()),
+    };
+    let (name, host) = email.split_once('@').ok_or_else(bad)?;
+    if name.is_empty() || host.is_empty() || email.len() > MAX_EMAIL || email.contains(char::is_whitespace) {
+        return Err(bad());
+    }
+    Ok(email)
 }
 
 #[cfg(test)]
@@ -453,20 +553,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn emails_and_names_are_held_to_what_fits() {
-        assert!(is_email("maria@broker.example"));
-        for wrong in [
-            "",
-            "maria",
-            "@broker.example",
-            "maria@",
-            "ma ria@b.example",
-            "m\n@b.example",
-        ] {
-            assert!(!is_email(wrong), "{wrong:?}");
-        }
-        assert!(
-            is_name("Zoë O'Neil") && !is_name("") && !is_name("a\u{1b}[31m") && !is_name(&"x".repeat(121))
+    fn emails_are_read_or_refused_with_the_cause() {
+        assert_eq!(
+            read_email(" maria@broker.example ").expect("an email"),
+            "maria@broker.example"
         );
+        assert_eq!(
+            read_email("jose\u{301}@b.example").expect("an email"),
+            "jos\u{e9}@b.example"
+        );
+        for wrong in ["", "maria", "@broker.example", "maria@", "ma ria@b.example"] {
+            let problem = read_email(wrong).expect_err(wrong).to_string();
+            assert!(problem.ends_with("is not an email address"), "{problem}");
+        }
+        for wrong in ["m\n@b.example", "m\u{202e}@b.example", "m\u{200b}@b.example"] {
+            let problem = read_email(wrong).expect_err(wrong).to_string();
+            assert!(problem.starts_with("the email contains"), "{problem}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    domain::audit::AuditFilter,
+    domain::{audit::AuditFilter, plain_text::is_refused},
     server::{
         database::Database,
         store::{
@@ -162,12 +162,15 @@ pub fn line(row: &ExportedRow) -> io::Result<String> {
     Ok(escaped(&text))
 }
 
-/// What JSON allows to stand as it is, and some programs and terminals still take for the end of a line or a command.
+/// What JSON allows to stand as it is, and some programs and terminals still take for the end of a line, a command or a change
+/// of direction.
 fn escaped(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for c in json.chars() {
-        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
-            escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
+        if is_refused(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                escaped.push_str(&format!("\\u{unit:04x}"));
+            }
         } else {
             escaped.push(c);
         }
@@ -181,12 +184,9 @@ mod tests {
 
     #[test]
     fn nothing_in_a_line_ends_it_or_commands_a_terminal() {
-        let hostile = "a\nb\r\u{b}\u{85}\u{2028}\u{9b}31m\u{7f}\"\\";
+        let hostile = "a\nb\r\u{b}\u{85}\u{2028}\u{9b}31m\u{7f}\u{202e}\u{200b}\u{10fffd}\"\\";
         let line = escaped(&Value::from(hostile).to_string());
-        assert!(
-            !line.contains(|c: char| c.is_control() || c == '\u{2028}'),
-            "{line:?}"
-        );
+        assert!(!line.contains(is_refused), "{line:?}");
         assert_eq!(
             serde_json::from_str::<Value>(&line).expect("JSON"),
             Value::from(hostile)

@@ -55,14 +55,10 @@ pub struct Report {
 /// # Errors
 /// The database's. What is done by then is done; the next clean-up goes on.
 pub async fn run(database: &Database, clock: &Clock, retention: TimeDelta) -> sqlx::Result<Report> {
-    let mut report = Report::default();
-    loop {
-        let (looked_at, ended) = end_some(database, clock).await?;
-        report.ended += ended;
-        if looked_at == 0 {
-            break;
-        }
-    }
+    let mut report = Report {
+        ended: end_run_out(database, clock).await?,
+        ..Report::default()
+    };
     report.sessions_deleted = all(database, clock, Chore::Sessions { retention }).await?;
     report.events_deleted = all(database, clock, Chore::Events).await?;
     report.attempts_deleted = all(database, clock, Chore::Attempts).await?;
@@ -74,6 +70,21 @@ pub async fn run(database: &Database, clock: &Clock, retention: TimeDelta) -> sq
     report.figures_deleted = all(database, clock, Chore::Samples).await?;
     report.figures_deleted += all(database, clock, Chore::Minutes).await?;
     Ok(report)
+}
+
+/// Ends what has run out, and gives how many sessions that were.
+///
+/// # Errors
+/// The database's; the batches before stay ended.
+pub async fn end_run_out(database: &Database, clock: &Clock) -> sqlx::Result<u64> {
+    let mut total = 0;
+    loop {
+        let (looked_at, ended) = end_some(database, clock).await?;
+        total += ended;
+        if looked_at == 0 {
+            return Ok(total);
+        }
+    }
 }
 
 /// Ends some of what has run out: how many rows were looked at, and how many ended.

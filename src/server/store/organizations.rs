@@ -33,6 +33,14 @@ pub async fn find_or_insert(
     Ok((OrganizationId(id), id == new.0))
 }
 
+/// Finds the organization of that name, in whatever case.
+pub async fn find_by_name(conn: &mut PgConnection, name: &str) -> sqlx::Result<Option<OrganizationId>> {
+    let id = sqlx::query_scalar!("SELECT id FROM organizations WHERE lower(name) = lower($1)", name)
+        .fetch_optional(conn)
+        .await?;
+    Ok(id.map(OrganizationId))
+}
+
 /// Makes a person a member, or gives the member that role. `Some`: the role that they had there until now.
 pub async fn set_membership(
     conn: &mut PgConnection,

@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::unreadable;
-use crate::domain::{ids::UserId, user::Role};
+use crate::domain::{ids::UserId, plain_text::composed, user::Role};
 
 /// What sign-in needs to know of a person.
 #[derive(Clone)]
@@ -45,14 +45,14 @@ impl From<Row> for Account {
     }
 }
 
-/// Finds a person by email, in whatever case it is written.
+/// Finds a person by email, in whatever case and Unicode form it is written.
 pub async fn find_by_email(conn: &mut PgConnection, email: &str) -> sqlx::Result<Option<Account>> {
     let row = sqlx::query_as!(
         Row,
         r#"SELECT id, email, display_name, password_hash, session_epoch, disabled_at IS NOT NULL AS "disabled!",
             password_change_required
         FROM users WHERE lower(email) = lower($1)"#,
-        email,
+        composed(email),
     )
     .fetch_optional(conn)
     .await?;

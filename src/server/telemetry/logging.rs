@@ -6,12 +6,17 @@ use tracing_subscriber::EnvFilter;
 
 /// Text on a terminal, one JSON line an event elsewhere; to standard error, so that a command's output stays its own.
 /// `RUST_LOG` chooses what is written; without it, our own events at info and others' at warn.
+///
+/// A line that cannot be written, because the reader is gone or the disk is full, is lost, and nothing else is: the
+/// subscriber's own complaint about it would panic.
+#[expect(clippy::disallowed_methods, reason = "its errors are passed over, see above")]
 pub fn start() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
         EnvFilter::new("warn,broker_portal=info,sqlx=warn,tower_sessions_core=error,opentelemetry-otlp=error")
     });
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .log_internal_errors(false)
         .with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
         log.with_target(false).init();

@@ -257,6 +257,7 @@ async fn drop_databases(url: String, mut names: UnboundedReceiver<String>) {
     let mut maintenance = PgConnection::connect(&url).await.expect("a connection");
     while let Some(name) = names.recv().await {
         let statement = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+        #[expect(clippy::print_stderr, reason = "for whoever watches the tests")]
         if let Err(error) = maintenance.execute(AssertSqlSafe(statement)).await {
             eprintln!("{name} is left behind: {error}");
         }

@@ -12,7 +12,10 @@ pub use user_agent::{BrowserNames, UserAgentParser};
 
 use axum::http::{HeaderMap, header::USER_AGENT};
 
-/// The User-Agent as it is kept: at most 512 characters; bytes that are no text become `?`.
+use crate::domain::plain_text::is_refused;
+
+/// The User-Agent as it is kept: at most 512 characters; bytes that are no text, and characters that cannot be seen, become
+/// `?`.
 pub fn user_agent_of(headers: &HeaderMap) -> String {
     let bytes = headers
         .get(USER_AGENT)
@@ -21,7 +24,7 @@ pub fn user_agent_of(headers: &HeaderMap) -> String {
     String::from_utf8_lossy(bytes)
         .chars()
         .map(|c| {
-            if c.is_control() || c == char::REPLACEMENT_CHARACTER {
+            if is_refused(c) || c == char::REPLACEMENT_CHARACTER {
                 '?'
             } else {
                 c

@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
 use super::Reach;
 use crate::{
     domain::{
-        ids::UserId,
+        ids::{SessionId, UserId},
         organization::Membership,
         people_filter::PeopleFilter,
         review::{LastActive, ListedPerson},
@@ -16,10 +19,12 @@ use crate::{
         store::{
             cursor::Cursor,
             organizations,
-            people_list::{self as store, Asked, Presence},
+            people_list::{self as store, Presence},
         },
     },
 };
+
+pub use crate::server::store::people_list::Asked;
 
 /// A page of the list.
 #[derive(Debug, Default)]
@@ -47,17 +52,34 @@ pub async fn list(
         organization: reach.organization,
     };
     let conn = &mut *state.database.connection().await?;
+    // What is noted on this node and not yet written is true already.
+    let noted = |session| state.activity.last_active(session);
+    Ok(load_page(conn, asked, after, limit, state.clock.now(), noted).await?)
+}
+
+/// The same for an operator, who has no session. `noted` is what a node knows and has not yet written.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn load_page(
+    conn: &mut PgConnection,
+    asked: Asked<'_>,
+    after: Option<&Cursor>,
+    limit: u16,
+    now: DateTime<Utc>,
+    noted: impl Fn(SessionId) -> Option<DateTime<Utc>>,
+) -> sqlx::Result<Page> {
     let (people, next) = store::page(conn, asked, after, limit).await?;
     let total = store::count(conn, asked).await?;
     let ids: Vec<UserId> = people.iter().map(|(user, _)| user.id).collect();
-    let mut presence: HashMap<UserId, Presence> = store::presence(conn, &ids, state.clock.now())
+    let mut presence: HashMap<UserId, Presence> = store::presence(conn, &ids, now)
         .await?
         .into_iter()
         .map(|presence| (presence.user, presence))
         .collect();
     let mut memberships: HashMap<UserId, Vec<Membership>> = HashMap::new();
     // What someone is elsewhere is not for an organization's administrators to know.
-    if reach.organization.is_none() {
+    if asked.organization.is_none() {
         for (user, membership) in organizations::of_users(conn, &ids).await? {
             memberships.entry(user).or_default().push(membership);
         }
@@ -69,7 +91,7 @@ pub async fn list(
             ListedPerson {
                 memberships: memberships.remove(&user.id).unwrap_or_default(),
                 live: presence.as_ref().map_or(0, |presence| presence.live.len()),
-                last_active: presence.map_or(LastActive::Never, |presence| last_active(state, &presence)),
+                last_active: presence.map_or(LastActive::Never, |presence| last_active(&noted, &presence)),
                 user,
                 standing,
             }
@@ -78,12 +100,8 @@ pub async fn list(
     Ok(Page { people, total, next })
 }
 
-/// With what is noted on this node and not yet written: true already.
-fn last_active(state: &AppState, presence: &Presence) -> LastActive {
-    let noted = presence
-        .live
-        .iter()
-        .filter_map(|session| state.activity.last_active(*session));
+fn last_active(noted: impl Fn(SessionId) -> Option<DateTime<Utc>>, presence: &Presence) -> LastActive {
+    let noted = presence.live.iter().filter_map(|session| noted(*session));
     match noted.chain(presence.last_active_at).max() {
         Some(at) => LastActive::At(at),
         None if presence.has_signed_in => LastActive::LongAgo,

@@ -12,6 +12,7 @@ use super::Reach;
 use crate::{
     domain::{
         ids::{SessionId, UserId},
+        plain_text::read_line,
         review::{Ended, Which},
         session::EndReason,
         session_filter::{ListState, SessionFilter},
@@ -43,7 +44,7 @@ const LONG_ENOUGH: Duration = Duration::from_secs(4);
 const RETRIES: u32 = 5;
 
 /// Longest words for the people, in characters.
-const MAX_NOTE: usize = 200;
+pub const MAX_NOTE: usize = 200;
 
 /// What an administrator wants to end.
 #[derive(Clone, Debug)]
@@ -62,14 +63,14 @@ pub struct Wish {
 /// # Errors
 /// [`AppError::InvalidInput`] when they do not fit.
 pub fn note(text: &str) -> Result<Option<String>, AppError> {
-    let text = text.trim();
-    if text.chars().count() > MAX_NOTE || text.chars().any(char::is_control) {
-        return Err(AppError::invalid(
+    read_line(text, MAX_NOTE).map_err(|problem| {
+        AppError::invalid(
             "reason",
-            format!("A reason has at most {MAX_NOTE} characters and no line breaks."),
-        ));
-    }
-    Ok((!text.is_empty()).then(|| text.to_owned()))
+            format!(
+                "The reason {problem}. Nothing was changed. Write one line of at most {MAX_NOTE} characters."
+            ),
+        )
+    })
 }
 
 /// How many live sessions the wish names, the caller's own aside, and whether that is among them.

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::Attempt;
 use crate::{
-    domain::ids::UserId,
+    domain::{ids::UserId, plain_text::composed},
     error::AppError,
     server::{
         auth::{current_session::Client, password::Password},
@@ -33,7 +33,8 @@ pub async fn verify(
     client: &Client,
     desktop: Option<&str>,
 ) -> Result<Verified, AppError> {
-    let email = attempt.email.trim();
+    // Counted in one form, in which it is looked up: each spelling would have attempts of its own.
+    let email = &composed(attempt.email.trim());
     let account = if is_plausible_email(email) {
         let found = users::find_by_email(&mut *state.database.connection().await?, email).await?;
         // The database turns more letters into one than the count of attempts does: each such spelling would be counted

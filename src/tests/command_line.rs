@@ -1,0 +1,315 @@
+//! The commands as an operator and their scripts see them: output, status and questions.
+
+use std::{
+    fs::File,
+    io::Write as _,
+    process::{Command, Output, Stdio},
+};
+
+use crate::harness::*;
+
+/// A maria with a browser and a desktop.
+async fn signed_in() -> (Portal, Person, [Client; 2]) {
+    let portal = Portal::start().await;
+    let maria = portal.person("maria").member_of("Northgate").create().await;
+    let clients = [
+        portal.browser(CHROME).signed_in(&maria).await,
+        portal.desktop("mac").signed_in(&maria).await,
+    ];
+    portal.seal().await;
+    (portal, maria, clients)
+}
+
+/// Runs a command with this as standard input.
+async fn run_with_input(mut command: Command, input: &str) -> Output {
+    let input = input.to_owned();
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let running = tokio::task::spawn_blocking(move || {
+        let mut child = command.spawn().expect("started");
+        // It may end without reading.
+        drop(child.stdin.take().expect("a pipe").write_all(input.as_bytes()));
+        child.wait_with_output().expect("ended")
+    });
+    running.await.expect("ran")
+}
+
+async fn output_of(mut command: Command) -> Output {
+    tokio::task::spawn_blocking(move || command.output().expect("started"))
+        .await
+        .expect("ran")
+}
+
+/// A place to write to whose reader is gone.
+fn closed_pipe() -> Stdio {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    writer.into()
+}
+
+fn full_disk() -> Stdio {
+    File::options()
+        .write(true)
+        .open("/dev/full")
+        .expect("/dev/full")
+        .into()
+}
+
+/// Every command that prints something.
+const PRINTING: [&[&str]; 14] = [
+    &["migrate"],
+    &["demo"],
+    &["health"],
+    &["configuration"],
+    &["sessions", "list"],
+    &["sessions", "list", "--json"],
+    &["sessions", "cleanup"],
+    &["sessions", "revoke", "--all", "--dry-run"],
+    &["user", "list"],
+    &["user", "list", "--json"],
+    &["audit", "verify"],
+    &["audit", "export"],
+    &["maintenance"],
+    &["--help"],
+];
+
+#[tokio::test]
+async fn output_that_cannot_be_written_is_an_error() {
+    let (portal, ..) = signed_in().await;
+    for arguments in PRINTING {
+        for (output, cause) in [(full_disk(), "No space left"), (closed_pipe(), "Broken pipe")] {
+            let mut command = portal.command(arguments);
+            command.stdout(output).stderr(Stdio::piped());
+            let child = command.spawn().expect("started");
+            let output = tokio::task::spawn_blocking(|| child.wait_with_output().expect("ended"));
+            let output = output.await.expect("ran");
+            let errors = String::from_utf8_lossy(&output.stderr);
+            let last = errors.lines().last().unwrap_or_default();
+            assert!(
+                last.starts_with("broker-portal: cannot write the output") && last.contains(cause),
+                "{arguments:?}: {errors}"
+            );
+            assert_eq!(output.status.code(), Some(1), "{arguments:?}: {errors}");
+            assert!(!errors.contains("panicked"), "{arguments:?}: {errors}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn work_is_done_though_output_is_full() {
+    let (portal, maria, clients) = signed_in().await;
+    let mut command = portal.command(&["sessions", "revoke", "--user", &maria.email]);
+    let child = command
+        .stdout(full_disk())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("started");
+    let output = tokio::task::spawn_blocking(|| child.wait_with_output().expect("ended"));
+    let (content, _, err) = said(&output.await.expect("ran"));
+    assert!(
+        !content && err.contains("what the command has changed is kept"),
+        "{err}"
+    );
+    for client in clients {
+        assert_eq!(client.end_reason().await, "revoked_by_admin");
+    }
+}
+
+#[tokio::test]
+async fn errors_that_nobody_reads_change_no_status() {
+    let (portal, maria, _) = signed_in().await;
+    for error_output in [full_disk, closed_pipe] {
+        for (arguments, expected) in [
+            (&["user", "disable", "--email", "nobody@b.example"][..], 1),
+            (&["user", "no-such-command"], 2),
+            (&["user", "enable", "--email", &maria.email], 0),
+            (&["audit", "export", "--kind", "denied"], 0),
+        ] {
+            let mut command = portal.command(arguments);
+            // With everything logged, the log meets it too.
+            command
+                .env("RUST_LOG", "debug")
+                .stdout(Stdio::null())
+                .stderr(error_output());
+            let mut child = command.spawn().expect("started");
+            let status = tokio::task::spawn_blocking(move || child.wait().expect("ended"));
+            let status = status.await.expect("ran");
+            assert_eq!(status.code(), Some(expected), "{arguments:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn revoke_all_without_terminal_needs_yes() {
+    let (portal, _, clients) = signed_in().await;
+    let refused = run_with_input(portal.command(&["sessions", "revoke", "--all"]), "2\n").await;
+    let (content, out, err) = said(&refused);
+    assert!(!content && out.is_empty(), "{out}");
+    assert!(
+        err.contains("(2 now)") && err.contains("nothing was ended") && err.contains("--yes"),
+        "{err}"
+    );
+    for client in &clients {
+        assert!(client.is_live().await);
+    }
+    let (content, out, err) = portal.run(&["sessions", "revoke", "--all", "--yes"]).await;
+    assert!(content, "{err}");
+    assert_eq!(out, "2 sessions ended.\n");
+    for client in &clients {
+        assert_eq!(client.end_reason().await, "revoked_by_admin");
+    }
+}
+
+#[tokio::test]
+async fn revoke_all_on_terminal_needs_the_number() {
+    let (portal, _, clients) = signed_in().await;
+    // `script` runs a command on a terminal of its own.
+    let on_terminal = || {
+        let plain = portal.command(&[]);
+        let program = plain.get_program().to_string_lossy().into_owned();
+        let mut command = Command::new("script");
+        command
+            .args(["-qec", &format!("'{program}' sessions revoke --all"), "/dev/null"])
+            .env("DATABASE_URL", portal.database_url());
+        command
+    };
+    for wrong in ["1\n", "\n", "y\n", "yes\n", ""] {
+        let (content, out, _) = said(&run_with_input(on_terminal(), wrong).await);
+        assert!(
+            !content && out.contains("This ends 2 sessions"),
+            "{wrong:?}: {out}"
+        );
+        assert!(
+            out.contains("that is not 2; nothing was ended"),
+            "{wrong:?}: {out}"
+        );
+        assert!(clients[0].is_live().await && clients[1].is_live().await);
+    }
+    let (content, out, _) = said(&run_with_input(on_terminal(), "2\n").await);
+    assert!(content && out.contains("2 sessions ended."), "{out}");
+    assert_eq!(clients[0].end_reason().await, "revoked_by_admin");
+}
+
+#[tokio::test]
+async fn dry_run_counts_and_ends_nothing() {
+    let (portal, maria, clients) = signed_in().await;
+    let aiko = portal.broker("aiko").await;
+    let ended = portal.browser(CHROME).signed_in(&aiko).await;
+    let id = ended.session().to_string();
+    ended.post("/api/sign_out").await.expect(200);
+    let rows = portal.rows("audit_events").await;
+    let mac = clients[1].session().to_string();
+    for (target, count) in [
+        (&["--all"][..], "2 sessions"),
+        (&["--user", &maria.email], "2 sessions"),
+        (&["--user", &aiko.email], "0 sessions"),
+        (&["--id", &mac], "1 session"),
+    ] {
+        let arguments = [&["sessions", "revoke", "--dry-run"], target].concat();
+        let (content, out, err) = portal.run(&arguments).await;
+        assert!(content, "{err}");
+        assert_eq!(out, format!("{count} would end. Nothing was changed.\n"));
+    }
+    for target in [["--id", &id], ["--user", "nobody@b.example"]] {
+        let arguments = [&["sessions", "revoke", "--dry-run"], &target[..]].concat();
+        let (content, _, err) = portal.run(&arguments).await;
+        assert!(!content && err.starts_with("broker-portal: there is no"), "{err}");
+    }
+    assert_eq!(portal.rows("audit_events").await, rows);
+    for client in &clients {
+        assert!(client.is_live().await);
+    }
+}
+
+#[tokio::test]
+async fn user_list_shows_what_administrators_see() {
+    let (portal, maria, _) = signed_in().await;
+    portal
+        .person("maria")
+        .role(Role::Admin)
+        .member_of("Harbour")
+        .create()
+        .await;
+    let vera = portal.person("vera").role(Role::Vendor).create().await;
+    portal.accounts().disable(&vera.email).await.expect("disabled");
+    let root = portal.person("root").role(Role::SystemAdmin).create().await;
+
+    let (content, out, err) = portal.run(&["user", "list"]).await;
+    assert!(content, "{err}");
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(lines.len(), 4, "{out}");
+    assert!(
+        lines[0].starts_with("email ") && lines[0].ends_with(" role"),
+        "{out}"
+    );
+    let says = |line: &str, words: &[&str]| {
+        for word in words {
+            assert!(line.contains(word), "no {word:?} in {line}");
+        }
+    };
+    says(
+        lines[1],
+        &[
+            &maria.email,
+            "maria ",
+            "Active ",
+            " 2  2",
+            "admin at Harbour, broker at Northgate",
+        ],
+    );
+    says(lines[2], &[&root.email, "Active ", " 0  never ", "system_admin"]);
+    says(lines[3], &[&vera.email, "Disabled ", " 0  never ", "vendor"]);
+
+    let (content, out, err) = portal
+        .run(&["user", "list", "--json", "--organization", "NORTHGATE"])
+        .await;
+    assert!(content, "{err}");
+    let rows: Vec<Value> = out
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(rows.len(), 1, "{out}");
+    assert_eq!(
+        (
+            &rows[0]["email"],
+            &rows[0]["role"],
+            &rows[0]["live_sessions"],
+            &rows[0]["state"]
+        ),
+        (&json!(maria.email), &json!("broker"), &json!(2), &json!("active"))
+    );
+    assert_eq!(
+        rows[0]["memberships"],
+        json!([]),
+        "what she is elsewhere is not told"
+    );
+
+    let (content, out, err) = portal.run(&["user", "list", "--organization", "Nowhere"]).await;
+    assert!(!content && out.is_empty(), "{out}");
+    assert_eq!(err, "broker-portal: there is no organization Nowhere\n");
+}
+
+#[tokio::test]
+async fn user_list_goes_past_one_page() {
+    let portal = Portal::start().await;
+    let insert =
+        "INSERT INTO users (id, email, display_name, role, password_hash, password_changed_at, created_at)
+        SELECT gen_random_uuid(), 'user' || n || '@b.example', 'User', 'broker', 'x', now(), now()
+        FROM generate_series(1, 450) n";
+    sqlx::query(insert).execute(&portal.sql).await.expect("users");
+    let (content, out, err) = portal.run(&["user", "list", "--json"]).await;
+    assert!(content, "{err}");
+    assert_eq!(out.lines().collect::<std::collections::BTreeSet<_>>().len(), 450);
+}
+
+#[tokio::test]
+async fn user_list_of_nobody_says_so() {
+    let portal = Portal::start().await;
+    let (content, out, err) = portal.run(&["user", "list"]).await;
+    assert!(content, "{err}");
+    assert!(out.starts_with("There are no users."), "{out}");
+    let output = output_of(portal.command(&["user", "list", "--json"])).await;
+    assert_eq!(said(&output), (true, String::new(), String::new()));
+}

@@ -1,0 +1,201 @@
+//! Text from users: what is accepted, cleaned or refused, wherever it comes in.
+
+use std::{io::Write as _, process::Stdio};
+
+use broker_portal::{domain::query::query_value, server::services::accounts::Registration};
+
+use crate::harness::*;
+
+/// What must not get into any text, with the words that name it.
+const TRICKS: [(&str, &str); 5] = [
+    ("a\nb", "a line break (U+000A)"),
+    ("a\u{1b}[31mb", "a control character (U+001B)"),
+    ("a\u{202e}b", "changes the direction of text (U+202E)"),
+    ("a\u{200b}b", "an invisible character (U+200B)"),
+    ("a\u{e0041}b", "an invisible character (U+E0041)"),
+];
+
+#[tokio::test]
+async fn persian_names_and_emoji_devices_are_kept() {
+    let portal = Portal::start().await;
+    let name = "علی‌رضا محمدی";
+    let mut command = portal.command(&[
+        "user",
+        "create",
+        "--email",
+        "ali@broker.example",
+        "--name",
+        name,
+        "--role",
+        "broker",
+        "--organization",
+        "شرکت می‌خواهم",
+        "--password-stdin",
+    ]);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let output = tokio::task::spawn_blocking(move || {
+        let mut child = command.spawn().expect("started");
+        let mut input = child.stdin.take().expect("a pipe");
+        input.write_all(b"a few words in a row\n").expect("written");
+        drop(input);
+        child.wait_with_output().expect("ended")
+    });
+    let (content, out, err) = said(&output.await.expect("ran"));
+    assert!(content, "{out}{err}");
+
+    let mac = portal.desktop("mac").device("device_name", "My 👩‍💻 PC");
+    let answer = mac
+        .try_sign_in("ali@broker.example", "a few words in a row")
+        .await;
+    assert_eq!(answer.expect(201).json()["user"]["display_name"], name);
+    let sessions = mac.get("/api/v1/sessions").await.expect(200).json();
+    assert_eq!(sessions["sessions"][0]["device_name"], "My 👩‍💻 PC");
+}
+
+#[tokio::test]
+async fn device_names_are_cleaned_instead_of_refused() {
+    let portal = Portal::with(&[("PORTAL_MAX_SESSIONS_BROKER", "50")]).await;
+    let maria = portal.broker("maria").await;
+    for (text, _) in TRICKS {
+        let mut desktop = portal.desktop("mac");
+        for field in ["device_name", "os", "platform", "app_version"] {
+            desktop = desktop.device(field, text);
+        }
+        desktop
+            .try_sign_in(&maria.email, &maria.password)
+            .await
+            .expect(201);
+        let list = desktop.get("/api/v1/sessions").await.expect(200).json();
+        for field in ["device_name", "os", "platform"] {
+            let kept = list["sessions"][0][field].as_str().expect("text");
+            assert!(["ab", "a b", "a [31mb"].contains(&kept), "{text:?}: {kept:?}");
+        }
+    }
+    for (field, text) in [
+        ("device_id", "a\u{200b}b"),
+        ("device_name", "\u{200b}\u{202e}"),
+        ("device_name", " "),
+    ] {
+        let desktop = portal.desktop("mac").device(field, text);
+        let answer = desktop
+            .try_sign_in(&maria.email, &maria.password)
+            .await
+            .expect(422);
+        assert_eq!(answer.json()["field"], format!("device.{field}"));
+    }
+}
+
+#[tokio::test]
+async fn hidden_characters_are_refused_by_name_everywhere() {
+    let portal = Portal::start().await;
+    let root = portal.person("root").role(Role::SystemAdmin).create().await;
+    let chrome = portal.browser(CHROME).signed_in(&root).await;
+    let fitting = Registration {
+        email: "new@b.example".to_owned(),
+        display_name: "Somebody".to_owned(),
+        role: Role::Broker,
+        organizations: vec!["Northgate".to_owned()],
+        password: "long enough".to_owned(),
+    };
+    for (text, says) in TRICKS {
+        for (field, wrong) in [
+            (
+                "the email",
+                Registration {
+                    email: format!("{text}@b.example"),
+                    ..fitting.clone()
+                },
+            ),
+            (
+                "the name",
+                Registration {
+                    display_name: text.to_owned(),
+                    ..fitting.clone()
+                },
+            ),
+            (
+                "the organization's name",
+                Registration {
+                    organizations: vec![text.to_owned()],
+                    ..fitting.clone()
+                },
+            ),
+        ] {
+            let problem = portal
+                .accounts()
+                .register(wrong)
+                .await
+                .expect_err(field)
+                .to_string();
+            assert!(problem.starts_with(field) && problem.contains(says), "{problem}");
+        }
+
+        let body = json!({ "filter": { "kind": "desktop" }, "reason": text });
+        let refused = chrome
+            .post("/api/v1/admin/sessions/revoke")
+            .json(&body)
+            .await
+            .expect(422);
+        let problem = refused.json();
+        assert_eq!(problem["field"], "reason");
+        assert!(
+            problem["detail"]
+                .as_str()
+                .is_some_and(|detail| detail.contains(says)),
+            "{problem}"
+        );
+
+        for (path, field) in [
+            ("/api/v1/admin/sessions", "q"),
+            ("/api/v1/admin/sessions.csv", "q"),
+            ("/api/v1/admin/audit", "person"),
+            ("/api/v1/admin/audit", "actor"),
+        ] {
+            let path = format!("{path}?{field}={}", query_value(text));
+            let problem = chrome.get(&path).await.expect(422).json();
+            assert_eq!(problem["field"], field, "{path}");
+            assert!(
+                problem["detail"]
+                    .as_str()
+                    .is_some_and(|detail| detail.contains(says)),
+                "{problem}"
+            );
+        }
+
+        let reason = format!("--reason={text}");
+        let revoke = portal
+            .run(&["sessions", "revoke", "--user", &root.email, &reason])
+            .await;
+        assert!(!revoke.0 && revoke.2.contains(says), "{revoke:?}");
+    }
+    assert!(chrome.is_live().await, "nothing was ended");
+    assert_eq!(portal.rows("users").await, 1);
+}
+
+#[tokio::test]
+async fn emails_in_either_unicode_form_are_one_account() {
+    let portal = Portal::with(&[("PORTAL_SIGN_IN_ATTEMPTS", "2")]).await;
+    let (composed, decomposed) = ("jos\u{e9}@broker.example", "jose\u{301}@broker.example");
+    let jose = portal.person("jose\u{301}").create().await;
+    assert_eq!(jose.email, decomposed);
+    for email in [composed, decomposed] {
+        let browser = portal.browser(CHROME);
+        browser.try_sign_in(email, &jose.password).await.expect(200);
+    }
+    // One spelling does not add to the attempts of another.
+    for (email, status) in [
+        (composed, 401),
+        (decomposed, 401),
+        (composed, 429),
+        (decomposed, 429),
+    ] {
+        let stranger = portal.browser(FIREFOX).at("192.0.2.9");
+        stranger
+            .try_sign_in(email, "not the password")
+            .await
+            .expect(status);
+    }
+}
