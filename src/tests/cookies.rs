@@ -64,6 +64,32 @@ async fn behind_https_the_cookie_is_bound_to_this_host() {
 }
 
 #[tokio::test]
+async fn known_browser_and_theme_cookies_are_kept_from_scripts() {
+    for (settings, prefix, secure) in [(&[][..], "", ""), (&HTTPS, "__Host-", "; Secure")] {
+        let portal = Portal::with(settings).await;
+        let maria = portal.broker("maria").await;
+        let chrome = portal.browser(CHROME);
+        let signed_in = chrome
+            .try_sign_in(&maria.email, &maria.password)
+            .await
+            .expect(200);
+        let chosen = chrome.post("/api/choose_theme").form(&[("theme", "dark")]).await;
+        for (answer, name, age) in [
+            (&signed_in, format!("{prefix}portal_browser"), 180 * 86_400),
+            (&chosen, "portal_theme".to_owned(), 31_536_000),
+        ] {
+            let cookies = answer.all("set-cookie");
+            let cookie = cookies
+                .iter()
+                .find(|cookie| cookie.starts_with(&format!("{name}=")));
+            let (_, attributes) = cookie.expect(&name).split_once("; ").expect("attributes");
+            let expected = format!("HttpOnly; SameSite=Lax; Path=/; Max-Age={age}{secure}");
+            assert_eq!(attributes, expected, "{name}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_cookie_leaves_with_the_attributes_that_it_came_with() {
     for (settings, name, attributes) in [
         (

@@ -157,6 +157,24 @@ async fn a_second_too_late_it_is_no_lost_answer() {
 }
 
 #[tokio::test]
+async fn after_a_step_up_the_parent_token_is_reuse() {
+    let portal = Portal::start().await;
+    let (maria, mac) = on_a_desktop(&portal).await;
+    let thief = mac.replica();
+    mac.refresh().await.expect(200);
+    // The desktop has its answer, as it acts with it: what was exchanged is not lost any more, within the grace or not.
+    let body = json!({ "password": maria.password });
+    let answer = mac
+        .post("/api/v1/session/reauthenticate")
+        .json(&body)
+        .await
+        .expect(200);
+    mac.take_tokens(&answer);
+    assert_refused(thief.refresh().await);
+    assert_ended_for_reuse(&portal, &mac).await;
+}
+
+#[tokio::test]
 async fn clean_up_leaves_a_lost_answer_its_time_and_no_more() {
     let portal = Portal::start().await;
     let (_, mac) = on_a_desktop(&portal).await;

@@ -433,6 +433,30 @@ async fn a_check_that_waited_for_the_end_of_its_session_renews_nothing() {
 }
 
 #[tokio::test]
+async fn a_check_of_a_replaced_password_renews_nothing() {
+    let stale = Stale::by(TRUSTED_FOR + 1).await;
+    let fields = [
+        ("current_password", &*stale.maria.password),
+        ("new_password", "an entirely new password"),
+        ("other_sessions", "keep"),
+    ];
+    let body = json!({ "password": stale.maria.password });
+
+    let lock = HeldLock::of(&stale.portal, &stale.maria).await;
+    let change = stale.target.post("/api/change_password").form(&fields);
+    let change = lock.queue(change, 1).await;
+    // It was right when it was checked, and is not any more when its turn comes.
+    let renew = stale.chrome.post("/api/v1/session/reauthenticate").json(&body);
+    let renew = lock.queue(renew, 2).await;
+    lock.release().await;
+    change.await.expect("answered").expect(200);
+    let renew = renew.await.expect("answered").expect(401);
+    assert_eq!(renew.problem(), "invalid_credentials");
+    assert_eq!(stale.portal.audit("reauthenticated").await, []);
+    assert_eq!(stale.reauth_required(&stale.chrome).await, true);
+}
+
+#[tokio::test]
 async fn an_action_that_fails_after_the_password_was_right_leaves_the_browser_signed_in() {
     let portal = Portal::with(&[("PORTAL_REAUTH_SECONDS", "60")]).await;
     let maria = portal.broker("maria").await;

@@ -386,6 +386,16 @@ impl Call {
         EventStream::begin(answer.into_body()).await
     }
 
+    /// The same, where the session may be over by then: `Err` is the status of the refusal.
+    pub async fn try_stream(self) -> Result<EventStream, u16> {
+        let (client, request) = self.request();
+        let answer = client.router.clone().oneshot(request).await.expect("an answer");
+        match answer.status().as_u16() {
+            200 => Ok(EventStream::begin(answer.into_body()).await),
+            refused => Err(refused),
+        }
+    }
+
     /// The body of a good answer, to be read as it comes.
     pub async fn open(self) -> Body {
         let (client, request) = self.request();

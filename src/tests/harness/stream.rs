@@ -10,6 +10,9 @@ use tokio::time::timeout;
 /// So long may an event take on a machine that is busy with other tests. Nothing is measured by it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// So long after `session_ended` a stream may still be open: well before the next beat (15 s) that would end it anyhow.
+const CLOSING: Duration = Duration::from_secs(8);
+
 /// What a stream says when nothing happens.
 const BEAT: &str = "heartbeat";
 
@@ -101,11 +104,18 @@ impl EventStream {
         }
     }
 
-    /// Everything until the stream is closed.
+    /// Everything until the stream is closed, which it has to be right after its session's end.
     pub async fn until_closed(mut self) -> Vec<Told> {
         let mut all = Vec::new();
         while let Some(told) = self.next().await {
+            let is_end = told.kind == "session_ended";
             all.push(told);
+            if is_end {
+                let rest = timeout(CLOSING, self.told());
+                let rest = rest.await.expect("a stream closes with its session's end");
+                assert_eq!(rest, None, "nothing follows the end of a session");
+                break;
+            }
         }
         all
     }
