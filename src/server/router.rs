@@ -17,7 +17,7 @@ use tower_http::{
 
 use super::{
     api,
-    auth::identify::identify,
+    auth::{credential, identify::identify},
     health,
     http::{
         catch_panic::catch_panic, cookie, json_form, one_thread, origin, request_log, security_headers,
@@ -48,6 +48,7 @@ pub fn router(state: AppState) -> Router {
             .layer(from_fn(whole_body::first))
             .layer(from_fn(json_form::accept_json))
             .layer(from_fn_with_state(state.clone(), cookie::complete_removal))
+            .layer(from_fn_with_state(state.clone(), credential::choose))
             .layer(cookie::session_layer(&state))
             .layer(from_fn_with_state(state.clone(), identify))
             .layer(from_fn(sign_in_first::sign_in_first))

@@ -15,6 +15,7 @@ use crate::{
     error::AppError,
     server::{
         auth::{
+            credential::PresentedCredential,
             current_session::{Client, CurrentSession, Identity},
             session_store,
         },
@@ -80,7 +81,16 @@ pub fn client() -> Result<Client, AppError> {
     extension()
 }
 
-/// The browser's cookie.
+/// Rejects a request that came with a bearer token: it must not change the cookie of the browser that sent it.
+pub fn reject_bearer() -> Result<(), AppError> {
+    if extension::<PresentedCredential>()?.is_bearer() {
+        let problem = "A browser signs in without a bearer token. Programs use POST /api/v1/sessions.";
+        return Err(AppError::invalid("authorization", problem));
+    }
+    Ok(())
+}
+
+/// The browser's cookie. With a bearer token it is empty, whatever cookie was sent.
 pub fn cookie_session() -> Result<tower_sessions::Session, AppError> {
     extension()
 }

@@ -27,6 +27,7 @@ pub async fn sign_in(
     #[server(default)] next: Option<String>,
 ) -> Result<String, AppError> {
     border::answer(async {
+        border::reject_bearer()?;
         let (state, client) = (border::state()?, border::client()?);
         let replaced = match border::identity()? {
             Identity::SignedIn(session) => Some(session),

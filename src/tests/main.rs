@@ -26,6 +26,7 @@ mod audit_role;
 mod cleanup;
 mod command_line;
 mod cookies;
+mod credentials;
 mod documents;
 mod events;
 mod extend;

@@ -261,12 +261,7 @@ async fn a_wrong_bearer_token_is_not_made_good_by_a_cookie() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    for value in [
-        "Bearer x",
-        "Basic bWFyaWE6cHc=",
-        "",
-        "Bearer AAAAAAAAAAAAAAAAAAAAAA",
-    ] {
+    for value in ["Bearer x", "Bearer", "bearer  ", "Bearer AAAAAAAAAAAAAAAAAAAAAA"] {
         let answer = chrome
             .get("/api/v1/sessions")
             .header("authorization", value)

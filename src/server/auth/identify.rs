@@ -7,13 +7,14 @@ use std::{
 
 use axum::{
     extract::{ConnectInfo, Request, State},
-    http::{HeaderMap, Method, header::AUTHORIZATION},
+    http::Method,
     middleware::Next,
     response::Response,
 };
 
 use super::{
     client::{client_address, user_agent_of},
+    credential::PresentedCredential,
     current_session::{Client, CurrentSession, Identity},
     session_store,
     token::PlainToken,
@@ -59,10 +60,10 @@ pub async fn identify(State(state): State<AppState>, mut request: Request, next:
         known_browser: cookie::known_browser(request.headers(), &state.config),
     };
 
-    let identity = match credential(&request) {
+    let identity = match presented(&request).token() {
         Some((token, kind)) => {
             let shown = Shown {
-                token,
+                token: token.clone(),
                 kind,
                 is_activity: is_activity(&request),
             };
@@ -142,20 +143,10 @@ struct Shown {
     is_activity: bool,
 }
 
-/// The credential of a request: a bearer token if it names one, else the cookie. Never from the query string.
-fn credential(request: &Request) -> Option<(PlainToken, ClientKind)> {
-    if request.headers().contains_key(AUTHORIZATION) {
-        return bearer(request.headers()).map(|token| (token, ClientKind::Desktop));
-    }
-    let id = request.extensions().get::<tower_sessions::Session>()?.id()?;
-    Some((PlainToken::from_bytes(id.0.to_le_bytes()), ClientKind::Browser))
-}
-
-fn bearer(headers: &HeaderMap) -> Option<PlainToken> {
-    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme
-        .eq_ignore_ascii_case("bearer")
-        .then(|| token.trim().parse().ok())?
+/// The credential that was chosen for this request.
+fn presented(request: &Request) -> PresentedCredential {
+    let chosen = request.extensions().get::<PresentedCredential>();
+    chosen.cloned().unwrap_or(PresentedCredential::None)
 }
 
 fn is_activity(request: &Request) -> bool {
@@ -205,25 +196,6 @@ mod tests {
     use axum::body::Body;
 
     use super::*;
-
-    #[test]
-    fn a_bearer_token_is_read_in_any_case_of_its_scheme_and_nothing_else_is() {
-        let token = PlainToken::from_bytes([7; 16]);
-        let read = |value: String| {
-            let mut headers = HeaderMap::new();
-            headers.insert(AUTHORIZATION, value.parse().expect("a header"));
-            bearer(&headers)
-        };
-        assert_eq!(read(format!("Bearer {}", token.reveal())), Some(token.clone()));
-        assert_eq!(read(format!("bearer {}", token.reveal())), Some(token.clone()));
-        for wrong in [
-            "Bearer".to_owned(),
-            format!("Basic {}", token.reveal()),
-            "Bearer x y".to_owned(),
-        ] {
-            assert_eq!(read(wrong), None);
-        }
-    }
 
     #[test]
     fn what_a_page_does_by_itself_is_no_activity() {

@@ -1,5 +1,7 @@
 //! Cookies: the session's, with its attributes on its way out too, the known browser's, and the theme's.
 
+use std::str::FromStr;
+
 use axum::{
     extract::{Request, State},
     http::{
@@ -14,7 +16,7 @@ use tower_sessions::{SessionManagerLayer, cookie::SameSite};
 use crate::{
     domain::theme::Theme,
     server::{
-        auth::{session_store::PortalStore, token::PlainToken},
+        auth::{credential::PresentedCredential, session_store::PortalStore, token::PlainToken},
         config::Config,
         state::AppState,
     },
@@ -86,10 +88,7 @@ fn known_browser_name(config: &Config) -> &'static str {
 /// The mark of a browser that has signed in before. It is no credential: it only gives the browser a count of its own
 /// for wrong passwords, and spares the person the question whether a sign-in there was theirs.
 pub fn known_browser(headers: &HeaderMap, config: &Config) -> Option<PlainToken> {
-    let name = known_browser_name(config);
-    pairs(headers)
-        .find(|(found, _)| *found == name)
-        .and_then(|(_, value)| value.parse().ok())
+    parsed(headers, known_browser_name(config))
 }
 
 /// The cookie that keeps the mark.
@@ -106,21 +105,58 @@ pub fn set_known_browser(mark: &PlainToken, config: &Config) -> String {
     )
 }
 
-fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
+/// Every value of the cookie `name`, in the order of the headers. Read as bytes, from all `Cookie` headers: other
+/// applications on this host set cookies that are no text.
+pub fn values<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a [u8]> {
     headers
         .get_all(COOKIE)
         .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
+        .filter_map(move |pair| {
+            let end = pair.iter().position(|byte| *byte == b'=')?;
+            let (found, value) = (pair[..end].trim_ascii(), pair[end + 1..].trim_ascii());
+            (found == name.as_bytes()).then_some(value)
+        })
+}
+
+/// The first value of the cookie `name` that means something.
+fn parsed<T: FromStr>(headers: &HeaderMap, name: &str) -> Option<T> {
+    values(headers, name).find_map(|value| std::str::from_utf8(value).ok()?.parse().ok())
+}
+
+/// A `Cookie` header with the portal's own cookies and nothing else. With a bearer token, and where it is ambiguous, the
+/// session cookie is left out. `None`: no cookie is left.
+pub fn own_cookies(
+    headers: &HeaderMap,
+    credential: &PresentedCredential,
+    config: &Config,
+) -> Option<HeaderValue> {
+    let session = match credential {
+        PresentedCredential::Cookie(token) => Some(token.reveal()),
+        // tower-sessions takes it away from the browser.
+        PresentedCredential::MalformedCookie => Some(String::new()),
+        _ => None,
+    };
+    let known_browser = known_browser(headers, config).filter(|_| !credential.is_bearer());
+    let theme = parsed::<Theme>(headers, THEME);
+    let own = [
+        session.map(|value| (config.cookie_name(), value)),
+        known_browser.map(|mark| (known_browser_name(config), mark.reveal())),
+        theme.map(|theme| (THEME, theme.as_str().to_owned())),
+    ];
+    let own: Vec<String> = own
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    (!own.is_empty())
+        .then(|| HeaderValue::from_str(&own.join("; ")).ok())
+        .flatten()
 }
 
 /// The theme that the browser chose. Kept in a cookie so that the first paint is right, with or without JavaScript.
 pub fn theme(headers: &HeaderMap) -> Theme {
-    pairs(headers)
-        .find(|(name, _)| *name == THEME)
-        .and_then(|(_, value)| value.parse().ok())
-        .unwrap_or_default()
+    parsed(headers, THEME).unwrap_or_default()
 }
 
 /// The cookie that keeps `theme` for a year.

@@ -355,6 +355,13 @@ impl Call {
         self
     }
 
+    /// One more header of that name.
+    pub fn added_header(mut self, name: &'static str, value: &[u8]) -> Self {
+        let value = HeaderValue::from_bytes(value).expect("a header's value");
+        self.headers.append(HeaderName::from_static(name), value);
+        self
+    }
+
     pub fn without_header(mut self, name: &'static str) -> Self {
         self.headers.remove(name);
         self
