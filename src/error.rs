@@ -4,7 +4,10 @@
 //! [`AppError::Unavailable`] or [`AppError::Internal`] at the place where it is logged with its ids; its own words
 //! never reach a client.
 
-use leptos::prelude::{FromServerFnError, ServerFnErrorErr};
+use leptos::{
+    prelude::{FromServerFnError, ServerFnErrorErr},
+    server_fn::error::ServerFnUrlError,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -36,6 +39,10 @@ pub enum AppError {
     UnsuitablePassword(PasswordProblem),
     /// The caller is signed in but may not do this.
     Forbidden,
+    /// The portal was opened at another address than `address`, its public one.
+    WrongAddress { address: String },
+    /// The browser hid which page a request came from.
+    OriginHidden,
     /// There is no such thing, or none that the caller may know of.
     NotFound,
     /// What was sent does not fit. `field` is its name, `problem` says what to change.
@@ -64,6 +71,8 @@ impl AppError {
             AppError::SignInTooOld => "sign_in_too_old",
             AppError::UnsuitablePassword(_) => "unsuitable_password",
             AppError::Forbidden => "forbidden",
+            AppError::WrongAddress { .. } => "wrong_address",
+            AppError::OriginHidden => "origin_hidden",
             AppError::NotFound => "not_found",
             AppError::InvalidInput { .. } => "invalid_input",
             AppError::InvalidScope => "invalid_scope",
@@ -78,6 +87,8 @@ impl AppError {
         match self {
             AppError::InvalidCredentials | AppError::InvalidGrant | AppError::SessionEnded { .. } => 401,
             AppError::Forbidden
+            | AppError::WrongAddress { .. }
+            | AppError::OriginHidden
             | AppError::ReauthRequired
             | AppError::PasswordChangeRequired
             | AppError::SignInTooOld => 403,
@@ -112,6 +123,17 @@ impl AppError {
             }
             AppError::UnsuitablePassword(problem) => problem.message(),
             AppError::Forbidden => "You are not allowed to do this. Ask your administrator.",
+            AppError::WrongAddress { address } => {
+                return format!(
+                    "This portal only works at {address}. Nothing was changed: open it there and try again. If that \
+                     address is wrong, its administrator has to set PORTAL_PUBLIC_URL."
+                );
+            }
+            AppError::OriginHidden => {
+                "Your browser did not say which page this came from. Nothing was changed. Allow referrers for this \
+                 site. If everybody sees this, the administrator has to remove Referrer-Policy: no-referrer from the \
+                 proxy, or use https."
+            }
             AppError::NotFound => "That session is not there any more. It may have ended already.",
             AppError::InvalidInput { .. } => "Something in the form does not fit. Check it and try again.",
             AppError::InvalidScope => "Say which sessions to end: current, others or all.",
@@ -144,6 +166,15 @@ impl AppError {
         }
     }
 
+    /// The error that a form without JavaScript left in the address of a page. Anyone can write one, so an address in it
+    /// is not believed.
+    pub fn from_query(encoded: &str) -> Self {
+        match ServerFnUrlError::decode_err(encoded) {
+            AppError::WrongAddress { .. } => AppError::Forbidden,
+            other => other,
+        }
+    }
+
     /// Shorthand for [`AppError::InvalidInput`].
     pub fn invalid(field: &str, problem: impl Into<String>) -> Self {
         AppError::InvalidInput {
@@ -165,6 +196,8 @@ struct Wire {
     problem: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retry_after_seconds: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
 }
 
 impl From<AppError> for Wire {
@@ -175,12 +208,14 @@ impl From<AppError> for Wire {
             field: None,
             problem: None,
             retry_after_seconds: None,
+            address: None,
         };
         match error {
             AppError::SessionEnded { reason } => wire.reason = Some(reason),
             AppError::TooManyAttempts { retry_after_seconds } => {
                 wire.retry_after_seconds = Some(retry_after_seconds);
             }
+            AppError::WrongAddress { address } => wire.address = Some(address),
             AppError::UnsuitablePassword(problem) => wire.problem = Some(problem.as_str().to_owned()),
             AppError::InvalidInput { field, problem } => {
                 (wire.field, wire.problem) = (Some(field), Some(problem))
@@ -210,6 +245,10 @@ impl From<Wire> for AppError {
                 wire.problem.as_deref().unwrap_or_default(),
             )),
             "forbidden" => AppError::Forbidden,
+            "wrong_address" => AppError::WrongAddress {
+                address: wire.address.unwrap_or_default(),
+            },
+            "origin_hidden" => AppError::OriginHidden,
             "not_found" => AppError::NotFound,
             "invalid_input" => AppError::InvalidInput {
                 field: wire.field.unwrap_or_default(),
@@ -273,6 +312,10 @@ mod tests {
             AppError::SignInTooOld,
             AppError::UnsuitablePassword(PasswordProblem::TooCommon),
             AppError::Forbidden,
+            AppError::WrongAddress {
+                address: "https://portal.example".to_owned(),
+            },
+            AppError::OriginHidden,
             AppError::NotFound,
             AppError::invalid("email", "Too long."),
             AppError::InvalidScope,
@@ -283,6 +326,15 @@ mod tests {
             let json = serde_json::to_string(&error).expect("JSON");
             assert_eq!(serde_json::from_str::<AppError>(&json).expect("an error"), error);
         }
+    }
+
+    #[test]
+    fn address_from_a_query_is_not_believed() {
+        let forged =
+            data_encoding::BASE64URL.encode(br#"{"code":"wrong_address","address":"https://evil.example"}"#);
+        assert_eq!(AppError::from_query(&forged), AppError::Forbidden);
+        let honest = data_encoding::BASE64URL.encode(br#"{"code":"busy"}"#);
+        assert_eq!(AppError::from_query(&honest), AppError::Busy);
     }
 
     #[test]

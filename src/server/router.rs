@@ -72,7 +72,8 @@ pub fn with_outer_layers(routes: Router<AppState>, state: AppState) -> Router {
             ServiceBuilder::new()
                 .layer(from_fn_with_state(state.clone(), request_log::log))
                 .layer(from_fn_with_state(state.clone(), security_headers::add))
-                .layer(from_fn_with_state(state.clone(), catch_panic)),
+                .layer(from_fn_with_state(state.clone(), catch_panic))
+                .layer(from_fn_with_state(state.clone(), origin::loopback_only_with_demo)),
         )
         .with_state(state)
 }

@@ -173,6 +173,9 @@ impl Opened {
 /// # Errors
 /// [`StartError`] in one line.
 pub async fn serve(config: Config) -> Result<(), StartError> {
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
     if !config.site_root.join("pkg").is_dir() {
         return Err(StartError::NoSite(config.site_root));
     }

@@ -82,3 +82,63 @@ async fn a_trusted_proxy_is_believed_for_the_address_that_it_saw() {
         assert_eq!(seen(&portal, &chrome).await, [address; 3], "{proxy}: {forwarded}");
     }
 }
+
+#[tokio::test]
+async fn every_spelling_of_a_forwarded_address_is_recorded() {
+    let portal = Portal::with(&[("PORTAL_TRUSTED_PROXIES", "127.0.0.1, ::ffff:10.0.0.0/104")]).await;
+    let maria = portal.broker("maria").await;
+    for (proxy, forwarded, address) in [
+        ("127.0.0.1", "203.0.113.7:55220", "203.0.113.7"),
+        ("127.0.0.1", "[2001:db8::1]:443", "2001:db8::1"),
+        ("127.0.0.1", "fe80::1%eth0", "fe80::1"),
+        ("127.0.0.1", "\"203.0.113.7:55220\"", "203.0.113.7"),
+        ("::ffff:127.0.0.1", "::ffff:203.0.113.7", "203.0.113.7"),
+        // A trusted network that was written as IPv6, and a proxy that arrives as either.
+        ("10.0.0.1", "203.0.113.7:55220, 10.0.0.2:80", "203.0.113.7"),
+        ("::ffff:10.0.0.1", "203.0.113.7", "203.0.113.7"),
+        ("127.0.0.1", "203.0.113.7, unknown", "127.0.0.1"),
+    ] {
+        let chrome = signed_in_through(portal.browser(CHROME).at(proxy), &maria, forwarded).await;
+        assert_eq!(seen(&portal, &chrome).await, [address; 3], "{proxy}: {forwarded}");
+    }
+}
+
+#[tokio::test]
+async fn forwarded_addresses_with_ports_are_limited_apart() {
+    let portal = Portal::with(&[
+        ("PORTAL_TRUSTED_PROXIES", "127.0.0.1"),
+        ("PORTAL_SIGN_IN_ATTEMPTS_PER_ADDRESS", "2"),
+    ])
+    .await;
+    let proxy = portal.browser(CHROME).at("127.0.0.1");
+    let guess = async |forwarded: &str, email: &str| {
+        let call = proxy.post("/api/sign_in").header("x-forwarded-for", forwarded);
+        call.form(&[("email", email), ("password", "not it")])
+            .await
+            .status
+    };
+    for (port, status) in [(1, 401), (2, 401), (3, 429)] {
+        let email = format!("{port}@broker.example");
+        assert_eq!(guess(&format!("203.0.113.7:{port}"), &email).await, status);
+    }
+    assert_eq!(guess("203.0.113.8:3", "4@broker.example").await, 401);
+}
+
+#[tokio::test]
+async fn forwarded_header_is_not_read() {
+    let portal = Portal::with(&[("PORTAL_TRUSTED_PROXIES", "127.0.0.1")]).await;
+    let maria = portal.broker("maria").await;
+    for (forwarded_for, address) in [(None, "127.0.0.1"), (Some("203.0.113.7"), "203.0.113.7")] {
+        let chrome = portal.browser(CHROME).at("127.0.0.1");
+        let mut call = chrome
+            .post("/api/sign_in")
+            .header("forwarded", "for=6.6.6.6")
+            .form(&[("email", &maria.email), ("password", &maria.password)]);
+        if let Some(value) = forwarded_for {
+            call = call.header("x-forwarded-for", value);
+        }
+        call.await.expect(200);
+        chrome.look_up_session().await;
+        assert_eq!(seen(&portal, &chrome).await, [address; 3]);
+    }
+}

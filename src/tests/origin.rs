@@ -81,16 +81,16 @@ async fn what_another_origin_causes_is_forbidden_and_changes_nothing() {
                     "{method} {path} with {name}: {value}: {answer:#?}"
                 );
                 assert_eq!(answer.all("set-cookie"), Vec::<&str>::new(), "{path}");
+                let (code, words) = match value {
+                    "null" => ("origin_hidden", "Your browser did not say"),
+                    _ => ("forbidden", "It came from another site."),
+                };
                 if path.starts_with("/api/v1") {
-                    assert_eq!(answer.problem(), "forbidden");
+                    assert_eq!(answer.problem(), code);
                 } else if script {
-                    assert_eq!(answer.json()["code"], "forbidden");
+                    assert_eq!(answer.json()["code"], code);
                 } else {
-                    assert!(
-                        answer.body.contains("It came from another site."),
-                        "{}",
-                        answer.body
-                    );
+                    assert!(answer.body.contains(words), "{}", answer.body);
                 }
             }
         }
@@ -242,4 +242,155 @@ async fn a_form_without_javascript_leads_to_no_other_site_whatever_the_referer_s
             );
         }
     }
+}
+
+/// The portal as someone in the same network reaches it, who opened it at an address that it does not know.
+const ELSEWHERE: [(&str, &str); 2] = [("host", "192.0.2.10:3000"), ("origin", "http://192.0.2.10:3000")];
+
+#[tokio::test]
+async fn refusal_names_the_address_to_open() {
+    for (settings, elsewhere, public) in [
+        (
+            &[("LEPTOS_SITE_ADDR", "0.0.0.0:3000")][..],
+            ELSEWHERE,
+            "http://127.0.0.1:3000",
+        ),
+        (
+            &[("PORTAL_PUBLIC_URL", "https://portal.example")],
+            ELSEWHERE,
+            "https://portal.example",
+        ),
+        // An https configuration that was opened over http.
+        (
+            &[("PORTAL_PUBLIC_URL", "https://Portal.example:443/")],
+            [("host", "portal.example"), ("origin", "http://portal.example")],
+            "https://portal.example",
+        ),
+        // A proxy that puts another host into the request.
+        (
+            &[("PORTAL_PUBLIC_URL", "https://portal.example")],
+            [
+                ("x-forwarded-host", "portal.lan"),
+                ("origin", "http://portal.lan"),
+            ],
+            "https://portal.example",
+        ),
+    ] {
+        let portal = Portal::with(settings).await;
+        let maria = portal.broker("maria").await;
+        let fields = [("email", &*maria.email), ("password", &*maria.password)];
+        let device = json!({ "device_id": "a", "device_name": "b", "os": "c", "platform": "d" });
+        let chrome = portal.browser(CHROME);
+        let opened_elsewhere = |call: Call| {
+            let call = call
+                .without_header("sec-fetch-site")
+                .header(elsewhere[0].0, elsewhere[0].1);
+            call.header(elsewhere[1].0, elsewhere[1].1)
+        };
+
+        let answer = opened_elsewhere(chrome.post("/api/sign_in").form(&fields))
+            .await
+            .expect(403);
+        assert_eq!(
+            answer.json(),
+            json!({ "code": "wrong_address", "address": public })
+        );
+
+        let plain = chrome.clone().without_script();
+        let page = opened_elsewhere(plain.post("/api/sign_in").form(&fields))
+            .await
+            .expect(403);
+        assert!(
+            page.body.contains(&format!("<a href=\"{public}\">")),
+            "{}",
+            page.body
+        );
+        assert!(
+            page.body.contains("PORTAL_PUBLIC_URL") && !page.body.contains("192.0.2.10"),
+            "{}",
+            page.body
+        );
+
+        let body = json!({ "email": maria.email, "password": maria.password, "device": device });
+        let answer = opened_elsewhere(chrome.post("/api/v1/sessions").json(&body))
+            .await
+            .expect(403);
+        assert_eq!(answer.problem(), "wrong_address");
+        let detail = answer.json()["detail"].as_str().expect("a text").to_owned();
+        assert!(
+            detail.contains(public) && detail.contains("PORTAL_PUBLIC_URL"),
+            "{detail}"
+        );
+        assert_eq!((chrome.cookie(), portal.rows("sessions").await), (None, 0));
+    }
+}
+
+#[tokio::test]
+async fn hidden_origin_is_explained_and_refused() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await.without_script();
+    // What browsers send over plain http behind a proxy that says `Referrer-Policy: no-referrer`.
+    let hidden = chrome.post("/api/sign_out").without_header("sec-fetch-site");
+    let page = hidden.header("origin", "null").await.expect(403);
+    assert!(
+        page.body.contains("Referrer-Policy: no-referrer"),
+        "{}",
+        page.body
+    );
+    assert!(chrome.is_live().await);
+    // Over https they also say where the request comes from.
+    let told = chrome.post("/api/sign_out").header("origin", "null");
+    told.header("sec-fetch-site", "same-origin").await.expect(302);
+    assert!(!chrome.is_live().await);
+}
+
+#[tokio::test]
+async fn demo_server_answers_loopback_hosts_only() {
+    let portal = Portal::with(&[("PORTAL_DEMO", "on")]).await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME);
+    let fields = [("email", &*maria.email), ("password", &*maria.password)];
+    for host in [
+        "evil.example:3000",
+        "localhost.evil.example",
+        "192.0.2.10:3000",
+        "",
+    ] {
+        for path in [
+            "/login",
+            "/",
+            "/api/session_state",
+            "/api/v1/session_state",
+            "/failure.css",
+            "/metrics",
+        ] {
+            let answer = chrome.get(path).header("host", host).await.expect(403);
+            assert!(
+                answer.body.contains("http://127.0.0.1:3000"),
+                "{path} {host}: {answer:#?}"
+            );
+        }
+        let sign_in = chrome.post("/api/sign_in").form(&fields).header("host", host);
+        let answer = sign_in.await.expect(403);
+        assert_eq!(
+            (answer.json()["code"].as_str(), answer.all("set-cookie")),
+            (Some("wrong_address"), vec![])
+        );
+    }
+    chrome.get("/login").await.expect(403);
+    for host in [
+        "127.0.0.1:3000",
+        "localhost:8080",
+        "portal.localhost",
+        "[::1]:3000",
+    ] {
+        chrome.get("/login").header("host", host).await.expect(200);
+    }
+    let sign_in = chrome.post("/api/sign_in").form(&fields);
+    sign_in.header("host", "localhost:3000").await.expect(200);
+
+    let without_demo = Portal::start().await;
+    let login = without_demo.browser(CHROME).get("/login");
+    login.header("host", "evil.example").await.expect(200);
 }

@@ -1,6 +1,6 @@
 //! What a page does with an error.
 
-use leptos::{prelude::*, server_fn::error::ServerFnUrlError};
+use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 
 use super::{browser, live::keeper};
@@ -25,7 +25,7 @@ pub fn error_of_form(endpoints: &[&str]) -> Option<AppError> {
     use_query_map().with_untracked(|query| {
         let sent_to = query.get_str("__path")?;
         let err = query.get_str("__err").filter(|_| endpoints.contains(&sent_to))?;
-        Some(ServerFnUrlError::decode_err(err))
+        Some(AppError::from_query(err))
     })
 }
 

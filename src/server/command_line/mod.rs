@@ -164,10 +164,10 @@ async fn execute(command: Command) -> Result<(), CommandError> {
             print_line!("The schema is up to date.")?;
             Ok(())
         }
-        Command::Demo if !config.public_url.is_loopback() => {
-            Err(ConfigError::DemoInPublic(config.public_url.origin().to_owned()).into())
-        }
         Command::Demo => {
+            if let Some(error) = config.demo_refusal() {
+                return Err(error.into());
+            }
             with_accounts(&config, async |accounts| Ok(demo::create(accounts).await?)).await?;
             print_line!(
                 "The demo accounts are there; their password is {}.",

@@ -11,9 +11,11 @@
 pub mod alerts;
 #[cfg(test)]
 mod document;
-mod public_url;
+pub mod public_url;
 pub mod settings;
 mod source;
+mod trusted_proxies;
+mod warnings;
 
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -37,6 +39,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     pub site_addr: SocketAddr,
     pub public_url: PublicUrl,
+    /// An operator named it; otherwise it follows from `site_addr`.
+    pub public_url_is_set: bool,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Create the demo accounts at start.
@@ -119,9 +123,13 @@ pub enum ConfigError {
     #[error("portal.toml: {0}")]
     File(String),
     #[error(
-        "PORTAL_DEMO=on is refused: PORTAL_PUBLIC_URL is {0}, which others can reach, and the demo passwords are public"
+        "PORTAL_DEMO=on is refused: LEPTOS_SITE_ADDR ({site_addr}) and PORTAL_PUBLIC_URL ({public_url}) must both be loopback \
+         addresses, since the demo passwords are public"
     )]
-    DemoInPublic(String),
+    DemoInPublic {
+        site_addr: SocketAddr,
+        public_url: String,
+    },
 }
 
 impl Config {
@@ -169,19 +177,18 @@ impl Config {
         let source = Source::new(environment, toml)?;
         let database_url = source.text("DATABASE_URL").map(DatabaseUrl);
         let site_addr = source.value("LEPTOS_SITE_ADDR", |text| text.parse().ok())?;
-        let public_url = source
-            .parse("PORTAL_PUBLIC_URL", |text| text.parse().ok())?
-            .unwrap_or_else(|| PublicUrl::of(site_addr));
+        let public_url = source.parse("PORTAL_PUBLIC_URL", |text| text.parse().ok())?;
+        let public_url_is_set = public_url.is_some();
+        let public_url = public_url.unwrap_or_else(|| PublicUrl::of(site_addr));
         source.stands_in("PORTAL_PUBLIC_URL", public_url.origin());
-        let trusted_proxies = source.parse("PORTAL_TRUSTED_PROXIES", |text| {
-            text.split(',').map(|net| network(net.trim())).collect()
-        })?;
+        let trusted_proxies = source.parse("PORTAL_TRUSTED_PROXIES", trusted_proxies::parse)?;
+        let refused = demo_refusal(site_addr, &public_url);
         let demo = source
             .switch_if_set("PORTAL_DEMO")?
             // By itself only where nobody else gets in.
-            .unwrap_or(database_url.is_none() && public_url.is_loopback());
-        if demo && !public_url.is_loopback() {
-            return Err(ConfigError::DemoInPublic(public_url.origin().to_owned()));
+            .unwrap_or(database_url.is_none() && refused.is_none());
+        if let Some(error) = refused.filter(|_| demo) {
+            return Err(error);
         }
         source.stands_in("PORTAL_DEMO", if demo { "on" } else { "off" });
         let site_root = source
@@ -235,6 +242,7 @@ impl Config {
             data_dir: source.value("PORTAL_DATA_DIR", |text| Some(text.into()))?,
             site_addr,
             public_url,
+            public_url_is_set,
             trusted_proxies: trusted_proxies.unwrap_or_default(),
             demo,
             policy,
@@ -252,6 +260,11 @@ impl Config {
         Ok((config, source.finish()?))
     }
 
+    /// Why this server may have no demo accounts, where that is so.
+    pub fn demo_refusal(&self) -> Option<ConfigError> {
+        demo_refusal(self.site_addr, &self.public_url)
+    }
+
     /// The session cookie's name. With https the `__Host-` prefix makes browsers insist on Secure, Path=/ and no
     /// Domain (RFC 6265bis, 4.1.3.2).
     pub fn cookie_name(&self) -> &'static str {
@@ -263,18 +276,21 @@ impl Config {
     }
 }
 
+/// Both addresses have to be loopback: a public listener is reachable whatever the public URL says.
+fn demo_refusal(site_addr: SocketAddr, public_url: &PublicUrl) -> Option<ConfigError> {
+    let is_private = site_addr.ip().to_canonical().is_loopback() && public_url.is_loopback();
+    (!is_private).then(|| ConfigError::DemoInPublic {
+        site_addr,
+        public_url: public_url.origin().to_owned(),
+    })
+}
+
 /// Traces have a path of their own below the collector's.
 fn collector_address(text: &str) -> Option<String> {
     let uri: axum::http::Uri = text.trim().parse().ok()?;
     let is_plain = uri.query().is_none() && !uri.authority()?.as_str().contains('@');
     (is_plain && matches!(uri.scheme_str()?, "http" | "https"))
         .then(|| format!("{}/v1/traces", text.trim().trim_end_matches('/')))
-}
-
-fn network(text: &str) -> Option<IpNet> {
-    text.parse()
-        .ok()
-        .or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from))
 }
 
 /// The site stands beside a released server; a development build keeps it in `target/site`.
@@ -396,18 +412,23 @@ mod tests {
     #[test]
     fn demo_accounts_are_refused_where_others_can_reach_them() {
         let public = ("PORTAL_PUBLIC_URL", "https://portal.example");
-        assert!(matches!(
-            read(&[public, ("PORTAL_DEMO", "on")], ""),
-            Err(ConfigError::DemoInPublic(_))
-        ));
+        let listener = ("LEPTOS_SITE_ADDR", "0.0.0.0:3000");
+        let loopback = ("PORTAL_PUBLIC_URL", "http://localhost:3000");
+        for settings in [&[public][..], &[listener], &[listener, loopback]] {
+            let line = read(&[settings, &[("PORTAL_DEMO", "on")]].concat(), "").expect_err("public");
+            let line = line.to_string();
+            assert!(
+                line.contains("PORTAL_DEMO")
+                    && line.contains("LEPTOS_SITE_ADDR")
+                    && line.contains("PORTAL_PUBLIC_URL"),
+                "{line}"
+            );
+            assert!(!read(settings, "").expect("settings").demo, "{settings:?}");
+        }
+        assert!(read(&[loopback], "").expect("settings").demo);
         let config = read(&[public], "").expect("settings");
         assert!(!config.demo);
         assert_eq!(config.cookie_name(), "__Host-portal_session");
-        assert!(
-            !read(&[("LEPTOS_SITE_ADDR", "0.0.0.0:3000")], "")
-                .expect("settings")
-                .demo
-        );
     }
 
     /// What is asked for and is not in the list has no default and no kind; what is in the list and is never asked for

@@ -1,24 +1,35 @@
-//! The address that people type.
+//! The address that people open.
 
-use std::{net::SocketAddr, str::FromStr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    str::FromStr,
+};
 
-use axum::http::Uri;
+use url::{Host, Url};
 
 /// What people type to reach the portal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicUrl {
     /// Scheme, host and port, as a browser writes it in `Origin`.
     origin: String,
-    host: String,
+    is_loopback: bool,
     https: bool,
 }
 
 impl PublicUrl {
-    /// The listen address itself, where nothing stands in front of the server.
+    /// The listen address itself, where nothing stands in front of the server. A server that listens on every interface
+    /// is known by its loopback address only.
     pub fn of(address: SocketAddr) -> Self {
+        let ip = match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            ip => ip,
+        };
+        let authority = SocketAddr::new(ip, address.port()).to_string();
         Self {
-            origin: format!("http://{address}"),
-            host: address.ip().to_string(),
+            // A browser leaves the default port out.
+            origin: format!("http://{}", authority.strip_suffix(":80").unwrap_or(&authority)),
+            is_loopback: ip.to_canonical().is_loopback(),
             https: false,
         }
     }
@@ -40,11 +51,33 @@ impl PublicUrl {
 
     /// Reachable from this machine only.
     pub fn is_loopback(&self) -> bool {
-        let host = self.host.trim_start_matches('[').trim_end_matches(']');
-        host == "localhost"
-            || host.ends_with(".localhost")
-            || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        self.is_loopback
     }
+}
+
+/// Whether a host, without its port, names this machine only. No address of another machine can be behind it, unlike
+/// behind a name that resolves to a loopback address.
+fn is_loopback(host: &Host<&str>) -> bool {
+    match host {
+        Host::Domain(name) => *name == "localhost" || name.ends_with(".localhost"),
+        Host::Ipv4(ip) => ip.is_loopback(),
+        Host::Ipv6(ip) => IpAddr::V6(*ip).to_canonical().is_loopback(),
+    }
+}
+
+/// Whether a `Host` header or a request's authority names this machine only, with any port.
+pub fn is_loopback_authority(authority: &str) -> bool {
+    let url = Url::parse(&format!("http://{authority}/"));
+    url.is_ok_and(|url| is_plain(&url) && url.host().is_some_and(|host| is_loopback(&host)))
+}
+
+/// Nothing but scheme, host and port.
+fn is_plain(url: &Url) -> bool {
+    url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none()
 }
 
 /// What was written is no address of a portal: it has a path, a user, another scheme, or is no address at all.
@@ -55,26 +88,131 @@ pub struct NotPublicUrl;
 impl FromStr for PublicUrl {
     type Err = NotPublicUrl;
 
+    /// Normalizes as browsers do: case, default port, international names, spellings of IP addresses.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let uri: Uri = text.parse().map_err(|_| NotPublicUrl)?;
-        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-            return Err(NotPublicUrl);
-        };
-        let plain =
-            matches!(uri.path(), "" | "/") && uri.query().is_none() && !authority.as_str().contains('@');
-        if !matches!(scheme, "http" | "https") || !plain {
+        // The parser also accepts `http:portal.example` and line breaks, which are mistakes here.
+        let (scheme, rest) = text.split_once("://").ok_or(NotPublicUrl)?;
+        let https = scheme.eq_ignore_ascii_case("https");
+        if !(https || scheme.eq_ignore_ascii_case("http"))
+            || rest.starts_with('/')
+            || text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\')
+        {
             return Err(NotPublicUrl);
         }
-        let default_port = if scheme == "https" { 443 } else { 80 };
-        let host = authority.host().to_ascii_lowercase();
-        let origin = match authority.port_u16() {
-            Some(port) if port != default_port => format!("{scheme}://{host}:{port}"),
-            _ => format!("{scheme}://{host}"),
+        let url = Url::parse(text).map_err(|_| NotPublicUrl)?;
+        let host = url.host().ok_or(NotPublicUrl)?;
+        if !is_plain(&url) {
+            return Err(NotPublicUrl);
+        }
+        let is_usable = match host {
+            Host::Domain(name) => name
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')),
+            // Nobody can open "every interface of this machine".
+            Host::Ipv4(ip) => !ip.is_unspecified(),
+            Host::Ipv6(ip) => !ip.is_unspecified(),
         };
+        if !is_usable {
+            return Err(NotPublicUrl);
+        }
         Ok(Self {
-            origin,
-            host,
-            https: scheme == "https",
+            is_loopback: is_loopback(&host),
+            origin: url.origin().ascii_serialization(),
+            https,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn public_url_is_normalized_like_a_browsers_origin() {
+        for (text, origin) in [
+            ("https://portal.example", "https://portal.example"),
+            ("https://portal.example/", "https://portal.example"),
+            ("HTTPS://Portal.EXAMPLE:443/", "https://portal.example"),
+            ("http://portal.example:80", "http://portal.example"),
+            ("http://portal.example:443", "http://portal.example:443"),
+            ("https://bücher.example", "https://xn--bcher-kva.example"),
+            ("https://xn--bcher-kva.example", "https://xn--bcher-kva.example"),
+            ("http://192.0.2.10:3000", "http://192.0.2.10:3000"),
+            ("http://[2001:DB8:0::1]:3000", "http://[2001:db8::1]:3000"),
+        ] {
+            let url: PublicUrl = text.parse().expect(text);
+            assert_eq!(url.origin(), origin, "{text}");
+            assert_eq!(url.is_https(), origin.starts_with("https"), "{text}");
+        }
+        for text in [
+            "",
+            "portal.example",
+            "portal.example:8443",
+            "//portal.example",
+            "http:portal.example",
+            "http:///portal.example",
+            "https://",
+            "https://portal.example/path",
+            "https://portal.example?x",
+            "https://portal.example/#x",
+            "https://user@portal.example",
+            "https://por tal.example",
+            "https://\"portal.example",
+            "https://portal.example\\x",
+            "ftp://portal.example",
+            "https://portal.example:99999",
+            "http://0.0.0.0:3000",
+            "http://[::]:3000",
+        ] {
+            assert_eq!(text.parse::<PublicUrl>(), Err(NotPublicUrl), "{text}");
+        }
+    }
+
+    #[test]
+    fn listen_address_stands_in_for_public_url() {
+        for (address, origin, is_loopback) in [
+            ("127.0.0.1:3000", "http://127.0.0.1:3000", true),
+            ("0.0.0.0:3000", "http://127.0.0.1:3000", true),
+            ("[::]:3000", "http://[::1]:3000", true),
+            ("192.0.2.10:80", "http://192.0.2.10", false),
+        ] {
+            let url = PublicUrl::of(address.parse().expect(address));
+            assert_eq!(
+                (url.origin(), url.is_loopback()),
+                (origin, is_loopback),
+                "{address}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_names_of_this_machine_are_loopback() {
+        for host in [
+            "localhost",
+            "LOCALHOST:3000",
+            "a.localhost:3000",
+            "127.0.0.1:3000",
+            "127.9.9.9",
+            "[::1]:3000",
+            "[::ffff:127.0.0.1]:1",
+        ] {
+            assert!(is_loopback_authority(host), "{host}");
+        }
+        for host in [
+            "",
+            "evil.example:3000",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "192.0.2.10",
+            "0.0.0.0:3000",
+            "[::]:3000",
+            "evil.example#@localhost",
+            "localhost@evil.example",
+            "user@localhost",
+            "localhost/path",
+            "localhost?x",
+        ] {
+            assert!(!is_loopback_authority(host), "{host}");
+        }
     }
 }

@@ -125,22 +125,22 @@ pub const SECTIONS: &[Section] = &[
             Setting::new(
                 "PORTAL_PUBLIC_URL",
                 Text("an address such as `https://portal.example`, without a path"),
-                Depends("`http://` + listen address"),
-                "What people type. With `https` the cookie is `__Host-portal_session` and Secure, and browsers are told \
+                Depends("`http://` + listen address; the loopback address where that is every interface"),
+                "What people type; over plain http, browsers can sign in at this address only. With `https` the cookie is `__Host-portal_session` and Secure, and browsers are told \
                  to stay on https; otherwise `portal_session`.",
             ),
             Setting::new(
                 "PORTAL_TRUSTED_PROXIES",
                 Text("addresses or networks such as `10.0.0.0/8,192.0.2.1`"),
                 Depends("none"),
-                "Whose `X-Forwarded-For` is believed.",
+                "Whose `X-Forwarded-For` is believed: see [Security](security.md#addresses-behind-a-proxy).",
             ),
             Setting::new(
                 "PORTAL_DEMO",
                 Switch,
                 Depends("on with the private cluster on a loopback address, else off"),
-                "Create the demo accounts. Refused when `PORTAL_PUBLIC_URL` is not a loopback address. A start without \
-                 them disables those of an earlier start.",
+                "Create the demo accounts. Refused unless `LEPTOS_SITE_ADDR` and `PORTAL_PUBLIC_URL` are both loopback \
+                 addresses; requests with another `Host` are refused. A start without them disables those of an earlier start.",
             ),
         ],
     },

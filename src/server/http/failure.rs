@@ -130,6 +130,7 @@ impl IntoResponse for Problem {
 
 /// A page that needs nothing but itself: it is shown when the database is away.
 fn page(error: &AppError) -> String {
+    let (mut link, mut action) = ("/dashboard", "Try again");
     let (title, text) = match error {
         AppError::Unavailable => (
             "The portal cannot reach its database right now",
@@ -139,12 +140,17 @@ fn page(error: &AppError) -> String {
             "This request was not allowed",
             "It came from another site. Nothing was changed.".to_owned(),
         ),
+        AppError::WrongAddress { address } => {
+            (link, action) = (address, "Open the portal");
+            ("The portal has another address", error.message())
+        }
+        AppError::OriginHidden => ("This request was not allowed", error.message()),
         other => ("Something went wrong", other.message()),
     };
     format!(
         r#"<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title} - Broker Portal</title><link rel="stylesheet" href="/failure.css"></head>
-<body><main><h1>{title}</h1><p>{text}</p><p><a href="/dashboard">Try again</a></p></main></body></html>"#
+<body><main><h1>{title}</h1><p>{text}</p><p><a href="{link}">{action}</a></p></main></body></html>"#
     )
 }

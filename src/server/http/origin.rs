@@ -1,17 +1,25 @@
-//! No other site makes a person's browser do something here.
+//! No other site makes a user's browser do something here.
 //!
-//! Browsers say where a request comes from in `Sec-Fetch-Site`, and no page can change it; older ones send `Origin`.
-//! A cookie with SameSite=Lax alone would let a sibling subdomain in, and would not cover signing in.
+//! Browsers say where a request comes from in `Sec-Fetch-Site`, and no page can change it; older ones, and all of them
+//! over plain http, send `Origin`. A cookie with SameSite=Lax alone would let a sibling subdomain in, and would not
+//! cover signing in.
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, Method},
+    http::{HeaderMap, Method, header::HOST},
     middleware::Next,
     response::Response,
 };
 
 use super::failure;
-use crate::{error::AppError, server::state::AppState};
+use crate::{
+    error::AppError,
+    server::{
+        config::{Config, public_url::is_loopback_authority},
+        state::AppState,
+        telemetry::log_limit::{OncePerMinute, sanitized},
+    },
+};
 
 /// Refuses unsafe requests that another origin caused with a 403.
 pub async fn same_origin_only(State(state): State<AppState>, request: Request, next: Next) -> Response {
@@ -22,8 +30,23 @@ pub async fn same_origin_only(State(state): State<AppState>, request: Request, n
     if safe || comes_from_here(request.headers(), state.config.public_url.origin()) {
         next.run(request).await
     } else {
-        tracing::warn!("a request from another origin was refused");
-        failure::respond(&request, &AppError::Forbidden)
+        log_refusal(&request, &state.config);
+        failure::respond(&request, &explanation(&request, &state.config))
+    }
+}
+
+/// Refuses requests to a server with demo accounts whose `Host` is not this machine: a page of another site could
+/// otherwise let its own name point here (DNS rebinding) and sign in with the published password.
+pub async fn loopback_only_with_demo(
+    State(state): State<AppState>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if !state.config.demo || authority(&request).is_some_and(is_loopback_authority) {
+        next.run(request).await
+    } else {
+        log_refusal(&request, &state.config);
+        failure::respond(&request, &wrong_address(&state.config))
     }
 }
 
@@ -37,9 +60,106 @@ fn comes_from_here(headers: &HeaderMap, our_origin: &str) -> bool {
     }
 }
 
+/// What the user and the operator can do about a request that was refused. It decides nothing.
+fn explanation(request: &Request, config: &Config) -> AppError {
+    let headers = request.headers();
+    if headers.contains_key("sec-fetch-site") {
+        return AppError::Forbidden;
+    }
+    match headers.get("origin").and_then(|origin| origin.to_str().ok()) {
+        // `Referrer-Policy: no-referrer` makes browsers send this with forms, and over plain http nothing else.
+        Some("null") => AppError::OriginHidden,
+        Some(origin) if requested_hosts(request).any(|host| is_origin_of(origin, host)) => {
+            wrong_address(config)
+        }
+        _ => AppError::Forbidden,
+    }
+}
+
+/// Names the configured address, never one that the request brought.
+fn wrong_address(config: &Config) -> AppError {
+    AppError::WrongAddress {
+        address: config.public_url.origin().to_owned(),
+    }
+}
+
+/// The host and port that the client asked for.
+fn authority(request: &Request) -> Option<&str> {
+    match request.headers().get(HOST) {
+        Some(host) => host.to_str().ok(),
+        // HTTP/2 has no Host.
+        None => request.uri().authority().map(|authority| authority.as_str()),
+    }
+}
+
+/// The host that the client asked for, as the server and as a proxy in front of it saw it.
+fn requested_hosts(request: &Request) -> impl Iterator<Item = &str> {
+    let forwarded = request.headers().get("x-forwarded-host");
+    authority(request)
+        .into_iter()
+        .chain(forwarded.and_then(|host| host.to_str().ok()))
+}
+
+/// The page came from the host that it sends its request to.
+fn is_origin_of(origin: &str, host: &str) -> bool {
+    let (with_scheme, default_port) = match origin.split_once("://") {
+        Some(("http", rest)) => (rest, ":80"),
+        Some(("https", rest)) => (rest, ":443"),
+        _ => return false,
+    };
+    let plain = |authority: &str| {
+        let authority = authority.strip_suffix(default_port).unwrap_or(authority);
+        authority.to_ascii_lowercase()
+    };
+    plain(with_scheme) == plain(host)
+}
+
+fn log_refusal(request: &Request, config: &Config) {
+    static LIMIT: OncePerMinute = OncePerMinute::new();
+    let Some(suppressed) = LIMIT.allow() else {
+        return;
+    };
+    let header = |name: &str| {
+        let value = request.headers().get(name);
+        value.map(|value| sanitized(value.as_bytes()))
+    };
+    let host = authority(request).map(|host| sanitized(host.as_bytes()));
+    tracing::warn!(
+        origin = header("origin"),
+        host,
+        sec_fetch_site = header("sec-fetch-site"),
+        public_url = config.public_url.origin(),
+        setting = "PORTAL_PUBLIC_URL",
+        suppressed,
+        "request from another origin refused"
+    );
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn origin_is_compared_with_the_host_as_browsers_write_both() {
+        for (origin, host) in [
+            ("http://192.0.2.10:3000", "192.0.2.10:3000"),
+            ("http://portal.example", "portal.example"),
+            ("http://portal.example", "Portal.example:80"),
+            ("https://portal.example", "portal.example:443"),
+            ("http://[2001:db8::1]:3000", "[2001:db8::1]:3000"),
+        ] {
+            assert!(is_origin_of(origin, host), "{origin} {host}");
+        }
+        for (origin, host) in [
+            ("http://evil.example", "portal.example"),
+            ("http://portal.example", "portal.example:443"),
+            ("http://portal.example:3000", "portal.example"),
+            ("null", "null"),
+            ("ftp://portal.example", "portal.example"),
+        ] {
+            assert!(!is_origin_of(origin, host), "{origin} {host}");
+        }
+    }
 
     fn passes(headers: &[(&'static str, &'static str)]) -> bool {
         let map = headers

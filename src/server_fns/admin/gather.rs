@@ -1,7 +1,5 @@
 //! What is drawn, put together.
 
-use leptos::server_fn::error::ServerFnUrlError;
-
 use super::words::Deed;
 use crate::{
     domain::{
@@ -312,7 +310,7 @@ async fn question(
             }
         }
     };
-    let problem = form_value(query, "__err").map(|error| ServerFnUrlError::<AppError>::decode_err(&error));
+    let problem = form_value(query, "__err").map(|error| AppError::from_query(&error));
     let asks_password =
         step_up::is_required(state, caller) || matches!(problem, Some(AppError::ReauthRequired));
     Ok(Some(Question {

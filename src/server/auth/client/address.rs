@@ -1,32 +1,42 @@
 //! Whose address a request comes from.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::http::HeaderMap;
 use ipnet::IpNet;
 
+use crate::server::telemetry::log_limit::{OncePerMinute, sanitized};
+
+const X_FORWARDED_FOR: &str = "x-forwarded-for";
+
 /// The client's address: the connection's own, unless a trusted proxy holds the connection. Then the chain in
 /// `X-Forwarded-For` is read from its end, over every trusted proxy, to the first that is not one of ours. What a
-/// client wrote further left is never believed.
+/// client wrote further left is never believed. `Forwarded` (RFC 7239) is not read: most proxies pass on the one that a
+/// client wrote.
 pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let peer = peer.to_canonical();
     let is_trusted = |ip: IpAddr| trusted.iter().any(|net| net.contains(&ip));
     if !is_trusted(peer) {
         return peer;
     }
-    let chain: Vec<&str> = headers
-        .get_all("x-forwarded-for")
+    if !headers.contains_key(X_FORWARDED_FOR) && headers.contains_key("forwarded") {
+        warn_of_forwarded(peer);
+    }
+    let chain: Vec<&[u8]> = headers
+        .get_all(X_FORWARDED_FOR)
         .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|entry| !entry.is_empty())
         .collect();
     let mut client = peer;
-    for hop in chain.into_iter().rev() {
-        // Text that is no address ends the chain: whoever wrote it is not one of ours.
-        let Ok(ip) = hop.trim().parse::<IpAddr>() else {
+    for entry in chain.into_iter().rev() {
+        // An entry that is no address ends the chain: the address before it is the last that one of ours told.
+        let Some(ip) = parse_entry(entry) else {
+            warn_of_entry(peer, entry);
             break;
         };
-        client = ip.to_canonical();
+        client = ip;
         if !is_trusted(client) {
             break;
         }
@@ -34,14 +44,78 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> I
     client
 }
 
+/// An address as proxies write it: alone, with a port, in brackets, in quotes, with a zone. IPv4 within IPv6 is IPv4.
+fn parse_entry(entry: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(entry).ok()?;
+    let text = match text.strip_prefix('"') {
+        Some(quoted) => quoted.strip_suffix('"')?.trim(),
+        None => text,
+    };
+    let address = match text.strip_prefix('[') {
+        Some(bracketed) => {
+            let (address, port) = bracketed.split_once(']')?;
+            let has_port = port.strip_prefix(':').is_some_and(is_port);
+            if !port.is_empty() && !has_port {
+                return None;
+            }
+            let ip = without_zone(address)?.parse().ok()?;
+            IpAddr::V6(ip)
+        }
+        None => match text.parse::<SocketAddr>() {
+            Ok(with_port) => with_port.ip(),
+            Err(_) => without_zone(text)?.parse().ok()?,
+        },
+    };
+    Some(address.to_canonical())
+}
+
+fn is_port(text: &str) -> bool {
+    text.parse::<u16>().is_ok()
+}
+
+/// An IPv6 address without the name of the interface behind `%`.
+fn without_zone(text: &str) -> Option<&str> {
+    match text.split_once('%') {
+        None => Some(text),
+        Some((address, zone)) => (address.contains(':') && !zone.is_empty()).then_some(address),
+    }
+}
+
+fn warn_of_entry(proxy: IpAddr, entry: &[u8]) {
+    static LIMIT: OncePerMinute = OncePerMinute::new();
+    if let Some(suppressed) = LIMIT.allow() {
+        let entry = sanitized(entry);
+        tracing::warn!(%proxy, entry, suppressed, "trusted proxy sent an X-Forwarded-For entry that is no address");
+    }
+}
+
+fn warn_of_forwarded(proxy: IpAddr) {
+    static LIMIT: OncePerMinute = OncePerMinute::new();
+    if let Some(suppressed) = LIMIT.allow() {
+        tracing::warn!(
+            %proxy,
+            suppressed,
+            "trusted proxy sends Forwarded, which is not read, and no X-Forwarded-For: clients share the proxy's address"
+        );
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     fn seen(peer: &str, forwarded: &[&str], trusted: &str) -> String {
+        let lines: Vec<&[u8]> = forwarded.iter().map(|line| line.as_bytes()).collect();
+        seen_bytes(peer, &lines, trusted)
+    }
+
+    fn seen_bytes(peer: &str, forwarded: &[&[u8]], trusted: &str) -> String {
         let mut headers = HeaderMap::new();
         for value in forwarded {
-            headers.append("x-forwarded-for", value.parse().expect("a header"));
+            let value = HeaderValue::from_bytes(value).expect("a header");
+            headers.append(X_FORWARDED_FOR, value);
         }
         let trusted: Vec<IpNet> = trusted
             .split_terminator(',')
@@ -72,5 +146,50 @@ mod tests {
             seen("::ffff:10.0.0.1", &["2001:db8::1"], "10.0.0.0/8"),
             "2001:db8::1"
         );
+    }
+
+    #[test]
+    fn every_spelling_of_an_address_is_read() {
+        for (entry, address) in [
+            ("203.0.113.7:55220", "203.0.113.7"),
+            ("[2001:db8::1]:443", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("fe80::1%eth0", "fe80::1"),
+            ("[fe80::1%eth0]:443", "fe80::1"),
+            ("\"[2001:db8::1]:443\"", "2001:db8::1"),
+            ("\"203.0.113.7\"", "203.0.113.7"),
+            ("::ffff:203.0.113.7", "203.0.113.7"),
+            ("[::ffff:203.0.113.7]:80", "203.0.113.7"),
+            (" 203.0.113.7\t", "203.0.113.7"),
+            ("203.0.113.7, ", "203.0.113.7"),
+            ("6.6.6.6:1, 203.0.113.7:2, 10.0.0.2:3", "203.0.113.7"),
+        ] {
+            assert_eq!(seen("10.0.0.1", &[entry], "10.0.0.0/8"), address, "{entry}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_ends_the_chain() {
+        for entry in [
+            "unknown",
+            "_hidden",
+            "203.0.113.7:",
+            "203.0.113.7:port",
+            "203.0.113.7%eth0",
+            "203.0.113",
+            "[2001:db8::1",
+            "[2001:db8::1]443",
+            "[203.0.113.7]",
+            "fe80::1%",
+            "\"203.0.113.7",
+            "for=203.0.113.7",
+        ] {
+            let line = format!("6.6.6.6, {entry}, 10.0.0.2");
+            assert_eq!(seen("10.0.0.1", &[&line], "10.0.0.0/8"), "10.0.0.2", "{entry}");
+        }
+        // A line that is no text hides no line of the proxy, and gives away no address of the client's choice.
+        let lines: [&[u8]; 2] = [b"6.6.6.6", b"\xe9, 10.0.0.2"];
+        assert_eq!(seen_bytes("10.0.0.1", &lines, "10.0.0.0/8"), "10.0.0.2");
     }
 }
