@@ -19,4 +19,6 @@ mod kill;
 mod older;
 mod outage;
 mod output;
+mod public_address;
+mod silent;
 mod stop;

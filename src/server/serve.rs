@@ -17,7 +17,7 @@ use super::{
     },
     clock::Clock,
     config::Config,
-    connections::{self, HEAD_DEADLINE},
+    connections::{self, Deadlines, Limits, Rules},
     database::{
         Database, DatabaseError,
         cluster::{Cluster, ClusterError, ClusterOptions},
@@ -227,7 +227,12 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
     let minutes = Minutes::default();
     let node = node::name(config.site_addr);
     let traces = Traces::begin(config.traces.as_ref())?;
-    let hub = Hub::for_files(raise_open_files());
+    let rules = Rules {
+        deadlines: Deadlines::default(),
+        limits: Limits::for_files(raise_open_files()),
+        trusted_proxies: config.trusted_proxies.clone(),
+    };
+    let hub = Hub::for_connections(rules.limits.total);
     let state = AppState {
         leptos: leptos_options(&config),
         config: Arc::new(config),
@@ -274,7 +279,7 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
     tracing::info!(address = %state.config.site_addr, "the portal is ready");
     let (stop, stopped) = tokio::sync::watch::channel(());
     let hub = state.hub.clone();
-    let server = connections::serve(listener, router(state), HEAD_DEADLINE, async move {
+    let server = connections::serve(listener, router(state), rules, async move {
         asked_to_stop().await;
         tracing::info!("stopping: requests under way are finished first");
         hub.close();

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::PathBuf,
     process::{ExitStatus, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -15,6 +15,8 @@ use nix::{
 use tokio::process::{Child, Command};
 
 use super::{Answer, Credential, DIRECTORY, Postgres, Request, until};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_broker-portal");
 
 pub struct Server {
     child: Child,
@@ -32,7 +34,18 @@ impl Server {
 
     /// `broker-portal` on this database, with nothing of this shell's settings.
     pub fn command(postgres: &Postgres) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_broker-portal"));
+        Self::isolated(Command::new(PROGRAM), postgres)
+    }
+
+    /// The same in a shell that allows it so many open files.
+    pub fn command_with_files(postgres: &Postgres, files: u32) -> Command {
+        let mut shell = Command::new("sh");
+        let script = format!("ulimit -n {files}; exec \"$0\" \"$@\"");
+        shell.args(["-c", &script, PROGRAM]);
+        Self::isolated(shell, postgres)
+    }
+
+    fn isolated(mut command: Command, postgres: &Postgres) -> Command {
         for (name, _) in std::env::vars() {
             if name.starts_with("PORTAL_") || name.starts_with("LEPTOS_") || name == "RUST_LOG" {
                 command.env_remove(name);
@@ -48,21 +61,33 @@ impl Server {
 
     /// Serves until it is ended.
     pub async fn run(command: Command) -> Self {
+        Self::run_at(Ipv4Addr::LOCALHOST, command).await
+    }
+
+    /// The same, listening on `ip`.
+    pub async fn run_at(ip: Ipv4Addr, command: Command) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let log = DIRECTORY.join(format!("server-{}.log", NEXT.fetch_add(1, Ordering::Relaxed)));
         let output = File::create(&log).expect("a log");
         let copy = output.try_clone().expect("a log");
-        Self::run_with_output(command, copy.into(), output.into(), log).await
+        Self::spawn(ip, command, [copy.into(), output.into()], log).await
     }
 
     /// The same with its standard output and error elsewhere; what is in `log` is shown where a test fails.
-    pub async fn run_with_output(mut command: Command, output: Stdio, errors: Stdio, log: PathBuf) -> Self {
+    pub async fn run_with_output(command: Command, output: Stdio, errors: Stdio, log: PathBuf) -> Self {
+        Self::spawn(Ipv4Addr::LOCALHOST, command, [output, errors], log).await
+    }
+
+    async fn spawn(ip: Ipv4Addr, mut command: Command, [output, errors]: [Stdio; 2], log: PathBuf) -> Self {
         let free = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let address = free.local_addr().expect("an address");
         drop(free);
         command
             .arg("serve")
-            .env("LEPTOS_SITE_ADDR", address.to_string())
+            .env(
+                "LEPTOS_SITE_ADDR",
+                SocketAddr::new(ip.into(), address.port()).to_string(),
+            )
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors)

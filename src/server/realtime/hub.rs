@@ -155,9 +155,9 @@ impl Streams {
 }
 
 impl Hub {
-    /// A hub for a process that may open so many files: a good part of them is left for requests and the database.
-    pub fn for_files(files: u64) -> Self {
-        let most = usize::try_from(files / 4 * 3).unwrap_or(usize::MAX).min(MOST);
+    /// A hub for a process that may have so many connections: a good part of them is left for requests.
+    pub fn for_connections(connections: usize) -> Self {
+        let most = (connections / 4 * 3).min(MOST);
         Self(Arc::new(Inner {
             most,
             ..Inner::default()
@@ -334,7 +334,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_session_cannot_hold_every_place_and_a_full_node_says_so() {
-        let hub = Hub::for_files(40);
+        let hub = Hub::for_connections(40);
         let maria = UserId::new();
         let session = SessionId::new();
         let mut first = hub.subscribe(maria, session).expect("room");

@@ -1,0 +1,44 @@
+//! The server listens on every interface, and nobody has told it at which address people open it.
+
+use std::net::Ipv4Addr;
+
+use crate::harness::*;
+
+#[tokio::test]
+async fn unknown_public_address_is_explained_to_users_and_operators() {
+    let postgres = Postgres::start("public-address").await;
+    let people = People::of(&postgres).await;
+    let maria = people.broker("maria").await;
+    people.close().await;
+    let mut command = Server::command(&postgres);
+    command.env("PORTAL_TRUSTED_PROXIES", "0.0.0.0/0");
+    let server = Server::run_at(Ipv4Addr::UNSPECIFIED, command).await;
+    let public = format!("http://127.0.0.1:{}", server.address.port());
+    let lines = |words: &str| server.log().lines().filter(|line| line.contains(words)).count();
+    assert_eq!(lines("PORTAL_PUBLIC_URL is not set"), 1, "{}", server.log());
+    assert_eq!(
+        lines("PORTAL_TRUSTED_PROXIES contains 0.0.0.0/0"),
+        1,
+        "{}",
+        server.log()
+    );
+
+    // The requests' Host is `portal`.
+    for _ in 0..3 {
+        let sign_in = browser_sign_in(&maria).header("origin", "http://portal");
+        let answer = server.send(sign_in).await.expect(403);
+        assert_eq!(answer.json()["code"], "wrong_address");
+        assert_eq!(answer.json()["address"], *public);
+        assert_eq!(answer.header("set-cookie"), None);
+    }
+    let refused = "request from another origin refused";
+    assert_eq!(lines(refused), 1, "{}", server.log());
+    let log = server.log();
+    let line = log.lines().find(|line| line.contains(refused)).expect("a line");
+    for part in ["http://portal", &public, "PORTAL_PUBLIC_URL"] {
+        assert!(line.contains(part), "{line}");
+    }
+    // At the address that is known people sign in.
+    let sign_in = browser_sign_in(&maria).header("origin", &public);
+    server.send(sign_in).await.expect(200);
+}

@@ -1,0 +1,202 @@
+//! Accepts connections and serves each, within deadlines for everything that a client can keep waiting, and within limits:
+//! axum's own loop has neither, and clients that say or read nothing would hold their connections, and the process's
+//! files, for good.
+
+mod progress;
+mod registry;
+mod socket;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    convert::Infallible,
+    io::{self, ErrorKind},
+    net::SocketAddr,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{ConnectInfo, Request},
+    http::{
+        StatusCode, Version,
+        header::{CACHE_CONTROL, CONNECTION, RETRY_AFTER},
+    },
+    response::{IntoResponse as _, Response},
+};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulConnection},
+};
+use ipnet::IpNet;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    time::timeout,
+};
+use tower::ServiceExt as _;
+
+use self::{
+    progress::AnswerBody,
+    registry::{Admitted, Registry},
+    socket::Socket,
+};
+pub use self::{progress::Deadlines, registry::Limits};
+use crate::server::telemetry::log_limit::OncePerMinute;
+
+/// After an error that is the machine's own, as too many open files, so that the loop does not spin.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// How often HTTP/2 clients are asked whether they are still there, and how long they may take to say so.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a client that is overdue may take to hear that its connection closes.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// What holds for every connection.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    pub deadlines: Deadlines,
+    pub limits: Limits,
+    /// Not limited in number: behind each are many clients.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// Serves until `stop`, then finishes the requests in progress.
+pub async fn serve(listener: TcpListener, app: Router, rules: Rules, stop: impl Future<Output = ()>) {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    // Heads have a deadline of ours, which also covers what comes before hyper begins to read one.
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(None);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT);
+    let registry = Registry::new(rules.limits, rules.trusted_proxies);
+    let (stopping, until_stopping) = watch::channel(());
+    let mut stop = pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut stop => break,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                recover(&error, &registry).await;
+                continue;
+            }
+        };
+        let Some(admitted) = registry.admit(peer.ip()).map(Arc::new) else {
+            continue;
+        };
+        if let Err(error) = socket::configure(&stream) {
+            tracing::debug!(%error, %peer, "connection was gone at once");
+        }
+        let connection = connect(&builder, &app, stream, peer, &admitted);
+        let until_stopping = until_stopping.clone();
+        tokio::spawn(async move {
+            if let Err(error) = drive(connection, &admitted, rules.deadlines, until_stopping).await {
+                tracing::debug!(%error, %peer, "connection broke off");
+            }
+        });
+    }
+    drop((listener, until_stopping));
+    stopping.send_replace(());
+    stopping.closed().await;
+}
+
+/// Waits where the machine is short of something; an error of one client delays no other.
+async fn recover(error: &io::Error, registry: &Registry) {
+    static LIMIT: OncePerMinute = OncePerMinute::new();
+    if matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused
+    ) {
+        return;
+    }
+    if let Some(suppressed) = LIMIT.allow() {
+        tracing::warn!(%error, connections = registry.count(), suppressed, "connection could not be accepted");
+    }
+    registry.make_room();
+    tokio::time::sleep(PAUSE).await;
+}
+
+fn connect(
+    builder: &auto::Builder<TokioExecutor>,
+    app: &Router,
+    stream: TcpStream,
+    peer: SocketAddr,
+    admitted: &Arc<Admitted>,
+) -> impl GracefulConnection<Error = Box<dyn std::error::Error + Send + Sync>> + Send + use<> {
+    let io = TokioIo::new(Socket::new(stream, admitted.progress.clone()));
+    let (app, admitted) = (app.clone(), admitted.clone());
+    let service =
+        service_fn(move |request: Request<Incoming>| answer(app.clone(), admitted.clone(), peer, request));
+    builder.serve_connection(io, service).into_owned()
+}
+
+/// Serves one connection until either side is done, the client is overdue, or another connection needs its place.
+async fn drive<C: GracefulConnection>(
+    connection: C,
+    admitted: &Admitted,
+    deadlines: Deadlines,
+    mut stopping: watch::Receiver<()>,
+) -> Result<(), C::Error> {
+    let mut connection = pin!(connection);
+    let mut overdue = pin!(admitted.progress.overdue(deadlines));
+    let mut is_stopping = false;
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => return ended,
+            _ = stopping.changed(), if !is_stopping => {
+                is_stopping = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = &mut overdue => break,
+            () = admitted.evicted.notified() => break,
+        }
+    }
+    // An HTTP/2 client learns that a request it is just sending was not read.
+    connection.as_mut().graceful_shutdown();
+    timeout(FAREWELL, connection).await.unwrap_or(Ok(()))
+}
+
+async fn answer(
+    app: Router,
+    admitted: Arc<Admitted>,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Result<Response<AnswerBody>, Infallible> {
+    let in_progress = admitted.progress.request();
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(ConnectInfo(peer));
+    let response = if admitted.is_reserve && !matches!(request.uri().path(), "/healthz" | "/readyz") {
+        // The client is to connect again, rather than to go on here.
+        admitted.evicted.notify_one();
+        no_room(request.version())
+    } else {
+        app.oneshot(request).await?
+    };
+    Ok(response.map(|body| in_progress.answer(body)))
+}
+
+/// The answer to a request on a connection for which there is no room.
+fn no_room(version: Version) -> Response {
+    let mut response = (
+        StatusCode::SERVICE_UNAVAILABLE,
+        [(RETRY_AFTER, "5"), (CACHE_CONTROL, "no-store")],
+        "The portal has too many connections right now. Nothing was changed. Try again in a few seconds.\n",
+    )
+        .into_response();
+    if version < Version::HTTP_2 {
+        let close = axum::http::HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    response
+}

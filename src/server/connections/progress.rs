@@ -1,0 +1,199 @@
+//! How a connection gets on, and when it has taken too long.
+
+use std::{
+    collections::HashMap,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::body::{Body, Bytes, HttpBody};
+use hyper::body::{Frame, SizeHint};
+use tokio::time::Instant;
+
+/// How long a connection may wait for its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// From the connection to the head of the first request: silence, half a preface, a head that comes in drops.
+    pub first_request: Duration,
+    /// Between two requests. Longer than the minute for which proxies commonly keep connections.
+    pub next_request: Duration,
+    /// Until the client takes the next part of an answer.
+    pub answer: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            first_request: Duration::from_secs(30),
+            next_request: Duration::from_secs(75),
+            answer: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A client that has not taken the next part of an answer for so long may be closed to make room.
+const STALLED: Duration = Duration::from_secs(5);
+
+/// What one connection waits for. Clones are the same connection.
+#[derive(Clone, Debug)]
+pub struct Progress(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    has_requested: bool,
+    /// The connection began, or a request ended.
+    last_request: Instant,
+    /// The socket took bytes that had waited for the client.
+    last_write: Instant,
+    next_request: u64,
+    /// Requests in progress, and since when the client owes taking a part of the answer. `None`: the server owes it.
+    requests: HashMap<u64, Option<Instant>>,
+}
+
+/// Which connections may be closed to make room, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Idleness {
+    /// No request is in progress.
+    Idle,
+    /// Nobody reads the answer.
+    Stalled,
+}
+
+impl Progress {
+    pub fn begin() -> Self {
+        let now = Instant::now();
+        Self(Arc::new(Mutex::new(State {
+            has_requested: false,
+            last_request: now,
+            last_write: now,
+            next_request: 0,
+            requests: HashMap::new(),
+        })))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A request arrived whole but for its body.
+    pub fn request(&self) -> RequestProgress {
+        let mut state = self.state();
+        state.has_requested = true;
+        let id = state.next_request;
+        state.next_request += 1;
+        state.requests.insert(id, None);
+        RequestProgress {
+            progress: self.clone(),
+            id,
+        }
+    }
+
+    /// The client took bytes that had waited for it.
+    pub fn written(&self) {
+        self.state().last_write = Instant::now();
+    }
+
+    /// `None`: the connection is in use.
+    pub fn idleness(&self) -> Option<Idleness> {
+        let state = self.state();
+        if state.requests.is_empty() {
+            return Some(Idleness::Idle);
+        }
+        let since = state.waiting_for_client()?;
+        (since.elapsed() > STALLED).then_some(Idleness::Stalled)
+    }
+
+    /// Ends once the client has let a deadline pass.
+    pub async fn overdue(&self, deadlines: Deadlines) {
+        loop {
+            let now = Instant::now();
+            let next = match self.state().deadline(deadlines) {
+                Some(deadline) if deadline <= now => return,
+                Some(deadline) => deadline,
+                // The server owes an answer; when it has come, a new deadline begins.
+                None => now + deadlines.first_request.min(deadlines.answer),
+            };
+            tokio::time::sleep_until(next).await;
+        }
+    }
+}
+
+impl State {
+    /// The longest time for which the client has not taken a part of an answer.
+    fn waiting_for_client(&self) -> Option<Instant> {
+        let since = self.requests.values().copied().flatten().min()?;
+        Some(since.max(self.last_write))
+    }
+
+    fn deadline(&self, deadlines: Deadlines) -> Option<Instant> {
+        if let Some(since) = self.waiting_for_client() {
+            Some(since + deadlines.answer)
+        } else if !self.requests.is_empty() {
+            None
+        } else if self.has_requested {
+            Some(self.last_request.max(self.last_write) + deadlines.next_request)
+        } else {
+            Some(self.last_request + deadlines.first_request)
+        }
+    }
+}
+
+/// One request in progress, until its answer is written or given up.
+#[derive(Debug)]
+pub struct RequestProgress {
+    progress: Progress,
+    id: u64,
+}
+
+impl RequestProgress {
+    fn set(&self, waiting_for_client: Option<Instant>) {
+        self.progress.state().requests.insert(self.id, waiting_for_client);
+    }
+
+    /// The answer begins: from now on the client takes it part by part.
+    pub fn answer(self, body: Body) -> AnswerBody {
+        self.set(Some(Instant::now()));
+        AnswerBody { body, request: self }
+    }
+}
+
+impl Drop for RequestProgress {
+    fn drop(&mut self) {
+        let mut state = self.progress.state();
+        state.requests.remove(&self.id);
+        state.last_request = Instant::now();
+    }
+}
+
+/// The body of an answer, which notes whether the server or the client has to do something next. It is polled when there
+/// is room for more: HTTP/1 has room once the socket took enough, HTTP/2 once the client opened its window.
+#[derive(Debug)]
+pub struct AnswerBody {
+    body: Body,
+    request: RequestProgress,
+}
+
+impl HttpBody for AnswerBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        let waits_for_client = polled.is_ready().then(Instant::now);
+        self.request.set(waits_for_client);
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

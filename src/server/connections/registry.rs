@@ -1,0 +1,287 @@
+//! How many connections there may be, in total and per address, and which one makes room for another.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use ipnet::{IpNet, Ipv6Net};
+use tokio::sync::Notify;
+
+use super::progress::Progress;
+use crate::server::telemetry::log_limit::OncePerMinute;
+
+/// Files that are no connections of clients: the database, the log, files of the site, the webhook, the collector.
+const OTHER_FILES: u64 = 64;
+
+/// Connections beyond the limit that get an answer from the health endpoints only.
+const RESERVE: usize = 16;
+
+/// No more than this, however many files there may be: each connection needs memory too.
+const MOST: usize = 16_384;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub total: usize,
+    /// From one address, or one /64 of IPv6. Trusted proxies are exempt.
+    pub per_address: usize,
+}
+
+impl Limits {
+    /// For a process that may open so many files. One address gets half, so that many users can share it.
+    pub fn for_files(files: u64) -> Self {
+        let left = files.saturating_sub(OTHER_FILES).max(files / 4);
+        let total = usize::try_from(left).unwrap_or(usize::MAX).min(MOST);
+        let total = total.saturating_sub(RESERVE).max(2);
+        Self {
+            total,
+            per_address: total / 2,
+        }
+    }
+}
+
+/// The open connections of a server.
+#[derive(Debug)]
+pub struct Registry {
+    limits: Limits,
+    trusted_proxies: Vec<IpNet>,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    next: u64,
+    /// By age: the lowest number is the oldest.
+    connections: BTreeMap<u64, Entry>,
+    per_address: HashMap<IpNet, usize>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// `None`: a trusted proxy, which is not counted.
+    address: Option<IpNet>,
+    progress: Progress,
+    evicted: Arc<Notify>,
+}
+
+/// An open connection. It counts until it is dropped or evicted.
+#[derive(Debug)]
+pub struct Admitted {
+    registry: Arc<Registry>,
+    id: u64,
+    pub progress: Progress,
+    /// Notified when the connection has to make room for another.
+    pub evicted: Arc<Notify>,
+    /// No room was left: only the health endpoints answer.
+    pub is_reserve: bool,
+}
+
+impl Registry {
+    pub fn new(limits: Limits, trusted_proxies: Vec<IpNet>) -> Arc<Self> {
+        Arc::new(Self {
+            limits,
+            trusted_proxies,
+            open: Mutex::default(),
+        })
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Admits a connection. Where there is no room the oldest that is idle makes some. `None`: all are in use.
+    pub fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<Admitted> {
+        let peer = peer.to_canonical();
+        let is_trusted = self.trusted_proxies.iter().any(|net| net.contains(&peer));
+        let address = (!is_trusted).then(|| neighbourhood(peer));
+        let mut open = self.open();
+        let address_is_full = open.count_of(address) >= self.limits.per_address;
+        if address_is_full || open.connections.len() >= self.limits.total {
+            warn_of_limit(peer, self.limits, address_is_full);
+            open.evict_idlest(address.filter(|_| address_is_full));
+        }
+        let is_full = |beyond: usize| {
+            open.connections.len() >= self.limits.total + beyond
+                || open.count_of(address) >= self.limits.per_address + beyond
+        };
+        let is_reserve = is_full(0);
+        if is_full(RESERVE) {
+            return None;
+        }
+        let id = open.next;
+        open.next += 1;
+        let (progress, evicted) = (Progress::begin(), Arc::new(Notify::new()));
+        let entry = Entry {
+            address,
+            progress: progress.clone(),
+            evicted: evicted.clone(),
+        };
+        open.connections.insert(id, entry);
+        if let Some(address) = address {
+            *open.per_address.entry(address).or_default() += 1;
+        }
+        Some(Admitted {
+            registry: self.clone(),
+            id,
+            progress,
+            evicted,
+            is_reserve,
+        })
+    }
+
+    /// Closes the oldest idle connection, after the process ran out of files all the same.
+    pub fn make_room(&self) {
+        self.open().evict_idlest(None);
+    }
+
+    /// How many connections there are.
+    pub fn count(&self) -> usize {
+        self.open().connections.len()
+    }
+}
+
+impl Open {
+    fn count_of(&self, address: Option<IpNet>) -> usize {
+        let count = address.and_then(|address| self.per_address.get(&address));
+        count.copied().unwrap_or_default()
+    }
+
+    /// Evicts the oldest idle connection (of `address`, if given), else the oldest whose client does not read.
+    fn evict_idlest(&mut self, address: Option<IpNet>) {
+        let candidates = self.connections.iter().filter_map(|(id, entry)| {
+            let is_candidate = address.is_none() || entry.address == address;
+            let idleness = is_candidate.then(|| entry.progress.idleness()).flatten()?;
+            Some((idleness, *id))
+        });
+        let idlest = candidates.min();
+        if let Some(entry) = idlest.and_then(|(_, id)| self.remove(id)) {
+            entry.evicted.notify_one();
+        }
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Entry> {
+        let entry = self.connections.remove(&id)?;
+        if let Some(address) = entry.address
+            && let Some(count) = self.per_address.get_mut(&address)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.per_address.remove(&address);
+            }
+        }
+        Some(entry)
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.registry.open().remove(self.id);
+    }
+}
+
+/// What one client can choose its address from: a /64 of IPv6.
+fn neighbourhood(address: IpAddr) -> IpNet {
+    match address {
+        IpAddr::V4(_) => IpNet::from(address),
+        IpAddr::V6(v6) => Ipv6Net::new(v6, 64).map_or(IpNet::from(address), |net| IpNet::V6(net.trunc())),
+    }
+}
+
+fn warn_of_limit(peer: IpAddr, limits: Limits, address_is_full: bool) {
+    static LIMIT: OncePerMinute = OncePerMinute::new();
+    if let Some(suppressed) = LIMIT.allow() {
+        tracing::warn!(
+            %peer,
+            total = limits.total,
+            per_address = limits.per_address,
+            address_is_full,
+            suppressed,
+            "connection limit reached, closing idle connections"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        total: 4,
+        per_address: 2,
+    };
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    async fn is_evicted(admitted: &Admitted) -> bool {
+        let evicted = admitted.evicted.notified();
+        tokio::time::timeout(std::time::Duration::ZERO, evicted)
+            .await
+            .is_ok()
+    }
+
+    #[test]
+    fn limits_leave_files_for_the_rest() {
+        assert_eq!(
+            Limits::for_files(256),
+            Limits {
+                total: 176,
+                per_address: 88
+            }
+        );
+        for files in [0, 16, 64, 100, 256, 1024, 20_000, u64::MAX] {
+            let limits = Limits::for_files(files);
+            assert!(
+                limits.per_address >= 1 && limits.total <= MOST,
+                "{files}: {limits:?}"
+            );
+            if files >= 128 {
+                let most = u64::try_from(limits.total + RESERVE).expect("a number");
+                assert!(most + OTHER_FILES <= files, "{files}: {limits:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn oldest_idle_connection_of_an_address_makes_room() {
+        let registry = Registry::new(LIMITS, Vec::new());
+        let other = registry.admit(address("192.0.2.1")).expect("room");
+        let first = registry.admit(address("2001:db8::1")).expect("room");
+        let second = registry.admit(address("2001:db8::2")).expect("room");
+        let busy = first.progress.request();
+        let third = registry.admit(address("2001:db8::3")).expect("room");
+        assert!(!is_evicted(&other).await && !is_evicted(&first).await);
+        assert!(is_evicted(&second).await && !third.is_reserve);
+        drop(busy);
+        drop((first, second, third, other));
+        assert_eq!((registry.count(), registry.open().per_address.len()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn busy_connections_leave_a_reserve() {
+        let registry = Registry::new(LIMITS, vec!["10.0.0.0/8".parse().expect("a network")]);
+        // A trusted proxy has more than its share.
+        let open: Vec<Admitted> = (0..LIMITS.total)
+            .map(|_| registry.admit(address("10.0.0.1")).expect("room"))
+            .collect();
+        assert!(open.iter().all(|open| !open.is_reserve));
+        let requests: Vec<_> = open.iter().map(|open| open.progress.request()).collect();
+        let admit = || registry.admit(address("::ffff:10.0.0.1"));
+        let (silent, next) = (admit().expect("a reserve"), admit().expect("a reserve"));
+        assert!(silent.is_reserve && next.is_reserve);
+        assert!(is_evicted(&silent).await && !is_evicted(&next).await);
+        drop((silent, next));
+
+        let reserve: Vec<_> = std::iter::from_fn(|| {
+            let admitted = admit()?;
+            let request = admitted.progress.request();
+            Some((admitted, request))
+        })
+        .collect();
+        assert_eq!(reserve.len(), RESERVE);
+        drop(requests);
+        assert!(admit().is_some(), "room once requests are over");
+    }
+}
