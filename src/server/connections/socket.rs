@@ -16,6 +16,7 @@ use tokio::{
 use super::progress::Progress;
 
 /// A client that acknowledges nothing for so long is gone.
+#[cfg(target_os = "linux")]
 const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
 
 /// Probes to a client that is silent, as an open stream's is.
