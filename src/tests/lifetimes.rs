@@ -163,25 +163,25 @@ async fn a_session_that_has_run_out_is_not_brought_back_by_late_activity() {
 
 /// Who notices that a session has run out, before the limits change.
 #[derive(Clone, Copy, Debug)]
-enum Noticed {
-    ByItsOwnRequest,
-    BySigningItOut,
-    BySignInElsewhere,
-    BySigningOutOthers,
-    ByCleanUp,
-    ByNobody,
+enum NoticedBy {
+    OwnRequest,
+    OwnSignOut,
+    SignInElsewhere,
+    SignOutOfOthers,
+    CleanUp,
+    Nobody,
 }
 
 #[tokio::test]
 async fn a_session_that_has_run_out_is_not_brought_back_by_a_longer_limit() {
-    use Noticed::*;
+    use NoticedBy::*;
     for noticed in [
-        ByItsOwnRequest,
-        BySigningItOut,
-        BySignInElsewhere,
-        BySigningOutOthers,
-        ByCleanUp,
-        ByNobody,
+        OwnRequest,
+        OwnSignOut,
+        SignInElsewhere,
+        SignOutOfOthers,
+        CleanUp,
+        Nobody,
     ] {
         // A portal for each: what one of them writes down would hide what another does not.
         let portal = Portal::start().await;
@@ -189,16 +189,16 @@ async fn a_session_that_has_run_out_is_not_brought_back_by_a_longer_limit() {
         let chrome = portal.browser(CHROME).signed_in(&maria).await;
         portal.pass(seconds(12 * HOUR)).await;
         match noticed {
-            ByItsOwnRequest => assert_eq!(state(&chrome).await.end_reason(), "idle_timeout"),
-            BySigningItOut => drop(chrome.replica().post("/api/sign_out").await.expect(200)),
-            BySignInElsewhere => drop(portal.desktop("mac").signed_in(&maria).await),
-            BySigningOutOthers => {
+            OwnRequest => assert_eq!(state(&chrome).await.end_reason(), "idle_timeout"),
+            OwnSignOut => drop(chrome.replica().post("/api/sign_out").await.expect(200)),
+            SignInElsewhere => drop(portal.desktop("mac").signed_in(&maria).await),
+            SignOutOfOthers => {
                 let mac = portal.desktop("mac").signed_in(&maria).await;
                 let ended = mac.delete("/api/v1/sessions?scope=others").await.expect(200);
                 assert_eq!(ended.json()["ended"], 0, "it was not live any more");
             }
-            ByCleanUp => assert_eq!(portal.clean_up().await.ended, 1),
-            ByNobody => {}
+            CleanUp => assert_eq!(portal.clean_up().await.ended, 1),
+            Nobody => {}
         }
         let mut policy = SessionPolicy::default();
         let longer = RolePolicy {
