@@ -19,39 +19,113 @@ struct Anchor {
     time: DateTime<Utc>,
     /// When `time` was true. `None`: the clock stands still until someone moves it.
     since: Option<Instant>,
+    /// How far `time` may be from the database's time, in either direction.
+    uncertainty: Duration,
+    /// What the clock said when it was last corrected, and when that was.
+    corrected: Option<(DateTime<Utc>, Instant)>,
+}
+
+/// One reading of the database's clock.
+#[derive(Clone, Copy, Debug)]
+pub struct TimeSample {
+    time: DateTime<Utc>,
+    sent: Instant,
+    received: Instant,
+}
+
+impl TimeSample {
+    /// `time` is what the database answered to a query that was sent and received at these moments.
+    pub fn new(time: DateTime<Utc>, sent: Instant, received: Instant) -> Self {
+        Self { time, sent, received }
+    }
+
+    pub fn round_trip(&self) -> Duration {
+        self.received.saturating_duration_since(self.sent)
+    }
+
+    /// The database read its clock at any moment of the round trip, so at most this far from its middle.
+    fn uncertainty(&self) -> Duration {
+        self.round_trip() / 2
+    }
+
+    fn anchor(&self, corrected: Option<(DateTime<Utc>, Instant)>) -> Anchor {
+        Anchor {
+            time: self.time,
+            since: Some(self.sent + self.uncertainty()),
+            uncertainty: self.uncertainty(),
+            corrected,
+        }
+    }
+}
+
+/// What became of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Correction {
+    /// The clock follows it, and was behind by so much; negative if it was ahead.
+    Applied(TimeDelta),
+    /// It is less certain than the clock itself, which stays as it is.
+    Rejected,
+}
+
+impl Anchor {
+    fn now(&self, at: Instant) -> DateTime<Utc> {
+        let passed = |since: Instant| at.saturating_duration_since(since);
+        let later = |time: DateTime<Utc>, by| time + TimeDelta::from_std(by).unwrap_or(TimeDelta::MAX);
+        let now = later(self.time, self.since.map_or(Duration::ZERO, passed));
+        // A clock that was ahead goes at half the speed until the database has caught up: it never goes backwards.
+        let least = self.corrected.map(|(time, since)| later(time, passed(since) / 2));
+        least.map_or(now, |least| least.max(now))
+    }
 }
 
 impl Clock {
+    /// A monotonic clock may drift by one part in this many against the database's: 500 ppm.
+    const DRIFT: u32 = 2000;
+
     /// A clock that runs on from `time`.
     pub fn anchored(time: DateTime<Utc>) -> Self {
-        Self(Arc::new(RwLock::new(Anchor {
-            time,
-            since: Some(Instant::now()),
-        })))
+        let now = Instant::now();
+        Self::synchronized(&TimeSample::new(time, now, now))
+    }
+
+    /// A clock that runs on from the time of this sample.
+    pub fn synchronized(sample: &TimeSample) -> Self {
+        Self(Arc::new(RwLock::new(sample.anchor(None))))
     }
 
     /// A clock that stands at `time` until [`Clock::advance`] moves it.
     pub fn standing(time: DateTime<Utc>) -> Self {
-        Self(Arc::new(RwLock::new(Anchor { time, since: None })))
+        Self(Arc::new(RwLock::new(Anchor {
+            time,
+            since: None,
+            uncertainty: Duration::ZERO,
+            corrected: None,
+        })))
     }
 
     /// The time now, to the microsecond, which is what Postgres keeps.
     pub fn now(&self) -> DateTime<Utc> {
         let anchor = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let carried = anchor.since.map_or(Duration::ZERO, |since| since.elapsed());
-        let now = anchor.time + TimeDelta::from_std(carried).unwrap_or(TimeDelta::MAX);
+        let now = anchor.now(Instant::now());
         DateTime::from_timestamp_micros(now.timestamp_micros()).unwrap_or(now)
     }
 
-    /// Sets a running clock to the database's time; a standing one stays.
-    pub fn anchor(&self, time: DateTime<Utc>) {
+    /// Corrects a running clock, unless the sample is less certain than the clock is by now. Never moves it backwards.
+    /// A standing one stays.
+    pub fn correct(&self, sample: &TimeSample) -> Correction {
         let mut anchor = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if anchor.since.is_some() {
-            *anchor = Anchor {
-                time,
-                since: Some(Instant::now()),
-            };
+        let Some(since) = anchor.since else {
+            return Correction::Rejected;
+        };
+        let at = Instant::now();
+        let drift = at.saturating_duration_since(since) / Self::DRIFT;
+        if sample.uncertainty() > anchor.uncertainty.saturating_add(drift) {
+            return Correction::Rejected;
         }
+        let before = anchor.now(at);
+        let after = sample.anchor(None).now(at);
+        *anchor = sample.anchor(Some((before, at)));
+        Correction::Applied(after - before)
     }
 
     /// Moves the clock on.
@@ -65,20 +139,92 @@ impl Clock {
 mod tests {
     use super::*;
 
+    fn start() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_700_000_000, 0).expect("a time")
+    }
+
+    /// The database said `time`, so much after the query was sent, and the answer took as long as `answer`.
+    fn sample(time: DateTime<Utc>, request: Duration, answer: Duration) -> TimeSample {
+        let received = Instant::now();
+        let sent = received.checked_sub(request + answer).expect("an instant");
+        TimeSample::new(time, sent, received)
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// How far the clock is from `time`, in milliseconds.
+    fn distance(clock: &Clock, time: DateTime<Utc>) -> i64 {
+        (clock.now() - time).num_milliseconds().abs()
+    }
+
     #[test]
     fn a_standing_clock_moves_only_when_told() {
-        let start = DateTime::from_timestamp(1_700_000_000, 0).expect("a time");
+        let start = start();
         let clock = Clock::standing(start);
         assert_eq!(clock.now(), start);
-        clock.anchor(start + TimeDelta::days(1));
+        let later = sample(start + TimeDelta::days(1), Duration::ZERO, Duration::ZERO);
+        assert_eq!(clock.correct(&later), Correction::Rejected);
         clock.clone().advance(Duration::from_secs(5));
         assert_eq!(clock.now(), start + TimeDelta::seconds(5));
     }
 
     #[test]
+    fn round_trip_time_is_corrected() {
+        // At the moment of the answer the database is a second on.
+        let clock = Clock::synchronized(&sample(start(), SECOND, SECOND));
+        assert!(distance(&clock, start() + TimeDelta::seconds(1)) < 500);
+        // Wherever in the round trip the database read its clock, half of it is the largest error.
+        let clock = Clock::synchronized(&sample(start(), Duration::ZERO, 2 * SECOND));
+        assert!(distance(&clock, start() + TimeDelta::seconds(2)) <= 1000);
+    }
+
+    #[test]
+    fn slow_samples_are_rejected() {
+        let clock = Clock::synchronized(&sample(start(), Duration::ZERO, Duration::ZERO));
+        let slow = sample(start() - TimeDelta::seconds(2), Duration::ZERO, 2 * SECOND);
+        assert_eq!(clock.correct(&slow), Correction::Rejected);
+        assert!(distance(&clock, start()) < 500);
+    }
+
+    #[test]
+    fn a_better_sample_replaces_a_slow_one() {
+        let clock = Clock::synchronized(&sample(start(), Duration::ZERO, 2 * SECOND));
+        let time = start() + TimeDelta::seconds(2);
+        let prompt = sample(time, Duration::ZERO, Duration::ZERO);
+        assert!(matches!(clock.correct(&prompt), Correction::Applied(_)));
+        assert!(distance(&clock, time) < 500);
+    }
+
+    #[test]
     fn a_running_clock_never_goes_back() {
-        let clock = Clock::anchored(DateTime::from_timestamp(1_700_000_000, 0).expect("a time"));
+        let clock = Clock::synchronized(&sample(start(), Duration::ZERO, SECOND));
         let before = clock.now();
-        assert!(clock.now() >= before);
+        let earlier = sample(start() - TimeDelta::hours(1), Duration::ZERO, Duration::ZERO);
+        let Correction::Applied(by) = clock.correct(&earlier) else {
+            panic!("rejected");
+        };
+        assert!(by < TimeDelta::minutes(-59), "{by}");
+        let mut last = clock.now();
+        assert!(last >= before && last - before < TimeDelta::minutes(1));
+        for _ in 0..1000 {
+            let now = clock.now();
+            assert!(now >= last);
+            last = now;
+        }
+    }
+
+    #[test]
+    fn a_clock_ahead_waits_for_the_database() {
+        let at = Instant::now();
+        let anchor = Anchor {
+            time: start(),
+            since: Some(at),
+            uncertainty: Duration::ZERO,
+            corrected: Some((start() + TimeDelta::seconds(10), at)),
+        };
+        assert_eq!(anchor.now(at), start() + TimeDelta::seconds(10));
+        assert_eq!(anchor.now(at + 4 * SECOND), start() + TimeDelta::seconds(12));
+        assert_eq!(anchor.now(at + 20 * SECOND), start() + TimeDelta::seconds(20));
+        assert_eq!(anchor.now(at + 30 * SECOND), start() + TimeDelta::seconds(30));
     }
 }

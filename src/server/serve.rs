@@ -15,7 +15,6 @@ use super::{
         client::UserAgentParser,
         password::{PasswordError, Passwords},
     },
-    clock::Clock,
     config::Config,
     connections::{self, Deadlines, Limits, Rules},
     database::{
@@ -210,7 +209,7 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
     // Beside the rest of the start: a request that had to wait for it would hold up all others on its thread.
     let names = tokio::task::spawn_blocking(|| UserAgentParser::default().warm_up());
     let database = opened.database.clone();
-    let clock = Clock::anchored(database.time().await?);
+    let clock = database.clock().await?;
     let passwords = Passwords::new(Passwords::COST)?;
     let accounts = Accounts {
         database: database.clone(),

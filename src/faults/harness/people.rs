@@ -4,7 +4,6 @@ use broker_portal::{
     domain::user::Role,
     server::{
         auth::password::Passwords,
-        clock::Clock,
         database::Database,
         services::accounts::{Accounts, Registration},
     },
@@ -33,7 +32,7 @@ impl People {
             .await
             .expect("the test's database");
         database.migrate().await.expect("migrated");
-        let clock = Clock::anchored(database.time().await.expect("a time"));
+        let clock = database.clock().await.expect("a time");
         Self(Accounts {
             database,
             clock,

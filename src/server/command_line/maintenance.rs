@@ -13,7 +13,6 @@ use super::CommandError;
 use crate::{
     domain::time::{plural, rfc3339},
     server::{
-        clock::Clock,
         config::Config,
         database::Database,
         output::{print_line, stdout},
@@ -41,7 +40,7 @@ pub async fn run(asked: &Maintenance, database: &Database, config: &Config) -> R
         cleanup_interval: config.cleanup_interval,
         retention: config.retention,
     };
-    let clock = Clock::anchored(database.time().await.map_err(StartError::from)?);
+    let clock = database.clock().await.map_err(StartError::from)?;
     let mut conn = database.unhurried().await.map_err(StartError::from)?;
     let report = maintenance::examine(&mut conn, settings, clock.now())
         .await

@@ -18,7 +18,6 @@ use clap::{Parser, Subcommand};
 
 use super::{
     auth::password::Passwords,
-    clock::Clock,
     config::{Config, ConfigError},
     health::Health,
     jobs,
@@ -253,7 +252,7 @@ async fn with_accounts(
     let result = async {
         let accounts = Accounts {
             database: opened.database.clone(),
-            clock: Clock::anchored(opened.database.time().await.map_err(StartError::from)?),
+            clock: opened.database.clock().await.map_err(StartError::from)?,
             passwords: Passwords::new(Passwords::COST).map_err(StartError::from)?,
         };
         work(&accounts).await
@@ -267,7 +266,7 @@ async fn with_accounts(
 /// Seals what a command wrote: there may be no server that would.
 async fn seal(opened: &Opened) {
     let sealed = async {
-        let clock = Clock::anchored(opened.database.time().await?);
+        let clock = opened.database.clock().await?;
         jobs::seal::once(&opened.database, &clock).await
     };
     if let Err(error) = sealed.await {

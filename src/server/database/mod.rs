@@ -6,6 +6,7 @@ pub mod cluster;
 mod failure;
 mod pool;
 mod server_role;
+mod time_sample;
 mod transaction;
 
 pub use failure::is_conflict;

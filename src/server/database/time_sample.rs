@@ -1,0 +1,65 @@
+//! Reads the database's clock, with the time that reading it took.
+
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, Row as _};
+
+use super::Database;
+use crate::server::clock::{Clock, TimeSample};
+
+/// How often the clock is read at most.
+const SAMPLES: u32 = 5;
+
+/// A reading that took no longer is not repeated.
+const PROMPT: Duration = Duration::from_millis(50);
+
+/// A clock that was read so slowly is reported.
+const SLOW: Duration = Duration::from_millis(500);
+
+impl Database {
+    /// The best of a few readings of the database's clock: the one with the shortest round trip.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn sample_time(&self) -> sqlx::Result<TimeSample> {
+        let mut conn = self.connection().await?;
+        let mut best = read(&mut conn).await?;
+        for _ in 1..SAMPLES {
+            if best.round_trip() <= PROMPT {
+                break;
+            }
+            // One that fails does not make the others worse.
+            let Ok(sample) = read(&mut conn).await else { break };
+            if sample.round_trip() < best.round_trip() {
+                best = sample;
+            }
+        }
+        Ok(best)
+    }
+
+    /// A clock at the database's time.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn clock(&self) -> sqlx::Result<Clock> {
+        let sample = self.sample_time().await?;
+        if sample.round_trip() > SLOW {
+            let round_trip_ms = sample.round_trip().as_secs_f64() * 1e3;
+            tracing::warn!(
+                round_trip_ms,
+                "the database answers slowly, clock may be inaccurate"
+            );
+        }
+        Ok(Clock::synchronized(&sample))
+    }
+}
+
+async fn read(conn: &mut PgConnection) -> sqlx::Result<TimeSample> {
+    let sent = Instant::now();
+    // Unprepared, it is one round trip.
+    let row = sqlx::raw_sql("SELECT clock_timestamp()").fetch_one(conn).await?;
+    let received = Instant::now();
+    let time: DateTime<Utc> = row.try_get(0)?;
+    Ok(TimeSample::new(time, sent, received))
+}
