@@ -8,7 +8,7 @@ use tokio::process::Command;
 use crate::harness::*;
 
 /// A migration's statements, in one line each and in lower case, without comments.
-fn statements(sql: &str) -> Vec<String> {
+pub fn statements(sql: &str) -> Vec<String> {
     let mut statements = vec![String::new()];
     // Between `$$` a semicolon ends nothing; our migrations have none in quotes.
     let mut quoted = false;
@@ -36,7 +36,7 @@ fn statements(sql: &str) -> Vec<String> {
 }
 
 /// The parts of a list, at the commas that stand in no parentheses.
-fn parts(list: &str) -> Vec<String> {
+pub fn parts(list: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     let mut depth = 0;
     for c in list.chars() {

@@ -54,6 +54,8 @@ pub enum StartError {
     Cluster(#[from] ClusterError),
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    #[error("DATABASE_URL: {0}")]
+    DatabaseUrl(DatabaseError),
     #[error("the database does not answer: {0}")]
     Query(#[from] sqlx::Error),
     #[error(transparent)]
@@ -129,7 +131,7 @@ impl Opened {
             }
         };
         Ok(Self {
-            database: Database::connect(&url).await?,
+            database: connect(config, &url).await?,
             cluster,
         })
     }
@@ -147,7 +149,7 @@ impl Opened {
             },
         };
         Ok(Some(Self {
-            database: Database::connect(&url).await?,
+            database: connect(config, &url).await?,
             cluster,
         }))
     }
@@ -165,6 +167,15 @@ impl Opened {
         }
         Ok(())
     }
+}
+
+/// An error names the setting, if there is one.
+async fn connect(config: &Config, url: &str) -> Result<Database, StartError> {
+    let connected = Database::connect(url).await;
+    connected.map_err(|error| match &config.database_url {
+        Some(_) => StartError::DatabaseUrl(error),
+        None => StartError::Database(error),
+    })
 }
 
 /// Runs the portal until SIGTERM or Ctrl-C.

@@ -5,6 +5,7 @@ mod directory;
 
 mod http;
 mod people;
+mod pgbouncer;
 mod postgres;
 mod proxy;
 mod server;
@@ -14,6 +15,7 @@ use std::{fs, io::Write as _, path::PathBuf, sync::LazyLock, time::Duration};
 
 pub use http::{Answer, Credential, Request};
 pub use people::{PASSWORD, People, SignedIn, browser_sign_in, desktop_sign_in};
+pub use pgbouncer::PgBouncer;
 pub use postgres::Postgres;
 #[expect(unused_imports, reason = "tests of broken networks are being added")]
 pub use proxy::{Fault, Proxy};

@@ -38,6 +38,13 @@ impl Postgres {
         }
     }
 
+    /// The socket that it listens on.
+    pub fn socket(&self) -> PathBuf {
+        let cluster = self.cluster.as_ref().expect("a Postgres that runs");
+        let name = format!(".s.PGSQL.{}", cluster.port());
+        cluster.socket_dir().join(name)
+    }
+
     /// As its own service would be stopped: connections are cut, what was committed is there afterwards.
     pub async fn stop(&mut self) {
         let cluster = self.cluster.take().expect("a Postgres that runs");

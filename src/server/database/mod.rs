@@ -3,9 +3,13 @@
 //! [`Database`] is what the rest of the server holds. What the statements say is the business of `store`.
 
 pub mod cluster;
+mod connect_error;
+mod connector;
 mod failure;
+mod migrations;
 mod pool;
 mod server_role;
+mod session_settings;
 mod time_sample;
 mod transaction;
 

@@ -1,22 +1,20 @@
 //! One pool for everything.
 
-use std::{
-    str::FromStr,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use opentelemetry::context::FutureExt as _;
 use sqlx::{
-    ConnectOptions as _, Connection, PgConnection, PgPool, Postgres,
-    migrate::Migrator,
-    pool::PoolConnection,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    Connection, PgConnection, PgPool, Postgres, migrate::Migrator, pool::PoolConnection,
+    postgres::PgPoolOptions,
 };
 
 use super::{
+    connector::Connector,
     failure::is_broken_connection,
+    migrations,
     server_role::{self, SERVER_ROLE},
+    session_settings::SessionSettings,
     transaction::Transaction,
 };
 use crate::server::telemetry::{
@@ -32,6 +30,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 /// The database as the server uses it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Database {
+    connector: Connector,
     pool: PgPool,
     meters: DatabaseMeters,
 }
@@ -46,8 +45,17 @@ pub struct Connections {
 /// The database cannot be used. Its Display is one line.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
-    #[error("DATABASE_URL is not usable: {0}")]
+    #[error("not usable: {0}")]
     Address(String),
+    #[error("{0}")]
+    Connect(String),
+    #[error(
+        "it leads through a pooler in transaction mode (PgBouncer: pool_mode = transaction or statement), which loses \
+         LISTEN, time limits and the server's role. Use session mode (pool_mode = session), or connect to Postgres itself"
+    )]
+    TransactionPooling,
+    #[error("a setting is not in force after it was set: {0}. Is a pooler between that changes statements?")]
+    NotInForce(String),
     #[error("the database cannot be reached: {0}")]
     Unreachable(sqlx::Error),
     #[error("Postgres 15 or newer is needed; this one is version {0}")]
@@ -67,18 +75,10 @@ impl Database {
     /// # Errors
     /// [`DatabaseError`] when the address is wrong, nobody answers, or the server is older than Postgres 15.
     pub async fn connect(url: &str) -> Result<Self, DatabaseError> {
-        let options = PgConnectOptions::from_str(url)
-            .map_err(|error| DatabaseError::Address(error.to_string()))?
-            .application_name("broker-portal")
-            // Whatever zone the database server stands in, times are UTC; and no statement or lock may hold a
-            // request for longer than a person waits.
-            .options([
-                ("timezone", "UTC"),
-                ("statement_timeout", "10s"),
-                ("lock_timeout", "5s"),
-                ("idle_in_transaction_session_timeout", "15s"),
-            ]);
-        let pool = open(options).await.map_err(DatabaseError::Unreachable)?;
+        let connector = Connector::probe(url).await?;
+        let pool = open(&connector, SessionSettings::for_requests())
+            .await
+            .map_err(DatabaseError::Unreachable)?;
         let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::int")
             .fetch_one(&pool)
             .await
@@ -87,6 +87,7 @@ impl Database {
             return Err(DatabaseError::TooOld(version / 10_000));
         }
         Ok(Self {
+            connector,
             pool,
             meters: DatabaseMeters::default(),
         })
@@ -98,33 +99,38 @@ impl Database {
     /// # Errors
     /// [`DatabaseError`] when nobody answers.
     pub async fn as_server(self) -> Result<Self, DatabaseError> {
-        // Told as the connection begins, it costs no statement, and RESET leads back to it.
-        let options = (*self.pool.connect_options())
-            .clone()
-            .options([("role", SERVER_ROLE)]);
-        let (problem, useless) = match open(options).await {
-            Ok(pool) => {
-                let mut conn = pool.acquire().await.map_err(DatabaseError::Unreachable)?;
-                let at_work = server_role::is_at_work(&mut conn).await;
-                drop(conn);
-                if at_work.map_err(DatabaseError::Unreachable)? {
-                    self.pool.close().await;
-                    return Ok(Self { pool, ..self });
-                }
-                ("it may not do the server's work".to_owned(), Some(pool))
-            }
-            Err(sqlx::Error::Database(error)) => (error.to_string(), None),
+        let mut conn = self.pool.acquire().await.map_err(DatabaseError::Unreachable)?;
+        let problem = match server_role::try_on(&mut conn).await {
+            Ok(true) => None,
+            Ok(false) => Some("it may not do the server's work".to_owned()),
+            Err(sqlx::Error::Database(error)) => Some(error.to_string()),
             Err(error) => return Err(DatabaseError::Unreachable(error)),
         };
-        if let Some(pool) = useless {
-            pool.close().await;
+        drop(conn);
+        if let Some(problem) = problem {
+            tracing::warn!(
+                problem,
+                "the role {SERVER_ROLE} is not to be had: the server runs with the rights of the database's owner, and \
+                 only triggers keep the audit log from being changed"
+            );
+            return Ok(self);
         }
-        tracing::warn!(
-            problem,
-            "the role {SERVER_ROLE} is not to be had: the server runs with the rights of the database's owner, and only \
-             triggers keep the audit log from being changed"
-        );
-        Ok(self)
+        // The role is there for us. A connection without it is none that the server may work on.
+        let settings = SessionSettings::for_requests().with_role(SERVER_ROLE);
+        let tried = self.connector.connect(&settings).await;
+        let closed = match tried {
+            Ok(conn) => conn.close().await,
+            Err(sqlx::Error::Configuration(problem)) => {
+                return Err(DatabaseError::NotInForce(problem.to_string()));
+            }
+            Err(error) => Err(error),
+        };
+        closed.map_err(DatabaseError::Unreachable)?;
+        let pool = open(&self.connector, settings)
+            .await
+            .map_err(DatabaseError::Unreachable)?;
+        self.pool.close().await;
+        Ok(Self { pool, ..self })
     }
 
     /// Brings the schema up to date, and the rights of the server's role.
@@ -132,20 +138,26 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Migration`] with the migration that failed, [`DatabaseError::Rights`].
     pub async fn migrate(&self) -> Result<(), DatabaseError> {
-        let mut migrations = sqlx::migrate!();
-        // A newer server has been here: its migrations only add, and this one, and its commands, go on beside it.
-        migrations.set_ignore_missing(true);
-        // On a connection of its own, without the limits of requests: a large table takes longer than a person waits.
-        let pool = PgPoolOptions::new()
-            .max_connections(1)
-            .connect_with(self.unhurried_options());
-        let pool = pool.await.map_err(DatabaseError::Unreachable)?;
-        let done = migrations.run(&pool).await;
-        pool.close().await;
-        done?;
-        server_role::provide(&self.pool)
-            .await
-            .map_err(DatabaseError::Rights)
+        self.apply(&MIGRATIONS).await
+    }
+
+    /// Applies these migrations, then the rights of the server's role. Those that the database has and this build does
+    /// not are passed over: a newer server has been here, its migrations only add, and this one goes on beside it.
+    ///
+    /// # Errors
+    /// As for [`Self::migrate`].
+    pub async fn apply(&self, migrations: &Migrator) -> Result<(), DatabaseError> {
+        // Without the time limits of requests: a large table takes longer than a user waits.
+        let mut conn = self.unhurried().await?;
+        let applied = migrations::apply(&mut conn, migrations).await;
+        if applied.is_ok() {
+            server_role::provide(&mut conn)
+                .await
+                .map_err(DatabaseError::Rights)?;
+        }
+        // With the connection, every lock goes.
+        drop(conn.close().await);
+        Ok(applied?)
     }
 
     /// A connection of its own, as the owner of what is in the database and without the limits of requests: for what
@@ -154,21 +166,11 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Unreachable`] when nobody answers.
     pub async fn unhurried(&self) -> Result<PgConnection, DatabaseError> {
-        PgConnection::connect_with(&self.unhurried_options())
+        let settings = SessionSettings::for_long_work();
+        self.connector
+            .connect(&settings)
             .await
             .map_err(DatabaseError::Unreachable)
-    }
-
-    fn unhurried_options(&self) -> PgConnectOptions {
-        // That a statement took long is no news here.
-        let options = (*self.pool.connect_options()).clone().disable_statement_logging();
-        options.options([
-            // The last of several counts: this leads back to the user of the connection.
-            ("role", "none"),
-            ("statement_timeout", "0"),
-            ("lock_timeout", "0"),
-            ("idle_in_transaction_session_timeout", "0"),
-        ])
     }
 
     /// How many migrations this build has that the database does not.
@@ -271,10 +273,16 @@ async fn acquire(pool: &PgPool, meters: &DatabaseMeters) -> sqlx::Result<PoolCon
     acquired
 }
 
-async fn open(options: PgConnectOptions) -> sqlx::Result<PgPool> {
+async fn open(connector: &Connector, settings: SessionSettings) -> sqlx::Result<PgPool> {
+    let options = connector.options(&settings);
+    let connector = connector.clone();
     PgPoolOptions::new()
         .max_connections(Database::MAX_CONNECTIONS)
         .acquire_timeout(Duration::from_secs(3))
+        .after_connect(move |conn, _| {
+            let (connector, settings) = (connector.clone(), settings.clone());
+            Box::pin(async move { connector.prepare(conn, &settings).await })
+        })
         // A ping before each use would double the round trips under load, and none would hand out connections
         // that broke while nobody looked. So only those that have rested are asked whether they live.
         .test_before_acquire(false)

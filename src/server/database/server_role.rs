@@ -4,27 +4,44 @@
 
 use std::time::Duration;
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+
+use super::migrations::is_lock_conflict;
 
 /// The role's name, as `server_role.sql` says it too.
 pub const SERVER_ROLE: &str = "broker_portal_server";
 
-/// How often, and how far apart, the rights are tried to be given while others do the same.
-const TRIES: u32 = 20;
-const PAUSE: Duration = Duration::from_millis(50);
+/// How long the rights wait for a lock: a statement that waits makes others wait behind it.
+const LOCK_TIMEOUT: &str = "SET lock_timeout = '300ms'";
+
+/// The pause before the rights are given again, while others change the same ones. It doubles up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Attempts after which it is logged that there were some.
+const SILENT: u32 = 5;
 
 /// Makes the role, unless it is there, and gives it what the server needs. A user who may not do that leaves everything
-/// as it is.
+/// as it is. Rights that are there already are left alone, and then nothing is locked.
 ///
 /// # Errors
 /// The database's.
-pub(super) async fn provide(pool: &PgPool) -> sqlx::Result<()> {
-    let mut tries = 0;
+pub(super) async fn provide(conn: &mut PgConnection) -> sqlx::Result<()> {
+    conn.execute(LOCK_TIMEOUT).await?;
+    let mut pause = FIRST_PAUSE;
+    let mut attempts = 0;
     loop {
-        match sqlx::raw_sql(include_str!("server_role.sql")).execute(pool).await {
-            Err(error) if is_someone_else_at_it(&error) && tries < TRIES => {
-                tries += 1;
-                tokio::time::sleep(PAUSE).await;
+        match sqlx::raw_sql(include_str!("server_role.sql"))
+            .execute(&mut *conn)
+            .await
+        {
+            Err(error) if is_someone_else_at_it(&error) => {
+                attempts += 1;
+                if attempts > SILENT {
+                    tracing::warn!(%error, "waiting for other transactions before rights are granted, retrying");
+                }
+                tokio::time::sleep(pause).await;
+                pause = LONGEST_PAUSE.min(pause * 2);
             }
             Err(error) if is_refused(&error) => {
                 tracing::debug!(%error, "the server's database role could not be provided");
@@ -35,11 +52,24 @@ pub(super) async fn provide(pool: &PgPool) -> sqlx::Result<()> {
     }
 }
 
+/// Takes the role on for one transaction, and tells whether it may do the server's work in this database.
+///
+/// # Errors
+/// The database's: among others, there is no such role, or it is not for this user.
+pub(super) async fn try_on(conn: &mut PgConnection) -> sqlx::Result<bool> {
+    let mut transaction = conn.begin().await?;
+    let statement = format!("SET LOCAL ROLE {SERVER_ROLE}");
+    transaction.execute(AssertSqlSafe(statement)).await?;
+    let is_at_work = is_at_work(&mut transaction).await?;
+    transaction.rollback().await?;
+    Ok(is_at_work)
+}
+
 /// Whether this connection has taken the role on, and the role may do the server's work in this database.
 ///
 /// # Errors
 /// The database's.
-pub(super) async fn is_at_work(conn: &mut PgConnection) -> sqlx::Result<bool> {
+async fn is_at_work(conn: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar(
         "
         SELECT current_user = $1 AND current_schema() IS NOT NULL AND COALESCE(bool_and(
@@ -58,12 +88,15 @@ pub(super) async fn is_at_work(conn: &mut PgConnection) -> sqlx::Result<bool> {
 
 /// Others make the role, or change the same rights, at this moment.
 fn is_someone_else_at_it(error: &sqlx::Error) -> bool {
+    if is_lock_conflict(error) {
+        return true;
+    }
     let Some(error) = error.as_database_error() else {
         return false;
     };
     match error.code().as_deref() {
-        // The role, or a membership, has come into being meanwhile; a deadlock; a lock that did not come in time.
-        Some("42710" | "23505" | "40P01" | "55P03") => true,
+        // The role, or a membership, has come into being meanwhile.
+        Some("42710" | "23505") => true,
         // Postgres has no code of its own for this one.
         Some("XX000") => error.message().starts_with("tuple concurrently"),
         _ => false,

@@ -5,6 +5,8 @@ DECLARE
     -- Since version 16 one may be a member without being allowed to take the role on.
     right_to_take_on text := CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END;
     found record;
+    wanted text;
+    given text;
 BEGIN
     PERFORM pg_advisory_xact_lock(7022750921764881201);
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'broker_portal_server') THEN
@@ -13,26 +15,43 @@ BEGIN
     IF NOT pg_has_role(current_user, 'broker_portal_server', right_to_take_on) THEN
         GRANT broker_portal_server TO CURRENT_USER;
     END IF;
-    EXECUTE format('GRANT USAGE ON SCHEMA %I TO broker_portal_server', current_schema());
+    IF NOT EXISTS (
+        SELECT FROM pg_namespace n, aclexplode(n.nspacl) given_right
+        WHERE n.nspname = current_schema() AND given_right.grantee = 'broker_portal_server'::regrole
+            AND given_right.privilege_type = 'USAGE'
+    ) THEN
+        EXECUTE format('GRANT USAGE ON SCHEMA %I TO broker_portal_server', current_schema());
+    END IF;
 
     -- Only what is ours: an extension's tables and functions belong to whoever installed it.
     FOR found IN
-        SELECT c.oid::regclass AS name, c.relname, c.relkind FROM pg_class c
+        SELECT c.oid, c.oid::regclass AS name, c.relname, c.relkind, c.relacl FROM pg_class c
         WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
             AND pg_has_role(current_user, c.relowner, 'USAGE')
     LOOP
+        wanted := CASE
+            WHEN found.relkind = 'S' THEN 'SELECT, USAGE'
+            -- A view is written with the rights of its owner.
+            WHEN found.relkind IN ('v', 'm') THEN 'SELECT'
+            WHEN found.relname IN ('audit_events', 'audit_chain') THEN 'INSERT, SELECT'
+            WHEN found.relname = 'audit_unsealed' THEN 'DELETE, SELECT'
+            WHEN found.relname = '_sqlx_migrations' THEN 'SELECT'
+            ELSE 'DELETE, INSERT, SELECT, UPDATE'
+        END;
+        SELECT string_agg(given_right.privilege_type, ', ' ORDER BY given_right.privilege_type COLLATE "C") INTO given
+        FROM (
+            SELECT * FROM aclexplode(found.relacl)
+            -- Rights to a single column are more than is wanted.
+            UNION ALL SELECT given_to_column.* FROM pg_attribute a, aclexplode(a.attacl) given_to_column
+            WHERE a.attrelid = found.oid
+        ) given_right
+        WHERE given_right.grantee = 'broker_portal_server'::regrole;
+        -- Granting what is granted already would write to the catalogue at each start.
+        CONTINUE WHEN given IS NOT DISTINCT FROM wanted;
         EXECUTE format('REVOKE ALL ON %s FROM broker_portal_server', found.name);
         EXECUTE format(
             'GRANT %s ON %s %s TO broker_portal_server',
-            CASE
-                WHEN found.relkind = 'S' THEN 'USAGE, SELECT'
-                -- A view is written with the rights of its owner.
-                WHEN found.relkind IN ('v', 'm') THEN 'SELECT'
-                WHEN found.relname IN ('audit_events', 'audit_chain') THEN 'SELECT, INSERT'
-                WHEN found.relname = 'audit_unsealed' THEN 'SELECT, DELETE'
-                WHEN found.relname = '_sqlx_migrations' THEN 'SELECT'
-                ELSE 'SELECT, INSERT, UPDATE, DELETE'
-            END,
+            wanted,
             CASE WHEN found.relkind = 'S' THEN 'SEQUENCE' ELSE 'TABLE' END,
             found.name
         );
@@ -40,6 +59,10 @@ BEGIN
     FOR found IN
         SELECT p.oid::regprocedure AS name FROM pg_proc p
         WHERE p.pronamespace = current_schema()::regnamespace AND pg_has_role(current_user, p.proowner, 'USAGE')
+            AND NOT EXISTS (
+                SELECT FROM aclexplode(p.proacl) given_right
+                WHERE given_right.grantee = 'broker_portal_server'::regrole
+            )
     LOOP
         EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO broker_portal_server', found.name);
     END LOOP;

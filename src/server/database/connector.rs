@@ -1,0 +1,268 @@
+//! How connections are made: straight to Postgres, or through a pooler in session mode.
+//!
+//! Settings travel in the startup message where that works, so that `RESET` leads back to them. PgBouncer refuses such
+//! options, or ignores them (`ignore_startup_parameters`); there, statements alone put the settings in force.
+
+use std::{str::FromStr as _, time::Duration};
+
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, Row as _, postgres::PgConnectOptions};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::{connect_error, pool::DatabaseError, session_settings::SessionSettings};
+
+/// How long a start waits for a database that is starting itself, or does not answer.
+const WAIT: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// How often two connections are compared where there is a pooler. Its other clients may have changed the order in which
+/// it gives connections away, so that one comparison proves too little.
+const COMPARISONS: u32 = 5;
+
+/// Makes connections to one database.
+#[derive(Clone, Debug)]
+pub(super) struct Connector {
+    /// Without our settings.
+    options: PgConnectOptions,
+    /// `Some`: options of a startup message have no effect. These are the ones that `DATABASE_URL` has.
+    by_statement: Option<Vec<(String, String)>>,
+}
+
+impl Connector {
+    /// Finds out how settings get to the database at `url`, and that it may be used that way.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] when the address is wrong, the database does not let us in, or a pooler is in transaction mode.
+    pub(super) async fn probe(url: &str) -> Result<Self, DatabaseError> {
+        let options = parse(url)?;
+        let settings = SessionSettings::for_requests();
+        let with_settings = options.clone().options(settings.startup_options());
+        let failed = |error| DatabaseError::Connect(connect_error::explain(&error, &options));
+        let (mut conn, accepted) = match connect_patiently(&with_settings).await {
+            Ok(mut conn) => {
+                let in_force = settings.are_in_force(&mut conn).await.map_err(failed)?;
+                (conn, in_force)
+            }
+            Err(error) if is_unsupported_parameter(&error) => {
+                let bare = without_startup_options(url)?;
+                (connect_patiently(&bare).await.map_err(failed)?, false)
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        let connector = if accepted {
+            Self {
+                options: options.clone(),
+                by_statement: None,
+            }
+        } else {
+            let own = options.get_options().map(parse_startup_options);
+            Self {
+                options: without_startup_options(url)?,
+                by_statement: Some(own.unwrap_or_default()),
+            }
+        };
+        connector.refuse_transaction_pooling(&mut conn).await?;
+        // What becomes of it does not matter any more.
+        drop(conn.close().await);
+        connector
+            .connect(&settings)
+            .await
+            .map_err(|error| match error {
+                sqlx::Error::Configuration(problem) => DatabaseError::NotInForce(problem.to_string()),
+                error => failed(error),
+            })?
+            .close()
+            .await
+            .map_err(failed)?;
+        Ok(connector)
+    }
+
+    /// For the pool's own connections; each has to be [prepared](Self::prepare).
+    pub(super) fn options(&self, settings: &SessionSettings) -> PgConnectOptions {
+        let options = self.options.clone();
+        if self.by_statement.is_some() {
+            options
+        } else {
+            options.options(settings.startup_options())
+        }
+    }
+
+    /// Puts the settings in force on a new connection.
+    ///
+    /// # Errors
+    /// The database's, or the name of the setting that is not in force.
+    pub(super) async fn prepare(
+        &self,
+        conn: &mut PgConnection,
+        settings: &SessionSettings,
+    ) -> sqlx::Result<()> {
+        let others = self.by_statement.as_deref().unwrap_or_default();
+        settings.enforce(conn, others).await
+    }
+
+    /// One connection outside of any pool, with these settings. That a statement took long on it is not logged.
+    ///
+    /// # Errors
+    /// As for [`Self::prepare`].
+    pub(super) async fn connect(&self, settings: &SessionSettings) -> sqlx::Result<PgConnection> {
+        let options = self.options(settings).disable_statement_logging();
+        let mut conn = PgConnection::connect_with(&options).await?;
+        self.prepare(&mut conn, settings).await?;
+        Ok(conn)
+    }
+
+    /// A pooler in transaction mode gives each statement whichever connection is free: then two connections of ours have
+    /// the same process behind them, or one has another process with every statement.
+    async fn refuse_transaction_pooling(&self, conn: &mut PgConnection) -> Result<(), DatabaseError> {
+        // Without a second connection there is nothing to compare. That is no reason not to start.
+        let deadline = Instant::now() + WAIT;
+        let Ok(Ok(mut second)) = timeout_at(deadline, PgConnection::connect_with(&self.options)).await else {
+            tracing::debug!("no second connection, pool mode not verified");
+            return Ok(());
+        };
+        let comparisons = if self.by_statement.is_some() {
+            COMPARISONS
+        } else {
+            1
+        };
+        let compared = timeout_at(deadline, share_processes(conn, &mut second, comparisons)).await;
+        drop(timeout_at(deadline, second.close()).await);
+        match compared {
+            Ok(Ok(true)) => Err(DatabaseError::TransactionPooling),
+            Ok(Ok(false)) => Ok(()),
+            Ok(Err(error)) => Err(DatabaseError::Connect(connect_error::explain(
+                &error,
+                &self.options,
+            ))),
+            Err(_) => {
+                tracing::debug!("no answer on a second connection, pool mode not verified");
+                Ok(())
+            }
+        }
+    }
+}
+
+async fn share_processes(
+    one: &mut PgConnection,
+    other: &mut PgConnection,
+    comparisons: u32,
+) -> sqlx::Result<bool> {
+    let first = process_id(one).await?;
+    for _ in 0..comparisons {
+        if process_id(other).await? == first || process_id(one).await? != first {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The process that answers on this connection. Unprepared: poolers in transaction mode may lose prepared statements.
+async fn process_id(conn: &mut PgConnection) -> sqlx::Result<i32> {
+    let row = sqlx::raw_sql("SELECT pg_backend_pid()").fetch_one(conn).await?;
+    row.try_get(0)
+}
+
+fn parse(url: &str) -> Result<PgConnectOptions, DatabaseError> {
+    let options =
+        PgConnectOptions::from_str(url).map_err(|error| DatabaseError::Address(error.to_string()))?;
+    Ok(options.application_name("broker-portal"))
+}
+
+/// The address without what PgBouncer refuses in a startup message unless it is told to ignore it.
+fn without_startup_options(url: &str) -> Result<PgConnectOptions, DatabaseError> {
+    let url = match url.split_once('?') {
+        None => url.to_owned(),
+        Some((address, query)) => {
+            let rest: Vec<&str> = query
+                .split('&')
+                .filter(|parameter| !parameter.starts_with("options"))
+                .collect();
+            format!("{address}?{}", rest.join("&"))
+        }
+    };
+    Ok(parse(&url)?.extra_float_digits(None))
+}
+
+/// The settings in options such as `-c search_path=portal --geqo=off`, as Postgres reads them.
+fn parse_startup_options(options: &str) -> Vec<(String, String)> {
+    let mut words = vec![String::new()];
+    let mut characters = options.chars();
+    while let Some(character) = characters.next() {
+        let is_space = character.is_ascii_whitespace();
+        // A backslash takes the next character as it is.
+        let character = if character == '\\' {
+            characters.next()
+        } else {
+            Some(character)
+        };
+        match (is_space, character, words.last_mut()) {
+            (true, _, _) => words.push(String::new()),
+            (false, Some(character), Some(word)) => word.push(character),
+            _ => {}
+        }
+    }
+    words
+        .iter()
+        .filter_map(|word| {
+            let setting = word.strip_prefix("-c").or_else(|| word.strip_prefix("--"));
+            let (name, value) = setting.unwrap_or(word).split_once('=')?;
+            Some((name.replace('-', "_"), value.to_owned()))
+        })
+        .collect()
+}
+
+/// PgBouncer: `unsupported startup parameter: options`, and with 1.20 and newer `unsupported startup parameter in
+/// options: lock_timeout`.
+fn is_unsupported_parameter(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .is_some_and(|error| error.message().starts_with("unsupported startup parameter"))
+}
+
+async fn connect_patiently(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
+    let deadline = Instant::now() + WAIT;
+    loop {
+        match timeout_at(deadline, PgConnection::connect_with(options)).await {
+            Ok(Err(error)) if is_temporary(&error) && Instant::now() + PAUSE < deadline => sleep(PAUSE).await,
+            Ok(connected) => return connected,
+            Err(_) => return Err(sqlx::Error::PoolTimedOut),
+        }
+    }
+}
+
+/// The database is starting, or an earlier connection of ours is still ending.
+fn is_temporary(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
+        sqlx::Error::Database(error) => error
+            .code()
+            .is_some_and(|code| ["53300", "57P03"].contains(&&*code)),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn startup_options_are_parsed_as_postgres_does() {
+        let parsed = parse_startup_options(r"-c search_path=portal,\ public  --work-mem=4MB -cgeqo=off -d 1");
+        let expected = [
+            ("search_path", "portal, public"),
+            ("work_mem", "4MB"),
+            ("geqo", "off"),
+        ];
+        assert_eq!(
+            parsed,
+            expected.map(|(name, value)| (name.to_owned(), value.to_owned()))
+        );
+    }
+
+    #[test]
+    fn address_keeps_everything_but_startup_options() {
+        let url = "postgres://portal@db/portal?options=-c%20geqo%3Doff&sslmode=disable&options[a]=b";
+        let bare = without_startup_options(url).expect("an address");
+        assert_eq!(bare.get_options(), None);
+        assert!(matches!(bare.get_ssl_mode(), sqlx::postgres::PgSslMode::Disable));
+    }
+}

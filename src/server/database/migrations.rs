@@ -1,0 +1,174 @@
+//! Applies migrations beside a running server.
+//!
+//! A statement that waits for a lock makes everything behind it wait, even plain reads. So each migration gives up its
+//! locks after a moment, is rolled back and tried again: while another transaction is open, such as a backup's, the
+//! server goes on.
+
+use std::time::Duration;
+
+use sqlx::{
+    AssertSqlSafe, Executor as _, PgConnection,
+    migrate::{Migrate, MigrateError, Migration, Migrator},
+};
+
+/// How long requests may wait behind a migration that waits. Shorter than Postgres's `deadlock_timeout` of 1 s.
+const LOCK_TIMEOUT: Duration = Duration::from_millis(300);
+
+/// The pause before the next attempt. It doubles up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Applies what is pending, one migration after another. Waits for other transactions for as long as they are open, and
+/// says so in the log.
+///
+/// # Errors
+/// A migration failed for another reason than a lock, or one that was applied has changed since.
+pub(super) async fn apply(conn: &mut PgConnection, migrator: &Migrator) -> Result<(), MigrateError> {
+    let table = &*migrator.table_name;
+    // Waiting with a time limit also keeps this wait from blocking an index that another server builds concurrently.
+    set_lock_timeout(conn, LOCK_TIMEOUT).await?;
+    let mut pause = FIRST_PAUSE;
+    while let Err(error) = conn.lock().await {
+        wait_for_lock(error, &mut pause, "another server's migration").await?;
+    }
+    let mut pause = FIRST_PAUSE;
+    while let Err(error) = conn.ensure_migrations_table(table).await {
+        wait_for_lock(error, &mut pause, "other transactions").await?;
+    }
+    if let Some(version) = conn.dirty_version(table).await? {
+        return Err(MigrateError::Dirty(version));
+    }
+    let applied = conn.list_applied_migrations(table).await?;
+    for migration in migrator.iter() {
+        if migration.migration_type.is_down_migration() {
+            continue;
+        }
+        match applied
+            .iter()
+            .find(|applied| applied.version == migration.version)
+        {
+            Some(applied) if applied.checksum != migration.checksum => {
+                return Err(MigrateError::VersionMismatch(migration.version));
+            }
+            Some(_) => {}
+            None => apply_one(conn, table, migration).await?,
+        }
+    }
+    conn.unlock().await
+}
+
+async fn apply_one(conn: &mut PgConnection, table: &str, migration: &Migration) -> Result<(), MigrateError> {
+    let mut pause = FIRST_PAUSE;
+    if migration.no_tx {
+        tracing::info!(
+            migration = migration.version,
+            "building an index, waiting for transactions that are open"
+        );
+    }
+    loop {
+        let attempt = async {
+            if migration.no_tx {
+                // Building an index concurrently waits for transactions without blocking any.
+                set_lock_timeout(conn, Duration::ZERO).await?;
+                drop_invalid_index(conn, migration).await?;
+            }
+            let applied = conn.apply(table, migration).await;
+            set_lock_timeout(conn, LOCK_TIMEOUT).await?;
+            applied
+        };
+        let Err(error) = attempt.await else { return Ok(()) };
+        let waits_for = format!("other transactions before migration {}", migration.version);
+        wait_for_lock(error, &mut pause, &waits_for).await?;
+        // What failed may have been the note of how long it took.
+        let applied = conn.list_applied_migrations(table).await?;
+        if applied.iter().any(|applied| applied.version == migration.version) {
+            return Ok(());
+        }
+    }
+}
+
+/// Waits for the next attempt, or gives the error back when another attempt would not help.
+async fn wait_for_lock(
+    error: MigrateError,
+    pause: &mut Duration,
+    waits_for: &str,
+) -> Result<(), MigrateError> {
+    let cause = match &error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error,
+        _ => return Err(error),
+    };
+    if !is_lock_conflict(cause) {
+        return Err(error);
+    }
+    tracing::warn!("waiting for {waits_for}, retrying");
+    tokio::time::sleep(*pause).await;
+    *pause = LONGEST_PAUSE.min(*pause * 2);
+    Ok(())
+}
+
+/// A lock did not come in time, or a deadlock: nothing was done, and it can be tried again.
+pub(super) fn is_lock_conflict(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .and_then(|error| error.code())
+        .is_some_and(|code| ["55P03", "40P01"].contains(&&*code))
+}
+
+async fn set_lock_timeout(conn: &mut PgConnection, timeout: Duration) -> sqlx::Result<()> {
+    let statement = format!("SET lock_timeout = {}", timeout.as_millis());
+    conn.execute(AssertSqlSafe(statement)).await.map(drop)
+}
+
+/// An index that was not finished stays behind, invalid, and `IF NOT EXISTS` would pass over it.
+async fn drop_invalid_index(conn: &mut PgConnection, migration: &Migration) -> sqlx::Result<()> {
+    let Some(index) = concurrent_index(migration.sql.as_str()) else {
+        return Ok(());
+    };
+    let is_invalid: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass($1) AND NOT indisvalid)",
+    )
+    .bind(&index)
+    .fetch_one(&mut *conn)
+    .await?;
+    if is_invalid {
+        tracing::info!(index, "dropping an index that was not finished");
+        let statement = format!("DROP INDEX CONCURRENTLY IF EXISTS {index}");
+        conn.execute(AssertSqlSafe(statement)).await?;
+    }
+    Ok(())
+}
+
+/// The name in `CREATE [UNIQUE] INDEX CONCURRENTLY IF NOT EXISTS name ON ...`, the only statement that a migration
+/// without a transaction has.
+fn concurrent_index(sql: &str) -> Option<String> {
+    let statement: Vec<&str> = sql
+        .lines()
+        .map(|line| line.split("--").next().unwrap_or_default())
+        .flat_map(str::split_whitespace)
+        .collect();
+    let at = statement
+        .iter()
+        .position(|word| word.eq_ignore_ascii_case("concurrently"))?;
+    let (words, name) = (statement.get(at + 1..at + 4)?, statement.get(at + 4)?);
+    let conditional = words
+        .iter()
+        .zip(["if", "not", "exists"])
+        .all(|(word, expected)| word.eq_ignore_ascii_case(expected));
+    conditional.then(|| (*name).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn concurrent_index_name_is_found() {
+        let sql = "-- no-transaction\n-- Why CONCURRENTLY.\nCREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS\n  by_name ON users (name);";
+        assert_eq!(concurrent_index(sql).as_deref(), Some("by_name"));
+        assert_eq!(concurrent_index("CREATE INDEX by_name ON users (name)"), None);
+        assert_eq!(
+            concurrent_index("CREATE INDEX CONCURRENTLY by_name ON users (name)"),
+            None
+        );
+    }
+}
