@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs system packages, named by what they are for: compiler, postgres, chromium, headless-chromium, faketime.
+# Installs system packages, named by what they are for: compiler, postgres, chromium, headless-chromium, faketime, pgbouncer.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -29,6 +29,7 @@ with_apt() {
       chromium) packages="$packages chromium" ;;
       headless-chromium) packages="$packages chromium-headless-shell" ;;
       faketime) packages="$packages libfaketime" ;;
+      pgbouncer) packages="$packages pgbouncer" ;;
     esac
   done
   say "installing$packages with apt"
@@ -50,6 +51,12 @@ with_apt() {
     apt-get install -y -qq --no-install-recommends $packages >/dev/null || status=$?
   if [ -n "$override" ]; then as_root rm -f "$override"; fi
   [ "$status" = 0 ] || die "apt could not install$packages"
+
+  # The tests start PgBouncer themselves. Debian's service has no database to lead to.
+  case " $* " in *" pgbouncer "*)
+    if have systemctl; then as_root systemctl disable --now --quiet pgbouncer 2>/dev/null || true; fi
+    ;;
+  esac
 }
 
 with_brew() {

@@ -43,6 +43,11 @@ if [ "$purpose" = test ] && can_install \
   scripts/install-system-packages.sh faketime || say "without libfaketime one test is skipped"
 fi
 
+# The tests of a pooler need it, and say so where they have to be skipped.
+if [ "$purpose" = test ] && can_install && ! have pgbouncer && [ ! -x /usr/sbin/pgbouncer ]; then
+  scripts/install-system-packages.sh pgbouncer || say "without PgBouncer two tests are skipped"
+fi
+
 scripts/install-rust.sh
 scripts/install-npm-packages.sh
 

@@ -1,6 +1,6 @@
 //! Starting and stopping.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{io::ErrorKind, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use leptos::config::LeptosOptions;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -19,7 +19,7 @@ use super::{
     connections::{self, Deadlines, Limits, Rules},
     database::{
         Database, DatabaseError,
-        cluster::{Cluster, ClusterError, ClusterOptions},
+        cluster::{Cluster, ClusterError, ClusterOptions, ServerLock},
     },
     jobs::{self, activity::Activity, minutes::Minutes},
     node,
@@ -47,6 +47,10 @@ const LAST_WRITES: Duration = Duration::from_secs(1);
 const OWNER_TRIES: u32 = 20;
 const OWNER_PAUSE: Duration = Duration::from_millis(500);
 
+/// How often, and how far apart, a start tries to become the only server of its data directory.
+const LOCK_TRIES: u32 = 5;
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
+
 /// Why the server or a command could not start. Its Display is one line.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -63,7 +67,8 @@ pub enum StartError {
     #[error(transparent)]
     Password(#[from] PasswordError),
     #[error(
-        "cannot listen on {address}: {source}. Is another portal running? LEPTOS_SITE_ADDR chooses another address."
+        "LEPTOS_SITE_ADDR={address} cannot be listened on: {}",
+        listen_problem(source)
     )]
     Listen {
         address: SocketAddr,
@@ -71,12 +76,31 @@ pub enum StartError {
     },
     #[error("there is no site in {}: build it, or say where it is with LEPTOS_SITE_ROOT", .0.display())]
     NoSite(PathBuf),
-    #[error("another broker-portal is using {}; stop it, or choose another PORTAL_DATA_DIR", .0.display())]
+    #[error(
+        "PORTAL_DATA_DIR={} is in use by another broker-portal; stop it, or choose another folder",
+        .0.display()
+    )]
     DataDirInUse(PathBuf),
     #[error("traces cannot be sent: {0}")]
     Traces(#[from] opentelemetry_otlp::ExporterBuildError),
     #[error("the server stopped: {0}")]
     Io(#[from] std::io::Error),
+}
+
+fn listen_problem(error: &std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::AddrInUse => {
+            "it is in use. Is another portal running? Stop it, or choose another address".to_owned()
+        }
+        ErrorKind::PermissionDenied => {
+            "not permitted. Ports below 1024 need root or CAP_NET_BIND_SERVICE; choose a higher one"
+                .to_owned()
+        }
+        ErrorKind::AddrNotAvailable => {
+            "this machine has no such address. 0.0.0.0 and [::] stand for all that it has".to_owned()
+        }
+        _ => error.to_string(),
+    }
 }
 
 /// The database that the configuration names, up to date, and the private cluster if it is one.
@@ -196,10 +220,25 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
             address: config.site_addr,
             source,
         })?;
+    let _lock = match config.database_url {
+        Some(_) => None,
+        None => Some(lock_data_dir(&config).await?),
+    };
     let opened = open_as_owner(&config).await?;
     let served = run(listener, &opened, config).await;
     let closed = opened.close().await;
     served.and(closed)
+}
+
+/// Makes this the data directory's only server. One that is just ending is waited for.
+async fn lock_data_dir(config: &Config) -> Result<ServerLock, StartError> {
+    for _ in 0..LOCK_TRIES {
+        if let Some(lock) = ServerLock::claim(&config.data_dir)? {
+            return Ok(lock);
+        }
+        tokio::time::sleep(LOCK_PAUSE).await;
+    }
+    Err(StartError::DataDirInUse(config.data_dir.clone()))
 }
 
 /// Opens the database so that a private cluster lives as long as this server. One that another process started would go

@@ -55,6 +55,7 @@ mod seed;
 mod session_store;
 mod sessions;
 mod sign_in;
+mod startup;
 mod statements;
 mod step_up;
 mod suspicion;

@@ -78,6 +78,8 @@ enum Command {
 enum CommandError {
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error("RUST_LOG is not usable: {0}. Expected directives such as info,broker_portal=debug")]
+    RustLog(tracing_subscriber::filter::ParseError),
     #[error(transparent)]
     Start(#[from] StartError),
     #[error(transparent)]
@@ -125,7 +127,9 @@ pub fn run() -> ExitCode {
         Ok(line) => line.command,
         Err(instead) => return explain(&instead),
     };
-    telemetry::logging::start();
+    if let Err(problem) = telemetry::logging::start() {
+        return fail(&CommandError::RustLog(problem));
+    }
     telemetry::panics::log_panics();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

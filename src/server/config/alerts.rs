@@ -183,6 +183,7 @@ impl Source<'_> {
         match (url, secret) {
             (Some(url), Some(secret)) => Ok(Some(Webhook { url, secret })),
             (Some(_), None) => Err(ConfigError::BadValue {
+                place: String::new(),
                 name: SECRET.to_owned(),
                 value: String::new(),
                 expected: "16 characters or more, since PORTAL_ALERT_WEBHOOK_URL is set".to_owned(),

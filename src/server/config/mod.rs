@@ -9,6 +9,7 @@
 //! Tests tell what was forgotten.
 
 pub mod alerts;
+mod database_url;
 #[cfg(test)]
 mod document;
 pub mod public_url;
@@ -17,10 +18,11 @@ mod source;
 mod trusted_proxies;
 mod warnings;
 
-use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
+pub use database_url::{BadDatabaseUrl, DatabaseUrl};
 pub use public_url::PublicUrl;
 pub use source::{Answer, Answers, Origin};
 
@@ -95,33 +97,21 @@ pub struct Suspicion {
     pub failures: Option<u32>,
 }
 
-/// A connection string; it may hold a password, so its Debug shows nothing.
-#[derive(Clone)]
-pub struct DatabaseUrl(String);
-
-impl DatabaseUrl {
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for DatabaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("DatabaseUrl(..)")
-    }
-}
-
 /// One setting is not usable. Its Display is the one line that an operator reads.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    #[error("{name}={value:?} is not usable: expected {expected}")]
+    #[error("{place}{name}={value:?} is not usable: expected {expected}")]
     BadValue {
+        /// Where it stands, with a colon, if that is a line of `portal.toml`; empty if not.
+        place: String,
         name: String,
         value: String,
         expected: String,
     },
-    #[error("portal.toml: {0}")]
+    #[error("{0}")]
     File(String),
+    #[error("{place}DATABASE_URL {problem}")]
+    DatabaseUrl { place: String, problem: BadDatabaseUrl },
     #[error(
         "PORTAL_DEMO=on is refused: LEPTOS_SITE_ADDR ({site_addr}) and PORTAL_PUBLIC_URL ({public_url}) must both be loopback \
          addresses, since the demo passwords are public"
@@ -149,8 +139,14 @@ impl Config {
         let file = match std::fs::read_to_string("portal.toml") {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(ConfigError::File(error.to_string())),
+            Err(error) => return Err(ConfigError::File(format!("portal.toml cannot be read: {error}"))),
         };
+        for (name, value) in std::env::vars_os() {
+            let name = name.to_string_lossy();
+            if value.to_str().is_none() && settings::find(&name).is_some() {
+                return Err(source::not_utf8(&name));
+            }
+        }
         let environment = |name: &str| std::env::var(name).ok();
         let read = Self::answers(&environment, &file)?;
         for (name, _) in std::env::vars_os() {
@@ -175,7 +171,7 @@ impl Config {
         toml: &str,
     ) -> Result<(Self, Answers), ConfigError> {
         let source = Source::new(environment, toml)?;
-        let database_url = source.text("DATABASE_URL").map(DatabaseUrl);
+        let database_url = source.database_url()?;
         let site_addr = source.value("LEPTOS_SITE_ADDR", |text| text.parse().ok())?;
         let public_url = source.parse("PORTAL_PUBLIC_URL", |text| text.parse().ok())?;
         let public_url_is_set = public_url.is_some();

@@ -112,7 +112,7 @@ pub const SECTIONS: &[Section] = &[
         settings: &[
             Setting::new(
                 "LEPTOS_SITE_ADDR",
-                Text("an address and a port"),
+                Text("an address and a port, such as `127.0.0.1:3000`"),
                 Is("127.0.0.1:3000"),
                 "Listen address.",
             ),

@@ -2,8 +2,10 @@
 
 use std::{cell::RefCell, collections::BTreeMap, fmt, time::Duration};
 
+use toml::Spanned;
+
 use super::{
-    ConfigError,
+    BadDatabaseUrl, ConfigError, DatabaseUrl,
     settings::{self, Kind, Unit},
 };
 use crate::domain::user::Role;
@@ -37,9 +39,16 @@ pub struct Answer {
 /// Names of settings and what they are.
 pub type Answers = BTreeMap<String, Answer>;
 
+/// A value of `portal.toml`.
+struct FileValue {
+    text: String,
+    /// Counted from 1.
+    line: usize,
+}
+
 pub struct Source<'a> {
     environment: &'a dyn Fn(&str) -> Option<String>,
-    file: BTreeMap<String, String>,
+    file: BTreeMap<String, FileValue>,
     /// Every name that was asked for: what else is set has no meaning.
     answers: RefCell<Answers>,
 }
@@ -61,11 +70,12 @@ impl<'a> Source<'a> {
     /// A name stands in the file that nobody asked for.
     pub fn finish(self) -> Result<Answers, ConfigError> {
         let answers = self.answers.into_inner();
-        match self.file.keys().find(|name| !answers.contains_key(*name)) {
-            Some(name) if settings::find(name).is_some() => Err(ConfigError::File(format!(
-                "{name} is read from the environment only"
-            ))),
-            Some(name) => Err(ConfigError::File(format!("{name} is no setting"))),
+        match self.file.iter().find(|(name, _)| !answers.contains_key(*name)) {
+            Some((name, value)) if settings::find(name).is_some() => Err(file_error(
+                value.line,
+                &format!("{name} is read from the environment only"),
+            )),
+            Some((name, value)) => Err(file_error(value.line, &format!("{name} is no setting"))),
             None => Ok(answers),
         }
     }
@@ -83,8 +93,8 @@ impl<'a> Source<'a> {
         let default = || settings::find(name).and_then(|(setting, role)| setting.default_for(role));
         let (origin, text) = if let Some(text) = (self.environment)(name).filter(set) {
             (Origin::Environment, Some(text))
-        } else if let Some(text) = self.file.get(name).filter(|text| set(text)) {
-            (Origin::File, Some(text.clone()))
+        } else if let Some(value) = self.file.get(name).filter(|value| set(&value.text)) {
+            (Origin::File, Some(value.text.clone()))
         } else {
             (Origin::Default, default())
         };
@@ -110,8 +120,41 @@ impl<'a> Source<'a> {
         };
         match read(value.trim()) {
             Some(read) => Ok(Some(read)),
-            None => Err(wrong(name, value)),
+            None => Err(self.wrong(name, value)),
         }
+    }
+
+    /// The address of the database. Unlike other settings it must not be empty: the server would work with another
+    /// database than it was meant to.
+    ///
+    /// # Errors
+    /// It is empty or not usable.
+    pub fn database_url(&self) -> Result<Option<DatabaseUrl>, ConfigError> {
+        const NAME: &str = "DATABASE_URL";
+        let read = match self.text(NAME) {
+            Some(text) => text.parse().map(Some),
+            None if (self.environment)(NAME).is_some() || self.file.contains_key(NAME) => {
+                Err(BadDatabaseUrl::Empty)
+            }
+            None => Ok(None),
+        };
+        read.map_err(|problem| ConfigError::DatabaseUrl {
+            place: self.place(NAME),
+            problem,
+        })
+    }
+
+    /// Where a setting stands, if that is a line of the file. For the beginning of an error.
+    fn place(&self, name: &str) -> String {
+        let is_in_environment = (self.environment)(name).is_some_and(|text| !text.is_empty());
+        match self.file.get(name) {
+            Some(value) if !is_in_environment => format!("portal.toml, line {}: ", value.line),
+            _ => String::new(),
+        }
+    }
+
+    fn wrong(&self, name: &str, value: String) -> ConfigError {
+        bad_value(self.place(name), name, value)
     }
 
     /// A setting that always has a text, since the list has a default for it.
@@ -119,7 +162,8 @@ impl<'a> Source<'a> {
     /// # Errors
     /// `read` understands nothing, or there is no text.
     pub fn value<T>(&self, name: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<T, ConfigError> {
-        self.parse(name, read)?.ok_or_else(|| wrong(name, String::new()))
+        self.parse(name, read)?
+            .ok_or_else(|| self.wrong(name, String::new()))
     }
 
     /// # Errors
@@ -166,11 +210,22 @@ impl<'a> Source<'a> {
     }
 }
 
-fn wrong(name: &str, value: String) -> ConfigError {
+/// A variable that is not even text.
+pub fn not_utf8(name: &str) -> ConfigError {
+    let mut error = bad_value(String::new(), name, "...".to_owned());
+    if let ConfigError::BadValue { expected, .. } = &mut error {
+        expected.insert_str(0, "text in UTF-8: ");
+    }
+    error
+}
+
+fn bad_value(place: String, name: &str, value: String) -> ConfigError {
     let setting = settings::find(name).map(|(setting, _)| setting);
-    let secret = setting.is_some_and(|setting| setting.secret);
+    // Before an @, an address may have a password.
+    let secret = setting.is_some_and(|setting| setting.secret) || value.contains('@');
     let expected = setting.map(|setting| setting.kind.expected());
     ConfigError::BadValue {
+        place,
         name: name.to_owned(),
         value: if secret { "...".to_owned() } else { value },
         expected: expected.unwrap_or_else(|| "that the list of settings has it".to_owned()),
@@ -192,24 +247,36 @@ fn on_or_off(text: &str) -> Option<bool> {
     }
 }
 
-fn flat_table(toml: &str) -> Result<BTreeMap<String, String>, ConfigError> {
-    let table: toml::Table = toml
-        .parse()
-        .map_err(|error: toml::de::Error| ConfigError::File(error.message().replace('\n', " ")))?;
+fn flat_table(toml: &str) -> Result<BTreeMap<String, FileValue>, ConfigError> {
+    let line_at = |offset: usize| toml.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1;
+    let table: BTreeMap<Spanned<String>, toml::Value> = toml::from_str(toml).map_err(|error| {
+        let line = error.span().map_or(1, |span| line_at(span.start));
+        file_error(line, error.message())
+    })?;
     table
         .into_iter()
         .map(|(name, value)| {
+            let line = line_at(name.span().start);
+            let name = name.into_inner();
             let text = match value {
                 toml::Value::String(text) => text,
                 toml::Value::Integer(number) => number.to_string(),
                 toml::Value::Boolean(on) => on.to_string(),
                 _ => {
-                    return Err(ConfigError::File(format!(
-                        "{name} is text, a number or true/false"
-                    )));
+                    return Err(file_error(
+                        line,
+                        &format!("{name} is text, a number or true/false"),
+                    ));
                 }
             };
-            Ok((name, text))
+            Ok((name, FileValue { text, line }))
         })
         .collect()
+}
+
+fn file_error(line: usize, problem: &str) -> ConfigError {
+    ConfigError::File(format!(
+        "portal.toml, line {line}: {}",
+        problem.replace('\n', " ")
+    ))
 }

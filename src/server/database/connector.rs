@@ -162,9 +162,15 @@ async fn process_id(conn: &mut PgConnection) -> sqlx::Result<i32> {
 }
 
 fn parse(url: &str) -> Result<PgConnectOptions, DatabaseError> {
-    let options =
-        PgConnectOptions::from_str(url).map_err(|error| DatabaseError::Address(error.to_string()))?;
-    Ok(options.application_name("broker-portal"))
+    match PgConnectOptions::from_str(url) {
+        Ok(options) => Ok(options.application_name("broker-portal")),
+        Err(error) => {
+            let problem = error.to_string();
+            // Once for each layer that the error passed.
+            let problem = problem.replace("error with configuration: ", "");
+            Err(DatabaseError::Address(problem))
+        }
+    }
 }
 
 /// The address without what PgBouncer refuses in a startup message unless it is told to ignore it.

@@ -1,6 +1,7 @@
 //! Where the files of the cluster are.
 //!
 //! ```text
+//! <data dir>/server.lock       held by the server of the data directory
 //! <data dir>/postgres.lock     held by the process that owns the cluster
 //! <data dir>/postgres.state    where the running cluster can be reached
 //! <data dir>/postgres.log      what Postgres says

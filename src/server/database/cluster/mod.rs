@@ -27,6 +27,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 pub use self::error::ClusterError;
+pub use self::owner::ServerLock;
 
 use self::client::{PORT, USER};
 use self::layout::Layout;

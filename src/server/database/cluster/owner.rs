@@ -5,10 +5,11 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::error::ClusterError;
-use super::layout::{private_file, read_path, write_path};
+use super::layout::{self, private_file, read_path, write_path};
 
 const LOCK: &str = "postgres.lock";
 const STATE: &str = "postgres.state";
+const SERVER_LOCK: &str = "server.lock";
 
 /// Held by the one process that runs the cluster. The kernel takes the lock back when that process dies,
 /// however it dies.
@@ -22,16 +23,9 @@ pub(super) struct Ownership {
 impl Ownership {
     /// Becomes the owner, unless another process is.
     pub(super) fn claim(data_dir: &Path) -> Result<Option<Self>, ClusterError> {
-        let path = data_dir.join(LOCK);
-        let lock = private_file()
-            .truncate(false)
-            .open(&path)
-            .map_err(ClusterError::io("open", &path))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(None),
-            Err(TryLockError::Error(cause)) => return Err(ClusterError::io("lock", &path)(cause)),
-        }
+        let Some(lock) = lock_file(&data_dir.join(LOCK))? else {
+            return Ok(None);
+        };
         let ownership = Self {
             state: data_dir.join(STATE),
             _lock: lock,
@@ -58,6 +52,38 @@ impl Ownership {
 impl Drop for Ownership {
     fn drop(&mut self) {
         self.withdraw();
+    }
+}
+
+/// Held by the one server of a data directory. Commands may own the cluster for a while, and a server waits for them; for
+/// another server it does not wait.
+#[derive(Debug)]
+pub struct ServerLock {
+    _lock: File,
+}
+
+impl ServerLock {
+    /// Creates the data directory if it does not exist. `None`: another server uses it.
+    ///
+    /// # Errors
+    /// When this user may not write there.
+    pub fn claim(data_dir: &Path) -> Result<Option<Self>, ClusterError> {
+        let data_dir = layout::data_dir(data_dir)?;
+        let lock = lock_file(&data_dir.join(SERVER_LOCK))?;
+        Ok(lock.map(|lock| Self { _lock: lock }))
+    }
+}
+
+/// The file, locked; `None` when another process has locked it.
+fn lock_file(path: &Path) -> Result<Option<File>, ClusterError> {
+    let lock = private_file()
+        .truncate(false)
+        .open(path)
+        .map_err(ClusterError::io("open", path))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(Some(lock)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(cause)) => Err(ClusterError::io("lock", path)(cause)),
     }
 }
 
