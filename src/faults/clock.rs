@@ -1,6 +1,6 @@
 //! The clock of the server's machine jumps: no session ends early, and none lives on. Time is the database's.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
@@ -109,4 +109,53 @@ async fn when_the_servers_clock_jumps_by_an_hour_no_session_ends_early_or_lives_
     assert_eq!((early, lived_on, wrong_ends), (0, 0, 0));
     assert_eq!(reason.as_deref(), Some("idle_timeout"));
     assert!(server.still_runs());
+}
+
+/// The database's time.
+async fn database_time(postgres: &Postgres) -> DateTime<Utc> {
+    sqlx::query_scalar("SELECT clock_timestamp()")
+        .fetch_one(&postgres.sql)
+        .await
+        .expect("the database's time")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_clock_query_puts_no_clock_back() {
+    let postgres = Postgres::start("slow-clock").await;
+    let people = People::of(&postgres).await;
+    let (maria, admin) = (people.broker("maria").await, people.system_admin("ada").await);
+    people.close().await;
+    let proxy = Proxy::start(&postgres).await;
+    // The first of a start, and the next: another attempt, or the correction that follows the start.
+    for _ in 0..2 {
+        proxy.on_statement("clock_timestamp", Fault::DelayAnswer(Duration::from_secs(2)));
+    }
+    let mut command = Server::command(&postgres);
+    command.env("DATABASE_URL", proxy.url());
+    let slow = Server::run(command).await;
+    until("both queries were delayed", async || proxy.pending_faults() == 0).await;
+    let other = Server::start(&postgres, &[]).await;
+    let admin = slow.desktop(&admin, "admin").await;
+
+    let before = database_time(&postgres).await;
+    let session = slow.desktop(&maria, "pc").await;
+    let after = database_time(&postgres).await;
+    let created: DateTime<Utc> = sqlx::query_scalar("SELECT created_at FROM sessions WHERE id = $1::uuid")
+        .bind(&session.id)
+        .fetch_one(&postgres.sql)
+        .await
+        .expect("the session");
+    // Half of the longest round trip of a start that was prompt in the end.
+    let error = TimeDelta::milliseconds(500);
+    assert!(
+        created > before - error && created < after + error,
+        "{created} is not from {before} to {after}"
+    );
+
+    let session = other.desktop(&maria, "mac").await;
+    let body = json!({ "ids": [session.id] });
+    let revoke = Request::new("POST", "/api/v1/admin/sessions/revoke", &admin.credential).json(&body);
+    let revoked = slow.send(revoke).await.expect(200).json();
+    assert_eq!(revoked["ended"], 1, "{revoked}");
+    assert!(!other.accepts(&session.credential).await && !slow.accepts(&session.credential).await);
 }

@@ -17,7 +17,6 @@ pub use http::{Answer, Credential, Request};
 pub use people::{PASSWORD, People, SignedIn, browser_sign_in, desktop_sign_in};
 pub use pgbouncer::PgBouncer;
 pub use postgres::Postgres;
-#[expect(unused_imports, reason = "tests of broken networks are being added")]
 pub use proxy::{Fault, Proxy};
 pub use server::Server;
 pub use stream::EventStream;

@@ -42,11 +42,20 @@ impl People {
 
     /// A broker; gives the email.
     pub async fn broker(&self, name: &str) -> String {
+        self.create(name, Role::Broker).await
+    }
+
+    /// A system administrator; gives the email.
+    pub async fn system_admin(&self, name: &str) -> String {
+        self.create(name, Role::SystemAdmin).await
+    }
+
+    async fn create(&self, name: &str, role: Role) -> String {
         let email = format!("{name}@broker.example");
         let new = Registration {
             email: email.clone(),
             display_name: name.to_owned(),
-            role: Role::Broker,
+            role,
             organizations: Vec::new(),
             password: PASSWORD.to_owned(),
         };
