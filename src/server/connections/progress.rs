@@ -45,15 +45,17 @@ struct State {
     has_requested: bool,
     /// The connection began, or a request ended.
     last_request: Instant,
-    /// The socket took bytes that had waited for the client.
+    /// The socket has no room for what is to be written.
+    is_blocked: bool,
+    /// The socket became full, or took bytes that had waited for the client.
     last_write: Instant,
     next_request: u64,
     /// Requests in progress, and since when the client owes taking a part of the answer. `None`: the server owes it.
     requests: HashMap<u64, Option<Instant>>,
 }
 
-/// Which connections may be closed to make room, in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Why a connection may be closed to make room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Idleness {
     /// No request is in progress.
     Idle,
@@ -67,6 +69,7 @@ impl Progress {
         Self(Arc::new(Mutex::new(State {
             has_requested: false,
             last_request: now,
+            is_blocked: false,
             last_write: now,
             next_request: 0,
             requests: HashMap::new(),
@@ -90,19 +93,20 @@ impl Progress {
         }
     }
 
-    /// The client took bytes that had waited for it.
-    pub fn written(&self) {
-        self.state().last_write = Instant::now();
+    /// Whether the socket waits for the client to take bytes, at each change of this and each time that it took some.
+    pub fn set_blocked(&self, is_blocked: bool) {
+        let mut state = self.state();
+        state.is_blocked = is_blocked;
+        state.last_write = Instant::now();
     }
 
     /// `None`: the connection is in use.
     pub fn idleness(&self) -> Option<Idleness> {
         let state = self.state();
-        if state.requests.is_empty() {
-            return Some(Idleness::Idle);
+        match state.waiting_for_client() {
+            Some(since) => (since.elapsed() > STALLED).then_some(Idleness::Stalled),
+            None => state.requests.is_empty().then_some(Idleness::Idle),
         }
-        let since = state.waiting_for_client()?;
-        (since.elapsed() > STALLED).then_some(Idleness::Stalled)
     }
 
     /// Ends once the client has let a deadline pass.
@@ -121,10 +125,14 @@ impl Progress {
 }
 
 impl State {
-    /// The longest time for which the client has not taken a part of an answer.
+    /// Since when the client has not taken the next part of an answer, where it owes that.
     fn waiting_for_client(&self) -> Option<Instant> {
-        let since = self.requests.values().copied().flatten().min()?;
-        Some(since.max(self.last_write))
+        let since = self.requests.values().copied().flatten().min();
+        match since {
+            Some(since) => Some(since.max(self.last_write)),
+            // The end of an answer is no request any more, and still on its way.
+            None => self.is_blocked.then_some(self.last_write),
+        }
     }
 
     fn deadline(&self, deadlines: Deadlines) -> Option<Instant> {

@@ -9,7 +9,7 @@ use std::{
 use ipnet::{IpNet, Ipv6Net};
 use tokio::sync::Notify;
 
-use super::progress::Progress;
+use super::progress::{Idleness, Progress};
 use crate::server::telemetry::log_limit::OncePerMinute;
 
 /// Files that are no connections of clients: the database, the log, files of the site, the webhook, the collector.
@@ -149,13 +149,21 @@ impl Open {
 
     /// Evicts the oldest idle connection (of `address`, if given), else the oldest whose client does not read.
     fn evict_idlest(&mut self, address: Option<IpNet>) {
-        let candidates = self.connections.iter().filter_map(|(id, entry)| {
-            let is_candidate = address.is_none() || entry.address == address;
-            let idleness = is_candidate.then(|| entry.progress.idleness()).flatten()?;
-            Some((idleness, *id))
-        });
-        let idlest = candidates.min();
-        if let Some(entry) = idlest.and_then(|(_, id)| self.remove(id)) {
+        let mut idlest = None;
+        for (id, entry) in &self.connections {
+            if address.is_some() && entry.address != address {
+                continue;
+            }
+            match entry.progress.idleness() {
+                Some(Idleness::Idle) => {
+                    idlest = Some(*id);
+                    break;
+                }
+                Some(Idleness::Stalled) => idlest = idlest.or(Some(*id)),
+                None => {}
+            }
+        }
+        if let Some(entry) = idlest.and_then(|id| self.remove(id)) {
             entry.evicted.notify_one();
         }
     }

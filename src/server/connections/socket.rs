@@ -44,7 +44,7 @@ pub fn configure(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// A socket that notes when a client takes bytes that had to wait for it.
+/// A socket that notes when its client lets it wait, and when it takes bytes again.
 #[derive(Debug)]
 pub struct Socket {
     stream: TcpStream,
@@ -63,8 +63,8 @@ impl Socket {
 
     fn note(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         let was_blocked = std::mem::replace(&mut self.is_blocked, written.is_pending());
-        if was_blocked && written.is_ready() {
-            self.progress.written();
+        if was_blocked != self.is_blocked {
+            self.progress.set_blocked(self.is_blocked);
         }
         written
     }

@@ -258,6 +258,31 @@ async fn silent_connections_make_room_and_health_answers() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn answer_on_its_way_is_not_closed_to_make_room() {
+    let limits = Limits {
+        total: 3,
+        per_address: 3,
+    };
+    let patient = Deadlines {
+        first_request: PATIENCE,
+        next_request: PATIENCE,
+        answer: PATIENCE,
+    };
+    let server = Server::with(patient, limits).await;
+    let mut reader = server.connect_and_send(&request("/large", "close")).await;
+    let mut first = [0; 1024];
+    reader.read_exact(&mut first).await.expect("an answer");
+    let mut silent = Vec::new();
+    for _ in 0..4 * limits.total {
+        silent.push(server.connect().await);
+    }
+    assert_eq!(read_until_closed(&mut silent[0]).await, b"");
+    assert!(read_until_closed(&mut reader).await.len() > LARGE - first.len());
+    drop(silent);
+    server.stop().await;
+}
+
 /// Reads on until a heartbeat comes.
 async fn read_beat(stream: &mut TcpStream) {
     let mut all = Vec::new();
