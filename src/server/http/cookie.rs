@@ -124,8 +124,8 @@ fn parsed<T: FromStr>(headers: &HeaderMap, name: &str) -> Option<T> {
     values(headers, name).find_map(|value| std::str::from_utf8(value).ok()?.parse().ok())
 }
 
-/// A `Cookie` header with the portal's own cookies and nothing else. With a bearer token, and where it is ambiguous, the
-/// session cookie is left out. `None`: no cookie is left.
+/// A `Cookie` header with the portal's own cookies and nothing else: a new one has to be added here. With a bearer token,
+/// and where it is ambiguous, the session cookie is left out. `None`: no cookie is left.
 pub fn own_cookies(
     headers: &HeaderMap,
     credential: &PresentedCredential,
