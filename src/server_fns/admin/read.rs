@@ -10,7 +10,7 @@ use crate::{
         session_filter::SessionFilter,
         time::parse_time,
     },
-    error::AppError,
+    error::{AppError, Thing},
     server::drawn::{people, sessions},
 };
 
@@ -30,7 +30,7 @@ pub fn which(which: &str, filter: Option<&str>, session: &str, user: &str) -> Re
             })?)
         }
         "end_one" => Which::Sessions(vec![session.parse().map_err(|_| AppError::NotFound)?]),
-        "end_person" => Which::OfPerson(user.parse().map_err(|_| AppError::NotFound)?),
+        "end_person" => Which::OfPerson(user.parse().map_err(|_| AppError::NoSuch(Thing::Person))?),
         _ => return Err(AppError::invalid("which", "Say which sessions to end.")),
     })
 }
