@@ -48,11 +48,12 @@ pub fn router() -> Router<AppState> {
         .nest("/api/v1", v1)
         .split_for_parts();
     routes
-        .method_not_allowed_fallback(method_not_allowed)
         .route("/api/v1", any(not_found))
         .route("/api/v1/", any(not_found))
         .route("/api/session_state", get(session_state::show))
         .route("/api/openapi.json", get(openapi::serve(description)))
+        // Last: it holds for the routes that are there already.
+        .method_not_allowed_fallback(method_not_allowed)
 }
 
 async fn not_found() -> Problem {
