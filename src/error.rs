@@ -25,6 +25,11 @@ pub enum AppError {
     SessionEnded { reason: EndReason },
     /// A refresh token that gives nothing (any more): unknown, used before, or of a session that is over.
     InvalidGrant,
+    /// A refresh token that was exchanged before: its session was ended.
+    RefreshedTwice {
+        /// Probably an answer was lost.
+        answer_lost: bool,
+    },
     /// Too many refused passwords for this account, address or device.
     TooManyAttempts { retry_after_seconds: u32 },
     /// More passwords are waiting to be checked than the server can check soon. Nothing was looked at.
@@ -43,12 +48,8 @@ pub enum AppError {
     WrongAddress { address: String },
     /// The browser hid which page a request came from.
     OriginHidden,
-    /// There is no such session, or none that the caller may know of.
+    /// There is no such thing, or none that the caller may know of.
     NotFound,
-    /// The same of something else.
-    NoSuch(Thing),
-    /// The address is there, and takes no requests of that method.
-    MethodNotAllowed,
     /// What was sent does not fit. `field` is its name, `problem` says what to change.
     InvalidInput { field: String, problem: String },
     /// Ending many sessions needs a scope that says which.
@@ -61,45 +62,13 @@ pub enum AppError {
     Offline,
 }
 
-/// What a 404 is about, beside sessions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Thing {
-    Address,
-    Person,
-    Organization,
-    /// A question whether something was the person's doing.
-    Notice,
-}
-
-impl Thing {
-    const ALL: [Self; 4] = [Self::Address, Self::Person, Self::Organization, Self::Notice];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Thing::Address => "address",
-            Thing::Person => "person",
-            Thing::Organization => "organization",
-            Thing::Notice => "notice",
-        }
-    }
-
-    fn message(self) -> &'static str {
-        match self {
-            Thing::Address => "There is nothing at this address. Check how it is spelled.",
-            Thing::Person => "That person is not there, or not yours to see. Nothing was changed.",
-            Thing::Organization => "You do not belong to that organization. Nothing was changed.",
-            Thing::Notice => "That question is not open any more. It may have been answered already.",
-        }
-    }
-}
-
 impl AppError {
     /// The stable name that clients branch on.
     pub fn code(&self) -> &'static str {
         match self {
             AppError::InvalidCredentials => "invalid_credentials",
             AppError::SessionEnded { .. } => "session_ended",
-            AppError::InvalidGrant => "invalid_grant",
+            AppError::InvalidGrant | AppError::RefreshedTwice { .. } => "invalid_grant",
             AppError::TooManyAttempts { .. } => "too_many_attempts",
             AppError::Busy => "busy",
             AppError::ReauthRequired => "reauth_required",
@@ -109,8 +78,7 @@ impl AppError {
             AppError::Forbidden => "forbidden",
             AppError::WrongAddress { .. } => "wrong_address",
             AppError::OriginHidden => "origin_hidden",
-            AppError::NotFound | AppError::NoSuch(_) => "not_found",
-            AppError::MethodNotAllowed => "method_not_allowed",
+            AppError::NotFound => "not_found",
             AppError::InvalidInput { .. } => "invalid_input",
             AppError::InvalidScope => "invalid_scope",
             AppError::Unavailable => "unavailable",
@@ -122,15 +90,17 @@ impl AppError {
     /// The HTTP status that goes with it.
     pub fn status(&self) -> u16 {
         match self {
-            AppError::InvalidCredentials | AppError::InvalidGrant | AppError::SessionEnded { .. } => 401,
+            AppError::InvalidCredentials
+            | AppError::InvalidGrant
+            | AppError::RefreshedTwice { .. }
+            | AppError::SessionEnded { .. } => 401,
             AppError::Forbidden
             | AppError::WrongAddress { .. }
             | AppError::OriginHidden
             | AppError::ReauthRequired
             | AppError::PasswordChangeRequired
             | AppError::SignInTooOld => 403,
-            AppError::NotFound | AppError::NoSuch(_) => 404,
-            AppError::MethodNotAllowed => 405,
+            AppError::NotFound => 404,
             AppError::InvalidScope => 400,
             AppError::InvalidInput { .. } | AppError::UnsuitablePassword(_) => 422,
             AppError::TooManyAttempts { .. } => 429,
@@ -146,6 +116,11 @@ impl AppError {
             AppError::InvalidCredentials => "Email or password is not right. Check both and try again.",
             AppError::SessionEnded { reason } => reason.message(),
             AppError::InvalidGrant => "This refresh token is no longer good. Sign in again.",
+            AppError::RefreshedTwice { answer_lost: true } => {
+                "This device did not receive its new key in time, so its session was ended. Probably an answer was lost on \
+                 the network. Sign in again."
+            }
+            AppError::RefreshedTwice { answer_lost: false } => EndReason::TokenReuse.message(),
             AppError::TooManyAttempts { retry_after_seconds } => {
                 // A day at the most: without JavaScript the figure comes from an address, which anyone can write.
                 let wait = span(i64::from((*retry_after_seconds).min(86_400).div_ceil(60) * 60));
@@ -173,10 +148,6 @@ impl AppError {
                  proxy, or use https."
             }
             AppError::NotFound => "That session is not there any more. It may have ended already.",
-            AppError::NoSuch(thing) => thing.message(),
-            AppError::MethodNotAllowed => {
-                "This address takes no requests of that kind. Nothing was changed. Its methods are in the header `Allow`."
-            }
             AppError::InvalidInput { .. } => "Something in the form does not fit. Check it and try again.",
             AppError::InvalidScope => "Say which sessions to end: current, others or all.",
             AppError::Unavailable => {
@@ -240,9 +211,6 @@ struct Wire {
     retry_after_seconds: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     address: Option<String>,
-    /// What there is not, with `not_found`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    what: Option<String>,
 }
 
 impl From<AppError> for Wire {
@@ -254,10 +222,8 @@ impl From<AppError> for Wire {
             problem: None,
             retry_after_seconds: None,
             address: None,
-            what: None,
         };
         match error {
-            AppError::NoSuch(thing) => wire.what = Some(thing.as_str().to_owned()),
             AppError::SessionEnded { reason } => wire.reason = Some(reason),
             AppError::TooManyAttempts { retry_after_seconds } => {
                 wire.retry_after_seconds = Some(retry_after_seconds);
@@ -296,12 +262,7 @@ impl From<Wire> for AppError {
                 address: wire.address.unwrap_or_default(),
             },
             "origin_hidden" => AppError::OriginHidden,
-            "not_found" => {
-                let what = wire.what.as_deref();
-                let thing = Thing::ALL.into_iter().find(|thing| what == Some(thing.as_str()));
-                thing.map_or(AppError::NotFound, AppError::NoSuch)
-            }
-            "method_not_allowed" => AppError::MethodNotAllowed,
+            "not_found" => AppError::NotFound,
             "invalid_input" => AppError::InvalidInput {
                 field: wire.field.unwrap_or_default(),
                 problem: wire.problem.unwrap_or_default(),
@@ -331,7 +292,7 @@ impl FromServerFnError for AppError {
             ServerFnErrorErr::Args(_) | ServerFnErrorErr::MissingArg(_) => {
                 AppError::invalid("form", "A field is missing or is not of the right kind.")
             }
-            ServerFnErrorErr::UnsupportedRequestMethod(_) => AppError::MethodNotAllowed,
+            ServerFnErrorErr::UnsupportedRequestMethod(_) => AppError::Forbidden,
             _ => AppError::Internal,
         }
     }
@@ -369,9 +330,6 @@ mod tests {
             },
             AppError::OriginHidden,
             AppError::NotFound,
-            AppError::NoSuch(Thing::Address),
-            AppError::NoSuch(Thing::Notice),
-            AppError::MethodNotAllowed,
             AppError::invalid("email", "Too long."),
             AppError::InvalidScope,
             AppError::Unavailable,

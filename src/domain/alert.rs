@@ -13,7 +13,7 @@ use super::{ids::AlertId, time};
 pub enum AlertRule {
     /// Of the sign-ins of the last minutes, too many failed.
     SignInFailures,
-    /// A refresh token was shown again: someone has a copy.
+    /// A refresh token was shown again: an answer was lost, or someone has a copy.
     TokenReuse,
     /// People turned up in networks far apart, too soon after each other.
     FarSignIns,

@@ -1,5 +1,7 @@
 //! Sessions as administrators see them. Never a credential.
 
+use std::{fmt, str::FromStr};
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
@@ -30,7 +32,7 @@ pub struct ReviewedSession {
     /// The person, with the role in the organization that is looked at.
     pub user: User,
     pub state: State,
-    /// When the end was written down. `null` for one whose time has just run out, too.
+    /// Since when it is over: for one whose time ran out, that time. `null` while it is live.
     #[serde(with = "optional_time")]
     pub ended_at: Option<DateTime<Utc>>,
     /// Why it is over.
@@ -114,6 +116,42 @@ pub struct Ended {
     pub left: usize,
 }
 
+/// Up to which session a bulk revocation goes: users who sign in again meanwhile stay signed in.
+///
+/// A number does not depend on the clock of any node. A time is the client's own condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cutoff {
+    /// Sessions up to this number: in the order in which the database created them.
+    Number(i64),
+    /// Sessions whose `created_at` is not later.
+    Time(DateTime<Utc>),
+}
+
+/// The text names no cutoff.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a cutoff is a number or a time")]
+pub struct NoCutoff;
+
+impl FromStr for Cutoff {
+    type Err = NoCutoff;
+
+    fn from_str(text: &str) -> Result<Self, NoCutoff> {
+        match text.parse() {
+            Ok(number @ 0..) => Ok(Cutoff::Number(number)),
+            _ => time::parse_time(text).map(Cutoff::Time).ok_or(NoCutoff),
+        }
+    }
+}
+
+impl fmt::Display for Cutoff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cutoff::Number(number) => number.fmt(f),
+            Cutoff::Time(at) => f.write_str(&time::rfc3339(*at)),
+        }
+    }
+}
+
 /// Sessions of one request, by what it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Which {
@@ -123,4 +161,20 @@ pub enum Which {
     Sessions(Vec<SessionId>),
     /// Every one of this person.
     OfPerson(UserId),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cutoff_is_read_back_from_its_text() {
+        for text in ["0", "1742", "2026-11-20T17:42:03.120Z"] {
+            let cutoff: Cutoff = text.parse().expect(text);
+            assert_eq!(cutoff.to_string(), text);
+        }
+        for text in ["", "-1", "yesterday", "99999999999999999999"] {
+            assert_eq!(text.parse::<Cutoff>(), Err(NoCutoff), "{text}");
+        }
+    }
 }

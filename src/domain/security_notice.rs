@@ -73,6 +73,25 @@ impl FromStr for NoticeRule {
     }
 }
 
+/// How a refresh token came to be shown again. The names are public: they stand in the audit log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReuseCause {
+    /// The answer to the exchange was probably lost: nothing came with the new tokens, and the old one was shown again
+    /// from the same network.
+    LostAnswer,
+    /// Two programs hold the token.
+    TwoHolders,
+}
+
+impl ReuseCause {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ReuseCause::LostAnswer => "lost_answer",
+            ReuseCause::TwoHolders => "two_holders",
+        }
+    }
+}
+
 /// One question to a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecurityNotice {
@@ -87,6 +106,9 @@ pub struct SecurityNotice {
     pub rules: Vec<NoticeRule>,
     /// Refused passwords just before.
     pub failures: Option<u32>,
+    /// A refresh token was shown again, probably because an answer was lost.
+    #[serde(default)]
+    pub answer_lost: bool,
     /// Its session could still be signed out.
     pub is_live: bool,
     /// The session that is asked may say yes. It may not while it is in question itself.
@@ -101,6 +123,9 @@ impl SecurityNotice {
             Some(NoticeRule::ClientChanged) => {
                 format!("We signed out {device}: its session was used in another browser.")
             }
+            Some(NoticeRule::TokenReuse) if self.answer_lost => {
+                format!("We signed out {device}: it did not receive its new key.")
+            }
             Some(NoticeRule::TokenReuse) => format!("We signed out {device}: its key was used twice."),
             _ if self.is_sign_in() => format!("New sign-in: {device}. Was this you?"),
             _ => format!("{device} turned up in another network. Was this you?"),
@@ -110,7 +135,17 @@ impl SecurityNotice {
     /// What makes it unusual, in a sentence.
     pub fn explanation(&self) -> String {
         match self.rules.first() {
-            Some(NoticeRule::ClientChanged | NoticeRule::TokenReuse) => {
+            Some(NoticeRule::TokenReuse) if self.answer_lost => {
+                "Most likely an answer was lost on the network: nobody has used the new key. Sign in there again. If you \
+                 do not know this device, change your password."
+                    .to_owned()
+            }
+            Some(NoticeRule::TokenReuse) => {
+                "Two programs use the same key, or someone has a copy of it. If you did not copy it yourself, change your \
+                 password."
+                    .to_owned()
+            }
+            Some(NoticeRule::ClientChanged) => {
                 "Someone may have a copy of it. If you did not move it yourself, change your password."
                     .to_owned()
             }
@@ -151,6 +186,7 @@ mod tests {
                 at: DateTime::UNIX_EPOCH,
                 rules: vec![rule],
                 failures: Some(4),
+                answer_lost: false,
                 is_live: true,
                 may_confirm: true,
             };

@@ -124,12 +124,15 @@ pub enum EndReason {
     AccountDisabled,
     TokenReuse,
     ClientChanged,
+    /// The cookie was replaced, and the browser has not received the new one. Told to that browser only: the session itself
+    /// is live.
+    RenewalLost,
     /// No such session is known (any more), or none was shown.
     Unknown,
 }
 
 impl EndReason {
-    pub const ALL: [EndReason; 12] = [
+    pub const ALL: [EndReason; 13] = [
         EndReason::SignedOut,
         EndReason::SignedOutEverywhere,
         EndReason::Revoked,
@@ -141,6 +144,7 @@ impl EndReason {
         EndReason::AccountDisabled,
         EndReason::TokenReuse,
         EndReason::ClientChanged,
+        EndReason::RenewalLost,
         EndReason::Unknown,
     ];
 
@@ -157,8 +161,19 @@ impl EndReason {
             EndReason::AccountDisabled => "account_disabled",
             EndReason::TokenReuse => "token_reuse",
             EndReason::ClientChanged => "client_changed",
+            EndReason::RenewalLost => "renewal_lost",
             EndReason::Unknown => "unknown",
         }
+    }
+
+    /// The request may have carried a cookie that was replaced while it was on its way: a second look tells.
+    pub fn may_be_outdated(self) -> bool {
+        matches!(self, EndReason::Unknown | EndReason::RenewalLost)
+    }
+
+    /// No session ends for it: it only says why a request was refused.
+    pub fn is_never_recorded(self) -> bool {
+        matches!(self, EndReason::Unknown | EndReason::RenewalLost)
     }
 
     /// What an administrator reads in a list.
@@ -175,6 +190,7 @@ impl EndReason {
             EndReason::AccountDisabled => "Account disabled",
             EndReason::TokenReuse => "Refresh token shown twice",
             EndReason::ClientChanged => "Turned up in another browser",
+            EndReason::RenewalLost => "New cookie not received",
             EndReason::Unknown => "Unknown",
         }
     }
@@ -199,9 +215,16 @@ impl EndReason {
                 "For your security you need to sign in again from time to time, however active you are."
             }
             EndReason::AccountDisabled => "This account cannot sign in. Ask your administrator.",
-            EndReason::TokenReuse | EndReason::ClientChanged => {
+            EndReason::TokenReuse => {
+                "This session was ended because it was renewed twice. Usually an answer was lost on the network. If you see \
+                 a sign-in that was not you, change your password."
+            }
+            EndReason::ClientChanged => {
                 "We saw this session used from somewhere it was not started, and ended it. If that was not you, \
                  change your password."
+            }
+            EndReason::RenewalLost => {
+                "Your sign-in was renewed, but this browser did not receive the answer. Please sign in again."
             }
             EndReason::Unknown => "Please sign in again.",
         }

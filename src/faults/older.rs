@@ -73,7 +73,7 @@ fn what_does_more_than_add(sql: &str) -> Vec<String> {
             ["create", "view", ..] | ["create", "or", "replace", "view", ..] | ["create", "function", ..] => {
                 true
             }
-            ["create", "trigger", ..] | ["insert", "into", ..] => true,
+            ["create", "trigger", ..] | ["create", "sequence", ..] | ["insert", "into", ..] => true,
             ["do", ..] => !["drop", "rename", "delete", "truncate"]
                 .iter()
                 .any(|word| words.contains(word)),

@@ -6,7 +6,10 @@ use super::{client::KeptClient, wire::TextJson};
 use crate::error::AppError;
 #[cfg(feature = "ssr")]
 use crate::{
-    domain::{next::safe_path, session::RevokeScope},
+    domain::{
+        next::safe_path,
+        session::{EndReason, RevokeScope},
+    },
     server::{
         auth::{current_session::Identity, session_store},
         http::cookie,
@@ -29,16 +32,12 @@ pub async fn sign_in(
     border::answer(async {
         border::reject_bearer()?;
         let (state, client) = (border::state()?, border::client()?);
-        let replaced = match border::identity()? {
-            Identity::SignedIn(session) => Some(session),
-            _ => None,
-        };
         let attempt = Attempt {
             email,
             password,
             new_password,
         };
-        let began = service::on_browser(&state, attempt, &client, replaced.as_deref()).await?;
+        let began = service::on_browser(&state, attempt, &client, &border::identity()?).await?;
         session_store::adopt(&border::cookie_session()?, &began.cookie, began.lasts).await?;
         border::set_cookie(&cookie::set_known_browser(&began.known_browser, &state.config));
         let path = next
@@ -69,7 +68,7 @@ pub async fn sign_out() -> Result<String, AppError> {
         }
         // A cookie that names no session may have been replaced a moment ago: the new one, which names a live session,
         // must not be taken away.
-        if !matches!(identity, Identity::Anonymous) {
+        if matches!(identity, Identity::SignedIn(_) | Identity::Ended(_)) {
             session_store::forget(&border::cookie_session()?).await?;
         }
         border::then_go_to(AFTERWARDS);
@@ -85,7 +84,8 @@ pub async fn sign_in_notice() -> Result<Option<String>, AppError> {
     border::answer(async {
         Ok(match border::identity()? {
             Identity::Ended(ended) => Some(ended.message()),
-            _ => None,
+            Identity::Replaced(_) => Some(EndReason::RenewalLost.message().to_owned()),
+            Identity::Anonymous | Identity::SignedIn(_) => None,
         })
     })
     .await

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use broker_portal::domain::session_filter::SessionFilter;
+use broker_portal::domain::{session_filter::SessionFilter, time::rfc3339};
+use chrono::TimeDelta;
 use http_body_util::BodyExt as _;
 
 use crate::harness::*;
@@ -426,9 +427,11 @@ async fn ended_sessions_are_listed_with_their_reason_though_nobody_wrote_it_down
     let ended = page(&admin2, "state=ended&q=vera").await;
     assert_eq!(ids(&ended), [vera]);
     let row = &ended["sessions"][0];
+    // After twelve hours; thirteen have passed.
+    let ran_out = rfc3339(portal.now() - TimeDelta::hours(1));
     assert_eq!(
         (&row["state"], &row["reason"], &row["ended_at"]),
-        (&json!("ended"), &json!("idle_timeout"), &Value::Null)
+        (&json!("ended"), &json!("idle_timeout"), &json!(ran_out))
     );
     assert_eq!(
         ids(&page(&admin2, "reason=signed_out&state=ended").await),

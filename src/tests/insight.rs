@@ -255,13 +255,13 @@ async fn sign_ins_ends_and_lengths_are_counted_in_the_step_in_which_they_were() 
             ("average", {
                 let mut values = vec![None; 13];
                 values[0] = Some(600.0);
-                values[12] = Some(43_500.0);
+                values[12] = Some(43_200.0);
                 values
             }),
             ("median", {
                 let mut values = vec![None; 13];
                 values[0] = Some(600.0);
-                values[12] = Some(43_500.0);
+                values[12] = Some(43_200.0);
                 values
             }),
         ]

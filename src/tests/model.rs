@@ -94,10 +94,14 @@ impl World {
         self.portal.clock.advance(seconds(time));
         self.now += time;
         for session in self.sessions.iter_mut().filter(|session| session.ended.is_none()) {
-            if self.now >= session.began + LIFETIME {
-                session.ended = Some("lifetime_exceeded");
-            } else if self.now >= session.active + IDLE {
-                session.ended = Some("idle_timeout");
+            let (lifetime_end, idle_end) = (session.began + LIFETIME, session.active + IDLE);
+            if self.now >= lifetime_end.min(idle_end) {
+                let idle_first = idle_end < lifetime_end;
+                session.ended = Some(if idle_first {
+                    "idle_timeout"
+                } else {
+                    "lifetime_exceeded"
+                });
             }
         }
     }
@@ -279,7 +283,7 @@ impl World {
             }
         }
         let rows = sqlx::query(
-            "SELECT id, live_until > $1 AS live, end_reason_at(session_state, $1) AS reason FROM session_state",
+            "SELECT id, live_until > $1 AS live, session_end_reason(session_state, $1) AS reason FROM session_state",
         )
         .bind(self.portal.now())
         .fetch_all(&self.portal.sql)

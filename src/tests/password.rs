@@ -42,7 +42,7 @@ async fn a_new_password_takes_the_place_of_the_old_and_signs_out_everywhere_else
         assert_eq!(other.end_reason().await, "password_changed");
     }
     assert_ne!(chrome.cookie(), before.cookie());
-    assert_eq!(before.end_reason().await, "unknown");
+    assert_eq!(before.end_reason().await, "renewal_lost");
     chrome.get("/dashboard").await.expect(200);
     assert!(of_another.is_live().await);
 

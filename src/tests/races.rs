@@ -61,6 +61,70 @@ async fn a_sign_in_just_before_everything_is_signed_out_does_not_survive_it() {
     );
 }
 
+/// A sign-in whose password check was before, by browser and by desktop, against the end of all but the caller's session.
+async fn assert_late_sign_ins_are_rejected(caller_is_desktop: bool, end: fn(&Client) -> Call) {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let caller = if caller_is_desktop {
+        portal.desktop("thinkpad").signed_in(&maria).await
+    } else {
+        portal.browser(CHROME).signed_in(&maria).await
+    };
+    let late = [portal.browser(FIREFOX), portal.desktop("mac")];
+
+    let lock = HeldLock::of(&portal, &maria).await;
+    let others = lock.queue(end(&caller), 1).await;
+    let browser = lock.queue(late[0].signing_in(&maria), 2).await;
+    let desktop = lock.queue(late[1].signing_in(&maria), 3).await;
+    lock.release().await;
+
+    others.await.expect("answered").expect(200);
+    for answer in [browser, desktop] {
+        let answer = answer.await.expect("answered").expect(401);
+        assert_eq!(answer.json()["code"], "invalid_credentials");
+    }
+    assert!(caller.is_live().await, "the caller's own session survives");
+    assert_eq!(portal.live_sessions(maria.id).await, [caller.session()]);
+    if caller_is_desktop {
+        caller.refresh().await.expect(200);
+    }
+    // A sign-in that begins now is as good as ever.
+    portal.browser(FIREFOX).signed_in(&maria).await;
+    assert!(caller.is_live().await);
+}
+
+#[tokio::test]
+async fn sign_out_others_rejects_sign_ins_in_progress() {
+    for caller_is_desktop in [false, true] {
+        assert_late_sign_ins_are_rejected(caller_is_desktop, |caller| {
+            caller.delete("/api/v1/sessions?scope=others")
+        })
+        .await;
+    }
+    assert_late_sign_ins_are_rejected(false, |caller| caller.post("/api/sign_out_other_devices")).await;
+}
+
+#[tokio::test]
+async fn ending_ones_own_sessions_as_administrator_rejects_sign_ins_in_progress() {
+    let portal = Portal::start().await;
+    let ada = portal.person("ada").role(Role::SystemAdmin).create().await;
+    let admin = portal.browser(CHROME).signed_in(&ada).await;
+    let late = portal.browser(FIREFOX);
+    let body = json!({ "user_id": ada.id });
+
+    let lock = HeldLock::of(&portal, &ada).await;
+    let end = lock
+        .queue(admin.post("/api/v1/admin/sessions/revoke").json(&body), 1)
+        .await;
+    let sign_in = lock.queue(late.signing_in(&ada), 2).await;
+    lock.release().await;
+
+    end.await.expect("answered").expect(200);
+    sign_in.await.expect("answered").expect(401);
+    assert!(admin.is_live().await);
+    assert_eq!(portal.live_sessions(ada.id).await, [admin.session()]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_survives_signing_out_everywhere_signed_in_after_it() {
     let portal = Portal::start().await;

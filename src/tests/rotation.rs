@@ -24,7 +24,7 @@ async fn a_new_role_replaces_the_cookie_with_the_next_request() {
         let answer = chrome.get(path).await.expect(200);
         assert!(answer.header("set-cookie").is_some(), "{path}");
         assert_ne!(chrome.cookie(), before.cookie());
-        assert_eq!(before.end_reason().await, "unknown");
+        assert_eq!(before.end_reason().await, "renewal_lost");
         let state = chrome.get("/api/v1/session_state").await.expect(200);
         assert_eq!(state.json()["user"]["role"], role.as_str());
         assert_eq!(state.header("set-cookie"), None, "once is enough");

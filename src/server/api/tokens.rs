@@ -72,7 +72,10 @@ pub async fn refresh(
 ) -> Result<Json<Tokens>, Problem> {
     let token: PlainToken = body.refresh_token.parse().map_err(|_| AppError::InvalidGrant)?;
     let refreshed = refresh::exchange(&state, &token, &from.0).await;
-    if matches!(refreshed, Ok(_) | Err(AppError::InvalidGrant)) {
+    if matches!(
+        refreshed,
+        Ok(_) | Err(AppError::InvalidGrant | AppError::RefreshedTwice { .. })
+    ) {
         state.minutes.refreshed(refreshed.is_ok(), state.clock.now());
     }
     let refreshed = refreshed?;

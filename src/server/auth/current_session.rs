@@ -12,7 +12,10 @@ use crate::{
         user::User,
     },
     error::AppError,
-    server::auth::{client::Network, token::PlainToken},
+    server::{
+        auth::{client::Network, token::PlainToken},
+        store::sessions::ReplacedCookie,
+    },
 };
 
 /// A live session and whose it is.
@@ -41,6 +44,8 @@ pub struct CurrentSession {
     pub event_number: i64,
     /// The person may have questions to answer: "Was this you?"
     pub has_notices: bool,
+    /// Nothing had come with this cookie before.
+    pub cookie_unconfirmed: bool,
 }
 
 impl CurrentSession {
@@ -104,6 +109,9 @@ pub enum Identity {
     Anonymous,
     /// A credential of a session that is over.
     Ended(EndedSession),
+    /// A cookie that was replaced, by one that nothing has come with yet: the answer was lost, or is still on its way. It
+    /// opens nothing, and the browser keeps whatever cookie it has by now.
+    Replaced(ReplacedCookie),
     SignedIn(Arc<CurrentSession>),
 }
 
@@ -116,6 +124,9 @@ impl Identity {
         match self {
             Identity::SignedIn(session) => Ok(session.clone()),
             Identity::Ended(ended) => Err(AppError::SessionEnded { reason: ended.reason }),
+            Identity::Replaced(_) => Err(AppError::SessionEnded {
+                reason: EndReason::RenewalLost,
+            }),
             Identity::Anonymous => Err(AppError::SessionEnded {
                 reason: EndReason::Unknown,
             }),

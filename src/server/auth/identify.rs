@@ -129,7 +129,7 @@ impl SessionCheck {
         match resolved {
             Ok(Identity::SignedIn(_)) => SessionCheck::Live,
             Ok(Identity::Ended(_)) => SessionCheck::Ended,
-            Ok(Identity::Anonymous) => SessionCheck::Unknown,
+            Ok(Identity::Anonymous | Identity::Replaced(_)) => SessionCheck::Unknown,
             Err(AppError::Unavailable) => SessionCheck::Unavailable,
             Err(_) => SessionCheck::Failed,
         }
@@ -166,6 +166,11 @@ async fn resolve(state: &AppState, shown: &Shown, client: &Client) -> Result<Ide
     )
     .await?;
     Ok(match found {
+        None if shown.kind == ClientKind::Browser => {
+            let conn = &mut *state.database.connection().await?;
+            let replaced = sessions::find_replaced(conn, hash, now).await?;
+            replaced.map_or(Identity::Anonymous, Identity::Replaced)
+        }
         None => Identity::Anonymous,
         Some(Found::Ended(ended)) => {
             if !ended.written {
@@ -176,6 +181,9 @@ async fn resolve(state: &AppState, shown: &Shown, client: &Client) -> Result<Ide
         Some(Found::Live(mut session)) => {
             if let Some(reason) = suspicion::look_at(state, &session, client).await? {
                 return Ok(Identity::Ended(session.ended(reason)));
+            }
+            if session.cookie_unconfirmed {
+                sessions::confirm_cookie(&mut *state.database.connection().await?, hash).await?;
             }
             state.activity.note(session.id, now, is_activity);
             let near_its_end = session.idle_expires_at - now < crate::server::jobs::activity::WRITE_AT_ONCE;

@@ -6,8 +6,12 @@ use leptos::prelude::*;
 use super::words::{notice, number};
 use crate::{
     domain::{
-        ids::SessionId, organization::Membership, query::form_value, review::Person,
-        session_filter::SessionFilter, time::rfc3339, user::Role,
+        ids::SessionId,
+        organization::Membership,
+        query::form_value,
+        review::{Cutoff, Person},
+        session_filter::SessionFilter,
+        user::Role,
     },
     error::AppError,
     ui::components::{
@@ -91,7 +95,7 @@ pub struct Question {
     pub person: Option<Person>,
     pub memberships: Vec<Membership>,
     /// Sessions that began later stay.
-    pub begun_by: chrono::DateTime<chrono::Utc>,
+    pub until: Cutoff,
     pub asks_password: bool,
     /// Why the last try did nothing, without JavaScript.
     pub problem: Option<AppError>,
@@ -180,7 +184,7 @@ pub fn draw(question: Question, behind: Behind) -> AnyView {
                     {filter.map(|filter| view! { <input type="hidden" name="filter" value=filter /> })}
                     <input type="hidden" name="session_id" value=session />
                     <input type="hidden" name="user_id" value=user />
-                    <input type="hidden" name="begun_by" value=rfc3339(question.begun_by) />
+                    <input type="hidden" name="begun_by" value=question.until.to_string() />
                     <input type="hidden" name="next" value=behind.next />
                     {(question.asks == Asks::ChangeRole).then(|| role_field(&question))}
                     {reason}

@@ -146,6 +146,7 @@ pub struct Drawing {
     pub page: Page,
     pub panel: Option<Open>,
     pub question: Option<Question>,
+    pub own: UserId,
     pub now: DateTime<Utc>,
 }
 
@@ -168,6 +169,7 @@ pub fn draw(drawing: Drawing) -> String {
         page,
         panel,
         question,
+        own,
         now,
     } = drawing;
     let whose = match &organization {
@@ -179,6 +181,7 @@ pub fn draw(drawing: Drawing) -> String {
         panel::draw(Panel {
             open,
             place: &place,
+            own,
             now,
         })
     });
@@ -222,7 +225,7 @@ fn filter_form(place: &Place) -> AnyView {
         .collect();
     let reasons = EndReason::ALL
         .iter()
-        .filter(|reason| **reason != EndReason::Unknown)
+        .filter(|reason| !reason.is_never_recorded())
         .map(|reason| (reason.as_str(), reason.label()))
         .collect();
     let sorts = Sort::ALL

@@ -12,6 +12,7 @@ use crate::{
     domain::{
         next::safe_path,
         query::{form_value, query_value},
+        session::EndReason,
     },
     server::auth::current_session::Identity,
 };
@@ -42,7 +43,11 @@ pub async fn sign_in_first(request: Request, next: Next) -> Response {
                 ended.reason.as_str()
             )
         }
-        _ => format!("/login?next={}", query_value(&wanted)),
+        Some(Identity::Replaced(_)) => {
+            let reason = EndReason::RenewalLost.as_str();
+            format!("/login?next={}&reason={reason}", query_value(&wanted))
+        }
+        Some(Identity::Anonymous) | None => format!("/login?next={}", query_value(&wanted)),
     };
     Redirect::to(&login).into_response()
 }

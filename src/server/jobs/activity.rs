@@ -52,6 +52,15 @@ impl Activity {
             .and_then(|note| note.active)
     }
 
+    /// When the client was last noted, if that is not written yet.
+    pub fn last_seen(&self, session: SessionId) -> Option<DateTime<Utc>> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&session.0)
+            .map(|note| note.seen)
+    }
+
     /// How many sessions have something noted that is not written yet.
     pub fn waiting(&self) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).len()

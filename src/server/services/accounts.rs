@@ -279,8 +279,8 @@ impl Accounts {
             now,
         };
         match only {
-            None => Ok(review::count_live(conn, asked, now, None).await?),
-            Some(id) if review::still_listed(conn, asked, now, &[id]).await?.is_empty() => {
+            None => Ok(review::count_live(conn, asked, None, None).await?),
+            Some(id) if review::still_listed(conn, asked, None, &[id]).await?.is_empty() => {
                 Err(AccountError::NoSuchSession(id))
             }
             Some(_) => Ok(1),
@@ -363,8 +363,7 @@ impl Accounts {
     /// # Errors
     /// The database's.
     pub async fn revoke_everyone(&self, note: Option<&str>) -> Result<usize, AccountError> {
-        let now = self.clock.now();
-        let people = sessions::people_with_live(&mut *self.database.connection().await?, now).await?;
+        let people = sessions::people_with_open(&mut *self.database.connection().await?).await?;
         let mut ended = 0;
         for &user in &people {
             let mut tx = self.database.begin().await?;

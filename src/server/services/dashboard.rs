@@ -11,10 +11,9 @@ use crate::{
         security_notice::SecurityNotice,
         session::{ClientKind, Session},
     },
-    error::{AppError, Thing},
+    error::AppError,
     server::{
         auth::current_session::{Client, CurrentSession},
-        services::refusals::Refused,
         state::AppState,
         store::{
             acting::ActingTransaction,
@@ -83,7 +82,7 @@ pub async fn list_notices(
 /// Records that the caller confirms a notice.
 ///
 /// # Errors
-/// [`AppError::NoSuch`] when it is not theirs to answer, or was answered; [`AppError::SessionEnded`] when the caller's
+/// [`AppError::NotFound`] when it is not theirs to answer, or was answered; [`AppError::SessionEnded`] when the caller's
 /// session ended meanwhile.
 pub async fn dismiss_notice(
     state: &AppState,
@@ -94,15 +93,7 @@ pub async fn dismiss_notice(
     let ip_address = Some(client.ip_address);
     let mut tx = ActingTransaction::begin(&state.database, &state.clock, caller, ip_address).await?;
     if !security_notices::dismiss(&mut tx, notice).await? {
-        drop(tx);
-        let refused = Refused {
-            database: &state.database,
-            clock: &state.clock,
-            caller,
-            ip_address: client.ip_address,
-        };
-        refused.record_foreign("notice_id", notice.0).await?;
-        return Err(AppError::NoSuch(Thing::Notice));
+        return Err(AppError::NotFound);
     }
     let event = AuditEvent {
         kind: AuditKind::SuspicionDismissed,

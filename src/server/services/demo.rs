@@ -293,6 +293,7 @@ async fn tell(tx: &mut Transaction, user: UserId, story: &Story, now: DateTime<U
             rules: &[NoticeRule::NewDevice],
             ip_address,
             failures: None,
+            cause: None,
         };
         security_notices::insert(tx, notice, began).await?;
     }

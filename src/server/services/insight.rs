@@ -1,9 +1,9 @@
 //! How the portal has been doing. Whose figures a caller may see is theirs to know.
 //!
 //! Live sessions of the whole portal come from samples, since a count over time would read every session; those of an
-//! organization from when its people's sessions began and ended. Both say how many were live at the end of a step. One whose
-//! time ran out unnoticed ends, for the past, when it is written down as ended, which the clean-up does: an hour late at
-//! the most, as set by default.
+//! organization from when its people's sessions began and ended. Both say how many were live at the end of a step. A session
+//! whose time ran out counts as ended from that time on, once clean-up has recorded it: an hour later at the most, as set by
+//! default.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -219,6 +219,7 @@ fn label(reason: EndReason) -> &'static str {
         EndReason::AccountDisabled => "Account disabled",
         EndReason::TokenReuse => "Token used twice",
         EndReason::ClientChanged => "Another client",
+        EndReason::RenewalLost => "New cookie not received",
         EndReason::Unknown => "Unknown",
     }
 }

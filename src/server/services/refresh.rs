@@ -16,7 +16,7 @@ use super::{
 use crate::{
     domain::{
         ids::SessionId,
-        security_notice::NoticeRule,
+        security_notice::ReuseCause,
         session::{ClientKind, EndReason},
         user::User,
     },
@@ -61,7 +61,7 @@ enum Exchange {
     /// Unknown, or of a session that is over.
     Refused,
     /// Used before; its session was ended.
-    Reused,
+    Reused(ReuseCause),
     /// Shown by another program; its session was ended.
     ByAnotherClient,
 }
@@ -76,7 +76,10 @@ pub async fn exchange(state: &AppState, token: &PlainToken, client: &Client) -> 
     state.metrics.refreshes.count(Refresh::of(&exchange));
     match exchange? {
         Exchange::Done(refreshed) | Exchange::Repeated(refreshed) => Ok(refreshed),
-        Exchange::Refused | Exchange::Reused | Exchange::ByAnotherClient => Err(AppError::InvalidGrant),
+        Exchange::Refused | Exchange::ByAnotherClient => Err(AppError::InvalidGrant),
+        Exchange::Reused(cause) => Err(AppError::RefreshedTwice {
+            answer_lost: cause == ReuseCause::LostAnswer,
+        }),
     }
 }
 
@@ -86,7 +89,7 @@ impl Refresh {
             Ok(Exchange::Done(_)) => Refresh::Exchanged,
             Ok(Exchange::Repeated(_)) => Refresh::Repeated,
             Ok(Exchange::Refused) => Refresh::Refused,
-            Ok(Exchange::Reused) => Refresh::Reused,
+            Ok(Exchange::Reused(_)) => Refresh::Reused,
             Ok(Exchange::ByAnotherClient) => Refresh::ClientChanged,
             Err(AppError::Unavailable) => Refresh::Unavailable,
             Err(_) => Refresh::Failed,
@@ -119,9 +122,10 @@ async fn try_exchange(state: &AppState, token: &PlainToken, client: &Client) -> 
             let salt = new_salt()?;
             let successor = Successor::of(token, &salt);
             let expires_at = now + state.config.access_token;
-            refresh_tokens::exchange(&mut tx, &known, successor.refresh_token.hash(), &salt, now).await?;
+            let hash = successor.refresh_token.hash();
+            refresh_tokens::exchange(&mut tx, &known, hash, &salt, client.ip_address, now).await?;
             let access = successor.access_token.hash();
-            sessions::set_credential(&mut tx, known.session, access, Some(expires_at)).await?;
+            sessions::set_credential(&mut tx, known.session, access, Some(expires_at), now).await?;
             events::credential_replaced(&mut tx, known.user, known.session, now).await?;
             Some((successor, expires_at))
         }
@@ -136,13 +140,21 @@ async fn try_exchange(state: &AppState, token: &PlainToken, client: &Client) -> 
         Use::Exchanged { .. } | Use::Spent => None,
     };
     let Some((successor, access_token_expires_at)) = successor else {
-        end_for_reuse(&mut tx, &known, client, now).await?;
+        let cause = end_for_reuse(&mut tx, state, &known, client, now).await?;
         tx.commit().await?;
-        tracing::warn!(user = %known.user, session = %known.session, "a refresh token was used twice; its session was ended");
-        return Ok(Exchange::Reused);
+        tracing::warn!(
+            user = %known.user,
+            session = %known.session,
+            cause = cause.as_str(),
+            "refresh token shown again, session ended"
+        );
+        return Ok(Exchange::Reused(cause));
     };
     tx.commit().await?;
-    state.activity.note(known.session, now, false);
+    // A repeated answer may be lost as well: nobody has used what it brings.
+    if !is_repeated {
+        state.activity.note(known.session, now, false);
+    }
     let refreshed = Refreshed {
         session: known.session,
         access_token: successor.access_token,
@@ -157,13 +169,23 @@ async fn try_exchange(state: &AppState, token: &PlainToken, client: &Client) -> 
     })
 }
 
-/// Someone else has a copy of the token. Which of the two is the thief cannot be told, so both are out.
+/// Ends the session of a token that is shown again: someone may have a copy, and which of the two is the thief cannot be
+/// told (RFC 9700, 4.14.2). Records what is likelier, a copy or a lost answer.
 async fn end_for_reuse(
     tx: &mut Transaction,
+    state: &AppState,
     token: &Known,
     client: &Client,
     now: DateTime<Utc>,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<ReuseCause> {
+    let reuse = refresh_tokens::reuse(tx, token.id, client.network()).await?;
+    let noted = state.activity.last_seen(token.session);
+    let successor_used = reuse.successor_used || noted > reuse.exchanged_at;
+    let cause = if !successor_used && reuse.same_network {
+        ReuseCause::LostAnswer
+    } else {
+        ReuseCause::TwoHolders
+    };
     let (user, session) = (token.user, token.session);
     let actor = Actor::from_address(client.ip_address);
     let event = AuditEvent {
@@ -172,7 +194,12 @@ async fn end_for_reuse(
         user: Some(user),
         session: Some(session),
         reason: None,
-        detail: json!({ "token_id": token.id }),
+        detail: json!({
+            "token_id": token.id,
+            "cause": cause.as_str(),
+            "successor_used": successor_used,
+            "same_network": reuse.same_network,
+        }),
     };
     audit::record(tx, event, now).await?;
     let filter = EndFilter {
@@ -181,8 +208,8 @@ async fn end_for_reuse(
         except: None,
     };
     revoke::end_in(tx, filter, EndReason::TokenReuse, None, actor, now).await?;
-    let unusual = Unusual::only(NoticeRule::TokenReuse);
-    suspicion::raise(tx, user, session, &unusual, client, now).await
+    suspicion::raise(tx, user, session, &Unusual::reuse(cause), client, now).await?;
+    Ok(cause)
 }
 
 /// What a token and a salt give, again and again the same. Without the token, which the database does not have, the salt

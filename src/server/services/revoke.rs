@@ -15,12 +15,11 @@ use crate::{
         auth::current_session::{CurrentSession, EndedSession},
         clock::Clock,
         database::{Database, Transaction, is_conflict},
-        services::refusals::Refused,
         store::{
             acting::{ActingTransaction, NotActing},
-            audit::{self, Actor},
+            audit::{self, Actor, AuditEvent, AuditKind},
             events,
-            sessions::{self, End, EndFilter, Ended},
+            sessions::{self, End, EndFilter, Ended, ReplacedCookie},
             users,
         },
     },
@@ -130,24 +129,40 @@ async fn try_end_own(
         ),
         RevokeScope::All => (all, EndReason::SignedOutEverywhere),
     };
+    if scope == RevokeScope::Others {
+        // The caller's own session is written as well: all in the order of their ids, as whoever writes activity does.
+        sessions::lock_open_of(&mut tx, user).await?;
+    }
     let ended: Vec<SessionId> = live(&end_in(&mut tx, filter, reason, None, actor, now).await?);
     if let RevokeScope::One(id) = scope
         && ended.is_empty()
     {
-        drop(tx);
-        if let Some(ip_address) = ip_address {
-            let refused = Refused {
-                database,
-                clock,
-                caller,
-                ip_address,
+        // Someone tries ids that are not theirs: the answer tells nothing, the log does.
+        if sessions::owner(&mut tx, id)
+            .await?
+            .is_some_and(|owner| owner != user)
+        {
+            let event = AuditEvent {
+                kind: AuditKind::Denied,
+                actor,
+                user: Some(user),
+                session: Some(caller.id),
+                reason: Some("not_theirs"),
+                detail: json!({ "session_id": id }),
             };
-            refused.record_foreign("session_id", id.0).await?;
+            audit::record(&mut tx, event, now).await?;
+            tx.commit().await?;
         }
         return Err(AppError::NotFound.into());
     }
-    if scope == RevokeScope::All {
-        users::raise_epoch(&mut tx, user).await?;
+    // Rejects sign-ins whose password check is in progress.
+    match scope {
+        RevokeScope::Current | RevokeScope::One(_) => {}
+        RevokeScope::Others => {
+            users::raise_epoch(&mut tx, user).await?;
+            sessions::follow_epoch(&mut tx).await?;
+        }
+        RevokeScope::All => users::raise_epoch(&mut tx, user).await?,
     }
     tx.commit().await?;
     tracing::info!(%user, ended = ended.len(), reason = reason.as_str(), "sessions ended");
@@ -225,6 +240,28 @@ pub async fn end_over_limit(
         end_in(tx, filter, EndReason::SessionLimit, None, actor, now).await?;
     }
     Ok(over)
+}
+
+/// Ends a session whose new cookie its browser never received, unless something has come with that cookie meanwhile. The
+/// caller holds the user's row lock and commits.
+///
+/// # Errors
+/// The database's.
+pub async fn end_orphan(
+    tx: &mut Transaction,
+    orphan: ReplacedCookie,
+    actor: Actor,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    if sessions::take_replaced(tx, orphan).await? {
+        let filter = EndFilter {
+            user: orphan.user,
+            only: Some(orphan.session),
+            except: None,
+        };
+        end_in(tx, filter, EndReason::SignedOut, None, actor, now).await?;
+    }
+    Ok(())
 }
 
 /// Those that would have authenticated: what a person means by "ended".

@@ -28,7 +28,7 @@ pub async fn of_cookie(state: &AppState, session: &CurrentSession) -> Result<Opt
         return Ok(None);
     }
     let credential = PlainToken::generate()?;
-    sessions::set_credential(&mut tx, session.id, credential.hash(), None).await?;
+    sessions::set_credential(&mut tx, session.id, credential.hash(), None, now).await?;
     events::credential_replaced(&mut tx, session.user.id, session.id, now).await?;
     tx.commit().await?;
     Ok(Some(Rotated {

@@ -4,10 +4,7 @@
 use chrono::TimeDelta;
 use serde_json::json;
 
-use super::{
-    refusals::{Reason, Refused},
-    throttle,
-};
+use super::throttle;
 use crate::{
     domain::session::ClientKind,
     error::AppError,
@@ -69,13 +66,13 @@ pub async fn require(
             .await
             .map(Allowed::ByPassword),
         None => {
-            let refused = Refused {
-                database: &state.database,
-                clock: &state.clock,
-                caller,
-                ip_address: client.ip_address,
-            };
-            refused.record(Reason::ReauthRequired, json!({})).await?;
+            let refusal = refusal(caller, client, RefusalKind::Denied, "reauth_required");
+            let mut tx = state.database.begin().await?;
+            // Once a window: a page may ask and ask.
+            if throttle::is_first(&mut tx, state, "reauth_required", caller.id).await? {
+                audit::record_refusal(&mut tx, refusal, state.clock.now()).await?;
+            }
+            tx.commit().await?;
             Err(AppError::ReauthRequired)
         }
     }
@@ -226,7 +223,7 @@ pub async fn rotate(
             (lasts, Some(now + lasts))
         }
     };
-    sessions::set_credential(tx, caller.id, credential.hash(), expires_at).await?;
+    sessions::set_credential(tx, caller.id, credential.hash(), expires_at, now).await?;
     sessions::renew_check(tx).await?;
     events::credential_replaced(tx, caller.user.id, caller.id, now).await?;
     Ok(Rotated { credential, lasts })

@@ -10,7 +10,7 @@ use super::{revoke, sign_in::Verified};
 use crate::{
     domain::{
         ids::{SessionId, UserId},
-        security_notice::NoticeRule,
+        security_notice::{NoticeRule, ReuseCause},
         session::{ClientKind, EndReason},
     },
     error::AppError,
@@ -38,6 +38,8 @@ pub struct Unusual {
     rules: Vec<NoticeRule>,
     /// Refused passwords just before, where that is a rule.
     failures: Option<i32>,
+    /// Where a refresh token was shown again.
+    cause: Option<ReuseCause>,
 }
 
 impl Unusual {
@@ -46,6 +48,15 @@ impl Unusual {
         Self {
             rules: vec![rule],
             failures: None,
+            cause: None,
+        }
+    }
+
+    /// A refresh token was shown again.
+    pub fn reuse(cause: ReuseCause) -> Self {
+        Self {
+            cause: Some(cause),
+            ..Self::only(NoticeRule::TokenReuse)
         }
     }
 }
@@ -82,6 +93,7 @@ pub async fn of_sign_in(
     Ok((!found.is_empty()).then(|| Unusual {
         rules: found,
         failures: many.then(|| i32::try_from(failures).unwrap_or(i32::MAX)),
+        cause: None,
     }))
 }
 
@@ -129,6 +141,7 @@ pub async fn raise(
         rules: &unusual.rules,
         ip_address: client.ip_address,
         failures: unusual.failures,
+        cause: unusual.cause,
     };
     security_notices::insert(conn, notice, now).await?;
     let event = AuditEvent {

@@ -11,7 +11,8 @@ use super::sessions::Ended;
 pub use crate::domain::audit::AuditKind;
 use crate::domain::{
     ids::{SessionId, UserId},
-    security_notice::NoticeRule,
+    security_notice::{NoticeRule, ReuseCause},
+    time::rfc3339_exact,
 };
 
 /// Who did something, and from where. The default is an operator or a rule.
@@ -124,9 +125,8 @@ pub struct AuditEvent<'a> {
 pub async fn record(conn: &mut PgConnection, event: AuditEvent<'_>, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "
-        INSERT INTO audit_events (at, kind, actor_id, actor_session_id, user_id, session_id, ip_address, reason, detail,
-            actor_organization_id)
-        VALUES ($1, $2, $3, $4, $5, $6, $7::text::inet, $8, $9, (SELECT organization_id FROM sessions WHERE id = $4))
+        INSERT INTO audit_events (at, kind, actor_id, actor_session_id, user_id, session_id, ip_address, reason, detail)
+        VALUES ($1, $2, $3, $4, $5, $6, $7::text::inet, $8, $9)
         ",
         now,
         event.kind.as_str(),
@@ -143,7 +143,8 @@ pub async fn record(conn: &mut PgConnection, event: AuditEvent<'_>, now: DateTim
     Ok(())
 }
 
-/// Writes one row for each session of a person that has just ended.
+/// Writes one row for each session of a user that has just ended. `at` of the row is when it is written; where the time of
+/// the session had run out before, `ended_at` in the detail says when.
 pub async fn record_ended(
     conn: &mut PgConnection,
     actor: Actor,
@@ -157,13 +158,21 @@ pub async fn record_ended(
         .iter()
         .map(|ended| ended.reason.as_str().to_owned())
         .collect();
+    let details: Vec<Value> = ended
+        .iter()
+        .map(|ended| {
+            let mut detail = detail.clone();
+            if !ended.was_live && ended.at < now {
+                detail["ended_at"] = Value::String(rfc3339_exact(ended.at));
+            }
+            detail
+        })
+        .collect();
     sqlx::query!(
         "
-        INSERT INTO audit_events (at, kind, actor_id, actor_session_id, user_id, session_id, ip_address, reason, detail,
-            actor_organization_id)
-        SELECT $1, $2, $3, $4, $5, e.id, $6::text::inet, e.reason, $7,
-            (SELECT organization_id FROM sessions WHERE id = $4)
-        FROM unnest($8::uuid[], $9::text[]) AS e (id, reason)
+        INSERT INTO audit_events (at, kind, actor_id, actor_session_id, user_id, session_id, ip_address, reason, detail)
+        SELECT $1, $2, $3, $4, $5, e.id, $6::text::inet, e.reason, e.detail
+        FROM unnest($7::uuid[], $8::text[], $9::jsonb[]) AS e (id, reason, detail)
         ",
         now,
         AuditKind::SessionEnded.as_str(),
@@ -171,9 +180,9 @@ pub async fn record_ended(
         actor.session.map(|id| id.0),
         user.0,
         actor.ip_address.map(|ip| ip.to_string()),
-        detail,
         &ids,
         &reasons,
+        &details,
     )
     .execute(conn)
     .await?;
@@ -280,12 +289,23 @@ pub async fn sign_ins_since(conn: &mut PgConnection, then: DateTime<Utc>) -> sql
     .await
 }
 
-/// How often something happened since then, on all accounts.
-pub async fn count_since(conn: &mut PgConnection, kind: AuditKind, then: DateTime<Utc>) -> sqlx::Result<i64> {
-    sqlx::query_scalar!(
-        r#"SELECT count(*) AS "count!" FROM audit_events WHERE kind = $1 AND at > $2"#,
-        kind.as_str(),
+/// Refresh tokens that were shown again, on all accounts.
+pub struct Reuses {
+    pub count: i64,
+    /// Of these, the ones that were probably lost answers.
+    pub lost_answers: i64,
+}
+
+/// Counts the refresh tokens that were shown again since then.
+pub async fn reuses_since(conn: &mut PgConnection, then: DateTime<Utc>) -> sqlx::Result<Reuses> {
+    sqlx::query_as!(
+        Reuses,
+        r#"
+        SELECT count(*) AS "count!", count(*) FILTER (WHERE detail ->> 'cause' = $2) AS "lost_answers!"
+        FROM audit_events WHERE kind = 'token_reused' AND at > $1
+        "#,
         then,
+        ReuseCause::LostAnswer.as_str(),
     )
     .fetch_one(conn)
     .await

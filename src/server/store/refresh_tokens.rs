@@ -1,12 +1,14 @@
 //! Refresh tokens: a line of descent for each desktop session, whose last one is current.
 
+use std::net::IpAddr;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
     domain::ids::{SessionId, UserId},
-    server::auth::token::HashedToken,
+    server::auth::{client::Network, token::HashedToken},
 };
 
 /// Writes down the first refresh token of a session.
@@ -92,6 +94,33 @@ pub async fn usage(conn: &mut PgConnection, token: Uuid) -> sqlx::Result<Use> {
     })
 }
 
+/// What is known of a token that is shown again.
+pub struct Reuse {
+    /// When it was exchanged.
+    pub exchanged_at: Option<DateTime<Utc>>,
+    /// It is shown from the network in which it was exchanged.
+    pub same_network: bool,
+    /// Something has come with the tokens that it was exchanged for.
+    pub successor_used: bool,
+}
+
+/// Looks at a token that was exchanged and is shown again, from `network`. The caller holds the session's row lock.
+pub async fn reuse(conn: &mut PgConnection, token: Uuid, network: Network) -> sqlx::Result<Reuse> {
+    sqlx::query_as!(
+        Reuse,
+        r#"
+        SELECT t.used_at AS exchanged_at, COALESCE(t.used_from <<= $2::text::inet, false) AS "same_network!",
+            c.used_at IS NOT NULL OR COALESCE(s.last_seen_at > t.used_at, false) AS "successor_used!"
+        FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id LEFT JOIN refresh_tokens c ON c.parent_id = t.id
+        WHERE t.id = $1
+        "#,
+        token,
+        network.to_string(),
+    )
+    .fetch_one(conn)
+    .await
+}
+
 /// Exchanges the current token for `successor`. What could have given this token once more is erased: it has arrived.
 /// The caller holds the session's row lock.
 pub async fn exchange(
@@ -99,6 +128,7 @@ pub async fn exchange(
     token: &Known,
     successor: HashedToken,
     salt: &[u8; 32],
+    from: IpAddr,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
@@ -107,11 +137,12 @@ pub async fn exchange(
             UPDATE refresh_tokens SET successor_salt = NULL
             WHERE id = (SELECT parent_id FROM refresh_tokens WHERE id = $1)
         )
-        UPDATE refresh_tokens SET used_at = $2, successor_salt = $3 WHERE id = $1
+        UPDATE refresh_tokens SET used_at = $2, successor_salt = $3, used_from = $4::text::inet WHERE id = $1
         ",
         token.id,
         now,
         &salt[..],
+        from.to_string(),
     )
     .execute(&mut *conn)
     .await?;

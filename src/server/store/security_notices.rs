@@ -9,7 +9,7 @@ use super::{acting::ActingTransaction, unreadable};
 use crate::{
     domain::{
         ids::{NoticeId, SessionId, UserId},
-        security_notice::{NoticeRule, SecurityNotice},
+        security_notice::{NoticeRule, ReuseCause, SecurityNotice},
     },
     server::auth::client::UserAgentParser,
 };
@@ -23,6 +23,8 @@ pub struct NewNotice<'a> {
     pub ip_address: IpAddr,
     /// Refused sign-ins just before.
     pub failures: Option<i32>,
+    /// Where a refresh token was shown again.
+    pub cause: Option<ReuseCause>,
 }
 
 /// Raises a notice.
@@ -30,8 +32,8 @@ pub async fn insert(conn: &mut PgConnection, new: NewNotice<'_>, now: DateTime<U
     let rules: Vec<String> = new.rules.iter().map(|rule| rule.as_str().to_owned()).collect();
     sqlx::query!(
         "
-        INSERT INTO security_notices (id, user_id, session_id, at, rules, ip_address, failures)
-        VALUES ($1, $2, $3, $4, $5, $6::text::inet, $7)
+        INSERT INTO security_notices (id, user_id, session_id, at, rules, ip_address, failures, cause)
+        VALUES ($1, $2, $3, $4, $5, $6::text::inet, $7, $8)
         ",
         NoticeId::new().0,
         new.user.0,
@@ -40,6 +42,7 @@ pub async fn insert(conn: &mut PgConnection, new: NewNotice<'_>, now: DateTime<U
         &rules,
         new.ip_address.to_string(),
         new.failures,
+        new.cause.map(ReuseCause::as_str),
     )
     .execute(conn)
     .await?;
@@ -61,7 +64,7 @@ pub async fn open_for(
 ) -> sqlx::Result<Vec<SecurityNotice>> {
     let rows = sqlx::query!(
         r#"
-        SELECT n.id, n.at, n.rules, host(n.ip_address) AS "ip_address!", n.failures, s.id AS "session_id!",
+        SELECT n.id, n.at, n.rules, host(n.ip_address) AS "ip_address!", n.failures, n.cause, s.id AS "session_id!",
             s.device_name, s.user_agent AS "user_agent!", (s.live_until > $3) AS "live!",
             NOT EXISTS (
                 SELECT 1 FROM security_notices own
@@ -98,6 +101,7 @@ pub async fn open_for(
                 at: row.at,
                 rules: rules.map_err(unreadable("rules"))?,
                 failures: row.failures.and_then(|failures| u32::try_from(failures).ok()),
+                answer_lost: row.cause.as_deref() == Some(ReuseCause::LostAnswer.as_str()),
                 is_live: row.live,
                 may_confirm: row.may_confirm,
             })

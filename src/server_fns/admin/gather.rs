@@ -7,7 +7,6 @@ use crate::{
         query::form_value,
         review::{ReviewedSession, State, Which},
         session_filter::{SessionFilter, Sort},
-        time::parse_time,
     },
     error::AppError,
     server::{
@@ -21,13 +20,12 @@ use crate::{
         },
         health::Health,
         services::{
-            admin::{Reach, audit_log, people, people_list, refused, revoke, sessions, timeline},
+            admin::{Reach, audit_log, people, people_list, revoke, sessions, timeline},
             alerts, insight, step_up,
         },
         state::AppState,
         store::cursor::Cursor,
     },
-    server_fns::border,
     ui::components::notice::Tone,
 };
 
@@ -48,11 +46,6 @@ pub async fn sessions(
     if after.is_none() {
         place.after = String::new();
     }
-    if let Some(user) = place.filter.user {
-        reach
-            .record_if_foreign(state, caller, &border::client()?, user)
-            .await?;
-    }
     // What cannot be read lists nothing, and nothing of it can be ended.
     let is_unread = problem.is_some();
     let page = if !is_unread {
@@ -67,9 +60,6 @@ pub async fn sessions(
         Some(id) => match open(state, caller, reach, id).await {
             Ok(open) => Some(open),
             Err(AppError::NotFound) => {
-                refused(state, caller, &border::client()?)
-                    .record_foreign("session_id", id.0)
-                    .await?;
                 problem.get_or_insert("That session is not there, or not yours to see.".to_owned());
                 place = place.showing(None);
                 None
@@ -98,6 +88,7 @@ pub async fn sessions(
         page,
         panel,
         question,
+        own: caller.user.id,
         now: state.clock.now(),
     }))
 }
@@ -121,10 +112,7 @@ pub async fn people(
         None => None,
         Some(id) => match of_person(state, caller, reach, id, FEW).await {
             Ok(of) => Some(of),
-            Err(AppError::NoSuch(_)) => {
-                refused(state, caller, &border::client()?)
-                    .record_foreign("person_id", id.0)
-                    .await?;
+            Err(AppError::NotFound) => {
                 problem.get_or_insert("That person is not there, or not yours to see.".to_owned());
                 place = place.showing(None);
                 None
@@ -152,6 +140,7 @@ pub async fn people(
         page,
         panel,
         question,
+        own: caller.user.id,
         now: state.clock.now(),
     }))
 }
@@ -248,10 +237,10 @@ async fn of_person(
         user: Some(user),
         ..SessionFilter::default()
     };
-    let (person, restrictions) = people::find(state, caller, reach, user).await?;
+    let (person, hindrance) = people::find(state, caller, reach, user).await?;
     let live = sessions::list(state, caller, reach, &filter, Sort::LastActive, None, most).await?;
     Ok(OfPerson {
-        restrictions,
+        hindrance,
         memberships: people::memberships(state, reach, user).await?,
         person,
         sessions: live.sessions,
@@ -283,12 +272,19 @@ async fn question(
         session,
         listed,
     } = asked;
-    // A question whose answer would be rejected is not asked: the panel says why.
-    if of.is_some_and(|of| !of.permits(asks)) {
+    // The panel says why not.
+    let is_hindered = of.is_some_and(|of| match asks {
+        Asks::Disable | Asks::Enable => of.hindrance.is_some(),
+        Asks::RequirePassword | Asks::ChangeRole => of.person.user.id == caller.user.id,
+        Asks::EndOne | Asks::EndOfPerson | Asks::EndListed => false,
+    });
+    if is_hindered {
         return Ok(None);
     }
-    let begun_by = form_value(query, "begun_by").and_then(|text| parse_time(&text));
-    let begun_by = begun_by.unwrap_or_else(|| state.clock.now());
+    let until = match form_value(query, "begun_by").and_then(|text| text.parse().ok()) {
+        Some(until) => until,
+        None => revoke::current_cutoff(state).await?,
+    };
     let which = match asks {
         Asks::EndListed => listed.map(|filter| Which::Listed(filter.with_state())),
         Asks::EndOne => session.map(|open| Which::Sessions(vec![open.session.id])),
@@ -303,7 +299,7 @@ async fn question(
         Some(which) => {
             let wish = revoke::Wish {
                 which,
-                begun_by,
+                until,
                 note: None,
                 own_too: false,
             };
@@ -327,7 +323,7 @@ async fn question(
             .map(|open| open.session.device_name.clone()),
         person: of.map(|of| of.person.clone()),
         memberships: of.map(|of| of.memberships.clone()).unwrap_or_default(),
-        begun_by,
+        until,
         asks_password,
         problem: problem.filter(|error| *error != AppError::ReauthRequired),
         ended_before: form_value(query, "ended")

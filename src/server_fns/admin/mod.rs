@@ -50,9 +50,7 @@ pub struct Done {
 pub async fn draw_admin(#[server(default)] place: Option<String>) -> Result<String, AppError> {
     border::answer(async {
         let (state, caller) = (border::state()?, border::signed_in()?);
-        let place = place
-            .or_else(border::place)
-            .ok_or(AppError::NoSuch(crate::error::Thing::Address))?;
+        let place = place.or_else(border::place).ok_or(AppError::NotFound)?;
         let (path, query) = place.split_once('?').unwrap_or((place.as_str(), ""));
         let reach = Reach::require(&state, &caller, &border::client()?).await?;
         match path {
@@ -60,7 +58,7 @@ pub async fn draw_admin(#[server(default)] place: Option<String>) -> Result<Stri
             drawn::people::PATH => gather::people(&state, &caller, reach, query).await,
             drawn::audit::PATH => gather::audit(&state, &caller, reach, query).await,
             drawn::health::PATH => gather::health(&state, &caller, reach, query).await,
-            _ => Err(AppError::NoSuch(crate::error::Thing::Address)),
+            _ => Err(AppError::NotFound),
         }
     })
     .await
@@ -83,7 +81,7 @@ pub async fn admin_end_sessions(
         let admin = Admin::require().await?;
         let wish = revoke::Wish {
             which: read::which(&which, filter.as_deref(), &session_id, &user_id)?,
-            begun_by: read::time(&begun_by)?,
+            until: read::cutoff(&begun_by)?,
             note: revoke::note(&reason)?,
             own_too: own_too.is_some(),
         };
@@ -180,7 +178,7 @@ pub async fn admin_change_role(
         let organization = organization
             .map(|id| id.parse())
             .transpose()
-            .map_err(|_| AppError::NoSuch(crate::error::Thing::Organization))?;
+            .map_err(|_| AppError::NotFound)?;
         on_person(
             (&user_id, password, &next),
             Deed::RoleChanged,
@@ -269,9 +267,7 @@ async fn on_person(
     act: impl AsyncFnOnce(&Admin, UserId) -> Result<usize, AppError>,
 ) -> Result<Done, AppError> {
     let admin = Admin::require().await?;
-    let user = user
-        .parse()
-        .map_err(|_| AppError::NoSuch(crate::error::Thing::Person))?;
+    let user = user.parse().map_err(|_| AppError::NotFound)?;
     let allowed = admin.step_up(password).await?;
     let ended = act(&admin, user).await?;
     border::renew(&admin.caller, allowed).await?;

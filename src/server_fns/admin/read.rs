@@ -1,16 +1,13 @@
 //! What the forms send.
 
-use chrono::{DateTime, Utc};
-
 use crate::{
     domain::{
         next::safe_path,
         query::{flaw, form_value},
-        review::Which,
+        review::{Cutoff, Which},
         session_filter::SessionFilter,
-        time::parse_time,
     },
-    error::{AppError, Thing},
+    error::AppError,
     server::drawn::{people, sessions},
 };
 
@@ -30,13 +27,14 @@ pub fn which(which: &str, filter: Option<&str>, session: &str, user: &str) -> Re
             })?)
         }
         "end_one" => Which::Sessions(vec![session.parse().map_err(|_| AppError::NotFound)?]),
-        "end_person" => Which::OfPerson(user.parse().map_err(|_| AppError::NoSuch(Thing::Person))?),
+        "end_person" => Which::OfPerson(user.parse().map_err(|_| AppError::NotFound)?),
         _ => return Err(AppError::invalid("which", "Say which sessions to end.")),
     })
 }
 
-pub fn time(text: &str) -> Result<DateTime<Utc>, AppError> {
-    parse_time(text).ok_or_else(|| AppError::invalid("begun_by", "Send a time."))
+pub fn cutoff(text: &str) -> Result<Cutoff, AppError> {
+    text.parse()
+        .map_err(|_| AppError::invalid("begun_by", "Send a number or a time."))
 }
 
 /// Back to the list that the form stood beside, whatever else it says.

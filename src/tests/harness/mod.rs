@@ -25,7 +25,7 @@ pub use guide::{Shell, Step, steps};
 pub use lock::HeldLock;
 pub use log::Log;
 pub use people::Person;
-pub use portal::Portal;
+pub use portal::{Node, Portal};
 pub use postgres::{Outage, private_cluster, site};
 pub use property::for_all;
 pub use records::{AuditRow, EventRow};

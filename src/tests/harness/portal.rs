@@ -97,6 +97,15 @@ impl Portal {
 
     /// A second server over the same database: another pool, other notes of activity, the same time.
     pub async fn second_node(&self) -> Node {
+        self.node_with(self.clock.clone()).await
+    }
+
+    /// A second server whose clock is so far off, and stands still.
+    pub async fn second_node_off_by(&self, off: TimeDelta) -> Node {
+        self.node_with(Clock::standing(self.now() + off)).await
+    }
+
+    async fn node_with(&self, clock: Clock) -> Node {
         let (database, hub) = (as_server(&self.database.url).await, Hub::default());
         let state = AppState {
             metrics: Arc::new(Metrics::new(database.meters(), &hub.meters())),
@@ -104,6 +113,7 @@ impl Portal {
             activity: Activity::default(),
             minutes: Minutes::default(),
             hub,
+            clock,
             ..self.state.clone()
         };
         Node {

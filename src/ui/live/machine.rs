@@ -409,7 +409,7 @@ impl Machine {
             }
             Event::CheckedEnded(reason) => {
                 self.failures = 0;
-                let is_first_doubt = reason == EndReason::Unknown && !self.is_doubted;
+                let is_first_doubt = reason.may_be_outdated() && !self.is_doubted;
                 if is_first_doubt && !matches!(self.standing, Standing::Ended(_)) {
                     self.is_doubted = true;
                     self.doubt();
@@ -533,7 +533,7 @@ impl Machine {
     fn end(&mut self, reason: EndReason, now: Millis, effects: &mut Vec<Effect>) {
         if let Standing::Ended(end) = &mut self.standing {
             // Better words than those that there were.
-            if end.reason == EndReason::Unknown {
+            if end.reason.may_be_outdated() {
                 end.reason = reason;
             }
             return;

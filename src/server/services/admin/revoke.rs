@@ -5,18 +5,16 @@
 
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use super::{Reach, refused};
+use super::Reach;
 use crate::{
     domain::{
         ids::{SessionId, UserId},
         plain_text::read_line,
-        review::{Ended, Which},
+        review::{Cutoff, Ended, Which},
         session::EndReason,
         session_filter::{ListState, SessionFilter},
-        time::rfc3339,
     },
     error::AppError,
     server::{
@@ -50,12 +48,29 @@ pub const MAX_NOTE: usize = 200;
 #[derive(Clone, Debug)]
 pub struct Wish {
     pub which: Which,
-    /// Sessions that began after it stay: whoever has signed in again meanwhile is not signed out once more.
-    pub begun_by: DateTime<Utc>,
+    /// Where a filter says which: sessions after it stay, so that users who sign in again meanwhile are not signed out
+    /// once more.
+    pub until: Cutoff,
     /// What the people read.
     pub note: Option<String>,
     /// The caller's own session too, where it is among them; it is the last to go.
     pub own_too: bool,
+}
+
+impl Wish {
+    /// Sessions that are named, and all of a user, end whenever they were created.
+    fn cutoff(&self) -> Option<Cutoff> {
+        matches!(self.which, Which::Listed(_)).then_some(self.until)
+    }
+}
+
+/// The cutoff of a request that begins now.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn current_cutoff(state: &AppState) -> Result<Cutoff, AppError> {
+    let conn = &mut *state.database.connection().await?;
+    Ok(Cutoff::Number(sessions::last_number(conn).await?))
 }
 
 /// Reads the words for the people.
@@ -92,19 +107,15 @@ pub async fn count(
     let own = [caller.id];
     let (count, with_own) = match &wish.which {
         Which::Sessions(ids) => {
-            let mut listed = review::still_listed(conn, asked, wish.begun_by, ids).await?;
+            let mut listed = review::still_listed(conn, asked, None, ids).await?;
             let all = listed.len();
             listed.retain(|id| *id != caller.id);
             (listed.len(), listed.len() < all)
         }
         Which::Listed(_) | Which::OfPerson(_) => {
-            let begun_by = match wish.which {
-                // Whenever they began, see `end_of_person`.
-                Which::OfPerson(_) => wish.begun_by.max(state.clock.now()),
-                _ => wish.begun_by,
-            };
-            let others = review::count_live(conn, asked, begun_by, Some(caller.id)).await?;
-            let own = review::still_listed(conn, asked, begun_by, &own).await?;
+            let until = wish.cutoff();
+            let others = review::count_live(conn, asked, until, Some(caller.id)).await?;
+            let own = review::still_listed(conn, asked, until, &own).await?;
             (usize::try_from(others).unwrap_or(usize::MAX), !own.is_empty())
         }
     };
@@ -122,7 +133,6 @@ pub async fn end(
     wish: &Wish,
     client: &Client,
 ) -> Result<Ended, AppError> {
-    record_foreign(state, caller, reach, &wish.which, client).await?;
     if let Which::OfPerson(user) = wish.which {
         return end_of_person(state, caller, reach, wish, user, client).await;
     }
@@ -162,37 +172,6 @@ pub async fn end(
     Ok(Ended { ended, left })
 }
 
-/// Records ids that are not within reach. Those of a list stop at the first: one row tells of the attempt.
-async fn record_foreign(
-    state: &AppState,
-    caller: &CurrentSession,
-    reach: Reach,
-    which: &Which,
-    client: &Client,
-) -> Result<(), AppError> {
-    match which {
-        Which::OfPerson(user) => reach.record_if_foreign(state, caller, client, *user).await,
-        Which::Listed(filter) => match filter.user {
-            Some(user) => reach.record_if_foreign(state, caller, client, user).await,
-            None => Ok(()),
-        },
-        Which::Sessions(ids) => {
-            let foreign = {
-                let conn = &mut *state.database.connection().await?;
-                review::first_out_of(conn, reach.organization, ids).await?
-            };
-            match foreign {
-                Some(id) => {
-                    refused(state, caller, client)
-                        .record_foreign("session_id", id.0)
-                        .await
-                }
-                None => Ok(()),
-            }
-        }
-    }
-}
-
 /// Ends every session of someone, whenever it began, in one transaction; and whoever is signing in as that person at this
 /// moment, with the password that was good a moment ago, comes too late.
 async fn end_of_person(
@@ -208,6 +187,10 @@ async fn end_of_person(
     let mut tx = reach.begin(state, caller, client, &[user]).await?;
     let (now, actor) = (tx.now(), tx.actor());
     reach.includes(&mut tx, user).await?;
+    if spared.is_some() {
+        // In the order of their ids, as whoever writes activity does.
+        sessions::lock_open_of(&mut tx, user).await?;
+    }
     let all = EndFilter {
         user,
         only: None,
@@ -215,8 +198,9 @@ async fn end_of_person(
     };
     let note = wish.note.as_deref();
     let ended = revoke::end_in(&mut tx, all, EndReason::RevokedByAdmin, note, actor, now).await?;
-    if spared.is_none() {
-        users::raise_epoch(&mut tx, user).await?;
+    users::raise_epoch(&mut tx, user).await?;
+    if spared.is_some() {
+        sessions::follow_epoch(&mut tx).await?;
     }
     tx.commit().await?;
     let ended = revoke::live(&ended).len();
@@ -304,7 +288,7 @@ impl Batch<'_> {
         let asked = asked(self.state, self.reach, self.filter);
         if let Which::Sessions(ids) = &self.wish.which {
             let mut listed = Vec::new();
-            for id in review::still_listed(conn, asked, self.wish.begun_by, ids).await? {
+            for id in review::still_listed(conn, asked, None, ids).await? {
                 if let Some(user) = sessions::owner(conn, id).await?.filter(|_| id != but) {
                     listed.push((user, id));
                 }
@@ -312,7 +296,7 @@ impl Batch<'_> {
             listed.truncate(usize::try_from(BATCH).unwrap_or(usize::MAX));
             return Ok(listed);
         }
-        Ok(review::live_ids(conn, asked, self.wish.begun_by, Some(but), BATCH).await?)
+        Ok(review::live_ids(conn, asked, self.wish.until, Some(but), BATCH).await?)
     }
 
     async fn end(&self, ids: &[(UserId, SessionId)]) -> Result<usize, AppError> {
@@ -358,7 +342,7 @@ impl Batch<'_> {
             reason: None,
             detail: json!({
                 "filter": self.filter.whole_query(),
-                "begun_by": rfc3339(self.wish.begun_by),
+                "begun_by": self.wish.until.to_string(),
                 "listed": listed,
                 "note": self.wish.note,
             }),
@@ -371,7 +355,7 @@ impl Batch<'_> {
     async fn end_locked(&self, tx: &mut AdminTransaction, ids: &[SessionId]) -> sqlx::Result<usize> {
         let (actor, now) = (tx.actor(), tx.now());
         let asked = asked(self.state, self.reach, self.filter);
-        let listed = review::still_listed(tx, asked, self.wish.begun_by, ids).await?;
+        let listed = review::still_listed(tx, asked, self.wish.cutoff(), ids).await?;
         let note = self.wish.note.as_deref();
         let end = End {
             reason: EndReason::RevokedByAdmin,

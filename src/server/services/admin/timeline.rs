@@ -3,20 +3,15 @@
 use super::Reach;
 use crate::{
     domain::{
-        audit::AuditFilter,
         review::{Moment, ReviewedSession},
-        security_notice::NoticeRule,
+        security_notice::{NoticeRule, ReuseCause},
         session::EndReason,
-        time::plural,
+        time::{parse_rfc3339, plural},
     },
     error::AppError,
     server::{
-        services::audit_export::BEGINNING,
         state::AppState,
-        store::{
-            audit_export::{self, Asked, ExportedRow},
-            timeline,
-        },
+        store::timeline::{self, Recorded},
     },
 };
 
@@ -30,13 +25,7 @@ const MOST: i64 = 200;
 pub async fn of(state: &AppState, reach: Reach, of: &ReviewedSession) -> Result<Vec<Moment>, AppError> {
     let session = of.session.id;
     let conn = &mut *state.database.connection().await?;
-    let asked = Asked {
-        filter: &AuditFilter::default(),
-        organization: reach.organization,
-        about: None,
-        session: Some(session),
-    };
-    let recorded = audit_export::page_after(conn, asked, BEGINNING, MOST).await?;
+    let recorded = timeline::recorded(conn, reach.organization, session, MOST).await?;
     let mut moments: Vec<Moment> = recorded.into_iter().filter_map(|row| read(row, reach)).collect();
     if !moments.iter().any(|moment| moment.what == SIGNED_IN) {
         // Its row of the audit log names the sign-in by another session, or is of a time before this portal kept one.
@@ -78,11 +67,11 @@ pub async fn of(state: &AppState, reach: Reach, of: &ReviewedSession) -> Result<
 const SIGNED_IN: &str = "Signed in";
 
 /// `None`: no matter of the asker's.
-fn read(row: ExportedRow, reach: Reach) -> Option<Moment> {
-    let by = match (row.actor_id, row.actor_email) {
-        (_, Some(email)) => Some(format!("by {email}")),
-        (None, None) if !row.is_actor_hidden => None,
-        _ => Some("by someone outside your organization".to_owned()),
+fn read(row: Recorded, reach: Reach) -> Option<Moment> {
+    let by = match (row.has_actor, row.actor_email) {
+        (false, _) => None,
+        (true, Some(email)) => Some(format!("by {email}")),
+        (true, None) => Some("by someone outside your organization".to_owned()),
     };
     let from = row.ip_address.map(|address| format!("from {address}"));
     let (what, more): (&str, Vec<Option<String>>) = match row.kind.as_str() {
@@ -90,8 +79,10 @@ fn read(row: ExportedRow, reach: Reach) -> Option<Moment> {
         "session_ended" => {
             let reason: EndReason = row.reason.as_deref().and_then(|reason| reason.parse().ok())?;
             let note = row.detail.get("note").and_then(|note| note.as_str());
+            // Its time had run out before that was recorded.
+            let ended_at = row.detail.get("ended_at").and_then(|at| at.as_str());
             return Some(Moment {
-                at: row.at,
+                at: ended_at.and_then(parse_rfc3339).unwrap_or(row.at),
                 what: format!("Ended: {}", reason.label().to_lowercase()),
                 more: joined(vec![by, from, note.map(|note| format!("“{note}”"))]),
             });
@@ -100,7 +91,12 @@ fn read(row: ExportedRow, reach: Reach) -> Option<Moment> {
         "reauthentication_failed" => ("A wrong password was entered", vec![from]),
         "password_changed" => ("The person changed their password", vec![from]),
         "denied" => ("Asked for something that it may not", vec![row.reason, from]),
-        "token_reused" => ("A refresh token was shown twice", vec![from]),
+        "token_reused" => {
+            let cause = row.detail.get("cause").and_then(|cause| cause.as_str());
+            let lost = cause == Some(ReuseCause::LostAnswer.as_str());
+            let cause = lost.then(|| "an answer was probably lost on the network".to_owned());
+            ("A refresh token was shown twice", vec![cause, from])
+        }
         "suspicion_raised" => {
             let rules = row.detail.get("rules").and_then(|rules| rules.as_array());
             let rules: Vec<String> = rules

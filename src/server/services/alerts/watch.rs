@@ -15,11 +15,7 @@ use crate::{
         config::{Config, alerts::Frequency},
         services::cleanup,
         state::AppState,
-        store::{
-            alerts::Finding,
-            audit::{self, AuditKind},
-            job_runs,
-        },
+        store::{alerts::Finding, audit, job_runs},
     },
 };
 
@@ -200,17 +196,15 @@ impl Watch {
                 let Some(Frequency { least, window }) = rules.token_reuse else {
                     return Ok(None);
                 };
-                let count = audit::count_since(conn, AuditKind::TokenReused, now - delta(window)).await?;
+                let audit::Reuses { count, lost_answers } =
+                    audit::reuses_since(conn, now - delta(window)).await?;
                 judgement(count >= i64::from(least), rule, || {
-                    let figures = json!({ "count": count, "window_seconds": window.as_secs() });
-                    let times = plural(count, "time");
-                    let within = length(window);
-                    (
-                        figures,
-                        format!(
-                            "A refresh token was shown again, {times} within {within}; the sessions were ended."
-                        ),
-                    )
+                    let figures = json!({
+                        "count": count,
+                        "lost_answers": lost_answers,
+                        "window_seconds": window.as_secs(),
+                    });
+                    (figures, reuse_message(count, lost_answers, &length(window)))
                 })
             }
             AlertRule::FarSignIns => {
@@ -269,6 +263,18 @@ impl Watch {
         };
         Ok(Some(judgement))
     }
+}
+
+fn reuse_message(count: i64, lost_answers: i64, within: &str) -> String {
+    let times = plural(count, "time");
+    let cause = match lost_answers {
+        0 => "Two programs hold the same token, or someone has a copy.".to_owned(),
+        all if all == count => {
+            "Probably answers were lost on the network: the new tokens were never used.".to_owned()
+        }
+        some => format!("In {some} of these an answer was probably lost on the network."),
+    };
+    format!("A refresh token was shown again, {times} within {within}; the sessions were ended. {cause}")
 }
 
 fn judgement(wrong: bool, rule: AlertRule, told: impl FnOnce() -> (serde_json::Value, String)) -> Judgement {

@@ -20,7 +20,7 @@ use crate::{
             audit::{self, Actor, AuditEvent, AuditKind},
             devices::{self, DeviceFacts},
             events, known_browsers, networks, refresh_tokens,
-            sessions::{self, EndFilter, NewSession},
+            sessions::{self, EndFilter, NewSession, ReplacedCookie},
             users,
         },
     },
@@ -34,6 +34,8 @@ pub struct Beginning<'a> {
     pub new_password: Option<&'a str>,
     /// The person's session that this browser held until now.
     pub replaces: Option<SessionId>,
+    /// The person's session whose new cookie this browser has not received.
+    pub orphan: Option<ReplacedCookie>,
     /// The mark by which the browser is known next time.
     pub known_browser: Option<&'a PlainToken>,
     pub device: Option<&'a DeviceFacts<'a>>,
@@ -107,6 +109,9 @@ pub async fn begin(
     }
     if let Some(old) = beginning.replaces {
         revoke::end_in(&mut tx, one(old), EndReason::SignedOut, None, actor, now).await?;
+    }
+    if let Some(orphan) = beginning.orphan {
+        revoke::end_orphan(&mut tx, orphan, actor, now).await?;
     }
     // Sessions before devices, as everywhere: two that lock in different orders would wait for each other.
     if let Some(facts) = beginning.device

@@ -22,13 +22,13 @@ use crate::{
     server::{
         auth::{
             client::UserAgentParser,
-            current_session::{Client, CurrentSession},
+            current_session::{Client, Identity},
             password::PasswordError,
             token::{NoRandomness, PlainToken},
         },
         services::revoke,
         state::AppState,
-        store::{devices::DeviceFacts, known_browsers},
+        store::{audit::Actor, devices::DeviceFacts, known_browsers, users},
         telemetry::metrics::SignIn,
     },
 };
@@ -65,7 +65,8 @@ pub struct DesktopSignIn {
     pub signed_out: Vec<SessionId>,
 }
 
-/// Signs a person in on a browser. `replaces` is the session that this browser held until now: it ends.
+/// Signs a person in on a browser. The session that it held until now (`identity`) ends, and so does one whose new cookie it has
+/// not received.
 ///
 /// # Errors
 /// [`AppError::InvalidCredentials`] for a wrong password, an unknown email and a disabled account alike;
@@ -74,9 +75,9 @@ pub async fn on_browser(
     state: &AppState,
     attempt: Attempt,
     client: &Client,
-    replaces: Option<&CurrentSession>,
+    identity: &Identity,
 ) -> Result<BrowserSignIn, AppError> {
-    let began = browser_session(state, attempt, client, replaces).await;
+    let began = browser_session(state, attempt, client, identity).await;
     state.metrics.sign_ins.count(SignIn::of(&began));
     began
 }
@@ -85,19 +86,32 @@ async fn browser_session(
     state: &AppState,
     attempt: Attempt,
     client: &Client,
-    replaces: Option<&CurrentSession>,
+    identity: &Identity,
 ) -> Result<BrowserSignIn, AppError> {
     let (typed, new) = (attempt.password.clone(), attempt.new_password.clone());
     let verified = verify(state, attempt, client, None).await?;
     let new_password = new_password_hash(state, &verified, client, &typed, new).await?;
-    // Another person's session in the same browser is not part of what happens to this one.
-    let own = replaces.filter(|old| old.user.id == verified.account.id);
-    if let (Some(old), None) = (replaces, own) {
-        let (scope, ip_address) = (RevokeScope::Current, Some(client.ip_address));
-        match revoke::end_own(&state.database, &state.clock, old, scope, ip_address).await {
-            Ok(_) | Err(AppError::SessionEnded { .. }) => {}
-            Err(error) => return Err(error),
+    let mut replaces = None;
+    let mut orphan = None;
+    match identity {
+        Identity::SignedIn(old) if old.user.id == verified.account.id => replaces = Some(old.id),
+        Identity::Replaced(old) if old.user == verified.account.id => orphan = Some(*old),
+        // Another user's session in the same browser is not part of what happens to this one.
+        Identity::SignedIn(old) => {
+            let (scope, ip_address) = (RevokeScope::Current, Some(client.ip_address));
+            match revoke::end_own(&state.database, &state.clock, old, scope, ip_address).await {
+                Ok(_) | Err(AppError::SessionEnded { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
+        Identity::Replaced(old) => {
+            let mut tx = state.database.begin().await?;
+            users::lock(&mut tx, old.user).await?;
+            let actor = Actor::from_address(client.ip_address);
+            revoke::end_orphan(&mut tx, *old, actor, state.clock.now()).await?;
+            tx.commit().await?;
+        }
+        Identity::Anonymous | Identity::Ended(_) => {}
     }
     let names = UserAgentParser::default().read(&client.user_agent);
     let cookie = PlainToken::generate()?;
@@ -118,7 +132,8 @@ async fn browser_session(
             kind: ClientKind::Browser,
             credential: &cookie,
             new_password: new_password.as_deref(),
-            replaces: own.map(|old| old.id),
+            replaces,
+            orphan,
             known_browser: Some(&known_browser),
             device: None,
             refresh_token: None,
@@ -172,6 +187,7 @@ async fn desktop_session(
             credential: &access_token,
             new_password: new_password.as_deref(),
             replaces: None,
+            orphan: None,
             known_browser: None,
             device: Some(device),
             refresh_token: Some(&refresh_token),

@@ -88,7 +88,7 @@ pub(super) fn conditions(query: &mut QueryBuilder<Postgres>, asked: Asked<'_>, p
         }
         (Some(reason), Part::RunOut) => {
             query
-                .push(" AND end_reason_at(st, ")
+                .push(" AND session_end_reason(st, ")
                 .push_bind(now)
                 .push(") = ")
                 .push_bind(reason.as_str());

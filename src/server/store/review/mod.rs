@@ -15,7 +15,7 @@ use super::{cursor::Cursor, unreadable};
 use crate::{
     domain::{
         ids::{OrganizationId, SessionId, UserId},
-        review::{ReviewedSession, State},
+        review::{Cutoff, ReviewedSession, State},
         session::Session,
         session_filter::{SessionFilter, Sort},
         user::User,
@@ -112,15 +112,15 @@ pub async fn count(conn: &mut PgConnection, asked: Asked<'_>) -> sqlx::Result<i6
     query.build_query_scalar().fetch_one(conn).await
 }
 
-/// Live sessions that the filter lists and that had begun by `until`, person by person, at most `most`.
+/// Live sessions that the filter lists, up to `until`, user by user, at most `most`.
 pub async fn live_ids(
     conn: &mut PgConnection,
     asked: Asked<'_>,
-    until: DateTime<Utc>,
+    until: Cutoff,
     except: Option<SessionId>,
     most: i64,
 ) -> sqlx::Result<Vec<(UserId, SessionId)>> {
-    let mut query = live_begun_by(asked, until, except);
+    let mut query = live_until(asked, Some(until), except);
     query.push(" ORDER BY st.user_id, st.id LIMIT ").push_bind(most);
     let rows: Vec<(Uuid, Uuid)> = query.build_query_as().fetch_all(conn).await?;
     Ok(rows
@@ -129,15 +129,15 @@ pub async fn live_ids(
         .collect())
 }
 
-/// Those of `ids` that the filter still lists, and that had begun by `until`.
+/// Those of `ids` that the filter still lists, up to `until` where there is one.
 pub async fn still_listed(
     conn: &mut PgConnection,
     asked: Asked<'_>,
-    until: DateTime<Utc>,
+    until: Option<Cutoff>,
     ids: &[SessionId],
 ) -> sqlx::Result<Vec<SessionId>> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-    let mut query = live_begun_by(asked, until, None);
+    let mut query = live_until(asked, until, None);
     query
         .push(" AND st.id = ANY(")
         .push_bind(ids)
@@ -146,37 +146,44 @@ pub async fn still_listed(
     Ok(rows.into_iter().map(|(_, session)| SessionId(session)).collect())
 }
 
-/// How many live sessions the filter lists that had begun by `until`.
+/// How many live sessions the filter lists, up to `until` where there is one.
 pub async fn count_live(
     conn: &mut PgConnection,
     asked: Asked<'_>,
-    until: DateTime<Utc>,
+    until: Option<Cutoff>,
     except: Option<SessionId>,
 ) -> sqlx::Result<i64> {
     let mut query = QueryBuilder::<Postgres>::new("SELECT count(*)");
-    begun_by(&mut query, asked, until, except);
+    live_conditions(&mut query, asked, until, except);
     query.build_query_scalar().fetch_one(conn).await
 }
 
-fn live_begun_by(
-    asked: Asked<'_>,
-    until: DateTime<Utc>,
-    except: Option<SessionId>,
-) -> QueryBuilder<Postgres> {
+fn live_until(asked: Asked<'_>, until: Option<Cutoff>, except: Option<SessionId>) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::<Postgres>::new("SELECT st.user_id, st.id");
-    begun_by(&mut query, asked, until, except);
+    live_conditions(&mut query, asked, until, except);
     query
 }
 
-fn begun_by(
+fn live_conditions(
     query: &mut QueryBuilder<Postgres>,
     asked: Asked<'_>,
-    until: DateTime<Utc>,
+    until: Option<Cutoff>,
     except: Option<SessionId>,
 ) {
     from(query, asked);
     conditions(query, asked, Part::Live);
-    query.push(" AND st.created_at <= ").push_bind(until);
+    match until {
+        None => {}
+        Some(Cutoff::Number(number)) => {
+            query
+                .push(" AND EXISTS (SELECT FROM sessions c WHERE c.id = st.id AND COALESCE(c.number, 0) <= ")
+                .push_bind(number)
+                .push(")");
+        }
+        Some(Cutoff::Time(time)) => {
+            query.push(" AND st.created_at <= ").push_bind(time);
+        }
+    }
     if let Some(except) = except {
         query.push(" AND st.id <> ").push_bind(except.0);
     }
@@ -220,26 +227,6 @@ pub async fn is_within(
     .await
 }
 
-/// The first of these sessions whose user does not belong to the organization.
-pub async fn first_out_of(
-    conn: &mut PgConnection,
-    organization: Option<OrganizationId>,
-    ids: &[SessionId],
-) -> sqlx::Result<Option<SessionId>> {
-    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-    let id = sqlx::query_scalar!(
-        "
-        SELECT s.id FROM sessions s WHERE s.id = ANY ($1) AND $2::uuid IS NOT NULL AND NOT EXISTS (
-            SELECT 1 FROM memberships m WHERE m.user_id = s.user_id AND m.organization_id = $2) LIMIT 1
-        ",
-        &ids,
-        organization.map(|id| id.0),
-    )
-    .fetch_optional(conn)
-    .await?;
-    Ok(id.map(SessionId))
-}
-
 /// Whether the session's person administers that organization in it, or everyone where there is none.
 pub async fn is_administrator(
     conn: &mut PgConnection,
@@ -263,32 +250,19 @@ fn select_rows(query: &mut QueryBuilder<Postgres>, asked: Asked<'_>) {
         "SELECT st.id, st.user_id, st.email, lower(st.email) AS email_key, st.display_name, {} AS role, st.kind, \
          st.device_name, st.os, st.platform, st.browser, st.user_agent, host(st.ip_address) AS ip_address, \
          st.created_at, st.last_active_at, st.last_seen_at, LEAST(st.idle_expires_at, st.lifetime_expires_at) AS expires_at, \
-         st.idle_seconds, st.lifetime_expires_at, st.ended_at, EXISTS (SELECT 1 FROM security_notices n WHERE n.session_id = st.id) AS is_unusual, st.live_until > ",
+         st.idle_seconds, st.lifetime_expires_at, st.end_note, st.ended_by, \
+         EXISTS (SELECT 1 FROM security_notices n WHERE n.session_id = st.id) AS is_unusual, st.live_until > ",
         role(asked),
     ));
     query
         .push_bind(asked.now)
-        .push(" AS is_live, end_reason_at(st, ")
+        .push(" AS is_live, session_end_reason(st, ")
         .push_bind(asked.now)
-        .push(") AS reason");
-    match asked.organization {
-        None => {
-            query.push(", st.end_note, st.ended_by");
-        }
-        // What somebody wrote who acted in another organization, and who that was, is not told.
-        Some(organization) => {
-            for column in ["end_note", "ended_by"] {
-                query
-                    .push(", CASE WHEN acted_within(")
-                    .push_bind(organization.0)
-                    .push(format!(
-                        ", st.ended_by, st.user_id, (SELECT e.actor_organization_id FROM audit_events e WHERE \
-                         e.session_id = st.id AND e.kind = 'session_ended' ORDER BY e.id LIMIT 1)) THEN st.{column} END \
-                         AS {column}"
-                    ));
-            }
-        }
-    }
+        .push(") AS reason, CASE WHEN st.live_until > ")
+        .push_bind(asked.now)
+        .push(" THEN NULL ELSE session_end_time(st, ")
+        .push_bind(asked.now)
+        .push(") END AS ended_at");
     from(query, asked);
 }
 

@@ -41,8 +41,9 @@ pub async fn insert(conn: &mut PgConnection, new: NewSession<'_>, now: DateTime<
         "
         INSERT INTO sessions (id, user_id, organization_id, kind, device, credential_hash, credential_expires_at, epoch,
             created_at, authenticated_at, last_active_at, last_seen_at, ip_address, user_agent, browser, os, platform,
-            known_browser)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $9, $9, $10::text::inet, $11, $12, $13, $14, $15)
+            known_browser, number)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $9, $9, $10::text::inet, $11, $12, $13, $14, $15,
+            nextval('session_numbers'))
         ",
         new.id.0,
         new.user.0,

@@ -10,25 +10,90 @@ use crate::{
 };
 
 /// Puts a new credential in the place of the old one, which is refused from the commit on. `expires_at` for an access
-/// token. False: the session has ended.
+/// token. A browser's old cookie is remembered until something comes with the new one. False: the session has ended.
 pub async fn set_credential(
     conn: &mut PgConnection,
     session: SessionId,
     credential: HashedToken,
     expires_at: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "
+        WITH replaced AS (
+            INSERT INTO replaced_cookies (session_id, credential_hash, replaced_at)
+            SELECT id, credential_hash, $4 FROM sessions WHERE id = $1 AND kind = 'browser' AND ended_at IS NULL
+            ON CONFLICT (session_id) DO UPDATE
+                SET credential_hash = EXCLUDED.credential_hash, replaced_at = EXCLUDED.replaced_at
+        )
         UPDATE sessions SET credential_hash = $2, credential_expires_at = $3, rotation_due = false
         WHERE id = $1 AND ended_at IS NULL
         ",
         session.0,
         credential.as_bytes(),
         expires_at,
+        now,
     )
     .execute(conn)
     .await?;
     Ok(done.rows_affected() > 0)
+}
+
+/// A cookie that was replaced by one that nothing has come with yet.
+#[derive(Clone, Copy, Debug)]
+pub struct ReplacedCookie {
+    pub session: SessionId,
+    pub user: UserId,
+    /// The old cookie, as it was shown.
+    pub credential: HashedToken,
+}
+
+/// Finds the live session whose old cookie this is, if nothing has come with its new one.
+pub async fn find_replaced(
+    conn: &mut PgConnection,
+    credential: HashedToken,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Option<ReplacedCookie>> {
+    let row = sqlx::query!(
+        r#"
+        SELECT r.session_id, s.user_id AS "user_id!"
+        FROM replaced_cookies r JOIN session_state s ON s.id = r.session_id
+        WHERE r.credential_hash = $1 AND s.live_until > $2
+        "#,
+        credential.as_bytes(),
+        now,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| ReplacedCookie {
+        session: SessionId(row.session_id),
+        user: UserId(row.user_id),
+        credential,
+    }))
+}
+
+/// Forgets a replaced cookie when its browser signs in anew. False: something has come with the new one meanwhile, so that
+/// the session is somebody's.
+pub async fn take_replaced(conn: &mut PgConnection, replaced: ReplacedCookie) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "DELETE FROM replaced_cookies WHERE session_id = $1 AND credential_hash = $2",
+        replaced.session.0,
+        replaced.credential.as_bytes(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Something has come with the new cookie: the old one need not be remembered.
+pub async fn confirm_cookie(conn: &mut PgConnection, credential: HashedToken) -> sqlx::Result<()> {
+    sqlx::query!(
+        "DELETE FROM replaced_cookies r USING sessions s WHERE r.session_id = s.id AND s.credential_hash = $1",
+        credential.as_bytes(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// When the credential stops, if it is still this one. `None`: the session is held by another, or by none.

@@ -9,7 +9,10 @@ use crate::{
         ids::{DeviceId, OrganizationId, SessionId, UserId},
         session::EndReason,
     },
-    server::{auth::client::UserAgentParser, store::unreadable},
+    server::{
+        auth::client::UserAgentParser,
+        store::{acting::ActingTransaction, unreadable},
+    },
 };
 
 /// Which live sessions of one person to end. The same rows that [`list_live`] shows, narrowed.
@@ -35,6 +38,8 @@ pub struct Ended {
     pub session: SessionId,
     /// The given reason; for one whose time had run out unnoticed, that.
     pub reason: EndReason,
+    /// When: the given time, or when its time had run out.
+    pub at: DateTime<Utc>,
     /// It would have authenticated.
     pub was_live: bool,
 }
@@ -64,8 +69,8 @@ pub async fn end(
 }
 
 /// Ends sessions by their ids, and gives them in order of their people, on whom the caller holds the locks: the live ones
-/// for the given reason, and those whose time has run out but was not written down, so that no later change of limits
-/// brings them back. A session that has ended is never touched again. Their devices are no longer active. Rows are locked
+/// for the given reason, and those whose time has run out but was not recorded, with the time when it ran out, so that no
+/// later change of limits brings them back. A session that has ended is never touched again. Their devices are no longer active. Rows are locked
 /// in the order of their ids, as in [`touch`].
 pub async fn end_among(
     conn: &mut PgConnection,
@@ -83,17 +88,18 @@ pub async fn end_among(
             SELECT id FROM sessions WHERE id = ANY ($1) AND ended_at IS NULL ORDER BY id FOR UPDATE
         ), judged AS (
             SELECT s.id, s.live_until > $2 AS was_live,
-                CASE WHEN s.live_until > $2 THEN $3 ELSE end_reason_at(s, $2) END AS reason
+                CASE WHEN s.live_until > $2 THEN $3 ELSE session_end_reason(s, $2) END AS reason,
+                CASE WHEN s.live_until > $2 THEN $2 ELSE session_end_time(s, $2) END AS at
             FROM session_state s WHERE s.id IN (SELECT id FROM target)
         ), ended AS (
-            UPDATE sessions s SET ended_at = $2, end_reason = j.reason, ended_by = $4, ended_by_session = $5,
+            UPDATE sessions s SET ended_at = j.at, end_reason = j.reason, ended_by = $4, ended_by_session = $5,
                 end_note = CASE WHEN j.was_live THEN $6 END
             FROM judged j WHERE s.id = j.id
-            RETURNING s.id, s.user_id, s.device, j.reason, j.was_live
+            RETURNING s.id, s.user_id, s.device, j.reason, j.at, j.was_live
         ), inactive AS (
             UPDATE devices SET is_active = false WHERE id IN (SELECT device FROM ended)
         )
-        SELECT id AS "id!", user_id AS "user_id!", reason AS "reason!", was_live AS "was_live!" FROM ended
+        SELECT id AS "id!", user_id AS "user_id!", reason AS "reason!", at AS "at!", was_live AS "was_live!" FROM ended
         ORDER BY user_id, id
         "#,
         &ids,
@@ -110,6 +116,7 @@ pub async fn end_among(
             let ended = Ended {
                 session: SessionId(row.id),
                 reason: row.reason.parse().map_err(unreadable("reason"))?,
+                at: row.at,
                 was_live: row.was_live,
             };
             Ok((UserId(row.user_id), ended))
@@ -117,7 +124,8 @@ pub async fn end_among(
         .collect()
 }
 
-/// Ends what is still open of a device, whether or not it would authenticate: the device is signing in anew.
+/// Ends what is still open of a device, as [`end_among`] does: the device is signing in anew. `by` is its user, not the
+/// session that is about to be created: that one does not answer for the old one.
 pub async fn end_of_device(
     conn: &mut PgConnection,
     device: DeviceId,
@@ -125,21 +133,35 @@ pub async fn end_of_device(
     now: DateTime<Utc>,
 ) -> sqlx::Result<Option<Ended>> {
     let id = sqlx::query_scalar!(
-        "
-        UPDATE sessions SET ended_at = $2, end_reason = 'signed_out', ended_by = $3
-        WHERE device = $1 AND ended_at IS NULL RETURNING id
-        ",
+        "SELECT id FROM sessions WHERE device = $1 AND ended_at IS NULL FOR UPDATE",
         device.0,
-        now,
-        by.0,
     )
-    .fetch_optional(conn)
+    .fetch_optional(&mut *conn)
     .await?;
-    Ok(id.map(|id| Ended {
-        session: SessionId(id),
+    let Some(id) = id else { return Ok(None) };
+    let end = End {
         reason: EndReason::SignedOut,
-        was_live: true,
-    }))
+        by: Some(by),
+        by_session: None,
+        note: None,
+    };
+    let ended = end_among(conn, &[SessionId(id)], end, now).await?;
+    Ok(ended.into_iter().next().map(|(_, ended)| ended))
+}
+
+/// Keeps the caller's session live after its user's epoch was raised.
+pub async fn follow_epoch(tx: &mut ActingTransaction) -> sqlx::Result<()> {
+    let session = tx.session();
+    sqlx::query!(
+        "
+        UPDATE sessions s SET epoch = u.session_epoch FROM users u
+        WHERE s.id = $1 AND u.id = s.user_id AND s.ended_at IS NULL
+        ",
+        session.0,
+    )
+    .execute(&mut ***tx)
+    .await?;
+    Ok(())
 }
 
 /// Live sessions of a person, or of those that look at one organization, that are too many when only `most` may be live:
@@ -245,7 +267,7 @@ pub async fn lock_run_out(
     Ok(ids.into_iter().map(SessionId).collect())
 }
 
-/// Ends those of the locked sessions whose time has run out, by what their rows say now.
+/// Ends those of the locked sessions whose time has run out, by what their rows say now, at the time when it ran out.
 pub async fn end_run_out(
     conn: &mut PgConnection,
     locked: &[SessionId],
@@ -255,15 +277,15 @@ pub async fn end_run_out(
     let rows = sqlx::query!(
         r#"
         WITH judged AS (
-            SELECT s.id, end_reason_at(s, $2) AS reason FROM session_state s
+            SELECT s.id, session_end_reason(s, $2) AS reason, session_end_time(s, $2) AS at FROM session_state s
             WHERE s.id = ANY ($1) AND s.ended_at IS NULL AND s.live_until <= $2
         ), ended AS (
-            UPDATE sessions s SET ended_at = $2, end_reason = j.reason FROM judged j WHERE s.id = j.id
-            RETURNING s.id, s.user_id, s.device, j.reason
+            UPDATE sessions s SET ended_at = j.at, end_reason = j.reason FROM judged j WHERE s.id = j.id
+            RETURNING s.id, s.user_id, s.device, j.reason, j.at
         ), inactive AS (
             UPDATE devices SET is_active = false WHERE id IN (SELECT device FROM ended)
         )
-        SELECT id AS "id!", user_id AS "user_id!", reason AS "reason!" FROM ended ORDER BY user_id, id
+        SELECT id AS "id!", user_id AS "user_id!", reason AS "reason!", at AS "at!" FROM ended ORDER BY user_id, id
         "#,
         &ids,
         now,
@@ -275,6 +297,7 @@ pub async fn end_run_out(
             let ended = Ended {
                 session: SessionId(row.id),
                 reason: row.reason.parse().map_err(unreadable("reason"))?,
+                at: row.at,
                 was_live: false,
             };
             Ok((UserId(row.user_id), ended))

@@ -45,7 +45,7 @@ pub async fn find_by_credential(
             created_at AS "created_at!", authenticated_at AS "authenticated_at!", last_active_at AS "last_active_at!",
             idle_expires_at AS "idle_expires_at!", lifetime_expires_at AS "lifetime_expires_at!",
             idle_seconds AS "idle_seconds!", lifetime_seconds AS "lifetime_seconds!",
-            end_note, ended_at IS NOT NULL AS "written!", (live_until > $3) AS "live!", end_reason_at(session_state, $3) AS "reason!",
+            end_note, ended_at IS NOT NULL AS "written!", (live_until > $3) AS "live!", session_end_reason(session_state, $3) AS "reason!",
             COALESCE(credential_expires_at <= $3, false) AS "credential_expired!",
             user_agent AS "user_agent!", rotation_due AS "rotation_due!",
             EXISTS (SELECT 1 FROM session_networks n WHERE n.session_id = session_state.id AND n.network = $4::text::cidr)
@@ -54,6 +54,7 @@ pub async fn find_by_credential(
                 SELECT 1 FROM security_notices n
                 WHERE n.user_id = session_state.user_id AND n.dismissed_at IS NULL AND n.session_id <> session_state.id
             ) AS "has_notices!",
+            EXISTS (SELECT 1 FROM replaced_cookies r WHERE r.session_id = session_state.id) AS "cookie_unconfirmed!",
             (SELECT COALESCE(max(e.id), 0) FROM session_events e WHERE e.user_id = session_state.user_id)
                 AS "event_number!"
         FROM session_state
@@ -114,6 +115,7 @@ pub async fn find_by_credential(
         rotation_due: row.rotation_due,
         event_number: row.event_number,
         has_notices: row.has_notices,
+        cookie_unconfirmed: row.cookie_unconfirmed,
     }))))
 }
 
@@ -124,7 +126,7 @@ pub async fn end_reason_of(
     now: DateTime<Utc>,
 ) -> sqlx::Result<Option<EndReason>> {
     let row = sqlx::query!(
-        r#"SELECT (live_until > $2) AS "live!", end_reason_at(session_state, $2) AS "reason!"
+        r#"SELECT (live_until > $2) AS "live!", session_end_reason(session_state, $2) AS "reason!"
         FROM session_state WHERE id = $1"#,
         session.0,
         now,

@@ -12,15 +12,22 @@ use crate::{
     server::{auth::client::UserAgentParser, store::unreadable},
 };
 
-/// Everyone who has a live session.
-pub async fn people_with_live(conn: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<Vec<UserId>> {
-    let ids = sqlx::query_scalar!(
-        r#"SELECT DISTINCT user_id AS "user_id!" FROM session_state WHERE live_until > $1 ORDER BY 1"#,
-        now
-    )
-    .fetch_all(conn)
-    .await?;
+/// Everyone who has a session that is not recorded as ended, whatever the time is.
+pub async fn people_with_open(conn: &mut PgConnection) -> sqlx::Result<Vec<UserId>> {
+    let ids = sqlx::query_scalar!("SELECT DISTINCT user_id FROM sessions WHERE ended_at IS NULL ORDER BY 1")
+        .fetch_all(conn)
+        .await?;
     Ok(ids.into_iter().map(UserId).collect())
+}
+
+/// The number of the last session that was created, on whichever node; 0 for none. A session that is being created and not
+/// committed yet may have it, or a lower one.
+pub async fn last_number(conn: &mut PgConnection) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS "last!" FROM session_numbers"#
+    )
+    .fetch_one(conn)
+    .await
 }
 
 /// A live session as an operator sees it.

@@ -9,13 +9,13 @@ mod touch;
 
 pub use begin::{Begun, NewSession, begun, insert, last_organization};
 pub use credential::{
-    credential_expiry, is_due_for_rotation, look_at_organization, mark_for_rotation, renew_check, set_client,
-    set_credential,
+    ReplacedCookie, confirm_cookie, credential_expiry, find_replaced, is_due_for_rotation,
+    look_at_organization, mark_for_rotation, renew_check, set_client, set_credential, take_replaced,
 };
 pub use end::{
     End, EndFilter, Ended, delete_ended_before, end, end_among, end_of_device, end_run_out, ended_by_limit,
-    lock_out_of_epoch, lock_out_of_epoch_of, lock_run_out, over_limit,
+    follow_epoch, lock_out_of_epoch, lock_out_of_epoch_of, lock_run_out, over_limit,
 };
 pub use find::{Found, Live, end_reason_of, find_by_credential, live, live_until, lock, lock_open_of, owner};
-pub use list::{ListedSession, list_live, people_with_live};
+pub use list::{ListedSession, last_number, list_live, people_with_open};
 pub use touch::{extend, touch};

@@ -1,0 +1,139 @@
+//! A session that expired is recorded with the time when it expired, whoever notices that, and when.
+
+use broker_portal::domain::time::rfc3339;
+use chrono::TimeDelta;
+
+use crate::harness::*;
+
+/// Over after five seconds without activity, and after 20 in any case.
+const LIMITS: [(&str, &str); 2] = [
+    ("PORTAL_SESSION_TIMEOUT_GUEST", "5"),
+    ("PORTAL_SESSION_LIFETIME_GUEST", "20"),
+];
+
+/// Who notices it.
+const NOTICED_BY: [&str; 9] = [
+    "clean-up",
+    "its own request",
+    "sign out all",
+    "sign out others",
+    "its device signing in",
+    "an administrator",
+    "revoke user",
+    "revoke everyone",
+    "disable",
+];
+
+async fn notice(by: &str, portal: &Portal, guest: &Person, expired: &Client) {
+    let again = async || portal.browser(FIREFOX).signed_in(guest).await;
+    match by {
+        "clean-up" => assert_eq!(portal.clean_up().await.ended, 1),
+        "its own request" => assert!(!expired.is_live().await),
+        "sign out all" => drop(
+            again()
+                .await
+                .delete("/api/v1/sessions?scope=all")
+                .await
+                .expect(200),
+        ),
+        "sign out others" => {
+            let answer = again().await.delete("/api/v1/sessions?scope=others").await;
+            assert_eq!(answer.expect(200).json(), json!({ "ended": 0 }), "none was live");
+        }
+        "its device signing in" => drop(portal.desktop("mac").signed_in(guest).await),
+        "an administrator" => {
+            let ada = portal.person("ada").role(Role::SystemAdmin).create().await;
+            let admin = portal.browser(CHROME).signed_in(&ada).await;
+            let body = json!({ "user_id": guest.id });
+            let answer = admin.post("/api/v1/admin/sessions/revoke").json(&body).await;
+            assert_eq!(answer.expect(200).json()["ended"], 0, "none was live");
+        }
+        "revoke user" => {
+            let ended = portal.accounts().revoke_user(&guest.email, None).await;
+            assert_eq!(ended.expect("revoked"), 0);
+        }
+        "revoke everyone" => {
+            let ended = portal.accounts().revoke_everyone(None).await;
+            assert_eq!(ended.expect("revoked"), 0);
+        }
+        _ => drop(portal.accounts().disable(&guest.email).await.expect("disabled")),
+    }
+}
+
+#[tokio::test]
+async fn an_expired_session_is_recorded_with_its_expiry() {
+    for by in NOTICED_BY {
+        // Active once: the idle end is first. Active until shortly before the lifetime is over: that is first.
+        for (active_until, lasted, reason) in [(0, 5, "idle_timeout"), (16, 20, "lifetime_exceeded")] {
+            let what = format!("{reason}, noticed by {by}");
+            let portal = Portal::with(&LIMITS).await;
+            let guest = portal.person("gus").role(Role::Guest).create().await;
+            let mac = portal.desktop("mac").signed_in(&guest).await;
+            let expected = portal.now() + TimeDelta::seconds(lasted);
+            for _ in 0..active_until / 4 {
+                portal.pass(seconds(4)).await;
+                mac.get("/api/v1/sessions").await.expect(200);
+            }
+            portal.pass(seconds(60)).await;
+            notice(by, &portal, &guest, &mac).await;
+
+            let row = portal.session_row(mac.session()).await;
+            assert_eq!(row.end_reason.as_deref(), Some(reason), "{what}");
+            assert_eq!(row.ended_at, Some(expected), "{what}");
+            portal.assert_ended(mac.session(), reason).await;
+            let audit = portal.ends_of(mac.session()).await.remove(0);
+            assert_eq!(
+                audit.at,
+                portal.now(),
+                "the row is from when it was noticed: {what}"
+            );
+            assert_eq!(audit.detail["ended_at"], rfc3339(expected), "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn lists_show_the_expiry_before_and_after_it_is_recorded() {
+    let portal = Portal::with(&LIMITS).await;
+    let guest = portal.person("gus").role(Role::Guest).create().await;
+    let ada = portal.person("ada").role(Role::SystemAdmin).create().await;
+    portal.browser(SAFARI).signed_in(&guest).await;
+    let expected = rfc3339(portal.now() + TimeDelta::seconds(5));
+    portal.pass(seconds(60)).await;
+    let admin = portal.browser(CHROME).signed_in(&ada).await;
+    for recorded in [false, true] {
+        if recorded {
+            portal.clean_up().await;
+        }
+        let list = admin
+            .get("/api/v1/admin/sessions?state=ended")
+            .await
+            .expect(200)
+            .json();
+        let row = &list["sessions"][0];
+        assert_eq!(
+            (&row["ended_at"], &row["reason"]),
+            (&json!(expected), &json!("idle_timeout")),
+            "recorded: {recorded}"
+        );
+        let csv = admin
+            .get("/api/v1/admin/sessions.csv?state=ended")
+            .await
+            .expect(200)
+            .body;
+        assert!(csv.contains(&expected), "{csv}");
+    }
+}
+
+#[tokio::test]
+async fn an_ended_session_tells_no_other_time() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    chrome.post("/api/sign_out").await.expect(200);
+    let ended = portal.now();
+    portal.pass(seconds(7 * 86_400)).await;
+    portal.clean_up().await;
+    assert_eq!(portal.session_row(chrome.session()).await.ended_at, Some(ended));
+    assert_eq!(portal.ends_of(chrome.session()).await[0].detail, json!({}));
+}

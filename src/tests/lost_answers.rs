@@ -1,0 +1,272 @@
+//! Answers that bring a new credential and are lost on their way: to a browser its new cookie, to a desktop its new tokens.
+
+use crate::harness::*;
+
+const LOST: &str = "renewal_lost";
+const WORDS: &str =
+    "Your sign-in was renewed, but this browser did not receive the answer. Please sign in again.";
+
+/// How a browser's cookie is replaced.
+const RENEWALS: [&str; 3] = ["reauthenticate", "change_password", "revoke"];
+
+/// Replaces the cookie of a browser, which holds the new one then; gives the same browser without the answer.
+async fn lose_answer(renewal: &str, person: &mut Person, browser: &Client) -> Client {
+    let deaf = browser.replica();
+    let answer = match renewal {
+        "reauthenticate" => {
+            let call = browser.post("/api/v1/session/reauthenticate");
+            call.json(&json!({ "password": person.password })).await
+        }
+        "change_password" => {
+            let new = "an entirely new password";
+            let fields = [("current_password", &*person.password), ("new_password", new)];
+            let answer = browser.post("/api/change_password").form(&fields).await;
+            person.password = new.to_owned();
+            answer
+        }
+        _ => {
+            // The last check is too long ago, so that the password is sent along.
+            browser.portal.pass(seconds(1801)).await;
+            let fields = [("password", &*person.password)];
+            browser.post("/api/sign_out_other_devices").form(&fields).await
+        }
+    };
+    answer.expect(200);
+    assert_ne!(browser.cookie(), deaf.cookie());
+    deaf
+}
+
+#[tokio::test]
+async fn a_lost_cookie_is_explained_and_the_old_one_opens_nothing() {
+    for renewal in RENEWALS {
+        let portal = Portal::start().await;
+        let mut maria = portal.broker("maria").await;
+        let chrome = portal.browser(CHROME).signed_in(&maria).await;
+        let deaf = lose_answer(renewal, &mut maria, &chrome).await;
+        assert_eq!(deaf.end_reason().await, LOST, "{renewal}");
+        let state = deaf.get("/api/session_state").await.expect(401).json();
+        assert_eq!(state["detail"], WORDS);
+        let page = deaf.get("/dashboard/settings").await.expect(303);
+        assert_eq!(
+            page.location(),
+            format!("/login?next=/dashboard/settings&reason={LOST}")
+        );
+        let login = deaf.follow(&page).await.expect(200);
+        assert!(login.body.contains(WORDS), "{}", login.body);
+        let notice = deaf.post("/api/sign_in_notice").await.expect(200).json();
+        assert_eq!(notice, WORDS);
+        for call in [
+            deaf.post("/api/extend_session"),
+            deaf.post("/api/sign_out_all_devices"),
+            deaf.delete("/api/v1/sessions?scope=all"),
+            deaf.get("/api/v1/session/events"),
+            deaf.post("/api/sign_out"),
+            deaf.get("/login"),
+        ] {
+            let answer = call.await;
+            assert!([200, 401].contains(&answer.status), "{answer:#?}");
+            assert_eq!(answer.all("set-cookie"), Vec::<&str>::new(), "{answer:#?}");
+        }
+        assert!(chrome.is_live().await, "whoever has the new cookie goes on");
+        assert_eq!(deaf.end_reason().await, "unknown", "the new cookie has arrived");
+    }
+}
+
+#[tokio::test]
+async fn signing_in_again_ends_the_orphaned_session() {
+    for renewal in RENEWALS {
+        let portal = Portal::start().await;
+        let mut maria = portal.broker("maria").await;
+        let chrome = portal.browser(CHROME).signed_in(&maria).await;
+        let orphan = chrome.session();
+        let deaf = lose_answer(renewal, &mut maria, &chrome).await;
+        let again = deaf.signed_in(&maria).await;
+        assert_ne!(again.session(), orphan);
+        portal.assert_ended(orphan, "signed_out").await;
+        let end = portal.ends_of(orphan).await.remove(0);
+        assert_eq!(
+            end.actor_session,
+            Some(again.session()),
+            "in the transaction of the sign-in"
+        );
+        assert_eq!(portal.live_sessions(maria.id).await, [again.session()]);
+        assert!(!chrome.is_live().await);
+        assert_eq!(portal.rows("replaced_cookies").await, 0);
+    }
+}
+
+#[tokio::test]
+async fn another_users_sign_in_ends_the_orphaned_session_too() {
+    let portal = Portal::start().await;
+    let mut maria = portal.broker("maria").await;
+    let jonas = portal.broker("jonas").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let orphan = chrome.session();
+    let deaf = lose_answer("reauthenticate", &mut maria, &chrome).await;
+    let again = deaf.signed_in(&jonas).await;
+    portal.assert_ended(orphan, "signed_out").await;
+    assert!(again.is_live().await);
+}
+
+#[tokio::test]
+async fn a_session_whose_new_cookie_arrived_is_no_orphan() {
+    let portal = Portal::start().await;
+    let mut maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let old = lose_answer("reauthenticate", &mut maria, &chrome).await;
+    // Whoever holds a copy of the old cookie has found out that it was replaced; meanwhile the browser goes on.
+    assert_eq!(old.end_reason().await, LOST);
+    let lock = HeldLock::of(&portal, &maria).await;
+    let sign_in = lock.queue(old.signing_in(&maria), 1).await;
+    assert!(chrome.is_live().await);
+    lock.release().await;
+    sign_in.await.expect("answered").expect(200);
+    assert!(chrome.is_live().await);
+    assert_eq!(portal.live_sessions(maria.id).await.len(), 2);
+    assert_eq!(portal.audit("session_ended").await, []);
+}
+
+#[tokio::test]
+async fn an_old_cookie_of_an_ended_session_is_not_recognised() {
+    let portal = Portal::start().await;
+    let mut maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let session = chrome.session();
+    let deaf = lose_answer("reauthenticate", &mut maria, &chrome).await;
+    portal
+        .accounts()
+        .revoke_session(session, None)
+        .await
+        .expect("revoked");
+    assert_eq!(deaf.end_reason().await, "unknown");
+    deaf.signed_in(&maria).await;
+    assert_eq!(portal.ends_of(session).await.len(), 1);
+}
+
+/// A desktop whose token was exchanged and is shown again, and what is recorded of it.
+struct Reuse {
+    portal: Portal,
+    mac: Client,
+    chrome: Client,
+}
+
+impl Reuse {
+    async fn build() -> Self {
+        let portal = Portal::with(&[
+            ("PORTAL_ALERT_TOKEN_REUSE", "1"),
+            ("PORTAL_ALERT_LISTENER_DOWN_SECONDS", "off"),
+        ])
+        .await;
+        let maria = portal.broker("maria").await;
+        let chrome = portal.browser(CHROME).signed_in(&maria).await;
+        let mac = portal.desktop("mac").signed_in(&maria).await;
+        Self { portal, mac, chrome }
+    }
+
+    /// The user of the desktop reads what is likelier, not that somebody else was there.
+    #[track_caller]
+    fn assert_refused(retry: Answer, words: &str) {
+        assert_eq!(retry.problem(), "invalid_grant");
+        let detail = retry.expect(401).json()["detail"].clone();
+        assert!(
+            detail.as_str().is_some_and(|detail| detail.contains(words)),
+            "{detail}"
+        );
+    }
+
+    async fn assert_cause(&self, cause: &str, title: &str, alert: &str) {
+        self.portal.assert_ended(self.mac.session(), "token_reuse").await;
+        let audit = self.portal.audit("token_reused").await;
+        assert_eq!((audit.len(), &audit[0].detail["cause"]), (1, &json!(cause)));
+        let notices = self
+            .chrome
+            .post("/api/list_security_notices")
+            .await
+            .expect(200)
+            .json();
+        let notice = &notices[0];
+        assert_eq!(notice["answer_lost"], cause == "lost_answer");
+        let settings = self.chrome.get("/dashboard/settings").await.expect(200).body;
+        assert!(settings.contains(title), "{settings}");
+        let state = &self.portal.state;
+        let mut watch = broker_portal::server::services::alerts::watch::Watch::begin("a", self.portal.now());
+        watch.look(state).await.expect("looked");
+        let alerts = broker_portal::server::services::alerts::list(&state.database);
+        let open = alerts.await.expect("the alerts").open;
+        assert!(open[0].message.contains(alert), "{open:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_late_retry_is_recorded_as_a_lost_answer() {
+    for retried_within_grace in [false, true] {
+        let reuse = Reuse::build().await;
+        let late = reuse.mac.replica();
+        late.exchange(&late.refresh_token()).await.expect(200);
+        if retried_within_grace {
+            reuse.portal.pass(seconds(20)).await;
+            late.exchange(&late.refresh_token()).await.expect(200);
+        }
+        reuse.portal.pass(seconds(31)).await;
+        // Clean-up has erased what the answer could be given with.
+        reuse.portal.clean_up().await;
+        let retry = late.refresh().await;
+        Reuse::assert_refused(retry, "Probably an answer was lost on the network");
+        reuse
+            .assert_cause(
+                "lost_answer",
+                "it did not receive its new key",
+                "Probably answers were lost",
+            )
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn a_used_successor_is_recorded_as_two_holders() {
+    for used_by in ["refresh", "access token"] {
+        let reuse = Reuse::build().await;
+        let copy = reuse.mac.replica();
+        reuse.mac.refresh().await.expect(200);
+        reuse.portal.pass(seconds(31)).await;
+        match used_by {
+            "refresh" => drop(reuse.mac.refresh().await.expect(200)),
+            _ => drop(reuse.mac.get("/api/v1/sessions").await.expect(200)),
+        }
+        let retry = copy.refresh().await;
+        Reuse::assert_refused(retry, "Usually an answer was lost on the network");
+        // Whoever holds the new tokens reads the same.
+        let told = reuse.mac.get("/api/v1/session_state").await;
+        assert_eq!(told.end_reason(), "token_reuse");
+        let detail = told.json()["detail"].clone();
+        assert!(
+            detail
+                .as_str()
+                .is_some_and(|words| words.contains("change your password")),
+            "{detail}"
+        );
+        reuse
+            .assert_cause(
+                "two_holders",
+                "its key was used twice",
+                "Two programs hold the same token",
+            )
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn a_token_from_another_network_is_recorded_as_two_holders() {
+    let reuse = Reuse::build().await;
+    let elsewhere = reuse.mac.replica().at("203.0.113.80");
+    reuse.mac.refresh().await.expect(200);
+    reuse.portal.pass(seconds(31)).await;
+    elsewhere.refresh().await.expect(401);
+    reuse
+        .assert_cause(
+            "two_holders",
+            "its key was used twice",
+            "Two programs hold the same token",
+        )
+        .await;
+}
