@@ -48,8 +48,12 @@ pub enum AppError {
     WrongAddress { address: String },
     /// The browser hid which page a request came from.
     OriginHidden,
-    /// There is no such thing, or none that the caller may know of.
+    /// There is no such session, or none that the caller may know of.
     NotFound,
+    /// The same of something else.
+    NoSuch(Thing),
+    /// The address is there, and takes no requests of that method.
+    MethodNotAllowed,
     /// What was sent does not fit. `field` is its name, `problem` says what to change.
     InvalidInput { field: String, problem: String },
     /// Ending many sessions needs a scope that says which.
@@ -60,6 +64,38 @@ pub enum AppError {
     Internal,
     /// The browser could not reach the server.
     Offline,
+}
+
+/// What a 404 is about, beside sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Thing {
+    Address,
+    Person,
+    Organization,
+    /// A question whether something was the person's doing.
+    Notice,
+}
+
+impl Thing {
+    const ALL: [Self; 4] = [Self::Address, Self::Person, Self::Organization, Self::Notice];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Thing::Address => "address",
+            Thing::Person => "person",
+            Thing::Organization => "organization",
+            Thing::Notice => "notice",
+        }
+    }
+
+    fn message(self) -> &'static str {
+        match self {
+            Thing::Address => "There is nothing at this address. Check how it is spelled.",
+            Thing::Person => "That person is not there, or not yours to see. Nothing was changed.",
+            Thing::Organization => "You do not belong to that organization. Nothing was changed.",
+            Thing::Notice => "That question is not open any more. It may have been answered already.",
+        }
+    }
 }
 
 impl AppError {
@@ -78,7 +114,8 @@ impl AppError {
             AppError::Forbidden => "forbidden",
             AppError::WrongAddress { .. } => "wrong_address",
             AppError::OriginHidden => "origin_hidden",
-            AppError::NotFound => "not_found",
+            AppError::NotFound | AppError::NoSuch(_) => "not_found",
+            AppError::MethodNotAllowed => "method_not_allowed",
             AppError::InvalidInput { .. } => "invalid_input",
             AppError::InvalidScope => "invalid_scope",
             AppError::Unavailable => "unavailable",
@@ -100,7 +137,8 @@ impl AppError {
             | AppError::ReauthRequired
             | AppError::PasswordChangeRequired
             | AppError::SignInTooOld => 403,
-            AppError::NotFound => 404,
+            AppError::NotFound | AppError::NoSuch(_) => 404,
+            AppError::MethodNotAllowed => 405,
             AppError::InvalidScope => 400,
             AppError::InvalidInput { .. } | AppError::UnsuitablePassword(_) => 422,
             AppError::TooManyAttempts { .. } => 429,
@@ -148,6 +186,10 @@ impl AppError {
                  proxy, or use https."
             }
             AppError::NotFound => "That session is not there any more. It may have ended already.",
+            AppError::NoSuch(thing) => thing.message(),
+            AppError::MethodNotAllowed => {
+                "This address takes no requests of that kind. Nothing was changed. Its methods are in the header `Allow`."
+            }
             AppError::InvalidInput { .. } => "Something in the form does not fit. Check it and try again.",
             AppError::InvalidScope => "Say which sessions to end: current, others or all.",
             AppError::Unavailable => {
@@ -211,6 +253,9 @@ struct Wire {
     retry_after_seconds: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     address: Option<String>,
+    /// What there is not, with `not_found`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    what: Option<String>,
 }
 
 impl From<AppError> for Wire {
@@ -222,8 +267,10 @@ impl From<AppError> for Wire {
             problem: None,
             retry_after_seconds: None,
             address: None,
+            what: None,
         };
         match error {
+            AppError::NoSuch(thing) => wire.what = Some(thing.as_str().to_owned()),
             AppError::SessionEnded { reason } => wire.reason = Some(reason),
             AppError::TooManyAttempts { retry_after_seconds } => {
                 wire.retry_after_seconds = Some(retry_after_seconds);
@@ -262,7 +309,12 @@ impl From<Wire> for AppError {
                 address: wire.address.unwrap_or_default(),
             },
             "origin_hidden" => AppError::OriginHidden,
-            "not_found" => AppError::NotFound,
+            "not_found" => {
+                let what = wire.what.as_deref();
+                let thing = Thing::ALL.into_iter().find(|thing| what == Some(thing.as_str()));
+                thing.map_or(AppError::NotFound, AppError::NoSuch)
+            }
+            "method_not_allowed" => AppError::MethodNotAllowed,
             "invalid_input" => AppError::InvalidInput {
                 field: wire.field.unwrap_or_default(),
                 problem: wire.problem.unwrap_or_default(),
@@ -292,7 +344,7 @@ impl FromServerFnError for AppError {
             ServerFnErrorErr::Args(_) | ServerFnErrorErr::MissingArg(_) => {
                 AppError::invalid("form", "A field is missing or is not of the right kind.")
             }
-            ServerFnErrorErr::UnsupportedRequestMethod(_) => AppError::Forbidden,
+            ServerFnErrorErr::UnsupportedRequestMethod(_) => AppError::MethodNotAllowed,
             _ => AppError::Internal,
         }
     }
@@ -330,6 +382,9 @@ mod tests {
             },
             AppError::OriginHidden,
             AppError::NotFound,
+            AppError::NoSuch(Thing::Address),
+            AppError::NoSuch(Thing::Notice),
+            AppError::MethodNotAllowed,
             AppError::invalid("email", "Too long."),
             AppError::InvalidScope,
             AppError::Unavailable,

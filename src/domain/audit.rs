@@ -63,6 +63,10 @@ kinds! {
     /// By an administrator: at the next sign-in.
     PasswordChangeRequired = "password_change_required", "New password asked for";
     PolicyChanged = "policy_changed", "Limits of a role changed";
+    /// An administrator took the list of sessions away as a file.
+    SessionsExported = "sessions_exported", "Sessions exported";
+    /// An administrator took the audit log away as a file.
+    AuditExported = "audit_exported", "Audit log exported";
     /// Somebody had the webhook of the alerts tried out: something left the portal at their wish.
     AlertTestSent = "alert_test_sent", "Test alert sent";
 }

@@ -54,6 +54,16 @@ impl Role {
         }
     }
 
+    /// Whether the administrators' pages are for someone with this role, looking at an organization or at none.
+    pub fn administers(self, has_organization: bool) -> bool {
+        match self {
+            Role::SystemAdmin => true,
+            // Of an organization: without one there is nobody to look after.
+            Role::Admin => has_organization,
+            Role::Guest | Role::Employee | Role::Vendor | Role::Broker => false,
+        }
+    }
+
     /// The name that a person reads.
     pub fn label(self) -> &'static str {
         match self {

@@ -14,7 +14,9 @@ pub async fn switch_organization(
     #[server(default)] next: Option<String>,
 ) -> Result<Organization, AppError> {
     border::answer(async {
-        let to = organization_id.parse().map_err(|_| AppError::NotFound)?;
+        let to = organization_id
+            .parse()
+            .map_err(|_| AppError::NoSuch(crate::error::Thing::Organization))?;
         let switched =
             service::switch(&border::state()?, &*border::signed_in()?, to, &border::client()?).await?;
         border::then_go_to(next.as_deref().and_then(safe_path).unwrap_or("/dashboard"));

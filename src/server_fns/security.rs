@@ -50,7 +50,9 @@ pub async fn list_security_notices() -> Result<Vec<SecurityNotice>, AppError> {
 #[server(DismissSecurityNotice, prefix = "/api", endpoint = "dismiss_security_notice", output = TextJson, client = KeptClient)]
 pub async fn dismiss_security_notice(notice_id: String) -> Result<(), AppError> {
     border::answer(async {
-        let id = notice_id.parse().map_err(|_| AppError::NotFound)?;
+        let id = notice_id
+            .parse()
+            .map_err(|_| AppError::NoSuch(crate::error::Thing::Notice))?;
         dashboard::dismiss_notice(&border::state()?, &*border::signed_in()?, id, &border::client()?).await?;
         border::then_go_to("/dashboard/settings");
         Ok(())

@@ -116,10 +116,11 @@ impl World {
             "/api/draw_admin" => vec![Reads(
                 admin.post(path).form(&[("place", "/dashboard/admin/people")]),
             )],
-            "GET /api/v1/admin/sessions"
-            | "GET /api/v1/admin/sessions.csv"
-            | "GET /api/v1/admin/audit"
-            | "GET /api/v1/admin/audit.jsonl" => vec![Reads(admin.get(path))],
+            "GET /api/v1/admin/sessions" | "GET /api/v1/admin/audit" => vec![Reads(admin.get(path))],
+            // Exports are recorded.
+            "GET /api/v1/admin/sessions.csv" | "GET /api/v1/admin/audit.jsonl" => {
+                vec![Changes(admin.get(path))]
+            }
             "GET /api/v1/session/events" | "POST /api/v1/sessions/refresh" => vec![Elsewhere],
             "/api/sign_out" => vec![SignsOut(browser.post(path))],
             "/api/revoke_session" => vec![Changes(browser.post(path).form(&[("session_id", &other)]))],

@@ -79,7 +79,9 @@ async fn each_filter_narrows_page_and_export_alike() {
             .body;
         let exported: Vec<Value> = lines
             .lines()
-            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .map(|line| serde_json::from_str::<Value>(line).expect("JSON"))
+            // The row of this very export.
+            .filter(|row| row["kind"] != "audit_exported")
             .collect();
         assert_eq!(exported, listed, "{query}");
     }
@@ -212,9 +214,9 @@ async fn the_filter_takes_the_logs_own_times() {
     for text in [at.clone(), in_berlin.to_rfc3339()] {
         for since in [text.clone(), broker_portal::domain::query::query_value(&text)] {
             for (query, rows) in [
-                (format!("since={since}"), 1),
+                (format!("since={since}&kind=sign_in_failed"), 1),
                 (format!("until={since}&kind=sign_in_failed"), 0),
-                (format!("since={since}&until={since}"), 0),
+                (format!("since={since}&until={since}&kind=sign_in_failed"), 0),
             ] {
                 assert_eq!(events(&admin, &query).await.len(), rows, "{query}");
                 let page = format!("/dashboard/admin/audit?{query}");

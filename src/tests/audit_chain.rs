@@ -92,7 +92,7 @@ async fn a_change_of_any_column_is_found_and_so_is_one_of_detail() {
     .fetch_all(&portal.sql)
     .await
     .expect("the columns");
-    assert_eq!(columns.len(), 9);
+    assert_eq!(columns.len(), 10);
     for (column, of_type) in columns {
         let changed = match of_type.as_str() {
             "uuid" => "gen_random_uuid()".to_owned(),

@@ -14,6 +14,7 @@ mod accounts;
 mod acting;
 mod addresses;
 mod admin_audit;
+mod admin_boundaries;
 mod admin_people;
 mod admin_people_list;
 mod admin_sessions;

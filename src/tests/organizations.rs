@@ -108,7 +108,8 @@ async fn nobody_switches_to_a_brokerage_that_is_not_theirs() {
             .post("/api/switch_organization")
             .form(&[("organization_id", id)])
             .await;
-        assert_eq!(answer.expect(404).json(), json!({ "code": "not_found" }), "{id}");
+        let missing = json!({ "code": "not_found", "what": "organization" });
+        assert_eq!(answer.expect(404).json(), missing, "{id}");
     }
     assert_eq!(looks_at(&chrome).await.0, "Northgate");
     assert_eq!(portal.audit("organization_switched").await, []);

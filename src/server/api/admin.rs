@@ -149,6 +149,9 @@ pub async fn list(
 ) -> Result<Json<ReviewedList>, Problem> {
     let reach = Reach::require(&state, &caller, &from.0).await?;
     let asked = Asked::read(query.as_deref())?;
+    if let Some(user) = asked.filter.user {
+        reach.record_if_foreign(&state, &caller, &from.0, user).await?;
+    }
     let page = sessions::list(
         &state,
         &caller,
@@ -186,6 +189,7 @@ pub async fn export(
 ) -> Result<Response, Problem> {
     let reach = Reach::require(&state, &caller, &from.0).await?;
     let asked = Asked::read(query.as_deref())?;
+    sessions::record_export(&state, &caller, reach, &asked.filter, &from.0).await?;
     let name = format!("sessions-{}.csv", state.clock.now().format("%Y-%m-%d"));
     let metrics = state.metrics.clone();
     let body = streamed(metrics, move |out| async move {
@@ -360,6 +364,7 @@ pub async fn audit_lines(
 ) -> Result<Response, Problem> {
     let reach = Reach::require(&state, &caller, &from.0).await?;
     let filter = audit_filter(query.as_deref())?;
+    services::audit_log::record_export(&state, &caller, reach, &filter, &from.0).await?;
     let name = format!("audit-{}.jsonl", state.clock.now().format("%Y-%m-%d"));
     let metrics = state.metrics.clone();
     let body = streamed(metrics, move |out| async move {

@@ -24,7 +24,7 @@ use super::{
     http::{failure::Problem, whole_body::MAX_BODY},
     state::AppState,
 };
-use crate::error::AppError;
+use crate::error::{AppError, Thing};
 
 /// The API's routes and their description. `session_state` answers at its older address too.
 pub fn router() -> Router<AppState> {
@@ -48,20 +48,18 @@ pub fn router() -> Router<AppState> {
         .nest("/api/v1", v1)
         .split_for_parts();
     routes
-        .method_not_allowed_fallback(method_not_allowed)
         .route("/api/v1", any(not_found))
         .route("/api/v1/", any(not_found))
         .route("/api/session_state", get(session_state::show))
         .route("/api/openapi.json", get(openapi::serve(description)))
+        // Last: it holds for the routes that are there already.
+        .method_not_allowed_fallback(method_not_allowed)
 }
 
 async fn not_found() -> Problem {
-    Problem(AppError::NotFound)
+    Problem(AppError::NoSuch(Thing::Address))
 }
 
-async fn method_not_allowed() -> axum::response::Response {
-    use axum::response::IntoResponse;
-    let mut response = Problem(AppError::NotFound).into_response();
-    *response.status_mut() = axum::http::StatusCode::METHOD_NOT_ALLOWED;
-    response
+async fn method_not_allowed() -> Problem {
+    Problem(AppError::MethodNotAllowed)
 }

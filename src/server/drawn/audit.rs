@@ -261,10 +261,10 @@ fn row(row: &ExportedRow) -> AnyView {
             Ok(reason) => reason.label().to_owned(),
             Err(_) => reason.replace('_', " "),
         });
-    let who = |email: &Option<String>, id: Option<uuid::Uuid>| match (email, id) {
-        (Some(email), _) => email.clone(),
-        (None, Some(_)) => "someone else".to_owned(),
-        (None, None) => "–".to_owned(),
+    let who = |email: &Option<String>, is_somebody: bool| match email {
+        Some(email) => email.clone(),
+        None if is_somebody => "someone else".to_owned(),
+        None => "–".to_owned(),
     };
     let detail = row
         .detail
@@ -290,8 +290,8 @@ fn row(row: &ExportedRow) -> AnyView {
                 {reason.map(|reason| view! { <span class="soft small">{reason}</span> })}
                 {detail}
             </th>
-            <td data-label="To whom">{who(&row.user_email, row.user_id)}</td>
-            <td data-label="By whom">{who(&row.actor_email, row.actor_id)}</td>
+            <td data-label="To whom">{who(&row.user_email, row.user_id.is_some())}</td>
+            <td data-label="By whom">{who(&row.actor_email, row.actor_id.is_some() || row.is_actor_hidden)}</td>
             <td data-label="From">{row.ip_address.clone().unwrap_or_else(|| "–".to_owned())}</td>
             <td data-label="When">{moment(row.at)}</td>
             <td data-label="Sealed">{sealed}</td>

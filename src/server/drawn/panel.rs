@@ -11,7 +11,6 @@ use super::{
 };
 use crate::{
     domain::{
-        ids::UserId,
         review::{Moment, State},
         session::ClientKind,
     },
@@ -22,19 +21,12 @@ use crate::{
 pub struct Panel<'a> {
     pub open: Open,
     pub place: &'a Place,
-    /// The administrator.
-    pub own: UserId,
     pub now: DateTime<Utc>,
 }
 
 /// Draws the panel.
 pub fn draw(panel: Panel<'_>) -> AnyView {
-    let Panel {
-        open,
-        place,
-        own,
-        now,
-    } = panel;
+    let Panel { open, place, now } = panel;
     let Open {
         session: reviewed,
         timeline,
@@ -132,7 +124,7 @@ pub fn draw(panel: Panel<'_>) -> AnyView {
                 {person::facts(&of_person)}
                 <h4>"Other live sessions"</h4>
                 {person::sessions(&of_person, links, "Signed in nowhere else.", now)}
-                {person::actions(&of_person, links, own)}
+                {person::actions(&of_person, links)}
             </section>
         </aside>
     }

@@ -112,8 +112,6 @@ pub struct Drawing {
     pub page: Option<Page>,
     pub panel: Option<OfPerson>,
     pub question: Option<Question>,
-    /// The administrator.
-    pub own: UserId,
     pub now: DateTime<Utc>,
 }
 
@@ -127,7 +125,6 @@ pub fn draw(drawing: Drawing) -> String {
         page,
         panel,
         question,
-        own,
         now,
     } = drawing;
     let whose = match &organization {
@@ -137,7 +134,7 @@ pub fn draw(drawing: Drawing) -> String {
     let is_unread = page.is_none();
     let page = page.unwrap_or_default();
     let is_open = panel.is_some();
-    let panel = panel.map(|of| draw_panel(&of, &place, own, now));
+    let panel = panel.map(|of| draw_panel(&of, &place, now));
     drawn(view! {
         <header class="page-head">
             <h1>"People"</h1>
@@ -311,7 +308,7 @@ fn pages(place: &Place, page: &Page) -> AnyView {
     words::pages(first, page.next.as_ref().map(|next| at(next.to_text())))
 }
 
-fn draw_panel(of: &OfPerson, place: &Place, own: UserId, now: DateTime<Utc>) -> AnyView {
+fn draw_panel(of: &OfPerson, place: &Place, now: DateTime<Utc>) -> AnyView {
     let user = &of.person.user;
     let (asking, session) = (
         |asks| place.asking(Some(asks)).address(),
@@ -350,7 +347,7 @@ fn draw_panel(of: &OfPerson, place: &Place, own: UserId, now: DateTime<Utc>) -> 
                 {person::facts(of)}
                 <h3>{live}</h3>
                 {person::sessions(of, links, "Signed in nowhere.", now)}
-                {person::actions(of, links, own)}
+                {person::actions(of, links)}
             </section>
         </aside>
     }

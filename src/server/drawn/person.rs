@@ -10,12 +10,12 @@ use super::{
 };
 use crate::{
     domain::{
-        ids::{SessionId, UserId},
+        ids::SessionId,
         organization::Membership,
         review::{Person, ReviewedSession},
         user::{Role, User},
     },
-    server::services::admin::people::Hindrance,
+    server::services::admin::people::{Hindrance, Restrictions},
     ui::components::icon::{Icon, Picture},
 };
 
@@ -24,11 +24,26 @@ pub struct OfPerson {
     pub person: Person,
     /// Those that the administrator may change.
     pub memberships: Vec<Membership>,
-    pub hindrance: Option<Hindrance>,
+    pub restrictions: Restrictions,
     /// Live sessions, the most recently active ones.
     pub sessions: Vec<ReviewedSession>,
     /// How many live sessions there are.
     pub live: i64,
+}
+
+impl OfPerson {
+    /// Whether the administrator may do that to them now: only this is offered, and asked about.
+    pub fn permits(&self, asks: Asks) -> bool {
+        let is_free = self.restrictions.account.is_none();
+        let person = &self.person;
+        match asks {
+            Asks::ChangeRole => self.restrictions.role.is_none(),
+            Asks::RequirePassword => is_free && !person.password_change_required,
+            Asks::Enable => is_free && person.is_disabled,
+            Asks::Disable => is_free && !person.is_disabled,
+            Asks::EndOne | Asks::EndOfPerson | Asks::EndListed => true,
+        }
+    }
 }
 
 /// Where the links lead.
@@ -115,9 +130,7 @@ pub fn sessions(of: &OfPerson, links: Links<'_>, none: &'static str, now: DateTi
 }
 
 /// What can be done to them, and why not all of it.
-pub fn actions(of: &OfPerson, links: Links<'_>, own: UserId) -> AnyView {
-    let person = &of.person;
-    let is_own = person.user.id == own;
+pub fn actions(of: &OfPerson, links: Links<'_>) -> AnyView {
     let asks = links.asking;
     let action = |ask: Asks, label: &'static str| {
         view! {
@@ -127,30 +140,32 @@ pub fn actions(of: &OfPerson, links: Links<'_>, own: UserId) -> AnyView {
         }
         .into_any()
     };
-    let mut actions = Vec::new();
-    if !is_own && person.user.role != Role::SystemAdmin {
-        actions.push(action(Asks::ChangeRole, "Change role…"));
-    }
-    let is_above = person.user.role == Role::SystemAdmin && of.hindrance == Some(Hindrance::Elsewhere);
-    if !is_own && !is_above && !person.password_change_required {
-        actions.push(action(Asks::RequirePassword, "Ask for a new password…"));
-    }
-    if of.hindrance.is_none() {
-        actions.push(if person.is_disabled {
-            action(Asks::Enable, "Let sign in again…")
-        } else {
-            action(Asks::Disable, "Disable the account…")
-        });
-    }
-    let why_not = match of.hindrance {
+    let offered = [
+        (Asks::ChangeRole, "Change role…"),
+        (Asks::RequirePassword, "Ask for a new password…"),
+        (Asks::Enable, "Let sign in again…"),
+        (Asks::Disable, "Disable the account…"),
+    ];
+    let actions: Vec<AnyView> = offered
+        .into_iter()
+        .filter(|(asks, _)| of.permits(*asks))
+        .map(|(asks, label)| action(asks, label))
+        .collect();
+    let why_not = match of.restrictions.account {
         Some(Hindrance::Elsewhere) => {
             Some("They belong to another organization too: a system administrator can disable the account.")
+        }
+        Some(Hindrance::SystemAdmin) => {
+            Some("This is a system administrator: only other system administrators can change the account.")
         }
         Some(Hindrance::FromOutside) => Some(
             "An operator or a system administrator has disabled the account, and can let them sign in again.",
         ),
         Some(Hindrance::Own) => {
             Some("This is you. Another administrator can change your role or disable your account.")
+        }
+        None if of.restrictions.role == Some(Hindrance::SystemAdmin) => {
+            Some("This is a system administrator: operators change the role at the command line.")
         }
         None => None,
     };

@@ -146,7 +146,6 @@ pub struct Drawing {
     pub page: Page,
     pub panel: Option<Open>,
     pub question: Option<Question>,
-    pub own: UserId,
     pub now: DateTime<Utc>,
 }
 
@@ -169,7 +168,6 @@ pub fn draw(drawing: Drawing) -> String {
         page,
         panel,
         question,
-        own,
         now,
     } = drawing;
     let whose = match &organization {
@@ -181,7 +179,6 @@ pub fn draw(drawing: Drawing) -> String {
         panel::draw(Panel {
             open,
             place: &place,
-            own,
             now,
         })
     });

@@ -50,6 +50,8 @@ pub struct Line<'a> {
     /// The address that they have now, where the asker may know them.
     actor_email: Option<&'a str>,
     actor_session_id: Option<Uuid>,
+    /// The organization that their session looked at, where the asker may know it.
+    actor_organization_id: Option<Uuid>,
     /// To whom.
     user_id: Option<Uuid>,
     user_email: Option<&'a str>,
@@ -125,6 +127,7 @@ pub async fn export(
         filter,
         organization: None,
         about,
+        session: None,
     };
     let (mut written, mut after) = (0, BEGINNING);
     while let Some(lines) = lines(database, asked, after).await? {
@@ -149,6 +152,7 @@ pub fn line(row: &ExportedRow) -> io::Result<String> {
         actor_id: row.actor_id,
         actor_email: row.actor_email.as_deref(),
         actor_session_id: row.actor_session_id,
+        actor_organization_id: row.actor_organization_id,
         user_id: row.user_id,
         user_email: row.user_email.as_deref(),
         session_id: row.session_id,

@@ -11,9 +11,10 @@ use crate::{
         security_notice::SecurityNotice,
         session::{ClientKind, Session},
     },
-    error::AppError,
+    error::{AppError, Thing},
     server::{
         auth::current_session::{Client, CurrentSession},
+        services::refusals::Refused,
         state::AppState,
         store::{
             acting::ActingTransaction,
@@ -82,7 +83,7 @@ pub async fn list_notices(
 /// Records that the caller confirms a notice.
 ///
 /// # Errors
-/// [`AppError::NotFound`] when it is not theirs to answer, or was answered; [`AppError::SessionEnded`] when the caller's
+/// [`AppError::NoSuch`] when it is not theirs to answer, or was answered; [`AppError::SessionEnded`] when the caller's
 /// session ended meanwhile.
 pub async fn dismiss_notice(
     state: &AppState,
@@ -93,7 +94,15 @@ pub async fn dismiss_notice(
     let ip_address = Some(client.ip_address);
     let mut tx = ActingTransaction::begin(&state.database, &state.clock, caller, ip_address).await?;
     if !security_notices::dismiss(&mut tx, notice).await? {
-        return Err(AppError::NotFound);
+        drop(tx);
+        let refused = Refused {
+            database: &state.database,
+            clock: &state.clock,
+            caller,
+            ip_address: client.ip_address,
+        };
+        refused.record_foreign("notice_id", notice.0).await?;
+        return Err(AppError::NoSuch(Thing::Notice));
     }
     let event = AuditEvent {
         kind: AuditKind::SuspicionDismissed,

@@ -16,6 +16,7 @@ pub mod extend;
 pub mod insight;
 pub mod maintenance;
 pub mod refresh;
+pub mod refusals;
 pub mod revoke;
 pub mod rotation;
 pub mod seed;

@@ -15,9 +15,10 @@ use crate::{
         auth::current_session::{CurrentSession, EndedSession},
         clock::Clock,
         database::{Database, Transaction, is_conflict},
+        services::refusals::Refused,
         store::{
             acting::{ActingTransaction, NotActing},
-            audit::{self, Actor, AuditEvent, AuditKind},
+            audit::{self, Actor},
             events,
             sessions::{self, End, EndFilter, Ended, ReplacedCookie},
             users,
@@ -137,21 +138,15 @@ async fn try_end_own(
     if let RevokeScope::One(id) = scope
         && ended.is_empty()
     {
-        // Someone tries ids that are not theirs: the answer tells nothing, the log does.
-        if sessions::owner(&mut tx, id)
-            .await?
-            .is_some_and(|owner| owner != user)
-        {
-            let event = AuditEvent {
-                kind: AuditKind::Denied,
-                actor,
-                user: Some(user),
-                session: Some(caller.id),
-                reason: Some("not_theirs"),
-                detail: json!({ "session_id": id }),
+        drop(tx);
+        if let Some(ip_address) = ip_address {
+            let refused = Refused {
+                database,
+                clock,
+                caller,
+                ip_address,
             };
-            audit::record(&mut tx, event, now).await?;
-            tx.commit().await?;
+            refused.record_foreign("session_id", id.0).await?;
         }
         return Err(AppError::NotFound.into());
     }

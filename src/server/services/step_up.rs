@@ -4,7 +4,10 @@
 use chrono::TimeDelta;
 use serde_json::json;
 
-use super::throttle;
+use super::{
+    refusals::{Reason, Refused},
+    throttle,
+};
 use crate::{
     domain::session::ClientKind,
     error::AppError,
@@ -66,13 +69,13 @@ pub async fn require(
             .await
             .map(Allowed::ByPassword),
         None => {
-            let refusal = refusal(caller, client, RefusalKind::Denied, "reauth_required");
-            let mut tx = state.database.begin().await?;
-            // Once a window: a page may ask and ask.
-            if throttle::is_first(&mut tx, state, "reauth_required", caller.id).await? {
-                audit::record_refusal(&mut tx, refusal, state.clock.now()).await?;
-            }
-            tx.commit().await?;
+            let refused = Refused {
+                database: &state.database,
+                clock: &state.clock,
+                caller,
+                ip_address: client.ip_address,
+            };
+            refused.record(Reason::ReauthRequired, json!({})).await?;
             Err(AppError::ReauthRequired)
         }
     }

@@ -5,10 +5,10 @@ use serde_json::json;
 
 use crate::{
     domain::{ids::OrganizationId, organization::Organization},
-    error::AppError,
+    error::{AppError, Thing},
     server::{
         auth::current_session::{Client, CurrentSession},
-        services::revoke,
+        services::{refusals::Refused, revoke},
         state::AppState,
         store::{
             acting::ActingTransaction,
@@ -22,7 +22,7 @@ use crate::{
 /// another role, the credential changes (ASVS 5.0, 7.2.4).
 ///
 /// # Errors
-/// [`AppError::NotFound`] for one that they do not belong to, [`AppError::SignInTooOld`] when the role there would end
+/// [`AppError::NoSuch`] for one that they do not belong to, [`AppError::SignInTooOld`] when the role there would end
 /// this session at once, [`AppError::SessionEnded`] when it has ended meanwhile. Nothing is changed then.
 pub async fn switch(
     state: &AppState,
@@ -44,7 +44,17 @@ pub async fn switch(
     let there = memberships
         .into_iter()
         .find(|membership| membership.organization.id == to);
-    let there = there.ok_or(AppError::NotFound)?;
+    let Some(there) = there else {
+        drop(tx);
+        let refused = Refused {
+            database: &state.database,
+            clock: &state.clock,
+            caller,
+            ip_address: client.ip_address,
+        };
+        refused.record_foreign("wanted_organization_id", to.0).await?;
+        return Err(AppError::NoSuch(Thing::Organization));
+    };
     let other_role = there.role != caller.user.role;
     sessions::look_at_organization(&mut tx, to, other_role).await?;
     if sessions::end_reason_of(&mut tx, caller.id, now).await?.is_some() {

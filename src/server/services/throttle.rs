@@ -144,20 +144,18 @@ async fn record_throttled(
     audit::record(conn, event, now).await
 }
 
-/// Whether this is the first of its kind from a session in a window: what can be caused without end is put on record once.
+/// Counts something that a session did once more in a window, and gives how often it did so.
 ///
 /// # Errors
 /// The database's.
-pub async fn is_first(
+pub async fn count(
     conn: &mut PgConnection,
-    state: &AppState,
     what: &str,
     session: SessionId,
-) -> sqlx::Result<bool> {
-    let window = TimeDelta::from_std(state.config.throttle.window).unwrap_or(TimeDelta::MAX);
-    let bucket = bucket(what, &[session.0.as_bytes()]);
-    let taking = password_attempts::take(conn, &bucket, 1, window, state.clock.now()).await?;
-    Ok(matches!(taking, Taking::Taken))
+    window: TimeDelta,
+    now: DateTime<Utc>,
+) -> sqlx::Result<i32> {
+    password_attempts::count(conn, &bucket(what, &[session.0.as_bytes()]), window, now).await
 }
 
 /// Lets whoever was refused on an account try again at once: an operator has given it a new password. Devices that are

@@ -125,8 +125,9 @@ pub struct AuditEvent<'a> {
 pub async fn record(conn: &mut PgConnection, event: AuditEvent<'_>, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "
-        INSERT INTO audit_events (at, kind, actor_id, actor_session_id, user_id, session_id, ip_address, reason, detail)
-        VALUES ($1, $2, $3, $4, $5, $6, $7::text::inet, $8, $9)
+        INSERT INTO audit_events (at, kind, actor_id, actor_session_id, user_id, session_id, ip_address, reason, detail,
+            actor_organization_id)
+        VALUES ($1, $2, $3, $4, $5, $6, $7::text::inet, $8, $9, (SELECT organization_id FROM sessions WHERE id = $4))
         ",
         now,
         event.kind.as_str(),
@@ -170,8 +171,10 @@ pub async fn record_ended(
         .collect();
     sqlx::query!(
         "
-        INSERT INTO audit_events (at, kind, actor_id, actor_session_id, user_id, session_id, ip_address, reason, detail)
-        SELECT $1, $2, $3, $4, $5, e.id, $6::text::inet, e.reason, e.detail
+        INSERT INTO audit_events (at, kind, actor_id, actor_session_id, user_id, session_id, ip_address, reason, detail,
+            actor_organization_id)
+        SELECT $1, $2, $3, $4, $5, e.id, $6::text::inet, e.reason, e.detail,
+            (SELECT organization_id FROM sessions WHERE id = $4)
         FROM unnest($7::uuid[], $8::text[], $9::jsonb[]) AS e (id, reason, detail)
         ",
         now,

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{containing, network};
 use crate::domain::{
     audit::AuditFilter,
-    ids::{OrganizationId, UserId},
+    ids::{OrganizationId, SessionId, UserId},
 };
 
 /// Which rows, within what the asker may see.
@@ -21,6 +21,8 @@ pub struct Asked<'a> {
     pub organization: Option<OrganizationId>,
     /// What this person did, and what was done to them.
     pub about: Option<UserId>,
+    /// What happened to this session, and what it did.
+    pub session: Option<SessionId>,
 }
 
 /// One row of the log with its place in the chain, if it has one yet.
@@ -33,6 +35,10 @@ pub struct ExportedRow {
     /// The address that whoever did it has now, where the asker may know them.
     pub actor_email: Option<String>,
     pub actor_session_id: Option<Uuid>,
+    /// The organization that the actor's session looked at.
+    pub actor_organization_id: Option<Uuid>,
+    /// Somebody did it whom the asker may not know: nothing of them is in the row.
+    pub is_actor_hidden: bool,
     pub user_id: Option<Uuid>,
     /// The address that the person has now.
     pub user_email: Option<String>,
@@ -58,7 +64,11 @@ pub async fn page_after(
         .push_bind(id)
         .push(" ORDER BY e.id LIMIT ")
         .push_bind(limit);
-    query.build_query_as().fetch_all(conn).await
+    let rows = query.build_query_as().fetch_all(conn).await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| redacted(row, asked.organization))
+        .collect())
 }
 
 /// The rows before an id, newest first.
@@ -74,39 +84,72 @@ pub async fn page_before(
         .push_bind(id)
         .push(" ORDER BY e.id DESC LIMIT ")
         .push_bind(limit);
-    query.build_query_as().fetch_all(conn).await
+    let rows = query.build_query_as().fetch_all(conn).await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| redacted(row, asked.organization))
+        .collect())
+}
+
+/// How many rows there are.
+pub async fn count(conn: &mut PgConnection, asked: Asked<'_>) -> sqlx::Result<i64> {
+    let mut query = QueryBuilder::<Postgres>::new("SELECT count(*)");
+    listed(&mut query, asked);
+    query.build_query_scalar().fetch_one(conn).await
 }
 
 fn rows(asked: Asked<'_>) -> QueryBuilder<Postgres> {
+    // Times as far as they can be written. `known.here`: the asker may know who did it.
+    let mut query = QueryBuilder::<Postgres>::new(
+        "SELECT e.id, LEAST(GREATEST(e.at, '0001-01-01'), '9999-12-31') AS at, e.kind, \
+         CASE WHEN known.here THEN e.actor_id END AS actor_id, CASE WHEN known.here THEN a.email END AS actor_email, \
+         CASE WHEN known.here THEN e.actor_session_id END AS actor_session_id, \
+         CASE WHEN known.here THEN e.actor_organization_id END AS actor_organization_id, \
+         NOT known.here AS is_actor_hidden, e.user_id, u.email AS user_email, e.session_id, \
+         CASE WHEN known.here THEN host(e.ip_address) END AS ip_address, e.reason, e.detail, c.position, c.hash, \
+         CASE WHEN c.sealed_at IS NOT NULL THEN LEAST(GREATEST(c.sealed_at, '0001-01-01'), '9999-12-31') END AS sealed_at",
+    );
+    listed(&mut query, asked);
+    query
+}
+
+fn listed(query: &mut QueryBuilder<Postgres>, asked: Asked<'_>) {
     let Asked {
         filter,
         organization,
         about,
+        session,
     } = asked;
-    // Times as far as they can be written.
-    let mut query = QueryBuilder::<Postgres>::new(
-        "SELECT e.id, LEAST(GREATEST(e.at, '0001-01-01'), '9999-12-31') AS at, e.kind, e.actor_id, a.email AS \
-         actor_email, e.actor_session_id, e.user_id, u.email AS user_email, e.session_id, host(e.ip_address) AS \
-         ip_address, e.reason, e.detail, c.position, c.hash, CASE WHEN c.sealed_at IS NOT NULL THEN \
-         LEAST(GREATEST(c.sealed_at, '0001-01-01'), '9999-12-31') END AS sealed_at FROM audit_events e LEFT JOIN users u \
-         ON u.id = e.user_id LEFT JOIN audit_chain c ON c.event_id = e.id LEFT JOIN users a ON a.id = e.actor_id",
+    query.push(
+        " FROM audit_events e LEFT JOIN users u ON u.id = e.user_id LEFT JOIN audit_chain c ON c.event_id = e.id \
+         LEFT JOIN users a ON a.id = e.actor_id",
     );
     if let Some(organization) = organization {
         let id = organization.0;
         query
             .push(" AND EXISTS (SELECT 1 FROM memberships m WHERE m.user_id = a.id AND m.organization_id = ")
             .push_bind(id)
-            .push(") WHERE (CASE WHEN e.user_id IS NOT NULL THEN e.user_id ELSE e.actor_id END) IN (SELECT user_id FROM \
-                   memberships WHERE organization_id = ")
+            .push(") CROSS JOIN LATERAL (SELECT acted_within(")
             .push_bind(id)
+            .push(
+                ", e.actor_id, e.user_id, e.actor_organization_id) AS here) known \
+                 WHERE (CASE WHEN e.user_id IS NOT NULL THEN e.user_id ELSE e.actor_id END) IN (SELECT user_id FROM \
+                 memberships WHERE organization_id = ",
+            )
+            .push_bind(id)
+            // What was done to nobody is told where it was done.
+            .push(") AND (e.user_id IS NOT NULL OR known.here)")
             // What is about another organization is no matter of this one's.
-            .push(") AND NOT (e.detail ? 'organization_id' AND e.detail ->> 'organization_id' IS DISTINCT FROM ")
+            .push(" AND NOT (e.detail ? 'organization_id' AND e.detail ->> 'organization_id' IS DISTINCT FROM ")
             .push_bind(id.to_string())
             .push(") AND NOT (e.kind = 'organization_switched' AND e.detail ->> 'to' IS DISTINCT FROM ")
             .push_bind(id.to_string())
             .push(")");
     } else {
-        query.push(" WHERE true");
+        query.push(" CROSS JOIN (SELECT true AS here) known WHERE true");
+    }
+    if let Some(session) = session {
+        query.push(" AND e.session_id = ").push_bind(session.0);
     }
     if let Some(about) = about {
         query.push(" AND (e.user_id = ").push_bind(about.0);
@@ -122,18 +165,43 @@ fn rows(asked: Asked<'_>) -> QueryBuilder<Postgres> {
         query.push(" AND e.at < ").push_bind(until);
     }
     if let Some(person) = &filter.person {
-        people(&mut query, organization, "e.user_id", person);
+        people(query, organization, "e.user_id", person);
     }
     if let Some(actor) = &filter.actor {
-        people(&mut query, organization, "e.actor_id", actor);
+        // Nor is a hidden actor found by what is not shown of them.
+        query.push(" AND known.here");
+        people(query, organization, "e.actor_id", actor);
     }
     if let Some(network) = filter.address.as_deref().and_then(network) {
         query
-            .push(" AND e.ip_address <<= ")
+            .push(" AND known.here AND e.ip_address <<= ")
             .push_bind(network.to_string())
             .push("::text::inet");
     }
-    query
+}
+
+/// The row without what its asker may not know: of whoever acted in another organization nothing but what they did, and no
+/// id of anything that belongs to another one.
+fn redacted(mut row: ExportedRow, organization: Option<OrganizationId>) -> ExportedRow {
+    let Some(organization) = organization else {
+        return row;
+    };
+    let own = organization.0;
+    row.actor_organization_id = row.actor_organization_id.filter(|id| *id == own);
+    // The role that an account was created with is that of the organization it was created for.
+    let is_told = |name: &str| match row.kind.as_str() {
+        "user_created" => name != "role",
+        _ if row.is_actor_hidden => matches!(name, "organization_id" | "from" | "to" | "role"),
+        _ => true,
+    };
+    let is_foreign = |value: &Value| {
+        let id = value.as_str().and_then(|text| text.parse::<Uuid>().ok());
+        id.is_some_and(|id| id != own)
+    };
+    if let Value::Object(facts) = &mut row.detail {
+        facts.retain(|name, value| is_told(name) && !is_foreign(value));
+    }
+    row
 }
 
 /// Whoever is no member of the organization is found by no name: who acted from outside is not told.

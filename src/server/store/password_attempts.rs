@@ -67,6 +67,29 @@ pub async fn take(
     })
 }
 
+/// Counts one more in a window that begins with the first, and gives how many there are.
+pub async fn count(
+    conn: &mut PgConnection,
+    bucket: &Bucket,
+    window: TimeDelta,
+    now: DateTime<Utc>,
+) -> sqlx::Result<i32> {
+    sqlx::query_scalar!(
+        "
+        INSERT INTO password_attempts AS a (bucket, window_ends_at, taken) VALUES ($1, $2, 1)
+        ON CONFLICT (bucket) DO UPDATE SET
+            taken = CASE WHEN a.window_ends_at <= $3 THEN 1 ELSE LEAST(a.taken, 1000000000) + 1 END,
+            window_ends_at = CASE WHEN a.window_ends_at <= $3 THEN $2 ELSE a.window_ends_at END
+        RETURNING taken
+        ",
+        &bucket[..],
+        now + window,
+        now,
+    )
+    .fetch_one(conn)
+    .await
+}
+
 /// Gives an attempt back: the password was right, or was not looked at.
 pub async fn give_back(conn: &mut PgConnection, bucket: &Bucket) -> sqlx::Result<()> {
     sqlx::query!(

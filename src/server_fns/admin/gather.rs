@@ -20,12 +20,13 @@ use crate::{
         },
         health::Health,
         services::{
-            admin::{Reach, audit_log, people, people_list, revoke, sessions, timeline},
+            admin::{Reach, audit_log, people, people_list, refused, revoke, sessions, timeline},
             alerts, insight, step_up,
         },
         state::AppState,
         store::cursor::Cursor,
     },
+    server_fns::border,
     ui::components::notice::Tone,
 };
 
@@ -46,6 +47,11 @@ pub async fn sessions(
     if after.is_none() {
         place.after = String::new();
     }
+    if let Some(user) = place.filter.user {
+        reach
+            .record_if_foreign(state, caller, &border::client()?, user)
+            .await?;
+    }
     // What cannot be read lists nothing, and nothing of it can be ended.
     let is_unread = problem.is_some();
     let page = if !is_unread {
@@ -60,6 +66,9 @@ pub async fn sessions(
         Some(id) => match open(state, caller, reach, id).await {
             Ok(open) => Some(open),
             Err(AppError::NotFound) => {
+                refused(state, caller, &border::client()?)
+                    .record_foreign("session_id", id.0)
+                    .await?;
                 problem.get_or_insert("That session is not there, or not yours to see.".to_owned());
                 place = place.showing(None);
                 None
@@ -88,7 +97,6 @@ pub async fn sessions(
         page,
         panel,
         question,
-        own: caller.user.id,
         now: state.clock.now(),
     }))
 }
@@ -112,7 +120,10 @@ pub async fn people(
         None => None,
         Some(id) => match of_person(state, caller, reach, id, FEW).await {
             Ok(of) => Some(of),
-            Err(AppError::NotFound) => {
+            Err(AppError::NoSuch(_)) => {
+                refused(state, caller, &border::client()?)
+                    .record_foreign("person_id", id.0)
+                    .await?;
                 problem.get_or_insert("That person is not there, or not yours to see.".to_owned());
                 place = place.showing(None);
                 None
@@ -140,7 +151,6 @@ pub async fn people(
         page,
         panel,
         question,
-        own: caller.user.id,
         now: state.clock.now(),
     }))
 }
@@ -237,10 +247,10 @@ async fn of_person(
         user: Some(user),
         ..SessionFilter::default()
     };
-    let (person, hindrance) = people::find(state, caller, reach, user).await?;
+    let (person, restrictions) = people::find(state, caller, reach, user).await?;
     let live = sessions::list(state, caller, reach, &filter, Sort::LastActive, None, most).await?;
     Ok(OfPerson {
-        hindrance,
+        restrictions,
         memberships: people::memberships(state, reach, user).await?,
         person,
         sessions: live.sessions,
@@ -272,13 +282,8 @@ async fn question(
         session,
         listed,
     } = asked;
-    // The panel says why not.
-    let is_hindered = of.is_some_and(|of| match asks {
-        Asks::Disable | Asks::Enable => of.hindrance.is_some(),
-        Asks::RequirePassword | Asks::ChangeRole => of.person.user.id == caller.user.id,
-        Asks::EndOne | Asks::EndOfPerson | Asks::EndListed => false,
-    });
-    if is_hindered {
+    // A question whose answer would be rejected is not asked: the panel says why.
+    if of.is_some_and(|of| !of.permits(asks)) {
         return Ok(None);
     }
     let until = match form_value(query, "begun_by").and_then(|text| text.parse().ok()) {

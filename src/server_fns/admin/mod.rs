@@ -50,7 +50,9 @@ pub struct Done {
 pub async fn draw_admin(#[server(default)] place: Option<String>) -> Result<String, AppError> {
     border::answer(async {
         let (state, caller) = (border::state()?, border::signed_in()?);
-        let place = place.or_else(border::place).ok_or(AppError::NotFound)?;
+        let place = place
+            .or_else(border::place)
+            .ok_or(AppError::NoSuch(crate::error::Thing::Address))?;
         let (path, query) = place.split_once('?').unwrap_or((place.as_str(), ""));
         let reach = Reach::require(&state, &caller, &border::client()?).await?;
         match path {
@@ -58,7 +60,7 @@ pub async fn draw_admin(#[server(default)] place: Option<String>) -> Result<Stri
             drawn::people::PATH => gather::people(&state, &caller, reach, query).await,
             drawn::audit::PATH => gather::audit(&state, &caller, reach, query).await,
             drawn::health::PATH => gather::health(&state, &caller, reach, query).await,
-            _ => Err(AppError::NotFound),
+            _ => Err(AppError::NoSuch(crate::error::Thing::Address)),
         }
     })
     .await
@@ -178,7 +180,7 @@ pub async fn admin_change_role(
         let organization = organization
             .map(|id| id.parse())
             .transpose()
-            .map_err(|_| AppError::NotFound)?;
+            .map_err(|_| AppError::NoSuch(crate::error::Thing::Organization))?;
         on_person(
             (&user_id, password, &next),
             Deed::RoleChanged,
@@ -267,7 +269,9 @@ async fn on_person(
     act: impl AsyncFnOnce(&Admin, UserId) -> Result<usize, AppError>,
 ) -> Result<Done, AppError> {
     let admin = Admin::require().await?;
-    let user = user.parse().map_err(|_| AppError::NotFound)?;
+    let user = user
+        .parse()
+        .map_err(|_| AppError::NoSuch(crate::error::Thing::Person))?;
     let allowed = admin.step_up(password).await?;
     let ended = act(&admin, user).await?;
     border::renew(&admin.caller, allowed).await?;

@@ -7,7 +7,7 @@ use crate::{
         review::{Cutoff, Which},
         session_filter::SessionFilter,
     },
-    error::AppError,
+    error::{AppError, Thing},
     server::drawn::{people, sessions},
 };
 
@@ -27,7 +27,7 @@ pub fn which(which: &str, filter: Option<&str>, session: &str, user: &str) -> Re
             })?)
         }
         "end_one" => Which::Sessions(vec![session.parse().map_err(|_| AppError::NotFound)?]),
-        "end_person" => Which::OfPerson(user.parse().map_err(|_| AppError::NotFound)?),
+        "end_person" => Which::OfPerson(user.parse().map_err(|_| AppError::NoSuch(Thing::Person))?),
         _ => return Err(AppError::invalid("which", "Say which sessions to end.")),
     })
 }

@@ -14,7 +14,7 @@ use super::{
     organization_switcher::{OrganizationSwitcher, Switching},
 };
 use crate::{
-    domain::{overview::Viewer, user::Role},
+    domain::overview::Viewer,
     error::AppError,
     ui::{
         browser,
@@ -82,10 +82,10 @@ fn Framed(children: Children) -> impl IntoView {
         }
     });
     let administration = waiting(nothing, move || async move {
-        let is_administrator = viewer
-            .ready()
-            .await
-            .is_ok_and(|viewer| matches!(viewer.state.user.role, Role::Admin | Role::SystemAdmin));
+        let is_administrator = viewer.ready().await.is_ok_and(|viewer| {
+            let has_organization = viewer.state.organization.is_some();
+            viewer.state.user.role.administers(has_organization)
+        });
         let link = || {
             let is_shown = Signal::derive(move || {
                 path.with(|path| path.starts_with("/dashboard/admin/"))

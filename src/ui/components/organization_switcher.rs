@@ -99,7 +99,7 @@ impl Switching {
 
 fn refusal(name: &str, error: &AppError) -> String {
     let why = match error {
-        AppError::NotFound => "You do not belong to it any more.".to_owned(),
+        AppError::NotFound | AppError::NoSuch(_) => "You do not belong to it any more.".to_owned(),
         error => error.message(),
     };
     format!("You were not switched to {name}. {why}")

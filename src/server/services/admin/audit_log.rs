@@ -4,11 +4,11 @@ use super::Reach;
 use crate::{
     domain::{
         alert::AlertRule,
-        audit::{AuditFilter, Trust},
+        audit::{AuditFilter, AuditKind, Trust},
     },
     error::AppError,
     server::{
-        auth::current_session::CurrentSession,
+        auth::current_session::{Client, CurrentSession},
         services::{
             alerts::audit_log as verification,
             audit_export::{self, BEGINNING},
@@ -16,7 +16,7 @@ use crate::{
         state::AppState,
         store::{
             alerts, audit_chain,
-            audit_export::{Asked, ExportedRow, page_before},
+            audit_export::{Asked, ExportedRow, count, page_before},
             job_runs,
         },
     },
@@ -49,6 +49,24 @@ pub async fn list(
     rows.truncate(usize::from(limit));
     let next = rows.last().filter(|_| has_more).map(|last| last.id);
     Ok(Page { rows, next })
+}
+
+/// Records an export before it begins, with its filter and how many rows it lists.
+///
+/// # Errors
+/// [`AppError::SessionEnded`], [`AppError::Forbidden`] for a caller who may not (any more); the database's.
+pub async fn record_export(
+    state: &AppState,
+    caller: &CurrentSession,
+    reach: Reach,
+    filter: &AuditFilter,
+    client: &Client,
+) -> Result<(), AppError> {
+    let mut tx = reach.begin(state, caller, client, &[]).await?;
+    let listed = count(&mut tx, asked(reach, filter)).await?;
+    super::record_export(&mut tx, AuditKind::AuditExported, &filter.query(), listed).await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 /// Everything that the filter lists, oldest first, one JSON object a line. `write` says whether whoever reads still does.
@@ -111,5 +129,6 @@ fn asked(reach: Reach, filter: &AuditFilter) -> Asked<'_> {
         filter,
         organization: reach.organization,
         about: None,
+        session: None,
     }
 }

@@ -18,18 +18,47 @@ use crate::{
         ids::{OrganizationId, UserId},
         user::Role,
     },
-    error::AppError,
+    error::{AppError, Thing},
     server::{
         auth::current_session::{Client, CurrentSession},
-        services::throttle,
+        services::refusals::{Reason, Refused},
         state::AppState,
         store::{
             acting::{AdminTransaction, NotActing},
-            audit::{self, Refusal, RefusalKind},
+            audit::{self, AuditEvent, AuditKind},
             review, sessions as sessions_store,
         },
     },
 };
+
+/// Writes the row of an export. Other reads have none: `docs/administration.md` says which are recorded, and why.
+async fn record_export(
+    tx: &mut AdminTransaction,
+    kind: AuditKind,
+    filter: &str,
+    listed: i64,
+) -> sqlx::Result<()> {
+    let event = AuditEvent {
+        kind,
+        actor: tx.actor(),
+        user: None,
+        session: None,
+        reason: None,
+        detail: json!({ "filter": filter, "listed": listed }),
+    };
+    let now = tx.now();
+    audit::record(tx, event, now).await
+}
+
+/// The caller as somebody who was refused something.
+pub fn refused<'a>(state: &'a AppState, caller: &'a CurrentSession, client: &Client) -> Refused<'a> {
+    Refused {
+        database: &state.database,
+        clock: &state.clock,
+        caller,
+        ip_address: client.ip_address,
+    }
+}
 
 /// Whose sessions someone may see and end: those of the people who belong to the organization that their own session
 /// looks at, in whatever organization these are looking at now; a system administrator everyone's.
@@ -42,13 +71,11 @@ pub struct Reach {
 impl Reach {
     /// Whether the caller is an administrator, without more ado.
     pub fn of(caller: &CurrentSession) -> Option<Self> {
-        match (caller.user.role, &caller.organization) {
-            (Role::SystemAdmin, _) => Some(Self { organization: None }),
-            (Role::Admin, Some(organization)) => Some(Self {
-                organization: Some(organization.id),
-            }),
-            _ => None,
-        }
+        let organization = caller.organization.as_ref().map(|organization| organization.id);
+        let role = caller.user.role;
+        role.administers(organization.is_some()).then_some(Self {
+            organization: organization.filter(|_| role != Role::SystemAdmin),
+        })
     }
 
     /// The caller's reach.
@@ -63,19 +90,8 @@ impl Reach {
         if let Some(reach) = Self::of(caller) {
             return Ok(reach);
         }
-        let refusal = Refusal {
-            kind: RefusalKind::Denied,
-            user: caller.user.id,
-            session: caller.id,
-            ip_address: client.ip_address,
-            reason: "administrators_only",
-            detail: json!({}),
-        };
-        let mut tx = state.database.begin().await?;
-        if throttle::is_first(&mut tx, state, "administrators_only", caller.id).await? {
-            audit::record_refusal(&mut tx, refusal, state.clock.now()).await?;
-        }
-        tx.commit().await?;
+        let refused = refused(state, caller, client);
+        refused.record(Reason::AdministratorsOnly, json!({})).await?;
         Err(AppError::Forbidden)
     }
 
@@ -116,13 +132,37 @@ impl Reach {
         Ok(())
     }
 
+    /// Records that the caller asked about someone who is not within reach.
+    ///
     /// # Errors
-    /// [`AppError::NotFound`] for someone who is not within reach, as for nobody at all.
+    /// The database's.
+    pub async fn record_if_foreign(
+        self,
+        state: &AppState,
+        caller: &CurrentSession,
+        client: &Client,
+        user: UserId,
+    ) -> Result<(), AppError> {
+        let included = self
+            .includes(&mut *state.database.connection().await?, user)
+            .await;
+        match included {
+            Err(AppError::NoSuch(_)) => {
+                refused(state, caller, client)
+                    .record_foreign("person_id", user.0)
+                    .await
+            }
+            other => other,
+        }
+    }
+
+    /// # Errors
+    /// [`AppError::NoSuch`] for someone who is not within reach, as for nobody at all.
     pub async fn includes(self, conn: &mut sqlx::PgConnection, user: UserId) -> Result<(), AppError> {
         if review::is_within(conn, self.organization, user).await? {
             Ok(())
         } else {
-            Err(AppError::NotFound)
+            Err(AppError::NoSuch(Thing::Person))
         }
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 use sqlx::PgConnection;
 
-use super::Reach;
+use super::{Reach, refused};
 use crate::{
     domain::{
         ids::{OrganizationId, UserId},
@@ -12,11 +12,12 @@ use crate::{
         session::EndReason,
         user::Role,
     },
-    error::AppError,
+    error::{AppError, Thing},
     server::{
         auth::current_session::{Client, CurrentSession},
         services::{
             accounts::{RoleChange, role_changed},
+            refusals::Reason,
             revoke,
         },
         state::AppState,
@@ -28,21 +29,21 @@ use crate::{
     },
 };
 
-/// Someone within reach, and what keeps the caller from disabling or enabling them, if anything does.
+/// Someone within reach, and what the caller may not do to them.
 ///
 /// # Errors
-/// [`AppError::NotFound`] for anyone else.
+/// [`AppError::NoSuch`] for anyone else.
 pub async fn find(
     state: &AppState,
     caller: &CurrentSession,
     reach: Reach,
     user: UserId,
-) -> Result<(Person, Option<Hindrance>), AppError> {
+) -> Result<(Person, Restrictions), AppError> {
     let conn = &mut *state.database.connection().await?;
     let found = people::find(conn, reach.organization, user).await?;
-    let person = found.ok_or(AppError::NotFound)?;
-    let hindrance = hindrance(conn, caller, reach, &person).await?;
-    Ok((person, hindrance))
+    let person = found.ok_or(AppError::NoSuch(Thing::Person))?;
+    let restrictions = restrictions(conn, caller, reach, &person).await?;
+    Ok((person, restrictions))
 }
 
 /// The memberships of someone that an administrator may change: the one in their own organization, or every one.
@@ -59,39 +60,110 @@ pub async fn memberships(state: &AppState, reach: Reach, user: UserId) -> Result
     Ok(all)
 }
 
-/// Why an administrator may not disable someone, or enable them.
+/// What an administrator may not do to someone, and why. The pages offer what is not in it, and the services reject what
+/// is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Restrictions {
+    /// Disabling the account, enabling it, and asking for a new password: all of it concerns the whole account.
+    pub account: Option<Hindrance>,
+    /// Another role.
+    pub role: Option<Hindrance>,
+}
+
+/// Why an administrator may not do something to someone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hindrance {
     /// Themselves.
     Own,
+    /// A system administrator.
+    SystemAdmin,
     /// Someone who belongs to other organizations, where they would be out as well.
     Elsewhere,
     /// Someone whom an operator or a system administrator has disabled.
     FromOutside,
 }
 
-async fn hindrance(
+async fn restrictions(
     conn: &mut PgConnection,
     caller: &CurrentSession,
     reach: Reach,
     person: &Person,
-) -> sqlx::Result<Option<Hindrance>> {
+) -> sqlx::Result<Restrictions> {
     let user = person.user.id;
-    Ok(if user == caller.user.id {
-        Some(Hindrance::Own)
+    if user == caller.user.id {
+        let own = Some(Hindrance::Own);
+        return Ok(Restrictions {
+            account: own,
+            role: own,
+        });
+    }
+    let system_admin = (person.user.role == Role::SystemAdmin).then_some(Hindrance::SystemAdmin);
+    let account = if reach.organization.is_some() && system_admin.is_some() {
+        system_admin
     } else if reach.organization.is_some() && person.is_elsewhere {
         Some(Hindrance::Elsewhere)
     } else if person.is_disabled && !people::was_disabled_within(conn, reach.organization, user).await? {
         Some(Hindrance::FromOutside)
     } else {
         None
+    };
+    Ok(Restrictions {
+        account,
+        role: system_admin,
     })
+}
+
+/// An administrator who does something to someone.
+struct Action<'a> {
+    state: &'a AppState,
+    caller: &'a CurrentSession,
+    reach: Reach,
+    client: &'a Client,
+    user: UserId,
+    /// How the audit log names it.
+    name: &'static str,
+}
+
+impl Action<'_> {
+    /// Begins its transaction, with the user locked.
+    async fn begin(&self) -> Result<(AdminTransaction, Person, Restrictions), AppError> {
+        let Self {
+            state,
+            caller,
+            reach,
+            client,
+            user,
+            ..
+        } = *self;
+        let mut tx = reach.begin(state, caller, client, &[user]).await?;
+        let organization = tx.organization();
+        let Some(person) = people::find(&mut tx, organization, user).await? else {
+            drop(tx);
+            refused(state, caller, client)
+                .record_foreign("person_id", user.0)
+                .await?;
+            return Err(AppError::NoSuch(Thing::Person));
+        };
+        let restrictions = restrictions(&mut tx, caller, reach, &person).await?;
+        Ok((tx, person, restrictions))
+    }
+
+    /// Gives up, and records what was refused.
+    async fn reject(&self, tx: AdminTransaction) -> AppError {
+        drop(tx);
+        let detail = json!({ "action": self.name, "person_id": self.user });
+        let refused = refused(self.state, self.caller, self.client);
+        match refused.record(Reason::NotPermitted, detail).await {
+            Ok(()) => AppError::Forbidden,
+            Err(error) => error,
+        }
+    }
 }
 
 /// Lets someone sign in no more, and ends their sessions. Gives how many.
 ///
 /// # Errors
-/// [`AppError::NotFound`] for someone out of reach, [`AppError::Forbidden`] where there is a [`Hindrance`].
+/// [`AppError::NoSuch`] for someone out of reach, [`AppError::Forbidden`] where there is a [`Hindrance`].
 pub async fn disable(
     state: &AppState,
     caller: &CurrentSession,
@@ -99,12 +171,19 @@ pub async fn disable(
     user: UserId,
     client: &Client,
 ) -> Result<usize, AppError> {
-    let mut tx = reach.begin(state, caller, client, &[user]).await?;
+    let action = Action {
+        state,
+        caller,
+        reach,
+        client,
+        user,
+        name: "disable",
+    };
+    let (mut tx, _, restrictions) = action.begin().await?;
     let (now, actor) = (tx.now(), tx.actor());
-    let person = find_locked(&mut tx, user).await?;
     // Whoever disabled someone once more would be the last to have done so, and could enable them.
-    if hindrance(&mut tx, caller, reach, &person).await?.is_some() {
-        return Err(AppError::Forbidden);
+    if restrictions.account.is_some() {
+        return Err(action.reject(tx).await);
     }
     // The sessions first: those of a disabled person are not live any more, and would be passed over.
     let ended = revoke::end_all(&mut tx, user, EndReason::AccountDisabled, None, actor, now).await?;
@@ -127,10 +206,17 @@ pub async fn enable(
     user: UserId,
     client: &Client,
 ) -> Result<(), AppError> {
-    let mut tx = reach.begin(state, caller, client, &[user]).await?;
-    let person = find_locked(&mut tx, user).await?;
-    if hindrance(&mut tx, caller, reach, &person).await?.is_some() {
-        return Err(AppError::Forbidden);
+    let action = Action {
+        state,
+        caller,
+        reach,
+        client,
+        user,
+        name: "enable",
+    };
+    let (mut tx, person, restrictions) = action.begin().await?;
+    if restrictions.account.is_some() {
+        return Err(action.reject(tx).await);
     }
     if !person.is_disabled {
         return Ok(());
@@ -145,8 +231,7 @@ pub async fn enable(
 /// knows the present one: whoever signs in first chooses. Gives how many sessions ended.
 ///
 /// # Errors
-/// [`AppError::NotFound`] for someone out of reach; [`AppError::Forbidden`] for the caller, who can change their own, and
-/// for system administrators, of whom only others decide.
+/// As [`disable`], whose right it takes.
 pub async fn require_password_change(
     state: &AppState,
     caller: &CurrentSession,
@@ -154,12 +239,18 @@ pub async fn require_password_change(
     user: UserId,
     client: &Client,
 ) -> Result<usize, AppError> {
-    let mut tx = reach.begin(state, caller, client, &[user]).await?;
+    let action = Action {
+        state,
+        caller,
+        reach,
+        client,
+        user,
+        name: "require_password_change",
+    };
+    let (mut tx, _, restrictions) = action.begin().await?;
     let (now, actor) = (tx.now(), tx.actor());
-    let person = find_locked(&mut tx, user).await?;
-    let is_above = reach.organization.is_some() && person.user.role == Role::SystemAdmin;
-    if user == caller.user.id || is_above {
-        return Err(AppError::Forbidden);
+    if restrictions.account.is_some() {
+        return Err(action.reject(tx).await);
     }
     users::require_password_change(&mut tx, user).await?;
     record(&mut tx, AuditKind::PasswordChangeRequired, user).await?;
@@ -172,7 +263,7 @@ pub async fn require_password_change(
 /// administrator here, and none is changed: that is for operators at the command line.
 ///
 /// # Errors
-/// [`AppError::NotFound`] for someone out of reach or not a member there; [`AppError::Forbidden`] for the caller's own
+/// [`AppError::NoSuch`] for someone out of reach or not a member there; [`AppError::Forbidden`] for the caller's own
 /// role, which would let the last administrator go by mistake, and for system administrators.
 pub async fn set_role(
     state: &AppState,
@@ -183,16 +274,31 @@ pub async fn set_role(
     role: Role,
     client: &Client,
 ) -> Result<(), AppError> {
+    if let Some(organization) = organization
+        && reach.organization.is_some_and(|own| own != organization)
+    {
+        let refused = refused(state, caller, client);
+        refused
+            .record_foreign("wanted_organization_id", organization.0)
+            .await?;
+    }
     if reach.organization.is_some() && organization != reach.organization {
-        return Err(AppError::NotFound);
+        return Err(AppError::NoSuch(Thing::Organization));
     }
     // Which sessions were used least recently is judged by all that this node knows.
     state.activity.flush(&state.database).await?;
-    let mut tx = reach.begin(state, caller, client, &[user]).await?;
+    let action = Action {
+        state,
+        caller,
+        reach,
+        client,
+        user,
+        name: "change_role",
+    };
+    let (mut tx, _, restrictions) = action.begin().await?;
     let (now, actor) = (tx.now(), tx.actor());
-    let person = find_locked(&mut tx, user).await?;
-    if user == caller.user.id || role == Role::SystemAdmin || person.user.role == Role::SystemAdmin {
-        return Err(AppError::Forbidden);
+    if restrictions.role.is_some() || role == Role::SystemAdmin {
+        return Err(action.reject(tx).await);
     }
     sessions::lock_open_of(&mut tx, user).await?;
     let memberships = organizations::of_user(&mut tx, user).await?;
@@ -202,15 +308,15 @@ pub async fn set_role(
                 .iter()
                 .any(|membership| membership.organization.id == there);
             if !is_member {
-                return Err(AppError::NotFound);
+                return Err(AppError::NoSuch(Thing::Organization));
             }
             organizations::set_membership(&mut tx, user, there, role, now).await?
         }
         // Would change nothing that counts: what they are is said by their memberships.
-        None if !memberships.is_empty() => return Err(AppError::NotFound),
+        None if !memberships.is_empty() => return Err(AppError::NoSuch(Thing::Organization)),
         None => users::set_role(&mut tx, user, role).await?,
     };
-    let before = before.ok_or(AppError::NotFound)?;
+    let before = before.ok_or(AppError::NoSuch(Thing::Organization))?;
     if before != role {
         let change = RoleChange {
             user,
@@ -222,13 +328,6 @@ pub async fn set_role(
     }
     tx.commit().await?;
     Ok(())
-}
-
-/// The user, who is within the administrator's reach and locked.
-async fn find_locked(tx: &mut AdminTransaction, user: UserId) -> Result<Person, AppError> {
-    let organization = tx.organization();
-    let person = people::find(tx, organization, user).await?;
-    person.ok_or(AppError::NotFound)
 }
 
 async fn record(tx: &mut AdminTransaction, kind: AuditKind, user: UserId) -> sqlx::Result<()> {

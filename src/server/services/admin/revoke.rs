@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::Reach;
+use super::{Reach, refused};
 use crate::{
     domain::{
         ids::{SessionId, UserId},
@@ -133,6 +133,7 @@ pub async fn end(
     wish: &Wish,
     client: &Client,
 ) -> Result<Ended, AppError> {
+    record_foreign(state, caller, reach, &wish.which, client).await?;
     if let Which::OfPerson(user) = wish.which {
         return end_of_person(state, caller, reach, wish, user, client).await;
     }
@@ -170,6 +171,37 @@ pub async fn end(
     }
     tracing::info!(actor = %caller.user.id, ended, left, "an administrator ended sessions");
     Ok(Ended { ended, left })
+}
+
+/// Records ids that are not within reach. Those of a list stop at the first: one row tells of the attempt.
+async fn record_foreign(
+    state: &AppState,
+    caller: &CurrentSession,
+    reach: Reach,
+    which: &Which,
+    client: &Client,
+) -> Result<(), AppError> {
+    match which {
+        Which::OfPerson(user) => reach.record_if_foreign(state, caller, client, *user).await,
+        Which::Listed(filter) => match filter.user {
+            Some(user) => reach.record_if_foreign(state, caller, client, user).await,
+            None => Ok(()),
+        },
+        Which::Sessions(ids) => {
+            let foreign = {
+                let conn = &mut *state.database.connection().await?;
+                review::first_out_of(conn, reach.organization, ids).await?
+            };
+            match foreign {
+                Some(id) => {
+                    refused(state, caller, client)
+                        .record_foreign("session_id", id.0)
+                        .await
+                }
+                None => Ok(()),
+            }
+        }
+    }
 }
 
 /// Ends every session of someone, whenever it began, in one transaction; and whoever is signing in as that person at this

@@ -12,9 +12,10 @@ use crate::{
     },
     error::AppError,
     server::{
-        auth::current_session::CurrentSession,
+        auth::current_session::{Client, CurrentSession},
         state::AppState,
         store::{
+            audit::AuditKind,
             cursor::Cursor,
             review::{self, Asked},
         },
@@ -128,6 +129,36 @@ const COLUMNS: [&str; 19] = [
 /// What an export begins with: the mark of its encoding and the names of the columns.
 pub fn csv_head() -> String {
     format!("{}{}", csv::BYTE_ORDER_MARK, csv::line(COLUMNS))
+}
+
+/// Records an export before it begins, with its filter and how many rows it lists.
+///
+/// # Errors
+/// [`AppError::SessionEnded`], [`AppError::Forbidden`] for a caller who may not (any more); the database's.
+pub async fn record_export(
+    state: &AppState,
+    caller: &CurrentSession,
+    reach: Reach,
+    filter: &SessionFilter,
+    client: &Client,
+) -> Result<(), AppError> {
+    let mut tx = reach.begin(state, caller, client, &[]).await?;
+    let now = tx.now();
+    let asked = Asked {
+        filter,
+        organization: reach.organization,
+        now,
+    };
+    let listed = review::count(&mut tx, asked).await?;
+    super::record_export(
+        &mut tx,
+        AuditKind::SessionsExported,
+        &filter.whole_query(),
+        listed,
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 /// Everything that the filter lists, a page after the other, as lines of comma-separated values (RFC 4180), each page as

@@ -3,6 +3,7 @@
 use super::Reach;
 use crate::{
     domain::{
+        audit::AuditFilter,
         review::{Moment, ReviewedSession},
         security_notice::{NoticeRule, ReuseCause},
         session::EndReason,
@@ -10,8 +11,12 @@ use crate::{
     },
     error::AppError,
     server::{
+        services::audit_export::BEGINNING,
         state::AppState,
-        store::timeline::{self, Recorded},
+        store::{
+            audit_export::{self, Asked, ExportedRow},
+            timeline,
+        },
     },
 };
 
@@ -25,7 +30,13 @@ const MOST: i64 = 200;
 pub async fn of(state: &AppState, reach: Reach, of: &ReviewedSession) -> Result<Vec<Moment>, AppError> {
     let session = of.session.id;
     let conn = &mut *state.database.connection().await?;
-    let recorded = timeline::recorded(conn, reach.organization, session, MOST).await?;
+    let asked = Asked {
+        filter: &AuditFilter::default(),
+        organization: reach.organization,
+        about: None,
+        session: Some(session),
+    };
+    let recorded = audit_export::page_after(conn, asked, BEGINNING, MOST).await?;
     let mut moments: Vec<Moment> = recorded.into_iter().filter_map(|row| read(row, reach)).collect();
     if !moments.iter().any(|moment| moment.what == SIGNED_IN) {
         // Its row of the audit log names the sign-in by another session, or is of a time before this portal kept one.
@@ -67,11 +78,11 @@ pub async fn of(state: &AppState, reach: Reach, of: &ReviewedSession) -> Result<
 const SIGNED_IN: &str = "Signed in";
 
 /// `None`: no matter of the asker's.
-fn read(row: Recorded, reach: Reach) -> Option<Moment> {
-    let by = match (row.has_actor, row.actor_email) {
-        (false, _) => None,
-        (true, Some(email)) => Some(format!("by {email}")),
-        (true, None) => Some("by someone outside your organization".to_owned()),
+fn read(row: ExportedRow, reach: Reach) -> Option<Moment> {
+    let by = match (row.actor_id, row.actor_email) {
+        (_, Some(email)) => Some(format!("by {email}")),
+        (None, None) if !row.is_actor_hidden => None,
+        _ => Some("by someone outside your organization".to_owned()),
     };
     let from = row.ip_address.map(|address| format!("from {address}"));
     let (what, more): (&str, Vec<Option<String>>) = match row.kind.as_str() {

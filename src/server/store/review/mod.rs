@@ -227,6 +227,26 @@ pub async fn is_within(
     .await
 }
 
+/// The first of these sessions whose user does not belong to the organization.
+pub async fn first_out_of(
+    conn: &mut PgConnection,
+    organization: Option<OrganizationId>,
+    ids: &[SessionId],
+) -> sqlx::Result<Option<SessionId>> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let id = sqlx::query_scalar!(
+        "
+        SELECT s.id FROM sessions s WHERE s.id = ANY ($1) AND $2::uuid IS NOT NULL AND NOT EXISTS (
+            SELECT 1 FROM memberships m WHERE m.user_id = s.user_id AND m.organization_id = $2) LIMIT 1
+        ",
+        &ids,
+        organization.map(|id| id.0),
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(id.map(SessionId))
+}
+
 /// Whether the session's person administers that organization in it, or everyone where there is none.
 pub async fn is_administrator(
     conn: &mut PgConnection,
@@ -250,8 +270,7 @@ fn select_rows(query: &mut QueryBuilder<Postgres>, asked: Asked<'_>) {
         "SELECT st.id, st.user_id, st.email, lower(st.email) AS email_key, st.display_name, {} AS role, st.kind, \
          st.device_name, st.os, st.platform, st.browser, st.user_agent, host(st.ip_address) AS ip_address, \
          st.created_at, st.last_active_at, st.last_seen_at, LEAST(st.idle_expires_at, st.lifetime_expires_at) AS expires_at, \
-         st.idle_seconds, st.lifetime_expires_at, st.end_note, st.ended_by, \
-         EXISTS (SELECT 1 FROM security_notices n WHERE n.session_id = st.id) AS is_unusual, st.live_until > ",
+         st.idle_seconds, st.lifetime_expires_at, EXISTS (SELECT 1 FROM security_notices n WHERE n.session_id = st.id) AS is_unusual, st.live_until > ",
         role(asked),
     ));
     query
@@ -263,6 +282,24 @@ fn select_rows(query: &mut QueryBuilder<Postgres>, asked: Asked<'_>) {
         .push(" THEN NULL ELSE session_end_time(st, ")
         .push_bind(asked.now)
         .push(") END AS ended_at");
+    match asked.organization {
+        None => {
+            query.push(", st.end_note, st.ended_by");
+        }
+        // What somebody wrote who acted in another organization, and who that was, is not told.
+        Some(organization) => {
+            for column in ["end_note", "ended_by"] {
+                query
+                    .push(", CASE WHEN acted_within(")
+                    .push_bind(organization.0)
+                    .push(format!(
+                        ", st.ended_by, st.user_id, (SELECT e.actor_organization_id FROM audit_events e WHERE \
+                         e.session_id = st.id AND e.kind = 'session_ended' ORDER BY e.id LIMIT 1)) THEN st.{column} END \
+                         AS {column}"
+                    ));
+            }
+        }
+    }
     from(query, asked);
 }
 

@@ -140,7 +140,7 @@ fn Question(notice: SecurityNotice, answers: Answers) -> impl IntoView {
             spawn_local(async move {
                 match dismiss_security_notice(id.to_string()).await {
                     // Answered in another tab: just as well.
-                    Ok(()) | Err(AppError::NotFound) => answers.given(device, false),
+                    Ok(()) | Err(AppError::NotFound | AppError::NoSuch(_)) => answers.given(device, false),
                     Err(error) => {
                         dismissing.set(false);
                         failure.set(unless_ended(error));

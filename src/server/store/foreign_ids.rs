@@ -1,0 +1,23 @@
+//! Whose an id is, for the audit log.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::domain::ids::UserId;
+
+/// Whether there is a user, session, organization or notice of that id which is not the user's own.
+pub async fn is_of_others(conn: &mut PgConnection, user: UserId, id: Uuid) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"
+        SELECT EXISTS (SELECT 1 FROM users WHERE id = $2 AND id <> $1)
+            OR EXISTS (SELECT 1 FROM sessions WHERE id = $2 AND user_id <> $1)
+            OR EXISTS (SELECT 1 FROM security_notices WHERE id = $2 AND user_id <> $1)
+            OR EXISTS (SELECT 1 FROM organizations o WHERE o.id = $2 AND NOT EXISTS (
+                SELECT 1 FROM memberships m WHERE m.organization_id = o.id AND m.user_id = $1)) AS "is_of_others!"
+        "#,
+        user.0,
+        id,
+    )
+    .fetch_one(conn)
+    .await
+}
