@@ -32,6 +32,10 @@ pub enum AppError {
     },
     /// Too many refused passwords for this account, address or device.
     TooManyAttempts { retry_after_seconds: u32 },
+    /// Too much was asked for at the same time, or in a short time. Nothing was done, and nobody is to blame.
+    RateLimited { retry_after_seconds: u32 },
+    /// The browser sends no cookie of ours back: it could not stay signed in.
+    CookiesRequired,
     /// More passwords are waiting to be checked than the server can check soon. Nothing was looked at.
     Busy,
     /// The last password check is too long ago for this: send the password along, or renew the check.
@@ -105,7 +109,9 @@ impl AppError {
             AppError::InvalidCredentials => "invalid_credentials",
             AppError::SessionEnded { .. } => "session_ended",
             AppError::InvalidGrant | AppError::RefreshedTwice { .. } => "invalid_grant",
-            AppError::TooManyAttempts { .. } => "too_many_attempts",
+            // One code: a client does the same for both.
+            AppError::TooManyAttempts { .. } | AppError::RateLimited { .. } => "too_many_attempts",
+            AppError::CookiesRequired => "cookies_required",
             AppError::Busy => "busy",
             AppError::ReauthRequired => "reauth_required",
             AppError::PasswordChangeRequired => "password_change_required",
@@ -134,6 +140,7 @@ impl AppError {
             AppError::Forbidden
             | AppError::WrongAddress { .. }
             | AppError::OriginHidden
+            | AppError::CookiesRequired
             | AppError::ReauthRequired
             | AppError::PasswordChangeRequired
             | AppError::SignInTooOld => 403,
@@ -141,7 +148,7 @@ impl AppError {
             AppError::MethodNotAllowed => 405,
             AppError::InvalidScope => 400,
             AppError::InvalidInput { .. } | AppError::UnsuitablePassword(_) => 422,
-            AppError::TooManyAttempts { .. } => 429,
+            AppError::TooManyAttempts { .. } | AppError::RateLimited { .. } => 429,
             AppError::Busy | AppError::Unavailable | AppError::Offline => 503,
             AppError::Internal => 500,
         }
@@ -163,6 +170,21 @@ impl AppError {
                 // A day at the most: without JavaScript the figure comes from an address, which anyone can write.
                 let wait = span(i64::from((*retry_after_seconds).min(86_400).div_ceil(60) * 60));
                 return format!("Too many passwords that were not right. Try again in {wait}.");
+            }
+            AppError::RateLimited { retry_after_seconds } => {
+                let seconds = i64::from((*retry_after_seconds).clamp(1, 86_400));
+                let wait = span(if seconds < 60 {
+                    seconds
+                } else {
+                    (seconds + 59) / 60 * 60
+                });
+                return format!(
+                    "There were too many sign-ins or other requests at the same time. Nothing was changed. Try again in {wait}."
+                );
+            }
+            AppError::CookiesRequired => {
+                "Your browser sent no cookie of this site, and signing in needs cookies. Allow cookies for this site, then \
+                 try again. Your password was not checked."
             }
             AppError::Busy => "Many people are signing in right now. Try again in a few seconds.",
             AppError::ReauthRequired => "Enter your password to go on.",
@@ -214,7 +236,8 @@ impl AppError {
     /// Seconds after which trying again may help, where that is so.
     pub fn retry_after(&self) -> Option<u32> {
         match self {
-            AppError::TooManyAttempts { retry_after_seconds } => Some(*retry_after_seconds),
+            AppError::TooManyAttempts { retry_after_seconds }
+            | AppError::RateLimited { retry_after_seconds } => Some(*retry_after_seconds),
             AppError::Busy => Some(2),
             AppError::Unavailable => Some(5),
             _ => None,
@@ -238,6 +261,9 @@ impl AppError {
         }
     }
 }
+
+/// The `problem` of `too_many_attempts` where no password was wrong. Public.
+pub const RATE_LIMITED: &str = "rate_limited";
 
 /// [`AppError`] as it travels: flat, with the code first. A code that this build does not know is an internal error.
 #[derive(Serialize, Deserialize)]
@@ -276,6 +302,10 @@ impl From<AppError> for Wire {
                 wire.retry_after_seconds = Some(retry_after_seconds);
             }
             AppError::WrongAddress { address } => wire.address = Some(address),
+            AppError::RateLimited { retry_after_seconds } => {
+                wire.retry_after_seconds = Some(retry_after_seconds);
+                wire.problem = Some(RATE_LIMITED.to_owned());
+            }
             AppError::UnsuitablePassword(problem) => wire.problem = Some(problem.as_str().to_owned()),
             AppError::InvalidInput { field, problem } => {
                 (wire.field, wire.problem) = (Some(field), Some(problem))
@@ -294,6 +324,10 @@ impl From<Wire> for AppError {
                 reason: wire.reason.unwrap_or(EndReason::Unknown),
             },
             "invalid_grant" => AppError::InvalidGrant,
+            "too_many_attempts" if wire.problem.as_deref() == Some(RATE_LIMITED) => AppError::RateLimited {
+                retry_after_seconds: wire.retry_after_seconds.unwrap_or(60),
+            },
+            "cookies_required" => AppError::CookiesRequired,
             "too_many_attempts" => AppError::TooManyAttempts {
                 retry_after_seconds: wire.retry_after_seconds.unwrap_or(60),
             },
@@ -371,6 +405,10 @@ mod tests {
             AppError::TooManyAttempts {
                 retry_after_seconds: 90,
             },
+            AppError::RateLimited {
+                retry_after_seconds: 2,
+            },
+            AppError::CookiesRequired,
             AppError::Busy,
             AppError::ReauthRequired,
             AppError::PasswordChangeRequired,

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use broker_portal::server::auth::password::Passwords;
+use broker_portal::server::auth::{password::Passwords, password_queue::LINE_PER_CORE};
 use tokio::task::JoinSet;
 
 use crate::harness::*;
@@ -43,6 +43,10 @@ impl Flood {
             self.under_way().remove(&number);
             match answer.status {
                 401 => _ = self.looked_at.fetch_add(1, Ordering::Relaxed),
+                429 => {
+                    assert_eq!(answer.json()["problem"], "rate_limited", "{answer:?}");
+                    self.turned_away.fetch_add(1, Ordering::Relaxed);
+                }
                 503 if answer.is_a_proper_503() => _ = self.turned_away.fetch_add(1, Ordering::Relaxed),
                 _ => panic!("{answer:?}"),
             }
@@ -61,6 +65,8 @@ async fn a_flood_of_password_checks_holds_up_nobody_else() {
     let uncounted = [
         ("PORTAL_SIGN_IN_ATTEMPTS", "1000000"),
         ("PORTAL_SIGN_IN_ATTEMPTS_PER_ADDRESS", "1000000"),
+        ("PORTAL_ACTIONS_PER_ACCOUNT", "1000000"),
+        ("PORTAL_ACTIONS_PER_ADDRESS", "1000000"),
     ];
     let server = Server::start(&postgres, &uncounted).await;
     let chrome = server.browser(&maria).await;
@@ -68,7 +74,7 @@ async fn a_flood_of_password_checks_holds_up_nobody_else() {
 
     // Password checks that are asked for at once, all the time: more than the server lets stand in line.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let at_once = cores * Passwords::LINE_PER_CORE * 3 / 2;
+    let at_once = cores * LINE_PER_CORE * 3 / 2;
     let flood = Flood::default();
     let mut flooding = JoinSet::new();
     for _ in 0..at_once {
@@ -110,4 +116,75 @@ async fn a_flood_of_password_checks_holds_up_nobody_else() {
     ));
     assert!(overtaken[0] > 0, "{overtaken:?}");
     assert!(!server.accepts(&chrome.credential).await);
+}
+
+/// What the devices of one account do, all at once, with the right password.
+const LOOPS: usize = 16 * 5;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_account_in_a_loop_leaves_others_their_turn() {
+    let postgres = Postgres::start("loops").await;
+    let people = People::with_hashes_of(Passwords::COST, &postgres).await;
+    let guest = people.broker("guest").await;
+    let admin = people.broker("admin").await;
+    let mut others = Vec::new();
+    for number in 0..12 {
+        others.push(people.broker(&format!("broker-{number}")).await);
+    }
+    people.close().await;
+    let server = Server::start(&postgres, &[]).await;
+    let admin = server.desktop(&admin, "office").await;
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let (signed_in, refused) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let mut loops = JoinSet::new();
+    for number in 0..LOOPS {
+        let (stop, signed_in, refused) = (stop.clone(), signed_in.clone(), refused.clone());
+        let (address, guest) = (server.address, guest.clone());
+        loops.spawn(async move {
+            while !stop.load(Ordering::Relaxed) {
+                let sign_in = desktop_sign_in(&guest, PASSWORD, &format!("device-{}", number % 16));
+                let answer = sign_in.send(address).await.expect("an answer");
+                match answer.status {
+                    201 => _ = signed_in.fetch_add(1, Ordering::Relaxed),
+                    429 => {
+                        assert_eq!(answer.json()["problem"], "rate_limited", "{answer:?}");
+                        refused.fetch_add(1, Ordering::Relaxed);
+                        // As a device would that does not listen: nearly at once.
+                        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    }
+                    _ => panic!("{answer:?}"),
+                }
+            }
+        });
+    }
+    until("the account has its share", async || {
+        refused.load(Ordering::Relaxed) > 0
+    })
+    .await;
+
+    let start = std::time::Instant::now();
+    let mut users = JoinSet::new();
+    for other in others {
+        let address = server.address;
+        users.spawn(async move {
+            let answer = desktop_sign_in(&other, PASSWORD, "laptop").send(address).await;
+            answer.expect("an answer").expect(201);
+        });
+    }
+    let confirm = Request::new("POST", "/api/v1/session/reauthenticate", &admin.credential);
+    server
+        .send(confirm.json(&serde_json::json!({ "password": PASSWORD })))
+        .await
+        .expect(200);
+    users.join_all().await;
+    let took = start.elapsed();
+    stop.store(true, Ordering::Relaxed);
+    loops.join_all().await;
+    say(&format!(
+        "12 users signed in and one confirmed a password in {took:?} beside {LOOPS} loops of one account: {} of its \
+         sign-ins succeeded, {} were told to wait",
+        signed_in.load(Ordering::Relaxed),
+        refused.load(Ordering::Relaxed)
+    ));
 }

@@ -11,10 +11,7 @@ use tokio::{
 };
 
 use super::{
-    auth::{
-        client::UserAgentParser,
-        password::{PasswordError, Passwords},
-    },
+    auth::password::{PasswordError, Passwords},
     config::Config,
     connections::{self, Deadlines, Limits, Rules},
     database::{
@@ -29,6 +26,7 @@ use super::{
     services::{
         accounts::{AccountError, Accounts},
         demo,
+        rate_limit::RateLimits,
     },
     state::AppState,
     telemetry::{metrics::Metrics, traces::Traces},
@@ -256,8 +254,6 @@ async fn open_as_owner(config: &Config) -> Result<Opened, StartError> {
 }
 
 async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(), StartError> {
-    // Beside the rest of the start: a request that had to wait for it would hold up all others on its thread.
-    let names = tokio::task::spawn_blocking(|| UserAgentParser::default().warm_up());
     let database = opened.database.clone();
     let clock = database.clock().await?;
     let passwords = Passwords::new(Passwords::COST)?;
@@ -288,6 +284,7 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
         database: database.clone(),
         clock: clock.clone(),
         passwords,
+        rate_limits: RateLimits::default(),
         activity: activity.clone(),
         minutes: minutes.clone(),
         metrics: Arc::new(Metrics::new(database.meters(), &hub.meters())),
@@ -313,9 +310,6 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
         tokio::spawn(minutes.clone().run(database.clone(), node.clone())),
         tokio::spawn(jobs::samples::run(clock.clone(), database.clone())),
     ];
-    if names.await.is_err() {
-        tracing::error!("browsers will have no names: their expressions could not be compiled");
-    }
     // Ready from the first request on. A database that lets nobody listen is not waited for: `/readyz` tells.
     if timeout(LISTENER_WAIT, state.hub.until_listening()).await.is_err() {
         tracing::warn!("nothing is heard of the database yet");

@@ -12,6 +12,7 @@ use super::{
     database::Database,
     jobs::{activity::Activity, minutes::Minutes},
     realtime::hub::Hub,
+    services::rate_limit::RateLimits,
     telemetry::{metrics::Metrics, traces::Traces},
 };
 
@@ -22,6 +23,8 @@ pub struct AppState {
     pub database: Database,
     pub clock: Clock,
     pub passwords: Passwords,
+    /// How often accounts and addresses did what on this node.
+    pub rate_limits: RateLimits,
     pub activity: Activity,
     /// What this node counts.
     pub minutes: Minutes,

@@ -20,7 +20,10 @@ use crate::{
             session_store,
         },
         http::{catch_panic::caught, cookie, failure::accepts_html},
-        services::step_up::{self, Allowed, Rotated},
+        services::{
+            rate_limit,
+            step_up::{self, Allowed, Rotated},
+        },
         state::AppState,
     },
 };
@@ -35,6 +38,7 @@ pub async fn answer<T>(work: impl Future<Output = Result<T, AppError>>) -> Resul
             .unwrap_or(Err(AppError::Internal)),
         Err(error) => Err(error),
     };
+    let result = result.map_err(count_refusal);
     if let Err(error) = &result
         && use_context::<Parts>().is_some_and(|parts| parts.method != Method::POST)
         && let Some(response) = use_context::<ResponseOptions>()
@@ -46,6 +50,16 @@ pub async fn answer<T>(work: impl Future<Output = Result<T, AppError>>) -> Resul
         }
     }
     result
+}
+
+/// A caller who asks again and again for what they may not have is told to wait.
+fn count_refusal(error: AppError) -> AppError {
+    match (state(), identity(), client()) {
+        (Ok(state), Ok(Identity::SignedIn(caller)), Ok(client)) => {
+            rate_limit::count_refusal(&state, caller.user.id, client.ip_address, error)
+        }
+        _ => error,
+    }
 }
 
 /// Sends a browser without JavaScript on to `path`; a page that runs goes by itself.
@@ -143,6 +157,16 @@ pub fn set_cookie(cookie: &str) {
     if let (Some(response), Ok(cookie)) = (use_context::<ResponseOptions>(), HeaderValue::from_str(cookie)) {
         response.append_header(SET_COOKIE, cookie);
     }
+}
+
+/// Whether this browser sends cookies back. One that sent none gets one to send.
+pub fn keeps_cookies() -> Result<bool, AppError> {
+    let (state, parts) = (state()?, use_context::<Parts>().ok_or(AppError::Internal)?);
+    let keeps = cookie::has_any(&parts.headers, &state.config);
+    if !keeps {
+        set_cookie(&cookie::set_probe(&state.config));
+    }
+    Ok(keeps)
 }
 
 /// The theme that this browser chose.

@@ -21,16 +21,25 @@ use crate::{
     server_fns::border,
 };
 
-/// Signs in on this browser, with a new password where an administrator has asked for one, and gives the path to go to: `next` if it is one of ours, else the dashboard.
+/// Signs in on this browser, with a new password where an administrator has asked for one, and gives the path to go to:
+/// `next` if it is one of ours, else the dashboard.
+///
+/// `expects_cookie` comes from our own pages, which have set a cookie: a browser that sends none back would lose its
+/// session at once, so it gets none. Programs that post here without a page leave it out.
 #[server(SignIn, prefix = "/api", endpoint = "sign_in", output = TextJson, client = KeptClient)]
 pub async fn sign_in(
     email: String,
     password: String,
     #[server(default)] new_password: Option<String>,
     #[server(default)] next: Option<String>,
+    #[server(default)] expects_cookie: Option<bool>,
 ) -> Result<String, AppError> {
     border::answer(async {
         border::reject_bearer()?;
+        if expects_cookie == Some(true) && !border::keeps_cookies()? {
+            tracing::info!("sign-in without cookies refused");
+            return Err(AppError::CookiesRequired);
+        }
         let (state, client) = (border::state()?, border::client()?);
         let attempt = Attempt {
             email,
@@ -78,10 +87,12 @@ pub async fn sign_out() -> Result<String, AppError> {
 }
 
 /// Why this browser is at the sign-in page, as its own cookie tells: with the role's own figures and what an
-/// administrator wrote. `None`: it holds no session that ended.
+/// administrator wrote. `None`: it holds no session that ended. A browser without any cookie of ours gets one, so that
+/// signing in can tell whether it keeps them.
 #[server(SignInNotice, prefix = "/api", endpoint = "sign_in_notice", output = TextJson, client = KeptClient)]
 pub async fn sign_in_notice() -> Result<Option<String>, AppError> {
     border::answer(async {
+        border::keeps_cookies()?;
         Ok(match border::identity()? {
             Identity::Ended(ended) => Some(ended.message()),
             Identity::Replaced(_) => Some(EndReason::RenewalLost.message().to_owned()),

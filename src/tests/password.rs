@@ -249,3 +249,66 @@ async fn a_change_that_waited_for_the_end_of_its_session_changes_nothing() {
     assert!(owner.is_live().await);
     assert!(opens(&portal, &maria, &maria.password).await);
 }
+
+/// "Zürich-café-2026", composed as Windows and decomposed as some Macs write it.
+const COMPOSED: &str = "Z\u{fc}rich-caf\u{e9}-2026";
+const DECOMPOSED: &str = "Zu\u{308}rich-cafe\u{301}-2026";
+
+#[tokio::test]
+async fn both_forms_of_a_letter_sign_in() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    for (stored, entered) in [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED)] {
+        let accounts = portal.accounts();
+        let set = accounts.set_password(&maria.email, stored.to_owned());
+        set.await.expect("set");
+        assert!(opens(&portal, &maria, entered).await && opens(&portal, &maria, stored).await);
+        let mac = portal.desktop("mac");
+        mac.try_sign_in(&maria.email, entered).await.expect(201);
+        let password = json!({ "password": entered });
+        let confirm = mac.post("/api/v1/session/reauthenticate").json(&password);
+        confirm.await.expect(200);
+        assert!(!opens(&portal, &maria, "Zurich-cafe-2026").await);
+    }
+    let chrome = portal.browser(CHROME);
+    chrome.try_sign_in(&maria.email, COMPOSED).await.expect(200);
+    let same = change(&chrome, COMPOSED, DECOMPOSED).await.expect(422);
+    assert_eq!(same.json()["problem"], "unchanged");
+    change(&chrome, COMPOSED, NEW).await.expect(200);
+    change(&chrome, NEW, DECOMPOSED).await.expect(200);
+    assert!(opens(&portal, &maria, COMPOSED).await);
+}
+
+#[tokio::test]
+async fn hashes_of_unnormalised_passwords_still_work() {
+    use argon2::PasswordHasher as _;
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let params = argon2::Params::new(64, 1, 1, None).expect("a cost");
+    let old = argon2::Argon2::from(params).hash_password(DECOMPOSED.as_bytes());
+    let old = old.expect("a hash").to_string();
+    for desktop in [false, true] {
+        sqlx::query("UPDATE users SET password_hash = $1 WHERE email = $2")
+            .bind(&old)
+            .bind(&maria.email)
+            .execute(&portal.sql)
+            .await
+            .expect("an old hash");
+        assert!(!opens(&portal, &maria, COMPOSED).await);
+        if desktop {
+            let mac = portal.desktop("mac");
+            mac.try_sign_in(&maria.email, DECOMPOSED).await.expect(201);
+        } else {
+            assert!(opens(&portal, &maria, DECOMPOSED).await);
+        }
+        // Replaced by now.
+        assert!(opens(&portal, &maria, COMPOSED).await && opens(&portal, &maria, DECOMPOSED).await);
+    }
+    assert_eq!(portal.audit("password_changed").await, []);
+    let ended = portal.audit("session_ended").await;
+    assert!(
+        ended
+            .iter()
+            .all(|row| row.reason.as_deref() == Some("session_limit"))
+    );
+}

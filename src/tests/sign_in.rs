@@ -481,3 +481,78 @@ async fn a_session_looks_at_the_organization_that_its_person_looked_at_last() {
         (&json!("Harbour"), &json!("admin"))
     );
 }
+
+/// Sends the form of the sign-in page.
+async fn send_form(portal: &Portal, browser: &Client, person: &Person) -> Answer {
+    let page = format!("{}/login", portal.state.config.public_url.origin());
+    let fields = [
+        ("email", &*person.email),
+        ("password", &*person.password),
+        ("expects_cookie", "true"),
+    ];
+    browser
+        .post("/api/sign_in")
+        .header("referer", &page)
+        .form(&fields)
+        .await
+}
+
+#[tokio::test]
+async fn blocked_cookies_are_explained_and_begin_no_session() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    for script in [true, false] {
+        // One that has no cookie yet is one that has lost all: a new one for each request blocks them.
+        let browser = || {
+            let browser = portal.browser(CHROME);
+            if script { browser } else { browser.without_script() }
+        };
+        let page = browser().get("/login").await.expect(200);
+        assert!(page.body.contains(r#"name="expects_cookie""#), "{}", page.body);
+        assert_eq!(
+            page.all("set-cookie"),
+            ["portal_probe=cookies-work; HttpOnly; SameSite=Lax; Path=/"]
+        );
+        assert_eq!(page.header("cache-control"), Some("no-store"));
+        for _ in 0..3 {
+            let answer = send_form(&portal, &browser(), &maria).await;
+            if script {
+                let error = answer.expect(403).json();
+                assert_eq!(error, json!({ "code": "cookies_required" }));
+                continue;
+            }
+            let answer = answer.expect(302);
+            let explained = browser().get(answer.location()).await.expect(200);
+            assert!(
+                explained.body.contains("Allow cookies for this site"),
+                "{}",
+                explained.body
+            );
+        }
+    }
+    assert_eq!(portal.rows("sessions").await, 0);
+    assert_eq!(portal.rows("password_attempts").await, 0);
+    assert_eq!(portal.audit("sign_in_failed").await, []);
+}
+
+#[tokio::test]
+async fn a_lost_cookie_is_set_again_for_the_next_try() {
+    let portal = Portal::with(&[("PORTAL_PUBLIC_URL", "https://portal.example")]).await;
+    let maria = portal.broker("maria").await;
+    // The page's cookie is lost before the form is sent.
+    portal.browser(CHROME).get("/login").await.expect(200);
+    let browser = portal.browser(CHROME);
+    let answer = send_form(&portal, &browser, &maria).await.expect(403);
+    let probe = "__Host-portal_probe=cookies-work; HttpOnly; SameSite=Lax; Path=/; Secure";
+    assert_eq!(answer.all("set-cookie"), [probe]);
+    send_form(&portal, &browser, &maria).await.expect(200);
+    assert_eq!(portal.rows("sessions").await, 1);
+    // A browser with any cookie of ours is given no other.
+    let page = browser.get("/login").await;
+    assert!(
+        !page
+            .all("set-cookie")
+            .iter()
+            .any(|cookie| cookie.contains("portal_probe"))
+    );
+}

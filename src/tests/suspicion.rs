@@ -6,6 +6,10 @@ const CHROME_LATER: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKi
 const CHROME_ANDROID: &str = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/149.0.0.0 Mobile Safari/537.36";
 const CHROME_DESKTOP_SITE: &str =
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/149.0.0.0 Safari/537.36";
+const SAMSUNG: &str = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/28.0 Chrome/130.0.0.0 Mobile Safari/537.36";
+const FIREFOX_ANDROID: &str = "Mozilla/5.0 (Android 15; Mobile; rv:140.0) Gecko/140.0 Firefox/140.0";
+const FIREFOX_IPHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) FxiOS/140.0 Mobile/15E148 Safari/605.1.15";
+const SAFARI_MAC: &str = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Safari/605.1.15";
 const EDGE: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36 Edg/148.0.0.0";
 
 /// The rules of every notice, the oldest first.
@@ -51,7 +55,7 @@ async fn assert_ended_for_client_change(portal: &Portal, session: SessionId) {
 
 #[tokio::test]
 async fn a_cookie_that_turns_up_in_another_browser_ends_its_session() {
-    for other in [FIREFOX, SAFARI, EDGE] {
+    for other in [FIREFOX, SAFARI, FIREFOX_ANDROID, SAFARI_MAC] {
         let portal = Portal::start().await;
         let maria = portal.broker("maria").await;
         let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -118,6 +122,46 @@ async fn another_version_system_or_site_of_the_same_browser_goes_on_and_is_liste
     mac.get("/api/v1/sessions").await.expect(200);
     mac.refresh().await.expect(200);
     assert_eq!(portal.audit("session_ended").await, []);
+}
+
+#[tokio::test]
+async fn changes_of_an_honest_client_end_no_session() {
+    let portal = Portal::start().await;
+    for (began, changed) in [
+        (FIREFOX_IPHONE, SAFARI_MAC),
+        (SAFARI, SAFARI_MAC),
+        (CHROME_ANDROID, CHROME_DESKTOP_SITE),
+        (SAMSUNG, CHROME_DESKTOP_SITE),
+        (FIREFOX_ANDROID, FIREFOX),
+        (CHROME, EDGE),
+    ] {
+        let maria = portal.person(&uuid::Uuid::new_v4().to_string()).create().await;
+        let client = portal.browser(began).signed_in(&maria).await;
+        // There and back, as often as the user likes.
+        for user_agent in [changed, began, changed] {
+            assert!(
+                client.clone().calling_itself(user_agent).is_live().await,
+                "{began} {user_agent}"
+            );
+        }
+    }
+    assert_eq!(portal.audit("session_ended").await, []);
+}
+
+#[tokio::test]
+async fn a_renamed_chromium_keeps_its_session() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    for name in [FIREFOX, SAFARI_MAC, CHROME] {
+        let hints = r#""Chromium";v="148", "Google Chrome";v="148", "Not/A)Brand";v="99""#;
+        let renamed = chrome.clone().calling_itself(name);
+        let call = renamed.get("/api/v1/session_state").header("sec-ch-ua", hints);
+        call.await.expect(200);
+    }
+    let thief = chrome.replica().calling_itself(FIREFOX).at("203.0.113.66");
+    assert!(!thief.is_live().await);
+    assert_ended_for_client_change(&portal, chrome.session()).await;
 }
 
 #[tokio::test]

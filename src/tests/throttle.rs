@@ -446,3 +446,154 @@ async fn a_new_password_from_an_operator_ends_the_wait() {
         .await
         .expect(200);
 }
+
+/// Refused because of too much at once, and not for a wrong password.
+fn assert_rate_limited(answer: &Answer) {
+    let body = answer.json();
+    assert_eq!(
+        (answer.status, &body["code"], &body["problem"]),
+        (429, &json!("too_many_attempts"), &json!("rate_limited")),
+        "{answer:?}"
+    );
+    assert!(answer.header("retry-after").is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parallel_right_passwords_are_never_called_wrong() {
+    let portal = Portal::with(&DEFAULTS).await;
+    let node = portal.second_node().await;
+    let maria = portal.broker("maria").await;
+    let mut under_way = JoinSet::new();
+    for round in 0..30 {
+        let client = match round % 3 {
+            0 => portal.browser(CHROME),
+            1 => portal.desktop(&format!("desktop-{round}")),
+            _ => portal.browser(FIREFOX).via(&node.router),
+        };
+        under_way.spawn(client.signing_in(&maria));
+    }
+    let answers = under_way.join_all().await;
+    for answer in answers
+        .iter()
+        .filter(|answer| ![200, 201].contains(&answer.status))
+    {
+        assert_rate_limited(answer);
+    }
+    assert!(answers.iter().filter(|answer| answer.status < 300).count() >= 5);
+    assert_eq!(portal.audit("sign_in_throttled").await, []);
+    // None of them is counted afterwards.
+    guess(&portal.browser(SAFARI), &maria.email, 5).await;
+    assert_throttled(&portal.browser(SAFARI), &maria, 901).await;
+}
+
+#[tokio::test]
+async fn lost_attempts_do_not_lock_the_account() {
+    let portal = Portal::with(&DEFAULTS).await;
+    let maria = portal.broker("maria").await;
+    guess(&portal.browser(CHROME), &maria.email, 3).await;
+    // Two servers were killed while each checked a password.
+    sqlx::query("UPDATE password_attempts SET taken = 5 WHERE taken = 3")
+        .execute(&portal.sql)
+        .await
+        .expect("lost");
+    let answer = portal
+        .browser(CHROME)
+        .try_sign_in(&maria.email, &maria.password)
+        .await;
+    assert_rate_limited(&answer);
+    portal.pass(seconds(60)).await;
+    portal.browser(CHROME).signed_in(&maria).await;
+    guess(&portal.browser(CHROME), &maria.email, 2).await;
+    assert_throttled(&portal.browser(CHROME), &maria, 841).await;
+}
+
+#[tokio::test]
+async fn a_refused_address_leaves_no_rows() {
+    let portal = Portal::with(&PER_ADDRESS).await;
+    let thief = portal.browser(CHROME).at("203.0.113.9");
+    for round in 0..12 {
+        guess(&thief, &format!("nobody-{round}@broker.example"), 1).await;
+    }
+    let before = portal.rows("password_attempts").await;
+    for round in 0..20 {
+        let email = format!("nobody-else-{round}@broker.example");
+        thief.try_sign_in(&email, "not it").await.expect(429);
+    }
+    assert_eq!(portal.rows("password_attempts").await, before);
+    assert_eq!(portal.audit("sign_in_throttled").await.len(), 1);
+}
+
+#[tokio::test]
+async fn sign_ins_of_one_account_are_limited() {
+    let portal = Portal::with(&[("PORTAL_ACTIONS_PER_ACCOUNT", "5")]).await;
+    let (maria, jonas) = (portal.broker("maria").await, portal.broker("jonas").await);
+    for round in 0..5 {
+        portal
+            .desktop(&format!("desktop-{round}"))
+            .signed_in(&maria)
+            .await;
+    }
+    for client in [portal.browser(CHROME), portal.desktop("desktop-0")] {
+        let answer = client.try_sign_in(&maria.email, &maria.password).await;
+        assert_rate_limited(&answer);
+        assert_eq!(answer.header("retry-after"), Some("181"));
+    }
+    portal.browser(CHROME).signed_in(&jonas).await;
+    portal.pass(seconds(180)).await;
+    portal.browser(CHROME).signed_in(&maria).await;
+    assert_eq!(portal.audit("signed_in").await.len(), 7);
+}
+
+#[tokio::test]
+async fn sign_ins_from_one_address_are_limited() {
+    let portal = Portal::with(&[("PORTAL_ACTIONS_PER_ADDRESS", "5")]).await;
+    for round in 0..5 {
+        let person = portal.broker(&format!("broker-{round}")).await;
+        portal.browser(CHROME).signed_in(&person).await;
+    }
+    let maria = portal.broker("maria").await;
+    let answer = portal
+        .browser(CHROME)
+        .try_sign_in(&maria.email, &maria.password)
+        .await;
+    assert_rate_limited(&answer);
+    portal.browser(CHROME).at("203.0.113.9").signed_in(&maria).await;
+}
+
+#[tokio::test]
+async fn repeated_actions_are_limited_and_end_nothing() {
+    let portal = Portal::with(&[("PORTAL_ACTIONS_PER_ACCOUNT", "4")]).await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let foreign = "/api/v1/sessions/00000000-0000-4000-8000-000000000000";
+    let password = json!({ "password": &*maria.password });
+    for round in 0..6 {
+        let expected = |ok: u16| if round < 4 { ok } else { 429 };
+        let answers = [
+            (chrome.post("/api/v1/session/extend").await, 200),
+            (chrome.delete(foreign).await, 404),
+            (mac.refresh().await, 200),
+            (
+                chrome
+                    .post("/api/v1/session/reauthenticate")
+                    .json(&password)
+                    .await,
+                200,
+            ),
+        ];
+        for (answer, ok) in answers {
+            let answer = answer.expect(expected(ok));
+            if answer.status == 429 {
+                assert_rate_limited(&answer);
+            }
+        }
+    }
+    chrome.post("/api/extend_session").await.expect(429);
+    let call = chrome.post("/api/revoke_session");
+    call.form(&[("session_id", "nonsense")]).await.expect(429);
+    assert!(chrome.is_live().await && mac.is_live().await);
+    // A refused refresh leaves its token as it was.
+    portal.pass(seconds(225)).await;
+    mac.refresh().await.expect(200);
+}

@@ -36,6 +36,7 @@ pub fn is_about_password(error: &AppError) -> bool {
         AppError::InvalidCredentials
             | AppError::UnsuitablePassword(_)
             | AppError::TooManyAttempts { .. }
+            | AppError::RateLimited { .. }
             | AppError::Busy
     )
 }

@@ -120,9 +120,13 @@ impl Server {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("a server that runs")
+    }
+
     fn signal(&self, signal: Signal) {
-        let id = self.child.id().expect("a server that runs");
-        kill(Pid::from_raw(id.cast_signed()), signal).expect("a signal");
+        kill(Pid::from_raw(self.id().cast_signed()), signal).expect("a signal");
     }
 
     /// Ends it as nobody can prevent, in the middle of whatever it does.

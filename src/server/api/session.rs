@@ -21,12 +21,15 @@ use crate::{
 #[utoipa::path(post, path = "/session/extend", tag = "session", responses(
     (status = 200, description = "The session as it is now.", body = SessionState),
     (status = 401, description = "`session_ended`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 429, description = "`too_many_attempts`: the session goes on", body = ProblemBody,
+        content_type = "application/problem+json"),
 ))]
 pub async fn extend(
     State(state): State<AppState>,
     SignedIn(caller): SignedIn,
+    from: From,
 ) -> Result<Json<SessionState>, Problem> {
-    let extended = extend::extend(&state, &caller).await?;
+    let extended = extend::extend(&state, &caller, &from.0).await?;
     Ok(Json(session_state::of(&state, &extended)))
 }
 
@@ -62,6 +65,8 @@ struct NewAccessToken {
         content_type = "application/problem+json"),
     (status = 422, description = "`invalid_input`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 429, description = "`too_many_attempts`: the session goes on", body = ProblemBody,
+        content_type = "application/problem+json"),
+    (status = 503, description = "`busy` or `unavailable` with `Retry-After`", body = ProblemBody,
         content_type = "application/problem+json"),
 ))]
 pub async fn reauthenticate(

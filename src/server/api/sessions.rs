@@ -22,7 +22,7 @@ use crate::{
     server::{
         http::failure::{Problem, ProblemBody},
         services::{
-            dashboard, revoke,
+            dashboard, rate_limit, revoke,
             sign_in::{self, Attempt},
             step_up,
         },
@@ -148,6 +148,8 @@ pub async fn list(State(state): State<AppState>, SignedIn(caller): SignedIn) -> 
             body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`: whatever is not the caller's and live", body = ProblemBody,
             content_type = "application/problem+json"),
+        (status = 429, description = "`too_many_attempts`: too many of those", body = ProblemBody,
+            content_type = "application/problem+json"),
     ))]
 pub async fn end_one(
     State(state): State<AppState>,
@@ -159,15 +161,14 @@ pub async fn end_one(
     if id.as_ref().ok() != Some(&caller.id) {
         _ = step_up::require(&state, &caller, None, &from.0).await?;
     }
-    let id = id.map_err(|_| AppError::NotFound)?;
-    revoke::end_own(
-        &state.database,
-        &state.clock,
-        &caller,
-        RevokeScope::One(id),
-        Some(from.0.ip_address),
-    )
-    .await?;
+    let ended = match id {
+        Ok(id) => {
+            let (scope, ip_address) = (RevokeScope::One(id), Some(from.0.ip_address));
+            revoke::end_own(&state.database, &state.clock, &caller, scope, ip_address).await
+        }
+        Err(_) => Err(AppError::NotFound),
+    };
+    ended.map_err(|error| rate_limit::count_refusal(&state, caller.user.id, from.0.ip_address, error))?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -64,6 +64,8 @@ pub struct Refresh {
     (status = 401, description = "`invalid_grant`: unknown, used before, or of a session that is over. Sign in again.",
         body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, description = "`invalid_input`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 429, description = "`too_many_attempts` with `Retry-After`: the tokens stay as they are",
+        body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub async fn refresh(
     State(state): State<AppState>,

@@ -13,7 +13,10 @@ use crate::{
     },
     error::AppError,
     server::{
-        auth::{client::Network, token::PlainToken},
+        auth::{
+            client::{Network, SeenClient},
+            token::PlainToken,
+        },
         store::sessions::ReplacedCookie,
     },
 };
@@ -139,6 +142,8 @@ impl Identity {
 pub struct Client {
     pub ip_address: std::net::IpAddr,
     pub user_agent: String,
+    /// The browser sent the client hints of Chromium.
+    pub has_chromium_hints: bool,
     /// The mark by which a browser is known that has signed in before. No credential.
     pub known_browser: Option<PlainToken>,
 }
@@ -146,5 +151,13 @@ pub struct Client {
 impl Client {
     pub fn network(&self) -> Network {
         Network::of(self.ip_address)
+    }
+
+    /// What its requests tell of the browser.
+    pub fn seen(&self) -> SeenClient<'_> {
+        SeenClient {
+            user_agent: &self.user_agent,
+            has_chromium_hints: self.has_chromium_hints,
+        }
     }
 }

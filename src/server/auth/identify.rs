@@ -13,7 +13,7 @@ use axum::{
 };
 
 use super::{
-    client::{client_address, user_agent_of},
+    client::{client_address, has_chromium_hints, user_agent_of},
     credential::PresentedCredential,
     current_session::{Client, CurrentSession, Identity},
     session_store,
@@ -57,6 +57,7 @@ pub async fn identify(State(state): State<AppState>, mut request: Request, next:
             &state.config.trusted_proxies,
         ),
         user_agent: user_agent_of(request.headers()),
+        has_chromium_hints: has_chromium_hints(request.headers()),
         known_browser: cookie::known_browser(request.headers(), &state.config),
     };
 

@@ -8,6 +8,8 @@ pub mod credential;
 pub mod current_session;
 pub mod identify;
 pub mod password;
+mod password_hash;
+pub mod password_queue;
 pub mod password_rules;
 pub mod session_store;
 pub mod token;

@@ -1,28 +1,57 @@
-//! Passwords: hashed and checked with argon2id, off the async threads, never more at once than there are cores.
+//! Passwords: normalised, then hashed and checked with argon2id, off the async threads and in the turn of the fair queue.
 
 use std::{fmt, sync::Arc, thread::available_parallelism};
 
-use argon2::{
-    Algorithm, Argon2, Params, Version,
-    password_hash::{PasswordHasher as _, PasswordVerifier as _, phc},
-};
-use tokio::sync::Semaphore;
+use unicode_normalization::UnicodeNormalization as _;
 
-use super::password_rules;
+use super::{
+    password_hash::{self, Cost},
+    password_queue::{Key, PasswordQueue, Refused, Requester, Turn},
+    password_rules,
+};
 use crate::domain::password::PasswordProblem;
 
-/// What a person types. Its Debug shows nothing.
+/// A password as a user typed it, and normalised. Its Debug shows nothing.
+///
+/// Keyboards and systems write the same letter in several ways: "é" as one character or as "e" with an accent. What is
+/// hashed is the NFKC form (NIST SP 800-63B-4, 3.1.1.2).
 #[derive(Clone)]
-pub struct Password(String);
+pub struct Password {
+    normalised: String,
+    /// Where it differs. Hashes from before passwords were normalised were made from it.
+    typed: Option<String>,
+}
 
 impl Password {
     /// Longest password in bytes. Far above the 64 characters that must work (ASVS 5.0, 6.2.9), far below what would
     /// make hashing a burden.
     pub const MAX_BYTES: usize = 1024;
 
-    /// `None`: too long to be looked at.
-    pub fn new(text: String) -> Option<Self> {
-        (text.len() <= Self::MAX_BYTES).then_some(Self(text))
+    /// `None`: too long to be checked.
+    pub fn new(typed: String) -> Option<Self> {
+        if typed.len() > Self::MAX_BYTES {
+            return None;
+        }
+        if typed.is_ascii() {
+            return Some(Self {
+                normalised: typed,
+                typed: None,
+            });
+        }
+        let normalised: String = typed.nfkc().collect();
+        let typed = Some(typed).filter(|typed| *typed != normalised);
+        Some(Self { normalised, typed })
+    }
+
+    /// Whether two typed passwords are one, once normalised.
+    pub fn are_the_same(one: &str, other: &str) -> bool {
+        let read = |typed: &str| Self::new(typed.to_owned()).map(|password| password.normalised);
+        read(one).is_some_and(|one| Some(one) == read(other))
+    }
+
+    /// The form that is hashed.
+    pub(super) fn normalised(&self) -> &str {
+        &self.normalised
     }
 }
 
@@ -32,6 +61,15 @@ impl fmt::Debug for Password {
     }
 }
 
+/// What came of checking a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Match {
+    Wrong,
+    Right,
+    /// The hash was made before passwords were normalised: it is to be replaced.
+    RightAsTyped,
+}
+
 /// Hashing did not work.
 #[derive(Debug, thiserror::Error)]
 pub enum PasswordError {
@@ -39,124 +77,135 @@ pub enum PasswordError {
     Hash(String),
     #[error("hashing was cut off")]
     Cancelled,
-    /// As many wait as may: nothing was looked at.
+    /// As many wait as may: nothing was checked.
     #[error("too many passwords are waiting to be checked")]
     Busy,
+    /// This account has its share of the queue: nothing was checked.
+    #[error("too many passwords of one account are waiting to be checked")]
+    AccountBusy,
 }
 
-/// Hashes and checks passwords. Cheap to clone; clones share their threads.
+impl From<Refused> for PasswordError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::AccountHasItsShare => Self::AccountBusy,
+            Refused::Full => Self::Busy,
+        }
+    }
+}
+
+/// Hashes and checks passwords. Cheap to clone; clones share their queue.
 #[derive(Clone, Debug)]
 pub struct Passwords {
-    /// Memory in KiB and passes for new hashes.
-    cost: (u32, u32),
-    /// Each hash takes the memory below for its time, so a flood must not start them all at once.
-    places: Arc<Semaphore>,
-    /// Those who wait for a place, and those who have one: a flood is told to come back instead of waiting in line.
-    line: Arc<Semaphore>,
-    /// What an unknown person's password is compared with, so that the answer takes as long as for a known one.
+    /// For new hashes.
+    cost: Cost,
+    queue: Arc<PasswordQueue>,
+    /// What an unknown user's password is compared with, so that the answer takes as long as for a known one.
     decoy: Arc<str>,
 }
 
 impl Passwords {
     /// 19 MiB and two passes: OWASP's first choice for argon2id (Password Storage Cheat Sheet, 2025).
-    pub const COST: (u32, u32) = (19 * 1024, 2);
-
-    /// How many may stand in line for each core. At some 30 ms a password that is a wait of a second.
-    pub const LINE_PER_CORE: usize = 32;
+    pub const COST: Cost = (19 * 1024, 2);
 
     /// # Errors
     /// The cost is outside of what argon2 allows.
-    pub fn new(cost: (u32, u32)) -> Result<Self, PasswordError> {
-        let places = available_parallelism().map_or(1, usize::from);
-        let decoy = hash_now(cost, "nobody has this password")?;
+    pub fn new(cost: Cost) -> Result<Self, PasswordError> {
+        let cores = available_parallelism().map_or(1, usize::from);
         Ok(Self {
             cost,
-            places: Arc::new(Semaphore::new(places)),
-            line: Arc::new(Semaphore::new(places * Self::LINE_PER_CORE)),
-            decoy: decoy.into(),
+            queue: PasswordQueue::new(cores),
+            decoy: password_hash::hash(cost, "nobody has this password")?.into(),
         })
+    }
+
+    /// Waits for a turn, without which nothing is hashed.
+    ///
+    /// # Errors
+    /// [`PasswordError::Busy`], [`PasswordError::AccountBusy`].
+    pub async fn turn(&self, requester: Requester) -> Result<Turn, PasswordError> {
+        Ok(self.queue.enter(requester).await?)
+    }
+
+    /// Refuses an account that has its share of the queue, before the database is asked anything for it.
+    ///
+    /// # Errors
+    /// [`PasswordError::AccountBusy`].
+    pub fn require_room(&self, account: &Key) -> Result<(), PasswordError> {
+        if self.queue.has_room_for(account) {
+            Ok(())
+        } else {
+            Err(PasswordError::AccountBusy)
+        }
     }
 
     /// A PHC string with a salt of its own.
     ///
     /// # Errors
-    /// [`PasswordError`] when hashing itself failed, or too many wait for it.
-    pub async fn hash(&self, password: Password) -> Result<String, PasswordError> {
+    /// [`PasswordError`] when hashing itself failed.
+    pub async fn hash(&self, turn: &Turn, password: Password) -> Result<String, PasswordError> {
         let cost = self.cost;
-        self.off_thread(move || hash_now(cost, &password.0)).await?
+        off_thread(turn, move || password_hash::hash(cost, &password.normalised)).await?
     }
 
-    /// Looks whether a new password is fit to be one ([`password_rules::check`]): that takes a while too.
+    /// Whether a new password is fit to be one ([`password_rules::check`]): that takes a while too.
     ///
     /// # Errors
-    /// [`PasswordError`] when too many wait; what is wrong with the password, inside.
+    /// [`PasswordError`] when the check was cut off; what is wrong with the password, inside.
     pub async fn judge(
         &self,
+        turn: &Turn,
         password: String,
         about: Vec<String>,
     ) -> Result<Result<Password, PasswordProblem>, PasswordError> {
-        self.off_thread(move || {
+        off_thread(turn, move || {
             let about: Vec<&str> = about.iter().map(String::as_str).collect();
             password_rules::check(&password, &about)
         })
         .await
     }
 
-    /// Whether `password` is the one that `hash` was made from. `None`, for an unknown person, takes as long and is
-    /// never true.
+    /// Compares `password` with the one that `hash` was made from. `None`, for an unknown user, takes as long and is
+    /// always wrong.
     ///
     /// # Errors
-    /// [`PasswordError`] when the stored hash cannot be read, or too many wait.
-    pub async fn verify(&self, password: Password, hash: Option<String>) -> Result<bool, PasswordError> {
-        let known = hash.is_some();
-        let hash = hash.unwrap_or_else(|| self.decoy.to_string());
-        let matches = self
-            .off_thread(move || {
-                let hash =
-                    phc::PasswordHash::new(&hash).map_err(|error| PasswordError::Hash(error.to_string()))?;
-                Ok::<_, PasswordError>(
-                    Argon2::default()
-                        .verify_password(password.0.as_bytes(), &hash)
-                        .is_ok(),
-                )
-            })
-            .await??;
-        Ok(matches && known)
-    }
-
-    async fn off_thread<T: Send + 'static>(
+    /// [`PasswordError`] when the stored hash cannot be read.
+    pub async fn verify(
         &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, PasswordError> {
-        let in_line = self
-            .line
-            .clone()
-            .try_acquire_owned()
-            .map_err(|_| PasswordError::Busy)?;
-        let place = self
-            .places
-            .clone()
-            .acquire_owned()
-            .await
-            .map_err(|_| PasswordError::Cancelled)?;
-        tokio::task::spawn_blocking(move || {
-            // Held by the work, not by the request: a request that goes away does not free a core that is busy.
-            let _held = (place, in_line);
-            work()
+        turn: &Turn,
+        password: Password,
+        hash: Option<String>,
+    ) -> Result<Match, PasswordError> {
+        let is_known = hash.is_some();
+        let hash = hash.unwrap_or_else(|| self.decoy.to_string());
+        let found = off_thread(turn, move || {
+            // Both forms, whichever is right: the time must not tell. ASCII, which nearly all are, has one.
+            let is_right = password_hash::verify(&password.normalised, &hash)?;
+            let typed = password.typed.as_deref();
+            let is_right_as_typed = typed.map_or(Ok(false), |typed| password_hash::verify(typed, &hash))?;
+            Ok::<_, PasswordError>(match (is_right, is_right_as_typed) {
+                (true, _) => Match::Right,
+                (false, true) => Match::RightAsTyped,
+                (false, false) => Match::Wrong,
+            })
         })
-        .await
-        .map_err(|_| PasswordError::Cancelled)
+        .await??;
+        Ok(if is_known { found } else { Match::Wrong })
     }
 }
 
-fn hash_now((memory, passes): (u32, u32), password: &str) -> Result<String, PasswordError> {
-    let wrong = |error: &dyn fmt::Display| PasswordError::Hash(error.to_string());
-    let params = Params::new(memory, passes, 1, None).map_err(|error| wrong(&error))?;
-    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-    argon2
-        .hash_password(password.as_bytes())
-        .map(|hash| hash.to_string())
-        .map_err(|error| wrong(&error))
+async fn off_thread<T: Send + 'static>(
+    turn: &Turn,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, PasswordError> {
+    let place = turn.place();
+    tokio::task::spawn_blocking(move || {
+        // Held by the work, not by the request: a request that goes away does not free a core that is busy.
+        let _place = place;
+        work()
+    })
+    .await
+    .map_err(|_| PasswordError::Cancelled)
 }
 
 #[cfg(test)]
@@ -167,54 +216,58 @@ mod tests {
         Password::new(text.to_owned()).expect("short enough")
     }
 
+    async fn passwords() -> (Passwords, Turn) {
+        let passwords = Passwords::new((64, 1)).expect("a cost");
+        let turn = passwords.turn(Requester::OPERATOR).await.expect("a turn");
+        (passwords, turn)
+    }
+
     #[tokio::test]
     async fn only_the_same_password_passes_and_byte_73_matters() {
-        let passwords = Passwords::new((64, 1)).expect("a cost");
+        let (passwords, turn) = passwords().await;
         let long = "x".repeat(80);
-        let hash = passwords.hash(typed(&long)).await.expect("a hash");
+        let hash = passwords.hash(&turn, typed(&long)).await.expect("a hash");
         assert!(hash.starts_with("$argon2id$v=19$"));
-        assert!(
-            passwords
-                .verify(typed(&long), Some(hash.clone()))
-                .await
-                .expect("checked")
-        );
         let other = format!("{}y{}", "x".repeat(72), "x".repeat(7));
-        assert!(
-            !passwords
-                .verify(typed(&other), Some(hash))
-                .await
-                .expect("checked")
-        );
+        for (text, found) in [(&long, Match::Right), (&other, Match::Wrong)] {
+            let checked = passwords.verify(&turn, typed(text), Some(hash.clone())).await;
+            assert_eq!(checked.expect("checked"), found);
+        }
+    }
+
+    #[tokio::test]
+    async fn every_form_of_a_letter_is_the_same_password() {
+        let (passwords, turn) = passwords().await;
+        let forms = [
+            "Z\u{fc}rich-caf\u{e9}-2026",
+            "Zu\u{308}rich-cafe\u{301}-2026",
+            "\u{ff3a}\u{fc}rich-caf\u{e9}-2026",
+        ];
+        for stored in forms {
+            let hash = passwords.hash(&turn, typed(stored)).await.expect("a hash");
+            for entered in forms {
+                let checked = passwords.verify(&turn, typed(entered), Some(hash.clone())).await;
+                assert_eq!(checked.expect("checked"), Match::Right, "{stored} {entered}");
+                assert!(Password::are_the_same(stored, entered));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn hashes_of_the_typed_form_still_match() {
+        let (passwords, turn) = passwords().await;
+        let decomposed = "Zu\u{308}rich-cafe\u{301}-2026";
+        let old = password_hash::hash((64, 1), decomposed).expect("a hash");
+        let checked = passwords.verify(&turn, typed(decomposed), Some(old)).await;
+        assert_eq!(checked.expect("checked"), Match::RightAsTyped);
     }
 
     #[tokio::test]
     async fn an_unknown_person_has_no_password_at_all() {
-        let passwords = Passwords::new((64, 1)).expect("a cost");
-        assert!(
-            !passwords
-                .verify(typed("nobody has this password"), None)
-                .await
-                .expect("checked")
-        );
-    }
-
-    #[tokio::test]
-    async fn a_flood_is_turned_away_at_once() {
-        let passwords = Passwords::new((64, 1)).expect("a cost");
-        let all = u32::try_from(passwords.line.available_permits()).expect("a few");
-        let line = passwords
-            .line
-            .clone()
-            .acquire_many_owned(all)
-            .await
-            .expect("a line");
-        assert!(matches!(
-            passwords.verify(typed("x"), None).await,
-            Err(PasswordError::Busy)
-        ));
-        drop(line);
-        assert!(!passwords.verify(typed("x"), None).await.expect("checked"));
+        let (passwords, turn) = passwords().await;
+        let decoy = typed("nobody has this password");
+        let checked = passwords.verify(&turn, decoy, None).await;
+        assert_eq!(checked.expect("checked"), Match::Wrong);
     }
 
     #[test]

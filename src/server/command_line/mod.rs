@@ -3,16 +3,14 @@
 mod audit;
 mod configuration;
 mod maintenance;
+mod password_input;
 mod probe;
 mod seed;
 mod sessions;
 mod user;
 mod user_list;
 
-use std::{
-    io::{Read, Write as _},
-    process::ExitCode,
-};
+use std::{io::Write as _, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -276,24 +274,4 @@ async fn seal(opened: &Opened) {
     if let Err(error) = sealed.await {
         tracing::warn!(%error, "audit rows could not be sealed; the server will seal them");
     }
-}
-
-/// One line from standard input, without its end.
-fn password_from_stdin() -> Result<String, CommandError> {
-    let mut text = String::new();
-    let read = std::io::stdin().take(4096).read_to_string(&mut text);
-    read.map_err(CommandError::Input)?;
-    let mut lines = text.lines();
-    let password = lines.next().unwrap_or_default();
-    if lines.next().is_some() {
-        return Err(CommandError::Usage(
-            "a password is one line; there are more on standard input".to_owned(),
-        ));
-    }
-    if password.is_empty() {
-        return Err(CommandError::Usage(
-            "there is no password on standard input".to_owned(),
-        ));
-    }
-    Ok(password.to_owned())
 }

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{CommandError, password_from_stdin, user_list};
+use super::{CommandError, password_input::read_password, user_list};
 use crate::{
     domain::{time::plural, user::Role},
     server::{
@@ -65,7 +65,7 @@ pub async fn run(command: &Command, accounts: &Accounts) -> Result<(), CommandEr
                 display_name: create.name.clone(),
                 role: create.role,
                 organizations: create.organization.clone(),
-                password: password_from_stdin()?,
+                password: read_password()?,
             };
             let Registered {
                 user,
@@ -96,7 +96,7 @@ pub async fn run(command: &Command, accounts: &Accounts) -> Result<(), CommandEr
             print_line!("{email} can sign in again.")?;
         }
         Command::SetPassword(set) => {
-            let ended = accounts.set_password(&set.email, password_from_stdin()?).await?;
+            let ended = accounts.set_password(&set.email, read_password()?).await?;
             print_line!("{} has the new password; {} ended.", set.email, sessions(ended))?;
         }
         Command::List(list) => user_list::run(list, accounts).await?,

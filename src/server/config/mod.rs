@@ -54,6 +54,7 @@ pub struct Config {
     pub warning_seconds: u32,
     pub access_token: Duration,
     pub throttle: Throttle,
+    pub rate_limits: RateLimits,
     pub suspicion: Suspicion,
     pub alerts: AlertRules,
     /// Time between two clean-ups.
@@ -81,6 +82,20 @@ pub struct Throttle {
     pub attempts: u32,
     /// From one address, on whatever accounts.
     pub attempts_per_address: u32,
+    pub window: Duration,
+}
+
+/// How often the same may be done, whatever comes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimits {
+    pub per_account: RateLimit,
+    pub per_address: RateLimit,
+}
+
+/// So often in a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    pub most: u32,
     pub window: Duration,
 }
 
@@ -216,6 +231,14 @@ impl Config {
             attempts_per_address: source.number("PORTAL_SIGN_IN_ATTEMPTS_PER_ADDRESS")?,
             window: source.duration("PORTAL_SIGN_IN_WINDOW_SECONDS")?,
         };
+        let rate_limit = |most| RateLimit {
+            most,
+            window: throttle.window,
+        };
+        let rate_limits = RateLimits {
+            per_account: rate_limit(source.number("PORTAL_ACTIONS_PER_ACCOUNT")?),
+            per_address: rate_limit(source.number("PORTAL_ACTIONS_PER_ADDRESS")?),
+        };
         let far_networks = source.duration("PORTAL_NOTICE_FAR_NETWORKS_SECONDS")?;
         let failures = source.number("PORTAL_NOTICE_FAILURES")?;
         let suspicion = Suspicion {
@@ -246,6 +269,7 @@ impl Config {
             warning_seconds: source.number("PORTAL_WARNING_SECONDS")?,
             access_token: source.duration("PORTAL_ACCESS_TOKEN_SECONDS")?,
             throttle,
+            rate_limits,
             suspicion,
             alerts: AlertRules::read(&source, cleanup_interval)?,
             cleanup_interval,

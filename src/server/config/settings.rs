@@ -213,6 +213,20 @@ pub const SECTIONS: &[Section] = &[
                 Is("900"),
                 "Length of that window; it begins with the first refused password.",
             ),
+            Setting::new(
+                "PORTAL_ACTIONS_PER_ACCOUNT",
+                Kind::count(1),
+                Is("600"),
+                "How often one account may do each of these in the window, whatever comes of it: sign in, confirm or change \
+                 its password, extend a session, refresh a token, ask for what it may not have. Each server counts for \
+                 itself. Past it the answer is 429 with the seconds to wait; sessions go on.",
+            ),
+            Setting::new(
+                "PORTAL_ACTIONS_PER_ADDRESS",
+                Kind::count(1),
+                Is("6000"),
+                "The same from one address (a /64 of IPv6), over all accounts: more than an office behind one address needs.",
+            ),
         ],
     },
     Section {
@@ -222,7 +236,7 @@ pub const SECTIONS: &[Section] = &[
                 "PORTAL_END_ON_CLIENT_CHANGE",
                 Switch,
                 Is("on"),
-                "End a session that turns up in another browser, or a desktop's in a browser.",
+                "End a session that turns up in a browser with another engine, or a desktop's in a browser.",
             ),
             Setting::new(
                 "PORTAL_NOTICE_NEW_DEVICE",

@@ -105,6 +105,42 @@ pub fn set_known_browser(mark: &PlainToken, config: &Config) -> String {
     )
 }
 
+/// The value of the probe. It says nothing.
+const PROBE: &str = "cookies-work";
+
+fn probe_name(config: &Config) -> &'static str {
+    if config.public_url.is_https() {
+        "__Host-portal_probe"
+    } else {
+        "portal_probe"
+    }
+}
+
+/// Whether the browser sends any cookie back that only we set. One that blocks cookies sends none.
+pub fn has_any(headers: &HeaderMap, config: &Config) -> bool {
+    let ours = [
+        config.cookie_name(),
+        known_browser_name(config),
+        probe_name(config),
+    ];
+    ours.into_iter()
+        .any(|name| values(headers, name).next().is_some())
+}
+
+/// A cookie that says nothing, with the attributes of the session's: whether it comes back shows whether the session's
+/// would. It goes when the browser is closed.
+pub fn set_probe(config: &Config) -> String {
+    let secure = if config.public_url.is_https() {
+        "; Secure"
+    } else {
+        ""
+    };
+    format!(
+        "{}={PROBE}; HttpOnly; SameSite=Lax; Path=/{secure}",
+        probe_name(config)
+    )
+}
+
 /// Every value of the cookie `name`, in the order of the headers. Read as bytes, from all `Cookie` headers: other
 /// applications on this host set cookies that are no text.
 pub fn values<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a [u8]> {
@@ -138,8 +174,10 @@ pub fn own_cookies(
         _ => None,
     };
     let known_browser = known_browser(headers, config).filter(|_| !credential.is_bearer());
+    let probe = values(headers, probe_name(config)).next();
     let theme = parsed::<Theme>(headers, THEME);
     let own = [
+        probe.map(|_| (probe_name(config), PROBE.to_owned())),
         session.map(|value| (config.cookie_name(), value)),
         known_browser.map(|mark| (known_browser_name(config), mark.reveal())),
         theme.map(|theme| (THEME, theme.as_str().to_owned())),

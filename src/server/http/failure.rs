@@ -10,7 +10,10 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{domain::session::EndReason, error::AppError};
+use crate::{
+    domain::session::EndReason,
+    error::{AppError, RATE_LIMITED},
+};
 
 /// Answers `request` with `error`.
 pub fn respond(request: &Request, error: &AppError) -> Response {
@@ -75,7 +78,8 @@ pub struct ProblemBody {
     /// What does not fit, with `invalid_input`.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<String>,
-    /// What is wrong with a new password, with `unsuitable_password`.
+    /// What is wrong with a new password, with `unsuitable_password`; `rate_limited` with `too_many_attempts` where no
+    /// password was wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<&'static str>,
     /// Seconds, with `too_many_attempts`.
@@ -108,6 +112,10 @@ impl IntoResponse for Problem {
             AppError::UnsuitablePassword(problem) => body.problem = Some(problem.as_str()),
             AppError::TooManyAttempts { retry_after_seconds } => {
                 body.retry_after_seconds = Some(*retry_after_seconds);
+            }
+            AppError::RateLimited { retry_after_seconds } => {
+                body.retry_after_seconds = Some(*retry_after_seconds);
+                body.problem = Some(RATE_LIMITED);
             }
             AppError::InvalidInput { field, problem } => {
                 body.field = Some(field.clone());

@@ -15,7 +15,10 @@ use crate::{
         user::Role,
     },
     server::{
-        auth::password::{PasswordError, Passwords},
+        auth::{
+            password::{PasswordError, Passwords},
+            password_queue::Requester,
+        },
         clock::Clock,
         database::{Database, Transaction},
         store::{
@@ -454,9 +457,10 @@ impl Accounts {
 
     async fn hash(&self, password: &str, about: &[&str]) -> Result<String, AccountError> {
         let about = about.iter().map(|text| (*text).to_owned()).collect();
-        let password = self.passwords.judge(password.to_owned(), about).await?;
+        let turn = self.passwords.turn(Requester::OPERATOR).await?;
+        let password = self.passwords.judge(&turn, password.to_owned(), about).await?;
         let password = password.map_err(AccountError::UnsuitablePassword)?;
-        Ok(self.passwords.hash(password).await?)
+        Ok(self.passwords.hash(&turn, password).await?)
     }
 }
 

@@ -11,7 +11,10 @@ use crate::{
     domain::{ids::SessionId, password::PasswordProblem, session::EndReason},
     error::AppError,
     server::{
-        auth::current_session::{Client, CurrentSession},
+        auth::{
+            current_session::{Client, CurrentSession},
+            password::Password,
+        },
         state::AppState,
         store::{
             acting::ActingTransaction,
@@ -48,14 +51,16 @@ pub async fn change_password(
     change: Change,
     client: &Client,
 ) -> Result<Changed, AppError> {
-    let account = step_up::check(state, caller, change.current.clone(), client).await?;
-    if change.new == change.current {
+    let mut turn = step_up::turn(state, caller, client).await?;
+    let account = step_up::check(state, &turn, caller, change.current.clone(), client).await?;
+    if Password::are_the_same(&change.new, &change.current) {
         return Err(AppError::UnsuitablePassword(PasswordProblem::Unchanged));
     }
     let about = vec![account.email.clone(), account.display_name.clone()];
-    let new = state.passwords.judge(change.new, about).await?;
+    let new = state.passwords.judge(&turn, change.new, about).await?;
     let new = new.map_err(AppError::UnsuitablePassword)?;
-    let hash = state.passwords.hash(new).await?;
+    let hash = state.passwords.hash(&turn, new).await?;
+    turn.stop_hashing();
 
     let user = caller.user.id;
     let ip_address = Some(client.ip_address);

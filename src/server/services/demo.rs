@@ -20,7 +20,7 @@ use crate::{
     },
     server::{
         auth::{
-            client::{Network, UserAgentParser},
+            client::{BrowserNames, Network},
             token::PlainToken,
         },
         database::Transaction,
@@ -223,7 +223,7 @@ async fn tell(tx: &mut Transaction, user: UserId, story: &Story, now: DateTime<U
     };
 
     let (names, device) = match on {
-        On::Browser(agent) => (Some(UserAgentParser::default().read(agent)), None),
+        On::Browser(agent) => (Some(BrowserNames::read(agent)), None),
         On::Desktop {
             id,
             name,

@@ -4,7 +4,8 @@ use crate::{
     domain::session::EndReason,
     error::AppError,
     server::{
-        auth::current_session::CurrentSession,
+        auth::current_session::{Client, CurrentSession},
+        services::rate_limit::{self, Action},
         state::AppState,
         store::{acting::ActingTransaction, events, sessions},
     },
@@ -13,8 +14,13 @@ use crate::{
 /// Moves the idle end of the caller's session, and notifies their other tabs.
 ///
 /// # Errors
-/// [`AppError::SessionEnded`] when it ended meanwhile: it stays so.
-pub async fn extend(state: &AppState, caller: &CurrentSession) -> Result<CurrentSession, AppError> {
+/// [`AppError::SessionEnded`] when it ended meanwhile: it stays so. [`AppError::RateLimited`].
+pub async fn extend(
+    state: &AppState,
+    caller: &CurrentSession,
+    client: &Client,
+) -> Result<CurrentSession, AppError> {
+    rate_limit::check_user(state, Action::Extend, caller.user.id, client.ip_address)?;
     let mut tx = ActingTransaction::begin(&state.database, &state.clock, caller, None).await?;
     let now = tx.now();
     if !sessions::extend(&mut tx).await? {

@@ -15,6 +15,8 @@ pub mod demo;
 pub mod extend;
 pub mod insight;
 pub mod maintenance;
+pub mod password_form;
+pub mod rate_limit;
 pub mod refresh;
 pub mod refusals;
 pub mod revoke;

@@ -10,6 +10,7 @@ use serde_json::json;
 use sha2::Sha256;
 
 use super::{
+    rate_limit::{self, Action},
     revoke,
     suspicion::{self, Unusual},
 };
@@ -100,8 +101,11 @@ impl Refresh {
 async fn try_exchange(state: &AppState, token: &PlainToken, client: &Client) -> Result<Exchange, AppError> {
     let found = refresh_tokens::find(&mut *state.database.connection().await?, token.hash()).await?;
     let Some(known) = found else {
+        rate_limit::check_address(state, Action::Refresh, client.ip_address)?;
         return Ok(Exchange::Refused);
     };
+    // Before the token is used: it is good for the next try.
+    rate_limit::check_user(state, Action::Refresh, known.user, client.ip_address)?;
     let mut tx = state.database.begin().await?;
     users::lock(&mut tx, known.user).await?;
     sessions::lock(&mut tx, known.session).await?;
@@ -110,7 +114,7 @@ async fn try_exchange(state: &AppState, token: &PlainToken, client: &Client) -> 
         return Ok(Exchange::Refused);
     };
     if state.config.suspicion.end_on_client_change
-        && is_another_client(ClientKind::Desktop, &live.user_agent, &client.user_agent)
+        && is_another_client(ClientKind::Desktop, &live.user_agent, client.seen())
     {
         drop(tx);
         suspicion::end_for_client_change(state, known.user, known.session, client).await?;

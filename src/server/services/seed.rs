@@ -21,8 +21,9 @@ use crate::{
     },
     server::{
         auth::{
-            client::UserAgentParser,
+            client::BrowserNames,
             password::{Password, PasswordError},
+            password_queue::Requester,
             token::PlainToken,
         },
         database::DatabaseError,
@@ -152,7 +153,10 @@ pub async fn fill(
     // Nobody has ever seen the password.
     let thrown_away = PlainToken::generate().map_err(|error| PasswordError::Hash(error.to_string()))?;
     let password = Password::new(thrown_away.reveal()).ok_or(PasswordError::Cancelled)?;
-    let password_hash = accounts.passwords.hash(password).await?;
+    let password_hash = {
+        let turn = accounts.passwords.turn(Requester::OPERATOR).await?;
+        accounts.passwords.hash(&turn, password).await?
+    };
     let clients = clients();
     let reasons: Vec<String> = in_turn(&REASONS)
         .map(|reason| reason.as_str().to_owned())
@@ -285,10 +289,9 @@ fn id_of(what: &str, number: u32) -> Uuid {
 }
 
 fn clients() -> Clients {
-    let parser = UserAgentParser::default();
     let mut clients = Clients::default();
     for agent in BROWSERS {
-        let names = parser.read(agent);
+        let names = BrowserNames::read(agent);
         clients.user_agents.push(agent.to_owned());
         clients.browsers.push(names.browser.unwrap_or_default());
         clients.systems.push(names.os.unwrap_or_default());

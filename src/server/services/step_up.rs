@@ -3,10 +3,13 @@
 
 use chrono::TimeDelta;
 use serde_json::json;
+use tracing::Instrument as _;
 
 use super::{
+    password_form,
+    rate_limit::{self, Action},
     refusals::{Reason, Refused},
-    throttle,
+    throttle::{self, Taken},
 };
 use crate::{
     domain::session::ClientKind,
@@ -14,7 +17,8 @@ use crate::{
     server::{
         auth::{
             current_session::{Client, CurrentSession},
-            password::Password,
+            password::{Match, Password},
+            password_queue::Turn,
             token::PlainToken,
         },
         state::AppState,
@@ -48,7 +52,7 @@ pub enum Allowed {
     /// The last check is fresh.
     ByLastCheck,
     /// The password came along and was right. Once the action is done, the check is to be renewed ([`renew_afterwards`]).
-    ByPassword(Account),
+    ByPassword(Box<Account>),
 }
 
 /// Lets a sensitive action go on: the last check is fresh, or `password` comes with it and is right.
@@ -65,9 +69,11 @@ pub async fn require(
 ) -> Result<Allowed, AppError> {
     match password.filter(|password| !password.is_empty()) {
         _ if !is_required(state, caller) => Ok(Allowed::ByLastCheck),
-        Some(password) => check(state, caller, password, client)
-            .await
-            .map(Allowed::ByPassword),
+        Some(password) => {
+            let turn = turn(state, caller, client).await?;
+            let verified = check(state, &turn, caller, password, client).await?;
+            Ok(Allowed::ByPassword(Box::new(verified)))
+        }
         None => {
             let refused = Refused {
                 database: &state.database,
@@ -109,7 +115,8 @@ pub async fn renew(
     password: String,
     client: &Client,
 ) -> Result<Rotated, AppError> {
-    let verified = check(state, caller, password, client).await?;
+    let turn = turn(state, caller, client).await?;
+    let verified = check(state, &turn, caller, password, client).await?;
     renew_verified(state, caller, &verified, client).await
 }
 
@@ -161,12 +168,23 @@ fn refusal<'a>(caller: &CurrentSession, client: &Client, kind: RefusalKind, reas
     }
 }
 
-/// Looks at the caller's password. Wrong ones are counted against this session only.
+/// Waits for the caller's turn to have a password checked.
 ///
 /// # Errors
-/// [`AppError::InvalidCredentials`], [`AppError::TooManyAttempts`], [`AppError::Busy`].
+/// [`AppError::RateLimited`], [`AppError::Busy`].
+pub async fn turn(state: &AppState, caller: &CurrentSession, client: &Client) -> Result<Turn, AppError> {
+    rate_limit::check_user(state, Action::CheckPassword, caller.user.id, client.ip_address)?;
+    let requester = throttle::requester_of_session(caller.user.id, caller.id);
+    Ok(state.passwords.turn(requester).await?)
+}
+
+/// Checks the caller's password. Wrong ones are counted against this session only.
+///
+/// # Errors
+/// [`AppError::InvalidCredentials`], [`AppError::TooManyAttempts`], [`AppError::RateLimited`].
 pub async fn check(
     state: &AppState,
+    turn: &Turn,
     caller: &CurrentSession,
     password: String,
     client: &Client,
@@ -176,28 +194,42 @@ pub async fn check(
         .await?
         .ok_or(AppError::InvalidCredentials)?;
     let taken = throttle::take_for_session(state, user, caller.id, client.ip_address).await?;
-    let right = match Password::new(password) {
-        None => false,
-        Some(password) => {
-            let looked_at = state
-                .passwords
-                .verify(password, Some(account.password_hash.clone()))
-                .await;
-            match looked_at {
-                Ok(right) => right,
-                Err(error) => {
-                    throttle::give_back(state, &taken).await?;
-                    return Err(error.into());
-                }
+    // To the end, whether or not the client waits for it: an attempt that was taken fails or is given back.
+    let refusal = refusal(caller, client, RefusalKind::WrongPassword, "wrong_password");
+    let (state, turn) = (state.clone(), turn.clone());
+    let checked = async move { check_taken(&state, &turn, taken, account, password, refusal).await };
+    let checked = tokio::spawn(checked.instrument(tracing::Span::current()));
+    checked.await.map_err(|error| {
+        tracing::error!(%error, "a password check was cut off");
+        AppError::Internal
+    })?
+}
+
+async fn check_taken(
+    state: &AppState,
+    turn: &Turn,
+    taken: Taken,
+    mut account: Account,
+    typed: String,
+    refusal: Refusal<'static>,
+) -> Result<Account, AppError> {
+    if let Some(password) = Password::new(typed) {
+        let hash = Some(account.password_hash.clone());
+        let found = state.passwords.verify(turn, password.clone(), hash).await;
+        if !matches!(found, Ok(Match::Wrong)) {
+            throttle::give_back(state, &taken).await?;
+        }
+        match found? {
+            Match::Wrong => {}
+            Match::Right => return Ok(account),
+            Match::RightAsTyped => {
+                password_form::normalise(state, turn, &mut account, password).await?;
+                return Ok(account);
             }
         }
-    };
-    if right {
-        throttle::give_back(state, &taken).await?;
-        return Ok(account);
     }
-    let refusal = refusal(caller, client, RefusalKind::WrongPassword, "wrong_password");
     let mut tx = state.database.begin().await?;
+    throttle::record_failure(&mut tx, &taken).await?;
     audit::record_refusal(&mut tx, refusal, state.clock.now()).await?;
     tx.commit().await?;
     Err(AppError::InvalidCredentials)

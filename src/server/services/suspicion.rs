@@ -1,6 +1,6 @@
 //! What is unusual about a session, and what comes of it. A person is asked about most of it and signed out for two
-//! things only: a cookie in another browser, and a desktop's token in a browser. Nobody is locked out for changing
-//! their network. `docs/security.md` explains each rule.
+//! things only: a cookie in a browser with another engine, and a desktop's token in a browser. Nobody is signed out for
+//! changing their network, the version of their browser or the site that it asks for. `docs/security.md` explains each rule.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
@@ -16,7 +16,7 @@ use crate::{
     error::AppError,
     server::{
         auth::{
-            client::{UserAgentParser, is_another_client, names_no_browser_any_more},
+            client::{BrowserNames, is_another_client, names_no_browser_any_more},
             current_session::{Client, CurrentSession},
         },
         config::Suspicion,
@@ -166,14 +166,14 @@ pub async fn look_at(
 ) -> Result<Option<EndReason>, AppError> {
     let rules = &state.config.suspicion;
     if client.user_agent != session.user_agent {
-        if rules.end_on_client_change
-            && is_another_client(session.kind, &session.user_agent, &client.user_agent)
-        {
+        if rules.end_on_client_change && is_another_client(session.kind, &session.user_agent, client.seen()) {
             end_for_client_change(state, session.user.id, session.id, client).await?;
             return Ok(Some(EndReason::ClientChanged));
         }
-        // A detour through a program must not lead from one browser into another.
+        // A detour through a program, or through a name that an extension gave, must not lead from one browser into
+        // another.
         if !names_no_browser_any_more(&session.user_agent, &client.user_agent)
+            && !client.seen().is_disguised()
             && let Some(reason) = unless_ended(follow_client(state, session, client).await)?
         {
             return Ok(Some(reason));
@@ -227,8 +227,7 @@ pub async fn end_for_client_change(
 
 /// A browser that was updated is listed with its new version.
 async fn follow_client(state: &AppState, session: &CurrentSession, client: &Client) -> Result<(), NotActing> {
-    let names =
-        (session.kind == ClientKind::Browser).then(|| UserAgentParser::default().read(&client.user_agent));
+    let names = (session.kind == ClientKind::Browser).then(|| BrowserNames::read(&client.user_agent));
     let ip_address = Some(client.ip_address);
     let mut tx = ActingTransaction::begin(&state.database, &state.clock, session, ip_address).await?;
     let now = tx.now();

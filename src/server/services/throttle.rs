@@ -1,10 +1,11 @@
-//! How many passwords may be tried. Attempts are counted before the password is looked at and given back when it was
-//! right, so parallel guesses cannot pass, and an office behind one address does not lock itself out.
+//! How many wrong passwords may be tried. Attempts are counted before the password is checked and given back when it was
+//! right, so parallel guesses cannot pass, and an office behind one address does not lock itself out. Attempts in
+//! progress are no failures: where only they are in the way, the next one waits for them.
 //!
 //! A stranger is counted by account and by address. A browser or desktop that has signed in to the account before has
-//! a count of its own: whoever hammers an account cannot lock out the person whose it is.
+//! a count of its own: nobody who hammers an account can lock its user out.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
@@ -12,18 +13,24 @@ use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
 use crate::{
-    domain::ids::{SessionId, UserId},
+    domain::{
+        ids::{SessionId, UserId},
+        plain_text::composed,
+    },
     error::AppError,
     server::{
+        auth::password_queue::Requester,
         state::AppState,
         store::{
             audit::{self, Actor, AuditEvent, AuditKind, Refusal, RefusalKind},
-            password_attempts::{self, Bucket, Taking},
+            password_attempts,
         },
     },
 };
 
-/// Who wants to have a password looked at.
+pub use crate::server::store::password_attempts::Bucket;
+
+/// A browser or desktop that wants to sign in.
 pub struct Asker<'a> {
     /// As typed: unknown accounts are counted as known ones are.
     pub email: &'a str,
@@ -33,29 +40,55 @@ pub struct Asker<'a> {
     pub known_device: Option<Vec<u8>>,
 }
 
-/// Attempts that were taken and can be given back.
+impl Asker<'_> {
+    fn device_bucket(&self) -> Option<Bucket> {
+        let device = self.known_device.as_ref()?;
+        Some(bucket("device", &[self.email.to_lowercase().as_bytes(), device]))
+    }
+
+    /// Its place in the queue: a known device waits behind no stranger of its address.
+    pub fn requester(&self) -> Requester {
+        Requester {
+            account: account_bucket(self.email),
+            origin: self
+                .device_bucket()
+                .unwrap_or_else(|| address_bucket(self.ip_address)),
+        }
+    }
+}
+
+/// The place of a session in the queue.
+pub fn requester_of_session(user: UserId, session: SessionId) -> Requester {
+    Requester {
+        account: user_bucket(user),
+        origin: session_bucket(session),
+    }
+}
+
+/// Attempts that were taken, and are to be given back or to fail.
 #[must_use]
 pub struct Taken(Vec<Bucket>);
+
+/// How long an attempt waits for others that are in progress, on other nodes too.
+const WAIT_FOR_OTHERS: Duration = Duration::from_secs(2);
+
+/// The time between two looks at them.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Takes an attempt at signing in.
 ///
 /// # Errors
 /// [`AppError::TooManyAttempts`] with the time until the window ends; the first such refusal of a window has an audit
-/// row.
+/// row. [`AppError::RateLimited`] while too many others are in progress.
 pub async fn take(state: &AppState, asker: &Asker<'_>) -> Result<Taken, AppError> {
     let limits = state.config.throttle;
-    let account = asker.email.to_lowercase();
-    let counts: Vec<(&str, Bucket, u32)> = match &asker.known_device {
-        Some(device) => vec![(
-            "device",
-            bucket("device", &[account.as_bytes(), device]),
-            limits.attempts,
-        )],
+    let counts: Vec<(&str, Bucket, u32)> = match asker.device_bucket() {
+        Some(device) => vec![("device", device, limits.attempts)],
         None => vec![
             ("account", account_bucket(asker.email), limits.attempts),
             (
                 "address",
-                bucket("address", &[&site(asker.ip_address)]),
+                address_bucket(asker.ip_address),
                 limits.attempts_per_address,
             ),
         ],
@@ -63,8 +96,8 @@ pub async fn take(state: &AppState, asker: &Asker<'_>) -> Result<Taken, AppError
     take_all(state, &counts, asker.user, None, asker.ip_address).await
 }
 
-/// Takes an attempt at renewing the password check of a session. Counted by session: guesses of whoever holds one
-/// cookie block nobody else, and the session itself goes on.
+/// Takes an attempt at renewing the password check of a session. Counted by session: guesses with one stolen cookie
+/// block nobody else, and the session itself goes on.
 ///
 /// # Errors
 /// As [`take`].
@@ -74,8 +107,7 @@ pub async fn take_for_session(
     session: SessionId,
     ip_address: IpAddr,
 ) -> Result<Taken, AppError> {
-    let bucket = bucket("session", &[session.0.as_bytes()]);
-    let counts = [("session", bucket, state.config.throttle.attempts)];
+    let counts = [("session", session_bucket(session), state.config.throttle.attempts)];
     take_all(state, &counts, Some(user), Some(session), ip_address).await
 }
 
@@ -86,32 +118,75 @@ async fn take_all(
     session: Option<SessionId>,
     ip_address: IpAddr,
 ) -> Result<Taken, AppError> {
-    let window = TimeDelta::from_std(state.config.throttle.window).unwrap_or(TimeDelta::MAX);
-    let now = state.clock.now();
-    let mut tx = state.database.begin().await?;
-    let mut taken = Vec::new();
-    for (by, bucket, most) in counts {
-        let most = i32::try_from(*most).unwrap_or(i32::MAX);
-        match password_attempts::take(&mut tx, bucket, most, window, now).await? {
-            Taking::Taken => taken.push(*bucket),
-            Taking::Refused { until, first } => {
-                for bucket in &taken {
-                    password_attempts::give_back(&mut tx, bucket).await?;
-                }
-                if first {
-                    record_throttled(&mut tx, by, user, session, ip_address, now).await?;
-                }
-                tx.commit().await?;
-                tracing::info!(by, user = user.map(|user| user.to_string()), "no attempt is left");
-                let wait = (until - now).num_seconds().max(0) + 1;
-                return Err(AppError::TooManyAttempts {
-                    retry_after_seconds: u32::try_from(wait).unwrap_or(u32::MAX),
+    let mut waited = Duration::ZERO;
+    loop {
+        match try_take(state, counts, user, session, ip_address).await? {
+            Taking::Taken(taken) => return Ok(taken),
+            Taking::Refused(error) => return Err(error),
+            Taking::InProgress if waited >= WAIT_FOR_OTHERS => {
+                tracing::info!(
+                    user = user.map(|user| user.to_string()),
+                    "too many attempts are in progress"
+                );
+                return Err(AppError::RateLimited {
+                    retry_after_seconds: 5,
                 });
+            }
+            Taking::InProgress => {
+                tokio::time::sleep(PAUSE).await;
+                waited += PAUSE;
             }
         }
     }
+}
+
+enum Taking {
+    Taken(Taken),
+    Refused(AppError),
+    /// None is left while others are in progress.
+    InProgress,
+}
+
+async fn try_take(
+    state: &AppState,
+    counts: &[(&str, Bucket, u32)],
+    user: Option<UserId>,
+    session: Option<SessionId>,
+    ip_address: IpAddr,
+) -> Result<Taking, AppError> {
+    let window = TimeDelta::from_std(state.config.throttle.window).unwrap_or(TimeDelta::MAX);
+    let now = state.clock.now();
+    let mut tx = state.database.begin().await?;
+    let mut exhausted = None;
+    for (by, bucket, most) in counts {
+        let most = i32::try_from(*most).unwrap_or(i32::MAX);
+        if !password_attempts::take(&mut tx, bucket, most, window, now).await? {
+            exhausted = Some((by, bucket, most));
+            break;
+        }
+    }
+    let Some((by, bucket, most)) = exhausted else {
+        tx.commit().await?;
+        return Ok(Taking::Taken(Taken(
+            counts.iter().map(|(_, bucket, _)| *bucket).collect(),
+        )));
+    };
+    // Undoes what was taken before: an address that is refused leaves no row for each account that it names.
+    drop(tx);
+    let mut tx = state.database.begin().await?;
+    let why = password_attempts::exhausted(&mut tx, bucket, most, now).await?;
+    if why.in_progress {
+        return Ok(Taking::InProgress);
+    }
+    if why.first {
+        record_throttled(&mut tx, by, user, session, ip_address, now).await?;
+    }
     tx.commit().await?;
-    Ok(Taken(taken))
+    tracing::info!(by, user = user.map(|user| user.to_string()), "no attempt is left");
+    let wait = (why.until - now).num_seconds().max(0) + 1;
+    Ok(Taking::Refused(AppError::TooManyAttempts {
+        retry_after_seconds: u32::try_from(wait).unwrap_or(u32::MAX),
+    }))
 }
 
 async fn record_throttled(
@@ -167,7 +242,18 @@ pub async fn forget_account(conn: &mut PgConnection, email: &str) -> sqlx::Resul
     password_attempts::forget(conn, &account_bucket(email)).await
 }
 
-/// Gives attempts back: the password was right, or was not looked at.
+/// Records that attempts failed, in the transaction that records why.
+///
+/// # Errors
+/// The database's.
+pub async fn record_failure(conn: &mut PgConnection, taken: &Taken) -> sqlx::Result<()> {
+    for bucket in &taken.0 {
+        password_attempts::record_failure(conn, bucket).await?;
+    }
+    Ok(())
+}
+
+/// Gives attempts back: the password was right, or was not checked.
 ///
 /// # Errors
 /// The database does not answer.
@@ -180,8 +266,21 @@ pub async fn give_back(state: &AppState, taken: &Taken) -> Result<(), AppError> 
     Ok(())
 }
 
-fn account_bucket(email: &str) -> Bucket {
-    bucket("account", &[email.to_lowercase().as_bytes()])
+/// By email, as typed: unknown accounts are counted as known ones are.
+pub fn account_bucket(email: &str) -> Bucket {
+    bucket("account", &[composed(email.trim()).to_lowercase().as_bytes()])
+}
+
+pub fn user_bucket(user: UserId) -> Bucket {
+    bucket("user", &[user.0.as_bytes()])
+}
+
+pub fn address_bucket(address: IpAddr) -> Bucket {
+    bucket("address", &[&site(address)])
+}
+
+fn session_bucket(session: SessionId) -> Bucket {
+    bucket("session", &[session.0.as_bytes()])
 }
 
 /// Each part with its length, so that no two lists of parts give one bucket.

@@ -6,62 +6,82 @@ use sqlx::PgConnection;
 /// What attempts are counted by, as SHA-256: neither emails nor addresses stand in this table.
 pub type Bucket = [u8; 32];
 
-/// What came of asking for one more attempt.
-pub enum Taking {
-    Taken,
-    /// None is left until then. `first`: nobody was refused in this window before.
-    Refused {
-        until: DateTime<Utc>,
-        first: bool,
-    },
+/// Why no attempt is left.
+pub struct Exhausted {
+    /// The end of the window.
+    pub until: DateTime<Utc>,
+    /// Some of the attempts are in progress: none of them has failed yet.
+    pub in_progress: bool,
+    /// Nobody was refused for failures in this window before.
+    pub first: bool,
 }
 
-/// Takes one attempt of `most` in a window that begins with the first. A refused one is not counted.
+/// Attempts in progress for longer were lost: their server was killed, or could not reach the database.
+const LOST_AFTER: TimeDelta = TimeDelta::seconds(60);
+
+/// Takes one attempt of `most` in a window that begins with the first. False: none is left.
 pub async fn take(
     conn: &mut PgConnection,
     bucket: &Bucket,
     most: i32,
     window: TimeDelta,
     now: DateTime<Utc>,
-) -> sqlx::Result<Taking> {
+) -> sqlx::Result<bool> {
     let taken = sqlx::query_scalar!(
         "
-        INSERT INTO password_attempts AS a (bucket, window_ends_at, taken) VALUES ($1, $2, 1)
+        INSERT INTO password_attempts AS a (bucket, window_ends_at, taken, last_taken_at) VALUES ($1, $2, 1, $3)
         ON CONFLICT (bucket) DO UPDATE SET
-            taken = CASE WHEN a.window_ends_at <= $3 THEN 1 ELSE a.taken + 1 END,
+            taken = CASE
+                WHEN a.window_ends_at <= $3 THEN 1
+                WHEN a.last_taken_at <= $5 THEN a.failed + 1
+                ELSE a.taken + 1
+            END,
+            failed = CASE WHEN a.window_ends_at <= $3 THEN 0 ELSE a.failed END,
             refused = a.window_ends_at > $3 AND a.refused,
-            window_ends_at = CASE WHEN a.window_ends_at <= $3 THEN $2 ELSE a.window_ends_at END
-        WHERE a.window_ends_at <= $3 OR a.taken < $4
+            window_ends_at = CASE WHEN a.window_ends_at <= $3 THEN $2 ELSE a.window_ends_at END,
+            last_taken_at = $3
+        WHERE a.window_ends_at <= $3 OR a.taken < $4 OR (a.last_taken_at <= $5 AND a.failed < $4)
         RETURNING taken
         ",
         &bucket[..],
         now + window,
         now,
         most,
+        now - LOST_AFTER,
     )
     .fetch_optional(&mut *conn)
     .await?;
-    if taken.is_some() {
-        return Ok(Taking::Taken);
-    }
+    Ok(taken.is_some())
+}
+
+/// Why [`take`] gave nothing. Refusals for failures are remembered, those for attempts in progress are not.
+pub async fn exhausted(
+    conn: &mut PgConnection,
+    bucket: &Bucket,
+    most: i32,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Exhausted> {
     let row = sqlx::query!(
         "
-        WITH before AS (SELECT bucket, refused FROM password_attempts WHERE bucket = $1 FOR UPDATE)
-        UPDATE password_attempts a SET refused = true FROM before b WHERE a.bucket = b.bucket
-        RETURNING a.window_ends_at, b.refused AS refused_before
+        WITH before AS (SELECT bucket, refused, failed FROM password_attempts WHERE bucket = $1 FOR UPDATE)
+        UPDATE password_attempts a SET refused = a.refused OR a.failed >= $2 FROM before b WHERE a.bucket = b.bucket
+        RETURNING a.window_ends_at, b.refused AS refused_before, b.failed
         ",
         &bucket[..],
+        most,
     )
     .fetch_optional(conn)
     .await?;
     Ok(match row {
-        Some(row) => Taking::Refused {
+        Some(row) => Exhausted {
             until: row.window_ends_at,
+            in_progress: row.failed < most,
             first: !row.refused_before,
         },
         // Cleaned up in between: its window had ended.
-        None => Taking::Refused {
+        None => Exhausted {
             until: now,
+            in_progress: true,
             first: false,
         },
     })
@@ -90,10 +110,21 @@ pub async fn count(
     .await
 }
 
-/// Gives an attempt back: the password was right, or was not looked at.
+/// Gives an attempt back: the password was right, or was not checked.
 pub async fn give_back(conn: &mut PgConnection, bucket: &Bucket) -> sqlx::Result<()> {
     sqlx::query!(
-        "UPDATE password_attempts SET taken = GREATEST(taken - 1, 0) WHERE bucket = $1",
+        "UPDATE password_attempts SET taken = GREATEST(taken - 1, failed) WHERE bucket = $1",
+        &bucket[..],
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Records that an attempt failed.
+pub async fn record_failure(conn: &mut PgConnection, bucket: &Bucket) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE password_attempts SET failed = failed + 1, taken = GREATEST(taken, failed + 1) WHERE bucket = $1",
         &bucket[..],
     )
     .execute(conn)

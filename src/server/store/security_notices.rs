@@ -11,7 +11,7 @@ use crate::{
         ids::{NoticeId, SessionId, UserId},
         security_notice::{NoticeRule, ReuseCause, SecurityNotice},
     },
-    server::auth::client::UserAgentParser,
+    server::auth::client::BrowserNames,
 };
 
 /// A notice about to be raised.
@@ -87,7 +87,6 @@ pub async fn open_for(
     )
     .fetch_all(conn)
     .await?;
-    let names = UserAgentParser::default();
     rows.into_iter()
         .map(|row| {
             let rules: Result<Vec<NoticeRule>, _> = row.rules.iter().map(|rule| rule.parse()).collect();
@@ -96,7 +95,7 @@ pub async fn open_for(
                 session_id: SessionId(row.session_id),
                 device_name: row
                     .device_name
-                    .unwrap_or_else(|| names.read(&row.user_agent).device_name),
+                    .unwrap_or_else(|| BrowserNames::read(&row.user_agent).device_name),
                 ip_address: row.ip_address,
                 at: row.at,
                 rules: rules.map_err(unreadable("rules"))?,

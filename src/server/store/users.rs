@@ -111,6 +111,19 @@ pub async fn raise_epoch(conn: &mut PgConnection, user: UserId) -> sqlx::Result<
     Ok(())
 }
 
+/// Replaces one hash of a password by another of the same. False: it is not that password any more.
+pub async fn replace_hash(conn: &mut PgConnection, user: UserId, old: &str, new: &str) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2",
+        user.0,
+        old,
+        new,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
 /// A person about to be registered.
 pub struct NewUser<'a> {
     pub id: UserId,

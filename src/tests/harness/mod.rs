@@ -56,7 +56,5 @@ fn prepare_process() {
     ONCE.call_once(|| {
         tracing::subscriber::set_global_default(tracing_subscriber::registry())
             .expect("the first and only one");
-        // A test whose only thread is busy with this for seconds would find its database's connections timed out.
-        broker_portal::server::auth::client::UserAgentParser::default().warm_up();
     });
 }

@@ -14,6 +14,7 @@ use broker_portal::server::{
     services::{
         accounts::Accounts,
         cleanup::{self, Report},
+        rate_limit::RateLimits,
     },
     state::AppState,
     telemetry::{metrics::Metrics, traces::Traces},
@@ -110,6 +111,8 @@ impl Portal {
         let state = AppState {
             metrics: Arc::new(Metrics::new(database.meters(), &hub.meters())),
             database,
+            passwords: Passwords::new(CHEAP).expect("a cost"),
+            rate_limits: RateLimits::default(),
             activity: Activity::default(),
             minutes: Minutes::default(),
             hub,
@@ -304,6 +307,7 @@ pub async fn state(database: Database, clock: Clock, settings: &[(&str, &str)]) 
         database,
         clock,
         passwords: Passwords::new(CHEAP).expect("a cost"),
+        rate_limits: RateLimits::default(),
         activity: Activity::default(),
         minutes: Minutes::default(),
         hub,
@@ -323,6 +327,8 @@ fn config(settings: &[(&str, &str)]) -> Config {
         // Tests fail to sign in more often than people do.
         ("PORTAL_SIGN_IN_ATTEMPTS", "1000"),
         ("PORTAL_SIGN_IN_ATTEMPTS_PER_ADDRESS", "1000"),
+        ("PORTAL_ACTIONS_PER_ACCOUNT", "1000000"),
+        ("PORTAL_ACTIONS_PER_ADDRESS", "1000000"),
     ];
     let read = |name: &str| {
         let found = settings.iter().chain(&defaults).find(|(known, _)| *known == name);

@@ -66,7 +66,7 @@ pub fn SignInForm(
         let next = Some(next.get_untracked());
         busy.set(true);
         spawn_local(async move {
-            match sign_in(email, password, new_password, next).await {
+            match sign_in(email, password, new_password, next, Some(true)).await {
                 Ok(path) => {
                     failure.set(None);
                     // Still busy where the page is on its way out.
@@ -123,6 +123,7 @@ pub fn SignInForm(
         </div>
         <form class="form" method="post" action="/api/sign_in" on:submit=submit>
             <input type="hidden" name="next" value=next />
+            <input type="hidden" name="expects_cookie" value="true" />
             <div class="field">
                 <label for=ids.email>"Email"</label>
                 <input

@@ -1,14 +1,14 @@
 //! Who is asking: browser and system from the User-Agent, address and network.
 
 mod address;
-mod family;
+mod engine;
 mod network;
 mod user_agent;
 
 pub use address::client_address;
-pub use family::{is_another_client, names_no_browser_any_more};
+pub use engine::{SeenClient, is_another_client, names_no_browser_any_more};
 pub use network::Network;
-pub use user_agent::{BrowserNames, UserAgentParser};
+pub use user_agent::BrowserNames;
 
 use axum::http::{HeaderMap, header::USER_AGENT};
 
@@ -32,4 +32,12 @@ pub fn user_agent_of(headers: &HeaderMap) -> String {
         })
         .take(512)
         .collect()
+}
+
+/// Whether the browser says in its client hints that it is a Chromium. Programs and other browsers send none.
+pub fn has_chromium_hints(headers: &HeaderMap) -> bool {
+    headers
+        .get("sec-ch-ua")
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|brands| brands.contains("Chromium"))
 }

@@ -1,16 +1,15 @@
-//! Names for browsers and systems, by the `ua-parser` crate and the uap-core project's expressions.
+//! Names for browsers and systems, read from the User-Agent.
+//!
+//! A table of our own: general parsers compile more than a thousand regular expressions and give frozen versions as
+//! facts (`docs/decisions.md`). Browsers say "Windows NT 10.0", "Mac OS X 10_15_7", "Android 10" and "iPhone OS 18_6"
+//! on later systems too (<https://www.chromium.org/updates/ua-reduction/>); such a version is not shown.
 
-use std::sync::{Arc, LazyLock};
-
-use serde::Deserialize;
-use ua_parser::{os, user_agent};
-
-/// What a User-Agent says of the browser that sent it. Nothing of it is believed for security.
+/// What a User-Agent says about the browser that sent it. Security decisions never trust it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrowserNames {
     /// "Chrome 148"
     pub browser: Option<String>,
-    /// "iOS 18"
+    /// "iOS 17", or "Android" where the version is not known
     pub os: Option<String>,
     /// `desktop`, `phone` or `tablet`
     pub platform: &'static str,
@@ -18,127 +17,176 @@ pub struct BrowserNames {
     pub device_name: String,
 }
 
-/// Reads User-Agents. Cheap to clone. The expressions are compiled once, when first needed.
-#[derive(Clone)]
-pub struct UserAgentParser(Arc<LazyLock<Option<Expressions>>>);
-
-struct Expressions {
-    browsers: user_agent::Extractor<'static>,
-    systems: os::Extractor<'static>,
-}
-
-#[derive(Deserialize)]
-struct UapCore {
-    user_agent_parsers: Vec<user_agent::Parser<'static>>,
-    os_parsers: Vec<os::Parser<'static>>,
-}
-
-impl Default for UserAgentParser {
-    fn default() -> Self {
-        // One for the process: compiling takes a moment, and the result never differs.
-        static EXPRESSIONS: LazyLock<UserAgentParser> =
-            LazyLock::new(|| UserAgentParser(Arc::new(LazyLock::new(compile))));
-        EXPRESSIONS.clone()
-    }
-}
-
-fn compile() -> Option<Expressions> {
-    let core: UapCore = serde_json::from_str(include_str!("uap-core.json"))
-        .inspect_err(|error| tracing::error!(%error, "the User-Agent expressions cannot be read"))
-        .ok()?;
-    let browsers = user_agent::Builder::new()
-        .push_all(core.user_agent_parsers)
-        .and_then(|b| Ok(b.build()?));
-    let systems = os::Builder::new()
-        .push_all(core.os_parsers)
-        .map_err(Into::into)
-        .and_then(|b| Ok(b.build()?));
-    let wrong =
-        |error: &ua_parser::Error| tracing::error!(%error, "the User-Agent expressions cannot be compiled");
-    Some(Expressions {
-        browsers: browsers.inspect_err(wrong).ok()?,
-        systems: systems.inspect_err(wrong).ok()?,
-    })
-}
-
-impl UserAgentParser {
-    /// Compiles the expressions now, so that the first sign-in need not wait for it.
-    pub fn warm_up(&self) {
-        LazyLock::force(&self.0);
-    }
-
-    /// The browser's name without its version: "Chrome".
-    pub fn family(&self, user_agent: &str) -> Option<String> {
-        let browser = LazyLock::force(&self.0).as_ref()?.browsers.extract(user_agent)?;
-        Some(plain_family(&browser.family))
-    }
-
-    /// The names in `user_agent`, or "Unknown browser" where it has none.
-    pub fn read(&self, user_agent: &str) -> BrowserNames {
-        let expressions = LazyLock::force(&self.0).as_ref();
-        let browser = expressions.and_then(|e| e.browsers.extract(user_agent));
-        let system = expressions.and_then(|e| e.systems.extract(user_agent));
-
-        let family = browser.as_ref().map(|b| plain_family(&b.family));
-        // What people call the thing in their hand, rather than what runs on it.
-        let thing = ["iPhone", "iPad"]
-            .into_iter()
-            .find(|thing| user_agent.contains(thing))
-            .map(str::to_owned);
-        let os_family = thing.or_else(|| system.as_ref().map(|s| plain_os(&s.os)));
-        let device_name = match (&family, &os_family) {
-            (Some(browser), Some(os)) => format!("{browser} on {os}"),
-            (Some(browser), None) => browser.clone(),
-            (None, Some(os)) => format!("Unknown browser on {os}"),
+impl BrowserNames {
+    /// Reads a User-Agent. "Unknown browser" where it names none.
+    pub fn read(user_agent: &str) -> Self {
+        let browser = browser(user_agent);
+        let system = system(user_agent);
+        // The product that the user holds, rather than its system.
+        let device = match system {
+            Some(("iOS", _)) if user_agent.contains("iPad") => Some("iPad"),
+            Some(("iOS", _)) if user_agent.contains("iPhone") => Some("iPhone"),
+            system => system.map(|(name, _)| name),
+        };
+        let device_name = match (browser, device) {
+            (Some((browser, _)), Some(device)) => format!("{browser} on {device}"),
+            (Some((browser, _)), None) => browser.to_owned(),
+            (None, Some(device)) => format!("Unknown browser on {device}"),
             (None, None) => "Unknown browser".to_owned(),
         };
-        BrowserNames {
-            browser: browser
-                .as_ref()
-                .map(|b| versioned(plain_family(&b.family), b.major)),
-            os: system.as_ref().map(|s| system_name(&s.os, s.major.as_deref())),
-            platform: platform(user_agent, os_family.as_deref()),
-            device_name: capped(&device_name),
+        Self {
+            browser: browser.map(with_version),
+            os: system.map(with_version),
+            platform: platform(user_agent, device),
+            device_name,
         }
     }
 }
 
-/// "Chrome Mobile", "Mobile Safari" and "Edge Mobile" are what people call Chrome, Safari and Edge.
-fn plain_family(family: &str) -> String {
-    let plain = family.trim_start_matches("Mobile ").trim_end_matches(" iOS");
-    plain
-        .trim_end_matches(" Mobile")
-        .trim_end_matches(" WebView")
-        .to_owned()
+/// A name and, where it is known, a version.
+type Named<'a> = (&'static str, Option<&'a str>);
+
+fn with_version((name, version): Named<'_>) -> String {
+    version.map_or_else(|| name.to_owned(), |version| format!("{name} {version}"))
 }
 
-fn plain_os(os: &str) -> String {
-    match os {
-        "Mac OS X" => "macOS".to_owned(),
-        other => other.to_owned(),
+/// What stands before a browser's version, and the browser's name. The first row that fits decides: most browsers also
+/// claim to be the one that they are built on, and every one of those claims to be Safari.
+const BROWSERS: [(&str, &str); 46] = [
+    ("EdgiOS/", "Edge"),
+    ("EdgA/", "Edge"),
+    ("Edg/", "Edge"),
+    ("Edge/", "Edge"),
+    ("OPR/", "Opera"),
+    ("OPT/", "Opera"),
+    ("OPX/", "Opera"),
+    ("OPiOS/", "Opera Mini"),
+    ("Opera Mini/", "Opera Mini"),
+    ("Opera/", "Opera"),
+    ("SamsungBrowser/", "Samsung Internet"),
+    ("Vivaldi/", "Vivaldi"),
+    ("YaBrowser/", "Yandex Browser"),
+    ("Whale/", "Whale"),
+    ("UCBrowser/", "UC Browser"),
+    ("HuaweiBrowser/", "Huawei Browser"),
+    ("MiuiBrowser/", "Mi Browser"),
+    ("MQQBrowser/", "QQ Browser"),
+    ("QQBrowser/", "QQ Browser"),
+    ("Silk/", "Silk"),
+    ("DuckDuckGo/", "DuckDuckGo"),
+    ("Ddg/", "DuckDuckGo"),
+    ("Brave/", "Brave"),
+    ("Epiphany/", "GNOME Web"),
+    ("Konqueror/", "Konqueror"),
+    ("Falkon/", "Falkon"),
+    ("MicroMessenger/", "WeChat"),
+    ("Instagram ", "Instagram"),
+    ("FBAV/", "Facebook"),
+    ("GSA/", "Google"),
+    ("Electron/", "Electron"),
+    ("Focus/", "Firefox Focus"),
+    ("Klar/", "Firefox Klar"),
+    ("FxiOS/", "Firefox"),
+    ("SeaMonkey/", "SeaMonkey"),
+    ("PaleMoon/", "Pale Moon"),
+    ("Firefox/", "Firefox"),
+    ("CriOS/", "Chrome"),
+    ("HeadlessChrome/", "HeadlessChrome"),
+    ("Chromium/", "Chromium"),
+    ("Chrome/", "Chrome"),
+    ("MSIE ", "IE"),
+    ("curl/", "curl"),
+    ("Wget/", "Wget"),
+    ("python-requests/", "python-requests"),
+    ("PostmanRuntime/", "Postman"),
+];
+
+/// Browsers that are built into a page's application carry its name only here.
+fn browser(user_agent: &str) -> Option<Named<'_>> {
+    if let Some((name, rest)) = BROWSERS
+        .iter()
+        .find_map(|(token, name)| Some((*name, after(user_agent, token)?)))
+    {
+        // Opera on Presto gives its version elsewhere: "Opera/9.80 ... Version/12.16".
+        let version = match name {
+            "Opera" => after(user_agent, "Version/").filter(|_| user_agent.starts_with("Opera/")),
+            _ => None,
+        };
+        return Some((name, number(version.unwrap_or(rest))));
+    }
+    if user_agent.contains("Trident/7.0") {
+        return Some(("IE", Some("11")));
+    }
+    // Safari, and the browser of Android before 4.4, give their version in a token of its own.
+    let version = after(user_agent, "Version/")?;
+    let is_apple = ["Macintosh", "iPhone", "iPad", "iPod"]
+        .iter()
+        .any(|device| user_agent.contains(device));
+    match after(user_agent, "Safari/") {
+        Some(_) if is_apple => Some(("Safari", number(version))),
+        Some(_) if user_agent.contains("Android") => Some(("Android Browser", None)),
+        _ => None,
     }
 }
 
-fn versioned(name: String, version: Option<&str>) -> String {
-    capped(&version.map_or(name.clone(), |version| format!("{name} {version}")))
-}
-
-/// The system with its version, where that is the truth: browsers say "Windows NT 10.0" and "Mac OS X 10.15" on whatever
-/// came later (User-Agent reduction, https://www.chromium.org/updates/ua-reduction/).
-fn system_name(os: &str, version: Option<&str>) -> String {
-    let name = plain_os(os);
-    let frozen = version == Some("10") && matches!(name.as_str(), "Windows" | "macOS");
-    versioned(name, version.filter(|_| !frozen))
-}
-
-/// Names stay short whatever was sent.
-fn capped(name: &str) -> String {
-    name.chars().take(80).collect()
-}
-
-fn platform(user_agent: &str, os: Option<&str>) -> &'static str {
+/// The system, with its version where browsers do not freeze it.
+fn system(user_agent: &str) -> Option<Named<'_>> {
     let has = |word: &str| user_agent.contains(word);
-    match os {
+    // Claims to be an iPhone and an Android as well.
+    if has("Windows Phone") {
+        return Some(("Windows Phone", None));
+    }
+    if has("iPhone") || has("iPad") || has("iPod") {
+        let version = after(user_agent, " OS ").and_then(number);
+        // Safari 26 and everything in a web view says 18, whatever the system is.
+        return Some(("iOS", version.filter(|version| *version != "18")));
+    }
+    if let Some(rest) = after(user_agent, "Windows NT ") {
+        let version = [
+            ("6.3", "8.1"),
+            ("6.2", "8"),
+            ("6.1", "7"),
+            ("6.0", "Vista"),
+            ("5.", "XP"),
+        ]
+        .into_iter()
+        .find_map(|(kernel, version)| rest.starts_with(kernel).then_some(version));
+        return Some(("Windows", version));
+    }
+    if has("OpenHarmony") || has("HarmonyOS") {
+        return Some(("HarmonyOS", None));
+    }
+    if has("Tizen") {
+        return Some(("Tizen", None));
+    }
+    if has("Android") {
+        let version = after(user_agent, "Android ").and_then(number);
+        return Some(("Android", version.filter(|version| *version != "10")));
+    }
+    if let Some(rest) = after(user_agent, "Mac OS X ") {
+        return Some(("macOS", number(rest).filter(|version| *version != "10")));
+    }
+    // Chrome OS gives the version of its platform, which no user knows, and freezes that too.
+    let names = [
+        ("CrOS ", "ChromeOS"),
+        ("KAIOS/", "KaiOS"),
+        ("Web0S", "webOS"),
+        ("Macintosh", "macOS"),
+        ("Windows", "Windows"),
+        ("Ubuntu", "Ubuntu"),
+        ("Fedora", "Fedora"),
+        ("FreeBSD", "FreeBSD"),
+        ("OpenBSD", "OpenBSD"),
+        ("Linux", "Linux"),
+    ];
+    names
+        .into_iter()
+        .find_map(|(word, name)| has(word).then_some((name, None)))
+}
+
+fn platform(user_agent: &str, device: Option<&str>) -> &'static str {
+    let has = |word: &str| user_agent.contains(word);
+    match device {
         _ if has("iPad") || has("Tablet") => "tablet",
         Some("Android") if !has("Mobile") => "tablet",
         _ if has("Mobi") || has("iPhone") => "phone",
@@ -146,48 +194,360 @@ fn platform(user_agent: &str, os: Option<&str>) -> &'static str {
     }
 }
 
+/// The text after `token`, which begins a word or stands after a blank of its own.
+fn after<'a>(user_agent: &'a str, token: &str) -> Option<&'a str> {
+    user_agent.match_indices(token).find_map(|(start, _)| {
+        let before = user_agent[..start].chars().next_back();
+        let is_word = token.starts_with(' ') || !before.is_some_and(char::is_alphanumeric);
+        is_word.then(|| &user_agent[start + token.len()..])
+    })
+}
+
+/// The number that `text` begins with, of at most four digits.
+fn number(text: &str) -> Option<&str> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    (1..=4).contains(&end).then(|| &text[..end])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const CHROME_WINDOWS: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36";
-    const EDGE_WINDOWS: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36 Edg/148.0.0.0";
-    const SAFARI_IPHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1";
-    const FIREFOX_MAC: &str =
-        "Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:140.0) Gecko/20100101 Firefox/140.0";
-    const CHROME_ANDROID: &str = "Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Mobile Safari/537.36";
-    const SAFARI_IPAD: &str = "Mozilla/5.0 (iPad; CPU OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1";
+    /// User-Agent, name, platform, browser, system.
+    type Case = (
+        &'static str,
+        &'static str,
+        &'static str,
+        &'static str,
+        &'static str,
+    );
+
+    fn assert_names(cases: &[Case]) {
+        for (agent, name, platform, browser, os) in cases {
+            let expected = BrowserNames {
+                browser: Some((*browser).to_owned()).filter(|text| !text.is_empty()),
+                os: Some((*os).to_owned()).filter(|text| !text.is_empty()),
+                platform,
+                device_name: (*name).to_owned(),
+            };
+            assert_eq!(BrowserNames::read(agent), expected, "{agent}");
+        }
+    }
 
     #[test]
     fn common_browsers_get_the_names_that_people_use() {
-        let parser = UserAgentParser::default();
-        for (agent, name, platform) in [
-            (CHROME_WINDOWS, "Chrome on Windows", "desktop"),
-            (EDGE_WINDOWS, "Edge on Windows", "desktop"),
-            (SAFARI_IPHONE, "Safari on iPhone", "phone"),
-            (FIREFOX_MAC, "Firefox on macOS", "desktop"),
-            (CHROME_ANDROID, "Chrome on Android", "phone"),
-            (SAFARI_IPAD, "Safari on iPad", "tablet"),
-        ] {
-            let names = parser.read(agent);
-            assert_eq!(
-                (names.device_name.as_str(), names.platform),
-                (name, platform),
-                "{agent}"
-            );
-        }
-        let names = parser.read(CHROME_WINDOWS);
-        assert_eq!(
-            (names.browser.as_deref(), names.os.as_deref()),
-            (Some("Chrome 148"), Some("Windows"))
-        );
+        assert_names(&[
+            (
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36",
+                "Chrome on Windows",
+                "desktop",
+                "Chrome 148",
+                "Windows",
+            ),
+            (
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36 Edg/148.0.0.0",
+                "Edge on Windows",
+                "desktop",
+                "Edge 148",
+                "Windows",
+            ),
+            (
+                "Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:140.0) Gecko/20100101 Firefox/140.0",
+                "Firefox on macOS",
+                "desktop",
+                "Firefox 140",
+                "macOS",
+            ),
+            (
+                "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Safari/605.1.15",
+                "Safari on macOS",
+                "desktop",
+                "Safari 18",
+                "macOS",
+            ),
+            (
+                "Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Mobile Safari/537.36",
+                "Chrome on Android",
+                "phone",
+                "Chrome 148",
+                "Android 15",
+            ),
+            (
+                "Mozilla/5.0 (iPad; CPU OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1",
+                "Safari on iPad",
+                "tablet",
+                "Safari 17",
+                "iOS 17",
+            ),
+            (
+                "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+                "Firefox on Linux",
+                "desktop",
+                "Firefox 140",
+                "Linux",
+            ),
+            (
+                "Mozilla/5.0 (X11; Ubuntu; Linux x86_64; rv:109.0) Gecko/20100101 Firefox/115.0",
+                "Firefox on Ubuntu",
+                "desktop",
+                "Firefox 115",
+                "Ubuntu",
+            ),
+            (
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36 OPR/126.0.0.0",
+                "Opera on Windows",
+                "desktop",
+                "Opera 126",
+                "Windows",
+            ),
+            (
+                "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/148.0.0.0 Safari/537.36",
+                "HeadlessChrome on Linux",
+                "desktop",
+                "HeadlessChrome 148",
+                "Linux",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn frozen_versions_are_not_shown() {
+        assert_names(&[
+            (
+                "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Mobile Safari/537.36",
+                "Chrome on Android",
+                "phone",
+                "Chrome 142",
+                "Android",
+            ),
+            (
+                "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36",
+                "Chrome on Android",
+                "tablet",
+                "Chrome 142",
+                "Android",
+            ),
+            (
+                "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/28.0 Chrome/130.0.0.0 Mobile Safari/537.36",
+                "Samsung Internet on Android",
+                "phone",
+                "Samsung Internet 28",
+                "Android",
+            ),
+            (
+                "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Mobile Safari/537.36 EdgA/142.0.0.0",
+                "Edge on Android",
+                "phone",
+                "Edge 142",
+                "Android",
+            ),
+            (
+                "Mozilla/5.0 (Android 10; Mobile; rv:145.0) Gecko/145.0 Firefox/145.0",
+                "Firefox on Android",
+                "phone",
+                "Firefox 145",
+                "Android",
+            ),
+            (
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.0 Mobile/15E148 Safari/604.1",
+                "Safari on iPhone",
+                "phone",
+                "Safari 26",
+                "iOS",
+            ),
+            (
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 18_7 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/142.0.7444.77 Mobile/15E148 Safari/604.1",
+                "Chrome on iPhone",
+                "phone",
+                "Chrome 142",
+                "iOS",
+            ),
+            (
+                "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36",
+                "Chrome on macOS",
+                "desktop",
+                "Chrome 142",
+                "macOS",
+            ),
+            (
+                "Mozilla/5.0 (X11; CrOS x86_64 14541.0.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36",
+                "Chrome on ChromeOS",
+                "desktop",
+                "Chrome 142",
+                "ChromeOS",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn browsers_of_the_last_ten_years_are_named() {
+        assert_names(&[
+            (
+                "Mozilla/5.0 (Windows NT 6.1; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/55.0.2883.87 Safari/537.36",
+                "Chrome on Windows",
+                "desktop",
+                "Chrome 55",
+                "Windows 7",
+            ),
+            (
+                "Mozilla/5.0 (Windows NT 6.3; WOW64; rv:52.0) Gecko/20100101 Firefox/52.0",
+                "Firefox on Windows",
+                "desktop",
+                "Firefox 52",
+                "Windows 8.1",
+            ),
+            (
+                "Mozilla/5.0 (Windows NT 10.0; WOW64; Trident/7.0; rv:11.0) like Gecko",
+                "IE on Windows",
+                "desktop",
+                "IE 11",
+                "Windows",
+            ),
+            (
+                "Mozilla/5.0 (compatible; MSIE 10.0; Windows NT 6.2; Trident/6.0)",
+                "IE on Windows",
+                "desktop",
+                "IE 10",
+                "Windows 8",
+            ),
+            (
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/64.0.3282.140 Safari/537.36 Edge/18.17763",
+                "Edge on Windows",
+                "desktop",
+                "Edge 18",
+                "Windows",
+            ),
+            (
+                "Mozilla/5.0 (Linux; Android 7.0; SM-G930F) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/60.0.3112.116 Mobile Safari/537.36",
+                "Chrome on Android",
+                "phone",
+                "Chrome 60",
+                "Android 7",
+            ),
+            (
+                "Mozilla/5.0 (Linux; Android 13; SM-X906C; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/109.0.0.0 Mobile Safari/537.36",
+                "Chrome on Android",
+                "phone",
+                "Chrome 109",
+                "Android 13",
+            ),
+            (
+                "Mozilla/5.0 (Android 13; Mobile; rv:109.0) Gecko/118.0 Firefox/118.0",
+                "Firefox on Android",
+                "phone",
+                "Firefox 118",
+                "Android 13",
+            ),
+            (
+                "Mozilla/5.0 (Linux; U; Android 4.4.2; de-de; GT-I9505) AppleWebKit/534.30 (KHTML, like Gecko) Version/4.0 Mobile Safari/534.30",
+                "Android Browser on Android",
+                "phone",
+                "Android Browser",
+                "Android 4",
+            ),
+            (
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 12_4 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/12.1.2 Mobile/15E148 Safari/604.1",
+                "Safari on iPhone",
+                "phone",
+                "Safari 12",
+                "iOS 12",
+            ),
+            (
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 16_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) FxiOS/119.0 Mobile/15E148 Safari/605.1.15",
+                "Firefox on iPhone",
+                "phone",
+                "Firefox 119",
+                "iOS 16",
+            ),
+            (
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 16_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/16.0 EdgiOS/119.0.2151.65 Mobile/15E148 Safari/605.1.15",
+                "Edge on iPhone",
+                "phone",
+                "Edge 119",
+                "iOS 16",
+            ),
+            (
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 16_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/16.6 Mobile/15E148 Safari/604.1 OPT/4.3",
+                "Opera on iPhone",
+                "phone",
+                "Opera 4",
+                "iOS 16",
+            ),
+            (
+                "Opera/9.80 (Windows NT 6.1; WOW64) Presto/2.12.388 Version/12.16",
+                "Opera on Windows",
+                "desktop",
+                "Opera 12",
+                "Windows 7",
+            ),
+            (
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 YaBrowser/25.10.0.0 Safari/537.36",
+                "Yandex Browser on Windows",
+                "desktop",
+                "Yandex Browser 25",
+                "Windows",
+            ),
+            (
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Whale/4.34.340.19 Safari/537.36",
+                "Whale on Windows",
+                "desktop",
+                "Whale 4",
+                "Windows",
+            ),
+            (
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/80.0.3987.163 Safari/537.36 Vivaldi/2.12",
+                "Vivaldi on Windows",
+                "desktop",
+                "Vivaldi 2",
+                "Windows",
+            ),
+            (
+                "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.0 Safari/605.1.15 Epiphany/605.1.15",
+                "GNOME Web on Linux",
+                "desktop",
+                "GNOME Web 605",
+                "Linux",
+            ),
+            (
+                "Mozilla/5.0 (Macintosh; Intel Mac OS X 11_2_3) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/88.0.4324.192 Safari/537.36",
+                "Chrome on macOS",
+                "desktop",
+                "Chrome 88",
+                "macOS 11",
+            ),
+            (
+                "Mozilla/5.0 (Windows Phone 10.0; Android 6.0.1; Microsoft; Lumia 950) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/52.0.2743.116 Mobile Safari/537.36 Edge/15.15063",
+                "Edge on Windows Phone",
+                "phone",
+                "Edge 15",
+                "Windows Phone",
+            ),
+            (
+                "Mozilla/5.0 (Mobile; LYF/F90M; rv:48.0) Gecko/48.0 Firefox/48.0 KAIOS/2.0",
+                "Firefox on KaiOS",
+                "phone",
+                "Firefox 48",
+                "KaiOS",
+            ),
+            ("curl/8.5.0", "curl", "desktop", "curl 8", ""),
+        ]);
     }
 
     #[test]
     fn nonsense_is_an_unknown_browser() {
-        let parser = UserAgentParser::default();
-        for agent in ["", "\0\0", "<script>alert(1)</script>", &"a(".repeat(20_000)] {
-            assert_eq!(parser.read(agent).device_name, "Unknown browser");
+        for agent in [
+            "",
+            "\0\0",
+            "<script>alert(1)</script>",
+            "Version/",
+            &"a(".repeat(20_000),
+        ] {
+            assert_eq!(BrowserNames::read(agent).device_name, "Unknown browser");
         }
+        // A version is a number or nothing.
+        let names = BrowserNames::read("Mozilla/5.0 Firefox/<b>1</b>");
+        assert_eq!(names.browser.as_deref(), Some("Firefox"));
+        let names = BrowserNames::read(&format!("Chrome/{}", "1".repeat(500)));
+        assert_eq!(names.browser.as_deref(), Some("Chrome"));
     }
 }

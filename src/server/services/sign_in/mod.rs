@@ -21,9 +21,9 @@ use crate::{
     error::AppError,
     server::{
         auth::{
-            client::UserAgentParser,
+            client::BrowserNames,
             current_session::{Client, Identity},
-            password::PasswordError,
+            password::{Password, PasswordError},
             token::{NoRandomness, PlainToken},
         },
         services::revoke,
@@ -70,7 +70,7 @@ pub struct DesktopSignIn {
 ///
 /// # Errors
 /// [`AppError::InvalidCredentials`] for a wrong password, an unknown email and a disabled account alike;
-/// [`AppError::TooManyAttempts`] and [`AppError::Busy`] without a look at the password.
+/// [`AppError::TooManyAttempts`], [`AppError::RateLimited`] and [`AppError::Busy`] without a check of the password.
 pub async fn on_browser(
     state: &AppState,
     attempt: Attempt,
@@ -89,8 +89,9 @@ async fn browser_session(
     identity: &Identity,
 ) -> Result<BrowserSignIn, AppError> {
     let (typed, new) = (attempt.password.clone(), attempt.new_password.clone());
-    let verified = verify(state, attempt, client, None).await?;
+    let mut verified = verify(state, attempt, client, None).await?;
     let new_password = new_password_hash(state, &verified, client, &typed, new).await?;
+    verified.turn.stop_hashing();
     let mut replaces = None;
     let mut orphan = None;
     match identity {
@@ -113,7 +114,7 @@ async fn browser_session(
         }
         Identity::Anonymous | Identity::Ended(_) => {}
     }
-    let names = UserAgentParser::default().read(&client.user_agent);
+    let names = BrowserNames::read(&client.user_agent);
     let cookie = PlainToken::generate()?;
     // A browser keeps the mark that it has: a new one with each sign-in would give every account there a new count.
     let known_browser = match &client.known_browser {
@@ -174,8 +175,9 @@ async fn desktop_session(
     device: &DeviceFacts<'_>,
 ) -> Result<DesktopSignIn, AppError> {
     let (typed, new) = (attempt.password.clone(), attempt.new_password.clone());
-    let verified = verify(state, attempt, client, Some(device.device_id)).await?;
+    let mut verified = verify(state, attempt, client, Some(device.device_id)).await?;
     let new_password = new_password_hash(state, &verified, client, &typed, new).await?;
+    verified.turn.stop_hashing();
     let access_token = PlainToken::generate()?;
     let refresh_token = PlainToken::generate()?;
     let began = begin(
@@ -225,13 +227,13 @@ async fn new_password_hash(
         refuse(state, Some(account), client, "password_change_required").await?;
         return Err(AppError::PasswordChangeRequired);
     };
-    if new == typed {
+    if Password::are_the_same(typed, &new) {
         return Err(AppError::UnsuitablePassword(PasswordProblem::Unchanged));
     }
     let about = vec![account.email.clone(), account.display_name.clone()];
-    let new = state.passwords.judge(new, about).await?;
+    let new = state.passwords.judge(&verified.turn, new, about).await?;
     let new = new.map_err(AppError::UnsuitablePassword)?;
-    Ok(Some(state.passwords.hash(new).await?))
+    Ok(Some(state.passwords.hash(&verified.turn, new).await?))
 }
 
 impl SignIn {
@@ -243,7 +245,7 @@ impl SignIn {
                 | AppError::PasswordChangeRequired
                 | AppError::UnsuitablePassword(_),
             ) => SignIn::Refused,
-            Err(AppError::TooManyAttempts { .. }) => SignIn::Throttled,
+            Err(AppError::TooManyAttempts { .. } | AppError::RateLimited { .. }) => SignIn::Throttled,
             Err(AppError::Busy) => SignIn::Busy,
             Err(AppError::Unavailable) => SignIn::Unavailable,
             Err(_) => SignIn::Failed,
@@ -255,8 +257,14 @@ impl From<PasswordError> for AppError {
     fn from(error: PasswordError) -> Self {
         match error {
             PasswordError::Busy => {
-                tracing::warn!("a password was not looked at: too many wait");
+                tracing::warn!("password not checked, queue is full");
                 AppError::Busy
+            }
+            PasswordError::AccountBusy => {
+                tracing::info!("password not checked, account has its share of the queue");
+                AppError::RateLimited {
+                    retry_after_seconds: 2,
+                }
             }
             error => {
                 tracing::error!(%error, "a password could not be checked");

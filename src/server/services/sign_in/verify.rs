@@ -1,6 +1,7 @@
-//! Looks at a password. An unknown email takes as long as a known one, and a disabled account as an enabled one.
+//! Checks a password. An unknown email takes as long as a known one, and a disabled account as an enabled one.
 
 use serde_json::json;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::Attempt;
@@ -8,8 +9,15 @@ use crate::{
     domain::{ids::UserId, plain_text::composed},
     error::AppError,
     server::{
-        auth::{current_session::Client, password::Password},
-        services::throttle::{self, Asker},
+        auth::{
+            current_session::Client,
+            password::{Match, Password},
+            password_queue::Turn,
+        },
+        services::{
+            password_form, rate_limit,
+            throttle::{self, Asker, Taken},
+        },
         state::AppState,
         store::{
             audit::{self, Actor, AuditEvent, AuditKind},
@@ -24,9 +32,11 @@ pub struct Verified {
     pub account: Account,
     /// This browser or desktop has signed in to the account before, and that is not in question.
     pub known_device: bool,
+    /// Held until the sign-in is done: others of the account would wait for its row lock.
+    pub turn: Turn,
 }
 
-/// Looks at the password, if there is an attempt left to do so. `desktop` is the desktop's own name for itself.
+/// Checks the password in its turn, if there is an attempt left to do so. `desktop` is the desktop's own name for itself.
 pub async fn verify(
     state: &AppState,
     attempt: Attempt,
@@ -34,9 +44,11 @@ pub async fn verify(
     desktop: Option<&str>,
 ) -> Result<Verified, AppError> {
     // Counted in one form, in which it is looked up: each spelling would have attempts of its own.
-    let email = &composed(attempt.email.trim());
-    let account = if is_plausible_email(email) {
-        let found = users::find_by_email(&mut *state.database.connection().await?, email).await?;
+    let email = composed(attempt.email.trim());
+    state.passwords.require_room(&throttle::account_bucket(&email))?;
+    rate_limit::check_sign_in(state, &email, client.ip_address)?;
+    let account = if is_plausible_email(&email) {
+        let found = users::find_by_email(&mut *state.database.connection().await?, &email).await?;
         // The database turns more letters into one than the count of attempts does: each such spelling would be counted
         // for itself.
         found.filter(|account| account.email.to_lowercase() == email.to_lowercase())
@@ -45,32 +57,58 @@ pub async fn verify(
     };
     let device = device(state, account.as_ref(), client, desktop).await?;
     let asker = Asker {
-        email,
+        email: &email,
         user: account.as_ref().map(|account| account.id),
         ip_address: client.ip_address,
         known_device: device.counted_by,
     };
+    let turn = state.passwords.turn(asker.requester()).await?;
     let taken = throttle::take(state, &asker).await?;
-    let Some(password) = Password::new(attempt.password) else {
-        refuse(state, account.as_ref(), client, "password_too_long").await?;
+    let known_device = device.known;
+    // To the end, whether or not the client waits for it: an attempt that was taken fails or is given back.
+    let (state, client) = (state.clone(), client.clone());
+    let checked = async move {
+        let account = check(&state, &turn, taken, account, attempt.password, &client).await?;
+        Ok(Verified {
+            account,
+            known_device,
+            turn,
+        })
+    };
+    let checked = tokio::spawn(checked.instrument(tracing::Span::current()));
+    checked.await.map_err(|error| {
+        tracing::error!(%error, "a sign-in was cut off");
+        AppError::Internal
+    })?
+}
+
+async fn check(
+    state: &AppState,
+    turn: &Turn,
+    taken: Taken,
+    account: Option<Account>,
+    typed: String,
+    client: &Client,
+) -> Result<Account, AppError> {
+    let Some(password) = Password::new(typed) else {
+        refuse_attempt(state, Some(&taken), account.as_ref(), client, "password_too_long").await?;
         return Err(AppError::InvalidCredentials);
     };
     let hash = account.as_ref().map(|account| account.password_hash.clone());
-    let right = match state.passwords.verify(password, hash).await {
-        Ok(right) => right,
+    let found = match state.passwords.verify(turn, password.clone(), hash).await {
+        Ok(found) => found,
         Err(error) => {
-            // It was not looked at.
             throttle::give_back(state, &taken).await?;
             return Err(error.into());
         }
     };
     match account {
-        Some(account) if right && !account.disabled => {
+        Some(mut account) if found != Match::Wrong && !account.disabled => {
             throttle::give_back(state, &taken).await?;
-            Ok(Verified {
-                account,
-                known_device: device.known,
-            })
+            if found == Match::RightAsTyped {
+                password_form::normalise(state, turn, &mut account, password).await?;
+            }
+            Ok(account)
         }
         account => {
             let why = match &account {
@@ -78,7 +116,7 @@ pub async fn verify(
                 Some(account) if account.disabled => "account_disabled",
                 Some(_) => "wrong_password",
             };
-            refuse(state, account.as_ref(), client, why).await?;
+            refuse_attempt(state, Some(&taken), account.as_ref(), client, why).await?;
             Err(AppError::InvalidCredentials)
         }
     }
@@ -136,9 +174,19 @@ async fn device(
     })
 }
 
-/// Puts a refused sign-in on record.
+/// Records a refused sign-in whose password was right.
 pub async fn refuse(
     state: &AppState,
+    account: Option<&Account>,
+    client: &Client,
+    why: &str,
+) -> Result<(), AppError> {
+    refuse_attempt(state, None, account, client, why).await
+}
+
+async fn refuse_attempt(
+    state: &AppState,
+    failed: Option<&Taken>,
     account: Option<&Account>,
     client: &Client,
     why: &str,
@@ -152,6 +200,9 @@ pub async fn refuse(
         detail: json!({}),
     };
     let mut tx = state.database.begin().await?;
+    if let Some(failed) = failed {
+        throttle::record_failure(&mut tx, failed).await?;
+    }
     audit::record(&mut tx, event, state.clock.now()).await?;
     tx.commit().await?;
     tracing::info!(

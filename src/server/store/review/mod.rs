@@ -20,7 +20,7 @@ use crate::{
         session_filter::{SessionFilter, Sort},
         user::User,
     },
-    server::auth::client::UserAgentParser,
+    server::auth::client::BrowserNames,
 };
 
 /// What is asked for: the filter, within what the asker may see, as of now.
@@ -78,11 +78,7 @@ pub async fn page(
     let has_more = rows.len() > usize::from(limit);
     rows.truncate(usize::from(limit));
     let next = rows.last().filter(|_| has_more).map(|last| cursor_of(last, sort));
-    let names = UserAgentParser::default();
-    let sessions = rows
-        .into_iter()
-        .map(|row| row.read(&names))
-        .collect::<sqlx::Result<_>>()?;
+    let sessions = rows.into_iter().map(Row::read).collect::<sqlx::Result<_>>()?;
     Ok((sessions, next))
 }
 
@@ -206,7 +202,7 @@ pub async fn one(
     select_rows(&mut query, asked);
     query.push(" WHERE st.id = ").push_bind(session.0);
     let row: Option<Row> = query.build_query_as().fetch_optional(conn).await?;
-    row.map(|row| row.read(&UserAgentParser::default())).transpose()
+    row.map(Row::read).transpose()
 }
 
 /// Whether someone may be seen: always, or where they belong to the organization.
@@ -356,7 +352,7 @@ struct Row {
 }
 
 impl Row {
-    fn read(self, names: &UserAgentParser) -> sqlx::Result<ReviewedSession> {
+    fn read(self) -> sqlx::Result<ReviewedSession> {
         let reason = self.reason.filter(|_| !self.is_live);
         Ok(ReviewedSession {
             session: Session {
@@ -364,7 +360,7 @@ impl Row {
                 kind: self.kind.parse().map_err(unreadable("kind"))?,
                 device_name: self
                     .device_name
-                    .unwrap_or_else(|| names.read(&self.user_agent).device_name),
+                    .unwrap_or_else(|| BrowserNames::read(&self.user_agent).device_name),
                 os: self.os,
                 platform: self.platform,
                 browser: self.browser,

@@ -10,7 +10,7 @@ use crate::{
         session::EndReason,
     },
     server::{
-        auth::client::UserAgentParser,
+        auth::client::BrowserNames,
         store::{acting::ActingTransaction, unreadable},
     },
 };
@@ -232,8 +232,8 @@ pub async fn ended_by_limit(
     )
     .fetch_all(conn)
     .await?;
-    let names = UserAgentParser::default();
-    let name = |device: Option<String>, agent: &str| device.unwrap_or_else(|| names.read(agent).device_name);
+    let name =
+        |device: Option<String>, agent: &str| device.unwrap_or_else(|| BrowserNames::read(agent).device_name);
     Ok(rows
         .into_iter()
         .map(|row| (SessionId(row.id), name(row.device_name, &row.user_agent)))

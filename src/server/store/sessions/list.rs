@@ -9,7 +9,7 @@ use crate::{
         session::Session,
         user::Role,
     },
-    server::{auth::client::UserAgentParser, store::unreadable},
+    server::{auth::client::BrowserNames, store::unreadable},
 };
 
 /// Everyone who has a session that is not recorded as ended, whatever the time is.
@@ -63,7 +63,6 @@ pub async fn list_live(
     )
     .fetch_all(conn)
     .await?;
-    let names = UserAgentParser::default();
     rows.into_iter()
         .map(|row| {
             Ok(ListedSession {
@@ -76,7 +75,7 @@ pub async fn list_live(
                     kind: row.kind.parse().map_err(unreadable("kind"))?,
                     device_name: row
                         .device_name
-                        .unwrap_or_else(|| names.read(&row.user_agent).device_name),
+                        .unwrap_or_else(|| BrowserNames::read(&row.user_agent).device_name),
                     os: row.os,
                     platform: row.platform,
                     browser: row.browser,

@@ -1,0 +1,190 @@
+//! Which browser engine a client runs on: what no switch in an honest browser changes.
+//!
+//! A browser may change its version, its system, its brand and, on iOS, all of that at once: "Request Desktop Website"
+//! in Firefox for iOS sends Safari's User-Agent of a Mac. The engine below stays the same.
+
+use super::user_agent::BrowserNames;
+use crate::domain::session::ClientKind;
+
+/// Engines that a User-Agent tells apart. Internet Explorer and the first Edge are missing: Edge's IE mode sends both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Engine {
+    Blink,
+    Gecko,
+    WebKit,
+}
+
+/// The engine that a User-Agent names. A name that says nothing of an engine, a program's among them, is no evidence.
+fn engine(user_agent: &str) -> Option<Engine> {
+    let has = |word: &str| user_agent.contains(word);
+    if ["Trident/", "MSIE ", "Edge/", "Presto/"].into_iter().any(has) {
+        return None;
+    }
+    // Every browser on iOS runs on Apple's engine, also where it claims to be a Mac.
+    let ios = [
+        "iPhone", "iPad", "iPod", "CriOS/", "FxiOS/", "EdgiOS/", "OPT/", "OPX/", "OPiOS/",
+    ];
+    if ios.into_iter().any(has) {
+        return Some(Engine::WebKit);
+    }
+    if has("Firefox/") {
+        return Some(Engine::Gecko);
+    }
+    if has("Chrome/") || has("Chromium/") {
+        return Some(Engine::Blink);
+    }
+    (has("AppleWebKit/") && has("Version/") && has("Safari/")).then_some(Engine::WebKit)
+}
+
+/// A User-Agent with what the browser says of itself elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub struct SeenClient<'a> {
+    pub user_agent: &'a str,
+    /// The browser sent the client hints of Chromium (`sec-ch-ua`), which an extension that changes the User-Agent
+    /// leaves alone.
+    pub has_chromium_hints: bool,
+}
+
+impl SeenClient<'_> {
+    fn engine(self) -> Option<Engine> {
+        match engine(self.user_agent) {
+            Some(_) if self.has_chromium_hints => Some(Engine::Blink),
+            named => named,
+        }
+    }
+
+    /// The User-Agent names another engine than the browser has: an extension gives it a name that is not its own.
+    pub fn is_disguised(self) -> bool {
+        self.engine() != engine(self.user_agent)
+    }
+}
+
+/// Whether a session that began in one client has turned up in another: a browser's in a browser with another engine
+/// and another name, a desktop's in a browser. No change that an honest client makes is one.
+pub fn is_another_client(kind: ClientKind, began_in: &str, seen: SeenClient<'_>) -> bool {
+    if began_in == seen.user_agent {
+        return false;
+    }
+    match (engine(began_in), seen.engine()) {
+        (Some(began), Some(now)) => began != now && browser_name(began_in) != browser_name(seen.user_agent),
+        (None, Some(_)) => kind == ClientKind::Desktop,
+        (_, None) => false,
+    }
+}
+
+/// Whether a browser that was known by name has become a program of which nothing can be told.
+pub fn names_no_browser_any_more(began_in: &str, seen_in: &str) -> bool {
+    engine(began_in).is_some() && engine(seen_in).is_none()
+}
+
+fn browser_name(user_agent: &str) -> Option<String> {
+    let named = BrowserNames::read(user_agent).browser?;
+    let name = named.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end();
+    Some(match name {
+        "Chromium" | "HeadlessChrome" => "Chrome".to_owned(),
+        name => name.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36";
+    const CHROME_LATER: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/149.0.0.0 Safari/537.36";
+    const CHROME_ANDROID: &str = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Mobile Safari/537.36";
+    const CHROME_ANDROID_DESKTOP_SITE: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36";
+    const CHROME_IPHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/148.0.0.0 Mobile/15E148 Safari/604.1";
+    const CHROME_IPHONE_DESKTOP_SITE: &str = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/148 Version/11.1.1 Safari/605.1.15";
+    const HEADLESS: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/148.0.0.0 Safari/537.36";
+    const EDGE: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36 Edg/148.0.0.0";
+    const EDGE_IE_MODE: &str = "Mozilla/5.0 (Windows NT 10.0; WOW64; Trident/7.0; rv:11.0) like Gecko";
+    const SAMSUNG: &str = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/28.0 Chrome/130.0.0.0 Mobile Safari/537.36";
+    const SAMSUNG_DESKTOP_SITE: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36";
+    const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+    const FIREFOX_ANDROID: &str = "Mozilla/5.0 (Android 15; Mobile; rv:140.0) Gecko/140.0 Firefox/140.0";
+    const FIREFOX_IPHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) FxiOS/140.0 Mobile/15E148 Safari/605.1.15";
+    const SAFARI_IPAD: &str = "Mozilla/5.0 (iPad; CPU OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1";
+    const SAFARI_MAC: &str = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Safari/605.1.15";
+    const DESKTOP: &str = "Broker Portal Desktop/2.4.0";
+
+    fn plain(user_agent: &str) -> SeenClient<'_> {
+        SeenClient {
+            user_agent,
+            has_chromium_hints: false,
+        }
+    }
+
+    #[test]
+    fn no_change_of_an_honest_client_is_another_client() {
+        for (began, seen) in [
+            (CHROME, CHROME_LATER),
+            (CHROME, HEADLESS),
+            // Edge takes over Chrome's cookies, and shows some sites Chrome's name.
+            (CHROME, EDGE),
+            (EDGE, EDGE_IE_MODE),
+            (CHROME_ANDROID, CHROME_ANDROID_DESKTOP_SITE),
+            (SAMSUNG, SAMSUNG_DESKTOP_SITE),
+            (FIREFOX_ANDROID, FIREFOX),
+            (FIREFOX_IPHONE, SAFARI_MAC),
+            (CHROME_IPHONE, CHROME_IPHONE_DESKTOP_SITE),
+            (CHROME_IPHONE, SAFARI_MAC),
+            (SAFARI_IPAD, SAFARI_MAC),
+            (CHROME, CHROME_IPHONE),
+            (CHROME, "curl/8.5.0"),
+            (CHROME, ""),
+        ] {
+            for (began, seen) in [(began, seen), (seen, began)] {
+                let is_another = is_another_client(ClientKind::Browser, began, plain(seen));
+                assert!(!is_another, "{began} {seen}");
+            }
+        }
+        for seen in ["Broker Portal Desktop/2.5.0", "curl/8.5.0"] {
+            assert!(!is_another_client(ClientKind::Desktop, DESKTOP, plain(seen)));
+        }
+    }
+
+    #[test]
+    fn client_hints_show_a_changed_user_agent() {
+        for claimed in [FIREFOX, SAFARI_MAC] {
+            let disguised = SeenClient {
+                user_agent: claimed,
+                has_chromium_hints: true,
+            };
+            assert!(disguised.is_disguised() && !plain(claimed).is_disguised());
+            assert!(!is_another_client(ClientKind::Browser, CHROME, disguised));
+            assert!(is_another_client(ClientKind::Browser, CHROME, plain(claimed)));
+            // A desktop has no engine that a browser could have.
+            assert!(is_another_client(ClientKind::Desktop, DESKTOP, disguised));
+        }
+    }
+
+    #[test]
+    fn a_program_is_told_from_another_version() {
+        for program in ["curl/8.5.0", ""] {
+            assert!(names_no_browser_any_more(CHROME, program));
+            assert!(!names_no_browser_any_more(DESKTOP, program));
+            assert!(!names_no_browser_any_more(program, CHROME));
+        }
+        assert!(!names_no_browser_any_more(CHROME, CHROME_LATER));
+    }
+
+    #[test]
+    fn another_engine_is_another_client() {
+        for (began, seen) in [
+            (CHROME, FIREFOX),
+            (FIREFOX, CHROME),
+            (EDGE, FIREFOX),
+            (CHROME, SAFARI_MAC),
+            (SAFARI_IPAD, FIREFOX_ANDROID),
+            (SAFARI_MAC, CHROME),
+        ] {
+            assert!(
+                is_another_client(ClientKind::Browser, began, plain(seen)),
+                "{began} {seen}"
+            );
+        }
+        assert!(is_another_client(ClientKind::Desktop, DESKTOP, plain(CHROME)));
+        assert!(is_another_client(ClientKind::Desktop, "", plain(FIREFOX)));
+    }
+}

@@ -1,0 +1,430 @@
+//! Which password is checked next: a fair queue for all work that hashes.
+//!
+//! A hash takes a core for some 30 ms and 19 MiB, so as many run at once as there are cores. Accounts and origins take
+//! turns: an account whose devices sign in in a loop waits behind itself, not in front of others.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{sync::oneshot, time::timeout};
+
+/// SHA-256 of what requests are counted by. Keys of accounts and of origins never agree.
+pub type Key = [u8; 32];
+
+/// Who wants to have a password checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Requester {
+    pub account: Key,
+    /// A known browser or desktop, a session, or for strangers the address.
+    pub origin: Key,
+}
+
+impl Requester {
+    /// Commands of operators.
+    pub const OPERATOR: Self = Self {
+        account: [0; 32],
+        origin: [1; 32],
+    };
+}
+
+/// Why a request was not let into the queue, or was taken out of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The account has its share of the queue already.
+    AccountHasItsShare,
+    /// The queue is full, or did not move for too long.
+    Full,
+}
+
+/// How many requests may wait for each core. At some 30 ms a hash that is a wait of a second.
+pub const LINE_PER_CORE: usize = 32;
+
+/// One account may hold this part of the queue, and so many requests in any case.
+const ACCOUNT_SHARE: usize = 4;
+const LEAST_ACCOUNT_SHARE: usize = 16;
+
+/// How many requests of one account run at once, while others wait or not: they would wait for each other's row locks.
+const RUNNING_PER_ACCOUNT: usize = 4;
+
+/// Longest wait, within a request's own deadline. Only a database that hangs while turns are held makes one that long.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// The queue.
+#[derive(Debug)]
+pub struct PasswordQueue {
+    line: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    free_places: usize,
+    waiting: VecDeque<Waiting>,
+    /// Of each account and each origin that waits or holds a turn.
+    shares: HashMap<Key, Share>,
+    /// Where newcomers among accounts and among origins join: level with the last that had its turn.
+    level: (u64, u64),
+}
+
+/// What one account or one origin has of the queue.
+#[derive(Clone, Copy, Debug, Default)]
+struct Share {
+    /// Turns that it has had, or that others had before it joined.
+    turns: u64,
+    /// Requests that wait or hold a turn.
+    present: usize,
+    /// Requests that hold a turn.
+    running: usize,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    requester: Requester,
+    start: oneshot::Sender<Turn>,
+}
+
+impl PasswordQueue {
+    /// A queue for a machine with so many cores.
+    pub fn new(cores: usize) -> Arc<Self> {
+        Arc::new(Self {
+            line: cores * LINE_PER_CORE,
+            state: Mutex::new(State {
+                free_places: cores,
+                waiting: VecDeque::new(),
+                shares: HashMap::new(),
+                level: (0, 0),
+            }),
+        })
+    }
+
+    /// Waits for a turn. A request that goes away while it waits leaves nothing behind.
+    ///
+    /// # Errors
+    /// [`Refused`]: nothing was checked.
+    pub async fn enter(self: &Arc<Self>, requester: Requester) -> Result<Turn, Refused> {
+        let (start, started) = oneshot::channel();
+        self.line_up(Waiting { requester, start })?;
+        self.start_waiting();
+        match timeout(LONGEST_WAIT, started).await {
+            Ok(Ok(turn)) => Ok(turn),
+            Ok(Err(_)) | Err(_) => Err(Refused::Full),
+        }
+    }
+
+    /// Whether an account may wait, before anything is looked up for it.
+    pub fn has_room_for(&self, account: &Key) -> bool {
+        let mut state = self.state();
+        state.remove_gone();
+        state.share(account).present < self.account_share()
+    }
+
+    fn account_share(&self) -> usize {
+        (self.line / ACCOUNT_SHARE).max(LEAST_ACCOUNT_SHARE)
+    }
+
+    fn line_up(&self, newcomer: Waiting) -> Result<(), Refused> {
+        let mut state = self.state();
+        state.remove_gone();
+        let Requester { account, origin } = newcomer.requester;
+        if state.share(&account).present >= self.account_share() {
+            return Err(Refused::AccountHasItsShare);
+        }
+        if state.waiting.len() >= self.line {
+            // The origin that waits most often makes room. Dropping the sender tells the request.
+            let (heaviest, count) = state.heaviest_origin().ok_or(Refused::Full)?;
+            if count <= state.share(&origin).present + 1 {
+                return Err(Refused::Full);
+            }
+            let newest = state
+                .waiting
+                .iter()
+                .rposition(|other| other.requester.origin == heaviest);
+            if let Some(evicted) = newest.and_then(|newest| state.waiting.remove(newest)) {
+                state.leave(&evicted.requester);
+            }
+        }
+        state.join(&newcomer.requester);
+        state.waiting.push_back(newcomer);
+        Ok(())
+    }
+
+    /// Starts as many of those who wait as there are places.
+    fn start_waiting(self: &Arc<Self>) {
+        loop {
+            let Some(next) = self.state().take_next() else {
+                return;
+            };
+            let turn = Turn {
+                _held: Arc::new(Held {
+                    queue: self.clone(),
+                    requester: next.requester,
+                }),
+                place: Some(Arc::new(Place(self.clone()))),
+            };
+            // A request that went away meanwhile gives its turn back by dropping it, outside of the lock.
+            drop(next.start.send(turn));
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn share(&self, key: &Key) -> Share {
+        self.shares.get(key).copied().unwrap_or_default()
+    }
+
+    fn join(&mut self, requester: &Requester) {
+        for (key, level) in [
+            (requester.account, self.level.0),
+            (requester.origin, self.level.1),
+        ] {
+            let share = self.shares.entry(key).or_insert(Share {
+                turns: level,
+                ..Share::default()
+            });
+            share.present += 1;
+        }
+    }
+
+    fn leave(&mut self, requester: &Requester) {
+        for key in [requester.account, requester.origin] {
+            if let Some(share) = self.shares.get_mut(&key) {
+                share.present = share.present.saturating_sub(1);
+                if share.present == 0 {
+                    self.shares.remove(&key);
+                }
+            }
+        }
+    }
+
+    /// Forgets requests that went away while they waited.
+    fn remove_gone(&mut self) {
+        let (gone, waiting) = self
+            .waiting
+            .drain(..)
+            .partition(|waiting| waiting.start.is_closed());
+        self.waiting = waiting;
+        let gone: VecDeque<Waiting> = gone;
+        for waiting in gone {
+            self.leave(&waiting.requester);
+        }
+    }
+
+    fn heaviest_origin(&self) -> Option<(Key, usize)> {
+        let origins = self.waiting.iter().map(|waiting| waiting.requester.origin);
+        let counts = origins.map(|origin| (origin, self.share(&origin).present));
+        counts.max_by_key(|(_, count)| *count)
+    }
+
+    /// The one of the account that has had the fewest turns, then of the origin that has, then the oldest.
+    fn take_next(&mut self) -> Option<Waiting> {
+        self.remove_gone();
+        if self.free_places == 0 {
+            return None;
+        }
+        let ranked = self.waiting.iter().enumerate().filter_map(|(place, waiting)| {
+            let account = self.share(&waiting.requester.account);
+            let origin = self.share(&waiting.requester.origin);
+            let may_run = account.running < RUNNING_PER_ACCOUNT;
+            may_run.then_some((account.turns, origin.turns, place))
+        });
+        let (account_turns, origin_turns, place) = ranked.min()?;
+        let next = self.waiting.remove(place)?;
+        self.level = (self.level.0.max(account_turns), self.level.1.max(origin_turns));
+        self.free_places -= 1;
+        for key in [next.requester.account, next.requester.origin] {
+            if let Some(share) = self.shares.get_mut(&key) {
+                share.turns += 1;
+                share.running += 1;
+            }
+        }
+        Some(next)
+    }
+}
+
+/// The right to have a password checked. Clones share it; the last one dropped, the next one starts.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Turn {
+    _held: Arc<Held>,
+    place: Option<Arc<Place>>,
+}
+
+impl Turn {
+    /// The place among those who hash, for work that may outlast its request: a core that is busy is not free.
+    pub(super) fn place(&self) -> Option<Arc<Place>> {
+        self.place.clone()
+    }
+
+    /// Lets the next one hash while this one goes on with other work. The account still has its turn.
+    pub fn stop_hashing(&mut self) {
+        self.place = None;
+    }
+}
+
+/// A place among those who hash.
+#[derive(Debug)]
+pub(super) struct Place(Arc<PasswordQueue>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.state().free_places += 1;
+        self.0.start_waiting();
+    }
+}
+
+#[derive(Debug)]
+struct Held {
+    queue: Arc<PasswordQueue>,
+    requester: Requester,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut state = self.queue.state();
+        for key in [self.requester.account, self.requester.origin] {
+            if let Some(share) = state.shares.get_mut(&key) {
+                share.running = share.running.saturating_sub(1);
+            }
+        }
+        state.leave(&self.requester);
+        drop(state);
+        self.queue.start_waiting();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+
+    use futures_util::{FutureExt, future::BoxFuture};
+
+    use super::*;
+
+    fn requester(account: u8, origin: u8) -> Requester {
+        let mut key = [0; 32];
+        (key[0], key[1]) = (1, account);
+        let mut other = [0; 32];
+        (other[0], other[1]) = (2, origin);
+        Requester {
+            account: key,
+            origin: other,
+        }
+    }
+
+    /// Asks for a turn and gives the future that waits for it.
+    fn wait(
+        queue: &Arc<PasswordQueue>,
+        account: u8,
+        origin: u8,
+    ) -> BoxFuture<'static, Result<Turn, Refused>> {
+        let queue = queue.clone();
+        let mut waiting = async move { queue.enter(requester(account, origin)).await }.boxed();
+        if let Some(result) = poll(&mut waiting) {
+            return std::future::ready(result).boxed();
+        }
+        waiting
+    }
+
+    fn poll<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Option<T> {
+        future.now_or_never()
+    }
+
+    #[tokio::test]
+    async fn accounts_take_turns() {
+        let queue = PasswordQueue::new(1);
+        let first = wait(&queue, 1, 1).await.expect("a free place");
+        let mut same = wait(&queue, 1, 1);
+        let mut other = wait(&queue, 2, 1);
+        assert!(poll(&mut same).is_none() && poll(&mut other).is_none());
+        drop(first);
+        // It came later, and its account has had no turn yet.
+        let other = poll(&mut other);
+        assert!(other.is_some() && poll(&mut same).is_none());
+        drop(other);
+        assert!(poll(&mut same).is_some_and(|turn| turn.is_ok()));
+    }
+
+    #[tokio::test]
+    async fn origins_take_turns() {
+        let queue = PasswordQueue::new(1);
+        let first = wait(&queue, 1, 1).await.expect("a free place");
+        let mut flood: Vec<_> = (2..20).map(|account| wait(&queue, account, 1)).collect();
+        let mut elsewhere = wait(&queue, 99, 2);
+        drop(first);
+        let other = poll(&mut elsewhere);
+        assert!(matches!(other, Some(Ok(_))));
+        assert_eq!(flood.iter_mut().filter_map(poll).count(), 0);
+    }
+
+    #[tokio::test]
+    async fn one_account_holds_a_share_of_the_queue() {
+        let queue = PasswordQueue::new(1);
+        let waiting: Vec<_> = (0..LINE_PER_CORE).map(|_| wait(&queue, 1, 1)).collect();
+        let mut refused = 0;
+        let mut kept = Vec::new();
+        for mut request in waiting {
+            match poll(&mut request) {
+                Some(Err(refusal)) => {
+                    assert_eq!(refusal, Refused::AccountHasItsShare);
+                    refused += 1;
+                }
+                started => kept.push((started, request)),
+            }
+        }
+        assert_eq!(
+            (kept.len(), refused),
+            (LEAST_ACCOUNT_SHARE, LINE_PER_CORE - LEAST_ACCOUNT_SHARE)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_makes_room_for_other_origins() {
+        let queue = PasswordQueue::new(1);
+        let _running = wait(&queue, 250, 250).await.expect("a free place");
+        let account = |number: usize| u8::try_from(number).expect("a few");
+        let mut flood: Vec<_> = (0..LINE_PER_CORE)
+            .map(|number| wait(&queue, account(number), 1))
+            .collect();
+        assert!(flood.iter_mut().all(|request| poll(request).is_none()));
+        // Its own origin gets nothing more; another one takes the place of the newest.
+        let mut same = wait(&queue, 200, 1);
+        assert!(matches!(poll(&mut same), Some(Err(Refused::Full))));
+        let mut other = wait(&queue, 201, 2);
+        assert!(poll(&mut other).is_none());
+        let newest = flood.last_mut().expect("a flood");
+        assert!(matches!(poll(newest), Some(Err(Refused::Full))));
+    }
+
+    #[tokio::test]
+    async fn a_request_that_goes_away_frees_its_place() {
+        let queue = PasswordQueue::new(1);
+        let first = wait(&queue, 1, 1).await.expect("a free place");
+        drop(wait(&queue, 2, 2));
+        let mut third = wait(&queue, 3, 3);
+        drop(first);
+        let turn = poll(&mut third).expect("its turn").expect("a turn");
+        drop(turn);
+        let state = queue.state();
+        assert!(state.shares.is_empty() && state.waiting.is_empty());
+        assert_eq!(state.free_places, 1);
+    }
+
+    #[tokio::test]
+    async fn hashing_that_goes_on_keeps_its_place() {
+        let queue = PasswordQueue::new(1);
+        let mut first = wait(&queue, 1, 1).await.expect("a free place");
+        let hashing = first.place();
+        first.stop_hashing();
+        let mut second = wait(&queue, 2, 2);
+        assert!(poll(&mut second).is_none());
+        drop(hashing);
+        assert!(poll(&mut second).is_some());
+    }
+}

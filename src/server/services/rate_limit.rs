@@ -1,0 +1,214 @@
+//! How often an account and an address may do what is expensive or writes rows. Generous: no user meets these limits,
+//! a loop does.
+//!
+//! Counted by each server for itself and in memory, since a row for each request would be the load that this is against.
+//! The count is a generic cell rate (GCRA, ITU-T I.371): a burst, then an even rate. Failed passwords are counted
+//! elsewhere, for all servers together (`throttle`).
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::throttle::{Bucket, account_bucket, address_bucket, user_bucket};
+use crate::{
+    domain::ids::UserId,
+    error::AppError,
+    server::{config::RateLimit, state::AppState},
+};
+
+/// What is limited. Each is counted for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// A sign-in, whatever comes of it.
+    SignIn,
+    /// A password that is confirmed or changed.
+    CheckPassword,
+    Extend,
+    Refresh,
+    /// A request for something that the caller may not have.
+    Denied,
+}
+
+/// So many counts are kept at most. Each is some 60 bytes.
+const MOST_COUNTS: usize = 100_000;
+
+/// The counts of this server. Cheap to clone; clones share everything.
+#[derive(Clone, Debug, Default)]
+pub struct RateLimits(Arc<Mutex<HashMap<(Action, Bucket), DateTime<Utc>>>>);
+
+impl RateLimits {
+    /// Counts one action by everything in `counts`, or nothing if one of them is exhausted: then gives the time until it
+    /// is not.
+    fn take(
+        &self,
+        action: Action,
+        counts: &[(Bucket, RateLimit)],
+        now: DateTime<Utc>,
+    ) -> Result<(), Duration> {
+        let mut used_until = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = Vec::with_capacity(counts.len());
+        for (bucket, limit) in counts {
+            let window = TimeDelta::from_std(limit.window).unwrap_or(TimeDelta::MAX);
+            let each = window / i32::try_from(limit.most.max(1)).unwrap_or(i32::MAX);
+            let used = used_until
+                .get(&(action, *bucket))
+                .copied()
+                .unwrap_or(now)
+                .max(now);
+            let next = used + each;
+            if next > now + window {
+                return Err((next - window - now).to_std().unwrap_or_default());
+            }
+            taken.push(((action, *bucket), next));
+        }
+        if used_until.len() + taken.len() > MOST_COUNTS {
+            used_until.retain(|_, used| *used > now);
+            // So many at once are no users: begin anew rather than grow.
+            if used_until.len() + taken.len() > MOST_COUNTS {
+                tracing::warn!(counts = used_until.len(), "rate limits reset, too many counts");
+                used_until.clear();
+            }
+        }
+        used_until.extend(taken);
+        Ok(())
+    }
+}
+
+/// Counts a sign-in by account and address.
+///
+/// # Errors
+/// [`AppError::RateLimited`].
+pub fn check_sign_in(state: &AppState, email: &str, address: IpAddr) -> Result<(), AppError> {
+    check(state, Action::SignIn, &[account_bucket(email)], Some(address))
+}
+
+/// Counts what a user does by user and address.
+///
+/// # Errors
+/// [`AppError::RateLimited`].
+pub fn check_user(state: &AppState, action: Action, user: UserId, address: IpAddr) -> Result<(), AppError> {
+    check(state, action, &[user_bucket(user)], Some(address))
+}
+
+/// Counts what nobody is known to have done.
+///
+/// # Errors
+/// [`AppError::RateLimited`].
+pub fn check_address(state: &AppState, action: Action, address: IpAddr) -> Result<(), AppError> {
+    check(state, action, &[], Some(address))
+}
+
+/// Counts a refusal that was a caller's own doing; gives what to answer instead where they have had too many.
+pub fn count_refusal(state: &AppState, user: UserId, address: IpAddr, error: AppError) -> AppError {
+    match error {
+        AppError::NotFound | AppError::Forbidden => check_user(state, Action::Denied, user, address)
+            .err()
+            .unwrap_or(error),
+        error => error,
+    }
+}
+
+fn check(
+    state: &AppState,
+    action: Action,
+    accounts: &[Bucket],
+    address: Option<IpAddr>,
+) -> Result<(), AppError> {
+    let limits = state.config.rate_limits;
+    let by_account = accounts.iter().map(|bucket| (*bucket, limits.per_account));
+    let by_address = address.map(|address| (address_bucket(address), limits.per_address));
+    let counts: Vec<_> = by_account.chain(by_address).collect();
+    state
+        .rate_limits
+        .take(action, &counts, state.clock.now())
+        .map_err(|wait| {
+            let retry_after_seconds = u32::try_from(wait.as_secs() + 1).unwrap_or(u32::MAX);
+            tracing::info!(?action, retry_after_seconds, "rate limit exceeded");
+            AppError::RateLimited { retry_after_seconds }
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEN_A_MINUTE: RateLimit = RateLimit {
+        most: 10,
+        window: Duration::from_secs(60),
+    };
+
+    fn bucket(number: u8) -> Bucket {
+        [number; 32]
+    }
+
+    #[test]
+    fn a_burst_passes_then_an_even_rate() {
+        let limits = RateLimits::default();
+        let start = DateTime::UNIX_EPOCH;
+        let counts = [(bucket(1), TEN_A_MINUTE)];
+        for _ in 0..10 {
+            assert_eq!(limits.take(Action::Extend, &counts, start), Ok(()));
+        }
+        assert_eq!(
+            limits.take(Action::Extend, &counts, start),
+            Err(Duration::from_secs(6))
+        );
+        // Another action and another account have counts of their own.
+        assert_eq!(limits.take(Action::Refresh, &counts, start), Ok(()));
+        assert_eq!(
+            limits.take(Action::Extend, &[(bucket(2), TEN_A_MINUTE)], start),
+            Ok(())
+        );
+        let later = start + TimeDelta::seconds(6);
+        assert_eq!(limits.take(Action::Extend, &counts, later), Ok(()));
+        assert_eq!(
+            limits.take(Action::Extend, &counts, later),
+            Err(Duration::from_secs(6))
+        );
+    }
+
+    #[test]
+    fn refused_actions_are_not_counted() {
+        let limits = RateLimits::default();
+        let start = DateTime::UNIX_EPOCH;
+        let both = [(bucket(1), TEN_A_MINUTE), (bucket(2), TEN_A_MINUTE)];
+        for _ in 0..10 {
+            assert!(
+                limits
+                    .take(Action::SignIn, &[(bucket(2), TEN_A_MINUTE)], start)
+                    .is_ok()
+            );
+        }
+        for _ in 0..50 {
+            assert!(limits.take(Action::SignIn, &both, start).is_err());
+        }
+        for _ in 0..10 {
+            assert!(
+                limits
+                    .take(Action::SignIn, &[(bucket(1), TEN_A_MINUTE)], start)
+                    .is_ok()
+            );
+        }
+    }
+
+    #[test]
+    fn counts_stay_bounded() {
+        let limits = RateLimits::default();
+        let start = DateTime::UNIX_EPOCH;
+        for number in 0..=u32::try_from(MOST_COUNTS).expect("a number") {
+            let mut bucket = [0; 32];
+            bucket[..4].copy_from_slice(&number.to_be_bytes());
+            assert!(
+                limits
+                    .take(Action::SignIn, &[(bucket, TEN_A_MINUTE)], start)
+                    .is_ok()
+            );
+        }
+        assert!(limits.0.lock().expect("counts").len() <= MOST_COUNTS);
+    }
+}
