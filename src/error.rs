@@ -64,6 +64,8 @@ pub enum AppError {
     InvalidScope,
     /// Something that the server rests on does not answer. Nothing was changed.
     Unavailable,
+    /// The database stopped answering while a change was being stored: it may have been done.
+    OutcomeUnknown,
     /// A mistake of ours. It is in the log under the request's id.
     Internal,
     /// The browser could not reach the server.
@@ -125,6 +127,7 @@ impl AppError {
             AppError::InvalidInput { .. } => "invalid_input",
             AppError::InvalidScope => "invalid_scope",
             AppError::Unavailable => "unavailable",
+            AppError::OutcomeUnknown => "outcome_unknown",
             AppError::Internal => "internal",
             AppError::Offline => "offline",
         }
@@ -149,7 +152,7 @@ impl AppError {
             AppError::InvalidScope => 400,
             AppError::InvalidInput { .. } | AppError::UnsuitablePassword(_) => 422,
             AppError::TooManyAttempts { .. } | AppError::RateLimited { .. } => 429,
-            AppError::Busy | AppError::Unavailable | AppError::Offline => 503,
+            AppError::Busy | AppError::Unavailable | AppError::OutcomeUnknown | AppError::Offline => 503,
             AppError::Internal => 500,
         }
     }
@@ -217,15 +220,19 @@ impl AppError {
             AppError::Unavailable => {
                 "The portal cannot reach its database right now. Nothing was changed. Try again in a minute."
             }
+            AppError::OutcomeUnknown => {
+                "The database stopped answering while this was being saved. It may have been done. Reload the page to see \
+                 the current state before you try again."
+            }
             AppError::Internal => "Something went wrong on our side. Nothing was lost. Try again.",
             AppError::Offline => "The portal could not be reached. Check your connection and try again.",
         };
         fixed.to_owned()
     }
 
-    /// No answer came: what was asked for may have been done all the same.
+    /// What was asked for may have been done all the same: no answer came, or none from the database.
     pub fn is_uncertain(&self) -> bool {
-        *self == AppError::Offline
+        matches!(self, AppError::Offline | AppError::OutcomeUnknown)
     }
 
     /// The fault is not the caller's.
@@ -239,7 +246,7 @@ impl AppError {
             AppError::TooManyAttempts { retry_after_seconds }
             | AppError::RateLimited { retry_after_seconds } => Some(*retry_after_seconds),
             AppError::Busy => Some(2),
-            AppError::Unavailable => Some(5),
+            AppError::Unavailable | AppError::OutcomeUnknown => Some(5),
             _ => None,
         }
     }
@@ -355,6 +362,7 @@ impl From<Wire> for AppError {
             },
             "invalid_scope" => AppError::InvalidScope,
             "unavailable" => AppError::Unavailable,
+            "outcome_unknown" => AppError::OutcomeUnknown,
             "offline" => AppError::Offline,
             _ => AppError::Internal,
         }
@@ -426,6 +434,7 @@ mod tests {
             AppError::invalid("email", "Too long."),
             AppError::InvalidScope,
             AppError::Unavailable,
+            AppError::OutcomeUnknown,
             AppError::Internal,
             AppError::Offline,
         ] {

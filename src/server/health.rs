@@ -18,10 +18,12 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use tokio::time::timeout;
 
 use super::{
     clock::Clock,
     database::Database,
+    jobs::heartbeat::Heartbeats,
     services::cleanup,
     state::AppState,
     store::{
@@ -33,6 +35,9 @@ use super::{
 
 /// Audit rows are sealed every second; one that has waited so long is told of.
 const SEAL_LAG: Duration = Duration::from_secs(60);
+
+/// How long the database may take to answer everything. Those who ask give up after three seconds, commonly.
+const DATABASE_DEADLINE: Duration = Duration::from_millis(2500);
 
 /// A clean-up that is late by more than an interval and this has not just been slow.
 const CLEANUP_GRACE: Duration = Duration::from_secs(60);
@@ -114,6 +119,7 @@ impl Health {
                 .to_owned()
         });
         checks.push(Check::required("listener", deaf));
+        checks.push(Check::required("jobs", hung_jobs(&state.jobs)));
         Self::with_work(checks, work, state.config.cleanup_interval)
     }
 
@@ -122,7 +128,12 @@ impl Health {
     pub async fn of_database(database: &Database, cleanup_interval: Duration) -> Self {
         let (mut checks, work) = look(database, None).await;
         let heard = match &work {
-            Some(_) => async { events::is_heard(&mut *database.connection().await?).await }.await,
+            Some(_) => {
+                let hearing = async { events::is_heard(&mut *database.connection().await?).await };
+                timeout(DATABASE_DEADLINE, hearing)
+                    .await
+                    .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+            }
             None => Err(sqlx::Error::PoolTimedOut),
         };
         let deaf = match heard {
@@ -200,32 +211,55 @@ impl Work {
 }
 
 /// Asks the database: whether it answers, whether its schema is ours, how far the work is. By the database's own time where
-/// there is no clock.
+/// there is no clock. What it has not answered by the deadline is not known.
 async fn look(database: &Database, clock: Option<&Clock>) -> (Vec<Check>, Option<Work>) {
-    let answer = database.time().await;
-    let migrations = match &answer {
-        Ok(_) => database
-            .pending_migrations()
-            .await
-            .map_err(|_| "not known".to_owned()),
-        Err(_) => Err("not known: the database does not answer".to_owned()),
-    };
-    let migrations = match migrations {
-        Ok(0) => None,
-        Ok(pending) => Some(format!("{pending} not applied; run `broker-portal migrate`")),
-        Err(problem) => Some(problem),
-    };
-    let work = match &answer {
-        Ok(time) => Work::of(database, clock.map_or(*time, Clock::now)).await.ok(),
-        Err(_) => None,
+    let mut seen = Seen::default();
+    drop(timeout(DATABASE_DEADLINE, seen.ask(database, clock)).await);
+    let migrations = match seen.pending {
+        Some(0) => None,
+        Some(pending) => Some(format!("{pending} not applied; run `broker-portal migrate`")),
+        None if seen.has_answered => Some("not known".to_owned()),
+        None => Some("not known: the database does not answer".to_owned()),
     };
     // Not the error's own words: they hold addresses and names of the database.
-    let unreachable = answer.is_err().then(|| "does not answer".to_owned());
+    let problem = match database.refusal() {
+        Some(refusal) => Some(refusal.to_string()),
+        None => (!seen.has_answered).then(|| "does not answer".to_owned()),
+    };
     let checks = vec![
-        Check::required("database", unreachable),
+        Check::required("database", problem),
         Check::required("migrations", migrations),
     ];
-    (checks, work)
+    (checks, seen.work)
+}
+
+/// What the database has answered so far.
+#[derive(Debug, Default)]
+struct Seen {
+    has_answered: bool,
+    /// Migrations that are not applied.
+    pending: Option<usize>,
+    work: Option<Work>,
+}
+
+impl Seen {
+    async fn ask(&mut self, database: &Database, clock: Option<&Clock>) {
+        let Ok(time) = database.time().await else {
+            return;
+        };
+        self.has_answered = true;
+        self.pending = database.pending_migrations().await.ok();
+        self.work = Work::of(database, clock.map_or(time, Clock::now)).await.ok();
+    }
+}
+
+fn hung_jobs(jobs: &Heartbeats) -> Option<String> {
+    let hung = jobs.hung();
+    let hung: Vec<String> = hung
+        .iter()
+        .map(|(job, taken)| format!("{job} has not finished for {} seconds", taken.as_secs()))
+        .collect();
+    (!hung.is_empty()).then(|| hung.join("; "))
 }
 
 async fn ready(State(state): State<AppState>) -> impl IntoResponse {

@@ -18,7 +18,7 @@ use super::{
         Database, DatabaseError,
         cluster::{Cluster, ClusterError, ClusterOptions, ServerLock},
     },
-    jobs::{self, activity::Activity, minutes::Minutes},
+    jobs::{self, activity::Activity, heartbeat::Heartbeats, minutes::Minutes},
     node,
     output::print_line,
     realtime::{self, hub::Hub},
@@ -287,28 +287,47 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
         rate_limits: RateLimits::default(),
         activity: activity.clone(),
         minutes: minutes.clone(),
+        jobs: Heartbeats::default(),
         metrics: Arc::new(Metrics::new(database.meters(), &hub.meters())),
         hub,
         traces: traces.clone(),
     };
     let mut jobs = vec![
-        tokio::spawn(activity.clone().run(database.clone())),
-        tokio::spawn(jobs::clock::run(clock.clone(), database.clone())),
+        tokio::spawn(activity.clone().run(database.clone(), state.jobs.clone())),
+        tokio::spawn(jobs::clock::run(
+            clock.clone(),
+            database.clone(),
+            state.jobs.clone(),
+        )),
         tokio::spawn(realtime::listener::run(
             clock.clone(),
             database.clone(),
             state.hub.clone(),
+            state.jobs.clone(),
         )),
-        tokio::spawn(jobs::seal::run(clock.clone(), database.clone())),
+        tokio::spawn(jobs::seal::run(
+            clock.clone(),
+            database.clone(),
+            state.jobs.clone(),
+        )),
         tokio::spawn(jobs::cleanup::run(
             clock.clone(),
             database.clone(),
             state.config.clone(),
             state.metrics.clone(),
+            state.jobs.clone(),
         )),
         tokio::spawn(jobs::alerts::run(state.clone(), node.clone())),
-        tokio::spawn(minutes.clone().run(database.clone(), node.clone())),
-        tokio::spawn(jobs::samples::run(clock.clone(), database.clone())),
+        tokio::spawn(
+            minutes
+                .clone()
+                .run(database.clone(), node.clone(), state.jobs.clone()),
+        ),
+        tokio::spawn(jobs::samples::run(
+            clock.clone(),
+            database.clone(),
+            state.jobs.clone(),
+        )),
     ];
     // Ready from the first request on. A database that lets nobody listen is not waited for: `/readyz` tells.
     if timeout(LISTENER_WAIT, state.hub.until_listening()).await.is_err() {

@@ -10,7 +10,7 @@ use super::{
     clock::Clock,
     config::Config,
     database::Database,
-    jobs::{activity::Activity, minutes::Minutes},
+    jobs::{activity::Activity, heartbeat::Heartbeats, minutes::Minutes},
     realtime::hub::Hub,
     services::rate_limit::RateLimits,
     telemetry::{metrics::Metrics, traces::Traces},
@@ -28,6 +28,8 @@ pub struct AppState {
     pub activity: Activity,
     /// What this node counts.
     pub minutes: Minutes,
+    /// What this node's jobs are doing.
+    pub jobs: Heartbeats,
     /// The streams that are open on this node.
     pub hub: Hub,
     pub metrics: Arc<Metrics>,

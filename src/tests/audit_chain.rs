@@ -502,7 +502,11 @@ async fn sealing_holds_up_no_sign_in_and_no_sign_in_holds_up_sealing() {
 #[tokio::test]
 async fn the_sealer_goes_on_after_an_outage() {
     let portal = Portal::start().await;
-    let sealer = tokio::spawn(seal::run(portal.clock.clone(), portal.state.database.clone()));
+    let sealer = tokio::spawn(seal::run(
+        portal.clock.clone(),
+        portal.state.database.clone(),
+        portal.state.jobs.clone(),
+    ));
     let sealed = async || {
         for _ in 0..200 {
             if portal.rows("audit_unsealed").await == 0 {

@@ -112,6 +112,10 @@ impl Answer {
         })
     }
 
+    pub fn body(&self) -> &str {
+        &self.body
+    }
+
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("not JSON ({error}): {self:?}"))

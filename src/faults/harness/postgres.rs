@@ -54,20 +54,26 @@ impl Postgres {
     /// Kills its first process, as the kernel does when memory runs out, and waits until whoever keeps it running has
     /// started another.
     pub async fn crash(&self) {
-        let folder: String = sqlx::query_scalar("SELECT current_setting('data_directory')")
-            .fetch_one(&self.sql)
-            .await
-            .expect("its folder");
-        let first_process = || {
-            let file = std::fs::read_to_string(format!("{folder}/postmaster.pid")).ok()?;
-            file.lines().next()?.parse().ok()
-        };
-        let id: i32 = first_process().expect("a process");
+        let id = self.postmaster().await;
+        let folder = self.folder().await;
+        let first_process = || postmaster_of(&folder);
         kill(Pid::from_raw(id), Signal::SIGKILL).expect("killed");
         until("another Postgres is started", async || {
             first_process().is_some_and(|now| now != id)
         })
         .await;
+    }
+
+    /// The id of its first process.
+    pub async fn postmaster(&self) -> i32 {
+        postmaster_of(&self.folder().await).expect("a process")
+    }
+
+    async fn folder(&self) -> String {
+        sqlx::query_scalar("SELECT current_setting('data_directory')")
+            .fetch_one(&self.sql)
+            .await
+            .expect("its folder")
     }
 
     pub async fn start_again(&mut self) {
@@ -98,6 +104,11 @@ impl Postgres {
         .await
         .expect("the logs")
     }
+}
+
+fn postmaster_of(folder: &str) -> Option<i32> {
+    let file = std::fs::read_to_string(format!("{folder}/postmaster.pid")).ok()?;
+    file.lines().next()?.parse().ok()
 }
 
 async fn start_cluster(data_dir: &std::path::Path) -> Cluster {

@@ -59,7 +59,7 @@ struct Rules {
 
 #[derive(Debug)]
 struct Shared {
-    target: PathBuf,
+    target: std::sync::Mutex<PathBuf>,
     rules: watch::Sender<Rules>,
     faults: std::sync::Mutex<Vec<Pending>>,
     last: AtomicU64,
@@ -87,11 +87,7 @@ impl Proxy {
     /// In front of this Postgres, whose connections use a Unix socket.
     pub async fn start(postgres: &Postgres) -> Self {
         let options: PgConnectOptions = postgres.url.parse().expect("an address");
-        let folder = options
-            .get_socket()
-            .cloned()
-            .unwrap_or_else(|| options.get_host().into());
-        let target = folder.join(format!(".s.PGSQL.{}", options.get_port()));
+        let target = std::sync::Mutex::new(socket(&options));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let database = options.get_database().expect("a database");
@@ -197,6 +193,12 @@ impl Proxy {
         self.shared.faults.lock().expect("not poisoned").len()
     }
 
+    /// New connections go to another Postgres, as after a failover.
+    pub fn lead_to(&self, url: &str) {
+        let options = url.parse().expect("an address");
+        *self.shared.target.lock().expect("not poisoned") = socket(&options);
+    }
+
     /// How many connections were accepted so far.
     pub fn accepted(&self) -> u64 {
         self.shared.last.load(Ordering::SeqCst)
@@ -213,6 +215,12 @@ impl Drop for Proxy {
         self.task.abort();
         self.cut_established(Cut::Close);
     }
+}
+
+fn socket(options: &PgConnectOptions) -> PathBuf {
+    let folder = options.get_socket().cloned();
+    let folder = folder.unwrap_or_else(|| options.get_host().into());
+    folder.join(format!(".s.PGSQL.{}", options.get_port()))
 }
 
 impl Shared {
@@ -245,7 +253,8 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 
 /// Returns when either side has closed, or the connection is cut.
 async fn forward(mut client: TcpStream, number: u64, shared: &Shared) {
-    let Ok(mut postgres) = UnixStream::connect(&shared.target).await else {
+    let target = shared.target.lock().expect("not poisoned").clone();
+    let Ok(mut postgres) = UnixStream::connect(target).await else {
         return;
     };
     // What a fault does to the answers of this connection.

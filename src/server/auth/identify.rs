@@ -131,7 +131,7 @@ impl SessionCheck {
             Ok(Identity::SignedIn(_)) => SessionCheck::Live,
             Ok(Identity::Ended(_)) => SessionCheck::Ended,
             Ok(Identity::Anonymous | Identity::Replaced(_)) => SessionCheck::Unknown,
-            Err(AppError::Unavailable) => SessionCheck::Unavailable,
+            Err(AppError::Unavailable | AppError::OutcomeUnknown) => SessionCheck::Unavailable,
             Err(_) => SessionCheck::Failed,
         }
     }
@@ -159,7 +159,7 @@ fn is_activity(request: &Request) -> bool {
 async fn resolve(state: &AppState, shown: &Shown, client: &Client) -> Result<Identity, AppError> {
     let (hash, now, is_activity) = (shown.token.hash(), state.clock.now(), shown.is_activity);
     let found = sessions::find_by_credential(
-        &mut *state.database.connection().await?,
+        &mut state.database.connection().await?.quick(),
         hash,
         shown.kind,
         client.network(),

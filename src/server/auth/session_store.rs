@@ -25,7 +25,7 @@ use crate::{
     error::AppError,
     server::{
         clock::Clock,
-        database::Database,
+        database::{Database, changes},
         services::revoke,
         store::{
             session_data,
@@ -56,7 +56,7 @@ pub async fn adopt(
 ) -> std::result::Result<(), AppError> {
     let give_up = |error: tower_sessions::session::Error| {
         tracing::error!(%error, "the session cookie could not be set");
-        AppError::Unavailable
+        changes::unavailable()
     };
     if session.id().is_some() {
         session.flush().await.map_err(give_up)?;
@@ -83,7 +83,7 @@ pub async fn forget(session: &Session) -> std::result::Result<(), AppError> {
     }
     session.flush().await.map_err(|error| {
         tracing::error!(%error, "the session cookie could not be taken back");
-        AppError::Unavailable
+        changes::unavailable()
     })
 }
 

@@ -2,18 +2,28 @@
 //!
 //! [`Database`] is what the rest of the server holds. What the statements say is the business of `store`.
 
+#![expect(clippy::disallowed_types, reason = "deadlines are added here")]
+
+pub mod changes;
+mod checks;
 pub mod cluster;
 mod connect_error;
+mod connection;
 mod connector;
 mod failure;
+mod listener;
 mod migrations;
+mod outcome;
 mod pool;
 mod server_role;
 mod session_settings;
 mod time_sample;
 mod transaction;
 
+pub use checks::Refusal;
+pub use connection::{Connection, Lease};
 pub use failure::is_conflict;
+pub use listener::Listener;
 pub use pool::{Connections, Database, DatabaseError};
 pub use server_role::SERVER_ROLE;
 pub use transaction::Transaction;

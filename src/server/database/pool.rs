@@ -3,15 +3,13 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use opentelemetry::context::FutureExt as _;
-use sqlx::{
-    Connection, PgConnection, PgPool, Postgres, migrate::Migrator, pool::PoolConnection,
-    postgres::PgPoolOptions,
-};
+use sqlx::{Connection as _, PgConnection, PgPool, migrate::Migrator, postgres::PgPoolOptions};
 
 use super::{
+    checks::{ConnectionChecks, Refusal},
+    connection::Lease,
     connector::Connector,
-    failure::is_broken_connection,
+    failure::{Abandoned, is_broken_connection},
     migrations,
     server_role::{self, SERVER_ROLE},
     session_settings::SessionSettings,
@@ -22,16 +20,21 @@ use crate::server::telemetry::{
     traces,
 };
 
-/// How long a connection may rest before it is asked whether it still lives.
-const PING_AFTER: Duration = Duration::from_secs(1);
+/// How long a connection is waited for.
+const ACQUIRE: Duration = Duration::from_secs(3);
+
+/// How long it may take to begin a transaction while connections turn out to be broken.
+const BEGIN: Duration = Duration::from_secs(5);
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// The database as the server uses it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Database {
-    connector: Connector,
+    pub(super) connector: Connector,
+    pub(super) settings: SessionSettings,
     pool: PgPool,
+    pub(super) checks: ConnectionChecks,
     meters: DatabaseMeters,
 }
 
@@ -49,6 +52,8 @@ pub enum DatabaseError {
     Address(String),
     #[error("{0}")]
     Connect(String),
+    #[error("the database {0}. Lead DATABASE_URL to the primary")]
+    Refused(Refusal),
     #[error(
         "it leads through a pooler in transaction mode (PgBouncer: pool_mode = transaction or statement), which loses \
          LISTEN, time limits and the server's role. Use session mode (pool_mode = session), or connect to Postgres itself"
@@ -76,21 +81,32 @@ impl Database {
     /// [`DatabaseError`] when the address is wrong, nobody answers, or the server is older than Postgres 15.
     pub async fn connect(url: &str) -> Result<Self, DatabaseError> {
         let connector = Connector::probe(url).await?;
-        let pool = open(&connector, SessionSettings::for_requests())
-            .await
-            .map_err(DatabaseError::Unreachable)?;
-        let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::int")
-            .fetch_one(&pool)
-            .await
-            .map_err(DatabaseError::Unreachable)?;
+        let (settings, checks) = (SessionSettings::for_requests(), ConnectionChecks::default());
+        let opened = pool_options(&connector, &settings, &checks)
+            .connect_with(connector.options(&settings))
+            .await;
+        let pool = opened.map_err(|error| match checks.refusal() {
+            Some(refusal) => DatabaseError::Refused(refusal),
+            None => DatabaseError::Unreachable(error),
+        })?;
+        let opened = Self {
+            connector,
+            settings,
+            pool,
+            checks,
+            meters: DatabaseMeters::default(),
+        };
+        let version = opened.version().await.map_err(DatabaseError::Unreachable)?;
         if version < 150_000 {
             return Err(DatabaseError::TooOld(version / 10_000));
         }
-        Ok(Self {
-            connector,
-            pool,
-            meters: DatabaseMeters::default(),
-        })
+        Ok(opened)
+    }
+
+    async fn version(&self) -> sqlx::Result<i32> {
+        sqlx::query_scalar("SELECT current_setting('server_version_num')::int")
+            .fetch_one(&mut *self.connection().await?)
+            .await
     }
 
     /// Takes on the server's role on every connection from now on, in which the audit log can only be added to. Where
@@ -126,11 +142,16 @@ impl Database {
             Err(error) => Err(error),
         };
         closed.map_err(DatabaseError::Unreachable)?;
-        let pool = open(&self.connector, settings)
+        let pool = pool_options(&self.connector, &settings, &self.checks)
+            .connect_with(self.connector.options(&settings))
             .await
             .map_err(DatabaseError::Unreachable)?;
         self.pool.close().await;
-        Ok(Self { pool, ..self })
+        Ok(Self {
+            pool,
+            settings,
+            ..self
+        })
     }
 
     /// Brings the schema up to date, and the rights of the server's role.
@@ -179,7 +200,7 @@ impl Database {
     /// The database does not answer.
     pub async fn pending_migrations(&self) -> sqlx::Result<usize> {
         let applied: i64 = sqlx::query_scalar("SELECT count(*) FROM _sqlx_migrations WHERE success")
-            .fetch_one(&self.pool)
+            .fetch_one(&mut *self.connection().await?)
             .await?;
         Ok(MIGRATIONS
             .iter()
@@ -193,21 +214,37 @@ impl Database {
     /// The database does not answer.
     pub async fn time(&self) -> sqlx::Result<DateTime<Utc>> {
         sqlx::query_scalar("SELECT clock_timestamp()")
-            .fetch_one(&self.pool)
+            .fetch_one(&mut *self.connection().await?.quick())
             .await
     }
 
-    /// The pool itself, for what keeps a connection of its own.
-    pub fn pool(&self) -> &PgPool {
-        &self.pool
+    /// Why the database is not used, although it answers.
+    pub fn refusal(&self) -> Option<Refusal> {
+        self.checks.refusal()
     }
 
     /// A connection for statements that need no transaction.
     ///
     /// # Errors
     /// The database does not answer, or no connection came free.
-    pub async fn connection(&self) -> sqlx::Result<PoolConnection<Postgres>> {
-        acquire(&self.pool, &self.meters).await
+    pub async fn connection(&self) -> sqlx::Result<Lease> {
+        let part = traces::part("database connection");
+        let began = Instant::now();
+        let acquired = tokio::select! {
+            acquired = self.pool.acquire() => acquired,
+            // The pool would try again until the time is over.
+            refusal = self.checks.refused() => Err(Abandoned::Refused(refusal).into()),
+        };
+        drop(part);
+        match &acquired {
+            Ok(_) => self.meters.connection_wait.observe(began.elapsed().as_secs_f64()),
+            Err(error) => self.meters.no_connection.count(match error {
+                sqlx::Error::PoolTimedOut => NoConnection::TimedOut,
+                sqlx::Error::PoolClosed => NoConnection::Closed,
+                _ => NoConnection::Unreachable,
+            }),
+        }
+        Ok(Lease::new(acquired?, self.checks.clone()))
     }
 
     /// Begins a transaction. A connection that broke a moment ago, unnoticed, is passed over: nothing has been done on
@@ -216,24 +253,33 @@ impl Database {
     /// # Errors
     /// The database does not answer, or no connection came free.
     pub async fn begin(&self) -> sqlx::Result<Transaction> {
+        let until = Instant::now() + BEGIN;
         let mut broken = 0;
         loop {
-            // In a task of its own: a request that is given up while the database answers would leave a transaction open
-            // that the driver knows nothing of, on a connection that the next one gets.
-            let (pool, meters) = (self.pool.clone(), self.meters.clone());
             let part = traces::part("database transaction");
-            let beginning = async move {
-                let conn = acquire(&pool, &meters).await?;
-                // As the pool itself begins one.
-                let begun = sqlx::Transaction::begin(conn, None).await?;
-                Ok(Transaction::new(begun, meters, part))
-            };
-            let begun = tokio::spawn(beginning.with_current_context()).await;
-            match begun.unwrap_or(Err(sqlx::Error::WorkerCrashed)) {
-                Err(error) if is_broken_connection(&error) && broken < Self::MAX_CONNECTIONS => broken += 1,
+            let begun =
+                async { Transaction::begin(self.connection().await?, self.clone(), part).await }.await;
+            match begun {
+                Err(error)
+                    if is_broken_connection(&error)
+                        && !matches!(Abandoned::of(&error), Some(Abandoned::Refused(_)))
+                        && broken < Self::MAX_CONNECTIONS
+                        && Instant::now() < until =>
+                {
+                    broken += 1;
+                }
                 begun => return begun,
             }
         }
+    }
+
+    /// Begins a transaction that sees one moment only, for reading a large table.
+    ///
+    /// # Errors
+    /// The database does not answer, or no connection came free.
+    pub async fn begin_snapshot(&self) -> sqlx::Result<Transaction> {
+        let part = traces::part("database transaction");
+        Transaction::begin_snapshot(self.connection().await?, self.clone(), part).await
     }
 
     /// What is measured of the connections.
@@ -257,44 +303,29 @@ impl Database {
     }
 }
 
-async fn acquire(pool: &PgPool, meters: &DatabaseMeters) -> sqlx::Result<PoolConnection<Postgres>> {
-    let part = traces::part("database connection");
-    let began = Instant::now();
-    let acquired = pool.acquire().await;
-    drop(part);
-    match &acquired {
-        Ok(_) => meters.connection_wait.observe(began.elapsed().as_secs_f64()),
-        Err(error) => meters.no_connection.count(match error {
-            sqlx::Error::PoolTimedOut => NoConnection::TimedOut,
-            sqlx::Error::PoolClosed => NoConnection::Closed,
-            _ => NoConnection::Unreachable,
-        }),
-    }
-    acquired
-}
-
-async fn open(connector: &Connector, settings: SessionSettings) -> sqlx::Result<PgPool> {
-    let options = connector.options(&settings);
-    let connector = connector.clone();
+/// Each connection of the pool has these settings, and is checked when it is new and when it has rested.
+pub(super) fn pool_options(
+    connector: &Connector,
+    settings: &SessionSettings,
+    checks: &ConnectionChecks,
+) -> PgPoolOptions {
+    let (connector, settings) = (connector.clone(), settings.clone());
+    let (at_first, later) = (checks.clone(), checks.clone());
     PgPoolOptions::new()
         .max_connections(Database::MAX_CONNECTIONS)
-        .acquire_timeout(Duration::from_secs(3))
+        .acquire_timeout(ACQUIRE)
         .after_connect(move |conn, _| {
-            let (connector, settings) = (connector.clone(), settings.clone());
-            Box::pin(async move { connector.prepare(conn, &settings).await })
-        })
-        // A ping before each use would double the round trips under load, and none would hand out connections
-        // that broke while nobody looked. So only those that have rested are asked whether they live.
-        .test_before_acquire(false)
-        .before_acquire(|conn, rested| {
+            let (connector, settings, checks) = (connector.clone(), settings.clone(), at_first.clone());
             Box::pin(async move {
-                if rested.idle_for < PING_AFTER {
-                    Ok(true)
-                } else {
-                    Ok(conn.ping().await.is_ok())
-                }
+                checks.after_connect(conn).await?;
+                connector.prepare(conn, &settings).await
             })
         })
-        .connect_with(options)
-        .await
+        // A check before each use would double the round trips under load, and none would hand out connections
+        // that broke while nobody looked. So only those that have rested are checked.
+        .test_before_acquire(false)
+        .before_acquire(move |conn, rested| {
+            let checks = later.clone();
+            Box::pin(async move { Ok(checks.before_acquire(conn, rested.idle_for).await) })
+        })
 }

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, Row as _};
+use sqlx::Row as _;
 
-use super::Database;
+use super::{Connection, Database};
 use crate::server::clock::{Clock, TimeSample};
 
 /// How often the clock is read at most.
@@ -55,7 +55,7 @@ impl Database {
     }
 }
 
-async fn read(conn: &mut PgConnection) -> sqlx::Result<TimeSample> {
+async fn read(conn: &mut Connection) -> sqlx::Result<TimeSample> {
     let sent = Instant::now();
     // Unprepared, it is one round trip.
     let row = sqlx::raw_sql("SELECT clock_timestamp()").fetch_one(conn).await?;

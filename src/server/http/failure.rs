@@ -144,6 +144,7 @@ fn page(error: &AppError) -> String {
             "The portal cannot reach its database right now",
             "You are still signed in. Nothing was changed. Try again in a minute.".to_owned(),
         ),
+        AppError::OutcomeUnknown => ("It is not known whether this was done", error.message()),
         AppError::Forbidden => (
             "This request was not allowed",
             "It came from another site. Nothing was changed.".to_owned(),

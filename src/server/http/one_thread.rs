@@ -25,7 +25,7 @@ use tokio::runtime::{self, Handle};
 use tracing::Instrument as _;
 
 use super::failure::respond_to;
-use crate::error::AppError;
+use crate::{error::AppError, server::database::changes};
 
 /// As many as there are cores. They last as long as the process: connections to the database that were opened on one are
 /// served by it.
@@ -69,7 +69,7 @@ pub async fn render(request: Request, next: Next) -> Response {
             }
         }
     };
-    match thread.spawn(page.in_current_span()).await {
+    match thread.spawn(changes::track_part(page).in_current_span()).await {
         Ok(response) => response,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),

@@ -15,7 +15,7 @@ use axum::{
 use tokio::time::timeout;
 
 use super::failure;
-use crate::error::AppError;
+use crate::{error::AppError, server::database::changes};
 
 /// Longest body in bytes, of a server function and of the API: far above any honest one.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -34,6 +34,7 @@ pub async fn first(request: Request, next: Next) -> Response {
     if parts.method == Method::CONNECT {
         return failure::respond_to(&path, &headers, &AppError::Forbidden);
     }
+    let is_read = parts.method.is_safe();
     let refused = |problem: &str| failure::respond_to(&path, &headers, &AppError::invalid("body", problem));
     let bytes = match timeout(BODY_DEADLINE, to_bytes(body, MAX_BODY)).await {
         Ok(Ok(bytes)) => bytes,
@@ -42,14 +43,20 @@ pub async fn first(request: Request, next: Next) -> Response {
     };
     match timeout(
         ANSWER_DEADLINE,
-        next.run(Request::from_parts(parts, Body::from(bytes))),
+        changes::track(next.run(Request::from_parts(parts, Body::from(bytes)))),
     )
     .await
     {
         Ok(response) => response,
         Err(_) => {
             tracing::error!("a request was given up: the database does not answer, nor refuse");
-            failure::respond_to(&path, &headers, &AppError::Unavailable)
+            let error = if is_read {
+                AppError::Unavailable
+            } else {
+                // Its commit may be on the way.
+                AppError::OutcomeUnknown
+            };
+            failure::respond_to(&path, &headers, &error)
         }
     }
 }

@@ -10,6 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
+use super::heartbeat::{Heartbeats, SHORT};
 use crate::{
     domain::ids::SessionId,
     server::{database::Database, store::sessions},
@@ -92,12 +93,12 @@ impl Activity {
     }
 
     /// Writes every now and then until the task is ended.
-    pub async fn run(self, database: Database) {
+    pub async fn run(self, database: Database, jobs: Heartbeats) {
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            if let Err(error) = self.flush(&database).await {
+            if let Err(error) = jobs.round("activity", SHORT, self.flush(&database)).await {
                 tracing::warn!(%error, "activity could not be written; it is kept for the next time");
             }
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::heartbeat::{LONG, SHORT};
 use crate::server::{
     services::alerts::{
         audit_log,
@@ -30,7 +31,7 @@ async fn watch(state: &AppState, node: String) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(error) = watch.look(state).await {
+        if let Err(error) = state.jobs.round("alerts", SHORT, watch.look(state)).await {
             tracing::warn!(%error, "what would be alerts could not be looked at");
         }
     }
@@ -41,7 +42,7 @@ async fn look_at_audit_log(state: &AppState) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        match audit_log::look(state).await {
+        match state.jobs.round("audit_log", LONG, audit_log::look(state)).await {
             Ok(true) => tracing::debug!("looked at the audit log"),
             Ok(false) => {}
             Err(error) => tracing::warn!(%error, "a look at the audit log broke off; it is repeated"),
@@ -58,7 +59,8 @@ async fn deliver(state: &AppState) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(error) = courier.deliver_due(&state.database, &state.clock).await {
+        let delivering = courier.deliver_due(&state.database, &state.clock);
+        if let Err(error) = state.jobs.round("alert_delivery", LONG, delivering).await {
             tracing::warn!(%error, "alerts wait to be delivered");
         }
     }

@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::heartbeat::{Heartbeats, LONG};
 use crate::server::{
     clock::Clock,
     config::Config,
@@ -17,7 +18,13 @@ use crate::server::{
 
 /// Cleans up at once and then at the configured interval, until the task is ended. A failure is logged, and tried again
 /// at the next interval.
-pub async fn run(clock: Clock, database: Database, config: Arc<Config>, metrics: Arc<Metrics>) {
+pub async fn run(
+    clock: Clock,
+    database: Database,
+    config: Arc<Config>,
+    metrics: Arc<Metrics>,
+    jobs: Heartbeats,
+) {
     let mut ticks = interval(config.cleanup_interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -26,7 +33,8 @@ pub async fn run(clock: Clock, database: Database, config: Arc<Config>, metrics:
         // since the ticks of one node are not that exact.
         let apart = TimeDelta::from_std(config.cleanup_interval.mul_f64(0.9)).unwrap_or(TimeDelta::zero());
         let retention = cleanup::retention(config.retention);
-        let cleaned = once(&database, &clock, retention, apart).await;
+        let cleaning = once(&database, &clock, retention, apart);
+        let cleaned = jobs.round("cleanup", LONG, cleaning).await;
         metrics.cleanup_runs.count(CleanupRun::of(&cleaned));
         match cleaned {
             Ok(Some(report)) => tracing::info!(?report, "cleaned up"),

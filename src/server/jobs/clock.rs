@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::heartbeat::{Heartbeats, SHORT};
 use crate::server::{
     clock::{Clock, Correction},
     database::Database,
@@ -17,12 +18,12 @@ const LARGE: TimeDelta = TimeDelta::seconds(1);
 
 /// Corrects the clock every minute until the task is ended. While the database does not answer, or only slowly, the
 /// clock runs on by itself.
-pub async fn run(clock: Clock, database: Database) {
+pub async fn run(clock: Clock, database: Database, jobs: Heartbeats) {
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let sample = match database.sample_time().await {
+        let sample = match jobs.round("clock", SHORT, database.sample_time()).await {
             Ok(sample) => sample,
             Err(error) => {
                 tracing::warn!(%error, "the database's time could not be read, clock not corrected");

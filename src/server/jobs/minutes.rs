@@ -9,6 +9,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::heartbeat::{Heartbeats, SHORT};
 use crate::server::{
     database::Database,
     store::node_minutes::{self, NodeMinute},
@@ -109,12 +110,12 @@ impl Minutes {
     }
 
     /// Writes once a minute until the task is ended.
-    pub async fn run(self, database: Database, node: String) {
+    pub async fn run(self, database: Database, node: String, jobs: Heartbeats) {
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            if let Err(error) = self.flush(&database, &node).await {
+            if let Err(error) = jobs.round("minutes", SHORT, self.flush(&database, &node)).await {
                 tracing::warn!(%error, "what was counted could not be written; it is kept for the next time");
             }
         }

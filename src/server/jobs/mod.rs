@@ -4,6 +4,7 @@ pub mod activity;
 pub mod alerts;
 pub mod cleanup;
 pub mod clock;
+pub mod heartbeat;
 pub mod minutes;
 pub mod samples;
 pub mod seal;

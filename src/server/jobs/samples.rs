@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::heartbeat::{Heartbeats, SHORT};
 use crate::server::{
     clock::Clock,
     database::Database,
@@ -36,12 +37,12 @@ pub async fn once(database: &Database, clock: &Clock) -> sqlx::Result<bool> {
 }
 
 /// Counts every five minutes until the task is ended.
-pub async fn run(clock: Clock, database: Database) {
+pub async fn run(clock: Clock, database: Database, jobs: Heartbeats) {
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(error) = once(&database, &clock).await {
+        if let Err(error) = jobs.round("samples", SHORT, once(&database, &clock)).await {
             tracing::warn!(%error, "live sessions could not be counted");
         }
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::heartbeat::{Heartbeats, LONG};
 use crate::server::{
     clock::Clock, database::Database, services::audit_chain::seal_batch, store::audit_chain,
 };
@@ -30,12 +31,12 @@ pub async fn once(database: &Database, clock: &Clock) -> sqlx::Result<usize> {
 }
 
 /// Seals every second until the task is ended.
-pub async fn run(clock: Clock, database: Database) {
+pub async fn run(clock: Clock, database: Database, jobs: Heartbeats) {
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(error) = once(&database, &clock).await {
+        if let Err(error) = jobs.round("seal", LONG, once(&database, &clock)).await {
             tracing::warn!(%error, "audit rows could not be sealed; they wait for the next time");
         }
     }

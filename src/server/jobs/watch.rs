@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::heartbeat::SHORT;
 use crate::server::{health::Health, state::AppState};
 
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -28,6 +29,6 @@ pub async fn run(state: AppState) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        once(&state).await;
+        state.jobs.round("watch", SHORT, once(&state)).await;
     }
 }

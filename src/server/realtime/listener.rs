@@ -5,17 +5,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sqlx::postgres::PgListener;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::hub::Hub;
 use crate::server::{
     clock::Clock,
     database::Database,
+    jobs::heartbeat::{Heartbeats, SHORT},
     store::events::{self, CHANNEL},
 };
 
-/// Reads at the latest after so long, should a wake-up be lost.
+/// Reads at the latest after so long, should a wake-up be lost, and tests then whether the connection still lives.
 const AT_LATEST: Duration = Duration::from_secs(5);
 
 /// Between two tries to reach the database.
@@ -84,10 +84,10 @@ impl Position {
 }
 
 /// Listens until the task is ended. After a break it reads on from where it was.
-pub async fn run(clock: Clock, database: Database, hub: Hub) {
+pub async fn run(clock: Clock, database: Database, hub: Hub, jobs: Heartbeats) {
     let mut position = None;
     loop {
-        let broke = listen(&clock, &database, &hub, &mut position).await;
+        let broke = listen(&clock, &database, &hub, &jobs, &mut position).await;
         hub.set_listening(false);
         if let Err(error) = broke {
             tracing::warn!(%error, "nothing is heard of the database; trying again");
@@ -100,10 +100,10 @@ async fn listen(
     clock: &Clock,
     database: &Database,
     hub: &Hub,
+    jobs: &Heartbeats,
     position: &mut Option<Position>,
 ) -> sqlx::Result<()> {
-    let mut listener = PgListener::connect_with(database.pool()).await?;
-    listener.listen(CHANNEL).await?;
+    let mut listener = jobs.round("listener", SHORT, database.listen(CHANNEL)).await?;
     // From now on every commit wakes; what was committed before is in the log.
     let position = match position {
         Some(position) => position,
@@ -115,16 +115,12 @@ async fn listen(
     position.read_on(database, clock, hub).await?;
     hub.set_listening(true);
     loop {
-        match timeout(AT_LATEST, listener.try_recv()).await {
-            // Woken, or not for a while.
-            Ok(Ok(Some(_))) | Err(_) => {}
-            // The connection is gone.
-            Ok(Ok(None)) => return Ok(()),
-            Ok(Err(error)) => return Err(error),
-        }
         // One read answers all wake-ups that have come together.
-        while listener.next_buffered().is_some() {}
-        position.read_on(database, clock, hub).await?;
+        let woken = jobs.round("listener", SHORT, listener.wait(AT_LATEST)).await;
+        // What was committed before the connection broke is delivered before another one is tried.
+        let reading = position.read_on(database, clock, hub);
+        jobs.round("listener", SHORT, reading).await?;
+        woken?;
     }
 }
 

@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::{admin::people_list, cleanup, revoke, throttle};
+use crate::server::database::Connection;
 use crate::{
     domain::{
         ids::{OrganizationId, SessionId, UserId},
@@ -464,7 +465,7 @@ impl Accounts {
     }
 }
 
-async fn locked(conn: &mut sqlx::PgConnection, email: &str) -> Result<UserId, AccountError> {
+async fn locked(conn: &mut Connection, email: &str) -> Result<UserId, AccountError> {
     let missing = || AccountError::NoSuchUser(email.to_owned());
     let user = users::find_by_email(conn, email).await?.ok_or_else(missing)?.id;
     users::lock(conn, user).await?.ok_or_else(missing)?;
@@ -514,7 +515,7 @@ pub async fn role_changed(
 }
 
 async fn record(
-    conn: &mut sqlx::PgConnection,
+    conn: &mut Connection,
     kind: AuditKind,
     user: UserId,
     detail: serde_json::Value,

@@ -86,7 +86,7 @@ pub const BEGINNING: i64 = i64::MIN;
 /// The database's.
 pub async fn lines(database: &Database, asked: Asked<'_>, after: i64) -> Result<Option<Lines>, ExportError> {
     // A transaction a page: whoever reads slowly holds none open meanwhile.
-    let mut tx = database.begin().await?;
+    let mut tx = database.begin_snapshot().await?;
     audit_chain::take_time(&mut tx).await?;
     let page = audit_export::page_after(&mut tx, asked, after, PAGE).await?;
     tx.commit().await?;

@@ -123,8 +123,7 @@ pub async fn has_chain(database: &Database) -> sqlx::Result<bool> {
 /// # Errors
 /// The database's.
 pub async fn verify(database: &Database, now: DateTime<Utc>, noted: Option<Head>) -> sqlx::Result<Verdict> {
-    let mut tx = database.begin().await?;
-    audit_chain::hold_still(&mut tx).await?;
+    let mut tx = database.begin_snapshot().await?;
     audit_chain::take_time(&mut tx).await?;
 
     // Their past is invented: their rows tell of times before they were written.

@@ -8,8 +8,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
+use crate::server::database::Connection;
 use crate::{
     domain::{
         ids::OrganizationId,
@@ -135,7 +135,7 @@ fn live_chart(line: &Line, counted: ByRoleAndKind, missing: Option<f64>) -> Char
     }
 }
 
-async fn live_by_samples(conn: &mut PgConnection, line: &Line, steps: Steps) -> sqlx::Result<Chart> {
+async fn live_by_samples(conn: &mut Connection, line: &Line, steps: Steps) -> sqlx::Result<Chart> {
     let mut counted = ByRoleAndKind::new();
     for row in insight::live_by_samples(conn, steps).await? {
         let known = counted.entry((rank(&row.role), row.kind)).or_default();
@@ -145,7 +145,7 @@ async fn live_by_samples(conn: &mut PgConnection, line: &Line, steps: Steps) -> 
 }
 
 async fn live_of_organization(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     line: &Line,
     organization: OrganizationId,
     steps: Steps,
@@ -167,7 +167,7 @@ async fn live_of_organization(
 }
 
 async fn sign_ins(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     line: &Line,
     organization: Option<OrganizationId>,
     steps: Steps,
@@ -185,7 +185,7 @@ async fn sign_ins(
 }
 
 async fn ended(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     line: &Line,
     organization: Option<OrganizationId>,
     steps: Steps,
@@ -225,7 +225,7 @@ fn label(reason: EndReason) -> &'static str {
 }
 
 async fn lengths(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     line: &Line,
     organization: Option<OrganizationId>,
     steps: Steps,
@@ -242,7 +242,7 @@ async fn lengths(
     })
 }
 
-async fn refreshes(conn: &mut PgConnection, line: &Line, steps: Steps) -> sqlx::Result<Chart> {
+async fn refreshes(conn: &mut Connection, line: &Line, steps: Steps) -> sqlx::Result<Chart> {
     let rows = insight::refreshes(conn, steps).await?;
     let exchanged = rows.iter().map(|row| (row.step, drawn(row.exchanged))).collect();
     let refused = rows.iter().map(|row| (row.step, drawn(row.refused))).collect();
@@ -255,7 +255,7 @@ async fn refreshes(conn: &mut PgConnection, line: &Line, steps: Steps) -> sqlx::
     })
 }
 
-async fn revocation(conn: &mut PgConnection, line: &Line, steps: Steps) -> sqlx::Result<Chart> {
+async fn revocation(conn: &mut Connection, line: &Line, steps: Steps) -> sqlx::Result<Chart> {
     let rows = insight::closings(conn, steps).await?;
     let median = rows.iter().map(|row| (row.step, row.median)).collect();
     let slowest = rows.iter().map(|row| (row.step, row.slowest)).collect();

@@ -92,7 +92,7 @@ impl Refresh {
             Ok(Exchange::Refused) => Refresh::Refused,
             Ok(Exchange::Reused(_)) => Refresh::Reused,
             Ok(Exchange::ByAnotherClient) => Refresh::ClientChanged,
-            Err(AppError::Unavailable) => Refresh::Unavailable,
+            Err(AppError::Unavailable | AppError::OutcomeUnknown) => Refresh::Unavailable,
             Err(_) => Refresh::Failed,
         }
     }

@@ -91,7 +91,7 @@ impl Refused<'_> {
             };
             audit::record_refusal(&mut tx, refusal, now).await?;
         }
-        tx.commit().await?;
+        tx.commit_side_record().await?;
         Ok(())
     }
 

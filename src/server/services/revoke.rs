@@ -14,7 +14,7 @@ use crate::{
     server::{
         auth::current_session::{CurrentSession, EndedSession},
         clock::Clock,
-        database::{Database, Transaction, is_conflict},
+        database::{Database, Transaction, changes, is_conflict},
         services::refusals::Refused,
         store::{
             acting::{ActingTransaction, NotActing},
@@ -47,7 +47,7 @@ pub async fn end_own(
             Ok(ended) => return Ok(ended),
         }
     }
-    Err(AppError::Unavailable)
+    Err(changes::unavailable())
 }
 
 /// How often an end is tried that gets into a deadlock with another transaction.
@@ -291,7 +291,7 @@ pub async fn write_down(database: &Database, clock: &Clock, over: &EndedSession)
         };
         end_in(&mut tx, filter, over.reason, None, Actor::default(), now).await?;
     }
-    tx.commit().await
+    tx.commit_side_record().await
 }
 
 /// The audit rows and the events of sessions that have just ended in this transaction, and their place in the metrics.

@@ -1,6 +1,11 @@
 //! Fills an empty database with made-up people and sessions, so that the portal can be measured with as many as it is to
 //! carry. Nobody can sign in as any of them, and none of their sessions has a credential that anyone could show.
 
+#![expect(
+    clippy::disallowed_types,
+    reason = "a command's work takes as long as it takes, and its operator can stop it"
+)]
+
 use std::{
     cell::{Cell, RefCell},
     num::NonZeroU32,

@@ -4,9 +4,9 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
-use sqlx::PgConnection;
 
 use super::{revoke, sign_in::Verified};
+use crate::server::database::Connection;
 use crate::{
     domain::{
         ids::{SessionId, UserId},
@@ -70,7 +70,7 @@ const FAILURES_WITHIN: TimeDelta = TimeDelta::hours(24);
 /// # Errors
 /// The database's.
 pub async fn of_sign_in(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     rules: &Suspicion,
     verified: &Verified,
     client: &Client,
@@ -99,7 +99,7 @@ pub async fn of_sign_in(
 
 /// What is unusual about the network that a person has turned up in.
 async fn of_network(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     rules: &Suspicion,
     user: UserId,
     client: &Client,
@@ -128,7 +128,7 @@ async fn of_network(
 /// # Errors
 /// The database's.
 pub async fn raise(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     user: UserId,
     session: SessionId,
     unusual: &Unusual,

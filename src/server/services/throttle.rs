@@ -10,8 +10,8 @@ use std::{net::IpAddr, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use sqlx::PgConnection;
 
+use crate::server::database::Connection;
 use crate::{
     domain::{
         ids::{SessionId, UserId},
@@ -166,7 +166,7 @@ async fn try_take(
         }
     }
     let Some((by, bucket, most)) = exhausted else {
-        tx.commit().await?;
+        tx.commit_side_record().await?;
         return Ok(Taking::Taken(Taken(
             counts.iter().map(|(_, bucket, _)| *bucket).collect(),
         )));
@@ -181,7 +181,7 @@ async fn try_take(
     if why.first {
         record_throttled(&mut tx, by, user, session, ip_address, now).await?;
     }
-    tx.commit().await?;
+    tx.commit_side_record().await?;
     tracing::info!(by, user = user.map(|user| user.to_string()), "no attempt is left");
     let wait = (why.until - now).num_seconds().max(0) + 1;
     Ok(Taking::Refused(AppError::TooManyAttempts {
@@ -190,7 +190,7 @@ async fn try_take(
 }
 
 async fn record_throttled(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     by: &str,
     user: Option<UserId>,
     session: Option<SessionId>,
@@ -224,7 +224,7 @@ async fn record_throttled(
 /// # Errors
 /// The database's.
 pub async fn count(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     what: &str,
     session: SessionId,
     window: TimeDelta,
@@ -238,7 +238,7 @@ pub async fn count(
 ///
 /// # Errors
 /// The database's.
-pub async fn forget_account(conn: &mut PgConnection, email: &str) -> sqlx::Result<()> {
+pub async fn forget_account(conn: &mut Connection, email: &str) -> sqlx::Result<()> {
     password_attempts::forget(conn, &account_bucket(email)).await
 }
 
@@ -246,7 +246,7 @@ pub async fn forget_account(conn: &mut PgConnection, email: &str) -> sqlx::Resul
 ///
 /// # Errors
 /// The database's.
-pub async fn record_failure(conn: &mut PgConnection, taken: &Taken) -> sqlx::Result<()> {
+pub async fn record_failure(conn: &mut Connection, taken: &Taken) -> sqlx::Result<()> {
     for bucket in &taken.0 {
         password_attempts::record_failure(conn, bucket).await?;
     }
@@ -262,7 +262,7 @@ pub async fn give_back(state: &AppState, taken: &Taken) -> Result<(), AppError> 
     for bucket in &taken.0 {
         password_attempts::give_back(&mut tx, bucket).await?;
     }
-    tx.commit().await?;
+    tx.commit_side_record().await?;
     Ok(())
 }
 

@@ -1,13 +1,13 @@
 //! What the webhook is to be told: written with what it tells of, sent by whichever node takes it first.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::domain::{
     alert::{Delivery, DeliveryOutcome},
     ids::AlertId,
 };
+use crate::server::database::Connection;
 
 /// A message to be sent.
 pub struct NewDelivery<'a> {
@@ -22,11 +22,7 @@ pub struct NewDelivery<'a> {
 }
 
 /// Queues a message for the next moment.
-pub async fn queue(
-    conn: &mut PgConnection,
-    delivery: NewDelivery<'_>,
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
+pub async fn queue(conn: &mut Connection, delivery: NewDelivery<'_>, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "
         INSERT INTO alert_deliveries (id, alert_id, state, payload, created_at, next_attempt_at)
@@ -55,7 +51,7 @@ pub struct Claimed {
 /// Takes a message that is due. Until `lease_ends`, no other node takes it: a node that dies with it has lost it to another
 /// one by then. The end of an alert waits until its beginning is delivered or given up.
 pub async fn claim(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     lease_ends: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Option<Claimed>> {
@@ -80,7 +76,7 @@ pub async fn claim(
 }
 
 /// The message was taken. Whoever else may have sent it meanwhile, it need not be sent again.
-pub async fn delivered(conn: &mut PgConnection, id: Uuid, now: DateTime<Utc>) -> sqlx::Result<()> {
+pub async fn delivered(conn: &mut Connection, id: Uuid, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "
         UPDATE alert_deliveries SET delivered_at = $2, next_attempt_at = NULL, last_error = NULL
@@ -97,7 +93,7 @@ pub async fn delivered(conn: &mut PgConnection, id: Uuid, now: DateTime<Utc>) ->
 /// The message was not taken. With `next` it is tried again then; without, it is given up. Not if another node has taken
 /// it over meanwhile.
 pub async fn failed(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     claimed: &Claimed,
     error: &str,
     next: Option<DateTime<Utc>>,
@@ -150,10 +146,7 @@ impl Row {
 }
 
 /// The deliveries of alerts, the oldest first.
-pub async fn of_alerts(
-    conn: &mut PgConnection,
-    alerts: &[AlertId],
-) -> sqlx::Result<Vec<(AlertId, Delivery)>> {
+pub async fn of_alerts(conn: &mut Connection, alerts: &[AlertId]) -> sqlx::Result<Vec<(AlertId, Delivery)>> {
     let ids: Vec<Uuid> = alerts.iter().map(|id| id.0).collect();
     let rows = sqlx::query_as!(
         Row,
@@ -172,7 +165,7 @@ pub async fn of_alerts(
 }
 
 /// The latest tests, the newest first.
-pub async fn tests(conn: &mut PgConnection, most: i64) -> sqlx::Result<Vec<Delivery>> {
+pub async fn tests(conn: &mut Connection, most: i64) -> sqlx::Result<Vec<Delivery>> {
     let rows = sqlx::query_as!(
         Row,
         "
@@ -187,7 +180,7 @@ pub async fn tests(conn: &mut PgConnection, most: i64) -> sqlx::Result<Vec<Deliv
 }
 
 /// Deletes tests that were queued before `then`, and whatever else nobody has sent for so long.
-pub async fn delete_before(conn: &mut PgConnection, then: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
+pub async fn delete_before(conn: &mut Connection, then: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         "DELETE FROM alert_deliveries WHERE id IN (
             SELECT id FROM alert_deliveries WHERE created_at < $1 AND (alert_id IS NULL OR next_attempt_at IS NOT NULL)

@@ -3,13 +3,13 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::domain::{
     alert::{Alert, AlertRule},
     ids::AlertId,
 };
+use crate::server::database::Connection;
 
 /// Something that is wrong at this moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +24,7 @@ pub struct Finding {
 
 /// Writes down that something is wrong. Some: it was not before, and an alert was raised by this.
 pub async fn saw(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     finding: &Finding,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Option<AlertId>> {
@@ -59,7 +59,7 @@ pub struct Cleared {
 
 /// Clears a rule's open alerts that were last seen then or before.
 pub async fn clear(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     rule: AlertRule,
     last_seen: DateTime<Utc>,
     now: DateTime<Utc>,
@@ -89,7 +89,7 @@ pub async fn clear(
 }
 
 /// Whether an alert of this rule is open.
-pub async fn is_open(conn: &mut PgConnection, rule: AlertRule) -> sqlx::Result<bool> {
+pub async fn is_open(conn: &mut Connection, rule: AlertRule) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM alerts WHERE rule = $1 AND cleared_at IS NULL) AS "open!""#,
         rule.as_str(),
@@ -125,7 +125,7 @@ impl Row {
 }
 
 /// Open alerts, the newest first. Without their deliveries.
-pub async fn open(conn: &mut PgConnection) -> sqlx::Result<Vec<Alert>> {
+pub async fn open(conn: &mut Connection) -> sqlx::Result<Vec<Alert>> {
     let rows = sqlx::query_as!(
         Row,
         "
@@ -139,7 +139,7 @@ pub async fn open(conn: &mut PgConnection) -> sqlx::Result<Vec<Alert>> {
 }
 
 /// Alerts that are over, those that cleared last first. Without their deliveries.
-pub async fn recent(conn: &mut PgConnection, most: i64) -> sqlx::Result<Vec<Alert>> {
+pub async fn recent(conn: &mut Connection, most: i64) -> sqlx::Result<Vec<Alert>> {
     let rows = sqlx::query_as!(
         Row,
         "
@@ -155,7 +155,7 @@ pub async fn recent(conn: &mut PgConnection, most: i64) -> sqlx::Result<Vec<Aler
 
 /// Deletes alerts that cleared before `then`, with their deliveries.
 pub async fn delete_cleared_before(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     then: DateTime<Utc>,
     most: i64,
 ) -> sqlx::Result<u64> {

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::sessions::Ended;
@@ -14,6 +13,7 @@ use crate::domain::{
     security_notice::{NoticeRule, ReuseCause},
     time::rfc3339_exact,
 };
+use crate::server::database::Connection;
 
 /// Who did something, and from where. The default is an operator or a rule.
 ///
@@ -84,7 +84,7 @@ pub enum RefusalKind {
 
 /// Writes the row of a refusal.
 pub async fn record_refusal(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     refusal: Refusal<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
@@ -122,7 +122,7 @@ pub struct AuditEvent<'a> {
 }
 
 /// Writes one row.
-pub async fn record(conn: &mut PgConnection, event: AuditEvent<'_>, now: DateTime<Utc>) -> sqlx::Result<()> {
+pub async fn record(conn: &mut Connection, event: AuditEvent<'_>, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "
         INSERT INTO audit_events (at, kind, actor_id, actor_session_id, user_id, session_id, ip_address, reason, detail,
@@ -147,7 +147,7 @@ pub async fn record(conn: &mut PgConnection, event: AuditEvent<'_>, now: DateTim
 /// Writes one row for each session of a user that has just ended. `at` of the row is when it is written; where the time of
 /// the session had run out before, `ended_at` in the detail says when.
 pub async fn record_ended(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     actor: Actor,
     user: UserId,
     ended: &[Ended],
@@ -209,7 +209,7 @@ pub struct PreviousSignIn {
 /// Looks up what the dashboard says about sign-ins. Whoever was asked for a new password gave the right one: that is no
 /// failure. `began` is when the asking session began.
 pub async fn sign_in_history(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     user: UserId,
     session: SessionId,
     began: DateTime<Utc>,
@@ -246,7 +246,7 @@ pub async fn sign_in_history(
 }
 
 /// Sign-ins of a person that failed since then, or since they last got in if that is later.
-pub async fn failures_since(conn: &mut PgConnection, user: UserId, then: DateTime<Utc>) -> sqlx::Result<i64> {
+pub async fn failures_since(conn: &mut Connection, user: UserId, then: DateTime<Utc>) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"
         SELECT count(*) AS "count!" FROM audit_events WHERE user_id = $1 AND kind = 'sign_in_failed'
@@ -261,7 +261,7 @@ pub async fn failures_since(conn: &mut PgConnection, user: UserId, then: DateTim
 }
 
 /// Whether a person has ever signed in. The sign-ins that the demo makes up do not count: nobody did.
-pub async fn has_signed_in(conn: &mut PgConnection, user: UserId) -> sqlx::Result<bool> {
+pub async fn has_signed_in(conn: &mut Connection, user: UserId) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT 1 FROM audit_events WHERE user_id = $1 AND kind = 'signed_in' AND NOT detail ? 'demo') AS "ever!""#,
         user.0,
@@ -278,7 +278,7 @@ pub struct SignIns {
 }
 
 /// Counts the sign-ins since then.
-pub async fn sign_ins_since(conn: &mut PgConnection, then: DateTime<Utc>) -> sqlx::Result<SignIns> {
+pub async fn sign_ins_since(conn: &mut Connection, then: DateTime<Utc>) -> sqlx::Result<SignIns> {
     sqlx::query_as!(
         SignIns,
         r#"
@@ -300,7 +300,7 @@ pub struct Reuses {
 }
 
 /// Counts the refresh tokens that were shown again since then.
-pub async fn reuses_since(conn: &mut PgConnection, then: DateTime<Utc>) -> sqlx::Result<Reuses> {
+pub async fn reuses_since(conn: &mut Connection, then: DateTime<Utc>) -> sqlx::Result<Reuses> {
     sqlx::query_as!(
         Reuses,
         r#"
@@ -316,7 +316,7 @@ pub async fn reuses_since(conn: &mut PgConnection, then: DateTime<Utc>) -> sqlx:
 
 /// How often a rule of suspicion spoke up since then, on all accounts.
 pub async fn suspicions_since(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     rule: NoticeRule,
     then: DateTime<Utc>,
 ) -> sqlx::Result<i64> {

@@ -2,22 +2,22 @@
 //! that does not fit, is the business of `services`.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
 use crate::domain::ids::UserId;
+use crate::server::database::Connection;
 
 /// Names the lock under which the chain grows. Any number will do that nothing else in the database uses.
 const SEALING: i64 = 7_022_750_921_764_881_202;
 
 /// Makes this transaction the one that seals. `false`: another one does.
-pub async fn try_lock(conn: &mut PgConnection) -> sqlx::Result<bool> {
+pub async fn try_lock(conn: &mut Connection) -> sqlx::Result<bool> {
     sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "locked!""#, SEALING)
         .fetch_one(conn)
         .await
 }
 
 /// Whether anything waits.
-pub async fn any_unsealed(conn: &mut PgConnection) -> sqlx::Result<bool> {
+pub async fn any_unsealed(conn: &mut Connection) -> sqlx::Result<bool> {
     sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM audit_unsealed) AS "waiting!""#)
         .fetch_one(conn)
         .await
@@ -36,7 +36,7 @@ pub struct Waiting {
 pub const COUNTED: i64 = 10_000;
 
 /// How much waits, and since when.
-pub async fn waiting(conn: &mut PgConnection) -> sqlx::Result<Waiting> {
+pub async fn waiting(conn: &mut Connection) -> sqlx::Result<Waiting> {
     sqlx::query_as!(
         Waiting,
         r#"
@@ -51,7 +51,7 @@ pub async fn waiting(conn: &mut PgConnection) -> sqlx::Result<Waiting> {
 }
 
 /// The first rows of those that wait, in order of id. One that was removed meanwhile holds up nothing.
-pub async fn unsealed(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<i64>> {
+pub async fn unsealed(conn: &mut Connection, limit: i64) -> sqlx::Result<Vec<i64>> {
     sqlx::query_scalar!(
         "SELECT q.event_id FROM audit_unsealed q JOIN audit_events e ON e.id = q.event_id ORDER BY q.event_id LIMIT $1",
         limit,
@@ -71,7 +71,7 @@ pub struct SealedText {
 }
 
 /// The rows of these ids that are there, in order of id.
-pub async fn texts(conn: &mut PgConnection, ids: &[i64]) -> sqlx::Result<Vec<SealedText>> {
+pub async fn texts(conn: &mut Connection, ids: &[i64]) -> sqlx::Result<Vec<SealedText>> {
     let rows = sqlx::query!(
         r#"
         SELECT e.id, e.user_id, LEAST(GREATEST(e.at, '0001-01-01'), '9999-12-31') AS "at!",
@@ -103,7 +103,7 @@ pub struct Entry {
 }
 
 /// The last entry.
-pub async fn last(conn: &mut PgConnection) -> sqlx::Result<Option<Entry>> {
+pub async fn last(conn: &mut Connection) -> sqlx::Result<Option<Entry>> {
     sqlx::query_as!(
         Entry,
         r#"
@@ -116,7 +116,7 @@ pub async fn last(conn: &mut PgConnection) -> sqlx::Result<Option<Entry>> {
 }
 
 /// The entries that follow a position, in order.
-pub async fn entries_after(conn: &mut PgConnection, position: i64, limit: i64) -> sqlx::Result<Vec<Entry>> {
+pub async fn entries_after(conn: &mut Connection, position: i64, limit: i64) -> sqlx::Result<Vec<Entry>> {
     sqlx::query_as!(
         Entry,
         r#"
@@ -131,7 +131,7 @@ pub async fn entries_after(conn: &mut PgConnection, position: i64, limit: i64) -
 }
 
 /// Adds entries, and takes their rows out of the queue.
-pub async fn append(conn: &mut PgConnection, entries: &[Entry]) -> sqlx::Result<()> {
+pub async fn append(conn: &mut Connection, entries: &[Entry]) -> sqlx::Result<()> {
     let positions: Vec<i64> = entries.iter().map(|entry| entry.position).collect();
     let events: Vec<i64> = entries.iter().map(|entry| entry.event).collect();
     let times: Vec<_> = entries.iter().map(|entry| entry.sealed_at).collect();
@@ -155,22 +155,14 @@ pub async fn append(conn: &mut PgConnection, entries: &[Entry]) -> sqlx::Result<
 }
 
 /// Whether the database knows the chain at all.
-pub async fn exists(conn: &mut PgConnection) -> sqlx::Result<bool> {
+pub async fn exists(conn: &mut Connection) -> sqlx::Result<bool> {
     sqlx::query_scalar!(r#"SELECT to_regclass('audit_chain') IS NOT NULL AS "exists!""#)
         .fetch_one(conn)
         .await
 }
 
-/// Lets this transaction, in which nothing was done yet, see one moment only.
-pub async fn hold_still(conn: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query!("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        .execute(conn)
-        .await?;
-    Ok(())
-}
-
 /// Lets each statement of this transaction take as long as a long log needs. Nobody's request waits for it.
-pub async fn take_time(conn: &mut PgConnection) -> sqlx::Result<()> {
+pub async fn take_time(conn: &mut Connection) -> sqlx::Result<()> {
     sqlx::query!("SET LOCAL statement_timeout = 0")
         .execute(conn)
         .await?;
@@ -187,7 +179,7 @@ pub struct Standing {
 }
 
 /// The rows of the log that follow an id, in order.
-pub async fn standings_after(conn: &mut PgConnection, id: i64, limit: i64) -> sqlx::Result<Vec<Standing>> {
+pub async fn standings_after(conn: &mut Connection, id: i64, limit: i64) -> sqlx::Result<Vec<Standing>> {
     let rows = sqlx::query!(
         r#"
         SELECT e.id, LEAST(GREATEST(e.at, '0001-01-01'), '9999-12-31') AS "at!", e.user_id,
@@ -213,7 +205,7 @@ pub async fn standings_after(conn: &mut PgConnection, id: i64, limit: i64) -> sq
 }
 
 /// Ids in the queue whose rows are not there.
-pub async fn waiting_for_nothing(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<i64>> {
+pub async fn waiting_for_nothing(conn: &mut Connection, limit: i64) -> sqlx::Result<Vec<i64>> {
     sqlx::query_scalar!(
         "
         SELECT q.event_id FROM audit_unsealed q

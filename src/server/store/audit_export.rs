@@ -4,7 +4,7 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
+use sqlx::{FromRow, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::{containing, network};
@@ -12,6 +12,7 @@ use crate::domain::{
     audit::AuditFilter,
     ids::{OrganizationId, SessionId, UserId},
 };
+use crate::server::database::Connection;
 
 /// Which rows, within what the asker may see.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +54,7 @@ pub struct ExportedRow {
 
 /// The rows that follow an id, in order of id.
 pub async fn page_after(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     asked: Asked<'_>,
     id: i64,
     limit: i64,
@@ -73,7 +74,7 @@ pub async fn page_after(
 
 /// The rows before an id, newest first.
 pub async fn page_before(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     asked: Asked<'_>,
     id: i64,
     limit: i64,
@@ -92,7 +93,7 @@ pub async fn page_before(
 }
 
 /// How many rows there are.
-pub async fn count(conn: &mut PgConnection, asked: Asked<'_>) -> sqlx::Result<i64> {
+pub async fn count(conn: &mut Connection, asked: Asked<'_>) -> sqlx::Result<i64> {
     let mut query = QueryBuilder::<Postgres>::new("SELECT count(*)");
     listed(&mut query, asked);
     query.build_query_scalar().fetch_one(conn).await

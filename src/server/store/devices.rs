@@ -1,9 +1,9 @@
 //! The desktops that people have signed in on.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
 use super::{acting::ActingTransaction, security_notices::IN_QUESTION};
+use crate::server::database::Connection;
 use crate::{
     domain::ids::{DeviceId, UserId},
     server::auth::client::Network,
@@ -21,7 +21,7 @@ pub struct DeviceFacts<'a> {
 }
 
 /// Finds a person's device by the client's own name for itself.
-pub async fn find(conn: &mut PgConnection, user: UserId, device_id: &str) -> sqlx::Result<Option<DeviceId>> {
+pub async fn find(conn: &mut Connection, user: UserId, device_id: &str) -> sqlx::Result<Option<DeviceId>> {
     let id = sqlx::query_scalar!(
         "SELECT id FROM devices WHERE user_id = $1 AND device_id = $2",
         user.0,
@@ -44,7 +44,7 @@ pub struct KnownDevice {
 /// Finds a person's device by the client's own name for itself, and whether it has been in a network before. The name
 /// alone is no proof, since it is no secret.
 pub async fn find_with_network(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     user: UserId,
     device_id: &str,
     network: Network,
@@ -77,7 +77,7 @@ pub async fn find_with_network(
 
 /// Registers a person's device, or brings what is known of it up to date.
 pub async fn register(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     user: UserId,
     facts: &DeviceFacts<'_>,
     now: DateTime<Utc>,
@@ -125,7 +125,7 @@ pub async fn heartbeat(tx: &mut ActingTransaction) -> sqlx::Result<()> {
 }
 
 /// Forgets desktops that nobody has signed in on since then and that no session speaks of any more.
-pub async fn forget_before(conn: &mut PgConnection, then: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
+pub async fn forget_before(conn: &mut Connection, then: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         "
         DELETE FROM devices WHERE id IN (

@@ -1,7 +1,6 @@
 //! The event log that every node reads to tell clients what changed.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{sessions::Ended, unreadable};
@@ -9,13 +8,14 @@ use crate::domain::{
     ids::{SessionId, UserId},
     session::EndReason,
 };
+use crate::server::database::Connection;
 
 /// The channel that NOTIFY wakes listeners on. The payload is empty: the log itself says what happened.
 pub const CHANNEL: &str = "session_events";
 
 /// Writes that sessions of a person ended, then that their list changed, and wakes the listeners at commit.
 pub async fn sessions_ended(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     user: UserId,
     ended: &[Ended],
     now: DateTime<Utc>,
@@ -41,7 +41,7 @@ pub async fn sessions_ended(
 }
 
 /// Writes that a person's list of sessions changed, and wakes the listeners at commit.
-pub async fn sessions_changed(conn: &mut PgConnection, user: UserId, now: DateTime<Utc>) -> sqlx::Result<()> {
+pub async fn sessions_changed(conn: &mut Connection, user: UserId, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "
         WITH event AS (INSERT INTO session_events (at, user_id, kind) VALUES ($1, $2, 'sessions_changed'))
@@ -58,7 +58,7 @@ pub async fn sessions_changed(conn: &mut PgConnection, user: UserId, now: DateTi
 
 /// Writes that a session changed while it goes on, and wakes the listeners at commit.
 pub async fn session_updated(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     user: UserId,
     session: SessionId,
     now: DateTime<Utc>,
@@ -68,7 +68,7 @@ pub async fn session_updated(
 
 /// Writes that a session looks at another organization, and wakes the listeners at commit.
 pub async fn organization_switched(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     user: UserId,
     session: SessionId,
     now: DateTime<Utc>,
@@ -79,7 +79,7 @@ pub async fn organization_switched(
 /// Writes that a session is held by a new credential, and wakes the listeners at commit: streams that the old one opened
 /// close, and whoever has the new one opens them anew.
 pub async fn credential_replaced(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     user: UserId,
     session: SessionId,
     now: DateTime<Utc>,
@@ -91,7 +91,7 @@ pub async fn credential_replaced(
 const REPLACED: &str = "credential_replaced";
 
 async fn of_session(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     user: UserId,
     session: SessionId,
     kind: EventKind,
@@ -188,7 +188,7 @@ impl Row {
 }
 
 /// The highest number so far; 0 for an empty log.
-pub async fn last(conn: &mut PgConnection) -> sqlx::Result<i64> {
+pub async fn last(conn: &mut Connection) -> sqlx::Result<i64> {
     sqlx::query_scalar!(r#"SELECT COALESCE(max(id), 0) AS "last!" FROM session_events"#)
         .fetch_one(conn)
         .await
@@ -196,7 +196,7 @@ pub async fn last(conn: &mut PgConnection) -> sqlx::Result<i64> {
 
 /// The highest number of a person's events so far; 0 for none. Not that of the whole log: another person's higher number may
 /// be there while a lower one of theirs is not committed yet.
-pub async fn last_of_user(conn: &mut PgConnection, user: UserId) -> sqlx::Result<i64> {
+pub async fn last_of_user(conn: &mut Connection, user: UserId) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"SELECT COALESCE(max(id), 0) AS "last!" FROM session_events WHERE user_id = $1"#,
         user.0
@@ -207,7 +207,7 @@ pub async fn last_of_user(conn: &mut PgConnection, user: UserId) -> sqlx::Result
 
 /// Events after a number, and those of the numbers passed over that have come to light since; at most `most`.
 pub async fn after(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     last: i64,
     passed_over: &[i64],
     most: i64,
@@ -229,7 +229,7 @@ pub async fn after(
 
 /// A person's events after a number, for a client whose stream broke off there; at most `most`.
 pub async fn of_user_after(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     user: UserId,
     last: i64,
     most: i64,
@@ -250,7 +250,7 @@ pub async fn of_user_after(
 }
 
 /// Whether any server listens to this database.
-pub async fn is_heard(conn: &mut PgConnection) -> sqlx::Result<bool> {
+pub async fn is_heard(conn: &mut Connection) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"
         SELECT EXISTS (
@@ -264,7 +264,7 @@ pub async fn is_heard(conn: &mut PgConnection) -> sqlx::Result<bool> {
 }
 
 /// Deletes events that no client can still be waiting for.
-pub async fn delete_before(conn: &mut PgConnection, then: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
+pub async fn delete_before(conn: &mut Connection, then: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         "DELETE FROM session_events WHERE id IN (
             SELECT id FROM session_events WHERE at < $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED

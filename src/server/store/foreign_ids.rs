@@ -1,12 +1,12 @@
 //! Whose an id is, for the audit log.
 
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::domain::ids::UserId;
+use crate::server::database::Connection;
 
 /// Whether there is a user, session, organization or notice of that id which is not the user's own.
-pub async fn is_of_others(conn: &mut PgConnection, user: UserId, id: Uuid) -> sqlx::Result<bool> {
+pub async fn is_of_others(conn: &mut Connection, user: UserId, id: Uuid) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"
         SELECT EXISTS (SELECT 1 FROM users WHERE id = $2 AND id <> $1)

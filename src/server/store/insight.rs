@@ -2,9 +2,9 @@
 //! the beginning of the step. With an organization, it counts the people who are members of it now.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::PgConnection;
 
 use crate::domain::ids::OrganizationId;
+use crate::server::database::Connection;
 
 /// The steps that are counted by.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +31,7 @@ pub struct Live {
 }
 
 /// What the last sample of each step says. Nothing of steps without one.
-pub async fn live_by_samples(conn: &mut PgConnection, steps: Steps) -> sqlx::Result<Vec<Live>> {
+pub async fn live_by_samples(conn: &mut Connection, steps: Steps) -> sqlx::Result<Vec<Live>> {
     sqlx::query_as!(
         Live,
         r#"
@@ -63,7 +63,7 @@ pub struct LiveFrom {
 /// Which sessions of an organization's people were live at the given moments, in order: found from when they began and
 /// ended. Each session is read once, however many moments there are.
 pub async fn live_of_organization(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     organization: OrganizationId,
     moments: &[DateTime<Utc>],
 ) -> sqlx::Result<Vec<LiveFrom>> {
@@ -108,7 +108,7 @@ pub struct SignIns {
 }
 
 pub async fn sign_ins(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     organization: Option<OrganizationId>,
     steps: Steps,
 ) -> sqlx::Result<Vec<SignIns>> {
@@ -141,7 +141,7 @@ pub struct EndedFor {
 }
 
 pub async fn ended(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     organization: Option<OrganizationId>,
     steps: Steps,
 ) -> sqlx::Result<Vec<EndedFor>> {
@@ -173,7 +173,7 @@ pub struct Lengths {
 }
 
 pub async fn lengths(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     organization: Option<OrganizationId>,
     steps: Steps,
 ) -> sqlx::Result<Vec<Lengths>> {
@@ -206,7 +206,7 @@ pub struct Refreshes {
     pub refused: i64,
 }
 
-pub async fn refreshes(conn: &mut PgConnection, steps: Steps) -> sqlx::Result<Vec<Refreshes>> {
+pub async fn refreshes(conn: &mut Connection, steps: Steps) -> sqlx::Result<Vec<Refreshes>> {
     sqlx::query_as!(
         Refreshes,
         r#"
@@ -230,7 +230,7 @@ pub struct Closings {
     pub slowest: f64,
 }
 
-pub async fn closings(conn: &mut PgConnection, steps: Steps) -> sqlx::Result<Vec<Closings>> {
+pub async fn closings(conn: &mut Connection, steps: Steps) -> sqlx::Result<Vec<Closings>> {
     sqlx::query_as!(
         Closings,
         r#"

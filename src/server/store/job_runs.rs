@@ -2,12 +2,13 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
+
+use crate::server::database::Connection;
 
 /// Begins a run, unless another node began one less than `interval` ago. False: it is not this node's turn. The row goes
 /// on telling of the last run that was finished: where runs break off, one can see for how long.
 pub async fn begin(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     job: &str,
     interval: TimeDelta,
     now: DateTime<Utc>,
@@ -28,7 +29,7 @@ pub async fn begin(
 
 /// Ends a run with what it did.
 pub async fn finish(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     job: &str,
     report: &Value,
     now: DateTime<Utc>,
@@ -45,7 +46,7 @@ pub async fn finish(
 }
 
 /// When a run was finished last; while none ever was, when the last one began. `None`: none has begun.
-pub async fn last_finished(conn: &mut PgConnection, job: &str) -> sqlx::Result<Option<DateTime<Utc>>> {
+pub async fn last_finished(conn: &mut Connection, job: &str) -> sqlx::Result<Option<DateTime<Utc>>> {
     let at = sqlx::query_scalar!(
         r#"SELECT COALESCE(finished_at, started_at) AS "at!" FROM job_runs WHERE job = $1"#,
         job,
@@ -54,7 +55,7 @@ pub async fn last_finished(conn: &mut PgConnection, job: &str) -> sqlx::Result<O
 }
 
 /// When a job was last done to its end. `None`: never yet.
-pub async fn succeeded_at(conn: &mut PgConnection, job: &str) -> sqlx::Result<Option<DateTime<Utc>>> {
+pub async fn succeeded_at(conn: &mut Connection, job: &str) -> sqlx::Result<Option<DateTime<Utc>>> {
     let found = sqlx::query_scalar!("SELECT succeeded_at FROM job_runs WHERE job = $1", job)
         .fetch_optional(conn)
         .await?;
@@ -63,7 +64,7 @@ pub async fn succeeded_at(conn: &mut PgConnection, job: &str) -> sqlx::Result<Op
 
 /// Keeps a note for the next run, under a name of its own, since [`begin`] forgets the last run's report.
 pub async fn keep_note(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     name: &str,
     note: &Value,
     now: DateTime<Utc>,
@@ -83,7 +84,7 @@ pub async fn keep_note(
 }
 
 /// What was kept. `None`: nothing yet.
-pub async fn note(conn: &mut PgConnection, name: &str) -> sqlx::Result<Option<Value>> {
+pub async fn note(conn: &mut Connection, name: &str) -> sqlx::Result<Option<Value>> {
     sqlx::query_scalar!("SELECT report FROM job_runs WHERE job = $1", name)
         .fetch_optional(conn)
         .await

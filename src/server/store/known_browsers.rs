@@ -1,13 +1,13 @@
 //! Browsers that have signed in to an account before.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
 use super::security_notices::IN_QUESTION;
+use crate::server::database::Connection;
 use crate::{domain::ids::UserId, server::auth::token::HashedToken};
 
 /// Whether this browser has signed in to the account before.
-pub async fn is_known(conn: &mut PgConnection, user: UserId, browser: HashedToken) -> sqlx::Result<bool> {
+pub async fn is_known(conn: &mut Connection, user: UserId, browser: HashedToken) -> sqlx::Result<bool> {
     let known = sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT 1 FROM known_browsers WHERE user_id = $1 AND token_hash = $2) AS "known!""#,
         user.0,
@@ -19,7 +19,7 @@ pub async fn is_known(conn: &mut PgConnection, user: UserId, browser: HashedToke
 }
 
 /// Whether the mark is one that we gave out: a browser keeps it, whoever signs in there.
-pub async fn exists(conn: &mut PgConnection, browser: HashedToken) -> sqlx::Result<bool> {
+pub async fn exists(conn: &mut Connection, browser: HashedToken) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT 1 FROM known_browsers WHERE token_hash = $1) AS "exists!""#,
         browser.as_bytes(),
@@ -30,7 +30,7 @@ pub async fn exists(conn: &mut PgConnection, browser: HashedToken) -> sqlx::Resu
 
 /// Whether a session that began in this browser is still in question: its person has not said that it was them.
 pub async fn is_in_question(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     user: UserId,
     browser: HashedToken,
     now: DateTime<Utc>,
@@ -53,7 +53,7 @@ pub async fn is_in_question(
 
 /// Remembers that a person has signed in in this browser.
 pub async fn remember(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     user: UserId,
     browser: HashedToken,
     now: DateTime<Utc>,
@@ -73,7 +73,7 @@ pub async fn remember(
 }
 
 /// Forgets browsers that nobody signed in with since then.
-pub async fn forget_before(conn: &mut PgConnection, then: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
+pub async fn forget_before(conn: &mut Connection, then: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         "
         DELETE FROM known_browsers WHERE (user_id, token_hash) IN (

@@ -2,6 +2,11 @@
 //!
 //! The connection is the owner's: others do not see all of it, and may not vacuum.
 
+#![expect(
+    clippy::disallowed_types,
+    reason = "a command's work takes as long as it takes, and its operator can stop it"
+)]
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection};

@@ -1,4 +1,4 @@
-//! The only room with SQL. Functions take `&mut PgConnection`, so that their caller owns the transaction, and `now`,
+//! The only room with SQL. Functions take `&mut Connection`, so that their caller owns the transaction, and `now`,
 //! so that nothing in here has a clock.
 //!
 //! A lookup gives an `Option`; a write says how much it touched. Every statement is checked at build time against

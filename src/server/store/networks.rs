@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
-use sqlx::PgConnection;
 
 use super::{security_notices::IN_QUESTION, unreadable};
+use crate::server::database::Connection;
 use crate::{
     domain::ids::{SessionId, UserId},
     server::auth::client::Network,
@@ -12,7 +12,7 @@ use crate::{
 
 /// Writes down that a session is used from a network. False: it was known.
 pub async fn record(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     session: SessionId,
     network: Network,
     now: DateTime<Utc>,
@@ -41,7 +41,7 @@ pub struct Elsewhere {
 
 /// Looks at what else is known of a person's networks.
 pub async fn elsewhere(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     user: UserId,
     network: Network,
     since: DateTime<Utc>,

@@ -1,7 +1,8 @@
 //! What each node has counted, by minute.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
+
+use crate::server::database::Connection;
 
 /// What a node counted in a minute.
 pub struct NodeMinute<'a> {
@@ -14,7 +15,7 @@ pub struct NodeMinute<'a> {
 }
 
 /// Adds to what is there of that minute.
-pub async fn add(conn: &mut PgConnection, counted: &NodeMinute<'_>) -> sqlx::Result<()> {
+pub async fn add(conn: &mut Connection, counted: &NodeMinute<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "
         INSERT INTO node_minutes AS m (minute, node, refreshes, refresh_failures, closing_ms) VALUES ($1, $2, $3, $4, $5)
@@ -33,7 +34,7 @@ pub async fn add(conn: &mut PgConnection, counted: &NodeMinute<'_>) -> sqlx::Res
 }
 
 /// Deletes minutes from before `then`.
-pub async fn delete_before(conn: &mut PgConnection, then: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
+pub async fn delete_before(conn: &mut Connection, then: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         "DELETE FROM node_minutes WHERE (minute, node) IN (
             SELECT minute, node FROM node_minutes WHERE minute < $1 ORDER BY minute LIMIT $2 FOR UPDATE SKIP LOCKED

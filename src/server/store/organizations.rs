@@ -1,7 +1,6 @@
 //! Brokerages and their members.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::unreadable;
@@ -10,10 +9,11 @@ use crate::domain::{
     organization::{Membership, Organization},
     user::Role,
 };
+use crate::server::database::Connection;
 
 /// Finds the organization of that name, in whatever case, or founds it: `true`.
 pub async fn find_or_insert(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     name: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<(OrganizationId, bool)> {
@@ -34,7 +34,7 @@ pub async fn find_or_insert(
 }
 
 /// Finds the organization of that name, in whatever case.
-pub async fn find_by_name(conn: &mut PgConnection, name: &str) -> sqlx::Result<Option<OrganizationId>> {
+pub async fn find_by_name(conn: &mut Connection, name: &str) -> sqlx::Result<Option<OrganizationId>> {
     let id = sqlx::query_scalar!("SELECT id FROM organizations WHERE lower(name) = lower($1)", name)
         .fetch_optional(conn)
         .await?;
@@ -43,7 +43,7 @@ pub async fn find_by_name(conn: &mut PgConnection, name: &str) -> sqlx::Result<O
 
 /// Makes a person a member, or gives the member that role. `Some`: the role that they had there until now.
 pub async fn set_membership(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     user: UserId,
     organization: OrganizationId,
     role: Role,
@@ -69,13 +69,13 @@ pub async fn set_membership(
 }
 
 /// The brokerages that a person belongs to, by name.
-pub async fn of_user(conn: &mut PgConnection, user: UserId) -> sqlx::Result<Vec<Membership>> {
+pub async fn of_user(conn: &mut Connection, user: UserId) -> sqlx::Result<Vec<Membership>> {
     let memberships = of_users(conn, &[user]).await?.into_iter();
     Ok(memberships.map(|(_, membership)| membership).collect())
 }
 
 /// The brokerages that each of these people belongs to, by name.
-pub async fn of_users(conn: &mut PgConnection, users: &[UserId]) -> sqlx::Result<Vec<(UserId, Membership)>> {
+pub async fn of_users(conn: &mut Connection, users: &[UserId]) -> sqlx::Result<Vec<(UserId, Membership)>> {
     let ids: Vec<Uuid> = users.iter().map(|id| id.0).collect();
     let rows = sqlx::query!(
         "

@@ -1,7 +1,8 @@
 //! Password checks, counted before the password is looked at.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::PgConnection;
+
+use crate::server::database::Connection;
 
 /// What attempts are counted by, as SHA-256: neither emails nor addresses stand in this table.
 pub type Bucket = [u8; 32];
@@ -21,7 +22,7 @@ const LOST_AFTER: TimeDelta = TimeDelta::seconds(60);
 
 /// Takes one attempt of `most` in a window that begins with the first. False: none is left.
 pub async fn take(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     bucket: &Bucket,
     most: i32,
     window: TimeDelta,
@@ -56,7 +57,7 @@ pub async fn take(
 
 /// Why [`take`] gave nothing. Refusals for failures are remembered, those for attempts in progress are not.
 pub async fn exhausted(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     bucket: &Bucket,
     most: i32,
     now: DateTime<Utc>,
@@ -89,7 +90,7 @@ pub async fn exhausted(
 
 /// Counts one more in a window that begins with the first, and gives how many there are.
 pub async fn count(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     bucket: &Bucket,
     window: TimeDelta,
     now: DateTime<Utc>,
@@ -111,7 +112,7 @@ pub async fn count(
 }
 
 /// Gives an attempt back: the password was right, or was not checked.
-pub async fn give_back(conn: &mut PgConnection, bucket: &Bucket) -> sqlx::Result<()> {
+pub async fn give_back(conn: &mut Connection, bucket: &Bucket) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE password_attempts SET taken = GREATEST(taken - 1, failed) WHERE bucket = $1",
         &bucket[..],
@@ -122,7 +123,7 @@ pub async fn give_back(conn: &mut PgConnection, bucket: &Bucket) -> sqlx::Result
 }
 
 /// Records that an attempt failed.
-pub async fn record_failure(conn: &mut PgConnection, bucket: &Bucket) -> sqlx::Result<()> {
+pub async fn record_failure(conn: &mut Connection, bucket: &Bucket) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE password_attempts SET failed = failed + 1, taken = GREATEST(taken, failed + 1) WHERE bucket = $1",
         &bucket[..],
@@ -133,7 +134,7 @@ pub async fn record_failure(conn: &mut PgConnection, bucket: &Bucket) -> sqlx::R
 }
 
 /// Begins a count anew.
-pub async fn forget(conn: &mut PgConnection, bucket: &Bucket) -> sqlx::Result<()> {
+pub async fn forget(conn: &mut Connection, bucket: &Bucket) -> sqlx::Result<()> {
     sqlx::query!("DELETE FROM password_attempts WHERE bucket = $1", &bucket[..])
         .execute(conn)
         .await?;
@@ -141,7 +142,7 @@ pub async fn forget(conn: &mut PgConnection, bucket: &Bucket) -> sqlx::Result<()
 }
 
 /// Deletes counters whose window is over.
-pub async fn delete_over(conn: &mut PgConnection, now: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
+pub async fn delete_over(conn: &mut Connection, now: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         "
         DELETE FROM password_attempts WHERE bucket IN (

@@ -1,18 +1,17 @@
 //! People as administrators see them.
 
-use sqlx::PgConnection;
-
 use super::unreadable;
 use crate::domain::{
     ids::{OrganizationId, UserId},
     review::Person,
     user::User,
 };
+use crate::server::database::Connection;
 
 /// Someone within an organization, with the role that they have there; or anyone, with their own role. A system
 /// administrator is one everywhere.
 pub async fn find(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     organization: Option<OrganizationId>,
     user: UserId,
 ) -> sqlx::Result<Option<Person>> {
@@ -47,7 +46,7 @@ pub async fn find(
 /// Whether someone was disabled, the last time, by a member of the organization who is no system administrator; by anyone,
 /// where there is none.
 pub async fn was_disabled_within(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     organization: Option<OrganizationId>,
     user: UserId,
 ) -> sqlx::Result<bool> {

@@ -4,7 +4,7 @@
 //! index of emails, the people of an organization are found by their memberships.
 
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
+use sqlx::{FromRow, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::{containing, cursor::Cursor, unreadable};
@@ -13,6 +13,7 @@ use crate::domain::{
     people_filter::{PeopleFilter, Standing},
     user::{Role, User},
 };
+use crate::server::database::Connection;
 
 /// What is asked for: the filter, within what the asker may see.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +25,7 @@ pub struct Asked<'a> {
 
 /// A page of the list by email, at most `limit` rows, and where the next one begins, if there is one.
 pub async fn page(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     asked: Asked<'_>,
     after: Option<&Cursor>,
     limit: u16,
@@ -70,7 +71,7 @@ pub async fn page(
 }
 
 /// How many rows the list has, all pages together.
-pub async fn count(conn: &mut PgConnection, asked: Asked<'_>) -> sqlx::Result<i64> {
+pub async fn count(conn: &mut Connection, asked: Asked<'_>) -> sqlx::Result<i64> {
     let mut query = QueryBuilder::<Postgres>::new("SELECT count(*)");
     listed(&mut query, asked);
     query.build_query_scalar().fetch_one(conn).await
@@ -89,7 +90,7 @@ pub struct Presence {
 
 /// When each of these people was there.
 pub async fn presence(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     users: &[UserId],
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<Presence>> {

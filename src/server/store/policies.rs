@@ -1,11 +1,10 @@
 //! The limits by role, where every query finds them.
 
-use sqlx::PgConnection;
-
 use crate::domain::{policy::SessionPolicy, user::Role};
+use crate::server::database::Connection;
 
 /// Writes the configured limits, and gives the roles whose limits changed.
-pub async fn apply(conn: &mut PgConnection, policy: &SessionPolicy) -> sqlx::Result<Vec<Role>> {
+pub async fn apply(conn: &mut Connection, policy: &SessionPolicy) -> sqlx::Result<Vec<Role>> {
     let mut changed = Vec::new();
     for role in Role::ALL {
         let limits = policy.of(role);
@@ -32,7 +31,7 @@ pub async fn apply(conn: &mut PgConnection, policy: &SessionPolicy) -> sqlx::Res
 }
 
 /// How many live sessions a role allows.
-pub async fn max_sessions(conn: &mut PgConnection, role: Role) -> sqlx::Result<Option<i64>> {
+pub async fn max_sessions(conn: &mut Connection, role: Role) -> sqlx::Result<Option<i64>> {
     sqlx::query_scalar!(
         r#"SELECT max_sessions::bigint AS "most!" FROM role_policies WHERE role = $1"#,
         role.as_str()

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::server::database::Connection;
 use crate::{
     domain::ids::{SessionId, UserId},
     server::auth::{client::Network, token::HashedToken},
@@ -13,7 +13,7 @@ use crate::{
 
 /// Writes down the first refresh token of a session.
 pub async fn insert_first(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     session: SessionId,
     token: HashedToken,
     now: DateTime<Utc>,
@@ -22,7 +22,7 @@ pub async fn insert_first(
 }
 
 async fn insert(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     session: SessionId,
     parent: Option<Uuid>,
     token: HashedToken,
@@ -49,7 +49,7 @@ pub struct Known {
 }
 
 /// Finds a token, whatever became of it.
-pub async fn find(conn: &mut PgConnection, token: HashedToken) -> sqlx::Result<Option<Known>> {
+pub async fn find(conn: &mut Connection, token: HashedToken) -> sqlx::Result<Option<Known>> {
     let row = sqlx::query!(
         "SELECT t.id, t.session_id, s.user_id FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id
         WHERE t.token_hash = $1",
@@ -75,7 +75,7 @@ pub enum Use {
 }
 
 /// What became of a token. The caller holds the session's row lock.
-pub async fn usage(conn: &mut PgConnection, token: Uuid) -> sqlx::Result<Use> {
+pub async fn usage(conn: &mut Connection, token: Uuid) -> sqlx::Result<Use> {
     let row = sqlx::query!(
         r#"
         SELECT t.used_at, t.successor_salt, COALESCE(c.used_at IS NULL, false) AS "successor_unused!"
@@ -105,7 +105,7 @@ pub struct Reuse {
 }
 
 /// Looks at a token that was exchanged and is shown again, from `network`. The caller holds the session's row lock.
-pub async fn reuse(conn: &mut PgConnection, token: Uuid, network: Network) -> sqlx::Result<Reuse> {
+pub async fn reuse(conn: &mut Connection, token: Uuid, network: Network) -> sqlx::Result<Reuse> {
     sqlx::query_as!(
         Reuse,
         r#"
@@ -124,7 +124,7 @@ pub async fn reuse(conn: &mut PgConnection, token: Uuid, network: Network) -> sq
 /// Exchanges the current token for `successor`. What could have given this token once more is erased: it has arrived.
 /// The caller holds the session's row lock.
 pub async fn exchange(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     token: &Known,
     successor: HashedToken,
     salt: &[u8; 32],
@@ -150,11 +150,7 @@ pub async fn exchange(
 }
 
 /// Erases what could give a successor once more where nobody may ask for it any more.
-pub async fn erase_salts_before(
-    conn: &mut PgConnection,
-    then: DateTime<Utc>,
-    most: i64,
-) -> sqlx::Result<u64> {
+pub async fn erase_salts_before(conn: &mut Connection, then: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         "
         UPDATE refresh_tokens SET successor_salt = NULL WHERE id IN (

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::PgConnection;
 
 use super::{acting::ActingTransaction, unreadable};
+use crate::server::database::Connection;
 use crate::{
     domain::{
         ids::{NoticeId, SessionId, UserId},
@@ -28,7 +28,7 @@ pub struct NewNotice<'a> {
 }
 
 /// Raises a notice.
-pub async fn insert(conn: &mut PgConnection, new: NewNotice<'_>, now: DateTime<Utc>) -> sqlx::Result<()> {
+pub async fn insert(conn: &mut Connection, new: NewNotice<'_>, now: DateTime<Utc>) -> sqlx::Result<()> {
     let rules: Vec<String> = new.rules.iter().map(|rule| rule.as_str().to_owned()).collect();
     sqlx::query!(
         "
@@ -57,7 +57,7 @@ pub const IN_QUESTION: TimeDelta = TimeDelta::days(7);
 /// question itself may not say yes, since whoever holds it would, for another one of theirs. A question stays when its
 /// session signs itself out; it goes when another session of the person, or an administrator, has ended it.
 pub async fn open_for(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     user: UserId,
     asked: SessionId,
     now: DateTime<Utc>,

@@ -4,6 +4,11 @@
 //! a hash of its number, so that the same call makes the same rows. That hash is SHA-512: a row's credential is part of it
 //! and the SHA-256 of nothing that anyone could show.
 
+#![expect(
+    clippy::disallowed_types,
+    reason = "a command's work takes as long as it takes, and its operator can stop it"
+)]
+
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};

@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
 
 use crate::server::auth::token::HashedToken;
+use crate::server::database::Connection;
 
 /// The data of a live browser session and when that session ends at the latest.
 pub struct SessionData {
@@ -14,7 +14,7 @@ pub struct SessionData {
 
 /// Loads the data of a live session.
 pub async fn find(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     credential: HashedToken,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Option<SessionData>> {
@@ -33,7 +33,7 @@ pub async fn find(
 
 /// Keeps the data of a session that has not ended, and says whether there was one. Never inserts: a request that was
 /// in flight while its session ended must not bring it back.
-pub async fn update(conn: &mut PgConnection, credential: HashedToken, data: &Value) -> sqlx::Result<bool> {
+pub async fn update(conn: &mut Connection, credential: HashedToken, data: &Value) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "UPDATE sessions SET data = $2 WHERE credential_hash = $1 AND kind = 'browser' AND ended_at IS NULL",
         credential.as_bytes(),

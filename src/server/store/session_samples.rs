@@ -1,10 +1,11 @@
 //! How many sessions were live at a moment, by role and kind.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
+
+use crate::server::database::Connection;
 
 /// Counts what is live now and keeps it. Zeros as well: nobody there is not the same as nobody counted.
-pub async fn take(conn: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<()> {
+pub async fn take(conn: &mut Connection, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "
         INSERT INTO session_samples (at, role, kind, live)
@@ -24,7 +25,7 @@ pub async fn take(conn: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<(
 }
 
 /// Deletes samples from before `then`.
-pub async fn delete_before(conn: &mut PgConnection, then: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
+pub async fn delete_before(conn: &mut Connection, then: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         "DELETE FROM session_samples WHERE (at, role, kind) IN (
             SELECT at, role, kind FROM session_samples WHERE at < $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED

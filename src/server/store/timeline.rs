@@ -1,13 +1,13 @@
 //! What happened to one session.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
 use crate::domain::ids::SessionId;
+use crate::server::database::Connection;
 
 /// The networks that a session was used from, and since when.
 pub async fn networks(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     session: SessionId,
 ) -> sqlx::Result<Vec<(DateTime<Utc>, String)>> {
     let rows = sqlx::query!(
@@ -27,7 +27,7 @@ pub async fn networks(
 
 /// How often a session's tokens were refreshed, and when last.
 pub async fn refreshes(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     session: SessionId,
 ) -> sqlx::Result<(i64, Option<DateTime<Utc>>)> {
     let row = sqlx::query!(
@@ -42,7 +42,7 @@ pub async fn refreshes(
 
 /// What was found unusual in a session, and whether its person has answered.
 pub async fn notices(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     session: SessionId,
 ) -> sqlx::Result<Vec<(DateTime<Utc>, Vec<String>, Option<DateTime<Utc>>)>> {
     let rows = sqlx::query!(

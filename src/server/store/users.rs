@@ -1,11 +1,11 @@
 //! People: found by email, locked while their sessions change.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::unreadable;
 use crate::domain::{ids::UserId, plain_text::composed, user::Role};
+use crate::server::database::Connection;
 
 /// What sign-in needs to know of a person.
 #[derive(Clone)]
@@ -46,7 +46,7 @@ impl From<Row> for Account {
 }
 
 /// Finds a person by email, in whatever case and Unicode form it is written.
-pub async fn find_by_email(conn: &mut PgConnection, email: &str) -> sqlx::Result<Option<Account>> {
+pub async fn find_by_email(conn: &mut Connection, email: &str) -> sqlx::Result<Option<Account>> {
     let row = sqlx::query_as!(
         Row,
         r#"SELECT id, email, display_name, password_hash, session_epoch, disabled_at IS NOT NULL AS "disabled!",
@@ -60,7 +60,7 @@ pub async fn find_by_email(conn: &mut PgConnection, email: &str) -> sqlx::Result
 }
 
 /// Finds a person.
-pub async fn find(conn: &mut PgConnection, user: UserId) -> sqlx::Result<Option<Account>> {
+pub async fn find(conn: &mut Connection, user: UserId) -> sqlx::Result<Option<Account>> {
     let row = sqlx::query_as!(
         Row,
         r#"SELECT id, email, display_name, password_hash, session_epoch, disabled_at IS NOT NULL AS "disabled!",
@@ -75,7 +75,7 @@ pub async fn find(conn: &mut PgConnection, user: UserId) -> sqlx::Result<Option<
 
 /// Locks a person's row until the transaction ends: whoever begins or ends their sessions does so one after another.
 /// `None`: there is no such person.
-pub async fn lock(conn: &mut PgConnection, user: UserId) -> sqlx::Result<Option<Account>> {
+pub async fn lock(conn: &mut Connection, user: UserId) -> sqlx::Result<Option<Account>> {
     let row = sqlx::query_as!(
         Row,
         r#"SELECT id, email, display_name, password_hash, session_epoch, disabled_at IS NOT NULL AS "disabled!",
@@ -89,7 +89,7 @@ pub async fn lock(conn: &mut PgConnection, user: UserId) -> sqlx::Result<Option<
 }
 
 /// [`lock`] for several people, in the order of their ids: whoever locks more than one does so in this order.
-pub async fn lock_all(conn: &mut PgConnection, users: &[UserId]) -> sqlx::Result<()> {
+pub async fn lock_all(conn: &mut Connection, users: &[UserId]) -> sqlx::Result<()> {
     let ids: Vec<Uuid> = users.iter().map(|id| id.0).collect();
     sqlx::query!(
         "SELECT id FROM users WHERE id = ANY ($1) ORDER BY id FOR UPDATE",
@@ -101,7 +101,7 @@ pub async fn lock_all(conn: &mut PgConnection, users: &[UserId]) -> sqlx::Result
 }
 
 /// Makes every sign-in that has looked at the password already too late.
-pub async fn raise_epoch(conn: &mut PgConnection, user: UserId) -> sqlx::Result<()> {
+pub async fn raise_epoch(conn: &mut Connection, user: UserId) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE users SET session_epoch = session_epoch + 1 WHERE id = $1",
         user.0
@@ -112,7 +112,7 @@ pub async fn raise_epoch(conn: &mut PgConnection, user: UserId) -> sqlx::Result<
 }
 
 /// Replaces one hash of a password by another of the same. False: it is not that password any more.
-pub async fn replace_hash(conn: &mut PgConnection, user: UserId, old: &str, new: &str) -> sqlx::Result<bool> {
+pub async fn replace_hash(conn: &mut Connection, user: UserId, old: &str, new: &str) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2",
         user.0,
@@ -134,7 +134,7 @@ pub struct NewUser<'a> {
 }
 
 /// Registers a person. False: the email is taken.
-pub async fn insert(conn: &mut PgConnection, new: NewUser<'_>, now: DateTime<Utc>) -> sqlx::Result<bool> {
+pub async fn insert(conn: &mut Connection, new: NewUser<'_>, now: DateTime<Utc>) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "
         INSERT INTO users (id, email, display_name, role, password_hash, password_changed_at, created_at)
@@ -155,7 +155,7 @@ pub async fn insert(conn: &mut PgConnection, new: NewUser<'_>, now: DateTime<Utc
 
 /// Gives a person a new password.
 pub async fn set_password(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     user: UserId,
     password_hash: &str,
     now: DateTime<Utc>,
@@ -172,7 +172,7 @@ pub async fn set_password(
 }
 
 /// Has a person choose a new password at the next sign-in. Choosing one settles it.
-pub async fn require_password_change(conn: &mut PgConnection, user: UserId) -> sqlx::Result<()> {
+pub async fn require_password_change(conn: &mut Connection, user: UserId) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE users SET password_change_required = true WHERE id = $1",
         user.0
@@ -183,7 +183,7 @@ pub async fn require_password_change(conn: &mut PgConnection, user: UserId) -> s
 }
 
 /// Gives a person another role outside any organization, and the one that they had. `None`: there is no such person.
-pub async fn set_role(conn: &mut PgConnection, user: UserId, role: Role) -> sqlx::Result<Option<Role>> {
+pub async fn set_role(conn: &mut Connection, user: UserId, role: Role) -> sqlx::Result<Option<Role>> {
     let before = sqlx::query_scalar!(
         r#"
         WITH before AS (SELECT role FROM users WHERE id = $1)
@@ -200,7 +200,7 @@ pub async fn set_role(conn: &mut PgConnection, user: UserId, role: Role) -> sqlx
 }
 
 /// Lets a person sign in no more. Repeating keeps the first time.
-pub async fn disable(conn: &mut PgConnection, user: UserId, now: DateTime<Utc>) -> sqlx::Result<()> {
+pub async fn disable(conn: &mut Connection, user: UserId, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE users SET disabled_at = COALESCE(disabled_at, $2) WHERE id = $1",
         user.0,
@@ -212,7 +212,7 @@ pub async fn disable(conn: &mut PgConnection, user: UserId, now: DateTime<Utc>) 
 }
 
 /// Lets a person sign in again.
-pub async fn enable(conn: &mut PgConnection, user: UserId) -> sqlx::Result<()> {
+pub async fn enable(conn: &mut Connection, user: UserId) -> sqlx::Result<()> {
     sqlx::query!("UPDATE users SET disabled_at = NULL WHERE id = $1", user.0)
         .execute(conn)
         .await?;
@@ -220,7 +220,7 @@ pub async fn enable(conn: &mut PgConnection, user: UserId) -> sqlx::Result<()> {
 }
 
 /// [`raise_epoch`] for everyone else.
-pub async fn raise_epoch_of_all_but(conn: &mut PgConnection, done: &[UserId]) -> sqlx::Result<()> {
+pub async fn raise_epoch_of_all_but(conn: &mut Connection, done: &[UserId]) -> sqlx::Result<()> {
     let done: Vec<Uuid> = done.iter().map(|id| id.0).collect();
     sqlx::query!(
         "UPDATE users SET session_epoch = session_epoch + 1 WHERE id <> ALL ($1)",

@@ -8,7 +8,7 @@ use broker_portal::server::{
     clock::Clock,
     config::Config,
     database::Database,
-    jobs::{activity::Activity, minutes::Minutes},
+    jobs::{activity::Activity, heartbeat::Heartbeats, minutes::Minutes},
     realtime::{hub::Hub, listener},
     serve::leptos_options,
     services::{
@@ -115,6 +115,7 @@ impl Portal {
             rate_limits: RateLimits::default(),
             activity: Activity::default(),
             minutes: Minutes::default(),
+            jobs: Heartbeats::default(),
             hub,
             clock,
             ..self.state.clone()
@@ -269,6 +270,7 @@ impl Listening {
             state.clock.clone(),
             state.database.clone(),
             state.hub.clone(),
+            state.jobs.clone(),
         ));
         while !state.hub.is_listening() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -310,6 +312,7 @@ pub async fn state(database: Database, clock: Clock, settings: &[(&str, &str)]) 
         rate_limits: RateLimits::default(),
         activity: Activity::default(),
         minutes: Minutes::default(),
+        jobs: Heartbeats::default(),
         hub,
     };
     accounts(&state)

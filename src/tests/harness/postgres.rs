@@ -79,12 +79,14 @@ impl TestDatabase {
         }
     }
 
-    /// How many statements have been executed in it.
+    /// How many statements have been executed in it. Not counted: what is sent along with `BEGIN` in one message, and
+    /// the settings and the check of a connection that is new or has rested, which takes the place of a ping.
     pub async fn statements(&self) -> i64 {
         let mut maintenance = maintenance().await;
         sqlx::query_scalar(
             "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid
-            WHERE d.datname = $1",
+            WHERE d.datname = $1 AND s.query NOT LIKE '%pg_current_xact_id()%' AND s.query NOT LIKE '%pg_is_in_recovery()%'
+                AND s.query NOT LIKE '%set_config(%'",
         )
         .bind(&self.name)
         .fetch_one(&mut maintenance)

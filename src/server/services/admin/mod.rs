@@ -13,6 +13,7 @@ pub mod timeline;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
+use crate::server::database::Connection;
 use crate::{
     domain::{
         ids::{OrganizationId, UserId},
@@ -119,7 +120,7 @@ impl Reach {
     /// [`AppError::SessionEnded`], [`AppError::Forbidden`].
     pub async fn still_holds(
         self,
-        conn: &mut sqlx::PgConnection,
+        conn: &mut Connection,
         caller: &CurrentSession,
         now: DateTime<Utc>,
     ) -> Result<(), AppError> {
@@ -158,7 +159,7 @@ impl Reach {
 
     /// # Errors
     /// [`AppError::NoSuch`] for someone who is not within reach, as for nobody at all.
-    pub async fn includes(self, conn: &mut sqlx::PgConnection, user: UserId) -> Result<(), AppError> {
+    pub async fn includes(self, conn: &mut Connection, user: UserId) -> Result<(), AppError> {
         if review::is_within(conn, self.organization, user).await? {
             Ok(())
         } else {

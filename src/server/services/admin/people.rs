@@ -1,7 +1,6 @@
 //! An administrator looks after people: disables them, gives them another role, has them choose a new password.
 
 use serde_json::json;
-use sqlx::PgConnection;
 
 use super::{Reach, refused};
 use crate::{
@@ -15,6 +14,7 @@ use crate::{
     error::{AppError, Thing},
     server::{
         auth::current_session::{Client, CurrentSession},
+        database::Connection,
         services::{
             accounts::{RoleChange, role_changed},
             refusals::Reason,
@@ -84,7 +84,7 @@ pub enum Hindrance {
 }
 
 async fn restrictions(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     caller: &CurrentSession,
     reach: Reach,
     person: &Person,

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
 use super::Reach;
+use crate::server::database::Connection;
 use crate::{
     domain::{
         ids::{SessionId, UserId},
@@ -62,7 +62,7 @@ pub async fn list(
 /// # Errors
 /// The database does not answer.
 pub async fn load_page(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     asked: Asked<'_>,
     after: Option<&Cursor>,
     limit: u16,

@@ -19,7 +19,7 @@ use crate::{
     error::AppError,
     server::{
         auth::current_session::{Client, CurrentSession},
-        database::is_conflict,
+        database::{changes, is_conflict},
         services::revoke,
         state::AppState,
         store::{
@@ -341,7 +341,7 @@ impl Batch<'_> {
                 Ok(ended) => return Ok(ended),
             }
         }
-        Err(AppError::Unavailable)
+        Err(changes::unavailable())
     }
 
     /// Ends those of `ids` that are listed still, now that nobody can change them any more.

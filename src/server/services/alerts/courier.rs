@@ -22,6 +22,7 @@ use sha2::Sha256;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use crate::server::database::Connection;
 use crate::server::{
     clock::Clock,
     config::alerts::{Webhook, WebhookSecret},
@@ -154,7 +155,7 @@ impl Courier {
 }
 
 async fn refused(
-    conn: &mut sqlx::PgConnection,
+    conn: &mut Connection,
     claimed: &Claimed,
     refusal: &Refusal,
     now: DateTime<Utc>,

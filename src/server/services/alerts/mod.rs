@@ -11,9 +11,9 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::server::database::Connection;
 use crate::{
     domain::{
         alert::{AlertList, AlertRule, Delivery, RuleSetting},
@@ -135,7 +135,7 @@ pub async fn send_test(state: &AppState, caller: &CurrentSession, client: &Clien
 /// # Errors
 /// The database's.
 pub async fn queue_test(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     config: &Config,
     actor: Actor,
     now: DateTime<Utc>,
@@ -203,7 +203,7 @@ impl Change {
 
 /// Writes down that something is wrong, and queues the message to the webhook where it was not known yet.
 async fn saw(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     config: &Config,
     finding: Finding,
     now: DateTime<Utc>,
@@ -217,7 +217,7 @@ async fn saw(
 
 /// Clears what was last seen then or before, and queues the messages to the webhook.
 async fn clear(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     config: &Config,
     rule: AlertRule,
     last_seen: DateTime<Utc>,
@@ -237,7 +237,7 @@ async fn clear(
 }
 
 async fn tell(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     config: &Config,
     alert: AlertId,
     finding: &Finding,

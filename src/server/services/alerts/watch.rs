@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
-use sqlx::PgConnection;
 
 use super::{Change, clear, delta, length, saw};
+use crate::server::database::Connection;
 use crate::{
     domain::{
         alert::AlertRule,
@@ -163,7 +163,7 @@ impl Watch {
     /// What a rule has to say. `None`: it is switched off.
     async fn judge(
         &self,
-        conn: &mut PgConnection,
+        conn: &mut Connection,
         config: &Config,
         rule: AlertRule,
         now: DateTime<Utc>,

@@ -2,6 +2,11 @@
 //!
 //! What others do is theirs: a transaction that somebody left open is named and never ended from here.
 
+#![expect(
+    clippy::disallowed_types,
+    reason = "a command's work takes as long as it takes, and its operator can stop it"
+)]
+
 mod advice;
 
 use std::time::{Duration, Instant};

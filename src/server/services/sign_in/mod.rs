@@ -26,6 +26,7 @@ use crate::{
             password::{Password, PasswordError},
             token::{NoRandomness, PlainToken},
         },
+        database::changes,
         services::revoke,
         state::AppState,
         store::{audit::Actor, devices::DeviceFacts, known_browsers, users},
@@ -247,7 +248,7 @@ impl SignIn {
             ) => SignIn::Refused,
             Err(AppError::TooManyAttempts { .. } | AppError::RateLimited { .. }) => SignIn::Throttled,
             Err(AppError::Busy) => SignIn::Busy,
-            Err(AppError::Unavailable) => SignIn::Unavailable,
+            Err(AppError::Unavailable | AppError::OutcomeUnknown) => SignIn::Unavailable,
             Err(_) => SignIn::Failed,
         }
     }
@@ -277,6 +278,6 @@ impl From<PasswordError> for AppError {
 impl From<NoRandomness> for AppError {
     fn from(error: NoRandomness) -> Self {
         tracing::error!(%error, "no secret could be made");
-        AppError::Unavailable
+        changes::unavailable()
     }
 }

@@ -204,7 +204,7 @@ async fn refuse_attempt(
         throttle::record_failure(&mut tx, failed).await?;
     }
     audit::record(&mut tx, event, state.clock.now()).await?;
-    tx.commit().await?;
+    tx.commit_side_record().await?;
     tracing::info!(
         user = account.map(|account| account.id.to_string()),
         why,

@@ -7,11 +7,12 @@
 mod conditions;
 
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
+use sqlx::{FromRow, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use self::conditions::{Part, conditions, from, parts, role};
 use super::{cursor::Cursor, unreadable};
+use crate::server::database::Connection;
 use crate::{
     domain::{
         ids::{OrganizationId, SessionId, UserId},
@@ -34,7 +35,7 @@ pub struct Asked<'a> {
 
 /// A page of the list, at most `limit` rows, and where the next one begins, if there is one.
 pub async fn page(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     asked: Asked<'_>,
     sort: Sort,
     after: Option<&Cursor>,
@@ -97,7 +98,7 @@ fn order(sort: Sort, part: Part) -> &'static str {
 }
 
 /// How many rows the list has, all pages together.
-pub async fn count(conn: &mut PgConnection, asked: Asked<'_>) -> sqlx::Result<i64> {
+pub async fn count(conn: &mut Connection, asked: Asked<'_>) -> sqlx::Result<i64> {
     let mut query = QueryBuilder::<Postgres>::new("SELECT 0::bigint");
     for part in parts(asked.filter) {
         query.push(" + (SELECT count(*)");
@@ -110,7 +111,7 @@ pub async fn count(conn: &mut PgConnection, asked: Asked<'_>) -> sqlx::Result<i6
 
 /// Live sessions that the filter lists, up to `until`, user by user, at most `most`.
 pub async fn live_ids(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     asked: Asked<'_>,
     until: Cutoff,
     except: Option<SessionId>,
@@ -127,7 +128,7 @@ pub async fn live_ids(
 
 /// Those of `ids` that the filter still lists, up to `until` where there is one.
 pub async fn still_listed(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     asked: Asked<'_>,
     until: Option<Cutoff>,
     ids: &[SessionId],
@@ -144,7 +145,7 @@ pub async fn still_listed(
 
 /// How many live sessions the filter lists, up to `until` where there is one.
 pub async fn count_live(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     asked: Asked<'_>,
     until: Option<Cutoff>,
     except: Option<SessionId>,
@@ -187,7 +188,7 @@ fn live_conditions(
 
 /// One session, whatever its state, if the asker may see it. Of the filter nothing counts.
 pub async fn one(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     organization: Option<OrganizationId>,
     session: SessionId,
     now: DateTime<Utc>,
@@ -207,7 +208,7 @@ pub async fn one(
 
 /// Whether someone may be seen: always, or where they belong to the organization.
 pub async fn is_within(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     organization: Option<OrganizationId>,
     user: UserId,
 ) -> sqlx::Result<bool> {
@@ -225,7 +226,7 @@ pub async fn is_within(
 
 /// The first of these sessions whose user does not belong to the organization.
 pub async fn first_out_of(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     organization: Option<OrganizationId>,
     ids: &[SessionId],
 ) -> sqlx::Result<Option<SessionId>> {
@@ -245,7 +246,7 @@ pub async fn first_out_of(
 
 /// Whether the session's person administers that organization in it, or everyone where there is none.
 pub async fn is_administrator(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     session: SessionId,
     organization: Option<OrganizationId>,
 ) -> sqlx::Result<bool> {

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
+use crate::server::database::Connection;
 use crate::{
     domain::{
         ids::{DeviceId, OrganizationId, SessionId, UserId},
@@ -36,7 +36,7 @@ pub struct NewSession<'a> {
 }
 
 /// Begins a session. The caller holds the person's row lock and has compared the epoch.
-pub async fn insert(conn: &mut PgConnection, new: NewSession<'_>, now: DateTime<Utc>) -> sqlx::Result<()> {
+pub async fn insert(conn: &mut Connection, new: NewSession<'_>, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "
         INSERT INTO sessions (id, user_id, organization_id, kind, device, credential_hash, credential_expires_at, epoch,
@@ -75,7 +75,7 @@ pub struct Begun {
 }
 
 /// Reads back the session that this transaction has inserted.
-pub async fn begun(conn: &mut PgConnection, session: SessionId) -> sqlx::Result<Begun> {
+pub async fn begun(conn: &mut Connection, session: SessionId) -> sqlx::Result<Begun> {
     let row = sqlx::query!(
         r#"SELECT user_id AS "user_id!", email AS "email!", display_name AS "display_name!", role AS "role!",
             lifetime_expires_at AS "lifetime_expires_at!", max_sessions::bigint AS "max_sessions!"
@@ -99,10 +99,7 @@ pub async fn begun(conn: &mut PgConnection, session: SessionId) -> sqlx::Result<
 }
 
 /// The organization that the person looked at last, if they still belong to it; else the one they joined first.
-pub async fn last_organization(
-    conn: &mut PgConnection,
-    user: UserId,
-) -> sqlx::Result<Option<OrganizationId>> {
+pub async fn last_organization(conn: &mut Connection, user: UserId) -> sqlx::Result<Option<OrganizationId>> {
     let id = sqlx::query_scalar!(
         "
         SELECT m.organization_id FROM memberships m

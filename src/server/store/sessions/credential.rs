@@ -2,8 +2,8 @@
 //! on, the organization.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
+use crate::server::database::Connection;
 use crate::{
     domain::ids::{OrganizationId, SessionId, UserId},
     server::{auth::token::HashedToken, store::acting::ActingTransaction},
@@ -12,7 +12,7 @@ use crate::{
 /// Puts a new credential in the place of the old one, which is refused from the commit on. `expires_at` for an access
 /// token. A browser's old cookie is remembered until something comes with the new one. False: the session has ended.
 pub async fn set_credential(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     session: SessionId,
     credential: HashedToken,
     expires_at: Option<DateTime<Utc>>,
@@ -50,7 +50,7 @@ pub struct ReplacedCookie {
 
 /// Finds the live session whose old cookie this is, if nothing has come with its new one.
 pub async fn find_replaced(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     credential: HashedToken,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Option<ReplacedCookie>> {
@@ -74,7 +74,7 @@ pub async fn find_replaced(
 
 /// Forgets a replaced cookie when its browser signs in anew. False: something has come with the new one meanwhile, so that
 /// the session is somebody's.
-pub async fn take_replaced(conn: &mut PgConnection, replaced: ReplacedCookie) -> sqlx::Result<bool> {
+pub async fn take_replaced(conn: &mut Connection, replaced: ReplacedCookie) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "DELETE FROM replaced_cookies WHERE session_id = $1 AND credential_hash = $2",
         replaced.session.0,
@@ -86,7 +86,7 @@ pub async fn take_replaced(conn: &mut PgConnection, replaced: ReplacedCookie) ->
 }
 
 /// Something has come with the new cookie: the old one need not be remembered.
-pub async fn confirm_cookie(conn: &mut PgConnection, credential: HashedToken) -> sqlx::Result<()> {
+pub async fn confirm_cookie(conn: &mut Connection, credential: HashedToken) -> sqlx::Result<()> {
     sqlx::query!(
         "DELETE FROM replaced_cookies r USING sessions s WHERE r.session_id = s.id AND s.credential_hash = $1",
         credential.as_bytes(),
@@ -98,7 +98,7 @@ pub async fn confirm_cookie(conn: &mut PgConnection, credential: HashedToken) ->
 
 /// When the credential stops, if it is still this one. `None`: the session is held by another, or by none.
 pub async fn credential_expiry(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     session: SessionId,
     credential: HashedToken,
 ) -> sqlx::Result<Option<DateTime<Utc>>> {
@@ -114,7 +114,7 @@ pub async fn credential_expiry(
 
 /// Whether the session is held by this credential and waits for a new one.
 pub async fn is_due_for_rotation(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     session: SessionId,
     now: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
@@ -142,11 +142,7 @@ pub async fn renew_check(tx: &mut ActingTransaction) -> sqlx::Result<()> {
 }
 
 /// Has every session of a person change its credential: browsers with their next request, desktops by a refresh.
-pub async fn mark_for_rotation(
-    conn: &mut PgConnection,
-    user: UserId,
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
+pub async fn mark_for_rotation(conn: &mut Connection, user: UserId, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "
         UPDATE sessions SET rotation_due = (kind = 'browser'), 
@@ -163,7 +159,7 @@ pub async fn mark_for_rotation(
 
 /// The client as it names itself now: a browser that was updated is shown with its new version.
 pub async fn set_client(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     session: SessionId,
     user_agent: &str,
     browser: Option<&str>,

@@ -1,9 +1,9 @@
 //! Sessions end. Rows are locked in the order of their ids, here and wherever more than one is written.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::server::database::Connection;
 use crate::{
     domain::{
         ids::{DeviceId, OrganizationId, SessionId, UserId},
@@ -46,7 +46,7 @@ pub struct Ended {
 
 /// Ends the sessions of one person that the filter names, as [`end_among`] does.
 pub async fn end(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     filter: EndFilter,
     end: End<'_>,
     now: DateTime<Utc>,
@@ -73,7 +73,7 @@ pub async fn end(
 /// later change of limits brings them back. A session that has ended is never touched again. Their devices are no longer active. Rows are locked
 /// in the order of their ids, as in [`touch`].
 pub async fn end_among(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     ids: &[SessionId],
     end: End<'_>,
     now: DateTime<Utc>,
@@ -127,7 +127,7 @@ pub async fn end_among(
 /// Ends what is still open of a device, as [`end_among`] does: the device is signing in anew. `by` is its user, not the
 /// session that is about to be created: that one does not answer for the old one.
 pub async fn end_of_device(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     device: DeviceId,
     by: UserId,
     now: DateTime<Utc>,
@@ -167,7 +167,7 @@ pub async fn follow_epoch(tx: &mut ActingTransaction) -> sqlx::Result<()> {
 /// Live sessions of a person, or of those that look at one organization, that are too many when only `most` may be live:
 /// all but the most recently active, of which `kept` is one in any case. The caller holds the person's row lock.
 pub async fn over_limit(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     user: UserId,
     kept: Option<SessionId>,
     organization: Option<OrganizationId>,
@@ -192,7 +192,7 @@ pub async fn over_limit(
 }
 
 /// Locks the open sessions that their person's epoch has left behind: out already, and not yet written down.
-pub async fn lock_out_of_epoch(conn: &mut PgConnection) -> sqlx::Result<Vec<SessionId>> {
+pub async fn lock_out_of_epoch(conn: &mut Connection) -> sqlx::Result<Vec<SessionId>> {
     let ids = sqlx::query_scalar!(
         "
         SELECT s.id FROM sessions s JOIN users u ON u.id = s.user_id
@@ -205,7 +205,7 @@ pub async fn lock_out_of_epoch(conn: &mut PgConnection) -> sqlx::Result<Vec<Sess
 }
 
 /// [`lock_out_of_epoch`] for one person.
-pub async fn lock_out_of_epoch_of(conn: &mut PgConnection, user: UserId) -> sqlx::Result<Vec<SessionId>> {
+pub async fn lock_out_of_epoch_of(conn: &mut Connection, user: UserId) -> sqlx::Result<Vec<SessionId>> {
     let ids = sqlx::query_scalar!(
         "
         SELECT s.id FROM sessions s JOIN users u ON u.id = s.user_id
@@ -220,7 +220,7 @@ pub async fn lock_out_of_epoch_of(conn: &mut PgConnection, user: UserId) -> sqlx
 
 /// The names of the sessions that this one ended when it began, because the role allows no more.
 pub async fn ended_by_limit(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     session: SessionId,
 ) -> sqlx::Result<Vec<(SessionId, String)>> {
     let rows = sqlx::query!(
@@ -243,7 +243,7 @@ pub async fn ended_by_limit(
 /// Locks up to `most` open sessions that look as if their time had run out. Those that someone else holds are passed
 /// over: whoever holds them may be extending them.
 pub async fn lock_run_out(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     most: i64,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<SessionId>> {
@@ -269,7 +269,7 @@ pub async fn lock_run_out(
 
 /// Ends those of the locked sessions whose time has run out, by what their rows say now, at the time when it ran out.
 pub async fn end_run_out(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     locked: &[SessionId],
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<(UserId, Ended)>> {
@@ -306,11 +306,7 @@ pub async fn end_run_out(
 }
 
 /// Deletes up to `most` sessions that ended before `then`, with what hangs on them.
-pub async fn delete_ended_before(
-    conn: &mut PgConnection,
-    then: DateTime<Utc>,
-    most: i64,
-) -> sqlx::Result<u64> {
+pub async fn delete_ended_before(conn: &mut Connection, then: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         "
         DELETE FROM sessions WHERE id IN (

@@ -1,8 +1,8 @@
 //! A session by its credential, and what a row says of its end.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
+use crate::server::database::Connection;
 use crate::{
     domain::{
         ids::{OrganizationId, SessionId, UserId},
@@ -32,7 +32,7 @@ pub enum Found {
 /// of somebody else's may be there already while a lower one of this person's is still to come, and would be passed over.
 /// A person's sessions begin and are ended under the lock on the person, so that these of their own come in order.
 pub async fn find_by_credential(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     credential: HashedToken,
     kind: ClientKind,
     network: Network,
@@ -121,7 +121,7 @@ pub async fn find_by_credential(
 
 /// Why a session is over. `None`: it is live.
 pub async fn end_reason_of(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     session: SessionId,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Option<EndReason>> {
@@ -149,7 +149,7 @@ pub struct Live {
 
 /// The session, if it is live.
 pub async fn live(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     session: SessionId,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Option<Live>> {
@@ -177,7 +177,7 @@ pub async fn live(
 
 /// When a session runs out if nothing more happens. `None`: it is over.
 pub async fn live_until(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     session: SessionId,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Option<DateTime<Utc>>> {
@@ -191,7 +191,7 @@ pub async fn live_until(
 }
 
 /// Locks a session's row until the transaction ends, so that what the next statement reads of it is the latest.
-pub async fn lock(conn: &mut PgConnection, session: SessionId) -> sqlx::Result<()> {
+pub async fn lock(conn: &mut Connection, session: SessionId) -> sqlx::Result<()> {
     sqlx::query!("SELECT id FROM sessions WHERE id = $1 FOR UPDATE", session.0)
         .fetch_optional(conn)
         .await?;
@@ -199,7 +199,7 @@ pub async fn lock(conn: &mut PgConnection, session: SessionId) -> sqlx::Result<(
 }
 
 /// Locks every open session of a person, in the order of their ids.
-pub async fn lock_open_of(conn: &mut PgConnection, user: UserId) -> sqlx::Result<()> {
+pub async fn lock_open_of(conn: &mut Connection, user: UserId) -> sqlx::Result<()> {
     sqlx::query!(
         "SELECT id FROM sessions WHERE user_id = $1 AND ended_at IS NULL ORDER BY id FOR UPDATE",
         user.0
@@ -210,7 +210,7 @@ pub async fn lock_open_of(conn: &mut PgConnection, user: UserId) -> sqlx::Result
 }
 
 /// Whose session it is, live or not.
-pub async fn owner(conn: &mut PgConnection, session: SessionId) -> sqlx::Result<Option<UserId>> {
+pub async fn owner(conn: &mut Connection, session: SessionId) -> sqlx::Result<Option<UserId>> {
     let id = sqlx::query_scalar!("SELECT user_id FROM sessions WHERE id = $1", session.0)
         .fetch_optional(conn)
         .await?;

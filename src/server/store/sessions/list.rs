@@ -1,8 +1,8 @@
 //! Live sessions, as people and operators see them.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
+use crate::server::database::Connection;
 use crate::{
     domain::{
         ids::{SessionId, UserId},
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Everyone who has a session that is not recorded as ended, whatever the time is.
-pub async fn people_with_open(conn: &mut PgConnection) -> sqlx::Result<Vec<UserId>> {
+pub async fn people_with_open(conn: &mut Connection) -> sqlx::Result<Vec<UserId>> {
     let ids = sqlx::query_scalar!("SELECT DISTINCT user_id FROM sessions WHERE ended_at IS NULL ORDER BY 1")
         .fetch_all(conn)
         .await?;
@@ -22,7 +22,7 @@ pub async fn people_with_open(conn: &mut PgConnection) -> sqlx::Result<Vec<UserI
 
 /// The number of the last session that was created, on whichever node; 0 for none. A session that is being created and not
 /// committed yet may have it, or a lower one.
-pub async fn last_number(conn: &mut PgConnection) -> sqlx::Result<i64> {
+pub async fn last_number(conn: &mut Connection) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS "last!" FROM session_numbers"#
     )
@@ -43,7 +43,7 @@ pub struct ListedSession {
 
 /// The live sessions of one person or of everyone, most recently active first.
 pub async fn list_live(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     user: Option<UserId>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<ListedSession>> {

@@ -1,15 +1,15 @@
 //! When people and clients were last there.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::server::database::Connection;
 use crate::server::store::acting::ActingTransaction;
 
 /// Writes down when people and clients were last there; `seen` and `active` go together by index. Times only move
 /// forward, and only in sessions that have not ended.
 pub async fn touch(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     ids: &[Uuid],
     seen: &[DateTime<Utc>],
     active: &[Option<DateTime<Utc>>],

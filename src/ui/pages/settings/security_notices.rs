@@ -180,7 +180,7 @@ fn Question(notice: SecurityNotice, answers: Answers) -> impl IntoView {
         let line = view! {
             <p class="field-error" role="alert">
                 <Icon picture=Picture::AlertCircle />
-                <span>"Nothing was changed. " {error.message()}</span>
+                <span>{(!error.is_uncertain()).then_some("Nothing was changed. ")} {error.message()}</span>
             </p>
         };
         Some(line.into_any())

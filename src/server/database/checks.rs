@@ -1,0 +1,148 @@
+//! Whether a connection may be used: it answers in time, and its database takes writes.
+//!
+//! A standby lags behind: it would accept the token of a session that was revoked.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use sqlx::{PgConnection, Row as _};
+use tokio::{sync::watch, time::timeout};
+
+use super::failure::Abandoned;
+
+/// How long a connection may rest before it is checked again.
+const CHECK_AFTER: Duration = Duration::from_secs(1);
+
+/// How long a check may take: the connection is given up afterwards, so longer than the slowest link that is usable.
+const CHECK: Duration = Duration::from_secs(2);
+
+/// Why a database is not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is a standby.
+    InRecovery,
+    /// `default_transaction_read_only` is on.
+    ReadOnly,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Refusal::InRecovery => "is a standby (in recovery), where revocations arrive late",
+            Refusal::ReadOnly => "is read-only (default_transaction_read_only is on)",
+        })
+    }
+}
+
+/// What is known of a pool's connections. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ConnectionChecks(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// When a connection last did not answer in time.
+    distrusted_at: Mutex<Option<Instant>>,
+    /// Of the last new connection.
+    refusal: watch::Sender<Option<Refusal>>,
+}
+
+impl ConnectionChecks {
+    /// Where one connection died, those that rest probably did too: each is replaced rather than tried for seconds.
+    pub fn distrust_rested(&self) {
+        let mut distrusted_at = self
+            .0
+            .distrusted_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *distrusted_at = Some(Instant::now());
+    }
+
+    fn is_distrusted(&self, idle_for: Duration) -> bool {
+        let distrusted_at = *self
+            .0
+            .distrusted_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        distrusted_at.is_some_and(|at| at.elapsed() < idle_for)
+    }
+
+    /// Why the database is not used, as last seen.
+    pub fn refusal(&self) -> Option<Refusal> {
+        *self.0.refusal.borrow()
+    }
+
+    /// Waits until a connection is refused.
+    pub async fn refused(&self) -> Refusal {
+        let mut refusals = self.0.refusal.subscribe();
+        loop {
+            if refusals.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            if let Some(refusal) = *refusals.borrow() {
+                return refusal;
+            }
+        }
+    }
+
+    /// Whether a connection that has rested may be used.
+    pub async fn before_acquire(&self, conn: &mut PgConnection, idle_for: Duration) -> bool {
+        if self.is_distrusted(idle_for) {
+            return false;
+        }
+        if idle_for < CHECK_AFTER {
+            return true;
+        }
+        match timeout(CHECK, check(conn)).await {
+            Ok(Ok(None)) => true,
+            Ok(Ok(Some(_)) | Err(_)) => false,
+            Err(_) => {
+                self.distrust_rested();
+                false
+            }
+        }
+    }
+
+    /// Refuses a new connection to a database that takes no writes.
+    ///
+    /// # Errors
+    /// [`Abandoned::Refused`], or the database does not answer.
+    pub async fn after_connect(&self, conn: &mut PgConnection) -> sqlx::Result<()> {
+        let checked = timeout(CHECK, check(conn)).await;
+        let refusal = checked.unwrap_or_else(|_| Err(Abandoned::DeadlineMissed(CHECK).into()))?;
+        self.record(refusal);
+        refusal.map_or(Ok(()), |refusal| Err(Abandoned::Refused(refusal).into()))
+    }
+
+    fn record(&self, refusal: Option<Refusal>) {
+        self.0.refusal.send_if_modified(|last| {
+            let is_new = *last != refusal || refusal.is_some();
+            if *last != refusal
+                && let Some(refusal) = refusal
+            {
+                tracing::error!(%refusal, "database refused");
+            }
+            *last = refusal;
+            is_new
+        });
+        if refusal.is_some() {
+            // Older connections may still take writes for a while.
+            self.distrust_rested();
+        }
+    }
+}
+
+/// One round trip, as a ping is.
+async fn check(conn: &mut PgConnection) -> sqlx::Result<Option<Refusal>> {
+    let sql = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'";
+    let row = sqlx::raw_sql(sql).fetch_one(conn).await?;
+    Ok(if row.try_get(0)? {
+        Some(Refusal::InRecovery)
+    } else if row.try_get(1)? {
+        Some(Refusal::ReadOnly)
+    } else {
+        None
+    })
+}

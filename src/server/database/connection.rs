@@ -1,0 +1,312 @@
+//! A connection on which no statement waits without a deadline.
+//!
+//! [`Connection`] is the only executor that `store` gets (`clippy.toml` disallows the driver's own), so that a deadline
+//! cannot be forgotten. [`Lease`] owns it: a connection with an answer that nobody has read is closed, never reused.
+
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::{
+    FutureExt as _, Stream, StreamExt as _,
+    future::BoxFuture,
+    stream::{self, BoxStream},
+};
+use sqlx::{
+    Either, Executor, Postgres, SqlStr,
+    pool::PoolConnection,
+    postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo},
+};
+use tokio::{
+    runtime::Handle,
+    time::{Sleep, sleep, timeout},
+};
+
+use super::{
+    checks::ConnectionChecks,
+    failure::{Abandoned, is_broken_connection, is_read_only},
+};
+
+/// For a statement. Longer than the server's own limits of `pool.rs`, so that a server that answers says why.
+const STATEMENT: Duration = Duration::from_secs(11);
+
+/// For a statement that looks up a few rows by key, and waits for no lock.
+pub const QUICK: Duration = Duration::from_secs(3);
+
+/// For rolling back and testing a connection that is given back.
+const RELEASE: Duration = Duration::from_secs(3);
+
+/// Executes statements, each with a deadline.
+pub struct Connection {
+    /// `None`: given back.
+    raw: Option<PoolConnection<Postgres>>,
+    limit: Duration,
+    state: State,
+}
+
+#[derive(Debug)]
+struct State {
+    /// A statement was sent, and its answer is not read to the end.
+    is_in_flight: bool,
+    is_in_transaction: bool,
+    /// A statement of the transaction failed: nothing of it can be committed.
+    is_aborted: bool,
+    checks: ConnectionChecks,
+}
+
+impl State {
+    fn record_failure(&mut self, error: &sqlx::Error) {
+        self.is_aborted = self.is_in_transaction;
+        if is_read_only(error) {
+            // The database was demoted: no connection to it is worth anything.
+            self.checks.distrust_rested();
+        } else if !is_broken_connection(error) {
+            self.is_in_flight = false;
+        }
+    }
+
+    fn record_missed_deadline(&mut self, limit: Duration) -> sqlx::Error {
+        self.is_aborted = self.is_in_transaction;
+        self.checks.distrust_rested();
+        tracing::warn!(
+            limit_ms = limit.as_millis(),
+            "database deadline missed, closing the connection"
+        );
+        Abandoned::DeadlineMissed(limit).into()
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("limit", &self.limit)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    pub(super) fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// The deadline of each statement from now on.
+    pub(super) fn set_limit(&mut self, limit: Duration) {
+        self.limit = limit;
+    }
+
+    pub(super) fn set_in_transaction(&mut self, is_in_transaction: bool) {
+        self.state.is_in_transaction = is_in_transaction;
+        self.state.is_aborted &= is_in_transaction;
+    }
+
+    pub(super) fn is_aborted(&self) -> bool {
+        self.state.is_aborted
+    }
+
+    /// Waits for what a statement answers, until the deadline.
+    async fn within<T>(
+        limit: Duration,
+        state: &mut State,
+        answer: impl Future<Output = sqlx::Result<T>>,
+    ) -> sqlx::Result<T> {
+        state.is_in_flight = true;
+        match timeout(limit, answer).await {
+            Ok(Ok(answer)) => {
+                state.is_in_flight = false;
+                Ok(answer)
+            }
+            Ok(Err(error)) => {
+                state.record_failure(&error);
+                Err(error)
+            }
+            Err(_) => Err(state.record_missed_deadline(limit)),
+        }
+    }
+}
+
+impl<'c> Executor<'c> for &'c mut Connection {
+    type Database = Postgres;
+
+    fn fetch_many<'e, 'q, E>(self, query: E) -> BoxStream<'e, sqlx::Result<Either<PgQueryResult, PgRow>>>
+    where
+        'c: 'e,
+        E: sqlx::Execute<'q, Postgres>,
+        'q: 'e,
+        E: 'q,
+    {
+        let Connection { raw, limit, state } = self;
+        let Some(raw) = raw else {
+            return stream::once(async { Err(sqlx::Error::PoolClosed) }).boxed();
+        };
+        state.is_in_flight = true;
+        Box::pin(Answer {
+            rows: (&mut **raw).fetch_many(query),
+            until: Box::pin(sleep(*limit)),
+            limit: *limit,
+            state,
+            is_over: false,
+        })
+    }
+
+    fn fetch_optional<'e, 'q, E>(self, query: E) -> BoxFuture<'e, sqlx::Result<Option<PgRow>>>
+    where
+        'c: 'e,
+        E: sqlx::Execute<'q, Postgres>,
+        'q: 'e,
+        E: 'q,
+    {
+        let Connection { raw, limit, state } = self;
+        let Some(raw) = raw else {
+            return async { Err(sqlx::Error::PoolClosed) }.boxed();
+        };
+        let answer = (&mut **raw).fetch_optional(query);
+        Connection::within(*limit, state, answer).boxed()
+    }
+
+    fn prepare_with<'e>(
+        self,
+        sql: SqlStr,
+        parameters: &'e [PgTypeInfo],
+    ) -> BoxFuture<'e, sqlx::Result<PgStatement>>
+    where
+        'c: 'e,
+    {
+        let Connection { raw, limit, state } = self;
+        let Some(raw) = raw else {
+            return async { Err(sqlx::Error::PoolClosed) }.boxed();
+        };
+        let answer = (&mut **raw).prepare_with(sql, parameters);
+        Connection::within(*limit, state, answer).boxed()
+    }
+
+    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, sqlx::Result<sqlx::Describe<Postgres>>>
+    where
+        'c: 'e,
+    {
+        let Connection { raw, limit, state } = self;
+        let Some(raw) = raw else {
+            return async { Err(sqlx::Error::PoolClosed) }.boxed();
+        };
+        let answer = (&mut **raw).describe(sql);
+        Connection::within(*limit, state, answer).boxed()
+    }
+}
+
+/// The rows of a statement, until its deadline.
+struct Answer<'e> {
+    rows: BoxStream<'e, sqlx::Result<Either<PgQueryResult, PgRow>>>,
+    until: Pin<Box<Sleep>>,
+    limit: Duration,
+    state: &'e mut State,
+    is_over: bool,
+}
+
+impl Stream for Answer<'_> {
+    type Item = sqlx::Result<Either<PgQueryResult, PgRow>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        if this.is_over {
+            return Poll::Ready(None);
+        }
+        let next = match this.rows.poll_next_unpin(cx) {
+            Poll::Ready(next) => next,
+            Poll::Pending if this.until.as_mut().poll(cx).is_pending() => return Poll::Pending,
+            Poll::Pending => Some(Err(this.state.record_missed_deadline(this.limit))),
+        };
+        match &next {
+            None => this.state.is_in_flight = false,
+            Some(Ok(_)) => return Poll::Ready(next),
+            Some(Err(sqlx::Error::Io(error))) if error.get_ref().is_some_and(|e| e.is::<Abandoned>()) => {}
+            Some(Err(error)) => this.state.record_failure(error),
+        }
+        this.is_over = true;
+        Poll::Ready(next)
+    }
+}
+
+/// A connection of the pool, given back when dropped, or closed.
+#[derive(Debug)]
+pub struct Lease(Connection);
+
+impl Lease {
+    pub(super) fn new(raw: PoolConnection<Postgres>, checks: ConnectionChecks) -> Self {
+        Self(Connection {
+            raw: Some(raw),
+            limit: STATEMENT,
+            state: State {
+                is_in_flight: false,
+                is_in_transaction: false,
+                is_aborted: false,
+                checks,
+            },
+        })
+    }
+
+    /// For statements that look up a few rows by key: a dead connection is noticed after [`QUICK`].
+    #[must_use]
+    pub fn quick(mut self) -> Self {
+        self.0.limit = QUICK;
+        self
+    }
+}
+
+impl Deref for Lease {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.0
+    }
+}
+
+impl DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.0
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(raw) = self.0.raw.take() else {
+            return;
+        };
+        match Handle::try_current() {
+            Ok(runtime) if !self.0.state.is_in_flight => {
+                let state = &self.0.state;
+                runtime.spawn(give_back(raw, state.is_in_transaction, state.checks.clone()));
+            }
+            _ => close(raw),
+        }
+    }
+}
+
+/// Rolls back what is open, and lets the pool test the connection. The pool itself would wait without end.
+async fn give_back(mut raw: PoolConnection<Postgres>, is_in_transaction: bool, checks: ConnectionChecks) {
+    let giving_back = async {
+        if is_in_transaction {
+            sqlx::raw_sql("ROLLBACK").execute(&mut *raw).await?;
+        }
+        raw.return_to_pool().await;
+        Ok::<_, sqlx::Error>(())
+    };
+    match timeout(RELEASE, giving_back).await {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => tracing::debug!(%error, "rollback failed, closing the connection"),
+        Err(_) => {
+            tracing::warn!("connection did not answer when it was given back, closing it");
+            checks.distrust_rested();
+        }
+    }
+    close(raw);
+}
+
+/// At once, without a word to the server that could be waited for.
+fn close(mut raw: PoolConnection<Postgres>) {
+    // The future holds the connection itself, and is never polled.
+    drop(raw.return_to_pool());
+}

@@ -1,0 +1,96 @@
+//! Connections to the database: deadlines, and what a request that fails says of what it has done.
+
+use std::time::Duration;
+
+use broker_portal::{error::AppError, server::database::changes};
+use tokio::time::timeout;
+
+use crate::harness::*;
+
+async fn pid(portal: &Portal) -> i32 {
+    sqlx::query_scalar("SELECT pg_backend_pid()")
+        .fetch_one(&mut *portal.state.database.connection().await.expect("a connection"))
+        .await
+        .expect("an answer")
+}
+
+/// Connections are given back in tasks of their own.
+async fn until_none_in_use(portal: &Portal) {
+    let waiting = async {
+        while portal.state.database.connections().in_use > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(5), waiting)
+        .await
+        .expect("no connection is in use");
+}
+
+/// Its statement sleeps longer than any patience here.
+async fn sleep_on(portal: &Portal, quick: bool) -> (i32, sqlx::Result<String>) {
+    let mut conn = portal.state.database.connection().await.expect("a connection");
+    if quick {
+        conn = conn.quick();
+    }
+    let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
+        .fetch_one(&mut *conn)
+        .await
+        .expect("an answer");
+    let slept = sqlx::query_scalar("SELECT pg_sleep(9)::text").fetch_one(&mut *conn);
+    if quick {
+        return (pid, slept.await);
+    }
+    let slept = timeout(Duration::from_millis(200), slept).await;
+    (pid, slept.unwrap_or(Err(sqlx::Error::PoolTimedOut)))
+}
+
+#[tokio::test]
+async fn cancelled_statement_closes_its_connection() {
+    let portal = Portal::start().await;
+    let (cancelled, slept) = sleep_on(&portal, false).await;
+    assert!(slept.is_err());
+    // Long before its statement is done.
+    until_none_in_use(&portal).await;
+    assert_ne!(pid(&portal).await, cancelled);
+}
+
+#[tokio::test]
+async fn missed_deadline_closes_its_connection() {
+    let portal = Portal::start().await;
+    let (hung, slept) = sleep_on(&portal, true).await;
+    assert!(matches!(slept, Err(sqlx::Error::Io(_))), "{slept:?}");
+    until_none_in_use(&portal).await;
+    assert_ne!(pid(&portal).await, hung);
+}
+
+#[tokio::test]
+async fn transaction_with_failed_statement_cannot_commit() {
+    let portal = Portal::start().await;
+    let mut tx = portal.state.database.begin().await.expect("a transaction");
+    assert!(sqlx::query("SELECT 1 / 0").execute(&mut *tx).await.is_err());
+    assert!(tx.commit().await.is_err());
+    // The connection is well, and nothing is left open on it.
+    let tx = portal.state.database.begin().await.expect("a transaction");
+    tx.commit().await.expect("committed");
+}
+
+#[tokio::test]
+async fn failure_after_commit_does_not_claim_nothing_changed() {
+    let portal = Portal::start().await;
+    let database = &portal.state.database;
+    changes::track(async {
+        let tx = database.begin().await.expect("a transaction");
+        tx.commit_side_record().await.expect("committed");
+        assert_eq!(AppError::from(sqlx::Error::PoolTimedOut), AppError::Unavailable);
+        let tx = database.begin().await.expect("a transaction");
+        tx.commit().await.expect("committed");
+        assert_eq!(
+            AppError::from(sqlx::Error::PoolTimedOut),
+            AppError::OutcomeUnknown
+        );
+    })
+    .await;
+    // Another request has changed nothing.
+    let other = changes::track(async { AppError::from(sqlx::Error::PoolTimedOut) }).await;
+    assert_eq!(other, AppError::Unavailable);
+}

@@ -1,0 +1,26 @@
+//! What `/readyz` says.
+
+use std::{future::pending, time::Duration};
+
+use crate::harness::*;
+
+#[tokio::test]
+async fn hung_job_fails_readiness_by_name() {
+    let portal = Portal::start().await;
+    let _listening = portal.listening().await;
+    portal.anonymous().get("/readyz").await.expect(200);
+    let jobs = portal.state.jobs.clone();
+    let hanging = tokio::spawn(async move { jobs.round("activity", Duration::ZERO, pending::<()>()).await });
+    while portal.state.jobs.hung().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let ready = portal.anonymous().get("/readyz").await.expect(503).json();
+    let checks = ready["checks"].as_array().expect("checks");
+    let jobs = checks
+        .iter()
+        .find(|check| check["name"] == "jobs")
+        .expect("a check");
+    let problem = jobs["problem"].as_str().expect("a problem");
+    assert!(problem.starts_with("activity has not finished"), "{problem}");
+    hanging.abort();
+}
