@@ -20,8 +20,8 @@ use super::{
     auth::{credential, identify::identify},
     health,
     http::{
-        catch_panic::catch_panic, cookie, json_form, one_thread, origin, request_log, security_headers,
-        server_fn_answer, sign_in_first, whole_body,
+        catch_panic::catch_panic, client_failure, cookie, json_form, one_thread, origin, request_log,
+        security_headers, server_fn_answer, sign_in_first, whole_body,
     },
     shell::shell,
     state::AppState,
@@ -42,19 +42,23 @@ pub fn router(state: AppState) -> Router {
         .fallback(file_and_error_handler_with_context::<AppState, _>(context, shell))
         .layer(from_fn(one_thread::render));
 
-    let dynamic = Router::new().merge(api::router()).merge(pages).layer(
-        ServiceBuilder::new()
-            .layer(from_fn_with_state(state.clone(), origin::same_origin_only))
-            .layer(from_fn(whole_body::first))
-            .layer(from_fn(json_form::accept_json))
-            .layer(from_fn_with_state(state.clone(), cookie::complete_removal))
-            .layer(from_fn_with_state(state.clone(), credential::choose))
-            .layer(cookie::session_layer(&state))
-            .layer(from_fn_with_state(state.clone(), identify))
-            .layer(from_fn(sign_in_first::sign_in_first))
-            // Innermost: to the framework every failure is a 500, and with such an answer no new cookie goes out.
-            .layer(from_fn_with_state(state.clone(), server_fn_answer::mend)),
-    );
+    let dynamic = Router::new()
+        .merge(api::router())
+        .merge(client_failure::router())
+        .merge(pages)
+        .layer(
+            ServiceBuilder::new()
+                .layer(from_fn_with_state(state.clone(), origin::same_origin_only))
+                .layer(from_fn(whole_body::first))
+                .layer(from_fn(json_form::accept_json))
+                .layer(from_fn_with_state(state.clone(), cookie::complete_removal))
+                .layer(from_fn_with_state(state.clone(), credential::choose))
+                .layer(cookie::session_layer(&state))
+                .layer(from_fn_with_state(state.clone(), identify))
+                .layer(from_fn(sign_in_first::sign_in_first))
+                // Innermost: to the framework every failure is a 500, and with such an answer no new cookie goes out.
+                .layer(from_fn_with_state(state.clone(), server_fn_answer::mend)),
+        );
 
     let routes = Router::new()
         .route("/", get(|| async { Redirect::to("/dashboard") }))

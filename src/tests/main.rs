@@ -26,6 +26,7 @@ mod audit_chain;
 mod audit_role;
 mod cleanup;
 mod clock_skew;
+mod client_failure;
 mod command_line;
 mod cookies;
 mod credentials;

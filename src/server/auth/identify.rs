@@ -7,7 +7,7 @@ use std::{
 
 use axum::{
     extract::{ConnectInfo, Request, State},
-    http::Method,
+    http::{HeaderName, HeaderValue, Method, StatusCode},
     middleware::Next,
     response::Response,
 };
@@ -34,8 +34,12 @@ use crate::{
 /// Requests that the page or the desktop makes by itself carry this header; they are not activity.
 const BACKGROUND: &str = "x-portal-background";
 
+/// Marks a 401 to a request without a live session. Nothing was executed, so a client with a newer credential may repeat it.
+static NOT_EXECUTED: HeaderName = HeaderName::from_static("x-portal-not-executed");
+
 /// Paths that are never activity, whoever calls them.
-const NOT_ACTIVITY: [&str; 5] = [
+const NOT_ACTIVITY: [&str; 6] = [
+    "/api/client_failure",
     "/api/session_state",
     "/api/v1/session_state",
     "/api/v1/sessions/refresh",
@@ -85,6 +89,7 @@ pub async fn identify(State(state): State<AppState>, mut request: Request, next:
             .record("user", tracing::field::display(session.user.id))
             .record("session", tracing::field::display(session.id));
     }
+    let is_signed_in = matches!(identity, Identity::SignedIn(_));
     let due = match &identity {
         Identity::SignedIn(session) if session.rotation_due => Some(session.clone()),
         _ => None,
@@ -92,7 +97,12 @@ pub async fn identify(State(state): State<AppState>, mut request: Request, next:
     let cookie_session = request.extensions().get::<tower_sessions::Session>().cloned();
     request.extensions_mut().insert(client);
     request.extensions_mut().insert(identity);
-    let response = next.run(request).await;
+    let mut response = next.run(request).await;
+    if !is_signed_in && response.status() == StatusCode::UNAUTHORIZED {
+        response
+            .headers_mut()
+            .insert(NOT_EXECUTED.clone(), HeaderValue::from_static("1"));
+    }
     // A failed answer would not carry the new cookie, and the browser would be left with one that is refused.
     if let (Some(session), Some(cookie_session)) = (due, cookie_session)
         && !response.status().is_server_error()

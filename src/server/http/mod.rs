@@ -2,6 +2,7 @@
 //! looks, what is logged.
 
 pub mod catch_panic;
+pub mod client_failure;
 pub mod cookie;
 pub mod failure;
 pub mod json_form;

@@ -145,6 +145,18 @@ label! {
     }
 }
 
+label! {
+    /// How far the client application of a page had come when it failed.
+    ClientFailure {
+        /// The module did not load, or may not run.
+        Load => "load",
+        Hydration => "hydration",
+        Running => "running",
+        /// One of too many reports, of whatever stage.
+        NotLogged => "not_logged",
+    }
+}
+
 impl Label for EndReason {
     const ALL: &'static [Self] = &EndReason::ALL;
 
@@ -253,6 +265,7 @@ pub struct Metrics {
     pub refreshes: Counter<Refresh>,
     pub cleanup_runs: Counter<CleanupRun>,
     pub panics: Counter<PanicIn>,
+    pub client_failures: Counter<ClientFailure>,
     open_streams: Gauge,
     connections: GaugeVec,
     connections_max: Gauge,
@@ -306,6 +319,11 @@ impl Metrics {
                 "panics_total",
                 "Panics while a request was answered, by where they happened.",
                 "part",
+            ),
+            client_failures: Counter::new(
+                "client_failures_total",
+                "Reports of pages whose client application failed, by how far it had come.",
+                "stage",
             ),
             open_streams: gauge("open_streams", "Event streams that are open on this server."),
             connections: gauges(
@@ -363,6 +381,7 @@ impl Metrics {
             boxed(&metrics.refreshes.vector),
             boxed(&metrics.cleanup_runs.vector),
             boxed(&metrics.panics.vector),
+            boxed(&metrics.client_failures.vector),
             boxed(&metrics.open_streams),
             boxed(&metrics.connections),
             boxed(&metrics.connections_max),

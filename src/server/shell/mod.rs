@@ -1,5 +1,7 @@
 //! The document around every page.
 
+use std::sync::LazyLock;
+
 use axum::http::{HeaderValue, header::CONTENT_SECURITY_POLICY, request::Parts};
 use leptos::{config::LeptosOptions, nonce::use_nonce, prelude::*};
 use leptos_axum::ResponseOptions;
@@ -8,10 +10,21 @@ use leptos_meta::{HashedStylesheet, MetaTags};
 use super::http::{cookie, security_headers::page_policy};
 use crate::app::App;
 
+/// The script that guards the client application, without its comments. Inline: it has to run before the module, and a
+/// file of its own would delay every first page.
+static CLIENT_GUARD: LazyLock<String> = LazyLock::new(|| {
+    let lines = include_str!("client_guard.js").lines().map(str::trim);
+    let code: Vec<&str> = lines
+        .filter(|line| !line.is_empty() && !line.starts_with("//"))
+        .collect();
+    code.join("\n")
+});
+
 /// The document, with the Content-Security-Policy whose nonce its scripts carry.
 pub fn shell(options: LeptosOptions) -> impl IntoView {
-    if let (Some(nonce), Some(response)) = (use_nonce(), use_context::<ResponseOptions>())
-        && let Ok(policy) = HeaderValue::from_str(&page_policy(&nonce))
+    let nonce = use_nonce();
+    if let (Some(nonce), Some(response)) = (&nonce, use_context::<ResponseOptions>())
+        && let Ok(policy) = HeaderValue::from_str(&page_policy(nonce))
     {
         response.insert_header(CONTENT_SECURITY_POLICY, policy);
     }
@@ -27,6 +40,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
                 <meta name="color-scheme" content="light dark" />
                 <link rel="icon" href="/favicon.svg" type="image/svg+xml" />
                 <HashedStylesheet options=options.clone() id="styles" />
+                <script nonce=nonce>{CLIENT_GUARD.as_str()}</script>
                 <AutoReload options=options.clone() />
                 <HydrationScripts options />
                 <MetaTags />
