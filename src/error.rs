@@ -70,6 +70,8 @@ pub enum AppError {
     Internal,
     /// The browser could not reach the server.
     Offline,
+    /// Another tab renewed the session's cookie at the same moment, so that the server executed nothing.
+    SessionRenewed,
 }
 
 /// What a 404 is about, beside sessions.
@@ -130,6 +132,7 @@ impl AppError {
             AppError::OutcomeUnknown => "outcome_unknown",
             AppError::Internal => "internal",
             AppError::Offline => "offline",
+            AppError::SessionRenewed => "session_renewed",
         }
     }
 
@@ -149,6 +152,7 @@ impl AppError {
             | AppError::SignInTooOld => 403,
             AppError::NotFound | AppError::NoSuch(_) => 404,
             AppError::MethodNotAllowed => 405,
+            AppError::SessionRenewed => 409,
             AppError::InvalidScope => 400,
             AppError::InvalidInput { .. } | AppError::UnsuitablePassword(_) => 422,
             AppError::TooManyAttempts { .. } | AppError::RateLimited { .. } => 429,
@@ -226,6 +230,9 @@ impl AppError {
             }
             AppError::Internal => "Something went wrong on our side. Nothing was lost. Try again.",
             AppError::Offline => "The portal could not be reached. Check your connection and try again.",
+            AppError::SessionRenewed => {
+                "Your session was renewed in another tab at the same moment. Nothing was changed. Try again."
+            }
         };
         fixed.to_owned()
     }
@@ -364,6 +371,7 @@ impl From<Wire> for AppError {
             "unavailable" => AppError::Unavailable,
             "outcome_unknown" => AppError::OutcomeUnknown,
             "offline" => AppError::Offline,
+            "session_renewed" => AppError::SessionRenewed,
             _ => AppError::Internal,
         }
     }
@@ -437,6 +445,7 @@ mod tests {
             AppError::OutcomeUnknown,
             AppError::Internal,
             AppError::Offline,
+            AppError::SessionRenewed,
         ] {
             let json = serde_json::to_string(&error).expect("JSON");
             assert_eq!(serde_json::from_str::<AppError>(&json).expect("an error"), error);

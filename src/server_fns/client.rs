@@ -1,5 +1,5 @@
-//! How pages call server functions: a call waits while the tab is unsure of its session, goes out once, and has an answer
-//! in the end, if only "not reached".
+//! How pages call server functions: a call waits while the tab is unsure of its session, is executed at most once, and has
+//! an answer in the end, if only "not reached".
 
 use std::{
     cell::{Cell, RefCell},
@@ -8,35 +8,44 @@ use std::{
     time::Duration,
 };
 
+use futures_channel::oneshot;
 use futures_util::{
     Sink, Stream,
     future::{Either, ready, select},
     stream::once,
 };
-use leptos::server_fn::{
-    Bytes,
-    client::{Client, browser::BrowserClient},
-    error::FromServerFnError,
-    request::{ClientReq, browser::BrowserRequest},
-    response::ClientRes,
+use http::Method;
+use leptos::{
+    prelude::{set_timeout, window},
+    server_fn::{
+        Bytes,
+        client::{Client, browser::BrowserClient},
+        error::FromServerFnError,
+        request::ClientReq,
+        response::ClientRes,
+    },
+    task::spawn_local,
+    wasm_bindgen::{JsCast, JsValue},
+    web_sys::{AbortSignal, Headers, RequestInit, Response},
 };
+use wasm_bindgen_futures::JsFuture;
 
-use futures_channel::oneshot;
-use leptos::prelude::set_timeout;
-
-use crate::error::AppError;
+use crate::{domain::ids::SessionId, error::AppError};
 
 /// How long a call waits for the tab to know how its session stands.
 const WAITS: Duration = Duration::from_secs(10);
 
-/// How long a call waits for its answer.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Milliseconds that a call waits for its answer.
+const PATIENCE: u32 = 20_000;
 
 /// How long what the page does by itself waits for what the person does.
 const QUIET_WITHIN: Duration = Duration::from_secs(2);
 
 /// Marks what the page does by itself: not activity.
 const BACKGROUND: &str = "x-portal-background";
+
+/// Marks answers to requests without a live session: nothing was executed.
+const NOT_EXECUTED: &str = "x-portal-not-executed";
 
 /// What became of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +63,8 @@ pub enum Outcome {
 pub struct Watch {
     /// What a call has to wait for before it goes out. `None`: nothing.
     pub wait: fn() -> Option<oneshot::Receiver<()>>,
+    /// The session, where the server has said that it is live.
+    pub live_session: fn() -> Option<SessionId>,
     /// Hears what became of it.
     pub note: fn(Outcome),
 }
@@ -119,20 +130,76 @@ impl<T> Future for Background<T> {
     }
 }
 
+/// A call as it is sent. Kept as text: it may have to be sent a second time.
+pub struct Call {
+    path: String,
+    content_type: String,
+    accepts: String,
+    body: String,
+    is_background: bool,
+}
+
+/// Server functions of the portal are forms. Anything else is a mistake in their definition.
+impl ClientReq<AppError> for Call {
+    type FormData = ();
+
+    fn try_new_req_text(
+        path: &str,
+        content_type: &str,
+        accepts: &str,
+        body: String,
+        _: Method,
+    ) -> Result<Self, AppError> {
+        Ok(Self {
+            path: path.to_owned(),
+            content_type: content_type.to_owned(),
+            accepts: accepts.to_owned(),
+            body,
+            is_background: false,
+        })
+    }
+
+    fn try_new_req_query(_: &str, _: &str, _: &str, _: &str, _: Method) -> Result<Self, AppError> {
+        Err(AppError::Internal)
+    }
+
+    fn try_new_req_bytes(_: &str, _: &str, _: &str, _: Bytes, _: Method) -> Result<Self, AppError> {
+        Err(AppError::Internal)
+    }
+
+    fn try_new_req_form_data(_: &str, _: &str, _: &str, (): (), _: Method) -> Result<Self, AppError> {
+        Err(AppError::Internal)
+    }
+
+    fn try_new_req_multipart(_: &str, _: &str, (): (), _: Method) -> Result<Self, AppError> {
+        Err(AppError::Internal)
+    }
+
+    fn try_new_req_streaming(
+        _: &str,
+        _: &str,
+        _: &str,
+        _: impl Stream<Item = Bytes> + Send + 'static,
+        _: Method,
+    ) -> Result<Self, AppError> {
+        Err(AppError::Internal)
+    }
+}
+
 /// The client of every server function.
 pub struct KeptClient;
 
 impl Client<AppError> for KeptClient {
-    type Request = BrowserRequest;
+    type Request = Call;
     type Response = Answer;
 
-    fn send(request: BrowserRequest) -> impl Future<Output = Result<Answer, AppError>> + Send {
+    fn send(call: Call) -> impl Future<Output = Result<Answer, AppError>> + Send {
         let is_background = IN_BACKGROUND.get();
-        if is_background {
-            request.headers().set(BACKGROUND, "1");
-        }
         // Boxed, so that the code of each server function has no copy of it.
-        let sent: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(send(request, is_background));
+        let sent: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(send(Call {
+            is_background,
+            ..call
+        }));
         sent
     }
 
@@ -161,9 +228,8 @@ impl Client<AppError> for KeptClient {
 /// What the server answers; [`AppError::Offline`] without an answer.
 pub async fn post(path: &str, form: String) -> Result<String, AppError> {
     const FORM: &str = "application/x-www-form-urlencoded";
-    let request =
-        <BrowserRequest as ClientReq<AppError>>::try_new_post(path, FORM, "application/json", form)?;
-    send(request, false).await?.try_into_string().await
+    let call = Call::try_new_post(path, FORM, "application/json", form)?;
+    send(call).await?.try_into_string().await
 }
 
 /// What a good answer says. Errors have been read before, and the server redirects plain forms only: the code of each
@@ -202,42 +268,132 @@ impl ClientRes<AppError> for Answer {
     }
 }
 
-async fn send(request: BrowserRequest, is_background: bool) -> Result<Answer, AppError> {
+async fn send(call: Call) -> Result<Answer, AppError> {
     within(WAITS, Box::pin(until_decided()))
         .await
         .ok_or(AppError::Offline)?;
-    let _under_way = if is_background {
+    let session = live_session();
+    let reply = send_once(&call).await?;
+    if !reply.has_stale_credential() || call.is_background {
+        return reply.read();
+    }
+    // Another tab may have renewed the cookie while the call was on its way. The server was asked by noting the refusal.
+    _ = within(WAITS, Box::pin(until_decided())).await;
+    let Some(now) = live_session() else {
+        return if is_decided() {
+            reply.read()
+        } else {
+            Err(AppError::SessionRenewed)
+        };
+    };
+    // In another session, perhaps of another user, it is not what was asked for.
+    if session != Some(now) {
+        return Err(AppError::SessionRenewed);
+    }
+    let reply = send_once(&call).await?;
+    if reply.has_stale_credential() {
+        return Err(AppError::SessionRenewed);
+    }
+    reply.read()
+}
+
+async fn send_once(call: &Call) -> Result<Reply, AppError> {
+    let _under_way = if call.is_background {
         until_quiet().await;
         None
     } else {
         Some(UnderWay::begins())
     };
-    let answer = within(PATIENCE, Box::pin(exchange(request))).await;
-    // Half an answer is none.
-    let Some(Ok((status, bytes))) = answer else {
+    let Some(reply) = exchange(call).await else {
         note(Outcome::Failed);
         return Err(AppError::Offline);
     };
-    match status {
+    match reply.status {
         401 => note(Outcome::Refused),
         500.. => note(Outcome::Failed),
         // A page of a proxy, which may come with 200: none of ours begins like that.
-        _ if bytes.trim_ascii_start().starts_with(b"<") => note(Outcome::Failed),
-        200..300 if !is_background => note(Outcome::Acted),
+        _ if reply.body.trim_ascii_start().starts_with('<') => note(Outcome::Failed),
+        200..300 if !call.is_background => note(Outcome::Acted),
         _ => {}
     }
-    if status >= 400 {
-        Err(AppError::de(bytes))
-    } else {
-        Ok(Answer(bytes))
+    Ok(reply)
+}
+
+/// What came back for a call.
+struct Reply {
+    status: u16,
+    is_not_executed: bool,
+    body: String,
+}
+
+impl Reply {
+    /// The server did not know the credential, and executed nothing.
+    fn has_stale_credential(&self) -> bool {
+        self.is_not_executed
+            && matches!(self.error(), Some(AppError::SessionEnded { reason }) if reason.may_be_outdated())
+    }
+
+    fn error(&self) -> Option<AppError> {
+        (self.status >= 400).then(|| AppError::de(Bytes::from(self.body.clone())))
+    }
+
+    fn read(self) -> Result<Answer, AppError> {
+        match self.error() {
+            Some(error) => Err(error),
+            None => Ok(Answer(Bytes::from(self.body))),
+        }
     }
 }
 
-async fn exchange(request: BrowserRequest) -> Result<(u16, Bytes), AppError> {
-    let response = <BrowserClient as Client<AppError>>::send(request).await?;
-    let status = ClientRes::<AppError>::status(&response);
-    let bytes = ClientRes::<AppError>::try_into_bytes(response).await?;
-    Ok((status, bytes))
+/// Sends a call and waits for its answer. `None`: there was none in time, or half of one.
+async fn exchange(call: &Call) -> Option<Reply> {
+    let (answers, answered) = oneshot::channel();
+    // The browser's own futures stay on their thread, while those of the framework may move.
+    let sent = fetch(call);
+    spawn_local(async move {
+        if let Ok(reply) = sent.await {
+            _ = answers.send(reply);
+        }
+    });
+    answered.await.ok()
+}
+
+fn fetch(call: &Call) -> impl Future<Output = Result<Reply, JsValue>> + 'static {
+    let request = || {
+        let headers = Headers::new()?;
+        headers.set("content-type", &call.content_type)?;
+        headers.set("accept", &call.accepts)?;
+        if call.is_background {
+            headers.set(BACKGROUND, "1")?;
+        }
+        let options = RequestInit::new();
+        options.set_method("POST");
+        options.set_headers(&headers);
+        options.set_body(&call.body.as_str().into());
+        options.set_signal(Some(&AbortSignal::timeout_with_u32(PATIENCE)));
+        Ok::<_, JsValue>(JsFuture::from(
+            window().fetch_with_str_and_init(&call.path, &options),
+        ))
+    };
+    let sent = request();
+    async move {
+        let response: Response = sent?.await?.dyn_into()?;
+        let text = JsFuture::from(response.text()?).await?;
+        Ok(Reply {
+            status: response.status(),
+            is_not_executed: response.headers().has(NOT_EXECUTED)?,
+            body: text.as_string().unwrap_or_default(),
+        })
+    }
+}
+
+fn live_session() -> Option<SessionId> {
+    (WATCH.get()?.live_session)()
+}
+
+/// Nothing has to be waited for.
+fn is_decided() -> bool {
+    WATCH.get().is_none_or(|watch| (watch.wait)().is_none())
 }
 
 fn note(outcome: Outcome) {

@@ -25,8 +25,9 @@ const LASTS: Millis = 10_000;
 /// A stream of which nothing is heard for so long is lost, even if it looks open: the server beats every 15 s, and one
 /// beat may be late.
 const SILENCE: Millis = 40_000;
-/// A credential that is not known may have been replaced a moment ago: it is asked about once more after this.
-const AFTER_UNKNOWN: Millis = 300;
+/// A credential that is not known may have been replaced a moment ago, and the new one be on its way to another tab: it is
+/// asked about again after each of these pauses.
+const AFTER_UNKNOWN: [Millis; 3] = [300, 1_000, 3_000];
 /// An end comes within this time after a tab of this browser said that it asks for it, or is another.
 pub const ENDS_WITHIN: Millis = 30_000;
 /// A page that is not what the server says is loaded anew no more often than this.
@@ -229,8 +230,8 @@ pub struct Machine {
     check_at: Option<Millis>,
     /// Checks that failed in a row.
     failures: u32,
-    /// The last check met a credential that the server does not know.
-    is_doubted: bool,
+    /// Checks in a row that met a credential which the server does not know.
+    unknown: usize,
     /// When a tab of this browser said that it ends the session.
     ends_here_at: Option<Millis>,
     stale: Stale,
@@ -261,7 +262,7 @@ impl Machine {
             asks_again: false,
             check_at: None,
             failures: 0,
-            is_doubted: false,
+            unknown: 0,
             ends_here_at: None,
             stale: Stale::Nothing,
             is_missing: false,
@@ -409,11 +410,13 @@ impl Machine {
             }
             Event::CheckedEnded(reason) => {
                 self.failures = 0;
-                let is_first_doubt = reason.may_be_outdated() && !self.is_doubted;
-                if is_first_doubt && !matches!(self.standing, Standing::Ended(_)) {
-                    self.is_doubted = true;
+                let pause = AFTER_UNKNOWN
+                    .get(self.unknown)
+                    .filter(|_| reason.may_be_outdated() && !matches!(self.standing, Standing::Ended(_)));
+                if let Some(pause) = pause {
+                    self.unknown += 1;
                     self.doubt();
-                    self.check_at = Some(now + AFTER_UNKNOWN);
+                    self.check_at = Some(now + pause);
                 } else {
                     self.end(reason, now, &mut effects);
                     effects.push(Effect::TellEnded(reason));
@@ -432,7 +435,13 @@ impl Machine {
                 }
             }
             Event::HeardLive(times) => {
-                if !matches!(self.standing, Standing::Ended(_)) {
+                if let Standing::Ended(end) = self.standing {
+                    // Another tab has used the session. Its cookie may have been replaced while this tab asked.
+                    if end.reason.may_be_outdated() {
+                        self.asks_again |= self.is_checking;
+                        self.check(&mut effects);
+                    }
+                } else {
                     let was = self.standing;
                     self.live(times, now);
                     if matches!(was, Standing::Unreachable { .. }) {
@@ -525,7 +534,7 @@ impl Machine {
         self.standing = Standing::Live;
         self.times = times;
         self.failures = 0;
-        self.is_doubted = false;
+        self.unknown = 0;
         self.is_online = true;
         self.schedule(now);
     }

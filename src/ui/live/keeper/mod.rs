@@ -93,6 +93,7 @@ thread_local! {
 /// By which calls of server functions pass.
 const WATCH: Watch = Watch {
     wait: || OF_THIS_TAB.get()?.wait(),
+    live_session: || OF_THIS_TAB.get()?.live_session(),
     note,
 };
 
@@ -434,6 +435,11 @@ impl Keeper {
         }
         self.happens(Event::RequestWaits);
         Some(decided)
+    }
+
+    /// The session, where the server has said that it is live.
+    fn live_session(self) -> Option<SessionId> {
+        self.change(|inner| (inner.machine.standing() == Standing::Live).then_some(inner.session))?
     }
 
     fn change<T>(self, change: impl FnOnce(&mut Inner) -> T) -> Option<T> {

@@ -182,7 +182,7 @@ fn pauses_double_up_to_five_minutes_and_begin_anew_after_an_answer() {
     assert_eq!(pauses(&mut tab, 2), [2, 4]);
     // An answer, if not a good one.
     tab.does(UNKNOWN);
-    assert_eq!(tab.passes(AFTER_UNKNOWN), [Effect::Check]);
+    assert_eq!(tab.passes(AFTER_UNKNOWN[0]), [Effect::Check]);
     assert_eq!(pauses(&mut tab, 2), [2, 4]);
     // What another tab was told.
     tab.does(Event::HeardLive(tab.times()));
@@ -324,6 +324,6 @@ fn a_doubt_is_not_put_off_by_what_happens_meanwhile() {
         tab.does(Event::BecameVisible);
         tab.does(UNKNOWN);
         tab.does(event);
-        assert_eq!(tab.checks_in(), AFTER_UNKNOWN, "{event:?}");
+        assert_eq!(tab.checks_in(), AFTER_UNKNOWN[0], "{event:?}");
     }
 }
