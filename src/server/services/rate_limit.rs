@@ -106,9 +106,11 @@ pub fn check_address(state: &AppState, action: Action, address: IpAddr) -> Resul
 /// Counts a refusal that was a caller's own doing; gives what to answer instead where they have had too many.
 pub fn count_refusal(state: &AppState, user: UserId, address: IpAddr, error: AppError) -> AppError {
     match error {
-        AppError::NotFound | AppError::Forbidden => check_user(state, Action::Denied, user, address)
-            .err()
-            .unwrap_or(error),
+        AppError::NotFound | AppError::NoSuch(_) | AppError::Forbidden => {
+            check_user(state, Action::Denied, user, address)
+                .err()
+                .unwrap_or(error)
+        }
         error => error,
     }
 }
