@@ -5,6 +5,10 @@
 //! server is killed.
 
 #![expect(
+    clippy::disallowed_types,
+    reason = "tests look at the database with the driver's own connection"
+)]
+#![expect(
     clippy::expect_used,
     reason = "a test that finds something missing says what, and fails"
 )]

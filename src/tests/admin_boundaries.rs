@@ -74,6 +74,9 @@ async fn revoke(client: &Client, body: Value) {
 }
 
 /// The user of both has data in both, made by everyone who can make any.
+/// Method, path, form fields and JSON body of a request.
+type Try = (Method, String, Vec<(&'static str, String)>, Option<Value>);
+
 #[tokio::test]
 async fn nothing_of_another_organization_is_shown() {
     let organizations = Organizations::open().await;
@@ -553,7 +556,7 @@ async fn tries_of_foreign_ids_are_recorded() {
     let (user, session) = (hugo.id.to_string(), hugos.session().to_string());
     let fields = |name: &'static str, id: &str| vec![(name, id.to_owned())];
     let mut rows = 0;
-    let mut tries: Vec<(Method, String, Vec<(&'static str, String)>, Option<Value>)> = vec![
+    let mut tries: Vec<Try> = vec![
         (
             Method::DELETE,
             format!("/api/v1/sessions/{session}"),

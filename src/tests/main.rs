@@ -4,6 +4,10 @@
 //! subject, let `Portal::start().await` give it a portal of its own, and speak as a person.
 
 #![expect(
+    clippy::disallowed_types,
+    reason = "tests look at the database with the driver's own connection"
+)]
+#![expect(
     clippy::expect_used,
     reason = "a test that finds something missing says what, and fails"
 )]

@@ -19,7 +19,7 @@ use axum::{
 use serde::Deserialize;
 
 use crate::server::{
-    auth::{client::UserAgentParser, current_session::Client},
+    auth::{client::BrowserNames, current_session::Client},
     state::AppState,
     telemetry::metrics::ClientFailure,
 };
@@ -86,7 +86,7 @@ fn record(state: &AppState, client: &Client, report: &Report, is_allowed: bool) 
         return StatusCode::TOO_MANY_REQUESTS;
     }
     state.metrics.client_failures.count(stage);
-    let browser = UserAgentParser::default().read(&client.user_agent).device_name;
+    let browser = BrowserNames::read(&client.user_agent).device_name;
     tracing::warn!(
         stage = report.stage,
         error = plain(&report.error, 40, ""),

@@ -37,9 +37,12 @@ pub enum Action {
 /// So many counts are kept at most. Each is some 60 bytes.
 const MOST_COUNTS: usize = 100_000;
 
+/// When each bucket will be empty.
+type DrainTimes = HashMap<(Action, Bucket), DateTime<Utc>>;
+
 /// The counts of this server. Cheap to clone; clones share everything.
 #[derive(Clone, Debug, Default)]
-pub struct RateLimits(Arc<Mutex<HashMap<(Action, Bucket), DateTime<Utc>>>>);
+pub struct RateLimits(Arc<Mutex<DrainTimes>>);
 
 impl RateLimits {
     /// Counts one action by everything in `counts`, or nothing if one of them is exhausted: then gives the time until it
