@@ -5,6 +5,7 @@
 
 pub mod alert;
 pub mod audit;
+pub mod flash;
 pub mod ids;
 pub mod insight;
 pub mod next;

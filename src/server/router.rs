@@ -20,7 +20,7 @@ use super::{
     auth::{credential, identify::identify},
     health,
     http::{
-        catch_panic::catch_panic, client_failure, cookie, json_form, one_thread, origin, request_log,
+        catch_panic::catch_panic, client_failure, cookie, flash, json_form, one_thread, origin, request_log,
         security_headers, server_fn_answer, sign_in_first, whole_body,
     },
     shell::shell,
@@ -56,6 +56,7 @@ pub fn router(state: AppState) -> Router {
                 .layer(cookie::session_layer(&state))
                 .layer(from_fn_with_state(state.clone(), identify))
                 .layer(from_fn(sign_in_first::sign_in_first))
+                .layer(from_fn_with_state(state.clone(), flash::take))
                 // Innermost: to the framework every failure is a 500, and with such an answer no new cookie goes out.
                 .layer(from_fn_with_state(state.clone(), server_fn_answer::mend)),
         );

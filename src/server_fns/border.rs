@@ -11,7 +11,7 @@ use leptos::prelude::use_context;
 use leptos_axum::ResponseOptions;
 
 use crate::{
-    domain::{session::ClientKind, theme::Theme},
+    domain::{flash::Flash, session::ClientKind, theme::Theme},
     error::AppError,
     server::{
         auth::{
@@ -25,6 +25,7 @@ use crate::{
             step_up::{self, Allowed, Rotated},
         },
         state::AppState,
+        store,
     },
 };
 
@@ -67,6 +68,30 @@ pub fn then_go_to(path: &str) {
     if is_plain_form() {
         leptos_axum::redirect(path);
     }
+}
+
+/// Sends a browser without JavaScript on to `path`, whose page says once what was done; a page that runs says it by itself.
+pub async fn then_show(path: &str, flash: Flash) {
+    if !is_plain_form() {
+        return;
+    }
+    // The action is done, whether or not the page says so.
+    if let Err(error) = keep_flash(path, flash).await {
+        tracing::warn!(%error, "flash message not kept");
+    }
+    leptos_axum::redirect(path);
+}
+
+async fn keep_flash(path: &str, flash: Flash) -> Result<(), AppError> {
+    let (state, caller) = (state()?, signed_in()?);
+    let page = path.split(['?', '#']).next().unwrap_or_default();
+    let conn = &mut *state.database.connection().await?;
+    Ok(store::flash::put(conn, caller.id, page, flash).await?)
+}
+
+/// What the page that is being rendered says once.
+pub fn flash() -> Option<Flash> {
+    extension().ok()
 }
 
 /// The path and query of the page that is being rendered.

@@ -8,6 +8,7 @@ mod border;
 
 mod admin;
 pub mod client;
+mod flash;
 mod organization;
 mod overview;
 mod security;
@@ -20,6 +21,7 @@ pub use admin::{
     AdminChangeRole, AdminDisablePerson, AdminEnablePerson, AdminEndSessions, AdminRequirePassword,
     AdminTestAlerts, Done, DrawAdmin, draw_admin,
 };
+pub use flash::flash_words;
 pub use organization::{SwitchOrganization, switch_organization};
 pub use overview::{ShowOverview, ShowViewer, show_overview, show_viewer};
 pub use security::{

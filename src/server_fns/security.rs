@@ -3,17 +3,18 @@
 use leptos::prelude::*;
 
 use super::{client::KeptClient, wire::TextJson};
-use crate::{
-    domain::{security_notice::SecurityNotice, session_state::SessionState},
-    error::AppError,
-};
 #[cfg(feature = "ssr")]
 use crate::{
+    domain::flash::{Flash, FlashCode},
     server::services::{
         change_password::{self, Change},
         dashboard, extend as extending, session_state,
     },
     server_fns::border,
+};
+use crate::{
+    domain::{security_notice::SecurityNotice, session_state::SessionState},
+    error::AppError,
 };
 
 /// Changes the caller's password and gives how many other sessions ended. They all do, unless `other_sessions` is
@@ -26,16 +27,23 @@ pub async fn change_password(
 ) -> Result<usize, AppError> {
     border::answer(async {
         let caller = border::signed_in()?;
+        let keeps_others = other_sessions.as_deref() == Some("keep");
         let change = Change {
             current: current_password,
             new: new_password,
-            keep_others: other_sessions.as_deref() == Some("keep"),
+            keep_others: keeps_others,
         };
         let changed =
             change_password::change_password(&border::state()?, &caller, change, &border::client()?).await?;
         border::adopt(Some(changed.rotated)).await?;
-        border::then_go_to("/dashboard/settings?done=password_changed");
-        Ok(changed.ended.len())
+        let ended = changed.ended.len();
+        let code = if keeps_others {
+            FlashCode::PasswordChangedOthersKept
+        } else {
+            FlashCode::PasswordChanged
+        };
+        border::then_show("/dashboard/settings", Flash { code, count: ended }).await;
+        Ok(ended)
     })
     .await
 }

@@ -6,13 +6,21 @@ use super::{client::KeptClient, wire::TextJson};
 use crate::{domain::overview::ActiveSessions, error::AppError};
 #[cfg(feature = "ssr")]
 use crate::{
-    domain::{ids::SessionId, query::query_value, session::RevokeScope},
+    domain::{
+        flash::{Flash, FlashCode},
+        ids::SessionId,
+        query::query_value,
+        session::RevokeScope,
+    },
     server::{
         auth::{current_session::CurrentSession, session_store},
         services::{dashboard, revoke, step_up::Allowed},
     },
     server_fns::border::{self, StepUp},
 };
+
+#[cfg(feature = "ssr")]
+const SETTINGS: &str = "/dashboard/settings";
 
 /// The caller's live sessions, most recently active first, and what the caller is asked about them.
 #[server(ListActiveSessions, prefix = "/api", endpoint = "list_active_sessions", output = TextJson, client = KeptClient)]
@@ -56,7 +64,14 @@ pub async fn revoke_session(
             border::renew(&caller, allowed).await?;
         }
         ended?;
-        border::then_go_to("/dashboard/settings?done=signed_out_one");
+        border::then_show(
+            SETTINGS,
+            Flash {
+                code: FlashCode::SignedOutOne,
+                count: 1,
+            },
+        )
+        .await;
         Ok(())
     })
     .await
@@ -73,7 +88,14 @@ pub async fn sign_out_other_devices(#[server(default)] password: Option<String>)
         };
         let ended = end(&caller, RevokeScope::Others).await?;
         border::renew(&caller, allowed).await?;
-        border::then_go_to("/dashboard/settings?done=signed_out_others");
+        border::then_show(
+            SETTINGS,
+            Flash {
+                code: FlashCode::SignedOutOthers,
+                count: ended,
+            },
+        )
+        .await;
         Ok(ended)
     })
     .await

@@ -467,10 +467,10 @@ async fn a_form_of_the_page_leads_back_to_it_and_says_what_was_done() {
     let next = format!("name=\"next\" value=\"{}\"", place.replace('&', "&amp;"));
     assert!(asked.contains(&next), "{asked}");
     let end = [("which", "end_person"), ("begun_by", "2099-01-01T00:00:00.000Z")];
-    for (what, done, words) in [
-        ("admin_disable_person", "disabled", "The account is disabled"),
-        ("admin_enable_person", "enabled", "The account can sign in again."),
-        ("admin_end_sessions", "ended", "The sessions have been ended."),
+    for (what, words) in [
+        ("admin_disable_person", "The account is disabled"),
+        ("admin_enable_person", "The account can sign in again."),
+        ("admin_end_sessions", "There was nothing to end any more."),
     ] {
         // What only one of them reads, the others leave alone.
         let fields = [&[("user_id", &*id), ("next", &place)], &end[..]].concat();
@@ -479,7 +479,7 @@ async fn a_form_of_the_page_leads_back_to_it_and_says_what_was_done() {
             .form(&fields)
             .await
             .expect(302);
-        assert_eq!(answer.location(), format!("{place}&done={done}"));
+        assert_eq!(answer.location(), place);
         let html = plain.follow(&answer).await.expect(200).body;
         assert!(html.contains(words) && html.contains("1 person"), "{what}");
     }

@@ -39,6 +39,7 @@ mod documents;
 mod events;
 mod expiry;
 mod extend;
+mod flash;
 mod headers;
 mod health;
 mod insight;

@@ -24,7 +24,7 @@ async fn without_javascript_the_form_leads_on_by_itself() {
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).without_script();
 
-    let next = "/dashboard/settings?done=signed_out_one";
+    let next = "/dashboard/settings?from=a_link";
     let fields = [
         ("email", &*maria.email),
         ("password", &*maria.password),

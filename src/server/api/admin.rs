@@ -189,6 +189,9 @@ pub async fn export(
 ) -> Result<Response, Problem> {
     let reach = Reach::require(&state, &caller, &from.0).await?;
     let asked = Asked::read(query.as_deref())?;
+    if let Some(user) = asked.filter.user {
+        reach.record_if_foreign(&state, &caller, &from.0, user).await?;
+    }
     sessions::record_export(&state, &caller, reach, &asked.filter, &from.0).await?;
     let name = format!("sessions-{}.csv", state.clock.now().format("%Y-%m-%d"));
     let metrics = state.metrics.clone();

@@ -47,6 +47,8 @@ pub struct CurrentSession {
     pub event_number: i64,
     /// The person may have questions to answer: "Was this you?"
     pub has_notices: bool,
+    /// A page has something to say once.
+    pub has_flash: bool,
     /// Nothing had come with this cookie before.
     pub cookie_unconfirmed: bool,
 }

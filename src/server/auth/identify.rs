@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// Requests that the page or the desktop makes by itself carry this header; they are not activity.
-const BACKGROUND: &str = "x-portal-background";
+pub const BACKGROUND: &str = "x-portal-background";
 
 /// Marks a 401 to a request without a live session. Nothing was executed, so a client with a newer credential may repeat it.
 static NOT_EXECUTED: HeaderName = HeaderName::from_static("x-portal-not-executed");

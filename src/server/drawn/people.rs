@@ -43,9 +43,7 @@ pub struct Place {
 impl Place {
     /// Reads the query of an address. The second is what in it stands for nothing.
     pub fn read(query: &str) -> (Self, Option<String>) {
-        const OTHERS: [&str; 8] = [
-            "after", "person", "ask", "begun_by", "ended", "done", "__path", "__err",
-        ];
+        const OTHERS: [&str; 6] = ["after", "person", "ask", "begun_by", "__path", "__err"];
         let get = |name: &str| form_value(query, name);
         let (filter, problem) = match PeopleFilter::read(get) {
             Ok(filter) => (

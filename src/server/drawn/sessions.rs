@@ -56,9 +56,7 @@ impl Place {
             noted(unknown);
             Sort::default()
         });
-        const OTHERS: [&str; 9] = [
-            "sort", "after", "session", "ask", "begun_by", "ended", "done", "__path", "__err",
-        ];
+        const OTHERS: [&str; 7] = ["sort", "after", "session", "ask", "begun_by", "__path", "__err"];
         let problem =
             problem.or_else(|| flaw(query, &SessionFilter::FIELDS, &OTHERS).map(|flaw| flaw.to_string()));
         let place = Self {

@@ -5,6 +5,7 @@ pub mod catch_panic;
 pub mod client_failure;
 pub mod cookie;
 pub mod failure;
+pub mod flash;
 pub mod json_form;
 pub mod one_thread;
 pub mod origin;

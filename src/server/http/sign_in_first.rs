@@ -54,11 +54,7 @@ pub async fn sign_in_first(request: Request, next: Next) -> Response {
 
 /// The address without what a form sent without JavaScript left in it: after signing in again that is no news.
 fn without_outcome(path: &str, query: Option<&str>) -> String {
-    let passing = |pair: &&str| {
-        !["__path=", "__err=", "done="]
-            .iter()
-            .any(|name| pair.starts_with(name))
-    };
+    let passing = |pair: &&str| !["__path=", "__err="].iter().any(|name| pair.starts_with(name));
     let kept: Vec<&str> = query
         .unwrap_or_default()
         .split('&')

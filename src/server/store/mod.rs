@@ -16,6 +16,7 @@ pub mod audit_export;
 pub mod cursor;
 pub mod devices;
 pub mod events;
+pub mod flash;
 pub mod foreign_ids;
 pub mod insight;
 pub mod job_runs;

@@ -1,8 +1,8 @@
 //! What is drawn, put together.
 
-use super::words::Deed;
 use crate::{
     domain::{
+        flash::FlashCode,
         ids::{SessionId, UserId},
         query::form_value,
         review::{ReviewedSession, State, Which},
@@ -92,7 +92,7 @@ pub async fn sessions(
         place,
         problem,
         is_unread,
-        outcome: outcome(query),
+        outcome: outcome(question.is_some()),
         organization: name_of(reach, caller),
         page,
         panel,
@@ -146,7 +146,7 @@ pub async fn people(
     Ok(people_drawing::draw(people_drawing::Drawing {
         place,
         problem,
-        outcome: outcome(query),
+        outcome: outcome(question.is_some()),
         organization: name_of(reach, caller),
         page,
         panel,
@@ -199,15 +199,16 @@ pub async fn health(
         organization: name_of(reach, caller),
         insight,
         whole,
-        outcome: outcome(query),
+        outcome: outcome(false),
         now,
     }))
 }
 
-/// What was done just before, as the address says.
-fn outcome(query: &str) -> Option<(Tone, String)> {
-    let deed = Deed::of(&form_value(query, "done")?)?;
-    Some((Tone::Success, deed.words().to_owned()))
+/// What was done just before. A question that stands for the rest says itself how far it has come.
+fn outcome(is_asking: bool) -> Option<(Tone, String)> {
+    let flash = border::flash()?;
+    let is_told = is_asking && flash.code == FlashCode::SessionsLeft;
+    (!is_told).then(|| (Tone::Success, flash.words()))
 }
 
 /// The organization whose people are looked at.
@@ -331,8 +332,8 @@ async fn question(
         until,
         asks_password,
         problem: problem.filter(|error| *error != AppError::ReauthRequired),
-        ended_before: form_value(query, "ended")
-            .and_then(|ended| ended.parse().ok())
-            .unwrap_or_default(),
+        ended_before: border::flash()
+            .filter(|flash| flash.code == FlashCode::SessionsLeft)
+            .map_or(0, |flash| flash.count),
     }))
 }

@@ -6,8 +6,6 @@
 mod gather;
 #[cfg(feature = "ssr")]
 mod read;
-#[cfg(feature = "ssr")]
-mod words;
 
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -16,7 +14,11 @@ use super::{client::KeptClient, wire::TextJson};
 use crate::error::AppError;
 #[cfg(feature = "ssr")]
 use crate::{
-    domain::ids::UserId,
+    domain::{
+        flash::{Flash, FlashCode},
+        ids::UserId,
+        time::plural,
+    },
     server::{
         auth::current_session::{Client, CurrentSession},
         drawn,
@@ -29,8 +31,6 @@ use crate::{
     },
     server_fns::border,
 };
-#[cfg(feature = "ssr")]
-use words::Deed;
 
 /// What came of a form of an administrator's page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,17 +91,18 @@ pub async fn admin_end_sessions(
         let ended = revoke::end(&admin.state, &admin.caller, admin.reach, &wish, &admin.client).await?;
         border::renew(&admin.caller, allowed).await?;
         let path = read::page(&next);
-        let message = words::ended(&ended);
         if ended.left == 0 {
-            return Ok(Done {
-                message,
-                ..Done::whole(Deed::Ended, path, ended.ended)
-            });
+            return Ok(Done::whole(FlashCode::SessionsEnded, path, ended.ended).await);
         }
-        let next = read::go_on(&path, &which, &begun_by, ended.ended);
-        border::then_go_to(&next);
+        let next = read::go_on(&path, &which, &begun_by);
+        let flash = Flash {
+            code: FlashCode::SessionsLeft,
+            count: ended.ended,
+        };
+        border::then_show(&next, flash).await;
+        let count = |n: usize| plural(i64::try_from(n).unwrap_or(i64::MAX), "session");
         Ok(Done {
-            message,
+            message: format!("{} ended, {} left.", count(ended.ended), count(ended.left)),
             next,
             ended: ended.ended,
             left: ended.left,
@@ -119,7 +120,7 @@ pub async fn admin_disable_person(
 ) -> Result<Done, AppError> {
     border::answer(on_person(
         (&user_id, password, &next),
-        Deed::Disabled,
+        FlashCode::AccountDisabled,
         async |admin, user| {
             people::disable(&admin.state, &admin.caller, admin.reach, user, &admin.client).await
         },
@@ -136,7 +137,7 @@ pub async fn admin_enable_person(
 ) -> Result<Done, AppError> {
     border::answer(on_person(
         (&user_id, password, &next),
-        Deed::Enabled,
+        FlashCode::AccountEnabled,
         async |admin, user| {
             people::enable(&admin.state, &admin.caller, admin.reach, user, &admin.client).await?;
             Ok(0)
@@ -154,7 +155,7 @@ pub async fn admin_require_password(
 ) -> Result<Done, AppError> {
     border::answer(on_person(
         (&user_id, password, &next),
-        Deed::PasswordAsked,
+        FlashCode::PasswordRequired,
         async |admin, user| {
             people::require_password_change(&admin.state, &admin.caller, admin.reach, user, &admin.client)
                 .await
@@ -183,7 +184,7 @@ pub async fn admin_change_role(
             .map_err(|_| AppError::NoSuch(crate::error::Thing::Organization))?;
         on_person(
             (&user_id, password, &next),
-            Deed::RoleChanged,
+            FlashCode::RoleChanged,
             async |admin, user| {
                 let Admin {
                     state,
@@ -212,7 +213,7 @@ pub async fn admin_test_alerts(#[server(default)] password: Option<String>) -> R
         let allowed = admin.step_up(password).await?;
         alerts::send_test(&admin.state, &admin.caller, &admin.client).await?;
         border::renew(&admin.caller, allowed).await?;
-        Ok(Done::whole(Deed::TestSent, drawn::health::PATH.to_owned(), 0))
+        Ok(Done::whole(FlashCode::TestAlertSent, drawn::health::PATH.to_owned(), 0).await)
     })
     .await
 }
@@ -248,11 +249,11 @@ impl Admin {
 #[cfg(feature = "ssr")]
 impl Done {
     /// All of it is done: where the form came from says so.
-    fn whole(deed: Deed, next: String, ended: usize) -> Self {
-        let mark = if next.contains('?') { '&' } else { '?' };
-        border::then_go_to(&format!("{next}{mark}done={}", deed.code()));
+    async fn whole(code: FlashCode, next: String, ended: usize) -> Self {
+        let flash = Flash { code, count: ended };
+        border::then_show(&next, flash).await;
         Self {
-            message: deed.words().to_owned(),
+            message: flash.words(),
             next,
             ended,
             left: 0,
@@ -265,7 +266,7 @@ impl Done {
 #[cfg(feature = "ssr")]
 async fn on_person(
     (user, password, next): (&str, Option<String>, &str),
-    deed: Deed,
+    code: FlashCode,
     act: impl AsyncFnOnce(&Admin, UserId) -> Result<usize, AppError>,
 ) -> Result<Done, AppError> {
     let admin = Admin::require().await?;
@@ -275,5 +276,5 @@ async fn on_person(
     let allowed = admin.step_up(password).await?;
     let ended = act(&admin, user).await?;
     border::renew(&admin.caller, allowed).await?;
-    Ok(Done::whole(deed, read::page(next), ended))
+    Ok(Done::whole(code, read::page(next), ended).await)
 }

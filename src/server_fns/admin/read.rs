@@ -50,14 +50,14 @@ pub fn page(next: &str) -> String {
 }
 
 /// The question once more, for what is left.
-pub fn go_on(page: &str, which: &str, begun_by: &str, ended: usize) -> String {
+pub fn go_on(page: &str, which: &str, begun_by: &str) -> String {
     let mark = if page.contains('?') { '&' } else { '?' };
     let which = if which == "end_listed" {
         "end_listed"
     } else {
         "end_person"
     };
-    format!("{page}{mark}ask={which}&begun_by={begun_by}&ended={ended}")
+    format!("{page}{mark}ask={which}&begun_by={begun_by}")
 }
 
 #[cfg(test)]

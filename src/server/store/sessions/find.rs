@@ -55,6 +55,7 @@ pub async fn find_by_credential(
                 WHERE n.user_id = session_state.user_id AND n.dismissed_at IS NULL AND n.session_id <> session_state.id
             ) AS "has_notices!",
             EXISTS (SELECT 1 FROM replaced_cookies r WHERE r.session_id = session_state.id) AS "cookie_unconfirmed!",
+            (SELECT s.flash IS NOT NULL FROM sessions s WHERE s.id = session_state.id) AS "has_flash!",
             (SELECT COALESCE(max(e.id), 0) FROM session_events e WHERE e.user_id = session_state.user_id)
                 AS "event_number!"
         FROM session_state
@@ -115,6 +116,7 @@ pub async fn find_by_credential(
         rotation_due: row.rotation_due,
         event_number: row.event_number,
         has_notices: row.has_notices,
+        has_flash: row.has_flash,
         cookie_unconfirmed: row.cookie_unconfirmed,
     }))))
 }

@@ -7,11 +7,11 @@ use leptos::{
     ev::{FocusEvent, SubmitEvent},
     prelude::*,
 };
-use leptos_router::hooks::use_query_map;
 
 use crate::{
-    domain::{ids::SessionId, overview::ActiveSessions, session::Session},
+    domain::{flash::FlashCode, ids::SessionId, overview::ActiveSessions, session::Session},
     error::AppError,
+    server_fns::flash_words,
     ui::{
         browser,
         components::{
@@ -139,10 +139,14 @@ impl Doing {
 /// The section: loading, failed, or the list.
 #[component]
 pub fn ActiveSessionsSection(loaded: Loading<ActiveSessions>) -> impl IntoView {
+    let told = StoredValue::new(flash_words(&[
+        FlashCode::SignedOutOne,
+        FlashCode::SignedOutOthers,
+    ]));
     // Waits for the first answer only: a later one changes what the list shows and makes no new list.
     let content = waiting(loading, move || async move {
         loaded.settled().await;
-        view! { <Content loaded /> }.into_any()
+        view! { <Content loaded told=told.get_value() /> }.into_any()
     });
     view! {
         <section class="card" id="sessions" aria-labelledby=TITLE>
@@ -153,12 +157,12 @@ pub fn ActiveSessionsSection(loaded: Loading<ActiveSessions>) -> impl IntoView {
 
 /// What stands in the section once the server has answered.
 #[component]
-fn Content(loaded: Loading<ActiveSessions>) -> impl IntoView {
+fn Content(loaded: Loading<ActiveSessions>, told: Option<String>) -> impl IntoView {
     let devices = loaded.last();
     let doing = Doing {
         hidden: RwSignal::default(),
         failures: RwSignal::default(),
-        outcome: RwSignal::new(outcome_in_address()),
+        outcome: RwSignal::new(outcome_of_form(told)),
         toasts: expect_context(),
         focused: StoredValue::new(None),
         step_up: expect_context(),
@@ -288,22 +292,11 @@ fn refresh_now_and_then(keeper: Keeper) {
     });
 }
 
-/// The words for what a form without JavaScript did: by code only, since anyone can write an address.
-fn outcome_in_address() -> Option<Outcome> {
-    if let Some(error) = error_of_form(&["/api/revoke_session", "/api/sign_out_other_devices"]) {
-        return Some(Outcome::Failed(error));
-    }
-    let done = use_query_map().with_untracked(|query| query.get("done"))?;
-    match done.as_str() {
-        "signed_out_one" => Some(Outcome::Done(
-            "The device has been signed out. If someone else was using it, change your password now."
-                .to_owned(),
-        )),
-        "signed_out_others" => Some(Outcome::Done(
-            "All other devices have been signed out. This browser stays signed in.".to_owned(),
-        )),
-        _ => None,
-    }
+/// What a form without JavaScript did, or why it did nothing.
+fn outcome_of_form(told: Option<String>) -> Option<Outcome> {
+    error_of_form(&["/api/revoke_session", "/api/sign_out_other_devices"])
+        .map(Outcome::Failed)
+        .or(told.map(Outcome::Done))
 }
 
 fn loading() -> AnyView {

@@ -1,12 +1,14 @@
 //! Changing the password.
 
 use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
-use leptos_router::hooks::use_query_map;
 
 use crate::{
-    domain::overview::ActiveSessions,
+    domain::{
+        flash::{FlashCode, others_after_password_change},
+        overview::ActiveSessions,
+    },
     error::AppError,
-    server_fns::change_password,
+    server_fns::{change_password, flash_words},
     ui::{
         browser,
         components::{
@@ -30,7 +32,10 @@ const KEEP: &str = "keep-others";
 #[component]
 pub fn PasswordSection(loaded: Loading<ActiveSessions>) -> impl IntoView {
     let failure = RwSignal::new(error_of_form(&["/api/change_password"]));
-    let done = RwSignal::new(done_in_address());
+    let done = RwSignal::new(flash_words(&[
+        FlashCode::PasswordChanged,
+        FlashCode::PasswordChangedOthersKept,
+    ]));
     let busy = RwSignal::new(false);
 
     let submit = move |event: SubmitEvent| {
@@ -60,7 +65,7 @@ pub fn PasswordSection(loaded: Loading<ActiveSessions>) -> impl IntoView {
                     if let Some(form) = browser::field(NEW).and_then(|field| field.form()) {
                         form.reset();
                     }
-                    done.set(Some(words(keeps, ended)));
+                    done.set(Some(others_after_password_change(keeps, ended)));
                     loaded.refetch();
                 }
                 Err(error) => {
@@ -156,21 +161,4 @@ pub fn PasswordSection(loaded: Loading<ActiveSessions>) -> impl IntoView {
             </form>
         </section>
     }
-}
-
-/// What a change meant for the other devices.
-fn words(kept: bool, ended: usize) -> String {
-    match ended {
-        _ if kept => "Your other devices stay signed in.".to_owned(),
-        0 => "No other device was signed in.".to_owned(),
-        1 => "1 other device has been signed out.".to_owned(),
-        _ => format!("{ended} other devices have been signed out."),
-    }
-}
-
-/// After a form without JavaScript. Anyone can write an address, so it says nothing that the list does not show.
-fn done_in_address() -> Option<String> {
-    let done = use_query_map().with_untracked(|query| query.get("done"));
-    (done.as_deref() == Some("password_changed"))
-        .then(|| "The list above shows the devices that are still signed in.".to_owned())
 }

@@ -1,0 +1,154 @@
+//! Flash messages: what a page says once about what a form did just before. They are kept with the session, since anyone
+//! can write an address.
+
+use std::{fmt, str::FromStr};
+
+use super::time::plural;
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlashCode {
+    /// An administrator ended sessions, all that were asked for.
+    SessionsEnded,
+    /// An administrator ended sessions, and others are left.
+    SessionsLeft,
+    AccountDisabled,
+    AccountEnabled,
+    PasswordRequired,
+    RoleChanged,
+    TestAlertSent,
+    SignedOutOne,
+    SignedOutOthers,
+    /// The other devices were signed out.
+    PasswordChanged,
+    PasswordChangedOthersKept,
+}
+
+impl FlashCode {
+    pub const ALL: [Self; 11] = [
+        Self::SessionsEnded,
+        Self::SessionsLeft,
+        Self::AccountDisabled,
+        Self::AccountEnabled,
+        Self::PasswordRequired,
+        Self::RoleChanged,
+        Self::TestAlertSent,
+        Self::SignedOutOne,
+        Self::SignedOutOthers,
+        Self::PasswordChanged,
+        Self::PasswordChangedOthersKept,
+    ];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::SessionsEnded => "sessions_ended",
+            Self::SessionsLeft => "sessions_left",
+            Self::AccountDisabled => "account_disabled",
+            Self::AccountEnabled => "account_enabled",
+            Self::PasswordRequired => "password_required",
+            Self::RoleChanged => "role_changed",
+            Self::TestAlertSent => "test_alert_sent",
+            Self::SignedOutOne => "signed_out_one",
+            Self::SignedOutOthers => "signed_out_others",
+            Self::PasswordChanged => "password_changed",
+            Self::PasswordChangedOthersKept => "password_changed_others_kept",
+        }
+    }
+}
+
+/// A code with its figure. Its text form is `code:count`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flash {
+    pub code: FlashCode,
+    /// Sessions that ended.
+    pub count: usize,
+}
+
+impl Flash {
+    /// The message.
+    pub fn words(self) -> String {
+        let words = match self.code {
+            FlashCode::SessionsEnded if self.count == 0 => "There was nothing to end any more.",
+            FlashCode::SessionsEnded => return format!("{} ended.", sessions(self.count)),
+            FlashCode::SessionsLeft => {
+                return format!("{} ended. Others are left.", sessions(self.count));
+            }
+            FlashCode::AccountDisabled => "The account is disabled, and signed out everywhere.",
+            FlashCode::AccountEnabled => "The account can sign in again.",
+            FlashCode::PasswordRequired => {
+                "They are signed out everywhere, and choose a new password when they sign in."
+            }
+            FlashCode::RoleChanged => "The role has been changed. It holds from now on.",
+            FlashCode::TestAlertSent => "A test alert is on its way. What becomes of it is shown here.",
+            FlashCode::SignedOutOne => {
+                "The device has been signed out. If someone else was using it, change your password now."
+            }
+            FlashCode::SignedOutOthers => {
+                "All other devices have been signed out. This browser stays signed in."
+            }
+            FlashCode::PasswordChanged => return others_after_password_change(false, self.count),
+            FlashCode::PasswordChangedOthersKept => return others_after_password_change(true, self.count),
+        };
+        words.to_owned()
+    }
+}
+
+/// What a password change meant for the other devices.
+pub fn others_after_password_change(kept: bool, ended: usize) -> String {
+    match ended {
+        _ if kept => "Your other devices stay signed in.".to_owned(),
+        0 => "No other device was signed in.".to_owned(),
+        1 => "1 other device has been signed out.".to_owned(),
+        _ => format!("{ended} other devices have been signed out."),
+    }
+}
+
+fn sessions(count: usize) -> String {
+    plural(i64::try_from(count).unwrap_or(i64::MAX), "session")
+}
+
+impl fmt::Display for Flash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.code.as_str(), self.count)
+    }
+}
+
+/// Not a flash message of this version: a newer server may have written it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownFlash;
+
+impl FromStr for Flash {
+    type Err = UnknownFlash;
+
+    fn from_str(text: &str) -> Result<Self, UnknownFlash> {
+        let (code, count) = text.split_once(':').ok_or(UnknownFlash)?;
+        let code = FlashCode::ALL.into_iter().find(|known| known.as_str() == code);
+        Ok(Self {
+            code: code.ok_or(UnknownFlash)?,
+            count: count.parse().map_err(|_| UnknownFlash)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_flash_survives_its_text_form() {
+        for code in FlashCode::ALL {
+            let flash = Flash { code, count: 7 };
+            assert_eq!(flash.to_string().parse(), Ok(flash));
+            assert!(flash.words().ends_with('.'), "{}", flash.words());
+        }
+        for text in [
+            "",
+            "role_changed",
+            "role_changed:x",
+            "nothing:1",
+            "role_changed:-1",
+        ] {
+            assert_eq!(text.parse::<Flash>(), Err(UnknownFlash), "{text}");
+        }
+    }
+}

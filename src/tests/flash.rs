@@ -1,0 +1,297 @@
+//! Flash messages: shown once, by the page that they are for, and by nothing that an address says.
+
+use axum::http::Method;
+use broker_portal::domain::flash::{Flash, FlashCode};
+
+use crate::harness::*;
+
+const PEOPLE: &str = "/dashboard/admin/people";
+const SESSIONS: &str = "/dashboard/admin/sessions";
+const SETTINGS: &str = "/dashboard/settings";
+
+/// A system administrator in a browser without JavaScript, and a broker.
+struct Office {
+    portal: Portal,
+    root: Client,
+    nora: Person,
+}
+
+impl Office {
+    async fn open() -> Self {
+        let portal = Portal::start().await;
+        let root = portal.person("root").role(Role::SystemAdmin).create().await;
+        let nora = portal.person("nora").member_of("Northgate").create().await;
+        Self {
+            root: portal.browser(CHROME).signed_in(&root).await.without_script(),
+            portal,
+            nora,
+        }
+    }
+
+    /// Disables Nora by the form of the list of people.
+    async fn disable(&self) -> Answer {
+        let fields = [("user_id", &*self.nora.id.to_string()), ("next", PEOPLE)];
+        self.root
+            .post("/api/admin_disable_person")
+            .form(&fields)
+            .await
+            .expect(302)
+    }
+
+    /// What is kept for pages to say.
+    async fn kept(&self) -> Option<Value> {
+        sqlx::query_scalar("SELECT flash FROM sessions WHERE id = $1")
+            .bind(self.root.session().0)
+            .fetch_one(&self.portal.sql)
+            .await
+            .expect("a session")
+    }
+}
+
+const DISABLED: &str = "The account is disabled";
+
+#[tokio::test]
+async fn forged_parameters_show_no_message() {
+    let office = Office::open().await;
+    let Office { portal, root, nora } = &office;
+    portal.desktop("mac").signed_in(nora).await;
+    let person = format!(
+        "{PEOPLE}?person={}&ask=end_person&begun_by=2099-01-01T00:00:00.000Z",
+        nora.id
+    );
+    let pages = [
+        "/login",
+        "/dashboard",
+        SETTINGS,
+        "/dashboard/settings/sign-out-all",
+        "/dashboard/confirm-password?for=sign_out_all_devices",
+        SESSIONS,
+        "/dashboard/admin/sessions?ask=end_listed&begun_by=2099-01-01T00:00:00.000Z",
+        PEOPLE,
+        &person,
+        "/dashboard/admin/audit",
+        "/dashboard/admin/health",
+        "/dashboard/nowhere",
+    ];
+    let old = "ended disabled enabled password_asked role_changed test_sent password_changed signed_out_one signed_out_others";
+    let mut codes: Vec<String> = old.split(' ').map(str::to_owned).collect();
+    codes.extend(FlashCode::ALL.map(|code| Flash { code, count: 41 }.to_string()));
+    let words = FlashCode::ALL.map(|code| Flash { code, count: 41 }.words());
+    let stranger = portal.browser(SAFARI);
+    for page in pages {
+        let client = if page == "/login" { &stranger } else { root };
+        let mark = if page.contains('?') { '&' } else { '?' };
+        for code in &codes {
+            let forged = format!("{page}{mark}done={code}&ended=41&flash={code}&message={code}");
+            let html = client.get(&forged).await.body;
+            for words in words.iter().map(String::as_str).chain([
+                "41 ended",
+                "notice success",
+                "Your password has been changed.",
+            ]) {
+                assert!(!html.contains(words), "{words} in {forged}: {html}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_shown_once_by_its_page() {
+    let office = Office::open().await;
+    let root = &office.root;
+    let plain = office
+        .portal
+        .statements_of(root.get(PEOPLE).into_future())
+        .await
+        .0;
+    let answer = office.disable().await;
+    assert_eq!(answer.location(), PEOPLE);
+    // Nothing else that asks for a page takes the message away: another tab, the page itself in the background, a link
+    // that is followed beforehand, a program.
+    for path in [SESSIONS, SETTINGS, "/dashboard", "/dashboard/admin/audit"] {
+        assert!(
+            !root.get(path).await.expect(200).body.contains(DISABLED),
+            "{path}"
+        );
+    }
+    for (name, value) in [
+        ("x-portal-background", "1"),
+        ("sec-purpose", "prefetch;anonymous-client-ip"),
+    ] {
+        let page = root.get(PEOPLE).header(name, value).await.expect(200);
+        assert!(!page.body.contains(DISABLED), "{name}");
+    }
+    root.call(Method::HEAD, PEOPLE).await.expect(200);
+    let drawn = root.post("/api/draw_admin").form(&[("place", PEOPLE)]).await;
+    assert!(!drawn.body.contains(DISABLED));
+    root.get("/api/v1/sessions").await.expect(200);
+
+    let (statements, page) = office
+        .portal
+        .statements_of(root.follow(&answer).into_future())
+        .await;
+    assert!(page.expect(200).body.contains(DISABLED));
+    assert_eq!(statements, plain + 1);
+    assert_eq!(office.kept().await, None);
+    let (statements, page) = office.portal.statements_of(root.get(PEOPLE).into_future()).await;
+    assert!(!page.expect(200).body.contains(DISABLED));
+    assert_eq!(statements, plain);
+}
+
+#[tokio::test]
+async fn each_page_keeps_its_own_last_message() {
+    let office = Office::open().await;
+    let (root, id) = (&office.root, office.nora.id.to_string());
+    office.disable().await;
+    for next in [PEOPLE, SESSIONS] {
+        root.post("/api/admin_enable_person")
+            .form(&[("user_id", &*id), ("next", next)])
+            .await
+            .expect(302);
+    }
+    for page in [PEOPLE, SESSIONS] {
+        let html = root.get(page).await.expect(200).body;
+        assert!(
+            html.contains("The account can sign in again.") && !html.contains(DISABLED),
+            "{page}"
+        );
+    }
+    assert_eq!(office.kept().await, None);
+}
+
+#[tokio::test]
+async fn a_message_survives_the_replacement_of_the_cookie() {
+    let office = Office::open().await;
+    let root = &office.root;
+    office.portal.pass(seconds(1801)).await;
+    let before = root.cookie();
+    let fields = [
+        ("user_id", &*office.nora.id.to_string()),
+        ("next", PEOPLE),
+        ("password", "the password of root"),
+    ];
+    let answer = root
+        .post("/api/admin_disable_person")
+        .form(&fields)
+        .await
+        .expect(302);
+    assert_ne!(root.cookie(), before, "the check was renewed");
+    assert!(root.follow(&answer).await.expect(200).body.contains(DISABLED));
+}
+
+#[tokio::test]
+async fn settings_say_once_what_a_form_did() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await.without_script();
+    let passwords = [
+        ("current_password", &*maria.password),
+        ("new_password", "a fresh and long one"),
+    ];
+    let one = portal
+        .desktop("mac")
+        .signed_in(&maria)
+        .await
+        .session()
+        .to_string();
+    portal.desktop("thinkpad").signed_in(&maria).await;
+    for (path, fields, words) in [
+        (
+            "revoke_session",
+            vec![("session_id", &*one)],
+            "The device has been signed out.",
+        ),
+        (
+            "sign_out_other_devices",
+            vec![],
+            "All other devices have been signed out.",
+        ),
+        (
+            "change_password",
+            passwords.to_vec(),
+            "No other device was signed in.",
+        ),
+    ] {
+        let answer = chrome
+            .post(&format!("/api/{path}"))
+            .form(&fields)
+            .await
+            .expect(302);
+        assert_eq!(answer.location(), SETTINGS);
+        let html = chrome.follow(&answer).await.expect(200).body;
+        assert!(html.contains(words), "{path}: {html}");
+        assert_eq!(html.matches("notice success").count(), 1, "{path}");
+        let html = chrome.get(SETTINGS).await.expect(200).body;
+        assert!(!html.contains(words), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_runs_leaves_no_message() {
+    let office = Office::open().await;
+    let scripted = office.portal.browser(CHROME);
+    scripted.set_cookie(&office.root.cookie().expect("a cookie"));
+    let fields = [("user_id", &*office.nora.id.to_string()), ("next", PEOPLE)];
+    let answer = scripted
+        .post("/api/admin_disable_person")
+        .form(&fields)
+        .await
+        .expect(200)
+        .json();
+    assert!(
+        answer["message"]
+            .as_str()
+            .is_some_and(|text| text.starts_with(DISABLED))
+    );
+    assert_eq!(answer["next"], PEOPLE);
+    assert_eq!(office.kept().await, None);
+}
+
+#[tokio::test]
+async fn the_question_for_the_rest_says_how_many_ended() {
+    let office = Office::open().await;
+    let Office { portal, root, nora } = &office;
+    portal.desktop("mac").signed_in(nora).await;
+    let keep = async || {
+        sqlx::query(
+            "UPDATE sessions SET flash = jsonb_build_object($2::text, 'sessions_left:41') WHERE id = $1",
+        )
+        .bind(root.session().0)
+        .bind(SESSIONS)
+        .execute(&portal.sql)
+        .await
+        .expect("a message");
+    };
+    let ask = format!("{SESSIONS}?ask=end_listed");
+    keep().await;
+    assert!(
+        root.get(&ask)
+            .await
+            .expect(200)
+            .body
+            .contains("41 ended so far, 1 left.")
+    );
+    assert!(!root.get(&ask).await.expect(200).body.contains("41 ended"));
+    keep().await;
+    let html = root.get(SESSIONS).await.expect(200).body;
+    assert!(html.contains("41 sessions ended. Others are left."), "{html}");
+}
+
+#[tokio::test]
+async fn messages_of_newer_servers_are_passed_over() {
+    let office = Office::open().await;
+    for kept in [
+        r#"{"/dashboard/settings": "something_new:1"}"#,
+        r#"{"/dashboard/settings": [1]}"#,
+        "[]",
+    ] {
+        sqlx::query("UPDATE sessions SET flash = $2::text::jsonb WHERE id = $1")
+            .bind(office.root.session().0)
+            .bind(kept)
+            .execute(&office.portal.sql)
+            .await
+            .expect("a message");
+        let html = office.root.get(SETTINGS).await.expect(200).body;
+        assert!(!html.contains("notice success"), "{kept}: {html}");
+    }
+}
