@@ -147,6 +147,8 @@ async fn one_account_in_a_loop_leaves_others_their_turn() {
                 let answer = sign_in.send(address).await.expect("an answer");
                 match answer.status {
                     201 => _ = signed_in.fetch_add(1, Ordering::Relaxed),
+                    // On a slow machine the wait may be over before the turn comes.
+                    503 if answer.is_a_proper_503() => _ = refused.fetch_add(1, Ordering::Relaxed),
                     429 => {
                         assert_eq!(answer.json()["problem"], "rate_limited", "{answer:?}");
                         refused.fetch_add(1, Ordering::Relaxed);
