@@ -11,8 +11,8 @@ use leptos_router::{
 use crate::ui::{
     components::frame::Frame,
     pages::{
-        admin::AdminPage, confirm_password::ConfirmPasswordPage, confirm_sign_out_all::ConfirmSignOutAllPage,
-        dashboard::DashboardPage, login::LoginPage, not_found::NotFoundPage, settings::SettingsPage,
+        admin::AdminPage, confirm::ConfirmPage, dashboard::DashboardPage, login::LoginPage,
+        not_found::NotFoundPage, settings::SettingsPage,
     },
 };
 
@@ -31,14 +31,19 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/dashboard/settings") view=SettingsPage ssr=SsrMode::Async />
                     <Route
                         path=path!("/dashboard/settings/sign-out-all")
-                        view=ConfirmSignOutAllPage
+                        view=ConfirmPage
+                        ssr=SsrMode::Async
+                    />
+                    <Route
+                        path=path!("/dashboard/settings/sign-out-others")
+                        view=ConfirmPage
                         ssr=SsrMode::Async
                     />
                     <Route path=path!("/dashboard/admin/sessions") view=AdminPage ssr=SsrMode::Async />
                     <Route path=path!("/dashboard/admin/people") view=AdminPage ssr=SsrMode::Async />
                     <Route path=path!("/dashboard/admin/audit") view=AdminPage ssr=SsrMode::Async />
                     <Route path=path!("/dashboard/admin/health") view=AdminPage ssr=SsrMode::Async />
-                    <Route path=path!("/dashboard/confirm-password") view=ConfirmPasswordPage ssr=SsrMode::Async />
+                    <Route path=path!("/dashboard/confirm-password") view=ConfirmPage ssr=SsrMode::Async />
                 </FlatRoutes>
             </Frame>
         </Router>

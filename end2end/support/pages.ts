@@ -126,8 +126,8 @@ export class SignedOutDialog {
   }
 }
 
-/** What asks before all devices are signed out: the dialog, and without JavaScript the page in its stead. */
-export class SignOutAllQuestion {
+/** What asks before several devices are signed out: the dialog, and without JavaScript the page in its stead. */
+class SignOutQuestion {
   readonly box: Locator;
   readonly devices: Locator;
   readonly cancel: Locator;
@@ -135,8 +135,8 @@ export class SignOutAllQuestion {
   constructor(
     readonly page: Page,
     scripted: boolean,
+    name: string,
   ) {
-    const name = 'Sign out of all devices?';
     this.box = scripted ? page.getByRole('dialog', { name }) : page.getByRole('region', { name });
     this.devices = this.box.getByRole('listitem');
     this.cancel = this.box.getByRole(scripted ? 'button' : 'link', { name: 'Cancel' });
@@ -145,6 +145,18 @@ export class SignOutAllQuestion {
   confirm(count: number): Locator {
     const devices = count === 1 ? '1 device' : `${count} devices`;
     return this.box.getByRole('button', { name: `Sign out of ${devices}`, exact: true });
+  }
+}
+
+export class SignOutAllQuestion extends SignOutQuestion {
+  constructor(page: Page, scripted: boolean) {
+    super(page, scripted, 'Sign out of all devices?');
+  }
+}
+
+export class SignOutOthersQuestion extends SignOutQuestion {
+  constructor(page: Page, scripted: boolean) {
+    super(page, scripted, 'Sign out of other devices?');
   }
 }
 
@@ -182,6 +194,12 @@ export class Questions {
     this.card = page.getByRole('region', { name: 'Unusual activity' });
     this.items = this.card.getByRole('listitem');
     this.outcome = page.getByRole('status').filter({ hasText: /has been signed out\.|We will not ask/ });
+  }
+
+  /** Opens the line that holds them. */
+  async open() {
+    await this.card.locator('summary').click();
+    await expect(this.items.first()).toBeVisible();
   }
 
   yes(device: string): Locator {

@@ -7,6 +7,7 @@ const PAGES = [
   '/dashboard',
   '/dashboard/settings',
   '/dashboard/settings/sign-out-all',
+  '/dashboard/settings/sign-out-others',
   '/dashboard/confirm-password?for=sign_out_all_devices',
 ];
 

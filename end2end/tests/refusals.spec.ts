@@ -2,7 +2,7 @@ import type { Page } from '@playwright/test';
 
 import { FIREFOX_ON_MACOS } from '../support/devices';
 import { visit } from '../support/hydration';
-import { SettingsPage, SignOutAllQuestion } from '../support/pages';
+import { SettingsPage, SignOutAllQuestion, SignOutOthersQuestion } from '../support/pages';
 import { expect, signIn, test } from '../support/test';
 import { NO_ANSWER, refusedWith } from '../support/watch';
 
@@ -63,20 +63,25 @@ test.describe('with JavaScript the page stays as it was', { tag: '@with-script' 
       await expect(settings.section.getByRole('alert')).toHaveCount(0);
     });
 
-    test(`the rows come back with a message when the others cannot be signed out because ${title}`, async ({
+    test(`the question about others stays open and says why when ${title}`, async ({
       page,
       watch,
     }) => {
       watch.expect(console);
       const settings = new SettingsPage(page);
       await refuse(page, '**/api/sign_out_other_devices');
+      const question = new SignOutOthersQuestion(page, true);
       await settings.signOutOthers.click();
-      await expect(settings.section.getByRole('alert')).toContainText(undone(words));
-      await expect(settings.section.getByRole('alert')).toContainText(words);
+      await question.confirm(2).click();
+      await expect(question.box.getByRole('alert')).toContainText(undone(words));
+      await expect(question.box.getByRole('alert')).toContainText(words);
+      await expect(question.confirm(2)).toBeFocused();
+      await question.cancel.click();
       await settings.shows([HERE, OTHER, DESKTOP]);
 
       await page.unroute('**/api/sign_out_other_devices');
       await settings.signOutOthers.click();
+      await question.confirm(2).click();
       await settings.shows([HERE]);
       await expect(settings.section.getByRole('alert')).toHaveCount(0);
     });

@@ -1,6 +1,6 @@
 import { CHROME_ON_WINDOWS, FIREFOX_ON_MACOS, SAFARI_ON_IPHONE } from '../support/devices';
 import { hydrated, visit } from '../support/hydration';
-import { SettingsPage, SignedOutDialog, SignInPage, SignOutAllQuestion } from '../support/pages';
+import { SettingsPage, SignedOutDialog, SignInPage, SignOutAllQuestion, SignOutOthersQuestion } from '../support/pages';
 import { expect, signIn, test } from '../support/test';
 import { NO_ANSWER, refusedWith } from '../support/watch';
 
@@ -190,9 +190,18 @@ test('signing out the other devices leaves this browser signed in', async ({
   await settings.shows([HERE, OTHER, DESKTOP]);
 
   await settings.signOutOthers.click();
+  const question = new SignOutOthersQuestion(page, Boolean(scripted));
+  await expect(question.box).toContainText('This signs out 2 devices. This browser stays signed in.');
+  await expect(question.devices).toHaveText([new RegExp(OTHER), new RegExp(DESKTOP)]);
+  expect((await desktop.get('/api/v1/sessions')).status, 'nothing is signed out yet').toBe(200);
+  await question.confirm(2).click();
   await settings.shows([HERE]);
   await expect(settings.notice).toContainText('This browser stays signed in.');
   await expect(settings.section).toContainText('Only this browser is signed in.');
+  if (scripted) {
+    await expect(question.box).toBeHidden();
+    await expect(settings.section.getByRole('heading', { name: 'Active sessions' })).toBeFocused();
+  }
 
   if (scripted) {
     await new SignedOutDialog(other).says(THIS_ONE_ENDED);
@@ -206,6 +215,38 @@ test('signing out the other devices leaves this browser signed in', async ({
 
   await visit(page, '/dashboard');
   await expect(page).toHaveURL('/dashboard');
+});
+
+test('the question about other devices can be left, and the focus goes back', async ({
+  page,
+  person,
+  openDesktop,
+  javaScriptEnabled: scripted,
+}) => {
+  await openDesktop(DESKTOP);
+  await signIn(page, person, '/dashboard/settings');
+  const settings = new SettingsPage(page);
+  const question = new SignOutOthersQuestion(page, Boolean(scripted));
+  await settings.signOutOthers.focus();
+  await settings.signOutOthers.press('Enter');
+  await expect(question.box).toContainText('This signs out 1 device.');
+  if (scripted) {
+    await expect(question.cancel).toBeFocused();
+    await expect(question.box).toHaveAccessibleDescription(/This browser stays signed in\./);
+    await page.keyboard.press('Escape');
+    await expect(question.box).toBeHidden();
+    await expect(settings.signOutOthers).toBeFocused();
+    await settings.signOutOthers.press('Enter');
+  }
+  await question.cancel.click();
+  await settings.shows([HERE, DESKTOP]);
+  await expect(page).toHaveURL(/\/dashboard\/settings(#sessions)?$/);
+});
+
+test('the page that asks about other devices has nothing to ask for one device', async ({ page, person }) => {
+  await signIn(page, person);
+  await page.goto('/dashboard/settings/sign-out-others');
+  await expect(page.getByRole('heading', { name: 'There is nothing to confirm here' })).toBeVisible();
 });
 
 test('Sign Out All Devices names what will end, and ends nothing until it is confirmed', async ({

@@ -2,7 +2,7 @@ import type { BrowserContext, Page } from '@playwright/test';
 
 import { CHROME_ON_WINDOWS, FIREFOX_ON_MACOS } from '../support/devices';
 import { visit } from '../support/hydration';
-import { PasswordSection, Questions, SettingsPage, Toasts } from '../support/pages';
+import { PasswordSection, Questions, SettingsPage, SignOutOthersQuestion, Toasts } from '../support/pages';
 import type { Person } from '../support/portal';
 import { CHECK, STREAM } from '../support/proxy';
 import { expect, signIn, test } from '../support/test';
@@ -60,6 +60,7 @@ const refused = (page: Page, path: string) =>
 const ACTIONS: {
   name: string;
   path: string;
+  prepare?: (page: Page) => Promise<void>;
   act: (page: Page, person: Person) => Promise<void>;
   done: (page: Page) => Promise<void>;
 }[] = [
@@ -73,9 +74,21 @@ const ACTIONS: {
     },
   },
   {
+    name: 'signing out the others',
+    path: '/api/sign_out_other_devices',
+    prepare: async page => {
+      const loaded = page.waitForResponse('**/api/list_active_sessions');
+      await new SettingsPage(page).signOutOthers.click();
+      await loaded;
+    },
+    act: async page => new SignOutOthersQuestion(page, true).confirm(2).click(),
+    done: async page => new SettingsPage(page).shows([HERE]),
+  },
+  {
     name: 'answering a question',
     path: '/api/dismiss_security_notice',
     act: async page => {
+      await new Questions(page).open();
       await new Questions(page).yes(OTHER).click();
     },
     done: async page => expect(new Questions(page).outcome).toContainText(`We will not ask about ${OTHER} again.`),
@@ -100,8 +113,9 @@ test.describe('while another tab renews the cookie', { tag: '@with-script' }, ()
     await new SettingsPage(page).shows([HERE, OTHER, DESKTOP]);
   });
 
-  for (const { name, path, act, done } of ACTIONS) {
+  for (const { name, path, prepare, act, done } of ACTIONS) {
     test(`${name} is done once the new cookie has come`, async ({ page, person, portal }) => {
+      await prepare?.(page);
       const releaseChecks = await holdChecks(page);
       const [sent, firstAnswer] = [counts(page, path), refused(page, path)];
       const arrives = await renewElsewhere(page.context(), portal.url, person);

@@ -2,7 +2,7 @@ import type { BrowserContext, Page } from '@playwright/test';
 
 import { FIREFOX_ON_MACOS } from '../support/devices';
 import { visit } from '../support/hydration';
-import { PasswordQuestion, SettingsPage, SignInPage, SignOutAllQuestion } from '../support/pages';
+import { PasswordQuestion, SettingsPage, SignInPage, SignOutAllQuestion, SignOutOthersQuestion } from '../support/pages';
 import { expect, signIn as signInNow, test } from '../support/test';
 import type { Person } from '../support/portal';
 import { NO_ANSWER, refusedWith } from '../support/watch';
@@ -86,15 +86,21 @@ test('signing out the other devices asks for the password and then goes on', asy
   await openDesktop(DESKTOP);
   await signIn(page, person, '/dashboard/settings');
   const settings = new SettingsPage(page);
-  const question = new PasswordQuestion(page, Boolean(scripted));
+  const others = new SignOutOthersQuestion(page, Boolean(scripted));
   await settings.signOutOthers.click();
-  await expect(question.box).toContainText(scripted ? 'Sign out other devices' : 'This signs out 2 devices.');
-  await question.cancel.click();
+  await others.confirm(2).click();
+  // With a dialog it is the same one; without JavaScript another page.
+  const box = scripted ? others.box : new PasswordQuestion(page, false).box;
+  const password = box.getByLabel('Password', { exact: true });
+  await expect(password).toBeFocused();
+  await expect(box).toContainText('This signs out 2 devices.');
+  await box.getByRole(scripted ? 'button' : 'link', { name: 'Cancel' }).click();
   await settings.shows([HERE, OTHER, DESKTOP]);
 
   await settings.signOutOthers.click();
-  await question.password.fill(person.password);
-  await question.goOn('Sign out other devices').click();
+  await others.confirm(2).click();
+  await password.fill(person.password);
+  await box.getByRole('button', { name: 'Sign out of 2 devices', exact: true }).click();
   await settings.shows([HERE]);
   await expect(settings.notice).toContainText('This browser stays signed in.');
 });

@@ -9,6 +9,7 @@ import {
   SignedOutDialog,
   SignInPage,
   SignOutAllQuestion,
+  SignOutOthersQuestion,
   Toasts,
 } from '../support/pages';
 import type { Person, Portal } from '../support/portal';
@@ -724,6 +725,7 @@ test.describe('with JavaScript what is said in passing', { tag: '@with-script' }
     await expect(new Toasts(beside).all).toHaveCount(0);
     await expect(new Toasts(page).words).toHaveText([`${OTHER} has been signed out.`]);
     await new SettingsPage(page).signOutOthers.click();
+    await new SignOutOthersQuestion(page, true).confirm(1).click();
     await expect(new Toasts(page).words).toHaveText([
       `${OTHER} has been signed out.`,
       '1 device has been signed out. This browser stays signed in.',

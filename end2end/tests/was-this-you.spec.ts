@@ -1,4 +1,5 @@
-import { CHROME_ON_WINDOWS, FIREFOX_ON_MACOS } from '../support/devices';
+import { CHROME_ON_WINDOWS, FIREFOX_ON_MACOS, SAFARI_ON_IPHONE } from '../support/devices';
+import { hydrated } from '../support/hydration';
 import { PasswordQuestion, Questions, SettingsPage, SignInPage } from '../support/pages';
 import { expect, signIn, test } from '../support/test';
 import { refusedWith } from '../support/watch';
@@ -25,6 +26,9 @@ test('a sign-in in another browser is asked about, and forgotten when it was the
 
   await page.goto('/dashboard/settings');
   const questions = new Questions(page);
+  await expect(questions.items, 'one line until it is opened').toHaveCount(0);
+  await expect(questions.card).toContainText('1 question');
+  await questions.open();
   await expect(questions.items).toHaveCount(1);
   await expect(questions.card).toContainText(`New sign-in: ${OTHER}. Was this you?`);
   await expect(questions.card).toContainText('198.51.100.20');
@@ -57,9 +61,13 @@ test('a sign-in that was someone else is signed out, with the advice to change t
   await openDesktop("Maria's MacBook");
   await page.goto('/dashboard/settings');
   const questions = new Questions(page);
+  await questions.open();
   await expect(questions.items).toHaveCount(2);
   await questions.no(OTHER).click();
   await new SettingsPage(page).shows([HERE, "Maria's MacBook"]);
+  if (!scripted) {
+    await questions.open();
+  }
   await expect(questions.items).toHaveCount(1);
   if (scripted) {
     await expect(questions.outcome).toContainText(`${OTHER} has been signed out.`);
@@ -95,6 +103,8 @@ test('a session that was ended for what was unusual leaves nothing to sign out',
 
   await page.goto('/dashboard/settings');
   const questions = new Questions(page);
+  await questions.open();
+  await expect(questions.items, 'the sign-in itself is over').toHaveCount(1);
   const ended = questions.items.filter({ hasText: `We signed out ${OTHER}` });
   await expect(ended).toHaveCount(1);
   await expect(questions.no(OTHER)).toHaveCount(0);
@@ -113,7 +123,9 @@ test('an answer that is not kept says so, and can be given again', { tag: '@with
   await signIn(page, person);
   await signIn(await openBrowser(FIREFOX_ON_MACOS), person);
   await page.goto('/dashboard/settings');
+  await hydrated(page);
   const questions = new Questions(page);
+  await questions.open();
   const unavailable = { status: 503, json: { code: 'unavailable' } };
   await page.route('**/api/dismiss_security_notice', route => route.fulfill(unavailable));
   await page.route('**/api/revoke_session', route => route.fulfill(unavailable));
@@ -133,4 +145,43 @@ test('an answer that is not kept says so, and can be given again', { tag: '@with
   await page.unroute('**/api/revoke_session');
   await questions.no(OTHER).click();
   await expect(questions.outcome).toContainText(`${OTHER} has been signed out.`);
+});
+
+test('a new browser says yes with the password', async ({ page, person, openBrowser, javaScriptEnabled: scripted, watch }) => {
+  watch.expect(refusedWith(403), refusedWith(401));
+  await signIn(page, person);
+  await signIn(await openBrowser(FIREFOX_ON_MACOS), person);
+  const phone = await openBrowser(SAFARI_ON_IPHONE);
+  await signIn(phone, person, '/dashboard/settings');
+  const questions = new Questions(phone);
+  await questions.open();
+  await expect(questions.card).toContainText('Yes takes your password');
+  await questions.yes(OTHER).click();
+  const password = new PasswordQuestion(phone, Boolean(scripted));
+  await expect(password.box).toContainText(OTHER);
+  await expect(password.password).toBeFocused();
+  await password.password.fill('not the password');
+  await password.goOn('Yes, it was me').click();
+  await expect(password.problem).toHaveText('That password is not right.');
+  await password.password.fill(person.password);
+  await password.goOn('Yes, it was me').click();
+  await expect(questions.card).toHaveCount(0);
+  await phone.reload();
+  await expect(new SettingsPage(phone).rows).toHaveCount(3);
+  await expect(questions.card).toHaveCount(0);
+});
+
+test('an open list of questions stays open when the page refreshes it', { tag: '@with-script' }, async ({
+  page,
+  person,
+  openBrowser,
+}) => {
+  await signIn(page, person, '/dashboard/settings');
+  await signIn(await openBrowser(FIREFOX_ON_MACOS), person);
+  const questions = new Questions(page);
+  await questions.open();
+  await questions.yes(OTHER).focus();
+  await signIn(await openBrowser(SAFARI_ON_IPHONE), person);
+  await expect(questions.items).toHaveCount(2);
+  await expect(questions.yes(OTHER)).toBeFocused();
 });

@@ -111,7 +111,7 @@ pub struct SecurityNotice {
     pub answer_lost: bool,
     /// Its session could still be signed out.
     pub is_live: bool,
-    /// The session that is asked may say yes. It may not while it is in question itself.
+    /// The session that is asked may say yes without the password. It may not while it is in question itself.
     pub may_confirm: bool,
 }
 

@@ -152,12 +152,19 @@ pub async fn step_up(
 ) -> Result<StepUp, AppError> {
     match step_up::require(&state()?, caller, password, &client()?).await {
         Ok(allowed) => Ok(StepUp::GoOn(allowed)),
-        Err(AppError::ReauthRequired) if is_plain_form() => {
-            leptos_axum::redirect(&format!("/dashboard/confirm-password?{asks}"));
-            Ok(StepUp::Asked)
-        }
+        Err(error) if asks_for_password(&error, asks) => Ok(StepUp::Asked),
         Err(error) => Err(error),
     }
+}
+
+/// Sends a browser without JavaScript to the page that asks for the password, where that is the error. `asks` as in
+/// [`step_up`]. False: it was not sent there.
+pub fn asks_for_password(error: &AppError, asks: &str) -> bool {
+    let asked = *error == AppError::ReauthRequired && is_plain_form();
+    if asked {
+        leptos_axum::redirect(&format!("/dashboard/confirm-password?{asks}"));
+    }
+    asked
 }
 
 /// Renews the check of a caller whose action was allowed by their password and is done, and gives the browser its new

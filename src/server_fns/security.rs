@@ -54,14 +54,24 @@ pub async fn list_security_notices() -> Result<Vec<SecurityNotice>, AppError> {
     border::answer(async { dashboard::list_notices(&border::state()?, &*border::signed_in()?).await }).await
 }
 
-/// "This was me": the question is not asked again.
+/// "This was me": the question is not asked again. `password` is needed where the session that answers is in question
+/// itself.
 #[server(DismissSecurityNotice, prefix = "/api", endpoint = "dismiss_security_notice", output = TextJson, client = KeptClient)]
-pub async fn dismiss_security_notice(notice_id: String) -> Result<(), AppError> {
+pub async fn dismiss_security_notice(
+    notice_id: String,
+    #[server(default)] password: Option<String>,
+) -> Result<(), AppError> {
     border::answer(async {
+        let (state, caller, client) = (border::state()?, border::signed_in()?, border::client()?);
         let id = notice_id
             .parse()
             .map_err(|_| AppError::NoSuch(crate::error::Thing::Notice))?;
-        dashboard::dismiss_notice(&border::state()?, &*border::signed_in()?, id, &border::client()?).await?;
+        let asks = format!("for=dismiss_security_notice&notice_id={id}");
+        match dashboard::dismiss_notice(&state, &caller, id, password, &client).await {
+            Ok(allowed) => border::renew(&caller, allowed).await?,
+            Err(error) if border::asks_for_password(&error, &asks) => return Ok(()),
+            Err(error) => return Err(error),
+        }
         border::then_go_to("/dashboard/settings");
         Ok(())
     })

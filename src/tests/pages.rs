@@ -34,6 +34,7 @@ async fn signed_out_every_private_page_leads_to_sign_in_and_back() {
         "/dashboard/settings",
         "/dashboard/settings?a=b&c=d",
         "/dashboard/settings/sign-out-all",
+        "/dashboard/settings/sign-out-others",
         "/dashboard/admin/sessions",
         "/dashboard/admin/people?q=a",
         "/dashboard/nowhere",
@@ -172,6 +173,46 @@ async fn without_javascript_the_other_devices_are_signed_out_and_the_page_says_s
         page.body
     );
     firefox.get("/dashboard").await.expect(303);
+}
+
+#[tokio::test]
+async fn without_javascript_signing_out_others_asks_first() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
+    let chrome = portal.browser(CHROME).without_script().signed_in(&maria).await;
+    let page = chrome.get("/dashboard/settings").await.expect(200);
+    assert!(
+        page.body
+            .contains(r#"method="get" action="/dashboard/settings/sign-out-others""#),
+        "{}",
+        page.body
+    );
+    let question = chrome
+        .get("/dashboard/settings/sign-out-others")
+        .await
+        .expect(200);
+    let words = text(&question.body);
+    for part in [
+        "Sign out of other devices?",
+        "This signs out 1 device. This browser stays signed in.",
+        "Firefox on Linux",
+        "Cancel",
+        "Sign out of 1 device",
+    ] {
+        assert!(words.contains(part), "{part}: {words}");
+    }
+    let (_, list) = question.body.split_once("device-list").expect("a list");
+    let (list, _) = list.split_once("</ul>").expect("its end");
+    assert!(!list.contains("Chrome on Windows"), "{list}");
+    firefox.get("/dashboard").await.expect(200);
+
+    firefox.post("/api/sign_out").await.expect(200);
+    let question = chrome
+        .get("/dashboard/settings/sign-out-others")
+        .await
+        .expect(200);
+    assert!(text(&question.body).contains("There is nothing to confirm here"));
 }
 
 #[tokio::test]

@@ -455,7 +455,7 @@ async fn whoever_the_question_is_about_is_not_asked_and_cannot_answer() {
 }
 
 #[tokio::test]
-async fn a_question_goes_when_its_person_ends_the_session_and_not_when_the_session_ends_itself() {
+async fn a_question_about_a_new_device_goes_with_its_session() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let owner = portal.browser(CHROME).signed_in(&maria).await;
@@ -469,11 +469,176 @@ async fn a_question_goes_when_its_person_ends_the_session_and_not_when_the_sessi
         .expect(204);
     assert_eq!(questions(&owner).await.len(), 0);
 
-    // In, and out again before anyone looks.
-    let thief = portal.browser(SAFARI).signed_in(&maria).await;
+    // A private window that was signed out, and one whose session ran out.
+    let private = portal.browser(SAFARI).signed_in(&maria).await;
+    assert_eq!(questions(&owner).await.len(), 1);
+    private.post("/api/sign_out").await.expect(200);
+    assert_eq!(questions(&owner).await.len(), 0);
+    portal.browser(SAFARI).signed_in(&maria).await;
+    for _ in 0..24 {
+        portal.pass(seconds(1800)).await;
+        owner.get("/dashboard").await.expect(200);
+    }
+    assert_eq!(questions(&owner).await.len(), 0);
+    let overview = owner.post("/api/show_overview").await.expect(200);
+    assert!(!overview.body.contains("security_notices"), "{}", overview.body);
+}
+
+#[tokio::test]
+async fn refused_passwords_stay_in_question_after_the_session() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let owner = portal.browser(CHROME).signed_in(&maria).await;
+    portal.pass(seconds(60)).await;
+    let thief = portal.browser(SAFARI).at("203.0.113.66");
+    for _ in 0..3 {
+        thief.try_sign_in(&maria.email, "not it").await.expect(401);
+    }
+    portal.pass(seconds(60)).await;
+    let thief = thief.signed_in(&maria).await;
     thief.post("/api/sign_out").await.expect(200);
     let asked = questions(&owner).await;
     assert_eq!((asked.len(), &asked[0]["is_live"]), (1, &json!(false)));
+    dismiss(&owner, asked[0]["id"].as_str().expect("an id"))
+        .await
+        .expect(200);
+    assert_eq!(questions(&owner).await.len(), 0);
+}
+
+#[tokio::test]
+async fn a_session_in_question_says_yes_with_the_password() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    portal
+        .browser(CHROME)
+        .signed_in(&maria)
+        .await
+        .post("/api/sign_out")
+        .await
+        .expect(200);
+    let (first, second) = (
+        portal.browser(FIREFOX).signed_in(&maria).await,
+        portal.browser(SAFARI).signed_in(&maria).await,
+    );
+    let asked = questions(&second).await;
+    assert_eq!((asked.len(), &asked[0]["may_confirm"]), (1, &json!(false)));
+    let notice = asked[0]["id"].as_str().expect("an id").to_owned();
+    let answer = async |password: &str| {
+        let call = second.post("/api/dismiss_security_notice");
+        call.form(&[("notice_id", &*notice), ("password", password)])
+            .await
+    };
+    // Its sign-in was a moment ago: that is no answer to who it was.
+    assert_eq!(
+        dismiss(&second, &notice).await.expect(403).json()["code"],
+        "reauth_required"
+    );
+    assert_eq!(answer("").await.expect(403).json()["code"], "reauth_required");
+    assert_eq!(
+        answer("not it").await.expect(401).json()["code"],
+        "invalid_credentials"
+    );
+    assert_eq!(questions(&second).await.len(), 1);
+
+    let before = second.cookie();
+    answer(&maria.password).await.expect(200);
+    assert_ne!(second.cookie(), before, "the check was renewed");
+    assert_eq!(questions(&second).await.len(), 0);
+    let rows = portal.audit("suspicion_dismissed").await;
+    assert_eq!((rows.len(), &rows[0].detail["by_password"]), (1, &json!(true)));
+
+    // The other one is not in question any more, and needs no password.
+    let asked = questions(&first).await;
+    assert_eq!((asked.len(), &asked[0]["may_confirm"]), (1, &json!(true)));
+    dismiss(&first, asked[0]["id"].as_str().expect("an id"))
+        .await
+        .expect(200);
+    assert_eq!(questions(&first).await.len(), 0);
+}
+
+#[tokio::test]
+async fn the_password_answers_no_question_about_its_own_session() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let owner = portal.browser(CHROME).signed_in(&maria).await;
+    let thief = portal.browser(FIREFOX).signed_in(&maria).await;
+    let asked = questions(&owner).await;
+    let notice = asked[0]["id"].as_str().expect("an id");
+    let form = [("notice_id", notice), ("password", &*maria.password)];
+    thief
+        .post("/api/dismiss_security_notice")
+        .form(&form)
+        .await
+        .expect(404);
+    let jonas = portal.broker("jonas").await;
+    let jonas = portal.browser(CHROME).signed_in(&jonas).await;
+    jonas
+        .post("/api/dismiss_security_notice")
+        .form(&form)
+        .await
+        .expect(404);
+    assert_eq!(questions(&owner).await.len(), 1);
+}
+
+#[tokio::test]
+async fn yes_settles_earlier_sessions_of_that_browser() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let owner = portal.browser(CHROME).signed_in(&maria).await;
+    let laptop = portal.browser(FIREFOX).signed_in(&maria).await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    laptop.post("/api/sign_out").await.expect(200);
+    mac.post("/api/sign_out").await.expect(200);
+    let (laptop, mac) = (laptop.signed_in(&maria).await, mac.signed_in(&maria).await);
+    assert_eq!(questions(&owner).await.len(), 2, "each is asked about again");
+    portal.answer_notices(&owner).await;
+    let before = portal.notices().await.len();
+    laptop.signed_in(&maria).await;
+    mac.signed_in(&maria).await;
+    assert_eq!(portal.notices().await.len(), before, "both are known");
+}
+
+#[tokio::test]
+async fn without_javascript_the_password_page_answers_the_question() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    portal
+        .browser(CHROME)
+        .signed_in(&maria)
+        .await
+        .post("/api/sign_out")
+        .await
+        .expect(200);
+    portal.browser(FIREFOX).signed_in(&maria).await;
+    let phone = portal.browser(SAFARI).without_script().signed_in(&maria).await;
+    let page = phone.get("/dashboard/settings").await.expect(200).body;
+    assert!(page.contains("<details") && page.contains("1 question"), "{page}");
+    let asked = portal.notices().await;
+    let notice = asked[0].id.to_string();
+    let call = phone.post("/api/dismiss_security_notice");
+    let answer = call.form(&[("notice_id", &*notice)]).await.expect(302);
+    assert_eq!(
+        answer.location(),
+        format!("/dashboard/confirm-password?for=dismiss_security_notice&notice_id={notice}")
+    );
+    let page = phone.follow(&answer).await.expect(200).body;
+    assert!(
+        page.contains("Yes, it was me") && page.contains(&notice),
+        "{page}"
+    );
+    let form = [("notice_id", &*notice), ("password", &*maria.password)];
+    let answer = phone
+        .post("/api/dismiss_security_notice")
+        .form(&form)
+        .await
+        .expect(302);
+    let page = phone.follow(&answer).await.expect(200).body;
+    assert!(!page.contains("Unusual activity"), "{page}");
+    for nothing in ["", "&notice_id=nonsense"] {
+        let path = format!("/dashboard/confirm-password?for=dismiss_security_notice{nothing}");
+        let page = phone.get(&path).await.expect(200).body;
+        assert!(page.contains("There is nothing to confirm here"), "{page}");
+    }
 }
 
 #[tokio::test]
@@ -489,7 +654,7 @@ async fn what_was_never_confirmed_is_asked_about_again_and_answers_for_nothing()
         assert_eq!((asked.len(), &asked[0]["may_confirm"]), (1, &json!(false)));
         let id = asked[0]["id"].as_str().expect("an id").to_owned();
         let call = client.post("/api/dismiss_security_notice");
-        call.form(&[("notice_id", &*id)]).await.expect(404);
+        call.form(&[("notice_id", &*id)]).await.expect(403);
     }
     assert_eq!(questions(&owner).await.len(), 2);
 

@@ -1,6 +1,6 @@
 //! What a person can end on the settings page: what it is called, and how it is done.
 
-use super::live::keeper;
+use super::{components::device_list::devices, live::keeper};
 use crate::{
     domain::{ids::SessionId, session::EndReason},
     error::AppError,
@@ -22,6 +22,25 @@ impl Ending {
             Ending::One { name, .. } => format!("Sign out {name}"),
             Ending::Others => "Sign out other devices".to_owned(),
             Ending::All => "Sign out of all devices".to_owned(),
+        }
+    }
+
+    /// What the person is asked before it is done.
+    pub fn question(&self) -> &'static str {
+        match self {
+            Ending::One { .. } => "Sign out this device?",
+            Ending::Others => "Sign out of other devices?",
+            Ending::All => "Sign out of all devices?",
+        }
+    }
+
+    /// What it does to `count` sessions, above their list.
+    pub fn consequence(&self, count: usize) -> String {
+        match self {
+            Ending::One { .. } => "This ends the session on:".to_owned(),
+            Ending::Others => format!("This signs out {}. This browser stays signed in.", devices(count)),
+            Ending::All if count == 1 => "This ends the session in this browser:".to_owned(),
+            Ending::All => format!("This ends {count} sessions, this browser included:"),
         }
     }
 

@@ -14,12 +14,16 @@ use crate::{
     error::{AppError, Thing},
     server::{
         auth::current_session::{Client, CurrentSession},
-        services::refusals::Refused,
+        services::{
+            refusals::Refused,
+            step_up::{self, Allowed},
+        },
         state::AppState,
         store::{
             acting::ActingTransaction,
             audit::{self, AuditEvent, AuditKind},
-            events, organizations, security_notices,
+            events, organizations,
+            security_notices::{self, Answerable},
             sessions::{self, ListedSession},
         },
     },
@@ -80,44 +84,79 @@ pub async fn list_notices(
     Ok(security_notices::open_for(conn, caller.user.id, caller.id, state.clock.now()).await?)
 }
 
-/// Records that the caller confirms a notice.
+/// The caller knows of it. A session that is in question itself needs `password`, however fresh its last check is: it
+/// began with the same password, and whoever holds a copy of its cookie could answer for another session of theirs.
+/// Afterwards the check is to be renewed.
 ///
 /// # Errors
-/// [`AppError::NoSuch`] when it is not theirs to answer, or was answered; [`AppError::SessionEnded`] when the caller's
-/// session ended meanwhile.
+/// [`AppError::NoSuch`] when it is not theirs to answer, or was answered; [`AppError::ReauthRequired`] without the
+/// password that it takes; [`AppError::SessionEnded`] when the caller's session ended meanwhile; else as
+/// [`step_up::check`].
 pub async fn dismiss_notice(
     state: &AppState,
     caller: &CurrentSession,
     notice: NoticeId,
+    password: Option<String>,
     client: &Client,
-) -> Result<(), AppError> {
+) -> Result<Allowed, AppError> {
+    let user = caller.user.id;
+    let answerable = {
+        let conn = &mut *state.database.connection().await?;
+        security_notices::answerable(conn, user, caller.id, notice, state.clock.now()).await?
+    };
+    let allowed = match answerable {
+        Answerable::Yes => Allowed::ByLastCheck,
+        Answerable::WithPassword => step_up::require_password(state, caller, password, client).await?,
+        Answerable::No => return Err(no_such_notice(state, caller, notice, client).await?),
+    };
     let ip_address = Some(client.ip_address);
     let mut tx = ActingTransaction::begin(&state.database, &state.clock, caller, ip_address).await?;
-    if !security_notices::dismiss(&mut tx, notice).await? {
-        drop(tx);
-        let refused = Refused {
-            database: &state.database,
-            clock: &state.clock,
-            caller,
-            ip_address: client.ip_address,
-        };
-        refused.record_foreign("notice_id", notice.0).await?;
-        return Err(AppError::NoSuch(Thing::Notice));
+    let now = tx.now();
+    match (
+        security_notices::answerable(&mut tx, user, caller.id, notice, now).await?,
+        &allowed,
+    ) {
+        (Answerable::Yes, _) => {}
+        (Answerable::WithPassword, Allowed::ByPassword(verified)) => {
+            step_up::require_unchanged(&mut tx, verified).await?;
+        }
+        (Answerable::WithPassword, Allowed::ByLastCheck) => return Err(AppError::ReauthRequired),
+        (Answerable::No, _) => {
+            drop(tx);
+            return Err(no_such_notice(state, caller, notice, client).await?);
+        }
     }
+    security_notices::dismiss(&mut tx, notice).await?;
     let event = AuditEvent {
         kind: AuditKind::SuspicionDismissed,
         actor: tx.actor(),
         user: Some(caller.user.id),
         session: None,
         reason: None,
-        detail: json!({ "notice_id": notice }),
+        detail: json!({ "notice_id": notice, "by_password": matches!(allowed, Allowed::ByPassword(_)) }),
     };
-    let now = tx.now();
     audit::record(&mut tx, event, now).await?;
     // Their other tabs and browsers need not ask any more.
-    events::sessions_changed(&mut tx, caller.user.id, now).await?;
+    events::sessions_changed(&mut tx, user, now).await?;
     tx.commit().await?;
-    Ok(())
+    Ok(allowed)
+}
+
+/// The error for a notice that is not the caller's to answer; what is foreign is on record.
+async fn no_such_notice(
+    state: &AppState,
+    caller: &CurrentSession,
+    notice: NoticeId,
+    client: &Client,
+) -> Result<AppError, AppError> {
+    let refused = Refused {
+        database: &state.database,
+        clock: &state.clock,
+        caller,
+        ip_address: client.ip_address,
+    };
+    refused.record_foreign("notice_id", notice.0).await?;
+    Ok(AppError::NoSuch(Thing::Notice))
 }
 
 /// What the dashboard shows.

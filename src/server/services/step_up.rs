@@ -67,8 +67,24 @@ pub async fn require(
     password: Option<String>,
     client: &Client,
 ) -> Result<Allowed, AppError> {
+    if is_required(state, caller) {
+        require_password(state, caller, password, client).await
+    } else {
+        Ok(Allowed::ByLastCheck)
+    }
+}
+
+/// Lets an action go on only if `password` comes with it and is right, however fresh the last check is.
+///
+/// # Errors
+/// As [`require`].
+pub async fn require_password(
+    state: &AppState,
+    caller: &CurrentSession,
+    password: Option<String>,
+    client: &Client,
+) -> Result<Allowed, AppError> {
     match password.filter(|password| !password.is_empty()) {
-        _ if !is_required(state, caller) => Ok(Allowed::ByLastCheck),
         Some(password) => {
             let turn = turn(state, caller, client).await?;
             let verified = check(state, &turn, caller, password, client).await?;

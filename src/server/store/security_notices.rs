@@ -53,9 +53,11 @@ pub async fn insert(conn: &mut Connection, new: NewNotice<'_>, now: DateTime<Utc
 /// desktop, its network, is not known by it until then. Should a person never be able to answer, that time makes it known.
 pub const IN_QUESTION: TimeDelta = TimeDelta::days(7);
 
-/// What a person has not answered yet, the newest first, at most ten. A session is not asked about itself; one that is in
-/// question itself may not say yes, since whoever holds it would, for another one of theirs. A question stays when its
-/// session signs itself out; it goes when another session of the person, or an administrator, has ended it.
+/// What a user has not answered yet, the newest first, at most ten. A session is not asked about itself. One that is in
+/// question itself says yes with the password only: whoever stole it would, for another one of theirs.
+///
+/// A new device or network needs no answer once its session is over: it is asked about again when it comes back. A session
+/// that ended for what was unusual, that was far away or that followed refused passwords stays in question.
 pub async fn open_for(
     conn: &mut Connection,
     user: UserId,
@@ -73,6 +75,7 @@ pub async fn open_for(
             ) AS "may_confirm!"
         FROM security_notices n JOIN session_state s ON s.id = n.session_id
         WHERE n.user_id = $1 AND n.dismissed_at IS NULL AND n.session_id <> $2
+            AND (s.live_until > $3 OR NOT n.rules <@ ARRAY['new_device', 'new_network'])
             AND (s.ended_by_session IS NULL OR s.ended_by_session = s.id)
             AND s.end_reason IS DISTINCT FROM 'revoked_by_admin'
             -- Of a session that was ended for what was unusual, that is what to ask about.
@@ -108,27 +111,67 @@ pub async fn open_for(
         .collect()
 }
 
-/// Records that the caller confirms a notice. A session that is in question itself confirms nothing. False: there is no such
-/// notice for them.
-pub async fn dismiss(tx: &mut ActingTransaction, notice: NoticeId) -> sqlx::Result<bool> {
-    let (user, asked, now) = (tx.user(), tx.session(), tx.now());
-    let done = sqlx::query!(
-        "
-        UPDATE security_notices SET dismissed_at = $4
-        WHERE id = $1 AND user_id = $2 AND session_id <> $3 AND dismissed_at IS NULL
-            AND NOT EXISTS (
-                SELECT 1 FROM security_notices own
-                WHERE own.session_id = $3 AND own.dismissed_at IS NULL AND own.at > $5
-                    AND 'new_device' = ANY (own.rules)
-            )
-        ",
+/// Whether a session may answer a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answerable {
+    Yes,
+    /// The session that asks is in question itself: it has to send the password along.
+    WithPassword,
+    /// There is no such open question for it.
+    No,
+}
+
+/// Whether the session `asked` may answer a question.
+pub async fn answerable(
+    conn: &mut Connection,
+    user: UserId,
+    asked: SessionId,
+    notice: NoticeId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Answerable> {
+    let in_question = sqlx::query_scalar!(
+        r#"
+        SELECT EXISTS (
+            SELECT 1 FROM security_notices own
+            WHERE own.session_id = $3 AND own.dismissed_at IS NULL AND own.at > $4
+                AND 'new_device' = ANY (own.rules)
+        ) AS "in_question!"
+        FROM security_notices WHERE id = $1 AND user_id = $2 AND session_id <> $3 AND dismissed_at IS NULL
+        "#,
         notice.0,
         user.0,
         asked.0,
-        now,
         now - IN_QUESTION,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(match in_question {
+        Some(false) => Answerable::Yes,
+        Some(true) => Answerable::WithPassword,
+        None => Answerable::No,
+    })
+}
+
+/// The user knows of it. With it go the questions about earlier sessions of the same browser or desktop that are over:
+/// nobody is asked about them any more, and they would keep it unknown. Whether the session may answer is for the caller
+/// to ask ([`answerable`]).
+pub async fn dismiss(tx: &mut ActingTransaction, notice: NoticeId) -> sqlx::Result<()> {
+    let (user, now) = (tx.user(), tx.now());
+    sqlx::query!(
+        "
+        UPDATE security_notices SET dismissed_at = $3
+        WHERE user_id = $2 AND dismissed_at IS NULL AND (id = $1 OR session_id IN (
+            SELECT earlier.id FROM security_notices n JOIN sessions s ON s.id = n.session_id
+            JOIN sessions earlier ON earlier.user_id = $2 AND earlier.ended_at IS NOT NULL AND earlier.id <> s.id
+                AND (earlier.known_browser = s.known_browser OR earlier.device = s.device)
+            WHERE n.id = $1 AND n.user_id = $2
+        ) AND rules <@ ARRAY['new_device', 'new_network'])
+        ",
+        notice.0,
+        user.0,
+        now,
     )
     .execute(&mut ***tx)
     .await?;
-    Ok(done.rows_affected() > 0)
+    Ok(())
 }

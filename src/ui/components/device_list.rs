@@ -14,14 +14,6 @@ pub fn devices(count: usize) -> String {
     plural(i64::try_from(count).unwrap_or(i64::MAX), "device")
 }
 
-/// "This ends 3 sessions, this browser included:"
-pub fn ends_text(count: usize) -> String {
-    match count {
-        1 => "This ends the session in this browser:".to_owned(),
-        _ => format!("This ends {count} sessions, this browser included:"),
-    }
-}
-
 /// The devices by name and what they have to do afterwards. Those of one name have their address beside it.
 #[component]
 pub fn DeviceList(#[prop(into)] sessions: Signal<Vec<Session>>) -> impl IntoView {

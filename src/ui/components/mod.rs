@@ -1,6 +1,7 @@
 //! What pages share. One component a file, named for what a person would call it.
 
 pub mod account_menu;
+pub mod confirm_sign_out;
 pub mod device_list;
 pub mod dynamic;
 pub mod frame;
@@ -16,6 +17,5 @@ pub mod pending_button;
 pub mod refusal;
 pub mod session_row;
 pub mod sign_in_form;
-pub mod sign_out_all;
 pub mod step_up;
 pub mod trouble;

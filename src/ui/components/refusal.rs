@@ -7,9 +7,12 @@ use crate::{error::AppError, ui::failure::is_about_password};
 
 /// Says so while there is a failure that the password's field does not tell of.
 #[component]
-pub fn Refusal(#[prop(into)] failure: Signal<Option<AppError>>) -> impl IntoView {
+pub fn Refusal(
+    #[prop(into)] failure: Signal<Option<AppError>>,
+    #[prop(default = "Nothing was signed out.")] title: &'static str,
+) -> impl IntoView {
     dynamic(move || {
         let error = failure.get().filter(|error| !is_about_password(error))?;
-        Some(view! { <Trouble title="Nothing was signed out." error /> }.into_any())
+        Some(view! { <Trouble title error /> }.into_any())
     })
 }

@@ -5,23 +5,72 @@ use std::sync::Arc;
 
 use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 
-use super::{password_field::PasswordField, pending_button::PendingButton, refusal::Refusal};
+use super::{
+    dynamic::dynamic, password_field::PasswordField, pending_button::PendingButton, refusal::Refusal,
+};
 use crate::{
+    domain::ids::NoticeId,
     error::AppError,
+    server_fns::dismiss_security_notice,
     ui::{browser, ending::Ending, failure::unless_ended},
 };
 
 const DIALOG: &str = "step-up";
 const PASSWORD: &str = "step-up-password";
 
+/// What goes on once the password is right.
+#[derive(Clone, Debug)]
+pub enum PendingAction {
+    End(Ending),
+    /// "This was me", said by a session that is in question itself.
+    ConfirmNotice {
+        id: NoticeId,
+        device: String,
+    },
+}
+
+impl PendingAction {
+    /// What the button that does it reads.
+    fn label(&self) -> String {
+        match self {
+            PendingAction::End(ending) => ending.label(),
+            PendingAction::ConfirmNotice { .. } => "Yes, it was me".to_owned(),
+        }
+    }
+
+    /// What is done, and why the password is needed.
+    fn reason(&self) -> (String, &'static str) {
+        match self {
+            PendingAction::End(ending) => (
+                ending.label(),
+                ": you entered your password some time ago, so we ask again before anything is signed out.",
+            ),
+            PendingAction::ConfirmNotice { device, .. } => (
+                format!("It was you on {device}"),
+                ": this browser is new as well, so we ask for your password before we take its word.",
+            ),
+        }
+    }
+
+    /// Does it and gives how many sessions ended.
+    async fn carry_out(&self, password: Option<String>) -> Result<usize, AppError> {
+        match self {
+            PendingAction::End(ending) => ending.carry_out(password).await,
+            PendingAction::ConfirmNotice { id, .. } => dismiss_security_notice(id.to_string(), password)
+                .await
+                .map(|()| 0),
+        }
+    }
+}
+
 /// Gets what came of it.
 pub type Answered = Arc<dyn Fn(Result<usize, AppError>) + Send + Sync>;
 
-/// Ends sessions, with a question for the password on the way if need be. In the context of the settings page, which
+/// Does what may need the password, with a question for the password on the way if need be. In the context of the settings page, which
 /// has one [`StepUpDialog`].
 #[derive(Clone, Copy)]
 pub struct StepUp {
-    asked: RwSignal<Option<(Ending, Answered)>>,
+    asked: RwSignal<Option<(PendingAction, Answered)>>,
 }
 
 impl StepUp {
@@ -31,15 +80,20 @@ impl StepUp {
         }
     }
 
-    /// Ends what is to be ended. `answered` runs once; or it runs with [`AppError::ReauthRequired`] when the person is
-    /// asked, and again only if they go on. `opener` is the id of the control that has the focus after that.
+    /// Ends what is to be ended; else as [`Self::run`].
     pub fn end(self, ending: Ending, opener: String, answered: Answered) {
+        self.run(PendingAction::End(ending), opener, answered);
+    }
+
+    /// Does it. `answered` runs once; or it runs with [`AppError::ReauthRequired`] when the person is asked, and again only
+    /// if they go on. `opener` is the id of the control that has the focus after that.
+    pub fn run(self, action: PendingAction, opener: String, answered: Answered) {
         spawn_local(async move {
-            let result = ending.carry_out(None).await;
+            let result = action.carry_out(None).await;
             let asks = matches!(result, Err(AppError::ReauthRequired));
             answered(result);
             if asks {
-                self.asked.set(Some((ending, answered)));
+                self.asked.set(Some((action, answered)));
                 // Once the page shows the control again: a dialog gives the focus back to where it was.
                 request_animation_frame(move || {
                     browser::focus(&opener);
@@ -66,13 +120,10 @@ pub fn StepUpDialog() -> impl IntoView {
     let closed = move |_| {
         asked.set(None);
         failure.set(None);
-        if let Some(field) = browser::field(PASSWORD) {
-            field.set_value("");
-        }
     };
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
-        let Some((ending, answered)) = asked.get_untracked() else {
+        let Some((action, answered)) = asked.get_untracked() else {
             return;
         };
         if busy.get_untracked() {
@@ -81,10 +132,10 @@ pub fn StepUpDialog() -> impl IntoView {
         busy.set(true);
         failure.set(None);
         spawn_local(async move {
-            let result = ending.carry_out(Some(browser::typed(PASSWORD))).await;
+            let result = action.carry_out(Some(browser::typed(PASSWORD))).await;
             busy.set(false);
             match result {
-                Ok(_) | Err(AppError::NotFound) => {
+                Ok(_) | Err(AppError::NotFound | AppError::NoSuch(_)) => {
                     browser::close_dialog(DIALOG);
                     answered(result);
                 }
@@ -95,13 +146,40 @@ pub fn StepUpDialog() -> impl IntoView {
             }
         });
     };
-    let action = Signal::derive(move || {
-        asked.with(|asked| {
-            asked
-                .as_ref()
-                .map(|(ending, _)| ending.label())
-                .unwrap_or_default()
-        })
+    // Made anew for each action: what was typed for the last one is gone.
+    let form = dynamic(move || {
+        let (what, why, label, ends) = asked.with(|asked| {
+            let (action, _) = asked.as_ref()?;
+            let (what, why) = action.reason();
+            Some((what, why, action.label(), matches!(action, PendingAction::End(_))))
+        })?;
+        let (title, class, pending) = if ends {
+            ("Nothing was signed out.", "button danger final", "Signing out…")
+        } else {
+            ("Your answer was not kept.", "button primary final", "One moment…")
+        };
+        let form = view! {
+            <form method="dialog" on:submit=submit>
+                <h2 id="step-up-title">"Enter your password to go on"</h2>
+                <div class="dialog-body">
+                    <p id="step-up-text">
+                        <strong>{what}</strong>
+                        {why}
+                    </p>
+                    <PasswordField id=PASSWORD failure autofocus=true />
+                    <Refusal failure title />
+                </div>
+                <div class="dialog-foot">
+                    <div class="actions end">
+                        <button class="button" type="button" on:click=|_| browser::close_dialog(DIALOG)>
+                            "Cancel"
+                        </button>
+                        <PendingButton class idle=label pending=pending.to_owned() busy />
+                    </div>
+                </div>
+            </form>
+        };
+        Some(form.into_any())
     });
     view! {
         <dialog
@@ -111,30 +189,7 @@ pub fn StepUpDialog() -> impl IntoView {
             aria-describedby="step-up-text"
             on:close=closed
         >
-            <form method="dialog" on:submit=submit>
-                <h2 id="step-up-title">"Enter your password to go on"</h2>
-                <div class="dialog-body">
-                    <p id="step-up-text">
-                        <strong>{action}</strong>
-                        ": you entered your password some time ago, so we ask again before anything is signed out."
-                    </p>
-                    <PasswordField id=PASSWORD failure autofocus=true />
-                    <Refusal failure />
-                </div>
-                <div class="dialog-foot">
-                    <div class="actions end">
-                        <button class="button" type="button" on:click=|_| browser::close_dialog(DIALOG)>
-                            "Cancel"
-                        </button>
-                        <PendingButton
-                            class="button danger final"
-                            idle=action
-                            pending="Signing out…".to_owned()
-                            busy
-                        />
-                    </div>
-                </div>
-            </form>
+            {form}
         </dialog>
     }
 }

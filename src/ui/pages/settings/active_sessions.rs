@@ -3,10 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use leptos::{
-    ev::{FocusEvent, SubmitEvent},
-    prelude::*,
-};
+use leptos::{ev::FocusEvent, prelude::*};
 
 use crate::{
     domain::{flash::FlashCode, ids::SessionId, overview::ActiveSessions, session::Session},
@@ -15,14 +12,13 @@ use crate::{
     ui::{
         browser,
         components::{
+            confirm_sign_out::ConfirmSignOut,
             device_list,
             dynamic::{KeyedRow, dynamic, effect, keyed_rows, waiting},
             icon::{Icon, Picture},
             local_time::Ago,
             notice::{Notice, Tone},
-            pending_button::PendingButton,
             session_row::{SessionRow, sign_out_button},
-            sign_out_all::SignOutAll,
             step_up::StepUp,
             trouble::Trouble,
         },
@@ -49,8 +45,6 @@ const TITLE: &str = "sessions-title";
 
 /// How often the list is loaded anew by itself.
 const EVERY: Duration = Duration::from_secs(60);
-
-const OTHERS_BUTTON: &str = "sign-out-others";
 
 /// What the person has done to the list before the server has answered, and what it answered.
 #[derive(Clone, Copy)]
@@ -92,27 +86,15 @@ impl Doing {
         self.step_up.end(ending, sign_out_button(id), Arc::new(answered));
     }
 
-    /// Ends every session but this one, in the same way.
-    fn sign_out_others(self, others: Vec<SessionId>) {
-        self.outcome.set(None);
+    /// Every session but this one has been ended: so many.
+    fn signed_out_others(self, others: &[SessionId], ended: usize) {
         self.failures.set(Vec::new());
-        self.hide(&others);
-        keeper::ends(&others);
-        let answered = move |result| match result {
-            Ok(ended) => {
-                let have = if ended == 1 { "has" } else { "have" };
-                let text = format!(
-                    "{} {have} been signed out. This browser stays signed in.",
-                    device_list::devices(ended)
-                );
-                self.done(&others, text);
-            }
-            Err(error) => self
-                .outcome
-                .set(self.not_done(&others, error).map(Outcome::Failed)),
-        };
-        self.step_up
-            .end(Ending::Others, OTHERS_BUTTON.to_owned(), Arc::new(answered));
+        let have = if ended == 1 { "has" } else { "have" };
+        let text = format!(
+            "{} {have} been signed out. This browser stays signed in.",
+            device_list::devices(ended)
+        );
+        self.done(others, text);
     }
 
     fn hide(self, gone: &[SessionId]) {
@@ -375,20 +357,11 @@ fn List(
         })
     });
     let clock = PageClock::following(server_time);
-    let others = move || {
-        shown.with(|shown| {
-            shown
-                .iter()
-                .filter(|session| !session.is_current)
-                .map(|session| session.id)
-                .collect::<Vec<_>>()
-        })
-    };
-    let sign_out_others = move |event: SubmitEvent| {
-        event.prevent_default();
-        doing.sign_out_others(others());
-    };
-    let alone = Memo::new(move |_| others().is_empty());
+    let others = Memo::new(move |_| {
+        let is_other = |session: &&Session| !session.is_current;
+        shown.with(|shown| shown.iter().filter(is_other).cloned().collect::<Vec<_>>())
+    });
+    let alone = Memo::new(move |_| others.with(Vec::is_empty));
     let foot = Signal::derive(move || {
         if alone.get() {
             "card-foot actions end"
@@ -419,19 +392,16 @@ fn List(
         };
         alone.get().then(|| hint.into_any())
     });
+    let refetch = Callback::new(move |()| doing.loaded.refetch());
+    let ended_others = Callback::new(move |ended| {
+        let ids: Vec<_> = others.with_untracked(|others| others.iter().map(|session| session.id).collect());
+        doing.signed_out_others(&ids, ended);
+    });
     let end_others = dynamic(move || {
-        let form = view! {
-            <form class="push" method="post" action="/api/sign_out_other_devices" on:submit=sign_out_others>
-                <PendingButton
-                    class="button"
-                    id=OTHERS_BUTTON.to_owned()
-                    idle="Sign out other devices".to_owned()
-                    pending="Signing out…".to_owned()
-                    busy=false
-                />
-            </form>
-        };
-        (!alone.get()).then(|| form.into_any())
+        (!alone.get()).then(|| {
+            view! { <ConfirmSignOut ending=Ending::Others sessions=others on_open=refetch on_done=ended_others /> }
+                .into_any()
+        })
     });
     view! {
         {outcome}
@@ -441,7 +411,7 @@ fn List(
         </ul>
         <footer class=foot>
             {end_others}
-            <SignOutAll sessions=shown on_open=Callback::new(move |()| doing.loaded.refetch()) />
+            <ConfirmSignOut ending=Ending::All sessions=shown on_open=refetch on_done=Callback::new(|_| {}) />
         </footer>
     }
 }

@@ -1,22 +1,22 @@
-//! "Was this you?": what was unusual about the person's sessions, to be answered. Nothing at all where nothing was.
+//! "Was this you?": what was unusual about the person's sessions, to be answered. One line that opens; nothing at all where
+//! nothing was.
 
 use std::sync::Arc;
 
-use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
+use leptos::{ev::SubmitEvent, prelude::*};
 
 use crate::{
-    domain::{overview::ActiveSessions, security_notice::SecurityNotice},
+    domain::{overview::ActiveSessions, security_notice::SecurityNotice, time::plural},
     error::AppError,
-    server_fns::dismiss_security_notice,
     ui::{
         browser,
         components::{
-            dynamic::{dynamic, nothing, rows, waiting},
+            dynamic::{KeyedRow, dynamic, keyed_rows, nothing, waiting},
             icon::{Icon, Picture},
             local_time::LocalTime,
             notice::{Notice, Tone},
             pending_button::PendingButton,
-            step_up::StepUp,
+            step_up::{PendingAction, StepUp},
             trouble::Trouble,
         },
         ending::Ending,
@@ -27,6 +27,9 @@ use crate::{
 
 /// The id of what is said after an answer: the focus goes there, since the button that had it is gone.
 const OUTCOME: &str = "notice-outcome";
+
+/// Where a yes is sent to.
+const DISMISS: &str = "/api/dismiss_security_notice";
 
 /// What the person has answered.
 #[derive(Clone, Copy)]
@@ -67,20 +70,38 @@ fn Card(loaded: Loading<ActiveSessions>) -> impl IntoView {
         let (device, signed_out) = answers.last.get()?;
         Some(view! { <Outcome device signed_out /> }.into_any())
     });
-    let refused = error_of_form(&["/api/dismiss_security_notice"])
+    let refused = error_of_form(&[DISMISS])
         .map(|error| view! { <Trouble title="Your answer was not kept." error /> }.into_any());
+    let notices = Memo::new(move |_| devices.get().map(|devices| devices.notices).unwrap_or_default());
+    let any = Memo::new(move |_| notices.with(|notices| !notices.is_empty()));
+    let count = Signal::derive(move || {
+        let count = notices.with(Vec::len);
+        plural(i64::try_from(count).unwrap_or(i64::MAX), "question")
+    });
+    let question = move |notice: SecurityNotice| KeyedRow {
+        key: format!("{} {} {}", notice.id, notice.is_live, notice.may_confirm),
+        view: Box::new(move || {
+            let notice = notice.clone();
+            view! { <Question notice answers /> }.into_any()
+        }),
+    };
+    // Made once: it stays open, with the focus that is in it, when the list is loaded anew.
     let card = dynamic(move || {
-        let open = devices.get()?.notices;
-        if open.is_empty() {
+        if !any.get() {
             return None;
         }
-        let list = rows(open, |notice| view! { <Question notice answers /> }.into_any());
+        let list = keyed_rows(move || notices.get().into_iter().map(question).collect());
         let card = view! {
             <section class="card questions" aria-labelledby="notices-title">
-                <header class="card-head">
-                    <h2 id="notices-title">"Unusual activity"</h2>
-                </header>
-                <ul>{list}</ul>
+                <details>
+                    <summary>
+                        <Icon picture=Picture::AlertTriangle />
+                        <h2 id="notices-title">"Unusual activity"</h2>
+                        <span class="card-aside">{count}</span>
+                        <Icon picture=Picture::ChevronDown />
+                    </summary>
+                    <ul>{list}</ul>
+                </details>
             </section>
         };
         Some(card.into_any())
@@ -119,62 +140,9 @@ fn Outcome(device: String, signed_out: bool) -> impl IntoView {
 
 #[component]
 fn Question(notice: SecurityNotice, answers: Answers) -> impl IntoView {
-    let (id, session_id) = (notice.id, notice.session_id);
     let failure = RwSignal::new(None::<AppError>);
-    let (dismissing, ending) = (RwSignal::new(false), RwSignal::new(false));
-    let title = notice.title();
-    let explanation = notice.explanation();
-    let device = notice.device_name.clone();
-    let of_device = Signal::stored(format!("({device})"));
-
-    let dismiss = {
-        let device = device.clone();
-        move |event: SubmitEvent| {
-            event.prevent_default();
-            if dismissing.get_untracked() || ending.get_untracked() {
-                return;
-            }
-            let device = device.clone();
-            dismissing.set(true);
-            failure.set(None);
-            spawn_local(async move {
-                match dismiss_security_notice(id.to_string()).await {
-                    // Answered in another tab: just as well.
-                    Ok(()) | Err(AppError::NotFound | AppError::NoSuch(_)) => answers.given(device, false),
-                    Err(error) => {
-                        dismissing.set(false);
-                        failure.set(unless_ended(error));
-                    }
-                }
-            });
-        }
-    };
-    let button = format!("deny-{id}");
-    let opener = button.clone();
-    let deny = {
-        let device = device.clone();
-        move |event: SubmitEvent| {
-            event.prevent_default();
-            if dismissing.get_untracked() || ending.get_untracked() {
-                return;
-            }
-            let device = device.clone();
-            ending.set(true);
-            failure.set(None);
-            let what = Ending::One {
-                id: session_id,
-                name: device.clone(),
-            };
-            let answered = move |result| match result {
-                Ok(_) | Err(AppError::NotFound) => answers.given(device.clone(), true),
-                Err(error) => {
-                    ending.set(false);
-                    failure.set(unless_ended(error).filter(|error| *error != AppError::ReauthRequired));
-                }
-            };
-            answers.step_up.end(what, opener.clone(), Arc::new(answered));
-        }
-    };
+    // The one of the two answers that is on its way.
+    let doing = RwSignal::new(None::<&'static str>);
     let problem = dynamic(move || {
         let error = failure.get()?;
         let line = view! {
@@ -185,46 +153,22 @@ fn Question(notice: SecurityNotice, answers: Answers) -> impl IntoView {
         };
         Some(line.into_any())
     });
-    let yes = if notice.is_live {
-        "Yes, it was me"
-    } else {
-        "Understood"
-    };
-    let yes = notice.may_confirm.then(|| {
-        view! {
-            <form method="post" action="/api/dismiss_security_notice" on:submit=dismiss>
-                <input type="hidden" name="notice_id" value=id.to_string() />
-                <PendingButton
-                    class="button small"
-                    idle=yes.to_owned()
-                    pending="One moment…".to_owned()
-                    of=of_device
-                    busy=dismissing
-                />
-            </form>
-        }
-        .into_any()
+    let button = |action| answer_form(action, &notice, answers, doing, failure);
+    let device = notice.device_name.clone();
+    let yes = button(PendingAction::ConfirmNotice {
+        id: notice.id,
+        device: device.clone(),
     });
     // Whoever has just signed in here may be the one who did that as well.
-    let elsewhere = (!notice.may_confirm).then(|| {
-        view! { <p class="soft small">"If it was you, say so in a browser that you used before."</p> }
+    let takes_password = (!notice.may_confirm).then(|| {
+        view! { <p class="soft small">"Yes takes your password, since this browser is new as well."</p> }
             .into_any()
     });
     let no = if notice.is_live {
-        view! {
-            <form method="post" action="/api/revoke_session" on:submit=deny>
-                <input type="hidden" name="session_id" value=session_id.to_string() />
-                <PendingButton
-                    class="button danger small"
-                    id=button
-                    idle="No, sign it out".to_owned()
-                    pending="Signing out…".to_owned()
-                    of=of_device
-                    busy=ending
-                />
-            </form>
-        }
-        .into_any()
+        button(PendingAction::End(Ending::One {
+            id: notice.session_id,
+            name: device,
+        }))
     } else {
         view! {
             <a class="button small" href="#password" rel="external">
@@ -237,15 +181,15 @@ fn Question(notice: SecurityNotice, answers: Answers) -> impl IntoView {
         <li class="question">
             <Icon picture=Picture::AlertTriangle />
             <div>
-                <h3>{title}</h3>
-                <p>{explanation}</p>
+                <h3>{notice.title()}</h3>
+                <p>{notice.explanation()}</p>
                 <p class="facts">
                     <span>
                         <LocalTime at=notice.at />
                     </span>
                     <span>{notice.ip_address}</span>
                 </p>
-                {elsewhere}
+                {takes_password}
                 {problem}
             </div>
             <div class="actions">
@@ -254,4 +198,62 @@ fn Question(notice: SecurityNotice, answers: Answers) -> impl IntoView {
             </div>
         </li>
     }
+}
+
+/// The button of one answer. It does nothing while either answer is on its way.
+fn answer_form(
+    action: PendingAction,
+    notice: &SecurityNotice,
+    answers: Answers,
+    doing: RwSignal<Option<&'static str>>,
+    failure: RwSignal<Option<AppError>>,
+) -> AnyView {
+    let signs_out = matches!(action, PendingAction::End(_));
+    let (kind, endpoint, field, about) = if signs_out {
+        (
+            "deny",
+            "/api/revoke_session",
+            "session_id",
+            notice.session_id.to_string(),
+        )
+    } else {
+        ("confirm", DISMISS, "notice_id", notice.id.to_string())
+    };
+    let (class, idle, pending) = match (signs_out, notice.is_live) {
+        (true, _) => ("button danger small", "No, sign it out", "Signing out…"),
+        (false, true) => ("button small", "Yes, it was me", "One moment…"),
+        (false, false) => ("button small", "Understood", "One moment…"),
+    };
+    let id = format!("{kind}-{}", notice.id);
+    let opener = id.clone();
+    let device = notice.device_name.clone();
+    let of = Signal::stored(format!("({device})"));
+    let submit = move |event: SubmitEvent| {
+        event.prevent_default();
+        if doing.get_untracked().is_some() {
+            return;
+        }
+        doing.set(Some(kind));
+        failure.set(None);
+        let device = device.clone();
+        let answered = move |result| match result {
+            // Done in another tab: just as well.
+            Ok(_) | Err(AppError::NotFound | AppError::NoSuch(_)) => answers.given(device.clone(), signs_out),
+            Err(error) => {
+                doing.set(None);
+                failure.set(unless_ended(error).filter(|error| *error != AppError::ReauthRequired));
+            }
+        };
+        answers
+            .step_up
+            .run(action.clone(), opener.clone(), Arc::new(answered));
+    };
+    let busy = Signal::derive(move || doing.get() == Some(kind));
+    view! {
+        <form method="post" action=endpoint on:submit=submit>
+            <input type="hidden" name=field value=about />
+            <PendingButton class id idle=idle.to_owned() pending=pending.to_owned() of busy />
+        </form>
+    }
+    .into_any()
 }

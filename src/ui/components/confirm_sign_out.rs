@@ -1,0 +1,189 @@
+//! Signing out several devices: the button and the dialog that asks first. Without JavaScript the button leads to a page
+//! that asks the same.
+
+use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
+
+use super::{
+    device_list::{DeviceList, devices},
+    dynamic::dynamic,
+    password_field::PasswordField,
+    pending_button::PendingButton,
+    refusal::Refusal,
+};
+use crate::{
+    domain::session::Session,
+    error::AppError,
+    ui::{
+        browser,
+        ending::Ending,
+        failure::unless_ended,
+        live::keeper::{self, Keeper},
+    },
+};
+
+/// The ids and words of one of the dialogs.
+struct Words {
+    dialog: &'static str,
+    title_id: &'static str,
+    text_id: &'static str,
+    password: &'static str,
+    opener: &'static str,
+    opener_class: &'static str,
+    form_class: &'static str,
+    button: &'static str,
+    page: &'static str,
+}
+
+const ALL: Words = Words {
+    dialog: "sign-out-all",
+    title_id: "sign-out-all-title",
+    text_id: "sign-out-all-text",
+    password: "sign-out-all-password",
+    opener: "sign-out-all-button",
+    opener_class: "button danger",
+    form_class: "",
+    button: "Sign Out All Devices",
+    page: "/dashboard/settings/sign-out-all",
+};
+
+const OTHERS: Words = Words {
+    dialog: "sign-out-others",
+    title_id: "sign-out-others-title",
+    text_id: "sign-out-others-text",
+    password: "sign-out-others-password",
+    opener: "sign-out-others-button",
+    opener_class: "button",
+    form_class: "push",
+    button: "Sign out other devices",
+    page: "/dashboard/settings/sign-out-others",
+};
+
+/// The button and its dialog, for [`Ending::All`] or [`Ending::Others`]. `sessions` are those that would end. `on_open`
+/// runs when the dialog opens, for the list in it to be fresh; `on_done` gets how many ended, unless the page is left.
+#[component]
+pub fn ConfirmSignOut(
+    ending: Ending,
+    #[prop(into)] sessions: Signal<Vec<Session>>,
+    #[prop(into)] on_open: Callback<()>,
+    #[prop(into)] on_done: Callback<usize>,
+) -> impl IntoView {
+    let keeper = expect_context::<Keeper>();
+    let ends_this = ending == Ending::All;
+    let words = if ends_this { ALL } else { OTHERS };
+    let title = ending.question();
+    let endpoint = ending.endpoint();
+    let failure = RwSignal::new(None::<AppError>);
+    let busy = RwSignal::new(false);
+    // The server has asked for the password since the dialog was opened.
+    let asks = RwSignal::new(false);
+
+    let open = move |event: SubmitEvent| {
+        // Without a dialog to show, the form goes its way to the page that asks.
+        if browser::open_dialog(words.dialog) {
+            event.prevent_default();
+            failure.set(None);
+            asks.set(false);
+            on_open.run(());
+        }
+    };
+    let ending = StoredValue::new(ending);
+    let confirm = move |event: SubmitEvent| {
+        event.prevent_default();
+        if busy.get_untracked() {
+            return;
+        }
+        busy.set(true);
+        failure.set(None);
+        let password_typed = asks.get_untracked().then(|| browser::typed(words.password));
+        if ends_this {
+            keeper.leaves();
+        } else {
+            let ids: Vec<_> =
+                sessions.with_untracked(|sessions| sessions.iter().map(|session| session.id).collect());
+            keeper::ends(&ids);
+        }
+        let ending = ending.get_value();
+        spawn_local(async move {
+            let result = ending.carry_out(password_typed).await;
+            if ends_this && result.is_ok() {
+                // Still busy: the page is on its way out.
+                return;
+            }
+            if ends_this {
+                keeper.stays();
+            }
+            busy.set(false);
+            match result {
+                Ok(ended) => {
+                    browser::close_dialog(words.dialog);
+                    on_done.run(ended);
+                }
+                Err(AppError::ReauthRequired) => {
+                    asks.set(true);
+                    browser::focus_soon(words.password);
+                }
+                Err(error) => {
+                    failure.set(unless_ended(error));
+                    browser::focus_field(words.password);
+                }
+            }
+        });
+    };
+    let when_away = Signal::derive(move || (!keeper.view().may_act()).then_some("true"));
+    let count = move || sessions.with(Vec::len);
+    let text = Signal::derive(move || ending.with_value(|ending| ending.consequence(count())));
+    let question = dynamic(move || {
+        asks.get().then(|| {
+            let field = view! {
+                <PasswordField
+                    id=words.password
+                    failure
+                    hint="Enter your password to go on: it is some time since you last did."
+                />
+            };
+            field.into_any()
+        })
+    });
+    view! {
+        <form class=words.form_class method="get" action=words.page on:submit=open>
+            <button
+                class=words.opener_class
+                id=words.opener
+                type="submit"
+                aria-haspopup="dialog"
+                aria-disabled=when_away
+            >
+                {words.button}
+            </button>
+        </form>
+        <dialog class="dialog" id=words.dialog aria-labelledby=words.title_id aria-describedby=words.text_id>
+            <form method="post" action=endpoint on:submit=confirm>
+                <h2 id=words.title_id>{title}</h2>
+                <div class="dialog-body">
+                    <p id=words.text_id>{text}</p>
+                    <DeviceList sessions />
+                    {question}
+                    <Refusal failure />
+                </div>
+                <div class="dialog-foot">
+                    <div class="actions end">
+                        <button
+                            class="button"
+                            type="button"
+                            autofocus
+                            on:click=move |_| browser::close_dialog(words.dialog)
+                        >
+                            "Cancel"
+                        </button>
+                        <PendingButton
+                            class="button danger final"
+                            idle=Signal::derive(move || format!("Sign out of {}", devices(count())))
+                            pending="Signing out…".to_owned()
+                            busy
+                        />
+                    </div>
+                </div>
+            </form>
+        </dialog>
+    }
+}

@@ -1,0 +1,116 @@
+//! `/dashboard/settings/sign-out-all`, `/dashboard/settings/sign-out-others` and `/dashboard/confirm-password`: what the
+//! dialogs ask, as pages, for browsers without JavaScript. The server leads to the last one when the last look at the
+//! password is too long ago.
+
+mod question;
+
+use leptos::prelude::*;
+use leptos_router::hooks::{use_location, use_query_map};
+
+use self::question::{ConfirmForm, ENTER_PASSWORD, NotLoaded, NothingToConfirm, Question, confirm_form};
+use crate::{
+    domain::{overview::ActiveSessions, security_notice::SecurityNotice, session::Session},
+    ui::{
+        components::{
+            dynamic::{nothing, waiting},
+            page_title::PageTitle,
+        },
+        ending::Ending,
+        loading::Loading,
+    },
+};
+
+/// One component for the three addresses, which keeps the browser's part small. The address of the password's page takes
+/// `for`, the action to go on with, and `session_id` or `notice_id` where it is about one.
+#[component]
+pub fn ConfirmPage() -> impl IntoView {
+    let loaded = Loading::<ActiveSessions>::start();
+    let query = use_query_map();
+    let param = move |name| query.with_untracked(|query| query.get(name));
+    let (title, action) = use_location().pathname.with_untracked(|path| {
+        if path.contains("sign-out-all") {
+            ("Sign out of all devices", Some("sign_out_all_devices".to_owned()))
+        } else if path.contains("sign-out-others") {
+            (
+                "Sign out of other devices",
+                Some("sign_out_other_devices".to_owned()),
+            )
+        } else {
+            ("Enter your password", None)
+        }
+    });
+    let content = waiting(nothing, move || {
+        let asks = action.is_none();
+        let action = action.clone().or_else(|| param("for"));
+        async move {
+            let devices = match loaded.ready().await {
+                Ok(devices) => devices,
+                Err(error) => return view! { <NotLoaded error /> }.into_any(),
+            };
+            let view = if action.as_deref() == Some("dismiss_security_notice") {
+                let id = param("notice_id");
+                let mut notices = devices.notices.iter();
+                notices
+                    .find(|notice| Some(notice.id.to_string()) == id)
+                    .map(confirm_notice)
+            } else {
+                asked_for(
+                    action.as_deref(),
+                    param("session_id").as_deref(),
+                    devices.sessions,
+                )
+                .map(|(ending, sessions)| view! { <Question ending sessions asks /> }.into_any())
+            };
+            view.unwrap_or_else(|| view! { <NothingToConfirm /> }.into_any())
+        }
+    });
+    view! {
+        <PageTitle text=title />
+        <main class="page narrow confirm" id="content" tabindex="-1">
+            <section class="card" aria-labelledby="title">
+                {content}
+            </section>
+        </main>
+    }
+}
+
+/// What the address asks to go on with, and the sessions that it would end. `None`: nothing of the kind can be done.
+fn asked_for(
+    asked: Option<&str>,
+    about: Option<&str>,
+    mut sessions: Vec<Session>,
+) -> Option<(Ending, Vec<Session>)> {
+    let ending = match asked? {
+        "revoke_session" => {
+            sessions.retain(|session| Some(session.id.to_string().as_str()) == about);
+            let session = sessions.first()?;
+            Ending::One {
+                id: session.id,
+                name: session.device_name.clone(),
+            }
+        }
+        "sign_out_other_devices" => {
+            sessions.retain(|session| !session.is_current);
+            Ending::Others
+        }
+        "sign_out_all_devices" => Ending::All,
+        _ => return None,
+    };
+    (!sessions.is_empty()).then_some((ending, sessions))
+}
+
+/// Asks for the password before a question is answered by a session that is in question itself.
+fn confirm_notice(notice: &SecurityNotice) -> AnyView {
+    confirm_form(ConfirmForm {
+        title: ENTER_PASSWORD,
+        endpoint: "/api/dismiss_security_notice",
+        subject: ("notice_id", notice.id.to_string()),
+        text: notice.title(),
+        devices: None,
+        hint: Some("This browser is new as well, so we ask for your password before we take its word."),
+        refused: "Your answer was not kept.",
+        button: "Yes, it was me".to_owned(),
+        class: "button primary final",
+        pending: "One moment…",
+    })
+}

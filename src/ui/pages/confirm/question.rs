@@ -1,0 +1,125 @@
+//! What a confirmation page shows.
+
+use leptos::prelude::*;
+
+use crate::{
+    domain::session::Session,
+    error::AppError,
+    ui::{
+        components::{
+            device_list::{DeviceList, devices},
+            password_field::PasswordField,
+            pending_button::PendingButton,
+            refusal::Refusal,
+            trouble::Trouble,
+        },
+        ending::Ending,
+        failure::error_of_form,
+    },
+};
+
+/// In the question's place when there is no list.
+#[component]
+pub fn NotLoaded(error: AppError) -> impl IntoView {
+    view! {
+        <header class="card-head">
+            <h1 id="title">"Sign out"</h1>
+        </header>
+        <div class="card-body">
+            <Trouble title="Your sessions could not be loaded." error />
+        </div>
+    }
+}
+
+/// In the question's place when there is nothing to end.
+#[component]
+pub fn NothingToConfirm() -> impl IntoView {
+    view! {
+        <header class="card-head">
+            <h1 id="title">"There is nothing to confirm here"</h1>
+        </header>
+        <div class="card-body">
+            <p>"The device may be signed out already, or the address is misspelt. Nothing was changed."</p>
+            <p class="actions">
+                <a class="button primary" href="/dashboard/settings#sessions">
+                    "Back to your sessions"
+                </a>
+            </p>
+        </div>
+    }
+}
+
+/// Names what will end and sends it on its way, with the password if the server asks for it.
+#[component]
+pub fn Question(ending: Ending, sessions: Vec<Session>, asks: bool) -> impl IntoView {
+    let count = devices(sessions.len());
+    let session_id = match &ending {
+        Ending::One { id, .. } => id.to_string(),
+        _ => String::new(),
+    };
+    confirm_form(ConfirmForm {
+        title: if asks { ENTER_PASSWORD } else { ending.question() },
+        endpoint: ending.endpoint(),
+        subject: ("session_id", session_id),
+        text: ending.consequence(sessions.len()),
+        devices: Some(view! { <DeviceList sessions=Signal::stored(sessions) /> }.into_any()),
+        hint: asks.then_some("You entered it some time ago, so we ask again before anything is signed out."),
+        refused: "Nothing was signed out.",
+        button: match &ending {
+            Ending::One { .. } => ending.label(),
+            Ending::Others | Ending::All => format!("Sign out of {count}"),
+        },
+        class: "button danger final",
+        pending: "Signing out…",
+    })
+}
+
+/// The title of a page that asks for the password.
+pub const ENTER_PASSWORD: &str = "Enter your password to go on";
+
+/// A page that asks before something is done.
+pub struct ConfirmForm {
+    pub title: &'static str,
+    pub endpoint: &'static str,
+    /// The field that says what it is about, and its value.
+    pub subject: (&'static str, String),
+    pub text: String,
+    pub devices: Option<AnyView>,
+    /// Why the password is asked for, where it is.
+    pub hint: Option<&'static str>,
+    /// What was not done after a failure.
+    pub refused: &'static str,
+    pub button: String,
+    pub class: &'static str,
+    pub pending: &'static str,
+}
+
+/// Shows the form, with what came of the last try.
+pub fn confirm_form(form: ConfirmForm) -> AnyView {
+    let failure = Signal::stored(error_of_form(&[form.endpoint]));
+    let password = form
+        .hint
+        .map(|hint| view! { <PasswordField id="password" failure hint autofocus=true /> }.into_any());
+    let (name, value) = form.subject;
+    view! {
+        <header class="card-head">
+            <h1 id="title">{form.title}</h1>
+        </header>
+        <form method="post" action=form.endpoint>
+            <input type="hidden" name=name value=value />
+            <div class="card-body">
+                <p>{form.text}</p>
+                {form.devices}
+                {password}
+                <Refusal failure title=form.refused />
+            </div>
+            <div class="card-foot actions end">
+                <a class="button" href="/dashboard/settings#sessions">
+                    "Cancel"
+                </a>
+                <PendingButton class=form.class idle=form.button pending=form.pending.to_owned() busy=false />
+            </div>
+        </form>
+    }
+    .into_any()
+}
