@@ -7,7 +7,7 @@ import { filesUnder } from "./files-under.mjs";
 import { printTable, weigh } from "./page-weight.mjs";
 
 /** Bytes of brotli that a file must stay below. */
-const LIMITS = { wasm: 266_000, css: 15_000 };
+const LIMITS = { wasm: 268_000, css: 15_000 };
 const UNPACK = { ".br": brotliDecompressSync, ".gz": gunzipSync };
 
 const site = argv[2] ?? `${process.env.CARGO_TARGET_DIR ?? "target"}/site`;
