@@ -45,7 +45,7 @@ test('a person with one organization reads its name and has no menu of it', asyn
   await signIn(page, person);
   await expect(page.getByRole('banner').getByText(NORTH).first()).toBeVisible();
   await expect(new OrganizationMenu(page).opener).toHaveCount(0);
-  await expect(page.locator('summary')).toHaveCount(1);
+  await expect(page.getByRole('banner').locator('summary')).toHaveCount(1);
 });
 
 test('another organization is chosen in the header, and everything on the page is of that one', async ({

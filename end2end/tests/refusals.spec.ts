@@ -185,7 +185,7 @@ test.describe('with JavaScript the page stays as it was', { tag: '@with-script' 
   test('a sign-out that does not arrive says so in the menu', async ({ page, watch }) => {
     watch.expect(NO_ANSWER);
     await page.route('**/api/sign_out', route => route.abort());
-    await page.locator('summary').click();
+    await page.locator('#menu-opener').click();
     await page.getByRole('button', { name: 'Sign out this browser' }).click();
     await expect(page.getByRole('alert')).toContainText(UNREACHABLE);
     await expect(page).toHaveURL('/dashboard/settings');
