@@ -280,21 +280,40 @@ async fn both_forms_of_a_letter_sign_in() {
     assert!(opens(&portal, &maria, COMPOSED).await);
 }
 
-#[tokio::test]
-async fn hashes_of_unnormalised_passwords_still_work() {
+/// Gives a person a hash of the password as typed, as before passwords were normalised.
+async fn set_unnormalised_hash(portal: &Portal, person: &Person) {
     use argon2::PasswordHasher as _;
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
     let params = argon2::Params::new(64, 1, 1, None).expect("a cost");
     let old = argon2::Argon2::from(params).hash_password(DECOMPOSED.as_bytes());
-    let old = old.expect("a hash").to_string();
+    sqlx::query("UPDATE users SET password_hash = $1 WHERE email = $2")
+        .bind(old.expect("a hash").to_string())
+        .bind(&person.email)
+        .execute(&portal.sql)
+        .await
+        .expect("an old hash");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parallel_sign_ins_survive_a_lost_rehash() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    for _ in 0..5 {
+        set_unnormalised_hash(&portal, &maria).await;
+        let mut under_way = tokio::task::JoinSet::new();
+        for number in 0..4 {
+            let (desktop, email) = (portal.desktop(&format!("desktop-{number}")), maria.email.clone());
+            under_way.spawn(async move { desktop.try_sign_in(&email, DECOMPOSED).await.status });
+        }
+        assert_eq!(under_way.join_all().await, [201; 4]);
+    }
+}
+
+#[tokio::test]
+async fn hashes_of_unnormalised_passwords_still_work() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
     for desktop in [false, true] {
-        sqlx::query("UPDATE users SET password_hash = $1 WHERE email = $2")
-            .bind(&old)
-            .bind(&maria.email)
-            .execute(&portal.sql)
-            .await
-            .expect("an old hash");
+        set_unnormalised_hash(&portal, &maria).await;
         assert!(!opens(&portal, &maria, COMPOSED).await);
         if desktop {
             let mac = portal.desktop("mac");

@@ -3,14 +3,17 @@
 use crate::{
     error::AppError,
     server::{
-        auth::{password::Password, password_queue::Turn},
+        auth::{
+            password::{Match, Password},
+            password_queue::Turn,
+        },
         state::AppState,
         store::users::{self, Account},
     },
 };
 
 /// Hashes the normalised form of a password that was right as it was typed. A password that was changed meanwhile
-/// stays.
+/// stays. `account` gets the stored hash if the password matches it: a parallel sign-in may have replaced it first.
 ///
 /// # Errors
 /// The database does not answer, or hashing failed.
@@ -20,11 +23,22 @@ pub async fn normalise(
     account: &mut Account,
     password: Password,
 ) -> Result<(), AppError> {
-    let hash = state.passwords.hash(turn, password).await?;
+    let hash = state.passwords.hash(turn, password.clone()).await?;
     let conn = &mut *state.database.connection().await?;
     if users::replace_hash(conn, account.id, &account.password_hash, &hash).await? {
         account.password_hash = hash;
         tracing::info!(user = %account.id, "password hash normalised");
+        return Ok(());
+    }
+    let Some(stored) = users::find(conn, account.id).await? else {
+        return Ok(());
+    };
+    let found = state
+        .passwords
+        .verify(turn, password, Some(stored.password_hash.clone()))
+        .await?;
+    if found == Match::Right {
+        account.password_hash = stored.password_hash;
     }
     Ok(())
 }
