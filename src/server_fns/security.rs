@@ -83,7 +83,7 @@ pub async fn dismiss_security_notice(
 pub async fn extend_session() -> Result<SessionState, AppError> {
     border::answer(async {
         let state = border::state()?;
-        let extended = extending::extend(&state, &*border::signed_in()?, &border::client()?).await?;
+        let extended = extending::extend(&state, &*border::signed_in()?).await?;
         border::then_go_to("/dashboard");
         Ok(session_state::of(&state, &extended))
     })

@@ -533,7 +533,7 @@ async fn sign_ins_of_one_account_are_limited() {
             .signed_in(&maria)
             .await;
     }
-    for client in [portal.browser(CHROME), portal.desktop("desktop-0")] {
+    for client in [portal.browser(CHROME), portal.desktop("another")] {
         let answer = client.try_sign_in(&maria.email, &maria.password).await;
         assert_rate_limited(&answer);
         assert_eq!(answer.header("retry-after"), Some("181"));
@@ -596,4 +596,112 @@ async fn repeated_actions_are_limited_and_end_nothing() {
     // A refused refresh leaves its token as it was.
     portal.pass(seconds(225)).await;
     mac.refresh().await.expect(200);
+}
+
+#[tokio::test]
+async fn strangers_exhaust_no_rate_limit_of_known_devices() {
+    let portal = Portal::with(&[
+        ("PORTAL_ACTIONS_PER_ACCOUNT", "4"),
+        ("PORTAL_ACTIONS_PER_ADDRESS", "4"),
+        ("PORTAL_SIGN_IN_ATTEMPTS", "1000"),
+    ])
+    .await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    // From the same address, with and without a device that the account does not know.
+    let strangers = [portal.browser(FIREFOX), portal.desktop("another")];
+    for stranger in &strangers {
+        guess(stranger, &maria.email, 1).await;
+    }
+    for stranger in &strangers {
+        assert_rate_limited(&stranger.try_sign_in(&maria.email, "not it").await);
+    }
+    for _ in 0..4 {
+        chrome
+            .try_sign_in(&maria.email, &maria.password)
+            .await
+            .expect(200);
+        mac.try_sign_in(&maria.email, &maria.password).await.expect(201);
+    }
+    // Known devices have limits as well.
+    for known in [&chrome, &mac] {
+        assert_rate_limited(&known.try_sign_in(&maria.email, &maria.password).await);
+    }
+}
+
+#[tokio::test]
+async fn stolen_cookies_exhaust_no_limit_of_other_sessions() {
+    let portal = Portal::with(&[
+        ("PORTAL_ACTIONS_PER_ACCOUNT", "4"),
+        ("PORTAL_ACTIONS_PER_ADDRESS", "4"),
+        ("PORTAL_SIGN_IN_ATTEMPTS", "1000"),
+    ])
+    .await;
+    let maria = portal.broker("maria").await;
+    let stolen = portal.browser(CHROME).signed_in(&maria).await;
+    let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
+    let reauthenticate = |client: &Client, password: &str| {
+        client
+            .post("/api/v1/session/reauthenticate")
+            .json(&json!({ "password": password }))
+    };
+    for round in 0..6 {
+        let (guessed, extended) = if round < 4 { (401, 200) } else { (429, 429) };
+        reauthenticate(&stolen, "not it").await.expect(guessed);
+        stolen.post("/api/v1/session/extend").await.expect(extended);
+    }
+    firefox.post("/api/v1/session/extend").await.expect(200);
+    reauthenticate(&firefox, &maria.password).await.expect(200);
+    let thief = format!("/api/v1/sessions/{}", stolen.session().0);
+    firefox.delete(&thief).await.expect(204);
+    assert!(!stolen.is_live().await);
+}
+
+#[tokio::test]
+async fn invalid_refresh_tokens_limit_no_valid_ones() {
+    let portal = Portal::with(&[
+        ("PORTAL_ACTIONS_PER_ACCOUNT", "4"),
+        ("PORTAL_ACTIONS_PER_ADDRESS", "4"),
+    ])
+    .await;
+    let maria = portal.broker("maria").await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let old = portal.desktop("old").signed_in(&maria).await;
+    let ended = old.refresh_token();
+    old.delete("/api/v1/sessions?scope=current").await.expect(200);
+    // Unknown as a refresh token.
+    let unknown = mac.access_token();
+    for round in 0..6 {
+        let token = if round % 2 == 0 { &ended } else { &unknown };
+        let answer = mac
+            .exchange(token)
+            .await
+            .expect(if round < 4 { 401 } else { 429 });
+        if round >= 4 {
+            assert_rate_limited(&answer);
+        }
+    }
+    for _ in 0..4 {
+        mac.refresh().await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn rate_limits_delay_no_reuse_detection() {
+    let portal = Portal::with(&[("PORTAL_ACTIONS_PER_ACCOUNT", "4")]).await;
+    let maria = portal.broker("maria").await;
+    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let thief = mac.replica();
+    thief.refresh().await.expect(200);
+    // Within the grace, the same answer again and again.
+    let own = thief.refresh_token();
+    for round in 0..5 {
+        thief
+            .exchange(&own)
+            .await
+            .expect(if round < 3 { 200 } else { 429 });
+    }
+    mac.refresh().await.expect(401);
+    portal.assert_ended(mac.session(), "token_reuse").await;
 }

@@ -27,9 +27,8 @@ use crate::{
 pub async fn extend(
     State(state): State<AppState>,
     SignedIn(caller): SignedIn,
-    from: From,
 ) -> Result<Json<SessionState>, Problem> {
-    let extended = extend::extend(&state, &caller, &from.0).await?;
+    let extended = extend::extend(&state, &caller).await?;
     Ok(Json(session_state::of(&state, &extended)))
 }
 

@@ -20,6 +20,8 @@ pub struct Requester {
     pub account: Key,
     /// A known browser or desktop, a session, or for strangers the address.
     pub origin: Key,
+    /// The origin has proved itself before: a known browser or desktop, or a session. Addresses are cheap, these are not.
+    pub is_known: bool,
 }
 
 impl Requester {
@@ -27,6 +29,7 @@ impl Requester {
     pub const OPERATOR: Self = Self {
         account: [0; 32],
         origin: [1; 32],
+        is_known: true,
     };
 }
 
@@ -128,21 +131,14 @@ impl PasswordQueue {
     fn line_up(&self, newcomer: Waiting) -> Result<(), Refused> {
         let mut state = self.state();
         state.remove_gone();
-        let Requester { account, origin } = newcomer.requester;
+        let Requester { account, .. } = newcomer.requester;
         if state.share(&account).present >= self.account_share() {
             return Err(Refused::AccountHasItsShare);
         }
         if state.waiting.len() >= self.line {
-            // The origin that waits most often makes room. Dropping the sender tells the request.
-            let (heaviest, count) = state.heaviest_origin().ok_or(Refused::Full)?;
-            if count <= state.share(&origin).present + 1 {
-                return Err(Refused::Full);
-            }
-            let newest = state
-                .waiting
-                .iter()
-                .rposition(|other| other.requester.origin == heaviest);
-            if let Some(evicted) = newest.and_then(|newest| state.waiting.remove(newest)) {
+            // Dropping the sender tells the evicted request.
+            let evicted = state.find_evictable(&newcomer.requester).ok_or(Refused::Full)?;
+            if let Some(evicted) = state.waiting.remove(evicted) {
                 state.leave(&evicted.requester);
             }
         }
@@ -216,10 +212,21 @@ impl State {
         }
     }
 
-    fn heaviest_origin(&self) -> Option<(Key, usize)> {
-        let origins = self.waiting.iter().map(|waiting| waiting.requester.origin);
-        let counts = origins.map(|origin| (origin, self.share(&origin).present));
-        counts.max_by_key(|(_, count)| *count)
+    /// Finds the request that makes room in a full queue: the newest one of the origin that waits most often.
+    ///
+    /// Known origins evict strangers first: with many addresses, strangers could fill the queue with one request each.
+    fn find_evictable(&self, newcomer: &Requester) -> Option<usize> {
+        let places = || self.waiting.iter().enumerate();
+        let count = |waiting: &Waiting| self.share(&waiting.requester.origin).present;
+        if newcomer.is_known {
+            let strangers = places().filter(|(_, waiting)| !waiting.requester.is_known);
+            let heaviest = strangers.max_by_key(|(place, waiting)| (count(waiting), *place));
+            if let Some((place, _)) = heaviest {
+                return Some(place);
+            }
+        }
+        let (place, heaviest) = places().max_by_key(|(place, waiting)| (count(waiting), *place))?;
+        (count(heaviest) > self.share(&newcomer.origin).present + 1).then_some(place)
     }
 
     /// The one of the account that has had the fewest turns, then of the origin that has, then the oldest.
@@ -315,6 +322,7 @@ mod tests {
         Requester {
             account: key,
             origin: other,
+            is_known: false,
         }
     }
 
@@ -324,8 +332,12 @@ mod tests {
         account: u8,
         origin: u8,
     ) -> BoxFuture<'static, Result<Turn, Refused>> {
+        enter(queue, requester(account, origin))
+    }
+
+    fn enter(queue: &Arc<PasswordQueue>, requester: Requester) -> BoxFuture<'static, Result<Turn, Refused>> {
         let queue = queue.clone();
-        let mut waiting = async move { queue.enter(requester(account, origin)).await }.boxed();
+        let mut waiting = async move { queue.enter(requester).await }.boxed();
         if let Some(result) = poll(&mut waiting) {
             return std::future::ready(result).boxed();
         }
@@ -400,6 +412,40 @@ mod tests {
         assert!(poll(&mut other).is_none());
         let newest = flood.last_mut().expect("a flood");
         assert!(matches!(poll(newest), Some(Err(Refused::Full))));
+    }
+
+    #[tokio::test]
+    async fn known_origins_evict_strangers_from_full_queues() {
+        let queue = PasswordQueue::new(1);
+        let _running = wait(&queue, 250, 250).await.expect("a free place");
+        let number = |number: usize| u8::try_from(number).expect("a few");
+        let mut strangers: Vec<_> = (0..LINE_PER_CORE)
+            .map(|each| wait(&queue, number(each), number(each)))
+            .collect();
+        let known = |each: u8| Requester {
+            is_known: true,
+            ..requester(each, each)
+        };
+        assert!(matches!(
+            poll(&mut wait(&queue, 200, 200)),
+            Some(Err(Refused::Full))
+        ));
+        let mut devices: Vec<_> = (0..LINE_PER_CORE)
+            .map(|each| enter(&queue, known(100 + number(each))))
+            .collect();
+        assert!(devices.iter_mut().all(|request| poll(request).is_none()));
+        for stranger in &mut strangers {
+            assert!(matches!(poll(stranger), Some(Err(Refused::Full))));
+        }
+        // No stranger takes the place of a known origin, and none of those evicts another with as few places.
+        assert!(matches!(
+            poll(&mut wait(&queue, 200, 200)),
+            Some(Err(Refused::Full))
+        ));
+        assert!(matches!(
+            poll(&mut enter(&queue, known(201))),
+            Some(Err(Refused::Full))
+        ));
     }
 
     #[tokio::test]

@@ -217,15 +217,16 @@ pub const SECTIONS: &[Section] = &[
                 "PORTAL_ACTIONS_PER_ACCOUNT",
                 Kind::count(1),
                 Is("600"),
-                "How often one account may do each of these in the window, whatever comes of it: sign in, confirm or change \
-                 its password, extend a session, refresh a token, ask for what it may not have. Each server counts for \
-                 itself. Past it the answer is 429 with the seconds to wait; sessions go on.",
+                "How often each of these may happen in the window, whatever its outcome. By account: sign in from a device \
+                 that it does not know, request what it may not have. By known device: sign in. By session: confirm or \
+                 change the password, extend the session, refresh a token. Each server counts for itself. Past it the answer is 429 with the seconds to wait; sessions go on.",
             ),
             Setting::new(
                 "PORTAL_ACTIONS_PER_ADDRESS",
                 Kind::count(1),
                 Is("6000"),
-                "The same from one address (a /64 of IPv6), over all accounts: more than an office behind one address needs.",
+                "The same from one address (a /64 of IPv6), over all accounts, except by known devices and sessions; also refreshes \
+                 with invalid tokens. More than an office behind one address needs.",
             ),
         ],
     },

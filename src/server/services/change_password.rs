@@ -51,7 +51,7 @@ pub async fn change_password(
     change: Change,
     client: &Client,
 ) -> Result<Changed, AppError> {
-    let mut turn = step_up::turn(state, caller, client).await?;
+    let mut turn = step_up::turn(state, caller).await?;
     let account = step_up::check(state, &turn, caller, change.current.clone(), client).await?;
     if Password::are_the_same(&change.new, &change.current) {
         return Err(AppError::UnsuitablePassword(PasswordProblem::Unchanged));

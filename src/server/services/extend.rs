@@ -4,7 +4,7 @@ use crate::{
     domain::session::EndReason,
     error::AppError,
     server::{
-        auth::current_session::{Client, CurrentSession},
+        auth::current_session::CurrentSession,
         services::rate_limit::{self, Action},
         state::AppState,
         store::{acting::ActingTransaction, events, sessions},
@@ -15,12 +15,8 @@ use crate::{
 ///
 /// # Errors
 /// [`AppError::SessionEnded`] when it ended meanwhile: it stays so. [`AppError::RateLimited`].
-pub async fn extend(
-    state: &AppState,
-    caller: &CurrentSession,
-    client: &Client,
-) -> Result<CurrentSession, AppError> {
-    rate_limit::check_user(state, Action::Extend, caller.user.id, client.ip_address)?;
+pub async fn extend(state: &AppState, caller: &CurrentSession) -> Result<CurrentSession, AppError> {
+    rate_limit::check_session(state, Action::Extend, caller.id)?;
     let mut tx = ActingTransaction::begin(&state.database, &state.clock, caller, None).await?;
     let now = tx.now();
     if !sessions::extend(&mut tx).await? {

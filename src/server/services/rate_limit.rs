@@ -1,4 +1,4 @@
-//! How often an account and an address may do what is expensive or writes rows. Generous: no user meets these limits,
+//! How often an account, a known device, a session and an address may do what is expensive or writes rows. Generous: no user meets these limits,
 //! a loop does.
 //!
 //! Counted by each server for itself and in memory, since a row for each request would be the load that this is against.
@@ -14,9 +14,9 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::throttle::{Bucket, account_bucket, address_bucket, user_bucket};
+use super::throttle::{Bucket, account_bucket, address_bucket, session_bucket, user_bucket};
 use crate::{
-    domain::ids::UserId,
+    domain::ids::{SessionId, UserId},
     error::AppError,
     server::{config::RateLimit, state::AppState},
 };
@@ -30,6 +30,8 @@ pub enum Action {
     CheckPassword,
     Extend,
     Refresh,
+    /// A refresh with a token that is unknown, or whose session ended.
+    InvalidRefresh,
     /// A request for something that the caller may not have.
     Denied,
 }
@@ -71,10 +73,8 @@ impl RateLimits {
         }
         if used_until.len() + taken.len() > MOST_COUNTS {
             used_until.retain(|_, used| *used > now);
-            // So many at once are no users: begin anew rather than grow.
             if used_until.len() + taken.len() > MOST_COUNTS {
-                tracing::warn!(counts = used_until.len(), "rate limits reset, too many counts");
-                used_until.clear();
+                evict_earliest(&mut used_until);
             }
         }
         used_until.extend(taken);
@@ -82,12 +82,49 @@ impl RateLimits {
     }
 }
 
-/// Counts a sign-in by account and address.
+/// Removes the tenth of the counts that drain earliest, and all that drain at the same time as these. A count that is
+/// nearly exhausted drains last: no flood of fresh accounts and addresses resets it.
+fn evict_earliest(used_until: &mut DrainTimes) {
+    let mut times: Vec<_> = used_until.values().copied().collect();
+    if times.is_empty() {
+        return;
+    }
+    let tenth = times.len() / 10;
+    let (_, last_evicted, _) = times.select_nth_unstable(tenth);
+    let last_evicted = *last_evicted;
+    let before = used_until.len();
+    used_until.retain(|_, used| *used > last_evicted);
+    tracing::warn!(
+        evicted = before - used_until.len(),
+        kept = used_until.len(),
+        "too many rate limit counts, evicted those that drain earliest"
+    );
+}
+
+/// Counts a sign-in of a stranger by account and address.
 ///
 /// # Errors
 /// [`AppError::RateLimited`].
 pub fn check_sign_in(state: &AppState, email: &str, address: IpAddr) -> Result<(), AppError> {
     check(state, Action::SignIn, &[account_bucket(email)], Some(address))
+}
+
+/// Counts a sign-in of a known device by that device only: strangers who know its email or share its address must not
+/// lock it out.
+///
+/// # Errors
+/// [`AppError::RateLimited`].
+pub fn check_known_device(state: &AppState, device: Bucket) -> Result<(), AppError> {
+    check(state, Action::SignIn, &[device], None)
+}
+
+/// Counts what a session does by that session only: a stolen credential must not exhaust a limit of the user's other
+/// sessions.
+///
+/// # Errors
+/// [`AppError::RateLimited`].
+pub fn check_session(state: &AppState, action: Action, session: SessionId) -> Result<(), AppError> {
+    check(state, action, &[session_bucket(session)], None)
 }
 
 /// Counts what a user does by user and address.
@@ -202,9 +239,27 @@ mod tests {
     }
 
     #[test]
-    fn counts_stay_bounded() {
+    fn floods_of_fresh_counts_reset_no_exhausted_one() {
         let limits = RateLimits::default();
         let start = DateTime::UNIX_EPOCH;
+        let exhausted = [(bucket(255), TEN_A_MINUTE)];
+        for _ in 0..10 {
+            assert!(limits.take(Action::SignIn, &exhausted, start).is_ok());
+        }
+        take_fresh_counts(&limits, start);
+        assert!(limits.take(Action::SignIn, &exhausted, start).is_err());
+        assert!(limits.0.lock().expect("counts").len() <= MOST_COUNTS);
+    }
+
+    #[test]
+    fn counts_stay_bounded() {
+        let limits = RateLimits::default();
+        take_fresh_counts(&limits, DateTime::UNIX_EPOCH);
+        assert!(limits.0.lock().expect("counts").len() <= MOST_COUNTS);
+    }
+
+    /// Takes one action of each of more counts than are kept.
+    fn take_fresh_counts(limits: &RateLimits, start: DateTime<Utc>) {
         for number in 0..=u32::try_from(MOST_COUNTS).expect("a number") {
             let mut bucket = [0; 32];
             bucket[..4].copy_from_slice(&number.to_be_bytes());
@@ -214,6 +269,5 @@ mod tests {
                     .is_ok()
             );
         }
-        assert!(limits.0.lock().expect("counts").len() <= MOST_COUNTS);
     }
 }

@@ -101,17 +101,14 @@ impl Refresh {
 async fn try_exchange(state: &AppState, token: &PlainToken, client: &Client) -> Result<Exchange, AppError> {
     let found = refresh_tokens::find(&mut *state.database.connection().await?, token.hash()).await?;
     let Some(known) = found else {
-        rate_limit::check_address(state, Action::Refresh, client.ip_address)?;
-        return Ok(Exchange::Refused);
+        return refuse_invalid(state, client);
     };
-    // Before the token is used: it is good for the next try.
-    rate_limit::check_user(state, Action::Refresh, known.user, client.ip_address)?;
     let mut tx = state.database.begin().await?;
     users::lock(&mut tx, known.user).await?;
     sessions::lock(&mut tx, known.session).await?;
     let now = state.clock.now();
     let Some(live) = sessions::live(&mut tx, known.session, now).await? else {
-        return Ok(Exchange::Refused);
+        return refuse_invalid(state, client);
     };
     if state.config.suspicion.end_on_client_change
         && is_another_client(ClientKind::Desktop, &live.user_agent, client.seen())
@@ -120,9 +117,13 @@ async fn try_exchange(state: &AppState, token: &PlainToken, client: &Client) -> 
         suspicion::end_for_client_change(state, known.user, known.session, client).await?;
         return Ok(Exchange::ByAnotherClient);
     }
+    // Reuse comes before the rate limit, which whoever holds a stolen token can exhaust. A token that is rate-limited
+    // stays as it was: it is good for the next try.
+    let check_rate = || rate_limit::check_session(state, Action::Refresh, known.session);
     let mut is_repeated = false;
     let successor = match refresh_tokens::usage(&mut tx, known.id).await? {
         Use::Current => {
+            check_rate()?;
             let salt = new_salt()?;
             let successor = Successor::of(token, &salt);
             let expires_at = now + state.config.access_token;
@@ -139,6 +140,9 @@ async fn try_exchange(state: &AppState, token: &PlainToken, client: &Client) -> 
             // A session that is held by another access token by now has had its answer.
             let access = successor.access_token.hash();
             let expires_at = sessions::credential_expiry(&mut tx, known.session, access).await?;
+            if expires_at.is_some() {
+                check_rate()?;
+            }
             expires_at.map(|expires_at| (successor, expires_at))
         }
         Use::Exchanged { .. } | Use::Spent => None,
@@ -171,6 +175,13 @@ async fn try_exchange(state: &AppState, token: &PlainToken, client: &Client) -> 
     } else {
         Exchange::Done(refreshed)
     })
+}
+
+/// Refuses a token that is unknown or whose session ended. Counted by address, apart from valid tokens: invalid ones cost
+/// their sender nothing.
+fn refuse_invalid(state: &AppState, client: &Client) -> Result<Exchange, AppError> {
+    rate_limit::check_address(state, Action::InvalidRefresh, client.ip_address)?;
+    Ok(Exchange::Refused)
 }
 
 /// Ends the session of a token that is shown again: someone may have a copy, and which of the two is the thief cannot be

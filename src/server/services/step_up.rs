@@ -86,7 +86,7 @@ pub async fn require_password(
 ) -> Result<Allowed, AppError> {
     match password.filter(|password| !password.is_empty()) {
         Some(password) => {
-            let turn = turn(state, caller, client).await?;
+            let turn = turn(state, caller).await?;
             let verified = check(state, &turn, caller, password, client).await?;
             Ok(Allowed::ByPassword(Box::new(verified)))
         }
@@ -131,7 +131,7 @@ pub async fn renew(
     password: String,
     client: &Client,
 ) -> Result<Rotated, AppError> {
-    let turn = turn(state, caller, client).await?;
+    let turn = turn(state, caller).await?;
     let verified = check(state, &turn, caller, password, client).await?;
     renew_verified(state, caller, &verified, client).await
 }
@@ -184,13 +184,13 @@ fn refusal<'a>(caller: &CurrentSession, client: &Client, kind: RefusalKind, reas
     }
 }
 
-/// Waits for the caller's turn to have a password checked.
+/// Waits for the caller's turn to have a password checked. Counted by session, as wrong passwords are.
 ///
 /// # Errors
 /// [`AppError::RateLimited`], [`AppError::Busy`].
-pub async fn turn(state: &AppState, caller: &CurrentSession, client: &Client) -> Result<Turn, AppError> {
-    rate_limit::check_user(state, Action::CheckPassword, caller.user.id, client.ip_address)?;
-    let requester = throttle::requester_of_session(caller.user.id, caller.id);
+pub async fn turn(state: &AppState, caller: &CurrentSession) -> Result<Turn, AppError> {
+    rate_limit::check_session(state, Action::CheckPassword, caller.id)?;
+    let requester = throttle::requester_of_session(caller.id);
     Ok(state.passwords.turn(requester).await?)
 }
 

@@ -41,27 +41,37 @@ pub struct Asker<'a> {
 }
 
 impl Asker<'_> {
-    fn device_bucket(&self) -> Option<Bucket> {
+    /// The count of its own that a known browser or desktop has.
+    pub fn device_bucket(&self) -> Option<Bucket> {
         let device = self.known_device.as_ref()?;
         Some(bucket("device", &[self.email.to_lowercase().as_bytes(), device]))
     }
 
-    /// Its place in the queue: a known device waits behind no stranger of its address.
+    /// Its place in the queue: a known device waits behind no stranger of its address or with its email. The known
+    /// devices of an account share one part of the queue: one account in a loop must not keep out others.
     pub fn requester(&self) -> Requester {
-        Requester {
-            account: account_bucket(self.email),
-            origin: self
-                .device_bucket()
-                .unwrap_or_else(|| address_bucket(self.ip_address)),
+        match self.device_bucket() {
+            Some(device) => Requester {
+                account: bucket("known_devices", &[self.email.to_lowercase().as_bytes()]),
+                origin: device,
+                is_known: true,
+            },
+            None => Requester {
+                account: account_bucket(self.email),
+                origin: address_bucket(self.ip_address),
+                is_known: false,
+            },
         }
     }
 }
 
-/// The place of a session in the queue.
-pub fn requester_of_session(user: UserId, session: SessionId) -> Requester {
+/// Returns the place of a session in the queue. Each session has a share of its own: a stolen cookie must not keep the
+/// user's other sessions from a step-up, and so from its revocation.
+pub fn requester_of_session(session: SessionId) -> Requester {
     Requester {
-        account: user_bucket(user),
+        account: bucket("session_share", &[session.0.as_bytes()]),
         origin: session_bucket(session),
+        is_known: true,
     }
 }
 
@@ -279,7 +289,7 @@ pub fn address_bucket(address: IpAddr) -> Bucket {
     bucket("address", &[&site(address)])
 }
 
-fn session_bucket(session: SessionId) -> Bucket {
+pub fn session_bucket(session: SessionId) -> Bucket {
     bucket("session", &[session.0.as_bytes()])
 }
 
@@ -304,6 +314,26 @@ fn site(address: IpAddr) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sessions_and_known_devices_have_own_queue_shares() {
+        let asker = |known_device| Asker {
+            email: "maria@broker.example",
+            user: None,
+            ip_address: IpAddr::from([203, 0, 113, 7]),
+            known_device,
+        };
+        let (stranger, device) = (asker(None).requester(), asker(Some(vec![1])).requester());
+        let first = requester_of_session(SessionId::new());
+        let second = requester_of_session(SessionId::new());
+        let mut keys: Vec<_> = [stranger, device, first, second]
+            .iter()
+            .flat_map(|requester| [requester.account, requester.origin])
+            .collect();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), 8);
+    }
 
     #[test]
     fn buckets_and_sites_are_told_apart() {

@@ -45,8 +45,10 @@ pub async fn verify(
 ) -> Result<Verified, AppError> {
     // Counted in one form, in which it is looked up: each spelling would have attempts of its own.
     let email = composed(attempt.email.trim());
-    state.passwords.require_room(&throttle::account_bucket(&email))?;
-    rate_limit::check_sign_in(state, &email, client.ip_address)?;
+    let may_be_known = desktop.is_some() || client.known_browser.is_some();
+    if !may_be_known {
+        admit_stranger(state, &email, client)?;
+    }
     let account = if is_plausible_email(&email) {
         let found = users::find_by_email(&mut *state.database.connection().await?, &email).await?;
         // The database turns more letters into one than the count of attempts does: each such spelling would be counted
@@ -62,6 +64,11 @@ pub async fn verify(
         ip_address: client.ip_address,
         known_device: device.counted_by,
     };
+    match asker.device_bucket() {
+        Some(device) => rate_limit::check_known_device(state, device)?,
+        None if may_be_known => admit_stranger(state, &email, client)?,
+        None => {}
+    }
     let turn = state.passwords.turn(asker.requester()).await?;
     let taken = throttle::take(state, &asker).await?;
     let known_device = device.known;
@@ -120,6 +127,13 @@ async fn check(
             Err(AppError::InvalidCredentials)
         }
     }
+}
+
+/// Counts a sign-in from a browser or desktop that the account does not know. Before the database is asked where that is
+/// certain; a known one has limits of its own, which strangers cannot exhaust.
+fn admit_stranger(state: &AppState, email: &str, client: &Client) -> Result<(), AppError> {
+    state.passwords.require_room(&throttle::account_bucket(email))?;
+    rate_limit::check_sign_in(state, email, client.ip_address)
 }
 
 /// Text that no account can have need not be looked up. Control characters would also upset the database.
