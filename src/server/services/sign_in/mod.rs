@@ -29,7 +29,7 @@ use crate::{
         database::changes,
         services::revoke,
         state::AppState,
-        store::{audit::Actor, devices::DeviceFacts, known_browsers, users},
+        store::{devices::DeviceFacts, known_browsers},
         telemetry::metrics::SignIn,
     },
 };
@@ -66,8 +66,8 @@ pub struct DesktopSignIn {
     pub signed_out: Vec<SessionId>,
 }
 
-/// Signs a person in on a browser. The session that it held until now (`identity`) ends, and so does one whose new cookie it has
-/// not received.
+/// Signs a person in on a browser. The session that it held until now (`identity`) ends, and so does one of this person's whose
+/// new cookie it has not received.
 ///
 /// # Errors
 /// [`AppError::InvalidCredentials`] for a wrong password, an unknown email and a disabled account alike;
@@ -106,14 +106,8 @@ async fn browser_session(
                 Err(error) => return Err(error),
             }
         }
-        Identity::Replaced(old) => {
-            let mut tx = state.database.begin().await?;
-            users::lock(&mut tx, old.user).await?;
-            let actor = Actor::from_address(client.ip_address);
-            revoke::end_orphan(&mut tx, *old, actor, state.clock.now()).await?;
-            tx.commit().await?;
-        }
-        Identity::Anonymous | Identity::Ended(_) => {}
+        // A replaced cookie opens nothing: whoever shows a copy of it must not end another user's session either.
+        Identity::Anonymous | Identity::Ended(_) | Identity::Replaced(_) => {}
     }
     let names = BrowserNames::read(&client.user_agent);
     let cookie = PlainToken::generate()?;
