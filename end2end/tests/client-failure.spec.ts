@@ -232,6 +232,16 @@ test('a failure on an open page keeps what was typed', { tag: '@with-script' }, 
   await expectApplicationWorks(page);
 });
 
+test('the link to reload stays on the portal', { tag: '@with-script' }, async ({ page, person, portal, watch }) => {
+  watch.expect(FAILED);
+  await signIn(page, person, '/dashboard/settings');
+  // Taken as an address, the path alone names another host.
+  await page.evaluate(() => history.replaceState(null, '', `${location.origin}//evil.example/?a=b#c`));
+  await breakApplication(page);
+  const link = page.getByRole('link', { name: 'Reload the page' });
+  expect(await link.evaluate((node: HTMLAnchorElement) => node.href)).toBe(`${portal.url}//evil.example/?a=b`);
+});
+
 test('a module that does not load is reported', { tag: '@with-script' }, async ({ page, person, watch }) => {
   watch.expect(/\.wasm/, /Failed to fetch/);
   await page.route(/\.wasm$/, route => route.abort());

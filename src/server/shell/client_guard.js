@@ -89,7 +89,9 @@
     message.append("Part of this page stopped working. What you typed is kept, and links and buttons still work. If you were "
       + "just changing something, check whether it was done. ");
     const link = document.createElement("a");
-    link.href = location.pathname + location.search;
+    // The whole address: a path that begins with two slashes alone would name another host. Without the fragment,
+    // which would make the link scroll only.
+    [link.href] = location.href.split("#");
     link.append("Reload the page");
     message.append(link);
     document.body.append(message);
