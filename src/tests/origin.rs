@@ -394,3 +394,37 @@ async fn demo_server_answers_loopback_hosts_only() {
     let login = without_demo.browser(CHROME).get("/login");
     login.header("host", "evil.example").await.expect(200);
 }
+
+#[tokio::test]
+async fn demo_server_refuses_what_a_proxy_forwards() {
+    let portal = Portal::with(&[("PORTAL_DEMO", "on")]).await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME);
+    let fields = [("email", &*maria.email), ("password", &*maria.password)];
+    // The `Host` is what nginx puts into a request by default.
+    let sign_in = || {
+        let call = chrome.post("/api/sign_in").form(&fields);
+        call.header("host", "127.0.0.1:3000").without_header("origin")
+    };
+    for (name, value) in [
+        ("x-forwarded-for", "127.0.0.1"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-host", "localhost"),
+        ("forwarded", "for=127.0.0.1"),
+        ("x-real-ip", "127.0.0.1"),
+        ("via", "1.1 proxy"),
+        ("origin", "https://portal.example"),
+        ("origin", "https://localhost.evil.example"),
+        ("origin", "null"),
+    ] {
+        let answer = sign_in().header(name, value).await.expect(403);
+        assert_eq!(answer.json()["code"], "wrong_address", "{name}: {value}");
+        let page = chrome.get("/login").header("host", "127.0.0.1:3000");
+        page.header(name, value).await.expect(403);
+    }
+    assert_eq!(portal.rows("sessions").await, 0);
+    sign_in()
+        .header("origin", "http://127.0.0.1:3000")
+        .await
+        .expect(200);
+}

@@ -135,6 +135,11 @@ pub enum ConfigError {
         site_addr: SocketAddr,
         public_url: String,
     },
+    #[error(
+        "PORTAL_DEMO=on is refused: PORTAL_TRUSTED_PROXIES is set, and behind a proxy everyone could use the demo accounts, \
+         whose passwords are public. Unset one of the two"
+    )]
+    DemoBehindProxy,
 }
 
 impl Config {
@@ -192,12 +197,19 @@ impl Config {
         let public_url_is_set = public_url.is_some();
         let public_url = public_url.unwrap_or_else(|| PublicUrl::of(site_addr));
         source.stands_in("PORTAL_PUBLIC_URL", public_url.origin());
-        let trusted_proxies = source.parse("PORTAL_TRUSTED_PROXIES", trusted_proxies::parse)?;
-        let refused = demo_refusal(site_addr, &public_url);
-        let demo = source
-            .switch_if_set("PORTAL_DEMO")?
-            // By itself only where nobody else gets in.
-            .unwrap_or(database_url.is_none() && refused.is_none());
+        let trusted_proxies = source
+            .parse("PORTAL_TRUSTED_PROXIES", trusted_proxies::parse)?
+            .unwrap_or_default();
+        let refused = demo_refusal(site_addr, &public_url, &trusted_proxies);
+        let asked = source.switch_if_set("PORTAL_DEMO")?;
+        if asked.is_none() && database_url.is_none() && refused == Some(ConfigError::DemoBehindProxy) {
+            tracing::info!(
+                setting = "PORTAL_TRUSTED_PROXIES",
+                "no demo accounts: proxies are configured"
+            );
+        }
+        // By itself only where nobody else gets in.
+        let demo = asked.unwrap_or(database_url.is_none() && refused.is_none());
         if let Some(error) = refused.filter(|_| demo) {
             return Err(error);
         }
@@ -262,7 +274,7 @@ impl Config {
             site_addr,
             public_url,
             public_url_is_set,
-            trusted_proxies: trusted_proxies.unwrap_or_default(),
+            trusted_proxies,
             demo,
             policy,
             reauth: source.duration("PORTAL_REAUTH_SECONDS")?,
@@ -282,7 +294,7 @@ impl Config {
 
     /// Why this server may have no demo accounts, where that is so.
     pub fn demo_refusal(&self) -> Option<ConfigError> {
-        demo_refusal(self.site_addr, &self.public_url)
+        demo_refusal(self.site_addr, &self.public_url, &self.trusted_proxies)
     }
 
     /// The session cookie's name. With https the `__Host-` prefix makes browsers insist on Secure, Path=/ and no
@@ -296,13 +308,21 @@ impl Config {
     }
 }
 
-/// Both addresses have to be loopback: a public listener is reachable whatever the public URL says.
-fn demo_refusal(site_addr: SocketAddr, public_url: &PublicUrl) -> Option<ConfigError> {
+/// Both addresses have to be loopback: a public listener is reachable whatever the public URL says. So is a private one
+/// behind a proxy.
+fn demo_refusal(
+    site_addr: SocketAddr,
+    public_url: &PublicUrl,
+    trusted_proxies: &[IpNet],
+) -> Option<ConfigError> {
     let is_private = site_addr.ip().to_canonical().is_loopback() && public_url.is_loopback();
-    (!is_private).then(|| ConfigError::DemoInPublic {
-        site_addr,
-        public_url: public_url.origin().to_owned(),
-    })
+    if !is_private {
+        return Some(ConfigError::DemoInPublic {
+            site_addr,
+            public_url: public_url.origin().to_owned(),
+        });
+    }
+    (!trusted_proxies.is_empty()).then_some(ConfigError::DemoBehindProxy)
 }
 
 /// Traces have a path of their own below the collector's.
@@ -449,6 +469,18 @@ mod tests {
         let config = read(&[public], "").expect("settings");
         assert!(!config.demo);
         assert_eq!(config.cookie_name(), "__Host-portal_session");
+    }
+
+    #[test]
+    fn demo_accounts_are_refused_behind_proxies() {
+        let proxy = ("PORTAL_TRUSTED_PROXIES", "127.0.0.1");
+        let error = read(&[proxy, ("PORTAL_DEMO", "on")], "").expect_err("behind a proxy");
+        assert_eq!(error, ConfigError::DemoBehindProxy);
+        for name in ["PORTAL_DEMO", "PORTAL_TRUSTED_PROXIES"] {
+            assert!(error.to_string().contains(name), "{error}");
+        }
+        let config = read(&[proxy], "").expect("settings");
+        assert!(!config.demo && config.demo_refusal() == Some(ConfigError::DemoBehindProxy));
     }
 
     /// What is asked for and is not in the list has no default and no kind; what is in the list and is never asked for

@@ -138,9 +138,10 @@ pub const SECTIONS: &[Section] = &[
             Setting::new(
                 "PORTAL_DEMO",
                 Switch,
-                Depends("on with the private cluster on a loopback address, else off"),
+                Depends("on with the private cluster on a loopback address without proxies, else off"),
                 "Create the demo accounts. Refused unless `LEPTOS_SITE_ADDR` and `PORTAL_PUBLIC_URL` are both loopback \
-                 addresses; requests with another `Host` are refused. A start without them disables those of an earlier start.",
+                 addresses and `PORTAL_TRUSTED_PROXIES` is not set; requests with another `Host` or `Origin`, or through a \
+                 proxy, are refused. A start without them disables those of an earlier start.",
             ),
         ],
     },

@@ -6,7 +6,7 @@
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, Method, header::HOST},
+    http::{HeaderMap, HeaderValue, Method, header::HOST},
     middleware::Next,
     response::Response,
 };
@@ -35,19 +35,36 @@ pub async fn same_origin_only(State(state): State<AppState>, request: Request, n
     }
 }
 
-/// Refuses requests to a server with demo accounts whose `Host` is not this machine: a page of another site could
-/// otherwise let its own name point here (DNS rebinding) and sign in with the published password.
+/// Refuses requests to a server with demo accounts that do not come straight from this machine. A page of another site
+/// could otherwise let its own name point here (DNS rebinding) and sign in with the published password, and a proxy
+/// would let everyone in: many put a loopback `Host` into what they forward.
 pub async fn loopback_only_with_demo(
     State(state): State<AppState>,
     request: Request,
     next: Next,
 ) -> Response {
-    if !state.config.demo || authority(&request).is_some_and(is_loopback_authority) {
+    if !state.config.demo || is_direct(&request) {
         next.run(request).await
     } else {
         log_refusal(&request, &state.config);
         failure::respond(&request, &wrong_address(&state.config))
     }
+}
+
+/// The client asked for this machine, no proxy has left its mark, and no page of elsewhere is behind it.
+fn is_direct(request: &Request) -> bool {
+    let headers = request.headers();
+    let is_mark =
+        |name: &str| name.starts_with("x-forwarded-") || matches!(name, "forwarded" | "x-real-ip" | "via");
+    authority(request).is_some_and(is_loopback_authority)
+        && !headers.keys().any(|name| is_mark(name.as_str()))
+        && headers.get_all("origin").iter().all(is_loopback_origin)
+}
+
+fn is_loopback_origin(origin: &HeaderValue) -> bool {
+    let text = origin.to_str().ok();
+    let authority = text.and_then(|text| text.split_once("://"));
+    authority.is_some_and(|(_, authority)| is_loopback_authority(authority))
 }
 
 /// `none` is a person's own doing: an address typed, a bookmark. Clients that are no browsers send neither header.
