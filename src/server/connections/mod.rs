@@ -174,7 +174,7 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Infallible> {
     let in_progress = admitted.progress.request();
-    let mut request = request.map(Body::new);
+    let mut request = request.map(|body| Body::new(in_progress.body(body)));
     request.extensions_mut().insert(ConnectInfo(peer));
     let response = if admitted.is_reserve && !matches!(request.uri().path(), "/healthz" | "/readyz") {
         // The client is to connect again, rather than to go on here.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use axum::body::{Body, Bytes, HttpBody};
-use hyper::body::{Frame, SizeHint};
+use hyper::body::{Frame, Incoming, SizeHint};
 use tokio::time::Instant;
 
 /// How long a connection may wait for its client.
@@ -19,7 +19,7 @@ pub struct Deadlines {
     pub first_request: Duration,
     /// Between two requests. Longer than the minute for which proxies commonly keep connections.
     pub next_request: Duration,
-    /// Until the client takes the next part of an answer.
+    /// Until the client takes the next part of an answer, or has sent the whole of a request.
     pub answer: Duration,
 }
 
@@ -33,7 +33,8 @@ impl Default for Deadlines {
     }
 }
 
-/// A client that has not taken the next part of an answer for so long may be closed to make room.
+/// A client that has not taken the next part of an answer for so long, or owes the rest of a request, may be closed to
+/// make room.
 const STALLED: Duration = Duration::from_secs(5);
 
 /// What one connection waits for. Clones are the same connection.
@@ -52,6 +53,8 @@ struct State {
     next_request: u64,
     /// Requests in progress, and since when the client owes taking a part of the answer. `None`: the server owes it.
     requests: HashMap<u64, Option<Instant>>,
+    /// Since when the client owes the rest of a request's body, by request.
+    bodies: HashMap<u64, Instant>,
 }
 
 /// Why a connection may be closed to make room.
@@ -59,7 +62,7 @@ struct State {
 pub enum Idleness {
     /// No request is in progress.
     Idle,
-    /// Nobody reads the answer.
+    /// Nobody reads the answer, or sends the rest of a request.
     Stalled,
 }
 
@@ -73,6 +76,7 @@ impl Progress {
             last_write: now,
             next_request: 0,
             requests: HashMap::new(),
+            bodies: HashMap::new(),
         })))
     }
 
@@ -125,8 +129,11 @@ impl Progress {
 }
 
 impl State {
-    /// Since when the client has not taken the next part of an answer, where it owes that.
+    /// Since when the client has not done what it owes: take the next part of an answer, send the rest of a request.
     fn waiting_for_client(&self) -> Option<Instant> {
+        if let Some(since) = self.bodies.values().min() {
+            return Some(*since);
+        }
         let since = self.requests.values().copied().flatten().min();
         match since {
             Some(since) => Some(since.max(self.last_write)),
@@ -160,6 +167,15 @@ impl RequestProgress {
         self.progress.state().requests.insert(self.id, waiting_for_client);
     }
 
+    /// The body of the request, which notes when it has to wait for the client.
+    pub fn body(&self, body: Incoming) -> RequestBody {
+        RequestBody {
+            body,
+            progress: self.progress.clone(),
+            id: self.id,
+        }
+    }
+
     /// The answer begins: from now on the client takes it part by part.
     pub fn answer(self, body: Body) -> AnswerBody {
         self.set(Some(Instant::now()));
@@ -172,6 +188,53 @@ impl Drop for RequestProgress {
         let mut state = self.progress.state();
         state.requests.remove(&self.id);
         state.last_request = Instant::now();
+    }
+}
+
+/// The body of a request. From the moment at which the server had to wait for a part of it, the client owes it: a drop
+/// now and then changes nothing.
+#[derive(Debug)]
+pub struct RequestBody {
+    body: Incoming,
+    progress: Progress,
+    id: u64,
+}
+
+impl HttpBody for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        let mut state = self.progress.state();
+        match &polled {
+            Poll::Pending => {
+                state.bodies.entry(self.id).or_insert_with(Instant::now);
+            }
+            Poll::Ready(Some(Ok(_))) if !self.body.is_end_stream() => {}
+            Poll::Ready(_) => {
+                state.bodies.remove(&self.id);
+            }
+        }
+        drop(state);
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        self.progress.state().bodies.remove(&self.id);
     }
 }
 

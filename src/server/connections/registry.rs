@@ -29,14 +29,15 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// For a process that may open so many files. One address gets half, so that many users can share it.
+    /// For a process that may open so many files. One address gets a quarter: many users can share it, and a few
+    /// addresses do not fill everything.
     pub fn for_files(files: u64) -> Self {
         let left = files.saturating_sub(OTHER_FILES).max(files / 4);
         let total = usize::try_from(left).unwrap_or(usize::MAX).min(MOST);
         let total = total.saturating_sub(RESERVE).max(2);
         Self {
             total,
-            per_address: total / 2,
+            per_address: (total / 4).max(1),
         }
     }
 }
@@ -147,7 +148,8 @@ impl Open {
         count.copied().unwrap_or_default()
     }
 
-    /// Evicts the oldest idle connection (of `address`, if given), else the oldest whose client does not read.
+    /// Evicts the oldest idle connection (of `address`, if given), else the oldest whose client neither
+    /// reads nor sends.
     fn evict_idlest(&mut self, address: Option<IpNet>) {
         let mut idlest = None;
         for (id, entry) in &self.connections {
@@ -236,7 +238,7 @@ mod tests {
             Limits::for_files(256),
             Limits {
                 total: 176,
-                per_address: 88
+                per_address: 44
             }
         );
         for files in [0, 16, 64, 100, 256, 1024, 20_000, u64::MAX] {

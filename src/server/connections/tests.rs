@@ -1,6 +1,9 @@
 //! Real sockets, with deadlines short enough to wait for.
 
-use axum::{body::Bytes, routing::get};
+use axum::{
+    body::Bytes,
+    routing::{get, post},
+};
 use futures_util::stream;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -47,6 +50,7 @@ impl Server {
                 "/",
                 get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.ip().to_string() }),
             )
+            .route("/echo", post(|body: Bytes| async { body }))
             .route("/healthz", get(|| async { "ok" }))
             .route("/large", get(|| async { vec![b'x'; LARGE] }))
             .route("/stream", get(|| async { Body::from_stream(beats(BEATS)) }))
@@ -280,6 +284,53 @@ async fn answer_on_its_way_is_not_closed_to_make_room() {
     assert_eq!(read_until_closed(&mut silent[0]).await, b"");
     assert!(read_until_closed(&mut reader).await.len() > LARGE - first.len());
     drop(silent);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn unfinished_requests_make_room() {
+    let limits = Limits {
+        total: 4,
+        per_address: 4,
+    };
+    let patient = Deadlines {
+        first_request: PATIENCE,
+        next_request: PATIENCE,
+        answer: PATIENCE,
+    };
+    let server = Server::with(patient, limits).await;
+    let head = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nx";
+    let mut unfinished = Vec::new();
+    for _ in 0..limits.total {
+        unfinished.push(server.connect_and_send(head).await);
+    }
+    let until_answered = async {
+        // A drop now and then is no progress.
+        while !answer_to(&server, "/").await.starts_with("HTTP/1.1 200 ") {
+            for connection in &mut unfinished {
+                _ = connection.write_all(b"x").await;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, until_answered)
+        .await
+        .expect("room");
+    drop(unfinished);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn request_that_never_ends_is_closed() {
+    let server = Server::start(roomy()).await;
+    let head = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n";
+    let mut connection = server.connect_and_send(head).await;
+    let dripping = async {
+        while connection.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, dripping).await.expect("closed");
     server.stop().await;
 }
 
