@@ -1,5 +1,12 @@
 //! A credential changes when what its session may do has changed.
 
+use broker_portal::domain::session::ClientKind;
+use broker_portal::server::{
+    auth::{client::Network, token::PlainToken},
+    services::rotation,
+    store::sessions::{self, Found},
+};
+
 use crate::harness::*;
 
 /// Someone in an organization, and what an operator does to make their role another.
@@ -210,4 +217,33 @@ async fn a_cookie_is_not_replaced_in_a_session_that_ends_meanwhile() {
     let answer = late.await.expect("answered");
     assert_eq!(answer.all("set-cookie"), Vec::<&str>::new());
     assert_eq!(chrome.end_reason().await, "revoked");
+}
+
+#[tokio::test]
+async fn replaced_cookie_receives_no_new_one() {
+    let portal = Portal::start().await;
+    let maria = member(&portal, Role::Vendor).await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let cookie: PlainToken = chrome.cookie().expect("a cookie").parse().expect("a token");
+    let state = &portal.state;
+    let network = Network::of("192.0.2.1".parse().expect("an address"));
+    let mut conn = state.database.connection().await.expect("a connection");
+    let found = sessions::find_by_credential(
+        &mut conn,
+        cookie.hash(),
+        ClientKind::Browser,
+        network,
+        portal.now(),
+    );
+    let Ok(Some(Found::Live(late))) = found.await else {
+        panic!("the session is live");
+    };
+    drop(conn);
+    // While a request that has shown the cookie waits, it is replaced, and the session waits for another already.
+    member(&portal, Role::Broker).await;
+    chrome.get("/dashboard").await.expect(200);
+    member(&portal, Role::Guest).await;
+    let rotated = rotation::of_cookie(state, &late).await.expect("an answer");
+    assert!(rotated.is_none());
+    assert!(chrome.is_live().await);
 }

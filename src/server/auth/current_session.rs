@@ -15,7 +15,7 @@ use crate::{
     server::{
         auth::{
             client::{Network, SeenClient},
-            token::PlainToken,
+            token::{HashedToken, PlainToken},
         },
         store::sessions::ReplacedCookie,
     },
@@ -26,6 +26,8 @@ use crate::{
 pub struct CurrentSession {
     pub id: SessionId,
     pub kind: ClientKind,
+    /// What it was held by when this request was looked at.
+    pub credential: HashedToken,
     pub user: User,
     /// The brokerage that the session looks at.
     pub organization: Option<Organization>,

@@ -13,7 +13,8 @@ use crate::{
     },
 };
 
-/// Replaces the cookie of a session that waits for it. `None`: another request was first, or the session is over.
+/// Replaces the cookie of a session that waits for it. `None`: another request was first, so that this one shows an
+/// old cookie, or the session is over.
 ///
 /// # Errors
 /// The database does not answer; the old cookie stays good then.
@@ -24,7 +25,7 @@ pub async fn of_cookie(state: &AppState, session: &CurrentSession) -> Result<Opt
     };
     sessions::lock(&mut tx, session.id).await?;
     let now = tx.now();
-    if !sessions::is_due_for_rotation(&mut tx, session.id, now).await? {
+    if !sessions::is_due_for_rotation(&mut tx, session.id, session.credential, now).await? {
         return Ok(None);
     }
     let credential = PlainToken::generate()?;

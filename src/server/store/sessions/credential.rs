@@ -116,11 +116,13 @@ pub async fn credential_expiry(
 pub async fn is_due_for_rotation(
     conn: &mut Connection,
     session: SessionId,
+    credential: HashedToken,
     now: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
     let due = sqlx::query_scalar!(
-        r#"SELECT rotation_due AS "due!" FROM session_state WHERE id = $1 AND live_until > $2"#,
+        r#"SELECT rotation_due AS "due!" FROM session_state WHERE id = $1 AND credential_hash = $2 AND live_until > $3"#,
         session.0,
+        credential.as_bytes(),
         now,
     )
     .fetch_optional(conn)

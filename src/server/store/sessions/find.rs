@@ -98,6 +98,7 @@ pub async fn find_by_credential(
     Ok(Some(Found::Live(Box::new(CurrentSession {
         id: SessionId(row.id),
         kind,
+        credential,
         user: User {
             id: UserId(row.user_id),
             email: row.email,
