@@ -1,4 +1,5 @@
-//! The database is a standby, or read-only: nobody is let in by what it says.
+//! The database is a standby, or read-only: nobody is let in by what it says. A standby that took over is not asked what
+//! another primary committed.
 
 use std::{path::PathBuf, process::Command};
 
@@ -139,6 +140,11 @@ impl Standby {
         assert!(done.status.success(), "{program}: {done:?}");
     }
 
+    /// Makes it a primary, as a failover does.
+    fn promote(&self) {
+        self.run("pg_ctl", &["-w", "promote", "-D"]);
+    }
+
     /// As the user of the primary.
     fn command(&self, program: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new("setpriv");
@@ -200,4 +206,35 @@ async fn hot_standby_is_refused_by_name() {
     assert!(!health.status.success());
     let said = String::from_utf8_lossy(&health.stderr).into_owned();
     assert!(said.contains("standby"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_commit_answer_before_failover_is_unknown() {
+    let postgres = Postgres::start("failover").await;
+    let people = People::of(&postgres).await;
+    let maria = people.broker("maria").await;
+    people.close().await;
+    let standby = Standby::start(&postgres).await;
+    let proxy = Proxy::start(&postgres).await;
+    let mut command = Server::command(&postgres);
+    command.env("DATABASE_URL", proxy.url());
+    let server = Server::run(command).await;
+    let caller = server.desktop(&maria, "caller").await;
+    let other = server.desktop(&maria, "other").await;
+    // What only a request that revokes one's own sessions prepares.
+    proxy.on_commit_after("ended_by = $4, ended_by_session = $5", Fault::StallAnswer);
+    let path = format!("/api/v1/sessions/{}", other.id);
+    let revoking = server.send(Request::new("DELETE", &path, &caller.credential));
+    let failing_over = async {
+        until("the commit was hit", async || proxy.pending_faults() == 0).await;
+        proxy.lead_to(&standby.url);
+        standby.promote();
+    };
+    // The number is that of the same transaction here, and could as well be another's.
+    let (answer, ()) = tokio::join!(revoking, failing_over);
+    assert_eq!(
+        (answer.status, &answer.json()["code"]),
+        (503, &"outcome_unknown".into()),
+        "{answer:?}"
+    );
 }

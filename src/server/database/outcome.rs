@@ -20,7 +20,12 @@ pub(super) struct TransactionId {
     pub xid: u64,
     /// The process that serves its connection.
     pub pid: i32,
+    /// The one that it is written to: another may have given the same `xid` to another transaction.
+    pub timeline: i32,
 }
+
+/// The timeline of a primary, which begins a new one when it takes over from another. A restart does not.
+pub(super) const TIMELINE: &str = "('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -51,13 +56,14 @@ pub(super) async fn verify(connector: &Connector, id: TransactionId) -> Outcome 
 /// `None`: not decided yet.
 async fn ask(
     connector: &Connector,
-    TransactionId { xid, pid }: TransactionId,
+    TransactionId { xid, pid, timeline }: TransactionId,
 ) -> sqlx::Result<Option<Outcome>> {
     // As the owner: another role may not end a connection of the owner's.
     let mut conn = connector.connect(&SessionSettings::for_long_work()).await?;
     // As one message: on a slow link each costs seconds. A standby may not have heard of the commit.
     let status = format!(
-        "SELECT CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_xact_status('{xid}'::xid8) END AS status,
+        "SELECT CASE WHEN pg_is_in_recovery() THEN NULL WHEN {TIMELINE} <> {timeline} THEN 'foreign'
+                ELSE pg_xact_status('{xid}'::xid8) END AS status,
             (SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a
                 WHERE a.pid = {pid} AND a.backend_xid = '{xid}'::xid8::xid) AS ended"
     );
@@ -67,6 +73,8 @@ async fn ask(
     Ok(match status.as_deref() {
         Some("committed") => Some(Outcome::Committed),
         Some("aborted") => Some(Outcome::RolledBack),
+        // After a failover: the commit may be lost, and the number given anew.
+        Some("foreign") => Some(Outcome::Unknown),
         _ => None,
     })
 }

@@ -5,13 +5,13 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{Executor as _, Row as _};
+use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 
 use super::{
     Connection, Database, changes,
     connection::{Lease, QUICK},
     failure::{Abandoned, is_broken_connection},
-    outcome::{self, Outcome, TransactionId},
+    outcome::{self, Outcome, TIMELINE, TransactionId},
 };
 use crate::{domain::session::EndReason, server::telemetry::traces::Part};
 
@@ -39,8 +39,10 @@ impl Transaction {
         lease.set_in_transaction(true);
         let limit = lease.limit();
         lease.set_limit(QUICK);
-        let sql = "BEGIN; SELECT pg_current_xact_id()::text AS xid, pg_backend_pid() AS pid";
-        let row = sqlx::raw_sql(sql).fetch_one(&mut *lease).await?;
+        let sql = format!(
+            "BEGIN; SELECT pg_current_xact_id()::text AS xid, pg_backend_pid() AS pid, {TIMELINE} AS timeline"
+        );
+        let row = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(&mut *lease).await?;
         lease.set_limit(limit);
         let xid: String = row.try_get("xid")?;
         let xid = xid
@@ -50,6 +52,7 @@ impl Transaction {
             id: Some(TransactionId {
                 xid,
                 pid: row.try_get("pid")?,
+                timeline: row.try_get("timeline")?,
             }),
             lease,
             database,
