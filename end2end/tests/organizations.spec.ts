@@ -214,7 +214,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     // Each answer that tells who is signed in is followed by a choice, each one a step of the browser's own queue later
     // than the one before, and each choice by such an answer.
     await page.evaluate(rounds => {
-      const read = Response.prototype.arrayBuffer;
+      const read = Response.prototype.text;
       let round = 0;
       const chooseAfter = (steps: number) => {
         if (steps > 0) {
@@ -224,7 +224,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
         const others = document.querySelectorAll<HTMLElement>('.organization-menu button:not([aria-current])');
         others[round % others.length].click();
       };
-      Response.prototype.arrayBuffer = function () {
+      Response.prototype.text = function () {
         const answer = read.call(this);
         if (this.url.endsWith('/api/show_viewer') && round < rounds) {
           round += 1;

@@ -187,7 +187,8 @@ test('every reason for having to sign in again has its words', async ({ page }) 
     ['password_changed', 'Your password was changed, so this device was signed out.'],
     ['session_limit', /^You signed in on more devices than your role allows, so the one not used for longest was/],
     ['account_disabled', 'This account cannot sign in. Ask your administrator.'],
-    ['token_reuse', /^We saw this session used from somewhere it was not started, and ended it\./],
+    ['token_reuse', /^This session was ended because it was renewed twice\. Usually an answer was lost/],
+    ['client_changed', /^We saw this session used from somewhere it was not started, and ended it\./],
     ['unknown', 'Please sign in again.'],
   ] as const) {
     await page.goto(`/login?reason=${code}`);

@@ -22,8 +22,11 @@ impl Database {
                 .connect_with(self.connector.options(&self.settings))
                 .await?;
             let inner = PgListener::connect_with(&pool).await?;
-            let mut listener = Listener(Some(inner));
-            if let Some(inner) = &mut listener.0 {
+            let mut listener = Listener {
+                inner: Some(inner),
+                channel: channel.to_owned(),
+            };
+            if let Some(inner) = &mut listener.inner {
                 inner.eager_reconnect(false);
                 inner.listen(channel).await?;
             }
@@ -37,7 +40,11 @@ impl Database {
 
 /// Hears of notifications.
 #[derive(Debug)]
-pub struct Listener(Option<PgListener>);
+pub struct Listener {
+    /// Empty once it is dropped.
+    inner: Option<PgListener>,
+    channel: String,
+}
 
 impl Listener {
     /// Waits for a notification, or until `at_latest`. Several are one. A connection that was silent is tested then: a dead
@@ -46,7 +53,7 @@ impl Listener {
     /// # Errors
     /// The connection is gone, or does not answer in time.
     pub async fn wait(&mut self, at_latest: Duration) -> sqlx::Result<()> {
-        let Some(listener) = &mut self.0 else {
+        let Some(listener) = &mut self.inner else {
             return Err(sqlx::Error::PoolClosed);
         };
         match timeout(at_latest, listener.try_recv()).await {
@@ -54,7 +61,9 @@ impl Listener {
             Ok(Ok(None)) => return Err(sqlx::Error::WorkerCrashed),
             Ok(Err(error)) => return Err(error),
             Err(_) => {
-                let tested = timeout(QUICK, sqlx::raw_sql("SELECT 1").execute(&mut *listener)).await;
+                // Listening once more changes nothing. `pg_stat_activity` shows a connection's last statement, by which
+                // `store::events::is_heard` knows a listener.
+                let tested = timeout(QUICK, listener.listen(&self.channel)).await;
                 tested.unwrap_or_else(|_| Err(Abandoned::DeadlineMissed(QUICK).into()))?;
             }
         }
@@ -65,7 +74,7 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        let Some(listener) = self.0.take() else {
+        let Some(listener) = self.inner.take() else {
             return;
         };
         // The driver says UNLISTEN in a task of its own and waits for the answer without end. On a runtime that is over
