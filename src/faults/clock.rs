@@ -130,9 +130,7 @@ async fn slow_clock_query_puts_no_clock_back() {
     for _ in 0..2 {
         proxy.on_statement("clock_timestamp", Fault::DelayAnswer(Duration::from_secs(2)));
     }
-    let mut command = Server::command(&postgres);
-    command.env("DATABASE_URL", proxy.url());
-    let slow = Server::run(command).await;
+    let slow = Server::through(&proxy, &postgres).await;
     until("both queries were delayed", async || proxy.pending_faults() == 0).await;
     let other = Server::start(&postgres, &[]).await;
     let admin = slow.desktop(&admin, "admin").await;

@@ -10,12 +10,6 @@ use crate::harness::*;
 /// What only a request that revokes one's own sessions prepares.
 const REVOKE: &str = "ended_by = $4, ended_by_session = $5";
 
-async fn through(proxy: &Proxy, postgres: &Postgres) -> Server {
-    let mut command = Server::command(postgres);
-    command.env("DATABASE_URL", proxy.url());
-    Server::run(command).await
-}
-
 /// A gauge or counter of `/metrics`.
 async fn metric(server: &Server, name: &str) -> f64 {
     let answer = server.get("/metrics", &Credential::Nothing).await.expect(200);
@@ -49,7 +43,7 @@ async fn stalled_connections_recover_without_restart() {
     let maria = people.broker("maria").await;
     people.close().await;
     let proxy = Proxy::start(&postgres).await;
-    let mut server = through(&proxy, &postgres).await;
+    let mut server = Server::through(&proxy, &postgres).await;
     let caller = server.desktop(&maria, "caller").await;
     for round in 1..=2 {
         let watched = server.desktop(&maria, &format!("watched-{round}")).await;
@@ -121,7 +115,7 @@ async fn revoke_during(fault: Fault) -> (Answer, bool) {
     let maria = people.broker("maria").await;
     people.close().await;
     let proxy = Proxy::start(&postgres).await;
-    let server = through(&proxy, &postgres).await;
+    let server = Server::through(&proxy, &postgres).await;
     let caller = server.desktop(&maria, "caller").await;
     let other = server.desktop(&maria, "other").await;
     // No connection has prepared the statement.
@@ -184,7 +178,7 @@ async fn slow_answers_never_deny_a_revocation() {
     let maria = people.broker("maria").await;
     people.close().await;
     let proxy = Proxy::start(&postgres).await;
-    let server = through(&proxy, &postgres).await;
+    let server = Server::through(&proxy, &postgres).await;
     let caller = server.desktop(&maria, "caller").await;
     let mut answers = Vec::new();
     for n in 0..3 {

@@ -176,9 +176,7 @@ async fn hot_standby_is_refused_by_name() {
     let standby = Standby::start(&postgres).await;
     // The server is led to a standby, as a failover in the wrong direction does: first the primary, then the standby.
     let proxy = Proxy::start(&postgres).await;
-    let mut command = Server::command(&postgres);
-    command.env("DATABASE_URL", proxy.url());
-    let server = Server::run(command).await;
+    let server = Server::through(&proxy, &postgres).await;
     let session = server.desktop(&maria, "mac").await;
     proxy.lead_to(&standby.url);
     proxy.reset_established();
@@ -216,9 +214,7 @@ async fn lost_commit_answer_before_failover_is_unknown() {
     people.close().await;
     let standby = Standby::start(&postgres).await;
     let proxy = Proxy::start(&postgres).await;
-    let mut command = Server::command(&postgres);
-    command.env("DATABASE_URL", proxy.url());
-    let server = Server::run(command).await;
+    let server = Server::through(&proxy, &postgres).await;
     let caller = server.desktop(&maria, "caller").await;
     let other = server.desktop(&maria, "other").await;
     // What only a request that revokes one's own sessions prepares.

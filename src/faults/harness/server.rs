@@ -14,7 +14,7 @@ use nix::{
 };
 use tokio::process::{Child, Command};
 
-use super::{Answer, Credential, DIRECTORY, Postgres, Request, until};
+use super::{Answer, Credential, DIRECTORY, Postgres, Proxy, Request, until};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_broker-portal");
 
@@ -29,6 +29,13 @@ impl Server {
     pub async fn start(postgres: &Postgres, settings: &[(&str, &str)]) -> Self {
         let mut command = Self::command(postgres);
         command.envs(settings.iter().copied());
+        Self::run(command).await
+    }
+
+    /// Starts one that reaches its database through `proxy`.
+    pub async fn through(proxy: &Proxy, postgres: &Postgres) -> Self {
+        let mut command = Self::command(postgres);
+        command.env("DATABASE_URL", proxy.url());
         Self::run(command).await
     }
 
