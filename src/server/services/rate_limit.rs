@@ -1,5 +1,5 @@
-//! How often an account, a known device, a session and an address may do what is expensive or writes rows. Generous: no user meets these limits,
-//! a loop does.
+//! How often an account, a known device, a session and an address may do what is expensive or writes rows. Generous: no
+//! user meets these limits, a loop does.
 //!
 //! Counted by each server for itself and in memory, since a row for each request would be the load that this is against.
 //! The count is a generic cell rate (GCRA, ITU-T I.371): a burst, then an even rate. Failed passwords are counted

@@ -148,6 +148,15 @@ impl Action<'_> {
         Ok((tx, person, restrictions))
     }
 
+    /// The same for an action on the account itself, which is refused where a restriction forbids it.
+    async fn begin_on_account(&self) -> Result<(AdminTransaction, Person), AppError> {
+        let (tx, person, restrictions) = self.begin().await?;
+        if restrictions.account.is_some() {
+            return Err(self.reject(tx).await);
+        }
+        Ok((tx, person))
+    }
+
     /// Gives up, and records what was refused.
     async fn reject(&self, tx: AdminTransaction) -> AppError {
         drop(tx);
@@ -179,12 +188,9 @@ pub async fn disable(
         user,
         name: "disable",
     };
-    let (mut tx, _, restrictions) = action.begin().await?;
+    // An account that somebody else disabled is refused too: disabling it once more would give the right to enable it.
+    let (mut tx, _) = action.begin_on_account().await?;
     let (now, actor) = (tx.now(), tx.actor());
-    // Whoever disabled someone once more would be the last to have done so, and could enable them.
-    if restrictions.account.is_some() {
-        return Err(action.reject(tx).await);
-    }
     // The sessions first: those of a disabled person are not live any more, and would be passed over.
     let ended = revoke::end_all(&mut tx, user, EndReason::AccountDisabled, None, actor, now).await?;
     users::disable(&mut tx, user, now).await?;
@@ -214,10 +220,7 @@ pub async fn enable(
         user,
         name: "enable",
     };
-    let (mut tx, person, restrictions) = action.begin().await?;
-    if restrictions.account.is_some() {
-        return Err(action.reject(tx).await);
-    }
+    let (mut tx, person) = action.begin_on_account().await?;
     if !person.is_disabled {
         return Ok(());
     }
@@ -247,11 +250,8 @@ pub async fn require_password_change(
         user,
         name: "require_password_change",
     };
-    let (mut tx, _, restrictions) = action.begin().await?;
+    let (mut tx, _) = action.begin_on_account().await?;
     let (now, actor) = (tx.now(), tx.actor());
-    if restrictions.account.is_some() {
-        return Err(action.reject(tx).await);
-    }
     users::require_password_change(&mut tx, user).await?;
     record(&mut tx, AuditKind::PasswordChangeRequired, user).await?;
     let ended = revoke::end_all(&mut tx, user, EndReason::RevokedByAdmin, None, actor, now).await?;
