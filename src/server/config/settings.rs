@@ -87,22 +87,22 @@ pub const SECTIONS: &[Section] = &[
                 "DATABASE_URL",
                 Text("an address such as `postgres://portal@db.example/portal`"),
                 Depends("unset"),
-                "Postgres 15 or newer. Unset: a private cluster below `PORTAL_DATA_DIR`, started and stopped with the \
-                 server. Its user should be allowed to create roles, or have the role `broker_portal_server`: see \
-                 [Security](security.md#how-far-the-audit-log-can-be-trusted).",
+                "Postgres 15 or newer. Unset: a private cluster in `PORTAL_DATA_DIR`, started and stopped with \
+                 the server. The user should be allowed to create roles, or have the role `broker_portal_server`: \
+                 see [Security](security.md#how-far-the-audit-log-can-be-trusted).",
             )
             .secret(),
             Setting::new(
                 "PORTAL_DATA_DIR",
                 Text("a folder"),
                 Is(".data"),
-                "Where the private cluster lives.",
+                "Folder of the private cluster.",
             ),
             Setting::new(
                 "PORTAL_POSTGRES_BIN",
                 Text("a folder"),
                 Depends("found"),
-                "The folder with `postgres` and `initdb`, where the private cluster should not look for it.",
+                "Folder with `postgres` and `initdb` for the private cluster.",
             )
             .elsewhere(),
         ],
@@ -125,23 +125,24 @@ pub const SECTIONS: &[Section] = &[
             Setting::new(
                 "PORTAL_PUBLIC_URL",
                 Text("an address such as `https://portal.example`, without a path"),
-                Depends("`http://` + listen address; the loopback address where that is every interface"),
-                "What people type; over plain http, browsers can sign in at this address only. With `https` the cookie is `__Host-portal_session` and Secure, and browsers are told \
-                 to stay on https; otherwise `portal_session`.",
+                Depends("`http://` + listen address, or the loopback address if that is every interface"),
+                "The address that users type. Over plain http, browsers can sign in at this address only. With \
+                 `https` the cookie is `__Host-portal_session` and Secure, and browsers must stay on https; \
+                 otherwise it is `portal_session`.",
             ),
             Setting::new(
                 "PORTAL_TRUSTED_PROXIES",
                 Text("addresses or networks such as `10.0.0.0/8,192.0.2.1`"),
                 Depends("none"),
-                "Whose `X-Forwarded-For` is believed: see [Security](security.md#addresses-behind-a-proxy).",
+                "Proxies whose `X-Forwarded-For` is used: see [Security](security.md#addresses-behind-a-proxy).",
             ),
             Setting::new(
                 "PORTAL_DEMO",
                 Switch,
                 Depends("on with the private cluster on a loopback address without proxies, else off"),
-                "Create the demo accounts. Refused unless `LEPTOS_SITE_ADDR` and `PORTAL_PUBLIC_URL` are both loopback \
-                 addresses and `PORTAL_TRUSTED_PROXIES` is not set; requests with another `Host` or `Origin`, or through a \
-                 proxy, are refused. A start without them disables those of an earlier start.",
+                "Creates the demo accounts. Refused unless `LEPTOS_SITE_ADDR` and `PORTAL_PUBLIC_URL` are \
+                 loopback addresses and `PORTAL_TRUSTED_PROXIES` is unset. Requests with another `Host` or \
+                 `Origin`, or through a proxy, are refused. A start without demo accounts disables existing ones.",
             ),
         ],
     },
@@ -152,13 +153,13 @@ pub const SECTIONS: &[Section] = &[
                 "PORTAL_SESSION_TIMEOUT_<ROLE>",
                 Kind::seconds(1),
                 OfRole(|policy| policy.idle.as_secs()),
-                "How long without activity a session is live.",
+                "Idle timeout: a session expires after this time without activity.",
             ),
             Setting::new(
                 "PORTAL_SESSION_LIFETIME_<ROLE>",
                 Kind::seconds(1),
                 OfRole(|policy| policy.lifetime.as_secs()),
-                "After how long it is over whatever happens.",
+                "Lifetime: a session expires after this time in any case.",
             ),
             Setting::new(
                 "PORTAL_MAX_SESSIONS_<ROLE>",
@@ -168,101 +169,102 @@ pub const SECTIONS: &[Section] = &[
                     most: 1000,
                 },
                 OfRole(|policy| u64::from(policy.max_sessions)),
-                "How many sessions a person has at most. A sign-in beyond that signs out the least recently used one.",
+                "Session limit of a user. A sign-in beyond it signs out the least recently active session.",
             ),
             Setting::new(
                 "PORTAL_REAUTH_SECONDS",
                 Kind::seconds(1),
                 Is("1800"),
-                "How long after a password check sensitive actions need no new one.",
+                "How long a password check is valid for sensitive actions.",
             ),
             Setting::new(
                 "PORTAL_WARNING_SECONDS",
                 Kind::seconds(0),
                 Is("300"),
-                "So long before a session ends its person is to be warned; 0 for never. Clients read it in \
+                "Time between the warning and the expiry of a session; 0: no warning. Clients read it in \
                  `session_state`.",
             ),
             Setting::new(
                 "PORTAL_ACCESS_TOKEN_SECONDS",
                 Kind::seconds(1),
                 Is("900"),
-                "Life of a desktop's access token.",
+                "Lifetime of a desktop app's access token.",
             ),
         ],
     },
     Section {
-        title: "Signing in",
+        title: "Sign-in",
         settings: &[
             Setting::new(
                 "PORTAL_SIGN_IN_ATTEMPTS",
                 Kind::count(1),
                 Is("5"),
-                "Refused passwords that are allowed on one account in a window, and, each for itself, in browsers that \
-                 have signed in to it before and on desktops in networks that they have been used from. \
-                 `user set-password` ends the wait. Renewing the password check of a session is counted in the same way.",
+                "Refused passwords allowed per account and window. Each known browser, and each desktop app in a \
+                 network that it was used from, has its own count. `user set-password` resets it. \
+                 Reauthentication counts in the same way.",
             ),
             Setting::new(
                 "PORTAL_SIGN_IN_ATTEMPTS_PER_ADDRESS",
                 Kind::count(1),
                 Is("100"),
-                "The same from one address (a /64 of IPv6), over all accounts.",
+                "The same per address (a /64 of IPv6), over all accounts.",
             ),
             Setting::new(
                 "PORTAL_SIGN_IN_WINDOW_SECONDS",
                 Kind::seconds(1),
                 Is("900"),
-                "Length of that window; it begins with the first refused password.",
+                "Length of the window. It begins with the first refused password.",
             ),
             Setting::new(
                 "PORTAL_ACTIONS_PER_ACCOUNT",
                 Kind::count(1),
                 Is("600"),
-                "How often each of these may happen in the window, whatever its outcome. By account: sign in from a device \
-                 that it does not know, request what it may not have. By known device: sign in. By session: confirm or \
-                 change the password, extend the session, refresh a token. Each server counts for itself. Past it the answer is 429 with the seconds to wait; sessions go on.",
+                "Number of each of these actions allowed per window, whatever the result. Per account: sign-ins \
+                 from unknown devices, denied requests. Per known device: sign-ins. Per session: password \
+                 confirmations and changes, extensions, refreshes. Each server counts separately. Beyond it the \
+                 answer is 429 with the seconds to wait; sessions stay live.",
             ),
             Setting::new(
                 "PORTAL_ACTIONS_PER_ADDRESS",
                 Kind::count(1),
                 Is("6000"),
-                "The same from one address (a /64 of IPv6), over all accounts, except by known devices and sessions; also refreshes \
-                 with invalid tokens. More than an office behind one address needs.",
+                "The same per address (a /64 of IPv6), over all accounts, except for known devices and sessions; \
+                 also refreshes with invalid tokens. Allow more than an office behind one address needs.",
             ),
         ],
     },
     Section {
-        title: "What is found unusual",
+        title: "Suspicion rules",
         settings: &[
             Setting::new(
                 "PORTAL_END_ON_CLIENT_CHANGE",
                 Switch,
                 Is("on"),
-                "End a session that turns up in a browser with another engine, or a desktop's in a browser.",
+                "Revoke a session that appears in a browser with another engine, or a desktop app's in a browser.",
             ),
             Setting::new(
                 "PORTAL_NOTICE_NEW_DEVICE",
                 Switch,
                 Is("on"),
-                "Ask the person about a sign-in in a browser or on a desktop that is new to the account.",
+                "Security notice about a sign-in in a browser or desktop app that is new to the account.",
             ),
             Setting::new(
                 "PORTAL_NOTICE_NEW_NETWORK",
                 Switch,
                 Is("on"),
-                "Ask about a network that is new to the person.",
+                "Security notice about a network that is new to the user.",
             ),
             Setting::new(
                 "PORTAL_NOTICE_FAR_NETWORKS_SECONDS",
                 Kind::seconds(0),
                 Is("300"),
-                "Ask about a new network far from one that was in use so short a time ago; 0 for never.",
+                "Security notice about a new network far from one used less than this time ago; 0: never.",
             ),
             Setting::new(
                 "PORTAL_NOTICE_FAILURES",
                 Kind::count(0),
                 Is("3"),
-                "Ask about a sign-in after so many refused passwords; 0 for never.",
+                "Security notice about a sign-in after this many refused passwords; 0: never.",
             ),
         ],
     },
@@ -283,7 +285,7 @@ pub const SECTIONS: &[Section] = &[
                     most: Kind::MOST,
                 },
                 Is("30"),
-                "How long ended sessions are kept.",
+                "Retention of ended sessions.",
             ),
         ],
     },
@@ -294,13 +296,13 @@ pub const SECTIONS: &[Section] = &[
                 "PORTAL_ALERT_INTERVAL",
                 Kind::seconds(1),
                 Is("30"),
-                "How long between two looks whether something is wrong. See [Alerts](operations/alerts.md).",
+                "Time between evaluations of the alert rules. See [Alerts](operations/alerts.md).",
             ),
             Setting::new(
                 "PORTAL_ALERT_SIGN_IN_FAILURES",
                 COUNT_OR_OFF,
                 Is("20"),
-                "Alert when so many sign-ins failed in the window, if they are a large enough part of all.",
+                "Alert when this many sign-ins fail within the window, if their share is large enough.",
             ),
             Setting::new(
                 "PORTAL_ALERT_SIGN_IN_FAILURES_PERCENT",
@@ -310,68 +312,68 @@ pub const SECTIONS: &[Section] = &[
                     most: 100,
                 },
                 Is("50"),
-                "How large a part of all sign-ins that is, in percent.",
+                "Minimum share of failed sign-ins, in percent.",
             ),
             Setting::new(
                 "PORTAL_ALERT_SIGN_IN_FAILURES_WINDOW_SECONDS",
                 Kind::seconds(1),
                 Is("600"),
-                "Length of that window.",
+                "Length of the window.",
             ),
             Setting::new(
                 "PORTAL_ALERT_TOKEN_REUSE",
                 COUNT_OR_OFF,
                 Is("1"),
-                "Alert when refresh tokens were shown again so often in the window.",
+                "Alert when this many refresh tokens are reused within the window.",
             ),
             Setting::new(
                 "PORTAL_ALERT_TOKEN_REUSE_WINDOW_SECONDS",
                 Kind::seconds(1),
                 Is("3600"),
-                "Length of that window.",
+                "Length of the window.",
             ),
             Setting::new(
                 "PORTAL_ALERT_FAR_SIGN_INS",
                 COUNT_OR_OFF,
                 Is("3"),
-                "Alert when people turned up in far networks so often in the window.",
+                "Alert when users appear in distant networks this many times within the window.",
             ),
             Setting::new(
                 "PORTAL_ALERT_FAR_SIGN_INS_WINDOW_SECONDS",
                 Kind::seconds(1),
                 Is("3600"),
-                "Length of that window.",
+                "Length of the window.",
             ),
             Setting::new(
                 "PORTAL_ALERT_CLEANUP_OVERDUE_SECONDS",
                 SECONDS_OR_OFF,
                 Depends("three times `PORTAL_CLEANUP_INTERVAL`"),
-                "Alert when no clean-up has come to its end for so long.",
+                "Alert when no clean-up finished within this time.",
             ),
             Setting::new(
                 "PORTAL_ALERT_LISTENER_DOWN_SECONDS",
                 SECONDS_OR_OFF,
                 Is("60"),
-                "Alert when a server hears nothing of the database for so long.",
+                "Alert when a server's listener is disconnected for this time.",
             ),
             Setting::new(
                 "PORTAL_ALERT_AUDIT_CHAIN_SECONDS",
                 SECONDS_OR_OFF,
                 Is("86400"),
-                "How long between two looks at the whole audit log.",
+                "Time between verifications of the whole audit log.",
             ),
             Setting::new(
                 "PORTAL_ALERT_WEBHOOK_URL",
                 Text("an https address, or an http address of this machine, without a user"),
                 Depends("none"),
-                "Who is told of alerts.",
+                "Receiver of alerts.",
             )
             .secret(),
             Setting::new(
                 "PORTAL_ALERT_WEBHOOK_SECRET",
                 Text("16 characters or more, or `whsec_` and base64 of 16 bytes or more"),
                 Depends("none"),
-                "The key that these messages are signed with.",
+                "Key that signs the messages to the webhook.",
             )
             .secret(),
         ],
@@ -383,20 +385,20 @@ pub const SECTIONS: &[Section] = &[
                 "OTEL_EXPORTER_OTLP_ENDPOINT",
                 Text("the address of a collector such as `http://localhost:4318`"),
                 Depends("unset"),
-                "An OpenTelemetry collector that is told of each request. Unset: nothing is traced. See \
+                "OpenTelemetry collector for traces of requests. Unset: no traces. See \
                  [Traces](operations/traces.md).",
             ),
             Setting::new(
                 "OTEL_SERVICE_NAME",
                 Text("a name"),
                 Is("broker-portal"),
-                "What the collector calls this portal.",
+                "Name of this portal in the collector.",
             ),
             Setting::new(
                 "RUST_LOG",
-                Text("directives of tracing's `EnvFilter`, such as `info,broker_portal=debug`"),
+                Text("directives of `EnvFilter` (tracing), such as `info,broker_portal=debug`"),
                 Depends("our own events at `info`, others' at `warn`"),
-                "What is logged. Text on a terminal, one JSON line an event elsewhere.",
+                "What is logged: text on a terminal, otherwise one JSON line per event.",
             )
             .elsewhere(),
         ],
