@@ -1,27 +1,27 @@
-# The commands of the Broker Portal; each does its work in scripts/ or in one line of cargo.
+# Commands of the Broker Portal. Each runs a script in scripts/ or one cargo command.
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-# Builds read .sqlx, whatever database the shell points at for the server.
+# Builds read .sqlx and ignore the shell's DATABASE_URL.
 export SQLX_OFFLINE := true
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test dev lint bench release queries clean
 
-help: ## list the commands
+help: ## list all commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## install what is missing to build and run
+setup: ## install missing tools to build and run
 	@scripts/setup.sh run
 
-run: setup ## build the portal and start it, with its own Postgres and demo accounts
+run: setup ## build and start the portal with its own Postgres and demo accounts
 	@scripts/build-site.sh
 	@echo "==> server: compiling"
 	@cargo build --features ssr
 	@echo "==> server: starting"
 	@LEPTOS_SITE_ROOT="$(TARGET)/site" exec "$(TARGET)/debug/broker-portal" serve
 
-test: ## run every test: unit, integration, end to end in a real browser
+test: ## run all tests: unit, integration, fault, end to end
 	@scripts/test.sh
 
 dev: ## rebuild and restart on every save
@@ -30,22 +30,22 @@ dev: ## rebuild and restart on every save
 lint: ## check formatting, lints and licences
 	@scripts/lint.sh
 
-release: setup ## build the optimised server and, beside it, its site
+release: setup ## build the optimised server and its site
 	@scripts/build-site.sh --out "$(TARGET)/release/site"
 	@echo "==> server: compiling, optimised"
 	@cargo build --release --features ssr
 	@echo "==> release: $(TARGET)/release/broker-portal and $(TARGET)/release/site"
 
-bench: release ## measure how soon a revoked device is out and its tabs show it, what checks, streams and reviews cost
+bench: release ## measure revocation latency, session checks, event streams and admin lists
 	@scripts/setup.sh test
 	@node bench/revocation.mjs "$(TARGET)/release/broker-portal" "$(TARGET)/release/site"
 	@node bench/tabs.mjs "$(TARGET)/release/broker-portal" "$(TARGET)/release/site"
 	@node bench/streams.mjs "$(TARGET)/release/broker-portal" "$(TARGET)/release/site"
 	@node bench/review.mjs "$(TARGET)/release/broker-portal" "$(TARGET)/release/site"
 
-queries: ## check the SQL against a throwaway database and refresh .sqlx
+queries: ## check the SQL against a temporary database and refresh .sqlx
 	@scripts/queries.sh
 
-clean: ## remove what was built; downloaded tools and data stay
+clean: ## remove build output; keep downloaded tools and data
 	cargo clean
 	rm -rf end2end/results

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds everything a browser fetches: `build-site.sh [--profile NAME] [--out FOLDER]`.
+# Builds all files that a browser fetches: `build-site.sh [--profile NAME] [--out FOLDER]`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,13 +19,13 @@ while [ $# -gt 0 ]; do
 done
 
 echo "==> site: compiling the browser's part ($profile)"
-# The module names source files in its panic messages: not by where they lie on the machine that built it.
+# Panic messages name source files. Remove the path of the build machine.
 registry=${CARGO_HOME:-$HOME/.cargo}/registry/src
 build=(cargo build --lib --target wasm32-unknown-unknown --no-default-features --features hydrate --profile "$profile")
 if [ "$profile" = wasm-release ]; then
-  # The standard library is compiled along, small and without the texts of panics: a tenth of what a browser fetches. The
-  # options are not stable yet, which RUSTC_BOOTSTRAP lets pass; rust-toolchain.toml pins the compiler that they are for.
-  # A `dev` build says where it panicked.
+  # Recompile the standard library without panic messages, which makes the module a tenth smaller. The options are unstable:
+  # RUSTC_BOOTSTRAP enables them for the compiler that rust-toolchain.toml pins.
+  # A `dev` build keeps panic messages.
   RUSTC_BOOTSTRAP=1 "${build[@]}" \
     --config "build.rustflags=['--remap-path-prefix=$registry=', '--remap-path-prefix=$PWD=', \
       '-Zunstable-options', '-Cpanic=immediate-abort', '-Zlocation-detail=none', '-Zfmt-debug=none']" \
@@ -34,7 +34,7 @@ else
   "${build[@]}" --config "build.rustflags=['--remap-path-prefix=$registry=', '--remap-path-prefix=$PWD=']"
 fi
 
-# Cargo's name for the folder of its `dev` profile.
+# Cargo names the folder of its `dev` profile `debug`.
 folder=$profile
 if [ "$profile" = dev ]; then folder=debug; fi
 module=$target/wasm32-unknown-unknown/$folder/broker_portal.wasm
@@ -58,8 +58,8 @@ echo "==> site: generating JavaScript and shrinking the module"
 
 node scripts/drop-unused-exports.mjs "$work/pkg/portal_bg.wasm"
 
-# The features are those that rustc turns on by default; wasm-opt must not assume more. The lowest kilobyte of memory is
-# the far end of the stack, where nothing is unless the stack is about to overflow.
+# Enable only the features that rustc uses by default. The lowest kilobyte of memory is the end of the stack, which is unused
+# unless the stack is about to overflow.
 node_modules/.bin/wasm-opt -Oz --converge --flatten --rereloop -Oz -Oz --low-memory-unused \
   --enable-bulk-memory --enable-bulk-memory-opt --enable-call-indirect-overlong \
   --enable-multivalue --enable-mutable-globals --enable-nontrapping-float-to-int \
@@ -70,7 +70,7 @@ echo "==> site: bundling the style sheet, naming and compressing"
 node scripts/bundle-css.mjs style/main.css "$work/pkg/portal.css"
 node scripts/pack-site.mjs "$work" public
 
-# Replaced whole: whoever reads the folder finds the old site or the new one.
+# Replace the folder as a whole, so that a running server finds the old or the new site.
 rm -f "$out.inputs"
 if [ -e "$out" ]; then mv "$out" "$work.old"; fi
 mv "$work" "$out"

@@ -6,7 +6,7 @@ const [input, output] = process.argv.slice(2);
 
 const version = (major, minor = 0) => (major << 16) | (minor << 8);
 
-// The first versions with `light-dark()`: nothing these browsers know is written out longhand.
+// The first versions with `light-dark()`. Newer syntax than these support is expanded.
 const targets = {
   chrome: version(123),
   edge: version(123),
@@ -20,7 +20,7 @@ try {
   for (const { message, loc } of warnings) {
     console.error(`${loc.filename}:${loc.line}:${loc.column}: ${message}`);
   }
-  // A warning here is a rule that some browser will drop in silence.
+  // A warning means that a browser would ignore a rule silently.
   if (warnings.length > 0) process.exit(1);
   writeFileSync(output, code);
 } catch (error) {

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Checks what stands in docs/operations with promtool: the alerts and their tests, the dashboard's queries, and what the
-# server said of itself in the tests. That all of it names metrics which the server has is an integration test's business.
+# Checks docs/operations with promtool: alert rules and their tests, the dashboard's queries, and the metrics that a server
+# exported in the tests. An integration test checks that all used metrics exist.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 if ! promtool=$(scripts/find-promtool.sh); then
-  echo "==> not checked"
+  echo "==> operations: promtool not installed, skipped"
   exit 0
 fi
 
@@ -17,12 +17,12 @@ trap 'rm -rf "$scratch"' EXIT
 "$promtool" test rules "$operations/prometheus-rules-test.yml"
 
 echo "Checking the dashboard's queries"
-# Each as a recording rule, which is how promtool reads a query. JSON is YAML.
+# promtool reads queries as recording rules. JSON is valid YAML.
 node --input-type=module - "$operations/grafana-dashboard.json" >"$scratch/queries.yml" <<'JS'
 import { readFileSync } from 'node:fs';
 const dashboard = JSON.parse(readFileSync(process.argv[2], 'utf8'));
 const queries = dashboard.panels.flatMap((panel) => (panel.targets ?? []).map((target) => target.expr));
-if (queries.length === 0) throw new Error('the dashboard asks for nothing');
+if (queries.length === 0) throw new Error('the dashboard has no queries');
 const rules = queries.map((expr, index) => ({ record: `query:${index}`, expr }));
 console.log(JSON.stringify({ groups: [{ name: 'dashboard', rules }] }));
 JS
@@ -30,6 +30,6 @@ JS
 
 said=${CARGO_TARGET_DIR:-target}/tmp/metrics.txt
 if [ -f "$said" ]; then
-  echo "Checking what a server said in the tests"
+  echo "Checking the metrics that a server exported in the tests"
   "$promtool" check metrics <"$said"
 fi

@@ -1,4 +1,4 @@
-// Fails when a first visit costs more than it may, or when a compressed copy is not what it says:
+// Fails if a first visit exceeds the size limit, or if a compressed copy differs from its original:
 // `check-page-weight.mjs [SITE]`.
 import { existsSync, readFileSync } from "node:fs";
 import { exit, argv } from "node:process";
@@ -6,7 +6,7 @@ import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import { filesUnder } from "./files-under.mjs";
 import { printTable, weigh } from "./page-weight.mjs";
 
-/** Bytes of brotli that a file must stay below. */
+/** Limit in bytes of brotli per file, exclusive. */
 const LIMITS = { wasm: 268_000, css: 15_000 };
 const UNPACK = { ".br": brotliDecompressSync, ".gz": gunzipSync };
 
@@ -19,7 +19,7 @@ try {
   for (const [kind, limit] of Object.entries(LIMITS)) {
     const { brotli } = weights[kind];
     if (brotli >= limit) {
-      throw new Error(`the ${kind} is ${brotli} bytes in brotli, the limit is below ${limit}`);
+      throw new Error(`the ${kind} is ${brotli} bytes in brotli; it must be below ${limit}`);
     }
   }
 } catch (error) {
@@ -33,6 +33,6 @@ function checkCopy(file) {
   const original = file.slice(0, -encoding.length);
   if (!existsSync(original)) throw new Error(`${file} has no original`);
   if (!UNPACK[encoding](readFileSync(file)).equals(readFileSync(original))) {
-    throw new Error(`${file} does not hold ${original}`);
+    throw new Error(`${file} does not contain ${original}`);
   }
 }

@@ -1,6 +1,5 @@
-// Removes what a module gives to JavaScript and nobody asks for, with all that only that needs:
-// `drop-unused-exports.mjs MODULE`. A library exports classes for streams of bytes as soon as it is linked; no page makes
-// one, and the linker must keep what is exported.
+// Removes exports that no page uses, with everything that only they need: `drop-unused-exports.mjs MODULE`. A linked library
+// exports classes for byte streams, and the linker must keep exports.
 import { execFileSync } from "node:child_process";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { argv } from "node:process";

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# Prints the path of a Chromium or Chrome for the browser tests; CHROMIUM names one by hand. One that was built without
-# windows is quickest.
+# Prints the path of a Chromium or Chrome for the browser tests. CHROMIUM overrides it. The headless shell is the fastest.
 set -euo pipefail
 
 for candidate in \
@@ -18,5 +17,5 @@ for candidate in \
   fi
 done
 
-echo "no Chromium or Chrome was found: run 'scripts/setup.sh test', or set CHROMIUM to its path" >&2
+echo "Chromium or Chrome was not found: run 'scripts/setup.sh test', or set CHROMIUM to its path" >&2
 exit 1

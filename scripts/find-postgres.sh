@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# Prints the folder that holds the Postgres server's programs, version 15 or newer.
-# Debian and Homebrew keep them off PATH.
+# Prints the folder with the Postgres server programs, version 15 or newer. Debian and Homebrew do not add it to PATH.
 set -euo pipefail
 
 oldest=15

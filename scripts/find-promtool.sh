@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints the path of Prometheus' promtool: one on the PATH, or the one that setup put into .tools.
+# Prints the path of Prometheus' promtool: from PATH, else from .tools.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -8,6 +8,6 @@ if found=$(command -v promtool); then
 elif [ -x .tools/bin/promtool ]; then
   echo "$PWD/.tools/bin/promtool"
 else
-  echo "no promtool: scripts/install-promtool.sh fetches it" >&2
+  echo "promtool was not found: run scripts/install-promtool.sh" >&2
   exit 1
 fi

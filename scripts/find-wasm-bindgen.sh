@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# Prints the path of a wasm-bindgen of exactly the version in Cargo.lock.
-# The tool and the library share a private format: any other version refuses the file.
+# Prints the path of the wasm-bindgen version in Cargo.lock. Tool and library share a private format, so they must match.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,4 +1,4 @@
-// Prints one hash over the names and contents of the files and folders it is given.
+// Prints one hash over the names and contents of the given files and folders.
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { filesUnder } from "./files-under.mjs";

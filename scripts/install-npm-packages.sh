@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the npm packages that package-lock.json names, unless they are there.
+# Installs the npm packages of package-lock.json if they are missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,6 +19,6 @@ if [ "$major" -lt "$oldest" ]; then
 fi
 
 echo "==> installing npm packages"
-# No package here needs its install script, and the tests use the system's browser.
+# No package needs its install script, and the tests use the system's browser.
 PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 cp package-lock.json "$installed"

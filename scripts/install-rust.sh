@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the toolchain that rust-toolchain.toml asks for, unless it is there.
-# Explicitly, because rustup's own installation on first use can be switched off.
+# Installs the toolchain of rust-toolchain.toml if it is missing. Explicitly, because rustup's automatic installation can be
+# switched off.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

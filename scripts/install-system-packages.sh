@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs system packages, named by what they are for: compiler, postgres, chromium, headless-chromium, faketime, pgbouncer.
+# Installs system packages by purpose: compiler, postgres, chromium, headless-chromium, faketime, pgbouncer.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -34,8 +34,8 @@ with_apt() {
   done
   say "installing$packages with apt"
 
-  # The portal brings up a cluster of its own: Debian's would only take the port.
-  # Someone who had Postgres's tools already keeps their own setting.
+  # The portal starts its own cluster. Debian's would only occupy the port.
+  # Keep the setting of an existing installation.
   override=/etc/postgresql-common/createcluster.d/broker-portal.conf
   if [ ! -e /etc/postgresql-common ]; then
     as_root mkdir -p "$(dirname "$override")"
@@ -52,7 +52,7 @@ with_apt() {
   if [ -n "$override" ]; then as_root rm -f "$override"; fi
   [ "$status" = 0 ] || die "apt could not install$packages"
 
-  # The tests start PgBouncer themselves. Debian's service has no database to lead to.
+  # The tests start PgBouncer themselves. Debian's service has no database.
   case " $* " in *" pgbouncer "*)
     if have systemctl; then as_root systemctl disable --now --quiet pgbouncer 2>/dev/null || true; fi
     ;;

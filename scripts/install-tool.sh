@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs a Cargo tool into .tools: `install-tool.sh NAME VERSION [cargo install options]`.
-# Unoptimised, because building it costs more than it ever saves here.
+# Unoptimised, because the longer build would take more time than it saves.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Checks what deploys the portal, as far as the tools for it are here: the systemd unit, the Containerfile.
+# Checks the systemd unit and the Containerfile with the installed tools.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# As loose as the unit may become, by systemd's own measure: 0.0 is the tightest, 10.0 no protection.
+# Highest allowed exposure by systemd's measure: 0.0 is the strictest, 10.0 is no protection.
 most_exposure=20
 
 work=$(mktemp -d)
@@ -11,11 +11,11 @@ trap 'rm -rf "$work"' EXIT
 
 if command -v systemd-analyze >/dev/null 2>&1; then
   echo "==> systemd-analyze"
-  # The program need not be installed on the machine that looks at the unit.
+  # The program need not be installed here.
   unit=$work/broker-portal.service
   sed 's|^ExecStart=[^ ]*|ExecStart=/bin/true|' deploy/broker-portal.service > "$unit"
   complaints=$(systemd-analyze verify --man=no --recursive-errors=no "$unit" 2>&1) || true
-  # Of a machine that was not booted with systemd, or has none of the units that this one comes after.
+  # Ignore messages about a machine without systemd or without the units in After=.
   complaints=$(grep -F broker-portal.service <<<"$complaints" || true)
   if [ -n "$complaints" ]; then
     echo "$complaints" >&2

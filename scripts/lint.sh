@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks formatting, lints and licences; reports all that is wrong, not only the first.
+# Checks formatting, lints and licences. Runs all checks and reports every failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,7 +12,7 @@ check() {
   "$@" || failed+=" $name;"
 }
 
-# check_with TOOL COMMAND...: for tools that a developer may lack.
+# check_with TOOL COMMAND...: skips the check if the tool is not installed.
 check_with() {
   local tool=$1
   shift
@@ -36,4 +36,4 @@ if [ -n "$failed" ]; then
   echo "==> failed:$failed" >&2
   exit 1
 fi
-echo "==> all clean"
+echo "==> all checks passed"

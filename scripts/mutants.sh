@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Runs cargo-mutants on the pure code: `scripts/mutants.sh [FILE...]`, by default all of src/domain and the state machine of a tab.
-# In a package of its own, without the server: a mutant takes seconds there, and minutes in the whole portal.
+# Runs cargo-mutants on pure code: `scripts/mutants.sh [FILE...]`, by default all of src/domain and the state machine of a tab.
+# It copies the code into a separate package, where a mutant takes seconds instead of minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 if ! cargo mutants --version >/dev/null 2>&1; then
-  echo "mutants: cargo-mutants is missing; cargo install cargo-mutants --locked" >&2
+  echo "mutants: cargo-mutants was not found: run 'cargo install cargo-mutants --locked'" >&2
   exit 1
 fi
 
@@ -26,7 +26,7 @@ pub mod ui {
 }
 RUST
 
-# The portal's own versions of what this code needs.
+# Use the portal's versions of its dependencies.
 {
   printf '[package]\nname = "pure"\nversion = "0.1.0"\nedition = "2024"\n\n[workspace]\n\n[features]\ndefault = ["ssr"]\n'
   printf 'ssr = ["dep:unicode-normalization", "dep:utoipa", "uuid/v4"]\n\n[dependencies]\n'

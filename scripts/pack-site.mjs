@@ -1,5 +1,5 @@
-// Finishes a built site in place: `pack-site.mjs SITE PUBLIC` copies the public files in, names the
-// page's own files after their content, and puts compressed copies beside whatever compresses.
+// Finishes a built site in place: `pack-site.mjs SITE PUBLIC` copies the public files, adds a content hash to the names of the
+// page's own files, and writes compressed copies.
 import { createHash } from "node:crypto";
 import { cpSync, existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { extname, join } from "node:path";
@@ -19,16 +19,16 @@ await Promise.all(
     .filter((file) => TEXT_LIKE.includes(extname(file)))
     .map(compress),
 );
-// The server reads the name when it starts.
+// The server reads the hash when it starts.
 writeFileSync(join(pkg, "output-name"), outputName);
 
-/** One hash for all: a page never mixes the script of one build with the module of another. */
+/** One hash for all files, so that a page never combines files of two builds. */
 function nameByContent() {
   const hash = createHash("sha256");
   for (const file of filesUnder(pkg)) hash.update(file.slice(pkg.length)).update(readFileSync(file));
   const name = `portal.${hash.digest("hex").slice(0, 16)}`;
 
-  // The script names the module it loads when it is not told.
+  // The script contains the default name of its module.
   const script = readFileSync(join(pkg, "portal.js"), "utf8");
   writeFileSync(join(pkg, "portal.js"), script.replaceAll("portal_bg.wasm", `${name}_bg.wasm`));
 

@@ -1,4 +1,4 @@
-// Weighs what a first visit fetches. Run by itself, `page-weight.mjs SITE` prints it as a table.
+// Measures the size of a first visit. `page-weight.mjs SITE` prints it as a table.
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { argv } from "node:process";

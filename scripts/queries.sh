@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Refreshes .sqlx: checks every query against a database made from the migrations, and records what
-# the database says about it, so that ordinary builds need none.
+# Refreshes .sqlx: checks every query against a database made from the migrations and records the result, so that ordinary
+# builds need no database.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,7 +10,7 @@ postgres=$(scripts/find-postgres.sh)
 psql=$postgres/psql
 if [ ! -x "$psql" ]; then psql=psql; fi
 
-# In /tmp rather than TMPDIR, which may be too deep for the name of a socket.
+# In /tmp, because the path of TMPDIR may be too long for a socket.
 cluster=$(mktemp -d /tmp/portal-queries.XXXXXX)
 
 # Postgres refuses to run as root.
@@ -23,7 +23,7 @@ fi
 
 as_owner() {
   if [ -n "$owner" ]; then
-    # Its folder, because the owner may not be allowed into this one.
+    # Change the folder, because the owner may have no access to the current one.
     (cd "$cluster" && exec su -s /bin/sh "$owner" -c 'exec "$@"' -- sh "$@")
   else
     "$@"
@@ -39,7 +39,7 @@ trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-echo "==> queries: starting a throwaway Postgres"
+echo "==> queries: starting a temporary Postgres"
 as_owner "$postgres/initdb" -D "$cluster/data" -U portal -A trust -E UTF8 --no-locale --no-sync >/dev/null
 as_owner "$postgres/pg_ctl" -D "$cluster/data" -l "$cluster/log" -w -s \
   -o "-k $cluster -c listen_addresses= -c fsync=off" start || {
@@ -55,10 +55,10 @@ for migration in migrations/*.sql; do
   "$psql" -X -q -v ON_ERROR_STOP=1 ${together:+"$together"} -f "$migration"
 done
 
-echo "==> queries: checking each of them"
+echo "==> queries: checking each query"
 rm -rf "$fresh"
 mkdir "$fresh"
-# The compiler does not know that the answer depends on the database: the touch makes it ask again.
+# The compiler does not know that the result depends on the database. Touch a file to make it check again.
 touch src/lib.rs
 SQLX_OFFLINE=false SQLX_OFFLINE_DIR=$fresh \
   DATABASE_URL="postgres://portal@localhost/postgres?host=$cluster" \
@@ -66,11 +66,11 @@ SQLX_OFFLINE=false SQLX_OFFLINE_DIR=$fresh \
 
 count=$(find "$fresh" -name 'query-*.json' | wc -l | tr -d ' ')
 if [ "$count" = 0 ]; then
-  echo "queries: the check recorded none, .sqlx stays as it is" >&2
+  echo "queries: no query was recorded, .sqlx is unchanged" >&2
   exit 1
 fi
 
-# Only now: a check that failed or was killed leaves the old records in place.
+# Replace the records last, so that a failed check leaves the old ones.
 rm -rf .sqlx
 mv "$fresh" .sqlx
 echo "==> queries: $count in .sqlx"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what is missing to run the portal, or with `test` to test it as well.
-# Says nothing and changes nothing when all is there.
+# Installs missing tools to run the portal, or with `test` to test it as well.
+# Prints and changes nothing if everything is installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,12 +16,12 @@ esac
 say() { echo "==> $*"; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# Installs by itself where that asks nobody for a password.
+# Whether packages can be installed without asking for a password.
 can_install() { [ "$(id -u)" = 0 ] && have apt-get; }
 
 if [ "$purpose" = test ] && [ -z "${CHROMIUM:-}" ] && ! have chromium-headless-shell && can_install; then
-  # The same browser without the parts that are only for eyes: it tests in half the time.
-  scripts/install-system-packages.sh headless-chromium || say "testing in a whole Chromium, which takes longer"
+  # The browser without windows, which needs half the time.
+  scripts/install-system-packages.sh headless-chromium || say "using a full Chromium, which takes longer"
 fi
 
 wanted=""
@@ -33,19 +33,19 @@ if [ "$purpose" = test ] && ! scripts/find-chromium.sh >/dev/null 2>&1; then wan
 if [ -n "$wanted" ]; then scripts/install-system-packages.sh $wanted; fi
 
 if [ "$purpose" = test ] && ! scripts/find-promtool.sh >/dev/null 2>&1; then
-  # Alerts are checked with it, and nothing else: without it the rest is tested all the same.
-  scripts/install-promtool.sh || say "going on without it: docs/operations is not checked"
+  # Only needed to check docs/operations.
+  scripts/install-promtool.sh || say "promtool not installed: docs/operations is not checked"
 fi
 
-# The test of a clock that jumps needs it, and says so where it has to be skipped.
+# Only needed for the test of a clock that jumps.
 if [ "$purpose" = test ] && can_install \
   && ! ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1; then
-  scripts/install-system-packages.sh faketime || say "without libfaketime one test is skipped"
+  scripts/install-system-packages.sh faketime || say "libfaketime not installed: one test is skipped"
 fi
 
-# The tests of a pooler need it, and say so where they have to be skipped.
+# Only needed for the tests with a pooler.
 if [ "$purpose" = test ] && can_install && ! have pgbouncer && [ ! -x /usr/sbin/pgbouncer ]; then
-  scripts/install-system-packages.sh pgbouncer || say "without PgBouncer two tests are skipped"
+  scripts/install-system-packages.sh pgbouncer || say "PgBouncer not installed: two tests are skipped"
 fi
 
 scripts/install-rust.sh

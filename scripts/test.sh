@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Runs every test, and says at the end how long each part took.
+# Runs all tests and prints the duration of each part.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# The tests bring their own Postgres: the one an operator's shell points at is not theirs to touch.
+# The tests start their own Postgres and must not use the operator's database.
 unset DATABASE_URL
 
 target=${CARGO_TARGET_DIR:-target}
@@ -19,17 +19,17 @@ summary() {
     echo "==> failed:$failed"
     status=1
   elif [ "$finished" = no ]; then
-    # Stopped by a signal, or by a part that nothing after it makes sense without.
-    echo "==> cut short"
+    # Stopped by a signal, or by a failed part that all others need.
+    echo "==> stopped early"
     if [ "$status" = 0 ]; then status=1; fi
   else
-    echo "==> every test passed"
+    echo "==> all tests passed"
   fi
   exit "$status"
 }
 trap summary EXIT
 
-# timed NAME COMMAND...: runs the command and notes its time; its status is the command's.
+# timed NAME COMMAND...: runs the command, records its duration and returns its status.
 timed() {
   local name=$1 began=$SECONDS outcome=ok
   shift
@@ -48,12 +48,12 @@ end_to_end() {
   (cd end2end && ../node_modules/.bin/playwright test)
 }
 
-# Nothing after these makes sense without them.
+# All other parts need these.
 timed "setup" scripts/setup.sh test
 timed "site" scripts/build-site.sh
 timed "server" cargo build --features ssr
 
-# These are independent: one that fails does not hide what the others have to say.
+# These are independent, so all run even if one fails.
 timed "page weight" node scripts/check-page-weight.mjs "$LEPTOS_SITE_ROOT" || true
 timed "unit and integration" cargo test --features ssr || true
 timed "operations" scripts/check-operations.sh || true
