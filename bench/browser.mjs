@@ -1,14 +1,14 @@
-// A browser of the benchmark's own, and tabs that say when something happened in them.
+// Browsers for benchmarks, with tabs that report when something happened.
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { chromium } from '@playwright/test';
 
-/** How long something may take before the run fails. No figure: a machine may be busy. */
+/** Milliseconds after which the run fails. Not a result: the machine may be busy. */
 const PATIENCE = 30_000;
 
 /**
- * What all pages and requests call themselves. Given to Chromium itself: where each context was given one of its own, the
- * portal ended a session now and then because it turned up in another client.
+ * User-Agent of all pages and requests. Set for the whole Chromium: with one per context, some requests had another one, and
+ * the portal revoked the session because its client had changed.
  */
 export const USER_AGENT =
   'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36';
@@ -23,7 +23,7 @@ export function startChromium() {
 
 export const pause = (time) => new Promise((resolve) => setTimeout(resolve, time));
 
-/** Asks again and again, for what is not measured. */
+/** Polls until `holds` is true. Only for steps that are not measured. */
 export async function until(what, holds) {
   const began = performance.now();
   while (!(await holds())) {
@@ -33,8 +33,8 @@ export async function until(what, holds) {
 }
 
 /**
- * Runs in every page before its own script. All pages are on one machine, so that `timeOrigin + now()` is one clock;
- * the machine's own is noted as well, to see how far that is true.
+ * Runs in every page before its own script. All pages are on one machine, so `timeOrigin + now()` is one clock. The system
+ * clock is recorded too, to check this.
  */
 function watchPage() {
   const note = (what) => window.benchNote(what, performance.timeOrigin + performance.now(), Date.now());
@@ -46,7 +46,7 @@ function watchPage() {
       this.addEventListener('session_ended', () => note('told'));
     }
   };
-  // The keeper opens its channel when the page's script has taken over.
+  // The session monitor opens its channel when the application has started.
   window.BroadcastChannel = class extends BroadcastChannel {
     constructor(...how) {
       super(...how);
@@ -59,7 +59,7 @@ function watchPage() {
   }).observe(document, { subtree: true, attributeFilter: ['open'] });
 }
 
-/** A page, and when things happened in it. */
+/** A page with the times of its events. */
 class Tab {
   moments = new Map();
   #waiting = new Map();
@@ -72,13 +72,13 @@ class Tab {
     this.moments.clear();
   }
 
-  /** The last click counts, and the first of anything else. */
+  /** Records the last click, and the first of every other event. */
   notes(what, at, wall) {
     if (what === 'clicked' || !this.moments.has(what)) this.moments.set(what, { at, wall });
     this.#waiting.get(what)?.(this.moments.get(what));
   }
 
-  /** Does not ask the page, which has something better to do meanwhile. */
+  /** Does not query the page, so that it is not slowed down. */
   when(what) {
     if (this.moments.has(what)) return Promise.resolve(this.moments.get(what));
     return new Promise((resolve, reject) => {
@@ -100,7 +100,7 @@ class Tab {
   }
 }
 
-/** One browser of a person, with as many tabs as `paths`. */
+/** One browser of a user, with one tab per path. */
 export class Browser {
   tabs = [];
 
@@ -116,7 +116,7 @@ export class Browser {
     return browser;
   }
 
-  /** Signs in, loads every tab anew and waits until all have settled: a page that still loads is not what is measured. */
+  /** Signs in, reloads every tab and waits until all are idle, so that loading is not measured. */
   async signIn(account) {
     const headers = { 'user-agent': USER_AGENT };
     const answer = await this.context.request.post('/api/sign_in', { form: account, headers });
@@ -124,7 +124,7 @@ export class Browser {
     const state = await this.context.request.get('/api/v1/session_state', { headers });
     const { session } = await state.json();
     await Promise.all(this.tabs.map((tab, n) => tab.page.goto(this.paths[n])));
-    for (const tab of this.tabs) await until(`a keeper in ${tab.page.url()}`, () => tab.isKept());
+    for (const tab of this.tabs) await until(`a session monitor in ${tab.page.url()}`, () => tab.isKept());
     const streams = async () => (await Promise.all(this.tabs.map((tab) => tab.hasStream()))).includes(true);
     await until('an open stream', streams);
     for (const tab of this.tabs) tab.forget();

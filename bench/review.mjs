@@ -1,14 +1,15 @@
-// What does it take to review the sessions of many people?
+// Measures administrators' lists with many sessions.
 //
 //   node bench/review.mjs [SERVER] [SITE] [--people 100000] [--sessions 1000000] [--rounds 5]
 //
-// Fills a fresh database (`broker-portal seed`), then asks what administrators ask, through the API and the pages of a running
-// server: once for everyone, as a system administrator, and once as the administrator of one organization. Each request
-// is sent --rounds times, one after the other; printed are the median and the worst, in milliseconds, from the first byte sent
-// to the last one received. Then each is sent once more while Postgres writes down how it did it (auto_explain, part
-// of Postgres' contrib): printed are the statements that took longest, in short: nodes of the plan with the rows that
-// they gave, all loops together. The exit status is 1 if a median is over two seconds, the export of a whole
-// organization aside.
+// Fills a new database (`broker-portal seed`), then sends the requests of administrators to the API and the pages of a running
+// server: as a system administrator, and as the administrator of one organization.
+//
+// - Each request is sent --rounds times in sequence. Prints the median and the maximum in milliseconds, from the first byte
+//   sent to the last one received.
+// - Each request is then sent once more with auto_explain (part of Postgres' contrib). Prints the slowest statements: plan
+//   nodes with their rows over all loops.
+// - The exit status is 1 if a median exceeds two seconds, except for the export of a whole organization.
 import { appendFileSync, openSync, readFileSync, readSync, closeSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -26,12 +27,12 @@ const [binary = 'target/release/broker-portal', site = 'target/release/site'] = 
 const rounds = Number(values.rounds);
 const password = 'correct horse battery staple';
 
-/** Slower than this nobody wants to wait for a page. */
+/** Limit for the median. */
 const LIMIT = 2000;
 
 const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
 
-/** Postgres loads what explains statements, and is silent until it is told. */
+/** Makes Postgres load auto_explain, without output so far. */
 function loadExplain({ postgres }) {
   appendFileSync(
     join(postgres(), 'data', 'postgresql.auto.conf'),
@@ -45,7 +46,7 @@ function loadExplain({ postgres }) {
   );
 }
 
-/** From now on Postgres writes down how it does each statement. Its connections stay. */
+/** Makes Postgres log the plan of each statement from now on. Connections stay open. */
 async function explain(server) {
   const data = join(server.postgres(), 'data');
   appendFileSync(join(data, 'postgresql.auto.conf'), 'auto_explain.log_min_duration = 0\n');
@@ -53,7 +54,7 @@ async function explain(server) {
   await new Promise((resolve) => setTimeout(resolve, 500));
 }
 
-/** What Postgres' log has from a place on. */
+/** Postgres' log from a position on. */
 function logged(server, from) {
   const bytes = Buffer.alloc(statSync(server.log).size - from);
   const file = openSync(server.log);
@@ -62,7 +63,7 @@ function logged(server, from) {
   return bytes.toString('utf8');
 }
 
-/** The statements of a log: how long each took, its text and its plan. */
+/** The statements of a log with duration, text and plan. */
 function statements(log) {
   const found = [];
   for (const part of log.split(/duration: (?=[\d.]+ ms  plan:\n)/).slice(1)) {
@@ -80,7 +81,7 @@ function short(plan) {
   const direction = plan['Scan Direction'] === 'Backward' ? ' backward' : '';
   const rows = Math.round(plan['Actual Rows'] * plan['Actual Loops']);
   const dropped = Math.round((plan['Rows Removed by Filter'] ?? 0) * plan['Actual Loops']);
-  const name = `${plan['Node Type']}${direction}${over ? ` on ${over}` : ''} ${rows}${dropped ? ` (passed over ${dropped})` : ''}`;
+  const name = `${plan['Node Type']}${direction}${over ? ` on ${over}` : ''} ${rows}${dropped ? ` (filtered ${dropped})` : ''}`;
   const below = (plan.Plans ?? []).filter((child) => child['Actual Loops'] > 0).map(short);
   if (below.length === 0) return name;
   return `${name} < ${below.length === 1 ? below[0] : `(${below.join(', ')})`}`;
@@ -92,7 +93,7 @@ function excerpt(text) {
   return words.length > 100 ? `${words.slice(0, 60)} ... ${words.slice(-36)}` : words;
 }
 
-/** The check of the asker's own session, which is the same everywhere. */
+/** The check of the caller's own session, which every request has. */
 const isCheck = (text) => text.includes('credential_hash = $1');
 
 async function signIn(url, email) {
@@ -102,18 +103,18 @@ async function signIn(url, email) {
   return cookies.find((cookie) => cookie.startsWith('portal_session='));
 }
 
-/** Sends a request and gives its body and how long it took. */
+/** Sends a request and returns its body and duration. */
 async function get(server, cookie, path) {
   const began = performance.now();
   const answer = await fetch(server.url + path, { headers: { cookie } });
   const body = await answer.text();
   const took = performance.now() - began;
-  // 503: a statement took longer than it may.
+  // 503: a statement exceeded its deadline.
   if (!answer.ok && answer.status !== 503) throw new Error(`${path}: ${answer.status} ${body}`);
   return { body, took, refused: !answer.ok };
 }
 
-/** What an administrator asks for, by what it is called here. */
+/** The requests of an administrator, by label. */
 async function questions(server, cookie, ofOrganization) {
   const list = '/api/v1/admin/sessions';
   const page = async (query) => JSON.parse((await get(server, cookie, `${list}?${query}`)).body);
@@ -123,31 +124,31 @@ async function questions(server, cookie, ofOrganization) {
   let tenth = '';
   for (let n = 1; n < 10; n += 1) {
     const { next } = await page(`after=${tenth}`);
-    // With few sessions, the last there is.
+    // With few sessions, the last page.
     if (!next) break;
     tenth = next;
   }
   const desktops = (await page('kind=desktop&role=vendor')).total;
-  console.log(`sessions within reach: ${first.total}; of vendors on desktops: ${desktops}`);
+  console.log(`sessions in scope: ${first.total}; vendors' desktop apps: ${desktops}`);
   return [
     ['first page, with its total', list],
     ['tenth page', `${list}?after=${tenth}`],
     [`search by part of an email`, `${list}?q=${name}`],
     ['search by address', `${list}?q=${someone.ip_address}`],
     ['search by network', `${list}?q=10.77.0.0/16`],
-    ['desktops of vendors', `${list}?kind=desktop&role=vendor`],
+    ['desktop apps of vendors', `${list}?kind=desktop&role=vendor`],
     ['ended sessions', `${list}?state=ended`],
     ['live and ended sessions', `${list}?state=all`],
-    ['sorted by person', `${list}?sort=person`],
+    ['sorted by user', `${list}?sort=person`],
     ['audit log, first page', '/api/v1/admin/audit'],
-    ['audit log of a person', `/api/v1/admin/audit?person=${name}`],
-    ['page of the sessions', '/dashboard/admin/sessions'],
-    ['page of the health figures', '/dashboard/admin/health'],
+    ['audit log of a user', `/api/v1/admin/audit?person=${name}`],
+    ['sessions page', '/dashboard/admin/sessions'],
+    ['health page', '/dashboard/admin/health'],
     ...(ofOrganization ? [['CSV of the organization', `${list}.csv`]] : []),
   ];
 }
 
-// Slow statements are printed below; nobody needs to hear of each.
+// Slow statements are printed below, so do not log them.
 const settings = { PORTAL_DEMO: 'off', RUST_LOG: 'error' };
 const server = await startServer(binary, site, settings, (portal) => {
   const size = ['--people', values.people, '--sessions', values.sessions];
@@ -181,7 +182,7 @@ try {
       const slow = middle > LIMIT && !path.includes('.csv');
       if (slow || refusals > 0) process.exitCode = 1;
       console.log(
-        `  ${what.padEnd(30)}median ${middle.toFixed(0).padStart(6)} ms, worst ${worst.toFixed(0).padStart(6)} ms, ` +
+        `  ${what.padEnd(30)}median ${middle.toFixed(0).padStart(6)} ms, maximum ${worst.toFixed(0).padStart(6)} ms, ` +
           `${(bytes / 1000).toFixed(0)} kB${slow ? ', over the limit' : ''}${refusals > 0 ? `, ${refusals} times 503` : ''}`,
       );
       asked.push({ who, what, path, cookie });
@@ -191,7 +192,7 @@ try {
   for (const { who, what, path, cookie } of asked) {
     const from = statSync(server.log).size;
     await get(server, cookie, path);
-    // The export has a statement a page: one is enough. Of the rest, what makes up the time.
+    // The export has one statement per page: print one. For other requests print the slowest.
     const all = statements(logged(server, from)).filter(({ text }) => !isCheck(text));
     const slowest = all.toSorted((a, b) => b.ms - a.ms);
     console.log(`\n${what}, ${who}`);

@@ -1,12 +1,11 @@
-// How soon is a revoked device out? And what does checking a session cost?
+// Measures revocation latency and the cost of a session check.
 //
 //   node bench/revocation.mjs [SERVER] [SITE] [ROUNDS]
 //
-// Each round signs in a browser and two desktops that ask without a pause whether they are signed in, and presses Sign
-// Out All Devices in the browser. Every request that a desktop begins after the answer has come must be refused: how
-// many were not is printed, and the exit status is 1 if there was one. Both desktops also listen to their session's
-// events: when each hears of its end is printed as well, and a stream that stays open fails the run. Times are of this machine and this run; the
-// ratio at the end compares two addresses side by side.
+// Each round signs in a browser and two desktop apps, which request their session state without a pause, and presses Sign Out
+// All Devices in the browser. Every request that a desktop app begins after the answer must be refused. The number of accepted
+// ones is printed, and the exit status is 1 if there is one. Both desktop apps also have an event stream: the time until it
+// reports the end is printed, and a stream that stays open fails the run. The ratio at the end compares two addresses.
 import { startServer } from './server.mjs';
 
 const [binary = 'target/release/broker-portal', site = 'target/release/site', rounds = '30'] = process.argv.slice(2);
@@ -33,7 +32,7 @@ async function signInDesktop(url, name) {
   return (await answer.json()).access_token;
 }
 
-/** Asks until told to stop; notes when each request began and what it was answered. */
+/** Sends requests until stopped; records the start and status of each. */
 async function poll(url, token, until, seen) {
   while (!until.done) {
     const began = performance.now();
@@ -43,7 +42,7 @@ async function poll(url, token, until, seen) {
   }
 }
 
-/** Listens to the session's events. `closed` is when the end was told and the stream closed. */
+/** Reads the event stream. `closed` is the time when it had reported the end and closed. */
 async function listen(url, token) {
   const answer = await fetch(`${url}/api/v1/session/events`, { headers: { authorization: `Bearer ${token}` } });
   if (!answer.ok) throw new Error(`events: ${answer.status}`);
@@ -55,7 +54,7 @@ async function listen(url, token) {
       if (done) break;
       text += value;
     }
-    if (!text.includes('event: session_ended')) throw new Error(`a stream closed without a word: ${text}`);
+    if (!text.includes('event: session_ended')) throw new Error(`a stream closed without session_ended: ${text}`);
     return performance.now();
   })();
   return { closed };
@@ -108,17 +107,17 @@ try {
   const sum = (field) => results.reduce((total, result) => total + result[field], 0);
   const acceptedAfter = sum('acceptedAfter');
   console.log(`rounds                                    ${results.length}`);
-  console.log(`requests of desktops                      ${sum('requests')}, of which ${sum('after')} began after the answer`);
+  console.log(`requests of desktop apps                  ${sum('requests')}, of which ${sum('after')} began after the answer`);
   console.log(`accepted after the answer                 ${acceptedAfter}`);
-  for (const [label, field] of [['pressed until answered', 'answered'], ['pressed until the last accepted request', 'out'], ['pressed until every stream was told, closed', 'told']]) {
+  for (const [label, field] of [['from click to answer', 'answered'], ['from click to last accepted request', 'out'], ['from click to close of every stream', 'told']]) {
     const times = results.map((result) => result[field]);
-    console.log(`${label.padEnd(46)}median ${ms(median(times))}, most ${ms(Math.max(...times))}`);
+    console.log(`${label.padEnd(46)}median ${ms(median(times))}, maximum ${ms(Math.max(...times))}`);
   }
   const authorization = `Bearer ${await signInDesktop(server.url, 'bench-latency')}`;
   await latencies(server.url, '/healthz', {});
   const plain = await latencies(server.url, '/healthz', {});
   const checked = await latencies(server.url, '/api/v1/session_state', { authorization });
-  console.log(`a checked request against /healthz        ${(checked / plain).toFixed(1)} times (${ms(checked)} against ${ms(plain)})`);
+  console.log(`session check compared with /healthz      ${(checked / plain).toFixed(1)} times (${ms(checked)} against ${ms(plain)})`);
   if (acceptedAfter > 0) process.exitCode = 1;
 } finally {
   await server.stop();

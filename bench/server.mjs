@@ -1,4 +1,4 @@
-// A server of the benchmark's own: free port, private Postgres, demo accounts, gone at the end.
+// A server for benchmarks: free port, private Postgres, demo accounts, removed at the end.
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, chmodSync, rmSync, readFileSync, existsSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -16,8 +16,8 @@ const freePort = () =>
   });
 
 /**
- * Starts `binary` and gives its address, a function that stops it and one that runs an operator's command beside it.
- * `prepare` is called before, with that same function and one that finds the private Postgres' folder.
+ * Starts `binary`. Returns its address, a function that stops it, and one that runs an operator's command. `prepare` is called
+ * before, with the latter function and one that finds the folder of the private Postgres.
  */
 export async function startServer(binary, site, settings = {}, prepare = () => {}) {
   const data = mkdtempSync(join(tmpdir(), 'portal-bench-'));
@@ -38,7 +38,7 @@ export async function startServer(binary, site, settings = {}, prepare = () => {
     return stdout;
   };
   const moved = join(data, 'postgres.moved');
-  // Where other users cannot look into the data directory, a server that runs as root moves Postgres elsewhere.
+  // If other users cannot read the data directory, a server running as root puts Postgres elsewhere.
   const postgres = () => (existsSync(moved) ? readFileSync(moved, 'utf8').trim() : join(data, 'postgres'));
   const remove = () => {
     if (existsSync(moved)) rmSync(postgres(), { recursive: true, force: true });
@@ -59,7 +59,7 @@ export async function startServer(binary, site, settings = {}, prepare = () => {
   };
   const url = `http://${address}`;
   for (let attempt = 0; attempt < 600; attempt += 1) {
-    if (server.exitCode !== null) throw new Error(`the server ended with ${server.exitCode}`);
+    if (server.exitCode !== null) throw new Error(`the server exited with ${server.exitCode}`);
     const ready = await fetch(`${url}/readyz`).catch(() => null);
     if (ready?.ok) return { url, stop, command, pid: server.pid, postgres, log: join(data, 'postgres.log') };
     await new Promise((resolve) => setTimeout(resolve, 100));

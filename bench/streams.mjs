@@ -1,11 +1,10 @@
-// What do open streams cost? Memory a stream, the latency of ordinary requests with and without them, and how long the
-// server takes to stop while they are open.
+// Measures open event streams: memory per stream, request latency with and without them, and the time to stop the server while
+// they are open.
 //
 //   node bench/streams.mjs [SERVER] [SITE] [STREAMS]
 //
-// A session and a person may have a few streams only (the oldest makes room for one more), so that the streams are of
-// many. The exit status is 1 if one closes before its time, if the server does not stop within ten seconds, or if it
-// leaves one open.
+// Streams are limited per session and user, so the benchmark uses many users. The exit status is 1 if a stream closes early, if
+// the server does not stop within ten seconds, or if it leaves a stream open.
 import { readFileSync } from 'node:fs';
 import { Agent, get } from 'node:http';
 import { startServer } from './server.mjs';
@@ -13,7 +12,7 @@ import { startServer } from './server.mjs';
 const [binary = 'target/release/broker-portal', site = 'target/release/site', streams = '1000'] = process.argv.slice(2);
 const password = 'correct horse battery staple';
 
-/** What the server allows: streams of a session; and sessions of a person, whose streams it counts as well. */
+/** Limits of the server: streams per session, and sessions per user, whose streams it also counts. */
 const OF_SESSION = 8;
 const OF_PERSON = 12;
 
@@ -31,7 +30,7 @@ async function signIn(url, email, number) {
   return `Bearer ${(await answer.json()).access_token}`;
 }
 
-/** As many sessions as the streams need, of as many people as the sessions need. */
+/** Creates the sessions and users that the streams need. */
 async function signInAll(server) {
   const sessions = [];
   for (let n = 0; n * OF_SESSION < Number(streams); n += 1) {
@@ -75,7 +74,7 @@ try {
       });
       request.on('error', reject);
     });
-  // A hundred at a time: the benchmark's own connections must not queue up.
+  // A hundred at a time, so that the benchmark's own connections do not queue.
   for (let n = 0; n < Number(streams); n += 100) {
     await Promise.all(Array.from({ length: Math.min(100, Number(streams) - n) }, (_, m) => open(n + m)));
   }
@@ -89,9 +88,9 @@ try {
   await new Promise((resolve) => setTimeout(resolve, 100));
 
   console.log(`open streams                              ${Number(streams) - closedEarly}, of ${sessions.length} sessions`);
-  console.log(`memory a stream                           ${((after - before) / Number(streams)).toFixed(1)} kB (${before} kB without, ${after} kB with them)`);
-  console.log(`a checked request beside them             ${(beside / without).toFixed(2)} times one without them (${beside.toFixed(2)} ms against ${without.toFixed(2)} ms)`);
-  console.log(`told to stop, the server was gone after   ${took.toFixed(0)} ms, with ${closed} streams closed`);
+  console.log(`memory per stream                         ${((after - before) / Number(streams)).toFixed(1)} kB (${before} kB without, ${after} kB with them)`);
+  console.log(`session check beside them                 ${(beside / without).toFixed(2)} times as long as without them (${beside.toFixed(2)} ms against ${without.toFixed(2)} ms)`);
+  console.log(`stop to exit of the server                ${took.toFixed(0)} ms, with ${closed} streams closed`);
   if (closedEarly > 0 || took > 10_000 || closed < Number(streams)) process.exitCode = 1;
 } finally {
   if (!stopped) await server.stop();

@@ -1,14 +1,13 @@
-// How soon does a person see it in the tabs of a browser that was signed out from elsewhere?
+// Measures when the tabs of a browser show that it was signed out from elsewhere.
 //
 //   node bench/tabs.mjs [SERVER] [SITE] [ROUNDS] [ROUNDS-OF-ALL]
 //
-// Two browsers of one person, real Chromium: A with the settings open, B with five tabs. Each round presses "Sign out" at
-// B in the list of A, and notes when each tab of B has its dialog open. After that, rounds of Sign Out All Devices, in
-// which B's cookie is used without a pause as well. The clock starts with the click itself, in A's page; all pages are on
-// this machine and share its clock, and how far their clocks were apart is printed. The tabs have settled before the
-// click, and headless Chromium takes all of them for visible.
+// Two browsers of one user in real Chromium: A shows the settings, B has five tabs. Each round presses "Sign out" for B in A and
+// records when each tab of B opens its dialog. Then come rounds of Sign Out All Devices, in which B's cookie is also used
+// without a pause. Time starts with the click in A's page. All pages share the clock of this machine, and the difference
+// between their clocks is printed. The tabs are idle before the click, and headless Chromium treats all of them as visible.
 //
-// No time fails the run. A tab that never closes does, and a cookie that is accepted after the answer.
+// The run fails if a tab never opens its dialog, or if a cookie is accepted after the answer. No duration fails it.
 import { Browser, USER_AGENT, pause, startChromium, until } from './browser.mjs';
 import { startServer } from './server.mjs';
 
@@ -18,7 +17,7 @@ const account = { email: 'broker@demo.example', password: 'demo-portal-pass' };
 
 const [SETTINGS, DASHBOARD] = ['/dashboard/settings', '/dashboard'];
 
-/** Long enough for what a sign-in sends to other tabs to be over. */
+/** Long enough for the messages of a sign-in to other tabs. */
 const SETTLE = 300;
 
 const sorted = (numbers) => numbers.toSorted((a, b) => a - b);
@@ -26,7 +25,7 @@ const quantile = (numbers, part) => sorted(numbers)[Math.min(numbers.length - 1,
 const median = (numbers) => quantile(numbers, 0.5);
 const ms = (number) => `${number.toFixed(1)} ms`;
 
-/** Presses `button` in A and waits for the tabs of B. All times are from the click. */
+/** Presses `button` in A and waits for the tabs of B. All times start at the click. */
 async function press(a, b, button, endpoint) {
   const [tab] = a.tabs;
   const [response, moments] = await Promise.all([
@@ -59,7 +58,7 @@ async function roundOfOne(a, b) {
   return press(a, b, button, '/api/revoke_session');
 }
 
-/** Uses a cookie without a pause until told to stop. In the name of the browser that it is of: it would be ended else. */
+/** Uses a cookie until stopped. With the User-Agent of its browser, because the portal would revoke it otherwise. */
 async function useCookie(url, browser, state) {
   const headers = { cookie: await browser.cookie(), 'user-agent': USER_AGENT };
   while (!state.done) {
@@ -70,7 +69,7 @@ async function useCookie(url, browser, state) {
   }
 }
 
-/** Presses Sign Out All Devices while B's cookie is in use, which ends a moment later. */
+/** Presses Sign Out All Devices while B's cookie is in use, and stops a moment later. */
 async function pressWhileUsed(a, b, button, state) {
   const endpoint = '/api/sign_out_all_devices';
   const isAnswered = (request) => new URL(request.url()).pathname === endpoint;
@@ -78,7 +77,7 @@ async function pressWhileUsed(a, b, button, state) {
     await until('an accepted cookie', () => state.seen.some(({ status }) => status === 200));
     const [result] = await Promise.all([
       press(a, b, button, endpoint),
-      // By this process's own clock, and later than the answer: a request that begins after that has no excuse.
+      // Measured with this process's clock, after the answer. Every later request must be refused.
       a.tabs[0].page.waitForEvent('requestfinished', isAnswered).then(() => (state.answered = performance.now())),
     ]);
     await pause(60);
@@ -94,7 +93,7 @@ async function roundOfAll(url, a, b) {
   const confirms = tab.page.locator('#sign-out-all button[type=submit]');
   await tab.page.getByRole('button', { name: 'Sign Out All Devices' }).click();
   await confirms.waitFor();
-  // The list in the question is loaded anew when it opens, which is over after this.
+  // The dialog reloads its list when it opens. Wait for that.
   await pause(SETTLE);
   tab.forget();
   const state = { done: false, seen: [] };
@@ -103,7 +102,7 @@ async function roundOfAll(url, a, b) {
   const refused = state.seen.find(({ status }) => status === 401);
   const lastAccepted = state.seen.findLast(({ status }) => status === 200);
   if (!refused) throw new Error('the cookie was never refused');
-  // For the next round: A is out as well.
+  // A was signed out too: prepare the next round.
   await a.signIn(account);
   return {
     ...result,
@@ -116,7 +115,7 @@ async function roundOfAll(url, a, b) {
 }
 
 function print(label, times) {
-  const figures = `median ${ms(median(times))}, 95 % ${ms(quantile(times, 0.95))}, most ${ms(Math.max(...times))}`;
+  const figures = `median ${ms(median(times))}, 95 % ${ms(quantile(times, 0.95))}, maximum ${ms(Math.max(...times))}`;
   console.log(`  ${label.padEnd(50)}${figures}`);
 }
 
@@ -131,9 +130,9 @@ function report(title, results, more = []) {
   ];
   for (const [label, field] of figures) print(label, results.map((result) => result[field]));
   const ratio = median(results.map(({ slowest, request }) => slowest / request));
-  console.log(`  ${'the slowest tab against the request'.padEnd(50)}${ratio.toFixed(1)} times, in the median`);
+  console.log(`  ${'slowest tab compared with the request'.padEnd(50)}${ratio.toFixed(1)} times (median)`);
   const apart = Math.max(...results.map((result) => result.apart));
-  console.log(`  ${'clocks of the pages apart by at most'.padEnd(50)}${ms(apart)}`);
+  console.log(`  ${'largest difference between page clocks'.padEnd(50)}${ms(apart)}`);
 }
 
 const server = await startServer(binary, site);
