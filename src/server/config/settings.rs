@@ -222,7 +222,7 @@ pub const SECTIONS: &[Section] = &[
                 "Number of each of these actions allowed per window, whatever the result. Per account: sign-ins \
                  from unknown devices, denied requests. Per known device: sign-ins. Per session: password \
                  confirmations and changes, extensions, refreshes. Each server counts separately. Beyond it the \
-                 answer is 429 with the seconds to wait; sessions stay live.",
+                 response is 429 with the seconds to wait; sessions stay live.",
             ),
             Setting::new(
                 "PORTAL_ACTIONS_PER_ADDRESS",
