@@ -405,7 +405,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_wire_form_names_the_code_and_survives_the_way() {
+    fn wire_format_names_the_code_and_round_trips() {
         let ended = AppError::SessionEnded {
             reason: EndReason::SignedOutEverywhere,
         };
@@ -453,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn address_from_a_query_is_not_believed() {
+    fn error_ignores_an_address_from_the_query() {
         let forged =
             data_encoding::BASE64URL.encode(br#"{"code":"wrong_address","address":"https://evil.example"}"#);
         assert_eq!(AppError::from_query(&forged), AppError::Forbidden);

@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_rule_is_read_back_from_its_name() {
+    fn every_rule_round_trips_through_its_name() {
         for rule in AlertRule::ALL {
             assert_eq!(rule.as_str().parse(), Ok(rule));
             assert!(!rule.label().is_empty());

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_comes_back_from_its_address() {
+    fn filter_round_trips_through_the_url() {
         let filter = read(
             "person=maria&actor=bo&kind=session_ended&since=2026-11-20&until=2026-11-20&address=10.0.0.0/8",
         )
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_read_in_every_form_and_kept_exactly() {
+    fn times_parse_in_every_form_without_loss() {
         for (text, exact) in [
             ("2026-11-20T17:42:03.123456Z", "2026-11-20T17:42:03.123456Z"),
             ("2026-11-20T19:42:03%2B02:00", "2026-11-20T17:42:03.000Z"),
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_for_nothing_is_refused_by_name() {
+    fn invalid_values_are_rejected_by_field_name() {
         for (query, field) in [
             ("kind=ended", "kind"),
             ("since=yesterday", "since"),

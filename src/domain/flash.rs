@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_flash_survives_its_text_form() {
+    fn every_flash_round_trips_through_text() {
         for code in FlashCode::ALL {
             let flash = Flash { code, count: 7 };
             assert_eq!(flash.to_string().parse(), Ok(flash));

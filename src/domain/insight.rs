@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_period_ends_in_the_step_of_now() {
+    fn period_ends_with_the_current_step() {
         let now = time::parse_rfc3339("2026-11-20T17:42:03.120Z").expect("a time");
         let of = |period: Period| {
             let beginnings = period.beginnings(now);

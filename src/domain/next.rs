@@ -21,7 +21,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn segments_that_lead_elsewhere_are_refused() {
+    fn dot_and_empty_segments_are_rejected() {
         for path in [
             "/.//evil.example",
             "/..//evil.example",
@@ -36,7 +36,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_of_the_portal_are_taken() {
+    fn portal_paths_are_accepted() {
         for path in [
             "/",
             "/dashboard",
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_leaves_the_origin_is_refused() {
+    fn paths_to_another_origin_are_rejected() {
         for path in [
             "",
             "dashboard",

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_problem_is_read_back_from_its_name() {
+    fn every_problem_round_trips_through_its_name() {
         for problem in PasswordProblem::ALL {
             assert_eq!(PasswordProblem::named(problem.as_str()), problem);
             assert!(problem.message().ends_with('.'));

@@ -95,12 +95,12 @@ mod tests {
     }
 
     #[test]
-    fn nothing_given_lists_everyone() {
+    fn empty_filter_lists_everyone() {
         assert_eq!(read("q=+&role=&state="), Ok(PeopleFilter::default()));
     }
 
     #[test]
-    fn a_filter_comes_back_from_its_address() {
+    fn filter_round_trips_through_the_url() {
         for state in Standing::ALL {
             let query = format!("q=m%C3%BCller%20%26%20co&role=vendor&state={}", state.as_str());
             let filter = read(&query).expect("a filter");
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_for_nothing_is_refused_by_name() {
+    fn invalid_values_are_rejected_by_field_name() {
         let long = format!("q={}", "a".repeat(121));
         for (query, field) in [
             ("role=Broker", "role"),

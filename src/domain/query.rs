@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_query_value_comes_back_as_it_was() {
+    fn query_values_round_trip() {
         let query = format!("a=1&next={}&b=%zz", query_value("/a?b=c&d #é"));
         assert_eq!(form_value(&query, "next").as_deref(), Some("/a?b=c&d #é"));
         assert_eq!(form_value(&query, "b"), None);
@@ -99,12 +99,12 @@ mod tests {
     }
 
     #[test]
-    fn a_query_value_cannot_end_its_parameter() {
+    fn query_value_cannot_end_its_parameter() {
         assert_eq!(query_value("/a?b=c&d #é"), "/a%3Fb%3Dc%26d%20%23%C3%A9");
     }
 
     #[test]
-    fn what_is_misspelt_garbled_or_there_twice_is_found() {
+    fn unknown_malformed_and_repeated_parameters_are_found() {
         let flaw = |query| flaw(query, &["q", "role"], &["after"]);
         for query in [
             "",

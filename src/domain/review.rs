@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cutoff_is_read_back_from_its_text() {
+    fn cutoff_round_trips_through_text() {
         for text in ["0", "1742", "2026-11-20T17:42:03.120Z"] {
             let cutoff: Cutoff = text.parse().expect(text);
             assert_eq!(cutoff.to_string(), text);

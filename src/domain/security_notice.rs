@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_rule_is_read_back_from_its_name_and_has_words() {
+    fn every_rule_round_trips_and_has_a_message() {
         for rule in NoticeRule::ALL {
             assert_eq!(rule.as_str().parse(), Ok(rule));
             let notice = SecurityNotice {

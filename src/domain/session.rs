@@ -284,7 +284,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_reason_is_read_back_from_its_name_and_has_words() {
+    fn every_reason_round_trips_and_has_a_message() {
         for reason in EndReason::ALL {
             assert_eq!(reason.as_str().parse(), Ok(reason));
             assert!(reason.message().ends_with('.'));
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn reasons_of_time_name_the_roles_own_figure() {
+    fn time_limit_messages_name_the_roles_limit() {
         let words = |reason: EndReason| reason.message_with_limits(43_200, 86_400);
         assert_eq!(
             words(EndReason::IdleTimeout),

@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_given_lists_what_is_live() {
+    fn empty_filter_lists_live_sessions() {
         let filter = read("q=&kind=&role=+").expect("a filter");
         assert_eq!(filter, SessionFilter::default());
         assert_eq!(
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn revocation_needs_a_condition_or_the_state() {
+    fn revocation_needs_a_condition_or_a_state() {
         let revocation = |query: &str| SessionFilter::read_for_revocation(|name| form_value(query, name));
         for query in ["", "&"] {
             assert!(!revocation(query).expect(query).has_condition(), "{query}");
@@ -395,14 +395,14 @@ mod tests {
     }
 
     #[test]
-    fn a_page_writes_out_the_state_that_it_shows() {
+    fn page_query_names_the_default_state() {
         let shown = SessionFilter::default().with_state();
         assert!(shown.has_condition());
         assert_eq!(shown.whole_query(), "state=live");
     }
 
     #[test]
-    fn a_filter_comes_back_from_its_address() {
+    fn filter_round_trips_through_the_url() {
         let query = "q=m%C3%BCller%20%26%20co&user=6b1ad9b3-54f4-4bd0-9b3a-1c8ad6f3b9b1&kind=desktop&role=vendor&state=all\
             &reason=revoked&age=over_week&suspicion=unanswered";
         let filter = read(query).expect("a filter");
@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_for_nothing_is_refused_by_name() {
+    fn invalid_values_are_rejected_by_field_name() {
         for (query, field) in [
             ("kind=phone", "kind"),
             ("role=Broker", "role"),

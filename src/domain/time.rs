@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn times_come_back_from_their_text_and_nothing_else_is_taken_for_one() {
+    fn only_written_times_parse_and_they_round_trip() {
         for text in [
             "2026-11-20T17:42:03.120Z",
             "2024-02-29T00:00:00.000Z",
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn times_of_users_are_read_in_every_form_of_the_standard() {
+    fn user_times_parse_in_every_rfc_3339_form() {
         for (text, exact) in [
             ("2026-11-20T17:42:03.123456Z", "2026-11-20T17:42:03.123456Z"),
             ("2026-11-20T17:42:03.120Z", "2026-11-20T17:42:03.120Z"),

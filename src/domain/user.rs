@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_role_is_read_back_from_its_name() {
+    fn every_role_round_trips_through_its_name() {
         for role in Role::ALL {
             assert_eq!(role.as_str().parse(), Ok(role));
         }

@@ -15,21 +15,21 @@
 
 mod harness;
 
-mod clock;
-mod disk;
-mod exhausted;
-mod flood;
-mod frozen;
-mod kill;
-mod memory;
+mod clock_jumps;
+mod exhausted_pool;
+mod frozen_database;
+mod full_disk;
+mod killed_server;
+mod memory_use;
 mod migrations;
 mod network;
-mod older;
+mod older_server;
 mod outage;
 mod output;
+mod password_flood;
 mod password_input;
 mod pooler;
-mod public_address;
-mod silent;
+mod public_url;
+mod server_stop;
+mod silent_connections;
 mod standby;
-mod stop;

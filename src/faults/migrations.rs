@@ -15,7 +15,7 @@ use sqlx::{
 
 use crate::{
     harness::*,
-    older::{parts, statements},
+    older_server::{parts, statements},
 };
 
 /// The migrations up to this one are what they are, and were applied while tables were small.

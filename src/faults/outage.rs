@@ -181,7 +181,7 @@ enum Fault {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_postgres_is_away_under_load_there_is_503_and_nothing_answered_is_lost() {
+async fn outage_under_load_answers_503_and_loses_nothing() {
     let mut postgres = Postgres::start("outage").await;
     let people = People::of(&postgres).await;
     let maria = people.broker("maria").await;

@@ -19,7 +19,7 @@ fn set_password(postgres: &Postgres, email: &str) -> tokio::process::Command {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_piped_password_may_have_mark_and_line_break() {
+async fn piped_password_may_have_bom_and_line_break() {
     let postgres = Postgres::start("piped-password").await;
     let people = People::of(&postgres).await;
     let maria = people.broker("maria").await;
@@ -42,7 +42,7 @@ async fn a_piped_password_may_have_mark_and_line_break() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_terminal_shows_nothing_of_a_password() {
+async fn terminal_shows_nothing_of_a_password() {
     let postgres = Postgres::start("typed-password").await;
     let people = People::of(&postgres).await;
     let maria = people.broker("maria").await;

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_standing_clock_moves_only_when_told() {
+    fn fixed_clock_moves_only_when_set() {
         let start = start();
         let clock = Clock::standing(start);
         assert_eq!(clock.now(), start);
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_better_sample_replaces_a_slow_one() {
+    fn better_sample_replaces_a_slow_one() {
         let clock = Clock::synchronized(&sample(start(), Duration::ZERO, 2 * SECOND));
         let time = start() + TimeDelta::seconds(2);
         let prompt = sample(time, Duration::ZERO, Duration::ZERO);
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_running_clock_never_goes_back() {
+    fn running_clock_never_goes_back() {
         let clock = Clock::synchronized(&sample(start(), Duration::ZERO, SECOND));
         let before = clock.now();
         let earlier = sample(start() - TimeDelta::hours(1), Duration::ZERO, Duration::ZERO);
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_ahead_waits_for_the_database() {
+    fn fast_clock_waits_for_the_database() {
         let at = Instant::now();
         let anchor = Anchor {
             time: start(),

@@ -18,7 +18,7 @@ fn registration(email: &str, role: Role, organizations: &[&str]) -> Registration
 }
 
 #[tokio::test]
-async fn a_person_is_registered_once() {
+async fn user_is_registered_once() {
     let portal = Portal::start().await;
     let accounts = portal.accounts();
     let first = accounts
@@ -49,7 +49,7 @@ async fn a_person_is_registered_once() {
 }
 
 #[tokio::test]
-async fn further_organizations_are_memberships_and_leave_name_and_password_alone() {
+async fn further_organization_adds_only_a_membership() {
     let portal = Portal::start().await;
     let accounts = portal.accounts();
     let maria = portal
@@ -102,7 +102,7 @@ async fn further_organizations_are_memberships_and_leave_name_and_password_alone
 }
 
 #[tokio::test]
-async fn two_who_register_the_same_email_at_once_make_one_account() {
+async fn parallel_registrations_create_one_account() {
     let portal = Portal::start().await;
     let accounts = portal.accounts();
     let register = |organizations: &'static [&str]| {
@@ -121,7 +121,7 @@ async fn two_who_register_the_same_email_at_once_make_one_account() {
 }
 
 #[tokio::test]
-async fn what_does_not_fit_is_refused_and_nothing_is_written() {
+async fn invalid_accounts_are_rejected_without_a_write() {
     let portal = Portal::start().await;
     let accounts = portal.accounts();
     let fitting = registration("new@b.example", Role::Broker, &["Northgate"]);
@@ -172,7 +172,7 @@ async fn what_does_not_fit_is_refused_and_nothing_is_written() {
 }
 
 #[tokio::test]
-async fn a_new_password_ends_every_session_and_the_old_one_opens_nothing() {
+async fn new_password_ends_sessions_and_retires_the_old() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let (chrome, mac) = (
@@ -219,7 +219,7 @@ async fn a_new_password_ends_every_session_and_the_old_one_opens_nothing() {
 }
 
 #[tokio::test]
-async fn a_disabled_person_is_out_at_once_and_stays_out() {
+async fn disabled_user_is_signed_out_and_stays_out() {
     let portal = Portal::start().await;
     let (maria, jonas) = (portal.broker("maria").await, portal.broker("jonas").await);
     let (chrome, mac) = (
@@ -256,7 +256,7 @@ async fn a_disabled_person_is_out_at_once_and_stays_out() {
 }
 
 #[tokio::test]
-async fn what_an_operator_writes_is_read_at_sign_in_as_text() {
+async fn operator_note_is_plain_text_at_sign_in() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -300,7 +300,7 @@ async fn what_an_operator_writes_is_read_at_sign_in_as_text() {
 }
 
 #[tokio::test]
-async fn one_session_is_ended_by_its_id_once() {
+async fn session_id_revokes_one_session_once() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let (chrome, mac) = (
@@ -325,7 +325,7 @@ async fn one_session_is_ended_by_its_id_once() {
 }
 
 #[tokio::test]
-async fn everyone_is_signed_out_and_may_come_back() {
+async fn everyone_is_signed_out_and_may_return() {
     let portal = Portal::start().await;
     let mut clients = Vec::new();
     for name in ["maria", "jonas", "aiko"] {
@@ -373,7 +373,7 @@ async fn everyone_is_signed_out_and_may_come_back() {
 }
 
 #[tokio::test]
-async fn the_operators_list_is_what_people_see_of_themselves() {
+async fn operator_list_equals_the_users_own_list() {
     let portal = Portal::start().await;
     let (maria, jonas) = (
         portal.broker("maria").await,
@@ -420,7 +420,7 @@ async fn the_operators_list_is_what_people_see_of_themselves() {
 }
 
 #[tokio::test]
-async fn nobody_of_that_email_is_an_error_and_changes_nothing() {
+async fn unknown_email_is_an_error_without_changes() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -443,7 +443,7 @@ async fn nobody_of_that_email_is_an_error_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn an_enabled_person_may_sign_in_again_and_what_was_ended_stays_over() {
+async fn enabled_user_signs_in_but_sessions_stay_ended() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -458,7 +458,7 @@ async fn an_enabled_person_may_sign_in_again_and_what_was_ended_stays_over() {
 }
 
 #[tokio::test]
-async fn demo_accounts_open_nothing_once_the_demo_is_over() {
+async fn demo_accounts_stop_working_after_the_demo() {
     let portal = Portal::start().await;
     let accounts = portal.accounts();
     demo::create(&accounts).await.expect("created");
@@ -479,7 +479,7 @@ async fn demo_accounts_open_nothing_once_the_demo_is_over() {
 }
 
 #[tokio::test]
-async fn a_system_administrator_becomes_no_member_later_either() {
+async fn system_administrator_cannot_become_a_member() {
     let portal = Portal::start().await;
     let root = portal.person("root").role(Role::SystemAdmin).create().await;
     let again = portal

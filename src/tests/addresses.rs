@@ -40,7 +40,7 @@ async fn signed_in_through(client: Client, person: &Person, forwarded: &str) -> 
 }
 
 #[tokio::test]
-async fn a_stranger_cannot_choose_the_address_that_is_recorded() {
+async fn untrusted_client_cannot_choose_its_recorded_address() {
     for settings in [&[][..], &[("PORTAL_TRUSTED_PROXIES", "10.0.0.0/8")]] {
         let portal = Portal::with(settings).await;
         let maria = portal.broker("maria").await;
@@ -67,7 +67,7 @@ async fn a_stranger_cannot_choose_the_address_that_is_recorded() {
 }
 
 #[tokio::test]
-async fn a_trusted_proxy_is_believed_for_the_address_that_it_saw() {
+async fn trusted_proxy_is_believed_for_its_client() {
     let portal = Portal::with(&[("PORTAL_TRUSTED_PROXIES", "10.0.0.0/8, 2001:db8:ffff::/48")]).await;
     let maria = portal.broker("maria").await;
     for (proxy, forwarded, address) in [
@@ -84,7 +84,7 @@ async fn a_trusted_proxy_is_believed_for_the_address_that_it_saw() {
 }
 
 #[tokio::test]
-async fn every_spelling_of_a_forwarded_address_is_recorded() {
+async fn every_notation_of_a_forwarded_address_is_recorded() {
     let portal = Portal::with(&[("PORTAL_TRUSTED_PROXIES", "127.0.0.1, ::ffff:10.0.0.0/104")]).await;
     let maria = portal.broker("maria").await;
     for (proxy, forwarded, address) in [

@@ -20,7 +20,7 @@ fn of(events: &[Value]) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn each_filter_narrows_page_and_export_alike() {
+async fn every_filter_applies_to_page_and_export() {
     let portal = Portal::start().await;
     let ada = portal
         .person("ada")
@@ -101,7 +101,7 @@ async fn each_filter_narrows_page_and_export_alike() {
 }
 
 #[tokio::test]
-async fn pages_go_back_in_time_and_lose_nothing() {
+async fn paging_back_in_time_loses_nothing() {
     let portal = Portal::start().await;
     let ada = portal.person("ada").role(Role::SystemAdmin).create().await;
     for name in ["a", "b", "c", "d"] {
@@ -147,7 +147,7 @@ async fn pages_go_back_in_time_and_lose_nothing() {
 }
 
 #[tokio::test]
-async fn failures_on_no_account_are_for_system_administrators() {
+async fn only_system_administrators_see_failures_without_account() {
     let portal = Portal::start().await;
     let ada = portal
         .person("ada")
@@ -167,7 +167,7 @@ async fn failures_on_no_account_are_for_system_administrators() {
 }
 
 #[tokio::test]
-async fn who_acted_from_outside_is_found_by_no_name() {
+async fn actors_outside_the_organization_cannot_be_searched() {
     let portal = Portal::start().await;
     let ada = portal
         .person("ada")
@@ -200,7 +200,7 @@ async fn who_acted_from_outside_is_found_by_no_name() {
 
 /// A row's own time, as the log writes it, and as other programs write the same moment.
 #[tokio::test]
-async fn the_filter_takes_the_logs_own_times() {
+async fn filter_accepts_the_logs_times() {
     let portal = Portal::start().await;
     let ada = portal.person("ada").role(Role::SystemAdmin).create().await;
     let admin = portal.browser(CHROME).signed_in(&ada).await;
@@ -238,7 +238,7 @@ async fn the_filter_takes_the_logs_own_times() {
 }
 
 #[tokio::test]
-async fn a_since_after_its_until_is_rejected() {
+async fn since_after_until_is_rejected() {
     let portal = Portal::start().await;
     let ada = portal.person("ada").role(Role::SystemAdmin).create().await;
     let admin = portal.browser(CHROME).signed_in(&ada).await;

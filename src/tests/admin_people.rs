@@ -45,7 +45,7 @@ impl Office {
 }
 
 #[tokio::test]
-async fn a_disabled_account_is_out_at_once_and_comes_back_when_it_is_enabled() {
+async fn disabled_account_is_out_until_enabled() {
     let office = Office::open().await;
     let Office {
         portal,
@@ -81,7 +81,7 @@ async fn a_disabled_account_is_out_at_once_and_comes_back_when_it_is_enabled() {
 }
 
 #[tokio::test]
-async fn nobody_is_disabled_who_is_elsewhere_too_nor_oneself() {
+async fn shared_members_and_oneself_cannot_be_disabled() {
     let office = Office::open().await;
     let Office {
         portal, nora, chrome, ..
@@ -124,7 +124,7 @@ async fn nobody_is_disabled_who_is_elsewhere_too_nor_oneself() {
 }
 
 #[tokio::test]
-async fn another_role_holds_at_once_and_ends_what_it_allows_no_more() {
+async fn new_role_applies_at_once_and_enforces_limits() {
     let office = Office::open().await;
     let Office {
         portal, nora, chrome, ..
@@ -181,7 +181,7 @@ async fn another_role_holds_at_once_and_ends_what_it_allows_no_more() {
 }
 
 #[tokio::test]
-async fn a_new_password_is_asked_for_at_the_next_sign_in_and_the_old_one_gets_nobody_in() {
+async fn forced_change_requires_new_password_at_sign_in() {
     let office = Office::open().await;
     let Office {
         portal, nora, chrome, ..
@@ -249,7 +249,7 @@ async fn a_new_password_is_asked_for_at_the_next_sign_in_and_the_old_one_gets_no
 }
 
 #[tokio::test]
-async fn a_desktop_is_asked_for_the_new_password_too() {
+async fn forced_change_applies_to_desktops() {
     let office = Office::open().await;
     let Office { portal, nora, .. } = &office;
     office.does("admin_require_password", nora, &[]).await.expect(200);
@@ -262,7 +262,7 @@ async fn a_desktop_is_asked_for_the_new_password_too() {
 }
 
 #[tokio::test]
-async fn a_password_that_an_operator_sets_settles_it() {
+async fn operator_password_ends_the_forced_change() {
     let office = Office::open().await;
     let Office { portal, nora, .. } = &office;
     office.does("admin_require_password", nora, &[]).await.expect(200);
@@ -279,7 +279,7 @@ async fn a_password_that_an_operator_sets_settles_it() {
 }
 
 #[tokio::test]
-async fn what_an_operator_has_disabled_an_administrator_does_not_enable() {
+async fn administrator_cannot_enable_what_an_operator_disabled() {
     let office = Office::open().await;
     let Office { portal, nora, .. } = &office;
     portal.accounts().disable(&nora.email).await.expect("disabled");
@@ -308,7 +308,7 @@ async fn what_an_operator_has_disabled_an_administrator_does_not_enable() {
 }
 
 #[tokio::test]
-async fn nothing_is_done_to_a_system_administrator_who_is_a_member_by_its_administrator() {
+async fn organization_administrator_cannot_change_a_system_administrator() {
     let office = Office::open().await;
     let portal = &office.portal;
     let root = portal.person("root").role(Role::SystemAdmin).create().await;

@@ -141,7 +141,7 @@ impl Brokerages {
 }
 
 #[tokio::test]
-async fn who_never_signed_in_is_listed_and_is_disabled_and_enabled_from_there() {
+async fn users_without_sessions_are_listed_and_manageable() {
     let brokerages = Brokerages::open().await;
     let Brokerages {
         portal, admin, nora, ..
@@ -210,7 +210,7 @@ async fn who_never_signed_in_is_listed_and_is_disabled_and_enabled_from_there() 
 }
 
 #[tokio::test]
-async fn list_and_total_agree_for_every_filter_and_over_all_pages() {
+async fn list_and_total_agree_for_every_filter() {
     let brokerages = Brokerages::open().await;
     let Brokerages {
         portal, admin, root, ..
@@ -406,7 +406,7 @@ async fn two_organizations_never_see_each_other() {
 }
 
 #[tokio::test]
-async fn live_sessions_are_as_many_as_the_sessions_page_lists() {
+async fn live_count_equals_the_sessions_page() {
     let brokerages = Brokerages::open().await;
     let Brokerages {
         portal, admin, bea, ..
@@ -441,7 +441,7 @@ async fn live_sessions_are_as_many_as_the_sessions_page_lists() {
 }
 
 #[tokio::test]
-async fn nobody_but_an_administrator_gets_in() {
+async fn only_administrators_get_in() {
     let brokerages = Brokerages::open().await;
     let Brokerages { portal, nora, .. } = &brokerages;
     let chrome = portal.browser(CHROME).signed_in(nora).await;
@@ -454,7 +454,7 @@ async fn nobody_but_an_administrator_gets_in() {
 }
 
 #[tokio::test]
-async fn a_form_of_the_page_leads_back_to_it_and_says_what_was_done() {
+async fn form_returns_to_its_page_with_a_message() {
     let brokerages = Brokerages::open().await;
     let Brokerages {
         portal, admin, nora, ..
@@ -486,7 +486,7 @@ async fn a_form_of_the_page_leads_back_to_it_and_says_what_was_done() {
 }
 
 #[tokio::test]
-async fn a_filter_that_cannot_be_read_lists_nobody_and_says_why() {
+async fn invalid_filter_lists_nobody_and_says_why() {
     let brokerages = Brokerages::open().await;
     for query in ["state=gone", "role=Broker", "rolle=broker", "q=a%0Ab"] {
         let html = brokerages

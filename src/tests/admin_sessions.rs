@@ -123,7 +123,7 @@ async fn revoke(client: &Client, body: Value) -> Answer {
 }
 
 #[tokio::test]
-async fn nobody_but_an_administrator_gets_in_by_any_door() {
+async fn only_administrators_get_in_on_every_route() {
     let brokerages = Brokerages::open().await;
     let nora = &brokerages.north[0];
     let target = brokerages.both[0].session();
@@ -273,7 +273,7 @@ async fn two_organizations_never_see_each_other() {
 }
 
 #[tokio::test]
-async fn what_someone_is_elsewhere_is_not_told() {
+async fn roles_in_other_organizations_are_hidden() {
     let brokerages = Brokerages::open().await;
     brokerages.portal.pass(seconds(1)).await;
     // Bea administers Harbour; to Northgate she is a broker.
@@ -301,7 +301,7 @@ async fn what_someone_is_elsewhere_is_not_told() {
 
 /// What the list shows, the count says, the export writes and the end ends is one filter.
 #[tokio::test]
-async fn list_count_export_and_end_are_one_filter() {
+async fn list_count_export_and_revocation_share_a_filter() {
     let filters = [
         "",
         "kind=browser",
@@ -383,7 +383,7 @@ async fn list_count_export_and_end_are_one_filter() {
 }
 
 #[tokio::test]
-async fn pages_neither_lose_nor_repeat_a_row_whatever_the_order_though_rows_are_alike() {
+async fn pages_lose_and_repeat_no_row_when_equal() {
     let brokerages = Brokerages::open().await;
     // All alike in every time; one order has ties in the person as well.
     sqlx::query("UPDATE sessions SET last_active_at = (SELECT min(created_at) FROM sessions), created_at = (SELECT min(created_at) FROM sessions)")
@@ -403,7 +403,7 @@ async fn pages_neither_lose_nor_repeat_a_row_whatever_the_order_though_rows_are_
 }
 
 #[tokio::test]
-async fn ended_sessions_are_listed_with_their_reason_though_nobody_wrote_it_down() {
+async fn expired_sessions_have_a_reason_before_cleanup() {
     let brokerages = Brokerages::open().await;
     let Brokerages {
         portal, admin, north, ..
@@ -451,7 +451,7 @@ async fn portal_admin(portal: &Portal) -> Person {
 }
 
 #[tokio::test]
-async fn a_misspelt_filter_lists_nothing_and_ends_nothing() {
+async fn invalid_filter_lists_and_ends_nothing() {
     let brokerages = Brokerages::open().await;
     let admin = &brokerages.admin;
     for query in [
@@ -490,7 +490,7 @@ async fn a_misspelt_filter_lists_nothing_and_ends_nothing() {
 }
 
 #[tokio::test]
-async fn the_people_read_who_ended_it_and_why_and_every_stream_closes() {
+async fn users_see_actor_and_note_and_streams_close() {
     let brokerages = Brokerages::open().await;
     let Brokerages {
         portal,
@@ -545,7 +545,7 @@ async fn the_people_read_who_ended_it_and_why_and_every_stream_closes() {
 }
 
 #[tokio::test]
-async fn whoever_signs_in_again_meanwhile_stays() {
+async fn sign_ins_after_the_question_stay() {
     let brokerages = Brokerages::open().await;
     let Brokerages { portal, admin, .. } = &brokerages;
     let first = revoke(admin, json!({ "ids": [brokerages.north[0].session()] }))
@@ -560,7 +560,7 @@ async fn whoever_signs_in_again_meanwhile_stays() {
 }
 
 #[tokio::test]
-async fn all_of_a_person_includes_the_sign_in_that_is_under_way() {
+async fn revoking_a_user_rejects_sign_ins_in_progress() {
     let brokerages = Brokerages::open().await;
     let Brokerages {
         portal,
@@ -586,7 +586,7 @@ async fn all_of_a_person_includes_the_sign_in_that_is_under_way() {
 }
 
 #[tokio::test]
-async fn ending_asks_for_the_password_when_the_last_check_is_long_ago() {
+async fn revocation_asks_for_a_recent_password_check() {
     let brokerages = Brokerages::open().await;
     let Brokerages {
         portal, admin, bea, ..
@@ -628,7 +628,7 @@ async fn ending_asks_for_the_password_when_the_last_check_is_long_ago() {
 }
 
 #[tokio::test]
-async fn an_administrator_who_is_none_any_more_ends_nobody() {
+async fn former_administrator_ends_no_session() {
     let brokerages = Brokerages::open().await;
     let Brokerages { portal, admin, .. } = &brokerages;
     let replica = admin.replica();
@@ -657,7 +657,7 @@ async fn an_administrator_who_is_none_any_more_ends_nobody() {
 }
 
 #[tokio::test]
-async fn hostile_names_stay_text_in_page_and_export_and_no_secret_is_in_either() {
+async fn page_and_export_escape_names_and_hide_secrets() {
     let brokerages = Brokerages::open().await;
     let Brokerages { portal, admin, .. } = &brokerages;
     let eve = portal
@@ -715,7 +715,7 @@ async fn hostile_names_stay_text_in_page_and_export_and_no_secret_is_in_either()
 }
 
 #[tokio::test]
-async fn the_panel_tells_the_history_and_the_question_names_the_number() {
+async fn panel_shows_history_and_dialog_names_the_count() {
     let brokerages = Brokerages::open().await;
     let Brokerages {
         portal, admin, north, ..
@@ -779,7 +779,7 @@ async fn the_panel_tells_the_history_and_the_question_names_the_number() {
 }
 
 #[tokio::test]
-async fn many_are_ended_in_batches_and_what_failed_goes_on_where_it_was() {
+async fn revocation_runs_in_batches_and_resumes_after_failure() {
     let portal = Portal::start().await;
     let admin = portal
         .person("ada")
@@ -838,7 +838,7 @@ async fn many_are_ended_in_batches_and_what_failed_goes_on_where_it_was() {
 }
 
 #[tokio::test]
-async fn the_own_session_stays_where_all_of_the_own_ones_are_ended_unless_it_is_asked_for() {
+async fn callers_session_stays_unless_included() {
     let brokerages = Brokerages::open().await;
     let admin = &brokerages.admin;
     let (state, own) = (admin.get("/api/v1/session_state").await.json(), admin.session());
@@ -857,7 +857,7 @@ async fn the_own_session_stays_where_all_of_the_own_ones_are_ended_unless_it_is_
 }
 
 #[tokio::test]
-async fn all_of_a_person_ends_under_the_administrators_name_whenever_it_began() {
+async fn revoking_a_user_names_the_administrator_every_time() {
     let brokerages = Brokerages::open().await;
     let Brokerages {
         portal,
@@ -882,7 +882,7 @@ async fn all_of_a_person_ends_under_the_administrators_name_whenever_it_began() 
 }
 
 #[tokio::test]
-async fn an_administrator_who_was_signed_out_meanwhile_signs_nobody_out() {
+async fn signed_out_administrator_signs_nobody_out() {
     let brokerages = Brokerages::open().await;
     let Brokerages {
         portal,
@@ -991,7 +991,7 @@ async fn revocation_rejects_every_empty_filter() {
 }
 
 #[tokio::test]
-async fn a_form_without_a_filter_or_with_a_misspelt_one_ends_nothing() {
+async fn form_without_a_valid_filter_ends_nothing() {
     let brokerages = Brokerages::open().await;
     let Brokerages { portal, admin, .. } = &brokerages;
     let base = [("which", "end_listed"), ("begun_by", "2099-01-01T00:00:00.000Z")];
@@ -1062,7 +1062,7 @@ fn drawn_fields(html: &str) -> Vec<(&str, &str)> {
 }
 
 #[tokio::test]
-async fn everything_ends_by_the_form_as_it_is_drawn_but_this_browser_and_what_the_question_does_not_name() {
+async fn rendered_form_ends_exactly_what_it_names() {
     let brokerages = Brokerages::open().await;
     let Brokerages {
         portal,
@@ -1105,7 +1105,7 @@ async fn everything_ends_by_the_form_as_it_is_drawn_but_this_browser_and_what_th
 }
 
 #[tokio::test]
-async fn an_export_stops_with_the_session_of_whoever_reads_it() {
+async fn export_stops_when_the_readers_session_ends() {
     const ROWS: usize = 20_000;
     let brokerages = Brokerages::open().await;
     let portal = &brokerages.portal;

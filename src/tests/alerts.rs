@@ -105,7 +105,7 @@ async fn fail_to_sign_in(portal: &Portal, person: &Person, times: usize) {
 const NO_LISTENERS: (&str, &str) = ("PORTAL_ALERT_LISTENER_DOWN_SECONDS", "off");
 
 #[tokio::test]
-async fn failed_sign_ins_raise_one_alert_over_two_nodes_until_they_are_over_and_then_another() {
+async fn failed_sign_ins_raise_one_alert_per_incident() {
     let portal = Portal::with(&[
         NO_LISTENERS,
         ("PORTAL_ALERT_SIGN_IN_FAILURES", "3"),
@@ -138,7 +138,7 @@ async fn failed_sign_ins_raise_one_alert_over_two_nodes_until_they_are_over_and_
 }
 
 #[tokio::test]
-async fn failures_among_many_that_got_in_are_an_ordinary_morning() {
+async fn failures_among_many_successes_raise_no_alert() {
     let portal = Portal::with(&[NO_LISTENERS, ("PORTAL_ALERT_SIGN_IN_FAILURES", "3")]).await;
     let maria = portal.broker("maria").await;
     let mut node = Looking::of(&portal.state, "a");
@@ -159,7 +159,7 @@ async fn failures_among_many_that_got_in_are_an_ordinary_morning() {
 }
 
 #[tokio::test]
-async fn what_comes_and_goes_is_one_alert() {
+async fn flapping_condition_is_one_alert() {
     let portal = Portal::with(&[
         NO_LISTENERS,
         ("PORTAL_ALERT_SIGN_IN_FAILURES", "1"),
@@ -180,7 +180,7 @@ async fn what_comes_and_goes_is_one_alert() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_shown_again_raises_an_alert_that_clears_and_comes_again() {
+async fn token_reuse_alert_clears_and_can_recur() {
     let portal = Portal::with(&[NO_LISTENERS]).await;
     let maria = portal.broker("maria").await;
     let mut nodes = two_nodes(&portal).await;
@@ -203,7 +203,7 @@ async fn a_token_that_is_shown_again_raises_an_alert_that_clears_and_comes_again
 }
 
 #[tokio::test]
-async fn sign_ins_far_apart_raise_an_alert_that_clears_and_comes_again() {
+async fn distant_sign_ins_alert_clears_and_can_recur() {
     let portal = Portal::with(&[
         NO_LISTENERS,
         ("PORTAL_ALERT_FAR_SIGN_INS", "1"),
@@ -228,7 +228,7 @@ async fn sign_ins_far_apart_raise_an_alert_that_clears_and_comes_again() {
 }
 
 #[tokio::test]
-async fn a_clean_up_that_never_comes_to_its_end_is_told_however_often_it_begins() {
+async fn cleanup_that_never_finishes_raises_an_alert() {
     let portal = Portal::with(&[NO_LISTENERS]).await;
     let mut nodes = two_nodes(&portal).await;
     let clean_up = async || {
@@ -267,7 +267,7 @@ async fn a_clean_up_that_never_comes_to_its_end_is_told_however_often_it_begins(
 }
 
 #[tokio::test]
-async fn a_server_that_has_just_started_leaves_the_clean_up_time() {
+async fn new_server_gives_cleanup_time_before_alerting() {
     let portal = Portal::with(&[NO_LISTENERS]).await;
     let apart = TimeDelta::seconds(60);
     let clean_up = jobs::cleanup::once(&portal.state.database, &portal.clock, TimeDelta::days(30), apart);
@@ -283,7 +283,7 @@ async fn a_server_that_has_just_started_leaves_the_clean_up_time() {
 }
 
 #[tokio::test]
-async fn each_node_tells_of_its_own_listener_and_one_that_is_gone_tells_no_more() {
+async fn each_running_node_reports_its_own_listener() {
     let portal = Portal::start().await;
     let mut nodes = two_nodes(&portal).await;
     let names = async || {
@@ -313,7 +313,7 @@ async fn each_node_tells_of_its_own_listener_and_one_that_is_gone_tells_no_more(
 }
 
 #[tokio::test]
-async fn of_many_who_find_the_same_at_once_one_raises_the_alert() {
+async fn parallel_checks_raise_one_alert() {
     let portal = Portal::start().await;
     let mut watches: Vec<Watch> = (0..8).map(|_| Watch::begin("a", portal.now())).collect();
     for watch in &mut watches {
@@ -328,7 +328,7 @@ async fn of_many_who_find_the_same_at_once_one_raises_the_alert() {
 }
 
 #[tokio::test]
-async fn while_the_database_is_away_a_node_says_in_its_log_that_it_hears_nothing() {
+async fn disconnected_listener_is_logged_during_an_outage() {
     let log = Log::default();
     let portal = Portal::start().await;
     let guard = tracing::subscriber::set_default(log.subscriber(LevelFilter::INFO));
@@ -355,7 +355,7 @@ async fn while_the_database_is_away_a_node_says_in_its_log_that_it_hears_nothing
 }
 
 #[tokio::test]
-async fn an_audit_log_that_was_changed_is_told_until_it_is_as_it_was() {
+async fn changed_audit_log_alerts_until_restored() {
     let portal = Portal::start().await;
     let node = portal.second_node().await;
     let maria = portal.broker("maria").await;
@@ -396,7 +396,7 @@ async fn an_audit_log_that_was_changed_is_told_until_it_is_as_it_was() {
 }
 
 #[tokio::test]
-async fn what_was_cut_off_between_two_looks_is_told() {
+async fn truncated_audit_log_raises_an_alert() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     fail_to_sign_in(&portal, &maria, 4).await;
@@ -417,7 +417,7 @@ async fn what_was_cut_off_between_two_looks_is_told() {
 }
 
 #[tokio::test]
-async fn a_look_that_breaks_off_is_repeated_within_the_hour() {
+async fn interrupted_audit_verification_repeats_within_the_hour() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     fail_to_sign_in(&portal, &maria, 1).await;
@@ -440,7 +440,7 @@ async fn a_look_that_breaks_off_is_repeated_within_the_hour() {
 }
 
 #[tokio::test]
-async fn a_rule_that_is_switched_off_says_nothing_and_what_it_said_is_over() {
+async fn disabled_rule_clears_its_alerts_and_stays_silent() {
     let portal = Portal::with(&[NO_LISTENERS, ("PORTAL_ALERT_SIGN_IN_FAILURES", "1")]).await;
     let maria = portal.broker("maria").await;
     fail_to_sign_in(&portal, &maria, 1).await;
@@ -615,7 +615,7 @@ async fn deliver(portal: &Portal) -> usize {
 }
 
 #[tokio::test]
-async fn the_webhook_is_told_in_a_way_that_it_can_verify() {
+async fn webhook_signature_can_be_verified() {
     let receiver = Receiver::start().await;
     let portal = receiver.portal().await;
     let maria = portal.broker("maria").await;
@@ -665,7 +665,7 @@ async fn the_webhook_is_told_in_a_way_that_it_can_verify() {
 }
 
 #[tokio::test]
-async fn what_was_refused_comes_again_later_under_the_same_id_and_the_end_waits_for_it() {
+async fn rejected_message_is_retried_in_order() {
     let receiver = Receiver::start().await;
     let portal = receiver.portal().await;
     let maria = portal.broker("maria").await;
@@ -711,7 +711,7 @@ async fn what_was_refused_comes_again_later_under_the_same_id_and_the_end_waits_
 }
 
 #[tokio::test]
-async fn a_message_that_nobody_takes_for_a_day_is_given_up_and_that_is_said() {
+async fn undelivered_message_is_dropped_after_a_day() {
     let log = Log::default();
     let receiver = Receiver::start().await;
     let portal = receiver.portal().await;
@@ -755,7 +755,7 @@ async fn is_due(portal: &Portal) -> bool {
 }
 
 #[tokio::test]
-async fn a_receiver_that_hangs_holds_up_nothing_and_another_node_takes_over() {
+async fn hanging_receiver_delays_nothing_and_fails_over() {
     let receiver = Receiver::start().await;
     let portal = receiver.portal().await;
     let maria = portal.broker("maria").await;
@@ -805,7 +805,7 @@ async fn a_receiver_that_hangs_holds_up_nothing_and_another_node_takes_over() {
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_come_or_has_no_end_is_not_waited_for() {
+async fn slow_and_endless_webhook_responses_time_out() {
     let receiver = Receiver::start().await;
     let portal = receiver.portal().await;
     let webhook = portal.state.config.alerts.webhook.clone().expect("a webhook");
@@ -837,7 +837,7 @@ async fn an_answer_that_does_not_come_or_has_no_end_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn several_couriers_send_each_message_once() {
+async fn parallel_senders_send_each_message_once() {
     let receiver = Receiver::start().await;
     let portal = receiver.portal().await;
     for _ in 0..20 {
@@ -856,7 +856,7 @@ async fn several_couriers_send_each_message_once() {
 }
 
 #[tokio::test]
-async fn a_test_is_told_as_one_and_is_on_record() {
+async fn test_alert_is_marked_and_audited() {
     let receiver = Receiver::start().await;
     let portal = receiver.portal().await;
     let admin = portal.person("admin").role(Role::SystemAdmin).create().await;
@@ -887,7 +887,7 @@ async fn a_test_is_told_as_one_and_is_on_record() {
 }
 
 #[tokio::test]
-async fn without_a_webhook_alerts_are_kept_and_logged_and_nothing_waits() {
+async fn alerts_without_webhook_are_stored_and_logged() {
     let log = Log::default();
     let portal = Portal::with(&[NO_LISTENERS, ("PORTAL_ALERT_SIGN_IN_FAILURES", "1")]).await;
     let maria = portal.broker("maria").await;
@@ -906,7 +906,7 @@ async fn without_a_webhook_alerts_are_kept_and_logged_and_nothing_waits() {
 }
 
 #[tokio::test]
-async fn neither_the_key_nor_the_address_is_in_the_database_or_the_log_or_in_debug() {
+async fn webhook_key_and_url_appear_nowhere() {
     let log = Log::default();
     let receiver = Receiver::start().await;
     let portal = receiver.portal().await;
@@ -951,7 +951,7 @@ async fn neither_the_key_nor_the_address_is_in_the_database_or_the_log_or_in_deb
 }
 
 #[tokio::test]
-async fn alerts_and_deliveries_go_when_they_are_past_keeping_and_open_ones_stay() {
+async fn retention_deletes_closed_alerts_and_keeps_open_ones() {
     let receiver = Receiver::start().await;
     let portal = receiver.portal().await;
     let maria = portal.broker("maria").await;

@@ -5,7 +5,7 @@ use axum::http::Method;
 use crate::harness::*;
 
 #[tokio::test]
-async fn what_is_not_there_is_told_as_a_problem() {
+async fn unknown_resources_answer_with_a_problem() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
@@ -43,7 +43,7 @@ async fn what_is_not_there_is_told_as_a_problem() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_fit_is_told_as_a_problem_and_does_nothing() {
+async fn invalid_body_is_a_problem_and_changes_nothing() {
     let portal = Portal::start().await;
     let device = json!({ "device_id": "a", "device_name": "b", "os": "c", "platform": "d" });
     let program = portal.anonymous();
@@ -74,7 +74,7 @@ async fn a_body_that_does_not_fit_is_told_as_a_problem_and_does_nothing() {
 }
 
 #[tokio::test]
-async fn an_endless_body_is_told_as_a_problem() {
+async fn endless_body_is_a_problem() {
     let portal = Portal::start().await;
     for length in [100_000, 1 << 20] {
         let body = json!({ "email": "a@b", "password": "x".repeat(length) });
@@ -92,7 +92,7 @@ async fn an_endless_body_is_told_as_a_problem() {
 }
 
 #[tokio::test]
-async fn a_server_function_takes_a_flat_json_object_as_well() {
+async fn server_functions_accept_flat_json_objects() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let body = json!({ "email": maria.email, "password": maria.password, "next": null });
@@ -115,7 +115,7 @@ async fn a_server_function_takes_a_flat_json_object_as_well() {
 }
 
 #[tokio::test]
-async fn a_heartbeat_says_that_the_desktop_is_there() {
+async fn heartbeat_updates_the_desktops_presence() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -137,7 +137,7 @@ async fn a_heartbeat_says_that_the_desktop_is_there() {
 }
 
 #[tokio::test]
-async fn a_cookie_is_a_credential_for_the_api_too() {
+async fn api_accepts_the_cookie() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -154,7 +154,7 @@ async fn a_cookie_is_a_credential_for_the_api_too() {
 }
 
 #[tokio::test]
-async fn the_server_says_how_it_is() {
+async fn health_endpoints_report_server_health() {
     let portal = Portal::start().await;
     let _listening = portal.listening().await;
     assert_eq!(portal.anonymous().get("/healthz").await.expect(200).body, "ok\n");

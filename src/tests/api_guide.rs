@@ -20,7 +20,7 @@ const GUIDE: &str = include_str!("../../docs/api.md");
 /// Every block is run in the order of the guide by one bash, as a reader would. What it prints is compared with what is
 /// shown, and what stands under an operation's heading has to call that operation.
 #[tokio::test]
-async fn every_command_of_the_guide_does_what_it_says() {
+async fn every_guide_command_works_as_described() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     // As a reader has it, and not as other tests do.
@@ -100,7 +100,7 @@ async fn every_command_of_the_guide_does_what_it_says() {
 
 /// Each operation that the API describes has a heading of its own with a block below it, and the other way round.
 #[tokio::test]
-async fn every_operation_of_the_api_is_in_the_guide() {
+async fn guide_covers_every_api_operation() {
     let described: BTreeSet<String> = Description::fetch(&Portal::start().await)
         .await
         .operations()

@@ -7,7 +7,7 @@ use sqlx::{Executor as _, postgres::PgListener};
 use crate::harness::*;
 
 #[tokio::test]
-async fn each_sign_in_has_one_row_with_who_and_where_from() {
+async fn each_sign_in_writes_one_complete_row() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).at("203.0.113.9").signed_in(&maria).await;
@@ -44,7 +44,7 @@ async fn each_sign_in_has_one_row_with_who_and_where_from() {
 }
 
 #[tokio::test]
-async fn each_refused_sign_in_has_one_row_with_its_reason_and_where_from() {
+async fn each_refused_sign_in_writes_its_reason() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let gone = portal.broker("gone").await;
@@ -90,7 +90,7 @@ async fn each_refused_sign_in_has_one_row_with_its_reason_and_where_from() {
 }
 
 #[tokio::test]
-async fn each_end_has_one_row_and_one_event_with_who_did_it_to_what_and_why() {
+async fn each_ended_session_writes_one_row_and_event() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).at("203.0.113.9").signed_in(&maria).await;
@@ -154,7 +154,7 @@ async fn each_end_has_one_row_and_one_event_with_who_did_it_to_what_and_why() {
 }
 
 #[tokio::test]
-async fn what_was_refused_or_found_nothing_to_end_leaves_no_row() {
+async fn revocations_without_effect_write_no_row() {
     let portal = Portal::start().await;
     let (maria, jonas) = (portal.broker("maria").await, portal.broker("jonas").await);
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -215,7 +215,7 @@ async fn refuse_rows(portal: &Portal, table: &str, sqlstate: &str) {
 }
 
 #[tokio::test]
-async fn no_session_ends_and_none_begins_without_its_row() {
+async fn failed_audit_write_prevents_start_and_end() {
     // A disk that is full is an outage; anything else a mistake of ours. Neither is an "ok".
     for (table, sqlstate, status) in [
         ("audit_events", "53100", 503),
@@ -262,7 +262,7 @@ async fn no_session_ends_and_none_begins_without_its_row() {
 }
 
 #[tokio::test]
-async fn every_ended_session_has_exactly_one_row_and_every_row_an_ended_session() {
+async fn ended_sessions_and_audit_rows_match() {
     let portal = Portal::start().await;
     for name in ["maria", "jonas", "aiko"] {
         let person = portal.broker(name).await;
@@ -310,7 +310,7 @@ async fn every_ended_session_has_exactly_one_row_and_every_row_an_ended_session(
 }
 
 #[tokio::test]
-async fn listeners_are_woken_by_what_was_committed() {
+async fn commits_wake_the_listeners() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -329,7 +329,7 @@ async fn listeners_are_woken_by_what_was_committed() {
 }
 
 #[tokio::test]
-async fn line_breaks_and_escape_codes_reach_no_record() {
+async fn records_contain_no_line_breaks_or_escape_codes() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let evil = portal

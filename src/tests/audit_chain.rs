@@ -48,7 +48,7 @@ fn failure(number: i64) -> AuditEvent<'static> {
 }
 
 #[tokio::test]
-async fn rows_are_sealed_in_order_and_verify_is_content() {
+async fn rows_are_sealed_in_order_and_verify() {
     let portal = sealed().await;
     let verdict = portal.verdict(None).await;
     assert_eq!(verdict.problems, []);
@@ -80,7 +80,7 @@ async fn rows_are_sealed_in_order_and_verify_is_content() {
 }
 
 #[tokio::test]
-async fn a_change_of_any_column_is_found_and_so_is_one_of_detail() {
+async fn changes_of_any_column_are_found() {
     let portal = sealed().await;
     let position = 4;
     let id = portal.row_at(position).await;
@@ -126,7 +126,7 @@ async fn a_change_of_any_column_is_found_and_so_is_one_of_detail() {
 }
 
 #[tokio::test]
-async fn a_removed_row_is_found_with_or_without_its_entry() {
+async fn removed_row_is_found_with_or_without_entry() {
     let portal = sealed().await;
     let id = portal.row_at(3).await;
     portal
@@ -150,7 +150,7 @@ async fn a_removed_row_is_found_with_or_without_its_entry() {
 }
 
 #[tokio::test]
-async fn rows_cut_off_at_the_end_are_found_with_a_head_noted_before() {
+async fn saved_head_reveals_truncated_rows() {
     let portal = sealed().await;
     let head = portal.verdict(None).await.head.expect("a head");
     portal
@@ -174,7 +174,7 @@ async fn rows_cut_off_at_the_end_are_found_with_a_head_noted_before() {
 }
 
 #[tokio::test]
-async fn a_row_inserted_past_the_queue_is_found() {
+async fn row_inserted_past_the_queue_is_found() {
     let portal = sealed().await;
     portal
         .tamper("INSERT INTO audit_events (at, kind) SELECT max(at), 'signed_in' FROM audit_events")
@@ -195,7 +195,7 @@ async fn a_row_inserted_past_the_queue_is_found() {
 }
 
 #[tokio::test]
-async fn a_row_removed_before_it_was_sealed_is_found_and_holds_up_no_other() {
+async fn row_removed_before_sealing_blocks_no_other() {
     let portal = sealed().await;
     portal.broker("eve").await;
     let id: i64 = sqlx::query_scalar("SELECT event_id FROM audit_unsealed")
@@ -211,7 +211,7 @@ async fn a_row_removed_before_it_was_sealed_is_found_and_holds_up_no_other() {
 }
 
 #[tokio::test]
-async fn a_row_written_later_than_it_says_is_found() {
+async fn backdated_row_is_found() {
     let portal = sealed().await;
     portal.pass(seconds(3600)).await;
     portal.broker("eve").await;
@@ -246,7 +246,7 @@ async fn a_row_written_later_than_it_says_is_found() {
 }
 
 #[tokio::test]
-async fn a_changed_entry_is_told_from_a_changed_row() {
+async fn changed_entry_differs_from_changed_row() {
     for (change, found) in [
         ("hash = sha256(hash)", "entry"),
         ("sealed_at = sealed_at - interval '1 day'", "row"),
@@ -309,7 +309,7 @@ async fn swapped_rows_are_found() {
 }
 
 #[tokio::test]
-async fn rows_that_wait_too_long_are_found_and_so_is_a_queue_filled_by_someone_else() {
+async fn overdue_rows_and_forged_queues_are_found() {
     let portal = sealed().await;
     portal.broker("eve").await;
     let since = portal.now();
@@ -339,7 +339,7 @@ async fn rows_that_wait_too_long_are_found_and_so_is_a_queue_filled_by_someone_e
 }
 
 #[tokio::test]
-async fn times_that_no_calendar_holds_are_found_like_any_other_change() {
+async fn times_outside_the_calendar_are_found() {
     let portal = sealed().await;
     for infinity in ["infinity", "-infinity"] {
         portal
@@ -358,7 +358,7 @@ async fn times_that_no_calendar_holds_are_found_like_any_other_change() {
 }
 
 #[tokio::test]
-async fn the_first_problems_are_told_and_the_others_counted() {
+async fn first_problems_are_listed_and_others_counted() {
     let portal = sealed().await;
     for number in 0..30 {
         record(&portal, number).await;
@@ -387,7 +387,7 @@ async fn record(portal: &Portal, number: i64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_nodes_that_seal_at_once_leave_one_chain_in_which_every_row_is_once() {
+async fn parallel_sealing_leaves_one_complete_chain() {
     let portal = Portal::start().await;
     let node = portal.second_node().await;
     let mut sealed = 0;
@@ -424,7 +424,7 @@ async fn two_nodes_that_seal_at_once_leave_one_chain_in_which_every_row_is_once(
 }
 
 #[tokio::test]
-async fn more_than_a_batch_is_sealed_in_one_go() {
+async fn one_run_seals_more_than_a_batch() {
     let portal = Portal::start().await;
     let now = portal.now();
     sqlx::query("INSERT INTO audit_events (at, kind) SELECT $1, 'signed_in' FROM generate_series(1, 2500)")
@@ -438,7 +438,7 @@ async fn more_than_a_batch_is_sealed_in_one_go() {
 }
 
 #[tokio::test]
-async fn a_transaction_with_a_lower_id_that_commits_later_is_sealed_too() {
+async fn late_commits_with_lower_ids_are_sealed() {
     let portal = sealed().await;
     let mut slow = portal.state.database.begin().await.expect("a transaction");
     audit::record(&mut slow, failure(1), portal.now())
@@ -455,7 +455,7 @@ async fn a_transaction_with_a_lower_id_that_commits_later_is_sealed_too() {
 }
 
 #[tokio::test]
-async fn rows_of_before_and_of_an_older_server_are_sealed_too() {
+async fn rows_of_older_versions_are_sealed() {
     let cluster = private_cluster("upgrade").await;
     let url = cluster.url("portal");
     let older_server = PgPool::connect(&url).await.expect("connected");
@@ -484,7 +484,7 @@ async fn rows_of_before_and_of_an_older_server_are_sealed_too() {
 }
 
 #[tokio::test]
-async fn sealing_holds_up_no_sign_in_and_no_sign_in_holds_up_sealing() {
+async fn sealing_and_sign_ins_never_block_each_other() {
     let portal = sealed().await;
     let maria = portal.broker("eve").await;
     // Another node is in the middle of it.
@@ -500,7 +500,7 @@ async fn sealing_holds_up_no_sign_in_and_no_sign_in_holds_up_sealing() {
 }
 
 #[tokio::test]
-async fn the_sealer_goes_on_after_an_outage() {
+async fn sealing_continues_after_an_outage() {
     let portal = Portal::start().await;
     let sealer = tokio::spawn(seal::run(
         portal.clock.clone(),
@@ -532,7 +532,7 @@ async fn the_sealer_goes_on_after_an_outage() {
 }
 
 #[tokio::test]
-async fn the_invented_past_of_the_demo_accounts_is_not_taken_for_tampering() {
+async fn demo_history_passes_verification() {
     let portal = Portal::start().await;
     for _ in 0..2 {
         demo::create(&portal.accounts()).await.expect("the demo");
@@ -546,7 +546,7 @@ async fn the_invented_past_of_the_demo_accounts_is_not_taken_for_tampering() {
 }
 
 #[tokio::test]
-async fn the_export_holds_every_row_as_it_is_one_a_line() {
+async fn export_holds_every_row_on_one_line() {
     let portal = sealed().await;
     let mut hostile = failure(7);
     hostile.reason = Some("a\nb\u{2028}\u{9b}31m\"\\");
@@ -582,7 +582,7 @@ async fn the_export_holds_every_row_as_it_is_one_a_line() {
 }
 
 #[tokio::test]
-async fn the_export_is_narrowed_by_time_person_and_kind() {
+async fn export_filters_by_time_user_and_kind() {
     let portal = sealed().await;
     let time = |ago: i64| (portal.now() - TimeDelta::seconds(ago)).to_rfc3339();
     let count = async |arguments: &[&str]| -> usize {
@@ -612,7 +612,7 @@ async fn the_export_is_narrowed_by_time_person_and_kind() {
 }
 
 #[tokio::test]
-async fn an_export_whose_reader_goes_away_fails() {
+async fn export_fails_when_its_reader_disconnects() {
     let portal = Portal::start().await;
     sqlx::query(
         "INSERT INTO audit_events (at, kind, reason) SELECT now(), 'signed_in', repeat('x', 200)
@@ -647,7 +647,7 @@ async fn an_export_whose_reader_goes_away_fails() {
 }
 
 #[tokio::test]
-async fn the_operator_verifies_beside_a_server_and_is_told_what_is_wrong() {
+async fn operator_verification_names_every_problem() {
     let portal = sealed().await;
     let head = portal.verdict(None).await.head.expect("a head");
     let (content, out, err) = portal.run(&["audit", "verify"]).await;
@@ -683,7 +683,7 @@ async fn the_operator_verifies_beside_a_server_and_is_told_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn no_database_is_made_to_answer_out_of() {
+async fn audit_commands_never_create_a_database() {
     let portal = Portal::start().await;
     for arguments in [["audit", "verify"], ["audit", "export"]] {
         // A folder that is not there, and one in which there is no cluster.
@@ -713,7 +713,7 @@ async fn no_database_is_made_to_answer_out_of() {
 }
 
 #[tokio::test]
-async fn what_a_command_writes_is_sealed_by_the_command() {
+async fn commands_seal_their_own_rows() {
     let portal = sealed().await;
     let (content, _, err) = portal
         .run(&["user", "disable", "--email", "maria@broker.example"])

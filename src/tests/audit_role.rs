@@ -36,7 +36,7 @@ async fn current_user(database: &Database) -> String {
 }
 
 #[tokio::test]
-async fn the_servers_role_cannot_change_or_remove_audit_rows() {
+async fn server_role_cannot_change_or_remove_audit_rows() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     portal.browser(CHROME).signed_in(&maria).await;
@@ -69,7 +69,7 @@ async fn the_servers_role_cannot_change_or_remove_audit_rows() {
 }
 
 #[tokio::test]
-async fn not_even_the_owner_of_the_tables_changes_or_removes_audit_rows() {
+async fn table_owner_cannot_change_or_remove_audit_rows() {
     let portal = Portal::start().await;
     portal.broker("maria").await;
     portal.seal().await;
@@ -82,7 +82,7 @@ async fn not_even_the_owner_of_the_tables_changes_or_removes_audit_rows() {
 }
 
 #[tokio::test]
-async fn no_table_of_the_servers_own_catches_what_waits_to_be_sealed() {
+async fn temporary_table_cannot_intercept_the_sealing_queue() {
     let portal = Portal::start().await;
     let mut conn = portal.state.database.connection().await.expect("a connection");
     conn.execute("CREATE TEMP TABLE audit_unsealed (event_id bigint)")
@@ -120,7 +120,7 @@ async fn open(url: &str) -> Database {
 }
 
 #[tokio::test]
-async fn who_may_not_create_roles_is_held_back_by_the_triggers() {
+async fn triggers_protect_without_permission_to_create_roles() {
     let cluster = private_cluster("rights").await;
     let superuser = cluster.url("portal");
 
@@ -168,7 +168,7 @@ async fn who_may_not_create_roles_is_held_back_by_the_triggers() {
 }
 
 #[tokio::test]
-async fn many_nodes_of_many_portals_make_the_role_at_once() {
+async fn parallel_nodes_create_the_role_once() {
     let cluster = private_cluster("crowd").await;
     let superuser = cluster.url("portal");
     for round in 0..5 {

@@ -32,7 +32,7 @@ async fn job(portal: &Portal) -> Result<Option<Report>, sqlx::Error> {
 }
 
 #[tokio::test]
-async fn what_has_run_out_is_written_down_with_its_reason_and_what_is_live_stays() {
+async fn cleanup_records_expired_sessions_and_keeps_live_ones() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let guest = portal.person("guest").role(Role::Guest).create().await;
@@ -81,7 +81,7 @@ async fn what_has_run_out_is_written_down_with_its_reason_and_what_is_live_stays
 }
 
 #[tokio::test]
-async fn a_second_before_its_end_a_session_is_left_alone() {
+async fn cleanup_skips_sessions_before_their_expiry() {
     for (role, idle) in [
         (Role::Guest, DAY),
         (Role::Broker, DAY / 2),
@@ -99,7 +99,7 @@ async fn a_second_before_its_end_a_session_is_left_alone() {
 }
 
 #[tokio::test]
-async fn hundreds_are_ended_whatever_the_size_of_a_batch() {
+async fn cleanup_handles_hundreds_with_any_batch_size() {
     let portal = Portal::with(&[("PORTAL_MAX_SESSIONS_BROKER", "1000")]).await;
     let maria = portal.broker("maria").await;
     portal.browser(CHROME).signed_in(&maria).await;
@@ -123,7 +123,7 @@ async fn hundreds_are_ended_whatever_the_size_of_a_batch() {
 }
 
 #[tokio::test]
-async fn what_ended_is_kept_for_thirty_days_and_goes_with_all_that_hangs_on_it() {
+async fn ended_sessions_are_deleted_after_thirty_days() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -171,7 +171,7 @@ async fn what_ended_is_kept_for_thirty_days_and_goes_with_all_that_hangs_on_it()
 }
 
 #[tokio::test]
-async fn the_operator_says_how_long_what_ended_is_kept() {
+async fn retention_is_configurable() {
     let portal = Portal::with(&[("PORTAL_RETENTION_DAYS", "2")]).await;
     let maria = portal.broker("maria").await;
     portal
@@ -188,7 +188,7 @@ async fn the_operator_says_how_long_what_ended_is_kept() {
 }
 
 #[tokio::test]
-async fn events_known_browsers_and_devices_go_when_their_time_has_come() {
+async fn expired_events_browsers_and_devices_are_deleted() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -230,7 +230,7 @@ async fn events_known_browsers_and_devices_go_when_their_time_has_come() {
 }
 
 #[tokio::test]
-async fn a_row_that_is_being_extended_is_passed_over_and_lives() {
+async fn cleanup_skips_extended_sessions() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -256,7 +256,7 @@ async fn a_row_that_is_being_extended_is_passed_over_and_lives() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn in_many_rounds_of_extending_against_cleaning_up_whoever_was_told_to_live_lives() {
+async fn confirmed_extensions_survive_parallel_cleanup() {
     let portal = Portal::start().await;
     let node = portal.second_node().await;
     let maria = portal.broker("maria").await;
@@ -301,7 +301,7 @@ async fn one_node_cleans_up_at_a_time() {
 }
 
 #[tokio::test]
-async fn a_clean_up_that_breaks_off_undoes_nothing_and_the_next_one_goes_on() {
+async fn interrupted_cleanup_keeps_progress_and_the_next_continues() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let idle = portal.browser(CHROME).signed_in(&maria).await;
@@ -320,7 +320,7 @@ async fn a_clean_up_that_breaks_off_undoes_nothing_and_the_next_one_goes_on() {
 }
 
 #[tokio::test]
-async fn cleaning_up_twice_at_once_and_again_is_harmless() {
+async fn parallel_and_repeated_cleanup_is_harmless() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let mut clients = Vec::new();
@@ -337,7 +337,7 @@ async fn cleaning_up_twice_at_once_and_again_is_harmless() {
 }
 
 #[tokio::test]
-async fn the_time_zone_of_the_database_changes_nothing() {
+async fn database_time_zone_changes_nothing() {
     for zone in ["Pacific/Kiritimati", "America/St_Johns", "Europe/Berlin"] {
         let portal = Portal::start().await;
         let name = database(&portal).await;

@@ -21,7 +21,7 @@ async fn count(portal: &Portal, stage: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_report_is_counted_with_or_without_session() {
+async fn report_is_counted_with_or_without_session() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;

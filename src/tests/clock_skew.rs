@@ -30,7 +30,7 @@ fn begun_by(page: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_administrator_revokes_across_any_clock_skew() {
+async fn administrator_revokes_across_any_clock_skew() {
     for offset in OFFSETS {
         let (portal, node) = two_clocks(offset).await;
         let ada = portal.person("ada").role(Role::SystemAdmin).create().await;
@@ -75,7 +75,7 @@ async fn an_administrator_revokes_across_any_clock_skew() {
 }
 
 #[tokio::test]
-async fn a_sign_in_after_the_question_stays_across_any_clock_skew() {
+async fn later_sign_in_survives_across_any_clock_skew() {
     for offset in OFFSETS {
         let (portal, node) = two_clocks(offset).await;
         let ada = portal.person("ada").role(Role::SystemAdmin).create().await;
@@ -97,7 +97,7 @@ async fn a_sign_in_after_the_question_stays_across_any_clock_skew() {
 }
 
 #[tokio::test]
-async fn a_user_revokes_across_any_clock_skew() {
+async fn user_revokes_across_any_clock_skew() {
     for offset in OFFSETS {
         let (portal, node) = two_clocks(offset).await;
         let maria = portal.broker("maria").await;
@@ -127,7 +127,7 @@ async fn a_user_revokes_across_any_clock_skew() {
 }
 
 #[tokio::test]
-async fn an_operator_revokes_across_any_clock_skew() {
+async fn operator_revokes_across_any_clock_skew() {
     for offset in OFFSETS {
         let (portal, node) = two_clocks(offset).await;
         let maria = portal.broker("maria").await;

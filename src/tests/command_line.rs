@@ -76,7 +76,7 @@ const PRINTING: [&[&str]; 14] = [
 ];
 
 #[tokio::test]
-async fn output_that_cannot_be_written_is_an_error() {
+async fn unwritable_output_is_an_error() {
     let (portal, ..) = signed_in().await;
     for arguments in PRINTING {
         for (output, cause) in [(full_disk(), "No space left"), (closed_pipe(), "Broken pipe")] {
@@ -98,7 +98,7 @@ async fn output_that_cannot_be_written_is_an_error() {
 }
 
 #[tokio::test]
-async fn work_is_done_though_output_is_full() {
+async fn full_output_does_not_prevent_the_work() {
     let (portal, maria, clients) = signed_in().await;
     let mut command = portal.command(&["sessions", "revoke", "--user", &maria.email]);
     let child = command
@@ -118,7 +118,7 @@ async fn work_is_done_though_output_is_full() {
 }
 
 #[tokio::test]
-async fn errors_that_nobody_reads_change_no_status() {
+async fn unread_errors_change_no_exit_status() {
     let (portal, maria, _) = signed_in().await;
     for error_output in [full_disk, closed_pipe] {
         for (arguments, expected) in [
@@ -305,7 +305,7 @@ async fn user_list_goes_past_one_page() {
 }
 
 #[tokio::test]
-async fn user_list_of_nobody_says_so() {
+async fn empty_user_list_says_so() {
     let portal = Portal::start().await;
     let (content, out, err) = portal.run(&["user", "list"]).await;
     assert!(content, "{err}");

@@ -21,7 +21,7 @@ fn set_cookie(answer: &Answer) -> (String, String, Vec<String>) {
 }
 
 #[tokio::test]
-async fn the_cookie_is_kept_from_scripts_and_other_sites_and_lasts_as_long_as_its_session() {
+async fn cookie_is_protected_and_expires_with_its_session() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME);
@@ -42,7 +42,7 @@ async fn the_cookie_is_kept_from_scripts_and_other_sites_and_lasts_as_long_as_it
 }
 
 #[tokio::test]
-async fn behind_https_the_cookie_is_bound_to_this_host() {
+async fn https_binds_the_cookie_to_this_host() {
     let portal = Portal::with(&HTTPS).await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME);
@@ -64,7 +64,7 @@ async fn behind_https_the_cookie_is_bound_to_this_host() {
 }
 
 #[tokio::test]
-async fn known_browser_and_theme_cookies_are_kept_from_scripts() {
+async fn known_browser_and_theme_cookies_are_http_only() {
     for (settings, prefix, secure) in [(&[][..], "", ""), (&HTTPS, "__Host-", "; Secure")] {
         let portal = Portal::with(settings).await;
         let maria = portal.broker("maria").await;
@@ -90,7 +90,7 @@ async fn known_browser_and_theme_cookies_are_kept_from_scripts() {
 }
 
 #[tokio::test]
-async fn the_cookie_leaves_with_the_attributes_that_it_came_with() {
+async fn cookie_is_removed_with_its_own_attributes() {
     for (settings, name, attributes) in [
         (
             &[][..],
@@ -165,7 +165,7 @@ async fn only_signing_in_and_out_touches_the_cookie() {
 }
 
 #[tokio::test]
-async fn a_late_request_with_the_cookie_of_before_does_not_take_the_new_one_away() {
+async fn late_request_keeps_the_new_cookie() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -193,7 +193,7 @@ async fn a_late_request_with_the_cookie_of_before_does_not_take_the_new_one_away
 }
 
 #[tokio::test]
-async fn the_cookie_lasts_as_long_as_its_session_whatever_this_machines_own_clock_says() {
+async fn system_clock_does_not_change_the_cookies_expiry() {
     // The database's clock is the portal's; this machine's is an hour off.
     for off in [TimeDelta::hours(-1), TimeDelta::hours(1)] {
         let portal = Portal::off_by(off).await;

@@ -10,7 +10,7 @@ fn among_foreign_cookies(own: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn bearer_request_leaves_the_cookies_session_alone() {
+async fn bearer_request_does_not_affect_the_cookies_session() {
     let portal = Portal::start().await;
     let (maria, jonas) = (portal.broker("maria").await, portal.broker("jonas").await);
     let chrome = portal.browser(CHROME).signed_in(&jonas).await;
@@ -59,7 +59,7 @@ async fn bearer_request_leaves_the_cookies_session_alone() {
 }
 
 #[tokio::test]
-async fn a_proxys_own_authorization_leaves_the_cookie_in_force() {
+async fn proxy_authorization_does_not_disable_the_cookie() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     for value in ["Basic bWFyaWE6cHc=", "Negotiate abc", "Digest username=\"x\"", ""] {
@@ -92,7 +92,7 @@ async fn a_proxys_own_authorization_leaves_the_cookie_in_force() {
 }
 
 #[tokio::test]
-async fn foreign_cookies_hide_none_of_ours() {
+async fn foreign_cookies_do_not_hide_ours() {
     for settings in [&[][..], &[("PORTAL_PUBLIC_URL", "https://portal.example")]] {
         let portal = Portal::with(settings).await;
         let name = portal.state.config.cookie_name();

@@ -75,7 +75,7 @@ async fn transaction_with_failed_statement_cannot_commit() {
 }
 
 #[tokio::test]
-async fn failure_after_commit_does_not_claim_nothing_changed() {
+async fn failure_after_commit_never_claims_no_change() {
     let portal = Portal::start().await;
     let database = &portal.state.database;
     changes::track(async {

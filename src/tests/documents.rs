@@ -61,7 +61,7 @@ fn prose(text: &str) -> String {
 }
 
 #[test]
-fn every_file_that_a_document_names_is_there() {
+fn every_file_in_documents_exists() {
     const KINDS: [&str; 8] = [".rs", ".sql", ".sh", ".mjs", ".css", ".ts", ".md", ".json"];
     // Not ours: what the server offers, and what may lie in the folder that it is started in.
     const ELSEWHERE: [&str; 1] = ["/api/openapi.json"];
@@ -87,7 +87,7 @@ fn every_file_that_a_document_names_is_there() {
 }
 
 #[test]
-fn every_link_of_a_document_leads_somewhere() {
+fn every_link_in_documents_works() {
     for (document, text) in documents() {
         for link in prose(&text).split("](").skip(1) {
             let link = link.split(')').next().unwrap_or_default();
@@ -123,7 +123,7 @@ fn anchor(heading: &str) -> String {
 
 /// Each `broker-portal ...` in a block or between backticks, with its options.
 #[test]
-fn every_command_that_a_document_names_is_there() {
+fn every_command_in_documents_exists() {
     let mut commands = BTreeSet::new();
     for (_, text) in documents() {
         let text = text.replace("\\\n", " ");
@@ -170,7 +170,7 @@ fn every_command_that_a_document_names_is_there() {
 /// `src/faults`, what follows "unit" modules with tests of
 /// their own, what follows "end2end" files there.
 #[test]
-fn every_test_that_the_security_document_names_is_there() {
+fn every_test_in_the_security_document_exists() {
     let text = fs::read_to_string(Path::new(ROOT).join("docs/security.md")).expect("a document");
     let files = files();
     let source = |path: &str| fs::read_to_string(Path::new(ROOT).join(path)).unwrap_or_default();

@@ -9,7 +9,7 @@ fn kinds(told: &[Told]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_stream_tells_of_changes_and_closes_with_the_end_of_its_session() {
+async fn stream_sends_changes_and_closes_with_its_session() {
     let portal = Portal::start().await;
     let _listening = portal.listening().await;
     let maria = portal.broker("maria").await;
@@ -46,7 +46,7 @@ async fn a_stream_tells_of_changes_and_closes_with_the_end_of_its_session() {
 }
 
 #[tokio::test]
-async fn sign_out_all_devices_on_one_node_closes_every_stream_on_the_other() {
+async fn signing_out_everywhere_closes_streams_on_other_nodes() {
     let portal = Portal::start().await;
     let node = portal.second_node().await;
     let _listening = (portal.listening().await, node.listening().await);
@@ -74,7 +74,7 @@ async fn sign_out_all_devices_on_one_node_closes_every_stream_on_the_other() {
 }
 
 #[tokio::test]
-async fn a_client_that_resumes_hears_what_it_missed_once() {
+async fn resumed_stream_sends_missed_events_once() {
     let portal = Portal::start().await;
     let _listening = portal.listening().await;
     let (maria, jonas) = (portal.broker("maria").await, portal.broker("jonas").await);
@@ -95,7 +95,7 @@ async fn a_client_that_resumes_hears_what_it_missed_once() {
 }
 
 #[tokio::test]
-async fn a_stream_resumes_after_the_number_in_its_address_and_the_header_wins() {
+async fn last_event_id_overrides_the_query() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
@@ -126,7 +126,7 @@ async fn a_stream_resumes_after_the_number_in_its_address_and_the_header_wins() 
 }
 
 #[tokio::test]
-async fn a_client_that_is_cut_off_while_it_hears_what_it_missed_loses_none_of_it() {
+async fn interrupted_catch_up_loses_no_event() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
@@ -156,7 +156,7 @@ async fn a_client_that_is_cut_off_while_it_hears_what_it_missed_loses_none_of_it
 }
 
 #[tokio::test]
-async fn whoever_missed_more_than_a_page_of_events_hears_all_of_it_once() {
+async fn catch_up_sends_more_than_a_page_once() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
@@ -196,7 +196,7 @@ async fn whoever_missed_more_than_a_page_of_events_hears_all_of_it_once() {
 }
 
 #[tokio::test]
-async fn a_stream_that_begins_where_the_page_was_made_misses_nothing() {
+async fn stream_from_page_render_misses_nothing() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -224,7 +224,7 @@ async fn a_stream_that_begins_where_the_page_was_made_misses_nothing() {
 }
 
 #[tokio::test]
-async fn what_was_under_way_when_the_page_was_made_is_told_whoever_was_faster() {
+async fn events_committed_during_page_render_are_sent() {
     let portal = Portal::start().await;
     let (maria, jonas) = (portal.broker("maria").await, portal.broker("jonas").await);
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -242,7 +242,7 @@ async fn what_was_under_way_when_the_page_was_made_is_told_whoever_was_faster() 
 }
 
 #[tokio::test]
-async fn a_stream_opened_while_its_session_is_being_ended_is_refused_or_closes() {
+async fn stream_opened_during_revocation_is_refused_or_closes() {
     let portal = Portal::start().await;
     let _listening = portal.listening().await;
     let mut refused = 0;
@@ -293,7 +293,7 @@ async fn a_stream_opened_while_its_session_is_being_ended_is_refused_or_closes()
 }
 
 #[tokio::test]
-async fn nothing_is_lost_while_the_listener_is_cut_off() {
+async fn disconnected_listener_loses_no_event() {
     let portal = Portal::start().await;
     let _listening = portal.listening().await;
     let maria = portal.broker("maria").await;
@@ -310,7 +310,7 @@ async fn nothing_is_lost_while_the_listener_is_cut_off() {
 }
 
 #[tokio::test]
-async fn an_event_that_comes_to_light_after_a_later_one_is_told_too() {
+async fn events_committed_out_of_order_are_sent() {
     let portal = Portal::start().await;
     let _listening = portal.listening().await;
     let maria = portal.broker("maria").await;
@@ -329,7 +329,7 @@ async fn an_event_that_comes_to_light_after_a_later_one_is_told_too() {
 }
 
 #[tokio::test]
-async fn open_streams_hold_no_connection_to_the_database() {
+async fn open_streams_hold_no_database_connection() {
     let portal = Portal::with(&[("PORTAL_MAX_SESSIONS_BROKER", "100")]).await;
     let _listening = portal.listening().await;
     let maria = portal.broker("maria").await;
@@ -354,7 +354,7 @@ async fn open_streams_hold_no_connection_to_the_database() {
 }
 
 #[tokio::test]
-async fn a_stream_keeps_no_session_alive_and_tells_when_its_time_runs_out() {
+async fn stream_reports_expiry_and_is_no_activity() {
     let portal = Portal::with(&[("PORTAL_SESSION_TIMEOUT_BROKER", "1")]).await;
     let _listening = portal.listening().await;
     let maria = portal.broker("maria").await;
@@ -367,7 +367,7 @@ async fn a_stream_keeps_no_session_alive_and_tells_when_its_time_runs_out() {
 }
 
 #[tokio::test]
-async fn a_stream_on_which_nothing_happens_beats_for_scripts_too() {
+async fn idle_stream_sends_heartbeats() {
     // It looks again, and beats, when the session may have run out; the portal's clock stands still meanwhile.
     let portal = Portal::with(&[("PORTAL_SESSION_TIMEOUT_BROKER", "1")]).await;
     let maria = portal.broker("maria").await;
@@ -382,7 +382,7 @@ async fn a_stream_on_which_nothing_happens_beats_for_scripts_too() {
 }
 
 #[tokio::test]
-async fn a_stream_takes_no_token_from_the_address_and_needs_a_live_session() {
+async fn stream_needs_a_live_session_outside_the_query() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
@@ -395,7 +395,7 @@ async fn a_stream_takes_no_token_from_the_address_and_needs_a_live_session() {
 }
 
 #[tokio::test]
-async fn readiness_names_a_listener_that_hears_nothing() {
+async fn readiness_names_a_disconnected_listener() {
     let portal = Portal::start().await;
     let ready = portal.anonymous().get("/readyz").await.expect(503).json();
     let checks = ready["checks"].as_array().expect("checks");
@@ -410,7 +410,7 @@ async fn readiness_names_a_listener_that_hears_nothing() {
 }
 
 #[tokio::test]
-async fn a_stream_that_was_opened_with_a_copied_cookie_closes_when_the_cookie_is_replaced() {
+async fn rotation_closes_streams_of_a_copied_cookie() {
     let portal = Portal::start().await;
     let _listening = portal.listening().await;
     let maria = portal.broker("maria").await;

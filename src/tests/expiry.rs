@@ -61,7 +61,7 @@ async fn notice(by: &str, portal: &Portal, guest: &Person, expired: &Client) {
 }
 
 #[tokio::test]
-async fn an_expired_session_is_recorded_with_its_expiry() {
+async fn expired_session_is_recorded_at_its_expiry() {
     for by in NOTICED_BY {
         // Active once: the idle end is first. Active until shortly before the lifetime is over: that is first.
         for (active_until, lasted, reason) in [(0, 5, "idle_timeout"), (16, 20, "lifetime_exceeded")] {
@@ -93,7 +93,7 @@ async fn an_expired_session_is_recorded_with_its_expiry() {
 }
 
 #[tokio::test]
-async fn lists_show_the_expiry_before_and_after_it_is_recorded() {
+async fn lists_show_the_expiry_whether_recorded_or_not() {
     let portal = Portal::with(&LIMITS).await;
     let guest = portal.person("gus").role(Role::Guest).create().await;
     let ada = portal.person("ada").role(Role::SystemAdmin).create().await;
@@ -126,7 +126,7 @@ async fn lists_show_the_expiry_before_and_after_it_is_recorded() {
 }
 
 #[tokio::test]
-async fn an_ended_session_tells_no_other_time() {
+async fn ended_session_shows_one_end_time() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;

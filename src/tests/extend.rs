@@ -13,7 +13,7 @@ fn calls(client: &Client) -> [Call; 2] {
 }
 
 #[tokio::test]
-async fn it_moves_the_idle_end_and_writes_that_down_at_once() {
+async fn extending_moves_and_stores_the_idle_expiry() {
     for route in 0..2 {
         let portal = Portal::start().await;
         let maria = portal.broker("maria").await;
@@ -42,7 +42,7 @@ async fn it_moves_the_idle_end_and_writes_that_down_at_once() {
 }
 
 #[tokio::test]
-async fn the_answer_says_when_the_session_ends_now() {
+async fn extend_response_contains_the_new_expiry() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -56,7 +56,7 @@ async fn the_answer_says_when_the_session_ends_now() {
 }
 
 #[tokio::test]
-async fn the_page_is_told_when_its_session_ends_now() {
+async fn pages_receive_the_new_expiry() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -77,7 +77,7 @@ async fn the_page_is_told_when_its_session_ends_now() {
 }
 
 #[tokio::test]
-async fn a_client_is_told_when_to_warn_its_person() {
+async fn clients_receive_the_warning_time() {
     for (settings, warning) in [
         (&[][..], 300),
         (&[("PORTAL_WARNING_SECONDS", "60")], 60),
@@ -94,7 +94,7 @@ async fn a_client_is_told_when_to_warn_its_person() {
 }
 
 #[tokio::test]
-async fn it_says_that_the_person_is_here_even_where_the_page_asks_in_the_background() {
+async fn extending_is_activity_even_in_the_background() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -112,7 +112,7 @@ async fn it_says_that_the_person_is_here_even_where_the_page_asks_in_the_backgro
 }
 
 #[tokio::test]
-async fn nobody_extends_a_session_past_its_lifetime() {
+async fn no_extension_exceeds_the_lifetime() {
     for route in 0..2 {
         let portal = Portal::start().await;
         let maria = portal.broker("maria").await;
@@ -136,7 +136,7 @@ async fn nobody_extends_a_session_past_its_lifetime() {
 }
 
 #[tokio::test]
-async fn a_session_that_is_over_is_not_extended_and_the_answer_says_why() {
+async fn ended_session_is_not_extended_but_explained() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let owner = portal.browser(FIREFOX).signed_in(&maria).await;
@@ -158,7 +158,7 @@ async fn a_session_that_is_over_is_not_extended_and_the_answer_says_why() {
 }
 
 #[tokio::test]
-async fn an_extension_that_waited_for_the_end_brings_nothing_back() {
+async fn extension_that_waited_for_revocation_revives_nothing() {
     for route in 0..2 {
         let portal = Portal::start().await;
         let maria = portal.broker("maria").await;
@@ -186,7 +186,7 @@ async fn an_extension_that_waited_for_the_end_brings_nothing_back() {
 }
 
 #[tokio::test]
-async fn an_extension_just_before_the_end_keeps_nothing_alive() {
+async fn extension_just_before_revocation_keeps_nothing_alive() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let owner = portal.browser(FIREFOX).signed_in(&maria).await;

@@ -96,7 +96,7 @@ async fn forged_parameters_show_no_message() {
 }
 
 #[tokio::test]
-async fn a_message_is_shown_once_by_its_page() {
+async fn message_is_shown_once_by_its_page() {
     let office = Office::open().await;
     let root = &office.root;
     let plain = office
@@ -160,7 +160,7 @@ async fn each_page_keeps_its_own_last_message() {
 }
 
 #[tokio::test]
-async fn a_message_survives_the_replacement_of_the_cookie() {
+async fn message_survives_cookie_rotation() {
     let office = Office::open().await;
     let root = &office.root;
     office.portal.pass(seconds(1801)).await;
@@ -180,7 +180,7 @@ async fn a_message_survives_the_replacement_of_the_cookie() {
 }
 
 #[tokio::test]
-async fn settings_say_once_what_a_form_did() {
+async fn settings_show_a_forms_result_once() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await.without_script();
@@ -227,7 +227,7 @@ async fn settings_say_once_what_a_form_did() {
 }
 
 #[tokio::test]
-async fn a_page_that_runs_leaves_no_message() {
+async fn scripted_page_leaves_no_message() {
     let office = Office::open().await;
     let scripted = office.portal.browser(CHROME);
     scripted.set_cookie(&office.root.cookie().expect("a cookie"));
@@ -248,7 +248,7 @@ async fn a_page_that_runs_leaves_no_message() {
 }
 
 #[tokio::test]
-async fn the_question_for_the_rest_says_how_many_ended() {
+async fn follow_up_dialog_says_how_many_ended() {
     let office = Office::open().await;
     let Office { portal, root, nora } = &office;
     portal.desktop("mac").signed_in(nora).await;
@@ -278,7 +278,7 @@ async fn the_question_for_the_rest_says_how_many_ended() {
 }
 
 #[tokio::test]
-async fn messages_of_newer_servers_are_passed_over() {
+async fn messages_of_newer_servers_are_ignored() {
     let office = Office::open().await;
     for kept in [
         r#"{"/dashboard/settings": "something_new:1"}"#,

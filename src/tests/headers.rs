@@ -57,7 +57,7 @@ async fn answers(portal: &Portal) -> Vec<(&'static str, Answer)> {
 }
 
 #[tokio::test]
-async fn every_answer_carries_the_security_headers() {
+async fn every_response_has_the_security_headers() {
     for https in [false, true] {
         let settings = [(
             "PORTAL_PUBLIC_URL",
@@ -119,7 +119,7 @@ async fn every_answer_carries_the_security_headers() {
 }
 
 #[tokio::test]
-async fn every_script_of_a_page_carries_the_nonce_of_its_policy() {
+async fn every_script_has_the_policys_nonce() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -174,7 +174,7 @@ async fn every_script_of_a_page_carries_the_nonce_of_its_policy() {
 }
 
 #[tokio::test]
-async fn what_is_not_a_page_may_run_nothing() {
+async fn only_pages_may_run_scripts() {
     let portal = Portal::start().await;
     for path in ["/healthz", "/api/session_state", "/dashboard", "/"] {
         let answer = portal.browser(SAFARI).get(path).await;
@@ -184,7 +184,7 @@ async fn what_is_not_a_page_may_run_nothing() {
 }
 
 #[tokio::test]
-async fn files_with_hashed_names_stay_in_the_browser_and_a_missing_one_does_not() {
+async fn hashed_files_are_cached_and_missing_ones_not() {
     let portal = Portal::start().await;
     let stranger = portal.browser(SAFARI);
     let file = stranger.get("/pkg/portal.js").await.expect(200);
@@ -206,7 +206,7 @@ async fn files_with_hashed_names_stay_in_the_browser_and_a_missing_one_does_not(
 }
 
 #[tokio::test]
-async fn every_request_has_an_id_of_its_own_that_the_sender_cannot_choose() {
+async fn request_ids_are_unique_and_set_by_us() {
     let portal = Portal::start().await;
     let stranger = portal.anonymous();
     let first = stranger.get("/healthz").header("x-request-id", "chosen").await;

@@ -22,7 +22,7 @@ async fn state(client: &Client) -> Answer {
 }
 
 #[tokio::test]
-async fn one_second_before_the_idle_end_a_session_lives_and_at_it_the_session_is_over() {
+async fn session_ends_exactly_at_its_idle_expiry() {
     for (role, idle, _) in LIMITS {
         let portal = Portal::start().await;
         let person = portal.person("someone").role(role).create().await;
@@ -90,7 +90,7 @@ async fn pages_server_functions_and_api_calls_are_activity() {
 }
 
 #[tokio::test]
-async fn what_a_page_or_a_desktop_does_by_itself_extends_nothing() {
+async fn background_requests_extend_no_session() {
     let portal = Portal::with(&[("PORTAL_ACCESS_TOKEN_SECONDS", "86400")]).await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -134,7 +134,7 @@ async fn what_a_page_or_a_desktop_does_by_itself_extends_nothing() {
 }
 
 #[tokio::test]
-async fn activity_in_the_last_seconds_counts_for_the_next_request_on_any_node() {
+async fn late_activity_counts_on_every_node() {
     let portal = Portal::start().await;
     let node = portal.second_node().await;
     let maria = portal.broker("maria").await;
@@ -148,7 +148,7 @@ async fn activity_in_the_last_seconds_counts_for_the_next_request_on_any_node() 
 }
 
 #[tokio::test]
-async fn a_session_that_has_run_out_is_not_brought_back_by_late_activity() {
+async fn late_activity_revives_no_expired_session() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -173,7 +173,7 @@ enum NoticedBy {
 }
 
 #[tokio::test]
-async fn a_session_that_has_run_out_is_not_brought_back_by_a_longer_limit() {
+async fn longer_limits_revive_no_expired_session() {
     use NoticedBy::*;
     for noticed in [
         OwnRequest,
@@ -219,7 +219,7 @@ async fn a_session_that_has_run_out_is_not_brought_back_by_a_longer_limit() {
 }
 
 #[tokio::test]
-async fn an_account_disabled_in_the_database_is_out_at_once() {
+async fn account_disabled_in_the_database_is_signed_out() {
     let portal = Portal::start().await;
     let node = portal.second_node().await;
     let (maria, jonas) = (portal.broker("maria").await, portal.broker("jonas").await);
@@ -243,7 +243,7 @@ async fn an_account_disabled_in_the_database_is_out_at_once() {
 }
 
 #[tokio::test]
-async fn a_changed_policy_holds_for_the_next_request_of_sessions_already_open() {
+async fn changed_policy_applies_to_open_sessions() {
     let portal = Portal::start().await;
     let (maria, jonas) = (
         portal.broker("maria").await,
@@ -285,7 +285,7 @@ async fn a_changed_policy_holds_for_the_next_request_of_sessions_already_open() 
 }
 
 #[tokio::test]
-async fn a_configured_policy_is_the_one_that_holds() {
+async fn configured_policy_applies() {
     let settings = [
         ("PORTAL_SESSION_TIMEOUT_BROKER", "60"),
         ("PORTAL_SESSION_LIFETIME_BROKER", "90"),
@@ -302,7 +302,7 @@ async fn a_configured_policy_is_the_one_that_holds() {
 }
 
 #[tokio::test]
-async fn a_changed_role_holds_for_the_next_request_of_sessions_already_open() {
+async fn changed_role_applies_to_open_sessions() {
     let portal = Portal::start().await;
     let maria = portal
         .person("maria")
@@ -334,7 +334,7 @@ async fn a_changed_role_holds_for_the_next_request_of_sessions_already_open() {
 }
 
 #[tokio::test]
-async fn an_access_token_stops_before_its_session_does() {
+async fn access_token_expires_before_its_session() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -349,7 +349,7 @@ async fn an_access_token_stops_before_its_session_does() {
 }
 
 #[tokio::test]
-async fn sign_in_says_how_long_the_role_may_be_idle() {
+async fn sign_in_shows_the_roles_idle_timeout() {
     let portal = Portal::start().await;
     let maria = portal.person("maria").role(Role::Employee).create().await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;

@@ -20,7 +20,7 @@ const LIMITS: [(Role, usize); 6] = [
 ];
 
 #[tokio::test]
-async fn each_role_may_have_so_many_sessions_and_not_one_more() {
+async fn each_role_has_its_session_limit() {
     let portal = Portal::start().await;
     for (role, most) in LIMITS {
         let person = portal.person(role.as_str()).role(role).create().await;
@@ -45,7 +45,7 @@ async fn each_role_may_have_so_many_sessions_and_not_one_more() {
 }
 
 #[tokio::test]
-async fn the_limit_is_the_operators() {
+async fn operator_configures_the_session_limit() {
     let portal = Portal::with(&[("PORTAL_MAX_SESSIONS_BROKER", "1")]).await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -55,7 +55,7 @@ async fn the_limit_is_the_operators() {
 }
 
 #[tokio::test]
-async fn the_least_recently_active_goes_browser_or_desktop_even_by_activity_that_is_not_written_yet() {
+async fn limit_ends_the_least_recently_active_session() {
     let portal = Portal::start().await;
     let maria = portal.person("maria").role(Role::Vendor).create().await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -84,7 +84,7 @@ async fn the_least_recently_active_goes_browser_or_desktop_even_by_activity_that
 }
 
 #[tokio::test]
-async fn whoever_is_signed_out_for_the_limit_is_told_and_so_is_whoever_signed_in() {
+async fn limit_is_explained_on_both_devices() {
     let portal = Portal::start().await;
     let maria = portal.person("maria").role(Role::Employee).create().await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -115,7 +115,7 @@ async fn whoever_is_signed_out_for_the_limit_is_told_and_so_is_whoever_signed_in
 }
 
 #[tokio::test]
-async fn signing_in_again_where_one_is_signed_in_replaces_and_signs_nobody_else_out() {
+async fn repeated_sign_in_replaces_only_its_own_session() {
     let portal = Portal::start().await;
     let maria = portal.person("maria").role(Role::Employee).create().await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
@@ -138,7 +138,7 @@ async fn signing_in_again_where_one_is_signed_in_replaces_and_signs_nobody_else_
 }
 
 #[tokio::test]
-async fn sessions_that_are_over_anyway_do_not_count() {
+async fn expired_sessions_do_not_count() {
     let portal = Portal::start().await;
     let maria = portal.person("maria").role(Role::Employee).create().await;
     let idle = portal.browser(CHROME).signed_in(&maria).await;
@@ -154,7 +154,7 @@ async fn sessions_that_are_over_anyway_do_not_count() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fifty_who_sign_in_at_once_are_never_more_than_five() {
+async fn parallel_sign_ins_never_exceed_the_limit() {
     let portal = Portal::start().await;
     let node = portal.second_node().await;
     let maria = portal.broker("maria").await;

@@ -39,7 +39,7 @@ fn pair(subject: &str, action: &str) -> (String, String) {
 }
 
 #[tokio::test]
-async fn dead_rows_and_an_overdue_clean_up_are_told_and_after_applying_they_are_gone() {
+async fn applying_advice_resolves_dead_rows_and_cleanup() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -102,7 +102,7 @@ async fn dead_rows_and_an_overdue_clean_up_are_told_and_after_applying_they_are_
 }
 
 #[tokio::test]
-async fn a_transaction_that_is_held_open_is_named_and_left_alone() {
+async fn open_transaction_is_reported_and_left_alone() {
     let portal = Portal::start().await;
     portal.clean_up().await;
     let mut held = PgConnection::connect(portal.database_url())
@@ -145,7 +145,7 @@ async fn a_transaction_that_is_held_open_is_named_and_left_alone() {
 }
 
 #[tokio::test]
-async fn indexes_that_are_empty_or_no_good_are_made_anew() {
+async fn empty_and_invalid_indexes_are_rebuilt() {
     let portal = Portal::start().await;
     portal.clean_up().await;
     execute(
@@ -180,7 +180,7 @@ async fn indexes_that_are_empty_or_no_good_are_made_anew() {
 }
 
 #[tokio::test]
-async fn a_step_that_fails_is_told_with_what_went_wrong_and_the_others_are_done() {
+async fn failed_step_is_reported_and_others_run() {
     let portal = Portal::start().await;
     portal
         .browser(CHROME)
@@ -211,7 +211,7 @@ async fn a_step_that_fails_is_told_with_what_went_wrong_and_the_others_are_done(
 }
 
 #[tokio::test]
-async fn a_database_that_is_not_the_portals_is_told_in_one_line() {
+async fn foreign_database_is_reported_in_one_line() {
     let portal = Portal::start().await;
     execute(&portal, &["DROP TABLE _sqlx_migrations"]).await;
     let (content, out, err) = portal.run(&["maintenance", "--apply"]).await;

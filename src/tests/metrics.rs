@@ -95,7 +95,7 @@ const COUNTS: [&str; 4] = [
 ];
 
 #[tokio::test]
-async fn every_act_moves_its_own_count_and_no_other() {
+async fn every_action_increments_only_its_counter() {
     let portal = Portal::with(&[("PORTAL_SIGN_IN_ATTEMPTS", "1")]).await;
     let maria = portal.broker("maria").await;
     let (chrome, mac) = (portal.browser(CHROME), portal.desktop("mac"));
@@ -149,7 +149,7 @@ async fn every_act_moves_its_own_count_and_no_other() {
 }
 
 #[tokio::test]
-async fn an_end_is_counted_when_it_is_committed_and_not_before() {
+async fn ended_sessions_count_only_after_commit() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     portal.browser(CHROME).signed_in(&maria).await;
@@ -175,7 +175,7 @@ async fn an_end_is_counted_when_it_is_committed_and_not_before() {
 }
 
 #[tokio::test]
-async fn a_look_at_a_credential_is_counted_by_what_it_found() {
+async fn credential_checks_are_counted_by_result() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -199,7 +199,7 @@ async fn a_look_at_a_credential_is_counted_by_what_it_found() {
 }
 
 #[tokio::test]
-async fn requests_are_counted_by_the_pattern_of_their_route() {
+async fn requests_are_counted_by_route_pattern() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -237,7 +237,7 @@ async fn requests_are_counted_by_the_pattern_of_their_route() {
 }
 
 #[tokio::test]
-async fn an_end_is_counted_where_it_was_done_and_its_streams_where_they_were_open() {
+async fn ends_and_stream_closings_count_on_their_node() {
     let portal = Portal::start().await;
     let node = portal.second_node().await;
     let _listening = (portal.listening().await, node.listening().await);
@@ -266,7 +266,7 @@ async fn an_end_is_counted_where_it_was_done_and_its_streams_where_they_were_ope
 }
 
 #[tokio::test]
-async fn the_age_of_an_event_is_told_by_the_portals_clock() {
+async fn event_age_uses_the_portals_clock() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
@@ -293,7 +293,7 @@ async fn the_age_of_an_event_is_told_by_the_portals_clock() {
 }
 
 #[tokio::test]
-async fn an_outage_is_seen_and_the_scrape_is_answered_all_the_same() {
+async fn scrape_answers_and_shows_an_outage() {
     let portal = Portal::start().await;
     let _listening = portal.listening().await;
     let maria = portal.broker("maria").await;
@@ -344,7 +344,7 @@ async fn an_outage_is_seen_and_the_scrape_is_answered_all_the_same() {
 }
 
 #[tokio::test]
-async fn work_that_is_behind_is_told_and_takes_no_server_out_of_rotation() {
+async fn delayed_jobs_are_reported_but_keep_readiness() {
     let portal = Portal::start().await;
     let _listening = portal.listening().await;
     let maria = portal.broker("maria").await;
@@ -406,7 +406,7 @@ async fn work_that_is_behind_is_told_and_takes_no_server_out_of_rotation() {
 }
 
 #[tokio::test]
-async fn the_health_command_says_the_same_in_lines() {
+async fn health_command_prints_the_same_checks() {
     let portal = Portal::start().await;
     let (well, lines, _) = portal.run(&["health"]).await;
     assert!(well, "{lines}");
@@ -440,7 +440,7 @@ async fn the_health_command_says_the_same_in_lines() {
 }
 
 #[tokio::test]
-async fn a_scrape_is_text_for_prometheus_that_nothing_keeps_and_costs_the_database_nothing() {
+async fn scrape_is_uncached_prometheus_text_without_database_access() {
     let portal = Portal::start().await;
     let (statements, answer) = portal
         .statements_of(async { portal.browser(CHROME).get("/metrics").await.expect(200) })
@@ -517,7 +517,7 @@ async fn busy(portal: &Portal) -> (Scrape, Vec<String>) {
 }
 
 #[tokio::test]
-async fn nobody_can_be_found_in_the_metrics() {
+async fn metrics_contain_no_personal_data() {
     let portal = Portal::start().await;
     let (scrape, seen) = busy(&portal).await;
     for trace in seen {
@@ -539,7 +539,7 @@ async fn nobody_can_be_found_in_the_metrics() {
 }
 
 #[tokio::test]
-async fn names_hold_their_units_and_the_documentation_tells_of_each() {
+async fn metric_names_have_units_and_are_documented() {
     let portal = Portal::start().await;
     let (scrape, _) = busy(&portal).await;
     // For `scripts/check-operations.sh`, which has promtool look at it.
@@ -574,7 +574,7 @@ async fn names_hold_their_units_and_the_documentation_tells_of_each() {
 }
 
 #[tokio::test]
-async fn dashboard_and_alerts_ask_for_what_there_is() {
+async fn dashboard_and_alerts_use_existing_metrics() {
     let portal = Portal::start().await;
     let offered = busy(&portal).await.0.series_names();
     let dashboard: Value =

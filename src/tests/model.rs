@@ -305,7 +305,7 @@ impl World {
 }
 
 #[test]
-fn whatever_a_person_does_in_whatever_order_the_portal_agrees_with_the_model() {
+fn portal_agrees_with_the_model_for_every_sequence() {
     let steps = prop::collection::vec(step(), 1..40);
     for_all(30, &steps, async |steps| {
         let mut world = World::new().await;

@@ -7,7 +7,7 @@ use crate::harness::*;
 /// Every operation is called until each of its usual answers has been seen; what comes back is compared, field by
 /// field, with what the server describes.
 #[tokio::test]
-async fn every_answer_of_the_api_is_as_described() {
+async fn every_api_response_matches_its_description() {
     let portal = Portal::with(&[("PORTAL_REAUTH_SECONDS", "600"), ("PORTAL_SIGN_IN_ATTEMPTS", "5")]).await;
     let maria = portal.person("maria").member_of("Northgate").create().await;
     let ada = portal
@@ -236,7 +236,7 @@ async fn every_answer_of_the_api_is_as_described() {
 }
 
 #[tokio::test]
-async fn every_described_route_needs_a_credential_but_signing_in_and_refreshing() {
+async fn only_sign_in_and_refresh_need_no_credential() {
     let portal = Portal::start().await;
     let described = Description::fetch(&portal).await;
     for operation in described.operations() {

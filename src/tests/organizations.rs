@@ -41,7 +41,7 @@ async fn maria(portal: &Portal) -> Person {
 }
 
 #[tokio::test]
-async fn a_session_switches_and_the_others_stay_where_they_are() {
+async fn switching_affects_only_the_current_session() {
     let portal = Portal::start().await;
     let _listening = portal.listening().await;
     let maria = maria(&portal).await;
@@ -93,7 +93,7 @@ async fn a_session_switches_and_the_others_stay_where_they_are() {
 }
 
 #[tokio::test]
-async fn nobody_switches_to_a_brokerage_that_is_not_theirs() {
+async fn users_switch_only_to_their_own_organizations() {
     let portal = Portal::start().await;
     let maria = maria(&portal).await;
     let ids = organizations(&portal).await;
@@ -123,7 +123,7 @@ async fn nobody_switches_to_a_brokerage_that_is_not_theirs() {
 }
 
 #[tokio::test]
-async fn a_session_that_is_too_old_for_the_role_there_stays_where_it_is() {
+async fn switch_is_refused_when_the_session_would_expire() {
     let portal = Portal::start().await;
     let maria = maria(&portal).await;
     let ids = organizations(&portal).await;
@@ -141,7 +141,7 @@ async fn a_session_that_is_too_old_for_the_role_there_stays_where_it_is() {
 }
 
 #[tokio::test]
-async fn the_role_there_may_allow_fewer_sessions() {
+async fn switching_enforces_the_new_roles_limit() {
     let portal = Portal::start().await;
     let maria = maria(&portal).await;
     let ids = organizations(&portal).await;

@@ -44,7 +44,7 @@ fn unsafe_calls(session: SessionId, maria: &Person) -> Vec<(Method, String, Valu
 }
 
 #[tokio::test]
-async fn what_another_origin_causes_is_forbidden_and_changes_nothing() {
+async fn cross_origin_requests_are_forbidden_without_effect() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
@@ -105,7 +105,7 @@ async fn what_another_origin_causes_is_forbidden_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn sec_fetch_site_counts_more_than_an_origin_that_looks_right() {
+async fn sec_fetch_site_overrides_a_matching_origin() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -115,7 +115,7 @@ async fn sec_fetch_site_counts_more_than_an_origin_that_looks_right() {
 }
 
 #[tokio::test]
-async fn the_portals_own_pages_older_browsers_and_programs_pass() {
+async fn own_pages_older_browsers_and_programs_pass() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     for headers in [
@@ -141,7 +141,7 @@ async fn the_portals_own_pages_older_browsers_and_programs_pass() {
 }
 
 #[tokio::test]
-async fn a_link_from_another_site_opens_a_page() {
+async fn links_from_other_sites_open_pages() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -153,7 +153,7 @@ async fn a_link_from_another_site_opens_a_page() {
 }
 
 #[tokio::test]
-async fn reading_changes_nothing() {
+async fn get_requests_change_nothing() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
@@ -192,7 +192,7 @@ async fn reading_changes_nothing() {
 }
 
 #[tokio::test]
-async fn behind_https_the_public_origin_is_the_one_that_counts() {
+async fn https_requests_compare_with_the_public_origin() {
     let portal = Portal::with(&[("PORTAL_PUBLIC_URL", "https://portal.example")]).await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -214,7 +214,7 @@ async fn behind_https_the_public_origin_is_the_one_that_counts() {
 }
 
 #[tokio::test]
-async fn a_form_without_javascript_leads_to_no_other_site_whatever_the_referer_says() {
+async fn forms_never_redirect_to_a_foreign_referer() {
     let portal = Portal::start().await;
     let chrome = portal.browser(CHROME).without_script();
     for referer in [
@@ -248,7 +248,7 @@ async fn a_form_without_javascript_leads_to_no_other_site_whatever_the_referer_s
 const ELSEWHERE: [(&str, &str); 2] = [("host", "192.0.2.10:3000"), ("origin", "http://192.0.2.10:3000")];
 
 #[tokio::test]
-async fn refusal_names_the_address_to_open() {
+async fn refusal_names_the_public_url() {
     for (settings, elsewhere, public) in [
         (
             &[("LEPTOS_SITE_ADDR", "0.0.0.0:3000")][..],

@@ -81,7 +81,7 @@ async fn recovers(client: &Client, path: &str) {
 }
 
 #[tokio::test]
-async fn a_database_that_lets_nobody_in_is_503_everywhere_and_nobody_is_signed_out() {
+async fn refused_database_connections_are_503_everywhere() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -96,7 +96,7 @@ async fn a_database_that_lets_nobody_in_is_503_everywhere_and_nobody_is_signed_o
 }
 
 #[tokio::test]
-async fn a_database_that_is_stopped_is_503_everywhere_and_nobody_is_signed_out() {
+async fn stopped_database_is_503_everywhere() {
     let cluster = private_cluster("outage").await;
     let portal = Portal::on(&cluster.url("portal")).await;
     let maria = portal.broker("maria").await;
@@ -114,7 +114,7 @@ async fn a_database_that_is_stopped_is_503_everywhere_and_nobody_is_signed_out()
 }
 
 #[tokio::test]
-async fn a_browser_that_signs_in_meanwhile_is_told_when_to_try_again() {
+async fn sign_in_during_an_outage_says_retry_after() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -143,7 +143,7 @@ async fn a_browser_that_signs_in_meanwhile_is_told_when_to_try_again() {
 }
 
 #[tokio::test]
-async fn activity_of_the_time_before_is_written_once_the_database_is_back() {
+async fn activity_before_an_outage_is_written_afterwards() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -164,7 +164,7 @@ async fn activity_of_the_time_before_is_written_once_the_database_is_back() {
 }
 
 #[tokio::test]
-async fn a_page_that_the_database_fails_in_the_middle_of_is_503_too() {
+async fn outage_during_page_render_is_503() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -180,7 +180,7 @@ async fn a_page_that_the_database_fails_in_the_middle_of_is_503_too() {
 }
 
 #[tokio::test]
-async fn a_person_whose_row_is_held_too_long_is_told_to_try_again() {
+async fn locked_user_row_asks_to_retry() {
     let portal = Portal::start().await;
     let (maria, jonas) = (portal.broker("maria").await, portal.broker("jonas").await);
     let chrome = portal.browser(CHROME).signed_in(&maria).await;

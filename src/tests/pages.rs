@@ -26,7 +26,7 @@ fn count(html: &str, part: &str) -> usize {
 }
 
 #[tokio::test]
-async fn signed_out_every_private_page_leads_to_sign_in_and_back() {
+async fn private_pages_redirect_to_sign_in_and_back() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     for path in [
@@ -60,7 +60,7 @@ async fn signed_out_every_private_page_leads_to_sign_in_and_back() {
 }
 
 #[tokio::test]
-async fn settings_show_where_the_person_is_signed_in() {
+async fn settings_show_the_users_sessions() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let firefox = portal.browser(FIREFOX).at("203.0.113.9").signed_in(&maria).await;
@@ -99,7 +99,7 @@ async fn settings_show_where_the_person_is_signed_in() {
 }
 
 #[tokio::test]
-async fn settings_say_how_many_devices_there_are() {
+async fn settings_show_the_number_of_devices() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     portal.desktop("mac").signed_in(&maria).await;
@@ -109,7 +109,7 @@ async fn settings_say_how_many_devices_there_are() {
 }
 
 #[tokio::test]
-async fn alone_on_a_browser_there_is_no_button_for_others() {
+async fn single_session_has_no_button_for_others() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -123,7 +123,7 @@ async fn alone_on_a_browser_there_is_no_button_for_others() {
 }
 
 #[tokio::test]
-async fn without_javascript_one_device_is_signed_out_and_the_page_says_so() {
+async fn without_javascript_revoking_one_device_is_confirmed() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
@@ -160,7 +160,7 @@ async fn without_javascript_one_device_is_signed_out_and_the_page_says_so() {
 }
 
 #[tokio::test]
-async fn without_javascript_the_other_devices_are_signed_out_and_the_page_says_so() {
+async fn without_javascript_revoking_other_devices_is_confirmed() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
@@ -216,7 +216,7 @@ async fn without_javascript_signing_out_others_asks_first() {
 }
 
 #[tokio::test]
-async fn without_javascript_signing_out_everywhere_asks_first_and_ends_at_sign_in() {
+async fn without_javascript_signing_out_everywhere_asks_first() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
@@ -264,7 +264,7 @@ async fn without_javascript_signing_out_everywhere_asks_first_and_ends_at_sign_i
 }
 
 #[tokio::test]
-async fn without_javascript_signing_out_ends_at_sign_in() {
+async fn without_javascript_signing_out_leads_to_sign_in() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).without_script().signed_in(&maria).await;
@@ -280,7 +280,7 @@ async fn without_javascript_signing_out_ends_at_sign_in() {
 }
 
 #[tokio::test]
-async fn sign_in_says_why_for_every_reason_and_for_no_other_word() {
+async fn sign_in_explains_known_reasons_only() {
     let portal = Portal::start().await;
     let stranger = portal.browser(CHROME);
     for reason in EndReason::ALL {
@@ -311,7 +311,7 @@ async fn sign_in_says_why_for_every_reason_and_for_no_other_word() {
 }
 
 #[tokio::test]
-async fn no_words_in_an_address_reach_a_page() {
+async fn no_text_of_a_url_reaches_a_page() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -345,7 +345,7 @@ async fn no_words_in_an_address_reach_a_page() {
 }
 
 #[tokio::test]
-async fn script_in_names_and_user_agents_stays_text() {
+async fn markup_in_names_and_user_agents_is_escaped() {
     let portal = Portal::start().await;
     let lure = r#"<script>alert(1)</script>"><img src=x onerror=alert(2)>'{{7*7}}"#;
     let maria = portal
@@ -396,7 +396,7 @@ async fn script_in_names_and_user_agents_stays_text() {
 }
 
 #[tokio::test]
-async fn an_address_that_leads_nowhere_is_a_page_with_404() {
+async fn unknown_paths_are_pages_with_404() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -421,7 +421,7 @@ async fn an_address_that_leads_nowhere_is_a_page_with_404() {
 }
 
 #[tokio::test]
-async fn the_theme_is_kept_on_this_browser_signed_in_or_not() {
+async fn theme_is_kept_on_this_browser() {
     let portal = Portal::start().await;
     let chrome = portal.browser(CHROME);
     let answer = chrome
@@ -449,7 +449,7 @@ async fn the_theme_is_kept_on_this_browser_signed_in_or_not() {
 /// The framework's tasks of one page take locks in opposite orders: on several threads some pages, and in the end the whole
 /// server, would stand still.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_pages_at_once_on_several_threads_are_all_answered() {
+async fn parallel_page_requests_are_all_answered() {
     let portal = Portal::start().await;
     let mut readers = tokio::task::JoinSet::new();
     for number in 0..8 {

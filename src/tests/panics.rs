@@ -73,7 +73,7 @@ async fn count(portal: &Portal, part: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_panic_is_a_500_with_a_request_id() {
+async fn panic_is_500_with_a_request_id() {
     let portal = Portal::start().await;
     let router = router(&portal);
     for (path, form) in [
@@ -99,7 +99,7 @@ async fn a_panic_is_a_500_with_a_request_id() {
 }
 
 #[tokio::test]
-async fn a_body_that_panics_is_cut_off() {
+async fn panicking_body_closes_the_connection() {
     let portal = Portal::start().await;
     let answer = router(&portal)
         .oneshot(request("/api/v1/half"))
@@ -116,7 +116,7 @@ async fn a_body_that_panics_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_task_that_panics_is_an_error_of_its_request() {
+async fn panicking_task_fails_its_request() {
     let portal = Portal::start().await;
     assert_eq!(caught(&portal.state.metrics, async { 7 }).await, Some(7));
     assert!(caught(&portal.state.metrics, panics()).await.is_none());
@@ -126,7 +126,7 @@ async fn a_task_that_panics_is_an_error_of_its_request() {
 /// The title of a page is written once the page is rendered, and what belongs to the page may be gone by then: on a busy
 /// machine a signal that was read there had been disposed of.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn administrator_pages_render_on_a_busy_machine() {
+async fn admin_pages_render_under_load() {
     static IS_BUSY: AtomicBool = AtomicBool::new(true);
     let portal = Portal::start().await;
     let ada = portal

@@ -18,7 +18,7 @@ async fn opens(portal: &Portal, person: &Person, password: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_new_password_takes_the_place_of_the_old_and_signs_out_everywhere_else() {
+async fn password_change_signs_out_everywhere_else() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -57,7 +57,7 @@ async fn a_new_password_takes_the_place_of_the_old_and_signs_out_everywhere_else
 }
 
 #[tokio::test]
-async fn the_other_sessions_go_on_where_the_person_keeps_them() {
+async fn password_change_can_keep_other_sessions() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -92,7 +92,7 @@ async fn the_other_sessions_go_on_where_the_person_keeps_them() {
 }
 
 #[tokio::test]
-async fn without_javascript_the_password_is_changed_and_the_page_says_so() {
+async fn without_javascript_the_password_change_is_confirmed() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await.without_script();
@@ -105,7 +105,7 @@ async fn without_javascript_the_password_is_changed_and_the_page_says_so() {
 }
 
 #[tokio::test]
-async fn the_current_password_is_asked_for_however_fresh_the_last_check() {
+async fn password_change_always_needs_the_current_password() {
     let portal = Portal::with(&[("PORTAL_SIGN_IN_ATTEMPTS", "3")]).await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -123,7 +123,7 @@ async fn the_current_password_is_asked_for_however_fresh_the_last_check() {
 }
 
 #[tokio::test]
-async fn a_password_that_is_unfit_is_refused_and_nothing_has_changed() {
+async fn unsuitable_password_is_rejected_without_changes() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -150,7 +150,7 @@ async fn a_password_that_is_unfit_is_refused_and_nothing_has_changed() {
 }
 
 #[tokio::test]
-async fn a_field_left_out_changes_nothing() {
+async fn missing_fields_change_nothing() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -169,7 +169,7 @@ async fn a_field_left_out_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_sign_in_with_the_old_password_survives_no_change_of_it() {
+async fn old_password_sign_in_does_not_survive_change() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -203,7 +203,7 @@ async fn a_sign_in_with_the_old_password_survives_no_change_of_it() {
 }
 
 #[tokio::test]
-async fn of_two_changes_at_once_the_second_is_refused() {
+async fn second_of_two_parallel_changes_is_refused() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -230,7 +230,7 @@ async fn of_two_changes_at_once_the_second_is_refused() {
 }
 
 #[tokio::test]
-async fn a_change_that_waited_for_the_end_of_its_session_changes_nothing() {
+async fn revoked_session_cannot_finish_a_password_change() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let owner = portal.browser(CHROME).signed_in(&maria).await;
@@ -256,7 +256,7 @@ const COMPOSED: &str = "Z\u{fc}rich-caf\u{e9}-2026";
 const DECOMPOSED: &str = "Zu\u{308}rich-cafe\u{301}-2026";
 
 #[tokio::test]
-async fn both_forms_of_a_letter_sign_in() {
+async fn both_unicode_forms_of_a_password_sign_in() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     for (stored, entered) in [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED)] {

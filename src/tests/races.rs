@@ -8,7 +8,7 @@ use tokio::{spawn, task::JoinSet};
 use crate::harness::*;
 
 #[tokio::test]
-async fn a_sign_in_that_looked_at_the_password_before_everything_was_signed_out_is_refused() {
+async fn signing_out_everywhere_rejects_sign_ins_in_progress() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -39,7 +39,7 @@ async fn a_sign_in_that_looked_at_the_password_before_everything_was_signed_out_
 }
 
 #[tokio::test]
-async fn a_sign_in_just_before_everything_is_signed_out_does_not_survive_it() {
+async fn signing_out_everywhere_ends_just_created_sessions() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -105,7 +105,7 @@ async fn sign_out_others_rejects_sign_ins_in_progress() {
 }
 
 #[tokio::test]
-async fn ending_ones_own_sessions_as_administrator_rejects_sign_ins_in_progress() {
+async fn administrators_own_revocation_rejects_sign_ins_in_progress() {
     let portal = Portal::start().await;
     let ada = portal.person("ada").role(Role::SystemAdmin).create().await;
     let admin = portal.browser(CHROME).signed_in(&ada).await;
@@ -126,7 +126,7 @@ async fn ending_ones_own_sessions_as_administrator_rejects_sign_ins_in_progress(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_survives_signing_out_everywhere_signed_in_after_it() {
+async fn only_later_sign_ins_survive_signing_out_everywhere() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let (mut too_late, mut early, mut survivors) = (0, 0, 0);
@@ -188,7 +188,7 @@ async fn whoever_survives_signing_out_everywhere_signed_in_after_it() {
 }
 
 #[tokio::test]
-async fn a_sign_in_with_the_old_password_does_not_survive_the_password_change() {
+async fn password_change_rejects_sign_ins_in_progress() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let (before, late) = (portal.browser(CHROME), portal.browser(FIREFOX));
@@ -218,7 +218,7 @@ async fn a_sign_in_with_the_old_password_does_not_survive_the_password_change() 
 }
 
 #[tokio::test]
-async fn a_sign_in_does_not_survive_the_account_being_disabled() {
+async fn disabling_an_account_rejects_sign_ins_in_progress() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let late = portal.browser(FIREFOX);
@@ -238,7 +238,7 @@ async fn a_sign_in_does_not_survive_the_account_being_disabled() {
 }
 
 #[tokio::test]
-async fn a_revocation_whose_caller_was_ended_meanwhile_ends_nothing() {
+async fn revocation_by_a_revoked_caller_ends_nothing() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let owner = portal.browser(CHROME).signed_in(&maria).await;
@@ -274,7 +274,7 @@ async fn a_revocation_whose_caller_was_ended_meanwhile_ends_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn twenty_revocations_at_once_give_each_session_one_end_and_one_audit_row() {
+async fn parallel_revocations_end_each_session_once() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let caller = portal.browser(CHROME).signed_in(&maria).await;
@@ -310,7 +310,7 @@ async fn twenty_revocations_at_once_give_each_session_one_end_and_one_audit_row(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_twenty_that_sign_out_everywhere_at_once_one_does_it() {
+async fn one_of_parallel_sign_out_all_requests_succeeds() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let caller = portal.browser(CHROME).signed_in(&maria).await;
@@ -338,7 +338,7 @@ async fn of_twenty_that_sign_out_everywhere_at_once_one_does_it() {
 }
 
 #[tokio::test]
-async fn activity_noted_before_the_end_and_written_after_it_brings_nothing_back() {
+async fn late_activity_flush_revives_no_session() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -359,7 +359,7 @@ async fn activity_noted_before_the_end_and_written_after_it_brings_nothing_back(
 }
 
 #[tokio::test]
-async fn activity_written_while_the_session_is_being_ended_brings_nothing_back() {
+async fn activity_flush_during_revocation_revives_no_session() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -389,7 +389,7 @@ async fn activity_written_while_the_session_is_being_ended_brings_nothing_back()
 }
 
 #[tokio::test]
-async fn activity_of_the_last_second_wins_against_writing_down_that_the_time_ran_out() {
+async fn late_activity_wins_against_recording_the_expiry() {
     let portal = Portal::start().await;
     let node = portal.second_node().await;
     let maria = portal.broker("maria").await;
@@ -418,7 +418,7 @@ async fn activity_of_the_last_second_wins_against_writing_down_that_the_time_ran
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_device_signing_in_many_times_at_once_holds_one_session() {
+async fn parallel_sign_ins_of_one_device_keep_one() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let mut under_way = JoinSet::new();
@@ -437,7 +437,7 @@ async fn one_device_signing_in_many_times_at_once_holds_one_session() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_under_way_during_a_revocation_bring_nothing_back() {
+async fn requests_in_progress_revive_no_revoked_session() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     for _ in 0..20 {
@@ -465,7 +465,7 @@ async fn requests_under_way_during_a_revocation_bring_nothing_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_session_that_turns_up_in_new_networks_is_ended_all_the_same() {
+async fn new_networks_do_not_prevent_revocation() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     for round in 0..40_u8 {
@@ -487,7 +487,7 @@ async fn a_session_that_turns_up_in_new_networks_is_ended_all_the_same() {
 }
 
 #[tokio::test]
-async fn whoever_signs_in_while_everyone_is_signed_out_is_out_with_row_and_event() {
+async fn revoke_all_ends_parallel_sign_ins_with_records() {
     let portal = Portal::start().await;
     let (maria, jonas) = (portal.broker("maria").await, portal.broker("jonas").await);
     portal.browser(CHROME).signed_in(&maria).await;
@@ -507,7 +507,7 @@ async fn whoever_signs_in_while_everyone_is_signed_out_is_out_with_row_and_event
 
 /// A browser that goes away takes its request with it, wherever that is.
 #[tokio::test]
-async fn a_request_that_is_given_up_while_its_transaction_begins_leaves_none_open() {
+async fn cancelled_request_leaves_no_open_transaction() {
     let portal = Portal::start().await;
     let database = &portal.state.database;
     for round in 0..300 {

@@ -37,7 +37,7 @@ async fn assert_ended_for_reuse(portal: &Portal, mac: &Client) {
 }
 
 #[tokio::test]
-async fn a_refresh_gives_new_tokens_and_the_old_access_token_is_refused_at_once() {
+async fn refresh_rotates_tokens_and_invalidates_the_old() {
     let portal = Portal::start().await;
     let (maria, mac) = on_a_desktop(&portal).await;
     portal.pass(seconds(60)).await;
@@ -69,7 +69,7 @@ async fn a_refresh_gives_new_tokens_and_the_old_access_token_is_refused_at_once(
 }
 
 #[tokio::test]
-async fn an_access_token_that_has_run_out_is_renewed_by_a_refresh() {
+async fn refresh_renews_an_expired_access_token() {
     let portal = Portal::with(&[("PORTAL_ACCESS_TOKEN_SECONDS", "60")]).await;
     let (_, mac) = on_a_desktop(&portal).await;
     for _ in 0..3 {
@@ -83,7 +83,7 @@ async fn an_access_token_that_has_run_out_is_renewed_by_a_refresh() {
 }
 
 #[tokio::test]
-async fn a_token_shown_after_its_successor_was_used_ends_the_session() {
+async fn token_reuse_after_rotation_ends_the_session() {
     let portal = Portal::start().await;
     let (maria, mac) = on_a_desktop(&portal).await;
     let others = [
@@ -108,7 +108,7 @@ async fn a_token_shown_after_its_successor_was_used_ends_the_session() {
 }
 
 #[tokio::test]
-async fn every_token_of_the_line_ends_the_session_however_old() {
+async fn reuse_of_any_older_token_ends_the_session() {
     for generation in 0..4 {
         let portal = Portal::start().await;
         let (_, mac) = on_a_desktop(&portal).await;
@@ -125,7 +125,7 @@ async fn every_token_of_the_line_ends_the_session_however_old() {
 }
 
 #[tokio::test]
-async fn after_a_lost_answer_the_same_tokens_come_back_for_thirty_seconds() {
+async fn retry_within_thirty_seconds_returns_the_same_tokens() {
     let portal = Portal::start().await;
     let (_, mac) = on_a_desktop(&portal).await;
     let lost = mac.exchange(&mac.refresh_token()).await.expect(200).json();
@@ -146,7 +146,7 @@ async fn after_a_lost_answer_the_same_tokens_come_back_for_thirty_seconds() {
 }
 
 #[tokio::test]
-async fn a_second_too_late_it_is_no_lost_answer() {
+async fn retry_after_thirty_seconds_is_reuse() {
     let portal = Portal::start().await;
     let (_, mac) = on_a_desktop(&portal).await;
     let thief = mac.replica();
@@ -157,7 +157,7 @@ async fn a_second_too_late_it_is_no_lost_answer() {
 }
 
 #[tokio::test]
-async fn after_a_step_up_the_parent_token_is_reuse() {
+async fn parent_token_after_reauthentication_is_reuse() {
     let portal = Portal::start().await;
     let (maria, mac) = on_a_desktop(&portal).await;
     let thief = mac.replica();
@@ -175,7 +175,7 @@ async fn after_a_step_up_the_parent_token_is_reuse() {
 }
 
 #[tokio::test]
-async fn clean_up_leaves_a_lost_answer_its_time_and_no_more() {
+async fn cleanup_keeps_the_retry_window() {
     let portal = Portal::start().await;
     let (_, mac) = on_a_desktop(&portal).await;
     let late = mac.replica();
@@ -190,7 +190,7 @@ async fn clean_up_leaves_a_lost_answer_its_time_and_no_more() {
 }
 
 #[tokio::test]
-async fn tokens_do_not_stand_in_for_each_other_and_garbage_gives_nothing() {
+async fn only_refresh_tokens_are_accepted() {
     let portal = Portal::start().await;
     let (maria, mac) = on_a_desktop(&portal).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -219,7 +219,7 @@ async fn tokens_do_not_stand_in_for_each_other_and_garbage_gives_nothing() {
 }
 
 #[tokio::test]
-async fn a_refresh_is_no_activity() {
+async fn refresh_is_no_activity() {
     let portal = Portal::start().await;
     let (_, mac) = on_a_desktop(&portal).await;
     let idle_end = mac.idle_end().await;
@@ -241,7 +241,7 @@ async fn a_refresh_is_no_activity() {
 }
 
 #[tokio::test]
-async fn no_refresh_outlives_the_lifetime() {
+async fn refresh_never_exceeds_the_lifetime() {
     let portal = Portal::start().await;
     let (_, mac) = on_a_desktop(&portal).await;
     let ends = portal.now() + seconds(24 * 3600);
@@ -264,7 +264,7 @@ async fn no_refresh_outlives_the_lifetime() {
 }
 
 #[tokio::test]
-async fn the_refresh_token_of_a_session_that_ended_gives_nothing() {
+async fn ended_sessions_refresh_token_is_rejected() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -295,7 +295,7 @@ async fn the_refresh_token_of_a_session_that_ended_gives_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn twenty_refreshes_of_one_token_at_once_give_one_successor_and_the_session_lives() {
+async fn parallel_refreshes_give_one_successor() {
     let portal = Portal::start().await;
     let node = portal.second_node().await;
     let (_, mac) = on_a_desktop(&portal).await;
@@ -323,7 +323,7 @@ async fn twenty_refreshes_of_one_token_at_once_give_one_successor_and_the_sessio
 }
 
 #[tokio::test]
-async fn a_refresh_that_waited_for_the_end_of_its_session_gives_nothing() {
+async fn refresh_that_waited_for_revocation_gives_nothing() {
     let portal = Portal::start().await;
     let (maria, mac) = on_a_desktop(&portal).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -339,7 +339,7 @@ async fn a_refresh_that_waited_for_the_end_of_its_session_gives_nothing() {
 }
 
 #[tokio::test]
-async fn tokens_that_were_given_just_before_the_end_are_good_for_nothing() {
+async fn tokens_issued_just_before_revocation_are_invalid() {
     let portal = Portal::start().await;
     let (maria, mac) = on_a_desktop(&portal).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -356,7 +356,7 @@ async fn tokens_that_were_given_just_before_the_end_are_good_for_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn in_five_hundred_rounds_of_revoking_against_refreshing_no_token_is_of_use_afterwards() {
+async fn no_token_survives_parallel_refresh_and_revocation() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;

@@ -50,7 +50,7 @@ impl Signed {
 }
 
 #[tokio::test]
-async fn one_session_is_ended_by_form_by_json_and_through_the_api_and_no_other_with_it() {
+async fn every_route_ends_exactly_one_session() {
     let portal = Portal::start().await;
     let maria = Signed::in_everywhere(&portal, "maria").await;
     let jonas = Signed::in_everywhere(&portal, "jonas").await;
@@ -92,7 +92,7 @@ async fn one_session_is_ended_by_form_by_json_and_through_the_api_and_no_other_w
 }
 
 #[tokio::test]
-async fn ending_ones_own_session_by_its_id_is_signing_out() {
+async fn revoking_the_current_session_is_signing_out() {
     let portal = Portal::start().await;
     let maria = Signed::in_everywhere(&portal, "maria").await;
     maria
@@ -117,7 +117,7 @@ async fn ending_ones_own_session_by_its_id_is_signing_out() {
 }
 
 #[tokio::test]
-async fn signing_out_ends_this_browsers_session_only_and_takes_its_cookie() {
+async fn signing_out_ends_this_session_and_removes_cookie() {
     let portal = Portal::start().await;
     let maria = Signed::in_everywhere(&portal, "maria").await;
     let replica = maria.chrome.replica();
@@ -139,7 +139,7 @@ async fn signing_out_ends_this_browsers_session_only_and_takes_its_cookie() {
 }
 
 #[tokio::test]
-async fn others_leaves_exactly_the_caller_and_repeating_it_is_harmless() {
+async fn sign_out_others_keeps_only_the_caller() {
     let portal = Portal::start().await;
     let maria = Signed::in_everywhere(&portal, "maria").await;
     let jonas = Signed::in_everywhere(&portal, "jonas").await;
@@ -185,7 +185,7 @@ async fn others_leaves_exactly_the_caller_and_repeating_it_is_harmless() {
 }
 
 #[tokio::test]
-async fn all_ends_everything_the_caller_included_and_raises_the_epoch() {
+async fn sign_out_all_ends_everything_and_raises_epoch() {
     let portal = Portal::start().await;
     let maria = Signed::in_everywhere(&portal, "maria").await;
     let jonas = Signed::in_everywhere(&portal, "jonas").await;
@@ -225,7 +225,7 @@ async fn all_ends_everything_the_caller_included_and_raises_the_epoch() {
 }
 
 #[tokio::test]
-async fn after_all_every_browser_is_led_to_sign_in_with_the_reason_and_desktops_are_told() {
+async fn sign_out_all_is_explained_on_every_device() {
     let portal = Portal::start().await;
     let maria = Signed::in_everywhere(&portal, "maria").await;
     maria.mac.delete("/api/v1/sessions?scope=all").await.expect(200);
@@ -276,7 +276,7 @@ async fn after_all_every_browser_is_led_to_sign_in_with_the_reason_and_desktops_
 }
 
 #[tokio::test]
-async fn a_cookie_or_token_replayed_after_sign_out_is_refused_everywhere() {
+async fn replayed_credentials_are_refused_after_sign_out() {
     let portal = Portal::start().await;
     let maria = Signed::in_everywhere(&portal, "maria").await;
     let node = portal.second_node().await;
@@ -303,7 +303,7 @@ async fn a_cookie_or_token_replayed_after_sign_out_is_refused_everywhere() {
 }
 
 #[tokio::test]
-async fn after_the_answer_no_node_accepts_an_ended_session() {
+async fn no_node_accepts_a_session_after_its_revocation() {
     let portal = Portal::start().await;
     let node = portal.second_node().await;
     let maria = Signed::in_everywhere(&portal, "maria").await;
@@ -334,7 +334,7 @@ async fn after_the_answer_no_node_accepts_an_ended_session() {
 }
 
 #[tokio::test]
-async fn a_missing_or_misspelt_scope_ends_nothing() {
+async fn missing_or_invalid_scope_ends_nothing() {
     let portal = Portal::start().await;
     let maria = Signed::in_everywhere(&portal, "maria").await;
     for query in [
@@ -373,7 +373,7 @@ async fn a_missing_or_misspelt_scope_ends_nothing() {
 }
 
 #[tokio::test]
-async fn another_persons_session_an_unknown_one_an_ended_one_and_nonsense_get_the_same_answer() {
+async fn foreign_unknown_and_ended_ids_are_indistinguishable() {
     let portal = Portal::start().await;
     let maria = Signed::in_everywhere(&portal, "maria").await;
     let jonas = Signed::in_everywhere(&portal, "jonas").await;
@@ -435,7 +435,7 @@ async fn another_persons_session_an_unknown_one_an_ended_one_and_nonsense_get_th
 }
 
 #[tokio::test]
-async fn nobody_sees_or_ends_another_persons_sessions_by_any_scope() {
+async fn no_scope_reaches_another_users_sessions() {
     let portal = Portal::start().await;
     let maria = Signed::in_everywhere(&portal, "maria").await;
     let jonas = Signed::in_everywhere(&portal, "jonas").await;
@@ -496,7 +496,7 @@ async fn nobody_sees_or_ends_another_persons_sessions_by_any_scope() {
 }
 
 #[tokio::test]
-async fn without_a_session_nothing_can_be_listed_or_ended() {
+async fn listing_and_revoking_need_a_session() {
     let portal = Portal::start().await;
     let maria = Signed::in_everywhere(&portal, "maria").await;
     let id = maria.chrome.session().to_string();
@@ -534,7 +534,7 @@ async fn without_a_session_nothing_can_be_listed_or_ended() {
 }
 
 #[tokio::test]
-async fn an_id_is_known_however_its_letters_are_written() {
+async fn session_ids_are_case_insensitive() {
     let portal = Portal::start().await;
     let maria = Signed::in_everywhere(&portal, "maria").await;
     let id = maria.chrome.session().to_string().to_uppercase();
@@ -547,7 +547,7 @@ async fn an_id_is_known_however_its_letters_are_written() {
 }
 
 #[tokio::test]
-async fn a_desktop_whose_session_ended_is_no_active_device() {
+async fn desktop_with_ended_session_is_inactive() {
     let portal = Portal::start().await;
     let maria = Signed::in_everywhere(&portal, "maria").await;
     let active = async || -> Vec<String> {
@@ -568,7 +568,7 @@ async fn a_desktop_whose_session_ended_is_no_active_device() {
 }
 
 #[tokio::test]
-async fn a_body_held_back_carries_no_rights_past_the_end_of_its_session() {
+async fn late_request_body_has_no_ended_sessions_rights() {
     let portal = Portal::start().await;
     let maria = Signed::in_everywhere(&portal, "maria").await;
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");

@@ -16,7 +16,7 @@ async fn member(portal: &Portal, role: Role) -> Person {
 }
 
 #[tokio::test]
-async fn a_new_role_replaces_the_cookie_with_the_next_request() {
+async fn role_change_rotates_the_cookie() {
     let portal = Portal::start().await;
     let maria = member(&portal, Role::Vendor).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -47,7 +47,7 @@ async fn a_new_role_replaces_the_cookie_with_the_next_request() {
 }
 
 #[tokio::test]
-async fn the_same_role_once_more_replaces_nothing() {
+async fn unchanged_role_rotates_nothing() {
     let portal = Portal::start().await;
     let maria = member(&portal, Role::Broker).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -58,7 +58,7 @@ async fn the_same_role_once_more_replaces_nothing() {
 }
 
 #[tokio::test]
-async fn a_new_role_makes_a_desktop_refresh_its_access_token() {
+async fn role_change_makes_desktops_refresh() {
     let portal = Portal::start().await;
     let maria = member(&portal, Role::Vendor).await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
@@ -71,7 +71,7 @@ async fn a_new_role_makes_a_desktop_refresh_its_access_token() {
 }
 
 #[tokio::test]
-async fn what_the_new_role_does_not_allow_ends_with_it() {
+async fn role_change_enforces_the_new_limits() {
     let portal = Portal::start().await;
     let maria = member(&portal, Role::Broker).await;
     let mut clients = Vec::new();
@@ -98,7 +98,7 @@ async fn what_the_new_role_does_not_allow_ends_with_it() {
 }
 
 #[tokio::test]
-async fn a_request_that_fails_leaves_the_old_cookie_good() {
+async fn failed_request_keeps_the_old_cookie_valid() {
     let portal = Portal::start().await;
     let maria = member(&portal, Role::Vendor).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -116,7 +116,7 @@ async fn a_request_that_fails_leaves_the_old_cookie_good() {
 }
 
 #[tokio::test]
-async fn a_late_request_with_the_replaced_cookie_takes_nothing_away_and_revives_nothing() {
+async fn late_request_with_replaced_cookie_changes_nothing() {
     let portal = Portal::start().await;
     let maria = member(&portal, Role::Vendor).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -149,7 +149,7 @@ async fn a_late_request_with_the_replaced_cookie_takes_nothing_away_and_revives_
 }
 
 #[tokio::test]
-async fn a_late_sign_out_with_the_replaced_cookie_does_not_pretend_to_have_signed_out() {
+async fn late_sign_out_with_replaced_cookie_fails() {
     let portal = Portal::start().await;
     let maria = member(&portal, Role::Vendor).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -166,7 +166,7 @@ async fn a_late_sign_out_with_the_replaced_cookie_does_not_pretend_to_have_signe
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_twenty_requests_at_once_with_a_cookie_that_is_due_one_replaces_it() {
+async fn parallel_requests_rotate_the_cookie_once() {
     let portal = Portal::start().await;
     let maria = member(&portal, Role::Vendor).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -201,7 +201,7 @@ async fn of_twenty_requests_at_once_with_a_cookie_that_is_due_one_replaces_it() 
 }
 
 #[tokio::test]
-async fn a_cookie_is_not_replaced_in_a_session_that_ends_meanwhile() {
+async fn ending_session_gets_no_new_cookie() {
     let portal = Portal::start().await;
     let maria = member(&portal, Role::Vendor).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -220,7 +220,7 @@ async fn a_cookie_is_not_replaced_in_a_session_that_ends_meanwhile() {
 }
 
 #[tokio::test]
-async fn replaced_cookie_receives_no_new_one() {
+async fn replaced_cookie_gets_no_new_cookie() {
     let portal = Portal::start().await;
     let maria = member(&portal, Role::Vendor).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;

@@ -128,7 +128,7 @@ async fn live(portal: &Portal) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_database_holds_no_usable_secret() {
+async fn database_holds_no_usable_secret() {
     let portal = Portal::start().await;
     let secrets = live(&portal).await;
     let dump = portal.dump().await;
@@ -142,7 +142,7 @@ async fn the_database_holds_no_usable_secret() {
 }
 
 #[tokio::test]
-async fn the_log_holds_no_secret_however_much_is_logged() {
+async fn log_holds_no_secret_at_any_level() {
     let log = Log::default();
     let portal = Portal::start().await;
     // All of this test runs in this thread.

@@ -22,7 +22,7 @@ async fn seed(portal: &Portal, size: &str) -> (bool, String, String) {
 }
 
 #[tokio::test]
-async fn as_many_as_asked_for_are_there_within_their_limits_and_live_by_the_view() {
+async fn seed_creates_the_requested_live_sessions() {
     let portal = Portal::start().await;
     let (content, out, err) = seed(&portal, "--people 200 --sessions 600 --organizations 7").await;
     assert!(content && !out.contains("than their role allows"), "{out}{err}");
@@ -81,7 +81,7 @@ async fn as_many_as_asked_for_are_there_within_their_limits_and_live_by_the_view
 }
 
 #[tokio::test]
-async fn the_same_size_makes_the_same_rows_and_more_sessions_than_roles_allow_are_told() {
+async fn seed_is_deterministic_and_reports_exceeded_limits() {
     let size = "--people 40 --sessions 400 --ended 3 --organizations 2";
     let mut made = Vec::new();
     for _ in 0..2 {
@@ -106,7 +106,7 @@ async fn the_same_size_makes_the_same_rows_and_more_sessions_than_roles_allow_ar
 }
 
 #[tokio::test]
-async fn nobody_signs_in_as_a_seeded_person_or_with_what_their_sessions_are_made_from() {
+async fn seeded_users_and_sessions_cannot_sign_in() {
     let portal = Portal::start().await;
     let (content, _, err) = seed(&portal, "--people 20 --sessions 60").await;
     assert!(content, "{err}");
@@ -151,7 +151,7 @@ async fn nobody_signs_in_as_a_seeded_person_or_with_what_their_sessions_are_made
 }
 
 #[tokio::test]
-async fn a_database_in_use_or_a_portal_that_others_reach_is_not_filled_by_mistake() {
+async fn seed_refuses_used_databases_and_public_portals() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let (content, _, err) = seed(&portal, "--people 5 --sessions 5").await;

@@ -36,7 +36,7 @@ fn record(id: Id, data: &[(&str, Value)]) -> Record {
 }
 
 #[tokio::test]
-async fn data_of_a_live_session_is_kept_until_it_ends() {
+async fn session_data_is_kept_until_the_end() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -78,7 +78,7 @@ async fn data_of_a_live_session_is_kept_until_it_ends() {
 }
 
 #[tokio::test]
-async fn a_record_saved_after_the_end_brings_nothing_back() {
+async fn saving_after_the_end_revives_nothing() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -115,7 +115,7 @@ async fn a_record_saved_after_the_end_brings_nothing_back() {
 }
 
 #[tokio::test]
-async fn an_unknown_record_makes_no_session() {
+async fn unknown_record_creates_no_session() {
     let portal = Portal::start().await;
     let store = store(&portal);
     let mut invented = record(Id(4711), &[("user", json!("maria"))]);
@@ -133,7 +133,7 @@ async fn an_unknown_record_makes_no_session() {
 }
 
 #[tokio::test]
-async fn deleting_a_record_signs_out_with_an_audit_row() {
+async fn deleting_a_record_signs_out_and_audits() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -154,7 +154,7 @@ async fn deleting_a_record_signs_out_with_an_audit_row() {
 }
 
 #[tokio::test]
-async fn nobody_has_a_session_or_a_cookie_before_signing_in() {
+async fn no_session_or_cookie_before_sign_in() {
     let portal = Portal::start().await;
     let chrome = portal.browser(CHROME);
     for path in [
@@ -181,7 +181,7 @@ async fn nobody_has_a_session_or_a_cookie_before_signing_in() {
 }
 
 #[tokio::test]
-async fn an_invented_cookie_is_never_adopted() {
+async fn invented_cookie_is_never_accepted() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let invented = PlainToken::from_bytes([7; 16]).reveal();
@@ -205,7 +205,7 @@ async fn an_invented_cookie_is_never_adopted() {
 }
 
 #[tokio::test]
-async fn a_cookie_that_is_no_token_is_no_session() {
+async fn malformed_cookie_is_no_session() {
     let portal = Portal::start().await;
     for value in [
         "",
@@ -229,7 +229,7 @@ async fn a_cookie_that_is_no_token_is_no_session() {
 }
 
 #[tokio::test]
-async fn each_kind_of_credential_opens_its_own_door_only() {
+async fn credentials_work_only_in_their_own_place() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -261,7 +261,7 @@ async fn each_kind_of_credential_opens_its_own_door_only() {
 }
 
 #[tokio::test]
-async fn a_wrong_bearer_token_is_not_made_good_by_a_cookie() {
+async fn cookie_does_not_rescue_an_invalid_bearer() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -275,7 +275,7 @@ async fn a_wrong_bearer_token_is_not_made_good_by_a_cookie() {
 }
 
 #[tokio::test]
-async fn a_token_in_the_address_is_never_read() {
+async fn tokens_in_the_url_are_ignored() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;

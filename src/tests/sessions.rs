@@ -22,7 +22,7 @@ fn current(list: &[Value]) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn browsers_and_desktops_are_listed_most_recently_active_first_and_one_is_current() {
+async fn list_is_ordered_by_activity_with_one_current() {
     let portal = Portal::start().await;
     let (maria, jonas) = (portal.broker("maria").await, portal.broker("jonas").await);
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -62,7 +62,7 @@ async fn browsers_and_desktops_are_listed_most_recently_active_first_and_one_is_
 }
 
 #[tokio::test]
-async fn a_listed_session_has_the_contracts_fields_and_no_others() {
+async fn listed_session_has_exactly_the_contracts_fields() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let began = portal.now();
@@ -117,7 +117,7 @@ async fn a_listed_session_has_the_contracts_fields_and_no_others() {
 }
 
 #[tokio::test]
-async fn the_list_and_the_session_state_agree_when_the_asking_session_ends() {
+async fn list_and_session_state_agree_on_expiry() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -131,7 +131,7 @@ async fn the_list_and_the_session_state_agree_when_the_asking_session_ends() {
 }
 
 #[tokio::test]
-async fn what_has_ended_or_run_out_is_not_listed() {
+async fn ended_and_expired_sessions_are_not_listed() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let asleep = portal.browser(SAFARI).signed_in(&maria).await;
@@ -147,7 +147,7 @@ async fn what_has_ended_or_run_out_is_not_listed() {
 }
 
 #[tokio::test]
-async fn no_answer_holds_a_token_a_hash_or_another_persons_data() {
+async fn responses_hold_no_secrets_or_foreign_data() {
     let portal = Portal::start().await;
     let (maria, jonas) = (portal.broker("maria").await, portal.broker("jonas").await);
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -202,7 +202,7 @@ async fn no_answer_holds_a_token_a_hash_or_another_persons_data() {
 }
 
 #[tokio::test]
-async fn the_session_state_has_the_contracts_fields_three_of_our_own_and_no_others() {
+async fn session_state_has_exactly_the_documented_fields() {
     let portal = Portal::start().await;
     let maria = portal
         .person("maria")
@@ -251,7 +251,7 @@ async fn the_session_state_has_the_contracts_fields_three_of_our_own_and_no_othe
 }
 
 #[tokio::test]
-async fn without_a_session_the_state_is_401_with_the_reason() {
+async fn session_state_without_session_is_401_with_reason() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let answer = portal.anonymous().get("/api/session_state").await;
@@ -265,7 +265,7 @@ async fn without_a_session_the_state_is_401_with_the_reason() {
 }
 
 #[tokio::test]
-async fn ids_in_lists_are_random_and_never_a_credential() {
+async fn listed_ids_are_random_and_no_credentials() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -287,7 +287,7 @@ async fn ids_in_lists_are_random_and_never_a_credential() {
 }
 
 #[tokio::test]
-async fn the_dashboard_counts_what_the_list_shows() {
+async fn dashboard_count_equals_the_list() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     portal.browser(SAFARI).signed_in(&maria).await;

@@ -3,7 +3,7 @@
 use crate::harness::*;
 
 #[tokio::test]
-async fn the_right_password_opens_the_portal_on_this_browser() {
+async fn correct_password_signs_in() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME);
@@ -19,7 +19,7 @@ async fn the_right_password_opens_the_portal_on_this_browser() {
 }
 
 #[tokio::test]
-async fn without_javascript_the_form_leads_on_by_itself() {
+async fn without_javascript_the_form_redirects() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).without_script();
@@ -37,7 +37,7 @@ async fn without_javascript_the_form_leads_on_by_itself() {
 }
 
 #[tokio::test]
-async fn without_javascript_a_wrong_password_leads_back_to_the_form_and_its_words() {
+async fn without_javascript_a_wrong_password_is_explained() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).without_script();
@@ -68,7 +68,7 @@ async fn without_javascript_a_wrong_password_leads_back_to_the_form_and_its_word
 }
 
 #[tokio::test]
-async fn a_wrong_password_an_unknown_email_and_a_disabled_account_are_answered_alike() {
+async fn failed_sign_ins_are_indistinguishable() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let gone = portal.broker("gone").await;
@@ -103,7 +103,7 @@ async fn a_wrong_password_an_unknown_email_and_a_disabled_account_are_answered_a
 }
 
 #[tokio::test]
-async fn a_refused_sign_in_leaves_nothing_but_its_audit_row() {
+async fn refused_sign_in_leaves_only_its_audit_row() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
 
@@ -124,7 +124,7 @@ async fn a_refused_sign_in_leaves_nothing_but_its_audit_row() {
 }
 
 #[tokio::test]
-async fn a_failed_sign_in_leaves_the_session_that_this_browser_holds() {
+async fn failed_sign_in_keeps_the_current_session() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -138,7 +138,7 @@ async fn a_failed_sign_in_leaves_the_session_that_this_browser_holds() {
 }
 
 #[tokio::test]
-async fn next_leads_to_a_page_of_the_portal_and_nowhere_else() {
+async fn next_redirects_within_the_portal_only() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let elsewhere = [
@@ -188,7 +188,7 @@ async fn next_leads_to_a_page_of_the_portal_and_nowhere_else() {
 }
 
 #[tokio::test]
-async fn the_sign_in_page_leads_on_whoever_is_signed_in() {
+async fn sign_in_page_redirects_signed_in_users() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME);
@@ -204,7 +204,7 @@ async fn the_sign_in_page_leads_on_whoever_is_signed_in() {
 }
 
 #[tokio::test]
-async fn an_email_is_known_in_any_case_and_with_spaces_around_it() {
+async fn email_ignores_case_and_surrounding_spaces() {
     let portal = Portal::start().await;
     let maria = portal.person("Maria").create().await;
     for email in ["MARIA@BROKER.EXAMPLE", " maria@broker.example\n"] {
@@ -217,7 +217,7 @@ async fn an_email_is_known_in_any_case_and_with_spaces_around_it() {
 }
 
 #[tokio::test]
-async fn text_that_is_no_email_is_refused_like_any_unknown_one() {
+async fn invalid_email_is_refused_like_an_unknown_one() {
     let portal = Portal::start().await;
     let endless = format!("{}@x", "a".repeat(20_000));
     for email in [
@@ -238,7 +238,7 @@ async fn text_that_is_no_email_is_refused_like_any_unknown_one() {
 }
 
 #[tokio::test]
-async fn passwords_far_beyond_64_characters_work_to_their_last_byte() {
+async fn every_byte_of_a_long_password_counts() {
     let portal = Portal::start().await;
     for (name, length) in [("at-64", 64), ("at-80", 80), ("at-1024", 1024)] {
         // Of one letter it would be refused as easy to guess.
@@ -271,7 +271,7 @@ async fn passwords_far_beyond_64_characters_work_to_their_last_byte() {
 }
 
 #[tokio::test]
-async fn an_endless_password_is_refused_without_being_hashed() {
+async fn endless_password_is_refused_without_hashing() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     // Whoever hashes a password has to read this first, and cannot.
@@ -295,7 +295,7 @@ async fn an_endless_password_is_refused_without_being_hashed() {
 }
 
 #[tokio::test]
-async fn a_field_left_out_is_the_senders_mistake_and_not_ours() {
+async fn missing_field_is_a_client_error() {
     let portal = Portal::start().await;
     let browser = portal.browser(CHROME);
     let answer = browser
@@ -307,7 +307,7 @@ async fn a_field_left_out_is_the_senders_mistake_and_not_ours() {
 }
 
 #[tokio::test]
-async fn signing_in_again_on_a_browser_ends_the_session_that_it_held() {
+async fn signing_in_again_ends_the_previous_session() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let other = portal.browser(FIREFOX).signed_in(&maria).await;
@@ -332,7 +332,7 @@ async fn signing_in_again_on_a_browser_ends_the_session_that_it_held() {
 }
 
 #[tokio::test]
-async fn signing_in_as_someone_else_on_a_browser_ends_the_first_persons_session_there_only() {
+async fn another_user_replaces_only_this_browsers_session() {
     let portal = Portal::start().await;
     let (maria, jonas) = (portal.broker("maria").await, portal.broker("jonas").await);
     let marias_firefox = portal.browser(FIREFOX).signed_in(&maria).await;
@@ -347,7 +347,7 @@ async fn signing_in_as_someone_else_on_a_browser_ends_the_first_persons_session_
 }
 
 #[tokio::test]
-async fn the_same_device_signing_in_again_ends_its_previous_session() {
+async fn repeated_device_sign_in_ends_its_previous_session() {
     let portal = Portal::start().await;
     let (maria, jonas) = (portal.broker("maria").await, portal.broker("jonas").await);
     let first = portal.desktop("mac").signed_in(&maria).await;
@@ -382,7 +382,7 @@ async fn the_same_device_signing_in_again_ends_its_previous_session() {
 }
 
 #[tokio::test]
-async fn a_desktop_gets_what_the_contract_says_and_nothing_else() {
+async fn desktop_response_has_exactly_the_contracts_fields() {
     let portal = Portal::with(&[("PORTAL_ACCESS_TOKEN_SECONDS", "600")]).await;
     let maria = portal
         .person("maria")
@@ -415,7 +415,7 @@ async fn a_desktop_gets_what_the_contract_says_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_device_that_says_too_little_or_too_much_is_told_which_field() {
+async fn invalid_device_is_rejected_by_field() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let endless = "x".repeat(129);
@@ -447,7 +447,7 @@ async fn a_device_that_says_too_little_or_too_much_is_told_which_field() {
 }
 
 #[tokio::test]
-async fn a_session_looks_at_the_organization_that_its_person_looked_at_last() {
+async fn new_session_uses_the_users_last_organization() {
     let portal = Portal::start().await;
     portal
         .person("maria")
@@ -496,7 +496,7 @@ async fn send_form(portal: &Portal, browser: &Client, person: &Person) -> Answer
 }
 
 #[tokio::test]
-async fn blocked_cookies_are_explained_and_begin_no_session() {
+async fn blocked_cookies_are_explained_and_create_no_session() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     for script in [true, false] {
@@ -534,7 +534,7 @@ async fn blocked_cookies_are_explained_and_begin_no_session() {
 }
 
 #[tokio::test]
-async fn a_lost_cookie_is_set_again_for_the_next_try() {
+async fn lost_probe_cookie_is_set_again() {
     let portal = Portal::with(&[("PORTAL_PUBLIC_URL", "https://portal.example")]).await;
     let maria = portal.broker("maria").await;
     // The page's cookie is lost before the form is sent.

@@ -138,7 +138,7 @@ async fn refused_database_sign_in_is_explained() {
 }
 
 #[tokio::test]
-async fn what_is_no_postgres_is_explained() {
+async fn server_other_than_postgres_is_explained() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let address = listener.local_addr().expect("an address");
     std::thread::spawn(move || {
@@ -205,7 +205,7 @@ async fn errors_in_portal_toml_name_the_line() {
 }
 
 #[tokio::test]
-async fn every_unusable_setting_is_named() {
+async fn every_invalid_setting_is_named() {
     let mut refused = 0;
     for setting in settings::all() {
         for name in setting.roles().map(|role| setting.name_for(role)) {

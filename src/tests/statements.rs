@@ -3,7 +3,7 @@
 use crate::harness::*;
 
 #[tokio::test]
-async fn a_signed_in_check_costs_exactly_one_statement() {
+async fn signed_in_check_costs_one_statement() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -24,7 +24,7 @@ async fn a_signed_in_check_costs_exactly_one_statement() {
 }
 
 #[tokio::test]
-async fn an_ended_session_costs_one_statement_too() {
+async fn ended_session_costs_one_statement() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -36,7 +36,7 @@ async fn an_ended_session_costs_one_statement_too() {
 }
 
 #[tokio::test]
-async fn a_settings_page_costs_at_most_three_statements() {
+async fn settings_page_costs_at_most_three_statements() {
     let portal = Portal::start().await;
     let maria = portal
         .person("maria")
@@ -53,7 +53,7 @@ async fn a_settings_page_costs_at_most_three_statements() {
 }
 
 #[tokio::test]
-async fn a_request_without_a_credential_costs_none() {
+async fn request_without_credential_costs_no_statement() {
     let portal = Portal::start().await;
     portal.broker("maria").await;
     let stranger = portal.browser(CHROME);
@@ -83,7 +83,7 @@ async fn a_request_without_a_credential_costs_none() {
 }
 
 #[tokio::test]
-async fn activity_is_written_once_for_many_requests_of_many_sessions() {
+async fn activity_of_many_requests_is_written_once() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -100,7 +100,7 @@ async fn activity_is_written_once_for_many_requests_of_many_sessions() {
 }
 
 #[tokio::test]
-async fn an_answer_does_not_cost_more_the_more_sessions_there_are() {
+async fn statement_count_is_independent_of_session_count() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;

@@ -54,7 +54,7 @@ async fn assert_ended_for_client_change(portal: &Portal, session: SessionId) {
 }
 
 #[tokio::test]
-async fn a_cookie_that_turns_up_in_another_browser_ends_its_session() {
+async fn cookie_in_another_browser_ends_its_session() {
     for other in [FIREFOX, SAFARI, FIREFOX_ANDROID, SAFARI_MAC] {
         let portal = Portal::start().await;
         let maria = portal.broker("maria").await;
@@ -84,7 +84,7 @@ async fn a_cookie_that_turns_up_in_another_browser_ends_its_session() {
 }
 
 #[tokio::test]
-async fn what_a_thief_asks_for_in_another_browser_is_not_done() {
+async fn request_from_another_browser_is_not_executed() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -97,7 +97,7 @@ async fn what_a_thief_asks_for_in_another_browser_is_not_done() {
 }
 
 #[tokio::test]
-async fn another_version_system_or_site_of_the_same_browser_goes_on_and_is_listed_as_it_is() {
+async fn same_browser_changes_are_allowed_and_listed() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -149,7 +149,7 @@ async fn changes_of_an_honest_client_end_no_session() {
 }
 
 #[tokio::test]
-async fn a_renamed_chromium_keeps_its_session() {
+async fn renamed_chromium_keeps_its_session() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -165,7 +165,7 @@ async fn a_renamed_chromium_keeps_its_session() {
 }
 
 #[tokio::test]
-async fn a_program_that_is_no_browser_ends_nothing() {
+async fn unknown_program_ends_no_session() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -179,7 +179,7 @@ async fn a_program_that_is_no_browser_ends_nothing() {
 }
 
 #[tokio::test]
-async fn a_detour_through_a_program_does_not_lead_into_another_browser() {
+async fn detour_through_a_program_allows_no_other_browser() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -192,7 +192,7 @@ async fn a_detour_through_a_program_does_not_lead_into_another_browser() {
 }
 
 #[tokio::test]
-async fn a_desktops_token_in_a_browser_ends_its_session_and_so_does_its_refresh_token() {
+async fn desktop_tokens_in_a_browser_end_the_session() {
     for refresh in [false, true] {
         let portal = Portal::start().await;
         let maria = portal.broker("maria").await;
@@ -212,7 +212,7 @@ async fn a_desktops_token_in_a_browser_ends_its_session_and_so_does_its_refresh_
 }
 
 #[tokio::test]
-async fn an_operator_can_let_sessions_go_on_in_another_browser() {
+async fn operator_can_allow_another_browser() {
     let portal = Portal::with(&[("PORTAL_END_ON_CLIENT_CHANGE", "off")]).await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -223,7 +223,7 @@ async fn an_operator_can_let_sessions_go_on_in_another_browser() {
 }
 
 #[tokio::test]
-async fn a_new_network_ends_nothing_and_is_asked_about_once() {
+async fn new_network_asks_once_and_ends_nothing() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let asked = portal.browser(FIREFOX).signed_in(&maria).await;
@@ -269,7 +269,7 @@ async fn a_new_network_ends_nothing_and_is_asked_about_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_that_come_at_once_from_a_new_network_or_another_browser_are_asked_about_once() {
+async fn parallel_unusual_requests_raise_one_notice() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -292,7 +292,7 @@ async fn requests_that_come_at_once_from_a_new_network_or_another_browser_are_as
 }
 
 #[tokio::test]
-async fn far_networks_within_minutes_are_more_unusual_than_a_new_one() {
+async fn distant_networks_within_minutes_raise_another_notice() {
     for (wait, from, rule) in [
         (300, "203.0.113.5", "far_networks"),
         (301, "203.0.113.5", "new_network"),
@@ -324,7 +324,7 @@ async fn far_networks_within_minutes_are_more_unusual_than_a_new_one() {
 }
 
 #[tokio::test]
-async fn the_first_sign_in_ever_is_no_news() {
+async fn first_sign_in_raises_no_notice() {
     let portal = Portal::start().await;
     for name in ["maria", "jonas"] {
         let person = portal.broker(name).await;
@@ -335,7 +335,7 @@ async fn the_first_sign_in_ever_is_no_news() {
 }
 
 #[tokio::test]
-async fn a_sign_in_on_a_new_device_is_asked_about_and_on_a_known_one_it_is_not() {
+async fn only_new_devices_raise_a_notice() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -365,7 +365,7 @@ async fn a_sign_in_on_a_new_device_is_asked_about_and_on_a_known_one_it_is_not()
 }
 
 #[tokio::test]
-async fn each_question_can_be_switched_off() {
+async fn each_notice_rule_can_be_disabled() {
     let portal = Portal::with(&[
         ("PORTAL_NOTICE_NEW_DEVICE", "off"),
         ("PORTAL_NOTICE_NEW_NETWORK", "off"),
@@ -390,7 +390,7 @@ async fn each_question_can_be_switched_off() {
 }
 
 #[tokio::test]
-async fn many_failures_before_the_right_password_are_asked_about() {
+async fn failures_before_the_correct_password_raise_a_notice() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let fail = async |times: usize| {
@@ -423,7 +423,7 @@ async fn many_failures_before_the_right_password_are_asked_about() {
 }
 
 #[tokio::test]
-async fn whoever_the_question_is_about_is_not_asked_and_cannot_answer() {
+async fn session_in_question_cannot_see_or_answer_notice() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let owner = portal.browser(CHROME).signed_in(&maria).await;
@@ -455,7 +455,7 @@ async fn whoever_the_question_is_about_is_not_asked_and_cannot_answer() {
 }
 
 #[tokio::test]
-async fn a_question_about_a_new_device_goes_with_its_session() {
+async fn new_device_notice_closes_with_its_session() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let owner = portal.browser(CHROME).signed_in(&maria).await;
@@ -485,7 +485,7 @@ async fn a_question_about_a_new_device_goes_with_its_session() {
 }
 
 #[tokio::test]
-async fn refused_passwords_stay_in_question_after_the_session() {
+async fn failed_password_notice_outlives_the_session() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let owner = portal.browser(CHROME).signed_in(&maria).await;
@@ -506,7 +506,7 @@ async fn refused_passwords_stay_in_question_after_the_session() {
 }
 
 #[tokio::test]
-async fn a_session_in_question_says_yes_with_the_password() {
+async fn session_in_question_confirms_with_the_password() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     portal
@@ -557,7 +557,7 @@ async fn a_session_in_question_says_yes_with_the_password() {
 }
 
 #[tokio::test]
-async fn the_password_answers_no_question_about_its_own_session() {
+async fn password_cannot_confirm_a_notice_about_itself() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let owner = portal.browser(CHROME).signed_in(&maria).await;
@@ -581,7 +581,7 @@ async fn the_password_answers_no_question_about_its_own_session() {
 }
 
 #[tokio::test]
-async fn yes_settles_earlier_sessions_of_that_browser() {
+async fn confirming_settles_earlier_sessions_of_that_browser() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let owner = portal.browser(CHROME).signed_in(&maria).await;
@@ -599,7 +599,7 @@ async fn yes_settles_earlier_sessions_of_that_browser() {
 }
 
 #[tokio::test]
-async fn without_javascript_the_password_page_answers_the_question() {
+async fn without_javascript_the_password_page_confirms() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     portal
@@ -642,7 +642,7 @@ async fn without_javascript_the_password_page_answers_the_question() {
 }
 
 #[tokio::test]
-async fn what_was_never_confirmed_is_asked_about_again_and_answers_for_nothing() {
+async fn unconfirmed_sessions_cannot_vouch_for_others() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let owner = portal.browser(CHROME).signed_in(&maria).await;
@@ -677,7 +677,7 @@ async fn what_was_never_confirmed_is_asked_about_again_and_answers_for_nothing()
 }
 
 #[tokio::test]
-async fn a_sign_in_after_a_long_time_is_no_first_one() {
+async fn sign_in_after_long_absence_raises_a_notice() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     portal

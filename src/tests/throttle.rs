@@ -35,7 +35,7 @@ async fn assert_throttled(client: &Client, person: &Person, seconds_left: u64) {
 }
 
 #[tokio::test]
-async fn after_five_wrong_passwords_none_is_looked_at_until_the_window_ends() {
+async fn five_wrong_passwords_block_until_the_window_ends() {
     for desktop in [false, true] {
         let portal = Portal::with(&DEFAULTS).await;
         let maria = portal.broker("maria").await;
@@ -61,7 +61,7 @@ async fn after_five_wrong_passwords_none_is_looked_at_until_the_window_ends() {
 }
 
 #[tokio::test]
-async fn whoever_waits_as_long_as_they_are_told_is_let_in() {
+async fn sign_in_works_after_retry_after() {
     let portal = Portal::with(&DEFAULTS).await;
     let maria = portal.broker("maria").await;
     guess(&portal.browser(CHROME), &maria.email, 5).await;
@@ -73,7 +73,7 @@ async fn whoever_waits_as_long_as_they_are_told_is_let_in() {
 }
 
 #[tokio::test]
-async fn right_passwords_never_count() {
+async fn correct_passwords_never_count() {
     let portal = Portal::with(&[
         ("PORTAL_SIGN_IN_ATTEMPTS", "5"),
         ("PORTAL_SIGN_IN_ATTEMPTS_PER_ADDRESS", "5"),
@@ -95,7 +95,7 @@ async fn right_passwords_never_count() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_a_hundred_wrong_passwords_at_once_five_are_looked_at() {
+async fn five_of_hundred_parallel_wrong_passwords_are_verified() {
     let portal = Portal::with(&DEFAULTS).await;
     let node = portal.second_node().await;
     let maria = portal.broker("maria").await;
@@ -122,7 +122,7 @@ async fn of_a_hundred_wrong_passwords_at_once_five_are_looked_at() {
 }
 
 #[tokio::test]
-async fn an_address_is_counted_over_all_accounts_that_are_tried_from_it() {
+async fn address_limit_counts_over_all_accounts() {
     let portal = Portal::with(&PER_ADDRESS).await;
     let people = [portal.broker("maria").await, portal.broker("jonas").await];
     let thief = portal.browser(CHROME).at("203.0.113.9");
@@ -146,7 +146,7 @@ async fn an_address_is_counted_over_all_accounts_that_are_tried_from_it() {
 }
 
 #[tokio::test]
-async fn every_address_of_one_ipv6_site_is_one_address() {
+async fn ipv6_site_counts_as_one_address() {
     let portal = Portal::with(&PER_ADDRESS).await;
     let maria = portal.broker("maria").await;
     for host in 0..12 {
@@ -162,7 +162,7 @@ async fn every_address_of_one_ipv6_site_is_one_address() {
 }
 
 #[tokio::test]
-async fn what_a_stranger_writes_into_x_forwarded_for_changes_no_count() {
+async fn forged_x_forwarded_for_changes_no_count() {
     for settings in [&[][..], &[("PORTAL_TRUSTED_PROXIES", "10.0.0.0/8")]] {
         let portal = Portal::with(&[&PER_ADDRESS[..], settings].concat()).await;
         let maria = portal.broker("maria").await;
@@ -197,7 +197,7 @@ async fn what_a_stranger_writes_into_x_forwarded_for_changes_no_count() {
 }
 
 #[tokio::test]
-async fn a_stranger_cannot_lock_out_a_browser_or_a_desktop_that_is_known() {
+async fn strangers_cannot_lock_out_known_devices() {
     let portal = Portal::with(&DEFAULTS).await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -225,7 +225,7 @@ async fn a_stranger_cannot_lock_out_a_browser_or_a_desktop_that_is_known() {
 }
 
 #[tokio::test]
-async fn to_be_known_to_one_account_gives_nothing_with_another() {
+async fn known_device_is_known_to_one_account() {
     let portal = Portal::with(&DEFAULTS).await;
     let (maria, eve) = (portal.broker("maria").await, portal.broker("eve").await);
     let chrome = portal.browser(CHROME).signed_in(&eve).await;
@@ -237,7 +237,7 @@ async fn to_be_known_to_one_account_gives_nothing_with_another() {
 }
 
 #[tokio::test]
-async fn known_and_unknown_accounts_are_throttled_alike() {
+async fn known_and_unknown_accounts_are_throttled_equally() {
     let portal = Portal::with(&DEFAULTS).await;
     let maria = portal.broker("maria").await;
     let gone = portal.broker("gone").await;
@@ -275,7 +275,7 @@ async fn known_and_unknown_accounts_are_throttled_alike() {
 }
 
 #[tokio::test]
-async fn an_account_is_one_account_however_its_email_is_written() {
+async fn email_spellings_share_one_count() {
     let portal = Portal::with(&DEFAULTS).await;
     let miriam = portal.person("miriam.keller").create().await;
     let written = [
@@ -301,7 +301,7 @@ async fn an_account_is_one_account_however_its_email_is_written() {
 }
 
 #[tokio::test]
-async fn live_sessions_go_on_while_their_account_is_throttled() {
+async fn throttled_account_keeps_its_live_sessions() {
     let portal = Portal::with(&DEFAULTS).await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -319,7 +319,7 @@ async fn live_sessions_go_on_while_their_account_is_throttled() {
 }
 
 #[tokio::test]
-async fn all_nodes_count_together() {
+async fn all_nodes_share_the_counts() {
     let portal = Portal::with(&DEFAULTS).await;
     let node = portal.second_node().await;
     let maria = portal.broker("maria").await;
@@ -330,7 +330,7 @@ async fn all_nodes_count_together() {
 }
 
 #[tokio::test]
-async fn the_first_refusal_of_each_window_is_on_record_and_no_other() {
+async fn only_each_windows_first_refusal_is_recorded() {
     let portal = Portal::with(&DEFAULTS).await;
     let maria = portal.broker("maria").await;
     for window in 1..=2 {
@@ -355,7 +355,7 @@ async fn the_first_refusal_of_each_window_is_on_record_and_no_other() {
 }
 
 #[tokio::test]
-async fn clean_up_lets_nobody_guess_more_often() {
+async fn cleanup_allows_no_extra_attempts() {
     let portal = Portal::with(&DEFAULTS).await;
     let maria = portal.broker("maria").await;
     guess(&portal.browser(CHROME), &maria.email, 5).await;
@@ -370,7 +370,7 @@ async fn clean_up_lets_nobody_guess_more_often() {
 }
 
 #[tokio::test]
-async fn a_password_that_is_too_long_to_be_looked_at_counts_as_well() {
+async fn overlong_passwords_count_as_attempts() {
     let portal = Portal::with(&DEFAULTS).await;
     let maria = portal.broker("maria").await;
     let endless = "x".repeat(2000);
@@ -385,7 +385,7 @@ async fn a_password_that_is_too_long_to_be_looked_at_counts_as_well() {
 }
 
 #[tokio::test]
-async fn a_stranger_who_knows_a_desktops_name_for_itself_cannot_lock_it_out() {
+async fn known_device_id_cannot_lock_out_a_desktop() {
     let portal = Portal::with(&[("PORTAL_SIGN_IN_ATTEMPTS", "5")]).await;
     let maria = portal.broker("maria").await;
     let mac = portal.desktop("mac").at("203.0.113.7").signed_in(&maria).await;
@@ -405,7 +405,7 @@ async fn a_stranger_who_knows_a_desktops_name_for_itself_cannot_lock_it_out() {
 }
 
 #[tokio::test]
-async fn signing_in_as_someone_else_on_a_shared_browser_gives_no_further_guesses() {
+async fn shared_browser_gives_no_extra_attempts() {
     let portal = Portal::with(&[("PORTAL_SIGN_IN_ATTEMPTS", "5")]).await;
     let (maria, jonas) = (portal.broker("maria").await, portal.broker("jonas").await);
     let shared = portal.browser(CHROME).signed_in(&maria).await;
@@ -419,7 +419,7 @@ async fn signing_in_as_someone_else_on_a_shared_browser_gives_no_further_guesses
 }
 
 #[tokio::test]
-async fn a_new_password_from_an_operator_ends_the_wait() {
+async fn operator_password_ends_the_throttling() {
     let portal = Portal::with(&[("PORTAL_SIGN_IN_ATTEMPTS", "5")]).await;
     let maria = portal.broker("maria").await;
     for _ in 0..5 {
@@ -459,7 +459,7 @@ fn assert_rate_limited(answer: &Answer) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn parallel_right_passwords_are_never_called_wrong() {
+async fn parallel_correct_passwords_are_never_called_wrong() {
     let portal = Portal::with(&DEFAULTS).await;
     let node = portal.second_node().await;
     let maria = portal.broker("maria").await;
@@ -508,7 +508,7 @@ async fn lost_attempts_do_not_lock_the_account() {
 }
 
 #[tokio::test]
-async fn a_refused_address_leaves_no_rows() {
+async fn refused_address_leaves_no_rows() {
     let portal = Portal::with(&PER_ADDRESS).await;
     let thief = portal.browser(CHROME).at("203.0.113.9");
     for round in 0..12 {

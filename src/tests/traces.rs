@@ -40,7 +40,7 @@ const TRACE: [u8; 16] = [
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 #[tokio::test]
-async fn a_request_is_told_to_the_collector_by_its_pattern_and_nobody_can_be_found_in_it() {
+async fn spans_name_route_patterns_without_personal_data() {
     let collector = Collector::default();
     let portal = Portal::with(&[
         ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.listening().await),
@@ -96,7 +96,7 @@ async fn a_request_is_told_to_the_collector_by_its_pattern_and_nobody_can_be_fou
 }
 
 #[tokio::test]
-async fn what_a_request_says_of_its_sampling_holds() {
+async fn callers_sampling_decision_is_kept() {
     let collector = Collector::default();
     let portal = Portal::with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.listening().await)]).await;
     let unsampled = PARENT.strip_suffix("01").expect("flags").to_owned() + "00";
@@ -118,7 +118,7 @@ async fn what_a_request_says_of_its_sampling_holds() {
 }
 
 #[tokio::test]
-async fn nothing_is_traced_unless_a_collector_is_named() {
+async fn tracing_is_off_without_a_collector() {
     let portal = Portal::start().await;
     assert!(!portal.state.traces.are_on());
     portal.anonymous().get("/healthz").await.expect(200);
@@ -126,7 +126,7 @@ async fn nothing_is_traced_unless_a_collector_is_named() {
 }
 
 #[tokio::test]
-async fn a_collector_that_never_answers_holds_up_neither_requests_nor_the_end() {
+async fn hanging_collector_delays_neither_requests_nor_shutdown() {
     let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = format!("http://{}", silent.local_addr().expect("an address"));
     let portal = Portal::with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &address)]).await;

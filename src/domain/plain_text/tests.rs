@@ -36,7 +36,7 @@ fn names_of_every_script_are_accepted() {
 }
 
 #[test]
-fn tricks_are_refused_by_name() {
+fn deceptive_characters_are_rejected_by_name() {
     for (text, says) in [
         ("a\nb", "contains a line break (U+000A)"),
         ("a\u{2028}b", "contains a line break (U+2028)"),
@@ -67,7 +67,7 @@ fn tricks_are_refused_by_name() {
 }
 
 #[test]
-fn joiners_selectors_and_tags_need_their_place() {
+fn misplaced_joiners_selectors_and_tags_are_rejected() {
     for text in [
         // Two organizations of one look.
         "Acme\u{200c}",
@@ -97,7 +97,7 @@ fn joiners_selectors_and_tags_need_their_place() {
 }
 
 #[test]
-fn blank_text_is_no_name() {
+fn blank_text_is_rejected() {
     for blank in ["", " \t\n", "\u{3000}", "\u{2800} \u{2800}"] {
         assert_eq!(read_line(blank, 40), Ok(None));
         assert_eq!(read_name(blank, 40), Err(TextProblem::Empty));
@@ -121,7 +121,7 @@ fn length_counts_composed_characters() {
 }
 
 #[test]
-fn cleaning_removes_tricks_and_keeps_the_name() {
+fn cleaning_removes_deceptive_characters_and_keeps_the_name() {
     for (text, cleaned) in [
         ("  My\u{202e} PC\u{200b}\r\n", "My PC"),
         ("a\nb", "a b"),
@@ -184,14 +184,14 @@ fn troublesome() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn cleaned_text_is_accepted_as_it_is(text in troublesome()) {
+    fn cleaned_text_is_accepted_unchanged(text in troublesome()) {
         let cleaned = clean(&text);
         let expected = Some(cleaned.clone()).filter(|cleaned| !cleaned.is_empty());
         prop_assert_eq!(read_line(&cleaned, 100), Ok(expected));
     }
 
     #[test]
-    fn accepted_text_is_kept_by_cleaning(text in troublesome()) {
+    fn cleaning_keeps_accepted_text(text in troublesome()) {
         if let Ok(Some(read)) = read_line(&text, 100) {
             prop_assert_eq!(clean(&read), read);
         }

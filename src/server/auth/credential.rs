@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn unusable_bearer_does_not_fall_back_to_cookie() {
+    fn invalid_bearer_does_not_fall_back_to_cookie() {
         let good = format!("Bearer {}", token(1).reveal());
         let cookie = format!("portal_session={}", token(2).reveal());
         for values in [
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn other_schemes_leave_the_cookie_in_force() {
+    fn other_authorization_schemes_keep_the_cookie_valid() {
         let cookie = format!("portal_session={}", token(2).reveal());
         for value in [&b""[..], b"Basic eDp5", b"Negotiate abc", b"Bearerx y", b"\xe9"] {
             assert_eq!(

@@ -217,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_page_does_by_itself_is_no_activity() {
+    fn background_requests_are_no_activity() {
         let request = |path: &str, background: bool| {
             let mut builder = Request::builder().uri(path);
             if background {

@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_the_same_password_passes_and_byte_73_matters() {
+    async fn only_the_whole_same_password_matches() {
         let (passwords, turn) = passwords().await;
         let long = "x".repeat(80);
         let hash = passwords.hash(&turn, typed(&long)).await.expect("a hash");
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_form_of_a_letter_is_the_same_password() {
+    async fn unicode_forms_match_the_same_password() {
         let (passwords, turn) = passwords().await;
         let forms = [
             "Z\u{fc}rich-caf\u{e9}-2026",
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn hashes_of_the_typed_form_still_match() {
+    async fn unnormalised_hashes_still_match() {
         let (passwords, turn) = passwords().await;
         let decomposed = "Zu\u{308}rich-cafe\u{301}-2026";
         let old = password_hash::hash((64, 1), decomposed).expect("a hash");
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_unknown_person_has_no_password_at_all() {
+    async fn unknown_user_matches_no_password() {
         let (passwords, turn) = passwords().await;
         let decoy = typed("nobody has this password");
         let checked = passwords.verify(&turn, decoy, None).await;
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_megabyte_is_refused_before_it_is_hashed() {
+    fn megabyte_password_is_rejected_before_hashing() {
         assert!(Password::new("x".repeat(1 << 20)).is_none());
         assert!(!format!("{:?}", typed("hunter2")).contains("hunter2"));
     }

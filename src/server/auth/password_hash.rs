@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hashes_are_those_of_the_crate() {
+    fn hashes_equal_those_of_the_argon2_crate() {
         let ours = hash((64, 1), "correct horse").expect("a hash");
         assert!(ours.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{ours}");
         assert!(

@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_full_queue_makes_room_for_other_origins() {
+    async fn full_queue_makes_room_for_other_origins() {
         let queue = PasswordQueue::new(1);
         let _running = wait(&queue, 250, 250).await.expect("a free place");
         let account = |number: usize| u8::try_from(number).expect("a few");
@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_that_goes_away_frees_its_place() {
+    async fn cancelled_request_frees_its_place() {
         let queue = PasswordQueue::new(1);
         let first = wait(&queue, 1, 1).await.expect("a free place");
         drop(wait(&queue, 2, 2));
@@ -463,7 +463,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn hashing_that_goes_on_keeps_its_place() {
+    async fn running_hash_keeps_its_place() {
         let queue = PasswordQueue::new(1);
         let mut first = wait(&queue, 1, 1).await.expect("a free place");
         let hashing = first.place();

@@ -47,7 +47,7 @@ mod tests {
     const MARIA: [&str; 2] = ["maria.keller@broker.example", "Maria Keller"];
 
     #[test]
-    fn what_is_guessed_first_is_refused() {
+    fn common_passwords_are_rejected() {
         for common in [
             "password",
             "password1",
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn passphrases_and_random_text_pass_however_long() {
+    fn passphrases_and_random_text_pass_at_any_length() {
         for good in [
             "demo-portal-pass",
             "correct horse battery staple",

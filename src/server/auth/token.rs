@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_comes_back_from_its_text_and_debug_hides_it() {
+    fn token_round_trips_and_debug_hides_it() {
         let token = PlainToken::generate().expect("randomness");
         let text = token.reveal();
         assert_eq!(text.len(), 22);
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_is_refused() {
+    fn invalid_tokens_are_rejected() {
         for text in [
             "",
             "a",

@@ -64,7 +64,7 @@ mod tests {
     use crate::server::config::Answer;
 
     #[test]
-    fn every_setting_has_a_line_and_no_secret_is_in_any() {
+    fn every_setting_is_printed_without_secrets() {
         let text = Some("postgres://portal:hunter2@db/portal".to_owned());
         let origin = Origin::Environment;
         let answers = BTreeMap::from([("DATABASE_URL".to_owned(), Answer { origin, text })]);

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn byte_order_mark_and_line_break_are_no_part() {
+    fn byte_order_mark_and_line_break_are_removed() {
         for text in [
             "secret",
             "secret\n",

@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_is_well_that_answers_with_200() {
+    async fn status_200_means_healthy() {
         assert!(asked("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok\n").await);
         assert!(!asked("HTTP/1.1 503 Service Unavailable\r\n\r\n").await);
         assert!(!asked("HTTP/1.1 2").await);
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_on_every_address_is_asked_on_this_machine() {
+    fn wildcard_address_is_probed_on_loopback() {
         let told = |text: &str| reachable(text.parse().expect("an address")).to_string();
         assert_eq!(told("0.0.0.0:3000"), "127.0.0.1:3000");
         assert_eq!(told("[::]:3000"), "[::1]:3000");

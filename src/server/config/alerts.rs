@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn each_rule_is_on_by_itself_and_can_be_switched_off() {
+    fn each_rule_is_on_and_can_be_disabled() {
         let rules = read(&[]).expect("defaults");
         assert_eq!(rules.cleanup_overdue, Some(Duration::from_secs(3 * 3600)));
         assert!(rules.webhook.is_none() && rules.sign_in_failures.is_some());
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_value_names_its_variable_and_shows_no_secret() {
+    fn invalid_value_names_its_variable_without_secrets() {
         let url = ("PORTAL_ALERT_WEBHOOK_URL", "https://hooks.example/T0/B0");
         for (settings, name) in [
             (&[("PORTAL_ALERT_INTERVAL", "0")][..], "PORTAL_ALERT_INTERVAL"),
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_the_secret_nor_the_path_is_shown() {
+    fn debug_hides_secret_and_path() {
         for secret in [
             "a secret of some length",
             "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn http_is_for_this_machine_only() {
+    fn http_is_accepted_on_loopback_only() {
         for fine in [
             "http://localhost:9000/hook",
             "http://127.0.0.1/",

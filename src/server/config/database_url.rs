@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn usable_addresses_are_accepted() {
+    fn valid_urls_are_accepted() {
         for url in [
             "postgres://portal@db.example/portal",
             "postgresql://portal:se%40cret@[fe80::1]:5432/portal?sslmode=verify-full",
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_hold_nothing_of_the_password() {
+    fn error_messages_hide_the_password() {
         for url in [
             "",
             "'postgres://u:hunter2@h/d'",

@@ -78,7 +78,7 @@ fn written_anew(document: &str) -> String {
 }
 
 #[test]
-fn the_configuration_document_is_what_the_list_of_settings_says() {
+fn configuration_document_matches_the_settings() {
     let found = std::fs::read_to_string(PATH).expect("docs/configuration.md");
     let wanted = written_anew(&found);
     if std::env::var_os("UPDATE_DOCS").is_some() {
@@ -96,7 +96,7 @@ fn the_configuration_document_is_what_the_list_of_settings_says() {
 }
 
 #[test]
-fn each_table_belongs_to_a_section() {
+fn every_table_belongs_to_a_section() {
     let document = std::fs::read_to_string(PATH).expect("docs/configuration.md");
     let tables = document.matches("<!-- settings: ").count();
     assert_eq!(
@@ -107,7 +107,7 @@ fn each_table_belongs_to_a_section() {
 }
 
 #[test]
-fn no_document_speaks_of_a_setting_that_there_is_not() {
+fn documents_name_only_existing_settings() {
     let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/docs")).expect("docs");
     let mut files: Vec<PathBuf> = folder.map(|entry| entry.expect("an entry").path()).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "md"));

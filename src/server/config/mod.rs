@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_a_deployment_is_made_of_settings_that_can_be_used() {
+    fn deployment_example_uses_valid_settings() {
         let lines = include_str!("../../../deploy/portal.env").lines();
         let set: std::collections::HashMap<_, _> = lines
             .filter_map(|line| line.trim_start_matches('#').split_once('='))
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_set_is_a_demo_on_this_machine() {
+    fn defaults_are_a_local_demo() {
         let config = read(&[], "").expect("defaults");
         assert!(config.demo && config.database_url.is_none());
         assert_eq!(config.public_url.origin(), "http://127.0.0.1:3000");
@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_wins_over_the_file() {
+    fn environment_overrides_the_file() {
         let toml = "PORTAL_SESSION_TIMEOUT_BROKER = 60\nPORTAL_MAX_SESSIONS_BROKER = 7";
         let config = read(&[("PORTAL_SESSION_TIMEOUT_BROKER", "90")], toml).expect("settings");
         assert_eq!(config.policy.of(Role::Broker).idle, Duration::from_secs(90));
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_value_names_its_variable_in_one_line() {
+    fn invalid_value_names_its_variable_in_one_line() {
         for (name, value) in [
             ("LEPTOS_SITE_ADDR", "localhost"),
             ("PORTAL_PUBLIC_URL", "portal.example/path"),
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn a_warning_comes_five_minutes_before_the_end_or_as_set_or_never() {
+    fn warning_time_has_a_default_and_can_change() {
         let warning = |settings: &[(&str, &str)], toml: &str| {
             let config = read(settings, toml).expect("settings");
             config.warning_seconds
@@ -431,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_traced_unless_a_collector_is_named() {
+    fn tracing_is_off_without_a_collector() {
         let traces = |settings: &[(&str, &str)]| read(settings, "").expect("settings").traces;
         let collector = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318/");
         let to = |service_name: &str| {
@@ -450,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn demo_accounts_are_refused_where_others_can_reach_them() {
+    fn demo_accounts_are_refused_on_public_addresses() {
         let public = ("PORTAL_PUBLIC_URL", "https://portal.example");
         let listener = ("LEPTOS_SITE_ADDR", "0.0.0.0:3000");
         let loopback = ("PORTAL_PUBLIC_URL", "http://localhost:3000");
@@ -486,7 +486,7 @@ mod tests {
     /// What is asked for and is not in the list has no default and no kind; what is in the list and is never asked for
     /// has no effect.
     #[test]
-    fn the_list_has_what_is_asked_for_and_nothing_else() {
+    fn settings_list_matches_what_config_reads() {
         let (_, answers) = Config::answers(&|_| None, "").expect("defaults");
         let asked: BTreeSet<String> = answers.into_keys().collect();
         let listed: Vec<String> = settings::all()
@@ -502,13 +502,13 @@ mod tests {
     }
 
     #[test]
-    fn what_another_part_reads_is_no_business_of_the_file() {
+    fn environment_only_settings_are_rejected_in_the_file() {
         let wrong = read(&[], "RUST_LOG = \"debug\"").expect_err("from the environment only");
         assert!(wrong.to_string().contains("environment only"), "{wrong}");
     }
 
     #[test]
-    fn each_answer_says_who_gave_it() {
+    fn every_value_names_its_origin() {
         let environment =
             |name: &str| (name == "PORTAL_PUBLIC_URL").then(|| "http://localhost:8080/".to_owned());
         let (_, answers) = Config::answers(&environment, "PORTAL_RETENTION_DAYS = 7").expect("settings");

@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn public_url_is_normalized_like_a_browsers_origin() {
+    fn public_url_is_normalized_like_an_origin() {
         for (text, origin) in [
             ("https://portal.example", "https://portal.example"),
             ("https://portal.example/", "https://portal.example"),
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn listen_address_stands_in_for_public_url() {
+    fn listen_address_is_the_default_public_url() {
         for (address, origin, is_loopback) in [
             ("127.0.0.1:3000", "http://127.0.0.1:3000", true),
             ("0.0.0.0:3000", "http://127.0.0.1:3000", true),
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn only_names_of_this_machine_are_loopback() {
+    fn only_local_names_are_loopback() {
         for host in [
             "localhost",
             "LOCALHOST:3000",

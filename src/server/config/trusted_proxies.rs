@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_that_may_hold_clients_are_too_wide() {
+    fn networks_that_contain_clients_are_too_wide() {
         for (text, wide) in [
             ("0.0.0.0/0", true),
             ("::/0", true),

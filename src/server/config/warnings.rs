@@ -41,7 +41,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_public_address_is_warned_of() {
+    fn unknown_public_url_is_warned_about() {
         for address in ["0.0.0.0:3000", "[::]:3000"] {
             let lines = warnings(&[("LEPTOS_SITE_ADDR", address)]);
             assert_eq!(lines.len(), 1, "{lines:?}");
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn wide_trusted_networks_are_warned_of() {
+    fn wide_trusted_networks_are_warned_about() {
         for (networks, wide) in [
             ("0.0.0.0/0", 1),
             ("::/0, 0.0.0.0/1", 2),

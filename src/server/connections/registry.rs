@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_leave_files_for_the_rest() {
+    fn connection_limits_leave_other_files() {
         assert_eq!(
             Limits::for_files(256),
             Limits {
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn oldest_idle_connection_of_an_address_makes_room() {
+    async fn full_address_closes_its_oldest_idle_connection() {
         let registry = Registry::new(LIMITS, Vec::new());
         let other = registry.admit(address("192.0.2.1")).expect("room");
         let first = registry.admit(address("2001:db8::1")).expect("room");

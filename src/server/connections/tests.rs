@@ -113,7 +113,7 @@ async fn answer_to(server: &Server, path: &str) -> String {
 }
 
 #[tokio::test]
-async fn clients_that_never_request_are_closed() {
+async fn clients_without_a_request_are_closed() {
     let server = Server::start(roomy()).await;
     let mut silent = Vec::new();
     let handshake = [PREFACE, SETTINGS].concat();
@@ -140,7 +140,7 @@ async fn clients_that_never_request_are_closed() {
 }
 
 #[tokio::test]
-async fn dripping_head_is_closed() {
+async fn slow_request_head_is_closed() {
     let server = Server::start(roomy()).await;
     let mut connection = server.connect_and_send(b"GET / HTTP/1.1\r\n").await;
     let dripping = async {
@@ -153,7 +153,7 @@ async fn dripping_head_is_closed() {
 }
 
 #[tokio::test]
-async fn idle_connections_are_closed_after_their_answer() {
+async fn idle_connections_are_closed_after_their_response() {
     let server = Server::start(roomy()).await;
     let mut idle = server.connect_and_send(&request("/", "keep-alive")).await;
     let answer = read_until_closed(&mut idle).await;
@@ -172,7 +172,7 @@ async fn idle_connections_are_closed_after_their_answer() {
 }
 
 #[tokio::test]
-async fn answers_that_nobody_reads_are_closed() {
+async fn unread_responses_are_closed() {
     let server = Server::start(roomy()).await;
     let mut http1 = server.connect_and_send(&request("/large", "keep-alive")).await;
     // HTTP/2: the client never opens its window.
@@ -189,7 +189,7 @@ async fn answers_that_nobody_reads_are_closed() {
 }
 
 #[tokio::test]
-async fn slow_reader_gets_the_whole_answer() {
+async fn slow_reader_gets_the_whole_response() {
     let server = Server::start(roomy()).await;
     let mut connection = server.connect_and_send(&request("/large", "close")).await;
     let mut part = vec![0; LARGE / 16];
@@ -214,7 +214,7 @@ async fn slow_reader_gets_the_whole_answer() {
 }
 
 #[tokio::test]
-async fn stream_outlives_every_deadline() {
+async fn active_stream_outlives_every_deadline() {
     let server = Server::start(roomy()).await;
     let answer = answer_to(&server, "/stream").await;
     assert_eq!(answer.matches(": beat").count(), BEATS, "{answer}");
@@ -222,7 +222,7 @@ async fn stream_outlives_every_deadline() {
 }
 
 #[tokio::test]
-async fn silent_connections_make_room_and_health_answers() {
+async fn silent_connections_make_room_for_health_checks() {
     let patient = Deadlines {
         first_request: PATIENCE,
         next_request: PATIENCE,
@@ -263,7 +263,7 @@ async fn silent_connections_make_room_and_health_answers() {
 }
 
 #[tokio::test]
-async fn answer_on_its_way_is_not_closed_to_make_room() {
+async fn unsent_response_is_not_closed_for_room() {
     let limits = Limits {
         total: 3,
         per_address: 3,
@@ -321,7 +321,7 @@ async fn unfinished_requests_make_room() {
 }
 
 #[tokio::test]
-async fn request_that_never_ends_is_closed() {
+async fn unfinished_request_is_closed() {
     let server = Server::start(roomy()).await;
     let head = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n";
     let mut connection = server.connect_and_send(head).await;

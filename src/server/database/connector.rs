@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn address_keeps_everything_but_startup_options() {
+    fn url_keeps_everything_but_startup_options() {
         let url = "postgres://portal@db/portal?options=-c%20geqo%3Doff&sslmode=disable&options[a]=b";
         let bare = without_startup_options(url).expect("an address");
         assert_eq!(bare.get_options(), None);

@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_breaks_off_where_there_is_nothing_to_tell() {
+    fn line_breaks_where_values_are_missing() {
         let path = path(&series(&[Some(1.0), Some(2.0), None, Some(0.0)]), 2.0);
         assert_eq!(path.matches('M').count(), 2, "{path}");
         assert_eq!(path.matches('L').count(), 1, "{path}");
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn an_axis_ends_in_a_round_number() {
+    fn axis_ends_at_a_round_number() {
         for (most, end) in [
             (0.0, 1.0),
             (3.0, 4.0),

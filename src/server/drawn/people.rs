@@ -357,7 +357,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_state_of_the_page_comes_back_from_its_address() {
+    fn page_state_round_trips_through_the_url() {
         let query = "q=kim&role=broker&state=new_password&after=abc&person=6b1ad9b3-54f4-4bd0-9b3a-1c8ad6f3b9b1&ask=disable";
         let (place, problem) = Place::read(query);
         assert_eq!((place.address(), problem), (format!("{PATH}?{query}"), None));

@@ -457,7 +457,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_state_of_the_page_comes_back_from_its_address() {
+    fn page_state_round_trips_through_the_url() {
         let query =
             "kind=browser&sort=person&after=abc&session=6b1ad9b3-54f4-4bd0-9b3a-1c8ad6f3b9b1&ask=end_person";
         let (place, problem) = Place::read(query);

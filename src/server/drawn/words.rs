@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_have_their_thousands_apart() {
+    fn numbers_separate_thousands() {
         for (n, text) in [
             (0, "0"),
             (999, "999"),
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_leaves_out_what_is_empty_and_escapes_the_rest() {
+    fn url_omits_empty_values_and_escapes_others() {
         assert_eq!(address("/a", [("q", String::new())]), "/a");
         assert_eq!(
             address("/a", [("q", "x & y".to_owned()), ("r", "1".to_owned())]),

@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flat_objects_become_forms_and_nothing_else_does() {
+    fn only_flat_objects_become_forms() {
         assert_eq!(
             form_of(br#"{"id":"a&b=c","n":1,"x":null}"#).as_deref(),
             Some("id=a%26b%3Dc&n=1")

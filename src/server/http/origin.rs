@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn origin_is_compared_with_the_host_as_browsers_write_both() {
+    fn origin_and_host_compare_as_browsers_write_them() {
         for (origin, host) in [
             ("http://192.0.2.10:3000", "192.0.2.10:3000"),
             ("http://portal.example", "portal.example"),
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_pages_and_programs_pass() {
+    fn own_pages_and_programs_pass() {
         assert!(passes(&[("sec-fetch-site", "same-origin")]));
         assert!(passes(&[("sec-fetch-site", "none")]));
         assert!(passes(&[("origin", "https://portal.example")]));
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn other_origins_do_not() {
+    fn other_origins_are_refused() {
         assert!(!passes(&[
             ("sec-fetch-site", "cross-site"),
             ("origin", "https://portal.example")

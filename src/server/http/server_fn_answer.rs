@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_form_leads_back_to_our_own_pages_only() {
+    fn form_redirects_stay_on_the_portal() {
         let hosts = [None, Some("portal.example:8443")];
         for (place, page) in [
             ("/dashboard?x=y", "/dashboard?x=y"),

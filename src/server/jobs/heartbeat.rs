@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn unfinished_round_is_hung_after_its_limit() {
+    async fn unfinished_run_is_hung_after_its_limit() {
         let jobs = Heartbeats::default();
         jobs.round("finished", Duration::ZERO, async {}).await;
         let hanging = jobs.clone();

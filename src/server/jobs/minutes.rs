@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_too_many_ends_the_slowest_is_kept() {
+    fn slowest_of_too_many_revocations_is_kept() {
         let mut counted = Counted::default();
         for event in 0..2000 {
             counted.closed(event, 5);
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_database_that_stays_away_does_not_fill_the_memory() {
+    fn database_outage_leaves_counts_bounded() {
         let minutes = Minutes::default();
         for minute in 0..100 {
             minutes.refreshed(true, DateTime::UNIX_EPOCH + TimeDelta::minutes(minute));

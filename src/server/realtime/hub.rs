@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_stream_hears_what_concerns_it_and_no_more() {
+    async fn each_stream_receives_only_its_own_events() {
         let hub = Hub::default();
         let (maria, jonas) = (UserId::new(), UserId::new());
         let (phone, laptop) = (SessionId::new(), SessionId::new());
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_slow_client_is_cut_off_and_holds_nobody_up() {
+    async fn slow_client_is_disconnected_and_delays_nobody() {
         let hub = Hub::default();
         let maria = UserId::new();
         let mut slow = hub.subscribe(maria, SessionId::new()).expect("room");
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_session_cannot_hold_every_place_and_a_full_node_says_so() {
+    async fn stream_limits_hold_per_session_and_node() {
         let hub = Hub::for_connections(40);
         let maria = UserId::new();
         let session = SessionId::new();

@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_that_were_passed_over_are_looked_for_until_they_come_or_are_too_old() {
+    fn skipped_numbers_are_requested_until_found_or_expired() {
         let mut position = Position::after(10);
         let start = Instant::now();
         position.saw(11, start);

@@ -557,7 +557,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn emails_are_read_or_refused_with_the_cause() {
+    fn emails_parse_or_name_the_problem() {
         assert_eq!(
             read_email(" maria@broker.example ").expect("an email"),
             "maria@broker.example"

@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_head_is_read_as_it_is_written() {
+    fn chain_head_round_trips_through_text() {
         let time = DateTime::from_timestamp(1_700_000_000, 120_000).expect("a time");
         let head = Head::BEGINNING.then(time, "{\"id\": 1}");
         assert_eq!(head.to_string().parse(), Ok(head));
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_is_the_one_that_the_documentation_tells() {
+    fn hash_matches_the_documentation() {
         // printf '[1,1700000000000120,"{\\"id\\": 1}"]' after 32 zero bytes, through sha256sum.
         let time = DateTime::from_timestamp(1_700_000_000, 120_000).expect("a time");
         let head = Head::BEGINNING.then(time, "{\"id\": 1}");

@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_in_a_line_ends_it_or_commands_a_terminal() {
+    fn exported_lines_contain_no_control_characters() {
         let hostile = "a\nb\r\u{b}\u{85}\u{2028}\u{9b}31m\u{7f}\u{202e}\u{200b}\u{10fffd}\"\\";
         let line = escaped(&Value::from(hostile).to_string());
         assert!(!line.contains(is_refused), "{line:?}");

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_passes_then_an_even_rate() {
+    fn burst_passes_then_an_even_rate() {
         let limits = RateLimits::default();
         let start = DateTime::UNIX_EPOCH;
         let counts = [(bucket(1), TEN_A_MINUTE)];
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn floods_of_fresh_counts_reset_no_exhausted_one() {
+    fn new_buckets_never_reset_an_exhausted_bucket() {
         let limits = RateLimits::default();
         let start = DateTime::UNIX_EPOCH;
         let exhausted = [(bucket(255), TEN_A_MINUTE)];
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_stay_bounded() {
+    fn bucket_count_stays_bounded() {
         let limits = RateLimits::default();
         take_fresh_counts(&limits, DateTime::UNIX_EPOCH);
         assert!(limits.0.lock().expect("counts").len() <= MOST_COUNTS);

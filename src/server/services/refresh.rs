@@ -269,7 +269,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_successor_depends_on_token_salt_and_purpose() {
+    fn successor_depends_on_token_salt_and_purpose() {
         let (token, other) = (PlainToken::from_bytes([1; 16]), PlainToken::from_bytes([2; 16]));
         let successor = Successor::of(&token, &[7; 32]);
         let again = Successor::of(&token, &[7; 32]);

@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_of_refusals_leaves_few_rows() {
+    fn refusal_floods_leave_few_rows() {
         let rows = |reason: Reason| (1..=20_000).filter(|nth| reason.is_recorded(*nth)).count();
         assert_eq!(rows(Reason::AdministratorsOnly), 3);
         assert_eq!(rows(Reason::NotTheirs), 12);

@@ -314,7 +314,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sessions_stay_within_the_limits_as_long_as_they_can() {
+    fn seeded_sessions_fill_the_limits_first() {
         assert_eq!(spread(&[2, 5, 1], 0), [0, 0, 0]);
         assert_eq!(spread(&[2, 5, 1], 2), [1, 1, 0]);
         assert_eq!(spread(&[2, 5, 1], 6), [2, 3, 1]);
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn batches_hold_everyone_once_and_no_more_rows_than_they_may() {
+    fn batches_hold_each_user_once_within_limits() {
         let person = |number| SeededPerson {
             id: UserId(id_of("person", 1)),
             number,

@@ -316,7 +316,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sessions_and_known_devices_have_own_queue_shares() {
+    fn sessions_and_known_devices_queue_separately() {
         let asker = |known_device| Asker {
             email: "maria@broker.example",
             user: None,
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn buckets_and_sites_are_told_apart() {
+    fn different_buckets_and_sites_differ() {
         assert_ne!(bucket("a", &[b"bc"]), bucket("ab", &[b"c"]));
         assert_ne!(bucket("a", &[b"b", b"c"]), bucket("a", &[b"bc"]));
         let site = |text: &str| site(text.parse().expect("an address"));

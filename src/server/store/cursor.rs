@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_comes_back_from_its_text_and_fits_its_order_only() {
+    fn cursor_round_trips_and_fits_only_its_order() {
         let time = Cursor::at(
             DateTime::from_timestamp_micros(1_763_000_000_123_456).expect("a time"),
             Uuid::new_v4(),

@@ -235,7 +235,7 @@ fn quoted(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn a_name_cannot_leave_its_quotes() {
+    fn identifier_cannot_leave_its_quotes() {
         assert_eq!(super::quoted("sessions"), r#""sessions""#);
         assert_eq!(super::quoted(r#"a"; DROP TABLE b"#), r#""a""; DROP TABLE b""#);
     }

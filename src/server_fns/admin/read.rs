@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_form_leads_back_to_its_own_list_and_nowhere_else() {
+    fn form_redirects_only_to_its_own_list() {
         let long = format!("{}?q={}", people::PATH, "%C3%BC".repeat(120));
         for (next, page_of) in [
             (

@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_tab_says_is_what_the_others_hear() {
+    fn tab_messages_round_trip() {
         let times = Times {
             idle_end: 5_000,
             lifetime_end: 90_000,

@@ -125,13 +125,13 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_cannot_choose_their_address() {
+    fn untrusted_client_cannot_choose_its_address() {
         assert_eq!(seen("203.0.113.7", &["10.0.0.1"], ""), "203.0.113.7");
         assert_eq!(seen("203.0.113.7", &["10.0.0.1"], "10.0.0.0/8"), "203.0.113.7");
     }
 
     #[test]
-    fn a_trusted_proxy_is_believed_for_the_hop_it_saw() {
+    fn trusted_proxy_is_believed_for_one_hop() {
         assert_eq!(seen("10.0.0.1", &["198.51.100.4"], "10.0.0.0/8"), "198.51.100.4");
         assert_eq!(
             seen("10.0.0.1", &["6.6.6.6, 198.51.100.4, 10.0.0.2"], "10.0.0.0/8"),
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn every_spelling_of_an_address_is_read() {
+    fn every_address_notation_parses() {
         for (entry, address) in [
             ("203.0.113.7:55220", "203.0.113.7"),
             ("[2001:db8::1]:443", "2001:db8::1"),
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_ends_the_chain() {
+    fn invalid_address_ends_the_chain() {
         for entry in [
             "unknown",
             "_hidden",

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn no_change_of_an_honest_client_is_another_client() {
+    fn honest_client_changes_are_the_same_client() {
         for (began, seen) in [
             (CHROME, CHROME_LATER),
             (CHROME, HEADLESS),
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_is_told_from_another_version() {
+    fn program_differs_from_a_newer_browser_version() {
         for program in ["curl/8.5.0", ""] {
             assert!(names_no_browser_any_more(CHROME, program));
             assert!(!names_no_browser_any_more(DESKTOP, program));

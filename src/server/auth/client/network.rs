@@ -43,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_share_a_network_and_regions_are_told_apart() {
+    fn neighbours_share_a_network_and_regions_differ() {
         assert_eq!(network("203.0.113.7"), network("203.0.113.250"));
         assert_eq!(network("::ffff:203.0.113.7").to_string(), "203.0.113.0/24");
         assert_ne!(network("203.0.113.7"), network("203.0.114.7"));

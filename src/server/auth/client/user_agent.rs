@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn common_browsers_get_the_names_that_people_use() {
+    fn common_browsers_get_their_common_names() {
         assert_names(&[
             (
                 "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36",
@@ -534,7 +534,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_an_unknown_browser() {
+    fn invalid_user_agent_is_an_unknown_browser() {
         for agent in [
             "",
             "\0\0",

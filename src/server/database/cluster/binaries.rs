@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_are_read_from_what_postgres_prints() {
+    fn versions_parse_from_postgres_output() {
         assert_eq!(
             major_version("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n"),
             Some(15)
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn the_preferred_new_enough_version_is_chosen() {
+    fn preferred_supported_version_is_chosen() {
         assert_eq!(
             choose(&installed(&[14, 15, 17]), None)
                 .map(|found| found.major)
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn an_existing_cluster_gets_its_own_version() {
+    fn existing_cluster_keeps_its_version() {
         let cluster = Some((Path::new("/data"), 16));
         assert_eq!(
             choose(&installed(&[17, 16, 15]), cluster)
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_and_old_versions_say_what_to_install() {
+    fn missing_and_old_versions_name_the_package() {
         let missing = choose(&[], None).expect_err("nothing is installed").to_string();
         assert!(
             missing.starts_with("Postgres 15 or newer was not found. Install it"),

@@ -321,13 +321,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_hash_never_changes() {
+    fn path_hash_is_stable() {
         assert_eq!(short_hash(Path::new("")), "cbf29ce484222325");
         assert_eq!(short_hash(Path::new("a")), "af63dc4c8601ec8c");
     }
 
     #[test]
-    fn a_folder_somebody_else_prepared_is_refused() {
+    fn foreign_directory_is_refused() {
         let directory = TempDir::new("untrusted");
         let account = Account::choose(None).expect("an account");
         let open = directory.path().join("open");

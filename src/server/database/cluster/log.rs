@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_large_log_is_emptied() {
+    fn only_a_large_log_is_truncated() {
         let directory = TempDir::new("log");
         let log = PostgresLog::open(directory.path()).expect("open");
         log.appender()

@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_postmaster_of_this_cluster_is_recognised() {
+    fn only_the_clusters_own_postmaster_is_recognised() {
         let data = Path::new("/srv/my portal/postgres/data");
         assert!(names_postmaster(
             b"/usr/bin/postgres -D /srv/my portal/postgres/data -c port=5432 ",
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_process_is_looked_up() {
+    async fn process_id_finds_its_process() {
         let own = i32::try_from(std::process::id()).expect("a process id");
         let (uid, command_line) = process(own).await.expect("this process runs");
         assert_eq!(uid, nix::unistd::Uid::effective().as_raw());

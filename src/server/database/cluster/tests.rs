@@ -165,7 +165,7 @@ async fn act_as_owner() {
 }
 
 #[tokio::test]
-async fn a_second_start_finds_the_data_of_the_first() {
+async fn second_start_finds_the_data() {
     let directory = TempDir::new("life");
     // The caller's data directory need not exist.
     let data_dir = directory.path().join("data dir");
@@ -219,7 +219,7 @@ async fn a_second_start_finds_the_data_of_the_first() {
 }
 
 #[tokio::test]
-async fn a_path_too_long_for_a_socket_works() {
+async fn long_socket_path_works() {
     let directory = TempDir::new("long");
     let data_dir = directory
         .path()
@@ -297,7 +297,7 @@ async fn postgres_does_not_outlive_a_killed_owner() {
 }
 
 #[tokio::test]
-async fn an_owner_killed_while_creating_leaves_no_half_cluster() {
+async fn owner_killed_during_creation_leaves_no_partial_cluster() {
     let directory = TempDir::new("half");
     let root = directory.path().join("postgres");
     let mut owner = other_owner(directory.path());
@@ -326,7 +326,7 @@ async fn an_owner_killed_while_creating_leaves_no_half_cluster() {
 }
 
 #[tokio::test]
-async fn one_of_two_simultaneous_starts_owns() {
+async fn one_of_two_simultaneous_starts_wins() {
     let directory = TempDir::new("race");
     let (left, right) = tokio::join!(start(directory.path()), start(directory.path()));
     let (left, right) = (left.expect("start"), right.expect("start"));
@@ -344,7 +344,7 @@ async fn one_of_two_simultaneous_starts_owns() {
 }
 
 #[tokio::test]
-async fn a_killed_postmaster_is_started_again() {
+async fn killed_postmaster_is_restarted() {
     let directory = TempDir::new("restart");
     let root = directory.path().join("postgres");
     let cluster = start(directory.path()).await.expect("start");
@@ -368,7 +368,7 @@ async fn a_killed_postmaster_is_started_again() {
 }
 
 #[tokio::test]
-async fn a_stale_pid_file_is_no_hindrance() {
+async fn stale_pid_file_is_ignored() {
     let directory = TempDir::new("stale");
     let root = directory.path().join("postgres");
     start(directory.path())
@@ -410,7 +410,7 @@ async fn a_stale_pid_file_is_no_hindrance() {
 }
 
 #[tokio::test]
-async fn a_postgres_nobody_owns_is_replaced() {
+async fn orphaned_postgres_is_replaced() {
     let directory = TempDir::new("orphan");
     let root = directory.path().join("postgres");
     let cluster = start(directory.path()).await.expect("start");
@@ -434,7 +434,7 @@ async fn a_postgres_nobody_owns_is_replaced() {
 }
 
 #[tokio::test]
-async fn failures_say_what_postgres_said() {
+async fn failures_include_the_postgres_message() {
     let directory = TempDir::new("failure");
     let settings = vec![("no_such_setting".to_owned(), "1".to_owned())];
     let options = ClusterOptions {
@@ -467,7 +467,7 @@ async fn failures_say_what_postgres_said() {
 }
 
 #[tokio::test]
-async fn roots_closed_folders_have_their_cluster_elsewhere() {
+async fn root_only_directories_move_the_cluster() {
     if !Uid::effective().is_root() {
         return;
     }

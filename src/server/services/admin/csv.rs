@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn no_cell_begins_a_formula_for_any_separator() {
+    fn no_cell_starts_a_formula_with_any_separator() {
         let separators: Vec<char> = SEPARATORS.chars().chain(['\t', '\n', '\r']).collect();
         for separator in &separators {
             for sign in FORMULA_SIGNS.chars() {

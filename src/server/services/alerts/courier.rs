@@ -208,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_double_up_to_an_hour_and_differ_by_luck() {
+    fn delays_double_up_to_an_hour_with_jitter() {
         let seconds = |attempts, luck| pause(attempts, luck).num_seconds();
         assert_eq!(
             [1, 2, 3, 9, 10, 1000].map(|attempts| seconds(attempts, 0.5)),

@@ -92,12 +92,12 @@ fn one(subject: &str, action: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn a_database_that_is_well_gets_no_advice() {
+fn healthy_database_gets_no_advice() {
     assert_eq!(advised(|_| {}), []);
 }
 
 #[test]
-fn a_table_is_vacuumed_when_many_of_its_rows_and_a_large_share_are_dead_or_changed() {
+fn vacuum_needs_many_rows_and_a_large_share() {
     let vacuum = one("sessions", "VACUUM (ANALYZE) sessions");
     assert_eq!(advised(|report| report.tables[0].dead_rows = 2_000), []);
     assert_eq!(advised(|report| report.tables[0].dead_rows = 2_001), vacuum);
@@ -120,7 +120,7 @@ fn a_table_is_vacuumed_when_many_of_its_rows_and_a_large_share_are_dead_or_chang
 }
 
 #[test]
-fn a_table_is_frozen_when_autovacuum_has_not_come_to_it() {
+fn table_that_autovacuum_missed_is_frozen() {
     assert_eq!(
         advised(|report| report.tables[0].transaction_age = 250_000_000),
         []
@@ -133,7 +133,7 @@ fn a_table_is_frozen_when_autovacuum_has_not_come_to_it() {
 }
 
 #[test]
-fn a_clean_up_is_due_after_two_intervals_and_what_it_leaves_behind_is_cleared_away() {
+fn cleanup_is_due_after_two_intervals() {
     let finished = |seconds: i64| {
         advised(|report| report.keeping.cleanup_finished = Some(report.at - TimeDelta::seconds(seconds)))
     };
@@ -164,7 +164,7 @@ fn a_clean_up_is_due_after_two_intervals_and_what_it_leaves_behind_is_cleared_aw
 }
 
 #[test]
-fn rows_that_wait_too_long_are_sealed() {
+fn unsealed_rows_are_sealed_after_their_limit() {
     let late = |report: &mut Report| {
         report.keeping.oldest_unsealed = Some(report.at - TimeDelta::seconds(61));
     };
@@ -172,7 +172,7 @@ fn rows_that_wait_too_long_are_sealed() {
 }
 
 #[test]
-fn transactions_are_named_when_they_idle_for_a_minute_or_last_for_five_and_are_left_alone() {
+fn long_transactions_are_reported_and_left_alone() {
     let told = |state: &'static str, minutes| {
         advised(|report| report.open_transactions = vec![open(7, state, minutes, report.at)])
     };
@@ -193,7 +193,7 @@ fn transactions_are_named_when_they_idle_for_a_minute_or_last_for_five_and_are_l
 }
 
 #[test]
-fn an_index_is_made_anew_when_it_is_empty_or_no_good_and_a_leftover_is_dropped() {
+fn bad_indexes_are_rebuilt_and_leftovers_dropped() {
     let of = |index: Index| advised(|report| report.indexes = vec![index]);
     assert_eq!(of(index("i", 2 << 20, Some(1 << 20))), []);
     assert_eq!(of(index("i", 3 << 20, None)), []);
@@ -218,7 +218,7 @@ fn an_index_is_made_anew_when_it_is_empty_or_no_good_and_a_leftover_is_dropped()
 }
 
 #[test]
-fn sizes_are_told_in_the_largest_unit_that_fits() {
+fn sizes_use_the_largest_fitting_unit() {
     for (bytes, words) in [
         (0, "0 bytes"),
         (1023, "1023 bytes"),

@@ -174,7 +174,7 @@ impl World {
 }
 
 #[test]
-fn whatever_happens_in_whatever_order_a_tab_asks_once_at_a_time_and_never_gives_up() {
+fn random_events_never_stop_or_overlap_checks() {
     let given = std::env::var("PORTAL_TEST_SEED").ok();
     let seed = given
         .and_then(|seed| seed.parse().ok())

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_fresh_page_is_live_and_lets_requests_go() {
+fn new_page_is_live_and_allows_requests() {
     let tab = Tab::new();
     assert_eq!(tab.standing(), Standing::Live);
     assert_eq!(tab.machine.gate(), Gate::Go);
@@ -11,7 +11,7 @@ fn a_fresh_page_is_live_and_lets_requests_go() {
 }
 
 #[test]
-fn a_page_that_opens_without_a_network_is_unreachable_and_asks_at_its_end() {
+fn page_opened_offline_checks_at_its_expiry() {
     let mut tab = Tab::of(Machine::new(TIMES, true, false, 0));
     assert_eq!(tab.standing(), unreachable(false));
     assert_eq!(tab.passes(IDLE + AFTER_END - 1), []);
@@ -19,7 +19,7 @@ fn a_page_that_opens_without_a_network_is_unreachable_and_asks_at_its_end() {
 }
 
 #[test]
-fn whatever_makes_a_tab_unsure_asks_and_has_requests_wait() {
+fn uncertainty_starts_a_check_and_holds_requests() {
     for event in [
         Event::BecameVisible,
         Event::CameOnline,
@@ -42,7 +42,7 @@ fn whatever_makes_a_tab_unsure_asks_and_has_requests_wait() {
 }
 
 #[test]
-fn a_check_of_every_minute_keeps_nobody_waiting() {
+fn periodic_check_holds_no_request() {
     let mut tab = Tab::new();
     assert_eq!(tab.passes(CHECK_EVERY), [Effect::Check]);
     assert_eq!(tab.standing(), Standing::Live);
@@ -50,7 +50,7 @@ fn a_check_of_every_minute_keeps_nobody_waiting() {
 }
 
 #[test]
-fn whoever_asks_while_a_check_is_under_way_waits_for_its_answer() {
+fn requests_during_a_check_wait_for_it() {
     let mut tab = Tab::new();
     assert_eq!(tab.does(Event::BecameVisible), [Effect::Check]);
     for event in [
@@ -67,7 +67,7 @@ fn whoever_asks_while_a_check_is_under_way_waits_for_its_answer() {
 }
 
 #[test]
-fn without_a_stream_it_asks_every_minute_and_with_one_every_five() {
+fn checks_are_rarer_with_an_open_stream() {
     let mut tab = Tab::new();
     assert_eq!(tab.checks_in(), MINUTE);
     tab.does(Event::StreamOpened);
@@ -83,7 +83,7 @@ fn without_a_stream_it_asks_every_minute_and_with_one_every_five() {
 }
 
 #[test]
-fn nobody_who_looks_means_no_check_but_at_the_end() {
+fn hidden_tab_checks_only_at_the_expiry() {
     let mut tab = Tab::new();
     tab.does(Event::BecameHidden);
     assert_eq!(tab.passes(IDLE + AFTER_END - 1), []);
@@ -94,14 +94,14 @@ fn nobody_who_looks_means_no_check_but_at_the_end() {
 }
 
 #[test]
-fn a_hidden_tab_is_told_of_changes_without_asking() {
+fn hidden_tab_receives_changes_without_a_check() {
     let mut tab = Tab::hidden();
     assert_eq!(tab.does(Event::ToldUpdated), []);
     assert_eq!(tab.does(Event::BecameVisible), [Effect::Check]);
 }
 
 #[test]
-fn a_change_that_comes_while_a_check_is_under_way_is_asked_about_once_more() {
+fn change_during_a_check_repeats_the_check() {
     let mut tab = Tab::new();
     assert_eq!(tab.does(Event::ToldUpdated), [Effect::Check]);
     assert_eq!(tab.standing(), Standing::Live);
@@ -111,7 +111,7 @@ fn a_change_that_comes_while_a_check_is_under_way_is_asked_about_once_more() {
 }
 
 #[test]
-fn what_was_asked_before_a_tab_was_hidden_is_asked_again_when_it_is_seen() {
+fn check_before_hiding_repeats_when_visible() {
     let mut tab = Tab::new();
     tab.does(Event::RequestFailed);
     tab.does(Event::BecameHidden);
@@ -125,7 +125,7 @@ fn what_was_asked_before_a_tab_was_hidden_is_asked_again_when_it_is_seen() {
 }
 
 #[test]
-fn what_was_asked_without_a_network_is_asked_again_with_one() {
+fn offline_check_repeats_when_online() {
     let mut tab = Tab::new();
     tab.does(Event::WentOffline);
     assert_eq!(tab.does(Event::BecameVisible), [Effect::Check]);
@@ -134,7 +134,7 @@ fn what_was_asked_without_a_network_is_asked_again_with_one() {
 }
 
 #[test]
-fn someone_who_signs_in_while_a_check_is_under_way_has_it_asked_again() {
+fn sign_in_during_a_check_repeats_the_check() {
     for first in [UNKNOWN, REVOKED, Event::CheckFailed] {
         let mut tab = Tab::new();
         tab.does(Event::BecameVisible);
@@ -147,7 +147,7 @@ fn someone_who_signs_in_while_a_check_is_under_way_has_it_asked_again() {
 }
 
 #[test]
-fn a_failure_never_signs_out() {
+fn failures_never_sign_out() {
     let mut tab = Tab::unreachable();
     assert_eq!(tab.standing(), unreachable(false));
     for _ in 0..200 {
@@ -161,7 +161,7 @@ fn a_failure_never_signs_out() {
 }
 
 #[test]
-fn pauses_double_up_to_five_minutes_and_begin_anew_after_an_answer() {
+fn retry_delay_doubles_and_resets_after_success() {
     let mut tab = Tab::with(Times {
         idle_end: 8 * HOUR,
         ..TIMES
@@ -191,14 +191,14 @@ fn pauses_double_up_to_five_minutes_and_begin_anew_after_an_answer() {
 }
 
 #[test]
-fn no_pause_grows_without_end() {
+fn retry_delay_is_bounded() {
     for times in [8, 16, 17, 63, 64, u32::MAX] {
         assert_eq!(doubled(FIRST_PAUSE, times), LONGEST_PAUSE);
     }
 }
 
 #[test]
-fn luck_makes_a_pause_half_as_long_at_the_most() {
+fn jitter_at_most_halves_a_delay() {
     for (luck, pause) in [(0.0, 1_000), (0.5, 1_500), (1.0, 2_000)] {
         let mut tab = Tab::new();
         tab.luck = luck;
@@ -209,7 +209,7 @@ fn luck_makes_a_pause_half_as_long_at_the_most() {
 }
 
 #[test]
-fn a_check_that_failed_leaves_requests_waiting_and_lets_none_look_again() {
+fn failed_check_keeps_requests_waiting() {
     let mut tab = Tab::new();
     tab.does(Event::RequestFailed);
     assert_eq!(tab.does(Event::CheckFailed), []);
@@ -218,7 +218,7 @@ fn a_check_that_failed_leaves_requests_waiting_and_lets_none_look_again() {
 }
 
 #[test]
-fn a_request_that_waits_has_the_server_asked_before_the_pause_is_over() {
+fn waiting_request_shortens_the_retry_delay() {
     let mut tab = Tab::unreachable();
     assert_eq!(tab.does(Event::RequestWaits), [Effect::Check]);
     assert!(tab.is_checked().contains(&Effect::Decide));
@@ -226,7 +226,7 @@ fn a_request_that_waits_has_the_server_asked_before_the_pause_is_over() {
 }
 
 #[test]
-fn a_request_without_a_network_waits_for_one() {
+fn offline_request_waits_for_the_network() {
     let mut tab = Tab::new();
     tab.does(Event::WentOffline);
     assert_eq!(tab.standing(), unreachable(false));
@@ -238,7 +238,7 @@ fn a_request_without_a_network_waits_for_one() {
 }
 
 #[test]
-fn without_a_network_it_asks_no_more_than_once_at_the_end() {
+fn offline_tab_checks_once_at_the_expiry() {
     let mut tab = Tab::new();
     tab.does(Event::WentOffline);
     assert_eq!(tab.passes(IDLE + AFTER_END), [Effect::Check]);
@@ -251,7 +251,7 @@ fn without_a_network_it_asks_no_more_than_once_at_the_end() {
 }
 
 #[test]
-fn a_browser_that_is_wrong_about_its_network_is_believed_no_more_after_an_answer() {
+fn successful_check_overrides_the_offline_state() {
     for answers in [
         |tab: &mut Tab| {
             tab.does(Event::BecameVisible);
@@ -271,7 +271,7 @@ fn a_browser_that_is_wrong_about_its_network_is_believed_no_more_after_an_answer
 }
 
 #[test]
-fn a_tab_that_is_hidden_while_the_portal_is_away_tries_no_more_until_it_is_seen() {
+fn hidden_tab_stops_retrying_until_visible() {
     let mut tab = Tab::unreachable();
     tab.does(Event::BecameHidden);
     assert_eq!(tab.checks_in(), IDLE + AFTER_END);
@@ -286,7 +286,7 @@ fn a_tab_that_is_hidden_while_the_portal_is_away_tries_no_more_until_it_is_seen(
 }
 
 #[test]
-fn what_another_tab_was_told_counts_as_a_check() {
+fn results_of_other_tabs_count_as_checks() {
     let mut tab = Tab::new();
     tab.passes(50 * SECOND);
     let times = tab.times();
@@ -299,7 +299,7 @@ fn what_another_tab_was_told_counts_as_a_check() {
 }
 
 #[test]
-fn what_the_person_does_moves_the_end_and_puts_no_check_off() {
+fn user_activity_extends_and_delays_no_check() {
     let mut tab = Tab::new();
     tab.passes(40 * SECOND);
     let moved = tab.times();
@@ -312,7 +312,7 @@ fn what_the_person_does_moves_the_end_and_puts_no_check_off() {
 }
 
 #[test]
-fn a_doubt_is_not_put_off_by_what_happens_meanwhile() {
+fn events_do_not_delay_a_recheck() {
     for event in [
         Event::Acted,
         Event::BecameHidden,

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn what_is_told_to_be_over_is_over() {
+fn reported_end_ends_the_session() {
     let mut tab = Tab::leading();
     let over = tab.does(Event::ToldEnded(EndReason::SignedOutEverywhere));
     assert_eq!(over, [Effect::CloseStream, Effect::Decide]);
@@ -13,7 +13,7 @@ fn what_is_told_to_be_over_is_over() {
 }
 
 #[test]
-fn an_end_that_a_check_met_is_told_to_the_other_tabs() {
+fn end_found_by_check_reaches_other_tabs() {
     let mut tab = Tab::leading();
     tab.does(Event::BecameVisible);
     let over = tab.does(REVOKED);
@@ -23,7 +23,7 @@ fn an_end_that_a_check_met_is_told_to_the_other_tabs() {
 }
 
 #[test]
-fn an_unknown_credential_is_asked_about_again() {
+fn unknown_credential_is_checked_again() {
     let mut tab = Tab::leading();
     tab.does(Event::BecameVisible);
     for pause in AFTER_UNKNOWN {
@@ -37,7 +37,7 @@ fn an_unknown_credential_is_asked_about_again() {
 }
 
 #[test]
-fn an_unknown_end_is_checked_when_another_tab_is_live() {
+fn unknown_end_is_checked_when_another_tab_lives() {
     let mut tab = Tab::new();
     tab.does(Event::BecameVisible);
     for pause in AFTER_UNKNOWN {
@@ -55,7 +55,7 @@ fn an_unknown_end_is_checked_when_another_tab_is_live() {
 }
 
 #[test]
-fn a_doubt_makes_requests_wait_even_where_nobody_was_unsure_before() {
+fn unknown_credential_holds_requests() {
     let mut tab = Tab::new();
     tab.passes(MINUTE);
     tab.does(UNKNOWN);
@@ -63,7 +63,7 @@ fn a_doubt_makes_requests_wait_even_where_nobody_was_unsure_before() {
 }
 
 #[test]
-fn a_doubt_is_over_with_the_next_good_word_whoever_has_it() {
+fn any_live_result_resolves_the_doubt() {
     for word in [
         |tab: &mut Tab| {
             tab.passes(AFTER_UNKNOWN[0]);
@@ -82,7 +82,7 @@ fn a_doubt_is_over_with_the_next_good_word_whoever_has_it() {
 }
 
 #[test]
-fn a_session_that_ended_once_is_doubted_anew_after_signing_in() {
+fn new_session_is_rechecked_before_it_ends() {
     let mut tab = Tab::new();
     tab.does(Event::BecameVisible);
     tab.does(UNKNOWN);
@@ -95,7 +95,7 @@ fn a_session_that_ended_once_is_doubted_anew_after_signing_in() {
 }
 
 #[test]
-fn a_failure_between_two_doubts_ends_nothing_by_itself() {
+fn failure_between_two_unknown_results_ends_nothing() {
     let mut tab = Tab::new();
     tab.does(Event::BecameVisible);
     tab.does(UNKNOWN);
@@ -120,7 +120,7 @@ fn no_clock_ends_a_session() {
 }
 
 #[test]
-fn what_should_have_run_out_is_asked_about_and_hidden_only_where_nobody_can_be_asked() {
+fn unreachable_server_hides_the_page_after_expiry() {
     let mut tab = Tab::new();
     tab.does(Event::BecameHidden);
     tab.passes(IDLE + AFTER_END);
@@ -133,7 +133,7 @@ fn what_should_have_run_out_is_asked_about_and_hidden_only_where_nobody_can_be_a
 }
 
 #[test]
-fn while_the_portal_is_away_the_end_is_noticed_when_it_comes() {
+fn expiry_is_noticed_while_the_portal_is_unreachable() {
     let mut tab = Tab::new();
     tab.passes(MINUTE);
     let pause = loop {
@@ -153,7 +153,7 @@ fn while_the_portal_is_away_the_end_is_noticed_when_it_comes() {
 }
 
 #[test]
-fn whose_doing_it_was_is_known_where_a_tab_of_this_browser_said_so() {
+fn end_started_by_this_browser_is_recognised() {
     let mut tab = Tab::new();
     assert_eq!(tab.does(Event::EndsHere), []);
     assert_eq!(tab.standing(), Standing::Live);
@@ -162,7 +162,7 @@ fn whose_doing_it_was_is_known_where_a_tab_of_this_browser_said_so() {
 }
 
 #[test]
-fn whose_doing_it_was_is_not_forgotten_for_an_answer_of_before_the_end() {
+fn older_result_keeps_the_end_marked_local() {
     let mut tab = Tab::new();
     tab.does(Event::EndsHere);
     tab.does(Event::BecameVisible);
@@ -173,7 +173,7 @@ fn whose_doing_it_was_is_not_forgotten_for_an_answer_of_before_the_end() {
 }
 
 #[test]
-fn an_end_long_after_is_another() {
+fn later_end_is_not_attributed_to_this_browser() {
     let mut tab = Tab::new();
     tab.does(Event::EndsHere);
     tab.passes(ENDS_WITHIN + 1);
@@ -182,7 +182,7 @@ fn an_end_long_after_is_another() {
 }
 
 #[test]
-fn better_words_for_an_end_take_the_place_of_none() {
+fn known_reason_replaces_an_unknown_reason() {
     let mut tab = Tab::new();
     tab.does(Event::EndsHere);
     tab.does(Event::ToldEnded(EndReason::Unknown));
@@ -193,7 +193,7 @@ fn better_words_for_an_end_take_the_place_of_none() {
 }
 
 #[test]
-fn nothing_but_the_servers_word_brings_an_ended_session_back() {
+fn only_a_server_result_revives_an_ended_tab() {
     for event in [
         Event::HeardLive(TIMES),
         Event::Acted,
@@ -216,7 +216,7 @@ fn nothing_but_the_servers_word_brings_an_ended_session_back() {
 }
 
 #[test]
-fn an_answer_of_before_the_end_does_not_bring_the_session_back() {
+fn older_result_does_not_revive_the_session() {
     let mut tab = Tab::new();
     tab.does(Event::BecameVisible);
     tab.does(Event::ToldEnded(EndReason::Revoked));
@@ -229,7 +229,7 @@ fn an_answer_of_before_the_end_does_not_bring_the_session_back() {
 }
 
 #[test]
-fn whoever_signs_in_again_goes_on_where_they_were() {
+fn signing_in_again_continues_on_the_page() {
     let mut tab = Tab::leading();
     tab.does(Event::ToldEnded(EndReason::Revoked));
     assert_eq!(tab.does(Event::HeardOther), [Effect::Check]);
@@ -244,7 +244,7 @@ fn whoever_signs_in_again_goes_on_where_they_were() {
 }
 
 #[test]
-fn a_sign_in_that_could_not_be_asked_about_is_asked_about_again() {
+fn failed_check_after_sign_in_is_repeated() {
     let mut tab = Tab::ended();
     tab.does(Event::HeardOther);
     tab.does(Event::CheckFailed);

@@ -52,19 +52,19 @@ fn goes_on(mut tab: Tab, time: Millis, breaks: bool, says: impl Fn(&Tab) -> Even
 }
 
 #[test]
-fn an_hour_without_a_stream_is_a_check_a_minute() {
+fn hour_without_stream_checks_every_minute() {
     let (checks, ..) = goes_on(Tab::new(), HOUR, false, Tab::live);
     assert!((58..=60).contains(&checks), "{checks}");
 }
 
 #[test]
-fn an_hour_with_a_stream_is_a_check_every_five_minutes() {
+fn hour_with_stream_checks_every_five_minutes() {
     let (checks, ..) = goes_on(Tab::leading(), HOUR, false, Tab::live);
     assert!((11..=12).contains(&checks), "{checks}");
 }
 
 #[test]
-fn an_hour_of_streams_that_break_at_once_is_a_check_a_minute_and_a_few_more() {
+fn hour_of_broken_streams_checks_every_minute() {
     let (checks, streams, tab) = goes_on(Tab::leading(), HOUR, true, Tab::live);
     assert!((58..=120).contains(&checks), "{checks}");
     assert!((10..=40).contains(&streams), "{streams}");
@@ -77,7 +77,7 @@ fn an_hour_of_streams_that_break_at_once_is_a_check_a_minute_and_a_few_more() {
 }
 
 #[test]
-fn an_hour_of_bad_luck_with_streams_is_no_loop_either() {
+fn hour_of_unstable_streams_does_not_loop() {
     let mut tab = Tab::leading();
     tab.luck = 0.0;
     let mut streams = 0;
@@ -95,14 +95,14 @@ fn an_hour_of_bad_luck_with_streams_is_no_loop_either() {
 }
 
 #[test]
-fn an_hour_of_a_server_that_is_down_is_a_check_every_few_minutes() {
+fn hour_of_outage_checks_every_few_minutes() {
     let (checks, _, tab) = goes_on(Tab::new(), HOUR, false, |_| Event::CheckFailed);
     assert!((18..=40).contains(&checks), "{checks}");
     assert_eq!(tab.standing(), unreachable(true));
 }
 
 #[test]
-fn an_hour_of_a_server_that_is_down_after_the_end_is_no_more() {
+fn hour_of_outage_after_expiry_stays_bounded() {
     let mut tab = Tab::ended();
     tab.does(Event::HeardOther);
     tab.does(Event::CheckFailed);
@@ -112,7 +112,7 @@ fn an_hour_of_a_server_that_is_down_after_the_end_is_no_more() {
 }
 
 #[test]
-fn a_session_that_outlives_its_end_is_asked_about_every_second_and_no_more() {
+fn session_beyond_its_expiry_is_checked_every_second() {
     let mut tab = Tab::new();
     tab.does(Event::BecameHidden);
     tab.now = IDLE;
@@ -128,7 +128,7 @@ fn a_session_that_outlives_its_end_is_asked_about_every_second_and_no_more() {
 }
 
 #[test]
-fn a_person_who_is_always_busy_is_checked_all_the_same() {
+fn constant_activity_does_not_prevent_checks() {
     let mut tab = Tab::new();
     for _ in 0..360 {
         if tab.passes(10 * SECOND).contains(&Effect::Check) {

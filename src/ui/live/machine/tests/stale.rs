@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn what_changed_is_loaded_at_once_where_somebody_looks() {
+fn visible_tab_loads_changes_at_once() {
     let mut tab = Tab::new();
     assert_eq!(tab.does(Event::ToldSessionsChanged), [Effect::RefreshSessions]);
     assert_eq!(tab.does(Event::ToldOrganizationSwitched), [Effect::RefreshAll]);
@@ -19,7 +19,7 @@ fn what_changed_is_loaded_at_once_where_somebody_looks() {
 }
 
 #[test]
-fn what_was_refused_although_the_session_is_live_is_loaded_once_more() {
+fn refused_load_of_live_session_is_repeated_once() {
     let mut tab = Tab::new();
     assert_eq!(tab.does(Event::RequestRefused), [Effect::Check]);
     assert_eq!(tab.standing(), Standing::Unsure);
@@ -34,7 +34,7 @@ fn what_was_refused_although_the_session_is_live_is_loaded_once_more() {
 }
 
 #[test]
-fn what_fails_to_load_is_not_loaded_again_and_again() {
+fn failed_load_does_not_loop() {
     for failure in [Event::RequestRefused, Event::RequestFailed] {
         let mut tab = Tab::new();
         let mut loads = 0;
@@ -63,7 +63,7 @@ fn what_fails_to_load_is_not_loaded_again_and_again() {
 }
 
 #[test]
-fn what_changed_unseen_is_loaded_when_it_is_seen_and_after_the_check() {
+fn hidden_tab_loads_changes_when_visible() {
     for (told, loads) in [
         (vec![Event::ToldSessionsChanged], Effect::RefreshSessions),
         (vec![Event::ToldOrganizationSwitched], Effect::RefreshAll),
@@ -92,7 +92,7 @@ fn what_changed_unseen_is_loaded_when_it_is_seen_and_after_the_check() {
 }
 
 #[test]
-fn everything_takes_the_list_that_was_stale_along() {
+fn full_refresh_includes_the_stale_list() {
     let mut tab = Tab::hidden();
     tab.does(Event::ToldSessionsChanged);
     tab.does(Event::BecameVisible);
@@ -101,7 +101,7 @@ fn everything_takes_the_list_that_was_stale_along() {
 }
 
 #[test]
-fn what_was_shown_while_the_portal_was_away_is_loaded_when_it_is_back() {
+fn page_reloads_when_the_portal_returns() {
     for back in [
         |tab: &mut Tab| {
             tab.passes(FIRST_PAUSE);
@@ -117,7 +117,7 @@ fn what_was_shown_while_the_portal_was_away_is_loaded_when_it_is_back() {
 }
 
 #[test]
-fn an_ended_session_loads_nothing() {
+fn ended_session_loads_nothing() {
     let mut tab = Tab::ended();
     assert_eq!(tab.does(Event::ToldSessionsChanged), []);
     assert_eq!(tab.does(Event::ToldOrganizationSwitched), []);

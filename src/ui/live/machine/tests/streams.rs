@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn the_tab_that_leads_opens_the_stream_and_no_other_does() {
+fn only_the_leading_tab_opens_a_stream() {
     let mut tab = Tab::new();
     assert_eq!(tab.does(Event::HeardLive(TIMES)), [Effect::Decide]);
     assert_eq!(tab.does(Event::Leads), [Effect::OpenStream]);
@@ -15,7 +15,7 @@ fn the_tab_that_leads_opens_the_stream_and_no_other_does() {
 }
 
 #[test]
-fn a_tab_that_leads_no_more_asks_as_one_without_a_stream() {
+fn former_leader_checks_like_a_follower() {
     let mut tab = Tab::leading();
     assert_eq!(tab.checks_in(), 5 * MINUTE);
     tab.does(Event::Follows);
@@ -23,7 +23,7 @@ fn a_tab_that_leads_no_more_asks_as_one_without_a_stream() {
 }
 
 #[test]
-fn a_tab_that_cannot_reach_the_portal_opens_no_stream_until_it_can() {
+fn unreachable_portal_delays_the_stream() {
     for mut tab in [Tab::unreachable(), Tab::ended()] {
         assert_eq!(tab.does(Event::Leads), []);
         tab.does(Event::HeardOther);
@@ -35,14 +35,14 @@ fn a_tab_that_cannot_reach_the_portal_opens_no_stream_until_it_can() {
 }
 
 #[test]
-fn a_stream_that_opens_while_the_portal_seems_away_has_it_asked() {
+fn opened_stream_starts_a_check_when_unreachable() {
     let mut tab = Tab::unreachable();
     assert_eq!(tab.does(Event::StreamOpened), [Effect::Check]);
     assert_eq!(tab.standing(), unreachable(false));
 }
 
 #[test]
-fn a_lost_stream_is_reopened_after_a_check() {
+fn lost_stream_is_reopened_after_a_check() {
     let mut tab = Tab::leading();
     tab.passes(LASTS);
     assert_eq!(tab.does(Event::StreamLost { own: true }), []);
@@ -54,7 +54,7 @@ fn a_lost_stream_is_reopened_after_a_check() {
 }
 
 #[test]
-fn a_stream_that_the_end_broke_off_is_not_reopened() {
+fn stream_closed_by_the_end_stays_closed() {
     let mut tab = Tab::leading();
     tab.passes(LASTS);
     tab.does(Event::StreamLost { own: true });
@@ -64,7 +64,7 @@ fn a_stream_that_the_end_broke_off_is_not_reopened() {
 }
 
 #[test]
-fn hidden_too_the_tab_that_leads_gets_its_stream_back() {
+fn hidden_leader_reopens_its_stream() {
     for hides_first in [true, false] {
         let mut tab = Tab::leading();
         tab.passes(LASTS);
@@ -81,7 +81,7 @@ fn hidden_too_the_tab_that_leads_gets_its_stream_back() {
 }
 
 #[test]
-fn a_hidden_tab_that_follows_does_not_ask_after_a_break() {
+fn hidden_follower_does_not_check_after_disconnect() {
     let mut tab = Tab::hidden();
     tab.does(Event::StreamOpened);
     tab.does(Event::StreamLost { own: false });
@@ -89,7 +89,7 @@ fn a_hidden_tab_that_follows_does_not_ask_after_a_break() {
 }
 
 #[test]
-fn a_tab_in_front_asks_when_the_leading_tab_lost_its_stream() {
+fn visible_follower_checks_when_the_stream_is_lost() {
     let mut tab = Tab::new();
     tab.does(Event::StreamOpened);
     assert_eq!(tab.does(Event::StreamLost { own: false }), []);
@@ -99,7 +99,7 @@ fn a_tab_in_front_asks_when_the_leading_tab_lost_its_stream() {
 }
 
 #[test]
-fn another_break_does_not_put_the_check_off() {
+fn repeated_disconnect_does_not_delay_the_check() {
     let mut tab = Tab::new();
     tab.does(Event::StreamLost { own: false });
     tab.now += AFTER_BREAK / 2;
@@ -108,7 +108,7 @@ fn another_break_does_not_put_the_check_off() {
 }
 
 #[test]
-fn a_server_that_stops_is_not_asked_by_all_tabs_at_once() {
+fn tabs_spread_checks_when_the_server_stops() {
     for (luck, pause) in [(0.0, 0), (0.5, 200), (1.0, 400)] {
         let mut tab = Tab::leading();
         tab.passes(LASTS);
@@ -138,7 +138,7 @@ fn broken(tab: &mut Tab, after: Millis) -> Millis {
 }
 
 #[test]
-fn streams_that_do_not_last_are_opened_ever_later() {
+fn short_streams_are_reopened_with_backoff() {
     let mut tab = Tab::leading();
     let pauses: Vec<_> = (0..12).map(|_| broken(&mut tab, LASTS - 1)).collect();
     let longer = [800, 1_600, 3_200, 6_400, 12_800, 25_600, 51_200, 102_400, 204_800];
@@ -149,7 +149,7 @@ fn streams_that_do_not_last_are_opened_ever_later() {
 }
 
 #[test]
-fn luck_makes_the_pause_after_broken_streams_half_as_long_at_the_most() {
+fn jitter_at_most_halves_the_stream_delay() {
     for (luck, pause) in [(0.0, 400), (0.5, 600), (1.0, 800)] {
         let mut tab = Tab::leading();
         tab.luck = luck;
@@ -159,7 +159,7 @@ fn luck_makes_the_pause_after_broken_streams_half_as_long_at_the_most() {
 }
 
 #[test]
-fn a_stream_that_never_opened_has_not_lasted_however_long_the_last_one_did() {
+fn failed_opening_never_counts_as_long_stream() {
     // Another tab's, and then this one's.
     let mut tab = Tab::new();
     tab.does(Event::StreamOpened);
@@ -170,7 +170,7 @@ fn a_stream_that_never_opened_has_not_lasted_however_long_the_last_one_did() {
 }
 
 #[test]
-fn a_stream_is_not_opened_too_early_by_whoever_asks() {
+fn check_does_not_reopen_a_stream_early() {
     let mut tab = Tab::leading();
     tab.does(Event::StreamLost { own: true });
     assert_eq!(tab.does(Event::Leads), []);
@@ -186,7 +186,7 @@ fn a_stream_is_not_opened_too_early_by_whoever_asks() {
 }
 
 #[test]
-fn a_person_who_is_always_busy_gets_the_stream_back() {
+fn constant_activity_does_not_prevent_reopening() {
     let mut tab = Tab::leading();
     tab.passes(LASTS);
     tab.does(Event::StreamLost { own: true });
@@ -196,7 +196,7 @@ fn a_person_who_is_always_busy_gets_the_stream_back() {
 }
 
 #[test]
-fn a_stream_that_broke_while_the_portal_was_away_is_opened_with_the_first_answer() {
+fn stream_reopens_with_the_first_successful_check() {
     let mut tab = Tab::leading();
     tab.passes(LASTS);
     tab.does(Event::WentOffline);
@@ -213,7 +213,7 @@ fn silent(mut tab: Tab) -> Tab {
 }
 
 #[test]
-fn a_stream_that_beats_is_not_lost_for_all_its_silence() {
+fn heartbeats_keep_a_silent_stream_open() {
     let mut tab = silent(Tab::leading());
     for _ in 0..7 {
         assert_eq!(tab.passes(SILENCE - 1), []);
@@ -227,7 +227,7 @@ fn a_stream_that_beats_is_not_lost_for_all_its_silence() {
 }
 
 #[test]
-fn a_stream_that_falls_silent_is_closed_and_reopened_after_a_check() {
+fn silent_stream_is_reopened_after_a_check() {
     for hides in [false, true] {
         let mut tab = Tab::leading();
         tab.passes(MINUTE);
@@ -245,7 +245,7 @@ fn a_stream_that_falls_silent_is_closed_and_reopened_after_a_check() {
 }
 
 #[test]
-fn a_stream_that_never_answers_is_given_up_after_the_same_time() {
+fn unanswered_stream_times_out() {
     let mut tab = Tab::new();
     assert_eq!(tab.does(Event::Leads), [Effect::OpenStream]);
     let lost = tab.passes(SILENCE);
@@ -253,7 +253,7 @@ fn a_stream_that_never_answers_is_given_up_after_the_same_time() {
 }
 
 #[test]
-fn streams_that_never_beat_are_opened_ever_later() {
+fn streams_without_heartbeats_are_reopened_with_backoff() {
     let mut tab = silent(Tab::leading());
     let mut pauses = Vec::new();
     for _ in 0..5 {
@@ -270,7 +270,7 @@ fn streams_that_never_beat_are_opened_ever_later() {
 }
 
 #[test]
-fn a_tab_in_front_that_hears_nothing_of_the_leading_tab_asks_for_it_and_the_server() {
+fn visible_follower_checks_a_silent_leader() {
     let mut tab = silent(Tab::new());
     tab.does(Event::StreamOpened);
     assert_eq!(tab.passes(SILENCE), [Effect::AskForLeader]);
@@ -284,7 +284,7 @@ fn a_tab_in_front_that_hears_nothing_of_the_leading_tab_asks_for_it_and_the_serv
 }
 
 #[test]
-fn a_tab_that_gets_the_lead_has_no_stream_until_its_own_opens() {
+fn new_leader_has_no_stream_until_opened() {
     let mut tab = Tab::new();
     tab.does(Event::StreamOpened);
     assert_eq!(tab.checks_in(), 5 * MINUTE);

@@ -11,7 +11,7 @@ fn warned() -> Tab {
 }
 
 #[test]
-fn the_person_is_warned_five_minutes_before_the_idle_end() {
+fn warning_appears_five_minutes_before_idle_expiry() {
     let mut tab = warned();
     let warning = Warning {
         ends_at: IDLE,
@@ -28,7 +28,7 @@ fn the_person_is_warned_five_minutes_before_the_idle_end() {
 }
 
 #[test]
-fn the_end_of_the_lifetime_is_final() {
+fn lifetime_expiry_is_final() {
     for (lifetime_end, is_final) in [(IDLE - 1, true), (IDLE, true), (IDLE + 1, false)] {
         let mut tab = Tab::with(Times {
             lifetime_end,
@@ -45,7 +45,7 @@ fn the_end_of_the_lifetime_is_final() {
 }
 
 #[test]
-fn whoever_wants_no_warning_gets_none() {
+fn disabled_warning_never_appears() {
     let mut tab = Tab::with(Times { warn_for: 0, ..TIMES });
     for now in [0, IDLE - 1, IDLE] {
         tab.now = now;
@@ -58,7 +58,7 @@ fn whoever_wants_no_warning_gets_none() {
 }
 
 #[test]
-fn a_session_shorter_than_its_warning_is_warned_of_half_way() {
+fn short_session_warns_half_way() {
     for warn_for in [4 * MINUTE, 5 * MINUTE] {
         let times = Times {
             idle_end: 4 * MINUTE,
@@ -92,7 +92,7 @@ fn staying_signed_in_clears_the_warning() {
 }
 
 #[test]
-fn a_check_that_moves_nothing_leaves_the_warning() {
+fn unchanged_expiry_keeps_the_warning() {
     let mut tab = warned();
     tab.does(Event::BecameVisible);
     assert!(tab.warning().is_some());
@@ -104,7 +104,7 @@ fn a_check_that_moves_nothing_leaves_the_warning() {
 }
 
 #[test]
-fn a_dismissed_warning_stays_dismissed_while_its_end_moves_by_a_little_only() {
+fn small_expiry_change_keeps_the_warning_dismissed() {
     for (moved, is_warned) in [
         (-SAME_END, false),
         (0, false),
@@ -124,7 +124,7 @@ fn a_dismissed_warning_stays_dismissed_while_its_end_moves_by_a_little_only() {
 }
 
 #[test]
-fn the_next_end_is_warned_of_again() {
+fn next_expiry_warns_again() {
     let mut tab = warned();
     tab.does(Event::WarningDismissed);
     tab.does(Event::Acted);
@@ -133,7 +133,7 @@ fn the_next_end_is_warned_of_again() {
 }
 
 #[test]
-fn nobody_is_warned_of_what_is_not_known() {
+fn unknown_state_shows_no_warning() {
     let mut tab = warned();
     tab.does(Event::RequestFailed);
     assert!(tab.warning().is_some());

@@ -52,7 +52,7 @@ fn user_agent(number: usize) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_sign_ins_leave_memory_bounded() {
+async fn thousand_sign_ins_leave_memory_bounded() {
     let postgres = Postgres::start("memory").await;
     // As dear as in earnest: each hash takes 19 MiB for its time.
     let people = People::with_hashes_of(Passwords::COST, &postgres).await;

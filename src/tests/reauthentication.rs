@@ -79,7 +79,7 @@ impl Stale {
 }
 
 #[tokio::test]
-async fn every_sensitive_route_asks_again_when_the_check_is_stale_and_does_nothing() {
+async fn stale_check_blocks_every_sensitive_route() {
     let stale = Stale::by(TRUSTED_FOR + 1).await;
     for client in [&stale.chrome, &stale.mac] {
         assert_eq!(stale.reauth_required(client).await, true);
@@ -108,7 +108,7 @@ async fn every_sensitive_route_asks_again_when_the_check_is_stale_and_does_nothi
 }
 
 #[tokio::test]
-async fn until_the_very_second_no_sensitive_route_asks() {
+async fn sensitive_routes_ask_only_after_the_limit() {
     for route in 0..6 {
         for desktop in [false, true] {
             let fresh = Stale::by(TRUSTED_FOR).await;
@@ -123,7 +123,7 @@ async fn until_the_very_second_no_sensitive_route_asks() {
 }
 
 #[tokio::test]
-async fn the_operator_says_how_long_a_check_is_trusted() {
+async fn operator_configures_the_check_lifetime() {
     let stale = Stale::with(&[("PORTAL_REAUTH_SECONDS", "60")], 60).await;
     assert_eq!(stale.reauth_required(&stale.chrome).await, false);
     stale.portal.pass(seconds(1)).await;
@@ -136,7 +136,7 @@ async fn the_operator_says_how_long_a_check_is_trusted() {
 }
 
 #[tokio::test]
-async fn ones_own_session_may_always_be_signed_out() {
+async fn signing_out_never_needs_a_fresh_check() {
     for route in 0..4 {
         let stale = Stale::by(TRUSTED_FOR + 1).await;
         let own = stale.chrome.session();
@@ -161,7 +161,7 @@ async fn ones_own_session_may_always_be_signed_out() {
 }
 
 #[tokio::test]
-async fn a_stale_session_learns_nothing_about_any_id() {
+async fn stale_session_learns_nothing_about_ids() {
     let stale = Stale::by(TRUSTED_FOR + 1).await;
     let jonas = stale.portal.broker("jonas").await;
     let of_another = stale.portal.browser(CHROME).signed_in(&jonas).await;
@@ -192,7 +192,7 @@ async fn a_stale_session_learns_nothing_about_any_id() {
 }
 
 #[tokio::test]
-async fn with_the_right_password_it_is_done_and_the_cookie_is_replaced() {
+async fn correct_password_performs_the_action_and_rotates_cookie() {
     for (route, reason) in ["revoked", "revoked", "signed_out_everywhere"]
         .into_iter()
         .enumerate()
@@ -221,7 +221,7 @@ async fn with_the_right_password_it_is_done_and_the_cookie_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_right_password_for_nothing_that_is_there_leaves_the_browser_signed_in() {
+async fn correct_password_for_unknown_id_stays_signed_in() {
     let stale = Stale::by(TRUSTED_FOR + 1).await;
     for script in [true, false] {
         let chrome = if script {
@@ -245,7 +245,7 @@ async fn a_right_password_for_nothing_that_is_there_leaves_the_browser_signed_in
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_refused_and_counted_against_this_session_only() {
+async fn wrong_passwords_count_against_this_session_only() {
     let limits = [
         ("PORTAL_SIGN_IN_ATTEMPTS", "5"),
         ("PORTAL_SIGN_IN_WINDOW_SECONDS", "900"),
@@ -282,7 +282,7 @@ async fn a_wrong_password_is_refused_and_counted_against_this_session_only() {
 }
 
 #[tokio::test]
-async fn without_javascript_a_page_asks_for_the_password_and_nothing_is_done_yet() {
+async fn without_javascript_a_page_asks_for_the_password() {
     let stale = Stale::by(TRUSTED_FOR + 1).await;
     let browser = stale.chrome.clone().without_script();
     let target = stale.target.session().to_string();
@@ -310,7 +310,7 @@ async fn without_javascript_a_page_asks_for_the_password_and_nothing_is_done_yet
 }
 
 #[tokio::test]
-async fn a_renewed_check_replaces_the_credential_of_a_browser() {
+async fn renewed_check_rotates_the_cookie() {
     let stale = Stale::by(TRUSTED_FOR + 1).await;
     let before = stale.chrome.replica();
     let body = json!({ "password": stale.maria.password });
@@ -336,7 +336,7 @@ async fn a_renewed_check_replaces_the_credential_of_a_browser() {
 }
 
 #[tokio::test]
-async fn a_renewed_check_replaces_the_access_token_of_a_desktop_and_its_refresh_token_goes_on() {
+async fn renewed_check_replaces_only_the_access_token() {
     let stale = Stale::by(TRUSTED_FOR + 1).await;
     let before = stale.mac.replica();
     let body = json!({ "password": stale.maria.password });
@@ -361,7 +361,7 @@ async fn a_renewed_check_replaces_the_access_token_of_a_desktop_and_its_refresh_
 }
 
 #[tokio::test]
-async fn a_replaced_cookie_lasts_as_long_as_its_session_may() {
+async fn rotated_cookie_expires_with_its_session() {
     let stale = Stale::by(TRUSTED_FOR + 1).await;
     let body = json!({ "password": stale.maria.password });
     let answer = stale
@@ -380,7 +380,7 @@ async fn a_replaced_cookie_lasts_as_long_as_its_session_may() {
 }
 
 #[tokio::test]
-async fn a_desktop_gets_no_cookie_from_a_page_function_and_refreshes_its_replaced_token() {
+async fn server_functions_give_desktops_no_cookie() {
     for route in 0..3 {
         let stale = Stale::by(TRUSTED_FOR + 1).await;
         let before = stale.mac.replica();
@@ -409,14 +409,14 @@ async fn a_desktop_gets_no_cookie_from_a_page_function_and_refreshes_its_replace
 }
 
 #[tokio::test]
-async fn a_refresh_renews_no_check() {
+async fn refresh_renews_no_check() {
     let stale = Stale::by(TRUSTED_FOR + 1).await;
     stale.mac.refresh().await.expect(200);
     assert_eq!(stale.reauth_required(&stale.mac).await, true);
 }
 
 #[tokio::test]
-async fn a_check_that_waited_for_the_end_of_its_session_renews_nothing() {
+async fn check_that_waited_for_revocation_renews_nothing() {
     let stale = Stale::by(TRUSTED_FOR - 60).await;
     let body = json!({ "password": stale.maria.password });
     let path = format!("/api/v1/sessions/{}", stale.chrome.session());
@@ -433,7 +433,7 @@ async fn a_check_that_waited_for_the_end_of_its_session_renews_nothing() {
 }
 
 #[tokio::test]
-async fn a_check_of_a_replaced_password_renews_nothing() {
+async fn check_of_a_replaced_password_renews_nothing() {
     let stale = Stale::by(TRUSTED_FOR + 1).await;
     let fields = [
         ("current_password", &*stale.maria.password),
@@ -457,7 +457,7 @@ async fn a_check_of_a_replaced_password_renews_nothing() {
 }
 
 #[tokio::test]
-async fn an_action_that_fails_after_the_password_was_right_leaves_the_browser_signed_in() {
+async fn failed_action_after_correct_password_stays_signed_in() {
     let portal = Portal::with(&[("PORTAL_REAUTH_SECONDS", "60")]).await;
     let maria = portal.broker("maria").await;
     let mac = portal.desktop("mac").signed_in(&maria).await;

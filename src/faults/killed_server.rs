@@ -102,7 +102,7 @@ impl Sum {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_killed_during_revocations_leaves_each_whole_or_undone() {
+async fn killed_server_leaves_revocations_complete_or_undone() {
     let rounds = rounds(ROUNDS);
     let postgres = Postgres::start("kill").await;
     let people = People::of(&postgres).await;

@@ -269,7 +269,7 @@ async fn portal_with_maria() -> (Portal, Person) {
 }
 
 #[test]
-fn no_body_on_any_route_is_a_fault_of_ours() {
+fn no_body_causes_a_server_error() {
     let portal = tokio::sync::OnceCell::new();
     let values = (select(routes()), mangling(), 0..4_usize);
     for_all(400, &values, async |((method, path, body), mangling, who)| {
@@ -290,7 +290,7 @@ fn no_body_on_any_route_is_a_fault_of_ours() {
 }
 
 #[test]
-fn no_credential_or_address_in_a_header_is_a_fault_of_ours() {
+fn no_header_causes_a_server_error() {
     let proxies = [("PORTAL_TRUSTED_PROXIES", "198.51.100.0/24")];
     let portal = tokio::sync::OnceCell::new();
     let address = prop_oneof![
@@ -347,7 +347,7 @@ fn no_credential_or_address_in_a_header_is_a_fault_of_ours() {
 }
 
 #[test]
-fn whatever_a_client_calls_itself_it_signs_in_and_is_listed() {
+fn every_user_agent_signs_in_and_is_listed() {
     let portal = tokio::sync::OnceCell::new();
     let values = (user_agent(), user_agent(), any::<bool>());
     for_all(200, &values, async |(began_in, seen_in, desktop)| {
@@ -389,7 +389,7 @@ fn whatever_a_client_calls_itself_it_signs_in_and_is_listed() {
 }
 
 #[test]
-fn next_never_leads_elsewhere_whatever_it_says() {
+fn next_never_leaves_the_portal() {
     let portal = tokio::sync::OnceCell::new();
     let parts: &[&str] = &[
         "/",

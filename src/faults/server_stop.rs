@@ -17,7 +17,7 @@ const OF_PERSON: usize = 12;
 const RETRY: std::ops::Range<u64> = 500..3000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_with_a_thousand_streams_stops_and_closes_each() {
+async fn stopping_server_closes_a_thousand_streams() {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
     setrlimit(Resource::RLIMIT_NOFILE, most, most).expect("raised");
     let postgres = Postgres::start("stop").await;

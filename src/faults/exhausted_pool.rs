@@ -18,7 +18,7 @@ use crate::harness::*;
 const REFUSED: usize = 3;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_every_connection_held_requests_are_refused_and_streams_miss_nothing() {
+async fn exhausted_pool_refuses_requests_and_streams_miss_nothing() {
     let postgres = Postgres::start("exhausted").await;
     let people = People::of(&postgres).await;
     let (maria, jonas) = (people.broker("maria").await, people.broker("jonas").await);

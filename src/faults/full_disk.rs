@@ -87,7 +87,7 @@ impl Twice {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_end_that_a_full_disk_cannot_store_is_no_ok() {
+async fn revocation_on_full_disk_reports_failure() {
     let folder = DIRECTORY.join("disk");
     let Some(disk) = SmallDisk::mount(&folder) else {
         say("SKIPPED: no disk was filled, for nobody but root may mount a small one");
@@ -163,7 +163,7 @@ const FULL: &str = "
 
 /// Needs no disk to fill: the last moment at which an end can fail is its commit, whatever way it was asked for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_commit_that_fails_for_a_full_disk_is_no_ok_whatever_way_a_session_is_ended() {
+async fn every_revocation_route_reports_a_failed_commit() {
     let postgres = Postgres::start("commit").await;
     let people = People::of(&postgres).await;
     let server = Server::start(&postgres, &[]).await;

@@ -55,7 +55,7 @@ async fn to_the_middle(portal: &Portal, step: u64) {
 }
 
 #[tokio::test]
-async fn live_sessions_of_the_portal_are_what_the_last_sample_of_an_hour_says() {
+async fn live_sessions_come_from_the_hours_last_sample() {
     let portal = Portal::start().await;
     to_the_middle(&portal, HOUR).await;
     let maria = portal.broker("maria").await;
@@ -94,7 +94,7 @@ async fn live_sessions_of_the_portal_are_what_the_last_sample_of_an_hour_says() 
 }
 
 #[tokio::test]
-async fn an_organization_sees_its_own_people_only_by_their_role_there() {
+async fn organization_sees_its_members_by_their_role_there() {
     let portal = Portal::start().await;
     to_the_middle(&portal, HOUR).await;
     let maria = portal.person("maria").member_of("Northgate").create().await;
@@ -174,7 +174,7 @@ async fn an_organization_sees_its_own_people_only_by_their_role_there() {
 }
 
 #[tokio::test]
-async fn what_samples_say_of_the_portal_is_what_sessions_say_of_everyone() {
+async fn samples_agree_with_the_sessions_table() {
     let portal = Portal::start().await;
     to_the_middle(&portal, HOUR).await;
     let roles = [Role::Broker, Role::Admin, Role::Guest];
@@ -216,7 +216,7 @@ async fn what_samples_say_of_the_portal_is_what_sessions_say_of_everyone() {
 }
 
 #[tokio::test]
-async fn sign_ins_ends_and_lengths_are_counted_in_the_step_in_which_they_were() {
+async fn sign_ins_and_ends_count_in_their_step() {
     let portal = Portal::start().await;
     to_the_middle(&portal, DAY).await;
     let maria = portal.broker("maria").await;
@@ -278,7 +278,7 @@ async fn sign_ins_ends_and_lengths_are_counted_in_the_step_in_which_they_were() 
 }
 
 #[tokio::test]
-async fn refreshes_are_counted_on_every_node_and_written_once_a_minute() {
+async fn every_node_writes_refresh_counts_each_minute() {
     let portal = Portal::start().await;
     to_the_middle(&portal, HOUR).await;
     let second = portal.second_node().await;
@@ -311,7 +311,7 @@ async fn refreshes_are_counted_on_every_node_and_written_once_a_minute() {
 }
 
 #[tokio::test]
-async fn what_was_counted_while_the_database_was_away_is_written_later() {
+async fn counts_during_an_outage_are_written_later() {
     let portal = Portal::start().await;
     to_the_middle(&portal, HOUR).await;
     let maria = portal.broker("maria").await;
@@ -334,7 +334,7 @@ async fn what_was_counted_while_the_database_was_away_is_written_later() {
 }
 
 #[tokio::test]
-async fn the_time_from_an_end_to_the_last_stream_that_was_told_is_kept() {
+async fn slowest_revocation_latency_is_stored() {
     let portal = Portal::start().await;
     to_the_middle(&portal, HOUR).await;
     let _listening = portal.listening().await;
@@ -376,7 +376,7 @@ async fn the_time_from_an_end_to_the_last_stream_that_was_told_is_kept() {
 }
 
 #[tokio::test]
-async fn figures_go_when_nobody_is_shown_them_any_more() {
+async fn statistics_are_deleted_after_their_longest_period() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let mac = portal.desktop("mac").signed_in(&maria).await;

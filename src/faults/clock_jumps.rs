@@ -41,7 +41,7 @@ async fn left(server: &Server, postgres: &Postgres, session: &SignedIn) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn when_the_servers_clock_jumps_by_an_hour_no_session_ends_early_or_lives_on() {
+async fn system_clock_jumps_change_no_session_expiry() {
     let Some(library) = libfaketime() else {
         say(
             "SKIPPED: no clock has jumped, for libfaketime is not installed (Debian: apt install libfaketime)",
@@ -120,7 +120,7 @@ async fn database_time(postgres: &Postgres) -> DateTime<Utc> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn slow_clock_query_puts_no_clock_back() {
+async fn slow_clock_query_never_turns_clock_back() {
     let postgres = Postgres::start("slow-clock").await;
     let people = People::of(&postgres).await;
     let (maria, admin) = (people.broker("maria").await, people.system_admin("ada").await);

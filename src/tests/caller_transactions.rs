@@ -249,7 +249,7 @@ fn all_operations(described: &Description) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn actions_of_a_revoked_session_fail_and_write_nothing() {
+async fn revoked_sessions_actions_fail_and_write_nothing() {
     let operations = all_operations(&Description::fetch(&Portal::start().await).await);
     assert!(operations.contains("/api/sign_out") && operations.contains("DELETE /api/v1/sessions"));
     let mut actions = 0;
@@ -281,7 +281,7 @@ async fn actions_of_a_revoked_session_fail_and_write_nothing() {
 }
 
 #[tokio::test]
-async fn reading_waits_for_no_lock_and_writes_nothing() {
+async fn reads_wait_for_no_lock_and_write_nothing() {
     let world = World::build().await;
     let operations = all_operations(&Description::fetch(&world.portal).await);
     let before = world.rows().await;

@@ -55,7 +55,7 @@ impl Flood {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_of_password_checks_holds_up_nobody_else() {
+async fn password_check_flood_delays_no_other_user() {
     let postgres = Postgres::start("flood").await;
     // As dear as in earnest.
     let people = People::with_hashes_of(Passwords::COST, &postgres).await;
@@ -122,7 +122,7 @@ async fn a_flood_of_password_checks_holds_up_nobody_else() {
 const LOOPS: usize = 16 * 5;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_account_in_a_loop_leaves_others_their_turn() {
+async fn one_looping_account_does_not_starve_others() {
     let postgres = Postgres::start("loops").await;
     let people = People::with_hashes_of(Passwords::COST, &postgres).await;
     let guest = people.broker("guest").await;

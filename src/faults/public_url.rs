@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use crate::harness::*;
 
 #[tokio::test]
-async fn unknown_public_address_is_explained_to_users_and_operators() {
+async fn unknown_public_url_is_explained() {
     let postgres = Postgres::start("public-address").await;
     let people = People::of(&postgres).await;
     let maria = people.broker("maria").await;

@@ -37,7 +37,7 @@ async fn lose_answer(renewal: &str, person: &mut Person, browser: &Client) -> Cl
 }
 
 #[tokio::test]
-async fn a_lost_cookie_is_explained_and_the_old_one_opens_nothing() {
+async fn lost_cookie_is_explained_and_the_old_invalid() {
     for renewal in RENEWALS {
         let portal = Portal::start().await;
         let mut maria = portal.broker("maria").await;
@@ -111,7 +111,7 @@ async fn another_users_sign_in_keeps_the_orphaned_session() {
 }
 
 #[tokio::test]
-async fn a_session_whose_new_cookie_arrived_is_no_orphan() {
+async fn session_with_received_cookie_is_no_orphan() {
     let portal = Portal::start().await;
     let mut maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -129,7 +129,7 @@ async fn a_session_whose_new_cookie_arrived_is_no_orphan() {
 }
 
 #[tokio::test]
-async fn an_old_cookie_of_an_ended_session_is_not_recognised() {
+async fn ended_sessions_old_cookie_is_not_recognised() {
     let portal = Portal::start().await;
     let mut maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -200,7 +200,7 @@ impl Reuse {
 }
 
 #[tokio::test]
-async fn a_late_retry_is_recorded_as_a_lost_answer() {
+async fn late_retry_is_recorded_as_lost_response() {
     for retried_within_grace in [false, true] {
         let reuse = Reuse::build().await;
         let late = reuse.mac.replica();
@@ -225,7 +225,7 @@ async fn a_late_retry_is_recorded_as_a_lost_answer() {
 }
 
 #[tokio::test]
-async fn a_used_successor_is_recorded_as_two_holders() {
+async fn used_successor_is_recorded_as_two_holders() {
     for used_by in ["refresh", "access token"] {
         let reuse = Reuse::build().await;
         let copy = reuse.mac.replica();
@@ -258,7 +258,7 @@ async fn a_used_successor_is_recorded_as_two_holders() {
 }
 
 #[tokio::test]
-async fn a_token_from_another_network_is_recorded_as_two_holders() {
+async fn token_from_another_network_means_two_holders() {
     let reuse = Reuse::build().await;
     let elsewhere = reuse.mac.replica().at("203.0.113.80");
     reuse.mac.refresh().await.expect(200);

@@ -128,7 +128,7 @@ fn every_migration_only_adds() {
 }
 
 #[test]
-fn what_does_more_than_add_is_found() {
+fn migrations_that_do_more_than_add_are_found() {
     for harmful in [
         "DROP TABLE sessions",
         "ALTER TABLE sessions DROP COLUMN data",
@@ -206,7 +206,7 @@ async fn work_together(one: &Server, other: &Server, email: &str) {
 /// `PORTAL_TEST_OLDER` names a server of an earlier version. Without it this one stands in for it, on a database that a
 /// version after this one has migrated.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_older_server_beside_a_newer_one_signs_nobody_out() {
+async fn older_server_beside_newer_signs_nobody_out() {
     let postgres = Postgres::start("older").await;
     let people = People::of(&postgres).await;
     let older = std::env::var_os("PORTAL_TEST_OLDER");

@@ -240,7 +240,7 @@ async fn nothing_of_another_organization_is_shown() {
 }
 
 #[tokio::test]
-async fn a_password_change_needs_the_right_to_disable() {
+async fn forced_password_change_needs_permission_to_disable() {
     let organizations = Organizations::open().await;
     let Organizations {
         portal,
@@ -266,7 +266,7 @@ async fn a_password_change_needs_the_right_to_disable() {
 
 /// Each action is offered exactly where the server permits it, for every kind of administrator and user.
 #[tokio::test]
-async fn actions_are_offered_exactly_where_they_work() {
+async fn actions_are_offered_exactly_when_permitted() {
     let organizations = Organizations::open().await;
     let Organizations {
         portal,
@@ -375,7 +375,7 @@ async fn actions_are_offered_exactly_where_they_work() {
 }
 
 #[tokio::test]
-async fn the_link_to_administration_is_there_where_it_works() {
+async fn administration_link_appears_only_when_permitted() {
     let portal = Portal::start().await;
     for (name, role, organization, is_there) in [
         ("solo", Role::Admin, None, false),
@@ -400,7 +400,7 @@ async fn the_link_to_administration_is_there_where_it_works() {
 }
 
 #[tokio::test]
-async fn every_problem_has_the_status_of_its_answer() {
+async fn problem_status_equals_response_status() {
     let portal = Portal::start().await;
     let nora = portal.broker("nora").await;
     let desktop = portal.desktop("mac").signed_in(&nora).await;
@@ -537,7 +537,7 @@ async fn exports_are_recorded_with_filter_and_count() {
 
 /// Every route that takes an id, with one of somebody else's.
 #[tokio::test]
-async fn tries_of_foreign_ids_are_recorded() {
+async fn attempts_on_foreign_ids_are_recorded() {
     let organizations = Organizations::open().await;
     let Organizations {
         portal,
@@ -679,7 +679,7 @@ async fn tries_of_foreign_ids_are_recorded() {
 }
 
 #[tokio::test]
-async fn a_change_of_the_own_role_is_recorded() {
+async fn changing_ones_own_role_is_recorded() {
     let organizations = Organizations::open().await;
     let Organizations {
         portal,
@@ -709,7 +709,7 @@ async fn a_change_of_the_own_role_is_recorded() {
 }
 
 #[tokio::test]
-async fn a_flood_of_refusals_leaves_few_rows() {
+async fn refusal_floods_leave_few_rows() {
     let organizations = Organizations::open().await;
     let Organizations {
         portal, hugo, bea, ..
