@@ -24,28 +24,28 @@ use crate::{
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Look whether any row of the audit log was changed, removed or inserted since it was written
+    /// Verify that no row of the audit log was changed, removed or inserted
     Verify {
-        /// A head that was noted earlier: it must still be in the chain, or its end was cut off
+        /// A head noted earlier. It must be in the chain, or the end of the chain was cut off
         #[arg(long, value_name = "POSITION:HASH")]
         head: Option<Head>,
     },
-    /// Write the audit log out, one JSON object a line
+    /// Export the audit log, one JSON object per line
     Export(Export),
 }
 
 #[derive(Args)]
 pub struct Export {
-    /// Only what happened at this time (RFC 3339) or later
+    /// Only events at or after this time (RFC 3339)
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<DateTime<Utc>>,
-    /// Only what happened before this time (RFC 3339)
+    /// Only events before this time (RFC 3339)
     #[arg(long, value_name = "TIME", value_parser = time)]
     until: Option<DateTime<Utc>>,
-    /// Only what this person did, and what was done to them
+    /// Only events by this user or about this user
     #[arg(long, value_name = "EMAIL")]
     user: Option<String>,
-    /// Only this kind of row, such as session_ended
+    /// Only events of this kind, such as session_ended
     #[arg(long, value_parser = kind)]
     kind: Option<AuditKind>,
 }

@@ -23,10 +23,10 @@ use crate::{
 
 #[derive(Args)]
 pub struct Maintenance {
-    /// Do what is advised, and say how long each step took. Nobody's connection is ended
+    /// Follow the advice, and print the duration of each step. Never ends a connection
     #[arg(long)]
     apply: bool,
-    /// One JSON object
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }

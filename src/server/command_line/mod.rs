@@ -31,7 +31,7 @@ use super::{
 };
 use crate::domain::plain_text;
 
-/// A portal in which brokers see where they are signed in, and end any of it.
+/// A portal in which brokers see where they are signed in and sign out any session
 #[derive(Parser)]
 #[command(name = "broker-portal", version, about)]
 struct CommandLine {
@@ -43,31 +43,31 @@ struct CommandLine {
 enum Command {
     /// Run the portal
     Serve,
-    /// Bring the database's schema up to date
+    /// Migrate the database schema
     Migrate,
     /// Create the demo accounts and their sessions
     Demo,
-    /// Manage people's accounts
+    /// Manage user accounts
     #[command(subcommand)]
     User(user::Command),
-    /// See and end sessions, for the night when the web is not enough
+    /// List and revoke sessions without the web
     #[command(subcommand)]
     Sessions(sessions::Command),
-    /// Look whether the audit log can be trusted, or write it out
+    /// Verify or export the audit log
     #[command(subcommand)]
     Audit(audit::Command),
-    /// Say how large the database is and what waits to be cleared away, and what to do about it
+    /// Print the state of the database and maintenance advice
     Maintenance(maintenance::Maintenance),
-    /// Say whether the database and its schema are well
+    /// Check the database and its schema
     Health {
-        /// Ask the server that runs on this machine whether it answers, instead of the database
+        /// Check that the server on this machine responds, instead of the database
         #[arg(long)]
         server: bool,
     },
-    /// Fill an empty database with made-up people and sessions, to measure the portal under load
+    /// Fill an empty database with generated users and sessions for measurements
     #[command(hide = true)]
     Seed(seed::Seed),
-    /// Print every setting, who set it and its value; secrets are not shown
+    /// Print every setting with its source and value, without secrets
     Configuration,
 }
 

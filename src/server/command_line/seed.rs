@@ -16,19 +16,19 @@ use crate::server::{
 
 #[derive(Args)]
 pub struct Seed {
-    /// How many people
+    /// Number of users
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     people: u32,
-    /// How many live sessions; more than the people's roles allow are spread evenly on top
+    /// Number of live sessions. Those beyond the roles' limits are spread evenly
     #[arg(long, value_parser = clap::value_parser!(u32).range(0..=10_000_000))]
     sessions: u32,
-    /// How many ended sessions beside them [default: a tenth of the live ones]
+    /// Number of ended sessions [default: a tenth of the live ones]
     #[arg(long, value_parser = clap::value_parser!(u32).range(0..=10_000_000))]
     ended: Option<u32>,
-    /// How many organizations the people belong to
+    /// Number of organizations
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     organizations: u32,
-    /// Although this database has accounts. Nothing takes the made-up ones out again
+    /// Allow a database that has accounts. Seeded accounts cannot be removed again
     #[arg(long)]
     i_know_this_fills_the_database: bool,
 }

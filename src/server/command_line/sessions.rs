@@ -30,16 +30,16 @@ use crate::{
 pub enum Command {
     /// List live sessions, most recently active first
     List {
-        /// Only this person's
+        /// Only sessions of this user (email)
         #[arg(long, value_name = "EMAIL")]
         user: Option<String>,
-        /// One JSON object a line
+        /// Print one JSON object per line
         #[arg(long)]
         json: bool,
     },
-    /// End live sessions at once
+    /// Revoke live sessions
     Revoke(Revoke),
-    /// End what has run out and delete what is past keeping, as the server does every PORTAL_CLEANUP_INTERVAL seconds
+    /// Record expired sessions and delete old rows, as the server does every PORTAL_CLEANUP_INTERVAL seconds
     Cleanup,
 }
 
@@ -47,13 +47,13 @@ pub enum Command {
 pub struct Revoke {
     #[command(flatten)]
     target: Target,
-    /// What the people read at sign-in, at most 200 characters
+    /// Reason shown to the users at sign-in, at most 200 characters
     #[arg(long)]
     reason: Option<String>,
-    /// Only count the sessions that would end
+    /// Only count the sessions, without revoking them
     #[arg(long)]
     dry_run: bool,
-    /// Do not ask before everyone is signed out
+    /// Do not ask for confirmation with --all
     #[arg(long)]
     yes: bool,
 }
@@ -61,7 +61,7 @@ pub struct Revoke {
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 struct Target {
-    /// Everything of this person
+    /// All sessions of this user (email)
     #[arg(long, value_name = "EMAIL")]
     user: Option<String>,
     /// This one session

@@ -13,21 +13,21 @@ use crate::{
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Register a person, or give a person who is there a further organization
+    /// Create a user, or add an existing user to an organization
     Create(Create),
-    /// Let a person sign in no more, and end their sessions
+    /// Disable an account and revoke its sessions
     Disable {
         #[arg(long)]
         email: String,
     },
-    /// Let a disabled person sign in again
+    /// Enable a disabled account
     Enable {
         #[arg(long)]
         email: String,
     },
-    /// Give a person a new password, and end their sessions
+    /// Set a new password and revoke the user's sessions
     SetPassword(SetPassword),
-    /// List users with their roles, by email
+    /// List users and their roles, sorted by email
     List(user_list::List),
 }
 
@@ -40,7 +40,7 @@ pub struct Create {
     /// guest, employee, vendor, broker, admin (of an organization) or system_admin
     #[arg(long)]
     role: Role,
-    /// The organization that the role is held in; founded if new. May be given more than once
+    /// Organization in which the user has the role. Created if it does not exist. May be repeated
     #[arg(long)]
     organization: Vec<String>,
     /// Read the password from standard input

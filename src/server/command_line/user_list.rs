@@ -18,10 +18,10 @@ use crate::{
 
 #[derive(Args)]
 pub struct List {
-    /// Only the people of this organization, with their role there
+    /// Only members of this organization, with their role there
     #[arg(long, value_name = "NAME")]
     organization: Option<String>,
-    /// One JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     json: bool,
 }
