@@ -413,7 +413,7 @@ for (const { name, both, allColours, onlyWindow, arrange } of STATES) {
   for (const { width, colorScheme, options } of allColours ? ALL_COLOURS : WINDOWS) {
     const inColours = allColours ? ` in ${colorScheme} colours` : '';
     const tag = both ? [] : '@with-script';
-    test(`${name} can be used by everyone in a window ${width} wide${inColours}`, { tag }, async ({
+    test(`${name} is accessible in a window ${width} wide${inColours}`, { tag }, async ({
       person,
       portal,
       openBrowser,

@@ -71,7 +71,7 @@ const STATES: { name: string; onlyWindow?: boolean; allColours?: boolean; arrang
 ];
 
 for (const { width, colorScheme: usual, options } of WINDOWS) {
-  test(`administrators’ pages and questions can be used by everyone in a window ${width} wide`, {
+  test(`admin pages and dialogs are accessible in a window ${width} wide`, {
     tag: '@with-script',
   }, async ({ portal, admin, organization, openBrowser }) => {
     test.slow();

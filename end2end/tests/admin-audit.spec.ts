@@ -33,7 +33,7 @@ class AuditPage {
   }
 }
 
-test('the audit log tells what was done, to whom and by whom, and is filtered and exported as it is shown', async ({
+test('the audit log lists, filters and exports events', async ({
   page,
   portal,
   admin,
@@ -96,7 +96,7 @@ test('the audit log tells what was done, to whom and by whom, and is filtered an
   await expect(audit.main).toContainText('“since” in the address is not understood.');
 });
 
-test('a long audit log has pages', async ({ page, portal, admin, person }) => {
+test('a long audit log is paged', async ({ page, portal, admin, person }) => {
   await portal.sql(`INSERT INTO audit_events (at, kind, user_id, detail)
     SELECT now() - n * interval '1 second', 'reauthenticated', id, jsonb_build_object('number', n)
     FROM users, generate_series(1, 70) n WHERE email = '${person.email}'`);

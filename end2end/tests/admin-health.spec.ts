@@ -65,7 +65,7 @@ async function expectCharts(page: Page, steps: number) {
   }
 }
 
-test('the charts have words and figures, for a day and for a month', async ({ page, admin }) => {
+test('charts have text and tables for day and month', async ({ page, admin }) => {
   await signIn(page, admin, PATH);
   await expectCharts(page, 24);
   await page.getByRole('navigation', { name: 'Time' }).getByRole('link', { name: '30 days' }).click();
@@ -75,7 +75,7 @@ test('the charts have words and figures, for a day and for a month', async ({ pa
   await expect(page.getByRole('region', { name: 'Alerts' }), 'alerts are for system administrators').toHaveCount(0);
 });
 
-test('a system administrator reads how the portal is, which alerts there are, and has the webhook tried', async ({
+test('a system administrator sees health and alerts and tests the webhook', async ({
   page,
   portal,
   person,

@@ -9,7 +9,7 @@ const PATH = PeoplePage.path;
 
 test.beforeEach(({ watch }) => watch.expect(refusedWith(401), refusedWith(403)));
 
-test('an administrator finds everyone of the organization, whether they have signed in or not', async ({
+test('the list shows every member, signed in or not', async ({
   page,
   portal,
   admin,
@@ -41,7 +41,7 @@ test('an administrator finds everyone of the organization, whether they have sig
   await expect(review.row('Firefox on macOS')).toContainText('Maria Keller');
 });
 
-test('the filter narrows the list, stands in the address and comes back with it', async ({
+test('the filter is kept in the URL', async ({
   page,
   portal,
   admin,
@@ -87,7 +87,7 @@ test('the filter narrows the list, stands in the address and comes back with it'
   await expect(people.main).toContainText('“state” in the address is not understood.');
 });
 
-test('pages lead through everyone', async ({ page, portal, admin, organization }) => {
+test('paging reaches every user', async ({ page, portal, admin, organization }) => {
   await portal.sql(`
     WITH people AS (
       INSERT INTO users (id, email, display_name, role, password_hash, password_changed_at, created_at)
@@ -108,7 +108,7 @@ test('pages lead through everyone', async ({ page, portal, admin, organization }
   await expect(people.rows).toHaveCount(50);
 });
 
-test('someone who has never signed in is disabled, let in again and given another role from their details', async ({
+test('a user without sign-ins can be managed in the details panel', async ({
   page,
   admin,
   person,
@@ -157,7 +157,7 @@ test('someone who has never signed in is disabled, let in again and given anothe
   await expect(other).toHaveURL(/\/login/);
 });
 
-test('what an administrator may not do to someone is not offered, and the details say why', async ({
+test('denied actions are hidden and explained in the details panel', async ({
   page,
   portal,
   admin,

@@ -27,7 +27,7 @@ async function answer(question: ReviewQuestion, button: string) {
   await expect(question.box).toHaveCount(0);
 }
 
-test('an account is disabled, which ends its sessions, and can sign in again later', async ({
+test('disabling ends sessions, enabling allows sign-in', async ({
   page,
   admin,
   person,
@@ -62,7 +62,7 @@ test('an account is disabled, which ends its sessions, and can sign in again lat
   await expect(other).toHaveURL('/dashboard');
 });
 
-test('a person gets another role, which holds at once', async ({ page, admin, person, openBrowser }) => {
+test('a new role applies at once', async ({ page, admin, person, openBrowser }) => {
   const other = await openBrowser(FIREFOX_ON_MACOS);
   const review = await openPanel(page, admin, other, person);
   await review.panel.action('Change role…').click();
@@ -78,7 +78,7 @@ test('a person gets another role, which holds at once', async ({ page, admin, pe
   await expect(other.getByRole('main')).toContainText('You are signed in as a vendor');
 });
 
-test('a person who is asked for a new password chooses one when they sign in', async ({
+test('a forced password change happens at sign-in', async ({
   page,
   admin,
   person,
@@ -124,7 +124,7 @@ test('a person who is asked for a new password chooses one when they sign in', a
   await expect(review.panel.box.getByText('New password at the next sign-in')).toHaveCount(0);
 });
 
-test('what an administrator may not do is not offered, and the page says why', async ({
+test('denied actions are hidden and explained on the page', async ({
   page,
   portal,
   admin,

@@ -41,7 +41,7 @@ async function nextRefresh(page: Page) {
   await settled(page);
 }
 
-test('an administrator reads who is signed in, where and since when, and nothing of other organizations', async ({
+test('the list shows the sessions of one organization only', async ({
   page,
   portal,
   admin,
@@ -80,7 +80,7 @@ test('an administrator reads who is signed in, where and since when, and nothing
   await expect(review.exportCsv).toHaveCount(0);
 });
 
-test('each filter narrows the list, stands in the address and comes back with it', async ({
+test('each filter is kept in the URL', async ({
   page,
   portal,
   admin,
@@ -125,7 +125,7 @@ test('each filter narrows the list, stands in the address and comes back with it
   await review.shows(0);
 });
 
-test('what is typed filters the list as it is typed', { tag: '@with-script' }, async ({
+test('typing filters the list immediately', { tag: '@with-script' }, async ({
   page,
   admin,
   person,
@@ -156,7 +156,7 @@ test('what is typed filters the list as it is typed', { tag: '@with-script' }, a
   await expect(page, 'back goes to where the person came from').toHaveURL('/dashboard');
 });
 
-test('a long list has an order and pages', async ({ page, portal, admin, person, javaScriptEnabled }) => {
+test('a long list is sorted and paged', async ({ page, portal, admin, person, javaScriptEnabled }) => {
   await makeSessions(portal, person, 60);
   await signIn(page, admin, PATH);
   const review = new ReviewPage(page);
@@ -179,7 +179,7 @@ test('a long list has an order and pages', async ({ page, portal, admin, person,
   await expect(review.row('Ada Lindqvist'), 'A comes first').toHaveCount(0);
 });
 
-test('the export has the rows that the filter lists', async ({ page, portal, admin, person }) => {
+test('the export contains the filtered rows', async ({ page, portal, admin, person }) => {
   await makeSessions(portal, person, 55);
   await signIn(page, admin, `${PATH}?role=broker`);
   const review = new ReviewPage(page);
@@ -194,7 +194,7 @@ test('the export has the rows that the filter lists', async ({ page, portal, adm
   await expect(page).toHaveURL(`${PATH}?role=broker`);
 });
 
-test('a session is opened beside the list, with its history and the other sessions of its person', async ({
+test('the details panel shows timeline and other sessions', async ({
   page,
   admin,
   person,
@@ -226,7 +226,7 @@ test('a session is opened beside the list, with its history and the other sessio
   await expect(review.panel.box).toHaveCount(0);
 });
 
-test('the pages lead to each other', async ({ page, admin, javaScriptEnabled: scripted }) => {
+test('admin pages link to each other', async ({ page, admin, javaScriptEnabled: scripted }) => {
   await signIn(page, admin);
   const review = new ReviewPage(page);
   await review.link.click();
@@ -247,7 +247,7 @@ test('Enter opens the panel and Escape closes it', { tag: '@with-script' }, asyn
   await expect(page).toHaveURL(PATH);
 });
 
-test('the focus goes into the panel and back to the row', { tag: '@with-script' }, async ({
+test('the focus moves to the panel and back', { tag: '@with-script' }, async ({
   page,
   admin,
   person,
@@ -266,7 +266,7 @@ test('the focus goes into the panel and back to the row', { tag: '@with-script' 
   }
 });
 
-test('Escape leaves the question, and the panel behind it stays', { tag: '@with-script' }, async ({ page, admin }) => {
+test('Escape closes the dialog but not the panel', { tag: '@with-script' }, async ({ page, admin }) => {
   await signIn(page, admin, PATH);
   const review = new ReviewPage(page);
   await review.device(HERE).click();
@@ -277,7 +277,7 @@ test('Escape leaves the question, and the panel behind it stays', { tag: '@with-
   await expect(review.panel.title).toHaveText(HERE, { timeout: 5_000 });
 });
 
-test('one session is ended with a reason, which its person reads at once', async ({
+test('the user sees the reason of a revocation at once', async ({
   page,
   admin,
   person,
@@ -325,7 +325,7 @@ test('one session is ended with a reason, which its person reads at once', async
   }
 });
 
-test('everything of a person is ended, and nothing of anybody else', async ({
+test('ending all sessions of a user affects nobody else', async ({
   page,
   admin,
   person,
@@ -355,7 +355,7 @@ test('everything of a person is ended, and nothing of anybody else', async ({
   }
 });
 
-test('everything listed is ended but the administrator’s own session, unless that is ticked', async ({
+test('ending all listed sessions keeps the own one by default', async ({
   page,
   admin,
   person,
@@ -392,7 +392,7 @@ test('everything listed is ended but the administrator’s own session, unless t
   }
 });
 
-test('a password that was entered long ago is asked for in the question', async ({
+test('the dialog asks for the password after a long time', async ({
   page,
   portal,
   admin,
@@ -436,7 +436,7 @@ test('a password that was entered long ago is asked for in the question', async 
   expect(await live(page, '&role=broker')).toEqual([]);
 });
 
-test('a broker has no way to it, and is told that it is for administrators', async ({ page, person, watch }) => {
+test('a broker cannot open it and learns why', async ({ page, person, watch }) => {
   watch.expect(refusedWith(403));
   await signIn(page, person);
   await expect(page.getByRole('banner').getByRole('link', { name: 'Settings' })).toBeVisible();
@@ -449,7 +449,7 @@ test('a broker has no way to it, and is told that it is for administrators', asy
 });
 
 test.describe('with JavaScript', { tag: '@with-script' }, () => {
-  test('a double click sends once, and what goes wrong is told in the question', async ({
+  test('a double click sends once, errors appear in the dialog', async ({
     page,
     admin,
     person,
@@ -485,7 +485,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     await expect(new ReviewPage(page).outcome('1 session ended.')).toBeVisible();
   });
 
-  test('many sessions are ended request after request, and the question says how far it is', async ({
+  test('many sessions end in batches with progress', async ({
     page,
     portal,
     admin,
@@ -524,7 +524,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     expect(sent).toBe(2);
   });
 
-  test('the list follows by itself without taking the focus, what was typed or the question', async ({
+  test('live updates keep focus, input and dialog', async ({
     page,
     admin,
     person,
@@ -555,7 +555,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     await review.shows(3);
   });
 
-  test('nothing of the list remains when the administrator’s session is ended', async ({
+  test('the list disappears when the administrator’s session ends', async ({
     page,
     portal,
     admin,

@@ -8,7 +8,7 @@ const HERE = 'Chrome on Windows';
 const OTHER = 'Firefox on macOS';
 const FRESH = 'nine green lorries at dawn';
 
-test('a changed password signs the other devices out, and is the one that counts', async ({
+test('a password change signs out the other devices', async ({
   page,
   person,
   openBrowser,
@@ -53,7 +53,7 @@ test('a changed password signs the other devices out, and is the one that counts
   await expect(other).toHaveURL('/dashboard');
 });
 
-test('the other devices can be kept signed in', async ({ page, person, openBrowser }) => {
+test('a password change can keep other devices', async ({ page, person, openBrowser }) => {
   const other = await openBrowser(FIREFOX_ON_MACOS);
   await signIn(other, person);
   await signIn(page, person, '/dashboard/settings');
@@ -92,7 +92,7 @@ for (const { title, from, to, words, field, status } of [
     status: 422,
   },
 ] as const) {
-  test(`${title} is told at its field and nowhere else`, async ({
+  test(`${title} is shown at its field only`, async ({
     page,
     person,
     javaScriptEnabled: scripted,
@@ -123,7 +123,7 @@ for (const { title, from, to, words, field, status } of [
   });
 }
 
-test('what is not about a field is told of, and what was typed stays', { tag: '@with-script' }, async ({
+test('a general error keeps the input', { tag: '@with-script' }, async ({
   page,
   person,
   watch,
@@ -148,7 +148,7 @@ test('what is not about a field is told of, and what was typed stays', { tag: '@
   }
 });
 
-test('while the password is being changed, the button says so and sends nothing twice', { tag: '@with-script' }, async ({
+test('the button shows progress and sends once', { tag: '@with-script' }, async ({
   page,
   person,
 }) => {

@@ -92,7 +92,7 @@ const SETTINGS: Record<string, Change[]> = {
 };
 
 for (const [where, changes] of Object.entries(SETTINGS)) {
-  test(`foreign nodes ${where} are kept and harmless`, { tag: '@with-script' }, async ({ page, person, openDesktop }) => {
+  test(`foreign nodes ${where} are kept and do not break hydration`, { tag: '@with-script' }, async ({ page, person, openDesktop }) => {
     await openDesktop();
     await signIn(page, person);
     await openChanged(page, '/dashboard/settings', changes);
@@ -108,7 +108,7 @@ for (const [where, changes] of Object.entries(SETTINGS)) {
   });
 }
 
-test('text that a translator changes before hydration is harmless', { tag: '@with-script' }, async ({ page, person }) => {
+test('translated text does not break hydration', { tag: '@with-script' }, async ({ page, person }) => {
   await signIn(page, person);
   for (const how of ['wrap text', 'replace text'] as const) {
     await openChanged(page, '/dashboard/settings', [{ where: 'main', how }]);
@@ -129,7 +129,7 @@ test('an icon beside the password does not disturb signing in', { tag: '@with-sc
 });
 
 for (const path of ['sessions', 'people', 'audit', 'health'].map(name => `/dashboard/admin/${name}`)) {
-  test(`foreign nodes on ${path} are harmless`, { tag: '@with-script' }, async ({ page, portal }) => {
+  test(`foreign nodes on ${path} do not break hydration`, { tag: '@with-script' }, async ({ page, portal }) => {
     const admin = await portal.register({ role: 'admin' });
     await signIn(page, admin);
     await openChanged(page, path, [
@@ -188,7 +188,7 @@ test.describe('when hydration fails', () => {
     await expect(new SettingsPage(page).notice).toContainText('has been signed out.');
   });
 
-  test('the person can sign in, and the page is not loaded again', { tag: '@with-script' }, async ({ page, person }) => {
+  test('sign-in works without a reload', { tag: '@with-script' }, async ({ page, person }) => {
     let loads = 0;
     page.on('load', () => (loads += 1));
     await openChanged(page, '/login', [{ where: '#password', how: 'after' }]);
@@ -255,7 +255,7 @@ test('a module that does not load is reported', { tag: '@with-script' }, async (
   await expect(page).toHaveURL('/dashboard');
 });
 
-test('a failed page whose content is hidden is loaded anew once', { tag: '@with-script' }, async ({
+test('a failed page with hidden content reloads once', { tag: '@with-script' }, async ({
   page,
   person,
   watch,

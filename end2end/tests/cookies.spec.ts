@@ -3,7 +3,7 @@ import { SignInPage } from '../support/pages';
 import { expect, test } from '../support/test';
 import { refusedWith } from '../support/watch';
 
-test('a browser without cookies is told that signing in needs them', async ({ page, person, watch }) => {
+test('a browser without cookies learns that they are required', async ({ page, person, watch }) => {
   watch.expect(refusedWith(403));
   const signInPage = new SignInPage(page);
   await visit(page, '/login');

@@ -19,7 +19,7 @@ const EVIL = [
   '/login?next=//evil.example',
 ];
 
-test('no address can send whoever signs in to another site', async ({ page, person }) => {
+test('no URL redirects a sign-in to another site', async ({ page, person }) => {
   page.on('dialog', dialog => {
     throw new Error(`a script ran: ${dialog.message()}`);
   });
@@ -43,7 +43,7 @@ test('no address can send whoever signs in to another site', async ({ page, pers
   }
 });
 
-test('what stands in the address is never taken for words or for markup', async ({ page }) => {
+test('text of the URL never appears on a page', async ({ page }) => {
   for (const query of [
     `reason=${encodeURIComponent(SCRIPT)}`,
     `reason=revoked&next=${encodeURIComponent(SCRIPT)}`,
@@ -59,7 +59,7 @@ test('what stands in the address is never taken for words or for markup', async 
   }
 });
 
-test('a device, a person and an organization whose names are markup are shown as they are', async ({
+test('names that look like markup are escaped', async ({
   page,
   portal,
   javaScriptEnabled: scripted,
@@ -95,13 +95,13 @@ test('a form on another site cannot sign anybody out', async ({ page, person }) 
   await expect(page).toHaveURL('/dashboard');
 });
 
-test('the session cookie is out of reach for scripts and other sites', async ({ page, person }) => {
+test('scripts and other sites cannot read the cookie', async ({ page, person }) => {
   await signIn(page, person);
   const [cookie] = (await page.context().cookies()).filter(cookie => cookie.name === 'portal_session');
   expect(cookie).toMatchObject({ httpOnly: true, sameSite: 'Lax', path: '/' });
 });
 
-test('a page cannot run what is not of the portal', { tag: '@with-script' }, async ({ page, watch }) => {
+test('the page runs only scripts of the portal', { tag: '@with-script' }, async ({ page, watch }) => {
   watch.expect(/Content Security Policy/);
   await visit(page, '/login');
   const refused = await page.evaluate(

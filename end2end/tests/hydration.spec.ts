@@ -12,7 +12,7 @@ const PAGES = [
 ];
 
 for (const path of PAGES) {
-  test(`the script takes over ${path} as the server wrote it`, { tag: '@with-script' }, async ({
+  test(`hydration of ${path} matches the server’s HTML`, { tag: '@with-script' }, async ({
     page,
     person,
     openDesktop,

@@ -35,7 +35,7 @@ async function tabTo(page: Page, target: Locator) {
   throw new Error(`the Tab key does not lead to ${target}`);
 }
 
-test('the whole way from sign-in to Sign Out All Devices can be gone with the keyboard', async ({
+test('sign-in and Sign Out All Devices work with the keyboard', async ({
   page,
   person,
   openBrowser,
@@ -94,7 +94,7 @@ test('the whole way from sign-in to Sign Out All Devices can be gone with the ke
   await expect(signInPage.reason).toHaveText('All your devices have been signed out.');
 });
 
-test('after a row is gone the focus is still in the list of sessions', { tag: '@with-script' }, async ({
+test('the focus stays in the list when a row disappears', { tag: '@with-script' }, async ({
   page,
   person,
   openBrowser,
@@ -115,7 +115,7 @@ test('after a row is gone the focus is still in the list of sessions', { tag: '@
     .toBe('sessions');
 });
 
-test('the first stop skips to the content', async ({ page, person }) => {
+test('the first tab stop skips to the content', async ({ page, person }) => {
   await signIn(page, person, '/dashboard/settings');
   const skip = page.getByRole('link', { name: 'Skip to the content' });
   await page.keyboard.press('Tab');

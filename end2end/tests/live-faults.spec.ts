@@ -19,7 +19,7 @@ const NOTHING_SENT = 'Nothing was sent: the portal cannot be reached right now.'
 /** Where the person revokes a session. */
 const REVOKE = '/api/revoke_session';
 
-test('without a network the page stays, says how old it is and does nothing, and comes back by itself', {
+test('an offline page shows its age and recovers', {
   tag: '@with-script',
 }, async ({ page, person, between, openBrowser, watch }) => {
   watch.expect(NO_ANSWER);
@@ -60,7 +60,7 @@ test('without a network the page stays, says how old it is and does nothing, and
   await live.isAlive();
 });
 
-test('without a network signing out in the menu is marked as disabled too', { tag: '@with-script' }, async ({
+test('offline, signing out in the menu is disabled', { tag: '@with-script' }, async ({
   page,
   person,
   watch,
@@ -74,7 +74,7 @@ test('without a network signing out in the menu is marked as disabled too', { ta
   await expect(menu.signOut).toHaveAttribute('aria-disabled', 'true');
 });
 
-test('another page of the portal that cannot be loaded does not look signed out', { tag: '@with-script' }, async ({
+test('a page that cannot be loaded does not look signed out', { tag: '@with-script' }, async ({
   page,
   person,
   between,
@@ -95,7 +95,7 @@ test('another page of the portal that cannot be loaded does not look signed out'
   await expect(page.getByRole('heading', { level: 1 })).toBeVisible();
 });
 
-test('a server that is restarted signs nobody out: the page says that it is away, and comes back by itself', {
+test('a server restart signs nobody out, the page recovers', {
   tag: '@with-script',
 }, async ({ page, person, portal, between, watch }) => {
   test.setTimeout(120_000);
@@ -130,7 +130,7 @@ test('a server that is restarted signs nobody out: the page says that it is away
   watch.expect(refusedWith(401));
 });
 
-test('a session that ended while the browser was cut off is over once it is back', { tag: '@with-script' }, async ({
+test('a session that ended while offline is noticed when online', { tag: '@with-script' }, async ({
   page,
   person,
   portal,
@@ -168,7 +168,7 @@ const FAULTS: [string, Fault][] = [
 ];
 
 for (const [what, fault] of FAULTS) {
-  test(`a server that ${what} signs nobody out, and the page is back at the first good answer`, {
+  test(`a server that ${what} signs nobody out, and the page recovers with the next success`, {
     tag: '@with-script',
   }, async ({ page, person, portal, between, watch }) => {
     watch.expect(ANYTHING);
@@ -196,7 +196,7 @@ for (const [what, fault] of FAULTS) {
     await expect(live.ended).toContainText(ENDED_BY_ADMIN);
   });
 
-  test(`a stream that ${what} costs nothing but the stream, and is not asked for all the time`, {
+  test(`a stream that ${what} loses only the stream and is retried with backoff`, {
     tag: '@with-script',
   }, async ({ page, person, between, watch }) => {
     watch.expect(ANYTHING);
@@ -227,7 +227,7 @@ for (const [what, fault] of FAULTS) {
   });
 }
 
-test('a stream that falls silent without closing is taken for lost, and another one opened', {
+test('a silent stream is replaced', {
   tag: '@with-script',
 }, async ({ page, person, portal, between, watch }) => {
   watch.expect(refusedWith(401));
@@ -249,7 +249,7 @@ test('a stream that falls silent without closing is taken for lost, and another 
   await expect(live.ended, 'the new one tells').toContainText(ENDED_BY_ADMIN);
 });
 
-test('checks that fail come ever more seldom', { tag: '@with-script' }, async ({ page, person, between, watch }) => {
+test('failed checks back off', { tag: '@with-script' }, async ({ page, person, between, watch }) => {
   watch.expect(refusedWith(500));
   await page.clock.install();
   await signIn(page, person, '/dashboard/settings');
@@ -291,7 +291,7 @@ test('checks that fail come ever more seldom', { tag: '@with-script' }, async ({
   await live.isAlive();
 });
 
-test('what a person does while the tab is unsure waits, and goes out once when the server has said that all is well', {
+test('an action waits for a running check, then is sent once', {
   tag: '@with-script',
 }, async ({ page, person, between, openDesktop }) => {
   const desktop = await openDesktop();
@@ -316,7 +316,7 @@ test('what a person does while the tab is unsure waits, and goes out once when t
   await live.isAlive();
 });
 
-test('what a person does while the tab is unsure comes to nothing if the session has ended', {
+test('an action is dropped when the check finds an ended session', {
   tag: '@with-script',
 }, async ({ page, person, portal, between, openDesktop, watch }) => {
   watch.expect(refusedWith(401), NO_ANSWER);
@@ -354,7 +354,7 @@ test('what a person does while the tab is unsure comes to nothing if the session
   await expect(live.toast(`${desktop.name} has been signed out.`)).toBeVisible();
 });
 
-test('what a person does while nothing answers fails in the end, and says so', { tag: '@with-script' }, async ({
+test('an action without any answer fails with a message', { tag: '@with-script' }, async ({
   page,
   person,
   between,
@@ -386,7 +386,7 @@ test('what a person does while nothing answers fails in the end, and says so', {
   expect(between.count(REVOKE)).toBe(0);
 });
 
-test('an action that the server does not answer fails in the end, and says so', { tag: '@with-script' }, async ({
+test('an unanswered action fails with a message', { tag: '@with-script' }, async ({
   page,
   person,
   between,
@@ -431,7 +431,7 @@ for (const [what, answer] of NOT_OURS) {
   });
 }
 
-test('a page in place of an answer to what a person does is no success, and has the tab ask', {
+test('an HTML answer to an action is an error and starts a check', {
   tag: '@with-script',
 }, async ({ page, person, between, openDesktop }) => {
   const desktop = await openDesktop();
@@ -448,7 +448,7 @@ test('a page in place of an answer to what a person does is no success, and has 
   await live.isAlive();
 });
 
-test('a page out of the memory of the browser shows nothing until the session is known to be live', {
+test('a page from the back-forward cache is hidden until checked', {
   tag: '@with-script',
 }, async ({ page, person, between }) => {
   await signIn(page, person, '/dashboard/settings');
@@ -472,7 +472,7 @@ test('a page out of the memory of the browser shows nothing until the session is
   await live.isAlive();
 });
 
-test('the sign-in page without a server says so and keeps what was typed', { tag: '@with-script' }, async ({
+test('the sign-in page explains an outage and keeps the input', { tag: '@with-script' }, async ({
   page,
   person,
   between,

@@ -31,7 +31,7 @@ async function allEnded(tabs: Page[]) {
 
 const streamsAre = (between: Proxy, count: number) => expect.poll(() => between.openStreams).toBe(count);
 
-test('ten tabs of one browser share one stream, and all of them hear what it tells', { tag: '@with-script' }, async ({
+test('ten tabs share one stream', { tag: '@with-script' }, async ({
   page,
   person,
   portal,
@@ -53,7 +53,7 @@ test('ten tabs of one browser share one stream, and all of them hear what it tel
   await streamsAre(between, 0);
 });
 
-test('when the tab with the stream is closed another one takes it over', { tag: '@with-script' }, async ({
+test('another tab takes over the stream of a closed tab', { tag: '@with-script' }, async ({
   page,
   person,
   portal,
@@ -75,7 +75,7 @@ test('when the tab with the stream is closed another one takes it over', { tag: 
   expect(between.count(STREAM)).toBe(3);
 });
 
-test('nothing is lost between the stream of a tab that is closed and that of the next', {
+test('no event is lost when another tab takes over', {
   tag: '@with-script',
 }, async ({
   page,
@@ -98,7 +98,7 @@ test('nothing is lost between the stream of a tab that is closed and that of the
   await allEnded([second]);
 });
 
-test('a stream that breaks off is opened again at once, by one tab', { tag: '@with-script' }, async ({
+test('one tab reopens a broken stream at once', { tag: '@with-script' }, async ({
   page,
   person,
   portal,
@@ -119,7 +119,7 @@ test('a stream that breaks off is opened again at once, by one tab', { tag: '@wi
   await allEnded([page, second]);
 });
 
-test('a tab that is frozen does not keep the stream from the others, and knows how things are when it is thawed', {
+test('a frozen tab releases the stream and catches up', {
   tag: '@with-script',
 }, async ({ page, person, portal, between, watch }) => {
   watch.expect(refusedWith(401));
@@ -139,7 +139,7 @@ test('a tab that is frozen does not keep the stream from the others, and knows h
   await streamsAre(between, 0);
 });
 
-test('a frozen tab that is thawed while the session lives leaves the stream to the tab that took it', {
+test('a thawed tab does not take the stream back', {
   tag: '@with-script',
 }, async ({ page, person, portal, between, watch }) => {
   watch.expect(refusedWith(401));
@@ -162,7 +162,7 @@ const MISSING: [string, () => void][] = [
 ];
 
 for (const [what, remove] of MISSING) {
-  test(`in a browser without ${what} each tab has a stream of its own while it is seen`, {
+  test(`in a browser without ${what} each visible tab has its own stream`, {
     tag: '@with-script',
   }, async ({ page, person, portal, between, watch }) => {
     watch.expect(refusedWith(401));
@@ -186,7 +186,7 @@ for (const [what, remove] of MISSING) {
   });
 }
 
-test('in a browser without server-sent events the end is noticed when the tab is seen, and now and then', {
+test('without server-sent events, checks notice the end', {
   tag: '@with-script',
 }, async ({ page, person, portal, between, watch }) => {
   watch.expect(refusedWith(401));
@@ -208,7 +208,7 @@ test('in a browser without server-sent events the end is noticed when the tab is
   await allEnded([second]);
 });
 
-test('a tab of a browser with nothing of all that notices the end when it is seen', { tag: '@with-script' }, async ({
+test('without any browser support, a visible tab notices the end', { tag: '@with-script' }, async ({
   page,
   person,
   portal,
@@ -228,7 +228,7 @@ test('a tab of a browser with nothing of all that notices the end when it is see
   await allEnded([page]);
 });
 
-test('a session that is ended at one server is over in a tab at another', { tag: '@with-script' }, async ({
+test('a revocation reaches tabs of another server', { tag: '@with-script' }, async ({
   page,
   person,
   portal,

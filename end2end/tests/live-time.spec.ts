@@ -33,7 +33,7 @@ async function times(page: Page) {
   return { idleEnd: Date.parse(session.idle_expires_at), now: Date.parse(now) };
 }
 
-test('the warning counts down, and is announced without the seconds', {
+test('the warning counts down, announcements omit the seconds', {
   tag: '@with-script',
 }, async ({ page, person, between }) => {
   await page.clock.install();
@@ -56,7 +56,7 @@ test('the warning counts down, and is announced without the seconds', {
   await expect(live.ended).toBeHidden();
 });
 
-test('"Stay signed in" moves the end, and clears the warning in every tab', {
+test('"Stay signed in" extends the session and clears the warning in every tab', {
   tag: '@with-script',
 }, async ({ page, person, between }) => {
   await page.clock.install();
@@ -78,7 +78,7 @@ test('"Stay signed in" moves the end, and clears the warning in every tab', {
   await live.isAlive();
 });
 
-test('"Stay signed in" that does not get through says so, and can be pressed again', { tag: '@with-script' }, async ({
+test('a failed "Stay signed in" says so and can be repeated', { tag: '@with-script' }, async ({
   page,
   portal,
   between,
@@ -118,7 +118,7 @@ test('"Dismiss" hides the warning and changes nothing else', { tag: '@with-scrip
   expect((await times(page)).idleEnd).toBeLessThanOrEqual(loaded.now + IDLE * 1000);
 });
 
-test('what a person does in the page puts the warning off', {
+test('activity on the page delays the warning', {
   tag: '@with-script',
 }, async ({ page, person, between, openDesktop }) => {
   const desktop = await openDesktop();
@@ -133,7 +133,7 @@ test('what a person does in the page puts the warning off', {
   await expect(live.warning).toBeHidden();
 });
 
-test('what a person has just done counts at once, whoever asks', { tag: '@with-script' }, async ({
+test('recent activity counts in every check', { tag: '@with-script' }, async ({
   page,
   portal,
   between,
@@ -159,7 +159,7 @@ test('what a person has just done counts at once, whoever asks', { tag: '@with-s
   expect((await times(page)).idleEnd, 'the end has moved').toBeGreaterThan(before.now + WARNING * 1000);
 });
 
-test('a page that is open, with its stream and its checks and what it refreshes, keeps no session alive', {
+test('an open page keeps no session alive', {
   tag: '@with-script',
 }, async ({
   page,
@@ -198,7 +198,7 @@ test('a page that is open, with its stream and its checks and what it refreshes,
   expect((await times(page)).idleEnd).toBeLessThanOrEqual(loaded.now + IDLE * 1000);
 });
 
-test('a tab that nobody sees asks for nothing, and asks as soon as it is seen', {
+test('a hidden tab checks nothing until it is visible', {
   tag: '@with-script',
 }, async ({ page, person, between }) => {
   await page.clock.install();
@@ -221,7 +221,7 @@ test('a tab that nobody sees asks for nothing, and asks as soon as it is seen', 
   await new Live(page).isAlive();
 });
 
-test('the warning of a session that reaches its full length says so, and offers no way to stay', {
+test('the warning before the lifetime’s end offers no extension', {
   tag: '@with-script',
 }, async ({ page, portal, between }) => {
   const guest = await portal.register({ role: 'guest' });
@@ -237,7 +237,7 @@ test('the warning of a session that reaches its full length says so, and offers 
   await expect(live.warning).toBeHidden();
 });
 
-test('where warnings are turned off there is none', {
+test('disabled warnings never appear', {
   tag: '@with-script',
 }, async ({ portal, person, openBrowser, watch }) => {
   test.setTimeout(120_000);
@@ -263,7 +263,7 @@ test('where warnings are turned off there is none', {
   }
 });
 
-test('the end after a time without activity is told over the page, in every tab', {
+test('the idle timeout is shown in every tab', {
   tag: '@with-script',
 }, async ({ page, portal, watch }) => {
   watch.expect(refusedWith(401));
@@ -278,7 +278,7 @@ test('the end after a time without activity is told over the page, in every tab'
   }
 });
 
-test('so is the end of a session at its full length', { tag: '@with-script' }, async ({ page, portal, watch }) => {
+test('the lifetime’s end is shown', { tag: '@with-script' }, async ({ page, portal, watch }) => {
   watch.expect(refusedWith(401));
   await signIn(page, await portal.register({ role: 'employee' }), '/dashboard/settings');
   await expect(new Live(page).ended).toContainText('For your security you need to sign in again every 4 seconds.');

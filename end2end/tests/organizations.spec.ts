@@ -41,14 +41,14 @@ async function holdFirstSwitch(page: Page) {
 // Another role is another cookie. What was under way with the one before is refused, and asked again.
 test.beforeEach(({ watch }) => watch.expect(refusedWith(401)));
 
-test('a person with one organization reads its name and has no menu of it', async ({ page, person }) => {
+test('a user with one organization sees its name without a menu', async ({ page, person }) => {
   await signIn(page, person);
   await expect(page.getByRole('banner').getByText(NORTH).first()).toBeVisible();
   await expect(new OrganizationMenu(page).opener).toHaveCount(0);
   await expect(page.getByRole('banner').locator('summary')).toHaveCount(1);
 });
 
-test('another organization is chosen in the header, and everything on the page is of that one', async ({
+test('switching the organization updates the whole page', async ({
   page,
   person,
   portal,
@@ -84,7 +84,7 @@ test('another organization is chosen in the header, and everything on the page i
   await expect(main).toContainText(`You are signed in as a vendor at ${SOUTH}.`);
 });
 
-test('the settings stay open through a switch, and mark the organization that counts', async ({
+test('the settings stay open during a switch', async ({
   page,
   person,
   portal,
@@ -100,7 +100,7 @@ test('the settings stay open through a switch, and mark the organization that co
 });
 
 test.describe('with JavaScript', { tag: '@with-script' }, () => {
-  test('a choice is shown at once, and the page follows when the server has answered', async ({
+  test('a choice shows at once, the page follows', async ({
     page,
     person,
     portal,
@@ -148,7 +148,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
       answer: (page: Page) => page.route('**/api/switch_organization', route => route.abort('internetdisconnected')),
     },
   ]) {
-    test(`a choice is put back with a message when ${title}`, async ({ page, person, portal, watch }) => {
+    test(`a choice is reverted with a message when ${title}`, async ({ page, person, portal, watch }) => {
       watch.expect(console);
       await join(portal, person, SOUTH);
       await signIn(page, person);
@@ -173,7 +173,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     { title: 'on to a third one', choices: [SOUTH, EAST], last: EAST },
     { title: 'to and fro', choices: [SOUTH, EAST, NORTH, EAST, SOUTH], last: SOUTH },
   ]) {
-    test(`of choices in quick succession the last one counts: ${title}`, async ({ page, person, portal }) => {
+    test(`the last of several quick choices wins: ${title}`, async ({ page, person, portal }) => {
       await join(portal, person, SOUTH, EAST);
       await signIn(page, person);
       const menu = new OrganizationMenu(page);
@@ -206,7 +206,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     });
   }
 
-  test('a choice at whatever moment of the loading of the page breaks nothing', async ({ page, person, portal }) => {
+  test('a choice while the page loads breaks nothing', async ({ page, person, portal }) => {
     const rounds = 40;
     await join(portal, person, SOUTH, EAST);
     await signIn(page, person);
@@ -242,7 +242,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     await menu.shows(EAST);
   });
 
-  test('a refusal of a choice that is no longer wanted is not spoken of', async ({ page, person, portal, watch }) => {
+  test('the refusal of an outdated choice is not shown', async ({ page, person, portal, watch }) => {
     watch.expect(refusedWith(404));
     await join(portal, person, SOUTH, EAST);
     await signIn(page, person);
@@ -267,7 +267,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     await expect(new Toasts(page).all).toHaveCount(0);
   });
 
-  test('the other tabs of the browser follow, and other browsers do not', async ({
+  test('other tabs follow, other browsers do not', async ({
     page,
     person,
     portal,
@@ -306,7 +306,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     expect(await lookedAt(other)).toBe(NORTH);
   });
 
-  test('the one that is chosen already sends nothing', async ({ page, person, portal }) => {
+  test('choosing the active organization sends nothing', async ({ page, person, portal }) => {
     await join(portal, person, SOUTH);
     await signIn(page, person);
     const { asked } = await holdFirstSwitch(page);

@@ -63,7 +63,7 @@ test.describe('with JavaScript the page stays as it was', { tag: '@with-script' 
       await expect(settings.section.getByRole('alert')).toHaveCount(0);
     });
 
-    test(`the question about others stays open and says why when ${title}`, async ({
+    test(`the dialog about other devices stays open with the error when ${title}`, async ({
       page,
       watch,
     }) => {
@@ -86,7 +86,7 @@ test.describe('with JavaScript the page stays as it was', { tag: '@with-script' 
       await expect(settings.section.getByRole('alert')).toHaveCount(0);
     });
 
-    test(`the dialog stays open and says that nothing was signed out when ${title}`, async ({ page, watch }) => {
+    test(`the dialog stays open and says that nothing changed when ${title}`, async ({ page, watch }) => {
       watch.expect(console);
       const settings = new SettingsPage(page);
       const question = new SignOutAllQuestion(page, true);
@@ -107,7 +107,7 @@ test.describe('with JavaScript the page stays as it was', { tag: '@with-script' 
     });
   }
 
-  test('a row goes before the server has answered', async ({ page }) => {
+  test('a row disappears before the server answers', async ({ page }) => {
     let answer = () => {};
     const held = new Promise<void>(resolve => (answer = resolve));
     await page.route('**/api/revoke_session', async route => {
@@ -123,7 +123,7 @@ test.describe('with JavaScript the page stays as it was', { tag: '@with-script' 
     await settings.shows([HERE, DESKTOP]);
   });
 
-  test('two rows whose answers come in the other order both stay away', async ({ page }) => {
+  test('two rows stay away when answers arrive out of order', async ({ page }) => {
     let answerFirst = () => {};
     const held = new Promise<void>(resolve => (answerFirst = resolve));
     let asked = 0;
@@ -144,7 +144,7 @@ test.describe('with JavaScript the page stays as it was', { tag: '@with-script' 
     await settings.shows([HERE]);
   });
 
-  test('while all devices are being signed out, the button says so and sends nothing twice', async ({ page }) => {
+  test('the sign-out button shows progress and sends once', async ({ page }) => {
     let asked = 0;
     let answer = () => {};
     const held = new Promise<void>(resolve => (answer = resolve));
@@ -164,7 +164,7 @@ test.describe('with JavaScript the page stays as it was', { tag: '@with-script' 
     expect(asked).toBe(1);
   });
 
-  test('a list that cannot be refreshed stays', async ({ page, watch }) => {
+  test('a list stays when its refresh fails', async ({ page, watch }) => {
     watch.expect(refusedWith(503), NO_ANSWER);
     // Nothing but the person's own doing refreshes it.
     await page.route('**/api/v1/session/events*', route => route.abort());
@@ -182,7 +182,7 @@ test.describe('with JavaScript the page stays as it was', { tag: '@with-script' 
     await settings.shows([HERE, DESKTOP]);
   });
 
-  test('a sign-out that does not arrive says so in the menu', async ({ page, watch }) => {
+  test('a failed sign-out is shown in the menu', async ({ page, watch }) => {
     watch.expect(NO_ANSWER);
     await page.route('**/api/sign_out', route => route.abort());
     await page.locator('#menu-opener').click();
@@ -193,7 +193,7 @@ test.describe('with JavaScript the page stays as it was', { tag: '@with-script' 
 });
 
 test(
-  'without JavaScript a device that cannot be signed out is told of above the list',
+  'without JavaScript a failed sign-out is shown above the list',
   { tag: '@without-script' },
   async ({ page, person, openDesktop }) => {
     await openDesktop(DESKTOP);

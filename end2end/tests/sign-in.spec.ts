@@ -5,7 +5,7 @@ import { refusedWith } from '../support/watch';
 
 const WRONG = 'Email or password is not right. Check both and try again.';
 
-test('whoever is not signed in is led to the sign-in page and then to where they were going', async ({
+test('a signed-out user reaches the requested page after sign-in', async ({
   page,
   person,
 }) => {
@@ -19,7 +19,7 @@ test('whoever is not signed in is led to the sign-in page and then to where they
   await expect(page.getByRole('heading', { name: 'Settings' })).toBeVisible();
 });
 
-test('the address of the portal leads through the sign-in page to the dashboard', async ({ page, person }) => {
+test('the root URL leads through sign-in to the dashboard', async ({ page, person }) => {
   await page.goto('/');
   await expect(page).toHaveURL('/login?next=/dashboard');
   await new SignInPage(page).signIn(person);
@@ -28,7 +28,7 @@ test('the address of the portal leads through the sign-in page to the dashboard'
   await expect(page.getByRole('main')).toContainText('You are signed in as a broker at Northwind Brokers.');
 });
 
-test('whoever is signed in already is led past the sign-in page', async ({ page, person }) => {
+test('a signed-in user skips the sign-in page', async ({ page, person }) => {
   await signIn(page, person);
   await page.goto('/login?next=/dashboard/settings');
   await expect(page).toHaveURL('/dashboard/settings');
@@ -36,7 +36,7 @@ test('whoever is signed in already is led past the sign-in page', async ({ page,
   await expect(page).toHaveURL('/dashboard');
 });
 
-test('a wrong password and an unknown email are answered in the same words', async ({ page, person, watch }) => {
+test('a wrong password and an unknown email get the same message', async ({ page, person, watch }) => {
   watch.expect(refusedWith(401));
   const signInPage = new SignInPage(page);
   for (const wrong of [
@@ -54,7 +54,7 @@ test('a wrong password and an unknown email are answered in the same words', asy
   expect((await page.context().cookies()).map(cookie => cookie.name)).toEqual(['portal_probe']);
 });
 
-test('after a wrong password the right one leads to where one was going', async ({ page, person, watch }) => {
+test('the right password after a wrong one reaches the requested page', async ({ page, person, watch }) => {
   watch.expect(refusedWith(401));
   const signInPage = new SignInPage(page);
   await page.goto('/login?next=/dashboard/settings');
@@ -65,7 +65,7 @@ test('after a wrong password the right one leads to where one was going', async 
 });
 
 test(
-  'a wrong password keeps what was typed and moves the focus to the message',
+  'a wrong password keeps the input and focuses the message',
   { tag: '@with-script' },
   async ({ page, person, watch }) => {
     watch.expect(refusedWith(401));
@@ -87,7 +87,7 @@ test(
   },
 );
 
-test('an empty field is asked for and nothing is sent', async ({ page, person }) => {
+test('an empty field is required and nothing is sent', async ({ page, person }) => {
   const sent: string[] = [];
   page.on('request', request => request.method() === 'POST' && sent.push(request.url()));
   await visit(page, '/login');
@@ -99,7 +99,7 @@ test('an empty field is asked for and nothing is sent', async ({ page, person })
   expect(sent).toEqual([]);
 });
 
-test('browsers and password managers can tell the fields', async ({ page }) => {
+test('password managers recognise the fields', async ({ page }) => {
   await page.goto('/login');
   const signInPage = new SignInPage(page);
   await expect(signInPage.email).toHaveAttribute('autocomplete', 'username');
@@ -121,7 +121,7 @@ test('the password can be shown and hidden', { tag: '@with-script' }, async ({ p
 });
 
 test(
-  'without JavaScript there is no button that would do nothing',
+  'without JavaScript there is no useless button',
   { tag: '@without-script' },
   async ({ page }) => {
     await page.goto('/login');
@@ -130,7 +130,7 @@ test(
 );
 
 test(
-  'while the portal looks, the button says so and sends nothing twice',
+  'the sign-in button shows progress and sends once',
   { tag: '@with-script' },
   async ({ page, person }) => {
     let asked = 0;
@@ -159,7 +159,7 @@ test(
 );
 
 test(
-  'a portal that does not answer is told of, and what was typed stays',
+  'an outage is explained and the input stays',
   { tag: '@with-script' },
   async ({ page, person, watch }) => {
     watch.expect(/Failed to load resource: net::ERR_/);
@@ -176,7 +176,7 @@ test(
   },
 );
 
-test('every reason for having to sign in again has its words', async ({ page }) => {
+test('every end reason has a message', async ({ page }) => {
   const reason = new SignInPage(page).reason;
   for (const [code, words] of [
     ['signed_out', 'You have signed out.'],
@@ -196,7 +196,7 @@ test('every reason for having to sign in again has its words', async ({ page }) 
   }
 });
 
-test('an account that an operator disables is signed out and told why', async ({ page, person, portal }) => {
+test('a disabled account is signed out with the reason', async ({ page, person, portal }) => {
   await signIn(page, person);
   await portal.command(['user', 'disable', '--email', person.email]);
   await page.reload();
@@ -210,7 +210,7 @@ test('signing in again in the same browser leaves no second session behind', asy
   await new SettingsPage(page).shows(['Chrome on Windows']);
 });
 
-test('after too many wrong passwords the page says how long to wait', async ({
+test('after too many wrong passwords the page shows the wait', async ({
   page,
   person,
   javaScriptEnabled: scripted,
@@ -230,7 +230,7 @@ test('after too many wrong passwords the page says how long to wait', async ({
   }
 });
 
-test('a portal that is too busy says so, and what was typed stays', { tag: '@with-script' }, async ({
+test('a busy portal says so and keeps the input', { tag: '@with-script' }, async ({
   page,
   person,
   watch,

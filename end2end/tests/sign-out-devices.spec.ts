@@ -11,7 +11,7 @@ const HERE = 'Chrome on Windows';
 const OTHER = 'Firefox on macOS';
 const DESKTOP = "Maria's MacBook";
 
-test('Settings lists every device that is signed in, and marks exactly one as this browser', async ({
+test('Settings lists every session and marks the current one', async ({
   page,
   person,
   openBrowser,
@@ -46,7 +46,7 @@ test('Settings lists every device that is signed in, and marks exactly one as th
   await expect(new SettingsPage(other).thisBrowser.getByRole('heading')).toContainText(OTHER);
 });
 
-test('a person who is signed in nowhere else is told so and has nothing to sign out but this browser', async ({
+test('a single session offers nothing else to sign out', async ({
   page,
   person,
 }) => {
@@ -58,7 +58,7 @@ test('a person who is signed in nowhere else is told so and has nothing to sign 
   await expect(settings.signOutAll).toBeVisible();
 });
 
-test('signing out one device ends that session and no other', async ({
+test('signing out one device ends only its session', async ({
   page,
   person,
   openBrowser,
@@ -100,7 +100,7 @@ test('signing out one device ends that session and no other', async ({
 });
 
 test(
-  'a double click signs out one device, not the one that moves up in its place',
+  'a double click signs out one device only',
   { tag: '@with-script' },
   async ({ page, person, openBrowser, openDesktop }) => {
     await signIn(await openBrowser(FIREFOX_ON_MACOS), person);
@@ -130,7 +130,7 @@ test(
   },
 );
 
-test('a device that was signed out comes back to where it was after signing in again', async ({
+test('a signed-out device returns to its page after sign-in', async ({
   page,
   person,
   openBrowser,
@@ -151,7 +151,7 @@ test('a device that was signed out comes back to where it was after signing in a
   await new SettingsPage(other).shows([HERE, OTHER]);
 });
 
-test('a device that has been signed out from elsewhere meanwhile leaves the list without a complaint', async ({
+test('a device signed out elsewhere disappears without an error', async ({
   page,
   person,
   openBrowser,
@@ -217,7 +217,7 @@ test('signing out the other devices leaves this browser signed in', async ({
   await expect(page).toHaveURL('/dashboard');
 });
 
-test('the question about other devices can be left, and the focus goes back', async ({
+test('the dialog about other devices can be closed and returns the focus', async ({
   page,
   person,
   openDesktop,
@@ -243,13 +243,13 @@ test('the question about other devices can be left, and the focus goes back', as
   await expect(page).toHaveURL(/\/dashboard\/settings(#sessions)?$/);
 });
 
-test('the page that asks about other devices has nothing to ask for one device', async ({ page, person }) => {
+test('the confirmation page has nothing to ask with one device', async ({ page, person }) => {
   await signIn(page, person);
   await page.goto('/dashboard/settings/sign-out-others');
   await expect(page.getByRole('heading', { name: 'There is nothing to confirm here' })).toBeVisible();
 });
 
-test('Sign Out All Devices names what will end, and ends nothing until it is confirmed', async ({
+test('Sign Out All Devices needs a confirmation', async ({
   page,
   person,
   openBrowser,
@@ -299,7 +299,7 @@ test('Sign Out All Devices names what will end, and ends nothing until it is con
   await expect(other).toHaveURL('/dashboard');
 });
 
-test('Sign Out All Devices ends every session at once, and each device says why', async ({
+test('Sign Out All Devices ends and explains every session', async ({
   page,
   person,
   openBrowser,
@@ -348,7 +348,7 @@ test('Sign Out All Devices ends every session at once, and each device says why'
   await new SettingsPage(page).shows([HERE]);
 });
 
-test('with one device left, the question speaks of this browser only', async ({
+test('with one device, the dialog names this browser only', async ({
   page,
   person,
   javaScriptEnabled: scripted,
@@ -362,7 +362,7 @@ test('with one device left, the question speaks of this browser only', async ({
   await expect(new SignInPage(page).reason).toHaveText('All your devices have been signed out.');
 });
 
-test('the question names a device that signed in after the page was opened', async ({
+test('the dialog lists a device that signed in later', async ({
   page,
   person,
   openDesktop,
@@ -381,7 +381,7 @@ test('the question names a device that signed in after the page was opened', asy
 });
 
 test(
-  'the main job works while the script has not arrived',
+  'the main task works before the script arrives',
   { tag: '@with-script' },
   async ({ page, person, openDesktop, watch }) => {
     watch.expect(/\.wasm/, /Failed to fetch/);
@@ -403,7 +403,7 @@ test(
   },
 );
 
-test('the question tells devices of one name apart by their address', async ({
+test('the dialog distinguishes equal device names by address', async ({
   page,
   person,
   openBrowser,
@@ -418,7 +418,7 @@ test('the question tells devices of one name apart by their address', async ({
   await expect(question.devices).toHaveText([/Chrome on Windows \(this browser\).*203\.0\.113\.7/, /198\.51\.100\.99/]);
 });
 
-test('an honest click right after another one counts', { tag: '@with-script' }, async ({
+test('a second click on another row counts', { tag: '@with-script' }, async ({
   page,
   person,
   openBrowser,

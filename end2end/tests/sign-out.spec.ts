@@ -29,7 +29,7 @@ test('signing out ends this browser only', async ({ page, person, openBrowser, o
   await expect(page).toHaveURL('/login?next=/dashboard&reason=signed_out');
 });
 
-test('after signing out the back button shows nothing private', async ({ page, person }) => {
+test('the back button shows nothing private after sign-out', async ({ page, person }) => {
   await signIn(page, person, '/dashboard/settings');
   await visit(page, '/dashboard');
   const menu = new AccountMenu(page);
@@ -44,7 +44,7 @@ test('after signing out the back button shows nothing private', async ({ page, p
   }
 });
 
-test('after all devices are signed out the back button shows nothing private', async ({
+test('the back button shows nothing private after Sign Out All Devices', async ({
   page,
   person,
   javaScriptEnabled: scripted,
@@ -59,7 +59,7 @@ test('after all devices are signed out the back button shows nothing private', a
 });
 
 test(
-  'a browser that keeps whole pages for its back button shows nothing private either',
+  'the back-forward cache shows nothing private',
   { tag: '@with-script' },
   async ({ portal, person, launchOptions, userAgent, watch }) => {
     // Playwright turns that cache off; people's browsers have it on.

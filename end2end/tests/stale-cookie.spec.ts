@@ -114,7 +114,7 @@ test.describe('while another tab renews the cookie', { tag: '@with-script' }, ()
   });
 
   for (const { name, path, prepare, act, done } of ACTIONS) {
-    test(`${name} is done once the new cookie has come`, async ({ page, person, portal }) => {
+    test(`${name} is retried with the new cookie`, async ({ page, person, portal }) => {
       await prepare?.(page);
       const releaseChecks = await holdChecks(page);
       const [sent, firstAnswer] = [counts(page, path), refused(page, path)];
@@ -129,7 +129,7 @@ test.describe('while another tab renews the cookie', { tag: '@with-script' }, ()
     });
   }
 
-  test('a page says so if the cookie is renewed again and again', async ({ page }) => {
+  test('repeated cookie rotation is reported', async ({ page }) => {
     const path = '/api/revoke_session';
     const sent = counts(page, path);
     await page.route(`**${path}`, route =>
@@ -149,7 +149,7 @@ test.describe('while another tab renews the cookie', { tag: '@with-script' }, ()
     await new SettingsPage(page).shows([HERE, DESKTOP]);
   });
 
-  test('what may have been executed is not sent again', async ({ page }) => {
+  test('an action that may have been executed is not sent again', async ({ page }) => {
     const path = '/api/revoke_session';
     const sent = counts(page, path);
     await page.route(`**${path}`, route =>
@@ -162,7 +162,7 @@ test.describe('while another tab renews the cookie', { tag: '@with-script' }, ()
     expect(sent()).toBe(1);
   });
 
-  test('nothing is sent for another person who signed in meanwhile', async ({ page, person, portal }) => {
+  test('nothing is sent for another user who signed in meanwhile', async ({ page, person, portal }) => {
     const path = '/api/revoke_session';
     const [sent, firstAnswer] = [counts(page, path), refused(page, path)];
     const jonas = await portal.register({ name: 'Jonas Weber' });

@@ -26,7 +26,7 @@ async function signIn(page: Page, person: Person, path = '/dashboard') {
 
 test.beforeEach(({ watch }) => watch.expect(refusedWith(401), refusedWith(403)));
 
-test('signing out a device asks for the password and then goes on', async ({
+test('signing out a device continues after the password', async ({
   page,
   person,
   openBrowser,
@@ -75,7 +75,7 @@ test('signing out a device asks for the password and then goes on', async ({
   await expect(other).toHaveURL(/\/login\?.*reason=revoked/);
 });
 
-test('signing out the other devices asks for the password and then goes on', async ({
+test('signing out other devices continues after the password', async ({
   page,
   person,
   openBrowser,
@@ -105,7 +105,7 @@ test('signing out the other devices asks for the password and then goes on', asy
   await expect(settings.notice).toContainText('This browser stays signed in.');
 });
 
-test('Sign Out All Devices asks for the password in its own question', async ({
+test('Sign Out All Devices asks for the password in its dialog', async ({
   page,
   person,
   openDesktop,
@@ -136,7 +136,7 @@ test('Sign Out All Devices asks for the password in its own question', async ({
   expect((await desktop.get('/api/v1/session_state')).status).toBe(401);
 });
 
-test('after too many wrong passwords the question says how long to wait', async ({
+test('after too many wrong passwords the dialog shows the wait', async ({
   page,
   person,
   openDesktop,
@@ -164,7 +164,7 @@ async function useUpPasswords(context: BrowserContext) {
   }
 }
 
-test('Escape leaves the question, and nothing is signed out', { tag: '@with-script' }, async ({
+test('Escape closes the dialog and signs out nothing', { tag: '@with-script' }, async ({
   page,
   person,
   openDesktop,
@@ -183,7 +183,7 @@ test('Escape leaves the question, and nothing is signed out', { tag: '@with-scri
   await expect(question.password, 'what was typed does not wait there').toHaveValue('');
 });
 
-test('a question whose answer does not arrive stays open', { tag: '@with-script' }, async ({
+test('a dialog stays open when the answer does not arrive', { tag: '@with-script' }, async ({
   page,
   person,
   openDesktop,
@@ -226,7 +226,7 @@ test('the page that asks for the password needs a session and something to confi
   await expect(page).toHaveURL(/\/dashboard\/settings/);
 });
 
-test('an error in the address of another form is not told at this one', async ({ page, person }) => {
+test('an error for another form is not shown here', async ({ page, person }) => {
   const error = (code: string, path: string) =>
     `__path=${encodeURIComponent(path)}&__err=${encodeURIComponent(btoa(JSON.stringify({ code })))}`;
   await signInNow(page, person);

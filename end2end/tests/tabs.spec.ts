@@ -66,7 +66,7 @@ async function expectNothingOf(page: Page, secrets: string[]) {
 test.describe('with JavaScript', { tag: '@with-script' }, () => {
   test.beforeEach(({ watch }) => watch.expect(refusedWith(401)));
 
-  test('every tab of a browser whose session is ended elsewhere says so by itself, and shows nothing private', async ({
+  test('a revocation elsewhere covers every tab', async ({
     page,
     person,
     openBrowser,
@@ -108,7 +108,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     }
   });
 
-  test('what was said in passing about devices goes with the session', async ({
+  test('toasts about devices disappear with the session', async ({
     page,
     person,
     openBrowser,
@@ -236,7 +236,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     });
   }
 
-  test('whose doing it was is not forgotten by a tab that is looked at meanwhile', async ({ page, person }) => {
+  test('a visible tab remembers that this browser signed out', async ({ page, person }) => {
     await signIn(page, person, '/dashboard/settings');
     const beside = await newTab(page, '/dashboard/settings');
     let answer = () => {};
@@ -255,7 +255,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     await new SignedOutDialog(page).says('All your devices have been signed out.');
   });
 
-  test('a tab whose account is disabled says so, and offers no way in that leads nowhere', async ({
+  test('a tab of a disabled account explains it without a sign-in form', async ({
     page,
     person,
     portal,
@@ -272,7 +272,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     await expect(new SignInPage(page).reason).toHaveText('This account cannot sign in. Ask your administrator.');
   });
 
-  test('after signing in again on the page, what was typed is still there and every tab goes on', async ({
+  test('signing in again keeps the input and resumes every tab', async ({
     page,
     person,
     openBrowser,
@@ -321,7 +321,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     await expectNoReload(page);
   });
 
-  test('all tabs go on when the person signs in again in a new one', async ({ page, person, portal }) => {
+  test('signing in again in a new tab resumes all tabs', async ({ page, person, portal }) => {
     await signIn(page, person, '/dashboard/settings');
     await mark(page);
     await portal.command(['sessions', 'revoke', '--user', person.email]);
@@ -334,7 +334,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     await expectNoReload(page);
   });
 
-  test('a wrong password is told on the dialog, and can be mended there', async ({ page, person, portal }) => {
+  test('a wrong password in the dialog can be corrected', async ({ page, person, portal }) => {
     await signIn(page, person, '/dashboard/settings');
     await portal.command(['sessions', 'revoke', '--user', person.email]);
     const dialog = new SignedOutDialog(page);
@@ -351,7 +351,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     await new SettingsPage(page).shows([HERE]);
   });
 
-  test('a session that ends again asks again, with empty fields', async ({ page, person, portal }) => {
+  test('a second end shows the dialog with empty fields', async ({ page, person, portal }) => {
     await signIn(page, person, '/dashboard/settings');
     const dialog = new SignedOutDialog(page);
     for (const reason of ['The first time', 'The second time']) {
@@ -366,7 +366,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     }
   });
 
-  test('someone else who signs in on the dialog comes to a page of their own in every tab', async ({
+  test('another user who signs in gets their own page in every tab', async ({
     page,
     person,
     portal,
@@ -394,7 +394,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     await new SettingsPage(page).shows([HERE]);
   });
 
-  test('the dialog stays until the person has signed in, and keeps the focus', async ({ page, person, portal }) => {
+  test('the dialog stays and keeps the focus until sign-in', async ({ page, person, portal }) => {
     await signIn(page, person, '/dashboard/settings');
     const before = page.getByRole('link', { name: 'Settings' });
     await before.focus();
@@ -424,7 +424,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     await expect(before, 'the focus is back where it was').toBeFocused();
   });
 
-  test('whoever had the focus in the list has it there again after signing in on the dialog', async ({
+  test('the focus in the list returns after signing in', async ({
     page,
     person,
     portal,
@@ -443,7 +443,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
       .toBe(true);
   });
 
-  test('the dialog promises that what was typed is there where something was, and names itself in the title', async ({
+  test('the dialog mentions kept input and sets the title', async ({
     page,
     person,
     portal,
@@ -466,7 +466,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     }
   });
 
-  test('a question that was open gives way to the dialog', async ({ page, person, portal, openDesktop }) => {
+  test('the dialog replaces an open confirmation', async ({ page, person, portal, openDesktop }) => {
     await openDesktop(DESKTOP);
     await signIn(page, person, '/dashboard/settings');
     await new SettingsPage(page).signOutAll.click();
@@ -482,7 +482,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     await new SettingsPage(page).shows([HERE]);
   });
 
-  test('a tab at the sign-in page goes on by itself when another one signs in', async ({ page, person }) => {
+  test('a tab on the sign-in page follows a sign-in in another tab', async ({ page, person }) => {
     await visit(page, '/login?next=/dashboard/settings');
     const tab = await newTab(page, '/login');
     await new SignInPage(tab).signIn(person);
@@ -491,7 +491,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     await new SettingsPage(page).shows([HERE]);
   });
 
-  test('a tab at the sign-in page goes on when the person signs in on the dialog of another one', async ({
+  test('a tab on the sign-in page follows a sign-in in another tab’s dialog', async ({
     page,
     person,
     portal,
@@ -505,7 +505,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     await new SettingsPage(tab).shows([HERE]);
   });
 
-  test('tabs tell each other nothing secret, and the browser keeps nothing', async ({
+  test('tabs exchange no secrets and the browser stores nothing', async ({
     page,
     person,
     portal,
@@ -581,8 +581,8 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
   });
 });
 
-test.describe('with JavaScript the list of sessions follows what happens elsewhere', { tag: '@with-script' }, () => {
-  test('a sign-in elsewhere adds its row and leaves the focus where it is', async ({
+test.describe('with JavaScript the list of sessions updates live', { tag: '@with-script' }, () => {
+  test('a sign-in elsewhere adds a row and keeps the focus', async ({
     page,
     person,
     openBrowser,
@@ -611,7 +611,7 @@ test.describe('with JavaScript the list of sessions follows what happens elsewhe
     await expectNoReload(page);
   });
 
-  test('an end elsewhere takes the row away and leaves the focus in another one', async ({
+  test('an end elsewhere removes the row and keeps the focus', async ({
     page,
     person,
     openBrowser,
@@ -641,7 +641,7 @@ test.describe('with JavaScript the list of sessions follows what happens elsewhe
     await expectNoReload(page);
   });
 
-  test('the end of the row that has the focus leaves it in the list', async ({ page, person, openBrowser, openDesktop }) => {
+  test('removing the focused row keeps the focus in the list', async ({ page, person, openBrowser, openDesktop }) => {
     const other = await openBrowser(FIREFOX_ON_MACOS);
     await signIn(other, person, '/dashboard/settings');
     await openDesktop(DESKTOP);
@@ -657,7 +657,7 @@ test.describe('with JavaScript the list of sessions follows what happens elsewhe
       .toBe('sessions');
   });
 
-  test('the dashboard counts along', async ({ page, person, openDesktop }) => {
+  test('the dashboard count updates live', async ({ page, person, openDesktop }) => {
     await signIn(page, person);
     const where = page.getByRole('region', { name: 'Where you are signed in' });
     await expect(where).toContainText('1 device');
@@ -667,7 +667,7 @@ test.describe('with JavaScript the list of sessions follows what happens elsewhe
   });
 });
 
-test.describe('with JavaScript what is said in passing', { tag: '@with-script' }, () => {
+test.describe('with JavaScript a toast', { tag: '@with-script' }, () => {
   test.beforeEach(async ({ page, person, openBrowser, openDesktop }) => {
     await signIn(await openBrowser(FIREFOX_ON_MACOS), person);
     await openDesktop(DESKTOP);
@@ -675,7 +675,7 @@ test.describe('with JavaScript what is said in passing', { tag: '@with-script' }
     await new SettingsPage(page).shows([HERE, OTHER, DESKTOP]);
   });
 
-  test('is read out, stacked with the newest at the bottom, and can be put away with the keyboard', async ({ page }) => {
+  test('is announced, stacked and dismissible with the keyboard', async ({ page }) => {
     const settings = new SettingsPage(page);
     const toasts = new Toasts(page);
     await expect(toasts.region, 'there before its first message, to be read out').toHaveCount(1);
@@ -700,7 +700,7 @@ test.describe('with JavaScript what is said in passing', { tag: '@with-script' }
     await expect(toasts.saying(OTHER)).toHaveCount(1);
   });
 
-  test('goes by itself after some seconds, but not while somebody reads it', async ({ page }) => {
+  test('disappears after some seconds unless focused or hovered', async ({ page }) => {
     // From here on time passes only as told.
     await page.clock.install();
     await page.clock.pauseAt(Date.now() + 1_000);
@@ -717,7 +717,7 @@ test.describe('with JavaScript what is said in passing', { tag: '@with-script' }
     await expect(toasts.all).toHaveCount(0);
   });
 
-  test('says a sign-out once, and is no news in the other tabs of whoever did it', async ({ page }) => {
+  test('announces a sign-out once, in one tab', async ({ page }) => {
     const beside = await newTab(page, '/dashboard/settings');
     await new SettingsPage(beside).shows([HERE, OTHER, DESKTOP]);
     await new SettingsPage(page).signOut(OTHER).click();
@@ -734,7 +734,7 @@ test.describe('with JavaScript what is said in passing', { tag: '@with-script' }
     await expect(new Toasts(beside).all).toHaveCount(0);
   });
 
-  test('does not tell whoever changed the password here which devices went with it', async ({ page, person }) => {
+  test('does not list devices after the own password change', async ({ page, person }) => {
     await new PasswordSection(page).change(person.password, FRESH);
     await expect(new PasswordSection(page).done).toBeVisible();
     await new SettingsPage(page).shows([HERE]);
@@ -742,7 +742,7 @@ test.describe('with JavaScript what is said in passing', { tag: '@with-script' }
   });
 });
 
-test('a browser without channels and locks hears of the end as well', { tag: '@with-script' }, async ({
+test('a browser without channels and locks notices the end', { tag: '@with-script' }, async ({
   page,
   person,
   portal,
@@ -760,7 +760,7 @@ test('a browser without channels and locks hears of the end as well', { tag: '@w
   await new SignedOutDialog(beside).says('An administrator ended your session.');
 });
 
-test('a browser that gets no stream hears of the end when it is looked at', { tag: '@with-script' }, async ({
+test('a browser without a stream notices the end when visible', { tag: '@with-script' }, async ({
   page,
   person,
   portal,

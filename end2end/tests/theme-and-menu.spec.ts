@@ -6,7 +6,7 @@ import { NO_ANSWER } from '../support/watch';
 /** Whether the page is drawn for the dark. */
 const drawnDark = () => getComputedStyle(document.documentElement).colorScheme === 'dark';
 
-test('a theme that was chosen stays over reloads, other pages and sign-out', async ({ page, person }) => {
+test('the theme survives reloads, navigation and sign-out', async ({ page, person }) => {
   await signIn(page, person, '/dashboard/settings');
   const menu = new AccountMenu(page);
   await menu.open();
@@ -35,7 +35,7 @@ test('a theme that was chosen stays over reloads, other pages and sign-out', asy
   await expect(page.locator('html')).not.toHaveAttribute('data-theme');
 });
 
-test('the theme is right in the first byte, not after the script', { tag: '@with-script' }, async ({
+test('the theme is in the HTML before the script runs', { tag: '@with-script' }, async ({
   page,
   person,
 }) => {
@@ -47,7 +47,7 @@ test('the theme is right in the first byte, not after the script', { tag: '@with
   expect(html).toContain('data-theme="light"');
 });
 
-test('a theme that could not be kept is put back', { tag: '@with-script' }, async ({ page, person, watch }) => {
+test('a theme that cannot be saved is reverted', { tag: '@with-script' }, async ({ page, person, watch }) => {
   watch.expect(NO_ANSWER);
   await signIn(page, person);
   await page.route('**/api/choose_theme', route => route.abort());
@@ -59,7 +59,7 @@ test('a theme that could not be kept is put back', { tag: '@with-script' }, asyn
   await expect(menu.theme('System')).toHaveAttribute('aria-pressed', 'true');
 });
 
-test('the menu says who is signed in', async ({ page, portal }) => {
+test('the menu shows the user', async ({ page, portal }) => {
   const person = await portal.register({ name: 'Günther Ößterreicher', organization: 'Kanzlei Süd & Söhne' });
   await signIn(page, person);
   const menu = new AccountMenu(page);
@@ -72,7 +72,7 @@ test('the menu says who is signed in', async ({ page, portal }) => {
   await expect(menu.signOut).toBeHidden();
 });
 
-test('the navigation marks the page that is shown', async ({ page, person }) => {
+test('the navigation marks the current page', async ({ page, person }) => {
   await signIn(page, person);
   const dashboard = page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Dashboard' });
   const settings = page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Settings' });
@@ -84,7 +84,7 @@ test('the navigation marks the page that is shown', async ({ page, person }) => 
   await expect(dashboard).not.toHaveAttribute('aria-current');
 });
 
-test.describe('the menu closes by itself', { tag: '@with-script' }, () => {
+test.describe('the menu closes', { tag: '@with-script' }, () => {
   test('on Escape, with the focus on its opener', async ({ page, person }) => {
     await signIn(page, person);
     const menu = new AccountMenu(page);
@@ -95,7 +95,7 @@ test.describe('the menu closes by itself', { tag: '@with-script' }, () => {
     await expect(menu.opener).toBeFocused();
   });
 
-  test('on a click outside of it, and not on one inside', async ({ page, person }) => {
+  test('on a click outside, not inside', async ({ page, person }) => {
     await signIn(page, person);
     const menu = new AccountMenu(page);
     await menu.open();
@@ -105,7 +105,7 @@ test.describe('the menu closes by itself', { tag: '@with-script' }, () => {
     await expect(menu.signOut).toBeHidden();
   });
 
-  test('when the focus leaves it by Tab, at either end', async ({ page, person }) => {
+  test('when Tab moves the focus out at either end', async ({ page, person }) => {
     await signIn(page, person, '/dashboard/settings');
     const menu = new AccountMenu(page);
     await menu.open();
@@ -132,7 +132,7 @@ test.describe('the menu closes by itself', { tag: '@with-script' }, () => {
   });
 });
 
-test('however long a name is, the menu stays on a narrow screen', async ({ portal, openBrowser }) => {
+test('a long name keeps the menu on a narrow screen', async ({ portal, openBrowser }) => {
   const page = await openBrowser({ viewport: { width: 390, height: 844 } });
   const person = await portal.register({ name: 'Maria Rindfleischetikettierungsüberwachungsaufgabenübertragungsgesetz' });
   await signIn(page, person);

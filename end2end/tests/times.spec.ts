@@ -35,7 +35,7 @@ async function keepList(page: Page) {
   await page.route('**/api/list_active_sessions', route => route.abort());
 }
 
-test('how long ago a device was active is kept right while the page stays open', { tag: '@with-script' }, async ({
+test('ages update while the page is open', { tag: '@with-script' }, async ({
   page,
   person,
   openBrowser,
@@ -59,7 +59,7 @@ test('how long ago a device was active is kept right while the page stays open',
   }
 });
 
-test('ages are right in a browser whose own clock is wrong', { tag: '@with-script' }, async ({
+test('ages are correct with a wrong browser clock', { tag: '@with-script' }, async ({
   page,
   person,
   openBrowser,
@@ -105,7 +105,7 @@ for (const timezoneId of ['America/New_York', 'Asia/Tokyo']) {
 }
 
 test(
-  'without JavaScript times are in UTC and say so',
+  'without JavaScript times are in UTC',
   { tag: '@without-script' },
   async ({ page, person, openDesktop }) => {
     await openDesktop();

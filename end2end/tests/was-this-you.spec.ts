@@ -7,13 +7,13 @@ import { refusedWith } from '../support/watch';
 const HERE = 'Chrome on Windows';
 const OTHER = 'Firefox on macOS';
 
-test('whoever signs in alone is asked nothing', async ({ page, person }) => {
+test('the first sign-in raises no notice', async ({ page, person }) => {
   await signIn(page, person, '/dashboard/settings');
   await new SettingsPage(page).shows([HERE]);
   await expect(new Questions(page).card).toHaveCount(0);
 });
 
-test('a sign-in in another browser is asked about, and forgotten when it was the person', async ({
+test('confirming a sign-in in another browser closes the notice', async ({
   page,
   person,
   openBrowser,
@@ -46,7 +46,7 @@ test('a sign-in in another browser is asked about, and forgotten when it was the
   await expect(questions.card).toHaveCount(0);
 });
 
-test('a sign-in that was someone else is signed out, with the advice to change the password', async ({
+test('denying a sign-in ends it and advises a password change', async ({
   page,
   person,
   openBrowser,
@@ -81,7 +81,7 @@ test('a sign-in that was someone else is signed out, with the advice to change t
   await expect(new SignInPage(other).reason).toContainText('This session was ended from another device.');
 });
 
-test('a session that was ended for what was unusual leaves nothing to sign out', async ({
+test('a notice about an ended session offers no sign-out', async ({
   page,
   person,
   portal,
@@ -113,7 +113,7 @@ test('a session that was ended for what was unusual leaves nothing to sign out',
   await expect(questions.card).toHaveCount(0);
 });
 
-test('an answer that is not kept says so, and can be given again', { tag: '@with-script' }, async ({
+test('a failed answer says so and can be repeated', { tag: '@with-script' }, async ({
   page,
   person,
   openBrowser,
@@ -147,7 +147,7 @@ test('an answer that is not kept says so, and can be given again', { tag: '@with
   await expect(questions.outcome).toContainText(`${OTHER} has been signed out.`);
 });
 
-test('a new browser says yes with the password', async ({ page, person, openBrowser, javaScriptEnabled: scripted, watch }) => {
+test('a new browser confirms with the password', async ({ page, person, openBrowser, javaScriptEnabled: scripted, watch }) => {
   watch.expect(refusedWith(403), refusedWith(401));
   await signIn(page, person);
   await signIn(await openBrowser(FIREFOX_ON_MACOS), person);
@@ -171,7 +171,7 @@ test('a new browser says yes with the password', async ({ page, person, openBrow
   await expect(questions.card).toHaveCount(0);
 });
 
-test('an open list of questions stays open when the page refreshes it', { tag: '@with-script' }, async ({
+test('an open list of notices stays open during refreshes', { tag: '@with-script' }, async ({
   page,
   person,
   openBrowser,
