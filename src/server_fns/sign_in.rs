@@ -70,6 +70,10 @@ pub async fn sign_out() -> Result<String, AppError> {
         if let Identity::SignedIn(caller) = &identity {
             let (scope, ip_address) = (RevokeScope::Current, Some(border::client()?.ip_address));
             match revoke::end_own(&state.database, &state.clock, caller, scope, ip_address).await {
+                // Replaced meanwhile: the session goes on, and its new cookie must not be taken away.
+                Err(error @ AppError::SessionEnded { reason }) if reason.may_be_outdated() => {
+                    return Err(error);
+                }
                 // Ended by someone else meanwhile: just as well.
                 Ok(_) | Err(AppError::SessionEnded { .. }) => {}
                 Err(error) => return Err(error),

@@ -1,4 +1,5 @@
-//! Actions of a session that is revoked while they wait for their turn: each fails and writes nothing.
+//! Actions of a session that is revoked, or whose credential is replaced, while they wait for their turn: each fails and
+//! writes nothing.
 //!
 //! The actions come from the server itself, so that a new one cannot be forgotten: classify it in [`World::uses`].
 
@@ -201,18 +202,37 @@ impl World {
         rows
     }
 
+    fn user_of(&self, call: &Call) -> &Person {
+        if call.client().session() == self.admin.session() {
+            &self.ada
+        } else {
+            &self.maria
+        }
+    }
+
+    /// The rows that went and came in each table since `before`.
+    async fn assert_changed(
+        &self,
+        before: &BTreeMap<String, BTreeSet<String>>,
+        expected: impl Fn(&str) -> (usize, usize),
+        context: &str,
+    ) {
+        for (table, rows) in &self.rows().await {
+            let changed = (
+                before[table].difference(rows).count(),
+                rows.difference(&before[table]).count(),
+            );
+            assert_eq!(changed, expected(table), "{context} wrote to {table}");
+        }
+    }
+
     /// Revokes the caller's session while `call` waits behind that, and gives its answer. Nothing but the revocation is
     /// written.
     async fn revoke_first(self, operation: &str, call: Call) -> Answer {
         let (caller, user) = (call.client().session(), call.client().clone());
-        let person = if caller == self.admin.session() {
-            &self.ada
-        } else {
-            &self.maria
-        };
         let before = self.rows().await;
 
-        let lock = HeldLock::of(&self.portal, person).await;
+        let lock = HeldLock::of(&self.portal, self.user_of(&call)).await;
         let accounts = self.portal.accounts();
         let revocation = tokio::spawn(async move { accounts.revoke_session(caller, None).await });
         lock.until_waiting(1).await;
@@ -222,23 +242,52 @@ impl World {
         let answer = waiting.await.expect("answered");
 
         assert!(!user.is_live().await, "{operation}");
-        let after = self.rows().await;
-        for (table, rows) in &after {
-            let changed = (
-                before[table].difference(rows).count(),
-                rows.difference(&before[table]).count(),
-            );
-            let of_desktop = caller == self.desktop.session();
-            let expected = match table.as_str() {
-                "sessions" => (1, 1),
-                "devices" if of_desktop => (1, 1),
-                "audit_events" | "audit_unsealed" => (0, 1),
-                "session_events" => (0, 2),
-                _ => (0, 0),
-            };
-            assert_eq!(changed, expected, "{operation} wrote to {table}: {answer:#?}");
-        }
+        let of_desktop = caller == self.desktop.session();
+        let expected = |table: &str| match table {
+            "sessions" => (1, 1),
+            "devices" if of_desktop => (1, 1),
+            "audit_events" | "audit_unsealed" => (0, 1),
+            "session_events" => (0, 2),
+            _ => (0, 0),
+        };
+        self.assert_changed(&before, expected, &format!("{operation}: {answer:#?}"))
+            .await;
         self.portal.assert_ended(caller, "revoked_by_admin").await;
+        answer
+    }
+
+    /// Replaces the credential of the caller's session while `call` waits behind that, and gives its answer. Nothing but
+    /// the replacement is written, and no cookie comes with the answer.
+    async fn replace_first(self, operation: &str, call: Call) -> Answer {
+        let (old, new) = (call.client().clone(), call.client().replica());
+        let person = self.user_of(&call);
+        let body = json!({ "password": person.password });
+        let before = self.rows().await;
+
+        let lock = HeldLock::of(&self.portal, person).await;
+        let renewal = new.post("/api/v1/session/reauthenticate").json(&body);
+        let renewal = lock.queue(renewal, 1).await;
+        let waiting = lock.queue(call, 2).await;
+        lock.release().await;
+        let renewed = renewal.await.expect("answered").expect(200).json();
+        let answer = waiting.await.expect("answered");
+
+        let of_desktop = old.session() == self.desktop.session();
+        let expected = |table: &str| match table {
+            "sessions" => (1, 1),
+            "replaced_cookies" if of_desktop => (0, 0),
+            "audit_events" | "audit_unsealed" | "session_events" | "replaced_cookies" => (0, 1),
+            _ => (0, 0),
+        };
+        let context = format!("{operation}: {answer:#?}");
+        self.assert_changed(&before, expected, &context).await;
+        assert_eq!(answer.all("set-cookie"), Vec::<&str>::new(), "{context}");
+        assert_eq!(answer.header("x-portal-not-executed"), Some("1"), "{context}");
+        if of_desktop {
+            new.set_access_token(renewed["access_token"].as_str().expect("a token"));
+        }
+        assert!(new.is_live().await, "{operation}");
+        assert!(!old.is_live().await, "{operation}");
         answer
     }
 }
@@ -275,6 +324,36 @@ async fn revoked_sessions_actions_fail_and_write_nothing() {
                 }
                 Use::Reads(_) | Use::NoSession | Use::Elsewhere => {}
             }
+        }
+    }
+    assert!(actions >= 25, "only {actions} actions were found");
+}
+
+#[tokio::test]
+async fn actions_with_a_replaced_credential_fail_and_write_nothing() {
+    let operations = all_operations(&Description::fetch(&Portal::start().await).await);
+    let mut actions = 0;
+    for operation in &operations {
+        let count = World::build().await.uses(operation).len();
+        for place in 0..count {
+            let world = World::build().await;
+            let desktop = world.desktop.session();
+            let (Use::Changes(call) | Use::SignsOut(call)) = world.uses(operation).swap_remove(place) else {
+                continue;
+            };
+            // A desktop refreshes its token; a browser may not have received its new cookie.
+            let reason = if call.client().session() == desktop {
+                "unknown"
+            } else {
+                "renewal_lost"
+            };
+            let error = world.replace_first(operation, call).await.expect(401).json();
+            assert_eq!(
+                (&error["code"], &error["reason"]),
+                (&json!("session_ended"), &json!(reason)),
+                "{operation}"
+            );
+            actions += 1;
         }
     }
     assert!(actions >= 25, "only {actions} actions were found");

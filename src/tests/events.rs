@@ -1,5 +1,11 @@
 //! Whoever is concerned hears of it at once, on every node, and misses nothing.
 
+use std::sync::Arc;
+
+use axum::{Extension, body::Body, http::Request};
+use broker_portal::server::{api, auth::current_session::Identity};
+use tower::ServiceExt as _;
+
 use crate::harness::*;
 
 const EVENTS: &str = "/api/v1/session/events";
@@ -290,6 +296,27 @@ async fn stream_opened_during_revocation_is_refused_or_closes() {
         }
     }
     assert!(refused >= 6, "what is opened after the end is refused");
+}
+
+#[tokio::test]
+async fn a_stream_is_refused_to_a_credential_that_was_just_replaced() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    // A request that was identified by the old cookie comes to the stream after the replacement.
+    let late = Identity::SignedIn(Arc::new(portal.identified(&chrome).await));
+    let body = json!({ "password": maria.password });
+    let renewal = chrome.post("/api/v1/session/reauthenticate").json(&body);
+    renewal.await.expect(200);
+    let routes = api::router()
+        .with_state(portal.state.clone())
+        .layer(Extension(late));
+    let request = Request::get(EVENTS).body(Body::empty()).expect("a request");
+    let answer = tokio::time::timeout(seconds(8), routes.oneshot(request)).await;
+    let answer = answer.expect("answered").expect("a router does not fail");
+    assert_eq!(answer.status(), 401);
+    assert_eq!(Answer::read(answer).await.end_reason(), "renewal_lost");
+    assert_eq!(portal.state.hub.open(), 0);
 }
 
 #[tokio::test]

@@ -1,11 +1,6 @@
 //! A credential changes when what its session may do has changed.
 
-use broker_portal::domain::session::ClientKind;
-use broker_portal::server::{
-    auth::{client::Network, token::PlainToken},
-    services::rotation,
-    store::sessions::{self, Found},
-};
+use broker_portal::server::services::rotation;
 
 use crate::harness::*;
 
@@ -224,26 +219,14 @@ async fn replaced_cookie_gets_no_new_cookie() {
     let portal = Portal::start().await;
     let maria = member(&portal, Role::Vendor).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    let cookie: PlainToken = chrome.cookie().expect("a cookie").parse().expect("a token");
-    let state = &portal.state;
-    let network = Network::of("192.0.2.1".parse().expect("an address"));
-    let mut conn = state.database.connection().await.expect("a connection");
-    let found = sessions::find_by_credential(
-        &mut conn,
-        cookie.hash(),
-        ClientKind::Browser,
-        network,
-        portal.now(),
-    );
-    let Ok(Some(Found::Live(late))) = found.await else {
-        panic!("the session is live");
-    };
-    drop(conn);
+    let late = portal.identified(&chrome).await;
     // While a request that has shown the cookie waits, it is replaced, and the session waits for another already.
     member(&portal, Role::Broker).await;
     chrome.get("/dashboard").await.expect(200);
     member(&portal, Role::Guest).await;
-    let rotated = rotation::of_cookie(state, &late).await.expect("an answer");
+    let rotated = rotation::of_cookie(&portal.state, &late)
+        .await
+        .expect("an answer");
     assert!(rotated.is_none());
     assert!(chrome.is_live().await);
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::{HashSet, VecDeque},
     convert::Infallible,
+    sync::Arc,
     time::Duration,
 };
 
@@ -24,12 +25,10 @@ use utoipa::IntoParams;
 
 use super::extract::SignedIn;
 use crate::{
-    domain::{
-        ids::{SessionId, UserId},
-        session::EndReason,
-    },
+    domain::{ids::SessionId, session::EndReason},
     error::AppError,
     server::{
+        auth::current_session::CurrentSession,
         http::failure::{Problem, ProblemBody},
         realtime::hub::{Subscription, concerns},
         state::AppState,
@@ -79,13 +78,12 @@ pub async fn stream(
     headers: HeaderMap,
     query: Result<Query<Resume>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let (user, session) = (caller.user.id, caller.id);
     // First to be told, then to look: an end between the two is in either.
-    let subscription = state.hub.subscribe(user, session).map_err(|error| {
+    let subscription = state.hub.subscribe(caller.user.id, caller.id).map_err(|error| {
         tracing::warn!(%error, "a stream was not opened");
         AppError::Busy
     })?;
-    let Watched { until, number } = match watch(&state, user, session).await? {
+    let Watched { until, number } = match watch(&state, &caller).await? {
         Ok(watched) => watched,
         Err(reason) => return Err(AppError::SessionEnded { reason }.into()),
     };
@@ -97,8 +95,7 @@ pub async fn stream(
         .filter(|last| *last < number);
     let following = Following {
         state,
-        user,
-        session,
+        caller,
         subscription,
         until,
         told: number,
@@ -124,29 +121,26 @@ struct Watched {
     number: i64,
 }
 
-/// Looks at the session, and gives the reason if it is over.
-async fn watch(
-    state: &AppState,
-    user: UserId,
-    session: SessionId,
-) -> Result<Result<Watched, EndReason>, AppError> {
+/// Looks at the session once more, and gives the reason if it is over or has another credential by now: what replaced it may
+/// have been told before the subscription.
+async fn watch(state: &AppState, caller: &CurrentSession) -> Result<Result<Watched, EndReason>, AppError> {
     let conn = &mut *state.database.connection().await?;
     // The number first: what is committed after it is told.
-    let number = events::last_of_user(conn, user).await?;
-    match sessions::live_until(conn, session, state.clock.now()).await? {
-        Some(until) => Ok(Ok(Watched { until, number })),
-        None => {
-            let reason = sessions::end_reason_of(conn, session, state.clock.now()).await?;
-            Ok(Err(reason.unwrap_or(EndReason::Unknown)))
-        }
+    let number = events::last_of_user(conn, caller.user.id).await?;
+    let now = state.clock.now();
+    if let Some(reason) = sessions::refusal_reason(conn, caller.id, caller.credential, now).await? {
+        return Ok(Err(reason));
     }
+    let until = sessions::live_until(conn, caller.id, now).await?;
+    Ok(until
+        .map(|until| Watched { until, number })
+        .ok_or(EndReason::Unknown))
 }
 
 /// A client that is being told.
 struct Following {
     state: AppState,
-    user: UserId,
-    session: SessionId,
+    caller: Arc<CurrentSession>,
     subscription: Subscription,
     /// When the session runs out, as far as is known.
     until: DateTime<Utc>,
@@ -202,7 +196,7 @@ impl Following {
                 }
                 Next::Ended(reason) => {
                     let number = following.told.to_string();
-                    (ended(following.session, reason).id(number), false)
+                    (ended(following.caller.id, reason).id(number), false)
                 }
                 Next::Closed => return None,
             };
@@ -216,7 +210,7 @@ impl Following {
             return Ok(Vec::new());
         };
         let conn = &mut *self.state.database.connection().await?;
-        let mut page = events::of_user_after(conn, self.user, last, PAGE).await?;
+        let mut page = events::of_user_after(conn, self.caller.user.id, last, PAGE).await?;
         // What has happened since the stream began is told by the hub, which knows what closes a stream.
         page.retain(|event| event.id <= self.told);
         self.behind = page.last().map(|event| event.id);
@@ -224,7 +218,7 @@ impl Following {
             let number = self.told.to_string();
             return Ok(vec![Message::default().id(number).comment("up to here")]);
         }
-        page.retain(|event| concerns(event, self.session));
+        page.retain(|event| concerns(event, self.caller.id));
         self.replayed.extend(page.iter().map(|event| event.id));
         Ok(page.iter().map(message).collect())
     }
@@ -258,13 +252,15 @@ impl Following {
     /// Nobody tells of time running out until someone looks: the stream does, at each beat and once it may have.
     async fn look_again(&mut self) -> Next {
         let now = self.state.clock.now();
-        self.state.activity.note(self.session, now, false);
+        self.state.activity.note(self.caller.id, now, false);
         // Each time, whatever was known: limits may have become shorter.
-        match watch(&self.state, self.user, self.session).await {
+        match watch(&self.state, &self.caller).await {
             Ok(Ok(watched)) => {
                 self.until = watched.until;
                 Next::Beat
             }
+            // The credential was replaced: the session goes on, and its client comes back with the new one.
+            Ok(Err(reason)) if reason.is_never_recorded() => Next::Closed,
             Ok(Err(reason)) => Next::Ended(reason),
             // The database is away. Nobody is signed out for that; look again with the next beat.
             Err(_) => {

@@ -11,6 +11,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use chrono::{DateTime, Utc};
 
 use super::{
     client::{client_address, has_chromium_hints, user_agent_of},
@@ -23,6 +24,7 @@ use crate::{
     domain::session::ClientKind,
     error::AppError,
     server::{
+        database::changes,
         http::{cookie, failure},
         services::{revoke, rotation, suspicion},
         state::AppState,
@@ -34,7 +36,8 @@ use crate::{
 /// Requests that the page or the desktop makes by itself carry this header; they are not activity.
 pub const BACKGROUND: &str = "x-portal-background";
 
-/// Marks a 401 to a request without a live session. Nothing was executed, so a client with a newer credential may repeat it.
+/// Marks a 401 to a request that changed nothing: it had no live session, or its credential was replaced before it could
+/// act. A client with a newer credential may repeat it.
 static NOT_EXECUTED: HeaderName = HeaderName::from_static("x-portal-not-executed");
 
 /// Paths that are never activity, whoever calls them.
@@ -98,7 +101,7 @@ pub async fn identify(State(state): State<AppState>, mut request: Request, next:
     request.extensions_mut().insert(client);
     request.extensions_mut().insert(identity);
     let mut response = next.run(request).await;
-    if !is_signed_in && response.status() == StatusCode::UNAUTHORIZED {
+    if response.status() == StatusCode::UNAUTHORIZED && !(is_signed_in && changes::has_committed()) {
         response
             .headers_mut()
             .insert(NOT_EXECUTED.clone(), HeaderValue::from_static("1"));
@@ -177,12 +180,7 @@ async fn resolve(state: &AppState, shown: &Shown, client: &Client) -> Result<Ide
     )
     .await?;
     Ok(match found {
-        None if shown.kind == ClientKind::Browser => {
-            let conn = &mut *state.database.connection().await?;
-            let replaced = sessions::find_replaced(conn, hash, now).await?;
-            replaced.map_or(Identity::Anonymous, Identity::Replaced)
-        }
-        None => Identity::Anonymous,
+        None => without_session(state, shown, now).await?,
         Some(Found::Ended(ended)) => {
             if !ended.written {
                 revoke::write_down(&state.database, &state.clock, &ended).await?;
@@ -191,6 +189,10 @@ async fn resolve(state: &AppState, shown: &Shown, client: &Client) -> Result<Ide
         }
         Some(Found::Live(mut session)) => {
             if let Some(reason) = suspicion::look_at(state, &session, client).await? {
+                if reason.is_never_recorded() {
+                    // Replaced meanwhile: the session goes on under another credential.
+                    return without_session(state, shown, now).await;
+                }
                 return Ok(Identity::Ended(session.ended(reason)));
             }
             if session.cookie_unconfirmed {
@@ -208,6 +210,16 @@ async fn resolve(state: &AppState, shown: &Shown, client: &Client) -> Result<Ide
             Identity::SignedIn(Arc::from(session))
         }
     })
+}
+
+/// Who shows a credential that opens no session.
+async fn without_session(state: &AppState, shown: &Shown, now: DateTime<Utc>) -> Result<Identity, AppError> {
+    if shown.kind != ClientKind::Browser {
+        return Ok(Identity::Anonymous);
+    }
+    let conn = &mut *state.database.connection().await?;
+    let replaced = sessions::find_replaced(conn, shown.token.hash(), now).await?;
+    Ok(replaced.map_or(Identity::Anonymous, Identity::Replaced))
 }
 
 #[cfg(test)]

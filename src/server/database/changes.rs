@@ -28,11 +28,16 @@ pub(super) fn record_commit() {
     _ = HAS_COMMITTED.try_with(|committed| committed.store(true, Ordering::Relaxed));
 }
 
+/// Whether the request has committed a change. Outside of a request: no.
+pub fn has_committed() -> bool {
+    let has_committed = HAS_COMMITTED.try_with(|committed| committed.load(Ordering::Relaxed));
+    has_committed.unwrap_or(false)
+}
+
 /// What to answer when the database fails: [`AppError::Unavailable`], which says that nothing was changed, only while
 /// that is true.
 pub fn unavailable() -> AppError {
-    let has_committed = HAS_COMMITTED.try_with(|committed| committed.load(Ordering::Relaxed));
-    if has_committed.unwrap_or(false) {
+    if has_committed() {
         AppError::OutcomeUnknown
     } else {
         AppError::Unavailable

@@ -1,7 +1,8 @@
 //! Transactions that act for a signed-in caller.
 //!
-//! Whatever changes something on behalf of a session begins one: it locks the user, then rechecks the session. An action
-//! that waited behind the revocation of its own session therefore fails and writes nothing. Writes that only callers make
+//! Whatever changes something on behalf of a session begins one: it locks the user, then rechecks the session and the
+//! credential of the request. An action that waited behind the revocation of its own session, or behind the replacement of
+//! its credential, therefore fails and writes nothing. Writes that only callers make
 //! take this type, and only it gives the [`Actor`] that audit rows of callers need.
 
 use std::{
@@ -25,7 +26,7 @@ use crate::{
     },
 };
 
-/// A transaction of a caller whose session was live once the user was locked. Dropped without a commit, it has done
+/// A transaction of a caller whose session was live, and held by the request's credential, once the user was locked. Dropped without a commit, it has done
 /// nothing.
 #[derive(Debug)]
 pub struct ActingTransaction {
@@ -39,7 +40,7 @@ pub struct ActingTransaction {
 /// Why a caller may not act (any more).
 #[derive(Debug)]
 pub enum NotActing {
-    /// The caller's session has ended.
+    /// The caller's session has ended, or its credential was replaced ([`EndReason::is_never_recorded`]).
     Ended(EndReason),
     /// The caller is no administrator (any more).
     Forbidden,
@@ -63,7 +64,8 @@ impl From<NotActing> for AppError {
 }
 
 impl ActingTransaction {
-    /// Locks the caller's user and rechecks the caller's session.
+    /// Locks the caller's user and rechecks the caller's session and credential. Whatever replaces a credential holds that
+    /// lock.
     ///
     /// # Errors
     /// [`NotActing::Ended`], [`NotActing::Database`].
@@ -90,7 +92,7 @@ impl ActingTransaction {
         locked.push(user);
         users::lock_all(&mut inner, &locked).await?;
         let now = clock.now();
-        if let Some(reason) = sessions::end_reason_of(&mut inner, session, now).await? {
+        if let Some(reason) = sessions::refusal_reason(&mut inner, session, caller.credential, now).await? {
             return Err(NotActing::Ended(reason));
         }
         Ok(Self {
@@ -153,7 +155,7 @@ pub struct AdminTransaction {
 }
 
 impl AdminTransaction {
-    /// Locks the caller and the users `concerned`; rechecks that the caller's session is live and still administers
+    /// Locks the caller and the users `concerned`; rechecks the caller's session and credential, and that it still administers
     /// `organization`, or everyone where there is none.
     ///
     /// # Errors

@@ -3,8 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::Router;
+use broker_portal::domain::session::ClientKind;
 use broker_portal::server::{
-    auth::password::Passwords,
+    auth::{client::Network, current_session::CurrentSession, password::Passwords, token::PlainToken},
     clock::Clock,
     config::Config,
     database::Database,
@@ -17,6 +18,7 @@ use broker_portal::server::{
         rate_limit::RateLimits,
     },
     state::AppState,
+    store::sessions::{self, Found},
     telemetry::{metrics::Metrics, traces::Traces},
 };
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
@@ -219,6 +221,26 @@ impl Portal {
         let before = self.database.statements().await;
         let result = work.await;
         (self.database.statements().await - before, result)
+    }
+
+    /// How many transactions of `work` took a number for the verification of their commit.
+    pub async fn verified_transactions_of<T>(&self, work: impl Future<Output = T>) -> (i64, T) {
+        let before = self.database.verified_transactions().await;
+        let result = work.await;
+        (self.database.verified_transactions().await - before, result)
+    }
+
+    /// The session of a browser, as a request knows it whose cookie has been looked up.
+    pub async fn identified(&self, browser: &Client) -> CurrentSession {
+        let cookie: PlainToken = browser.cookie().expect("a cookie").parse().expect("a token");
+        let network = Network::of("192.0.2.1".parse().expect("an address"));
+        let mut conn = self.state.database.connection().await.expect("a connection");
+        let (kind, now) = (ClientKind::Browser, self.now());
+        let found = sessions::find_by_credential(&mut conn, cookie.hash(), kind, network, now);
+        let Ok(Some(Found::Live(session))) = found.await else {
+            panic!("the session is live");
+        };
+        *session
     }
 
     /// Breaks the connections that listen for what happens.

@@ -94,6 +94,19 @@ impl TestDatabase {
         .expect("pg_stat_statements")
     }
 
+    /// How many transactions began that took a number for the verification of their commit.
+    pub async fn verified_transactions(&self) -> i64 {
+        let mut maintenance = maintenance().await;
+        sqlx::query_scalar(
+            "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid
+            WHERE d.datname = $1 AND s.query LIKE '%pg_current_xact_id()%'",
+        )
+        .bind(&self.name)
+        .fetch_one(&mut maintenance)
+        .await
+        .expect("pg_stat_statements")
+    }
+
     /// Cuts every connection and lets nobody in until [`Outage::end`].
     pub async fn cut_off(&self) -> Outage {
         let outage = Outage {

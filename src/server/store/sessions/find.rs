@@ -143,6 +143,33 @@ pub async fn end_reason_of(
     }
 }
 
+/// Why a session is not open to a credential that opened it before: it has ended, or another credential has replaced this
+/// one. `None`: it is open. A replaced credential gets the reason that the next request with it would get.
+pub async fn refusal_reason(
+    conn: &mut Connection,
+    session: SessionId,
+    credential: HashedToken,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Option<EndReason>> {
+    if let Some(reason) = end_reason_of(conn, session, now).await? {
+        return Ok(Some(reason));
+    }
+    let row = sqlx::query!(
+        r#"SELECT s.credential_hash = $2 AS "is_current!", EXISTS (
+            SELECT 1 FROM replaced_cookies r WHERE r.session_id = s.id AND r.credential_hash = $2
+        ) AS "is_unconfirmed!" FROM sessions s WHERE s.id = $1"#,
+        session.0,
+        credential.as_bytes(),
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(match row {
+        Some(row) if row.is_current => None,
+        Some(row) if row.is_unconfirmed => Some(EndReason::RenewalLost),
+        _ => Some(EndReason::Unknown),
+    })
+}
+
 /// A session that would authenticate, whatever its credential.
 pub struct Live {
     pub user: User,
