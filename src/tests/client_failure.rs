@@ -95,6 +95,33 @@ async fn too_many_reports_are_counted_but_not_logged() {
 }
 
 #[tokio::test]
+async fn reports_of_one_ipv6_network_share_a_limit() {
+    let portal = Portal::start().await;
+    let report = async |address: &str| {
+        let client = portal.browser(CHROME).at(address);
+        client.post(PATH).form(&REPORT).await.status
+    };
+    for last in 1..=5 {
+        assert_eq!(report(&format!("2001:db8::{last}")).await, 204);
+    }
+    assert_eq!(report("2001:db8::6").await, 429);
+    assert_eq!(report("2001:db8:0:1::1").await, 204);
+    portal.pass(seconds(60)).await;
+    assert_eq!(report("2001:db8::6").await, 204);
+}
+
+#[tokio::test]
+async fn reports_of_all_addresses_share_a_limit() {
+    let portal = Portal::start().await;
+    let mut allowed = 0;
+    for address in 1..=70 {
+        let client = portal.browser(CHROME).at(&format!("203.0.113.{address}"));
+        allowed += usize::from(client.post(PATH).form(&REPORT).await.status == 204);
+    }
+    assert_eq!(allowed, 60);
+}
+
+#[tokio::test]
 async fn every_page_guards_its_client_application() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;

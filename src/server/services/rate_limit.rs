@@ -34,7 +34,25 @@ pub enum Action {
     InvalidRefresh,
     /// A request for something that the caller may not have.
     Denied,
+    /// A report of a client application that failed.
+    ClientFailure,
 }
+
+/// Reports of failed client applications that are logged for an address. A failure that many users have is the same line
+/// again and again.
+const CLIENT_FAILURES_PER_ADDRESS: RateLimit = RateLimit {
+    most: 5,
+    window: Duration::from_secs(60),
+};
+
+/// The same for all addresses together.
+const CLIENT_FAILURES: RateLimit = RateLimit {
+    most: 60,
+    window: Duration::from_secs(60),
+};
+
+/// The bucket of all addresses together.
+const EVERYONE: Bucket = [0; 32];
 
 /// So many counts are kept at most. Each is some 60 bytes.
 const MOST_COUNTS: usize = 100_000;
@@ -141,6 +159,18 @@ pub fn check_user(state: &AppState, action: Action, user: UserId, address: IpAdd
 /// [`AppError::RateLimited`].
 pub fn check_address(state: &AppState, action: Action, address: IpAddr) -> Result<(), AppError> {
     check(state, action, &[], Some(address))
+}
+
+/// Counts a report of a failed client application. False: it is one too many. Not logged, since anyone can send reports.
+pub fn allows_client_failure(state: &AppState, address: IpAddr) -> bool {
+    let counts = [
+        (address_bucket(address), CLIENT_FAILURES_PER_ADDRESS),
+        (EVERYONE, CLIENT_FAILURES),
+    ];
+    state
+        .rate_limits
+        .take(Action::ClientFailure, &counts, state.clock.now())
+        .is_ok()
 }
 
 /// Counts a refusal that was a caller's own doing; gives what to answer instead where they have had too many.
