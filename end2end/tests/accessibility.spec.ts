@@ -87,7 +87,7 @@ const STATES: State[] = [
       await endSession(scene);
       const dialog = new SignedOutDialog(scene.page);
       await dialog.signIn({ email: scene.person.email, password: 'not the password' });
-      await expect(dialog.problem).toContainText('You are not signed in.');
+      await expect(dialog.problem).toContainText('Email or password is not right.');
     },
   },
   {
@@ -161,7 +161,7 @@ const STATES: State[] = [
       await page.goto('/login');
       const signInPage = new SignInPage(page);
       await signInPage.signIn({ email: person.email, password: 'not the password' });
-      await expect(signInPage.problem).toContainText('You are not signed in.');
+      await expect(signInPage.problem).toContainText('Email or password is not right.');
     },
   },
   {

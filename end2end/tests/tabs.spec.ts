@@ -340,7 +340,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     const dialog = new SignedOutDialog(page);
     await dialog.says('An administrator ended your session.');
     await dialog.signIn({ email: person.email, password: 'not the password' });
-    await expect(dialog.problem).toContainText('You are not signed in.');
+    await expect(dialog.problem).toContainText('Email or password is not right.');
     await expect(dialog.problem).toBeFocused();
     await expect(dialog.email).toHaveValue(person.email);
     await expect(dialog.password).toHaveAttribute('aria-invalid', 'true');

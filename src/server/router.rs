@@ -18,10 +18,10 @@ use tower_http::{
 use super::{
     api,
     auth::{credential, identify::identify},
-    health,
+    drawn, health,
     http::{
-        catch_panic::catch_panic, client_failure, cookie, flash, json_form, one_thread, origin, request_log,
-        security_headers, server_fn_answer, sign_in_first, whole_body,
+        catch_panic::catch_panic, client_failure, cookie, flash, form_error, json_form, one_thread, origin,
+        request_log, security_headers, server_fn_answer, sign_in_first, whole_body,
     },
     shell::shell,
     state::AppState,
@@ -50,6 +50,7 @@ pub fn router(state: AppState) -> Router {
             ServiceBuilder::new()
                 .layer(from_fn_with_state(state.clone(), origin::same_origin_only))
                 .layer(from_fn(whole_body::first))
+                .layer(from_fn_with_state(state.clone(), form_error::check_origin))
                 .layer(from_fn(json_form::accept_json))
                 .layer(from_fn_with_state(state.clone(), cookie::complete_removal))
                 .layer(from_fn_with_state(state.clone(), credential::choose))

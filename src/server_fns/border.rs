@@ -11,7 +11,7 @@ use leptos::prelude::use_context;
 use leptos_axum::ResponseOptions;
 
 use crate::{
-    domain::{flash::Flash, session::ClientKind, theme::Theme},
+    domain::{flash::Flash, query::form_value, session::ClientKind, theme::Theme},
     error::AppError,
     server::{
         auth::{
@@ -189,6 +189,24 @@ pub fn set_cookie(cookie: &str) {
     if let (Some(response), Ok(cookie)) = (use_context::<ResponseOptions>(), HeaderValue::from_str(cookie)) {
         response.append_header(SET_COOKIE, cookie);
     }
+}
+
+/// Keeps the email of a sign-in that failed without JavaScript, for the form that comes next.
+pub fn keep_typed_email(email: &str) {
+    // Longer than any email, it would be no cookie.
+    if is_plain_form()
+        && email.len() <= 254
+        && let Ok(state) = state()
+    {
+        set_cookie(&cookie::set_typed_email(email, &state.config));
+    }
+}
+
+/// That email, where the page shows the error of the sign-in.
+pub fn typed_email() -> Option<String> {
+    let (state, parts) = (state().ok()?, use_context::<Parts>()?);
+    let sent_to = form_value(parts.uri.query()?, "__path")?;
+    (sent_to == "/api/sign_in").then(|| cookie::typed_email(&parts.headers, &state.config))?
 }
 
 /// Whether this browser sends cookies back. One that sent none gets one to send.

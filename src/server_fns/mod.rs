@@ -32,5 +32,5 @@ pub use sessions::{
     ListActiveSessions, RevokeSession, SignOutAllDevices, SignOutOtherDevices, list_active_sessions,
     revoke_session, sign_out_all_devices, sign_out_other_devices,
 };
-pub use sign_in::{SignIn, SignInNotice, SignOut, sign_in, sign_in_notice, sign_out};
+pub use sign_in::{SignIn, SignInNotice, SignOut, sign_in, sign_in_notice, sign_out, typed_email};
 pub use theme::{ChooseTheme, choose_theme};

@@ -34,7 +34,8 @@ pub async fn sign_in(
     #[server(default)] next: Option<String>,
     #[server(default)] expects_cookie: Option<bool>,
 ) -> Result<String, AppError> {
-    border::answer(async {
+    let typed_email = email.clone();
+    let signed_in = border::answer(async {
         border::reject_bearer()?;
         if expects_cookie == Some(true) && !border::keeps_cookies()? {
             tracing::info!("sign-in without cookies refused");
@@ -57,7 +58,11 @@ pub async fn sign_in(
         border::then_go_to(&path);
         Ok(path)
     })
-    .await
+    .await;
+    if signed_in.is_err() {
+        border::keep_typed_email(&typed_email);
+    }
+    signed_in
 }
 
 /// Signs out of this browser only, and gives the path to go to. Without a session there is nothing to do.
@@ -104,4 +109,12 @@ pub async fn sign_in_notice() -> Result<Option<String>, AppError> {
         })
     })
     .await
+}
+
+/// The email of a sign-in that has just failed without JavaScript, for its form. With JavaScript the form is still there.
+pub fn typed_email() -> Option<String> {
+    #[cfg(feature = "ssr")]
+    return border::typed_email();
+    #[cfg(not(feature = "ssr"))]
+    None
 }

@@ -338,10 +338,84 @@ async fn no_text_of_a_url_reaches_a_page() {
             format!("__err={query}"),
             format!("done={query}&reason={query}&message={query}"),
         ] {
-            let page = client.get(&format!("{path}?{suffix}")).await.expect(200);
+            let page = client.get(&format!("{path}?{suffix}")).await;
+            let page = if suffix.contains("__err") {
+                assert_eq!(page.expect(303).location(), path);
+                client.get(path).await
+            } else {
+                page
+            };
+            let page = page.expect(200);
             assert!(!page.body.contains("555-1234"), "{path}?{suffix}: {}", page.body);
         }
     }
+}
+
+#[tokio::test]
+async fn form_errors_are_shown_to_their_own_browser_only() {
+    const WRONG: &str = "Email or password is not right.";
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let plain = portal.browser(CHROME).without_script();
+    let fields = [("email", &*maria.email), ("password", "not it")];
+    let origin = portal.state.config.public_url.origin();
+    let failed = plain
+        .post("/api/sign_in")
+        .header("referer", &format!("{origin}/login?next=/dashboard"))
+        .form(&fields)
+        .await
+        .expect(302);
+    for cookie in ["portal_form_error", "portal_typed_email"] {
+        let set = failed.all("set-cookie");
+        let set = set.iter().find(|set| set.starts_with(cookie)).expect(cookie);
+        for attribute in ["HttpOnly", "SameSite=Lax", "Path=/", "Max-Age=60"] {
+            assert!(set.contains(attribute), "{set}");
+        }
+        assert!(!set.contains(&maria.email), "{set}");
+    }
+    let place = failed.location();
+    let page = plain.follow(&failed).await.expect(200).body;
+    assert!(page.contains(WRONG), "{page}");
+    assert!(page.contains(&format!(r#"value="{}""#, maria.email)), "{page}");
+
+    // The address tells nobody else anything, nor anything else to this browser.
+    let encode = |code: &str| data_encoding::BASE64URL.encode(json!({ "code": code }).to_string().as_bytes());
+    let forged = format!(
+        "/login?__path=/api/sign_in&__err={}",
+        encode("password_change_required")
+    );
+    let hidden = forged.replace("__err", "%5F_err").replace("__path", "__pat%68");
+    let stranger = portal.browser(FIREFOX);
+    for (client, address, clean) in [
+        (&stranger, place, "/login?next=/dashboard"),
+        (&plain, &*forged, "/login"),
+        (&plain, &*hidden, "/login"),
+        (&plain, "//evil.example/a?__err=b", "/login"),
+        (&plain, "/\\evil.example?__err=b", "/login"),
+        (
+            &plain,
+            &*format!("{place}&{}", &forged[7..]),
+            "/login?next=/dashboard",
+        ),
+    ] {
+        let answer = client.get(address).await.expect(303);
+        assert_eq!(answer.location(), clean, "{address}");
+        let page = client.follow(&answer).await.expect(200).body;
+        assert_eq!(count(&page, "class=\"notice"), 0, "{page}");
+        assert!(!page.contains(&maria.email), "{page}");
+    }
+}
+
+#[tokio::test]
+async fn browsers_without_cookies_are_told_so_without_a_mark() {
+    let portal = Portal::start().await;
+    let blocked = data_encoding::BASE64URL.encode(br#"{"code":"cookies_required"}"#);
+    let place = format!("/login?__path=/api/sign_in&__err={blocked}");
+    let page = portal.anonymous().get(&place).await.expect(200).body;
+    assert!(page.contains("signing in needs cookies"), "{page}");
+    let keeps = portal.browser(CHROME);
+    keeps.get("/login").await.expect(200);
+    keeps.get(&place).await.expect(303);
 }
 
 #[tokio::test]

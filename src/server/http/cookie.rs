@@ -11,6 +11,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use data_encoding::BASE64URL_NOPAD;
 use tower_sessions::{SessionManagerLayer, cookie::SameSite};
 
 use crate::{
@@ -141,6 +142,56 @@ pub fn set_probe(config: &Config) -> String {
     )
 }
 
+/// How long what a form left for the next page is kept.
+const FORM_SECONDS: u32 = 60;
+
+fn form_error_name(config: &Config) -> &'static str {
+    if config.public_url.is_https() {
+        "__Host-portal_form_error"
+    } else {
+        "portal_form_error"
+    }
+}
+
+/// Whether the last form of this browser failed with the error that `mark` is of.
+pub fn has_form_error(headers: &HeaderMap, mark: &str, config: &Config) -> bool {
+    values(headers, form_error_name(config)).any(|value| value == mark.as_bytes())
+}
+
+/// The cookie that keeps the mark of a form's error.
+pub fn set_form_error(mark: &str, config: &Config) -> String {
+    of_form(form_error_name(config), mark, config)
+}
+
+fn typed_email_name(config: &Config) -> &'static str {
+    if config.public_url.is_https() {
+        "__Host-portal_typed_email"
+    } else {
+        "portal_typed_email"
+    }
+}
+
+/// The email with which a sign-in without JavaScript has just failed.
+pub fn typed_email(headers: &HeaderMap, config: &Config) -> Option<String> {
+    let encoded = values(headers, typed_email_name(config)).next()?;
+    String::from_utf8(BASE64URL_NOPAD.decode(encoded).ok()?).ok()
+}
+
+/// The cookie that keeps that email for the next page.
+pub fn set_typed_email(email: &str, config: &Config) -> String {
+    let encoded = BASE64URL_NOPAD.encode(email.as_bytes());
+    of_form(typed_email_name(config), &encoded, config)
+}
+
+fn of_form(name: &str, value: &str, config: &Config) -> String {
+    let secure = if config.public_url.is_https() {
+        "; Secure"
+    } else {
+        ""
+    };
+    format!("{name}={value}; HttpOnly; SameSite=Lax; Path=/; Max-Age={FORM_SECONDS}{secure}")
+}
+
 /// Every value of the cookie `name`, in the order of the headers. Read as bytes, from all `Cookie` headers: other
 /// applications on this host set cookies that are no text.
 pub fn values<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a [u8]> {
@@ -176,7 +227,11 @@ pub fn own_cookies(
     let known_browser = known_browser(headers, config).filter(|_| !credential.is_bearer());
     let probe = values(headers, probe_name(config)).next();
     let theme = parsed::<Theme>(headers, THEME);
+    let typed_email = values(headers, typed_email_name(config)).next();
     let own = [
+        typed_email
+            .and_then(|email| std::str::from_utf8(email).ok())
+            .map(|email| (typed_email_name(config), email.to_owned())),
         probe.map(|_| (probe_name(config), PROBE.to_owned())),
         session.map(|value| (config.cookie_name(), value)),
         known_browser.map(|mark| (known_browser_name(config), mark.reveal())),

@@ -6,6 +6,7 @@ pub mod client_failure;
 pub mod cookie;
 pub mod failure;
 pub mod flash;
+pub mod form_error;
 pub mod json_form;
 pub mod one_thread;
 pub mod origin;

@@ -14,7 +14,7 @@ use crate::{
         query::{form_value, query_value},
         session::EndReason,
     },
-    server::auth::current_session::Identity,
+    server::{auth::current_session::Identity, http::form_error::without_error},
 };
 
 /// Sends page requests below `/dashboard` without a live session to sign-in, with the reason where there was one.
@@ -33,7 +33,8 @@ pub async fn sign_in_first(request: Request, next: Next) -> Response {
     if path.ends_with('/') {
         return Redirect::to(path.trim_end_matches('/')).into_response();
     }
-    let wanted = without_outcome(path, request.uri().query());
+    // After signing in again an error is no news.
+    let wanted = without_error(path, request.uri().query());
     let login = match identity {
         Some(Identity::SignedIn(_)) => return next.run(request).await,
         Some(Identity::Ended(ended)) => {
@@ -50,20 +51,4 @@ pub async fn sign_in_first(request: Request, next: Next) -> Response {
         Some(Identity::Anonymous) | None => format!("/login?next={}", query_value(&wanted)),
     };
     Redirect::to(&login).into_response()
-}
-
-/// The address without what a form sent without JavaScript left in it: after signing in again that is no news.
-fn without_outcome(path: &str, query: Option<&str>) -> String {
-    let passing = |pair: &&str| !["__path=", "__err="].iter().any(|name| pair.starts_with(name));
-    let kept: Vec<&str> = query
-        .unwrap_or_default()
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .filter(passing)
-        .collect();
-    if kept.is_empty() {
-        path.to_owned()
-    } else {
-        format!("{path}?{}", kept.join("&"))
-    }
 }

@@ -94,6 +94,8 @@ impl Answer {
             .headers
             .iter()
             .filter(|(name, _)| *name != "x-request-id")
+            // It holds what the client itself has typed.
+            .filter(|(_, value)| !value.as_bytes().starts_with(b"portal_typed_email="))
             .map(|(name, value)| {
                 (
                     name.to_string(),

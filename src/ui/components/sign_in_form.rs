@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     error::AppError,
-    server_fns::sign_in,
+    server_fns::{sign_in, typed_email},
     ui::{browser, failure::error_of_form},
 };
 
@@ -88,10 +88,7 @@ pub fn SignInForm(
         let notice = view! {
             <div class="notice error">
                 <Icon picture=Picture::AlertCircle />
-                <div>
-                    <p class="notice-title">"You are not signed in."</p>
-                    <p>{error.message()}</p>
-                </div>
+                <div>{error.message()}</div>
             </div>
         };
         Some(notice.into_any())
@@ -133,6 +130,7 @@ pub fn SignInForm(
                     type="email"
                     autocomplete="username"
                     required
+                    value=typed_email()
                     maxlength="254"
                     aria-invalid=invalid
                     aria-describedby=ids.problem

@@ -1,0 +1,117 @@
+//! The error of a form that was sent without JavaScript. The framework puts it into the address of the page, which anyone
+//! can write. So the answer to the form leaves a mark of the error in a cookie, and a page shows only the error that the
+//! mark is of.
+
+use axum::{
+    extract::{Request, State},
+    http::{
+        HeaderValue, Method, StatusCode,
+        header::{LOCATION, SET_COOKIE},
+    },
+    middleware::Next,
+    response::{IntoResponse, Redirect, Response},
+};
+use sha2::{Digest, Sha256};
+use url::form_urlencoded;
+
+use super::cookie;
+use crate::{domain::query::form_value, error::AppError, server::state::AppState};
+
+/// The names under which an error stands in an address.
+const NAMES: [&str; 2] = ["__path", "__err"];
+
+/// Marks the error of an answer that leads back to a page, and takes any other error out of the address of a page.
+pub async fn check_origin(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    let uri = request.uri();
+    if is_read
+        && !uri.path().starts_with("/api/")
+        && let Some(query) = uri.query()
+        && let Some(mark) = mark(query)
+        && !cookie::has_form_error(request.headers(), &mark, &state.config)
+    {
+        // A browser that blocks cookies keeps no mark either.
+        let blocks_cookies = !cookie::has_any(request.headers(), &state.config)
+            && form_value(query, "__err")
+                .is_some_and(|error| AppError::from_query(&error) == AppError::CookiesRequired);
+        if !blocks_cookies {
+            return Redirect::to(&without_error(uri.path(), Some(query))).into_response();
+        }
+    }
+    let mut response = next.run(request).await;
+    let mark = response
+        .headers()
+        .get(LOCATION)
+        .filter(|_| response.status() == StatusCode::FOUND)
+        .and_then(|place| place.to_str().ok()?.split_once('?'))
+        .and_then(|(_, query)| mark(query));
+    if let Some(mark) = mark
+        && let Ok(cookie) = HeaderValue::from_str(&cookie::set_form_error(&mark, &state.config))
+    {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// The mark of the error in a query. `None`: there is no error in it.
+fn mark(query: &str) -> Option<String> {
+    let mut hash = Sha256::new();
+    let mut is_empty = true;
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        if NAMES.contains(&&*name) {
+            is_empty = false;
+            hash.update(format!("{name}={value}\n"));
+        }
+    }
+    (!is_empty).then(|| data_encoding::BASE64URL_NOPAD.encode(&hash.finalize()))
+}
+
+/// The address of a page without an error.
+pub fn without_error(path: &str, query: Option<&str>) -> String {
+    let kept: Vec<&str> = query
+        .unwrap_or_default()
+        .split('&')
+        .filter(|pair| !pair.is_empty() && mark(pair).is_none())
+        .collect();
+    // Browsers take `//elsewhere` for another host.
+    let is_foreign = path.starts_with("//") || path.contains('\\');
+    let path = if is_foreign { "/login" } else { path };
+    if kept.is_empty() {
+        path.to_owned()
+    } else {
+        format!("{path}?{}", kept.join("&"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_leave_an_address_however_they_are_written() {
+        for (query, left) in [
+            ("__path=/api/a&__err=b", "/login"),
+            ("next=%2Fa&__err=b&x", "/login?next=%2Fa&x"),
+            ("%5F_err=b&__pat%68=c&_err=d", "/login?_err=d"),
+            ("__err", "/login"),
+        ] {
+            assert_eq!(without_error("/login", Some(query)), left);
+        }
+    }
+
+    #[test]
+    fn marks_are_of_one_error_only() {
+        let marked = mark("__path=%2Fapi%2Fsign_in&__err=a");
+        assert!(marked.is_some());
+        assert_eq!(mark("next=b&__path=/api/sign_in&%5f_err=a"), marked);
+        for other in [
+            "__path=/api/sign_in&__err=b",
+            "__err=a",
+            "__path=/api/sign_in&__err=a&__err=b",
+            "__err=a&__path=/api/sign_in",
+        ] {
+            assert_ne!(mark(other), marked, "{other}");
+        }
+        assert_eq!(mark("next=__err"), None);
+    }
+}
