@@ -94,3 +94,22 @@ async fn failure_after_commit_never_claims_no_change() {
     let other = changes::track(async { AppError::from(sqlx::Error::PoolTimedOut) }).await;
     assert_eq!(other, AppError::Unavailable);
 }
+
+#[tokio::test]
+async fn idle_jobs_take_no_transaction_number() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let (taken, _) = portal
+        .verified_transactions_of(portal.browser(CHROME).signed_in(&maria))
+        .await;
+    assert!(taken >= 1, "a sign-in is verified");
+    portal.seal().await;
+    let (taken, sealed) = portal.verified_transactions_of(portal.seal()).await;
+    assert_eq!((taken, sealed), (0, 0));
+
+    let database = &portal.state.database;
+    let mut tx = database.begin_unverified().await.expect("a transaction");
+    let number = sqlx::query_scalar::<_, Option<String>>("SELECT pg_current_xact_id_if_assigned()::text");
+    assert_eq!(number.fetch_one(&mut *tx).await.expect("answered"), None);
+    tx.commit().await.expect("committed");
+}

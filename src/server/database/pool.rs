@@ -247,18 +247,38 @@ impl Database {
         Ok(Lease::new(acquired?, self.checks.clone()))
     }
 
-    /// Begins a transaction. A connection that broke a moment ago, unnoticed, is passed over: nothing has been done on
+    /// Begins a transaction whose commit is verified when its answer is lost. A connection that broke a moment ago, unnoticed, is passed over: nothing has been done on
     /// it yet.
     ///
     /// # Errors
     /// The database does not answer, or no connection came free.
     pub async fn begin(&self) -> sqlx::Result<Transaction> {
+        self.try_begin(true).await
+    }
+
+    /// Begins a transaction of a job that writes nothing in most rounds and is repeated when it fails: its commit is not
+    /// verified, and an idle server takes no transaction numbers.
+    ///
+    /// # Errors
+    /// The database does not answer, or no connection came free.
+    pub async fn begin_unverified(&self) -> sqlx::Result<Transaction> {
+        self.try_begin(false).await
+    }
+
+    async fn try_begin(&self, is_verified: bool) -> sqlx::Result<Transaction> {
         let until = Instant::now() + BEGIN;
         let mut broken = 0;
         loop {
             let part = traces::part("database transaction");
-            let begun =
-                async { Transaction::begin(self.connection().await?, self.clone(), part).await }.await;
+            let begun = async {
+                let lease = self.connection().await?;
+                if is_verified {
+                    Transaction::begin(lease, self.clone(), part).await
+                } else {
+                    Transaction::begin_unverified(lease, self.clone(), part).await
+                }
+            }
+            .await;
             match begun {
                 Err(error)
                     if is_broken_connection(&error)

@@ -26,7 +26,7 @@ const SNAPSHOT: Duration = Duration::from_secs(600);
 pub struct Transaction {
     lease: Lease,
     database: Database,
-    /// `None`: it writes nothing.
+    /// `None`: its commit is not verified.
     id: Option<TransactionId>,
     ended: Vec<EndReason>,
     part: Part,
@@ -56,6 +56,26 @@ impl Transaction {
             }),
             lease,
             database,
+            ended: Vec::new(),
+            part,
+        })
+    }
+
+    /// Begins one whose commit is not verified. It takes a transaction number only if it writes.
+    pub(super) async fn begin_unverified(
+        mut lease: Lease,
+        database: Database,
+        part: Part,
+    ) -> sqlx::Result<Self> {
+        lease.set_in_transaction(true);
+        let limit = lease.limit();
+        lease.set_limit(QUICK);
+        (&mut *lease).execute("BEGIN").await?;
+        lease.set_limit(limit);
+        Ok(Self {
+            lease,
+            database,
+            id: None,
             ended: Vec::new(),
             part,
         })

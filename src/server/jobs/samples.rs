@@ -25,7 +25,7 @@ const APART: TimeDelta = TimeDelta::seconds(270);
 /// # Errors
 /// The database's.
 pub async fn once(database: &Database, clock: &Clock) -> sqlx::Result<bool> {
-    let mut tx = database.begin().await?;
+    let mut tx = database.begin_unverified().await?;
     let now = clock.now();
     let ours = job_runs::begin(&mut tx, JOB, APART, now).await?;
     if ours {

@@ -100,7 +100,7 @@ impl Courier {
         let mut taken = 0;
         loop {
             let now = clock.now();
-            let mut tx = database.begin().await?;
+            let mut tx = database.begin_unverified().await?;
             let claimed = alert_deliveries::claim(&mut tx, now + LEASE, now).await?;
             tx.commit().await?;
             let Some(claimed) = claimed else {
