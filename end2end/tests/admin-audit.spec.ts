@@ -93,7 +93,7 @@ test('the audit log lists, filters and exports events', async ({
   await visit(page, `${PATH}?since=2001-01-01&until=2001-01-02`);
   await expect(audit.main).toContainText('Nothing fits this filter.');
   await visit(page, `${PATH}?since=yesterday`);
-  await expect(audit.main).toContainText('“since” in the address is not understood.');
+  await expect(audit.main).toContainText('“Since (UTC)” is not understood.');
 });
 
 test('a long audit log is paged', async ({ page, portal, admin, person }) => {

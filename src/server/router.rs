@@ -64,6 +64,11 @@ pub fn router(state: AppState) -> Router {
 
     let routes = Router::new()
         .route("/", get(|| async { Redirect::to("/dashboard") }))
+        .route("/settings", get(|| async { Redirect::to("/dashboard/settings") }))
+        .route(
+            "/dashboard/admin",
+            get(|| async { Redirect::to(drawn::sessions::PATH) }),
+        )
         .merge(health::router())
         .merge(files(&state))
         .merge(dynamic);

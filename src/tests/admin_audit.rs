@@ -238,6 +238,26 @@ async fn filter_accepts_the_logs_times() {
 }
 
 #[tokio::test]
+async fn an_unreadable_filter_is_named_as_the_form_names_it() {
+    let portal = Portal::start().await;
+    let root = portal.person("root").role(Role::SystemAdmin).create().await;
+    let root = portal.browser(CHROME).signed_in(&root).await;
+    for (query, label) in [
+        ("address=home", "From address"),
+        ("since=yesterday", "Since (UTC)"),
+    ] {
+        let html = root
+            .get(&format!("/dashboard/admin/audit?{query}"))
+            .await
+            .expect(200)
+            .body;
+        let html = html.replace("<!>", "");
+        assert!(html.contains(&format!("“{label}” is not understood.")), "{html}");
+        assert!(html.contains(&format!(">{label}</label>")), "{html}");
+    }
+}
+
+#[tokio::test]
 async fn since_after_until_is_rejected() {
     let portal = Portal::start().await;
     let ada = portal.person("ada").role(Role::SystemAdmin).create().await;

@@ -170,7 +170,11 @@ async fn users_without_sessions_are_listed_and_manageable() {
         .await
         .expect(200)
         .body;
-    assert!(asked.contains("Disable the account of nora?"));
+    assert!(
+        asked
+            .replace("<!>", "")
+            .contains("Disable the account of <bdi>nora</bdi>?")
+    );
 
     brokerages
         .does("admin_disable_person", nora, &[])
@@ -482,6 +486,35 @@ async fn form_returns_to_its_page_with_a_message() {
         assert_eq!(answer.location(), place);
         let html = plain.follow(&answer).await.expect(200).body;
         assert!(html.contains(words) && html.contains("1 person"), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn names_do_not_reorder_the_text_around_them() {
+    let portal = Portal::start().await;
+    let root = portal.person("root").role(Role::SystemAdmin).create().await;
+    let root = portal.browser(CHROME).signed_in(&root).await;
+    let name = "\u{645}\u{631}\u{6cc}\u{645}";
+    let maria = portal.person("maria").called(name).member_of(name).create().await;
+    let mac = portal.desktop("mac").device("device_name", name);
+    let session = mac.signed_in(&maria).await.session();
+    for path in [
+        format!("{PATH}?person={}", maria.id),
+        format!("{PATH}?person={}&ask=disable", maria.id),
+        format!("/dashboard/admin/sessions?session={session}&ask=end_one"),
+    ] {
+        let html = root.get(&path).await.expect(200).body.replace("<!>", "");
+        let (_, drawn) = html.split_once("<header class=\"page-head\"").expect("the page");
+        let isolated = drawn.matches(&format!("<bdi>{name}</bdi>")).count()
+            + drawn
+                .matches(&format!("<bdi class=\"person\">{name}</bdi>"))
+                .count();
+        assert!(isolated >= 3, "{path}: {html}");
+        assert_eq!(
+            drawn.matches(&format!(">{name}<")).count(),
+            isolated,
+            "{path}: {html}"
+        );
     }
 }
 

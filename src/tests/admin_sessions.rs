@@ -1148,3 +1148,22 @@ async fn export_stops_when_the_readers_session_ends() {
         assert!(lines < ROWS, "{export} went on: {lines} lines");
     }
 }
+
+#[tokio::test]
+async fn the_role_filter_offers_roles_in_reach() {
+    let brokerages = Brokerages::open().await;
+    let root = brokerages.portal.person("root").role(Role::SystemAdmin);
+    let root = brokerages
+        .portal
+        .browser(CHROME)
+        .signed_in(&root.create().await)
+        .await;
+    for (client, offered) in [(&brokerages.admin, false), (&root, true)] {
+        for path in ["/dashboard/admin/sessions", "/dashboard/admin/people"] {
+            let html = client.get(path).await.expect(200).body;
+            assert!(html.contains(r#"<option value="broker""#), "{html}");
+            let option = r#"<option value="system_admin""#;
+            assert_eq!(html.contains(option), offered, "{path}: {html}");
+        }
+    }
+}

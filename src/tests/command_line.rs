@@ -224,6 +224,18 @@ async fn dry_run_counts_and_ends_nothing() {
 }
 
 #[tokio::test]
+async fn revoke_explains_a_malformed_session_id() {
+    let (portal, ..) = signed_in().await;
+    let (content, _, err) = portal.run(&["sessions", "revoke", "--id", "abc"]).await;
+    assert!(!content);
+    assert!(
+        err.contains("this is no session id; `broker-portal sessions list` shows them"),
+        "{err}"
+    );
+    assert!(!err.contains("urn:uuid"), "{err}");
+}
+
+#[tokio::test]
 async fn user_list_shows_what_administrators_see() {
     let (portal, maria, _) = signed_in().await;
     portal

@@ -311,6 +311,20 @@ async fn sign_in_explains_known_reasons_only() {
 }
 
 #[tokio::test]
+async fn guessed_addresses_lead_to_their_pages() {
+    let portal = Portal::start().await;
+    let root = portal.person("root").role(Role::SystemAdmin).create().await;
+    let root = portal.browser(CHROME).signed_in(&root).await;
+    for (guessed, page) in [
+        ("/settings", "/dashboard/settings"),
+        ("/dashboard/admin", "/dashboard/admin/sessions"),
+    ] {
+        assert_eq!(root.get(guessed).await.expect(303).location(), page);
+        root.get(page).await.expect(200);
+    }
+}
+
+#[tokio::test]
 async fn no_text_of_a_url_reaches_a_page() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;

@@ -14,7 +14,7 @@ async fn correct_password_signs_in() {
         .expect(200);
     assert_eq!(answer.json(), "/dashboard");
     let page = chrome.get("/dashboard").await.expect(200);
-    assert!(page.body.contains("Hello, maria."), "{}", page.body);
+    assert!(page.body.contains("Hello, <bdi>maria"), "{}", page.body);
     portal.browser(FIREFOX).get("/dashboard").await.expect(303);
 }
 

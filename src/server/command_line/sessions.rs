@@ -65,11 +65,16 @@ struct Target {
     #[arg(long, value_name = "EMAIL")]
     user: Option<String>,
     /// This one session
-    #[arg(long)]
+    #[arg(long, value_parser = session_id)]
     id: Option<SessionId>,
     /// Everything of everyone. Asks for the number of sessions, or needs --yes where there is no terminal
     #[arg(long)]
     all: bool,
+}
+
+fn session_id(text: &str) -> Result<SessionId, String> {
+    text.parse()
+        .map_err(|_| "this is no session id; `broker-portal sessions list` shows them".to_owned())
 }
 
 impl Target {

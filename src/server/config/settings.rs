@@ -126,8 +126,8 @@ pub const SECTIONS: &[Section] = &[
                 "PORTAL_PUBLIC_URL",
                 Text("an address such as `https://portal.example`, without a path"),
                 Depends("`http://` + listen address, or the loopback address if that is every interface"),
-                "The address that users type. Over plain http, browsers can sign in at this address only. With \
-                 `https` the cookie is `__Host-portal_session` and Secure, and browsers must stay on https; \
+                "The address that users type. Over plain http, browsers can sign in at this address and at \
+                 loopback addresses such as `localhost` only. With `https` the cookie is `__Host-portal_session` and Secure, and browsers must stay on https; \
                  otherwise it is `portal_session`.",
             ),
             Setting::new(

@@ -41,7 +41,7 @@ impl Place {
                 filter,
                 flaw(query, &AuditFilter::FIELDS, &OTHERS).map(|flaw| flaw.to_string()),
             ),
-            Err(unknown) => (AuditFilter::default(), Some(no_filter(&unknown))),
+            Err(unknown) => (AuditFilter::default(), Some(no_filter(&unknown, &LABELS))),
         };
         let before = get("before").and_then(|id| id.parse().ok());
         (Self { filter, before }, problem)
@@ -187,6 +187,21 @@ fn trust_line(trust: &Trust) -> AnyView {
     .into_any()
 }
 
+/// What the fields of the filter are called.
+const LABELS: [(&str, &str); 6] = [
+    ("person", "To whom"),
+    ("actor", "By whom"),
+    ("kind", "What"),
+    ("since", "Since (UTC)"),
+    ("until", "Until (UTC)"),
+    ("address", "From address"),
+];
+
+fn label(field: &'static str) -> &'static str {
+    let found = LABELS.iter().find(|(name, _)| *name == field);
+    found.map_or(field, |(_, label)| label)
+}
+
 fn filter_form(filter: &AuditFilter) -> AnyView {
     let kinds = AuditKind::ALL
         .iter()
@@ -221,12 +236,12 @@ fn filter_form(filter: &AuditFilter) -> AnyView {
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     view! {
         <form class="filter" role="search" method="get" action=PATH data-live="">
-            {field("person", "To whom", "search", text(&filter.person), "Name, email or id")}
-            {field("actor", "By whom", "search", text(&filter.actor), "Name, email or id")}
-            {select("kind", "What", Some("Anything"), kinds, filter.kind.map(AuditKind::as_str).unwrap_or_default())}
-            {field("address", "From address", "search", text(&filter.address), "203.0.113.7 or 203.0.113.0/24")}
-            {field("since", "Since (UTC)", "datetime-local", time(filter.since), "")}
-            {field("until", "Until (UTC)", "datetime-local", time(filter.until), "")}
+            {field("person", label("person"), "search", text(&filter.person), "Name, email or id")}
+            {field("actor", label("actor"), "search", text(&filter.actor), "Name, email or id")}
+            {select("kind", label("kind"), Some("Anything"), kinds, filter.kind.map(AuditKind::as_str).unwrap_or_default())}
+            {field("address", label("address"), "search", text(&filter.address), "203.0.113.7 or 203.0.113.0/24")}
+            {field("since", label("since"), "datetime-local", time(filter.since), "")}
+            {field("until", label("until"), "datetime-local", time(filter.until), "")}
             <div class="filter-foot actions">
                 <button class="button small" type="submit">
                     "Show"

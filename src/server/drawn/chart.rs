@@ -45,8 +45,8 @@ pub fn draw(id: &'static str, title: &'static str, period: Period, chart: &Chart
         .map(|(place, series)| {
             view! {
                 <li>
-                    <svg class=format!("key line-{}", place % STYLES) viewBox="0 0 20 8" aria-hidden="true">
-                        <path d="M1 4H19"></path>
+                    <svg class=format!("key line-{}", place % STYLES) viewBox="0 0 48 8" aria-hidden="true">
+                        <path d="M0 4H48"></path>
                     </svg>
                     {series.label.clone()}
                 </li>
@@ -275,6 +275,20 @@ mod tests {
         assert_eq!(path.matches('M').count(), 2, "{path}");
         assert_eq!(path.matches('L').count(), 1, "{path}");
         assert!(path.ends_with("h5"), "a lone point is seen: {path}");
+    }
+
+    #[test]
+    fn lines_differ_without_colour() {
+        let css = include_str!("../../../style/components/chart.css");
+        let dashes = |style: usize| {
+            let rule = css
+                .lines()
+                .find(|line| line.starts_with(&format!(".line-{style} ")))
+                .expect("a rule");
+            rule.split_once("stroke-dasharray:").map(|(_, dashes)| dashes)
+        };
+        let all: std::collections::BTreeSet<_> = (0..STYLES).map(dashes).collect();
+        assert_eq!(all.len(), STYLES);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use leptos::prelude::*;
 
-use super::words::{notice, number};
+use super::words::{name, notice, number};
 use crate::{
     domain::{
         ids::SessionId,
@@ -229,7 +229,7 @@ fn told(error: &AppError) -> String {
 }
 
 struct Words {
-    title: String,
+    title: AnyView,
     text: AnyView,
     button: String,
     action: &'static str,
@@ -239,11 +239,12 @@ struct Words {
 fn words(question: &Question, behind: &Behind) -> Words {
     const END: &str = "/api/admin_end_sessions";
     const DANGER: &str = "button danger final";
-    let name = question
+    let person = question
         .person
         .as_ref()
-        .map(|person| person.user.display_name.clone())
+        .map(|person| person.user.display_name.as_str())
         .unwrap_or_default();
+    let of_person = || name(person);
     let all = question.count + usize::from(question.with_own);
     // The asker's own one ends only where that is ticked too.
     let named = if question.count == 0 { all } else { question.count };
@@ -256,7 +257,7 @@ fn words(question: &Question, behind: &Behind) -> Words {
         }
     };
     let plain = |text: String| view! { {text} }.into_any();
-    let end = |title: String, text: AnyView, button: String| Words {
+    let end = |title: AnyView, text: AnyView, button: String| Words {
         title,
         text,
         button,
@@ -265,21 +266,23 @@ fn words(question: &Question, behind: &Behind) -> Words {
     };
     match question.asks {
         Asks::EndOne => {
-            let device = question.device.clone().unwrap_or_default();
+            let device = || name(question.device.as_deref().unwrap_or_default());
             let text = if all == 0 {
-                "This session is over already.".to_owned()
+                plain("This session is over already.".to_owned())
             } else {
-                format!("{name} will have to sign in again on {device}. Unsaved work there may be lost.")
+                view! { {of_person()} " will have to sign in again on " {device()} ". Unsaved work there may be lost." }.into_any()
             };
-            end(format!("End the session on {device}?"), plain(text), "End session".to_owned())
+            let title = view! { "End the session on " {device()} "?" };
+            end(title.into_any(), text, "End session".to_owned())
         }
         Asks::EndOfPerson => {
             let text = if all == 0 {
-                format!("{name} is signed in nowhere.")
+                view! { {of_person()} " is signed in nowhere." }.into_any()
             } else {
-                format!("This ends {} of {name}, in every browser and on every desktop.", sessions(named))
+                view! { "This ends " {sessions(named)} " of " {of_person()} ", in every browser and on every desktop." }.into_any()
             };
-            end(format!("Sign {name} out everywhere?"), plain(text), format!("End {}", sessions(named)))
+            let title = view! { "Sign " {of_person()} " out everywhere?" };
+            end(title.into_any(), text, format!("End {}", sessions(named)))
         }
         Asks::EndListed => {
             let listed = behind.listed.as_ref().map(SessionFilter::words);
@@ -288,24 +291,24 @@ fn words(question: &Question, behind: &Behind) -> Words {
                 {if question.with_own && question.count > 0 { ", without this browser" } else { "" }}
                 ". Everyone concerned has to sign in again. Whoever signs in from now on stays."
             };
-            end(format!("End {}?", sessions(named)), text.into_any(), format!("End {}", sessions(named)))
+            end(plain(format!("End {}?", sessions(named))), text.into_any(), format!("End {}", sessions(named)))
         }
         Asks::Disable => Words {
-            title: format!("Disable the account of {name}?"),
+            title: view! { "Disable the account of " {of_person()} "?" }.into_any(),
             text: plain("They are signed out everywhere at once and cannot sign in until you let them again.".to_owned()),
             button: "Disable account".to_owned(),
             action: "/api/admin_disable_person",
             final_class: DANGER,
         },
         Asks::Enable => Words {
-            title: format!("Let {name} sign in again?"),
+            title: view! { "Let " {of_person()} " sign in again?" }.into_any(),
             text: plain("Their password is as it was. Sessions that were ended stay ended.".to_owned()),
             button: "Let sign in again".to_owned(),
             action: "/api/admin_enable_person",
             final_class: "button primary",
         },
         Asks::RequirePassword => Words {
-            title: format!("Ask {name} for a new password?"),
+            title: view! { "Ask " {of_person()} " for a new password?" }.into_any(),
             text: plain(
                 "They are signed out everywhere and have to choose a new password when they sign in, with the present one."
                     .to_owned(),
@@ -315,7 +318,7 @@ fn words(question: &Question, behind: &Behind) -> Words {
             final_class: DANGER,
         },
         Asks::ChangeRole => Words {
-            title: format!("Change the role of {name}"),
+            title: view! { "Change the role of " {of_person()} }.into_any(),
             text: plain(
                 "It holds at once, with its own time limits. Sessions beyond what the new role allows are ended, the least \
                  recently used first."

@@ -78,7 +78,7 @@ pub fn draw(panel: Panel<'_>) -> AnyView {
             <header class="card-head">
                 <h2 id="panel-title" tabindex="-1" data-focus=format!("session-{}", session.id)>
                     <Icon picture=Picture::of(session) />
-                    {session.device_name.clone()}
+                    <bdi>{session.device_name.clone()}</bdi>
                 </h2>
                 <a class="button small quiet square" href=close data-noscroll="" data-close="" aria-label="Close the details">
                     <Icon picture=Picture::Close />
@@ -120,7 +120,7 @@ pub fn draw(panel: Panel<'_>) -> AnyView {
             </div>
             {history(timeline)}
             <section class="panel-part" aria-labelledby="person-title">
-                <h3 id="person-title">{of_person.person.user.display_name.clone()}</h3>
+                <h3 id="person-title"><bdi>{of_person.person.user.display_name.clone()}</bdi></h3>
                 {person::facts(&of_person)}
                 <h4>"Other live sessions"</h4>
                 {person::sessions(&of_person, links, "Signed in nowhere else.", now)}

@@ -50,7 +50,7 @@ impl Place {
                 filter,
                 flaw(query, &PeopleFilter::FIELDS, &OTHERS).map(|flaw| flaw.to_string()),
             ),
-            Err(unknown) => (PeopleFilter::default(), Some(no_filter(&unknown))),
+            Err(unknown) => (PeopleFilter::default(), Some(no_filter(&unknown, &[]))),
         };
         let place = Self {
             filter,
@@ -161,12 +161,7 @@ pub fn draw(drawing: Drawing) -> String {
 }
 
 fn filter_form(filter: &PeopleFilter, is_of_everyone: bool) -> AnyView {
-    let roles = Role::ALL
-        .iter()
-        // Nobody is one in an organization.
-        .filter(|role| is_of_everyone || **role != Role::SystemAdmin)
-        .map(|role| (role.as_str(), role.label()))
-        .collect();
+    let roles = words::roles(is_of_everyone);
     let states = Standing::ALL
         .iter()
         .map(|state| (state.as_str(), state.label()))
@@ -258,7 +253,7 @@ fn row(place: &Place, listed: &ListedPerson, now: DateTime<Utc>) -> AnyView {
             view! {
                 <a href=address(sessions::PATH, [("user", user.id.to_string())]) rel="external">
                     {plural(live, "session")}
-                    <span class="visually-hidden">" of " {user.display_name.clone()}</span>
+                    <span class="visually-hidden">" of " <bdi>{user.display_name.clone()}</bdi></span>
                 </a>
             }
             .into_any()
@@ -281,7 +276,7 @@ fn row(place: &Place, listed: &ListedPerson, now: DateTime<Utc>) -> AnyView {
                     data-noscroll=""
                     aria-current=is_open.then_some("true")
                 >
-                    {user.display_name.clone()}
+                    <bdi>{user.display_name.clone()}</bdi>
                 </a>
                 <span class="soft small">{user.email.clone()}</span>
             </th>
@@ -329,7 +324,7 @@ fn draw_panel(of: &OfPerson, place: &Place, now: DateTime<Utc>) -> AnyView {
         <aside class="card session-panel" aria-labelledby="panel-title">
             <header class="card-head">
                 <h2 id="panel-title" tabindex="-1" data-focus=format!("person-{}", user.id)>
-                    {user.display_name.clone()}
+                    <bdi>{user.display_name.clone()}</bdi>
                 </h2>
                 <a
                     class="button small quiet square"

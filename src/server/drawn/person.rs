@@ -6,7 +6,7 @@ use leptos::prelude::*;
 use super::{
     ending::Asks,
     sessions::Place,
-    words::{age, number},
+    words::{age, name, number},
 };
 use crate::{
     domain::{
@@ -58,12 +58,14 @@ pub struct Links<'a> {
 }
 
 /// What someone is: in the organization that is looked at, or in which, where everyone is.
-pub fn roles(user: &User, memberships: &[Membership]) -> Vec<String> {
+pub fn roles(user: &User, memberships: &[Membership]) -> Vec<AnyView> {
     if memberships.is_empty() || user.role == Role::SystemAdmin {
-        return vec![user.role.label().to_owned()];
+        return vec![user.role.label().into_any()];
     }
-    let role =
-        |membership: &Membership| format!("{} at {}", membership.role.label(), membership.organization.name);
+    let role = |membership: &Membership| {
+        let organization = name(&membership.organization.name);
+        view! { {membership.role.label()} " at " {organization} }.into_any()
+    };
     memberships.iter().map(role).collect()
 }
 
@@ -71,9 +73,12 @@ pub fn roles(user: &User, memberships: &[Membership]) -> Vec<String> {
 pub fn facts(of: &OfPerson) -> AnyView {
     let person = &of.person;
     let user = &person.user;
-    let roles = roles(user, &of.memberships).join(" · ");
+    let roles = roles(user, &of.memberships)
+        .into_iter()
+        .map(|role| view! { " · " {role} })
+        .collect::<Vec<_>>();
     view! {
-        <p class="soft small">{user.email.clone()} " · " {roles}</p>
+        <p class="soft small">{user.email.clone()} {roles}</p>
         <p class="badges">
             {person.is_disabled.then(|| view! { <span class="badge">"Disabled"</span> })}
             {person
@@ -100,7 +105,7 @@ pub fn sessions(of: &OfPerson, links: Links<'_>, none: &'static str, now: DateTi
                         data-noscroll=""
                     >
                         <Icon picture=Picture::of(session) />
-                        <span>{session.device_name.clone()}</span>
+                        <bdi>{session.device_name.clone()}</bdi>
                     </a>
                     <span class="soft small">
                         {session.ip_address.clone()} " · active " {age(session.last_active_at, now)}

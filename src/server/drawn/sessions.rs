@@ -47,7 +47,7 @@ impl Place {
     pub fn read(query: &str) -> (Self, Option<String>) {
         let get = |name: &str| form_value(query, name);
         let mut problem = None;
-        let mut noted = |unknown| problem = Some(no_filter(&unknown));
+        let mut noted = |unknown| problem = Some(no_filter(&unknown, &[]));
         let filter = SessionFilter::read(get).unwrap_or_else(|unknown| {
             noted(unknown);
             SessionFilter::default()
@@ -190,7 +190,7 @@ pub fn draw(drawing: Drawing) -> String {
         {outcome.map(|(tone, text)| notice(tone, text))}
         <div class=if is_open { "review with-panel" } else { "review" }>
             <section class="card" aria-labelledby="list-title">
-                {filter_form(&place)}
+                {filter_form(&place, organization.is_none())}
                 {list_head(&place, &page)}
                 {list(&place, &page, is_unread, now)}
                 {pages(&place, &page)}
@@ -201,13 +201,10 @@ pub fn draw(drawing: Drawing) -> String {
     })
 }
 
-fn filter_form(place: &Place) -> AnyView {
+fn filter_form(place: &Place, is_of_everyone: bool) -> AnyView {
     let Place { filter, sort, .. } = place;
     let kinds = vec![("browser", "Browsers"), ("desktop", "Desktops")];
-    let roles = Role::ALL
-        .iter()
-        .map(|role| (role.as_str(), role.label()))
-        .collect();
+    let roles = words::roles(is_of_everyone);
     let states = ListState::ALL
         .iter()
         .filter(|state| **state != ListState::default())
@@ -393,7 +390,7 @@ fn row(place: &Place, reviewed: &ReviewedSession, now: DateTime<Utc>) -> AnyView
     view! {
         <tr class=if is_open { "chosen" } else { "" }>
             <th scope="row">
-                <span class="person">{user.display_name.clone()}</span>
+                <bdi class="person">{user.display_name.clone()}</bdi>
                 <span class="soft small">{user.email.clone()}</span>
                 <span class="soft small">{user.role.label()}</span>
             </th>
@@ -406,7 +403,7 @@ fn row(place: &Place, reviewed: &ReviewedSession, now: DateTime<Utc>) -> AnyView
                     aria-current=is_open.then_some("true")
                 >
                     <Icon picture=Picture::of(session) />
-                    <span>{session.device_name.clone()}</span>
+                    <bdi>{session.device_name.clone()}</bdi>
                 </a>
                 <span class="soft small">{device}</span>
                 {session.is_current.then(|| view! { <span class="badge accent">"This browser"</span> })}

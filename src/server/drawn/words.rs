@@ -8,6 +8,7 @@ use crate::{
         query::query_value,
         session_filter::UnknownFilter,
         time::{ago, exact_utc, rfc3339},
+        user::Role,
     },
     ui::components::notice::{Notice, Tone},
 };
@@ -107,12 +108,31 @@ pub fn select(
     .into_any()
 }
 
-/// Why a filter in the address lists nothing.
-pub fn no_filter(unknown: &UnknownFilter) -> String {
-    format!(
-        "“{}” in the address is not understood. {}",
-        unknown.field, unknown.problem
-    )
+/// A name that a user chose. Its direction changes nothing around it.
+pub fn name(text: impl Into<String>) -> AnyView {
+    let text = text.into();
+    view! { <bdi>{text}</bdi> }.into_any()
+}
+
+/// The roles that a filter offers. Only the list of everyone can have a system administrator.
+pub fn roles(is_of_everyone: bool) -> Vec<(&'static str, &'static str)> {
+    Role::ALL
+        .iter()
+        .filter(|role| is_of_everyone || **role != Role::SystemAdmin)
+        .map(|role| (role.as_str(), role.label()))
+        .collect()
+}
+
+/// Why a filter in the address lists nothing. `labels`: what the fields of the form are called.
+pub fn no_filter(unknown: &UnknownFilter, labels: &[(&str, &str)]) -> String {
+    let label = labels.iter().find(|(field, _)| *field == unknown.field);
+    match label {
+        Some((_, label)) => format!("“{label}” is not understood. {}", unknown.problem),
+        None => format!(
+            "“{}” in the address is not understood. {}",
+            unknown.field, unknown.problem
+        ),
+    }
 }
 
 /// The way through the pages of a list: to the first and the next one, where there are.

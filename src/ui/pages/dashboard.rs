@@ -97,23 +97,15 @@ fn Cards(viewer: Viewer, overview: Overview) -> impl IntoView {
         .unwrap_or_default()
         .to_owned();
     let role = user.role.label();
-    let greeting = match &organization {
-        Some(organization) => {
-            format!(
-                "Hello, {first_name}. You are signed in as {} at {}.",
-                with_article(role),
-                organization.name
-            )
-        }
-        None => format!(
-            "Hello, {first_name}. You are signed in as {}.",
-            with_article(role)
-        ),
-    };
+    let place = organization
+        .as_ref()
+        .map(|organization| view! { " at " <bdi>{organization.name.clone()}</bdi> }.into_any());
     view! {
         <div class="page-head">
             <h1>"Dashboard"</h1>
-            <p class="lead">{greeting}</p>
+            <p class="lead">
+                "Hello, " <bdi>{first_name}</bdi> ". You are signed in as " {with_article(role)} {place} "."
+            </p>
         </div>
         <div class="dashboard">
             <NeedsAttention attention=overview.attention.clone() />
@@ -261,7 +253,7 @@ fn WhereSignedIn(overview: Overview) -> impl IntoView {
                                 <div>
                                     <dt>"This session"</dt>
                                     <dd>
-                                        {current.device_name} ", signed in " <LocalTime at=current.created_at />
+                                        <bdi>{current.device_name}</bdi> ", signed in " <LocalTime at=current.created_at />
                                     </dd>
                                 </div>
                             </dl>
