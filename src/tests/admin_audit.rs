@@ -238,7 +238,7 @@ async fn filter_accepts_the_logs_times() {
 }
 
 #[tokio::test]
-async fn an_unreadable_filter_is_named_as_the_form_names_it() {
+async fn unreadable_filter_is_named_by_its_label() {
     let portal = Portal::start().await;
     let root = portal.person("root").role(Role::SystemAdmin).create().await;
     let root = portal.browser(CHROME).signed_in(&root).await;

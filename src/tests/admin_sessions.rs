@@ -1150,7 +1150,7 @@ async fn export_stops_when_the_readers_session_ends() {
 }
 
 #[tokio::test]
-async fn the_role_filter_offers_roles_in_reach() {
+async fn role_filter_offers_only_roles_in_scope() {
     let brokerages = Brokerages::open().await;
     let root = brokerages.portal.person("root").role(Role::SystemAdmin);
     let root = brokerages

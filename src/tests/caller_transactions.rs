@@ -330,7 +330,7 @@ async fn revoked_sessions_actions_fail_and_write_nothing() {
 }
 
 #[tokio::test]
-async fn actions_with_a_replaced_credential_fail_and_write_nothing() {
+async fn replaced_credentials_actions_fail_and_write_nothing() {
     let operations = all_operations(&Description::fetch(&Portal::start().await).await);
     let mut actions = 0;
     for operation in &operations {

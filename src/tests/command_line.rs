@@ -224,7 +224,7 @@ async fn dry_run_counts_and_ends_nothing() {
 }
 
 #[tokio::test]
-async fn revoke_explains_a_malformed_session_id() {
+async fn revoke_explains_an_invalid_session_id() {
     let (portal, ..) = signed_in().await;
     let (content, _, err) = portal.run(&["sessions", "revoke", "--id", "abc"]).await;
     assert!(!content);

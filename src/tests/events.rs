@@ -299,7 +299,7 @@ async fn stream_opened_during_revocation_is_refused_or_closes() {
 }
 
 #[tokio::test]
-async fn a_stream_is_refused_to_a_credential_that_was_just_replaced() {
+async fn stream_is_refused_to_a_replaced_credential() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
