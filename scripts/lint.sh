@@ -25,7 +25,7 @@ check_with() {
 
 check "rustfmt" cargo fmt --check
 check_with leptosfmt leptosfmt --quiet --check src
-check "clippy, server" cargo clippy --features ssr --all-targets -- -D warnings
+check "clippy, server" cargo clippy --workspace --features ssr --all-targets -- -D warnings
 check "clippy, browser" cargo clippy --lib --no-default-features --features hydrate \
   --target wasm32-unknown-unknown -- -D warnings
 check_with cargo-deny cargo deny check

@@ -4,20 +4,10 @@
 //! [`AppError::Unavailable`] or [`AppError::Internal`] at the place where it is logged with its ids; its own words
 //! never reach a client.
 
-use leptos::{
-    prelude::{FromServerFnError, ServerFnErrorErr},
-    server_fn::error::ServerFnUrlError,
-};
-use serde::{Deserialize, Serialize};
-
-use crate::{
-    domain::{password::PasswordProblem, session::EndReason, time::span},
-    server_fns::wire::TextJsonEncoding,
-};
+use domain::{password::PasswordProblem, session::EndReason, time::span};
 
 /// A failure as it is shown. The names of the codes are public.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Wire", into = "Wire")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AppError {
     /// Email or password is wrong, or the account may not sign in: on purpose one answer for all of them.
     InvalidCredentials,
@@ -85,9 +75,9 @@ pub enum Thing {
 }
 
 impl Thing {
-    const ALL: [Self; 4] = [Self::Address, Self::Person, Self::Organization, Self::Notice];
+    pub(crate) const ALL: [Self; 4] = [Self::Address, Self::Person, Self::Organization, Self::Notice];
 
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Thing::Address => "address",
             Thing::Person => "person",
@@ -133,31 +123,6 @@ impl AppError {
             AppError::Internal => "internal",
             AppError::Offline => "offline",
             AppError::SessionRenewed => "session_renewed",
-        }
-    }
-
-    /// The HTTP status that goes with it.
-    pub fn status(&self) -> u16 {
-        match self {
-            AppError::InvalidCredentials
-            | AppError::InvalidGrant
-            | AppError::RefreshedTwice { .. }
-            | AppError::SessionEnded { .. } => 401,
-            AppError::Forbidden
-            | AppError::WrongAddress { .. }
-            | AppError::OriginHidden
-            | AppError::CookiesRequired
-            | AppError::ReauthRequired
-            | AppError::PasswordChangeRequired
-            | AppError::SignInTooOld => 403,
-            AppError::NotFound | AppError::NoSuch(_) => 404,
-            AppError::MethodNotAllowed => 405,
-            AppError::SessionRenewed => 409,
-            AppError::InvalidScope => 400,
-            AppError::InvalidInput { .. } | AppError::UnsuitablePassword(_) => 422,
-            AppError::TooManyAttempts { .. } | AppError::RateLimited { .. } => 429,
-            AppError::Busy | AppError::Unavailable | AppError::OutcomeUnknown | AppError::Offline => 503,
-            AppError::Internal => 500,
         }
     }
 
@@ -244,7 +209,14 @@ impl AppError {
 
     /// The fault is not the caller's.
     pub fn is_failure(&self) -> bool {
-        self.status() >= 500
+        matches!(
+            self,
+            AppError::Busy
+                | AppError::Unavailable
+                | AppError::OutcomeUnknown
+                | AppError::Offline
+                | AppError::Internal
+        )
     }
 
     /// Seconds after which trying again may help, where that is so.
@@ -255,15 +227,6 @@ impl AppError {
             AppError::Busy => Some(2),
             AppError::Unavailable | AppError::OutcomeUnknown => Some(5),
             _ => None,
-        }
-    }
-
-    /// The error that a form without JavaScript left in the address of a page. Anyone can write one, so an address in it
-    /// is not believed.
-    pub fn from_query(encoded: &str) -> Self {
-        match ServerFnUrlError::decode_err(encoded) {
-            AppError::WrongAddress { .. } => AppError::Forbidden,
-            other => other,
         }
     }
 
@@ -279,104 +242,6 @@ impl AppError {
 /// The `problem` of `too_many_attempts` where no password was wrong. Public.
 pub const RATE_LIMITED: &str = "rate_limited";
 
-/// [`AppError`] as it travels: flat, with the code first. A code that this build does not know is an internal error.
-#[derive(Serialize, Deserialize)]
-struct Wire {
-    code: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    reason: Option<EndReason>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    field: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    problem: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    retry_after_seconds: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    address: Option<String>,
-    /// What there is not, with `not_found`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    what: Option<String>,
-}
-
-impl From<AppError> for Wire {
-    fn from(error: AppError) -> Self {
-        let mut wire = Wire {
-            code: error.code().to_owned(),
-            reason: None,
-            field: None,
-            problem: None,
-            retry_after_seconds: None,
-            address: None,
-            what: None,
-        };
-        match error {
-            AppError::NoSuch(thing) => wire.what = Some(thing.as_str().to_owned()),
-            AppError::SessionEnded { reason } => wire.reason = Some(reason),
-            AppError::TooManyAttempts { retry_after_seconds } => {
-                wire.retry_after_seconds = Some(retry_after_seconds);
-            }
-            AppError::WrongAddress { address } => wire.address = Some(address),
-            AppError::RateLimited { retry_after_seconds } => {
-                wire.retry_after_seconds = Some(retry_after_seconds);
-                wire.problem = Some(RATE_LIMITED.to_owned());
-            }
-            AppError::UnsuitablePassword(problem) => wire.problem = Some(problem.as_str().to_owned()),
-            AppError::InvalidInput { field, problem } => {
-                (wire.field, wire.problem) = (Some(field), Some(problem))
-            }
-            _ => {}
-        }
-        wire
-    }
-}
-
-impl From<Wire> for AppError {
-    fn from(wire: Wire) -> Self {
-        match wire.code.as_str() {
-            "invalid_credentials" => AppError::InvalidCredentials,
-            "session_ended" => AppError::SessionEnded {
-                reason: wire.reason.unwrap_or(EndReason::Unknown),
-            },
-            "invalid_grant" => AppError::InvalidGrant,
-            "too_many_attempts" if wire.problem.as_deref() == Some(RATE_LIMITED) => AppError::RateLimited {
-                retry_after_seconds: wire.retry_after_seconds.unwrap_or(60),
-            },
-            "cookies_required" => AppError::CookiesRequired,
-            "too_many_attempts" => AppError::TooManyAttempts {
-                retry_after_seconds: wire.retry_after_seconds.unwrap_or(60),
-            },
-            "busy" => AppError::Busy,
-            "reauth_required" => AppError::ReauthRequired,
-            "password_change_required" => AppError::PasswordChangeRequired,
-            "sign_in_too_old" => AppError::SignInTooOld,
-            "unsuitable_password" => AppError::UnsuitablePassword(PasswordProblem::named(
-                wire.problem.as_deref().unwrap_or_default(),
-            )),
-            "forbidden" => AppError::Forbidden,
-            "wrong_address" => AppError::WrongAddress {
-                address: wire.address.unwrap_or_default(),
-            },
-            "origin_hidden" => AppError::OriginHidden,
-            "not_found" => {
-                let what = wire.what.as_deref();
-                let thing = Thing::ALL.into_iter().find(|thing| what == Some(thing.as_str()));
-                thing.map_or(AppError::NotFound, AppError::NoSuch)
-            }
-            "method_not_allowed" => AppError::MethodNotAllowed,
-            "invalid_input" => AppError::InvalidInput {
-                field: wire.field.unwrap_or_default(),
-                problem: wire.problem.unwrap_or_default(),
-            },
-            "invalid_scope" => AppError::InvalidScope,
-            "unavailable" => AppError::Unavailable,
-            "outcome_unknown" => AppError::OutcomeUnknown,
-            "offline" => AppError::Offline,
-            "session_renewed" => AppError::SessionRenewed,
-            _ => AppError::Internal,
-        }
-    }
-}
-
 impl std::fmt::Display for AppError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.message())
@@ -384,85 +249,3 @@ impl std::fmt::Display for AppError {
 }
 
 impl std::error::Error for AppError {}
-
-impl FromServerFnError for AppError {
-    type Encoder = TextJsonEncoding;
-
-    fn from_server_fn_error(error: ServerFnErrorErr) -> Self {
-        match error {
-            ServerFnErrorErr::Request(_) | ServerFnErrorErr::Response(_) => AppError::Offline,
-            ServerFnErrorErr::Args(_) | ServerFnErrorErr::MissingArg(_) => {
-                AppError::invalid("form", "A field is missing or is not of the right kind.")
-            }
-            ServerFnErrorErr::UnsupportedRequestMethod(_) => AppError::MethodNotAllowed,
-            _ => AppError::Internal,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn wire_format_names_the_code_and_round_trips() {
-        let ended = AppError::SessionEnded {
-            reason: EndReason::SignedOutEverywhere,
-        };
-        let json = serde_json::to_string(&ended).expect("JSON");
-        assert_eq!(
-            json,
-            r#"{"code":"session_ended","reason":"signed_out_everywhere"}"#
-        );
-        for error in [
-            ended,
-            AppError::InvalidCredentials,
-            AppError::InvalidGrant,
-            AppError::TooManyAttempts {
-                retry_after_seconds: 90,
-            },
-            AppError::RateLimited {
-                retry_after_seconds: 2,
-            },
-            AppError::CookiesRequired,
-            AppError::Busy,
-            AppError::ReauthRequired,
-            AppError::PasswordChangeRequired,
-            AppError::SignInTooOld,
-            AppError::UnsuitablePassword(PasswordProblem::TooCommon),
-            AppError::Forbidden,
-            AppError::WrongAddress {
-                address: "https://portal.example".to_owned(),
-            },
-            AppError::OriginHidden,
-            AppError::NotFound,
-            AppError::NoSuch(Thing::Address),
-            AppError::NoSuch(Thing::Notice),
-            AppError::MethodNotAllowed,
-            AppError::invalid("email", "Too long."),
-            AppError::InvalidScope,
-            AppError::Unavailable,
-            AppError::OutcomeUnknown,
-            AppError::Internal,
-            AppError::Offline,
-            AppError::SessionRenewed,
-        ] {
-            let json = serde_json::to_string(&error).expect("JSON");
-            assert_eq!(serde_json::from_str::<AppError>(&json).expect("an error"), error);
-        }
-    }
-
-    #[test]
-    fn error_ignores_an_address_from_the_query() {
-        let forged =
-            data_encoding::BASE64URL.encode(br#"{"code":"wrong_address","address":"https://evil.example"}"#);
-        assert_eq!(AppError::from_query(&forged), AppError::Forbidden);
-        let honest = data_encoding::BASE64URL.encode(br#"{"code":"busy"}"#);
-        assert_eq!(AppError::from_query(&honest), AppError::Busy);
-    }
-
-    #[test]
-    fn an_outage_is_never_a_401() {
-        assert_eq!(AppError::Unavailable.status(), 503);
-    }
-}

@@ -17,10 +17,10 @@
 #![recursion_limit = "512"]
 
 pub mod app;
-pub mod domain;
 pub mod error;
 pub mod server_fns;
 pub mod ui;
+pub mod wire;
 
 #[cfg(feature = "ssr")]
 pub mod server;

@@ -23,7 +23,7 @@ use tokio::time::timeout;
 use super::{
     clock::Clock,
     database::Database,
-    jobs::heartbeat::Heartbeats,
+    lifecycle::heartbeat::Heartbeats,
     services::cleanup,
     state::AppState,
     store::{

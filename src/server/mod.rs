@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod auth;
+pub mod buffers;
 pub mod clock;
 pub mod command_line;
 pub mod config;
@@ -14,6 +15,7 @@ pub mod drawn;
 pub mod health;
 pub mod http;
 pub mod jobs;
+pub mod lifecycle;
 pub mod node;
 pub mod output;
 pub mod realtime;

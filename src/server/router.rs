@@ -1,14 +1,17 @@
-//! Every route, and the layers that each request passes, from the outside in.
+//! Every route, and a middleware stack for each kind of request: files, the API, server functions and pages.
 
 use axum::{
-    Router,
+    Extension, Router,
     http::{HeaderValue, header::CACHE_CONTROL},
     middleware::{from_fn, from_fn_with_state},
     response::Redirect,
-    routing::{get, get_service},
+    routing::{MethodFilter, get, get_service, on},
 };
-use leptos::prelude::provide_context;
-use leptos_axum::{LeptosRoutes, file_and_error_handler_with_context, generate_route_list};
+use leptos::{prelude::provide_context, server_fn::axum::server_fn_paths};
+use leptos_axum::{
+    LeptosRoutes, file_and_error_handler_with_context, generate_route_list_with_exclusions,
+    handle_server_fns_with_context,
+};
 use tower::ServiceBuilder;
 use tower_http::{
     services::{ServeDir, ServeFile},
@@ -16,12 +19,11 @@ use tower_http::{
 };
 
 use super::{
-    api,
-    auth::{credential, identify::identify},
-    drawn, health,
+    api, drawn, health,
     http::{
-        catch_panic::catch_panic, client_failure, cookie, flash, form_error, json_form, one_thread, origin,
-        request_log, security_headers, server_fn_answer, sign_in_first, whole_body,
+        catch_panic::catch_panic, client_failure, cookie, credential, failure::RequestKind, flash,
+        form_error, identify::identify, json_form, one_thread, origin, request_log, security_headers,
+        server_fn_answer, sign_in_first, whole_body,
     },
     shell::shell,
     state::AppState,
@@ -30,39 +32,7 @@ use crate::app::App;
 
 /// The whole server as one router. Tests drive this very one.
 pub fn router(state: AppState) -> Router {
-    let context = {
-        let state = state.clone();
-        move || provide_context(state.clone())
-    };
-    let pages = Router::new()
-        .leptos_routes_with_context(&state, generate_route_list(App), context.clone(), {
-            let options = state.leptos.clone();
-            move || shell(options.clone())
-        })
-        .fallback(file_and_error_handler_with_context::<AppState, _>(context, shell))
-        .layer(from_fn(one_thread::render));
-
-    let dynamic = Router::new()
-        .merge(api::router())
-        .merge(client_failure::router())
-        .merge(pages)
-        .layer(
-            ServiceBuilder::new()
-                .layer(from_fn_with_state(state.clone(), origin::same_origin_only))
-                .layer(from_fn(whole_body::first))
-                .layer(from_fn_with_state(state.clone(), form_error::check_origin))
-                .layer(from_fn(json_form::accept_json))
-                .layer(from_fn_with_state(state.clone(), cookie::complete_removal))
-                .layer(from_fn_with_state(state.clone(), credential::choose))
-                .layer(cookie::session_layer(&state))
-                .layer(from_fn_with_state(state.clone(), identify))
-                .layer(from_fn(sign_in_first::sign_in_first))
-                .layer(from_fn_with_state(state.clone(), flash::take))
-                // Innermost: to the framework every failure is a 500, and with such an answer no new cookie goes out.
-                .layer(from_fn_with_state(state.clone(), server_fn_answer::mend)),
-        );
-
-    let routes = Router::new()
+    let plain = Router::new()
         .route("/", get(|| async { Redirect::to("/dashboard") }))
         .route("/settings", get(|| async { Redirect::to("/dashboard/settings") }))
         .route(
@@ -70,21 +40,96 @@ pub fn router(state: AppState) -> Router {
             get(|| async { Redirect::to(drawn::sessions::PATH) }),
         )
         .merge(health::router())
-        .merge(files(&state))
-        .merge(dynamic);
-    with_outer_layers(routes, state)
+        .merge(files(&state));
+    let routes = Router::new()
+        .merge(guarded(plain, RequestKind::Page, &state))
+        .merge(api(&state))
+        .merge(server_fns(&state))
+        .merge(pages(&state));
+    logged(routes, state)
 }
 
-/// The layers that every request passes, whatever it is for: the log with its request id, security headers, and panics
-/// as answers. Tests add routes of their own inside of them.
-pub fn with_outer_layers(routes: Router<AppState>, state: AppState) -> Router {
+/// `/api/v1`, and reports of failed clients.
+fn api(state: &AppState) -> Router<AppState> {
+    let routes = authenticated(api::router(), state);
+    let reports = authenticated(client_failure::router(), state);
+    guarded(routes, RequestKind::Api, state).merge(guarded(reports, RequestKind::ServerFn, state))
+}
+
+fn server_fns(state: &AppState) -> Router<AppState> {
+    let mut routes = Router::new();
+    for (path, method) in server_fn_paths() {
+        let state = state.clone();
+        let handler = async move |request| {
+            handle_server_fns_with_context(move || provide_context(state.clone()), request).await
+        };
+        let method = MethodFilter::try_from(method).unwrap_or(MethodFilter::POST);
+        routes = routes.route(path, on(method, handler));
+    }
+    let routes = routes
+        .layer(from_fn(one_thread::render))
+        // Innermost: to the framework every failure is a 500, and with such an answer no new cookie goes out.
+        .layer(from_fn_with_state(state.clone(), server_fn_answer::mend));
+    let routes = authenticated(routes, state)
+        .layer(from_fn(json_form::accept_json))
+        .layer(from_fn_with_state(state.clone(), form_error::mark_error));
+    guarded(routes, RequestKind::ServerFn, state)
+}
+
+/// Every page, and the page for addresses where there is none.
+fn pages(state: &AppState) -> Router<AppState> {
+    let context = {
+        let state = state.clone();
+        move || provide_context(state.clone())
+    };
+    let server_fns = server_fn_paths().map(|(path, _)| path.to_owned()).collect();
+    let list = generate_route_list_with_exclusions(App, Some(server_fns));
+    let routes = Router::new()
+        .leptos_routes_with_context(state, list, context.clone(), {
+            let options = state.leptos.clone();
+            move || shell(options.clone())
+        })
+        .fallback(file_and_error_handler_with_context::<AppState, _>(context, shell))
+        .layer(from_fn(one_thread::render))
+        .layer(from_fn_with_state(state.clone(), flash::take))
+        .layer(from_fn(sign_in_first::sign_in_first));
+    let routes = authenticated(routes, state).layer(from_fn_with_state(
+        state.clone(),
+        form_error::discard_forged_error,
+    ));
+    guarded(routes, RequestKind::Page, state)
+}
+
+/// Adds the layers that find out who is asking, once the whole request is there.
+fn authenticated(routes: Router<AppState>, state: &AppState) -> Router<AppState> {
+    routes.layer(
+        ServiceBuilder::new()
+            .layer(from_fn_with_state(state.clone(), origin::same_origin_only))
+            .layer(from_fn(whole_body::first))
+            .layer(from_fn_with_state(state.clone(), cookie::complete_removal))
+            .layer(from_fn_with_state(state.clone(), credential::choose))
+            .layer(cookie::session_layer(state))
+            .layer(from_fn_with_state(state.clone(), identify)),
+    )
+}
+
+/// Adds the layers that every kind of request passes. They answer failures in the format of the kind.
+pub fn guarded(routes: Router<AppState>, kind: RequestKind, state: &AppState) -> Router<AppState> {
+    routes.layer(
+        ServiceBuilder::new()
+            .layer(Extension(kind))
+            .layer(from_fn_with_state(state.clone(), catch_panic))
+            .layer(from_fn_with_state(state.clone(), origin::loopback_only_with_demo)),
+    )
+}
+
+/// Adds the layers around all routes: the log with its request id, and security headers.
+pub fn logged(routes: Router<AppState>, state: AppState) -> Router {
     routes
         .layer(
             ServiceBuilder::new()
                 .layer(from_fn_with_state(state.clone(), request_log::log))
-                .layer(from_fn_with_state(state.clone(), security_headers::add))
-                .layer(from_fn_with_state(state.clone(), catch_panic))
-                .layer(from_fn_with_state(state.clone(), origin::loopback_only_with_demo)),
+                .layer(from_fn_with_state(state.clone(), security_headers::add)),
         )
         .with_state(state)
 }

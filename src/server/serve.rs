@@ -4,6 +4,7 @@ use std::{io::ErrorKind, net::SocketAddr, path::PathBuf, sync::Arc, time::Durati
 
 use leptos::config::LeptosOptions;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use private_postgres::{Cluster, ClusterError, ClusterOptions, ServerLock};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -12,20 +13,19 @@ use tokio::{
 
 use super::{
     auth::password::{PasswordError, Passwords},
+    buffers::{activity::Activity, minutes::Minutes},
     config::Config,
     connections::{self, Deadlines, Limits, Rules},
-    database::{
-        Database, DatabaseError,
-        cluster::{Cluster, ClusterError, ClusterOptions, ServerLock},
-    },
-    jobs::{self, activity::Activity, heartbeat::Heartbeats, minutes::Minutes},
+    database::{Database, DatabaseError},
+    jobs,
+    lifecycle::heartbeat::Heartbeats,
     node,
     output::print_line,
     realtime::{self, hub::Hub},
     router::router,
     services::{
         accounts::{AccountError, Accounts},
-        demo,
+        audit_chain, demo,
         rate_limit::RateLimits,
     },
     state::AppState,
@@ -368,7 +368,7 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
             tracing::warn!("the last minute's figures could not be written: the database does not answer")
         }
     }
-    match timeout(LAST_WRITES, jobs::seal::once(&database, &clock)).await {
+    match timeout(LAST_WRITES, audit_chain::seal_all(&database, &clock)).await {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => tracing::warn!(%error, "the last audit rows wait to be sealed by the next server"),
         Err(_) => tracing::warn!(

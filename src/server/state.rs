@@ -7,10 +7,11 @@ use leptos::config::LeptosOptions;
 
 use super::{
     auth::password::Passwords,
+    buffers::{activity::Activity, minutes::Minutes},
     clock::Clock,
     config::Config,
     database::Database,
-    jobs::{activity::Activity, heartbeat::Heartbeats, minutes::Minutes},
+    lifecycle::heartbeat::Heartbeats,
     realtime::hub::Hub,
     services::rate_limit::RateLimits,
     telemetry::{metrics::Metrics, traces::Traces},

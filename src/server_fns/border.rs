@@ -3,23 +3,25 @@
 use std::sync::Arc;
 
 use axum::http::{
-    HeaderValue, Method, StatusCode,
+    HeaderValue, Method,
     header::{RETRY_AFTER, SET_COOKIE},
     request::Parts,
 };
+use domain::{flash::Flash, query::form_value, session::ClientKind, theme::Theme};
 use leptos::prelude::use_context;
 use leptos_axum::ResponseOptions;
 
 use crate::{
-    domain::{flash::Flash, query::form_value, session::ClientKind, theme::Theme},
     error::AppError,
     server::{
-        auth::{
+        auth::current_session::{Client, CurrentSession, Identity},
+        http::{
+            catch_panic::caught,
+            cookie,
             credential::PresentedCredential,
-            current_session::{Client, CurrentSession, Identity},
+            failure::{self, accepts_html},
             session_store,
         },
-        http::{catch_panic::caught, cookie, failure::accepts_html},
         services::{
             rate_limit,
             step_up::{self, Allowed, Rotated},
@@ -43,9 +45,8 @@ pub async fn answer<T>(work: impl Future<Output = Result<T, AppError>>) -> Resul
     if let Err(error) = &result
         && use_context::<Parts>().is_some_and(|parts| parts.method != Method::POST)
         && let Some(response) = use_context::<ResponseOptions>()
-        && let Ok(status) = StatusCode::from_u16(error.status())
     {
-        response.set_status(status);
+        response.set_status(failure::status(error));
         if let Some(seconds) = error.retry_after() {
             response.insert_header(RETRY_AFTER, seconds.into());
         }

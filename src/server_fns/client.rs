@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use domain::ids::SessionId;
 use futures_channel::oneshot;
 use futures_util::{
     Sink, Stream,
@@ -30,7 +31,7 @@ use leptos::{
 };
 use wasm_bindgen_futures::JsFuture;
 
-use crate::{domain::ids::SessionId, error::AppError};
+use crate::error::AppError;
 
 /// How long a call waits for the tab to know how its session stands.
 const WAITS: Duration = Duration::from_secs(10);

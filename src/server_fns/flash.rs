@@ -2,7 +2,7 @@
 
 use leptos::prelude::SharedValue;
 
-use crate::domain::flash::FlashCode;
+use domain::flash::FlashCode;
 
 /// What the page says once, if that is one of `codes`. The browser takes over what the server has rendered. To be called
 /// while the page is built, before anything is waited for.

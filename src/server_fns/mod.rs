@@ -15,7 +15,6 @@ mod security;
 mod sessions;
 mod sign_in;
 mod theme;
-pub mod wire;
 
 pub use admin::{
     AdminChangeRole, AdminDisablePerson, AdminEnablePerson, AdminEndSessions, AdminRequirePassword,

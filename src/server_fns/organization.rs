@@ -2,10 +2,15 @@
 
 use leptos::prelude::*;
 
-use super::{client::KeptClient, wire::TextJson};
+use super::client::KeptClient;
+use crate::wire::TextJson;
 #[cfg(feature = "ssr")]
-use crate::{domain::next::safe_path, server::services::switch_organization as service, server_fns::border};
-use crate::{domain::organization::Organization, error::AppError};
+use crate::{server::services::switch_organization as service, server_fns::border};
+#[cfg(feature = "ssr")]
+use domain::next::safe_path;
+use domain::organization::Organization;
+
+use crate::error::AppError;
 
 /// Has this session look at another brokerage of the caller's. Without JavaScript the browser comes back to `next`.
 #[server(SwitchOrganization, prefix = "/api", endpoint = "switch_organization", output = TextJson, client = KeptClient)]

@@ -2,11 +2,11 @@
 
 use leptos::prelude::*;
 
-use super::{client::KeptClient, wire::TextJson};
-use crate::{
-    domain::overview::{Overview, Viewer},
-    error::AppError,
-};
+use super::client::KeptClient;
+use crate::wire::TextJson;
+use domain::overview::{Overview, Viewer};
+
+use crate::error::AppError;
 #[cfg(feature = "ssr")]
 use crate::{
     server::services::{dashboard, session_state},

@@ -2,20 +2,21 @@
 
 use leptos::prelude::*;
 
-use super::{client::KeptClient, wire::TextJson};
+use super::client::KeptClient;
+use crate::wire::TextJson;
 #[cfg(feature = "ssr")]
 use crate::{
-    domain::flash::{Flash, FlashCode},
     server::services::{
         change_password::{self, Change},
         dashboard, extend as extending, session_state,
     },
     server_fns::border,
 };
-use crate::{
-    domain::{security_notice::SecurityNotice, session_state::SessionState},
-    error::AppError,
-};
+#[cfg(feature = "ssr")]
+use domain::flash::{Flash, FlashCode};
+use domain::{security_notice::SecurityNotice, session_state::SessionState};
+
+use crate::error::AppError;
 
 /// Changes the caller's password and gives how many other sessions ended. They all do, unless `other_sessions` is
 /// `keep`.

@@ -2,21 +2,26 @@
 
 use leptos::prelude::*;
 
-use super::{client::KeptClient, wire::TextJson};
-use crate::{domain::overview::ActiveSessions, error::AppError};
+use super::client::KeptClient;
+use crate::wire::TextJson;
+use domain::overview::ActiveSessions;
+
+use crate::error::AppError;
 #[cfg(feature = "ssr")]
 use crate::{
-    domain::{
-        flash::{Flash, FlashCode},
-        ids::SessionId,
-        query::query_value,
-        session::RevokeScope,
-    },
     server::{
-        auth::{current_session::CurrentSession, session_store},
+        auth::current_session::CurrentSession,
+        http::session_store,
         services::{dashboard, revoke, step_up::Allowed},
     },
     server_fns::border::{self, StepUp},
+};
+#[cfg(feature = "ssr")]
+use domain::{
+    flash::{Flash, FlashCode},
+    ids::SessionId,
+    query::query_value,
+    session::RevokeScope,
 };
 
 #[cfg(feature = "ssr")]

@@ -2,23 +2,26 @@
 
 use leptos::prelude::*;
 
-use super::{client::KeptClient, wire::TextJson};
+use super::client::KeptClient;
 use crate::error::AppError;
+use crate::wire::TextJson;
 #[cfg(feature = "ssr")]
 use crate::{
-    domain::{
-        next::safe_path,
-        session::{EndReason, RevokeScope},
-    },
     server::{
-        auth::{current_session::Identity, session_store},
+        auth::current_session::Identity,
         http::cookie,
+        http::session_store,
         services::{
             revoke,
             sign_in::{self as service, Attempt},
         },
     },
     server_fns::border,
+};
+#[cfg(feature = "ssr")]
+use domain::{
+    next::safe_path,
+    session::{EndReason, RevokeScope},
 };
 
 /// Signs in on this browser, with a new password where an administrator has asked for one, and gives the path to go to:

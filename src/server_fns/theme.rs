@@ -2,8 +2,11 @@
 
 use leptos::prelude::*;
 
-use super::{client::KeptClient, wire::TextJson};
-use crate::{domain::theme::Theme, error::AppError};
+use super::client::KeptClient;
+use crate::wire::TextJson;
+use domain::theme::Theme;
+
+use crate::error::AppError;
 #[cfg(feature = "ssr")]
 use crate::{server::http::cookie, server_fns::border};
 

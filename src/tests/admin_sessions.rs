@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use broker_portal::domain::{session_filter::SessionFilter, time::rfc3339};
 use chrono::TimeDelta;
+use domain::{session_filter::SessionFilter, time::rfc3339};
 use http_body_util::BodyExt as _;
 
 use crate::harness::*;

@@ -13,21 +13,22 @@ use axum::{
     http::{HeaderMap, StatusCode, header::LOCATION},
     response::IntoResponse,
 };
-use broker_portal::{
-    domain::{
-        alert::{Alert, AlertRule, DeliveryOutcome},
-        ids::UserId,
-    },
-    server::{
-        jobs,
-        services::alerts::{
+use domain::{
+    alert::{Alert, AlertRule, DeliveryOutcome},
+    ids::UserId,
+};
+
+use broker_portal::server::{
+    services::{
+        alerts::{
             self, audit_log,
             courier::{Courier, PATIENCE},
             watch::Watch,
         },
-        state::AppState,
-        store::audit::Actor,
+        cleanup,
     },
+    state::AppState,
+    store::audit::Actor,
 };
 use chrono::TimeDelta;
 use data_encoding::BASE64;
@@ -233,7 +234,7 @@ async fn cleanup_that_never_finishes_raises_an_alert() {
     let mut nodes = two_nodes(&portal).await;
     let clean_up = async || {
         let apart = TimeDelta::seconds(60);
-        jobs::cleanup::once(&portal.state.database, &portal.clock, TimeDelta::days(30), apart).await
+        cleanup::run_unless_recent(&portal.state.database, &portal.clock, TimeDelta::days(30), apart).await
     };
     assert!(clean_up().await.expect("ran").is_some());
     for round in 0..2 {
@@ -270,7 +271,8 @@ async fn cleanup_that_never_finishes_raises_an_alert() {
 async fn new_server_gives_cleanup_time_before_alerting() {
     let portal = Portal::with(&[NO_LISTENERS]).await;
     let apart = TimeDelta::seconds(60);
-    let clean_up = jobs::cleanup::once(&portal.state.database, &portal.clock, TimeDelta::days(30), apart);
+    let clean_up =
+        cleanup::run_unless_recent(&portal.state.database, &portal.clock, TimeDelta::days(30), apart);
     clean_up.await.expect("ran").expect("its turn");
     // Switched off for a week.
     portal.pass(seconds(7 * DAY)).await;
@@ -633,7 +635,7 @@ async fn webhook_signature_can_be_verified() {
         "key": "",
         "message": "1 of 1 sign-in failed within 10 minutes.",
         "figures": { "failed": 1, "sign_ins": 1, "window_seconds": 600 },
-        "at": broker_portal::domain::time::rfc3339(portal.now()),
+        "at": domain::time::rfc3339(portal.now()),
         "portal": portal.state.config.public_url.origin(),
     });
     assert_eq!(raised.json(), expected);

@@ -1,5 +1,6 @@
 //! The audit log is sealed, and whoever tampers with it is found out.
 
+use domain::ids::SessionId as Id;
 use std::{
     borrow::Cow,
     io::{BufRead as _, BufReader},
@@ -7,17 +8,14 @@ use std::{
     time::Duration,
 };
 
-use broker_portal::{
-    domain::ids::SessionId as Id,
-    server::{
-        jobs::seal,
-        services::{
-            audit_chain::Head,
-            audit_verification::{Problem, TOLD},
-            demo,
-        },
-        store::audit::{self, Actor, AuditEvent, AuditKind},
+use broker_portal::server::{
+    jobs,
+    services::{
+        audit_chain::{self, Head},
+        audit_verification::{Problem, TOLD},
+        demo,
     },
+    store::audit::{self, Actor, AuditEvent, AuditKind},
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{AssertSqlSafe, Executor as _, PgPool, Row as _};
@@ -402,7 +400,7 @@ async fn parallel_sealing_leaves_one_complete_chain() {
             .into_iter()
             .map(|state| {
                 let (database, clock) = (state.database.clone(), state.clock.clone());
-                tokio::spawn(async move { seal::once(&database, &clock).await })
+                tokio::spawn(async move { audit_chain::seal_all(&database, &clock).await })
             })
             .collect();
         for writer in writers {
@@ -502,7 +500,7 @@ async fn sealing_and_sign_ins_never_block_each_other() {
 #[tokio::test]
 async fn sealing_continues_after_an_outage() {
     let portal = Portal::start().await;
-    let sealer = tokio::spawn(seal::run(
+    let sealer = tokio::spawn(jobs::seal::run(
         portal.clock.clone(),
         portal.state.database.clone(),
         portal.state.jobs.clone(),

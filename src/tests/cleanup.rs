@@ -1,6 +1,6 @@
 //! Clean-up: what has run out is written down as ended, and what is past keeping goes.
 
-use broker_portal::server::{jobs, services::cleanup::Report};
+use broker_portal::server::services::cleanup::{self, Report};
 use chrono::TimeDelta;
 use sqlx::AssertSqlSafe;
 
@@ -28,7 +28,7 @@ async fn database(portal: &Portal) -> String {
 async fn job(portal: &Portal) -> Result<Option<Report>, sqlx::Error> {
     let retention = TimeDelta::days(30);
     let apart = TimeDelta::seconds(3240);
-    jobs::cleanup::once(&portal.state.database, &portal.clock, retention, apart).await
+    cleanup::run_unless_recent(&portal.state.database, &portal.clock, retention, apart).await
 }
 
 #[tokio::test]
@@ -349,7 +349,7 @@ async fn database_time_zone_changes_nothing() {
         let clean_up = async || {
             let retention = TimeDelta::days(30);
             let database = &node.state.database;
-            broker_portal::server::services::cleanup::run(database, &portal.clock, retention)
+            cleanup::run(database, &portal.clock, retention)
                 .await
                 .expect("cleaned up")
         };

@@ -1,7 +1,7 @@
 //! A session that expired is recorded with the time when it expired, whoever notices that, and when.
 
-use broker_portal::domain::time::rfc3339;
 use chrono::TimeDelta;
+use domain::time::rfc3339;
 
 use crate::harness::*;
 

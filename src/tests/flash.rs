@@ -1,7 +1,7 @@
 //! Flash messages: shown once, by the page that they are for, and by nothing that an address says.
 
 use axum::http::Method;
-use broker_portal::domain::flash::{Flash, FlashCode};
+use domain::flash::{Flash, FlashCode};
 
 use crate::harness::*;
 

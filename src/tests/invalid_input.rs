@@ -1,7 +1,7 @@
 //! Nothing that comes from outside makes the portal panic, or fail by its own fault.
 
 use axum::http::Method;
-use broker_portal::domain::query::query_value;
+use domain::query::query_value;
 use proptest::{prelude::*, sample::select};
 
 use crate::harness::*;

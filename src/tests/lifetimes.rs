@@ -1,6 +1,6 @@
 //! How long sessions last.
 
-use broker_portal::domain::policy::{RolePolicy, SessionPolicy};
+use domain::policy::{RolePolicy, SessionPolicy};
 
 use crate::harness::*;
 
@@ -56,7 +56,7 @@ async fn constant_activity_still_ends_at_the_absolute_limit() {
         chrome.get("/dashboard").await.expect(200);
         let ends = chrome.get("/api/v1/session_state").await.json()["session"]["expires_at"].clone();
         portal.pass(seconds(1)).await;
-        assert_eq!(ends, broker_portal::domain::time::rfc3339(portal.now()));
+        assert_eq!(ends, domain::time::rfc3339(portal.now()));
         assert_eq!(state(&chrome).await.end_reason(), "lifetime_exceeded", "{role}");
     }
 }

@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, time::Duration};
 use axum::http::Method;
 use broker_portal::server::{
     database::Database,
-    jobs::{cleanup, watch},
-    services::revoke,
+    jobs::watch,
+    services::{cleanup, revoke},
     store::{audit::Actor, sessions::EndFilter, users},
 };
 use chrono::TimeDelta;
@@ -353,7 +353,7 @@ async fn delayed_jobs_are_reported_but_keep_readiness() {
     let retention = TimeDelta::days(30);
     let clean_up = async || {
         let (database, clock) = (&portal.state.database, &portal.clock);
-        cleanup::once(database, clock, retention, TimeDelta::zero()).await
+        cleanup::run_unless_recent(database, clock, retention, TimeDelta::zero()).await
     };
     clean_up().await.expect("cleaned up").expect("our turn");
     let look = async || {

@@ -14,8 +14,8 @@ use axum::{
     routing::get,
 };
 use broker_portal::server::{
-    http::{catch_panic::caught, one_thread},
-    router::with_outer_layers,
+    http::{catch_panic::caught, failure::RequestKind, one_thread},
+    router::{guarded, logged},
     state::AppState,
 };
 use futures_util::stream;
@@ -45,12 +45,15 @@ fn router(portal: &Portal) -> Router {
         .route("/dashboard/panics", get(panics))
         .route("/dashboard/half", get(panics_half_way))
         .layer(from_fn(one_thread::render));
-    let routes = Router::new()
+    let api = Router::new()
         .route("/api/v1/panics", get(panics))
-        .route("/api/v1/half", get(panics_half_way))
-        .route("/api/panics", get(panics))
-        .merge(pages);
-    with_outer_layers(routes, portal.state.clone())
+        .route("/api/v1/half", get(panics_half_way));
+    let server_fns = Router::new().route("/api/panics", get(panics));
+    let state = &portal.state;
+    let routes = guarded(pages, RequestKind::Page, state)
+        .merge(guarded(api, RequestKind::Api, state))
+        .merge(guarded(server_fns, RequestKind::ServerFn, state));
+    logged(routes, state.clone())
 }
 
 fn request(path: &str) -> Request<Body> {

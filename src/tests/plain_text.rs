@@ -1,8 +1,9 @@
 //! Text from users: what is accepted, cleaned or refused, wherever it comes in.
 
+use domain::query::query_value;
 use std::{io::Write as _, process::Stdio};
 
-use broker_portal::{domain::query::query_value, server::services::accounts::Registration};
+use broker_portal::server::services::accounts::Registration;
 
 use crate::harness::*;
 

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use broker_portal::server::auth::{session_store::PortalStore, token::PlainToken};
+use broker_portal::server::{auth::token::PlainToken, http::session_store::PortalStore};
 use time::OffsetDateTime;
 use tower_sessions::{
     Session, SessionStore as _,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use broker_portal::domain::time::rfc3339;
+use domain::time::rfc3339;
 
 use crate::harness::*;
 

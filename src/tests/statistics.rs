@@ -1,12 +1,11 @@
 //! How the portal has been doing: figures by hour and by day, of everyone or of an organization's people.
 
-use broker_portal::{
-    domain::{
-        ids::OrganizationId,
-        insight::{Chart, Insight, Period},
-    },
-    server::{jobs::samples, services::insight},
+use domain::{
+    ids::OrganizationId,
+    insight::{Chart, Insight, Period},
 };
+
+use broker_portal::server::{jobs::samples, services::insight};
 use uuid::Uuid;
 
 use crate::harness::*;

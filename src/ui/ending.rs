@@ -1,8 +1,9 @@
 //! What a person can end on the settings page: what it is called, and how it is done.
 
 use super::{components::device_list::devices, live::keeper};
+use domain::{ids::SessionId, session::EndReason};
+
 use crate::{
-    domain::{ids::SessionId, session::EndReason},
     error::AppError,
     server_fns::{revoke_session, sign_out_all_devices, sign_out_other_devices},
 };

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 
 use super::{browser, live::keeper};
-use crate::error::AppError;
+use crate::{error::AppError, wire::error_from_query};
 
 /// Gives every error back for the page to show, but that the session is over: the keeper tells that, over the page.
 pub fn unless_ended(error: AppError) -> Option<AppError> {
@@ -25,7 +25,7 @@ pub fn error_of_form(endpoints: &[&str]) -> Option<AppError> {
     use_query_map().with_untracked(|query| {
         let sent_to = query.get_str("__path")?;
         let err = query.get_str("__err").filter(|_| endpoints.contains(&sent_to))?;
-        Some(AppError::from_query(err))
+        Some(error_from_query(err))
     })
 }
 

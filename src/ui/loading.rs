@@ -7,11 +7,12 @@ use leptos::{prelude::*, reactive::computed::ScopedFuture};
 use serde::{Deserialize, Serialize};
 
 use super::{browser, components::dynamic::effect, live::keeper::Keeper};
+use domain::{
+    overview::{ActiveSessions, Overview, Viewer},
+    session::EndReason,
+};
+
 use crate::{
-    domain::{
-        overview::{ActiveSessions, Overview, Viewer},
-        session::EndReason,
-    },
     error::AppError,
     server_fns::{
         client::in_background, draw_admin, list_active_sessions, show_overview, show_viewer, sign_in_notice,

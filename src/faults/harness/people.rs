@@ -1,12 +1,11 @@
 //! People, and where they are signed in.
 
-use broker_portal::{
-    domain::user::Role,
-    server::{
-        auth::password::Passwords,
-        database::Database,
-        services::accounts::{Accounts, Registration},
-    },
+use domain::user::Role;
+
+use broker_portal::server::{
+    auth::password::Passwords,
+    database::Database,
+    services::accounts::{Accounts, Registration},
 };
 use serde_json::json;
 

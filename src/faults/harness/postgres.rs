@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use broker_portal::server::database::cluster::{Cluster, ClusterOptions};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use private_postgres::{Cluster, ClusterOptions};
 use sqlx::{PgPool, postgres::PgPoolOptions};
 
 use super::{DIRECTORY, until};

@@ -18,14 +18,15 @@ use tokio::{
 use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Body, From, SignedIn};
+use domain::{
+    audit::AuditFilter,
+    ids::{SessionId, UserId},
+    query::{flaw, form_value},
+    review::{ReviewedSession, Which},
+    session_filter::{SessionFilter, Sort, UnknownFilter},
+};
+
 use crate::{
-    domain::{
-        audit::AuditFilter,
-        ids::{SessionId, UserId},
-        query::{flaw, form_value},
-        review::{ReviewedSession, Which},
-        session_filter::{SessionFilter, Sort, UnknownFilter},
-    },
     error::AppError,
     server::{
         auth::current_session::CurrentSession,

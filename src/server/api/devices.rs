@@ -3,8 +3,9 @@
 use axum::{extract::State, http::StatusCode};
 
 use super::extract::SignedIn;
+use domain::session::ClientKind;
+
 use crate::{
-    domain::session::ClientKind,
     error::AppError,
     server::{
         http::failure::{Problem, ProblemBody},

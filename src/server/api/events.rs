@@ -24,8 +24,9 @@ use tokio::time::{Instant, sleep_until};
 use utoipa::IntoParams;
 
 use super::extract::SignedIn;
+use domain::{ids::SessionId, session::EndReason};
+
 use crate::{
-    domain::{ids::SessionId, session::EndReason},
     error::AppError,
     server::{
         auth::current_session::CurrentSession,

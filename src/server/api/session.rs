@@ -7,14 +7,16 @@ use tower_sessions::Session as CookieSession;
 use utoipa::ToSchema;
 
 use super::extract::{Body, From, SignedIn};
-use crate::{
-    domain::{session::ClientKind, session_state::SessionState, time::wire},
-    server::{
-        auth::{current_session::CurrentSession, session_store},
-        http::failure::{Problem, ProblemBody},
-        services::{extend, session_state, step_up},
-        state::AppState,
+use domain::{session::ClientKind, session_state::SessionState, time::wire};
+
+use crate::server::{
+    auth::current_session::CurrentSession,
+    http::{
+        failure::{Problem, ProblemBody},
+        session_store,
     },
+    services::{extend, session_state, step_up},
+    state::AppState,
 };
 
 /// The person is here: the idle end moves, never past the lifetime.

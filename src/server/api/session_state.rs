@@ -3,10 +3,9 @@
 use axum::{Json, extract::State};
 
 use super::extract::SignedIn;
-use crate::{
-    domain::session_state::SessionState,
-    server::{http::failure::ProblemBody, services::session_state, state::AppState},
-};
+use domain::session_state::SessionState;
+
+use crate::server::{http::failure::ProblemBody, services::session_state, state::AppState};
 
 /// Is my session live? Not activity: asking does not move the idle end.
 #[utoipa::path(get, path = "/session_state", tag = "session", responses(

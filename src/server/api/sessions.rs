@@ -12,12 +12,13 @@ use super::{
     extract::{Body, From, SignedIn},
     tokens::Tokens,
 };
+use domain::{
+    ids::SessionId,
+    plain_text::{TextProblem, clean_name, read_name},
+    session::{RevokeScope, Session},
+};
+
 use crate::{
-    domain::{
-        ids::SessionId,
-        plain_text::{TextProblem, clean_name, read_name},
-        session::{RevokeScope, Session},
-    },
     error::AppError,
     server::{
         http::failure::{Problem, ProblemBody},

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::extract::{Body, From};
+use domain::{ids::SessionId, time::wire, user::User};
+
 use crate::{
-    domain::{ids::SessionId, time::wire, user::User},
     error::AppError,
     server::{
         auth::token::PlainToken,

@@ -3,23 +3,18 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-
-use crate::{
-    domain::{
-        ids::{SessionId, UserId},
-        organization::Organization,
-        session::{ClientKind, EndReason},
-        user::User,
-    },
-    error::AppError,
-    server::{
-        auth::{
-            client::{Network, SeenClient},
-            token::{HashedToken, PlainToken},
-        },
-        store::sessions::ReplacedCookie,
-    },
+use domain::{
+    ids::{SessionId, UserId},
+    organization::Organization,
+    session::{ClientKind, EndReason},
+    user::User,
 };
+
+use super::{
+    client::{Network, SeenClient},
+    token::{HashedToken, PlainToken},
+};
+use crate::error::AppError;
 
 /// A live session and whose it is.
 #[derive(Clone, Debug)]
@@ -107,6 +102,15 @@ impl EndedSession {
             None => message,
         }
     }
+}
+
+/// A cookie that was replaced by one that nothing has come with yet.
+#[derive(Clone, Copy, Debug)]
+pub struct ReplacedCookie {
+    pub session: SessionId,
+    pub user: UserId,
+    /// The old cookie, as it was shown.
+    pub credential: HashedToken,
 }
 
 /// Who a request comes from. In every request's extensions once [`super::identify`] has run.

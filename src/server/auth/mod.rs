@@ -1,15 +1,11 @@
-//! Who is asking: credentials and what they resolve to.
+//! Authentication without I/O: tokens, passwords, what a request tells of its client, and the session it resolves to.
 //!
-//! [`credential`] chooses at most one credential per request, which [`identify`] turns into an [`current_session::Identity`] with one
-//! statement. Whether that person *may* do a thing is decided by whoever does it.
+//! The middleware that reads a request's credential is in `http`, the lookup in `store`.
 
 pub mod client;
-pub mod credential;
 pub mod current_session;
-pub mod identify;
 pub mod password;
 mod password_hash;
 pub mod password_queue;
 pub mod password_rules;
-pub mod session_store;
 pub mod token;

@@ -9,7 +9,7 @@ use super::{
     password_queue::{Key, PasswordQueue, Refused, Requester, Turn},
     password_rules,
 };
-use crate::domain::password::PasswordProblem;
+use domain::password::PasswordProblem;
 
 /// A password as a user typed it, and normalised. Its Debug shows nothing.
 ///

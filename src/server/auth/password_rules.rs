@@ -2,7 +2,7 @@
 //! passwords that are tried first, words, names, keyboard patterns and dates.
 
 use super::password::Password;
-use crate::domain::password::{MIN_CHARACTERS, PasswordProblem};
+use domain::password::{MIN_CHARACTERS, PasswordProblem};
 
 /// Fewer guesses than this are too few: an attacker has them within the days that slow guessing goes unnoticed
 /// (zxcvbn's own "weak", Wheeler, USENIX Security 2016).

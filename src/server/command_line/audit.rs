@@ -6,19 +6,18 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 
 use super::CommandError;
-use crate::{
-    domain::{
-        audit::{AuditFilter, AuditKind},
-        time::{parse_time, plural, rfc3339},
-    },
-    server::{
-        database::Database,
-        output::{report_line, stdout},
-        services::{
-            audit_chain::Head,
-            audit_export::{ExportError, export},
-            audit_verification::{Verdict, verify},
-        },
+use domain::{
+    audit::{AuditFilter, AuditKind},
+    time::{parse_time, plural, rfc3339},
+};
+
+use crate::server::{
+    database::Database,
+    output::{report_line, stdout},
+    services::{
+        audit_chain::Head,
+        audit_export::{ExportError, export},
+        audit_verification::{Verdict, verify},
     },
 };
 

@@ -3,12 +3,11 @@
 use std::io::Write;
 
 use super::CommandError;
-use crate::{
-    domain::plain_text::is_refused,
-    server::{
-        config::{Answers, Origin, settings},
-        output::stdout,
-    },
+use domain::plain_text::is_refused;
+
+use crate::server::{
+    config::{Answers, Origin, settings},
+    output::stdout,
 };
 
 /// What a secret's value is replaced with.

@@ -10,15 +10,14 @@ use clap::Args;
 use serde_json::json;
 
 use super::CommandError;
-use crate::{
-    domain::time::{plural, rfc3339},
-    server::{
-        config::Config,
-        database::Database,
-        output::{print_line, stdout},
-        serve::StartError,
-        services::maintenance::{self, Report, Settings, Step, human_bytes, told},
-    },
+use domain::time::{plural, rfc3339};
+
+use crate::server::{
+    config::Config,
+    database::Database,
+    output::{print_line, stdout},
+    serve::StartError,
+    services::maintenance::{self, Report, Settings, Step, human_bytes, told},
 };
 
 #[derive(Args)]

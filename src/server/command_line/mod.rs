@@ -18,18 +18,18 @@ use super::{
     auth::password::Passwords,
     config::{Config, ConfigError},
     health::Health,
-    jobs,
     output::{print_line, report_line, stdout},
     serve::{self, Opened, StartError},
     services::{
         accounts::{AccountError, Accounts},
+        audit_chain,
         audit_export::ExportError,
         audit_verification, demo,
         seed::SeedError,
     },
     telemetry,
 };
-use crate::domain::plain_text;
+use domain::plain_text;
 
 /// A portal in which brokers see where they are signed in and sign out any session
 #[derive(Parser)]
@@ -269,7 +269,7 @@ async fn with_accounts(
 async fn seal(opened: &Opened) {
     let sealed = async {
         let clock = opened.database.clock().await?;
-        jobs::seal::once(&opened.database, &clock).await
+        audit_chain::seal_all(&opened.database, &clock).await
     };
     if let Err(error) = sealed.await {
         tracing::warn!(%error, "audit rows could not be sealed; the server will seal them");

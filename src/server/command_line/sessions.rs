@@ -7,22 +7,20 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::CommandError;
-use crate::{
-    domain::{
-        ids::SessionId,
-        plain_text::{clean, read_line},
-        time::{plural, rfc3339},
-    },
-    server::{
-        config::Config,
-        jobs,
-        output::{print_line, report_line, stdout},
-        serve::StartError,
-        services::{
-            accounts::{Accounts, RevokeTarget},
-            admin::revoke::MAX_NOTE,
-            cleanup,
-        },
+use domain::{
+    ids::SessionId,
+    plain_text::{clean, read_line},
+    time::{plural, rfc3339},
+};
+
+use crate::server::{
+    config::Config,
+    output::{print_line, report_line, stdout},
+    serve::StartError,
+    services::{
+        accounts::{Accounts, RevokeTarget},
+        admin::revoke::MAX_NOTE,
+        cleanup,
     },
 };
 
@@ -140,10 +138,11 @@ fn confirm(live: i64) -> Result<(), CommandError> {
 async fn cleanup(accounts: &Accounts, config: &Config) -> Result<(), CommandError> {
     let retention = cleanup::retention(config.retention);
     // Whenever the last one was: someone has asked for it.
-    let report = jobs::cleanup::once(&accounts.database, &accounts.clock, retention, TimeDelta::zero())
-        .await
-        .map_err(StartError::from)?
-        .unwrap_or_default();
+    let report =
+        cleanup::run_unless_recent(&accounts.database, &accounts.clock, retention, TimeDelta::zero())
+            .await
+            .map_err(StartError::from)?
+            .unwrap_or_default();
     let rows = |count: u64, what: &str| plural(i64::try_from(count).unwrap_or(i64::MAX), what);
     print_line!("{} had run out and ended.", rows(report.ended, "session"))?;
     print_line!(

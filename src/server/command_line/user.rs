@@ -3,12 +3,11 @@
 use clap::{Args, Subcommand};
 
 use super::{CommandError, password_input::read_password, user_list};
-use crate::{
-    domain::{time::plural, user::Role},
-    server::{
-        output::print_line,
-        services::accounts::{Accounts, Registered, Registration},
-    },
+use domain::{time::plural, user::Role};
+
+use crate::server::{
+    output::print_line,
+    services::accounts::{Accounts, Registered, Registration},
 };
 
 #[derive(Subcommand)]

@@ -6,15 +6,14 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::CommandError;
-use crate::{
-    domain::{
-        plain_text::clean,
-        review::{LastActive, ListedPerson},
-        time::rfc3339,
-        user::Role,
-    },
-    server::{output::stdout, services::accounts::Accounts},
+use domain::{
+    plain_text::clean,
+    review::{LastActive, ListedPerson},
+    time::rfc3339,
+    user::Role,
 };
+
+use crate::server::{output::stdout, services::accounts::Accounts};
 
 #[derive(Args)]
 pub struct List {

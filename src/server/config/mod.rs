@@ -27,7 +27,7 @@ pub use public_url::PublicUrl;
 pub use source::{Answer, Answers, Origin};
 
 use self::alerts::AlertRules;
-use crate::domain::{
+use domain::{
     policy::{RolePolicy, SessionPolicy},
     user::Role,
 };

@@ -3,7 +3,7 @@
 //! [`Config`](super::Config) is read by this list, error messages speak by it, `broker-portal configuration` prints it,
 //! and the tables of `docs/configuration.md` are made from it.
 
-use crate::domain::{
+use domain::{
     policy::{RolePolicy, SessionPolicy},
     user::Role,
 };

@@ -8,7 +8,7 @@ use super::{
     BadDatabaseUrl, ConfigError, DatabaseUrl,
     settings::{self, Kind, Unit},
 };
-use crate::domain::user::Role;
+use domain::user::Role;
 
 /// Who said what a setting is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,6 @@
 
 pub mod changes;
 mod checks;
-pub mod cluster;
 mod connect_error;
 mod connection;
 mod connector;

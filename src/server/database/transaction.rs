@@ -13,7 +13,9 @@ use super::{
     failure::{Abandoned, is_broken_connection},
     outcome::{self, Outcome, TIMELINE, TransactionId},
 };
-use crate::{domain::session::EndReason, server::telemetry::traces::Part};
+use domain::session::EndReason;
+
+use crate::server::telemetry::traces::Part;
 
 /// For COMMIT: it waits for no lock, only for the disk.
 const COMMIT: Duration = Duration::from_secs(5);

@@ -7,13 +7,14 @@ use super::{
     drawn, tabs,
     words::{address, moment, no_filter, notice, number, select},
 };
+use domain::{
+    audit::{AuditFilter, AuditKind, Trust},
+    query::{flaw, form_value},
+    session::EndReason,
+    time::{plural, rfc3339},
+};
+
 use crate::{
-    domain::{
-        audit::{AuditFilter, AuditKind, Trust},
-        query::{flaw, form_value},
-        session::EndReason,
-        time::{plural, rfc3339},
-    },
     server::{services::admin::audit_log::Page, store::audit_export::ExportedRow},
     ui::components::{
         icon::{Icon, Picture},

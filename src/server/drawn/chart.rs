@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use leptos::prelude::*;
 
 use super::words::number;
-use crate::domain::{
+use domain::{
     insight::{Chart, Period, Series, Unit},
     time::rfc3339,
 };
@@ -255,7 +255,7 @@ fn figure(value: f64, unit: Unit) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::insight::Point;
+    use domain::insight::Point;
 
     fn series(values: &[Option<f64>]) -> Series {
         let point = |value: &Option<f64>| Point {

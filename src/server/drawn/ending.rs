@@ -3,16 +3,17 @@
 
 use leptos::prelude::*;
 
+use domain::{
+    ids::SessionId,
+    organization::Membership,
+    query::form_value,
+    review::{Cutoff, Person},
+    session_filter::SessionFilter,
+    user::Role,
+};
+
 use super::words::{name, notice, number};
 use crate::{
-    domain::{
-        ids::SessionId,
-        organization::Membership,
-        query::form_value,
-        review::{Cutoff, Person},
-        session_filter::SessionFilter,
-        user::Role,
-    },
     error::AppError,
     ui::components::{
         icon::{Icon, Picture},

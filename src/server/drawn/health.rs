@@ -7,13 +7,14 @@ use super::{
     chart, drawn, tabs,
     words::{age, moment, notice},
 };
+use domain::{
+    alert::{Alert, AlertList, Delivery, DeliveryOutcome, RuleSetting},
+    insight::{Insight, Period},
+    query::form_value,
+    time::plural,
+};
+
 use crate::{
-    domain::{
-        alert::{Alert, AlertList, Delivery, DeliveryOutcome, RuleSetting},
-        insight::{Insight, Period},
-        query::form_value,
-        time::plural,
-    },
     server::health::Check,
     ui::components::{
         icon::{Icon, Picture},

@@ -9,13 +9,12 @@ use super::{
     sessions::{Open, Place, state},
     words::moment,
 };
-use crate::{
-    domain::{
-        review::{Moment, State},
-        session::ClientKind,
-    },
-    ui::components::icon::{Icon, Picture},
+use domain::{
+    review::{Moment, State},
+    session::ClientKind,
 };
+
+use crate::ui::components::icon::{Icon, Picture};
 
 /// What is drawn.
 pub struct Panel<'a> {

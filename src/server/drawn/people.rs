@@ -10,15 +10,16 @@ use super::{
     sessions, tabs,
     words::{self, address, age, no_filter, notice, number, select},
 };
+use domain::{
+    ids::UserId,
+    people_filter::{PeopleFilter, Standing},
+    query::{flaw, form_value},
+    review::{LastActive, ListedPerson},
+    time::plural,
+    user::Role,
+};
+
 use crate::{
-    domain::{
-        ids::UserId,
-        people_filter::{PeopleFilter, Standing},
-        query::{flaw, form_value},
-        review::{LastActive, ListedPerson},
-        time::plural,
-        user::Role,
-    },
     server::services::admin::people_list::Page,
     ui::components::{
         icon::{Icon, Picture},

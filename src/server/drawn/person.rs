@@ -8,13 +8,14 @@ use super::{
     sessions::Place,
     words::{age, name, number},
 };
+use domain::{
+    ids::SessionId,
+    organization::Membership,
+    review::{Person, ReviewedSession},
+    user::{Role, User},
+};
+
 use crate::{
-    domain::{
-        ids::SessionId,
-        organization::Membership,
-        review::{Person, ReviewedSession},
-        user::{Role, User},
-    },
     server::services::admin::people::{Hindrance, Restrictions},
     ui::components::icon::{Icon, Picture},
 };

@@ -11,15 +11,16 @@ use super::{
     tabs,
     words::{self, address, age, no_filter, notice, number, select, until},
 };
+use domain::{
+    ids::{SessionId, UserId},
+    query::{flaw, form_value},
+    review::{Moment, ReviewedSession, State},
+    session::{ClientKind, EndReason},
+    session_filter::{Age, ListState, SessionFilter, Sort, Suspicion},
+    user::Role,
+};
+
 use crate::{
-    domain::{
-        ids::{SessionId, UserId},
-        query::{flaw, form_value},
-        review::{Moment, ReviewedSession, State},
-        session::{ClientKind, EndReason},
-        session_filter::{Age, ListState, SessionFilter, Sort, Suspicion},
-        user::Role,
-    },
     server::services::admin::sessions::Page,
     ui::components::{
         icon::{Icon, Picture},

@@ -1,17 +1,15 @@
 //! Small parts that the drawn pages share.
 
 use chrono::{DateTime, Utc};
+use domain::{
+    query::query_value,
+    session_filter::UnknownFilter,
+    time::{ago, exact_utc, rfc3339},
+    user::Role,
+};
 use leptos::prelude::*;
 
-use crate::{
-    domain::{
-        query::query_value,
-        session_filter::UnknownFilter,
-        time::{ago, exact_utc, rfc3339},
-        user::Role,
-    },
-    ui::components::notice::{Notice, Tone},
-};
+use crate::ui::components::notice::{Notice, Tone};
 
 /// A moment as an age, with the exact time at hand. The browser's part puts the exact time in the reader's own zone.
 pub fn age(at: DateTime<Utc>, now: DateTime<Utc>) -> AnyView {
@@ -38,9 +36,9 @@ pub fn until(at: DateTime<Utc>, now: DateTime<Utc>) -> AnyView {
     let seconds = (at - now).num_seconds();
     let words = match seconds {
         ..60 => "in less than a minute".to_owned(),
-        60..3600 => format!("in {}", crate::domain::time::plural(seconds / 60, "minute")),
-        3600..86_400 => format!("in {}", crate::domain::time::plural(seconds / 3600, "hour")),
-        _ => format!("in {}", crate::domain::time::plural(seconds / 86_400, "day")),
+        60..3600 => format!("in {}", domain::time::plural(seconds / 60, "minute")),
+        3600..86_400 => format!("in {}", domain::time::plural(seconds / 3600, "hour")),
+        _ => format!("in {}", domain::time::plural(seconds / 86_400, "day")),
     };
     view! {
         <time datetime=rfc3339(at) title=exact_utc(at)>

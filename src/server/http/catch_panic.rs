@@ -14,7 +14,7 @@ use axum::{
 };
 use futures_util::{FutureExt as _, StreamExt as _};
 
-use super::failure;
+use super::failure::FailureFormat;
 use crate::{
     error::AppError,
     server::{
@@ -25,12 +25,12 @@ use crate::{
 
 /// Answers a request whose handler panics with 500, in the form that its client reads.
 pub async fn catch_panic(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    let (path, headers) = (request.uri().path().to_owned(), request.headers().clone());
+    let failure = FailureFormat::of(&request);
     match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response.map(|body| guarded(body, state.metrics.clone())),
         Err(_) => {
             state.metrics.panics.count(PanicIn::Handler);
-            failure::respond_to(&path, &headers, &AppError::Internal)
+            failure.respond(&AppError::Internal)
         }
     }
 }

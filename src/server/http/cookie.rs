@@ -12,16 +12,11 @@ use axum::{
     response::Response,
 };
 use data_encoding::BASE64URL_NOPAD;
+use domain::theme::Theme;
 use tower_sessions::{SessionManagerLayer, cookie::SameSite};
 
-use crate::{
-    domain::theme::Theme,
-    server::{
-        auth::{credential::PresentedCredential, session_store::PortalStore, token::PlainToken},
-        config::Config,
-        state::AppState,
-    },
-};
+use super::{credential::PresentedCredential, session_store::PortalStore};
+use crate::server::{auth::token::PlainToken, config::Config, state::AppState};
 
 const THEME: &str = "portal_theme";
 

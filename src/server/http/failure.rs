@@ -7,32 +7,48 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{Html, IntoResponse, Response},
 };
+use domain::session::EndReason;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{
-    domain::session::EndReason,
-    error::{AppError, RATE_LIMITED},
-};
+use crate::error::{AppError, RATE_LIMITED};
 
-/// Answers `request` with `error`.
-pub fn respond(request: &Request, error: &AppError) -> Response {
-    respond_to(request.uri().path(), request.headers(), error)
+/// What a request is for. Each kind has its own middleware stack (`router`), which puts it into the request's extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestKind {
+    Page,
+    ServerFn,
+    Api,
 }
 
-/// The same for a request whose body is on its way elsewhere.
-pub fn respond_to(path: &str, headers: &HeaderMap, error: &AppError) -> Response {
-    if is_api(path) {
-        Problem(error.clone()).into_response()
-    } else if path.starts_with("/api/") && !accepts_html(headers) {
-        with_retry((status(error), Json(error)).into_response(), error)
-    } else {
-        with_retry((status(error), Html(page(error))).into_response(), error)
+/// The format in which a request's failure is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureFormat {
+    /// For a user to read.
+    Page,
+    /// The error of a server function.
+    Json,
+    /// RFC 9457, for programs.
+    Problem,
+}
+
+impl FailureFormat {
+    pub fn of(request: &Request) -> Self {
+        match request.extensions().get() {
+            Some(RequestKind::Api) => Self::Problem,
+            Some(RequestKind::ServerFn) if !accepts_html(request.headers()) => Self::Json,
+            Some(RequestKind::ServerFn | RequestKind::Page) | None => Self::Page,
+        }
     }
-}
 
-fn is_api(path: &str) -> bool {
-    path == "/api/v1" || path.starts_with("/api/v1/") || path == "/api/session_state"
+    /// Answers with `error`.
+    pub fn respond(self, error: &AppError) -> Response {
+        match self {
+            Self::Page => with_retry((status(error), Html(page(error))).into_response(), error),
+            Self::Json => with_retry((status(error), Json(error)).into_response(), error),
+            Self::Problem => Problem(error.clone()).into_response(),
+        }
+    }
 }
 
 /// A browser without JavaScript, or a page being opened.
@@ -44,8 +60,31 @@ pub fn accepts_html(headers: &HeaderMap) -> bool {
 }
 
 /// The HTTP status of an error.
-pub(super) fn status(error: &AppError) -> StatusCode {
-    StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+pub fn status(error: &AppError) -> StatusCode {
+    match error {
+        AppError::InvalidCredentials
+        | AppError::InvalidGrant
+        | AppError::RefreshedTwice { .. }
+        | AppError::SessionEnded { .. } => StatusCode::UNAUTHORIZED,
+        AppError::Forbidden
+        | AppError::WrongAddress { .. }
+        | AppError::OriginHidden
+        | AppError::CookiesRequired
+        | AppError::ReauthRequired
+        | AppError::PasswordChangeRequired
+        | AppError::SignInTooOld => StatusCode::FORBIDDEN,
+        AppError::NotFound | AppError::NoSuch(_) => StatusCode::NOT_FOUND,
+        AppError::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        AppError::SessionRenewed => StatusCode::CONFLICT,
+        AppError::InvalidScope => StatusCode::BAD_REQUEST,
+        AppError::InvalidInput { .. } | AppError::UnsuitablePassword(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        AppError::TooManyAttempts { .. } | AppError::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+        // An outage is never a 401: no client may take its user for signed out.
+        AppError::Busy | AppError::Unavailable | AppError::OutcomeUnknown | AppError::Offline => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        AppError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
 }
 
 /// Says when to try again, where that helps.
@@ -99,7 +138,7 @@ impl IntoResponse for Problem {
         let mut body = ProblemBody {
             kind: "about:blank",
             title: status(&error).canonical_reason().unwrap_or_default(),
-            status: error.status(),
+            status: status(&error).as_u16(),
             code: error.code(),
             detail: error.message(),
             reason: None,

@@ -6,15 +6,13 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use domain::flash::Flash;
 
+use super::identify::BACKGROUND;
 use crate::{
-    domain::flash::Flash,
     error::AppError,
     server::{
-        auth::{
-            current_session::{CurrentSession, Identity},
-            identify::BACKGROUND,
-        },
+        auth::current_session::{CurrentSession, Identity},
         state::AppState,
         store::flash,
     },

@@ -15,17 +15,17 @@ use sha2::{Digest, Sha256};
 use url::form_urlencoded;
 
 use super::cookie;
-use crate::{domain::query::form_value, error::AppError, server::state::AppState};
+use crate::{error::AppError, server::state::AppState, wire::error_from_query};
+use domain::query::form_value;
 
 /// The names under which an error stands in an address.
 const NAMES: [&str; 2] = ["__path", "__err"];
 
-/// Marks the error of an answer that leads back to a page, and takes any other error out of the address of a page.
-pub async fn check_origin(State(state): State<AppState>, request: Request, next: Next) -> Response {
+/// Takes an error that this server did not mark for this browser out of the address of a page.
+pub async fn discard_forged_error(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let uri = request.uri();
     if is_read
-        && !uri.path().starts_with("/api/")
         && let Some(query) = uri.query()
         && let Some(mark) = mark(query)
         && !cookie::has_form_error(request.headers(), &mark, &state.config)
@@ -33,11 +33,16 @@ pub async fn check_origin(State(state): State<AppState>, request: Request, next:
         // A browser that blocks cookies keeps no mark either.
         let blocks_cookies = !cookie::has_any(request.headers(), &state.config)
             && form_value(query, "__err")
-                .is_some_and(|error| AppError::from_query(&error) == AppError::CookiesRequired);
+                .is_some_and(|error| error_from_query(&error) == AppError::CookiesRequired);
         if !blocks_cookies {
             return Redirect::to(&without_error(uri.path(), Some(query))).into_response();
         }
     }
+    next.run(request).await
+}
+
+/// Marks the error of an answer that leads back to a page.
+pub async fn mark_error(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let mark = response
         .headers()

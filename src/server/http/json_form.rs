@@ -9,13 +9,13 @@ use axum::{
 };
 use serde_json::{Map, Value};
 
-use super::{failure, whole_body::MAX_BODY};
-use crate::{domain::query::query_value, error::AppError};
+use super::{failure::FailureFormat, whole_body::MAX_BODY};
+use domain::query::query_value;
+
+use crate::error::AppError;
 
 /// Turns a JSON body into the form that it stands for.
 pub async fn accept_json(request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    let server_fn = path.starts_with("/api/") && !path.starts_with("/api/v1/");
     let is_json = request
         .headers()
         .get(header::CONTENT_TYPE)
@@ -26,9 +26,10 @@ pub async fn accept_json(request: Request, next: Next) -> Response {
                 .next()
                 .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
         });
-    if !server_fn || !is_json {
+    if !is_json {
         return next.run(request).await;
     }
+    let failure = FailureFormat::of(&request);
     let (mut parts, body) = request.into_parts();
     let form = match to_bytes(body, MAX_BODY).await {
         Ok(bytes) => form_of(&bytes),
@@ -43,10 +44,10 @@ pub async fn accept_json(request: Request, next: Next) -> Response {
             parts.headers.remove(header::CONTENT_LENGTH);
             next.run(Request::from_parts(parts, Body::from(form))).await
         }
-        None => failure::respond(
-            &Request::from_parts(parts, Body::empty()),
-            &AppError::invalid("body", "Send a JSON object of texts, numbers and true/false."),
-        ),
+        None => failure.respond(&AppError::invalid(
+            "body",
+            "Send a JSON object of texts, numbers and true/false.",
+        )),
     }
 }
 

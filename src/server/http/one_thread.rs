@@ -24,7 +24,7 @@ use axum::{
 use tokio::runtime::{self, Handle};
 use tracing::Instrument as _;
 
-use super::failure::respond_to;
+use super::failure::FailureFormat;
 use crate::{error::AppError, server::database::changes};
 
 /// As many as there are cores. They last as long as the process: connections to the database that were opened on one are
@@ -52,20 +52,18 @@ fn start(number: usize) -> Option<Handle> {
 /// Has the page rendered on one of the threads, the whole of its body.
 pub async fn render(request: Request, next: Next) -> Response {
     static TURN: AtomicUsize = AtomicUsize::new(0);
-    let (path, headers) = (request.uri().path().to_owned(), request.headers().clone());
-    let failed = move |error: &AppError| respond_to(&path, &headers, error);
+    let failure = FailureFormat::of(&request);
     let turn = TURN.fetch_add(1, Ordering::Relaxed);
     let Some(thread) = turn.checked_rem(THREADS.len()).and_then(|turn| THREADS.get(turn)) else {
-        return failed(&AppError::Unavailable);
+        return failure.respond(&AppError::Unavailable);
     };
-    let broken = failed.clone();
     let page = async move {
         let (head, body) = next.run(request).await.into_parts();
         match to_bytes(body, usize::MAX).await {
             Ok(body) => Response::from_parts(head, Body::from(body)),
             Err(error) => {
                 tracing::error!(%error, "a page broke off");
-                broken(&AppError::Internal)
+                failure.respond(&AppError::Internal)
             }
         }
     };
@@ -74,7 +72,7 @@ pub async fn render(request: Request, next: Next) -> Response {
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             // The process is ending.
-            Err(_) => failed(&AppError::Unavailable),
+            Err(_) => failure.respond(&AppError::Unavailable),
         },
     }
 }

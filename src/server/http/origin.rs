@@ -11,7 +11,7 @@ use axum::{
     response::Response,
 };
 
-use super::failure;
+use super::failure::FailureFormat;
 use crate::{
     error::AppError,
     server::{
@@ -31,7 +31,7 @@ pub async fn same_origin_only(State(state): State<AppState>, request: Request, n
         next.run(request).await
     } else {
         log_refusal(&request, &state.config);
-        failure::respond(&request, &explanation(&request, &state.config))
+        FailureFormat::of(&request).respond(&explanation(&request, &state.config))
     }
 }
 
@@ -47,7 +47,7 @@ pub async fn loopback_only_with_demo(
         next.run(request).await
     } else {
         log_refusal(&request, &state.config);
-        failure::respond(&request, &wrong_address(&state.config))
+        FailureFormat::of(&request).respond(&wrong_address(&state.config))
     }
 }
 

@@ -22,14 +22,13 @@ const MAX_ERROR: usize = 16 * 1024;
 
 /// Mends both. An error that travels in a redirect has the redirect's status and keeps it.
 pub async fn mend(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    let is_server_fn = request.uri().path().starts_with("/api/");
     let host = request
         .headers()
         .get(HOST)
         .and_then(|host| host.to_str().ok())
         .map(str::to_owned);
     let mut response = next.run(request).await;
-    if is_server_fn && response.status() == StatusCode::FOUND {
+    if response.status() == StatusCode::FOUND {
         let place = response
             .headers()
             .get(LOCATION)

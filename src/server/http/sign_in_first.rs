@@ -7,15 +7,13 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Redirect, Response},
 };
-
-use crate::{
-    domain::{
-        next::safe_path,
-        query::{form_value, query_value},
-        session::EndReason,
-    },
-    server::{auth::current_session::Identity, http::form_error::without_error},
+use domain::{
+    next::safe_path,
+    query::{form_value, query_value},
+    session::EndReason,
 };
+
+use crate::server::{auth::current_session::Identity, http::form_error::without_error};
 
 /// Sends page requests below `/dashboard` without a live session to sign-in, with the reason where there was one.
 pub async fn sign_in_first(request: Request, next: Next) -> Response {

@@ -14,7 +14,7 @@ use axum::{
 };
 use tokio::time::timeout;
 
-use super::failure;
+use super::failure::FailureFormat;
 use crate::{error::AppError, server::database::changes};
 
 /// Longest body in bytes, of a server function and of the API: far above any honest one.
@@ -29,13 +29,13 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(12);
 
 /// Reads the body, then lets the request in, and gives up on an answer that does not come.
 pub async fn first(request: Request, next: Next) -> Response {
+    let failure = FailureFormat::of(&request);
     let (parts, body) = request.into_parts();
-    let (path, headers) = (parts.uri.path().to_owned(), parts.headers.clone());
     if parts.method == Method::CONNECT {
-        return failure::respond_to(&path, &headers, &AppError::Forbidden);
+        return failure.respond(&AppError::Forbidden);
     }
     let is_read = parts.method.is_safe();
-    let refused = |problem: &str| failure::respond_to(&path, &headers, &AppError::invalid("body", problem));
+    let refused = |problem: &str| failure.respond(&AppError::invalid("body", problem));
     let bytes = match timeout(BODY_DEADLINE, to_bytes(body, MAX_BODY)).await {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(_)) => return refused("The body is too long, or was cut off."),
@@ -56,7 +56,7 @@ pub async fn first(request: Request, next: Next) -> Response {
                 // Its commit may be on the way.
                 AppError::OutcomeUnknown
             };
-            failure::respond_to(&path, &headers, &error)
+            failure.respond(&error)
         }
     }
 }

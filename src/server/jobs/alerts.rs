@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::heartbeat::{LONG, SHORT};
 use crate::server::{
+    lifecycle::heartbeat::{LONG, SHORT},
     services::alerts::{
         audit_log,
         courier::{Courier, PATIENCE},

@@ -3,16 +3,14 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::heartbeat::{Heartbeats, LONG};
 use crate::server::{
     clock::Clock,
     config::Config,
     database::Database,
-    services::cleanup::{self, JOB, Report},
-    store::job_runs,
+    lifecycle::heartbeat::{Heartbeats, LONG},
+    services::cleanup::{self, Report},
     telemetry::metrics::{CleanupRun, Metrics},
 };
 
@@ -33,7 +31,7 @@ pub async fn run(
         // since the ticks of one node are not that exact.
         let apart = TimeDelta::from_std(config.cleanup_interval.mul_f64(0.9)).unwrap_or(TimeDelta::zero());
         let retention = cleanup::retention(config.retention);
-        let cleaning = once(&database, &clock, retention, apart);
+        let cleaning = cleanup::run_unless_recent(&database, &clock, retention, apart);
         let cleaned = jobs.round("cleanup", LONG, cleaning).await;
         metrics.cleanup_runs.count(CleanupRun::of(&cleaned));
         match cleaned {
@@ -52,27 +50,4 @@ impl CleanupRun {
             Err(_) => CleanupRun::Failed,
         }
     }
-}
-
-/// Cleans up, unless it was begun less than `apart` ago. `None`: it was.
-///
-/// # Errors
-/// The database's.
-pub async fn once(
-    database: &Database,
-    clock: &Clock,
-    retention: TimeDelta,
-    apart: TimeDelta,
-) -> sqlx::Result<Option<Report>> {
-    let mut tx = database.begin_unverified().await?;
-    let ours = job_runs::begin(&mut tx, JOB, apart, clock.now()).await?;
-    tx.commit().await?;
-    if !ours {
-        return Ok(None);
-    }
-    let report = cleanup::run(database, clock, retention).await?;
-    let mut tx = database.begin().await?;
-    job_runs::finish(&mut tx, JOB, &json!(report), clock.now()).await?;
-    tx.commit().await?;
-    Ok(Some(report))
 }

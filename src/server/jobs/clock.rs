@@ -5,10 +5,10 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::heartbeat::{Heartbeats, SHORT};
 use crate::server::{
     clock::{Clock, Correction},
     database::Database,
+    lifecycle::heartbeat::{Heartbeats, SHORT},
 };
 
 const INTERVAL: Duration = Duration::from_secs(60);

@@ -6,10 +6,10 @@ use chrono::TimeDelta;
 use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::heartbeat::{Heartbeats, SHORT};
 use crate::server::{
     clock::Clock,
     database::Database,
+    lifecycle::heartbeat::{Heartbeats, SHORT},
     store::{job_runs, session_samples},
 };
 

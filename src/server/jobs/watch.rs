@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::heartbeat::SHORT;
-use crate::server::{health::Health, state::AppState};
+use crate::server::{health::Health, lifecycle::heartbeat::SHORT, state::AppState};
 
 const INTERVAL: Duration = Duration::from_secs(10);
 

@@ -8,17 +8,15 @@ use std::{
 
 use chrono::{DateTime, Utc};
 
+use domain::ids::{SessionId, UserId};
 use tokio::sync::{
     mpsc::{Receiver, Sender, channel},
     watch,
 };
 
-use crate::{
-    domain::ids::{SessionId, UserId},
-    server::{
-        store::events::{Event, EventKind},
-        telemetry::metrics::StreamMeters,
-    },
+use crate::server::{
+    store::events::{Event, EventKind},
+    telemetry::metrics::StreamMeters,
 };
 
 /// How many events may wait for a client. One that is slower than that is cut off, and resumes where it was.
@@ -270,7 +268,7 @@ pub fn concerns(event: &Event, session: SessionId) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::session::EndReason;
+    use domain::session::EndReason;
 
     fn event(id: i64, user: UserId, session: Option<SessionId>, kind: EventKind) -> Event {
         Event {

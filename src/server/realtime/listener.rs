@@ -11,7 +11,7 @@ use super::hub::Hub;
 use crate::server::{
     clock::Clock,
     database::Database,
-    jobs::heartbeat::{Heartbeats, SHORT},
+    lifecycle::heartbeat::{Heartbeats, SHORT},
     store::events::{self, CHANNEL},
 };
 

@@ -5,31 +5,30 @@ use serde_json::json;
 
 use super::{admin::people_list, cleanup, revoke, throttle};
 use crate::server::database::Connection;
-use crate::{
-    domain::{
-        ids::{OrganizationId, SessionId, UserId},
-        password::PasswordProblem,
-        people_filter::PeopleFilter,
-        plain_text::{self, TextProblem, composed},
-        session::EndReason,
-        session_filter::SessionFilter,
-        user::Role,
+use domain::{
+    ids::{OrganizationId, SessionId, UserId},
+    password::PasswordProblem,
+    people_filter::PeopleFilter,
+    plain_text::{self, TextProblem, composed},
+    session::EndReason,
+    session_filter::SessionFilter,
+    user::Role,
+};
+
+use crate::server::{
+    auth::{
+        password::{PasswordError, Passwords},
+        password_queue::Requester,
     },
-    server::{
-        auth::{
-            password::{PasswordError, Passwords},
-            password_queue::Requester,
-        },
-        clock::Clock,
-        database::{Database, Transaction},
-        store::{
-            audit::{self, Actor, AuditEvent, AuditKind},
-            cursor::Cursor,
-            events, organizations, people, policies,
-            review::{self, Asked},
-            sessions::{self, EndFilter, ListedSession},
-            users::{self, NewUser},
-        },
+    clock::Clock,
+    database::{Database, Transaction},
+    store::{
+        audit::{self, Actor, AuditEvent, AuditKind},
+        cursor::Cursor,
+        events, organizations, people, policies,
+        review::{self, Asked},
+        sessions::{self, EndFilter, ListedSession},
+        users::{self, NewUser},
     },
 };
 
@@ -420,10 +419,7 @@ impl Accounts {
     ///
     /// # Errors
     /// The database's.
-    pub async fn apply_policy(
-        &self,
-        policy: &crate::domain::policy::SessionPolicy,
-    ) -> Result<(), AccountError> {
+    pub async fn apply_policy(&self, policy: &domain::policy::SessionPolicy) -> Result<(), AccountError> {
         let mut tx = self.database.begin().await?;
         let mut changed = policies::apply(&mut tx, policy).await?;
         if !changed.is_empty() {

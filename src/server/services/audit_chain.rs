@@ -84,12 +84,30 @@ impl FromStr for Head {
     }
 }
 
+/// Seals every row that waits, and gives how many. While another node seals, it leaves them to that one.
+///
+/// # Errors
+/// The database's; the batches before stay sealed.
+pub async fn seal_all(database: &Database, clock: &Clock) -> sqlx::Result<usize> {
+    if !audit_chain::any_unsealed(&mut *database.connection().await?).await? {
+        return Ok(0);
+    }
+    let mut sealed = 0;
+    loop {
+        let (of_batch, more) = seal_batch(database, clock).await?;
+        sealed += of_batch;
+        if !more {
+            return Ok(sealed);
+        }
+    }
+}
+
 /// Seals the rows that wait, the oldest first, at most a batch of them. Gives how many, and whether more may be waiting.
 /// While another node seals, none.
 ///
 /// # Errors
 /// The database's; then nothing of the batch is sealed.
-pub async fn seal_batch(database: &Database, clock: &Clock) -> sqlx::Result<(usize, bool)> {
+async fn seal_batch(database: &Database, clock: &Clock) -> sqlx::Result<(usize, bool)> {
     let mut tx = database.begin_unverified().await?;
     if !audit_chain::try_lock(&mut tx).await? {
         return Ok((0, false));

@@ -4,20 +4,18 @@ use std::io::{self, Write};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use data_encoding::HEXLOWER;
+use domain::{audit::AuditFilter, plain_text::is_refused};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{
-    domain::{audit::AuditFilter, plain_text::is_refused},
-    server::{
-        database::Database,
-        store::{
-            audit_chain,
-            audit_export::{self, Asked, ExportedRow},
-            users,
-        },
+use crate::server::{
+    database::Database,
+    store::{
+        audit_chain,
+        audit_export::{self, Asked, ExportedRow},
+        users,
     },
 };
 

@@ -5,17 +5,16 @@ use std::collections::HashMap;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{audit_chain::Head, demo};
-use crate::{
-    domain::{
-        ids::UserId,
-        time::{plural, rfc3339},
-    },
-    server::{
-        database::Database,
-        store::{
-            audit_chain::{self, Entry, SealedText},
-            users,
-        },
+use domain::{
+    ids::UserId,
+    time::{plural, rfc3339},
+};
+
+use crate::server::{
+    database::Database,
+    store::{
+        audit_chain::{self, Entry, SealedText},
+        users,
     },
 };
 

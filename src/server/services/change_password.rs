@@ -7,8 +7,9 @@ use super::{
     revoke,
     step_up::{self, Rotated},
 };
+use domain::{ids::SessionId, password::PasswordProblem, session::EndReason};
+
 use crate::{
-    domain::{ids::SessionId, password::PasswordProblem, session::EndReason},
     error::AppError,
     server::{
         auth::{

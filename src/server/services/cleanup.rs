@@ -3,13 +3,14 @@
 
 use chrono::TimeDelta;
 use serde::Serialize;
+use serde_json::json;
 
 use super::{refresh, revoke};
 use crate::server::{
     clock::Clock,
     database::Database,
     store::{
-        alert_deliveries, alerts, audit::Actor, devices, events, known_browsers, node_minutes,
+        alert_deliveries, alerts, audit::Actor, devices, events, job_runs, known_browsers, node_minutes,
         password_attempts, refresh_tokens, session_samples, sessions,
     },
 };
@@ -48,6 +49,29 @@ pub struct Report {
     pub deliveries_deleted: u64,
     /// Samples of live sessions, and minutes of nodes, that nobody is shown any more.
     pub figures_deleted: u64,
+}
+
+/// Cleans up, unless it was begun less than `apart` ago. `None`: it was.
+///
+/// # Errors
+/// The database's.
+pub async fn run_unless_recent(
+    database: &Database,
+    clock: &Clock,
+    retention: TimeDelta,
+    apart: TimeDelta,
+) -> sqlx::Result<Option<Report>> {
+    let mut tx = database.begin_unverified().await?;
+    let ours = job_runs::begin(&mut tx, JOB, apart, clock.now()).await?;
+    tx.commit().await?;
+    if !ours {
+        return Ok(None);
+    }
+    let report = run(database, clock, retention).await?;
+    let mut tx = database.begin().await?;
+    job_runs::finish(&mut tx, JOB, &json!(report), clock.now()).await?;
+    tx.commit().await?;
+    Ok(Some(report))
 }
 
 /// Does all of it.

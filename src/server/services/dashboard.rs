@@ -1,16 +1,16 @@
 //! What the dashboard and the settings page tell a person of themselves.
 
 use chrono::TimeDelta;
+use domain::{
+    ids::NoticeId,
+    organization::Membership,
+    overview::{Attention, Overview, PreviousSignIn},
+    security_notice::SecurityNotice,
+    session::{ClientKind, Session},
+};
 use serde_json::json;
 
 use crate::{
-    domain::{
-        ids::NoticeId,
-        organization::Membership,
-        overview::{Attention, Overview, PreviousSignIn},
-        security_notice::SecurityNotice,
-        session::{ClientKind, Session},
-    },
     error::{AppError, Thing},
     server::{
         auth::current_session::{Client, CurrentSession},

@@ -11,27 +11,26 @@ use super::{
     accounts::{AccountError, Accounts, Registered, Registration},
     revoke,
 };
-use crate::{
-    domain::{
-        ids::{SessionId, UserId},
-        security_notice::NoticeRule,
-        session::{ClientKind, EndReason},
-        user::Role,
+use domain::{
+    ids::{SessionId, UserId},
+    security_notice::NoticeRule,
+    session::{ClientKind, EndReason},
+    user::Role,
+};
+
+use crate::server::{
+    auth::{
+        client::{BrowserNames, Network},
+        token::PlainToken,
     },
-    server::{
-        auth::{
-            client::{BrowserNames, Network},
-            token::PlainToken,
-        },
-        database::Transaction,
-        store::{
-            audit::{self, Actor, AuditEvent, AuditKind},
-            devices::{self, DeviceFacts},
-            networks,
-            security_notices::{self, NewNotice},
-            sessions::{self, EndFilter, NewSession},
-            users,
-        },
+    database::Transaction,
+    store::{
+        audit::{self, Actor, AuditEvent, AuditKind},
+        devices::{self, DeviceFacts},
+        networks,
+        security_notices::{self, NewNotice},
+        sessions::{self, EndFilter, NewSession},
+        users,
     },
 };
 

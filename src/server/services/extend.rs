@@ -1,7 +1,8 @@
 //! The user is here: the idle end moves, never past the lifetime.
 
+use domain::session::EndReason;
+
 use crate::{
-    domain::session::EndReason,
     error::AppError,
     server::{
         auth::current_session::CurrentSession,

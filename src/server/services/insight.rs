@@ -10,19 +10,18 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, Utc};
 
 use crate::server::database::Connection;
-use crate::{
-    domain::{
-        ids::OrganizationId,
-        insight::{Chart, Insight, Period, Point, Series, Unit},
-        session::EndReason,
-        user::Role,
-    },
-    server::{
-        database::Database,
-        store::{
-            alerts,
-            insight::{self, Steps},
-        },
+use domain::{
+    ids::OrganizationId,
+    insight::{Chart, Insight, Period, Point, Series, Unit},
+    session::EndReason,
+    user::Role,
+};
+
+use crate::server::{
+    database::Database,
+    store::{
+        alerts,
+        insight::{self, Steps},
     },
 };
 

@@ -15,8 +15,9 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::throttle::{Bucket, account_bucket, address_bucket, session_bucket, user_bucket};
+use domain::ids::{SessionId, UserId};
+
 use crate::{
-    domain::ids::{SessionId, UserId},
     error::AppError,
     server::{config::RateLimit, state::AppState},
 };

@@ -14,13 +14,14 @@ use super::{
     revoke,
     suspicion::{self, Unusual},
 };
+use domain::{
+    ids::SessionId,
+    security_notice::ReuseCause,
+    session::{ClientKind, EndReason},
+    user::User,
+};
+
 use crate::{
-    domain::{
-        ids::SessionId,
-        security_notice::ReuseCause,
-        session::{ClientKind, EndReason},
-        user::User,
-    },
     error::AppError,
     server::{
         auth::{

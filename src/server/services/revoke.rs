@@ -3,16 +3,16 @@
 use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
+use domain::{
+    ids::{OrganizationId, SessionId, UserId},
+    session::{EndReason, RevokeScope},
+};
 use serde_json::json;
 
 use crate::{
-    domain::{
-        ids::{OrganizationId, SessionId, UserId},
-        session::{EndReason, RevokeScope},
-    },
     error::AppError,
     server::{
-        auth::current_session::{CurrentSession, EndedSession},
+        auth::current_session::{CurrentSession, EndedSession, ReplacedCookie},
         clock::Clock,
         database::{Database, Transaction, changes, is_conflict},
         services::refusals::Refused,
@@ -20,7 +20,7 @@ use crate::{
             acting::{ActingTransaction, NotActing},
             audit::{self, Actor},
             events,
-            sessions::{self, End, EndFilter, Ended, ReplacedCookie},
+            sessions::{self, End, EndFilter, Ended},
             users,
         },
     },

@@ -17,23 +17,22 @@ use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::accounts::Accounts;
-use crate::{
-    domain::{
-        ids::{OrganizationId, UserId},
-        policy::{RolePolicy, SessionPolicy},
-        session::EndReason,
-        user::Role,
+use domain::{
+    ids::{OrganizationId, UserId},
+    policy::{RolePolicy, SessionPolicy},
+    session::EndReason,
+    user::Role,
+};
+
+use crate::server::{
+    auth::{
+        client::BrowserNames,
+        password::{Password, PasswordError},
+        password_queue::Requester,
+        token::PlainToken,
     },
-    server::{
-        auth::{
-            client::BrowserNames,
-            password::{Password, PasswordError},
-            password_queue::Requester,
-            token::PlainToken,
-        },
-        database::DatabaseError,
-        store::seed::{self as store, Clients, SeededPerson},
-    },
+    database::DatabaseError,
+    store::seed::{self as store, Clients, SeededPerson},
 };
 
 /// How much to make.

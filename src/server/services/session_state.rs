@@ -1,10 +1,9 @@
 //! What a client is told of its own session.
 
 use super::step_up;
-use crate::{
-    domain::session_state::{SessionState, SessionTimes},
-    server::{auth::current_session::CurrentSession, state::AppState},
-};
+use domain::session_state::{SessionState, SessionTimes};
+
+use crate::server::{auth::current_session::CurrentSession, state::AppState};
 
 /// The state of a live session, as it was looked up, with what is noted on this node and not yet written.
 pub fn of(state: &AppState, session: &CurrentSession) -> SessionState {

@@ -11,8 +11,9 @@ use super::{
     refusals::{Reason, Refused},
     throttle::{self, Taken},
 };
+use domain::session::ClientKind;
+
 use crate::{
-    domain::session::ClientKind,
     error::AppError,
     server::{
         auth::{

@@ -7,12 +7,13 @@ use serde_json::json;
 
 use super::{revoke, sign_in::Verified};
 use crate::server::database::Connection;
+use domain::{
+    ids::{SessionId, UserId},
+    security_notice::{NoticeRule, ReuseCause},
+    session::{ClientKind, EndReason},
+};
+
 use crate::{
-    domain::{
-        ids::{SessionId, UserId},
-        security_notice::{NoticeRule, ReuseCause},
-        session::{ClientKind, EndReason},
-    },
     error::AppError,
     server::{
         auth::{

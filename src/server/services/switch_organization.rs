@@ -1,10 +1,10 @@
 //! A person who belongs to several brokerages looks at another one in this session. Their other sessions stay where they
 //! are.
 
+use domain::{ids::OrganizationId, organization::Organization};
 use serde_json::json;
 
 use crate::{
-    domain::{ids::OrganizationId, organization::Organization},
     error::{AppError, Thing},
     server::{
         auth::current_session::{Client, CurrentSession},

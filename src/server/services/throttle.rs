@@ -12,11 +12,12 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::server::database::Connection;
+use domain::{
+    ids::{SessionId, UserId},
+    plain_text::composed,
+};
+
 use crate::{
-    domain::{
-        ids::{SessionId, UserId},
-        plain_text::composed,
-    },
     error::AppError,
     server::{
         auth::password_queue::Requester,

@@ -13,11 +13,12 @@ use std::{
 use chrono::{DateTime, Utc};
 
 use super::{audit::Actor, review, sessions, users};
+use domain::{
+    ids::{OrganizationId, SessionId, UserId},
+    session::EndReason,
+};
+
 use crate::{
-    domain::{
-        ids::{OrganizationId, SessionId, UserId},
-        session::EndReason,
-    },
     error::AppError,
     server::{
         auth::current_session::CurrentSession,

@@ -3,11 +3,11 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::domain::{
+use crate::server::database::Connection;
+use domain::{
     alert::{Delivery, DeliveryOutcome},
     ids::AlertId,
 };
-use crate::server::database::Connection;
 
 /// A message to be sent.
 pub struct NewDelivery<'a> {

@@ -5,11 +5,11 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::domain::{
+use crate::server::database::Connection;
+use domain::{
     alert::{Alert, AlertRule},
     ids::AlertId,
 };
-use crate::server::database::Connection;
 
 /// Something that is wrong at this moment.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,13 +7,13 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::sessions::Ended;
-pub use crate::domain::audit::AuditKind;
-use crate::domain::{
+use crate::server::database::Connection;
+pub use domain::audit::AuditKind;
+use domain::{
     ids::{SessionId, UserId},
     security_notice::{NoticeRule, ReuseCause},
     time::rfc3339_exact,
 };
-use crate::server::database::Connection;
 
 /// Who did something, and from where. The default is an operator or a rule.
 ///

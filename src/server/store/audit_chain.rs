@@ -3,8 +3,8 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::domain::ids::UserId;
 use crate::server::database::Connection;
+use domain::ids::UserId;
 
 /// Names the lock under which the chain grows. Any number will do that nothing else in the database uses.
 const SEALING: i64 = 7_022_750_921_764_881_202;

@@ -8,11 +8,11 @@ use sqlx::{FromRow, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::{containing, network};
-use crate::domain::{
+use crate::server::database::Connection;
+use domain::{
     audit::AuditFilter,
     ids::{OrganizationId, SessionId, UserId},
 };
-use crate::server::database::Connection;
 
 /// Which rows, within what the asker may see.
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,7 @@ use data_encoding::BASE64URL_NOPAD;
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use crate::domain::session_filter::Sort;
+use domain::session_filter::Sort;
 
 /// The last row's place in the order.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,10 +4,9 @@ use chrono::{DateTime, Utc};
 
 use super::{acting::ActingTransaction, security_notices::IN_QUESTION};
 use crate::server::database::Connection;
-use crate::{
-    domain::ids::{DeviceId, UserId},
-    server::auth::client::Network,
-};
+use domain::ids::{DeviceId, UserId};
+
+use crate::server::auth::client::Network;
 
 /// What a desktop says of itself.
 #[derive(Clone, Debug)]

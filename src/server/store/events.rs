@@ -4,11 +4,11 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{sessions::Ended, unreadable};
-use crate::domain::{
+use crate::server::database::Connection;
+use domain::{
     ids::{SessionId, UserId},
     session::EndReason,
 };
-use crate::server::database::Connection;
 
 /// The channel that NOTIFY wakes listeners on. The payload is empty: the log itself says what happened.
 pub const CHANNEL: &str = "session_events";

@@ -1,7 +1,7 @@
 //! Flash messages of a session: one for each page, the last one.
 
-use crate::domain::{flash::Flash, ids::SessionId};
 use crate::server::database::Connection;
+use domain::{flash::Flash, ids::SessionId};
 
 /// Keeps a message for the page at `path`. A session that has ended keeps none.
 pub async fn put(conn: &mut Connection, session: SessionId, path: &str, flash: Flash) -> sqlx::Result<()> {

@@ -2,8 +2,8 @@
 
 use uuid::Uuid;
 
-use crate::domain::ids::UserId;
 use crate::server::database::Connection;
+use domain::ids::UserId;
 
 /// Whether there is a user, session, organization or notice of that id which is not the user's own.
 pub async fn is_of_others(conn: &mut Connection, user: UserId, id: Uuid) -> sqlx::Result<bool> {

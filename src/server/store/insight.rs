@@ -3,8 +3,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::domain::ids::OrganizationId;
 use crate::server::database::Connection;
+use domain::ids::OrganizationId;
 
 /// The steps that are counted by.
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 
 use super::security_notices::IN_QUESTION;
 use crate::server::database::Connection;
-use crate::{domain::ids::UserId, server::auth::token::HashedToken};
+use domain::ids::UserId;
+
+use crate::server::auth::token::HashedToken;
 
 /// Whether this browser has signed in to the account before.
 pub async fn is_known(conn: &mut Connection, user: UserId, browser: HashedToken) -> sqlx::Result<bool> {

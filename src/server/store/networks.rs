@@ -5,10 +5,9 @@ use ipnet::IpNet;
 
 use super::{security_notices::IN_QUESTION, unreadable};
 use crate::server::database::Connection;
-use crate::{
-    domain::ids::{SessionId, UserId},
-    server::auth::client::Network,
-};
+use domain::ids::{SessionId, UserId};
+
+use crate::server::auth::client::Network;
 
 /// Writes down that a session is used from a network. False: it was known.
 pub async fn record(

@@ -4,12 +4,12 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::unreadable;
-use crate::domain::{
+use crate::server::database::Connection;
+use domain::{
     ids::{OrganizationId, UserId},
     organization::{Membership, Organization},
     user::Role,
 };
-use crate::server::database::Connection;
 
 /// Finds the organization of that name, in whatever case, or founds it: `true`.
 pub async fn find_or_insert(

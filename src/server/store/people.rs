@@ -1,12 +1,12 @@
 //! People as administrators see them.
 
 use super::unreadable;
-use crate::domain::{
+use crate::server::database::Connection;
+use domain::{
     ids::{OrganizationId, UserId},
     review::Person,
     user::User,
 };
-use crate::server::database::Connection;
 
 /// Someone within an organization, with the role that they have there; or anyone, with their own role. A system
 /// administrator is one everywhere.

@@ -8,12 +8,12 @@ use sqlx::{FromRow, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::{containing, cursor::Cursor, unreadable};
-use crate::domain::{
+use crate::server::database::Connection;
+use domain::{
     ids::{OrganizationId, SessionId, UserId},
     people_filter::{PeopleFilter, Standing},
     user::{Role, User},
 };
-use crate::server::database::Connection;
 
 /// What is asked for: the filter, within what the asker may see.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,7 @@
 //! The limits by role, where every query finds them.
 
-use crate::domain::{policy::SessionPolicy, user::Role};
 use crate::server::database::Connection;
+use domain::{policy::SessionPolicy, user::Role};
 
 /// Writes the configured limits, and gives the roles whose limits changed.
 pub async fn apply(conn: &mut Connection, policy: &SessionPolicy) -> sqlx::Result<Vec<Role>> {

@@ -6,10 +6,9 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::server::database::Connection;
-use crate::{
-    domain::ids::{SessionId, UserId},
-    server::auth::{client::Network, token::HashedToken},
-};
+use domain::ids::{SessionId, UserId};
+
+use crate::server::auth::{client::Network, token::HashedToken};
 
 /// Writes down the first refresh token of a session.
 pub async fn insert_first(

@@ -6,13 +6,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{acting::ActingTransaction, unreadable};
 use crate::server::database::Connection;
-use crate::{
-    domain::{
-        ids::{NoticeId, SessionId, UserId},
-        security_notice::{NoticeRule, ReuseCause, SecurityNotice},
-    },
-    server::auth::client::BrowserNames,
+use domain::{
+    ids::{NoticeId, SessionId, UserId},
+    security_notice::{NoticeRule, ReuseCause, SecurityNotice},
 };
+
+use crate::server::auth::client::BrowserNames;
 
 /// A notice about to be raised.
 pub struct NewNotice<'a> {

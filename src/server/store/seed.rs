@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::domain::{
+use domain::{
     ids::{OrganizationId, UserId},
     policy::RolePolicy,
     user::Role,

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::domain::ids::SessionId;
 use crate::server::database::Connection;
+use domain::ids::SessionId;
 
 /// The networks that a session was used from, and since when.
 pub async fn networks(

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::unreadable;
-use crate::domain::{ids::UserId, plain_text::composed, user::Role};
 use crate::server::database::Connection;
+use domain::{ids::UserId, plain_text::composed, user::Role};
 
 /// What sign-in needs to know of a person.
 #[derive(Clone)]

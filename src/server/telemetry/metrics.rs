@@ -16,7 +16,7 @@ use prometheus::{
     core::Collector,
 };
 
-use crate::domain::session::EndReason;
+use domain::session::EndReason;
 
 /// What the text is called in a `Content-Type`.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

@@ -1,13 +1,14 @@
 //! What is drawn, put together.
 
+use domain::{
+    flash::FlashCode,
+    ids::{SessionId, UserId},
+    query::form_value,
+    review::{ReviewedSession, State, Which},
+    session_filter::{SessionFilter, Sort},
+};
+
 use crate::{
-    domain::{
-        flash::FlashCode,
-        ids::{SessionId, UserId},
-        query::form_value,
-        review::{ReviewedSession, State, Which},
-        session_filter::{SessionFilter, Sort},
-    },
     error::AppError,
     server::{
         auth::current_session::CurrentSession,
@@ -28,6 +29,7 @@ use crate::{
     },
     server_fns::border,
     ui::components::notice::Tone,
+    wire::error_from_query,
 };
 
 /// Rows of a page.
@@ -317,7 +319,7 @@ async fn question(
             }
         }
     };
-    let problem = form_value(query, "__err").map(|error| AppError::from_query(&error));
+    let problem = form_value(query, "__err").map(|error| error_from_query(&error));
     let asks_password =
         step_up::is_required(state, caller) || matches!(problem, Some(AppError::ReauthRequired));
     Ok(Some(Question {

@@ -10,15 +10,11 @@ mod read;
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{client::KeptClient, wire::TextJson};
+use super::client::KeptClient;
 use crate::error::AppError;
+use crate::wire::TextJson;
 #[cfg(feature = "ssr")]
 use crate::{
-    domain::{
-        flash::{Flash, FlashCode},
-        ids::UserId,
-        time::plural,
-    },
     server::{
         auth::current_session::{Client, CurrentSession},
         drawn,
@@ -30,6 +26,12 @@ use crate::{
         state::AppState,
     },
     server_fns::border,
+};
+#[cfg(feature = "ssr")]
+use domain::{
+    flash::{Flash, FlashCode},
+    ids::UserId,
+    time::plural,
 };
 
 /// What came of a form of an administrator's page.

@@ -1,12 +1,13 @@
 //! What the forms send.
 
+use domain::{
+    next::safe_path,
+    query::{flaw, form_value},
+    review::{Cutoff, Which},
+    session_filter::SessionFilter,
+};
+
 use crate::{
-    domain::{
-        next::safe_path,
-        query::{flaw, form_value},
-        review::{Cutoff, Which},
-        session_filter::SessionFilter,
-    },
     error::{AppError, Thing},
     server::drawn::{people, sessions},
 };

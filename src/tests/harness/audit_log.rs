@@ -5,12 +5,9 @@ use std::{
     str::FromStr as _,
 };
 
-use broker_portal::server::{
-    jobs::seal,
-    services::{
-        audit_chain::Head,
-        audit_verification::{Problem, Verdict, verify},
-    },
+use broker_portal::server::services::{
+    audit_chain::{self, Head},
+    audit_verification::{Problem, Verdict, verify},
 };
 use sqlx::{AssertSqlSafe, Executor as _, PgPool, postgres::PgConnectOptions};
 
@@ -19,7 +16,7 @@ use super::Portal;
 impl Portal {
     /// Seals what waits, as the running server does every second.
     pub async fn seal(&self) -> usize {
-        seal::once(&self.state.database, &self.clock)
+        audit_chain::seal_all(&self.state.database, &self.clock)
             .await
             .expect("sealed")
     }

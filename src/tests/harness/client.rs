@@ -12,7 +12,9 @@ use axum::{
     extract::ConnectInfo,
     http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header},
 };
-use broker_portal::{domain::query::query_value, server::auth::token::PlainToken};
+use domain::query::query_value;
+
+use broker_portal::server::auth::token::PlainToken;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 

@@ -32,7 +32,7 @@ pub use records::{AuditRow, EventRow};
 pub use schema::Description;
 pub use stream::{EventStream, Told};
 
-pub use broker_portal::domain::{ids::SessionId, session::EndReason, user::Role};
+pub use domain::{ids::SessionId, session::EndReason, user::Role};
 pub use serde_json::{Value, json};
 
 /// Chrome on Windows

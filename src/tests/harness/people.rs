@@ -1,9 +1,8 @@
 //! People who use the portal.
 
-use broker_portal::{
-    domain::{ids::UserId, user::Role},
-    server::services::accounts::Registration,
-};
+use domain::{ids::UserId, user::Role};
+
+use broker_portal::server::services::accounts::Registration;
 
 use super::Portal;
 

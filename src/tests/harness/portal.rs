@@ -3,13 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::Router;
-use broker_portal::domain::session::ClientKind;
 use broker_portal::server::{
     auth::{client::Network, current_session::CurrentSession, password::Passwords, token::PlainToken},
+    buffers::{activity::Activity, minutes::Minutes},
     clock::Clock,
     config::Config,
     database::Database,
-    jobs::{activity::Activity, heartbeat::Heartbeats, minutes::Minutes},
+    lifecycle::heartbeat::Heartbeats,
     realtime::{hub::Hub, listener},
     serve::leptos_options,
     services::{
@@ -22,6 +22,7 @@ use broker_portal::server::{
     telemetry::{metrics::Metrics, traces::Traces},
 };
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
+use domain::session::ClientKind;
 use sqlx::{PgPool, postgres::PgPoolOptions};
 
 use super::{

@@ -10,10 +10,8 @@ use std::{
     thread,
 };
 
-use broker_portal::server::database::{
-    Database,
-    cluster::{Cluster, ClusterOptions},
-};
+use broker_portal::server::database::Database;
+use private_postgres::{Cluster, ClusterOptions};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tokio::sync::{
     mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},

@@ -1,7 +1,7 @@
 //! What stands in the database, as the tests read it.
 
-use broker_portal::domain::ids::UserId;
 use chrono::{DateTime, Utc};
+use domain::ids::UserId;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;

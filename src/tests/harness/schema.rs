@@ -172,7 +172,7 @@ fn fits_format(format: &str, text: &str) -> Result<(), String> {
     let fits = match format {
         "" => true,
         "uuid" => text.parse::<uuid::Uuid>().is_ok(),
-        "date-time" => broker_portal::domain::time::parse_rfc3339(text).is_some(),
+        "date-time" => domain::time::parse_rfc3339(text).is_some(),
         other => return Err(format!("no one looks at the format {other}")),
     };
     fits.then_some(())

@@ -12,7 +12,9 @@ use leptos::{
 };
 
 use super::{element, exact_local_time, focus, local_time};
-use crate::{domain::time::parse_rfc3339, error::AppError};
+use domain::time::parse_rfc3339;
+
+use crate::error::AppError;
 
 /// Puts HTML of the server's into its place; `None`: it is there already. What has the focus keeps it, with what was typed
 /// into it since.

@@ -17,7 +17,7 @@ use leptos::{
     },
 };
 
-use crate::domain::{query::query_value, session::EndReason, theme::Theme};
+use domain::{query::query_value, session::EndReason, theme::Theme};
 
 /// Leaves for another page of the portal with a full load, so that nothing private stays in memory.
 pub fn go_to(path: &str) {

@@ -12,8 +12,9 @@ use super::{
     menu,
     notice::{Notice, Tone},
 };
+use domain::{overview::Viewer, session::EndReason, session_state::SessionState, theme::Theme};
+
 use crate::{
-    domain::{overview::Viewer, session::EndReason, session_state::SessionState, theme::Theme},
     error::AppError,
     server_fns::{choose_theme, sign_out},
     ui::{

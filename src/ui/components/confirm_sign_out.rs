@@ -10,8 +10,9 @@ use super::{
     pending_button::PendingButton,
     refusal::Refusal,
 };
+use domain::session::Session;
+
 use crate::{
-    domain::session::Session,
     error::AppError,
     ui::{
         browser,

@@ -7,7 +7,7 @@ use super::{
     dynamic::{dynamic, rows},
     icon::{Icon, Picture},
 };
-use crate::domain::{session::Session, time::plural};
+use domain::{session::Session, time::plural};
 
 /// "3 devices"
 pub fn devices(count: usize) -> String {

@@ -13,8 +13,9 @@ use super::{
     menu,
     organization_switcher::{OrganizationSwitcher, Switching},
 };
+use domain::overview::Viewer;
+
 use crate::{
-    domain::overview::Viewer,
     error::AppError,
     ui::{
         browser,

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use crate::domain::session::{ClientKind, Session};
+use domain::session::{ClientKind, Session};
 
 /// What an icon shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,10 +5,9 @@ use chrono::{DateTime, Utc};
 use leptos::prelude::*;
 
 use super::dynamic::effect;
-use crate::{
-    domain::time::{ago, exact_utc, rfc3339},
-    ui::{browser, page_clock::PageClock},
-};
+use domain::time::{ago, exact_utc, rfc3339};
+
+use crate::ui::{browser, page_clock::PageClock};
 
 /// A moment: "Fri, 20 Nov, 17:42", with everything on hover.
 #[component]

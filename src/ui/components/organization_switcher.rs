@@ -14,12 +14,13 @@ use super::{
     menu,
     notice::Tone,
 };
+use domain::{
+    organization::{Membership, Organization},
+    overview::Viewer,
+    session_state::SessionState,
+};
+
 use crate::{
-    domain::{
-        organization::{Membership, Organization},
-        overview::Viewer,
-        session_state::SessionState,
-    },
     error::AppError,
     server_fns::switch_organization,
     ui::{

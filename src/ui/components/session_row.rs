@@ -8,14 +8,12 @@ use super::{
     local_time::{Ago, LocalTime},
     pending_button::PendingButton,
 };
-use crate::{
-    domain::{
-        ids::SessionId,
-        session::{ClientKind, Session},
-    },
-    error::AppError,
-    ui::page_clock::PageClock,
+use domain::{
+    ids::SessionId,
+    session::{ClientKind, Session},
 };
+
+use crate::{error::AppError, ui::page_clock::PageClock};
 
 /// The id of the button that ends it.
 pub fn sign_out_button(session: SessionId) -> String {

@@ -8,8 +8,9 @@ use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 use super::{
     dynamic::dynamic, password_field::PasswordField, pending_button::PendingButton, refusal::Refusal,
 };
+use domain::ids::NoticeId;
+
 use crate::{
-    domain::ids::NoticeId,
     error::AppError,
     server_fns::dismiss_security_notice,
     ui::{browser, ending::Ending, failure::unless_ended},

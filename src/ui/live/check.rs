@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use super::machine::{Millis, Times};
+use domain::{
+    session_state::SessionState,
+    state_machine::{Millis, Times},
+};
+
 use crate::{
-    domain::session_state::SessionState,
     error::AppError,
     ui::browser::{self, fetch},
 };

@@ -11,6 +11,5 @@
 
 pub mod check;
 pub mod keeper;
-pub mod machine;
 pub mod tabs;
 pub mod toasts;

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use leptos::prelude::set_timeout;
 
-use super::machine::{Millis, Times};
-use crate::{
-    domain::{ids::SessionId, session::EndReason},
-    ui::browser::{channel::Channel, lock, monotonic},
+use domain::{
+    ids::SessionId,
+    session::EndReason,
+    state_machine::{Millis, Times},
 };
+
+use crate::ui::browser::{channel::Channel, lock, monotonic};
 
 /// The channel, and the lock of the tab that leads. The number is that of what tabs say: builds that say it in other words
 /// do not hear each other.

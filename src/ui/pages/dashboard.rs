@@ -1,13 +1,13 @@
 //! The dashboard: what the portal knows of the person, and nothing else.
 
+use domain::{
+    overview::{Attention, Overview, PreviousSignIn, Viewer},
+    session_state::SessionState,
+    time::plural,
+};
 use leptos::prelude::*;
 
 use crate::{
-    domain::{
-        overview::{Attention, Overview, PreviousSignIn, Viewer},
-        session_state::SessionState,
-        time::plural,
-    },
     error::AppError,
     ui::{
         components::{

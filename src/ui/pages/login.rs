@@ -1,22 +1,20 @@
 //! Signing in, and why one has to.
 
+use domain::{next::safe_path, session::EndReason};
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 
-use crate::{
-    domain::{next::safe_path, session::EndReason},
-    ui::{
-        browser,
-        components::{
-            dynamic::{effect, nothing, waiting},
-            icon::Mark,
-            notice::{Notice, Tone},
-            page_title::PageTitle,
-            sign_in_form::{Ids, SignInForm},
-        },
-        live::tabs::{Said, Tabs, What},
-        loading::{Loading, Reason},
+use crate::ui::{
+    browser,
+    components::{
+        dynamic::{effect, nothing, waiting},
+        icon::Mark,
+        notice::{Notice, Tone},
+        page_title::PageTitle,
+        sign_in_form::{Ids, SignInForm},
     },
+    live::tabs::{Said, Tabs, What},
+    loading::{Loading, Reason},
 };
 
 /// `/login`: takes `next`, where to go afterwards, and `reason`, why the last session ended.

@@ -4,7 +4,7 @@
 //! in Firefox for iOS sends Safari's User-Agent of a Mac. The engine below stays the same.
 
 use super::user_agent::BrowserNames;
-use crate::domain::session::ClientKind;
+use domain::session::ClientKind;
 
 /// Engines that a User-Agent tells apart. Internet Explorer and the first Edge are missing: Edge's IE mode sends both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

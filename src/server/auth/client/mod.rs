@@ -12,7 +12,7 @@ pub use user_agent::BrowserNames;
 
 use axum::http::{HeaderMap, header::USER_AGENT};
 
-use crate::domain::plain_text::is_refused;
+use domain::plain_text::is_refused;
 
 /// The User-Agent as it is kept: at most 512 characters; bytes that are no text, and characters that cannot be seen, become
 /// `?`.

@@ -1,11 +1,12 @@
 //! The audit log as an administrator reads it: what was done to their people, and what these did.
 
 use super::Reach;
+use domain::{
+    alert::AlertRule,
+    audit::{AuditFilter, AuditKind, Trust},
+};
+
 use crate::{
-    domain::{
-        alert::AlertRule,
-        audit::{AuditFilter, AuditKind, Trust},
-    },
     error::AppError,
     server::{
         auth::current_session::{Client, CurrentSession},

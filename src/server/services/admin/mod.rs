@@ -14,11 +14,12 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use crate::server::database::Connection;
+use domain::{
+    ids::{OrganizationId, UserId},
+    user::Role,
+};
+
 use crate::{
-    domain::{
-        ids::{OrganizationId, UserId},
-        user::Role,
-    },
     error::{AppError, Thing},
     server::{
         auth::current_session::{Client, CurrentSession},

@@ -3,14 +3,15 @@
 use serde_json::json;
 
 use super::{Reach, refused};
+use domain::{
+    ids::{OrganizationId, UserId},
+    organization::Membership,
+    review::Person,
+    session::EndReason,
+    user::Role,
+};
+
 use crate::{
-    domain::{
-        ids::{OrganizationId, UserId},
-        organization::Membership,
-        review::Person,
-        session::EndReason,
-        user::Role,
-    },
     error::{AppError, Thing},
     server::{
         auth::current_session::{Client, CurrentSession},

@@ -6,13 +6,14 @@ use chrono::{DateTime, Utc};
 
 use super::Reach;
 use crate::server::database::Connection;
+use domain::{
+    ids::{SessionId, UserId},
+    organization::Membership,
+    people_filter::PeopleFilter,
+    review::{LastActive, ListedPerson},
+};
+
 use crate::{
-    domain::{
-        ids::{SessionId, UserId},
-        organization::Membership,
-        people_filter::PeopleFilter,
-        review::{LastActive, ListedPerson},
-    },
     error::AppError,
     server::{
         state::AppState,

@@ -8,14 +8,15 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::{Reach, refused};
+use domain::{
+    ids::{SessionId, UserId},
+    plain_text::read_line,
+    review::{Cutoff, Ended, Which},
+    session::EndReason,
+    session_filter::{ListState, SessionFilter},
+};
+
 use crate::{
-    domain::{
-        ids::{SessionId, UserId},
-        plain_text::read_line,
-        review::{Cutoff, Ended, Which},
-        session::EndReason,
-        session_filter::{ListState, SessionFilter},
-    },
     error::AppError,
     server::{
         auth::current_session::{Client, CurrentSession},

@@ -3,13 +3,14 @@
 use chrono::TimeDelta;
 
 use super::{Reach, csv};
+use domain::{
+    ids::SessionId,
+    review::{ReviewedSession, State},
+    session_filter::{SessionFilter, Sort},
+    time::rfc3339,
+};
+
 use crate::{
-    domain::{
-        ids::SessionId,
-        review::{ReviewedSession, State},
-        session_filter::{SessionFilter, Sort},
-        time::rfc3339,
-    },
     error::AppError,
     server::{
         auth::current_session::{Client, CurrentSession},

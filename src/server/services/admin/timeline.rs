@@ -1,14 +1,15 @@
 //! What happened to one session, from its sign-in to its end, for whoever has to answer for it.
 
 use super::Reach;
+use domain::{
+    audit::AuditFilter,
+    review::{Moment, ReviewedSession},
+    security_notice::{NoticeRule, ReuseCause},
+    session::EndReason,
+    time::{parse_rfc3339, plural},
+};
+
 use crate::{
-    domain::{
-        audit::AuditFilter,
-        review::{Moment, ReviewedSession},
-        security_notice::{NoticeRule, ReuseCause},
-        session::EndReason,
-        time::{parse_rfc3339, plural},
-    },
     error::AppError,
     server::{
         services::audit_export::BEGINNING,

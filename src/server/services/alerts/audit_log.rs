@@ -8,18 +8,17 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::{Change, clear, delta, saw};
-use crate::{
-    domain::{alert::AlertRule, time::plural},
-    server::{
-        services::{
-            audit_chain::Head,
-            audit_verification::{self, Problem, Verdict},
-        },
-        state::AppState,
-        store::{
-            alerts::{self, Finding},
-            job_runs,
-        },
+use domain::{alert::AlertRule, time::plural};
+
+use crate::server::{
+    services::{
+        audit_chain::Head,
+        audit_verification::{self, Problem, Verdict},
+    },
+    state::AppState,
+    store::{
+        alerts::{self, Finding},
+        job_runs,
     },
 };
 

@@ -14,12 +14,13 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::server::database::Connection;
+use domain::{
+    alert::{AlertList, AlertRule, Delivery, RuleSetting},
+    ids::AlertId,
+    time::{plural, rfc3339, span},
+};
+
 use crate::{
-    domain::{
-        alert::{AlertList, AlertRule, Delivery, RuleSetting},
-        ids::AlertId,
-        time::{plural, rfc3339, span},
-    },
     error::AppError,
     server::{
         auth::current_session::{Client, CurrentSession},

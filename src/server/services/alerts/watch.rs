@@ -5,18 +5,17 @@ use serde_json::json;
 
 use super::{Change, clear, delta, length, saw};
 use crate::server::database::Connection;
-use crate::{
-    domain::{
-        alert::AlertRule,
-        security_notice::NoticeRule,
-        time::{exact_utc, plural},
-    },
-    server::{
-        config::{Config, alerts::Frequency},
-        services::cleanup,
-        state::AppState,
-        store::{alerts::Finding, audit, job_runs},
-    },
+use domain::{
+    alert::AlertRule,
+    security_notice::NoticeRule,
+    time::{exact_utc, plural},
+};
+
+use crate::server::{
+    config::{Config, alerts::Frequency},
+    services::cleanup,
+    state::AppState,
+    store::{alerts::Finding, audit, job_runs},
 };
 
 /// Gives each look to one node.

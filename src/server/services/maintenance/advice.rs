@@ -4,10 +4,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::{Report, Settings};
-use crate::{
-    domain::time::{ago, plural, rfc3339},
-    server::store::maintenance::{Index, OpenTransaction, Table},
-};
+use domain::time::{ago, plural, rfc3339};
+
+use crate::server::store::maintenance::{Index, OpenTransaction, Table};
 
 /// Something that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -16,11 +16,10 @@ use serde::Serialize;
 use sqlx::PgConnection;
 
 pub use self::advice::{Action, Advice, human_bytes, told};
-use super::cleanup;
+use super::{audit_chain, cleanup};
 use crate::server::{
     clock::Clock,
     database::Database,
-    jobs,
     store::maintenance::{self as store, Index, Keeping, OpenTransaction, Table, Whole},
 };
 
@@ -118,11 +117,11 @@ async fn perform(
     match action {
         Action::CleanUp => {
             let retention = cleanup::retention(settings.retention);
-            jobs::cleanup::once(database, clock, retention, TimeDelta::zero())
+            cleanup::run_unless_recent(database, clock, retention, TimeDelta::zero())
                 .await
                 .map(drop)
         }
-        Action::Seal => jobs::seal::once(database, clock).await.map(drop),
+        Action::Seal => audit_chain::seal_all(database, clock).await.map(drop),
         Action::Vacuum { table, freeze } => store::vacuum(conn, table, *freeze).await,
         Action::Reindex { index } => store::reindex(conn, index).await,
         Action::DropIndex { index } => store::drop_index(conn, index).await,

@@ -5,22 +5,26 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::verify::{Verified, refuse};
+use domain::{
+    ids::SessionId,
+    session::{ClientKind, EndReason},
+    user::User,
+};
+
 use crate::{
-    domain::{
-        ids::SessionId,
-        session::{ClientKind, EndReason},
-        user::User,
-    },
     error::AppError,
     server::{
-        auth::{current_session::Client, token::PlainToken},
+        auth::{
+            current_session::{Client, ReplacedCookie},
+            token::PlainToken,
+        },
         services::{revoke, suspicion},
         state::AppState,
         store::{
             audit::{self, Actor, AuditEvent, AuditKind},
             devices::{self, DeviceFacts},
             events, known_browsers, networks, refresh_tokens,
-            sessions::{self, EndFilter, NewSession, ReplacedCookie},
+            sessions::{self, EndFilter, NewSession},
             users,
         },
     },

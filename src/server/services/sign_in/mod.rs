@@ -11,13 +11,14 @@ use self::{
     begin::{Beginning, begin},
     verify::{refuse, verify},
 };
+use domain::{
+    ids::SessionId,
+    password::PasswordProblem,
+    session::{ClientKind, RevokeScope},
+    user::User,
+};
+
 use crate::{
-    domain::{
-        ids::SessionId,
-        password::PasswordProblem,
-        session::{ClientKind, RevokeScope},
-        user::User,
-    },
     error::AppError,
     server::{
         auth::{

@@ -5,8 +5,9 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::Attempt;
+use domain::{ids::UserId, plain_text::composed};
+
 use crate::{
-    domain::{ids::UserId, plain_text::composed},
     error::AppError,
     server::{
         auth::{

@@ -4,10 +4,9 @@ use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::Asked;
-use crate::{
-    domain::session_filter::{ListState, SessionFilter, Suspicion},
-    server::store::{containing, network},
-};
+use domain::session_filter::{ListState, SessionFilter, Suspicion};
+
+use crate::server::store::{containing, network};
 
 /// The parts that a list is put together from: each is found by indexes of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

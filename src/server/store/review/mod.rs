@@ -13,16 +13,15 @@ use uuid::Uuid;
 use self::conditions::{Part, conditions, from, parts, role};
 use super::{cursor::Cursor, unreadable};
 use crate::server::database::Connection;
-use crate::{
-    domain::{
-        ids::{OrganizationId, SessionId, UserId},
-        review::{Cutoff, ReviewedSession, State},
-        session::Session,
-        session_filter::{SessionFilter, Sort},
-        user::User,
-    },
-    server::auth::client::BrowserNames,
+use domain::{
+    ids::{OrganizationId, SessionId, UserId},
+    review::{Cutoff, ReviewedSession, State},
+    session::Session,
+    session_filter::{SessionFilter, Sort},
+    user::User,
 };
+
+use crate::server::auth::client::BrowserNames;
 
 /// What is asked for: the filter, within what the asker may see, as of now.
 #[derive(Clone, Copy, Debug)]

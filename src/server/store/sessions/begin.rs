@@ -5,14 +5,13 @@ use std::net::IpAddr;
 use chrono::{DateTime, Utc};
 
 use crate::server::database::Connection;
-use crate::{
-    domain::{
-        ids::{DeviceId, OrganizationId, SessionId, UserId},
-        session::ClientKind,
-        user::User,
-    },
-    server::{auth::token::HashedToken, store::unreadable},
+use domain::{
+    ids::{DeviceId, OrganizationId, SessionId, UserId},
+    session::ClientKind,
+    user::User,
 };
+
+use crate::server::{auth::token::HashedToken, store::unreadable};
 
 /// A session about to begin.
 pub struct NewSession<'a> {

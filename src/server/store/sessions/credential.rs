@@ -4,9 +4,11 @@
 use chrono::{DateTime, Utc};
 
 use crate::server::database::Connection;
-use crate::{
-    domain::ids::{OrganizationId, SessionId, UserId},
-    server::{auth::token::HashedToken, store::acting::ActingTransaction},
+use domain::ids::{OrganizationId, SessionId, UserId};
+
+use crate::server::{
+    auth::{current_session::ReplacedCookie, token::HashedToken},
+    store::acting::ActingTransaction,
 };
 
 /// Puts a new credential in the place of the old one, which is refused from the commit on. `expires_at` for an access
@@ -37,15 +39,6 @@ pub async fn set_credential(
     .execute(conn)
     .await?;
     Ok(done.rows_affected() > 0)
-}
-
-/// A cookie that was replaced by one that nothing has come with yet.
-#[derive(Clone, Copy, Debug)]
-pub struct ReplacedCookie {
-    pub session: SessionId,
-    pub user: UserId,
-    /// The old cookie, as it was shown.
-    pub credential: HashedToken,
 }
 
 /// Finds the live session whose old cookie this is, if nothing has come with its new one.

@@ -4,15 +4,14 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::server::database::Connection;
-use crate::{
-    domain::{
-        ids::{DeviceId, OrganizationId, SessionId, UserId},
-        session::EndReason,
-    },
-    server::{
-        auth::client::BrowserNames,
-        store::{acting::ActingTransaction, unreadable},
-    },
+use domain::{
+    ids::{DeviceId, OrganizationId, SessionId, UserId},
+    session::EndReason,
+};
+
+use crate::server::{
+    auth::client::BrowserNames,
+    store::{acting::ActingTransaction, unreadable},
 };
 
 /// Which live sessions of one person to end. The same rows that [`list_live`] shows, narrowed.

@@ -3,21 +3,20 @@
 use chrono::{DateTime, Utc};
 
 use crate::server::database::Connection;
-use crate::{
-    domain::{
-        ids::{OrganizationId, SessionId, UserId},
-        organization::Organization,
-        session::{ClientKind, EndReason},
-        user::User,
+use domain::{
+    ids::{OrganizationId, SessionId, UserId},
+    organization::Organization,
+    session::{ClientKind, EndReason},
+    user::User,
+};
+
+use crate::server::{
+    auth::{
+        client::Network,
+        current_session::{CurrentSession, EndedSession},
+        token::HashedToken,
     },
-    server::{
-        auth::{
-            client::Network,
-            current_session::{CurrentSession, EndedSession},
-            token::HashedToken,
-        },
-        store::unreadable,
-    },
+    store::unreadable,
 };
 
 /// What a credential points at.

@@ -3,14 +3,13 @@
 use chrono::{DateTime, Utc};
 
 use crate::server::database::Connection;
-use crate::{
-    domain::{
-        ids::{SessionId, UserId},
-        session::Session,
-        user::Role,
-    },
-    server::{auth::client::BrowserNames, store::unreadable},
+use domain::{
+    ids::{SessionId, UserId},
+    session::Session,
+    user::Role,
 };
+
+use crate::server::{auth::client::BrowserNames, store::unreadable};
 
 /// Everyone who has a session that is not recorded as ended, whatever the time is.
 pub async fn people_with_open(conn: &mut Connection) -> sqlx::Result<Vec<UserId>> {

@@ -9,8 +9,8 @@ mod touch;
 
 pub use begin::{Begun, NewSession, begun, insert, last_organization};
 pub use credential::{
-    ReplacedCookie, confirm_cookie, credential_expiry, find_replaced, is_due_for_rotation,
-    look_at_organization, mark_for_rotation, renew_check, set_client, set_credential, take_replaced,
+    confirm_cookie, credential_expiry, find_replaced, is_due_for_rotation, look_at_organization,
+    mark_for_rotation, renew_check, set_client, set_credential, take_replaced,
 };
 pub use end::{
     End, EndFilter, Ended, delete_ended_before, end, end_among, end_of_device, end_run_out, ended_by_limit,

@@ -1,10 +1,10 @@
 //! The end of the session, over the page: why, and a way to go on. What was typed in the page's forms is still there after
 //! that.
 
+use domain::{session::EndReason, state_machine::End};
 use leptos::{ev::Event as BrowserEvent, prelude::*, task::spawn_local};
 
 use crate::{
-    domain::session::EndReason,
     server_fns::{client::in_background, sign_in_notice},
     ui::{
         browser,
@@ -12,7 +12,7 @@ use crate::{
             dynamic::{dynamic, effect},
             sign_in_form::{Ids, SignInForm},
         },
-        live::{keeper::Keeper, machine::End},
+        live::keeper::Keeper,
     },
 };
 

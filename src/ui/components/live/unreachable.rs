@@ -2,6 +2,8 @@
 
 use leptos::prelude::*;
 
+use domain::state_machine::Event;
+
 use crate::ui::{
     browser,
     components::{
@@ -9,7 +11,7 @@ use crate::ui::{
         icon::{Icon, Picture},
         notice::Tone,
     },
-    live::{keeper::Keeper, machine::Event, toasts::Toasts},
+    live::{keeper::Keeper, toasts::Toasts},
 };
 
 /// A quiet line at the top, while it is so.

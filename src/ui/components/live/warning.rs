@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use domain::{
+    state_machine::{Event, Warning},
+    time::{countdown, span},
+};
 use leptos::{prelude::*, task::spawn_local};
 
 use crate::{
-    domain::time::{countdown, span},
     error::AppError,
     server_fns::extend_session,
     ui::{
@@ -15,10 +18,7 @@ use crate::{
             icon::{Icon, Picture},
         },
         failure::unless_ended,
-        live::{
-            keeper::Keeper,
-            machine::{Event, Warning},
-        },
+        live::keeper::Keeper,
     },
 };
 

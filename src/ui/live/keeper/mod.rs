@@ -16,12 +16,17 @@ use leptos::{leptos_dom::helpers::TimeoutHandle, prelude::*, task::spawn_local};
 
 use super::{
     check,
-    machine::{Effect, End, Event, Gate, Machine, Millis, Standing, Warning},
     tabs::{Tabs, What},
     toasts::Toasts,
 };
+use domain::{
+    ids::SessionId,
+    session::EndReason,
+    session_state::SessionState,
+    state_machine::{Effect, End, Event, Gate, Machine, Millis, Standing, Warning},
+};
+
 use crate::{
-    domain::{ids::SessionId, session::EndReason, session_state::SessionState},
     error::AppError,
     server_fns::client::{self, Outcome, Watch},
     ui::browser::{self, event_stream::EventStream},

@@ -1,15 +1,14 @@
 //! What this tab and the others of the browser tell each other, and which of them leads.
 
 use super::Keeper;
-use crate::{
-    domain::ids::SessionId,
-    ui::{
-        browser,
-        live::{
-            machine::{ENDS_WITHIN, Event},
-            tabs::{self, Said, What},
-        },
-    },
+use domain::{
+    ids::SessionId,
+    state_machine::{ENDS_WITHIN, Event},
+};
+
+use crate::ui::{
+    browser,
+    live::tabs::{self, Said, What},
 };
 
 impl Keeper {

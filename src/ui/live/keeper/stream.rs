@@ -5,15 +5,14 @@ use std::time::Duration;
 use leptos::prelude::set_timeout;
 
 use super::Keeper;
-use crate::{
-    domain::session::EndReason,
-    ui::{
-        browser::{
-            self,
-            event_stream::{EventStream, Told},
-        },
-        live::{machine::Event, tabs::What},
+use domain::{session::EndReason, state_machine::Event};
+
+use crate::ui::{
+    browser::{
+        self,
+        event_stream::{EventStream, Told},
     },
+    live::tabs::What,
 };
 
 const STREAM: &str = "/api/v1/session/events";

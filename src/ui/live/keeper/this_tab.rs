@@ -1,10 +1,11 @@
 //! What happens to the tab itself: it is looked at, the network comes and goes, a form is sent.
 
+use domain::state_machine::Event;
+
 use super::{Keeper, is_kept};
 use crate::ui::{
     browser::{self, Listened},
     components::notice::Tone,
-    live::machine::Event,
 };
 
 /// Forms that are sent whatever is known of the session.

@@ -8,16 +8,15 @@ use leptos::prelude::*;
 use leptos_router::hooks::{use_location, use_query_map};
 
 use self::question::{ConfirmForm, ENTER_PASSWORD, NotLoaded, NothingToConfirm, Question, confirm_form};
-use crate::{
-    domain::{overview::ActiveSessions, security_notice::SecurityNotice, session::Session},
-    ui::{
-        components::{
-            dynamic::{nothing, waiting},
-            page_title::PageTitle,
-        },
-        ending::Ending,
-        loading::Loading,
+use domain::{overview::ActiveSessions, security_notice::SecurityNotice, session::Session};
+
+use crate::ui::{
+    components::{
+        dynamic::{nothing, waiting},
+        page_title::PageTitle,
     },
+    ending::Ending,
+    loading::Loading,
 };
 
 /// One component for the three addresses, which keeps the browser's part small. The address of the password's page takes

@@ -1,9 +1,9 @@
 //! What a confirmation page shows.
 
+use domain::session::Session;
 use leptos::prelude::*;
 
 use crate::{
-    domain::session::Session,
     error::AppError,
     ui::{
         components::{

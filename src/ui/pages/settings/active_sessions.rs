@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
+use domain::{flash::FlashCode, ids::SessionId, overview::ActiveSessions, session::Session};
 use leptos::{ev::FocusEvent, prelude::*};
 
 use crate::{
-    domain::{flash::FlashCode, ids::SessionId, overview::ActiveSessions, session::Session},
     error::AppError,
     server_fns::flash_words,
     ui::{

@@ -7,7 +7,6 @@ mod security_notices;
 
 use leptos::prelude::*;
 
-use crate::domain::overview::ActiveSessions;
 use crate::ui::{
     components::{
         page_title::PageTitle,
@@ -16,6 +15,7 @@ use crate::ui::{
     loading::Loading,
 };
 use active_sessions::ActiveSessionsSection;
+use domain::overview::ActiveSessions;
 use organization::OrganizationSection;
 use password::PasswordSection;
 use security_notices::SecurityNotices;

@@ -1,17 +1,15 @@
 //! The brokerages that the person belongs to.
 
+use domain::{organization::Membership, overview::Viewer};
 use leptos::prelude::*;
 
-use crate::{
-    domain::{organization::Membership, overview::Viewer},
-    ui::{
-        components::{
-            dynamic::{nothing, rows, waiting},
-            icon::{Icon, Picture},
-            trouble::Trouble,
-        },
-        loading::Loading,
+use crate::ui::{
+    components::{
+        dynamic::{nothing, rows, waiting},
+        icon::{Icon, Picture},
+        trouble::Trouble,
     },
+    loading::Loading,
 };
 
 /// Lists them, with the current one marked.

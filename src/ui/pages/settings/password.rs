@@ -1,12 +1,12 @@
 //! Changing the password.
 
+use domain::{
+    flash::{FlashCode, others_after_password_change},
+    overview::ActiveSessions,
+};
 use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 
 use crate::{
-    domain::{
-        flash::{FlashCode, others_after_password_change},
-        overview::ActiveSessions,
-    },
     error::AppError,
     server_fns::{change_password, flash_words},
     ui::{

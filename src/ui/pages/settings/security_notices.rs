@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
+use domain::{overview::ActiveSessions, security_notice::SecurityNotice, time::plural};
 use leptos::{ev::SubmitEvent, prelude::*};
 
 use crate::{
-    domain::{overview::ActiveSessions, security_notice::SecurityNotice, time::plural},
     error::AppError,
     ui::{
         browser,

@@ -19,11 +19,12 @@ use tower_sessions::{
     session_store::{Error, Result},
 };
 
-use super::{client::Network, token::PlainToken};
+use domain::session::{ClientKind, RevokeScope};
+
 use crate::{
-    domain::session::{ClientKind, RevokeScope},
     error::AppError,
     server::{
+        auth::{client::Network, token::PlainToken},
         clock::Clock,
         database::{Database, changes},
         services::revoke,

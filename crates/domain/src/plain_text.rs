@@ -138,14 +138,14 @@ pub fn is_refused(c: char) -> bool {
 }
 
 /// The same text in composed form (NFC): what was typed on a Mac and on Windows is then equal.
-#[cfg(feature = "ssr")]
+#[cfg(feature = "server")]
 pub fn composed(text: &str) -> String {
     use unicode_normalization::UnicodeNormalization as _;
     text.nfc().collect()
 }
 
 /// Browsers send what was typed, and the server composes it: the tables would be a large part of what they load.
-#[cfg(not(feature = "ssr"))]
+#[cfg(not(feature = "server"))]
 fn composed(text: &str) -> String {
     text.to_owned()
 }

@@ -348,7 +348,7 @@ pub(super) fn names<'a>(each: impl Iterator<Item = &'a str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::query::form_value;
+    use crate::query::form_value;
 
     fn read(query: &str) -> Result<SessionFilter, UnknownFilter> {
         SessionFilter::read(|name| form_value(query, name))

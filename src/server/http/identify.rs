@@ -13,19 +13,19 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 
-use super::{
-    client::{client_address, has_chromium_hints, user_agent_of},
-    credential::PresentedCredential,
-    current_session::{Client, CurrentSession, Identity},
-    session_store,
-    token::PlainToken,
-};
+use super::{cookie, credential::PresentedCredential, failure::FailureFormat, session_store};
+use domain::session::ClientKind;
+
 use crate::{
-    domain::session::ClientKind,
     error::AppError,
     server::{
+        auth::{
+            client::{client_address, has_chromium_hints, user_agent_of},
+            current_session::{Client, CurrentSession, Identity},
+            token::PlainToken,
+        },
+        buffers::activity::WRITE_AT_ONCE,
         database::changes,
-        http::{cookie, failure},
         services::{revoke, rotation, suspicion},
         state::AppState,
         store::sessions::{self, Found},
@@ -79,7 +79,7 @@ pub async fn identify(State(state): State<AppState>, mut request: Request, next:
             state.metrics.session_checks.count(SessionCheck::of(&resolved));
             match resolved {
                 Ok(identity) => identity,
-                Err(error) => return failure::respond(&request, &error),
+                Err(error) => return FailureFormat::of(&request).respond(&error),
             }
         }
         None => {
@@ -199,7 +199,7 @@ async fn resolve(state: &AppState, shown: &Shown, client: &Client) -> Result<Ide
                 sessions::confirm_cookie(&mut *state.database.connection().await?, hash).await?;
             }
             state.activity.note(session.id, now, is_activity);
-            let near_its_end = session.idle_expires_at - now < crate::server::jobs::activity::WRITE_AT_ONCE;
+            let near_its_end = session.idle_expires_at - now < WRITE_AT_ONCE;
             if is_activity && near_its_end {
                 // The batch could come too late: another request, here or on another node, reads the row meanwhile.
                 state.activity.flush(&state.database).await?;

@@ -10,11 +10,10 @@ use axum::{
     response::Response,
 };
 
-use super::token::PlainToken;
-use crate::{
-    domain::session::ClientKind,
-    server::{http::cookie, state::AppState, telemetry::log_limit::OncePerMinute},
-};
+use super::cookie;
+use domain::session::ClientKind;
+
+use crate::server::{auth::token::PlainToken, state::AppState, telemetry::log_limit::OncePerMinute};
 
 /// The one credential of a request. In every request's extensions once [`choose`] has run.
 ///

@@ -3,6 +3,10 @@
 //! The framework's own JSON reads from bytes, while a page's data comes as text. Reading both as text leaves one
 //! reader a type in the browser's part instead of two, a tenth of its size.
 
+mod error;
+
+pub use error::error_from_query;
+
 use leptos::server_fn::{
     Bytes, ContentType, Decodes, Encodes, Format, FormatType, codec::Post, error::ServerFnErrorErr,
 };

@@ -21,6 +21,7 @@ pub mod security_notice;
 pub mod session;
 pub mod session_filter;
 pub mod session_state;
+pub mod state_machine;
 pub mod theme;
 pub mod time;
 pub mod user;

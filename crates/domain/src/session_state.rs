@@ -7,7 +7,7 @@ use super::{ids::SessionId, organization::Organization, session::ClientKind, tim
 
 /// A live session as its own client sees it. Holds no credential.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct SessionState {
     /// Always: who is not signed in gets an error instead.
     pub authenticated: bool,
@@ -25,7 +25,7 @@ pub struct SessionState {
 
 /// Which session it is and when it ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct SessionTimes {
     pub id: SessionId,
     pub kind: ClientKind,

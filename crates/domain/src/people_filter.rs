@@ -88,7 +88,7 @@ impl PeopleFilter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::query::{form_value, query_value};
+    use crate::query::{form_value, query_value};
 
     fn read(query: &str) -> Result<PeopleFilter, UnknownFilter> {
         PeopleFilter::read(|name| form_value(query, name))

@@ -10,7 +10,7 @@ use super::{ids::SessionId, time};
 /// What kind of client holds the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", rename_all = "snake_case")]
-#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub enum ClientKind {
     /// A web browser, by cookie.
     Browser,
@@ -55,7 +55,7 @@ impl FromStr for ClientKind {
 
 /// One live session as its owner sees it. Holds no credential.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Session {
     pub id: SessionId,
     pub kind: ClientKind,
@@ -111,7 +111,7 @@ pub enum RevokeScope {
 /// Why a session is over. The names are public: they stand in the API, in addresses and in the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", rename_all = "snake_case")]
-#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub enum EndReason {
     SignedOut,
     SignedOutEverywhere,

@@ -9,9 +9,9 @@ use std::{
 use chrono::{DateTime, Utc};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::heartbeat::{Heartbeats, SHORT};
 use crate::server::{
     database::Database,
+    lifecycle::heartbeat::{Heartbeats, SHORT},
     store::node_minutes::{self, NodeMinute},
 };
 

@@ -12,12 +12,12 @@ macro_rules! id {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(transparent)]
-        #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+        #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
         pub struct $name(pub Uuid);
 
         impl $name {
             /// A new random id (UUID version 4: it tells nothing of when it was made).
-            #[cfg(feature = "ssr")]
+            #[cfg(feature = "server")]
             #[expect(clippy::new_without_default, reason = "an id is made on purpose, never by default")]
             pub fn new() -> Self {
                 Self(Uuid::new_v4())

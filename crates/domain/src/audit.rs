@@ -221,7 +221,7 @@ fn read_time_in_utc(text: &str, ends: bool) -> Option<DateTime<Utc>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::query::form_value;
+    use crate::query::form_value;
 
     fn read(query: &str) -> Result<AuditFilter, UnknownFilter> {
         AuditFilter::read(|name| form_value(query, name))

@@ -4,7 +4,7 @@
 //! Two rules carry it. Only the server ends a session: no timer, no failed request and no other tab's guess does. And
 //! whatever makes a tab unsure is answered by one check, which everyone who asks meanwhile waits for.
 
-use crate::domain::session::EndReason;
+use crate::session::EndReason;
 
 /// Milliseconds, of the tab's own clock where a time is meant. That clock only goes forward.
 pub type Millis = i64;

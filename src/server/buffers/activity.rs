@@ -10,11 +10,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
-use super::heartbeat::{Heartbeats, SHORT};
-use crate::{
-    domain::ids::SessionId,
-    server::{database::Database, store::sessions},
-};
+use crate::server::lifecycle::heartbeat::{Heartbeats, SHORT};
+use domain::ids::SessionId;
+
+use crate::server::{database::Database, store::sessions};
 
 /// How long a note may wait in memory. After a kill, so much activity is lost at the most.
 const INTERVAL: Duration = Duration::from_secs(2);

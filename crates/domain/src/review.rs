@@ -17,7 +17,7 @@ use super::{
 /// Whether a session would authenticate now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub enum State {
     Live,
     Ended,
@@ -25,7 +25,7 @@ pub enum State {
 
 /// A session, whose it is, and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct ReviewedSession {
     #[serde(flatten)]
     pub session: Session,
@@ -108,7 +108,7 @@ pub enum LastActive {
 
 /// How far an end of many sessions has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Ended {
     /// How many sessions this request ended.
     pub ended: usize,

@@ -1,0 +1,3 @@
+//! How recurring jobs run, report and stop.
+
+pub mod heartbeat;
