@@ -219,7 +219,7 @@ fn every_test_in_the_security_document_exists() {
             } else if kind == "unit" {
                 let path = name.replace("::", "/");
                 let of_module = |file: &&String| {
-                    file.starts_with("src/")
+                    (file.starts_with("src/") || file.starts_with("crates/"))
                         && !file.starts_with("src/tests/")
                         && (file.ends_with(&format!("/{path}.rs")) || file.contains(&format!("/{path}/")))
                 };
