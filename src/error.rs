@@ -4,7 +4,7 @@
 //! [`AppError::Unavailable`] or [`AppError::Internal`] at the place where it is logged with its ids; its own words
 //! never reach a client.
 
-use domain::{password::PasswordProblem, session::EndReason, time::span};
+use domain::{password::PasswordProblem, session::EndReason, time::format_duration};
 
 /// A failure as it is shown. The names of the codes are public.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub enum AppError {
     /// A refresh token that gives nothing (any more): unknown, used before, or of a session that is over.
     InvalidGrant,
     /// A refresh token that was exchanged before: its session was ended.
-    RefreshedTwice {
+    RefreshTokenReused {
         /// Probably an answer was lost.
         answer_lost: bool,
     },
@@ -43,9 +43,9 @@ pub enum AppError {
     /// The browser hid which page a request came from.
     OriginHidden,
     /// There is no such session, or none that the caller may know of.
-    NotFound,
+    SessionNotFound,
     /// The same of something else.
-    NoSuch(Thing),
+    ResourceNotFound(Resource),
     /// The address is there, and takes no requests of that method.
     MethodNotAllowed,
     /// What was sent does not fit. `field` is its name, `problem` says what to change.
@@ -66,32 +66,32 @@ pub enum AppError {
 
 /// What a 404 is about, beside sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Thing {
+pub enum Resource {
     Address,
-    Person,
+    User,
     Organization,
     /// A question whether something was the person's doing.
     Notice,
 }
 
-impl Thing {
-    pub(crate) const ALL: [Self; 4] = [Self::Address, Self::Person, Self::Organization, Self::Notice];
+impl Resource {
+    pub(crate) const ALL: [Self; 4] = [Self::Address, Self::User, Self::Organization, Self::Notice];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
-            Thing::Address => "address",
-            Thing::Person => "person",
-            Thing::Organization => "organization",
-            Thing::Notice => "notice",
+            Resource::Address => "address",
+            Resource::User => "person",
+            Resource::Organization => "organization",
+            Resource::Notice => "notice",
         }
     }
 
     fn message(self) -> &'static str {
         match self {
-            Thing::Address => "There is nothing at this address. Check how it is spelled.",
-            Thing::Person => "That person is not there, or not yours to see. Nothing was changed.",
-            Thing::Organization => "You do not belong to that organization. Nothing was changed.",
-            Thing::Notice => "That question is not open any more. It may have been answered already.",
+            Resource::Address => "There is nothing at this address. Check how it is spelled.",
+            Resource::User => "That person is not there, or not yours to see. Nothing was changed.",
+            Resource::Organization => "You do not belong to that organization. Nothing was changed.",
+            Resource::Notice => "That question is not open any more. It may have been answered already.",
         }
     }
 }
@@ -102,7 +102,7 @@ impl AppError {
         match self {
             AppError::InvalidCredentials => "invalid_credentials",
             AppError::SessionEnded { .. } => "session_ended",
-            AppError::InvalidGrant | AppError::RefreshedTwice { .. } => "invalid_grant",
+            AppError::InvalidGrant | AppError::RefreshTokenReused { .. } => "invalid_grant",
             // One code: a client does the same for both.
             AppError::TooManyAttempts { .. } | AppError::RateLimited { .. } => "too_many_attempts",
             AppError::CookiesRequired => "cookies_required",
@@ -114,7 +114,7 @@ impl AppError {
             AppError::Forbidden => "forbidden",
             AppError::WrongAddress { .. } => "wrong_address",
             AppError::OriginHidden => "origin_hidden",
-            AppError::NotFound | AppError::NoSuch(_) => "not_found",
+            AppError::SessionNotFound | AppError::ResourceNotFound(_) => "not_found",
             AppError::MethodNotAllowed => "method_not_allowed",
             AppError::InvalidInput { .. } => "invalid_input",
             AppError::InvalidScope => "invalid_scope",
@@ -133,19 +133,19 @@ impl AppError {
             AppError::InvalidCredentials => "Email or password is not right. Check both and try again.",
             AppError::SessionEnded { reason } => reason.message(),
             AppError::InvalidGrant => "This refresh token is no longer good. Sign in again.",
-            AppError::RefreshedTwice { answer_lost: true } => {
+            AppError::RefreshTokenReused { answer_lost: true } => {
                 "This device did not receive its new key in time, so its session was ended. Probably an answer was lost on \
                  the network. Sign in again."
             }
-            AppError::RefreshedTwice { answer_lost: false } => EndReason::TokenReuse.message(),
+            AppError::RefreshTokenReused { answer_lost: false } => EndReason::TokenReuse.message(),
             AppError::TooManyAttempts { retry_after_seconds } => {
                 // A day at the most: without JavaScript the figure comes from an address, which anyone can write.
-                let wait = span(i64::from((*retry_after_seconds).min(86_400).div_ceil(60) * 60));
+                let wait = format_duration(i64::from((*retry_after_seconds).min(86_400).div_ceil(60) * 60));
                 return format!("Too many passwords that were not right. Try again in {wait}.");
             }
             AppError::RateLimited { retry_after_seconds } => {
                 let seconds = i64::from((*retry_after_seconds).clamp(1, 86_400));
-                let wait = span(if seconds < 60 {
+                let wait = format_duration(if seconds < 60 {
                     seconds
                 } else {
                     (seconds + 59) / 60 * 60
@@ -179,8 +179,8 @@ impl AppError {
                  site. If everybody sees this, the administrator has to remove Referrer-Policy: no-referrer from the \
                  proxy, or use https."
             }
-            AppError::NotFound => "That session is not there any more. It may have ended already.",
-            AppError::NoSuch(thing) => thing.message(),
+            AppError::SessionNotFound => "That session is not there any more. It may have ended already.",
+            AppError::ResourceNotFound(resource) => resource.message(),
             AppError::MethodNotAllowed => {
                 "This address takes no requests of that kind. Nothing was changed. Its methods are in the header `Allow`."
             }
@@ -203,12 +203,12 @@ impl AppError {
     }
 
     /// What was asked for may have been done all the same: no answer came, or none from the database.
-    pub fn is_uncertain(&self) -> bool {
+    pub fn has_unknown_outcome(&self) -> bool {
         matches!(self, AppError::Offline | AppError::OutcomeUnknown)
     }
 
     /// The fault is not the caller's.
-    pub fn is_failure(&self) -> bool {
+    pub fn is_server_error(&self) -> bool {
         matches!(
             self,
             AppError::Busy
@@ -231,7 +231,7 @@ impl AppError {
     }
 
     /// Shorthand for [`AppError::InvalidInput`].
-    pub fn invalid(field: &str, problem: impl Into<String>) -> Self {
+    pub fn invalid_input(field: &str, problem: impl Into<String>) -> Self {
         AppError::InvalidInput {
             field: field.to_owned(),
             problem: problem.into(),

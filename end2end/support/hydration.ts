@@ -16,7 +16,7 @@ export async function noteListeners(context: BrowserContext) {
     };
     // What the server draws is listened to from around it.
     const isDrawn = (form: HTMLFormElement) => {
-      const around = form.closest('.drawn');
+      const around = form.closest('.fragment');
       return around !== null && heard.has(around);
     };
     (window as any).isHydrated = () => {

@@ -28,11 +28,11 @@ async function live(page: Page, query = ''): Promise<string[]> {
 
 /** Marks what stands in the page now, to see whether it is the same later. */
 async function mark(page: Page) {
-  await page.locator('#drawn > *').first().evaluate(part => ((part as any).isMarked = true));
+  await page.locator('#fragment > *').first().evaluate(part => ((part as any).isMarked = true));
 }
 
 async function isMarked(page: Page): Promise<boolean> {
-  return page.locator('#drawn > *').first().evaluate(part => Boolean((part as any).isMarked));
+  return page.locator('#fragment > *').first().evaluate(part => Boolean((part as any).isMarked));
 }
 
 /** Brings the tab's clock to the next look at the list, and waits for what comes of it. */

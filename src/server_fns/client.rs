@@ -34,13 +34,13 @@ use wasm_bindgen_futures::JsFuture;
 use crate::error::AppError;
 
 /// How long a call waits for the tab to know how its session stands.
-const WAITS: Duration = Duration::from_secs(10);
+const SESSION_WAIT_LIMIT: Duration = Duration::from_secs(10);
 
 /// Milliseconds that a call waits for its answer.
-const PATIENCE: u32 = 20_000;
+const RESPONSE_TIMEOUT_MS: u32 = 20_000;
 
 /// How long what the page does by itself waits for what the person does.
-const QUIET_WITHIN: Duration = Duration::from_secs(2);
+const IDLE_WAIT_LIMIT: Duration = Duration::from_secs(2);
 
 /// Marks what the page does by itself: not activity.
 const BACKGROUND: &str = "x-portal-background";
@@ -50,71 +50,71 @@ const NOT_EXECUTED: &str = "x-portal-not-executed";
 
 /// What became of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum CallOutcome {
     /// The server did it, and noted that the person is there.
-    Acted,
+    Succeeded,
     /// There was no live session.
-    Refused,
+    Rejected,
     /// It was not delivered, or the server had no answer.
     Failed,
 }
 
 /// Whoever knows how the session of this tab stands.
 #[derive(Clone, Copy)]
-pub struct Watch {
+pub struct SessionHooks {
     /// What a call has to wait for before it goes out. `None`: nothing.
-    pub wait: fn() -> Option<oneshot::Receiver<()>>,
+    pub wait_for_session: fn() -> Option<oneshot::Receiver<()>>,
     /// The session, where the server has said that it is live.
     pub live_session: fn() -> Option<SessionId>,
     /// Hears what became of it.
-    pub note: fn(Outcome),
+    pub report: fn(CallOutcome),
 }
 
 thread_local! {
-    static WATCH: Cell<Option<Watch>> = const { Cell::new(None) };
+    static HOOKS: Cell<Option<SessionHooks>> = const { Cell::new(None) };
     static IN_BACKGROUND: Cell<bool> = const { Cell::new(false) };
     /// Calls of the person's that are on their way.
-    static UNDER_WAY: Cell<u32> = const { Cell::new(0) };
-    static WAITING_FOR_QUIET: RefCell<Vec<oneshot::Sender<()>>> = const { RefCell::new(Vec::new()) };
+    static IN_FLIGHT: Cell<u32> = const { Cell::new(0) };
+    static IDLE_WAITERS: RefCell<Vec<oneshot::Sender<()>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A call of the person's, on its way for as long as this is there.
-struct UnderWay;
+struct InFlightCall;
 
-impl UnderWay {
-    fn begins() -> Self {
-        UNDER_WAY.set(UNDER_WAY.get() + 1);
+impl InFlightCall {
+    fn start() -> Self {
+        IN_FLIGHT.set(IN_FLIGHT.get() + 1);
         Self
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for InFlightCall {
     fn drop(&mut self) {
-        UNDER_WAY.set(UNDER_WAY.get().saturating_sub(1));
-        if UNDER_WAY.get() == 0 {
+        IN_FLIGHT.set(IN_FLIGHT.get().saturating_sub(1));
+        if IN_FLIGHT.get() == 0 {
             // Whoever waited is woken by the end of the channel.
-            WAITING_FOR_QUIET.take();
+            IDLE_WAITERS.take();
         }
     }
 }
 
 /// Waits a little until no call of the person's is on its way: such a call may change the cookie, and whatever went out
 /// with the old one would be refused.
-pub async fn until_quiet() {
-    if UNDER_WAY.get() > 0 {
+pub async fn wait_until_idle() {
+    if IN_FLIGHT.get() > 0 {
         let (quiet, is_quiet) = oneshot::channel();
-        WAITING_FOR_QUIET.with_borrow_mut(|waiting| waiting.push(quiet));
-        _ = within(QUIET_WITHIN, Box::pin(is_quiet)).await;
+        IDLE_WAITERS.with_borrow_mut(|waiting| waiting.push(quiet));
+        _ = with_timeout(IDLE_WAIT_LIMIT, Box::pin(is_quiet)).await;
     }
 }
 
 /// Has every call from now on pass by `watch`; `None`: by nobody.
-pub fn be_watched(watch: Option<Watch>) {
-    WATCH.set(watch);
+pub fn set_session_hooks(hooks: Option<SessionHooks>) {
+    HOOKS.set(hooks);
 }
 
 /// Does `work` with every call in it marked as the page's own doing.
-pub async fn in_background<T>(work: Pin<Box<dyn Future<Output = T> + Send>>) -> T {
+pub async fn run_in_background<T>(work: Pin<Box<dyn Future<Output = T> + Send>>) -> T {
     Background(work).await
 }
 
@@ -132,7 +132,7 @@ impl<T> Future for Background<T> {
 }
 
 /// A call as it is sent. Kept as text: it may have to be sent a second time.
-pub struct Call {
+pub struct ServerFnRequest {
     path: String,
     content_type: String,
     accepts: String,
@@ -141,7 +141,7 @@ pub struct Call {
 }
 
 /// Server functions of the portal are forms. Anything else is a mistake in their definition.
-impl ClientReq<AppError> for Call {
+impl ClientReq<AppError> for ServerFnRequest {
     type FormData = ();
 
     fn try_new_req_text(
@@ -188,16 +188,16 @@ impl ClientReq<AppError> for Call {
 }
 
 /// The client of every server function.
-pub struct KeptClient;
+pub struct SessionClient;
 
-impl Client<AppError> for KeptClient {
-    type Request = Call;
-    type Response = Answer;
+impl Client<AppError> for SessionClient {
+    type Request = ServerFnRequest;
+    type Response = ServerFnResponse;
 
-    fn send(call: Call) -> impl Future<Output = Result<Answer, AppError>> + Send {
+    fn send(call: ServerFnRequest) -> impl Future<Output = Result<ServerFnResponse, AppError>> + Send {
         let is_background = IN_BACKGROUND.get();
         // Boxed, so that the code of each server function has no copy of it.
-        let sent: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(send(Call {
+        let sent: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(send(ServerFnRequest {
             is_background,
             ..call
         }));
@@ -229,15 +229,15 @@ impl Client<AppError> for KeptClient {
 /// What the server answers; [`AppError::Offline`] without an answer.
 pub async fn post(path: &str, form: String) -> Result<String, AppError> {
     const FORM: &str = "application/x-www-form-urlencoded";
-    let call = Call::try_new_post(path, FORM, "application/json", form)?;
+    let call = ServerFnRequest::try_new_post(path, FORM, "application/json", form)?;
     send(call).await?.try_into_string().await
 }
 
 /// What a good answer says. Errors have been read before, and the server redirects plain forms only: the code of each
 /// server function, which the framework compiles anew for each, has nothing to look for.
-pub struct Answer(Bytes);
+pub struct ServerFnResponse(Bytes);
 
-impl ClientRes<AppError> for Answer {
+impl ClientRes<AppError> for ServerFnResponse {
     fn try_into_string(self) -> impl Future<Output = Result<String, AppError>> + Send {
         ready(String::from_utf8(self.0.to_vec()).map_err(|_| AppError::Internal))
     }
@@ -269,8 +269,8 @@ impl ClientRes<AppError> for Answer {
     }
 }
 
-async fn send(call: Call) -> Result<Answer, AppError> {
-    within(WAITS, Box::pin(until_decided()))
+async fn send(call: ServerFnRequest) -> Result<ServerFnResponse, AppError> {
+    with_timeout(SESSION_WAIT_LIMIT, Box::pin(wait_until_decided()))
         .await
         .ok_or(AppError::Offline)?;
     let session = live_session();
@@ -279,7 +279,7 @@ async fn send(call: Call) -> Result<Answer, AppError> {
         return reply.read();
     }
     // Another tab may have renewed the cookie while the call was on its way. The server was asked by noting the refusal.
-    _ = within(WAITS, Box::pin(until_decided())).await;
+    _ = with_timeout(SESSION_WAIT_LIMIT, Box::pin(wait_until_decided())).await;
     let Some(now) = live_session() else {
         return if is_decided() {
             reply.read()
@@ -298,56 +298,56 @@ async fn send(call: Call) -> Result<Answer, AppError> {
     reply.read()
 }
 
-async fn send_once(call: &Call) -> Result<Reply, AppError> {
-    let _under_way = if call.is_background {
-        until_quiet().await;
+async fn send_once(call: &ServerFnRequest) -> Result<RawResponse, AppError> {
+    let _in_flight = if call.is_background {
+        wait_until_idle().await;
         None
     } else {
-        Some(UnderWay::begins())
+        Some(InFlightCall::start())
     };
     let Some(reply) = exchange(call).await else {
-        note(Outcome::Failed);
+        report(CallOutcome::Failed);
         return Err(AppError::Offline);
     };
     match reply.status {
-        401 => note(Outcome::Refused),
-        500.. => note(Outcome::Failed),
+        401 => report(CallOutcome::Rejected),
+        500.. => report(CallOutcome::Failed),
         // A page of a proxy, which may come with 200: none of ours begins like that.
-        _ if reply.body.trim_ascii_start().starts_with('<') => note(Outcome::Failed),
-        200..300 if !call.is_background => note(Outcome::Acted),
+        _ if reply.body.trim_ascii_start().starts_with('<') => report(CallOutcome::Failed),
+        200..300 if !call.is_background => report(CallOutcome::Succeeded),
         _ => {}
     }
     Ok(reply)
 }
 
 /// What came back for a call.
-struct Reply {
+struct RawResponse {
     status: u16,
     is_not_executed: bool,
     body: String,
 }
 
-impl Reply {
+impl RawResponse {
     /// The server did not know the credential, and executed nothing.
     fn has_stale_credential(&self) -> bool {
         self.is_not_executed
-            && matches!(self.error(), Some(AppError::SessionEnded { reason }) if reason.may_be_outdated())
+            && matches!(self.error(), Some(AppError::SessionEnded { reason }) if reason.can_be_stale())
     }
 
     fn error(&self) -> Option<AppError> {
         (self.status >= 400).then(|| AppError::de(Bytes::from(self.body.clone())))
     }
 
-    fn read(self) -> Result<Answer, AppError> {
+    fn read(self) -> Result<ServerFnResponse, AppError> {
         match self.error() {
             Some(error) => Err(error),
-            None => Ok(Answer(Bytes::from(self.body))),
+            None => Ok(ServerFnResponse(Bytes::from(self.body))),
         }
     }
 }
 
 /// Sends a call and waits for its answer. `None`: there was none in time, or half of one.
-async fn exchange(call: &Call) -> Option<Reply> {
+async fn exchange(call: &ServerFnRequest) -> Option<RawResponse> {
     let (answers, answered) = oneshot::channel();
     // The browser's own futures stay on their thread, while those of the framework may move.
     let sent = fetch(call);
@@ -359,7 +359,7 @@ async fn exchange(call: &Call) -> Option<Reply> {
     answered.await.ok()
 }
 
-fn fetch(call: &Call) -> impl Future<Output = Result<Reply, JsValue>> + 'static {
+fn fetch(call: &ServerFnRequest) -> impl Future<Output = Result<RawResponse, JsValue>> + 'static {
     let request = || {
         let headers = Headers::new()?;
         headers.set("content-type", &call.content_type)?;
@@ -371,7 +371,7 @@ fn fetch(call: &Call) -> impl Future<Output = Result<Reply, JsValue>> + 'static 
         options.set_method("POST");
         options.set_headers(&headers);
         options.set_body(&call.body.as_str().into());
-        options.set_signal(Some(&AbortSignal::timeout_with_u32(PATIENCE)));
+        options.set_signal(Some(&AbortSignal::timeout_with_u32(RESPONSE_TIMEOUT_MS)));
         Ok::<_, JsValue>(JsFuture::from(
             window().fetch_with_str_and_init(&call.path, &options),
         ))
@@ -380,7 +380,7 @@ fn fetch(call: &Call) -> impl Future<Output = Result<Reply, JsValue>> + 'static 
     async move {
         let response: Response = sent?.await?.dyn_into()?;
         let text = JsFuture::from(response.text()?).await?;
-        Ok(Reply {
+        Ok(RawResponse {
             status: response.status(),
             is_not_executed: response.headers().has(NOT_EXECUTED)?,
             body: text.as_string().unwrap_or_default(),
@@ -389,31 +389,33 @@ fn fetch(call: &Call) -> impl Future<Output = Result<Reply, JsValue>> + 'static 
 }
 
 fn live_session() -> Option<SessionId> {
-    (WATCH.get()?.live_session)()
+    (HOOKS.get()?.live_session)()
 }
 
 /// Nothing has to be waited for.
 fn is_decided() -> bool {
-    WATCH.get().is_none_or(|watch| (watch.wait)().is_none())
+    HOOKS
+        .get()
+        .is_none_or(|hooks| (hooks.wait_for_session)().is_none())
 }
 
-fn note(outcome: Outcome) {
-    if let Some(watch) = WATCH.get() {
-        (watch.note)(outcome);
+fn report(outcome: CallOutcome) {
+    if let Some(hooks) = HOOKS.get() {
+        (hooks.report)(outcome);
     }
 }
 
-async fn until_decided() {
-    while let Some(decided) = WATCH.get().and_then(|watch| (watch.wait)()) {
+async fn wait_until_decided() {
+    while let Some(decided) = HOOKS.get().and_then(|hooks| (hooks.wait_for_session)()) {
         // Decided or dropped with the page: it is looked at again either way.
         _ = decided.await;
     }
 }
 
 /// `None`: it took too long, and was given up.
-async fn within<T>(patience: Duration, work: Pin<Box<dyn Future<Output = T> + Send>>) -> Option<T> {
+async fn with_timeout<T>(limit: Duration, work: Pin<Box<dyn Future<Output = T> + Send>>) -> Option<T> {
     let (is_over, over) = oneshot::channel();
-    set_timeout(move || _ = is_over.send(()), patience);
+    set_timeout(move || _ = is_over.send(()), limit);
     let late = pin!(over);
     match select(work, late).await {
         Either::Left((done, _)) => Some(done),

@@ -6,20 +6,20 @@ use domain::flash::FlashCode;
 
 /// What the page says once, if that is one of `codes`. The browser takes over what the server has rendered. To be called
 /// while the page is built, before anything is waited for.
-pub fn flash_words(codes: &'static [FlashCode]) -> Option<String> {
-    let words = SharedValue::new_str(|| on_request(codes)).into_inner();
+pub fn flash_message(codes: &'static [FlashCode]) -> Option<String> {
+    let words = SharedValue::new_str(|| message_in_request(codes)).into_inner();
     (!words.is_empty()).then_some(words)
 }
 
 #[cfg(feature = "ssr")]
-fn on_request(codes: &[FlashCode]) -> String {
-    super::border::flash()
+fn message_in_request(codes: &[FlashCode]) -> String {
+    super::request_context::flash()
         .filter(|flash| codes.contains(&flash.code))
-        .map(|flash| flash.words())
+        .map(|flash| flash.message())
         .unwrap_or_default()
 }
 
 #[cfg(not(feature = "ssr"))]
-fn on_request(_: &[FlashCode]) -> String {
+fn message_in_request(_: &[FlashCode]) -> String {
     String::new()
 }

@@ -1,10 +1,10 @@
 //! The border between pages and services: authenticate, authorize, call a service, return a view type.
 //!
 //! Each function checks for itself who is asking: anyone can call its address. Addresses are public names. To add
-//! one: a function with an `endpoint` of its own, whose body stands inside [`border::answer`] on the server.
+//! one: a function with an `endpoint` of its own, whose body stands inside [`request_context::run`] on the server.
 
 #[cfg(feature = "ssr")]
-mod border;
+mod request_context;
 
 mod admin;
 pub mod client;
@@ -20,7 +20,7 @@ pub use admin::{
     AdminChangeRole, AdminDisablePerson, AdminEnablePerson, AdminEndSessions, AdminRequirePassword,
     AdminTestAlerts, Done, DrawAdmin, draw_admin,
 };
-pub use flash::flash_words;
+pub use flash::flash_message;
 pub use organization::{SwitchOrganization, switch_organization};
 pub use overview::{ShowOverview, ShowViewer, show_overview, show_viewer};
 pub use security::{

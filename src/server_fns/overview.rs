@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::client::KeptClient;
+use super::client::SessionClient;
 use crate::wire::TextJson;
 use domain::overview::{Overview, Viewer};
 
@@ -10,25 +10,28 @@ use crate::error::AppError;
 #[cfg(feature = "ssr")]
 use crate::{
     server::services::{dashboard, session_state},
-    server_fns::border,
+    server_fns::request_context,
 };
 
 /// Who is signed in, and where they belong.
-#[server(ShowViewer, prefix = "/api", endpoint = "show_viewer", output = TextJson, client = KeptClient)]
+#[server(ShowViewer, prefix = "/api", endpoint = "show_viewer", output = TextJson, client = SessionClient)]
 pub async fn show_viewer() -> Result<Viewer, AppError> {
-    border::answer(async {
-        let (state, caller) = (border::state()?, border::signed_in()?);
+    request_context::run(async {
+        let (state, caller) = (request_context::state()?, request_context::signed_in()?);
         Ok(Viewer {
             memberships: dashboard::list_memberships(&state, &caller).await?,
             state: session_state::of(&state, &caller),
-            theme: border::theme(),
+            theme: request_context::theme(),
         })
     })
     .await
 }
 
 /// What the dashboard shows.
-#[server(ShowOverview, prefix = "/api", endpoint = "show_overview", output = TextJson, client = KeptClient)]
+#[server(ShowOverview, prefix = "/api", endpoint = "show_overview", output = TextJson, client = SessionClient)]
 pub async fn show_overview() -> Result<Overview, AppError> {
-    border::answer(async { dashboard::overview(&border::state()?, &*border::signed_in()?).await }).await
+    request_context::run(async {
+        dashboard::overview(&request_context::state()?, &*request_context::signed_in()?).await
+    })
+    .await
 }

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::client::KeptClient;
+use super::client::SessionClient;
 use crate::wire::TextJson;
 #[cfg(feature = "ssr")]
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
         change_password::{self, Change},
         dashboard, extend as extending, session_state,
     },
-    server_fns::border,
+    server_fns::request_context,
 };
 #[cfg(feature = "ssr")]
 use domain::flash::{Flash, FlashCode};
@@ -20,72 +20,84 @@ use crate::error::AppError;
 
 /// Changes the caller's password and gives how many other sessions ended. They all do, unless `other_sessions` is
 /// `keep`.
-#[server(ChangePassword, prefix = "/api", endpoint = "change_password", output = TextJson, client = KeptClient)]
+#[server(ChangePassword, prefix = "/api", endpoint = "change_password", output = TextJson, client = SessionClient)]
 pub async fn change_password(
     current_password: String,
     new_password: String,
     #[server(default)] other_sessions: Option<String>,
 ) -> Result<usize, AppError> {
-    border::answer(async {
-        let caller = border::signed_in()?;
+    request_context::run(async {
+        let caller = request_context::signed_in()?;
         let keeps_others = other_sessions.as_deref() == Some("keep");
         let change = Change {
             current: current_password,
             new: new_password,
             keep_others: keeps_others,
         };
-        let changed =
-            change_password::change_password(&border::state()?, &caller, change, &border::client()?).await?;
-        border::adopt(Some(changed.rotated)).await?;
+        let changed = change_password::change_password(
+            &request_context::state()?,
+            &caller,
+            change,
+            &request_context::client()?,
+        )
+        .await?;
+        request_context::set_session_cookie(Some(changed.rotated)).await?;
         let ended = changed.ended.len();
         let code = if keeps_others {
             FlashCode::PasswordChangedOthersKept
         } else {
             FlashCode::PasswordChanged
         };
-        border::then_show("/dashboard/settings", Flash { code, count: ended }).await;
+        request_context::redirect_with_flash("/dashboard/settings", Flash { code, count: ended }).await;
         Ok(ended)
     })
     .await
 }
 
 /// What the caller is asked about: "Was this you?"
-#[server(ListSecurityNotices, prefix = "/api", endpoint = "list_security_notices", output = TextJson, client = KeptClient)]
+#[server(ListSecurityNotices, prefix = "/api", endpoint = "list_security_notices", output = TextJson, client = SessionClient)]
 pub async fn list_security_notices() -> Result<Vec<SecurityNotice>, AppError> {
-    border::answer(async { dashboard::list_notices(&border::state()?, &*border::signed_in()?).await }).await
+    request_context::run(async {
+        dashboard::list_notices(&request_context::state()?, &*request_context::signed_in()?).await
+    })
+    .await
 }
 
 /// "This was me": the question is not asked again. `password` is needed where the session that answers is in question
 /// itself.
-#[server(DismissSecurityNotice, prefix = "/api", endpoint = "dismiss_security_notice", output = TextJson, client = KeptClient)]
+#[server(DismissSecurityNotice, prefix = "/api", endpoint = "dismiss_security_notice", output = TextJson, client = SessionClient)]
 pub async fn dismiss_security_notice(
     notice_id: String,
     #[server(default)] password: Option<String>,
 ) -> Result<(), AppError> {
-    border::answer(async {
-        let (state, caller, client) = (border::state()?, border::signed_in()?, border::client()?);
+    request_context::run(async {
+        let (state, caller, client) = (
+            request_context::state()?,
+            request_context::signed_in()?,
+            request_context::client()?,
+        );
         let id = notice_id
             .parse()
-            .map_err(|_| AppError::NoSuch(crate::error::Thing::Notice))?;
+            .map_err(|_| AppError::ResourceNotFound(crate::error::Resource::Notice))?;
         let asks = format!("for=dismiss_security_notice&notice_id={id}");
         match dashboard::dismiss_notice(&state, &caller, id, password, &client).await {
-            Ok(allowed) => border::renew(&caller, allowed).await?,
-            Err(error) if border::asks_for_password(&error, &asks) => return Ok(()),
+            Ok(allowed) => request_context::renew_password_check(&caller, allowed).await?,
+            Err(error) if request_context::redirect_to_password_page(&error, &asks) => return Ok(()),
             Err(error) => return Err(error),
         }
-        border::then_go_to("/dashboard/settings");
+        request_context::redirect_plain_form("/dashboard/settings");
         Ok(())
     })
     .await
 }
 
 /// The person is here: the idle end of their session moves, never past its lifetime. Gives the session as it is then.
-#[server(ExtendSession, prefix = "/api", endpoint = "extend_session", output = TextJson, client = KeptClient)]
+#[server(ExtendSession, prefix = "/api", endpoint = "extend_session", output = TextJson, client = SessionClient)]
 pub async fn extend_session() -> Result<SessionState, AppError> {
-    border::answer(async {
-        let state = border::state()?;
-        let extended = extending::extend(&state, &*border::signed_in()?).await?;
-        border::then_go_to("/dashboard");
+    request_context::run(async {
+        let state = request_context::state()?;
+        let extended = extending::extend(&state, &*request_context::signed_in()?).await?;
+        request_context::redirect_plain_form("/dashboard");
         Ok(session_state::of(&state, &extended))
     })
     .await

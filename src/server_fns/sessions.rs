@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::client::KeptClient;
+use super::client::SessionClient;
 use crate::wire::TextJson;
 use domain::overview::ActiveSessions;
 
@@ -14,13 +14,13 @@ use crate::{
         http::session_store,
         services::{dashboard, revoke, step_up::Allowed},
     },
-    server_fns::border::{self, StepUp},
+    server_fns::request_context::{self, Reauthentication},
 };
 #[cfg(feature = "ssr")]
 use domain::{
     flash::{Flash, FlashCode},
     ids::SessionId,
-    query::query_value,
+    query::encode_query_value,
     session::RevokeScope,
 };
 
@@ -28,10 +28,10 @@ use domain::{
 const SETTINGS: &str = "/dashboard/settings";
 
 /// The caller's live sessions, most recently active first, and what the caller is asked about them.
-#[server(ListActiveSessions, prefix = "/api", endpoint = "list_active_sessions", output = TextJson, client = KeptClient)]
+#[server(ListActiveSessions, prefix = "/api", endpoint = "list_active_sessions", output = TextJson, client = SessionClient)]
 pub async fn list_active_sessions() -> Result<ActiveSessions, AppError> {
-    border::answer(async {
-        let (state, caller) = (border::state()?, border::signed_in()?);
+    request_context::run(async {
+        let (state, caller) = (request_context::state()?, request_context::signed_in()?);
         let sessions = dashboard::list_sessions(&state, &caller).await?;
         Ok(ActiveSessions {
             sessions,
@@ -44,32 +44,35 @@ pub async fn list_active_sessions() -> Result<ActiveSessions, AppError> {
 
 /// Ends one of the caller's sessions, by its id. Anything that is not the caller's and live is "not found". For any but
 /// the caller's own, `password` is needed where the last check is too long ago.
-#[server(RevokeSession, prefix = "/api", endpoint = "revoke_session", output = TextJson, client = KeptClient)]
+#[server(RevokeSession, prefix = "/api", endpoint = "revoke_session", output = TextJson, client = SessionClient)]
 pub async fn revoke_session(
     session_id: String,
     #[server(default)] password: Option<String>,
 ) -> Result<(), AppError> {
-    border::answer(async {
+    request_context::run(async {
         let id = session_id.parse::<SessionId>();
-        let caller = border::signed_in()?;
+        let caller = request_context::signed_in()?;
         let mut allowed = Allowed::ByLastCheck;
         if id.as_ref().ok() != Some(&caller.id) {
-            let asks = format!("for=revoke_session&session_id={}", query_value(&session_id));
-            match border::step_up(&caller, password, &asks).await? {
-                StepUp::GoOn(by) => allowed = by,
-                StepUp::Asked => return Ok(()),
+            let asks = format!(
+                "for=revoke_session&session_id={}",
+                encode_query_value(&session_id)
+            );
+            match request_context::require_reauthentication(&caller, password, &asks).await? {
+                Reauthentication::Confirmed(by) => allowed = by,
+                Reauthentication::Redirected => return Ok(()),
             }
         }
         let ended = match id {
-            Ok(id) => end(&caller, RevokeScope::One(id)).await,
-            Err(_) => Err(AppError::NotFound),
+            Ok(id) => revoke_own(&caller, RevokeScope::One(id)).await,
+            Err(_) => Err(AppError::SessionNotFound),
         };
         // A failed answer carries no cookie.
-        if !ended.as_ref().is_err_and(AppError::is_failure) {
-            border::renew(&caller, allowed).await?;
+        if !ended.as_ref().is_err_and(AppError::is_server_error) {
+            request_context::renew_password_check(&caller, allowed).await?;
         }
         ended?;
-        border::then_show(
+        request_context::redirect_with_flash(
             SETTINGS,
             Flash {
                 code: FlashCode::SignedOutOne,
@@ -83,17 +86,19 @@ pub async fn revoke_session(
 }
 
 /// Ends every session of the caller but this one, and gives how many. `password` as in [`revoke_session`].
-#[server(SignOutOtherDevices, prefix = "/api", endpoint = "sign_out_other_devices", output = TextJson, client = KeptClient)]
+#[server(SignOutOtherDevices, prefix = "/api", endpoint = "sign_out_other_devices", output = TextJson, client = SessionClient)]
 pub async fn sign_out_other_devices(#[server(default)] password: Option<String>) -> Result<usize, AppError> {
-    border::answer(async {
-        let caller = border::signed_in()?;
-        let StepUp::GoOn(allowed) = border::step_up(&caller, password, "for=sign_out_other_devices").await?
+    request_context::run(async {
+        let caller = request_context::signed_in()?;
+        let Reauthentication::Confirmed(allowed) =
+            request_context::require_reauthentication(&caller, password, "for=sign_out_other_devices")
+                .await?
         else {
             return Ok(0);
         };
-        let ended = end(&caller, RevokeScope::Others).await?;
-        border::renew(&caller, allowed).await?;
-        border::then_show(
+        let ended = revoke_own(&caller, RevokeScope::Others).await?;
+        request_context::renew_password_check(&caller, allowed).await?;
+        request_context::redirect_with_flash(
             SETTINGS,
             Flash {
                 code: FlashCode::SignedOutOthers,
@@ -108,27 +113,29 @@ pub async fn sign_out_other_devices(#[server(default)] password: Option<String>)
 
 /// Ends every session of the caller, this one included, and gives the path to go to. `password` as in
 /// [`revoke_session`].
-#[server(SignOutAllDevices, prefix = "/api", endpoint = "sign_out_all_devices", output = TextJson, client = KeptClient)]
+#[server(SignOutAllDevices, prefix = "/api", endpoint = "sign_out_all_devices", output = TextJson, client = SessionClient)]
 pub async fn sign_out_all_devices(#[server(default)] password: Option<String>) -> Result<String, AppError> {
     const AFTERWARDS: &str = "/login?reason=signed_out_everywhere&by=you";
-    border::answer(async {
-        let caller = border::signed_in()?;
+    request_context::run(async {
+        let caller = request_context::signed_in()?;
         // The check need not be renewed: the session is about to end.
-        if let StepUp::Asked = border::step_up(&caller, password, "for=sign_out_all_devices").await? {
+        if let Reauthentication::Redirected =
+            request_context::require_reauthentication(&caller, password, "for=sign_out_all_devices").await?
+        {
             return Ok(AFTERWARDS.to_owned());
         }
-        end(&caller, RevokeScope::All).await?;
-        session_store::forget(&border::cookie_session()?).await?;
-        border::then_go_to(AFTERWARDS);
+        revoke_own(&caller, RevokeScope::All).await?;
+        session_store::forget(&request_context::cookie_session()?).await?;
+        request_context::redirect_plain_form(AFTERWARDS);
         Ok(AFTERWARDS.to_owned())
     })
     .await
 }
 
 #[cfg(feature = "ssr")]
-async fn end(caller: &CurrentSession, scope: RevokeScope) -> Result<usize, AppError> {
-    let state = border::state()?;
-    let ip_address = Some(border::client()?.ip_address);
+async fn revoke_own(caller: &CurrentSession, scope: RevokeScope) -> Result<usize, AppError> {
+    let state = request_context::state()?;
+    let ip_address = Some(request_context::client()?.ip_address);
     Ok(
         revoke::end_own(&state.database, &state.clock, caller, scope, ip_address)
             .await?

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::client::KeptClient;
+use super::client::SessionClient;
 use crate::error::AppError;
 use crate::wire::TextJson;
 #[cfg(feature = "ssr")]
@@ -16,11 +16,11 @@ use crate::{
             sign_in::{self as service, Attempt},
         },
     },
-    server_fns::border,
+    server_fns::request_context,
 };
 #[cfg(feature = "ssr")]
 use domain::{
-    next::safe_path,
+    return_path::safe_return_path,
     session::{EndReason, RevokeScope},
 };
 
@@ -29,7 +29,7 @@ use domain::{
 ///
 /// `expects_cookie` comes from our own pages, which have set a cookie: a browser that sends none back would lose its
 /// session at once, so it gets none. Programs that post here without a page leave it out.
-#[server(SignIn, prefix = "/api", endpoint = "sign_in", output = TextJson, client = KeptClient)]
+#[server(SignIn, prefix = "/api", endpoint = "sign_in", output = TextJson, client = SessionClient)]
 pub async fn sign_in(
     email: String,
     password: String,
@@ -38,48 +38,48 @@ pub async fn sign_in(
     #[server(default)] expects_cookie: Option<bool>,
 ) -> Result<String, AppError> {
     let typed_email = email.clone();
-    let signed_in = border::answer(async {
-        border::reject_bearer()?;
-        if expects_cookie == Some(true) && !border::keeps_cookies()? {
+    let signed_in = request_context::run(async {
+        request_context::reject_bearer()?;
+        if expects_cookie == Some(true) && !request_context::has_cookie_support()? {
             tracing::info!("sign-in without cookies refused");
             return Err(AppError::CookiesRequired);
         }
-        let (state, client) = (border::state()?, border::client()?);
+        let (state, client) = (request_context::state()?, request_context::client()?);
         let attempt = Attempt {
             email,
             password,
             new_password,
         };
-        let began = service::on_browser(&state, attempt, &client, &border::identity()?).await?;
-        session_store::adopt(&border::cookie_session()?, &began.cookie, began.lasts).await?;
-        border::set_cookie(&cookie::set_known_browser(&began.known_browser, &state.config));
+        let began = service::on_browser(&state, attempt, &client, &request_context::identity()?).await?;
+        session_store::adopt(&request_context::cookie_session()?, &began.cookie, began.lasts).await?;
+        request_context::set_cookie(&cookie::set_known_browser(&began.known_browser, &state.config));
         let path = next
             .as_deref()
-            .and_then(safe_path)
+            .and_then(safe_return_path)
             .unwrap_or("/dashboard")
             .to_owned();
-        border::then_go_to(&path);
+        request_context::redirect_plain_form(&path);
         Ok(path)
     })
     .await;
     if signed_in.is_err() {
-        border::keep_typed_email(&typed_email);
+        request_context::keep_typed_email(&typed_email);
     }
     signed_in
 }
 
 /// Signs out of this browser only, and gives the path to go to. Without a session there is nothing to do.
-#[server(SignOut, prefix = "/api", endpoint = "sign_out", output = TextJson, client = KeptClient)]
+#[server(SignOut, prefix = "/api", endpoint = "sign_out", output = TextJson, client = SessionClient)]
 pub async fn sign_out() -> Result<String, AppError> {
     const AFTERWARDS: &str = "/login?reason=signed_out";
-    border::answer(async {
-        let state = border::state()?;
-        let identity = border::identity()?;
+    request_context::run(async {
+        let state = request_context::state()?;
+        let identity = request_context::identity()?;
         if let Identity::SignedIn(caller) = &identity {
-            let (scope, ip_address) = (RevokeScope::Current, Some(border::client()?.ip_address));
+            let (scope, ip_address) = (RevokeScope::Current, Some(request_context::client()?.ip_address));
             match revoke::end_own(&state.database, &state.clock, caller, scope, ip_address).await {
                 // Replaced meanwhile: the session goes on, and its new cookie must not be taken away.
-                Err(error @ AppError::SessionEnded { reason }) if reason.may_be_outdated() => {
+                Err(error @ AppError::SessionEnded { reason }) if reason.can_be_stale() => {
                     return Err(error);
                 }
                 // Ended by someone else meanwhile: just as well.
@@ -90,9 +90,9 @@ pub async fn sign_out() -> Result<String, AppError> {
         // A cookie that names no session may have been replaced a moment ago: the new one, which names a live session,
         // must not be taken away.
         if matches!(identity, Identity::SignedIn(_) | Identity::Ended(_)) {
-            session_store::forget(&border::cookie_session()?).await?;
+            session_store::forget(&request_context::cookie_session()?).await?;
         }
-        border::then_go_to(AFTERWARDS);
+        request_context::redirect_plain_form(AFTERWARDS);
         Ok(AFTERWARDS.to_owned())
     })
     .await
@@ -101,11 +101,11 @@ pub async fn sign_out() -> Result<String, AppError> {
 /// Why this browser is at the sign-in page, as its own cookie tells: with the role's own figures and what an
 /// administrator wrote. `None`: it holds no session that ended. A browser without any cookie of ours gets one, so that
 /// signing in can tell whether it keeps them.
-#[server(SignInNotice, prefix = "/api", endpoint = "sign_in_notice", output = TextJson, client = KeptClient)]
+#[server(SignInNotice, prefix = "/api", endpoint = "sign_in_notice", output = TextJson, client = SessionClient)]
 pub async fn sign_in_notice() -> Result<Option<String>, AppError> {
-    border::answer(async {
-        border::keeps_cookies()?;
-        Ok(match border::identity()? {
+    request_context::run(async {
+        request_context::has_cookie_support()?;
+        Ok(match request_context::identity()? {
             Identity::Ended(ended) => Some(ended.message()),
             Identity::Replaced(_) => Some(EndReason::RenewalLost.message().to_owned()),
             Identity::Anonymous | Identity::SignedIn(_) => None,
@@ -117,7 +117,7 @@ pub async fn sign_in_notice() -> Result<Option<String>, AppError> {
 /// The email of a sign-in that has just failed without JavaScript, for its form. With JavaScript the form is still there.
 pub fn typed_email() -> Option<String> {
     #[cfg(feature = "ssr")]
-    return border::typed_email();
+    return request_context::typed_email();
     #[cfg(not(feature = "ssr"))]
     None
 }

@@ -2,19 +2,19 @@
 
 use leptos::prelude::*;
 
-use super::client::KeptClient;
+use super::client::SessionClient;
 use crate::wire::TextJson;
 use domain::theme::Theme;
 
 use crate::error::AppError;
 #[cfg(feature = "ssr")]
-use crate::{server::http::cookie, server_fns::border};
+use crate::{server::http::cookie, server_fns::request_context};
 
 /// Keeps the theme on this browser, signed in or not. Without JavaScript the browser comes back to its page.
-#[server(ChooseTheme, prefix = "/api", endpoint = "choose_theme", output = TextJson, client = KeptClient)]
+#[server(ChooseTheme, prefix = "/api", endpoint = "choose_theme", output = TextJson, client = SessionClient)]
 pub async fn choose_theme(theme: Theme) -> Result<(), AppError> {
-    border::answer(async {
-        border::set_cookie(&cookie::set_theme(theme, &border::state()?.config));
+    request_context::run(async {
+        request_context::set_cookie(&cookie::set_theme(theme, &request_context::state()?.config));
         Ok(())
     })
     .await

@@ -212,7 +212,7 @@ async fn filter_accepts_the_logs_times() {
     let time: chrono::DateTime<chrono::FixedOffset> = at.parse().expect("a time");
     let in_berlin = time.with_timezone(&chrono::FixedOffset::east_opt(3600).expect("an offset"));
     for text in [at.clone(), in_berlin.to_rfc3339()] {
-        for since in [text.clone(), domain::query::query_value(&text)] {
+        for since in [text.clone(), domain::query::encode_query_value(&text)] {
             for (query, rows) in [
                 (format!("since={since}&kind=sign_in_failed"), 1),
                 (format!("until={since}&kind=sign_in_failed"), 0),

@@ -377,11 +377,11 @@ async fn two_organizations_never_see_each_other() {
     let ids = |text: &str, id: &str| text.replace(id, "");
     assert_eq!(
         words(&ids(
-            between(&texts[4], "id=\"drawn\"", "</main>").expect("a page"),
+            between(&texts[4], "id=\"fragment\"", "</main>").expect("a page"),
             &hugo.id.to_string()
         )),
         words(&ids(
-            between(&missing, "id=\"drawn\"", "</main>").expect("a page"),
+            between(&missing, "id=\"fragment\"", "</main>").expect("a page"),
             &uuid::Uuid::nil().to_string()
         )),
         "someone of another organization is nobody"

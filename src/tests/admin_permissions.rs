@@ -330,7 +330,7 @@ async fn actions_are_offered_exactly_when_permitted() {
                 let is_offered = html.contains(&format!("id=\"ask-{action}\""));
                 let dialog = admin.get(&format!("{page}&ask={action}")).await.expect(200).body;
                 let what = format!("{who}: {action} of {kind}");
-                assert_eq!(dialog.contains("drawn-dialog"), is_offered, "{what}");
+                assert_eq!(dialog.contains("fragment-dialog"), is_offered, "{what}");
                 // What is so already is not offered, and does no harm.
                 let is_disabled = kind.starts_with("disabled");
                 if (action == "enable") != is_disabled && matches!(action, "enable" | "disable") {

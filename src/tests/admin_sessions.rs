@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
-use domain::{session_filter::SessionFilter, time::rfc3339};
+use domain::{session_filter::SessionFilter, time::format_rfc3339};
 use http_body_util::BodyExt as _;
 
 use crate::harness::*;
@@ -428,7 +428,7 @@ async fn expired_sessions_have_a_reason_before_cleanup() {
     assert_eq!(ids(&ended), [vera]);
     let row = &ended["sessions"][0];
     // After twelve hours; thirteen have passed.
-    let ran_out = rfc3339(portal.now() - TimeDelta::hours(1));
+    let ran_out = format_rfc3339(portal.now() - TimeDelta::hours(1));
     assert_eq!(
         (&row["state"], &row["reason"], &row["ended_at"]),
         (&json!("ended"), &json!("idle_timeout"), &json!(ran_out))
@@ -1029,7 +1029,7 @@ async fn form_without_a_valid_filter_ends_nothing() {
             "{query}"
         );
         assert!(
-            !html.contains("nora@") && !html.contains("<dialog class=\"dialog drawn"),
+            !html.contains("nora@") && !html.contains("<dialog class=\"dialog fragment"),
             "{query}"
         );
     }

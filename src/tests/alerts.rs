@@ -635,7 +635,7 @@ async fn webhook_signature_can_be_verified() {
         "key": "",
         "message": "1 of 1 sign-in failed within 10 minutes.",
         "figures": { "failed": 1, "sign_ins": 1, "window_seconds": 600 },
-        "at": domain::time::rfc3339(portal.now()),
+        "at": domain::time::format_rfc3339(portal.now()),
         "portal": portal.state.config.public_url.origin(),
     });
     assert_eq!(raised.json(), expected);

@@ -1,7 +1,7 @@
 //! A session that expired is recorded with the time when it expired, whoever notices that, and when.
 
 use chrono::TimeDelta;
-use domain::time::rfc3339;
+use domain::time::format_rfc3339;
 
 use crate::harness::*;
 
@@ -87,7 +87,7 @@ async fn expired_session_is_recorded_at_its_expiry() {
                 portal.now(),
                 "the row is from when it was noticed: {what}"
             );
-            assert_eq!(audit.detail["ended_at"], rfc3339(expected), "{what}");
+            assert_eq!(audit.detail["ended_at"], format_rfc3339(expected), "{what}");
         }
     }
 }
@@ -98,7 +98,7 @@ async fn lists_show_the_expiry_whether_recorded_or_not() {
     let guest = portal.person("gus").role(Role::Guest).create().await;
     let ada = portal.person("ada").role(Role::SystemAdmin).create().await;
     portal.browser(SAFARI).signed_in(&guest).await;
-    let expected = rfc3339(portal.now() + TimeDelta::seconds(5));
+    let expected = format_rfc3339(portal.now() + TimeDelta::seconds(5));
     portal.pass(seconds(60)).await;
     let admin = portal.browser(CHROME).signed_in(&ada).await;
     for recorded in [false, true] {

@@ -48,7 +48,7 @@ async fn extend_response_contains_the_new_expiry() {
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     portal.pass(seconds(12 * HOUR - 1)).await;
     let state = chrome.post("/api/v1/session/extend").await.expect(200).json();
-    let idle_end = domain::time::rfc3339(portal.now() + seconds(12 * HOUR));
+    let idle_end = domain::time::format_rfc3339(portal.now() + seconds(12 * HOUR));
     assert_eq!(state["session"]["idle_expires_at"], idle_end);
     assert_eq!(chrome.idle_end().await, idle_end);
     portal.pass(seconds(12 * HOUR - 1)).await;
@@ -67,7 +67,7 @@ async fn pages_receive_the_new_expiry() {
         .post("/api/extend_session")
         .header("x-portal-background", "1");
     let state = call.await.expect(200).json();
-    let idle_end = domain::time::rfc3339(portal.now() + seconds(12 * HOUR));
+    let idle_end = domain::time::format_rfc3339(portal.now() + seconds(12 * HOUR));
     assert_eq!(state["session"]["idle_expires_at"], idle_end);
     assert_ne!(before, idle_end);
     assert_eq!(
@@ -103,7 +103,7 @@ async fn extending_is_activity_even_in_the_background() {
         let [page, api] = calls(&chrome);
         let call = [page, api].into_iter().nth(route).expect("a call");
         let answer = call.header("x-portal-background", "1").await.expect(200).json();
-        let idle_end = domain::time::rfc3339(portal.now() + seconds(12 * HOUR));
+        let idle_end = domain::time::format_rfc3339(portal.now() + seconds(12 * HOUR));
         assert_eq!(chrome.idle_end().await, idle_end);
         if route == 1 {
             assert_eq!(answer["session"]["idle_expires_at"], idle_end);

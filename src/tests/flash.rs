@@ -76,7 +76,7 @@ async fn forged_parameters_show_no_message() {
     let old = "ended disabled enabled password_asked role_changed test_sent password_changed signed_out_one signed_out_others";
     let mut codes: Vec<String> = old.split(' ').map(str::to_owned).collect();
     codes.extend(FlashCode::ALL.map(|code| Flash { code, count: 41 }.to_string()));
-    let words = FlashCode::ALL.map(|code| Flash { code, count: 41 }.words());
+    let words = FlashCode::ALL.map(|code| Flash { code, count: 41 }.message());
     let stranger = portal.browser(SAFARI);
     for page in pages {
         let client = if page == "/login" { &stranger } else { root };

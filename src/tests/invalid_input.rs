@@ -1,7 +1,7 @@
 //! Nothing that comes from outside makes the portal panic, or fail by its own fault.
 
 use axum::http::Method;
-use domain::query::query_value;
+use domain::query::encode_query_value;
 use proptest::{prelude::*, sample::select};
 
 use crate::harness::*;
@@ -446,7 +446,7 @@ fn next_never_leaves_the_portal() {
         let answer = plain.post("/api/sign_in").form(&fields).await.expect(302);
         assert_here(answer.location());
         let answer = chrome
-            .get(&format!("/login?next={}", query_value(&next)))
+            .get(&format!("/login?next={}", encode_query_value(&next)))
             .await
             .expect(303);
         assert_here(answer.location());

@@ -56,7 +56,7 @@ async fn constant_activity_still_ends_at_the_absolute_limit() {
         chrome.get("/dashboard").await.expect(200);
         let ends = chrome.get("/api/v1/session_state").await.json()["session"]["expires_at"].clone();
         portal.pass(seconds(1)).await;
-        assert_eq!(ends, domain::time::rfc3339(portal.now()));
+        assert_eq!(ends, domain::time::format_rfc3339(portal.now()));
         assert_eq!(state(&chrome).await.end_reason(), "lifetime_exceeded", "{role}");
     }
 }
@@ -207,7 +207,7 @@ async fn longer_limits_revive_no_expired_session() {
         let mut policy = SessionPolicy::default();
         let longer = RolePolicy {
             idle: seconds(24 * HOUR),
-            ..policy.of(Role::Broker)
+            ..policy.for_role(Role::Broker)
         };
         policy.set(Role::Broker, longer);
         portal.accounts().apply_policy(&policy).await.expect("applied");
@@ -259,7 +259,7 @@ async fn changed_policy_applies_to_open_sessions() {
         Role::Broker,
         RolePolicy {
             idle: seconds(HOUR),
-            ..policy.of(Role::Broker)
+            ..policy.for_role(Role::Broker)
         },
     );
     portal.accounts().apply_policy(&policy).await.expect("applied");
@@ -270,7 +270,7 @@ async fn changed_policy_applies_to_open_sessions() {
         Role::Vendor,
         RolePolicy {
             lifetime: seconds(HOUR),
-            ..policy.of(Role::Vendor)
+            ..policy.for_role(Role::Vendor)
         },
     );
     portal.accounts().apply_policy(&policy).await.expect("applied");

@@ -41,7 +41,7 @@ async fn private_pages_redirect_to_sign_in_and_back() {
     ] {
         let chrome = portal.browser(CHROME).without_script();
         let answer = chrome.get(path).await.expect(303);
-        let next = domain::query::query_value(path);
+        let next = domain::query::encode_query_value(path);
         assert_eq!(answer.location(), format!("/login?next={next}"));
         assert!(answer.body.is_empty(), "{}", answer.body);
         let login = chrome.follow(&answer).await.expect(200);
@@ -335,7 +335,7 @@ async fn no_text_of_a_url_reaches_a_page() {
             .to_string()
             .as_bytes(),
     );
-    let query = domain::query::query_value(lure);
+    let query = domain::query::encode_query_value(lure);
     for path in [
         "/dashboard/settings",
         "/dashboard/settings/sign-out-all",

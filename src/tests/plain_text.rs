@@ -1,6 +1,6 @@
 //! Text from users: what is accepted, cleaned or refused, wherever it comes in.
 
-use domain::query::query_value;
+use domain::query::encode_query_value;
 use std::{io::Write as _, process::Stdio};
 
 use broker_portal::server::services::accounts::Registration;
@@ -155,7 +155,7 @@ async fn hidden_characters_are_refused_by_name_everywhere() {
             ("/api/v1/admin/audit", "person"),
             ("/api/v1/admin/audit", "actor"),
         ] {
-            let path = format!("{path}?{field}={}", query_value(text));
+            let path = format!("{path}?{field}={}", encode_query_value(text));
             let problem = chrome.get(&path).await.expect(422).json();
             assert_eq!(problem["field"], field, "{path}");
             assert!(

@@ -52,7 +52,7 @@ async fn refresh_rotates_tokens_and_invalidates_the_old() {
     );
     assert_eq!(
         tokens["expires_at"],
-        domain::time::rfc3339(portal.now() + seconds(900))
+        domain::time::format_rfc3339(portal.now() + seconds(900))
     );
     assert_eq!(tokens["user"]["email"], maria.email);
     assert_eq!(answer.header("cache-control"), Some("no-store"));
@@ -254,7 +254,7 @@ async fn refresh_never_exceeds_the_lifetime() {
     // 300 seconds are left: what it gives is not good for longer.
     let tokens = mac.refresh().await.expect(200).json();
     assert_eq!(tokens["expires_in"], 300);
-    assert_eq!(tokens["expires_at"], domain::time::rfc3339(ends));
+    assert_eq!(tokens["expires_at"], domain::time::format_rfc3339(ends));
     portal.pass(seconds(299)).await;
     mac.refresh().await.expect(200);
     mac.get("/api/v1/sessions").await.expect(200);

@@ -237,7 +237,7 @@ async fn sign_out_all_is_explained_on_every_device() {
             "/dashboard/settings/sign-out-all",
         ] {
             let page = browser.get(path).await.expect(303);
-            let next = domain::query::query_value(path);
+            let next = domain::query::encode_query_value(path);
             assert_eq!(
                 page.location(),
                 format!("/login?next={next}&reason=signed_out_everywhere")

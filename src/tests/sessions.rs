@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use domain::time::rfc3339;
+use domain::time::format_rfc3339;
 
 use crate::harness::*;
 
@@ -52,7 +52,7 @@ async fn list_is_ordered_by_activity_with_one_current() {
     // The pages ask in another way and are told the same.
     portal.pass(seconds(60)).await;
     let answer = firefox.post("/api/list_active_sessions").await.expect(200).json();
-    assert_eq!(answer["server_time"], rfc3339(portal.now()));
+    assert_eq!(answer["server_time"], format_rfc3339(portal.now()));
     let seen = answer["sessions"].as_array().expect("a list");
     assert_eq!(
         ids(seen),
@@ -88,10 +88,10 @@ async fn listed_session_has_exactly_the_contracts_fields() {
             "platform": "macos-arm64",
             "browser": null,
             "ip_address": "2001:db8::7",
-            "created_at": rfc3339(began),
-            "last_active_at": rfc3339(began),
-            "last_seen_at": rfc3339(began),
-            "expires_at": rfc3339(began + seconds(12 * 3600)),
+            "created_at": format_rfc3339(began),
+            "last_active_at": format_rfc3339(began),
+            "last_seen_at": format_rfc3339(began),
+            "expires_at": format_rfc3339(began + seconds(12 * 3600)),
             "is_current": false,
         })
     );
@@ -108,9 +108,9 @@ async fn listed_session_has_exactly_the_contracts_fields() {
             "platform": "desktop",
             "browser": "Chrome 148",
             "ip_address": "203.0.113.9",
-            "created_at": rfc3339(began),
-            "last_active_at": rfc3339(portal.now()),
-            "last_seen_at": rfc3339(portal.now()),
+            "created_at": format_rfc3339(began),
+            "last_active_at": format_rfc3339(portal.now()),
+            "last_seen_at": format_rfc3339(portal.now()),
             "is_current": true,
         })
     );
@@ -227,17 +227,17 @@ async fn session_state_has_exactly_the_documented_fields() {
         "session": {
             "id": chrome.session(),
             "kind": "browser",
-            "expires_at": rfc3339(began + seconds(24 * 3600)),
-            "idle_expires_at": rfc3339(began + seconds(12 * 3600)),
-            "last_active_at": rfc3339(began),
+            "expires_at": format_rfc3339(began + seconds(24 * 3600)),
+            "idle_expires_at": format_rfc3339(began + seconds(12 * 3600)),
+            "last_active_at": format_rfc3339(began),
             "reauth_required": false,
         },
         "user": { "id": maria.id, "email": maria.email, "display_name": "maria", "role": "broker" },
         "organization": { "id": organization, "name": "Northgate Brokerage" },
-        "server_time": rfc3339(portal.now()),
+        "server_time": format_rfc3339(portal.now()),
     });
     // Beyond the contract: when it began, when to warn the person, and where a stream is to begin.
-    expected["session"]["created_at"] = json!(rfc3339(began));
+    expected["session"]["created_at"] = json!(format_rfc3339(began));
     expected["session"]["warning_seconds"] = json!(300);
     expected["event_number"] = json!(last_event);
     for path in ["/api/v1/session_state", "/api/session_state"] {
@@ -246,7 +246,7 @@ async fn session_state_has_exactly_the_documented_fields() {
 
     portal.pass(seconds(1)).await;
     expected["session"]["reauth_required"] = json!(true);
-    expected["server_time"] = json!(rfc3339(portal.now()));
+    expected["server_time"] = json!(format_rfc3339(portal.now()));
     assert_eq!(chrome.get("/api/v1/session_state").await.json(), expected);
 }
 

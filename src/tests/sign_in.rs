@@ -181,7 +181,7 @@ async fn next_redirects_within_the_portal_only() {
         assert_eq!(answer.location(), lead_to, "without script: {next:?}");
 
         // Already signed in: the sign-in page leads on at once.
-        let query = domain::query::query_value(next);
+        let query = domain::query::encode_query_value(next);
         let answer = chrome.get(&format!("/login?next={query}")).await.expect(303);
         assert_eq!(answer.location(), lead_to, "signed in already: {next:?}");
     }
@@ -400,7 +400,7 @@ async fn desktop_response_has_exactly_the_contracts_fields() {
     assert_ne!(access, refresh);
     assert_eq!(take("expires_in"), 600);
     let expires_at = portal.now() + seconds(600);
-    assert_eq!(take("expires_at"), domain::time::rfc3339(expires_at));
+    assert_eq!(take("expires_at"), domain::time::format_rfc3339(expires_at));
     assert_eq!(
         take("user"),
         json!({ "id": maria.id, "email": maria.email, "display_name": "maria", "role": "broker" })

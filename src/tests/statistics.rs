@@ -2,7 +2,7 @@
 
 use domain::{
     ids::OrganizationId,
-    insight::{Chart, Insight, Period},
+    statistics::{Chart, Period, Statistics},
 };
 
 use broker_portal::server::{jobs::samples, services::insight};
@@ -13,13 +13,13 @@ use crate::harness::*;
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
 
-async fn figures(portal: &Portal, period: Period) -> Insight {
+async fn figures(portal: &Portal, period: Period) -> Statistics {
     insight::figures(&portal.state.database, period, None, portal.now())
         .await
         .expect("figures")
 }
 
-async fn figures_of(portal: &Portal, period: Period, organization: &str) -> Insight {
+async fn figures_of(portal: &Portal, period: Period, organization: &str) -> Statistics {
     let id: Uuid = sqlx::query_scalar("SELECT id FROM organizations WHERE name = $1")
         .bind(organization)
         .fetch_one(&portal.sql)

@@ -6,9 +6,9 @@
 
 pub mod browser;
 pub mod components;
-pub mod ending;
-pub mod failure;
+pub mod errors;
 pub mod live;
-pub mod loading;
 pub mod page_clock;
+pub mod page_data;
 pub mod pages;
+pub mod sign_out;

@@ -24,7 +24,7 @@ impl PageClock {
         let anchor = StoredValue::new(None);
         effect(move || {
             let time = server_time.get();
-            anchor.set_value(Some((time, browser::milliseconds())));
+            anchor.set_value(Some((time, browser::wall_clock_ms())));
             now.set(time);
         });
         effect(move || {
@@ -32,7 +32,7 @@ impl PageClock {
                 // The page may be gone before the interval is.
                 if let Some((time, since)) = anchor.try_get_value().flatten() {
                     #[expect(clippy::cast_possible_truncation, reason = "a page is not open for that long")]
-                    let elapsed = (browser::milliseconds() - since).max(0.0) as i64;
+                    let elapsed = (browser::wall_clock_ms() - since).max(0.0) as i64;
                     _ = now.try_set(time + TimeDelta::milliseconds(elapsed));
                 }
             };

@@ -8,7 +8,7 @@ use leptos::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::TextJsonEncoding;
-use crate::error::{AppError, RATE_LIMITED, Thing};
+use crate::error::{AppError, RATE_LIMITED, Resource};
 
 /// [`AppError`] as it travels: flat, with the code first. A code that this build does not know is an internal error.
 #[derive(Serialize, Deserialize)]
@@ -41,7 +41,7 @@ impl From<AppError> for WireError {
             what: None,
         };
         match error {
-            AppError::NoSuch(thing) => wire.what = Some(thing.as_str().to_owned()),
+            AppError::ResourceNotFound(resource) => wire.what = Some(resource.as_str().to_owned()),
             AppError::SessionEnded { reason } => wire.reason = Some(reason),
             AppError::TooManyAttempts { retry_after_seconds } => {
                 wire.retry_after_seconds = Some(retry_after_seconds);
@@ -80,7 +80,7 @@ impl From<WireError> for AppError {
             "reauth_required" => AppError::ReauthRequired,
             "password_change_required" => AppError::PasswordChangeRequired,
             "sign_in_too_old" => AppError::SignInTooOld,
-            "unsuitable_password" => AppError::UnsuitablePassword(PasswordProblem::named(
+            "unsuitable_password" => AppError::UnsuitablePassword(PasswordProblem::from_name(
                 wire.problem.as_deref().unwrap_or_default(),
             )),
             "forbidden" => AppError::Forbidden,
@@ -90,8 +90,10 @@ impl From<WireError> for AppError {
             "origin_hidden" => AppError::OriginHidden,
             "not_found" => {
                 let what = wire.what.as_deref();
-                let thing = Thing::ALL.into_iter().find(|thing| what == Some(thing.as_str()));
-                thing.map_or(AppError::NotFound, AppError::NoSuch)
+                let resource = Resource::ALL
+                    .into_iter()
+                    .find(|resource| what == Some(resource.as_str()));
+                resource.map_or(AppError::SessionNotFound, AppError::ResourceNotFound)
             }
             "method_not_allowed" => AppError::MethodNotAllowed,
             "invalid_input" => AppError::InvalidInput {
@@ -127,7 +129,7 @@ impl FromServerFnError for AppError {
         match error {
             ServerFnErrorErr::Request(_) | ServerFnErrorErr::Response(_) => AppError::Offline,
             ServerFnErrorErr::Args(_) | ServerFnErrorErr::MissingArg(_) => {
-                AppError::invalid("form", "A field is missing or is not of the right kind.")
+                AppError::invalid_input("form", "A field is missing or is not of the right kind.")
             }
             ServerFnErrorErr::UnsupportedRequestMethod(_) => AppError::MethodNotAllowed,
             _ => AppError::Internal,
@@ -179,11 +181,11 @@ mod tests {
                 address: "https://portal.example".to_owned(),
             },
             AppError::OriginHidden,
-            AppError::NotFound,
-            AppError::NoSuch(Thing::Address),
-            AppError::NoSuch(Thing::Notice),
+            AppError::SessionNotFound,
+            AppError::ResourceNotFound(Resource::Address),
+            AppError::ResourceNotFound(Resource::Notice),
             AppError::MethodNotAllowed,
-            AppError::invalid("email", "Too long."),
+            AppError::invalid_input("email", "Too long."),
             AppError::InvalidScope,
             AppError::Unavailable,
             AppError::OutcomeUnknown,

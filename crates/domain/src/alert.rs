@@ -104,7 +104,7 @@ pub struct Alert {
     #[serde(with = "time::wire")]
     pub last_seen_at: DateTime<Utc>,
     /// `None`: it is open.
-    #[serde(with = "time_or_none")]
+    #[serde(with = "optional_time")]
     pub cleared_at: Option<DateTime<Utc>>,
     /// What became of telling the webhook, the oldest first. Empty where there is none.
     pub deliveries: Vec<Delivery>,
@@ -148,14 +148,14 @@ pub struct AlertList {
 
 /// A rule as the operator has set it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RuleSetting {
+pub struct AlertRuleSetting {
     pub rule: AlertRule,
     /// When it speaks up, in a sentence. `None`: it is switched off.
     pub threshold: Option<String>,
 }
 
 /// A time that may be missing, for `#[serde(with)]`, in the form of [`time::wire`].
-mod time_or_none {
+mod optional_time {
     use std::borrow::Cow;
 
     use chrono::{DateTime, Utc};
@@ -164,7 +164,7 @@ mod time_or_none {
     use super::time;
 
     pub fn serialize<S: Serializer>(at: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
-        at.map(time::rfc3339).serialize(serializer)
+        at.map(time::format_rfc3339).serialize(serializer)
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(

@@ -3,12 +3,12 @@
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 
 use super::{
-    query::query_value,
-    session_filter::{UnknownFilter, search_text},
-    time::{parse_time, rfc3339_exact},
+    query::encode_query_value,
+    session_filter::{InvalidFilter, parse_search_text},
+    time::{format_rfc3339_micros, parse_time},
 };
 
-macro_rules! kinds {
+macro_rules! audit_kinds {
     ($($(#[$doc:meta])* $variant:ident = $text:literal, $label:literal;)*) => {
         /// What kind of thing happened. The names are public: they stand in exports and filters.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ macro_rules! kinds {
     };
 }
 
-kinds! {
+audit_kinds! {
     SignedIn = "signed_in", "Signed in";
     SignInFailed = "sign_in_failed", "Sign-in refused";
     /// The first refusal of a window, unlooked at: too many attempts on an account, from an address or a device.
@@ -94,13 +94,13 @@ impl AuditFilter {
     /// Reads a filter from named texts; an empty text is as good as none.
     ///
     /// # Errors
-    /// [`UnknownFilter`] names the first that stands for nothing.
-    pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, UnknownFilter> {
-        let text = |name: &'static str| search_text(name, &get(name).unwrap_or_default());
+    /// [`InvalidFilter`] names the first that stands for nothing.
+    pub fn parse(get: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidFilter> {
+        let text = |name: &'static str| parse_search_text(name, &get(name).unwrap_or_default());
         let time = |name: &'static str, ends: bool| {
             match text(name)? {
             None => Ok(None),
-            Some(text) => read_time(&text, ends).map(Some).ok_or_else(|| UnknownFilter {
+            Some(text) => read_time(&text, ends).map(Some).ok_or_else(|| InvalidFilter {
                 field: name,
                 problem: "Give a day as 2026-11-20 (UTC) or a time as 2026-11-20T17:42:03Z or 2026-11-20T19:42:03+02:00."
                     .to_owned(),
@@ -113,7 +113,7 @@ impl AuditFilter {
         let is_backward = |(since, until)| since > until || (since == until && ends_with_day);
         if since.zip(until).is_some_and(is_backward) {
             let problem = "It is later than “until”: nothing can be listed. Give an earlier time.".to_owned();
-            return Err(UnknownFilter {
+            return Err(InvalidFilter {
                 field: "since",
                 problem,
             });
@@ -123,7 +123,7 @@ impl AuditFilter {
             Some(text) => {
                 let known = AuditKind::ALL.iter().copied().find(|kind| kind.as_str() == text);
                 let names: Vec<&str> = AuditKind::ALL.iter().map(|kind| kind.as_str()).collect();
-                Some(known.ok_or_else(|| UnknownFilter {
+                Some(known.ok_or_else(|| InvalidFilter {
                     field: "kind",
                     problem: format!("Give one of {}.", names.join(", ")),
                 })?)
@@ -143,7 +143,7 @@ impl AuditFilter {
         };
         if address.as_ref().is_some_and(|address| !is_address(address)) {
             let problem = "Give an IP address or a network, as 203.0.113.0/24.".to_owned();
-            return Err(UnknownFilter {
+            return Err(InvalidFilter {
                 field: "address",
                 problem,
             });
@@ -164,8 +164,8 @@ impl AuditFilter {
             ("person", self.person.clone()),
             ("actor", self.actor.clone()),
             ("kind", self.kind.map(|kind| kind.as_str().to_owned())),
-            ("since", self.since.map(rfc3339_exact)),
-            ("until", self.until.map(rfc3339_exact)),
+            ("since", self.since.map(format_rfc3339_micros)),
+            ("until", self.until.map(format_rfc3339_micros)),
             ("address", self.address.clone()),
         ];
         fields
@@ -179,20 +179,20 @@ impl AuditFilter {
         let pairs = self.pairs();
         let pairs = pairs
             .iter()
-            .map(|(name, value)| format!("{name}={}", query_value(value)));
+            .map(|(name, value)| format!("{name}={}", encode_query_value(value)));
         pairs.collect::<Vec<_>>().join("&")
     }
 }
 
 /// Whether the log can be trusted, as far as it was looked at.
 #[derive(Clone, Debug)]
-pub struct Trust {
+pub struct AuditChainStatus {
     /// When the whole of it was found as it was sealed. `None`: not yet, or that is not told here.
-    pub whole_at: Option<DateTime<Utc>>,
+    pub verified_at: Option<DateTime<Utc>>,
     /// What was found to be wrong.
     pub broken: Option<String>,
     /// Rows that wait to be sealed.
-    pub waiting: i64,
+    pub unsealed: i64,
 }
 
 /// A day or a time without an offset, both in UTC, or any time of RFC 3339. "Until a day" takes in that day.
@@ -221,10 +221,10 @@ fn read_time_in_utc(text: &str, ends: bool) -> Option<DateTime<Utc>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::query::form_value;
+    use crate::query::query_param;
 
-    fn read(query: &str) -> Result<AuditFilter, UnknownFilter> {
-        AuditFilter::read(|name| form_value(query, name))
+    fn read(query: &str) -> Result<AuditFilter, InvalidFilter> {
+        AuditFilter::parse(|name| query_param(query, name))
     }
 
     #[test]
@@ -234,7 +234,7 @@ mod tests {
         )
         .expect("a filter");
         assert_eq!(
-            filter.until.map(rfc3339_exact).as_deref(),
+            filter.until.map(format_rfc3339_micros).as_deref(),
             Some("2026-11-21T00:00:00.000Z"),
             "that day too"
         );
@@ -256,7 +256,11 @@ mod tests {
             ("2026-11-20T17:42:03.12", "2026-11-20T17:42:03.120Z"),
         ] {
             let filter = read(&format!("since={text}")).expect(text);
-            assert_eq!(filter.since.map(rfc3339_exact).as_deref(), Some(exact), "{text}");
+            assert_eq!(
+                filter.since.map(format_rfc3339_micros).as_deref(),
+                Some(exact),
+                "{text}"
+            );
             assert_eq!(read(&filter.query()).as_ref(), Ok(&filter), "{text}");
         }
     }

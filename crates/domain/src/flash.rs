@@ -3,7 +3,7 @@
 
 use std::{fmt, str::FromStr};
 
-use super::time::plural;
+use super::time::pluralize;
 
 /// What was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub struct Flash {
 
 impl Flash {
     /// The message.
-    pub fn words(self) -> String {
+    pub fn message(self) -> String {
         let words = match self.code {
             FlashCode::SessionsEnded if self.count == 0 => "There was nothing to end any more.",
             FlashCode::SessionsEnded => return format!("{} ended.", sessions(self.count)),
@@ -86,15 +86,15 @@ impl Flash {
             FlashCode::SignedOutOthers => {
                 "All other devices have been signed out. This browser stays signed in."
             }
-            FlashCode::PasswordChanged => return others_after_password_change(false, self.count),
-            FlashCode::PasswordChangedOthersKept => return others_after_password_change(true, self.count),
+            FlashCode::PasswordChanged => return other_sessions_message(false, self.count),
+            FlashCode::PasswordChangedOthersKept => return other_sessions_message(true, self.count),
         };
         words.to_owned()
     }
 }
 
 /// What a password change meant for the other devices.
-pub fn others_after_password_change(kept: bool, ended: usize) -> String {
+pub fn other_sessions_message(kept: bool, ended: usize) -> String {
     match ended {
         _ if kept => "Your other devices stay signed in.".to_owned(),
         0 => "No other device was signed in.".to_owned(),
@@ -104,7 +104,7 @@ pub fn others_after_password_change(kept: bool, ended: usize) -> String {
 }
 
 fn sessions(count: usize) -> String {
-    plural(i64::try_from(count).unwrap_or(i64::MAX), "session")
+    pluralize(i64::try_from(count).unwrap_or(i64::MAX), "session")
 }
 
 impl fmt::Display for Flash {
@@ -139,7 +139,7 @@ mod tests {
         for code in FlashCode::ALL {
             let flash = Flash { code, count: 7 };
             assert_eq!(flash.to_string().parse(), Ok(flash));
-            assert!(flash.words().ends_with('.'), "{}", flash.words());
+            assert!(flash.message().ends_with('.'), "{}", flash.message());
         }
         for text in [
             "",

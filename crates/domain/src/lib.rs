@@ -3,12 +3,11 @@
 //! A type belongs here when a broker or an operator would use its name. To add one: a file by its name, a line
 //! below. Nothing in here may know Leptos, HTTP or SQL.
 
+pub mod admin;
 pub mod alert;
 pub mod audit;
 pub mod flash;
 pub mod ids;
-pub mod insight;
-pub mod next;
 pub mod organization;
 pub mod overview;
 pub mod password;
@@ -16,12 +15,13 @@ pub mod people_filter;
 pub mod plain_text;
 pub mod policy;
 pub mod query;
-pub mod review;
+pub mod return_path;
 pub mod security_notice;
 pub mod session;
 pub mod session_filter;
 pub mod session_state;
 pub mod state_machine;
+pub mod statistics;
 pub mod theme;
 pub mod time;
 pub mod user;

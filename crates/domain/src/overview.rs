@@ -39,7 +39,7 @@ pub struct Overview {
     pub current: Option<Session>,
     /// The sign-in before the one that began this session.
     pub previous_sign_in: Option<PreviousSignIn>,
-    pub attention: Vec<Attention>,
+    pub attention: Vec<AttentionItem>,
     #[serde(with = "super::time::wire")]
     pub server_time: DateTime<Utc>,
 }
@@ -56,7 +56,7 @@ pub struct PreviousSignIn {
 /// What a person should look at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Wire", into = "Wire")]
-pub enum Attention {
+pub enum AttentionItem {
     /// Unanswered questions about something unusual.
     SecurityNotices { count: u32 },
     /// Refused sign-ins on this account since the previous sign-in.
@@ -67,7 +67,7 @@ pub enum Attention {
     AtSessionLimit { limit: usize },
 }
 
-/// [`Attention`] as it travels: flat, since each variant with fields is a reader of its own in the browser's part.
+/// [`AttentionItem`] as it travels: flat, since each variant with fields is a reader of its own in the browser's part.
 #[derive(Serialize, Deserialize)]
 struct Wire {
     kind: String,
@@ -75,13 +75,13 @@ struct Wire {
     device_name: String,
 }
 
-impl From<Attention> for Wire {
-    fn from(attention: Attention) -> Self {
+impl From<AttentionItem> for Wire {
+    fn from(attention: AttentionItem) -> Self {
         let (kind, count, device_name) = match attention {
-            Attention::SecurityNotices { count } => ("security_notices", count, String::new()),
-            Attention::FailedSignIns { count } => ("failed_sign_ins", count, String::new()),
-            Attention::SignedOutForLimit { device_name } => ("signed_out_for_limit", 0, device_name),
-            Attention::AtSessionLimit { limit } => {
+            AttentionItem::SecurityNotices { count } => ("security_notices", count, String::new()),
+            AttentionItem::FailedSignIns { count } => ("failed_sign_ins", count, String::new()),
+            AttentionItem::SignedOutForLimit { device_name } => ("signed_out_for_limit", 0, device_name),
+            AttentionItem::AtSessionLimit { limit } => {
                 let limit = u32::try_from(limit).unwrap_or(u32::MAX);
                 ("at_session_limit", limit, String::new())
             }
@@ -94,7 +94,7 @@ impl From<Attention> for Wire {
     }
 }
 
-impl From<Wire> for Attention {
+impl From<Wire> for AttentionItem {
     fn from(wire: Wire) -> Self {
         let Wire {
             kind,
@@ -102,10 +102,10 @@ impl From<Wire> for Attention {
             device_name,
         } = wire;
         match kind.as_str() {
-            "security_notices" => Attention::SecurityNotices { count },
-            "failed_sign_ins" => Attention::FailedSignIns { count },
-            "signed_out_for_limit" => Attention::SignedOutForLimit { device_name },
-            _ => Attention::AtSessionLimit {
+            "security_notices" => AttentionItem::SecurityNotices { count },
+            "failed_sign_ins" => AttentionItem::FailedSignIns { count },
+            "signed_out_for_limit" => AttentionItem::SignedOutForLimit { device_name },
+            _ => AttentionItem::AtSessionLimit {
                 limit: usize::try_from(count).unwrap_or(usize::MAX),
             },
         }

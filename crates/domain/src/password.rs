@@ -33,7 +33,7 @@ impl PasswordProblem {
     }
 
     /// The problem of that name. A name that this build does not know is the most general one.
-    pub fn named(name: &str) -> Self {
+    pub fn from_name(name: &str) -> Self {
         let known = Self::ALL.into_iter().find(|problem| problem.as_str() == name);
         known.unwrap_or(PasswordProblem::TooCommon)
     }
@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn every_problem_round_trips_through_its_name() {
         for problem in PasswordProblem::ALL {
-            assert_eq!(PasswordProblem::named(problem.as_str()), problem);
+            assert_eq!(PasswordProblem::from_name(problem.as_str()), problem);
             assert!(problem.message().ends_with('.'));
         }
         assert!(

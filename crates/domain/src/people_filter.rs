@@ -2,7 +2,7 @@
 //! address of the page, as [`super::session_filter`].
 
 use super::{
-    session_filter::{UnknownFilter, choice, named, names, search_text},
+    session_filter::{InvalidFilter, join_names, named_values, parse_choice, parse_search_text},
     user::Role,
 };
 
@@ -13,25 +13,25 @@ pub struct PeopleFilter {
     pub q: Option<String>,
     /// What they are in the organization that is looked at; where everyone is, in any of theirs.
     pub role: Option<Role>,
-    pub state: Option<Standing>,
+    pub state: Option<AccountStatus>,
 }
 
-named! {
+named_values! {
     /// What becomes of someone who tries to sign in. Everyone has exactly one.
-    Standing {
+    AccountStatus {
         Active = "active", "Active";
         Disabled = "disabled", "Disabled";
         /// The account is not disabled, and the next sign-in asks for a new password.
-        NewPassword = "new_password", "Must choose a new password";
+        PasswordChangeRequired = "new_password", "Must choose a new password";
     }
 }
 
-impl Standing {
+impl AccountStatus {
     /// Whoever is disabled is asked for no password.
-    pub fn of(is_disabled: bool, password_change_required: bool) -> Self {
+    pub fn new(is_disabled: bool, password_change_required: bool) -> Self {
         match (is_disabled, password_change_required) {
             (true, _) => Self::Disabled,
-            (false, true) => Self::NewPassword,
+            (false, true) => Self::PasswordChangeRequired,
             (false, false) => Self::Active,
         }
     }
@@ -44,15 +44,15 @@ impl PeopleFilter {
     /// Reads a filter from named texts; an empty text is as good as none.
     ///
     /// # Errors
-    /// [`UnknownFilter`] names the first that stands for nothing.
-    pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, UnknownFilter> {
+    /// [`InvalidFilter`] names the first that stands for nothing.
+    pub fn parse(get: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidFilter> {
         let text = |name: &str| get(name).map(|text| text.trim().to_owned()).unwrap_or_default();
-        let roles = names(Role::ALL.iter().map(|role| role.as_str()));
-        let states = names(Standing::ALL.iter().map(|state| state.as_str()));
+        let roles = join_names(Role::ALL.iter().map(|role| role.as_str()));
+        let states = join_names(AccountStatus::ALL.iter().map(|state| state.as_str()));
         Ok(Self {
-            q: search_text("q", &text("q"))?,
-            role: choice("role", &text("role"), |text| text.parse().ok(), &roles)?,
-            state: choice("state", &text("state"), Standing::named, &states)?,
+            q: parse_search_text("q", &text("q"))?,
+            role: parse_choice("role", &text("role"), |text| text.parse().ok(), &roles)?,
+            state: parse_choice("state", &text("state"), AccountStatus::from_name, &states)?,
         })
     }
 
@@ -70,7 +70,7 @@ impl PeopleFilter {
     }
 
     /// What it lists, in words: "people matching “kim” · with the role Broker".
-    pub fn words(&self) -> String {
+    pub fn describe(&self) -> String {
         let mut words = vec![match &self.q {
             Some(q) => format!("people matching “{q}”"),
             None => "people".to_owned(),
@@ -88,10 +88,10 @@ impl PeopleFilter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::query::{form_value, query_value};
+    use crate::query::{encode_query_value, query_param};
 
-    fn read(query: &str) -> Result<PeopleFilter, UnknownFilter> {
-        PeopleFilter::read(|name| form_value(query, name))
+    fn read(query: &str) -> Result<PeopleFilter, InvalidFilter> {
+        PeopleFilter::parse(|name| query_param(query, name))
     }
 
     #[test]
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn filter_round_trips_through_the_url() {
-        for state in Standing::ALL {
+        for state in AccountStatus::ALL {
             let query = format!("q=m%C3%BCller%20%26%20co&role=vendor&state={}", state.as_str());
             let filter = read(&query).expect("a filter");
             assert_eq!(
@@ -113,7 +113,7 @@ mod tests {
             assert_eq!(names, PeopleFilter::FIELDS);
             let pairs = pairs
                 .iter()
-                .map(|(name, value)| format!("{name}={}", query_value(value)));
+                .map(|(name, value)| format!("{name}={}", encode_query_value(value)));
             assert_eq!(pairs.collect::<Vec<_>>().join("&"), query);
         }
     }

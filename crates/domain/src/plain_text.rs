@@ -15,15 +15,15 @@ pub enum TextProblem {
     #[error("has more than {0} characters")]
     TooLong(usize),
     #[error("contains {0}")]
-    Refused(RefusedCharacter),
+    Forbidden(ForbiddenCharacter),
 }
 
 /// A character that a text must not contain where it was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RefusedCharacter(char, Kind);
+pub struct ForbiddenCharacter(char, CharacterKind);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum CharacterKind {
     /// Ends a line or commands a terminal.
     Control,
     /// Reorders the text around it.
@@ -39,16 +39,21 @@ enum Kind {
     Noncharacter,
 }
 
-impl fmt::Display for RefusedCharacter {
+impl fmt::Display for ForbiddenCharacter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(character, kind) = *self;
         let what = match kind {
-            Kind::Control if matches!(character, '\n' | '\r' | '\u{2028}' | '\u{2029}') => "a line break",
-            Kind::Control => "a control character",
-            Kind::Direction => "a character that changes the direction of text",
-            Kind::Invisible | Kind::Joiner | Kind::VariationSelector | Kind::Tag => "an invisible character",
-            Kind::Private => "a private-use character",
-            Kind::Noncharacter => "a code that is no character",
+            CharacterKind::Control if matches!(character, '\n' | '\r' | '\u{2028}' | '\u{2029}') => {
+                "a line break"
+            }
+            CharacterKind::Control => "a control character",
+            CharacterKind::Direction => "a character that changes the direction of text",
+            CharacterKind::Invisible
+            | CharacterKind::Joiner
+            | CharacterKind::VariationSelector
+            | CharacterKind::Tag => "an invisible character",
+            CharacterKind::Private => "a private-use character",
+            CharacterKind::Noncharacter => "a code that is no character",
         };
         write!(f, "{what} (U+{:04X})", u32::from(character))
     }
@@ -57,20 +62,20 @@ impl fmt::Display for RefusedCharacter {
 /// Reads a line that may be empty: without the blanks around it, in composed form (NFC). `None`: nothing in it can be seen.
 ///
 /// # Errors
-/// [`TextProblem::TooLong`] for more than `most` characters, [`TextProblem::Refused`].
-pub fn read_line(text: &str, most: usize) -> Result<Option<String>, TextProblem> {
+/// [`TextProblem::TooLong`] for more than `most` characters, [`TextProblem::Forbidden`].
+pub fn parse_line(text: &str, max: usize) -> Result<Option<String>, TextProblem> {
     // Composing makes at most three characters of one, and at most one of four: what is longer need not be composed.
     let text = text.trim();
-    if text.chars().nth(most.saturating_mul(4)).is_some() {
-        return Err(TextProblem::TooLong(most));
+    if text.chars().nth(max.saturating_mul(4)).is_some() {
+        return Err(TextProblem::TooLong(max));
     }
-    let text = composed(text);
+    let text = to_nfc(text);
     let chars: Vec<char> = text.chars().collect();
-    if chars.len() > most {
-        return Err(TextProblem::TooLong(most));
+    if chars.len() > max {
+        return Err(TextProblem::TooLong(max));
     }
-    if let Some(refused) = (0..chars.len()).find_map(|at| refused(&chars, at)) {
-        return Err(TextProblem::Refused(refused));
+    if let Some(refused) = (0..chars.len()).find_map(|at| forbidden_at(&chars, at)) {
+        return Err(TextProblem::Forbidden(refused));
     }
     Ok(chars.iter().copied().any(is_visible).then_some(text))
 }
@@ -79,16 +84,16 @@ pub fn read_line(text: &str, most: usize) -> Result<Option<String>, TextProblem>
 ///
 /// # Errors
 /// [`TextProblem`]
-pub fn read_name(text: &str, most: usize) -> Result<String, TextProblem> {
-    read_line(text, most)?.ok_or(TextProblem::Empty)
+pub fn parse_name(text: &str, max: usize) -> Result<String, TextProblem> {
+    parse_line(text, max)?.ok_or(TextProblem::Empty)
 }
 
-/// What is left of a text without the characters that [`read_line`] refuses; a control character becomes a blank. For text
+/// What is left of a text without the characters that [`parse_line`] refuses; a control character becomes a blank. For text
 /// that must not fail: the name of a computer, and what was stored under an earlier rule.
 pub fn clean(text: &str) -> String {
-    let mut text = composed(text);
+    let mut text = to_nfc(text);
     loop {
-        let cleaned = composed(&without_refused(&text));
+        let cleaned = to_nfc(&without_forbidden(&text));
         if cleaned == text {
             break;
         }
@@ -106,21 +111,21 @@ pub fn clean(text: &str) -> String {
 ///
 /// # Errors
 /// [`TextProblem::TooLong`], and [`TextProblem::Empty`] when nothing is left.
-pub fn clean_name(text: &str, most: usize) -> Result<String, TextProblem> {
-    if text.trim().chars().nth(most.saturating_mul(4)).is_some() {
-        return Err(TextProblem::TooLong(most));
+pub fn clean_name(text: &str, max: usize) -> Result<String, TextProblem> {
+    if text.trim().chars().nth(max.saturating_mul(4)).is_some() {
+        return Err(TextProblem::TooLong(max));
     }
-    read_name(&clean(text), most)
+    parse_name(&clean(text), max)
 }
 
-fn without_refused(text: &str) -> String {
-    let kept = text.chars().filter_map(|c| match kind(c) {
-        Some(Kind::Control) => Some(' '),
-        _ if is_refused(c) => None,
+fn without_forbidden(text: &str) -> String {
+    let kept = text.chars().filter_map(|c| match character_kind(c) {
+        Some(CharacterKind::Control) => Some(' '),
+        _ if is_forbidden(c) => None,
         _ => Some(c),
     });
     let chars: Vec<char> = kept.collect();
-    let kept = (0..chars.len()).filter(|&at| refused(&chars, at).is_none());
+    let kept = (0..chars.len()).filter(|&at| forbidden_at(&chars, at).is_none());
     kept.map(|at| chars[at]).collect()
 }
 
@@ -130,45 +135,47 @@ pub fn is_blank(text: &str) -> bool {
 }
 
 /// Whether a character is refused wherever it stands.
-pub fn is_refused(c: char) -> bool {
+pub fn is_forbidden(c: char) -> bool {
     !matches!(
-        kind(c),
-        None | Some(Kind::Joiner | Kind::VariationSelector | Kind::Tag)
+        character_kind(c),
+        None | Some(CharacterKind::Joiner | CharacterKind::VariationSelector | CharacterKind::Tag)
     )
 }
 
 /// The same text in composed form (NFC): what was typed on a Mac and on Windows is then equal.
 #[cfg(feature = "server")]
-pub fn composed(text: &str) -> String {
+pub fn to_nfc(text: &str) -> String {
     use unicode_normalization::UnicodeNormalization as _;
     text.nfc().collect()
 }
 
 /// Browsers send what was typed, and the server composes it: the tables would be a large part of what they load.
 #[cfg(not(feature = "server"))]
-fn composed(text: &str) -> String {
+fn to_nfc(text: &str) -> String {
     text.to_owned()
 }
 
 /// The character at a place, if it must not stand there.
-fn refused(chars: &[char], at: usize) -> Option<RefusedCharacter> {
+fn forbidden_at(chars: &[char], at: usize) -> Option<ForbiddenCharacter> {
     let c = chars[at];
-    let kind = kind(c)?;
+    let kind = character_kind(c)?;
     let is_in_place = match kind {
-        Kind::Joiner => joins(chars, at),
-        Kind::VariationSelector => at > 0 && has_forms(chars[at - 1]),
-        Kind::Tag => is_in_flag(chars, at),
+        CharacterKind::Joiner => is_joiner_in_place(chars, at),
+        CharacterKind::VariationSelector => at > 0 && has_forms(chars[at - 1]),
+        CharacterKind::Tag => is_in_flag(chars, at),
         _ => false,
     };
-    (!is_in_place).then_some(RefusedCharacter(c, kind))
+    (!is_in_place).then_some(ForbiddenCharacter(c, kind))
 }
 
 /// Between two visible characters that it can change, or after the virama at the end of an Indic word.
-fn joins(chars: &[char], at: usize) -> bool {
+fn is_joiner_in_place(chars: &[char], at: usize) -> bool {
     let mut before = chars[..at].iter().rev();
     let last = before.next().copied();
     let last = match last {
-        Some(selector) if kind(selector) == Some(Kind::VariationSelector) => before.next().copied(),
+        Some(selector) if character_kind(selector) == Some(CharacterKind::VariationSelector) => {
+            before.next().copied()
+        }
         last => last,
     };
     // In Latin text it would change nothing but the comparison of names.
@@ -196,7 +203,7 @@ fn has_forms(c: char) -> bool {
 /// Whether the tag at a place is one of a black flag, three to six letters or digits, and the tag that ends them.
 fn is_in_flag(chars: &[char], at: usize) -> bool {
     const MOST: usize = 6;
-    let is_tag = |c: char| kind(c) == Some(Kind::Tag);
+    let is_tag = |c: char| character_kind(c) == Some(CharacterKind::Tag);
     let tags_before = chars[..at]
         .iter()
         .rev()
@@ -217,26 +224,26 @@ fn is_in_flag(chars: &[char], at: usize) -> bool {
 
 fn is_visible(c: char) -> bool {
     // A Braille cell without dots is a symbol that looks like a blank.
-    kind(c).is_none() && !c.is_whitespace() && c != '\u{2800}'
+    character_kind(c).is_none() && !c.is_whitespace() && c != '\u{2800}'
 }
 
 /// What a character is that is not simply text.
-fn kind(c: char) -> Option<Kind> {
+fn character_kind(c: char) -> Option<CharacterKind> {
     Some(match c {
-        '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' => Kind::Control,
+        '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' => CharacterKind::Control,
         // Most text is in here.
         ' '..='\u{ac}' => return None,
         '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-            Kind::Direction
+            CharacterKind::Direction
         }
-        '\u{200c}' | '\u{200d}' => Kind::Joiner,
+        '\u{200c}' | '\u{200d}' => CharacterKind::Joiner,
         '\u{180b}'..='\u{180d}' | '\u{180f}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}' => {
-            Kind::VariationSelector
+            CharacterKind::VariationSelector
         }
-        '\u{e0020}'..='\u{e007f}' => Kind::Tag,
-        '\u{fdd0}'..='\u{fdef}' => Kind::Noncharacter,
-        _ if u32::from(c) & 0xfffe == 0xfffe => Kind::Noncharacter,
-        '\u{e000}'..='\u{f8ff}' | '\u{f0000}'.. => Kind::Private,
+        '\u{e0020}'..='\u{e007f}' => CharacterKind::Tag,
+        '\u{fdd0}'..='\u{fdef}' => CharacterKind::Noncharacter,
+        _ if u32::from(c) & 0xfffe == 0xfffe => CharacterKind::Noncharacter,
+        '\u{e000}'..='\u{f8ff}' | '\u{f0000}'.. => CharacterKind::Private,
         '\u{ad}'
         | '\u{34f}'
         | '\u{115f}'..='\u{1160}'
@@ -252,7 +259,7 @@ fn kind(c: char) -> Option<Kind> {
         | '\u{13430}'..='\u{1343f}'
         | '\u{1bca0}'..='\u{1bca3}'
         | '\u{1d173}'..='\u{1d17a}'
-        | '\u{e0000}'..='\u{e0fff}' => Kind::Invisible,
+        | '\u{e0000}'..='\u{e0fff}' => CharacterKind::Invisible,
         _ => return None,
     })
 }

@@ -22,7 +22,7 @@ pub struct SessionPolicy {
 }
 
 impl SessionPolicy {
-    pub fn of(&self, role: Role) -> RolePolicy {
+    pub fn for_role(&self, role: Role) -> RolePolicy {
         self.by_role[role as usize]
     }
 
@@ -62,10 +62,13 @@ mod tests {
         let mut policy = SessionPolicy::default();
         let short = RolePolicy {
             idle: Duration::from_secs(1),
-            ..policy.of(Role::Vendor)
+            ..policy.for_role(Role::Vendor)
         };
         policy.set(Role::Vendor, short);
-        assert_eq!(policy.of(Role::Vendor), short);
-        assert_eq!(policy.of(Role::Broker), SessionPolicy::default().of(Role::Broker));
+        assert_eq!(policy.for_role(Role::Vendor), short);
+        assert_eq!(
+            policy.for_role(Role::Broker),
+            SessionPolicy::default().for_role(Role::Broker)
+        );
     }
 }

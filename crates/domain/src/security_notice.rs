@@ -156,7 +156,7 @@ impl SecurityNotice {
                 let tries = i64::from(self.failures.unwrap_or_default());
                 format!(
                     "{} failed just before the password was right.",
-                    time::plural(tries, "attempt")
+                    time::pluralize(tries, "attempt")
                 )
             }
             Some(NoticeRule::NewDevice) => "You have not signed in there before.".to_owned(),

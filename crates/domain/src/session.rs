@@ -85,7 +85,7 @@ pub struct Session {
 
 impl Session {
     /// The name with what the person calls it by: "Chrome on Windows (this browser)", "Maria's MacBook, desktop app".
-    pub fn spoken_name(&self) -> String {
+    pub fn descriptive_name(&self) -> String {
         match (self.is_current, self.kind) {
             (true, ClientKind::Browser) => format!("{} (this browser)", self.device_name),
             (true, ClientKind::Desktop) => format!("{} (this device)", self.device_name),
@@ -167,7 +167,7 @@ impl EndReason {
     }
 
     /// The request may have carried a cookie that was replaced while it was on its way: a second look tells.
-    pub fn may_be_outdated(self) -> bool {
+    pub fn can_be_stale(self) -> bool {
         matches!(self, EndReason::Unknown | EndReason::RenewalLost)
     }
 
@@ -238,14 +238,14 @@ impl EndReason {
             EndReason::IdleTimeout => {
                 format!(
                     "You were signed out after {} without activity.",
-                    time::span(idle_seconds)
+                    time::format_duration(idle_seconds)
                 )
             }
             EndReason::LifetimeExceeded => {
                 let often = match lifetime_seconds {
                     86_400 => "once a day".to_owned(),
                     604_800 => "once a week".to_owned(),
-                    seconds => format!("every {}", time::span(seconds)),
+                    seconds => format!("every {}", time::format_duration(seconds)),
                 };
                 format!("For your security you need to sign in again {often}.")
             }

@@ -2,15 +2,15 @@
 //! lists, so that they cannot differ.
 //!
 //! A filter is a handful of named texts: the query of the page's address, of the API and of a saved link alike. To add
-//! one: a field, a line in [`SessionFilter::read`] and [`SessionFilter::pairs`], and its condition in
+//! one: a field, a line in [`SessionFilter::parse`] and [`SessionFilter::pairs`], and its condition in
 //! `server::store::review`.
 
 use chrono::TimeDelta;
 
 use super::{
     ids::UserId,
-    plain_text::{is_blank, read_line},
-    query::query_value,
+    plain_text::{is_blank, parse_line},
+    query::encode_query_value,
     session::{ClientKind, EndReason},
     user::Role,
 };
@@ -29,15 +29,15 @@ pub struct SessionFilter {
     pub role: Option<Role>,
     /// `None` lists live sessions, too. It differs from `Some(Live)` in revocation only, where the state has to be given
     /// to name every live session.
-    pub state: Option<ListState>,
+    pub state: Option<StateFilter>,
     /// Why it ended. Live sessions have no reason, so this lists ended ones only.
     pub reason: Option<EndReason>,
-    pub age: Option<Age>,
-    pub suspicion: Option<Suspicion>,
+    pub age: Option<SessionAge>,
+    pub suspicion: Option<SuspicionFilter>,
 }
 
 /// A set of names of which each stands for one value.
-macro_rules! named {
+macro_rules! named_values {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal, $label:literal;)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,18 +58,18 @@ macro_rules! named {
                 match self { $(Self::$variant => $label,)* }
             }
 
-            fn named(text: &str) -> Option<Self> {
+            fn from_name(text: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|value| value.as_str() == text)
             }
         }
     };
 }
-pub(super) use named;
+pub(super) use named_values;
 
-named! {
+named_values! {
     /// Whether sessions would authenticate now.
     #[derive(Default)]
-    ListState {
+    StateFilter {
         #[default]
         Live = "live", "Live";
         Ended = "ended", "Ended";
@@ -77,9 +77,9 @@ named! {
     }
 }
 
-named! {
+named_values! {
     /// How long ago a session began.
-    Age {
+    SessionAge {
         WithinHour = "within_hour", "In the last hour";
         WithinDay = "within_day", "In the last day";
         WithinWeek = "within_week", "In the last week";
@@ -88,50 +88,50 @@ named! {
     }
 }
 
-impl Age {
+impl SessionAge {
     /// The length of time that it is about, and whether sessions younger than that are meant.
-    pub fn bound(self) -> (TimeDelta, bool) {
+    pub fn limit(self) -> (TimeDelta, bool) {
         match self {
-            Age::WithinHour => (TimeDelta::hours(1), true),
-            Age::WithinDay => (TimeDelta::days(1), true),
-            Age::WithinWeek => (TimeDelta::weeks(1), true),
-            Age::OverDay => (TimeDelta::days(1), false),
-            Age::OverWeek => (TimeDelta::weeks(1), false),
+            SessionAge::WithinHour => (TimeDelta::hours(1), true),
+            SessionAge::WithinDay => (TimeDelta::days(1), true),
+            SessionAge::WithinWeek => (TimeDelta::weeks(1), true),
+            SessionAge::OverDay => (TimeDelta::days(1), false),
+            SessionAge::OverWeek => (TimeDelta::weeks(1), false),
         }
     }
 }
 
-named! {
+named_values! {
     /// Whether a rule found something unusual in a session, and what its person said.
-    Suspicion {
+    SuspicionFilter {
         Raised = "raised", "Something unusual";
         Unanswered = "unanswered", "Unusual, not answered";
         None = "none", "Nothing unusual";
     }
 }
 
-named! {
+named_values! {
     /// The order of a list. Ties go by the session's id.
     #[derive(Default)]
-    Sort {
+    SessionSort {
         #[default]
         LastActive = "last_active", "Last active";
-        Began = "began", "Began";
-        Person = "person", "Person";
+        CreatedAt = "began", "Began";
+        User = "person", "Person";
     }
 }
 
-impl Sort {
+impl SessionSort {
     /// Reads the order's name.
     ///
     /// # Errors
-    /// [`UnknownFilter`] for any other.
-    pub fn read(text: Option<&str>) -> Result<Self, UnknownFilter> {
-        choice(
+    /// [`InvalidFilter`] for any other.
+    pub fn parse(text: Option<&str>) -> Result<Self, InvalidFilter> {
+        parse_choice(
             "sort",
             text.unwrap_or_default(),
-            Sort::named,
-            &names(Sort::ALL.iter().map(|s| s.as_str())),
+            SessionSort::from_name,
+            &join_names(SessionSort::ALL.iter().map(|s| s.as_str())),
         )
         .map(Option::unwrap_or_default)
     }
@@ -140,7 +140,7 @@ impl Sort {
 /// A filter that cannot be read: a misspelt one must not list, or end, everything.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
-pub struct UnknownFilter {
+pub struct InvalidFilter {
     pub field: &'static str,
     /// What to change, in words.
     pub problem: String,
@@ -154,48 +154,48 @@ impl SessionFilter {
     /// Reads a filter from named texts; an empty text is as good as none.
     ///
     /// # Errors
-    /// [`UnknownFilter`] names the first that stands for nothing.
-    pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, UnknownFilter> {
+    /// [`InvalidFilter`] names the first that stands for nothing.
+    pub fn parse(get: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidFilter> {
         let text = |name: &str| get(name).map(|text| text.trim().to_owned()).unwrap_or_default();
-        let q = search_text("q", &text("q"))?;
+        let q = parse_search_text("q", &text("q"))?;
         let user = match text("user").as_str() {
             "" => None,
-            id => Some(id.parse().map_err(|_| UnknownFilter {
+            id => Some(id.parse().map_err(|_| InvalidFilter {
                 field: "user",
                 problem: "Give the id of a person.".to_owned(),
             })?),
         };
         let of = |names: &'static [&'static str]| names.join(", ");
-        let roles = names(Role::ALL.iter().map(|role| role.as_str()));
-        let reasons = names(EndReason::ALL.iter().map(|reason| reason.as_str()));
+        let roles = join_names(Role::ALL.iter().map(|role| role.as_str()));
+        let reasons = join_names(EndReason::ALL.iter().map(|reason| reason.as_str()));
         let filter = Self {
             q,
             user,
-            kind: choice(
+            kind: parse_choice(
                 "kind",
                 &text("kind"),
                 |text| text.parse().ok(),
                 &of(&["browser", "desktop"]),
             )?,
-            role: choice("role", &text("role"), |text| text.parse().ok(), &roles)?,
-            state: choice(
+            role: parse_choice("role", &text("role"), |text| text.parse().ok(), &roles)?,
+            state: parse_choice(
                 "state",
                 &text("state"),
-                ListState::named,
+                StateFilter::from_name,
                 &of(&["live", "ended", "all"]),
             )?,
-            reason: choice("reason", &text("reason"), |text| text.parse().ok(), &reasons)?,
-            age: choice(
+            reason: parse_choice("reason", &text("reason"), |text| text.parse().ok(), &reasons)?,
+            age: parse_choice(
                 "age",
                 &text("age"),
-                Age::named,
-                &names(Age::ALL.iter().map(|age| age.as_str())),
+                SessionAge::from_name,
+                &join_names(SessionAge::ALL.iter().map(|age| age.as_str())),
             )?,
-            suspicion: choice(
+            suspicion: parse_choice(
                 "suspicion",
                 &text("suspicion"),
-                Suspicion::named,
-                &names(Suspicion::ALL.iter().map(|suspicion| suspicion.as_str())),
+                SuspicionFilter::from_name,
+                &join_names(SuspicionFilter::ALL.iter().map(|suspicion| suspicion.as_str())),
             )?,
         };
         Ok(filter)
@@ -205,14 +205,14 @@ impl SessionFilter {
     /// whose variable was empty must not revoke more than it meant to.
     ///
     /// # Errors
-    /// As [`Self::read`], and [`UnknownFilter`] for the first condition without a value.
-    pub fn read_for_revocation(get: impl Fn(&str) -> Option<String>) -> Result<Self, UnknownFilter> {
+    /// As [`Self::parse`], and [`InvalidFilter`] for the first condition without a value.
+    pub fn parse_for_revocation(get: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidFilter> {
         let is_blank = |name: &&str| get(name).is_some_and(|text| is_blank(&text));
         if let Some(field) = Self::FIELDS.into_iter().find(is_blank) {
             let problem = format!("“{field}” has no value. Nothing was ended. Give one, or leave it out.");
-            return Err(UnknownFilter { field, problem });
+            return Err(InvalidFilter { field, problem });
         }
-        Self::read(get)
+        Self::parse(get)
     }
 
     /// Whether it names what it lists: at least one condition, or the state.
@@ -221,21 +221,21 @@ impl SessionFilter {
     }
 
     /// The state of the sessions that it lists.
-    pub fn list_state(&self) -> ListState {
+    pub fn effective_state(&self) -> StateFilter {
         self.state.unwrap_or_default()
     }
 
     /// The same filter with its state written out, for a page that has shown the user what it lists.
-    pub fn with_state(&self) -> Self {
+    pub fn with_explicit_state(&self) -> Self {
         Self {
-            state: Some(self.list_state()),
+            state: Some(self.effective_state()),
             ..self.clone()
         }
     }
 
     /// The fields that narrow, by name.
     pub fn pairs(&self) -> Vec<(&'static str, String)> {
-        let state = self.state.filter(|state| *state != ListState::default());
+        let state = self.state.filter(|state| *state != StateFilter::default());
         let fields = [
             ("q", self.q.clone()),
             ("user", self.user.map(|user| user.to_string())),
@@ -260,27 +260,27 @@ impl SessionFilter {
         let pairs = self.pairs();
         let pairs = pairs
             .iter()
-            .map(|(name, value)| format!("{name}={}", query_value(value)));
+            .map(|(name, value)| format!("{name}={}", encode_query_value(value)));
         pairs.collect::<Vec<_>>().join("&")
     }
 
     /// [`Self::query`] with the state where nothing else is in it, so that it is never empty.
-    pub fn whole_query(&self) -> String {
+    pub fn explicit_query(&self) -> String {
         let query = self.query();
         if query.is_empty() {
-            format!("state={}", self.list_state().as_str())
+            format!("state={}", self.effective_state().as_str())
         } else {
             query
         }
     }
 
     /// What it lists, in words: "live sessions · browsers · role Broker".
-    pub fn words(&self) -> String {
+    pub fn describe(&self) -> String {
         let mut words = vec![
-            match self.list_state() {
-                ListState::Live => "live sessions",
-                ListState::Ended => "ended sessions",
-                ListState::All => "live and ended sessions",
+            match self.effective_state() {
+                StateFilter::Live => "live sessions",
+                StateFilter::Ended => "ended sessions",
+                StateFilter::All => "live and ended sessions",
             }
             .to_owned(),
         ];
@@ -313,11 +313,11 @@ impl SessionFilter {
 }
 
 /// The search text of a field, if there is any. Text in which nothing can be seen is none.
-pub(super) fn search_text(field: &'static str, text: &str) -> Result<Option<String>, UnknownFilter> {
+pub(super) fn parse_search_text(field: &'static str, text: &str) -> Result<Option<String>, InvalidFilter> {
     if is_blank(text) {
         return Ok(None);
     }
-    read_line(text, MAX_SEARCH).map_err(|problem| UnknownFilter {
+    parse_line(text, MAX_SEARCH).map_err(|problem| InvalidFilter {
         field,
         problem: format!(
             "The search text {problem}. Search for at most {MAX_SEARCH} characters in one line."
@@ -325,33 +325,33 @@ pub(super) fn search_text(field: &'static str, text: &str) -> Result<Option<Stri
     })
 }
 
-pub(super) fn choice<T>(
+pub(super) fn parse_choice<T>(
     field: &'static str,
     text: &str,
     read: impl Fn(&str) -> Option<T>,
     names: &str,
-) -> Result<Option<T>, UnknownFilter> {
+) -> Result<Option<T>, InvalidFilter> {
     if text.is_empty() {
         return Ok(None);
     }
     let problem = || format!("Give one of {names}.");
-    read(text).map(Some).ok_or_else(|| UnknownFilter {
+    read(text).map(Some).ok_or_else(|| InvalidFilter {
         field,
         problem: problem(),
     })
 }
 
-pub(super) fn names<'a>(each: impl Iterator<Item = &'a str>) -> String {
+pub(super) fn join_names<'a>(each: impl Iterator<Item = &'a str>) -> String {
     each.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::query::form_value;
+    use crate::query::query_param;
 
-    fn read(query: &str) -> Result<SessionFilter, UnknownFilter> {
-        SessionFilter::read(|name| form_value(query, name))
+    fn read(query: &str) -> Result<SessionFilter, InvalidFilter> {
+        SessionFilter::parse(|name| query_param(query, name))
     }
 
     #[test]
@@ -359,14 +359,14 @@ mod tests {
         let filter = read("q=&kind=&role=+").expect("a filter");
         assert_eq!(filter, SessionFilter::default());
         assert_eq!(
-            (filter.query(), filter.list_state()),
-            (String::new(), ListState::Live)
+            (filter.query(), filter.effective_state()),
+            (String::new(), StateFilter::Live)
         );
     }
 
     #[test]
     fn revocation_needs_a_condition_or_a_state() {
-        let revocation = |query: &str| SessionFilter::read_for_revocation(|name| form_value(query, name));
+        let revocation = |query: &str| SessionFilter::parse_for_revocation(|name| query_param(query, name));
         for query in ["", "&"] {
             assert!(!revocation(query).expect(query).has_condition(), "{query}");
         }
@@ -396,9 +396,9 @@ mod tests {
 
     #[test]
     fn page_query_names_the_default_state() {
-        let shown = SessionFilter::default().with_state();
+        let shown = SessionFilter::default().with_explicit_state();
         assert!(shown.has_condition());
-        assert_eq!(shown.whole_query(), "state=live");
+        assert_eq!(shown.explicit_query(), "state=live");
     }
 
     #[test]
@@ -434,6 +434,9 @@ mod tests {
                 .field,
             "q"
         );
-        assert_eq!(Sort::read(Some("size")).expect_err("no order").field, "sort");
+        assert_eq!(
+            SessionSort::parse(Some("size")).expect_err("no order").field,
+            "sort"
+        );
     }
 }

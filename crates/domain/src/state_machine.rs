@@ -1,4 +1,4 @@
-//! What a tab knows of its session, and what follows from what happens. Pure: time, luck and the browser come in as
+//! What a tab knows of its session, and what follows from what happens. Pure: time, jitter and the browser come in as
 //! arguments, and go out as [`Effect`]s. `docs/live.md` draws it.
 //!
 //! Two rules carry it. Only the server ends a session: no timer, no failed request and no other tab's guess does. And
@@ -10,69 +10,69 @@ use crate::session::EndReason;
 pub type Millis = i64;
 
 /// How long a visible tab without a live stream goes without a check.
-const CHECK_EVERY: Millis = 60_000;
+const CHECK_INTERVAL: Millis = 60_000;
 /// The same where a stream tells of every change.
-const CHECK_EVERY_WITH_STREAM: Millis = 5 * 60_000;
+const CHECK_INTERVAL_WITH_STREAM: Millis = 5 * 60_000;
 /// The first pause after a check that failed. It doubles with each.
-const FIRST_PAUSE: Millis = 2_000;
+const INITIAL_BACKOFF: Millis = 2_000;
 /// No pause is longer.
-const LONGEST_PAUSE: Millis = 5 * 60_000;
+const MAX_BACKOFF: Millis = 5 * 60_000;
 /// A stream that broke off is followed by a check within this time: not at once, since a server that stops breaks all of
 /// them off. It doubles with each stream that did not last.
-const AFTER_BREAK: Millis = 400;
+const RECONNECT_DELAY: Millis = 400;
 /// A stream that was open for so long has lasted.
-const LASTS: Millis = 10_000;
+const STABLE_AFTER: Millis = 10_000;
 /// A stream of which nothing is heard for so long is lost, even if it looks open: the server beats every 15 s, and one
 /// beat may be late.
-const SILENCE: Millis = 40_000;
+const STREAM_TIMEOUT: Millis = 40_000;
 /// A credential that is not known may have been replaced a moment ago, and the new one be on its way to another tab: it is
 /// asked about again after each of these pauses.
-const AFTER_UNKNOWN: [Millis; 3] = [300, 1_000, 3_000];
+const UNKNOWN_RETRY_DELAYS: [Millis; 3] = [300, 1_000, 3_000];
 /// An end comes within this time after a tab of this browser said that it asks for it, or is another.
-pub const ENDS_WITHIN: Millis = 30_000;
+pub const OWN_END_WINDOW: Millis = 30_000;
 /// A page that is not what the server says is loaded anew no more often than this.
-const BETWEEN_REPAIRS: Millis = 10_000;
+const MIN_REFRESH_INTERVAL: Millis = 10_000;
 /// An end that moved by no more than this is the same: the tab's clock is set anew with each answer.
-const SAME_END: Millis = 2_000;
+const SAME_END_TOLERANCE: Millis = 2_000;
 /// The server is asked this long after a session should have run out, and so often again while it says otherwise.
-const AFTER_END: Millis = 1_000;
+const EXPIRY_CHECK_DELAY: Millis = 1_000;
 
 /// When a session ends, as the server said at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Times {
+pub struct ExpiryTimes {
     /// When it is over unless the person does something.
-    pub idle_end: Millis,
+    pub idle_expires_at: Millis,
     /// When it is over whatever happens.
-    pub lifetime_end: Millis,
+    pub lifetime_expires_at: Millis,
     /// How far activity moves the idle end from the moment that it happens.
-    pub idle_for: Millis,
+    pub idle_timeout: Millis,
     /// How long before the end the person is warned. 0: not at all.
-    pub warn_for: Millis,
+    pub warning_period: Millis,
 }
 
-impl Times {
+impl ExpiryTimes {
     /// When it is over if nothing more happens.
-    pub fn end(self) -> Millis {
-        self.idle_end.min(self.lifetime_end)
+    pub fn ends_at(self) -> Millis {
+        self.idle_expires_at.min(self.lifetime_expires_at)
     }
 
     /// When the person is to be warned. A session that is shorter than the warning is warned of half way.
-    fn warns_at(self) -> Option<Millis> {
-        if self.warn_for == 0 {
+    fn warning_at(self) -> Option<Millis> {
+        if self.warning_period == 0 {
             return None;
         }
-        let warn_for = if self.warn_for < self.idle_for {
-            self.warn_for
+        let warning_period = if self.warning_period < self.idle_timeout {
+            self.warning_period
         } else {
-            self.idle_for / 2
+            self.idle_timeout / 2
         };
-        Some(self.end() - warn_for)
+        Some(self.ends_at() - warning_period)
     }
 }
 
 /// Why a session is over, and whether this browser asked for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct End {
+pub struct SessionEnd {
     pub reason: EndReason,
     /// A tab of this browser ended it.
     pub by_this_browser: bool,
@@ -80,7 +80,7 @@ pub struct End {
 
 /// How the session stands, as far as this tab knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum MonitorStatus {
     /// It is live.
     Live,
     /// Something happened that may have to do with it: the server is being asked, and requests wait for the answer.
@@ -88,19 +88,19 @@ pub enum Standing {
     /// The server could not be asked. `overdue`: the session should have run out meanwhile.
     Unreachable { overdue: bool },
     /// It is over.
-    Ended(End),
+    Ended(SessionEnd),
 }
 
 /// What a request that is about to be sent does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gate {
-    Go,
-    Wait,
+pub enum RequestGate {
+    Open,
+    Closed,
 }
 
 /// A session that runs out soon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Warning {
+pub struct ExpiryWarning {
     pub ends_at: Millis,
     /// Its lifetime ends: staying is not possible.
     pub is_final: bool,
@@ -108,9 +108,9 @@ pub struct Warning {
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// The timer that [`Machine::wakes_at`] asked for.
-    Woke,
+pub enum Input {
+    /// The timer that [`SessionMachine::next_wake_at`] asked for.
+    TimerFired,
     BecameVisible,
     BecameHidden,
     /// The browser says that there is a network again.
@@ -118,29 +118,29 @@ pub enum Event {
     /// The browser says that there is none.
     WentOffline,
     /// This tab is the one that keeps the stream.
-    Leads,
+    BecameLeader,
     /// Another tab does.
-    Follows,
+    BecameFollower,
     /// A stream tells of changes: this tab's, or the leading tab's.
     StreamOpened,
     /// The stream that tells is still there.
-    StreamBeats,
+    StreamHeartbeat,
     /// It does so no more. `own`: it was this tab's.
     StreamLost {
         own: bool,
     },
     /// The session goes on, but something about it changed.
-    ToldUpdated,
+    SessionUpdated,
     /// The list of the person's sessions changed.
-    ToldSessionsChanged,
+    SessionsChanged,
     /// The session looks at another organization.
-    ToldOrganizationSwitched,
+    OrganizationSwitched,
     /// The session is over, says the stream or another tab that the server told.
-    ToldEnded(EndReason),
+    SessionEnded(EndReason),
     /// The server was asked: the session is live. `changed`: the person, their role or their organization is not what
     /// the page shows.
     CheckedLive {
-        times: Times,
+        times: ExpiryTimes,
         changed: bool,
     },
     /// The server was asked: there is no live session.
@@ -148,28 +148,28 @@ pub enum Event {
     /// The server could not be asked, or had no answer.
     CheckFailed,
     /// Another tab asked: it is live.
-    HeardLive(Times),
+    OtherTabLive(ExpiryTimes),
     /// Another tab signed in, or shows a session that this one does not know.
-    HeardOther,
+    OtherSessionSeen,
     /// A tab of this browser is about to end the session. In that tab itself: the page is on its way out.
-    EndsHere,
+    SigningOut,
     /// The person did something, and the server knows.
-    Acted,
+    UserActed,
     /// A request was refused because the session is over.
-    RequestRefused,
+    RequestRejected,
     /// A request could not be delivered, or the server had no answer to it.
     RequestFailed,
     /// A request waits.
-    RequestWaits,
+    RequestWaiting,
     /// The person has read the warning.
     WarningDismissed,
 }
 
-impl Event {
+impl Input {
     fn is_answer(self) -> bool {
         matches!(
             self,
-            Event::CheckedLive { .. } | Event::CheckedEnded(_) | Event::CheckFailed
+            Input::CheckedLive { .. } | Input::CheckedEnded(_) | Input::CheckFailed
         )
     }
 }
@@ -182,19 +182,19 @@ pub enum Effect {
     OpenStream,
     CloseStream,
     /// Tell the other tabs that the stream is not open any more.
-    TellStreamLost,
+    AnnounceStreamLost,
     /// Ask whether there is a tab that leads.
-    AskForLeader,
+    ProbeLeader,
     /// Requests that wait are to look at the gate again.
-    Decide,
+    ReleaseRequests,
     /// Load the list of sessions anew.
     RefreshSessions,
     /// Load everything anew.
     RefreshAll,
     /// Tell the other tabs that the session is live.
-    TellLive(Times),
+    AnnounceLive(ExpiryTimes),
     /// Tell the other tabs that the session is over.
-    TellEnded(EndReason),
+    AnnounceEnded(EndReason),
 }
 
 /// What is stale in a tab that nobody sees.
@@ -207,66 +207,66 @@ enum Stale {
 
 /// One tab's knowledge of its session.
 #[derive(Clone, Debug)]
-pub struct Machine {
-    standing: Standing,
-    times: Times,
+pub struct SessionMachine {
+    status: MonitorStatus,
+    times: ExpiryTimes,
     is_visible: bool,
     is_online: bool,
-    leads: bool,
+    is_leader: bool,
     /// This tab's own stream is open or being opened.
     has_stream: bool,
     /// A stream tells of changes, here or in the leading tab.
     stream_is_live: bool,
     stream_opened_at: Option<Millis>,
     /// When there was the last sign of life of it, or when it was asked for.
-    stream_heard_at: Millis,
+    last_heartbeat_at: Millis,
     /// Streams in a row that did not last.
-    broken_streams: u32,
+    unstable_streams: u32,
     /// This tab opens no stream before that.
-    opens_at: Millis,
+    reopen_after: Millis,
     is_checking: bool,
     /// What the check under way says may be out of date when it comes: ask once more.
-    asks_again: bool,
+    needs_recheck: bool,
     check_at: Option<Millis>,
     /// Checks that failed in a row.
     failures: u32,
     /// Checks in a row that met a credential which the server does not know.
     unknown: usize,
     /// When a tab of this browser said that it ends the session.
-    ends_here_at: Option<Millis>,
+    signing_out_at: Option<Millis>,
     stale: Stale,
     /// A request was refused, and the session is live after all.
-    is_missing: bool,
+    is_outdated: bool,
     /// When everything was loaded anew because the page was not what the server said.
-    repaired_at: Option<Millis>,
+    refreshed_at: Option<Millis>,
     /// The end of which the person has read the warning.
     dismissed: Option<Millis>,
 }
 
-impl Machine {
+impl SessionMachine {
     /// A tab whose page the server has just made for a live session.
-    pub fn new(times: Times, is_visible: bool, is_online: bool, now: Millis) -> Self {
+    pub fn new(times: ExpiryTimes, is_visible: bool, is_online: bool, now: Millis) -> Self {
         let mut machine = Self {
-            standing: Standing::Live,
+            status: MonitorStatus::Live,
             times,
             is_visible,
             is_online: true,
-            leads: false,
+            is_leader: false,
             has_stream: false,
             stream_is_live: false,
             stream_opened_at: None,
-            stream_heard_at: now,
-            broken_streams: 0,
-            opens_at: now,
+            last_heartbeat_at: now,
+            unstable_streams: 0,
+            reopen_after: now,
             is_checking: false,
-            asks_again: false,
+            needs_recheck: false,
             check_at: None,
             failures: 0,
             unknown: 0,
-            ends_here_at: None,
+            signing_out_at: None,
             stale: Stale::Nothing,
-            is_missing: false,
-            repaired_at: None,
+            is_outdated: false,
+            refreshed_at: None,
             dismissed: None,
         };
         machine.schedule(now);
@@ -276,89 +276,91 @@ impl Machine {
         machine
     }
 
-    pub fn standing(&self) -> Standing {
-        self.standing
+    pub fn status(&self) -> MonitorStatus {
+        self.status
     }
 
-    pub fn gate(&self) -> Gate {
-        match self.standing {
-            Standing::Live | Standing::Ended(_) => Gate::Go,
-            Standing::Unsure | Standing::Unreachable { .. } => Gate::Wait,
+    pub fn gate(&self) -> RequestGate {
+        match self.status {
+            MonitorStatus::Live | MonitorStatus::Ended(_) => RequestGate::Open,
+            MonitorStatus::Unsure | MonitorStatus::Unreachable { .. } => RequestGate::Closed,
         }
     }
 
     /// The warning that is to be shown, if one is.
-    pub fn warning(&self, now: Millis) -> Option<Warning> {
-        let ends_at = self.times.end();
-        let is_due = self.times.warns_at().is_some_and(|at| at <= now) && now < ends_at;
-        let is_known = matches!(self.standing, Standing::Live | Standing::Unsure);
-        let is_read = self.dismissed.is_some_and(|read| ends_at - read <= SAME_END);
-        (is_due && is_known && !is_read).then_some(Warning {
+    pub fn warning(&self, now: Millis) -> Option<ExpiryWarning> {
+        let ends_at = self.times.ends_at();
+        let is_due = self.times.warning_at().is_some_and(|at| at <= now) && now < ends_at;
+        let is_known = matches!(self.status, MonitorStatus::Live | MonitorStatus::Unsure);
+        let is_read = self
+            .dismissed
+            .is_some_and(|read| ends_at - read <= SAME_END_TOLERANCE);
+        (is_due && is_known && !is_read).then_some(ExpiryWarning {
             ends_at,
-            is_final: self.times.lifetime_end <= self.times.idle_end,
+            is_final: self.times.lifetime_expires_at <= self.times.idle_expires_at,
         })
     }
 
-    /// When [`Event::Woke`] is wanted, if nothing happens before.
-    pub fn wakes_at(&self, now: Millis) -> Option<Millis> {
-        let warns_at = self.times.warns_at().filter(|at| now < *at && self.is_live());
+    /// When [`Input::TimerFired`] is wanted, if nothing happens before.
+    pub fn next_wake_at(&self, now: Millis) -> Option<Millis> {
+        let warning_at = self.times.warning_at().filter(|at| now < *at && self.is_live());
         self.check_at
             .into_iter()
-            .chain(warns_at)
-            .chain(self.silent_at())
+            .chain(warning_at)
+            .chain(self.stream_timeout_at())
             .min()
     }
 
-    /// Takes in what happened. `luck` is a random number from 0 to 1, for pauses that differ from tab to tab.
+    /// Takes in what happened. `jitter` is a random number from 0 to 1, for pauses that differ from tab to tab.
     #[must_use]
-    pub fn happens(&mut self, event: Event, now: Millis, luck: f64) -> Vec<Effect> {
+    pub fn handle(&mut self, input: Input, now: Millis, jitter: f64) -> Vec<Effect> {
         let mut effects = Vec::new();
-        if event.is_answer() {
+        if input.is_answer() {
             self.is_checking = false;
-            if std::mem::take(&mut self.asks_again) {
+            if std::mem::take(&mut self.needs_recheck) {
                 self.check(&mut effects);
                 return effects;
             }
         }
-        match event {
-            Event::Woke => {
-                if self.silent_at().is_some_and(|at| at <= now) {
-                    self.miss_stream(now, luck, &mut effects);
+        match input {
+            Input::TimerFired => {
+                if self.stream_timeout_at().is_some_and(|at| at <= now) {
+                    self.handle_silent_stream(now, jitter, &mut effects);
                 }
                 if self.check_at.is_some_and(|at| at <= now) {
-                    if now >= self.times.end() {
-                        self.doubt();
+                    if now >= self.times.ends_at() {
+                        self.mark_unsure();
                     }
                     self.check(&mut effects);
                 }
             }
-            Event::BecameVisible => {
+            Input::BecameVisible => {
                 // One that is under way may be of before a long sleep.
-                self.asks_again |= self.is_checking && !self.is_visible;
+                self.needs_recheck |= self.is_checking && !self.is_visible;
                 self.is_visible = true;
-                self.doubt();
+                self.mark_unsure();
                 self.check(&mut effects);
             }
-            Event::BecameHidden => {
+            Input::BecameHidden => {
                 self.is_visible = false;
                 if !self.is_live() {
                     // The next try is for somebody who looks.
                     self.check_at = None;
-                    self.check_at_end(now);
+                    self.schedule_expiry_check(now);
                 }
                 self.schedule(now);
                 self.open_stream(now, &mut effects);
             }
-            Event::CameOnline => {
+            Input::CameOnline => {
                 // One that is under way went out without a network.
-                self.asks_again |= self.is_checking && !self.is_online;
+                self.needs_recheck |= self.is_checking && !self.is_online;
                 self.is_online = true;
-                self.doubt();
+                self.mark_unsure();
                 self.check(&mut effects);
             }
-            Event::WentOffline => self.go_offline(),
-            Event::Leads => {
-                self.leads = true;
+            Input::WentOffline => self.go_offline(),
+            Input::BecameLeader => {
+                self.is_leader = true;
                 if !self.has_stream && self.stream_is_live {
                     // It was the stream of the tab that led before.
                     self.stream_is_live = false;
@@ -366,144 +368,144 @@ impl Machine {
                 }
                 self.open_stream(now, &mut effects);
             }
-            Event::Follows => {
-                self.leads = false;
+            Input::BecameFollower => {
+                self.is_leader = false;
                 self.close_stream(&mut effects);
                 self.schedule(now);
             }
-            Event::StreamOpened => {
+            Input::StreamOpened => {
                 self.stream_is_live = true;
                 self.stream_opened_at = Some(now);
-                self.stream_heard_at = now;
-                match self.standing {
+                self.last_heartbeat_at = now;
+                match self.status {
                     // It answers again.
-                    Standing::Unreachable { .. } => self.check(&mut effects),
+                    MonitorStatus::Unreachable { .. } => self.check(&mut effects),
                     _ => self.schedule(now),
                 }
             }
-            Event::StreamBeats => self.stream_heard_at = now,
-            Event::StreamLost { own } => {
-                let has_lasted = self.stream_opened_at.is_some_and(|at| now - at >= LASTS);
-                self.lose_stream(own, has_lasted, now, luck);
+            Input::StreamHeartbeat => self.last_heartbeat_at = now,
+            Input::StreamLost { own } => {
+                let was_stable = self.stream_opened_at.is_some_and(|at| now - at >= STABLE_AFTER);
+                self.lose_stream(own, was_stable, now, jitter);
             }
-            Event::ToldUpdated => {
+            Input::SessionUpdated => {
                 // A tab that nobody sees asks when it is seen.
                 if self.is_visible {
-                    self.asks_again |= self.is_checking;
+                    self.needs_recheck |= self.is_checking;
                     self.check(&mut effects);
                 }
             }
-            Event::ToldSessionsChanged => self.refresh(Stale::Sessions, &mut effects),
-            Event::ToldOrganizationSwitched => self.refresh(Stale::All, &mut effects),
-            Event::ToldEnded(reason) => self.end(reason, now, &mut effects),
-            Event::CheckedLive { times, changed } => {
-                let was = self.standing;
-                self.live(times, now);
-                effects.push(Effect::TellLive(times));
+            Input::SessionsChanged => self.refresh(Stale::Sessions, &mut effects),
+            Input::OrganizationSwitched => self.refresh(Stale::All, &mut effects),
+            Input::SessionEnded(reason) => self.set_ended(reason, now, &mut effects),
+            Input::CheckedLive { times, changed } => {
+                let was = self.status;
+                self.set_live(times, now);
+                effects.push(Effect::AnnounceLive(times));
                 self.open_stream(now, &mut effects);
-                if matches!(was, Standing::Ended(_) | Standing::Unreachable { .. }) {
+                if matches!(was, MonitorStatus::Ended(_) | MonitorStatus::Unreachable { .. }) {
                     self.stale = Stale::All;
                 }
-                self.repair(changed, now);
+                self.refresh_outdated_page(changed, now);
                 self.refresh(Stale::Nothing, &mut effects);
-                effects.push(Effect::Decide);
+                effects.push(Effect::ReleaseRequests);
             }
-            Event::CheckedEnded(reason) => {
+            Input::CheckedEnded(reason) => {
                 self.failures = 0;
-                let pause = AFTER_UNKNOWN
+                let pause = UNKNOWN_RETRY_DELAYS
                     .get(self.unknown)
-                    .filter(|_| reason.may_be_outdated() && !matches!(self.standing, Standing::Ended(_)));
+                    .filter(|_| reason.can_be_stale() && !matches!(self.status, MonitorStatus::Ended(_)));
                 if let Some(pause) = pause {
                     self.unknown += 1;
-                    self.doubt();
+                    self.mark_unsure();
                     self.check_at = Some(now + pause);
                 } else {
-                    self.end(reason, now, &mut effects);
-                    effects.push(Effect::TellEnded(reason));
+                    self.set_ended(reason, now, &mut effects);
+                    effects.push(Effect::AnnounceEnded(reason));
                 }
             }
-            Event::CheckFailed => {
+            Input::CheckFailed => {
                 // Requests go on waiting: looking at the gate again would only have them ask again, without a pause.
                 self.failures = self.failures.saturating_add(1);
-                let pause = jittered(doubled(FIRST_PAUSE, self.failures - 1), luck);
+                let pause = with_jitter(backoff(INITIAL_BACKOFF, self.failures - 1), jitter);
                 // After the end, too: somebody may have signed in.
                 self.check_at = (self.is_visible && self.is_online).then_some(now + pause);
-                if !matches!(self.standing, Standing::Ended(_)) {
-                    let overdue = now >= self.times.end();
-                    self.standing = Standing::Unreachable { overdue };
-                    self.check_at_end(now);
+                if !matches!(self.status, MonitorStatus::Ended(_)) {
+                    let overdue = now >= self.times.ends_at();
+                    self.status = MonitorStatus::Unreachable { overdue };
+                    self.schedule_expiry_check(now);
                 }
             }
-            Event::HeardLive(times) => {
-                if let Standing::Ended(end) = self.standing {
+            Input::OtherTabLive(times) => {
+                if let MonitorStatus::Ended(end) = self.status {
                     // Another tab has used the session. Its cookie may have been replaced while this tab asked.
-                    if end.reason.may_be_outdated() {
-                        self.asks_again |= self.is_checking;
+                    if end.reason.can_be_stale() {
+                        self.needs_recheck |= self.is_checking;
                         self.check(&mut effects);
                     }
                 } else {
-                    let was = self.standing;
-                    self.live(times, now);
-                    if matches!(was, Standing::Unreachable { .. }) {
+                    let was = self.status;
+                    self.set_live(times, now);
+                    if matches!(was, MonitorStatus::Unreachable { .. }) {
                         self.stale = Stale::All;
                     }
                     self.open_stream(now, &mut effects);
                     self.refresh(Stale::Nothing, &mut effects);
-                    effects.push(Effect::Decide);
+                    effects.push(Effect::ReleaseRequests);
                 }
             }
-            Event::HeardOther => {
-                self.asks_again = self.is_checking;
-                self.doubt();
+            Input::OtherSessionSeen => {
+                self.needs_recheck = self.is_checking;
+                self.mark_unsure();
                 self.check(&mut effects);
             }
-            Event::EndsHere => self.ends_here_at = Some(now),
-            Event::Acted => {
-                if !matches!(self.standing, Standing::Ended(_)) {
-                    self.times.idle_end = now + self.times.idle_for;
+            Input::SigningOut => self.signing_out_at = Some(now),
+            Input::UserActed => {
+                if !matches!(self.status, MonitorStatus::Ended(_)) {
+                    self.times.idle_expires_at = now + self.times.idle_timeout;
                     // Somebody who is always busy is to have their checks, and their stream back.
                     let planned = self.check_at;
                     self.schedule(now);
                     if let Some(at) = planned {
-                        self.hasten(at);
+                        self.check_by(at);
                     }
-                    effects.push(Effect::TellLive(self.times));
+                    effects.push(Effect::AnnounceLive(self.times));
                 }
             }
-            Event::RequestRefused | Event::RequestFailed => {
+            Input::RequestRejected | Input::RequestFailed => {
                 // Refused may be what went out with a cookie that was just replaced: it is missing on the page.
-                self.is_missing |= event == Event::RequestRefused;
-                self.doubt();
+                self.is_outdated |= input == Input::RequestRejected;
+                self.mark_unsure();
                 self.check(&mut effects);
             }
-            Event::RequestWaits => {
+            Input::RequestWaiting => {
                 if self.is_online {
                     self.check(&mut effects);
                 }
             }
-            Event::WarningDismissed => self.dismissed = Some(self.times.end()),
+            Input::WarningDismissed => self.dismissed = Some(self.times.ends_at()),
         }
         effects
     }
 
     /// Has everything loaded anew where the page is not what the server says. Not again at once: loading may be what fails.
-    fn repair(&mut self, changed: bool, now: Millis) {
-        self.is_missing |= changed;
-        if !self.is_missing {
+    fn refresh_outdated_page(&mut self, changed: bool, now: Millis) {
+        self.is_outdated |= changed;
+        if !self.is_outdated {
             return;
         }
-        let next = self.repaired_at.map_or(now, |at| at + BETWEEN_REPAIRS);
+        let next = self.refreshed_at.map_or(now, |at| at + MIN_REFRESH_INTERVAL);
         if now < next {
-            self.hasten(next);
+            self.check_by(next);
         } else {
-            self.is_missing = false;
-            self.repaired_at = Some(now);
+            self.is_outdated = false;
+            self.refreshed_at = Some(now);
             self.stale = Stale::All;
         }
     }
 
     fn is_live(&self) -> bool {
-        matches!(self.standing, Standing::Live | Standing::Unsure)
+        matches!(self.status, MonitorStatus::Live | MonitorStatus::Unsure)
     }
 
     /// Asks the server, unless it is being asked.
@@ -516,22 +518,22 @@ impl Machine {
     }
 
     /// Requests are to wait for the next answer. Not where it is known that they cannot go.
-    fn doubt(&mut self) {
-        if self.standing == Standing::Live {
-            self.standing = Standing::Unsure;
+    fn mark_unsure(&mut self) {
+        if self.status == MonitorStatus::Live {
+            self.status = MonitorStatus::Unsure;
         }
     }
 
     fn go_offline(&mut self) {
         self.is_online = false;
         if self.is_live() {
-            self.standing = Standing::Unreachable { overdue: false };
-            self.check_at = Some(self.times.end() + AFTER_END);
+            self.status = MonitorStatus::Unreachable { overdue: false };
+            self.check_at = Some(self.times.ends_at() + EXPIRY_CHECK_DELAY);
         }
     }
 
-    fn live(&mut self, times: Times, now: Millis) {
-        self.standing = Standing::Live;
+    fn set_live(&mut self, times: ExpiryTimes, now: Millis) {
+        self.status = MonitorStatus::Live;
         self.times = times;
         self.failures = 0;
         self.unknown = 0;
@@ -539,53 +541,56 @@ impl Machine {
         self.schedule(now);
     }
 
-    fn end(&mut self, reason: EndReason, now: Millis, effects: &mut Vec<Effect>) {
-        if let Standing::Ended(end) = &mut self.standing {
+    fn set_ended(&mut self, reason: EndReason, now: Millis, effects: &mut Vec<Effect>) {
+        if let MonitorStatus::Ended(end) = &mut self.status {
             // Better words than those that there were.
-            if end.reason.may_be_outdated() {
+            if end.reason.can_be_stale() {
                 end.reason = reason;
             }
             return;
         }
-        self.standing = Standing::Ended(End {
+        self.status = MonitorStatus::Ended(SessionEnd {
             reason,
-            by_this_browser: self.ends_here_at.take().is_some_and(|at| now - at <= ENDS_WITHIN),
+            by_this_browser: self
+                .signing_out_at
+                .take()
+                .is_some_and(|at| now - at <= OWN_END_WINDOW),
         });
         self.check_at = None;
         // It may say that the session was live, and be of before.
-        self.asks_again = self.is_checking;
+        self.needs_recheck = self.is_checking;
         self.close_stream(effects);
-        effects.push(Effect::Decide);
+        effects.push(Effect::ReleaseRequests);
     }
 
     /// The next check by itself: now and then while somebody looks, and when the session should have run out.
     ///
     /// Only while it is known to be live: else an answer is on its way, or the next try is planned.
     fn schedule(&mut self, now: Millis) {
-        if self.standing != Standing::Live {
+        if self.status != MonitorStatus::Live {
             return;
         }
         let every = if self.stream_is_live {
-            CHECK_EVERY_WITH_STREAM
+            CHECK_INTERVAL_WITH_STREAM
         } else {
-            CHECK_EVERY
+            CHECK_INTERVAL
         };
         self.check_at = self.is_visible.then_some(now + every);
-        self.check_at_end(now);
+        self.schedule_expiry_check(now);
     }
 
-    fn check_at_end(&mut self, now: Millis) {
+    fn schedule_expiry_check(&mut self, now: Millis) {
         let is_told = matches!(
-            self.standing,
-            Standing::Unreachable { overdue: true } | Standing::Ended(_)
+            self.status,
+            MonitorStatus::Unreachable { overdue: true } | MonitorStatus::Ended(_)
         );
         if !is_told {
-            self.hasten((self.times.end() + AFTER_END).max(now + AFTER_END));
+            self.check_by((self.times.ends_at() + EXPIRY_CHECK_DELAY).max(now + EXPIRY_CHECK_DELAY));
         }
     }
 
     /// The next check comes then, or before.
-    fn hasten(&mut self, at: Millis) {
+    fn check_by(&mut self, at: Millis) {
         self.check_at = Some(self.check_at.map_or(at, |planned| planned.min(at)));
     }
 
@@ -605,14 +610,14 @@ impl Machine {
 
     /// Opens the stream if it is this tab's to have. Where it is too early for it, the next check comes when it is not.
     fn open_stream(&mut self, now: Millis, effects: &mut Vec<Effect>) {
-        if !self.leads || self.has_stream || !self.is_live() {
+        if !self.is_leader || self.has_stream || !self.is_live() {
             return;
         }
-        if now < self.opens_at {
-            self.hasten(self.opens_at);
+        if now < self.reopen_after {
+            self.check_by(self.reopen_after);
         } else {
             self.has_stream = true;
-            self.stream_heard_at = now;
+            self.last_heartbeat_at = now;
             // When another tab's was, before.
             self.stream_opened_at = None;
             effects.push(Effect::OpenStream);
@@ -620,41 +625,41 @@ impl Machine {
     }
 
     /// When the stream, if nothing is heard of it, is to be taken for lost. Whose tab nobody sees does not mind another's.
-    fn silent_at(&self) -> Option<Millis> {
+    fn stream_timeout_at(&self) -> Option<Millis> {
         let minds = self.has_stream || (self.stream_is_live && self.is_visible);
-        minds.then_some(self.stream_heard_at + SILENCE)
+        minds.then_some(self.last_heartbeat_at + STREAM_TIMEOUT)
     }
 
     /// Nothing was heard of the stream for too long: it may be half open, or the tab that leads frozen.
-    fn miss_stream(&mut self, now: Millis, luck: f64, effects: &mut Vec<Effect>) {
+    fn handle_silent_stream(&mut self, now: Millis, jitter: f64, effects: &mut Vec<Effect>) {
         // It lasted for as long as it was heard: what keeps everything back is not to be asked again and again.
-        let has_lasted = self
+        let was_stable = self
             .stream_opened_at
-            .is_some_and(|at| self.stream_heard_at - at >= LASTS);
+            .is_some_and(|at| self.last_heartbeat_at - at >= STABLE_AFTER);
         let own = self.has_stream;
         self.close_stream(effects);
-        self.lose_stream(own, has_lasted, now, luck);
+        self.lose_stream(own, was_stable, now, jitter);
         effects.push(if own {
-            Effect::TellStreamLost
+            Effect::AnnounceStreamLost
         } else {
-            Effect::AskForLeader
+            Effect::ProbeLeader
         });
     }
 
-    fn lose_stream(&mut self, own: bool, has_lasted: bool, now: Millis, luck: f64) {
+    fn lose_stream(&mut self, own: bool, was_stable: bool, now: Millis, jitter: f64) {
         self.stream_is_live = false;
         self.stream_opened_at = None;
         if own {
             self.has_stream = false;
-            self.broken_streams = if has_lasted { 0 } else { self.broken_streams + 1 };
-            self.opens_at = now
-                + match self.broken_streams {
-                    0 => scaled(AFTER_BREAK, luck),
-                    times => jittered(doubled(AFTER_BREAK, times), luck),
+            self.unstable_streams = if was_stable { 0 } else { self.unstable_streams + 1 };
+            self.reopen_after = now
+                + match self.unstable_streams {
+                    0 => scaled(RECONNECT_DELAY, jitter),
+                    times => with_jitter(backoff(RECONNECT_DELAY, times), jitter),
                 };
         }
         if self.is_live() && (own || self.is_visible) {
-            self.hasten(now + scaled(AFTER_BREAK, luck));
+            self.check_by(now + scaled(RECONNECT_DELAY, jitter));
         }
     }
 
@@ -667,13 +672,13 @@ impl Machine {
     }
 }
 
-fn doubled(pause: Millis, times: u32) -> Millis {
-    (pause << times.min(16)).min(LONGEST_PAUSE)
+fn backoff(pause: Millis, times: u32) -> Millis {
+    (pause << times.min(16)).min(MAX_BACKOFF)
 }
 
-/// Half of it at least: pauses that luck makes short are no pauses.
-fn jittered(pause: Millis, luck: f64) -> Millis {
-    scaled(pause, 0.5 + luck / 2.0)
+/// Half of it at least: pauses that jitter makes short are no pauses.
+fn with_jitter(pause: Millis, jitter: f64) -> Millis {
+    scaled(pause, 0.5 + jitter / 2.0)
 }
 
 #[expect(

@@ -5,7 +5,7 @@ use chrono::{DateTime, Datelike, NaiveDate, Utc};
 /// How long ago something was: "just now", "2 minutes ago", "yesterday", "3 weeks ago".
 ///
 /// A time in the future (a client's clock may be behind) reads as "just now".
-pub fn ago(then: DateTime<Utc>, now: DateTime<Utc>) -> String {
+pub fn relative_time(then: DateTime<Utc>, now: DateTime<Utc>) -> String {
     let seconds = (now - then).num_seconds();
     match seconds {
         ..60 => "just now".to_owned(),
@@ -18,11 +18,11 @@ pub fn ago(then: DateTime<Utc>, now: DateTime<Utc>) -> String {
 }
 
 fn count(n: i64, unit: &str) -> String {
-    format!("{} ago", plural(n, unit))
+    format!("{} ago", pluralize(n, unit))
 }
 
 /// "1 minute", "5 minutes".
-pub fn plural(n: i64, unit: &str) -> String {
+pub fn pluralize(n: i64, unit: &str) -> String {
     if n == 1 {
         format!("1 {unit}")
     } else {
@@ -31,17 +31,17 @@ pub fn plural(n: i64, unit: &str) -> String {
 }
 
 /// A length of time in the largest unit that says it exactly enough: "12 hours", "1 day", "90 minutes".
-pub fn span(seconds: i64) -> String {
+pub fn format_duration(seconds: i64) -> String {
     match seconds {
-        s if s % 86_400 == 0 && s > 0 => plural(s / 86_400, "day"),
-        s if s % 3600 == 0 && s > 0 => plural(s / 3600, "hour"),
-        s if s >= 60 => plural(s / 60, "minute"),
-        s => plural(s.max(0), "second"),
+        s if s % 86_400 == 0 && s > 0 => pluralize(s / 86_400, "day"),
+        s if s % 3600 == 0 && s > 0 => pluralize(s / 3600, "hour"),
+        s if s >= 60 => pluralize(s / 60, "minute"),
+        s => pluralize(s.max(0), "second"),
     }
 }
 
 /// What is left, for a clock that counts down: "4:09", "1:00:00".
-pub fn countdown(seconds: i64) -> String {
+pub fn format_countdown(seconds: i64) -> String {
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     match hours {
         0 => format!("{minutes}:{seconds:02}"),
@@ -50,7 +50,7 @@ pub fn countdown(seconds: i64) -> String {
 }
 
 /// The exact time in UTC, for where the reader's time zone is not known: "20 Nov 2026, 17:42 UTC".
-pub fn exact_utc(time: DateTime<Utc>) -> String {
+pub fn format_utc(time: DateTime<Utc>) -> String {
     const MONTHS: [&str; 12] = [
         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
     ];
@@ -66,7 +66,7 @@ pub fn exact_utc(time: DateTime<Utc>) -> String {
 }
 
 /// The machine's form: RFC 3339 in UTC with milliseconds, `2026-11-20T17:42:03.120Z`.
-pub fn rfc3339(time: DateTime<Utc>) -> String {
+pub fn format_rfc3339(time: DateTime<Utc>) -> String {
     use chrono::Timelike;
     format!(
         "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
@@ -80,7 +80,7 @@ pub fn rfc3339(time: DateTime<Utc>) -> String {
     )
 }
 
-/// Reads what [`rfc3339`] wrote. `None`: it is not that.
+/// Reads what [`format_rfc3339`] wrote. `None`: it is not that.
 pub fn parse_rfc3339(text: &str) -> Option<DateTime<Utc>> {
     let number = |range: std::ops::Range<usize>| text.get(range)?.parse::<u32>().ok();
     let marks = [
@@ -102,9 +102,9 @@ pub fn parse_rfc3339(text: &str) -> Option<DateTime<Utc>> {
         .map(|time| time.and_utc())
 }
 
-/// [`rfc3339`] with microseconds where there are any: what the audit log writes, and what Postgres keeps.
-pub fn rfc3339_exact(time: DateTime<Utc>) -> String {
-    let millis = rfc3339(time);
+/// [`format_rfc3339`] with microseconds where there are any: what the audit log writes, and what Postgres keeps.
+pub fn format_rfc3339_micros(time: DateTime<Utc>) -> String {
+    let millis = format_rfc3339(time);
     match time.timestamp_subsec_micros() % 1000 {
         0 => millis,
         micros => format!("{}{micros:03}Z", millis.trim_end_matches('Z')),
@@ -126,7 +126,7 @@ pub fn parse_time(text: &str) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_micros(time.timestamp_micros()).filter(|time| (1..=9999).contains(&time.year()))
 }
 
-/// Times in JSON, for `#[serde(with)]`: [`rfc3339`] both ways. Chrono's own reader takes every form of the standard and
+/// Times in JSON, for `#[serde(with)]`: [`format_rfc3339`] both ways. Chrono's own reader takes every form of the standard and
 /// twenty times the room in the browser's part.
 pub mod wire {
     use std::borrow::Cow;
@@ -139,7 +139,7 @@ pub mod wire {
     /// # Errors
     /// The serializer's.
     pub fn serialize<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&super::rfc3339(*time))
+        serializer.serialize_str(&super::format_rfc3339(*time))
     }
 
     /// # Errors
@@ -174,16 +174,16 @@ mod tests {
             (172_800, "2 days ago"),
             (1_209_600, "2 weeks ago"),
         ] {
-            assert_eq!(ago(now - TimeDelta::seconds(seconds), now), words);
+            assert_eq!(relative_time(now - TimeDelta::seconds(seconds), now), words);
         }
     }
 
     #[test]
     fn spans_use_the_largest_exact_unit() {
-        assert_eq!(span(43_200), "12 hours");
-        assert_eq!(span(86_400), "1 day");
-        assert_eq!(span(5400), "90 minutes");
-        assert_eq!(span(1), "1 second");
+        assert_eq!(format_duration(43_200), "12 hours");
+        assert_eq!(format_duration(86_400), "1 day");
+        assert_eq!(format_duration(5400), "90 minutes");
+        assert_eq!(format_duration(1), "1 second");
     }
 
     #[test]
@@ -193,7 +193,7 @@ mod tests {
             "2024-02-29T00:00:00.000Z",
             "1970-01-01T23:59:59.999Z",
         ] {
-            assert_eq!(parse_rfc3339(text).map(rfc3339).as_deref(), Some(text));
+            assert_eq!(parse_rfc3339(text).map(format_rfc3339).as_deref(), Some(text));
         }
         for text in [
             "",
@@ -223,7 +223,7 @@ mod tests {
             ("2026-12-31T23:59:60Z", "2027-01-01T00:00:00.000Z"),
         ] {
             assert_eq!(
-                parse_time(text).map(rfc3339_exact).as_deref(),
+                parse_time(text).map(format_rfc3339_micros).as_deref(),
                 Some(exact),
                 "{text}"
             );
@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn exact_times_are_written_in_utc() {
         let time = at("2026-01-05T09:07:03.120Z");
-        assert_eq!(exact_utc(time), "5 Jan 2026, 09:07 UTC");
-        assert_eq!(rfc3339(time), "2026-01-05T09:07:03.120Z");
+        assert_eq!(format_utc(time), "5 Jan 2026, 09:07 UTC");
+        assert_eq!(format_rfc3339(time), "2026-01-05T09:07:03.120Z");
     }
 }

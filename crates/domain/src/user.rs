@@ -55,7 +55,7 @@ impl Role {
     }
 
     /// Whether the administrators' pages are for someone with this role, looking at an organization or at none.
-    pub fn administers(self, has_organization: bool) -> bool {
+    pub fn can_administer(self, has_organization: bool) -> bool {
         match self {
             Role::SystemAdmin => true,
             // Of an organization: without one there is nobody to look after.

@@ -19,11 +19,11 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Body, From, SignedIn};
 use domain::{
+    admin::{AdminSession, RevokeTarget},
     audit::AuditFilter,
     ids::{SessionId, UserId},
-    query::{flaw, form_value},
-    review::{ReviewedSession, Which},
-    session_filter::{SessionFilter, Sort, UnknownFilter},
+    query::{find_query_error, query_param},
+    session_filter::{InvalidFilter, SessionFilter, SessionSort},
 };
 
 use crate::{
@@ -49,9 +49,9 @@ use crate::{
     },
 };
 
-impl std::convert::From<UnknownFilter> for AppError {
-    fn from(unknown: UnknownFilter) -> Self {
-        AppError::invalid(unknown.field, unknown.problem)
+impl std::convert::From<InvalidFilter> for AppError {
+    fn from(unknown: InvalidFilter) -> Self {
+        AppError::invalid_input(unknown.field, unknown.problem)
     }
 }
 
@@ -87,7 +87,7 @@ pub struct ListQuery {
 /// A page of the list.
 #[derive(Serialize, ToSchema)]
 pub struct ReviewedList {
-    sessions: Vec<ReviewedSession>,
+    sessions: Vec<AdminSession>,
     /// Rows of all pages together.
     total: i64,
     /// Send it as `after` for the next page; `null` on the last.
@@ -97,7 +97,7 @@ pub struct ReviewedList {
 /// The query, read; only these names may be in it.
 struct Asked {
     filter: SessionFilter,
-    sort: Sort,
+    sort: SessionSort,
     after: Option<Cursor>,
     limit: u16,
 }
@@ -106,17 +106,17 @@ impl Asked {
     fn read(query: Option<&str>) -> Result<Self, AppError> {
         let query = query.unwrap_or_default();
         readable(query, &SessionFilter::FIELDS, &["sort", "after", "limit"])?;
-        let get = |name: &str| form_value(query, name);
-        let sort = Sort::read(get("sort").as_deref())?;
+        let get = |name: &str| query_param(query, name);
+        let sort = SessionSort::parse(get("sort").as_deref())?;
         let after = match get("after").filter(|after| !after.is_empty()) {
             None => None,
             Some(after) => Some(Cursor::read(&after, sort).ok_or_else(|| {
-                AppError::invalid("after", "Give `next` of the page before, in the same order.")
+                AppError::invalid_input("after", "Give `next` of the page before, in the same order.")
             })?),
         };
         let limit = limit(get("limit").filter(|limit| !limit.is_empty()))?;
         Ok(Self {
-            filter: SessionFilter::read(get)?,
+            filter: SessionFilter::parse(get)?,
             sort,
             after,
             limit,
@@ -130,7 +130,7 @@ fn limit(text: Option<String>) -> Result<u16, AppError> {
         .parse()
         .ok()
         .filter(|limit| (1..=sessions::MAX_PAGE).contains(limit));
-    limit.ok_or_else(|| AppError::invalid("limit", format!("Give 1 to {}.", sessions::MAX_PAGE)))
+    limit.ok_or_else(|| AppError::invalid_input("limit", format!("Give 1 to {}.", sessions::MAX_PAGE)))
 }
 
 /// Sessions of the people of the caller's organization (a system administrator: of everyone) that the filter lists.
@@ -299,13 +299,15 @@ pub struct AuditList {
 /// # Errors
 /// [`AppError::InvalidInput`] for a query that is no filter, with what else may stand beside one.
 fn readable(query: &str, fields: &[&str], others: &[&str]) -> Result<(), AppError> {
-    flaw(query, fields, others).map_or(Ok(()), |flaw| Err(AppError::invalid("query", flaw.to_string())))
+    find_query_error(query, fields, others).map_or(Ok(()), |error| {
+        Err(AppError::invalid_input("query", error.to_string()))
+    })
 }
 
 fn audit_filter(query: Option<&str>) -> Result<AuditFilter, AppError> {
     let query = query.unwrap_or_default();
     readable(query, &AuditFilter::FIELDS, &["after", "limit"])?;
-    Ok(AuditFilter::read(|name| form_value(query, name))?)
+    Ok(AuditFilter::parse(|name| query_param(query, name))?)
 }
 
 /// What was done to the people of the caller's organization, and what they did; for a system administrator all of it.
@@ -326,13 +328,13 @@ pub async fn audit(
     let reach = Reach::require(&state, &caller, &from.0).await?;
     let filter = audit_filter(query.as_deref())?;
     let get =
-        |name: &str| form_value(query.as_deref().unwrap_or_default(), name).filter(|text| !text.is_empty());
+        |name: &str| query_param(query.as_deref().unwrap_or_default(), name).filter(|text| !text.is_empty());
     let after = match get("after") {
         None => None,
         Some(after) => Some(
             after
                 .parse()
-                .map_err(|_| AppError::invalid("after", "Give `next` of the page before."))?,
+                .map_err(|_| AppError::invalid_input("after", "Give `next` of the page before."))?,
         ),
     };
     let limit = limit(get("limit"))?;
@@ -447,20 +449,20 @@ async fn wish(state: &AppState, caller: &CurrentSession, body: Revoke) -> Result
                 .find(|name| !SessionFilter::FIELDS.contains(&name.as_str()))
             {
                 tracing::debug!(unknown, caller = %caller.id, "a filter that does not exist");
-                return Err(AppError::invalid(
+                return Err(AppError::invalid_input(
                     "filter",
                     "There is a name in it that is no filter.",
                 ));
             }
-            Which::Listed(SessionFilter::read_for_revocation(|name| {
+            RevokeTarget::Filter(SessionFilter::parse_for_revocation(|name| {
                 fields.get(name).cloned()
             })?)
         }
-        (None, Some(ids), None) if ids.len() <= 1000 => Which::Sessions(ids),
-        (None, Some(_), None) => return Err(AppError::invalid("ids", "Send at most 1,000 ids.")),
-        (None, None, Some(user)) => Which::OfPerson(user),
+        (None, Some(ids), None) if ids.len() <= 1000 => RevokeTarget::Sessions(ids),
+        (None, Some(_), None) => return Err(AppError::invalid_input("ids", "Send at most 1,000 ids.")),
+        (None, None, Some(user)) => RevokeTarget::AllOfUser(user),
         _ => {
-            return Err(AppError::invalid(
+            return Err(AppError::invalid_input(
                 "body",
                 "Send exactly one of filter, ids and user_id.",
             ));
@@ -472,7 +474,7 @@ async fn wish(state: &AppState, caller: &CurrentSession, body: Revoke) -> Result
             None => revoke::current_cutoff(state).await?,
             Some(text) => text
                 .parse()
-                .map_err(|_| AppError::invalid("begun_by", "Send what the first answer says."))?,
+                .map_err(|_| AppError::invalid_input("begun_by", "Send what the first answer says."))?,
         },
         note: revoke::note(body.reason.as_deref().unwrap_or_default())?,
         own_too: body.own_too,

@@ -58,12 +58,12 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         match Json::<T>::from_request(request, state).await {
             Ok(Json(body)) => Ok(Self(body)),
             Err(JsonRejection::MissingJsonContentType(_)) => {
-                Err(AppError::invalid("content-type", "Send application/json.").into())
+                Err(AppError::invalid_input("content-type", "Send application/json.").into())
             }
             Err(JsonRejection::BytesRejection(_)) => {
-                Err(AppError::invalid("body", "The body is too long.").into())
+                Err(AppError::invalid_input("body", "The body is too long.").into())
             }
-            Err(rejection) => Err(AppError::invalid("body", rejection.body_text()).into()),
+            Err(rejection) => Err(AppError::invalid_input("body", rejection.body_text()).into()),
         }
     }
 }

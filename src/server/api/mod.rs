@@ -24,7 +24,7 @@ use super::{
     http::{failure::Problem, whole_body::MAX_BODY},
     state::AppState,
 };
-use crate::error::{AppError, Thing};
+use crate::error::{AppError, Resource};
 
 /// The API's routes and their description. `session_state` answers at its older address too.
 pub fn router() -> Router<AppState> {
@@ -57,7 +57,7 @@ pub fn router() -> Router<AppState> {
 }
 
 async fn not_found() -> Problem {
-    Problem(AppError::NoSuch(Thing::Address))
+    Problem(AppError::ResourceNotFound(Resource::Address))
 }
 
 async fn method_not_allowed() -> Problem {

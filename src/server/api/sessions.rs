@@ -14,7 +14,7 @@ use super::{
 };
 use domain::{
     ids::SessionId,
-    plain_text::{TextProblem, clean_name, read_name},
+    plain_text::{TextProblem, clean_name, parse_name},
     session::{RevokeScope, Session},
 };
 
@@ -57,7 +57,7 @@ impl Device {
     fn read(self) -> Result<Self, AppError> {
         let app_version = self.app_version.filter(|version| !version.trim().is_empty());
         Ok(Self {
-            device_id: text("device.device_id", &self.device_id, 128, read_name)?,
+            device_id: text("device.device_id", &self.device_id, 128, parse_name)?,
             device_name: text("device.device_name", &self.device_name, 120, clean_name)?,
             os: text("device.os", &self.os, 80, clean_name)?,
             platform: text("device.platform", &self.platform, 80, clean_name)?,
@@ -85,7 +85,7 @@ fn text(
     read: fn(&str, usize) -> Result<String, TextProblem>,
 ) -> Result<String, AppError> {
     read(text, most).map_err(|problem| {
-        AppError::invalid(
+        AppError::invalid_input(
             field,
             format!("The text {problem}. Send 1 to {most} visible characters."),
         )
@@ -167,7 +167,7 @@ pub async fn end_one(
             let (scope, ip_address) = (RevokeScope::One(id), Some(from.0.ip_address));
             revoke::end_own(&state.database, &state.clock, &caller, scope, ip_address).await
         }
-        Err(_) => Err(AppError::NotFound),
+        Err(_) => Err(AppError::SessionNotFound),
     };
     ended.map_err(|error| rate_limit::count_refusal(&state, caller.user.id, from.0.ip_address, error))?;
     Ok(StatusCode::NO_CONTENT)

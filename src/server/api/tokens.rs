@@ -77,7 +77,7 @@ pub async fn refresh(
     let refreshed = refresh::exchange(&state, &token, &from.0).await;
     if matches!(
         refreshed,
-        Ok(_) | Err(AppError::InvalidGrant | AppError::RefreshedTwice { .. })
+        Ok(_) | Err(AppError::InvalidGrant | AppError::RefreshTokenReused { .. })
     ) {
         state.minutes.refreshed(refreshed.is_ok(), state.clock.now());
     }

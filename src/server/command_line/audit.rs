@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use super::CommandError;
 use domain::{
     audit::{AuditFilter, AuditKind},
-    time::{parse_time, plural, rfc3339},
+    time::{format_rfc3339, parse_time, pluralize},
 };
 
 use crate::server::{
@@ -89,20 +89,20 @@ fn tell(verdict: &Verdict) -> Result<(), CommandError> {
     }
     let found = verdict.problems.len() + verdict.untold;
     if found > 0 {
-        let found = plural(i64::try_from(found).unwrap_or(i64::MAX), "problem");
+        let found = pluralize(i64::try_from(found).unwrap_or(i64::MAX), "problem");
         return Err(CommandError::AuditLog(match verdict.untold {
             0 => found,
             untold => format!("{found}, {untold} of which are not listed"),
         }));
     }
-    let sealed = plural(verdict.sealed, "row");
+    let sealed = pluralize(verdict.sealed, "row");
     match verdict.span {
         None => writeln!(out, "The audit log is whole: no row is sealed yet.")?,
         Some((first, last)) => writeln!(
             out,
             "The audit log is whole: {sealed} sealed, from {} to {}.",
-            rfc3339(first),
-            rfc3339(last),
+            format_rfc3339(first),
+            format_rfc3339(last),
         )?,
     }
     writeln!(out, "Waiting to be sealed: {}.", verdict.waiting)?;

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::CommandError;
-use domain::plain_text::is_refused;
+use domain::plain_text::is_forbidden;
 
 use crate::server::{
     config::{Answers, Origin, settings},
@@ -46,7 +46,7 @@ fn write(
                 // A value is one line, whatever it holds.
                 let shown: String = shown
                     .chars()
-                    .map(|c| if is_refused(c) { ' ' } else { c })
+                    .map(|c| if is_forbidden(c) { ' ' } else { c })
                     .collect();
                 writeln!(out, "{name:<36}  {origin:<11}  {shown}")?;
             }

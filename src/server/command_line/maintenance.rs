@@ -10,7 +10,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::CommandError;
-use domain::time::{plural, rfc3339};
+use domain::time::{format_rfc3339, pluralize};
 
 use crate::server::{
     config::Config,
@@ -187,7 +187,7 @@ fn tell_rest(report: &Report, out: &mut impl Write) -> io::Result<()> {
         writeln!(
             out,
             "Not shown to this user: {} (GRANT pg_read_all_stats shows them)",
-            plural(whole.hidden_connections, "connection")
+            pluralize(whole.hidden_connections, "connection")
         )?;
     }
     writeln!(
@@ -200,16 +200,16 @@ fn tell_rest(report: &Report, out: &mut impl Write) -> io::Result<()> {
         out,
         "Clean-up: last finished {}; {} past retention, {} past keeping",
         time(keeping.cleanup_finished),
-        plural(keeping.sessions_past_retention, "ended session"),
-        plural(keeping.events_past_keeping, "event"),
+        pluralize(keeping.sessions_past_retention, "ended session"),
+        pluralize(keeping.events_past_keeping, "event"),
     )?;
     writeln!(
         out,
         "Audit log: {} not sealed yet\n",
-        plural(keeping.unsealed, "row")
+        pluralize(keeping.unsealed, "row")
     )
 }
 
 fn time(time: Option<DateTime<Utc>>) -> String {
-    time.map_or_else(|| "never".to_owned(), rfc3339)
+    time.map_or_else(|| "never".to_owned(), format_rfc3339)
 }

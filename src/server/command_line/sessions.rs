@@ -9,8 +9,8 @@ use serde_json::json;
 use super::CommandError;
 use domain::{
     ids::SessionId,
-    plain_text::{clean, read_line},
-    time::{plural, rfc3339},
+    plain_text::{clean, parse_line},
+    time::{format_rfc3339, pluralize},
 };
 
 use crate::server::{
@@ -98,7 +98,7 @@ async fn revoke(revoke: &Revoke, accounts: &Accounts) -> Result<(), CommandError
     let target = revoke.target.read();
     if revoke.dry_run {
         let live = accounts.count_live(target).await?;
-        print_line!("{} would end. Nothing was changed.", plural(live, "session"))?;
+        print_line!("{} would end. Nothing was changed.", pluralize(live, "session"))?;
         return Ok(());
     }
     if matches!(target, RevokeTarget::Everyone) && !revoke.yes {
@@ -107,7 +107,7 @@ async fn revoke(revoke: &Revoke, accounts: &Accounts) -> Result<(), CommandError
     let ended = accounts.revoke(target, note.as_deref()).await?;
     print_line!(
         "{} ended.",
-        plural(i64::try_from(ended).unwrap_or(i64::MAX), "session")
+        pluralize(i64::try_from(ended).unwrap_or(i64::MAX), "session")
     )?;
     Ok(())
 }
@@ -123,7 +123,7 @@ fn confirm(live: i64) -> Result<(), CommandError> {
     }
     report_line!(
         "This ends {} of everyone, administrators included. Type the number of sessions to go on:",
-        plural(live, "session")
+        pluralize(live, "session")
     );
     let mut typed = String::new();
     input.read_line(&mut typed).map_err(CommandError::Input)?;
@@ -143,7 +143,7 @@ async fn cleanup(accounts: &Accounts, config: &Config) -> Result<(), CommandErro
             .await
             .map_err(StartError::from)?
             .unwrap_or_default();
-    let rows = |count: u64, what: &str| plural(i64::try_from(count).unwrap_or(i64::MAX), what);
+    let rows = |count: u64, what: &str| pluralize(i64::try_from(count).unwrap_or(i64::MAX), what);
     print_line!("{} had run out and ended.", rows(report.ended, "session"))?;
     print_line!(
         "{} past retention deleted.",
@@ -161,7 +161,7 @@ async fn cleanup(accounts: &Accounts, config: &Config) -> Result<(), CommandErro
 }
 
 fn note(reason: Option<&str>) -> Result<Option<String>, CommandError> {
-    let read = |reason| read_line(reason, MAX_NOTE);
+    let read = |reason| parse_line(reason, MAX_NOTE);
     let note = reason.map(read).transpose().map_err(|problem| {
         CommandError::Usage(format!(
             "the reason {problem}; write one line of at most {MAX_NOTE} characters"
@@ -189,7 +189,7 @@ async fn list(accounts: &Accounts, user: Option<&str>, as_json: bool) -> Result<
                 session.kind.as_str(),
                 clean(&session.device_name),
                 session.ip_address,
-                rfc3339(session.last_active_at),
+                format_rfc3339(session.last_active_at),
             )?;
         }
     }

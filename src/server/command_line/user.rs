@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::{CommandError, password_input::read_password, user_list};
-use domain::{time::plural, user::Role};
+use domain::{time::pluralize, user::Role};
 
 use crate::server::{
     output::print_line,
@@ -104,5 +104,5 @@ pub async fn run(command: &Command, accounts: &Accounts) -> Result<(), CommandEr
 }
 
 fn sessions(count: usize) -> String {
-    plural(i64::try_from(count).unwrap_or(i64::MAX), "session")
+    pluralize(i64::try_from(count).unwrap_or(i64::MAX), "session")
 }

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::CommandError;
 use domain::{
+    admin::{LastActive, ListedUser},
     plain_text::clean,
-    review::{LastActive, ListedPerson},
-    time::rfc3339,
+    time::format_rfc3339,
     user::Role,
 };
 
@@ -66,23 +66,23 @@ pub async fn run(list: &List, accounts: &Accounts) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn row(listed: &ListedPerson) -> String {
+fn row(listed: &ListedUser) -> String {
     let last_active = match listed.last_active {
-        LastActive::At(at) => rfc3339(at),
-        LastActive::LongAgo => "before the retention time".to_owned(),
+        LastActive::At(at) => format_rfc3339(at),
+        LastActive::BeforeRetention => "before the retention time".to_owned(),
         LastActive::Never => "never".to_owned(),
     };
     format!(
         "{:<32} {:<24} {:<25} {:>8}  {last_active:<24} {}",
         clean(&listed.user.email),
         clean(&listed.user.display_name),
-        listed.standing.label(),
+        listed.status.label(),
         listed.live,
         roles(listed)
     )
 }
 
-fn roles(listed: &ListedPerson) -> String {
+fn roles(listed: &ListedUser) -> String {
     if listed.memberships.is_empty() || listed.user.role == Role::SystemAdmin {
         return listed.user.role.as_str().to_owned();
     }
@@ -96,10 +96,10 @@ fn roles(listed: &ListedPerson) -> String {
     each.collect::<Vec<_>>().join(", ")
 }
 
-fn object(listed: &ListedPerson) -> Value {
+fn object(listed: &ListedUser) -> Value {
     let last_active_at = match listed.last_active {
-        LastActive::At(at) => Some(rfc3339(at)),
-        LastActive::LongAgo | LastActive::Never => None,
+        LastActive::At(at) => Some(format_rfc3339(at)),
+        LastActive::BeforeRetention | LastActive::Never => None,
     };
     json!({
         "id": listed.user.id,
@@ -107,7 +107,7 @@ fn object(listed: &ListedPerson) -> Value {
         "display_name": listed.user.display_name,
         "role": listed.user.role,
         "memberships": listed.memberships,
-        "state": listed.standing.as_str(),
+        "state": listed.status.as_str(),
         "live_sessions": listed.live,
         "last_active_at": last_active_at,
     })

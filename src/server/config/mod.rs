@@ -386,8 +386,8 @@ mod tests {
     fn environment_overrides_the_file() {
         let toml = "PORTAL_SESSION_TIMEOUT_BROKER = 60\nPORTAL_MAX_SESSIONS_BROKER = 7";
         let config = read(&[("PORTAL_SESSION_TIMEOUT_BROKER", "90")], toml).expect("settings");
-        assert_eq!(config.policy.of(Role::Broker).idle, Duration::from_secs(90));
-        assert_eq!(config.policy.of(Role::Broker).max_sessions, 7);
+        assert_eq!(config.policy.for_role(Role::Broker).idle, Duration::from_secs(90));
+        assert_eq!(config.policy.for_role(Role::Broker).max_sessions, 7);
     }
 
     #[test]

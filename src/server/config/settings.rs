@@ -461,7 +461,7 @@ impl Setting {
     pub fn default_for(&self, role: Option<Role>) -> Option<String> {
         match (self.default, role) {
             (Is(text), _) => Some(text.to_owned()),
-            (OfRole(of), Some(role)) => Some(of(SessionPolicy::default().of(role)).to_string()),
+            (OfRole(of), Some(role)) => Some(of(SessionPolicy::default().for_role(role)).to_string()),
             (Depends(_) | OfRole(_), _) => None,
         }
     }

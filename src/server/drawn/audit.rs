@@ -8,16 +8,16 @@ use super::{
     words::{address, moment, no_filter, notice, number, select},
 };
 use domain::{
-    audit::{AuditFilter, AuditKind, Trust},
-    query::{flaw, form_value},
+    audit::{AuditChainStatus, AuditFilter, AuditKind},
+    query::{find_query_error, query_param},
     session::EndReason,
-    time::{plural, rfc3339},
+    time::{format_rfc3339, pluralize},
 };
 
 use crate::{
     server::{services::admin::audit_log::Page, store::audit_export::ExportedRow},
     ui::components::{
-        icon::{Icon, Picture},
+        icon::{Icon, IconName},
         notice::Tone,
     },
 };
@@ -36,11 +36,11 @@ impl Place {
     /// Reads the query of an address. The second is what in it stands for nothing.
     pub fn read(query: &str) -> (Self, Option<String>) {
         const OTHERS: [&str; 3] = ["before", "__path", "__err"];
-        let get = |name: &str| form_value(query, name);
-        let (filter, problem) = match AuditFilter::read(get) {
+        let get = |name: &str| query_param(query, name);
+        let (filter, problem) = match AuditFilter::parse(get) {
             Ok(filter) => (
                 filter,
-                flaw(query, &AuditFilter::FIELDS, &OTHERS).map(|flaw| flaw.to_string()),
+                find_query_error(query, &AuditFilter::FIELDS, &OTHERS).map(|error| error.to_string()),
             ),
             Err(unknown) => (AuditFilter::default(), Some(no_filter(&unknown, &LABELS))),
         };
@@ -61,7 +61,7 @@ pub struct Drawing {
     pub problem: Option<String>,
     pub organization: Option<String>,
     pub page: Page,
-    pub trust: Trust,
+    pub trust: AuditChainStatus,
 }
 
 /// Draws the page.
@@ -164,24 +164,24 @@ pub fn draw(drawing: Drawing) -> String {
     })
 }
 
-fn trust_line(trust: &Trust) -> AnyView {
+fn trust_line(trust: &AuditChainStatus) -> AnyView {
     if let Some(broken) = &trust.broken {
         return notice(Tone::Error, broken.clone());
     }
-    let whole = match trust.whole_at {
+    let whole = match trust.verified_at {
         Some(at) => view! { "The whole log was found as it was sealed on " {moment(at)} "." }.into_any(),
         None => {
             view! { "The whole log has not been looked at yet; the portal does so by itself once a day." }
                 .into_any()
         }
     };
-    let waiting = match trust.waiting {
+    let waiting = match trust.unsealed {
         0 => "Every row is sealed.".to_owned(),
-        waiting => format!("{} waiting to be sealed.", plural(waiting, "row")),
+        waiting => format!("{} waiting to be sealed.", pluralize(waiting, "row")),
     };
     view! {
         <p class="trust soft">
-            <Icon picture=Picture::Check />
+            <Icon name=IconName::Check />
             <span>{whole} " " {waiting}</span>
         </p>
     }
@@ -210,7 +210,7 @@ fn filter_form(filter: &AuditFilter) -> AnyView {
         .collect();
     // As the field has it: without an offset, and no finer than a millisecond.
     let time = |at: Option<DateTime<Utc>>| {
-        let text = at.map(rfc3339).unwrap_or_default();
+        let text = at.map(format_rfc3339).unwrap_or_default();
         let text = text.trim_end_matches('Z');
         text.strip_suffix(":00.000").unwrap_or(text).to_owned()
     };

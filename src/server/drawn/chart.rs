@@ -5,8 +5,8 @@ use leptos::prelude::*;
 
 use super::words::number;
 use domain::{
-    insight::{Chart, Period, Series, Unit},
-    time::rfc3339,
+    statistics::{Chart, Period, Series, Unit},
+    time::format_rfc3339,
 };
 
 /// The drawing's own measures.
@@ -132,7 +132,7 @@ fn table(title: &str, period: Period, chart: &Chart) -> AnyView {
             view! {
                 <tr>
                     <th scope="row">
-                        <time datetime=rfc3339(*at)>{named(*at, period)}</time>
+                        <time datetime=format_rfc3339(*at)>{named(*at, period)}</time>
                     </th>
                     {cells}
                 </tr>
@@ -255,7 +255,7 @@ fn figure(value: f64, unit: Unit) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::insight::Point;
+    use domain::statistics::Point;
 
     fn series(values: &[Option<f64>]) -> Series {
         let point = |value: &Option<f64>| Point {

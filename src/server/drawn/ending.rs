@@ -4,10 +4,10 @@
 use leptos::prelude::*;
 
 use domain::{
+    admin::{AdminUser, Cutoff},
     ids::SessionId,
     organization::Membership,
-    query::form_value,
-    review::{Cutoff, Person},
+    query::query_param,
     session_filter::SessionFilter,
     user::Role,
 };
@@ -16,7 +16,7 @@ use super::words::{name, notice, number};
 use crate::{
     error::AppError,
     ui::components::{
-        icon::{Icon, Picture},
+        icon::{Icon, IconName},
         notice::Tone,
     },
 };
@@ -58,7 +58,7 @@ impl Asks {
 
     /// Reads the query of an address.
     pub fn read(query: &str) -> Option<Self> {
-        let asks = form_value(query, "ask")?;
+        let asks = query_param(query, "ask")?;
         Self::ALL.into_iter().find(|each| each.as_str() == asks)
     }
 
@@ -93,7 +93,7 @@ pub struct Question {
     pub with_own: bool,
     /// The device of the one session.
     pub device: Option<String>,
-    pub person: Option<Person>,
+    pub person: Option<AdminUser>,
     pub memberships: Vec<Membership>,
     /// Sessions that began later stay.
     pub until: Cutoff,
@@ -167,7 +167,7 @@ pub fn draw(question: Question, behind: Behind) -> AnyView {
         )
     });
     let session = behind.session.map(|id| id.to_string()).unwrap_or_default();
-    let filter = behind.listed.as_ref().map(SessionFilter::whole_query);
+    let filter = behind.listed.as_ref().map(SessionFilter::explicit_query);
     let user = question
         .person
         .as_ref()
@@ -175,7 +175,7 @@ pub fn draw(question: Question, behind: Behind) -> AnyView {
         .unwrap_or_default();
     let max = question.count.to_string();
     view! {
-        <dialog class="dialog drawn-dialog" open data-modal="" aria-labelledby="ask-title" aria-describedby="ask-text">
+        <dialog class="dialog fragment-dialog" open data-modal="" aria-labelledby="ask-title" aria-describedby="ask-text">
             <form method="post" action=action data-send="">
                 <h2 id="ask-title">{title}</h2>
                 <div class="dialog-body">
@@ -286,7 +286,7 @@ fn words(question: &Question, behind: &Behind) -> Words {
             end(title.into_any(), text, format!("End {}", sessions(named)))
         }
         Asks::EndListed => {
-            let listed = behind.listed.as_ref().map(SessionFilter::words);
+            let listed = behind.listed.as_ref().map(SessionFilter::describe);
             let text = view! {
                 "This ends exactly what the list shows: " <strong>{listed}</strong>
                 {if question.with_own && question.count > 0 { ", without this browser" } else { "" }}
@@ -390,7 +390,7 @@ fn role_field(question: &Question) -> AnyView {
             </select>
         </div>
         <p class="caution">
-            <Icon picture=Picture::AlertTriangle />
+            <Icon name=IconName::AlertTriangle />
             <span>"An administrator sees and ends the sessions of everyone in the organization."</span>
         </p>
     }

@@ -8,16 +8,16 @@ use super::{
     words::{age, moment, notice},
 };
 use domain::{
-    alert::{Alert, AlertList, Delivery, DeliveryOutcome, RuleSetting},
-    insight::{Insight, Period},
-    query::form_value,
-    time::plural,
+    alert::{Alert, AlertList, AlertRuleSetting, Delivery, DeliveryOutcome},
+    query::query_param,
+    statistics::{Period, Statistics},
+    time::pluralize,
 };
 
 use crate::{
     server::health::Check,
     ui::components::{
-        icon::{Icon, Picture},
+        icon::{Icon, IconName},
         notice::Tone,
     },
 };
@@ -32,7 +32,7 @@ pub struct Place {
 
 impl Place {
     pub fn read(query: &str) -> Self {
-        let period = match form_value(query, "period").as_deref() {
+        let period = match query_param(query, "period").as_deref() {
             Some("month") => Period::Month,
             _ => Period::Day,
         };
@@ -44,7 +44,7 @@ impl Place {
 pub struct Whole {
     pub checks: Vec<Check>,
     pub alerts: AlertList,
-    pub rules: Vec<RuleSetting>,
+    pub rules: Vec<AlertRuleSetting>,
     pub has_webhook: bool,
     pub asks_password: bool,
 }
@@ -53,7 +53,7 @@ pub struct Whole {
 pub struct Drawing {
     pub place: Place,
     pub organization: Option<String>,
-    pub insight: Insight,
+    pub insight: Statistics,
     pub whole: Option<Whole>,
     pub outcome: Option<(Tone, String)>,
     pub now: DateTime<Utc>,
@@ -153,14 +153,14 @@ fn state(whole: Whole, now: DateTime<Utc>) -> AnyView {
     let lines = checks
         .into_iter()
         .map(|check| {
-            let (picture, class) = if check.ok {
-                (Picture::Check, "well")
+            let (name, class) = if check.ok {
+                (IconName::Check, "well")
             } else {
-                (Picture::AlertCircle, "unwell")
+                (IconName::AlertCircle, "unwell")
             };
             view! {
                 <li class=class>
-                    <Icon picture />
+                    <Icon name />
                     <span>
                         <strong>{check.name.replace('_', " ")}</strong>
                         " "
@@ -264,7 +264,7 @@ fn delivery(told: &Delivery) -> AnyView {
         DeliveryOutcome::Delivered => view! { "delivered " {moment(told.outcome_at)} }.into_any(),
         DeliveryOutcome::Waiting if told.attempts == 0 => view! { "on its way" }.into_any(),
         DeliveryOutcome::Waiting => {
-            view! { "tried " {plural(told.attempts.into(), "time")} ", again " {moment(told.outcome_at)} {error} }.into_any()
+            view! { "tried " {pluralize(told.attempts.into(), "time")} ", again " {moment(told.outcome_at)} {error} }.into_any()
         }
         DeliveryOutcome::GivenUp => view! { "given up " {moment(told.outcome_at)} {error} }.into_any(),
     };
@@ -286,7 +286,7 @@ fn alert(alert: Alert, now: DateTime<Utc>) -> AnyView {
     let told = alert.deliveries.iter().map(delivery).collect::<Vec<_>>();
     view! {
         <li class=if is_open { "unwell" } else { "" }>
-            <Icon picture=if is_open { Picture::AlertTriangle } else { Picture::Check } />
+            <Icon name=if is_open { IconName::AlertTriangle } else { IconName::Check } />
             <div>
                 <p>
                     <strong>{alert.rule.label()}</strong>

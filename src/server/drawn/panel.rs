@@ -10,11 +10,11 @@ use super::{
     words::moment,
 };
 use domain::{
-    review::{Moment, State},
+    admin::{SessionStatus, TimelineEntry},
     session::ClientKind,
 };
 
-use crate::ui::components::icon::{Icon, Picture};
+use crate::ui::components::icon::{Icon, IconName};
 
 /// What is drawn.
 pub struct Panel<'a> {
@@ -51,7 +51,7 @@ pub fn draw(panel: Panel<'_>) -> AnyView {
             </div>
         }
     });
-    let end_one = (reviewed.state == State::Live).then(|| {
+    let end_one = (reviewed.state == SessionStatus::Live).then(|| {
         view! {
             <a
                 class="button small danger"
@@ -76,11 +76,11 @@ pub fn draw(panel: Panel<'_>) -> AnyView {
         <aside class="card session-panel" aria-labelledby="panel-title">
             <header class="card-head">
                 <h2 id="panel-title" tabindex="-1" data-focus=format!("session-{}", session.id)>
-                    <Icon picture=Picture::of(session) />
+                    <Icon name=IconName::of(session) />
                     <bdi>{session.device_name.clone()}</bdi>
                 </h2>
                 <a class="button small quiet square" href=close data-noscroll="" data-close="" aria-label="Close the details">
-                    <Icon picture=Picture::Close />
+                    <Icon name=IconName::Close />
                 </a>
             </header>
             <div class="card-body">
@@ -130,7 +130,7 @@ pub fn draw(panel: Panel<'_>) -> AnyView {
     .into_any()
 }
 
-fn history(timeline: Vec<Moment>) -> AnyView {
+fn history(timeline: Vec<TimelineEntry>) -> AnyView {
     let moments = timeline
         .into_iter()
         .map(|happened| {

@@ -11,18 +11,18 @@ use super::{
     words::{self, address, age, no_filter, notice, number, select},
 };
 use domain::{
+    admin::{LastActive, ListedUser},
     ids::UserId,
-    people_filter::{PeopleFilter, Standing},
-    query::{flaw, form_value},
-    review::{LastActive, ListedPerson},
-    time::plural,
+    people_filter::{AccountStatus, PeopleFilter},
+    query::{find_query_error, query_param},
+    time::pluralize,
     user::Role,
 };
 
 use crate::{
     server::services::admin::people_list::Page,
     ui::components::{
-        icon::{Icon, Picture},
+        icon::{Icon, IconName},
         notice::Tone,
     },
 };
@@ -45,11 +45,11 @@ impl Place {
     /// Reads the query of an address. The second is what in it stands for nothing.
     pub fn read(query: &str) -> (Self, Option<String>) {
         const OTHERS: [&str; 6] = ["after", "person", "ask", "begun_by", "__path", "__err"];
-        let get = |name: &str| form_value(query, name);
-        let (filter, problem) = match PeopleFilter::read(get) {
+        let get = |name: &str| query_param(query, name);
+        let (filter, problem) = match PeopleFilter::parse(get) {
             Ok(filter) => (
                 filter,
-                flaw(query, &PeopleFilter::FIELDS, &OTHERS).map(|flaw| flaw.to_string()),
+                find_query_error(query, &PeopleFilter::FIELDS, &OTHERS).map(|error| error.to_string()),
             ),
             Err(unknown) => (PeopleFilter::default(), Some(no_filter(&unknown, &[]))),
         };
@@ -163,7 +163,7 @@ pub fn draw(drawing: Drawing) -> String {
 
 fn filter_form(filter: &PeopleFilter, is_of_everyone: bool) -> AnyView {
     let roles = words::roles(is_of_everyone);
-    let states = Standing::ALL
+    let states = AccountStatus::ALL
         .iter()
         .map(|state| (state.as_str(), state.label()))
         .collect();
@@ -183,7 +183,7 @@ fn filter_form(filter: &PeopleFilter, is_of_everyone: bool) -> AnyView {
                 />
             </div>
             {select("role", "Role", Some("Any"), roles, filter.role.map(Role::as_str).unwrap_or_default())}
-            {select("state", "State", Some("Any"), states, filter.state.map(Standing::as_str).unwrap_or_default())}
+            {select("state", "State", Some("Any"), states, filter.state.map(AccountStatus::as_str).unwrap_or_default())}
             <div class="filter-foot actions">
                 <button class="button small" type="submit">
                     "Show"
@@ -220,7 +220,7 @@ fn list(place: &Place, page: &Page, is_unread: bool, now: DateTime<Utc>) -> AnyV
         .collect::<Vec<_>>();
     view! {
         <table class="table stacks">
-            <caption class="visually-hidden">{place.filter.words()}</caption>
+            <caption class="visually-hidden">{place.filter.describe()}</caption>
             <thead>
                 <tr>
                     <th scope="col">"Person"</th>
@@ -236,15 +236,15 @@ fn list(place: &Place, page: &Page, is_unread: bool, now: DateTime<Utc>) -> AnyV
     .into_any()
 }
 
-fn row(place: &Place, listed: &ListedPerson, now: DateTime<Utc>) -> AnyView {
+fn row(place: &Place, listed: &ListedUser, now: DateTime<Utc>) -> AnyView {
     let user = &listed.user;
     let is_open = place.person == Some(user.id);
     let roles = roles(user, &listed.memberships)
         .into_iter()
         .map(|role| view! { <span class="line">{role}</span> })
         .collect::<Vec<_>>();
-    let state = match listed.standing {
-        Standing::Active => view! { <span>{Standing::Active.label()}</span> }.into_any(),
+    let state = match listed.status {
+        AccountStatus::Active => view! { <span>{AccountStatus::Active.label()}</span> }.into_any(),
         other => view! { <span class="badge">{other.label()}</span> }.into_any(),
     };
     let live = match listed.live {
@@ -253,7 +253,7 @@ fn row(place: &Place, listed: &ListedPerson, now: DateTime<Utc>) -> AnyView {
             let live = i64::try_from(live).unwrap_or(i64::MAX);
             view! {
                 <a href=address(sessions::PATH, [("user", user.id.to_string())]) rel="external">
-                    {plural(live, "session")}
+                    {pluralize(live, "session")}
                     <span class="visually-hidden">" of " <bdi>{user.display_name.clone()}</bdi></span>
                 </a>
             }
@@ -262,7 +262,7 @@ fn row(place: &Place, listed: &ListedPerson, now: DateTime<Utc>) -> AnyView {
     };
     let last_active = match listed.last_active {
         LastActive::At(at) => age(at, now),
-        LastActive::LongAgo => {
+        LastActive::BeforeRetention => {
             view! { <span class="soft">"Longer ago than sessions are kept"</span> }.into_any()
         }
         LastActive::Never => view! { <span class="soft">"Never signed in"</span> }.into_any(),
@@ -334,7 +334,7 @@ fn draw_panel(of: &OfPerson, place: &Place, now: DateTime<Utc>) -> AnyView {
                     data-close=""
                     aria-label="Close the details"
                 >
-                    <Icon picture=Picture::Close />
+                    <Icon name=IconName::Close />
                 </a>
             </header>
             <section class="panel-part" aria-label="Account">

@@ -9,25 +9,25 @@ use super::{
     words::{age, name, number},
 };
 use domain::{
+    admin::{AdminSession, AdminUser},
     ids::SessionId,
     organization::Membership,
-    review::{Person, ReviewedSession},
     user::{Role, User},
 };
 
 use crate::{
     server::services::admin::people::{Hindrance, Restrictions},
-    ui::components::icon::{Icon, Picture},
+    ui::components::icon::{Icon, IconName},
 };
 
 /// What is known of the person.
 pub struct OfPerson {
-    pub person: Person,
+    pub person: AdminUser,
     /// Those that the administrator may change.
     pub memberships: Vec<Membership>,
     pub restrictions: Restrictions,
     /// Live sessions, the most recently active ones.
-    pub sessions: Vec<ReviewedSession>,
+    pub sessions: Vec<AdminSession>,
     /// How many live sessions there are.
     pub live: i64,
 }
@@ -105,7 +105,7 @@ pub fn sessions(of: &OfPerson, links: Links<'_>, none: &'static str, now: DateTi
                         rel=(!links.is_same_page).then_some("external")
                         data-noscroll=""
                     >
-                        <Icon picture=Picture::of(session) />
+                        <Icon name=IconName::of(session) />
                         <bdi>{session.device_name.clone()}</bdi>
                     </a>
                     <span class="soft small">

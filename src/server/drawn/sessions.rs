@@ -12,18 +12,18 @@ use super::{
     words::{self, address, age, no_filter, notice, number, select, until},
 };
 use domain::{
+    admin::{AdminSession, SessionStatus, TimelineEntry},
     ids::{SessionId, UserId},
-    query::{flaw, form_value},
-    review::{Moment, ReviewedSession, State},
+    query::{find_query_error, query_param},
     session::{ClientKind, EndReason},
-    session_filter::{Age, ListState, SessionFilter, Sort, Suspicion},
+    session_filter::{SessionAge, SessionFilter, SessionSort, StateFilter, SuspicionFilter},
     user::Role,
 };
 
 use crate::{
     server::services::admin::sessions::Page,
     ui::components::{
-        icon::{Icon, Picture},
+        icon::{Icon, IconName},
         notice::Tone,
     },
 };
@@ -34,7 +34,7 @@ pub const PATH: &str = "/dashboard/admin/sessions";
 #[derive(Clone, Debug)]
 pub struct Place {
     pub filter: SessionFilter,
-    pub sort: Sort,
+    pub sort: SessionSort,
     /// Where the page begins, as in the API.
     pub after: String,
     /// The session whose panel is open.
@@ -46,20 +46,21 @@ pub struct Place {
 impl Place {
     /// Reads the query of an address. The second is what in it stands for nothing.
     pub fn read(query: &str) -> (Self, Option<String>) {
-        let get = |name: &str| form_value(query, name);
+        let get = |name: &str| query_param(query, name);
         let mut problem = None;
         let mut noted = |unknown| problem = Some(no_filter(&unknown, &[]));
-        let filter = SessionFilter::read(get).unwrap_or_else(|unknown| {
+        let filter = SessionFilter::parse(get).unwrap_or_else(|unknown| {
             noted(unknown);
             SessionFilter::default()
         });
-        let sort = Sort::read(get("sort").as_deref()).unwrap_or_else(|unknown| {
+        let sort = SessionSort::parse(get("sort").as_deref()).unwrap_or_else(|unknown| {
             noted(unknown);
-            Sort::default()
+            SessionSort::default()
         });
         const OTHERS: [&str; 7] = ["sort", "after", "session", "ask", "begun_by", "__path", "__err"];
-        let problem =
-            problem.or_else(|| flaw(query, &SessionFilter::FIELDS, &OTHERS).map(|flaw| flaw.to_string()));
+        let problem = problem.or_else(|| {
+            find_query_error(query, &SessionFilter::FIELDS, &OTHERS).map(|error| error.to_string())
+        });
         let place = Self {
             filter,
             sort,
@@ -73,7 +74,7 @@ impl Place {
     /// The address of this state of the page.
     pub fn address(&self) -> String {
         let mut pairs = self.filter.pairs();
-        if self.sort != Sort::default() {
+        if self.sort != SessionSort::default() {
             pairs.push(("sort", self.sort.as_str().to_owned()));
         }
         pairs.push(("after", self.after.clone()));
@@ -105,10 +106,10 @@ impl Place {
         Self {
             filter: SessionFilter {
                 user: Some(user),
-                state: Some(ListState::All),
+                state: Some(StateFilter::All),
                 ..SessionFilter::default()
             },
-            sort: Sort::default(),
+            sort: SessionSort::default(),
             after: String::new(),
             session: None,
             asks: None,
@@ -150,8 +151,8 @@ pub struct Drawing {
 
 /// The session whose panel is open.
 pub struct Open {
-    pub session: ReviewedSession,
-    pub timeline: Vec<Moment>,
+    pub session: AdminSession,
+    pub timeline: Vec<TimelineEntry>,
     /// With their other live sessions.
     pub person: OfPerson,
 }
@@ -206,13 +207,16 @@ fn filter_form(place: &Place, is_of_everyone: bool) -> AnyView {
     let Place { filter, sort, .. } = place;
     let kinds = vec![("browser", "Browsers"), ("desktop", "Desktops")];
     let roles = words::roles(is_of_everyone);
-    let states = ListState::ALL
+    let states = StateFilter::ALL
         .iter()
-        .filter(|state| **state != ListState::default())
+        .filter(|state| **state != StateFilter::default())
         .map(|state| (state.as_str(), state.label()))
         .collect();
-    let ages = Age::ALL.iter().map(|age| (age.as_str(), age.label())).collect();
-    let suspicions = Suspicion::ALL
+    let ages = SessionAge::ALL
+        .iter()
+        .map(|age| (age.as_str(), age.label()))
+        .collect();
+    let suspicions = SuspicionFilter::ALL
         .iter()
         .map(|each| (each.as_str(), each.label()))
         .collect();
@@ -221,12 +225,12 @@ fn filter_form(place: &Place, is_of_everyone: bool) -> AnyView {
         .filter(|reason| !reason.is_never_recorded())
         .map(|reason| (reason.as_str(), reason.label()))
         .collect();
-    let sorts = Sort::ALL
+    let sorts = SessionSort::ALL
         .iter()
-        .filter(|sort| **sort != Sort::default())
+        .filter(|sort| **sort != SessionSort::default())
         .map(|sort| (sort.as_str(), sort.label()))
         .collect();
-    let asks_reason = filter.list_state() != ListState::Live;
+    let asks_reason = filter.effective_state() != StateFilter::Live;
     let user = filter.user.map(|user| {
         let user = user.to_string();
         let without = Place {
@@ -264,21 +268,21 @@ fn filter_form(place: &Place, is_of_everyone: bool) -> AnyView {
             </div>
             {select("kind", "Kind", Some("Any"), kinds, filter.kind.map(ClientKind::as_str).unwrap_or_default())}
             {select("role", "Role", Some("Any"), roles, filter.role.map(Role::as_str).unwrap_or_default())}
-            {select("state", "State", Some(ListState::default().label()), states, filter.list_state().as_str())}
+            {select("state", "State", Some(StateFilter::default().label()), states, filter.effective_state().as_str())}
             {asks_reason
                 .then(|| {
                     let chosen = filter.reason.map(EndReason::as_str).unwrap_or_default();
                     select("reason", "Reason", Some("Any"), reasons, chosen)
                 })}
-            {select("age", "Began", Some("Any time"), ages, filter.age.map(Age::as_str).unwrap_or_default())}
+            {select("age", "Began", Some("Any time"), ages, filter.age.map(SessionAge::as_str).unwrap_or_default())}
             {select(
                 "suspicion",
                 "Suspicion",
                 Some("Any"),
                 suspicions,
-                filter.suspicion.map(Suspicion::as_str).unwrap_or_default(),
+                filter.suspicion.map(SuspicionFilter::as_str).unwrap_or_default(),
             )}
-            {select("sort", "Order", Some(Sort::default().label()), sorts, sort.as_str())}
+            {select("sort", "Order", Some(SessionSort::default().label()), sorts, sort.as_str())}
             {user}
             <div class="filter-foot actions">
                 <button class="button small" type="submit">
@@ -300,12 +304,13 @@ fn list_head(place: &Place, page: &Page) -> AnyView {
         if page.total == 1 { "session" } else { "sessions" }
     );
     let mut export = place.filter.pairs();
-    if place.sort != Sort::default() {
+    if place.sort != SessionSort::default() {
         export.push(("sort", place.sort.as_str().to_owned()));
     }
     let export = address("/api/v1/admin/sessions.csv", export);
-    let may_end =
-        page.total > 0 && place.filter.list_state() == ListState::Live && place.filter.reason.is_none();
+    let may_end = page.total > 0
+        && place.filter.effective_state() == StateFilter::Live
+        && place.filter.reason.is_none();
     let end = may_end.then(|| {
         view! {
             <a
@@ -363,7 +368,7 @@ fn list(place: &Place, page: &Page, is_unread: bool, now: DateTime<Utc>) -> AnyV
         .collect::<Vec<_>>();
     view! {
         <table class="table stacks">
-            <caption class="visually-hidden">{place.filter.words()}</caption>
+            <caption class="visually-hidden">{place.filter.describe()}</caption>
             <thead>
                 <tr>
                     <th scope="col">"Person"</th>
@@ -380,8 +385,8 @@ fn list(place: &Place, page: &Page, is_unread: bool, now: DateTime<Utc>) -> AnyV
     .into_any()
 }
 
-fn row(place: &Place, reviewed: &ReviewedSession, now: DateTime<Utc>) -> AnyView {
-    let ReviewedSession { session, user, .. } = reviewed;
+fn row(place: &Place, reviewed: &AdminSession, now: DateTime<Utc>) -> AnyView {
+    let AdminSession { session, user, .. } = reviewed;
     let is_open = place.session == Some(session.id);
     let device = [session.browser.clone(), session.os.clone()]
         .into_iter()
@@ -403,7 +408,7 @@ fn row(place: &Place, reviewed: &ReviewedSession, now: DateTime<Utc>) -> AnyView
                     data-noscroll=""
                     aria-current=is_open.then_some("true")
                 >
-                    <Icon picture=Picture::of(session) />
+                    <Icon name=IconName::of(session) />
                     <bdi>{session.device_name.clone()}</bdi>
                 </a>
                 <span class="soft small">{device}</span>
@@ -420,14 +425,14 @@ fn row(place: &Place, reviewed: &ReviewedSession, now: DateTime<Utc>) -> AnyView
 }
 
 /// Whether it is live, and until when; or why it is not, and since when.
-pub fn state(reviewed: &ReviewedSession, now: DateTime<Utc>) -> AnyView {
+pub fn state(reviewed: &AdminSession, now: DateTime<Utc>) -> AnyView {
     match reviewed.state {
-        State::Live => view! {
+        SessionStatus::Live => view! {
             <span class="live">"Live"</span>
             <span class="soft small">"Expires " {until(reviewed.session.expires_at, now)}</span>
         }
         .into_any(),
-        State::Ended => {
+        SessionStatus::Ended => {
             let reason = reviewed.reason.unwrap_or(EndReason::Unknown);
             let since = reviewed.ended_at.unwrap_or(reviewed.session.expires_at);
             view! {

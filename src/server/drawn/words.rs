@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use domain::{
-    query::query_value,
-    session_filter::UnknownFilter,
-    time::{ago, exact_utc, rfc3339},
+    query::encode_query_value,
+    session_filter::InvalidFilter,
+    time::{format_rfc3339, format_utc, relative_time},
     user::Role,
 };
 use leptos::prelude::*;
@@ -14,8 +14,8 @@ use crate::ui::components::notice::{Notice, Tone};
 /// A moment as an age, with the exact time at hand. The browser's part puts the exact time in the reader's own zone.
 pub fn age(at: DateTime<Utc>, now: DateTime<Utc>) -> AnyView {
     view! {
-        <time datetime=rfc3339(at) title=exact_utc(at)>
-            {ago(at, now)}
+        <time datetime=format_rfc3339(at) title=format_utc(at)>
+            {relative_time(at, now)}
         </time>
     }
     .into_any()
@@ -24,8 +24,8 @@ pub fn age(at: DateTime<Utc>, now: DateTime<Utc>) -> AnyView {
 /// A moment, exactly.
 pub fn moment(at: DateTime<Utc>) -> AnyView {
     view! {
-        <time datetime=rfc3339(at) data-exact="">
-            {exact_utc(at)}
+        <time datetime=format_rfc3339(at) data-exact="">
+            {format_utc(at)}
         </time>
     }
     .into_any()
@@ -36,12 +36,12 @@ pub fn until(at: DateTime<Utc>, now: DateTime<Utc>) -> AnyView {
     let seconds = (at - now).num_seconds();
     let words = match seconds {
         ..60 => "in less than a minute".to_owned(),
-        60..3600 => format!("in {}", domain::time::plural(seconds / 60, "minute")),
-        3600..86_400 => format!("in {}", domain::time::plural(seconds / 3600, "hour")),
-        _ => format!("in {}", domain::time::plural(seconds / 86_400, "day")),
+        60..3600 => format!("in {}", domain::time::pluralize(seconds / 60, "minute")),
+        3600..86_400 => format!("in {}", domain::time::pluralize(seconds / 3600, "hour")),
+        _ => format!("in {}", domain::time::pluralize(seconds / 86_400, "day")),
     };
     view! {
-        <time datetime=rfc3339(at) title=exact_utc(at)>
+        <time datetime=format_rfc3339(at) title=format_utc(at)>
             {words}
         </time>
     }
@@ -66,7 +66,7 @@ pub fn address<'a>(path: &str, pairs: impl IntoIterator<Item = (&'a str, String)
     let pairs: Vec<String> = pairs
         .into_iter()
         .filter(|(_, value)| !value.is_empty())
-        .map(|(name, value)| format!("{name}={}", query_value(&value)))
+        .map(|(name, value)| format!("{name}={}", encode_query_value(&value)))
         .collect();
     if pairs.is_empty() {
         path.to_owned()
@@ -122,7 +122,7 @@ pub fn roles(is_of_everyone: bool) -> Vec<(&'static str, &'static str)> {
 }
 
 /// Why a filter in the address lists nothing. `labels`: what the fields of the form are called.
-pub fn no_filter(unknown: &UnknownFilter, labels: &[(&str, &str)]) -> String {
+pub fn no_filter(unknown: &InvalidFilter, labels: &[(&str, &str)]) -> String {
     let label = labels.iter().find(|(field, _)| *field == unknown.field);
     match label {
         Some((_, label)) => format!("“{label}” is not understood. {}", unknown.problem),

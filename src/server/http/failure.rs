@@ -64,7 +64,7 @@ pub fn status(error: &AppError) -> StatusCode {
     match error {
         AppError::InvalidCredentials
         | AppError::InvalidGrant
-        | AppError::RefreshedTwice { .. }
+        | AppError::RefreshTokenReused { .. }
         | AppError::SessionEnded { .. } => StatusCode::UNAUTHORIZED,
         AppError::Forbidden
         | AppError::WrongAddress { .. }
@@ -73,7 +73,7 @@ pub fn status(error: &AppError) -> StatusCode {
         | AppError::ReauthRequired
         | AppError::PasswordChangeRequired
         | AppError::SignInTooOld => StatusCode::FORBIDDEN,
-        AppError::NotFound | AppError::NoSuch(_) => StatusCode::NOT_FOUND,
+        AppError::SessionNotFound | AppError::ResourceNotFound(_) => StatusCode::NOT_FOUND,
         AppError::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         AppError::SessionRenewed => StatusCode::CONFLICT,
         AppError::InvalidScope => StatusCode::BAD_REQUEST,

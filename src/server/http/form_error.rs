@@ -16,7 +16,7 @@ use url::form_urlencoded;
 
 use super::cookie;
 use crate::{error::AppError, server::state::AppState, wire::error_from_query};
-use domain::query::form_value;
+use domain::query::query_param;
 
 /// The names under which an error stands in an address.
 const NAMES: [&str; 2] = ["__path", "__err"];
@@ -32,7 +32,7 @@ pub async fn discard_forged_error(State(state): State<AppState>, request: Reques
     {
         // A browser that blocks cookies keeps no mark either.
         let blocks_cookies = !cookie::has_any(request.headers(), &state.config)
-            && form_value(query, "__err")
+            && query_param(query, "__err")
                 .is_some_and(|error| error_from_query(&error) == AppError::CookiesRequired);
         if !blocks_cookies {
             return Redirect::to(&without_error(uri.path(), Some(query))).into_response();

@@ -10,7 +10,7 @@ use axum::{
 use serde_json::{Map, Value};
 
 use super::{failure::FailureFormat, whole_body::MAX_BODY};
-use domain::query::query_value;
+use domain::query::encode_query_value;
 
 use crate::error::AppError;
 
@@ -44,7 +44,7 @@ pub async fn accept_json(request: Request, next: Next) -> Response {
             parts.headers.remove(header::CONTENT_LENGTH);
             next.run(Request::from_parts(parts, Body::from(form))).await
         }
-        None => failure.respond(&AppError::invalid(
+        None => failure.respond(&AppError::invalid_input(
             "body",
             "Send a JSON object of texts, numbers and true/false.",
         )),
@@ -66,7 +66,11 @@ fn form_of(json: &[u8]) -> Option<String> {
                 Value::Bool(on) => on.to_string(),
                 _ => return None,
             };
-            Some(format!("{}={}", query_value(&name), query_value(&text)))
+            Some(format!(
+                "{}={}",
+                encode_query_value(&name),
+                encode_query_value(&text)
+            ))
         })
         .collect();
     Some(pairs?.join("&"))

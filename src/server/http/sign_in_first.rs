@@ -8,8 +8,8 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use domain::{
-    next::safe_path,
-    query::{form_value, query_value},
+    query::{encode_query_value, query_param},
+    return_path::safe_return_path,
     session::EndReason,
 };
 
@@ -21,8 +21,9 @@ pub async fn sign_in_first(request: Request, next: Next) -> Response {
     let private = path == "/dashboard" || path.starts_with("/dashboard/");
     let reading = matches!(*request.method(), Method::GET | Method::HEAD);
     if reading && path == "/login" && matches!(request.extensions().get(), Some(Identity::SignedIn(_))) {
-        let next = form_value(request.uri().query().unwrap_or_default(), "next");
-        return Redirect::to(next.as_deref().and_then(safe_path).unwrap_or("/dashboard")).into_response();
+        let next = query_param(request.uri().query().unwrap_or_default(), "next");
+        return Redirect::to(next.as_deref().and_then(safe_return_path).unwrap_or("/dashboard"))
+            .into_response();
     }
     if !private || !reading {
         return next.run(request).await;
@@ -38,15 +39,15 @@ pub async fn sign_in_first(request: Request, next: Next) -> Response {
         Some(Identity::Ended(ended)) => {
             format!(
                 "/login?next={}&reason={}",
-                query_value(&wanted),
+                encode_query_value(&wanted),
                 ended.reason.as_str()
             )
         }
         Some(Identity::Replaced(_)) => {
             let reason = EndReason::RenewalLost.as_str();
-            format!("/login?next={}&reason={reason}", query_value(&wanted))
+            format!("/login?next={}&reason={reason}", encode_query_value(&wanted))
         }
-        Some(Identity::Anonymous) | None => format!("/login?next={}", query_value(&wanted)),
+        Some(Identity::Anonymous) | None => format!("/login?next={}", encode_query_value(&wanted)),
     };
     Redirect::to(&login).into_response()
 }

@@ -35,7 +35,7 @@ pub async fn first(request: Request, next: Next) -> Response {
         return failure.respond(&AppError::Forbidden);
     }
     let is_read = parts.method.is_safe();
-    let refused = |problem: &str| failure.respond(&AppError::invalid("body", problem));
+    let refused = |problem: &str| failure.respond(&AppError::invalid_input("body", problem));
     let bytes = match timeout(BODY_DEADLINE, to_bytes(body, MAX_BODY)).await {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(_)) => return refused("The body is too long, or was cut off."),

@@ -9,7 +9,7 @@ use domain::{
     ids::{OrganizationId, SessionId, UserId},
     password::PasswordProblem,
     people_filter::PeopleFilter,
-    plain_text::{self, TextProblem, composed},
+    plain_text::{self, TextProblem, to_nfc},
     session::EndReason,
     session_filter::SessionFilter,
     user::Role,
@@ -106,11 +106,11 @@ impl Accounts {
     /// [`AccountError::EmailTaken`] when the person is there and no organization was named, and whatever does not fit.
     pub async fn register(&self, new: Registration) -> Result<Registered, AccountError> {
         let email = read_email(&new.email)?;
-        let name = plain_text::read_name(&new.display_name, MAX_NAME).map_err(AccountError::BadName)?;
+        let name = plain_text::parse_name(&new.display_name, MAX_NAME).map_err(AccountError::BadName)?;
         let organizations: Vec<String> = new
             .organizations
             .iter()
-            .map(|name| plain_text::read_name(name, MAX_NAME).map_err(AccountError::BadOrganization))
+            .map(|name| plain_text::parse_name(name, MAX_NAME).map_err(AccountError::BadOrganization))
             .collect::<Result<_, _>>()?;
         if new.role == Role::SystemAdmin && !organizations.is_empty() {
             return Err(AccountError::SystemAdminHasNoOrganization);
@@ -304,7 +304,7 @@ impl Accounts {
         let organization = match organization {
             None => None,
             Some(name) => {
-                let found = organizations::find_by_name(conn, &composed(name.trim())).await?;
+                let found = organizations::find_by_name(conn, &to_nfc(name.trim())).await?;
                 let missing = || AccountError::NoSuchOrganization(name.to_owned());
                 Some(found.ok_or_else(missing)?)
             }
@@ -431,7 +431,7 @@ impl Accounts {
         }
         let now = self.clock.now();
         for role in changed {
-            let limits = policy.of(role);
+            let limits = policy.for_role(role);
             let event = AuditEvent {
                 kind: AuditKind::PolicyChanged,
                 actor: Actor::default(),
@@ -536,9 +536,9 @@ const MAX_EMAIL: usize = 254;
 
 fn read_email(text: &str) -> Result<String, AccountError> {
     let bad = || AccountError::BadEmail(text.trim().to_owned());
-    let email = match plain_text::read_name(text, MAX_EMAIL) {
+    let email = match plain_text::parse_name(text, MAX_EMAIL) {
         Ok(email) => email,
-        Err(problem @ TextProblem::Refused(_)) => return Err(AccountError::BadEmailText(problem)),
+        Err(problem @ TextProblem::Forbidden(_)) => return Err(AccountError::BadEmailText(problem)),
         Err(_) => return Err(bad()),
     };
     let (name, host) = email.split_once('@').ok_or_else(bad)?;

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use data_encoding::HEXLOWER;
-use domain::{audit::AuditFilter, plain_text::is_refused};
+use domain::{audit::AuditFilter, plain_text::is_forbidden};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -169,7 +169,7 @@ pub fn line(row: &ExportedRow) -> io::Result<String> {
 fn escaped(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for c in json.chars() {
-        if is_refused(c) {
+        if is_forbidden(c) {
             for unit in c.encode_utf16(&mut [0; 2]) {
                 escaped.push_str(&format!("\\u{unit:04x}"));
             }
@@ -188,7 +188,7 @@ mod tests {
     fn exported_lines_contain_no_control_characters() {
         let hostile = "a\nb\r\u{b}\u{85}\u{2028}\u{9b}31m\u{7f}\u{202e}\u{200b}\u{10fffd}\"\\";
         let line = escaped(&Value::from(hostile).to_string());
-        assert!(!line.contains(is_refused), "{line:?}");
+        assert!(!line.contains(is_forbidden), "{line:?}");
         assert_eq!(
             serde_json::from_str::<Value>(&line).expect("JSON"),
             Value::from(hostile)

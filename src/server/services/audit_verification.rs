@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{audit_chain::Head, demo};
 use domain::{
     ids::UserId,
-    time::{plural, rfc3339},
+    time::{format_rfc3339, pluralize},
 };
 
 use crate::server::{
@@ -54,20 +54,20 @@ pub enum Problem {
     #[error("row {id} is sealed and waits to be sealed at once: the queue was tampered with")]
     SealedAndWaiting { id: i64 },
     #[error("row {id} was inserted later than it says: its time {} is before {}, when rows sealed before it were written",
-        rfc3339(*.at), rfc3339(*.after))]
+        format_rfc3339(*.at), format_rfc3339(*.after))]
     Backdated {
         id: i64,
         at: DateTime<Utc>,
         after: DateTime<Utc>,
     },
-    #[error("row {id} has a time to come: {}, but it was sealed at {}", rfc3339(*.at), rfc3339(*.sealed_at))]
+    #[error("row {id} has a time to come: {}, but it was sealed at {}", format_rfc3339(*.at), format_rfc3339(*.sealed_at))]
     Postdated {
         id: i64,
         at: DateTime<Utc>,
         sealed_at: DateTime<Utc>,
     },
     #[error("sealing is behind: {} waited for more than a minute, the oldest, row {id}, since {}",
-        plural(*.count, "row"), rfc3339(*.since))]
+        pluralize(*.count, "row"), format_rfc3339(*.since))]
     Behind {
         count: i64,
         id: i64,

@@ -4,14 +4,14 @@ use chrono::TimeDelta;
 use domain::{
     ids::NoticeId,
     organization::Membership,
-    overview::{Attention, Overview, PreviousSignIn},
+    overview::{AttentionItem, Overview, PreviousSignIn},
     security_notice::SecurityNotice,
     session::{ClientKind, Session},
 };
 use serde_json::json;
 
 use crate::{
-    error::{AppError, Thing},
+    error::{AppError, Resource},
     server::{
         auth::current_session::{Client, CurrentSession},
         services::{
@@ -89,7 +89,7 @@ pub async fn list_notices(
 /// Afterwards the check is to be renewed.
 ///
 /// # Errors
-/// [`AppError::NoSuch`] when it is not theirs to answer, or was answered; [`AppError::ReauthRequired`] without the
+/// [`AppError::ResourceNotFound`] when it is not theirs to answer, or was answered; [`AppError::ReauthRequired`] without the
 /// password that it takes; [`AppError::SessionEnded`] when the caller's session ended meanwhile; else as
 /// [`step_up::check`].
 pub async fn dismiss_notice(
@@ -156,7 +156,7 @@ async fn no_such_notice(
         ip_address: client.ip_address,
     };
     refused.record_foreign("notice_id", notice.0).await?;
-    Ok(AppError::NoSuch(Thing::Notice))
+    Ok(AppError::ResourceNotFound(Resource::Notice))
 }
 
 /// What the dashboard shows.
@@ -173,22 +173,23 @@ pub async fn overview(state: &AppState, caller: &CurrentSession) -> Result<Overv
     )
     .await?;
     let count = |kind| list.iter().filter(|session| session.kind == kind).count();
-    let limit = usize::try_from(state.config.policy.of(caller.user.role).max_sessions).unwrap_or(usize::MAX);
+    let limit =
+        usize::try_from(state.config.policy.for_role(caller.user.role).max_sessions).unwrap_or(usize::MAX);
 
     let mut attention = Vec::new();
     let notices = list_notices(state, caller).await?;
     if let Ok(count @ 1..) = u32::try_from(notices.len()) {
-        attention.push(Attention::SecurityNotices { count });
+        attention.push(AttentionItem::SecurityNotices { count });
     }
     let replaced = sessions::ended_by_limit(&mut *state.database.connection().await?, caller.id).await?;
     for (_, device_name) in replaced {
-        attention.push(Attention::SignedOutForLimit { device_name });
+        attention.push(AttentionItem::SignedOutForLimit { device_name });
     }
     if let Ok(failures @ 1..) = u32::try_from(history.failures) {
-        attention.push(Attention::FailedSignIns { count: failures });
+        attention.push(AttentionItem::FailedSignIns { count: failures });
     }
     if list.len() >= limit {
-        attention.push(Attention::AtSessionLimit { limit });
+        attention.push(AttentionItem::AtSessionLimit { limit });
     }
     Ok(Overview {
         browsers: count(ClientKind::Browser),

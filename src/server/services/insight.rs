@@ -12,8 +12,8 @@ use chrono::{DateTime, Utc};
 use crate::server::database::Connection;
 use domain::{
     ids::OrganizationId,
-    insight::{Chart, Insight, Period, Point, Series, Unit},
     session::EndReason,
+    statistics::{Chart, Period, Point, Series, Statistics, Unit},
     user::Role,
 };
 
@@ -34,9 +34,9 @@ pub async fn figures(
     period: Period,
     organization: Option<OrganizationId>,
     now: DateTime<Utc>,
-) -> sqlx::Result<Insight> {
+) -> sqlx::Result<Statistics> {
     let conn = &mut *database.connection().await?;
-    let line = Line(period.beginnings(now));
+    let line = Line(period.step_starts(now));
     let from = line.0.first().copied().unwrap_or(now);
     let steps = Steps {
         from,
@@ -44,7 +44,7 @@ pub async fn figures(
         length: period.step(),
     };
     let whole = organization.is_none();
-    Ok(Insight {
+    Ok(Statistics {
         period,
         from,
         until: now,

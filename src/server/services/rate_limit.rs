@@ -177,7 +177,7 @@ pub fn allows_client_failure(state: &AppState, address: IpAddr) -> bool {
 /// Counts a refusal that was a caller's own doing; gives what to answer instead where they have had too many.
 pub fn count_refusal(state: &AppState, user: UserId, address: IpAddr, error: AppError) -> AppError {
     match error {
-        AppError::NotFound | AppError::NoSuch(_) | AppError::Forbidden => {
+        AppError::SessionNotFound | AppError::ResourceNotFound(_) | AppError::Forbidden => {
             check_user(state, Action::Denied, user, address)
                 .err()
                 .unwrap_or(error)

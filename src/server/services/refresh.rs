@@ -79,7 +79,7 @@ pub async fn exchange(state: &AppState, token: &PlainToken, client: &Client) -> 
     match exchange? {
         Exchange::Done(refreshed) | Exchange::Repeated(refreshed) => Ok(refreshed),
         Exchange::Refused | Exchange::ByAnotherClient => Err(AppError::InvalidGrant),
-        Exchange::Reused(cause) => Err(AppError::RefreshedTwice {
+        Exchange::Reused(cause) => Err(AppError::RefreshTokenReused {
             answer_lost: cause == ReuseCause::LostAnswer,
         }),
     }

@@ -29,7 +29,7 @@ use crate::{
 /// Ends live sessions of the caller's own, in one transaction, and gives their ids.
 ///
 /// # Errors
-/// [`AppError::NotFound`] when the one session is not the caller's or not live; [`AppError::SessionEnded`] when the
+/// [`AppError::SessionNotFound`] when the one session is not the caller's or not live; [`AppError::SessionEnded`] when the
 /// caller's own session ended before the lock was had: a thief whose session was just ended ends nobody else's.
 pub async fn end_own(
     database: &Database,
@@ -148,7 +148,7 @@ async fn try_end_own(
             };
             refused.record_foreign("session_id", id.0).await?;
         }
-        return Err(AppError::NotFound.into());
+        return Err(AppError::SessionNotFound.into());
     }
     // Rejects sign-ins whose password check is in progress.
     match scope {

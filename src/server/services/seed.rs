@@ -219,7 +219,7 @@ fn people(organizations: &[OrganizationId], policy: &SessionPolicy, size: Size) 
     let limits: Vec<i32> = numbers
         .clone()
         .zip(roles.iter().cycle())
-        .map(|(_, role)| most(policy.of(*role)))
+        .map(|(_, role)| most(policy.for_role(*role)))
         .collect();
     let live = spread(&limits, size.sessions);
     let ended = spread(&vec![0; limits.len()], size.ended);
@@ -232,7 +232,7 @@ fn people(organizations: &[OrganizationId], policy: &SessionPolicy, size: Size) 
             id: UserId(id_of("person", number)),
             number: i32::try_from(number).unwrap_or(i32::MAX),
             role,
-            limits: policy.of(role),
+            limits: policy.for_role(role),
             // Some belong to none.
             organization: (role != Role::Guest).then_some(organization),
             live,
@@ -336,7 +336,7 @@ mod tests {
             id: UserId(id_of("person", 1)),
             number,
             role: Role::Broker,
-            limits: SessionPolicy::default().of(Role::Broker),
+            limits: SessionPolicy::default().for_role(Role::Broker),
             organization: None,
             live: 999,
             ended: 0,

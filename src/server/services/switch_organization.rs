@@ -5,7 +5,7 @@ use domain::{ids::OrganizationId, organization::Organization};
 use serde_json::json;
 
 use crate::{
-    error::{AppError, Thing},
+    error::{AppError, Resource},
     server::{
         auth::current_session::{Client, CurrentSession},
         services::{refusals::Refused, revoke},
@@ -22,7 +22,7 @@ use crate::{
 /// another role, the credential changes (ASVS 5.0, 7.2.4).
 ///
 /// # Errors
-/// [`AppError::NoSuch`] for one that they do not belong to, [`AppError::SignInTooOld`] when the role there would end
+/// [`AppError::ResourceNotFound`] for one that they do not belong to, [`AppError::SignInTooOld`] when the role there would end
 /// this session at once, [`AppError::SessionEnded`] when it has ended meanwhile. Nothing is changed then.
 pub async fn switch(
     state: &AppState,
@@ -53,7 +53,7 @@ pub async fn switch(
             ip_address: client.ip_address,
         };
         refused.record_foreign("wanted_organization_id", to.0).await?;
-        return Err(AppError::NoSuch(Thing::Organization));
+        return Err(AppError::ResourceNotFound(Resource::Organization));
     };
     let other_role = there.role != caller.user.role;
     sessions::look_at_organization(&mut tx, to, other_role).await?;

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::server::database::Connection;
 use domain::{
     ids::{SessionId, UserId},
-    plain_text::composed,
+    plain_text::to_nfc,
 };
 
 use crate::{
@@ -279,7 +279,7 @@ pub async fn give_back(state: &AppState, taken: &Taken) -> Result<(), AppError> 
 
 /// By email, as typed: unknown accounts are counted as known ones are.
 pub fn account_bucket(email: &str) -> Bucket {
-    bucket("account", &[composed(email.trim()).to_lowercase().as_bytes()])
+    bucket("account", &[to_nfc(email.trim()).to_lowercase().as_bytes()])
 }
 
 pub fn user_bucket(user: UserId) -> Bucket {

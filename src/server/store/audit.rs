@@ -12,7 +12,7 @@ pub use domain::audit::AuditKind;
 use domain::{
     ids::{SessionId, UserId},
     security_notice::{NoticeRule, ReuseCause},
-    time::rfc3339_exact,
+    time::format_rfc3339_micros,
 };
 
 /// Who did something, and from where. The default is an operator or a rule.
@@ -164,7 +164,7 @@ pub async fn record_ended(
         .map(|ended| {
             let mut detail = detail.clone();
             if !ended.was_live && ended.at < now {
-                detail["ended_at"] = Value::String(rfc3339_exact(ended.at));
+                detail["ended_at"] = Value::String(format_rfc3339_micros(ended.at));
             }
             detail
         })

@@ -5,7 +5,7 @@ use data_encoding::BASE64URL_NOPAD;
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use domain::session_filter::Sort;
+use domain::session_filter::SessionSort;
 
 /// The last row's place in the order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,13 +31,13 @@ impl Cursor {
     }
 
     /// Reads one that goes with this order. `None`: it does not.
-    pub fn read(text: &str, sort: Sort) -> Option<Self> {
+    pub fn read(text: &str, sort: SessionSort) -> Option<Self> {
         let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
         let text = String::from_utf8(bytes).ok()?;
         let (id, key) = text.split_at_checked(32)?;
         let key = match (sort, key.split_at_checked(1)?) {
-            (Sort::Person, ("e", email)) if !email.contains('\0') => Key::Email(email.to_owned()),
-            (Sort::LastActive | Sort::Began, ("t", micros)) => {
+            (SessionSort::User, ("e", email)) if !email.contains('\0') => Key::Email(email.to_owned()),
+            (SessionSort::LastActive | SessionSort::CreatedAt, ("t", micros)) => {
                 // Within the years that the database can hold.
                 let time = DateTime::from_timestamp_micros(micros.parse().ok()?)?;
                 Key::Time(Some(time).filter(|time| (1..=9999).contains(&time.year()))?)
@@ -50,7 +50,7 @@ impl Cursor {
         })
     }
 
-    /// In a list of people, by email, which is read with [`Sort::Person`].
+    /// In a list of people, by email, which is read with [`SessionSort::User`].
     pub(super) fn of_person(email_key: String, id: Uuid) -> Self {
         Self {
             key: Key::Email(email_key),
@@ -95,13 +95,13 @@ mod tests {
             Uuid::new_v4(),
         );
         let email = Cursor::of_person("zoë@broker.example".to_owned(), Uuid::new_v4());
-        for sort in [Sort::LastActive, Sort::Began] {
+        for sort in [SessionSort::LastActive, SessionSort::CreatedAt] {
             assert_eq!(Cursor::read(&time.to_text(), sort), Some(time.clone()));
             assert_eq!(Cursor::read(&email.to_text(), sort), None);
         }
-        assert_eq!(Cursor::read(&email.to_text(), Sort::Person), Some(email));
+        assert_eq!(Cursor::read(&email.to_text(), SessionSort::User), Some(email));
         for text in ["", "x", "AAAA", "é", &time.to_text()[1..]] {
-            assert_eq!(Cursor::read(text, Sort::LastActive), None, "{text}");
+            assert_eq!(Cursor::read(text, SessionSort::LastActive), None, "{text}");
         }
     }
 }

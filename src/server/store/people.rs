@@ -3,8 +3,8 @@
 use super::unreadable;
 use crate::server::database::Connection;
 use domain::{
+    admin::AdminUser,
     ids::{OrganizationId, UserId},
-    review::Person,
     user::User,
 };
 
@@ -14,7 +14,7 @@ pub async fn find(
     conn: &mut Connection,
     organization: Option<OrganizationId>,
     user: UserId,
-) -> sqlx::Result<Option<Person>> {
+) -> sqlx::Result<Option<AdminUser>> {
     let row = sqlx::query!(
         r#"
         SELECT u.email, u.display_name, CASE WHEN u.role = 'system_admin' THEN u.role ELSE COALESCE(m.role, u.role) END AS "role!", u.disabled_at IS NOT NULL AS "is_disabled!",
@@ -30,7 +30,7 @@ pub async fn find(
     .fetch_optional(conn)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    Ok(Some(Person {
+    Ok(Some(AdminUser {
         user: User {
             id: user,
             email: row.email,
@@ -39,7 +39,7 @@ pub async fn find(
         },
         is_disabled: row.is_disabled,
         password_change_required: row.password_change_required,
-        is_elsewhere: row.is_elsewhere,
+        has_other_access: row.is_elsewhere,
     }))
 }
 

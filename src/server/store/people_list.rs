@@ -11,7 +11,7 @@ use super::{containing, cursor::Cursor, unreadable};
 use crate::server::database::Connection;
 use domain::{
     ids::{OrganizationId, SessionId, UserId},
-    people_filter::{PeopleFilter, Standing},
+    people_filter::{AccountStatus, PeopleFilter},
     user::{Role, User},
 };
 
@@ -29,7 +29,7 @@ pub async fn page(
     asked: Asked<'_>,
     after: Option<&Cursor>,
     limit: u16,
-) -> sqlx::Result<(Vec<(User, Standing)>, Option<Cursor>)> {
+) -> sqlx::Result<(Vec<(User, AccountStatus)>, Option<Cursor>)> {
     let mut query = QueryBuilder::<Postgres>::new(format!(
         "SELECT u.id, u.email, lower(u.email) AS email_key, u.display_name, {} AS role, \
          u.disabled_at IS NOT NULL AS is_disabled, u.password_change_required",
@@ -159,11 +159,13 @@ fn listed(query: &mut QueryBuilder<Postgres>, Asked { filter, organization }: As
                 .push(" AND NOT EXISTS (SELECT 1 FROM memberships m WHERE m.user_id = o.id))");
         }
     }
-    if let Some(standing) = filter.state {
-        query.push(match standing {
-            Standing::Active => " AND u.disabled_at IS NULL AND NOT u.password_change_required",
-            Standing::Disabled => " AND u.disabled_at IS NOT NULL",
-            Standing::NewPassword => " AND u.disabled_at IS NULL AND u.password_change_required",
+    if let Some(status) = filter.state {
+        query.push(match status {
+            AccountStatus::Active => " AND u.disabled_at IS NULL AND NOT u.password_change_required",
+            AccountStatus::Disabled => " AND u.disabled_at IS NOT NULL",
+            AccountStatus::PasswordChangeRequired => {
+                " AND u.disabled_at IS NULL AND u.password_change_required"
+            }
         });
     }
 }
@@ -180,7 +182,7 @@ struct Row {
 }
 
 impl Row {
-    fn read(self) -> sqlx::Result<(User, Standing)> {
+    fn read(self) -> sqlx::Result<(User, AccountStatus)> {
         let user = User {
             id: UserId(self.id),
             email: self.email,
@@ -189,7 +191,7 @@ impl Row {
         };
         Ok((
             user,
-            Standing::of(self.is_disabled, self.password_change_required),
+            AccountStatus::new(self.is_disabled, self.password_change_required),
         ))
     }
 }

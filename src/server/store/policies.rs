@@ -7,7 +7,7 @@ use domain::{policy::SessionPolicy, user::Role};
 pub async fn apply(conn: &mut Connection, policy: &SessionPolicy) -> sqlx::Result<Vec<Role>> {
     let mut changed = Vec::new();
     for role in Role::ALL {
-        let limits = policy.of(role);
+        let limits = policy.for_role(role);
         let seconds = |time: std::time::Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
         let done = sqlx::query!(
             "

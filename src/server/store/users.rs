@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::unreadable;
 use crate::server::database::Connection;
-use domain::{ids::UserId, plain_text::composed, user::Role};
+use domain::{ids::UserId, plain_text::to_nfc, user::Role};
 
 /// What sign-in needs to know of a person.
 #[derive(Clone)]
@@ -52,7 +52,7 @@ pub async fn find_by_email(conn: &mut Connection, email: &str) -> sqlx::Result<O
         r#"SELECT id, email, display_name, password_hash, session_epoch, disabled_at IS NOT NULL AS "disabled!",
             password_change_required
         FROM users WHERE lower(email) = lower($1)"#,
-        composed(email),
+        to_nfc(email),
     )
     .fetch_optional(conn)
     .await?;

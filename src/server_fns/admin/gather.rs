@@ -1,11 +1,11 @@
 //! What is drawn, put together.
 
 use domain::{
+    admin::{AdminSession, RevokeTarget, SessionStatus},
     flash::FlashCode,
     ids::{SessionId, UserId},
-    query::form_value,
-    review::{ReviewedSession, State, Which},
-    session_filter::{SessionFilter, Sort},
+    query::query_param,
+    session_filter::{SessionFilter, SessionSort},
 };
 
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
         state::AppState,
         store::cursor::Cursor,
     },
-    server_fns::border,
+    server_fns::request_context,
     ui::components::notice::Tone,
     wire::error_from_query,
 };
@@ -51,7 +51,7 @@ pub async fn sessions(
     }
     if let Some(user) = place.filter.user {
         reach
-            .record_if_foreign(state, caller, &border::client()?, user)
+            .record_if_foreign(state, caller, &request_context::client()?, user)
             .await?;
     }
     // What cannot be read lists nothing, and nothing of it can be ended.
@@ -67,8 +67,8 @@ pub async fn sessions(
         None => None,
         Some(id) => match open(state, caller, reach, id).await {
             Ok(open) => Some(open),
-            Err(AppError::NotFound) => {
-                refused(state, caller, &border::client()?)
+            Err(AppError::SessionNotFound) => {
+                refused(state, caller, &request_context::client()?)
                     .record_foreign("session_id", id.0)
                     .await?;
                 problem.get_or_insert("That session is not there, or not yours to see.".to_owned());
@@ -110,7 +110,7 @@ pub async fn people(
     query: &str,
 ) -> Result<String, AppError> {
     let (mut place, mut problem) = people_drawing::Place::read(query);
-    let after = Cursor::read(&place.after, Sort::Person);
+    let after = Cursor::read(&place.after, SessionSort::User);
     if after.is_none() {
         place.after = String::new();
     }
@@ -122,8 +122,8 @@ pub async fn people(
         None => None,
         Some(id) => match of_person(state, caller, reach, id, FEW).await {
             Ok(of) => Some(of),
-            Err(AppError::NoSuch(_)) => {
-                refused(state, caller, &border::client()?)
+            Err(AppError::ResourceNotFound(_)) => {
+                refused(state, caller, &request_context::client()?)
                     .record_foreign("person_id", id.0)
                     .await?;
                 problem.get_or_insert("That person is not there, or not yours to see.".to_owned());
@@ -208,9 +208,9 @@ pub async fn health(
 
 /// What was done just before. A question that stands for the rest says itself how far it has come.
 fn outcome(is_asking: bool) -> Option<(Tone, String)> {
-    let flash = border::flash()?;
+    let flash = request_context::flash()?;
     let is_told = is_asking && flash.code == FlashCode::SessionsLeft;
-    (!is_told).then(|| (Tone::Success, flash.words()))
+    (!is_told).then(|| (Tone::Success, flash.message()))
 }
 
 /// The organization whose people are looked at.
@@ -228,7 +228,7 @@ async fn open(
     let session = sessions::find(state, caller, reach, id).await?;
     // One more, for the one that is shown already.
     let mut person = of_person(state, caller, reach, session.user.id, FEW + 1).await?;
-    person.live -= i64::from(session.state == State::Live);
+    person.live -= i64::from(session.state == SessionStatus::Live);
     person.sessions.retain(|other| other.session.id != id);
     person.sessions.truncate(usize::from(FEW));
     Ok(Open {
@@ -251,7 +251,7 @@ async fn of_person(
         ..SessionFilter::default()
     };
     let (person, restrictions) = people::find(state, caller, reach, user).await?;
-    let live = sessions::list(state, caller, reach, &filter, Sort::LastActive, None, most).await?;
+    let live = sessions::list(state, caller, reach, &filter, SessionSort::LastActive, None, most).await?;
     Ok(OfPerson {
         restrictions,
         memberships: people::memberships(state, reach, user).await?,
@@ -267,7 +267,7 @@ struct Asked<'a> {
     /// The person whose panel is open.
     of: Option<&'a OfPerson>,
     /// The session whose panel is open.
-    session: Option<&'a ReviewedSession>,
+    session: Option<&'a AdminSession>,
     /// Which sessions the page lists.
     listed: Option<&'a SessionFilter>,
 }
@@ -289,14 +289,14 @@ async fn question(
     if of.is_some_and(|of| !of.permits(asks)) {
         return Ok(None);
     }
-    let until = match form_value(query, "begun_by").and_then(|text| text.parse().ok()) {
+    let until = match query_param(query, "begun_by").and_then(|text| text.parse().ok()) {
         Some(until) => until,
         None => revoke::current_cutoff(state).await?,
     };
     let which = match asks {
-        Asks::EndListed => listed.map(|filter| Which::Listed(filter.with_state())),
-        Asks::EndOne => session.map(|open| Which::Sessions(vec![open.session.id])),
-        Asks::EndOfPerson => of.map(|of| Which::OfPerson(of.person.user.id)),
+        Asks::EndListed => listed.map(|filter| RevokeTarget::Filter(filter.with_explicit_state())),
+        Asks::EndOne => session.map(|open| RevokeTarget::Sessions(vec![open.session.id])),
+        Asks::EndOfPerson => of.map(|of| RevokeTarget::AllOfUser(of.person.user.id)),
         Asks::Disable | Asks::Enable | Asks::RequirePassword | Asks::ChangeRole => None,
     };
     if which.is_none() && (asks.is_end() || of.is_none()) {
@@ -319,7 +319,7 @@ async fn question(
             }
         }
     };
-    let problem = form_value(query, "__err").map(|error| error_from_query(&error));
+    let problem = query_param(query, "__err").map(|error| error_from_query(&error));
     let asks_password =
         step_up::is_required(state, caller) || matches!(problem, Some(AppError::ReauthRequired));
     Ok(Some(Question {
@@ -327,14 +327,14 @@ async fn question(
         count,
         with_own,
         device: session
-            .filter(|open| open.state == State::Live)
+            .filter(|open| open.state == SessionStatus::Live)
             .map(|open| open.session.device_name.clone()),
         person: of.map(|of| of.person.clone()),
         memberships: of.map(|of| of.memberships.clone()).unwrap_or_default(),
         until,
         asks_password,
         problem: problem.filter(|error| *error != AppError::ReauthRequired),
-        ended_before: border::flash()
+        ended_before: request_context::flash()
             .filter(|flash| flash.code == FlashCode::SessionsLeft)
             .map_or(0, |flash| flash.count),
     }))

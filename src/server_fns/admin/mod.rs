@@ -10,7 +10,7 @@ mod read;
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::client::KeptClient;
+use super::client::SessionClient;
 use crate::error::AppError;
 use crate::wire::TextJson;
 #[cfg(feature = "ssr")]
@@ -25,13 +25,13 @@ use crate::{
         },
         state::AppState,
     },
-    server_fns::border,
+    server_fns::request_context,
 };
 #[cfg(feature = "ssr")]
 use domain::{
     flash::{Flash, FlashCode},
     ids::UserId,
-    time::plural,
+    time::pluralize,
 };
 
 /// What came of a form of an administrator's page.
@@ -48,28 +48,28 @@ pub struct Done {
 }
 
 /// Draws the administrator's page at that path and query; without one, that of the request.
-#[server(DrawAdmin, prefix = "/api", endpoint = "draw_admin", output = TextJson, client = KeptClient)]
+#[server(DrawAdmin, prefix = "/api", endpoint = "draw_admin", output = TextJson, client = SessionClient)]
 pub async fn draw_admin(#[server(default)] place: Option<String>) -> Result<String, AppError> {
-    border::answer(async {
-        let (state, caller) = (border::state()?, border::signed_in()?);
+    request_context::run(async {
+        let (state, caller) = (request_context::state()?, request_context::signed_in()?);
         let place = place
-            .or_else(border::place)
-            .ok_or(AppError::NoSuch(crate::error::Thing::Address))?;
+            .or_else(request_context::page_path)
+            .ok_or(AppError::ResourceNotFound(crate::error::Resource::Address))?;
         let (path, query) = place.split_once('?').unwrap_or((place.as_str(), ""));
-        let reach = Reach::require(&state, &caller, &border::client()?).await?;
+        let reach = Reach::require(&state, &caller, &request_context::client()?).await?;
         match path {
             drawn::sessions::PATH => gather::sessions(&state, &caller, reach, query).await,
             drawn::people::PATH => gather::people(&state, &caller, reach, query).await,
             drawn::audit::PATH => gather::audit(&state, &caller, reach, query).await,
             drawn::health::PATH => gather::health(&state, &caller, reach, query).await,
-            _ => Err(AppError::NoSuch(crate::error::Thing::Address)),
+            _ => Err(AppError::ResourceNotFound(crate::error::Resource::Address)),
         }
     })
     .await
 }
 
 /// Ends sessions: one, all of a person or all that a filter lists, as `which` says. Many take more than one request.
-#[server(AdminEndSessions, prefix = "/api", endpoint = "admin_end_sessions", output = TextJson, client = KeptClient)]
+#[server(AdminEndSessions, prefix = "/api", endpoint = "admin_end_sessions", output = TextJson, client = SessionClient)]
 pub async fn admin_end_sessions(
     which: String,
     #[server(default)] filter: Option<String>,
@@ -81,7 +81,7 @@ pub async fn admin_end_sessions(
     #[server(default)] password: Option<String>,
     #[server(default)] next: String,
 ) -> Result<Done, AppError> {
-    border::answer(async {
+    request_context::run(async {
         let admin = Admin::require().await?;
         let wish = revoke::Wish {
             which: read::which(&which, filter.as_deref(), &session_id, &user_id)?,
@@ -91,7 +91,7 @@ pub async fn admin_end_sessions(
         };
         let allowed = admin.step_up(password).await?;
         let ended = revoke::end(&admin.state, &admin.caller, admin.reach, &wish, &admin.client).await?;
-        border::renew(&admin.caller, allowed).await?;
+        request_context::renew_password_check(&admin.caller, allowed).await?;
         let path = read::page(&next);
         if ended.left == 0 {
             return Ok(Done::whole(FlashCode::SessionsEnded, path, ended.ended).await);
@@ -101,8 +101,8 @@ pub async fn admin_end_sessions(
             code: FlashCode::SessionsLeft,
             count: ended.ended,
         };
-        border::then_show(&next, flash).await;
-        let count = |n: usize| plural(i64::try_from(n).unwrap_or(i64::MAX), "session");
+        request_context::redirect_with_flash(&next, flash).await;
+        let count = |n: usize| pluralize(i64::try_from(n).unwrap_or(i64::MAX), "session");
         Ok(Done {
             message: format!("{} ended, {} left.", count(ended.ended), count(ended.left)),
             next,
@@ -114,13 +114,13 @@ pub async fn admin_end_sessions(
 }
 
 /// Lets someone sign in no more, and ends their sessions.
-#[server(AdminDisablePerson, prefix = "/api", endpoint = "admin_disable_person", output = TextJson, client = KeptClient)]
+#[server(AdminDisablePerson, prefix = "/api", endpoint = "admin_disable_person", output = TextJson, client = SessionClient)]
 pub async fn admin_disable_person(
     user_id: String,
     #[server(default)] password: Option<String>,
     #[server(default)] next: String,
 ) -> Result<Done, AppError> {
-    border::answer(on_person(
+    request_context::run(on_person(
         (&user_id, password, &next),
         FlashCode::AccountDisabled,
         async |admin, user| {
@@ -131,13 +131,13 @@ pub async fn admin_disable_person(
 }
 
 /// Lets someone sign in again.
-#[server(AdminEnablePerson, prefix = "/api", endpoint = "admin_enable_person", output = TextJson, client = KeptClient)]
+#[server(AdminEnablePerson, prefix = "/api", endpoint = "admin_enable_person", output = TextJson, client = SessionClient)]
 pub async fn admin_enable_person(
     user_id: String,
     #[server(default)] password: Option<String>,
     #[server(default)] next: String,
 ) -> Result<Done, AppError> {
-    border::answer(on_person(
+    request_context::run(on_person(
         (&user_id, password, &next),
         FlashCode::AccountEnabled,
         async |admin, user| {
@@ -149,13 +149,13 @@ pub async fn admin_enable_person(
 }
 
 /// Has someone choose a new password at their next sign-in, and signs them out everywhere.
-#[server(AdminRequirePassword, prefix = "/api", endpoint = "admin_require_password", output = TextJson, client = KeptClient)]
+#[server(AdminRequirePassword, prefix = "/api", endpoint = "admin_require_password", output = TextJson, client = SessionClient)]
 pub async fn admin_require_password(
     user_id: String,
     #[server(default)] password: Option<String>,
     #[server(default)] next: String,
 ) -> Result<Done, AppError> {
-    border::answer(on_person(
+    request_context::run(on_person(
         (&user_id, password, &next),
         FlashCode::PasswordRequired,
         async |admin, user| {
@@ -167,7 +167,7 @@ pub async fn admin_require_password(
 }
 
 /// Gives someone another role, in an organization or, for whoever belongs to none, outside any.
-#[server(AdminChangeRole, prefix = "/api", endpoint = "admin_change_role", output = TextJson, client = KeptClient)]
+#[server(AdminChangeRole, prefix = "/api", endpoint = "admin_change_role", output = TextJson, client = SessionClient)]
 pub async fn admin_change_role(
     user_id: String,
     role: String,
@@ -175,15 +175,15 @@ pub async fn admin_change_role(
     #[server(default)] password: Option<String>,
     #[server(default)] next: String,
 ) -> Result<Done, AppError> {
-    border::answer(async {
+    request_context::run(async {
         let role = role
             .parse()
-            .map_err(|_| AppError::invalid("role", "Choose a role."))?;
+            .map_err(|_| AppError::invalid_input("role", "Choose a role."))?;
         let organization = organization_id.filter(|id| !id.is_empty());
         let organization = organization
             .map(|id| id.parse())
             .transpose()
-            .map_err(|_| AppError::NoSuch(crate::error::Thing::Organization))?;
+            .map_err(|_| AppError::ResourceNotFound(crate::error::Resource::Organization))?;
         on_person(
             (&user_id, password, &next),
             FlashCode::RoleChanged,
@@ -204,9 +204,9 @@ pub async fn admin_change_role(
 }
 
 /// Has the webhook of the alerts told that this is a test.
-#[server(AdminTestAlerts, prefix = "/api", endpoint = "admin_test_alerts", output = TextJson, client = KeptClient)]
+#[server(AdminTestAlerts, prefix = "/api", endpoint = "admin_test_alerts", output = TextJson, client = SessionClient)]
 pub async fn admin_test_alerts(#[server(default)] password: Option<String>) -> Result<Done, AppError> {
-    border::answer(async {
+    request_context::run(async {
         let admin = Admin::require().await?;
         // Alerts are about the whole portal.
         if admin.reach.organization.is_some() {
@@ -214,7 +214,7 @@ pub async fn admin_test_alerts(#[server(default)] password: Option<String>) -> R
         }
         let allowed = admin.step_up(password).await?;
         alerts::send_test(&admin.state, &admin.caller, &admin.client).await?;
-        border::renew(&admin.caller, allowed).await?;
+        request_context::renew_password_check(&admin.caller, allowed).await?;
         Ok(Done::whole(FlashCode::TestAlertSent, drawn::health::PATH.to_owned(), 0).await)
     })
     .await
@@ -232,7 +232,11 @@ struct Admin {
 #[cfg(feature = "ssr")]
 impl Admin {
     async fn require() -> Result<Self, AppError> {
-        let (state, caller, client) = (border::state()?, border::signed_in()?, border::client()?);
+        let (state, caller, client) = (
+            request_context::state()?,
+            request_context::signed_in()?,
+            request_context::client()?,
+        );
         let reach = Reach::require(&state, &caller, &client).await?;
         Ok(Self {
             state,
@@ -253,9 +257,9 @@ impl Done {
     /// All of it is done: where the form came from says so.
     async fn whole(code: FlashCode, next: String, ended: usize) -> Self {
         let flash = Flash { code, count: ended };
-        border::then_show(&next, flash).await;
+        request_context::redirect_with_flash(&next, flash).await;
         Self {
-            message: flash.words(),
+            message: flash.message(),
             next,
             ended,
             left: 0,
@@ -274,9 +278,9 @@ async fn on_person(
     let admin = Admin::require().await?;
     let user = user
         .parse()
-        .map_err(|_| AppError::NoSuch(crate::error::Thing::Person))?;
+        .map_err(|_| AppError::ResourceNotFound(crate::error::Resource::User))?;
     let allowed = admin.step_up(password).await?;
     let ended = act(&admin, user).await?;
-    border::renew(&admin.caller, allowed).await?;
+    request_context::renew_password_check(&admin.caller, allowed).await?;
     Ok(Done::whole(code, read::page(next), ended).await)
 }

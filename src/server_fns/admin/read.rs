@@ -1,41 +1,44 @@
 //! What the forms send.
 
 use domain::{
-    next::safe_path,
-    query::{flaw, form_value},
-    review::{Cutoff, Which},
+    admin::{Cutoff, RevokeTarget},
+    query::{find_query_error, query_param},
+    return_path::safe_return_path,
     session_filter::SessionFilter,
 };
 
 use crate::{
-    error::{AppError, Thing},
+    error::{AppError, Resource},
     server::drawn::{people, sessions},
 };
 
-pub fn which(which: &str, filter: Option<&str>, session: &str, user: &str) -> Result<Which, AppError> {
+pub fn which(which: &str, filter: Option<&str>, session: &str, user: &str) -> Result<RevokeTarget, AppError> {
     Ok(match which {
         "end_listed" => {
             // One that is missing, empty, misspelt or garbled must not end everything: the page writes out that it
             // lists all live ones.
             let filter = filter
                 .filter(|filter| !filter.is_empty())
-                .ok_or_else(|| AppError::invalid("filter", "Say which sessions to end."))?;
-            if let Some(flaw) = flaw(filter, &SessionFilter::FIELDS, &[]) {
-                return Err(AppError::invalid("filter", flaw.to_string()));
+                .ok_or_else(|| AppError::invalid_input("filter", "Say which sessions to end."))?;
+            if let Some(error) = find_query_error(filter, &SessionFilter::FIELDS, &[]) {
+                return Err(AppError::invalid_input("filter", error.to_string()));
             }
-            Which::Listed(SessionFilter::read_for_revocation(|name| {
-                form_value(filter, name)
+            RevokeTarget::Filter(SessionFilter::parse_for_revocation(|name| {
+                query_param(filter, name)
             })?)
         }
-        "end_one" => Which::Sessions(vec![session.parse().map_err(|_| AppError::NotFound)?]),
-        "end_person" => Which::OfPerson(user.parse().map_err(|_| AppError::NoSuch(Thing::Person))?),
-        _ => return Err(AppError::invalid("which", "Say which sessions to end.")),
+        "end_one" => RevokeTarget::Sessions(vec![session.parse().map_err(|_| AppError::SessionNotFound)?]),
+        "end_person" => RevokeTarget::AllOfUser(
+            user.parse()
+                .map_err(|_| AppError::ResourceNotFound(Resource::User))?,
+        ),
+        _ => return Err(AppError::invalid_input("which", "Say which sessions to end.")),
     })
 }
 
 pub fn cutoff(text: &str) -> Result<Cutoff, AppError> {
     text.parse()
-        .map_err(|_| AppError::invalid("begun_by", "Send a number or a time."))
+        .map_err(|_| AppError::invalid_input("begun_by", "Send a number or a time."))
 }
 
 /// Back to the list that the form stood beside, whatever else it says.
@@ -46,7 +49,7 @@ pub fn page(next: &str) -> String {
     let list = [sessions::PATH, people::PATH]
         .into_iter()
         .find(|list| path == Some(*list));
-    let whole = list.and_then(|_| safe_path(next));
+    let whole = list.and_then(|_| safe_return_path(next));
     whole.or(list).unwrap_or(sessions::PATH).to_owned()
 }
 

@@ -12,7 +12,7 @@ use axum::{
     extract::ConnectInfo,
     http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header},
 };
-use domain::query::query_value;
+use domain::query::encode_query_value;
 
 use broker_portal::server::auth::token::PlainToken;
 use serde_json::{Value, json};
@@ -372,7 +372,7 @@ impl Call {
     pub fn form(self, fields: &[(&str, &str)]) -> Self {
         let pairs: Vec<String> = fields
             .iter()
-            .map(|(name, value)| format!("{name}={}", query_value(value)))
+            .map(|(name, value)| format!("{name}={}", encode_query_value(value)))
             .collect();
         self.body("application/x-www-form-urlencoded", pairs.join("&"))
     }

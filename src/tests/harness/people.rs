@@ -8,7 +8,7 @@ use super::Portal;
 
 /// Someone with an account.
 #[derive(Clone, Debug)]
-pub struct Person {
+pub struct AdminUser {
     pub id: UserId,
     pub email: String,
     pub password: String,
@@ -53,7 +53,7 @@ impl<'a> Registering<'a> {
         self
     }
 
-    pub async fn create(self) -> Person {
+    pub async fn create(self) -> AdminUser {
         let Registration { email, password, .. } = self.new.clone();
         let id = self
             .portal
@@ -62,6 +62,6 @@ impl<'a> Registering<'a> {
             .await
             .expect("an account")
             .user;
-        Person { id, email, password }
+        AdminUser { id, email, password }
     }
 }

@@ -8,26 +8,26 @@ use leptos::{
 /// A channel on which every open tab of the portal hears what another says. Closed when dropped.
 pub struct Channel {
     channel: BroadcastChannel,
-    _hears: Closure<dyn FnMut(MessageEvent)>,
+    _on_message: Closure<dyn FnMut(MessageEvent)>,
 }
 
 impl Channel {
-    /// `hears` gets what other tabs say, never what this one does. `None`: the browser has no such thing.
-    pub fn open(name: &str, hears: impl Fn(String) + 'static) -> Option<Self> {
+    /// `on_message` gets what other tabs say, never what this one does. `None`: the browser has no such thing.
+    pub fn open(name: &str, on_message: impl Fn(String) + 'static) -> Option<Self> {
         let channel = BroadcastChannel::new(name).ok()?;
-        let hears = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
+        let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
             if let Some(text) = event.data().as_string() {
-                hears(text);
+                on_message(text);
             }
         });
-        channel.set_onmessage(Some(hears.as_ref().unchecked_ref()));
+        channel.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         Some(Self {
             channel,
-            _hears: hears,
+            _on_message: on_message,
         })
     }
 
-    pub fn say(&self, text: &str) {
+    pub fn post(&self, text: &str) {
         // It fails only for what cannot be copied, and text can.
         _ = self.channel.post_message(&text.into());
     }

@@ -13,8 +13,8 @@ pub struct EventStream {
     _listeners: Vec<Closure<dyn FnMut(Event)>>,
 }
 
-/// What a stream tells.
-pub enum Told {
+/// What a stream on_update.
+pub enum StreamUpdate {
     Opened,
     /// An event of one of the kinds that were asked for.
     Event {
@@ -28,33 +28,37 @@ pub enum Told {
 
 impl EventStream {
     /// `None`: the browser has no such thing.
-    pub fn open(url: &str, kinds: &[&'static str], tells: impl Fn(Told) + 'static) -> Option<Self> {
+    pub fn open(
+        url: &str,
+        kinds: &[&'static str],
+        on_update: impl Fn(StreamUpdate) + 'static,
+    ) -> Option<Self> {
         let source = EventSource::new(url).ok()?;
         let is_lost = Rc::new(Cell::new(false));
-        let tells = Rc::new(move |told: Told| {
-            if !is_lost.replace(is_lost.get() || matches!(told, Told::Lost)) {
-                tells(told);
+        let on_update = Rc::new(move |update: StreamUpdate| {
+            if !is_lost.replace(is_lost.get() || matches!(update, StreamUpdate::Lost)) {
+                on_update(update);
             }
         });
         let opened = {
-            let tells = tells.clone();
-            listener(move |_| tells(Told::Opened))
+            let on_update = on_update.clone();
+            listener(move |_| on_update(StreamUpdate::Opened))
         };
         source.set_onopen(Some(opened.as_ref().unchecked_ref()));
         let lost = {
-            let (tells, source) = (tells.clone(), source.clone());
+            let (on_update, source) = (on_update.clone(), source.clone());
             listener(move |_| {
                 source.close();
-                tells(Told::Lost);
+                on_update(StreamUpdate::Lost);
             })
         };
         source.set_onerror(Some(lost.as_ref().unchecked_ref()));
         let mut listeners = vec![opened, lost];
         for kind in kinds {
-            let (kind, tells) = (*kind, tells.clone());
-            let hears = listener(move |event| {
+            let (kind, on_update) = (*kind, on_update.clone());
+            let handler = listener(move |event| {
                 if let Ok(message) = event.dyn_into::<MessageEvent>() {
-                    tells(Told::Event {
+                    on_update(StreamUpdate::Event {
                         kind,
                         number: message.last_event_id().parse().ok(),
                         data: message.data().as_string().unwrap_or_default(),
@@ -62,8 +66,8 @@ impl EventStream {
                 }
             });
             // It fails for targets that are gone only.
-            _ = source.add_event_listener_with_callback(kind, hears.as_ref().unchecked_ref());
-            listeners.push(hears);
+            _ = source.add_event_listener_with_callback(kind, handler.as_ref().unchecked_ref());
+            listeners.push(handler);
         }
         Some(Self {
             source,
@@ -78,6 +82,6 @@ impl Drop for EventStream {
     }
 }
 
-fn listener(hears: impl FnMut(Event) + 'static) -> Closure<dyn FnMut(Event)> {
-    Closure::new(hears)
+fn listener(handler: impl FnMut(Event) + 'static) -> Closure<dyn FnMut(Event)> {
+    Closure::new(handler)
 }

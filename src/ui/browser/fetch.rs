@@ -11,21 +11,21 @@ use wasm_bindgen_futures::JsFuture;
 
 /// No answer came, or not in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoAnswer;
+pub struct NoResponse;
 
 /// Gets the text at `path` and the status that it came with.
 ///
 /// # Errors
-/// [`NoAnswer`] when there is none after `patience`.
-pub async fn get(path: &str, patience: Duration) -> Result<(u16, String), NoAnswer> {
-    read(path, patience).await.map_err(|_| NoAnswer)
+/// [`NoResponse`] when there is none after `timeout`.
+pub async fn get(path: &str, timeout: Duration) -> Result<(u16, String), NoResponse> {
+    read(path, timeout).await.map_err(|_| NoResponse)
 }
 
-async fn read(path: &str, patience: Duration) -> Result<(u16, String), JsValue> {
+async fn read(path: &str, timeout: Duration) -> Result<(u16, String), JsValue> {
     let options = RequestInit::new();
     options.set_cache(leptos::web_sys::RequestCache::NoStore);
-    let patience = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
-    options.set_signal(Some(&AbortSignal::timeout_with_u32(patience)));
+    let timeout = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
+    options.set_signal(Some(&AbortSignal::timeout_with_u32(timeout)));
     let answer = JsFuture::from(window().fetch_with_str_and_init(path, &options)).await?;
     let answer: Response = answer.dyn_into()?;
     let text = JsFuture::from(answer.text()?).await?;

@@ -12,30 +12,35 @@ use leptos::{
 use wasm_bindgen_futures::JsFuture;
 
 /// Whether this browser has locks. It has none on pages that came over plain HTTP from another machine.
-pub fn are_there() -> bool {
+pub fn is_supported() -> bool {
     locks().is_some()
 }
 
-/// Waits for the lock and keeps it until the tab is gone. `steals`: takes it away from whoever holds it.
+/// Waits for the lock and keeps it until the tab is gone. `steal`: takes it away from whoever holds it.
 ///
 /// `won` runs when it is this tab's, `lost` when another tab has taken it away after that.
-pub fn hold(name: &str, steals: bool, won: impl FnOnce() + 'static, lost: impl FnOnce() + 'static) {
+pub fn acquire(
+    name: &str,
+    steal: bool,
+    on_acquired: impl FnOnce() + 'static,
+    on_lost: impl FnOnce() + 'static,
+) {
     let is_won = Rc::new(Cell::new(false));
     let wins = {
         let is_won = is_won.clone();
         move || {
             is_won.set(true);
-            won();
+            on_acquired();
         }
     };
-    let Some(asked) = locks().and_then(|locks| ask(&locks, name, steals, wins)) else {
+    let Some(asked) = locks().and_then(|locks| ask(&locks, name, steal, wins)) else {
         return;
     };
     spawn_local(async move {
         // The promise of a lock that is held settles only when it is taken away; it is refused where there may be none.
         _ = JsFuture::from(asked).await;
         if is_won.get() {
-            lost();
+            on_lost();
         }
     });
 }
@@ -45,12 +50,12 @@ fn locks() -> Option<JsValue> {
     locks.is_object().then_some(locks)
 }
 
-fn ask(locks: &JsValue, name: &str, steals: bool, won: impl FnOnce() + 'static) -> Option<Promise> {
+fn ask(locks: &JsValue, name: &str, steal: bool, on_acquired: impl FnOnce() + 'static) -> Option<Promise> {
     let request: Function = Reflect::get(locks, &"request".into()).ok()?.dyn_into().ok()?;
     let options = Object::new();
-    Reflect::set(&options, &"steal".into(), &steals.into()).ok()?;
+    Reflect::set(&options, &"steal".into(), &steal.into()).ok()?;
     let holds = Closure::once_into_js(move |_: JsValue| {
-        won();
+        on_acquired();
         // Never settled: the lock is kept for as long as the tab is there.
         Promise::new(&mut |_, _| {})
     });

@@ -1,9 +1,9 @@
 //! The browser's own interfaces. Not to be called while rendering: the server has none of them.
 
 pub mod channel;
-pub mod drawn;
 pub mod event_stream;
 pub mod fetch;
+pub mod fragment;
 pub mod lock;
 
 use chrono::{DateTime, Utc};
@@ -17,7 +17,7 @@ use leptos::{
     },
 };
 
-use domain::{query::query_value, session::EndReason, theme::Theme};
+use domain::{query::encode_query_value, session::EndReason, theme::Theme};
 
 /// Leaves for another page of the portal with a full load, so that nothing private stays in memory.
 pub fn go_to(path: &str) {
@@ -29,13 +29,13 @@ pub fn go_to(path: &str) {
 pub fn go_to_sign_in(reason: EndReason) {
     go_to(&format!(
         "/login?next={}&reason={}",
-        query_value(&here()),
+        encode_query_value(&current_path()),
         reason.as_str()
     ));
 }
 
 /// The path and query of the page.
-pub fn here() -> String {
+pub fn current_path() -> String {
     let here = window().location();
     here.pathname().unwrap_or_default() + &here.search().unwrap_or_default()
 }
@@ -52,7 +52,7 @@ pub fn focus(id: &str) {
 }
 
 /// The id of the element that an event is about.
-pub fn id_of_target(event: &Event) -> Option<String> {
+pub fn target_id(event: &Event) -> Option<String> {
     let element: Element = event.target()?.dyn_into().ok()?;
     Some(element.id())
 }
@@ -75,12 +75,12 @@ pub fn field(id: &str) -> Option<HtmlInputElement> {
 }
 
 /// What was typed into a field.
-pub fn typed(id: &str) -> String {
+pub fn field_value(id: &str) -> String {
     field(id).map(|field| field.value()).unwrap_or_default()
 }
 
 /// Whether something stands in a field of the page that the page did not come with.
-pub fn has_typed() -> bool {
+pub fn has_unsaved_input() -> bool {
     let find = Reflect::get(&document(), &"querySelectorAll".into()).map(Function::from);
     let fields = find.and_then(|find| find.call1(&document(), &".screen input".into()));
     let is_typed = |field: JsValue| {
@@ -132,7 +132,7 @@ pub fn is_within(event: &Event, id: &str) -> bool {
 }
 
 /// The same once the page shows what was just changed.
-pub fn focus_soon(id: &'static str) {
+pub fn focus_next_frame(id: &'static str) {
     request_animation_frame(move || focus(id));
 }
 
@@ -145,27 +145,27 @@ pub fn drop_second_click(event: &MouseEvent) {
 }
 
 /// Milliseconds on the browser's clock. Good for differences only.
-pub fn milliseconds() -> f64 {
+pub fn wall_clock_ms() -> f64 {
     Date::now()
 }
 
 /// Milliseconds on a clock that only goes forward, from some moment on.
-pub fn monotonic() -> i64 {
+pub fn monotonic_ms() -> i64 {
     let since = window()
         .performance()
-        .map_or_else(milliseconds, |clock| clock.now());
+        .map_or_else(wall_clock_ms, |clock| clock.now());
     #[expect(clippy::cast_possible_truncation, reason = "a page is not open for that long")]
     let since = since as i64;
     since
 }
 
 /// A random number from 0 to 1. Not for secrets.
-pub fn luck() -> f64 {
+pub fn random() -> f64 {
     js_sys::Math::random()
 }
 
 /// Takes what the server sent along with the page, for the script to begin with, out of the document and its memory.
-pub fn forget_data_of_page() {
+pub fn remove_embedded_data() {
     while let Ok(Some(script)) = document().query_selector("script:not([src])") {
         script.remove();
     }
@@ -202,33 +202,33 @@ pub fn json_count(object: &str, name: &str) -> u32 {
     count
 }
 
-/// Has `hears` called for every such event on the document or on its window, before the page's own handlers, for as
+/// Has `handler` called for every such event on the document or on its window, before the page's own handlers, for as
 /// long as the page is there.
-pub fn listen(to: Listened, kind: &str, hears: impl FnMut(Event) + 'static) {
+pub fn listen(to: ListenTarget, kind: &str, handler: impl FnMut(Event) + 'static) {
     let target: EventTarget = match to {
-        Listened::Document => document().into(),
-        Listened::Window => window().into(),
+        ListenTarget::Document => document().into(),
+        ListenTarget::Window => window().into(),
     };
-    let hears = Closure::<dyn FnMut(Event)>::new(hears).into_js_value();
+    let handler = Closure::<dyn FnMut(Event)>::new(handler).into_js_value();
     // It fails for targets that are gone only.
-    _ = target.add_event_listener_with_callback_and_bool(kind, hears.unchecked_ref(), true);
+    _ = target.add_event_listener_with_callback_and_bool(kind, handler.unchecked_ref(), true);
 }
 
 /// Where events are listened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Listened {
+pub enum ListenTarget {
     Document,
     Window,
 }
 
 /// Whether the browser keeps a page that is left, or shows it again out of its memory: by its `pagehide` and `pageshow`
 /// events.
-pub fn is_kept_in_memory(event: &Event) -> bool {
+pub fn is_persisted(event: &Event) -> bool {
     Reflect::get(event, &"persisted".into()).is_ok_and(|persisted| persisted.is_truthy())
 }
 
 /// Hides whatever is private on the page, or shows it again. At once: a page that is put away renders nothing more.
-pub fn cover(covers: bool) {
+pub fn set_covered(covers: bool) {
     if let Some(body) = document().body() {
         // It fails for names that no attribute can have.
         _ = body.toggle_attribute_with_force("data-covered", covers);

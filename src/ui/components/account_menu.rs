@@ -8,7 +8,7 @@ use leptos::{
 
 use super::{
     dynamic::{dynamic, rows},
-    icon::{Icon, Picture},
+    icon::{Icon, IconName},
     menu,
     notice::{Notice, Tone},
 };
@@ -19,8 +19,8 @@ use crate::{
     server_fns::{choose_theme, sign_out},
     ui::{
         browser,
-        failure::unless_ended,
-        live::keeper::{self, Keeper},
+        errors::filter_session_end,
+        live::monitor::{self, SessionMonitor},
     },
 };
 
@@ -34,12 +34,12 @@ pub fn AccountMenu(viewer: Viewer) -> impl IntoView {
     let SessionState {
         user, organization, ..
     } = state;
-    let keeper = expect_context::<Keeper>();
+    let monitor = expect_context::<SessionMonitor>();
     let position = match &organization {
         Some(organization) => format!("{} at {}", user.role.label(), organization.name),
         None => user.role.label().to_owned(),
     };
-    let when_away = Signal::derive(move || (!keeper.view().may_act()).then_some("true"));
+    let when_away = Signal::derive(move || (!monitor.view().can_act()).then_some("true"));
     let theme = RwSignal::new(theme);
     let failure = RwSignal::new(None::<AppError>);
     let problem = dynamic(move || {
@@ -53,26 +53,26 @@ pub fn AccountMenu(viewer: Viewer) -> impl IntoView {
     });
     let leave = move |event: SubmitEvent| {
         event.prevent_default();
-        keeper.leaves();
+        monitor.announce_sign_out();
         spawn_local(async move {
             match sign_out().await {
-                Ok(path) => keeper::depart(&path, EndReason::SignedOut),
+                Ok(path) => monitor::leave_page(&path, EndReason::SignedOut),
                 Err(error) => {
-                    keeper.stays();
-                    failure.set(unless_ended(error));
+                    monitor.cancel_sign_out();
+                    failure.set(filter_session_end(error));
                 }
             }
         });
     };
-    menu::closes_by_itself(MENU);
+    menu::close_on_navigation(MENU);
     let escape = |event: KeyboardEvent| menu::close_on_escape(&event, MENU, MENU_OPENER);
     view! {
         <details class="menu" id=MENU on:keydown=escape>
             <summary id=MENU_OPENER>
-                <Icon picture=Picture::User />
+                <Icon name=IconName::User />
                 <span class="visually-hidden">"Your account: "</span>
                 <span class="menu-name">{user.display_name.clone()}</span>
-                <Icon picture=Picture::ChevronDown />
+                <Icon name=IconName::ChevronDown />
             </summary>
             <div class="menu-panel">
                 <div class="menu-section menu-person">
@@ -95,7 +95,7 @@ pub fn AccountMenu(viewer: Viewer) -> impl IntoView {
                 <div class="menu-section">
                     <form method="post" action="/api/sign_out" on:submit=leave>
                         <button class="menu-item" type="submit" aria-disabled=when_away>
-                            <Icon picture=Picture::SignOut />
+                            <Icon name=IconName::SignOut />
                             <span>"Sign out"</span>
                             " "
                             <span class="menu-note">"this browser"</span>
@@ -125,10 +125,10 @@ fn ThemeButton(choice: Theme, theme: RwSignal<Theme>, failure: RwSignal<Option<A
         });
     };
     let pressed = Signal::derive(move || if theme.get() == choice { "true" } else { "false" });
-    let picture = match choice {
-        Theme::Light => Picture::Sun,
-        Theme::Dark => Picture::Moon,
-        Theme::System => Picture::System,
+    let name = match choice {
+        Theme::Light => IconName::Sun,
+        Theme::Dark => IconName::Moon,
+        Theme::System => IconName::System,
     };
     view! {
         <button
@@ -138,7 +138,7 @@ fn ThemeButton(choice: Theme, theme: RwSignal<Theme>, failure: RwSignal<Option<A
             aria-pressed=pressed
             on:click=choose
         >
-            <Icon picture />
+            <Icon name />
             {choice.label()}
         </button>
     }

@@ -6,9 +6,9 @@ use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 use super::{
     device_list::{DeviceList, devices},
     dynamic::dynamic,
+    form_error::FormError,
     password_field::PasswordField,
     pending_button::PendingButton,
-    refusal::Refusal,
 };
 use domain::session::Session;
 
@@ -16,14 +16,14 @@ use crate::{
     error::AppError,
     ui::{
         browser,
-        ending::Ending,
-        failure::unless_ended,
-        live::keeper::{self, Keeper},
+        errors::filter_session_end,
+        live::monitor::{self, SessionMonitor},
+        sign_out::SignOutTarget,
     },
 };
 
 /// The ids and words of one of the dialogs.
-struct Words {
+struct DialogConfig {
     dialog: &'static str,
     title_id: &'static str,
     text_id: &'static str,
@@ -35,7 +35,7 @@ struct Words {
     page: &'static str,
 }
 
-const ALL: Words = Words {
+const ALL: DialogConfig = DialogConfig {
     dialog: "sign-out-all",
     title_id: "sign-out-all-title",
     text_id: "sign-out-all-text",
@@ -47,7 +47,7 @@ const ALL: Words = Words {
     page: "/dashboard/settings/sign-out-all",
 };
 
-const OTHERS: Words = Words {
+const OTHERS: DialogConfig = DialogConfig {
     dialog: "sign-out-others",
     title_id: "sign-out-others-title",
     text_id: "sign-out-others-text",
@@ -59,20 +59,20 @@ const OTHERS: Words = Words {
     page: "/dashboard/settings/sign-out-others",
 };
 
-/// The button and its dialog, for [`Ending::All`] or [`Ending::Others`]. `sessions` are those that would end. `on_open`
+/// The button and its dialog, for [`SignOutTarget::All`] or [`SignOutTarget::Others`]. `sessions` are those that would end. `on_open`
 /// runs when the dialog opens, for the list in it to be fresh; `on_done` gets how many ended, unless the page is left.
 #[component]
 pub fn ConfirmSignOut(
-    ending: Ending,
+    target: SignOutTarget,
     #[prop(into)] sessions: Signal<Vec<Session>>,
     #[prop(into)] on_open: Callback<()>,
     #[prop(into)] on_done: Callback<usize>,
 ) -> impl IntoView {
-    let keeper = expect_context::<Keeper>();
-    let ends_this = ending == Ending::All;
-    let words = if ends_this { ALL } else { OTHERS };
-    let title = ending.question();
-    let endpoint = ending.endpoint();
+    let monitor = expect_context::<SessionMonitor>();
+    let ends_this = target == SignOutTarget::All;
+    let config = if ends_this { ALL } else { OTHERS };
+    let title = target.confirm_title();
+    let endpoint = target.endpoint();
     let failure = RwSignal::new(None::<AppError>);
     let busy = RwSignal::new(false);
     // The server has asked for the password since the dialog was opened.
@@ -80,14 +80,14 @@ pub fn ConfirmSignOut(
 
     let open = move |event: SubmitEvent| {
         // Without a dialog to show, the form goes its way to the page that asks.
-        if browser::open_dialog(words.dialog) {
+        if browser::open_dialog(config.dialog) {
             event.prevent_default();
             failure.set(None);
             asks.set(false);
             on_open.run(());
         }
     };
-    let ending = StoredValue::new(ending);
+    let target = StoredValue::new(target);
     let confirm = move |event: SubmitEvent| {
         event.prevent_default();
         if busy.get_untracked() {
@@ -95,49 +95,51 @@ pub fn ConfirmSignOut(
         }
         busy.set(true);
         failure.set(None);
-        let password_typed = asks.get_untracked().then(|| browser::typed(words.password));
+        let password_typed = asks
+            .get_untracked()
+            .then(|| browser::field_value(config.password));
         if ends_this {
-            keeper.leaves();
+            monitor.announce_sign_out();
         } else {
             let ids: Vec<_> =
                 sessions.with_untracked(|sessions| sessions.iter().map(|session| session.id).collect());
-            keeper::ends(&ids);
+            monitor::announce_revocation(&ids);
         }
-        let ending = ending.get_value();
+        let target = target.get_value();
         spawn_local(async move {
-            let result = ending.carry_out(password_typed).await;
+            let result = target.execute(password_typed).await;
             if ends_this && result.is_ok() {
                 // Still busy: the page is on its way out.
                 return;
             }
             if ends_this {
-                keeper.stays();
+                monitor.cancel_sign_out();
             }
             busy.set(false);
             match result {
                 Ok(ended) => {
-                    browser::close_dialog(words.dialog);
+                    browser::close_dialog(config.dialog);
                     on_done.run(ended);
                 }
                 Err(AppError::ReauthRequired) => {
                     asks.set(true);
-                    browser::focus_soon(words.password);
+                    browser::focus_next_frame(config.password);
                 }
                 Err(error) => {
-                    failure.set(unless_ended(error));
-                    browser::focus_field(words.password);
+                    failure.set(filter_session_end(error));
+                    browser::focus_field(config.password);
                 }
             }
         });
     };
-    let when_away = Signal::derive(move || (!keeper.view().may_act()).then_some("true"));
+    let when_away = Signal::derive(move || (!monitor.view().can_act()).then_some("true"));
     let count = move || sessions.with(Vec::len);
-    let text = Signal::derive(move || ending.with_value(|ending| ending.consequence(count())));
+    let text = Signal::derive(move || target.with_value(|target| target.describe_effect(count())));
     let question = dynamic(move || {
         asks.get().then(|| {
             let field = view! {
                 <PasswordField
-                    id=words.password
+                    id=config.password
                     failure
                     hint="Enter your password to go on: it is some time since you last did."
                 />
@@ -146,25 +148,25 @@ pub fn ConfirmSignOut(
         })
     });
     view! {
-        <form class=words.form_class method="get" action=words.page on:submit=open>
+        <form class=config.form_class method="get" action=config.page on:submit=open>
             <button
-                class=words.opener_class
-                id=words.opener
+                class=config.opener_class
+                id=config.opener
                 type="submit"
                 aria-haspopup="dialog"
                 aria-disabled=when_away
             >
-                {words.button}
+                {config.button}
             </button>
         </form>
-        <dialog class="dialog" id=words.dialog aria-labelledby=words.title_id aria-describedby=words.text_id>
+        <dialog class="dialog" id=config.dialog aria-labelledby=config.title_id aria-describedby=config.text_id>
             <form method="post" action=endpoint on:submit=confirm>
-                <h2 id=words.title_id>{title}</h2>
+                <h2 id=config.title_id>{title}</h2>
                 <div class="dialog-body">
-                    <p id=words.text_id>{text}</p>
+                    <p id=config.text_id>{text}</p>
                     <DeviceList sessions />
                     {question}
-                    <Refusal failure />
+                    <FormError failure />
                 </div>
                 <div class="dialog-foot">
                     <div class="actions end">
@@ -172,7 +174,7 @@ pub fn ConfirmSignOut(
                             class="button"
                             type="button"
                             autofocus
-                            on:click=move |_| browser::close_dialog(words.dialog)
+                            on:click=move |_| browser::close_dialog(config.dialog)
                         >
                             "Cancel"
                         </button>

@@ -5,13 +5,13 @@ use leptos::prelude::*;
 
 use super::{
     dynamic::{dynamic, rows},
-    icon::{Icon, Picture},
+    icon::{Icon, IconName},
 };
-use domain::{session::Session, time::plural};
+use domain::{session::Session, time::pluralize};
 
 /// "3 devices"
 pub fn devices(count: usize) -> String {
-    plural(i64::try_from(count).unwrap_or(i64::MAX), "device")
+    pluralize(i64::try_from(count).unwrap_or(i64::MAX), "device")
 }
 
 /// The devices by name and what they have to do afterwards. Those of one name have their address beside it.
@@ -24,8 +24,8 @@ pub fn DeviceList(#[prop(into)] sessions: Signal<Vec<Session>>) -> impl IntoView
                 let address = (sessions.iter().filter(same).count() > 1).then(|| session.ip_address.clone());
                 view! {
                     <li>
-                        <Icon picture=Picture::of(session) />
-                        <span>{session.spoken_name()}</span>
+                        <Icon name=IconName::of(session) />
+                        <span>{session.descriptive_name()}</span>
                         {address.map(|address| view! { <span class="soft">{address}</span> }.into_any())}
                     </li>
                 }
@@ -39,7 +39,7 @@ pub fn DeviceList(#[prop(into)] sessions: Signal<Vec<Session>>) -> impl IntoView
     view! {
         <ul class="device-list">{list}</ul>
         <p class="caution">
-            <Icon picture=Picture::AlertTriangle />
+            <Icon name=IconName::AlertTriangle />
             <span>{caution}</span>
         </p>
     }

@@ -7,7 +7,7 @@ use std::pin::Pin;
 
 use leptos::{prelude::*, reactive::computed::ScopedFuture, tachys::reactive_graph::OwnedView};
 
-type Waiting = Pin<Box<dyn Future<Output = AnyView> + Send>>;
+type ViewFuture = Pin<Box<dyn Future<Output = AnyView> + Send>>;
 
 /// A part that is there while `part` gives something.
 pub fn dynamic(part: impl Fn() -> Option<AnyView> + Send + 'static) -> AnyView {
@@ -47,26 +47,26 @@ fn keyed_rows_boxed(each: Box<dyn Fn() -> Vec<KeyedRow> + Send + Sync>) -> AnyVi
 
 /// A part that waits for data: on the server, where the page waits with it, and in the browser after a navigation,
 /// where `loading` stands meanwhile. What was shown stays while data is loaded anew.
-pub fn waiting<F>(loading: fn() -> AnyView, part: impl Fn() -> F + Send + Sync + 'static) -> AnyView
+pub fn async_view<F>(loading: fn() -> AnyView, part: impl Fn() -> F + Send + Sync + 'static) -> AnyView
 where
     F: Future<Output = AnyView> + Send + 'static,
 {
-    waiting_boxed(loading, Box::new(move || Box::pin(part())))
+    async_view_boxed(loading, Box::new(move || Box::pin(part())))
 }
 
-fn waiting_boxed(loading: fn() -> AnyView, part: Box<dyn Fn() -> Waiting + Send + Sync>) -> AnyView {
-    view! { <Wait loading part /> }.into_any()
+fn async_view_boxed(loading: fn() -> AnyView, part: Box<dyn Fn() -> ViewFuture + Send + Sync>) -> AnyView {
+    view! { <AsyncView loading part /> }.into_any()
 }
 
 #[component]
-fn Wait(loading: fn() -> AnyView, part: Box<dyn Fn() -> Waiting + Send + Sync>) -> impl IntoView {
+fn AsyncView(loading: fn() -> AnyView, part: Box<dyn Fn() -> ViewFuture + Send + Sync>) -> impl IntoView {
     view! { <Transition fallback=loading>{suspended(part)}</Transition> }
 }
 
 /// Runs `part` anew whenever data that it has waited for is loaded anew. Each run owns what its view is made of, for as
 /// long as that view is shown. Owned by the effect that runs them, signals and memos would be disposed of as the next run
 /// begins, and the old view, which stays until that one is ready, would read them and panic.
-fn suspended(part: Box<dyn Fn() -> Waiting + Send + Sync>) -> impl IntoView {
+fn suspended(part: Box<dyn Fn() -> ViewFuture + Send + Sync>) -> impl IntoView {
     let around = Owner::current().unwrap_or_default();
     move || {
         let owner = around.child();
@@ -81,6 +81,6 @@ pub fn rows<T>(items: impl IntoIterator<Item = T>, row: impl Fn(T) -> AnyView) -
 }
 
 /// Nothing, for a part whose place may stay empty until it is loaded.
-pub fn nothing() -> AnyView {
+pub fn empty_view() -> AnyView {
     ().into_any()
 }

@@ -5,13 +5,13 @@ use leptos_router::hooks::use_location;
 
 use super::{
     account_menu::AccountMenu,
-    dynamic::{effect, nothing, waiting},
+    dynamic::{async_view, effect, empty_view},
     icon::Mark,
     live::{
         ended::EndedDialog, toast_region::ToastRegion, unreachable::UnreachableBanner, warning::WarningBanner,
     },
     menu,
-    organization_switcher::{OrganizationSwitcher, Switching},
+    organization_switcher::{OrganizationSwitch, OrganizationSwitcher},
 };
 use domain::overview::Viewer;
 
@@ -19,12 +19,12 @@ use crate::{
     error::AppError,
     ui::{
         browser,
-        failure::unless_ended,
+        errors::filter_session_end,
         live::{
-            keeper::{self, Keeper},
+            monitor::{self, SessionMonitor},
             toasts::Toasts,
         },
-        loading::Loading,
+        page_data::PageResource,
     },
 };
 
@@ -34,58 +34,58 @@ use crate::{
 pub fn Frame(children: Children) -> impl IntoView {
     let path = use_location().pathname;
     if path.with_untracked(|path| is_behind_sign_in(path)) {
-        view! { <Framed>{children()}</Framed> }.into_any()
+        view! { <AppFrame>{children()}</AppFrame> }.into_any()
     } else {
         children().into_any()
     }
 }
 
-/// The frame with the page in it. In the context of the page: who is signed in (`Loading<Viewer>`), the [`Keeper`] of
+/// The frame with the page in it. In the context of the page: who is signed in (`PageResource<Viewer>`), the [`SessionMonitor`] of
 /// the session, and [`Toasts`].
 #[component]
-fn Framed(children: Children) -> impl IntoView {
+fn AppFrame(children: Children) -> impl IntoView {
     let toasts = Toasts::default();
     provide_context(toasts);
-    let keeper = Keeper::new(toasts);
-    provide_context(keeper);
-    on_cleanup(keeper::stop);
-    let viewer = Loading::<Viewer>::start();
+    let monitor = SessionMonitor::new(toasts);
+    provide_context(monitor);
+    on_cleanup(monitor::stop);
+    let viewer = PageResource::<Viewer>::start();
     provide_context(viewer);
-    provide_context(Switching::new(keeper, toasts));
+    provide_context(OrganizationSwitch::new(monitor, toasts));
     let path = use_location().pathname;
     effect(move || {
         if let Some(Ok(viewer)) = viewer.get() {
-            keeper.shows(viewer.state);
+            monitor.set_shown(viewer.state);
         }
     });
     effect(move || {
-        if keeper.view().is_gone() {
+        if monitor.view().is_content_hidden() {
             toasts.clear();
-            browser::forget_data_of_page();
+            browser::remove_embedded_data();
         }
     });
-    effect(menu::close_when_left);
+    effect(menu::close_on_outside_click);
     let screen = Signal::derive(move || {
-        if keeper.view().is_gone() {
+        if monitor.view().is_content_hidden() {
             "screen gone"
         } else {
             "screen"
         }
     });
-    let person = waiting(nothing, move || async move {
-        match viewer.ready().await {
+    let person = async_view(empty_view, move || async move {
+        match viewer.wait().await {
             Ok(viewer) => view! {
                 <OrganizationSwitcher viewer=viewer.clone() />
                 <AccountMenu viewer />
             }
             .into_any(),
-            Err(error) => view! { <Gone error /> }.into_any(),
+            Err(error) => view! { <SessionGone error /> }.into_any(),
         }
     });
-    let administration = waiting(nothing, move || async move {
-        let is_administrator = viewer.ready().await.is_ok_and(|viewer| {
+    let administration = async_view(empty_view, move || async move {
+        let is_administrator = viewer.wait().await.is_ok_and(|viewer| {
             let has_organization = viewer.state.organization.is_some();
-            viewer.state.user.role.administers(has_organization)
+            viewer.state.user.role.can_administer(has_organization)
         });
         let link = || {
             let is_shown = Signal::derive(move || {
@@ -100,7 +100,7 @@ fn Framed(children: Children) -> impl IntoView {
             }
             .into_any()
         };
-        if is_administrator { link() } else { nothing() }
+        if is_administrator { link() } else { empty_view() }
     });
     view! {
         <div class=screen>
@@ -153,6 +153,6 @@ fn current(path: &'static str) -> Signal<Option<&'static str>> {
 
 /// The header of someone who is not known: the page below says why.
 #[component]
-fn Gone(error: AppError) -> impl IntoView {
-    effect(move || _ = unless_ended(error.clone()));
+fn SessionGone(error: AppError) -> impl IntoView {
+    effect(move || _ = filter_session_end(error.clone()));
 }

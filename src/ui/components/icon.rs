@@ -6,7 +6,7 @@ use domain::session::{ClientKind, Session};
 
 /// What an icon shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Picture {
+pub enum IconName {
     Monitor,
     Laptop,
     Phone,
@@ -28,7 +28,7 @@ pub enum Picture {
     Unreachable,
 }
 
-impl Picture {
+impl IconName {
     /// The kind of machine that a session is on.
     pub fn of(session: &Session) -> Self {
         let words = format!(
@@ -38,55 +38,57 @@ impl Picture {
         );
         let words = words.to_ascii_lowercase();
         match (session.kind, session.platform.as_deref()) {
-            (ClientKind::Browser, Some("phone")) => Picture::Phone,
-            (ClientKind::Browser, Some("tablet")) => Picture::Tablet,
-            (ClientKind::Browser, _) => Picture::Monitor,
-            (ClientKind::Desktop, _) if words.contains("book") || words.contains("laptop") => Picture::Laptop,
-            (ClientKind::Desktop, _) => Picture::Window,
+            (ClientKind::Browser, Some("phone")) => IconName::Phone,
+            (ClientKind::Browser, Some("tablet")) => IconName::Tablet,
+            (ClientKind::Browser, _) => IconName::Monitor,
+            (ClientKind::Desktop, _) if words.contains("book") || words.contains("laptop") => {
+                IconName::Laptop
+            }
+            (ClientKind::Desktop, _) => IconName::Window,
         }
     }
 
     fn paths(self) -> &'static str {
         match self {
-            Picture::Monitor => {
+            IconName::Monitor => {
                 r#"<rect x="3" y="4" width="18" height="12.5" rx="2"/><path d="M12 16.5V20M8 20h8"/>"#
             }
-            Picture::Laptop => {
+            IconName::Laptop => {
                 r#"<rect x="4.5" y="5" width="15" height="10.5" rx="1.75"/><path d="M2.5 19h19"/>"#
             }
-            Picture::Phone => {
+            IconName::Phone => {
                 r#"<rect x="7" y="2.5" width="10" height="19" rx="2.25"/><path d="M11 18.5h2"/>"#
             }
-            Picture::Tablet => {
+            IconName::Tablet => {
                 r#"<rect x="4.5" y="2.5" width="15" height="19" rx="2.25"/><path d="M11 18.5h2"/>"#
             }
-            Picture::Window => {
+            IconName::Window => {
                 r#"<rect x="3" y="4" width="18" height="16" rx="2"/><path d="M3 9h18M6.5 6.5h.01M9.5 6.5h.01"/>"#
             }
-            Picture::Check => r#"<path d="m5 12.5 4.5 4.5L19 7.5"/>"#,
-            Picture::AlertTriangle => {
+            IconName::Check => r#"<path d="m5 12.5 4.5 4.5L19 7.5"/>"#,
+            IconName::AlertTriangle => {
                 r#"<path d="M10.6 4.3 2.9 17.5a1.63 1.63 0 0 0 1.4 2.5h15.4a1.63 1.63 0 0 0 1.4-2.5L13.4 4.3a1.63 1.63 0 0 0-2.8 0Z"/><path d="M12 9.5V13M12 16.5h.01"/>"#
             }
-            Picture::AlertCircle => r#"<circle cx="12" cy="12" r="9"/><path d="M12 7.5V13M12 16.5h.01"/>"#,
-            Picture::Info => r#"<circle cx="12" cy="12" r="9"/><path d="M12 11v5.5M12 7.5h.01"/>"#,
-            Picture::SignOut => {
+            IconName::AlertCircle => r#"<circle cx="12" cy="12" r="9"/><path d="M12 7.5V13M12 16.5h.01"/>"#,
+            IconName::Info => r#"<circle cx="12" cy="12" r="9"/><path d="M12 11v5.5M12 7.5h.01"/>"#,
+            IconName::SignOut => {
                 r#"<path d="M13 4H6a2 2 0 0 0-2 2v12a2 2 0 0 0 2 2h7M10 12h11M17.5 8.5 21 12l-3.5 3.5"/>"#
             }
-            Picture::ChevronDown => r#"<path d="m6 9 6 6 6-6"/>"#,
-            Picture::Building => {
+            IconName::ChevronDown => r#"<path d="m6 9 6 6 6-6"/>"#,
+            IconName::Building => {
                 r#"<rect x="5" y="3" width="14" height="18" rx="1.75"/><path d="M10 21v-4h4v4M9 7.5h.01M15 7.5h.01M12 7.5h.01M9 12h.01M12 12h.01M15 12h.01"/>"#
             }
-            Picture::User => r#"<circle cx="12" cy="8" r="4"/><path d="M4.5 20.5a7.5 7.5 0 0 1 15 0"/>"#,
-            Picture::Sun => {
+            IconName::User => r#"<circle cx="12" cy="8" r="4"/><path d="M4.5 20.5a7.5 7.5 0 0 1 15 0"/>"#,
+            IconName::Sun => {
                 r#"<circle cx="12" cy="12" r="4"/><path d="M12 2.5v2M12 19.5v2M2.5 12h2M19.5 12h2M5.3 5.3l1.4 1.4M17.3 17.3l1.4 1.4M5.3 18.7l1.4-1.4M17.3 6.7l1.4-1.4"/>"#
             }
-            Picture::Moon => r#"<path d="M20.5 14A8.5 8.5 0 1 1 10 3.5a7 7 0 0 0 10.5 10.5Z"/>"#,
-            Picture::Close => r#"<path d="m6 6 12 12M18 6 6 18"/>"#,
-            Picture::Clock => r#"<circle cx="12" cy="12" r="8.5"/><path d="M12 7v5l3.5 2"/>"#,
-            Picture::Unreachable => {
+            IconName::Moon => r#"<path d="M20.5 14A8.5 8.5 0 1 1 10 3.5a7 7 0 0 0 10.5 10.5Z"/>"#,
+            IconName::Close => r#"<path d="m6 6 12 12M18 6 6 18"/>"#,
+            IconName::Clock => r#"<circle cx="12" cy="12" r="8.5"/><path d="M12 7v5l3.5 2"/>"#,
+            IconName::Unreachable => {
                 r#"<path d="M7 18.5a4.5 4.5 0 0 1-.6-9 6 6 0 0 1 8-3.6M18.2 10.2a4.2 4.2 0 0 1 2 6.8M4 4l16 16M11 18.5h5"/>"#
             }
-            Picture::System => {
+            IconName::System => {
                 r#"<circle cx="12" cy="12" r="8.5"/><path class="filled" d="M12 3.5a8.5 8.5 0 0 1 0 17Z"/>"#
             }
         }
@@ -95,8 +97,8 @@ impl Picture {
 
 /// Draws the picture.
 #[component]
-pub fn Icon(picture: Picture) -> impl IntoView {
-    view! { <svg class="icon" viewBox="0 0 24 24" aria-hidden="true" focusable="false" inner_html=picture.paths()></svg> }
+pub fn Icon(name: IconName) -> impl IntoView {
+    view! { <svg class="icon" viewBox="0 0 24 24" aria-hidden="true" focusable="false" inner_html=name.paths()></svg> }
 }
 
 /// The product's mark.

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use leptos::prelude::*;
 
 use super::dynamic::effect;
-use domain::time::{ago, exact_utc, rfc3339};
+use domain::time::{format_rfc3339, format_utc, relative_time};
 
 use crate::ui::{browser, page_clock::PageClock};
 
@@ -17,10 +17,10 @@ pub fn LocalTime(#[prop(into)] at: Signal<DateTime<Utc>>) -> impl IntoView {
         if is_local.get() {
             browser::local_time(at.get())
         } else {
-            exact_utc(at.get())
+            format_utc(at.get())
         }
     });
-    let datetime = Signal::derive(move || rfc3339(at.get()));
+    let datetime = Signal::derive(move || format_rfc3339(at.get()));
     view! {
         <time datetime=datetime title=exact(at, is_local)>
             {text}
@@ -32,8 +32,8 @@ pub fn LocalTime(#[prop(into)] at: Signal<DateTime<Utc>>) -> impl IntoView {
 #[component]
 pub fn Ago(#[prop(into)] at: Signal<DateTime<Utc>>, clock: PageClock) -> impl IntoView {
     let exact = exact(at, is_local());
-    let datetime = Signal::derive(move || rfc3339(at.get()));
-    let age = Signal::derive(move || ago(at.get(), clock.now()));
+    let datetime = Signal::derive(move || format_rfc3339(at.get()));
+    let age = Signal::derive(move || relative_time(at.get(), clock.now()));
     view! {
         <time datetime=datetime title=exact>
             {age}
@@ -54,7 +54,7 @@ fn exact(at: Signal<DateTime<Utc>>, is_local: RwSignal<bool>) -> Signal<String> 
         if is_local.get() {
             browser::exact_local_time(at.get())
         } else {
-            exact_utc(at.get())
+            format_utc(at.get())
         }
     })
 }

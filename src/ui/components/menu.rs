@@ -7,10 +7,10 @@ use leptos::{
 use leptos_router::hooks::use_location;
 
 use super::{account_menu, dynamic::effect, organization_switcher};
-use crate::ui::browser::{self, Listened};
+use crate::ui::browser::{self, ListenTarget};
 
 /// Has every menu close when the person touches anything outside of it, or the focus goes there. Once a page.
-pub fn close_when_left() {
+pub fn close_on_outside_click() {
     let closes = |event: Event| {
         for menu in [account_menu::MENU, organization_switcher::MENU] {
             if !browser::is_within(&event, menu) {
@@ -19,12 +19,12 @@ pub fn close_when_left() {
         }
     };
     for kind in ["pointerdown", "focusin"] {
-        browser::listen(Listened::Document, kind, closes);
+        browser::listen(ListenTarget::Document, kind, closes);
     }
 }
 
 /// Closes the menu of that id when the person goes to another page.
-pub fn closes_by_itself(menu: &'static str) {
+pub fn close_on_navigation(menu: &'static str) {
     let path = use_location().pathname;
     let mut is_first = true;
     effect(move || {

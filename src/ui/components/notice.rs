@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::icon::{Icon, Picture};
+use super::icon::{Icon, IconName};
 
 /// What kind of message it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,16 +16,16 @@ pub enum Tone {
 /// Shows a message. An error is announced at once, the others when there is time.
 #[component]
 pub fn Notice(tone: Tone, #[prop(optional)] id: Option<&'static str>, children: Children) -> impl IntoView {
-    let (class, picture) = match tone {
-        Tone::Info => ("notice info", Picture::Info),
-        Tone::Success => ("notice success", Picture::Check),
-        Tone::Warning => ("notice warning", Picture::AlertTriangle),
-        Tone::Error => ("notice error", Picture::AlertCircle),
+    let (class, name) = match tone {
+        Tone::Info => ("notice info", IconName::Info),
+        Tone::Success => ("notice success", IconName::Check),
+        Tone::Warning => ("notice warning", IconName::AlertTriangle),
+        Tone::Error => ("notice error", IconName::AlertCircle),
     };
     let role = if tone == Tone::Error { "alert" } else { "status" };
     view! {
         <div class=class role=role id=id tabindex="-1">
-            <Icon picture />
+            <Icon name />
             <div>{children()}</div>
         </div>
     }

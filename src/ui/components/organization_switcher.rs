@@ -10,7 +10,7 @@ use leptos_router::hooks::use_location;
 
 use super::{
     dynamic::{dynamic, effect, rows},
-    icon::{Icon, Picture},
+    icon::{Icon, IconName},
     menu,
     notice::Tone,
 };
@@ -25,8 +25,8 @@ use crate::{
     server_fns::switch_organization,
     ui::{
         browser,
-        failure::{error_of_form, unless_ended},
-        live::{keeper::Keeper, toasts::Toasts},
+        errors::{filter_session_end, form_error_in_url},
+        live::{monitor::SessionMonitor, toasts::Toasts},
     },
 };
 
@@ -35,30 +35,30 @@ const OPENER: &str = "organizations-opener";
 
 /// The choice that the person has made and the server has not yet taken up. In the context of every page behind sign-in.
 #[derive(Clone, Copy, Debug)]
-pub struct Switching {
+pub struct OrganizationSwitch {
     /// Shown at once, until the page shows it by itself or the server has refused.
     chosen: RwSignal<Option<Organization>>,
     /// The last choice; one is sent after the other, so that the last one holds.
-    wanted: StoredValue<Option<Organization>>,
+    pending: StoredValue<Option<Organization>>,
     is_sending: StoredValue<bool>,
-    keeper: Keeper,
+    monitor: SessionMonitor,
     toasts: Toasts,
 }
 
-impl Switching {
-    pub fn new(keeper: Keeper, toasts: Toasts) -> Self {
+impl OrganizationSwitch {
+    pub fn new(monitor: SessionMonitor, toasts: Toasts) -> Self {
         Self {
             chosen: RwSignal::new(None),
-            wanted: StoredValue::new(None),
+            pending: StoredValue::new(None),
             is_sending: StoredValue::new(false),
-            keeper,
+            monitor,
             toasts,
         }
     }
 
-    fn to(self, organization: Organization) {
+    fn choose(self, organization: Organization) {
         self.chosen.set(Some(organization.clone()));
-        self.wanted.set_value(Some(organization));
+        self.pending.set_value(Some(organization));
         if !self.is_sending.get_value() {
             self.is_sending.set_value(true);
             spawn_local(async move {
@@ -69,38 +69,41 @@ impl Switching {
     }
 
     async fn send_all(self) {
-        while let Some(organization) = self.take_wanted() {
+        while let Some(organization) = self.take_pending() {
             let answer = switch_organization(organization.id.to_string(), None).await;
-            if self.wanted.with_value(Option::is_some) {
+            if self.pending.with_value(Option::is_some) {
                 // The person has chosen again meanwhile: that counts, whatever came of this.
                 continue;
             }
             if let Err(error) = answer {
                 self.chosen.set(None);
-                if let Some(error) = unless_ended(error) {
-                    self.toasts.say(Tone::Error, refusal(&organization.name, &error));
+                if let Some(error) = filter_session_end(error) {
+                    self.toasts
+                        .show(Tone::Error, switch_error(&organization.name, &error));
                 }
             }
             // Everything on the page is to be of the organization that the session looks at now.
-            self.keeper.refresh();
+            self.monitor.refresh();
         }
     }
 
-    fn take_wanted(self) -> Option<Organization> {
-        self.wanted.try_update_value(Option::take).flatten()
+    fn take_pending(self) -> Option<Organization> {
+        self.pending.try_update_value(Option::take).flatten()
     }
 
     /// The page shows what the server says now: once nothing is on its way to it, that counts, whatever was chosen.
-    fn is_shown(self) {
+    fn clear_choice(self) {
         if !self.is_sending.get_value() && self.chosen.with_untracked(Option::is_some) {
             self.chosen.set(None);
         }
     }
 }
 
-fn refusal(name: &str, error: &AppError) -> String {
+fn switch_error(name: &str, error: &AppError) -> String {
     let why = match error {
-        AppError::NotFound | AppError::NoSuch(_) => "You do not belong to it any more.".to_owned(),
+        AppError::SessionNotFound | AppError::ResourceNotFound(_) => {
+            "You do not belong to it any more.".to_owned()
+        }
         error => error.message(),
     };
     format!("You were not switched to {name}. {why}")
@@ -113,9 +116,9 @@ pub fn OrganizationSwitcher(viewer: Viewer) -> impl IntoView {
         state, memberships, ..
     } = viewer;
     let SessionState { organization, .. } = state;
-    let switching = expect_context::<Switching>();
+    let switching = expect_context::<OrganizationSwitch>();
     let current = organization.as_ref().map(|organization| organization.id);
-    effect(move || switching.is_shown());
+    effect(move || switching.clear_choice());
     let is_alone = memberships
         .iter()
         .all(|membership| Some(membership.organization.id) == current);
@@ -124,7 +127,7 @@ pub fn OrganizationSwitcher(viewer: Viewer) -> impl IntoView {
             .map(|organization| {
                 view! {
                     <p class="organization">
-                        <Icon picture=Picture::Building />
+                        <Icon name=IconName::Building />
                         <span class="visually-hidden">"Organization: "</span>
                         <span title=organization.name.clone()>{organization.name.clone()}</span>
                     </p>
@@ -140,10 +143,10 @@ pub fn OrganizationSwitcher(viewer: Viewer) -> impl IntoView {
     });
     let path = use_location().pathname;
     let escape = |event: KeyboardEvent| menu::close_on_escape(&event, MENU, OPENER);
-    menu::closes_by_itself(MENU);
-    let refused = error_of_form(&["/api/switch_organization"]);
+    menu::close_on_navigation(MENU);
+    let refused = form_error_in_url(&["/api/switch_organization"]);
     let problem = dynamic(move || {
-        let words = refusal("the other organization", &refused.clone()?);
+        let words = switch_error("the other organization", &refused.clone()?);
         Some(view! { <p class="menu-section" role="alert">{words}</p> }.into_any())
     });
     let choices = rows(memberships, move |membership| {
@@ -152,12 +155,12 @@ pub fn OrganizationSwitcher(viewer: Viewer) -> impl IntoView {
     view! {
         <details class="menu organization-menu" id=MENU on:keydown=escape>
             <summary id=OPENER>
-                <Icon picture=Picture::Building />
+                <Icon name=IconName::Building />
                 <span class="visually-hidden">"Organization: "</span>
                 <span class="menu-name" title=name>
                     {name}
                 </span>
-                <Icon picture=Picture::ChevronDown />
+                <Icon name=IconName::ChevronDown />
             </summary>
             <div class="menu-panel">
                 {problem}
@@ -177,7 +180,11 @@ pub fn OrganizationSwitcher(viewer: Viewer) -> impl IntoView {
 }
 
 #[component]
-fn Choice(membership: Membership, shown: Memo<Option<Organization>>, switching: Switching) -> impl IntoView {
+fn Choice(
+    membership: Membership,
+    shown: Memo<Option<Organization>>,
+    switching: OrganizationSwitch,
+) -> impl IntoView {
     let Membership { organization, role } = membership;
     let id = organization.id;
     let is_this = move |shown: &Option<Organization>| shown.as_ref().is_some_and(|shown| shown.id == id);
@@ -186,7 +193,7 @@ fn Choice(membership: Membership, shown: Memo<Option<Organization>>, switching: 
     let mark = dynamic(move || {
         is_shown
             .get()
-            .then(|| view! { <Icon picture=Picture::Check /> }.into_any())
+            .then(|| view! { <Icon name=IconName::Check /> }.into_any())
     });
     let name = organization.name.clone();
     let choose = move |event: MouseEvent| {
@@ -194,7 +201,7 @@ fn Choice(membership: Membership, shown: Memo<Option<Organization>>, switching: 
         browser::close_menu(MENU);
         browser::focus(OPENER);
         if !is_shown.get_untracked() {
-            switching.to(organization.clone());
+            switching.choose(organization.clone());
         }
     };
     view! {

@@ -4,9 +4,9 @@ use leptos::prelude::*;
 
 use super::{
     dynamic::dynamic,
-    icon::{Icon, Picture},
+    icon::{Icon, IconName},
 };
-use crate::{error::AppError, ui::failure::is_about_password};
+use crate::{error::AppError, ui::errors::is_about_password};
 
 /// `id` is its name within the page; `name` and `autocomplete` are for the form and for password managers.
 #[component]
@@ -24,7 +24,7 @@ pub fn PasswordField(
     #[prop(optional)] hint: Option<&'static str>,
     /// The id of the place that tells of a failure, where that is not here.
     #[prop(optional)]
-    told_at: Option<&'static str>,
+    error_id: Option<&'static str>,
     #[prop(optional)] autofocus: bool,
 ) -> impl IntoView {
     let visible = RwSignal::new(false);
@@ -36,7 +36,7 @@ pub fn PasswordField(
             _ => None,
         })
     });
-    let described = match told_at {
+    let described = match error_id {
         Some(place) => place.to_owned(),
         None => format!("{id}-hint {id}-problem"),
     };
@@ -51,14 +51,14 @@ pub fn PasswordField(
     let problem = dynamic(move || {
         let words = match failure
             .get()
-            .filter(|error| told_at.is_none() && is_about_password(error))?
+            .filter(|error| error_id.is_none() && is_about_password(error))?
         {
             AppError::InvalidCredentials => wrong.to_owned(),
             other => other.message(),
         };
         let line = view! {
             <p class="field-error">
-                <Icon picture=Picture::AlertCircle />
+                <Icon name=IconName::AlertCircle />
                 <span>{words}</span>
             </p>
         };

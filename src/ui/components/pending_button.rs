@@ -2,11 +2,11 @@
 
 use leptos::{ev::MouseEvent, prelude::*};
 
-use crate::ui::{browser, live::keeper::Keeper};
+use crate::ui::{browser, live::monitor::SessionMonitor};
 
 /// Shows `idle` until `busy`, then `pending`; both take their room from the start. While busy it stays focusable, and
 /// its form's handler is to ignore it. A double click is one click. While the portal cannot be reached it is disabled, and
-/// the keeper stops its form.
+/// the monitor stops its form.
 #[component]
 pub fn PendingButton(
     class: &'static str,
@@ -19,12 +19,12 @@ pub fn PendingButton(
     #[prop(into)] busy: Signal<bool>,
     /// It can be pressed whatever is known of the session.
     #[prop(optional)]
-    anyway: bool,
+    always_enabled: bool,
 ) -> impl IntoView {
-    let keeper = use_context::<Keeper>().filter(|_| !anyway);
-    let may_act = Memo::new(move |_| keeper.is_none_or(|keeper| keeper.view().may_act()));
+    let monitor = use_context::<SessionMonitor>().filter(|_| !always_enabled);
+    let can_act = Memo::new(move |_| monitor.is_none_or(|monitor| monitor.view().can_act()));
     let when_busy = Signal::derive(move || busy.get().then_some("true"));
-    let when_disabled = Signal::derive(move || (busy.get() || !may_act.get()).then_some("true"));
+    let when_disabled = Signal::derive(move || (busy.get() || !can_act.get()).then_some("true"));
     let spoken = move || of.map(|of| view! { <span class="visually-hidden">" " {of}</span> }.into_any());
     view! {
         <button

@@ -4,7 +4,7 @@ use leptos::{ev::SubmitEvent, prelude::*};
 
 use super::{
     dynamic::{dynamic, rows},
-    icon::{Icon, Picture},
+    icon::{Icon, IconName},
     local_time::{Ago, LocalTime},
     pending_button::PendingButton,
 };
@@ -62,14 +62,14 @@ pub fn SessionRow(
     });
     let problem = dynamic(move || {
         let error = failure.get()?;
-        let what = if error.is_uncertain() {
+        let what = if error.has_unknown_outcome() {
             format!("It is not known whether {} was signed out. ", name.get())
         } else {
             format!("{} could not be signed out. ", name.get())
         };
         let line = view! {
             <p class="session-error" role="alert">
-                <Icon picture=Picture::AlertCircle />
+                <Icon name=IconName::AlertCircle />
                 <span>{what} {error.message()}</span>
             </p>
         };
@@ -86,7 +86,7 @@ pub fn SessionRow(
     view! {
         <li class="session">
             <span class=if is_current { "tile accent" } else { "tile" }>
-                <Icon picture=session.with_untracked(Picture::of) />
+                <Icon name=session.with_untracked(IconName::of) />
             </span>
             <h3 class="session-name">
                 {name} " "

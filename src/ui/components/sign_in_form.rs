@@ -4,19 +4,19 @@ use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 
 use super::{
     dynamic::dynamic,
-    icon::{Icon, Picture},
+    icon::{Icon, IconName},
     password_field::PasswordField,
     pending_button::PendingButton,
 };
 use crate::{
     error::AppError,
     server_fns::{sign_in, typed_email},
-    ui::{browser, failure::error_of_form},
+    ui::{browser, errors::form_error_in_url},
 };
 
 /// The ids of the form's parts.
 #[derive(Clone, Copy, Debug)]
-pub struct Ids {
+pub struct SignInFormIds {
     email: &'static str,
     password: &'static str,
     new_password: &'static str,
@@ -25,9 +25,9 @@ pub struct Ids {
     leaves: bool,
 }
 
-impl Ids {
+impl SignInFormIds {
     /// For the page that is there to sign in.
-    pub const OF_PAGE: Ids = Ids {
+    pub const PAGE: SignInFormIds = SignInFormIds {
         email: "email",
         password: "password",
         new_password: "new-password",
@@ -36,7 +36,7 @@ impl Ids {
     };
 
     /// For a form over another page, with fields of its own.
-    pub const OVER_PAGE: Ids = Ids {
+    pub const DIALOG: SignInFormIds = SignInFormIds {
         email: "again-email",
         password: "again-password",
         new_password: "again-new-password",
@@ -48,12 +48,12 @@ impl Ids {
 /// The form. `on_signed_in` gets the path to go to.
 #[component]
 pub fn SignInForm(
-    ids: Ids,
+    ids: SignInFormIds,
     label: &'static str,
     #[prop(into)] next: Signal<String>,
     on_signed_in: Callback<String>,
 ) -> impl IntoView {
-    let failure = RwSignal::new(error_of_form(&["/api/sign_in"]));
+    let failure = RwSignal::new(form_error_in_url(&["/api/sign_in"]));
     let busy = RwSignal::new(false);
 
     let submit = move |event: SubmitEvent| {
@@ -61,7 +61,10 @@ pub fn SignInForm(
         if busy.get_untracked() {
             return;
         }
-        let (email, password) = (browser::typed(ids.email), browser::typed(ids.password));
+        let (email, password) = (
+            browser::field_value(ids.email),
+            browser::field_value(ids.password),
+        );
         let new_password = browser::field(ids.new_password).map(|field| field.value());
         let next = Some(next.get_untracked());
         busy.set(true);
@@ -87,7 +90,7 @@ pub fn SignInForm(
         let error = failure.get()?;
         let notice = view! {
             <div class="notice error">
-                <Icon picture=Picture::AlertCircle />
+                <Icon name=IconName::AlertCircle />
                 <div>{error.message()}</div>
             </div>
         };
@@ -109,7 +112,7 @@ pub fn SignInForm(
                 label="New password"
                 autocomplete="new-password"
                 failure
-                told_at=ids.problem
+                error_id=ids.problem
             />
         };
         asks_new.get().then(|| field.into_any())
@@ -136,14 +139,14 @@ pub fn SignInForm(
                     aria-describedby=ids.problem
                 />
             </div>
-            <PasswordField id=ids.password failure told_at=ids.problem />
+            <PasswordField id=ids.password failure error_id=ids.problem />
             {new_password}
             <PendingButton
                 class="button primary wide"
                 idle=label.to_owned()
                 pending="Signing in…".to_owned()
                 busy
-                anyway=true
+                always_enabled=true
             />
         </form>
     }

@@ -8,32 +8,32 @@ use leptos::prelude::set_timeout;
 use domain::{
     ids::SessionId,
     session::EndReason,
-    state_machine::{Millis, Times},
+    state_machine::{ExpiryTimes, Millis},
 };
 
-use crate::ui::browser::{channel::Channel, lock, monotonic};
+use crate::ui::browser::{channel::Channel, lock, monotonic_ms};
 
 /// The channel, and the lock of the tab that leads. The number is that of what tabs say: builds that say it in other words
 /// do not hear each other.
 const NAME: &str = "broker-portal-session-1";
 
 /// A tab that leads and does not answer for so long is frozen.
-pub const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+pub const LEADER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a tab tells the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Said {
+pub struct TabMessage {
     /// The tab that speaks, by a number that it drew.
     pub from: u32,
     /// The session that it speaks of.
     pub session: SessionId,
     /// The number of the last event that the tab knows of.
     pub event_number: i64,
-    pub what: What,
+    pub event: TabEvent,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum TabEvent {
     /// "Is there a tab that leads?"
     Hello,
     /// The leading tab: the stream is open.
@@ -41,121 +41,124 @@ pub enum What {
     /// The leading tab: the stream is not open.
     StreamLost,
     /// The leading tab: the stream told of an event of this kind.
-    Told(String),
+    StreamEvent(String),
     /// The server knows the session, and until when.
-    Live(Times),
+    Live(ExpiryTimes),
     /// The server says that the session is over.
     Ended(EndReason),
     /// The person ends the session in this tab, with all others.
-    EndsHere,
+    SigningOut,
     /// The person ends this other session in this tab.
-    Ends(SessionId),
+    Revoking(SessionId),
     /// Someone signed in in this tab.
     SignedIn,
 }
 
 /// As it travels: words with spaces between. Times are told in milliseconds from now, since each tab has a clock of its
 /// own.
-impl Said {
+impl TabMessage {
     /// What the sign-in page says, which knows no session yet.
     pub fn signed_in() -> Self {
         Self {
             from: 0,
             session: SessionId(uuid::Uuid::nil()),
             event_number: 0,
-            what: What::SignedIn,
+            event: TabEvent::SignedIn,
         }
     }
 
-    fn write(&self, now: Millis) -> String {
-        let (word, more) = match &self.what {
-            What::Hello => ("hello", String::new()),
-            What::StreamOpened => ("stream_opened", String::new()),
-            What::StreamLost => ("stream_lost", String::new()),
-            What::Told(kind) => ("told", kind.clone()),
-            What::Live(times) => {
-                let (idle, lifetime) = (times.idle_end - now, times.lifetime_end - now);
-                let more = format!("{idle} {lifetime} {} {}", times.idle_for, times.warn_for);
+    fn encode(&self, now: Millis) -> String {
+        let (word, more) = match &self.event {
+            TabEvent::Hello => ("hello", String::new()),
+            TabEvent::StreamOpened => ("stream_opened", String::new()),
+            TabEvent::StreamLost => ("stream_lost", String::new()),
+            TabEvent::StreamEvent(kind) => ("told", kind.clone()),
+            TabEvent::Live(times) => {
+                let (idle, lifetime) = (times.idle_expires_at - now, times.lifetime_expires_at - now);
+                let more = format!(
+                    "{idle} {lifetime} {} {}",
+                    times.idle_timeout, times.warning_period
+                );
                 ("live", more)
             }
-            What::Ended(reason) => ("ended", reason.as_str().to_owned()),
-            What::EndsHere => ("ends_here", String::new()),
-            What::Ends(session) => ("ends", session.to_string()),
-            What::SignedIn => ("signed_in", String::new()),
+            TabEvent::Ended(reason) => ("ended", reason.as_str().to_owned()),
+            TabEvent::SigningOut => ("ends_here", String::new()),
+            TabEvent::Revoking(session) => ("ends", session.to_string()),
+            TabEvent::SignedIn => ("signed_in", String::new()),
         };
         let (from, session, number) = (self.from, self.session, self.event_number);
         format!("{from} {session} {number} {word} {more}")
     }
 
     /// `None`: it is something else.
-    fn read(text: &str, now: Millis) -> Option<Self> {
+    fn decode(text: &str, now: Millis) -> Option<Self> {
         let mut words = text.split(' ');
         let from = words.next()?.parse().ok()?;
         let session = words.next()?.parse().ok()?;
         let event_number = words.next()?.parse().ok()?;
-        let what = match words.next()? {
-            "hello" => What::Hello,
-            "stream_opened" => What::StreamOpened,
-            "stream_lost" => What::StreamLost,
-            "told" => What::Told(words.next()?.to_owned()),
+        let event = match words.next()? {
+            "hello" => TabEvent::Hello,
+            "stream_opened" => TabEvent::StreamOpened,
+            "stream_lost" => TabEvent::StreamLost,
+            "told" => TabEvent::StreamEvent(words.next()?.to_owned()),
             "live" => {
                 let mut time = || words.next()?.parse::<Millis>().ok();
-                What::Live(Times {
-                    idle_end: now.saturating_add(time()?),
-                    lifetime_end: now.saturating_add(time()?),
-                    idle_for: time()?,
-                    warn_for: time()?,
+                TabEvent::Live(ExpiryTimes {
+                    idle_expires_at: now.saturating_add(time()?),
+                    lifetime_expires_at: now.saturating_add(time()?),
+                    idle_timeout: time()?,
+                    warning_period: time()?,
                 })
             }
-            "ended" => What::Ended(words.next()?.parse().ok()?),
-            "ends_here" => What::EndsHere,
-            "ends" => What::Ends(words.next()?.parse().ok()?),
-            "signed_in" => What::SignedIn,
+            "ended" => TabEvent::Ended(words.next()?.parse().ok()?),
+            "ends_here" => TabEvent::SigningOut,
+            "ends" => TabEvent::Revoking(words.next()?.parse().ok()?),
+            "signed_in" => TabEvent::SignedIn,
             _ => return None,
         };
         Some(Self {
             from,
             session,
             event_number,
-            what,
+            event,
         })
     }
 }
 
 /// The way to the other tabs.
-pub struct Tabs(Option<Channel>);
+pub struct TabChannel(Option<Channel>);
 
-impl Tabs {
-    /// `hears` gets what the others say. In a browser without channels every tab is by itself.
-    pub fn open(hears: impl Fn(Said) + 'static) -> Self {
+impl TabChannel {
+    /// `on_message` gets what the others say. In a browser without channels every tab is by itself.
+    pub fn open(on_message: impl Fn(TabMessage) + 'static) -> Self {
         Self(Channel::open(NAME, move |text| {
             // Another build of the portal may have other words.
-            if let Some(said) = Said::read(&text, monotonic()) {
-                hears(said);
+            if let Some(message) = TabMessage::decode(&text, monotonic_ms()) {
+                on_message(message);
             }
         }))
     }
 
-    pub fn say(&self, said: &Said) {
+    pub fn broadcast(&self, message: &TabMessage) {
         if let Some(channel) = &self.0 {
-            channel.say(&said.write(monotonic()));
+            channel.post(&message.encode(monotonic_ms()));
         }
     }
 
     /// Whether the tabs of this browser can share a stream.
-    pub fn can_share(&self) -> bool {
-        self.0.is_some() && lock::are_there()
+    pub fn can_share_stream(&self) -> bool {
+        self.0.is_some() && lock::is_supported()
     }
 }
 
 /// Waits to be the tab that leads. `at_once`: takes the lead from a tab that does not answer.
-pub fn seek_lead(at_once: bool, won: impl FnOnce() + 'static, lost: impl FnOnce() + 'static) {
-    lock::hold(NAME, at_once, won, lost);
+pub fn request_lead(at_once: bool, on_acquired: impl FnOnce() + 'static, on_lost: impl FnOnce() + 'static) {
+    lock::acquire(NAME, at_once, on_acquired, on_lost);
 }
 
 /// Has `then` called if no tab that leads can have answered until then.
-pub fn after_silence(then: impl FnOnce() + 'static) {
-    set_timeout(then, ANSWERS_WITHIN);
+pub fn after_leader_timeout(then: impl FnOnce() + 'static) {
+    set_timeout(then, LEADER_TIMEOUT);
 }
 
 #[cfg(test)]
@@ -164,42 +167,42 @@ mod tests {
 
     #[test]
     fn tab_messages_round_trip() {
-        let times = Times {
-            idle_end: 5_000,
-            lifetime_end: 90_000,
-            idle_for: 60_000,
-            warn_for: 300_000,
+        let times = ExpiryTimes {
+            idle_expires_at: 5_000,
+            lifetime_expires_at: 90_000,
+            idle_timeout: 60_000,
+            warning_period: 300_000,
         };
-        let later = Times {
-            idle_end: 105_000,
-            lifetime_end: 190_000,
+        let later = ExpiryTimes {
+            idle_expires_at: 105_000,
+            lifetime_expires_at: 190_000,
             ..times
         };
-        let ended = What::Ended(EndReason::SignedOutEverywhere);
+        let ended = TabEvent::Ended(EndReason::SignedOutEverywhere);
         let other = SessionId(uuid::Uuid::from_u128(2));
-        let told = What::Told("sessions_changed".to_owned());
-        for (what, heard) in [
-            (What::Hello, What::Hello),
-            (What::StreamOpened, What::StreamOpened),
-            (What::StreamLost, What::StreamLost),
+        let told = TabEvent::StreamEvent("sessions_changed".to_owned());
+        for (event, heard) in [
+            (TabEvent::Hello, TabEvent::Hello),
+            (TabEvent::StreamOpened, TabEvent::StreamOpened),
+            (TabEvent::StreamLost, TabEvent::StreamLost),
             (told.clone(), told),
             // The clock of the tab that hears is 100 s ahead.
-            (What::Live(times), What::Live(later)),
+            (TabEvent::Live(times), TabEvent::Live(later)),
             (ended.clone(), ended),
-            (What::EndsHere, What::EndsHere),
-            (What::Ends(other), What::Ends(other)),
-            (What::SignedIn, What::SignedIn),
+            (TabEvent::SigningOut, TabEvent::SigningOut),
+            (TabEvent::Revoking(other), TabEvent::Revoking(other)),
+            (TabEvent::SignedIn, TabEvent::SignedIn),
         ] {
-            let said = Said {
+            let message = TabMessage {
                 from: 7,
                 session: SessionId(uuid::Uuid::from_u128(1)),
                 event_number: 12,
-                what,
+                event,
             };
-            let text = said.write(0);
+            let text = message.encode(0);
             assert_eq!(
-                Said::read(&text, 100_000),
-                Some(Said { what: heard, ..said }),
+                TabMessage::decode(&text, 100_000),
+                Some(TabMessage { event: heard, ..said }),
                 "{text}"
             );
         }
@@ -209,7 +212,7 @@ mod tests {
             "7 x 12 hello ",
             "7 00000000-0000-0000-0000-000000000001 12 live 1 2",
         ] {
-            assert_eq!(Said::read(text, 0), None, "{text}");
+            assert_eq!(TabMessage::decode(text, 0), None, "{text}");
         }
     }
 }

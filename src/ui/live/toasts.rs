@@ -7,10 +7,10 @@ use leptos::prelude::*;
 use crate::ui::components::notice::Tone;
 
 /// A message goes by itself after this time. Errors and warnings stay until they are dismissed.
-const STAYS: Duration = Duration::from_secs(8);
+const DISMISS_AFTER: Duration = Duration::from_secs(8);
 
 /// So many are shown; the oldest go first.
-const MOST: usize = 4;
+const MAX_TOASTS: usize = 4;
 
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct Toasts {
     list: RwSignal<Vec<Toast>>,
     next: StoredValue<u32>,
     /// Somebody points at one or has the focus in it: none goes by itself meanwhile.
-    is_held: RwSignal<bool>,
+    is_paused: RwSignal<bool>,
 }
 
 impl Default for Toasts {
@@ -35,36 +35,36 @@ impl Default for Toasts {
         Self {
             list: RwSignal::default(),
             next: StoredValue::new(0),
-            is_held: RwSignal::new(false),
+            is_paused: RwSignal::new(false),
         }
     }
 }
 
 impl Toasts {
     /// Says something. What is there already is not said twice.
-    pub fn say(self, tone: Tone, text: impl Into<String>) {
+    pub fn show(self, tone: Tone, text: impl Into<String>) {
         let text = text.into();
         let number = self.next.get_value();
         self.next.set_value(number.wrapping_add(1));
         self.list.update(|list| {
             list.retain(|toast| toast.text != text);
             list.push(Toast { number, tone, text });
-            let surplus = list.len().saturating_sub(MOST);
+            let surplus = list.len().saturating_sub(MAX_TOASTS);
             list.drain(..surplus);
         });
         if matches!(tone, Tone::Info | Tone::Success) {
-            self.goes_later(number);
+            self.dismiss_later(number);
         }
     }
 
-    fn goes_later(self, number: u32) {
-        let goes = move || match self.is_held.try_get_untracked() {
-            Some(true) => self.goes_later(number),
+    fn dismiss_later(self, number: u32) {
+        let goes = move || match self.is_paused.try_get_untracked() {
+            Some(true) => self.dismiss_later(number),
             Some(false) => self.dismiss(number),
             // So is the page.
             None => {}
         };
-        set_timeout(goes, STAYS);
+        set_timeout(goes, DISMISS_AFTER);
     }
 
     pub fn dismiss(self, number: u32) {
@@ -77,8 +77,8 @@ impl Toasts {
         self.list.set(Vec::new());
     }
 
-    pub fn hold(self, is_held: bool) {
-        self.is_held.set(is_held);
+    pub fn set_paused(self, is_paused: bool) {
+        self.is_paused.set(is_paused);
     }
 
     pub fn list(self) -> Vec<Toast> {

@@ -15,32 +15,32 @@ use crate::{
     error::AppError,
     server_fns::client,
     ui::{
-        browser::{self, drawn},
+        browser::{self, fragment},
         components::{
-            dynamic::{dynamic, effect, waiting},
+            dynamic::{async_view, dynamic, effect},
+            error_notice::ErrorNotice,
             notice::Tone,
             page_title::PageTitle,
-            trouble::Trouble,
         },
-        failure::unless_ended,
-        live::{keeper::Keeper, toasts::Toasts},
-        loading::{Drawn, Loading},
+        errors::filter_session_end,
+        live::{monitor::SessionMonitor, toasts::Toasts},
+        page_data::{Fragment, PageResource},
     },
 };
 
 /// The element that the drawn page stands in.
-const PLACE: &str = "drawn";
+const FRAGMENT: &str = "fragment";
 
 /// How often the page is drawn anew by itself.
-const EVERY: Duration = Duration::from_secs(15);
+const REFRESH_INTERVAL: Duration = Duration::from_secs(15);
 
 /// How long a pause in typing is taken for its end.
-const PAUSE: Duration = Duration::from_millis(250);
+const TYPING_PAUSE: Duration = Duration::from_millis(250);
 
 /// The page: loading, failed, or what the server drew.
 #[component]
 pub fn AdminPage() -> impl IntoView {
-    let loaded = Loading::<Drawn>::start();
+    let loaded = PageResource::<Fragment>::start();
     follow_address(loaded);
     // Each of these pages is a route of its own: the path of one does not change.
     let title = use_location()
@@ -51,8 +51,8 @@ pub fn AdminPage() -> impl IntoView {
             Some("health") => "Health",
             _ => "Sessions",
         });
-    let content = waiting(loading, move || async move {
-        loaded.settled().await;
+    let content = async_view(loading, move || async move {
+        loaded.wait_first().await;
         view! { <Content loaded /> }.into_any()
     });
     view! {
@@ -75,7 +75,7 @@ fn loading() -> AnyView {
 }
 
 /// The address is all the state of the page: another query is another page.
-fn follow_address(loaded: Loading<Drawn>) {
+fn follow_address(loaded: PageResource<Fragment>) {
     let search = use_location().search;
     let mut shown = None;
     effect(move || {
@@ -87,11 +87,11 @@ fn follow_address(loaded: Loading<Drawn>) {
 }
 
 #[component]
-fn Content(loaded: Loading<Drawn>) -> impl IntoView {
+fn Content(loaded: PageResource<Fragment>) -> impl IntoView {
     let html = Memo::new(move |before: Option<&String>| match loaded.get() {
-        Some(Ok(Drawn(html))) => html,
+        Some(Ok(Fragment(html))) => html,
         // What was there stays when it fails to refresh, but for whoever may see it no more.
-        Some(Err(error)) if error.is_failure() => before.cloned().unwrap_or_default(),
+        Some(Err(error)) if error.is_server_error() => before.cloned().unwrap_or_default(),
         _ => String::new(),
     });
     let failed = dynamic(move || {
@@ -103,57 +103,57 @@ fn Content(loaded: Loading<Drawn>) -> impl IntoView {
     });
     effect(move || {
         if let Some(Err(error)) = loaded.get() {
-            _ = unless_ended(error);
+            _ = filter_session_end(error);
         }
     });
     let mut shown = None::<(String, String)>;
     effect(move || {
-        let now = (html.get(), browser::here());
+        let now = (html.get(), browser::current_path());
         // Whatever else is heard meanwhile, a question stays as it is, with what was typed, until it is answered.
-        let is_kept = !now.0.is_empty() && drawn::is_asking(PLACE);
+        let is_kept = !now.0.is_empty() && fragment::has_open_form(FRAGMENT);
         match &shown {
             Some(before) if *before == now || (is_kept && before.1 == now.1) => return,
             // The first is there already, as the server or the view below put it.
-            before => drawn::show(PLACE, before.is_some().then_some(&now.0)),
+            before => fragment::replace(FRAGMENT, before.is_some().then_some(&now.0)),
         }
         shown = Some(now);
     });
-    refresh_now_and_then(loaded);
+    refresh_periodically(loaded);
     let typing = StoredValue::new(None::<TimeoutHandle>);
     let follow = move |event: Event| {
-        let Some(place) = drawn::filtered(&event) else {
+        let Some(place) = fragment::filter_url(&event) else {
             return;
         };
         typing.update_value(|before| {
             if let Some(before) = before.take() {
                 before.clear();
             }
-            *before = set_timeout_with_handle(move || drawn::go_to(&place), PAUSE).ok();
+            *before = set_timeout_with_handle(move || fragment::navigate(&place), TYPING_PAUSE).ok();
         });
     };
     let toasts = expect_context::<Toasts>();
-    let keeper = expect_context::<Keeper>();
+    let monitor = expect_context::<SessionMonitor>();
     let submit = move |event: SubmitEvent| {
-        if let Some(place) = drawn::filtered(&event) {
+        if let Some(place) = fragment::filter_url(&event) {
             event.prevent_default();
-            drawn::go_to(&place);
-        } else if let Some(form) = drawn::sent(&event) {
+            fragment::navigate(&place);
+        } else if let Some(form) = fragment::submitted_form(&event) {
             event.prevent_default();
-            if keeper.may_act_now() {
+            if monitor.can_act_now() {
                 spawn_local(send(form, toasts, loaded));
             }
         }
     };
     let key = move |event: KeyboardEvent| {
-        if event.key() == "Escape" && drawn::cancel(PLACE) {
+        if event.key() == "Escape" && fragment::cancel_dialog(FRAGMENT) {
             event.prevent_default();
         }
     };
     view! {
         {failed}
         <div
-            id=PLACE
-            class="drawn"
+            id=FRAGMENT
+            class="fragment"
             on:input=follow
             on:change=follow
             on:submit=submit
@@ -164,8 +164,8 @@ fn Content(loaded: Loading<Drawn>) -> impl IntoView {
 }
 
 /// Sends a form until all of it is done, and goes where the answer says.
-async fn send(form: drawn::Form, toasts: Toasts, loaded: Loading<Drawn>) {
-    if !form.begin() {
+async fn send(form: fragment::FragmentForm, toasts: Toasts, loaded: PageResource<Fragment>) {
+    if !form.start() {
         return;
     }
     let (mut ended, mut requests) = (0, 0);
@@ -189,39 +189,39 @@ async fn send(form: drawn::Form, toasts: Toasts, loaded: Loading<Drawn>) {
                     // The last answer tells of its own only.
                     _ => format!("{ended} sessions ended."),
                 };
-                toasts.say(Tone::Success, message);
+                toasts.show(Tone::Success, message);
                 let next = text("next");
-                if next == browser::here() {
+                if next == browser::current_path() {
                     loaded.refetch();
                 } else {
-                    drawn::go_to(&next);
+                    fragment::navigate(&next);
                 }
                 return;
             }
             Err(error) => {
-                form.finish(unless_ended(error).as_ref());
+                form.finish(filter_session_end(error).as_ref());
                 return;
             }
         }
     }
 }
 
-fn refresh_now_and_then(loaded: Loading<Drawn>) {
-    let keeper = expect_context::<Keeper>();
+fn refresh_periodically(loaded: PageResource<Fragment>) {
+    let monitor = expect_context::<SessionMonitor>();
     effect(move || {
         let refresh = move || {
-            if keeper.may_act_now() && browser::is_visible() && drawn::may_change(PLACE) {
+            if monitor.can_act_now() && browser::is_visible() && fragment::can_refresh(FRAGMENT) {
                 loaded.refresh();
             }
         };
-        if let Ok(interval) = set_interval_with_handle(refresh, EVERY) {
+        if let Ok(interval) = set_interval_with_handle(refresh, REFRESH_INTERVAL) {
             on_cleanup(move || interval.clear());
         }
     });
 }
 
 #[component]
-fn Failed(error: AppError, loaded: Loading<Drawn>) -> impl IntoView {
+fn Failed(error: AppError, loaded: PageResource<Fragment>) -> impl IntoView {
     let is_forbidden = error == AppError::Forbidden;
     let title = if is_forbidden {
         "This page is for administrators."
@@ -247,7 +247,7 @@ fn Failed(error: AppError, loaded: Loading<Drawn>) -> impl IntoView {
         .into_any()
     });
     view! {
-        <Trouble title error />
+        <ErrorNotice title error />
         {again}
     }
 }

@@ -1,9 +1,9 @@
 //! The dashboard: what the portal knows of the person, and nothing else.
 
 use domain::{
-    overview::{Attention, Overview, PreviousSignIn, Viewer},
+    overview::{AttentionItem, Overview, PreviousSignIn, Viewer},
     session_state::SessionState,
-    time::plural,
+    time::pluralize,
 };
 use leptos::prelude::*;
 
@@ -12,22 +12,22 @@ use crate::{
     ui::{
         components::{
             device_list::devices,
-            dynamic::{rows, waiting},
-            icon::{Icon, Picture},
+            dynamic::{async_view, rows},
+            icon::{Icon, IconName},
             local_time::LocalTime,
             notice::{Notice, Tone},
             page_title::PageTitle,
         },
-        live::keeper,
-        loading::Loading,
+        live::monitor,
+        page_data::PageResource,
     },
 };
 
 /// `/dashboard`
 #[component]
 pub fn DashboardPage() -> impl IntoView {
-    let viewer = expect_context::<Loading<Viewer>>();
-    let overview = Loading::<Overview>::start();
+    let viewer = expect_context::<PageResource<Viewer>>();
+    let overview = PageResource::<Overview>::start();
     let loading = || {
         let status = view! {
             <p class="visually-hidden" role="status">
@@ -36,8 +36,8 @@ pub fn DashboardPage() -> impl IntoView {
         };
         status.into_any()
     };
-    let content = waiting(loading, move || async move {
-        match (viewer.ready().await, overview.ready().await) {
+    let content = async_view(loading, move || async move {
+        match (viewer.wait().await, overview.wait().await) {
             (Ok(viewer), Ok(overview)) => view! { <Cards viewer overview /> }.into_any(),
             (Err(error), _) | (_, Err(error)) => {
                 let retry = move |()| {
@@ -72,7 +72,7 @@ fn Failed(error: AppError, retry: Callback<()>) -> impl IntoView {
                     rel="external"
                     on:click=move |event| {
                         // Where the page never knew its session, loading it as a whole brings everything back.
-                        if keeper::is_kept() {
+                        if monitor::is_running() {
                             event.prevent_default();
                             retry.run(());
                         }
@@ -151,31 +151,31 @@ fn with_article(role: &str) -> String {
 }
 
 #[component]
-fn NeedsAttention(attention: Vec<Attention>) -> impl IntoView {
-    let item = |attention: Attention| {
+fn NeedsAttention(attention: Vec<AttentionItem>) -> impl IntoView {
+    let item = |attention: AttentionItem| {
         // The questions stand above the list.
         let place = match attention {
-            Attention::SecurityNotices { .. } => "/dashboard/settings",
+            AttentionItem::SecurityNotices { .. } => "/dashboard/settings",
             _ => "/dashboard/settings#sessions",
         };
         let (title, text) = match attention {
-            Attention::SecurityNotices { count } => (
-                format!("{} you should look at", plural(count.into(), "unusual event")),
+            AttentionItem::SecurityNotices { count } => (
+                format!("{} you should look at", pluralize(count.into(), "unusual event")),
                 "Something about your sessions was not as before. Say whether it was you.",
             ),
-            Attention::FailedSignIns { count } => (
+            AttentionItem::FailedSignIns { count } => (
                 format!(
                     "{} since your previous sign-in",
-                    plural(count.into(), "refused sign-in")
+                    pluralize(count.into(), "refused sign-in")
                 ),
                 "Someone typed your email with a wrong password. If that was not you, sign out the devices that you do \
                  not know and tell your administrator.",
             ),
-            Attention::SignedOutForLimit { device_name } => (
+            AttentionItem::SignedOutForLimit { device_name } => (
                 format!("{device_name} was signed out when you signed in here"),
                 "Your role allows no more devices at once, and it was the one not used for longest.",
             ),
-            Attention::AtSessionLimit { limit } => (
+            AttentionItem::AtSessionLimit { limit } => (
                 format!(
                     "Your role allows {} at once, and you have reached that",
                     devices(limit)
@@ -185,7 +185,7 @@ fn NeedsAttention(attention: Vec<Attention>) -> impl IntoView {
         };
         view! {
             <li>
-                <Icon picture=Picture::AlertTriangle />
+                <Icon name=IconName::AlertTriangle />
                 <div>
                     <p>
                         <strong>{title}</strong>
@@ -224,7 +224,7 @@ fn NeedsAttention(attention: Vec<Attention>) -> impl IntoView {
 fn WhereSignedIn(overview: Overview) -> impl IntoView {
     let count = overview.browsers + overview.desktops;
     let noun = if count == 1 { "device" } else { "devices" };
-    let number = |n: usize, what| plural(i64::try_from(n).unwrap_or(i64::MAX), what);
+    let number = |n: usize, what| pluralize(i64::try_from(n).unwrap_or(i64::MAX), what);
     let kinds = match (overview.browsers, overview.desktops) {
         (browsers, 0) => number(browsers, "browser"),
         (browsers, desktops) => format!(

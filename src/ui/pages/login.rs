@@ -1,20 +1,20 @@
 //! Signing in, and why one has to.
 
-use domain::{next::safe_path, session::EndReason};
+use domain::{return_path::safe_return_path, session::EndReason};
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 
 use crate::ui::{
     browser,
     components::{
-        dynamic::{effect, nothing, waiting},
+        dynamic::{async_view, effect, empty_view},
         icon::Mark,
         notice::{Notice, Tone},
         page_title::PageTitle,
-        sign_in_form::{Ids, SignInForm},
+        sign_in_form::{SignInForm, SignInFormIds},
     },
-    live::tabs::{Said, Tabs, What},
-    loading::{Loading, Reason},
+    live::tabs::{TabChannel, TabEvent, TabMessage},
+    page_data::{PageResource, SignInReason},
 };
 
 /// `/login`: takes `next`, where to go afterwards, and `reason`, why the last session ended.
@@ -26,7 +26,7 @@ pub fn LoginPage() -> impl IntoView {
     follow_other_tabs(next, is_going);
     let go_on = move |path: String| {
         is_going.set_value(true);
-        Tabs::open(|_| {}).say(&Said::signed_in());
+        TabChannel::open(|_| {}).broadcast(&TabMessage::signed_in());
         browser::go_to(&path);
     };
     view! {
@@ -40,7 +40,7 @@ pub fn LoginPage() -> impl IntoView {
                 <div class="card-body">
                     <h1 id="title">"Sign in"</h1>
                     <WhyHere />
-                    <SignInForm ids=Ids::OF_PAGE label="Sign in" next on_signed_in=Callback::new(go_on) />
+                    <SignInForm ids=SignInFormIds::PAGE label="Sign in" next on_signed_in=Callback::new(go_on) />
                 </div>
             </section>
             <p class="soft small">"No account, or no way in? Ask your administrator."</p>
@@ -51,10 +51,10 @@ pub fn LoginPage() -> impl IntoView {
 /// Someone signs in in another tab of this browser: this one goes on as well.
 fn follow_other_tabs(next: Signal<String>, is_going: StoredValue<bool>) {
     effect(move || {
-        let tabs = Tabs::open(move |said| {
-            if said.what == What::SignedIn && is_going.try_get_value() == Some(false) {
+        let tabs = TabChannel::open(move |message| {
+            if message.event == TabEvent::SignedIn && is_going.try_get_value() == Some(false) {
                 let next = next.try_get_untracked().unwrap_or_default();
-                browser::go_to(safe_path(&next).unwrap_or("/dashboard"));
+                browser::go_to(safe_return_path(&next).unwrap_or("/dashboard"));
             }
         });
         let tabs = StoredValue::new_local(tabs);
@@ -66,7 +66,7 @@ fn follow_other_tabs(next: Signal<String>, is_going: StoredValue<bool>) {
 #[component]
 fn WhyHere() -> impl IntoView {
     let query = use_query_map();
-    let reason = Loading::<Reason>::start();
+    let reason = PageResource::<SignInReason>::start();
     let in_address = move || {
         query.with(|query| {
             let reason: EndReason = query.get_str("reason")?.parse().ok()?;
@@ -88,16 +88,16 @@ fn WhyHere() -> impl IntoView {
             Tone::Info
         }
     };
-    waiting(nothing, move || async move {
+    async_view(empty_view, move || async move {
         // A database that is away is told by the form, when it is sent.
         let Some(message) = reason
-            .ready()
+            .wait()
             .await
             .ok()
             .and_then(|reason| reason.0)
             .or_else(in_address)
         else {
-            return nothing();
+            return empty_view();
         };
         let notice = view! {
             <Notice tone=tone()>

@@ -4,7 +4,7 @@ use regex::Regex;
 use super::*;
 
 fn problem(text: &str) -> TextProblem {
-    read_line(text, 40).expect_err(&format!("{text:?}"))
+    parse_line(text, 40).expect_err(&format!("{text:?}"))
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn names_of_every_script_are_accepted() {
         // An Arabic year sign is a format character that can be seen.
         "\u{601}2026",
     ] {
-        assert_eq!(read_line(name, 40), Ok(Some(name.to_owned())));
+        assert_eq!(parse_line(name, 40), Ok(Some(name.to_owned())));
         assert_eq!(clean(name), name);
     }
 }
@@ -99,8 +99,8 @@ fn misplaced_joiners_selectors_and_tags_are_rejected() {
 #[test]
 fn blank_text_is_rejected() {
     for blank in ["", " \t\n", "\u{3000}", "\u{2800} \u{2800}"] {
-        assert_eq!(read_line(blank, 40), Ok(None));
-        assert_eq!(read_name(blank, 40), Err(TextProblem::Empty));
+        assert_eq!(parse_line(blank, 40), Ok(None));
+        assert_eq!(parse_name(blank, 40), Err(TextProblem::Empty));
         assert_eq!(clean(blank), "");
     }
     assert_eq!(clean("\u{200b}\u{200d}\u{202e}"), "");
@@ -108,10 +108,10 @@ fn blank_text_is_rejected() {
 
 #[test]
 fn length_counts_composed_characters() {
-    assert_eq!(read_line(&"e\u{301}".repeat(40), 40), Ok(Some("é".repeat(40))));
-    assert_eq!(read_line(&"é".repeat(41), 40), Err(TextProblem::TooLong(40)));
+    assert_eq!(parse_line(&"e\u{301}".repeat(40), 40), Ok(Some("é".repeat(40))));
+    assert_eq!(parse_line(&"é".repeat(41), 40), Err(TextProblem::TooLong(40)));
     assert_eq!(
-        read_line(&"x".repeat(1_000_000), 40),
+        parse_line(&"x".repeat(1_000_000), 40),
         Err(TextProblem::TooLong(40))
     );
     assert_eq!(
@@ -148,25 +148,25 @@ fn ranges_follow_the_properties_of_unicode() {
         let text = c.to_string();
         let is = |class: &Regex| class.is_match(&text);
         let expected = if code & 0xfffe == 0xfffe || (0xfdd0..=0xfdef).contains(&code) {
-            Some(Kind::Noncharacter)
+            Some(CharacterKind::Noncharacter)
         } else if is(&control) {
-            Some(Kind::Control)
+            Some(CharacterKind::Control)
         } else if is(&direction) {
-            Some(Kind::Direction)
+            Some(CharacterKind::Direction)
         } else if is(&joiner) {
-            Some(Kind::Joiner)
+            Some(CharacterKind::Joiner)
         } else if is(&selector) {
-            Some(Kind::VariationSelector)
+            Some(CharacterKind::VariationSelector)
         } else if (0xe0020..=0xe007f).contains(&code) {
-            Some(Kind::Tag)
+            Some(CharacterKind::Tag)
         } else if is(&private) {
-            Some(Kind::Private)
+            Some(CharacterKind::Private)
         } else if is(&invisible) {
-            Some(Kind::Invisible)
+            Some(CharacterKind::Invisible)
         } else {
             None
         };
-        assert_eq!(kind(c), expected, "U+{code:04X}");
+        assert_eq!(character_kind(c), expected, "U+{code:04X}");
     }
 }
 
@@ -187,12 +187,12 @@ proptest! {
     fn cleaned_text_is_accepted_unchanged(text in troublesome()) {
         let cleaned = clean(&text);
         let expected = Some(cleaned.clone()).filter(|cleaned| !cleaned.is_empty());
-        prop_assert_eq!(read_line(&cleaned, 100), Ok(expected));
+        prop_assert_eq!(parse_line(&cleaned, 100), Ok(expected));
     }
 
     #[test]
     fn cleaning_keeps_accepted_text(text in troublesome()) {
-        if let Ok(Some(read)) = read_line(&text, 100) {
+        if let Ok(Some(read)) = parse_line(&text, 100) {
             prop_assert_eq!(clean(&read), read);
         }
     }

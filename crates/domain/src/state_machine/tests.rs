@@ -1,10 +1,10 @@
 //! The machine without a browser: a tab with a clock that is moved by hand.
 
-mod anything;
 mod checks;
-mod endings;
-mod hours;
-mod stale;
+mod long_runs;
+mod properties;
+mod refreshes;
+mod session_end;
 mod streams;
 mod warnings;
 
@@ -15,21 +15,21 @@ const MINUTE: Millis = 60 * SECOND;
 const HOUR: Millis = 60 * MINUTE;
 
 const IDLE: Millis = 30 * MINUTE;
-const TIMES: Times = Times {
-    idle_end: IDLE,
-    lifetime_end: 8 * HOUR,
-    idle_for: IDLE,
-    warn_for: 5 * MINUTE,
+const TIMES: ExpiryTimes = ExpiryTimes {
+    idle_expires_at: IDLE,
+    lifetime_expires_at: 8 * HOUR,
+    idle_timeout: IDLE,
+    warning_period: 5 * MINUTE,
 };
 
-const UNKNOWN: Event = Event::CheckedEnded(EndReason::Unknown);
-const REVOKED: Event = Event::CheckedEnded(EndReason::Revoked);
+const UNKNOWN: Input = Input::CheckedEnded(EndReason::Unknown);
+const REVOKED: Input = Input::CheckedEnded(EndReason::Revoked);
 
 /// One tab. What it wants done is for the test to look at; its timer goes off by itself.
 struct Tab {
-    machine: Machine,
+    machine: SessionMachine,
     now: Millis,
-    luck: f64,
+    jitter: f64,
     /// Checks that were asked for since the beginning.
     checks: usize,
     /// The stream that is open beats.
@@ -42,65 +42,65 @@ impl Tab {
         Self::with(TIMES)
     }
 
-    fn with(times: Times) -> Self {
-        Self::of(Machine::new(times, true, true, 0))
+    fn with(times: ExpiryTimes) -> Self {
+        Self::of(SessionMachine::new(times, true, true, 0))
     }
 
     fn hidden() -> Self {
-        Self::of(Machine::new(TIMES, false, true, 0))
+        Self::of(SessionMachine::new(TIMES, false, true, 0))
     }
 
     /// The one that keeps the stream, which is open.
     fn leading() -> Self {
         let mut tab = Self::new();
-        assert_eq!(tab.does(Event::Leads), [Effect::OpenStream]);
-        assert_eq!(tab.does(Event::StreamOpened), []);
+        assert_eq!(tab.handle(Input::BecameLeader), [Effect::OpenStream]);
+        assert_eq!(tab.handle(Input::StreamOpened), []);
         tab
     }
 
     /// The server could not be asked, once.
     fn unreachable() -> Self {
         let mut tab = Self::new();
-        tab.does(Event::RequestFailed);
-        tab.does(Event::CheckFailed);
+        tab.handle(Input::RequestFailed);
+        tab.handle(Input::CheckFailed);
         tab
     }
 
     fn ended() -> Self {
         let mut tab = Self::new();
-        tab.does(Event::ToldEnded(EndReason::Revoked));
+        tab.handle(Input::SessionEnded(EndReason::Revoked));
         tab
     }
 
-    fn of(machine: Machine) -> Self {
+    fn of(machine: SessionMachine) -> Self {
         Self {
             machine,
             now: 0,
-            luck: 1.0,
+            jitter: 1.0,
             checks: 0,
             beats: true,
         }
     }
 
-    fn does(&mut self, event: Event) -> Vec<Effect> {
+    fn handle(&mut self, input: Input) -> Vec<Effect> {
         // Often enough never to be missed.
-        if event == Event::Woke && self.beats && self.machine.stream_is_live {
-            self.machine.stream_heard_at = self.now;
+        if input == Input::TimerFired && self.beats && self.machine.stream_is_live {
+            self.machine.last_heartbeat_at = self.now;
         }
-        let effects = self.machine.happens(event, self.now, self.luck);
+        let effects = self.machine.handle(input, self.now, self.jitter);
         self.checks += effects.iter().filter(|effect| **effect == Effect::Check).count();
         effects
     }
 
     /// Time goes by. What the timer brought about.
     #[track_caller]
-    fn passes(&mut self, time: Millis) -> Vec<Effect> {
+    fn advance(&mut self, time: Millis) -> Vec<Effect> {
         let until = self.now + time;
         let mut effects = Vec::new();
         let mut wakes = 0;
-        while let Some(at) = self.machine.wakes_at(self.now).filter(|at| *at <= until) {
+        while let Some(at) = self.machine.next_wake_at(self.now).filter(|at| *at <= until) {
             self.now = self.now.max(at);
-            effects.extend(self.does(Event::Woke));
+            effects.extend(self.handle(Input::TimerFired));
             wakes += 1;
             assert!(wakes < 10_000, "it wakes again and again");
         }
@@ -110,50 +110,50 @@ impl Tab {
 
     /// How long it is until the next check, if nothing happens before.
     #[track_caller]
-    fn checks_in(&self) -> Millis {
+    fn next_check_in(&self) -> Millis {
         self.machine.check_at.expect("a check is planned") - self.now
     }
 
-    fn standing(&self) -> Standing {
-        self.machine.standing()
+    fn status(&self) -> MonitorStatus {
+        self.machine.status()
     }
 
-    fn warning(&self) -> Option<Warning> {
+    fn warning(&self) -> Option<ExpiryWarning> {
         self.machine.warning(self.now)
     }
 
     /// The server's answer for someone who has just done something.
-    fn live(&self) -> Event {
-        Event::CheckedLive {
+    fn live(&self) -> Input {
+        Input::CheckedLive {
             times: self.times(),
             changed: false,
         }
     }
 
-    fn times(&self) -> Times {
-        Times {
-            idle_end: self.now + IDLE,
+    fn times(&self) -> ExpiryTimes {
+        ExpiryTimes {
+            idle_expires_at: self.now + IDLE,
             ..TIMES
         }
     }
 
     /// The server is asked and says that it is live.
     #[track_caller]
-    fn is_checked(&mut self) -> Vec<Effect> {
+    fn answer_live(&mut self) -> Vec<Effect> {
         assert!(self.machine.is_checking, "nothing was asked");
-        self.does(self.live())
+        self.handle(self.live())
     }
 
     #[track_caller]
     fn assert_ended(&self, reason: EndReason, by_this_browser: bool) {
-        let end = End {
+        let end = SessionEnd {
             reason,
             by_this_browser,
         };
-        assert_eq!(self.standing(), Standing::Ended(end));
+        assert_eq!(self.status(), MonitorStatus::Ended(end));
     }
 }
 
-fn unreachable(overdue: bool) -> Standing {
-    Standing::Unreachable { overdue }
+fn unreachable(overdue: bool) -> MonitorStatus {
+    MonitorStatus::Unreachable { overdue }
 }

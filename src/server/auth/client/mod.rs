@@ -12,7 +12,7 @@ pub use user_agent::BrowserNames;
 
 use axum::http::{HeaderMap, header::USER_AGENT};
 
-use domain::plain_text::is_refused;
+use domain::plain_text::is_forbidden;
 
 /// The User-Agent as it is kept: at most 512 characters; bytes that are no text, and characters that cannot be seen, become
 /// `?`.
@@ -24,7 +24,7 @@ pub fn user_agent_of(headers: &HeaderMap) -> String {
     String::from_utf8_lossy(bytes)
         .chars()
         .map(|c| {
-            if is_refused(c) || c == char::REPLACEMENT_CHARACTER {
+            if is_forbidden(c) || c == char::REPLACEMENT_CHARACTER {
                 '?'
             } else {
                 c

@@ -3,7 +3,7 @@
 use super::Reach;
 use domain::{
     alert::AlertRule,
-    audit::{AuditFilter, AuditKind, Trust},
+    audit::{AuditChainStatus, AuditFilter, AuditKind},
 };
 
 use crate::{
@@ -109,19 +109,19 @@ where
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn trust(state: &AppState) -> Result<Trust, AppError> {
+pub async fn trust(state: &AppState) -> Result<AuditChainStatus, AppError> {
     let conn = &mut *state.database.connection().await?;
     let open = alerts::open(conn).await?;
     let broken = open
         .into_iter()
         .find(|alert| alert.rule == AlertRule::AuditChainBroken);
-    Ok(Trust {
+    Ok(AuditChainStatus {
         // A pass that found something comes to its end as well.
-        whole_at: job_runs::succeeded_at(conn, verification::JOB)
+        verified_at: job_runs::succeeded_at(conn, verification::JOB)
             .await?
             .filter(|_| broken.is_none()),
         broken: broken.map(|alert| alert.message),
-        waiting: audit_chain::waiting(conn).await?.rows,
+        unsealed: audit_chain::waiting(conn).await?.rows,
     })
 }
 

@@ -20,7 +20,7 @@ use domain::{
 };
 
 use crate::{
-    error::{AppError, Thing},
+    error::{AppError, Resource},
     server::{
         auth::current_session::{Client, CurrentSession},
         services::refusals::{Reason, Refused},
@@ -75,7 +75,7 @@ impl Reach {
     pub fn of(caller: &CurrentSession) -> Option<Self> {
         let organization = caller.organization.as_ref().map(|organization| organization.id);
         let role = caller.user.role;
-        role.administers(organization.is_some()).then_some(Self {
+        role.can_administer(organization.is_some()).then_some(Self {
             organization: organization.filter(|_| role != Role::SystemAdmin),
         })
     }
@@ -149,7 +149,7 @@ impl Reach {
             .includes(&mut *state.database.connection().await?, user)
             .await;
         match included {
-            Err(AppError::NoSuch(_)) => {
+            Err(AppError::ResourceNotFound(_)) => {
                 refused(state, caller, client)
                     .record_foreign("person_id", user.0)
                     .await
@@ -159,12 +159,12 @@ impl Reach {
     }
 
     /// # Errors
-    /// [`AppError::NoSuch`] for someone who is not within reach, as for nobody at all.
+    /// [`AppError::ResourceNotFound`] for someone who is not within reach, as for nobody at all.
     pub async fn includes(self, conn: &mut Connection, user: UserId) -> Result<(), AppError> {
         if review::is_within(conn, self.organization, user).await? {
             Ok(())
         } else {
-            Err(AppError::NoSuch(Thing::Person))
+            Err(AppError::ResourceNotFound(Resource::User))
         }
     }
 }

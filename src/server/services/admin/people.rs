@@ -4,15 +4,15 @@ use serde_json::json;
 
 use super::{Reach, refused};
 use domain::{
+    admin::AdminUser,
     ids::{OrganizationId, UserId},
     organization::Membership,
-    review::Person,
     session::EndReason,
     user::Role,
 };
 
 use crate::{
-    error::{AppError, Thing},
+    error::{AppError, Resource},
     server::{
         auth::current_session::{Client, CurrentSession},
         database::Connection,
@@ -33,16 +33,16 @@ use crate::{
 /// Someone within reach, and what the caller may not do to them.
 ///
 /// # Errors
-/// [`AppError::NoSuch`] for anyone else.
+/// [`AppError::ResourceNotFound`] for anyone else.
 pub async fn find(
     state: &AppState,
     caller: &CurrentSession,
     reach: Reach,
     user: UserId,
-) -> Result<(Person, Restrictions), AppError> {
+) -> Result<(AdminUser, Restrictions), AppError> {
     let conn = &mut *state.database.connection().await?;
     let found = people::find(conn, reach.organization, user).await?;
-    let person = found.ok_or(AppError::NoSuch(Thing::Person))?;
+    let person = found.ok_or(AppError::ResourceNotFound(Resource::User))?;
     let restrictions = restrictions(conn, caller, reach, &person).await?;
     Ok((person, restrictions))
 }
@@ -88,7 +88,7 @@ async fn restrictions(
     conn: &mut Connection,
     caller: &CurrentSession,
     reach: Reach,
-    person: &Person,
+    person: &AdminUser,
 ) -> sqlx::Result<Restrictions> {
     let user = person.user.id;
     if user == caller.user.id {
@@ -101,7 +101,7 @@ async fn restrictions(
     let system_admin = (person.user.role == Role::SystemAdmin).then_some(Hindrance::SystemAdmin);
     let account = if reach.organization.is_some() && system_admin.is_some() {
         system_admin
-    } else if reach.organization.is_some() && person.is_elsewhere {
+    } else if reach.organization.is_some() && person.has_other_access {
         Some(Hindrance::Elsewhere)
     } else if person.is_disabled && !people::was_disabled_within(conn, reach.organization, user).await? {
         Some(Hindrance::FromOutside)
@@ -127,7 +127,7 @@ struct Action<'a> {
 
 impl Action<'_> {
     /// Begins its transaction, with the user locked.
-    async fn begin(&self) -> Result<(AdminTransaction, Person, Restrictions), AppError> {
+    async fn begin(&self) -> Result<(AdminTransaction, AdminUser, Restrictions), AppError> {
         let Self {
             state,
             caller,
@@ -143,14 +143,14 @@ impl Action<'_> {
             refused(state, caller, client)
                 .record_foreign("person_id", user.0)
                 .await?;
-            return Err(AppError::NoSuch(Thing::Person));
+            return Err(AppError::ResourceNotFound(Resource::User));
         };
         let restrictions = restrictions(&mut tx, caller, reach, &person).await?;
         Ok((tx, person, restrictions))
     }
 
     /// The same for an action on the account itself, which is refused where a restriction forbids it.
-    async fn begin_on_account(&self) -> Result<(AdminTransaction, Person), AppError> {
+    async fn begin_on_account(&self) -> Result<(AdminTransaction, AdminUser), AppError> {
         let (tx, person, restrictions) = self.begin().await?;
         if restrictions.account.is_some() {
             return Err(self.reject(tx).await);
@@ -173,7 +173,7 @@ impl Action<'_> {
 /// Lets someone sign in no more, and ends their sessions. Gives how many.
 ///
 /// # Errors
-/// [`AppError::NoSuch`] for someone out of reach, [`AppError::Forbidden`] where there is a [`Hindrance`].
+/// [`AppError::ResourceNotFound`] for someone out of reach, [`AppError::Forbidden`] where there is a [`Hindrance`].
 pub async fn disable(
     state: &AppState,
     caller: &CurrentSession,
@@ -264,7 +264,7 @@ pub async fn require_password_change(
 /// administrator here, and none is changed: that is for operators at the command line.
 ///
 /// # Errors
-/// [`AppError::NoSuch`] for someone out of reach or not a member there; [`AppError::Forbidden`] for the caller's own
+/// [`AppError::ResourceNotFound`] for someone out of reach or not a member there; [`AppError::Forbidden`] for the caller's own
 /// role, which would let the last administrator go by mistake, and for system administrators.
 pub async fn set_role(
     state: &AppState,
@@ -284,7 +284,7 @@ pub async fn set_role(
             .await?;
     }
     if reach.organization.is_some() && organization != reach.organization {
-        return Err(AppError::NoSuch(Thing::Organization));
+        return Err(AppError::ResourceNotFound(Resource::Organization));
     }
     // Which sessions were used least recently is judged by all that this node knows.
     state.activity.flush(&state.database).await?;
@@ -309,15 +309,15 @@ pub async fn set_role(
                 .iter()
                 .any(|membership| membership.organization.id == there);
             if !is_member {
-                return Err(AppError::NoSuch(Thing::Organization));
+                return Err(AppError::ResourceNotFound(Resource::Organization));
             }
             organizations::set_membership(&mut tx, user, there, role, now).await?
         }
         // Would change nothing that counts: what they are is said by their memberships.
-        None if !memberships.is_empty() => return Err(AppError::NoSuch(Thing::Organization)),
+        None if !memberships.is_empty() => return Err(AppError::ResourceNotFound(Resource::Organization)),
         None => users::set_role(&mut tx, user, role).await?,
     };
-    let before = before.ok_or(AppError::NoSuch(Thing::Organization))?;
+    let before = before.ok_or(AppError::ResourceNotFound(Resource::Organization))?;
     if before != role {
         let change = RoleChange {
             user,

@@ -7,10 +7,10 @@ use chrono::{DateTime, Utc};
 use super::Reach;
 use crate::server::database::Connection;
 use domain::{
+    admin::{LastActive, ListedUser},
     ids::{SessionId, UserId},
     organization::Membership,
     people_filter::PeopleFilter,
-    review::{LastActive, ListedPerson},
 };
 
 use crate::{
@@ -30,7 +30,7 @@ pub use crate::server::store::people_list::Asked;
 /// A page of the list.
 #[derive(Debug, Default)]
 pub struct Page {
-    pub people: Vec<ListedPerson>,
+    pub people: Vec<ListedUser>,
     /// Rows of all pages together.
     pub total: i64,
     /// Where the next page begins.
@@ -87,14 +87,14 @@ pub async fn load_page(
     }
     let people = people
         .into_iter()
-        .map(|(user, standing)| {
+        .map(|(user, status)| {
             let presence = presence.remove(&user.id);
-            ListedPerson {
+            ListedUser {
                 memberships: memberships.remove(&user.id).unwrap_or_default(),
                 live: presence.as_ref().map_or(0, |presence| presence.live.len()),
                 last_active: presence.map_or(LastActive::Never, |presence| last_active(&noted, &presence)),
                 user,
-                standing,
+                status,
             }
         })
         .collect();
@@ -105,7 +105,7 @@ fn last_active(noted: impl Fn(SessionId) -> Option<DateTime<Utc>>, presence: &Pr
     let noted = presence.live.iter().filter_map(|session| noted(*session));
     match noted.chain(presence.last_active_at).max() {
         Some(at) => LastActive::At(at),
-        None if presence.has_signed_in => LastActive::LongAgo,
+        None if presence.has_signed_in => LastActive::BeforeRetention,
         None => LastActive::Never,
     }
 }

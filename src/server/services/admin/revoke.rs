@@ -9,11 +9,11 @@ use serde_json::json;
 
 use super::{Reach, refused};
 use domain::{
+    admin::{Cutoff, RevokeProgress, RevokeTarget},
     ids::{SessionId, UserId},
-    plain_text::read_line,
-    review::{Cutoff, Ended, Which},
+    plain_text::parse_line,
     session::EndReason,
-    session_filter::{ListState, SessionFilter},
+    session_filter::{SessionFilter, StateFilter},
 };
 
 use crate::{
@@ -48,7 +48,7 @@ pub const MAX_NOTE: usize = 200;
 /// What an administrator wants to end.
 #[derive(Clone, Debug)]
 pub struct Wish {
-    pub which: Which,
+    pub which: RevokeTarget,
     /// Where a filter says which: sessions after it stay, so that users who sign in again meanwhile are not signed out
     /// once more.
     pub until: Cutoff,
@@ -61,7 +61,7 @@ pub struct Wish {
 impl Wish {
     /// Sessions that are named, and all of a user, end whenever they were created.
     fn cutoff(&self) -> Option<Cutoff> {
-        matches!(self.which, Which::Listed(_)).then_some(self.until)
+        matches!(self.which, RevokeTarget::Filter(_)).then_some(self.until)
     }
 }
 
@@ -79,8 +79,8 @@ pub async fn current_cutoff(state: &AppState) -> Result<Cutoff, AppError> {
 /// # Errors
 /// [`AppError::InvalidInput`] when they do not fit.
 pub fn note(text: &str) -> Result<Option<String>, AppError> {
-    read_line(text, MAX_NOTE).map_err(|problem| {
-        AppError::invalid(
+    parse_line(text, MAX_NOTE).map_err(|problem| {
+        AppError::invalid_input(
             "reason",
             format!(
                 "The reason {problem}. Nothing was changed. Write one line of at most {MAX_NOTE} characters."
@@ -92,7 +92,7 @@ pub fn note(text: &str) -> Result<Option<String>, AppError> {
 /// How many live sessions the wish names, the caller's own aside, and whether that is among them.
 ///
 /// # Errors
-/// [`AppError::NotFound`] for a person out of reach; [`AppError::InvalidInput`] for a filter that lists nothing live.
+/// [`AppError::SessionNotFound`] for a person out of reach; [`AppError::InvalidInput`] for a filter that lists nothing live.
 pub async fn count(
     state: &AppState,
     caller: &CurrentSession,
@@ -102,18 +102,18 @@ pub async fn count(
     let filter = filter(&wish.which)?;
     let asked = asked(state, reach, &filter);
     let conn = &mut *state.database.connection().await?;
-    if let Which::OfPerson(user) = wish.which {
+    if let RevokeTarget::AllOfUser(user) = wish.which {
         reach.includes(conn, user).await?;
     }
     let own = [caller.id];
     let (count, with_own) = match &wish.which {
-        Which::Sessions(ids) => {
+        RevokeTarget::Sessions(ids) => {
             let mut listed = review::still_listed(conn, asked, None, ids).await?;
             let all = listed.len();
             listed.retain(|id| *id != caller.id);
             (listed.len(), listed.len() < all)
         }
-        Which::Listed(_) | Which::OfPerson(_) => {
+        RevokeTarget::Filter(_) | RevokeTarget::AllOfUser(_) => {
             let until = wish.cutoff();
             let others = review::count_live(conn, asked, until, Some(caller.id)).await?;
             let own = review::still_listed(conn, asked, until, &own).await?;
@@ -133,9 +133,9 @@ pub async fn end(
     reach: Reach,
     wish: &Wish,
     client: &Client,
-) -> Result<Ended, AppError> {
+) -> Result<RevokeProgress, AppError> {
     record_foreign(state, caller, reach, &wish.which, client).await?;
-    if let Which::OfPerson(user) = wish.which {
+    if let RevokeTarget::AllOfUser(user) = wish.which {
         return end_of_person(state, caller, reach, wish, user, client).await;
     }
     let filter = filter(&wish.which)?;
@@ -149,7 +149,7 @@ pub async fn end(
         client,
     };
     let (mut left, mut with_own) = count(state, caller, reach, wish).await?;
-    if let Which::Listed(_) = wish.which {
+    if let RevokeTarget::Filter(_) = wish.which {
         batch.record_decision(left).await?;
     }
     let mut ended = 0;
@@ -171,7 +171,7 @@ pub async fn end(
         ended += batch.end(&[(caller.user.id, caller.id)]).await?;
     }
     tracing::info!(actor = %caller.user.id, ended, left, "an administrator ended sessions");
-    Ok(Ended { ended, left })
+    Ok(RevokeProgress { ended, left })
 }
 
 /// Records ids that are not within reach. Those of a list stop at the first: one row tells of the attempt.
@@ -179,16 +179,16 @@ async fn record_foreign(
     state: &AppState,
     caller: &CurrentSession,
     reach: Reach,
-    which: &Which,
+    which: &RevokeTarget,
     client: &Client,
 ) -> Result<(), AppError> {
     match which {
-        Which::OfPerson(user) => reach.record_if_foreign(state, caller, client, *user).await,
-        Which::Listed(filter) => match filter.user {
+        RevokeTarget::AllOfUser(user) => reach.record_if_foreign(state, caller, client, *user).await,
+        RevokeTarget::Filter(filter) => match filter.user {
             Some(user) => reach.record_if_foreign(state, caller, client, user).await,
             None => Ok(()),
         },
-        Which::Sessions(ids) => {
+        RevokeTarget::Sessions(ids) => {
             let foreign = {
                 let conn = &mut *state.database.connection().await?;
                 review::first_out_of(conn, reach.organization, ids).await?
@@ -214,7 +214,7 @@ async fn end_of_person(
     wish: &Wish,
     user: UserId,
     client: &Client,
-) -> Result<Ended, AppError> {
+) -> Result<RevokeProgress, AppError> {
     let is_own = user == caller.user.id;
     let spared = (is_own && !wish.own_too).then_some(caller.id);
     let mut tx = reach.begin(state, caller, client, &[user]).await?;
@@ -238,28 +238,30 @@ async fn end_of_person(
     tx.commit().await?;
     let ended = revoke::live(&ended).len();
     tracing::info!(actor = %caller.user.id, %user, ended, "an administrator signed someone out everywhere");
-    Ok(Ended { ended, left: 0 })
+    Ok(RevokeProgress { ended, left: 0 })
 }
 
-fn filter(which: &Which) -> Result<SessionFilter, AppError> {
+fn filter(which: &RevokeTarget) -> Result<SessionFilter, AppError> {
     match which {
-        Which::Listed(filter) if !filter.has_condition() => Err(AppError::invalid(
+        RevokeTarget::Filter(filter) if !filter.has_condition() => Err(AppError::invalid_input(
             "filter",
             "The filter is empty. Nothing was ended. Give a condition, or state=live to end every session.",
         )),
-        Which::Listed(filter) if filter.list_state() == ListState::Live && filter.reason.is_none() => {
+        RevokeTarget::Filter(filter)
+            if filter.effective_state() == StateFilter::Live && filter.reason.is_none() =>
+        {
             Ok(filter.clone())
         }
-        Which::Listed(_) => Err(AppError::invalid(
+        RevokeTarget::Filter(_) => Err(AppError::invalid_input(
             "filter",
             "Only live sessions can be ended: list live ones, without a reason.",
         )),
-        Which::Sessions(ids) if ids.is_empty() => Err(AppError::invalid(
+        RevokeTarget::Sessions(ids) if ids.is_empty() => Err(AppError::invalid_input(
             "ids",
             "The list is empty. Nothing was ended. Give the id of at least one session.",
         )),
-        Which::Sessions(_) => Ok(SessionFilter::default()),
-        Which::OfPerson(user) => Ok(SessionFilter {
+        RevokeTarget::Sessions(_) => Ok(SessionFilter::default()),
+        RevokeTarget::AllOfUser(user) => Ok(SessionFilter {
             user: Some(*user),
             ..SessionFilter::default()
         }),
@@ -319,7 +321,7 @@ impl Batch<'_> {
         let but = self.caller.id;
         let conn = &mut *self.state.database.connection().await?;
         let asked = asked(self.state, self.reach, self.filter);
-        if let Which::Sessions(ids) = &self.wish.which {
+        if let RevokeTarget::Sessions(ids) = &self.wish.which {
             let mut listed = Vec::new();
             for id in review::still_listed(conn, asked, None, ids).await? {
                 if let Some(user) = sessions::owner(conn, id).await?.filter(|_| id != but) {
@@ -374,7 +376,7 @@ impl Batch<'_> {
             session: None,
             reason: None,
             detail: json!({
-                "filter": self.filter.whole_query(),
+                "filter": self.filter.explicit_query(),
                 "begun_by": self.wish.until.to_string(),
                 "listed": listed,
                 "note": self.wish.note,

@@ -4,10 +4,10 @@ use chrono::TimeDelta;
 
 use super::{Reach, csv};
 use domain::{
+    admin::{AdminSession, SessionStatus},
     ids::SessionId,
-    review::{ReviewedSession, State},
-    session_filter::{SessionFilter, Sort},
-    time::rfc3339,
+    session_filter::{SessionFilter, SessionSort},
+    time::format_rfc3339,
 };
 
 use crate::{
@@ -32,7 +32,7 @@ const MAX_EXPORT: usize = 1_000_000;
 /// A page of the list.
 #[derive(Debug, Default)]
 pub struct Page {
-    pub sessions: Vec<ReviewedSession>,
+    pub sessions: Vec<AdminSession>,
     /// Rows of all pages together.
     pub total: i64,
     /// Where the next page begins.
@@ -48,7 +48,7 @@ pub async fn list(
     caller: &CurrentSession,
     reach: Reach,
     filter: &SessionFilter,
-    sort: Sort,
+    sort: SessionSort,
     after: Option<&Cursor>,
     limit: u16,
 ) -> Result<Page, AppError> {
@@ -75,25 +75,25 @@ pub async fn list(
 /// One session of someone within reach, whatever its state.
 ///
 /// # Errors
-/// [`AppError::NotFound`] for any other.
+/// [`AppError::SessionNotFound`] for any other.
 pub async fn find(
     state: &AppState,
     caller: &CurrentSession,
     reach: Reach,
     session: SessionId,
-) -> Result<ReviewedSession, AppError> {
+) -> Result<AdminSession, AppError> {
     let conn = &mut *state.database.connection().await?;
     let found = review::one(conn, reach.organization, session, state.clock.now()).await?;
     found
         .map(|session| as_noted(session, state, caller))
-        .ok_or(AppError::NotFound)
+        .ok_or(AppError::SessionNotFound)
 }
 
 /// With what is noted on this node and not yet written: true already.
-fn as_noted(mut reviewed: ReviewedSession, state: &AppState, caller: &CurrentSession) -> ReviewedSession {
+fn as_noted(mut reviewed: AdminSession, state: &AppState, caller: &CurrentSession) -> AdminSession {
     let session = &mut reviewed.session;
     session.is_current = session.id == caller.id;
-    if reviewed.state == State::Live
+    if reviewed.state == SessionStatus::Live
         && let Some(active) = state.activity.last_active(session.id)
     {
         session.last_active_at = session.last_active_at.max(active);
@@ -154,7 +154,7 @@ pub async fn record_export(
     super::record_export(
         &mut tx,
         AuditKind::SessionsExported,
-        &filter.whole_query(),
+        &filter.explicit_query(),
         listed,
     )
     .await?;
@@ -172,7 +172,7 @@ pub async fn export<W, F>(
     caller: &CurrentSession,
     reach: Reach,
     filter: &SessionFilter,
-    sort: Sort,
+    sort: SessionSort,
     mut write: W,
 ) -> Result<(), AppError>
 where
@@ -205,17 +205,20 @@ where
         }
         if written >= MAX_EXPORT {
             // Cut off, so that nobody takes it for the whole.
-            return Err(AppError::invalid("filter", "There is more than an export holds."));
+            return Err(AppError::invalid_input(
+                "filter",
+                "There is more than an export holds.",
+            ));
         }
         after = next;
     }
 }
 
-fn csv_line(reviewed: &ReviewedSession) -> String {
-    let ReviewedSession { session, user, .. } = reviewed;
+fn csv_line(reviewed: &AdminSession) -> String {
+    let AdminSession { session, user, .. } = reviewed;
     let state = match reviewed.state {
-        State::Live => "live",
-        State::Ended => "ended",
+        SessionStatus::Live => "live",
+        SessionStatus::Ended => "ended",
     };
     let fields: [String; COLUMNS.len()] = [
         user.display_name.clone(),
@@ -231,11 +234,11 @@ fn csv_line(reviewed: &ReviewedSession) -> String {
         session.browser.clone().unwrap_or_default(),
         session.os.clone().unwrap_or_default(),
         session.ip_address.clone(),
-        rfc3339(session.created_at),
-        rfc3339(session.last_active_at),
-        rfc3339(session.last_seen_at),
-        rfc3339(session.expires_at),
-        reviewed.ended_at.map(rfc3339).unwrap_or_default(),
+        format_rfc3339(session.created_at),
+        format_rfc3339(session.last_active_at),
+        format_rfc3339(session.last_seen_at),
+        format_rfc3339(session.expires_at),
+        reviewed.ended_at.map(format_rfc3339).unwrap_or_default(),
         reviewed.note.clone().unwrap_or_default(),
         if reviewed.is_unusual { "yes" } else { "no" }.to_owned(),
         session.id.to_string(),

@@ -2,11 +2,11 @@
 
 use super::Reach;
 use domain::{
+    admin::{AdminSession, TimelineEntry},
     audit::AuditFilter,
-    review::{Moment, ReviewedSession},
     security_notice::{NoticeRule, ReuseCause},
     session::EndReason,
-    time::{parse_rfc3339, plural},
+    time::{parse_rfc3339, pluralize},
 };
 
 use crate::{
@@ -28,7 +28,7 @@ const MOST: i64 = 200;
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn of(state: &AppState, reach: Reach, of: &ReviewedSession) -> Result<Vec<Moment>, AppError> {
+pub async fn of(state: &AppState, reach: Reach, of: &AdminSession) -> Result<Vec<TimelineEntry>, AppError> {
     let session = of.session.id;
     let conn = &mut *state.database.connection().await?;
     let asked = Asked {
@@ -38,10 +38,10 @@ pub async fn of(state: &AppState, reach: Reach, of: &ReviewedSession) -> Result<
         session: Some(session),
     };
     let recorded = audit_export::page_after(conn, asked, BEGINNING, MOST).await?;
-    let mut moments: Vec<Moment> = recorded.into_iter().filter_map(|row| read(row, reach)).collect();
+    let mut moments: Vec<TimelineEntry> = recorded.into_iter().filter_map(|row| read(row, reach)).collect();
     if !moments.iter().any(|moment| moment.what == SIGNED_IN) {
         // Its row of the audit log names the sign-in by another session, or is of a time before this portal kept one.
-        moments.push(Moment {
+        moments.push(TimelineEntry {
             at: of.session.created_at,
             what: SIGNED_IN.to_owned(),
             more: None,
@@ -49,7 +49,7 @@ pub async fn of(state: &AppState, reach: Reach, of: &ReviewedSession) -> Result<
     }
     // The first is that of the sign-in.
     for (at, network) in timeline::networks(conn, session).await?.into_iter().skip(1) {
-        moments.push(Moment {
+        moments.push(TimelineEntry {
             at,
             what: "Used from another network".to_owned(),
             more: Some(network),
@@ -57,15 +57,15 @@ pub async fn of(state: &AppState, reach: Reach, of: &ReviewedSession) -> Result<
     }
     let (count, last) = timeline::refreshes(conn, session).await?;
     if let Some(at) = last {
-        moments.push(Moment {
+        moments.push(TimelineEntry {
             at,
             what: "Access token refreshed".to_owned(),
-            more: Some(format!("{} in all", plural(count, "time"))),
+            more: Some(format!("{} in all", pluralize(count, "time"))),
         });
     }
     for (_, rules, dismissed_at) in timeline::notices(conn, session).await? {
         if let Some(at) = dismissed_at {
-            moments.push(Moment {
+            moments.push(TimelineEntry {
                 at,
                 what: "The person said that it was them".to_owned(),
                 more: Some(in_words(&rules)),
@@ -79,7 +79,7 @@ pub async fn of(state: &AppState, reach: Reach, of: &ReviewedSession) -> Result<
 const SIGNED_IN: &str = "Signed in";
 
 /// `None`: no matter of the asker's.
-fn read(row: ExportedRow, reach: Reach) -> Option<Moment> {
+fn read(row: ExportedRow, reach: Reach) -> Option<TimelineEntry> {
     let by = match (row.actor_id, row.actor_email) {
         (_, Some(email)) => Some(format!("by {email}")),
         (None, None) if !row.is_actor_hidden => None,
@@ -93,7 +93,7 @@ fn read(row: ExportedRow, reach: Reach) -> Option<Moment> {
             let note = row.detail.get("note").and_then(|note| note.as_str());
             // Its time had run out before that was recorded.
             let ended_at = row.detail.get("ended_at").and_then(|at| at.as_str());
-            return Some(Moment {
+            return Some(TimelineEntry {
                 at: ended_at.and_then(parse_rfc3339).unwrap_or(row.at),
                 what: format!("Ended: {}", reason.label().to_lowercase()),
                 more: joined(vec![by, from, note.map(|note| format!("“{note}”"))]),
@@ -127,14 +127,14 @@ fn read(row: ExportedRow, reach: Reach) -> Option<Moment> {
             ("Switched to this organization", vec![from])
         }
         other => {
-            return Some(Moment {
+            return Some(TimelineEntry {
                 at: row.at,
                 what: sentence(other),
                 more: joined(vec![by, from]),
             });
         }
     };
-    Some(Moment {
+    Some(TimelineEntry {
         at: row.at,
         what: what.to_owned(),
         more: joined(more),

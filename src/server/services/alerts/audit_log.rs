@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::{Change, clear, delta, saw};
-use domain::{alert::AlertRule, time::plural};
+use domain::{alert::AlertRule, time::pluralize};
 
 use crate::server::{
     services::{
@@ -87,7 +87,7 @@ fn finding(verdict: &Verdict) -> Option<Finding> {
     let words: String = first.to_string().chars().take(WORDS).collect();
     let rest = match i64::try_from(more) {
         Ok(0) => String::new(),
-        Ok(more) => format!(", and {}", plural(more, "other problem")),
+        Ok(more) => format!(", and {}", pluralize(more, "other problem")),
         Err(_) => ", and others".to_owned(),
     };
     Some(Finding {

@@ -15,9 +15,9 @@ use uuid::Uuid;
 
 use crate::server::database::Connection;
 use domain::{
-    alert::{AlertList, AlertRule, Delivery, RuleSetting},
+    alert::{AlertList, AlertRule, AlertRuleSetting, Delivery},
     ids::AlertId,
-    time::{plural, rfc3339, span},
+    time::{format_duration, format_rfc3339, pluralize},
 };
 
 use crate::{
@@ -69,8 +69,8 @@ pub async fn list(database: &Database) -> sqlx::Result<AlertList> {
 }
 
 /// Every rule, and when it speaks up.
-pub fn rules(rules: &AlertRules) -> Vec<RuleSetting> {
-    let settings = AlertRule::ALL.into_iter().map(|rule| RuleSetting {
+pub fn rules(rules: &AlertRules) -> Vec<AlertRuleSetting> {
+    let settings = AlertRule::ALL.into_iter().map(|rule| AlertRuleSetting {
         rule,
         threshold: threshold(rules, rule),
     });
@@ -87,7 +87,7 @@ fn threshold(rules: &AlertRules, rule: AlertRule) -> Option<String> {
             } = rules.sign_in_failures?;
             Some(format!(
                 "{} within {}, and {percent} % of all sign-ins",
-                plural(least.into(), "failed sign-in"),
+                pluralize(least.into(), "failed sign-in"),
                 length(window)
             ))
         }
@@ -95,7 +95,7 @@ fn threshold(rules: &AlertRules, rule: AlertRule) -> Option<String> {
             let Frequency { least, window } = rules.token_reuse?;
             Some(format!(
                 "{} within {}",
-                plural(least.into(), "time"),
+                pluralize(least.into(), "time"),
                 length(window)
             ))
         }
@@ -103,7 +103,7 @@ fn threshold(rules: &AlertRules, rule: AlertRule) -> Option<String> {
             let Frequency { least, window } = rules.far_sign_ins?;
             Some(format!(
                 "{} within {}",
-                plural(least.into(), "time"),
+                pluralize(least.into(), "time"),
                 length(window)
             ))
         }
@@ -120,7 +120,7 @@ fn threshold(rules: &AlertRules, rule: AlertRule) -> Option<String> {
 /// caller's session or permission ended meanwhile; [`AppError::Unavailable`].
 pub async fn send_test(state: &AppState, caller: &CurrentSession, client: &Client) -> Result<(), AppError> {
     if state.config.alerts.webhook.is_none() {
-        return Err(AppError::invalid("webhook", "No webhook is set up."));
+        return Err(AppError::invalid_input("webhook", "No webhook is set up."));
     }
     // Alerts are about the whole portal.
     let everyone = Reach { organization: None };
@@ -149,7 +149,7 @@ pub async fn queue_test(
         "key": "",
         "message": "This is a test. Nothing is wrong.",
         "figures": {},
-        "at": rfc3339(now),
+        "at": format_rfc3339(now),
         "portal": config.public_url.origin(),
     });
     let delivery = NewDelivery {
@@ -191,7 +191,7 @@ impl Change {
                 },
                 after,
             ) => {
-                let after = span(after.num_seconds());
+                let after = format_duration(after.num_seconds());
                 tracing::info!(
                     rule = rule.as_str(),
                     key,
@@ -255,7 +255,7 @@ async fn tell(
         "key": finding.key,
         "message": finding.message,
         "figures": finding.figures,
-        "at": rfc3339(now),
+        "at": format_rfc3339(now),
         "portal": config.public_url.origin(),
     });
     let delivery = NewDelivery {
@@ -273,5 +273,5 @@ fn delta(length: std::time::Duration) -> TimeDelta {
 }
 
 fn length(length: std::time::Duration) -> String {
-    span(delta(length).num_seconds())
+    format_duration(delta(length).num_seconds())
 }

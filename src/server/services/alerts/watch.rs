@@ -8,7 +8,7 @@ use crate::server::database::Connection;
 use domain::{
     alert::AlertRule,
     security_notice::NoticeRule,
-    time::{exact_utc, plural},
+    time::{format_utc, pluralize},
 };
 
 use crate::server::{
@@ -112,7 +112,7 @@ impl Watch {
             message: format!(
                 "Server {} has heard nothing of the database since {}: its open pages learn late of sessions that end.",
                 self.node,
-                exact_utc(deaf.since)
+                format_utc(deaf.since)
             ),
         };
         let message = finding.message.clone();
@@ -187,7 +187,10 @@ impl Watch {
                     let within = length(limit.window);
                     (
                         figures,
-                        format!("{failed} of {} failed within {within}.", plural(all, "sign-in")),
+                        format!(
+                            "{failed} of {} failed within {within}.",
+                            pluralize(all, "sign-in")
+                        ),
                     )
                 })
             }
@@ -214,7 +217,7 @@ impl Watch {
                 let count = audit::suspicions_since(conn, NoticeRule::FarNetworks, then).await?;
                 judgement(count >= i64::from(least), rule, || {
                     let figures = json!({ "count": count, "window_seconds": window.as_secs() });
-                    let times = plural(count, "time");
+                    let times = pluralize(count, "time");
                     let within = length(window);
                     (
                         figures,
@@ -241,7 +244,7 @@ impl Watch {
                     });
                     (
                         figures,
-                        format!("No clean-up has come to its end since {}.", exact_utc(since)),
+                        format!("No clean-up has come to its end since {}.", format_utc(since)),
                     )
                 })
             }
@@ -265,7 +268,7 @@ impl Watch {
 }
 
 fn reuse_message(count: i64, lost_answers: i64, within: &str) -> String {
-    let times = plural(count, "time");
+    let times = pluralize(count, "time");
     let cause = match lost_answers {
         0 => "Two programs hold the same token, or someone has a copy.".to_owned(),
         all if all == count => {

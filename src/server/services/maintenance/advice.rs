@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::{Report, Settings};
-use domain::time::{ago, plural, rfc3339};
+use domain::time::{format_rfc3339, pluralize, relative_time};
 
 use crate::server::store::maintenance::{Index, OpenTransaction, Table};
 
@@ -156,9 +156,9 @@ pub fn told(open: &OpenTransaction, now: DateTime<Utc>) -> String {
     format!(
         "{application} of {}, from {address}, began a transaction {} and is {} since {}",
         open.user,
-        ago(open.since, now),
+        relative_time(open.since, now),
         open.state,
-        rfc3339(open.state_since),
+        format_rfc3339(open.state_since),
     )
 }
 
@@ -171,18 +171,18 @@ fn about_cleanup(report: &Report, settings: Settings) -> Option<Advice> {
         (None, _) => "it has never run".to_owned(),
         (Some(started), Some(finished)) if overdue(finished) && started > finished => format!(
             "it last finished at {} and has begun since, at {}: the server's log says why it breaks off",
-            rfc3339(finished),
-            rfc3339(started)
+            format_rfc3339(finished),
+            format_rfc3339(started)
         ),
         (_, Some(finished)) if overdue(finished) => format!(
             "it last finished at {}, and is to run every {seconds} seconds: is a server running?",
-            rfc3339(finished)
+            format_rfc3339(finished)
         ),
         // A long one is left alone.
         (Some(started), None) if overdue(started) => {
             format!(
                 "it began at {} and did not finish: the server's log says why",
-                rfc3339(started)
+                format_rfc3339(started)
             )
         }
         _ => return None,
@@ -191,8 +191,8 @@ fn about_cleanup(report: &Report, settings: Settings) -> Option<Advice> {
         subject: "clean-up".to_owned(),
         why: format!(
             "{why}; {} past retention and {} past keeping",
-            plural(keeping.sessions_past_retention, "ended session"),
-            plural(keeping.events_past_keeping, "event"),
+            pluralize(keeping.sessions_past_retention, "ended session"),
+            pluralize(keeping.events_past_keeping, "event"),
         ),
         action: Some(Action::CleanUp),
     })
@@ -204,8 +204,8 @@ fn about_sealing(report: &Report) -> Option<Advice> {
         subject: "audit log".to_owned(),
         why: format!(
             "{} not sealed, the oldest of {}: a running server seals within seconds",
-            plural(report.keeping.unsealed, "row"),
-            rfc3339(oldest)
+            pluralize(report.keeping.unsealed, "row"),
+            format_rfc3339(oldest)
         ),
         action: Some(Action::Seal),
     })
@@ -233,16 +233,16 @@ fn about_table(table: &Table, report: &Report, cleans_up: bool) -> Option<Advice
     } else if too_many(table.dead_rows) {
         format!(
             "{} dead beside {} live ones, about {} of room that new rows cannot use",
-            plural(table.dead_rows, "row"),
+            pluralize(table.dead_rows, "row"),
             table.live_rows,
             human_bytes(table.dead_bytes()),
         )
     } else if too_many(table.dead_rows + about_to_die) {
-        format!("the clean-up deletes {} of it", plural(about_to_die, "row"))
+        format!("the clean-up deletes {} of it", pluralize(about_to_die, "row"))
     } else if too_many(table.changed_rows) {
         format!(
             "{} changed since the planner's figures were taken",
-            plural(table.changed_rows, "row")
+            pluralize(table.changed_rows, "row")
         )
     } else {
         return None;

@@ -5,7 +5,7 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::Attempt;
-use domain::{ids::UserId, plain_text::composed};
+use domain::{ids::UserId, plain_text::to_nfc};
 
 use crate::{
     error::AppError,
@@ -45,7 +45,7 @@ pub async fn verify(
     desktop: Option<&str>,
 ) -> Result<Verified, AppError> {
     // Counted in one form, in which it is looked up: each spelling would have attempts of its own.
-    let email = composed(attempt.email.trim());
+    let email = to_nfc(attempt.email.trim());
     let may_be_known = desktop.is_some() || client.known_browser.is_some();
     if !may_be_known {
         admit_stranger(state, &email, client)?;

@@ -4,7 +4,7 @@ use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::Asked;
-use domain::session_filter::{ListState, SessionFilter, Suspicion};
+use domain::session_filter::{SessionFilter, StateFilter, SuspicionFilter};
 
 use crate::server::store::{containing, network};
 
@@ -22,12 +22,12 @@ pub(super) enum Part {
 }
 
 pub(super) fn parts(filter: &SessionFilter) -> &'static [Part] {
-    match (filter.list_state(), filter.reason) {
+    match (filter.effective_state(), filter.reason) {
         // Only what is over has a reason.
-        (ListState::Live, Some(_)) => &[],
-        (ListState::Live, None) => &[Part::Live],
-        (ListState::Ended, _) | (ListState::All, Some(_)) => &[Part::RunOut, Part::Written],
-        (ListState::All, None) => &[Part::Open, Part::Written],
+        (StateFilter::Live, Some(_)) => &[],
+        (StateFilter::Live, None) => &[Part::Live],
+        (StateFilter::Ended, _) | (StateFilter::All, Some(_)) => &[Part::RunOut, Part::Written],
+        (StateFilter::All, None) => &[Part::Open, Part::Written],
     }
 }
 
@@ -94,7 +94,7 @@ pub(super) fn conditions(query: &mut QueryBuilder<Postgres>, asked: Asked<'_>, p
         }
     }
     if let Some(age) = filter.age {
-        let (length, within) = age.bound();
+        let (length, within) = age.limit();
         query
             .push(if within {
                 " AND st.created_at > "
@@ -105,11 +105,11 @@ pub(super) fn conditions(query: &mut QueryBuilder<Postgres>, asked: Asked<'_>, p
     }
     if let Some(suspicion) = filter.suspicion {
         query.push(match suspicion {
-            Suspicion::Raised => " AND EXISTS (SELECT 1 FROM security_notices n WHERE n.session_id = st.id)",
-            Suspicion::Unanswered => {
+            SuspicionFilter::Raised => " AND EXISTS (SELECT 1 FROM security_notices n WHERE n.session_id = st.id)",
+            SuspicionFilter::Unanswered => {
                 " AND EXISTS (SELECT 1 FROM security_notices n WHERE n.session_id = st.id AND n.dismissed_at IS NULL)"
             }
-            Suspicion::None => " AND NOT EXISTS (SELECT 1 FROM security_notices n WHERE n.session_id = st.id)",
+            SuspicionFilter::None => " AND NOT EXISTS (SELECT 1 FROM security_notices n WHERE n.session_id = st.id)",
         });
     }
     if let Some(q) = &filter.q {

@@ -14,10 +14,10 @@ use self::conditions::{Part, conditions, from, parts, role};
 use super::{cursor::Cursor, unreadable};
 use crate::server::database::Connection;
 use domain::{
+    admin::{AdminSession, Cutoff, SessionStatus},
     ids::{OrganizationId, SessionId, UserId},
-    review::{Cutoff, ReviewedSession, State},
     session::Session,
-    session_filter::{SessionFilter, Sort},
+    session_filter::{SessionFilter, SessionSort},
     user::User,
 };
 
@@ -36,18 +36,18 @@ pub struct Asked<'a> {
 pub async fn page(
     conn: &mut Connection,
     asked: Asked<'_>,
-    sort: Sort,
+    sort: SessionSort,
     after: Option<&Cursor>,
     limit: u16,
-) -> sqlx::Result<(Vec<ReviewedSession>, Option<Cursor>)> {
+) -> sqlx::Result<(Vec<AdminSession>, Option<Cursor>)> {
     let parts = parts(asked.filter);
     if parts.is_empty() {
         return Ok((Vec::new(), None));
     }
     let (key, direction) = match sort {
-        Sort::LastActive => ("st.last_active_at", "DESC"),
-        Sort::Began => ("st.created_at", "DESC"),
-        Sort::Person => ("lower(st.email)", "ASC"),
+        SessionSort::LastActive => ("st.last_active_at", "DESC"),
+        SessionSort::CreatedAt => ("st.created_at", "DESC"),
+        SessionSort::User => ("lower(st.email)", "ASC"),
     };
     // One more than is shown tells whether there is a next page.
     let most = i64::from(limit) + 1;
@@ -83,16 +83,16 @@ pub async fn page(
 }
 
 /// What a part is ordered by.
-fn order(sort: Sort, part: Part) -> &'static str {
+fn order(sort: SessionSort, part: Part) -> &'static str {
     match (sort, part) {
-        (Sort::LastActive, Part::Live | Part::Open | Part::Written) => "st.last_active_at",
-        (Sort::Began, Part::Live | Part::Open | Part::Written) => "st.created_at",
-        (Sort::Person, Part::Live | Part::Open | Part::Written) => "lower(st.email)",
+        (SessionSort::LastActive, Part::Live | Part::Open | Part::Written) => "st.last_active_at",
+        (SessionSort::CreatedAt, Part::Live | Part::Open | Part::Written) => "st.created_at",
+        (SessionSort::User, Part::Live | Part::Open | Part::Written) => "lower(st.email)",
         // Hardly any among all that are open. Along an index of the order the database would look for them one by one,
         // to the end: these are the same orders, and no index has them.
-        (Sort::LastActive, Part::RunOut) => "(st.last_active_at + interval '0')",
-        (Sort::Began, Part::RunOut) => "(st.created_at + interval '0')",
-        (Sort::Person, Part::RunOut) => "(lower(st.email) || '')",
+        (SessionSort::LastActive, Part::RunOut) => "(st.last_active_at + interval '0')",
+        (SessionSort::CreatedAt, Part::RunOut) => "(st.created_at + interval '0')",
+        (SessionSort::User, Part::RunOut) => "(lower(st.email) || '')",
     }
 }
 
@@ -191,7 +191,7 @@ pub async fn one(
     organization: Option<OrganizationId>,
     session: SessionId,
     now: DateTime<Utc>,
-) -> sqlx::Result<Option<ReviewedSession>> {
+) -> sqlx::Result<Option<AdminSession>> {
     let filter = SessionFilter::default();
     let asked = Asked {
         filter: &filter,
@@ -299,20 +299,20 @@ fn select_rows(query: &mut QueryBuilder<Postgres>, asked: Asked<'_>) {
     from(query, asked);
 }
 
-fn cursor_of(row: &Row, sort: Sort) -> Cursor {
+fn cursor_of(row: &Row, sort: SessionSort) -> Cursor {
     match sort {
-        Sort::LastActive => Cursor::at(row.last_active_at, row.id),
-        Sort::Began => Cursor::at(row.created_at, row.id),
-        Sort::Person => Cursor::of_person(row.email_key.clone(), row.id),
+        SessionSort::LastActive => Cursor::at(row.last_active_at, row.id),
+        SessionSort::CreatedAt => Cursor::at(row.created_at, row.id),
+        SessionSort::User => Cursor::of_person(row.email_key.clone(), row.id),
     }
 }
 
 /// Beyond the last row that was shown.
-fn after_cursor(query: &mut QueryBuilder<Postgres>, cursor: &Cursor, sort: Sort) {
+fn after_cursor(query: &mut QueryBuilder<Postgres>, cursor: &Cursor, sort: SessionSort) {
     let (key, beyond) = match sort {
-        Sort::LastActive => ("st.last_active_at", "<"),
-        Sort::Began => ("st.created_at", "<"),
-        Sort::Person => ("lower(st.email)", ">"),
+        SessionSort::LastActive => ("st.last_active_at", "<"),
+        SessionSort::CreatedAt => ("st.created_at", "<"),
+        SessionSort::User => ("lower(st.email)", ">"),
     };
     // Bounded on the key alone too: an index knows that column only.
     query.push(format!(" AND {key} {beyond}= "));
@@ -352,9 +352,9 @@ struct Row {
 }
 
 impl Row {
-    fn read(self) -> sqlx::Result<ReviewedSession> {
+    fn read(self) -> sqlx::Result<AdminSession> {
         let reason = self.reason.filter(|_| !self.is_live);
-        Ok(ReviewedSession {
+        Ok(AdminSession {
             session: Session {
                 id: SessionId(self.id),
                 kind: self.kind.parse().map_err(unreadable("kind"))?,
@@ -377,7 +377,11 @@ impl Row {
                 display_name: self.display_name,
                 role: self.role.parse().map_err(unreadable("role"))?,
             },
-            state: if self.is_live { State::Live } else { State::Ended },
+            state: if self.is_live {
+                SessionStatus::Live
+            } else {
+                SessionStatus::Ended
+            },
             ended_at: self.ended_at,
             reason: reason
                 .map(|reason| reason.parse().map_err(unreadable("end_reason")))

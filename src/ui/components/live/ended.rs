@@ -1,18 +1,18 @@
 //! The end of the session, over the page: why, and a way to go on. What was typed in the page's forms is still there after
 //! that.
 
-use domain::{session::EndReason, state_machine::End};
+use domain::{session::EndReason, state_machine::SessionEnd};
 use leptos::{ev::Event as BrowserEvent, prelude::*, task::spawn_local};
 
 use crate::{
-    server_fns::{client::in_background, sign_in_notice},
+    server_fns::{client::run_in_background, sign_in_notice},
     ui::{
         browser,
         components::{
             dynamic::{dynamic, effect},
-            sign_in_form::{Ids, SignInForm},
+            sign_in_form::{SignInForm, SignInFormIds},
         },
-        live::keeper::Keeper,
+        live::monitor::SessionMonitor,
     },
 };
 
@@ -22,25 +22,25 @@ const TITLE: &str = "session-ended-title";
 /// The dialog. It is open for as long as the session is over, or should be.
 #[component]
 pub fn EndedDialog() -> impl IntoView {
-    let keeper = expect_context::<Keeper>();
-    let is_over = Memo::new(move |_| keeper.view().is_over());
-    let end = Memo::new(move |_| keeper.view().end());
+    let monitor = expect_context::<SessionMonitor>();
+    let is_ended_or_overdue = Memo::new(move |_| monitor.view().is_ended_or_overdue());
+    let end = Memo::new(move |_| monitor.view().end());
     // The server's own words, with what an administrator wrote.
-    let told = RwSignal::new(None::<String>);
+    let server_message = RwSignal::new(None::<String>);
     let has_typed = RwSignal::new(false);
     let mut title_of_page = None;
-    let mut was_over = false;
+    let mut was_ended = false;
     effect(move || {
-        let was_over = std::mem::replace(&mut was_over, is_over.get());
-        if is_over.get() {
-            has_typed.set(browser::has_typed());
+        let was_ended = std::mem::replace(&mut was_ended, is_ended_or_overdue.get());
+        if is_ended_or_overdue.get() {
+            has_typed.set(browser::has_unsaved_input());
             browser::open_dialog(DIALOG);
             // Not a field: somebody may be typing, and not for this one.
             browser::focus(TITLE);
         } else {
             browser::close_dialog(DIALOG);
             // The dialog gives the focus back to what had it, which may be gone with the session.
-            if was_over {
+            if was_ended {
                 browser::focus_if_lost("content");
             }
         }
@@ -54,20 +54,20 @@ pub fn EndedDialog() -> impl IntoView {
         }
     });
     effect(move || {
-        told.set(None);
+        server_message.set(None);
         if end
             .get()
             .is_some_and(|end| end.reason == EndReason::RevokedByAdmin)
         {
             spawn_local(async move {
-                if let Ok(notice) = in_background(Box::pin(sign_in_notice())).await {
-                    told.set(notice);
+                if let Ok(notice) = run_in_background(Box::pin(sign_in_notice())).await {
+                    server_message.set(notice);
                 }
             });
         }
     });
     let title = Signal::derive(move || {
-        if is_over.get() && end.get().is_none() {
+        if is_ended_or_overdue.get() && end.get().is_none() {
             "Your session may be over".to_owned()
         } else {
             "You are signed out".to_owned()
@@ -75,40 +75,36 @@ pub fn EndedDialog() -> impl IntoView {
     });
     let why = Signal::derive(move || {
         match end.get() {
-        Some(end) => told.get().unwrap_or_else(|| words(end, keeper.limits())),
-        None => "It should have ended by now, and the portal cannot be reached to make sure. As soon as it can be, this \
-                 page goes on by itself."
+        Some(end) => server_message.get().unwrap_or_else(|| end_message(end, monitor.limits())),
+        None => "It should have ended by now, but the portal cannot be reached to confirm this. This page continues as \
+                 soon as the portal can be reached."
             .to_owned(),
     }
     });
-    let may_sign_in = Memo::new(move |_| {
+    let can_sign_in = Memo::new(move |_| {
         end.get()
             .is_some_and(|end| end.reason != EndReason::AccountDisabled)
     });
-    let promise = Signal::derive(move || {
-        let is_kept = has_typed.get() && may_sign_in.get();
-        let promise = "What you typed on this page is still there when you sign in again.";
-        if is_kept {
-            promise.to_owned()
-        } else {
-            String::new()
-        }
+    let hint = Signal::derive(move || {
+        let is_kept = has_typed.get() && can_sign_in.get();
+        let text = "What you typed on this page is still there when you sign in again.";
+        if is_kept { text.to_owned() } else { String::new() }
     });
     let form = dynamic(move || {
         let form = view! {
             <SignInForm
-                ids=Ids::OVER_PAGE
+                ids=SignInFormIds::DIALOG
                 label="Sign in again"
                 next=String::new()
-                on_signed_in=Callback::new(move |_| keeper.signed_in())
+                on_signed_in=Callback::new(move |_| monitor.after_sign_in())
             />
         };
-        may_sign_in.get().then(|| form.into_any())
+        can_sign_in.get().then(|| form.into_any())
     });
     // It cannot be put away: there is nothing behind it.
-    let stays = |event: BrowserEvent| event.prevent_default();
-    let reopens = move |_| {
-        if is_over.get_untracked() {
+    let prevent_close = |event: BrowserEvent| event.prevent_default();
+    let reopen = move |_| {
+        if is_ended_or_overdue.get_untracked() {
             browser::open_dialog(DIALOG);
         }
     };
@@ -119,15 +115,15 @@ pub fn EndedDialog() -> impl IntoView {
             closedby="none"
             aria-labelledby=TITLE
             aria-describedby="session-ended-why"
-            on:cancel=stays
-            on:close=reopens
+            on:cancel=prevent_close
+            on:close=reopen
         >
             <h2 id=TITLE tabindex="-1">
                 {title}
             </h2>
             <div class="dialog-body">
                 <p id="session-ended-why">{why}</p>
-                <p class="soft">{promise}</p>
+                <p class="soft">{hint}</p>
                 {form}
             </div>
             <div class="dialog-foot">
@@ -141,7 +137,7 @@ pub fn EndedDialog() -> impl IntoView {
     }
 }
 
-fn words(end: End, limits: Option<(i64, i64)>) -> String {
+fn end_message(end: SessionEnd, limits: Option<(i64, i64)>) -> String {
     match (end.reason, limits) {
         (EndReason::SignedOutEverywhere, _) if end.by_this_browser => {
             "All your devices have been signed out.".to_owned()

@@ -1,4 +1,4 @@
-//! What a person sees of the session keeper (`ui/live/`), around every page behind sign-in.
+//! What a person sees of the session monitor (`ui/live/`), around every page behind sign-in.
 
 pub mod ended;
 pub mod toast_region;

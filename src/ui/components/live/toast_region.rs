@@ -5,11 +5,11 @@ use leptos::prelude::*;
 use crate::ui::{
     components::{
         dynamic::{KeyedRow, keyed_rows},
-        icon::{Icon, Picture},
+        icon::{Icon, IconName},
         notice::Tone,
     },
     live::{
-        keeper::Keeper,
+        monitor::SessionMonitor,
         toasts::{Toast, Toasts},
     },
 };
@@ -18,10 +18,10 @@ use crate::ui::{
 #[component]
 pub fn ToastRegion() -> impl IntoView {
     let toasts = expect_context::<Toasts>();
-    let keeper = expect_context::<Keeper>();
+    let monitor = expect_context::<SessionMonitor>();
     // What comes after the end may tell of what is nobody's to read any more.
     let shown = move || {
-        if keeper.view().is_gone() {
+        if monitor.view().is_content_hidden() {
             Vec::new()
         } else {
             toasts.list()
@@ -31,17 +31,17 @@ pub fn ToastRegion() -> impl IntoView {
         key: toast.number.to_string(),
         view: Box::new(move || {
             let toast = toast.clone();
-            view! { <Shown toast toasts /> }.into_any()
+            view! { <ToastView toast toasts /> }.into_any()
         }),
     };
     view! {
         <div
             class="toast-region"
             role="status"
-            on:pointerenter=move |_| toasts.hold(true)
-            on:pointerleave=move |_| toasts.hold(false)
-            on:focusin=move |_| toasts.hold(true)
-            on:focusout=move |_| toasts.hold(false)
+            on:pointerenter=move |_| toasts.set_paused(true)
+            on:pointerleave=move |_| toasts.set_paused(false)
+            on:focusin=move |_| toasts.set_paused(true)
+            on:focusout=move |_| toasts.set_paused(false)
         >
             {keyed_rows(move || shown().into_iter().map(row).collect())}
         </div>
@@ -49,27 +49,27 @@ pub fn ToastRegion() -> impl IntoView {
 }
 
 #[component]
-fn Shown(toast: Toast, toasts: Toasts) -> impl IntoView {
+fn ToastView(toast: Toast, toasts: Toasts) -> impl IntoView {
     let Toast { number, tone, text } = toast;
-    let (class, picture) = match tone {
-        Tone::Info => ("toast", Picture::Info),
-        Tone::Success => ("toast success", Picture::Check),
-        Tone::Warning => ("toast warning", Picture::AlertTriangle),
-        Tone::Error => ("toast error", Picture::AlertCircle),
+    let (class, name) = match tone {
+        Tone::Info => ("toast", IconName::Info),
+        Tone::Success => ("toast success", IconName::Check),
+        Tone::Warning => ("toast warning", IconName::AlertTriangle),
+        Tone::Error => ("toast error", IconName::AlertCircle),
     };
     view! {
         <div class=class>
-            <Icon picture />
+            <Icon name />
             <p>{text}</p>
             <button
                 class="button quiet square"
                 type="button"
                 on:click=move |_| {
-                    toasts.hold(false);
+                    toasts.set_paused(false);
                     toasts.dismiss(number);
                 }
             >
-                <Icon picture=Picture::Close />
+                <Icon name=IconName::Close />
                 <span class="visually-hidden">"Dismiss this message"</span>
             </button>
         </div>

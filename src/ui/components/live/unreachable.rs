@@ -2,31 +2,31 @@
 
 use leptos::prelude::*;
 
-use domain::state_machine::Event;
+use domain::state_machine::Input;
 
 use crate::ui::{
     browser,
     components::{
         dynamic::{dynamic, effect},
-        icon::{Icon, Picture},
+        icon::{Icon, IconName},
         notice::Tone,
     },
-    live::{keeper::Keeper, toasts::Toasts},
+    live::{monitor::SessionMonitor, toasts::Toasts},
 };
 
 /// A quiet line at the top, while it is so.
 #[component]
 pub fn UnreachableBanner() -> impl IntoView {
-    let keeper = expect_context::<Keeper>();
+    let monitor = expect_context::<SessionMonitor>();
     let toasts = expect_context::<Toasts>();
-    let is_away = Memo::new(move |_| keeper.view().is_unreachable());
+    let is_away = Memo::new(move |_| monitor.view().is_unreachable());
     let mut was_away = false;
     effect(move || {
         let is_away = is_away.get();
-        if std::mem::replace(&mut was_away, is_away) && !is_away && keeper.view().may_act() {
+        if std::mem::replace(&mut was_away, is_away) && !is_away && monitor.view().can_act() {
             // "Nothing was sent" was of before.
             toasts.clear();
-            toasts.say(
+            toasts.show(
                 Tone::Info,
                 "The portal can be reached again. This page is up to date.",
             );
@@ -43,7 +43,7 @@ pub fn UnreachableBanner() -> impl IntoView {
         };
         let banner = view! {
             <div class="banner">
-                <Icon picture=Picture::Unreachable />
+                <Icon name=IconName::Unreachable />
                 <p>
                     <strong>{what}</strong>
                     " What you see may be out of date. This page refreshes by itself as soon as the portal can be reached."
@@ -51,7 +51,7 @@ pub fn UnreachableBanner() -> impl IntoView {
                 <button
                     class="button small"
                     type="button"
-                    on:click=move |_| keeper.happens(Event::CameOnline)
+                    on:click=move |_| monitor.handle(Input::CameOnline)
                 >
                     "Try now"
                 </button>

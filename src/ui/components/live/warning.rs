@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use domain::{
-    state_machine::{Event, Warning},
-    time::{countdown, span},
+    state_machine::{ExpiryWarning, Input},
+    time::{format_countdown, format_duration},
 };
 use leptos::{prelude::*, task::spawn_local};
 
@@ -15,10 +15,10 @@ use crate::{
         browser,
         components::{
             dynamic::dynamic,
-            icon::{Icon, Picture},
+            icon::{Icon, IconName},
         },
-        failure::unless_ended,
-        live::keeper::Keeper,
+        errors::filter_session_end,
+        live::monitor::SessionMonitor,
     },
 };
 
@@ -27,8 +27,8 @@ const SECOND: Duration = Duration::from_secs(1);
 /// A line at the top, while it is so. Announced once, when there is time; the seconds are for the eyes.
 #[component]
 pub fn WarningBanner() -> impl IntoView {
-    let keeper = expect_context::<Keeper>();
-    let warning = Memo::new(move |_| keeper.view().warning);
+    let monitor = expect_context::<SessionMonitor>();
+    let warning = Memo::new(move |_| monitor.view().warning);
     // Made anew only when there is another thing to say: each answer of the server moves the end by a little.
     let is_final = Memo::new(move |_| warning.get().map(|warning| warning.is_final));
     let failure = RwSignal::new(None::<AppError>);
@@ -42,10 +42,10 @@ pub fn WarningBanner() -> impl IntoView {
         spawn_local(async move {
             match extend_session().await {
                 Ok(state) => {
-                    keeper.is_extended(&state);
+                    monitor.apply_extension(&state);
                     browser::focus_if_lost("content");
                 }
-                Err(error) => failure.set(unless_ended(error)),
+                Err(error) => failure.set(filter_session_end(error)),
             }
             busy.set(false);
         });
@@ -60,11 +60,11 @@ pub fn WarningBanner() -> impl IntoView {
     let banner = dynamic(move || {
         let is_final = is_final.get()?;
         let left = seconds_left(warning);
-        let soon = span(match left.get_untracked() {
+        let soon = format_duration(match left.get_untracked() {
             seconds @ ..60 => seconds,
             seconds => (seconds + 30) / 60 * 60,
         });
-        let seconds = Signal::derive(move || countdown(left.get()));
+        let seconds = Signal::derive(move || format_countdown(left.get()));
         let text = if is_final {
             "It has reached its full length then and cannot be kept: finish what you are doing, and sign in again."
         } else {
@@ -80,7 +80,7 @@ pub fn WarningBanner() -> impl IntoView {
         });
         let banner = view! {
             <div class="banner warning">
-                <Icon picture=Picture::Clock />
+                <Icon name=IconName::Clock />
                 <div>
                     <p>
                         <strong>
@@ -102,7 +102,7 @@ pub fn WarningBanner() -> impl IntoView {
                         class="button small"
                         type="button"
                         on:click=move |_| {
-                            keeper.happens(Event::WarningDismissed);
+                            monitor.handle(Input::WarningDismissed);
                             browser::focus_if_lost("content");
                         }
                     >
@@ -121,13 +121,13 @@ pub fn WarningBanner() -> impl IntoView {
 }
 
 /// Counts down for as long as whoever asked is there.
-fn seconds_left(warning: Memo<Option<Warning>>) -> RwSignal<i64> {
+fn seconds_left(warning: Memo<Option<ExpiryWarning>>) -> RwSignal<i64> {
     let count = move || {
         let ends_at = warning
             .try_get_untracked()
             .flatten()
             .map_or(0, |warning| warning.ends_at);
-        ((ends_at - browser::monotonic()).max(0) + 999) / 1000
+        ((ends_at - browser::monotonic_ms()).max(0) + 999) / 1000
     };
     let left = RwSignal::new(count());
     // Without an interval the figure stands still; the end comes all the same.

@@ -2,28 +2,28 @@
 //! dialogs ask, as pages, for browsers without JavaScript. The server leads to the last one when the last look at the
 //! password is too long ago.
 
-mod question;
+mod form;
 
 use leptos::prelude::*;
 use leptos_router::hooks::{use_location, use_query_map};
 
-use self::question::{ConfirmForm, ENTER_PASSWORD, NotLoaded, NothingToConfirm, Question, confirm_form};
+use self::form::{ConfirmForm, ENTER_PASSWORD, NotLoaded, NothingToConfirm, SignOutForm, confirm_form};
 use domain::{overview::ActiveSessions, security_notice::SecurityNotice, session::Session};
 
 use crate::ui::{
     components::{
-        dynamic::{nothing, waiting},
+        dynamic::{async_view, empty_view},
         page_title::PageTitle,
     },
-    ending::Ending,
-    loading::Loading,
+    page_data::PageResource,
+    sign_out::SignOutTarget,
 };
 
 /// One component for the three addresses, which keeps the browser's part small. The address of the password's page takes
 /// `for`, the action to go on with, and `session_id` or `notice_id` where it is about one.
 #[component]
 pub fn ConfirmPage() -> impl IntoView {
-    let loaded = Loading::<ActiveSessions>::start();
+    let loaded = PageResource::<ActiveSessions>::start();
     let query = use_query_map();
     let param = move |name| query.with_untracked(|query| query.get(name));
     let (title, action) = use_location().pathname.with_untracked(|path| {
@@ -38,11 +38,11 @@ pub fn ConfirmPage() -> impl IntoView {
             ("Enter your password", None)
         }
     });
-    let content = waiting(nothing, move || {
+    let content = async_view(empty_view, move || {
         let asks = action.is_none();
         let action = action.clone().or_else(|| param("for"));
         async move {
-            let devices = match loaded.ready().await {
+            let devices = match loaded.wait().await {
                 Ok(devices) => devices,
                 Err(error) => return view! { <NotLoaded error /> }.into_any(),
             };
@@ -53,12 +53,12 @@ pub fn ConfirmPage() -> impl IntoView {
                     .find(|notice| Some(notice.id.to_string()) == id)
                     .map(confirm_notice)
             } else {
-                asked_for(
+                target_of_action(
                     action.as_deref(),
                     param("session_id").as_deref(),
                     devices.sessions,
                 )
-                .map(|(ending, sessions)| view! { <Question ending sessions asks /> }.into_any())
+                .map(|(target, sessions)| view! { <SignOutForm target sessions asks /> }.into_any())
             };
             view.unwrap_or_else(|| view! { <NothingToConfirm /> }.into_any())
         }
@@ -74,28 +74,28 @@ pub fn ConfirmPage() -> impl IntoView {
 }
 
 /// What the address asks to go on with, and the sessions that it would end. `None`: nothing of the kind can be done.
-fn asked_for(
+fn target_of_action(
     asked: Option<&str>,
     about: Option<&str>,
     mut sessions: Vec<Session>,
-) -> Option<(Ending, Vec<Session>)> {
-    let ending = match asked? {
+) -> Option<(SignOutTarget, Vec<Session>)> {
+    let target = match asked? {
         "revoke_session" => {
             sessions.retain(|session| Some(session.id.to_string().as_str()) == about);
             let session = sessions.first()?;
-            Ending::One {
+            SignOutTarget::One {
                 id: session.id,
                 name: session.device_name.clone(),
             }
         }
         "sign_out_other_devices" => {
             sessions.retain(|session| !session.is_current);
-            Ending::Others
+            SignOutTarget::Others
         }
-        "sign_out_all_devices" => Ending::All,
+        "sign_out_all_devices" => SignOutTarget::All,
         _ => return None,
     };
-    (!sessions.is_empty()).then_some((ending, sessions))
+    (!sessions.is_empty()).then_some((target, sessions))
 }
 
 /// Asks for the password before a question is answered by a session that is in question itself.

@@ -8,28 +8,28 @@ use leptos::{ev::FocusEvent, prelude::*};
 
 use crate::{
     error::AppError,
-    server_fns::flash_words,
+    server_fns::flash_message,
     ui::{
         browser,
         components::{
             confirm_sign_out::ConfirmSignOut,
             device_list,
-            dynamic::{KeyedRow, dynamic, effect, keyed_rows, waiting},
-            icon::{Icon, Picture},
+            dynamic::{KeyedRow, async_view, dynamic, effect, keyed_rows},
+            error_notice::ErrorNotice,
+            icon::{Icon, IconName},
             local_time::Ago,
             notice::{Notice, Tone},
+            reauthentication::Reauthentication,
             session_row::{SessionRow, sign_out_button},
-            step_up::StepUp,
-            trouble::Trouble,
         },
-        ending::Ending,
-        failure::{error_of_form, unless_ended},
+        errors::{filter_session_end, form_error_in_url},
         live::{
-            keeper::{self, Keeper},
+            monitor::{self, SessionMonitor},
             toasts::Toasts,
         },
-        loading::Loading,
         page_clock::PageClock,
+        page_data::PageResource,
+        sign_out::SignOutTarget,
     },
 };
 
@@ -44,11 +44,11 @@ enum Outcome {
 const TITLE: &str = "sessions-title";
 
 /// How often the list is loaded anew by itself.
-const EVERY: Duration = Duration::from_secs(60);
+const REFRESH_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What the person has done to the list before the server has answered, and what it answered.
 #[derive(Clone, Copy)]
-struct Doing {
+struct PendingChanges {
     /// Rows that are gone already, as far as the person can see.
     hidden: RwSignal<Vec<SessionId>>,
     failures: RwSignal<Vec<(SessionId, AppError)>>,
@@ -56,11 +56,11 @@ struct Doing {
     toasts: Toasts,
     /// The id of what had the focus in the list last.
     focused: StoredValue<Option<String>>,
-    step_up: StepUp,
-    loaded: Loading<ActiveSessions>,
+    reauthentication: Reauthentication,
+    loaded: PageResource<ActiveSessions>,
 }
 
-impl Doing {
+impl PendingChanges {
     /// Ends one session: its row goes at once, and comes back if the server refuses, with a message, or asks for the
     /// password.
     fn sign_out_one(self, session: &Session) {
@@ -68,22 +68,23 @@ impl Doing {
         self.failures
             .update(|failures| failures.retain(|(of, _)| *of != id));
         self.hide(&[id]);
-        let ending = Ending::One {
+        let target = SignOutTarget::One {
             id,
             name: name.clone(),
         };
         let answered = move |result| match result {
             // Gone already: that is what was asked for.
-            Ok(_) | Err(AppError::NotFound) => {
-                self.done(&[id], format!("{name} has been signed out."));
+            Ok(_) | Err(AppError::SessionNotFound) => {
+                self.finish(&[id], format!("{name} has been signed out."));
             }
             Err(error) => {
-                if let Some(error) = self.not_done(&[id], error) {
+                if let Some(error) = self.revert(&[id], error) {
                     self.failures.update(|failures| failures.push((id, error)));
                 }
             }
         };
-        self.step_up.end(ending, sign_out_button(id), Arc::new(answered));
+        self.reauthentication
+            .end(target, sign_out_button(id), Arc::new(answered));
     }
 
     /// Every session but this one has been ended: so many.
@@ -94,7 +95,7 @@ impl Doing {
             "{} {have} been signed out. This browser stays signed in.",
             device_list::devices(ended)
         );
-        self.done(others, text);
+        self.finish(others, text);
     }
 
     fn hide(self, gone: &[SessionId]) {
@@ -102,33 +103,33 @@ impl Doing {
         browser::focus(TITLE);
     }
 
-    fn done(self, gone: &[SessionId], text: String) {
+    fn finish(self, gone: &[SessionId], text: String) {
         // They came back while the password was asked for.
         self.hide(gone);
         self.outcome.set(None);
-        self.toasts.say(Tone::Success, text);
+        self.toasts.show(Tone::Success, text);
         self.loaded.refetch();
     }
 
     /// Gives the error to show; none where the session is over or the person is asked for the password.
-    fn not_done(self, back: &[SessionId], error: AppError) -> Option<AppError> {
+    fn revert(self, back: &[SessionId], error: AppError) -> Option<AppError> {
         self.hidden
             .update(|hidden| hidden.retain(|id| !back.contains(id)));
-        unless_ended(error).filter(|error| *error != AppError::ReauthRequired)
+        filter_session_end(error).filter(|error| *error != AppError::ReauthRequired)
     }
 }
 
 /// The section: loading, failed, or the list.
 #[component]
-pub fn ActiveSessionsSection(loaded: Loading<ActiveSessions>) -> impl IntoView {
-    let told = StoredValue::new(flash_words(&[
+pub fn ActiveSessionsSection(loaded: PageResource<ActiveSessions>) -> impl IntoView {
+    let flash = StoredValue::new(flash_message(&[
         FlashCode::SignedOutOne,
         FlashCode::SignedOutOthers,
     ]));
     // Waits for the first answer only: a later one changes what the list shows and makes no new list.
-    let content = waiting(loading, move || async move {
-        loaded.settled().await;
-        view! { <Content loaded told=told.get_value() /> }.into_any()
+    let content = async_view(loading, move || async move {
+        loaded.wait_first().await;
+        view! { <Content loaded flash=flash.get_value() /> }.into_any()
     });
     view! {
         <section class="card" id="sessions" aria-labelledby=TITLE>
@@ -139,29 +140,29 @@ pub fn ActiveSessionsSection(loaded: Loading<ActiveSessions>) -> impl IntoView {
 
 /// What stands in the section once the server has answered.
 #[component]
-fn Content(loaded: Loading<ActiveSessions>, told: Option<String>) -> impl IntoView {
+fn Content(loaded: PageResource<ActiveSessions>, flash: Option<String>) -> impl IntoView {
     let devices = loaded.last();
-    let doing = Doing {
+    let changes = PendingChanges {
         hidden: RwSignal::default(),
         failures: RwSignal::default(),
-        outcome: RwSignal::new(outcome_of_form(told)),
+        outcome: RwSignal::new(outcome_of_form(flash)),
         toasts: expect_context(),
         focused: StoredValue::new(None),
-        step_up: expect_context(),
+        reauthentication: expect_context(),
         loaded,
     };
     let shown = Memo::new(move |before: Option<&Vec<Session>>| {
-        let hidden = doing.hidden.read();
+        let hidden = changes.hidden.read();
         let list = devices.get().map(|devices| devices.sessions).unwrap_or_default();
         let list = list.into_iter().filter(|session| !hidden.contains(&session.id));
-        in_place(list.collect(), before.map(Vec::as_slice).unwrap_or_default())
+        keep_order(list.collect(), before.map(Vec::as_slice).unwrap_or_default())
     });
-    let keeper = expect_context::<Keeper>();
-    let fresh = point_out_changes(devices, doing);
-    refresh_now_and_then(keeper);
+    let monitor = expect_context::<SessionMonitor>();
+    let fresh = announce_changes(devices, changes);
+    refresh_periodically(monitor);
     effect(move || {
         if let Some(Err(error)) = loaded.get() {
-            _ = unless_ended(error);
+            _ = filter_session_end(error);
         }
     });
     let count = Signal::derive(move || match shown.with(Vec::len) {
@@ -170,18 +171,21 @@ fn Content(loaded: Loading<ActiveSessions>, told: Option<String>) -> impl IntoVi
     });
     let age = dynamic(move || {
         let server_time = devices.get()?.server_time;
-        let is_old = keeper.view().is_unreachable();
+        let is_old = monitor.view().is_unreachable();
         is_old.then(|| view! { <Age server_time /> }.into_any())
     });
     let failed = dynamic(move || {
-        let error = loaded.get().and_then(Result::err).and_then(told_here)?;
+        let error = loaded
+            .get()
+            .and_then(Result::err)
+            .and_then(unless_session_ended)?;
         Some(view! { <Failed error loaded /> }.into_any())
     });
     // Made once, when the first list has come; a later one only changes what it shows.
     let came = Memo::new(move |_| devices.with(Option::is_some));
     let list = dynamic(move || {
         came.get()
-            .then(|| view! { <List devices shown fresh doing /> }.into_any())
+            .then(|| view! { <List devices shown fresh changes /> }.into_any())
     });
     view! {
         <header class="card-head">
@@ -204,13 +208,13 @@ fn Age(server_time: DateTime<Utc>) -> impl IntoView {
 }
 
 /// The end of the session is told over the page.
-fn told_here(error: AppError) -> Option<AppError> {
+fn unless_session_ended(error: AppError) -> Option<AppError> {
     (!matches!(error, AppError::SessionEnded { .. })).then_some(error)
 }
 
 /// The same rows in the order that they had: a row that moves would lose the focus that is in it. New ones come after
 /// this browser.
-fn in_place(mut list: Vec<Session>, before: &[Session]) -> Vec<Session> {
+fn keep_order(mut list: Vec<Session>, before: &[Session]) -> Vec<Session> {
     let place = |session: &Session| {
         let place = before.iter().position(|known| known.id == session.id);
         (!session.is_current, place.map_or(0, |place| place + 1))
@@ -222,7 +226,10 @@ fn in_place(mut list: Vec<Session>, before: &[Session]) -> Vec<Session> {
 }
 
 /// Tells of sessions that began or ended elsewhere while the page is open. Gives those that began.
-fn point_out_changes(devices: Memo<Option<ActiveSessions>>, doing: Doing) -> RwSignal<Vec<SessionId>> {
+fn announce_changes(
+    devices: Memo<Option<ActiveSessions>>,
+    changes: PendingChanges,
+) -> RwSignal<Vec<SessionId>> {
     let fresh = RwSignal::new(Vec::new());
     let mut known = Vec::new();
     effect(move || {
@@ -237,22 +244,22 @@ fn point_out_changes(devices: Memo<Option<ActiveSessions>>, doing: Doing) -> RwS
                 .filter(|session| !session.is_current && !is_in(&known, session.id))
             {
                 fresh.update(|fresh| fresh.push(session.id));
-                let text = format!("New sign-in: {}.", session.spoken_name());
-                doing.toasts.say(Tone::Info, text);
+                let text = format!("New sign-in: {}.", session.descriptive_name());
+                changes.toasts.show(Tone::Info, text);
             }
-            let hidden = doing.hidden.get_untracked();
+            let hidden = changes.hidden.get_untracked();
             let is_by_person = |session: &Session| {
-                session.is_current || hidden.contains(&session.id) || keeper::has_just_ended(session.id)
+                session.is_current || hidden.contains(&session.id) || monitor::has_just_revoked(session.id)
             };
             for session in known
                 .iter()
                 .filter(|session| !is_by_person(session) && !is_in(&now, session.id))
             {
-                if doing.focused.get_value() == Some(sign_out_button(session.id)) {
+                if changes.focused.get_value() == Some(sign_out_button(session.id)) {
                     browser::focus_if_lost(TITLE);
                 }
-                let text = format!("{} is no longer signed in.", session.spoken_name());
-                doing.toasts.say(Tone::Info, text);
+                let text = format!("{} is no longer signed in.", session.descriptive_name());
+                changes.toasts.show(Tone::Info, text);
             }
         }
     });
@@ -260,25 +267,25 @@ fn point_out_changes(devices: Memo<Option<ActiveSessions>>, doing: Doing) -> RwS
 }
 
 /// What happens in other sessions is no event: when they were last active is looked up while somebody looks.
-fn refresh_now_and_then(keeper: Keeper) {
+fn refresh_periodically(monitor: SessionMonitor) {
     effect(move || {
         let refresh = move || {
-            if keeper.may_act_now() {
-                keeper.refresh_sessions();
+            if monitor.can_act_now() {
+                monitor.refresh_sessions();
             }
         };
         // Without an interval the list is as old as the last event.
-        if let Ok(interval) = set_interval_with_handle(refresh, EVERY) {
+        if let Ok(interval) = set_interval_with_handle(refresh, REFRESH_INTERVAL) {
             on_cleanup(move || interval.clear());
         }
     });
 }
 
 /// What a form without JavaScript did, or why it did nothing.
-fn outcome_of_form(told: Option<String>) -> Option<Outcome> {
-    error_of_form(&["/api/revoke_session", "/api/sign_out_other_devices"])
+fn outcome_of_form(flash: Option<String>) -> Option<Outcome> {
+    form_error_in_url(&["/api/revoke_session", "/api/sign_out_other_devices"])
         .map(Outcome::Failed)
-        .or(told.map(Outcome::Done))
+        .or(flash.map(Outcome::Done))
 }
 
 fn loading() -> AnyView {
@@ -313,7 +320,7 @@ fn loading() -> AnyView {
 }
 
 #[component]
-fn Failed(error: AppError, loaded: Loading<ActiveSessions>) -> impl IntoView {
+fn Failed(error: AppError, loaded: PageResource<ActiveSessions>) -> impl IntoView {
     view! {
         <div class="card-body">
             <Notice tone=Tone::Error>
@@ -326,7 +333,7 @@ fn Failed(error: AppError, loaded: Loading<ActiveSessions>) -> impl IntoView {
                         rel="external"
                         on:click=move |event| {
                             // Where the page never knew its session, loading it as a whole brings everything back.
-                            if keeper::is_kept() {
+                            if monitor::is_running() {
                                 event.prevent_default();
                                 loaded.refetch();
                             }
@@ -345,7 +352,7 @@ fn List(
     devices: Memo<Option<ActiveSessions>>,
     shown: Memo<Vec<Session>>,
     fresh: RwSignal<Vec<SessionId>>,
-    doing: Doing,
+    changes: PendingChanges,
 ) -> impl IntoView {
     // The list stands only where a list has come, so the fallback is never shown.
     let server_time = Signal::derive(move || {
@@ -369,21 +376,22 @@ fn List(
             "card-foot actions"
         }
     });
-    let outcome = dynamic(move || Some(view! { <OutcomeNotice outcome=doing.outcome.get()? /> }.into_any()));
+    let outcome =
+        dynamic(move || Some(view! { <OutcomeNotice outcome=changes.outcome.get()? /> }.into_any()));
     let row = move |first: Session| KeyedRow {
         key: first.id.to_string(),
         view: Box::new(move || {
             let first = first.clone();
-            view! { <Row first shown fresh clock doing /> }.into_any()
+            view! { <Row first shown fresh clock changes /> }.into_any()
         }),
     };
     let list = keyed_rows(move || shown.get().into_iter().map(row).collect());
     // A row that goes takes the focus with it: then it is for the title to have.
-    let focuses = move |event: FocusEvent| doing.focused.set_value(browser::id_of_target(&event));
+    let focuses = move |event: FocusEvent| changes.focused.set_value(browser::target_id(&event));
     let hint = dynamic(move || {
         let hint = view! {
             <li class="session-hint">
-                <Icon picture=Picture::Info />
+                <Icon name=IconName::Info />
                 <p>
                     "Only this browser is signed in. Other browsers and desktop apps appear here when you sign in on \
                      them."
@@ -392,14 +400,14 @@ fn List(
         };
         alone.get().then(|| hint.into_any())
     });
-    let refetch = Callback::new(move |()| doing.loaded.refetch());
+    let refetch = Callback::new(move |()| changes.loaded.refetch());
     let ended_others = Callback::new(move |ended| {
         let ids: Vec<_> = others.with_untracked(|others| others.iter().map(|session| session.id).collect());
-        doing.signed_out_others(&ids, ended);
+        changes.signed_out_others(&ids, ended);
     });
     let end_others = dynamic(move || {
         (!alone.get()).then(|| {
-            view! { <ConfirmSignOut ending=Ending::Others sessions=others on_open=refetch on_done=ended_others /> }
+            view! { <ConfirmSignOut target=SignOutTarget::Others sessions=others on_open=refetch on_done=ended_others /> }
                 .into_any()
         })
     });
@@ -411,7 +419,7 @@ fn List(
         </ul>
         <footer class=foot>
             {end_others}
-            <ConfirmSignOut ending=Ending::All sessions=shown on_open=refetch on_done=Callback::new(|_| {}) />
+            <ConfirmSignOut target=SignOutTarget::All sessions=shown on_open=refetch on_done=Callback::new(|_| {}) />
         </footer>
     }
 }
@@ -423,7 +431,7 @@ fn Row(
     shown: Memo<Vec<Session>>,
     fresh: RwSignal<Vec<SessionId>>,
     clock: PageClock,
-    doing: Doing,
+    changes: PendingChanges,
 ) -> impl IntoView {
     let id = first.id;
     let is_new = Memo::new(move |_| fresh.with(|fresh| fresh.contains(&id)));
@@ -432,14 +440,14 @@ fn Row(
         now.or_else(|| before.cloned()).unwrap_or_else(|| first.clone())
     });
     let failure = Signal::derive(move || {
-        doing.failures.with(|failures| {
+        changes.failures.with(|failures| {
             failures
                 .iter()
                 .find(|(of, _)| *of == id)
                 .map(|(_, error)| error.clone())
         })
     });
-    let sign_out = Callback::new(move |()| session.with_untracked(|session| doing.sign_out_one(session)));
+    let sign_out = Callback::new(move |()| session.with_untracked(|session| changes.sign_out_one(session)));
     view! { <SessionRow session is_new clock failure on_sign_out=sign_out /> }
 }
 
@@ -453,7 +461,7 @@ fn OutcomeNotice(outcome: Outcome) -> impl IntoView {
         }
         .into_any(),
         Outcome::Failed(error) => view! {
-            <Trouble title="Nothing was signed out." error />
+            <ErrorNotice title="Nothing was signed out." error />
         }
         .into_any(),
     };

@@ -10,9 +10,9 @@ use leptos::prelude::*;
 use crate::ui::{
     components::{
         page_title::PageTitle,
-        step_up::{StepUp, StepUpDialog},
+        reauthentication::{Reauthentication, ReauthenticationDialog},
     },
-    loading::Loading,
+    page_data::PageResource,
 };
 use active_sessions::ActiveSessionsSection;
 use domain::overview::ActiveSessions;
@@ -23,8 +23,8 @@ use security_notices::SecurityNotices;
 /// The person's settings.
 #[component]
 pub fn SettingsPage() -> impl IntoView {
-    let loaded = Loading::<ActiveSessions>::start();
-    provide_context(StepUp::new());
+    let loaded = PageResource::<ActiveSessions>::start();
+    provide_context(Reauthentication::new());
     view! {
         <PageTitle text="Settings" />
         <main class="page" id="content" tabindex="-1">
@@ -35,7 +35,7 @@ pub fn SettingsPage() -> impl IntoView {
             <ActiveSessionsSection loaded />
             <PasswordSection loaded />
             <OrganizationSection />
-            <StepUpDialog />
+            <ReauthenticationDialog />
         </main>
     }
 }

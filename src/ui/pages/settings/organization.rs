@@ -5,23 +5,23 @@ use leptos::prelude::*;
 
 use crate::ui::{
     components::{
-        dynamic::{nothing, rows, waiting},
-        icon::{Icon, Picture},
-        trouble::Trouble,
+        dynamic::{async_view, empty_view, rows},
+        error_notice::ErrorNotice,
+        icon::{Icon, IconName},
     },
-    loading::Loading,
+    page_data::PageResource,
 };
 
 /// Lists them, with the current one marked.
 #[component]
 pub fn OrganizationSection() -> impl IntoView {
-    let viewer = expect_context::<Loading<Viewer>>();
-    let list = waiting(nothing, move || async move {
-        match viewer.ready().await {
+    let viewer = expect_context::<PageResource<Viewer>>();
+    let list = async_view(empty_view, move || async move {
+        match viewer.wait().await {
             Ok(viewer) => view! { <Memberships viewer /> }.into_any(),
             Err(error) => view! {
                 <div class="card-body">
-                    <Trouble title="Your organizations could not be loaded." error />
+                    <ErrorNotice title="Your organizations could not be loaded." error />
                 </div>
             }
             .into_any(),
@@ -55,7 +55,7 @@ fn Memberships(viewer: Viewer) -> impl IntoView {
         view! {
             <li class="membership">
                 <span class="tile">
-                    <Icon picture=Picture::Building />
+                    <Icon name=IconName::Building />
                 </span>
                 <div>
                     <p>

@@ -1,26 +1,26 @@
 //! Changing the password.
 
 use domain::{
-    flash::{FlashCode, others_after_password_change},
+    flash::{FlashCode, other_sessions_message},
     overview::ActiveSessions,
 };
 use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 
 use crate::{
     error::AppError,
-    server_fns::{change_password, flash_words},
+    server_fns::{change_password, flash_message},
     ui::{
         browser,
         components::{
             dynamic::dynamic,
+            error_notice::ErrorNotice,
             notice::{Notice, Tone},
             password_field::PasswordField,
             pending_button::PendingButton,
-            trouble::Trouble,
         },
-        failure::{error_of_form, is_about_password, unless_ended},
-        live::keeper,
-        loading::Loading,
+        errors::{filter_session_end, form_error_in_url, is_about_password},
+        live::monitor,
+        page_data::PageResource,
     },
 };
 
@@ -30,9 +30,9 @@ const KEEP: &str = "keep-others";
 
 /// The section: the form, and what came of it.
 #[component]
-pub fn PasswordSection(loaded: Loading<ActiveSessions>) -> impl IntoView {
-    let failure = RwSignal::new(error_of_form(&["/api/change_password"]));
-    let done = RwSignal::new(flash_words(&[
+pub fn PasswordSection(loaded: PageResource<ActiveSessions>) -> impl IntoView {
+    let failure = RwSignal::new(form_error_in_url(&["/api/change_password"]));
+    let done = RwSignal::new(flash_message(&[
         FlashCode::PasswordChanged,
         FlashCode::PasswordChangedOthersKept,
     ]));
@@ -50,12 +50,12 @@ pub fn PasswordSection(loaded: Loading<ActiveSessions>) -> impl IntoView {
         done.set(None);
         if !keeps && let Some(Ok(devices)) = untrack(|| loaded.get()) {
             let others = devices.sessions.iter().filter(|session| !session.is_current);
-            keeper::ends(&others.map(|session| session.id).collect::<Vec<_>>());
+            monitor::announce_revocation(&others.map(|session| session.id).collect::<Vec<_>>());
         }
         spawn_local(async move {
             let result = change_password(
-                browser::typed(CURRENT),
-                browser::typed(NEW),
+                browser::field_value(CURRENT),
+                browser::field_value(NEW),
                 Some(others.to_owned()),
             )
             .await;
@@ -65,7 +65,7 @@ pub fn PasswordSection(loaded: Loading<ActiveSessions>) -> impl IntoView {
                     if let Some(form) = browser::field(NEW).and_then(|field| field.form()) {
                         form.reset();
                     }
-                    done.set(Some(others_after_password_change(keeps, ended)));
+                    done.set(Some(other_sessions_message(keeps, ended)));
                     loaded.refetch();
                 }
                 Err(error) => {
@@ -73,7 +73,7 @@ pub fn PasswordSection(loaded: Loading<ActiveSessions>) -> impl IntoView {
                         AppError::UnsuitablePassword(_) => NEW,
                         _ => CURRENT,
                     };
-                    failure.set(unless_ended(error));
+                    failure.set(filter_session_end(error));
                     browser::focus_field(field);
                 }
             }
@@ -98,7 +98,7 @@ pub fn PasswordSection(loaded: Loading<ActiveSessions>) -> impl IntoView {
     });
     let problem = dynamic(move || {
         let error = failure.get().filter(|error| !is_about_password(error))?;
-        Some(view! { <Trouble title="Your password was not changed." error /> }.into_any())
+        Some(view! { <ErrorNotice title="Your password was not changed." error /> }.into_any())
     });
     view! {
         <section class="card" id="password" aria-labelledby="password-title">

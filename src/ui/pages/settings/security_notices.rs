@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use domain::{overview::ActiveSessions, security_notice::SecurityNotice, time::plural};
+use domain::{overview::ActiveSessions, security_notice::SecurityNotice, time::pluralize};
 use leptos::{ev::SubmitEvent, prelude::*};
 
 use crate::{
@@ -11,17 +11,17 @@ use crate::{
     ui::{
         browser,
         components::{
-            dynamic::{KeyedRow, dynamic, keyed_rows, nothing, waiting},
-            icon::{Icon, Picture},
+            dynamic::{KeyedRow, async_view, dynamic, empty_view, keyed_rows},
+            error_notice::ErrorNotice,
+            icon::{Icon, IconName},
             local_time::LocalTime,
             notice::{Notice, Tone},
             pending_button::PendingButton,
-            step_up::{PendingAction, StepUp},
-            trouble::Trouble,
+            reauthentication::{PendingAction, Reauthentication},
         },
-        ending::Ending,
-        failure::{error_of_form, unless_ended},
-        loading::Loading,
+        errors::{filter_session_end, form_error_in_url},
+        page_data::PageResource,
+        sign_out::SignOutTarget,
     },
 };
 
@@ -33,56 +33,56 @@ const DISMISS: &str = "/api/dismiss_security_notice";
 
 /// What the person has answered.
 #[derive(Clone, Copy)]
-struct Answers {
+struct NoticeAnswers {
     /// The device of the last answer, and whether it was signed out for it.
     last: RwSignal<Option<(String, bool)>>,
-    step_up: StepUp,
-    loaded: Loading<ActiveSessions>,
+    reauthentication: Reauthentication,
+    loaded: PageResource<ActiveSessions>,
 }
 
-impl Answers {
+impl NoticeAnswers {
     /// The question goes with the next list that comes; until then its buttons stay at work.
-    fn given(self, device: String, signed_out: bool) {
+    fn record(self, device: String, signed_out: bool) {
         self.last.set(Some((device, signed_out)));
         self.loaded.refetch();
-        browser::focus_soon(OUTCOME);
+        browser::focus_next_frame(OUTCOME);
     }
 }
 
 /// The card at the top of the settings.
 #[component]
-pub fn SecurityNotices(loaded: Loading<ActiveSessions>) -> impl IntoView {
-    waiting(nothing, move || async move {
-        loaded.settled().await;
+pub fn SecurityNotices(loaded: PageResource<ActiveSessions>) -> impl IntoView {
+    async_view(empty_view, move || async move {
+        loaded.wait_first().await;
         view! { <Card loaded /> }.into_any()
     })
 }
 
 #[component]
-fn Card(loaded: Loading<ActiveSessions>) -> impl IntoView {
+fn Card(loaded: PageResource<ActiveSessions>) -> impl IntoView {
     let devices = loaded.last();
-    let answers = Answers {
+    let answers = NoticeAnswers {
         last: RwSignal::default(),
-        step_up: expect_context(),
+        reauthentication: expect_context(),
         loaded,
     };
     let outcome = dynamic(move || {
         let (device, signed_out) = answers.last.get()?;
         Some(view! { <Outcome device signed_out /> }.into_any())
     });
-    let refused = error_of_form(&[DISMISS])
-        .map(|error| view! { <Trouble title="Your answer was not kept." error /> }.into_any());
+    let refused = form_error_in_url(&[DISMISS])
+        .map(|error| view! { <ErrorNotice title="Your answer was not kept." error /> }.into_any());
     let notices = Memo::new(move |_| devices.get().map(|devices| devices.notices).unwrap_or_default());
     let any = Memo::new(move |_| notices.with(|notices| !notices.is_empty()));
     let count = Signal::derive(move || {
         let count = notices.with(Vec::len);
-        plural(i64::try_from(count).unwrap_or(i64::MAX), "question")
+        pluralize(i64::try_from(count).unwrap_or(i64::MAX), "question")
     });
     let question = move |notice: SecurityNotice| KeyedRow {
         key: format!("{} {} {}", notice.id, notice.is_live, notice.may_confirm),
         view: Box::new(move || {
             let notice = notice.clone();
-            view! { <Question notice answers /> }.into_any()
+            view! { <NoticeItem notice answers /> }.into_any()
         }),
     };
     // Made once: it stays open, with the focus that is in it, when the list is loaded anew.
@@ -95,10 +95,10 @@ fn Card(loaded: Loading<ActiveSessions>) -> impl IntoView {
             <section class="card questions" aria-labelledby="notices-title">
                 <details>
                     <summary>
-                        <Icon picture=Picture::AlertTriangle />
+                        <Icon name=IconName::AlertTriangle />
                         <h2 id="notices-title">"Unusual activity"</h2>
                         <span class="card-aside">{count}</span>
-                        <Icon picture=Picture::ChevronDown />
+                        <Icon name=IconName::ChevronDown />
                     </summary>
                     <ul>{list}</ul>
                 </details>
@@ -139,21 +139,21 @@ fn Outcome(device: String, signed_out: bool) -> impl IntoView {
 }
 
 #[component]
-fn Question(notice: SecurityNotice, answers: Answers) -> impl IntoView {
+fn NoticeItem(notice: SecurityNotice, answers: NoticeAnswers) -> impl IntoView {
     let failure = RwSignal::new(None::<AppError>);
     // The one of the two answers that is on its way.
-    let doing = RwSignal::new(None::<&'static str>);
+    let sending = RwSignal::new(None::<&'static str>);
     let problem = dynamic(move || {
         let error = failure.get()?;
         let line = view! {
             <p class="field-error" role="alert">
-                <Icon picture=Picture::AlertCircle />
-                <span>{(!error.is_uncertain()).then_some("Nothing was changed. ")} {error.message()}</span>
+                <Icon name=IconName::AlertCircle />
+                <span>{(!error.has_unknown_outcome()).then_some("Nothing was changed. ")} {error.message()}</span>
             </p>
         };
         Some(line.into_any())
     });
-    let button = |action| answer_form(action, &notice, answers, doing, failure);
+    let button = |action| answer_form(action, &notice, answers, sending, failure);
     let device = notice.device_name.clone();
     let yes = button(PendingAction::ConfirmNotice {
         id: notice.id,
@@ -165,7 +165,7 @@ fn Question(notice: SecurityNotice, answers: Answers) -> impl IntoView {
             .into_any()
     });
     let no = if notice.is_live {
-        button(PendingAction::End(Ending::One {
+        button(PendingAction::SignOut(SignOutTarget::One {
             id: notice.session_id,
             name: device,
         }))
@@ -179,7 +179,7 @@ fn Question(notice: SecurityNotice, answers: Answers) -> impl IntoView {
     };
     view! {
         <li class="question">
-            <Icon picture=Picture::AlertTriangle />
+            <Icon name=IconName::AlertTriangle />
             <div>
                 <h3>{notice.title()}</h3>
                 <p>{notice.explanation()}</p>
@@ -204,11 +204,11 @@ fn Question(notice: SecurityNotice, answers: Answers) -> impl IntoView {
 fn answer_form(
     action: PendingAction,
     notice: &SecurityNotice,
-    answers: Answers,
-    doing: RwSignal<Option<&'static str>>,
+    answers: NoticeAnswers,
+    sending: RwSignal<Option<&'static str>>,
     failure: RwSignal<Option<AppError>>,
 ) -> AnyView {
-    let signs_out = matches!(action, PendingAction::End(_));
+    let signs_out = matches!(action, PendingAction::SignOut(_));
     let (kind, endpoint, field, about) = if signs_out {
         (
             "deny",
@@ -230,25 +230,27 @@ fn answer_form(
     let of = Signal::stored(format!("({device})"));
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
-        if doing.get_untracked().is_some() {
+        if sending.get_untracked().is_some() {
             return;
         }
-        doing.set(Some(kind));
+        sending.set(Some(kind));
         failure.set(None);
         let device = device.clone();
         let answered = move |result| match result {
             // Done in another tab: just as well.
-            Ok(_) | Err(AppError::NotFound | AppError::NoSuch(_)) => answers.given(device.clone(), signs_out),
+            Ok(_) | Err(AppError::SessionNotFound | AppError::ResourceNotFound(_)) => {
+                answers.record(device.clone(), signs_out)
+            }
             Err(error) => {
-                doing.set(None);
-                failure.set(unless_ended(error).filter(|error| *error != AppError::ReauthRequired));
+                sending.set(None);
+                failure.set(filter_session_end(error).filter(|error| *error != AppError::ReauthRequired));
             }
         };
         answers
-            .step_up
+            .reauthentication
             .run(action.clone(), opener.clone(), Arc::new(answered));
     };
-    let busy = Signal::derive(move || doing.get() == Some(kind));
+    let busy = Signal::derive(move || sending.get() == Some(kind));
     view! {
         <form method="post" action=endpoint on:submit=submit>
             <input type="hidden" name=field value=about />

@@ -5,133 +5,140 @@ use super::*;
 #[test]
 fn only_the_leading_tab_opens_a_stream() {
     let mut tab = Tab::new();
-    assert_eq!(tab.does(Event::HeardLive(TIMES)), [Effect::Decide]);
-    assert_eq!(tab.does(Event::Leads), [Effect::OpenStream]);
-    assert_eq!(tab.does(Event::Leads), []);
-    assert_eq!(tab.does(Event::Follows), [Effect::CloseStream]);
-    assert_eq!(tab.does(Event::Follows), []);
-    tab.does(Event::BecameVisible);
-    assert!(!tab.is_checked().contains(&Effect::OpenStream));
+    assert_eq!(tab.handle(Input::OtherTabLive(TIMES)), [Effect::ReleaseRequests]);
+    assert_eq!(tab.handle(Input::BecameLeader), [Effect::OpenStream]);
+    assert_eq!(tab.handle(Input::BecameLeader), []);
+    assert_eq!(tab.handle(Input::BecameFollower), [Effect::CloseStream]);
+    assert_eq!(tab.handle(Input::BecameFollower), []);
+    tab.handle(Input::BecameVisible);
+    assert!(!tab.answer_live().contains(&Effect::OpenStream));
 }
 
 #[test]
 fn former_leader_checks_like_a_follower() {
     let mut tab = Tab::leading();
-    assert_eq!(tab.checks_in(), 5 * MINUTE);
-    tab.does(Event::Follows);
-    assert_eq!(tab.checks_in(), MINUTE);
+    assert_eq!(tab.next_check_in(), 5 * MINUTE);
+    tab.handle(Input::BecameFollower);
+    assert_eq!(tab.next_check_in(), MINUTE);
 }
 
 #[test]
 fn unreachable_portal_delays_the_stream() {
     for mut tab in [Tab::unreachable(), Tab::ended()] {
-        assert_eq!(tab.does(Event::Leads), []);
-        tab.does(Event::HeardOther);
-        assert!(tab.is_checked().contains(&Effect::OpenStream));
+        assert_eq!(tab.handle(Input::BecameLeader), []);
+        tab.handle(Input::OtherSessionSeen);
+        assert!(tab.answer_live().contains(&Effect::OpenStream));
     }
     let mut tab = Tab::unreachable();
-    tab.does(Event::Leads);
-    assert!(tab.does(Event::HeardLive(TIMES)).contains(&Effect::OpenStream));
+    tab.handle(Input::BecameLeader);
+    assert!(
+        tab.handle(Input::OtherTabLive(TIMES))
+            .contains(&Effect::OpenStream)
+    );
 }
 
 #[test]
 fn opened_stream_starts_a_check_when_unreachable() {
     let mut tab = Tab::unreachable();
-    assert_eq!(tab.does(Event::StreamOpened), [Effect::Check]);
-    assert_eq!(tab.standing(), unreachable(false));
+    assert_eq!(tab.handle(Input::StreamOpened), [Effect::Check]);
+    assert_eq!(tab.status(), unreachable(false));
 }
 
 #[test]
 fn lost_stream_is_reopened_after_a_check() {
     let mut tab = Tab::leading();
-    tab.passes(LASTS);
-    assert_eq!(tab.does(Event::StreamLost { own: true }), []);
-    assert_eq!(tab.standing(), Standing::Live);
-    assert_eq!(tab.passes(AFTER_BREAK - 1), []);
-    assert_eq!(tab.passes(1), [Effect::Check]);
-    let reopened = [Effect::TellLive(tab.times()), Effect::OpenStream, Effect::Decide];
-    assert_eq!(tab.is_checked(), reopened);
+    tab.advance(STABLE_AFTER);
+    assert_eq!(tab.handle(Input::StreamLost { own: true }), []);
+    assert_eq!(tab.status(), MonitorStatus::Live);
+    assert_eq!(tab.advance(RECONNECT_DELAY - 1), []);
+    assert_eq!(tab.advance(1), [Effect::Check]);
+    let reopened = [
+        Effect::AnnounceLive(tab.times()),
+        Effect::OpenStream,
+        Effect::ReleaseRequests,
+    ];
+    assert_eq!(tab.answer_live(), reopened);
 }
 
 #[test]
 fn stream_closed_by_the_end_stays_closed() {
     let mut tab = Tab::leading();
-    tab.passes(LASTS);
-    tab.does(Event::StreamLost { own: true });
-    tab.passes(AFTER_BREAK);
-    let over = [Effect::Decide, Effect::TellEnded(EndReason::Revoked)];
-    assert_eq!(tab.does(REVOKED), over);
+    tab.advance(STABLE_AFTER);
+    tab.handle(Input::StreamLost { own: true });
+    tab.advance(RECONNECT_DELAY);
+    let over = [Effect::ReleaseRequests, Effect::AnnounceEnded(EndReason::Revoked)];
+    assert_eq!(tab.handle(REVOKED), over);
 }
 
 #[test]
 fn hidden_leader_reopens_its_stream() {
     for hides_first in [true, false] {
         let mut tab = Tab::leading();
-        tab.passes(LASTS);
+        tab.advance(STABLE_AFTER);
         if hides_first {
-            tab.does(Event::BecameHidden);
+            tab.handle(Input::BecameHidden);
         }
-        tab.does(Event::StreamLost { own: true });
+        tab.handle(Input::StreamLost { own: true });
         if !hides_first {
-            tab.does(Event::BecameHidden);
+            tab.handle(Input::BecameHidden);
         }
-        assert_eq!(tab.passes(AFTER_BREAK), [Effect::Check]);
-        assert!(tab.is_checked().contains(&Effect::OpenStream));
+        assert_eq!(tab.advance(RECONNECT_DELAY), [Effect::Check]);
+        assert!(tab.answer_live().contains(&Effect::OpenStream));
     }
 }
 
 #[test]
 fn hidden_follower_does_not_check_after_disconnect() {
     let mut tab = Tab::hidden();
-    tab.does(Event::StreamOpened);
-    tab.does(Event::StreamLost { own: false });
-    assert_eq!(tab.checks_in(), IDLE + AFTER_END);
+    tab.handle(Input::StreamOpened);
+    tab.handle(Input::StreamLost { own: false });
+    assert_eq!(tab.next_check_in(), IDLE + EXPIRY_CHECK_DELAY);
 }
 
 #[test]
 fn visible_follower_checks_when_the_stream_is_lost() {
     let mut tab = Tab::new();
-    tab.does(Event::StreamOpened);
-    assert_eq!(tab.does(Event::StreamLost { own: false }), []);
-    assert_eq!(tab.passes(AFTER_BREAK), [Effect::Check]);
-    assert!(!tab.is_checked().contains(&Effect::OpenStream));
-    assert_eq!(tab.checks_in(), MINUTE);
+    tab.handle(Input::StreamOpened);
+    assert_eq!(tab.handle(Input::StreamLost { own: false }), []);
+    assert_eq!(tab.advance(RECONNECT_DELAY), [Effect::Check]);
+    assert!(!tab.answer_live().contains(&Effect::OpenStream));
+    assert_eq!(tab.next_check_in(), MINUTE);
 }
 
 #[test]
 fn repeated_disconnect_does_not_delay_the_check() {
     let mut tab = Tab::new();
-    tab.does(Event::StreamLost { own: false });
-    tab.now += AFTER_BREAK / 2;
-    tab.does(Event::StreamLost { own: false });
-    assert_eq!(tab.checks_in(), AFTER_BREAK / 2);
+    tab.handle(Input::StreamLost { own: false });
+    tab.now += RECONNECT_DELAY / 2;
+    tab.handle(Input::StreamLost { own: false });
+    assert_eq!(tab.next_check_in(), RECONNECT_DELAY / 2);
 }
 
 #[test]
 fn tabs_spread_checks_when_the_server_stops() {
-    for (luck, pause) in [(0.0, 0), (0.5, 200), (1.0, 400)] {
+    for (jitter, pause) in [(0.0, 0), (0.5, 200), (1.0, 400)] {
         let mut tab = Tab::leading();
-        tab.passes(LASTS);
-        tab.luck = luck;
-        tab.does(Event::StreamLost { own: true });
-        assert_eq!(tab.checks_in(), pause);
-        assert_eq!(tab.machine.opens_at - tab.now, pause);
+        tab.advance(STABLE_AFTER);
+        tab.jitter = jitter;
+        tab.handle(Input::StreamLost { own: true });
+        assert_eq!(tab.next_check_in(), pause);
+        assert_eq!(tab.machine.reopen_after - tab.now, pause);
     }
 }
 
 /// How long the next stream is put off by one that broke after so long.
 fn broken(tab: &mut Tab, after: Millis) -> Millis {
-    tab.does(Event::StreamOpened);
+    tab.handle(Input::StreamOpened);
     tab.now += after;
-    tab.does(Event::StreamLost { own: true });
-    let pause = tab.machine.opens_at - tab.now;
+    tab.handle(Input::StreamLost { own: true });
+    let pause = tab.machine.reopen_after - tab.now;
     let mut opened = false;
     for _ in 0..10 {
         if opened {
             break;
         }
-        tab.passes(tab.checks_in());
-        opened = tab.is_checked().contains(&Effect::OpenStream);
+        tab.advance(tab.next_check_in());
+        opened = tab.answer_live().contains(&Effect::OpenStream);
     }
     assert!(opened, "it opens no more");
     pause
@@ -140,21 +147,21 @@ fn broken(tab: &mut Tab, after: Millis) -> Millis {
 #[test]
 fn short_streams_are_reopened_with_backoff() {
     let mut tab = Tab::leading();
-    let pauses: Vec<_> = (0..12).map(|_| broken(&mut tab, LASTS - 1)).collect();
+    let pauses: Vec<_> = (0..12).map(|_| broken(&mut tab, STABLE_AFTER - 1)).collect();
     let longer = [800, 1_600, 3_200, 6_400, 12_800, 25_600, 51_200, 102_400, 204_800];
     assert_eq!(pauses[..9], longer);
-    assert_eq!(pauses[9..], [LONGEST_PAUSE; 3]);
-    assert_eq!(broken(&mut tab, LASTS), AFTER_BREAK);
-    assert_eq!(broken(&mut tab, 0), 2 * AFTER_BREAK);
+    assert_eq!(pauses[9..], [MAX_BACKOFF; 3]);
+    assert_eq!(broken(&mut tab, STABLE_AFTER), RECONNECT_DELAY);
+    assert_eq!(broken(&mut tab, 0), 2 * RECONNECT_DELAY);
 }
 
 #[test]
 fn jitter_at_most_halves_the_stream_delay() {
-    for (luck, pause) in [(0.0, 400), (0.5, 600), (1.0, 800)] {
+    for (jitter, pause) in [(0.0, 400), (0.5, 600), (1.0, 800)] {
         let mut tab = Tab::leading();
-        tab.luck = luck;
-        tab.does(Event::StreamLost { own: true });
-        assert_eq!(tab.machine.opens_at - tab.now, pause);
+        tab.jitter = jitter;
+        tab.handle(Input::StreamLost { own: true });
+        assert_eq!(tab.machine.reopen_after - tab.now, pause);
     }
 }
 
@@ -162,48 +169,48 @@ fn jitter_at_most_halves_the_stream_delay() {
 fn failed_opening_never_counts_as_long_stream() {
     // Another tab's, and then this one's.
     let mut tab = Tab::new();
-    tab.does(Event::StreamOpened);
-    tab.passes(LASTS);
-    tab.does(Event::Leads);
-    tab.does(Event::StreamLost { own: true });
-    assert_eq!(tab.machine.opens_at - tab.now, 2 * AFTER_BREAK);
+    tab.handle(Input::StreamOpened);
+    tab.advance(STABLE_AFTER);
+    tab.handle(Input::BecameLeader);
+    tab.handle(Input::StreamLost { own: true });
+    assert_eq!(tab.machine.reopen_after - tab.now, 2 * RECONNECT_DELAY);
 }
 
 #[test]
 fn check_does_not_reopen_a_stream_early() {
     let mut tab = Tab::leading();
-    tab.does(Event::StreamLost { own: true });
-    assert_eq!(tab.does(Event::Leads), []);
-    tab.does(Event::BecameVisible);
-    assert!(!tab.is_checked().contains(&Effect::OpenStream));
-    assert_eq!(tab.checks_in(), 2 * AFTER_BREAK);
-    tab.does(Event::HeardLive(tab.times()));
-    assert_eq!(tab.checks_in(), 2 * AFTER_BREAK);
-    tab.does(Event::BecameHidden);
-    assert_eq!(tab.checks_in(), 2 * AFTER_BREAK);
-    tab.passes(2 * AFTER_BREAK);
-    assert!(tab.is_checked().contains(&Effect::OpenStream));
+    tab.handle(Input::StreamLost { own: true });
+    assert_eq!(tab.handle(Input::BecameLeader), []);
+    tab.handle(Input::BecameVisible);
+    assert!(!tab.answer_live().contains(&Effect::OpenStream));
+    assert_eq!(tab.next_check_in(), 2 * RECONNECT_DELAY);
+    tab.handle(Input::OtherTabLive(tab.times()));
+    assert_eq!(tab.next_check_in(), 2 * RECONNECT_DELAY);
+    tab.handle(Input::BecameHidden);
+    assert_eq!(tab.next_check_in(), 2 * RECONNECT_DELAY);
+    tab.advance(2 * RECONNECT_DELAY);
+    assert!(tab.answer_live().contains(&Effect::OpenStream));
 }
 
 #[test]
 fn constant_activity_does_not_prevent_reopening() {
     let mut tab = Tab::leading();
-    tab.passes(LASTS);
-    tab.does(Event::StreamLost { own: true });
-    tab.does(Event::Acted);
-    assert_eq!(tab.passes(AFTER_BREAK), [Effect::Check]);
-    assert!(tab.is_checked().contains(&Effect::OpenStream));
+    tab.advance(STABLE_AFTER);
+    tab.handle(Input::StreamLost { own: true });
+    tab.handle(Input::UserActed);
+    assert_eq!(tab.advance(RECONNECT_DELAY), [Effect::Check]);
+    assert!(tab.answer_live().contains(&Effect::OpenStream));
 }
 
 #[test]
 fn stream_reopens_with_the_first_successful_check() {
     let mut tab = Tab::leading();
-    tab.passes(LASTS);
-    tab.does(Event::WentOffline);
-    tab.does(Event::StreamLost { own: true });
-    assert_eq!(tab.passes(MINUTE), []);
-    tab.does(Event::CameOnline);
-    assert!(tab.is_checked().contains(&Effect::OpenStream));
+    tab.advance(STABLE_AFTER);
+    tab.handle(Input::WentOffline);
+    tab.handle(Input::StreamLost { own: true });
+    assert_eq!(tab.advance(MINUTE), []);
+    tab.handle(Input::CameOnline);
+    assert!(tab.answer_live().contains(&Effect::OpenStream));
 }
 
 /// A tab whose stream beats no more.
@@ -216,11 +223,11 @@ fn silent(mut tab: Tab) -> Tab {
 fn heartbeats_keep_a_silent_stream_open() {
     let mut tab = silent(Tab::leading());
     for _ in 0..7 {
-        assert_eq!(tab.passes(SILENCE - 1), []);
-        assert_eq!(tab.does(Event::StreamBeats), []);
+        assert_eq!(tab.advance(STREAM_TIMEOUT - 1), []);
+        assert_eq!(tab.handle(Input::StreamHeartbeat), []);
     }
     assert_eq!(
-        tab.passes(SILENCE - 1),
+        tab.advance(STREAM_TIMEOUT - 1),
         [Effect::Check],
         "the one after five minutes"
     );
@@ -230,26 +237,26 @@ fn heartbeats_keep_a_silent_stream_open() {
 fn silent_stream_is_reopened_after_a_check() {
     for hides in [false, true] {
         let mut tab = Tab::leading();
-        tab.passes(MINUTE);
+        tab.advance(MINUTE);
         if hides {
-            tab.does(Event::BecameHidden);
+            tab.handle(Input::BecameHidden);
         }
         let mut tab = silent(tab);
-        tab.does(Event::StreamBeats);
-        assert_eq!(tab.passes(SILENCE - 1), []);
-        assert_eq!(tab.passes(1), [Effect::CloseStream, Effect::TellStreamLost]);
-        assert_eq!(tab.standing(), Standing::Live, "nobody is signed out for that");
-        assert_eq!(tab.passes(AFTER_BREAK), [Effect::Check]);
-        assert!(tab.is_checked().contains(&Effect::OpenStream));
+        tab.handle(Input::StreamHeartbeat);
+        assert_eq!(tab.advance(STREAM_TIMEOUT - 1), []);
+        assert_eq!(tab.advance(1), [Effect::CloseStream, Effect::AnnounceStreamLost]);
+        assert_eq!(tab.status(), MonitorStatus::Live, "nobody is signed out for that");
+        assert_eq!(tab.advance(RECONNECT_DELAY), [Effect::Check]);
+        assert!(tab.answer_live().contains(&Effect::OpenStream));
     }
 }
 
 #[test]
 fn unanswered_stream_times_out() {
     let mut tab = Tab::new();
-    assert_eq!(tab.does(Event::Leads), [Effect::OpenStream]);
-    let lost = tab.passes(SILENCE);
-    assert_eq!(lost, [Effect::CloseStream, Effect::TellStreamLost]);
+    assert_eq!(tab.handle(Input::BecameLeader), [Effect::OpenStream]);
+    let lost = tab.advance(STREAM_TIMEOUT);
+    assert_eq!(lost, [Effect::CloseStream, Effect::AnnounceStreamLost]);
 }
 
 #[test]
@@ -257,14 +264,14 @@ fn streams_without_heartbeats_are_reopened_with_backoff() {
     let mut tab = silent(Tab::leading());
     let mut pauses = Vec::new();
     for _ in 0..5 {
-        tab.passes(SILENCE);
-        pauses.push(tab.machine.opens_at - tab.now);
+        tab.advance(STREAM_TIMEOUT);
+        pauses.push(tab.machine.reopen_after - tab.now);
         let mut opened = false;
         while !opened {
-            tab.passes(tab.checks_in());
-            opened = tab.is_checked().contains(&Effect::OpenStream);
+            tab.advance(tab.next_check_in());
+            opened = tab.answer_live().contains(&Effect::OpenStream);
         }
-        tab.does(Event::StreamOpened);
+        tab.handle(Input::StreamOpened);
     }
     assert_eq!(pauses, [800, 1_600, 3_200, 6_400, 12_800]);
 }
@@ -272,24 +279,24 @@ fn streams_without_heartbeats_are_reopened_with_backoff() {
 #[test]
 fn visible_follower_checks_a_silent_leader() {
     let mut tab = silent(Tab::new());
-    tab.does(Event::StreamOpened);
-    assert_eq!(tab.passes(SILENCE), [Effect::AskForLeader]);
-    assert_eq!(tab.passes(AFTER_BREAK), [Effect::Check]);
-    tab.is_checked();
-    assert_eq!(tab.checks_in(), MINUTE, "as without a stream");
+    tab.handle(Input::StreamOpened);
+    assert_eq!(tab.advance(STREAM_TIMEOUT), [Effect::ProbeLeader]);
+    assert_eq!(tab.advance(RECONNECT_DELAY), [Effect::Check]);
+    tab.answer_live();
+    assert_eq!(tab.next_check_in(), MINUTE, "as without a stream");
 
     let mut tab = silent(Tab::hidden());
-    tab.does(Event::StreamOpened);
-    assert_eq!(tab.passes(10 * MINUTE), [], "nobody looks");
+    tab.handle(Input::StreamOpened);
+    assert_eq!(tab.advance(10 * MINUTE), [], "nobody looks");
 }
 
 #[test]
 fn new_leader_has_no_stream_until_opened() {
     let mut tab = Tab::new();
-    tab.does(Event::StreamOpened);
-    assert_eq!(tab.checks_in(), 5 * MINUTE);
-    assert_eq!(tab.does(Event::Leads), [Effect::OpenStream]);
-    assert_eq!(tab.checks_in(), MINUTE);
-    tab.does(Event::StreamOpened);
-    assert_eq!(tab.checks_in(), 5 * MINUTE);
+    tab.handle(Input::StreamOpened);
+    assert_eq!(tab.next_check_in(), 5 * MINUTE);
+    assert_eq!(tab.handle(Input::BecameLeader), [Effect::OpenStream]);
+    assert_eq!(tab.next_check_in(), MINUTE);
+    tab.handle(Input::StreamOpened);
+    assert_eq!(tab.next_check_in(), 5 * MINUTE);
 }

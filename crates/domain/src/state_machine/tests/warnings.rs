@@ -5,22 +5,22 @@ use super::*;
 /// A tab at the moment of the warning.
 fn warned() -> Tab {
     let mut tab = Tab::new();
-    tab.does(Event::BecameHidden);
-    tab.passes(25 * MINUTE);
+    tab.handle(Input::BecameHidden);
+    tab.advance(25 * MINUTE);
     tab
 }
 
 #[test]
 fn warning_appears_five_minutes_before_idle_expiry() {
     let mut tab = warned();
-    let warning = Warning {
+    let warning = ExpiryWarning {
         ends_at: IDLE,
         is_final: false,
     };
     assert_eq!(tab.warning(), Some(warning));
     tab.now -= 1;
     assert_eq!(tab.warning(), None);
-    assert_eq!(tab.machine.wakes_at(tab.now), Some(25 * MINUTE));
+    assert_eq!(tab.machine.next_wake_at(tab.now), Some(25 * MINUTE));
     tab.now += 5 * MINUTE;
     assert_eq!(tab.warning(), Some(warning));
     tab.now += 1;
@@ -29,60 +29,63 @@ fn warning_appears_five_minutes_before_idle_expiry() {
 
 #[test]
 fn lifetime_expiry_is_final() {
-    for (lifetime_end, is_final) in [(IDLE - 1, true), (IDLE, true), (IDLE + 1, false)] {
-        let mut tab = Tab::with(Times {
-            lifetime_end,
+    for (lifetime_expires_at, is_final) in [(IDLE - 1, true), (IDLE, true), (IDLE + 1, false)] {
+        let mut tab = Tab::with(ExpiryTimes {
+            lifetime_expires_at,
             ..TIMES
         });
         tab.now = 26 * MINUTE;
-        let ends_at = lifetime_end.min(IDLE);
-        assert_eq!(tab.warning(), Some(Warning { ends_at, is_final }));
+        let ends_at = lifetime_expires_at.min(IDLE);
+        assert_eq!(tab.warning(), Some(ExpiryWarning { ends_at, is_final }));
         // Nor does it move with what the person does.
-        tab.does(Event::Acted);
+        tab.handle(Input::UserActed);
         let final_end = tab.warning().map(|warning| warning.ends_at);
-        assert_eq!(final_end, Some(lifetime_end));
+        assert_eq!(final_end, Some(lifetime_expires_at));
     }
 }
 
 #[test]
 fn disabled_warning_never_appears() {
-    let mut tab = Tab::with(Times { warn_for: 0, ..TIMES });
+    let mut tab = Tab::with(ExpiryTimes {
+        warning_period: 0,
+        ..TIMES
+    });
     for now in [0, IDLE - 1, IDLE] {
         tab.now = now;
         assert_eq!(tab.warning(), None);
     }
     tab.now = 0;
     // Nor does the tab wake for it.
-    tab.does(Event::BecameHidden);
-    assert_eq!(tab.machine.wakes_at(0), Some(IDLE + AFTER_END));
+    tab.handle(Input::BecameHidden);
+    assert_eq!(tab.machine.next_wake_at(0), Some(IDLE + EXPIRY_CHECK_DELAY));
 }
 
 #[test]
 fn short_session_warns_half_way() {
-    for warn_for in [4 * MINUTE, 5 * MINUTE] {
-        let times = Times {
-            idle_end: 4 * MINUTE,
-            idle_for: 4 * MINUTE,
-            warn_for,
+    for warning_period in [4 * MINUTE, 5 * MINUTE] {
+        let times = ExpiryTimes {
+            idle_expires_at: 4 * MINUTE,
+            idle_timeout: 4 * MINUTE,
+            warning_period,
             ..TIMES
         };
-        assert_eq!(times.warns_at(), Some(2 * MINUTE));
+        assert_eq!(times.warning_at(), Some(2 * MINUTE));
     }
-    let longer = Times {
-        idle_end: 4 * MINUTE,
-        idle_for: 4 * MINUTE,
-        warn_for: 4 * MINUTE - 1,
+    let longer = ExpiryTimes {
+        idle_expires_at: 4 * MINUTE,
+        idle_timeout: 4 * MINUTE,
+        warning_period: 4 * MINUTE - 1,
         ..TIMES
     };
-    assert_eq!(longer.warns_at(), Some(1));
+    assert_eq!(longer.warning_at(), Some(1));
 }
 
 #[test]
 fn staying_signed_in_clears_the_warning() {
     for stays in [
-        |tab: &mut Tab| tab.does(Event::Acted),
-        |tab: &mut Tab| tab.does(tab.live()),
-        |tab: &mut Tab| tab.does(Event::HeardLive(tab.times())),
+        |tab: &mut Tab| tab.handle(Input::UserActed),
+        |tab: &mut Tab| tab.handle(tab.live()),
+        |tab: &mut Tab| tab.handle(Input::OtherTabLive(tab.times())),
     ] {
         let mut tab = warned();
         assert!(tab.warning().is_some());
@@ -94,9 +97,9 @@ fn staying_signed_in_clears_the_warning() {
 #[test]
 fn unchanged_expiry_keeps_the_warning() {
     let mut tab = warned();
-    tab.does(Event::BecameVisible);
+    tab.handle(Input::BecameVisible);
     assert!(tab.warning().is_some());
-    tab.does(Event::CheckedLive {
+    tab.handle(Input::CheckedLive {
         times: TIMES,
         changed: false,
     });
@@ -106,17 +109,17 @@ fn unchanged_expiry_keeps_the_warning() {
 #[test]
 fn small_expiry_change_keeps_the_warning_dismissed() {
     for (moved, is_warned) in [
-        (-SAME_END, false),
+        (-SAME_END_TOLERANCE, false),
         (0, false),
-        (SAME_END, false),
-        (SAME_END + 1, true),
+        (SAME_END_TOLERANCE, false),
+        (SAME_END_TOLERANCE + 1, true),
     ] {
         let mut tab = warned();
-        tab.does(Event::WarningDismissed);
+        tab.handle(Input::WarningDismissed);
         assert_eq!(tab.warning(), None);
         tab.now += MINUTE;
-        tab.does(Event::HeardLive(Times {
-            idle_end: IDLE + moved,
+        tab.handle(Input::OtherTabLive(ExpiryTimes {
+            idle_expires_at: IDLE + moved,
             ..TIMES
         }));
         assert_eq!(tab.warning().is_some(), is_warned, "{moved}");
@@ -126,8 +129,8 @@ fn small_expiry_change_keeps_the_warning_dismissed() {
 #[test]
 fn next_expiry_warns_again() {
     let mut tab = warned();
-    tab.does(Event::WarningDismissed);
-    tab.does(Event::Acted);
+    tab.handle(Input::WarningDismissed);
+    tab.handle(Input::UserActed);
     tab.now += 25 * MINUTE;
     assert!(tab.warning().is_some());
 }
@@ -135,13 +138,13 @@ fn next_expiry_warns_again() {
 #[test]
 fn unknown_state_shows_no_warning() {
     let mut tab = warned();
-    tab.does(Event::RequestFailed);
+    tab.handle(Input::RequestFailed);
     assert!(tab.warning().is_some());
-    tab.does(Event::CheckFailed);
+    tab.handle(Input::CheckFailed);
     assert_eq!(tab.warning(), None);
-    tab.does(Event::HeardLive(TIMES));
+    tab.handle(Input::OtherTabLive(TIMES));
     assert!(tab.warning().is_some());
-    tab.does(Event::ToldEnded(EndReason::Revoked));
+    tab.handle(Input::SessionEnded(EndReason::Revoked));
     assert_eq!(tab.warning(), None);
-    assert_eq!(tab.machine.wakes_at(tab.now), None);
+    assert_eq!(tab.machine.next_wake_at(tab.now), None);
 }

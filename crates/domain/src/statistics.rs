@@ -33,7 +33,7 @@ impl Period {
     }
 
     /// When the steps begin, the earliest first; `now` is in the last one.
-    pub fn beginnings(self, now: DateTime<Utc>) -> Vec<DateTime<Utc>> {
+    pub fn step_starts(self, now: DateTime<Utc>) -> Vec<DateTime<Utc>> {
         let length = self.step().num_seconds();
         let last = now.timestamp().div_euclid(length) * length;
         let last = DateTime::from_timestamp(last, 0).unwrap_or(now);
@@ -82,7 +82,7 @@ pub struct Chart {
 
 /// Everything for one period, of the whole portal or of an organization's people.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Insight {
+pub struct Statistics {
     pub period: Period,
     /// When the first step begins.
     #[serde(with = "time::wire")]
@@ -115,11 +115,11 @@ mod tests {
     fn period_ends_with_the_current_step() {
         let now = time::parse_rfc3339("2026-11-20T17:42:03.120Z").expect("a time");
         let of = |period: Period| {
-            let beginnings = period.beginnings(now);
-            let ends = [beginnings.first(), beginnings.last()];
+            let step_starts = period.step_starts(now);
+            let ends = [step_starts.first(), step_starts.last()];
             (
-                beginnings.len(),
-                ends.map(|at| at.map_or(String::new(), |at| time::rfc3339(*at))),
+                step_starts.len(),
+                ends.map(|at| at.map_or(String::new(), |at| time::format_rfc3339(*at))),
             )
         };
         let between = |from: &str, to: &str| [from.to_owned(), to.to_owned()];

@@ -8,13 +8,13 @@ use crate::{
     ui::{
         components::{
             device_list::{DeviceList, devices},
+            error_notice::ErrorNotice,
+            form_error::FormError,
             password_field::PasswordField,
             pending_button::PendingButton,
-            refusal::Refusal,
-            trouble::Trouble,
         },
-        ending::Ending,
-        failure::error_of_form,
+        errors::form_error_in_url,
+        sign_out::SignOutTarget,
     },
 };
 
@@ -26,7 +26,7 @@ pub fn NotLoaded(error: AppError) -> impl IntoView {
             <h1 id="title">"Sign out"</h1>
         </header>
         <div class="card-body">
-            <Trouble title="Your sessions could not be loaded." error />
+            <ErrorNotice title="Your sessions could not be loaded." error />
         </div>
     }
 }
@@ -51,23 +51,27 @@ pub fn NothingToConfirm() -> impl IntoView {
 
 /// Names what will end and sends it on its way, with the password if the server asks for it.
 #[component]
-pub fn Question(ending: Ending, sessions: Vec<Session>, asks: bool) -> impl IntoView {
+pub fn SignOutForm(target: SignOutTarget, sessions: Vec<Session>, asks: bool) -> impl IntoView {
     let count = devices(sessions.len());
-    let session_id = match &ending {
-        Ending::One { id, .. } => id.to_string(),
+    let session_id = match &target {
+        SignOutTarget::One { id, .. } => id.to_string(),
         _ => String::new(),
     };
     confirm_form(ConfirmForm {
-        title: if asks { ENTER_PASSWORD } else { ending.question() },
-        endpoint: ending.endpoint(),
+        title: if asks {
+            ENTER_PASSWORD
+        } else {
+            target.confirm_title()
+        },
+        endpoint: target.endpoint(),
         subject: ("session_id", session_id),
-        text: ending.consequence(sessions.len()),
+        text: target.describe_effect(sessions.len()),
         devices: Some(view! { <DeviceList sessions=Signal::stored(sessions) /> }.into_any()),
         hint: asks.then_some("You entered it some time ago, so we ask again before anything is signed out."),
         refused: "Nothing was signed out.",
-        button: match &ending {
-            Ending::One { .. } => ending.label(),
-            Ending::Others | Ending::All => format!("Sign out of {count}"),
+        button: match &target {
+            SignOutTarget::One { .. } => target.label(),
+            SignOutTarget::Others | SignOutTarget::All => format!("Sign out of {count}"),
         },
         class: "button danger final",
         pending: "Signing out…",
@@ -96,7 +100,7 @@ pub struct ConfirmForm {
 
 /// Shows the form, with what came of the last try.
 pub fn confirm_form(form: ConfirmForm) -> AnyView {
-    let failure = Signal::stored(error_of_form(&[form.endpoint]));
+    let failure = Signal::stored(form_error_in_url(&[form.endpoint]));
     let password = form
         .hint
         .map(|hint| view! { <PasswordField id="password" failure hint autofocus=true /> }.into_any());
@@ -111,7 +115,7 @@ pub fn confirm_form(form: ConfirmForm) -> AnyView {
                 <p>{form.text}</p>
                 {form.devices}
                 {password}
-                <Refusal failure title=form.refused />
+                <FormError failure title=form.refused />
             </div>
             <div class="card-foot actions end">
                 <a class="button" href="/dashboard/settings#sessions">

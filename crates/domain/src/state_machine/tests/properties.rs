@@ -11,7 +11,7 @@ use super::*;
 /// What may happen next.
 #[derive(Clone, Debug)]
 enum Step {
-    Happens(Event),
+    Input(Input),
     /// The server answers, where it was asked.
     Live {
         left: Millis,
@@ -20,58 +20,58 @@ enum Step {
     Ended(EndReason),
     Failed,
     /// Another tab was told that so much is left.
-    HeardLive {
+    OtherTabLive {
         left: Millis,
     },
     /// The stream that is open, or being opened, breaks.
-    Breaks,
-    Passes(Millis),
+    StreamBreaks,
+    Time(Millis),
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let reason = select(EndReason::ALL.as_slice());
     let left = prop_oneof![Just(0), Just(5 * SECOND), Just(4 * MINUTE), Just(IDLE)];
     let events = [
-        Event::Woke,
-        Event::BecameVisible,
-        Event::BecameHidden,
-        Event::CameOnline,
-        Event::WentOffline,
-        Event::Leads,
-        Event::Follows,
-        Event::StreamOpened,
-        Event::StreamBeats,
-        Event::StreamLost { own: false },
-        Event::ToldUpdated,
-        Event::ToldSessionsChanged,
-        Event::ToldOrganizationSwitched,
-        Event::HeardOther,
-        Event::EndsHere,
-        Event::Acted,
-        Event::RequestRefused,
-        Event::RequestFailed,
-        Event::RequestWaits,
-        Event::WarningDismissed,
+        Input::TimerFired,
+        Input::BecameVisible,
+        Input::BecameHidden,
+        Input::CameOnline,
+        Input::WentOffline,
+        Input::BecameLeader,
+        Input::BecameFollower,
+        Input::StreamOpened,
+        Input::StreamHeartbeat,
+        Input::StreamLost { own: false },
+        Input::SessionUpdated,
+        Input::SessionsChanged,
+        Input::OrganizationSwitched,
+        Input::OtherSessionSeen,
+        Input::SigningOut,
+        Input::UserActed,
+        Input::RequestRejected,
+        Input::RequestFailed,
+        Input::RequestWaiting,
+        Input::WarningDismissed,
     ];
     let passes = prop_oneof![
         0..1_000_i64,
-        Just(AFTER_BREAK),
-        Just(FIRST_PAUSE),
-        Just(SILENCE),
+        Just(RECONNECT_DELAY),
+        Just(INITIAL_BACKOFF),
+        Just(STREAM_TIMEOUT),
         Just(MINUTE),
-        Just(LONGEST_PAUSE),
+        Just(MAX_BACKOFF),
         Just(IDLE),
     ];
     prop_oneof![
-        12 => select(events.to_vec()).prop_map(Step::Happens),
+        12 => select(events.to_vec()).prop_map(Step::Input),
         4 => (left.clone(), any::<bool>()).prop_map(|(left, changed)| Step::Live { left, changed }),
         1 => reason.clone().prop_map(Step::Ended),
         2 => Just(Step::Ended(EndReason::Unknown)),
         3 => Just(Step::Failed),
-        2 => left.prop_map(|left| Step::HeardLive { left }),
-        1 => reason.prop_map(|reason| Step::Happens(Event::ToldEnded(reason))),
-        3 => Just(Step::Breaks),
-        6 => passes.prop_map(Step::Passes),
+        2 => left.prop_map(|left| Step::OtherTabLive { left }),
+        1 => reason.prop_map(|reason| Step::Input(Input::SessionEnded(reason))),
+        3 => Just(Step::StreamBreaks),
+        6 => passes.prop_map(Step::Time),
     ]
 }
 
@@ -85,38 +85,38 @@ struct World {
 }
 
 impl World {
-    fn happens(&mut self, event: Event) {
+    fn handle(&mut self, input: Input) {
         let was_ended = self.is_ended();
         self.tab.now += 1;
-        if event.is_answer() && !std::mem::take(&mut self.is_asked) {
+        if input.is_answer() && !std::mem::take(&mut self.is_asked) {
             return;
         }
-        match event {
-            Event::BecameVisible => self.is_visible = true,
-            Event::BecameHidden => self.is_visible = false,
-            Event::CameOnline => self.is_online = true,
-            Event::WentOffline => self.is_online = false,
-            Event::StreamLost { own: true } => self.has_stream = false,
+        match input {
+            Input::BecameVisible => self.is_visible = true,
+            Input::BecameHidden => self.is_visible = false,
+            Input::CameOnline => self.is_online = true,
+            Input::WentOffline => self.is_online = false,
+            Input::StreamLost { own: true } => self.has_stream = false,
             _ => {}
         }
-        for effect in self.tab.does(event) {
+        for effect in self.tab.handle(input) {
             match effect {
                 Effect::Check => assert!(!std::mem::replace(&mut self.is_asked, true), "asked twice"),
                 Effect::OpenStream => assert!(!std::mem::replace(&mut self.has_stream, true), "two streams"),
                 Effect::CloseStream => assert!(std::mem::take(&mut self.has_stream), "there is none"),
                 // Whoever was told that it is live has reached the server.
-                Effect::Decide if self.tab.standing() == Standing::Live => self.is_online = true,
+                Effect::ReleaseRequests if self.tab.status() == MonitorStatus::Live => self.is_online = true,
                 _ => {}
             }
         }
-        let by_word = matches!(event, Event::ToldEnded(_) | Event::CheckedEnded(_));
-        assert!(was_ended || by_word || !self.is_ended(), "{event:?} ended it");
-        self.holds();
+        let by_word = matches!(input, Input::SessionEnded(_) | Input::CheckedEnded(_));
+        assert!(was_ended || by_word || !self.is_ended(), "{input:?} ended it");
+        self.assert_invariants();
     }
 
-    fn holds(&self) {
+    fn assert_invariants(&self) {
         let Tab { machine, now, .. } = &self.tab;
-        let plan = machine.wakes_at(*now);
+        let plan = machine.next_wake_at(*now);
         assert_eq!(machine.is_checking, self.is_asked, "it knows what it asked");
         assert_eq!(machine.has_stream, self.has_stream, "it knows its stream");
         if self.is_visible && self.is_online && !self.is_ended() && !self.is_asked {
@@ -125,8 +125,8 @@ impl World {
         }
         let is_away = !self.is_online;
         // Nobody looks, and it has asked at the end. A request asks by itself.
-        let is_left = !self.is_visible && self.tab.standing() == unreachable(true);
-        if machine.gate() == Gate::Wait {
+        let is_left = !self.is_visible && self.tab.status() == unreachable(true);
+        if machine.gate() == RequestGate::Closed {
             let ends = self.is_asked || machine.check_at.is_some() || is_away || is_left;
             assert!(ends, "requests wait for nothing");
         }
@@ -137,33 +137,33 @@ impl World {
     }
 
     fn is_ended(&self) -> bool {
-        matches!(self.tab.standing(), Standing::Ended(_))
+        matches!(self.tab.status(), MonitorStatus::Ended(_))
     }
 
-    fn takes(&mut self, step: &Step) {
-        let times = |left: Millis, tab: &Tab| Times {
-            idle_end: tab.now + left,
+    fn apply(&mut self, step: &Step) {
+        let times = |left: Millis, tab: &Tab| ExpiryTimes {
+            idle_expires_at: tab.now + left,
             ..TIMES
         };
         match *step {
-            Step::Happens(event) => self.happens(event),
+            Step::Input(input) => self.handle(input),
             Step::Live { left, changed } => {
                 let times = times(left, &self.tab);
-                self.happens(Event::CheckedLive { times, changed });
+                self.handle(Input::CheckedLive { times, changed });
             }
-            Step::Ended(reason) => self.happens(Event::CheckedEnded(reason)),
-            Step::Failed => self.happens(Event::CheckFailed),
-            Step::HeardLive { left } => self.happens(Event::HeardLive(times(left, &self.tab))),
-            Step::Breaks if self.has_stream => self.happens(Event::StreamLost { own: true }),
-            Step::Breaks => {}
-            Step::Passes(time) => {
+            Step::Ended(reason) => self.handle(Input::CheckedEnded(reason)),
+            Step::Failed => self.handle(Input::CheckFailed),
+            Step::OtherTabLive { left } => self.handle(Input::OtherTabLive(times(left, &self.tab))),
+            Step::StreamBreaks if self.has_stream => self.handle(Input::StreamLost { own: true }),
+            Step::StreamBreaks => {}
+            Step::Time(time) => {
                 let until = self.tab.now + time;
                 let mut wakes = 0;
-                while let Some(at) = self.tab.machine.wakes_at(self.tab.now)
+                while let Some(at) = self.tab.machine.next_wake_at(self.tab.now)
                     && at <= until
                 {
                     self.tab.now = self.tab.now.max(at - 1);
-                    self.happens(Event::Woke);
+                    self.handle(Input::TimerFired);
                     wakes += 1;
                     assert!(wakes < 100, "it wakes again and again, and nobody answers");
                 }
@@ -187,22 +187,23 @@ fn random_events_never_stop_or_overlap_checks() {
     };
     let begins = (any::<bool>(), any::<bool>(), 0.0..=1.0_f64);
     let steps = prop::collection::vec(step(), 1..60);
-    let outcome = TestRunner::new(config).run(&(begins, steps), |((is_visible, is_online, luck), steps)| {
-        let mut tab = Tab::of(Machine::new(TIMES, is_visible, is_online, 0));
-        tab.luck = luck;
-        let mut world = World {
-            tab,
-            is_asked: false,
-            has_stream: false,
-            is_visible,
-            is_online,
-        };
-        world.holds();
-        for step in &steps {
-            world.takes(step);
-        }
-        Ok(())
-    });
+    let outcome =
+        TestRunner::new(config).run(&(begins, steps), |((is_visible, is_online, jitter), steps)| {
+            let mut tab = Tab::of(SessionMachine::new(TIMES, is_visible, is_online, 0));
+            tab.jitter = jitter;
+            let mut world = World {
+                tab,
+                is_asked: false,
+                has_stream: false,
+                is_visible,
+                is_online,
+            };
+            world.assert_invariants();
+            for step in &steps {
+                world.apply(step);
+            }
+            Ok(())
+        });
     if let Err(error) = outcome {
         panic!("PORTAL_TEST_SEED={seed} brings it back: {error}");
     }

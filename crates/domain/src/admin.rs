@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{
     ids::{SessionId, UserId},
     organization::Membership,
-    people_filter::Standing,
+    people_filter::AccountStatus,
     session::{EndReason, Session},
     time,
     user::User,
@@ -18,7 +18,7 @@ use super::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
-pub enum State {
+pub enum SessionStatus {
     Live,
     Ended,
 }
@@ -26,12 +26,12 @@ pub enum State {
 /// A session, whose it is, and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
-pub struct ReviewedSession {
+pub struct AdminSession {
     #[serde(flatten)]
     pub session: Session,
     /// The person, with the role in the organization that is looked at.
     pub user: User,
-    pub state: State,
+    pub state: SessionStatus,
     /// Since when it is over: for one whose time ran out, that time. `null` while it is live.
     #[serde(with = "optional_time")]
     pub ended_at: Option<DateTime<Utc>>,
@@ -57,13 +57,13 @@ mod optional_time {
     use serde::{Serialize, Serializer};
 
     pub fn serialize<S: Serializer>(time: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
-        time.map(super::time::rfc3339).serialize(serializer)
+        time.map(super::time::format_rfc3339).serialize(serializer)
     }
 }
 
 /// One thing that happened to a session, or around it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Moment {
+pub struct TimelineEntry {
     pub at: DateTime<Utc>,
     /// In a few words: "Signed in", "New network".
     pub what: String,
@@ -73,22 +73,22 @@ pub struct Moment {
 
 /// Someone as an administrator sees them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Person {
+pub struct AdminUser {
     /// With the role in the organization that is looked at.
     pub user: User,
     pub is_disabled: bool,
     /// A new password has to be chosen at the next sign-in.
     pub password_change_required: bool,
     /// They belong to other organizations too, or to the portal as a whole.
-    pub is_elsewhere: bool,
+    pub has_other_access: bool,
 }
 
 /// Someone in a list of people.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListedPerson {
+pub struct ListedUser {
     /// With the role in the organization that is looked at, or their own outside any.
     pub user: User,
-    pub standing: Standing,
+    pub status: AccountStatus,
     /// Where everyone is looked at: what they are in which organization.
     pub memberships: Vec<Membership>,
     /// How many sessions they have that would authenticate now.
@@ -101,7 +101,7 @@ pub struct ListedPerson {
 pub enum LastActive {
     At(DateTime<Utc>),
     /// Their sessions are not kept any more.
-    LongAgo,
+    BeforeRetention,
     /// They have never signed in.
     Never,
 }
@@ -109,7 +109,7 @@ pub enum LastActive {
 /// How far an end of many sessions has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
-pub struct Ended {
+pub struct RevokeProgress {
     /// How many sessions this request ended.
     pub ended: usize,
     /// How many are left: send the same again.
@@ -130,15 +130,15 @@ pub enum Cutoff {
 /// The text names no cutoff.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a cutoff is a number or a time")]
-pub struct NoCutoff;
+pub struct InvalidCutoff;
 
 impl FromStr for Cutoff {
-    type Err = NoCutoff;
+    type Err = InvalidCutoff;
 
-    fn from_str(text: &str) -> Result<Self, NoCutoff> {
+    fn from_str(text: &str) -> Result<Self, InvalidCutoff> {
         match text.parse() {
             Ok(number @ 0..) => Ok(Cutoff::Number(number)),
-            _ => time::parse_time(text).map(Cutoff::Time).ok_or(NoCutoff),
+            _ => time::parse_time(text).map(Cutoff::Time).ok_or(InvalidCutoff),
         }
     }
 }
@@ -147,20 +147,20 @@ impl fmt::Display for Cutoff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Cutoff::Number(number) => number.fmt(f),
-            Cutoff::Time(at) => f.write_str(&time::rfc3339(*at)),
+            Cutoff::Time(at) => f.write_str(&time::format_rfc3339(*at)),
         }
     }
 }
 
 /// Sessions of one request, by what it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Which {
+pub enum RevokeTarget {
     /// What the filter lists, of what is live.
-    Listed(super::session_filter::SessionFilter),
+    Filter(super::session_filter::SessionFilter),
     /// These.
     Sessions(Vec<SessionId>),
     /// Every one of this person.
-    OfPerson(UserId),
+    AllOfUser(UserId),
 }
 
 #[cfg(test)]
@@ -174,7 +174,7 @@ mod tests {
             assert_eq!(cutoff.to_string(), text);
         }
         for text in ["", "-1", "yesterday", "99999999999999999999"] {
-            assert_eq!(text.parse::<Cutoff>(), Err(NoCutoff), "{text}");
+            assert_eq!(text.parse::<Cutoff>(), Err(InvalidCutoff), "{text}");
         }
     }
 }

@@ -7,7 +7,7 @@ use axum::http::{
     header::{RETRY_AFTER, SET_COOKIE},
     request::Parts,
 };
-use domain::{flash::Flash, query::form_value, session::ClientKind, theme::Theme};
+use domain::{flash::Flash, query::query_param, session::ClientKind, theme::Theme};
 use leptos::prelude::use_context;
 use leptos_axum::ResponseOptions;
 
@@ -33,7 +33,7 @@ use crate::{
 
 /// Gives a page that cannot be rendered whole the status of what went wrong, and says when to try again. A call from the browser gets it from the
 /// layer `http::server_fn_answer`.
-pub async fn answer<T>(work: impl Future<Output = Result<T, AppError>>) -> Result<T, AppError> {
+pub async fn run<T>(work: impl Future<Output = Result<T, AppError>>) -> Result<T, AppError> {
     // Loaded by a task of the framework's, a page would wait for what panicked until its deadline.
     let result = match state() {
         Ok(state) => caught(&state.metrics, work)
@@ -65,25 +65,25 @@ fn count_refusal(error: AppError) -> AppError {
 }
 
 /// Sends a browser without JavaScript on to `path`; a page that runs goes by itself.
-pub fn then_go_to(path: &str) {
+pub fn redirect_plain_form(path: &str) {
     if is_plain_form() {
         leptos_axum::redirect(path);
     }
 }
 
 /// Sends a browser without JavaScript on to `path`, whose page says once what was done; a page that runs says it by itself.
-pub async fn then_show(path: &str, flash: Flash) {
+pub async fn redirect_with_flash(path: &str, flash: Flash) {
     if !is_plain_form() {
         return;
     }
     // The action is done, whether or not the page says so.
-    if let Err(error) = keep_flash(path, flash).await {
+    if let Err(error) = store_flash(path, flash).await {
         tracing::warn!(%error, "flash message not kept");
     }
     leptos_axum::redirect(path);
 }
 
-async fn keep_flash(path: &str, flash: Flash) -> Result<(), AppError> {
+async fn store_flash(path: &str, flash: Flash) -> Result<(), AppError> {
     let (state, caller) = (state()?, signed_in()?);
     let page = path.split(['?', '#']).next().unwrap_or_default();
     let conn = &mut *state.database.connection().await?;
@@ -96,7 +96,7 @@ pub fn flash() -> Option<Flash> {
 }
 
 /// The path and query of the page that is being rendered.
-pub fn place() -> Option<String> {
+pub fn page_path() -> Option<String> {
     use_context::<Parts>().map(|parts| parts.uri.to_string())
 }
 
@@ -125,7 +125,7 @@ pub fn client() -> Result<Client, AppError> {
 pub fn reject_bearer() -> Result<(), AppError> {
     if extension::<PresentedCredential>()?.is_bearer() {
         let problem = "A browser signs in without a bearer token. Programs use POST /api/v1/sessions.";
-        return Err(AppError::invalid("authorization", problem));
+        return Err(AppError::invalid_input("authorization", problem));
     }
     Ok(())
 }
@@ -137,30 +137,30 @@ pub fn cookie_session() -> Result<tower_sessions::Session, AppError> {
 
 /// What came of asking for a fresh password check.
 #[must_use]
-pub enum StepUp {
-    /// The action may go on; afterwards [`renew`] is to be called.
-    GoOn(Allowed),
+pub enum Reauthentication {
+    /// The action may go on; afterwards [`renew_password_check`] is to be called.
+    Confirmed(Allowed),
     /// A browser without JavaScript was sent to the page that asks for the password; the action is to be left alone.
-    Asked,
+    Redirected,
 }
 
 /// Lets a sensitive action go on, with the password where one is needed. `asks` is the query of the page that asks for it
 /// where there is no JavaScript: which action to go on with.
-pub async fn step_up(
+pub async fn require_reauthentication(
     caller: &CurrentSession,
     password: Option<String>,
     asks: &str,
-) -> Result<StepUp, AppError> {
+) -> Result<Reauthentication, AppError> {
     match step_up::require(&state()?, caller, password, &client()?).await {
-        Ok(allowed) => Ok(StepUp::GoOn(allowed)),
-        Err(error) if asks_for_password(&error, asks) => Ok(StepUp::Asked),
+        Ok(allowed) => Ok(Reauthentication::Confirmed(allowed)),
+        Err(error) if redirect_to_password_page(&error, asks) => Ok(Reauthentication::Redirected),
         Err(error) => Err(error),
     }
 }
 
 /// Sends a browser without JavaScript to the page that asks for the password, where that is the error. `asks` as in
-/// [`step_up`]. False: it was not sent there.
-pub fn asks_for_password(error: &AppError, asks: &str) -> bool {
+/// [`require_reauthentication`]. False: it was not sent there.
+pub fn redirect_to_password_page(error: &AppError, asks: &str) -> bool {
     let asked = *error == AppError::ReauthRequired && is_plain_form();
     if asked {
         leptos_axum::redirect(&format!("/dashboard/confirm-password?{asks}"));
@@ -170,13 +170,13 @@ pub fn asks_for_password(error: &AppError, asks: &str) -> bool {
 
 /// Renews the check of a caller whose action was allowed by their password and is done, and gives the browser its new
 /// cookie.
-pub async fn renew(caller: &CurrentSession, allowed: Allowed) -> Result<(), AppError> {
-    adopt(step_up::renew_afterwards(&state()?, caller, allowed, &client()?).await).await
+pub async fn renew_password_check(caller: &CurrentSession, allowed: Allowed) -> Result<(), AppError> {
+    set_session_cookie(step_up::renew_afterwards(&state()?, caller, allowed, &client()?).await).await
 }
 
 /// Gives the browser its session's new cookie, where there is one. A desktop, which may call this as well, keeps no
 /// cookies: it refreshes its access token.
-pub async fn adopt(rotated: Option<Rotated>) -> Result<(), AppError> {
+pub async fn set_session_cookie(rotated: Option<Rotated>) -> Result<(), AppError> {
     match rotated {
         Some(rotated) if signed_in()?.kind == ClientKind::Browser => {
             session_store::adopt(&cookie_session()?, &rotated.credential, rotated.lasts).await
@@ -206,12 +206,12 @@ pub fn keep_typed_email(email: &str) {
 /// That email, where the page shows the error of the sign-in.
 pub fn typed_email() -> Option<String> {
     let (state, parts) = (state().ok()?, use_context::<Parts>()?);
-    let sent_to = form_value(parts.uri.query()?, "__path")?;
+    let sent_to = query_param(parts.uri.query()?, "__path")?;
     (sent_to == "/api/sign_in").then(|| cookie::typed_email(&parts.headers, &state.config))?
 }
 
 /// Whether this browser sends cookies back. One that sent none gets one to send.
-pub fn keeps_cookies() -> Result<bool, AppError> {
+pub fn has_cookie_support() -> Result<bool, AppError> {
     let (state, parts) = (state()?, use_context::<Parts>().ok_or(AppError::Internal)?);
     let keeps = cookie::has_any(&parts.headers, &state.config);
     if !keeps {

@@ -1,4 +1,4 @@
-//! Long stretches of bad luck: the server is asked, but not again and again.
+//! Long stretches of bad jitter: the server is asked, but not again and again.
 
 use super::*;
 
@@ -7,32 +7,32 @@ const WAY: Millis = 20;
 
 /// A tab and a server for some time: what the server says to a check, and whether it breaks every stream at once.
 /// Luck goes round. How many checks it came to, and streams.
-fn goes_on(mut tab: Tab, time: Millis, breaks: bool, says: impl Fn(&Tab) -> Event) -> (usize, usize, Tab) {
+fn simulate(mut tab: Tab, time: Millis, breaks: bool, says: impl Fn(&Tab) -> Input) -> (usize, usize, Tab) {
     let until = tab.now + time;
-    let mut lucks = (0..=10).map(|tenth| f64::from(tenth) / 10.0).cycle();
+    let mut jitters = (0..=10).map(|tenth| f64::from(tenth) / 10.0).cycle();
     let mut answer_at = None;
     let mut breaks_at = (breaks && tab.machine.has_stream).then_some(tab.now);
     let (mut checks, mut streams) = (0, 0);
     loop {
-        let wakes_at = tab.machine.wakes_at(tab.now);
-        let Some(next) = [wakes_at, answer_at, breaks_at].into_iter().flatten().min() else {
+        let next_wake_at = tab.machine.next_wake_at(tab.now);
+        let Some(next) = [next_wake_at, answer_at, breaks_at].into_iter().flatten().min() else {
             break;
         };
         if next > until {
             break;
         }
         tab.now = tab.now.max(next);
-        tab.luck = lucks.next().expect("it goes round");
-        let event = if answer_at.is_some_and(|at| at <= tab.now) {
+        tab.jitter = jitters.next().expect("it goes round");
+        let input = if answer_at.is_some_and(|at| at <= tab.now) {
             answer_at = None;
             says(&tab)
         } else if breaks_at.is_some_and(|at| at <= tab.now) {
             breaks_at = None;
-            Event::StreamLost { own: true }
+            Input::StreamLost { own: true }
         } else {
-            Event::Woke
+            Input::TimerFired
         };
-        for effect in tab.does(event) {
+        for effect in tab.handle(input) {
             match effect {
                 Effect::Check => {
                     checks += 1;
@@ -53,25 +53,25 @@ fn goes_on(mut tab: Tab, time: Millis, breaks: bool, says: impl Fn(&Tab) -> Even
 
 #[test]
 fn hour_without_stream_checks_every_minute() {
-    let (checks, ..) = goes_on(Tab::new(), HOUR, false, Tab::live);
+    let (checks, ..) = simulate(Tab::new(), HOUR, false, Tab::live);
     assert!((58..=60).contains(&checks), "{checks}");
 }
 
 #[test]
 fn hour_with_stream_checks_every_five_minutes() {
-    let (checks, ..) = goes_on(Tab::leading(), HOUR, false, Tab::live);
+    let (checks, ..) = simulate(Tab::leading(), HOUR, false, Tab::live);
     assert!((11..=12).contains(&checks), "{checks}");
 }
 
 #[test]
 fn hour_of_broken_streams_checks_every_minute() {
-    let (checks, streams, tab) = goes_on(Tab::leading(), HOUR, true, Tab::live);
+    let (checks, streams, tab) = simulate(Tab::leading(), HOUR, true, Tab::live);
     assert!((58..=120).contains(&checks), "{checks}");
     assert!((10..=40).contains(&streams), "{streams}");
     // Nobody looks: those that the stream asks for are left.
     let mut tab = tab;
-    tab.does(Event::BecameHidden);
-    let (checks, streams, _) = goes_on(tab, HOUR, true, Tab::live);
+    tab.handle(Input::BecameHidden);
+    let (checks, streams, _) = simulate(tab, HOUR, true, Tab::live);
     assert!((10..=80).contains(&checks), "{checks}");
     assert!((10..=40).contains(&streams), "{streams}");
 }
@@ -79,13 +79,13 @@ fn hour_of_broken_streams_checks_every_minute() {
 #[test]
 fn hour_of_unstable_streams_does_not_loop() {
     let mut tab = Tab::leading();
-    tab.luck = 0.0;
+    tab.jitter = 0.0;
     let mut streams = 0;
     while tab.now < HOUR {
-        tab.does(Event::StreamLost { own: true });
+        tab.handle(Input::StreamLost { own: true });
         loop {
-            tab.passes(tab.checks_in());
-            if tab.is_checked().contains(&Effect::OpenStream) {
+            tab.advance(tab.next_check_in());
+            if tab.answer_live().contains(&Effect::OpenStream) {
                 break;
             }
         }
@@ -96,17 +96,17 @@ fn hour_of_unstable_streams_does_not_loop() {
 
 #[test]
 fn hour_of_outage_checks_every_few_minutes() {
-    let (checks, _, tab) = goes_on(Tab::new(), HOUR, false, |_| Event::CheckFailed);
+    let (checks, _, tab) = simulate(Tab::new(), HOUR, false, |_| Input::CheckFailed);
     assert!((18..=40).contains(&checks), "{checks}");
-    assert_eq!(tab.standing(), unreachable(true));
+    assert_eq!(tab.status(), unreachable(true));
 }
 
 #[test]
 fn hour_of_outage_after_expiry_stays_bounded() {
     let mut tab = Tab::ended();
-    tab.does(Event::HeardOther);
-    tab.does(Event::CheckFailed);
-    let (checks, _, tab) = goes_on(tab, HOUR, false, |_| Event::CheckFailed);
+    tab.handle(Input::OtherSessionSeen);
+    tab.handle(Input::CheckFailed);
+    let (checks, _, tab) = simulate(tab, HOUR, false, |_| Input::CheckFailed);
     assert!((12..=40).contains(&checks), "{checks}");
     tab.assert_ended(EndReason::Revoked, false);
 }
@@ -114,16 +114,16 @@ fn hour_of_outage_after_expiry_stays_bounded() {
 #[test]
 fn session_beyond_its_expiry_is_checked_every_second() {
     let mut tab = Tab::new();
-    tab.does(Event::BecameHidden);
+    tab.handle(Input::BecameHidden);
     tab.now = IDLE;
-    let stubborn = Event::CheckedLive {
+    let stubborn = Input::CheckedLive {
         times: TIMES,
         changed: false,
     };
-    let (checks, _, tab) = goes_on(tab, MINUTE, false, |_| stubborn);
+    let (checks, _, tab) = simulate(tab, MINUTE, false, |_| stubborn);
     assert!((57..=60).contains(&checks), "{checks}");
-    assert_eq!(tab.standing(), Standing::Live);
-    let (checks, ..) = goes_on(tab, MINUTE, false, Tab::live);
+    assert_eq!(tab.status(), MonitorStatus::Live);
+    let (checks, ..) = simulate(tab, MINUTE, false, Tab::live);
     assert_eq!(checks, 1);
 }
 
@@ -131,10 +131,10 @@ fn session_beyond_its_expiry_is_checked_every_second() {
 fn constant_activity_does_not_prevent_checks() {
     let mut tab = Tab::new();
     for _ in 0..360 {
-        if tab.passes(10 * SECOND).contains(&Effect::Check) {
-            tab.is_checked();
+        if tab.advance(10 * SECOND).contains(&Effect::Check) {
+            tab.answer_live();
         }
-        tab.does(Event::Acted);
+        tab.handle(Input::UserActed);
     }
     assert!((55..=60).contains(&tab.checks), "{}", tab.checks);
 }

@@ -18,12 +18,12 @@ use crate::error::AppError;
 
 /// Puts HTML of the server's into its place; `None`: it is there already. What has the focus keeps it, with what was typed
 /// into it since.
-pub fn show(place: &str, html: Option<&String>) {
+pub fn replace(place: &str, html: Option<&String>) {
     let Some(place) = element::<Element>(place) else {
         return;
     };
     if let Some(html) = html {
-        let before = opened(&place);
+        let before = dialog_opener(&place);
         let focused = document()
             .active_element()
             .filter(|focused| place.contains(Some(focused)));
@@ -36,26 +36,26 @@ pub fn show(place: &str, html: Option<&String>) {
         let again = id
             .filter(|id| !id.is_empty())
             .and_then(|id| element::<HtmlElement>(&id));
-        let now = opened(&place);
+        let now = dialog_opener(&place);
         match (again, before, now) {
             // What was just opened, or what opened that which is closed now.
             (_, before, Some(now)) if before.as_ref() != Some(&now) => focus_first(&place, "[data-focus]"),
             (_, Some(before), None) if element::<HtmlElement>(&before).is_some() => focus(&before),
             // The next page begins at its beginning.
             (Some(again), ..) if again.id() == "next-page" => focus_first(&place, "#list-title"),
-            (Some(again), ..) => keep(&again, typed),
+            (Some(again), ..) => restore_focus(&again, typed),
             (None, _, Some(_)) if had_focus => focus_first(&place, "[data-focus]"),
             (None, ..) if had_focus => focus_first(&place, "#list-title"),
             (None, ..) => {}
         }
     }
-    each(&place, "time", |time| {
+    for_each(&place, "time", |time| {
         let at = time.get_attribute("datetime").and_then(|at| parse_rfc3339(&at));
         if let Some(at) = at {
             localize(&time, at);
         }
     });
-    each(&place, "dialog[data-modal]", |dialog| {
+    for_each(&place, "dialog[data-modal]", |dialog| {
         if let Ok(dialog) = dialog.dyn_into::<HtmlDialogElement>() {
             // Shown in the page's flow for those without a script.
             dialog.set_open(false);
@@ -65,13 +65,13 @@ pub fn show(place: &str, html: Option<&String>) {
 }
 
 /// The id of the link that opened what stands open in it.
-fn opened(place: &Element) -> Option<String> {
+fn dialog_opener(place: &Element) -> Option<String> {
     let open = place.query_selector("[data-focus]").ok().flatten()?;
     open.get_attribute("data-focus")
 }
 
 /// The field keeps what was typed, and the place in it.
-fn keep(again: &HtmlElement, typed: Option<HtmlInputElement>) {
+fn restore_focus(again: &HtmlElement, typed: Option<HtmlInputElement>) {
     if let (Some(typed), Some(field)) = (typed, again.dyn_ref::<HtmlInputElement>()) {
         field.set_value(&typed.value());
         let start = typed.selection_start().ok().flatten();
@@ -97,7 +97,7 @@ fn localize(time: &Element, at: DateTime<Utc>) {
     }
 }
 
-fn each(place: &Element, what: &str, mut does: impl FnMut(Element)) {
+fn for_each(place: &Element, what: &str, mut does: impl FnMut(Element)) {
     if let Ok(found) = place.query_selector_all(what) {
         for at in 0..found.length() {
             if let Some(found) = found.get(at).and_then(|node| node.dyn_into().ok()) {
@@ -108,7 +108,7 @@ fn each(place: &Element, what: &str, mut does: impl FnMut(Element)) {
 }
 
 /// A question stands over the page, or a form is being filled in or has just been refused.
-pub fn is_asking(place: &str) -> bool {
+pub fn has_open_form(place: &str) -> bool {
     const ASKING: &str = "dialog[open], form[data-send]:has(input:focus, [data-problem]:not(:empty))";
     element::<Element>(place)
         .and_then(|place| place.query_selector(ASKING).ok().flatten())
@@ -116,15 +116,15 @@ pub fn is_asking(place: &str) -> bool {
 }
 
 /// Nothing is being answered or chosen in it.
-pub fn may_change(place: &str) -> bool {
+pub fn can_refresh(place: &str) -> bool {
     let is_choosing = document()
         .active_element()
         .is_some_and(|focused| focused.tag_name() == "SELECT");
-    !is_asking(place) && !is_choosing
+    !has_open_form(place) && !is_choosing
 }
 
 /// Leaves the question that stands over the page, if one does.
-pub fn cancel(place: &str) -> bool {
+pub fn cancel_dialog(place: &str) -> bool {
     let link = element::<Element>(place).and_then(|place| {
         let find = |what: &str| place.query_selector(what).ok().flatten();
         find("dialog[open] [data-cancel]").or_else(|| find("[data-close]"))
@@ -144,7 +144,7 @@ fn closest<T: JsCast>(event: &Event, what: &str) -> Option<T> {
 }
 
 /// The address that the filter's form asks for.
-pub fn filtered(event: &Event) -> Option<String> {
+pub fn filter_url(event: &Event) -> Option<String> {
     let form: HtmlFormElement = closest(event, "form[data-live]")?;
     let query = fields(&form)?;
     let filled: Vec<&str> = query.split('&').filter(|pair| !pair.ends_with('=')).collect();
@@ -167,7 +167,7 @@ fn fields(form: &HtmlFormElement) -> Option<String> {
 
 /// Goes to another state of the same page, in place of this one and without a jump: as a link would that the router
 /// takes.
-pub fn go_to(place: &str) {
+pub fn navigate(place: &str) {
     let Some((link, body)) = document().create_element("a").ok().zip(document().body()) else {
         return;
     };
@@ -184,14 +184,14 @@ pub fn go_to(place: &str) {
 
 /// A form that is sent in the background.
 #[derive(Clone)]
-pub struct Form(HtmlFormElement);
+pub struct FragmentForm(HtmlFormElement);
 
 /// The form of a submit event, if it is one of these.
-pub fn sent(event: &Event) -> Option<Form> {
-    closest(event, "form[data-send]").map(Form)
+pub fn submitted_form(event: &Event) -> Option<FragmentForm> {
+    closest(event, "form[data-send]").map(FragmentForm)
 }
 
-impl Form {
+impl FragmentForm {
     pub fn action(&self) -> String {
         self.0.get_attribute("action").unwrap_or_default()
     }
@@ -202,24 +202,24 @@ impl Form {
     }
 
     /// Shows that it is at work. False: it is already.
-    pub fn begin(&self) -> bool {
-        let Some(button) = self.part("button[type=submit]") else {
+    pub fn start(&self) -> bool {
+        let Some(button) = self.find("button[type=submit]") else {
             return true;
         };
         if button.get_attribute("aria-busy").is_some() {
             return false;
         }
         _ = button.set_attribute("aria-busy", "true");
-        self.say("");
+        self.show_message("");
         true
     }
 
     /// Shows that it is at work no more, and what went wrong.
     pub fn finish(&self, problem: Option<&AppError>) {
-        if let Some(button) = self.part("button[type=submit]") {
+        if let Some(button) = self.find("button[type=submit]") {
             _ = button.remove_attribute("aria-busy");
         }
-        if let Some(progress) = self.part("[data-progress]") {
+        if let Some(progress) = self.find("[data-progress]") {
             _ = progress.set_attribute("hidden", "");
         }
         let Some(problem) = problem else { return };
@@ -227,9 +227,9 @@ impl Form {
             AppError::InvalidCredentials => "That password is not right.".to_owned(),
             other => other.message(),
         };
-        self.say(&words);
+        self.show_message(&words);
         if *problem == AppError::ReauthRequired
-            && let Some(password) = self.part("[data-password]")
+            && let Some(password) = self.find("[data-password]")
         {
             _ = password.remove_attribute("hidden");
         }
@@ -240,26 +240,26 @@ impl Form {
 
     /// How far it has come.
     pub fn progress(&self, done: u32, left: u32) {
-        let Some(part) = self.part("[data-progress]") else {
+        let Some(part) = self.find("[data-progress]") else {
             return;
         };
         _ = part.remove_attribute("hidden");
-        if let Some(bar) = self.part("progress") {
+        if let Some(bar) = self.find("progress") {
             _ = bar.set_attribute("value", &done.to_string());
             _ = bar.set_attribute("max", &(done + left).to_string());
         }
-        if let Some(words) = self.part("[data-progress] p") {
+        if let Some(words) = self.find("[data-progress] p") {
             words.set_text_content(Some(&format!("{done} ended, {left} left.")));
         }
     }
 
-    fn say(&self, words: &str) {
-        if let Some(place) = self.part("[data-problem]") {
+    fn show_message(&self, words: &str) {
+        if let Some(place) = self.find("[data-problem]") {
             place.set_text_content(Some(words));
         }
     }
 
-    fn part(&self, what: &str) -> Option<Element> {
+    fn find(&self, what: &str) -> Option<Element> {
         self.0.query_selector(what).ok().flatten()
     }
 }

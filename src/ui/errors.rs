@@ -3,14 +3,14 @@
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 
-use super::{browser, live::keeper};
+use super::{browser, live::monitor};
 use crate::{error::AppError, wire::error_from_query};
 
-/// Gives every error back for the page to show, but that the session is over: the keeper tells that, over the page.
-pub fn unless_ended(error: AppError) -> Option<AppError> {
+/// Gives every error back for the page to show, but that the session is over: the monitor tells that, over the page.
+pub fn filter_session_end(error: AppError) -> Option<AppError> {
     match error {
         AppError::SessionEnded { reason } => {
-            if !keeper::is_kept() {
+            if !monitor::is_running() {
                 browser::go_to_sign_in(reason);
             }
             None
@@ -21,7 +21,7 @@ pub fn unless_ended(error: AppError) -> Option<AppError> {
 
 /// The error of a form that was sent to one of `endpoints` without JavaScript. It travels in the address, which anyone
 /// can write: only its code is believed, and the words are ours.
-pub fn error_of_form(endpoints: &[&str]) -> Option<AppError> {
+pub fn form_error_in_url(endpoints: &[&str]) -> Option<AppError> {
     use_query_map().with_untracked(|query| {
         let sent_to = query.get_str("__path")?;
         let err = query.get_str("__err").filter(|_| endpoints.contains(&sent_to))?;

@@ -5,7 +5,7 @@
 ///
 /// A path is taken as it would stand in an address bar: it starts with one `/`, and holds no backslash, no control
 /// character and no space, which browsers drop or turn into `/` before they look at the address.
-pub fn safe_path(next: &str) -> Option<&str> {
+pub fn safe_return_path(next: &str) -> Option<&str> {
     let harmless = |c: char| c.is_ascii_graphic() && c != '\\';
     // Empty and dot segments too: whoever resolves the path once more must not end up at `//elsewhere`.
     let path = next.split(['?', '#']).next().unwrap_or_default();
@@ -30,9 +30,12 @@ mod tests {
             "/a//b",
             "/..",
         ] {
-            assert_eq!(safe_path(path), None, "{path}");
+            assert_eq!(safe_return_path(path), None, "{path}");
         }
-        assert_eq!(safe_path("/a.b/..c?x=//y/../z"), Some("/a.b/..c?x=//y/../z"));
+        assert_eq!(
+            safe_return_path("/a.b/..c?x=//y/../z"),
+            Some("/a.b/..c?x=//y/../z")
+        );
     }
 
     #[test]
@@ -43,7 +46,7 @@ mod tests {
             "/dashboard/settings?tab=1#sessions",
             "/dashboard/a%2Fb",
         ] {
-            assert_eq!(safe_path(path), Some(path));
+            assert_eq!(safe_return_path(path), Some(path));
         }
     }
 
@@ -68,8 +71,8 @@ mod tests {
             "/api/sign_out",
             "/\u{2028}",
         ] {
-            assert_eq!(safe_path(path), None, "{path:?}");
+            assert_eq!(safe_return_path(path), None, "{path:?}");
         }
-        assert_eq!(safe_path(&format!("/{}", "a".repeat(600))), None);
+        assert_eq!(safe_return_path(&format!("/{}", "a".repeat(600))), None);
     }
 }

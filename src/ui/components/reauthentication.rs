@@ -6,14 +6,14 @@ use std::sync::Arc;
 use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 
 use super::{
-    dynamic::dynamic, password_field::PasswordField, pending_button::PendingButton, refusal::Refusal,
+    dynamic::dynamic, form_error::FormError, password_field::PasswordField, pending_button::PendingButton,
 };
 use domain::ids::NoticeId;
 
 use crate::{
     error::AppError,
     server_fns::dismiss_security_notice,
-    ui::{browser, ending::Ending, failure::unless_ended},
+    ui::{browser, errors::filter_session_end, sign_out::SignOutTarget},
 };
 
 const DIALOG: &str = "step-up";
@@ -22,7 +22,7 @@ const PASSWORD: &str = "step-up-password";
 /// What goes on once the password is right.
 #[derive(Clone, Debug)]
 pub enum PendingAction {
-    End(Ending),
+    SignOut(SignOutTarget),
     /// "This was me", said by a session that is in question itself.
     ConfirmNotice {
         id: NoticeId,
@@ -34,7 +34,7 @@ impl PendingAction {
     /// What the button that does it reads.
     fn label(&self) -> String {
         match self {
-            PendingAction::End(ending) => ending.label(),
+            PendingAction::SignOut(target) => target.label(),
             PendingAction::ConfirmNotice { .. } => "Yes, it was me".to_owned(),
         }
     }
@@ -42,8 +42,8 @@ impl PendingAction {
     /// What is done, and why the password is needed.
     fn reason(&self) -> (String, &'static str) {
         match self {
-            PendingAction::End(ending) => (
-                ending.label(),
+            PendingAction::SignOut(target) => (
+                target.label(),
                 ": you entered your password some time ago, so we ask again before anything is signed out.",
             ),
             PendingAction::ConfirmNotice { device, .. } => (
@@ -54,9 +54,9 @@ impl PendingAction {
     }
 
     /// Does it and gives how many sessions ended.
-    async fn carry_out(&self, password: Option<String>) -> Result<usize, AppError> {
+    async fn execute(&self, password: Option<String>) -> Result<usize, AppError> {
         match self {
-            PendingAction::End(ending) => ending.carry_out(password).await,
+            PendingAction::SignOut(target) => target.execute(password).await,
             PendingAction::ConfirmNotice { id, .. } => dismiss_security_notice(id.to_string(), password)
                 .await
                 .map(|()| 0),
@@ -65,36 +65,36 @@ impl PendingAction {
 }
 
 /// Gets what came of it.
-pub type Answered = Arc<dyn Fn(Result<usize, AppError>) + Send + Sync>;
+pub type ResultCallback = Arc<dyn Fn(Result<usize, AppError>) + Send + Sync>;
 
 /// Does what may need the password, with a question for the password on the way if need be. In the context of the settings page, which
-/// has one [`StepUpDialog`].
+/// has one [`ReauthenticationDialog`].
 #[derive(Clone, Copy)]
-pub struct StepUp {
-    asked: RwSignal<Option<(PendingAction, Answered)>>,
+pub struct Reauthentication {
+    pending: RwSignal<Option<(PendingAction, ResultCallback)>>,
 }
 
-impl StepUp {
+impl Reauthentication {
     pub fn new() -> Self {
         Self {
-            asked: RwSignal::new(None),
+            pending: RwSignal::new(None),
         }
     }
 
     /// Ends what is to be ended; else as [`Self::run`].
-    pub fn end(self, ending: Ending, opener: String, answered: Answered) {
-        self.run(PendingAction::End(ending), opener, answered);
+    pub fn end(self, target: SignOutTarget, opener: String, on_result: ResultCallback) {
+        self.run(PendingAction::SignOut(target), opener, on_result);
     }
 
-    /// Does it. `answered` runs once; or it runs with [`AppError::ReauthRequired`] when the person is asked, and again only
+    /// Does it. `on_result` runs once; or it runs with [`AppError::ReauthRequired`] when the person is asked, and again only
     /// if they go on. `opener` is the id of the control that has the focus after that.
-    pub fn run(self, action: PendingAction, opener: String, answered: Answered) {
+    pub fn run(self, action: PendingAction, opener: String, on_result: ResultCallback) {
         spawn_local(async move {
-            let result = action.carry_out(None).await;
+            let result = action.execute(None).await;
             let asks = matches!(result, Err(AppError::ReauthRequired));
-            answered(result);
+            on_result(result);
             if asks {
-                self.asked.set(Some((action, answered)));
+                self.pending.set(Some((action, on_result)));
                 // Once the page shows the control again: a dialog gives the focus back to where it was.
                 request_animation_frame(move || {
                     browser::focus(&opener);
@@ -105,26 +105,26 @@ impl StepUp {
     }
 }
 
-impl Default for StepUp {
+impl Default for Reauthentication {
     fn default() -> Self {
         Self::new()
     }
 }
 
-/// The dialog in which [`StepUp`] asks.
+/// The dialog in which [`Reauthentication`] asks.
 #[component]
-pub fn StepUpDialog() -> impl IntoView {
-    let StepUp { asked } = expect_context();
+pub fn ReauthenticationDialog() -> impl IntoView {
+    let Reauthentication { pending } = expect_context();
     let failure = RwSignal::new(None::<AppError>);
     let busy = RwSignal::new(false);
 
     let closed = move |_| {
-        asked.set(None);
+        pending.set(None);
         failure.set(None);
     };
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
-        let Some((action, answered)) = asked.get_untracked() else {
+        let Some((action, on_result)) = pending.get_untracked() else {
             return;
         };
         if busy.get_untracked() {
@@ -133,15 +133,15 @@ pub fn StepUpDialog() -> impl IntoView {
         busy.set(true);
         failure.set(None);
         spawn_local(async move {
-            let result = action.carry_out(Some(browser::typed(PASSWORD))).await;
+            let result = action.execute(Some(browser::field_value(PASSWORD))).await;
             busy.set(false);
             match result {
-                Ok(_) | Err(AppError::NotFound | AppError::NoSuch(_)) => {
+                Ok(_) | Err(AppError::SessionNotFound | AppError::ResourceNotFound(_)) => {
                     browser::close_dialog(DIALOG);
-                    answered(result);
+                    on_result(result);
                 }
                 Err(error) => {
-                    failure.set(unless_ended(error));
+                    failure.set(filter_session_end(error));
                     browser::focus_field(PASSWORD);
                 }
             }
@@ -149,10 +149,15 @@ pub fn StepUpDialog() -> impl IntoView {
     };
     // Made anew for each action: what was typed for the last one is gone.
     let form = dynamic(move || {
-        let (what, why, label, ends) = asked.with(|asked| {
-            let (action, _) = asked.as_ref()?;
+        let (what, why, label, ends) = pending.with(|pending| {
+            let (action, _) = pending.as_ref()?;
             let (what, why) = action.reason();
-            Some((what, why, action.label(), matches!(action, PendingAction::End(_))))
+            Some((
+                what,
+                why,
+                action.label(),
+                matches!(action, PendingAction::SignOut(_)),
+            ))
         })?;
         let (title, class, pending) = if ends {
             ("Nothing was signed out.", "button danger final", "Signing out…")
@@ -168,7 +173,7 @@ pub fn StepUpDialog() -> impl IntoView {
                         {why}
                     </p>
                     <PasswordField id=PASSWORD failure autofocus=true />
-                    <Refusal failure title />
+                    <FormError failure title />
                 </div>
                 <div class="dialog-foot">
                     <div class="actions end">

@@ -7,8 +7,8 @@ use crate::error::AppError;
 
 /// `title` says what was not done, where that is known; the error says why and what to do.
 #[component]
-pub fn Trouble(title: &'static str, error: AppError) -> impl IntoView {
-    let title = if error.is_uncertain() {
+pub fn ErrorNotice(title: &'static str, error: AppError) -> impl IntoView {
+    let title = if error.has_unknown_outcome() {
         "It is not known whether this was done."
     } else {
         title

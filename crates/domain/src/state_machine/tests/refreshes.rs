@@ -1,0 +1,130 @@
+//! What is loaded anew, and when.
+
+use super::*;
+
+#[test]
+fn visible_tab_loads_changes_at_once() {
+    let mut tab = Tab::new();
+    assert_eq!(tab.handle(Input::SessionsChanged), [Effect::RefreshSessions]);
+    assert_eq!(tab.handle(Input::OrganizationSwitched), [Effect::RefreshAll]);
+    assert_eq!(tab.handle(Input::SessionUpdated), [Effect::Check]);
+    let changed = Input::CheckedLive {
+        times: tab.times(),
+        changed: true,
+    };
+    assert!(tab.handle(changed).contains(&Effect::RefreshAll));
+    // Once.
+    tab.handle(Input::BecameVisible);
+    assert!(!tab.answer_live().contains(&Effect::RefreshAll));
+}
+
+#[test]
+fn refused_load_of_live_session_is_repeated_once() {
+    let mut tab = Tab::new();
+    assert_eq!(tab.handle(Input::RequestRejected), [Effect::Check]);
+    assert_eq!(tab.status(), MonitorStatus::Unsure);
+    assert!(tab.answer_live().contains(&Effect::RefreshAll));
+    // A refusal within the next seconds is made good for after them.
+    tab.handle(Input::RequestRejected);
+    assert!(!tab.answer_live().contains(&Effect::RefreshAll));
+    assert_eq!(tab.advance(MIN_REFRESH_INTERVAL), [Effect::Check]);
+    assert!(tab.answer_live().contains(&Effect::RefreshAll));
+    tab.advance(CHECK_INTERVAL);
+    assert!(!tab.answer_live().contains(&Effect::RefreshAll));
+}
+
+#[test]
+fn failed_load_does_not_loop() {
+    for failure in [Input::RequestRejected, Input::RequestFailed] {
+        let mut tab = Tab::new();
+        let mut loads = 0;
+        tab.handle(Input::SessionUpdated);
+        // The server says that something changed, and whatever the page loads for it fails.
+        for _ in 0..1_000 {
+            let changed = Input::CheckedLive {
+                times: tab.times(),
+                changed: true,
+            };
+            let loaded = tab.handle(changed).contains(&Effect::RefreshAll);
+            if loaded {
+                loads += 1;
+                tab.handle(failure);
+            } else if tab.advance(SECOND).is_empty() {
+                continue;
+            }
+        }
+        let most = tab.now / MIN_REFRESH_INTERVAL + 1;
+        assert!(
+            (1..=most).contains(&loads),
+            "{failure:?}: {loads} in {} ms",
+            tab.now
+        );
+    }
+}
+
+#[test]
+fn hidden_tab_loads_changes_when_visible() {
+    for (told, loads) in [
+        (vec![Input::SessionsChanged], Effect::RefreshSessions),
+        (vec![Input::OrganizationSwitched], Effect::RefreshAll),
+        (
+            vec![Input::OrganizationSwitched, Input::SessionsChanged],
+            Effect::RefreshAll,
+        ),
+        (
+            vec![Input::SessionsChanged, Input::OrganizationSwitched],
+            Effect::RefreshAll,
+        ),
+    ] {
+        let mut tab = Tab::hidden();
+        for input in told {
+            assert_eq!(tab.handle(input), []);
+        }
+        tab.handle(Input::OtherTabLive(TIMES));
+        assert_eq!(tab.handle(Input::BecameVisible), [Effect::Check]);
+        assert_eq!(
+            tab.answer_live(),
+            [Effect::AnnounceLive(tab.times()), loads, Effect::ReleaseRequests]
+        );
+        tab.handle(Input::BecameVisible);
+        assert_eq!(
+            tab.answer_live(),
+            [Effect::AnnounceLive(tab.times()), Effect::ReleaseRequests]
+        );
+    }
+}
+
+#[test]
+fn full_refresh_includes_the_stale_list() {
+    let mut tab = Tab::hidden();
+    tab.handle(Input::SessionsChanged);
+    tab.handle(Input::BecameVisible);
+    assert_eq!(tab.handle(Input::OrganizationSwitched), [Effect::RefreshAll]);
+    assert_eq!(
+        tab.answer_live(),
+        [Effect::AnnounceLive(tab.times()), Effect::ReleaseRequests]
+    );
+}
+
+#[test]
+fn page_reloads_when_the_portal_returns() {
+    for back in [
+        |tab: &mut Tab| {
+            tab.advance(INITIAL_BACKOFF);
+            tab.answer_live()
+        },
+        |tab: &mut Tab| tab.handle(Input::OtherTabLive(tab.times())),
+    ] {
+        let mut tab = Tab::unreachable();
+        assert_eq!(tab.handle(Input::SessionsChanged), []);
+        assert!(back(&mut tab).contains(&Effect::RefreshAll));
+        assert_eq!(tab.handle(Input::OtherTabLive(TIMES)), [Effect::ReleaseRequests]);
+    }
+}
+
+#[test]
+fn ended_session_loads_nothing() {
+    let mut tab = Tab::ended();
+    assert_eq!(tab.handle(Input::SessionsChanged), []);
+    assert_eq!(tab.handle(Input::OrganizationSwitched), []);
+}

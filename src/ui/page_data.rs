@@ -1,0 +1,270 @@
+//! What pages load. The framework's code for a resource is compiled anew for each type and each way to load it, so all
+//! of them share one, which keeps the browser's part small.
+
+use std::{marker::PhantomData, pin::Pin};
+
+use leptos::{prelude::*, reactive::computed::ScopedFuture};
+use serde::{Deserialize, Serialize};
+
+use super::{browser, components::dynamic::effect, live::monitor::SessionMonitor};
+use domain::{
+    overview::{ActiveSessions, Overview, Viewer},
+    session::EndReason,
+};
+
+use crate::{
+    error::AppError,
+    server_fns::{
+        client::run_in_background, draw_admin, list_active_sessions, show_overview, show_viewer,
+        sign_in_notice,
+    },
+};
+
+/// Why one has to sign in, in words, where there is a reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignInReason(pub Option<String>);
+
+/// A page that the server drew, as HTML of ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fragment(pub String);
+
+/// Whatever a page loads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PageData {
+    Viewer(Viewer),
+    Overview(Overview),
+    Devices(ActiveSessions),
+    SignInReason(SignInReason),
+    Fragment(Fragment),
+}
+
+type LoadResult = Result<PageData, AppError>;
+type LoadFuture = Pin<Box<dyn Future<Output = LoadResult> + Send>>;
+
+/// A thing that a page loads. To add one: a variant of [`PageData`], and this.
+pub trait LoadData: Sized + 'static {
+    /// It tells of the person's sessions, and changes with them.
+    const SHOWS_SESSIONS: bool = false;
+    fn load() -> LoadFuture;
+    /// `None`: it is something else.
+    fn extract(loaded: PageData) -> Option<Self>;
+}
+
+/// A thing on its way: loaded with the page on the server, or when the browser comes to the page. Behind sign-in it
+/// follows what the monitor says: it is loaded anew, or is gone with the session.
+pub struct PageResource<T> {
+    answer: Resource<LoadResult>,
+    request: RwSignal<LoadRequest>,
+    of: PhantomData<fn() -> T>,
+}
+
+/// Which load is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct LoadRequest {
+    times: u32,
+    /// By the page itself: not activity, and what there was stays if it fails.
+    in_background: bool,
+}
+
+impl<T> Clone for PageResource<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for PageResource<T> {}
+
+impl<T: LoadData> PageResource<T> {
+    pub fn start() -> Self {
+        let request = RwSignal::default();
+        let answer = resource(request, T::load);
+        if let Some(monitor) = use_context::<SessionMonitor>() {
+            reload_on_change(monitor, answer, request, T::SHOWS_SESSIONS);
+        }
+        Self {
+            answer,
+            request,
+            of: PhantomData,
+        }
+    }
+
+    /// Waits for it. Runs anew what waits when it has been loaded anew.
+    pub async fn wait(self) -> Result<T, AppError> {
+        extract(self.answer.await)
+    }
+
+    /// What has come, and whatever comes later.
+    pub fn get(self) -> Option<Result<T, AppError>> {
+        self.answer.get().map(extract)
+    }
+}
+
+impl<T> PageResource<T> {
+    /// Waits for the first answer only.
+    pub async fn wait_first(self) {
+        wait_first(self.answer).await;
+    }
+
+    /// Loads it anew, for the person; what came before stays until then.
+    pub fn refetch(self) {
+        request_load(self.request, false);
+    }
+
+    /// Loads it anew, by the page itself: what there was stays if it fails.
+    pub fn refresh(self) {
+        request_load(self.request, true);
+    }
+}
+
+impl PageResource<ActiveSessions> {
+    /// The last that came: it stays when it fails to refresh, until the session is over. To be made where the first has
+    /// been waited for.
+    pub fn last(self) -> Memo<Option<ActiveSessions>> {
+        Memo::new(move |before: Option<&Option<ActiveSessions>>| match self.get() {
+            Some(Ok(devices)) => Some(devices),
+            Some(Err(AppError::SessionEnded { .. })) => None,
+            _ => before.cloned().flatten(),
+        })
+    }
+}
+
+fn resource(request: RwSignal<LoadRequest>, load: fn() -> LoadFuture) -> Resource<LoadResult> {
+    let last = StoredValue::new(None::<PageData>);
+    let answer = Resource::new_blocking(
+        move || request.get(),
+        move |request| async move {
+            if !request.in_background {
+                return load().await;
+            }
+            match (run_in_background(load()).await, last.try_get_value().flatten()) {
+                // The monitor tells that the portal cannot be reached, or that the session is over.
+                (Err(error), Some(last)) if is_last_value_kept(&error) => Ok(last),
+                (answer, _) => answer,
+            }
+        },
+    );
+    effect(move || match answer.get() {
+        Some(Ok(loaded)) => last.set_value(Some(loaded)),
+        Some(Err(AppError::SessionEnded { .. })) => last.set_value(None),
+        _ => {}
+    });
+    answer
+}
+
+fn is_last_value_kept(error: &AppError) -> bool {
+    error.is_server_error() || matches!(error, AppError::SessionEnded { .. })
+}
+
+fn reload_on_change(
+    monitor: SessionMonitor,
+    answer: Resource<LoadResult>,
+    request: RwSignal<LoadRequest>,
+    shows_sessions: bool,
+) {
+    let mut done = None;
+    effect(move || {
+        let refreshes = monitor.refreshes();
+        let wanted = refreshes.all + if shows_sessions { refreshes.sessions } else { 0 };
+        if done.replace(wanted).is_some_and(|done| done != wanted) {
+            request_load(request, true);
+        }
+    });
+    effect(move || {
+        // Or what was on its way when the session ended.
+        let has_come = answer.with(|answer| matches!(answer, Some(Ok(_))));
+        if monitor.view().is_content_hidden() && has_come {
+            let reason = EndReason::Unknown;
+            answer.set(Some(Err(AppError::SessionEnded { reason })));
+        }
+    });
+}
+
+fn request_load(request: RwSignal<LoadRequest>, in_background: bool) {
+    request.update(|request| {
+        request.times += 1;
+        request.in_background = in_background;
+    });
+}
+
+async fn wait_first(answer: Resource<LoadResult>) {
+    _ = ScopedFuture::new_untracked(answer.into_future()).await;
+}
+
+fn extract<T: LoadData>(answer: LoadResult) -> Result<T, AppError> {
+    answer.and_then(|loaded| T::extract(loaded).ok_or(AppError::Internal))
+}
+
+impl LoadData for Viewer {
+    fn load() -> LoadFuture {
+        Box::pin(async { show_viewer().await.map(PageData::Viewer) })
+    }
+
+    fn extract(loaded: PageData) -> Option<Self> {
+        match loaded {
+            PageData::Viewer(viewer) => Some(viewer),
+            _ => None,
+        }
+    }
+}
+
+impl LoadData for Overview {
+    const SHOWS_SESSIONS: bool = true;
+
+    fn load() -> LoadFuture {
+        Box::pin(async { show_overview().await.map(PageData::Overview) })
+    }
+
+    fn extract(loaded: PageData) -> Option<Self> {
+        match loaded {
+            PageData::Overview(overview) => Some(overview),
+            _ => None,
+        }
+    }
+}
+
+impl LoadData for ActiveSessions {
+    const SHOWS_SESSIONS: bool = true;
+
+    fn load() -> LoadFuture {
+        Box::pin(async { list_active_sessions().await.map(PageData::Devices) })
+    }
+
+    fn extract(loaded: PageData) -> Option<Self> {
+        match loaded {
+            PageData::Devices(devices) => Some(devices),
+            _ => None,
+        }
+    }
+}
+
+impl LoadData for Fragment {
+    fn load() -> LoadFuture {
+        // The server draws the page that is asked for, the browser asks for the one that it is at.
+        let place = (!cfg!(feature = "ssr")).then(browser::current_path);
+        Box::pin(async {
+            draw_admin(place)
+                .await
+                .map(|html| PageData::Fragment(Fragment(html)))
+        })
+    }
+
+    fn extract(loaded: PageData) -> Option<Self> {
+        match loaded {
+            PageData::Fragment(drawn) => Some(drawn),
+            _ => None,
+        }
+    }
+}
+
+impl LoadData for SignInReason {
+    fn load() -> LoadFuture {
+        Box::pin(async { Ok(PageData::SignInReason(SignInReason(sign_in_notice().await?))) })
+    }
+
+    fn extract(loaded: PageData) -> Option<Self> {
+        match loaded {
+            PageData::SignInReason(reason) => Some(reason),
+            _ => None,
+        }
+    }
+}
