@@ -1,4 +1,4 @@
-//! The route table.
+//! The routes.
 
 use leptos::prelude::*;
 use leptos_meta::{Title, provide_meta_context};
@@ -16,8 +16,8 @@ use crate::ui::{
     },
 };
 
-/// The whole of what a browser shows. Every page waits for its data on the server (`SsrMode::Async`), so that status
-/// and content are right without JavaScript too.
+/// The application. Every page waits for its data on the server (`SsrMode::Async`), so that status and content are
+/// right without JavaScript too.
 #[component]
 pub fn App() -> impl IntoView {
     provide_meta_context();

@@ -1,76 +1,76 @@
-//! What can go wrong, as a person and a client are told. One closed enum for pages, server functions and the API.
+//! The error type of pages, server functions and the API.
 //!
-//! Use [`AppError`] for whatever leaves the server. A failure below (database, hashing, tokens) becomes
-//! [`AppError::Unavailable`] or [`AppError::Internal`] at the place where it is logged with its ids; its own words
-//! never reach a client.
+//! Everything that leaves the server is an [`AppError`]. Internal errors (database, hashing, tokens) become
+//! [`AppError::Unavailable`] or [`AppError::Internal`] where they are logged. Their text never reaches a client.
 
 use domain::{password::PasswordProblem, session::EndReason, time::format_duration};
 
-/// A failure as it is shown. The names of the codes are public.
+/// An error as clients see it. The codes are public.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AppError {
-    /// Email or password is wrong, or the account may not sign in: on purpose one answer for all of them.
+    /// Wrong email or password, or an account that may not sign in. One error for all of them, so that accounts cannot
+    /// be probed.
     InvalidCredentials,
     /// The caller is not signed in, or no longer.
     SessionEnded { reason: EndReason },
-    /// A refresh token that gives nothing (any more): unknown, used before, or of a session that is over.
+    /// The refresh token is unknown, was used before, or its session has ended.
     InvalidGrant,
-    /// A refresh token that was exchanged before: its session was ended.
+    /// The refresh token was used before. Its session was revoked.
     RefreshTokenReused {
-        /// Probably an answer was lost.
+        /// Probably a response was lost.
         answer_lost: bool,
     },
-    /// Too many refused passwords for this account, address or device.
+    /// Too many wrong passwords for this account, address or device.
     TooManyAttempts { retry_after_seconds: u32 },
-    /// Too much was asked for at the same time, or in a short time. Nothing was done, and nobody is to blame.
+    /// Too many requests at once or in a short time. Nothing was executed.
     RateLimited { retry_after_seconds: u32 },
-    /// The browser sends no cookie of ours back: it could not stay signed in.
+    /// The browser does not return our cookie, so it could not stay signed in.
     CookiesRequired,
-    /// More passwords are waiting to be checked than the server can check soon. Nothing was looked at.
+    /// The queue of password checks is full. The password was not checked.
     Busy,
-    /// The last password check is too long ago for this: send the password along, or renew the check.
+    /// The last password check is too old for this action. Send the password, or reauthenticate first.
     ReauthRequired,
-    /// The password is right, and a new one has to come along: an administrator asks for it.
+    /// The password is right, but an administrator requires a new one.
     PasswordChangeRequired,
-    /// The role there lets sessions last less long than this one has lasted.
+    /// The session is older than the role in the other organization allows.
     SignInTooOld,
-    /// The new password is not fit to be one.
+    /// The new password breaks a rule.
     UnsuitablePassword(PasswordProblem),
-    /// The caller is signed in but may not do this.
+    /// The caller is signed in but lacks the permission.
     Forbidden,
-    /// The portal was opened at another address than `address`, its public one.
+    /// The portal was opened at another address than its public `address`.
     WrongAddress { address: String },
-    /// The browser hid which page a request came from.
+    /// The browser sent no origin.
     OriginHidden,
-    /// There is no such session, or none that the caller may know of.
+    /// The session does not exist, or the caller may not see it.
     SessionNotFound,
-    /// The same of something else.
+    /// Another resource does not exist, or the caller may not see it.
     ResourceNotFound(Resource),
-    /// The address is there, and takes no requests of that method.
+    /// The address exists, but not for this method.
     MethodNotAllowed,
-    /// What was sent does not fit. `field` is its name, `problem` says what to change.
+    /// A field is invalid. `field` is its name, `problem` says what to change.
     InvalidInput { field: String, problem: String },
-    /// Ending many sessions needs a scope that says which.
+    /// A bulk revocation without a valid scope.
     InvalidScope,
-    /// Something that the server rests on does not answer. Nothing was changed.
+    /// The database or another dependency does not respond. Nothing was changed.
     Unavailable,
-    /// The database stopped answering while a change was being stored: it may have been done.
+    /// The database stopped responding during COMMIT: the change may have been stored.
     OutcomeUnknown,
-    /// A mistake of ours. It is in the log under the request's id.
+    /// An error in the portal. The log has it under the request id.
     Internal,
     /// The browser could not reach the server.
     Offline,
-    /// Another tab renewed the session's cookie at the same moment, so that the server executed nothing.
+    /// Another tab rotated the session cookie at the same time, so the server executed nothing.
     SessionRenewed,
 }
 
-/// What a 404 is about, beside sessions.
+/// The kind of resource that was not found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resource {
     Address,
     User,
     Organization,
-    /// A question whether something was the person's doing.
+    /// A security notice.
     Notice,
 }
 
@@ -97,13 +97,13 @@ impl Resource {
 }
 
 impl AppError {
-    /// The stable name that clients branch on.
+    /// The stable code for clients.
     pub fn code(&self) -> &'static str {
         match self {
             AppError::InvalidCredentials => "invalid_credentials",
             AppError::SessionEnded { .. } => "session_ended",
             AppError::InvalidGrant | AppError::RefreshTokenReused { .. } => "invalid_grant",
-            // One code: a client does the same for both.
+            // One code, because clients react to both in the same way.
             AppError::TooManyAttempts { .. } | AppError::RateLimited { .. } => "too_many_attempts",
             AppError::CookiesRequired => "cookies_required",
             AppError::Busy => "busy",
@@ -126,8 +126,8 @@ impl AppError {
         }
     }
 
-    /// What a person reads. Never holds text that came from outside: without JavaScript an error travels in the
-    /// address, which anyone can write.
+    /// The message that the user reads. Contains no text from outside: without JavaScript an error travels in the URL,
+    /// which anyone can write.
     pub fn message(&self) -> String {
         let fixed = match self {
             AppError::InvalidCredentials => "Email or password is not right. Check both and try again.",
@@ -139,7 +139,7 @@ impl AppError {
             }
             AppError::RefreshTokenReused { answer_lost: false } => EndReason::TokenReuse.message(),
             AppError::TooManyAttempts { retry_after_seconds } => {
-                // A day at the most: without JavaScript the figure comes from an address, which anyone can write.
+                // At most a day: without JavaScript the number comes from the URL, which anyone can write.
                 let wait = format_duration(i64::from((*retry_after_seconds).min(86_400).div_ceil(60) * 60));
                 return format!("Too many passwords that were not right. Try again in {wait}.");
             }
@@ -202,12 +202,12 @@ impl AppError {
         fixed.to_owned()
     }
 
-    /// What was asked for may have been done all the same: no answer came, or none from the database.
+    /// Whether the action may have been executed, because the result is unknown.
     pub fn has_unknown_outcome(&self) -> bool {
         matches!(self, AppError::Offline | AppError::OutcomeUnknown)
     }
 
-    /// The fault is not the caller's.
+    /// Whether the server, not the caller, caused the error.
     pub fn is_server_error(&self) -> bool {
         matches!(
             self,
@@ -219,7 +219,7 @@ impl AppError {
         )
     }
 
-    /// Seconds after which trying again may help, where that is so.
+    /// Seconds to wait before a retry. `None`: a retry will not help.
     pub fn retry_after(&self) -> Option<u32> {
         match self {
             AppError::TooManyAttempts { retry_after_seconds }
@@ -230,7 +230,7 @@ impl AppError {
         }
     }
 
-    /// Shorthand for [`AppError::InvalidInput`].
+    /// Creates an [`AppError::InvalidInput`].
     pub fn invalid_input(field: &str, problem: impl Into<String>) -> Self {
         AppError::InvalidInput {
             field: field.to_owned(),
@@ -239,7 +239,7 @@ impl AppError {
     }
 }
 
-/// The `problem` of `too_many_attempts` where no password was wrong. Public.
+/// The `problem` of `too_many_attempts` if no password was wrong. Public.
 pub const RATE_LIMITED: &str = "rate_limited";
 
 impl std::fmt::Display for AppError {

@@ -1,19 +1,19 @@
-//! Broker Portal: where people see where they are signed in, and end any of it.
+//! Broker Portal: shows users where they are signed in, and lets them sign out anywhere.
 //!
-//! One idea carries it: **a session is a row, and every credential points at it.** Checking a request is "is that row
-//! live?"; signing out is one transaction that ends rows.
+//! The main idea: **a session is a row, and every credential refers to it.** A request is authenticated if that row is
+//! live. Signing out is one transaction that ends rows.
 //!
-//! The rooms are cut by what the code in them may know:
+//! Modules are divided by what their code may depend on:
 //!
-//! - [`domain`]: the words and rules. Pure, on both targets, without I/O or a clock.
-//! - [`error`]: what can go wrong, as a person and a client are told.
-//! - [`server_fns`]: the border. Authenticate, authorize, call a service, return a view type.
-//! - [`ui`]: pages and components; [`app`] is the route table.
-//! - `server`: everything behind the border; compiled with the feature `ssr` only.
+//! - `domain` (a crate of its own): types and rules. Pure, on both targets.
+//! - [`error`]: the error type that reaches clients.
+//! - [`server_fns`]: authenticate, authorize, call a service, return a view type.
+//! - [`ui`]: pages and components; [`app`] has the routes.
+//! - `server`: everything else on the server; compiled with the feature `ssr` only.
 //!
-//! Knowledge goes one way: `ui -> server_fns -> services -> store`; everyone may know `domain`.
+//! Dependencies: `ui -> server_fns -> services -> store`. Everything may use `domain`.
 
-// Pages nest deeply, and their types with them.
+// The types of nested views are deep.
 #![recursion_limit = "512"]
 
 pub mod app;
@@ -25,11 +25,11 @@ pub mod wire;
 #[cfg(feature = "ssr")]
 pub mod server;
 
-/// Where the browser begins: takes over the page that the server rendered.
+/// Starts the application in the browser on the page that the server rendered.
 #[cfg(feature = "hydrate")]
 #[wasm_bindgen::prelude::wasm_bindgen]
 pub fn hydrate() {
-    // A release build panics with a bare trap and never gets to a hook; the client guard reports it.
+    // A release build has no panic messages. The client guard reports its failures.
     #[cfg(debug_assertions)]
     console_error_panic_hook::set_once();
     leptos::mount::hydrate_body(app::App);

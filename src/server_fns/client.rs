@@ -1,5 +1,5 @@
-//! How pages call server functions: a call waits while the tab is unsure of its session, is executed at most once, and has
-//! an answer in the end, if only "not reached".
+//! The client of all server functions. A request waits while the session monitor is unsure of the session, is executed
+//! at most once, and always gets a result, even if it is "offline".
 
 use std::{
     cell::{Cell, RefCell},
@@ -33,52 +33,52 @@ use wasm_bindgen_futures::JsFuture;
 
 use crate::error::AppError;
 
-/// How long a call waits for the tab to know how its session stands.
+/// How long a request waits for the session monitor.
 const SESSION_WAIT_LIMIT: Duration = Duration::from_secs(10);
 
-/// Milliseconds that a call waits for its answer.
+/// How long a request waits for its response.
 const RESPONSE_TIMEOUT_MS: u32 = 20_000;
 
-/// How long what the page does by itself waits for what the person does.
+/// How long a background request waits for user requests.
 const IDLE_WAIT_LIMIT: Duration = Duration::from_secs(2);
 
-/// Marks what the page does by itself: not activity.
+/// Marks a background request, which is not activity.
 const BACKGROUND: &str = "x-portal-background";
 
-/// Marks answers to requests without a live session: nothing was executed.
+/// Marks the response to a request without a live session: nothing was executed.
 const NOT_EXECUTED: &str = "x-portal-not-executed";
 
-/// What became of a call.
+/// The result of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallOutcome {
-    /// The server did it, and noted that the person is there.
+    /// The server executed it and recorded the activity.
     Succeeded,
     /// There was no live session.
     Rejected,
-    /// It was not delivered, or the server had no answer.
+    /// Not delivered, or the server failed.
     Failed,
 }
 
-/// Whoever knows how the session of this tab stands.
+/// The session monitor's interface to this client.
 #[derive(Clone, Copy)]
 pub struct SessionHooks {
-    /// What a call has to wait for before it goes out. `None`: nothing.
+    /// What a request must wait for before it is sent. `None`: nothing.
     pub wait_for_session: fn() -> Option<oneshot::Receiver<()>>,
-    /// The session, where the server has said that it is live.
+    /// The session, if it is known to be live.
     pub live_session: fn() -> Option<SessionId>,
-    /// Hears what became of it.
+    /// Reports the result of a request.
     pub report: fn(CallOutcome),
 }
 
 thread_local! {
     static HOOKS: Cell<Option<SessionHooks>> = const { Cell::new(None) };
     static IN_BACKGROUND: Cell<bool> = const { Cell::new(false) };
-    /// Calls of the person's that are on their way.
+    /// User requests without a response.
     static IN_FLIGHT: Cell<u32> = const { Cell::new(0) };
     static IDLE_WAITERS: RefCell<Vec<oneshot::Sender<()>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A call of the person's, on its way for as long as this is there.
+/// A user request in flight, until dropped.
 struct InFlightCall;
 
 impl InFlightCall {
@@ -92,14 +92,14 @@ impl Drop for InFlightCall {
     fn drop(&mut self) {
         IN_FLIGHT.set(IN_FLIGHT.get().saturating_sub(1));
         if IN_FLIGHT.get() == 0 {
-            // Whoever waited is woken by the end of the channel.
+            // Dropping the senders wakes the waiting requests.
             IDLE_WAITERS.take();
         }
     }
 }
 
-/// Waits a little until no call of the person's is on its way: such a call may change the cookie, and whatever went out
-/// with the old one would be refused.
+/// Waits, for a limited time, until no user request is in flight. Such a request may rotate the cookie, and a request
+/// with the old cookie would be rejected.
 pub async fn wait_until_idle() {
     if IN_FLIGHT.get() > 0 {
         let (quiet, is_quiet) = oneshot::channel();
@@ -108,12 +108,12 @@ pub async fn wait_until_idle() {
     }
 }
 
-/// Has every call from now on pass by `watch`; `None`: by nobody.
+/// Sets the hooks for all further requests. `None` removes them.
 pub fn set_session_hooks(hooks: Option<SessionHooks>) {
     HOOKS.set(hooks);
 }
 
-/// Does `work` with every call in it marked as the page's own doing.
+/// Runs `work` with all its requests marked as background requests.
 pub async fn run_in_background<T>(work: Pin<Box<dyn Future<Output = T> + Send>>) -> T {
     Background(work).await
 }
@@ -131,7 +131,7 @@ impl<T> Future for Background<T> {
     }
 }
 
-/// A call as it is sent. Kept as text: it may have to be sent a second time.
+/// A request, kept as text because it may be sent twice.
 pub struct ServerFnRequest {
     path: String,
     content_type: String,
@@ -140,7 +140,7 @@ pub struct ServerFnRequest {
     is_background: bool,
 }
 
-/// Server functions of the portal are forms. Anything else is a mistake in their definition.
+/// All server functions of the portal are forms. Anything else is an error in their definition.
 impl ClientReq<AppError> for ServerFnRequest {
     type FormData = ();
 
@@ -187,7 +187,7 @@ impl ClientReq<AppError> for ServerFnRequest {
     }
 }
 
-/// The client of every server function.
+/// The client of all server functions.
 pub struct SessionClient;
 
 impl Client<AppError> for SessionClient {
@@ -196,7 +196,7 @@ impl Client<AppError> for SessionClient {
 
     fn send(call: ServerFnRequest) -> impl Future<Output = Result<ServerFnResponse, AppError>> + Send {
         let is_background = IN_BACKGROUND.get();
-        // Boxed, so that the code of each server function has no copy of it.
+        // Boxed, so that the compiler does not duplicate the code for each server function.
         let sent: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(send(ServerFnRequest {
             is_background,
             ..call
@@ -223,18 +223,18 @@ impl Client<AppError> for SessionClient {
     }
 }
 
-/// Sends a form outside of a server function's own stub, and gives the answer's text.
+/// Sends a form without a server function and returns the response body.
 ///
 /// # Errors
-/// What the server answers; [`AppError::Offline`] without an answer.
+/// The error of the server; [`AppError::Offline`] without a response.
 pub async fn post(path: &str, form: String) -> Result<String, AppError> {
     const FORM: &str = "application/x-www-form-urlencoded";
     let call = ServerFnRequest::try_new_post(path, FORM, "application/json", form)?;
     send(call).await?.try_into_string().await
 }
 
-/// What a good answer says. Errors have been read before, and the server redirects plain forms only: the code of each
-/// server function, which the framework compiles anew for each, has nothing to look for.
+/// A successful response. Errors are handled before, and the server redirects plain forms only, so that the code of
+/// each server function stays small.
 pub struct ServerFnResponse(Bytes);
 
 impl ClientRes<AppError> for ServerFnResponse {
@@ -278,7 +278,7 @@ async fn send(call: ServerFnRequest) -> Result<ServerFnResponse, AppError> {
     if !reply.has_stale_credential() || call.is_background {
         return reply.read();
     }
-    // Another tab may have renewed the cookie while the call was on its way. The server was asked by noting the refusal.
+    // Another tab may have rotated the cookie meanwhile. Reporting the rejection has started a check.
     _ = with_timeout(SESSION_WAIT_LIMIT, Box::pin(wait_until_decided())).await;
     let Some(now) = live_session() else {
         return if is_decided() {
@@ -287,7 +287,7 @@ async fn send(call: ServerFnRequest) -> Result<ServerFnResponse, AppError> {
             Err(AppError::SessionRenewed)
         };
     };
-    // In another session, perhaps of another user, it is not what was asked for.
+    // Never repeat the request in another session, perhaps of another user.
     if session != Some(now) {
         return Err(AppError::SessionRenewed);
     }
@@ -312,7 +312,7 @@ async fn send_once(call: &ServerFnRequest) -> Result<RawResponse, AppError> {
     match reply.status {
         401 => report(CallOutcome::Rejected),
         500.. => report(CallOutcome::Failed),
-        // A page of a proxy, which may come with 200: none of ours begins like that.
+        // A page of a proxy, perhaps with status 200. Responses of the portal never begin with `<`.
         _ if reply.body.trim_ascii_start().starts_with('<') => report(CallOutcome::Failed),
         200..300 if !call.is_background => report(CallOutcome::Succeeded),
         _ => {}
@@ -320,7 +320,7 @@ async fn send_once(call: &ServerFnRequest) -> Result<RawResponse, AppError> {
     Ok(reply)
 }
 
-/// What came back for a call.
+/// A response of the server.
 struct RawResponse {
     status: u16,
     is_not_executed: bool,
@@ -328,7 +328,7 @@ struct RawResponse {
 }
 
 impl RawResponse {
-    /// The server did not know the credential, and executed nothing.
+    /// Whether the server did not know the credential and executed nothing.
     fn has_stale_credential(&self) -> bool {
         self.is_not_executed
             && matches!(self.error(), Some(AppError::SessionEnded { reason }) if reason.can_be_stale())
@@ -346,10 +346,10 @@ impl RawResponse {
     }
 }
 
-/// Sends a call and waits for its answer. `None`: there was none in time, or half of one.
+/// Sends a request. `None`: no complete response in time.
 async fn exchange(call: &ServerFnRequest) -> Option<RawResponse> {
     let (answers, answered) = oneshot::channel();
-    // The browser's own futures stay on their thread, while those of the framework may move.
+    // The browser's futures must stay on their thread; the framework's are `Send`.
     let sent = fetch(call);
     spawn_local(async move {
         if let Ok(reply) = sent.await {
@@ -392,7 +392,7 @@ fn live_session() -> Option<SessionId> {
     (HOOKS.get()?.live_session)()
 }
 
-/// Nothing has to be waited for.
+/// Whether nothing has to be waited for.
 fn is_decided() -> bool {
     HOOKS
         .get()
@@ -407,12 +407,12 @@ fn report(outcome: CallOutcome) {
 
 async fn wait_until_decided() {
     while let Some(decided) = HOOKS.get().and_then(|hooks| (hooks.wait_for_session)()) {
-        // Decided or dropped with the page: it is looked at again either way.
+        // Resolved or dropped with the page: the loop checks again in both cases.
         _ = decided.await;
     }
 }
 
-/// `None`: it took too long, and was given up.
+/// Runs `work` with a time limit. `None`: timed out.
 async fn with_timeout<T>(limit: Duration, work: Pin<Box<dyn Future<Output = T> + Send>>) -> Option<T> {
     let (is_over, over) = oneshot::channel();
     set_timeout(move || _ = is_over.send(()), limit);

@@ -4,8 +4,8 @@ use leptos::prelude::SharedValue;
 
 use domain::flash::FlashCode;
 
-/// What the page says once, if that is one of `codes`. The browser takes over what the server has rendered. To be called
-/// while the page is built, before anything is waited for.
+/// The flash message, if its code is one of `codes`. The browser takes it from the rendered page. Call this while the
+/// page is built, before the first `await`.
 pub fn flash_message(codes: &'static [FlashCode]) -> Option<String> {
     let words = SharedValue::new_str(|| message_in_request(codes)).into_inner();
     (!words.is_empty()).then_some(words)

@@ -1,7 +1,7 @@
-//! The border between pages and services: authenticate, authorize, call a service, return a view type.
+//! Server functions: authenticate, authorize, call a service, return a view type.
 //!
-//! Each function checks for itself who is asking: anyone can call its address. Addresses are public names. To add
-//! one: a function with an `endpoint` of its own, whose body stands inside [`request_context::run`] on the server.
+//! Each function authenticates by itself, because anyone can call its URL. Its `endpoint` is a public name. On the
+//! server, its body runs inside [`request_context::run`].
 
 #[cfg(feature = "ssr")]
 mod request_context;

@@ -1,4 +1,4 @@
-//! The brokerage that the session looks at.
+//! The active organization of the session.
 
 use leptos::prelude::*;
 
@@ -12,7 +12,7 @@ use domain::return_path::safe_return_path;
 
 use crate::error::AppError;
 
-/// Has this session look at another brokerage of the caller's. Without JavaScript the browser comes back to `next`.
+/// Selects another organization of the caller. Without JavaScript the browser returns to `next`.
 #[server(SwitchOrganization, prefix = "/api", endpoint = "switch_organization", output = TextJson, client = SessionClient)]
 pub async fn switch_organization(
     organization_id: String,

@@ -1,4 +1,4 @@
-//! Who the caller is and what the portal knows of them.
+//! The signed-in user and the dashboard.
 
 use leptos::prelude::*;
 
@@ -13,7 +13,7 @@ use crate::{
     server_fns::request_context,
 };
 
-/// Who is signed in, and where they belong.
+/// Returns the signed-in user with all memberships.
 #[server(ShowViewer, prefix = "/api", endpoint = "show_viewer", output = TextJson, client = SessionClient)]
 pub async fn show_viewer() -> Result<Viewer, AppError> {
     request_context::run(async {
@@ -27,7 +27,7 @@ pub async fn show_viewer() -> Result<Viewer, AppError> {
     .await
 }
 
-/// What the dashboard shows.
+/// Returns the data of the dashboard.
 #[server(ShowOverview, prefix = "/api", endpoint = "show_overview", output = TextJson, client = SessionClient)]
 pub async fn show_overview() -> Result<Overview, AppError> {
     request_context::run(async {

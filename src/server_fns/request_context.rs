@@ -1,4 +1,4 @@
-//! What every server function needs of the request that it runs in.
+//! What a server function needs from its request.
 
 use std::sync::Arc;
 
@@ -31,10 +31,10 @@ use crate::{
     },
 };
 
-/// Gives a page that cannot be rendered whole the status of what went wrong, and says when to try again. A call from the browser gets it from the
-/// layer `http::server_fn_answer`.
+/// Runs the body of a server function. A panic becomes [`AppError::Internal`]. While a page is rendered, an error sets
+/// its status and `Retry-After`; calls from the browser get these in `http::server_fn_answer`.
 pub async fn run<T>(work: impl Future<Output = Result<T, AppError>>) -> Result<T, AppError> {
-    // Loaded by a task of the framework's, a page would wait for what panicked until its deadline.
+    // Without this, a page would wait for a panicked loading task until its deadline.
     let result = match state() {
         Ok(state) => caught(&state.metrics, work)
             .await
@@ -54,7 +54,7 @@ pub async fn run<T>(work: impl Future<Output = Result<T, AppError>>) -> Result<T
     result
 }
 
-/// A caller who asks again and again for what they may not have is told to wait.
+/// Limits callers that repeat denied actions.
 fn count_refusal(error: AppError) -> AppError {
     match (state(), identity(), client()) {
         (Ok(state), Ok(Identity::SignedIn(caller)), Ok(client)) => {
@@ -64,19 +64,19 @@ fn count_refusal(error: AppError) -> AppError {
     }
 }
 
-/// Sends a browser without JavaScript on to `path`; a page that runs goes by itself.
+/// Redirects a browser without JavaScript to `path`. With JavaScript the page navigates by itself.
 pub fn redirect_plain_form(path: &str) {
     if is_plain_form() {
         leptos_axum::redirect(path);
     }
 }
 
-/// Sends a browser without JavaScript on to `path`, whose page says once what was done; a page that runs says it by itself.
+/// Redirects a browser without JavaScript to `path` and stores a flash message for that page.
 pub async fn redirect_with_flash(path: &str, flash: Flash) {
     if !is_plain_form() {
         return;
     }
-    // The action is done, whether or not the page says so.
+    // The action succeeded, even if its message is lost.
     if let Err(error) = store_flash(path, flash).await {
         tracing::warn!(%error, "flash message not kept");
     }
@@ -90,12 +90,12 @@ async fn store_flash(path: &str, flash: Flash) -> Result<(), AppError> {
     Ok(store::flash::put(conn, caller.id, page, flash).await?)
 }
 
-/// What the page that is being rendered says once.
+/// The flash message for the page that is rendered.
 pub fn flash() -> Option<Flash> {
     extension().ok()
 }
 
-/// The path and query of the page that is being rendered.
+/// The path and query of the page that is rendered.
 pub fn page_path() -> Option<String> {
     use_context::<Parts>().map(|parts| parts.uri.to_string())
 }
@@ -121,7 +121,7 @@ pub fn client() -> Result<Client, AppError> {
     extension()
 }
 
-/// Rejects a request that came with a bearer token: it must not change the cookie of the browser that sent it.
+/// Rejects a request with a bearer token: it must not change the cookie of the browser that sent it.
 pub fn reject_bearer() -> Result<(), AppError> {
     if extension::<PresentedCredential>()?.is_bearer() {
         let problem = "A browser signs in without a bearer token. Programs use POST /api/v1/sessions.";
@@ -130,22 +130,22 @@ pub fn reject_bearer() -> Result<(), AppError> {
     Ok(())
 }
 
-/// The browser's cookie. With a bearer token it is empty, whatever cookie was sent.
+/// The cookie session of the browser. Empty for a request with a bearer token.
 pub fn cookie_session() -> Result<tower_sessions::Session, AppError> {
     extension()
 }
 
-/// What came of asking for a fresh password check.
+/// The result of [`require_reauthentication`].
 #[must_use]
 pub enum Reauthentication {
-    /// The action may go on; afterwards [`renew_password_check`] is to be called.
+    /// Execute the action, then call [`renew_password_check`].
     Confirmed(Allowed),
-    /// A browser without JavaScript was sent to the page that asks for the password; the action is to be left alone.
+    /// A browser without JavaScript was redirected to the page that asks for the password. Do not execute the action.
     Redirected,
 }
 
-/// Lets a sensitive action go on, with the password where one is needed. `asks` is the query of the page that asks for it
-/// where there is no JavaScript: which action to go on with.
+/// Checks the password if the last check is too old for a sensitive action. `asks` is the query of the password page
+/// for browsers without JavaScript; it names the action.
 pub async fn require_reauthentication(
     caller: &CurrentSession,
     password: Option<String>,
@@ -158,8 +158,8 @@ pub async fn require_reauthentication(
     }
 }
 
-/// Sends a browser without JavaScript to the page that asks for the password, where that is the error. `asks` as in
-/// [`require_reauthentication`]. False: it was not sent there.
+/// Redirects a browser without JavaScript to the password page if `error` requires it. Returns whether it did. `asks`
+/// as in [`require_reauthentication`].
 pub fn redirect_to_password_page(error: &AppError, asks: &str) -> bool {
     let asked = *error == AppError::ReauthRequired && is_plain_form();
     if asked {
@@ -168,14 +168,12 @@ pub fn redirect_to_password_page(error: &AppError, asks: &str) -> bool {
     asked
 }
 
-/// Renews the check of a caller whose action was allowed by their password and is done, and gives the browser its new
-/// cookie.
+/// Records the password check of a finished action and sets the rotated cookie.
 pub async fn renew_password_check(caller: &CurrentSession, allowed: Allowed) -> Result<(), AppError> {
     set_session_cookie(step_up::renew_afterwards(&state()?, caller, allowed, &client()?).await).await
 }
 
-/// Gives the browser its session's new cookie, where there is one. A desktop, which may call this as well, keeps no
-/// cookies: it refreshes its access token.
+/// Sets the rotated session cookie. Desktop apps have no cookie: they refresh their access token.
 pub async fn set_session_cookie(rotated: Option<Rotated>) -> Result<(), AppError> {
     match rotated {
         Some(rotated) if signed_in()?.kind == ClientKind::Browser => {
@@ -185,7 +183,7 @@ pub async fn set_session_cookie(rotated: Option<Rotated>) -> Result<(), AppError
     }
 }
 
-/// Adds a cookie to the answer.
+/// Adds a cookie to the response.
 pub fn set_cookie(cookie: &str) {
     if let (Some(response), Ok(cookie)) = (use_context::<ResponseOptions>(), HeaderValue::from_str(cookie)) {
         response.append_header(SET_COOKIE, cookie);
@@ -210,7 +208,7 @@ pub fn typed_email() -> Option<String> {
     (sent_to == "/api/sign_in").then(|| cookie::typed_email(&parts.headers, &state.config))?
 }
 
-/// Whether this browser sends cookies back. One that sent none gets one to send.
+/// Whether the browser returns cookies. If it sent none, this sets a cookie for the next request.
 pub fn has_cookie_support() -> Result<bool, AppError> {
     let (state, parts) = (state()?, use_context::<Parts>().ok_or(AppError::Internal)?);
     let keeps = cookie::has_any(&parts.headers, &state.config);
@@ -220,7 +218,7 @@ pub fn has_cookie_support() -> Result<bool, AppError> {
     Ok(keeps)
 }
 
-/// The theme that this browser chose.
+/// The theme chosen in this browser.
 pub fn theme() -> Theme {
     use_context::<Parts>()
         .map(|parts| cookie::theme(&parts.headers))

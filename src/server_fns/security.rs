@@ -1,4 +1,4 @@
-//! The caller's own safety: their password, the questions about what was unusual, and "I am still here".
+//! Password change, security notices and session extension.
 
 use leptos::prelude::*;
 
@@ -18,7 +18,7 @@ use domain::{security_notice::SecurityNotice, session_state::SessionState};
 
 use crate::error::AppError;
 
-/// Changes the caller's password and gives how many other sessions ended. They all do, unless `other_sessions` is
+/// Changes the caller's password and returns how many other sessions were revoked: all, unless `other_sessions` is
 /// `keep`.
 #[server(ChangePassword, prefix = "/api", endpoint = "change_password", output = TextJson, client = SessionClient)]
 pub async fn change_password(
@@ -54,7 +54,7 @@ pub async fn change_password(
     .await
 }
 
-/// What the caller is asked about: "Was this you?"
+/// Returns the caller's open security notices.
 #[server(ListSecurityNotices, prefix = "/api", endpoint = "list_security_notices", output = TextJson, client = SessionClient)]
 pub async fn list_security_notices() -> Result<Vec<SecurityNotice>, AppError> {
     request_context::run(async {
@@ -63,8 +63,7 @@ pub async fn list_security_notices() -> Result<Vec<SecurityNotice>, AppError> {
     .await
 }
 
-/// "This was me": the question is not asked again. `password` is needed where the session that answers is in question
-/// itself.
+/// Confirms the activity of a security notice. Requires `password` if the current session is in question itself.
 #[server(DismissSecurityNotice, prefix = "/api", endpoint = "dismiss_security_notice", output = TextJson, client = SessionClient)]
 pub async fn dismiss_security_notice(
     notice_id: String,
@@ -91,7 +90,7 @@ pub async fn dismiss_security_notice(
     .await
 }
 
-/// The person is here: the idle end of their session moves, never past its lifetime. Gives the session as it is then.
+/// Extends the idle timeout, within the lifetime, and returns the new session state.
 #[server(ExtendSession, prefix = "/api", endpoint = "extend_session", output = TextJson, client = SessionClient)]
 pub async fn extend_session() -> Result<SessionState, AppError> {
     request_context::run(async {

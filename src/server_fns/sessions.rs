@@ -1,4 +1,4 @@
-//! The caller's sessions: listed, and ended one by one, but for this one, or all.
+//! Lists and revokes the caller's sessions.
 
 use leptos::prelude::*;
 
@@ -27,7 +27,7 @@ use domain::{
 #[cfg(feature = "ssr")]
 const SETTINGS: &str = "/dashboard/settings";
 
-/// The caller's live sessions, most recently active first, and what the caller is asked about them.
+/// Returns the caller's live sessions, most recently active first, and the open security notices.
 #[server(ListActiveSessions, prefix = "/api", endpoint = "list_active_sessions", output = TextJson, client = SessionClient)]
 pub async fn list_active_sessions() -> Result<ActiveSessions, AppError> {
     request_context::run(async {
@@ -42,8 +42,8 @@ pub async fn list_active_sessions() -> Result<ActiveSessions, AppError> {
     .await
 }
 
-/// Ends one of the caller's sessions, by its id. Anything that is not the caller's and live is "not found". For any but
-/// the caller's own, `password` is needed where the last check is too long ago.
+/// Revokes one of the caller's live sessions; any other id is "not found". Requires `password` if the last check is
+/// too old, except for the current session.
 #[server(RevokeSession, prefix = "/api", endpoint = "revoke_session", output = TextJson, client = SessionClient)]
 pub async fn revoke_session(
     session_id: String,
@@ -67,7 +67,7 @@ pub async fn revoke_session(
             Ok(id) => revoke_own(&caller, RevokeScope::One(id)).await,
             Err(_) => Err(AppError::SessionNotFound),
         };
-        // A failed answer carries no cookie.
+        // An error response with status 5xx carries no cookie.
         if !ended.as_ref().is_err_and(AppError::is_server_error) {
             request_context::renew_password_check(&caller, allowed).await?;
         }
@@ -85,7 +85,7 @@ pub async fn revoke_session(
     .await
 }
 
-/// Ends every session of the caller but this one, and gives how many. `password` as in [`revoke_session`].
+/// Revokes all sessions of the caller except this one and returns their number. `password` as in [`revoke_session`].
 #[server(SignOutOtherDevices, prefix = "/api", endpoint = "sign_out_other_devices", output = TextJson, client = SessionClient)]
 pub async fn sign_out_other_devices(#[server(default)] password: Option<String>) -> Result<usize, AppError> {
     request_context::run(async {
@@ -111,14 +111,13 @@ pub async fn sign_out_other_devices(#[server(default)] password: Option<String>)
     .await
 }
 
-/// Ends every session of the caller, this one included, and gives the path to go to. `password` as in
-/// [`revoke_session`].
+/// Revokes all sessions of the caller and returns the path to navigate to. `password` as in [`revoke_session`].
 #[server(SignOutAllDevices, prefix = "/api", endpoint = "sign_out_all_devices", output = TextJson, client = SessionClient)]
 pub async fn sign_out_all_devices(#[server(default)] password: Option<String>) -> Result<String, AppError> {
     const AFTERWARDS: &str = "/login?reason=signed_out_everywhere&by=you";
     request_context::run(async {
         let caller = request_context::signed_in()?;
-        // The check need not be renewed: the session is about to end.
+        // The session ends, so the password check need not be recorded.
         if let Reauthentication::Redirected =
             request_context::require_reauthentication(&caller, password, "for=sign_out_all_devices").await?
         {

@@ -1,4 +1,4 @@
-//! Signing in and out of this browser.
+//! Sign-in and sign-out of this browser.
 
 use leptos::prelude::*;
 
@@ -24,11 +24,11 @@ use domain::{
     session::{EndReason, RevokeScope},
 };
 
-/// Signs in on this browser, with a new password where an administrator has asked for one, and gives the path to go to:
-/// `next` if it is one of ours, else the dashboard.
+/// Signs in and returns the path to navigate to: `next` if it is valid, otherwise the dashboard. Takes a new password
+/// if an administrator requires one.
 ///
-/// `expects_cookie` comes from our own pages, which have set a cookie: a browser that sends none back would lose its
-/// session at once, so it gets none. Programs that post here without a page leave it out.
+/// Our pages set a cookie and send `expects_cookie`. A browser that does not return the cookie would lose its session
+/// at once, so it is rejected. Programs omit the field.
 #[server(SignIn, prefix = "/api", endpoint = "sign_in", output = TextJson, client = SessionClient)]
 pub async fn sign_in(
     email: String,
@@ -68,7 +68,7 @@ pub async fn sign_in(
     signed_in
 }
 
-/// Signs out of this browser only, and gives the path to go to. Without a session there is nothing to do.
+/// Signs out of this browser and returns the path to navigate to. Does nothing without a session.
 #[server(SignOut, prefix = "/api", endpoint = "sign_out", output = TextJson, client = SessionClient)]
 pub async fn sign_out() -> Result<String, AppError> {
     const AFTERWARDS: &str = "/login?reason=signed_out";
@@ -82,13 +82,12 @@ pub async fn sign_out() -> Result<String, AppError> {
                 Err(error @ AppError::SessionEnded { reason }) if reason.can_be_stale() => {
                     return Err(error);
                 }
-                // Ended by someone else meanwhile: just as well.
+                // Another request has ended it.
                 Ok(_) | Err(AppError::SessionEnded { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
-        // A cookie that names no session may have been replaced a moment ago: the new one, which names a live session,
-        // must not be taken away.
+        // An unknown cookie may have just been rotated. Keep the new cookie, which belongs to a live session.
         if matches!(identity, Identity::SignedIn(_) | Identity::Ended(_)) {
             session_store::forget(&request_context::cookie_session()?).await?;
         }
@@ -98,9 +97,9 @@ pub async fn sign_out() -> Result<String, AppError> {
     .await
 }
 
-/// Why this browser is at the sign-in page, as its own cookie tells: with the role's own figures and what an
-/// administrator wrote. `None`: it holds no session that ended. A browser without any cookie of ours gets one, so that
-/// signing in can tell whether it keeps them.
+/// Why the session of this browser's cookie ended, with the limits of the role and the administrator's note. `None`:
+/// the cookie belongs to no ended session. Sets a cookie if the browser sent none, so that sign-in can detect whether
+/// it returns cookies.
 #[server(SignInNotice, prefix = "/api", endpoint = "sign_in_notice", output = TextJson, client = SessionClient)]
 pub async fn sign_in_notice() -> Result<Option<String>, AppError> {
     request_context::run(async {

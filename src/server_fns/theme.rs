@@ -1,4 +1,4 @@
-//! Light or dark, on this browser.
+//! The theme of this browser.
 
 use leptos::prelude::*;
 
@@ -10,7 +10,7 @@ use crate::error::AppError;
 #[cfg(feature = "ssr")]
 use crate::{server::http::cookie, server_fns::request_context};
 
-/// Keeps the theme on this browser, signed in or not. Without JavaScript the browser comes back to its page.
+/// Stores the theme in a cookie, with or without a session. Without JavaScript the browser returns to its page.
 #[server(ChooseTheme, prefix = "/api", endpoint = "choose_theme", output = TextJson, client = SessionClient)]
 pub async fn choose_theme(theme: Theme) -> Result<(), AppError> {
     request_context::run(async {

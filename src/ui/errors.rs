@@ -1,4 +1,4 @@
-//! What a page does with an error.
+//! How pages handle errors.
 
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
@@ -6,7 +6,7 @@ use leptos_router::hooks::use_query_map;
 use super::{browser, live::monitor};
 use crate::{error::AppError, wire::error_from_query};
 
-/// Gives every error back for the page to show, but that the session is over: the monitor tells that, over the page.
+/// Returns the error to show. `None` if the session ended: the session monitor shows that over the page.
 pub fn filter_session_end(error: AppError) -> Option<AppError> {
     match error {
         AppError::SessionEnded { reason } => {
@@ -19,8 +19,8 @@ pub fn filter_session_end(error: AppError) -> Option<AppError> {
     }
 }
 
-/// The error of a form that was sent to one of `endpoints` without JavaScript. It travels in the address, which anyone
-/// can write: only its code is believed, and the words are ours.
+/// The error of a form that was sent to one of `endpoints` without JavaScript. It comes from the URL, which anyone can
+/// write, so only its code is used.
 pub fn form_error_in_url(endpoints: &[&str]) -> Option<AppError> {
     use_query_map().with_untracked(|query| {
         let sent_to = query.get_str("__path")?;
@@ -29,7 +29,7 @@ pub fn form_error_in_url(endpoints: &[&str]) -> Option<AppError> {
     })
 }
 
-/// It is told at the password's field: about the password, or about how often one was tried.
+/// Whether the password field shows the error.
 pub fn is_about_password(error: &AppError) -> bool {
     matches!(
         error,

@@ -1,8 +1,8 @@
-//! What a person sees.
+//! The user interface: one file per page in [`pages`], shared parts in [`components`].
 //!
-//! [`pages`] holds one file a page, [`components`] what they share. [`browser`] is the only place that talks to the
-//! browser's own interfaces; call it from event handlers and effects only, which do not run on the server.
-//! Every form works without JavaScript: it has a method and an action, and a submit handler on top.
+//! [`browser`] is the only module that calls browser interfaces. Call it from event handlers and effects only, because
+//! these do not run on the server. Every form works without JavaScript: it has a method and an action, and a submit
+//! handler in addition.
 
 pub mod browser;
 pub mod components;

@@ -1,5 +1,5 @@
-//! The time that a page counts ages from: the server's, carried on by the browser. A browser whose own clock is wrong
-//! shows the right ages all the same.
+//! The clock for ages on a page: the server's time, advanced by the browser. It is right even if the browser's own
+//! clock is wrong.
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use leptos::prelude::*;
 
 use super::{browser, components::dynamic::effect};
 
-/// How often ages are counted anew.
+/// How often ages are updated.
 const TICK: Duration = Duration::from_secs(10);
 
-/// Tells the server's time to a page. The same at hydration as on the server, then ticking.
+/// A clock with the server's time. Equal to the server's during hydration, then it ticks.
 #[derive(Clone, Copy, Debug)]
 pub struct PageClock {
     now: RwSignal<DateTime<Utc>>,
 }
 
 impl PageClock {
-    /// A clock that follows `server_time` whenever that changes, and ticks between.
+    /// Creates a clock that follows `server_time` and ticks between its changes.
     pub fn following(server_time: Signal<DateTime<Utc>>) -> Self {
         let now = RwSignal::new(server_time.get_untracked());
         let anchor = StoredValue::new(None);
@@ -29,14 +29,14 @@ impl PageClock {
         });
         effect(move || {
             let tick = move || {
-                // The page may be gone before the interval is.
+                // The page may be gone before the interval.
                 if let Some((time, since)) = anchor.try_get_value().flatten() {
                     #[expect(clippy::cast_possible_truncation, reason = "a page is not open for that long")]
                     let elapsed = (browser::wall_clock_ms() - since).max(0.0) as i64;
                     _ = now.try_set(time + TimeDelta::milliseconds(elapsed));
                 }
             };
-            // Without an interval, ages stay as old as the page: not wrong by more than that.
+            // Without an interval, ages stay as old as the page.
             if let Ok(interval) = set_interval_with_handle(tick, TICK) {
                 on_cleanup(move || interval.clear());
             }

@@ -1,5 +1,5 @@
-//! What pages load. The framework's code for a resource is compiled anew for each type and each way to load it, so all
-//! of them share one, which keeps the browser's part small.
+//! Data that pages load. All data shares one resource type, because the framework compiles its code anew for each
+//! type, which would enlarge the browser module.
 
 use std::{marker::PhantomData, pin::Pin};
 
@@ -20,15 +20,15 @@ use crate::{
     },
 };
 
-/// Why one has to sign in, in words, where there is a reason.
+/// Why the user must sign in, if known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignInReason(pub Option<String>);
 
-/// A page that the server drew, as HTML of ours.
+/// A page rendered by the server, as HTML.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fragment(pub String);
 
-/// Whatever a page loads.
+/// The data of a page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PageData {
     Viewer(Viewer),
@@ -41,28 +41,28 @@ pub enum PageData {
 type LoadResult = Result<PageData, AppError>;
 type LoadFuture = Pin<Box<dyn Future<Output = LoadResult> + Send>>;
 
-/// A thing that a page loads. To add one: a variant of [`PageData`], and this.
+/// Data that a page can load. To add one: a variant of [`PageData`] and an implementation.
 pub trait LoadData: Sized + 'static {
     /// It tells of the person's sessions, and changes with them.
     const SHOWS_SESSIONS: bool = false;
     fn load() -> LoadFuture;
-    /// `None`: it is something else.
+    /// `None` for the data of another type.
     fn extract(loaded: PageData) -> Option<Self>;
 }
 
-/// A thing on its way: loaded with the page on the server, or when the browser comes to the page. Behind sign-in it
-/// follows what the monitor says: it is loaded anew, or is gone with the session.
+/// Page data that is loaded on the server or after a navigation. On a page behind sign-in, the session monitor reloads
+/// it, or clears it when the session ends.
 pub struct PageResource<T> {
     answer: Resource<LoadResult>,
     request: RwSignal<LoadRequest>,
     of: PhantomData<fn() -> T>,
 }
 
-/// Which load is wanted.
+/// One request to load the data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct LoadRequest {
     times: u32,
-    /// By the page itself: not activity, and what there was stays if it fails.
+    /// A background request: not activity, and the previous value stays if it fails.
     in_background: bool,
 }
 
@@ -88,37 +88,37 @@ impl<T: LoadData> PageResource<T> {
         }
     }
 
-    /// Waits for it. Runs anew what waits when it has been loaded anew.
+    /// Waits for the data. Reloading it runs the waiting view again.
     pub async fn wait(self) -> Result<T, AppError> {
         extract(self.answer.await)
     }
 
-    /// What has come, and whatever comes later.
+    /// The current data.
     pub fn get(self) -> Option<Result<T, AppError>> {
         self.answer.get().map(extract)
     }
 }
 
 impl<T> PageResource<T> {
-    /// Waits for the first answer only.
+    /// Waits for the first response only.
     pub async fn wait_first(self) {
         wait_first(self.answer).await;
     }
 
-    /// Loads it anew, for the person; what came before stays until then.
+    /// Reloads the data for the user. The previous value stays until then.
     pub fn refetch(self) {
         request_load(self.request, false);
     }
 
-    /// Loads it anew, by the page itself: what there was stays if it fails.
+    /// Reloads the data in the background. The previous value stays if this fails.
     pub fn refresh(self) {
         request_load(self.request, true);
     }
 }
 
 impl PageResource<ActiveSessions> {
-    /// The last that came: it stays when it fails to refresh, until the session is over. To be made where the first has
-    /// been waited for.
+    /// The last list that was loaded. It stays if a refresh fails, until the session ends. Create it after the first
+    /// response.
     pub fn last(self) -> Memo<Option<ActiveSessions>> {
         Memo::new(move |before: Option<&Option<ActiveSessions>>| match self.get() {
             Some(Ok(devices)) => Some(devices),
@@ -137,7 +137,7 @@ fn resource(request: RwSignal<LoadRequest>, load: fn() -> LoadFuture) -> Resourc
                 return load().await;
             }
             match (run_in_background(load()).await, last.try_get_value().flatten()) {
-                // The monitor tells that the portal cannot be reached, or that the session is over.
+                // The session monitor shows that the portal is unreachable, or that the session ended.
                 (Err(error), Some(last)) if is_last_value_kept(&error) => Ok(last),
                 (answer, _) => answer,
             }
@@ -170,7 +170,7 @@ fn reload_on_change(
         }
     });
     effect(move || {
-        // Or what was on its way when the session ended.
+        // Also for a response that was in flight when the session ended.
         let has_come = answer.with(|answer| matches!(answer, Some(Ok(_))));
         if monitor.view().is_content_hidden() && has_come {
             let reason = EndReason::Unknown;
@@ -239,7 +239,7 @@ impl LoadData for ActiveSessions {
 
 impl LoadData for Fragment {
     fn load() -> LoadFuture {
-        // The server draws the page that is asked for, the browser asks for the one that it is at.
+        // The server renders the page of the request; the browser requests the page of its URL.
         let place = (!cfg!(feature = "ssr")).then(browser::current_path);
         Box::pin(async {
             draw_admin(place)

@@ -1,4 +1,4 @@
-//! What a person can end on the settings page: what it is called, and how it is done.
+//! What users can sign out on the settings page.
 
 use super::{components::device_list::devices, live::monitor};
 use domain::{ids::SessionId, session::EndReason};
@@ -8,7 +8,7 @@ use crate::{
     server_fns::{revoke_session, sign_out_all_devices, sign_out_other_devices},
 };
 
-/// Which sessions to end.
+/// The sessions to revoke.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SignOutTarget {
     One { id: SessionId, name: String },
@@ -17,7 +17,7 @@ pub enum SignOutTarget {
 }
 
 impl SignOutTarget {
-    /// What the button that does it reads: "Sign out Firefox on macOS".
+    /// The label of the button: "Sign out Firefox on macOS".
     pub fn label(&self) -> String {
         match self {
             SignOutTarget::One { name, .. } => format!("Sign out {name}"),
@@ -26,7 +26,7 @@ impl SignOutTarget {
         }
     }
 
-    /// What the person is asked before it is done.
+    /// The title of the confirmation.
     pub fn confirm_title(&self) -> &'static str {
         match self {
             SignOutTarget::One { .. } => "Sign out this device?",
@@ -35,7 +35,7 @@ impl SignOutTarget {
         }
     }
 
-    /// What it does to `count` sessions, above their list.
+    /// The effect on `count` sessions, shown above their list.
     pub fn describe_effect(&self, count: usize) -> String {
         match self {
             SignOutTarget::One { .. } => "This ends the session on:".to_owned(),
@@ -47,7 +47,7 @@ impl SignOutTarget {
         }
     }
 
-    /// Where its form is sent to.
+    /// The action of the form.
     pub fn endpoint(&self) -> &'static str {
         match self {
             SignOutTarget::One { .. } => "/api/revoke_session",
@@ -56,10 +56,10 @@ impl SignOutTarget {
         }
     }
 
-    /// Ends them and gives how many others ended. After [`SignOutTarget::All`] the page is on its way out.
+    /// Revokes the sessions and returns how many others ended. After [`SignOutTarget::All`] the page navigates away.
     ///
     /// # Errors
-    /// [`AppError::ReauthRequired`] when it takes the password; the server's, else.
+    /// [`AppError::ReauthRequired`] if the password is required; otherwise the error of the server.
     pub async fn execute(&self, password: Option<String>) -> Result<usize, AppError> {
         match self {
             SignOutTarget::One { id, .. } => {

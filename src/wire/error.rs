@@ -1,4 +1,4 @@
-//! [`AppError`] as server functions and their callers exchange it.
+//! The JSON encoding of [`AppError`] for server functions.
 
 use domain::{password::PasswordProblem, session::EndReason};
 use leptos::{
@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::TextJsonEncoding;
 use crate::error::{AppError, RATE_LIMITED, Resource};
 
-/// [`AppError`] as it travels: flat, with the code first. A code that this build does not know is an internal error.
+/// The JSON format of [`AppError`]: flat, with the code first. An unknown code becomes [`AppError::Internal`].
 #[derive(Serialize, Deserialize)]
 struct WireError {
     code: String,
@@ -24,7 +24,7 @@ struct WireError {
     retry_after_seconds: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     address: Option<String>,
-    /// What there is not, with `not_found`.
+    /// The kind of resource, with `not_found`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     what: Option<String>,
 }
@@ -137,8 +137,8 @@ impl FromServerFnError for AppError {
     }
 }
 
-/// The error that a form without JavaScript left in the address of a page. Anyone can write one, so an address in it
-/// is not believed.
+/// The error of a form without JavaScript, from the page's URL. Anyone can write one, so an address in it is
+/// ignored.
 pub fn error_from_query(encoded: &str) -> AppError {
     match ServerFnUrlError::decode_err(encoded) {
         AppError::WrongAddress { .. } => AppError::Forbidden,

@@ -1,4 +1,4 @@
-//! Sessions as administrators see them. Never a credential.
+//! Sessions and users as administrators see them. No type here holds a credential.
 
 use std::{fmt, str::FromStr};
 
@@ -14,7 +14,7 @@ use super::{
     user::User,
 };
 
-/// Whether a session would authenticate now.
+/// Whether a credential of the session would authenticate now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
@@ -23,35 +23,34 @@ pub enum SessionStatus {
     Ended,
 }
 
-/// A session, whose it is, and what became of it.
+/// A session with its user and status.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct AdminSession {
     #[serde(flatten)]
     pub session: Session,
-    /// The person, with the role in the organization that is looked at.
+    /// The role is the one in the administrator's organization.
     pub user: User,
     pub state: SessionStatus,
-    /// Since when it is over: for one whose time ran out, that time. `null` while it is live.
+    /// When the session ended. For an expired session: when it expired. `null` while it is live.
     #[serde(with = "optional_time")]
     pub ended_at: Option<DateTime<Utc>>,
-    /// Why it is over.
     pub reason: Option<EndReason>,
-    /// What the administrator who ended it wrote for the person.
+    /// The administrator's note to the user.
     pub note: Option<String>,
-    /// Who ended it; nobody where time or a rule did.
+    /// The user who revoked the session. `None` for expiry and rules.
     pub ended_by: Option<UserId>,
-    /// A rule found something unusual in it.
+    /// A suspicion rule applied to the session.
     pub is_unusual: bool,
-    /// The idle timeout of its role, in seconds.
+    /// The idle timeout of the user's role, in seconds.
     #[serde(skip)]
     pub idle_seconds: i64,
-    /// When it is over whatever happens.
+    /// When the lifetime of the session ends.
     #[serde(skip)]
     pub lifetime_expires_at: DateTime<Utc>,
 }
 
-/// Times that may be missing, in the portal's own form.
+/// Serializes an optional time like [`time::wire`](super::time::wire).
 mod optional_time {
     use chrono::{DateTime, Utc};
     use serde::{Serialize, Serializer};
@@ -61,73 +60,71 @@ mod optional_time {
     }
 }
 
-/// One thing that happened to a session, or around it.
+/// One event in the history of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimelineEntry {
     pub at: DateTime<Utc>,
-    /// In a few words: "Signed in", "New network".
+    /// A few words: "Signed in", "New network".
     pub what: String,
-    /// From where, by whom, why.
+    /// Details: the network, the actor or the reason.
     pub more: Option<String>,
 }
 
-/// Someone as an administrator sees them.
+/// A user as an administrator sees them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminUser {
-    /// With the role in the organization that is looked at.
+    /// The role is the one in the administrator's organization.
     pub user: User,
     pub is_disabled: bool,
-    /// A new password has to be chosen at the next sign-in.
+    /// The user must choose a new password at the next sign-in.
     pub password_change_required: bool,
-    /// They belong to other organizations too, or to the portal as a whole.
+    /// The user also belongs to another organization, or is a system administrator.
     pub has_other_access: bool,
 }
 
-/// Someone in a list of people.
+/// A row of the list of users.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedUser {
-    /// With the role in the organization that is looked at, or their own outside any.
+    /// The role is the one in the administrator's organization. For system administrators: the user's own role.
     pub user: User,
     pub status: AccountStatus,
-    /// Where everyone is looked at: what they are in which organization.
+    /// All memberships. Filled for system administrators only.
     pub memberships: Vec<Membership>,
-    /// How many sessions they have that would authenticate now.
+    /// Number of live sessions.
     pub live: usize,
     pub last_active: LastActive,
 }
 
-/// When someone last did something in the portal.
+/// When a user was last active.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LastActive {
     At(DateTime<Utc>),
-    /// Their sessions are not kept any more.
+    /// Before the retention time: the sessions have been deleted.
     BeforeRetention,
-    /// They have never signed in.
+    /// The user has never signed in.
     Never,
 }
 
-/// How far an end of many sessions has come.
+/// Progress of a bulk revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct RevokeProgress {
-    /// How many sessions this request ended.
+    /// Sessions that this request revoked.
     pub ended: usize,
-    /// How many are left: send the same again.
+    /// Sessions that remain. The client repeats the request.
     pub left: usize,
 }
 
-/// Up to which session a bulk revocation goes: users who sign in again meanwhile stay signed in.
-///
-/// A number does not depend on the clock of any node. A time is the client's own condition.
+/// Limits a bulk revocation to sessions that existed when it began, so that users who sign in again stay signed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cutoff {
-    /// Sessions up to this number: in the order in which the database created them.
+    /// Sessions with at most this session number. Independent of any node's clock.
     Number(i64),
-    /// Sessions whose `created_at` is not later.
+    /// Sessions with `created_at` at or before this time, which the client chose.
     Time(DateTime<Utc>),
 }
 
-/// The text names no cutoff.
+/// The text is neither a number nor a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a cutoff is a number or a time")]
 pub struct InvalidCutoff;
@@ -152,14 +149,14 @@ impl fmt::Display for Cutoff {
     }
 }
 
-/// Sessions of one request, by what it names.
+/// The sessions that a revoke request selects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RevokeTarget {
-    /// What the filter lists, of what is live.
+    /// Live sessions that match the filter.
     Filter(super::session_filter::SessionFilter),
-    /// These.
+    /// Sessions by id.
     Sessions(Vec<SessionId>),
-    /// Every one of this person.
+    /// All sessions of one user.
     AllOfUser(UserId),
 }
 

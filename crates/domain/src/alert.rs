@@ -1,4 +1,4 @@
-//! What the portal raises the alarm about, and how an alarm is shown.
+//! Alerts for operators.
 
 use std::{fmt, str::FromStr};
 
@@ -7,21 +7,21 @@ use serde::{Deserialize, Serialize};
 
 use super::{ids::AlertId, time};
 
-/// What can be wrong. The names are public: webhooks carry them.
+/// The condition that raises an alert. The names are public: webhooks send them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", rename_all = "snake_case")]
 pub enum AlertRule {
-    /// Of the sign-ins of the last minutes, too many failed.
+    /// Too many sign-ins failed within a few minutes.
     SignInFailures,
-    /// A refresh token was shown again: an answer was lost, or someone has a copy.
+    /// A refresh token was used twice: a response was lost, or someone has a copy.
     TokenReuse,
-    /// People turned up in networks far apart, too soon after each other.
+    /// Users appeared in distant networks within a short time.
     FarSignIns,
-    /// The clean-up has not come to its end for too long.
+    /// The clean-up job has not succeeded for too long.
     CleanupOverdue,
-    /// A node does not hear of what happens in the database.
+    /// A node does not receive database notifications.
     ListenerDown,
-    /// The audit log is not what was sealed.
+    /// The audit log differs from its sealed hash chain.
     AuditChainBroken,
 }
 
@@ -46,7 +46,7 @@ impl AlertRule {
         }
     }
 
-    /// What a person reads above it.
+    /// The heading shown to users.
     pub fn label(self) -> &'static str {
         match self {
             AlertRule::SignInFailures => "Many failed sign-ins",
@@ -65,7 +65,7 @@ impl fmt::Display for AlertRule {
     }
 }
 
-/// The text names no rule.
+/// The text is not the name of a rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no alert has the rule {0:?}")]
 pub struct UnknownAlertRule(pub String);
@@ -89,28 +89,28 @@ impl FromStr for AlertRule {
     }
 }
 
-/// Something that is wrong, or was.
+/// A condition that operators must handle. Open until it clears.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Alert {
     pub id: AlertId,
     pub rule: AlertRule,
-    /// What it is about, where a rule can be about several: the name of a server. Empty for the portal as a whole.
+    /// What the alert refers to, such as a server name. Empty: the portal as a whole.
     pub key: String,
-    /// One sentence, with the figures.
+    /// One sentence with the measured values.
     pub message: String,
     #[serde(with = "time::wire")]
     pub raised_at: DateTime<Utc>,
-    /// It was still so.
+    /// When the condition was last observed.
     #[serde(with = "time::wire")]
     pub last_seen_at: DateTime<Utc>,
-    /// `None`: it is open.
+    /// `None`: the alert is open.
     #[serde(with = "optional_time")]
     pub cleared_at: Option<DateTime<Utc>>,
-    /// What became of telling the webhook, the oldest first. Empty where there is none.
+    /// Webhook messages, oldest first. Empty without a webhook.
     pub deliveries: Vec<Delivery>,
 }
 
-/// One thing that the webhook is told.
+/// One webhook message about an alert.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Delivery {
     /// `raised`, `cleared` or `test`.
@@ -119,14 +119,14 @@ pub struct Delivery {
     pub created_at: DateTime<Utc>,
     pub attempts: u32,
     pub outcome: DeliveryOutcome,
-    /// When it was delivered or given up, or when it is tried next.
+    /// When it was delivered or given up; otherwise the time of the next attempt.
     #[serde(with = "time::wire")]
     pub outcome_at: DateTime<Utc>,
-    /// What was wrong the last time, in a few words.
+    /// A short description of the last failure.
     pub last_error: Option<String>,
 }
 
-/// What has become of a delivery.
+/// The state of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeliveryOutcome {
@@ -135,26 +135,26 @@ pub enum DeliveryOutcome {
     GivenUp,
 }
 
-/// What there is to tell of alerts.
+/// The alerts shown to operators.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct AlertList {
-    /// The newest first.
+    /// Newest first.
     pub open: Vec<Alert>,
-    /// Cleared, the newest first.
+    /// Cleared alerts, newest first.
     pub recent: Vec<Alert>,
-    /// Of the webhook, the newest first.
+    /// Test messages to the webhook, newest first.
     pub tests: Vec<Delivery>,
 }
 
-/// A rule as the operator has set it.
+/// A rule with its configured threshold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlertRuleSetting {
     pub rule: AlertRule,
-    /// When it speaks up, in a sentence. `None`: it is switched off.
+    /// When the rule raises an alert, as a sentence. `None`: disabled.
     pub threshold: Option<String>,
 }
 
-/// A time that may be missing, for `#[serde(with)]`, in the form of [`time::wire`].
+/// An optional time for `#[serde(with)]`, in the format of [`time::wire`].
 mod optional_time {
     use std::borrow::Cow;
 

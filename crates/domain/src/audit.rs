@@ -1,4 +1,4 @@
-//! What the audit log tells of, and which of its rows an administrator looks at.
+//! Kinds of audit events, and the filter for the audit log.
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 
@@ -10,7 +10,7 @@ use super::{
 
 macro_rules! audit_kinds {
     ($($(#[$doc:meta])* $variant:ident = $text:literal, $label:literal;)*) => {
-        /// What kind of thing happened. The names are public: they stand in exports and filters.
+        /// The kind of an audit event. The names are public: exports and filters use them.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum AuditKind {
             $($(#[$doc])* $variant,)*
@@ -23,7 +23,7 @@ macro_rules! audit_kinds {
                 match self { $(AuditKind::$variant => $text,)* }
             }
 
-            /// What an administrator reads.
+            /// The label that administrators read.
             pub fn label(self) -> &'static str {
                 match self { $(AuditKind::$variant => $label,)* }
             }
@@ -34,67 +34,69 @@ macro_rules! audit_kinds {
 audit_kinds! {
     SignedIn = "signed_in", "Signed in";
     SignInFailed = "sign_in_failed", "Sign-in refused";
-    /// The first refusal of a window, unlooked at: too many attempts on an account, from an address or a device.
+    /// The first refusal in a window: too many attempts for an account, an address or a device. The password was not
+    /// checked.
     SignInThrottled = "sign_in_throttled", "Too many sign-in attempts";
     SessionEnded = "session_ended", "Session ended";
-    /// An administrator ended everything that a filter listed; each session has its own row as well.
+    /// An administrator revoked all sessions of a filter. Each session has its own event as well.
     SessionsEndedByFilter = "sessions_ended_by_filter", "Many sessions ended";
     Reauthenticated = "reauthenticated", "Password entered again";
     ReauthenticationFailed = "reauthentication_failed", "Wrong password entered";
-    /// A signed-in caller was refused what they asked for.
+    /// A signed-in caller was refused an action.
     Denied = "denied", "Refused";
-    /// A refresh token was shown that had been exchanged before.
+    /// A refresh token was used after its exchange.
     TokenReused = "token_reused", "Refresh token shown twice";
-    /// A rule of suspicion spoke up; the person is asked about it.
+    /// A suspicion rule raised a security notice.
     SuspicionRaised = "suspicion_raised", "Something unusual";
-    /// The person says that it was them.
+    /// The user confirmed the activity.
     SuspicionDismissed = "suspicion_dismissed", "“It was me”";
     UserCreated = "user_created", "Account created";
     MembershipSet = "membership_set", "Membership added";
     RoleChanged = "role_changed", "Role changed";
-    /// A session looks at another organization of its person.
+    /// The user selected another organization for the session.
     OrganizationSwitched = "organization_switched", "Organization switched";
     UserDisabled = "user_disabled", "Account disabled";
     UserEnabled = "user_enabled", "Account enabled";
     /// By an operator.
     PasswordSet = "password_set", "Password set by an operator";
-    /// By the person.
+    /// By the user.
     PasswordChanged = "password_changed", "Password changed";
-    /// By an administrator: at the next sign-in.
+    /// By an administrator: the user must choose a new password at the next sign-in.
     PasswordChangeRequired = "password_change_required", "New password asked for";
     PolicyChanged = "policy_changed", "Limits of a role changed";
-    /// An administrator took the list of sessions away as a file.
+    /// An administrator downloaded the list of sessions.
     SessionsExported = "sessions_exported", "Sessions exported";
-    /// An administrator took the audit log away as a file.
+    /// An administrator downloaded the audit log.
     AuditExported = "audit_exported", "Audit log exported";
-    /// Somebody had the webhook of the alerts tried out: something left the portal at their wish.
+    /// An administrator sent a test alert to the webhook.
     AlertTestSent = "alert_test_sent", "Test alert sent";
 }
 
-/// What narrows the audit log. Empty: every row that the asker may see. One type for the page, the API and the exports.
+/// Selects rows of the audit log. Empty: every row that the administrator may see. Shared by the page, the API and the
+/// exports.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditFilter {
-    /// To whom: part of a name or an email, or an id.
+    /// The user affected: part of a name or email, or an id.
     pub person: Option<String>,
-    /// By whom, in the same way.
+    /// The user who acted, in the same form.
     pub actor: Option<String>,
     pub kind: Option<AuditKind>,
-    /// From this time on.
+    /// Inclusive.
     pub since: Option<DateTime<Utc>>,
-    /// Before this time.
+    /// Exclusive.
     pub until: Option<DateTime<Utc>>,
-    /// An IP address or a network.
+    /// An IP address or network.
     pub address: Option<String>,
 }
 
 impl AuditFilter {
-    /// The names of its fields, as they stand in addresses and in the API.
+    /// The field names in query strings and the API.
     pub const FIELDS: [&'static str; 6] = ["person", "actor", "kind", "since", "until", "address"];
 
-    /// Reads a filter from named texts; an empty text is as good as none.
+    /// Parses a filter from named values. An empty value counts as absent.
     ///
     /// # Errors
-    /// [`InvalidFilter`] names the first that stands for nothing.
+    /// [`InvalidFilter`] for the first value that cannot be parsed.
     pub fn parse(get: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidFilter> {
         let text = |name: &'static str| parse_search_text(name, &get(name).unwrap_or_default());
         let time = |name: &'static str, ends: bool| {
@@ -108,7 +110,7 @@ impl AuditFilter {
         }
         };
         let (since, until) = (time("since", false)?, time("until", true)?);
-        // A day that is named as the end is over where the next one begins.
+        // A day given as the end is included, so it ends where the next day begins.
         let ends_with_day = text("until")?.is_some_and(|text| day(&text).is_some());
         let is_backward = |(since, until)| since > until || (since == until && ends_with_day);
         if since.zip(until).is_some_and(is_backward) {
@@ -158,7 +160,7 @@ impl AuditFilter {
         })
     }
 
-    /// The fields that narrow, by name.
+    /// The fields that are set, as names and values.
     pub fn pairs(&self) -> Vec<(&'static str, String)> {
         let fields = [
             ("person", self.person.clone()),
@@ -174,7 +176,7 @@ impl AuditFilter {
             .collect()
     }
 
-    /// The same as the query of an address, without a question mark.
+    /// The fields that are set, as a query string without a question mark.
     pub fn query(&self) -> String {
         let pairs = self.pairs();
         let pairs = pairs
@@ -184,18 +186,18 @@ impl AuditFilter {
     }
 }
 
-/// Whether the log can be trusted, as far as it was looked at.
+/// The state of the audit chain, as far as it was verified.
 #[derive(Clone, Debug)]
 pub struct AuditChainStatus {
-    /// When the whole of it was found as it was sealed. `None`: not yet, or that is not told here.
+    /// When the whole chain was last verified without a problem. `None`: never, or not visible to this administrator.
     pub verified_at: Option<DateTime<Utc>>,
-    /// What was found to be wrong.
+    /// The problem that verification found.
     pub broken: Option<String>,
-    /// Rows that wait to be sealed.
+    /// Rows that are not sealed yet.
     pub unsealed: i64,
 }
 
-/// A day or a time without an offset, both in UTC, or any time of RFC 3339. "Until a day" takes in that day.
+/// Parses an RFC 3339 time, or a day or local time in UTC. As an end, a day includes that day.
 fn read_time(text: &str, ends: bool) -> Option<DateTime<Utc>> {
     parse_time(text).or_else(|| read_time_in_utc(text, ends))
 }
@@ -210,7 +212,7 @@ fn read_time_in_utc(text: &str, ends: bool) -> Option<DateTime<Utc>> {
         let day = if ends { day.succ_opt()? } else { day };
         return Some(day.and_time(NaiveTime::MIN).and_utc()).filter(has_four_digits);
     }
-    // As a field of a form gives it.
+    // The format of a `datetime-local` form field.
     ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S%.f"]
         .iter()
         .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())

@@ -1,16 +1,16 @@
-//! Flash messages: what a page says once about what a form did just before. They are kept with the session, since anyone
-//! can write an address.
+//! Flash messages: the result of a form, shown once by the next page. They are stored with the session, because anyone
+//! can write a URL.
 
 use std::{fmt, str::FromStr};
 
 use super::time::pluralize;
 
-/// What was done.
+/// The result of the form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlashCode {
-    /// An administrator ended sessions, all that were asked for.
+    /// An administrator revoked all selected sessions.
     SessionsEnded,
-    /// An administrator ended sessions, and others are left.
+    /// An administrator revoked sessions; others remain.
     SessionsLeft,
     AccountDisabled,
     AccountEnabled,
@@ -56,7 +56,7 @@ impl FlashCode {
     }
 }
 
-/// A code with its figure. Its text form is `code:count`.
+/// A code with a count. Text form: `code:count`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flash {
     pub code: FlashCode,
@@ -65,7 +65,7 @@ pub struct Flash {
 }
 
 impl Flash {
-    /// The message.
+    /// The message that the user reads.
     pub fn message(self) -> String {
         let words = match self.code {
             FlashCode::SessionsEnded if self.count == 0 => "There was nothing to end any more.",
@@ -93,7 +93,7 @@ impl Flash {
     }
 }
 
-/// What a password change meant for the other devices.
+/// What happened to the user's other sessions after a password change.
 pub fn other_sessions_message(kept: bool, ended: usize) -> String {
     match ended {
         _ if kept => "Your other devices stay signed in.".to_owned(),
@@ -113,7 +113,7 @@ impl fmt::Display for Flash {
     }
 }
 
-/// Not a flash message of this version: a newer server may have written it.
+/// The text is not a flash message of this version. A newer server may have written it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownFlash;
 

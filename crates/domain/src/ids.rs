@@ -1,6 +1,6 @@
-//! A type for every id, so that a person's cannot be taken for a session's.
+//! One type per kind of id, so that ids of different kinds cannot be confused.
 //!
-//! An id names a thing in lists, logs and addresses. It is never a credential.
+//! An id identifies something in lists, logs and URLs. It is never a credential.
 
 use std::{fmt, str::FromStr};
 
@@ -16,7 +16,7 @@ macro_rules! id {
         pub struct $name(pub Uuid);
 
         impl $name {
-            /// A new random id (UUID version 4: it tells nothing of when it was made).
+            /// Creates a random id (UUID version 4, which does not reveal the time).
             #[cfg(feature = "server")]
             #[expect(clippy::new_without_default, reason = "an id is made on purpose, never by default")]
             pub fn new() -> Self {
@@ -41,26 +41,26 @@ macro_rules! id {
 }
 
 id!(
-    /// A person.
+    /// A user.
     UserId
 );
 id!(
-    /// A session: one browser or desktop in which a person is signed in.
+    /// A session: one browser or desktop app in which a user is signed in.
     SessionId
 );
 id!(
-    /// A desktop that a person has registered by signing in on it.
+    /// A desktop app that a user registered by signing in.
     DeviceId
 );
 id!(
-    /// A brokerage.
+    /// An organization.
     OrganizationId
 );
 id!(
-    /// A question to a person about something unusual.
+    /// A security notice.
     NoticeId
 );
 id!(
-    /// An alarm: something was found wrong, until it is well again.
+    /// An alert.
     AlertId
 );

@@ -1,7 +1,6 @@
-//! The words and rules of the portal, without I/O, without a clock of their own, the same on server and browser.
+//! Types and rules of the portal, shared by server and browser. No I/O and no clock.
 //!
-//! A type belongs here when a broker or an operator would use its name. To add one: a file by its name, a line
-//! below. Nothing in here may know Leptos, HTTP or SQL.
+//! A type belongs here if users or operators would use its name. This crate must not depend on Leptos, HTTP or SQL.
 
 pub mod admin;
 pub mod alert;

@@ -1,10 +1,10 @@
-//! Brokerages and who belongs to them.
+//! Organizations and memberships.
 
 use serde::{Deserialize, Serialize};
 
 use super::{ids::OrganizationId, user::Role};
 
-/// A brokerage.
+/// A brokerage to which users belong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Organization {
@@ -12,7 +12,7 @@ pub struct Organization {
     pub name: String,
 }
 
-/// That a person belongs to a brokerage, and as what.
+/// A user's role in one organization.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Membership {
     pub organization: Organization,

@@ -1,4 +1,4 @@
-//! What the portal tells a person of themselves: the header, the dashboard, the list of sessions.
+//! What users see about themselves: header, dashboard and list of sessions.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -8,43 +8,42 @@ use super::{
     theme::Theme,
 };
 
-/// Who is signed in, for the frame of every page.
+/// The signed-in user, for the frame of every page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Viewer {
-    /// The session that the page was made for.
+    /// State of the session for which the page was rendered.
     pub state: SessionState,
-    /// Every brokerage that the person belongs to, by name.
+    /// All organizations of the user, by name.
     pub memberships: Vec<Membership>,
-    /// What this browser chose.
+    /// The theme chosen in this browser.
     pub theme: Theme,
 }
 
-/// The live sessions of a person, what they are asked about them, and when that was so.
+/// The user's live sessions and open security notices at one time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActiveSessions {
     pub sessions: Vec<Session>,
-    /// "Was this you?"
     pub notices: Vec<SecurityNotice>,
-    /// The server's time: ages are counted from it, whatever the browser's own clock says.
+    /// Ages are calculated from the server's time, because the browser's clock may be wrong.
     #[serde(with = "super::time::wire")]
     pub server_time: DateTime<Utc>,
 }
 
-/// What the dashboard shows.
+/// The data of the dashboard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overview {
     pub browsers: usize,
     pub desktops: usize,
-    /// The session that asks.
+    /// The session of this request.
     pub current: Option<Session>,
-    /// The sign-in before the one that began this session.
+    /// The last sign-in before the one that created this session.
     pub previous_sign_in: Option<PreviousSignIn>,
     pub attention: Vec<AttentionItem>,
     #[serde(with = "super::time::wire")]
     pub server_time: DateTime<Utc>,
 }
 
-/// A sign-in before this one.
+/// An earlier sign-in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PreviousSignIn {
     #[serde(with = "super::time::wire")]
@@ -53,21 +52,21 @@ pub struct PreviousSignIn {
     pub ip_address: Option<String>,
 }
 
-/// What a person should look at.
+/// Something that the user should check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Wire", into = "Wire")]
 pub enum AttentionItem {
-    /// Unanswered questions about something unusual.
+    /// Open security notices.
     SecurityNotices { count: u32 },
-    /// Refused sign-ins on this account since the previous sign-in.
+    /// Refused sign-ins to the account since the previous sign-in.
     FailedSignIns { count: u32 },
-    /// A device that was signed out when this session began, because the role allows no more.
+    /// A device that was signed out when this session began, because of the session limit.
     SignedOutForLimit { device_name: String },
-    /// As many sessions as the role allows.
+    /// The user has as many sessions as the role allows.
     AtSessionLimit { limit: usize },
 }
 
-/// [`AttentionItem`] as it travels: flat, since each variant with fields is a reader of its own in the browser's part.
+/// [`AttentionItem`] in JSON. Flat, because an enum with fields adds a deserializer per variant to the browser module.
 #[derive(Serialize, Deserialize)]
 struct Wire {
     kind: String,

@@ -1,17 +1,17 @@
-//! What a new password must be.
+//! Rules for new passwords.
 
-/// Shortest password in characters (NIST SP 800-63B-4, 3.1.1.2: eight where another factor is asked, else fifteen;
-/// ASVS 5.0, 6.2.1 asks for eight and recommends fifteen).
+/// Minimum length in characters. NIST SP 800-63B-4, 3.1.1.2: eight with a second factor, otherwise fifteen. ASVS 5.0,
+/// 6.2.1: at least eight, fifteen recommended.
 pub const MIN_CHARACTERS: usize = 8;
 
-/// Why a password is not fit to be one. The names are public.
+/// Why a new password is rejected. The names are public.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PasswordProblem {
     TooShort,
     TooLong,
-    /// Among those that are guessed first, or made of the person's own name and address (ASVS 5.0, 6.2.4, 6.2.11).
+    /// A common password, or one made of the user's name or email (ASVS 5.0, 6.2.4, 6.2.11).
     TooCommon,
-    /// It is the one that they have.
+    /// Equal to the current password.
     Unchanged,
 }
 
@@ -32,13 +32,13 @@ impl PasswordProblem {
         }
     }
 
-    /// The problem of that name. A name that this build does not know is the most general one.
+    /// The problem with this name. A newer server may send an unknown name: that becomes the most general problem.
     pub fn from_name(name: &str) -> Self {
         let known = Self::ALL.into_iter().find(|problem| problem.as_str() == name);
         known.unwrap_or(PasswordProblem::TooCommon)
     }
 
-    /// What the person reads.
+    /// The message that the user reads.
     pub fn message(self) -> &'static str {
         match self {
             PasswordProblem::TooShort => {

@@ -1,33 +1,33 @@
-//! Which people an administrator looks at. One type for the list and its count, so that they cannot differ; read from the
-//! address of the page, as [`super::session_filter`].
+//! The filter of the list of users. Shared by the list and its count, so that they cannot differ. Parsed from the URL
+//! like [`super::session_filter`].
 
 use super::{
     session_filter::{InvalidFilter, join_names, named_values, parse_choice, parse_search_text},
     user::Role,
 };
 
-/// What narrows the list. Empty: everyone whom the asker may see.
+/// Selects users. Empty: every user that the administrator may see.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PeopleFilter {
-    /// Part of a name or an email.
+    /// Part of a name or email.
     pub q: Option<String>,
-    /// What they are in the organization that is looked at; where everyone is, in any of theirs.
+    /// The role in the administrator's organization. For system administrators: in any organization.
     pub role: Option<Role>,
     pub state: Option<AccountStatus>,
 }
 
 named_values! {
-    /// What becomes of someone who tries to sign in. Everyone has exactly one.
+    /// What happens when the user tries to sign in.
     AccountStatus {
         Active = "active", "Active";
         Disabled = "disabled", "Disabled";
-        /// The account is not disabled, and the next sign-in asks for a new password.
+        /// The next sign-in requires a new password.
         PasswordChangeRequired = "new_password", "Must choose a new password";
     }
 }
 
 impl AccountStatus {
-    /// Whoever is disabled is asked for no password.
+    /// A disabled account has priority over a required password change.
     pub fn new(is_disabled: bool, password_change_required: bool) -> Self {
         match (is_disabled, password_change_required) {
             (true, _) => Self::Disabled,
@@ -38,13 +38,13 @@ impl AccountStatus {
 }
 
 impl PeopleFilter {
-    /// The names of its fields, as they stand in addresses.
+    /// The field names in query strings.
     pub const FIELDS: [&'static str; 3] = ["q", "role", "state"];
 
-    /// Reads a filter from named texts; an empty text is as good as none.
+    /// Parses a filter from named values. An empty value counts as absent.
     ///
     /// # Errors
-    /// [`InvalidFilter`] names the first that stands for nothing.
+    /// [`InvalidFilter`] for the first value that cannot be parsed.
     pub fn parse(get: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidFilter> {
         let text = |name: &str| get(name).map(|text| text.trim().to_owned()).unwrap_or_default();
         let roles = join_names(Role::ALL.iter().map(|role| role.as_str()));
@@ -56,7 +56,7 @@ impl PeopleFilter {
         })
     }
 
-    /// The fields that narrow, by name.
+    /// The fields that are set, as names and values.
     pub fn pairs(&self) -> Vec<(&'static str, String)> {
         let fields = [
             ("q", self.q.clone()),
@@ -69,7 +69,7 @@ impl PeopleFilter {
             .collect()
     }
 
-    /// What it lists, in words: "people matching “kim” · with the role Broker".
+    /// Describes the list: "people matching “kim” · with the role Broker".
     pub fn describe(&self) -> String {
         let mut words = vec![match &self.q {
             Some(q) => format!("people matching “{q}”"),

@@ -1,13 +1,13 @@
-//! The rule for text that users give and others read: names, emails, notes and search texts.
+//! Rules for text that users enter and others read: names, emails, notes and search texts.
 //!
-//! Refused, by Unicode property: control characters (Cc), line and paragraph separators (Zl, Zp), direction controls
-//! (`Bidi_Control`), private use (Co), noncharacters, and what cannot be seen (`Default_Ignorable_Code_Point`, and Cf
-//! but for `Prepended_Concatenation_Mark`, which is visible). Three kinds are needed in real names and are allowed in
-//! their place only: joiners, variation selectors and the tags of a flag. A test compares the ranges with the properties.
+//! Forbidden by Unicode property: control characters (Cc), line and paragraph separators (Zl, Zp), direction controls
+//! (`Bidi_Control`), private use (Co), noncharacters, and invisible characters (`Default_Ignorable_Code_Point`, and Cf
+//! except the visible `Prepended_Concatenation_Mark`). Real names need three kinds of these, which are allowed in
+//! valid positions only: joiners, variation selectors and flag tags. A test compares the ranges with the properties.
 
 use std::fmt;
 
-/// Why a text is refused. Its Display continues a sentence that begins with the name of the field: "the reason".
+/// Why a text is rejected. Displayed after the name of the field: "the reason has no visible character".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TextProblem {
     #[error("has no visible character")]
@@ -18,20 +18,20 @@ pub enum TextProblem {
     Forbidden(ForbiddenCharacter),
 }
 
-/// A character that a text must not contain where it was found.
+/// A forbidden character, or one in a position where it is forbidden.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ForbiddenCharacter(char, CharacterKind);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CharacterKind {
-    /// Ends a line or commands a terminal.
+    /// Ends a line or controls a terminal.
     Control,
-    /// Reorders the text around it.
+    /// Changes the direction of the surrounding text.
     Direction,
     Invisible,
-    /// U+200C and U+200D: Persian and Indic spelling, emoji families.
+    /// U+200C and U+200D: used in Persian, Indic scripts and emoji families.
     Joiner,
-    /// Chooses between forms of the character before it.
+    /// Selects a form of the preceding character.
     VariationSelector,
     /// Spells the region of a flag: England, Scotland, Wales.
     Tag,
@@ -59,12 +59,12 @@ impl fmt::Display for ForbiddenCharacter {
     }
 }
 
-/// Reads a line that may be empty: without the blanks around it, in composed form (NFC). `None`: nothing in it can be seen.
+/// Parses a line of text that may be empty: trims it and converts it to NFC. `None`: nothing is visible.
 ///
 /// # Errors
-/// [`TextProblem::TooLong`] for more than `most` characters, [`TextProblem::Forbidden`].
+/// [`TextProblem::TooLong`] for more than `max` characters, [`TextProblem::Forbidden`].
 pub fn parse_line(text: &str, max: usize) -> Result<Option<String>, TextProblem> {
-    // Composing makes at most three characters of one, and at most one of four: what is longer need not be composed.
+    // NFC makes at most three characters of one, and at least one of four, so longer text need not be converted.
     let text = text.trim();
     if text.chars().nth(max.saturating_mul(4)).is_some() {
         return Err(TextProblem::TooLong(max));
@@ -80,16 +80,16 @@ pub fn parse_line(text: &str, max: usize) -> Result<Option<String>, TextProblem>
     Ok(chars.iter().copied().any(is_visible).then_some(text))
 }
 
-/// Reads a name: a line that is not empty.
+/// Parses a name: a line that is not empty.
 ///
 /// # Errors
-/// [`TextProblem`]
+/// As [`parse_line`], and [`TextProblem::Empty`].
 pub fn parse_name(text: &str, max: usize) -> Result<String, TextProblem> {
     parse_line(text, max)?.ok_or(TextProblem::Empty)
 }
 
-/// What is left of a text without the characters that [`parse_line`] refuses; a control character becomes a blank. For text
-/// that must not fail: the name of a computer, and what was stored under an earlier rule.
+/// Removes the characters that [`parse_line`] rejects; control characters become spaces. For text that must not be
+/// rejected: computer names, and text stored under earlier rules.
 pub fn clean(text: &str) -> String {
     let mut text = to_nfc(text);
     loop {
@@ -97,7 +97,7 @@ pub fn clean(text: &str) -> String {
         if cleaned == text {
             break;
         }
-        // What now stands side by side may be composed, or no longer be in its place.
+        // Removal can make neighbours composable, or put a joiner in an invalid position.
         text = cleaned;
     }
     if text.chars().any(is_visible) {
@@ -107,10 +107,10 @@ pub fn clean(text: &str) -> String {
     }
 }
 
-/// [`clean`] for a name.
+/// Applies [`clean`] to a name.
 ///
 /// # Errors
-/// [`TextProblem::TooLong`], and [`TextProblem::Empty`] when nothing is left.
+/// [`TextProblem::TooLong`], and [`TextProblem::Empty`] if nothing remains.
 pub fn clean_name(text: &str, max: usize) -> Result<String, TextProblem> {
     if text.trim().chars().nth(max.saturating_mul(4)).is_some() {
         return Err(TextProblem::TooLong(max));
@@ -129,12 +129,12 @@ fn without_forbidden(text: &str) -> String {
     kept.map(|at| chars[at]).collect()
 }
 
-/// Whether nothing of a text can be seen: blanks, and what [`clean`] removes.
+/// Whether nothing is visible after [`clean`].
 pub fn is_blank(text: &str) -> bool {
     clean(text).is_empty()
 }
 
-/// Whether a character is refused wherever it stands.
+/// Whether a character is forbidden in every position.
 pub fn is_forbidden(c: char) -> bool {
     !matches!(
         character_kind(c),
@@ -142,20 +142,21 @@ pub fn is_forbidden(c: char) -> bool {
     )
 }
 
-/// The same text in composed form (NFC): what was typed on a Mac and on Windows is then equal.
+/// Converts text to composed form (NFC), so that text typed on macOS and on Windows is equal.
 #[cfg(feature = "server")]
 pub fn to_nfc(text: &str) -> String {
     use unicode_normalization::UnicodeNormalization as _;
     text.nfc().collect()
 }
 
-/// Browsers send what was typed, and the server composes it: the tables would be a large part of what they load.
+/// Browsers send the text as typed and the server composes it. The Unicode tables would be a large part of the browser
+/// module.
 #[cfg(not(feature = "server"))]
 fn to_nfc(text: &str) -> String {
     text.to_owned()
 }
 
-/// The character at a place, if it must not stand there.
+/// The character at position `at`, if it is forbidden there.
 fn forbidden_at(chars: &[char], at: usize) -> Option<ForbiddenCharacter> {
     let c = chars[at];
     let kind = character_kind(c)?;
@@ -168,7 +169,8 @@ fn forbidden_at(chars: &[char], at: usize) -> Option<ForbiddenCharacter> {
     (!is_in_place).then_some(ForbiddenCharacter(c, kind))
 }
 
-/// Between two visible characters that it can change, or after the virama at the end of an Indic word.
+/// A joiner is valid between two visible characters that it can change, or after the virama at the end of an Indic
+/// word.
 fn is_joiner_in_place(chars: &[char], at: usize) -> bool {
     let mut before = chars[..at].iter().rev();
     let last = before.next().copied();
@@ -178,7 +180,7 @@ fn is_joiner_in_place(chars: &[char], at: usize) -> bool {
         }
         last => last,
     };
-    // In Latin text it would change nothing but the comparison of names.
+    // In Latin text a joiner changes only the comparison of names.
     let can_change = |c: char| !c.is_ascii() && is_visible(c);
     last.is_some_and(|last| {
         can_change(last)
@@ -190,17 +192,17 @@ fn is_joiner_in_place(chars: &[char], at: usize) -> bool {
     })
 }
 
-/// The mark that takes a consonant's vowel away, in the blocks from Devanagari to Sinhala.
+/// The sign that removes a consonant's vowel, in the blocks from Devanagari to Sinhala.
 fn is_virama(c: char) -> bool {
     matches!(c, '\u{900}'..='\u{d7f}') && u32::from(c) & 0x7f == 0x4d || c == '\u{dca}'
 }
 
-/// Anything visible may have forms; of ASCII only what stands on a telephone's keys, for the emoji of them.
+/// Any visible character may have variants. In ASCII: digits, `#` and `*`, for keycap emoji.
 fn has_forms(c: char) -> bool {
     is_visible(c) && (!c.is_ascii() || c.is_ascii_digit() || matches!(c, '#' | '*'))
 }
 
-/// Whether the tag at a place is one of a black flag, three to six letters or digits, and the tag that ends them.
+/// Whether the tag at `at` belongs to a flag: a black flag, three to six letters or digits, and an end tag.
 fn is_in_flag(chars: &[char], at: usize) -> bool {
     const MOST: usize = 6;
     let is_tag = |c: char| character_kind(c) == Some(CharacterKind::Tag);
@@ -223,15 +225,15 @@ fn is_in_flag(chars: &[char], at: usize) -> bool {
 }
 
 fn is_visible(c: char) -> bool {
-    // A Braille cell without dots is a symbol that looks like a blank.
+    // The empty Braille cell is a symbol, but looks like a space.
     character_kind(c).is_none() && !c.is_whitespace() && c != '\u{2800}'
 }
 
-/// What a character is that is not simply text.
+/// The kind of a special character. `None` for ordinary text.
 fn character_kind(c: char) -> Option<CharacterKind> {
     Some(match c {
         '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' => CharacterKind::Control,
-        // Most text is in here.
+        // Fast path for most text.
         ' '..='\u{ac}' => return None,
         '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
             CharacterKind::Direction

@@ -1,21 +1,21 @@
-//! How long sessions last and how many there may be, by role.
+//! Session limits by role.
 
 use std::time::Duration;
 
 use super::user::Role;
 
-/// The limits for the sessions of one role.
+/// The session limits of one role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RolePolicy {
-    /// Without activity for this long, a session is over (idle timeout).
+    /// Idle timeout: a session expires after this time without activity.
     pub idle: Duration,
-    /// A session is over this long after it began, whatever happens (absolute lifetime).
+    /// Absolute lifetime: a session expires this long after sign-in.
     pub lifetime: Duration,
-    /// How many sessions a person may have at once.
+    /// How many live sessions a user may have.
     pub max_sessions: u32,
 }
 
-/// The limits of every role.
+/// The session limits of all roles.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionPolicy {
     by_role: [RolePolicy; Role::ALL.len()],
@@ -46,7 +46,7 @@ impl Default for SessionPolicy {
                 Role::Employee => policy(8 * HOUR, DAY, 2),
                 Role::Vendor => policy(12 * HOUR, DAY, 3),
                 Role::Broker => policy(12 * HOUR, DAY, 5),
-                // A system administrator lives by the administrators' limits.
+                // System administrators have the limits of administrators.
                 Role::Admin | Role::SystemAdmin => policy(4 * HOUR, 12 * HOUR, 2),
             }),
         }

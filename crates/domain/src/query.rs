@@ -1,6 +1,6 @@
-//! Query strings and forms, as browsers write them: `name=value&name=value`.
+//! Query strings and forms: `name=value&name=value`.
 
-/// Writes a value so that it can stand in a query string.
+/// Percent-encodes a value for a query string.
 pub fn encode_query_value(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -19,7 +19,7 @@ pub fn encode_query_value(text: &str) -> String {
     out
 }
 
-/// Reads a value from a query string, percent-decoded. `None`: it is not there, or is not text.
+/// Decodes a parameter of a query string. `None`: absent or not valid text.
 pub fn query_param(query: &str, name: &str) -> Option<String> {
     let raw = query
         .split('&')
@@ -41,14 +41,14 @@ pub fn query_param(query: &str, name: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// Why a query string is no filter.
+/// Why a query string is not a valid filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueryError<'a> {
-    /// Nobody knows a field of that name.
+    /// The field does not exist.
     UnknownField(&'a str),
-    /// There is no telling which of the two counts.
+    /// The field is given twice.
     Duplicate(&'a str),
-    /// It has no value, or one that is not text.
+    /// The field has no value, or one that cannot be decoded.
     Unreadable(&'a str),
 }
 
@@ -62,8 +62,8 @@ impl std::fmt::Display for QueryError<'_> {
     }
 }
 
-/// What is wrong with a query string, if anything is, as one of `fields`, beside which `others` may stand: a filter that is
-/// misspelt or garbled must not list everything.
+/// Finds the first error in a query string with filter `fields` and `others` beside them. A misspelt filter must not
+/// select everything.
 pub fn find_query_error<'a>(query: &'a str, fields: &[&str], others: &[&str]) -> Option<QueryError<'a>> {
     let mut seen = Vec::new();
     query.split('&').filter(|pair| !pair.is_empty()).find_map(|pair| {

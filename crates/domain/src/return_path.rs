@@ -1,17 +1,17 @@
-//! Where to go after signing in: a path of this portal, and nothing else.
+//! Where to go after signing in: a path of this portal.
 
-/// Reads a `next=` value. Anything that a browser could take for another origin is refused, in which case the
-/// caller falls back to the dashboard (ASVS 5.0, 3.7.2).
+/// Validates a `next=` parameter. `None` for anything that a browser could interpret as another origin; the caller
+/// then uses the dashboard (ASVS 5.0, 3.7.2).
 ///
-/// A path is taken as it would stand in an address bar: it starts with one `/`, and holds no backslash, no control
-/// character and no space, which browsers drop or turn into `/` before they look at the address.
+/// A path starts with one `/` and contains no backslash, control character or space, because browsers remove these or
+/// replace them by `/`.
 pub fn safe_return_path(next: &str) -> Option<&str> {
     let harmless = |c: char| c.is_ascii_graphic() && c != '\\';
-    // Empty and dot segments too: whoever resolves the path once more must not end up at `//elsewhere`.
+    // Reject empty and dot segments too: resolving the path again must not lead to `//elsewhere`.
     let path = next.split(['?', '#']).next().unwrap_or_default();
     let odd = path.split('/').skip(1).any(|part| matches!(part, "." | ".."));
     let local = path.starts_with('/') && !path.contains("//") && !odd;
-    // The sign-in page itself would be a loop.
+    // The sign-in page would redirect to itself.
     let loops = next == "/login" || next.starts_with("/login?") || next.starts_with("/api/");
     (next.len() <= 512 && local && !loops && next.chars().all(harmless)).then_some(next)
 }

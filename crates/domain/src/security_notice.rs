@@ -1,4 +1,4 @@
-//! Something unusual that a person is asked about: "Was this you?"
+//! Security notices: questions to the user about unusual activity.
 
 use std::str::FromStr;
 
@@ -10,21 +10,21 @@ use super::{
     time,
 };
 
-/// Why a notice was raised. The names are public: they stand in the audit log.
+/// Why a notice was raised. The names are public: the audit log contains them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", rename_all = "snake_case")]
 pub enum NoticeRule {
-    /// A cookie turned up in another browser, or a desktop's token in a browser. The session was ended.
+    /// The session was used by another browser, or a desktop token by a browser. The session was revoked.
     ClientChanged,
-    /// A refresh token was used twice. The session was ended.
+    /// A refresh token was used twice. The session was revoked.
     TokenReuse,
-    /// Somewhere else within minutes of being here.
+    /// Active in two distant networks within minutes.
     FarNetworks,
-    /// Many refused passwords, then the right one.
+    /// Several wrong passwords before the correct one.
     FailuresBefore,
-    /// The first sign-in in this browser or on this desktop.
+    /// The first sign-in with this browser or desktop app.
     NewDevice,
-    /// The first time from this network.
+    /// The first use of this network.
     NewNetwork,
 }
 
@@ -50,12 +50,12 @@ impl NoticeRule {
     }
 }
 
-/// The text names no rule.
+/// The text is not the name of a rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no rule is called {0:?}")]
 pub struct UnknownNoticeRule(pub String);
 
-/// Read by its name: a derived reader is many times the size in the browser's part.
+/// Parsed from its name, because a derived deserializer is many times larger in the browser module.
 impl TryFrom<String> for NoticeRule {
     type Error = UnknownNoticeRule;
 
@@ -73,11 +73,11 @@ impl FromStr for NoticeRule {
     }
 }
 
-/// How a refresh token came to be shown again. The names are public: they stand in the audit log.
+/// Why a refresh token was used again. The names are public: the audit log contains them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReuseCause {
-    /// The answer to the exchange was probably lost: nothing came with the new tokens, and the old one was shown again
-    /// from the same network.
+    /// Probably the response was lost: the new tokens were not used, and the old token came again from the same
+    /// network.
     LostAnswer,
     /// Two programs hold the token.
     TwoHolders,
@@ -92,31 +92,31 @@ impl ReuseCause {
     }
 }
 
-/// One question to a person.
+/// A question to the user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecurityNotice {
     pub id: NoticeId,
-    /// The session that it is about.
+    /// The session that it concerns.
     pub session_id: SessionId,
     pub device_name: String,
     pub ip_address: String,
     #[serde(with = "time::wire")]
     pub at: DateTime<Utc>,
-    /// Most telling first; never empty.
+    /// Most significant first; never empty.
     pub rules: Vec<NoticeRule>,
-    /// Refused passwords just before.
+    /// Wrong passwords just before the sign-in.
     pub failures: Option<u32>,
-    /// A refresh token was shown again, probably because an answer was lost.
+    /// The refresh token was probably reused because a response was lost.
     #[serde(default)]
     pub answer_lost: bool,
-    /// Its session could still be signed out.
+    /// The session is live, so the user can sign it out.
     pub is_live: bool,
-    /// The session that is asked may say yes without the password. It may not while it is in question itself.
+    /// The current session may confirm without the password. It may not if it is in question itself.
     pub may_confirm: bool,
 }
 
 impl SecurityNotice {
-    /// What happened, in a line.
+    /// One line that says what happened.
     pub fn title(&self) -> String {
         let device = &self.device_name;
         match self.rules.first() {
@@ -132,7 +132,7 @@ impl SecurityNotice {
         }
     }
 
-    /// What makes it unusual, in a sentence.
+    /// One or two sentences that explain it.
     pub fn explanation(&self) -> String {
         match self.rules.first() {
             Some(NoticeRule::TokenReuse) if self.answer_lost => {

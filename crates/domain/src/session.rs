@@ -1,4 +1,4 @@
-//! A session, how it is shown, how it ends.
+//! Sessions and why they end.
 
 use std::str::FromStr;
 
@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{ids::SessionId, time};
 
-/// What kind of client holds the session.
+/// The kind of client that holds a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", rename_all = "snake_case")]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub enum ClientKind {
-    /// A web browser, by cookie.
+    /// A web browser, with a cookie.
     Browser,
-    /// The desktop app, by access and refresh token.
+    /// The desktop app, with an access token and a refresh token.
     Desktop,
 }
 
@@ -27,12 +27,12 @@ impl ClientKind {
     }
 }
 
-/// The text names no kind of client.
+/// The text is not a kind of client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a session's kind is browser or desktop; not {0:?}")]
 pub struct UnknownClientKind(pub String);
 
-/// Read by its name: a derived reader is many times the size in the browser's part.
+/// Parsed from its name, because a derived deserializer is many times larger in the browser module.
 impl TryFrom<String> for ClientKind {
     type Error = UnknownClientKind;
 
@@ -53,38 +53,38 @@ impl FromStr for ClientKind {
     }
 }
 
-/// One live session as its owner sees it. Holds no credential.
+/// A live session as its user sees it. Holds no credential.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Session {
     pub id: SessionId,
     pub kind: ClientKind,
-    /// What a person would call it: "Maria's MacBook", or "Chrome on Windows" for a browser.
+    /// "Maria's MacBook" for a desktop app, "Chrome on Windows" for a browser.
     pub device_name: String,
-    /// With its version where known: "macOS 15".
+    /// With the version if known: "macOS 15".
     pub os: Option<String>,
-    /// What sort of machine: `desktop`, `phone` or `tablet` for a browser; a desktop app says it in its own words.
+    /// `desktop`, `phone` or `tablet` for a browser; free text for a desktop app.
     pub platform: Option<String>,
-    /// With its version: "Chrome 148".
+    /// With the version: "Chrome 148".
     pub browser: Option<String>,
     pub ip_address: String,
     #[serde(with = "time::wire")]
     pub created_at: DateTime<Utc>,
-    /// The person last did something in it.
+    /// Last user action.
     #[serde(with = "time::wire")]
     pub last_active_at: DateTime<Utc>,
-    /// The client was last there, with or without the person.
+    /// Last contact of the client, with or without a user action.
     #[serde(with = "time::wire")]
     pub last_seen_at: DateTime<Utc>,
-    /// When it ends if nothing more happens.
+    /// When the session expires without further activity.
     #[serde(with = "time::wire")]
     pub expires_at: DateTime<Utc>,
-    /// It is the one that asked.
+    /// The session of this request.
     pub is_current: bool,
 }
 
 impl Session {
-    /// The name with what the person calls it by: "Chrome on Windows (this browser)", "Maria's MacBook, desktop app".
+    /// The name with its kind: "Chrome on Windows (this browser)", "Maria's MacBook, desktop app".
     pub fn descriptive_name(&self) -> String {
         match (self.is_current, self.kind) {
             (true, ClientKind::Browser) => format!("{} (this browser)", self.device_name),
@@ -95,20 +95,20 @@ impl Session {
     }
 }
 
-/// Which of a person's live sessions to end.
+/// Which of the user's live sessions to revoke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RevokeScope {
-    /// The caller's own.
+    /// The caller's session.
     Current,
-    /// That one.
+    /// One session by id.
     One(SessionId),
-    /// All but the caller's.
+    /// All except the caller's session.
     Others,
-    /// Every one, the caller's included.
+    /// All, including the caller's session.
     All,
 }
 
-/// Why a session is over. The names are public: they stand in the API, in addresses and in the database.
+/// Why a session ended. The names are public: the API, URLs and the database contain them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", rename_all = "snake_case")]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
@@ -124,10 +124,10 @@ pub enum EndReason {
     AccountDisabled,
     TokenReuse,
     ClientChanged,
-    /// The cookie was replaced, and the browser has not received the new one. Told to that browser only: the session itself
-    /// is live.
+    /// The cookie was rotated, but the browser did not receive the new one. Only this browser gets this reason; the
+    /// session is live.
     RenewalLost,
-    /// No such session is known (any more), or none was shown.
+    /// The session is not known, or the request had no credential.
     Unknown,
 }
 
@@ -166,17 +166,17 @@ impl EndReason {
         }
     }
 
-    /// The request may have carried a cookie that was replaced while it was on its way: a second look tells.
+    /// The request may have used a cookie that was rotated meanwhile. Another check decides.
     pub fn can_be_stale(self) -> bool {
         matches!(self, EndReason::Unknown | EndReason::RenewalLost)
     }
 
-    /// No session ends for it: it only says why a request was refused.
+    /// Only a reason for refusing requests; no session is stored with it.
     pub fn is_never_recorded(self) -> bool {
         matches!(self, EndReason::Unknown | EndReason::RenewalLost)
     }
 
-    /// What an administrator reads in a list.
+    /// The label that administrators read.
     pub fn label(self) -> &'static str {
         match self {
             EndReason::SignedOut => "Signed out",
@@ -195,7 +195,7 @@ impl EndReason {
         }
     }
 
-    /// What the person reads at sign-in.
+    /// The message that the user reads at sign-in.
     pub fn message(self) -> &'static str {
         match self {
             EndReason::SignedOut => "You have signed out.",
@@ -230,9 +230,9 @@ impl EndReason {
         }
     }
 
-    /// The same with the role's own figures where the reason is about time.
+    /// The message with the limits of the session, for reasons that depend on time.
     ///
-    /// `idle_seconds` and `lifetime_seconds` are the limits that the session lived under.
+    /// `idle_seconds` and `lifetime_seconds` are the limits that applied to the session.
     pub fn message_with_limits(self, idle_seconds: i64, lifetime_seconds: i64) -> String {
         match self {
             EndReason::IdleTimeout => {
@@ -254,12 +254,12 @@ impl EndReason {
     }
 }
 
-/// The text names no reason.
+/// The text is not the name of a reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no session ends for the reason {0:?}")]
 pub struct UnknownEndReason(pub String);
 
-/// Read by its name: a derived reader is many times the size in the browser's part.
+/// Parsed from its name, because a derived deserializer is many times larger in the browser module.
 impl TryFrom<String> for EndReason {
     type Error = UnknownEndReason;
 

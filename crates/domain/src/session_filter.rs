@@ -1,9 +1,8 @@
-//! Which sessions an administrator looks at. One type for the list, its count, its export and the end of all that it
-//! lists, so that they cannot differ.
+//! The filter of the list of sessions. Shared by the list, its count, its export and bulk revocation, so that they
+//! cannot differ.
 //!
-//! A filter is a handful of named texts: the query of the page's address, of the API and of a saved link alike. To add
-//! one: a field, a line in [`SessionFilter::parse`] and [`SessionFilter::pairs`], and its condition in
-//! `server::store::review`.
+//! The page, the API and saved links use the same query string. To add a field: extend [`SessionFilter::parse`] and
+//! [`SessionFilter::pairs`], and add its condition in the store.
 
 use chrono::TimeDelta;
 
@@ -15,28 +14,28 @@ use super::{
     user::Role,
 };
 
-/// Longest search text, in characters.
+/// In characters.
 const MAX_SEARCH: usize = 120;
 
-/// What narrows the list. Empty: every live session that the asker may see. Revocation rejects an
-/// empty filter: it needs a condition ([`SessionFilter::has_condition`]).
+/// Selects sessions. Empty: every live session that the administrator may see. Revocation rejects an empty filter; see
+/// [`SessionFilter::has_condition`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SessionFilter {
-    /// Part of a person's name or email or of a desktop's name; an address or a network; or the id of a session.
+    /// Part of a user's name or email or of a desktop's name; an IP address or network; or a session id.
     pub q: Option<String>,
     pub user: Option<UserId>,
     pub kind: Option<ClientKind>,
     pub role: Option<Role>,
-    /// `None` lists live sessions, too. It differs from `Some(Live)` in revocation only, where the state has to be given
-    /// to name every live session.
+    /// `None` selects live sessions. In a revocation, only `Some(Live)` without another condition selects all live
+    /// sessions.
     pub state: Option<StateFilter>,
-    /// Why it ended. Live sessions have no reason, so this lists ended ones only.
+    /// Selects ended sessions only, because live sessions have no reason.
     pub reason: Option<EndReason>,
     pub age: Option<SessionAge>,
     pub suspicion: Option<SuspicionFilter>,
 }
 
-/// A set of names of which each stands for one value.
+/// Defines an enum whose values have a public name and a label.
 macro_rules! named_values {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal, $label:literal;)* }) => {
         $(#[$doc])*
@@ -48,12 +47,12 @@ macro_rules! named_values {
         impl $name {
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
-            /// The public name, in addresses and the API.
+            /// The public name, in URLs and the API.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text,)* }
             }
 
-            /// What a person reads.
+            /// The label that users read.
             pub fn label(self) -> &'static str {
                 match self { $(Self::$variant => $label,)* }
             }
@@ -67,7 +66,7 @@ macro_rules! named_values {
 pub(super) use named_values;
 
 named_values! {
-    /// Whether sessions would authenticate now.
+    /// Whether sessions are live.
     #[derive(Default)]
     StateFilter {
         #[default]
@@ -78,7 +77,7 @@ named_values! {
 }
 
 named_values! {
-    /// How long ago a session began.
+    /// How long ago a session was created.
     SessionAge {
         WithinHour = "within_hour", "In the last hour";
         WithinDay = "within_day", "In the last day";
@@ -89,7 +88,7 @@ named_values! {
 }
 
 impl SessionAge {
-    /// The length of time that it is about, and whether sessions younger than that are meant.
+    /// The age, and whether younger (`true`) or older sessions are selected.
     pub fn limit(self) -> (TimeDelta, bool) {
         match self {
             SessionAge::WithinHour => (TimeDelta::hours(1), true),
@@ -102,7 +101,7 @@ impl SessionAge {
 }
 
 named_values! {
-    /// Whether a rule found something unusual in a session, and what its person said.
+    /// Whether a session has a security notice, and whether the user answered it.
     SuspicionFilter {
         Raised = "raised", "Something unusual";
         Unanswered = "unanswered", "Unusual, not answered";
@@ -111,7 +110,7 @@ named_values! {
 }
 
 named_values! {
-    /// The order of a list. Ties go by the session's id.
+    /// The order of the list. Sessions with equal keys are ordered by id.
     #[derive(Default)]
     SessionSort {
         #[default]
@@ -122,10 +121,10 @@ named_values! {
 }
 
 impl SessionSort {
-    /// Reads the order's name.
+    /// Parses the name of an order.
     ///
     /// # Errors
-    /// [`InvalidFilter`] for any other.
+    /// [`InvalidFilter`] for an unknown name.
     pub fn parse(text: Option<&str>) -> Result<Self, InvalidFilter> {
         parse_choice(
             "sort",
@@ -137,24 +136,24 @@ impl SessionSort {
     }
 }
 
-/// A filter that cannot be read: a misspelt one must not list, or end, everything.
+/// A filter that cannot be parsed. It must not select, or revoke, everything.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub struct InvalidFilter {
     pub field: &'static str,
-    /// What to change, in words.
+    /// What to change.
     pub problem: String,
 }
 
 impl SessionFilter {
-    /// The names of its fields, as they stand in addresses and in the API.
+    /// The field names in query strings and the API.
     pub const FIELDS: [&'static str; 8] =
         ["q", "user", "kind", "role", "state", "reason", "age", "suspicion"];
 
-    /// Reads a filter from named texts; an empty text is as good as none.
+    /// Parses a filter from named values. An empty value counts as absent.
     ///
     /// # Errors
-    /// [`InvalidFilter`] names the first that stands for nothing.
+    /// [`InvalidFilter`] for the first value that cannot be parsed.
     pub fn parse(get: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidFilter> {
         let text = |name: &str| get(name).map(|text| text.trim().to_owned()).unwrap_or_default();
         let q = parse_search_text("q", &text("q"))?;
@@ -201,11 +200,11 @@ impl SessionFilter {
         Ok(filter)
     }
 
-    /// Reads a filter that picks the sessions to revoke. A condition that is named without a value is rejected: a program
-    /// whose variable was empty must not revoke more than it meant to.
+    /// Parses a filter for a revocation. A field without a value is rejected: a script with an empty variable must not
+    /// revoke more than intended.
     ///
     /// # Errors
-    /// As [`Self::parse`], and [`InvalidFilter`] for the first condition without a value.
+    /// As [`Self::parse`], and [`InvalidFilter`] for the first field without a value.
     pub fn parse_for_revocation(get: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidFilter> {
         let is_blank = |name: &&str| get(name).is_some_and(|text| is_blank(&text));
         if let Some(field) = Self::FIELDS.into_iter().find(is_blank) {
@@ -215,17 +214,17 @@ impl SessionFilter {
         Self::parse(get)
     }
 
-    /// Whether it names what it lists: at least one condition, or the state.
+    /// Whether the filter has at least one field, including the state.
     pub fn has_condition(&self) -> bool {
         *self != Self::default()
     }
 
-    /// The state of the sessions that it lists.
+    /// The state of the selected sessions.
     pub fn effective_state(&self) -> StateFilter {
         self.state.unwrap_or_default()
     }
 
-    /// The same filter with its state written out, for a page that has shown the user what it lists.
+    /// The same filter with an explicit state, for a page that has shown the user what it selects.
     pub fn with_explicit_state(&self) -> Self {
         Self {
             state: Some(self.effective_state()),
@@ -233,7 +232,7 @@ impl SessionFilter {
         }
     }
 
-    /// The fields that narrow, by name.
+    /// The fields that are set, as names and values.
     pub fn pairs(&self) -> Vec<(&'static str, String)> {
         let state = self.state.filter(|state| *state != StateFilter::default());
         let fields = [
@@ -255,7 +254,7 @@ impl SessionFilter {
             .collect()
     }
 
-    /// The same as the query of an address, without a question mark.
+    /// The fields that are set, as a query string without a question mark.
     pub fn query(&self) -> String {
         let pairs = self.pairs();
         let pairs = pairs
@@ -264,7 +263,7 @@ impl SessionFilter {
         pairs.collect::<Vec<_>>().join("&")
     }
 
-    /// [`Self::query`] with the state where nothing else is in it, so that it is never empty.
+    /// [`Self::query`], but never empty: an empty filter gets its state.
     pub fn explicit_query(&self) -> String {
         let query = self.query();
         if query.is_empty() {
@@ -274,7 +273,7 @@ impl SessionFilter {
         }
     }
 
-    /// What it lists, in words: "live sessions · browsers · role Broker".
+    /// Describes the list: "live sessions · in browsers · with the role Broker".
     pub fn describe(&self) -> String {
         let mut words = vec![
             match self.effective_state() {
@@ -312,7 +311,7 @@ impl SessionFilter {
     }
 }
 
-/// The search text of a field, if there is any. Text in which nothing can be seen is none.
+/// Parses the search text of a field. `None` if nothing is visible.
 pub(super) fn parse_search_text(field: &'static str, text: &str) -> Result<Option<String>, InvalidFilter> {
     if is_blank(text) {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! What a client is told of its own session: that it is live, whose it is, when it ends.
+//! The state of a session as its own client sees it.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -9,40 +9,39 @@ use super::{ids::SessionId, organization::Organization, session::ClientKind, tim
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct SessionState {
-    /// Always: who is not signed in gets an error instead.
+    /// Always `true`: a client that is not signed in gets an error.
     pub authenticated: bool,
     pub session: SessionTimes,
     pub user: User,
-    /// The brokerage that the session looks at.
+    /// The active organization of the session.
     pub organization: Option<Organization>,
-    /// The server's time: what is left of the session is counted from it, whatever the client's own clock says.
+    /// The remaining time is calculated from the server's time, because the client's clock may be wrong.
     #[serde(with = "time::wire")]
     pub server_time: DateTime<Utc>,
-    /// The number of the person's last event when the session was looked up; 0 for none. A stream that is opened
-    /// with `?after=` this number misses nothing since.
+    /// The user's last event number when the session was loaded; 0: none. A stream opened with `?after=` this number
+    /// misses no event.
     pub event_number: i64,
 }
 
-/// Which session it is and when it ends.
+/// The session and its expiry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct SessionTimes {
     pub id: SessionId,
     pub kind: ClientKind,
-    /// When it began.
     #[serde(with = "time::wire")]
     pub created_at: DateTime<Utc>,
-    /// When it is over whatever happens.
+    /// When the lifetime ends.
     #[serde(with = "time::wire")]
     pub expires_at: DateTime<Utc>,
-    /// When it is over unless the person does something. May be later than `expires_at`, which wins.
+    /// When the idle timeout ends without further activity. May be later than `expires_at`, which takes precedence.
     #[serde(with = "time::wire")]
     pub idle_expires_at: DateTime<Utc>,
-    /// The person last did something in it.
+    /// Last user action.
     #[serde(with = "time::wire")]
     pub last_active_at: DateTime<Utc>,
-    /// Sensitive actions would ask for the password.
+    /// A sensitive action would require the password.
     pub reauth_required: bool,
-    /// So many seconds before its end the person is to be warned; 0 for no warning.
+    /// How many seconds before expiry to warn the user; 0: no warning.
     pub warning_seconds: u32,
 }

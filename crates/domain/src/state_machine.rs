@@ -1,62 +1,63 @@
-//! What a tab knows of its session, and what follows from what happens. Pure: time, jitter and the browser come in as
-//! arguments, and go out as [`Effect`]s. `docs/live.md` draws it.
+//! The state machine of the session monitor: what one tab knows about its session, and how it reacts to inputs. Pure:
+//! time and jitter are parameters, and actions are returned as [`Effect`]s. `docs/live.md` describes it.
 //!
-//! Two rules carry it. Only the server ends a session: no timer, no failed request and no other tab's guess does. And
-//! whatever makes a tab unsure is answered by one check, which everyone who asks meanwhile waits for.
+//! Two rules: only the server ends a session, never a timer, a failed request or another tab. An unsure tab runs one
+//! check, and everything that needs to know meanwhile waits for its result.
 
 use crate::session::EndReason;
 
-/// Milliseconds, of the tab's own clock where a time is meant. That clock only goes forward.
+/// Milliseconds. Times are on the tab's monotonic clock.
 pub type Millis = i64;
 
-/// How long a visible tab without a live stream goes without a check.
+/// Between checks of a visible tab without a stream.
 const CHECK_INTERVAL: Millis = 60_000;
-/// The same where a stream tells of every change.
+/// Between checks of a visible tab with a stream.
 const CHECK_INTERVAL_WITH_STREAM: Millis = 5 * 60_000;
-/// The first pause after a check that failed. It doubles with each.
+/// Delay after the first failed check. Doubles with each further failure.
 const INITIAL_BACKOFF: Millis = 2_000;
-/// No pause is longer.
+/// The longest delay.
 const MAX_BACKOFF: Millis = 5 * 60_000;
-/// A stream that broke off is followed by a check within this time: not at once, since a server that stops breaks all of
-/// them off. It doubles with each stream that did not last.
+/// The longest delay before the check that follows a lost stream. Not at once, because a stopping server closes all
+/// streams together. Doubles with each unstable stream.
 const RECONNECT_DELAY: Millis = 400;
-/// A stream that was open for so long has lasted.
+/// A stream that stayed open this long was stable.
 const STABLE_AFTER: Millis = 10_000;
-/// A stream of which nothing is heard for so long is lost, even if it looks open: the server beats every 15 s, and one
-/// beat may be late.
+/// Time without a heartbeat after which a stream counts as lost, even if it looks open. The server sends one every 15
+/// s, and one may be late.
 const STREAM_TIMEOUT: Millis = 40_000;
-/// A credential that is not known may have been replaced a moment ago, and the new one be on its way to another tab: it is
-/// asked about again after each of these pauses.
+/// Delays before an unknown credential is checked again. It may have just been rotated, and the new cookie may be on
+/// its way to another tab.
 const UNKNOWN_RETRY_DELAYS: [Millis; 3] = [300, 1_000, 3_000];
-/// An end comes within this time after a tab of this browser said that it asks for it, or is another.
+/// An end within this time after a tab announced it was caused by this browser.
 pub const OWN_END_WINDOW: Millis = 30_000;
-/// A page that is not what the server says is loaded anew no more often than this.
+/// Shortest time between two refreshes of a page that differs from the server's state.
 const MIN_REFRESH_INTERVAL: Millis = 10_000;
-/// An end that moved by no more than this is the same: the tab's clock is set anew with each answer.
+/// Two expiry times that differ by no more than this are equal: each response shifts the tab's clock a little.
 const SAME_END_TOLERANCE: Millis = 2_000;
-/// The server is asked this long after a session should have run out, and so often again while it says otherwise.
+/// Delay of the check after a session should have expired, and of its repetition while the server says that the
+/// session is live.
 const EXPIRY_CHECK_DELAY: Millis = 1_000;
 
-/// When a session ends, as the server said at one moment.
+/// When a session expires, as of one response of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExpiryTimes {
-    /// When it is over unless the person does something.
+    /// When the idle timeout ends without further activity.
     pub idle_expires_at: Millis,
-    /// When it is over whatever happens.
+    /// When the lifetime ends.
     pub lifetime_expires_at: Millis,
-    /// How far activity moves the idle end from the moment that it happens.
+    /// How far activity moves `idle_expires_at` from now.
     pub idle_timeout: Millis,
-    /// How long before the end the person is warned. 0: not at all.
+    /// How long before expiry to warn the user. 0: never.
     pub warning_period: Millis,
 }
 
 impl ExpiryTimes {
-    /// When it is over if nothing more happens.
+    /// When the session expires without further activity.
     pub fn ends_at(self) -> Millis {
         self.idle_expires_at.min(self.lifetime_expires_at)
     }
 
-    /// When the person is to be warned. A session that is shorter than the warning is warned of half way.
+    /// When to show the warning. For a session that is shorter than the warning period: half way.
     fn warning_at(self) -> Option<Millis> {
         if self.warning_period == 0 {
             return None;
@@ -70,98 +71,98 @@ impl ExpiryTimes {
     }
 }
 
-/// Why a session is over, and whether this browser asked for it.
+/// Why the session ended, and whether this browser caused it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionEnd {
     pub reason: EndReason,
-    /// A tab of this browser ended it.
+    /// A tab of this browser revoked the session.
     pub by_this_browser: bool,
 }
 
-/// How the session stands, as far as this tab knows.
+/// The status of the session, as far as this tab knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MonitorStatus {
-    /// It is live.
     Live,
-    /// Something happened that may have to do with it: the server is being asked, and requests wait for the answer.
+    /// The status is being checked; requests wait for the result.
     Unsure,
-    /// The server could not be asked. `overdue`: the session should have run out meanwhile.
-    Unreachable { overdue: bool },
+    /// The check failed. `overdue`: the session should have expired meanwhile.
+    Unreachable {
+        overdue: bool,
+    },
     /// It is over.
     Ended(SessionEnd),
 }
 
-/// What a request that is about to be sent does.
+/// Whether requests may be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestGate {
     Open,
     Closed,
 }
 
-/// A session that runs out soon.
+/// A session that expires soon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExpiryWarning {
     pub ends_at: Millis,
-    /// Its lifetime ends: staying is not possible.
+    /// The lifetime ends, so the session cannot be extended.
     pub is_final: bool,
 }
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// The timer that [`SessionMachine::next_wake_at`] asked for.
+    /// The timer of [`SessionMachine::next_wake_at`].
     TimerFired,
     BecameVisible,
     BecameHidden,
-    /// The browser says that there is a network again.
+    /// The browser reports a network.
     CameOnline,
-    /// The browser says that there is none.
+    /// The browser reports that there is no network.
     WentOffline,
-    /// This tab is the one that keeps the stream.
+    /// This tab opens the stream.
     BecameLeader,
-    /// Another tab does.
+    /// Another tab opens the stream.
     BecameFollower,
-    /// A stream tells of changes: this tab's, or the leading tab's.
+    /// The stream is open, in this tab or in the leader.
     StreamOpened,
-    /// The stream that tells is still there.
+    /// The stream sent a heartbeat.
     StreamHeartbeat,
-    /// It does so no more. `own`: it was this tab's.
+    /// The stream was lost. `own`: the stream of this tab.
     StreamLost {
         own: bool,
     },
-    /// The session goes on, but something about it changed.
+    /// The session changed, but did not end.
     SessionUpdated,
-    /// The list of the person's sessions changed.
+    /// The user's list of sessions changed.
     SessionsChanged,
-    /// The session looks at another organization.
+    /// The user selected another organization.
     OrganizationSwitched,
-    /// The session is over, says the stream or another tab that the server told.
+    /// The session ended, as the stream or another tab reported.
     SessionEnded(EndReason),
-    /// The server was asked: the session is live. `changed`: the person, their role or their organization is not what
-    /// the page shows.
+    /// The check found a live session. `changed`: the page shows another user, role or organization.
     CheckedLive {
         times: ExpiryTimes,
         changed: bool,
     },
-    /// The server was asked: there is no live session.
+    /// The check found no live session.
     CheckedEnded(EndReason),
-    /// The server could not be asked, or had no answer.
+    /// The check got no usable response.
     CheckFailed,
-    /// Another tab asked: it is live.
+    /// Another tab found the session live.
     OtherTabLive(ExpiryTimes),
-    /// Another tab signed in, or shows a session that this one does not know.
+    /// Another tab signed in, or has a session that this tab does not know.
     OtherSessionSeen,
-    /// A tab of this browser is about to end the session. In that tab itself: the page is on its way out.
+    /// A tab of this browser is about to end the session. This tab, if its page is being left.
     SigningOut,
-    /// The person did something, and the server knows.
+    /// The user did something, and the server recorded it.
     UserActed,
-    /// A request was refused because the session is over.
+    /// A request was rejected because there is no live session.
     RequestRejected,
-    /// A request could not be delivered, or the server had no answer to it.
+    /// A request was not delivered, or the server failed.
     RequestFailed,
-    /// A request waits.
+    /// A request waits for [`RequestGate::Open`].
     RequestWaiting,
-    /// The person has read the warning.
+    /// The user dismissed the warning.
     WarningDismissed,
 }
 
@@ -174,30 +175,30 @@ impl Input {
     }
 }
 
-/// What is to be done.
+/// What the session monitor must do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Ask the server, and report with one of the `Check` events.
+    /// Check the session, and report the result as one of the `Check` inputs.
     Check,
     OpenStream,
     CloseStream,
-    /// Tell the other tabs that the stream is not open any more.
+    /// Tell the other tabs that the stream is closed.
     AnnounceStreamLost,
-    /// Ask whether there is a tab that leads.
+    /// Ask whether a leader exists.
     ProbeLeader,
-    /// Requests that wait are to look at the gate again.
+    /// Let waiting requests read [`SessionMachine::gate`] again.
     ReleaseRequests,
-    /// Load the list of sessions anew.
+    /// Reload the list of sessions.
     RefreshSessions,
-    /// Load everything anew.
+    /// Reload all data of the page.
     RefreshAll,
     /// Tell the other tabs that the session is live.
     AnnounceLive(ExpiryTimes),
-    /// Tell the other tabs that the session is over.
+    /// Tell the other tabs that the session ended.
     AnnounceEnded(EndReason),
 }
 
-/// What is stale in a tab that nobody sees.
+/// What a hidden tab must reload when it becomes visible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stale {
     Nothing,
@@ -205,7 +206,7 @@ enum Stale {
     All,
 }
 
-/// One tab's knowledge of its session.
+/// What one tab knows about its session.
 #[derive(Clone, Debug)]
 pub struct SessionMachine {
     status: MonitorStatus,
@@ -215,36 +216,36 @@ pub struct SessionMachine {
     is_leader: bool,
     /// This tab's own stream is open or being opened.
     has_stream: bool,
-    /// A stream tells of changes, here or in the leading tab.
+    /// A stream is open, in this tab or in the leader.
     stream_is_live: bool,
     stream_opened_at: Option<Millis>,
-    /// When there was the last sign of life of it, or when it was asked for.
+    /// When the stream last showed activity, or was requested.
     last_heartbeat_at: Millis,
-    /// Streams in a row that did not last.
+    /// Consecutive streams that were not stable.
     unstable_streams: u32,
-    /// This tab opens no stream before that.
+    /// This tab opens no stream before this time.
     reopen_after: Millis,
     is_checking: bool,
-    /// What the check under way says may be out of date when it comes: ask once more.
+    /// Discard the result of the running check and check again, because the result may be outdated.
     needs_recheck: bool,
     check_at: Option<Millis>,
-    /// Checks that failed in a row.
+    /// Consecutive failed checks.
     failures: u32,
-    /// Checks in a row that met a credential which the server does not know.
+    /// Consecutive checks with an unknown credential.
     unknown: usize,
-    /// When a tab of this browser said that it ends the session.
+    /// When a tab of this browser announced the end of the session.
     signing_out_at: Option<Millis>,
     stale: Stale,
-    /// A request was refused, and the session is live after all.
+    /// The page may miss data: a request was rejected although the session is live.
     is_outdated: bool,
-    /// When everything was loaded anew because the page was not what the server said.
+    /// When the page was last refreshed because it differed from the server's state.
     refreshed_at: Option<Millis>,
-    /// The end of which the person has read the warning.
+    /// The expiry time whose warning the user dismissed.
     dismissed: Option<Millis>,
 }
 
 impl SessionMachine {
-    /// A tab whose page the server has just made for a live session.
+    /// Starts with the page that the server has just rendered for a live session.
     pub fn new(times: ExpiryTimes, is_visible: bool, is_online: bool, now: Millis) -> Self {
         let mut machine = Self {
             status: MonitorStatus::Live,
@@ -287,7 +288,7 @@ impl SessionMachine {
         }
     }
 
-    /// The warning that is to be shown, if one is.
+    /// The warning to show.
     pub fn warning(&self, now: Millis) -> Option<ExpiryWarning> {
         let ends_at = self.times.ends_at();
         let is_due = self.times.warning_at().is_some_and(|at| at <= now) && now < ends_at;
@@ -301,7 +302,7 @@ impl SessionMachine {
         })
     }
 
-    /// When [`Input::TimerFired`] is wanted, if nothing happens before.
+    /// When to send [`Input::TimerFired`], if nothing happens before.
     pub fn next_wake_at(&self, now: Millis) -> Option<Millis> {
         let warning_at = self.times.warning_at().filter(|at| now < *at && self.is_live());
         self.check_at
@@ -311,7 +312,7 @@ impl SessionMachine {
             .min()
     }
 
-    /// Takes in what happened. `jitter` is a random number from 0 to 1, for pauses that differ from tab to tab.
+    /// Processes an input. `jitter` is a random number from 0 to 1, so that delays differ between tabs.
     #[must_use]
     pub fn handle(&mut self, input: Input, now: Millis, jitter: f64) -> Vec<Effect> {
         let mut effects = Vec::new();
@@ -335,7 +336,7 @@ impl SessionMachine {
                 }
             }
             Input::BecameVisible => {
-                // One that is under way may be of before a long sleep.
+                // A running check may have started before a long sleep.
                 self.needs_recheck |= self.is_checking && !self.is_visible;
                 self.is_visible = true;
                 self.mark_unsure();
@@ -344,7 +345,7 @@ impl SessionMachine {
             Input::BecameHidden => {
                 self.is_visible = false;
                 if !self.is_live() {
-                    // The next try is for somebody who looks.
+                    // A hidden tab does not retry.
                     self.check_at = None;
                     self.schedule_expiry_check(now);
                 }
@@ -352,7 +353,7 @@ impl SessionMachine {
                 self.open_stream(now, &mut effects);
             }
             Input::CameOnline => {
-                // One that is under way went out without a network.
+                // A running check was sent without a network.
                 self.needs_recheck |= self.is_checking && !self.is_online;
                 self.is_online = true;
                 self.mark_unsure();
@@ -362,7 +363,7 @@ impl SessionMachine {
             Input::BecameLeader => {
                 self.is_leader = true;
                 if !self.has_stream && self.stream_is_live {
-                    // It was the stream of the tab that led before.
+                    // The open stream belonged to the previous leader.
                     self.stream_is_live = false;
                     self.schedule(now);
                 }
@@ -378,7 +379,7 @@ impl SessionMachine {
                 self.stream_opened_at = Some(now);
                 self.last_heartbeat_at = now;
                 match self.status {
-                    // It answers again.
+                    // The server responds again.
                     MonitorStatus::Unreachable { .. } => self.check(&mut effects),
                     _ => self.schedule(now),
                 }
@@ -389,7 +390,7 @@ impl SessionMachine {
                 self.lose_stream(own, was_stable, now, jitter);
             }
             Input::SessionUpdated => {
-                // A tab that nobody sees asks when it is seen.
+                // A hidden tab checks when it becomes visible.
                 if self.is_visible {
                     self.needs_recheck |= self.is_checking;
                     self.check(&mut effects);
@@ -425,10 +426,10 @@ impl SessionMachine {
                 }
             }
             Input::CheckFailed => {
-                // Requests go on waiting: looking at the gate again would only have them ask again, without a pause.
+                // Requests keep waiting. Releasing them would make them check again without a delay.
                 self.failures = self.failures.saturating_add(1);
                 let pause = with_jitter(backoff(INITIAL_BACKOFF, self.failures - 1), jitter);
-                // After the end, too: somebody may have signed in.
+                // After the end too: another tab may have signed in.
                 self.check_at = (self.is_visible && self.is_online).then_some(now + pause);
                 if !matches!(self.status, MonitorStatus::Ended(_)) {
                     let overdue = now >= self.times.ends_at();
@@ -438,7 +439,7 @@ impl SessionMachine {
             }
             Input::OtherTabLive(times) => {
                 if let MonitorStatus::Ended(end) = self.status {
-                    // Another tab has used the session. Its cookie may have been replaced while this tab asked.
+                    // Another tab has used the session. Its cookie may have been rotated during this tab's check.
                     if end.reason.can_be_stale() {
                         self.needs_recheck |= self.is_checking;
                         self.check(&mut effects);
@@ -463,7 +464,7 @@ impl SessionMachine {
             Input::UserActed => {
                 if !matches!(self.status, MonitorStatus::Ended(_)) {
                     self.times.idle_expires_at = now + self.times.idle_timeout;
-                    // Somebody who is always busy is to have their checks, and their stream back.
+                    // Constant activity must postpone neither checks nor the next stream.
                     let planned = self.check_at;
                     self.schedule(now);
                     if let Some(at) = planned {
@@ -473,7 +474,7 @@ impl SessionMachine {
                 }
             }
             Input::RequestRejected | Input::RequestFailed => {
-                // Refused may be what went out with a cookie that was just replaced: it is missing on the page.
+                // A request with a cookie that was just rotated may have been rejected, so its data is missing.
                 self.is_outdated |= input == Input::RequestRejected;
                 self.mark_unsure();
                 self.check(&mut effects);
@@ -488,7 +489,8 @@ impl SessionMachine {
         effects
     }
 
-    /// Has everything loaded anew where the page is not what the server says. Not again at once: loading may be what fails.
+    /// Reloads everything if the page differs from the server's state. Limited in frequency, because loading itself
+    /// may fail.
     fn refresh_outdated_page(&mut self, changed: bool, now: Millis) {
         self.is_outdated |= changed;
         if !self.is_outdated {
@@ -508,7 +510,7 @@ impl SessionMachine {
         matches!(self.status, MonitorStatus::Live | MonitorStatus::Unsure)
     }
 
-    /// Asks the server, unless it is being asked.
+    /// Starts a check, unless one is running.
     fn check(&mut self, effects: &mut Vec<Effect>) {
         self.check_at = None;
         if !self.is_checking {
@@ -517,7 +519,7 @@ impl SessionMachine {
         }
     }
 
-    /// Requests are to wait for the next answer. Not where it is known that they cannot go.
+    /// Makes requests wait for the next check. Not in `Unreachable`, where they already wait.
     fn mark_unsure(&mut self) {
         if self.status == MonitorStatus::Live {
             self.status = MonitorStatus::Unsure;
@@ -543,7 +545,7 @@ impl SessionMachine {
 
     fn set_ended(&mut self, reason: EndReason, now: Millis, effects: &mut Vec<Effect>) {
         if let MonitorStatus::Ended(end) = &mut self.status {
-            // Better words than those that there were.
+            // Replace an unspecific reason by a better one.
             if end.reason.can_be_stale() {
                 end.reason = reason;
             }
@@ -557,15 +559,15 @@ impl SessionMachine {
                 .is_some_and(|at| now - at <= OWN_END_WINDOW),
         });
         self.check_at = None;
-        // It may say that the session was live, and be of before.
+        // The running check may report the session as live, from before the end.
         self.needs_recheck = self.is_checking;
         self.close_stream(effects);
         effects.push(Effect::ReleaseRequests);
     }
 
-    /// The next check by itself: now and then while somebody looks, and when the session should have run out.
+    /// Schedules the next check: periodically while the tab is visible, and after the session should have expired.
     ///
-    /// Only while it is known to be live: else an answer is on its way, or the next try is planned.
+    /// Only in `Live`. Otherwise a check is running or a retry is scheduled.
     fn schedule(&mut self, now: Millis) {
         if self.status != MonitorStatus::Live {
             return;
@@ -589,7 +591,7 @@ impl SessionMachine {
         }
     }
 
-    /// The next check comes then, or before.
+    /// Moves the next check to `at`, unless it is earlier.
     fn check_by(&mut self, at: Millis) {
         self.check_at = Some(self.check_at.map_or(at, |planned| planned.min(at)));
     }
@@ -608,7 +610,7 @@ impl SessionMachine {
         }
     }
 
-    /// Opens the stream if it is this tab's to have. Where it is too early for it, the next check comes when it is not.
+    /// Opens a stream if this tab leads and has none. If it is too early, schedules a check for the allowed time.
     fn open_stream(&mut self, now: Millis, effects: &mut Vec<Effect>) {
         if !self.is_leader || self.has_stream || !self.is_live() {
             return;
@@ -618,21 +620,21 @@ impl SessionMachine {
         } else {
             self.has_stream = true;
             self.last_heartbeat_at = now;
-            // When another tab's was, before.
+            // It may be the opening time of another tab's stream.
             self.stream_opened_at = None;
             effects.push(Effect::OpenStream);
         }
     }
 
-    /// When the stream, if nothing is heard of it, is to be taken for lost. Whose tab nobody sees does not mind another's.
+    /// When a silent stream counts as lost. A hidden tab ignores the leader's stream.
     fn stream_timeout_at(&self) -> Option<Millis> {
         let minds = self.has_stream || (self.stream_is_live && self.is_visible);
         minds.then_some(self.last_heartbeat_at + STREAM_TIMEOUT)
     }
 
-    /// Nothing was heard of the stream for too long: it may be half open, or the tab that leads frozen.
+    /// Handles a stream without heartbeats: the connection may be half open, or the leader frozen.
     fn handle_silent_stream(&mut self, now: Millis, jitter: f64, effects: &mut Vec<Effect>) {
-        // It lasted for as long as it was heard: what keeps everything back is not to be asked again and again.
+        // Measured up to the last heartbeat: a proxy that buffers everything must not cause frequent reconnects.
         let was_stable = self
             .stream_opened_at
             .is_some_and(|at| self.last_heartbeat_at - at >= STABLE_AFTER);
@@ -676,7 +678,7 @@ fn backoff(pause: Millis, times: u32) -> Millis {
     (pause << times.min(16)).min(MAX_BACKOFF)
 }
 
-/// Half of it at least: pauses that jitter makes short are no pauses.
+/// A random delay between half of `pause` and `pause`.
 fn with_jitter(pause: Millis, jitter: f64) -> Millis {
     scaled(pause, 0.5 + jitter / 2.0)
 }

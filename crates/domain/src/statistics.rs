@@ -1,11 +1,11 @@
-//! How the portal has been doing: figures over time, ready to be drawn.
+//! Statistics over time, ready for charts.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{alert::Alert, time};
 
-/// How far back figures reach, and how fine they are.
+/// The period and the resolution of a chart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Period {
@@ -16,7 +16,7 @@ pub enum Period {
 }
 
 impl Period {
-    /// How much time a point stands for.
+    /// The time between two points.
     pub fn step(self) -> TimeDelta {
         match self {
             Period::Day => TimeDelta::hours(1),
@@ -24,7 +24,7 @@ impl Period {
         }
     }
 
-    /// How many points there are.
+    /// The number of points.
     pub fn steps(self) -> i32 {
         match self {
             Period::Day => 24,
@@ -32,7 +32,7 @@ impl Period {
         }
     }
 
-    /// When the steps begin, the earliest first; `now` is in the last one.
+    /// The start of each step, earliest first. `now` is in the last step.
     pub fn step_starts(self, now: DateTime<Utc>) -> Vec<DateTime<Utc>> {
         let length = self.step().num_seconds();
         let last = now.timestamp().div_euclid(length) * length;
@@ -44,7 +44,7 @@ impl Period {
     }
 }
 
-/// What the points of a chart count.
+/// The unit of a chart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
@@ -55,7 +55,7 @@ pub enum Unit {
     Milliseconds,
 }
 
-/// A value at the step that begins then. `None`: there is nothing to tell, which is not 0.
+/// The value of a step. `None`: no data, which differs from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     #[serde(with = "time::wire")]
@@ -63,47 +63,47 @@ pub struct Point {
     pub value: Option<f64>,
 }
 
-/// One line of a chart: a point for each step.
+/// One line of a chart.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Series {
-    /// For programs and colours: `broker_desktop`, `failed`.
+    /// The public name: `broker_desktop`, `failed`.
     pub name: String,
-    /// For people: "Broker, desktop", "Failed".
+    /// The label that users read: "Broker, desktop", "Failed".
     pub label: String,
     pub points: Vec<Point>,
 }
 
-/// Lines that belong together.
+/// Lines that share a unit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Chart {
     pub unit: Unit,
     pub series: Vec<Series>,
 }
 
-/// Everything for one period, of the whole portal or of an organization's people.
+/// All statistics of one period, for the portal or for one organization.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Statistics {
     pub period: Period,
-    /// When the first step begins.
+    /// Start of the first step.
     #[serde(with = "time::wire")]
     pub from: DateTime<Utc>,
-    /// When the figures were taken; the last step ends here.
+    /// When the statistics were calculated; end of the last step.
     #[serde(with = "time::wire")]
     pub until: DateTime<Utc>,
-    /// Live at the end of each step, by role and kind. Only what there was.
+    /// Live sessions at the end of each step, by role and kind. Without empty lines.
     pub live_sessions: Chart,
-    /// Succeeded and failed.
+    /// Successful and failed sign-ins.
     pub sign_ins: Chart,
-    /// By reason. Only reasons that there were.
+    /// Ended sessions by reason. Without empty lines.
     pub ended_sessions: Chart,
     /// Average and median length of the sessions that ended in the step.
     pub session_length: Chart,
-    /// Exchanged and refused refresh tokens. Of the whole portal only.
+    /// Exchanged and refused refresh tokens. For the whole portal only.
     pub refreshes: Option<Chart>,
-    /// From the end of a session to the moment in which the last of its open streams was told: median and slowest. Of the
+    /// Revocation latency: median and slowest time from the end of a session to the close of its last stream. For the
     /// whole portal only.
     pub revocation: Option<Chart>,
-    /// What is wrong now. Of the whole portal only.
+    /// For the whole portal only.
     pub open_alerts: Vec<Alert>,
 }
 

@@ -1,16 +1,16 @@
-//! Light or dark.
+//! The colour theme.
 
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// How the pages look on this browser.
+/// The theme of the pages in one browser.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Theme {
     Light,
     Dark,
-    /// As the system says.
+    /// As the operating system.
     #[default]
     System,
 }
@@ -34,13 +34,13 @@ impl Theme {
         }
     }
 
-    /// What stands in `<html data-theme>`; nothing where the system decides.
+    /// The value of `<html data-theme>`. `None`: the operating system decides.
     pub fn attribute(self) -> Option<&'static str> {
         (self != Theme::System).then_some(self.as_str())
     }
 }
 
-/// The text names no theme.
+/// The text is not the name of a theme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a theme is light, dark or system")]
 pub struct UnknownTheme;

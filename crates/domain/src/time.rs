@@ -1,10 +1,10 @@
-//! Times as people read them. Every function takes "now": nothing here has a clock.
+//! Formats times for users and programs. No function reads a clock: "now" is a parameter.
 
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
 
-/// How long ago something was: "just now", "2 minutes ago", "yesterday", "3 weeks ago".
+/// Formats an age: "just now", "2 minutes ago", "yesterday", "3 weeks ago".
 ///
-/// A time in the future (a client's clock may be behind) reads as "just now".
+/// A time in the future reads as "just now", because a client's clock may be slow.
 pub fn relative_time(then: DateTime<Utc>, now: DateTime<Utc>) -> String {
     let seconds = (now - then).num_seconds();
     match seconds {
@@ -21,7 +21,7 @@ fn count(n: i64, unit: &str) -> String {
     format!("{} ago", pluralize(n, unit))
 }
 
-/// "1 minute", "5 minutes".
+/// Formats a count: "1 minute", "5 minutes".
 pub fn pluralize(n: i64, unit: &str) -> String {
     if n == 1 {
         format!("1 {unit}")
@@ -30,7 +30,7 @@ pub fn pluralize(n: i64, unit: &str) -> String {
     }
 }
 
-/// A length of time in the largest unit that says it exactly enough: "12 hours", "1 day", "90 minutes".
+/// Formats a duration in its largest exact unit: "12 hours", "1 day", "90 minutes".
 pub fn format_duration(seconds: i64) -> String {
     match seconds {
         s if s % 86_400 == 0 && s > 0 => pluralize(s / 86_400, "day"),
@@ -40,7 +40,7 @@ pub fn format_duration(seconds: i64) -> String {
     }
 }
 
-/// What is left, for a clock that counts down: "4:09", "1:00:00".
+/// Formats remaining time: "4:09", "1:00:00".
 pub fn format_countdown(seconds: i64) -> String {
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     match hours {
@@ -49,7 +49,7 @@ pub fn format_countdown(seconds: i64) -> String {
     }
 }
 
-/// The exact time in UTC, for where the reader's time zone is not known: "20 Nov 2026, 17:42 UTC".
+/// Formats a time in UTC, where the user's time zone is unknown: "20 Nov 2026, 17:42 UTC".
 pub fn format_utc(time: DateTime<Utc>) -> String {
     const MONTHS: [&str; 12] = [
         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
@@ -65,7 +65,7 @@ pub fn format_utc(time: DateTime<Utc>) -> String {
     )
 }
 
-/// The machine's form: RFC 3339 in UTC with milliseconds, `2026-11-20T17:42:03.120Z`.
+/// Formats a time for programs: RFC 3339 in UTC with milliseconds, `2026-11-20T17:42:03.120Z`.
 pub fn format_rfc3339(time: DateTime<Utc>) -> String {
     use chrono::Timelike;
     format!(
@@ -80,7 +80,7 @@ pub fn format_rfc3339(time: DateTime<Utc>) -> String {
     )
 }
 
-/// Reads what [`format_rfc3339`] wrote. `None`: it is not that.
+/// Parses exactly the format of [`format_rfc3339`].
 pub fn parse_rfc3339(text: &str) -> Option<DateTime<Utc>> {
     let number = |range: std::ops::Range<usize>| text.get(range)?.parse::<u32>().ok();
     let marks = [
@@ -102,7 +102,7 @@ pub fn parse_rfc3339(text: &str) -> Option<DateTime<Utc>> {
         .map(|time| time.and_utc())
 }
 
-/// [`format_rfc3339`] with microseconds where there are any: what the audit log writes, and what Postgres keeps.
+/// [`format_rfc3339`] with microseconds if there are any, as in the audit log and in Postgres.
 pub fn format_rfc3339_micros(time: DateTime<Utc>) -> String {
     let millis = format_rfc3339(time);
     match time.timestamp_subsec_micros() % 1000 {
@@ -111,39 +111,39 @@ pub fn format_rfc3339_micros(time: DateTime<Utc>) -> String {
     }
 }
 
-/// Reads a time that a user or program gives: any form of RFC 3339, with every offset and as many decimals as they like.
-/// A space may stand for the `+` of the offset, which is what a query that was not percent-encoded makes of it. `None`:
-/// it is not that, or its year cannot be written with four digits.
+/// Parses a time from a user or program: every form of RFC 3339. A space may replace the `+` of the offset, because a
+/// query string that is not percent-encoded turns `+` into a space. `None`: another format, or a year outside 1 to
+/// 9999.
 ///
-/// For the server: the browser's part does without the code for it.
+/// Server only: the code is too large for the browser module.
 pub fn parse_time(text: &str) -> Option<DateTime<Utc>> {
     let plus = match text.rsplit_once(' ') {
         Some((time, offset)) if time.contains(':') => format!("{time}+{offset}"),
         _ => text.to_owned(),
     };
     let time = DateTime::parse_from_rfc3339(&plus).ok()?.with_timezone(&Utc);
-    // A leap second becomes the first of the next minute, as in Postgres.
+    // A leap second becomes the first second of the next minute, as in Postgres.
     DateTime::from_timestamp_micros(time.timestamp_micros()).filter(|time| (1..=9999).contains(&time.year()))
 }
 
-/// Times in JSON, for `#[serde(with)]`: [`format_rfc3339`] both ways. Chrono's own reader takes every form of the standard and
-/// twenty times the room in the browser's part.
+/// Times in JSON for `#[serde(with)]`, in the format of [`format_rfc3339`]. Chrono's own parser is twenty times larger
+/// in the browser module.
 pub mod wire {
     use std::borrow::Cow;
 
     use chrono::{DateTime, Utc};
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    /// Writes milliseconds; what is finer is dropped.
+    /// Serializes with milliseconds; a finer part is dropped.
     ///
     /// # Errors
-    /// The serializer's.
+    /// Errors of the serializer.
     pub fn serialize<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&super::format_rfc3339(*time))
     }
 
     /// # Errors
-    /// The text is not what `serialize` writes.
+    /// The text is not in the format of `serialize`.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DateTime<Utc>, D::Error> {
         let text = Cow::<str>::deserialize(deserializer)?;
         super::parse_rfc3339(&text).ok_or_else(|| D::Error::custom("a time"))

@@ -1,4 +1,4 @@
-//! People and what their role lets them do.
+//! Users and roles.
 
 use std::{fmt, str::FromStr};
 
@@ -6,18 +6,18 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::UserId;
 
-/// A person as the pages and the API show them.
+/// A user as pages and the API show them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct User {
     pub id: UserId,
     pub email: String,
     pub display_name: String,
-    /// The role in the organization that the session looks at, or the person's own outside any.
+    /// The effective role.
     pub role: Role,
 }
 
-/// What a person is to the portal. Timeouts and limits go by role.
+/// Permissions, timeouts and limits depend on the role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", rename_all = "snake_case")]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
@@ -26,9 +26,9 @@ pub enum Role {
     Employee,
     Vendor,
     Broker,
-    /// Administers the people of an organization.
+    /// Administers the users of one organization.
     Admin,
-    /// Administers everyone.
+    /// Administers all users.
     SystemAdmin,
 }
 
@@ -54,17 +54,17 @@ impl Role {
         }
     }
 
-    /// Whether the administrators' pages are for someone with this role, looking at an organization or at none.
+    /// Whether the role may open the admin pages.
     pub fn can_administer(self, has_organization: bool) -> bool {
         match self {
             Role::SystemAdmin => true,
-            // Of an organization: without one there is nobody to look after.
+            // An administrator acts within the active organization.
             Role::Admin => has_organization,
             Role::Guest | Role::Employee | Role::Vendor | Role::Broker => false,
         }
     }
 
-    /// The name that a person reads.
+    /// The label that users read.
     pub fn label(self) -> &'static str {
         match self {
             Role::Guest => "Guest",
@@ -83,12 +83,12 @@ impl fmt::Display for Role {
     }
 }
 
-/// The text names no role.
+/// The text is not the name of a role.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a role is one of guest, employee, vendor, broker, admin, system_admin; not {0:?}")]
 pub struct UnknownRole(pub String);
 
-/// Read by its name: a derived reader is many times the size in the browser's part.
+/// Parsed from its name, because a derived deserializer is many times larger in the browser module.
 impl TryFrom<String> for Role {
     type Error = UnknownRole;
 

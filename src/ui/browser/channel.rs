@@ -1,18 +1,19 @@
-//! Talking to the other tabs of this browser.
+//! Messages to the other tabs of this browser.
 
 use leptos::{
     wasm_bindgen::{JsCast, closure::Closure},
     web_sys::{BroadcastChannel, MessageEvent},
 };
 
-/// A channel on which every open tab of the portal hears what another says. Closed when dropped.
+/// A channel (`BroadcastChannel`) that all tabs of the portal share. Closed when dropped.
 pub struct Channel {
     channel: BroadcastChannel,
     _on_message: Closure<dyn FnMut(MessageEvent)>,
 }
 
 impl Channel {
-    /// `on_message` gets what other tabs say, never what this one does. `None`: the browser has no such thing.
+    /// `on_message` gets the messages of other tabs, never this tab's own. `None`: the browser does not support
+    /// channels.
     pub fn open(name: &str, on_message: impl Fn(String) + 'static) -> Option<Self> {
         let channel = BroadcastChannel::new(name).ok()?;
         let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
@@ -28,7 +29,7 @@ impl Channel {
     }
 
     pub fn post(&self, text: &str) {
-        // It fails only for what cannot be copied, and text can.
+        // Fails only for values that cannot be cloned; text can.
         _ = self.channel.post_message(&text.into());
     }
 }

@@ -7,27 +7,27 @@ use leptos::{
     web_sys::{Event, EventSource, MessageEvent},
 };
 
-/// A stream of events from the server. Closed when dropped.
+/// An event stream from the server. Closed when dropped.
 pub struct EventStream {
     source: EventSource,
     _listeners: Vec<Closure<dyn FnMut(Event)>>,
 }
 
-/// What a stream on_update.
+/// What happens to a stream.
 pub enum StreamUpdate {
     Opened,
-    /// An event of one of the kinds that were asked for.
+    /// An event of one of the requested kinds.
     Event {
         kind: &'static str,
         number: Option<i64>,
         data: String,
     },
-    /// It is over, for whatever reason, and tells nothing more. When to open another is for whoever opened it to say.
+    /// The stream is closed and sends no more updates. The caller decides when to open another.
     Lost,
 }
 
 impl EventStream {
-    /// `None`: the browser has no such thing.
+    /// `None`: the browser does not support event streams.
     pub fn open(
         url: &str,
         kinds: &[&'static str],
@@ -65,7 +65,7 @@ impl EventStream {
                     });
                 }
             });
-            // It fails for targets that are gone only.
+            // Fails only if the target is gone.
             _ = source.add_event_listener_with_callback(kind, handler.as_ref().unchecked_ref());
             listeners.push(handler);
         }

@@ -1,4 +1,4 @@
-//! Asking the server something outside of a server function.
+//! GET requests without a server function.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use leptos::{
 };
 use wasm_bindgen_futures::JsFuture;
 
-/// No answer came, or not in time.
+/// There was no response in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoResponse;
 
-/// Gets the text at `path` and the status that it came with.
+/// Returns the status and body of `path`.
 ///
 /// # Errors
-/// [`NoResponse`] when there is none after `timeout`.
+/// [`NoResponse`] if there is none within `timeout`.
 pub async fn get(path: &str, timeout: Duration) -> Result<(u16, String), NoResponse> {
     read(path, timeout).await.map_err(|_| NoResponse)
 }

@@ -1,4 +1,4 @@
-//! The parts of a page that the server draws: put into the document, with the focus kept; their forms and links read.
+//! Fragments of admin pages: inserts them without losing the focus, and reads their forms and links.
 
 use chrono::{DateTime, Utc};
 use js_sys::{Function, Reflect};
@@ -16,8 +16,8 @@ use domain::time::parse_rfc3339;
 
 use crate::error::AppError;
 
-/// Puts HTML of the server's into its place; `None`: it is there already. What has the focus keeps it, with what was typed
-/// into it since.
+/// Replaces the content of the element `place` by `html`, and keeps the focus and the text typed since. `None`: the
+/// content is already there.
 pub fn replace(place: &str, html: Option<&String>) {
     let Some(place) = element::<Element>(place) else {
         return;
@@ -38,10 +38,10 @@ pub fn replace(place: &str, html: Option<&String>) {
             .and_then(|id| element::<HtmlElement>(&id));
         let now = dialog_opener(&place);
         match (again, before, now) {
-            // What was just opened, or what opened that which is closed now.
+            // Focus the part that was opened, or the link that opened the part that is closed.
             (_, before, Some(now)) if before.as_ref() != Some(&now) => focus_first(&place, "[data-focus]"),
             (_, Some(before), None) if element::<HtmlElement>(&before).is_some() => focus(&before),
-            // The next page begins at its beginning.
+            // On the next page, start at the top.
             (Some(again), ..) if again.id() == "next-page" => focus_first(&place, "#list-title"),
             (Some(again), ..) => restore_focus(&again, typed),
             (None, _, Some(_)) if had_focus => focus_first(&place, "[data-focus]"),
@@ -57,20 +57,20 @@ pub fn replace(place: &str, html: Option<&String>) {
     });
     for_each(&place, "dialog[data-modal]", |dialog| {
         if let Ok(dialog) = dialog.dyn_into::<HtmlDialogElement>() {
-            // Shown in the page's flow for those without a script.
+            // Without JavaScript the dialog is part of the page.
             dialog.set_open(false);
             _ = dialog.show_modal();
         }
     });
 }
 
-/// The id of the link that opened what stands open in it.
+/// The id of the link that opened the open part.
 fn dialog_opener(place: &Element) -> Option<String> {
     let open = place.query_selector("[data-focus]").ok().flatten()?;
     open.get_attribute("data-focus")
 }
 
-/// The field keeps what was typed, and the place in it.
+/// Focuses the element and restores typed text and cursor.
 fn restore_focus(again: &HtmlElement, typed: Option<HtmlInputElement>) {
     if let (Some(typed), Some(field)) = (typed, again.dyn_ref::<HtmlInputElement>()) {
         field.set_value(&typed.value());
@@ -107,7 +107,7 @@ fn for_each(place: &Element, what: &str, mut does: impl FnMut(Element)) {
     }
 }
 
-/// A question stands over the page, or a form is being filled in or has just been refused.
+/// Whether a dialog is open, or a form is being edited or was just rejected.
 pub fn has_open_form(place: &str) -> bool {
     const ASKING: &str = "dialog[open], form[data-send]:has(input:focus, [data-problem]:not(:empty))";
     element::<Element>(place)
@@ -115,7 +115,7 @@ pub fn has_open_form(place: &str) -> bool {
         .is_some()
 }
 
-/// Nothing is being answered or chosen in it.
+/// Whether a refresh would not disturb the user.
 pub fn can_refresh(place: &str) -> bool {
     let is_choosing = document()
         .active_element()
@@ -123,7 +123,7 @@ pub fn can_refresh(place: &str) -> bool {
     !has_open_form(place) && !is_choosing
 }
 
-/// Leaves the question that stands over the page, if one does.
+/// Closes the open dialog or panel. Returns whether there was one.
 pub fn cancel_dialog(place: &str) -> bool {
     let link = element::<Element>(place).and_then(|place| {
         let find = |what: &str| place.query_selector(what).ok().flatten();
@@ -143,7 +143,7 @@ fn closest<T: JsCast>(event: &Event, what: &str) -> Option<T> {
     target.closest(what).ok()??.dyn_into().ok()
 }
 
-/// The address that the filter's form asks for.
+/// The URL for the filter form of the event.
 pub fn filter_url(event: &Event) -> Option<String> {
     let form: HtmlFormElement = closest(event, "form[data-live]")?;
     let query = fields(&form)?;
@@ -153,7 +153,7 @@ pub fn filter_url(event: &Event) -> Option<String> {
 
 fn fields(form: &HtmlFormElement) -> Option<String> {
     let data = FormData::new_with_form(form).ok()?;
-    // The browser turns the one into the other; the binding knows of texts only.
+    // The binding of `URLSearchParams` accepts text only, the browser also `FormData`.
     let query = Reflect::construct(
         &Reflect::get(&window(), &"URLSearchParams".into())
             .ok()?
@@ -165,8 +165,7 @@ fn fields(form: &HtmlFormElement) -> Option<String> {
     Some(query.unchecked_into::<UrlSearchParams>().to_string().into())
 }
 
-/// Goes to another state of the same page, in place of this one and without a jump: as a link would that the router
-/// takes.
+/// Replaces the current URL without scrolling, as a link that the router handles.
 pub fn navigate(place: &str) {
     let Some((link, body)) = document().create_element("a").ok().zip(document().body()) else {
         return;
@@ -174,7 +173,7 @@ pub fn navigate(place: &str) {
     _ = link.set_attribute("href", place);
     _ = link.set_attribute("data-noscroll", "");
     _ = Reflect::set(&link, &"replace".into(), &true.into());
-    // A click is heard of in the document only.
+    // Clicks reach the router in the document only.
     _ = body.append_child(&link);
     if let Some(link) = link.dyn_ref::<HtmlElement>() {
         link.click();
@@ -186,7 +185,7 @@ pub fn navigate(place: &str) {
 #[derive(Clone)]
 pub struct FragmentForm(HtmlFormElement);
 
-/// The form of a submit event, if it is one of these.
+/// The submitted form, if it is one of these.
 pub fn submitted_form(event: &Event) -> Option<FragmentForm> {
     closest(event, "form[data-send]").map(FragmentForm)
 }
@@ -196,12 +195,12 @@ impl FragmentForm {
         self.0.get_attribute("action").unwrap_or_default()
     }
 
-    /// Its fields, as they are sent.
+    /// The encoded fields.
     pub fn fields(&self) -> String {
         fields(&self.0).unwrap_or_default()
     }
 
-    /// Shows that it is at work. False: it is already.
+    /// Shows that the form is being sent. Returns false if it already is.
     pub fn start(&self) -> bool {
         let Some(button) = self.find("button[type=submit]") else {
             return true;
@@ -214,7 +213,7 @@ impl FragmentForm {
         true
     }
 
-    /// Shows that it is at work no more, and what went wrong.
+    /// Ends sending and shows the problem, if any.
     pub fn finish(&self, problem: Option<&AppError>) {
         if let Some(button) = self.find("button[type=submit]") {
             _ = button.remove_attribute("aria-busy");
@@ -238,7 +237,7 @@ impl FragmentForm {
         }
     }
 
-    /// How far it has come.
+    /// Shows the progress.
     pub fn progress(&self, done: u32, left: u32) {
         let Some(part) = self.find("[data-progress]") else {
             return;

@@ -1,5 +1,5 @@
-//! A lock that one tab of this browser holds at a time (Web Locks). The browser gives it to the next tab when the one that
-//! holds it is closed or crashes.
+//! A lock that one tab of this browser holds at a time (Web Locks). If that tab is closed or crashes, the browser
+//! gives it to the next tab.
 
 use std::{cell::Cell, rc::Rc};
 
@@ -11,14 +11,14 @@ use leptos::{
 };
 use wasm_bindgen_futures::JsFuture;
 
-/// Whether this browser has locks. It has none on pages that came over plain HTTP from another machine.
+/// Whether the browser supports locks. It does not on pages over plain HTTP from another machine.
 pub fn is_supported() -> bool {
     locks().is_some()
 }
 
-/// Waits for the lock and keeps it until the tab is gone. `steal`: takes it away from whoever holds it.
+/// Waits for the lock and holds it until the tab is closed. `steal` takes it from the current holder.
 ///
-/// `won` runs when it is this tab's, `lost` when another tab has taken it away after that.
+/// `on_acquired` runs when this tab gets the lock, `on_lost` when another tab takes it afterwards.
 pub fn acquire(
     name: &str,
     steal: bool,
@@ -37,7 +37,7 @@ pub fn acquire(
         return;
     };
     spawn_local(async move {
-        // The promise of a lock that is held settles only when it is taken away; it is refused where there may be none.
+        // The promise of a held lock settles only when the lock is stolen. It is rejected where locks are not allowed.
         _ = JsFuture::from(asked).await;
         if is_won.get() {
             on_lost();
@@ -56,7 +56,7 @@ fn ask(locks: &JsValue, name: &str, steal: bool, on_acquired: impl FnOnce() + 's
     Reflect::set(&options, &"steal".into(), &steal.into()).ok()?;
     let holds = Closure::once_into_js(move |_: JsValue| {
         on_acquired();
-        // Never settled: the lock is kept for as long as the tab is there.
+        // Never settles, so the lock is held until the tab is closed.
         Promise::new(&mut |_, _| {})
     });
     let asked = request.call3(locks, &name.into(), &options, &holds).ok()?;

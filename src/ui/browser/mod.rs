@@ -1,4 +1,4 @@
-//! The browser's own interfaces. Not to be called while rendering: the server has none of them.
+//! Browser interfaces. Never call them while rendering: the server has none of them.
 
 pub mod channel;
 pub mod event_stream;
@@ -19,13 +19,13 @@ use leptos::{
 
 use domain::{query::encode_query_value, session::EndReason, theme::Theme};
 
-/// Leaves for another page of the portal with a full load, so that nothing private stays in memory.
+/// Loads another page of the portal completely, so that no private data stays in memory.
 pub fn go_to(path: &str) {
-    // A browser that refuses leaves the person where they are; there is nothing better to do.
+    // If the browser refuses, the user stays on the page.
     _ = window().location().assign(path);
 }
 
-/// Leaves for sign-in, which says why and brings the person back here.
+/// Navigates to sign-in, which shows the reason and returns here afterwards.
 pub fn go_to_sign_in(reason: EndReason) {
     go_to(&format!(
         "/login?next={}&reason={}",
@@ -44,20 +44,20 @@ fn element<T: JsCast>(id: &str) -> Option<T> {
     document().get_element_by_id(id)?.dyn_into().ok()
 }
 
-/// Moves the focus to the element of that id.
+/// Focuses the element with this id.
 pub fn focus(id: &str) {
     if let Some(element) = element::<HtmlElement>(id) {
         _ = element.focus();
     }
 }
 
-/// The id of the element that an event is about.
+/// The id of the event's target.
 pub fn target_id(event: &Event) -> Option<String> {
     let element: Element = event.target()?.dyn_into().ok()?;
     Some(element.id())
 }
 
-/// Gives the focus to the element of that id if nothing has it.
+/// Focuses the element with this id if no element has the focus.
 pub fn focus_if_lost(id: &'static str) {
     request_animation_frame(move || {
         let is_lost = document()
@@ -69,17 +69,17 @@ pub fn focus_if_lost(id: &'static str) {
     });
 }
 
-/// The field of that id.
+/// The input with this id.
 pub fn field(id: &str) -> Option<HtmlInputElement> {
     element(id)
 }
 
-/// What was typed into a field.
+/// The value of the input with this id.
 pub fn field_value(id: &str) -> String {
     field(id).map(|field| field.value()).unwrap_or_default()
 }
 
-/// Whether something stands in a field of the page that the page did not come with.
+/// Whether an input of the page differs from its initial value.
 pub fn has_unsaved_input() -> bool {
     let find = Reflect::get(&document(), &"querySelectorAll".into()).map(Function::from);
     let fields = find.and_then(|find| find.call1(&document(), &".screen input".into()));
@@ -90,14 +90,14 @@ pub fn has_unsaved_input() -> bool {
     fields.is_ok_and(|fields| Array::from(&fields).iter().any(is_typed))
 }
 
-/// Gives the page another title, and the one that it had.
+/// Sets the title and returns the previous one.
 pub fn set_title(title: &str) -> String {
     let before = document().title();
     document().set_title(title);
     before
 }
 
-/// Puts the focus into a field, with what stands in it marked: the next word typed replaces it.
+/// Focuses an input and selects its text, so that typing replaces it.
 pub fn focus_field(id: &str) {
     if let Some(field) = field(id) {
         _ = field.focus();
@@ -105,12 +105,12 @@ pub fn focus_field(id: &str) {
     }
 }
 
-/// Shows a dialog over the page. False: there is none to show.
+/// Opens a modal dialog. Returns false if that is not possible.
 pub fn open_dialog(id: &str) -> bool {
     element::<HtmlDialogElement>(id).is_some_and(|dialog| dialog.show_modal().is_ok())
 }
 
-/// Closes a dialog; the focus goes back to where it was.
+/// Closes a dialog. The browser restores the focus.
 pub fn close_dialog(id: &str) {
     if let Some(dialog) = element::<HtmlDialogElement>(id) {
         dialog.close();
@@ -120,36 +120,35 @@ pub fn close_dialog(id: &str) {
 /// Closes a menu, a `<details>`.
 pub fn close_menu(id: &str) {
     if let Some(menu) = element::<HtmlElement>(id) {
-        // It fails for names that no attribute can have.
+        // Fails only for invalid attribute names.
         _ = menu.remove_attribute("open");
     }
 }
 
-/// Whether something happened in the element of that id.
+/// Whether the event happened within the element with this id.
 pub fn is_within(event: &Event, id: &str) -> bool {
     let target = event.target().and_then(|target| target.dyn_into::<Node>().ok());
     element::<Node>(id).is_some_and(|element| element.contains(target.as_ref()))
 }
 
-/// The same once the page shows what was just changed.
+/// Focuses the element after the next rendering.
 pub fn focus_next_frame(id: &'static str) {
     request_animation_frame(move || focus(id));
 }
 
-/// Drops the second click of a double click, by the browser's own count: it was not meant for whatever has moved up
-/// under the pointer since the first.
+/// Ignores the second click of a double click. It may hit another element that moved under the pointer.
 pub fn drop_second_click(event: &MouseEvent) {
     if event.detail() > 1 {
         event.prevent_default();
     }
 }
 
-/// Milliseconds on the browser's clock. Good for differences only.
+/// Milliseconds on the browser's wall clock. For differences only.
 pub fn wall_clock_ms() -> f64 {
     Date::now()
 }
 
-/// Milliseconds on a clock that only goes forward, from some moment on.
+/// Milliseconds on a monotonic clock.
 pub fn monotonic_ms() -> i64 {
     let since = window()
         .performance()
@@ -164,7 +163,7 @@ pub fn random() -> f64 {
     js_sys::Math::random()
 }
 
-/// Takes what the server sent along with the page, for the script to begin with, out of the document and its memory.
+/// Removes the page data that the server embedded for hydration from the document and from memory.
 pub fn remove_embedded_data() {
     while let Ok(Some(script)) = document().query_selector("script:not([src])") {
         script.remove();
@@ -173,23 +172,23 @@ pub fn remove_embedded_data() {
     _ = Reflect::set(&window(), &"__RESOLVED_RESOURCES".into(), &Array::new());
 }
 
-/// Whether somebody may see the page: its tab is in front.
+/// Whether the tab is in the foreground.
 pub fn is_visible() -> bool {
     document().visibility_state() == VisibilityState::Visible
 }
 
-/// False where the browser knows that it has no network.
+/// False if the browser knows that there is no network.
 pub fn is_online() -> bool {
     window().navigator().on_line()
 }
 
-/// A text in a JSON object, by its name.
+/// A text field of a JSON object.
 pub fn json_text(object: &str, name: &str) -> Option<String> {
     let object = js_sys::JSON::parse(object).ok()?;
     Reflect::get(&object, &name.into()).ok()?.as_string()
 }
 
-/// A count in a JSON object, by its name. 0: there is none.
+/// A number field of a JSON object. 0 if it is missing.
 pub fn json_count(object: &str, name: &str) -> u32 {
     let object = js_sys::JSON::parse(object).ok();
     let number = object.and_then(|object| Reflect::get(&object, &name.into()).ok()?.as_f64());
@@ -202,46 +201,45 @@ pub fn json_count(object: &str, name: &str) -> u32 {
     count
 }
 
-/// Has `handler` called for every such event on the document or on its window, before the page's own handlers, for as
-/// long as the page is there.
+/// Calls `handler` for all events of this kind on the document or window, before the page's own handlers, as long as
+/// the page exists.
 pub fn listen(to: ListenTarget, kind: &str, handler: impl FnMut(Event) + 'static) {
     let target: EventTarget = match to {
         ListenTarget::Document => document().into(),
         ListenTarget::Window => window().into(),
     };
     let handler = Closure::<dyn FnMut(Event)>::new(handler).into_js_value();
-    // It fails for targets that are gone only.
+    // Fails only if the target is gone.
     _ = target.add_event_listener_with_callback_and_bool(kind, handler.unchecked_ref(), true);
 }
 
-/// Where events are listened for.
+/// The target of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListenTarget {
     Document,
     Window,
 }
 
-/// Whether the browser keeps a page that is left, or shows it again out of its memory: by its `pagehide` and `pageshow`
-/// events.
+/// Whether a `pagehide` or `pageshow` event is about a page in the back/forward cache.
 pub fn is_persisted(event: &Event) -> bool {
     Reflect::get(event, &"persisted".into()).is_ok_and(|persisted| persisted.is_truthy())
 }
 
-/// Hides whatever is private on the page, or shows it again. At once: a page that is put away renders nothing more.
+/// Hides or shows the private content. Sets an attribute, because a page in the back/forward cache renders nothing.
 pub fn set_covered(covers: bool) {
     if let Some(body) = document().body() {
-        // It fails for names that no attribute can have.
+        // Fails only for invalid attribute names.
         _ = body.toggle_attribute_with_force("data-covered", covers);
     }
 }
 
-/// Where the form of a submit event is sent to: its path.
+/// The action of the submitted form.
 pub fn form_action(event: &Event) -> Option<String> {
     let form: Element = event.target()?.dyn_into().ok()?;
     form.get_attribute("action")
 }
 
-/// A time in the person's own zone: "Fri, 20 Nov, 17:42".
+/// Formats a time in the browser's time zone: "Fri, 20 Nov, 17:42".
 pub fn local_time(time: DateTime<Utc>) -> String {
     format_local(
         time,
@@ -249,7 +247,7 @@ pub fn local_time(time: DateTime<Utc>) -> String {
     )
 }
 
-/// A time in the person's own zone, with everything: "Friday, 20 November 2026, 17:42".
+/// Formats a time in the browser's time zone, complete: "Friday, 20 November 2026, 17:42".
 pub fn exact_local_time(time: DateTime<Utc>) -> String {
     format_local(
         time,
@@ -273,11 +271,11 @@ fn format_local(time: DateTime<Utc>, fields: &[(&str, &str)]) -> String {
         reason = "milliseconds since 1970 fit a double until the year 287396"
     )]
     let date = Date::new(&(time.timestamp_millis() as f64).into());
-    // The words around it are English, whatever the browser's language.
+    // The page is English, whatever the browser's language.
     date.to_locale_string("en-GB", &options).into()
 }
 
-/// Shows the page in that theme from now on.
+/// Applies a theme to the page.
 pub fn show_theme(theme: Theme) {
     if let Some(html) = document().document_element() {
         _ = match theme.attribute() {

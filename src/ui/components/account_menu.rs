@@ -1,4 +1,4 @@
-//! The person's menu at the end of the header: who they are, the theme, signing out of this browser.
+//! The user's menu in the header: name, theme, and sign-out of this browser.
 
 use leptos::{
     ev::{KeyboardEvent, SubmitEvent},
@@ -27,7 +27,6 @@ use crate::{
 pub const MENU: &str = "menu";
 const MENU_OPENER: &str = "menu-opener";
 
-/// The menu.
 #[component]
 pub fn AccountMenu(viewer: Viewer) -> impl IntoView {
     let Viewer { state, theme, .. } = viewer;
@@ -80,7 +79,7 @@ pub fn AccountMenu(viewer: Viewer) -> impl IntoView {
                         <strong>{user.display_name.clone()}</strong>
                     </p>
                     <p>{user.email.clone()}</p>
-                    // For password managers, where the page has that form: whose password it is.
+                    // The user name for password managers, part of the page's password form.
                     <input type="text" form="password-form" autocomplete="username" value=user.email hidden />
                     <p>{position}</p>
                 </div>
@@ -108,7 +107,7 @@ pub fn AccountMenu(viewer: Viewer) -> impl IntoView {
     }
 }
 
-/// One choice of theme: shown at once, put back if it could not be kept.
+/// A button for one theme. Applied at once, reverted if it cannot be stored.
 #[component]
 fn ThemeButton(choice: Theme, theme: RwSignal<Theme>, failure: RwSignal<Option<AppError>>) -> impl IntoView {
     let choose = move |event: leptos::ev::MouseEvent| {

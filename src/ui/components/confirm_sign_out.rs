@@ -1,5 +1,4 @@
-//! Signing out several devices: the button and the dialog that asks first. Without JavaScript the button leads to a page
-//! that asks the same.
+//! The button and dialog that sign out several devices. Without JavaScript the button opens a page that asks the same.
 
 use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 
@@ -22,7 +21,7 @@ use crate::{
     },
 };
 
-/// The ids and words of one of the dialogs.
+/// The ids and texts of one dialog.
 struct DialogConfig {
     dialog: &'static str,
     title_id: &'static str,
@@ -59,8 +58,9 @@ const OTHERS: DialogConfig = DialogConfig {
     page: "/dashboard/settings/sign-out-others",
 };
 
-/// The button and its dialog, for [`SignOutTarget::All`] or [`SignOutTarget::Others`]. `sessions` are those that would end. `on_open`
-/// runs when the dialog opens, for the list in it to be fresh; `on_done` gets how many ended, unless the page is left.
+/// The button and its dialog, for [`SignOutTarget::All`] or [`SignOutTarget::Others`]. `sessions` are those that would
+/// end. `on_open` runs when the dialog opens, to refresh the list. `on_done` gets the number of ended sessions, unless
+/// the page is left.
 #[component]
 pub fn ConfirmSignOut(
     target: SignOutTarget,
@@ -75,11 +75,11 @@ pub fn ConfirmSignOut(
     let endpoint = target.endpoint();
     let failure = RwSignal::new(None::<AppError>);
     let busy = RwSignal::new(false);
-    // The server has asked for the password since the dialog was opened.
+    // The server has required the password since the dialog was opened.
     let asks = RwSignal::new(false);
 
     let open = move |event: SubmitEvent| {
-        // Without a dialog to show, the form goes its way to the page that asks.
+        // Without a dialog, the form is sent to the confirmation page.
         if browser::open_dialog(config.dialog) {
             event.prevent_default();
             failure.set(None);
@@ -109,7 +109,7 @@ pub fn ConfirmSignOut(
         spawn_local(async move {
             let result = target.execute(password_typed).await;
             if ends_this && result.is_ok() {
-                // Still busy: the page is on its way out.
+                // Still busy, because the page is being left.
                 return;
             }
             if ends_this {

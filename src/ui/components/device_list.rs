@@ -1,5 +1,4 @@
-//! The devices that are about to be signed out, and the words around them: in the dialog and on the page without
-//! JavaScript alike.
+//! The devices that will be signed out, for the dialog and the page without JavaScript.
 
 use leptos::prelude::*;
 
@@ -14,7 +13,7 @@ pub fn devices(count: usize) -> String {
     pluralize(i64::try_from(count).unwrap_or(i64::MAX), "device")
 }
 
-/// The devices by name and what they have to do afterwards. Those of one name have their address beside it.
+/// Lists the devices with a caution. Devices with the same name also show their address.
 #[component]
 pub fn DeviceList(#[prop(into)] sessions: Signal<Vec<Session>>) -> impl IntoView {
     let list = dynamic(move || {

@@ -1,7 +1,7 @@
-//! Parts of pages that change, and parts that wait, of one type each.
+//! Dynamic and asynchronous parts of pages, with one type each.
 //!
-//! A closure in a view is a type of its own, and the framework's code for it is compiled anew for each. Boxed here, all
-//! of them share one, which keeps the browser's part small. Text that follows a signal is a `Signal<String>`.
+//! Each closure in a view has its own type, and the framework's code is compiled anew for each. Boxed closures share
+//! one type, which keeps the browser module small. Use a `Signal<String>` for text that follows a signal.
 
 use std::pin::Pin;
 
@@ -9,17 +9,17 @@ use leptos::{prelude::*, reactive::computed::ScopedFuture, tachys::reactive_grap
 
 type ViewFuture = Pin<Box<dyn Future<Output = AnyView> + Send>>;
 
-/// A part that is there while `part` gives something.
+/// A part that exists while `part` returns a view.
 pub fn dynamic(part: impl Fn() -> Option<AnyView> + Send + 'static) -> AnyView {
     dynamic_boxed(Box::new(part))
 }
 
-/// Not within [`dynamic`]: closures of a generic function are as many types as it has callers.
+/// Not inside [`dynamic`]: a closure in a generic function has one type per caller.
 fn dynamic_boxed(part: Box<dyn Fn() -> Option<AnyView> + Send>) -> AnyView {
     (move || part()).into_any()
 }
 
-/// Does something in the browser now and whenever a signal that it reads has changed.
+/// Runs `work` in the browser, now and whenever a signal that it reads changes.
 pub fn effect(work: impl FnMut() + 'static) {
     effect_boxed(Box::new(work));
 }
@@ -28,15 +28,15 @@ fn effect_boxed(work: Box<dyn FnMut()>) {
     Effect::new(work);
 }
 
-/// A row of a list that changes.
+/// A row of a dynamic list.
 pub struct KeyedRow {
-    /// Tells it from the others of the list.
+    /// Identifies the row in the list.
     pub key: String,
-    /// Makes it, once.
+    /// Renders the row, once.
     pub view: Box<dyn Fn() -> AnyView + Send>,
 }
 
-/// Rows that stay what they are, with the focus that is in them, while others come and go.
+/// Rows that keep their state and focus while others are added or removed.
 pub fn keyed_rows(each: impl Fn() -> Vec<KeyedRow> + Send + Sync + 'static) -> AnyView {
     keyed_rows_boxed(Box::new(each))
 }
@@ -45,8 +45,8 @@ fn keyed_rows_boxed(each: Box<dyn Fn() -> Vec<KeyedRow> + Send + Sync>) -> AnyVi
     view! { <For each=move || each() key=|row| row.key.clone() children=|row| (row.view)() /> }.into_any()
 }
 
-/// A part that waits for data: on the server, where the page waits with it, and in the browser after a navigation,
-/// where `loading` stands meanwhile. What was shown stays while data is loaded anew.
+/// A part that waits for data. On the server, the page waits. In the browser, `loading` is shown after a navigation,
+/// and the previous content while data is reloaded.
 pub fn async_view<F>(loading: fn() -> AnyView, part: impl Fn() -> F + Send + Sync + 'static) -> AnyView
 where
     F: Future<Output = AnyView> + Send + 'static,
@@ -63,9 +63,8 @@ fn AsyncView(loading: fn() -> AnyView, part: Box<dyn Fn() -> ViewFuture + Send +
     view! { <Transition fallback=loading>{suspended(part)}</Transition> }
 }
 
-/// Runs `part` anew whenever data that it has waited for is loaded anew. Each run owns what its view is made of, for as
-/// long as that view is shown. Owned by the effect that runs them, signals and memos would be disposed of as the next run
-/// begins, and the old view, which stays until that one is ready, would read them and panic.
+/// Runs `part` again whenever its data is reloaded. Each run has its own owner, which lives as long as its view.
+/// Otherwise the next run would dispose of signals that the old view still reads, which panics.
 fn suspended(part: Box<dyn Fn() -> ViewFuture + Send + Sync>) -> impl IntoView {
     let around = Owner::current().unwrap_or_default();
     move || {
@@ -75,12 +74,12 @@ fn suspended(part: Box<dyn Fn() -> ViewFuture + Send + Sync>) -> impl IntoView {
     }
 }
 
-/// Rows of a list, whatever they are made of.
+/// The rows of a static list.
 pub fn rows<T>(items: impl IntoIterator<Item = T>, row: impl Fn(T) -> AnyView) -> AnyView {
     items.into_iter().map(row).collect::<Vec<AnyView>>().into_any()
 }
 
-/// Nothing, for a part whose place may stay empty until it is loaded.
+/// An empty view, for a part without a loading state.
 pub fn empty_view() -> AnyView {
     ().into_any()
 }

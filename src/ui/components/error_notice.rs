@@ -1,11 +1,11 @@
-//! What went wrong, in the same shape everywhere: what was not done, and why.
+//! An error message: what was not done, and why.
 
 use leptos::prelude::*;
 
 use super::notice::{Notice, Tone};
 use crate::error::AppError;
 
-/// `title` says what was not done, where that is known; the error says why and what to do.
+/// `title` says what was not done; the error says why and what to do.
 #[component]
 pub fn ErrorNotice(title: &'static str, error: AppError) -> impl IntoView {
     let title = if error.has_unknown_outcome() {

@@ -1,11 +1,11 @@
-//! Why nothing was signed out.
+//! The error of a form with a password field.
 
 use leptos::prelude::*;
 
 use super::{dynamic::dynamic, error_notice::ErrorNotice};
 use crate::{error::AppError, ui::errors::is_about_password};
 
-/// Says so while there is a failure that the password's field does not tell of.
+/// Shows an error that the password field does not show.
 #[component]
 pub fn FormError(
     #[prop(into)] failure: Signal<Option<AppError>>,

@@ -1,4 +1,4 @@
-//! What stands around every page behind sign-in: header, navigation, the person's menu, footer.
+//! The frame of every page behind sign-in: header, navigation, user menu, footer.
 
 use leptos::prelude::*;
 use leptos_router::hooks::use_location;
@@ -28,8 +28,7 @@ use crate::{
     },
 };
 
-/// The page, with the frame around it where it is behind sign-in. One comes from there to elsewhere and back with a full
-/// load only.
+/// The page, with the frame if it is behind sign-in. Navigation between the two kinds of pages is always a full load.
 #[component]
 pub fn Frame(children: Children) -> impl IntoView {
     let path = use_location().pathname;
@@ -40,8 +39,8 @@ pub fn Frame(children: Children) -> impl IntoView {
     }
 }
 
-/// The frame with the page in it. In the context of the page: who is signed in (`PageResource<Viewer>`), the [`SessionMonitor`] of
-/// the session, and [`Toasts`].
+/// The frame with the page in it. Provides the signed-in user (`PageResource<Viewer>`), the [`SessionMonitor`] and
+/// [`Toasts`] as context.
 #[component]
 fn AppFrame(children: Children) -> impl IntoView {
     let toasts = Toasts::default();
@@ -93,7 +92,7 @@ fn AppFrame(children: Children) -> impl IntoView {
                     .then_some("page")
             });
             view! {
-                // Loaded whole: the server draws the page for its address.
+                // A full load, because the server renders the page for its URL.
                 <a href="/dashboard/admin/sessions" rel="external" aria-current=is_shown>
                     "Admin"
                 </a>
@@ -104,7 +103,7 @@ fn AppFrame(children: Children) -> impl IntoView {
     });
     view! {
         <div class=screen>
-            // `external`: the router would take the jump for a navigation and leave the focus where it is.
+            // `external`: as a navigation of the router, the link would not move the focus.
             <a class="skip-link" href="#content" rel="external">
                 "Skip to the content"
             </a>
@@ -145,13 +144,13 @@ fn is_behind_sign_in(path: &str) -> bool {
     path == "/dashboard" || path.starts_with("/dashboard/")
 }
 
-/// Marks the link of the page that is shown.
+/// Marks the link of the current page.
 fn current(path: &'static str) -> Signal<Option<&'static str>> {
     let shown = use_location().pathname;
     Signal::derive(move || shown.with(|shown| shown == path).then_some("page"))
 }
 
-/// The header of someone who is not known: the page below says why.
+/// Replaces the header parts if the session is unknown. The page below shows the reason.
 #[component]
 fn SessionGone(error: AppError) -> impl IntoView {
     effect(move || _ = filter_session_end(error.clone()));

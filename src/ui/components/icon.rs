@@ -1,10 +1,10 @@
-//! Icons: one stroke width, the colour of the text beside them, unseen by assistive technology.
+//! Icons: one stroke width, the colour of the surrounding text, hidden from assistive technology.
 
 use leptos::prelude::*;
 
 use domain::session::{ClientKind, Session};
 
-/// What an icon shows.
+/// The name of an icon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IconName {
     Monitor,
@@ -29,7 +29,7 @@ pub enum IconName {
 }
 
 impl IconName {
-    /// The kind of machine that a session is on.
+    /// The icon for the device of a session.
     pub fn of(session: &Session) -> Self {
         let words = format!(
             "{} {}",
@@ -95,13 +95,13 @@ impl IconName {
     }
 }
 
-/// Draws the picture.
+/// Renders an icon.
 #[component]
 pub fn Icon(name: IconName) -> impl IntoView {
     view! { <svg class="icon" viewBox="0 0 24 24" aria-hidden="true" focusable="false" inner_html=name.paths()></svg> }
 }
 
-/// The product's mark.
+/// The logo.
 #[component]
 pub fn Mark() -> impl IntoView {
     view! {

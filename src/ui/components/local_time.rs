@@ -1,5 +1,5 @@
-//! Times as people read them. Rendered in UTC, then put into the reader's own zone by the browser: the server does not
-//! know it, and text that differs at hydration would stay wrong.
+//! Times for users. Rendered in UTC, then converted to the browser's time zone: the server does not know it, and
+//! hydration does not replace differing text.
 
 use chrono::{DateTime, Utc};
 use leptos::prelude::*;
@@ -9,7 +9,7 @@ use domain::time::{format_rfc3339, format_utc, relative_time};
 
 use crate::ui::{browser, page_clock::PageClock};
 
-/// A moment: "Fri, 20 Nov, 17:42", with everything on hover.
+/// A time: "Fri, 20 Nov, 17:42", with the complete time as title.
 #[component]
 pub fn LocalTime(#[prop(into)] at: Signal<DateTime<Utc>>) -> impl IntoView {
     let is_local = is_local();
@@ -28,7 +28,7 @@ pub fn LocalTime(#[prop(into)] at: Signal<DateTime<Utc>>) -> impl IntoView {
     }
 }
 
-/// How long ago a moment was, kept fresh, with the exact time on hover and for assistive technology.
+/// An age that is updated, with the complete time as title and for screen readers.
 #[component]
 pub fn Ago(#[prop(into)] at: Signal<DateTime<Utc>>, clock: PageClock) -> impl IntoView {
     let exact = exact(at, is_local());
@@ -42,7 +42,7 @@ pub fn Ago(#[prop(into)] at: Signal<DateTime<Utc>>, clock: PageClock) -> impl In
     }
 }
 
-/// False while the server renders and at hydration, then true.
+/// False on the server and during hydration, then true.
 fn is_local() -> RwSignal<bool> {
     let is_local = RwSignal::new(false);
     effect(move || is_local.set(true));

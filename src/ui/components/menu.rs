@@ -1,4 +1,4 @@
-//! What the menus of the header, each a `<details>`, do beyond opening and closing.
+//! Behaviour of the header menus, which are `<details>` elements.
 
 use leptos::{
     ev::{Event, KeyboardEvent},
@@ -9,7 +9,7 @@ use leptos_router::hooks::use_location;
 use super::{account_menu, dynamic::effect, organization_switcher};
 use crate::ui::browser::{self, ListenTarget};
 
-/// Has every menu close when the person touches anything outside of it, or the focus goes there. Once a page.
+/// Closes the menus when the user clicks or focuses something outside. Call once per page.
 pub fn close_on_outside_click() {
     let closes = |event: Event| {
         for menu in [account_menu::MENU, organization_switcher::MENU] {
@@ -23,20 +23,20 @@ pub fn close_on_outside_click() {
     }
 }
 
-/// Closes the menu of that id when the person goes to another page.
+/// Closes a menu when the user navigates to another page.
 pub fn close_on_navigation(menu: &'static str) {
     let path = use_location().pathname;
     let mut is_first = true;
     effect(move || {
         path.track();
-        // Not at hydration: it may have been opened before the script was there.
+        // Not during hydration: the menu may have been opened before.
         if !std::mem::take(&mut is_first) {
             browser::close_menu(menu);
         }
     });
 }
 
-/// Closes the menu on Escape, and gives the focus back to what opened it.
+/// Closes a menu on Escape and focuses its opener.
 pub fn close_on_escape(event: &KeyboardEvent, menu: &str, opener: &str) {
     if event.key() == "Escape" {
         browser::close_menu(menu);

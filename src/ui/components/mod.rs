@@ -1,4 +1,4 @@
-//! What pages share. One component a file, named for what a person would call it.
+//! Parts that pages share, one component per file.
 
 pub mod account_menu;
 pub mod confirm_sign_out;

@@ -1,10 +1,10 @@
-//! A message in the page: an icon and words, never colour alone.
+//! A message in the page: an icon and text, never colour alone.
 
 use leptos::prelude::*;
 
 use super::icon::{Icon, IconName};
 
-/// What kind of message it is.
+/// The kind of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
     Info,
@@ -13,7 +13,7 @@ pub enum Tone {
     Error,
 }
 
-/// Shows a message. An error is announced at once, the others when there is time.
+/// Shows a message. Screen readers announce errors at once, other messages politely.
 #[component]
 pub fn Notice(tone: Tone, #[prop(optional)] id: Option<&'static str>, children: Children) -> impl IntoView {
     let (class, name) = match tone {

@@ -1,5 +1,5 @@
-//! The brokerage that the session looks at, in the header, and a way to look at another of the person's. Without
-//! JavaScript each choice is a button of a form.
+//! The active organization in the header, with a menu to select another. Without JavaScript each organization is a
+//! button of a form.
 
 use leptos::{
     ev::{KeyboardEvent, MouseEvent},
@@ -33,12 +33,12 @@ use crate::{
 pub const MENU: &str = "organizations";
 const OPENER: &str = "organizations-opener";
 
-/// The choice that the person has made and the server has not yet taken up. In the context of every page behind sign-in.
+/// A selected organization that the server has not stored yet. In the context of every page behind sign-in.
 #[derive(Clone, Copy, Debug)]
 pub struct OrganizationSwitch {
-    /// Shown at once, until the page shows it by itself or the server has refused.
+    /// Shown at once, until the page shows it or the server refuses.
     chosen: RwSignal<Option<Organization>>,
-    /// The last choice; one is sent after the other, so that the last one holds.
+    /// The last selection. Requests are sent one after the other, so that the last one wins.
     pending: StoredValue<Option<Organization>>,
     is_sending: StoredValue<bool>,
     monitor: SessionMonitor,
@@ -72,7 +72,7 @@ impl OrganizationSwitch {
         while let Some(organization) = self.take_pending() {
             let answer = switch_organization(organization.id.to_string(), None).await;
             if self.pending.with_value(Option::is_some) {
-                // The person has chosen again meanwhile: that counts, whatever came of this.
+                // The user has selected again meanwhile, so ignore this result.
                 continue;
             }
             if let Err(error) = answer {
@@ -82,7 +82,7 @@ impl OrganizationSwitch {
                         .show(Tone::Error, switch_error(&organization.name, &error));
                 }
             }
-            // Everything on the page is to be of the organization that the session looks at now.
+            // Reload everything for the active organization.
             self.monitor.refresh();
         }
     }
@@ -91,7 +91,7 @@ impl OrganizationSwitch {
         self.pending.try_update_value(Option::take).flatten()
     }
 
-    /// The page shows what the server says now: once nothing is on its way to it, that counts, whatever was chosen.
+    /// Shows the organization of the server when no request is in flight.
     fn clear_choice(self) {
         if !self.is_sending.get_value() && self.chosen.with_untracked(Option::is_some) {
             self.chosen.set(None);
@@ -109,7 +109,7 @@ fn switch_error(name: &str, error: &AppError) -> String {
     format!("You were not switched to {name}. {why}")
 }
 
-/// The name of the organization; a menu where there are others to choose from.
+/// The name of the active organization. A menu if the user has others.
 #[component]
 pub fn OrganizationSwitcher(viewer: Viewer) -> impl IntoView {
     let Viewer {

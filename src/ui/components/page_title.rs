@@ -3,8 +3,8 @@
 use leptos::prelude::*;
 use leptos_meta::Title;
 
-/// Names the page. A fixed text: the server writes the title once the page is rendered, when a signal of the page may have
-/// been disposed of, and reading that would panic.
+/// Sets the title. A fixed text: the server writes it after rendering, when signals of the page may be disposed of and
+/// reading them would panic.
 #[component]
 pub fn PageTitle(text: &'static str) -> impl IntoView {
     view! { <Title text /> }

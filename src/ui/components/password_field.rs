@@ -1,4 +1,4 @@
-//! A field for a password, with what is wrong with it and a button that shows what was typed.
+//! A password field with its error and a button that shows the text.
 
 use leptos::prelude::*;
 
@@ -8,21 +8,21 @@ use super::{
 };
 use crate::{error::AppError, ui::errors::is_about_password};
 
-/// `id` is its name within the page; `name` and `autocomplete` are for the form and for password managers.
+/// `id` is unique in the page; `name` and `autocomplete` are for the form and password managers.
 #[component]
 pub fn PasswordField(
     id: &'static str,
     #[prop(default = "password")] name: &'static str,
     #[prop(default = "Password")] label: &'static str,
     #[prop(default = "current-password")] autocomplete: &'static str,
-    /// What came of the last try; only what is about the password is shown here.
+    /// The last error. Only errors about the password are shown here.
     #[prop(into)]
     failure: Signal<Option<AppError>>,
-    /// What [`AppError::InvalidCredentials`] means here.
+    /// The text for [`AppError::InvalidCredentials`].
     #[prop(default = "That password is not right.")]
     wrong: &'static str,
     #[prop(optional)] hint: Option<&'static str>,
-    /// The id of the place that tells of a failure, where that is not here.
+    /// The id of the element that shows the error, if it is not this field.
     #[prop(optional)]
     error_id: Option<&'static str>,
     #[prop(optional)] autofocus: bool,

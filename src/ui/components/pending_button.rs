@@ -1,23 +1,23 @@
-//! A submit button that says when it is at work, without the page moving.
+//! A submit button that shows when it is busy, without moving the layout.
 
 use leptos::{ev::MouseEvent, prelude::*};
 
 use crate::ui::{browser, live::monitor::SessionMonitor};
 
-/// Shows `idle` until `busy`, then `pending`; both take their room from the start. While busy it stays focusable, and
-/// its form's handler is to ignore it. A double click is one click. While the portal cannot be reached it is disabled, and
-/// the monitor stops its form.
+/// Shows `idle` until `busy`, then `pending`; the size fits both. While busy it keeps the focus, and its form's
+/// handler must ignore it. A double click counts once. While the portal is unreachable it is disabled, and the session
+/// monitor stops the form.
 #[component]
 pub fn PendingButton(
     class: &'static str,
     #[prop(into)] idle: Signal<String>,
     #[prop(into)] pending: Signal<String>,
-    /// What it acts on, for those who cannot see what it stands beside: "of Firefox on macOS".
+    /// The object of the action, for screen readers: "of Firefox on macOS".
     #[prop(optional, into)]
     of: Option<Signal<String>>,
     #[prop(optional, into)] id: Option<String>,
     #[prop(into)] busy: Signal<bool>,
-    /// It can be pressed whatever is known of the session.
+    /// Enabled in every state of the session.
     #[prop(optional)]
     always_enabled: bool,
 ) -> impl IntoView {

@@ -1,5 +1,5 @@
-//! Asking for the password in the middle of what a person does, where the server wants a fresh look at it. Without
-//! JavaScript the server leads to a page that asks the same.
+//! Asks for the password when an action requires reauthentication. Without JavaScript the server redirects to a page
+//! that asks the same.
 
 use std::sync::Arc;
 
@@ -19,11 +19,11 @@ use crate::{
 const DIALOG: &str = "step-up";
 const PASSWORD: &str = "step-up-password";
 
-/// What goes on once the password is right.
+/// The action that waits for the password.
 #[derive(Clone, Debug)]
 pub enum PendingAction {
     SignOut(SignOutTarget),
-    /// "This was me", said by a session that is in question itself.
+    /// Confirms a security notice from a session that is in question itself.
     ConfirmNotice {
         id: NoticeId,
         device: String,
@@ -31,7 +31,7 @@ pub enum PendingAction {
 }
 
 impl PendingAction {
-    /// What the button that does it reads.
+    /// The label of the button.
     fn label(&self) -> String {
         match self {
             PendingAction::SignOut(target) => target.label(),
@@ -39,7 +39,7 @@ impl PendingAction {
         }
     }
 
-    /// What is done, and why the password is needed.
+    /// The action, and why the password is required.
     fn reason(&self) -> (String, &'static str) {
         match self {
             PendingAction::SignOut(target) => (
@@ -53,7 +53,7 @@ impl PendingAction {
         }
     }
 
-    /// Does it and gives how many sessions ended.
+    /// Executes the action and returns how many sessions ended.
     async fn execute(&self, password: Option<String>) -> Result<usize, AppError> {
         match self {
             PendingAction::SignOut(target) => target.execute(password).await,
@@ -64,11 +64,11 @@ impl PendingAction {
     }
 }
 
-/// Gets what came of it.
+/// Gets the result of the action.
 pub type ResultCallback = Arc<dyn Fn(Result<usize, AppError>) + Send + Sync>;
 
-/// Does what may need the password, with a question for the password on the way if need be. In the context of the settings page, which
-/// has one [`ReauthenticationDialog`].
+/// Executes actions and asks for the password if required. In the context of the settings page, which has one
+/// [`ReauthenticationDialog`].
 #[derive(Clone, Copy)]
 pub struct Reauthentication {
     pending: RwSignal<Option<(PendingAction, ResultCallback)>>,
@@ -81,13 +81,13 @@ impl Reauthentication {
         }
     }
 
-    /// Ends what is to be ended; else as [`Self::run`].
+    /// Signs out `target`, like [`Self::run`].
     pub fn end(self, target: SignOutTarget, opener: String, on_result: ResultCallback) {
         self.run(PendingAction::SignOut(target), opener, on_result);
     }
 
-    /// Does it. `on_result` runs once; or it runs with [`AppError::ReauthRequired`] when the person is asked, and again only
-    /// if they go on. `opener` is the id of the control that has the focus after that.
+    /// Executes the action. `on_result` runs once; or with [`AppError::ReauthRequired`] when the dialog opens, and
+    /// again if the user continues. `opener` is the id of the element that gets the focus afterwards.
     pub fn run(self, action: PendingAction, opener: String, on_result: ResultCallback) {
         spawn_local(async move {
             let result = action.execute(None).await;
@@ -95,7 +95,7 @@ impl Reauthentication {
             on_result(result);
             if asks {
                 self.pending.set(Some((action, on_result)));
-                // Once the page shows the control again: a dialog gives the focus back to where it was.
+                // After rendering, because the dialog restores the focus to the opener.
                 request_animation_frame(move || {
                     browser::focus(&opener);
                     browser::open_dialog(DIALOG);
@@ -111,7 +111,7 @@ impl Default for Reauthentication {
     }
 }
 
-/// The dialog in which [`Reauthentication`] asks.
+/// The dialog of [`Reauthentication`].
 #[component]
 pub fn ReauthenticationDialog() -> impl IntoView {
     let Reauthentication { pending } = expect_context();
@@ -147,7 +147,7 @@ pub fn ReauthenticationDialog() -> impl IntoView {
             }
         });
     };
-    // Made anew for each action: what was typed for the last one is gone.
+    // Rendered anew for each action, so that the password is empty.
     let form = dynamic(move || {
         let (what, why, label, ends) = pending.with(|pending| {
             let (action, _) = pending.as_ref()?;

@@ -15,18 +15,18 @@ use domain::{
 
 use crate::{error::AppError, ui::page_clock::PageClock};
 
-/// The id of the button that ends it.
+/// The id of the sign-out button.
 pub fn sign_out_button(session: SessionId) -> String {
     format!("sign-out-{session}")
 }
 
-/// Shows a session, with a button that ends it unless it is the one that asks.
+/// Shows a session, with a sign-out button unless it is the current one.
 ///
-/// `on_sign_out` runs instead of sending the form; `failure` is why the last try did not work.
+/// `on_sign_out` runs instead of sending the form; `failure` is the last error.
 #[component]
 pub fn SessionRow(
     #[prop(into)] session: Signal<Session>,
-    /// It began while the page was open.
+    /// The session was created while the page was open.
     #[prop(into)]
     is_new: Signal<bool>,
     clock: PageClock,
@@ -42,7 +42,7 @@ pub fn SessionRow(
                 ClientKind::Browser => "Browser",
                 ClientKind::Desktop => "Desktop app",
             };
-            // The icon shows what sort of machine a browser is on; a desktop app's own word for it is worth reading.
+            // For browsers the icon shows the platform.
             let platform = session
                 .platform
                 .clone()

@@ -1,4 +1,4 @@
-//! Email and password.
+//! The sign-in form: email and password.
 
 use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 
@@ -14,19 +14,19 @@ use crate::{
     ui::{browser, errors::form_error_in_url},
 };
 
-/// The ids of the form's parts.
+/// The ids of the form's elements.
 #[derive(Clone, Copy, Debug)]
 pub struct SignInFormIds {
     email: &'static str,
     password: &'static str,
     new_password: &'static str,
     problem: &'static str,
-    /// The page is left for another once somebody has signed in.
+    /// The page is left after sign-in.
     leaves: bool,
 }
 
 impl SignInFormIds {
-    /// For the page that is there to sign in.
+    /// For the sign-in page.
     pub const PAGE: SignInFormIds = SignInFormIds {
         email: "email",
         password: "password",
@@ -35,7 +35,7 @@ impl SignInFormIds {
         leaves: true,
     };
 
-    /// For a form over another page, with fields of its own.
+    /// For the dialog over another page.
     pub const DIALOG: SignInFormIds = SignInFormIds {
         email: "again-email",
         password: "again-password",
@@ -45,7 +45,7 @@ impl SignInFormIds {
     };
 }
 
-/// The form. `on_signed_in` gets the path to go to.
+/// `on_signed_in` gets the path to navigate to.
 #[component]
 pub fn SignInForm(
     ids: SignInFormIds,
@@ -72,7 +72,7 @@ pub fn SignInForm(
             match sign_in(email, password, new_password, next, Some(true)).await {
                 Ok(path) => {
                     failure.set(None);
-                    // Still busy where the page is on its way out.
+                    // Stay busy if the page is being left.
                     busy.set(ids.leaves);
                     on_signed_in.run(path);
                 }
@@ -96,7 +96,7 @@ pub fn SignInForm(
         };
         Some(notice.into_any())
     });
-    // Once asked for it stays, whatever comes of the next try.
+    // Stays visible after the first time.
     let asks_new = Memo::new(move |before: Option<&bool>| {
         before == Some(&true)
             || matches!(

@@ -1,4 +1,4 @@
-//! Asking the server how the session stands. Not activity.
+//! Session checks. Not activity.
 
 use std::time::Duration;
 
@@ -14,19 +14,19 @@ use crate::{
 
 const PATH: &str = "/api/v1/session_state";
 
-/// An answer that takes longer is none.
+/// How long a check waits for its response.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Asks.
+/// Fetches the session state.
 ///
 /// # Errors
-/// [`AppError::SessionEnded`] where there is no live session: a 401 with that code, and nothing else. Any other says nothing
-/// about it.
+/// [`AppError::SessionEnded`] if there is no live session: status 401 with that code. Every other error leaves the
+/// state unknown.
 pub async fn fetch_state() -> Result<SessionState, AppError> {
     let (status, text) = fetch::get(PATH, TIMEOUT)
         .await
         .map_err(|fetch::NoResponse| AppError::Offline)?;
-    // A page of a proxy is no answer, whatever it says.
+    // The page of a proxy is not a response, whatever its status.
     match status {
         200 => serde_json::from_str(&text).map_err(|_| AppError::Internal),
         401 => Err(serde_json::from_str(&text).unwrap_or(AppError::Unavailable)),
@@ -34,7 +34,7 @@ pub async fn fetch_state() -> Result<SessionState, AppError> {
     }
 }
 
-/// The times of a session on the tab's own clock, counted from the moment of the answer.
+/// Converts the expiry to the tab's monotonic clock.
 pub fn local_expiry(state: &SessionState) -> ExpiryTimes {
     let here = browser::monotonic_ms() - state.server_time.timestamp_millis();
     let local = |time: chrono::DateTime<chrono::Utc>| -> Millis { time.timestamp_millis() + here };

@@ -1,13 +1,13 @@
-//! The browser's session monitor: every tab knows within moments how its session stands, and none is wrong about it.
+//! The session monitor: keeps every tab in step with its session.
 //!
-//! - [`machine`]: what follows from what happens. Pure; `docs/live.md` draws it.
-//! - [`monitor`]: one a tab. Tells the machine what happens and carries out what follows.
-//! - [`tabs`]: the tabs of one browser: which of them keeps the stream, and what they tell each other.
-//! - [`check`]: asks the server how the session stands.
-//! - [`toasts`]: what is said in passing.
+//! - [`domain::state_machine`]: the rules. Pure; `docs/live.md` describes them.
+//! - [`monitor`]: one per tab. Sends inputs to the state machine and executes its effects.
+//! - [`tabs`]: messages between the tabs of one browser, and the choice of the leader, which opens the stream.
+//! - [`check`]: fetches the session state.
+//! - [`toasts`]: short messages.
 //!
-//! Server functions are called by way of [`crate::server_fns::client`]: calls wait while the tab is unsure, and none hangs.
-//! What a person sees of it stands in `ui/components/live/`.
+//! Server functions are called through [`crate::server_fns::client`]: requests wait while the session is uncertain,
+//! and none hangs. `ui/components/live/` shows the results.
 
 pub mod check;
 pub mod monitor;

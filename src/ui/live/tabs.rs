@@ -1,5 +1,5 @@
-//! The tabs of one browser. One of them leads: it holds a lock, and the stream. All hear what one says; no secret is in
-//! it.
+//! The tabs of one browser. They share a channel; one tab leads: it holds a lock and opens the stream. Messages
+//! contain no secret.
 
 use std::time::Duration;
 
@@ -13,51 +13,50 @@ use domain::{
 
 use crate::ui::browser::{channel::Channel, lock, monotonic_ms};
 
-/// The channel, and the lock of the tab that leads. The number is that of what tabs say: builds that say it in other words
-/// do not hear each other.
+/// The name of the channel and of the leader's lock. The number is the version of the messages: builds with different
+/// messages ignore each other.
 const NAME: &str = "broker-portal-session-1";
 
-/// A tab that leads and does not answer for so long is frozen.
+/// A leader that does not respond within this time is frozen.
 pub const LEADER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a tab tells the others.
+/// A message to the other tabs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TabMessage {
-    /// The tab that speaks, by a number that it drew.
+    /// The id of the sending tab.
     pub from: u32,
-    /// The session that it speaks of.
+    /// The session of the sending tab.
     pub session: SessionId,
-    /// The number of the last event that the tab knows of.
+    /// The last event number that the sending tab knows.
     pub event_number: i64,
     pub event: TabEvent,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TabEvent {
-    /// "Is there a tab that leads?"
+    /// Asks whether there is a leader.
     Hello,
-    /// The leading tab: the stream is open.
+    /// From the leader: the stream is open.
     StreamOpened,
-    /// The leading tab: the stream is not open.
+    /// From the leader: the stream is closed.
     StreamLost,
-    /// The leading tab: the stream told of an event of this kind.
+    /// From the leader: the stream sent an event of this kind.
     StreamEvent(String),
-    /// The server knows the session, and until when.
+    /// The session is live and expires at these times.
     Live(ExpiryTimes),
-    /// The server says that the session is over.
+    /// The server reported the end of the session.
     Ended(EndReason),
-    /// The person ends the session in this tab, with all others.
+    /// The user signs out this session in this tab.
     SigningOut,
-    /// The person ends this other session in this tab.
+    /// The user revokes another session in this tab.
     Revoking(SessionId),
-    /// Someone signed in in this tab.
+    /// A user signed in in this tab.
     SignedIn,
 }
 
-/// As it travels: words with spaces between. Times are told in milliseconds from now, since each tab has a clock of its
-/// own.
+/// The text form: words separated by spaces. Times are milliseconds from now, because each tab has its own clock.
 impl TabMessage {
-    /// What the sign-in page says, which knows no session yet.
+    /// The message of the sign-in page, which knows no session yet.
     pub fn signed_in() -> Self {
         Self {
             from: 0,
@@ -90,7 +89,7 @@ impl TabMessage {
         format!("{from} {session} {number} {word} {more}")
     }
 
-    /// `None`: it is something else.
+    /// `None`: not a message of this version.
     fn decode(text: &str, now: Millis) -> Option<Self> {
         let mut words = text.split(' ');
         let from = words.next()?.parse().ok()?;
@@ -125,14 +124,14 @@ impl TabMessage {
     }
 }
 
-/// The way to the other tabs.
+/// The channel to the other tabs.
 pub struct TabChannel(Option<Channel>);
 
 impl TabChannel {
-    /// `on_message` gets what the others say. In a browser without channels every tab is by itself.
+    /// `on_message` gets the messages of the others. Without support for channels, every tab is on its own.
     pub fn open(on_message: impl Fn(TabMessage) + 'static) -> Self {
         Self(Channel::open(NAME, move |text| {
-            // Another build of the portal may have other words.
+            // Another build may send other messages.
             if let Some(message) = TabMessage::decode(&text, monotonic_ms()) {
                 on_message(message);
             }
@@ -151,12 +150,12 @@ impl TabChannel {
     }
 }
 
-/// Waits to be the tab that leads. `at_once`: takes the lead from a tab that does not answer.
+/// Waits for the lead. `at_once` takes it from a leader that does not respond.
 pub fn request_lead(at_once: bool, on_acquired: impl FnOnce() + 'static, on_lost: impl FnOnce() + 'static) {
     lock::acquire(NAME, at_once, on_acquired, on_lost);
 }
 
-/// Has `then` called if no tab that leads can have answered until then.
+/// Calls `then` after the leader had time to respond.
 pub fn after_leader_timeout(then: impl FnOnce() + 'static) {
     set_timeout(then, LEADER_TIMEOUT);
 }
@@ -186,7 +185,7 @@ mod tests {
             (TabEvent::StreamOpened, TabEvent::StreamOpened),
             (TabEvent::StreamLost, TabEvent::StreamLost),
             (told.clone(), told),
-            // The clock of the tab that hears is 100 s ahead.
+            // The receiving tab's clock is 100 s ahead.
             (TabEvent::Live(times), TabEvent::Live(later)),
             (ended.clone(), ended),
             (TabEvent::SigningOut, TabEvent::SigningOut),

@@ -1,4 +1,4 @@
-//! What is said in passing, in one place of the page. Never the only trace of an error.
+//! Short messages at the bottom of the page. An error is never shown here alone.
 
 use std::time::Duration;
 
@@ -6,16 +6,16 @@ use leptos::prelude::*;
 
 use crate::ui::components::notice::Tone;
 
-/// A message goes by itself after this time. Errors and warnings stay until they are dismissed.
+/// Information and success messages disappear after this time. Errors and warnings stay until dismissed.
 const DISMISS_AFTER: Duration = Duration::from_secs(8);
 
-/// So many are shown; the oldest go first.
+/// The oldest messages disappear first.
 const MAX_TOASTS: usize = 4;
 
-/// One message.
+/// A message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Toast {
-    /// Tells it from the others.
+    /// Distinguishes messages.
     pub number: u32,
     pub tone: Tone,
     pub text: String,
@@ -26,7 +26,7 @@ pub struct Toast {
 pub struct Toasts {
     list: RwSignal<Vec<Toast>>,
     next: StoredValue<u32>,
-    /// Somebody points at one or has the focus in it: none goes by itself meanwhile.
+    /// A message has the pointer or the focus, so none disappears.
     is_paused: RwSignal<bool>,
 }
 
@@ -41,7 +41,7 @@ impl Default for Toasts {
 }
 
 impl Toasts {
-    /// Says something. What is there already is not said twice.
+    /// Shows a message. A message with the same text is replaced.
     pub fn show(self, tone: Tone, text: impl Into<String>) {
         let text = text.into();
         let number = self.next.get_value();
@@ -61,7 +61,7 @@ impl Toasts {
         let goes = move || match self.is_paused.try_get_untracked() {
             Some(true) => self.dismiss_later(number),
             Some(false) => self.dismiss(number),
-            // So is the page.
+            // The page is gone.
             None => {}
         };
         set_timeout(goes, DISMISS_AFTER);
@@ -72,7 +72,7 @@ impl Toasts {
             .update(|list| list.retain(|toast| toast.number != number));
     }
 
-    /// They may tell of what is nobody's to read any more.
+    /// Removes all messages. They may contain private data.
     pub fn clear(self) {
         self.list.set(Vec::new());
     }

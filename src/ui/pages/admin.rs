@@ -1,5 +1,5 @@
-//! `/dashboard/admin/...`: pages that the server draws (`server::drawn`). Here they get their place, follow the address and
-//! the data, and have their forms sent.
+//! `/dashboard/admin/...`: pages that the server renders as HTML fragments. This module inserts them, reloads them
+//! when the URL or the data changes, and sends their forms.
 
 use std::time::Duration;
 
@@ -28,21 +28,21 @@ use crate::{
     },
 };
 
-/// The element that the drawn page stands in.
+/// The id of the element with the fragment.
 const FRAGMENT: &str = "fragment";
 
-/// How often the page is drawn anew by itself.
+/// How often the fragment is refreshed.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(15);
 
-/// How long a pause in typing is taken for its end.
+/// How long to wait for further typing.
 const TYPING_PAUSE: Duration = Duration::from_millis(250);
 
-/// The page: loading, failed, or what the server drew.
+/// The page: loading, failed, or the fragment.
 #[component]
 pub fn AdminPage() -> impl IntoView {
     let loaded = PageResource::<Fragment>::start();
     follow_address(loaded);
-    // Each of these pages is a route of its own: the path of one does not change.
+    // Each admin page has its own route, so its path does not change.
     let title = use_location()
         .pathname
         .with_untracked(|path| match path.rsplit('/').next() {
@@ -74,7 +74,7 @@ fn loading() -> AnyView {
     .into_any()
 }
 
-/// The address is all the state of the page: another query is another page.
+/// Reloads the page when its query changes.
 fn follow_address(loaded: PageResource<Fragment>) {
     let search = use_location().search;
     let mut shown = None;
@@ -90,7 +90,7 @@ fn follow_address(loaded: PageResource<Fragment>) {
 fn Content(loaded: PageResource<Fragment>) -> impl IntoView {
     let html = Memo::new(move |before: Option<&String>| match loaded.get() {
         Some(Ok(Fragment(html))) => html,
-        // What was there stays when it fails to refresh, but for whoever may see it no more.
+        // The previous content stays if a refresh fails, unless the user may no longer see it.
         Some(Err(error)) if error.is_server_error() => before.cloned().unwrap_or_default(),
         _ => String::new(),
     });
@@ -109,11 +109,11 @@ fn Content(loaded: PageResource<Fragment>) -> impl IntoView {
     let mut shown = None::<(String, String)>;
     effect(move || {
         let now = (html.get(), browser::current_path());
-        // Whatever else is heard meanwhile, a question stays as it is, with what was typed, until it is answered.
+        // Keep an open dialog and typed text during a refresh.
         let is_kept = !now.0.is_empty() && fragment::has_open_form(FRAGMENT);
         match &shown {
             Some(before) if *before == now || (is_kept && before.1 == now.1) => return,
-            // The first is there already, as the server or the view below put it.
+            // The first content is rendered by the server or by the view below.
             before => fragment::replace(FRAGMENT, before.is_some().then_some(&now.0)),
         }
         shown = Some(now);
@@ -163,7 +163,7 @@ fn Content(loaded: PageResource<Fragment>) -> impl IntoView {
     }
 }
 
-/// Sends a form until all of it is done, and goes where the answer says.
+/// Sends a form until everything is done, then navigates as the response says.
 async fn send(form: fragment::FragmentForm, toasts: Toasts, loaded: PageResource<Fragment>) {
     if !form.start() {
         return;
@@ -186,7 +186,7 @@ async fn send(form: fragment::FragmentForm, toasts: Toasts, loaded: PageResource
                 form.finish(None);
                 let message = match requests {
                     1 => text("message"),
-                    // The last answer tells of its own only.
+                    // The last response counts its own sessions only.
                     _ => format!("{ended} sessions ended."),
                 };
                 toasts.show(Tone::Success, message);

@@ -1,4 +1,4 @@
-//! The dashboard: what the portal knows of the person, and nothing else.
+//! The dashboard: what the portal knows about the user.
 
 use domain::{
     overview::{AttentionItem, Overview, PreviousSignIn, Viewer},
@@ -23,7 +23,6 @@ use crate::{
     },
 };
 
-/// `/dashboard`
 #[component]
 pub fn DashboardPage() -> impl IntoView {
     let viewer = expect_context::<PageResource<Viewer>>();
@@ -71,7 +70,7 @@ fn Failed(error: AppError, retry: Callback<()>) -> impl IntoView {
                     href="/dashboard"
                     rel="external"
                     on:click=move |event| {
-                        // Where the page never knew its session, loading it as a whole brings everything back.
+                        // If the session was never loaded, a full load restores everything.
                         if monitor::is_running() {
                             event.prevent_default();
                             retry.run(());
@@ -153,7 +152,7 @@ fn with_article(role: &str) -> String {
 #[component]
 fn NeedsAttention(attention: Vec<AttentionItem>) -> impl IntoView {
     let item = |attention: AttentionItem| {
-        // The questions stand above the list.
+        // Security notices are above the list.
         let place = match attention {
             AttentionItem::SecurityNotices { .. } => "/dashboard/settings",
             _ => "/dashboard/settings#sessions",

@@ -1,4 +1,4 @@
-//! Signing in, and why one has to.
+//! The sign-in page.
 
 use domain::{return_path::safe_return_path, session::EndReason};
 use leptos::prelude::*;
@@ -17,7 +17,7 @@ use crate::ui::{
     page_data::{PageResource, SignInReason},
 };
 
-/// `/login`: takes `next`, where to go afterwards, and `reason`, why the last session ended.
+/// `/login`, with the parameters `next` (where to go afterwards) and `reason` (why the last session ended).
 #[component]
 pub fn LoginPage() -> impl IntoView {
     let query = use_query_map();
@@ -48,7 +48,7 @@ pub fn LoginPage() -> impl IntoView {
     }
 }
 
-/// Someone signs in in another tab of this browser: this one goes on as well.
+/// Continues when the user signs in in another tab of this browser.
 fn follow_other_tabs(next: Signal<String>, is_going: StoredValue<bool>) {
     effect(move || {
         let tabs = TabChannel::open(move |message| {
@@ -62,7 +62,7 @@ fn follow_other_tabs(next: Signal<String>, is_going: StoredValue<bool>) {
     });
 }
 
-/// Why the person is here: as the browser's own ended session tells, else as the address says.
+/// Why the session ended: from the cookie's session if possible, otherwise from the URL.
 #[component]
 fn WhyHere() -> impl IntoView {
     let query = use_query_map();
@@ -89,7 +89,7 @@ fn WhyHere() -> impl IntoView {
         }
     };
     async_view(empty_view, move || async move {
-        // A database that is away is told by the form, when it is sent.
+        // A database failure is reported when the form is sent.
         let Some(message) = reason
             .wait()
             .await

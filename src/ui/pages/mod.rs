@@ -1,4 +1,4 @@
-//! One file a page. To add one: the file, a line below, a route in [`crate::app`].
+//! One file per page. Routes are in [`crate::app`].
 
 pub mod admin;
 pub mod confirm;

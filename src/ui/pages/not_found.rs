@@ -1,10 +1,9 @@
-//! For addresses that lead nowhere.
+//! The page for unknown paths.
 
 use leptos::prelude::*;
 
 use crate::ui::components::page_title::PageTitle;
 
-/// Says so, and leads back.
 #[component]
 pub fn NotFoundPage() -> impl IntoView {
     view! {

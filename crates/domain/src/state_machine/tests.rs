@@ -1,4 +1,4 @@
-//! The machine without a browser: a tab with a clock that is moved by hand.
+//! Tests of the state machine without a browser, with a manual clock.
 
 mod checks;
 mod long_runs;
@@ -25,19 +25,19 @@ const TIMES: ExpiryTimes = ExpiryTimes {
 const UNKNOWN: Input = Input::CheckedEnded(EndReason::Unknown);
 const REVOKED: Input = Input::CheckedEnded(EndReason::Revoked);
 
-/// One tab. What it wants done is for the test to look at; its timer goes off by itself.
+/// A tab. Its effects are returned to the test; its timer fires by itself.
 struct Tab {
     machine: SessionMachine,
     now: Millis,
     jitter: f64,
-    /// Checks that were asked for since the beginning.
+    /// Checks started so far.
     checks: usize,
-    /// The stream that is open beats.
+    /// The open stream sends heartbeats.
     beats: bool,
 }
 
 impl Tab {
-    /// In front, with a network, for a session that was just used.
+    /// Visible and online, with a session that was just used.
     fn new() -> Self {
         Self::with(TIMES)
     }
@@ -50,7 +50,7 @@ impl Tab {
         Self::of(SessionMachine::new(TIMES, false, true, 0))
     }
 
-    /// The one that keeps the stream, which is open.
+    /// The leader, with an open stream.
     fn leading() -> Self {
         let mut tab = Self::new();
         assert_eq!(tab.handle(Input::BecameLeader), [Effect::OpenStream]);
@@ -58,7 +58,7 @@ impl Tab {
         tab
     }
 
-    /// The server could not be asked, once.
+    /// One check has failed.
     fn unreachable() -> Self {
         let mut tab = Self::new();
         tab.handle(Input::RequestFailed);
@@ -83,7 +83,7 @@ impl Tab {
     }
 
     fn handle(&mut self, input: Input) -> Vec<Effect> {
-        // Often enough never to be missed.
+        // Often enough to be on time.
         if input == Input::TimerFired && self.beats && self.machine.stream_is_live {
             self.machine.last_heartbeat_at = self.now;
         }
@@ -92,7 +92,7 @@ impl Tab {
         effects
     }
 
-    /// Time goes by. What the timer brought about.
+    /// Advances the clock and returns the effects of the timer.
     #[track_caller]
     fn advance(&mut self, time: Millis) -> Vec<Effect> {
         let until = self.now + time;
@@ -108,7 +108,7 @@ impl Tab {
         effects
     }
 
-    /// How long it is until the next check, if nothing happens before.
+    /// Time until the next scheduled check.
     #[track_caller]
     fn next_check_in(&self) -> Millis {
         self.machine.check_at.expect("a check is planned") - self.now
@@ -122,7 +122,7 @@ impl Tab {
         self.machine.warning(self.now)
     }
 
-    /// The server's answer for someone who has just done something.
+    /// The result of a check right after a user action.
     fn live(&self) -> Input {
         Input::CheckedLive {
             times: self.times(),
@@ -137,7 +137,7 @@ impl Tab {
         }
     }
 
-    /// The server is asked and says that it is live.
+    /// Answers the running check: the session is live.
     #[track_caller]
     fn answer_live(&mut self) -> Vec<Effect> {
         assert!(self.machine.is_checking, "nothing was asked");

@@ -1,5 +1,5 @@
-//! The end of the session, over the page: why, and a way to go on. What was typed in the page's forms is still there after
-//! that.
+//! The dialog over the page when the session has ended: the reason, and sign-in in place. Text in forms of the page is
+//! kept.
 
 use domain::{session::EndReason, state_machine::SessionEnd};
 use leptos::{ev::Event as BrowserEvent, prelude::*, task::spawn_local};
@@ -19,13 +19,13 @@ use crate::{
 const DIALOG: &str = "session-ended";
 const TITLE: &str = "session-ended-title";
 
-/// The dialog. It is open for as long as the session is over, or should be.
+/// Open while the session has ended or should have expired.
 #[component]
 pub fn EndedDialog() -> impl IntoView {
     let monitor = expect_context::<SessionMonitor>();
     let is_ended_or_overdue = Memo::new(move |_| monitor.view().is_ended_or_overdue());
     let end = Memo::new(move |_| monitor.view().end());
-    // The server's own words, with what an administrator wrote.
+    // The server's text, with the administrator's note.
     let server_message = RwSignal::new(None::<String>);
     let has_typed = RwSignal::new(false);
     let mut title_of_page = None;
@@ -35,11 +35,11 @@ pub fn EndedDialog() -> impl IntoView {
         if is_ended_or_overdue.get() {
             has_typed.set(browser::has_unsaved_input());
             browser::open_dialog(DIALOG);
-            // Not a field: somebody may be typing, and not for this one.
+            // Not an input: the user may be typing text for another one.
             browser::focus(TITLE);
         } else {
             browser::close_dialog(DIALOG);
-            // The dialog gives the focus back to what had it, which may be gone with the session.
+            // The dialog restores the focus, but that element may be gone.
             if was_ended {
                 browser::focus_if_lost("content");
             }
@@ -101,7 +101,7 @@ pub fn EndedDialog() -> impl IntoView {
         };
         can_sign_in.get().then(|| form.into_any())
     });
-    // It cannot be put away: there is nothing behind it.
+    // The dialog cannot be closed, because the page behind it is hidden.
     let prevent_close = |event: BrowserEvent| event.prevent_default();
     let reopen = move |_| {
         if is_ended_or_overdue.get_untracked() {

@@ -1,4 +1,4 @@
-//! What a person sees of the session monitor (`ui/live/`), around every page behind sign-in.
+//! Banners and dialogs of the session monitor (`ui/live/`), on every page behind sign-in.
 
 pub mod ended;
 pub mod toast_region;

@@ -1,4 +1,4 @@
-//! Where toasts are shown.
+//! Shows toasts.
 
 use leptos::prelude::*;
 
@@ -14,12 +14,12 @@ use crate::ui::{
     },
 };
 
-/// The place at the bottom of the page. Announced when there is time.
+/// The region at the bottom of the page. Screen readers announce it politely.
 #[component]
 pub fn ToastRegion() -> impl IntoView {
     let toasts = expect_context::<Toasts>();
     let monitor = expect_context::<SessionMonitor>();
-    // What comes after the end may tell of what is nobody's to read any more.
+    // After the end of the session, a toast might show private data.
     let shown = move || {
         if monitor.view().is_content_hidden() {
             Vec::new()

@@ -1,4 +1,4 @@
-//! The portal cannot be reached: what is shown may be old, and nothing can be done meanwhile.
+//! The banner while the portal is unreachable.
 
 use leptos::prelude::*;
 
@@ -14,7 +14,7 @@ use crate::ui::{
     live::{monitor::SessionMonitor, toasts::Toasts},
 };
 
-/// A quiet line at the top, while it is so.
+/// Shown at the top of the page.
 #[component]
 pub fn UnreachableBanner() -> impl IntoView {
     let monitor = expect_context::<SessionMonitor>();
@@ -24,7 +24,7 @@ pub fn UnreachableBanner() -> impl IntoView {
     effect(move || {
         let is_away = is_away.get();
         if std::mem::replace(&mut was_away, is_away) && !is_away && monitor.view().can_act() {
-            // "Nothing was sent" was of before.
+            // Remove the outdated "Nothing was sent".
             toasts.clear();
             toasts.show(
                 Tone::Info,

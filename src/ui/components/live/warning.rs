@@ -1,4 +1,4 @@
-//! The session runs out soon: how soon, and "Stay signed in".
+//! The banner before the session expires, with "Stay signed in".
 
 use std::time::Duration;
 
@@ -24,12 +24,12 @@ use crate::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A line at the top, while it is so. Announced once, when there is time; the seconds are for the eyes.
+/// Shown at the top of the page. Screen readers announce it once, without the countdown.
 #[component]
 pub fn WarningBanner() -> impl IntoView {
     let monitor = expect_context::<SessionMonitor>();
     let warning = Memo::new(move |_| monitor.view().warning);
-    // Made anew only when there is another thing to say: each answer of the server moves the end by a little.
+    // Changes only with the text: each response moves the expiry time a little.
     let is_final = Memo::new(move |_| warning.get().map(|warning| warning.is_final));
     let failure = RwSignal::new(None::<AppError>);
     let busy = RwSignal::new(false);
@@ -120,7 +120,7 @@ pub fn WarningBanner() -> impl IntoView {
     }
 }
 
-/// Counts down for as long as whoever asked is there.
+/// Counts down the seconds, as long as the caller's owner exists.
 fn seconds_left(warning: Memo<Option<ExpiryWarning>>) -> RwSignal<i64> {
     let count = move || {
         let ends_at = warning
@@ -130,7 +130,7 @@ fn seconds_left(warning: Memo<Option<ExpiryWarning>>) -> RwSignal<i64> {
         ((ends_at - browser::monotonic_ms()).max(0) + 999) / 1000
     };
     let left = RwSignal::new(count());
-    // Without an interval the figure stands still; the end comes all the same.
+    // Without an interval the number stands still.
     if let Ok(interval) = set_interval_with_handle(move || _ = left.try_set(count()), SECOND) {
         on_cleanup(move || interval.clear());
     }

@@ -1,4 +1,4 @@
-//! What happens to the tab itself: it is looked at, the network comes and goes, a form is sent.
+//! Events of the tab itself: visibility, network, submitted forms.
 
 use domain::state_machine::Input;
 
@@ -8,7 +8,7 @@ use crate::ui::{
     components::notice::Tone,
 };
 
-/// Forms that are sent whatever is known of the session.
+/// Forms that are sent in every state.
 const SENT_ANYWAY: [&str; 2] = ["/api/sign_in", "/api/choose_theme"];
 
 impl SessionMonitor {
@@ -28,9 +28,9 @@ impl SessionMonitor {
             }
         };
         browser::listen(ListenTarget::Document, "visibilitychange", move |_| looks());
-        // Thawed, or brought back from the browser's memory.
+        // The page was frozen, or comes from the back/forward cache.
         browser::listen(ListenTarget::Document, "resume", move |_| looks());
-        // A page that the browser may keep: it is not to show later what was anybody's now.
+        // A page in the back/forward cache must not show private data later.
         browser::listen(ListenTarget::Window, "pagehide", move |event| {
             if browser::is_persisted(&event) {
                 browser::set_covered(true);
@@ -39,7 +39,7 @@ impl SessionMonitor {
         browser::listen(ListenTarget::Window, "pageshow", move |event| {
             if browser::is_persisted(&event) {
                 looks();
-                // Not before the answer.
+                // Uncover after the check.
                 self.with_inner(|inner| inner.is_covered = true);
                 self.publish_view();
             }
@@ -57,7 +57,7 @@ impl SessionMonitor {
             if !is_sent {
                 event.prevent_default();
                 event.stop_immediate_propagation();
-                // The end is told over the page, and a message would come to light when it is gone.
+                // After the end of the session a dialog covers the page, and a toast would appear after it.
                 if self.is_unreachable_now() {
                     let text = "Nothing was sent: the portal cannot be reached right now.";
                     self.toasts.show(Tone::Warning, text);

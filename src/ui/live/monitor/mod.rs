@@ -1,6 +1,6 @@
-//! One tab's monitor: tells the [`SessionMachine`] what happens and carries out what follows.
+//! The session monitor of one tab: sends inputs to the [`SessionMachine`] and executes its effects.
 //!
-//! What happens comes from [`browser_events`], from [`other_tabs`], from the [`stream`] and from the page's requests.
+//! Inputs come from [`browser_events`], [`other_tabs`], the [`stream`] and the requests of the page.
 
 mod browser_events;
 mod other_tabs;
@@ -34,28 +34,28 @@ use crate::{
     ui::browser::{self, event_stream::EventStream},
 };
 
-/// A browser that has not left the page by then may not leave it at all.
+/// A browser that has not left the page within this time may stay.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Milliseconds, of which a browser's timer takes 24 days at the most.
+/// The longest timer of browsers is about 24 days.
 const MAX_TIMER_MS: u64 = 24 * 3600 * 1000;
 
-/// What the page shows of the session. Pages and components follow it.
+/// The state of the session that pages and components show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionView {
     pub status: MonitorStatus,
     pub warning: Option<ExpiryWarning>,
-    /// The page is on its way out, and nothing of it is to be seen any more.
+    /// The page is being left and must show nothing.
     pub is_unloading: bool,
 }
 
 impl SessionView {
-    /// Private data is not to be on the screen.
+    /// Whether private data must be hidden.
     pub fn is_content_hidden(self) -> bool {
         self.is_unloading || self.is_ended_or_overdue()
     }
 
-    /// The session is over, or should be.
+    /// The session ended, or should have expired.
     pub fn is_ended_or_overdue(self) -> bool {
         matches!(
             self.status,
@@ -63,12 +63,12 @@ impl SessionView {
         )
     }
 
-    /// The server could not be asked.
+    /// The last check failed.
     pub fn is_unreachable(self) -> bool {
         matches!(self.status, MonitorStatus::Unreachable { .. })
     }
 
-    /// Why the session is over, where it is.
+    /// Why the session ended, if it did.
     pub fn end(self) -> Option<SessionEnd> {
         match self.status {
             MonitorStatus::Ended(end) => Some(end),
@@ -76,13 +76,13 @@ impl SessionView {
         }
     }
 
-    /// What a person asks for can be done.
+    /// Whether user actions can be executed.
     pub fn can_act(self) -> bool {
         matches!(self.status, MonitorStatus::Live | MonitorStatus::Unsure)
     }
 }
 
-/// How often the page was asked to load things anew.
+/// How often data was reloaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RefreshCounts {
     pub sessions: u32,
@@ -90,14 +90,13 @@ pub struct RefreshCounts {
 }
 
 thread_local! {
-    /// The monitor of this tab, while a page behind sign-in is open.
+    /// The session monitor of this tab, while a page behind sign-in is open.
     static CURRENT: Cell<Option<SessionMonitor>> = const { Cell::new(None) };
-    /// What it has beside what the page shows. Not in a stored value: the server, which makes pages on many threads, has
-    /// no such thing.
+    /// State in the browser. Not a `StoredValue`, because the server renders on many threads and has no such state.
     static INNER: RefCell<Option<Inner>> = const { RefCell::new(None) };
 }
 
-/// By which calls of server functions pass.
+/// The hooks for the client of server functions.
 const HOOKS: SessionHooks = SessionHooks {
     wait_for_session: || CURRENT.get()?.wait_for_session(),
     live_session: || CURRENT.get()?.live_session(),
@@ -115,14 +114,14 @@ fn report(outcome: CallOutcome) {
     }
 }
 
-/// No page behind sign-in is open any more.
+/// Stops the monitor when no page behind sign-in is open.
 pub fn stop() {
     client::set_session_hooks(None);
     CURRENT.set(None);
     INNER.set(None);
 }
 
-/// Leaves the page, whose session has just been ended for this reason, for another of the portal.
+/// Leaves the page after its session has ended for `reason`.
 pub fn leave_page(path: &str, reason: EndReason) {
     match CURRENT.get() {
         Some(monitor) => monitor.leave(path, reason),
@@ -130,27 +129,27 @@ pub fn leave_page(path: &str, reason: EndReason) {
     }
 }
 
-/// The person ends these sessions here; see [`SessionMonitor::announce_revocation`].
+/// See [`SessionMonitor::announce_revocation`].
 pub fn announce_revocation(sessions: &[SessionId]) {
     if let Some(monitor) = CURRENT.get() {
         monitor.announce_revocation(sessions);
     }
 }
 
-/// Whether the person has just ended that session in this browser.
+/// Whether this browser has just revoked that session.
 pub fn has_just_revoked(session: SessionId) -> bool {
     CURRENT
         .get()
         .is_some_and(|monitor| monitor.has_just_revoked(session))
 }
 
-/// Whether a monitor tells the person of the session's end on this page.
+/// Whether a monitor shows the end of the session on this page.
 pub fn is_running() -> bool {
     CURRENT.get().is_some()
 }
 
-/// In the context of every page behind sign-in. On the server, and in a page before its script has taken over, the
-/// session is live: the page would not be there else.
+/// In the context of every page behind sign-in. On the server and before hydration, the session is live, because
+/// otherwise the page would not exist.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionMonitor {
     view: RwSignal<SessionView>,
@@ -158,33 +157,33 @@ pub struct SessionMonitor {
     toasts: Toasts,
 }
 
-/// What only the browser's side has.
+/// State that exists in the browser only.
 struct Inner {
     machine: SessionMachine,
-    /// The session, its person and where they are, as the page shows them.
+    /// The session state that the page shows.
     shown: SessionState,
-    /// The session that is known of. Another than the one shown after signing in again.
+    /// The current session. Differs from the shown one after signing in again.
     session: SessionId,
-    /// The number that this tab goes by.
+    /// A random id of this tab.
     tab: u32,
     tabs: TabChannel,
-    /// When a tab that leads was last heard.
+    /// When the leader last sent a message.
     leader_seen_at: Option<Millis>,
     is_leader: bool,
     stream: Option<EventStream>,
-    /// It was answered, and has not broken off.
+    /// The stream is open.
     stream_is_open: bool,
-    /// The last event that any tab of this browser was told.
+    /// The last event number that any tab of this browser received.
     event_number: i64,
     timer: Option<TimeoutHandle>,
     waiting: Vec<oneshot::Sender<()>>,
-    /// Other sessions that the person ends in this browser, and when.
+    /// Other sessions that this browser revoked, with the time.
     revoked: Vec<(SessionId, Millis)>,
-    /// The person ends the session here: the page is on its way out.
+    /// The user signs out in this tab, so the page is being left.
     is_leaving: bool,
-    /// It has nothing to show any more.
+    /// The page must show nothing.
     is_unloading: bool,
-    /// It came out of the browser's memory and is covered until it is known whose it is.
+    /// The page came from the back/forward cache and is hidden until its session is known.
     is_covered: bool,
 }
 
@@ -201,7 +200,7 @@ impl SessionMonitor {
         }
     }
 
-    /// The page is there, and what a person asks for can be done.
+    /// Whether user actions can be executed, without tracking.
     pub fn can_act_now(self) -> bool {
         self.view.try_get_untracked().is_some_and(SessionView::can_act)
     }
@@ -216,7 +215,7 @@ impl SessionMonitor {
         self.view.get()
     }
 
-    /// The limits that the session lives under, in seconds: without activity, and in all.
+    /// Idle timeout and lifetime of the session, in seconds.
     pub fn limits(self) -> Option<(i64, i64)> {
         self.with_inner(|inner| {
             let times = &inner.shown.session;
@@ -226,12 +225,12 @@ impl SessionMonitor {
         })
     }
 
-    /// Has everything on the page loaded anew.
+    /// Reloads all data of the page.
     pub fn refresh(self) {
         self.execute(Effect::RefreshAll);
     }
 
-    /// Has the list of sessions loaded anew, if somebody may see it.
+    /// Reloads the list of sessions if the tab is visible.
     pub fn refresh_sessions(self) {
         self.handle(Input::SessionsChanged);
     }
@@ -240,7 +239,7 @@ impl SessionMonitor {
         self.refreshes.get()
     }
 
-    /// What the page shows now was loaded for this state. The first time, the monitor begins with it.
+    /// Sets the session state that the page shows. The first call starts the monitor.
     pub fn set_shown(self, state: SessionState) {
         if self.with_inner(|inner| inner.shown = state.clone()).is_none() {
             self.start(state);
@@ -273,23 +272,23 @@ impl SessionMonitor {
         CURRENT.set(Some(self));
         client::set_session_hooks(Some(HOOKS));
         self.listen();
-        // The page was asked for by the person. And it may be the first after signing in again.
+        // The user requested this page. It may also be the first after signing in again.
         self.broadcast(TabEvent::Live(times));
         if can_share_stream {
             self.request_lead(false);
             self.probe_leader();
         } else {
-            // Each tab for itself; only while it is seen, since a browser opens a few connections to a server only.
+            // Every tab on its own. Only while visible, because browsers limit connections per server.
             self.lead_while_visible();
         }
         self.publish_view();
     }
 
-    /// Takes in what happened, and does what follows.
+    /// Processes an input and executes the effects.
     pub fn handle(self, input: Input) {
         let now = browser::monotonic_ms();
         let effects = self.with_inner(|inner| {
-            // The answer to what ends the session is no sign of its life.
+            // The response to a sign-out does not extend the session.
             if inner.is_leaving && input == Input::UserActed {
                 return Vec::new();
             }
@@ -301,14 +300,13 @@ impl SessionMonitor {
         self.publish_view();
     }
 
-    /// The person ends their session here, alone or with others. Other tabs know whose doing it is.
+    /// Announces to the other tabs that the user signs out in this tab.
     pub fn announce_sign_out(self) {
         self.with_inner(|inner| inner.is_leaving = true);
         self.broadcast(TabEvent::SigningOut);
     }
 
-    /// It is done: nothing of the page is to be seen while the browser leaves it. Should the browser not get away, the end
-    /// is told over the page.
+    /// Hides the page and navigates away. If the browser stays, the page shows that the session ended.
     fn leave(self, path: &str, reason: EndReason) {
         self.with_inner(|inner| {
             inner.is_leaving = true;
@@ -325,13 +323,13 @@ impl SessionMonitor {
         set_timeout(stays, LEAVE_TIMEOUT);
     }
 
-    /// It did not work: the page stays.
+    /// Continues after a failed sign-out.
     pub fn cancel_sign_out(self) {
         self.with_inner(|inner| inner.is_leaving = false);
         self.handle(Input::OtherSessionSeen);
     }
 
-    /// Someone signed in in this tab.
+    /// Continues after sign-in in this tab.
     pub fn after_sign_in(self) {
         self.broadcast(TabEvent::SignedIn);
         self.handle(Input::OtherSessionSeen);
@@ -359,7 +357,7 @@ impl SessionMonitor {
         }
     }
 
-    /// Shows how things stand, and sets the timer for when they may change by themselves.
+    /// Publishes the new state and sets the timer for the next input.
     fn publish_view(self) {
         let now = browser::monotonic_ms();
         let Some((view, next_wake_at, is_leaving)) = self.with_inner(|inner| {
@@ -379,7 +377,7 @@ impl SessionMonitor {
         }) else {
             return;
         };
-        // A page on its way out says nothing of its end.
+        // A page that is being left does not show its end.
         if (!is_leaving || view.is_unloading)
             && self.view.try_get_untracked().is_some_and(|shown| shown != view)
         {
@@ -404,12 +402,12 @@ impl SessionMonitor {
         }
     }
 
-    /// The server has moved the idle end: the person is here.
+    /// Applies an extended idle timeout.
     pub fn apply_extension(self, state: &SessionState) {
         self.handle(Input::OtherTabLive(check::local_expiry(state)));
     }
 
-    /// The server said how the session stands.
+    /// Applies the session state of a check.
     fn apply_check(self, state: &SessionState) {
         let Some((is_same_person, changed)) = self.with_inner(|inner| {
             let shown = &inner.shown;
@@ -423,19 +421,19 @@ impl SessionMonitor {
             let times = check::local_expiry(state);
             self.handle(Input::CheckedLive { times, changed });
         } else {
-            // Someone else is signed in in this browser. Nothing of this page is theirs.
+            // Another user is signed in in this browser. They must not see this page.
             self.leave("/dashboard", EndReason::Unknown);
             self.handle(Input::CheckFailed);
         }
     }
 
-    /// What a call has to wait for before it goes out. `None`: nothing.
+    /// What a request must wait for before it is sent. `None`: nothing.
     fn wait_for_session(self) -> Option<oneshot::Receiver<()>> {
         let (decides, decided) = oneshot::channel();
         let waits = self.with_inner(|inner| {
             let waits = inner.machine.gate() == RequestGate::Closed;
             if waits {
-                // Some have given up meanwhile.
+                // Some requests have timed out meanwhile.
                 inner.waiting.retain(|waiting| !waiting.is_canceled());
                 inner.waiting.push(decides);
             }
@@ -448,7 +446,7 @@ impl SessionMonitor {
         Some(decided)
     }
 
-    /// The session, where the server has said that it is live.
+    /// The session, if it is known to be live.
     fn live_session(self) -> Option<SessionId> {
         self.with_inner(|inner| (inner.machine.status() == MonitorStatus::Live).then_some(inner.session))?
     }
@@ -458,7 +456,7 @@ impl SessionMonitor {
     }
 }
 
-/// A number by which the other tabs know this one.
+/// A random id that distinguishes this tab from others.
 fn random_tab_id() -> u32 {
     #[expect(
         clippy::cast_possible_truncation,

@@ -1,4 +1,4 @@
-//! What this tab and the others of the browser tell each other, and which of them leads.
+//! Messages between this tab and the others, and the choice of the leader.
 
 use super::SessionMonitor;
 use domain::{
@@ -25,7 +25,7 @@ impl SessionMonitor {
         tabs::request_lead(at_once, on_acquired, on_lost);
     }
 
-    /// Takes the lead if the tab that has it does not answer: it may be frozen, and hear nothing.
+    /// Takes over the lead if the leader does not respond: it may be frozen.
     pub(super) fn probe_leader(self) {
         let asked = browser::monotonic_ms();
         self.broadcast(TabEvent::Hello);
@@ -77,7 +77,7 @@ impl SessionMonitor {
         match message.event {
             TabEvent::Hello => self.answer_hello(),
             TabEvent::SignedIn => self.handle(Input::OtherSessionSeen),
-            // A session that this tab does not know (yet).
+            // This tab may not know that session yet.
             TabEvent::Live(_) if !is_ours => self.handle(Input::OtherSessionSeen),
             _ if !is_ours => {}
             TabEvent::StreamOpened => {
@@ -96,7 +96,7 @@ impl SessionMonitor {
         }
     }
 
-    /// The person ends other sessions in this browser, and need not be told of it by the list.
+    /// Announces that this browser revokes other sessions, so that no tab reports their end as news.
     pub fn announce_revocation(self, sessions: &[SessionId]) {
         for session in sessions {
             self.record_revocation(*session);
@@ -108,7 +108,7 @@ impl SessionMonitor {
         self.with_inner(|inner| inner.revoked.push((session, browser::monotonic_ms())));
     }
 
-    /// Whether the person has just ended that session, in whichever tab of this browser.
+    /// Whether a tab of this browser has just revoked that session.
     pub fn has_just_revoked(self, session: SessionId) -> bool {
         let since = browser::monotonic_ms() - OWN_END_WINDOW;
         self.with_inner(|inner| {
@@ -119,7 +119,7 @@ impl SessionMonitor {
         }) == Some(true)
     }
 
-    /// The stream begins at this number: what this tab was not told before, it is not told any more.
+    /// The stream continues at this number. This tab may have missed the events before it.
     fn catch_up(self, number: i64) {
         let has_missed = self.with_inner(|inner| std::mem::replace(&mut inner.event_number, number) < number);
         if has_missed == Some(true) {

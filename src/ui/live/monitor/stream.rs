@@ -1,4 +1,4 @@
-//! The stream of events, where this tab is the one that keeps it.
+//! The event stream, in the leading tab.
 
 use std::time::Duration;
 
@@ -21,10 +21,10 @@ const UPDATED: &str = "session_updated";
 const ENDED: &str = "session_ended";
 const SESSIONS_CHANGED: &str = "sessions_changed";
 const ORGANIZATION_SWITCHED: &str = "organization_switched";
-/// The stream is still there.
+/// Keeps the stream alive.
 const HEARTBEAT: &str = "heartbeat";
 
-/// What changes a session may change its cookie, which is known a moment after the event.
+/// A change of the session may rotate its cookie. The new cookie arrives shortly after the event.
 const COOKIE_DELAY: Duration = Duration::from_millis(150);
 
 impl SessionMonitor {
@@ -70,7 +70,7 @@ impl SessionMonitor {
     pub(super) fn handle_session_ended(self, data: &str) {
         let session = browser::json_text(data, "session_id").and_then(|id| id.parse().ok());
         let reason = browser::json_text(data, "reason").and_then(|reason| reason.parse().ok());
-        // Of a session before this one, perhaps.
+        // The event may be about an earlier session.
         if self.with_inner(|inner| Some(inner.session) == session) == Some(true) {
             let reason = reason.unwrap_or(EndReason::Unknown);
             self.broadcast(TabEvent::Ended(reason));
@@ -78,7 +78,7 @@ impl SessionMonitor {
         }
     }
 
-    /// Does what the stream told, here or in the tab that leads.
+    /// Processes an event of this tab's or the leader's stream.
     pub(super) fn handle_event(self, kind: &str) {
         match kind {
             UPDATED => self.handle_later(Input::SessionUpdated),
@@ -89,7 +89,7 @@ impl SessionMonitor {
         }
     }
 
-    /// The same once the tab that caused it has its answer, and with it the cookie that this may have changed.
+    /// Sends an input after a delay, so that the tab that caused the change has received its new cookie.
     pub(super) fn handle_later(self, input: Input) {
         set_timeout(move || self.handle(input), COOKIE_DELAY);
     }

@@ -1,4 +1,4 @@
-//! What a confirmation page shows.
+//! The content of a confirmation page.
 
 use domain::session::Session;
 use leptos::prelude::*;
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// In the question's place when there is no list.
+/// Shown if the sessions could not be loaded.
 #[component]
 pub fn NotLoaded(error: AppError) -> impl IntoView {
     view! {
@@ -31,7 +31,7 @@ pub fn NotLoaded(error: AppError) -> impl IntoView {
     }
 }
 
-/// In the question's place when there is nothing to end.
+/// Shown if there is nothing to sign out.
 #[component]
 pub fn NothingToConfirm() -> impl IntoView {
     view! {
@@ -49,7 +49,7 @@ pub fn NothingToConfirm() -> impl IntoView {
     }
 }
 
-/// Names what will end and sends it on its way, with the password if the server asks for it.
+/// Lists what will end, with a password field if the server requires it.
 #[component]
 pub fn SignOutForm(target: SignOutTarget, sessions: Vec<Session>, asks: bool) -> impl IntoView {
     let count = devices(sessions.len());
@@ -81,24 +81,24 @@ pub fn SignOutForm(target: SignOutTarget, sessions: Vec<Session>, asks: bool) ->
 /// The title of a page that asks for the password.
 pub const ENTER_PASSWORD: &str = "Enter your password to go on";
 
-/// A page that asks before something is done.
+/// A confirmation form.
 pub struct ConfirmForm {
     pub title: &'static str,
     pub endpoint: &'static str,
-    /// The field that says what it is about, and its value.
+    /// The hidden field that names the subject, and its value.
     pub subject: (&'static str, String),
     pub text: String,
     pub devices: Option<AnyView>,
-    /// Why the password is asked for, where it is.
+    /// Why the password is required, if it is.
     pub hint: Option<&'static str>,
-    /// What was not done after a failure.
+    /// What was not done after an error.
     pub refused: &'static str,
     pub button: String,
     pub class: &'static str,
     pub pending: &'static str,
 }
 
-/// Shows the form, with what came of the last try.
+/// Renders the form with the last error.
 pub fn confirm_form(form: ConfirmForm) -> AnyView {
     let failure = Signal::stored(form_error_in_url(&[form.endpoint]));
     let password = form

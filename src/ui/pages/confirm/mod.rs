@@ -1,6 +1,6 @@
-//! `/dashboard/settings/sign-out-all`, `/dashboard/settings/sign-out-others` and `/dashboard/confirm-password`: what the
-//! dialogs ask, as pages, for browsers without JavaScript. The server leads to the last one when the last look at the
-//! password is too long ago.
+//! `/dashboard/settings/sign-out-all`, `/dashboard/settings/sign-out-others` and `/dashboard/confirm-password`: the
+//! dialogs as pages, for browsers without JavaScript. The server redirects to the last one when an action requires
+//! reauthentication.
 
 mod form;
 
@@ -19,8 +19,8 @@ use crate::ui::{
     sign_out::SignOutTarget,
 };
 
-/// One component for the three addresses, which keeps the browser's part small. The address of the password's page takes
-/// `for`, the action to go on with, and `session_id` or `notice_id` where it is about one.
+/// One component for three routes, which keeps the browser module small. The password page takes the parameters `for`
+/// (the action), `session_id` and `notice_id`.
 #[component]
 pub fn ConfirmPage() -> impl IntoView {
     let loaded = PageResource::<ActiveSessions>::start();
@@ -73,7 +73,7 @@ pub fn ConfirmPage() -> impl IntoView {
     }
 }
 
-/// What the address asks to go on with, and the sessions that it would end. `None`: nothing of the kind can be done.
+/// The target of the action and the sessions that would end. `None`: invalid, or nothing to end.
 fn target_of_action(
     asked: Option<&str>,
     about: Option<&str>,
@@ -98,7 +98,7 @@ fn target_of_action(
     (!sessions.is_empty()).then_some((target, sessions))
 }
 
-/// Asks for the password before a question is answered by a session that is in question itself.
+/// Asks for the password before a security notice is confirmed by a session that is in question itself.
 fn confirm_notice(notice: &SecurityNotice) -> AnyView {
     confirm_form(ConfirmForm {
         title: ENTER_PASSWORD,

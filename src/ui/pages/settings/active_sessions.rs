@@ -1,4 +1,4 @@
-//! Where the person is signed in, and the buttons that end it.
+//! The user's active sessions, with buttons to sign out.
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,36 +33,36 @@ use crate::{
     },
 };
 
-/// What came of the last thing that the person did here.
+/// The result of the last action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Outcome {
     Done(String),
     Failed(AppError),
 }
 
-/// Where the focus goes when the button that had it is gone.
+/// Gets the focus when the focused button is removed.
 const TITLE: &str = "sessions-title";
 
-/// How often the list is loaded anew by itself.
+/// How often the list is refreshed.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What the person has done to the list before the server has answered, and what it answered.
+/// Changes of the list that the server has not confirmed yet, and its errors.
 #[derive(Clone, Copy)]
 struct PendingChanges {
-    /// Rows that are gone already, as far as the person can see.
+    /// Rows that are hidden already.
     hidden: RwSignal<Vec<SessionId>>,
     failures: RwSignal<Vec<(SessionId, AppError)>>,
     outcome: RwSignal<Option<Outcome>>,
     toasts: Toasts,
-    /// The id of what had the focus in the list last.
+    /// The id of the element that had the focus in the list.
     focused: StoredValue<Option<String>>,
     reauthentication: Reauthentication,
     loaded: PageResource<ActiveSessions>,
 }
 
 impl PendingChanges {
-    /// Ends one session: its row goes at once, and comes back if the server refuses, with a message, or asks for the
-    /// password.
+    /// Signs out one session. Its row disappears at once, and returns with an error if the server refuses, or if it
+    /// requires the password.
     fn sign_out_one(self, session: &Session) {
         let (id, name) = (session.id, session.device_name.clone());
         self.failures
@@ -73,7 +73,7 @@ impl PendingChanges {
             name: name.clone(),
         };
         let answered = move |result| match result {
-            // Gone already: that is what was asked for.
+            // The session has already ended, as intended.
             Ok(_) | Err(AppError::SessionNotFound) => {
                 self.finish(&[id], format!("{name} has been signed out."));
             }
@@ -87,7 +87,7 @@ impl PendingChanges {
             .end(target, sign_out_button(id), Arc::new(answered));
     }
 
-    /// Every session but this one has been ended: so many.
+    /// All other sessions have been signed out; `ended` is their number.
     fn signed_out_others(self, others: &[SessionId], ended: usize) {
         self.failures.set(Vec::new());
         let have = if ended == 1 { "has" } else { "have" };
@@ -104,14 +104,14 @@ impl PendingChanges {
     }
 
     fn finish(self, gone: &[SessionId], text: String) {
-        // They came back while the password was asked for.
+        // The rows returned while the password was requested.
         self.hide(gone);
         self.outcome.set(None);
         self.toasts.show(Tone::Success, text);
         self.loaded.refetch();
     }
 
-    /// Gives the error to show; none where the session is over or the person is asked for the password.
+    /// Shows the rows again and returns the error to show. `None` if the session ended or the password is required.
     fn revert(self, back: &[SessionId], error: AppError) -> Option<AppError> {
         self.hidden
             .update(|hidden| hidden.retain(|id| !back.contains(id)));
@@ -126,7 +126,7 @@ pub fn ActiveSessionsSection(loaded: PageResource<ActiveSessions>) -> impl IntoV
         FlashCode::SignedOutOne,
         FlashCode::SignedOutOthers,
     ]));
-    // Waits for the first answer only: a later one changes what the list shows and makes no new list.
+    // Waits for the first response only. Later ones change the content of the same list.
     let content = async_view(loading, move || async move {
         loaded.wait_first().await;
         view! { <Content loaded flash=flash.get_value() /> }.into_any()
@@ -138,7 +138,7 @@ pub fn ActiveSessionsSection(loaded: PageResource<ActiveSessions>) -> impl IntoV
     }
 }
 
-/// What stands in the section once the server has answered.
+/// The content of the section after the first response.
 #[component]
 fn Content(loaded: PageResource<ActiveSessions>, flash: Option<String>) -> impl IntoView {
     let devices = loaded.last();
@@ -181,7 +181,7 @@ fn Content(loaded: PageResource<ActiveSessions>, flash: Option<String>) -> impl 
             .and_then(unless_session_ended)?;
         Some(view! { <Failed error loaded /> }.into_any())
     });
-    // Made once, when the first list has come; a later one only changes what it shows.
+    // Created once, with the first list.
     let came = Memo::new(move |_| devices.with(Option::is_some));
     let list = dynamic(move || {
         came.get()
@@ -200,20 +200,19 @@ fn Content(loaded: PageResource<ActiveSessions>, flash: Option<String>) -> impl 
     }
 }
 
-/// How old the list is.
+/// The age of the list.
 #[component]
 fn Age(server_time: DateTime<Utc>) -> impl IntoView {
     let clock = PageClock::following(Signal::stored(server_time));
     view! { <p>"Last refreshed " <Ago at=Signal::stored(server_time) clock /></p> }
 }
 
-/// The end of the session is told over the page.
+/// The session monitor shows the end of the session.
 fn unless_session_ended(error: AppError) -> Option<AppError> {
     (!matches!(error, AppError::SessionEnded { .. })).then_some(error)
 }
 
-/// The same rows in the order that they had: a row that moves would lose the focus that is in it. New ones come after
-/// this browser.
+/// Keeps the order of known rows, because a moved row loses its focus. New rows come after this browser.
 fn keep_order(mut list: Vec<Session>, before: &[Session]) -> Vec<Session> {
     let place = |session: &Session| {
         let place = before.iter().position(|known| known.id == session.id);
@@ -225,7 +224,7 @@ fn keep_order(mut list: Vec<Session>, before: &[Session]) -> Vec<Session> {
     list
 }
 
-/// Tells of sessions that began or ended elsewhere while the page is open. Gives those that began.
+/// Announces sessions that began or ended elsewhere while the page is open. Returns those that began.
 fn announce_changes(
     devices: Memo<Option<ActiveSessions>>,
     changes: PendingChanges,
@@ -266,7 +265,7 @@ fn announce_changes(
     fresh
 }
 
-/// What happens in other sessions is no event: when they were last active is looked up while somebody looks.
+/// Activity in other sessions sends no event, so reload it periodically.
 fn refresh_periodically(monitor: SessionMonitor) {
     effect(move || {
         let refresh = move || {
@@ -274,14 +273,14 @@ fn refresh_periodically(monitor: SessionMonitor) {
                 monitor.refresh_sessions();
             }
         };
-        // Without an interval the list is as old as the last event.
+        // Without an interval, the list changes with events only.
         if let Ok(interval) = set_interval_with_handle(refresh, REFRESH_INTERVAL) {
             on_cleanup(move || interval.clear());
         }
     });
 }
 
-/// What a form without JavaScript did, or why it did nothing.
+/// The result of a form without JavaScript.
 fn outcome_of_form(flash: Option<String>) -> Option<Outcome> {
     form_error_in_url(&["/api/revoke_session", "/api/sign_out_other_devices"])
         .map(Outcome::Failed)
@@ -332,7 +331,7 @@ fn Failed(error: AppError, loaded: PageResource<ActiveSessions>) -> impl IntoVie
                         href="/dashboard/settings"
                         rel="external"
                         on:click=move |event| {
-                            // Where the page never knew its session, loading it as a whole brings everything back.
+                            // If the session was never loaded, a full load restores everything.
                             if monitor::is_running() {
                                 event.prevent_default();
                                 loaded.refetch();
@@ -354,7 +353,7 @@ fn List(
     fresh: RwSignal<Vec<SessionId>>,
     changes: PendingChanges,
 ) -> impl IntoView {
-    // The list stands only where a list has come, so the fallback is never shown.
+    // The list is rendered only with data, so the default is never shown.
     let server_time = Signal::derive(move || {
         devices.with(|devices| {
             devices
@@ -386,7 +385,7 @@ fn List(
         }),
     };
     let list = keyed_rows(move || shown.get().into_iter().map(row).collect());
-    // A row that goes takes the focus with it: then it is for the title to have.
+    // When a focused row disappears, the title gets the focus.
     let focuses = move |event: FocusEvent| changes.focused.set_value(browser::target_id(&event));
     let hint = dynamic(move || {
         let hint = view! {
@@ -424,7 +423,7 @@ fn List(
     }
 }
 
-/// A row that follows its session in the list, so that a refreshed list changes its words and moves no focus.
+/// A row that follows its session, so that a refresh changes its text and keeps its focus.
 #[component]
 fn Row(
     first: Session,

@@ -1,4 +1,4 @@
-//! `/dashboard/settings`: one file a section.
+//! `/dashboard/settings`, one file per section.
 
 mod active_sessions;
 mod organization;
@@ -20,7 +20,6 @@ use organization::OrganizationSection;
 use password::PasswordSection;
 use security_notices::SecurityNotices;
 
-/// The person's settings.
 #[component]
 pub fn SettingsPage() -> impl IntoView {
     let loaded = PageResource::<ActiveSessions>::start();

@@ -1,4 +1,4 @@
-//! The brokerages that the person belongs to.
+//! The user's organizations.
 
 use domain::{organization::Membership, overview::Viewer};
 use leptos::prelude::*;
@@ -12,7 +12,7 @@ use crate::ui::{
     page_data::PageResource,
 };
 
-/// Lists them, with the current one marked.
+/// Lists the memberships, with the active organization marked.
 #[component]
 pub fn OrganizationSection() -> impl IntoView {
     let viewer = expect_context::<PageResource<Viewer>>();

@@ -1,4 +1,4 @@
-//! Changing the password.
+//! The password section.
 
 use domain::{
     flash::{FlashCode, other_sessions_message},
@@ -28,7 +28,7 @@ const CURRENT: &str = "current-password";
 const NEW: &str = "new-password";
 const KEEP: &str = "keep-others";
 
-/// The section: the form, and what came of it.
+/// The form and its result.
 #[component]
 pub fn PasswordSection(loaded: PageResource<ActiveSessions>) -> impl IntoView {
     let failure = RwSignal::new(form_error_in_url(&["/api/change_password"]));
@@ -105,8 +105,7 @@ pub fn PasswordSection(loaded: PageResource<ActiveSessions>) -> impl IntoView {
             <header class="card-head">
                 <h2 id="password-title">"Password"</h2>
             </header>
-            // The person's menu has a field of this form: whose password it is.
-            // The browser keeps the fragment over the redirect: without JavaScript one comes back to this place.
+            // The form's user name is in the user menu. The browser keeps the fragment of the URL over the redirect.
             <form id="password-form" method="post" action="/api/change_password#password" on:submit=submit>
                 <div class="card-body form short">
                     {outcome}

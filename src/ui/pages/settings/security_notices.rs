@@ -1,5 +1,4 @@
-//! "Was this you?": what was unusual about the person's sessions, to be answered. One line that opens; nothing at all where
-//! nothing was.
+//! Open security notices: "Was this you?" One collapsed line; nothing without notices.
 
 use std::sync::Arc;
 
@@ -25,23 +24,23 @@ use crate::{
     },
 };
 
-/// The id of what is said after an answer: the focus goes there, since the button that had it is gone.
+/// The id of the result. It gets the focus after an answer, because the button is removed.
 const OUTCOME: &str = "notice-outcome";
 
-/// Where a yes is sent to.
+/// The action that confirms a notice.
 const DISMISS: &str = "/api/dismiss_security_notice";
 
-/// What the person has answered.
+/// The user's answers.
 #[derive(Clone, Copy)]
 struct NoticeAnswers {
-    /// The device of the last answer, and whether it was signed out for it.
+    /// The device of the last answer, and whether it was signed out.
     last: RwSignal<Option<(String, bool)>>,
     reauthentication: Reauthentication,
     loaded: PageResource<ActiveSessions>,
 }
 
 impl NoticeAnswers {
-    /// The question goes with the next list that comes; until then its buttons stay at work.
+    /// The notice disappears when the list is reloaded. Until then its buttons stay busy.
     fn record(self, device: String, signed_out: bool) {
         self.last.set(Some((device, signed_out)));
         self.loaded.refetch();
@@ -85,7 +84,7 @@ fn Card(loaded: PageResource<ActiveSessions>) -> impl IntoView {
             view! { <NoticeItem notice answers /> }.into_any()
         }),
     };
-    // Made once: it stays open, with the focus that is in it, when the list is loaded anew.
+    // Created once, so that it stays open and keeps its focus when the list is reloaded.
     let card = dynamic(move || {
         if !any.get() {
             return None;
@@ -113,7 +112,7 @@ fn Card(loaded: PageResource<ActiveSessions>) -> impl IntoView {
     }
 }
 
-/// What came of an answer.
+/// The result of an answer.
 #[component]
 fn Outcome(device: String, signed_out: bool) -> impl IntoView {
     let text = if signed_out {
@@ -141,7 +140,7 @@ fn Outcome(device: String, signed_out: bool) -> impl IntoView {
 #[component]
 fn NoticeItem(notice: SecurityNotice, answers: NoticeAnswers) -> impl IntoView {
     let failure = RwSignal::new(None::<AppError>);
-    // The one of the two answers that is on its way.
+    // The answer that is being sent.
     let sending = RwSignal::new(None::<&'static str>);
     let problem = dynamic(move || {
         let error = failure.get()?;
@@ -159,7 +158,7 @@ fn NoticeItem(notice: SecurityNotice, answers: NoticeAnswers) -> impl IntoView {
         id: notice.id,
         device: device.clone(),
     });
-    // Whoever has just signed in here may be the one who did that as well.
+    // This session may belong to the person that the notice is about.
     let takes_password = (!notice.may_confirm).then(|| {
         view! { <p class="soft small">"Yes takes your password, since this browser is new as well."</p> }
             .into_any()
@@ -200,7 +199,7 @@ fn NoticeItem(notice: SecurityNotice, answers: NoticeAnswers) -> impl IntoView {
     }
 }
 
-/// The button of one answer. It does nothing while either answer is on its way.
+/// The button of one answer. Ignored while another answer is being sent.
 fn answer_form(
     action: PendingAction,
     notice: &SecurityNotice,
@@ -237,7 +236,7 @@ fn answer_form(
         failure.set(None);
         let device = device.clone();
         let answered = move |result| match result {
-            // Done in another tab: just as well.
+            // Already answered in another tab.
             Ok(_) | Err(AppError::SessionNotFound | AppError::ResourceNotFound(_)) => {
                 answers.record(device.clone(), signs_out)
             }

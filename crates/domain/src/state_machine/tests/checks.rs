@@ -1,4 +1,4 @@
-//! When the server is asked, and what holds until it has answered.
+//! When the tab checks its session, and what applies until the result.
 
 use super::*;
 
@@ -116,7 +116,7 @@ fn check_before_hiding_repeats_when_visible() {
     tab.handle(Input::RequestFailed);
     tab.handle(Input::BecameHidden);
     assert_eq!(tab.handle(Input::BecameVisible), []);
-    // The browser may say it twice.
+    // Browsers may report it twice.
     assert_eq!(tab.handle(Input::BecameVisible), []);
     assert_eq!(tab.handle(UNKNOWN), [Effect::Check]);
     assert_eq!(tab.status(), MonitorStatus::Unsure);
@@ -180,11 +180,11 @@ fn retry_delay_doubles_and_resets_after_success() {
     tab.answer_live();
     tab.handle(Input::RequestFailed);
     assert_eq!(pauses(&mut tab, 2), [2, 4]);
-    // An answer, if not a good one.
+    // An unknown credential is a response too.
     tab.handle(UNKNOWN);
     assert_eq!(tab.advance(UNKNOWN_RETRY_DELAYS[0]), [Effect::Check]);
     assert_eq!(pauses(&mut tab, 2), [2, 4]);
-    // What another tab was told.
+    // So is the report of another tab.
     tab.handle(Input::OtherTabLive(tab.times()));
     tab.handle(Input::RequestFailed);
     assert_eq!(pauses(&mut tab, 2), [2, 4]);
@@ -279,7 +279,7 @@ fn hidden_tab_stops_retrying_until_visible() {
     tab.handle(Input::CheckFailed);
     assert_eq!(tab.status(), unreachable(true));
     assert_eq!(tab.advance(24 * HOUR), []);
-    // What a request waits for is asked all the same.
+    // A waiting request starts a check all the same.
     assert_eq!(tab.handle(Input::RequestWaiting), [Effect::Check]);
     tab.handle(Input::CheckFailed);
     assert_eq!(tab.handle(Input::BecameVisible), [Effect::Check]);
@@ -306,7 +306,7 @@ fn user_activity_extends_and_delays_no_check() {
     assert_eq!(tab.handle(Input::UserActed), [Effect::AnnounceLive(moved)]);
     assert_eq!(tab.machine.times, moved);
     assert_eq!(tab.next_check_in(), 20 * SECOND);
-    // Nobody looks: the check at the end goes by the new one when it has asked at the old.
+    // The check at the old expiry time finds the new one.
     tab.handle(Input::BecameHidden);
     assert_eq!(tab.next_check_in(), IDLE + EXPIRY_CHECK_DELAY);
 }

@@ -1,12 +1,12 @@
-//! Long stretches of bad jitter: the server is asked, but not again and again.
+//! Long runs with failures: the number of checks stays limited.
 
 use super::*;
 
-/// How long an answer takes.
+/// Response time of the server.
 const WAY: Millis = 20;
 
-/// A tab and a server for some time: what the server says to a check, and whether it breaks every stream at once.
-/// Luck goes round. How many checks it came to, and streams.
+/// Simulates a tab and a server for some time. `says` answers each check; `breaks` closes each stream at once. Jitter
+/// cycles. Returns the number of checks and of streams.
 fn simulate(mut tab: Tab, time: Millis, breaks: bool, says: impl Fn(&Tab) -> Input) -> (usize, usize, Tab) {
     let until = tab.now + time;
     let mut jitters = (0..=10).map(|tenth| f64::from(tenth) / 10.0).cycle();
@@ -68,7 +68,7 @@ fn hour_of_broken_streams_checks_every_minute() {
     let (checks, streams, tab) = simulate(Tab::leading(), HOUR, true, Tab::live);
     assert!((58..=120).contains(&checks), "{checks}");
     assert!((10..=40).contains(&streams), "{streams}");
-    // Nobody looks: those that the stream asks for are left.
+    // A hidden tab checks only to reopen its stream.
     let mut tab = tab;
     tab.handle(Input::BecameHidden);
     let (checks, streams, _) = simulate(tab, HOUR, true, Tab::live);

@@ -1,4 +1,4 @@
-//! Whatever happens in whatever order, some things hold.
+//! Invariants for random sequences of inputs.
 
 use proptest::{
     prelude::*,
@@ -8,22 +8,22 @@ use proptest::{
 
 use super::*;
 
-/// What may happen next.
+/// The next input.
 #[derive(Clone, Debug)]
 enum Step {
     Input(Input),
-    /// The server answers, where it was asked.
+    /// The server answers the running check.
     Live {
         left: Millis,
         changed: bool,
     },
     Ended(EndReason),
     Failed,
-    /// Another tab was told that so much is left.
+    /// Another tab reports this remaining time.
     OtherTabLive {
         left: Millis,
     },
-    /// The stream that is open, or being opened, breaks.
+    /// The own stream breaks.
     StreamBreaks,
     Time(Millis),
 }
@@ -75,7 +75,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A tab, and what the world around it can tell of it.
+/// A tab, and the facts that its environment knows.
 struct World {
     tab: Tab,
     is_asked: bool,
@@ -104,7 +104,7 @@ impl World {
                 Effect::Check => assert!(!std::mem::replace(&mut self.is_asked, true), "asked twice"),
                 Effect::OpenStream => assert!(!std::mem::replace(&mut self.has_stream, true), "two streams"),
                 Effect::CloseStream => assert!(std::mem::take(&mut self.has_stream), "there is none"),
-                // Whoever was told that it is live has reached the server.
+                // A tab that knows that the session is live has reached the server.
                 Effect::ReleaseRequests if self.tab.status() == MonitorStatus::Live => self.is_online = true,
                 _ => {}
             }
@@ -124,7 +124,7 @@ impl World {
             assert!(machine.check_at.is_some(), "it asks no more");
         }
         let is_away = !self.is_online;
-        // Nobody looks, and it has asked at the end. A request asks by itself.
+        // A hidden tab that has checked after expiry. A waiting request starts a check.
         let is_left = !self.is_visible && self.tab.status() == unreachable(true);
         if machine.gate() == RequestGate::Closed {
             let ends = self.is_asked || machine.check_at.is_some() || is_away || is_left;

@@ -1,4 +1,4 @@
-//! What is loaded anew, and when.
+//! When data is reloaded.
 
 use super::*;
 
@@ -13,7 +13,7 @@ fn visible_tab_loads_changes_at_once() {
         changed: true,
     };
     assert!(tab.handle(changed).contains(&Effect::RefreshAll));
-    // Once.
+    // Only once.
     tab.handle(Input::BecameVisible);
     assert!(!tab.answer_live().contains(&Effect::RefreshAll));
 }
@@ -24,7 +24,7 @@ fn refused_load_of_live_session_is_repeated_once() {
     assert_eq!(tab.handle(Input::RequestRejected), [Effect::Check]);
     assert_eq!(tab.status(), MonitorStatus::Unsure);
     assert!(tab.answer_live().contains(&Effect::RefreshAll));
-    // A refusal within the next seconds is made good for after them.
+    // A second rejection is handled after the minimum interval.
     tab.handle(Input::RequestRejected);
     assert!(!tab.answer_live().contains(&Effect::RefreshAll));
     assert_eq!(tab.advance(MIN_REFRESH_INTERVAL), [Effect::Check]);
@@ -39,7 +39,7 @@ fn failed_load_does_not_loop() {
         let mut tab = Tab::new();
         let mut loads = 0;
         tab.handle(Input::SessionUpdated);
-        // The server says that something changed, and whatever the page loads for it fails.
+        // The server reports a change, and every reload fails.
         for _ in 0..1_000 {
             let changed = Input::CheckedLive {
                 times: tab.times(),

@@ -1,4 +1,4 @@
-//! Only the server's word ends a session.
+//! Only the server ends a session.
 
 use super::*;
 
@@ -114,7 +114,7 @@ fn failure_between_two_unknown_results_ends_nothing() {
 #[test]
 fn no_clock_ends_a_session() {
     let mut tab = Tab::new();
-    // Nothing is heard of any check.
+    // No check is answered.
     tab.advance(48 * HOUR);
     assert!(matches!(
         tab.status(),
@@ -225,7 +225,7 @@ fn older_result_does_not_revive_the_session() {
     tab.handle(Input::SessionEnded(EndReason::Revoked));
     assert_eq!(tab.answer_live(), [Effect::Check]);
     tab.assert_ended(EndReason::Revoked, false);
-    // Nor is there anything left to ask for.
+    // Nothing remains to be checked.
     tab.handle(REVOKED);
     tab.assert_ended(EndReason::Revoked, false);
     assert_eq!(tab.advance(24 * HOUR), []);
@@ -259,7 +259,7 @@ fn failed_check_after_sign_in_is_repeated() {
     tab.assert_ended(EndReason::Revoked, false);
     assert_eq!(tab.advance(INITIAL_BACKOFF), [Effect::Check]);
     tab.handle(Input::CheckFailed);
-    // Nobody looks, nobody asks.
+    // A hidden tab does not retry.
     tab.handle(Input::BecameHidden);
     assert_eq!(tab.advance(24 * HOUR), []);
     tab.handle(Input::BecameVisible);

@@ -1,4 +1,4 @@
-//! One stream a browser, in the tab that leads.
+//! One stream per browser, in the leading tab.
 
 use super::*;
 
@@ -126,7 +126,7 @@ fn tabs_spread_checks_when_the_server_stops() {
     }
 }
 
-/// How long the next stream is put off by one that broke after so long.
+/// The delay before the next stream, after one that broke `after` this time.
 fn broken(tab: &mut Tab, after: Millis) -> Millis {
     tab.handle(Input::StreamOpened);
     tab.now += after;
@@ -167,7 +167,7 @@ fn jitter_at_most_halves_the_stream_delay() {
 
 #[test]
 fn failed_opening_never_counts_as_long_stream() {
-    // Another tab's, and then this one's.
+    // First another tab's stream, then this tab's.
     let mut tab = Tab::new();
     tab.handle(Input::StreamOpened);
     tab.advance(STABLE_AFTER);
@@ -213,7 +213,7 @@ fn stream_reopens_with_the_first_successful_check() {
     assert!(tab.answer_live().contains(&Effect::OpenStream));
 }
 
-/// A tab whose stream beats no more.
+/// A tab whose stream sends no heartbeats.
 fn silent(mut tab: Tab) -> Tab {
     tab.beats = false;
     tab

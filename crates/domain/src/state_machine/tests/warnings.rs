@@ -1,8 +1,8 @@
-//! The session runs out soon, and the person is told.
+//! The warning before a session expires.
 
 use super::*;
 
-/// A tab at the moment of the warning.
+/// A tab at the time of the warning.
 fn warned() -> Tab {
     let mut tab = Tab::new();
     tab.handle(Input::BecameHidden);
@@ -37,7 +37,7 @@ fn lifetime_expiry_is_final() {
         tab.now = 26 * MINUTE;
         let ends_at = lifetime_expires_at.min(IDLE);
         assert_eq!(tab.warning(), Some(ExpiryWarning { ends_at, is_final }));
-        // Nor does it move with what the person does.
+        // Activity does not move it.
         tab.handle(Input::UserActed);
         let final_end = tab.warning().map(|warning| warning.ends_at);
         assert_eq!(final_end, Some(lifetime_expires_at));
@@ -55,7 +55,7 @@ fn disabled_warning_never_appears() {
         assert_eq!(tab.warning(), None);
     }
     tab.now = 0;
-    // Nor does the tab wake for it.
+    // The tab does not wake for a warning.
     tab.handle(Input::BecameHidden);
     assert_eq!(tab.machine.next_wake_at(0), Some(IDLE + EXPIRY_CHECK_DELAY));
 }
