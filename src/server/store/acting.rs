@@ -1,9 +1,9 @@
 //! Transactions that act for a signed-in caller.
 //!
-//! Whatever changes something on behalf of a session begins one: it locks the user, then rechecks the session and the
-//! credential of the request. An action that waited behind the revocation of its own session, or behind the replacement of
-//! its credential, therefore fails and writes nothing. Writes that only callers make
-//! take this type, and only it gives the [`Actor`] that audit rows of callers need.
+//! Every change on behalf of a session uses one. It locks the user, then rechecks the session and the request's credential.
+//! An action that waited behind the revocation of its session, or the replacement of its credential, fails and writes
+//! nothing. Writes that only callers make take this type, and only this type provides the [`Actor`] that their audit rows
+//! need.
 
 use std::{
     net::IpAddr,
@@ -27,8 +27,8 @@ use crate::{
     },
 };
 
-/// A transaction of a caller whose session was live, and held by the request's credential, once the user was locked. Dropped without a commit, it has done
-/// nothing.
+/// A transaction of a caller whose session was live, with the request's credential, after the user was locked. Rolls back
+/// when dropped without a commit.
 #[derive(Debug)]
 pub struct ActingTransaction {
     inner: Transaction,
@@ -38,12 +38,12 @@ pub struct ActingTransaction {
     now: DateTime<Utc>,
 }
 
-/// Why a caller may not act (any more).
+/// Why a caller may not act, or may not act any more.
 #[derive(Debug)]
 pub enum NotActing {
     /// The caller's session has ended, or its credential was replaced ([`EndReason::is_never_recorded`]).
     Ended(EndReason),
-    /// The caller is no administrator (any more).
+    /// The caller is not an administrator, or not any more.
     Forbidden,
     Database(sqlx::Error),
 }
@@ -79,7 +79,7 @@ impl ActingTransaction {
         Self::begin_with(database, clock, caller, ip_address, &[]).await
     }
 
-    /// Locks further users as well, all in the order of their ids.
+    /// Locks `others` as well. Users are locked in the order of their ids.
     async fn begin_with(
         database: &Database,
         clock: &Clock,
@@ -105,27 +105,27 @@ impl ActingTransaction {
         })
     }
 
-    /// The caller's user, who is locked.
+    /// Returns the caller's user, whose row is locked.
     pub fn user(&self) -> UserId {
         self.user
     }
 
-    /// The caller's session, which is live.
+    /// Returns the caller's session, which is live.
     pub fn session(&self) -> SessionId {
         self.session
     }
 
-    /// The caller in the audit log.
+    /// Returns the caller as the actor of audit rows.
     pub fn actor(&self) -> Actor {
         self.actor
     }
 
-    /// The time of the recheck: everything that this transaction does happens then.
+    /// Returns the time of the recheck. Everything in this transaction happens at this time.
     pub fn now(&self) -> DateTime<Utc> {
         self.now
     }
 
-    /// Commits, and counts what was done.
+    /// Commits, and counts the sessions that ended.
     ///
     /// # Errors
     /// As [`Transaction::commit`].
@@ -148,7 +148,7 @@ impl DerefMut for ActingTransaction {
     }
 }
 
-/// An [`ActingTransaction`] of an administrator, whose permission was rechecked as well.
+/// An [`ActingTransaction`] of an administrator, whose permission was rechecked too.
 #[derive(Debug)]
 pub struct AdminTransaction {
     inner: ActingTransaction,
@@ -156,8 +156,8 @@ pub struct AdminTransaction {
 }
 
 impl AdminTransaction {
-    /// Locks the caller and the users `concerned`; rechecks the caller's session and credential, and that it still administers
-    /// `organization`, or everyone where there is none.
+    /// Locks the caller and the users in `concerned`, then rechecks the caller's session and credential, and that the
+    /// caller still administers `organization`. `None` requires a system administrator.
     ///
     /// # Errors
     /// [`NotActing`].
@@ -177,12 +177,12 @@ impl AdminTransaction {
         Ok(Self { inner, organization })
     }
 
-    /// The organization that the caller administers. `None`: everyone.
+    /// Returns the organization that the caller administers. `None`: all organizations.
     pub fn organization(&self) -> Option<OrganizationId> {
         self.organization
     }
 
-    /// Commits, and counts what was done.
+    /// Commits, and counts the sessions that ended.
     ///
     /// # Errors
     /// As [`Transaction::commit`].

@@ -1,4 +1,5 @@
-//! What the webhook is to be told: written with what it tells of, sent by whichever node takes it first.
+//! Webhook messages about alerts. Each is written in the transaction of its alert, and sent by the node that claims it
+//! first.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -9,19 +10,19 @@ use domain::{
     ids::AlertId,
 };
 
-/// A message to be sent.
+/// A message to queue.
 pub struct NewDelivery<'a> {
-    /// The same with every attempt.
+    /// Message id, the same in every attempt.
     pub id: Uuid,
     /// `None` for a test.
     pub alert: Option<AlertId>,
     /// `raised`, `cleared` or `test`.
     pub state: &'a str,
-    /// The body as it goes out.
+    /// The request body.
     pub payload: &'a str,
 }
 
-/// Queues a message for the next moment.
+/// Queues a message to be sent at once.
 pub async fn queue(conn: &mut Connection, delivery: NewDelivery<'_>, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "
@@ -44,12 +45,12 @@ pub struct Claimed {
     pub id: Uuid,
     pub payload: String,
     pub created_at: DateTime<Utc>,
-    /// This one included.
+    /// Number of attempts, including this one.
     pub attempts: i32,
 }
 
-/// Takes a message that is due. Until `lease_ends`, no other node takes it: a node that dies with it has lost it to another
-/// one by then. The end of an alert waits until its beginning is delivered or given up.
+/// Claims a message that is due. No other node can claim it before `lease_ends`; after that, another node takes over.
+/// The message that an alert has cleared waits until the one that it was raised is delivered or given up.
 pub async fn claim(
     conn: &mut Connection,
     lease_ends: DateTime<Utc>,
@@ -75,7 +76,7 @@ pub async fn claim(
     .await
 }
 
-/// The message was taken. Whoever else may have sent it meanwhile, it need not be sent again.
+/// Marks a message as delivered, even if another node has claimed it meanwhile.
 pub async fn delivered(conn: &mut Connection, id: Uuid, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "
@@ -90,8 +91,8 @@ pub async fn delivered(conn: &mut Connection, id: Uuid, now: DateTime<Utc>) -> s
     Ok(())
 }
 
-/// The message was not taken. With `next` it is tried again then; without, it is given up. Not if another node has taken
-/// it over meanwhile.
+/// Records a failed attempt. With `next`, the message is retried then; without, it is given up. Does nothing if another
+/// node has claimed the message meanwhile.
 pub async fn failed(
     conn: &mut Connection,
     claimed: &Claimed,
@@ -145,7 +146,7 @@ impl Row {
     }
 }
 
-/// The deliveries of alerts, the oldest first.
+/// Returns the deliveries of alerts, oldest first.
 pub async fn of_alerts(conn: &mut Connection, alerts: &[AlertId]) -> sqlx::Result<Vec<(AlertId, Delivery)>> {
     let ids: Vec<Uuid> = alerts.iter().map(|id| id.0).collect();
     let rows = sqlx::query_as!(
@@ -164,7 +165,7 @@ pub async fn of_alerts(conn: &mut Connection, alerts: &[AlertId]) -> sqlx::Resul
     Ok(deliveries.collect())
 }
 
-/// The latest tests, the newest first.
+/// Returns the latest test messages, newest first.
 pub async fn tests(conn: &mut Connection, most: i64) -> sqlx::Result<Vec<Delivery>> {
     let rows = sqlx::query_as!(
         Row,
@@ -179,7 +180,7 @@ pub async fn tests(conn: &mut Connection, most: i64) -> sqlx::Result<Vec<Deliver
     Ok(rows.into_iter().map(Row::read).collect())
 }
 
-/// Deletes tests that were queued before `then`, and whatever else nobody has sent for so long.
+/// Deletes test messages and unsent messages that were queued before `then`.
 pub async fn delete_before(conn: &mut Connection, then: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         "DELETE FROM alert_deliveries WHERE id IN (

@@ -1,5 +1,5 @@
-//! Alerts: what was found wrong, and when it was well again. The index `alerts_one_open` sees to it that each is raised
-//! once, whoever finds it and however often.
+//! Alerts: when a condition was raised and when it cleared. The unique index `alerts_one_open` ensures one open alert
+//! per condition, even when several nodes find it at once.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -11,18 +11,18 @@ use domain::{
     ids::AlertId,
 };
 
-/// Something that is wrong at this moment.
+/// A condition that holds now.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
     pub rule: AlertRule,
-    /// What it is about, where the rule can be about several. Empty for the portal as a whole.
+    /// What the condition is about, for rules with several subjects. Empty for the portal as a whole.
     pub key: String,
-    /// What was counted.
+    /// The values that were measured.
     pub figures: Value,
     pub message: String,
 }
 
-/// Writes down that something is wrong. Some: it was not before, and an alert was raised by this.
+/// Records a finding. `Some`: this raised a new alert.
 pub async fn saw(
     conn: &mut Connection,
     finding: &Finding,
@@ -49,15 +49,15 @@ pub async fn saw(
     Ok((id == new.0).then_some(new))
 }
 
-/// An alert that has just been cleared.
+/// An alert that was just cleared.
 pub struct Cleared {
     pub id: AlertId,
     pub raised_at: DateTime<Utc>,
-    /// What was found last.
+    /// The last finding.
     pub finding: Finding,
 }
 
-/// Clears a rule's open alerts that were last seen then or before.
+/// Clears the open alerts of a rule that were last seen at `last_seen` or before.
 pub async fn clear(
     conn: &mut Connection,
     rule: AlertRule,
@@ -88,7 +88,7 @@ pub async fn clear(
     Ok(cleared.collect())
 }
 
-/// Whether an alert of this rule is open.
+/// Returns whether an alert of this rule is open.
 pub async fn is_open(conn: &mut Connection, rule: AlertRule) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM alerts WHERE rule = $1 AND cleared_at IS NULL) AS "open!""#,
@@ -124,7 +124,7 @@ impl Row {
     }
 }
 
-/// Open alerts, the newest first. Without their deliveries.
+/// Returns open alerts without their deliveries, newest first.
 pub async fn open(conn: &mut Connection) -> sqlx::Result<Vec<Alert>> {
     let rows = sqlx::query_as!(
         Row,
@@ -138,7 +138,7 @@ pub async fn open(conn: &mut Connection) -> sqlx::Result<Vec<Alert>> {
     Ok(rows.into_iter().filter_map(Row::read).collect())
 }
 
-/// Alerts that are over, those that cleared last first. Without their deliveries.
+/// Returns cleared alerts without their deliveries, last cleared first.
 pub async fn recent(conn: &mut Connection, most: i64) -> sqlx::Result<Vec<Alert>> {
     let rows = sqlx::query_as!(
         Row,

@@ -1,4 +1,4 @@
-//! The audit log: what happened, to whom, by whom, from where. Written in the transaction of what it tells of.
+//! The audit log: what happened, to whom, by whom and from where. Rows are written in the transaction of the change.
 
 use std::net::IpAddr;
 
@@ -15,10 +15,10 @@ use domain::{
     time::format_rfc3339_micros,
 };
 
-/// Who did something, and from where. The default is an operator or a rule.
+/// Who caused an audit event, and from where. The default is an operator or a rule.
 ///
-/// Only an [`super::acting::ActingTransaction`] gives the actor of a session that is signed in: a service cannot record an
-/// action of a caller without having rechecked the caller's session under the user's row lock.
+/// Only an [`super::acting::ActingTransaction`] provides the actor of a signed-in session. A service can therefore not
+/// record an action of a caller without rechecking the session under the user's row lock.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Actor {
     user: Option<UserId>,
@@ -40,7 +40,7 @@ impl Actor {
         Self::acting(user, session, Some(ip_address))
     }
 
-    /// A session that was rechecked by its transaction.
+    /// A session that its transaction has rechecked.
     pub(super) fn acting(user: UserId, session: SessionId, ip_address: Option<IpAddr>) -> Self {
         Self {
             user: Some(user),
@@ -58,8 +58,7 @@ impl Actor {
     }
 }
 
-/// A request of a signed-in caller that was refused. Recorded also when the caller's session ends meanwhile: it is no
-/// action of theirs.
+/// A refused request of a signed-in caller. It is recorded even if the caller's session has ended meanwhile.
 #[derive(Clone, Debug)]
 pub struct Refusal<'a> {
     pub kind: RefusalKind,
@@ -67,22 +66,22 @@ pub struct Refusal<'a> {
     pub session: SessionId,
     pub ip_address: IpAddr,
     pub reason: &'a str,
-    /// Further facts. Never a secret.
+    /// Further facts, never a secret.
     pub detail: Value,
 }
 
 /// What was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalKind {
-    /// An action that needs another role or a fresh password check.
+    /// An action that needs another role or a recent password check.
     Denied,
-    /// A password check: the password was wrong.
+    /// A password check with a wrong password.
     WrongPassword,
-    /// A password check: too many were wrong before.
+    /// A password check after too many failures.
     Throttled,
 }
 
-/// Writes the row of a refusal.
+/// Writes the audit row of a refusal.
 pub async fn record_refusal(
     conn: &mut Connection,
     refusal: Refusal<'_>,
@@ -109,7 +108,7 @@ pub async fn record_refusal(
     record(conn, event, now).await
 }
 
-/// One row.
+/// One audit event.
 #[derive(Clone, Debug)]
 pub struct AuditEvent<'a> {
     pub kind: AuditKind,
@@ -117,11 +116,11 @@ pub struct AuditEvent<'a> {
     pub user: Option<UserId>,
     pub session: Option<SessionId>,
     pub reason: Option<&'a str>,
-    /// Further facts. Never a secret.
+    /// Further facts, never a secret.
     pub detail: Value,
 }
 
-/// Writes one row.
+/// Writes one audit event.
 pub async fn record(conn: &mut Connection, event: AuditEvent<'_>, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "
@@ -144,8 +143,8 @@ pub async fn record(conn: &mut Connection, event: AuditEvent<'_>, now: DateTime<
     Ok(())
 }
 
-/// Writes one row for each session of a user that has just ended. `at` of the row is when it is written; where the time of
-/// the session had run out before, `ended_at` in the detail says when.
+/// Writes one row for each session of a user that has just ended. `at` is the time of writing. For a session that had
+/// expired before, `ended_at` in the detail is its expiry.
 pub async fn record_ended(
     conn: &mut Connection,
     actor: Actor,
@@ -192,22 +191,22 @@ pub async fn record_ended(
     Ok(())
 }
 
-/// The sign-in before this session's, and the failures since.
+/// The sign-in before the current session, and the failures since.
 pub struct SignInHistory {
     pub previous: Option<PreviousSignIn>,
-    /// Refused attempts on this account since the previous sign-in, this session's own beginning included.
+    /// Failed sign-ins of this account between the previous sign-in and this session.
     pub failures: i64,
 }
 
-/// A sign-in before this one.
+/// The previous sign-in.
 pub struct PreviousSignIn {
     pub at: DateTime<Utc>,
     pub device_name: Option<String>,
     pub ip_address: Option<String>,
 }
 
-/// Looks up what the dashboard says about sign-ins. Whoever was asked for a new password gave the right one: that is no
-/// failure. `began` is when the asking session began.
+/// Loads the sign-in history for the dashboard. A sign-in that was refused only because a new password must be chosen
+/// is not a failure. `began` is when the current session was created.
 pub async fn sign_in_history(
     conn: &mut Connection,
     user: UserId,
@@ -245,7 +244,7 @@ pub async fn sign_in_history(
     })
 }
 
-/// Sign-ins of a person that failed since then, or since they last got in if that is later.
+/// Counts the failed sign-ins of a user since `then` or their last successful sign-in, whichever is later.
 pub async fn failures_since(conn: &mut Connection, user: UserId, then: DateTime<Utc>) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"
@@ -260,7 +259,7 @@ pub async fn failures_since(conn: &mut Connection, user: UserId, then: DateTime<
     .await
 }
 
-/// Whether a person has ever signed in. The sign-ins that the demo makes up do not count: nobody did.
+/// Returns whether a user has ever signed in. Sign-ins invented for demo accounts do not count.
 pub async fn has_signed_in(conn: &mut Connection, user: UserId) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT 1 FROM audit_events WHERE user_id = $1 AND kind = 'signed_in' AND NOT detail ? 'demo') AS "ever!""#,
@@ -270,14 +269,14 @@ pub async fn has_signed_in(conn: &mut Connection, user: UserId) -> sqlx::Result<
     .await
 }
 
-/// Sign-ins since then, on all accounts.
+/// Numbers of sign-ins on all accounts.
 pub struct SignIns {
     pub succeeded: i64,
-    /// Refused, or turned away without a look.
+    /// Refused or throttled.
     pub failed: i64,
 }
 
-/// Counts the sign-ins since then.
+/// Counts the sign-ins since `then`.
 pub async fn sign_ins_since(conn: &mut Connection, then: DateTime<Utc>) -> sqlx::Result<SignIns> {
     sqlx::query_as!(
         SignIns,
@@ -292,14 +291,14 @@ pub async fn sign_ins_since(conn: &mut Connection, then: DateTime<Utc>) -> sqlx:
     .await
 }
 
-/// Refresh tokens that were shown again, on all accounts.
+/// Numbers of reused refresh tokens on all accounts.
 pub struct Reuses {
     pub count: i64,
-    /// Of these, the ones that were probably lost answers.
+    /// Reuse that a lost response probably caused.
     pub lost_answers: i64,
 }
 
-/// Counts the refresh tokens that were shown again since then.
+/// Counts the reused refresh tokens since `then`.
 pub async fn reuses_since(conn: &mut Connection, then: DateTime<Utc>) -> sqlx::Result<Reuses> {
     sqlx::query_as!(
         Reuses,
@@ -314,7 +313,7 @@ pub async fn reuses_since(conn: &mut Connection, then: DateTime<Utc>) -> sqlx::R
     .await
 }
 
-/// How often a rule of suspicion spoke up since then, on all accounts.
+/// Counts the notices of a suspicion rule since `then`, on all accounts.
 pub async fn suspicions_since(
     conn: &mut Connection,
     rule: NoticeRule,

@@ -1,41 +1,41 @@
-//! The hash chain over the audit log, and the queue of rows that wait for it. What is hashed, and what is made of a chain
-//! that does not fit, is the business of `services`.
+//! The hash chain over the audit log, and the queue of rows that are not sealed yet. `services` decides what is hashed
+//! and reports broken chains.
 
 use chrono::{DateTime, Utc};
 
 use crate::server::database::Connection;
 use domain::ids::UserId;
 
-/// Names the lock under which the chain grows. Any number will do that nothing else in the database uses.
+/// Advisory lock that is held while the chain grows. Any number that nothing else in the database uses.
 const SEALING: i64 = 7_022_750_921_764_881_202;
 
-/// Makes this transaction the one that seals. `false`: another one does.
+/// Takes the seal lock for this transaction. `false`: another transaction holds it.
 pub async fn try_lock(conn: &mut Connection) -> sqlx::Result<bool> {
     sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "locked!""#, SEALING)
         .fetch_one(conn)
         .await
 }
 
-/// Whether anything waits.
+/// Returns whether rows wait to be sealed.
 pub async fn any_unsealed(conn: &mut Connection) -> sqlx::Result<bool> {
     sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM audit_unsealed) AS "waiting!""#)
         .fetch_one(conn)
         .await
 }
 
-/// What waits to be sealed.
+/// The rows that wait to be sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waiting {
-    /// Counted up to [`COUNTED`].
+    /// Number of rows, at most [`COUNTED`].
     pub rows: i64,
-    /// When the oldest of these happened.
+    /// Time of the oldest of these rows.
     pub since: Option<DateTime<Utc>>,
 }
 
-/// A queue longer than this is not counted to its end: that it is long is what matters.
+/// Limit for counting the queue. Beyond it, the exact length does not matter.
 pub const COUNTED: i64 = 10_000;
 
-/// How much waits, and since when.
+/// Returns how many rows wait, and since when.
 pub async fn waiting(conn: &mut Connection) -> sqlx::Result<Waiting> {
     sqlx::query_as!(
         Waiting,
@@ -50,7 +50,7 @@ pub async fn waiting(conn: &mut Connection) -> sqlx::Result<Waiting> {
     .await
 }
 
-/// The first rows of those that wait, in order of id. One that was removed meanwhile holds up nothing.
+/// Returns the first waiting rows in order of id. Ids whose rows were removed are skipped, so they block nothing.
 pub async fn unsealed(conn: &mut Connection, limit: i64) -> sqlx::Result<Vec<i64>> {
     sqlx::query_scalar!(
         "SELECT q.event_id FROM audit_unsealed q JOIN audit_events e ON e.id = q.event_id ORDER BY q.event_id LIMIT $1",
@@ -60,17 +60,17 @@ pub async fn unsealed(conn: &mut Connection, limit: i64) -> sqlx::Result<Vec<i64
     .await
 }
 
-/// An audit row as it is sealed.
+/// An audit row in the form that is hashed.
 pub struct SealedText {
     pub id: i64,
-    /// The row as JSON, as Postgres prints it: every column that is not null, `at` in seconds since 1970.
+    /// The row as JSON printed by Postgres: every column that is not null, `at` in seconds since 1970.
     pub text: String,
-    /// Held within the years that everyone can write down.
+    /// Limited to years that the time format supports.
     pub at: DateTime<Utc>,
     pub user: Option<UserId>,
 }
 
-/// The rows of these ids that are there, in order of id.
+/// Returns the existing rows among these ids, in order of id.
 pub async fn texts(conn: &mut Connection, ids: &[i64]) -> sqlx::Result<Vec<SealedText>> {
     let rows = sqlx::query!(
         r#"
@@ -102,7 +102,7 @@ pub struct Entry {
     pub hash: Vec<u8>,
 }
 
-/// The last entry.
+/// Returns the last entry.
 pub async fn last(conn: &mut Connection) -> sqlx::Result<Option<Entry>> {
     sqlx::query_as!(
         Entry,
@@ -115,7 +115,7 @@ pub async fn last(conn: &mut Connection) -> sqlx::Result<Option<Entry>> {
     .await
 }
 
-/// The entries that follow a position, in order.
+/// Returns the entries after a position, in order.
 pub async fn entries_after(conn: &mut Connection, position: i64, limit: i64) -> sqlx::Result<Vec<Entry>> {
     sqlx::query_as!(
         Entry,
@@ -130,7 +130,7 @@ pub async fn entries_after(conn: &mut Connection, position: i64, limit: i64) -> 
     .await
 }
 
-/// Adds entries, and takes their rows out of the queue.
+/// Appends entries and removes their rows from the queue.
 pub async fn append(conn: &mut Connection, entries: &[Entry]) -> sqlx::Result<()> {
     let positions: Vec<i64> = entries.iter().map(|entry| entry.position).collect();
     let events: Vec<i64> = entries.iter().map(|entry| entry.event).collect();
@@ -154,14 +154,14 @@ pub async fn append(conn: &mut Connection, entries: &[Entry]) -> sqlx::Result<()
     Ok(())
 }
 
-/// Whether the database knows the chain at all.
+/// Returns whether the database has an audit chain.
 pub async fn exists(conn: &mut Connection) -> sqlx::Result<bool> {
     sqlx::query_scalar!(r#"SELECT to_regclass('audit_chain') IS NOT NULL AS "exists!""#)
         .fetch_one(conn)
         .await
 }
 
-/// Lets each statement of this transaction take as long as a long log needs. Nobody's request waits for it.
+/// Removes the statement timeout for this transaction: a long log takes longer, and no request waits for it.
 pub async fn take_time(conn: &mut Connection) -> sqlx::Result<()> {
     sqlx::query!("SET LOCAL statement_timeout = 0")
         .execute(conn)
@@ -169,7 +169,7 @@ pub async fn take_time(conn: &mut Connection) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Where an audit row stands.
+/// Whether an audit row is sealed or waits.
 pub struct Standing {
     pub id: i64,
     pub at: DateTime<Utc>,
@@ -178,7 +178,7 @@ pub struct Standing {
     pub waiting: bool,
 }
 
-/// The rows of the log that follow an id, in order.
+/// Returns the rows of the log after an id, in order.
 pub async fn standings_after(conn: &mut Connection, id: i64, limit: i64) -> sqlx::Result<Vec<Standing>> {
     let rows = sqlx::query!(
         r#"
@@ -204,7 +204,7 @@ pub async fn standings_after(conn: &mut Connection, id: i64, limit: i64) -> sqlx
     Ok(standings.collect())
 }
 
-/// Ids in the queue whose rows are not there.
+/// Returns queued ids whose rows do not exist.
 pub async fn waiting_for_nothing(conn: &mut Connection, limit: i64) -> sqlx::Result<Vec<i64>> {
     sqlx::query_scalar!(
         "

@@ -1,6 +1,6 @@
-//! The audit log as it is read: a page at a time, narrowed by one filter for the page, the API and the exports.
+//! Pages of the audit log with one filter, for the page, the API and the exports.
 //!
-//! Put together from those conditions that apply, as in [`super::review`], so that each finds its index.
+//! A statement contains only the conditions that apply, as in [`super::review`], so that each finds its index.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -14,34 +14,34 @@ use domain::{
     ids::{OrganizationId, SessionId, UserId},
 };
 
-/// Which rows, within what the asker may see.
+/// Selects rows within what the reader may see.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
     pub filter: &'a AuditFilter,
-    /// Rows about people of this organization, and none about another one.
+    /// Only rows about users of this organization, and none about another organization.
     pub organization: Option<OrganizationId>,
-    /// What this person did, and what was done to them.
+    /// Only rows that this user caused, or that are about this user.
     pub about: Option<UserId>,
-    /// What happened to this session, and what it did.
+    /// Only rows that this session caused, or that are about this session.
     pub session: Option<SessionId>,
 }
 
-/// One row of the log with its place in the chain, if it has one yet.
+/// One row of the log, with its position in the chain if it is sealed.
 #[derive(FromRow)]
 pub struct ExportedRow {
     pub id: i64,
     pub at: DateTime<Utc>,
     pub kind: String,
     pub actor_id: Option<Uuid>,
-    /// The address that whoever did it has now, where the asker may know them.
+    /// The actor's current email, if the reader may know the actor.
     pub actor_email: Option<String>,
     pub actor_session_id: Option<Uuid>,
-    /// The organization that the actor's session looked at.
+    /// The active organization of the actor's session.
     pub actor_organization_id: Option<Uuid>,
-    /// Somebody did it whom the asker may not know: nothing of them is in the row.
+    /// The reader may not know the actor; the row contains nothing about them.
     pub is_actor_hidden: bool,
     pub user_id: Option<Uuid>,
-    /// The address that the person has now.
+    /// The user's current email.
     pub user_email: Option<String>,
     pub session_id: Option<Uuid>,
     pub ip_address: Option<String>,
@@ -52,7 +52,7 @@ pub struct ExportedRow {
     pub hash: Option<Vec<u8>>,
 }
 
-/// The rows that follow an id, in order of id.
+/// Returns the rows after an id, in order of id.
 pub async fn page_after(
     conn: &mut Connection,
     asked: Asked<'_>,
@@ -72,7 +72,7 @@ pub async fn page_after(
         .collect())
 }
 
-/// The rows before an id, newest first.
+/// Returns the rows before an id, newest first.
 pub async fn page_before(
     conn: &mut Connection,
     asked: Asked<'_>,
@@ -92,7 +92,7 @@ pub async fn page_before(
         .collect())
 }
 
-/// How many rows there are.
+/// Counts the rows.
 pub async fn count(conn: &mut Connection, asked: Asked<'_>) -> sqlx::Result<i64> {
     let mut query = QueryBuilder::<Postgres>::new("SELECT count(*)");
     listed(&mut query, asked);
@@ -181,15 +181,15 @@ fn listed(query: &mut QueryBuilder<Postgres>, asked: Asked<'_>) {
     }
 }
 
-/// The row without what its asker may not know: of whoever acted in another organization nothing but what they did, and no
-/// id of anything that belongs to another one.
+/// Removes what the reader may not know. Of an actor in another organization only the action remains; ids that belong
+/// to another organization are removed.
 fn redacted(mut row: ExportedRow, organization: Option<OrganizationId>) -> ExportedRow {
     let Some(organization) = organization else {
         return row;
     };
     let own = organization.0;
     row.actor_organization_id = row.actor_organization_id.filter(|id| *id == own);
-    // The role that an account was created with is that of the organization it was created for.
+    // The role of a new account is that of the organization it was created for.
     let is_told = |name: &str| match row.kind.as_str() {
         "user_created" => name != "role",
         _ if row.is_actor_hidden => matches!(name, "organization_id" | "from" | "to" | "role"),
@@ -205,7 +205,8 @@ fn redacted(mut row: ExportedRow, organization: Option<OrganizationId>) -> Expor
     row
 }
 
-/// Whoever is no member of the organization is found by no name: who acted from outside is not told.
+/// Matches users by name or id. Only members of the organization are found, so that a search does not reveal an actor
+/// from outside.
 fn people(
     query: &mut QueryBuilder<Postgres>,
     organization: Option<OrganizationId>,

@@ -1,4 +1,4 @@
-//! Where a page of an administrator's list ends and the next begins.
+//! The position where a page of an admin list ends and the next one starts.
 
 use chrono::{DateTime, Datelike, Utc};
 use data_encoding::BASE64URL_NOPAD;
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use domain::session_filter::SessionSort;
 
-/// The last row's place in the order.
+/// The sort key and id of the last row of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
     key: Key,
@@ -21,7 +21,7 @@ enum Key {
 }
 
 impl Cursor {
-    /// As it stands in an address.
+    /// Encodes the cursor for a URL.
     pub fn to_text(&self) -> String {
         let key = match &self.key {
             Key::Time(time) => format!("t{}", time.timestamp_micros()),
@@ -38,7 +38,7 @@ impl Cursor {
         let key = match (sort, key.split_at_checked(1)?) {
             (SessionSort::User, ("e", email)) if !email.contains('\0') => Key::Email(email.to_owned()),
             (SessionSort::LastActive | SessionSort::CreatedAt, ("t", micros)) => {
-                // Within the years that the database can hold.
+                // Only years that the database supports.
                 let time = DateTime::from_timestamp_micros(micros.parse().ok()?)?;
                 Key::Time(Some(time).filter(|time| (1..=9999).contains(&time.year()))?)
             }
@@ -50,7 +50,7 @@ impl Cursor {
         })
     }
 
-    /// In a list of people, by email, which is read with [`SessionSort::User`].
+    /// A cursor in a list by email ([`Sort::Person`]).
     pub(super) fn of_person(email_key: String, id: Uuid) -> Self {
         Self {
             key: Key::Email(email_key),
@@ -58,7 +58,7 @@ impl Cursor {
         }
     }
 
-    /// The last person's email in small letters, and id.
+    /// Returns the email in lower case and the id of the last row.
     pub(super) fn person(&self) -> Option<(&str, Uuid)> {
         match &self.key {
             Key::Email(email) => Some((email, self.id)),
@@ -66,7 +66,7 @@ impl Cursor {
         }
     }
 
-    /// In a list by time.
+    /// A cursor in a list by time.
     pub(super) fn at(time: DateTime<Utc>, id: Uuid) -> Self {
         Self {
             key: Key::Time(time),
@@ -74,7 +74,7 @@ impl Cursor {
         }
     }
 
-    /// Writes the last row's key, and gives its id.
+    /// Binds the sort key of the last row and returns its id.
     pub(super) fn push_key(&self, query: &mut QueryBuilder<Postgres>) -> Uuid {
         match &self.key {
             Key::Time(time) => query.push_bind(*time),

@@ -1,4 +1,4 @@
-//! The desktops that people have signed in on.
+//! Desktop apps that users have signed in with.
 
 use chrono::{DateTime, Utc};
 
@@ -8,10 +8,10 @@ use domain::ids::{DeviceId, UserId};
 
 use crate::server::auth::client::Network;
 
-/// What a desktop says of itself.
+/// What a desktop app reports about itself.
 #[derive(Clone, Debug)]
 pub struct DeviceFacts<'a> {
-    /// The client's own name for itself, the same at every sign-in.
+    /// The id that the client chose for itself, the same at every sign-in.
     pub device_id: &'a str,
     pub device_name: &'a str,
     pub os: &'a str,
@@ -19,7 +19,7 @@ pub struct DeviceFacts<'a> {
     pub app_version: Option<&'a str>,
 }
 
-/// Finds a person's device by the client's own name for itself.
+/// Finds a user's device by the client's own id.
 pub async fn find(conn: &mut Connection, user: UserId, device_id: &str) -> sqlx::Result<Option<DeviceId>> {
     let id = sqlx::query_scalar!(
         "SELECT id FROM devices WHERE user_id = $1 AND device_id = $2",
@@ -31,17 +31,17 @@ pub async fn find(conn: &mut Connection, user: UserId, device_id: &str) -> sqlx:
     Ok(id.map(DeviceId))
 }
 
-/// A device that a person has signed in on before.
+/// A device on which a user has signed in before.
 pub struct KnownDevice {
     pub id: DeviceId,
-    /// A session of it has been used from the network that was asked about.
+    /// A session of the device was used from the network in question.
     pub in_network: bool,
-    /// A session of it is in question: its person has not said that it was them.
+    /// A session of the device is unconfirmed: the user has not confirmed the sign-in.
     pub in_question: bool,
 }
 
-/// Finds a person's device by the client's own name for itself, and whether it has been in a network before. The name
-/// alone is no proof, since it is no secret.
+/// Finds a user's device by the client's own id, and whether it was used in a network before. The id alone proves
+/// nothing, since it is not secret.
 pub async fn find_with_network(
     conn: &mut Connection,
     user: UserId,
@@ -74,7 +74,7 @@ pub async fn find_with_network(
     }))
 }
 
-/// Registers a person's device, or brings what is known of it up to date.
+/// Registers a user's device, or updates it.
 pub async fn register(
     conn: &mut Connection,
     user: UserId,
@@ -104,7 +104,7 @@ pub async fn register(
     Ok(DeviceId(id))
 }
 
-/// Records that the caller's desktop is there, in the session as well, which stays as idle as it was.
+/// Records the presence of the caller's desktop, also in its session. This is not activity.
 pub async fn heartbeat(tx: &mut ActingTransaction) -> sqlx::Result<()> {
     let (session, now) = (tx.session(), tx.now());
     sqlx::query!(
@@ -123,7 +123,7 @@ pub async fn heartbeat(tx: &mut ActingTransaction) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Forgets desktops that nobody has signed in on since then and that no session speaks of any more.
+/// Deletes devices without a sign-in since `then` that no session refers to.
 pub async fn forget_before(conn: &mut Connection, then: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         "

@@ -1,4 +1,4 @@
-//! The event log that every node reads to tell clients what changed.
+//! The event log. Every node reads it to tell clients what changed.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -10,10 +10,10 @@ use domain::{
     session::EndReason,
 };
 
-/// The channel that NOTIFY wakes listeners on. The payload is empty: the log itself says what happened.
+/// The channel on which NOTIFY wakes listeners. The payload is empty: the log contains the events.
 pub const CHANNEL: &str = "session_events";
 
-/// Writes that sessions of a person ended, then that their list changed, and wakes the listeners at commit.
+/// Publishes that sessions of a user ended, then that the user's list changed. NOTIFY is sent at commit.
 pub async fn sessions_ended(
     conn: &mut Connection,
     user: UserId,
@@ -40,7 +40,7 @@ pub async fn sessions_ended(
     sessions_changed(conn, user, now).await
 }
 
-/// Writes that a person's list of sessions changed, and wakes the listeners at commit.
+/// Publishes that a user's list of sessions changed. NOTIFY is sent at commit.
 pub async fn sessions_changed(conn: &mut Connection, user: UserId, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "
@@ -56,7 +56,7 @@ pub async fn sessions_changed(conn: &mut Connection, user: UserId, now: DateTime
     Ok(())
 }
 
-/// Writes that a session changed while it goes on, and wakes the listeners at commit.
+/// Publishes that a live session changed. NOTIFY is sent at commit.
 pub async fn session_updated(
     conn: &mut Connection,
     user: UserId,
@@ -66,7 +66,7 @@ pub async fn session_updated(
     of_session(conn, user, session, EventKind::SessionUpdated, now).await
 }
 
-/// Writes that a session looks at another organization, and wakes the listeners at commit.
+/// Publishes that a session switched its organization. NOTIFY is sent at commit.
 pub async fn organization_switched(
     conn: &mut Connection,
     user: UserId,
@@ -76,8 +76,8 @@ pub async fn organization_switched(
     of_session(conn, user, session, EventKind::OrganizationSwitched, now).await
 }
 
-/// Writes that a session is held by a new credential, and wakes the listeners at commit: streams that the old one opened
-/// close, and whoever has the new one opens them anew.
+/// Publishes that a session has a new credential. NOTIFY is sent at commit. Streams that were opened with the old
+/// credential close, and the holder of the new one reopens them.
 pub async fn credential_replaced(
     conn: &mut Connection,
     user: UserId,
@@ -87,7 +87,7 @@ pub async fn credential_replaced(
     of_session(conn, user, session, EventKind::CredentialReplaced, now).await
 }
 
-/// Tells [`EventKind::CredentialReplaced`] from other updates in the log.
+/// Distinguishes [`EventKind::CredentialReplaced`] from other updates in the log.
 const REPLACED: &str = "credential_replaced";
 
 async fn of_session(
@@ -116,32 +116,32 @@ async fn of_session(
     Ok(())
 }
 
-/// One event as it was written.
+/// One event of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Its number. Numbers are given before the commit: a lower one may come to light later.
+    /// Event number. Numbers are assigned before the commit, so a lower one may become visible later.
     pub id: i64,
     /// When it happened.
     pub at: DateTime<Utc>,
     pub user: UserId,
-    /// The session that it is about, if it is about one.
+    /// The session that the event is about, if any.
     pub session: Option<SessionId>,
     pub kind: EventKind,
 }
 
-/// What happened. The names are public: clients branch on them.
+/// What happened. The names are public: clients depend on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
-    /// The session goes on with other times, or another client.
+    /// The session has other times or another client.
     SessionUpdated,
     SessionEnded {
         reason: EndReason,
     },
-    /// The session's credential was replaced: whoever shows the old one is told no more.
+    /// The credential was replaced. Streams of the old credential receive nothing more.
     CredentialReplaced,
-    /// A session of the person began, ended or changed.
+    /// A session of the user was created, ended or changed.
     SessionsChanged,
-    /// The session looks at another organization.
+    /// The session switched its organization.
     OrganizationSwitched,
 }
 
@@ -174,7 +174,7 @@ impl Row {
                 reason: reason.parse().map_err(unreadable("reason"))?,
             },
             ("organization_switched", _) => EventKind::OrganizationSwitched,
-            // A kind that a newer server writes is a change of some sort.
+            // Treat an unknown kind, written by a newer server, as a change.
             _ => EventKind::SessionsChanged,
         };
         Ok(Event {
@@ -187,15 +187,15 @@ impl Row {
     }
 }
 
-/// The highest number so far; 0 for an empty log.
+/// Returns the highest event number, 0 for an empty log.
 pub async fn last(conn: &mut Connection) -> sqlx::Result<i64> {
     sqlx::query_scalar!(r#"SELECT COALESCE(max(id), 0) AS "last!" FROM session_events"#)
         .fetch_one(conn)
         .await
 }
 
-/// The highest number of a person's events so far; 0 for none. Not that of the whole log: another person's higher number may
-/// be there while a lower one of theirs is not committed yet.
+/// Returns the highest number of a user's events, 0 for none. The number of the whole log would not do: another user's
+/// higher number may be visible before a lower one of this user is committed.
 pub async fn last_of_user(conn: &mut Connection, user: UserId) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"SELECT COALESCE(max(id), 0) AS "last!" FROM session_events WHERE user_id = $1"#,
@@ -205,7 +205,7 @@ pub async fn last_of_user(conn: &mut Connection, user: UserId) -> sqlx::Result<i
     .await
 }
 
-/// Events after a number, and those of the numbers passed over that have come to light since; at most `most`.
+/// Returns events after a number and those of `passed_over` that are visible now, at most `most`.
 pub async fn after(
     conn: &mut Connection,
     last: i64,
@@ -227,7 +227,7 @@ pub async fn after(
     rows.into_iter().map(Row::read).collect()
 }
 
-/// A person's events after a number, for a client whose stream broke off there; at most `most`.
+/// Returns a user's events after a number, for a client that resumes there, at most `most`.
 pub async fn of_user_after(
     conn: &mut Connection,
     user: UserId,
@@ -249,7 +249,7 @@ pub async fn of_user_after(
     rows.into_iter().map(Row::read).collect()
 }
 
-/// Whether any server listens to this database.
+/// Returns whether any server listens to this database.
 pub async fn is_heard(conn: &mut Connection) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"
@@ -263,7 +263,7 @@ pub async fn is_heard(conn: &mut Connection) -> sqlx::Result<bool> {
     .await
 }
 
-/// Deletes events that no client can still be waiting for.
+/// Deletes events that no client can still request.
 pub async fn delete_before(conn: &mut Connection, then: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         "DELETE FROM session_events WHERE id IN (

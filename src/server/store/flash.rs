@@ -1,9 +1,9 @@
-//! Flash messages of a session: one for each page, the last one.
+//! Flash messages of a session, the last one for each page.
 
 use crate::server::database::Connection;
 use domain::{flash::Flash, ids::SessionId};
 
-/// Keeps a message for the page at `path`. A session that has ended keeps none.
+/// Stores a message for the page at `path`. An ended session stores none.
 pub async fn put(conn: &mut Connection, session: SessionId, path: &str, flash: Flash) -> sqlx::Result<()> {
     sqlx::query!(
         "
@@ -19,7 +19,7 @@ pub async fn put(conn: &mut Connection, session: SessionId, path: &str, flash: F
     Ok(())
 }
 
-/// Takes the message for the page at `path`, so that nobody else gets it.
+/// Removes and returns the message for the page at `path`, so that it is shown once.
 pub async fn take(conn: &mut Connection, session: SessionId, path: &str) -> sqlx::Result<Option<Flash>> {
     let taken = sqlx::query_scalar!(
         r#"

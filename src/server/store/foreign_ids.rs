@@ -1,11 +1,11 @@
-//! Whose an id is, for the audit log.
+//! Whether an id belongs to another user, for the audit log.
 
 use uuid::Uuid;
 
 use crate::server::database::Connection;
 use domain::ids::UserId;
 
-/// Whether there is a user, session, organization or notice of that id which is not the user's own.
+/// Returns whether the id is that of a user, session, organization or notice that does not belong to the user.
 pub async fn is_of_others(conn: &mut Connection, user: UserId, id: Uuid) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"

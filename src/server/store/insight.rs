@@ -1,12 +1,12 @@
-//! Figures over time. Each statement reads one range of one index, from `from` up to `until`, and gives what it counted by
-//! the beginning of the step. With an organization, it counts the people who are members of it now.
+//! Statistics over time. Each statement reads one range of one index, from `from` to `until`, and groups by the start
+//! of the step. With an organization, only its current members count.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::server::database::Connection;
 use domain::ids::OrganizationId;
 
-/// The steps that are counted by.
+/// A period divided into steps.
 #[derive(Clone, Copy, Debug)]
 pub struct Steps {
     pub from: DateTime<Utc>,
@@ -15,13 +15,13 @@ pub struct Steps {
 }
 
 impl Steps {
-    /// In seconds, as Postgres' intervals take it.
+    /// Returns the step in seconds, for a Postgres interval.
     fn seconds(self) -> f64 {
         self.length.as_seconds_f64()
     }
 }
 
-/// How many sessions were live at the end of a step.
+/// Number of live sessions at the end of a step.
 #[derive(Debug)]
 pub struct Live {
     pub step: DateTime<Utc>,
@@ -30,7 +30,7 @@ pub struct Live {
     pub live: i64,
 }
 
-/// What the last sample of each step says. Nothing of steps without one.
+/// Returns the last sample of each step. Steps without a sample are missing.
 pub async fn live_by_samples(conn: &mut Connection, steps: Steps) -> sqlx::Result<Vec<Live>> {
     sqlx::query_as!(
         Live,
@@ -50,7 +50,7 @@ pub async fn live_by_samples(conn: &mut Connection, steps: Steps) -> sqlx::Resul
     .await
 }
 
-/// Sessions that were live at each moment from the `first` up to the `last` of those asked about, counted from 0.
+/// Number of sessions that were live from moment `first` to moment `last`, counted from 0.
 #[derive(Debug)]
 pub struct LiveFrom {
     pub role: String,
@@ -60,8 +60,8 @@ pub struct LiveFrom {
     pub sessions: i64,
 }
 
-/// Which sessions of an organization's people were live at the given moments, in order: found from when they began and
-/// ended. Each session is read once, however many moments there are.
+/// Counts the sessions of an organization's members that were live at the given moments, which are in order. Uses start
+/// and end times, so each session is read once for any number of moments.
 pub async fn live_of_organization(
     conn: &mut Connection,
     organization: OrganizationId,
@@ -98,12 +98,12 @@ pub async fn live_of_organization(
     .await
 }
 
-/// Sign-ins in a step.
+/// Numbers of sign-ins in a step.
 #[derive(Debug)]
 pub struct SignIns {
     pub step: DateTime<Utc>,
     pub succeeded: i64,
-    /// Refused, or turned away without a look.
+    /// Refused or throttled.
     pub failed: i64,
 }
 
@@ -132,7 +132,7 @@ pub async fn sign_ins(
     .await
 }
 
-/// Sessions that ended in a step for a reason.
+/// Number of sessions that ended in a step for one reason.
 #[derive(Debug)]
 pub struct EndedFor {
     pub step: DateTime<Utc>,
@@ -164,7 +164,7 @@ pub async fn ended(
     .await
 }
 
-/// How long the sessions that ended in a step had lasted, in seconds.
+/// Duration in seconds of the sessions that ended in a step.
 #[derive(Debug)]
 pub struct Lengths {
     pub step: DateTime<Utc>,
@@ -198,7 +198,7 @@ pub async fn lengths(
     .await
 }
 
-/// Refresh tokens that were shown in a step, on all nodes.
+/// Numbers of presented refresh tokens in a step, on all nodes.
 #[derive(Debug)]
 pub struct Refreshes {
     pub step: DateTime<Utc>,
@@ -222,7 +222,7 @@ pub async fn refreshes(conn: &mut Connection, steps: Steps) -> sqlx::Result<Vec<
     .await
 }
 
-/// From ends of sessions to the last of their streams, on all nodes, in milliseconds.
+/// Milliseconds from the end of a session to the close of its last stream, on all nodes.
 #[derive(Debug)]
 pub struct Closings {
     pub step: DateTime<Utc>,

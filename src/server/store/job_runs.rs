@@ -1,12 +1,12 @@
-//! When each job last ran, on whichever node.
+//! The last run of each job on any node.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use crate::server::database::Connection;
 
-/// Begins a run, unless another node began one less than `interval` ago. False: it is not this node's turn. The row goes
-/// on telling of the last run that was finished: where runs break off, one can see for how long.
+/// Starts a run. `false`: another node started one less than `interval` ago. Keeps the end of the last completed run,
+/// so that interrupted runs are noticed.
 pub async fn begin(
     conn: &mut Connection,
     job: &str,
@@ -27,7 +27,7 @@ pub async fn begin(
     Ok(done.rows_affected() > 0)
 }
 
-/// Ends a run with what it did.
+/// Records the end of a run and its report.
 pub async fn finish(
     conn: &mut Connection,
     job: &str,
@@ -45,7 +45,7 @@ pub async fn finish(
     Ok(())
 }
 
-/// When a run was finished last; while none ever was, when the last one began. `None`: none has begun.
+/// Returns when a run last finished; if none has, when the last one started. `None`: none has started.
 pub async fn last_finished(conn: &mut Connection, job: &str) -> sqlx::Result<Option<DateTime<Utc>>> {
     let at = sqlx::query_scalar!(
         r#"SELECT COALESCE(finished_at, started_at) AS "at!" FROM job_runs WHERE job = $1"#,
@@ -54,7 +54,7 @@ pub async fn last_finished(conn: &mut Connection, job: &str) -> sqlx::Result<Opt
     at.fetch_optional(conn).await
 }
 
-/// When a job was last done to its end. `None`: never yet.
+/// Returns when a job last succeeded. `None`: never.
 pub async fn succeeded_at(conn: &mut Connection, job: &str) -> sqlx::Result<Option<DateTime<Utc>>> {
     let found = sqlx::query_scalar!("SELECT succeeded_at FROM job_runs WHERE job = $1", job)
         .fetch_optional(conn)
@@ -62,7 +62,7 @@ pub async fn succeeded_at(conn: &mut Connection, job: &str) -> sqlx::Result<Opti
     Ok(found.flatten())
 }
 
-/// Keeps a note for the next run, under a name of its own, since [`begin`] forgets the last run's report.
+/// Stores a note for the next run, under its own name because [`begin`] removes the last report.
 pub async fn keep_note(
     conn: &mut Connection,
     name: &str,
@@ -83,7 +83,7 @@ pub async fn keep_note(
     Ok(())
 }
 
-/// What was kept. `None`: nothing yet.
+/// Returns the stored note.
 pub async fn note(conn: &mut Connection, name: &str) -> sqlx::Result<Option<Value>> {
     sqlx::query_scalar!("SELECT report FROM job_runs WHERE job = $1", name)
         .fetch_optional(conn)

@@ -8,7 +8,7 @@ use domain::ids::UserId;
 
 use crate::server::auth::token::HashedToken;
 
-/// Whether this browser has signed in to the account before.
+/// Returns whether this browser has signed in to the account before.
 pub async fn is_known(conn: &mut Connection, user: UserId, browser: HashedToken) -> sqlx::Result<bool> {
     let known = sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT 1 FROM known_browsers WHERE user_id = $1 AND token_hash = $2) AS "known!""#,
@@ -20,7 +20,7 @@ pub async fn is_known(conn: &mut Connection, user: UserId, browser: HashedToken)
     Ok(known)
 }
 
-/// Whether the mark is one that we gave out: a browser keeps it, whoever signs in there.
+/// Returns whether we issued this browser cookie. A browser keeps it for all its users.
 pub async fn exists(conn: &mut Connection, browser: HashedToken) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT 1 FROM known_browsers WHERE token_hash = $1) AS "exists!""#,
@@ -30,7 +30,7 @@ pub async fn exists(conn: &mut Connection, browser: HashedToken) -> sqlx::Result
     .await
 }
 
-/// Whether a session that began in this browser is still in question: its person has not said that it was them.
+/// Returns whether a session of this browser is still unconfirmed by its user.
 pub async fn is_in_question(
     conn: &mut Connection,
     user: UserId,
@@ -53,7 +53,7 @@ pub async fn is_in_question(
     .await
 }
 
-/// Remembers that a person has signed in in this browser.
+/// Records that a user signed in with this browser.
 pub async fn remember(
     conn: &mut Connection,
     user: UserId,
@@ -74,7 +74,7 @@ pub async fn remember(
     Ok(())
 }
 
-/// Forgets browsers that nobody signed in with since then.
+/// Deletes browsers without a sign-in since `then`.
 pub async fn forget_before(conn: &mut Connection, then: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         "

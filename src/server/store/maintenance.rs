@@ -1,6 +1,6 @@
-//! How the database itself is: sizes, what waits to be cleared away, who holds it up. Nothing here judges it.
+//! Facts about the database: sizes, rows to clean up, open transactions. The service evaluates them.
 //!
-//! The connection is the owner's: others do not see all of it, and may not vacuum.
+//! Needs the owner's connection: other roles do not see everything and may not vacuum.
 
 #![expect(
     clippy::disallowed_types,
@@ -16,28 +16,28 @@ use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
 pub struct Whole {
     pub name: String,
     pub bytes: i64,
-    /// Transactions since the oldest row that is not frozen; numbers run out at two thousand million.
+    /// Transactions since the oldest row that is not frozen. Ids run out at two billion.
     pub transaction_age: i64,
-    /// At so many, Postgres freezes by itself.
+    /// Age at which Postgres freezes by itself.
     pub freeze_at: i64,
     pub autovacuum: bool,
-    /// Connections whose state this user is not shown.
+    /// Connections whose state this role may not see.
     pub hidden_connections: i64,
 }
 
 #[derive(Clone, Debug, Serialize)]
 pub struct Table {
     pub name: String,
-    /// With its overflow storage and maps, without indexes.
+    /// Including TOAST and maps, without indexes.
     pub table_bytes: i64,
     pub index_bytes: i64,
-    /// As counted by the statistics, which are some seconds behind.
+    /// From the statistics, which lag by some seconds.
     pub live_rows: i64,
-    /// Deleted or replaced, and not yet cleared away.
+    /// Deleted or replaced rows that are not vacuumed yet.
     pub dead_rows: i64,
-    /// Rows added, changed or removed since the planner's figures were taken.
+    /// Rows changed since the last ANALYZE.
     pub changed_rows: i64,
-    /// By hand or by autovacuum.
+    /// Manual or by autovacuum.
     pub last_vacuum: Option<DateTime<Utc>>,
     pub last_analyze: Option<DateTime<Utc>>,
     pub transaction_age: i64,
@@ -48,36 +48,36 @@ pub struct Index {
     pub name: String,
     pub table: String,
     pub bytes: i64,
-    /// What a fresh one of as many entries would settle at. `None`: not known, the table was never analyzed.
+    /// Expected size of a new index with as many entries. `None`: unknown, because the table was never analyzed.
     pub expected_bytes: Option<i64>,
-    /// Uses since the statistics began.
+    /// Uses since the statistics were reset.
     pub scans: i64,
-    /// It keeps values apart, used or not.
+    /// A unique index is needed even if no query uses it.
     pub is_unique: bool,
-    /// `false`: its making was cut off; it is kept up and never used.
+    /// `false`: its build was interrupted. It is maintained but never used.
     pub is_valid: bool,
 }
 
-/// A transaction that someone has open.
+/// A transaction that another connection has open.
 #[derive(Clone, Debug, Serialize)]
 pub struct OpenTransaction {
     pub pid: i32,
     pub user: String,
     pub application: String,
-    /// `None`: by a socket on the same machine.
+    /// `None`: a Unix socket.
     pub address: Option<String>,
     /// Such as `active` or `idle in transaction`.
     pub state: String,
     pub since: DateTime<Utc>,
-    /// Since when it is in that state.
+    /// When the connection entered that state.
     pub state_since: DateTime<Utc>,
 }
 
-/// What is past keeping, or waits.
+/// Rows past their retention, and rows that wait to be sealed.
 #[derive(Clone, Debug, Serialize)]
 pub struct Keeping {
     pub cleanup_started: Option<DateTime<Utc>>,
-    /// `None` while it is under way, and after it was cut off.
+    /// `None` while clean-up runs, and after an interrupted run.
     pub cleanup_finished: Option<DateTime<Utc>>,
     pub sessions_past_retention: i64,
     pub events_past_keeping: i64,
@@ -102,7 +102,7 @@ pub async fn whole(conn: &mut PgConnection) -> sqlx::Result<Whole> {
     .await
 }
 
-/// The portal's tables, the largest first.
+/// Returns the portal's tables, largest first.
 pub async fn tables(conn: &mut PgConnection) -> sqlx::Result<Vec<Table>> {
     sqlx::query_as!(
         Table,
@@ -121,7 +121,7 @@ pub async fn tables(conn: &mut PgConnection) -> sqlx::Result<Vec<Table>> {
     .await
 }
 
-/// The indexes of these tables, the largest first; not those that are being made at this moment.
+/// Returns the indexes of these tables, largest first, without those that are being built.
 pub async fn indexes(conn: &mut PgConnection) -> sqlx::Result<Vec<Index>> {
     sqlx::query_as!(
         Index,
@@ -154,7 +154,7 @@ pub async fn indexes(conn: &mut PgConnection) -> sqlx::Result<Vec<Index>> {
     .await
 }
 
-/// Transactions that others have open in this database, the oldest first.
+/// Returns the transactions that other connections have open in this database, oldest first.
 pub async fn open_transactions(conn: &mut PgConnection) -> sqlx::Result<Vec<OpenTransaction>> {
     sqlx::query_as!(
         OpenTransaction,
@@ -198,30 +198,29 @@ pub async fn keeping(
     .await
 }
 
-/// Lets each step of upkeep wait for a lock so long and no longer: behind a transaction that somebody left open it would
-/// wait for ever.
+/// Limits how long each maintenance statement waits for a lock. Behind an idle open transaction it would wait forever.
 pub async fn limit_waiting(conn: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!("SET lock_timeout = '60s'").execute(conn).await?;
     Ok(())
 }
 
-/// Clears dead rows away and takes the planner's figures anew; with `freeze`, looks at every row for that.
+/// Vacuums and analyzes a table. `freeze` also freezes every row.
 pub async fn vacuum(conn: &mut PgConnection, table: &str, freeze: bool) -> sqlx::Result<()> {
     let freeze = if freeze { "FREEZE, " } else { "" };
     run(conn, &format!("VACUUM ({freeze}ANALYZE) {}", quoted(table))).await
 }
 
-/// Makes an index anew while everyone goes on.
+/// Rebuilds an index without blocking others.
 pub async fn reindex(conn: &mut PgConnection, index: &str) -> sqlx::Result<()> {
     run(conn, &format!("REINDEX INDEX CONCURRENTLY {}", quoted(index))).await
 }
 
-/// Removes what is left of an index whose making was cut off.
+/// Drops an index whose build was interrupted.
 pub async fn drop_index(conn: &mut PgConnection, index: &str) -> sqlx::Result<()> {
     run(conn, &format!("DROP INDEX CONCURRENTLY {}", quoted(index))).await
 }
 
-/// None of these may stand in a transaction, and names cannot be parameters of theirs.
+/// Executes a statement that cannot run in a transaction and whose names cannot be parameters.
 async fn run(conn: &mut PgConnection, statement: &str) -> sqlx::Result<()> {
     conn.execute(sqlx::raw_sql(AssertSqlSafe(statement.to_owned())))
         .await?;

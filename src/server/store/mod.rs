@@ -1,11 +1,11 @@
-//! The only room with SQL. Functions take `&mut Connection`, so that their caller owns the transaction, and `now`,
-//! so that nothing in here has a clock.
+//! All SQL. Functions take `&mut Connection`, so that the caller owns the transaction, and `now`, so that nothing here
+//! reads a clock.
 //!
-//! A lookup gives an `Option`; a write says how much it touched. Every statement is checked at build time against
-//! the schema in `migrations/` (`make queries` after a change). One file a table or a view; to add one: a file, a
-//! line below, and its row structs stay inside.
+//! Lookups return an `Option`; writes return how much they changed. Every statement is checked at build time against
+//! `migrations/` (run `make queries` after a change). There is one file per table or view. To add one, add the file and
+//! a line below; row structs stay private.
 //!
-//! *Live* is defined once, by `live_until` of the view `session_state`.
+//! *Live* is defined in one place: `live_until` of the view `session_state`.
 
 pub mod acting;
 pub mod alert_deliveries;
@@ -43,7 +43,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// The text of a column does not fit the domain: the schema's own checks should have kept it out.
+/// Reports a column value that the domain cannot parse. The schema's checks should prevent this.
 fn unreadable<E: std::error::Error + Send + Sync + 'static>(column: &str) -> impl FnOnce(E) -> sqlx::Error {
     move |source| sqlx::Error::ColumnDecode {
         index: column.to_owned(),
@@ -51,14 +51,14 @@ fn unreadable<E: std::error::Error + Send + Sync + 'static>(column: &str) -> imp
     }
 }
 
-/// The pattern for LIKE that finds a text anywhere; its own signs are taken as they are. To be given to `lower` beside the
-/// column: the database and Rust differ in some letters.
+/// Returns a LIKE pattern that matches `text` anywhere, with its special characters escaped. Apply SQL `lower` to
+/// pattern and column: the database and Rust differ for some letters.
 fn containing(text: &str) -> String {
     let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
     format!("%{escaped}%")
 }
 
-/// The network that is written there; an address is one of its own.
+/// Parses a network; an address is a network of its own.
 fn network(text: &str) -> Option<IpNet> {
     let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
     text.parse().ok().or_else(address)

@@ -1,4 +1,4 @@
-//! The networks that sessions were used from.
+//! Networks from which sessions were used.
 
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
@@ -9,7 +9,7 @@ use domain::ids::{SessionId, UserId};
 
 use crate::server::auth::client::Network;
 
-/// Writes down that a session is used from a network. False: it was known.
+/// Records that a session is used from a network. `false`: this was known.
 pub async fn record(
     conn: &mut Connection,
     session: SessionId,
@@ -30,15 +30,15 @@ pub async fn record(
     Ok(done.rows_affected() > 0)
 }
 
-/// Where else a person was, before a session turned up in a network.
+/// Other networks of a user, when a session appears in a new one.
 pub struct Elsewhere {
-    /// The person has used that network before, in this session or in another.
+    /// The user used this network before, in any confirmed session.
     pub known: bool,
-    /// Networks of open sessions that were in use since then.
+    /// Networks of open sessions that were seen after `since`.
     pub recent: Vec<Network>,
 }
 
-/// Looks at what else is known of a person's networks.
+/// Loads what is known about a user's networks.
 pub async fn elsewhere(
     conn: &mut Connection,
     user: UserId,

@@ -1,20 +1,20 @@
-//! What each node has counted, by minute.
+//! Counts of each node, by minute.
 
 use chrono::{DateTime, Utc};
 
 use crate::server::database::Connection;
 
-/// What a node counted in a minute.
+/// What one node counted in one minute.
 pub struct NodeMinute<'a> {
     pub minute: DateTime<Utc>,
     pub node: &'a str,
     pub refreshes: i64,
     pub refresh_failures: i64,
-    /// Milliseconds.
+    /// Revocation latencies in milliseconds.
     pub closing_ms: &'a [i32],
 }
 
-/// Adds to what is there of that minute.
+/// Adds to the counts of that minute.
 pub async fn add(conn: &mut Connection, counted: &NodeMinute<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "

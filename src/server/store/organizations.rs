@@ -1,4 +1,4 @@
-//! Brokerages and their members.
+//! Organizations and their members.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -11,7 +11,7 @@ use domain::{
     user::Role,
 };
 
-/// Finds the organization of that name, in whatever case, or founds it: `true`.
+/// Finds an organization by name, ignoring case, or creates it. `true`: it was created.
 pub async fn find_or_insert(
     conn: &mut Connection,
     name: &str,
@@ -33,7 +33,7 @@ pub async fn find_or_insert(
     Ok((OrganizationId(id), id == new.0))
 }
 
-/// Finds the organization of that name, in whatever case.
+/// Finds an organization by name, ignoring case.
 pub async fn find_by_name(conn: &mut Connection, name: &str) -> sqlx::Result<Option<OrganizationId>> {
     let id = sqlx::query_scalar!("SELECT id FROM organizations WHERE lower(name) = lower($1)", name)
         .fetch_optional(conn)
@@ -41,7 +41,7 @@ pub async fn find_by_name(conn: &mut Connection, name: &str) -> sqlx::Result<Opt
     Ok(id.map(OrganizationId))
 }
 
-/// Makes a person a member, or gives the member that role. `Some`: the role that they had there until now.
+/// Adds a user to an organization, or changes the role of a member. Returns the previous role there.
 pub async fn set_membership(
     conn: &mut Connection,
     user: UserId,
@@ -68,13 +68,13 @@ pub async fn set_membership(
         .transpose()
 }
 
-/// The brokerages that a person belongs to, by name.
+/// Returns a user's memberships, by name of the organization.
 pub async fn of_user(conn: &mut Connection, user: UserId) -> sqlx::Result<Vec<Membership>> {
     let memberships = of_users(conn, &[user]).await?.into_iter();
     Ok(memberships.map(|(_, membership)| membership).collect())
 }
 
-/// The brokerages that each of these people belongs to, by name.
+/// Returns the memberships of several users, by name of the organization.
 pub async fn of_users(conn: &mut Connection, users: &[UserId]) -> sqlx::Result<Vec<(UserId, Membership)>> {
     let ids: Vec<Uuid> = users.iter().map(|id| id.0).collect();
     let rows = sqlx::query!(

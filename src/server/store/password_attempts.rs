@@ -1,26 +1,26 @@
-//! Password checks, counted before the password is looked at.
+//! Password attempts, counted before the password is verified.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::server::database::Connection;
 
-/// What attempts are counted by, as SHA-256: neither emails nor addresses stand in this table.
+/// The SHA-256 of what attempts are counted by, so that the table contains no emails or addresses.
 pub type Bucket = [u8; 32];
 
 /// Why no attempt is left.
 pub struct Exhausted {
     /// The end of the window.
     pub until: DateTime<Utc>,
-    /// Some of the attempts are in progress: none of them has failed yet.
+    /// Attempts are still in progress; not all have failed.
     pub in_progress: bool,
-    /// Nobody was refused for failures in this window before.
+    /// This is the first refusal for failures in this window.
     pub first: bool,
 }
 
-/// Attempts in progress for longer were lost: their server was killed, or could not reach the database.
+/// Attempts in progress for longer are lost: their server was killed or could not reach the database.
 const LOST_AFTER: TimeDelta = TimeDelta::seconds(60);
 
-/// Takes one attempt of `most` in a window that begins with the first. False: none is left.
+/// Takes one of `most` attempts in a window that starts with the first attempt. `false`: none is left.
 pub async fn take(
     conn: &mut Connection,
     bucket: &Bucket,
@@ -55,7 +55,7 @@ pub async fn take(
     Ok(taken.is_some())
 }
 
-/// Why [`take`] gave nothing. Refusals for failures are remembered, those for attempts in progress are not.
+/// Returns why [`take`] failed. Only refusals for failures are remembered.
 pub async fn exhausted(
     conn: &mut Connection,
     bucket: &Bucket,
@@ -79,7 +79,7 @@ pub async fn exhausted(
             in_progress: row.failed < most,
             first: !row.refused_before,
         },
-        // Cleaned up in between: its window had ended.
+        // The window has ended and the row was cleaned up meanwhile.
         None => Exhausted {
             until: now,
             in_progress: true,
@@ -88,7 +88,7 @@ pub async fn exhausted(
     })
 }
 
-/// Counts one more in a window that begins with the first, and gives how many there are.
+/// Adds one to a count whose window starts with the first, and returns the count.
 pub async fn count(
     conn: &mut Connection,
     bucket: &Bucket,
@@ -111,7 +111,7 @@ pub async fn count(
     .await
 }
 
-/// Gives an attempt back: the password was right, or was not checked.
+/// Returns an attempt: the password was correct or was not verified.
 pub async fn give_back(conn: &mut Connection, bucket: &Bucket) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE password_attempts SET taken = GREATEST(taken - 1, failed) WHERE bucket = $1",
@@ -133,7 +133,7 @@ pub async fn record_failure(conn: &mut Connection, bucket: &Bucket) -> sqlx::Res
     Ok(())
 }
 
-/// Begins a count anew.
+/// Resets a count.
 pub async fn forget(conn: &mut Connection, bucket: &Bucket) -> sqlx::Result<()> {
     sqlx::query!("DELETE FROM password_attempts WHERE bucket = $1", &bucket[..])
         .execute(conn)
@@ -141,7 +141,7 @@ pub async fn forget(conn: &mut Connection, bucket: &Bucket) -> sqlx::Result<()> 
     Ok(())
 }
 
-/// Deletes counters whose window is over.
+/// Deletes counts whose window has ended.
 pub async fn delete_over(conn: &mut Connection, now: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         "

@@ -1,4 +1,4 @@
-//! People as administrators see them.
+//! Users as administrators see them.
 
 use super::unreadable;
 use crate::server::database::Connection;
@@ -8,8 +8,8 @@ use domain::{
     user::User,
 };
 
-/// Someone within an organization, with the role that they have there; or anyone, with their own role. A system
-/// administrator is one everywhere.
+/// Finds a user of an organization, with their role there. Without an organization, finds any user, with their own
+/// role. A system administrator has that role everywhere.
 pub async fn find(
     conn: &mut Connection,
     organization: Option<OrganizationId>,
@@ -43,8 +43,8 @@ pub async fn find(
     }))
 }
 
-/// Whether someone was disabled, the last time, by a member of the organization who is no system administrator; by anyone,
-/// where there is none.
+/// Returns whether a user was last disabled by a member of the organization who is not a system administrator. Without
+/// an organization: by any user.
 pub async fn was_disabled_within(
     conn: &mut Connection,
     organization: Option<OrganizationId>,

@@ -1,7 +1,7 @@
-//! People as administrators list them, by one filter.
+//! The list of users for administrators.
 //!
-//! Put together from those conditions that apply, as the list of sessions ([`super::review`]): everyone is walked along the
-//! index of emails, the people of an organization are found by their memberships.
+//! A statement contains only the conditions that apply, as in [`super::review`]. All users are read along the index of
+//! emails; the users of an organization are found by their memberships.
 
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, Postgres, QueryBuilder};
@@ -15,15 +15,15 @@ use domain::{
     user::{Role, User},
 };
 
-/// What is asked for: the filter, within what the asker may see.
+/// The filter, within what the caller may see.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
     pub filter: &'a PeopleFilter,
-    /// The people of this organization only, as what they are there.
+    /// Only users of this organization, with their role there.
     pub organization: Option<OrganizationId>,
 }
 
-/// A page of the list by email, at most `limit` rows, and where the next one begins, if there is one.
+/// Returns a page by email, at most `limit` rows, and the cursor of the next page if there is one.
 pub async fn page(
     conn: &mut Connection,
     asked: Asked<'_>,
@@ -40,7 +40,7 @@ pub async fn page(
     ));
     listed(&mut query, asked);
     if let Some((email, id)) = after.and_then(Cursor::person) {
-        // Bounded on the key alone too: the index knows that column only.
+        // Also bound the key alone: the index contains only that column.
         query
             .push(" AND lower(u.email) >= ")
             .push_bind(email.to_owned())
@@ -50,11 +50,11 @@ pub async fn page(
             .push_bind(id)
             .push(")");
     }
-    // One more than is shown tells whether there is a next page.
+    // One extra row shows whether there is a next page.
     query
         .push(match asked.organization {
-            // Few among everyone. Along the index of emails the database would look for them one by one, to the end: this
-            // is the same order, and no index has it.
+            // Few rows among all users. Along the index of emails, the database would read all of them one by one. This
+            // expression sorts the same, but no index matches it.
             Some(_) => " ORDER BY (lower(u.email) || ''), u.id LIMIT ",
             None => " ORDER BY lower(u.email), u.id LIMIT ",
         })
@@ -70,25 +70,25 @@ pub async fn page(
     Ok((people, next))
 }
 
-/// How many rows the list has, all pages together.
+/// Counts the rows of all pages.
 pub async fn count(conn: &mut Connection, asked: Asked<'_>) -> sqlx::Result<i64> {
     let mut query = QueryBuilder::<Postgres>::new("SELECT count(*)");
     listed(&mut query, asked);
     query.build_query_scalar().fetch_one(conn).await
 }
 
-/// What is known of when someone was there.
+/// When a user was last active.
 pub struct Presence {
     pub user: UserId,
-    /// Their live sessions.
+    /// Live sessions.
     pub live: Vec<SessionId>,
-    /// As far as it has been written down, in a session that is still kept.
+    /// As far as it is written, and from sessions that are still stored.
     pub last_active_at: Option<DateTime<Utc>>,
-    /// The audit log knows of a sign-in.
+    /// The audit log contains a sign-in.
     pub has_signed_in: bool,
 }
 
-/// When each of these people was there.
+/// Loads the presence of users.
 pub async fn presence(
     conn: &mut Connection,
     users: &[UserId],
@@ -120,7 +120,7 @@ pub async fn presence(
     Ok(presence.collect())
 }
 
-/// From where, and which of them.
+/// Adds FROM and WHERE.
 fn listed(query: &mut QueryBuilder<Postgres>, Asked { filter, organization }: Asked<'_>) {
     query.push(" FROM users u");
     if let Some(organization) = organization {
@@ -147,7 +147,7 @@ fn listed(query: &mut QueryBuilder<Postgres>, Asked { filter, organization }: As
         (Some(Role::SystemAdmin), None) => {
             query.push(" AND u.role = 'system_admin'");
         }
-        // A membership's role comes before the person's own.
+        // A membership's role overrides the user's own.
         (Some(role), None) => {
             query
                 .push(

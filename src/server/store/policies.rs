@@ -1,9 +1,9 @@
-//! The limits by role, where every query finds them.
+//! Session policies by role, for use in queries.
 
 use crate::server::database::Connection;
 use domain::{policy::SessionPolicy, user::Role};
 
-/// Writes the configured limits, and gives the roles whose limits changed.
+/// Writes the configured limits and returns the roles whose limits changed.
 pub async fn apply(conn: &mut Connection, policy: &SessionPolicy) -> sqlx::Result<Vec<Role>> {
     let mut changed = Vec::new();
     for role in Role::ALL {
@@ -30,7 +30,7 @@ pub async fn apply(conn: &mut Connection, policy: &SessionPolicy) -> sqlx::Resul
     Ok(changed)
 }
 
-/// How many live sessions a role allows.
+/// Returns how many live sessions a role allows.
 pub async fn max_sessions(conn: &mut Connection, role: Role) -> sqlx::Result<Option<i64>> {
     sqlx::query_scalar!(
         r#"SELECT max_sessions::bigint AS "most!" FROM role_policies WHERE role = $1"#,

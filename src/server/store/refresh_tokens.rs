@@ -1,4 +1,4 @@
-//! Refresh tokens: a line of descent for each desktop session, whose last one is current.
+//! Refresh tokens. Each desktop session has a chain of them, of which the last one is current.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use domain::ids::{SessionId, UserId};
 
 use crate::server::auth::{client::Network, token::HashedToken};
 
-/// Writes down the first refresh token of a session.
+/// Inserts the first refresh token of a session.
 pub async fn insert_first(
     conn: &mut Connection,
     session: SessionId,
@@ -40,14 +40,14 @@ async fn insert(
     Ok(())
 }
 
-/// A token that is on record.
+/// A stored token.
 pub struct Known {
     pub id: Uuid,
     pub session: SessionId,
     pub user: UserId,
 }
 
-/// Finds a token, whatever became of it.
+/// Finds a token in any state.
 pub async fn find(conn: &mut Connection, token: HashedToken) -> sqlx::Result<Option<Known>> {
     let row = sqlx::query!(
         "SELECT t.id, t.session_id, s.user_id FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id
@@ -63,17 +63,17 @@ pub async fn find(conn: &mut Connection, token: HashedToken) -> sqlx::Result<Opt
     }))
 }
 
-/// What became of a token.
+/// The state of a token.
 pub enum Use {
-    /// The last of its line.
+    /// The last token of its chain.
     Current,
-    /// Exchanged then; its successor was not used yet, and can be given once more with the salt.
+    /// Exchanged at `at`. Its successor is unused and can be derived again with the salt.
     Exchanged { at: DateTime<Utc>, salt: [u8; 32] },
-    /// Its successor was used, or nothing is left to give that once more.
+    /// Its successor was used, or can no longer be derived.
     Spent,
 }
 
-/// What became of a token. The caller holds the session's row lock.
+/// Loads the state of a token. The caller holds the session's row lock.
 pub async fn usage(conn: &mut Connection, token: Uuid) -> sqlx::Result<Use> {
     let row = sqlx::query!(
         r#"
@@ -93,17 +93,18 @@ pub async fn usage(conn: &mut Connection, token: Uuid) -> sqlx::Result<Use> {
     })
 }
 
-/// What is known of a token that is shown again.
+/// The circumstances of a token reuse.
 pub struct Reuse {
-    /// When it was exchanged.
+    /// When the token was exchanged.
     pub exchanged_at: Option<DateTime<Utc>>,
-    /// It is shown from the network in which it was exchanged.
+    /// The token was presented from the network where it was exchanged.
     pub same_network: bool,
-    /// Something has come with the tokens that it was exchanged for.
+    /// One of the successor's tokens was used.
     pub successor_used: bool,
 }
 
-/// Looks at a token that was exchanged and is shown again, from `network`. The caller holds the session's row lock.
+/// Loads the circumstances of an exchanged token that is presented again from `network`. The caller holds the session's
+/// row lock.
 pub async fn reuse(conn: &mut Connection, token: Uuid, network: Network) -> sqlx::Result<Reuse> {
     sqlx::query_as!(
         Reuse,
@@ -120,8 +121,8 @@ pub async fn reuse(conn: &mut Connection, token: Uuid, network: Network) -> sqlx
     .await
 }
 
-/// Exchanges the current token for `successor`. What could have given this token once more is erased: it has arrived.
-/// The caller holds the session's row lock.
+/// Exchanges the current token for `successor`. Erases the salt of this token's own exchange, since the token has
+/// arrived. The caller holds the session's row lock.
 pub async fn exchange(
     conn: &mut Connection,
     token: &Known,
@@ -148,7 +149,7 @@ pub async fn exchange(
     insert(conn, token.session, Some(token.id), successor, now).await
 }
 
-/// Erases what could give a successor once more where nobody may ask for it any more.
+/// Erases salts of exchanges before `then`, after which no retry is allowed.
 pub async fn erase_salts_before(conn: &mut Connection, then: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         "

@@ -1,4 +1,4 @@
-//! What a person is asked about: "Was this you?"
+//! Security notices: questions to users, such as "Was this you?"
 
 use std::net::IpAddr;
 
@@ -13,16 +13,16 @@ use domain::{
 
 use crate::server::auth::client::BrowserNames;
 
-/// A notice about to be raised.
+/// A notice to raise.
 pub struct NewNotice<'a> {
     pub user: UserId,
-    /// The session that it is about.
+    /// The session that the notice is about.
     pub session: SessionId,
     pub rules: &'a [NoticeRule],
     pub ip_address: IpAddr,
-    /// Refused sign-ins just before.
+    /// Failed sign-ins just before.
     pub failures: Option<i32>,
-    /// Where a refresh token was shown again.
+    /// The cause of a token reuse.
     pub cause: Option<ReuseCause>,
 }
 
@@ -48,15 +48,15 @@ pub async fn insert(conn: &mut Connection, new: NewNotice<'_>, now: DateTime<Utc
     Ok(())
 }
 
-/// So long a session that began on a new device is in question, if nobody answers. Whatever hangs on it, its browser, its
-/// desktop, its network, is not known by it until then. Should a person never be able to answer, that time makes it known.
+/// How long a session on a new device stays unconfirmed without an answer. Until then its browser, desktop app and
+/// network do not count as known. After that they do, in case the user can never answer.
 pub const IN_QUESTION: TimeDelta = TimeDelta::days(7);
 
-/// What a user has not answered yet, the newest first, at most ten. A session is not asked about itself. One that is in
-/// question itself says yes with the password only: whoever stole it would, for another one of theirs.
+/// Returns a user's open notices, newest first, at most ten. A session gets no notice about itself. An unconfirmed
+/// session needs the password to confirm, since a thief would confirm another stolen session.
 ///
-/// A new device or network needs no answer once its session is over: it is asked about again when it comes back. A session
-/// that ended for what was unusual, that was far away or that followed refused passwords stays in question.
+/// A notice about a new device or network closes with its session: when the device returns, the user is asked again.
+/// Notices about an unusual client, a distant network or failed passwords stay open after the session.
 pub async fn open_for(
     conn: &mut Connection,
     user: UserId,
@@ -110,17 +110,17 @@ pub async fn open_for(
         .collect()
 }
 
-/// Whether a session may answer a question.
+/// Whether a session may answer a notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answerable {
     Yes,
-    /// The session that asks is in question itself: it has to send the password along.
+    /// The session is unconfirmed itself: it needs the password.
     WithPassword,
-    /// There is no such open question for it.
+    /// The session has no such open notice.
     No,
 }
 
-/// Whether the session `asked` may answer a question.
+/// Returns whether the session `asked` may answer a notice.
 pub async fn answerable(
     conn: &mut Connection,
     user: UserId,
@@ -151,9 +151,8 @@ pub async fn answerable(
     })
 }
 
-/// The user knows of it. With it go the questions about earlier sessions of the same browser or desktop that are over:
-/// nobody is asked about them any more, and they would keep it unknown. Whether the session may answer is for the caller
-/// to ask ([`answerable`]).
+/// Confirms a notice. Also closes notices about ended sessions of the same browser or desktop app, which would
+/// otherwise keep it unknown. The caller checks permission with [`answerable`].
 pub async fn dismiss(tx: &mut ActingTransaction, notice: NoticeId) -> sqlx::Result<()> {
     let (user, now) = (tx.user(), tx.now());
     sqlx::query!(

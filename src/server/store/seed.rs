@@ -1,8 +1,8 @@
-//! Made-up people and sessions by the hundred thousand, for measurements under load.
+//! Generated users and sessions for load tests, by the hundred thousand.
 //!
-//! The service decides who there is and how many sessions each has; the statements here make up the rest of each row out of
-//! a hash of its number, so that the same call makes the same rows. That hash is SHA-512: a row's credential is part of it
-//! and the SHA-256 of nothing that anyone could show.
+//! The service decides which users exist and how many sessions each has. The statements derive the rest of a row from a
+//! SHA-512 hash of its number, so that the same call makes the same rows. A credential is a part of that hash, and not
+//! the SHA-256 of anything that could be presented.
 
 #![expect(
     clippy::disallowed_types,
@@ -21,41 +21,41 @@ use domain::{
     user::Role,
 };
 
-/// Where every seeded person has their address.
+/// Email domain of all generated users.
 pub const EMAIL_DOMAIN: &str = "seed.example";
 
-/// Someone about to be made up.
+/// A user to generate.
 #[derive(Clone, Debug)]
 pub struct SeededPerson {
     pub id: UserId,
     /// From 1, without gaps.
     pub number: i32,
     pub role: Role,
-    /// Their role's limits.
+    /// Limits of their role.
     pub limits: RolePolicy,
     pub organization: Option<OrganizationId>,
-    /// How many sessions they have that are live.
+    /// Number of live sessions.
     pub live: i32,
-    /// How many that have ended.
+    /// Number of ended sessions.
     pub ended: i32,
 }
 
-/// What sessions are said to run on, column by column.
+/// Clients of generated sessions, by column.
 #[derive(Clone, Debug, Default)]
 pub struct Clients {
     pub user_agents: Vec<String>,
     pub browsers: Vec<String>,
     pub systems: Vec<String>,
     pub platforms: Vec<String>,
-    /// Of desktops: system and platform.
+    /// Operating systems and platforms of desktops.
     pub desktop_systems: Vec<String>,
     pub desktop_platforms: Vec<String>,
 }
 
-/// Who is there already.
+/// Users that exist already.
 pub struct Occupants {
     pub people: i64,
-    /// Some of them were seeded.
+    /// Some were generated.
     pub seeded: bool,
 }
 
@@ -72,7 +72,7 @@ pub async fn occupants(conn: &mut PgConnection) -> sqlx::Result<Occupants> {
     .await
 }
 
-/// Makes organizations, numbered from 1 in the order of their ids here.
+/// Inserts organizations, numbered from 1 in the given order.
 pub async fn insert_organizations(
     conn: &mut PgConnection,
     ids: &[OrganizationId],
@@ -93,7 +93,7 @@ pub async fn insert_organizations(
     Ok(())
 }
 
-/// Makes people and their memberships.
+/// Inserts users and their memberships.
 pub async fn insert_people(
     conn: &mut PgConnection,
     people: &[SeededPerson],
@@ -133,9 +133,8 @@ pub async fn insert_people(
     Ok(())
 }
 
-/// Makes the live sessions of these people, with a device and a refresh token for one in four, and the network of each.
-/// They were last active within nine tenths of what their role allows, most of them
-/// lately. Gives how many.
+/// Inserts the live sessions of these users and returns how many. One in four has a device and a refresh token; each
+/// has a network. Activity lies within nine tenths of the role's idle timeout, mostly recent.
 pub async fn insert_live(
     conn: &mut PgConnection,
     people: &[SeededPerson],
@@ -212,7 +211,7 @@ pub async fn insert_live(
     .await
 }
 
-/// Makes the sessions of these people that have ended, within `since` before now, for one of the `reasons`. Gives how many.
+/// Inserts ended sessions of these users, within `since` before now, for one of the `reasons`. Returns how many.
 pub async fn insert_ended(
     conn: &mut PgConnection,
     people: &[SeededPerson],
@@ -297,8 +296,8 @@ pub async fn insert_ended(
     .await
 }
 
-/// Writes the audit rows of what seeded sessions did from `from` on and before `to`: each end, and one in ten of the
-/// sign-ins of live ones. In order of their times, as the log has to be. Gives how many.
+/// Writes audit rows for seeded sessions between `from` (inclusive) and `to`, in order of time: every end, and one in
+/// ten sign-ins of live sessions. Returns how many.
 pub async fn insert_audit(
     conn: &mut PgConnection,
     from: Option<DateTime<Utc>>,
@@ -331,7 +330,7 @@ pub async fn insert_audit(
     Ok(done.rows_affected())
 }
 
-/// Lets the planner know what the tables hold now. The connection is the owner's.
+/// Updates the planner's statistics. Needs the owner's connection.
 pub async fn analyze(conn: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!(
         "ANALYZE organizations, users, memberships, devices, sessions, refresh_tokens, session_networks, audit_events,
@@ -342,7 +341,7 @@ pub async fn analyze(conn: &mut PgConnection) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// People, column by column.
+/// Users by column.
 struct Columns {
     ids: Vec<Uuid>,
     numbers: Vec<i32>,

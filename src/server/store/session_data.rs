@@ -1,4 +1,4 @@
-//! What the web framework's session holds besides who it is. Kept in the session's own row, so that it ends with it.
+//! Data of the web framework's session. It is stored in the session's own row, so that it ends with it.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::server::auth::token::HashedToken;
 use crate::server::database::Connection;
 
-/// The data of a live browser session and when that session ends at the latest.
+/// The data of a live browser session and the end of its lifetime.
 pub struct SessionData {
     pub data: Value,
     pub lifetime_expires_at: DateTime<Utc>,
@@ -31,8 +31,8 @@ pub async fn find(
     .await
 }
 
-/// Keeps the data of a session that has not ended, and says whether there was one. Never inserts: a request that was
-/// in flight while its session ended must not bring it back.
+/// Updates the data of a session that has not ended, and returns whether there was one. Never inserts: a request in
+/// progress must not revive a session that ends meanwhile.
 pub async fn update(conn: &mut Connection, credential: HashedToken, data: &Value) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "UPDATE sessions SET data = $2 WHERE credential_hash = $1 AND kind = 'browser' AND ended_at IS NULL",

@@ -1,10 +1,10 @@
-//! How many sessions were live at a moment, by role and kind.
+//! Samples of the number of live sessions, by role and kind.
 
 use chrono::{DateTime, Utc};
 
 use crate::server::database::Connection;
 
-/// Counts what is live now and keeps it. Zeros as well: nobody there is not the same as nobody counted.
+/// Counts live sessions and stores the sample. Zeros are stored too, to distinguish "none" from "not counted".
 pub async fn take(conn: &mut Connection, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "

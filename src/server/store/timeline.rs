@@ -1,11 +1,11 @@
-//! What happened to one session.
+//! The events of one session.
 
 use chrono::{DateTime, Utc};
 
 use crate::server::database::Connection;
 use domain::ids::SessionId;
 
-/// The networks that a session was used from, and since when.
+/// Returns the networks of a session and when each was first seen.
 pub async fn networks(
     conn: &mut Connection,
     session: SessionId,
@@ -25,7 +25,7 @@ pub async fn networks(
         .collect())
 }
 
-/// How often a session's tokens were refreshed, and when last.
+/// Returns how often a session's tokens were refreshed, and when last.
 pub async fn refreshes(
     conn: &mut Connection,
     session: SessionId,
@@ -40,7 +40,7 @@ pub async fn refreshes(
     Ok((row.count, row.last))
 }
 
-/// What was found unusual in a session, and whether its person has answered.
+/// Returns the security notices of a session: time, rules, and when the user answered.
 pub async fn notices(
     conn: &mut Connection,
     session: SessionId,

@@ -1,4 +1,4 @@
-//! People: found by email, locked while their sessions change.
+//! Users: found by email, locked while their sessions change.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -7,7 +7,7 @@ use super::unreadable;
 use crate::server::database::Connection;
 use domain::{ids::UserId, plain_text::to_nfc, user::Role};
 
-/// What sign-in needs to know of a person.
+/// What sign-in needs to know about a user.
 #[derive(Clone)]
 pub struct Account {
     pub id: UserId,
@@ -17,7 +17,7 @@ pub struct Account {
     /// See `users.session_epoch`.
     pub epoch: i64,
     pub disabled: bool,
-    /// A new password has to be chosen at the next sign-in.
+    /// A new password must be chosen at the next sign-in.
     pub password_change_required: bool,
 }
 
@@ -45,7 +45,7 @@ impl From<Row> for Account {
     }
 }
 
-/// Finds a person by email, in whatever case and Unicode form it is written.
+/// Finds a user by email, ignoring case and Unicode form.
 pub async fn find_by_email(conn: &mut Connection, email: &str) -> sqlx::Result<Option<Account>> {
     let row = sqlx::query_as!(
         Row,
@@ -59,7 +59,7 @@ pub async fn find_by_email(conn: &mut Connection, email: &str) -> sqlx::Result<O
     Ok(row.map(Account::from))
 }
 
-/// Finds a person.
+/// Finds a user.
 pub async fn find(conn: &mut Connection, user: UserId) -> sqlx::Result<Option<Account>> {
     let row = sqlx::query_as!(
         Row,
@@ -73,8 +73,8 @@ pub async fn find(conn: &mut Connection, user: UserId) -> sqlx::Result<Option<Ac
     Ok(row.map(Account::from))
 }
 
-/// Locks a person's row until the transaction ends: whoever begins or ends their sessions does so one after another.
-/// `None`: there is no such person.
+/// Locks a user's row until the transaction ends. Everything that creates or ends sessions of a user does so under this
+/// lock. `None`: the user does not exist.
 pub async fn lock(conn: &mut Connection, user: UserId) -> sqlx::Result<Option<Account>> {
     let row = sqlx::query_as!(
         Row,
@@ -88,7 +88,7 @@ pub async fn lock(conn: &mut Connection, user: UserId) -> sqlx::Result<Option<Ac
     Ok(row.map(Account::from))
 }
 
-/// [`lock`] for several people, in the order of their ids: whoever locks more than one does so in this order.
+/// Locks several users in the order of their ids, which prevents deadlocks.
 pub async fn lock_all(conn: &mut Connection, users: &[UserId]) -> sqlx::Result<()> {
     let ids: Vec<Uuid> = users.iter().map(|id| id.0).collect();
     sqlx::query!(
@@ -100,7 +100,7 @@ pub async fn lock_all(conn: &mut Connection, users: &[UserId]) -> sqlx::Result<(
     Ok(())
 }
 
-/// Makes every sign-in that has looked at the password already too late.
+/// Increments the session epoch, which rejects sign-ins in progress.
 pub async fn raise_epoch(conn: &mut Connection, user: UserId) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE users SET session_epoch = session_epoch + 1 WHERE id = $1",
@@ -111,7 +111,7 @@ pub async fn raise_epoch(conn: &mut Connection, user: UserId) -> sqlx::Result<()
     Ok(())
 }
 
-/// Replaces one hash of a password by another of the same. False: it is not that password any more.
+/// Replaces the hash of the same password. `false`: the password has changed.
 pub async fn replace_hash(conn: &mut Connection, user: UserId, old: &str, new: &str) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2",
@@ -124,7 +124,7 @@ pub async fn replace_hash(conn: &mut Connection, user: UserId, old: &str, new: &
     Ok(done.rows_affected() > 0)
 }
 
-/// A person about to be registered.
+/// A user to insert.
 pub struct NewUser<'a> {
     pub id: UserId,
     pub email: &'a str,
@@ -133,7 +133,7 @@ pub struct NewUser<'a> {
     pub password_hash: &'a str,
 }
 
-/// Registers a person. False: the email is taken.
+/// Inserts a user. `false`: the email is taken.
 pub async fn insert(conn: &mut Connection, new: NewUser<'_>, now: DateTime<Utc>) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "
@@ -153,7 +153,7 @@ pub async fn insert(conn: &mut Connection, new: NewUser<'_>, now: DateTime<Utc>)
     Ok(done.rows_affected() > 0)
 }
 
-/// Gives a person a new password.
+/// Sets a new password.
 pub async fn set_password(
     conn: &mut Connection,
     user: UserId,
@@ -171,7 +171,7 @@ pub async fn set_password(
     Ok(())
 }
 
-/// Has a person choose a new password at the next sign-in. Choosing one settles it.
+/// Requires a new password at the next sign-in.
 pub async fn require_password_change(conn: &mut Connection, user: UserId) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE users SET password_change_required = true WHERE id = $1",
@@ -182,7 +182,7 @@ pub async fn require_password_change(conn: &mut Connection, user: UserId) -> sql
     Ok(())
 }
 
-/// Gives a person another role outside any organization, and the one that they had. `None`: there is no such person.
+/// Sets a user's role outside organizations and returns the previous one. `None`: the user does not exist.
 pub async fn set_role(conn: &mut Connection, user: UserId, role: Role) -> sqlx::Result<Option<Role>> {
     let before = sqlx::query_scalar!(
         r#"
@@ -199,7 +199,7 @@ pub async fn set_role(conn: &mut Connection, user: UserId, role: Role) -> sqlx::
         .transpose()
 }
 
-/// Lets a person sign in no more. Repeating keeps the first time.
+/// Disables an account. Repeating this keeps the first time.
 pub async fn disable(conn: &mut Connection, user: UserId, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE users SET disabled_at = COALESCE(disabled_at, $2) WHERE id = $1",
@@ -211,7 +211,7 @@ pub async fn disable(conn: &mut Connection, user: UserId, now: DateTime<Utc>) ->
     Ok(())
 }
 
-/// Lets a person sign in again.
+/// Enables an account.
 pub async fn enable(conn: &mut Connection, user: UserId) -> sqlx::Result<()> {
     sqlx::query!("UPDATE users SET disabled_at = NULL WHERE id = $1", user.0)
         .execute(conn)
@@ -219,7 +219,7 @@ pub async fn enable(conn: &mut Connection, user: UserId) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// [`raise_epoch`] for everyone else.
+/// [`raise_epoch`] for all users except `done`.
 pub async fn raise_epoch_of_all_but(conn: &mut Connection, done: &[UserId]) -> sqlx::Result<()> {
     let done: Vec<Uuid> = done.iter().map(|id| id.0).collect();
     sqlx::query!(

@@ -1,4 +1,4 @@
-//! What a filter asks of the sessions, as conditions of a statement.
+//! SQL conditions of a session filter.
 
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
@@ -8,16 +8,16 @@ use domain::session_filter::{SessionFilter, StateFilter, SuspicionFilter};
 
 use crate::server::store::{containing, network};
 
-/// The parts that a list is put together from: each is found by indexes of its own.
+/// The parts of a list. Each is found by its own indexes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     /// Would authenticate now.
     Live,
-    /// Over, and nobody has written it down yet.
+    /// Expired, not recorded yet.
     RunOut,
-    /// Either of these: open, as far as anybody has written down.
+    /// Either of these: not recorded as ended.
     Open,
-    /// Ended, and written down.
+    /// Recorded as ended.
     Written,
 }
 
@@ -31,7 +31,7 @@ pub(super) fn parts(filter: &SessionFilter) -> &'static [Part] {
     }
 }
 
-/// What someone is in the organization that is looked at: what they are elsewhere is not for its administrators to know.
+/// Returns the SQL for a user's role in the selected organization. Its administrators must not see roles elsewhere.
 pub(super) fn role(asked: Asked<'_>) -> &'static str {
     if asked.organization.is_some() {
         "scope.role"
@@ -117,7 +117,7 @@ pub(super) fn conditions(query: &mut QueryBuilder<Postgres>, asked: Asked<'_>, p
     }
 }
 
-/// An address or a network is looked for as such, an id as an id, all else in names.
+/// Searches addresses, networks and ids as such, and anything else in names.
 fn search(query: &mut QueryBuilder<Postgres>, q: &str, part: Part) {
     if let Ok(id) = q.parse::<Uuid>() {
         query

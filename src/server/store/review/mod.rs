@@ -1,8 +1,7 @@
-//! Sessions as administrators review them: listed, counted, and picked out to be ended, by one filter.
+//! Sessions for administrators: list, count and selection for revocation, with one filter.
 //!
-//! What a filter asks differs from one to the next, and the plan with it: a condition that is always there and sometimes
-//! empty would keep the database from its indexes. So these statements are put together from those conditions that
-//! apply. Values are bound, never written into the text.
+//! A statement contains only the conditions that apply, because a condition that is always present but sometimes empty
+//! would keep the database from its indexes. Values are bound, never written into the text.
 
 mod conditions;
 
@@ -23,16 +22,16 @@ use domain::{
 
 use crate::server::auth::client::BrowserNames;
 
-/// What is asked for: the filter, within what the asker may see, as of now.
+/// The filter, within what the caller may see, at one time.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
     pub filter: &'a SessionFilter,
-    /// The people of this organization only.
+    /// Only users of this organization.
     pub organization: Option<OrganizationId>,
     pub now: DateTime<Utc>,
 }
 
-/// A page of the list, at most `limit` rows, and where the next one begins, if there is one.
+/// Returns a page, at most `limit` rows, and the cursor of the next page if there is one.
 pub async fn page(
     conn: &mut Connection,
     asked: Asked<'_>,
@@ -49,11 +48,11 @@ pub async fn page(
         SessionSort::CreatedAt => ("st.created_at", "DESC"),
         SessionSort::User => ("lower(st.email)", "ASC"),
     };
-    // One more than is shown tells whether there is a next page.
+    // One extra row shows whether there is a next page.
     let most = i64::from(limit) + 1;
     let mut query = QueryBuilder::<Postgres>::new("");
     select_rows(&mut query, asked);
-    // First which ones, from as few tables as that takes, then what is shown of these.
+    // Select the ids from as few tables as possible, then load their details.
     query.push(" JOIN (");
     for (place, part) in parts.iter().enumerate() {
         query.push(if place == 0 { "(" } else { " UNION ALL (" });
@@ -96,7 +95,7 @@ fn order(sort: SessionSort, part: Part) -> &'static str {
     }
 }
 
-/// How many rows the list has, all pages together.
+/// Counts the rows of all pages.
 pub async fn count(conn: &mut Connection, asked: Asked<'_>) -> sqlx::Result<i64> {
     let mut query = QueryBuilder::<Postgres>::new("SELECT 0::bigint");
     for part in parts(asked.filter) {
@@ -108,7 +107,7 @@ pub async fn count(conn: &mut Connection, asked: Asked<'_>) -> sqlx::Result<i64>
     query.build_query_scalar().fetch_one(conn).await
 }
 
-/// Live sessions that the filter lists, up to `until`, user by user, at most `most`.
+/// Returns live sessions of the filter up to `until`, grouped by user, at most `most`.
 pub async fn live_ids(
     conn: &mut Connection,
     asked: Asked<'_>,
@@ -125,7 +124,7 @@ pub async fn live_ids(
         .collect())
 }
 
-/// Those of `ids` that the filter still lists, up to `until` where there is one.
+/// Returns those of `ids` that the filter still lists, up to `until` if given.
 pub async fn still_listed(
     conn: &mut Connection,
     asked: Asked<'_>,
@@ -142,7 +141,7 @@ pub async fn still_listed(
     Ok(rows.into_iter().map(|(_, session)| SessionId(session)).collect())
 }
 
-/// How many live sessions the filter lists, up to `until` where there is one.
+/// Counts live sessions of the filter, up to `until` if given.
 pub async fn count_live(
     conn: &mut Connection,
     asked: Asked<'_>,
@@ -185,7 +184,7 @@ fn live_conditions(
     }
 }
 
-/// One session, whatever its state, if the asker may see it. Of the filter nothing counts.
+/// Finds one session in any state that the caller may see, without a filter.
 pub async fn one(
     conn: &mut Connection,
     organization: Option<OrganizationId>,
@@ -205,7 +204,7 @@ pub async fn one(
     row.map(Row::read).transpose()
 }
 
-/// Whether someone may be seen: always, or where they belong to the organization.
+/// Returns whether a user belongs to the organization; always, without an organization.
 pub async fn is_within(
     conn: &mut Connection,
     organization: Option<OrganizationId>,
@@ -223,7 +222,7 @@ pub async fn is_within(
     .await
 }
 
-/// The first of these sessions whose user does not belong to the organization.
+/// Returns the first of these sessions whose user does not belong to the organization.
 pub async fn first_out_of(
     conn: &mut Connection,
     organization: Option<OrganizationId>,
@@ -243,7 +242,8 @@ pub async fn first_out_of(
     Ok(id.map(SessionId))
 }
 
-/// Whether the session's person administers that organization in it, or everyone where there is none.
+/// Returns whether the session's user administers the organization in this session. Without an organization: whether
+/// they are a system administrator.
 pub async fn is_administrator(
     conn: &mut Connection,
     session: SessionId,
@@ -282,7 +282,7 @@ fn select_rows(query: &mut QueryBuilder<Postgres>, asked: Asked<'_>) {
         None => {
             query.push(", st.end_note, st.ended_by");
         }
-        // What somebody wrote who acted in another organization, and who that was, is not told.
+        // Hide the note and the actor of a revocation in another organization.
         Some(organization) => {
             for column in ["end_note", "ended_by"] {
                 query
@@ -314,7 +314,7 @@ fn after_cursor(query: &mut QueryBuilder<Postgres>, cursor: &Cursor, sort: Sessi
         SessionSort::CreatedAt => ("st.created_at", "<"),
         SessionSort::User => ("lower(st.email)", ">"),
     };
-    // Bounded on the key alone too: an index knows that column only.
+    // Also bound the key alone: the index contains only that column.
     query.push(format!(" AND {key} {beyond}= "));
     cursor.push_key(query);
     query.push(format!(" AND ({key} {beyond} "));

@@ -1,4 +1,4 @@
-//! A session begins.
+//! Creates sessions.
 
 use std::net::IpAddr;
 
@@ -13,7 +13,7 @@ use domain::{
 
 use crate::server::{auth::token::HashedToken, store::unreadable};
 
-/// A session about to begin.
+/// A session to insert.
 pub struct NewSession<'a> {
     pub id: SessionId,
     pub user: UserId,
@@ -21,20 +21,20 @@ pub struct NewSession<'a> {
     pub kind: ClientKind,
     pub device: Option<DeviceId>,
     pub credential: HashedToken,
-    /// When the access token stops; `None` for a cookie.
+    /// When the access token expires. `None` for a cookie.
     pub credential_expires_at: Option<DateTime<Utc>>,
-    /// The person's epoch, read before their password was looked at.
+    /// The user's epoch, read before the password was verified.
     pub epoch: i64,
     pub ip_address: IpAddr,
     pub user_agent: &'a str,
     pub browser: Option<&'a str>,
     pub os: Option<&'a str>,
     pub platform: Option<&'a str>,
-    /// The mark of the browser.
+    /// The cookie of the known browser.
     pub known_browser: Option<HashedToken>,
 }
 
-/// Begins a session. The caller holds the person's row lock and has compared the epoch.
+/// Inserts a session. The caller holds the user's row lock and has compared the epoch.
 pub async fn insert(conn: &mut Connection, new: NewSession<'_>, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "
@@ -65,15 +65,15 @@ pub async fn insert(conn: &mut Connection, new: NewSession<'_>, now: DateTime<Ut
     Ok(())
 }
 
-/// A session that has just been inserted, with what its role makes of it.
+/// A session that was just inserted, with the limits of its role.
 pub struct Begun {
     pub user: User,
     pub lifetime_expires_at: DateTime<Utc>,
-    /// How many live sessions the role allows.
+    /// Live sessions that the role allows.
     pub max_sessions: i64,
 }
 
-/// Reads back the session that this transaction has inserted.
+/// Loads the session that this transaction has inserted.
 pub async fn begun(conn: &mut Connection, session: SessionId) -> sqlx::Result<Begun> {
     let row = sqlx::query!(
         r#"SELECT user_id AS "user_id!", email AS "email!", display_name AS "display_name!", role AS "role!",
@@ -97,7 +97,7 @@ pub async fn begun(conn: &mut Connection, session: SessionId) -> sqlx::Result<Be
     })
 }
 
-/// The organization that the person looked at last, if they still belong to it; else the one they joined first.
+/// Returns the organization that the user selected last, if they still belong to it; else the one they joined first.
 pub async fn last_organization(conn: &mut Connection, user: UserId) -> sqlx::Result<Option<OrganizationId>> {
     let id = sqlx::query_scalar!(
         "

@@ -1,5 +1,4 @@
-//! What a session is held by and what it looks at: its credential, the last password check, the client that it was seen
-//! on, the organization.
+//! A session's credential, last password check, client and organization.
 
 use chrono::{DateTime, Utc};
 
@@ -11,8 +10,8 @@ use crate::server::{
     store::acting::ActingTransaction,
 };
 
-/// Puts a new credential in the place of the old one, which is refused from the commit on. `expires_at` for an access
-/// token. A browser's old cookie is remembered until something comes with the new one. False: the session has ended.
+/// Replaces the credential. The old one is refused after the commit. `expires_at` is for an access token. A browser's
+/// old cookie is remembered until the new one arrives. `false`: the session has ended.
 pub async fn set_credential(
     conn: &mut Connection,
     session: SessionId,
@@ -41,7 +40,7 @@ pub async fn set_credential(
     Ok(done.rows_affected() > 0)
 }
 
-/// Finds the live session whose old cookie this is, if nothing has come with its new one.
+/// Finds the live session of a replaced cookie whose successor has not been presented yet.
 pub async fn find_replaced(
     conn: &mut Connection,
     credential: HashedToken,
@@ -65,8 +64,8 @@ pub async fn find_replaced(
     }))
 }
 
-/// Forgets a replaced cookie when its browser signs in anew. False: something has come with the new one meanwhile, so that
-/// the session is somebody's.
+/// Forgets a replaced cookie when its browser signs in again. `false`: the successor was presented meanwhile, so the
+/// session is in use.
 pub async fn take_replaced(conn: &mut Connection, replaced: ReplacedCookie) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "DELETE FROM replaced_cookies WHERE session_id = $1 AND credential_hash = $2",
@@ -78,7 +77,7 @@ pub async fn take_replaced(conn: &mut Connection, replaced: ReplacedCookie) -> s
     Ok(done.rows_affected() > 0)
 }
 
-/// Something has come with the new cookie: the old one need not be remembered.
+/// Forgets the replaced cookie: the new one was presented.
 pub async fn confirm_cookie(conn: &mut Connection, credential: HashedToken) -> sqlx::Result<()> {
     sqlx::query!(
         "DELETE FROM replaced_cookies r USING sessions s WHERE r.session_id = s.id AND s.credential_hash = $1",
@@ -89,7 +88,7 @@ pub async fn confirm_cookie(conn: &mut Connection, credential: HashedToken) -> s
     Ok(())
 }
 
-/// When the credential stops, if it is still this one. `None`: the session is held by another, or by none.
+/// Returns when this credential expires. `None`: the session has another credential or has ended.
 pub async fn credential_expiry(
     conn: &mut Connection,
     session: SessionId,
@@ -105,7 +104,7 @@ pub async fn credential_expiry(
     Ok(found.flatten())
 }
 
-/// Whether the session is held by this credential and waits for a new one.
+/// Returns whether the session has this credential and waits for a rotation.
 pub async fn is_due_for_rotation(
     conn: &mut Connection,
     session: SessionId,
@@ -123,7 +122,7 @@ pub async fn is_due_for_rotation(
     Ok(due.unwrap_or(false))
 }
 
-/// Records that the caller has shown their password just now.
+/// Records a password check of the caller.
 pub async fn renew_check(tx: &mut ActingTransaction) -> sqlx::Result<()> {
     let (session, now) = (tx.session(), tx.now());
     sqlx::query!(
@@ -136,7 +135,7 @@ pub async fn renew_check(tx: &mut ActingTransaction) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Has every session of a person change its credential: browsers with their next request, desktops by a refresh.
+/// Marks every session of a user for rotation: browsers with their next request, desktops by a refresh.
 pub async fn mark_for_rotation(conn: &mut Connection, user: UserId, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "
@@ -152,7 +151,7 @@ pub async fn mark_for_rotation(conn: &mut Connection, user: UserId, now: DateTim
     Ok(())
 }
 
-/// The client as it names itself now: a browser that was updated is shown with its new version.
+/// Updates the client's description, for example after a browser update.
 pub async fn set_client(
     conn: &mut Connection,
     session: SessionId,
@@ -174,8 +173,8 @@ pub async fn set_client(
     Ok(())
 }
 
-/// Switches the caller's session to another organization. `other_role`: the user has another role there, and the browser's
-/// cookie is to be replaced with its next request.
+/// Switches the caller's session to another organization. With `other_role`, the browser's cookie is rotated with its
+/// next request.
 pub async fn look_at_organization(
     tx: &mut ActingTransaction,
     organization: OrganizationId,

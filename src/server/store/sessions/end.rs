@@ -1,4 +1,4 @@
-//! Sessions end. Rows are locked in the order of their ids, here and wherever more than one is written.
+//! Ends sessions. Rows are locked in the order of their ids, wherever more than one is written.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -14,7 +14,7 @@ use crate::server::{
     store::{acting::ActingTransaction, unreadable},
 };
 
-/// Which live sessions of one person to end. The same rows that [`list_live`] shows, narrowed.
+/// Selects live sessions of one user, as [`list_live`] does.
 #[derive(Clone, Copy, Debug)]
 pub struct EndFilter {
     pub user: UserId,
@@ -22,7 +22,7 @@ pub struct EndFilter {
     pub except: Option<SessionId>,
 }
 
-/// Who ends sessions, why, and what they wrote.
+/// Who ends sessions, why, and with which note.
 #[derive(Clone, Copy, Debug)]
 pub struct End<'a> {
     pub reason: EndReason,
@@ -31,19 +31,19 @@ pub struct End<'a> {
     pub note: Option<&'a str>,
 }
 
-/// A session that has just ended.
+/// A session that was just ended.
 #[derive(Clone, Copy, Debug)]
 pub struct Ended {
     pub session: SessionId,
-    /// The given reason; for one whose time had run out unnoticed, that.
+    /// The given reason; for a session that had expired unnoticed, the reason of its expiry.
     pub reason: EndReason,
-    /// When: the given time, or when its time had run out.
+    /// The given time, or the expiry.
     pub at: DateTime<Utc>,
-    /// It would have authenticated.
+    /// Whether it would have authenticated.
     pub was_live: bool,
 }
 
-/// Ends the sessions of one person that the filter names, as [`end_among`] does.
+/// Ends the sessions of one user that the filter selects. See [`end_among`].
 pub async fn end(
     conn: &mut Connection,
     filter: EndFilter,
@@ -67,10 +67,9 @@ pub async fn end(
     Ok(ended.into_iter().map(|(_, ended)| ended).collect())
 }
 
-/// Ends sessions by their ids, and gives them in order of their people, on whom the caller holds the locks: the live ones
-/// for the given reason, and those whose time has run out but was not recorded, with the time when it ran out, so that no
-/// later change of limits brings them back. A session that has ended is never touched again. Their devices are no longer active. Rows are locked
-/// in the order of their ids, as in [`touch`].
+/// Ends sessions by id and returns them ordered by user. The caller holds the row locks of the users. Live sessions get
+/// the given reason. Expired sessions get their expiry as end, so that longer limits cannot revive them. Ended sessions
+/// stay unchanged. Devices of the sessions become inactive.
 pub async fn end_among(
     conn: &mut Connection,
     ids: &[SessionId],
@@ -123,8 +122,8 @@ pub async fn end_among(
         .collect()
 }
 
-/// Ends what is still open of a device, as [`end_among`] does: the device is signing in anew. `by` is its user, not the
-/// session that is about to be created: that one does not answer for the old one.
+/// Ends the open session of a device that signs in again. See [`end_among`]. `by` is its user; the session that
+/// replaces it is not named as the cause.
 pub async fn end_of_device(
     conn: &mut Connection,
     device: DeviceId,
@@ -148,7 +147,7 @@ pub async fn end_of_device(
     Ok(ended.into_iter().next().map(|(_, ended)| ended))
 }
 
-/// Keeps the caller's session live after its user's epoch was raised.
+/// Keeps the caller's session live after its user's epoch was incremented.
 pub async fn follow_epoch(tx: &mut ActingTransaction) -> sqlx::Result<()> {
     let session = tx.session();
     sqlx::query!(
@@ -163,8 +162,8 @@ pub async fn follow_epoch(tx: &mut ActingTransaction) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Live sessions of a person, or of those that look at one organization, that are too many when only `most` may be live:
-/// all but the most recently active, of which `kept` is one in any case. The caller holds the person's row lock.
+/// Returns live sessions of a user beyond the `most` most recently active ones; `kept` always stays. With an
+/// organization, only sessions in it count. The caller holds the user's row lock.
 pub async fn over_limit(
     conn: &mut Connection,
     user: UserId,
@@ -190,7 +189,7 @@ pub async fn over_limit(
     Ok(ids.into_iter().map(SessionId).collect())
 }
 
-/// Locks the open sessions that their person's epoch has left behind: out already, and not yet written down.
+/// Locks open sessions with an outdated epoch, which are no longer live but not recorded as ended.
 pub async fn lock_out_of_epoch(conn: &mut Connection) -> sqlx::Result<Vec<SessionId>> {
     let ids = sqlx::query_scalar!(
         "
@@ -203,7 +202,7 @@ pub async fn lock_out_of_epoch(conn: &mut Connection) -> sqlx::Result<Vec<Sessio
     Ok(ids.into_iter().map(SessionId).collect())
 }
 
-/// [`lock_out_of_epoch`] for one person.
+/// [`lock_out_of_epoch`] for one user.
 pub async fn lock_out_of_epoch_of(conn: &mut Connection, user: UserId) -> sqlx::Result<Vec<SessionId>> {
     let ids = sqlx::query_scalar!(
         "
@@ -217,7 +216,7 @@ pub async fn lock_out_of_epoch_of(conn: &mut Connection, user: UserId) -> sqlx::
     Ok(ids.into_iter().map(SessionId).collect())
 }
 
-/// The names of the sessions that this one ended when it began, because the role allows no more.
+/// Returns the device names of the sessions that this one ended because of the session limit.
 pub async fn ended_by_limit(
     conn: &mut Connection,
     session: SessionId,
@@ -239,8 +238,7 @@ pub async fn ended_by_limit(
         .collect())
 }
 
-/// Locks up to `most` open sessions that look as if their time had run out. Those that someone else holds are passed
-/// over: whoever holds them may be extending them.
+/// Locks up to `most` open sessions that appear to be expired. Skips locked rows: they may be extended at this moment.
 pub async fn lock_run_out(
     conn: &mut Connection,
     most: i64,
@@ -266,7 +264,7 @@ pub async fn lock_run_out(
     Ok(ids.into_iter().map(SessionId).collect())
 }
 
-/// Ends those of the locked sessions whose time has run out, by what their rows say now, at the time when it ran out.
+/// Records the expiry of those of the locked sessions that have expired according to their current rows.
 pub async fn end_run_out(
     conn: &mut Connection,
     locked: &[SessionId],
@@ -304,7 +302,7 @@ pub async fn end_run_out(
         .collect()
 }
 
-/// Deletes up to `most` sessions that ended before `then`, with what hangs on them.
+/// Deletes up to `most` sessions that ended before `then`, with all rows that depend on them.
 pub async fn delete_ended_before(conn: &mut Connection, then: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         "

@@ -1,4 +1,4 @@
-//! A session by its credential, and what a row says of its end.
+//! Finds a session by its credential, and reads its state.
 
 use chrono::{DateTime, Utc};
 
@@ -19,17 +19,17 @@ use crate::server::{
     store::unreadable,
 };
 
-/// What a credential points at.
+/// The session of a credential.
 pub enum Found {
     Live(Box<CurrentSession>),
     Ended(EndedSession),
 }
 
-/// Finds the session that a credential of this kind points at, live or not, used from `network` now. One statement.
+/// Finds the session of a credential of this kind, live or ended, for a request from `network`. One statement.
 ///
-/// `event_number` goes by the person's own events, not by the whole log: numbers are given before the commit, so that one
-/// of somebody else's may be there already while a lower one of this person's is still to come, and would be passed over.
-/// A person's sessions begin and are ended under the lock on the person, so that these of their own come in order.
+/// `event_number` is the highest number of the user's own events. The number of the whole log would not do: numbers are
+/// assigned before the commit, so a lower event of this user could become visible later and would be skipped. A user's
+/// own events are written under the lock on the user, so they become visible in order.
 pub async fn find_by_credential(
     conn: &mut Connection,
     credential: HashedToken,
@@ -84,7 +84,7 @@ pub async fn find_by_credential(
         return Ok(Some(ended(row.reason.parse().map_err(unreadable("reason"))?)));
     }
     if row.credential_expired {
-        // The session goes on; this access token does not. The client is to refresh it.
+        // The session is live, but this access token has expired. The client must refresh it.
         return Ok(Some(ended(EndReason::Unknown)));
     }
     let organization = match (row.organization_id, row.organization_name) {
@@ -121,7 +121,7 @@ pub async fn find_by_credential(
     }))))
 }
 
-/// Why a session is over. `None`: it is live.
+/// Returns why a session has ended. `None`: it is live.
 pub async fn end_reason_of(
     conn: &mut Connection,
     session: SessionId,
@@ -142,8 +142,8 @@ pub async fn end_reason_of(
     }
 }
 
-/// Why a session is not open to a credential that opened it before: it has ended, or another credential has replaced this
-/// one. `None`: it is open. A replaced credential gets the reason that the next request with it would get.
+/// Returns why a credential that identified a session before does not any more: the session has ended, or the credential
+/// was replaced. `None`: it still does. A replaced credential gets the reason that its next request would get.
 pub async fn refusal_reason(
     conn: &mut Connection,
     session: SessionId,
@@ -169,14 +169,14 @@ pub async fn refusal_reason(
     })
 }
 
-/// A session that would authenticate, whatever its credential.
+/// A live session, independent of its credential.
 pub struct Live {
     pub user: User,
     pub user_agent: String,
     pub lifetime_expires_at: DateTime<Utc>,
 }
 
-/// The session, if it is live.
+/// Finds a session if it is live.
 pub async fn live(
     conn: &mut Connection,
     session: SessionId,
@@ -204,7 +204,7 @@ pub async fn live(
     }))
 }
 
-/// When a session runs out if nothing more happens. `None`: it is over.
+/// Returns when a session expires without further activity. `None`: it has ended.
 pub async fn live_until(
     conn: &mut Connection,
     session: SessionId,
@@ -219,7 +219,7 @@ pub async fn live_until(
     .await
 }
 
-/// Locks a session's row until the transaction ends, so that what the next statement reads of it is the latest.
+/// Locks a session's row, so that the next statement reads its latest version.
 pub async fn lock(conn: &mut Connection, session: SessionId) -> sqlx::Result<()> {
     sqlx::query!("SELECT id FROM sessions WHERE id = $1 FOR UPDATE", session.0)
         .fetch_optional(conn)
@@ -227,7 +227,7 @@ pub async fn lock(conn: &mut Connection, session: SessionId) -> sqlx::Result<()>
     Ok(())
 }
 
-/// Locks every open session of a person, in the order of their ids.
+/// Locks every open session of a user, in the order of their ids.
 pub async fn lock_open_of(conn: &mut Connection, user: UserId) -> sqlx::Result<()> {
     sqlx::query!(
         "SELECT id FROM sessions WHERE user_id = $1 AND ended_at IS NULL ORDER BY id FOR UPDATE",
@@ -238,7 +238,7 @@ pub async fn lock_open_of(conn: &mut Connection, user: UserId) -> sqlx::Result<(
     Ok(())
 }
 
-/// Whose session it is, live or not.
+/// Returns the user of a session in any state.
 pub async fn owner(conn: &mut Connection, session: SessionId) -> sqlx::Result<Option<UserId>> {
     let id = sqlx::query_scalar!("SELECT user_id FROM sessions WHERE id = $1", session.0)
         .fetch_optional(conn)

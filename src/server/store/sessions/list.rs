@@ -1,4 +1,4 @@
-//! Live sessions, as people and operators see them.
+//! Lists of live sessions for users and operators.
 
 use chrono::{DateTime, Utc};
 
@@ -11,7 +11,7 @@ use domain::{
 
 use crate::server::{auth::client::BrowserNames, store::unreadable};
 
-/// Everyone who has a session that is not recorded as ended, whatever the time is.
+/// Returns all users with a session that is not recorded as ended.
 pub async fn people_with_open(conn: &mut Connection) -> sqlx::Result<Vec<UserId>> {
     let ids = sqlx::query_scalar!("SELECT DISTINCT user_id FROM sessions WHERE ended_at IS NULL ORDER BY 1")
         .fetch_all(conn)
@@ -19,8 +19,8 @@ pub async fn people_with_open(conn: &mut Connection) -> sqlx::Result<Vec<UserId>
     Ok(ids.into_iter().map(UserId).collect())
 }
 
-/// The number of the last session that was created, on whichever node; 0 for none. A session that is being created and not
-/// committed yet may have it, or a lower one.
+/// Returns the number of the last session created on any node, 0 for none. A session that is not committed yet may have
+/// this number or a lower one.
 pub async fn last_number(conn: &mut Connection) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS "last!" FROM session_numbers"#
@@ -34,13 +34,13 @@ pub struct ListedSession {
     pub email: String,
     pub role: Role,
     pub session: Session,
-    /// The idle timeout of its role, in seconds.
+    /// Idle timeout of its role, in seconds.
     pub idle_seconds: i64,
-    /// When it is over whatever happens.
+    /// When it expires in any case.
     pub lifetime_expires_at: DateTime<Utc>,
 }
 
-/// The live sessions of one person or of everyone, most recently active first.
+/// Returns the live sessions of one user or of all, most recently active first.
 pub async fn list_live(
     conn: &mut Connection,
     user: Option<UserId>,

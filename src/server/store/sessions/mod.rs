@@ -1,4 +1,4 @@
-//! Sessions: found by their credential, listed, begun, kept alive, ended. One file a verb.
+//! Sessions, one file per operation.
 
 mod begin;
 mod credential;

@@ -1,4 +1,4 @@
-//! When people and clients were last there.
+//! Activity and presence.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -6,8 +6,8 @@ use uuid::Uuid;
 use crate::server::database::Connection;
 use crate::server::store::acting::ActingTransaction;
 
-/// Writes down when people and clients were last there; `seen` and `active` go together by index. Times only move
-/// forward, and only in sessions that have not ended.
+/// Records activity and presence. `seen` and `active` belong to `ids` by index. Times only move forward, and ended
+/// sessions stay unchanged.
 pub async fn touch(
     conn: &mut Connection,
     ids: &[Uuid],
@@ -33,7 +33,7 @@ pub async fn touch(
     Ok(done.rows_affected())
 }
 
-/// Moves the idle end of the caller's session at once. False: cleanup has ended it meanwhile, and it stays so.
+/// Extends the caller's session at once. `false`: it has expired.
 pub async fn extend(tx: &mut ActingTransaction) -> sqlx::Result<bool> {
     let (session, now) = (tx.session(), tx.now());
     let done = sqlx::query!(
