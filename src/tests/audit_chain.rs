@@ -651,7 +651,7 @@ async fn operator_verification_names_every_problem() {
     let (content, out, err) = portal.run(&["audit", "verify"]).await;
     assert!(content, "{out}{err}");
     assert!(
-        out.starts_with("The audit log is whole: 6 rows sealed, from 2"),
+        out.starts_with("The audit log is intact: 6 rows sealed, from 2"),
         "{out}"
     );
     assert!(
@@ -664,7 +664,7 @@ async fn operator_verification_names_every_problem() {
     let other = Head { position: 5, ..head }.to_string();
     let (content, out, err) = portal.run(&["audit", "verify", "--head", &other]).await;
     assert_eq!((content, out.lines().count()), (false, 1), "{out}");
-    assert_eq!(err, "broker-portal: the audit log cannot be trusted: 1 problem\n");
+    assert_eq!(err, "broker-portal: audit log verification failed: 1 problem\n");
     let (content, _, err) = portal.run(&["audit", "verify", "--head", "5:abc"]).await;
     assert!(!content && err.contains("POSITION:HASH"), "{err}");
 
@@ -691,7 +691,7 @@ async fn audit_commands_never_create_a_database() {
             let output = tokio::task::spawn_blocking(move || command.output());
             let (content, out, err) = said(&output.await.expect("ran").expect("started"));
             assert!(
-                !content && out.is_empty() && err.contains("there is no portal's data in"),
+                !content && out.is_empty() && err.contains("no portal data in"),
                 "{err}"
             );
             assert!(!folder.join("postgres").exists() && !site().join("nowhere").exists());
@@ -704,7 +704,7 @@ async fn audit_commands_never_create_a_database() {
         let output = tokio::task::spawn_blocking(move || command.output());
         let (content, out, err) = said(&output.await.expect("ran").expect("started"));
         assert!(
-            !content && out.is_empty() && err.contains("has no audit log that is sealed"),
+            !content && out.is_empty() && err.contains("has no sealed audit log"),
             "{err}"
         );
     }

@@ -133,7 +133,7 @@ async fn triggers_protect_without_permission_to_create_roles() {
     assert_eq!((content, &*out), (true, "No one is signed in.\n"), "{err}");
     let warnings: Vec<_> = err.lines().filter(|line| line.contains("WARN")).collect();
     assert!(
-        warnings.len() == 1 && warnings[0].contains("broker_portal_server is not to be had"),
+        warnings.len() == 1 && warnings[0].contains("broker_portal_server not available"),
         "{err}"
     );
     let database = open(&url).await;

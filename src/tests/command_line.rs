@@ -109,7 +109,7 @@ async fn full_output_does_not_prevent_the_work() {
     let output = tokio::task::spawn_blocking(|| child.wait_with_output().expect("ended"));
     let (content, _, err) = said(&output.await.expect("ran"));
     assert!(
-        !content && err.contains("what the command has changed is kept"),
+        !content && err.contains("the changes of the command are kept"),
         "{err}"
     );
     for client in clients {

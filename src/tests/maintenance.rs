@@ -217,7 +217,7 @@ async fn foreign_database_is_reported_in_one_line() {
     let (content, out, err) = portal.run(&["maintenance", "--apply"]).await;
     assert!(!content && out.is_empty(), "{out}");
     assert!(
-        err.ends_with("`broker-portal migrate` brings it up to date\n"),
+        err.ends_with("run `broker-portal migrate` to update it\n"),
         "{err}"
     );
 }

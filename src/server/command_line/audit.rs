@@ -97,7 +97,7 @@ fn tell(verdict: &Verdict) -> Result<(), CommandError> {
     }
     let sealed = pluralize(verdict.sealed, "row");
     match verdict.span {
-        None => writeln!(out, "The audit log is whole: no row is sealed yet.")?,
+        None => writeln!(out, "The audit log is intact: no row is sealed yet.")?,
         Some((first, last)) => writeln!(
             out,
             "The audit log is whole: {sealed} sealed, from {} to {}.",

@@ -1,4 +1,4 @@
-//! `broker-portal configuration`: what is set, by whom, and what holds where nothing is.
+//! `broker-portal configuration`: every setting with its origin and value.
 
 use std::io::Write;
 
@@ -10,9 +10,9 @@ use crate::server::{
     output::stdout,
 };
 
-/// What a secret's value is replaced with.
+/// Shown instead of a secret.
 const HIDDEN: &str = "(set; not shown)";
-/// What stands for no value.
+/// Shown instead of no value.
 const NONE: &str = "-";
 
 pub fn run(answers: &Answers) -> Result<(), CommandError> {
@@ -43,7 +43,7 @@ fn write(
                     Some(text) => text,
                     None => NONE,
                 };
-                // A value is one line, whatever it holds.
+                // Keep one line per value.
                 let shown: String = shown
                     .chars()
                     .map(|c| if is_forbidden(c) { ' ' } else { c })

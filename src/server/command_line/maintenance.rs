@@ -51,7 +51,7 @@ pub async fn run(asked: &Maintenance, database: &Database, config: &Config) -> R
     if asked.apply {
         let said = RefCell::new(Ok(()));
         let say = |line: String| {
-            // When it cannot be written the steps go on all the same, and the command fails at their end.
+            // If the output fails, the steps continue, and the command fails at the end.
             let mut said = said.borrow_mut();
             if !asked.json && said.is_ok() {
                 *said = print_line!("{line}");
@@ -102,7 +102,7 @@ fn tell(report: &Report, out: &mut impl Write) -> io::Result<()> {
     tell_indexes(report, out)?;
     tell_rest(report, out)?;
     if report.advice.is_empty() {
-        return writeln!(out, "All is well.");
+        return writeln!(out, "No problems found.");
     }
     writeln!(out, "Advice")?;
     for advice in &report.advice {
@@ -119,7 +119,7 @@ fn tell_tables(report: &Report, out: &mut impl Write) -> io::Result<()> {
     writeln!(
         out,
         "{:<20} {:>14} {:>10} {:>10} {:>11} {:>9} {:>10}  {:<24}  last analyze",
-        "Table", "bytes", "table", "indexes", "live rows", "dead", "their room", "last vacuum"
+        "Table", "bytes", "table", "indexes", "live rows", "dead", "dead size", "last vacuum"
     )?;
     for table in &report.tables {
         writeln!(
@@ -138,7 +138,7 @@ fn tell_tables(report: &Report, out: &mut impl Write) -> io::Result<()> {
     }
     writeln!(
         out,
-        "Their room: the dead rows' share of all rows, of the table's size. Room that was cleared before is not in it.\n"
+        "Dead size: the share of dead rows in the size of the table, without space that is already free.\n"
     )
 }
 
@@ -166,7 +166,7 @@ fn tell_indexes(report: &Report, out: &mut impl Write) -> io::Result<()> {
     }
     writeln!(
         out,
-        "Fresh: what one of as many entries would settle at. Unused: since the statistics began, on this server.\n"
+        "Fresh: expected size after a rebuild. Unused: since the statistics of this server were reset.\n"
     )
 }
 
@@ -192,13 +192,13 @@ fn tell_rest(report: &Report, out: &mut impl Write) -> io::Result<()> {
     }
     writeln!(
         out,
-        "Transaction ids: {} since the oldest frozen row; frozen by itself at {}, the end is at 2000000000",
+        "Transaction ids: {} since the oldest frozen row; automatic freeze at {}, limit 2000000000",
         whole.transaction_age, whole.freeze_at
     )?;
     let keeping = &report.keeping;
     writeln!(
         out,
-        "Clean-up: last finished {}; {} past retention, {} past keeping",
+        "Clean-up: last finished {}; {} and {} past retention",
         time(keeping.cleanup_finished),
         pluralize(keeping.sessions_past_retention, "ended session"),
         pluralize(keeping.events_past_keeping, "event"),

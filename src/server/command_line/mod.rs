@@ -71,12 +71,12 @@ enum Command {
     Configuration,
 }
 
-/// Why a command did not do its work. Its Display is the one line that is printed.
+/// Why a command failed. Display is the one line that is printed.
 #[derive(Debug, thiserror::Error)]
 enum CommandError {
     #[error(transparent)]
     Config(#[from] ConfigError),
-    #[error("RUST_LOG is not usable: {0}. Expected directives such as info,broker_portal=debug")]
+    #[error("RUST_LOG is invalid: {0}; expected directives such as info,broker_portal=debug")]
     RustLog(tracing_subscriber::filter::ParseError),
     #[error(transparent)]
     Start(#[from] StartError),
@@ -84,31 +84,31 @@ enum CommandError {
     Account(#[from] AccountError),
     #[error(transparent)]
     Seed(#[from] SeedError),
-    #[error("seed is refused: PORTAL_PUBLIC_URL is {0}, which others can reach")]
+    #[error("seed is refused: other machines can reach PORTAL_PUBLIC_URL {0}")]
     SeedInPublic(String),
     #[error(transparent)]
     Audit(#[from] ExportError),
-    #[error("the audit log cannot be trusted: {0}")]
+    #[error("audit log verification failed: {0}")]
     AuditLog(String),
     #[error(
-        "this database has no audit log that is sealed; is it the portal's? `broker-portal migrate` brings it up to date"
+        "this database has no sealed audit log; if it belongs to the portal, run `broker-portal migrate`"
     )]
     NoAuditChain,
     #[error(
-        "the schema is not up to date, or this is not the portal's database; `broker-portal migrate` brings it up to date"
+        "the schema is outdated, or the database does not belong to the portal; run `broker-portal migrate` to update it"
     )]
     NotMigrated,
-    #[error("{0} of the steps failed; what came of each is above")]
+    #[error("{0} of the steps failed; see above")]
     StepsFailed(usize),
     #[error("{0}")]
     Usage(String),
-    #[error("cannot write the output: {0}; what the command has changed is kept")]
+    #[error("cannot write the output: {0}; the changes of the command are kept")]
     Output(#[from] std::io::Error),
     #[error("cannot read standard input: {0}")]
     Input(std::io::Error),
     #[error("no portal is running on this data directory (PORTAL_DATA_DIR), and no DATABASE_URL is set")]
     NotRunning,
-    #[error("there is no portal's data in {}: set DATABASE_URL or PORTAL_DATA_DIR as the server has it", .0.display())]
+    #[error("no portal data in {}: set DATABASE_URL or PORTAL_DATA_DIR as for the server", .0.display())]
     NoData(std::path::PathBuf),
     #[error("not ready")]
     NotReady,
@@ -139,7 +139,7 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Help that was asked for, or what is wrong with the command line.
+/// Prints the requested help, or what is wrong with the command line.
 fn explain(instead: &clap::Error) -> ExitCode {
     match instead.print().and_then(|()| stdout().flush()) {
         Err(error) if !instead.use_stderr() => fail(&CommandError::Output(error)),
@@ -147,7 +147,7 @@ fn explain(instead: &clap::Error) -> ExitCode {
     }
 }
 
-/// One line, whatever the error holds.
+/// Prints an error as one line, even if it contains line breaks.
 fn fail(error: &CommandError) -> ExitCode {
     report_line!("broker-portal: {}", plain_text::clean(&error.to_string()));
     ExitCode::FAILURE
@@ -170,10 +170,7 @@ async fn execute(command: Command) -> Result<(), CommandError> {
                 return Err(error.into());
             }
             with_accounts(&config, async |accounts| Ok(demo::create(accounts).await?)).await?;
-            print_line!(
-                "The demo accounts are there; their password is {}.",
-                demo::PASSWORD
-            )?;
+            print_line!("The demo accounts exist. Their password is {}.", demo::PASSWORD)?;
             Ok(())
         }
         Command::Seed(_) if !config.public_url.is_loopback() => {
@@ -185,8 +182,7 @@ async fn execute(command: Command) -> Result<(), CommandError> {
             })
             .await
         }
-        // To answer "nobody is signed in" out of an empty database that was made for the question would be worse than
-        // no answer.
+        // Without data, an answer such as "No one is signed in." from a newly created database would be wrong.
         Command::Sessions(_) | Command::User(user::Command::List(_))
             if config.database_url.is_none() && !config.data_dir.exists() =>
         {
@@ -245,7 +241,7 @@ async fn execute(command: Command) -> Result<(), CommandError> {
     }
 }
 
-/// Opens the database for one piece of work and closes it again, whatever came of the work.
+/// Opens the database, runs `work`, and closes the database even if the work fails.
 async fn with_accounts(
     config: &Config,
     work: impl AsyncFnOnce(&Accounts) -> Result<(), CommandError>,
@@ -265,13 +261,13 @@ async fn with_accounts(
     result.and(closed)
 }
 
-/// Seals what a command wrote: there may be no server that would.
+/// Seals the audit rows of a command, since perhaps no server is running.
 async fn seal(opened: &Opened) {
     let sealed = async {
         let clock = opened.database.clock().await?;
         audit_chain::seal_all(&opened.database, &clock).await
     };
     if let Err(error) = sealed.await {
-        tracing::warn!(%error, "audit rows could not be sealed; the server will seal them");
+        tracing::warn!(%error, "audit rows not sealed, the server will seal them");
     }
 }

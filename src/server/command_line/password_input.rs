@@ -1,4 +1,4 @@
-//! A password from standard input.
+//! Reads a password from standard input.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Stdin};
 
@@ -7,16 +7,16 @@ use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use super::CommandError;
 use crate::server::output::report_line;
 
-/// Longest input in bytes: more than any password may have.
+/// Maximum input in bytes, more than any valid password.
 const MOST: u64 = 4096;
 
-/// Reads one line, without the line break and the byte order mark that editors add. A terminal shows nothing of it.
+/// Reads one line without line break and byte order mark, which editors add. A terminal does not echo it.
 pub(super) fn read_password() -> Result<String, CommandError> {
     let stdin = io::stdin();
     let mut text = String::new();
     if stdin.is_terminal() {
         let silent = SilentTerminal::of(&stdin).map_err(CommandError::Input)?;
-        report_line!("Password, which is not shown:");
+        report_line!("Password (not shown):");
         let read = stdin.lock().take(MOST).read_line(&mut text);
         drop(silent);
         read.map_err(CommandError::Input)?;
@@ -27,25 +27,23 @@ pub(super) fn read_password() -> Result<String, CommandError> {
     only_line(&text).map(str::to_owned)
 }
 
-/// The one line of `text`.
+/// Returns the only line of `text`.
 fn only_line(text: &str) -> Result<&str, CommandError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let line = text.strip_suffix('\n').unwrap_or(text);
     let line = line.strip_suffix('\r').unwrap_or(line);
     if line.contains(['\n', '\r']) {
         return Err(CommandError::Usage(
-            "a password is one line; there are more on standard input".to_owned(),
+            "the password must be one line, but standard input has more".to_owned(),
         ));
     }
     if line.is_empty() {
-        return Err(CommandError::Usage(
-            "there is no password on standard input".to_owned(),
-        ));
+        return Err(CommandError::Usage("no password on standard input".to_owned()));
     }
     Ok(line)
 }
 
-/// A terminal that shows nothing of what is typed, for as long as this is held.
+/// Turns off the echo of a terminal until it is dropped.
 struct SilentTerminal<'a> {
     terminal: &'a Stdin,
     before: Termios,

@@ -15,10 +15,10 @@ use tokio::{
 use super::CommandError;
 use crate::server::{config::Config, output::print_line};
 
-/// How long the server may take to answer.
+/// Time limit for the answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Asks the server that runs on this machine, in vain or not.
+/// Checks whether the server on this machine answers.
 pub async fn ask_server(config: &Config) -> Result<(), CommandError> {
     let address = reachable(config.site_addr);
     let answer = timeout(PATIENCE, ask(address)).await;
@@ -31,7 +31,7 @@ pub async fn ask_server(config: &Config) -> Result<(), CommandError> {
     }
 }
 
-/// Where a server that listens on every address is to be found on its own machine.
+/// Replaces the unspecified address by loopback.
 fn reachable(listening: SocketAddr) -> SocketAddr {
     let ip = match listening.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -41,7 +41,7 @@ fn reachable(listening: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listening.port())
 }
 
-/// Asks for `/healthz`. A client of HTTP would be a large thing for one line.
+/// Requests `/healthz`. An HTTP client would be a large dependency for one line.
 async fn ask(address: SocketAddr) -> std::io::Result<()> {
     const OK: &[u8] = b"HTTP/1.1 200 ";
     let mut stream = TcpStream::connect(address).await?;
@@ -52,7 +52,7 @@ async fn ask(address: SocketAddr) -> std::io::Result<()> {
     if status == OK {
         Ok(())
     } else {
-        Err(Error::other("the answer is not 200"))
+        Err(Error::other("the status is not 200"))
     }
 }
 
@@ -62,7 +62,7 @@ mod tests {
 
     use super::*;
 
-    /// What comes of asking a server that says this.
+    /// Returns whether a server with this response is healthy.
     async fn asked(answer: &'static str) -> bool {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");

@@ -51,7 +51,7 @@ pub async fn run(seed: &Seed, accounts: &Accounts, config: &Config) -> Result<()
     )
     .await?;
     print_line!(
-        "{} people, {} live sessions, {} ended ones and {} audit rows made in {:.0} s. Nobody can sign in as any of them.",
+        "Created {} users, {} live sessions, {} ended sessions and {} audit rows in {:.0} s. No user can sign in.",
         size.people,
         seeded.live,
         seeded.ended,
@@ -60,7 +60,7 @@ pub async fn run(seed: &Seed, accounts: &Accounts, config: &Config) -> Result<()
     )?;
     if seeded.over_limit > 0 {
         print_line!(
-            "{} people have more live sessions than their role allows.",
+            "{} users have more live sessions than their role allows.",
             seeded.over_limit
         )?;
     }

@@ -62,10 +62,10 @@ struct Target {
     /// All sessions of this user (email)
     #[arg(long, value_name = "EMAIL")]
     user: Option<String>,
-    /// This one session
+    /// The session with this id
     #[arg(long, value_parser = session_id)]
     id: Option<SessionId>,
-    /// Everything of everyone. Asks for the number of sessions, or needs --yes where there is no terminal
+    /// All sessions of all users. Asks for the number of sessions, or needs --yes without a terminal
     #[arg(long)]
     all: bool,
 }
@@ -112,13 +112,13 @@ async fn revoke(revoke: &Revoke, accounts: &Accounts) -> Result<(), CommandError
     Ok(())
 }
 
-/// Has the number of sessions typed before everyone is signed out.
+/// Asks the operator to type the number of sessions before everyone is signed out.
 fn confirm(live: i64) -> Result<(), CommandError> {
     let input = std::io::stdin();
     if !input.is_terminal() {
         return Err(CommandError::Usage(format!(
-            "this ends every session ({live} now), and there is no terminal to ask on; nothing was ended. --yes ends \
-             them without a question, --dry-run only counts"
+            "this ends every session ({live} now), and there is no terminal for the confirmation; nothing was ended. Use \
+             --yes to confirm, or --dry-run to count"
         )));
     }
     report_line!(

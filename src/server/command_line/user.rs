@@ -75,13 +75,13 @@ pub async fn run(command: &Command, accounts: &Accounts) -> Result<(), CommandEr
                 print_line!("{} can sign in now (id {user}).", create.email)?;
             } else {
                 print_line!(
-                    "{} was there already and is now {} of {}. Name and password are as they were.",
+                    "{} existed already and is now {} of {}. Name and password are unchanged.",
                     create.email,
                     create.role.label().to_lowercase(),
                     create.organization.join(", "),
                 )?;
             }
-            // A misspelt name is one too.
+            // Shows a misspelt name.
             for name in founded {
                 print_line!("The organization {name:?} is new.")?;
             }

@@ -1,4 +1,4 @@
-//! `broker-portal user list`: the list of people as an administrator sees it.
+//! `broker-portal user list`: the same list as on the page People.
 
 use std::io::{BufWriter, Write as _};
 

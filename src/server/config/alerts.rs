@@ -1,4 +1,4 @@
-//! When the portal raises the alarm, and whom it tells.
+//! Settings of alert rules and of the webhook.
 //!
 //! To add a rule: a field of [`AlertRules`], a line in its `read`, its settings in `settings.rs`, a row in
 //! `docs/operations/alerts.md`.
@@ -10,56 +10,56 @@ use data_encoding::BASE64;
 
 use super::{ConfigError, source::Source};
 
-/// Seconds: longer is a mistake.
+/// Maximum in seconds; a longer time is a mistake.
 const YEAR: u64 = 31_536_000;
 
-/// The thresholds. A rule that is `None` is switched off.
+/// Thresholds of the rules. A rule that is `None` is disabled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlertRules {
-    /// Time between two looks.
+    /// Time between evaluations.
     pub interval: Duration,
     pub sign_in_failures: Option<FailureShare>,
     pub token_reuse: Option<Frequency>,
     pub far_sign_ins: Option<Frequency>,
-    /// The last complete clean-up is so long ago.
+    /// Age of the last complete clean-up.
     pub cleanup_overdue: Option<Duration>,
-    /// A node's listener has been away for so long.
+    /// How long a node's listener has been disconnected.
     pub listener_down: Option<Duration>,
-    /// Time between two looks at the whole audit log.
+    /// Time between verifications of the whole audit log.
     pub audit_chain: Option<Duration>,
-    /// Who is told, beside the log.
+    /// Receiver of alerts in addition to the log.
     pub webhook: Option<Webhook>,
 }
 
-/// Failed sign-ins in a window of time: enough of them, and a large enough part of all.
+/// Failed sign-ins in a time window: at least this many, and this share of all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FailureShare {
     pub least: u32,
-    /// Of all sign-ins, in percent.
+    /// Share of all sign-ins in percent.
     pub percent: u32,
     pub window: Duration,
 }
 
-/// So many in a window of time.
+/// At least this many in a time window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frequency {
     pub least: u32,
     pub window: Duration,
 }
 
-/// Who is told of alerts.
+/// A receiver of alerts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Webhook {
     pub url: WebhookUrl,
     pub secret: WebhookSecret,
 }
 
-/// An address that alerts are sent to. Many services put a secret into its path, so its Debug shows the host only.
+/// The URL of the webhook. Debug shows the host only, since many services put a secret into the path.
 #[derive(Clone, PartialEq, Eq)]
 pub struct WebhookUrl(Uri);
 
 impl WebhookUrl {
-    /// `https`, or `http` to this machine. `None`: it is neither.
+    /// Accepts `https`, and `http` on this machine.
     fn read(text: &str) -> Option<Self> {
         let uri: Uri = text.parse().ok()?;
         let authority = uri.authority()?;
@@ -70,7 +70,7 @@ impl WebhookUrl {
             "http" => loopback,
             _ => false,
         };
-        // A user and a password in an address would be dropped on the way: better to say so now.
+        // The HTTP client would drop user and password of a URL: reject them.
         (allowed && !host.is_empty() && !authority.as_str().contains('@')).then_some(Self(uri))
     }
 
@@ -78,7 +78,7 @@ impl WebhookUrl {
         &self.0
     }
 
-    /// Where it leads, without what may be secret: `https://hooks.example`.
+    /// Returns the URL without its secret part: `https://hooks.example`.
     pub fn origin(&self) -> String {
         let part = |part: Option<&str>| part.unwrap_or_default().to_owned();
         format!(
@@ -95,14 +95,14 @@ impl fmt::Debug for WebhookUrl {
     }
 }
 
-/// The key that deliveries are signed with. Its Debug shows nothing.
+/// The key that signs deliveries. Debug hides it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct WebhookSecret(Vec<u8>);
 
 impl WebhookSecret {
     const LEAST: usize = 16;
 
-    /// `whsec_` and base64 is read as the Standard Webhooks libraries do; anything else is the key as it stands.
+    /// Decodes `whsec_` and base64 as the Standard Webhooks libraries do. Any other text is the key itself.
     fn read(text: &str) -> Option<Self> {
         let key = match text.strip_prefix("whsec_") {
             Some(encoded) => BASE64.decode(encoded.as_bytes()).ok()?,
@@ -123,7 +123,7 @@ impl fmt::Debug for WebhookSecret {
 }
 
 impl AlertRules {
-    /// Reads the section. `cleanup_interval` is what the clean-up's own rule goes by.
+    /// Reads the section. The default of the clean-up rule depends on `cleanup_interval`.
     pub(super) fn read(source: &Source<'_>, cleanup_interval: Duration) -> Result<Self, ConfigError> {
         let sign_in_failures = source.threshold("PORTAL_ALERT_SIGN_IN_FAILURES")?;
         let percent = source.number("PORTAL_ALERT_SIGN_IN_FAILURES_PERCENT")?;
@@ -156,13 +156,13 @@ impl AlertRules {
 }
 
 impl Source<'_> {
-    /// A count that a rule speaks up at. `None`: the rule is off.
+    /// Reads a threshold. `None`: the rule is off.
     fn threshold(&self, name: &str) -> Result<Option<u32>, ConfigError> {
         let read = self.value(name, |text| at_most(text, 1_000_000))?;
         Ok(u32::try_from(read).ok().filter(|number| *number > 0))
     }
 
-    /// A length of time that a rule goes by. `None`: the rule is off.
+    /// Reads a duration. `None`: the rule is off.
     fn seconds_or_off(&self, name: &str) -> Result<Option<Duration>, ConfigError> {
         let read = self.value(name, |text| at_most(text, YEAR))?;
         Ok(Some(Duration::from_secs(read)).filter(|length| !length.is_zero()))
@@ -193,7 +193,7 @@ impl Source<'_> {
     }
 }
 
-/// A number up to `most`, or `off`, which is 0.
+/// Parses a number up to `most`, or `off` as 0.
 fn at_most(text: &str, most: u64) -> Option<u64> {
     match text {
         "off" => Some(0),

@@ -1,8 +1,8 @@
-//! The address of the database, checked as far as that can be done without connecting.
+//! The URL of the database, validated as far as possible without connecting.
 
 use std::{fmt, str::FromStr};
 
-/// A connection string; it may hold a password, so its Debug shows nothing.
+/// A connection URL. Debug hides it, since it may contain a password.
 #[derive(Clone)]
 pub struct DatabaseUrl(String);
 
@@ -18,7 +18,7 @@ impl fmt::Debug for DatabaseUrl {
     }
 }
 
-/// What is wrong with an address. Its Display holds nothing of the address but the scheme.
+/// Why a URL is invalid. Display contains nothing of the URL but its scheme.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadDatabaseUrl {
     #[error(
@@ -85,8 +85,8 @@ impl FromStr for DatabaseUrl {
     }
 }
 
-/// Whether the end of a user and a password stands in what comes after the host: one of their characters has ended the
-/// host too early. Values of a query may well hold an `@`.
+/// Returns whether what follows the host contains the end of user and password: a character of these has ended the host
+/// too early. An `@` in a query value is allowed.
 fn holds_user(after: &str) -> bool {
     let (before, fragment) = after.split_once('#').unwrap_or((after, ""));
     let (path, query) = before.split_once('?').unwrap_or((before, ""));

@@ -1,7 +1,6 @@
-//! The tables of `docs/configuration.md`, and the test that they are what the list of settings says.
+//! Generates the tables of `docs/configuration.md`, and tests that they are current.
 //!
-//! A table stands between the lines `<!-- settings: TITLE -->` and `<!-- end -->`; what stands elsewhere is written by
-//! hand.
+//! A table is between the lines `<!-- settings: TITLE -->` and `<!-- end -->`; the rest is written by hand.
 
 use std::{fmt::Write as _, path::PathBuf};
 
@@ -61,7 +60,7 @@ fn default(setting: &Setting) -> String {
     }
 }
 
-/// The document with its tables written anew.
+/// Returns the document with its tables regenerated.
 fn written_anew(document: &str) -> String {
     let mut text = document.to_owned();
     for section in SECTIONS {
@@ -116,7 +115,7 @@ fn documents_name_only_existing_settings() {
         let text = std::fs::read_to_string(&file).expect("a document");
         let words = text.split(|c: char| !(c.is_ascii_uppercase() || c == '_'));
         for word in words.filter(|word| {
-            // Those of the tests are no settings of the portal's.
+            // Settings of the tests are not settings of the portal.
             word.starts_with("PORTAL_") && *word != "PORTAL_" && !word.starts_with("PORTAL_TEST_")
         }) {
             let pattern = |name: &str| name.strip_suffix("<ROLE>") == Some(word);

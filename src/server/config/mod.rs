@@ -1,12 +1,12 @@
-//! What an operator can set: environment variables over an optional `portal.toml` with the same names.
+//! Settings for operators: environment variables, which override `portal.toml`.
 //!
 //! To add a setting:
-//! 1. an entry in [`settings::SECTIONS`]: name, kind, default and meaning stand there and nowhere else;
-//! 2. a field of [`Config`], and a line in [`Config::read`] that asks the [`Source`] for it by its name. One that a
-//!    library reads by itself has `.elsewhere()` in the list instead; one that is never to be printed `.secret()`;
-//! 3. `UPDATE_DOCS=1 cargo test --features ssr --lib config::document` writes the tables of `docs/configuration.md`.
+//! 1. Add an entry to [`settings::SECTIONS`] with name, kind, default and meaning. Add `.elsewhere()` if a library
+//!    reads it, and `.secret()` if it must never be printed.
+//! 2. Add a field to [`Config`], and a line to [`Config::read`] that reads it from the [`Source`].
+//! 3. Run `UPDATE_DOCS=1 cargo test --features ssr --lib config::document` to update `docs/configuration.md`.
 //!
-//! Tests tell what was forgotten.
+//! Tests report missing steps.
 
 pub mod alerts;
 mod database_url;
@@ -33,91 +33,91 @@ use domain::{
 };
 use source::Source;
 
-/// Everything that can be set, read and checked.
+/// All settings, parsed and validated.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Unset: a private cluster below `data_dir`.
+    /// `None`: a private cluster in `data_dir`.
     pub database_url: Option<DatabaseUrl>,
     pub data_dir: PathBuf,
     pub site_addr: SocketAddr,
     pub public_url: PublicUrl,
-    /// An operator named it; otherwise it follows from `site_addr`.
+    /// Whether an operator set `public_url`; otherwise it is derived from `site_addr`.
     pub public_url_is_set: bool,
-    /// Whose `X-Forwarded-For` is believed.
+    /// Proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// Create the demo accounts at start.
+    /// Whether to create demo accounts at startup.
     pub demo: bool,
     pub policy: SessionPolicy,
-    /// How long after a password check sensitive actions need no new one.
+    /// How long a password check is recent enough for sensitive actions.
     pub reauth: Duration,
-    /// So many seconds before a session's end its person is warned. 0: not at all.
+    /// Seconds before the expiry at which users are warned. 0: never.
     pub warning_seconds: u32,
     pub access_token: Duration,
     pub throttle: Throttle,
     pub rate_limits: RateLimits,
     pub suspicion: Suspicion,
     pub alerts: AlertRules,
-    /// Time between two clean-ups.
+    /// Time between clean-ups.
     pub cleanup_interval: Duration,
     /// How long ended sessions are kept.
     pub retention: Duration,
     pub site_root: PathBuf,
-    /// Unset: nothing is traced.
+    /// `None`: tracing is off.
     pub traces: Option<TraceSettings>,
 }
 
-/// Who is told of requests.
+/// Where traces are sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceSettings {
-    /// Where spans are sent: the collector's address with the path for traces.
+    /// URL of the collector, with the path for traces.
     pub endpoint: String,
-    /// What the collector calls this portal.
+    /// Name of this portal in traces.
     pub service_name: String,
 }
 
-/// How many refused passwords are allowed in a window of time.
+/// Failed sign-ins allowed in a time window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Throttle {
-    /// On one account; and, each for itself, on devices that have signed in to it before.
+    /// Per account, and separately per device that is known to it.
     pub attempts: u32,
-    /// From one address, on whatever accounts.
+    /// Per address, over all accounts.
     pub attempts_per_address: u32,
     pub window: Duration,
 }
 
-/// How often the same may be done, whatever comes of it.
+/// Limits on the rate of expensive actions, whatever their result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimits {
     pub per_account: RateLimit,
     pub per_address: RateLimit,
 }
 
-/// So often in a window.
+/// Number of actions per window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit {
     pub most: u32,
     pub window: Duration,
 }
 
-/// What is found unusual, and what comes of it.
+/// Suspicion rules and their effects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Suspicion {
-    /// A session that turns up in another client is ended.
+    /// Revoke a session that appears in another client.
     pub end_on_client_change: bool,
     pub new_device: bool,
     pub new_network: bool,
-    /// Another network so soon after the last activity elsewhere is unusual. `None`: it is not.
+    /// Raise a notice if the network changes within this time. `None`: never.
     pub far_networks: Option<Duration>,
-    /// So many refused passwords before the right one are unusual. `None`: they are not.
+    /// Raise a notice after this many failures before the correct password. `None`: never.
     pub failures: Option<u32>,
 }
 
-/// One setting is not usable. Its Display is the one line that an operator reads.
+/// An invalid setting. Display is one line for the operator.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     #[error("{place}{name}={value:?} is not usable: expected {expected}")]
     BadValue {
-        /// Where it stands, with a colon, if that is a line of `portal.toml`; empty if not.
+        /// The line in `portal.toml` followed by a colon, or empty.
         place: String,
         name: String,
         value: String,
@@ -143,18 +143,19 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Reads the environment and `portal.toml` of the folder that the server was started in.
+    /// Reads the environment, and `portal.toml` in the working directory.
     ///
     /// # Errors
-    /// The first setting that does not fit, by its name.
+    /// The first invalid setting.
     pub fn from_environment() -> Result<Self, ConfigError> {
         Self::answers_from_environment().map(|(config, _)| config)
     }
 
-    /// The same, with what each setting is and who said so. Those that other parts read are among them.
+    /// Like [`Self::from_environment`], with the value and origin of every setting, including those that libraries
+    /// read.
     ///
     /// # Errors
-    /// The first setting that does not fit, by its name.
+    /// The first invalid setting.
     pub fn answers_from_environment() -> Result<(Self, Answers), ConfigError> {
         let file = match std::fs::read_to_string("portal.toml") {
             Ok(text) => text,
@@ -172,7 +173,7 @@ impl Config {
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
             if name.starts_with("PORTAL_") && settings::find(&name).is_none() {
-                tracing::warn!(%name, "the environment holds a variable that is no setting: is its name misspelt?");
+                tracing::warn!(%name, "unknown environment variable, maybe misspelt");
             }
         }
         Ok(read)
@@ -181,7 +182,7 @@ impl Config {
     /// Reads settings from `environment`, then from the text of a `portal.toml`.
     ///
     /// # Errors
-    /// The first setting that does not fit, by its name.
+    /// The first invalid setting.
     pub fn read(environment: &dyn Fn(&str) -> Option<String>, toml: &str) -> Result<Self, ConfigError> {
         Self::answers(environment, toml).map(|(config, _)| config)
     }
@@ -208,7 +209,7 @@ impl Config {
                 "no demo accounts: proxies are configured"
             );
         }
-        // By itself only where nobody else gets in.
+        // On by default only if other machines have no access.
         let demo = asked.unwrap_or(database_url.is_none() && refused.is_none());
         if let Some(error) = refused.filter(|_| demo) {
             return Err(error);
@@ -221,7 +222,7 @@ impl Config {
 
         let mut policy = SessionPolicy::default();
         for role in Role::ALL {
-            // A system administrator lives by the administrators' limits.
+            // A system administrator has the administrators' limits.
             let like = if role == Role::SystemAdmin {
                 Role::Admin
             } else {
@@ -292,13 +293,13 @@ impl Config {
         Ok((config, source.finish()?))
     }
 
-    /// Why this server may have no demo accounts, where that is so.
+    /// Returns why this server may not have demo accounts, if so.
     pub fn demo_refusal(&self) -> Option<ConfigError> {
         demo_refusal(self.site_addr, &self.public_url, &self.trusted_proxies)
     }
 
-    /// The session cookie's name. With https the `__Host-` prefix makes browsers insist on Secure, Path=/ and no
-    /// Domain (RFC 6265bis, 4.1.3.2).
+    /// Returns the name of the session cookie. With https, the prefix `__Host-` makes browsers require Secure, Path=/
+    /// and no Domain (RFC 6265bis, 4.1.3.2).
     pub fn cookie_name(&self) -> &'static str {
         if self.public_url.is_https() {
             "__Host-portal_session"
@@ -308,8 +309,8 @@ impl Config {
     }
 }
 
-/// Both addresses have to be loopback: a public listener is reachable whatever the public URL says. So is a private one
-/// behind a proxy.
+/// Both addresses must be loopback: a public listener is reachable whatever the public URL says, and so is a private
+/// one behind a proxy.
 fn demo_refusal(
     site_addr: SocketAddr,
     public_url: &PublicUrl,
@@ -325,7 +326,7 @@ fn demo_refusal(
     (!trusted_proxies.is_empty()).then_some(ConfigError::DemoBehindProxy)
 }
 
-/// Traces have a path of their own below the collector's.
+/// Adds the path for traces to the collector's URL.
 fn collector_address(text: &str) -> Option<String> {
     let uri: axum::http::Uri = text.trim().parse().ok()?;
     let is_plain = uri.query().is_none() && !uri.authority()?.as_str().contains('@');
@@ -333,7 +334,7 @@ fn collector_address(text: &str) -> Option<String> {
         .then(|| format!("{}/v1/traces", text.trim().trim_end_matches('/')))
 }
 
-/// The site stands beside a released server; a development build keeps it in `target/site`.
+/// A release has its site beside the program; a development build has it in `target/site`.
 fn default_site_root() -> PathBuf {
     std::env::current_exe()
         .ok()
@@ -483,8 +484,7 @@ mod tests {
         assert!(!config.demo && config.demo_refusal() == Some(ConfigError::DemoBehindProxy));
     }
 
-    /// What is asked for and is not in the list has no default and no kind; what is in the list and is never asked for
-    /// has no effect.
+    /// A setting that is read but not listed has no default and kind; a listed one that is not read has no effect.
     #[test]
     fn settings_list_matches_what_config_reads() {
         let (_, answers) = Config::answers(&|_| None, "").expect("defaults");

@@ -1,4 +1,4 @@
-//! The address that people open.
+//! The URL under which users reach the portal.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -7,18 +7,18 @@ use std::{
 
 use url::{Host, Url};
 
-/// What people type to reach the portal.
+/// The URL under which users reach the portal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicUrl {
-    /// Scheme, host and port, as a browser writes it in `Origin`.
+    /// Scheme, host and port, as browsers write `Origin`.
     origin: String,
     is_loopback: bool,
     https: bool,
 }
 
 impl PublicUrl {
-    /// The listen address itself, where nothing stands in front of the server. A server that listens on every interface
-    /// is known by its loopback address only.
+    /// Derives the URL from the listen address, for a server without a proxy. A server that listens on every interface
+    /// gets its loopback address.
     pub fn of(address: SocketAddr) -> Self {
         let ip = match address.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -27,7 +27,7 @@ impl PublicUrl {
         };
         let authority = SocketAddr::new(ip, address.port()).to_string();
         Self {
-            // A browser leaves the default port out.
+            // Browsers omit the default port.
             origin: format!("http://{}", authority.strip_suffix(":80").unwrap_or(&authority)),
             is_loopback: ip.to_canonical().is_loopback(),
             https: false,
@@ -38,7 +38,7 @@ impl PublicUrl {
         &self.origin
     }
 
-    /// Host and port, as they stand after the `//`.
+    /// Returns host and port, as after `//`.
     pub fn authority(&self) -> &str {
         self.origin
             .split_once("://")
@@ -49,14 +49,14 @@ impl PublicUrl {
         self.https
     }
 
-    /// Reachable from this machine only.
+    /// Returns whether only this machine can reach it.
     pub fn is_loopback(&self) -> bool {
         self.is_loopback
     }
 }
 
-/// Whether a host, without its port, names this machine only. No address of another machine can be behind it, unlike
-/// behind a name that resolves to a loopback address.
+/// Returns whether a host without port names this machine only. A name that resolves to a loopback address does not
+/// count, since it can change.
 fn is_loopback(host: &Host<&str>) -> bool {
     match host {
         Host::Domain(name) => *name == "localhost" || name.ends_with(".localhost"),
@@ -65,13 +65,13 @@ fn is_loopback(host: &Host<&str>) -> bool {
     }
 }
 
-/// Whether a `Host` header or a request's authority names this machine only, with any port.
+/// Returns whether a `Host` header or authority, with any port, names this machine only.
 pub fn is_loopback_authority(authority: &str) -> bool {
     let url = Url::parse(&format!("http://{authority}/"));
     url.is_ok_and(|url| is_plain(&url) && url.host().is_some_and(|host| is_loopback(&host)))
 }
 
-/// Nothing but scheme, host and port.
+/// Returns whether there is only scheme, host and port.
 fn is_plain(url: &Url) -> bool {
     url.path() == "/"
         && url.query().is_none()
@@ -80,7 +80,7 @@ fn is_plain(url: &Url) -> bool {
         && url.password().is_none()
 }
 
-/// What was written is no address of a portal: it has a path, a user, another scheme, or is no address at all.
+/// Not a valid public URL: it has a path, a user or another scheme, or is not a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not the address of a portal")]
 pub struct NotPublicUrl;
@@ -88,7 +88,7 @@ pub struct NotPublicUrl;
 impl FromStr for PublicUrl {
     type Err = NotPublicUrl;
 
-    /// Normalizes as browsers do: case, default port, international names, spellings of IP addresses.
+    /// Normalizes like browsers: case, default port, international names, notations of IP addresses.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         // The parser also accepts `http:portal.example` and line breaks, which are mistakes here.
         let (scheme, rest) = text.split_once("://").ok_or(NotPublicUrl)?;
@@ -108,7 +108,7 @@ impl FromStr for PublicUrl {
             Host::Domain(name) => name
                 .chars()
                 .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')),
-            // Nobody can open "every interface of this machine".
+            // Users cannot open the unspecified address.
             Host::Ipv4(ip) => !ip.is_unspecified(),
             Host::Ipv6(ip) => !ip.is_unspecified(),
         };

@@ -1,17 +1,17 @@
-//! Every setting that there is, declared once: its name, what can be written, its default and what it means.
+//! The list of all settings: name, kind, default and meaning.
 //!
-//! [`Config`](super::Config) is read by this list, error messages speak by it, `broker-portal configuration` prints it,
-//! and the tables of `docs/configuration.md` are made from it.
+//! [`Config`](super::Config), error messages, `broker-portal configuration` and the tables of `docs/configuration.md`
+//! all use this list.
 
 use domain::{
     policy::{RolePolicy, SessionPolicy},
     user::Role,
 };
 
-/// Stands in a name for each of [`ROLES`].
+/// Placeholder in a name for each of [`ROLES`].
 const ROLE: &str = "<ROLE>";
 
-/// The roles that have settings. A system administrator lives by the administrators' limits.
+/// Roles with settings. A system administrator has the administrators' limits.
 pub const ROLES: [Role; 5] = [
     Role::Guest,
     Role::Employee,
@@ -20,34 +20,34 @@ pub const ROLES: [Role; 5] = [
     Role::Admin,
 ];
 
-/// Settings that belong together, under the heading that the documentation gives them.
+/// Settings under one heading of the documentation.
 pub struct Section {
     pub title: &'static str,
     pub settings: &'static [Setting],
 }
 
-/// One thing that can be set.
+/// One setting.
 pub struct Setting {
-    /// Public: renaming one breaks those who use it. May hold `<ROLE>`.
+    /// Public: renaming breaks installations. May contain `<ROLE>`.
     pub name: &'static str,
     pub kind: Kind,
     pub default: Preset,
-    /// For the documentation, in Markdown.
+    /// Description for the documentation, in Markdown.
     pub meaning: &'static str,
     /// Never printed.
     pub secret: bool,
-    /// Read by another part than `Config`, from the environment only.
+    /// Read from the environment by a library, not by `Config`.
     pub elsewhere: bool,
 }
 
-/// What can be written.
+/// Which values are valid.
 #[derive(Clone, Copy)]
 pub enum Kind {
     /// `on` or `off`
     Switch,
-    /// A whole number of that unit in that range, both ends included
+    /// A whole number of that unit in this inclusive range
     Number { unit: Unit, least: u64, most: u64 },
-    /// What these words describe
+    /// Text described by these words
     Text(&'static str),
 }
 
@@ -58,24 +58,24 @@ pub enum Unit {
     Days,
 }
 
-/// What holds where nothing is set.
+/// The value when nothing is set.
 #[derive(Clone, Copy)]
 pub enum Preset {
-    /// This, read as if an operator had written it
+    /// This text, parsed like an operator's
     Is(&'static str),
-    /// What these words say, in Markdown: nothing, or what follows from other settings or the machine
+    /// Derived from other settings or the machine, or none; described in Markdown
     Depends(&'static str),
-    /// What the role's policy has
+    /// A value of the role's default policy
     OfRole(fn(RolePolicy) -> u64),
 }
 
 use Kind::{Switch, Text};
 use Preset::{Depends, Is, OfRole};
 
-/// A number that a rule speaks up at.
+/// A threshold of a rule.
 const COUNT_OR_OFF: Kind = Text("a whole number from 1 to 1000000, or 0 or off");
 
-/// A length of time that a rule goes by.
+/// A duration of a rule.
 const SECONDS_OR_OFF: Kind = Text("a whole number of seconds from 1 to 31536000, or 0 or off");
 
 /// Every setting, in the order of the documentation.
@@ -405,12 +405,12 @@ pub const SECTIONS: &[Section] = &[
     },
 ];
 
-/// All of them, without their sections.
+/// Returns all settings without sections.
 pub fn all() -> impl Iterator<Item = &'static Setting> {
     SECTIONS.iter().flat_map(|section| section.settings)
 }
 
-/// The setting of that full name, and the role that the name holds.
+/// Finds a setting by its full name, and the role that the name contains.
 pub fn find(name: &str) -> Option<(&'static Setting, Option<Role>)> {
     all().find_map(|setting| {
         let role = setting.roles().find(|role| setting.name_for(*role) == name)?;
@@ -441,7 +441,7 @@ impl Setting {
         }
     }
 
-    /// Each role that it can be set for; `None` alone where it is for everyone.
+    /// Returns the roles for which it can be set, or only `None` for a setting without role.
     pub fn roles(&self) -> impl Iterator<Item = Option<Role>> + use<> {
         let by_role = self.name.contains(ROLE);
         let everyone = (!by_role).then_some(None);
@@ -449,7 +449,7 @@ impl Setting {
         everyone.into_iter().chain(each.into_iter().flatten())
     }
 
-    /// The name that an operator writes.
+    /// Returns the full name.
     pub fn name_for(&self, role: Option<Role>) -> String {
         match role {
             Some(role) => self.name.replace(ROLE, &role.as_str().to_uppercase()),
@@ -457,7 +457,7 @@ impl Setting {
         }
     }
 
-    /// What holds where nothing is set, as an operator would write it. `None`: that follows from other things.
+    /// Returns the default as an operator would write it. `None`: it is derived.
     pub fn default_for(&self, role: Option<Role>) -> Option<String> {
         match (self.default, role) {
             (Is(text), _) => Some(text.to_owned()),
@@ -468,7 +468,7 @@ impl Setting {
 }
 
 impl Kind {
-    /// Ten years: long enough for anyone, short enough that no sum of times overflows.
+    /// Ten years: enough for any use, and too short for sums of times to overflow.
     const LONGEST: u64 = 315_360_000;
     const MOST: u64 = 1_000_000;
 
@@ -488,7 +488,7 @@ impl Kind {
         }
     }
 
-    /// What is expected of a value, for the one line about one that does not fit.
+    /// Describes valid values for error messages.
     pub fn expected(self) -> String {
         match self {
             Kind::Switch => "on or off".to_owned(),

@@ -1,4 +1,4 @@
-//! Where a setting's text comes from: the environment, else `portal.toml`, else the default of the list.
+//! The value of a setting: from the environment, else `portal.toml`, else the default in the list.
 
 use std::{cell::RefCell, collections::BTreeMap, fmt, time::Duration};
 
@@ -10,7 +10,7 @@ use super::{
 };
 use domain::user::Role;
 
-/// Who said what a setting is.
+/// Where a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     Environment,
@@ -28,18 +28,18 @@ impl fmt::Display for Origin {
     }
 }
 
-/// What a setting is, as an operator would write it. It may be a secret.
+/// The value of a setting, as an operator would write it. It may be a secret.
 #[derive(Clone)]
 pub struct Answer {
     pub origin: Origin,
-    /// `None`: it is not set, and nothing stands in for it.
+    /// `None`: not set, without a default.
     pub text: Option<String>,
 }
 
-/// Names of settings and what they are.
+/// Values of settings by name.
 pub type Answers = BTreeMap<String, Answer>;
 
-/// A value of `portal.toml`.
+/// A value in `portal.toml`.
 struct FileValue {
     text: String,
     /// Counted from 1.
@@ -49,13 +49,15 @@ struct FileValue {
 pub struct Source<'a> {
     environment: &'a dyn Fn(&str) -> Option<String>,
     file: BTreeMap<String, FileValue>,
-    /// Every name that was asked for: what else is set has no meaning.
+    /// Every setting that was read. Other names in the file are errors.
     answers: RefCell<Answers>,
 }
 
 impl<'a> Source<'a> {
+    /// Parses the file.
+    ///
     /// # Errors
-    /// The file is no table of texts, numbers and switches.
+    /// The file is not a flat table of texts, numbers and booleans.
     pub fn new(environment: &'a dyn Fn(&str) -> Option<String>, toml: &str) -> Result<Self, ConfigError> {
         Ok(Self {
             environment,
@@ -64,10 +66,10 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// What was asked for.
+    /// Returns the values of all settings that were read.
     ///
     /// # Errors
-    /// A name stands in the file that nobody asked for.
+    /// The file contains an unknown name.
     pub fn finish(self) -> Result<Answers, ConfigError> {
         let answers = self.answers.into_inner();
         match self.file.iter().find(|(name, _)| !answers.contains_key(*name)) {
@@ -80,14 +82,14 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Notes what stands in for a setting that has no default of its own and is not set.
+    /// Notes the derived value of a setting that is not set.
     pub fn stands_in(&self, name: &str, text: impl ToString) {
         if let Some(answer) = self.answers.borrow_mut().get_mut(name) {
             answer.text.get_or_insert_with(|| text.to_string());
         }
     }
 
-    /// The text of a setting. An empty one is as good as none.
+    /// Returns the text of a setting. An empty text counts as not set.
     pub fn text(&self, name: &str) -> Option<String> {
         let set = |text: &String| !text.is_empty();
         let default = || settings::find(name).and_then(|(setting, role)| setting.default_for(role));
@@ -106,10 +108,10 @@ impl<'a> Source<'a> {
         text
     }
 
-    /// The setting as `read` understands it, if there is a text.
+    /// Parses a setting if it is set.
     ///
     /// # Errors
-    /// `read` understands nothing.
+    /// `read` rejects it.
     pub fn parse<T>(
         &self,
         name: &str,
@@ -124,11 +126,11 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The address of the database. Unlike other settings it must not be empty: the server would work with another
-    /// database than it was meant to.
+    /// Returns the URL of the database. Unlike other settings it must not be empty, because the server would then use
+    /// another database.
     ///
     /// # Errors
-    /// It is empty or not usable.
+    /// It is empty or invalid.
     pub fn database_url(&self) -> Result<Option<DatabaseUrl>, ConfigError> {
         const NAME: &str = "DATABASE_URL";
         let read = match self.text(NAME) {
@@ -144,7 +146,7 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// Where a setting stands, if that is a line of the file. For the beginning of an error.
+    /// Returns the line of the setting in the file, as the start of an error message.
     fn place(&self, name: &str) -> String {
         let is_in_environment = (self.environment)(name).is_some_and(|text| !text.is_empty());
         match self.file.get(name) {
@@ -157,22 +159,24 @@ impl<'a> Source<'a> {
         bad_value(self.place(name), name, value)
     }
 
-    /// A setting that always has a text, since the list has a default for it.
+    /// Parses a setting that has a default in the list.
     ///
     /// # Errors
-    /// `read` understands nothing, or there is no text.
+    /// `read` rejects it, or there is no text.
     pub fn value<T>(&self, name: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<T, ConfigError> {
         self.parse(name, read)?
             .ok_or_else(|| self.wrong(name, String::new()))
     }
 
+    /// Parses a switch.
+    ///
     /// # Errors
     /// It is neither on nor off.
     pub fn switch(&self, name: &str) -> Result<bool, ConfigError> {
         self.value(name, on_or_off)
     }
 
-    /// A switch whose default follows from other things.
+    /// Parses a switch with a derived default.
     ///
     /// # Errors
     /// It is neither on nor off.
@@ -180,8 +184,10 @@ impl<'a> Source<'a> {
         self.parse(name, on_or_off)
     }
 
+    /// Parses a whole number.
+    ///
     /// # Errors
-    /// It is no whole number, or outside of the range that the list gives it.
+    /// It is not a whole number in the range of the list.
     pub fn number<T: TryFrom<u64>>(&self, name: &str) -> Result<T, ConfigError> {
         self.value(name, |text| {
             let number = text.parse().ok().filter(|number| in_range(name, *number))?;
@@ -189,7 +195,7 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// A number of seconds or days. 0 where the list allows it.
+    /// Parses seconds or days. 0 is valid where the list allows it.
     ///
     /// # Errors
     /// As for a number.
@@ -202,7 +208,7 @@ impl<'a> Source<'a> {
             .map(|number: u64| Duration::from_secs(number.saturating_mul(unit)))
     }
 
-    /// The full name of a setting that each role has for itself.
+    /// Returns the full name of a setting for a role.
     pub fn name_of(pattern: &str, role: Role) -> String {
         settings::all()
             .find(|setting| setting.name == pattern)
@@ -210,7 +216,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// A variable that is not even text.
+/// Reports a variable that is not UTF-8.
 pub fn not_utf8(name: &str) -> ConfigError {
     let mut error = bad_value(String::new(), name, "...".to_owned());
     if let ConfigError::BadValue { expected, .. } = &mut error {
@@ -221,7 +227,7 @@ pub fn not_utf8(name: &str) -> ConfigError {
 
 fn bad_value(place: String, name: &str, value: String) -> ConfigError {
     let setting = settings::find(name).map(|(setting, _)| setting);
-    // Before an @, an address may have a password.
+    // A password may precede an @.
     let secret = setting.is_some_and(|setting| setting.secret) || value.contains('@');
     let expected = setting.map(|setting| setting.kind.expected());
     ConfigError::BadValue {

@@ -1,18 +1,18 @@
-//! `PORTAL_TRUSTED_PROXIES`: whose `X-Forwarded-For` is believed.
+//! `PORTAL_TRUSTED_PROXIES`: proxies whose `X-Forwarded-For` is trusted.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// Shorter prefixes hold more than the proxies of one site.
+/// Shorter prefixes contain more than the proxies of one site.
 const SHORTEST_IPV4: u8 = 8;
 const SHORTEST_IPV6: u8 = 16;
 
 /// Unique local addresses (RFC 4193): private, although their prefix is short.
 const UNIQUE_LOCAL: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7);
 
-/// Reads addresses and networks with commas between them. IPv4 networks written as IPv6 (`::ffff:10.0.0.0/104`) are IPv4,
-/// as the addresses are that they are compared with.
+/// Parses addresses and networks separated by commas. IPv4 networks in IPv6 notation (`::ffff:10.0.0.0/104`) become
+/// IPv4, like the addresses that they are compared with.
 pub fn parse(text: &str) -> Option<Vec<IpNet>> {
     text.split(',').map(|net| network(net.trim())).collect()
 }
@@ -32,7 +32,7 @@ fn network(text: &str) -> Option<IpNet> {
     }
 }
 
-/// The network holds so many addresses that clients may be among them: these could then choose their own address.
+/// Returns whether the network is so large that it may contain clients, which could then forge their address.
 pub fn is_too_wide(network: &IpNet) -> bool {
     match network {
         IpNet::V4(v4) => v4.prefix_len() < SHORTEST_IPV4,

@@ -1,9 +1,9 @@
-//! Settings that are usable and probably not meant.
+//! Warnings about valid settings that are probably mistakes.
 
 use super::{Config, trusted_proxies};
 
 impl Config {
-    /// What an operator should read at startup, one line each.
+    /// Returns warnings for the operator, one line each.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if self.site_addr.ip().is_unspecified() && !self.public_url_is_set {

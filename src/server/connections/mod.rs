@@ -1,6 +1,5 @@
-//! Accepts connections and serves each, within deadlines for everything that a client can keep waiting, and within limits:
-//! axum's own loop has neither, and clients that say or read nothing would hold their connections, and the process's
-//! files, for good.
+//! Accepts connections and serves them with deadlines and limits. axum's own loop has neither, so clients that send or
+//! read nothing would keep connections and files open forever.
 
 mod progress;
 mod registry;
@@ -48,29 +47,29 @@ use self::{
 pub use self::{progress::Deadlines, registry::Limits};
 use crate::server::telemetry::log_limit::OncePerMinute;
 
-/// After an error that is the machine's own, as too many open files, so that the loop does not spin.
+/// Delay after an error of this machine, such as too many open files, to avoid a busy loop.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// How often HTTP/2 clients are asked whether they are still there, and how long they may take to say so.
+/// Interval of HTTP/2 pings and time limit for their answers.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long a client that is overdue may take to hear that its connection closes.
+/// How long a client may take to read that its connection closes.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// What holds for every connection.
+/// Rules for all connections.
 #[derive(Clone, Debug)]
 pub struct Rules {
     pub deadlines: Deadlines,
     pub limits: Limits,
-    /// Not limited in number: behind each are many clients.
+    /// Exempt from the limit per address, since many clients share them.
     pub trusted_proxies: Vec<IpNet>,
 }
 
 /// Serves until `stop`, then finishes the requests in progress.
 pub async fn serve(listener: TcpListener, app: Router, rules: Rules, stop: impl Future<Output = ()>) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    // Heads have a deadline of ours, which also covers what comes before hyper begins to read one.
+    // Our own deadline for request heads also covers the time before hyper starts reading.
     builder.http1().timer(TokioTimer::new()).header_read_timeout(None);
     builder
         .http2()
@@ -96,13 +95,13 @@ pub async fn serve(listener: TcpListener, app: Router, rules: Rules, stop: impl 
             continue;
         };
         if let Err(error) = socket::configure(&stream) {
-            tracing::debug!(%error, %peer, "connection was gone at once");
+            tracing::debug!(%error, %peer, "connection closed before it was served");
         }
         let connection = connect(&builder, &app, stream, peer, &admitted);
         let until_stopping = until_stopping.clone();
         tokio::spawn(async move {
             if let Err(error) = drive(connection, &admitted, rules.deadlines, until_stopping).await {
-                tracing::debug!(%error, %peer, "connection broke off");
+                tracing::debug!(%error, %peer, "connection failed");
             }
         });
     }
@@ -111,7 +110,7 @@ pub async fn serve(listener: TcpListener, app: Router, rules: Rules, stop: impl 
     stopping.closed().await;
 }
 
-/// Waits where the machine is short of something; an error of one client delays no other.
+/// Waits if this machine lacks resources. Errors of one client delay no other.
 async fn recover(error: &io::Error, registry: &Registry) {
     static LIMIT: OncePerMinute = OncePerMinute::new();
     if matches!(
@@ -121,7 +120,7 @@ async fn recover(error: &io::Error, registry: &Registry) {
         return;
     }
     if let Some(suppressed) = LIMIT.allow() {
-        tracing::warn!(%error, connections = registry.count(), suppressed, "connection could not be accepted");
+        tracing::warn!(%error, connections = registry.count(), suppressed, "connection not accepted");
     }
     registry.make_room();
     tokio::time::sleep(PAUSE).await;
@@ -141,7 +140,7 @@ fn connect(
     builder.serve_connection(io, service).into_owned()
 }
 
-/// Serves one connection until either side is done, the client is overdue, or another connection needs its place.
+/// Serves one connection until either side closes it, the client misses a deadline, or it is evicted.
 async fn drive<C: GracefulConnection>(
     connection: C,
     admitted: &Admitted,
@@ -162,7 +161,7 @@ async fn drive<C: GracefulConnection>(
             () = admitted.evicted.notified() => break,
         }
     }
-    // An HTTP/2 client learns that a request it is just sending was not read.
+    // Tells an HTTP/2 client that a request it is sending was not read.
     connection.as_mut().graceful_shutdown();
     timeout(FAREWELL, connection).await.unwrap_or(Ok(()))
 }
@@ -177,7 +176,7 @@ async fn answer(
     let mut request = request.map(|body| Body::new(in_progress.body(body)));
     request.extensions_mut().insert(ConnectInfo(peer));
     let response = if admitted.is_reserve && !matches!(request.uri().path(), "/healthz" | "/readyz") {
-        // The client is to connect again, rather than to go on here.
+        // Asks the client to reconnect instead of reusing this connection.
         admitted.evicted.notify_one();
         no_room(request.version())
     } else {
@@ -186,7 +185,7 @@ async fn answer(
     Ok(response.map(|body| in_progress.answer(body)))
 }
 
-/// The answer to a request on a connection for which there is no room.
+/// Answers a request on a connection beyond the limit.
 fn no_room(version: Version) -> Response {
     let mut response = (
         StatusCode::SERVICE_UNAVAILABLE,

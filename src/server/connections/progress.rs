@@ -1,4 +1,4 @@
-//! How a connection gets on, and when it has taken too long.
+//! Tracks the progress of a connection, and when it misses a deadline.
 
 use std::{
     collections::HashMap,
@@ -15,11 +15,11 @@ use tokio::time::Instant;
 /// How long a connection may wait for its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadlines {
-    /// From the connection to the head of the first request: silence, half a preface, a head that comes in drops.
+    /// From connecting to the head of the first request. Covers silence, a partial preface and a slow head.
     pub first_request: Duration,
-    /// Between two requests. Longer than the minute for which proxies commonly keep connections.
+    /// Between two requests. Longer than a minute, the usual keep-alive of proxies.
     pub next_request: Duration,
-    /// Until the client takes the next part of an answer, or has sent the whole of a request.
+    /// Until the client reads the next part of a response, or sends the rest of a request.
     pub answer: Duration,
 }
 
@@ -33,27 +33,26 @@ impl Default for Deadlines {
     }
 }
 
-/// A client that has not taken the next part of an answer for so long, or owes the rest of a request, may be closed to
-/// make room.
+/// A client that has neither read nor sent for this long may be disconnected to make room.
 const STALLED: Duration = Duration::from_secs(5);
 
-/// What one connection waits for. Clones are the same connection.
+/// What one connection waits for. Clones refer to the same connection.
 #[derive(Clone, Debug)]
 pub struct Progress(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
     has_requested: bool,
-    /// The connection began, or a request ended.
+    /// When the connection was opened or the last request ended.
     last_request: Instant,
-    /// The socket has no room for what is to be written.
+    /// The socket has no room for pending output.
     is_blocked: bool,
-    /// The socket became full, or took bytes that had waited for the client.
+    /// When the socket became full, or last accepted blocked output.
     last_write: Instant,
     next_request: u64,
-    /// Requests in progress, and since when the client owes taking a part of the answer. `None`: the server owes it.
+    /// Requests in progress. `Some`: since when the client must read the response. `None`: the server must produce it.
     requests: HashMap<u64, Option<Instant>>,
-    /// Since when the client owes the rest of a request's body, by request.
+    /// By request: since when the client must send the rest of its body.
     bodies: HashMap<u64, Instant>,
 }
 
@@ -62,7 +61,7 @@ struct State {
 pub enum Idleness {
     /// No request is in progress.
     Idle,
-    /// Nobody reads the answer, or sends the rest of a request.
+    /// The client neither reads the response nor sends the rest of a request.
     Stalled,
 }
 
@@ -84,7 +83,7 @@ impl Progress {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A request arrived whole but for its body.
+    /// Records that the head of a request arrived.
     pub fn request(&self) -> RequestProgress {
         let mut state = self.state();
         state.has_requested = true;
@@ -97,7 +96,8 @@ impl Progress {
         }
     }
 
-    /// Whether the socket waits for the client to take bytes, at each change of this and each time that it took some.
+    /// Records whether output waits for the client. Call this at each change, and whenever the client has read
+    /// something.
     pub fn set_blocked(&self, is_blocked: bool) {
         let mut state = self.state();
         state.is_blocked = is_blocked;
@@ -113,14 +113,14 @@ impl Progress {
         }
     }
 
-    /// Ends once the client has let a deadline pass.
+    /// Waits until the client misses a deadline.
     pub async fn overdue(&self, deadlines: Deadlines) {
         loop {
             let now = Instant::now();
             let next = match self.state().deadline(deadlines) {
                 Some(deadline) if deadline <= now => return,
                 Some(deadline) => deadline,
-                // The server owes an answer; when it has come, a new deadline begins.
+                // The server must answer; its response starts a new deadline.
                 None => now + deadlines.first_request.min(deadlines.answer),
             };
             tokio::time::sleep_until(next).await;
@@ -129,7 +129,7 @@ impl Progress {
 }
 
 impl State {
-    /// Since when the client has not done what it owes: take the next part of an answer, send the rest of a request.
+    /// Returns since when the client has neither read the next part of a response nor sent the rest of a request.
     fn waiting_for_client(&self) -> Option<Instant> {
         if let Some(since) = self.bodies.values().min() {
             return Some(*since);
@@ -137,7 +137,7 @@ impl State {
         let since = self.requests.values().copied().flatten().min();
         match since {
             Some(since) => Some(since.max(self.last_write)),
-            // The end of an answer is no request any more, and still on its way.
+            // The request has ended, but the end of its response is still being sent.
             None => self.is_blocked.then_some(self.last_write),
         }
     }
@@ -155,7 +155,7 @@ impl State {
     }
 }
 
-/// One request in progress, until its answer is written or given up.
+/// One request in progress, until its response is written or cancelled.
 #[derive(Debug)]
 pub struct RequestProgress {
     progress: Progress,
@@ -167,7 +167,7 @@ impl RequestProgress {
         self.progress.state().requests.insert(self.id, waiting_for_client);
     }
 
-    /// The body of the request, which notes when it has to wait for the client.
+    /// Wraps the request body to record when it waits for the client.
     pub fn body(&self, body: Incoming) -> RequestBody {
         RequestBody {
             body,
@@ -176,7 +176,7 @@ impl RequestProgress {
         }
     }
 
-    /// The answer begins: from now on the client takes it part by part.
+    /// Wraps the response body, which the client now reads part by part.
     pub fn answer(self, body: Body) -> AnswerBody {
         self.set(Some(Instant::now()));
         AnswerBody { body, request: self }
@@ -191,8 +191,8 @@ impl Drop for RequestProgress {
     }
 }
 
-/// The body of a request. From the moment at which the server had to wait for a part of it, the client owes it: a drop
-/// now and then changes nothing.
+/// The body of a request. Once the server waits for data, the client has one deadline for the rest: single bytes do not
+/// extend it.
 #[derive(Debug)]
 pub struct RequestBody {
     body: Incoming,
@@ -238,8 +238,8 @@ impl Drop for RequestBody {
     }
 }
 
-/// The body of an answer, which notes whether the server or the client has to do something next. It is polled when there
-/// is room for more: HTTP/1 has room once the socket took enough, HTTP/2 once the client opened its window.
+/// The body of a response. Records whether the server or the client must act next. It is polled when there is room:
+/// with HTTP/1 in the socket, with HTTP/2 in the client's window.
 #[derive(Debug)]
 pub struct AnswerBody {
     body: Body,

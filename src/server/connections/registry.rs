@@ -1,4 +1,4 @@
-//! How many connections there may be, in total and per address, and which one makes room for another.
+//! Limits the number of connections, in total and per address, and selects one to close when there is no room.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -12,25 +12,25 @@ use tokio::sync::Notify;
 use super::progress::{Idleness, Progress};
 use crate::server::telemetry::log_limit::OncePerMinute;
 
-/// Files that are no connections of clients: the database, the log, files of the site, the webhook, the collector.
+/// Files other than client connections: database, log, site, webhook, collector.
 const OTHER_FILES: u64 = 64;
 
-/// Connections beyond the limit that get an answer from the health endpoints only.
+/// Connections beyond the limit, which reach only the health endpoints.
 const RESERVE: usize = 16;
 
-/// No more than this, however many files there may be: each connection needs memory too.
+/// Maximum for any number of files, since each connection needs memory.
 const MOST: usize = 16_384;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     pub total: usize,
-    /// From one address, or one /64 of IPv6. Trusted proxies are exempt.
+    /// Per address, or per /64 of IPv6. Trusted proxies are exempt.
     pub per_address: usize,
 }
 
 impl Limits {
-    /// For a process that may open so many files. One address gets a quarter: many users can share it, and a few
-    /// addresses do not fill everything.
+    /// Derives the limits from the process's limit of open files. One address gets a quarter, because many users can
+    /// share it and a few addresses must not use up everything.
     pub fn for_files(files: u64) -> Self {
         let left = files.saturating_sub(OTHER_FILES).max(files / 4);
         let total = usize::try_from(left).unwrap_or(usize::MAX).min(MOST);
@@ -53,7 +53,7 @@ pub struct Registry {
 #[derive(Debug, Default)]
 struct Open {
     next: u64,
-    /// By age: the lowest number is the oldest.
+    /// By id, which increases with age: the first is the oldest.
     connections: BTreeMap<u64, Entry>,
     per_address: HashMap<IpNet, usize>,
 }
@@ -72,9 +72,9 @@ pub struct Admitted {
     registry: Arc<Registry>,
     id: u64,
     pub progress: Progress,
-    /// Notified when the connection has to make room for another.
+    /// Notified when the connection must close to make room.
     pub evicted: Arc<Notify>,
-    /// No room was left: only the health endpoints answer.
+    /// There was no room: only the health endpoints answer.
     pub is_reserve: bool,
 }
 
@@ -91,7 +91,7 @@ impl Registry {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Admits a connection. Where there is no room the oldest that is idle makes some. `None`: all are in use.
+    /// Admits a connection. Without room, evicts the oldest idle one. `None`: all are in use.
     pub fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<Admitted> {
         let peer = peer.to_canonical();
         let is_trusted = self.trusted_proxies.iter().any(|net| net.contains(&peer));
@@ -131,12 +131,12 @@ impl Registry {
         })
     }
 
-    /// Closes the oldest idle connection, after the process ran out of files all the same.
+    /// Closes the oldest idle connection after the process has run out of files.
     pub fn make_room(&self) {
         self.open().evict_idlest(None);
     }
 
-    /// How many connections there are.
+    /// Returns the number of connections.
     pub fn count(&self) -> usize {
         self.open().connections.len()
     }
@@ -148,8 +148,7 @@ impl Open {
         count.copied().unwrap_or_default()
     }
 
-    /// Evicts the oldest idle connection (of `address`, if given), else the oldest whose client neither
-    /// reads nor sends.
+    /// Evicts the oldest idle connection (of `address`, if given), else the oldest one that is stalled.
     fn evict_idlest(&mut self, address: Option<IpNet>) {
         let mut idlest = None;
         for (id, entry) in &self.connections {
@@ -190,7 +189,7 @@ impl Drop for Admitted {
     }
 }
 
-/// What one client can choose its address from: a /64 of IPv6.
+/// Returns the network in which a client can choose its address: a /64 of IPv6.
 fn neighbourhood(address: IpAddr) -> IpNet {
     match address {
         IpAddr::V4(_) => IpNet::from(address),
@@ -272,7 +271,7 @@ mod tests {
     #[tokio::test]
     async fn busy_connections_leave_a_reserve() {
         let registry = Registry::new(LIMITS, vec!["10.0.0.0/8".parse().expect("a network")]);
-        // A trusted proxy has more than its share.
+        // A trusted proxy may exceed the share of one address.
         let open: Vec<Admitted> = (0..LIMITS.total)
             .map(|_| registry.admit(address("10.0.0.1")).expect("room"))
             .collect();

@@ -15,21 +15,21 @@ use tokio::{
 
 use super::progress::Progress;
 
-/// A client that acknowledges nothing for so long is gone.
+/// A client that has acknowledged nothing for this long is gone.
 #[cfg(target_os = "linux")]
 const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
 
-/// Probes to a client that is silent, as an open stream's is.
+/// Keep-alive probes for silent clients, such as those of an open stream.
 const PROBE_AFTER: Duration = Duration::from_secs(60);
 const PROBE_INTERVAL: Duration = Duration::from_secs(15);
 
-/// Unsent bytes that the kernel keeps. Small, so that a slow client shows progress well within the deadline.
+/// Limit of unsent bytes in the kernel. Small, so that a slow client shows progress well within the deadline.
 #[cfg(target_os = "linux")]
 const UNSENT: u32 = 128 * 1024;
 
-/// Sets what the kernel watches over by itself.
+/// Sets the kernel's timeouts of a connection.
 pub fn configure(stream: &TcpStream) -> io::Result<()> {
-    // Answers are small and complete: nothing is gained by waiting for more to send.
+    // Responses are small and complete, so waiting to combine them gains nothing.
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
     let keepalive = TcpKeepalive::new()
@@ -44,7 +44,7 @@ pub fn configure(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// A socket that notes when its client lets it wait, and when it takes bytes again.
+/// A socket that records when output waits for the client and when it continues.
 #[derive(Debug)]
 pub struct Socket {
     stream: TcpStream,

@@ -1,4 +1,4 @@
-//! Real sockets, with deadlines short enough to wait for.
+//! Tests with real sockets and deadlines short enough to wait for.
 
 use axum::{
     body::Bytes,
@@ -19,13 +19,13 @@ const DEADLINES: Deadlines = Deadlines {
     answer: Duration::from_millis(2000),
 };
 
-/// Nothing is measured by it.
+/// Only for failing tests.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// More than socket buffers hold.
 const LARGE: usize = 64 * 1024 * 1024;
 
-/// They take longer than any deadline here.
+/// Takes longer than any deadline here.
 const BEATS: usize = 16;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -82,7 +82,7 @@ impl Server {
     }
 }
 
-/// As many heartbeats, one every 200 ms.
+/// A stream of heartbeats, one every 200 ms.
 fn beats(most: usize) -> impl futures_util::Stream<Item = Result<Bytes, Infallible>> {
     stream::unfold(0, move |count| async move {
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -98,11 +98,11 @@ fn request(path: &str, connection: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: {connection}\r\n\r\n").into_bytes()
 }
 
-/// Everything that comes until the server closes the connection.
+/// Reads until the server closes the connection.
 async fn read_until_closed(connection: &mut TcpStream) -> Vec<u8> {
     let mut all = Vec::new();
     let read = tokio::time::timeout(PATIENCE, connection.read_to_end(&mut all)).await;
-    // A reset is a close as well.
+    // A reset counts as a close.
     _ = read.expect("the server closes the connection");
     all
 }
@@ -195,7 +195,7 @@ async fn slow_reader_gets_the_whole_response() {
     let mut part = vec![0; LARGE / 16];
     let mut received = 0;
     loop {
-        // The whole takes longer than any deadline, no part of it does.
+        // The whole response takes longer than any deadline, but no part of it does.
         tokio::time::sleep(DEADLINES.answer / 8).await;
         let mut filled = 0;
         while filled < part.len() {
@@ -242,7 +242,7 @@ async fn silent_connections_make_room_for_health_checks() {
     assert_eq!(oldest, b"");
     drop(silent);
 
-    // Streams are in use and stay; what is left answers for health only.
+    // Streams are in use and stay; the reserve answers health checks only.
     let mut streams = Vec::new();
     for _ in 0..limits.total {
         let mut stream = server.connect_and_send(&request("/endless", "keep-alive")).await;
@@ -305,7 +305,7 @@ async fn unfinished_requests_make_room() {
         unfinished.push(server.connect_and_send(head).await);
     }
     let until_answered = async {
-        // A drop now and then is no progress.
+        // Single bytes do not extend the deadline.
         while !answer_to(&server, "/").await.starts_with("HTTP/1.1 200 ") {
             for connection in &mut unfinished {
                 _ = connection.write_all(b"x").await;
@@ -334,7 +334,7 @@ async fn unfinished_request_is_closed() {
     server.stop().await;
 }
 
-/// Reads on until a heartbeat comes.
+/// Reads until the next heartbeat.
 async fn read_beat(stream: &mut TcpStream) {
     let mut all = Vec::new();
     while !all.windows(6).any(|window| window == b": beat") {

@@ -1,4 +1,4 @@
-//! Whether the request at hand has changed something already: a later failure must not say that nothing was changed.
+//! Tracks whether the current request has committed a change. A later failure must not claim that nothing was changed.
 
 use std::sync::{
     Arc,
@@ -11,30 +11,30 @@ tokio::task_local! {
     static HAS_COMMITTED: Arc<AtomicBool>;
 }
 
-/// Runs a request, and keeps in mind what it commits.
+/// Runs a request and tracks its commits.
 pub async fn track<T>(request: impl Future<Output = T>) -> T {
     HAS_COMMITTED.scope(Arc::default(), request).await
 }
 
-/// Runs a part of this request that becomes a task of its own.
+/// Keeps tracking in a part of the request that runs as its own task.
 pub fn track_part<T>(part: impl Future<Output = T>) -> impl Future<Output = T> {
     let request = HAS_COMMITTED.try_with(Arc::clone).unwrap_or_default();
     HAS_COMMITTED.scope(request, part)
 }
 
-/// The request has committed a change.
+/// Records that the current request has committed a change.
 pub(super) fn record_commit() {
-    // Outside of a request, in a job or a command, nobody asks.
+    // Not set in jobs and commands, where no user waits for an answer.
     _ = HAS_COMMITTED.try_with(|committed| committed.store(true, Ordering::Relaxed));
 }
 
-/// Whether the request has committed a change. Outside of a request: no.
+/// Returns whether the request has committed a change. Outside a request: no.
 pub fn has_committed() -> bool {
     let has_committed = HAS_COMMITTED.try_with(|committed| committed.load(Ordering::Relaxed));
     has_committed.unwrap_or(false)
 }
 
-/// What to answer when the database fails: [`AppError::Unavailable`], which says that nothing was changed, only while
+/// Returns the error for a failed database: [`AppError::Unavailable`], which claims that nothing was changed, only if
 /// that is true.
 pub fn unavailable() -> AppError {
     if has_committed() {

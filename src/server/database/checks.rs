@@ -1,6 +1,6 @@
-//! Whether a connection may be used: it answers in time, and its database takes writes.
+//! Checks whether a connection may be used: it answers in time, and its database accepts writes.
 //!
-//! A standby lags behind: it would accept the token of a session that was revoked.
+//! A standby lags behind and would accept the token of a revoked session.
 
 use std::{
     fmt,
@@ -13,10 +13,10 @@ use tokio::{sync::watch, time::timeout};
 
 use super::failure::Abandoned;
 
-/// How long a connection may rest before it is checked again.
+/// Idle time after which a connection is checked again.
 const CHECK_AFTER: Duration = Duration::from_secs(1);
 
-/// How long a check may take: the connection is given up afterwards, so longer than the slowest link that is usable.
+/// Time limit of a check, after which the connection is closed. Longer than the round trip of the slowest usable link.
 const CHECK: Duration = Duration::from_secs(2);
 
 /// Why a database is not used.
@@ -37,20 +37,20 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// What is known of a pool's connections. Cheap to clone.
+/// State of the checks of one pool. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ConnectionChecks(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// When a connection last did not answer in time.
+    /// When a connection last missed its deadline.
     distrusted_at: Mutex<Option<Instant>>,
-    /// Of the last new connection.
+    /// Result for the last new connection.
     refusal: watch::Sender<Option<Refusal>>,
 }
 
 impl ConnectionChecks {
-    /// Where one connection died, those that rest probably did too: each is replaced rather than tried for seconds.
+    /// Replaces idle connections: where one connection died, they probably did too, and trying each takes seconds.
     pub fn distrust_rested(&self) {
         let mut distrusted_at = self
             .0
@@ -69,7 +69,7 @@ impl ConnectionChecks {
         distrusted_at.is_some_and(|at| at.elapsed() < idle_for)
     }
 
-    /// Why the database is not used, as last seen.
+    /// Returns why the database is not used, according to the last check.
     pub fn refusal(&self) -> Option<Refusal> {
         *self.0.refusal.borrow()
     }
@@ -87,7 +87,7 @@ impl ConnectionChecks {
         }
     }
 
-    /// Whether a connection that has rested may be used.
+    /// Returns whether an idle connection may be used.
     pub async fn before_acquire(&self, conn: &mut PgConnection, idle_for: Duration) -> bool {
         if self.is_distrusted(idle_for) {
             return false;
@@ -105,7 +105,7 @@ impl ConnectionChecks {
         }
     }
 
-    /// Refuses a new connection to a database that takes no writes.
+    /// Refuses a new connection to a database that accepts no writes.
     ///
     /// # Errors
     /// [`Abandoned::Refused`], or the database does not answer.
@@ -128,13 +128,13 @@ impl ConnectionChecks {
             is_new
         });
         if refusal.is_some() {
-            // Older connections may still take writes for a while.
+            // Older connections may accept writes for a while.
             self.distrust_rested();
         }
     }
 }
 
-/// One round trip, as a ping is.
+/// One round trip, like a ping.
 async fn check(conn: &mut PgConnection) -> sqlx::Result<Option<Refusal>> {
     let sql = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'";
     let row = sqlx::raw_sql(sql).fetch_one(conn).await?;

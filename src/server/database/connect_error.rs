@@ -1,10 +1,10 @@
-//! Why no connection came about, in one line for an operator. Never holds a password.
+//! Explains a failed connection to operators in one line, without the password.
 
 use std::io::ErrorKind;
 
 use sqlx::postgres::PgConnectOptions;
 
-/// Where a connection was to go, why it failed and what to do.
+/// Returns the target, the cause and what to do.
 pub(super) fn explain(error: &sqlx::Error, options: &PgConnectOptions) -> String {
     let place = match options.get_socket() {
         Some(folder) => format!("{}/.s.PGSQL.{}", folder.display(), options.get_port()),
@@ -31,7 +31,7 @@ fn cause(error: &sqlx::Error, options: &PgConnectOptions) -> String {
             let (code, message) = (error.code(), error.message());
             match code.as_deref() {
                 Some("28P01") => wrong_password(user),
-                // PgBouncer has one code for everything.
+                // PgBouncer has one code for all errors.
                 Some("08P01") if message.contains("authentication failed") => wrong_password(user),
                 Some("3D000") => format!("{message}. Create it, or correct the name"),
                 Some("53300") => format!("{message}. Raise max_connections, or stop what holds them"),

@@ -1,7 +1,7 @@
-//! A connection on which no statement waits without a deadline.
+//! A connection whose statements all have a deadline.
 //!
-//! [`Connection`] is the only executor that `store` gets (`clippy.toml` disallows the driver's own), so that a deadline
-//! cannot be forgotten. [`Lease`] owns it: a connection with an answer that nobody has read is closed, never reused.
+//! [`Connection`] is the only executor that `store` gets (`clippy.toml` disallows the driver's own), so that no
+//! deadline is forgotten. [`Lease`] owns it. A connection with an unread answer is closed, never reused.
 
 use std::{
     fmt,
@@ -31,18 +31,19 @@ use super::{
     failure::{Abandoned, is_broken_connection, is_read_only},
 };
 
-/// For a statement. Longer than the server's own limits of `pool.rs`, so that a server that answers says why.
+/// Deadline of a statement. Longer than the server-side limits in `pool.rs`, so that a working server reports the
+/// cause.
 const STATEMENT: Duration = Duration::from_secs(11);
 
-/// For a statement that looks up a few rows by key, and waits for no lock.
+/// Deadline of a statement that reads a few rows by key and waits for no lock.
 pub const QUICK: Duration = Duration::from_secs(3);
 
-/// For rolling back and testing a connection that is given back.
+/// Deadline for rollback and test of a connection that returns to the pool.
 const RELEASE: Duration = Duration::from_secs(3);
 
 /// Executes statements, each with a deadline.
 pub struct Connection {
-    /// `None`: given back.
+    /// `None`: returned to the pool.
     raw: Option<PoolConnection<Postgres>>,
     limit: Duration,
     state: State,
@@ -50,10 +51,10 @@ pub struct Connection {
 
 #[derive(Debug)]
 struct State {
-    /// A statement was sent, and its answer is not read to the end.
+    /// A statement was sent, and its answer is not read completely.
     is_in_flight: bool,
     is_in_transaction: bool,
-    /// A statement of the transaction failed: nothing of it can be committed.
+    /// A statement of the transaction failed, so it cannot be committed.
     is_aborted: bool,
     checks: ConnectionChecks,
 }
@@ -62,7 +63,7 @@ impl State {
     fn record_failure(&mut self, error: &sqlx::Error) {
         self.is_aborted = self.is_in_transaction;
         if is_read_only(error) {
-            // The database was demoted: no connection to it is worth anything.
+            // The database was demoted: replace all connections.
             self.checks.distrust_rested();
         } else if !is_broken_connection(error) {
             self.is_in_flight = false;
@@ -94,7 +95,7 @@ impl Connection {
         self.limit
     }
 
-    /// The deadline of each statement from now on.
+    /// Sets the deadline of the following statements.
     pub(super) fn set_limit(&mut self, limit: Duration) {
         self.limit = limit;
     }
@@ -108,7 +109,7 @@ impl Connection {
         self.state.is_aborted
     }
 
-    /// Waits for what a statement answers, until the deadline.
+    /// Waits for the answer of a statement until the deadline.
     async fn within<T>(
         limit: Duration,
         state: &mut State,
@@ -230,7 +231,7 @@ impl Stream for Answer<'_> {
     }
 }
 
-/// A connection of the pool, given back when dropped, or closed.
+/// A connection of the pool. Dropping it returns or closes it.
 #[derive(Debug)]
 pub struct Lease(Connection);
 
@@ -248,7 +249,8 @@ impl Lease {
         })
     }
 
-    /// For statements that look up a few rows by key: a dead connection is noticed after [`QUICK`].
+    /// Shortens the deadline to [`QUICK`], for statements that read a few rows by key. A dead connection is noticed
+    /// sooner.
     #[must_use]
     pub fn quick(mut self) -> Self {
         self.0.limit = QUICK;
@@ -285,7 +287,7 @@ impl Drop for Lease {
     }
 }
 
-/// Rolls back what is open, and lets the pool test the connection. The pool itself would wait without end.
+/// Rolls back an open transaction and lets the pool test the connection. The pool's own rollback has no deadline.
 async fn give_back(mut raw: PoolConnection<Postgres>, is_in_transaction: bool, checks: ConnectionChecks) {
     let giving_back = async {
         if is_in_transaction {
@@ -298,15 +300,15 @@ async fn give_back(mut raw: PoolConnection<Postgres>, is_in_transaction: bool, c
         Ok(Ok(())) => return,
         Ok(Err(error)) => tracing::debug!(%error, "rollback failed, closing the connection"),
         Err(_) => {
-            tracing::warn!("connection did not answer when it was given back, closing it");
+            tracing::warn!("connection did not answer, closing it");
             checks.distrust_rested();
         }
     }
     close(raw);
 }
 
-/// At once, without a word to the server that could be waited for.
+/// Closes at once, without a message to the server that could block.
 fn close(mut raw: PoolConnection<Postgres>) {
-    // The future holds the connection itself, and is never polled.
+    // The future owns the connection and is never polled.
     drop(raw.return_to_pool());
 }

@@ -1,7 +1,7 @@
-//! How connections are made: straight to Postgres, or through a pooler in session mode.
+//! Makes connections, directly to Postgres or through a pooler in session mode.
 //!
-//! Settings travel in the startup message where that works, so that `RESET` leads back to them. PgBouncer refuses such
-//! options, or ignores them (`ignore_startup_parameters`); there, statements alone put the settings in force.
+//! Settings are sent in the startup message where possible, so that `RESET` restores them. PgBouncer refuses these
+//! options or ignores them (`ignore_startup_parameters`); then only statements apply the settings.
 
 use std::{str::FromStr as _, time::Duration};
 
@@ -10,16 +10,16 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{connect_error, pool::DatabaseError, session_settings::SessionSettings};
 
-/// How long a start waits for a database that is starting itself, or does not answer.
+/// How long startup waits for a database that is starting or does not answer.
 const WAIT: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// How often two connections are compared where there is a pooler. Its other clients may have changed the order in which
-/// it gives connections away, so that one comparison proves too little.
+/// How often two connections through a pooler are compared. One comparison proves too little, since other clients may
+/// change the order in which the pooler assigns connections.
 const COMPARISONS: u32 = 5;
 
-/// For the server's end of a connection that the network has lost. The driver sets nothing for ours, where deadlines do.
-/// Not verified: on a Unix socket Postgres shows them as 0.
+/// Lets the server close connections that the network has lost. On our side, deadlines do that. Not verified, because
+/// Postgres shows 0 on a Unix socket.
 const KEEPALIVE: [(&str, &str); 4] = [
     ("tcp_keepalives_idle", "30"),
     ("tcp_keepalives_interval", "10"),
@@ -32,15 +32,15 @@ const KEEPALIVE: [(&str, &str); 4] = [
 pub(super) struct Connector {
     /// Without our settings.
     options: PgConnectOptions,
-    /// `Some`: options of a startup message have no effect. These are the ones that `DATABASE_URL` has.
+    /// `Some`: startup options have no effect. Contains the options of `DATABASE_URL`.
     by_statement: Option<Vec<(String, String)>>,
 }
 
 impl Connector {
-    /// Finds out how settings get to the database at `url`, and that it may be used that way.
+    /// Finds out how settings reach the database at `url`, and whether it is usable.
     ///
     /// # Errors
-    /// [`DatabaseError`] when the address is wrong, the database does not let us in, or a pooler is in transaction mode.
+    /// [`DatabaseError`] if the URL is wrong, the database refuses the connection, or a pooler is in transaction mode.
     pub(super) async fn probe(url: &str) -> Result<Self, DatabaseError> {
         let options = parse(url)?;
         let settings = SessionSettings::for_requests();
@@ -70,7 +70,7 @@ impl Connector {
             }
         };
         connector.refuse_transaction_pooling(&mut conn).await?;
-        // What becomes of it does not matter any more.
+        // The result of closing does not matter.
         drop(conn.close().await);
         connector
             .connect(&settings)
@@ -85,7 +85,7 @@ impl Connector {
         Ok(connector)
     }
 
-    /// For the pool's own connections; each has to be [prepared](Self::prepare).
+    /// Returns the options for the pool. Each connection must then be [prepared](Self::prepare).
     pub(super) fn options(&self, settings: &SessionSettings) -> PgConnectOptions {
         let options = self.options.clone();
         if self.by_statement.is_some() {
@@ -95,10 +95,10 @@ impl Connector {
         }
     }
 
-    /// Puts the settings in force on a new connection.
+    /// Applies the settings to a new connection.
     ///
     /// # Errors
-    /// The database's, or the name of the setting that is not in force.
+    /// A database error, or the name of a setting that has no effect.
     pub(super) async fn prepare(
         &self,
         conn: &mut PgConnection,
@@ -108,7 +108,7 @@ impl Connector {
         settings.enforce(conn, others).await
     }
 
-    /// One connection outside of any pool, with these settings. That a statement took long on it is not logged.
+    /// Opens one connection outside the pool with these settings. Its slow statements are not logged.
     ///
     /// # Errors
     /// As for [`Self::prepare`].
@@ -119,10 +119,10 @@ impl Connector {
         Ok(conn)
     }
 
-    /// A pooler in transaction mode gives each statement whichever connection is free: then two connections of ours have
-    /// the same process behind them, or one has another process with every statement.
+    /// Detects a pooler in transaction mode, which gives each statement any free connection: then two connections share
+    /// a process, or one changes its process between statements.
     async fn refuse_transaction_pooling(&self, conn: &mut PgConnection) -> Result<(), DatabaseError> {
-        // Without a second connection there is nothing to compare. That is no reason not to start.
+        // Without a second connection there is nothing to compare, which is no reason to refuse startup.
         let deadline = Instant::now() + WAIT;
         let Ok(Ok(mut second)) = timeout_at(deadline, PgConnection::connect_with(&self.options)).await else {
             tracing::debug!("no second connection, pool mode not verified");
@@ -164,7 +164,8 @@ async fn share_processes(
     Ok(false)
 }
 
-/// The process that answers on this connection. Unprepared: poolers in transaction mode may lose prepared statements.
+/// Returns the process of this connection. Not prepared, because poolers in transaction mode may lose prepared
+/// statements.
 async fn process_id(conn: &mut PgConnection) -> sqlx::Result<i32> {
     let row = sqlx::raw_sql("SELECT pg_backend_pid()").fetch_one(conn).await?;
     row.try_get(0)
@@ -175,14 +176,14 @@ fn parse(url: &str) -> Result<PgConnectOptions, DatabaseError> {
         Ok(options) => Ok(options.application_name("broker-portal")),
         Err(error) => {
             let problem = error.to_string();
-            // Once for each layer that the error passed.
+            // The driver wraps the error once per layer.
             let problem = problem.replace("error with configuration: ", "");
             Err(DatabaseError::Address(problem))
         }
     }
 }
 
-/// The address without what PgBouncer refuses in a startup message unless it is told to ignore it.
+/// Removes from the URL what PgBouncer refuses in a startup message by default.
 fn without_startup_options(url: &str) -> Result<PgConnectOptions, DatabaseError> {
     let url = match url.split_once('?') {
         None => url.to_owned(),
@@ -197,13 +198,13 @@ fn without_startup_options(url: &str) -> Result<PgConnectOptions, DatabaseError>
     Ok(parse(&url)?.extra_float_digits(None))
 }
 
-/// The settings in options such as `-c search_path=portal --geqo=off`, as Postgres reads them.
+/// Parses options such as `-c search_path=portal --geqo=off` like Postgres.
 fn parse_startup_options(options: &str) -> Vec<(String, String)> {
     let mut words = vec![String::new()];
     let mut characters = options.chars();
     while let Some(character) = characters.next() {
         let is_space = character.is_ascii_whitespace();
-        // A backslash takes the next character as it is.
+        // A backslash escapes the next character.
         let character = if character == '\\' {
             characters.next()
         } else {
@@ -225,7 +226,7 @@ fn parse_startup_options(options: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// PgBouncer: `unsupported startup parameter: options`, and with 1.20 and newer `unsupported startup parameter in
+/// Matches `unsupported startup parameter: options`, and since PgBouncer 1.20 `unsupported startup parameter in
 /// options: lock_timeout`.
 fn is_unsupported_parameter(error: &sqlx::Error) -> bool {
     error
@@ -244,7 +245,7 @@ async fn connect_patiently(options: &PgConnectOptions) -> sqlx::Result<PgConnect
     }
 }
 
-/// The database is starting, or an earlier connection of ours is still ending.
+/// Returns whether the database is starting, or an earlier connection of ours is still closing.
 fn is_temporary(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,

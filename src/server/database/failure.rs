@@ -1,11 +1,11 @@
-//! What a failed statement means to whoever asked.
+//! Maps failed statements to the errors that callers see.
 
 use std::{io, time::Duration};
 
 use super::{changes, checks::Refusal};
 use crate::error::AppError;
 
-/// Why this side gave up on a connection. Travels as [`sqlx::Error::Io`], for it is no answer of the database.
+/// Why we gave up on a connection. Carried by [`sqlx::Error::Io`], since it is not an answer of the database.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Abandoned {
     #[error("no answer within {} ms", .0.as_millis())]
@@ -31,11 +31,11 @@ impl Abandoned {
     }
 }
 
-/// The connection itself is gone, so that nothing sent on it can have been answered.
+/// Returns whether the connection is broken, so that nothing sent on it can have been answered.
 pub fn is_broken_connection(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
-        // Class 57P: the server is going down, or is not up yet. 08: so says a pooler that has lost its server.
+        // Class 57P: the server is stopping or starting. Class 08: a pooler has lost its server.
         sqlx::Error::Database(error) => error
             .code()
             .is_some_and(|code| code.starts_with("57P") || code.starts_with("08")),
@@ -43,24 +43,23 @@ pub fn is_broken_connection(error: &sqlx::Error) -> bool {
     }
 }
 
-/// The database takes no writes, as a standby.
+/// Returns whether the database accepts no writes, like a standby.
 pub fn is_read_only(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(error) if error.code().as_deref() == Some("25006"))
 }
 
-/// The database gave up on the transaction in favour of another one: a deadlock, or a failed serialisation.
+/// Returns whether the transaction conflicted with another one: a deadlock or a serialisation failure.
 pub fn is_conflict(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(error) if error.code().is_some_and(|code| ["40P01", "40001"].contains(&&*code)))
 }
 
-/// Whether the database is in trouble, rather than our statement wrong.
+/// Returns whether the database failed, and not our statement.
 fn is_outage(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_) => true,
         sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-            // 08, 28, 3D: nobody gets in; 53: out of resources, disk and connections among them; 55: a lock did not come
-            // in time, or no connections are taken; 57: cancelled or shutting down; 58: its system failed; 25006:
-            // read-only, as a standby is; 40: try again.
+            // 08, 28, 3D: no access. 53: out of resources, such as disk or connections. 55: lock timeout, or no
+            // connections accepted. 57: cancelled or shutting down. 58: system error. 25006: read-only. 40: retry.
             ["08", "28", "3D", "53", "55", "57", "58", "25006", "40"]
                 .iter()
                 .any(|class| code.starts_with(class))
@@ -70,16 +69,16 @@ fn is_outage(error: &sqlx::Error) -> bool {
 }
 
 impl From<sqlx::Error> for AppError {
-    /// Logs the failure, under the request's span with its ids, and says only what the caller may know.
+    /// Logs the failure in the request's span and returns an error without internal details.
     fn from(error: sqlx::Error) -> Self {
         if matches!(Abandoned::of(&error), Some(Abandoned::OutcomeUnknown)) {
             tracing::error!(%error, "commit outcome unknown");
             AppError::OutcomeUnknown
         } else if is_outage(&error) {
-            tracing::warn!(%error, "the database did not answer");
+            tracing::warn!(%error, "database unavailable");
             changes::unavailable()
         } else {
-            tracing::error!(%error, "a statement failed");
+            tracing::error!(%error, "statement failed");
             AppError::Internal
         }
     }

@@ -1,4 +1,4 @@
-//! Notifications of the database, on a connection of their own.
+//! Receives notifications on a connection of its own.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use tokio::{runtime, time::timeout};
 
 use super::{Database, connection::QUICK, failure::Abandoned, pool::pool_options};
 
-/// How long it may take to bring up the connection.
+/// Time limit for connecting and LISTEN.
 const LISTEN: Duration = Duration::from_secs(5);
 
 impl Database {
-    /// Listens to a channel, on a connection beside the pool. Does not connect again by itself.
+    /// Listens on a channel, on a connection outside the pool. Does not reconnect.
     ///
     /// # Errors
     /// The database does not answer in time.
@@ -38,20 +38,20 @@ impl Database {
     }
 }
 
-/// Hears of notifications.
+/// Receives notifications of one channel.
 #[derive(Debug)]
 pub struct Listener {
-    /// Empty once it is dropped.
+    /// `None` after drop.
     inner: Option<PgListener>,
     channel: String,
 }
 
 impl Listener {
-    /// Waits for a notification, or until `at_latest`. Several are one. A connection that was silent is tested then: a dead
-    /// one looks as a quiet one does.
+    /// Waits for notifications for at most `at_latest`; several count as one. Then tests a silent connection, since a
+    /// dead one looks the same.
     ///
     /// # Errors
-    /// The connection is gone, or does not answer in time.
+    /// The connection is lost or does not answer in time.
     pub async fn wait(&mut self, at_latest: Duration) -> sqlx::Result<()> {
         let Some(listener) = &mut self.inner else {
             return Err(sqlx::Error::PoolClosed);
@@ -61,8 +61,8 @@ impl Listener {
             Ok(Ok(None)) => return Err(sqlx::Error::WorkerCrashed),
             Ok(Err(error)) => return Err(error),
             Err(_) => {
-                // Listening once more changes nothing. `pg_stat_activity` shows a connection's last statement, by which
-                // `store::events::is_heard` knows a listener.
+                // LISTEN again has no effect on the channel. It keeps LISTEN as the connection's last statement in
+                // `pg_stat_activity`, where `store::events::is_heard` finds listeners.
                 let tested = timeout(QUICK, listener.listen(&self.channel)).await;
                 tested.unwrap_or_else(|_| Err(Abandoned::DeadlineMissed(QUICK).into()))?;
             }
@@ -77,8 +77,8 @@ impl Drop for Listener {
         let Some(listener) = self.inner.take() else {
             return;
         };
-        // The driver says UNLISTEN in a task of its own and waits for the answer without end. On a runtime that is over
-        // at once, that task is dropped, and the connection with it.
+        // The driver sends UNLISTEN in a task and waits for the answer without a deadline. Spawn it on a runtime that
+        // ends at once, which drops the task and the connection.
         if let Ok(ending) = runtime::Builder::new_current_thread().build() {
             let handle = ending.handle().clone();
             let _here = handle.enter();

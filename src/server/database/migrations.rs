@@ -1,8 +1,8 @@
 //! Applies migrations beside a running server.
 //!
-//! A statement that waits for a lock makes everything behind it wait, even plain reads. So each migration gives up its
-//! locks after a moment, is rolled back and tried again: while another transaction is open, such as a backup's, the
-//! server goes on.
+//! A statement that waits for a lock blocks everything behind it, even reads. Each migration therefore gives up after a
+//! moment, rolls back and is retried, so that the server keeps working while another transaction, such as a backup, is
+//! open.
 
 use std::time::Duration;
 
@@ -11,21 +11,20 @@ use sqlx::{
     migrate::{Migrate, MigrateError, Migration, Migrator},
 };
 
-/// How long requests may wait behind a migration that waits. Shorter than Postgres's `deadlock_timeout` of 1 s.
+/// How long requests may wait behind a waiting migration. Shorter than Postgres's `deadlock_timeout` of 1 s.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// The pause before the next attempt. It doubles up to the longest.
+/// Delay before the next attempt. It doubles up to the maximum.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Applies what is pending, one migration after another. Waits for other transactions for as long as they are open, and
-/// says so in the log.
+/// Applies pending migrations in order. Waits for other transactions without limit, and logs that it waits.
 ///
 /// # Errors
-/// A migration failed for another reason than a lock, or one that was applied has changed since.
+/// A migration failed for a reason other than a lock, or an applied one has changed.
 pub(super) async fn apply(conn: &mut PgConnection, migrator: &Migrator) -> Result<(), MigrateError> {
     let table = &*migrator.table_name;
-    // Waiting with a time limit also keeps this wait from blocking an index that another server builds concurrently.
+    // Waiting with a limit keeps this wait from blocking another server's concurrent index build.
     set_lock_timeout(conn, LOCK_TIMEOUT).await?;
     let mut pause = FIRST_PAUSE;
     while let Err(error) = conn.lock().await {
@@ -62,13 +61,13 @@ async fn apply_one(conn: &mut PgConnection, table: &str, migration: &Migration) 
     if migration.no_tx {
         tracing::info!(
             migration = migration.version,
-            "building an index, waiting for transactions that are open"
+            "building an index, waiting for open transactions"
         );
     }
     loop {
         let attempt = async {
             if migration.no_tx {
-                // Building an index concurrently waits for transactions without blocking any.
+                // A concurrent index build waits for transactions without blocking others.
                 set_lock_timeout(conn, Duration::ZERO).await?;
                 drop_invalid_index(conn, migration).await?;
             }
@@ -79,7 +78,7 @@ async fn apply_one(conn: &mut PgConnection, table: &str, migration: &Migration) 
         let Err(error) = attempt.await else { return Ok(()) };
         let waits_for = format!("other transactions before migration {}", migration.version);
         wait_for_lock(error, &mut pause, &waits_for).await?;
-        // What failed may have been the note of how long it took.
+        // Perhaps only the record of the duration failed.
         let applied = conn.list_applied_migrations(table).await?;
         if applied.iter().any(|applied| applied.version == migration.version) {
             return Ok(());
@@ -87,7 +86,7 @@ async fn apply_one(conn: &mut PgConnection, table: &str, migration: &Migration) 
     }
 }
 
-/// Waits for the next attempt, or gives the error back when another attempt would not help.
+/// Waits before the next attempt. Returns the error if a retry would not help.
 async fn wait_for_lock(
     error: MigrateError,
     pause: &mut Duration,
@@ -106,7 +105,7 @@ async fn wait_for_lock(
     Ok(())
 }
 
-/// A lock did not come in time, or a deadlock: nothing was done, and it can be tried again.
+/// Returns whether a lock timed out or a deadlock occurred: nothing was changed, and a retry is possible.
 pub(super) fn is_lock_conflict(error: &sqlx::Error) -> bool {
     error
         .as_database_error()
@@ -119,7 +118,7 @@ async fn set_lock_timeout(conn: &mut PgConnection, timeout: Duration) -> sqlx::R
     conn.execute(AssertSqlSafe(statement)).await.map(drop)
 }
 
-/// An index that was not finished stays behind, invalid, and `IF NOT EXISTS` would pass over it.
+/// Drops an unfinished index, which would stay invalid: `IF NOT EXISTS` skips it.
 async fn drop_invalid_index(conn: &mut PgConnection, migration: &Migration) -> sqlx::Result<()> {
     let Some(index) = concurrent_index(migration.sql.as_str()) else {
         return Ok(());
@@ -131,15 +130,15 @@ async fn drop_invalid_index(conn: &mut PgConnection, migration: &Migration) -> s
     .fetch_one(&mut *conn)
     .await?;
     if is_invalid {
-        tracing::info!(index, "dropping an index that was not finished");
+        tracing::info!(index, "dropping an unfinished index");
         let statement = format!("DROP INDEX CONCURRENTLY IF EXISTS {index}");
         conn.execute(AssertSqlSafe(statement)).await?;
     }
     Ok(())
 }
 
-/// The name in `CREATE [UNIQUE] INDEX CONCURRENTLY IF NOT EXISTS name ON ...`, the only statement that a migration
-/// without a transaction has.
+/// Returns the name in `CREATE [UNIQUE] INDEX CONCURRENTLY IF NOT EXISTS name ON ...`, the only statement of a
+/// migration without a transaction.
 fn concurrent_index(sql: &str) -> Option<String> {
     let statement: Vec<&str> = sql
         .lines()

@@ -1,6 +1,6 @@
-//! The connection to Postgres: the pool, the migrations, the server's own role, the private cluster.
+//! The connection to Postgres: pool, migrations, server role and private cluster.
 //!
-//! [`Database`] is what the rest of the server holds. What the statements say is the business of `store`.
+//! The rest of the server uses [`Database`]. The statements are in `store`.
 
 #![expect(clippy::disallowed_types, reason = "deadlines are added here")]
 

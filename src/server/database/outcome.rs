@@ -1,4 +1,4 @@
-//! What became of a transaction whose answer to COMMIT was lost.
+//! Verifies the outcome of a transaction whose answer to COMMIT was lost.
 
 use std::time::Duration;
 
@@ -7,24 +7,24 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{connector::Connector, session_settings::SessionSettings};
 
-/// How long the outcome is asked for.
+/// How long to ask for the outcome.
 const VERIFICATION: Duration = Duration::from_secs(5);
 
-/// Between two tries.
+/// Delay between attempts.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How a transaction is found again.
+/// Identifies a transaction after its connection was lost.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TransactionId {
-    /// As `pg_current_xact_id()` gives it.
+    /// From `pg_current_xact_id()`.
     pub xid: u64,
-    /// The process that serves its connection.
+    /// The backend process of its connection.
     pub pid: i32,
-    /// The one that it is written to: another may have given the same `xid` to another transaction.
+    /// Timeline of the write-ahead log. On another timeline, the same `xid` may belong to another transaction.
     pub timeline: i32,
 }
 
-/// The timeline of a primary, which begins a new one when it takes over from another. A restart does not.
+/// SQL for the timeline of a primary. It changes with a failover, not with a restart.
 pub(super) const TIMELINE: &str = "('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +34,8 @@ pub(super) enum Outcome {
     Unknown,
 }
 
-/// Asks on a connection of its own, again and again, until it is known or the time is over. A transaction that still
-/// waits for its COMMIT is ended, so that it cannot be committed after the answer.
+/// Asks for the outcome on another connection until it is known or time is up. Terminates a transaction that still
+/// waits for its COMMIT, so that it cannot commit later.
 pub(super) async fn verify(connector: &Connector, id: TransactionId) -> Outcome {
     let until = Instant::now() + VERIFICATION;
     let verifying = async {
@@ -58,9 +58,9 @@ async fn ask(
     connector: &Connector,
     TransactionId { xid, pid, timeline }: TransactionId,
 ) -> sqlx::Result<Option<Outcome>> {
-    // As the owner: another role may not end a connection of the owner's.
+    // As the owner: other roles may not terminate a connection of the owner.
     let mut conn = connector.connect(&SessionSettings::for_long_work()).await?;
-    // As one message: on a slow link each costs seconds. A standby may not have heard of the commit.
+    // One message, since each costs seconds on a slow link. A standby may lag behind the commit.
     let status = format!(
         "SELECT CASE WHEN pg_is_in_recovery() THEN NULL WHEN {TIMELINE} <> {timeline} THEN 'foreign'
                 ELSE pg_xact_status('{xid}'::xid8) END AS status,
@@ -73,7 +73,7 @@ async fn ask(
     Ok(match status.as_deref() {
         Some("committed") => Some(Outcome::Committed),
         Some("aborted") => Some(Outcome::RolledBack),
-        // After a failover: the commit may be lost, and the number given anew.
+        // After a failover the commit may be lost and its number reused.
         Some("foreign") => Some(Outcome::Unknown),
         _ => None,
     })

@@ -1,4 +1,4 @@
-//! One pool for everything.
+//! The connection pool and what the server does with it.
 
 use std::time::{Duration, Instant};
 
@@ -20,10 +20,10 @@ use crate::server::telemetry::{
     traces,
 };
 
-/// How long a connection is waited for.
+/// How long to wait for a connection.
 const ACQUIRE: Duration = Duration::from_secs(3);
 
-/// How long it may take to begin a transaction while connections turn out to be broken.
+/// How long to try other connections when those of the pool are broken.
 const BEGIN: Duration = Duration::from_secs(5);
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -38,14 +38,14 @@ pub struct Database {
     meters: DatabaseMeters,
 }
 
-/// The connections of a pool at one moment.
+/// Use of a pool's connections at one moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Connections {
     pub in_use: usize,
     pub idle: usize,
 }
 
-/// The database cannot be used. Its Display is one line.
+/// Why the database cannot be used. Its Display is one line.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
     #[error("not usable: {0}")]
@@ -72,13 +72,13 @@ pub enum DatabaseError {
 }
 
 impl Database {
-    /// How many connections the pool holds at most.
+    /// Maximum size of the pool.
     pub const MAX_CONNECTIONS: u32 = 16;
 
-    /// Connects to `url`, as the owner of what is in it: for migrations, and for [`Database::as_server`].
+    /// Connects to `url` as the owner, for migrations and [`Database::as_server`].
     ///
     /// # Errors
-    /// [`DatabaseError`] when the address is wrong, nobody answers, or the server is older than Postgres 15.
+    /// [`DatabaseError`] if the URL is wrong, the database does not answer, or it is older than Postgres 15.
     pub async fn connect(url: &str) -> Result<Self, DatabaseError> {
         let connector = Connector::probe(url).await?;
         let (settings, checks) = (SessionSettings::for_requests(), ConnectionChecks::default());
@@ -109,11 +109,11 @@ impl Database {
             .await
     }
 
-    /// Takes on the server's role on every connection from now on, in which the audit log can only be added to. Where
-    /// that role is not to be had, the log says so, and the connections stay the owner's.
+    /// Uses the restricted server role on every connection, with which the audit log is append-only. If the role is not
+    /// available, logs a warning and stays the owner.
     ///
     /// # Errors
-    /// [`DatabaseError`] when nobody answers.
+    /// [`DatabaseError`] if the database does not answer.
     pub async fn as_server(self) -> Result<Self, DatabaseError> {
         let mut conn = self.pool.acquire().await.map_err(DatabaseError::Unreachable)?;
         let problem = match server_role::try_on(&mut conn).await {
@@ -126,12 +126,12 @@ impl Database {
         if let Some(problem) = problem {
             tracing::warn!(
                 problem,
-                "the role {SERVER_ROLE} is not to be had: the server runs with the rights of the database's owner, and \
-                 only triggers keep the audit log from being changed"
+                "role {SERVER_ROLE} not available: the server runs as the database's owner, and only triggers protect the \
+                 audit log"
             );
             return Ok(self);
         }
-        // The role is there for us. A connection without it is none that the server may work on.
+        // The role is available, so a connection without it must not be used.
         let settings = SessionSettings::for_requests().with_role(SERVER_ROLE);
         let tried = self.connector.connect(&settings).await;
         let closed = match tried {
@@ -154,7 +154,7 @@ impl Database {
         })
     }
 
-    /// Brings the schema up to date, and the rights of the server's role.
+    /// Updates the schema and the rights of the server role.
     ///
     /// # Errors
     /// [`DatabaseError::Migration`] with the migration that failed, [`DatabaseError::Rights`].
@@ -162,13 +162,13 @@ impl Database {
         self.apply(&MIGRATIONS).await
     }
 
-    /// Applies these migrations, then the rights of the server's role. Those that the database has and this build does
-    /// not are passed over: a newer server has been here, its migrations only add, and this one goes on beside it.
+    /// Applies these migrations, then the rights of the server role. Ignores migrations of a newer server: they only
+    /// add, so both versions work side by side.
     ///
     /// # Errors
     /// As for [`Self::migrate`].
     pub async fn apply(&self, migrations: &Migrator) -> Result<(), DatabaseError> {
-        // Without the time limits of requests: a large table takes longer than a user waits.
+        // Without the time limits of requests, which are too short for a large table.
         let mut conn = self.unhurried().await?;
         let applied = migrations::apply(&mut conn, migrations).await;
         if applied.is_ok() {
@@ -176,16 +176,15 @@ impl Database {
                 .await
                 .map_err(DatabaseError::Rights)?;
         }
-        // With the connection, every lock goes.
+        // Closing the connection releases every lock.
         drop(conn.close().await);
         Ok(applied?)
     }
 
-    /// A connection of its own, as the owner of what is in the database and without the limits of requests: for what
-    /// takes longer than a person waits.
+    /// Opens a connection outside the pool, as the owner and without the time limits of requests.
     ///
     /// # Errors
-    /// [`DatabaseError::Unreachable`] when nobody answers.
+    /// [`DatabaseError::Unreachable`] if the database does not answer.
     pub async fn unhurried(&self) -> Result<PgConnection, DatabaseError> {
         let settings = SessionSettings::for_long_work();
         self.connector
@@ -194,7 +193,7 @@ impl Database {
             .map_err(DatabaseError::Unreachable)
     }
 
-    /// How many migrations this build has that the database does not.
+    /// Counts the migrations of this build that the database lacks.
     ///
     /// # Errors
     /// The database does not answer.
@@ -208,7 +207,7 @@ impl Database {
             .saturating_sub(usize::try_from(applied).unwrap_or(usize::MAX)))
     }
 
-    /// The database's time.
+    /// Returns the database's time.
     ///
     /// # Errors
     /// The database does not answer.
@@ -218,21 +217,21 @@ impl Database {
             .await
     }
 
-    /// Why the database is not used, although it answers.
+    /// Returns why the database is not used although it answers.
     pub fn refusal(&self) -> Option<Refusal> {
         self.checks.refusal()
     }
 
-    /// A connection for statements that need no transaction.
+    /// Returns a connection for statements outside a transaction.
     ///
     /// # Errors
-    /// The database does not answer, or no connection came free.
+    /// The database does not answer, or no connection became free.
     pub async fn connection(&self) -> sqlx::Result<Lease> {
         let part = traces::part("database connection");
         let began = Instant::now();
         let acquired = tokio::select! {
             acquired = self.pool.acquire() => acquired,
-            // The pool would try again until the time is over.
+            // The pool itself would retry until its timeout.
             refusal = self.checks.refused() => Err(Abandoned::Refused(refusal).into()),
         };
         drop(part);
@@ -247,20 +246,20 @@ impl Database {
         Ok(Lease::new(acquired?, self.checks.clone()))
     }
 
-    /// Begins a transaction whose commit is verified when its answer is lost. A connection that broke a moment ago, unnoticed, is passed over: nothing has been done on
-    /// it yet.
+    /// Begins a transaction whose commit is verified if its answer is lost. Skips broken connections, on which nothing
+    /// has been done yet.
     ///
     /// # Errors
-    /// The database does not answer, or no connection came free.
+    /// The database does not answer, or no connection became free.
     pub async fn begin(&self) -> sqlx::Result<Transaction> {
         self.try_begin(true).await
     }
 
-    /// Begins a transaction of a job that writes nothing in most rounds and is repeated when it fails: its commit is not
-    /// verified, and an idle server takes no transaction numbers.
+    /// Begins a transaction of a job that rarely writes and is repeated when it fails. Its commit is not verified, so that
+    /// an idle server uses no transaction ids.
     ///
     /// # Errors
-    /// The database does not answer, or no connection came free.
+    /// The database does not answer, or no connection became free.
     pub async fn begin_unverified(&self) -> sqlx::Result<Transaction> {
         self.try_begin(false).await
     }
@@ -293,21 +292,21 @@ impl Database {
         }
     }
 
-    /// Begins a transaction that sees one moment only, for reading a large table.
+    /// Begins a read-only transaction with one snapshot, for reading a large table.
     ///
     /// # Errors
-    /// The database does not answer, or no connection came free.
+    /// The database does not answer, or no connection became free.
     pub async fn begin_snapshot(&self) -> sqlx::Result<Transaction> {
         let part = traces::part("database transaction");
         Transaction::begin_snapshot(self.connection().await?, self.clone(), part).await
     }
 
-    /// What is measured of the connections.
+    /// Returns the metrics of the connections.
     pub fn meters(&self) -> &DatabaseMeters {
         &self.meters
     }
 
-    /// What the connections do at this moment.
+    /// Returns the use of the pool.
     pub fn connections(&self) -> Connections {
         let idle = self.pool.num_idle();
         let open = usize::try_from(self.pool.size()).unwrap_or(usize::MAX);
@@ -317,13 +316,13 @@ impl Database {
         }
     }
 
-    /// Waits until every statement under way is done, then closes.
+    /// Waits for running statements, then closes the pool.
     pub async fn close(&self) {
         self.pool.close().await;
     }
 }
 
-/// Each connection of the pool has these settings, and is checked when it is new and when it has rested.
+/// Configures the pool: every connection has these settings and is checked when it is new and after it was idle.
 pub(super) fn pool_options(
     connector: &Connector,
     settings: &SessionSettings,
@@ -341,8 +340,8 @@ pub(super) fn pool_options(
                 connector.prepare(conn, &settings).await
             })
         })
-        // A check before each use would double the round trips under load, and none would hand out connections
-        // that broke while nobody looked. So only those that have rested are checked.
+        // A check before each use would double the round trips under load; without checks, connections that broke while
+        // idle would be used. Check only those that were idle.
         .test_before_acquire(false)
         .before_acquire(move |conn, rested| {
             let checks = later.clone();

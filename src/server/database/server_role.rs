@@ -1,6 +1,6 @@
-//! The role that the running server takes on: it does its work, and the audit log stays what it was.
+//! The role of the running server, for which the audit log is append-only.
 //!
-//! Roles belong to the whole database server, so that several portals, and several nodes of one, make it at once.
+//! Roles belong to the whole database server, so several portals and nodes may create it at once.
 
 use std::time::Duration;
 
@@ -8,24 +8,24 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
 use super::migrations::is_lock_conflict;
 
-/// The role's name, as `server_role.sql` says it too.
+/// Name of the role, as in `server_role.sql`.
 pub const SERVER_ROLE: &str = "broker_portal_server";
 
-/// How long the rights wait for a lock: a statement that waits makes others wait behind it.
+/// Lock timeout while rights are granted: a waiting statement blocks others.
 const LOCK_TIMEOUT: &str = "SET lock_timeout = '300ms'";
 
-/// The pause before the rights are given again, while others change the same ones. It doubles up to the longest.
+/// Delay before a retry after a concurrent change. It doubles up to the maximum.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Attempts after which it is logged that there were some.
+/// Attempts before a retry is logged.
 const SILENT: u32 = 5;
 
-/// Makes the role, unless it is there, and gives it what the server needs. A user who may not do that leaves everything
-/// as it is. Rights that are there already are left alone, and then nothing is locked.
+/// Creates the role if it is missing and grants its rights. Does nothing if the user may not do that. Existing rights
+/// are not granted again, which avoids locks.
 ///
 /// # Errors
-/// The database's.
+/// A database error.
 pub(super) async fn provide(conn: &mut PgConnection) -> sqlx::Result<()> {
     conn.execute(LOCK_TIMEOUT).await?;
     let mut pause = FIRST_PAUSE;
@@ -38,13 +38,13 @@ pub(super) async fn provide(conn: &mut PgConnection) -> sqlx::Result<()> {
             Err(error) if is_someone_else_at_it(&error) => {
                 attempts += 1;
                 if attempts > SILENT {
-                    tracing::warn!(%error, "waiting for other transactions before rights are granted, retrying");
+                    tracing::warn!(%error, "rights of the server role not granted, retrying");
                 }
                 tokio::time::sleep(pause).await;
                 pause = LONGEST_PAUSE.min(pause * 2);
             }
             Err(error) if is_refused(&error) => {
-                tracing::debug!(%error, "the server's database role could not be provided");
+                tracing::debug!(%error, "server role not created");
                 return Ok(());
             }
             provided => return provided.map(drop),
@@ -52,10 +52,10 @@ pub(super) async fn provide(conn: &mut PgConnection) -> sqlx::Result<()> {
     }
 }
 
-/// Takes the role on for one transaction, and tells whether it may do the server's work in this database.
+/// Takes the role for one transaction and returns whether it suffices for the server's work.
 ///
 /// # Errors
-/// The database's: among others, there is no such role, or it is not for this user.
+/// A database error, for example if the role does not exist or may not be used.
 pub(super) async fn try_on(conn: &mut PgConnection) -> sqlx::Result<bool> {
     let mut transaction = conn.begin().await?;
     let statement = format!("SET LOCAL ROLE {SERVER_ROLE}");
@@ -65,10 +65,10 @@ pub(super) async fn try_on(conn: &mut PgConnection) -> sqlx::Result<bool> {
     Ok(is_at_work)
 }
 
-/// Whether this connection has taken the role on, and the role may do the server's work in this database.
+/// Returns whether this connection has the role and the role suffices for the server's work.
 ///
 /// # Errors
-/// The database's.
+/// A database error.
 async fn is_at_work(conn: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar(
         "
@@ -86,7 +86,7 @@ async fn is_at_work(conn: &mut PgConnection) -> sqlx::Result<bool> {
     .await
 }
 
-/// Others make the role, or change the same rights, at this moment.
+/// Returns whether another connection creates the role or changes the same rights now.
 fn is_someone_else_at_it(error: &sqlx::Error) -> bool {
     if is_lock_conflict(error) {
         return true;
@@ -95,9 +95,9 @@ fn is_someone_else_at_it(error: &sqlx::Error) -> bool {
         return false;
     };
     match error.code().as_deref() {
-        // The role, or a membership, has come into being meanwhile.
+        // The role or a membership was created meanwhile.
         Some("42710" | "23505") => true,
-        // Postgres has no code of its own for this one.
+        // Postgres has no code for this error.
         Some("XX000") => error.message().starts_with("tuple concurrently"),
         _ => false,
     }

@@ -1,15 +1,15 @@
-//! What holds on a connection: time zone, time limits and role. Every connection puts them in force by a statement and
-//! verifies them, since a pooler may refuse or ignore the options of a startup message.
+//! Settings of a connection: time zone, time limits and role. Each connection sets and verifies them by a statement,
+//! since a pooler may refuse or ignore the options of a startup message.
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::PgRow};
 
-/// The settings of a connection, each in the form in which Postgres prints it.
+/// Settings of a connection, with values as Postgres prints them.
 #[derive(Clone, Debug)]
 pub(super) struct SessionSettings(Vec<(&'static str, String)>);
 
 impl SessionSettings {
-    /// For the server's requests and jobs. Times are UTC wherever the database server is; and no statement or lock
-    /// holds a request for longer than a user waits.
+    /// Returns the settings for requests and jobs. Times are UTC wherever the database runs, and no statement or lock
+    /// blocks a request for longer than a user waits.
     pub(super) fn for_requests() -> Self {
         Self::of([
             ("TimeZone", "UTC"),
@@ -19,7 +19,7 @@ impl SessionSettings {
         ])
     }
 
-    /// For work that takes longer than a user waits, as the owner of what is in the database.
+    /// Returns the settings for the owner's long-running work.
     pub(super) fn for_long_work() -> Self {
         Self::of([
             ("TimeZone", "UTC"),
@@ -34,21 +34,21 @@ impl SessionSettings {
         Self(values.map(|(name, value)| (name, value.to_owned())).to_vec())
     }
 
-    /// The same with this role.
+    /// Adds a role.
     pub(super) fn with_role(mut self, role: &str) -> Self {
         self.0.push(("role", role.to_owned()));
         self
     }
 
-    /// For the options of a startup message.
+    /// Returns the settings as options of a startup message.
     pub(super) fn startup_options(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (*name, value.as_str()))
     }
 
-    /// Puts `others` and these settings in force and verifies these, in one round trip.
+    /// Sets `others` and these settings, and verifies these, in one round trip.
     ///
     /// # Errors
-    /// The database's, or [`sqlx::Error::Configuration`] with the first setting that is not in force.
+    /// A database error, or [`sqlx::Error::Configuration`] with the first setting that has no effect.
     pub(super) async fn enforce(
         &self,
         conn: &mut PgConnection,
@@ -62,10 +62,10 @@ impl SessionSettings {
         self.verify(&select(parts, conn).await?)
     }
 
-    /// Whether they are in force without being set.
+    /// Returns whether the settings already apply.
     ///
     /// # Errors
-    /// The database's.
+    /// A database error.
     pub(super) async fn are_in_force(&self, conn: &mut PgConnection) -> sqlx::Result<bool> {
         let parts = self
             .0
@@ -91,7 +91,7 @@ impl SessionSettings {
     }
 }
 
-/// Unprepared, it is one round trip.
+/// Not prepared, which saves a round trip.
 async fn select(parts: impl Iterator<Item = String>, conn: &mut PgConnection) -> sqlx::Result<PgRow> {
     let mut statement = "SELECT ".to_owned();
     for part in parts {
@@ -102,7 +102,7 @@ async fn select(parts: impl Iterator<Item = String>, conn: &mut PgConnection) ->
     sqlx::raw_sql(AssertSqlSafe(statement)).fetch_one(conn).await
 }
 
-/// An SQL string, whatever `standard_conforming_strings` says.
+/// Quotes an SQL string for any value of `standard_conforming_strings`.
 fn quoted(text: &str) -> String {
     let text = text.replace('\'', "''");
     if text.contains('\\') {

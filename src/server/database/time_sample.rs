@@ -1,4 +1,4 @@
-//! Reads the database's clock, with the time that reading it took.
+//! Reads the database's clock and measures the round trip.
 
 use std::time::{Duration, Instant};
 
@@ -8,17 +8,17 @@ use sqlx::Row as _;
 use super::{Connection, Database};
 use crate::server::clock::{Clock, TimeSample};
 
-/// How often the clock is read at most.
+/// Maximum number of readings.
 const SAMPLES: u32 = 5;
 
-/// A reading that took no longer is not repeated.
+/// A reading with a shorter round trip is not repeated.
 const PROMPT: Duration = Duration::from_millis(50);
 
-/// A clock that was read so slowly is reported.
+/// Round trip from which a warning is logged.
 const SLOW: Duration = Duration::from_millis(500);
 
 impl Database {
-    /// The best of a few readings of the database's clock: the one with the shortest round trip.
+    /// Reads the database's clock several times and returns the sample with the shortest round trip.
     ///
     /// # Errors
     /// The database does not answer.
@@ -29,7 +29,7 @@ impl Database {
             if best.round_trip() <= PROMPT {
                 break;
             }
-            // One that fails does not make the others worse.
+            // A failed reading does not invalidate the others.
             let Ok(sample) = read(&mut conn).await else { break };
             if sample.round_trip() < best.round_trip() {
                 best = sample;
@@ -38,7 +38,7 @@ impl Database {
         Ok(best)
     }
 
-    /// A clock at the database's time.
+    /// Returns a clock set to the database's time.
     ///
     /// # Errors
     /// The database does not answer.
@@ -48,7 +48,7 @@ impl Database {
             let round_trip_ms = sample.round_trip().as_secs_f64() * 1e3;
             tracing::warn!(
                 round_trip_ms,
-                "the database answers slowly, clock may be inaccurate"
+                "slow answer of the database, clock may be inaccurate"
             );
         }
         Ok(Clock::synchronized(&sample))
@@ -57,7 +57,7 @@ impl Database {
 
 async fn read(conn: &mut Connection) -> sqlx::Result<TimeSample> {
     let sent = Instant::now();
-    // Unprepared, it is one round trip.
+    // Not prepared, which saves a round trip.
     let row = sqlx::raw_sql("SELECT clock_timestamp()").fetch_one(conn).await?;
     let received = Instant::now();
     let time: DateTime<Utc> = row.try_get(0)?;

@@ -1,4 +1,4 @@
-//! A transaction that knows what it will have done once it is committed.
+//! Transactions that count their effects after the commit.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -17,13 +17,13 @@ use domain::session::EndReason;
 
 use crate::server::telemetry::traces::Part;
 
-/// For COMMIT: it waits for no lock, only for the disk.
+/// Deadline of COMMIT, which waits for the disk but for no lock.
 const COMMIT: Duration = Duration::from_secs(5);
 
-/// For a statement of a snapshot, which may read a large table.
+/// Deadline of a statement in a snapshot, which may read a large table.
 const SNAPSHOT: Duration = Duration::from_secs(600);
 
-/// Dropped without a commit, it has done nothing, and nothing is counted.
+/// A transaction. Rolls back and counts nothing when dropped without a commit.
 #[derive(Debug)]
 pub struct Transaction {
     lease: Lease,
@@ -35,9 +35,9 @@ pub struct Transaction {
 }
 
 impl Transaction {
-    /// Begins it, and reads its number in the same round trip: it tells later whether it was committed.
+    /// Begins a transaction and reads its id in the same round trip, to verify the outcome of COMMIT later.
     pub(super) async fn begin(mut lease: Lease, database: Database, part: Part) -> sqlx::Result<Self> {
-        // Given up in the middle, the connection is closed: nobody else finds the transaction open.
+        // If this is cancelled, the connection is closed, so that nobody else gets the open transaction.
         lease.set_in_transaction(true);
         let limit = lease.limit();
         lease.set_limit(QUICK);
@@ -63,7 +63,7 @@ impl Transaction {
         })
     }
 
-    /// Begins one whose commit is not verified. It takes a transaction number only if it writes.
+    /// Begins a transaction whose commit is not verified. It uses a transaction id only if it writes.
     pub(super) async fn begin_unverified(
         mut lease: Lease,
         database: Database,
@@ -83,8 +83,8 @@ impl Transaction {
         })
     }
 
-    /// Begins one that sees one moment only and writes nothing. Its statements may take ten minutes each, if the server's
-    /// own limit is lifted.
+    /// Begins a read-only transaction with one snapshot. Each statement may take ten minutes, if the server-side limit
+    /// is lifted.
     pub(super) async fn begin_snapshot(
         mut lease: Lease,
         database: Database,
@@ -105,15 +105,15 @@ impl Transaction {
         })
     }
 
-    /// Counts sessions as ended once this is committed.
+    /// Counts these sessions as ended after the commit.
     pub fn will_have_ended(&mut self, reasons: impl IntoIterator<Item = EndReason>) {
         self.ended.extend(reasons);
     }
 
-    /// Commits, and counts what was done. When the answer is lost, the outcome is asked for.
+    /// Commits, and counts the sessions that ended. Verifies the outcome if the answer is lost.
     ///
     /// # Errors
-    /// The database's: it was rolled back. Except for [`Abandoned::OutcomeUnknown`], which becomes
+    /// A database error after a rollback. Exception: [`Abandoned::OutcomeUnknown`], which becomes
     /// [`crate::error::AppError::OutcomeUnknown`].
     pub async fn commit(self) -> sqlx::Result<()> {
         self.commit_side_record().await?;
@@ -121,8 +121,8 @@ impl Transaction {
         Ok(())
     }
 
-    /// Commits what no user asked for, such as a count of attempts: when the request fails later, it may still say that
-    /// nothing was changed.
+    /// Commits a change that the user did not request, such as an attempt count. If the request fails later, it may
+    /// still claim that nothing was changed.
     ///
     /// # Errors
     /// As [`Transaction::commit`].
@@ -135,7 +135,7 @@ impl Transaction {
             mut part,
         } = self;
         if lease.is_aborted() {
-            // Postgres would answer ROLLBACK, which the driver takes for a success.
+            // Postgres would answer ROLLBACK, which the driver treats as success.
             return Err(sqlx::Error::Protocol(
                 "a statement of the transaction had failed".to_owned(),
             ));

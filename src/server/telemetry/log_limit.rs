@@ -7,7 +7,7 @@ use std::{
 
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// Allows one message per minute. For a `static` beside the message.
+/// Allows one message per minute. Declare it as a `static` beside the message.
 #[derive(Debug)]
 pub struct OncePerMinute(Mutex<State>);
 
@@ -25,7 +25,7 @@ impl OncePerMinute {
         }))
     }
 
-    /// How many messages were suppressed since the last one, if one may be written now.
+    /// Returns how many messages were suppressed since the last one, if one may be written now.
     pub fn allow(&self) -> Option<u64> {
         self.allow_at(Instant::now())
     }
@@ -47,7 +47,7 @@ impl Default for OncePerMinute {
     }
 }
 
-/// Bytes from a client as they may stand in the log: printable ASCII, at most 200 characters.
+/// Returns a client's bytes as safe log text: printable ASCII, at most 200 characters.
 pub fn sanitized(bytes: &[u8]) -> String {
     bytes.escape_ascii().map(char::from).take(200).collect()
 }

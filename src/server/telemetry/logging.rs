@@ -1,4 +1,4 @@
-//! The log.
+//! The log of the process.
 
 use std::io::IsTerminal;
 
@@ -6,14 +6,14 @@ use tracing_subscriber::{EnvFilter, filter::ParseError};
 
 const DEFAULT: &str = "warn,broker_portal=info,sqlx=warn,tower_sessions_core=error,opentelemetry-otlp=error";
 
-/// Text on a terminal, one JSON line an event elsewhere; to standard error, so that a command's output stays its own.
-/// `RUST_LOG` chooses what is written; without it, our own events at info and others' at warn.
+/// Starts logging to standard error: text on a terminal, else one JSON line per event. `RUST_LOG` selects the events;
+/// its default is our events at info and others at warn.
 ///
-/// A line that cannot be written, because the reader is gone or the disk is full, is lost, and nothing else is: the
-/// subscriber's own complaint about it would panic.
+/// A line that cannot be written, because the reader is gone or the disk is full, is dropped silently: the subscriber's
+/// own error message would panic.
 ///
 /// # Errors
-/// `RUST_LOG` is not usable; the log then is as without it.
+/// `RUST_LOG` is invalid; the default applies.
 #[expect(clippy::disallowed_methods, reason = "its errors are passed over, see above")]
 pub fn start() -> Result<(), ParseError> {
     let chosen = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_default();

@@ -1,9 +1,7 @@
-//! What Prometheus is told, in the text format 0.0.4. Every name and every label stands here; `docs/operations/metrics.md`
-//! says what they mean.
+//! All Prometheus metrics, in text format 0.0.4. `docs/operations/metrics.md` documents them.
 //!
-//! Each server has a registry of its own. Label values come from closed sets ([`Label`]; for requests the router's own
-//! patterns), so that nobody's name, address or id can get into one. A node counts what it did itself: the sum over
-//! all nodes is what happened.
+//! Each server has its own registry. Label values come from closed sets ([`Label`], or the router's patterns), so that
+//! no name, address or id becomes a label. A node counts its own work: the sum over all nodes is the total.
 
 use std::{
     marker::PhantomData,
@@ -18,23 +16,23 @@ use prometheus::{
 
 use domain::session::EndReason;
 
-/// What the text is called in a `Content-Type`.
+/// `Content-Type` of the text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Before every name.
+/// Prefix of every name.
 const PREFIX: &str = "broker_portal_";
 
-/// Seconds that a request may take.
+/// Seconds per request.
 const REQUEST_BUCKETS: [f64; 13] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 
-/// Seconds until something reaches the last one concerned; the promise is one.
+/// Seconds until a change reaches the last client. The target is one second.
 const PUSH_BUCKETS: [f64; 13] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0,
 ];
 
-/// Seconds that a connection may be waited for; after three nobody waits on.
+/// Seconds of waiting for a connection, at most three.
 const WAIT_BUCKETS: [f64; 9] = [0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.25, 1.0, 3.0];
 
 /// A closed set of label values.
@@ -43,7 +41,7 @@ pub trait Label: Copy + 'static {
     fn label(self) -> &'static str;
 }
 
-/// A set that exists only to be counted by.
+/// Declares a label type.
 macro_rules! label {
     ($(#[$about:meta])* $name:ident { $($(#[$of:meta])* $value:ident => $text:literal,)+ }) => {
         $(#[$about])*
@@ -65,13 +63,13 @@ macro_rules! label {
 }
 
 label! {
-    /// What a look at a request's credential found.
+    /// Result of checking a request's credential.
     SessionCheck {
         Live => "live",
         Ended => "ended",
-        /// A credential that no session has, or has any more.
+        /// No stored session has this credential.
         Unknown => "unknown",
-        /// No credential was shown.
+        /// No credential was presented.
         Anonymous => "anonymous",
         /// The database did not answer.
         Unavailable => "unavailable",
@@ -80,14 +78,14 @@ label! {
 }
 
 label! {
-    /// What came of a sign-in.
+    /// Result of a sign-in.
     SignIn {
         SignedIn => "signed_in",
-        /// Wrong password, unknown email, disabled account: who asks is told the same.
+        /// Wrong password, unknown email or disabled account. The client cannot tell which.
         Refused => "refused",
-        /// Too many refused passwords: not looked at.
+        /// Too many failures: the password was not verified.
         Throttled => "throttled",
-        /// Too many passwords wait to be looked at.
+        /// Too many passwords wait to be verified.
         Busy => "busy",
         Unavailable => "unavailable",
         Failed => "failed",
@@ -95,16 +93,16 @@ label! {
 }
 
 label! {
-    /// What came of a refresh token.
+    /// Result of a refresh.
     Refresh {
         Exchanged => "exchanged",
-        /// The answer before was lost: the same tokens again.
+        /// A retry after a lost response: returned the same tokens.
         Repeated => "repeated",
-        /// Unknown, or of a session that is over.
+        /// Unknown token or ended session.
         Refused => "refused",
-        /// Shown a second time: its session was ended.
+        /// Token reuse: the session was revoked.
         Reused => "reused",
-        /// Shown by another program: its session was ended.
+        /// Presented by another client: the session was revoked.
         ClientChanged => "client_changed",
         Unavailable => "unavailable",
         Failed => "failed",
@@ -112,47 +110,47 @@ label! {
 }
 
 label! {
-    /// Why there was no connection to the database.
+    /// Why no database connection was available.
     NoConnection {
-        /// None came free in time.
+        /// None became free in time.
         TimedOut => "timed_out",
-        /// The database did not let us in, or did not answer.
+        /// The database refused the connection or did not answer.
         Unreachable => "unreachable",
-        /// The server stops.
+        /// The server is stopping.
         Closed => "closed",
     }
 }
 
 label! {
-    /// What came of a turn to clean up.
+    /// Result of a clean-up run.
     CleanupRun {
         Finished => "finished",
         Failed => "failed",
-        /// Another node had done it.
+        /// Another node had run it.
         NotOurTurn => "not_our_turn",
     }
 }
 
 label! {
-    /// Where code panicked while a request was answered.
+    /// Where a request panicked.
     PanicIn {
-        /// Before the head of the answer: the client gets a 500.
+        /// Before the response head: the client gets 500.
         Handler => "handler",
-        /// In a body that was being sent: it is cut off.
+        /// While the body was sent: the connection is closed.
         Body => "body",
-        /// In a task that the request started, such as an export or the loading of a page's data.
+        /// In a task of the request, such as an export or loading page data.
         Task => "task",
     }
 }
 
 label! {
-    /// How far the client application of a page had come when it failed.
+    /// Stage at which the client application of a page failed.
     ClientFailure {
-        /// The module did not load, or may not run.
+        /// The module was not loaded or may not run.
         Load => "load",
         Hydration => "hydration",
         Running => "running",
-        /// One of too many reports, of whatever stage.
+        /// Beyond the limit of logged reports, at any stage.
         NotLogged => "not_logged",
     }
 }
@@ -165,7 +163,7 @@ impl Label for EndReason {
     }
 }
 
-/// Counts by one closed set. All values are there from the start, at zero, so that the first one is seen as a rise.
+/// A counter with one label. All label values start at zero, so that the first increment is visible as a rise.
 #[derive(Clone, Debug)]
 pub struct Counter<L> {
     vector: IntCounterVec,
@@ -189,7 +187,7 @@ impl<L: Label> Counter<L> {
     }
 }
 
-/// What the connections to the database measure, and what transactions did, once they are committed.
+/// Metrics of the database: connections, and effects of committed transactions.
 #[derive(Clone, Debug)]
 pub struct DatabaseMeters {
     pub connection_wait: Histogram,
@@ -202,24 +200,24 @@ impl Default for DatabaseMeters {
         Self {
             connection_wait: histogram(
                 "database_connection_wait_seconds",
-                "Seconds that a connection to the database was waited for.",
+                "Seconds of waiting for a database connection.",
                 &WAIT_BUCKETS,
             ),
             no_connection: Counter::new(
                 "database_connection_failures_total",
-                "How often there was no connection to the database, by reason.",
+                "Failures to get a database connection, by reason.",
                 "reason",
             ),
             sessions_ended: Counter::new(
                 "sessions_ended_total",
-                "Sessions that this server ended, by reason; counted once the end is committed.",
+                "Sessions that this server ended, by reason; counted after the commit.",
                 "reason",
             ),
         }
     }
 }
 
-/// What the hub measures.
+/// Metrics of the hub.
 #[derive(Clone, Debug)]
 pub struct StreamMeters {
     pub event_age: Histogram,
@@ -231,7 +229,7 @@ impl Default for StreamMeters {
         Self {
             event_age: histogram(
                 "event_age_seconds",
-                "Seconds from a change to when this server's listener read of it.",
+                "Seconds from a change until this server's listener read its event.",
                 &PUSH_BUCKETS,
             ),
             close_delay: histogram(
@@ -243,7 +241,7 @@ impl Default for StreamMeters {
     }
 }
 
-/// How things stand at the moment of a scrape.
+/// Values read at the moment of a scrape.
 #[derive(Clone, Copy, Debug)]
 pub struct Standing {
     pub open_streams: usize,
@@ -253,7 +251,7 @@ pub struct Standing {
     pub activity_waiting: usize,
 }
 
-/// A server's metrics.
+/// All metrics of a server.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -279,7 +277,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// The metrics of a server with this database and these streams.
+    /// Registers the metrics of a server with this database and these streams.
     pub fn new(database: &DatabaseMeters, streams: &StreamMeters) -> Self {
         let metrics = Self {
             registry: Registry::new(),
@@ -287,66 +285,58 @@ impl Metrics {
             requests: built(IntCounterVec::new(
                 opts(
                     "http_requests_total",
-                    "Requests that were answered, by the route's pattern, method and status.",
+                    "Responses, by method, route pattern and status.",
                 ),
                 &["method", "route", "status"],
             )),
             request_duration: built(HistogramVec::new(
                 HistogramOpts::new(
                     format!("{PREFIX}http_request_duration_seconds"),
-                    "Seconds from a request to the head of its answer; a stream goes on after that.",
+                    "Seconds from a request to the head of its response, without the body of a stream.",
                 )
                 .buckets(REQUEST_BUCKETS.to_vec()),
                 &["method", "route"],
             )),
             session_checks: Counter::new(
                 "session_checks_total",
-                "Looks at the credential of a request, by what was found.",
+                "Checks of request credentials, by outcome.",
                 "outcome",
             ),
-            sign_ins: Counter::new("sign_ins_total", "Sign-ins, by what came of them.", "outcome"),
+            sign_ins: Counter::new("sign_ins_total", "Sign-ins, by outcome.", "outcome"),
             refreshes: Counter::new(
                 "refreshes_total",
-                "Refresh tokens that were shown, by what came of it.",
+                "Presented refresh tokens, by outcome.",
                 "outcome",
             ),
             cleanup_runs: Counter::new(
                 "cleanup_runs_total",
-                "Turns of this server to clean up, by what came of them.",
+                "Clean-up runs of this server, by outcome.",
                 "outcome",
             ),
-            panics: Counter::new(
-                "panics_total",
-                "Panics while a request was answered, by where they happened.",
-                "part",
-            ),
+            panics: Counter::new("panics_total", "Panics in requests, by place.", "part"),
             client_failures: Counter::new(
                 "client_failures_total",
-                "Reports of pages whose client application failed, by how far it had come.",
+                "Reported failures of client applications, by stage.",
                 "stage",
             ),
             open_streams: gauge("open_streams", "Event streams that are open on this server."),
-            connections: gauges(
-                "database_connections",
-                "Connections to the database, by what they do.",
-                "state",
-            ),
+            connections: gauges("database_connections", "Database connections, by state.", "state"),
             connections_max: gauge(
                 "database_connections_max",
-                "How many connections to the database there may be.",
+                "Maximum number of database connections.",
             ),
             activity_waiting: gauge(
                 "activity_waiting_sessions",
-                "Sessions whose last activity is noted in memory and not yet written.",
+                "Sessions whose last activity is in memory and not yet written.",
             ),
             since_cleanup: gauge(
                 "cleanup_last_finished_age_seconds",
-                "Seconds since a clean-up last finished, on whichever server; NaN while that is not known.",
+                "Seconds since a clean-up last finished on any server; NaN if unknown.",
             ),
             uptime: gauge("uptime_seconds", "Seconds since this server started."),
             audit_unsealed: gauge(
                 "audit_unsealed_rows",
-                "Audit rows that wait to be sealed; told up to 10000.",
+                "Audit rows that wait to be sealed, at most 10000.",
             ),
             audit_unsealed_age: gauge(
                 "audit_unsealed_age_seconds",
@@ -354,11 +344,11 @@ impl Metrics {
             ),
             ready: gauge(
                 "ready",
-                "1 when /readyz would answer 200, else 0; looked at every ten seconds.",
+                "1 if /readyz would answer 200, else 0; checked every ten seconds.",
             ),
             checks: gauges(
                 "check_ok",
-                "1 when this check of /readyz is well, else 0; looked at every ten seconds.",
+                "1 if this check of /readyz passes, else 0; checked every ten seconds.",
                 "check",
             ),
         };
@@ -407,7 +397,7 @@ impl Metrics {
         }
     }
 
-    /// A request was answered. `route` is the router's pattern; `None`: none of them.
+    /// Records a response. `route` is the router's pattern, `None` if no route matched.
     pub fn request(&self, method: &Method, route: Option<&str>, status: StatusCode, took: Duration) {
         let (method, route) = (of_method(method), route.unwrap_or("other"));
         self.requests
@@ -418,7 +408,7 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
-    /// Whether the server is ready, and each check by its name.
+    /// Records whether the server is ready, and the result of each check.
     pub fn readiness(&self, ready: bool, checks: impl IntoIterator<Item = (&'static str, bool)>) {
         self.ready.set(f64::from(u8::from(ready)));
         for (check, ok) in checks {
@@ -428,22 +418,22 @@ impl Metrics {
         }
     }
 
-    /// How long ago a clean-up was finished.
+    /// Records how long ago a clean-up finished.
     pub fn cleaned_up(&self, since: Duration) {
         self.since_cleanup.set(since.as_secs_f64());
     }
 
-    /// How many audit rows wait to be sealed, and how long the oldest does.
+    /// Records how many audit rows wait to be sealed, and the age of the oldest.
     pub fn unsealed(&self, rows: i64, age: Duration) {
         #[expect(clippy::cast_precision_loss, reason = "it is told up to 10000")]
         self.audit_unsealed.set(rows as f64);
         self.audit_unsealed_age.set(age.as_secs_f64());
     }
 
-    /// Everything, as Prometheus reads it.
+    /// Renders all metrics for Prometheus.
     ///
     /// # Errors
-    /// A metric that cannot be written, which is a mistake in this file.
+    /// A metric cannot be encoded, which is a bug in this file.
     pub fn text(&self, standing: &Standing) -> prometheus::Result<String> {
         let count = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
         self.open_streams.set(count(standing.open_streams));
@@ -462,7 +452,7 @@ impl Metrics {
     }
 }
 
-/// Anyone may invent a method.
+/// Maps unknown methods to one value, since clients can invent methods.
 pub(super) fn of_method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

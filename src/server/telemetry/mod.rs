@@ -1,6 +1,6 @@
-//! What operators see of a running server: its log, its metrics, its traces.
+//! What operators see of a running server: log, metrics and traces.
 //!
-//! Services say in one line what happened; how it is written, named and counted is decided here.
+//! Services report what happened in one line. Format, names and counting are defined here.
 
 pub mod log_limit;
 pub mod logging;

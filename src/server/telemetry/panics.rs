@@ -1,8 +1,8 @@
-//! Panics in the log: one line each, with the request's id where one was being answered.
+//! Logs panics, one line each, with the request id if there is one.
 
 use std::{any::Any, panic};
 
-/// Has every panic of the process logged, in place of the standard library's lines on standard error.
+/// Replaces the standard library's panic output with a log line.
 pub fn log_panics() {
     panic::set_hook(Box::new(|info| {
         let location = info.location().map(ToString::to_string).unwrap_or_default();

@@ -1,9 +1,8 @@
-//! Traces for an OpenTelemetry collector: a span a request, with what it waited for in the database. Off unless a collector is
-//! named.
+//! Traces for an OpenTelemetry collector: one span per request, with child spans for database work. Off unless a
+//! collector is configured.
 //!
-//! Attributes are set one by one here, and nothing else gets into a span: no path, no query, no person, no statement.
-//! Spans are handed over without waiting and sent by a thread of the exporter's own; while the collector is away they
-//! are thrown away.
+//! Attributes are set one by one here, so that spans contain no paths, queries, users or statements. Spans are queued
+//! without waiting and sent by the exporter's own thread. They are dropped while the collector is unreachable.
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,13 +27,13 @@ use tokio::runtime::Handle;
 use super::metrics::of_method;
 use crate::server::config::TraceSettings;
 
-/// How long the collector may take for what it is sent.
+/// Time limit for an export.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the last spans may take when the server stops.
+/// Time limit for the last spans when the server stops.
 const LAST_SPANS: Duration = Duration::from_secs(1);
 
-/// Traces requests, or does not. Cheap to clone.
+/// Creates spans of requests, or does nothing. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Traces(Option<Arc<Tracing>>);
 
@@ -45,10 +44,10 @@ struct Tracing {
 }
 
 impl Traces {
-    /// Begins to trace if a collector is named. Needs a runtime around it, which is to outlive what is begun.
+    /// Starts tracing if a collector is configured. The current Tokio runtime must outlive it.
     ///
     /// # Errors
-    /// One of the exporter's own variables (`OTEL_EXPORTER_OTLP_*`) does not fit.
+    /// A variable of the exporter (`OTEL_EXPORTER_OTLP_*`) is invalid.
     pub fn begin(settings: Option<&TraceSettings>) -> Result<Self, ExporterBuildError> {
         let Some(settings) = settings else {
             return Ok(Self(None));
@@ -71,7 +70,7 @@ impl Traces {
             .with_service_name(settings.service_name.clone())
             .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
             .build();
-        // The sampler is the one that OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG name.
+        // `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG` select the sampler.
         let provider = SdkTracerProvider::builder()
             .with_batch_exporter(exporter)
             .with_resource(resource)
@@ -84,7 +83,7 @@ impl Traces {
         self.0.is_some()
     }
 
-    /// The span of a request, as part of the trace that the request says it belongs to.
+    /// Starts the span of a request, in the trace that its `traceparent` names.
     pub fn request(
         &self,
         method: &Method,
@@ -112,17 +111,17 @@ impl Traces {
         RequestTrace(Context::new().with_span(span).with_value(tracing.tracer.clone()))
     }
 
-    /// Hands over what there is, and ends. False: not all of it got there in time.
+    /// Exports pending spans and stops. `false`: not all were exported in time.
     pub async fn end(&self) -> bool {
         let Some(tracing) = self.0.clone() else {
             return true;
         };
-        // It waits as threads do.
+        // The shutdown blocks its thread.
         let ended = tokio::task::spawn_blocking(move || tracing.provider.shutdown_with_timeout(LAST_SPANS));
         matches!(ended.await, Ok(Ok(())))
     }
 
-    /// Hands over what there is.
+    /// Exports pending spans.
     pub async fn flush(&self) -> bool {
         let Some(tracing) = self.0.clone() else {
             return true;
@@ -132,7 +131,7 @@ impl Traces {
     }
 }
 
-/// A request under way. What is done within [`RequestTrace::context`] is part of it.
+/// The span of a request. Work within [`RequestTrace::context`] becomes part of it.
 #[derive(Debug)]
 pub struct RequestTrace(Context);
 
@@ -141,14 +140,14 @@ impl RequestTrace {
         self.0.clone()
     }
 
-    /// The trace's id, for the log.
+    /// Returns the trace id for the log.
     pub fn id(&self) -> Option<String> {
         let span = self.0.span();
         let context = span.span_context();
         context.is_valid().then(|| context.trace_id().to_string())
     }
 
-    /// The request was answered; its span ends.
+    /// Records the response and ends the span.
     pub fn answered(&self, status: StatusCode) {
         let span = self.0.span();
         span.set_attribute(KeyValue::new(
@@ -162,7 +161,7 @@ impl RequestTrace {
     }
 }
 
-/// A part of the request in whose context this is called, until it is dropped. Nothing outside of one.
+/// Starts a child span of the current request, which ends when dropped. Does nothing outside a request.
 pub fn part(name: &'static str) -> Part {
     Part(Context::map_current(|context| {
         let tracer = context.get::<SdkTracer>()?;
@@ -173,13 +172,13 @@ pub fn part(name: &'static str) -> Part {
     }))
 }
 
-/// A part of a request.
+/// A child span of a request.
 #[derive(Debug)]
 #[must_use = "it lasts until it is dropped"]
 pub struct Part(Option<opentelemetry_sdk::trace::Span>);
 
 impl Part {
-    /// The transaction was committed.
+    /// Records that the transaction was committed.
     pub fn committed(&mut self) {
         if let Some(span) = &mut self.0 {
             span.set_attribute(KeyValue::new("db.committed", true));
@@ -187,7 +186,7 @@ impl Part {
     }
 }
 
-/// Of what a request says about its trace, only which one it belongs to: `tracestate` is anyone's text.
+/// Reads only `traceparent` of a request: `tracestate` is arbitrary text.
 struct Parent<'a>(&'a HeaderMap);
 
 impl Extractor for Parent<'_> {
@@ -200,7 +199,7 @@ impl Extractor for Parent<'_> {
     }
 }
 
-/// Takes spans to the collector. The exporter's thread is none of the runtime's, which the client needs.
+/// Sends spans to the collector. Runs on the exporter's own thread, but its HTTP client needs the Tokio runtime.
 #[derive(Debug)]
 struct Courier {
     client: HyperClient<HttpsConnector<HttpConnector>>,
