@@ -1,8 +1,8 @@
--- Gives the running server a role of its own, which may not change or remove what the audit log says.
--- Run again, it changes nothing. One transaction, so that servers that are at work never miss a right.
+-- Creates the role of the running server and grants its rights. The role may not change or remove audit rows.
+-- Repeating it changes nothing. It is one transaction, so that running servers never lack a right.
 DO $$
 DECLARE
-    -- Since version 16 one may be a member without being allowed to take the role on.
+    -- Since version 16, a member may lack the permission to set the role.
     right_to_take_on text := CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END;
     found record;
     wanted text;
@@ -23,7 +23,7 @@ BEGIN
         EXECUTE format('GRANT USAGE ON SCHEMA %I TO broker_portal_server', current_schema());
     END IF;
 
-    -- Only what is ours: an extension's tables and functions belong to whoever installed it.
+    -- Only our own objects, not those of extensions.
     FOR found IN
         SELECT c.oid, c.oid::regclass AS name, c.relname, c.relkind, c.relacl FROM pg_class c
         WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
@@ -31,7 +31,7 @@ BEGIN
     LOOP
         wanted := CASE
             WHEN found.relkind = 'S' THEN 'SELECT, USAGE'
-            -- A view is written with the rights of its owner.
+            -- A view is used with the rights of its owner.
             WHEN found.relkind IN ('v', 'm') THEN 'SELECT'
             WHEN found.relname IN ('audit_events', 'audit_chain') THEN 'INSERT, SELECT'
             WHEN found.relname = 'audit_unsealed' THEN 'DELETE, SELECT'
@@ -41,12 +41,12 @@ BEGIN
         SELECT string_agg(given_right.privilege_type, ', ' ORDER BY given_right.privilege_type COLLATE "C") INTO given
         FROM (
             SELECT * FROM aclexplode(found.relacl)
-            -- Rights to a single column are more than is wanted.
+            -- Rights on single columns are not wanted.
             UNION ALL SELECT given_to_column.* FROM pg_attribute a, aclexplode(a.attacl) given_to_column
             WHERE a.attrelid = found.oid
         ) given_right
         WHERE given_right.grantee = 'broker_portal_server'::regrole;
-        -- Granting what is granted already would write to the catalogue at each start.
+        -- Skip rights that are granted already, which would write to the catalogue at each start.
         CONTINUE WHEN given IS NOT DISTINCT FROM wanted;
         EXECUTE format('REVOKE ALL ON %s FROM broker_portal_server', found.name);
         EXECUTE format(
