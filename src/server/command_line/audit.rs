@@ -100,7 +100,7 @@ fn tell(verdict: &Verdict) -> Result<(), CommandError> {
         None => writeln!(out, "The audit log is intact: no row is sealed yet.")?,
         Some((first, last)) => writeln!(
             out,
-            "The audit log is whole: {sealed} sealed, from {} to {}.",
+            "The audit log is intact: {sealed} sealed, from {} to {}.",
             format_rfc3339(first),
             format_rfc3339(last),
         )?,

@@ -186,7 +186,7 @@ fn tell_rest(report: &Report, out: &mut impl Write) -> io::Result<()> {
     if whole.hidden_connections > 0 {
         writeln!(
             out,
-            "Not shown to this user: {} (GRANT pg_read_all_stats shows them)",
+            "Hidden from this role: {} (needs GRANT pg_read_all_stats)",
             pluralize(whole.hidden_connections, "connection")
         )?;
     }

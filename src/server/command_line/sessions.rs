@@ -122,7 +122,7 @@ fn confirm(live: i64) -> Result<(), CommandError> {
         )));
     }
     report_line!(
-        "This ends {} of everyone, administrators included. Type the number of sessions to go on:",
+        "This ends {} of all users, including administrators. Type the number of sessions to continue:",
         pluralize(live, "session")
     );
     let mut typed = String::new();
@@ -137,14 +137,14 @@ fn confirm(live: i64) -> Result<(), CommandError> {
 
 async fn cleanup(accounts: &Accounts, config: &Config) -> Result<(), CommandError> {
     let retention = cleanup::retention(config.retention);
-    // Whenever the last one was: someone has asked for it.
+    // Interval 0: run now, whenever the last run was.
     let report =
         cleanup::run_unless_recent(&accounts.database, &accounts.clock, retention, TimeDelta::zero())
             .await
             .map_err(StartError::from)?
             .unwrap_or_default();
     let rows = |count: u64, what: &str| pluralize(i64::try_from(count).unwrap_or(i64::MAX), what);
-    print_line!("{} had run out and ended.", rows(report.ended, "session"))?;
+    print_line!("{} expired.", rows(report.ended, "session"))?;
     print_line!(
         "{} past retention deleted.",
         rows(report.sessions_deleted, "session")

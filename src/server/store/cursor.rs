@@ -30,7 +30,7 @@ impl Cursor {
         BASE64URL_NOPAD.encode(format!("{}{key}", self.id.simple()).as_bytes())
     }
 
-    /// Reads one that goes with this order. `None`: it does not.
+    /// Decodes a cursor for this order. `None`: it is invalid or belongs to another order.
     pub fn read(text: &str, sort: SessionSort) -> Option<Self> {
         let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
         let text = String::from_utf8(bytes).ok()?;

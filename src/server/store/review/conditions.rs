@@ -23,7 +23,7 @@ pub(super) enum Part {
 
 pub(super) fn parts(filter: &SessionFilter) -> &'static [Part] {
     match (filter.effective_state(), filter.reason) {
-        // Only what is over has a reason.
+        // Only ended sessions have a reason.
         (StateFilter::Live, Some(_)) => &[],
         (StateFilter::Live, None) => &[Part::Live],
         (StateFilter::Ended, _) | (StateFilter::All, Some(_)) => &[Part::RunOut, Part::Written],

@@ -81,14 +81,14 @@ pub async fn page(
     Ok((sessions, next))
 }
 
-/// What a part is ordered by.
+/// Returns the ORDER BY expression of a part.
 fn order(sort: SessionSort, part: Part) -> &'static str {
     match (sort, part) {
         (SessionSort::LastActive, Part::Live | Part::Open | Part::Written) => "st.last_active_at",
         (SessionSort::CreatedAt, Part::Live | Part::Open | Part::Written) => "st.created_at",
         (SessionSort::User, Part::Live | Part::Open | Part::Written) => "lower(st.email)",
-        // Hardly any among all that are open. Along an index of the order the database would look for them one by one,
-        // to the end: these are the same orders, and no index has them.
+        // Few rows among all open sessions. Along an index of the sort key, the database would read all of them one by
+        // one. These expressions sort the same, but no index matches them.
         (SessionSort::LastActive, Part::RunOut) => "(st.last_active_at + interval '0')",
         (SessionSort::CreatedAt, Part::RunOut) => "(st.created_at + interval '0')",
         (SessionSort::User, Part::RunOut) => "(lower(st.email) || '')",
@@ -307,7 +307,7 @@ fn cursor_of(row: &Row, sort: SessionSort) -> Cursor {
     }
 }
 
-/// Beyond the last row that was shown.
+/// Continues after the last row of the previous page.
 fn after_cursor(query: &mut QueryBuilder<Postgres>, cursor: &Cursor, sort: SessionSort) {
     let (key, beyond) = match sort {
         SessionSort::LastActive => ("st.last_active_at", "<"),
