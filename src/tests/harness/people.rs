@@ -8,7 +8,7 @@ use super::Portal;
 
 /// Someone with an account.
 #[derive(Clone, Debug)]
-pub struct AdminUser {
+pub struct Person {
     pub id: UserId,
     pub email: String,
     pub password: String,
@@ -53,7 +53,7 @@ impl<'a> Registering<'a> {
         self
     }
 
-    pub async fn create(self) -> AdminUser {
+    pub async fn create(self) -> Person {
         let Registration { email, password, .. } = self.new.clone();
         let id = self
             .portal
@@ -62,6 +62,6 @@ impl<'a> Registering<'a> {
             .await
             .expect("an account")
             .user;
-        AdminUser { id, email, password }
+        Person { id, email, password }
     }
 }

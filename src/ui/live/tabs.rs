@@ -201,7 +201,7 @@ mod tests {
             let text = message.encode(0);
             assert_eq!(
                 TabMessage::decode(&text, 100_000),
-                Some(TabMessage { event: heard, ..said }),
+                Some(TabMessage { event: heard, ..message }),
                 "{text}"
             );
         }
