@@ -201,7 +201,10 @@ mod tests {
             let text = message.encode(0);
             assert_eq!(
                 TabMessage::decode(&text, 100_000),
-                Some(TabMessage { event: heard, ..message }),
+                Some(TabMessage {
+                    event: heard,
+                    ..message
+                }),
                 "{text}"
             );
         }
