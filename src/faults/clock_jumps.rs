@@ -43,13 +43,13 @@ async fn left(server: &Server, postgres: &Postgres, session: &SignedIn) -> i64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn system_clock_jumps_change_no_session_expiry() {
     let Some(library) = libfaketime() else {
-        say(
+        print_result(
             "SKIPPED: no clock has jumped, for libfaketime is not installed (Debian: apt install libfaketime)",
         );
         return;
     };
     let postgres = Postgres::start("clock").await;
-    let people = People::of(&postgres).await;
+    let people = TestAccounts::of(&postgres).await;
     let (maria, jonas) = (people.broker("maria").await, people.broker("jonas").await);
     people.close().await;
     let time = DIRECTORY.join("time");
@@ -102,7 +102,7 @@ async fn system_clock_jumps_change_no_session_expiry() {
         .fetch_one(&postgres.sql)
         .await
         .expect("the session");
-    say(&format!(
+    print_result(&format!(
         "the server's clock jumped {jumps} times, an hour on and two back: {early} sessions ended early, {lived_on} lived \
          on, {wrong_ends} were told another end"
     ));
@@ -122,7 +122,7 @@ async fn database_time(postgres: &Postgres) -> DateTime<Utc> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_clock_query_never_turns_clock_back() {
     let postgres = Postgres::start("slow-clock").await;
-    let people = People::of(&postgres).await;
+    let people = TestAccounts::of(&postgres).await;
     let (maria, admin) = (people.broker("maria").await, people.system_admin("ada").await);
     people.close().await;
     let proxy = Proxy::start(&postgres).await;
@@ -130,8 +130,8 @@ async fn slow_clock_query_never_turns_clock_back() {
     for _ in 0..2 {
         proxy.on_statement("clock_timestamp", Fault::DelayAnswer(Duration::from_secs(2)));
     }
-    let slow = Server::through(&proxy, &postgres).await;
-    until("both queries were delayed", async || proxy.pending_faults() == 0).await;
+    let slow = Server::start_through(&proxy, &postgres).await;
+    wait_until("both queries were delayed", async || proxy.pending_faults() == 0).await;
     let other = Server::start(&postgres, &[]).await;
     let admin = slow.desktop(&admin, "admin").await;
 

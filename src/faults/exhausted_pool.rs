@@ -20,7 +20,7 @@ const REFUSED: usize = 3;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exhausted_pool_refuses_requests_and_streams_miss_nothing() {
     let postgres = Postgres::start("exhausted").await;
-    let people = People::of(&postgres).await;
+    let people = TestAccounts::of(&postgres).await;
     let (maria, jonas) = (people.broker("maria").await, people.broker("jonas").await);
     let mut server = Server::start(&postgres, &[]).await;
     people.close().await;
@@ -52,14 +52,14 @@ async fn exhausted_pool_refuses_requests_and_streams_miss_nothing() {
                 match end.send(address).await {
                     // The row came free.
                     Ok(answer) if answer.status == 200 => {}
-                    Ok(answer) if answer.is_a_proper_503() => _ = counted.fetch_add(1, Ordering::Relaxed),
+                    Ok(answer) if answer.is_valid_503() => _ = counted.fetch_add(1, Ordering::Relaxed),
                     other => wrong.push(format!("{other:?}")),
                 }
             }
             wrong
         });
     }
-    until("every connection is held", async || {
+    wait_until("every connection is held", async || {
         let waiting = "SELECT count(*) FROM pg_stat_activity
             WHERE application_name = 'broker-portal' AND wait_event_type = 'Lock'";
         let waiting: i64 = sqlx::query_scalar(waiting)
@@ -83,7 +83,7 @@ async fn exhausted_pool_refuses_requests_and_streams_miss_nothing() {
         let answer = server.get("/api/v1/session_state", &other.credential).await;
         // The row is still held, and will be until this loop is over: the answer waited for no one.
         match answer.status {
-            503 if answer.is_a_proper_503() => {
+            503 if answer.is_valid_503() => {
                 refused += 1;
                 slowest = slowest.max(began.elapsed());
             }
@@ -107,7 +107,7 @@ async fn exhausted_pool_refuses_requests_and_streams_miss_nothing() {
     assert!(server.accepts(&stuck.credential).await);
     assert!(server.accepts(&other.credential).await);
     assert!(!server.accepts(&watched.credential).await);
-    say(&format!(
+    print_result(&format!(
         "with all {} connections held: {} times 503, the slowest of others' after {} ms; {} wrong answers; of {} \
          streams that were open {missed} missed their end",
         Database::MAX_CONNECTIONS,

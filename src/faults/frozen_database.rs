@@ -42,7 +42,7 @@ impl Drop for Frozen {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn health_checks_answer_while_postgres_is_frozen() {
     let postgres = Postgres::start("frozen").await;
-    drop(People::of(&postgres).await);
+    drop(TestAccounts::of(&postgres).await);
     let server = Server::start(&postgres, &[]).await;
     let frozen = Frozen::freeze(&postgres).await;
     let mut slowest = Duration::ZERO;
@@ -57,14 +57,14 @@ async fn health_checks_answer_while_postgres_is_frozen() {
     let health = Server::command(&postgres).arg("health").output().await;
     let health = health.expect("broker-portal starts");
     assert!(!health.status.success(), "{health:?}");
-    say(&format!(
+    print_result(&format!(
         "while Postgres is frozen, /readyz says so after {} ms, `broker-portal health` after {} ms",
         slowest.as_millis(),
         began.elapsed().as_millis()
     ));
     assert!(slowest < SOON && began.elapsed() < SOON, "{slowest:?}");
     drop(frozen);
-    until("the server is ready again", async || {
+    wait_until("the server is ready again", async || {
         server.get("/readyz", &Credential::Nothing).await.status == 200
     })
     .await;

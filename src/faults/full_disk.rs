@@ -90,11 +90,11 @@ impl Twice {
 async fn revocation_on_full_disk_reports_failure() {
     let folder = DIRECTORY.join("disk");
     let Some(disk) = SmallDisk::mount(&folder) else {
-        say("SKIPPED: no disk was filled, for nobody but root may mount a small one");
+        print_result("SKIPPED: no disk was filled, for nobody but root may mount a small one");
         return;
     };
     let mut postgres = Postgres::start_in(folder.join("data")).await;
-    let people = People::of(&postgres).await;
+    let people = TestAccounts::of(&postgres).await;
     let mut server = Server::start(&postgres, &[]).await;
     let mut everyone = Vec::new();
     for person in 0..PEOPLE {
@@ -105,7 +105,7 @@ async fn revocation_on_full_disk_reports_failure() {
 
     disk.fill();
     // What the event log has left in its own files is used up, and no end is without its event.
-    until("nothing more can be stored", async || {
+    wait_until("nothing more can be stored", async || {
         let event = "INSERT INTO session_events (at, user_id, kind)
             SELECT now(), gen_random_uuid(), 'sessions_changed' FROM generate_series(1, 20)";
         sqlx::query(event).execute(&postgres.sql).await.is_err()
@@ -115,7 +115,7 @@ async fn revocation_on_full_disk_reports_failure() {
     let mut answered = Vec::new();
     for twice in &everyone {
         let answer = server.send(twice.sign_out_all()).await;
-        assert!(answer.status == 200 || answer.is_a_proper_503(), "{answer:?}");
+        assert!(answer.status == 200 || answer.is_valid_503(), "{answer:?}");
         refused += usize::from(answer.status == 503);
         answered.push(answer.status == 200);
         // Who is signed in stays so, and whoever signs in learns that it is not their password.
@@ -124,11 +124,11 @@ async fn revocation_on_full_disk_reports_failure() {
             .await;
         signed_out += usize::from(answer.status == 503 && state.status == 401);
         let sign_in = server.send(browser_sign_in(&twice.email)).await;
-        assert!(sign_in.status == 200 || sign_in.is_a_proper_503(), "{sign_in:?}");
+        assert!(sign_in.status == 200 || sign_in.is_valid_503(), "{sign_in:?}");
     }
 
     disk.make_room();
-    until("the portal is well again", async || {
+    wait_until("the portal is well again", async || {
         server.get("/readyz", &Credential::Nothing).await.status == 200
     })
     .await;
@@ -141,8 +141,8 @@ async fn revocation_on_full_disk_reports_failure() {
             assert_eq!(twice.over(&server).await, [true; 2]);
         }
     }
-    let (apart, ends) = postgres.untold_ends().await;
-    say(&format!(
+    let (apart, ends) = postgres.unreported_ends().await;
+    print_result(&format!(
         "{PEOPLE} revocations on a full disk: {refused} refused with 503; {lost} answered and lost, {half_way} half-way, \
          {signed_out} signed out by it; all done once there was room; of {ends} ends {apart} differ from the logs"
     ));
@@ -165,7 +165,7 @@ const FULL: &str = "
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_revocation_route_reports_a_failed_commit() {
     let postgres = Postgres::start("commit").await;
-    let people = People::of(&postgres).await;
+    let people = TestAccounts::of(&postgres).await;
     let server = Server::start(&postgres, &[]).await;
     let twice = Twice::sign_in(&server, people.broker("maria").await).await;
     people.close().await;
@@ -191,7 +191,7 @@ async fn every_revocation_route_reports_a_failed_commit() {
     let mut refused = 0;
     for way in &ways {
         let answer = server.send(way.clone()).await;
-        assert!(answer.is_a_proper_503(), "{way:?}: {answer:?}");
+        assert!(answer.is_valid_503(), "{way:?}: {answer:?}");
         refused += 1;
     }
     let person = ["--user", &twice.email];
@@ -211,8 +211,8 @@ async fn every_revocation_route_reports_a_failed_commit() {
         refused += 1;
     }
     assert_eq!(twice.over(&server).await, [false; 2]);
-    let (apart, ends) = postgres.untold_ends().await;
-    say(&format!(
+    let (apart, ends) = postgres.unreported_ends().await;
+    print_result(&format!(
         "{refused} ways to end a session whose commit failed for a full disk: {refused} refused; of {ends} ends {apart} \
          differ from the logs"
     ));

@@ -105,7 +105,7 @@ impl Sum {
 async fn killed_server_leaves_revocations_complete_or_undone() {
     let rounds = rounds(ROUNDS);
     let postgres = Postgres::start("kill").await;
-    let people = People::of(&postgres).await;
+    let people = TestAccounts::of(&postgres).await;
     let mut emails = Vec::new();
     for person in 0..rounds * AT_ONCE {
         emails.push(people.broker(&format!("person-{person}")).await);
@@ -144,7 +144,7 @@ async fn killed_server_leaves_revocations_complete_or_undone() {
         under_way.join_all().await;
         server.exited().await;
         // A commit that was on its way is carried out or not; then its connection is gone.
-        until("the killed server's connections are gone", async || {
+        wait_until("the killed server's connections are gone", async || {
             postgres.connections_of_servers().await == 0
         })
         .await;
@@ -156,7 +156,7 @@ async fn killed_server_leaves_revocations_complete_or_undone() {
     }
     server.terminate();
     assert!(server.exited().await.success());
-    let (apart, ends) = postgres.untold_ends().await;
+    let (apart, ends) = postgres.unreported_ends().await;
     let verified = Server::command(&postgres)
         .args(["audit", "verify"])
         .output()
@@ -172,12 +172,12 @@ async fn killed_server_leaves_revocations_complete_or_undone() {
         half_way,
         beside,
     } = sum;
-    say(&format!(
+    print_result(&format!(
         "killed {rounds} times during {} revocations: {answered} answered and done, {done_without_an_answer} done \
          without an answer, {not_done} not done; lost {lost}, half-way {half_way}, ended beside {beside}",
         rounds * AT_ONCE
     ));
-    say(&format!(
+    print_result(&format!(
         "of {ends} ended sessions {apart} differ from the audit log or the event log; audit verify: {}",
         said.lines().next().unwrap_or_default()
     ));

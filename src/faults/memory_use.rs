@@ -55,7 +55,7 @@ fn user_agent(number: usize) -> String {
 async fn thousand_sign_ins_leave_memory_bounded() {
     let postgres = Postgres::start("memory").await;
     // As dear as in earnest: each hash takes 19 MiB for its time.
-    let people = People::with_hashes_of(Passwords::COST, &postgres).await;
+    let people = TestAccounts::with_hash_cost(Passwords::COST, &postgres).await;
     let mut emails = Vec::new();
     for number in 0..8 {
         emails.push(people.broker(&format!("broker-{number}")).await);
@@ -77,7 +77,7 @@ async fn thousand_sign_ins_leave_memory_bounded() {
     }
     under_way.join_all().await;
     let after = resident(&server);
-    say(&format!(
+    print_result(&format!(
         "{SIGN_INS} sign-ins with as many User-Agents: {before} MiB resident before, {after} MiB after"
     ));
     assert!(after < before + MOST_GROWTH, "{before} MiB, then {after} MiB");

@@ -29,7 +29,7 @@ const UNDO: &str = "DROP INDEX security_notices_of_session;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn server_answers_while_migration_waits_for_backup() {
     let postgres = Postgres::start("waiting-migration").await;
-    let people = People::of(&postgres).await;
+    let people = TestAccounts::of(&postgres).await;
     let server = Server::start(&postgres, &[]).await;
     let session = server.desktop(&people.broker("maria").await, "mac").await;
     people.close().await;
@@ -53,7 +53,7 @@ async fn server_answers_while_migration_waits_for_backup() {
         log.matches("waiting for other transactions").count()
     };
     let mut checks = 0;
-    until("the migration has retried", async || {
+    wait_until("the migration has retried", async || {
         assert!(server.accepts(&session.credential).await, "check {checks}");
         checks += 1;
         assert_eq!(migrate.try_wait().expect("a status"), None);
@@ -69,7 +69,7 @@ async fn server_answers_while_migration_waits_for_backup() {
             .await
             .expect("migrations");
     assert_eq!(applied, 1);
-    say(&format!(
+    print_result(&format!(
         "a migration waited for a backup: {checks} session checks meanwhile, 0 refused"
     ));
 }
@@ -100,7 +100,7 @@ async fn is_valid(sql: &PgPool) -> Option<bool> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unfinished_concurrent_index_is_built_again() {
     let postgres = Postgres::start("unfinished-index").await;
-    let people = People::of(&postgres).await;
+    let people = TestAccounts::of(&postgres).await;
     let server = Server::start(&postgres, &[]).await;
     let email = people.broker("maria").await;
     let session = server.desktop(&email, "mac").await;
@@ -129,7 +129,7 @@ async fn unfinished_concurrent_index_is_built_again() {
             })
         })
         .collect();
-    until("the index waits for the reader", async || {
+    wait_until("the index waits for the reader", async || {
         assert!(server.accepts(&session.credential).await);
         let waiting: bool = sqlx::query_scalar(
             "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query ~* 'INDEX CONCURRENTLY')",

@@ -39,11 +39,11 @@ async fn last_active(postgres: &Postgres, session: &SignedIn) -> chrono::DateTim
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stalled_connections_recover_without_restart() {
     let postgres = Postgres::start("stalled").await;
-    let people = People::of(&postgres).await;
+    let people = TestAccounts::of(&postgres).await;
     let maria = people.broker("maria").await;
     people.close().await;
     let proxy = Proxy::start(&postgres).await;
-    let mut server = Server::through(&proxy, &postgres).await;
+    let mut server = Server::start_through(&proxy, &postgres).await;
     let caller = server.desktop(&maria, "caller").await;
     for round in 1..=2 {
         let watched = server.desktop(&maria, &format!("watched-{round}")).await;
@@ -62,10 +62,10 @@ async fn stalled_connections_recover_without_restart() {
         let stalled = Instant::now();
         let before = last_active(&postgres, &caller).await;
         let (mut refused, mut in_a_row) = (0, 0);
-        until("requests are answered again", async || {
+        wait_until("requests are answered again", async || {
             tokio::time::sleep(Duration::from_millis(200)).await;
             let answer = server.get("/api/v1/session_state", &caller.credential).await;
-            assert!(answer.status == 200 || answer.is_a_proper_503(), "{answer:?}");
+            assert!(answer.status == 200 || answer.is_valid_503(), "{answer:?}");
             refused += usize::from(answer.status == 503);
             in_a_row = if answer.status == 200 { in_a_row + 1 } else { 0 };
             in_a_row >= 20
@@ -74,18 +74,18 @@ async fn stalled_connections_recover_without_restart() {
         let recovered = stalled.elapsed() - 20 * Duration::from_millis(200);
         for answer in busy.join_all().await {
             let answer = answer.expect("an answer");
-            assert!(answer.status == 200 || answer.is_a_proper_503(), "{answer:?}");
+            assert!(answer.status == 200 || answer.is_valid_503(), "{answer:?}");
         }
-        say(&format!(
+        print_result(&format!(
             "every connection stalled: {refused} times 503, all well after {} ms",
             recovered.as_millis()
         ));
         // The stalled ones stay so: none is held.
-        until("no connection is in use", async || {
+        wait_until("no connection is in use", async || {
             metric(&server, "database_connections{state=\"in_use\"}").await == 0.0
         })
         .await;
-        until("activity is written", async || {
+        wait_until("activity is written", async || {
             server
                 .get("/api/v1/sessions", &caller.credential)
                 .await
@@ -100,7 +100,7 @@ async fn stalled_connections_recover_without_restart() {
             .await
             .expect(204);
         stream.until("event: session_ended").await;
-        until("the server is ready", async || {
+        wait_until("the server is ready", async || {
             server.get("/readyz", &Credential::Nothing).await.status == 200
         })
         .await;
@@ -109,13 +109,13 @@ async fn stalled_connections_recover_without_restart() {
 }
 
 /// What became of a revocation whose COMMIT met a fault.
-async fn revoke_during(fault: Fault) -> (Answer, bool) {
+async fn revoke_during(fault: Fault) -> (Response, bool) {
     let postgres = Postgres::start(&format!("commit-{fault:?}")).await;
-    let people = People::of(&postgres).await;
+    let people = TestAccounts::of(&postgres).await;
     let maria = people.broker("maria").await;
     people.close().await;
     let proxy = Proxy::start(&postgres).await;
-    let server = Server::through(&proxy, &postgres).await;
+    let server = Server::start_through(&proxy, &postgres).await;
     let caller = server.desktop(&maria, "caller").await;
     let other = server.desktop(&maria, "other").await;
     // No connection has prepared the statement.
@@ -134,11 +134,11 @@ async fn revoke_during(fault: Fault) -> (Answer, bool) {
             .status
             == 200
     };
-    until("the portal agrees", async || accepted().await == live).await;
+    wait_until("the portal agrees", async || accepted().await == live).await;
     (answer, live)
 }
 
-fn code(answer: &Answer) -> Value {
+fn code(answer: &Response) -> Value {
     answer.json()["code"].clone()
 }
 
@@ -174,11 +174,11 @@ async fn unverifiable_commit_is_reported_as_unknown() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_answers_never_deny_a_revocation() {
     let postgres = Postgres::start("slow").await;
-    let people = People::of(&postgres).await;
+    let people = TestAccounts::of(&postgres).await;
     let maria = people.broker("maria").await;
     people.close().await;
     let proxy = Proxy::start(&postgres).await;
-    let server = Server::through(&proxy, &postgres).await;
+    let server = Server::start_through(&proxy, &postgres).await;
     let caller = server.desktop(&maria, "caller").await;
     let mut answers = Vec::new();
     for n in 0..3 {
@@ -196,7 +196,7 @@ async fn slow_answers_never_deny_a_revocation() {
             began.elapsed().as_millis()
         ));
         // A transaction that was under way when its request was given up is decided soon.
-        until("no transaction is open", async || {
+        wait_until("no transaction is open", async || {
             let open: i64 = sqlx::query_scalar(
                 "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'broker-portal' AND state LIKE '% in transaction'",
             )
@@ -214,7 +214,7 @@ async fn slow_answers_never_deny_a_revocation() {
             _ => panic!("{answer:?}"),
         }
     }
-    say(&format!(
+    print_result(&format!(
         "with 1,100 ms added to every answer of the database, revocations got: {}",
         answers.join(", ")
     ));

@@ -208,7 +208,7 @@ async fn work_together(one: &Server, other: &Server, email: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn older_server_beside_newer_signs_nobody_out() {
     let postgres = Postgres::start("older").await;
-    let people = People::of(&postgres).await;
+    let people = TestAccounts::of(&postgres).await;
     let older = std::env::var_os("PORTAL_TEST_OLDER");
     if older.is_none() {
         sqlx::raw_sql(NEWER)
@@ -245,13 +245,13 @@ async fn older_server_beside_newer_signs_nobody_out() {
     assert!(beside.exited().await.success());
     assert!(newer.accepts(&before.credential).await, "and leaves them so");
 
-    let (apart, ends) = postgres.untold_ends().await;
+    let (apart, ends) = postgres.unreported_ends().await;
     let verified = Server::command(&postgres)
         .args(["audit", "verify"])
         .output()
         .await;
     let verified = verified.expect("broker-portal starts");
-    say(&format!(
+    print_result(&format!(
         "{} beside a newer one: nobody was signed out by it; of {ends} ends {apart} differ from the logs; {}",
         match &older {
             Some(path) => format!("the older server {}", path.to_string_lossy()),

@@ -54,9 +54,9 @@ impl Seen {
     fn note(
         &self,
         sort: &'static str,
-        answer: std::io::Result<Answer>,
+        answer: std::io::Result<Response>,
         right: &[u16],
-    ) -> Option<(Worth, Answer)> {
+    ) -> Option<(Worth, Response)> {
         let mut counts = self.counts();
         counts.requests += 1;
         match answer {
@@ -65,7 +65,7 @@ impl Seen {
                 counts.first_right.get_or_insert_with(Instant::now);
                 Some((Worth::Right, answer))
             }
-            Ok(answer) if answer.is_a_proper_503() => {
+            Ok(answer) if answer.is_valid_503() => {
                 counts.refused += 1;
                 counts.of_sort.entry(sort).or_default().1 += 1;
                 counts.of_sort.entry(sort).or_default().0 = 0;
@@ -84,7 +84,7 @@ impl Seen {
 
     /// Waits until it is so for every sort of request.
     async fn until_each(&self, sorts: &[&'static str], holds: impl Fn((usize, usize)) -> bool) {
-        until("every sort of request", async || {
+        wait_until("every sort of request", async || {
             let counts = self.counts();
             let each = |sort: &&str| counts.of_sort.get(*sort).copied().is_some_and(&holds);
             assert_eq!(counts.wrong, Vec::<String>::new());
@@ -183,7 +183,7 @@ enum Fault {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn outage_under_load_answers_503_and_loses_nothing() {
     let mut postgres = Postgres::start("outage").await;
-    let people = People::of(&postgres).await;
+    let people = TestAccounts::of(&postgres).await;
     let maria = people.broker("maria").await;
     let mut server = Server::start(&postgres, &[]).await;
     let address = server.address;
@@ -261,7 +261,7 @@ async fn outage_under_load_answers_503_and_loses_nothing() {
             Fault::Stopped => ("stopped and started", "it was told to start"),
             Fault::Crashed => ("crashed", "the crash"),
         };
-        say(&format!(
+        print_result(&format!(
             "Postgres {happened} under load: {} times 503; the first right answer {} ms after {since}",
             seen.refused() - refused,
             waited.as_millis()
@@ -290,7 +290,7 @@ async fn outage_under_load_answers_503_and_loses_nothing() {
     for credential in &kept {
         lost += usize::from(!server.accepts(credential).await);
     }
-    let (apart, ends) = postgres.untold_ends().await;
+    let (apart, ends) = postgres.unreported_ends().await;
     let for_other_reasons: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM sessions WHERE end_reason NOT IN ('signed_out', 'revoked', 'session_limit')",
     )
@@ -298,7 +298,7 @@ async fn outage_under_load_answers_503_and_loses_nothing() {
     .await
     .expect("the sessions");
     let counts = seen.counts();
-    say(&format!(
+    print_result(&format!(
         "{} requests, {} times 503, {} wrong answers; of {} sign-outs answered and {} sessions kept {lost} lost; of \
          {ends} ends {apart} differ from the logs",
         counts.requests,

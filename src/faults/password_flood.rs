@@ -47,7 +47,7 @@ impl Flood {
                     assert_eq!(answer.json()["problem"], "rate_limited", "{answer:?}");
                     self.turned_away.fetch_add(1, Ordering::Relaxed);
                 }
-                503 if answer.is_a_proper_503() => _ = self.turned_away.fetch_add(1, Ordering::Relaxed),
+                503 if answer.is_valid_503() => _ = self.turned_away.fetch_add(1, Ordering::Relaxed),
                 _ => panic!("{answer:?}"),
             }
         }
@@ -58,7 +58,7 @@ impl Flood {
 async fn password_check_flood_delays_no_other_user() {
     let postgres = Postgres::start("flood").await;
     // As dear as in earnest.
-    let people = People::with_hashes_of(Passwords::COST, &postgres).await;
+    let people = TestAccounts::with_hash_cost(Passwords::COST, &postgres).await;
     let (maria, jonas) = (people.broker("maria").await, people.broker("jonas").await);
     people.close().await;
     // The counts of attempts would turn the flood away before a password is looked at.
@@ -80,7 +80,7 @@ async fn password_check_flood_delays_no_other_user() {
     for _ in 0..at_once {
         flooding.spawn(flood.clone().run(server.address, jonas.clone()));
     }
-    until("the line is full", async || {
+    wait_until("the line is full", async || {
         flood.turned_away.load(Ordering::Relaxed) > 0
     })
     .await;
@@ -105,7 +105,7 @@ async fn password_check_flood_delays_no_other_user() {
     flooding.join_all().await;
 
     overtaken.sort_unstable();
-    say(&format!(
+    print_result(&format!(
         "{} ordinary requests during a flood of {at_once} password checks at once: each was answered before at least {} \
          (in the median {}) that had been asked for earlier; {} were looked at, {} turned away",
         overtaken.len(),
@@ -124,7 +124,7 @@ const LOOPS: usize = 16 * 5;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_looping_account_does_not_starve_others() {
     let postgres = Postgres::start("loops").await;
-    let people = People::with_hashes_of(Passwords::COST, &postgres).await;
+    let people = TestAccounts::with_hash_cost(Passwords::COST, &postgres).await;
     let guest = people.broker("guest").await;
     let admin = people.broker("admin").await;
     let mut others = Vec::new();
@@ -148,7 +148,7 @@ async fn one_looping_account_does_not_starve_others() {
                 match answer.status {
                     201 => _ = signed_in.fetch_add(1, Ordering::Relaxed),
                     // On a slow machine the wait may be over before the turn comes.
-                    503 if answer.is_a_proper_503() => _ = refused.fetch_add(1, Ordering::Relaxed),
+                    503 if answer.is_valid_503() => _ = refused.fetch_add(1, Ordering::Relaxed),
                     429 => {
                         assert_eq!(answer.json()["problem"], "rate_limited", "{answer:?}");
                         refused.fetch_add(1, Ordering::Relaxed);
@@ -160,7 +160,7 @@ async fn one_looping_account_does_not_starve_others() {
             }
         });
     }
-    until("the account has its share", async || {
+    wait_until("the account has its share", async || {
         refused.load(Ordering::Relaxed) > 0
     })
     .await;
@@ -183,7 +183,7 @@ async fn one_looping_account_does_not_starve_others() {
     let took = start.elapsed();
     stop.store(true, Ordering::Relaxed);
     loops.join_all().await;
-    say(&format!(
+    print_result(&format!(
         "12 users signed in and one confirmed a password in {took:?} beside {LOOPS} loops of one account: {} of its \
          sign-ins succeeded, {} were told to wait",
         signed_in.load(Ordering::Relaxed),

@@ -21,7 +21,7 @@ fn set_password(postgres: &Postgres, email: &str) -> tokio::process::Command {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn piped_password_may_have_bom_and_line_break() {
     let postgres = Postgres::start("piped-password").await;
-    let people = People::of(&postgres).await;
+    let people = TestAccounts::of(&postgres).await;
     let maria = people.broker("maria").await;
     people.close().await;
     let mut command = set_password(&postgres, &maria);
@@ -44,7 +44,7 @@ async fn piped_password_may_have_bom_and_line_break() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn terminal_shows_nothing_of_a_password() {
     let postgres = Postgres::start("typed-password").await;
-    let people = People::of(&postgres).await;
+    let people = TestAccounts::of(&postgres).await;
     let maria = people.broker("maria").await;
     people.close().await;
     let terminal = openpty(None, None).expect("a terminal");

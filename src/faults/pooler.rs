@@ -50,13 +50,13 @@ async fn session_pooling_keeps_time_limits_and_role() {
     ];
     for (name, settings) in [("defaults", defaults), ("ignoring", ignoring)] {
         let Some(bouncer) = PgBouncer::start(&postgres, name, settings).await else {
-            say(SKIPPED);
+            print_result(SKIPPED);
             return;
         };
         let mut command = Server::command(&postgres);
         command.env("DATABASE_URL", bouncer.url());
         let mut server = Server::run(command).await;
-        let people = People::of(&postgres).await;
+        let people = TestAccounts::of(&postgres).await;
         let session = server.desktop(&people.broker(name).await, "pc").await;
         people.close().await;
         assert!(server.accepts(&session.credential).await);
@@ -84,7 +84,7 @@ async fn transaction_pooling_is_refused_by_name() {
             settings.push(("ignore_startup_parameters", ignored));
         }
         let Some(bouncer) = PgBouncer::start(&postgres, &format!("mode-{index}"), &settings).await else {
-            say(SKIPPED);
+            print_result(SKIPPED);
             return;
         };
         let refused = Database::connect(&bouncer.url()).await;

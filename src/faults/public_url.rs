@@ -7,7 +7,7 @@ use crate::harness::*;
 #[tokio::test]
 async fn unknown_public_url_is_explained() {
     let postgres = Postgres::start("public-address").await;
-    let people = People::of(&postgres).await;
+    let people = TestAccounts::of(&postgres).await;
     let maria = people.broker("maria").await;
     people.close().await;
     let mut command = Server::command(&postgres);

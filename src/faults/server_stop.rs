@@ -21,7 +21,7 @@ async fn stopping_server_closes_a_thousand_streams() {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
     setrlimit(Resource::RLIMIT_NOFILE, most, most).expect("raised");
     let postgres = Postgres::start("stop").await;
-    let people = People::of(&postgres).await;
+    let people = TestAccounts::of(&postgres).await;
     let sessions = OF_PERSON.to_string();
     let mut server = Server::start(&postgres, &[("PORTAL_MAX_SESSIONS_BROKER", &sessions)]).await;
     let mut opening = JoinSet::new();
@@ -55,7 +55,7 @@ async fn stopping_server_closes_a_thousand_streams() {
         .iter()
         .filter(|(_, text)| text.contains("session_ended"))
         .count();
-    say(&format!(
+    print_result(&format!(
         "told to stop with {} open streams: gone after {} ms; {cut_off} streams cut off, {signed_out} told of an end; \
          told to come back after {} different times from {} to {} ms",
         ends.len(),

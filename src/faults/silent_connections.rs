@@ -15,7 +15,7 @@ const DEADLINE: Duration = Duration::from_secs(75);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn silent_connections_are_closed_and_requests_are_answered() {
     let postgres = Postgres::start("silent").await;
-    let people = People::of(&postgres).await;
+    let people = TestAccounts::of(&postgres).await;
     let maria = people.broker("maria").await;
     people.close().await;
     let mut server = Server::run(Server::command_with_files(&postgres, FILES)).await;
@@ -42,7 +42,7 @@ async fn silent_connections_are_closed_and_requests_are_answered() {
     let closed = tokio::time::timeout(DEADLINE.saturating_sub(began.elapsed()), silent.join_all()).await;
     let closed = closed.expect("closed in time");
     server.get("/healthz", &Credential::Nothing).await.expect(200);
-    say(&format!(
+    print_result(&format!(
         "{CONNECTIONS} silent connections with {FILES} files: all closed after {} s, every request answered",
         began.elapsed().as_secs()
     ));

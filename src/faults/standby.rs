@@ -28,7 +28,7 @@ async fn database_check(server: &Server) -> (u16, String) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn read_only_database_is_refused_by_name() {
     let postgres = Postgres::start("read-only").await;
-    let people = People::of(&postgres).await;
+    let people = TestAccounts::of(&postgres).await;
     let maria = people.broker("maria").await;
     people.close().await;
     let mut server = Server::start(&postgres, &[]).await;
@@ -37,13 +37,13 @@ async fn read_only_database_is_refused_by_name() {
     // On a connection that is read-write itself: only new ones change.
     let mut resetting = postgres.sql.acquire().await.expect("a connection");
     set_read_only(&postgres, "on").await;
-    until("the database is refused", async || {
+    wait_until("the database is refused", async || {
         let (status, problem) = database_check(&server).await;
         status == 503 && problem.contains("read-only")
     })
     .await;
     let answer = server.get("/api/v1/session_state", &session.credential).await;
-    assert!(answer.is_a_proper_503(), "{answer:?}");
+    assert!(answer.is_valid_503(), "{answer:?}");
     let health = Server::command(&postgres)
         .arg("health")
         .output()
@@ -58,7 +58,7 @@ async fn read_only_database_is_refused_by_name() {
         .execute(&mut *resetting)
         .await
         .expect("ALTER DATABASE");
-    until("the session is accepted again", async || {
+    wait_until("the session is accepted again", async || {
         server
             .get("/api/v1/session_state", &session.credential)
             .await
@@ -66,7 +66,7 @@ async fn read_only_database_is_refused_by_name() {
             == 200
     })
     .await;
-    until("the server is ready", async || {
+    wait_until("the server is ready", async || {
         database_check(&server).await.0 == 200
     })
     .await;
@@ -170,25 +170,25 @@ impl Drop for Standby {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hot_standby_is_refused_by_name() {
     let postgres = Postgres::start("primary").await;
-    let people = People::of(&postgres).await;
+    let people = TestAccounts::of(&postgres).await;
     let maria = people.broker("maria").await;
     people.close().await;
     let standby = Standby::start(&postgres).await;
     // The server is led to a standby, as a failover in the wrong direction does: first the primary, then the standby.
     let proxy = Proxy::start(&postgres).await;
-    let server = Server::through(&proxy, &postgres).await;
+    let server = Server::start_through(&proxy, &postgres).await;
     let session = server.desktop(&maria, "mac").await;
-    proxy.lead_to(&standby.url);
+    proxy.redirect_to(&standby.url);
     proxy.reset_established();
-    until("the standby is refused", async || {
+    wait_until("the standby is refused", async || {
         let (status, problem) = database_check(&server).await;
         status == 503 && problem.contains("standby")
     })
     .await;
     let answer = server.get("/api/v1/session_state", &session.credential).await;
-    assert!(answer.is_a_proper_503(), "{answer:?}");
-    proxy.lead_to(&postgres.url);
-    until("the session is accepted again", async || {
+    assert!(answer.is_valid_503(), "{answer:?}");
+    proxy.redirect_to(&postgres.url);
+    wait_until("the session is accepted again", async || {
         server
             .get("/api/v1/session_state", &session.credential)
             .await
@@ -209,12 +209,12 @@ async fn hot_standby_is_refused_by_name() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lost_commit_answer_before_failover_is_unknown() {
     let postgres = Postgres::start("failover").await;
-    let people = People::of(&postgres).await;
+    let people = TestAccounts::of(&postgres).await;
     let maria = people.broker("maria").await;
     people.close().await;
     let standby = Standby::start(&postgres).await;
     let proxy = Proxy::start(&postgres).await;
-    let server = Server::through(&proxy, &postgres).await;
+    let server = Server::start_through(&proxy, &postgres).await;
     let caller = server.desktop(&maria, "caller").await;
     let other = server.desktop(&maria, "other").await;
     // What only a request that revokes one's own sessions prepares.
@@ -222,8 +222,8 @@ async fn lost_commit_answer_before_failover_is_unknown() {
     let path = format!("/api/v1/sessions/{}", other.id);
     let revoking = server.send(Request::new("DELETE", &path, &caller.credential));
     let failing_over = async {
-        until("the commit was hit", async || proxy.pending_faults() == 0).await;
-        proxy.lead_to(&standby.url);
+        wait_until("the commit was hit", async || proxy.pending_faults() == 0).await;
+        proxy.redirect_to(&standby.url);
         standby.promote();
     };
     // The number is that of the same transaction here, and could as well be another's.

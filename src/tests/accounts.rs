@@ -53,7 +53,7 @@ async fn further_organization_adds_only_a_membership() {
     let portal = Portal::start().await;
     let accounts = portal.accounts();
     let maria = portal
-        .person("maria")
+        .user("maria")
         .role(Role::Guest)
         .member_of("Northgate")
         .create()
@@ -377,10 +377,10 @@ async fn operator_list_equals_the_users_own_list() {
     let portal = Portal::start().await;
     let (maria, jonas) = (
         portal.broker("maria").await,
-        portal.person("jonas").role(Role::Vendor).create().await,
+        portal.user("jonas").role(Role::Vendor).create().await,
     );
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    portal.pass(seconds(60)).await;
+    portal.advance(seconds(60)).await;
     let mac = portal.desktop("mac").signed_in(&jonas).await;
     portal
         .browser(FIREFOX)
@@ -481,7 +481,7 @@ async fn demo_accounts_stop_working_after_the_demo() {
 #[tokio::test]
 async fn system_administrator_cannot_become_a_member() {
     let portal = Portal::start().await;
-    let root = portal.person("root").role(Role::SystemAdmin).create().await;
+    let root = portal.user("root").role(Role::SystemAdmin).create().await;
     let again = portal
         .accounts()
         .register(registration(&root.email, Role::Broker, &["Northgate"]))

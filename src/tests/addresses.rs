@@ -27,7 +27,7 @@ async fn seen(portal: &Portal, client: &Client) -> [String; 3] {
 }
 
 /// Signs in with that `X-Forwarded-For`.
-async fn signed_in_through(client: Client, person: &Person, forwarded: &str) -> Client {
+async fn signed_in_through(client: Client, person: &TestUser, forwarded: &str) -> Client {
     let fields = [("email", &*person.email), ("password", &*person.password)];
     client
         .post("/api/sign_in")
@@ -35,7 +35,7 @@ async fn signed_in_through(client: Client, person: &Person, forwarded: &str) -> 
         .form(&fields)
         .await
         .expect(200);
-    client.look_up_session().await;
+    client.load_session_id().await;
     client
 }
 
@@ -138,7 +138,7 @@ async fn forwarded_header_is_not_read() {
             call = call.header("x-forwarded-for", value);
         }
         call.await.expect(200);
-        chrome.look_up_session().await;
+        chrome.load_session_id().await;
         assert_eq!(seen(&portal, &chrome).await, [address; 3]);
     }
 }

@@ -23,19 +23,19 @@ fn of(events: &[Value]) -> Vec<(String, String)> {
 async fn every_filter_applies_to_page_and_export() {
     let portal = Portal::start().await;
     let ada = portal
-        .person("ada")
+        .user("ada")
         .role(Role::Admin)
         .member_of("Northgate")
         .create()
         .await;
-    let nora = portal.person("nora").member_of("Northgate").create().await;
+    let nora = portal.user("nora").member_of("Northgate").create().await;
     let chrome = portal.browser(CHROME).at("203.0.113.7").signed_in(&nora).await;
     portal
         .browser(CHROME)
         .at("203.0.113.9")
         .try_sign_in(&nora.email, "guess")
         .await;
-    portal.pass(seconds(3600)).await;
+    portal.advance(seconds(3600)).await;
     let admin = portal.browser(CHROME).signed_in(&ada).await;
     let body = json!({ "ids": [chrome.session()], "reason": "A test." });
     admin
@@ -103,9 +103,9 @@ async fn every_filter_applies_to_page_and_export() {
 #[tokio::test]
 async fn paging_back_in_time_loses_nothing() {
     let portal = Portal::start().await;
-    let ada = portal.person("ada").role(Role::SystemAdmin).create().await;
+    let ada = portal.user("ada").role(Role::SystemAdmin).create().await;
     for name in ["a", "b", "c", "d"] {
-        portal.person(name).member_of("Northgate").create().await;
+        portal.user(name).member_of("Northgate").create().await;
     }
     let admin = portal.browser(CHROME).signed_in(&ada).await;
     let mut found = Vec::new();
@@ -150,12 +150,12 @@ async fn paging_back_in_time_loses_nothing() {
 async fn only_system_administrators_see_failures_without_account() {
     let portal = Portal::start().await;
     let ada = portal
-        .person("ada")
+        .user("ada")
         .role(Role::Admin)
         .member_of("Northgate")
         .create()
         .await;
-    let root = portal.person("root").role(Role::SystemAdmin).create().await;
+    let root = portal.user("root").role(Role::SystemAdmin).create().await;
     portal
         .browser(CHROME)
         .try_sign_in("nobody@broker.example", "guess")
@@ -170,13 +170,13 @@ async fn only_system_administrators_see_failures_without_account() {
 async fn actors_outside_the_organization_cannot_be_searched() {
     let portal = Portal::start().await;
     let ada = portal
-        .person("ada")
+        .user("ada")
         .role(Role::Admin)
         .member_of("Northgate")
         .create()
         .await;
-    let nora = portal.person("nora").member_of("Northgate").create().await;
-    let root = portal.person("root").role(Role::SystemAdmin).create().await;
+    let nora = portal.user("nora").member_of("Northgate").create().await;
+    let root = portal.user("root").role(Role::SystemAdmin).create().await;
     let chrome = portal.browser(CHROME).signed_in(&nora).await;
     let root_browser = portal.browser(CHROME).signed_in(&root).await;
     let body = json!({ "ids": [chrome.session()] });
@@ -202,9 +202,11 @@ async fn actors_outside_the_organization_cannot_be_searched() {
 #[tokio::test]
 async fn filter_accepts_the_logs_times() {
     let portal = Portal::start().await;
-    let ada = portal.person("ada").role(Role::SystemAdmin).create().await;
+    let ada = portal.user("ada").role(Role::SystemAdmin).create().await;
     let admin = portal.browser(CHROME).signed_in(&ada).await;
-    portal.pass(std::time::Duration::from_micros(3_600_123_456)).await;
+    portal
+        .advance(std::time::Duration::from_micros(3_600_123_456))
+        .await;
     portal.browser(CHROME).try_sign_in(&ada.email, "wrong").await;
     let failed = events(&admin, "kind=sign_in_failed").await;
     let at = failed[0]["at"].as_str().expect("a time").to_owned();
@@ -240,7 +242,7 @@ async fn filter_accepts_the_logs_times() {
 #[tokio::test]
 async fn unreadable_filter_is_named_by_its_label() {
     let portal = Portal::start().await;
-    let root = portal.person("root").role(Role::SystemAdmin).create().await;
+    let root = portal.user("root").role(Role::SystemAdmin).create().await;
     let root = portal.browser(CHROME).signed_in(&root).await;
     for (query, label) in [
         ("address=home", "From address"),
@@ -260,7 +262,7 @@ async fn unreadable_filter_is_named_by_its_label() {
 #[tokio::test]
 async fn since_after_until_is_rejected() {
     let portal = Portal::start().await;
-    let ada = portal.person("ada").role(Role::SystemAdmin).create().await;
+    let ada = portal.user("ada").role(Role::SystemAdmin).create().await;
     let admin = portal.browser(CHROME).signed_in(&ada).await;
     for query in [
         "since=2026-11-21&until=2026-11-20",

@@ -5,7 +5,7 @@ use crate::harness::*;
 struct Office {
     portal: Portal,
     admin: Client,
-    nora: Person,
+    nora: TestUser,
     chrome: Client,
 }
 
@@ -13,12 +13,12 @@ impl Office {
     async fn open() -> Self {
         let portal = Portal::start().await;
         let ada = portal
-            .person("ada")
+            .user("ada")
             .role(Role::Admin)
             .member_of("Northgate")
             .create()
             .await;
-        let nora = portal.person("nora").member_of("Northgate").create().await;
+        let nora = portal.user("nora").member_of("Northgate").create().await;
         let chrome = portal.browser(CHROME).signed_in(&nora).await;
         let admin = portal.browser(CHROME).signed_in(&ada).await;
         Self {
@@ -29,7 +29,7 @@ impl Office {
         }
     }
 
-    async fn does(&self, what: &str, person: &Person, more: &[(&str, &str)]) -> Answer {
+    async fn post_action(&self, what: &str, person: &TestUser, more: &[(&str, &str)]) -> TestResponse {
         let id = person.id.to_string();
         let fields = [&[("user_id", &*id)], more].concat();
         self.admin.post(&format!("/api/{what}")).form(&fields).await
@@ -55,7 +55,7 @@ async fn disabled_account_is_out_until_enabled() {
     } = &office;
     assert_eq!(
         office
-            .does("admin_disable_person", nora, &[])
+            .post_action("admin_disable_person", nora, &[])
             .await
             .expect(200)
             .json()["ended"],
@@ -75,7 +75,10 @@ async fn disabled_account_is_out_until_enabled() {
         (row.actor_session, row.user),
         (Some(admin.session()), Some(nora.id))
     );
-    office.does("admin_enable_person", nora, &[]).await.expect(200);
+    office
+        .post_action("admin_enable_person", nora, &[])
+        .await
+        .expect(200);
     portal.browser(CHROME).signed_in(nora).await;
     assert_eq!(portal.audit("user_enabled").await.len(), 1);
 }
@@ -86,21 +89,24 @@ async fn shared_members_and_oneself_cannot_be_disabled() {
     let Office {
         portal, nora, chrome, ..
     } = &office;
-    portal.pass(seconds(1)).await;
-    portal.person("nora").member_of("Harbour").create().await;
-    office.does("admin_disable_person", nora, &[]).await.expect(403);
+    portal.advance(seconds(1)).await;
+    portal.user("nora").member_of("Harbour").create().await;
+    office
+        .post_action("admin_disable_person", nora, &[])
+        .await
+        .expect(403);
     assert!(chrome.is_live().await);
-    let ada = Person {
+    let ada = TestUser {
         id: portal.audit("user_created").await[0].user.expect("ada"),
         email: String::new(),
         password: String::new(),
     };
     for what in ["admin_disable_person", "admin_require_password"] {
-        office.does(what, &ada, &[]).await.expect(403);
+        office.post_action(what, &ada, &[]).await.expect(403);
     }
     let northgate = office.northgate().await;
     office
-        .does(
+        .post_action(
             "admin_change_role",
             &ada,
             &[("role", "broker"), ("organization_id", &northgate)],
@@ -108,14 +114,14 @@ async fn shared_members_and_oneself_cannot_be_disabled() {
         .await
         .expect(403);
     // Someone of another organization is nobody.
-    let hugo = portal.person("hugo").member_of("Harbour").create().await;
+    let hugo = portal.user("hugo").member_of("Harbour").create().await;
     for what in [
         "admin_disable_person",
         "admin_enable_person",
         "admin_require_password",
     ] {
         assert_eq!(
-            office.does(what, &hugo, &[]).await.expect(404).json()["code"],
+            office.post_action(what, &hugo, &[]).await.expect(404).json()["code"],
             "not_found",
             "{what}"
         );
@@ -130,12 +136,15 @@ async fn new_role_applies_at_once_and_enforces_limits() {
         portal, nora, chrome, ..
     } = &office;
     let northgate = office.northgate().await;
-    portal.pass(seconds(1)).await;
+    portal.advance(seconds(1)).await;
     let mac = portal.desktop("mac").signed_in(nora).await;
-    portal.pass(seconds(1)).await;
+    portal.advance(seconds(1)).await;
     let pc = portal.desktop("pc").signed_in(nora).await;
     let fields = [("role", "employee"), ("organization_id", &*northgate)];
-    office.does("admin_change_role", nora, &fields).await.expect(200);
+    office
+        .post_action("admin_change_role", nora, &fields)
+        .await
+        .expect(200);
     // With another role every credential is replaced.
     mac.refresh().await.expect(200);
     let state = mac.get("/api/v1/session_state").await.expect(200).json();
@@ -151,7 +160,7 @@ async fn new_role_applies_at_once_and_enforces_limits() {
     // Not beyond one's own reach, nor to the top.
     let other = uuid::Uuid::nil().to_string();
     office
-        .does(
+        .post_action(
             "admin_change_role",
             nora,
             &[("role", "guest"), ("organization_id", &other)],
@@ -159,11 +168,11 @@ async fn new_role_applies_at_once_and_enforces_limits() {
         .await
         .expect(404);
     office
-        .does("admin_change_role", nora, &[("role", "guest")])
+        .post_action("admin_change_role", nora, &[("role", "guest")])
         .await
         .expect(404);
     office
-        .does(
+        .post_action(
             "admin_change_role",
             nora,
             &[("role", "system_admin"), ("organization_id", &northgate)],
@@ -171,7 +180,7 @@ async fn new_role_applies_at_once_and_enforces_limits() {
         .await
         .expect(403);
     office
-        .does(
+        .post_action(
             "admin_change_role",
             nora,
             &[("role", "king"), ("organization_id", &northgate)],
@@ -188,7 +197,7 @@ async fn forced_change_requires_new_password_at_sign_in() {
     } = &office;
     assert_eq!(
         office
-            .does("admin_require_password", nora, &[])
+            .post_action("admin_require_password", nora, &[])
             .await
             .expect(200)
             .json()["ended"],
@@ -240,7 +249,7 @@ async fn forced_change_requires_new_password_at_sign_in() {
             .status,
         401
     );
-    let again = Person {
+    let again = TestUser {
         password: "a sentence of my own".to_owned(),
         ..nora.clone()
     };
@@ -252,7 +261,10 @@ async fn forced_change_requires_new_password_at_sign_in() {
 async fn forced_change_applies_to_desktops() {
     let office = Office::open().await;
     let Office { portal, nora, .. } = &office;
-    office.does("admin_require_password", nora, &[]).await.expect(200);
+    office
+        .post_action("admin_require_password", nora, &[])
+        .await
+        .expect(200);
     let desktop = portal.desktop("mac");
     let asked = desktop.try_sign_in(&nora.email, &nora.password).await.expect(403);
     assert_eq!(asked.problem(), "password_change_required");
@@ -265,7 +277,10 @@ async fn forced_change_applies_to_desktops() {
 async fn operator_password_ends_the_forced_change() {
     let office = Office::open().await;
     let Office { portal, nora, .. } = &office;
-    office.does("admin_require_password", nora, &[]).await.expect(200);
+    office
+        .post_action("admin_require_password", nora, &[])
+        .await
+        .expect(200);
     portal
         .accounts()
         .set_password(&nora.email, "set by an operator".to_owned())
@@ -289,13 +304,13 @@ async fn administrator_cannot_enable_what_an_operator_disabled() {
         "admin_disable_person",
         "admin_enable_person",
     ] {
-        office.does(what, nora, &[]).await.expect(403);
+        office.post_action(what, nora, &[]).await.expect(403);
     }
     assert_eq!(portal.audit("user_enabled").await, []);
     let page = format!("/dashboard/admin/people?person={}", nora.id);
     let html = office.admin.get(&page).await.expect(200).body;
     assert!(html.contains("has disabled the account") && !html.contains("Let sign in again…"));
-    let root = portal.person("root").role(Role::SystemAdmin).create().await;
+    let root = portal.user("root").role(Role::SystemAdmin).create().await;
     let root = portal.browser(CHROME).signed_in(&root).await;
     let html = root.get(&page).await.expect(200).body;
     assert!(html.contains("Let sign in again…"));
@@ -311,7 +326,7 @@ async fn administrator_cannot_enable_what_an_operator_disabled() {
 async fn organization_administrator_cannot_change_a_system_administrator() {
     let office = Office::open().await;
     let portal = &office.portal;
-    let root = portal.person("root").role(Role::SystemAdmin).create().await;
+    let root = portal.user("root").role(Role::SystemAdmin).create().await;
     // By no way that there is now: databases may hold one from before.
     sqlx::query("INSERT INTO memberships VALUES ($1, $2, 'broker', now())")
         .bind(root.id.0)
@@ -327,7 +342,7 @@ async fn organization_administrator_cannot_change_a_system_administrator() {
         ("admin_require_password", &[]),
         ("admin_change_role", &role),
     ] {
-        office.does(what, &root, more).await.expect(403);
+        office.post_action(what, &root, more).await.expect(403);
     }
     for kind in ["user_disabled", "password_change_required", "role_changed"] {
         assert_eq!(portal.audit(kind).await, [], "{kind}");
@@ -342,7 +357,7 @@ async fn organization_administrator_cannot_change_a_system_administrator() {
         .await
         .expect(200);
     office
-        .does("admin_enable_person", &office.nora, &[])
+        .post_action("admin_enable_person", &office.nora, &[])
         .await
         .expect(403);
 }

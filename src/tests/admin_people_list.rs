@@ -96,31 +96,31 @@ struct Brokerages {
     portal: Portal,
     admin: Client,
     root: Client,
-    nora: Person,
-    bea: Person,
-    hugo: Person,
+    nora: TestUser,
+    bea: TestUser,
+    hugo: TestUser,
 }
 
 impl Brokerages {
     async fn open() -> Self {
         let portal = Portal::start().await;
         let admin = portal
-            .person("ada")
+            .user("ada")
             .role(Role::Admin)
             .member_of("Northgate")
             .create()
             .await;
-        let nora = portal.person("nora").member_of("Northgate").create().await;
+        let nora = portal.user("nora").member_of("Northgate").create().await;
         let bea = portal
-            .person("bea")
+            .user("bea")
             .role(Role::Vendor)
             .member_of("Harbour")
             .create()
             .await;
-        portal.pass(seconds(1)).await;
-        portal.person("bea").member_of("Northgate").create().await;
-        let hugo = portal.person("hugo").member_of("Harbour").create().await;
-        let root = portal.person("root").role(Role::SystemAdmin).create().await;
+        portal.advance(seconds(1)).await;
+        portal.user("bea").member_of("Northgate").create().await;
+        let hugo = portal.user("hugo").member_of("Harbour").create().await;
+        let root = portal.user("root").role(Role::SystemAdmin).create().await;
         let admin = portal.browser(CHROME).signed_in(&admin).await;
         let root = portal.browser(CHROME).signed_in(&root).await;
         Self {
@@ -133,7 +133,7 @@ impl Brokerages {
         }
     }
 
-    async fn does(&self, what: &str, person: &Person, more: &[(&str, &str)]) -> Answer {
+    async fn post_action(&self, what: &str, person: &TestUser, more: &[(&str, &str)]) -> TestResponse {
         let id = person.id.to_string();
         let fields = [&[("user_id", &*id)], more].concat();
         self.admin.post(&format!("/api/{what}")).form(&fields).await
@@ -177,7 +177,7 @@ async fn users_without_sessions_are_listed_and_manageable() {
     );
 
     brokerages
-        .does("admin_disable_person", nora, &[])
+        .post_action("admin_disable_person", nora, &[])
         .await
         .expect(200);
     let refused = portal
@@ -190,11 +190,11 @@ async fn users_without_sessions_are_listed_and_manageable() {
         "Broker Disabled None Never signed in"
     );
     brokerages
-        .does("admin_enable_person", nora, &[])
+        .post_action("admin_enable_person", nora, &[])
         .await
         .expect(200);
     let chrome = portal.browser(CHROME).signed_in(nora).await;
-    portal.pass(seconds(7200)).await;
+    portal.advance(seconds(7200)).await;
     let row = page(admin, "q=nora").await;
     assert_eq!(row.row("nora"), "Broker Active 1 session of nora 2 hours ago");
     // What they do counts at once, though it is not written yet.
@@ -245,7 +245,7 @@ async fn list_and_total_agree_for_every_filter() {
         ELSE COALESCE((SELECT array_agg(m.role) FROM memberships m WHERE m.user_id = u.id), ARRAY[u.role]) END";
     let conditions = [
         ("", "true".to_owned()),
-        ("q=PERSON", "u.display_name LIKE 'Person%'".to_owned()),
+        ("q=PERSON", "u.display_name LIKE 'TestUser%'".to_owned()),
         ("q=1@BROKER", "u.email ILIKE '%1@broker%'".to_owned()),
         ("q=%25_1", "position('%_1' IN u.display_name) > 0".to_owned()),
         ("q=%5C", "false".to_owned()),
@@ -258,7 +258,7 @@ async fn list_and_total_agree_for_every_filter() {
         ("state=new_password", "u.disabled_at IS NULL AND u.password_change_required".to_owned()),
         (
             "q=person&role=vendor&state=new_password",
-            "u.disabled_at IS NULL AND u.password_change_required AND u.display_name LIKE 'Person%' AND EXISTS
+            "u.disabled_at IS NULL AND u.password_change_required AND u.display_name LIKE 'TestUser%' AND EXISTS
                 (SELECT 1 FROM memberships m WHERE m.user_id = u.id AND m.role = 'vendor')"
                 .to_owned(),
         ),
@@ -313,7 +313,7 @@ async fn two_organizations_never_see_each_other() {
         hugo,
     } = &brokerages;
     let hana = portal
-        .person("hana")
+        .user("hana")
         .role(Role::Admin)
         .member_of("Harbour")
         .create()
@@ -392,11 +392,11 @@ async fn two_organizations_never_see_each_other() {
         "admin_enable_person",
         "admin_require_password",
     ] {
-        brokerages.does(what, hugo, &[]).await.expect(404);
+        brokerages.post_action(what, hugo, &[]).await.expect(404);
     }
     let end = [("which", "end_person"), ("begun_by", "2099-01-01T00:00:00.000Z")];
     brokerages
-        .does("admin_end_sessions", hugo, &end)
+        .post_action("admin_end_sessions", hugo, &end)
         .await
         .expect(404);
     assert!(hugo_at.is_live().await);
@@ -492,10 +492,15 @@ async fn form_returns_to_its_page_with_a_message() {
 #[tokio::test]
 async fn names_do_not_reorder_the_text_around_them() {
     let portal = Portal::start().await;
-    let root = portal.person("root").role(Role::SystemAdmin).create().await;
+    let root = portal.user("root").role(Role::SystemAdmin).create().await;
     let root = portal.browser(CHROME).signed_in(&root).await;
     let name = "\u{645}\u{631}\u{6cc}\u{645}";
-    let maria = portal.person("maria").called(name).member_of(name).create().await;
+    let maria = portal
+        .user("maria")
+        .display_name(name)
+        .member_of(name)
+        .create()
+        .await;
     let mac = portal.desktop("mac").device("device_name", name);
     let session = mac.signed_in(&maria).await.session();
     for path in [
@@ -552,8 +557,8 @@ async fn hostile_names_stay_text() {
     let portal = &brokerages.portal;
     let name = "<img src=x onerror=alert(1)>\"'";
     let eve = portal
-        .person("eve")
-        .called(name)
+        .user("eve")
+        .display_name(name)
         .member_of("North<b>gate")
         .create()
         .await;

@@ -11,8 +11,8 @@ struct Organizations {
     ada: Client,
     hana: Client,
     root: Client,
-    bea: Person,
-    hugo: Person,
+    bea: TestUser,
+    hugo: TestUser,
     northgate: String,
     harbour: String,
 }
@@ -22,27 +22,27 @@ impl Organizations {
         // An administrator may be signed in twice only; Bea is more often.
         let portal = Portal::with(&[("PORTAL_MAX_SESSIONS_ADMIN", "20")]).await;
         let ada = portal
-            .person("ada")
+            .user("ada")
             .role(Role::Admin)
             .member_of("Northgate")
             .create()
             .await;
         let hana = portal
-            .person("hana")
+            .user("hana")
             .role(Role::Admin)
             .member_of("Harbour")
             .create()
             .await;
-        let bea = portal.person("bea").member_of("Northgate").create().await;
-        portal.pass(seconds(1)).await;
+        let bea = portal.user("bea").member_of("Northgate").create().await;
+        portal.advance(seconds(1)).await;
         portal
-            .person("bea")
+            .user("bea")
             .role(Role::Admin)
             .member_of("Harbour")
             .create()
             .await;
-        let hugo = portal.person("hugo").member_of("Harbour").create().await;
-        let root = portal.person("root").role(Role::SystemAdmin).create().await;
+        let hugo = portal.user("hugo").member_of("Harbour").create().await;
+        let root = portal.user("root").role(Role::SystemAdmin).create().await;
         let id = async |name: &str| -> String {
             let id: uuid::Uuid = sqlx::query_scalar("SELECT id FROM organizations WHERE name = $1")
                 .bind(name)
@@ -102,7 +102,7 @@ async fn nothing_of_another_organization_is_shown() {
         .form(&switch)
         .await
         .expect(200);
-    boss.look_up_session().await;
+    boss.load_session_id().await;
     revoke(
         &boss,
         json!({ "filter": { "q": "hugo@broker.example" }, "reason": "Harbour words of bea" }),
@@ -290,7 +290,7 @@ async fn actions_are_offered_exactly_when_permitted() {
         for kind in kinds {
             for action in actions {
                 let name = format!("{who}-{}-{}", kind.replace('_', ""), action.replace('_', ""));
-                let person = portal.person(&name).member_of("Northgate").create().await;
+                let person = portal.user(&name).member_of("Northgate").create().await;
                 let id = if kind == "self" {
                     own.clone()
                 } else {
@@ -299,8 +299,8 @@ async fn actions_are_offered_exactly_when_permitted() {
                 let user = [("user_id", &*id)];
                 match kind {
                     "elsewhere" => {
-                        portal.pass(seconds(1)).await;
-                        portal.person(&name).member_of("Harbour").create().await;
+                        portal.advance(seconds(1)).await;
+                        portal.user(&name).member_of("Harbour").create().await;
                     }
                     "disabled" => {
                         _ = admin
@@ -352,11 +352,7 @@ async fn actions_are_offered_exactly_when_permitted() {
             }
         }
     }
-    let of_root = portal
-        .person("second-root")
-        .role(Role::SystemAdmin)
-        .create()
-        .await;
+    let of_root = portal.user("second-root").role(Role::SystemAdmin).create().await;
     sqlx::query("INSERT INTO memberships VALUES ($1, $2, 'broker', now())")
         .bind(of_root.id.0)
         .bind(northgate.parse::<uuid::Uuid>().expect("an id"))
@@ -383,7 +379,7 @@ async fn administration_link_appears_only_when_permitted() {
         ("root", Role::SystemAdmin, None, true),
         ("nora", Role::Broker, Some("Northgate"), false),
     ] {
-        let mut person = portal.person(name).role(role);
+        let mut person = portal.user(name).role(role);
         if let Some(organization) = organization {
             person = person.member_of(organization);
         }
@@ -459,7 +455,7 @@ async fn a_404_names_what_is_missing() {
     } = &organizations;
     let hugos = portal.browser(CHROME).signed_in(hugo).await.session();
     let hugo = hugo.id.to_string();
-    let words = |answer: Answer| {
+    let words = |answer: TestResponse| {
         let answer = answer.expect(404).json();
         assert_eq!(answer["code"], "not_found");
         answer["detail"]
@@ -669,7 +665,7 @@ async fn attempts_on_foreign_ids_are_recorded() {
             "{path}"
         );
         // The first ten of a window have a row each: begin another one.
-        portal.pass(seconds(901)).await;
+        portal.advance(seconds(901)).await;
         ada.post("/api/v1/session/reauthenticate")
             .json(&json!({ "password": "the password of ada" }))
             .await

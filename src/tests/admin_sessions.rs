@@ -17,7 +17,7 @@ struct Brokerages {
     both: Vec<Client>,
     harbour: Vec<Client>,
     harbour_admin: Client,
-    bea: Person,
+    bea: TestUser,
 }
 
 impl Brokerages {
@@ -28,24 +28,24 @@ impl Brokerages {
     async fn with(settings: &[(&str, &str)]) -> Self {
         let portal = Portal::with(settings).await;
         let admin = portal
-            .person("ada")
+            .user("ada")
             .role(Role::Admin)
             .member_of("Northgate")
             .create()
             .await;
-        let nora = portal.person("nora").member_of("Northgate").create().await;
+        let nora = portal.user("nora").member_of("Northgate").create().await;
         let vera = portal
-            .person("vera")
+            .user("vera")
             .role(Role::Vendor)
             .member_of("Northgate")
             .create()
             .await;
-        let bea = portal.person("bea").member_of("Harbour").create().await;
-        portal.pass(seconds(1)).await;
-        portal.person("bea").member_of("Northgate").create().await;
-        let hugo = portal.person("hugo").member_of("Harbour").create().await;
+        let bea = portal.user("bea").member_of("Harbour").create().await;
+        portal.advance(seconds(1)).await;
+        portal.user("bea").member_of("Northgate").create().await;
+        let hugo = portal.user("hugo").member_of("Harbour").create().await;
         let harbour_admin = portal
-            .person("hana")
+            .user("hana")
             .role(Role::Admin)
             .member_of("Harbour")
             .create()
@@ -118,7 +118,7 @@ async fn all(client: &Client, query: &str, limit: u16) -> (Vec<SessionId>, i64) 
     }
 }
 
-async fn revoke(client: &Client, body: Value) -> Answer {
+async fn revoke(client: &Client, body: Value) -> TestResponse {
     client.post("/api/v1/admin/sessions/revoke").json(&body).await
 }
 
@@ -262,7 +262,7 @@ async fn two_organizations_never_see_each_other() {
     // A system administrator sees everyone.
     let root = brokerages
         .portal
-        .person("root")
+        .user("root")
         .role(Role::SystemAdmin)
         .create()
         .await;
@@ -275,11 +275,11 @@ async fn two_organizations_never_see_each_other() {
 #[tokio::test]
 async fn roles_in_other_organizations_are_hidden() {
     let brokerages = Brokerages::open().await;
-    brokerages.portal.pass(seconds(1)).await;
+    brokerages.portal.advance(seconds(1)).await;
     // Bea administers Harbour; to Northgate she is a broker.
     brokerages
         .portal
-        .person("bea")
+        .user("bea")
         .role(Role::Admin)
         .member_of("Harbour")
         .create()
@@ -410,16 +410,16 @@ async fn expired_sessions_have_a_reason_before_cleanup() {
     } = &brokerages;
     north[0].post("/api/sign_out").await.expect(200);
     // A vendor's session runs out; nobody looks.
-    portal.pass(seconds(2 * 3600)).await;
+    portal.advance(seconds(2 * 3600)).await;
     let live = page(admin, "").await;
     assert_eq!(live["total"], 5);
-    portal.pass(seconds(3 * 3600)).await;
+    portal.advance(seconds(3 * 3600)).await;
     let _admin = portal
         .browser(CHROME)
         .signed_in(&portal_admin(portal).await)
         .await;
     let vera = north[2].session();
-    portal.pass(seconds(8 * 3600)).await;
+    portal.advance(seconds(8 * 3600)).await;
     let admin2 = portal
         .browser(FIREFOX)
         .signed_in(&portal_admin(portal).await)
@@ -441,9 +441,9 @@ async fn expired_sessions_have_a_reason_before_cleanup() {
     assert_eq!(page(&admin2, "state=all").await["total"], 8);
 }
 
-async fn portal_admin(portal: &Portal) -> Person {
+async fn portal_admin(portal: &Portal) -> TestUser {
     let id = portal.audit("user_created").await[0].user.expect("ada");
-    Person {
+    TestUser {
         id,
         email: "ada@broker.example".to_owned(),
         password: "the password of ada".to_owned(),
@@ -499,7 +499,7 @@ async fn users_see_actor_and_note_and_streams_close() {
         both,
         ..
     } = &brokerages;
-    let _listening = portal.listening().await;
+    let _listening = portal.start_listener().await;
     let stream = north[0].get("/api/v1/session/events").stream().await;
     let desktop = both[1].get("/api/v1/session/events").stream().await;
     let answer = revoke(
@@ -552,7 +552,7 @@ async fn sign_ins_after_the_question_stay() {
         .await
         .expect(200)
         .json();
-    portal.pass(seconds(5)).await;
+    portal.advance(seconds(5)).await;
     let again = portal.browser(FIREFOX).signed_in(&brokerages.bea).await;
     let body = json!({ "filter": { "state": "live" }, "begun_by": first["begun_by"] });
     assert_eq!(revoke(admin, body).await.expect(200).json()["ended"], 4);
@@ -591,7 +591,7 @@ async fn revocation_asks_for_a_recent_password_check() {
     let Brokerages {
         portal, admin, bea, ..
     } = &brokerages;
-    portal.pass(seconds(1801)).await;
+    portal.advance(seconds(1801)).await;
     let body = json!({ "user_id": bea.id });
     assert_eq!(revoke(admin, body).await.expect(403).problem(), "reauth_required");
     let id = bea.id.to_string();
@@ -631,7 +631,7 @@ async fn revocation_asks_for_a_recent_password_check() {
 async fn former_administrator_ends_no_session() {
     let brokerages = Brokerages::open().await;
     let Brokerages { portal, admin, .. } = &brokerages;
-    let replica = admin.replica();
+    let replica = admin.duplicate();
     // Demoted while the request is under way: it waits for the lock that the demotion holds.
     let ada = portal_admin(portal).await;
     let mut tx = portal.sql.begin().await.expect("a transaction");
@@ -661,8 +661,8 @@ async fn page_and_export_escape_names_and_hide_secrets() {
     let brokerages = Brokerages::open().await;
     let Brokerages { portal, admin, .. } = &brokerages;
     let eve = portal
-        .person("eve")
-        .called("<img src=x onerror=alert(1)>")
+        .user("eve")
+        .display_name("<img src=x onerror=alert(1)>")
         .member_of("Northgate")
         .create()
         .await;
@@ -672,8 +672,8 @@ async fn page_and_export_escape_names_and_hide_secrets() {
         .signed_in(&eve)
         .await;
     let zoe = portal
-        .person("zoe")
-        .called("Zoë Müller")
+        .user("zoe")
+        .display_name("Zoë Müller")
         .member_of("Northgate")
         .create()
         .await;
@@ -721,7 +721,7 @@ async fn panel_shows_history_and_dialog_names_the_count() {
         portal, admin, north, ..
     } = &brokerages;
     let session = north[1].session();
-    portal.pass(seconds(60)).await;
+    portal.advance(seconds(60)).await;
     north[1].refresh().await.expect(200);
     let place = format!("/dashboard/admin/sessions?session={session}");
     let html = admin.get(&place).await.expect(200).body;
@@ -782,12 +782,12 @@ async fn panel_shows_history_and_dialog_names_the_count() {
 async fn revocation_runs_in_batches_and_resumes_after_failure() {
     let portal = Portal::start().await;
     let admin = portal
-        .person("ada")
+        .user("ada")
         .role(Role::Admin)
         .member_of("Northgate")
         .create()
         .await;
-    let nora = portal.person("nora").member_of("Northgate").create().await;
+    let nora = portal.user("nora").member_of("Northgate").create().await;
     let desktop = portal.desktop("one").signed_in(&nora).await;
     let admin = portal.browser(CHROME).signed_in(&admin).await;
     // More than two batches, of one person and of many.
@@ -891,8 +891,8 @@ async fn signed_out_administrator_signs_nobody_out() {
         both,
         ..
     } = &brokerages;
-    let lock = HeldLock::of(portal, bea).await;
-    let asking = admin.replica();
+    let lock = HeldLock::of_user(portal, bea).await;
+    let asking = admin.duplicate();
     let body = json!({ "user_id": bea.id });
     let asking = tokio::spawn(async move { revoke(&asking, body).await });
     lock.until_waiting(1).await;
@@ -1128,7 +1128,7 @@ async fn export_stops_when_the_readers_session_ends() {
     .execute(&portal.sql)
     .await
     .expect("sessions");
-    let root = portal.person("root").role(Role::SystemAdmin).create().await;
+    let root = portal.user("root").role(Role::SystemAdmin).create().await;
     for export in ["audit.jsonl", "sessions.csv"] {
         let root = portal.browser(CHROME).signed_in(&root).await;
         let mut body = root.get(&format!("/api/v1/admin/{export}")).open().await;
@@ -1152,7 +1152,7 @@ async fn export_stops_when_the_readers_session_ends() {
 #[tokio::test]
 async fn role_filter_offers_only_roles_in_scope() {
     let brokerages = Brokerages::open().await;
-    let root = brokerages.portal.person("root").role(Role::SystemAdmin);
+    let root = brokerages.portal.user("root").role(Role::SystemAdmin);
     let root = brokerages
         .portal
         .browser(CHROME)

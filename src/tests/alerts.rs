@@ -48,18 +48,18 @@ async fn standing(portal: &Portal) -> (Vec<Alert>, usize) {
 }
 
 /// The rules of the open alerts, and how many alerts are over.
-async fn told(portal: &Portal) -> (Vec<AlertRule>, usize) {
+async fn logged(portal: &Portal) -> (Vec<AlertRule>, usize) {
     let (open, recent) = standing(portal).await;
     (open.iter().map(|alert| alert.rule).collect(), recent)
 }
 
 /// A node that looks every 30 seconds.
-struct Looking {
+struct Evaluators {
     state: AppState,
     watch: Watch,
 }
 
-impl Looking {
+impl Evaluators {
     fn of(state: &AppState, name: &str) -> Self {
         Self {
             state: state.clone(),
@@ -67,23 +67,26 @@ impl Looking {
         }
     }
 
-    async fn look(&mut self) {
+    async fn evaluate(&mut self) {
         self.watch.look(&self.state).await.expect("looked");
     }
 }
 
 /// Two nodes that look at the same time, every 30 seconds for so long.
-async fn both_look(portal: &Portal, nodes: &mut [Looking; 2], time: u64) {
+async fn evaluate_both(portal: &Portal, nodes: &mut [Evaluators; 2], time: u64) {
     let [a, b] = nodes;
     for _ in 0..time / 30 {
-        portal.pass(seconds(30)).await;
-        tokio::join!(a.look(), b.look());
+        portal.advance(seconds(30)).await;
+        tokio::join!(a.evaluate(), b.evaluate());
     }
 }
 
-async fn two_nodes(portal: &Portal) -> [Looking; 2] {
+async fn two_nodes(portal: &Portal) -> [Evaluators; 2] {
     let second = portal.second_node().await;
-    [Looking::of(&portal.state, "a"), Looking::of(&second.state, "b")]
+    [
+        Evaluators::of(&portal.state, "a"),
+        Evaluators::of(&second.state, "b"),
+    ]
 }
 
 /// Queues a test message, as an administrator does.
@@ -95,7 +98,7 @@ async fn queue_test(portal: &Portal) {
     tx.commit().await.expect("committed");
 }
 
-async fn fail_to_sign_in(portal: &Portal, person: &Person, times: usize) {
+async fn fail_to_sign_in(portal: &Portal, person: &TestUser, times: usize) {
     for _ in 0..times {
         let answer = portal.browser(CHROME).try_sign_in(&person.email, "not it").await;
         answer.expect(401);
@@ -116,10 +119,10 @@ async fn failed_sign_ins_raise_one_alert_per_incident() {
     let maria = portal.broker("maria").await;
     let mut nodes = two_nodes(&portal).await;
     fail_to_sign_in(&portal, &maria, 2).await;
-    both_look(&portal, &mut nodes, 30).await;
-    assert_eq!(told(&portal).await, (vec![], 0), "two are not enough");
+    evaluate_both(&portal, &mut nodes, 30).await;
+    assert_eq!(logged(&portal).await, (vec![], 0), "two are not enough");
     fail_to_sign_in(&portal, &maria, 1).await;
-    both_look(&portal, &mut nodes, 300).await;
+    evaluate_both(&portal, &mut nodes, 300).await;
     let (open, _) = standing(&portal).await;
     let [alert] = &open[..] else { panic!("{open:?}") };
     assert_eq!(alert.rule, AlertRule::SignInFailures);
@@ -128,13 +131,13 @@ async fn failed_sign_ins_raise_one_alert_per_incident() {
     assert_eq!(alert.raised_at, portal.now() - TimeDelta::seconds(270));
 
     // Two of them leave the window after ten minutes; the alert has two minutes of calm.
-    both_look(&portal, &mut nodes, 330).await;
-    assert_eq!(told(&portal).await, (vec![AlertRule::SignInFailures], 0));
-    both_look(&portal, &mut nodes, 60).await;
-    assert_eq!(told(&portal).await, (vec![], 1));
+    evaluate_both(&portal, &mut nodes, 330).await;
+    assert_eq!(logged(&portal).await, (vec![AlertRule::SignInFailures], 0));
+    evaluate_both(&portal, &mut nodes, 60).await;
+    assert_eq!(logged(&portal).await, (vec![], 1));
     fail_to_sign_in(&portal, &maria, 3).await;
-    both_look(&portal, &mut nodes, 60).await;
-    assert_eq!(told(&portal).await, (vec![AlertRule::SignInFailures], 1));
+    evaluate_both(&portal, &mut nodes, 60).await;
+    assert_eq!(logged(&portal).await, (vec![AlertRule::SignInFailures], 1));
     assert_eq!(portal.rows("alerts").await, 2);
 }
 
@@ -142,18 +145,18 @@ async fn failed_sign_ins_raise_one_alert_per_incident() {
 async fn failures_among_many_successes_raise_no_alert() {
     let portal = Portal::with(&[NO_LISTENERS, ("PORTAL_ALERT_SIGN_IN_FAILURES", "3")]).await;
     let maria = portal.broker("maria").await;
-    let mut node = Looking::of(&portal.state, "a");
+    let mut node = Evaluators::of(&portal.state, "a");
     for _ in 0..4 {
         portal.browser(CHROME).signed_in(&maria).await;
     }
     fail_to_sign_in(&portal, &maria, 3).await;
-    node.look().await;
-    assert_eq!(told(&portal).await, (vec![], 0), "3 of 7");
+    node.evaluate().await;
+    assert_eq!(logged(&portal).await, (vec![], 0), "3 of 7");
     fail_to_sign_in(&portal, &maria, 1).await;
-    portal.pass(seconds(30)).await;
-    node.look().await;
+    portal.advance(seconds(30)).await;
+    node.evaluate().await;
     assert_eq!(
-        told(&portal).await,
+        logged(&portal).await,
         (vec![AlertRule::SignInFailures], 0),
         "4 of 8"
     );
@@ -168,16 +171,16 @@ async fn flapping_condition_is_one_alert() {
     ])
     .await;
     let maria = portal.broker("maria").await;
-    let mut node = Looking::of(&portal.state, "a");
+    let mut node = Evaluators::of(&portal.state, "a");
     for _ in 0..3 {
         fail_to_sign_in(&portal, &maria, 1).await;
-        portal.pass(seconds(29)).await;
-        node.look().await;
-        portal.pass(seconds(60)).await;
-        node.look().await;
+        portal.advance(seconds(29)).await;
+        node.evaluate().await;
+        portal.advance(seconds(60)).await;
+        node.evaluate().await;
     }
     assert_eq!(portal.rows("alerts").await, 1);
-    assert_eq!(told(&portal).await, (vec![AlertRule::SignInFailures], 0));
+    assert_eq!(logged(&portal).await, (vec![AlertRule::SignInFailures], 0));
 }
 
 #[tokio::test]
@@ -189,17 +192,17 @@ async fn token_reuse_alert_clears_and_can_recur() {
         let mac = portal.desktop("mac").signed_in(&maria).await;
         let stolen = mac.refresh_token();
         mac.refresh().await.expect(200);
-        portal.pass(seconds(31)).await;
-        both_look(&portal, &mut nodes, 30).await;
-        assert_eq!(told(&portal).await, (vec![], round));
+        portal.advance(seconds(31)).await;
+        evaluate_both(&portal, &mut nodes, 30).await;
+        assert_eq!(logged(&portal).await, (vec![], round));
         mac.exchange(&stolen).await.expect(401);
-        both_look(&portal, &mut nodes, 90).await;
+        evaluate_both(&portal, &mut nodes, 90).await;
         let (open, recent) = standing(&portal).await;
         assert_eq!((open.len(), recent), (1, round));
         assert_eq!(open[0].rule, AlertRule::TokenReuse);
         assert!(open[0].message.contains("1 time within 1 hour"), "{open:?}");
-        both_look(&portal, &mut nodes, 3600 + 120).await;
-        assert_eq!(told(&portal).await, (vec![], round + 1));
+        evaluate_both(&portal, &mut nodes, 3600 + 120).await;
+        assert_eq!(logged(&portal).await, (vec![], round + 1));
     }
 }
 
@@ -217,14 +220,14 @@ async fn distant_sign_ins_alert_clears_and_can_recur() {
         let chrome = portal.browser(CHROME).signed_in(&person).await;
         // A new browser is asked about, and is not far.
         portal.browser(FIREFOX).signed_in(&person).await;
-        both_look(&portal, &mut nodes, 30).await;
-        assert_eq!(told(&portal).await, (vec![], round));
+        evaluate_both(&portal, &mut nodes, 30).await;
+        assert_eq!(logged(&portal).await, (vec![], round));
         let there = chrome.clone().at("203.0.113.5");
         there.get("/dashboard").await.expect(200);
-        both_look(&portal, &mut nodes, 60).await;
-        assert_eq!(told(&portal).await, (vec![AlertRule::FarSignIns], round));
-        both_look(&portal, &mut nodes, 420).await;
-        assert_eq!(told(&portal).await, (vec![], round + 1));
+        evaluate_both(&portal, &mut nodes, 60).await;
+        assert_eq!(logged(&portal).await, (vec![AlertRule::FarSignIns], round));
+        evaluate_both(&portal, &mut nodes, 420).await;
+        assert_eq!(logged(&portal).await, (vec![], round + 1));
     }
 }
 
@@ -251,19 +254,19 @@ async fn cleanup_that_never_finishes_raises_an_alert() {
         .await
         .expect("run out");
         for _ in 0..2 {
-            both_look(&portal, &mut nodes, 3600).await;
+            evaluate_both(&portal, &mut nodes, 3600).await;
             clean_up().await.expect_err("it breaks off");
-            assert_eq!(told(&portal).await, (vec![], round));
+            assert_eq!(logged(&portal).await, (vec![], round));
         }
-        both_look(&portal, &mut nodes, 3600).await;
-        assert_eq!(told(&portal).await, (vec![AlertRule::CleanupOverdue], round));
+        evaluate_both(&portal, &mut nodes, 3600).await;
+        assert_eq!(logged(&portal).await, (vec![AlertRule::CleanupOverdue], round));
         sqlx::query("ALTER TABLE audit_events DROP CONSTRAINT refused")
             .execute(&portal.sql)
             .await
             .expect("altered");
         assert_eq!(clean_up().await.expect("ran").expect("its turn").ended, 1);
-        both_look(&portal, &mut nodes, 150).await;
-        assert_eq!(told(&portal).await, (vec![], round + 1));
+        evaluate_both(&portal, &mut nodes, 150).await;
+        assert_eq!(logged(&portal).await, (vec![], round + 1));
     }
 }
 
@@ -275,13 +278,13 @@ async fn new_server_gives_cleanup_time_before_alerting() {
         cleanup::run_unless_recent(&portal.state.database, &portal.clock, TimeDelta::days(30), apart);
     clean_up.await.expect("ran").expect("its turn");
     // Switched off for a week.
-    portal.pass(seconds(7 * DAY)).await;
-    let mut node = Looking::of(&portal.state, "a");
-    node.look().await;
-    assert_eq!(told(&portal).await, (vec![], 0));
-    portal.pass(seconds(300)).await;
-    node.look().await;
-    assert_eq!(told(&portal).await, (vec![AlertRule::CleanupOverdue], 0));
+    portal.advance(seconds(7 * DAY)).await;
+    let mut node = Evaluators::of(&portal.state, "a");
+    node.evaluate().await;
+    assert_eq!(logged(&portal).await, (vec![], 0));
+    portal.advance(seconds(300)).await;
+    node.evaluate().await;
+    assert_eq!(logged(&portal).await, (vec![AlertRule::CleanupOverdue], 0));
 }
 
 #[tokio::test]
@@ -295,20 +298,20 @@ async fn each_running_node_reports_its_own_listener() {
         names
     };
     let down = |name: &str| (AlertRule::ListenerDown, name.to_owned());
-    both_look(&portal, &mut nodes, 60).await;
+    evaluate_both(&portal, &mut nodes, 60).await;
     assert_eq!(names().await, [], "not for a minute yet");
-    both_look(&portal, &mut nodes, 60).await;
+    evaluate_both(&portal, &mut nodes, 60).await;
     assert_eq!(names().await, [down("a"), down("b")]);
 
     // One of the two hears again.
-    let listening = portal.listening().await;
-    both_look(&portal, &mut nodes, 180).await;
+    let listening = portal.start_listener().await;
+    evaluate_both(&portal, &mut nodes, 180).await;
     assert_eq!(names().await, [down("b")]);
     // The other is switched off for good.
     let [a, _] = &mut nodes;
     for _ in 0..6 {
-        portal.pass(seconds(30)).await;
-        a.look().await;
+        portal.advance(seconds(30)).await;
+        a.evaluate().await;
     }
     assert_eq!(names().await, []);
     drop(listening);
@@ -336,7 +339,7 @@ async fn disconnected_listener_is_logged_during_an_outage() {
     let guard = tracing::subscriber::set_default(log.subscriber(LevelFilter::INFO));
     let mut watch = Watch::begin("web-1:3000", portal.now());
     watch.look(&portal.state).await.expect("looked");
-    let outage = portal.cut_off_database().await;
+    let outage = portal.disconnect_database().await;
     for _ in 0..5 {
         portal.clock.advance(seconds(30));
         watch.look(&portal.state).await.expect_err("nobody answers");
@@ -365,21 +368,21 @@ async fn changed_audit_log_alerts_until_restored() {
     portal.seal().await;
     // Rows that wait for their seal are no change.
     fail_to_sign_in(&portal, &maria, 1).await;
-    portal.pass(seconds(300)).await;
+    portal.advance(seconds(300)).await;
     let look = async |state: &AppState| audit_log::look(state).await.expect("looked");
     assert!(look(&portal.state).await);
     assert!(!look(&node.state).await, "once a day");
-    assert_eq!(told(&portal).await, (vec![], 0));
+    assert_eq!(logged(&portal).await, (vec![], 0));
 
     for round in 0..2 {
         portal
             .tamper("UPDATE audit_events SET reason = 'another' WHERE id = (SELECT min(id) + 2 FROM audit_events)")
             .await;
-        portal.pass(seconds(DAY / 2)).await;
+        portal.advance(seconds(DAY / 2)).await;
         assert!(!look(&portal.state).await, "once a day");
-        portal.pass(seconds(DAY / 2)).await;
+        portal.advance(seconds(DAY / 2)).await;
         assert!(look(&node.state).await);
-        portal.pass(seconds(3600)).await;
+        portal.advance(seconds(3600)).await;
         assert!(look(&portal.state).await, "it is looked at again soon");
         let (open, recent) = standing(&portal).await;
         assert_eq!((open.len(), recent), (1, round));
@@ -391,9 +394,9 @@ async fn changed_audit_log_alerts_until_restored() {
         portal
             .tamper("UPDATE audit_events SET reason = 'wrong_password' WHERE reason = 'another'")
             .await;
-        portal.pass(seconds(3600)).await;
+        portal.advance(seconds(3600)).await;
         assert!(look(&portal.state).await);
-        assert_eq!(told(&portal).await, (vec![], round + 1));
+        assert_eq!(logged(&portal).await, (vec![], round + 1));
     }
 }
 
@@ -411,8 +414,8 @@ async fn truncated_audit_log_raises_an_alert() {
     portal
         .tamper("DELETE FROM audit_chain WHERE position = (SELECT max(position) FROM audit_chain)")
         .await;
-    assert_eq!(portal.problems().await, []);
-    portal.pass(seconds(DAY)).await;
+    assert_eq!(portal.audit_problems().await, []);
+    portal.advance(seconds(DAY)).await;
     assert!(audit_log::look(&portal.state).await.expect("looked"));
     let (open, _) = standing(&portal).await;
     assert!(open[0].message.contains("its end was cut off"), "{open:?}");
@@ -437,7 +440,7 @@ async fn interrupted_audit_verification_repeats_within_the_hour() {
         .expect_err("a table is missing");
     rename("elsewhere", "audit_unsealed").await;
     assert!(!audit_log::look(&portal.state).await.expect("not yet"));
-    portal.pass(seconds(3600)).await;
+    portal.advance(seconds(3600)).await;
     assert!(audit_log::look(&portal.state).await.expect("looked"));
 }
 
@@ -446,14 +449,14 @@ async fn disabled_rule_clears_its_alerts_and_stays_silent() {
     let portal = Portal::with(&[NO_LISTENERS, ("PORTAL_ALERT_SIGN_IN_FAILURES", "1")]).await;
     let maria = portal.broker("maria").await;
     fail_to_sign_in(&portal, &maria, 1).await;
-    Looking::of(&portal.state, "a").look().await;
-    assert_eq!(told(&portal).await, (vec![AlertRule::SignInFailures], 0));
+    Evaluators::of(&portal.state, "a").evaluate().await;
+    assert_eq!(logged(&portal).await, (vec![AlertRule::SignInFailures], 0));
 
     let off = [NO_LISTENERS, ("PORTAL_ALERT_SIGN_IN_FAILURES", "off")];
     let restarted = portal.restarted_with(&off);
-    portal.pass(seconds(30)).await;
-    Looking::of(&restarted, "a").look().await;
-    assert_eq!(told(&portal).await, (vec![], 1));
+    portal.advance(seconds(30)).await;
+    Evaluators::of(&restarted, "a").evaluate().await;
+    assert_eq!(logged(&portal).await, (vec![], 1));
     let rules = alerts::rules(&restarted.config.alerts);
     let on: Vec<_> = rules
         .iter()
@@ -621,9 +624,9 @@ async fn webhook_signature_can_be_verified() {
     let receiver = Receiver::start().await;
     let portal = receiver.portal().await;
     let maria = portal.broker("maria").await;
-    let mut node = Looking::of(&portal.state, "a");
+    let mut node = Evaluators::of(&portal.state, "a");
     fail_to_sign_in(&portal, &maria, 1).await;
-    node.look().await;
+    node.evaluate().await;
     assert_eq!(deliver(&portal).await, 1);
     let raised = receiver.got().remove(0);
     raised.assert_signed(&portal);
@@ -640,8 +643,8 @@ async fn webhook_signature_can_be_verified() {
     });
     assert_eq!(raised.json(), expected);
 
-    portal.pass(seconds(900)).await;
-    node.look().await;
+    portal.advance(seconds(900)).await;
+    node.evaluate().await;
     assert_eq!(deliver(&portal).await, 1);
     let cleared = receiver.got().remove(1);
     cleared.assert_signed(&portal);
@@ -671,9 +674,9 @@ async fn rejected_message_is_retried_in_order() {
     let receiver = Receiver::start().await;
     let portal = receiver.portal().await;
     let maria = portal.broker("maria").await;
-    let mut node = Looking::of(&portal.state, "a");
+    let mut node = Evaluators::of(&portal.state, "a");
     fail_to_sign_in(&portal, &maria, 1).await;
-    node.look().await;
+    node.evaluate().await;
     receiver.answers(&[Answers::With(500), Answers::With(302), Answers::With(503)]);
     assert_eq!(deliver(&portal).await, 0);
     assert_eq!(deliver(&portal).await, 0);
@@ -686,13 +689,13 @@ async fn rejected_message_is_retried_in_order() {
     );
     assert_eq!(delivery.last_error.as_deref(), Some("the receiver answered 500"));
 
-    portal.pass(seconds(900)).await;
-    node.look().await;
+    portal.advance(seconds(900)).await;
+    node.evaluate().await;
     assert_eq!(deliver(&portal).await, 0, "the end waits");
     assert_eq!(receiver.got().len(), 2, "a redirect is not followed");
-    portal.pass(seconds(60)).await;
+    portal.advance(seconds(60)).await;
     assert_eq!(deliver(&portal).await, 0);
-    portal.pass(seconds(60)).await;
+    portal.advance(seconds(60)).await;
     assert_eq!(deliver(&portal).await, 2);
     assert_eq!(
         receiver.states(),
@@ -761,9 +764,9 @@ async fn hanging_receiver_delays_nothing_and_fails_over() {
     let receiver = Receiver::start().await;
     let portal = receiver.portal().await;
     let maria = portal.broker("maria").await;
-    let mut node = Looking::of(&portal.state, "a");
+    let mut node = Evaluators::of(&portal.state, "a");
     fail_to_sign_in(&portal, &maria, 1).await;
-    node.look().await;
+    node.evaluate().await;
     receiver.answers(&[Answers::Hangs]);
     let sending = tokio::spawn({
         let portal = portal.clone();
@@ -785,13 +788,13 @@ async fn hanging_receiver_delays_nothing_and_fails_over() {
         .expect("not locked");
     assert_eq!(deliver(&portal).await, 0, "nobody sends it twice at once");
     portal.browser(CHROME).signed_in(&maria).await;
-    portal.pass(seconds(30)).await;
-    node.look().await;
+    portal.advance(seconds(30)).await;
+    node.evaluate().await;
     assert!(!sending.is_finished());
 
     // The node dies with it.
     sending.abort();
-    portal.pass(seconds(31)).await;
+    portal.advance(seconds(31)).await;
     let second = portal.second_node().await;
     let taken = courier(&portal)
         .deliver_due(&second.state.database, &portal.clock)
@@ -861,8 +864,8 @@ async fn parallel_senders_send_each_message_once() {
 async fn test_alert_is_marked_and_audited() {
     let receiver = Receiver::start().await;
     let portal = receiver.portal().await;
-    let admin = portal.person("admin").role(Role::SystemAdmin).create().await;
-    let ask = async |portal: &Portal, admin: &Person| {
+    let admin = portal.user("admin").role(Role::SystemAdmin).create().await;
+    let ask = async |portal: &Portal, admin: &TestUser| {
         let browser = portal.browser(CHROME).signed_in(admin).await;
         browser.post("/api/admin_test_alerts").await
     };
@@ -875,10 +878,10 @@ async fn test_alert_is_marked_and_audited() {
     let rows = portal.audit("alert_test_sent").await;
     let actors: Vec<Option<UserId>> = rows.iter().map(|row| row.actor).collect();
     assert_eq!(actors, [Some(admin.id)]);
-    assert_eq!(told(&portal).await, (vec![], 0));
+    assert_eq!(logged(&portal).await, (vec![], 0));
 
     let without = Portal::start().await;
-    let admin = without.person("admin").role(Role::SystemAdmin).create().await;
+    let admin = without.user("admin").role(Role::SystemAdmin).create().await;
     let refused = ask(&without, &admin).await.expect(422).json();
     assert_eq!(
         (&refused["code"], &refused["field"]),
@@ -893,15 +896,15 @@ async fn alerts_without_webhook_are_stored_and_logged() {
     let log = Log::default();
     let portal = Portal::with(&[NO_LISTENERS, ("PORTAL_ALERT_SIGN_IN_FAILURES", "1")]).await;
     let maria = portal.broker("maria").await;
-    let mut node = Looking::of(&portal.state, "a");
+    let mut node = Evaluators::of(&portal.state, "a");
     fail_to_sign_in(&portal, &maria, 1).await;
     let guard = tracing::subscriber::set_default(log.subscriber(LevelFilter::INFO));
     for _ in 0..30 {
-        node.look().await;
+        node.evaluate().await;
         portal.clock.advance(seconds(30));
     }
     drop(guard);
-    assert_eq!(told(&portal).await, (vec![], 1));
+    assert_eq!(logged(&portal).await, (vec![], 1));
     assert_eq!(log.lines("alert raised: 1 of 1 sign-in failed").len(), 1);
     assert_eq!(log.lines("alert cleared after").len(), 1, "{}", log.text());
     assert_eq!(portal.rows("alert_deliveries").await, 0);
@@ -957,23 +960,23 @@ async fn retention_deletes_closed_alerts_and_keeps_open_ones() {
     let receiver = Receiver::start().await;
     let portal = receiver.portal().await;
     let maria = portal.broker("maria").await;
-    let mut node = Looking::of(&portal.state, "a");
+    let mut node = Evaluators::of(&portal.state, "a");
     fail_to_sign_in(&portal, &maria, 1).await;
-    node.look().await;
-    portal.pass(seconds(900)).await;
-    node.look().await;
+    node.evaluate().await;
+    portal.advance(seconds(900)).await;
+    node.evaluate().await;
     fail_to_sign_in(&portal, &maria, 1).await;
-    portal.pass(seconds(30)).await;
-    node.look().await;
+    portal.advance(seconds(30)).await;
+    node.evaluate().await;
     queue_test(&portal).await;
     assert_eq!(deliver(&portal).await, 4);
-    portal.pass(seconds(30 * DAY - 60)).await;
+    portal.advance(seconds(30 * DAY - 60)).await;
     let report = portal.clean_up().await;
     assert_eq!((report.alerts_deleted, report.deliveries_deleted), (0, 0));
-    portal.pass(seconds(120)).await;
+    portal.advance(seconds(120)).await;
     let report = portal.clean_up().await;
     assert_eq!((report.alerts_deleted, report.deliveries_deleted), (1, 1));
-    assert_eq!(told(&portal).await, (vec![AlertRule::SignInFailures], 0));
+    assert_eq!(logged(&portal).await, (vec![AlertRule::SignInFailures], 0));
     assert_eq!(portal.rows("alert_deliveries").await, 1);
 }
 

@@ -121,7 +121,7 @@ async fn heartbeat_updates_the_desktops_presence() {
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
     let began = portal.now();
-    portal.pass(seconds(300)).await;
+    portal.advance(seconds(300)).await;
 
     assert_eq!(mac.post("/api/v1/devices/heartbeat").await.expect(204).body, "");
     let row = portal.session_row(mac.session()).await;
@@ -156,7 +156,7 @@ async fn api_accepts_the_cookie() {
 #[tokio::test]
 async fn health_endpoints_report_server_health() {
     let portal = Portal::start().await;
-    let _listening = portal.listening().await;
+    let _listening = portal.start_listener().await;
     assert_eq!(portal.anonymous().get("/healthz").await.expect(200).body, "ok\n");
     let ready = portal.anonymous().get("/readyz").await.expect(200).json();
     assert_eq!(ready["ready"], true);

@@ -31,7 +31,7 @@ async fn every_guide_command_works_as_described() {
     ];
     let portal = Portal::with(&settings).await;
     demo::create(&portal.accounts()).await.expect("the demo accounts");
-    let node = portal.listening().await;
+    let node = portal.start_listener().await;
     let described = Description::fetch(&portal).await;
 
     let called: Arc<Mutex<BTreeSet<String>>> = Arc::default();
@@ -55,9 +55,9 @@ async fn every_guide_command_works_as_described() {
     let mut shell = Shell::open(&folder, &[("PORTAL", &url)]).await;
     let mut outage = None;
     let mut operation: Option<String> = None;
-    for step in steps(GUIDE).into_iter().chain([Step::Operation(None)]) {
+    for step in parse_guide(GUIDE).into_iter().chain([GuideStep::Operation(None)]) {
         match step {
-            Step::Operation(next) => {
+            GuideStep::Operation(next) => {
                 if let Some(operation) = operation.filter(|name| described.operations().contains(name)) {
                     assert!(
                         called.lock().expect("no one panicked").contains(&operation),
@@ -67,14 +67,14 @@ async fn every_guide_command_works_as_described() {
                 called.lock().expect("no one panicked").clear();
                 operation = next;
             }
-            Step::Meanwhile(what) => match what.as_str() {
-                "half an hour passes" => portal.pass(seconds(1801)).await,
-                "the database goes away" => outage = Some(portal.cut_off_database().await),
+            GuideStep::Meanwhile(what) => match what.as_str() {
+                "half an hour passes" => portal.advance(seconds(1801)).await,
+                "the database goes away" => outage = Some(portal.disconnect_database().await),
                 other => panic!("docs/api.md: nobody knows how {other:?} is done"),
             },
-            Step::Run(block) => {
+            GuideStep::Run(block) => {
                 // What happens later is later, in lists and numbers.
-                portal.pass(seconds(1)).await;
+                portal.advance(seconds(1)).await;
                 let line = block.line;
                 let printed = shell.run(&block.commands).await.unwrap_or_else(|printed| {
                     panic!(
@@ -82,7 +82,7 @@ async fn every_guide_command_works_as_described() {
                         block.commands
                     )
                 });
-                if let Some(Err(difference)) = block.shows.map(|shown| shown.fits(&printed)) {
+                if let Some(Err(difference)) = block.shows.map(|shown| shown.check(&printed)) {
                     panic!(
                         "docs/api.md:{line}: {difference}\n{}\nprinted\n{printed}",
                         block.commands
@@ -109,14 +109,14 @@ async fn guide_covers_every_api_operation() {
     let mut shown = BTreeSet::new();
     let mut headings = BTreeSet::new();
     let mut heading = None;
-    for step in steps(GUIDE) {
+    for step in parse_guide(GUIDE) {
         match step {
-            Step::Operation(operation) => {
+            GuideStep::Operation(operation) => {
                 headings.extend(operation.clone());
                 heading = operation;
             }
-            Step::Run(block) if block.shows.is_some() => shown.extend(heading.clone()),
-            Step::Run(_) | Step::Meanwhile(_) => {}
+            GuideStep::Run(block) if block.shows.is_some() => shown.extend(heading.clone()),
+            GuideStep::Run(_) | GuideStep::Meanwhile(_) => {}
         }
     }
     let missing: Vec<&String> = described.difference(&shown).collect();

@@ -11,7 +11,7 @@ async fn each_sign_in_writes_one_complete_row() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).at("203.0.113.9").signed_in(&maria).await;
-    portal.pass(seconds(60)).await;
+    portal.advance(seconds(60)).await;
     let mac = portal.desktop("mac").at("2001:db8::7").signed_in(&maria).await;
 
     let row = |client: &Client, ip_address: &str, detail: Value| AuditRow {

@@ -28,7 +28,7 @@ async fn sealed() -> Portal {
     for name in ["maria", "jonas", "aiko"] {
         let person = portal.broker(name).await;
         portal.browser(CHROME).signed_in(&person).await;
-        portal.pass(seconds(1)).await;
+        portal.advance(seconds(1)).await;
     }
     assert_eq!(portal.seal().await, 6);
     portal
@@ -48,7 +48,7 @@ fn failure(number: i64) -> AuditEvent<'static> {
 #[tokio::test]
 async fn rows_are_sealed_in_order_and_verify() {
     let portal = sealed().await;
-    let verdict = portal.verdict(None).await;
+    let verdict = portal.verify_audit_log(None).await;
     assert_eq!(verdict.problems, []);
     assert_eq!((verdict.sealed, verdict.waiting), (6, 0));
     assert_eq!(
@@ -69,12 +69,12 @@ async fn rows_are_sealed_in_order_and_verify() {
         .try_sign_in("nobody@broker.example", "x")
         .await
         .expect(401);
-    let verdict = portal.verdict(Some(head)).await;
+    let verdict = portal.verify_audit_log(Some(head)).await;
     assert_eq!((verdict.problems.len(), verdict.waiting), (0, 1));
     assert_eq!(portal.seal().await, 1);
-    let verdict = portal.verdict(Some(head)).await;
+    let verdict = portal.verify_audit_log(Some(head)).await;
     assert_eq!((verdict.problems, verdict.sealed), (vec![], 7));
-    assert_eq!(portal.verdict(verdict.head).await.problems, []);
+    assert_eq!(portal.verify_audit_log(verdict.head).await.problems, []);
 }
 
 #[tokio::test]
@@ -109,7 +109,7 @@ async fn changes_of_any_column_are_found() {
             ))
             .await;
         assert_eq!(
-            portal.problems().await,
+            portal.audit_problems().await,
             [Problem::RowChanged { id, position }],
             "{column}"
         );
@@ -118,7 +118,7 @@ async fn changes_of_any_column_are_found() {
                 "UPDATE audit_events e SET {column} = k.{column} FROM kept k WHERE e.id = k.id AND e.id = {id}"
             ))
             .await;
-        assert_eq!(portal.problems().await, [], "{column}");
+        assert_eq!(portal.audit_problems().await, [], "{column}");
         portal.sql.execute("DROP TABLE kept").await.expect("dropped");
     }
 }
@@ -130,41 +130,44 @@ async fn removed_row_is_found_with_or_without_entry() {
     portal
         .tamper(&format!("DELETE FROM audit_events WHERE id = {id}"))
         .await;
-    assert_eq!(portal.problems().await, [Problem::RowRemoved { id, position: 3 }]);
+    assert_eq!(
+        portal.audit_problems().await,
+        [Problem::RowRemoved { id, position: 3 }]
+    );
     portal.tamper("DELETE FROM audit_chain WHERE position = 3").await;
     assert_eq!(
-        portal.problems().await,
+        portal.audit_problems().await,
         [Problem::EntriesRemoved { from: 3, to: 3 }]
     );
     // Closing the gap does not help.
     portal
         .tamper("UPDATE audit_chain SET position = position - 1 WHERE position > 3")
         .await;
-    assert!(!portal.problems().await.is_empty());
+    assert!(!portal.audit_problems().await.is_empty());
     // Nor does it in the first place of all.
     portal.tamper("DELETE FROM audit_chain WHERE position = 1").await;
-    let found = portal.problems().await;
+    let found = portal.audit_problems().await;
     assert_eq!(found[0], Problem::EntriesRemoved { from: 1, to: 1 });
 }
 
 #[tokio::test]
 async fn saved_head_reveals_truncated_rows() {
     let portal = sealed().await;
-    let head = portal.verdict(None).await.head.expect("a head");
+    let head = portal.verify_audit_log(None).await.head.expect("a head");
     portal
         .tamper("DELETE FROM audit_events WHERE id IN (SELECT event_id FROM audit_chain WHERE position > 4)")
         .await;
     portal.tamper("DELETE FROM audit_chain WHERE position > 4").await;
-    let verdict = portal.verdict(Some(head)).await;
+    let verdict = portal.verify_audit_log(Some(head)).await;
     assert_eq!(verdict.problems, [Problem::CutOff { noted: 6, last: 4 }]);
     // Nothing in the database itself tells.
-    assert_eq!(portal.problems().await, []);
+    assert_eq!(portal.audit_problems().await, []);
 
     // What grows back afterwards is another chain.
     portal.broker("eve").await;
     portal.broker("mallory").await;
     portal.seal().await;
-    let verdict = portal.verdict(Some(head)).await;
+    let verdict = portal.verify_audit_log(Some(head)).await;
     assert_eq!(
         (verdict.sealed, &*verdict.problems),
         (6, &[Problem::WrittenAnew { noted: 6 }][..])
@@ -182,14 +185,17 @@ async fn row_inserted_past_the_queue_is_found() {
         .await
         .expect("an id");
     assert_eq!(portal.seal().await, 0);
-    assert_eq!(portal.problems().await, [Problem::NeverSealed { id }]);
+    assert_eq!(portal.audit_problems().await, [Problem::NeverSealed { id }]);
 
     // Taken out of the queue, which the server's role can.
     let portal = sealed().await;
     portal.broker("eve").await;
     let mut conn = portal.state.database.connection().await.expect("a connection");
     conn.execute("DELETE FROM audit_unsealed").await.expect("deleted");
-    assert!(matches!(*portal.problems().await, [Problem::NeverSealed { .. }]));
+    assert!(matches!(
+        *portal.audit_problems().await,
+        [Problem::NeverSealed { .. }]
+    ));
 }
 
 #[tokio::test]
@@ -205,13 +211,16 @@ async fn row_removed_before_sealing_blocks_no_other() {
         .await;
     portal.broker("mallory").await;
     assert_eq!(portal.seal().await, 1);
-    assert_eq!(portal.problems().await, [Problem::RowRemovedUnsealed { id }]);
+    assert_eq!(
+        portal.audit_problems().await,
+        [Problem::RowRemovedUnsealed { id }]
+    );
 }
 
 #[tokio::test]
 async fn backdated_row_is_found() {
     let portal = sealed().await;
-    portal.pass(seconds(3600)).await;
+    portal.advance(seconds(3600)).await;
     portal.broker("eve").await;
     portal.seal().await;
     // As the server's own role may.
@@ -227,20 +236,20 @@ async fn backdated_row_is_found() {
     // A transaction may take a moment.
     insert(portal.now() - TimeDelta::seconds(59)).await;
     portal.seal().await;
-    assert_eq!(portal.problems().await, []);
+    assert_eq!(portal.audit_problems().await, []);
 
     let (at, after) = (portal.now() - TimeDelta::seconds(61), portal.now());
     let id = insert(at).await;
     portal.seal().await;
     let backdated = Problem::Backdated { id, at, after };
-    assert_eq!(portal.problems().await, std::slice::from_ref(&backdated));
+    assert_eq!(portal.audit_problems().await, std::slice::from_ref(&backdated));
     // A time to come does not make everything after it look late.
     let (at, sealed_at) = (portal.now() + TimeDelta::days(9), portal.now());
     let id = insert(at).await;
     insert(sealed_at).await;
     portal.seal().await;
     let postdated = Problem::Postdated { id, at, sealed_at };
-    assert_eq!(portal.problems().await, [backdated, postdated]);
+    assert_eq!(portal.audit_problems().await, [backdated, postdated]);
 }
 
 #[tokio::test]
@@ -254,7 +263,7 @@ async fn changed_entry_differs_from_changed_row() {
         portal
             .tamper(&format!("UPDATE audit_chain SET {change} WHERE position = 2"))
             .await;
-        let problems = portal.problems().await;
+        let problems = portal.audit_problems().await;
         match found {
             "entry" => assert_eq!(problems, [Problem::EntryChanged { id, position: 2 }]),
             _ => assert!(
@@ -270,7 +279,7 @@ async fn changed_entry_differs_from_changed_row() {
         .tamper("UPDATE audit_chain SET hash = sha256(hash) WHERE position = 6")
         .await;
     assert_eq!(
-        portal.problems().await,
+        portal.audit_problems().await,
         [Problem::RowOrEntryChanged { id, position: 6 }]
     );
 }
@@ -298,7 +307,7 @@ async fn swapped_rows_are_found() {
             .await
             .expect("altered");
         portal.tamper(statement).await;
-        let found = portal.problems().await;
+        let found = portal.audit_problems().await;
         let [Problem::RowOrEntryChanged { position: 2, .. }, Problem::RowChanged { position: 3, .. }] = *found
         else {
             panic!("{found:?}");
@@ -311,10 +320,10 @@ async fn overdue_rows_and_forged_queues_are_found() {
     let portal = sealed().await;
     portal.broker("eve").await;
     let since = portal.now();
-    portal.pass(seconds(60)).await;
-    assert_eq!(portal.problems().await, []);
-    portal.pass(seconds(1)).await;
-    let found = portal.problems().await;
+    portal.advance(seconds(60)).await;
+    assert_eq!(portal.audit_problems().await, []);
+    portal.advance(seconds(1)).await;
+    let found = portal.audit_problems().await;
     assert!(
         matches!(*found, [Problem::Behind { count: 1, since: found, .. }] if found == since),
         "{found:?}"
@@ -325,7 +334,7 @@ async fn overdue_rows_and_forged_queues_are_found() {
             .starts_with("sealing is behind: 1 row waited")
     );
     portal.seal().await;
-    assert_eq!(portal.problems().await, []);
+    assert_eq!(portal.audit_problems().await, []);
 
     let id = portal.row_at(1).await;
     portal
@@ -333,7 +342,7 @@ async fn overdue_rows_and_forged_queues_are_found() {
         .execute(AssertSqlSafe(format!("INSERT INTO audit_unsealed VALUES ({id})")))
         .await
         .expect("inserted");
-    assert_eq!(portal.problems().await, [Problem::SealedAndWaiting { id }]);
+    assert_eq!(portal.audit_problems().await, [Problem::SealedAndWaiting { id }]);
 }
 
 #[tokio::test]
@@ -343,7 +352,7 @@ async fn times_outside_the_calendar_are_found() {
         portal
             .tamper(&format!("UPDATE audit_events SET at = '{infinity}'"))
             .await;
-        assert!(!portal.problems().await.is_empty());
+        assert!(!portal.audit_problems().await.is_empty());
         let (content, out, _) = portal.run(&["audit", "export"]).await;
         assert_eq!((content, out.lines().count()), (true, 6));
     }
@@ -363,7 +372,7 @@ async fn first_problems_are_listed_and_others_counted() {
     }
     portal.seal().await;
     portal.tamper("UPDATE audit_events SET reason = 'x'").await;
-    let verdict = portal.verdict(None).await;
+    let verdict = portal.verify_audit_log(None).await;
     assert_eq!((verdict.problems.len(), verdict.untold), (TOLD, 36 - TOLD));
     let positions: Vec<_> = verdict
         .problems
@@ -412,7 +421,7 @@ async fn parallel_sealing_leaves_one_complete_chain() {
     }
     sealed += portal.seal().await;
     assert_eq!(sealed, 400);
-    let verdict = portal.verdict(None).await;
+    let verdict = portal.verify_audit_log(None).await;
     assert_eq!(
         (verdict.problems, verdict.sealed, verdict.waiting),
         (vec![], 400, 0)
@@ -431,7 +440,7 @@ async fn one_run_seals_more_than_a_batch() {
         .await
         .expect("rows");
     assert_eq!(portal.seal().await, 2500);
-    let verdict = portal.verdict(None).await;
+    let verdict = portal.verify_audit_log(None).await;
     assert_eq!((verdict.problems, verdict.sealed), (vec![], 2500));
 }
 
@@ -445,11 +454,11 @@ async fn late_commits_with_lower_ids_are_sealed() {
     portal.clock.advance(Duration::from_secs(10));
     record(&portal, 2).await;
     assert_eq!(portal.seal().await, 1);
-    assert_eq!(portal.problems().await, []);
+    assert_eq!(portal.audit_problems().await, []);
     slow.commit().await.expect("commit");
     assert_eq!(portal.seal().await, 1);
     assert!(portal.row_at(7).await > portal.row_at(8).await);
-    assert_eq!(portal.problems().await, []);
+    assert_eq!(portal.audit_problems().await, []);
 }
 
 #[tokio::test]
@@ -470,11 +479,11 @@ async fn rows_of_older_versions_are_sealed() {
     write().await;
     write().await;
 
-    let portal = Portal::on(&url).await;
+    let portal = Portal::on_cluster(&url).await;
     write().await;
     portal.clock.advance(seconds(1));
     assert_eq!(portal.seal().await, 3);
-    let verdict = portal.verdict(None).await;
+    let verdict = portal.verify_audit_log(None).await;
     assert_eq!((verdict.problems, verdict.sealed), (vec![], 3));
     older_server.close().await;
     drop(portal);
@@ -518,14 +527,14 @@ async fn sealing_continues_after_an_outage() {
     sealed().await;
     let log = Log::default();
     let guard = log.capture();
-    let outage = portal.cut_off_database().await;
+    let outage = portal.disconnect_database().await;
     // It meets the outage, whenever its second comes.
-    log.until("audit rows could not be sealed").await;
+    log.wait_for("audit rows could not be sealed").await;
     outage.end().await;
     drop(guard);
     record(&portal, 2).await;
     sealed().await;
-    assert_eq!(portal.verdict(None).await.sealed, 2);
+    assert_eq!(portal.verify_audit_log(None).await.sealed, 2);
     sealer.abort();
 }
 
@@ -534,12 +543,12 @@ async fn demo_history_passes_verification() {
     let portal = Portal::start().await;
     for _ in 0..2 {
         demo::create(&portal.accounts()).await.expect("the demo");
-        assert_eq!(portal.problems().await, []);
+        assert_eq!(portal.audit_problems().await, []);
         portal.broker(&format!("maria{}", portal.now().timestamp())).await;
         portal.seal().await;
-        assert_eq!(portal.problems().await, []);
+        assert_eq!(portal.audit_problems().await, []);
         // Long enough for its sessions to run out.
-        portal.pass(seconds(8 * 24 * 3600)).await;
+        portal.advance(seconds(8 * 24 * 3600)).await;
     }
 }
 
@@ -571,7 +580,7 @@ async fn export_holds_every_row_on_one_line() {
         FROM audit_events e LEFT JOIN users u ON u.id = e.user_id LEFT JOIN audit_chain c ON c.event_id = e.id
         LEFT JOIN users a ON a.id = e.actor_id ORDER BY e.id",
     )
-    .fetch_all(&portal.utc().await)
+    .fetch_all(&portal.utc_pool().await)
     .await
     .expect("the rows");
     assert_eq!(lines, rows);
@@ -635,7 +644,7 @@ async fn export_fails_when_its_reader_disconnects() {
         child.wait_with_output().expect("ended")
     });
     // Half an export must not pass for the whole.
-    let (content, _, err) = said(&ended.await.expect("ran"));
+    let (content, _, err) = read_output(&ended.await.expect("ran"));
     assert!(!content, "{err}");
     assert!(
         err.starts_with("broker-portal: cannot write the output: Broken pipe"),
@@ -647,7 +656,7 @@ async fn export_fails_when_its_reader_disconnects() {
 #[tokio::test]
 async fn operator_verification_names_every_problem() {
     let portal = sealed().await;
-    let head = portal.verdict(None).await.head.expect("a head");
+    let head = portal.verify_audit_log(None).await.head.expect("a head");
     let (content, out, err) = portal.run(&["audit", "verify"]).await;
     assert!(content, "{out}{err}");
     assert!(
@@ -689,7 +698,7 @@ async fn audit_commands_never_create_a_database() {
             let mut command = broker_portal();
             command.env("PORTAL_DATA_DIR", &folder).args(arguments);
             let output = tokio::task::spawn_blocking(move || command.output());
-            let (content, out, err) = said(&output.await.expect("ran").expect("started"));
+            let (content, out, err) = read_output(&output.await.expect("ran").expect("started"));
             assert!(
                 !content && out.is_empty() && err.contains("no portal data in"),
                 "{err}"
@@ -702,7 +711,7 @@ async fn audit_commands_never_create_a_database() {
         let mut command = portal.command(&arguments);
         command.env("DATABASE_URL", format!("{url}?sslmode=disable"));
         let output = tokio::task::spawn_blocking(move || command.output());
-        let (content, out, err) = said(&output.await.expect("ran").expect("started"));
+        let (content, out, err) = read_output(&output.await.expect("ran").expect("started"));
         assert!(
             !content && out.is_empty() && err.contains("has no sealed audit log"),
             "{err}"
@@ -718,6 +727,6 @@ async fn commands_seal_their_own_rows() {
         .await;
     assert!(content, "{err}");
     assert_eq!(portal.rows("audit_unsealed").await, 0);
-    let verdict = portal.verdict(None).await;
+    let verdict = portal.verify_audit_log(None).await;
     assert_eq!((verdict.problems, verdict.sealed), (vec![], 8));
 }

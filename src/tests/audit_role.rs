@@ -65,7 +65,7 @@ async fn server_role_cannot_change_or_remove_audit_rows() {
             .expect("a setting");
         assert_eq!(zone, "UTC");
     }
-    assert_eq!(portal.problems().await, []);
+    assert_eq!(portal.audit_problems().await, []);
 }
 
 #[tokio::test]
@@ -78,7 +78,7 @@ async fn table_owner_cannot_change_or_remove_audit_rows() {
         assert!(message.contains("never changed or removed"), "{message}");
     }
     assert_eq!(portal.rows("audit_events").await, 1);
-    assert_eq!(portal.problems().await, []);
+    assert_eq!(portal.audit_problems().await, []);
 }
 
 #[tokio::test]
@@ -129,7 +129,7 @@ async fn triggers_protect_without_permission_to_create_roles() {
     let mut command = broker_portal();
     command.env("DATABASE_URL", &url).args(["sessions", "list"]);
     let output = tokio::task::spawn_blocking(move || command.output());
-    let (content, out, err) = said(&output.await.expect("ran").expect("started"));
+    let (content, out, err) = read_output(&output.await.expect("ran").expect("started"));
     assert_eq!((content, &*out), (true, "No one is signed in.\n"), "{err}");
     let warnings: Vec<_> = err.lines().filter(|line| line.contains("WARN")).collect();
     assert!(

@@ -32,10 +32,10 @@ enum Use {
 struct World {
     portal: Portal,
     /// The user, and the administrator.
-    maria: Person,
-    ada: Person,
+    maria: TestUser,
+    ada: TestUser,
     /// Whom the administrator acts on.
-    bea: Person,
+    bea: TestUser,
     bea_session: SessionId,
     browser: Client,
     desktop: Client,
@@ -56,13 +56,10 @@ impl World {
             ),
         ])
         .await;
-        let maria = portal
-            .person("maria")
-            .member_of("Northgate")
-            .member_of("Southgate");
+        let maria = portal.user("maria").member_of("Northgate").member_of("Southgate");
         let maria = maria.create().await;
-        let ada = portal.person("ada").role(Role::SystemAdmin).create().await;
-        let bea = portal.person("bea").member_of("Northgate").create().await;
+        let ada = portal.user("ada").role(Role::SystemAdmin).create().await;
+        let bea = portal.user("bea").member_of("Northgate").create().await;
         let bea_session = portal.browser(SAFARI).signed_in(&bea).await.session();
         let browser = portal.browser(CHROME).signed_in(&maria).await;
         let desktop = portal.desktop("mac").signed_in(&maria).await;
@@ -202,7 +199,7 @@ impl World {
         rows
     }
 
-    fn user_of(&self, call: &Call) -> &Person {
+    fn user_of(&self, call: &Call) -> &TestUser {
         if call.client().session() == self.admin.session() {
             &self.ada
         } else {
@@ -228,11 +225,11 @@ impl World {
 
     /// Revokes the caller's session while `call` waits behind that, and gives its answer. Nothing but the revocation is
     /// written.
-    async fn revoke_first(self, operation: &str, call: Call) -> Answer {
+    async fn revoke_first(self, operation: &str, call: Call) -> TestResponse {
         let (caller, user) = (call.client().session(), call.client().clone());
         let before = self.rows().await;
 
-        let lock = HeldLock::of(&self.portal, self.user_of(&call)).await;
+        let lock = HeldLock::of_user(&self.portal, self.user_of(&call)).await;
         let accounts = self.portal.accounts();
         let revocation = tokio::spawn(async move { accounts.revoke_session(caller, None).await });
         lock.until_waiting(1).await;
@@ -258,13 +255,13 @@ impl World {
 
     /// Replaces the credential of the caller's session while `call` waits behind that, and gives its answer. Nothing but
     /// the replacement is written, and no cookie comes with the answer.
-    async fn replace_first(self, operation: &str, call: Call) -> Answer {
-        let (old, new) = (call.client().clone(), call.client().replica());
+    async fn replace_first(self, operation: &str, call: Call) -> TestResponse {
+        let (old, new) = (call.client().clone(), call.client().duplicate());
         let person = self.user_of(&call);
         let body = json!({ "password": person.password });
         let before = self.rows().await;
 
-        let lock = HeldLock::of(&self.portal, person).await;
+        let lock = HeldLock::of_user(&self.portal, person).await;
         let renewal = new.post("/api/v1/session/reauthenticate").json(&body);
         let renewal = lock.queue(renewal, 1).await;
         let waiting = lock.queue(call, 2).await;
@@ -365,8 +362,8 @@ async fn reads_wait_for_no_lock_and_write_nothing() {
     let operations = all_operations(&Description::fetch(&world.portal).await);
     let before = world.rows().await;
     let locks = [
-        HeldLock::of(&world.portal, &world.maria).await,
-        HeldLock::of(&world.portal, &world.ada).await,
+        HeldLock::of_user(&world.portal, &world.maria).await,
+        HeldLock::of_user(&world.portal, &world.ada).await,
     ];
     for operation in &operations {
         for used in world.uses(operation) {

@@ -35,11 +35,11 @@ async fn job(portal: &Portal) -> Result<Option<Report>, sqlx::Error> {
 async fn cleanup_records_expired_sessions_and_keeps_live_ones() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
-    let guest = portal.person("guest").role(Role::Guest).create().await;
+    let guest = portal.user("guest").role(Role::Guest).create().await;
     let worn_out = portal.browser(FIREFOX).signed_in(&maria).await;
     let mut others = Vec::new();
     for hour in [8, 16, 24] {
-        portal.pass(seconds(8 * 3600 - 60)).await;
+        portal.advance(seconds(8 * 3600 - 60)).await;
         worn_out.get("/dashboard").await.expect(200);
         if hour == 8 {
             others.push(portal.browser(CHROME).signed_in(&maria).await);
@@ -51,7 +51,7 @@ async fn cleanup_records_expired_sessions_and_keeps_live_ones() {
     };
     let live = portal.browser(SAFARI).signed_in(&maria).await;
     let of_guest = portal.browser(CHROME).signed_in(&guest).await;
-    portal.pass(seconds(180)).await;
+    portal.advance(seconds(180)).await;
 
     let report = portal.clean_up().await;
     assert_eq!(
@@ -88,12 +88,12 @@ async fn cleanup_skips_sessions_before_their_expiry() {
         (Role::Admin, DAY / 6),
     ] {
         let portal = Portal::start().await;
-        let person = portal.person("someone").role(role).create().await;
+        let person = portal.user("someone").role(role).create().await;
         let chrome = portal.browser(CHROME).signed_in(&person).await;
-        portal.pass(seconds(idle - 1)).await;
+        portal.advance(seconds(idle - 1)).await;
         assert_eq!(portal.clean_up().await.ended, 0, "{role}");
         assert!(chrome.is_live().await);
-        portal.pass(seconds(1)).await;
+        portal.advance(seconds(1)).await;
         assert_eq!(portal.clean_up().await.ended, 1, "{role}");
     }
 }
@@ -111,13 +111,13 @@ async fn cleanup_handles_hundreds_with_any_batch_size() {
             last_active_at, last_seen_at, ip_address, user_agent FROM sessions, generate_series(1, 449) n",
     )
     .await;
-    portal.pass(seconds(DAY)).await;
+    portal.advance(seconds(DAY)).await;
     let live = portal.browser(CHROME).signed_in(&maria).await;
     assert_eq!(portal.clean_up().await.ended, 450);
     assert_eq!(portal.audit("session_ended").await.len(), 450);
     assert_eq!(portal.events("session_ended").await.len(), 450);
     assert_eq!(portal.live_sessions(maria.id).await, [live.session()]);
-    portal.pass(seconds(30 * DAY + 1)).await;
+    portal.advance(seconds(30 * DAY + 1)).await;
     let report = portal.clean_up().await;
     assert_eq!((report.ended, report.sessions_deleted), (1, 450));
 }
@@ -149,14 +149,14 @@ async fn ended_sessions_are_deleted_after_thirty_days() {
     assert_eq!(rows().await, [2, 2, 2, 1]);
     let audit = portal.rows("audit_events").await;
 
-    portal.pass(seconds(30 * DAY)).await;
+    portal.advance(seconds(30 * DAY)).await;
     let live = portal.browser(FIREFOX).signed_in(&maria).await;
     let before = rows().await;
     assert_eq!(portal.clean_up().await.sessions_deleted, 0);
     assert_eq!(rows().await, before);
     assert_eq!(chrome.end_reason().await, "signed_out");
 
-    portal.pass(seconds(1)).await;
+    portal.advance(seconds(1)).await;
     assert_eq!(portal.clean_up().await.sessions_deleted, 2);
     assert_eq!(rows().await, [1, 0, 1, 1]);
     assert_eq!(chrome.end_reason().await, "unknown");
@@ -181,9 +181,9 @@ async fn retention_is_configurable() {
         .post("/api/sign_out")
         .await
         .expect(200);
-    portal.pass(seconds(2 * DAY)).await;
+    portal.advance(seconds(2 * DAY)).await;
     assert_eq!(portal.clean_up().await.sessions_deleted, 0);
-    portal.pass(seconds(1)).await;
+    portal.advance(seconds(1)).await;
     assert_eq!(portal.clean_up().await.sessions_deleted, 1);
 }
 
@@ -197,12 +197,12 @@ async fn expired_events_browsers_and_devices_are_deleted() {
     chrome.post("/api/sign_out").await.expect(200);
     let events = u64::try_from(portal.rows("session_events").await).expect("a count");
 
-    portal.pass(seconds(DAY)).await;
+    portal.advance(seconds(DAY)).await;
     // The counts of passwords that were tried.
     assert_eq!(portal.clean_up().await.attempts_deleted, 2);
-    portal.pass(seconds(6 * DAY)).await;
+    portal.advance(seconds(6 * DAY)).await;
     assert_eq!(portal.clean_up().await, Report::default());
-    portal.pass(seconds(1)).await;
+    portal.advance(seconds(1)).await;
     let report = portal.clean_up().await;
     assert_eq!(
         report,
@@ -211,7 +211,7 @@ async fn expired_events_browsers_and_devices_are_deleted() {
             ..Report::default()
         }
     );
-    portal.pass(seconds(173 * DAY - 1)).await;
+    portal.advance(seconds(173 * DAY - 1)).await;
     let report = portal.clean_up().await;
     assert_eq!(
         report,
@@ -220,7 +220,7 @@ async fn expired_events_browsers_and_devices_are_deleted() {
             ..Report::default()
         }
     );
-    portal.pass(seconds(1)).await;
+    portal.advance(seconds(1)).await;
     let report = portal.clean_up().await;
     assert_eq!(
         (report.known_browsers_forgotten, report.devices_forgotten),
@@ -235,7 +235,7 @@ async fn cleanup_skips_extended_sessions() {
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let other = portal.browser(FIREFOX).signed_in(&maria).await;
-    portal.pass(seconds(DAY / 2 - 1)).await;
+    portal.advance(seconds(DAY / 2 - 1)).await;
 
     // The person says in time that they are here, and the write is not committed yet when the time has run out.
     let mut extending = portal.sql.begin().await.expect("a transaction");
@@ -265,7 +265,7 @@ async fn confirmed_extensions_survive_parallel_cleanup() {
     let mut wait = std::time::Duration::from_micros(100);
     for round in 0..60 {
         let chrome = portal.browser(CHROME).signed_in(&maria).await;
-        portal.pass(seconds(DAY / 2 - 1)).await;
+        portal.advance(seconds(DAY / 2 - 1)).await;
         let extending = chrome.clone().via(&node.router).post("/api/v1/session/extend");
         let extending = tokio::spawn(extending.into_future());
         tokio::time::sleep(wait).await;
@@ -294,9 +294,9 @@ async fn one_node_cleans_up_at_a_time() {
     let reports = [first.expect("ran"), second.expect("ran")];
     assert_eq!(reports.iter().flatten().count(), 1);
     assert_eq!(portal.rows("job_runs").await, 1);
-    portal.pass(seconds(3239)).await;
+    portal.advance(seconds(3239)).await;
     assert_eq!(job(&portal).await.expect("ran"), None);
-    portal.pass(seconds(1)).await;
+    portal.advance(seconds(1)).await;
     assert!(job(&portal).await.expect("ran").is_some());
 }
 
@@ -305,14 +305,14 @@ async fn interrupted_cleanup_keeps_progress_and_the_next_continues() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let idle = portal.browser(CHROME).signed_in(&maria).await;
-    portal.pass(seconds(DAY / 2)).await;
+    portal.advance(seconds(DAY / 2)).await;
     // No end without its audit row: this one cannot be written.
     let refuse = "ALTER TABLE audit_events ADD CONSTRAINT refused CHECK (kind <> 'session_ended') NOT VALID";
     execute(&portal, refuse).await;
     job(&portal).await.expect_err("the audit row is refused");
     assert_eq!(portal.end_reason(idle.session()).await, None);
     execute(&portal, "ALTER TABLE audit_events DROP CONSTRAINT refused").await;
-    portal.pass(seconds(3600)).await;
+    portal.advance(seconds(3600)).await;
     let report = job(&portal).await.expect("ran").expect("its turn");
     assert_eq!(report.ended, 1);
     portal.assert_ended(idle.session(), "idle_timeout").await;
@@ -327,7 +327,7 @@ async fn parallel_and_repeated_cleanup_is_harmless() {
     for _ in 0..5 {
         clients.push(portal.browser(CHROME).signed_in(&maria).await);
     }
-    portal.pass(seconds(DAY / 2)).await;
+    portal.advance(seconds(DAY / 2)).await;
     let (first, second) = tokio::join!(portal.clean_up(), portal.clean_up());
     assert_eq!(first.ended + second.ended, 5);
     for client in &clients {
@@ -359,17 +359,17 @@ async fn database_time_zone_changes_nothing() {
             .expect("a setting");
         assert_eq!(set, "UTC", "whatever the database is set to");
 
-        portal.pass(seconds(DAY / 2 - 1)).await;
+        portal.advance(seconds(DAY / 2 - 1)).await;
         assert_eq!(clean_up().await.ended, 0, "{zone}");
         chrome.post("/api/v1/session/extend").await.expect(200);
-        portal.pass(seconds(DAY / 2 - 1)).await;
+        portal.advance(seconds(DAY / 2 - 1)).await;
         assert!(chrome.is_live().await, "{zone}");
-        portal.pass(seconds(1)).await;
+        portal.advance(seconds(1)).await;
         assert_eq!(clean_up().await.ended, 1, "{zone}");
         portal.assert_ended(chrome.session(), "idle_timeout").await;
-        portal.pass(seconds(30 * DAY)).await;
+        portal.advance(seconds(30 * DAY)).await;
         assert_eq!(clean_up().await.sessions_deleted, 0, "{zone}");
-        portal.pass(seconds(1)).await;
+        portal.advance(seconds(1)).await;
         assert_eq!(clean_up().await.sessions_deleted, 1, "{zone}");
     }
 }

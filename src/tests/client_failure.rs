@@ -38,7 +38,7 @@ async fn a_report_is_no_activity() {
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let before = portal.session_row(chrome.session()).await.last_active_at;
-    portal.pass(seconds(600)).await;
+    portal.advance(seconds(600)).await;
     chrome.post(PATH).form(&REPORT).await.expect(204);
     portal.write_activity().await;
     assert_eq!(portal.session_row(chrome.session()).await.last_active_at, before);
@@ -106,7 +106,7 @@ async fn reports_of_one_ipv6_network_share_a_limit() {
     }
     assert_eq!(report("2001:db8::6").await, 429);
     assert_eq!(report("2001:db8:0:1::1").await, 204);
-    portal.pass(seconds(60)).await;
+    portal.advance(seconds(60)).await;
     assert_eq!(report("2001:db8::6").await, 204);
 }
 

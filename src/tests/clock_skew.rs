@@ -14,7 +14,9 @@ const SETTINGS: [(&str, &str); 1] = [("PORTAL_REAUTH_SECONDS", "86400")];
 /// A portal, and its second node with a clock that is so far off.
 async fn two_clocks(seconds: i64) -> (Portal, Node) {
     let portal = Portal::with(&SETTINGS).await;
-    let node = portal.second_node_off_by(TimeDelta::seconds(seconds)).await;
+    let node = portal
+        .second_node_with_clock_offset(TimeDelta::seconds(seconds))
+        .await;
     (portal, node)
 }
 
@@ -33,7 +35,7 @@ fn begun_by(page: &str) -> String {
 async fn administrator_revokes_across_any_clock_skew() {
     for offset in OFFSETS {
         let (portal, node) = two_clocks(offset).await;
-        let ada = portal.person("ada").role(Role::SystemAdmin).create().await;
+        let ada = portal.user("ada").role(Role::SystemAdmin).create().await;
         let bea = portal.broker("bea").await;
         let on_a = portal.browser(CHROME).signed_in(&ada).await;
         let admin = on_a.clone().via(&node.router);
@@ -78,7 +80,7 @@ async fn administrator_revokes_across_any_clock_skew() {
 async fn later_sign_in_survives_across_any_clock_skew() {
     for offset in OFFSETS {
         let (portal, node) = two_clocks(offset).await;
-        let ada = portal.person("ada").role(Role::SystemAdmin).create().await;
+        let ada = portal.user("ada").role(Role::SystemAdmin).create().await;
         let bea = portal.broker("bea").await;
         let admin = portal.browser(CHROME).signed_in(&ada).await.via(&node.router);
         let before = portal.desktop("mac").signed_in(&bea).await;

@@ -9,9 +9,9 @@ use std::{
 use crate::harness::*;
 
 /// A maria with a browser and a desktop.
-async fn signed_in() -> (Portal, Person, [Client; 2]) {
+async fn signed_in() -> (Portal, TestUser, [Client; 2]) {
     let portal = Portal::start().await;
-    let maria = portal.person("maria").member_of("Northgate").create().await;
+    let maria = portal.user("maria").member_of("Northgate").create().await;
     let clients = [
         portal.browser(CHROME).signed_in(&maria).await,
         portal.desktop("mac").signed_in(&maria).await,
@@ -107,7 +107,7 @@ async fn full_output_does_not_prevent_the_work() {
         .spawn()
         .expect("started");
     let output = tokio::task::spawn_blocking(|| child.wait_with_output().expect("ended"));
-    let (content, _, err) = said(&output.await.expect("ran"));
+    let (content, _, err) = read_output(&output.await.expect("ran"));
     assert!(
         !content && err.contains("the changes of the command are kept"),
         "{err}"
@@ -145,7 +145,7 @@ async fn unread_errors_change_no_exit_status() {
 async fn revoke_all_without_terminal_needs_yes() {
     let (portal, _, clients) = signed_in().await;
     let refused = run_with_input(portal.command(&["sessions", "revoke", "--all"]), "2\n").await;
-    let (content, out, err) = said(&refused);
+    let (content, out, err) = read_output(&refused);
     assert!(!content && out.is_empty(), "{out}");
     assert!(
         err.contains("(2 now)") && err.contains("nothing was ended") && err.contains("--yes"),
@@ -176,7 +176,7 @@ async fn revoke_all_on_terminal_needs_the_number() {
         command
     };
     for wrong in ["1\n", "\n", "y\n", "yes\n", ""] {
-        let (content, out, _) = said(&run_with_input(on_terminal(), wrong).await);
+        let (content, out, _) = read_output(&run_with_input(on_terminal(), wrong).await);
         assert!(
             !content && out.contains("This ends 2 sessions"),
             "{wrong:?}: {out}"
@@ -187,7 +187,7 @@ async fn revoke_all_on_terminal_needs_the_number() {
         );
         assert!(clients[0].is_live().await && clients[1].is_live().await);
     }
-    let (content, out, _) = said(&run_with_input(on_terminal(), "2\n").await);
+    let (content, out, _) = read_output(&run_with_input(on_terminal(), "2\n").await);
     assert!(content && out.contains("2 sessions ended."), "{out}");
     assert_eq!(clients[0].end_reason().await, "revoked_by_admin");
 }
@@ -239,14 +239,14 @@ async fn revoke_explains_an_invalid_session_id() {
 async fn user_list_shows_what_administrators_see() {
     let (portal, maria, _) = signed_in().await;
     portal
-        .person("maria")
+        .user("maria")
         .role(Role::Admin)
         .member_of("Harbour")
         .create()
         .await;
-    let vera = portal.person("vera").role(Role::Vendor).create().await;
+    let vera = portal.user("vera").role(Role::Vendor).create().await;
     portal.accounts().disable(&vera.email).await.expect("disabled");
-    let root = portal.person("root").role(Role::SystemAdmin).create().await;
+    let root = portal.user("root").role(Role::SystemAdmin).create().await;
 
     let (content, out, err) = portal.run(&["user", "list"]).await;
     assert!(content, "{err}");
@@ -323,5 +323,5 @@ async fn empty_user_list_says_so() {
     assert!(content, "{err}");
     assert!(out.starts_with("There are no users."), "{out}");
     let output = output_of(portal.command(&["user", "list", "--json"])).await;
-    assert_eq!(said(&output), (true, String::new(), String::new()));
+    assert_eq!(read_output(&output), (true, String::new(), String::new()));
 }

@@ -8,7 +8,7 @@ const HTTPS: [(&str, &str); 1] = [("PORTAL_PUBLIC_URL", "https://portal.example"
 
 /// The one `Set-Cookie` of an answer: its name, its value, and its attributes in the order of the alphabet.
 #[track_caller]
-fn set_cookie(answer: &Answer) -> (String, String, Vec<String>) {
+fn set_cookie(answer: &TestResponse) -> (String, String, Vec<String>) {
     let mut cookies = answer.all("set-cookie");
     cookies.retain(|cookie| !cookie.contains("portal_browser="));
     assert_eq!(cookies.len(), 1, "{answer:#?}");
@@ -169,7 +169,7 @@ async fn late_request_keeps_the_new_cookie() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    let late = chrome.replica();
+    let late = chrome.duplicate();
     let chrome = chrome.signed_in(&maria).await;
     for path in ["/dashboard", "/login", "/api/session_state", "/api/v1/sessions"] {
         assert_eq!(
@@ -196,7 +196,7 @@ async fn late_request_keeps_the_new_cookie() {
 async fn system_clock_does_not_change_the_cookies_expiry() {
     // The database's clock is the portal's; this machine's is an hour off.
     for off in [TimeDelta::hours(-1), TimeDelta::hours(1)] {
-        let portal = Portal::off_by(off).await;
+        let portal = Portal::with_clock_offset(off).await;
         let maria = portal.broker("maria").await;
         let answer = portal
             .browser(CHROME)

@@ -16,7 +16,7 @@ async fn bearer_request_does_not_affect_the_cookies_session() {
     let chrome = portal.browser(CHROME).signed_in(&jonas).await;
     let cookie = format!("portal_session={}", chrome.cookie().expect("a cookie"));
     let before = portal.session_row(chrome.session()).await.last_active_at;
-    portal.pass(std::time::Duration::from_secs(60)).await;
+    portal.advance(std::time::Duration::from_secs(60)).await;
     let credentials = json!({ "email": maria.email, "password": maria.password });
     let password = json!({ "password": maria.password });
     for (method, path, body, status) in [
@@ -67,7 +67,7 @@ async fn proxy_authorization_does_not_disable_the_cookie() {
         let fields = [("email", &*maria.email), ("password", &*maria.password)];
         let sign_in = chrome.post("/api/sign_in").header("authorization", value);
         sign_in.form(&fields).await.expect(200);
-        chrome.look_up_session().await;
+        chrome.load_session_id().await;
         chrome
             .get("/dashboard")
             .header("authorization", value)
@@ -140,7 +140,7 @@ async fn foreign_cookies_do_not_make_a_browser_unknown() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let fields = [("email", &*maria.email), ("password", &*maria.password)];
-    let mark_of = |answer: &Answer| {
+    let mark_of = |answer: &TestResponse| {
         let cookies = answer.all("set-cookie");
         let mark = cookies
             .iter()

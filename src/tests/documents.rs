@@ -152,7 +152,7 @@ fn every_command_in_documents_exists() {
             .arg("--help")
             .output()
             .expect("it starts");
-        let (is_content, help, complaint) = said(&output);
+        let (is_content, help, complaint) = read_output(&output);
         assert!(
             is_content,
             "the documents name broker-portal {words:?}: {complaint}"

@@ -10,14 +10,14 @@ use crate::harness::*;
 
 const EVENTS: &str = "/api/v1/session/events";
 
-fn kinds(told: &[Told]) -> Vec<&str> {
+fn kinds(told: &[StreamEvent]) -> Vec<&str> {
     told.iter().map(|told| told.kind.as_str()).collect()
 }
 
 #[tokio::test]
 async fn stream_sends_changes_and_closes_with_its_session() {
     let portal = Portal::start().await;
-    let _listening = portal.listening().await;
+    let _listening = portal.start_listener().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
@@ -27,10 +27,10 @@ async fn stream_sends_changes_and_closes_with_its_session() {
 
     let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
     for stream in [&mut on_chrome, &mut on_mac] {
-        stream.next_of("sessions_changed").await;
+        stream.next_of_kind("sessions_changed").await;
     }
     mac.post("/api/v1/session/extend").await.expect(200);
-    let updated = on_mac.next_of("session_updated").await;
+    let updated = on_mac.next_of_kind("session_updated").await;
     assert_eq!(
         (updated.kind.as_str(), &updated.data["session_id"]),
         ("session_updated", &json!(mac.session()))
@@ -47,7 +47,7 @@ async fn stream_sends_changes_and_closes_with_its_session() {
         told[told.len() - 1].data,
         json!({ "session_id": chrome.session(), "reason": "revoked" })
     );
-    on_mac.next_of("sessions_changed").await;
+    on_mac.next_of_kind("sessions_changed").await;
     assert_eq!(portal.state.hub.open(), 1);
 }
 
@@ -55,7 +55,7 @@ async fn stream_sends_changes_and_closes_with_its_session() {
 async fn signing_out_everywhere_closes_streams_on_other_nodes() {
     let portal = Portal::start().await;
     let node = portal.second_node().await;
-    let _listening = (portal.listening().await, node.listening().await);
+    let _listening = (portal.start_listener().await, node.start_listener().await);
     let (maria, jonas) = (portal.broker("maria").await, portal.broker("jonas").await);
     let mut streams = Vec::new();
     for index in 0..4 {
@@ -75,14 +75,14 @@ async fn signing_out_everywhere_closes_streams_on_other_nodes() {
         );
     }
     jonas.post("/api/v1/session/extend").await.expect(200);
-    on_jonas.next_of("session_updated").await;
+    on_jonas.next_of_kind("session_updated").await;
     assert_eq!(node.state.hub.open(), 1);
 }
 
 #[tokio::test]
 async fn resumed_stream_sends_missed_events_once() {
     let portal = Portal::start().await;
-    let _listening = portal.listening().await;
+    let _listening = portal.start_listener().await;
     let (maria, jonas) = (portal.broker("maria").await, portal.broker("jonas").await);
     let mac = portal.desktop("mac").signed_in(&maria).await;
     let last = mac.get(EVENTS).stream().await.last_id.to_string();
@@ -91,10 +91,10 @@ async fn resumed_stream_sends_missed_events_once() {
     portal.browser(CHROME).signed_in(&jonas).await;
     portal.browser(CHROME).signed_in(&maria).await;
     let mut resumed = mac.get(EVENTS).header("last-event-id", &last).stream().await;
-    resumed.next_of("session_updated").await;
-    resumed.next_of("sessions_changed").await;
+    resumed.next_of_kind("session_updated").await;
+    resumed.next_of_kind("sessions_changed").await;
     mac.post("/api/v1/session/extend").await.expect(200);
-    resumed.next_of("session_updated").await;
+    resumed.next_of_kind("session_updated").await;
     for nonsense in ["", "x", "-1", "99999999999999999999", "9223372036854775807"] {
         _ = mac.get(EVENTS).header("last-event-id", nonsense).stream().await;
     }
@@ -107,22 +107,22 @@ async fn last_event_id_overrides_the_query() {
     let mac = portal.desktop("mac").signed_in(&maria).await;
     let at_first = mac.get(EVENTS).stream().await.last_id;
     mac.post("/api/v1/session/extend").await.expect(200);
-    portal.pass(seconds(1)).await;
+    portal.advance(seconds(1)).await;
     mac.post("/api/v1/session/extend").await.expect(200);
 
     let path = format!("{EVENTS}?after={at_first}");
     let mut resumed = mac.get(&path).stream().await;
-    let first = resumed.next_of("session_updated").await;
-    let second = resumed.next_of("session_updated").await;
+    let first = resumed.next_of_kind("session_updated").await;
+    let second = resumed.next_of_kind("session_updated").await;
     assert!(at_first < first.id && first.id < second.id);
 
     // As a browser reconnects: at the old address, with what it heard last.
     let heard = first.id.to_string();
     let mut reconnected = mac.get(&path).header("last-event-id", &heard).stream().await;
-    assert_eq!(reconnected.next_of("session_updated").await.id, second.id);
+    assert_eq!(reconnected.next_of_kind("session_updated").await.id, second.id);
     // A header that is none leaves the address.
     let mut resumed = mac.get(&path).header("last-event-id", "x").stream().await;
-    assert_eq!(resumed.next_of("session_updated").await.id, first.id);
+    assert_eq!(resumed.next_of_kind("session_updated").await.id, first.id);
 
     for nonsense in ["", "x", "-1", "1.5", "99999999999999999999", "%ff", "1&after=2"] {
         _ = mac.get(&format!("{EVENTS}?after={nonsense}")).stream().await;
@@ -150,7 +150,7 @@ async fn interrupted_catch_up_loses_no_event() {
             .header("last-event-id", &last.to_string())
             .stream()
             .await;
-        heard.push(resumed.next_of("session_updated").await.id);
+        heard.push(resumed.next_of_kind("session_updated").await.id);
         last = resumed.last_id;
     }
     let written: Vec<i64> =
@@ -182,7 +182,7 @@ async fn catch_up_sends_more_than_a_page_once() {
     for _ in 0..2 {
         other.post("/api/v1/session/extend").await.expect(200);
     }
-    let _listening = portal.listening().await;
+    let _listening = portal.start_listener().await;
 
     let mut resumed = mac
         .get(EVENTS)
@@ -198,7 +198,7 @@ async fn catch_up_sends_more_than_a_page_once() {
     let newest = missed[missed.len() - 1].0 + 2;
     resumed.until_number(newest).await;
     mac.post("/api/v1/session/extend").await.expect(200);
-    assert!(resumed.next_of("session_updated").await.id > newest);
+    assert!(resumed.next_of_kind("session_updated").await.id > newest);
 }
 
 #[tokio::test]
@@ -214,9 +214,9 @@ async fn stream_from_page_render_misses_nothing() {
 
     mac.delete("/api/v1/sessions?scope=current").await.expect(200);
     // The node hears of what happens from now on: only the log can tell of what was before.
-    let _listening = portal.listening().await;
+    let _listening = portal.start_listener().await;
     let mut stream = chrome.get(&format!("{EVENTS}?after={after}")).stream().await;
-    assert!(stream.next_of("sessions_changed").await.id > after);
+    assert!(stream.next_of_kind("sessions_changed").await.id > after);
 
     // What was known when the page was made is not told again.
     let state = chrome.get("/api/v1/session_state").await.expect(200).json();
@@ -241,23 +241,23 @@ async fn events_committed_during_page_render_are_sent() {
     portal.browser(FIREFOX).signed_in(&jonas).await;
     let state = chrome.get("/api/v1/session_state").await.expect(200).json();
     late.commit().await.expect("committed");
-    let _listening = portal.listening().await;
+    let _listening = portal.start_listener().await;
     let path = format!("{EVENTS}?after={}", state["event_number"]);
     let mut stream = chrome.get(&path).stream().await;
-    stream.next_of("sessions_changed").await;
+    stream.next_of_kind("sessions_changed").await;
 }
 
 #[tokio::test]
 async fn stream_opened_during_revocation_is_refused_or_closes() {
     let portal = Portal::start().await;
-    let _listening = portal.listening().await;
+    let _listening = portal.start_listener().await;
     let mut refused = 0;
     for round in 0..20 {
-        let maria = portal.person("maria").role(Role::Guest);
+        let maria = portal.user("maria").role(Role::Guest);
         let maria = maria.member_of("Northgate").create().await;
         let (mac, chrome) = (portal.desktop("mac"), portal.browser(CHROME));
         let (mac, chrome) = (mac.signed_in(&maria).await, chrome.signed_in(&maria).await);
-        let lock = HeldLock::of(&portal, &maria).await;
+        let lock = HeldLock::of_user(&portal, &maria).await;
         let ending = tokio::spawn(chrome.delete("/api/v1/sessions?scope=others").into_future());
         lock.until_waiting(1).await;
         // Before the end is written, beside it, and after it.
@@ -315,20 +315,20 @@ async fn stream_is_refused_to_a_replaced_credential() {
     let answer = tokio::time::timeout(seconds(8), routes.oneshot(request)).await;
     let answer = answer.expect("answered").expect("a router does not fail");
     assert_eq!(answer.status(), 401);
-    assert_eq!(Answer::read(answer).await.end_reason(), "renewal_lost");
+    assert_eq!(TestResponse::read(answer).await.end_reason(), "renewal_lost");
     assert_eq!(portal.state.hub.open(), 0);
 }
 
 #[tokio::test]
 async fn disconnected_listener_loses_no_event() {
     let portal = Portal::start().await;
-    let _listening = portal.listening().await;
+    let _listening = portal.start_listener().await;
     let maria = portal.broker("maria").await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let stream = mac.get(EVENTS).stream().await;
 
-    portal.cut_off_listeners().await;
+    portal.disconnect_listeners().await;
     chrome
         .delete(&format!("/api/v1/sessions/{}", mac.session()))
         .await
@@ -339,7 +339,7 @@ async fn disconnected_listener_loses_no_event() {
 #[tokio::test]
 async fn events_committed_out_of_order_are_sent() {
     let portal = Portal::start().await;
-    let _listening = portal.listening().await;
+    let _listening = portal.start_listener().await;
     let maria = portal.broker("maria").await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
     let mut stream = mac.get(EVENTS).stream().await;
@@ -349,16 +349,16 @@ async fn events_committed_out_of_order_are_sent() {
         .uncommitted_event(&maria, mac.session(), "organization_switched")
         .await;
     mac.post("/api/v1/session/extend").await.expect(200);
-    let first = stream.next_of("session_updated").await;
+    let first = stream.next_of_kind("session_updated").await;
     late.commit().await.expect("committed");
-    let second = stream.next_of("organization_switched").await;
+    let second = stream.next_of_kind("organization_switched").await;
     assert!(second.id < first.id, "{} {}", second.id, first.id);
 }
 
 #[tokio::test]
 async fn open_streams_hold_no_database_connection() {
     let portal = Portal::with(&[("PORTAL_MAX_SESSIONS_BROKER", "100")]).await;
-    let _listening = portal.listening().await;
+    let _listening = portal.start_listener().await;
     let maria = portal.broker("maria").await;
     let mut streams = Vec::new();
     for index in 0..40 {
@@ -383,11 +383,11 @@ async fn open_streams_hold_no_database_connection() {
 #[tokio::test]
 async fn stream_reports_expiry_and_is_no_activity() {
     let portal = Portal::with(&[("PORTAL_SESSION_TIMEOUT_BROKER", "1")]).await;
-    let _listening = portal.listening().await;
+    let _listening = portal.start_listener().await;
     let maria = portal.broker("maria").await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
     let stream = mac.get(EVENTS).stream().await;
-    portal.pass(seconds(2)).await;
+    portal.advance(seconds(2)).await;
     let told = stream.until_closed().await;
     assert_eq!(kinds(&told).last(), Some(&"session_ended"));
     assert_eq!(told[told.len() - 1].data["reason"], "idle_timeout");
@@ -401,7 +401,7 @@ async fn idle_stream_sends_heartbeats() {
     let mac = portal.desktop("mac").signed_in(&maria).await;
     let mut stream = mac.get(EVENTS).stream().await;
     let begins_at = stream.last_id;
-    let beat = stream.beat().await;
+    let beat = stream.next_heartbeat().await;
     let lines: Vec<_> = beat.lines().filter(|line| !line.is_empty()).collect();
     // Without a number: whoever resumes goes on after what really happened.
     assert_eq!(lines, [": here", "event: heartbeat", "data: {}"]);
@@ -432,17 +432,17 @@ async fn readiness_names_a_disconnected_listener() {
             .any(|check| check["name"] == "listener" && check["ok"] == false),
         "{ready}"
     );
-    let _listening = portal.listening().await;
+    let _listening = portal.start_listener().await;
     portal.anonymous().get("/readyz").await.expect(200);
 }
 
 #[tokio::test]
 async fn rotation_closes_streams_of_a_copied_cookie() {
     let portal = Portal::start().await;
-    let _listening = portal.listening().await;
+    let _listening = portal.start_listener().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    let stream = chrome.replica().get(EVENTS).stream().await;
+    let stream = chrome.duplicate().get(EVENTS).stream().await;
     let fields = [
         ("current_password", &*maria.password),
         ("new_password", "one that nobody has copied"),

@@ -24,7 +24,7 @@ const NOTICED_BY: [&str; 9] = [
     "disable",
 ];
 
-async fn notice(by: &str, portal: &Portal, guest: &Person, expired: &Client) {
+async fn notice(by: &str, portal: &Portal, guest: &TestUser, expired: &Client) {
     let again = async || portal.browser(FIREFOX).signed_in(guest).await;
     match by {
         "clean-up" => assert_eq!(portal.clean_up().await.ended, 1),
@@ -42,7 +42,7 @@ async fn notice(by: &str, portal: &Portal, guest: &Person, expired: &Client) {
         }
         "its device signing in" => drop(portal.desktop("mac").signed_in(guest).await),
         "an administrator" => {
-            let ada = portal.person("ada").role(Role::SystemAdmin).create().await;
+            let ada = portal.user("ada").role(Role::SystemAdmin).create().await;
             let admin = portal.browser(CHROME).signed_in(&ada).await;
             let body = json!({ "user_id": guest.id });
             let answer = admin.post("/api/v1/admin/sessions/revoke").json(&body).await;
@@ -67,14 +67,14 @@ async fn expired_session_is_recorded_at_its_expiry() {
         for (active_until, lasted, reason) in [(0, 5, "idle_timeout"), (16, 20, "lifetime_exceeded")] {
             let what = format!("{reason}, noticed by {by}");
             let portal = Portal::with(&LIMITS).await;
-            let guest = portal.person("gus").role(Role::Guest).create().await;
+            let guest = portal.user("gus").role(Role::Guest).create().await;
             let mac = portal.desktop("mac").signed_in(&guest).await;
             let expected = portal.now() + TimeDelta::seconds(lasted);
             for _ in 0..active_until / 4 {
-                portal.pass(seconds(4)).await;
+                portal.advance(seconds(4)).await;
                 mac.get("/api/v1/sessions").await.expect(200);
             }
-            portal.pass(seconds(60)).await;
+            portal.advance(seconds(60)).await;
             notice(by, &portal, &guest, &mac).await;
 
             let row = portal.session_row(mac.session()).await;
@@ -95,11 +95,11 @@ async fn expired_session_is_recorded_at_its_expiry() {
 #[tokio::test]
 async fn lists_show_the_expiry_whether_recorded_or_not() {
     let portal = Portal::with(&LIMITS).await;
-    let guest = portal.person("gus").role(Role::Guest).create().await;
-    let ada = portal.person("ada").role(Role::SystemAdmin).create().await;
+    let guest = portal.user("gus").role(Role::Guest).create().await;
+    let ada = portal.user("ada").role(Role::SystemAdmin).create().await;
     portal.browser(SAFARI).signed_in(&guest).await;
     let expected = format_rfc3339(portal.now() + TimeDelta::seconds(5));
-    portal.pass(seconds(60)).await;
+    portal.advance(seconds(60)).await;
     let admin = portal.browser(CHROME).signed_in(&ada).await;
     for recorded in [false, true] {
         if recorded {
@@ -132,7 +132,7 @@ async fn ended_session_shows_one_end_time() {
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     chrome.post("/api/sign_out").await.expect(200);
     let ended = portal.now();
-    portal.pass(seconds(7 * 86_400)).await;
+    portal.advance(seconds(7 * 86_400)).await;
     portal.clean_up().await;
     assert_eq!(portal.session_row(chrome.session()).await.ended_at, Some(ended));
     assert_eq!(portal.ends_of(chrome.session()).await[0].detail, json!({}));

@@ -19,7 +19,7 @@ async fn extending_moves_and_stores_the_idle_expiry() {
         let maria = portal.broker("maria").await;
         for client in [portal.browser(CHROME), portal.desktop("mac")] {
             let client = client.signed_in(&maria).await;
-            portal.pass(seconds(600)).await;
+            portal.advance(seconds(600)).await;
             let [page, api] = calls(&client);
             [page, api]
                 .into_iter()
@@ -46,12 +46,12 @@ async fn extend_response_contains_the_new_expiry() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    portal.pass(seconds(12 * HOUR - 1)).await;
+    portal.advance(seconds(12 * HOUR - 1)).await;
     let state = chrome.post("/api/v1/session/extend").await.expect(200).json();
     let idle_end = domain::time::format_rfc3339(portal.now() + seconds(12 * HOUR));
     assert_eq!(state["session"]["idle_expires_at"], idle_end);
-    assert_eq!(chrome.idle_end().await, idle_end);
-    portal.pass(seconds(12 * HOUR - 1)).await;
+    assert_eq!(chrome.idle_expiry().await, idle_end);
+    portal.advance(seconds(12 * HOUR - 1)).await;
     assert!(chrome.is_live().await);
 }
 
@@ -60,8 +60,8 @@ async fn pages_receive_the_new_expiry() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    let before = chrome.idle_end().await;
-    portal.pass(seconds(HOUR)).await;
+    let before = chrome.idle_expiry().await;
+    portal.advance(seconds(HOUR)).await;
     // In the background, so that nothing but the extension moves it.
     let call = chrome
         .post("/api/extend_session")
@@ -99,12 +99,12 @@ async fn extending_is_activity_even_in_the_background() {
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     for route in 0..2 {
-        portal.pass(seconds(600)).await;
+        portal.advance(seconds(600)).await;
         let [page, api] = calls(&chrome);
         let call = [page, api].into_iter().nth(route).expect("a call");
         let answer = call.header("x-portal-background", "1").await.expect(200).json();
         let idle_end = domain::time::format_rfc3339(portal.now() + seconds(12 * HOUR));
-        assert_eq!(chrome.idle_end().await, idle_end);
+        assert_eq!(chrome.idle_expiry().await, idle_end);
         if route == 1 {
             assert_eq!(answer["session"]["idle_expires_at"], idle_end);
         }
@@ -118,16 +118,16 @@ async fn no_extension_exceeds_the_lifetime() {
         let maria = portal.broker("maria").await;
         let chrome = portal.browser(CHROME).signed_in(&maria).await;
         for _ in 0..23 {
-            portal.pass(seconds(HOUR)).await;
+            portal.advance(seconds(HOUR)).await;
             for call in calls(&chrome) {
                 call.await.expect(200);
             }
         }
-        portal.pass(seconds(HOUR - 1)).await;
+        portal.advance(seconds(HOUR - 1)).await;
         for call in calls(&chrome) {
             call.await.expect(200);
         }
-        portal.pass(seconds(1)).await;
+        portal.advance(seconds(1)).await;
         let [page, api] = calls(&chrome);
         let answer = [page, api].into_iter().nth(route).expect("a call").await;
         assert_eq!(answer.expect(401).json()["reason"], "lifetime_exceeded");
@@ -148,7 +148,7 @@ async fn ended_session_is_not_extended_but_explained() {
     for call in calls(&revoked) {
         assert_eq!(call.await.expect(401).json()["reason"], "revoked");
     }
-    portal.pass(seconds(12 * HOUR)).await;
+    portal.advance(seconds(12 * HOUR)).await;
     for call in calls(&owner) {
         assert_eq!(call.await.expect(401).json()["reason"], "idle_timeout");
     }
@@ -164,7 +164,7 @@ async fn extension_that_waited_for_revocation_revives_nothing() {
         let maria = portal.broker("maria").await;
         let owner = portal.browser(FIREFOX).signed_in(&maria).await;
         let chrome = portal.browser(CHROME).signed_in(&maria).await;
-        portal.pass(seconds(60)).await;
+        portal.advance(seconds(60)).await;
         let before = portal.session_row(chrome.session()).await.last_active_at;
 
         let lock = HeldLock::of_session(&portal, chrome.session()).await;
@@ -191,7 +191,7 @@ async fn extension_just_before_revocation_keeps_nothing_alive() {
     let maria = portal.broker("maria").await;
     let owner = portal.browser(FIREFOX).signed_in(&maria).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    portal.pass(seconds(60)).await;
+    portal.advance(seconds(60)).await;
 
     let lock = HeldLock::of_session(&portal, chrome.session()).await;
     let early = lock.queue(chrome.post("/api/v1/session/extend"), 1).await;

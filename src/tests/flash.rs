@@ -13,14 +13,14 @@ const SETTINGS: &str = "/dashboard/settings";
 struct Office {
     portal: Portal,
     root: Client,
-    nora: Person,
+    nora: TestUser,
 }
 
 impl Office {
     async fn open() -> Self {
         let portal = Portal::start().await;
-        let root = portal.person("root").role(Role::SystemAdmin).create().await;
-        let nora = portal.person("nora").member_of("Northgate").create().await;
+        let root = portal.user("root").role(Role::SystemAdmin).create().await;
+        let nora = portal.user("nora").member_of("Northgate").create().await;
         Self {
             root: portal.browser(CHROME).signed_in(&root).await.without_script(),
             portal,
@@ -29,7 +29,7 @@ impl Office {
     }
 
     /// Disables Nora by the form of the list of people.
-    async fn disable(&self) -> Answer {
+    async fn disable(&self) -> TestResponse {
         let fields = [("user_id", &*self.nora.id.to_string()), ("next", PEOPLE)];
         self.root
             .post("/api/admin_disable_person")
@@ -39,7 +39,7 @@ impl Office {
     }
 
     /// What is kept for pages to say.
-    async fn kept(&self) -> Option<Value> {
+    async fn stored_message(&self) -> Option<Value> {
         sqlx::query_scalar("SELECT flash FROM sessions WHERE id = $1")
             .bind(self.root.session().0)
             .fetch_one(&self.portal.sql)
@@ -132,7 +132,7 @@ async fn message_is_shown_once_by_its_page() {
         .await;
     assert!(page.expect(200).body.contains(DISABLED));
     assert_eq!(statements, plain + 1);
-    assert_eq!(office.kept().await, None);
+    assert_eq!(office.stored_message().await, None);
     let (statements, page) = office.portal.statements_of(root.get(PEOPLE).into_future()).await;
     assert!(!page.expect(200).body.contains(DISABLED));
     assert_eq!(statements, plain);
@@ -156,14 +156,14 @@ async fn each_page_keeps_its_own_last_message() {
             "{page}"
         );
     }
-    assert_eq!(office.kept().await, None);
+    assert_eq!(office.stored_message().await, None);
 }
 
 #[tokio::test]
 async fn message_survives_cookie_rotation() {
     let office = Office::open().await;
     let root = &office.root;
-    office.portal.pass(seconds(1801)).await;
+    office.portal.advance(seconds(1801)).await;
     let before = root.cookie();
     let fields = [
         ("user_id", &*office.nora.id.to_string()),
@@ -244,7 +244,7 @@ async fn scripted_page_leaves_no_message() {
             .is_some_and(|text| text.starts_with(DISABLED))
     );
     assert_eq!(answer["next"], PEOPLE);
-    assert_eq!(office.kept().await, None);
+    assert_eq!(office.stored_message().await, None);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use crate::harness::*;
 
 /// One of each kind of answer.
-async fn answers(portal: &Portal) -> Vec<(&'static str, Answer)> {
+async fn answers(portal: &Portal) -> Vec<(&'static str, TestResponse)> {
     let maria = portal.broker("maria").await;
     let stranger = portal.browser(SAFARI);
     let chrome = portal.browser(CHROME).signed_in(&maria).await;

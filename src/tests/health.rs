@@ -7,7 +7,7 @@ use crate::harness::*;
 #[tokio::test]
 async fn hung_job_fails_readiness_by_name() {
     let portal = Portal::start().await;
-    let _listening = portal.listening().await;
+    let _listening = portal.start_listener().await;
     portal.anonymous().get("/readyz").await.expect(200);
     let jobs = portal.state.jobs.clone();
     let hanging = tokio::spawn(async move { jobs.round("activity", Duration::ZERO, pending::<()>()).await });

@@ -8,7 +8,7 @@ use crate::harness::*;
 
 /// The mistake is the sender's, or there is none.
 #[track_caller]
-fn assert_no_fault_of_ours(answer: &Answer) {
+fn assert_no_fault_of_ours(answer: &TestResponse) {
     assert!(answer.status < 500, "{answer:#?}");
 }
 
@@ -262,7 +262,7 @@ impl Mangling {
 }
 
 /// A portal, and a person with a browser and a desktop.
-async fn portal_with_maria() -> (Portal, Person) {
+async fn portal_with_maria() -> (Portal, TestUser) {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     (portal, maria)
@@ -274,7 +274,7 @@ fn no_body_causes_a_server_error() {
     let values = (select(routes()), mangling(), 0..4_usize);
     for_all(400, &values, async |((method, path, body), mangling, who)| {
         let (portal, maria) = portal.get_or_init(portal_with_maria).await;
-        portal.pass(seconds(1)).await;
+        portal.advance(seconds(1)).await;
         let client = match who {
             0 => portal.anonymous(),
             1 => portal.desktop("mac").signed_in(maria).await,
@@ -425,7 +425,7 @@ fn next_never_leaves_the_portal() {
     for_all(150, &next, async |next| {
         let (portal, maria) = portal.get_or_init(portal_with_maria).await;
         // Later than the last ones, so that the limit of the role ends those and not these.
-        portal.pass(seconds(1)).await;
+        portal.advance(seconds(1)).await;
         let chrome = portal.browser(CHROME);
         let assert_here = |place: &str| {
             let rest = place.strip_prefix('/').unwrap_or_else(|| panic!("{place:?}"));

@@ -17,7 +17,7 @@ const LIMITS: [(Role, u64, u64); 6] = [
 ];
 
 /// Is the session live? Asking is no activity.
-async fn state(client: &Client) -> Answer {
+async fn state(client: &Client) -> TestResponse {
     client.get("/api/v1/session_state").await
 }
 
@@ -25,13 +25,13 @@ async fn state(client: &Client) -> Answer {
 async fn session_ends_exactly_at_its_idle_expiry() {
     for (role, idle, _) in LIMITS {
         let portal = Portal::start().await;
-        let person = portal.person("someone").role(role).create().await;
+        let person = portal.user("someone").role(role).create().await;
         let chrome = portal.browser(CHROME).signed_in(&person).await;
-        portal.pass(seconds(idle - 1)).await;
+        portal.advance(seconds(idle - 1)).await;
         state(&chrome).await.expect(200);
-        portal.pass(seconds(1)).await;
+        portal.advance(seconds(1)).await;
         assert_eq!(state(&chrome).await.end_reason(), "idle_timeout", "{role}");
-        portal.pass(seconds(1)).await;
+        portal.advance(seconds(1)).await;
         assert_eq!(state(&chrome).await.end_reason(), "idle_timeout", "{role}");
         let page = chrome.get("/dashboard").await.expect(303);
         assert_eq!(page.location(), "/login?next=/dashboard&reason=idle_timeout");
@@ -43,19 +43,19 @@ async fn session_ends_exactly_at_its_idle_expiry() {
 async fn constant_activity_still_ends_at_the_absolute_limit() {
     for (role, idle, lifetime) in LIMITS {
         let portal = Portal::start().await;
-        let person = portal.person("someone").role(role).create().await;
+        let person = portal.user("someone").role(role).create().await;
         let chrome = portal.browser(CHROME).signed_in(&person).await;
         let step = idle - 1;
         let mut passed = 0;
         while passed + step < lifetime - 1 {
-            portal.pass(seconds(step)).await;
+            portal.advance(seconds(step)).await;
             passed += step;
             chrome.get("/dashboard").await.expect(200);
         }
-        portal.pass(seconds(lifetime - 1 - passed)).await;
+        portal.advance(seconds(lifetime - 1 - passed)).await;
         chrome.get("/dashboard").await.expect(200);
         let ends = chrome.get("/api/v1/session_state").await.json()["session"]["expires_at"].clone();
-        portal.pass(seconds(1)).await;
+        portal.advance(seconds(1)).await;
         assert_eq!(ends, domain::time::format_rfc3339(portal.now()));
         assert_eq!(state(&chrome).await.end_reason(), "lifetime_exceeded", "{role}");
     }
@@ -67,11 +67,11 @@ async fn pages_server_functions_and_api_calls_are_activity() {
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     for _ in 0..2 {
-        portal.pass(seconds(7 * HOUR)).await;
+        portal.advance(seconds(7 * HOUR)).await;
         chrome.get("/dashboard/settings").await.expect(200);
     }
     let other = portal.browser(FIREFOX).signed_in(&maria).await;
-    portal.pass(seconds(9 * HOUR)).await;
+    portal.advance(seconds(9 * HOUR)).await;
     chrome.post("/api/list_active_sessions").await.expect(200);
     assert_eq!(
         state(&other).await.expect(200).json()["session"]["kind"],
@@ -80,7 +80,7 @@ async fn pages_server_functions_and_api_calls_are_activity() {
 
     let mac = portal.desktop("mac").signed_in(&maria).await;
     let before = portal.session_row(mac.session()).await.last_active_at;
-    portal.pass(seconds(600)).await;
+    portal.advance(seconds(600)).await;
     mac.get("/api/v1/sessions").await.expect(200);
     portal.write_activity().await;
     assert_eq!(
@@ -97,7 +97,7 @@ async fn background_requests_extend_no_session() {
     let mac = portal.desktop("mac").signed_in(&maria).await;
     let began = portal.now();
     for _ in 0..3 {
-        portal.pass(seconds(3 * HOUR)).await;
+        portal.advance(seconds(3 * HOUR)).await;
         for path in ["/api/session_state", "/api/v1/session_state"] {
             chrome.get(path).await.expect(200);
             mac.get(path).await.expect(200);
@@ -127,7 +127,7 @@ async fn background_requests_extend_no_session() {
         let row = portal.session_row(client.session()).await;
         assert_eq!((row.last_active_at, row.last_seen_at), (began, portal.now()));
     }
-    portal.pass(seconds(3 * HOUR)).await;
+    portal.advance(seconds(3 * HOUR)).await;
     assert_eq!(state(&chrome).await.end_reason(), "idle_timeout");
     assert_eq!(state(&mac).await.end_reason(), "idle_timeout");
     mac.post("/api/v1/devices/heartbeat").await.expect(401);
@@ -139,7 +139,7 @@ async fn late_activity_counts_on_every_node() {
     let node = portal.second_node().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    portal.pass(seconds(12 * HOUR - 1)).await;
+    portal.advance(seconds(12 * HOUR - 1)).await;
     chrome.get("/dashboard").await.expect(200);
     // Not written by the job yet: the clock alone moves.
     portal.clock.advance(seconds(1));
@@ -152,7 +152,7 @@ async fn late_activity_revives_no_expired_session() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    portal.pass(seconds(12 * HOUR)).await;
+    portal.advance(seconds(12 * HOUR)).await;
     for _ in 0..2 {
         chrome.get("/dashboard").await.expect(303);
         chrome.post("/api/list_active_sessions").await.expect(401);
@@ -187,10 +187,10 @@ async fn longer_limits_revive_no_expired_session() {
         let portal = Portal::start().await;
         let maria = portal.broker("maria").await;
         let chrome = portal.browser(CHROME).signed_in(&maria).await;
-        portal.pass(seconds(12 * HOUR)).await;
+        portal.advance(seconds(12 * HOUR)).await;
         match noticed {
             OwnRequest => assert_eq!(state(&chrome).await.end_reason(), "idle_timeout"),
-            OwnSignOut => drop(chrome.replica().post("/api/sign_out").await.expect(200)),
+            OwnSignOut => drop(chrome.duplicate().post("/api/sign_out").await.expect(200)),
             SignInElsewhere => drop(portal.desktop("mac").signed_in(&maria).await),
             SignOutOfOthers => {
                 let mac = portal.desktop("mac").signed_in(&maria).await;
@@ -247,11 +247,11 @@ async fn changed_policy_applies_to_open_sessions() {
     let portal = Portal::start().await;
     let (maria, jonas) = (
         portal.broker("maria").await,
-        portal.person("jonas").role(Role::Vendor).create().await,
+        portal.user("jonas").role(Role::Vendor).create().await,
     );
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let firefox = portal.browser(FIREFOX).signed_in(&jonas).await;
-    portal.pass(seconds(HOUR)).await;
+    portal.advance(seconds(HOUR)).await;
     state(&chrome).await.expect(200);
 
     let mut policy = SessionPolicy::default();
@@ -293,11 +293,11 @@ async fn configured_policy_applies() {
     let portal = Portal::with(&settings).await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    portal.pass(seconds(59)).await;
+    portal.advance(seconds(59)).await;
     chrome.get("/dashboard").await.expect(200);
-    portal.pass(seconds(30)).await;
+    portal.advance(seconds(30)).await;
     state(&chrome).await.expect(200);
-    portal.pass(seconds(1)).await;
+    portal.advance(seconds(1)).await;
     assert_eq!(state(&chrome).await.end_reason(), "lifetime_exceeded");
 }
 
@@ -305,17 +305,17 @@ async fn configured_policy_applies() {
 async fn changed_role_applies_to_open_sessions() {
     let portal = Portal::start().await;
     let maria = portal
-        .person("maria")
+        .user("maria")
         .role(Role::Guest)
         .member_of("Northgate")
         .create()
         .await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    portal.pass(seconds(5 * HOUR)).await;
+    portal.advance(seconds(5 * HOUR)).await;
     assert_eq!(state(&chrome).await.expect(200).json()["user"]["role"], "guest");
 
     portal
-        .person("maria")
+        .user("maria")
         .role(Role::Employee)
         .member_of("Northgate")
         .create()
@@ -325,7 +325,7 @@ async fn changed_role_applies_to_open_sessions() {
         "employee"
     );
     portal
-        .person("maria")
+        .user("maria")
         .role(Role::Admin)
         .member_of("Northgate")
         .create()
@@ -339,9 +339,9 @@ async fn access_token_expires_before_its_session() {
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
-    portal.pass(seconds(899)).await;
+    portal.advance(seconds(899)).await;
     mac.get("/api/v1/sessions").await.expect(200);
-    portal.pass(seconds(1)).await;
+    portal.advance(seconds(1)).await;
     assert_eq!(mac.get("/api/v1/sessions").await.end_reason(), "unknown");
     assert_eq!(portal.end_reason(mac.session()).await, None);
     let list = chrome.get("/api/v1/sessions").await.json();
@@ -351,9 +351,9 @@ async fn access_token_expires_before_its_session() {
 #[tokio::test]
 async fn sign_in_shows_the_roles_idle_timeout() {
     let portal = Portal::start().await;
-    let maria = portal.person("maria").role(Role::Employee).create().await;
+    let maria = portal.user("maria").role(Role::Employee).create().await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    portal.pass(seconds(8 * HOUR)).await;
+    portal.advance(seconds(8 * HOUR)).await;
     let page = chrome.get("/dashboard").await;
     let login = chrome.follow(&page).await.expect(200);
     assert!(

@@ -23,14 +23,14 @@ const LIMITS: [(Role, usize); 6] = [
 async fn each_role_has_its_session_limit() {
     let portal = Portal::start().await;
     for (role, most) in LIMITS {
-        let person = portal.person(role.as_str()).role(role).create().await;
+        let person = portal.user(role.as_str()).role(role).create().await;
         let mut clients = Vec::new();
         for _ in 0..most {
-            portal.pass(seconds(1)).await;
+            portal.advance(seconds(1)).await;
             clients.push(portal.browser(CHROME).signed_in(&person).await);
         }
         assert_eq!(portal.live_sessions(person.id).await.len(), most, "{role}");
-        portal.pass(seconds(1)).await;
+        portal.advance(seconds(1)).await;
         let one_more = portal.browser(FIREFOX).signed_in(&person).await;
 
         portal.assert_ended(clients[0].session(), "session_limit").await;
@@ -57,13 +57,13 @@ async fn operator_configures_the_session_limit() {
 #[tokio::test]
 async fn limit_ends_the_least_recently_active_session() {
     let portal = Portal::start().await;
-    let maria = portal.person("maria").role(Role::Vendor).create().await;
+    let maria = portal.user("maria").role(Role::Vendor).create().await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    portal.pass(seconds(60)).await;
+    portal.advance(seconds(60)).await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
-    portal.pass(seconds(60)).await;
+    portal.advance(seconds(60)).await;
     let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
-    portal.pass(seconds(60)).await;
+    portal.advance(seconds(60)).await;
 
     // The oldest two are used again, and nobody writes that down; a desktop that is only there is not used.
     chrome.get("/dashboard").await.expect(200);
@@ -86,11 +86,11 @@ async fn limit_ends_the_least_recently_active_session() {
 #[tokio::test]
 async fn limit_is_explained_on_both_devices() {
     let portal = Portal::start().await;
-    let maria = portal.person("maria").role(Role::Employee).create().await;
+    let maria = portal.user("maria").role(Role::Employee).create().await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    portal.pass(seconds(1)).await;
+    portal.advance(seconds(1)).await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
-    portal.pass(seconds(1)).await;
+    portal.advance(seconds(1)).await;
 
     let thinkpad = portal.desktop("thinkpad");
     let answer = thinkpad.try_sign_in(&maria.email, &maria.password).await;
@@ -103,7 +103,7 @@ async fn limit_is_explained_on_both_devices() {
         (Some(maria.id), Some(thinkpad.session()), Some(maria.id))
     );
 
-    portal.pass(seconds(1)).await;
+    portal.advance(seconds(1)).await;
     let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
     assert_eq!(mac.end_reason().await, "session_limit");
     let attention = firefox.post("/api/show_overview").await.expect(200).json()["attention"].clone();
@@ -117,19 +117,19 @@ async fn limit_is_explained_on_both_devices() {
 #[tokio::test]
 async fn repeated_sign_in_replaces_only_its_own_session() {
     let portal = Portal::start().await;
-    let maria = portal.person("maria").role(Role::Employee).create().await;
+    let maria = portal.user("maria").role(Role::Employee).create().await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
-    portal.pass(seconds(1)).await;
+    portal.advance(seconds(1)).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     for _ in 0..3 {
-        portal.pass(seconds(1)).await;
+        portal.advance(seconds(1)).await;
         let old = chrome.session();
         let chrome = chrome.clone().signed_in(&maria).await;
         portal.assert_ended(old, "signed_out").await;
         let live = [mac.session(), chrome.session()];
         assert_eq!(portal.live_sessions(maria.id).await, live);
     }
-    portal.pass(seconds(1)).await;
+    portal.advance(seconds(1)).await;
     let again = portal.desktop("mac");
     let answer = again.try_sign_in(&maria.email, &maria.password).await;
     assert_eq!(answer.expect(201).json()["signed_out"], Value::Null);
@@ -140,11 +140,11 @@ async fn repeated_sign_in_replaces_only_its_own_session() {
 #[tokio::test]
 async fn expired_sessions_do_not_count() {
     let portal = Portal::start().await;
-    let maria = portal.person("maria").role(Role::Employee).create().await;
+    let maria = portal.user("maria").role(Role::Employee).create().await;
     let idle = portal.browser(CHROME).signed_in(&maria).await;
-    portal.pass(seconds(8 * 3600 - 10)).await;
+    portal.advance(seconds(8 * 3600 - 10)).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    portal.pass(seconds(10)).await;
+    portal.advance(seconds(10)).await;
     let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
     assert_eq!(
         portal.live_sessions(maria.id).await,

@@ -10,8 +10,8 @@ const WORDS: &str =
 const RENEWALS: [&str; 3] = ["reauthenticate", "change_password", "revoke"];
 
 /// Replaces the cookie of a browser, which holds the new one then; gives the same browser without the answer.
-async fn lose_answer(renewal: &str, person: &mut Person, browser: &Client) -> Client {
-    let deaf = browser.replica();
+async fn lose_answer(renewal: &str, person: &mut TestUser, browser: &Client) -> Client {
+    let old_client = browser.duplicate();
     let answer = match renewal {
         "reauthenticate" => {
             let call = browser.post("/api/v1/session/reauthenticate");
@@ -26,14 +26,14 @@ async fn lose_answer(renewal: &str, person: &mut Person, browser: &Client) -> Cl
         }
         _ => {
             // The last check is too long ago, so that the password is sent along.
-            browser.portal.pass(seconds(1801)).await;
+            browser.portal.advance(seconds(1801)).await;
             let fields = [("password", &*person.password)];
             browser.post("/api/sign_out_other_devices").form(&fields).await
         }
     };
     answer.expect(200);
-    assert_ne!(browser.cookie(), deaf.cookie());
-    deaf
+    assert_ne!(browser.cookie(), old_client.cookie());
+    old_client
 }
 
 #[tokio::test]
@@ -42,33 +42,37 @@ async fn lost_cookie_is_explained_and_the_old_invalid() {
         let portal = Portal::start().await;
         let mut maria = portal.broker("maria").await;
         let chrome = portal.browser(CHROME).signed_in(&maria).await;
-        let deaf = lose_answer(renewal, &mut maria, &chrome).await;
-        assert_eq!(deaf.end_reason().await, LOST, "{renewal}");
-        let state = deaf.get("/api/session_state").await.expect(401).json();
+        let old_client = lose_answer(renewal, &mut maria, &chrome).await;
+        assert_eq!(old_client.end_reason().await, LOST, "{renewal}");
+        let state = old_client.get("/api/session_state").await.expect(401).json();
         assert_eq!(state["detail"], WORDS);
-        let page = deaf.get("/dashboard/settings").await.expect(303);
+        let page = old_client.get("/dashboard/settings").await.expect(303);
         assert_eq!(
             page.location(),
             format!("/login?next=/dashboard/settings&reason={LOST}")
         );
-        let login = deaf.follow(&page).await.expect(200);
+        let login = old_client.follow(&page).await.expect(200);
         assert!(login.body.contains(WORDS), "{}", login.body);
-        let notice = deaf.post("/api/sign_in_notice").await.expect(200).json();
+        let notice = old_client.post("/api/sign_in_notice").await.expect(200).json();
         assert_eq!(notice, WORDS);
         for call in [
-            deaf.post("/api/extend_session"),
-            deaf.post("/api/sign_out_all_devices"),
-            deaf.delete("/api/v1/sessions?scope=all"),
-            deaf.get("/api/v1/session/events"),
-            deaf.post("/api/sign_out"),
-            deaf.get("/login"),
+            old_client.post("/api/extend_session"),
+            old_client.post("/api/sign_out_all_devices"),
+            old_client.delete("/api/v1/sessions?scope=all"),
+            old_client.get("/api/v1/session/events"),
+            old_client.post("/api/sign_out"),
+            old_client.get("/login"),
         ] {
             let answer = call.await;
             assert!([200, 401].contains(&answer.status), "{answer:#?}");
             assert_eq!(answer.all("set-cookie"), Vec::<&str>::new(), "{answer:#?}");
         }
         assert!(chrome.is_live().await, "whoever has the new cookie goes on");
-        assert_eq!(deaf.end_reason().await, "unknown", "the new cookie has arrived");
+        assert_eq!(
+            old_client.end_reason().await,
+            "unknown",
+            "the new cookie has arrived"
+        );
     }
 }
 
@@ -79,8 +83,8 @@ async fn signing_in_again_ends_the_orphaned_session() {
         let mut maria = portal.broker("maria").await;
         let chrome = portal.browser(CHROME).signed_in(&maria).await;
         let orphan = chrome.session();
-        let deaf = lose_answer(renewal, &mut maria, &chrome).await;
-        let again = deaf.signed_in(&maria).await;
+        let old_client = lose_answer(renewal, &mut maria, &chrome).await;
+        let again = old_client.signed_in(&maria).await;
         assert_ne!(again.session(), orphan);
         portal.assert_ended(orphan, "signed_out").await;
         let end = portal.ends_of(orphan).await.remove(0);
@@ -118,8 +122,8 @@ async fn session_with_received_cookie_is_no_orphan() {
     let old = lose_answer("reauthenticate", &mut maria, &chrome).await;
     // Whoever holds a copy of the old cookie has found out that it was replaced; meanwhile the browser goes on.
     assert_eq!(old.end_reason().await, LOST);
-    let lock = HeldLock::of(&portal, &maria).await;
-    let sign_in = lock.queue(old.signing_in(&maria), 1).await;
+    let lock = HeldLock::of_user(&portal, &maria).await;
+    let sign_in = lock.queue(old.spawn_sign_in(&maria), 1).await;
     assert!(chrome.is_live().await);
     lock.release().await;
     sign_in.await.expect("answered").expect(200);
@@ -134,14 +138,14 @@ async fn ended_sessions_old_cookie_is_not_recognised() {
     let mut maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let session = chrome.session();
-    let deaf = lose_answer("reauthenticate", &mut maria, &chrome).await;
+    let old_client = lose_answer("reauthenticate", &mut maria, &chrome).await;
     portal
         .accounts()
         .revoke_session(session, None)
         .await
         .expect("revoked");
-    assert_eq!(deaf.end_reason().await, "unknown");
-    deaf.signed_in(&maria).await;
+    assert_eq!(old_client.end_reason().await, "unknown");
+    old_client.signed_in(&maria).await;
     assert_eq!(portal.ends_of(session).await.len(), 1);
 }
 
@@ -167,7 +171,7 @@ impl Reuse {
 
     /// The user of the desktop reads what is likelier, not that somebody else was there.
     #[track_caller]
-    fn assert_refused(retry: Answer, words: &str) {
+    fn assert_refused(retry: TestResponse, words: &str) {
         assert_eq!(retry.problem(), "invalid_grant");
         let detail = retry.expect(401).json()["detail"].clone();
         assert!(
@@ -203,13 +207,13 @@ impl Reuse {
 async fn late_retry_is_recorded_as_lost_response() {
     for retried_within_grace in [false, true] {
         let reuse = Reuse::build().await;
-        let late = reuse.mac.replica();
+        let late = reuse.mac.duplicate();
         late.exchange(&late.refresh_token()).await.expect(200);
         if retried_within_grace {
-            reuse.portal.pass(seconds(20)).await;
+            reuse.portal.advance(seconds(20)).await;
             late.exchange(&late.refresh_token()).await.expect(200);
         }
-        reuse.portal.pass(seconds(31)).await;
+        reuse.portal.advance(seconds(31)).await;
         // Clean-up has erased what the answer could be given with.
         reuse.portal.clean_up().await;
         let retry = late.refresh().await;
@@ -228,9 +232,9 @@ async fn late_retry_is_recorded_as_lost_response() {
 async fn used_successor_is_recorded_as_two_holders() {
     for used_by in ["refresh", "access token"] {
         let reuse = Reuse::build().await;
-        let copy = reuse.mac.replica();
+        let copy = reuse.mac.duplicate();
         reuse.mac.refresh().await.expect(200);
-        reuse.portal.pass(seconds(31)).await;
+        reuse.portal.advance(seconds(31)).await;
         match used_by {
             "refresh" => drop(reuse.mac.refresh().await.expect(200)),
             _ => drop(reuse.mac.get("/api/v1/sessions").await.expect(200)),
@@ -260,9 +264,9 @@ async fn used_successor_is_recorded_as_two_holders() {
 #[tokio::test]
 async fn token_from_another_network_means_two_holders() {
     let reuse = Reuse::build().await;
-    let elsewhere = reuse.mac.replica().at("203.0.113.80");
+    let elsewhere = reuse.mac.duplicate().at("203.0.113.80");
     reuse.mac.refresh().await.expect(200);
-    reuse.portal.pass(seconds(31)).await;
+    reuse.portal.advance(seconds(31)).await;
     elsewhere.refresh().await.expect(401);
     reuse
         .assert_cause(

@@ -67,7 +67,7 @@ impl Scrape {
 }
 
 /// Does something, and gives those of the families that moved.
-async fn moved_by(portal: &Portal, families: &[&str], act: impl AsyncFnOnce()) -> Vec<(String, f64)> {
+async fn changes_after(portal: &Portal, families: &[&str], act: impl AsyncFnOnce()) -> Vec<(String, f64)> {
     let before = Scrape::of(&portal.anonymous()).await;
     act().await;
     let after = Scrape::of(&portal.anonymous()).await;
@@ -102,14 +102,14 @@ async fn every_action_increments_only_its_counter() {
 
     let signed_in = || once(r#"sign_ins_total{outcome="signed_in"}"#);
     for client in [&chrome, &mac] {
-        let moved = moved_by(&portal, &COUNTS, async || {
+        let moved = changes_after(&portal, &COUNTS, async || {
             client.clone().signed_in(&maria).await;
         });
         assert_eq!(moved.await, signed_in());
     }
     let stranger = portal.browser(FIREFOX).at("203.0.113.9");
     for (status, outcome) in [(401, "refused"), (429, "throttled")] {
-        let moved = moved_by(&portal, &COUNTS, async || {
+        let moved = changes_after(&portal, &COUNTS, async || {
             stranger.try_sign_in(&maria.email, "wrong").await.expect(status);
         });
         assert_eq!(
@@ -121,25 +121,25 @@ async fn every_action_increments_only_its_counter() {
     let first = mac.refresh_token();
     let refreshed = |outcome: &str| once(&format!(r#"refreshes_total{{outcome="{outcome}"}}"#));
     for outcome in ["exchanged", "repeated"] {
-        let moved = moved_by(&portal, &COUNTS, async || {
+        let moved = changes_after(&portal, &COUNTS, async || {
             let answer = mac.exchange(&first).await.expect(200);
             mac.take_tokens(&answer);
         });
         assert_eq!(moved.await, refreshed(outcome));
     }
-    let moved = moved_by(&portal, &COUNTS, async || {
+    let moved = changes_after(&portal, &COUNTS, async || {
         mac.exchange("AAAAAAAAAAAAAAAAAAAAAA").await.expect(401);
     });
     assert_eq!(moved.await, refreshed("refused"));
     mac.refresh().await.expect(200);
-    let moved = moved_by(&portal, &COUNTS, async || {
+    let moved = changes_after(&portal, &COUNTS, async || {
         mac.exchange(&first).await.expect(401);
     });
     let mut reused = refreshed("reused");
     reused.extend(once(r#"sessions_ended_total{reason="token_reuse"}"#));
     assert_eq!(moved.await, reused);
 
-    let moved = moved_by(&portal, &COUNTS, async || {
+    let moved = changes_after(&portal, &COUNTS, async || {
         chrome.delete("/api/v1/sessions?scope=all").await.expect(200);
     });
     assert_eq!(
@@ -168,9 +168,9 @@ async fn ended_sessions_count_only_after_commit() {
             tx.commit().await.expect("committed");
         }
     };
-    let moved = moved_by(&portal, &COUNTS, async || end(false).await).await;
+    let moved = changes_after(&portal, &COUNTS, async || end(false).await).await;
     assert_eq!(moved, []);
-    let moved = moved_by(&portal, &COUNTS, async || end(true).await).await;
+    let moved = changes_after(&portal, &COUNTS, async || end(true).await).await;
     assert_eq!(moved, once(r#"sessions_ended_total{reason="revoked_by_admin"}"#));
 }
 
@@ -179,11 +179,11 @@ async fn credential_checks_are_counted_by_result() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    let replica = chrome.replica();
+    let replica = chrome.duplicate();
     let invented = portal.desktop("mac");
     invented.set_access_token("AAAAAAAAAAAAAAAAAAAAAA");
     let check = async |client: &Client, status: u16, outcome: &str| {
-        let moved = moved_by(&portal, &["session_checks_total"], async || {
+        let moved = changes_after(&portal, &["session_checks_total"], async || {
             client.get("/api/v1/session_state").await.expect(status);
         });
         assert_eq!(
@@ -206,7 +206,7 @@ async fn requests_are_counted_by_route_pattern() {
     let families = ["http_requests_total", "http_request_duration_seconds_count"];
     let request = async |method: &str, path: &str, pattern: &str, status: u16| {
         let known = Method::from_bytes(method.as_bytes()).expect("a method");
-        let moved = moved_by(&portal, &families, async || {
+        let moved = changes_after(&portal, &families, async || {
             chrome.call(known, path).await.expect(status);
         });
         let method = if method == "BREW" { "other" } else { method };
@@ -240,7 +240,7 @@ async fn requests_are_counted_by_route_pattern() {
 async fn ends_and_stream_closings_count_on_their_node() {
     let portal = Portal::start().await;
     let node = portal.second_node().await;
-    let _listening = (portal.listening().await, node.listening().await);
+    let _listening = (portal.start_listener().await, node.start_listener().await);
     let maria = portal.broker("maria").await;
     let mac = portal.desktop("mac").signed_in(&maria).await.via(&node.router);
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -271,12 +271,12 @@ async fn event_age_uses_the_portals_clock() {
     let maria = portal.broker("maria").await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    let listening = portal.listening().await;
+    let listening = portal.start_listener().await;
     let stream = mac.get(EVENTS).stream().await;
     drop(listening);
     chrome.delete("/api/v1/sessions?scope=others").await.expect(200);
     // The listener was away, and reads of it forty seconds late.
-    portal.pass(seconds(40)).await;
+    portal.advance(seconds(40)).await;
     let mut position = broker_portal::server::realtime::listener::Position::after(0);
     let state = &portal.state;
     position
@@ -295,7 +295,7 @@ async fn event_age_uses_the_portals_clock() {
 #[tokio::test]
 async fn scrape_answers_and_shows_an_outage() {
     let portal = Portal::start().await;
-    let _listening = portal.listening().await;
+    let _listening = portal.start_listener().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     watch::once(&portal.state).await;
@@ -319,7 +319,7 @@ async fn scrape_answers_and_shows_an_outage() {
         .await
         .expect("an idle connection");
 
-    let outage = portal.cut_off_database().await;
+    let outage = portal.disconnect_database().await;
     let before = Scrape::of(&portal.anonymous()).await;
     // The first ones get connections that have just been broken.
     for _ in 0..Database::MAX_CONNECTIONS {
@@ -346,7 +346,7 @@ async fn scrape_answers_and_shows_an_outage() {
 #[tokio::test]
 async fn delayed_jobs_are_reported_but_keep_readiness() {
     let portal = Portal::start().await;
-    let _listening = portal.listening().await;
+    let _listening = portal.start_listener().await;
     let maria = portal.broker("maria").await;
     portal.browser(CHROME).signed_in(&maria).await;
     portal.seal().await;
@@ -382,14 +382,14 @@ async fn delayed_jobs_are_reported_but_keep_readiness() {
         .try_sign_in(&maria.email, "wrong")
         .await
         .expect(401);
-    portal.pass(seconds(61)).await;
+    portal.advance(seconds(61)).await;
     let (wrong, scrape) = look().await;
     assert_eq!(wrong, ["audit_seal"]);
     assert!(scrape.value("audit_unsealed_rows") >= 1.0);
     assert_eq!(scrape.value("audit_unsealed_age_seconds"), 61.0);
     portal.seal().await;
 
-    portal.pass(seconds(7200)).await;
+    portal.advance(seconds(7200)).await;
     let (wrong, scrape) = look().await;
     assert_eq!(wrong, ["cleanup"]);
     assert_eq!(scrape.value("cleanup_last_finished_age_seconds"), 7261.0);
@@ -415,7 +415,7 @@ async fn health_command_prints_the_same_checks() {
         "database: ok\nmigrations: ok\nlistener: warning: no server listens to this database\ncleanup: ok\n\
          audit_seal: ok\n"
     );
-    let _listening = portal.listening().await;
+    let _listening = portal.start_listener().await;
     let (well, lines, _) = portal.run(&["health"]).await;
     assert!(well && lines.contains("listener: ok\n"), "{lines}");
 
@@ -468,7 +468,7 @@ async fn scrape_is_uncached_prometheus_text_without_database_access() {
 
 /// Every metric there is, once something has happened to each.
 async fn busy(portal: &Portal) -> (Scrape, Vec<String>) {
-    let _listening = portal.listening().await;
+    let _listening = portal.start_listener().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).at("203.0.113.77").signed_in(&maria).await;
     let mac = portal.desktop("mac-of-maria").signed_in(&maria).await;

@@ -11,12 +11,12 @@ const HOUR: u64 = 3600;
 /// A vendor's limits, and two settings of the portal below.
 const IDLE: u64 = 12 * HOUR;
 const LIFETIME: u64 = 24 * HOUR;
-const MOST: usize = 3;
-const TRUSTED_FOR: u64 = 3 * HOUR;
+const MAX_SESSIONS: usize = 3;
+const REAUTH_SECONDS: u64 = 3 * HOUR;
 const ACCESS_TOKEN: u64 = 900;
 
 /// Three browsers and two desktops.
-const PLACES: usize = 5;
+const CLIENTS: usize = 5;
 
 /// What may happen next. Sessions are named by their place in the order of sign-ins, modulo how many there are.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let by = 0..64_usize;
     prop_oneof![
-        6 => (0..PLACES).prop_map(|place| Step::SignIn { place }),
+        6 => (0..CLIENTS).prop_map(|place| Step::SignIn { place }),
         5 => by.clone().prop_map(|by| Step::Act { by }),
         3 => by.clone().prop_map(|by| Step::Refresh { by }),
         2 => by.clone().prop_map(|by| Step::Extend { by }),
@@ -45,13 +45,13 @@ fn step() -> impl Strategy<Value = Step> {
         1 => by.clone().prop_map(|by| Step::RevokeOthers { by }),
         1 => by.prop_map(|by| Step::RevokeAll { by }),
         4 => prop_oneof![
-            Just(60), Just(ACCESS_TOKEN), Just(2 * HOUR), Just(5 * HOUR), Just(TRUSTED_FOR), Just(IDLE - 1), Just(IDLE),
+            Just(60), Just(ACCESS_TOKEN), Just(2 * HOUR), Just(5 * HOUR), Just(REAUTH_SECONDS), Just(IDLE - 1), Just(IDLE),
         ].prop_map(|time| Step::Wait { time }),
         1 => Just(Step::CleanUp),
     ]
 }
 
-struct Modeled {
+struct ModelSession {
     client: Client,
     place: usize,
     began: u64,
@@ -60,24 +60,24 @@ struct Modeled {
     ended: Option<&'static str>,
 }
 
-impl Modeled {
+impl ModelSession {
     /// Its credential is of use.
-    fn is_let_in(&self, now: u64) -> bool {
+    fn is_accepted(&self, now: u64) -> bool {
         self.ended.is_none() && self.access_until.is_none_or(|until| now < until)
     }
 }
 
 struct World {
     portal: Portal,
-    person: Person,
+    person: TestUser,
     now: u64,
-    sessions: Vec<Modeled>,
+    sessions: Vec<ModelSession>,
 }
 
 impl World {
     async fn new() -> Self {
         let portal = Portal::with(&[("PORTAL_REAUTH_SECONDS", "10800")]).await;
-        let person = portal.person("vera").role(Role::Vendor).create().await;
+        let person = portal.user("vera").role(Role::Vendor).create().await;
         Self {
             portal,
             person,
@@ -119,24 +119,24 @@ impl World {
     }
 
     /// A request of that session: whether it is let in, which is activity.
-    fn acts(&mut self, by: usize) -> bool {
+    fn record_request(&mut self, by: usize) -> bool {
         let now = self.now;
         let session = &mut self.sessions[by];
-        let let_in = session.is_let_in(now);
-        if let_in {
+        let accepted = session.is_accepted(now);
+        if accepted {
             session.active = now;
         }
-        let_in
+        accepted
     }
 
     fn is_fresh(&self, by: usize) -> bool {
-        self.now - self.sessions[by].began <= TRUSTED_FOR
+        self.now - self.sessions[by].began <= REAUTH_SECONDS
     }
 
     async fn sign_in(&mut self, place: usize) {
         let held = self.sessions.iter().rposition(|session| session.place == place);
         let client = match held {
-            Some(held) => self.sessions[held].client.replica(),
+            Some(held) => self.sessions[held].client.duplicate(),
             None => match place {
                 0 => self.portal.browser(CHROME),
                 1 => self.portal.browser(FIREFOX),
@@ -148,7 +148,7 @@ impl World {
         if let Some(held) = held {
             self.sessions[held].ended.get_or_insert("signed_out");
         }
-        self.sessions.push(Modeled {
+        self.sessions.push(ModelSession {
             client,
             place,
             began: self.now,
@@ -158,19 +158,19 @@ impl World {
         });
         let mut live = self.live();
         live.sort_by_key(|index| std::cmp::Reverse(self.sessions[*index].active));
-        for index in live.split_off(MOST.min(live.len())) {
+        for index in live.split_off(MAX_SESSIONS.min(live.len())) {
             self.sessions[index].ended = Some("session_limit");
         }
     }
 
     async fn revoke(&mut self, by: usize, query: &str, targets: &[usize], reason: &'static str) {
         let needs_check = targets != [by];
-        let (let_in, fresh) = (self.acts(by), self.is_fresh(by));
+        let (accepted, fresh) = (self.record_request(by), self.is_fresh(by));
         let answer = self.sessions[by]
             .client
             .delete(&format!("/api/v1/sessions{query}"))
             .await;
-        if !let_in {
+        if !accepted {
             answer.expect(401);
         } else if needs_check && !fresh {
             answer.expect(403);
@@ -195,7 +195,7 @@ impl World {
         }
     }
 
-    async fn take(&mut self, step: &Step) {
+    async fn apply(&mut self, step: &Step) {
         match *step {
             Step::SignIn { place } => self.sign_in(place).await,
             Step::Wait { time } => self.wait(time).await,
@@ -204,13 +204,13 @@ impl World {
             }
             Step::Act { by } | Step::Extend { by } => {
                 let Some(by) = self.pick(by) else { return };
-                let let_in = self.acts(by);
+                let accepted = self.record_request(by);
                 let client = &self.sessions[by].client;
                 let answer = match step {
                     Step::Act { .. } => client.get("/api/v1/sessions").await,
                     _ => client.post("/api/v1/session/extend").await,
                 };
-                answer.expect(if let_in { 200 } else { 401 });
+                answer.expect(if accepted { 200 } else { 401 });
             }
             Step::Refresh { by } => {
                 let Some(by) = self.pick(by) else { return };
@@ -253,25 +253,25 @@ impl World {
     /// Asks for a fresh check even where the caller is the only one.
     async fn revoke_all(&mut self, by: usize, all: &[usize]) {
         if all == [by] && !self.is_fresh(by) {
-            let let_in = self.acts(by);
+            let accepted = self.record_request(by);
             let answer = self.sessions[by]
                 .client
                 .delete("/api/v1/sessions?scope=all")
                 .await;
-            answer.expect(if let_in { 403 } else { 401 });
+            answer.expect(if accepted { 403 } else { 401 });
             return;
         }
         self.revoke(by, "?scope=all", all, "signed_out_everywhere").await;
     }
 
     /// The portal agrees: its answers for what was live until now, its database for everything.
-    async fn agrees(&self, asked: &[usize]) {
+    async fn assert_agrees(&self, asked: &[usize]) {
         for &index in asked {
             let session = &self.sessions[index];
             let answer = session.client.get("/api/v1/session_state").await;
             match session.ended {
                 Some(reason) => assert_eq!(answer.end_reason(), reason, "session {index}"),
-                None if session.is_let_in(self.now) => {
+                None if session.is_accepted(self.now) => {
                     let idle_end = answer.expect(200).json()["session"]["idle_expires_at"].clone();
                     let left = self.portal.now() + seconds(session.active + IDLE - self.now);
                     // A vendor's activity may not be written yet; what stands there is not later than it is true.
@@ -312,9 +312,9 @@ fn portal_agrees_with_the_model_for_every_sequence() {
         for step in &steps {
             let before = world.live();
             world.wait(1).await;
-            world.agrees(&before).await;
-            world.take(step).await;
-            world.agrees(&before).await;
+            world.assert_agrees(&before).await;
+            world.apply(step).await;
+            world.assert_agrees(&before).await;
         }
         let ended: Vec<_> = world
             .sessions

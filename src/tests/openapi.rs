@@ -9,16 +9,16 @@ use crate::harness::*;
 #[tokio::test]
 async fn every_api_response_matches_its_description() {
     let portal = Portal::with(&[("PORTAL_REAUTH_SECONDS", "600"), ("PORTAL_SIGN_IN_ATTEMPTS", "5")]).await;
-    let maria = portal.person("maria").member_of("Northgate").create().await;
+    let maria = portal.user("maria").member_of("Northgate").create().await;
     let ada = portal
-        .person("ada")
+        .user("ada")
         .role(Role::Admin)
         .member_of("Northgate")
         .create()
         .await;
     let described = Description::fetch(&portal).await;
     let mut seen = BTreeSet::new();
-    let mut check = |operation: &str, answer: &Answer| {
+    let mut check = |operation: &str, answer: &TestResponse| {
         described.holds(operation, answer);
         seen.insert(format!("{operation} {}", answer.status));
     };
@@ -59,7 +59,7 @@ async fn every_api_response_matches_its_description() {
         &chrome.post("/api/v1/devices/heartbeat").await,
     );
 
-    let node = portal.listening().await;
+    let node = portal.start_listener().await;
     const STREAM: &str = "GET /api/v1/session/events";
     let safari = portal.browser(SAFARI).signed_in(&maria).await;
     let stream = tokio::spawn(safari.get("/api/v1/session/events").into_future());
@@ -161,7 +161,7 @@ async fn every_api_response_matches_its_description() {
     const MANY: &str = "DELETE /api/v1/sessions";
     check(MANY, &chrome.delete("/api/v1/sessions?scope=some").await);
     check(ONE, &chrome.delete("/api/v1/sessions/nonsense").await);
-    portal.pass(seconds(601)).await;
+    portal.advance(seconds(601)).await;
     check(REVOKE, &revoke(&admin, ids.clone()).await);
     check(
         ONE,

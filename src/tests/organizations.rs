@@ -21,29 +21,29 @@ async fn looks_at(client: &Client) -> (Value, Value) {
 }
 
 /// A guest of Northgate who is an administrator of Harbour.
-async fn maria(portal: &Portal) -> Person {
+async fn maria(portal: &Portal) -> TestUser {
     let maria = portal
-        .person("maria")
+        .user("maria")
         .role(Role::Guest)
         .member_of("Northgate")
         .create()
         .await;
     // Joined later: a new session looks at the first.
-    portal.pass(seconds(1)).await;
+    portal.advance(seconds(1)).await;
     portal
-        .person("maria")
+        .user("maria")
         .role(Role::Admin)
         .member_of("Harbour")
         .create()
         .await;
-    portal.person("jonas").member_of("Elsewhere").create().await;
+    portal.user("jonas").member_of("Elsewhere").create().await;
     maria
 }
 
 #[tokio::test]
 async fn switching_affects_only_the_current_session() {
     let portal = Portal::start().await;
-    let _listening = portal.listening().await;
+    let _listening = portal.start_listener().await;
     let maria = maria(&portal).await;
     let ids = organizations(&portal).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -62,11 +62,11 @@ async fn switching_affects_only_the_current_session() {
         json!({ "id": ids["Harbour"], "name": "Harbour" })
     );
     assert_eq!(
-        stream.next_of("organization_switched").await.data["session_id"],
+        stream.next_of_kind("organization_switched").await.data["session_id"],
         json!(chrome.session())
     );
     // Another role: the old cookie is replaced with the next request, and then refused.
-    let before = chrome.replica();
+    let before = chrome.duplicate();
     assert_eq!(looks_at(&chrome).await, (json!("Harbour"), json!("admin")));
     assert_ne!(chrome.cookie(), before.cookie());
     assert_eq!(
@@ -129,7 +129,7 @@ async fn switch_is_refused_when_the_session_would_expire() {
     let ids = organizations(&portal).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     // An administrator's session lasts twelve hours.
-    portal.pass(seconds(12 * 3600)).await;
+    portal.advance(seconds(12 * 3600)).await;
     let fields = [("organization_id", &*ids["Harbour"])];
     let answer = chrome
         .post("/api/switch_organization")
@@ -148,7 +148,7 @@ async fn switching_enforces_the_new_roles_limit() {
     let mut desktops = Vec::new();
     for name in ["a", "b", "c"] {
         desktops.push(portal.desktop(name).signed_in(&maria).await);
-        portal.pass(seconds(1)).await;
+        portal.advance(seconds(1)).await;
     }
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let fields = [("organization_id", &*ids["Harbour"])];

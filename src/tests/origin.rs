@@ -17,7 +17,7 @@ const FOREIGN: [(&str, &str); 8] = [
 ];
 
 /// Every address that changes something.
-fn unsafe_calls(session: SessionId, maria: &Person) -> Vec<(Method, String, Value)> {
+fn unsafe_calls(session: SessionId, maria: &TestUser) -> Vec<(Method, String, Value)> {
     let credentials = json!({ "email": maria.email, "password": maria.password });
     let mut desktop = credentials.clone();
     desktop["device"] = json!({ "device_id": "a", "device_name": "b", "os": "c", "platform": "d" });

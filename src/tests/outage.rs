@@ -5,7 +5,7 @@ use broker_portal::server::database::Database;
 use crate::harness::*;
 
 #[track_caller]
-fn assert_unavailable(name: &str, answer: &Answer) {
+fn assert_unavailable(name: &str, answer: &TestResponse) {
     assert_eq!(answer.status, 503, "{name}: {answer:#?}");
     assert!(
         answer
@@ -20,7 +20,7 @@ fn assert_unavailable(name: &str, answer: &Answer) {
 }
 
 /// What is asked of a portal whose database is away, by people who are signed in and by strangers.
-async fn while_away(chrome: &Client, mac: &Client, person: &Person) {
+async fn while_away(chrome: &Client, mac: &Client, person: &TestUser) {
     let portal = &chrome.portal;
     let plain = chrome.clone().without_script();
     for path in ["/dashboard", "/dashboard/settings", "/login", "/nowhere"] {
@@ -87,7 +87,7 @@ async fn refused_database_connections_are_503_everywhere() {
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
 
-    let outage = portal.cut_off_database().await;
+    let outage = portal.disconnect_database().await;
     while_away(&chrome, &mac, &maria).await;
     outage.end().await;
     recovers(&chrome, "/dashboard").await;
@@ -98,7 +98,7 @@ async fn refused_database_connections_are_503_everywhere() {
 #[tokio::test]
 async fn stopped_database_is_503_everywhere() {
     let cluster = private_cluster("outage").await;
-    let portal = Portal::on(&cluster.url("portal")).await;
+    let portal = Portal::on_cluster(&cluster.url("portal")).await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
@@ -118,7 +118,7 @@ async fn sign_in_during_an_outage_says_retry_after() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    let outage = portal.cut_off_database().await;
+    let outage = portal.disconnect_database().await;
     let fields = [("email", &*maria.email), ("password", &*maria.password)];
     let answer = portal.browser(CHROME).post("/api/sign_in").form(&fields).await;
     assert_eq!(answer.json()["code"], "unavailable");
@@ -147,11 +147,11 @@ async fn activity_before_an_outage_is_written_afterwards() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    portal.pass(seconds(600)).await;
+    portal.advance(seconds(600)).await;
     chrome.get("/dashboard").await.expect(200);
     let active = portal.now();
 
-    let outage = portal.cut_off_database().await;
+    let outage = portal.disconnect_database().await;
     portal
         .state
         .activity
@@ -185,7 +185,7 @@ async fn locked_user_row_asks_to_retry() {
     let (maria, jonas) = (portal.broker("maria").await, portal.broker("jonas").await);
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let firefox = portal.browser(FIREFOX).signed_in(&jonas).await;
-    let lock = HeldLock::of(&portal, &maria).await;
+    let lock = HeldLock::of_user(&portal, &maria).await;
     let stuck = tokio::spawn(chrome.delete("/api/v1/sessions?scope=all").into_future());
     lock.until_waiting(1).await;
     // Meanwhile she reads, and others do what they want.

@@ -65,7 +65,7 @@ async fn settings_show_the_users_sessions() {
     let maria = portal.broker("maria").await;
     let firefox = portal.browser(FIREFOX).at("203.0.113.9").signed_in(&maria).await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
-    portal.pass(seconds(7200)).await;
+    portal.advance(seconds(7200)).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
 
     let page = chrome.get("/dashboard/settings").await.expect(200);
@@ -313,7 +313,7 @@ async fn sign_in_explains_known_reasons_only() {
 #[tokio::test]
 async fn guessed_addresses_lead_to_their_pages() {
     let portal = Portal::start().await;
-    let root = portal.person("root").role(Role::SystemAdmin).create().await;
+    let root = portal.user("root").role(Role::SystemAdmin).create().await;
     let root = portal.browser(CHROME).signed_in(&root).await;
     for (guessed, page) in [
         ("/settings", "/dashboard/settings"),
@@ -437,8 +437,8 @@ async fn markup_in_names_and_user_agents_is_escaped() {
     let portal = Portal::start().await;
     let lure = r#"<script>alert(1)</script>"><img src=x onerror=alert(2)>'{{7*7}}"#;
     let maria = portal
-        .person("maria")
-        .called(lure)
+        .user("maria")
+        .display_name(lure)
         .member_of(&format!("{lure} Ltd"))
         .create()
         .await;

@@ -86,7 +86,7 @@ async fn panic_is_500_with_a_request_id() {
         ("/dashboard/half", "text/html; charset=utf-8"),
     ] {
         let answer = router.clone().oneshot(request(path)).await.expect("an answer");
-        let answer = Answer::read(answer).await.expect(500);
+        let answer = TestResponse::read(answer).await.expect(500);
         assert_eq!(answer.header("content-type"), Some(form), "{path}");
         assert!(answer.header("x-request-id").is_some(), "{path}: {answer:#?}");
         assert!(
@@ -133,7 +133,7 @@ async fn admin_pages_render_under_load() {
     static IS_BUSY: AtomicBool = AtomicBool::new(true);
     let portal = Portal::start().await;
     let ada = portal
-        .person("ada")
+        .user("ada")
         .role(Role::Admin)
         .member_of("Northgate")
         .create()

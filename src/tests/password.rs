@@ -11,7 +11,7 @@ fn change(client: &Client, current: &str, new: &str) -> Call {
 }
 
 /// Whether that password opens the account, from a browser of its own.
-async fn opens(portal: &Portal, person: &Person, password: &str) -> bool {
+async fn opens(portal: &Portal, person: &TestUser, password: &str) -> bool {
     let answer = portal.browser(SAFARI).try_sign_in(&person.email, password).await;
     assert!([200, 401].contains(&answer.status), "{answer:#?}");
     answer.status == 200
@@ -28,7 +28,7 @@ async fn password_change_signs_out_everywhere_else() {
     ];
     let jonas = portal.broker("jonas").await;
     let of_another = portal.browser(CHROME).signed_in(&jonas).await;
-    let before = chrome.replica();
+    let before = chrome.duplicate();
 
     let answer = change(&chrome, &maria.password, NEW).await.expect(200);
     assert_eq!(answer.json(), 2);
@@ -176,15 +176,15 @@ async fn old_password_sign_in_does_not_survive_change() {
     let early = [portal.browser(FIREFOX), portal.desktop("mac")];
     let late = [portal.browser(SAFARI), portal.desktop("thinkpad")];
 
-    let lock = HeldLock::of(&portal, &maria).await;
+    let lock = HeldLock::of_user(&portal, &maria).await;
     let mut before = Vec::new();
     for (place, client) in (1..).zip(&early) {
-        before.push(lock.queue(client.signing_in(&maria), place).await);
+        before.push(lock.queue(client.spawn_sign_in(&maria), place).await);
     }
     let changing = lock.queue(change(&chrome, &maria.password, NEW), 3).await;
     let mut after = Vec::new();
     for (place, client) in (4..).zip(&late) {
-        after.push(lock.queue(client.signing_in(&maria), place).await);
+        after.push(lock.queue(client.spawn_sign_in(&maria), place).await);
     }
     lock.release().await;
 
@@ -217,7 +217,7 @@ async fn second_of_two_parallel_changes_is_refused() {
             ("other_sessions", "keep"),
         ])
     };
-    let lock = HeldLock::of(&portal, &maria).await;
+    let lock = HeldLock::of_user(&portal, &maria).await;
     let first = lock.queue(keep(&chrome, NEW), 1).await;
     let second = lock.queue(keep(&firefox, "a thief's own password"), 2).await;
     lock.release().await;
@@ -237,7 +237,7 @@ async fn revoked_session_cannot_finish_a_password_change() {
     let thief = portal.browser(FIREFOX).signed_in(&maria).await;
     let end = owner.delete(&format!("/api/v1/sessions/{}", thief.session()));
 
-    let lock = HeldLock::of(&portal, &maria).await;
+    let lock = HeldLock::of_user(&portal, &maria).await;
     let end = lock.queue(end, 1).await;
     let changing = lock.queue(change(&thief, &maria.password, NEW), 2).await;
     lock.release().await;
@@ -281,7 +281,7 @@ async fn both_unicode_forms_of_a_password_sign_in() {
 }
 
 /// Gives a person a hash of the password as typed, as before passwords were normalised.
-async fn set_unnormalised_hash(portal: &Portal, person: &Person) {
+async fn set_unnormalised_hash(portal: &Portal, person: &TestUser) {
     use argon2::PasswordHasher as _;
     let params = argon2::Params::new(64, 1, 1, None).expect("a cost");
     let old = argon2::Argon2::from(params).hash_password(DECOMPOSED.as_bytes());

@@ -44,7 +44,7 @@ async fn persian_names_and_emoji_devices_are_kept() {
         drop(input);
         child.wait_with_output().expect("ended")
     });
-    let (content, out, err) = said(&output.await.expect("ran"));
+    let (content, out, err) = read_output(&output.await.expect("ran"));
     assert!(content, "{out}{err}");
 
     let mac = portal.desktop("mac").device("device_name", "My 👩‍💻 PC");
@@ -92,7 +92,7 @@ async fn device_names_are_cleaned_instead_of_refused() {
 #[tokio::test]
 async fn hidden_characters_are_refused_by_name_everywhere() {
     let portal = Portal::start().await;
-    let root = portal.person("root").role(Role::SystemAdmin).create().await;
+    let root = portal.user("root").role(Role::SystemAdmin).create().await;
     let chrome = portal.browser(CHROME).signed_in(&root).await;
     let fitting = Registration {
         email: "new@b.example".to_owned(),
@@ -180,7 +180,7 @@ async fn hidden_characters_are_refused_by_name_everywhere() {
 async fn emails_in_either_unicode_form_are_one_account() {
     let portal = Portal::with(&[("PORTAL_SIGN_IN_ATTEMPTS", "2")]).await;
     let (composed, decomposed) = ("jos\u{e9}@broker.example", "jose\u{301}@broker.example");
-    let jose = portal.person("jose\u{301}").create().await;
+    let jose = portal.user("jose\u{301}").create().await;
     assert_eq!(jose.email, decomposed);
     for email in [composed, decomposed] {
         let browser = portal.browser(CHROME);

@@ -14,10 +14,10 @@ async fn signing_out_everywhere_rejects_sign_ins_in_progress() {
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let late = [portal.browser(FIREFOX), portal.desktop("mac")];
 
-    let lock = HeldLock::of(&portal, &maria).await;
+    let lock = HeldLock::of_user(&portal, &maria).await;
     let all = lock.queue(chrome.delete("/api/v1/sessions?scope=all"), 1).await;
-    let browser = lock.queue(late[0].signing_in(&maria), 2).await;
-    let desktop = lock.queue(late[1].signing_in(&maria), 3).await;
+    let browser = lock.queue(late[0].spawn_sign_in(&maria), 2).await;
+    let desktop = lock.queue(late[1].spawn_sign_in(&maria), 3).await;
     lock.release().await;
 
     assert_eq!(
@@ -45,8 +45,8 @@ async fn signing_out_everywhere_ends_just_created_sessions() {
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let early = portal.browser(FIREFOX);
 
-    let lock = HeldLock::of(&portal, &maria).await;
-    let signed_in = lock.queue(early.signing_in(&maria), 1).await;
+    let lock = HeldLock::of_user(&portal, &maria).await;
+    let signed_in = lock.queue(early.spawn_sign_in(&maria), 1).await;
     let all = lock.queue(chrome.delete("/api/v1/sessions?scope=all"), 2).await;
     lock.release().await;
 
@@ -72,10 +72,10 @@ async fn assert_late_sign_ins_are_rejected(caller_is_desktop: bool, end: fn(&Cli
     };
     let late = [portal.browser(FIREFOX), portal.desktop("mac")];
 
-    let lock = HeldLock::of(&portal, &maria).await;
+    let lock = HeldLock::of_user(&portal, &maria).await;
     let others = lock.queue(end(&caller), 1).await;
-    let browser = lock.queue(late[0].signing_in(&maria), 2).await;
-    let desktop = lock.queue(late[1].signing_in(&maria), 3).await;
+    let browser = lock.queue(late[0].spawn_sign_in(&maria), 2).await;
+    let desktop = lock.queue(late[1].spawn_sign_in(&maria), 3).await;
     lock.release().await;
 
     others.await.expect("answered").expect(200);
@@ -107,16 +107,16 @@ async fn sign_out_others_rejects_sign_ins_in_progress() {
 #[tokio::test]
 async fn administrators_own_revocation_rejects_sign_ins_in_progress() {
     let portal = Portal::start().await;
-    let ada = portal.person("ada").role(Role::SystemAdmin).create().await;
+    let ada = portal.user("ada").role(Role::SystemAdmin).create().await;
     let admin = portal.browser(CHROME).signed_in(&ada).await;
     let late = portal.browser(FIREFOX);
     let body = json!({ "user_id": ada.id });
 
-    let lock = HeldLock::of(&portal, &ada).await;
+    let lock = HeldLock::of_user(&portal, &ada).await;
     let end = lock
         .queue(admin.post("/api/v1/admin/sessions/revoke").json(&body), 1)
         .await;
-    let sign_in = lock.queue(late.signing_in(&ada), 2).await;
+    let sign_in = lock.queue(late.spawn_sign_in(&ada), 2).await;
     lock.release().await;
 
     end.await.expect("answered").expect(200);
@@ -142,7 +142,7 @@ async fn only_later_sign_ins_survive_signing_out_everywhere() {
         };
         let wait = |time: i64| tokio::time::sleep(Duration::from_micros(time.max(0).unsigned_abs()));
         let signing_in = spawn({
-            let signing_in = rival.signing_in(&maria);
+            let signing_in = rival.spawn_sign_in(&maria);
             let wait = wait(-ahead);
             async move {
                 wait.await;
@@ -193,8 +193,8 @@ async fn password_change_rejects_sign_ins_in_progress() {
     let maria = portal.broker("maria").await;
     let (before, late) = (portal.browser(CHROME), portal.browser(FIREFOX));
 
-    let lock = HeldLock::of(&portal, &maria).await;
-    let early = lock.queue(before.signing_in(&maria), 1).await;
+    let lock = HeldLock::of_user(&portal, &maria).await;
+    let early = lock.queue(before.spawn_sign_in(&maria), 1).await;
     let change = spawn({
         let (accounts, email) = (portal.accounts(), maria.email.clone());
         async move {
@@ -204,7 +204,7 @@ async fn password_change_rejects_sign_ins_in_progress() {
         }
     });
     lock.until_waiting(2).await;
-    let refused = lock.queue(late.signing_in(&maria), 3).await;
+    let refused = lock.queue(late.spawn_sign_in(&maria), 3).await;
     lock.release().await;
 
     early.await.expect("answered").expect(200);
@@ -223,13 +223,13 @@ async fn disabling_an_account_rejects_sign_ins_in_progress() {
     let maria = portal.broker("maria").await;
     let late = portal.browser(FIREFOX);
 
-    let lock = HeldLock::of(&portal, &maria).await;
+    let lock = HeldLock::of_user(&portal, &maria).await;
     let disabling = spawn({
         let (accounts, email) = (portal.accounts(), maria.email.clone());
         async move { accounts.disable(&email).await }
     });
     lock.until_waiting(1).await;
-    let refused = lock.queue(late.signing_in(&maria), 2).await;
+    let refused = lock.queue(late.spawn_sign_in(&maria), 2).await;
     lock.release().await;
 
     disabling.await.expect("ran").expect("disabled");
@@ -253,7 +253,7 @@ async fn revocation_by_a_revoked_caller_ends_nothing() {
         ]
     };
 
-    let lock = HeldLock::of(&portal, &maria).await;
+    let lock = HeldLock::of_user(&portal, &maria).await;
     let revoke = owner.delete(&format!("/api/v1/sessions/{}", thief.session()));
     let revoke = lock.queue(revoke, 1).await;
     let mut under_way = Vec::new();
@@ -344,7 +344,7 @@ async fn late_activity_flush_revives_no_session() {
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
     let began = portal.now();
-    portal.pass(seconds(60)).await;
+    portal.advance(seconds(60)).await;
 
     mac.get("/api/v1/sessions").await.expect(200);
     chrome.delete("/api/v1/sessions?scope=others").await.expect(200);
@@ -363,7 +363,7 @@ async fn activity_flush_during_revocation_revives_no_session() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    portal.pass(seconds(60)).await;
+    portal.advance(seconds(60)).await;
     chrome.get("/dashboard").await.expect(200);
 
     // The row is being ended by a transaction that has not committed.
@@ -394,7 +394,7 @@ async fn late_activity_wins_against_recording_the_expiry() {
     let node = portal.second_node().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    portal.pass(seconds(12 * 3600 - 1)).await;
+    portal.advance(seconds(12 * 3600 - 1)).await;
 
     // The person acts in time, but the write has to wait; meanwhile another node sees the time run out.
     let mut busy = portal.sql.begin().await.expect("a transaction");
@@ -423,7 +423,7 @@ async fn parallel_sign_ins_of_one_device_keep_one() {
     let maria = portal.broker("maria").await;
     let mut under_way = JoinSet::new();
     for _ in 0..12 {
-        under_way.spawn(portal.desktop("mac").signing_in(&maria));
+        under_way.spawn(portal.desktop("mac").spawn_sign_in(&maria));
     }
     for answer in under_way.join_all().await {
         answer.expect(201);
@@ -492,7 +492,7 @@ async fn revoke_all_ends_parallel_sign_ins_with_records() {
     let (maria, jonas) = (portal.broker("maria").await, portal.broker("jonas").await);
     portal.browser(CHROME).signed_in(&maria).await;
     // Everyone is listed; the first of them is held; meanwhile another one signs in.
-    let lock = HeldLock::of(&portal, &maria).await;
+    let lock = HeldLock::of_user(&portal, &maria).await;
     let accounts = portal.accounts();
     let everyone = spawn(async move { accounts.revoke_everyone(None).await });
     lock.until_waiting(1).await;

@@ -3,12 +3,12 @@
 use crate::harness::*;
 
 /// How long after a password check sensitive actions need no new one, as the contract has it.
-const TRUSTED_FOR: u64 = 1800;
+const REAUTH_SECONDS: u64 = 1800;
 
 /// A person with a browser and a desktop that both looked at the password so long ago, and more to be ended.
 struct Stale {
     portal: Portal,
-    maria: Person,
+    maria: TestUser,
     chrome: Client,
     mac: Client,
     target: Client,
@@ -25,7 +25,7 @@ impl Stale {
         let chrome = portal.browser(CHROME).signed_in(&maria).await;
         let mac = portal.desktop("mac").signed_in(&maria).await;
         let target = portal.browser(FIREFOX).signed_in(&maria).await;
-        portal.pass(seconds(time)).await;
+        portal.advance(seconds(time)).await;
         mac.refresh().await.expect(200);
         Self {
             portal,
@@ -80,7 +80,7 @@ impl Stale {
 
 #[tokio::test]
 async fn stale_check_blocks_every_sensitive_route() {
-    let stale = Stale::by(TRUSTED_FOR + 1).await;
+    let stale = Stale::by(REAUTH_SECONDS + 1).await;
     for client in [&stale.chrome, &stale.mac] {
         assert_eq!(stale.reauth_required(client).await, true);
         let calls = stale.sensitive(client);
@@ -111,7 +111,7 @@ async fn stale_check_blocks_every_sensitive_route() {
 async fn sensitive_routes_ask_only_after_the_limit() {
     for route in 0..6 {
         for desktop in [false, true] {
-            let fresh = Stale::by(TRUSTED_FOR).await;
+            let fresh = Stale::by(REAUTH_SECONDS).await;
             let client = if desktop { &fresh.mac } else { &fresh.chrome };
             assert_eq!(fresh.reauth_required(client).await, false);
             let call = fresh.sensitive(client).remove(route);
@@ -126,7 +126,7 @@ async fn sensitive_routes_ask_only_after_the_limit() {
 async fn operator_configures_the_check_lifetime() {
     let stale = Stale::with(&[("PORTAL_REAUTH_SECONDS", "60")], 60).await;
     assert_eq!(stale.reauth_required(&stale.chrome).await, false);
-    stale.portal.pass(seconds(1)).await;
+    stale.portal.advance(seconds(1)).await;
     assert_eq!(stale.reauth_required(&stale.chrome).await, true);
     stale
         .chrome
@@ -138,7 +138,7 @@ async fn operator_configures_the_check_lifetime() {
 #[tokio::test]
 async fn signing_out_never_needs_a_fresh_check() {
     for route in 0..4 {
-        let stale = Stale::by(TRUSTED_FOR + 1).await;
+        let stale = Stale::by(REAUTH_SECONDS + 1).await;
         let own = stale.chrome.session();
         let answer = match route {
             0 => stale.chrome.post("/api/sign_out").await,
@@ -162,7 +162,7 @@ async fn signing_out_never_needs_a_fresh_check() {
 
 #[tokio::test]
 async fn stale_session_learns_nothing_about_ids() {
-    let stale = Stale::by(TRUSTED_FOR + 1).await;
+    let stale = Stale::by(REAUTH_SECONDS + 1).await;
     let jonas = stale.portal.broker("jonas").await;
     let of_another = stale.portal.browser(CHROME).signed_in(&jonas).await;
     let ended = stale.portal.browser(SAFARI).signed_in(&stale.maria).await;
@@ -197,8 +197,8 @@ async fn correct_password_performs_the_action_and_rotates_cookie() {
         .into_iter()
         .enumerate()
     {
-        let stale = Stale::by(TRUSTED_FOR + 1).await;
-        let before = stale.chrome.replica();
+        let stale = Stale::by(REAUTH_SECONDS + 1).await;
+        let before = stale.chrome.duplicate();
         let call = stale
             .server_fns(&stale.chrome, Some(&stale.maria.password))
             .remove(route);
@@ -222,12 +222,12 @@ async fn correct_password_performs_the_action_and_rotates_cookie() {
 
 #[tokio::test]
 async fn correct_password_for_unknown_id_stays_signed_in() {
-    let stale = Stale::by(TRUSTED_FOR + 1).await;
+    let stale = Stale::by(REAUTH_SECONDS + 1).await;
     for script in [true, false] {
         let chrome = if script {
             stale.chrome.clone()
         } else {
-            stale.portal.pass(seconds(TRUSTED_FOR + 1)).await;
+            stale.portal.advance(seconds(REAUTH_SECONDS + 1)).await;
             stale.chrome.clone().without_script()
         };
         let fields = [
@@ -250,7 +250,7 @@ async fn wrong_passwords_count_against_this_session_only() {
         ("PORTAL_SIGN_IN_ATTEMPTS", "5"),
         ("PORTAL_SIGN_IN_WINDOW_SECONDS", "900"),
     ];
-    let stale = Stale::with(&limits, TRUSTED_FOR + 1).await;
+    let stale = Stale::with(&limits, REAUTH_SECONDS + 1).await;
     let attempt = |client: &Client, password: &str, route: usize| {
         if route == 3 {
             let body = json!({ "password": password });
@@ -277,13 +277,13 @@ async fn wrong_passwords_count_against_this_session_only() {
     stale.chrome.get("/dashboard").await.expect(200);
     attempt(&stale.mac, &stale.maria.password, 3).await.expect(200);
     stale.portal.browser(SAFARI).signed_in(&stale.maria).await;
-    stale.portal.pass(seconds(900)).await;
+    stale.portal.advance(seconds(900)).await;
     attempt(&stale.chrome, &stale.maria.password, 3).await.expect(200);
 }
 
 #[tokio::test]
 async fn without_javascript_a_page_asks_for_the_password() {
-    let stale = Stale::by(TRUSTED_FOR + 1).await;
+    let stale = Stale::by(REAUTH_SECONDS + 1).await;
     let browser = stale.chrome.clone().without_script();
     let target = stale.target.session().to_string();
     let places = [
@@ -311,8 +311,8 @@ async fn without_javascript_a_page_asks_for_the_password() {
 
 #[tokio::test]
 async fn renewed_check_rotates_the_cookie() {
-    let stale = Stale::by(TRUSTED_FOR + 1).await;
-    let before = stale.chrome.replica();
+    let stale = Stale::by(REAUTH_SECONDS + 1).await;
+    let before = stale.chrome.duplicate();
     let body = json!({ "password": stale.maria.password });
     let answer = stale
         .chrome
@@ -337,8 +337,8 @@ async fn renewed_check_rotates_the_cookie() {
 
 #[tokio::test]
 async fn renewed_check_replaces_only_the_access_token() {
-    let stale = Stale::by(TRUSTED_FOR + 1).await;
-    let before = stale.mac.replica();
+    let stale = Stale::by(REAUTH_SECONDS + 1).await;
+    let before = stale.mac.duplicate();
     let body = json!({ "password": stale.maria.password });
     let answer = stale
         .mac
@@ -362,7 +362,7 @@ async fn renewed_check_replaces_only_the_access_token() {
 
 #[tokio::test]
 async fn rotated_cookie_expires_with_its_session() {
-    let stale = Stale::by(TRUSTED_FOR + 1).await;
+    let stale = Stale::by(REAUTH_SECONDS + 1).await;
     let body = json!({ "password": stale.maria.password });
     let answer = stale
         .chrome
@@ -373,7 +373,7 @@ async fn rotated_cookie_expires_with_its_session() {
     let cookies = answer.all("set-cookie");
     assert_eq!(cookies.len(), 1);
     let attributes: Vec<_> = cookies[0].split("; ").skip(1).collect();
-    let age = format!("Max-Age={}", 24 * 3600 - TRUSTED_FOR - 1);
+    let age = format!("Max-Age={}", 24 * 3600 - REAUTH_SECONDS - 1);
     for attribute in ["HttpOnly", "SameSite=Lax", "Path=/", &age] {
         assert!(attributes.contains(&attribute), "{attribute}: {cookies:?}");
     }
@@ -382,8 +382,8 @@ async fn rotated_cookie_expires_with_its_session() {
 #[tokio::test]
 async fn server_functions_give_desktops_no_cookie() {
     for route in 0..3 {
-        let stale = Stale::by(TRUSTED_FOR + 1).await;
-        let before = stale.mac.replica();
+        let stale = Stale::by(REAUTH_SECONDS + 1).await;
+        let before = stale.mac.duplicate();
         let answer = if route == 2 {
             let fields = [
                 ("current_password", &*stale.maria.password),
@@ -410,18 +410,18 @@ async fn server_functions_give_desktops_no_cookie() {
 
 #[tokio::test]
 async fn refresh_renews_no_check() {
-    let stale = Stale::by(TRUSTED_FOR + 1).await;
+    let stale = Stale::by(REAUTH_SECONDS + 1).await;
     stale.mac.refresh().await.expect(200);
     assert_eq!(stale.reauth_required(&stale.mac).await, true);
 }
 
 #[tokio::test]
 async fn check_that_waited_for_revocation_renews_nothing() {
-    let stale = Stale::by(TRUSTED_FOR - 60).await;
+    let stale = Stale::by(REAUTH_SECONDS - 60).await;
     let body = json!({ "password": stale.maria.password });
     let path = format!("/api/v1/sessions/{}", stale.chrome.session());
 
-    let lock = HeldLock::of(&stale.portal, &stale.maria).await;
+    let lock = HeldLock::of_user(&stale.portal, &stale.maria).await;
     let end = lock.queue(stale.target.delete(&path), 1).await;
     let renew = stale.chrome.post("/api/v1/session/reauthenticate").json(&body);
     let renew = lock.queue(renew, 2).await;
@@ -434,7 +434,7 @@ async fn check_that_waited_for_revocation_renews_nothing() {
 
 #[tokio::test]
 async fn check_of_a_replaced_password_renews_nothing() {
-    let stale = Stale::by(TRUSTED_FOR + 1).await;
+    let stale = Stale::by(REAUTH_SECONDS + 1).await;
     let fields = [
         ("current_password", &*stale.maria.password),
         ("new_password", "an entirely new password"),
@@ -442,7 +442,7 @@ async fn check_of_a_replaced_password_renews_nothing() {
     ];
     let body = json!({ "password": stale.maria.password });
 
-    let lock = HeldLock::of(&stale.portal, &stale.maria).await;
+    let lock = HeldLock::of_user(&stale.portal, &stale.maria).await;
     let change = stale.target.post("/api/change_password").form(&fields);
     let change = lock.queue(change, 1).await;
     // It was right when it was checked, and is not any more when its turn comes.
@@ -462,7 +462,7 @@ async fn failed_action_after_correct_password_stays_signed_in() {
     let maria = portal.broker("maria").await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    portal.pass(seconds(61)).await;
+    portal.advance(seconds(61)).await;
     sqlx::query(
         "ALTER TABLE audit_events ADD CONSTRAINT nothing_ends CHECK (kind <> 'session_ended') NOT VALID",
     )

@@ -5,14 +5,14 @@ use tokio::{spawn, task::JoinSet};
 use crate::harness::*;
 
 /// Someone with a desktop that is signed in.
-async fn on_a_desktop(portal: &Portal) -> (Person, Client) {
+async fn on_a_desktop(portal: &Portal) -> (TestUser, Client) {
     let maria = portal.broker("maria").await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
     (maria, mac)
 }
 
 #[track_caller]
-fn assert_refused(answer: Answer) {
+fn assert_refused(answer: TestResponse) {
     assert_eq!(answer.problem(), "invalid_grant");
     answer.expect(401);
 }
@@ -40,8 +40,8 @@ async fn assert_ended_for_reuse(portal: &Portal, mac: &Client) {
 async fn refresh_rotates_tokens_and_invalidates_the_old() {
     let portal = Portal::start().await;
     let (maria, mac) = on_a_desktop(&portal).await;
-    portal.pass(seconds(60)).await;
-    let before = mac.replica();
+    portal.advance(seconds(60)).await;
+    let before = mac.duplicate();
 
     let answer = mac.refresh().await.expect(200);
     let tokens = answer.json();
@@ -62,7 +62,7 @@ async fn refresh_rotates_tokens_and_invalidates_the_old() {
     mac.get("/api/v1/sessions").await.expect(200);
     assert_eq!(before.end_reason().await, "unknown");
     for _ in 0..5 {
-        portal.pass(seconds(60)).await;
+        portal.advance(seconds(60)).await;
         mac.refresh().await.expect(200);
         mac.get("/api/v1/sessions").await.expect(200);
     }
@@ -73,9 +73,9 @@ async fn refresh_renews_an_expired_access_token() {
     let portal = Portal::with(&[("PORTAL_ACCESS_TOKEN_SECONDS", "60")]).await;
     let (_, mac) = on_a_desktop(&portal).await;
     for _ in 0..3 {
-        portal.pass(seconds(59)).await;
+        portal.advance(seconds(59)).await;
         mac.get("/api/v1/sessions").await.expect(200);
-        portal.pass(seconds(1)).await;
+        portal.advance(seconds(1)).await;
         assert_eq!(mac.get("/api/v1/sessions").await.end_reason(), "unknown");
         mac.refresh().await.expect(200);
         mac.get("/api/v1/sessions").await.expect(200);
@@ -90,7 +90,7 @@ async fn token_reuse_after_rotation_ends_the_session() {
         portal.desktop("thinkpad").signed_in(&maria).await,
         portal.browser(CHROME).signed_in(&maria).await,
     ];
-    let thief = mac.replica();
+    let thief = mac.duplicate();
     mac.refresh().await.expect(200);
     // At once, but the owner has gone on.
     mac.refresh().await.expect(200);
@@ -115,10 +115,10 @@ async fn reuse_of_any_older_token_ends_the_session() {
         let mut line = Vec::new();
         for _ in 0..4 {
             line.push(mac.refresh_token());
-            portal.pass(seconds(600)).await;
+            portal.advance(seconds(600)).await;
             mac.refresh().await.expect(200);
         }
-        portal.pass(seconds(31)).await;
+        portal.advance(seconds(31)).await;
         assert_refused(mac.exchange(&line[generation]).await);
         assert_ended_for_reuse(&portal, &mac).await;
     }
@@ -130,8 +130,8 @@ async fn retry_within_thirty_seconds_returns_the_same_tokens() {
     let (_, mac) = on_a_desktop(&portal).await;
     let lost = mac.exchange(&mac.refresh_token()).await.expect(200).json();
     for wait in [0, 10, 20] {
-        portal.pass(seconds(wait)).await;
-        let again = mac.replica();
+        portal.advance(seconds(wait)).await;
+        let again = mac.duplicate();
         let answer = again.refresh().await.expect(200).json();
         for field in ["access_token", "refresh_token", "expires_at", "session_id"] {
             assert_eq!(answer[field], lost[field], "{field}");
@@ -149,9 +149,9 @@ async fn retry_within_thirty_seconds_returns_the_same_tokens() {
 async fn retry_after_thirty_seconds_is_reuse() {
     let portal = Portal::start().await;
     let (_, mac) = on_a_desktop(&portal).await;
-    let thief = mac.replica();
+    let thief = mac.duplicate();
     mac.refresh().await.expect(200);
-    portal.pass(seconds(31)).await;
+    portal.advance(seconds(31)).await;
     assert_refused(thief.refresh().await);
     assert_ended_for_reuse(&portal, &mac).await;
 }
@@ -160,7 +160,7 @@ async fn retry_after_thirty_seconds_is_reuse() {
 async fn parent_token_after_reauthentication_is_reuse() {
     let portal = Portal::start().await;
     let (maria, mac) = on_a_desktop(&portal).await;
-    let thief = mac.replica();
+    let thief = mac.duplicate();
     mac.refresh().await.expect(200);
     // The desktop has its answer, as it acts with it: what was exchanged is not lost any more, within the grace or not.
     let body = json!({ "password": maria.password });
@@ -178,12 +178,12 @@ async fn parent_token_after_reauthentication_is_reuse() {
 async fn cleanup_keeps_the_retry_window() {
     let portal = Portal::start().await;
     let (_, mac) = on_a_desktop(&portal).await;
-    let late = mac.replica();
+    let late = mac.duplicate();
     mac.refresh().await.expect(200);
-    portal.pass(seconds(30)).await;
+    portal.advance(seconds(30)).await;
     assert_eq!(portal.clean_up().await.salts_erased, 0);
     late.exchange(&late.refresh_token()).await.expect(200);
-    portal.pass(seconds(1)).await;
+    portal.advance(seconds(1)).await;
     assert_eq!(portal.clean_up().await.salts_erased, 1);
     assert_refused(late.refresh().await);
     assert_ended_for_reuse(&portal, &mac).await;
@@ -222,20 +222,20 @@ async fn only_refresh_tokens_are_accepted() {
 async fn refresh_is_no_activity() {
     let portal = Portal::start().await;
     let (_, mac) = on_a_desktop(&portal).await;
-    let idle_end = mac.idle_end().await;
+    let idle_end = mac.idle_expiry().await;
     let began = portal.session_row(mac.session()).await.last_active_at;
     for _ in 0..3 {
-        portal.pass(seconds(600)).await;
+        portal.advance(seconds(600)).await;
         mac.refresh().await.expect(200);
-        assert_eq!(mac.idle_end().await, idle_end);
+        assert_eq!(mac.idle_expiry().await, idle_end);
     }
     portal.write_activity().await;
     let row = portal.session_row(mac.session()).await;
     assert_eq!((row.last_active_at, row.last_seen_at), (began, portal.now()));
 
-    portal.pass(seconds(12 * 3600 - 1800 - 1)).await;
+    portal.advance(seconds(12 * 3600 - 1800 - 1)).await;
     mac.refresh().await.expect(200);
-    portal.pass(seconds(1)).await;
+    portal.advance(seconds(1)).await;
     assert_refused(mac.refresh().await);
     assert_eq!(mac.end_reason().await, "idle_timeout");
 }
@@ -246,19 +246,19 @@ async fn refresh_never_exceeds_the_lifetime() {
     let (_, mac) = on_a_desktop(&portal).await;
     let ends = portal.now() + seconds(24 * 3600);
     for _ in 0..2 {
-        portal.pass(seconds(12 * 3600 - 200)).await;
+        portal.advance(seconds(12 * 3600 - 200)).await;
         mac.refresh().await.expect(200);
         mac.get("/api/v1/sessions").await.expect(200);
     }
-    portal.pass(seconds(100)).await;
+    portal.advance(seconds(100)).await;
     // 300 seconds are left: what it gives is not good for longer.
     let tokens = mac.refresh().await.expect(200).json();
     assert_eq!(tokens["expires_in"], 300);
     assert_eq!(tokens["expires_at"], domain::time::format_rfc3339(ends));
-    portal.pass(seconds(299)).await;
+    portal.advance(seconds(299)).await;
     mac.refresh().await.expect(200);
     mac.get("/api/v1/sessions").await.expect(200);
-    portal.pass(seconds(1)).await;
+    portal.advance(seconds(1)).await;
     assert_refused(mac.refresh().await);
     assert_eq!(mac.end_reason().await, "lifetime_exceeded");
 }
@@ -310,7 +310,7 @@ async fn parallel_refreshes_give_one_successor() {
             under_way.spawn(mac.exchange(&mac.refresh_token()).into_future());
         }
         let answers = under_way.join_all().await;
-        let tokens = |answer: &Answer| {
+        let tokens = |answer: &TestResponse| {
             let answer = answer.clone().expect(200).json();
             (answer["access_token"].clone(), answer["refresh_token"].clone())
         };
@@ -329,7 +329,7 @@ async fn refresh_that_waited_for_revocation_gives_nothing() {
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let end = chrome.delete(&format!("/api/v1/sessions/{}", mac.session()));
 
-    let lock = HeldLock::of(&portal, &maria).await;
+    let lock = HeldLock::of_user(&portal, &maria).await;
     let end = lock.queue(end, 1).await;
     let refresh = lock.queue(mac.exchange(&mac.refresh_token()), 2).await;
     lock.release().await;
@@ -345,7 +345,7 @@ async fn tokens_issued_just_before_revocation_are_invalid() {
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let end = chrome.delete(&format!("/api/v1/sessions/{}", mac.session()));
 
-    let lock = HeldLock::of(&portal, &maria).await;
+    let lock = HeldLock::of_user(&portal, &maria).await;
     let refresh = lock.queue(mac.exchange(&mac.refresh_token()), 1).await;
     let end = lock.queue(end, 2).await;
     lock.release().await;
@@ -363,7 +363,7 @@ async fn no_token_survives_parallel_refresh_and_revocation() {
     let mut refreshed = 0;
     for round in 0..500_u64 {
         let mac = portal.desktop("mac").signed_in(&maria).await;
-        let before = mac.replica();
+        let before = mac.duplicate();
         let path = if round % 2 == 0 {
             format!("/api/v1/sessions/{}", mac.session())
         } else {

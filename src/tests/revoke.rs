@@ -11,7 +11,7 @@ use crate::harness::*;
 
 /// A person on two browsers and two desktops.
 struct Signed {
-    person: Person,
+    person: TestUser,
     chrome: Client,
     firefox: Client,
     mac: Client,
@@ -38,7 +38,7 @@ impl Signed {
     async fn live(&self) -> Vec<SessionId> {
         let mut live = Vec::new();
         for client in self.clients() {
-            let status = client.replica().get("/api/v1/session_state").await.status;
+            let status = client.duplicate().get("/api/v1/session_state").await.status;
             let row = client.portal.session_row(client.session()).await;
             assert_eq!(status == 200, row.ended_at.is_none(), "{row:?}");
             if status == 200 {
@@ -120,7 +120,7 @@ async fn revoking_the_current_session_is_signing_out() {
 async fn signing_out_ends_this_session_and_removes_cookie() {
     let portal = Portal::start().await;
     let maria = Signed::in_everywhere(&portal, "maria").await;
-    let replica = maria.chrome.replica();
+    let replica = maria.chrome.duplicate();
 
     let answer = maria.chrome.post("/api/sign_out").await.expect(200);
     assert_eq!(answer.json(), "/login?reason=signed_out");
@@ -280,7 +280,7 @@ async fn replayed_credentials_are_refused_after_sign_out() {
     let portal = Portal::start().await;
     let maria = Signed::in_everywhere(&portal, "maria").await;
     let node = portal.second_node().await;
-    let (cookie, token) = (maria.chrome.replica(), maria.mac.replica());
+    let (cookie, token) = (maria.chrome.duplicate(), maria.mac.duplicate());
     maria.chrome.post("/api/sign_out").await.expect(200);
     maria
         .mac
@@ -383,7 +383,7 @@ async fn foreign_unknown_and_ended_ids_are_indistinguishable() {
         .delete("/api/v1/sessions?scope=current")
         .await
         .expect(200);
-    portal.pass(seconds(1)).await;
+    portal.advance(seconds(1)).await;
     let before = portal.audit("session_ended").await;
 
     let long = "x".repeat(3000);

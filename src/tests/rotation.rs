@@ -5,8 +5,8 @@ use broker_portal::server::services::rotation;
 use crate::harness::*;
 
 /// Someone in an organization, and what an operator does to make their role another.
-async fn member(portal: &Portal, role: Role) -> Person {
-    let person = portal.person("maria").role(role).member_of("Northgate");
+async fn member(portal: &Portal, role: Role) -> TestUser {
+    let person = portal.user("maria").role(role).member_of("Northgate");
     person.create().await
 }
 
@@ -22,7 +22,7 @@ async fn role_change_rotates_the_cookie() {
             Role::Guest
         };
         member(&portal, role).await;
-        let before = chrome.replica();
+        let before = chrome.duplicate();
         let answer = chrome.get(path).await.expect(200);
         assert!(answer.header("set-cookie").is_some(), "{path}");
         assert_ne!(chrome.cookie(), before.cookie());
@@ -71,7 +71,7 @@ async fn role_change_enforces_the_new_limits() {
     let maria = member(&portal, Role::Broker).await;
     let mut clients = Vec::new();
     for round in 0..5 {
-        portal.pass(seconds(1)).await;
+        portal.advance(seconds(1)).await;
         let client = if round % 2 == 0 {
             portal.browser(CHROME)
         } else {
@@ -79,10 +79,10 @@ async fn role_change_enforces_the_new_limits() {
         };
         clients.push(client.signed_in(&maria).await);
     }
-    portal.pass(seconds(1)).await;
+    portal.advance(seconds(1)).await;
     // The oldest is the most recently active.
     clients[0].get("/dashboard").await.expect(200);
-    portal.pass(seconds(1)).await;
+    portal.advance(seconds(1)).await;
     member(&portal, Role::Employee).await;
     for client in &clients[1..4] {
         portal.assert_ended(client.session(), "session_limit").await;
@@ -116,7 +116,7 @@ async fn late_request_with_replaced_cookie_changes_nothing() {
     let maria = member(&portal, Role::Vendor).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     // Requests that were sent with the old cookie, and arrive once it has been replaced.
-    let late = chrome.replica();
+    let late = chrome.duplicate();
     member(&portal, Role::Broker).await;
     chrome.get("/dashboard").await.expect(200);
     let calls = [
@@ -148,7 +148,7 @@ async fn late_sign_out_with_replaced_cookie_fails() {
     let portal = Portal::start().await;
     let maria = member(&portal, Role::Vendor).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    for late in [chrome.replica(), chrome.replica().without_script()] {
+    for late in [chrome.duplicate(), chrome.duplicate().without_script()] {
         member(&portal, Role::Broker).await;
         chrome.get("/dashboard").await.expect(200);
         member(&portal, Role::Vendor).await;
@@ -175,7 +175,7 @@ async fn parallel_requests_rotate_the_cookie_once() {
             },
         )
         .await;
-        let (before, old) = (chrome.replica(), chrome.cookie().expect("a cookie"));
+        let (before, old) = (chrome.duplicate(), chrome.cookie().expect("a cookie"));
         let mut under_way = tokio::task::JoinSet::new();
         for _ in 0..20 {
             under_way.spawn(before.get("/api/v1/sessions").into_future());

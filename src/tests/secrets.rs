@@ -20,7 +20,7 @@ fn spellings(token: &str) -> Vec<String> {
 /// Lives through what leaves traces and gives every secret that was used.
 async fn live(portal: &Portal) -> Vec<String> {
     let maria = portal
-        .person("maria")
+        .user("maria")
         .password("a secret of maria's own")
         .create()
         .await;

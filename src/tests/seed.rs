@@ -46,7 +46,7 @@ async fn seed_creates_the_requested_live_sessions() {
     assert!((80..300).contains(&count("desktops")), "{}", count("desktops"));
     assert_eq!(count("desktops"), count("refresh_tokens"));
     assert!(count("addresses") > 600);
-    assert_eq!(portal.problems().await, []);
+    assert_eq!(portal.audit_problems().await, []);
 
     let roles: Vec<(String, i64, i64)> = sqlx::query_as(
         "SELECT role, max(sessions), min(most) FROM (
@@ -160,7 +160,7 @@ async fn seed_refuses_used_databases_and_public_portals() {
     command.env("PORTAL_PUBLIC_URL", "https://portal.example");
     command.arg("--i-know-this-fills-the-database");
     let output = tokio::task::spawn_blocking(move || command.output());
-    let (content, _, err) = said(&output.await.expect("ran").expect("started"));
+    let (content, _, err) = read_output(&output.await.expect("ran").expect("started"));
     assert!(!content && err.contains("https://portal.example"), "{err}");
     assert_eq!(portal.rows("users").await, 1);
 

@@ -73,7 +73,7 @@ async fn session_data_is_kept_until_the_end() {
         portal.session_row(chrome.session()).await.data,
         json!({ "draft": "half a letter" })
     );
-    portal.pass(seconds(12 * 3600)).await;
+    portal.advance(seconds(12 * 3600)).await;
     assert_eq!(store.load(&id_of(&firefox)).await.expect("loaded"), None);
 }
 

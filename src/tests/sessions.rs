@@ -26,12 +26,12 @@ async fn list_is_ordered_by_activity_with_one_current() {
     let portal = Portal::start().await;
     let (maria, jonas) = (portal.broker("maria").await, portal.broker("jonas").await);
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    portal.pass(seconds(60)).await;
+    portal.advance(seconds(60)).await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
-    portal.pass(seconds(60)).await;
+    portal.advance(seconds(60)).await;
     let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
     portal.browser(SAFARI).signed_in(&jonas).await;
-    portal.pass(seconds(60)).await;
+    portal.advance(seconds(60)).await;
 
     // Asking makes a session the most recent one, which is not yet written down.
     let seen = list(&chrome).await;
@@ -41,7 +41,7 @@ async fn list_is_ordered_by_activity_with_one_current() {
     );
     assert_eq!(current(&seen), [json!(chrome.session())]);
 
-    portal.pass(seconds(60)).await;
+    portal.advance(seconds(60)).await;
     let seen = list(&mac).await;
     assert_eq!(
         ids(&seen),
@@ -50,7 +50,7 @@ async fn list_is_ordered_by_activity_with_one_current() {
     assert_eq!(current(&seen), [json!(mac.session())]);
 
     // The pages ask in another way and are told the same.
-    portal.pass(seconds(60)).await;
+    portal.advance(seconds(60)).await;
     let answer = firefox.post("/api/list_active_sessions").await.expect(200).json();
     assert_eq!(answer["server_time"], format_rfc3339(portal.now()));
     let seen = answer["sessions"].as_array().expect("a list");
@@ -68,7 +68,7 @@ async fn listed_session_has_exactly_the_contracts_fields() {
     let began = portal.now();
     let chrome = portal.browser(CHROME).at("203.0.113.9").signed_in(&maria).await;
     let mac = portal.desktop("mac").at("2001:db8::7").signed_in(&maria).await;
-    portal.pass(seconds(3600)).await;
+    portal.advance(seconds(3600)).await;
 
     let seen = list(&chrome).await;
     let of = |client: &Client| {
@@ -121,7 +121,7 @@ async fn list_and_session_state_agree_on_expiry() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    portal.pass(seconds(3600)).await;
+    portal.advance(seconds(3600)).await;
 
     let seen = list(&chrome).await;
     portal.write_activity().await;
@@ -135,12 +135,12 @@ async fn ended_and_expired_sessions_are_not_listed() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let asleep = portal.browser(SAFARI).signed_in(&maria).await;
-    portal.pass(seconds(11 * 3600)).await;
+    portal.advance(seconds(11 * 3600)).await;
     let ended = portal.desktop("mac").signed_in(&maria).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     ended.delete("/api/v1/sessions?scope=current").await.expect(200);
     assert_eq!(list(&chrome).await.len(), 2);
-    portal.pass(seconds(3600)).await;
+    portal.advance(seconds(3600)).await;
     // Its twelve hours are over.
     assert_eq!(ids(&list(&chrome).await), [json!(chrome.session())]);
     asleep.get("/api/v1/sessions").await.expect(401);
@@ -205,13 +205,13 @@ async fn responses_hold_no_secrets_or_foreign_data() {
 async fn session_state_has_exactly_the_documented_fields() {
     let portal = Portal::start().await;
     let maria = portal
-        .person("maria")
+        .user("maria")
         .member_of("Northgate Brokerage")
         .create()
         .await;
     let began = portal.now();
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    portal.pass(seconds(1800)).await;
+    portal.advance(seconds(1800)).await;
 
     let organization: uuid::Uuid = sqlx::query_scalar("SELECT id FROM organizations")
         .fetch_one(&portal.sql)
@@ -244,7 +244,7 @@ async fn session_state_has_exactly_the_documented_fields() {
         assert_eq!(chrome.get(path).await.expect(200).json(), expected, "{path}");
     }
 
-    portal.pass(seconds(1)).await;
+    portal.advance(seconds(1)).await;
     expected["session"]["reauth_required"] = json!(true);
     expected["server_time"] = json!(format_rfc3339(portal.now()));
     assert_eq!(chrome.get("/api/v1/session_state").await.json(), expected);
@@ -259,7 +259,7 @@ async fn session_state_without_session_is_401_with_reason() {
     assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
 
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    let replica = chrome.replica();
+    let replica = chrome.duplicate();
     chrome.post("/api/sign_out").await.expect(200);
     assert_eq!(replica.get("/api/session_state").await.end_reason(), "signed_out");
 }
@@ -292,7 +292,7 @@ async fn dashboard_count_equals_the_list() {
     let maria = portal.broker("maria").await;
     portal.browser(SAFARI).signed_in(&maria).await;
     portal.desktop("mac").signed_in(&maria).await;
-    portal.pass(seconds(60)).await;
+    portal.advance(seconds(60)).await;
     portal
         .browser(FIREFOX)
         .try_sign_in(&maria.email, "not it")

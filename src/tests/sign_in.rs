@@ -168,7 +168,7 @@ async fn next_redirects_within_the_portal_only() {
             ("next", next),
         ];
         // Later than the last one, so that the limit of the role ends that and not this.
-        portal.pass(seconds(1)).await;
+        portal.advance(seconds(1)).await;
         let chrome = portal.browser(CHROME);
         let answer = chrome.post("/api/sign_in").form(&fields).await.expect(200);
         assert_eq!(answer.json(), lead_to, "with script: {next:?}");
@@ -206,7 +206,7 @@ async fn sign_in_page_redirects_signed_in_users() {
 #[tokio::test]
 async fn email_ignores_case_and_surrounding_spaces() {
     let portal = Portal::start().await;
-    let maria = portal.person("Maria").create().await;
+    let maria = portal.user("Maria").create().await;
     for email in ["MARIA@BROKER.EXAMPLE", " maria@broker.example\n"] {
         portal
             .browser(CHROME)
@@ -247,7 +247,7 @@ async fn every_byte_of_a_long_password_counts() {
             .cycle()
             .take(length)
             .collect();
-        let person = portal.person(name).password(&password).create().await;
+        let person = portal.user(name).password(&password).create().await;
         portal
             .browser(CHROME)
             .try_sign_in(&person.email, &password)
@@ -262,7 +262,7 @@ async fn every_byte_of_a_long_password_counts() {
     }
     let words =
         "correct horse battery staple: пароль, 密码, 🔑 — and so on, for as long as one likes to type";
-    let person = portal.person("words").password(words).create().await;
+    let person = portal.user("words").password(words).create().await;
     portal
         .desktop("mac")
         .try_sign_in(&person.email, words)
@@ -312,7 +312,7 @@ async fn signing_in_again_ends_the_previous_session() {
     let maria = portal.broker("maria").await;
     let other = portal.browser(FIREFOX).signed_in(&maria).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    let (before, old) = (chrome.replica(), chrome.session());
+    let (before, old) = (chrome.duplicate(), chrome.session());
 
     let chrome = chrome.signed_in(&maria).await;
     assert_ne!(chrome.session(), old);
@@ -385,7 +385,7 @@ async fn repeated_device_sign_in_ends_its_previous_session() {
 async fn desktop_response_has_exactly_the_contracts_fields() {
     let portal = Portal::with(&[("PORTAL_ACCESS_TOKEN_SECONDS", "600")]).await;
     let maria = portal
-        .person("maria")
+        .user("maria")
         .member_of("Northgate Brokerage")
         .create()
         .await;
@@ -447,13 +447,13 @@ async fn invalid_device_is_rejected_by_field() {
 async fn new_session_uses_the_users_last_organization() {
     let portal = Portal::start().await;
     portal
-        .person("maria")
+        .user("maria")
         .role(Role::Broker)
         .member_of("Northgate")
         .create()
         .await;
     let maria = portal
-        .person("maria")
+        .user("maria")
         .role(Role::Admin)
         .member_of("Harbour")
         .create()
@@ -467,7 +467,7 @@ async fn new_session_uses_the_users_last_organization() {
     .execute(&portal.sql)
     .await
     .expect("switched");
-    portal.pass(seconds(60)).await;
+    portal.advance(seconds(60)).await;
 
     let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
     let state = firefox.get("/api/session_state").await.expect(200).json();
@@ -478,7 +478,7 @@ async fn new_session_uses_the_users_last_organization() {
 }
 
 /// Sends the form of the sign-in page.
-async fn send_form(portal: &Portal, browser: &Client, person: &Person) -> Answer {
+async fn send_form(portal: &Portal, browser: &Client, person: &TestUser) -> TestResponse {
     let page = format!("{}/login", portal.state.config.public_url.origin());
     let fields = [
         ("email", &*person.email),

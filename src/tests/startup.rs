@@ -49,7 +49,7 @@ fn serve_in(folder: &PathBuf) -> Command {
 /// The one line of a start that fails.
 async fn failure(mut command: Command) -> String {
     let output = tokio::task::spawn_blocking(move || command.output());
-    let (content, out, err) = said(&output.await.expect("ran").expect("started"));
+    let (content, out, err) = read_output(&output.await.expect("ran").expect("started"));
     assert!(!content, "it has started: {out}");
     assert_eq!(err.lines().count(), 1, "{err}");
     assert!(!err.contains(PASSWORD) && !err.contains("ter2"), "{err}");

@@ -39,7 +39,7 @@ async fn ended_session_costs_one_statement() {
 async fn settings_page_costs_at_most_three_statements() {
     let portal = Portal::start().await;
     let maria = portal
-        .person("maria")
+        .user("maria")
         .member_of("Northgate Brokerage")
         .create()
         .await;
@@ -117,7 +117,7 @@ async fn statement_count_is_independent_of_session_count() {
         .await
         .0;
     assert_eq!(asked, alone + 1);
-    portal.answer_notices(&chrome).await;
+    portal.confirm_notices(&chrome).await;
     let among_many = portal
         .statements_of(chrome.get("/dashboard/settings").into_future())
         .await

@@ -50,7 +50,7 @@ async fn sample(portal: &Portal) -> bool {
 /// To the middle of a step, so that a test's own minutes stay in it.
 async fn to_the_middle(portal: &Portal, step: u64) {
     let into = u64::try_from(portal.now().timestamp()).expect("after 1970") % step;
-    portal.pass(seconds((step + step / 2 - into) % step)).await;
+    portal.advance(seconds((step + step / 2 - into) % step)).await;
 }
 
 #[tokio::test]
@@ -58,17 +58,17 @@ async fn live_sessions_come_from_the_hours_last_sample() {
     let portal = Portal::start().await;
     to_the_middle(&portal, HOUR).await;
     let maria = portal.broker("maria").await;
-    let admin = portal.person("admin").role(Role::Admin).create().await;
+    let admin = portal.user("admin").role(Role::Admin).create().await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     portal.desktop("mac").signed_in(&maria).await;
     assert!(sample(&portal).await);
     portal.browser(FIREFOX).signed_in(&maria).await;
     portal.browser(SAFARI).signed_in(&admin).await;
     assert!(!sample(&portal).await, "another node has just counted");
-    portal.pass(seconds(300)).await;
+    portal.advance(seconds(300)).await;
     assert!(sample(&portal).await);
     // An hour in which nobody counted.
-    portal.pass(seconds(2 * HOUR)).await;
+    portal.advance(seconds(2 * HOUR)).await;
     chrome.post("/api/sign_out").await.expect(200);
     assert!(sample(&portal).await);
     let insight = figures(&portal, Period::Day).await;
@@ -84,7 +84,7 @@ async fn live_sessions_come_from_the_hours_last_sample() {
     assert_eq!(insight.live_sessions.series[0].points.len(), 24);
 
     // All have run out, and nobody has written it down.
-    portal.pass(seconds(2 * DAY)).await;
+    portal.advance(seconds(2 * DAY)).await;
     assert!(sample(&portal).await);
     let insight = figures(&portal, Period::Month).await;
     let of_admin = &ends(&insight.live_sessions, 3)[2];
@@ -96,14 +96,14 @@ async fn live_sessions_come_from_the_hours_last_sample() {
 async fn organization_sees_its_members_by_their_role_there() {
     let portal = Portal::start().await;
     to_the_middle(&portal, HOUR).await;
-    let maria = portal.person("maria").member_of("Northgate").create().await;
+    let maria = portal.user("maria").member_of("Northgate").create().await;
     let admin = portal
-        .person("admin")
+        .user("admin")
         .role(Role::Admin)
         .member_of("Northgate")
         .create()
         .await;
-    let jonas = portal.person("jonas").member_of("Harbour").create().await;
+    let jonas = portal.user("jonas").member_of("Harbour").create().await;
     let aiko = portal.broker("aiko").await;
     for person in [&jonas, &aiko] {
         portal.browser(CHROME).signed_in(person).await;
@@ -121,10 +121,10 @@ async fn organization_sees_its_members_by_their_role_there() {
         .try_sign_in(&maria.email, "not it")
         .await
         .expect(401);
-    portal.pass(seconds(HOUR)).await;
+    portal.advance(seconds(HOUR)).await;
     chrome.post("/api/sign_out").await.expect(200);
     mac.refresh().await.expect(200);
-    portal.pass(seconds(HOUR)).await;
+    portal.advance(seconds(HOUR)).await;
 
     let insight = figures_of(&portal, Period::Day, "Northgate").await;
     assert_eq!(
@@ -156,7 +156,7 @@ async fn organization_sees_its_members_by_their_role_there() {
     assert!(insight.refreshes.is_none() && insight.revocation.is_none() && insight.open_alerts.is_empty());
 
     // The administrator's time has run out, and nobody has looked.
-    portal.pass(seconds(4 * HOUR)).await;
+    portal.advance(seconds(4 * HOUR)).await;
     let insight = figures_of(&portal, Period::Day, "Northgate").await;
     let of_admin = &ends(&insight.live_sessions, 5)[2];
     assert_eq!(
@@ -180,7 +180,7 @@ async fn samples_agree_with_the_sessions_table() {
     let mut people = Vec::new();
     for (number, role) in roles.into_iter().enumerate() {
         let person = portal
-            .person(&format!("person{number}"))
+            .user(&format!("person{number}"))
             .role(role)
             .member_of("Northgate");
         people.push(person.create().await);
@@ -189,14 +189,14 @@ async fn samples_agree_with_the_sessions_table() {
         let person = &people[hour % 3];
         let client = portal.browser(CHROME).signed_in(person).await;
         if hour % 4 == 0 {
-            portal.pass(seconds(60)).await;
+            portal.advance(seconds(60)).await;
             client.post("/api/sign_out").await.expect(200);
         }
         if hour % 7 == 0 {
             portal.clean_up().await;
         }
         assert!(sample(&portal).await);
-        portal.pass(seconds(HOUR)).await;
+        portal.advance(seconds(HOUR)).await;
     }
     assert!(sample(&portal).await);
     // Hour by hour only where nothing changes between the sample and the end of its hour: what runs out does.
@@ -225,10 +225,10 @@ async fn sign_ins_and_ends_count_in_their_step() {
         .browser(CHROME)
         .try_sign_in("nobody@broker.example", "not it")
         .await;
-    portal.pass(seconds(600)).await;
+    portal.advance(seconds(600)).await;
     chrome.post("/api/sign_out").await.expect(200);
     let safari = portal.browser(SAFARI).signed_in(&maria).await;
-    portal.pass(seconds(DAY / 2)).await;
+    portal.advance(seconds(DAY / 2)).await;
     // Not used for twelve hours, both of them.
     portal.clean_up().await;
     assert!(!firefox.is_live().await && !safari.is_live().await);
@@ -267,7 +267,7 @@ async fn sign_ins_and_ends_count_in_their_step() {
     );
 
     // Beyond the period nothing is told.
-    portal.pass(seconds(2 * DAY)).await;
+    portal.advance(seconds(2 * DAY)).await;
     let day = figures(&portal, Period::Day).await;
     assert_eq!(ends(&day.ended_sessions, 1), []);
     assert_eq!(ends(&day.sign_ins, 24)[0].1, vec![Some(0.0); 24]);
@@ -317,7 +317,7 @@ async fn counts_during_an_outage_are_written_later() {
     let mac = portal.desktop("mac").signed_in(&maria).await;
     mac.refresh().await.expect(200);
     let database = &portal.state.database;
-    let outage = portal.cut_off_database().await;
+    let outage = portal.disconnect_database().await;
     portal
         .state
         .minutes
@@ -336,7 +336,7 @@ async fn counts_during_an_outage_are_written_later() {
 async fn slowest_revocation_latency_is_stored() {
     let portal = Portal::start().await;
     to_the_middle(&portal, HOUR).await;
-    let _listening = portal.listening().await;
+    let _listening = portal.start_listener().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     // Of each end: when its streams are told.
@@ -383,11 +383,11 @@ async fn statistics_are_deleted_after_their_longest_period() {
     let database = &portal.state.database;
     portal.state.minutes.flush(database, "a").await.expect("written");
     assert!(sample(&portal).await);
-    portal.pass(seconds(31 * DAY)).await;
+    portal.advance(seconds(31 * DAY)).await;
     assert!(sample(&portal).await);
     // The minute began before the counting did.
     assert!(portal.clean_up().await.figures_deleted <= 1);
-    portal.pass(seconds(60)).await;
+    portal.advance(seconds(60)).await;
     portal.clean_up().await;
     // One for each role and kind.
     assert_eq!(

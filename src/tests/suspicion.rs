@@ -24,7 +24,7 @@ async fn questions(client: &Client) -> Vec<Value> {
     answer.json().as_array().expect("a list").clone()
 }
 
-async fn dismiss(client: &Client, notice: &str) -> Answer {
+async fn dismiss(client: &Client, notice: &str) -> TestResponse {
     client
         .post("/api/dismiss_security_notice")
         .form(&[("notice_id", notice)])
@@ -60,7 +60,7 @@ async fn cookie_in_another_browser_ends_its_session() {
         let maria = portal.broker("maria").await;
         let chrome = portal.browser(CHROME).signed_in(&maria).await;
         let bystander = portal.browser(SAFARI).signed_in(&maria).await;
-        let thief = chrome.replica().calling_itself(other).at("203.0.113.66");
+        let thief = chrome.duplicate().with_user_agent(other).at("203.0.113.66");
 
         let page = thief.get("/dashboard").await.expect(303);
         assert_eq!(page.location(), "/login?next=/dashboard&reason=client_changed");
@@ -89,7 +89,7 @@ async fn request_from_another_browser_is_not_executed() {
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
-    let thief = chrome.replica().calling_itself(FIREFOX).at("203.0.113.66");
+    let thief = chrome.duplicate().with_user_agent(FIREFOX).at("203.0.113.66");
     let answer = thief.delete("/api/v1/sessions?scope=all").await;
     assert_eq!(answer.end_reason(), "client_changed");
     assert!(mac.is_live().await);
@@ -107,7 +107,7 @@ async fn same_browser_changes_are_allowed_and_listed() {
         (CHROME_DESKTOP_SITE, "Chrome 149", "Linux"),
         (CHROME, "Chrome 148", "Windows"),
     ] {
-        let later = chrome.clone().calling_itself(user_agent);
+        let later = chrome.clone().with_user_agent(user_agent);
         let list = later.get("/api/v1/sessions").await.expect(200).json();
         let own = &list["sessions"][0];
         assert_eq!(own["browser"], browser);
@@ -118,7 +118,7 @@ async fn same_browser_changes_are_allowed_and_listed() {
         assert_eq!(portal.session_row(chrome.session()).await.user_agent, user_agent);
     }
     let mac = portal.desktop("mac").signed_in(&maria).await;
-    let mac = mac.calling_itself("BrokerPortalDesktop/4.0.0");
+    let mac = mac.with_user_agent("BrokerPortalDesktop/4.0.0");
     mac.get("/api/v1/sessions").await.expect(200);
     mac.refresh().await.expect(200);
     assert_eq!(portal.audit("session_ended").await, []);
@@ -135,12 +135,12 @@ async fn changes_of_an_honest_client_end_no_session() {
         (FIREFOX_ANDROID, FIREFOX),
         (CHROME, EDGE),
     ] {
-        let maria = portal.person(&uuid::Uuid::new_v4().to_string()).create().await;
+        let maria = portal.user(&uuid::Uuid::new_v4().to_string()).create().await;
         let client = portal.browser(began).signed_in(&maria).await;
         // There and back, as often as the user likes.
         for user_agent in [changed, began, changed] {
             assert!(
-                client.clone().calling_itself(user_agent).is_live().await,
+                client.clone().with_user_agent(user_agent).is_live().await,
                 "{began} {user_agent}"
             );
         }
@@ -155,11 +155,11 @@ async fn renamed_chromium_keeps_its_session() {
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     for name in [FIREFOX, SAFARI_MAC, CHROME] {
         let hints = r#""Chromium";v="148", "Google Chrome";v="148", "Not/A)Brand";v="99""#;
-        let renamed = chrome.clone().calling_itself(name);
+        let renamed = chrome.clone().with_user_agent(name);
         let call = renamed.get("/api/v1/session_state").header("sec-ch-ua", hints);
         call.await.expect(200);
     }
-    let thief = chrome.replica().calling_itself(FIREFOX).at("203.0.113.66");
+    let thief = chrome.duplicate().with_user_agent(FIREFOX).at("203.0.113.66");
     assert!(!thief.is_live().await);
     assert_ended_for_client_change(&portal, chrome.session()).await;
 }
@@ -171,9 +171,9 @@ async fn unknown_program_ends_no_session() {
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
     for name in ["curl/8.5.0", "", "python-requests/2.32", "<script>"] {
-        assert!(chrome.clone().calling_itself(name).is_live().await, "{name}");
-        assert!(mac.clone().calling_itself(name).is_live().await, "{name}");
-        mac.clone().calling_itself(name).refresh().await.expect(200);
+        assert!(chrome.clone().with_user_agent(name).is_live().await, "{name}");
+        assert!(mac.clone().with_user_agent(name).is_live().await, "{name}");
+        mac.clone().with_user_agent(name).refresh().await.expect(200);
     }
     assert!(chrome.is_live().await && mac.is_live().await);
 }
@@ -183,11 +183,11 @@ async fn detour_through_a_program_allows_no_other_browser() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    let thief = chrome.replica().at("203.0.113.66");
+    let thief = chrome.duplicate().at("203.0.113.66");
     for name in ["curl/8.5.0", ""] {
-        assert!(thief.clone().calling_itself(name).is_live().await);
+        assert!(thief.clone().with_user_agent(name).is_live().await);
     }
-    assert!(!thief.calling_itself(FIREFOX).is_live().await);
+    assert!(!thief.with_user_agent(FIREFOX).is_live().await);
     assert_ended_for_client_change(&portal, chrome.session()).await;
 }
 
@@ -217,8 +217,8 @@ async fn operator_can_allow_another_browser() {
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
-    assert!(chrome.clone().calling_itself(FIREFOX).is_live().await);
-    mac.calling_itself(CHROME).refresh().await.expect(200);
+    assert!(chrome.clone().with_user_agent(FIREFOX).is_live().await);
+    mac.with_user_agent(CHROME).refresh().await.expect(200);
     assert_eq!(portal.audit("session_ended").await, []);
 }
 
@@ -228,9 +228,9 @@ async fn new_network_asks_once_and_ends_nothing() {
     let maria = portal.broker("maria").await;
     let asked = portal.browser(FIREFOX).signed_in(&maria).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    portal.answer_notices(&asked).await;
+    portal.confirm_notices(&asked).await;
     let before = portal.notices().await.len();
-    portal.pass(seconds(3600)).await;
+    portal.advance(seconds(3600)).await;
 
     // The same network: nothing to ask about.
     chrome
@@ -284,7 +284,7 @@ async fn parallel_unusual_requests_raise_one_notice() {
         answer.expect(200);
     }
     assert_eq!(portal.notices().await.len(), 1);
-    let thief = chrome.replica().calling_itself(FIREFOX).at("203.0.113.66");
+    let thief = chrome.duplicate().with_user_agent(FIREFOX).at("203.0.113.66");
     for answer in at_once(&thief).await {
         assert_eq!(answer.end_reason(), "client_changed");
     }
@@ -303,9 +303,9 @@ async fn distant_networks_within_minutes_raise_another_notice() {
         let maria = portal.broker("maria").await;
         let chrome = portal.browser(CHROME).signed_in(&maria).await;
         chrome.post("/api/sign_out").await.expect(200);
-        portal.pass(seconds(900)).await;
+        portal.advance(seconds(900)).await;
         let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
-        portal.pass(seconds(wait - 1)).await;
+        portal.advance(seconds(wait - 1)).await;
         let there = firefox.clone().at(from);
         there.get("/dashboard").await.expect(200);
         assert!(rules(&portal).await.contains(&rule.to_owned()), "{wait} {from}");
@@ -350,16 +350,16 @@ async fn only_new_devices_raise_a_notice() {
         .collect();
     assert!(about.contains(&mac.session()) && about.contains(&firefox.session()));
 
-    portal.answer_notices(&chrome).await;
+    portal.confirm_notices(&chrome).await;
     for client in [chrome, mac, firefox] {
         client.clone().signed_in(&maria).await;
-        portal.pass(seconds(3600)).await;
+        portal.advance(seconds(3600)).await;
         client.signed_in(&maria).await;
     }
     assert_eq!(portal.notices().await.len(), 2);
 
     let away = portal.desktop("thinkpad").at("203.0.113.5");
-    portal.pass(seconds(3600)).await;
+    portal.advance(seconds(3600)).await;
     away.signed_in(&maria).await;
     assert_eq!(rules(&portal).await[2], "new_device new_network");
 }
@@ -382,7 +382,7 @@ async fn each_notice_rule_can_be_disabled() {
                 .await
                 .expect(401);
         }
-        portal.pass(seconds(1)).await;
+        portal.advance(seconds(1)).await;
         let client = portal.browser(CHROME).at(address).signed_in(&maria).await;
         client.at("192.0.2.77").get("/dashboard").await.expect(200);
     }
@@ -395,14 +395,14 @@ async fn failures_before_the_correct_password_raise_a_notice() {
     let maria = portal.broker("maria").await;
     let fail = async |times: usize| {
         for _ in 0..times {
-            portal.pass(seconds(1)).await;
+            portal.advance(seconds(1)).await;
             portal
                 .browser(CHROME)
                 .try_sign_in(&maria.email, "not it")
                 .await
                 .expect(401);
         }
-        portal.pass(seconds(1)).await;
+        portal.advance(seconds(1)).await;
     };
     fail(2).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -417,7 +417,7 @@ async fn failures_before_the_correct_password_raise_a_notice() {
     // Those are told of; and a day later they have nothing to do with it.
     let chrome = chrome.signed_in(&maria).await;
     fail(3).await;
-    portal.pass(seconds(24 * 3600)).await;
+    portal.advance(seconds(24 * 3600)).await;
     chrome.signed_in(&maria).await;
     assert_eq!(portal.notices().await.len(), 1);
 }
@@ -476,7 +476,7 @@ async fn new_device_notice_closes_with_its_session() {
     assert_eq!(questions(&owner).await.len(), 0);
     portal.browser(SAFARI).signed_in(&maria).await;
     for _ in 0..24 {
-        portal.pass(seconds(1800)).await;
+        portal.advance(seconds(1800)).await;
         owner.get("/dashboard").await.expect(200);
     }
     assert_eq!(questions(&owner).await.len(), 0);
@@ -489,12 +489,12 @@ async fn failed_password_notice_outlives_the_session() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let owner = portal.browser(CHROME).signed_in(&maria).await;
-    portal.pass(seconds(60)).await;
+    portal.advance(seconds(60)).await;
     let thief = portal.browser(SAFARI).at("203.0.113.66");
     for _ in 0..3 {
         thief.try_sign_in(&maria.email, "not it").await.expect(401);
     }
-    portal.pass(seconds(60)).await;
+    portal.advance(seconds(60)).await;
     let thief = thief.signed_in(&maria).await;
     thief.post("/api/sign_out").await.expect(200);
     let asked = questions(&owner).await;
@@ -591,7 +591,7 @@ async fn confirming_settles_earlier_sessions_of_that_browser() {
     mac.post("/api/sign_out").await.expect(200);
     let (laptop, mac) = (laptop.signed_in(&maria).await, mac.signed_in(&maria).await);
     assert_eq!(questions(&owner).await.len(), 2, "each is asked about again");
-    portal.answer_notices(&owner).await;
+    portal.confirm_notices(&owner).await;
     let before = portal.notices().await.len();
     laptop.signed_in(&maria).await;
     mac.signed_in(&maria).await;
@@ -661,16 +661,16 @@ async fn unconfirmed_sessions_cannot_vouch_for_others() {
     // Signed out by the owner, and back with the same mark from the same network: a question again.
     owner.post("/api/sign_out_other_devices").await.expect(200);
     assert_eq!(questions(&owner).await.len(), 0);
-    portal.pass(seconds(3600)).await;
+    portal.advance(seconds(3600)).await;
     thief.signed_in(&maria).await;
     let asked = questions(&owner).await;
     assert_eq!((asked.len(), &asked[0]["rules"][0]), (1, &json!("new_device")));
-    portal.answer_notices(&owner).await;
+    portal.confirm_notices(&owner).await;
     assert_eq!(portal.audit("suspicion_dismissed").await.len(), 1);
 
     // Nobody ever answers: after a week a device is known.
     let phone = portal.browser(SAFARI).signed_in(&maria).await;
-    portal.pass(seconds(7 * 86_400)).await;
+    portal.advance(seconds(7 * 86_400)).await;
     let before = portal.notices().await.len();
     phone.signed_in(&maria).await;
     assert_eq!(portal.notices().await.len(), before);

@@ -25,7 +25,7 @@ async fn guess(client: &Client, email: &str, times: usize) {
 }
 
 /// Is refused unlooked at, whatever the password.
-async fn assert_throttled(client: &Client, person: &Person, seconds_left: u64) {
+async fn assert_throttled(client: &Client, person: &TestUser, seconds_left: u64) {
     for password in ["not it", &*person.password] {
         let answer = client.try_sign_in(&person.email, password).await.expect(429);
         assert_eq!(answer.json()["code"], "too_many_attempts");
@@ -47,15 +47,15 @@ async fn five_wrong_passwords_block_until_the_window_ends() {
             }
         };
         guess(&client(), &maria.email, 1).await;
-        portal.pass(seconds(300)).await;
+        portal.advance(seconds(300)).await;
         guess(&client(), &maria.email, 4).await;
         assert_throttled(&client(), &maria, 601).await;
-        portal.pass(seconds(599)).await;
+        portal.advance(seconds(599)).await;
         assert_throttled(&client(), &maria, 2).await;
         assert_eq!(portal.audit("sign_in_failed").await.len(), 5);
         assert_eq!(portal.rows("sessions").await, 0);
 
-        portal.pass(seconds(1)).await;
+        portal.advance(seconds(1)).await;
         client().signed_in(&maria).await;
     }
 }
@@ -65,10 +65,10 @@ async fn sign_in_works_after_retry_after() {
     let portal = Portal::with(&DEFAULTS).await;
     let maria = portal.broker("maria").await;
     guess(&portal.browser(CHROME), &maria.email, 5).await;
-    portal.pass(seconds(123)).await;
+    portal.advance(seconds(123)).await;
     let answer = portal.browser(CHROME).try_sign_in(&maria.email, "not it").await;
     let wait = answer.header("retry-after").and_then(|wait| wait.parse().ok());
-    portal.pass(seconds(wait.expect("a figure"))).await;
+    portal.advance(seconds(wait.expect("a figure"))).await;
     portal.browser(CHROME).signed_in(&maria).await;
 }
 
@@ -254,7 +254,7 @@ async fn known_and_unknown_accounts_are_throttled_equally() {
             seen.push(answers);
         }
         assert!(seen.iter().all(|answers| *answers == seen[0]), "{seen:#?}");
-        portal.pass(seconds(900)).await;
+        portal.advance(seconds(900)).await;
     }
     let mut seen = Vec::new();
     for email in [&*maria.email, &gone.email, "nobody@broker.example"] {
@@ -277,7 +277,7 @@ async fn known_and_unknown_accounts_are_throttled_equally() {
 #[tokio::test]
 async fn email_spellings_share_one_count() {
     let portal = Portal::with(&DEFAULTS).await;
-    let miriam = portal.person("miriam.keller").create().await;
+    let miriam = portal.user("miriam.keller").create().await;
     let written = [
         "miriam.keller@broker.example",
         "MIRIAM.Keller@Broker.EXAMPLE",
@@ -350,7 +350,7 @@ async fn only_each_windows_first_refusal_is_recorded() {
             ),
             (Some(maria.id), None, Some("account"), Some("198.51.100.7"))
         );
-        portal.pass(seconds(900)).await;
+        portal.advance(seconds(900)).await;
     }
 }
 
@@ -359,10 +359,10 @@ async fn cleanup_allows_no_extra_attempts() {
     let portal = Portal::with(&DEFAULTS).await;
     let maria = portal.broker("maria").await;
     guess(&portal.browser(CHROME), &maria.email, 5).await;
-    portal.pass(seconds(899)).await;
+    portal.advance(seconds(899)).await;
     assert_eq!(portal.clean_up().await.attempts_deleted, 0);
     assert_throttled(&portal.browser(CHROME), &maria, 2).await;
-    portal.pass(seconds(1)).await;
+    portal.advance(seconds(1)).await;
     // The account's and the address's.
     assert_eq!(portal.clean_up().await.attempts_deleted, 2);
     guess(&portal.browser(CHROME), &maria.email, 5).await;
@@ -448,7 +448,7 @@ async fn operator_password_ends_the_throttling() {
 }
 
 /// Refused because of too much at once, and not for a wrong password.
-fn assert_rate_limited(answer: &Answer) {
+fn assert_rate_limited(answer: &TestResponse) {
     let body = answer.json();
     assert_eq!(
         (answer.status, &body["code"], &body["problem"]),
@@ -470,7 +470,7 @@ async fn parallel_correct_passwords_are_never_called_wrong() {
             1 => portal.desktop(&format!("desktop-{round}")),
             _ => portal.browser(FIREFOX).via(&node.router),
         };
-        under_way.spawn(client.signing_in(&maria));
+        under_way.spawn(client.spawn_sign_in(&maria));
     }
     let answers = under_way.join_all().await;
     for answer in answers
@@ -501,7 +501,7 @@ async fn lost_attempts_do_not_lock_the_account() {
         .try_sign_in(&maria.email, &maria.password)
         .await;
     assert_rate_limited(&answer);
-    portal.pass(seconds(60)).await;
+    portal.advance(seconds(60)).await;
     portal.browser(CHROME).signed_in(&maria).await;
     guess(&portal.browser(CHROME), &maria.email, 2).await;
     assert_throttled(&portal.browser(CHROME), &maria, 841).await;
@@ -539,7 +539,7 @@ async fn sign_ins_of_one_account_are_limited() {
         assert_eq!(answer.header("retry-after"), Some("181"));
     }
     portal.browser(CHROME).signed_in(&jonas).await;
-    portal.pass(seconds(180)).await;
+    portal.advance(seconds(180)).await;
     portal.browser(CHROME).signed_in(&maria).await;
     assert_eq!(portal.audit("signed_in").await.len(), 7);
 }
@@ -594,7 +594,7 @@ async fn repeated_actions_are_limited_and_end_nothing() {
     call.form(&[("session_id", "nonsense")]).await.expect(429);
     assert!(chrome.is_live().await && mac.is_live().await);
     // A refused refresh leaves its token as it was.
-    portal.pass(seconds(225)).await;
+    portal.advance(seconds(225)).await;
     mac.refresh().await.expect(200);
 }
 
@@ -692,7 +692,7 @@ async fn rate_limits_delay_no_reuse_detection() {
     let portal = Portal::with(&[("PORTAL_ACTIONS_PER_ACCOUNT", "4")]).await;
     let maria = portal.broker("maria").await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
-    let thief = mac.replica();
+    let thief = mac.duplicate();
     thief.refresh().await.expect(200);
     // Within the grace, the same answer again and again.
     let own = thief.refresh_token();

@@ -68,20 +68,20 @@ impl Request {
 
     /// # Errors
     /// The server is not there, or went away before its answer was whole.
-    pub async fn send(self, address: SocketAddr) -> io::Result<Answer> {
-        Answer::read(self.write(address).await?).await
+    pub async fn send(self, address: SocketAddr) -> io::Result<Response> {
+        Response::read(self.write(address).await?).await
     }
 }
 
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct Response {
     pub status: u16,
     /// As they came, a line each, in lower case.
     pub head: String,
     pub body: String,
 }
 
-impl Answer {
+impl Response {
     async fn read(mut connection: TcpStream) -> io::Result<Self> {
         let mut bytes = Vec::new();
         connection.read_to_end(&mut bytes).await?;
@@ -128,7 +128,7 @@ impl Answer {
     }
 
     /// A 503 that says when to try again, signs nobody out and names nothing of ours.
-    pub fn is_a_proper_503(&self) -> bool {
+    pub fn is_valid_503(&self) -> bool {
         self.status == 503
             && self
                 .header("retry-after")

@@ -12,7 +12,7 @@ use nix::unistd::{Uid, User};
 use sqlx::postgres::PgConnectOptions;
 use tokio::process::{Child, Command};
 
-use super::{DIRECTORY, Postgres, until};
+use super::{DIRECTORY, Postgres, wait_until};
 
 pub struct PgBouncer {
     /// Ends with the value.
@@ -71,7 +71,7 @@ impl PgBouncer {
             .kill_on_drop(true)
             .spawn()
             .expect("pgbouncer starts");
-        until("PgBouncer listens", async || TcpStream::connect(address).is_ok()).await;
+        wait_until("PgBouncer listens", async || TcpStream::connect(address).is_ok()).await;
         Some(Self {
             _child: child,
             address,

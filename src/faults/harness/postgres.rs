@@ -9,7 +9,7 @@ use nix::{
 use private_postgres::{Cluster, ClusterOptions};
 use sqlx::{PgPool, postgres::PgPoolOptions};
 
-use super::{DIRECTORY, until};
+use super::{DIRECTORY, wait_until};
 
 pub struct Postgres {
     data_dir: PathBuf,
@@ -58,7 +58,7 @@ impl Postgres {
         let folder = self.folder().await;
         let first_process = || postmaster_of(&folder);
         kill(Pid::from_raw(id), Signal::SIGKILL).expect("killed");
-        until("another Postgres is started", async || {
+        wait_until("another Postgres is started", async || {
             first_process().is_some_and(|now| now != id)
         })
         .await;
@@ -90,7 +90,7 @@ impl Postgres {
 
     /// Ends that differ from what is told of them: sessions that ended without exactly one audit row and one event with
     /// the same reason, and such rows and events without their end. And how many sessions have ended.
-    pub async fn untold_ends(&self) -> (i64, i64) {
+    pub async fn unreported_ends(&self) -> (i64, i64) {
         sqlx::query_as(
             "WITH ends AS (SELECT id, end_reason AS reason FROM sessions WHERE ended_at IS NOT NULL),
                 told AS (SELECT session_id AS id, reason FROM audit_events WHERE kind = 'session_ended'),

@@ -194,7 +194,7 @@ impl Proxy {
     }
 
     /// New connections go to another Postgres, as after a failover.
-    pub fn lead_to(&self, url: &str) {
+    pub fn redirect_to(&self, url: &str) {
         let options = url.parse().expect("an address");
         *self.shared.target.lock().expect("not poisoned") = socket(&options);
     }
@@ -225,7 +225,7 @@ fn socket(options: &PgConnectOptions) -> PathBuf {
 
 impl Shared {
     /// The first fault for what is sent here.
-    fn meet(&self, sent: &[u8]) -> Option<Pending> {
+    fn take_fault(&self, sent: &[u8]) -> Option<Pending> {
         let mut faults = self.faults.lock().expect("not poisoned");
         let met = faults.iter().position(|pending| contains(sent, &pending.text))?;
         Some(faults.remove(met))
@@ -307,7 +307,7 @@ async fn forward_requests(
         wait_while_stalled(&mut rules, number).await;
         let sent = &buffer[..count];
         let mut met = armed.take_if(|_| contains(sent, b"COMMIT"));
-        if let Some(pending) = shared.meet(sent) {
+        if let Some(pending) = shared.take_fault(sent) {
             if pending.at_commit {
                 armed = Some(pending.fault);
             } else {
@@ -389,7 +389,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::harness::until;
+    use crate::harness::wait_until;
 
     const SHORT: Duration = Duration::from_millis(300);
 
@@ -447,7 +447,7 @@ mod tests {
         assert!(PgConnection::connect(proxy.url()).await.is_err());
         proxy.refuse_new(false);
         drop((kept, stalled, reset));
-        until("every connection is closed", async || proxy.open() == 0).await;
+        wait_until("every connection is closed", async || proxy.open() == 0).await;
     }
 
     #[tokio::test]
@@ -489,7 +489,7 @@ mod tests {
                 found.fetch_one(watching).await.expect("an answer")
             };
             if is_committed {
-                until("the row is there", async || is_there(&mut watching).await).await;
+                wait_until("the row is there", async || is_there(&mut watching).await).await;
             } else {
                 assert!(!is_there(&mut watching).await);
             }

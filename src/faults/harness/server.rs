@@ -14,7 +14,7 @@ use nix::{
 };
 use tokio::process::{Child, Command};
 
-use super::{Answer, Credential, DIRECTORY, Postgres, Proxy, Request, until};
+use super::{Credential, DIRECTORY, Postgres, Proxy, Request, Response, wait_until};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_broker-portal");
 
@@ -33,7 +33,7 @@ impl Server {
     }
 
     /// Starts one that reaches its database through `proxy`.
-    pub async fn through(proxy: &Proxy, postgres: &Postgres) -> Self {
+    pub async fn start_through(proxy: &Proxy, postgres: &Postgres) -> Self {
         let mut command = Self::command(postgres);
         command.env("DATABASE_URL", proxy.url());
         Self::run(command).await
@@ -101,7 +101,7 @@ impl Server {
             .kill_on_drop(true);
         let child = command.spawn().expect("broker-portal starts");
         let mut server = Self { child, address, log };
-        until("the server is ready", async || {
+        wait_until("the server is ready", async || {
             let ended = server.child.try_wait().expect("a status");
             assert!(ended.is_none(), "the server ended: {ended:?}");
             let ready = Request::new("GET", "/readyz", &Credential::Nothing)
@@ -114,11 +114,11 @@ impl Server {
     }
 
     /// Its answer; the server has to be there.
-    pub async fn send(&self, request: Request) -> Answer {
+    pub async fn send(&self, request: Request) -> Response {
         request.send(self.address).await.expect("an answer")
     }
 
-    pub async fn get(&self, path: &str, credential: &Credential) -> Answer {
+    pub async fn get(&self, path: &str, credential: &Credential) -> Response {
         self.send(Request::new("GET", path, credential)).await
     }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use tokio::{io::AsyncReadExt as _, net::TcpStream, time::timeout};
 
-use super::{Credential, PATIENCE, Request};
+use super::{Credential, Request, TIMEOUT};
 
 pub struct EventStream {
     connection: TcpStream,
@@ -41,7 +41,7 @@ impl EventStream {
     /// Whether more came.
     async fn read(&mut self) -> bool {
         let mut bytes = [0; 4096];
-        let read = timeout(PATIENCE, self.connection.read(&mut bytes)).await;
+        let read = timeout(TIMEOUT, self.connection.read(&mut bytes)).await;
         let count = read.expect("something is told in time").unwrap_or_default();
         self.text += &String::from_utf8_lossy(&bytes[..count]);
         count > 0

@@ -21,15 +21,15 @@ impl Portal {
             .expect("sealed")
     }
 
-    pub async fn verdict(&self, noted: Option<Head>) -> Verdict {
+    pub async fn verify_audit_log(&self, noted: Option<Head>) -> Verdict {
         verify(&self.state.database, self.now(), noted)
             .await
             .expect("a verdict")
     }
 
     /// What an examiner finds.
-    pub async fn problems(&self) -> Vec<Problem> {
-        self.verdict(None).await.problems
+    pub async fn audit_problems(&self) -> Vec<Problem> {
+        self.verify_audit_log(None).await.problems
     }
 
     /// Does what only a superuser can, who has switched the triggers off.
@@ -56,7 +56,7 @@ impl Portal {
     }
 
     /// Further connections, which speak of times as the portal does.
-    pub async fn utc(&self) -> PgPool {
+    pub async fn utc_pool(&self) -> PgPool {
         let options = PgConnectOptions::from_str(self.database_url()).expect("an address");
         PgPool::connect_with(options.options([("timezone", "UTC")]))
             .await
@@ -77,7 +77,7 @@ impl Portal {
             .await
             .expect("ran")
             .expect("broker-portal starts");
-        said(&output)
+        read_output(&output)
     }
 }
 
@@ -94,7 +94,7 @@ pub fn broker_portal() -> Command {
 }
 
 /// Whether it was content, and what it wrote to standard output and error.
-pub fn said(output: &Output) -> (bool, String, String) {
+pub fn read_output(output: &Output) -> (bool, String, String) {
     (
         output.status.success(),
         String::from_utf8_lossy(&output.stdout).into_owned(),

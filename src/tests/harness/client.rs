@@ -18,7 +18,7 @@ use broker_portal::server::auth::token::PlainToken;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use super::{Answer, EventStream, Person, Portal, SessionId, cookie_jar::CookieJar, rendering};
+use super::{EventStream, Portal, SessionId, TestResponse, TestUser, cookie_jar::CookieJar, rendering};
 
 /// Cheap to clone; clones hold the same cookies and tokens.
 #[derive(Clone)]
@@ -28,7 +28,7 @@ pub struct Client {
     kind: Kind,
     peer: SocketAddr,
     user_agent: Option<String>,
-    held: Arc<Mutex<Held>>,
+    credentials: Arc<Mutex<Credentials>>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -40,7 +40,7 @@ enum Kind {
 
 /// The credentials of the moment.
 #[derive(Clone, Debug, Default)]
-struct Held {
+struct Credentials {
     jar: CookieJar,
     access_token: Option<String>,
     refresh_token: Option<String>,
@@ -81,7 +81,7 @@ impl Client {
             kind,
             peer,
             user_agent,
-            held: Arc::default(),
+            credentials: Arc::default(),
         }
     }
 
@@ -111,7 +111,7 @@ impl Client {
 
     /// The same client under another name: after an update, or because its cookie has been carried off.
     #[must_use]
-    pub fn calling_itself(mut self, user_agent: &str) -> Self {
+    pub fn with_user_agent(mut self, user_agent: &str) -> Self {
         self.user_agent = Some(user_agent.to_owned());
         self
     }
@@ -125,24 +125,29 @@ impl Client {
 
     /// Another client with a copy of what this one holds, as a thief has it: it keeps it whatever happens to this one.
     #[must_use]
-    pub fn replica(&self) -> Self {
-        let held = Arc::new(Mutex::new(self.held().clone()));
-        Self { held, ..self.clone() }
+    pub fn duplicate(&self) -> Self {
+        let credentials = Arc::new(Mutex::new(self.credentials().clone()));
+        Self {
+            credentials,
+            ..self.clone()
+        }
     }
 
-    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
-        self.held.lock().expect("no test panicked while it held this")
+    fn credentials(&self) -> std::sync::MutexGuard<'_, Credentials> {
+        self.credentials
+            .lock()
+            .expect("no test panicked while it held this")
     }
 
     /// The session that this client signed in to last.
     #[track_caller]
     pub fn session(&self) -> SessionId {
-        self.held().session.expect("signed in")
+        self.credentials().session.expect("signed in")
     }
 
     /// The session cookie's value.
     pub fn cookie(&self) -> Option<String> {
-        self.held()
+        self.credentials()
             .jar
             .get(self.portal.state.config.cookie_name())
             .map(str::to_owned)
@@ -150,35 +155,37 @@ impl Client {
 
     /// The mark by which this browser is known when it signs in again.
     pub fn known_browser(&self) -> Option<String> {
-        self.held().jar.get("portal_browser").map(str::to_owned)
+        self.credentials().jar.get("portal_browser").map(str::to_owned)
     }
 
     pub fn set_cookie(&self, value: &str) {
-        self.held().jar.set(self.portal.state.config.cookie_name(), value);
+        self.credentials()
+            .jar
+            .set(self.portal.state.config.cookie_name(), value);
     }
 
     #[track_caller]
     pub fn access_token(&self) -> String {
-        self.held()
+        self.credentials()
             .access_token
             .clone()
             .expect("a desktop that signed in")
     }
 
     pub fn set_access_token(&self, token: &str) {
-        self.held().access_token = Some(token.to_owned());
+        self.credentials().access_token = Some(token.to_owned());
     }
 
     #[track_caller]
     pub fn refresh_token(&self) -> String {
-        self.held()
+        self.credentials()
             .refresh_token
             .clone()
             .expect("a desktop that signed in")
     }
 
     /// Tries to sign in with what a person typed.
-    pub async fn try_sign_in(&self, email: &str, password: &str) -> Answer {
+    pub async fn try_sign_in(&self, email: &str, password: &str) -> TestResponse {
         let answer = match &self.kind {
             Kind::Program => panic!("a program without a device does not sign in"),
             Kind::Browser { .. } => {
@@ -195,28 +202,28 @@ impl Client {
             self.take_tokens(&answer);
         }
         if answer.status < 400 {
-            self.look_up_session().await;
+            self.load_session_id().await;
         }
         answer
     }
 
     /// The same as a task of its own, for what happens at once.
-    pub fn signing_in(&self, person: &Person) -> impl Future<Output = Answer> + Send + 'static {
+    pub fn spawn_sign_in(&self, person: &TestUser) -> impl Future<Output = TestResponse> + Send + 'static {
         let (client, person) = (self.clone(), person.clone());
         async move { client.try_sign_in(&person.email, &person.password).await }
     }
 
     /// Holds the tokens of an answer from now on.
-    pub fn take_tokens(&self, answer: &Answer) {
+    pub fn take_tokens(&self, answer: &TestResponse) {
         let tokens = answer.json();
         let text = |field: &str| tokens[field].as_str().map(str::to_owned);
-        let mut held = self.held();
-        held.access_token = text("access_token");
-        held.refresh_token = text("refresh_token").or(held.refresh_token.take());
+        let mut credentials = self.credentials();
+        credentials.access_token = text("access_token");
+        credentials.refresh_token = text("refresh_token").or(credentials.refresh_token.take());
     }
 
     /// Exchanges the refresh token that this desktop holds, and holds what comes of it.
-    pub async fn refresh(&self) -> Answer {
+    pub async fn refresh(&self) -> TestResponse {
         let answer = self.exchange(&self.refresh_token()).await;
         if answer.status == 200 {
             self.take_tokens(&answer);
@@ -245,28 +252,28 @@ impl Client {
     }
 
     /// When its session is over unless the person does something, as the portal says.
-    pub async fn idle_end(&self) -> Value {
+    pub async fn idle_expiry(&self) -> Value {
         let state = self.get("/api/v1/session_state").await.expect(200).json();
         state["session"]["idle_expires_at"].clone()
     }
 
     /// Finds out which session the credential of the moment stands for.
-    pub async fn look_up_session(&self) {
+    pub async fn load_session_id(&self) {
         let credential = match &self.kind {
-            Kind::Desktop { .. } => self.held().access_token.clone(),
+            Kind::Desktop { .. } => self.credentials().access_token.clone(),
             _ => self.cookie(),
         };
         if let Some(credential) = credential.and_then(|text| text.parse::<PlainToken>().ok()) {
             let session = self.portal.session_of(credential.hash().as_bytes()).await;
-            self.held().session = session;
+            self.credentials().session = session;
         }
     }
 
     /// Signs the person in and gives the client back.
-    pub async fn signed_in(self, person: &Person) -> Self {
+    pub async fn signed_in(self, person: &TestUser) -> Self {
         let answer = self.try_sign_in(&person.email, &person.password).await;
         assert!(
-            answer.status < 400 && self.held().session.is_some(),
+            answer.status < 400 && self.credentials().session.is_some(),
             "{answer:#?}"
         );
         self
@@ -285,7 +292,7 @@ impl Client {
     }
 
     /// Follows a redirect as a browser does.
-    pub async fn follow(&self, answer: &Answer) -> Answer {
+    pub async fn follow(&self, answer: &TestResponse) -> TestResponse {
         assert!((300..400).contains(&answer.status), "{answer:#?}");
         self.get(answer.location()).await
     }
@@ -392,7 +399,7 @@ impl Call {
         let answer = client.router.clone().oneshot(request).await.expect("an answer");
         assert_eq!(answer.status(), 200, "{answer:#?}");
         assert_eq!(answer.headers()["content-type"], "text/event-stream");
-        EventStream::begin(answer.into_body()).await
+        EventStream::open(answer.into_body()).await
     }
 
     /// The same, where the session may be over by then: `Err` is the status of the refusal.
@@ -400,7 +407,7 @@ impl Call {
         let (client, request) = self.request();
         let answer = client.router.clone().oneshot(request).await.expect("an answer");
         match answer.status().as_u16() {
-            200 => Ok(EventStream::begin(answer.into_body()).await),
+            200 => Ok(EventStream::open(answer.into_body()).await),
             refused => Err(refused),
         }
     }
@@ -422,12 +429,12 @@ impl Call {
             body,
         } = self;
         {
-            let held = client.held();
+            let credentials = client.credentials();
             let text = |value: &str| HeaderValue::from_bytes(value.as_bytes()).expect("a header's value");
-            if let Some(cookies) = held.jar.header() {
+            if let Some(cookies) = credentials.jar.header() {
                 headers.entry(header::COOKIE).or_insert(text(&cookies));
             }
-            if let Some(token) = &held.access_token {
+            if let Some(token) = &credentials.access_token {
                 headers
                     .entry(header::AUTHORIZATION)
                     .or_insert(text(&format!("Bearer {token}")));
@@ -445,14 +452,14 @@ impl Call {
         (client, request)
     }
 
-    async fn send(self) -> Answer {
+    async fn send(self) -> TestResponse {
         let (client, request) = self.request();
         let answer = rendering::send(client.router.clone(), request).await;
         if matches!(client.kind, Kind::Browser { .. }) {
             let https = client.portal.state.config.public_url.is_https();
-            let mut held = client.held();
+            let mut credentials = client.credentials();
             for cookie in answer.all("set-cookie") {
-                held.jar.take(cookie, https);
+                credentials.jar.take(cookie, https);
             }
         }
         answer
@@ -460,8 +467,8 @@ impl Call {
 }
 
 impl IntoFuture for Call {
-    type Output = Answer;
-    type IntoFuture = Pin<Box<dyn Future<Output = Answer> + Send>>;
+    type Output = TestResponse;
+    type IntoFuture = Pin<Box<dyn Future<Output = TestResponse> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.send())

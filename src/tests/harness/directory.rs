@@ -22,11 +22,11 @@ const PREFIX: &str = "broker-portal-tests-";
 const IN_MEMORY: &str = "/dev/shm";
 
 /// How much of that has to be free, in bytes. A run takes a few hundred megabytes; containers often have 64.
-const ROOM: u64 = 2 << 30;
+const MIN_FREE_BYTES: u64 = 2 << 30;
 
 /// Waits for the end of its input, which this process alone holds open, then for the end of Postgres, and removes the
 /// folder, with the clusters that root may have had to keep elsewhere.
-const WATCH: &str = r#"
+const CLEANUP_SCRIPT: &str = r#"
 trap '' HUP INT QUIT TERM
 directory=$1
 while read -r _; do :; done
@@ -45,10 +45,10 @@ rm -rf -- "$directory"
 
 /// Makes the folder and sees to it that it goes with the process.
 pub fn create() -> io::Result<PathBuf> {
-    sweep();
+    remove_stale();
     let in_memory = Path::new(IN_MEMORY);
     let has_room =
-        statvfs(in_memory).is_ok_and(|disk| disk.blocks_available() * disk.fragment_size() >= ROOM);
+        statvfs(in_memory).is_ok_and(|disk| disk.blocks_available() * disk.fragment_size() >= MIN_FREE_BYTES);
     let parent = if has_room {
         in_memory.to_path_buf()
     } else {
@@ -59,7 +59,7 @@ pub fn create() -> io::Result<PathBuf> {
     DirBuilder::new().mode(0o755).create(&path)?;
     let path = fs::canonicalize(path)?;
     let watch = Command::new("/bin/sh")
-        .args(["-c", WATCH, "sh"])
+        .args(["-c", CLEANUP_SCRIPT, "sh"])
         .arg(&path)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
@@ -73,7 +73,7 @@ pub fn create() -> io::Result<PathBuf> {
 }
 
 /// Removes what dead runs have left.
-fn sweep() {
+fn remove_stale() {
     let parents = [PathBuf::from(IN_MEMORY), env::temp_dir()];
     let entries = parents.iter().flat_map(fs::read_dir).flatten().flatten();
     for path in entries.map(|entry| entry.path()) {

@@ -15,11 +15,11 @@ use tokio::{
 };
 
 /// So long may a block wait for what never comes, on a machine that is busy with other tests.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Something of a guide that a test does or looks at.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Step {
+pub enum GuideStep {
     /// From here on blocks call this operation, such as `GET /api/v1/sessions`; or none in particular.
     Operation(Option<String>),
     Meanwhile(String),
@@ -31,11 +31,11 @@ pub struct Block {
     /// Where it stands in the guide.
     pub line: usize,
     pub commands: String,
-    pub shows: Option<Shown>,
+    pub shows: Option<ExpectedOutput>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub enum Shown {
+pub enum ExpectedOutput {
     /// What `curl -i` prints.
     Http(String),
     /// Lines that come in this order, with or without others between them.
@@ -43,7 +43,7 @@ pub enum Shown {
 }
 
 /// Reads a guide.
-pub fn steps(guide: &str) -> Vec<Step> {
+pub fn parse_guide(guide: &str) -> Vec<GuideStep> {
     let mut steps = Vec::new();
     let mut lines = guide.lines().enumerate();
     while let Some((index, line)) = lines.next() {
@@ -56,26 +56,26 @@ pub fn steps(guide: &str) -> Vec<Step> {
             let text = block.join("\n");
             let shows = match language {
                 "sh" => {
-                    steps.push(Step::Run(Block {
+                    steps.push(GuideStep::Run(Block {
                         line: index + 1,
                         commands: text,
                         shows: None,
                     }));
                     continue;
                 }
-                "http" => Shown::Http(text),
-                "text" => Shown::Text(text),
+                "http" => ExpectedOutput::Http(text),
+                "text" => ExpectedOutput::Text(text),
                 other => panic!("line {}: a block of {other:?}", index + 1),
             };
             match steps.last_mut() {
-                Some(Step::Run(block)) if block.shows.is_none() => block.shows = Some(shows),
+                Some(GuideStep::Run(block)) if block.shows.is_none() => block.shows = Some(shows),
                 _ => panic!("line {}: an answer to no command", index + 1),
             }
         } else if let Some(heading) = line.strip_prefix("## ").or(line.strip_prefix("### ")) {
             let operation = heading.strip_prefix('`').and_then(|rest| rest.split_once('`'));
-            steps.push(Step::Operation(operation.map(|(name, _)| name.to_owned())));
+            steps.push(GuideStep::Operation(operation.map(|(name, _)| name.to_owned())));
         } else if let Some(what) = line.strip_prefix("<!-- meanwhile: ") {
-            steps.push(Step::Meanwhile(what.trim_end_matches(" -->").to_owned()));
+            steps.push(GuideStep::Meanwhile(what.trim_end_matches(" -->").to_owned()));
         }
     }
     steps
@@ -120,7 +120,7 @@ impl Shell {
         let script = format!("{commands}\nprintf '\\n%s\\n' '{DONE}'\n");
         let mut printed = Vec::new();
         if self.stdin.write_all(script.as_bytes()).await.is_ok() {
-            while let Ok(Ok(Some(line))) = timeout(PATIENCE, self.stdout.next_line()).await {
+            while let Ok(Ok(Some(line))) = timeout(TIMEOUT, self.stdout.next_line()).await {
                 if line == DONE {
                     return Ok(printed.join("\n"));
                 }
@@ -131,19 +131,19 @@ impl Shell {
     }
 }
 
-impl Shown {
+impl ExpectedOutput {
     /// Whether what was printed is what the guide shows. Told apart is all but what differs from one day to the next:
-    /// ids, times, the numbers in [`CHANGING`], and what `...` stands for.
+    /// ids, times, the numbers in [`VARIABLE_FIELDS`], and what `...` stands for.
     ///
     /// # Errors
     /// The first difference.
-    pub fn fits(&self, printed: &str) -> Result<(), String> {
+    pub fn check(&self, printed: &str) -> Result<(), String> {
         match self {
-            Shown::Http(shown) => http_fits(shown, printed),
-            Shown::Text(shown) => {
+            ExpectedOutput::Http(shown) => check_http(shown, printed),
+            ExpectedOutput::Text(shown) => {
                 let mut lines = printed.lines();
                 for wanted in shown.lines().filter(|line| !line.is_empty()) {
-                    if !lines.any(|line| text_fits(wanted, line)) {
+                    if !lines.any(|line| is_text_match(wanted, line)) {
                         return Err(format!("no line is like {wanted:?} where it is due"));
                     }
                 }
@@ -154,7 +154,7 @@ impl Shown {
 }
 
 /// Numbers that go on or run down.
-const CHANGING: [&str; 5] = [
+const VARIABLE_FIELDS: [&str; 5] = [
     "event_number",
     "expires_in",
     "retry_after_seconds",
@@ -162,7 +162,7 @@ const CHANGING: [&str; 5] = [
     "/next",
 ];
 
-fn http_fits(shown: &str, printed: &str) -> Result<(), String> {
+fn check_http(shown: &str, printed: &str) -> Result<(), String> {
     let (shown_head, shown_body) = shown.split_once("\n\n").unwrap_or((shown, ""));
     let (head, body) = printed
         .split_once("\n\n")
@@ -176,7 +176,7 @@ fn http_fits(shown: &str, printed: &str) -> Result<(), String> {
             .split_once(": ")
             .ok_or_else(|| format!("{line:?} is no header"))?;
         let mut given = head.lines().skip(1).filter_map(|line| line.split_once(": "));
-        if !given.any(|(given, text)| given.eq_ignore_ascii_case(name) && text_fits(value, text)) {
+        if !given.any(|(given, text)| given.eq_ignore_ascii_case(name) && is_text_match(value, text)) {
             return Err(format!("no header is like {line:?}"));
         }
     }
@@ -190,12 +190,12 @@ fn http_fits(shown: &str, printed: &str) -> Result<(), String> {
             let body: Value = body
                 .parse()
                 .map_err(|error| format!("what came is no JSON: {error}"))?;
-            value_fits("", &shown, &body)
+            check_value("", &shown, &body)
         }
     }
 }
 
-fn value_fits(at: &str, shown: &Value, given: &Value) -> Result<(), String> {
+fn check_value(at: &str, shown: &Value, given: &Value) -> Result<(), String> {
     let differs = || Err(format!("{at}: {given}, and shown is {shown}"));
     match (shown, given) {
         (Value::Object(shown), Value::Object(given)) => {
@@ -203,24 +203,26 @@ fn value_fits(at: &str, shown: &Value, given: &Value) -> Result<(), String> {
                 return Err(format!("{at}/{name} is not shown"));
             }
             shown.iter().try_for_each(|(name, shown)| match given.get(name) {
-                Some(given) => value_fits(&format!("{at}/{name}"), shown, given),
+                Some(given) => check_value(&format!("{at}/{name}"), shown, given),
                 None => Err(format!("{at}/{name} is shown and did not come")),
             })
         }
         // A list may go on.
         (Value::Array(shown), Value::Array(given)) if shown.len() <= given.len() => {
             let mut pairs = shown.iter().zip(given).enumerate();
-            pairs.try_for_each(|(index, (shown, given))| value_fits(&format!("{at}/{index}"), shown, given))
+            pairs.try_for_each(|(index, (shown, given))| check_value(&format!("{at}/{index}"), shown, given))
         }
-        (Value::String(shown), Value::String(given)) if text_fits(shown, given) => Ok(()),
-        (Value::Number(_), Value::Number(_)) if CHANGING.iter().any(|name| at.ends_with(name)) => Ok(()),
+        (Value::String(shown), Value::String(given)) if is_text_match(shown, given) => Ok(()),
+        (Value::Number(_), Value::Number(_)) if VARIABLE_FIELDS.iter().any(|name| at.ends_with(name)) => {
+            Ok(())
+        }
         _ if shown == given => Ok(()),
         _ => differs(),
     }
 }
 
 /// Whether a text is as shown: ids, times and whole numbers alone only have to be such, `...` is any text.
-fn text_fits(shown: &str, given: &str) -> bool {
+fn is_text_match(shown: &str, given: &str) -> bool {
     if let Some((before, after)) = shown.split_once("...") {
         return given.len() >= before.len() + after.len()
             && given.starts_with(before)
@@ -234,11 +236,11 @@ fn text_fits(shown: &str, given: &str) -> bool {
     shown_words.len() == given_words.len()
         && shown_words.iter().zip(&given_words).all(|(shown, given)| {
             let bare = |word: &str| word.trim_end_matches([' ', '"', ',']).to_owned();
-            word_fits(&bare(shown), &bare(given))
+            is_word_match(&bare(shown), &bare(given))
         })
 }
 
-fn word_fits(shown: &str, given: &str) -> bool {
+fn is_word_match(shown: &str, given: &str) -> bool {
     let is_id = |text: &str| text.parse::<uuid::Uuid>().is_ok();
     let is_time = |text: &str| text.ends_with('Z') && chrono::DateTime::parse_from_rfc3339(text).is_ok();
     let is_number = |text: &str| text.parse::<u64>().is_ok();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::{Postgres, Transaction};
 use tokio::{spawn, task::JoinHandle};
 
-use super::{Answer, Person, Portal, SessionId};
+use super::{Portal, SessionId, TestResponse, TestUser};
 
 /// The person's row, locked. Whoever begins or ends their sessions waits, and goes on in the order of waiting.
 pub struct HeldLock {
@@ -14,7 +14,7 @@ pub struct HeldLock {
 }
 
 impl HeldLock {
-    pub async fn of(portal: &Portal, person: &Person) -> Self {
+    pub async fn of_user(portal: &Portal, person: &TestUser) -> Self {
         let mut transaction = portal.sql.begin().await.expect("a transaction");
         sqlx::query("SELECT 1 FROM users WHERE id = $1 FOR UPDATE")
             .bind(person.id.0)
@@ -42,9 +42,9 @@ impl HeldLock {
     }
 
     /// Starts a request and waits until it stands in the line for the row, as its `place`th.
-    pub async fn queue<C>(&self, call: C, place: i64) -> JoinHandle<Answer>
+    pub async fn queue<C>(&self, call: C, place: i64) -> JoinHandle<TestResponse>
     where
-        C: IntoFuture<Output = Answer>,
+        C: IntoFuture<Output = TestResponse>,
         C::IntoFuture: Send + 'static,
     {
         let under_way = spawn(call.into_future());

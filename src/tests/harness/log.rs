@@ -11,9 +11,9 @@ use tracing_subscriber::{filter::LevelFilter, fmt::MakeWriter};
 
 /// A log that is kept. Clones share it.
 #[derive(Clone, Default)]
-pub struct Log(Arc<Mutex<Vec<u8>>>);
+pub struct CapturedLog(Arc<Mutex<Vec<u8>>>);
 
-impl Log {
+impl CapturedLog {
     /// Keeps everything that this thread logs until the guard is dropped. The test must run on one thread.
     pub fn capture(&self) -> DefaultGuard {
         let subscriber = tracing_subscriber::fmt()
@@ -30,7 +30,7 @@ impl Log {
     }
 
     /// Waits until this has been logged.
-    pub async fn until(&self, words: &str) {
+    pub async fn wait_for(&self, words: &str) {
         for _ in 0..2000 {
             if self.text().contains(words) {
                 return;
@@ -41,7 +41,7 @@ impl Log {
     }
 }
 
-impl io::Write for Log {
+impl io::Write for CapturedLog {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().expect("nobody panicked").extend_from_slice(bytes);
         Ok(bytes.len())
@@ -52,10 +52,10 @@ impl io::Write for Log {
     }
 }
 
-impl MakeWriter<'_> for Log {
-    type Writer = Log;
+impl MakeWriter<'_> for CapturedLog {
+    type Writer = CapturedLog;
 
-    fn make_writer(&self) -> Log {
+    fn make_writer(&self) -> CapturedLog {
         self.clone()
     }
 }

@@ -1,7 +1,6 @@
 //! What the tests stand on: one Postgres for the process, a portal with a database of its own for each test, and people
 //! who use it.
 
-mod answer;
 mod audit_log;
 mod client;
 mod cookie_jar;
@@ -9,28 +8,29 @@ mod directory;
 mod guide;
 mod lock;
 mod log;
-mod people;
 mod portal;
 mod postgres;
 mod property;
 mod records;
 mod rendering;
+mod response;
 mod schema;
 mod stream;
+mod users;
 
-pub use answer::Answer;
-pub use audit_log::{broker_portal, said};
+pub use audit_log::{broker_portal, read_output};
 pub use client::{Call, Client};
-pub use guide::{Shell, Step, steps};
+pub use guide::{GuideStep, Shell, parse_guide};
 pub use lock::HeldLock;
-pub use log::Log;
-pub use people::Person;
+pub use log::CapturedLog;
 pub use portal::{Node, Portal};
 pub use postgres::{Outage, private_cluster, site};
 pub use property::for_all;
 pub use records::{AuditRow, EventRow};
+pub use response::TestResponse;
 pub use schema::Description;
-pub use stream::{EventStream, Told};
+pub use stream::{EventStream, StreamEvent};
+pub use users::TestUser;
 
 pub use domain::{ids::SessionId, session::EndReason, user::Role};
 pub use serde_json::{Value, json};
@@ -51,7 +51,7 @@ pub fn seconds(count: u64) -> std::time::Duration {
 ///
 /// Keeps every log line alive for the test that reads them: where nobody listens at first, tracing remembers that a line
 /// is of no interest, for every thread.
-fn prepare_process() {
+fn install_log_subscriber() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
         tracing::subscriber::set_global_default(tracing_subscriber::registry())

@@ -27,19 +27,19 @@ use sqlx::{PgPool, postgres::PgPoolOptions};
 
 use super::{
     Client, Outage, Role,
-    people::{Person, Registering},
     postgres::{TestDatabase, site},
     rendering,
+    users::{TestUser, UserBuilder},
 };
 
 /// Memory in KiB and passes: the least that argon2 allows next to nothing for.
-const CHEAP: (u32, u32) = (64, 1);
+const CHEAPEST_HASH: (u32, u32) = (64, 1);
 
 /// Cheap to clone; clones are the same portal.
 #[derive(Clone)]
-pub struct Portal(Arc<Parts>);
+pub struct Portal(Arc<PortalParts>);
 
-pub struct Parts {
+pub struct PortalParts {
     pub state: AppState,
     pub clock: Clock,
     /// The test's own connections, beside the portal's.
@@ -50,9 +50,9 @@ pub struct Parts {
 }
 
 impl std::ops::Deref for Portal {
-    type Target = Parts;
+    type Target = PortalParts;
 
-    fn deref(&self) -> &Parts {
+    fn deref(&self) -> &PortalParts {
         &self.0
     }
 }
@@ -69,28 +69,28 @@ impl Portal {
     }
 
     /// A portal whose time is so far from what this machine's own clock says.
-    pub async fn off_by(off: TimeDelta) -> Self {
-        Self::build(TestDatabase::create().await, &[], off).await
+    pub async fn with_clock_offset(offset: TimeDelta) -> Self {
+        Self::build(TestDatabase::create().await, &[], offset).await
     }
 
     /// A portal over the database of a cluster that the test has for itself.
-    pub async fn on(url: &str) -> Self {
+    pub async fn on_cluster(url: &str) -> Self {
         let connection = Database::connect(url).await.expect("the test's database");
         connection.migrate().await.expect("migrated");
         Self::build(TestDatabase::of_own(url), &[], TimeDelta::zero()).await
     }
 
-    async fn build(database: TestDatabase, settings: &[(&str, &str)], off: TimeDelta) -> Self {
-        super::prepare_process();
+    async fn build(database: TestDatabase, settings: &[(&str, &str)], offset: TimeDelta) -> Self {
+        super::install_log_subscriber();
         let connection = as_server(&database.url).await;
         let now = connection.time().await.expect("the database's time");
-        let clock = Clock::standing(now.with_nanosecond(0).expect("a whole second") + off);
+        let clock = Clock::standing(now.with_nanosecond(0).expect("a whole second") + offset);
         let state = state(connection, clock.clone(), settings).await;
         let sql = PgPoolOptions::new()
             .max_connections(4)
             .connect_lazy(&database.url)
             .expect("an address");
-        Self(Arc::new(Parts {
+        Self(Arc::new(PortalParts {
             router: rendering::build(state.clone()).await,
             state,
             clock,
@@ -105,8 +105,8 @@ impl Portal {
     }
 
     /// A second server whose clock is so far off, and stands still.
-    pub async fn second_node_off_by(&self, off: TimeDelta) -> Node {
-        self.node_with(Clock::standing(self.now() + off)).await
+    pub async fn second_node_with_clock_offset(&self, offset: TimeDelta) -> Node {
+        self.node_with(Clock::standing(self.now() + offset)).await
     }
 
     async fn node_with(&self, clock: Clock) -> Node {
@@ -114,7 +114,7 @@ impl Portal {
         let state = AppState {
             metrics: Arc::new(Metrics::new(database.meters(), &hub.meters())),
             database,
-            passwords: Passwords::new(CHEAP).expect("a cost"),
+            passwords: Passwords::new(CHEAPEST_HASH).expect("a cost"),
             rate_limits: RateLimits::default(),
             activity: Activity::default(),
             minutes: Minutes::default(),
@@ -138,7 +138,7 @@ impl Portal {
     }
 
     /// The person says that all of it was them.
-    pub async fn answer_notices(&self, client: &Client) {
+    pub async fn confirm_notices(&self, client: &Client) {
         let notices = client.post("/api/list_security_notices").await.expect(200).json();
         for notice in notices.as_array().expect("notices") {
             let id = notice["id"].as_str().expect("an id");
@@ -148,8 +148,8 @@ impl Portal {
     }
 
     /// Has this node hear of what happens, as the running server does, for as long as the value is held.
-    pub async fn listening(&self) -> Listening {
-        Listening::begin(&self.state).await
+    pub async fn start_listener(&self) -> RunningListener {
+        RunningListener::start(&self.state).await
     }
 
     pub fn now(&self) -> DateTime<Utc> {
@@ -157,7 +157,7 @@ impl Portal {
     }
 
     /// Moves the time on. What people did until now is written first, as the running server does every other second.
-    pub async fn pass(&self, time: Duration) {
+    pub async fn advance(&self, time: Duration) {
         self.write_activity().await;
         self.clock.advance(time);
     }
@@ -182,14 +182,14 @@ impl Portal {
             .expect("cleaned up")
     }
 
-    /// A person about to be registered: `portal.person("maria").role(Role::Broker).create()`.
-    pub fn person(&self, name: &str) -> Registering<'_> {
-        Registering::new(self, name)
+    /// A person about to be registered: `portal.user("maria").role(Role::Broker).create()`.
+    pub fn user(&self, name: &str) -> UserBuilder<'_> {
+        UserBuilder::new(self, name)
     }
 
     /// A broker.
-    pub async fn broker(&self, name: &str) -> Person {
-        self.person(name).role(Role::Broker).create().await
+    pub async fn broker(&self, name: &str) -> TestUser {
+        self.user(name).role(Role::Broker).create().await
     }
 
     /// The server itself, for a test that speaks to it over a socket.
@@ -245,7 +245,7 @@ impl Portal {
     }
 
     /// Breaks the connections that listen for what happens.
-    pub async fn cut_off_listeners(&self) {
+    pub async fn disconnect_listeners(&self) {
         let cut = sqlx::query_scalar::<_, i64>(
             "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity
             WHERE datname = current_database() AND query LIKE 'LISTEN %'",
@@ -257,7 +257,7 @@ impl Portal {
     /// An event whose number is taken and which nobody else can see yet.
     pub async fn uncommitted_event(
         &self,
-        person: &Person,
+        person: &TestUser,
         session: super::SessionId,
         kind: &str,
     ) -> sqlx::Transaction<'static, sqlx::Postgres> {
@@ -272,8 +272,8 @@ impl Portal {
     }
 
     /// Nobody reaches the database until the outage ends.
-    pub async fn cut_off_database(&self) -> Outage {
-        self.database.cut_off().await
+    pub async fn disconnect_database(&self) -> Outage {
+        self.database.disconnect().await
     }
 }
 
@@ -285,10 +285,10 @@ async fn as_server(url: &str) -> Database {
 
 /// A node's listener at work.
 #[must_use]
-pub struct Listening(tokio::task::JoinHandle<()>);
+pub struct RunningListener(tokio::task::JoinHandle<()>);
 
-impl Listening {
-    pub async fn begin(state: &AppState) -> Self {
+impl RunningListener {
+    pub async fn start(state: &AppState) -> Self {
         let task = tokio::spawn(listener::run(
             state.clock.clone(),
             state.database.clone(),
@@ -302,7 +302,7 @@ impl Listening {
     }
 }
 
-impl Drop for Listening {
+impl Drop for RunningListener {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -315,8 +315,8 @@ pub struct Node {
 }
 
 impl Node {
-    pub async fn listening(&self) -> Listening {
-        Listening::begin(&self.state).await
+    pub async fn start_listener(&self) -> RunningListener {
+        RunningListener::start(&self.state).await
     }
 }
 
@@ -331,7 +331,7 @@ pub async fn state(database: Database, clock: Clock, settings: &[(&str, &str)]) 
         config: Arc::new(config),
         database,
         clock,
-        passwords: Passwords::new(CHEAP).expect("a cost"),
+        passwords: Passwords::new(CHEAPEST_HASH).expect("a cost"),
         rate_limits: RateLimits::default(),
         activity: Activity::default(),
         minutes: Minutes::default(),

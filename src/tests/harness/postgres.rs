@@ -41,11 +41,11 @@ struct Postgres {
     /// This process's folder.
     directory: PathBuf,
     maintenance_url: String,
-    orders: UnboundedSender<Order>,
+    commands: UnboundedSender<ClusterCommand>,
 }
 
 /// What the cluster's own thread does.
-enum Order {
+enum ClusterCommand {
     Create(oneshot::Sender<TestDatabase>),
     Drop(String),
 }
@@ -62,8 +62,8 @@ impl TestDatabase {
     pub async fn create() -> Self {
         let (answer, created) = oneshot::channel();
         POSTGRES
-            .orders
-            .send(Order::Create(answer))
+            .commands
+            .send(ClusterCommand::Create(answer))
             .unwrap_or_else(|_| panic!("the cluster's thread runs"));
         created.await.expect("a database for this test")
     }
@@ -106,7 +106,7 @@ impl TestDatabase {
     }
 
     /// Cuts every connection and lets nobody in until [`Outage::end`].
-    pub async fn cut_off(&self) -> Outage {
+    pub async fn disconnect(&self) -> Outage {
         let outage = Outage {
             name: self.name.clone(),
         };
@@ -124,7 +124,7 @@ impl TestDatabase {
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         if self.shared {
-            drop(POSTGRES.orders.send(Order::Drop(self.name.clone())));
+            drop(POSTGRES.commands.send(ClusterCommand::Drop(self.name.clone())));
         }
     }
 }
@@ -190,9 +190,9 @@ impl Postgres {
                 let runtime = runtime.expect("a runtime for the cluster");
                 runtime.block_on(async {
                     match prepare().await {
-                        Ok((postgres, cluster, orders)) => {
+                        Ok((postgres, cluster, commands)) => {
                             drop(answer.send(Ok(postgres)));
-                            obey(&cluster, orders).await;
+                            run_commands(&cluster, commands).await;
                         }
                         Err(error) => drop(answer.send(Err(error))),
                     }
@@ -206,7 +206,7 @@ impl Postgres {
     }
 }
 
-async fn prepare() -> Result<(Postgres, Cluster, UnboundedReceiver<Order>), String> {
+async fn prepare() -> Result<(Postgres, Cluster, UnboundedReceiver<ClusterCommand>), String> {
     let directory = directory::create().map_err(|error| error.to_string())?;
     lay_out_site(&directory.join("site")).map_err(|error| error.to_string())?;
     let cluster = start_cluster(&directory).await?;
@@ -225,12 +225,12 @@ async fn prepare() -> Result<(Postgres, Cluster, UnboundedReceiver<Order>), Stri
         .map_err(|error| error.to_string())?;
     template.migrate().await.map_err(|error| error.to_string())?;
     template.close().await;
-    let (orders, received) = unbounded_channel();
+    let (commands, received) = unbounded_channel();
     Ok((
         Postgres {
             directory,
             maintenance_url,
-            orders,
+            commands,
         },
         cluster,
         received,
@@ -239,16 +239,16 @@ async fn prepare() -> Result<(Postgres, Cluster, UnboundedReceiver<Order>), Stri
 
 /// Creates one database after another, as two at once could not both copy the template. Dropping one waits for a
 /// checkpoint, so that nobody waits for it.
-async fn obey(cluster: &Cluster, mut orders: UnboundedReceiver<Order>) {
+async fn run_commands(cluster: &Cluster, mut commands: UnboundedReceiver<ClusterCommand>) {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let mut maintenance = PgConnection::connect(&cluster.url(MAINTENANCE))
         .await
         .expect("a connection");
     let (dropped, dropping) = unbounded_channel();
     tokio::spawn(drop_databases(cluster.url(MAINTENANCE), dropping));
-    while let Some(order) = orders.recv().await {
+    while let Some(order) = commands.recv().await {
         match order {
-            Order::Create(answer) => {
+            ClusterCommand::Create(answer) => {
                 let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
                 let statement = format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy");
                 maintenance
@@ -261,7 +261,7 @@ async fn obey(cluster: &Cluster, mut orders: UnboundedReceiver<Order>) {
                     shared: true,
                 }));
             }
-            Order::Drop(name) => drop(dropped.send(name)),
+            ClusterCommand::Drop(name) => drop(dropped.send(name)),
         }
     }
 }

@@ -9,7 +9,7 @@ use broker_portal::server::{router::router, state::AppState};
 use tokio::sync::RwLock;
 use tower::ServiceExt as _;
 
-use super::Answer;
+use super::TestResponse;
 
 static RENDERING: RwLock<()> = RwLock::const_new(());
 
@@ -20,7 +20,7 @@ pub async fn build(state: AppState) -> Router {
 }
 
 /// Sends a request and reads the whole answer. Pages only wait for routers: an API call may itself wait for a lock that its test holds.
-pub async fn send(router: Router, request: Request<Body>) -> Answer {
+pub async fn send(router: Router, request: Request<Body>) -> TestResponse {
     let is_page = !request.uri().path().starts_with("/api/");
     let _together = if is_page {
         Some(RENDERING.read().await)
@@ -28,5 +28,5 @@ pub async fn send(router: Router, request: Request<Body>) -> Answer {
         None
     };
     let response = router.oneshot(request).await.expect("a router does not fail");
-    Answer::read(response).await
+    TestResponse::read(response).await
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Answer, Portal};
+use super::{Portal, TestResponse};
 
 /// The description that the server gives of itself.
 pub struct Description(Value);
@@ -35,7 +35,7 @@ impl Description {
 
     /// Fails unless the status is described and the body has exactly the described shape.
     #[track_caller]
-    pub fn holds(&self, operation: &str, answer: &Answer) {
+    pub fn assert_matches(&self, operation: &str, answer: &TestResponse) {
         let (method, path) = operation.split_once(' ').expect("an operation");
         let described = &self.0["paths"][path][method.to_lowercase()];
         let response = &described["responses"][answer.status.to_string()];
@@ -59,12 +59,12 @@ impl Description {
         } else {
             Value::String(answer.body.clone())
         };
-        if let Err(problem) = self.fits(&media["schema"], &value) {
+        if let Err(problem) = self.check(&media["schema"], &value) {
             panic!("{operation} {}: {problem}\n{}", answer.status, answer.body);
         }
     }
 
-    fn fits(&self, schema: &Value, value: &Value) -> Result<(), String> {
+    fn check(&self, schema: &Value, value: &Value) -> Result<(), String> {
         if let Some(name) = schema["$ref"].as_str() {
             let pointer = name
                 .strip_prefix('#')
@@ -73,16 +73,16 @@ impl Description {
                 .0
                 .pointer(pointer)
                 .ok_or_else(|| format!("{name} is not there"))?;
-            return self.fits(schema, value);
+            return self.check(schema, value);
         }
         if let Some(choices) = schema["oneOf"].as_array() {
-            let fits = choices.iter().any(|choice| self.fits(choice, value).is_ok());
+            let fits = choices.iter().any(|choice| self.check(choice, value).is_ok());
             return fits
                 .then_some(())
                 .ok_or_else(|| format!("{value} is none of {choices:?}"));
         }
         if let Some(parts) = schema["allOf"].as_array() {
-            return self.fits_object(parts, value);
+            return self.check_object(parts, value);
         }
         if let Some(values) = schema["enum"].as_array() {
             return values
@@ -108,17 +108,17 @@ impl Description {
             return Err(format!("{value} is no {types:?}"));
         }
         match value {
-            Value::Object(_) => self.fits_object(std::slice::from_ref(schema), value),
+            Value::Object(_) => self.check_object(std::slice::from_ref(schema), value),
             Value::Array(items) => items
                 .iter()
-                .try_for_each(|item| self.fits(&schema["items"], item)),
-            Value::String(text) => fits_format(schema["format"].as_str().unwrap_or_default(), text),
+                .try_for_each(|item| self.check(&schema["items"], item)),
+            Value::String(text) => check_format(schema["format"].as_str().unwrap_or_default(), text),
             _ => Ok(()),
         }
     }
 
     /// Every field is described by one of the parts, and every field that a part needs is there.
-    fn fits_object(&self, parts: &[Value], value: &Value) -> Result<(), String> {
+    fn check_object(&self, parts: &[Value], value: &Value) -> Result<(), String> {
         let fields = value.as_object().ok_or_else(|| format!("{value} is no object"))?;
         let mut described = Vec::new();
         for part in parts {
@@ -155,7 +155,7 @@ impl Description {
             }
             for (name, schema) in properties {
                 if let Some(value) = fields.get(name) {
-                    self.fits(schema, value)
+                    self.check(schema, value)
                         .map_err(|problem| format!("{name}: {problem}"))?;
                 }
                 described.push(name.as_str());
@@ -168,7 +168,7 @@ impl Description {
     }
 }
 
-fn fits_format(format: &str, text: &str) -> Result<(), String> {
+fn check_format(format: &str, text: &str) -> Result<(), String> {
     let fits = match format {
         "" => true,
         "uuid" => text.parse::<uuid::Uuid>().is_ok(),

@@ -9,24 +9,24 @@ use broker_portal::server::{
 };
 use serde_json::json;
 
-use super::{Answer, Credential, Postgres, Request, Server};
+use super::{Credential, Postgres, Request, Response, Server};
 
 /// Everybody's.
 pub const PASSWORD: &str = "faults are there to be found";
 
 /// Memory in KiB and passes: the least that argon2 allows. What the server checks costs what the hash says.
-const CHEAP: (u32, u32) = (64, 1);
+const CHEAPEST_HASH: (u32, u32) = (64, 1);
 
 /// Makes accounts. To be closed where a test counts connections.
-pub struct People(Accounts);
+pub struct TestAccounts(Accounts);
 
-impl People {
+impl TestAccounts {
     /// Brings the schema up to date first.
     pub async fn of(postgres: &Postgres) -> Self {
-        Self::with_hashes_of(CHEAP, postgres).await
+        Self::with_hash_cost(CHEAPEST_HASH, postgres).await
     }
 
-    pub async fn with_hashes_of(cost: (u32, u32), postgres: &Postgres) -> Self {
+    pub async fn with_hash_cost(cost: (u32, u32), postgres: &Postgres) -> Self {
         let database = Database::connect(&postgres.url)
             .await
             .expect("the test's database");
@@ -77,7 +77,7 @@ pub struct SignedIn {
 }
 
 impl SignedIn {
-    pub fn of_desktop(answer: &Answer) -> Self {
+    pub fn of_desktop(answer: &Response) -> Self {
         let tokens = answer.json();
         let text = |field: &str| tokens[field].as_str().expect("a text").to_owned();
         Self {
@@ -88,7 +88,7 @@ impl SignedIn {
     }
 
     /// `None`: no cookie came.
-    pub fn cookie_of(answer: &Answer) -> Option<Credential> {
+    pub fn cookie_of(answer: &Response) -> Option<Credential> {
         let cookies: Vec<&str> = answer
             .all("set-cookie")
             .filter_map(|cookie| cookie.split(';').next())

@@ -16,12 +16,12 @@ pub struct Person {
 
 /// Someone about to get one.
 #[must_use]
-pub struct Registering<'a> {
+pub struct UserBuilder<'a> {
     portal: &'a Portal,
     new: Registration,
 }
 
-impl<'a> Registering<'a> {
+impl<'a> UserBuilder<'a> {
     pub fn new(portal: &'a Portal, name: &str) -> Self {
         let new = Registration {
             email: format!("{name}@broker.example"),
@@ -48,7 +48,7 @@ impl<'a> Registering<'a> {
         self
     }
 
-    pub fn called(mut self, display_name: &str) -> Self {
+    pub fn display_name(mut self, display_name: &str) -> Self {
         display_name.clone_into(&mut self.new.display_name);
         self
     }
