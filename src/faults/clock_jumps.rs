@@ -1,4 +1,4 @@
-//! The clock of the server's machine jumps: no session ends early, and none lives on. Time is the database's.
+//! The server's system clock jumps: no session ends early or late, since the portal uses the database's time.
 
 use std::{fs, path::PathBuf, time::Duration};
 
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::harness::*;
 
-/// Gives a process another time of day, and leaves it the monotonic clock, as a jump does.
+/// Changes the time of day of a process but not its monotonic clock, like a jump.
 fn libfaketime() -> Option<PathBuf> {
     let folders = fs::read_dir("/usr/lib").ok()?.flatten();
     folders
@@ -15,7 +15,7 @@ fn libfaketime() -> Option<PathBuf> {
         .find(|path| path.exists())
 }
 
-/// What time the server's machine says it is: so the last line of its log.
+/// Returns the server's system time, from the last line of its log.
 fn time_of(server: &Server) -> DateTime<Utc> {
     let log = server.log();
     let line = log
@@ -27,7 +27,7 @@ fn time_of(server: &Server) -> DateTime<Utc> {
     time.parse().expect("a time")
 }
 
-/// Seconds from the database's time to the end of a session, as its client is told.
+/// Returns the seconds from the database's time to the expiry that the client is told.
 async fn left(server: &Server, postgres: &Postgres, session: &SignedIn) -> i64 {
     let state = server.get("/api/v1/session_state", &session.credential).await;
     let state = state.expect(200).json();
@@ -60,7 +60,7 @@ async fn system_clock_jumps_change_no_session_expiry() {
         .env("FAKETIME_TIMESTAMP_FILE", &time)
         .env("FAKETIME_NO_CACHE", "1")
         .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-        // Half as long as the jump.
+        // Half of the jump.
         .env("PORTAL_SESSION_TIMEOUT_BROKER", "1800");
     let mut server = Server::run(command).await;
     let sessions = [server.browser(&maria).await, server.desktop(&maria, "mac").await];
@@ -79,7 +79,7 @@ async fn system_clock_jumps_change_no_session_expiry() {
             early += usize::from(!server.accepts(&session.credential).await);
             wrong_ends += usize::from(!(1700..=1801).contains(&left(&server, &postgres, session).await));
         }
-        // A new one lasts as long as any.
+        // A new session gets its full length.
         wrong_ends += usize::from(!(1700..=1801).contains(&left(&server, &postgres, &fresh).await));
         let body = json!({ "refresh_token": fresh.refresh_token });
         let refresh = Request::new("POST", "/api/v1/sessions/refresh", &Credential::Nothing).json(&body);
@@ -87,7 +87,8 @@ async fn system_clock_jumps_change_no_session_expiry() {
         early += usize::from(!server.accepts(&fresh.credential).await);
     }
 
-    // By a clock that is an hour behind, this one would have half an hour left; by the database's it is over.
+    // By a clock that is an hour slow, this session would have half an hour left. By the database's time it has
+    // expired.
     let rested = "UPDATE sessions SET last_active_at = last_active_at - interval '31 minutes',
         last_seen_at = last_seen_at - interval '31 minutes', created_at = created_at - interval '31 minutes',
         authenticated_at = authenticated_at - interval '31 minutes' WHERE id = $1::uuid";
@@ -111,7 +112,7 @@ async fn system_clock_jumps_change_no_session_expiry() {
     assert!(server.still_runs());
 }
 
-/// The database's time.
+/// Returns the database's time.
 async fn database_time(postgres: &Postgres) -> DateTime<Utc> {
     sqlx::query_scalar("SELECT clock_timestamp()")
         .fetch_one(&postgres.sql)
@@ -126,7 +127,7 @@ async fn slow_clock_query_never_turns_clock_back() {
     let (maria, admin) = (people.broker("maria").await, people.system_admin("ada").await);
     people.close().await;
     let proxy = Proxy::start(&postgres).await;
-    // The first of a start, and the next: another attempt, or the correction that follows the start.
+    // The first sample of startup and the next one: another attempt, or the correction after startup.
     for _ in 0..2 {
         proxy.on_statement("clock_timestamp", Fault::DelayAnswer(Duration::from_secs(2)));
     }
@@ -143,7 +144,7 @@ async fn slow_clock_query_never_turns_clock_back() {
         .fetch_one(&postgres.sql)
         .await
         .expect("the session");
-    // Half of the longest round trip of a start that was prompt in the end.
+    // Half of the longest round trip in a startup whose last sample was fast.
     let error = TimeDelta::milliseconds(500);
     assert!(
         created > before - error && created < after + error,

@@ -1,5 +1,5 @@
-//! Every connection of the pool is held by statements that wait: whoever else asks is told so soon, open streams hold
-//! none and miss nothing.
+//! Waiting statements hold every connection of the pool: other requests are refused soon, open streams need no
+//! connection and miss nothing.
 
 use std::{
     sync::{
@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::harness::*;
 
-/// So many of the others' requests are to be refused before the pool is let go.
+/// Number of other requests to refuse before the pool is released.
 const REFUSED: usize = 3;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -33,7 +33,7 @@ async fn exhausted_pool_refuses_requests_and_streams_miss_nothing() {
         streams.push(EventStream::open(address, &watched.credential).await);
     }
 
-    // Maria's row is held, and far more of her requests wait for it than there are connections, again and again.
+    // Maria's row is locked, and more of her requests wait for it than there are connections.
     let mut holding = postgres.sql.begin().await.expect("a transaction");
     sqlx::query("SELECT 1 FROM users WHERE email = $1 FOR UPDATE")
         .bind(&maria)
@@ -50,7 +50,7 @@ async fn exhausted_pool_refuses_requests_and_streams_miss_nothing() {
             while held.load(Ordering::Relaxed) && wrong.is_empty() {
                 let end = Request::new("DELETE", "/api/v1/sessions?scope=others", &credential);
                 match end.send(address).await {
-                    // The row came free.
+                    // The row was released.
                     Ok(answer) if answer.status == 200 => {}
                     Ok(answer) if answer.is_valid_503() => _ = counted.fetch_add(1, Ordering::Relaxed),
                     other => wrong.push(format!("{other:?}")),
@@ -66,12 +66,12 @@ async fn exhausted_pool_refuses_requests_and_streams_miss_nothing() {
             .fetch_one(&postgres.sql)
             .await
             .expect("pg_stat_activity");
-        // The listener's connection is the pool's as well.
+        // The listener's connection belongs to the pool too.
         waiting >= i64::from(Database::MAX_CONNECTIONS) - 1
     })
     .await;
 
-    // Meanwhile an operator, with connections of the command's own, ends what is watched.
+    // An operator's command, with its own connections, ends the session of the stream.
     let revoke = ["sessions", "revoke", "--id", &watched.id];
     let revoked = Server::command(&postgres).args(revoke).output().await;
     let revoked = revoked.expect("broker-portal starts");
@@ -81,7 +81,7 @@ async fn exhausted_pool_refuses_requests_and_streams_miss_nothing() {
     while refused < REFUSED && wrong.is_empty() {
         let began = Instant::now();
         let answer = server.get("/api/v1/session_state", &other.credential).await;
-        // The row is still held, and will be until this loop is over: the answer waited for no one.
+        // The row stays locked until this loop ends, so the answer waited for nobody.
         match answer.status {
             503 if answer.is_valid_503() => {
                 refused += 1;

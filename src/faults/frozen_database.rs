@@ -1,4 +1,4 @@
-//! Postgres stands still, its connections open: the health checks say so in time.
+//! Postgres is frozen with open connections: health checks answer in time.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::harness::*;
 /// Longer than the checks' own deadline, shorter than any other.
 const SOON: Duration = Duration::from_secs(8);
 
-/// Stops every process of Postgres for as long as it lives.
+/// Stops every process of Postgres until it is dropped.
 struct Frozen(Vec<Pid>);
 
 impl Frozen {
@@ -21,7 +21,7 @@ impl Frozen {
             .fetch_all(&postgres.sql)
             .await
             .expect("pg_stat_activity");
-        // The postmaster first: it starts no more.
+        // The postmaster first, so that it starts no new process.
         let pids = std::iter::once(postgres.postmaster().await).chain(pids);
         let frozen = Self(pids.map(Pid::from_raw).collect());
         for pid in &frozen.0 {

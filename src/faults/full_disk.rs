@@ -1,4 +1,4 @@
-//! The database's disk is full: an end that cannot be stored is an error, never an "ok".
+//! The database's disk is full: a revocation that cannot be stored is an error, never "ok".
 
 use std::{
     fs::{self, File},
@@ -11,17 +11,17 @@ use nix::sys::statvfs::statvfs;
 
 use crate::harness::*;
 
-/// The size of the small disk in MiB: a new cluster takes some 55, and Postgres keeps its log in files of 16.
+/// Size of the small disk in MiB. A new cluster needs about 55, and WAL files have 16.
 const DISK: u64 = 120;
 
-/// People who are signed out on the full disk, again and again.
+/// Users who are signed out on the full disk.
 const PEOPLE: usize = 20;
 
-/// A disk of its own, in memory, for as long as the value lives.
+/// A disk in memory, until it is dropped.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    /// `None`: nobody may mount anything here.
+    /// `None`: mounting is not permitted here.
     fn mount(path: &Path) -> Option<Self> {
         fs::create_dir_all(path).expect("a folder");
         let mounted = Command::new("mount")
@@ -38,7 +38,7 @@ impl SmallDisk {
         disk.blocks_available() * disk.fragment_size()
     }
 
-    /// Leaves nothing free.
+    /// Uses up all free space.
     fn fill(&self) {
         let mut file = File::create(self.0.join("filling")).expect("a file");
         while file.write_all(&[1; 64 * 1024]).is_ok() {}
@@ -57,7 +57,7 @@ impl Drop for SmallDisk {
     }
 }
 
-/// A person who is signed in in two places.
+/// A user with two sessions.
 struct Twice {
     email: String,
     sessions: [SignedIn; 2],
@@ -77,7 +77,7 @@ impl Twice {
         )
     }
 
-    /// Which of the two is over.
+    /// Returns which of the two have ended.
     async fn over(&self, server: &Server) -> [bool; 2] {
         [
             !server.accepts(&self.sessions[0].credential).await,
@@ -104,7 +104,7 @@ async fn revocation_on_full_disk_reports_failure() {
     people.close().await;
 
     disk.fill();
-    // What the event log has left in its own files is used up, and no end is without its event.
+    // Uses up the free space inside the files of the event log, which every revocation needs.
     wait_until("nothing more can be stored", async || {
         let event = "INSERT INTO session_events (at, user_id, kind)
             SELECT now(), gen_random_uuid(), 'sessions_changed' FROM generate_series(1, 20)";
@@ -118,7 +118,7 @@ async fn revocation_on_full_disk_reports_failure() {
         assert!(answer.status == 200 || answer.is_valid_503(), "{answer:?}");
         refused += usize::from(answer.status == 503);
         answered.push(answer.status == 200);
-        // Who is signed in stays so, and whoever signs in learns that it is not their password.
+        // Signed-in users stay signed in, and a failed sign-in does not blame the password.
         let state = server
             .get("/api/v1/session_state", &twice.sessions[0].credential)
             .await;
@@ -154,14 +154,14 @@ async fn revocation_on_full_disk_reports_failure() {
     postgres.stop().await;
 }
 
-/// Has every commit that tells of an event fail, as Postgres says it of a full disk.
+/// Makes every commit with an event fail, with the error of a full disk.
 const FULL: &str = "
     CREATE FUNCTION disk_is_full() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$;
     CREATE CONSTRAINT TRIGGER disk_is_full AFTER INSERT ON session_events DEFERRABLE INITIALLY DEFERRED
         FOR EACH ROW EXECUTE FUNCTION disk_is_full()";
 
-/// Needs no disk to fill: the last moment at which an end can fail is its commit, whatever way it was asked for.
+/// Needs no full disk: a commit is the last moment at which a revocation can fail, on every route.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_revocation_route_reports_a_failed_commit() {
     let postgres = Postgres::start("commit").await;

@@ -1,26 +1,25 @@
-//! The server is killed while sessions are being ended: each end is done whole or not at all, and what was answered is
-//! done.
+//! The server is killed during revocations: each is complete or undone, and confirmed ones are complete.
 
 use tokio::{sync::mpsc::unbounded_channel, task::JoinSet};
 
 use crate::harness::*;
 
-/// How often, unless `PORTAL_TEST_ROUNDS` says.
+/// Rounds, unless `PORTAL_TEST_ROUNDS` is set.
 const ROUNDS: usize = 15;
 
-/// How many people end sessions at the moment of the kill. Each end costs a few connections of the sixteen.
+/// Users who revoke sessions at the moment of the kill. Each revocation needs a few of the sixteen connections.
 const AT_ONCE: usize = 12;
 
-/// Someone who is signed in in three places, and how they end which of them.
+/// A user with three sessions, and how some of them are revoked.
 struct Ending {
     sessions: [SignedIn; 3],
-    /// Places of those that are to end.
+    /// Indexes of the sessions to end.
     ends: &'static [usize],
     request: Request,
 }
 
 impl Ending {
-    /// Every way to end a session, in turn.
+    /// Uses every way to revoke a session in turn.
     async fn begin(server: &Server, email: &str, way: usize) -> Self {
         let sessions = [
             server.browser(email).await,
@@ -59,17 +58,17 @@ impl Ending {
     }
 }
 
-/// What came of all ends, after the server was killed and another one started.
+/// Results of all revocations after the restart.
 #[derive(Debug, Default)]
 struct Sum {
     answered: usize,
     done_without_an_answer: usize,
     not_done: usize,
-    /// Answered as done, and let in all the same: lost.
+    /// Confirmed, but the credential is still accepted.
     lost: usize,
-    /// Some of the sessions ended and some not.
+    /// Some of the sessions have ended, but not all.
     half_way: usize,
-    /// Sessions that nobody meant to end, and that are over.
+    /// Sessions that ended without being selected.
     beside: usize,
 }
 
@@ -83,7 +82,7 @@ impl Sum {
             } else {
                 self.beside += usize::from(is_over);
             }
-            // The refresh token is as good as the session.
+            // The refresh token must be as valid as the session.
             if !session.refresh_token.is_empty() && is_over {
                 let body = serde_json::json!({ "refresh_token": session.refresh_token });
                 let refresh = Request::new("POST", "/api/v1/sessions/refresh", &Credential::Nothing);
@@ -132,7 +131,7 @@ async fn killed_server_leaves_revocations_complete_or_undone() {
             });
         }
         drop(answers);
-        // With so many answers the others are under way, at whatever point.
+        // After this many answers, the others are at any stage.
         let mut done = Vec::new();
         for _ in 0..=round % (AT_ONCE - 1) {
             done.extend(answered.recv().await);
@@ -143,7 +142,7 @@ async fn killed_server_leaves_revocations_complete_or_undone() {
         }
         under_way.join_all().await;
         server.exited().await;
-        // A commit that was on its way is carried out or not; then its connection is gone.
+        // A commit in progress either succeeds or fails; then its connection is gone.
         wait_until("the killed server's connections are gone", async || {
             postgres.connections_of_servers().await == 0
         })
@@ -183,7 +182,7 @@ async fn killed_server_leaves_revocations_complete_or_undone() {
     ));
     assert_eq!((lost, half_way, beside, apart), (0, 0, 0, 0));
     assert!(verified.status.success(), "{said}");
-    // The kills did come in the middle.
+    // The kills did happen in the middle.
     assert!(
         answered > 0 && not_done > 0,
         "{answered} answered, {not_done} not done"

@@ -1,15 +1,15 @@
-//! How much memory signing in takes. The bounds are generous: before they were met, the server grew by 700 MB.
+//! Memory use of sign-ins. The bounds are generous: before a fix, the server grew by 700 MB.
 
 use crate::harness::*;
 use broker_portal::server::auth::password::Passwords;
 
-/// Sign-ins, each with a User-Agent of its own.
+/// Sign-ins, each with its own User-Agent.
 const SIGN_INS: usize = 1_000;
 
-/// How much larger the server may be afterwards, in MiB.
+/// Maximum growth of the server in MiB.
 const MOST_GROWTH: u64 = 40;
 
-/// The server's resident memory in MiB.
+/// Returns the server's resident memory in MiB.
 fn resident(server: &Server) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).expect("a process");
     let line = status
@@ -23,7 +23,7 @@ fn resident(server: &Server) -> u64 {
     kilobytes.expect("a number") / 1024
 }
 
-/// A User-Agent that no other sign-in has.
+/// Returns a User-Agent that no other sign-in has.
 fn user_agent(number: usize) -> String {
     let systems = [
         "Windows NT 10.0; Win64; x64",
@@ -54,7 +54,7 @@ fn user_agent(number: usize) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn thousand_sign_ins_leave_memory_bounded() {
     let postgres = Postgres::start("memory").await;
-    // As dear as in earnest: each hash takes 19 MiB for its time.
+    // Use production hashes, which need 19 MiB each.
     let people = TestAccounts::with_hash_cost(Passwords::COST, &postgres).await;
     let mut emails = Vec::new();
     for number in 0..8 {

@@ -1,4 +1,4 @@
-//! Migrations beside a running server: it answers while one waits for its locks, and none locks a table for long.
+//! Migrations beside a running server: it answers while a migration waits for locks, and none locks a table for long.
 
 use std::{
     collections::BTreeSet,
@@ -18,10 +18,11 @@ use crate::{
     older_server::{parts, statements},
 };
 
-/// The migrations up to this one are what they are, and were applied while tables were small.
+/// Migrations up to this one are exempt: they were applied while tables were small.
 const LAST_UNCHECKED: i64 = 9;
 
-/// Undoes one migration that locks the table of sessions, so that the schema is behind. Session checks do not need it.
+/// Undoes one migration that locks the table of sessions, so that the schema is outdated. Session checks do not need
+/// it.
 const UNDO: &str = "DROP INDEX security_notices_of_session;
     ALTER TABLE sessions DROP COLUMN known_browser;
     DELETE FROM _sqlx_migrations WHERE version = 7";
@@ -117,7 +118,7 @@ async fn unfinished_concurrent_index_is_built_again() {
         .execute(&mut *reader)
         .await
         .expect("read");
-    // Two servers of the later version start at once.
+    // Start two servers of the later version at once.
     let starting: Vec<_> = (0..2)
         .map(|_| {
             let url = postgres.url.clone();
@@ -148,12 +149,13 @@ async fn unfinished_concurrent_index_is_built_again() {
     assert_eq!(is_valid(&postgres.sql).await, Some(true));
 }
 
-/// Statements that hold a lock on an existing table for as long as the table is large, or that are not known to be quick.
+/// Returns statements that lock an existing table for a time that depends on its size, or that are not known to be
+/// quick.
 fn slow_statements(sql: &str) -> Vec<String> {
     let mut new_tables = BTreeSet::new();
     let mut slow = Vec::new();
     let all = statements(sql);
-    // Without a transaction there is one statement, so that there is never half a migration.
+    // Without a transaction there must be one statement, so that no migration is half applied.
     let may_be_concurrent = sql.starts_with("-- no-transaction") && all.len() == 1;
     for statement in &all {
         let words: Vec<&str> = statement
@@ -202,10 +204,10 @@ fn slow_statements(sql: &str) -> Vec<String> {
     slow
 }
 
-/// A change to an existing table that reads none of its rows.
+/// Returns whether a change to an existing table reads none of its rows.
 fn is_quick_change(action: &str, is_alone: bool) -> bool {
     if let Some(column) = action.strip_prefix("add column ") {
-        // A check reads every row; a default that is computed for each writes every row.
+        // A check reads every row; a computed default writes every row.
         let slow = [
             " check",
             " references ",
@@ -217,7 +219,7 @@ fn is_quick_change(action: &str, is_alone: bool) -> bool {
         let default = column.split_once(" default ").map_or("", |(_, default)| default);
         return !slow.iter().any(|part| column.contains(part)) && !default.contains('(');
     }
-    // The check is then validated by a migration of its own, which blocks neither reads nor writes.
+    // Validate the check in a separate migration, which blocks neither reads nor writes.
     (action.starts_with("add constraint ") && action.ends_with(" not valid"))
         || (action.starts_with("validate constraint ") && is_alone)
 }
@@ -286,7 +288,7 @@ fn slow_migrations_are_found() {
     }
 }
 
-/// The files that hold the rows of tables: a table that is rewritten gets another.
+/// Returns the files of the tables' rows. A rewritten table gets another file.
 async fn files(sql: &PgPool) -> Vec<(String, u32)> {
     let rows = sqlx::query(
         "SELECT relname::text, relfilenode FROM pg_class
@@ -303,7 +305,7 @@ async fn files(sql: &PgPool) -> Vec<(String, u32)> {
         .collect()
 }
 
-/// Which existing tables a migration rewrites.
+/// Returns existing tables that a migration rewrites.
 async fn rewritten(postgres: &Postgres, database: &Database, migration: Migration) -> Vec<String> {
     let before = files(&postgres.sql).await;
     let migrator = Migrator::with_migrations(vec![migration]);

@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use crate::harness::*;
 
-/// What only a request that revokes one's own sessions prepares.
+/// Part of a statement that only a revocation of one's own sessions prepares.
 const REVOKE: &str = "ended_by = $4, ended_by_session = $5";
 
-/// A gauge or counter of `/metrics`.
+/// Returns a gauge or counter of `/metrics`.
 async fn metric(server: &Server, name: &str) -> f64 {
     let answer = server.get("/metrics", &Credential::Nothing).await.expect(200);
     let lines = answer.body().lines();
@@ -80,7 +80,7 @@ async fn stalled_connections_recover_without_restart() {
             "every connection stalled: {refused} times 503, all well after {} ms",
             recovered.as_millis()
         ));
-        // The stalled ones stay so: none is held.
+        // The stalled connections stay stalled, so none is in use.
         wait_until("no connection is in use", async || {
             metric(&server, "database_connections{state=\"in_use\"}").await == 0.0
         })
@@ -93,7 +93,7 @@ async fn stalled_connections_recover_without_restart() {
             last_active(&postgres, &caller).await > before
         })
         .await;
-        // The listener was cut off without a word.
+        // The listener's connection was stalled silently.
         let path = format!("/api/v1/sessions/{}", watched.id);
         server
             .send(Request::new("DELETE", &path, &caller.credential))
@@ -108,7 +108,7 @@ async fn stalled_connections_recover_without_restart() {
     assert!(server.still_runs());
 }
 
-/// What became of a revocation whose COMMIT met a fault.
+/// Returns the result of a revocation whose COMMIT meets a fault.
 async fn revoke_during(fault: Fault) -> (Response, bool) {
     let postgres = Postgres::start(&format!("commit-{fault:?}")).await;
     let people = TestAccounts::of(&postgres).await;
@@ -118,7 +118,7 @@ async fn revoke_during(fault: Fault) -> (Response, bool) {
     let server = Server::start_through(&proxy, &postgres).await;
     let caller = server.desktop(&maria, "caller").await;
     let other = server.desktop(&maria, "other").await;
-    // No connection has prepared the statement.
+    // No connection has prepared the statement yet.
     proxy.on_commit_after(REVOKE, fault);
     let path = format!("/api/v1/sessions/{}", other.id);
     let answer = server
@@ -195,7 +195,7 @@ async fn slow_answers_never_deny_a_revocation() {
             answer.status,
             began.elapsed().as_millis()
         ));
-        // A transaction that was under way when its request was given up is decided soon.
+        // A transaction of a cancelled request is decided soon.
         wait_until("no transaction is open", async || {
             let open: i64 = sqlx::query_scalar(
                 "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'broker-portal' AND state LIKE '% in transaction'",

@@ -1,4 +1,4 @@
-//! An older server beside a newer one, as while a new version is rolled out: migrations only add, and nobody is signed out.
+//! An older server beside a newer one, as during a rollout: migrations only add, and nobody is signed out.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -7,10 +7,10 @@ use tokio::process::Command;
 
 use crate::harness::*;
 
-/// A migration's statements, in one line each and in lower case, without comments.
+/// Returns a migration's statements, one line each, in lower case and without comments.
 pub fn statements(sql: &str) -> Vec<String> {
     let mut statements = vec![String::new()];
-    // Between `$$` a semicolon ends nothing; our migrations have none in quotes.
+    // Between `$$`, semicolons end no statement. Our migrations have none in quotes.
     let mut quoted = false;
     for line in sql.lines() {
         let line = line.split("--").next().unwrap_or_default();
@@ -35,7 +35,7 @@ pub fn statements(sql: &str) -> Vec<String> {
     all.filter(|statement| !statement.is_empty()).collect()
 }
 
-/// The parts of a list, at the commas that stand in no parentheses.
+/// Splits a list at commas outside parentheses.
 pub fn parts(list: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     let mut depth = 0;
@@ -54,7 +54,7 @@ pub fn parts(list: &str) -> Vec<String> {
     parts.iter().map(|part| part.trim().to_owned()).collect()
 }
 
-/// What an older server that runs on beside it could stumble over. What is not known to be harmless counts as well.
+/// Returns statements that could break an older server. Statements not known to be harmless count too.
 fn what_does_more_than_add(sql: &str) -> Vec<String> {
     let mut new_tables = BTreeSet::new();
     let mut new_columns = BTreeSet::new();
@@ -67,9 +67,9 @@ fn what_does_more_than_add(sql: &str) -> Vec<String> {
         let is_harmless = match words[..] {
             ["create", "table", table, ..] => new_tables.insert(table.to_owned()),
             ["create", "index", ..] => true,
-            // What the older one writes could be refused by it.
+            // It could reject what the older server writes.
             ["create", "unique", "index", _, "on", table, ..] => new_tables.contains(table),
-            // Postgres itself lets a view only have further columns, at the end.
+            // Postgres lets a replaced view only get further columns at the end.
             ["create", "view", ..] | ["create", "or", "replace", "view", ..] | ["create", "function", ..] => {
                 true
             }
@@ -77,7 +77,7 @@ fn what_does_more_than_add(sql: &str) -> Vec<String> {
             ["do", ..] => !["drop", "rename", "delete", "truncate"]
                 .iter()
                 .any(|word| words.contains(word)),
-            // Only what this migration has added.
+            // Only objects that this migration has added.
             ["update", table, "set", ..] => {
                 let (_, set) = statement.split_once(" set ").unwrap_or_default();
                 let set = set.split(" where ").next().unwrap_or_default();
@@ -94,7 +94,7 @@ fn what_does_more_than_add(sql: &str) -> Vec<String> {
                     };
                     let name = column.split(' ').next().unwrap_or_default();
                     new_columns.insert(format!("{table}.{name}"));
-                    // The older one gives it no value; and what is sealed must stay as it was.
+                    // The older server gives it no value, and sealed rows must not change.
                     let has_default = column.contains(" default ");
                     (!column.contains(" not null") || has_default)
                         && !(table == "audit_events" && has_default)
@@ -157,7 +157,7 @@ fn migrations_that_do_more_than_add_are_found() {
     assert_eq!(what_does_more_than_add(harmless), Vec::<String>::new());
 }
 
-/// What a version after this one could bring along.
+/// A possible migration of the next version.
 const NEWER: &str = "
     ALTER TABLE sessions ADD COLUMN place text, ADD COLUMN weight integer NOT NULL DEFAULT 1;
     ALTER TABLE users ADD COLUMN is_watched boolean NOT NULL DEFAULT false;
@@ -169,7 +169,7 @@ const NEWER: &str = "
     INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
     VALUES (999900, 'of a newer version', true, '\\x00', 0)";
 
-/// Who is signed in at one server is so at the other; what one ends is over at the other, and its streams hear of it.
+/// Sessions of one server are valid at the other. Ends at one server reach the other and its streams.
 async fn work_together(one: &Server, other: &Server, email: &str) {
     let here = [one.browser(email).await, one.desktop(email, "mac").await];
     let there = [other.browser(email).await, other.desktop(email, "pc").await];
@@ -188,7 +188,7 @@ async fn work_together(one: &Server, other: &Server, email: &str) {
             .await
             .expect(200);
     }
-    // Tokens are exchanged at the other.
+    // Exchange tokens at the other server.
     let body = json!({ "refresh_token": here[1].refresh_token });
     let refresh = Request::new("POST", "/api/v1/sessions/refresh", &Credential::Nothing).json(&body);
     let mac = SignedIn::of_desktop(&other.send(refresh).await.expect(200));
@@ -203,8 +203,8 @@ async fn work_together(one: &Server, other: &Server, email: &str) {
     }
 }
 
-/// `PORTAL_TEST_OLDER` names a server of an earlier version. Without it this one stands in for it, on a database that a
-/// version after this one has migrated.
+/// `PORTAL_TEST_OLDER` names the program of an earlier version. Without it, the current server runs on a database that
+/// a later version has migrated.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn older_server_beside_newer_signs_nobody_out() {
     let postgres = Postgres::start("older").await;

@@ -1,5 +1,5 @@
-//! Postgres goes away and comes back under load: nobody is signed out, nothing that was answered is lost, and nobody
-//! restarts the server.
+//! Postgres goes away and comes back under load: nobody is signed out, no confirmed result is lost, and nobody restarts
+//! the server.
 
 use std::{
     collections::BTreeMap,
@@ -17,10 +17,10 @@ use tokio::task::JoinSet;
 
 use crate::harness::*;
 
-/// Requests of one sort at once.
+/// Concurrent requests of each sort.
 const OF_EACH: usize = 2;
 
-/// What the load has seen. Cheap to clone.
+/// What the load has observed. Cheap to clone.
 #[derive(Clone, Default)]
 struct Seen(Arc<Parts>);
 
@@ -34,23 +34,23 @@ struct Parts {
 struct Counts {
     requests: usize,
     refused: usize,
-    /// By sort of request: how many answers in a row were right and no 503, and how many 503s there were.
+    /// By sort of request: number of consecutive correct answers, and number of 503s.
     of_sort: BTreeMap<&'static str, (usize, usize)>,
     wrong: Vec<String>,
-    /// The first right answer since it was last asked for.
+    /// The first correct answer since this was reset.
     first_right: Option<Instant>,
 }
 
-/// What an answer is worth.
+/// How an answer is rated.
 enum Worth {
-    /// As it should be.
+    /// As expected.
     Right,
-    /// A 503, whole and proper.
+    /// A complete 503.
     Refused,
 }
 
 impl Seen {
-    /// Counts an answer. Whatever is neither one of `right` nor a proper 503 is wrong.
+    /// Counts an answer. Anything except `right` and a valid 503 is wrong.
     fn note(
         &self,
         sort: &'static str,
@@ -82,7 +82,7 @@ impl Seen {
         }
     }
 
-    /// Waits until it is so for every sort of request.
+    /// Waits until the condition holds for every sort of request.
     async fn until_each(&self, sorts: &[&'static str], holds: impl Fn((usize, usize)) -> bool) {
         wait_until("every sort of request", async || {
             let counts = self.counts();
@@ -122,7 +122,7 @@ impl Seen {
 
 const SORTS: [&str; 5] = ["browser", "desktop", "page", "refresh", "sign-in and sign-out"];
 
-/// Asks, again and again, what a live session is always told.
+/// Repeats a request that a live session always gets answered.
 async fn look(seen: Seen, address: SocketAddr, sort: &'static str, path: &'static str, shown: Credential) {
     while seen.goes_on() {
         let request = Request::new("GET", path, &shown).header("accept", "text/html,application/json");
@@ -130,7 +130,7 @@ async fn look(seen: Seen, address: SocketAddr, sort: &'static str, path: &'stati
     }
 }
 
-/// Refreshes again and again, with the token of the last answer that came. Gives the tokens that should be good.
+/// Refreshes repeatedly with the last token received. Returns the tokens that must be valid.
 async fn refresh(seen: Seen, address: SocketAddr, mut held: SignedIn) -> SignedIn {
     while seen.goes_on() {
         let body = json!({ "refresh_token": held.refresh_token });
@@ -142,7 +142,7 @@ async fn refresh(seen: Seen, address: SocketAddr, mut held: SignedIn) -> SignedI
     held
 }
 
-/// Signs in, looks and signs out, again and again. Gives the credentials of which it was answered that they are over.
+/// Repeatedly signs in, checks and signs out. Returns the credentials that were confirmed as ended.
 async fn come_and_go(seen: Seen, address: SocketAddr, email: String) -> Vec<Credential> {
     const SORT: &str = "sign-in and sign-out";
     let mut over = Vec::new();
@@ -162,7 +162,7 @@ async fn come_and_go(seen: Seen, address: SocketAddr, email: String) -> Vec<Cred
             201 => SignedIn::of_desktop(&answer).credential,
             _ => SignedIn::cookie_of(&answer).expect("a cookie"),
         };
-        // What was begun is there.
+        // Committed work is there.
         let state = Request::new("GET", "/api/v1/session_state", &credential);
         seen.note(SORT, state.send(address).await, &[200]);
         let sign_out = Request::new("DELETE", "/api/v1/sessions?scope=current", &credential);
@@ -176,7 +176,7 @@ async fn come_and_go(seen: Seen, address: SocketAddr, email: String) -> Vec<Cred
 /// How Postgres goes away.
 enum Fault {
     Stopped,
-    /// Its first process is killed; whoever keeps it running starts it again.
+    /// The postmaster is killed and restarted.
     Crashed,
 }
 
@@ -216,7 +216,7 @@ async fn outage_under_load_answers_503_and_loses_nothing() {
     };
     seen.until_each(&SORTS, |(right, _)| right >= 20).await;
 
-    // The listener is cut off, and a session is ended before it is back.
+    // Disconnects the listener and ends a session before it is back.
     let watched = server.desktop(&jonas, "watched").await;
     let mut stream = EventStream::open(address, &watched.credential).await;
     let cut =
@@ -253,7 +253,7 @@ async fn outage_under_load_answers_503_and_loses_nothing() {
                 crashed
             }
         };
-        // Each connection that broke unnoticed may cost one more.
+        // Each connection that broke unnoticed may cost another attempt.
         let in_a_row = 2 * Database::MAX_CONNECTIONS as usize;
         seen.until_each(&SORTS, |(right, _)| right >= in_a_row).await;
         let waited = seen.first_right().duration_since(began);
@@ -266,7 +266,7 @@ async fn outage_under_load_answers_503_and_loses_nothing() {
             seen.refused() - refused,
             waited.as_millis()
         ));
-        // The stream was open all the time, and hears of what happens now.
+        // The stream stayed open and receives new events.
         assert!(!stream.text.contains("session_ended"), "{}", stream.text);
         end(&watched).await;
         stream.until("event: session_ended").await;

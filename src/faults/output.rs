@@ -1,4 +1,4 @@
-//! Nobody reads what the server writes, or the disk that it is written to is full.
+//! Nobody reads the server's output, or its disk is full.
 
 use std::{fs::File, path::PathBuf, process::Stdio};
 
@@ -23,7 +23,7 @@ async fn server_starts_and_serves_without_readable_output() {
     let postgres = Postgres::start("output").await;
     for output in [full_disk, closed_pipe] {
         let mut command = Server::command(&postgres);
-        // Each request writes lines, each of which fails.
+        // Each request writes lines, and each write fails.
         command.env("RUST_LOG", "debug");
         let mut server = Server::run_with_output(command, output(), output(), PathBuf::new()).await;
         for _ in 0..20 {

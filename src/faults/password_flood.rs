@@ -1,5 +1,4 @@
-//! Someone floods the portal with passwords: whoever is signed in notices nothing. Nothing is measured but who is answered
-//! before whom.
+//! A flood of password checks does not affect signed-in users. The tests compare the order of answers, not times.
 
 use std::{
     collections::BTreeSet,
@@ -14,15 +13,15 @@ use tokio::task::JoinSet;
 
 use crate::harness::*;
 
-/// Ordinary requests during the flood, of each sort.
+/// Ordinary requests of each sort during the flood.
 const ORDINARY: usize = 20;
 
-/// What is under way of the flood. Cheap to clone.
+/// Requests of the flood that are in progress. Cheap to clone.
 #[derive(Clone, Default)]
 struct Flood {
     stop: Arc<AtomicBool>,
     next: Arc<AtomicUsize>,
-    /// Numbers of the checks that are looked at or wait for it.
+    /// Numbers of the checks that run or wait.
     under_way: Arc<Mutex<BTreeSet<usize>>>,
     looked_at: Arc<AtomicUsize>,
     turned_away: Arc<AtomicUsize>,
@@ -33,7 +32,7 @@ impl Flood {
         self.under_way.lock().expect("nobody panicked")
     }
 
-    /// One of them, again and again.
+    /// Repeats one check.
     async fn run(self, address: std::net::SocketAddr, email: String) {
         while !self.stop.load(Ordering::Relaxed) {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
@@ -57,11 +56,11 @@ impl Flood {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn password_check_flood_delays_no_other_user() {
     let postgres = Postgres::start("flood").await;
-    // As dear as in earnest.
+    // Use production hashes.
     let people = TestAccounts::with_hash_cost(Passwords::COST, &postgres).await;
     let (maria, jonas) = (people.broker("maria").await, people.broker("jonas").await);
     people.close().await;
-    // The counts of attempts would turn the flood away before a password is looked at.
+    // Attempt limits would refuse the flood before passwords are verified.
     let uncounted = [
         ("PORTAL_SIGN_IN_ATTEMPTS", "1000000"),
         ("PORTAL_SIGN_IN_ATTEMPTS_PER_ADDRESS", "1000000"),
@@ -72,7 +71,7 @@ async fn password_check_flood_delays_no_other_user() {
     let chrome = server.browser(&maria).await;
     let mac = server.desktop(&maria, "mac").await;
 
-    // Password checks that are asked for at once, all the time: more than the server lets stand in line.
+    // Concurrent password checks, more than the queue of the server holds.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let at_once = cores * LINE_PER_CORE * 3 / 2;
     let flood = Flood::default();
@@ -96,7 +95,7 @@ async fn password_check_flood_delays_no_other_user() {
             overtaken.push(flood.under_way().intersection(&before).count());
         }
     }
-    // So does what matters most.
+    // The most important requests work too.
     let before = flood.under_way().clone();
     let end = Request::new("DELETE", "/api/v1/sessions?scope=all", &mac.credential);
     server.send(end).await.expect(200);
@@ -118,7 +117,7 @@ async fn password_check_flood_delays_no_other_user() {
     assert!(!server.accepts(&chrome.credential).await);
 }
 
-/// What the devices of one account do, all at once, with the right password.
+/// Concurrent requests of one account's devices with the right password.
 const LOOPS: usize = 16 * 5;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -147,12 +146,12 @@ async fn one_looping_account_does_not_starve_others() {
                 let answer = sign_in.send(address).await.expect("an answer");
                 match answer.status {
                     201 => _ = signed_in.fetch_add(1, Ordering::Relaxed),
-                    // On a slow machine the wait may be over before the turn comes.
+                    // On a slow machine the wait may end before the turn comes.
                     503 if answer.is_valid_503() => _ = refused.fetch_add(1, Ordering::Relaxed),
                     429 => {
                         assert_eq!(answer.json()["problem"], "rate_limited", "{answer:?}");
                         refused.fetch_add(1, Ordering::Relaxed);
-                        // As a device would that does not listen: nearly at once.
+                        // Retries almost at once, like a client that ignores Retry-After.
                         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
                     }
                     _ => panic!("{answer:?}"),

@@ -1,4 +1,4 @@
-//! Passwords that an operator gives to a command: through a pipe, and on a terminal.
+//! Passwords for commands, through a pipe and on a terminal.
 
 use std::{
     io::{Read, Write},
@@ -11,7 +11,7 @@ use crate::harness::*;
 
 const NEW: &str = "an entirely new password";
 
-/// `user set-password` for one user, its password to come.
+/// Prepares `user set-password` for one user.
 fn set_password(postgres: &Postgres, email: &str) -> tokio::process::Command {
     let mut command = Server::command(postgres);
     command.args(["user", "set-password", "--email", email, "--password-stdin"]);
@@ -56,11 +56,11 @@ async fn terminal_shows_nothing_of_a_password() {
         .stdout(Stdio::null());
     let mut child = command.spawn().expect("started");
     drop(command);
-    // Typed once it is asked for, when the terminal is silent already.
+    // Type it after the prompt, when echo is already off.
     let shown = tokio::task::spawn_blocking(move || {
         let (mut keyboard, mut shown, mut bytes) = (keyboard, String::new(), [0; 256]);
         let mut is_typed = false;
-        // At the end of the command the terminal is gone, which is an error here.
+        // When the command ends the terminal closes, which is an error here.
         while let Ok(read @ 1..) = keyboard.read(&mut bytes) {
             shown.push_str(&String::from_utf8_lossy(&bytes[..read]));
             if !is_typed && shown.contains("Password") {

@@ -1,5 +1,4 @@
-//! PgBouncer between server and Postgres: time limits and role are in force in session mode, and transaction mode is
-//! refused.
+//! PgBouncer between server and Postgres: in session mode, time limits and role apply; transaction mode is refused.
 
 use broker_portal::server::database::{Database, DatabaseError, SERVER_ROLE};
 use tokio::{
@@ -11,7 +10,7 @@ use crate::harness::*;
 
 const SKIPPED: &str = "SKIPPED: PgBouncer is not installed (Debian: apt install pgbouncer)";
 
-/// What is in force on several connections at once.
+/// Verifies the settings on several connections at once.
 async fn verify_settings(url: &str) {
     let database = Database::connect(url).await.expect("connected");
     let database = database.as_server().await.expect("the server's role");
@@ -61,7 +60,7 @@ async fn session_pooling_keeps_time_limits_and_role() {
         people.close().await;
         assert!(server.accepts(&session.credential).await);
         verify_settings(&bouncer.url()).await;
-        // The pooler cleans a connection before the next client gets it.
+        // The pooler resets a connection before the next client gets it.
         verify_settings(&format!("{}?options=-c%20geqo%3Doff", bouncer.url())).await;
         server.terminate();
         assert!(server.exited().await.success());
@@ -107,7 +106,7 @@ async fn transaction_pooling_is_refused_by_name() {
     }
 }
 
-/// Forwards connections, and changes the time limit of statements in all that is sent.
+/// Forwards connections and changes the statement timeout in everything sent.
 async fn change_settings(listener: TcpListener, socket: String) {
     while let Ok((client, _)) = listener.accept().await {
         let socket = socket.clone();

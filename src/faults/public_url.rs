@@ -1,4 +1,4 @@
-//! The server listens on every interface, and nobody has told it at which address people open it.
+//! The server listens on every interface, and its public URL is not set.
 
 use std::net::Ipv4Addr;
 
@@ -23,7 +23,7 @@ async fn unknown_public_url_is_explained() {
         server.log()
     );
 
-    // The requests' Host is `portal`.
+    // Requests have the Host `portal`.
     for _ in 0..3 {
         let sign_in = browser_sign_in(&maria).header("origin", "http://portal");
         let answer = server.send(sign_in).await.expect(403);
@@ -38,7 +38,7 @@ async fn unknown_public_url_is_explained() {
     for part in ["http://portal", &public, "PORTAL_PUBLIC_URL"] {
         assert!(line.contains(part), "{line}");
     }
-    // At the address that is known people sign in.
+    // At the known URL, users can sign in.
     let sign_in = browser_sign_in(&maria).header("origin", &public);
     server.send(sign_in).await.expect(200);
 }

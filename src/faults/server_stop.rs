@@ -1,4 +1,4 @@
-//! The server is told to stop while a thousand streams are open.
+//! The server stops while a thousand streams are open.
 
 use std::{collections::BTreeSet, time::Instant};
 
@@ -9,11 +9,11 @@ use crate::harness::*;
 
 const STREAMS: usize = 1000;
 
-/// What the server allows: streams of a session, and sessions of a person whose streams it counts as well.
+/// The server's limits of streams per session, and of sessions per user whose streams count.
 const OF_SESSION: usize = 8;
 const OF_PERSON: usize = 12;
 
-/// Milliseconds, as the server means them (`server/api/events.rs`).
+/// Milliseconds, as in `server/api/events.rs`.
 const RETRY: std::ops::Range<u64> = 500..3000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -67,10 +67,10 @@ async fn stopping_server_closes_a_thousand_streams() {
     assert!(status.success(), "{status:?}");
     assert_eq!((ends.len(), cut_off, signed_out), (STREAMS, 0, 0));
     assert!(retries.iter().all(|retry| RETRY.contains(retry)), "{retries:?}");
-    // A thousand times out of 2,500: with fewer than these they would come back together.
+    // Of 2,500 possible values for a thousand streams: fewer distinct ones mean that clients return together.
     assert!(retries.len() > 500, "{} different times", retries.len());
 
-    // The next server lets them in.
+    // The next server accepts them.
     let next = Server::start(&postgres, &[("PORTAL_MAX_SESSIONS_BROKER", &sessions)]).await;
     next.desktop("person-0@broker.example", "desktop-0").await;
 }

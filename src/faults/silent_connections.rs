@@ -1,4 +1,4 @@
-//! Clients connect and say nothing, more of them than the server may open files.
+//! Clients connect and send nothing, more of them than the server may open files.
 
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ async fn silent_connections_are_closed_and_requests_are_answered() {
         let mut connection = TcpStream::connect(server.address).await.expect("connected");
         silent.spawn(async move {
             let mut all = Vec::new();
-            // A reset is a close as well.
+            // A reset counts as a close.
             _ = connection.read_to_end(&mut all).await;
             all.len()
         });
@@ -47,7 +47,7 @@ async fn silent_connections_are_closed_and_requests_are_answered() {
         began.elapsed().as_secs()
     ));
     assert!(closed.iter().all(|received| *received == 0));
-    // The stream that was open all the time still is.
+    // The stream that was open all the time stays open.
     stream.until("event: heartbeat").await;
     assert!(server.still_runs());
 }

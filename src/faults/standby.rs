@@ -1,11 +1,11 @@
-//! The database is a standby, or read-only: nobody is let in by what it says. A standby that took over is not asked what
-//! another primary committed.
+//! The database is a standby or read-only: it is not used to authenticate. A promoted standby is not asked about
+//! commits of another primary.
 
 use std::{path::PathBuf, process::Command};
 
 use crate::harness::*;
 
-/// Sets or resets read-only for every new connection to the portal's database.
+/// Makes new connections to the portal's database read-only, or resets this.
 async fn set_read_only(postgres: &Postgres, value: &str) {
     sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
         "ALTER DATABASE portal SET default_transaction_read_only = {value}"
@@ -34,7 +34,7 @@ async fn read_only_database_is_refused_by_name() {
     let mut server = Server::start(&postgres, &[]).await;
     let session = server.desktop(&maria, "mac").await;
 
-    // On a connection that is read-write itself: only new ones change.
+    // On a read-write connection itself, only new connections change.
     let mut resetting = postgres.sql.acquire().await.expect("a connection");
     set_read_only(&postgres, "on").await;
     wait_until("the database is refused", async || {
@@ -73,7 +73,7 @@ async fn read_only_database_is_refused_by_name() {
     assert!(server.still_runs());
 }
 
-/// A hot standby of the cluster, in a folder of its own, for as long as the value lives.
+/// A hot standby of the cluster in its own directory, until it is dropped.
 struct Standby {
     data: PathBuf,
     bin: PathBuf,
@@ -140,12 +140,12 @@ impl Standby {
         assert!(done.status.success(), "{program}: {done:?}");
     }
 
-    /// Makes it a primary, as a failover does.
+    /// Promotes it to primary, like a failover.
     fn promote(&self) {
         self.run("pg_ctl", &["-w", "promote", "-D"]);
     }
 
-    /// As the user of the primary.
+    /// Runs a program as the user of the primary.
     fn command(&self, program: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new("setpriv");
         let id = self.account.trim_start_matches('#');
@@ -174,7 +174,7 @@ async fn hot_standby_is_refused_by_name() {
     let maria = people.broker("maria").await;
     people.close().await;
     let standby = Standby::start(&postgres).await;
-    // The server is led to a standby, as a failover in the wrong direction does: first the primary, then the standby.
+    // Direct the server to a standby, like a failover in the wrong direction: first the primary, then the standby.
     let proxy = Proxy::start(&postgres).await;
     let server = Server::start_through(&proxy, &postgres).await;
     let session = server.desktop(&maria, "mac").await;
@@ -197,7 +197,7 @@ async fn hot_standby_is_refused_by_name() {
     })
     .await;
 
-    // And none starts on one.
+    // No server starts on one.
     let mut command = Server::command(&postgres);
     command.env("DATABASE_URL", &standby.url).arg("health");
     let health = command.output().await.expect("broker-portal starts");
@@ -217,7 +217,7 @@ async fn lost_commit_answer_before_failover_is_unknown() {
     let server = Server::start_through(&proxy, &postgres).await;
     let caller = server.desktop(&maria, "caller").await;
     let other = server.desktop(&maria, "other").await;
-    // What only a request that revokes one's own sessions prepares.
+    // Part of a statement that only a revocation of one's own sessions prepares.
     proxy.on_commit_after("ended_by = $4, ended_by_session = $5", Fault::StallAnswer);
     let path = format!("/api/v1/sessions/{}", other.id);
     let revoking = server.send(Request::new("DELETE", &path, &caller.credential));
@@ -226,7 +226,7 @@ async fn lost_commit_answer_before_failover_is_unknown() {
         proxy.redirect_to(&standby.url);
         standby.promote();
     };
-    // The number is that of the same transaction here, and could as well be another's.
+    // Here the id belongs to the same transaction; it could be another's.
     let (answer, ()) = tokio::join!(revoking, failing_over);
     assert_eq!(
         (answer.status, &answer.json()["code"]),

@@ -1,4 +1,4 @@
-//! HTTP as far as the tests need it: a connection for each request, which the server closes after its answer.
+//! A minimal HTTP client: one connection per request, which the server closes after its response.
 
 use std::{io, net::SocketAddr};
 
@@ -8,7 +8,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// What a client shows.
+/// The credential of a client.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Credential {
     Nothing,
@@ -53,7 +53,7 @@ impl Request {
         self.header("content-type", "application/x-www-form-urlencoded")
     }
 
-    /// Opens a connection and sends it.
+    /// Connects and sends the request.
     pub async fn write(self, address: SocketAddr) -> io::Result<TcpStream> {
         let mut connection = TcpStream::connect(address).await?;
         let whole = format!(
@@ -66,8 +66,10 @@ impl Request {
         Ok(connection)
     }
 
+    /// Sends the request and reads the response.
+    ///
     /// # Errors
-    /// The server is not there, or went away before its answer was whole.
+    /// The server is unreachable, or the connection closed before the response was complete.
     pub async fn send(self, address: SocketAddr) -> io::Result<Response> {
         Response::read(self.write(address).await?).await
     }
@@ -76,7 +78,7 @@ impl Request {
 #[derive(Clone, Debug)]
 pub struct Response {
     pub status: u16,
-    /// As they came, a line each, in lower case.
+    /// Status line and headers, one per line, in lower case.
     pub head: String,
     pub body: String,
 }
@@ -127,7 +129,7 @@ impl Response {
         self
     }
 
-    /// A 503 that says when to try again, signs nobody out and names nothing of ours.
+    /// Returns whether this is a 503 with Retry-After that signs nobody out and contains no internal details.
     pub fn is_valid_503(&self) -> bool {
         self.status == 503
             && self

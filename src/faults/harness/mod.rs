@@ -1,4 +1,4 @@
-//! What the tests stand on: a Postgres for each test, the server as a process, and a client that speaks HTTP to it.
+//! The harness of fault tests: a Postgres for each test, the server as a process, and an HTTP client.
 
 #[path = "../../tests/harness/directory.rs"]
 mod directory;
@@ -21,10 +21,10 @@ pub use server::Server;
 pub use stream::EventStream;
 pub use users::{PASSWORD, SignedIn, TestAccounts, browser_sign_in, desktop_sign_in};
 
-/// So long may something take on a machine that is busy with other tests. Nothing is measured by it.
+/// Time limit on a machine that is busy with other tests.
 pub const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// This process's folder, with a small site in it.
+/// The directory of this process, with a small site.
 pub static DIRECTORY: LazyLock<PathBuf> = LazyLock::new(|| {
     let directory = directory::create().expect("a folder for the tests");
     fs::create_dir_all(directory.join("site/pkg")).expect("a site");
@@ -36,13 +36,13 @@ pub static DIRECTORY: LazyLock<PathBuf> = LazyLock::new(|| {
     directory
 });
 
-/// Tells a figure, whether or not the test fails: past the capture of what tests print.
+/// Prints a result even if the test passes, bypassing the capture of output.
 #[expect(clippy::disallowed_methods, reason = "a test has no reader to fail")]
 pub fn print_result(line: &str) {
     drop(writeln!(std::io::stdout().lock(), "  {line}"));
 }
 
-/// How many rounds are asked for.
+/// Returns the number of rounds.
 pub fn rounds(default: usize) -> usize {
     let text = std::env::var("PORTAL_TEST_ROUNDS");
     text.map_or(default, |text| {
@@ -50,7 +50,7 @@ pub fn rounds(default: usize) -> usize {
     })
 }
 
-/// Asks again and again until it is so.
+/// Polls until the condition holds.
 pub async fn wait_until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let asking = async {
         while !holds().await {

@@ -22,7 +22,7 @@ pub struct PgBouncer {
 
 /// `None`: it is not installed.
 fn program() -> Option<PathBuf> {
-    // Debian has it where only root looks.
+    // Debian installs it where only root searches.
     let folders = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/usr/local/sbin";
     folders
         .split(':')
@@ -31,7 +31,7 @@ fn program() -> Option<PathBuf> {
 }
 
 impl PgBouncer {
-    /// With its defaults, these settings added. `None`: it is not installed.
+    /// Starts PgBouncer with its defaults and these settings. `None`: it is not installed.
     pub async fn start(postgres: &Postgres, name: &str, settings: &[(&str, &str)]) -> Option<Self> {
         let program = program()?;
         let options: PgConnectOptions = postgres.url.parse().expect("an address");
@@ -56,7 +56,7 @@ impl PgBouncer {
         let log = fs::File::create(DIRECTORY.join(format!("{name}.log"))).expect("a log");
         let mut command = Command::new(program);
         if Uid::effective().is_root() {
-            // It does not run as root. Only the user of Postgres reaches the socket.
+            // It does not run as root. Only the user of Postgres can reach the socket.
             let owner = fs::metadata(&socket_dir).expect("the socket's folder").uid();
             let owner = User::from_uid(Uid::from_raw(owner))
                 .expect("users")
@@ -78,7 +78,7 @@ impl PgBouncer {
         })
     }
 
-    /// For `DATABASE_URL`.
+    /// Returns the value for `DATABASE_URL`.
     pub fn url(&self) -> String {
         format!("postgres://portal@{}/portal", self.address)
     }

@@ -1,4 +1,4 @@
-//! A Postgres that one test has for itself, to break.
+//! A Postgres that belongs to one test, to break.
 
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ pub struct Postgres {
     /// `None`: stopped.
     cluster: Option<Cluster>,
     pub url: String,
-    /// The test's own connections. The server's are called broker-portal, these are not.
+    /// The test's own connections. Connections of servers are named broker-portal, these are not.
     pub sql: PgPool,
 }
 
@@ -25,7 +25,7 @@ impl Postgres {
         Self::start_in(DIRECTORY.join(name)).await
     }
 
-    /// Its files are in this folder.
+    /// Starts it with its files in this directory.
     pub async fn start_in(data_dir: PathBuf) -> Self {
         let cluster = start_cluster(&data_dir).await;
         let url = cluster.url("portal");
@@ -38,21 +38,20 @@ impl Postgres {
         }
     }
 
-    /// The socket that it listens on.
+    /// Returns its socket.
     pub fn socket(&self) -> PathBuf {
         let cluster = self.cluster.as_ref().expect("a Postgres that runs");
         let name = format!(".s.PGSQL.{}", cluster.port());
         cluster.socket_dir().join(name)
     }
 
-    /// As its own service would be stopped: connections are cut, what was committed is there afterwards.
+    /// Stops it like its service would: connections close, committed data stays.
     pub async fn stop(&mut self) {
         let cluster = self.cluster.take().expect("a Postgres that runs");
         cluster.stop().await.expect("stopped");
     }
 
-    /// Kills its first process, as the kernel does when memory runs out, and waits until whoever keeps it running has
-    /// started another.
+    /// Kills the postmaster, as the kernel does when memory runs out, and waits until another one is started.
     pub async fn crash(&self) {
         let id = self.postmaster().await;
         let folder = self.folder().await;
@@ -64,7 +63,7 @@ impl Postgres {
         .await;
     }
 
-    /// The id of its first process.
+    /// Returns the process id of the postmaster.
     pub async fn postmaster(&self) -> i32 {
         postmaster_of(&self.folder().await).expect("a process")
     }
@@ -80,7 +79,7 @@ impl Postgres {
         self.cluster = Some(start_cluster(&self.data_dir).await);
     }
 
-    /// How many connections servers have.
+    /// Counts the connections of servers.
     pub async fn connections_of_servers(&self) -> i64 {
         sqlx::query_scalar("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'broker-portal'")
             .fetch_one(&self.sql)
@@ -88,8 +87,8 @@ impl Postgres {
             .expect("pg_stat_activity")
     }
 
-    /// Ends that differ from what is told of them: sessions that ended without exactly one audit row and one event with
-    /// the same reason, and such rows and events without their end. And how many sessions have ended.
+    /// Counts ended sessions without exactly one audit row and one event with the same reason, and such rows and events
+    /// without an ended session. Also returns the number of ended sessions.
     pub async fn unreported_ends(&self) -> (i64, i64) {
         sqlx::query_as(
             "WITH ends AS (SELECT id, end_reason AS reason FROM sessions WHERE ended_at IS NOT NULL),
@@ -112,7 +111,7 @@ fn postmaster_of(folder: &str) -> Option<i32> {
 }
 
 async fn start_cluster(data_dir: &std::path::Path) -> Cluster {
-    // The machine itself does not break here, so that nothing need reach its disk. A commit is a commit all the same.
+    // Without fsync: the machine itself does not crash here, and a commit still counts.
     let settings = [
         ("fsync", "off"),
         ("full_page_writes", "off"),

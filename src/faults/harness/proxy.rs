@@ -1,4 +1,4 @@
-//! A TCP proxy between a server and its Postgres, which stalls, delays and cuts connections as a broken network does.
+//! A TCP proxy between a server and its Postgres. It stalls, delays and closes connections like a broken network.
 
 use std::{
     net::SocketAddr,
@@ -21,21 +21,20 @@ use tokio::{
 
 use super::Postgres;
 
-/// What happens to a connection on which a statement with a given text was sent. The fault applies once.
+/// What happens to a connection when a certain statement is sent. Applies once.
 #[derive(Clone, Copy, Debug)]
 pub enum Fault {
-    /// The statement does not reach Postgres, and nothing is forwarded from then on. The connection stays open.
+    /// The statement does not reach Postgres, and nothing is forwarded any more. The connection stays open.
     StallRequest,
-    /// Postgres executes the statement. Its answer is not forwarded, nor anything later. The connection stays open.
+    /// Postgres executes the statement. The answer and everything later is not forwarded. The connection stays open.
     StallAnswer,
-    /// Postgres executes the statement. Instead of the answer, the server sees the end of the connection.
+    /// Postgres executes the statement. The connection is closed instead of forwarding the answer.
     CutAnswer,
     /// As [`Fault::CutAnswer`], with a TCP reset.
     ResetAnswer,
-    /// As [`Fault::StallAnswer`], and no other connection, established or new, forwards anything either until
-    /// [`Proxy::resume`].
+    /// As [`Fault::StallAnswer`], and all other connections, established or new, stall too until [`Proxy::resume`].
     StallAnswerAndAll,
-    /// The answer, and everything after it, is forwarded so much later. Later answers are not delayed.
+    /// The answer and everything after it is forwarded later. Later answers are not delayed.
     DelayAnswer(Duration),
 }
 
@@ -66,16 +65,16 @@ struct Shared {
     open: AtomicUsize,
 }
 
-/// A fault that has not met its statement yet.
+/// A fault that has not been applied yet.
 #[derive(Debug)]
 struct Pending {
     text: Vec<u8>,
-    /// Not at this statement, but at the next COMMIT of its connection.
+    /// Applies to the next COMMIT of the connection, not to this statement.
     at_commit: bool,
     fault: Fault,
 }
 
-/// Forwards everything until told otherwise. Ends, and closes its connections, when dropped.
+/// Forwards everything unless told otherwise. Closes its connections when dropped.
 pub struct Proxy {
     pub address: SocketAddr,
     url: String,
@@ -84,7 +83,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// In front of this Postgres, whose connections use a Unix socket.
+    /// Starts a proxy in front of this Postgres, which uses a Unix socket.
     pub async fn start(postgres: &Postgres) -> Self {
         let options: PgConnectOptions = postgres.url.parse().expect("an address");
         let target = std::sync::Mutex::new(socket(&options));
@@ -118,23 +117,23 @@ impl Proxy {
         }
     }
 
-    /// For `DATABASE_URL`.
+    /// Returns the value for `DATABASE_URL`.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Established connections forward nothing from now on, in neither direction, and stay open. New ones work.
+    /// Stalls established connections in both directions and keeps them open. New ones work.
     pub fn stall_established(&self) {
         let last = self.shared.last.load(Ordering::SeqCst);
         self.shared.rules.send_modify(|rules| rules.stalled_to = last);
     }
 
-    /// Neither established nor new connections forward anything.
+    /// Stalls established and new connections.
     pub fn stall_all(&self) {
         self.shared.rules.send_modify(|rules| rules.stalled_to = u64::MAX);
     }
 
-    /// Stalled connections forward again, also what was sent meanwhile. Those stalled by a [`Fault`] do not.
+    /// Resumes stalled connections, including data sent meanwhile. Those stalled by a [`Fault`] stay stalled.
     pub fn resume(&self) {
         self.shared.rules.send_modify(|rules| rules.stalled_to = 0);
     }
@@ -157,24 +156,24 @@ impl Proxy {
         });
     }
 
-    /// Closes new connections at once, or no longer does.
+    /// Closes new connections at once, or stops doing so.
     pub fn refuse_new(&self, refuse: bool) {
         self.shared.rules.send_modify(|rules| rules.refuse_new = refuse);
     }
 
-    /// Every answer arrives so much later. Zero ends it.
+    /// Delays every answer. Zero turns it off.
     pub fn delay_answers(&self, delay: Duration) {
         self.shared.rules.send_modify(|rules| rules.delay = delay);
     }
 
-    /// The next statement that contains `text` meets this fault. `"COMMIT"` matches commits only while no other
+    /// Applies a fault to the next statement that contains `text`. `"COMMIT"` matches commits only if no other
     /// statement contains the word.
     pub fn on_statement(&self, text: &str, fault: Fault) {
         self.add(text, false, fault);
     }
 
-    /// The COMMIT of the next transaction in which a statement with `text` is prepared meets this fault. A connection
-    /// sends the text only once: see [`Proxy::close_established`].
+    /// Applies a fault to the COMMIT of the next transaction that prepares a statement with `text`. A connection sends
+    /// the text only once: see [`Proxy::close_established`].
     pub fn on_commit_after(&self, text: &str, fault: Fault) {
         self.add(text, true, fault);
     }
@@ -188,23 +187,23 @@ impl Proxy {
         });
     }
 
-    /// How many faults have not met their statement yet.
+    /// Counts the faults that have not been applied yet.
     pub fn pending_faults(&self) -> usize {
         self.shared.faults.lock().expect("not poisoned").len()
     }
 
-    /// New connections go to another Postgres, as after a failover.
+    /// Directs new connections to another Postgres, as after a failover.
     pub fn redirect_to(&self, url: &str) {
         let options = url.parse().expect("an address");
         *self.shared.target.lock().expect("not poisoned") = socket(&options);
     }
 
-    /// How many connections were accepted so far.
+    /// Counts the connections accepted so far.
     pub fn accepted(&self) -> u64 {
         self.shared.last.load(Ordering::SeqCst)
     }
 
-    /// How many connections the server holds open.
+    /// Counts the open connections.
     pub fn open(&self) -> usize {
         self.shared.open.load(Ordering::SeqCst)
     }
@@ -224,7 +223,7 @@ fn socket(options: &PgConnectOptions) -> PathBuf {
 }
 
 impl Shared {
-    /// The first fault for what is sent here.
+    /// Takes the first fault that matches what is sent.
     fn take_fault(&self, sent: &[u8]) -> Option<Pending> {
         let mut faults = self.faults.lock().expect("not poisoned");
         let met = faults.iter().position(|pending| contains(sent, &pending.text))?;
@@ -251,13 +250,13 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-/// Returns when either side has closed, or the connection is cut.
+/// Returns when either side has closed or the connection is cut.
 async fn forward(mut client: TcpStream, number: u64, shared: &Shared) {
     let target = shared.target.lock().expect("not poisoned").clone();
     let Ok(mut postgres) = UnixStream::connect(target).await else {
         return;
     };
-    // What a fault does to the answers of this connection.
+    // The fault that applies to the answers of this connection.
     let answers = watch::Sender::new(None);
     let cut = {
         let (from_client, to_client) = client.split();
@@ -320,7 +319,7 @@ async fn forward_requests(
             }
             answers.send_replace(Some(fault));
             if matches!(fault, Fault::StallRequest) {
-                // Open, until the client itself closes.
+                // Open until the client closes.
                 while let Ok(1..) = from.read(&mut buffer).await {}
                 return;
             }
@@ -339,7 +338,7 @@ async fn forward_answers(
     mut rules: watch::Receiver<Rules>,
     mut fault: watch::Receiver<Option<Fault>>,
 ) -> Option<Cut> {
-    // Reading goes on during a delay, so that it adds latency and not time per part of an answer.
+    // Reading continues during a delay, which adds latency without slowing down each part of an answer.
     let (queue, mut due) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
     let delays = rules.clone();
     let reading = async move {
@@ -371,7 +370,7 @@ async fn forward_answers(
             }
         }
     };
-    // What was read before Postgres closed is still forwarded.
+    // Forward what was read before Postgres closed.
     let (read, written) = (std::pin::pin!(reading), std::pin::pin!(writing));
     match futures_util::future::select(read, written).await {
         futures_util::future::Either::Left((cut @ Some(_), _)) => cut,
@@ -398,7 +397,7 @@ mod tests {
     }
 
     async fn select(conn: &mut PgConnection) -> sqlx::Result<i32> {
-        // Not prepared: its text is sent each time.
+        // Not prepared, so its text is sent each time.
         sqlx::raw_sql("SELECT 7").fetch_one(conn).await?.try_get(0)
     }
 
@@ -467,7 +466,7 @@ mod tests {
             (5, Fault::StallAnswerAndAll, true),
         ] {
             let mut conn = connect(&proxy).await;
-            // Either way, it is this commit that is hit.
+            // Either way, this commit is affected.
             if n % 2 == 0 {
                 proxy.on_commit_after("INSERT INTO t", fault);
             } else {

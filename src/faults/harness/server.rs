@@ -1,4 +1,4 @@
-//! The real server, as a process of its own.
+//! The real server as a process.
 
 use std::{
     fs::{self, File},
@@ -25,26 +25,26 @@ pub struct Server {
 }
 
 impl Server {
-    /// Started with these settings, and ready.
+    /// Starts a server with these settings and waits until it is ready.
     pub async fn start(postgres: &Postgres, settings: &[(&str, &str)]) -> Self {
         let mut command = Self::command(postgres);
         command.envs(settings.iter().copied());
         Self::run(command).await
     }
 
-    /// Starts one that reaches its database through `proxy`.
+    /// Starts a server that reaches its database through `proxy`.
     pub async fn start_through(proxy: &Proxy, postgres: &Postgres) -> Self {
         let mut command = Self::command(postgres);
         command.env("DATABASE_URL", proxy.url());
         Self::run(command).await
     }
 
-    /// `broker-portal` on this database, with nothing of this shell's settings.
+    /// Prepares `broker-portal` for this database, without the settings of this shell.
     pub fn command(postgres: &Postgres) -> Command {
         Self::isolated(Command::new(PROGRAM), postgres)
     }
 
-    /// The same in a shell that allows it so many open files.
+    /// Prepares it with a limit of open files.
     pub fn command_with_files(postgres: &Postgres, files: u32) -> Command {
         let mut shell = Command::new("sh");
         let script = format!("ulimit -n {files}; exec \"$0\" \"$@\"");
@@ -66,12 +66,12 @@ impl Server {
         command
     }
 
-    /// Serves until it is ended.
+    /// Runs the server until it is ended.
     pub async fn run(command: Command) -> Self {
         Self::run_at(Ipv4Addr::LOCALHOST, command).await
     }
 
-    /// The same, listening on `ip`.
+    /// Runs the server on `ip`.
     pub async fn run_at(ip: Ipv4Addr, command: Command) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let log = DIRECTORY.join(format!("server-{}.log", NEXT.fetch_add(1, Ordering::Relaxed)));
@@ -80,7 +80,7 @@ impl Server {
         Self::spawn(ip, command, [copy.into(), output.into()], log).await
     }
 
-    /// The same with its standard output and error elsewhere; what is in `log` is shown where a test fails.
+    /// Runs the server with other standard output and error. A failed test shows `log`.
     pub async fn run_with_output(command: Command, output: Stdio, errors: Stdio, log: PathBuf) -> Self {
         Self::spawn(Ipv4Addr::LOCALHOST, command, [output, errors], log).await
     }
@@ -113,7 +113,7 @@ impl Server {
         server
     }
 
-    /// Its answer; the server has to be there.
+    /// Sends a request to the server, which must be reachable.
     pub async fn send(&self, request: Request) -> Response {
         request.send(self.address).await.expect("an answer")
     }
@@ -122,12 +122,12 @@ impl Server {
         self.send(Request::new("GET", path, credential)).await
     }
 
-    /// What it has written so far.
+    /// Returns what it has written so far.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Of its process.
+    /// Returns its process id.
     pub fn id(&self) -> u32 {
         self.child.id().expect("a server that runs")
     }
@@ -136,7 +136,7 @@ impl Server {
         kill(Pid::from_raw(self.id().cast_signed()), signal).expect("a signal");
     }
 
-    /// Ends it as nobody can prevent, in the middle of whatever it does.
+    /// Kills it without a chance to finish anything.
     pub fn kill(&self) {
         self.signal(Signal::SIGKILL);
     }
@@ -149,7 +149,7 @@ impl Server {
         self.child.wait().await.expect("a status")
     }
 
-    /// Whether it has been the same process all the time.
+    /// Returns whether the process is still the same.
     pub fn still_runs(&mut self) -> bool {
         self.child.try_wait().expect("a status").is_none()
     }

@@ -1,4 +1,4 @@
-//! A client that listens to its session's events.
+//! Clients of event streams.
 
 use std::net::SocketAddr;
 
@@ -8,12 +8,12 @@ use super::{Credential, Request, TIMEOUT};
 
 pub struct EventStream {
     connection: TcpStream,
-    /// Everything that came.
+    /// Everything received.
     pub text: String,
 }
 
 impl EventStream {
-    /// Opened, and greeted.
+    /// Opens a stream and reads its first block.
     pub async fn open(address: SocketAddr, credential: &Credential) -> Self {
         let request = Request::new("GET", "/api/v1/session/events", credential);
         let connection = request.write(address).await.expect("the server");
@@ -25,20 +25,20 @@ impl EventStream {
         stream
     }
 
-    /// Reads on until this is told.
+    /// Reads until this text arrives.
     pub async fn until(&mut self, told: &str) {
         while !self.text.contains(told) {
             assert!(self.read().await, "closed before {told}: {}", self.text);
         }
     }
 
-    /// Reads until the stream is over; `true`: the server closed it, as one closes an answer.
+    /// Reads until the stream ends. `true`: the server ended the response properly.
     pub async fn closed_by_server(&mut self) -> bool {
         while self.read().await {}
         self.text.ends_with("0\r\n\r\n")
     }
 
-    /// Whether more came.
+    /// Returns whether more data arrived.
     async fn read(&mut self) -> bool {
         let mut bytes = [0; 4096];
         let read = timeout(TIMEOUT, self.connection.read(&mut bytes)).await;
@@ -47,7 +47,7 @@ impl EventStream {
         count > 0
     }
 
-    /// Milliseconds after which the client is to come back.
+    /// Returns the reconnection delay in milliseconds.
     pub fn retry(&self) -> u64 {
         let value = self.text.lines().find_map(|line| line.strip_prefix("retry:"));
         value.expect("a time").trim().parse().expect("a number")

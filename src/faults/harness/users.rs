@@ -1,4 +1,4 @@
-//! People, and where they are signed in.
+//! Users and their sessions.
 
 use domain::user::Role;
 
@@ -11,17 +11,17 @@ use serde_json::json;
 
 use super::{Credential, Postgres, Request, Response, Server};
 
-/// Everybody's.
+/// Password of all users.
 pub const PASSWORD: &str = "faults are there to be found";
 
-/// Memory in KiB and passes: the least that argon2 allows. What the server checks costs what the hash says.
+/// Memory in KiB and passes: the cheapest hash that argon2 allows. The hash determines the cost of verification.
 const CHEAPEST_HASH: (u32, u32) = (64, 1);
 
-/// Makes accounts. To be closed where a test counts connections.
+/// Creates accounts. Close it in tests that count connections.
 pub struct TestAccounts(Accounts);
 
 impl TestAccounts {
-    /// Brings the schema up to date first.
+    /// Updates the schema first.
     pub async fn of(postgres: &Postgres) -> Self {
         Self::with_hash_cost(CHEAPEST_HASH, postgres).await
     }
@@ -39,12 +39,12 @@ impl TestAccounts {
         })
     }
 
-    /// A broker; gives the email.
+    /// Creates a broker and returns the email.
     pub async fn broker(&self, name: &str) -> String {
         self.create(name, Role::Broker).await
     }
 
-    /// A system administrator; gives the email.
+    /// Creates a system administrator and returns the email.
     pub async fn system_admin(&self, name: &str) -> String {
         self.create(name, Role::SystemAdmin).await
     }
@@ -67,12 +67,12 @@ impl TestAccounts {
     }
 }
 
-/// A session, as its client holds it.
+/// A session with the credentials of its client.
 #[derive(Clone, Debug)]
 pub struct SignedIn {
     pub id: String,
     pub credential: Credential,
-    /// A desktop's.
+    /// Of a desktop.
     pub refresh_token: String,
 }
 
@@ -87,7 +87,7 @@ impl SignedIn {
         }
     }
 
-    /// `None`: no cookie came.
+    /// `None`: the response sets no cookie.
     pub fn cookie_of(answer: &Response) -> Option<Credential> {
         let cookies: Vec<&str> = answer
             .all("set-cookie")
@@ -100,7 +100,7 @@ impl SignedIn {
     }
 }
 
-/// A desktop's request to sign in.
+/// A sign-in request of a desktop.
 pub fn desktop_sign_in(email: &str, password: &str, device: &str) -> Request {
     let device =
         json!({ "device_id": device, "device_name": device, "os": "Linux", "platform": "linux-x64" });
@@ -108,7 +108,7 @@ pub fn desktop_sign_in(email: &str, password: &str, device: &str) -> Request {
     Request::new("POST", "/api/v1/sessions", &Credential::Nothing).json(&body)
 }
 
-/// A browser's.
+/// A sign-in request of a browser.
 pub fn browser_sign_in(email: &str) -> Request {
     let fields = format!(
         "email={}&password={}",
@@ -139,7 +139,7 @@ impl Server {
         }
     }
 
-    /// Would the credential be let in?
+    /// Returns whether the server accepts the credential.
     pub async fn accepts(&self, credential: &Credential) -> bool {
         let answer = self.get("/api/v1/session_state", credential).await;
         assert!([200, 401].contains(&answer.status), "{answer:?}");

@@ -1,4 +1,4 @@
-//! The audit log as its sealer, its examiner and someone who tampers with it see it.
+//! The audit log in tests: sealing, verification and tampering.
 
 use std::{
     process::{Command, Output},
@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, Executor as _, PgPool, postgres::PgConnectOptions};
 use super::Portal;
 
 impl Portal {
-    /// Seals what waits, as the running server does every second.
+    /// Seals waiting rows, as the running server does every second.
     pub async fn seal(&self) -> usize {
         audit_chain::seal_all(&self.state.database, &self.clock)
             .await
@@ -27,12 +27,12 @@ impl Portal {
             .expect("a verdict")
     }
 
-    /// What an examiner finds.
+    /// Returns the problems that verification finds.
     pub async fn audit_problems(&self) -> Vec<Problem> {
         self.verify_audit_log(None).await.problems
     }
 
-    /// Does what only a superuser can, who has switched the triggers off.
+    /// Executes a statement as a superuser with the triggers disabled.
     pub async fn tamper(&self, statement: &str) {
         let mut tx = self.sql.begin().await.expect("a transaction");
         tx.execute("SET LOCAL session_replication_role = replica")
@@ -46,7 +46,7 @@ impl Portal {
         tx.commit().await.expect("commit");
     }
 
-    /// The id of the row that is sealed at a position.
+    /// Returns the id of the row that is sealed at a position.
     pub async fn row_at(&self, position: i64) -> i64 {
         sqlx::query_scalar("SELECT event_id FROM audit_chain WHERE position = $1")
             .bind(position)
@@ -55,7 +55,7 @@ impl Portal {
             .expect("an entry")
     }
 
-    /// Further connections, which speak of times as the portal does.
+    /// Opens further connections whose time zone is UTC, like the portal's.
     pub async fn utc_pool(&self) -> PgPool {
         let options = PgConnectOptions::from_str(self.database_url()).expect("an address");
         PgPool::connect_with(options.options([("timezone", "UTC")]))
@@ -63,14 +63,14 @@ impl Portal {
             .expect("connected")
     }
 
-    /// Runs `broker-portal` on this database, as an operator does.
+    /// Prepares a `broker-portal` command for this database.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = broker_portal();
         command.env("DATABASE_URL", self.database_url()).args(arguments);
         command
     }
 
-    /// What `broker-portal` says, and whether it was content.
+    /// Runs `broker-portal`. Returns success, standard output and standard error.
     pub async fn run(&self, arguments: &[&str]) -> (bool, String, String) {
         let mut command = self.command(arguments);
         let output = tokio::task::spawn_blocking(move || command.output())
@@ -81,7 +81,7 @@ impl Portal {
     }
 }
 
-/// `broker-portal` with nothing of this shell's settings.
+/// Prepares `broker-portal` without the settings of this shell.
 pub fn broker_portal() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_broker-portal"));
     for (name, _) in std::env::vars() {
@@ -93,7 +93,7 @@ pub fn broker_portal() -> Command {
     command
 }
 
-/// Whether it was content, and what it wrote to standard output and error.
+/// Returns success, standard output and standard error.
 pub fn read_output(output: &Output) -> (bool, String, String) {
     (
         output.status.success(),

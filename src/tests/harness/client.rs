@@ -1,4 +1,4 @@
-//! What people use the portal with: programs, browsers with JavaScript or without, desktop apps.
+//! Clients of the portal: programs, browsers with and without JavaScript, desktop apps.
 
 use std::{
     net::SocketAddr,
@@ -20,7 +20,7 @@ use tower::ServiceExt as _;
 
 use super::{EventStream, Portal, SessionId, TestResponse, TestUser, cookie_jar::CookieJar, rendering};
 
-/// Cheap to clone; clones hold the same cookies and tokens.
+/// A client. Cheap to clone; clones share cookies and tokens.
 #[derive(Clone)]
 pub struct Client {
     pub portal: Portal,
@@ -38,7 +38,7 @@ enum Kind {
     Desktop { device: Value },
 }
 
-/// The credentials of the moment.
+/// Current credentials.
 #[derive(Clone, Debug, Default)]
 struct Credentials {
     jar: CookieJar,
@@ -85,21 +85,21 @@ impl Client {
         }
     }
 
-    /// The same client without JavaScript: its forms are plain forms.
+    /// Turns JavaScript off: forms are submitted as forms.
     #[must_use]
     pub fn without_script(mut self) -> Self {
         self.kind = Kind::Browser { script: false };
         self
     }
 
-    /// The same client at another address.
+    /// Sets the client's address.
     #[must_use]
     pub fn at(mut self, address: &str) -> Self {
         self.peer.set_ip(address.parse().expect("an address"));
         self
     }
 
-    /// The same client with something else said of its device.
+    /// Changes one field of the device.
     #[must_use]
     pub fn device(mut self, field: &str, value: &str) -> Self {
         let Kind::Desktop { device } = &mut self.kind else {
@@ -109,21 +109,21 @@ impl Client {
         self
     }
 
-    /// The same client under another name: after an update, or because its cookie has been carried off.
+    /// Changes the User-Agent, as after an update or with a stolen cookie.
     #[must_use]
     pub fn with_user_agent(mut self, user_agent: &str) -> Self {
         self.user_agent = Some(user_agent.to_owned());
         self
     }
 
-    /// The same client at another node.
+    /// Sends requests to another node.
     #[must_use]
     pub fn via(mut self, router: &Router) -> Self {
         self.router = router.clone();
         self
     }
 
-    /// Another client with a copy of what this one holds, as a thief has it: it keeps it whatever happens to this one.
+    /// Returns a client with its own copy of the credentials, like a thief: changes of this client do not affect it.
     #[must_use]
     pub fn duplicate(&self) -> Self {
         let credentials = Arc::new(Mutex::new(self.credentials().clone()));
@@ -139,13 +139,13 @@ impl Client {
             .expect("no test panicked while it held this")
     }
 
-    /// The session that this client signed in to last.
+    /// Returns the session of the last sign-in.
     #[track_caller]
     pub fn session(&self) -> SessionId {
         self.credentials().session.expect("signed in")
     }
 
-    /// The session cookie's value.
+    /// Returns the value of the session cookie.
     pub fn cookie(&self) -> Option<String> {
         self.credentials()
             .jar
@@ -153,7 +153,7 @@ impl Client {
             .map(str::to_owned)
     }
 
-    /// The mark by which this browser is known when it signs in again.
+    /// Returns the value of the known-browser cookie.
     pub fn known_browser(&self) -> Option<String> {
         self.credentials().jar.get("portal_browser").map(str::to_owned)
     }
@@ -184,7 +184,7 @@ impl Client {
             .expect("a desktop that signed in")
     }
 
-    /// Tries to sign in with what a person typed.
+    /// Tries to sign in with an email and a password.
     pub async fn try_sign_in(&self, email: &str, password: &str) -> TestResponse {
         let answer = match &self.kind {
             Kind::Program => panic!("a program without a device does not sign in"),
@@ -207,13 +207,13 @@ impl Client {
         answer
     }
 
-    /// The same as a task of its own, for what happens at once.
+    /// Signs in as a task of its own, for concurrent requests.
     pub fn spawn_sign_in(&self, person: &TestUser) -> impl Future<Output = TestResponse> + Send + 'static {
         let (client, person) = (self.clone(), person.clone());
         async move { client.try_sign_in(&person.email, &person.password).await }
     }
 
-    /// Holds the tokens of an answer from now on.
+    /// Stores the tokens of a response.
     pub fn take_tokens(&self, answer: &TestResponse) {
         let tokens = answer.json();
         let text = |field: &str| tokens[field].as_str().map(str::to_owned);
@@ -222,7 +222,7 @@ impl Client {
         credentials.refresh_token = text("refresh_token").or(credentials.refresh_token.take());
     }
 
-    /// Exchanges the refresh token that this desktop holds, and holds what comes of it.
+    /// Exchanges the refresh token of this desktop and stores the new tokens.
     pub async fn refresh(&self) -> TestResponse {
         let answer = self.exchange(&self.refresh_token()).await;
         if answer.status == 200 {
@@ -231,33 +231,33 @@ impl Client {
         answer
     }
 
-    /// Exchanges a refresh token, whosever it is. What comes of it gets lost.
+    /// Exchanges any refresh token and discards the new tokens.
     pub fn exchange(&self, token: &str) -> Call {
         self.post("/api/v1/sessions/refresh")
             .json(&json!({ "refresh_token": token }))
     }
 
-    /// Is the session live? Asking is no activity.
+    /// Returns whether the session is live. This is no activity.
     pub async fn is_live(&self) -> bool {
         let answer = self.get("/api/v1/session_state").await;
         assert!([200, 401].contains(&answer.status), "{answer:#?}");
         answer.status == 200
     }
 
-    /// Why this client's session is over.
+    /// Returns why this client's session has ended.
     #[track_caller]
     pub fn end_reason(&self) -> impl Future<Output = String> {
         let asking = self.get("/api/v1/session_state");
         async { asking.await.end_reason() }
     }
 
-    /// When its session is over unless the person does something, as the portal says.
+    /// Returns the idle expiry that the portal reports.
     pub async fn idle_expiry(&self) -> Value {
         let state = self.get("/api/v1/session_state").await.expect(200).json();
         state["session"]["idle_expires_at"].clone()
     }
 
-    /// Finds out which session the credential of the moment stands for.
+    /// Loads the id of the session of the current credential.
     pub async fn load_session_id(&self) {
         let credential = match &self.kind {
             Kind::Desktop { .. } => self.credentials().access_token.clone(),
@@ -269,7 +269,7 @@ impl Client {
         }
     }
 
-    /// Signs the person in and gives the client back.
+    /// Signs a user in and returns the client.
     pub async fn signed_in(self, person: &TestUser) -> Self {
         let answer = self.try_sign_in(&person.email, &person.password).await;
         assert!(
@@ -291,13 +291,13 @@ impl Client {
         self.call(Method::DELETE, path)
     }
 
-    /// Follows a redirect as a browser does.
+    /// Follows a redirect like a browser.
     pub async fn follow(&self, answer: &TestResponse) -> TestResponse {
         assert!((300..400).contains(&answer.status), "{answer:#?}");
         self.get(answer.location()).await
     }
 
-    /// A request as this kind of client sends it.
+    /// Prepares a request as this kind of client sends it.
     pub fn call(&self, method: Method, path: &str) -> Call {
         let mut headers = HeaderMap::new();
         let mut add = |name: HeaderName, value: &str| {
@@ -337,7 +337,7 @@ impl Client {
     }
 }
 
-/// A request about to be sent; awaiting it sends it.
+/// A prepared request. Await it to send it.
 #[must_use]
 pub struct Call {
     client: Client,
@@ -348,7 +348,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// Who sends it.
+    /// Returns the client that sends it.
     pub fn client(&self) -> &Client {
         &self.client
     }
@@ -357,14 +357,14 @@ impl Call {
         self.bytes_header(name, value.as_bytes())
     }
 
-    /// A header that may be no text at all.
+    /// Adds a header that may not be text.
     pub fn bytes_header(mut self, name: &'static str, value: &[u8]) -> Self {
         let value = HeaderValue::from_bytes(value).expect("a header's value");
         self.headers.insert(HeaderName::from_static(name), value);
         self
     }
 
-    /// One more header of that name.
+    /// Adds another header of the same name.
     pub fn added_header(mut self, name: &'static str, value: &[u8]) -> Self {
         let value = HeaderValue::from_bytes(value).expect("a header's value");
         self.headers.append(HeaderName::from_static(name), value);
@@ -393,7 +393,7 @@ impl Call {
         self.header("content-type", content_type)
     }
 
-    /// Opens a stream of events.
+    /// Opens an event stream.
     pub async fn stream(self) -> EventStream {
         let (client, request) = self.request();
         let answer = client.router.clone().oneshot(request).await.expect("an answer");
@@ -402,7 +402,7 @@ impl Call {
         EventStream::open(answer.into_body()).await
     }
 
-    /// The same, where the session may be over by then: `Err` is the status of the refusal.
+    /// Opens an event stream, or returns the status of the refusal.
     pub async fn try_stream(self) -> Result<EventStream, u16> {
         let (client, request) = self.request();
         let answer = client.router.clone().oneshot(request).await.expect("an answer");
@@ -412,7 +412,7 @@ impl Call {
         }
     }
 
-    /// The body of a good answer, to be read as it comes.
+    /// Returns the body of a successful response, to be read as it arrives.
     pub async fn open(self) -> Body {
         let (client, request) = self.request();
         let answer = client.router.clone().oneshot(request).await.expect("an answer");
@@ -440,7 +440,7 @@ impl Call {
                     .or_insert(text(&format!("Bearer {token}")));
             }
         }
-        // A body's length is known to whoever sends it, and servers act on it.
+        // Clients send the length of a body, and servers depend on it.
         if !body.is_empty() {
             headers.insert(header::CONTENT_LENGTH, body.len().into());
         }

@@ -1,4 +1,4 @@
-//! A browser's cookies, with the rules that matter here (RFC 6265bis).
+//! The cookies of a browser, with the rules of RFC 6265bis that matter here.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 pub struct CookieJar(BTreeMap<String, String>);
 
 impl CookieJar {
-    /// Takes a `Set-Cookie` as a browser would that reaches the portal by https or not.
+    /// Stores a `Set-Cookie` as a browser would that uses https or http.
     pub fn take(&mut self, set_cookie: &str, https: bool) {
         let mut parts = set_cookie.split(';').map(str::trim);
         let (name, value) = parts
@@ -38,7 +38,7 @@ impl CookieJar {
         self.0.insert(name.to_owned(), value.to_owned());
     }
 
-    /// The `Cookie` header.
+    /// Returns the `Cookie` header.
     pub fn header(&self) -> Option<String> {
         let pairs: Vec<String> = self
             .0

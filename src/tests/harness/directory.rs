@@ -1,5 +1,5 @@
-//! The folder of this test process. Statics are never dropped, so a shell removes it once the process has ended,
-//! however it ended; what even that shell could not remove, a later run does.
+//! The directory of this test process. Statics are never dropped, so a shell removes the directory when the process
+//! ends in any way. A later run removes what remains.
 
 use std::{
     env,
@@ -18,14 +18,14 @@ use nix::{
 
 const PREFIX: &str = "broker-portal-tests-";
 
-/// Linux' own disk in memory: a database for each test is copied there ten times as fast as on a busy disk.
+/// Linux's file system in memory, where copying a database is ten times as fast as on a busy disk.
 const IN_MEMORY: &str = "/dev/shm";
 
-/// How much of that has to be free, in bytes. A run takes a few hundred megabytes; containers often have 64.
+/// Required free space in bytes. A run needs a few hundred megabytes; containers often have 64.
 const MIN_FREE_BYTES: u64 = 2 << 30;
 
-/// Waits for the end of its input, which this process alone holds open, then for the end of Postgres, and removes the
-/// folder, with the clusters that root may have had to keep elsewhere.
+/// Waits for the end of its input, which this process holds open, then for Postgres to stop. Then removes the
+/// directory, and the clusters that root had to keep elsewhere.
 const CLEANUP_SCRIPT: &str = r#"
 trap '' HUP INT QUIT TERM
 directory=$1
@@ -43,7 +43,7 @@ done
 rm -rf -- "$directory"
 "#;
 
-/// Makes the folder and sees to it that it goes with the process.
+/// Creates the directory and starts the shell that removes it.
 pub fn create() -> io::Result<PathBuf> {
     remove_stale();
     let in_memory = Path::new(IN_MEMORY);
@@ -55,7 +55,7 @@ pub fn create() -> io::Result<PathBuf> {
         env::temp_dir()
     };
     let path = parent.join(format!("{PREFIX}{}", std::process::id()));
-    // The user that root runs Postgres as has to pass it.
+    // The user that runs Postgres for root must be able to enter it.
     DirBuilder::new().mode(0o755).create(&path)?;
     let path = fs::canonicalize(path)?;
     let watch = Command::new("/bin/sh")
@@ -64,15 +64,15 @@ pub fn create() -> io::Result<PathBuf> {
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        // Not to be ended by the Ctrl-C that ends the tests.
+        // Ctrl-C for the tests must not end it.
         .process_group(0)
         .spawn()?;
-    // The other end of its input stays open for as long as this process lives.
+    // The other end of its input stays open as long as this process lives.
     std::mem::forget(watch);
     Ok(path)
 }
 
-/// Removes what dead runs have left.
+/// Removes directories of ended runs.
 fn remove_stale() {
     let parents = [PathBuf::from(IN_MEMORY), env::temp_dir()];
     let entries = parents.iter().flat_map(fs::read_dir).flatten().flatten();
@@ -98,7 +98,7 @@ fn remove_stale() {
             .and_then(|pid| pid.parse().ok())
             .is_some_and(is_alive)
         {
-            // Still shutting down; the run's own watch removes it.
+            // Still shutting down; the run's own shell removes it.
             continue;
         }
         if let Some(moved) = moved.filter(|moved| moved.starts_with("/var/lib/broker-portal")) {
@@ -112,7 +112,7 @@ fn is_alive(pid: i32) -> bool {
     kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH)
 }
 
-/// A process number may be someone else's by now; the lock on the cluster is given back by the kernel.
+/// The process id may be reused, but the kernel releases the lock on the cluster.
 fn is_owned(path: &Path) -> bool {
     File::open(path.join("postgres.lock")).is_ok_and(|lock| lock.try_lock_shared().is_err())
 }

@@ -1,9 +1,9 @@
-//! A guide in Markdown whose commands are run: what stands in it, in order, and whether an answer is as it shows.
+//! Runs the commands of a Markdown guide in order and compares their output with what the guide shows.
 //!
-//! - A block of `sh` is run, in one bash for the whole guide, and is to succeed.
-//! - A block of `http` or `text` after it shows what it prints.
-//! - A heading ``### `POST /api/v1/sessions`: ...`` says which operation the blocks below it call.
-//! - A comment `<!-- meanwhile: ... -->` has the test do what a reader would wait for.
+//! - A block of `sh` runs in one bash for the whole guide and must succeed.
+//! - A block of `http` or `text` after it shows the output.
+//! - A heading ``### `POST /api/v1/sessions`: ...`` names the operation that the blocks below it call.
+//! - A comment `<!-- meanwhile: ... -->` makes the test do what a reader would wait for.
 
 use std::{path::Path, process::Stdio, time::Duration};
 
@@ -14,13 +14,13 @@ use tokio::{
     time::timeout,
 };
 
-/// So long may a block wait for what never comes, on a machine that is busy with other tests.
+/// Time limit of a block, on a machine that is busy with other tests.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Something of a guide that a test does or looks at.
+/// One step of a guide.
 #[derive(Clone, Debug, PartialEq)]
 pub enum GuideStep {
-    /// From here on blocks call this operation, such as `GET /api/v1/sessions`; or none in particular.
+    /// The operation that the following blocks call, such as `GET /api/v1/sessions`, or none.
     Operation(Option<String>),
     Meanwhile(String),
     Run(Block),
@@ -28,7 +28,7 @@ pub enum GuideStep {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Block {
-    /// Where it stands in the guide.
+    /// Line in the guide.
     pub line: usize,
     pub commands: String,
     pub shows: Option<ExpectedOutput>,
@@ -36,13 +36,13 @@ pub struct Block {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum ExpectedOutput {
-    /// What `curl -i` prints.
+    /// Output of `curl -i`.
     Http(String),
-    /// Lines that come in this order, with or without others between them.
+    /// Lines in this order, with or without others between them.
     Text(String),
 }
 
-/// Reads a guide.
+/// Parses a guide.
 pub fn parse_guide(guide: &str) -> Vec<GuideStep> {
     let mut steps = Vec::new();
     let mut lines = guide.lines().enumerate();
@@ -81,7 +81,7 @@ pub fn parse_guide(guide: &str) -> Vec<GuideStep> {
     steps
 }
 
-/// One bash that remembers what it was told, as a reader's does.
+/// One bash that keeps its variables between blocks.
 pub struct Shell {
     stdin: ChildStdin,
     stdout: Lines<BufReader<ChildStdout>>,
@@ -89,12 +89,12 @@ pub struct Shell {
 }
 
 impl Shell {
-    /// It stops at the first command that fails and at a variable that nobody set.
+    /// Starts bash, which stops at the first failed command and at unset variables.
     pub async fn open(folder: &Path, variables: &[(&str, &str)]) -> Self {
         let mut bash = Command::new("bash")
             .args(["-eu", "-o", "pipefail"])
             .envs(variables.iter().copied())
-            // Nobody's own settings of curl.
+            // Ignore the user's settings of curl.
             .env("CURL_HOME", folder)
             .env("NO_PROXY", "*")
             .env("TMPDIR", folder)
@@ -114,7 +114,7 @@ impl Shell {
         }
     }
 
-    /// Runs commands and gives what they print, or what they had printed when one failed or did not come to its end.
+    /// Runs commands and returns their output. `Err`: the output so far, if a command failed or timed out.
     pub async fn run(&mut self, commands: &str) -> Result<String, String> {
         const DONE: &str = "--- this block is done ---";
         let script = format!("{commands}\nprintf '\\n%s\\n' '{DONE}'\n");
@@ -132,8 +132,7 @@ impl Shell {
 }
 
 impl ExpectedOutput {
-    /// Whether what was printed is what the guide shows. Told apart is all but what differs from one day to the next:
-    /// ids, times, the numbers in [`VARIABLE_FIELDS`], and what `...` stands for.
+    /// Compares output with the guide. Ids, times, the numbers in [`VARIABLE_FIELDS`] and `...` may differ.
     ///
     /// # Errors
     /// The first difference.
@@ -153,7 +152,7 @@ impl ExpectedOutput {
     }
 }
 
-/// Numbers that go on or run down.
+/// Numbers that increase or decrease with time.
 const VARIABLE_FIELDS: [&str; 5] = [
     "event_number",
     "expires_in",
@@ -207,7 +206,7 @@ fn check_value(at: &str, shown: &Value, given: &Value) -> Result<(), String> {
                 None => Err(format!("{at}/{name} is shown and did not come")),
             })
         }
-        // A list may go on.
+        // A list may contain more.
         (Value::Array(shown), Value::Array(given)) if shown.len() <= given.len() => {
             let mut pairs = shown.iter().zip(given).enumerate();
             pairs.try_for_each(|(index, (shown, given))| check_value(&format!("{at}/{index}"), shown, given))
@@ -221,7 +220,7 @@ fn check_value(at: &str, shown: &Value, given: &Value) -> Result<(), String> {
     }
 }
 
-/// Whether a text is as shown: ids, times and whole numbers alone only have to be such, `...` is any text.
+/// Compares text. Ids, times and whole numbers may differ in value; `...` matches any text.
 fn is_text_match(shown: &str, given: &str) -> bool {
     if let Some((before, after)) = shown.split_once("...") {
         return given.len() >= before.len() + after.len()

@@ -1,4 +1,4 @@
-//! Forces an order on what runs at once: holds a person's row, as another transaction does, until everyone waits.
+//! Forces an order on concurrent requests by holding a user's row lock until they wait.
 
 use std::time::Duration;
 
@@ -7,7 +7,8 @@ use tokio::{spawn, task::JoinHandle};
 
 use super::{Portal, SessionId, TestResponse, TestUser};
 
-/// The person's row, locked. Whoever begins or ends their sessions waits, and goes on in the order of waiting.
+/// The locked row of a user. Requests that create or end the user's sessions wait, and continue in the order of
+/// waiting.
 pub struct HeldLock {
     portal: Portal,
     transaction: Transaction<'static, Postgres>,
@@ -27,7 +28,7 @@ impl HeldLock {
         }
     }
 
-    /// The row of a session instead, as whoever writes its activity holds it.
+    /// Locks the row of a session instead, like a write of its activity.
     pub async fn of_session(portal: &Portal, session: SessionId) -> Self {
         let mut transaction = portal.sql.begin().await.expect("a transaction");
         sqlx::query("SELECT 1 FROM sessions WHERE id = $1 FOR UPDATE")
@@ -41,7 +42,7 @@ impl HeldLock {
         }
     }
 
-    /// Starts a request and waits until it stands in the line for the row, as its `place`th.
+    /// Starts a request and waits until it is the `place`th to wait for the row.
     pub async fn queue<C>(&self, call: C, place: i64) -> JoinHandle<TestResponse>
     where
         C: IntoFuture<Output = TestResponse>,
@@ -52,7 +53,7 @@ impl HeldLock {
         under_way
     }
 
-    /// Waits until so many transactions wait for a lock.
+    /// Waits until this many transactions wait for a lock.
     pub async fn until_waiting(&self, count: i64) {
         self.portal.until_waiting(count).await;
     }
@@ -63,7 +64,7 @@ impl HeldLock {
 }
 
 impl Portal {
-    /// Waits until so many transactions wait for a lock, whoever holds it.
+    /// Waits until this many transactions wait for any lock.
     pub async fn until_waiting(&self, count: i64) {
         for _ in 0..2000 {
             let waiting: i64 = sqlx::query_scalar(

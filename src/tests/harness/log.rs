@@ -1,4 +1,4 @@
-//! What a test's thread logs.
+//! Captures what the thread of a test logs.
 
 use std::{
     io,
@@ -9,12 +9,12 @@ use std::{
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::{filter::LevelFilter, fmt::MakeWriter};
 
-/// A log that is kept. Clones share it.
+/// A captured log. Clones share it.
 #[derive(Clone, Default)]
 pub struct CapturedLog(Arc<Mutex<Vec<u8>>>);
 
 impl CapturedLog {
-    /// Keeps everything that this thread logs until the guard is dropped. The test must run on one thread.
+    /// Captures the log of this thread until the guard is dropped. The test must run on one thread.
     pub fn capture(&self) -> DefaultGuard {
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(LevelFilter::TRACE)
@@ -29,7 +29,7 @@ impl CapturedLog {
         String::from_utf8(bytes).expect("text")
     }
 
-    /// Waits until this has been logged.
+    /// Waits until the log contains this text.
     pub async fn wait_for(&self, words: &str) {
         for _ in 0..2000 {
             if self.text().contains(words) {

@@ -1,5 +1,5 @@
-//! What the tests stand on: one Postgres for the process, a portal with a database of its own for each test, and people
-//! who use it.
+//! The test harness: one Postgres for the process, a portal with its own database for each test, and users with
+//! clients.
 
 mod audit_log;
 mod client;
@@ -42,15 +42,15 @@ pub const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100
 /// Safari on iOS
 pub const SAFARI: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1";
 
-/// So many seconds.
+/// Returns a duration of this many seconds.
 pub fn seconds(count: u64) -> std::time::Duration {
     std::time::Duration::from_secs(count)
 }
 
-/// What the server does once when it starts, and what tests need of the process.
+/// Prepares the process once.
 ///
-/// Keeps every log line alive for the test that reads them: where nobody listens at first, tracing remembers that a line
-/// is of no interest, for every thread.
+/// Keeps every log event enabled for tests that capture the log: tracing would otherwise disable events that the first
+/// thread does not subscribe to, for all threads.
 fn install_log_subscriber() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {

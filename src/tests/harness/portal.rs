@@ -1,4 +1,4 @@
-//! A portal: the real router over a database of its own, with a clock that only the test moves.
+//! A portal: the real router with its own database, and a clock that only the test moves.
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,10 +32,10 @@ use super::{
     users::{TestUser, UserBuilder},
 };
 
-/// Memory in KiB and passes: the least that argon2 allows next to nothing for.
+/// Memory in KiB and passes: the cheapest hash that argon2 allows.
 const CHEAPEST_HASH: (u32, u32) = (64, 1);
 
-/// Cheap to clone; clones are the same portal.
+/// A portal. Cheap to clone; clones are the same portal.
 #[derive(Clone)]
 pub struct Portal(Arc<PortalParts>);
 
@@ -45,7 +45,7 @@ pub struct PortalParts {
     /// The test's own connections, beside the portal's.
     pub sql: PgPool,
     router: Router,
-    // Last: the pools above are let go before the database is dropped.
+    // Last, so that the pools above close before the database is dropped.
     database: TestDatabase,
 }
 
@@ -58,22 +58,22 @@ impl std::ops::Deref for Portal {
 }
 
 impl Portal {
-    /// A portal with the default settings.
+    /// Starts a portal with default settings.
     pub async fn start() -> Self {
         Self::with(&[]).await
     }
 
-    /// A portal with settings as an operator writes them.
+    /// Starts a portal with these settings.
     pub async fn with(settings: &[(&str, &str)]) -> Self {
         Self::build(TestDatabase::create().await, settings, TimeDelta::zero()).await
     }
 
-    /// A portal whose time is so far from what this machine's own clock says.
+    /// Starts a portal whose clock differs from this machine's by `offset`.
     pub async fn with_clock_offset(offset: TimeDelta) -> Self {
         Self::build(TestDatabase::create().await, &[], offset).await
     }
 
-    /// A portal over the database of a cluster that the test has for itself.
+    /// Starts a portal on the database of a cluster that belongs to the test.
     pub async fn on_cluster(url: &str) -> Self {
         let connection = Database::connect(url).await.expect("the test's database");
         connection.migrate().await.expect("migrated");
@@ -99,12 +99,12 @@ impl Portal {
         }))
     }
 
-    /// A second server over the same database: another pool, other notes of activity, the same time.
+    /// Starts a second server on the same database, with its own pool and unwritten activity, and the same time.
     pub async fn second_node(&self) -> Node {
         self.node_with(self.clock.clone()).await
     }
 
-    /// A second server whose clock is so far off, and stands still.
+    /// Starts a second server with a fixed clock that is off by `offset`.
     pub async fn second_node_with_clock_offset(&self, offset: TimeDelta) -> Node {
         self.node_with(Clock::standing(self.now() + offset)).await
     }
@@ -129,7 +129,7 @@ impl Portal {
         }
     }
 
-    /// What the server is after a restart with other settings.
+    /// Returns the state of the server after a restart with other settings.
     pub fn restarted_with(&self, settings: &[(&str, &str)]) -> AppState {
         AppState {
             config: Arc::new(config(settings)),
@@ -137,7 +137,7 @@ impl Portal {
         }
     }
 
-    /// The person says that all of it was them.
+    /// Confirms all security notices of the client's user.
     pub async fn confirm_notices(&self, client: &Client) {
         let notices = client.post("/api/list_security_notices").await.expect(200).json();
         for notice in notices.as_array().expect("notices") {
@@ -147,7 +147,7 @@ impl Portal {
         }
     }
 
-    /// Has this node hear of what happens, as the running server does, for as long as the value is held.
+    /// Starts this node's listener, which runs until the value is dropped.
     pub async fn start_listener(&self) -> RunningListener {
         RunningListener::start(&self.state).await
     }
@@ -156,7 +156,7 @@ impl Portal {
         self.clock.now()
     }
 
-    /// Moves the time on. What people did until now is written first, as the running server does every other second.
+    /// Advances the clock. First writes pending activity, as the running server does every two seconds.
     pub async fn advance(&self, time: Duration) {
         self.write_activity().await;
         self.clock.advance(time);
@@ -174,7 +174,7 @@ impl Portal {
         accounts(&self.state)
     }
 
-    /// Cleans up, as the running server does every hour.
+    /// Runs the clean-up, as the running server does every hour.
     pub async fn clean_up(&self) -> Report {
         let retention = cleanup::retention(self.state.config.retention);
         cleanup::run(&self.state.database, &self.clock, retention)
@@ -182,56 +182,56 @@ impl Portal {
             .expect("cleaned up")
     }
 
-    /// A person about to be registered: `portal.user("maria").role(Role::Broker).create()`.
+    /// Builds a user: `portal.user("maria").role(Role::Broker).create()`.
     pub fn user(&self, name: &str) -> UserBuilder<'_> {
         UserBuilder::new(self, name)
     }
 
-    /// A broker.
+    /// Creates a broker.
     pub async fn broker(&self, name: &str) -> TestUser {
         self.user(name).role(Role::Broker).create().await
     }
 
-    /// The server itself, for a test that speaks to it over a socket.
+    /// Returns the router, for tests that use a socket.
     pub fn router(&self) -> Router {
         self.router.clone()
     }
 
-    /// A program without a credential.
+    /// Returns a program without a credential.
     pub fn anonymous(&self) -> Client {
         Client::program(self.clone(), self.router.clone())
     }
 
-    /// A browser with JavaScript, not signed in.
+    /// Returns a browser with JavaScript that is not signed in.
     pub fn browser(&self, user_agent: &str) -> Client {
         Client::browser(self.clone(), self.router.clone(), user_agent)
     }
 
-    /// A desktop app, not signed in.
+    /// Returns a desktop app that is not signed in.
     pub fn desktop(&self, device_id: &str) -> Client {
         Client::desktop(self.clone(), self.router.clone(), device_id)
     }
 
-    /// Where the database is, for its owner.
+    /// Returns the URL of the database for its owner.
     pub fn database_url(&self) -> &str {
         &self.database.url
     }
 
-    /// How many statements `work` costs in this database, and what came of it.
+    /// Counts the statements that `work` executes in this database, and returns its result.
     pub async fn statements_of<T>(&self, work: impl Future<Output = T>) -> (i64, T) {
         let before = self.database.statements().await;
         let result = work.await;
         (self.database.statements().await - before, result)
     }
 
-    /// How many transactions of `work` took a number for the verification of their commit.
+    /// Counts the transactions of `work` that took an id to verify their commit, and returns its result.
     pub async fn verified_transactions_of<T>(&self, work: impl Future<Output = T>) -> (i64, T) {
         let before = self.database.verified_transactions().await;
         let result = work.await;
         (self.database.verified_transactions().await - before, result)
     }
 
-    /// The session of a browser, as a request knows it whose cookie has been looked up.
+    /// Returns the session of a browser as a request identifies it.
     pub async fn identified(&self, browser: &Client) -> CurrentSession {
         let cookie: PlainToken = browser.cookie().expect("a cookie").parse().expect("a token");
         let network = Network::of("192.0.2.1".parse().expect("an address"));
@@ -244,7 +244,7 @@ impl Portal {
         *session
     }
 
-    /// Breaks the connections that listen for what happens.
+    /// Closes the connections of listeners.
     pub async fn disconnect_listeners(&self) {
         let cut = sqlx::query_scalar::<_, i64>(
             "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity
@@ -254,7 +254,7 @@ impl Portal {
         assert!(cut > 0, "someone listened");
     }
 
-    /// An event whose number is taken and which nobody else can see yet.
+    /// Inserts an event that is not committed, so that its number is taken but invisible.
     pub async fn uncommitted_event(
         &self,
         person: &TestUser,
@@ -271,19 +271,19 @@ impl Portal {
         tx
     }
 
-    /// Nobody reaches the database until the outage ends.
+    /// Refuses all connections to the database until the outage ends.
     pub async fn disconnect_database(&self) -> Outage {
         self.database.disconnect().await
     }
 }
 
-/// The database as a running server uses it, which is not its owner.
+/// Connects to the database as a running server does, without the owner's rights.
 async fn as_server(url: &str) -> Database {
     let connection = Database::connect(url).await.expect("the test's database");
     connection.as_server().await.expect("the server's role")
 }
 
-/// A node's listener at work.
+/// A running listener of a node.
 #[must_use]
 pub struct RunningListener(tokio::task::JoinHandle<()>);
 
@@ -320,7 +320,7 @@ impl Node {
     }
 }
 
-/// What `serve` builds, but for the clock and the cost of a password.
+/// Builds the state like `serve`, except for the clock and the cost of passwords.
 pub async fn state(database: Database, clock: Clock, settings: &[(&str, &str)]) -> AppState {
     let config = config(settings);
     let hub = Hub::default();
@@ -350,7 +350,7 @@ fn config(settings: &[(&str, &str)]) -> Config {
     let defaults = [
         ("PORTAL_DEMO", "off"),
         ("LEPTOS_SITE_ROOT", &*site),
-        // Tests fail to sign in more often than people do.
+        // Tests fail to sign in more often than users do.
         ("PORTAL_SIGN_IN_ATTEMPTS", "1000"),
         ("PORTAL_SIGN_IN_ATTEMPTS_PER_ADDRESS", "1000"),
         ("PORTAL_ACTIONS_PER_ACCOUNT", "1000000"),

@@ -1,4 +1,4 @@
-//! One private cluster for the process, and a database of its own for each test.
+//! One private cluster for the process, with a database for each test.
 
 use std::{
     path::{Path, PathBuf},
@@ -20,11 +20,11 @@ use tokio::sync::{
 
 use super::directory;
 
-/// Where pg_stat_statements is; nothing else is done there.
+/// The database with pg_stat_statements, otherwise unused.
 const MAINTENANCE: &str = "portal";
 const TEMPLATE: &str = "template_of_tests";
 
-/// Durability costs time, and there is nothing here to keep.
+/// Turn durability off: it costs time, and there is nothing to keep.
 const SETTINGS: [(&str, &str); 7] = [
     ("fsync", "off"),
     ("synchronous_commit", "off"),
@@ -38,23 +38,23 @@ const SETTINGS: [(&str, &str); 7] = [
 static POSTGRES: LazyLock<Postgres> = LazyLock::new(Postgres::start);
 
 struct Postgres {
-    /// This process's folder.
+    /// The directory of this process.
     directory: PathBuf,
     maintenance_url: String,
     commands: UnboundedSender<ClusterCommand>,
 }
 
-/// What the cluster's own thread does.
+/// Commands for the thread of the cluster.
 enum ClusterCommand {
     Create(oneshot::Sender<TestDatabase>),
     Drop(String),
 }
 
-/// A database that only one test has. Dropped with the value.
+/// The database of one test. Dropped with the value.
 pub struct TestDatabase {
     pub name: String,
     pub url: String,
-    /// In a cluster of the test's own there is nothing to drop.
+    /// `false`: in the test's own cluster, where nothing must be dropped.
     shared: bool,
 }
 
@@ -68,7 +68,7 @@ impl TestDatabase {
         created.await.expect("a database for this test")
     }
 
-    /// The database of a cluster that the test has for itself.
+    /// Wraps the database of a cluster that belongs to the test.
     pub fn of_own(url: &str) -> Self {
         Self {
             name: String::new(),
@@ -77,8 +77,8 @@ impl TestDatabase {
         }
     }
 
-    /// How many statements have been executed in it. Not counted: what is sent along with `BEGIN` in one message, and
-    /// the settings and the check of a connection that is new or has rested, which takes the place of a ping.
+    /// Counts the executed statements. Not counted: statements in the same message as `BEGIN`, settings of a new
+    /// connection, and checks of new or idle connections, which replace a ping.
     pub async fn statements(&self) -> i64 {
         let mut maintenance = maintenance().await;
         sqlx::query_scalar(
@@ -92,7 +92,7 @@ impl TestDatabase {
         .expect("pg_stat_statements")
     }
 
-    /// How many transactions began that took a number for the verification of their commit.
+    /// Counts the transactions that took an id to verify their commit.
     pub async fn verified_transactions(&self) -> i64 {
         let mut maintenance = maintenance().await;
         sqlx::query_scalar(
@@ -105,13 +105,13 @@ impl TestDatabase {
         .expect("pg_stat_statements")
     }
 
-    /// Cuts every connection and lets nobody in until [`Outage::end`].
+    /// Closes every connection and refuses new ones until [`Outage::end`].
     pub async fn disconnect(&self) -> Outage {
         let outage = Outage {
             name: self.name.clone(),
         };
         outage.allow_connections(false).await;
-        // Each is waited for: one that is still ending could answer one more time.
+        // Wait for each, since a closing connection could answer once more.
         sqlx::query("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = $1")
             .bind(&self.name)
             .execute(&mut maintenance().await)
@@ -129,7 +129,7 @@ impl Drop for TestDatabase {
     }
 }
 
-/// A database that nobody reaches.
+/// A database that refuses connections.
 #[must_use]
 pub struct Outage {
     name: String,
@@ -150,14 +150,14 @@ impl Outage {
     }
 }
 
-/// A further cluster, for a test that stops it. Its folder is inside the process's own.
+/// Starts a further cluster, for a test that stops it. Its directory is inside the process's own.
 pub async fn private_cluster(name: &str) -> Cluster {
     start_cluster(&POSTGRES.directory.join(name))
         .await
         .expect("a cluster of one's own")
 }
 
-/// An empty folder of this process's own with a small site in it.
+/// Returns an empty directory of this process that contains a small site.
 pub fn site() -> PathBuf {
     POSTGRES.directory.join("site")
 }
@@ -180,7 +180,7 @@ async fn start_cluster(data_dir: &Path) -> Result<Cluster, String> {
 }
 
 impl Postgres {
-    /// Runs the cluster in a thread of its own: each test's runtime ends with the test.
+    /// Runs the cluster in its own thread, since each test's runtime ends with the test.
     fn start() -> Self {
         let (answer, started) = mpsc::channel();
         thread::Builder::new()
@@ -237,8 +237,8 @@ async fn prepare() -> Result<(Postgres, Cluster, UnboundedReceiver<ClusterComman
     ))
 }
 
-/// Creates one database after another, as two at once could not both copy the template. Dropping one waits for a
-/// checkpoint, so that nobody waits for it.
+/// Creates one database at a time, because two cannot copy the template at once. Dropping waits for a checkpoint, so it
+/// runs in the background.
 async fn run_commands(cluster: &Cluster, mut commands: UnboundedReceiver<ClusterCommand>) {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let mut maintenance = PgConnection::connect(&cluster.url(MAINTENANCE))
@@ -277,7 +277,7 @@ async fn drop_databases(url: String, mut names: UnboundedReceiver<String>) {
     }
 }
 
-/// One file of each kind, so that tests do not depend on what was last built.
+/// Creates one file of each kind, so that tests do not depend on the last build.
 fn lay_out_site(site: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(site.join("pkg"))?;
     for (name, text) in [

@@ -1,4 +1,4 @@
-//! Tests of many random cases. A failure names the seed that brings it back, and the smallest case that was found.
+//! Property tests. A failure prints the seed that reproduces it and the smallest failing case.
 
 use std::fmt::Debug;
 
@@ -8,7 +8,7 @@ use proptest::{
 };
 use uuid::Uuid;
 
-/// Runs `test` with so many values. `PORTAL_TEST_SEED` in the environment brings a failure back.
+/// Runs `test` with this many random values. `PORTAL_TEST_SEED` reproduces a failure.
 pub fn for_all<S>(cases: u32, values: &S, test: impl AsyncFn(S::Value))
 where
     S: Strategy,

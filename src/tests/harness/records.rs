@@ -1,4 +1,4 @@
-//! What stands in the database, as the tests read it.
+//! Rows of the database for assertions.
 
 use chrono::{DateTime, Utc};
 use domain::ids::UserId;
@@ -42,7 +42,7 @@ pub struct SessionRow {
     pub data: Value,
 }
 
-/// A question to a person.
+/// A security notice.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NoticeRow {
     pub id: Uuid,
@@ -54,7 +54,7 @@ pub struct NoticeRow {
 }
 
 impl Portal {
-    /// What people are asked about, the oldest first.
+    /// Returns the security notices, oldest first.
     pub async fn notices(&self) -> Vec<NoticeRow> {
         let rows = sqlx::query("SELECT * FROM security_notices ORDER BY at, id")
             .fetch_all(&self.sql)
@@ -72,7 +72,7 @@ impl Portal {
             .collect()
     }
 
-    /// A person's sessions that would authenticate now, as the database has them.
+    /// Returns a user's live sessions according to the database.
     pub async fn live_sessions(&self, user: UserId) -> Vec<SessionId> {
         sqlx::query_scalar(
             "SELECT id FROM session_state WHERE user_id = $1 AND live_until > $2 ORDER BY created_at, id",
@@ -87,7 +87,7 @@ impl Portal {
         .collect()
     }
 
-    /// Asserts that a session ended for this reason, with exactly one event and one audit row that say so.
+    /// Asserts that a session ended for this reason, with exactly one event and one audit row.
     #[track_caller]
     pub fn assert_ended(&self, session: SessionId, reason: &str) -> impl Future<Output = ()> {
         let (portal, reason, at) = (self.clone(), reason.to_owned(), std::panic::Location::caller());
@@ -106,7 +106,7 @@ impl Portal {
         }
     }
 
-    /// The audit rows of one kind, the oldest first.
+    /// Returns the audit rows of one kind, oldest first.
     pub async fn audit(&self, kind: &str) -> Vec<AuditRow> {
         let rows = sqlx::query(
             "SELECT at, kind, actor_id, actor_session_id, user_id, session_id, host(ip_address) AS ip_address, reason,
@@ -132,14 +132,14 @@ impl Portal {
             .collect()
     }
 
-    /// The audit rows that tell of this session's end.
+    /// Returns the audit rows about the end of this session.
     pub async fn ends_of(&self, session: SessionId) -> Vec<AuditRow> {
         let mut rows = self.audit("session_ended").await;
         rows.retain(|row| row.session == Some(session));
         rows
     }
 
-    /// The events for clients of one kind, the oldest first.
+    /// Returns the session events of one kind, oldest first.
     pub async fn events(&self, kind: &str) -> Vec<EventRow> {
         let rows = sqlx::query(
             "SELECT kind, user_id, session_id, reason FROM session_events WHERE kind = $1 ORDER BY id",
@@ -177,12 +177,12 @@ impl Portal {
         }
     }
 
-    /// Why the session ended. `None`: it has not.
+    /// Returns why the session ended. `None`: it has not.
     pub async fn end_reason(&self, session: SessionId) -> Option<String> {
         self.session_row(session).await.end_reason
     }
 
-    /// The session that a credential with this hash points at.
+    /// Returns the session of the credential with this hash.
     pub async fn session_of(&self, hash: &[u8]) -> Option<SessionId> {
         let id = sqlx::query_scalar("SELECT id FROM sessions WHERE credential_hash = $1")
             .bind(hash)
@@ -192,7 +192,7 @@ impl Portal {
         id.map(SessionId)
     }
 
-    /// How many rows a table has.
+    /// Counts the rows of a table.
     pub async fn rows(&self, table: &'static str) -> i64 {
         sqlx::query_scalar(AssertSqlSafe(format!("SELECT count(*) FROM {table}")))
             .fetch_one(&self.sql)
@@ -208,7 +208,7 @@ impl Portal {
             .expect("the person")
     }
 
-    /// Every row of every table as text.
+    /// Returns every row of every table as text.
     pub async fn dump(&self) -> String {
         let tables: Vec<String> = sqlx::query_scalar(
             "SELECT table_name::text FROM information_schema.tables

@@ -13,13 +13,14 @@ use super::TestResponse;
 
 static RENDERING: RwLock<()> = RwLock::const_new(());
 
-/// Builds a router while no page is being rendered.
+/// Builds a router while no page is rendered.
 pub async fn build(state: AppState) -> Router {
     let _alone = RENDERING.write().await;
     router(state)
 }
 
-/// Sends a request and reads the whole answer. Pages only wait for routers: an API call may itself wait for a lock that its test holds.
+/// Sends a request and reads the whole response. Only pages wait for routers, since an API call may wait for a lock of
+/// its test.
 pub async fn send(router: Router, request: Request<Body>) -> TestResponse {
     let is_page = !request.uri().path().starts_with("/api/");
     let _together = if is_page {

@@ -1,4 +1,4 @@
-//! What came back.
+//! Responses.
 
 use axum::{
     body::to_bytes,
@@ -25,7 +25,7 @@ impl TestResponse {
         }
     }
 
-    /// Fails the test, showing the answer, unless it has that status.
+    /// Fails the test and shows the response if it has another status.
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{self:#?}");
@@ -38,7 +38,7 @@ impl TestResponse {
             .map(|value| value.to_str().expect("a header of text"))
     }
 
-    /// Every header of that name.
+    /// Returns every header of this name.
     pub fn all(&self, name: &str) -> Vec<&str> {
         self.headers
             .get_all(name)
@@ -58,7 +58,7 @@ impl TestResponse {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("not JSON ({error}): {self:#?}"))
     }
 
-    /// The `code` of an error of the API, which is to come as problem+json.
+    /// Returns the `code` of an API error, which must be problem+json.
     #[track_caller]
     pub fn problem(&self) -> String {
         assert_eq!(
@@ -74,7 +74,7 @@ impl TestResponse {
             .to_owned()
     }
 
-    /// Why the API says that the session is over.
+    /// Returns why the session has ended according to the API.
     #[track_caller]
     pub fn end_reason(&self) -> String {
         assert_eq!(
@@ -88,7 +88,7 @@ impl TestResponse {
             .to_owned()
     }
 
-    /// The answer without what differs from one to the next anyway: the whole of what a stranger can compare.
+    /// Returns the response without parts that always differ: everything that a stranger can compare.
     pub fn comparable(&self) -> (u16, Vec<(String, String)>, String) {
         let mut headers: Vec<(String, String)> = self
             .headers

@@ -1,10 +1,10 @@
-//! Whether an answer is what the API's own description says of it.
+//! Compares responses with the API's own OpenAPI description.
 
 use serde_json::Value;
 
 use super::{Portal, TestResponse};
 
-/// The description that the server gives of itself.
+/// The OpenAPI description of the server.
 pub struct Description(Value);
 
 impl Description {
@@ -19,7 +19,7 @@ impl Description {
         )
     }
 
-    /// Every operation as `DELETE /api/v1/sessions/{id}`.
+    /// Returns every operation, such as `DELETE /api/v1/sessions/{id}`.
     pub fn operations(&self) -> Vec<String> {
         let paths = self.0["paths"].as_object().expect("paths");
         let mut all: Vec<String> = paths
@@ -117,7 +117,7 @@ impl Description {
         }
     }
 
-    /// Every field is described by one of the parts, and every field that a part needs is there.
+    /// Checks that every field is described by one of the parts, and that required fields exist.
     fn check_object(&self, parts: &[Value], value: &Value) -> Result<(), String> {
         let fields = value.as_object().ok_or_else(|| format!("{value} is no object"))?;
         let mut described = Vec::new();
@@ -126,7 +126,7 @@ impl Description {
                 Some(name) => self.0.pointer(name.trim_start_matches('#')).ok_or("not there")?,
                 None => part,
             };
-            // A part that may be left out whole, and is.
+            // An optional part that is absent.
             let optional = part["oneOf"]
                 .as_array()
                 .and_then(|choices| choices.iter().find(|c| c["$ref"].is_string()));
@@ -135,7 +135,7 @@ impl Description {
                 None => part,
             };
             if part["properties"].is_null() && !part["additionalProperties"].is_null() {
-                // Any names; what they hold is not described further.
+                // Any field names; their values are not described further.
                 return Ok(());
             }
             let properties = part["properties"]

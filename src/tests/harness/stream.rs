@@ -1,4 +1,4 @@
-//! A client that listens to its session's events.
+//! Clients of event streams.
 
 use std::time::Duration;
 
@@ -7,16 +7,17 @@ use futures_util::StreamExt as _;
 use serde_json::Value;
 use tokio::time::timeout;
 
-/// So long may an event take on a machine that is busy with other tests. Nothing is measured by it.
+/// Time limit for an event, on a machine that is busy with other tests.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// So long after `session_ended` a stream may still be open: well before the next beat (15 s) that would end it anyhow.
+/// Time limit for the close after `session_ended`. Shorter than the heartbeat interval (15 s), which would close the
+/// stream in any case.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// What a stream says when nothing happens.
+/// Sent when nothing happens.
 const HEARTBEAT: &str = "heartbeat";
 
-/// One event as it came.
+/// One event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StreamEvent {
     pub id: i64,
@@ -28,12 +29,12 @@ pub struct StreamEvent {
 pub struct EventStream {
     body: BodyDataStream,
     text: String,
-    /// The number of the last event, where a client would resume.
+    /// The number of the last event, from which a client would resume.
     pub last_id: i64,
 }
 
 impl EventStream {
-    /// The stream of an answer that has begun, read up to its greeting.
+    /// Opens the stream of a response and reads its first block.
     pub async fn open(body: Body) -> Self {
         let mut stream = Self {
             body: body.into_data_stream(),
@@ -45,9 +46,9 @@ impl EventStream {
         stream
     }
 
-    /// The next event but for beats. `None`: the stream was closed.
+    /// Returns the next event, without heartbeats. `None`: the stream was closed.
     pub async fn next(&mut self) -> Option<StreamEvent> {
-        // Beats come all the time: they are not what is waited for.
+        // Heartbeats arrive all the time and do not count.
         timeout(TIMEOUT, self.read_event())
             .await
             .expect("an event arrives in time")
@@ -74,7 +75,7 @@ impl EventStream {
         }
     }
 
-    /// The next beat, as it came. Whatever comes before it is left out.
+    /// Returns the next heartbeat and skips everything before it.
     pub async fn next_heartbeat(&mut self) -> String {
         let beat = async {
             loop {
@@ -87,7 +88,7 @@ impl EventStream {
         timeout(TIMEOUT, beat).await.expect("a beat in time")
     }
 
-    /// The next event of that kind. The list may change at any time: a sign-in just before is told a little late.
+    /// Returns the next event of this kind. Skips `sessions_changed`, which a recent sign-in may cause.
     pub async fn next_of_kind(&mut self, kind: &str) -> StreamEvent {
         loop {
             let event = self.next().await.expect("an open stream");
@@ -98,7 +99,7 @@ impl EventStream {
         }
     }
 
-    /// Reads on, comments too, until the stream has come to that number.
+    /// Reads until the stream has reached this number, including comments.
     pub async fn until_number(&mut self, number: i64) {
         while self.last_id < number {
             let block = timeout(TIMEOUT, self.read_block())
@@ -108,7 +109,7 @@ impl EventStream {
         }
     }
 
-    /// Everything until the stream is closed, which it has to be right after its session's end.
+    /// Reads all events until the stream is closed, which must happen right after its session's end.
     pub async fn until_closed(mut self) -> Vec<StreamEvent> {
         let mut all = Vec::new();
         while let Some(event) = self.next().await {

@@ -1,4 +1,4 @@
-//! People who use the portal.
+//! Users of the portal.
 
 use domain::{ids::UserId, user::Role};
 
@@ -6,7 +6,7 @@ use broker_portal::server::services::accounts::Registration;
 
 use super::Portal;
 
-/// Someone with an account.
+/// A user with an account.
 #[derive(Clone, Debug)]
 pub struct Person {
     pub id: UserId,
@@ -14,7 +14,7 @@ pub struct Person {
     pub password: String,
 }
 
-/// Someone about to get one.
+/// A user to create.
 #[must_use]
 pub struct UserBuilder<'a> {
     portal: &'a Portal,
