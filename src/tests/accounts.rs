@@ -1,4 +1,4 @@
-//! What an operator does from the command line, and what people notice of it.
+//! Accounts from the command line, and what users notice of changes.
 
 use broker_portal::server::services::{
     accounts::{AccountError, Registered, Registration},
@@ -88,7 +88,7 @@ async fn further_organization_adds_only_a_membership() {
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let state = chrome.get("/api/session_state").await.json();
     assert_eq!(state["user"]["display_name"], "maria");
-    // In each brokerage the role that was given last.
+    // The last role given in each organization applies.
     assert_eq!(
         (&state["organization"]["name"], &state["user"]["role"]),
         (&json!("Northgate"), &json!("admin"))
@@ -280,7 +280,7 @@ async fn operator_note_is_plain_text_at_sign_in() {
         "{}",
         login.body
     );
-    // Only the browser whose session it was is told.
+    // Only the browser of that session learns the reason.
     let stranger = portal.browser(SAFARI).get("/login?reason=revoked_by_admin").await;
     assert!(!stranger.body.contains("another"), "{}", stranger.body);
 

@@ -1,10 +1,10 @@
-//! Where people come from, as lists and records have it.
+//! Client addresses in lists and records.
 
 use crate::harness::*;
 
 const FORGED: &str = "10.9.8.7, 127.0.0.1";
 
-/// The address of the client's own session in its list, in the database and in the audit log.
+/// Returns the address of the client's own session in its list, in the database and in the audit log.
 async fn seen(portal: &Portal, client: &Client) -> [String; 3] {
     let list = client.get("/api/v1/sessions").await.expect(200).json();
     let own = list["sessions"]
@@ -26,7 +26,7 @@ async fn seen(portal: &Portal, client: &Client) -> [String; 3] {
     ]
 }
 
-/// Signs in with that `X-Forwarded-For`.
+/// Signs in with this `X-Forwarded-For`.
 async fn signed_in_through(client: Client, person: &TestUser, forwarded: &str) -> Client {
     let fields = [("email", &*person.email), ("password", &*person.password)];
     client
@@ -93,7 +93,7 @@ async fn every_notation_of_a_forwarded_address_is_recorded() {
         ("127.0.0.1", "fe80::1%eth0", "fe80::1"),
         ("127.0.0.1", "\"203.0.113.7:55220\"", "203.0.113.7"),
         ("::ffff:127.0.0.1", "::ffff:203.0.113.7", "203.0.113.7"),
-        // A trusted network that was written as IPv6, and a proxy that arrives as either.
+        // A trusted network in IPv6 notation, and a proxy in either notation.
         ("10.0.0.1", "203.0.113.7:55220, 10.0.0.2:80", "203.0.113.7"),
         ("::ffff:10.0.0.1", "203.0.113.7", "203.0.113.7"),
         ("127.0.0.1", "203.0.113.7, unknown", "127.0.0.1"),

@@ -80,7 +80,7 @@ async fn every_filter_applies_to_page_and_export() {
         let exported: Vec<Value> = lines
             .lines()
             .map(|line| serde_json::from_str::<Value>(line).expect("JSON"))
-            // The row of this very export.
+            // The row of this export itself.
             .filter(|row| row["kind"] != "audit_exported")
             .collect();
         assert_eq!(exported, listed, "{query}");
@@ -198,7 +198,7 @@ async fn actors_outside_the_organization_cannot_be_searched() {
     }
 }
 
-/// A row's own time, as the log writes it, and as other programs write the same moment.
+/// A row's own time, as the log writes it and in another notation.
 #[tokio::test]
 async fn filter_accepts_the_logs_times() {
     let portal = Portal::start().await;
@@ -225,7 +225,7 @@ async fn filter_accepts_the_logs_times() {
                 let html = admin.get(&page).await.expect(200).body;
                 assert!(!html.contains("is not understood"), "{query}: {html}");
                 assert_eq!(html.contains("<tbody>"), rows > 0, "{query}");
-                // The link of the page leads to the same rows, to the microsecond.
+                // The link on the page selects the same rows, to the microsecond.
                 let (_, link) = html.split_once("/api/v1/admin/audit.jsonl?").expect("a link");
                 let link = link.split('"').next().expect("its end").replace("&amp;", "&");
                 let lines = admin

@@ -1,4 +1,4 @@
-//! Administrators look after their people: disabled accounts, roles, new passwords.
+//! Administrators manage accounts: disabling, roles, forced password changes.
 
 use crate::harness::*;
 
@@ -113,7 +113,7 @@ async fn shared_members_and_oneself_cannot_be_disabled() {
         )
         .await
         .expect(403);
-    // Someone of another organization is nobody.
+    // Users of another organization do not exist for this one.
     let hugo = portal.user("hugo").member_of("Harbour").create().await;
     for what in [
         "admin_disable_person",
@@ -145,7 +145,7 @@ async fn new_role_applies_at_once_and_enforces_limits() {
         .post_action("admin_change_role", nora, &fields)
         .await
         .expect(200);
-    // With another role every credential is replaced.
+    // Another role rotates every credential.
     mac.refresh().await.expect(200);
     let state = mac.get("/api/v1/session_state").await.expect(200).json();
     assert_eq!(state["user"]["role"], "employee");
@@ -157,7 +157,7 @@ async fn new_role_applies_at_once_and_enforces_limits() {
         (&json!("broker"), &json!("employee"))
     );
     assert!(row.actor.is_some());
-    // Not beyond one's own reach, nor to the top.
+    // Not outside the admin scope, and not to the highest role.
     let other = uuid::Uuid::nil().to_string();
     office
         .post_action(
@@ -226,7 +226,7 @@ async fn forced_change_requires_new_password_at_sign_in() {
         tries(&[("new_password", "short")]).await.expect(422).json()["problem"],
         "too_short"
     );
-    // Whoever does not know the present one is not told that a new one is asked for.
+    // A wrong current password does not reveal that a new one is required.
     let wrong = [
         ("email", &*nora.email),
         ("password", "guess"),
@@ -298,7 +298,7 @@ async fn administrator_cannot_enable_what_an_operator_disabled() {
     let office = Office::open().await;
     let Office { portal, nora, .. } = &office;
     portal.accounts().disable(&nora.email).await.expect("disabled");
-    // Not by way of disabling them once more, either.
+    // Disabling again does not circumvent it.
     for what in [
         "admin_enable_person",
         "admin_disable_person",
@@ -327,7 +327,7 @@ async fn organization_administrator_cannot_change_a_system_administrator() {
     let office = Office::open().await;
     let portal = &office.portal;
     let root = portal.user("root").role(Role::SystemAdmin).create().await;
-    // By no way that there is now: databases may hold one from before.
+    // Not possible any more; older databases may contain such a membership.
     sqlx::query("INSERT INTO memberships VALUES ($1, $2, 'broker', now())")
         .bind(root.id.0)
         .bind(office.northgate().await.parse::<uuid::Uuid>().expect("an id"))
@@ -348,7 +348,7 @@ async fn organization_administrator_cannot_change_a_system_administrator() {
         assert_eq!(portal.audit(kind).await, [], "{kind}");
     }
     assert!(chrome.is_live().await);
-    // Nor does the administrator undo what such a person has done.
+    // The administrator cannot undo changes of a system administrator.
     let nora = office.nora.id.to_string();
     let nora = [("user_id", &*nora)];
     chrome

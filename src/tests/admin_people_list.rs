@@ -1,4 +1,4 @@
-//! Administrators find their people, whether they are signed in or not, and look after them from there.
+//! Administrators find and manage users, signed in or not.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,10 +6,10 @@ use crate::harness::*;
 
 const PATH: &str = "/dashboard/admin/people";
 
-/// What a page of the list shows.
+/// The content of one page of the list.
 struct Listed {
     total: usize,
-    /// Emails in the order of the rows, with the words of the rest of the row.
+    /// Email and remaining text of each row, in order.
     rows: Vec<(String, String)>,
     next: Option<String>,
 }
@@ -26,7 +26,7 @@ impl Listed {
     }
 }
 
-/// The text of HTML, a space between its parts.
+/// Returns the text of HTML with spaces between elements.
 fn words(html: &str) -> String {
     let mut text = String::new();
     for part in html.split('<') {
@@ -70,7 +70,7 @@ async fn page(client: &Client, query: &str) -> Listed {
     }
 }
 
-/// Every row, a page after the other, each of which gives the same total: that of what was found.
+/// Returns the rows of all pages, each of which must show the same total.
 async fn all(client: &Client, query: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut place = query.to_owned();
@@ -91,7 +91,7 @@ async fn all(client: &Client, query: &str) -> Vec<String> {
     }
 }
 
-/// An administrator of Northgate, people of Northgate and of Harbour, and one of both.
+/// An administrator of Northgate, users of Northgate and of Harbour, and one of both.
 struct Brokerages {
     portal: Portal,
     admin: Client,
@@ -197,11 +197,11 @@ async fn users_without_sessions_are_listed_and_manageable() {
     portal.advance(seconds(7200)).await;
     let row = page(admin, "q=nora").await;
     assert_eq!(row.row("nora"), "Broker Active 1 session of nora 2 hours ago");
-    // What they do counts at once, though it is not written yet.
+    // Activity counts at once, before it is written.
     chrome.post("/api/extend_session").await.expect(200);
     let row = page(admin, "q=nora").await;
     assert_eq!(row.row("nora"), "Broker Active 1 session of nora just now");
-    // Sessions that are not kept any more: they have signed in, and nobody knows when they were there.
+    // Past retention: the users have signed in, but when they were last active is unknown.
     sqlx::query("DELETE FROM sessions WHERE user_id = $1")
         .bind(nora.id.0)
         .execute(&portal.sql)
@@ -219,7 +219,7 @@ async fn list_and_total_agree_for_every_filter() {
     let Brokerages {
         portal, admin, root, ..
     } = &brokerages;
-    // 130 people of Northgate and 70 of none, whose emails differ in case and order from how they came.
+    // 130 users of Northgate and 70 without organization, whose emails differ in case and from the order of creation.
     sqlx::query(
         "WITH people AS (
             INSERT INTO users (id, email, display_name, role, password_hash, password_changed_at, created_at, disabled_at,
@@ -235,12 +235,12 @@ async fn list_and_total_agree_for_every_filter() {
     .execute(&portal.sql)
     .await
     .expect("people");
-    // A system administrator is one everywhere, whatever they were in an organization.
+    // A system administrator has that role everywhere, whatever their memberships.
     sqlx::query("UPDATE users SET role = 'system_admin' WHERE display_name = 'Person 100%_7'")
         .execute(&portal.sql)
         .await
         .expect("another role");
-    // As the database itself would say it, with the words of each filter.
+    // The same filters in SQL.
     let roles = "CASE WHEN u.role = 'system_admin' THEN ARRAY[u.role]
         ELSE COALESCE((SELECT array_agg(m.role) FROM memberships m WHERE m.user_id = u.id), ARRAY[u.role]) END";
     let conditions = [
@@ -266,7 +266,7 @@ async fn list_and_total_agree_for_every_filter() {
     let mut counts = BTreeMap::new();
     for (query, condition) in &conditions {
         for (client, within) in [(root, None), (admin, Some("Northgate"))] {
-            // In an organization only the role there counts.
+            // In an organization, only the role there counts.
             let condition = match within {
                 Some(_) => condition.replace(roles, "ARRAY[scope.role]"),
                 None => condition.clone(),
@@ -289,7 +289,7 @@ async fn list_and_total_agree_for_every_filter() {
             counts.insert((*query, within), expected.len());
         }
     }
-    // Everyone is in exactly one state, and there was something to page through.
+    // Everyone has exactly one state, and there is more than one page.
     for within in [None, Some("Northgate")] {
         let states = ["state=active", "state=disabled", "state=new_password"];
         let sum: usize = states.iter().map(|query| counts[&(*query, within)]).sum();
@@ -332,7 +332,7 @@ async fn two_organizations_never_see_each_other() {
         all(root, "").await,
         of(&["ada", "bea", "hana", "hugo", "nora", "root"])
     );
-    // What someone is elsewhere is not told, nor found.
+    // Roles elsewhere are neither shown nor searchable.
     assert!(page(admin, "").await.row("bea").starts_with("Broker Active"));
     assert!(page(&hana, "").await.row("bea").starts_with("Vendor Active"));
     assert_eq!(page(admin, "role=vendor").await.total, 0);
@@ -386,7 +386,7 @@ async fn two_organizations_never_see_each_other() {
         )),
         "someone of another organization is nobody"
     );
-    // By no form either.
+    // Forms cannot do it either.
     for what in [
         "admin_disable_person",
         "admin_enable_person",
@@ -400,7 +400,7 @@ async fn two_organizations_never_see_each_other() {
         .await
         .expect(404);
     assert!(hugo_at.is_live().await);
-    // A cursor tells of nobody: whoever reads from the middle reads their own.
+    // A cursor reveals nothing: each administrator reads their own rows from there.
     let first =
         data_encoding::BASE64URL_NOPAD.encode(format!("{}ebea@broker.example", bea.id.0.simple()).as_bytes());
     assert_eq!(
@@ -436,7 +436,7 @@ async fn live_count_equals_the_sessions_page() {
         .expect(200)
         .body;
     assert!(panel.contains("Live sessions (2)"));
-    // Disabled, they are all over.
+    // Disabling ends all of them.
     portal.accounts().disable(&bea.email).await.expect("disabled");
     assert_eq!(
         page(admin, "state=disabled").await.row("bea"),
@@ -476,7 +476,7 @@ async fn form_returns_to_its_page_with_a_message() {
         ("admin_enable_person", "The account can sign in again."),
         ("admin_end_sessions", "There was nothing to end any more."),
     ] {
-        // What only one of them reads, the others leave alone.
+        // Fields of one page are ignored by the others.
         let fields = [&[("user_id", &*id), ("next", &place)], &end[..]].concat();
         let answer = plain
             .post(&format!("/api/{what}"))
@@ -539,7 +539,7 @@ async fn invalid_filter_lists_nobody_and_says_why() {
         );
         assert!(!html.contains("nora@"), "{query}");
     }
-    // Where a page would begin is no filter: what cannot be read begins at the first.
+    // The cursor is not a filter: an invalid one starts at the first page.
     for after in ["x", "AAAA", "%00"] {
         assert_eq!(
             page(&brokerages.admin, &format!("after={after}"))

@@ -1,11 +1,10 @@
-//! What an organization's administrators see of a user who belongs to another organization, too; what they are offered;
-//! and what they are refused.
+//! Users with two organizations: what administrators see of them, what is offered and what is denied.
 
 use axum::http::Method;
 
 use crate::harness::*;
 
-/// Northgate with its administrator; Harbour with its own; a user of both; a system administrator.
+/// Northgate and Harbour, each with an administrator; a user of both; a system administrator.
 struct Organizations {
     portal: Portal,
     ada: Client,
@@ -19,7 +18,7 @@ struct Organizations {
 
 impl Organizations {
     async fn open() -> Self {
-        // An administrator may be signed in twice only; Bea is more often.
+        // The administrators' session limit is two, and Bea needs more.
         let portal = Portal::with(&[("PORTAL_MAX_SESSIONS_ADMIN", "20")]).await;
         let ada = portal
             .user("ada")
@@ -73,8 +72,7 @@ async fn revoke(client: &Client, body: Value) {
         .expect(200);
 }
 
-/// The user of both has data in both, made by everyone who can make any.
-/// Method, path, form fields and JSON body of a request.
+/// The user of both has data in both organizations. Method, path, form fields and JSON body of a request.
 type Try = (Method, String, Vec<(&'static str, String)>, Option<Value>);
 
 #[tokio::test]
@@ -95,7 +93,7 @@ async fn nothing_of_another_organization_is_shown() {
     let by_root = portal.browser(FIREFOX).at("203.0.113.2").signed_in(bea).await;
     let by_ada = portal.browser(SAFARI).at("203.0.113.3").signed_in(bea).await;
     let working = portal.desktop("bea-mac").at("203.0.113.4").signed_in(bea).await;
-    // Bea looks at Harbour, which she administers, and acts there.
+    // Bea's active organization is Harbour, where she is an administrator and acts.
     let switch = [("organization_id", &**harbour)];
     let boss = portal.browser(CHROME).at("203.0.113.5").signed_in(bea).await;
     boss.post("/api/switch_organization")
@@ -200,7 +198,7 @@ async fn nothing_of_another_organization_is_shown() {
             assert!(!text.contains(part.as_str()), "{part} in {place}: {text}");
         }
     }
-    // What is Northgate's own is there.
+    // Northgate's own data is visible.
     for (at, part) in [
         (0, "Northgate words"),
         (2, "Northgate words"),
@@ -209,7 +207,7 @@ async fn nothing_of_another_organization_is_shown() {
     ] {
         assert!(texts[at].1.contains(part), "{part} in {}", texts[at].0);
     }
-    // Nor is anything found by what is hidden.
+    // Hidden data cannot be searched.
     let hana_id = others[0];
     for query in [
         "actor=hana".to_owned(),
@@ -227,7 +225,7 @@ async fn nothing_of_another_organization_is_shown() {
             .json();
         assert_eq!(found["events"], json!([]), "{query}");
     }
-    // A system administrator sees all of it.
+    // A system administrator sees everything.
     let everything = root.get("/api/v1/admin/audit?limit=200").await.expect(200).body;
     for part in [
         "Harbour words of bea",
@@ -264,7 +262,7 @@ async fn forced_password_change_needs_permission_to_disable() {
     assert!(!session.is_live().await);
 }
 
-/// Each action is offered exactly where the server permits it, for every kind of administrator and user.
+/// Each action is offered exactly when the server permits it, for every kind of administrator and user.
 #[tokio::test]
 async fn actions_are_offered_exactly_when_permitted() {
     let organizations = Organizations::open().await;
@@ -331,7 +329,7 @@ async fn actions_are_offered_exactly_when_permitted() {
                 let dialog = admin.get(&format!("{page}&ask={action}")).await.expect(200).body;
                 let what = format!("{who}: {action} of {kind}");
                 assert_eq!(dialog.contains("fragment-dialog"), is_offered, "{what}");
-                // What is so already is not offered, and does no harm.
+                // An action without effect is not offered, and does no harm.
                 let is_disabled = kind.starts_with("disabled");
                 if (action == "enable") != is_disabled && matches!(action, "enable" | "disable") {
                     assert!(!is_offered, "{what}");
@@ -497,7 +495,7 @@ async fn exports_are_recorded_with_filter_and_count() {
     ada.get("/api/v1/admin/audit.jsonl?kind=signed_in")
         .await
         .expect(200);
-    // Looking at a list is no export.
+    // Viewing a list is not an export.
     ada.get("/api/v1/admin/sessions").await.expect(200);
     ada.get("/dashboard/admin/audit").await.expect(200);
     let of = async |kind: &str| -> Vec<_> {
@@ -531,7 +529,7 @@ async fn exports_are_recorded_with_filter_and_count() {
     assert_eq!(log["events"][0]["actor_organization_id"], json!(northgate));
 }
 
-/// Every route that takes an id, with one of somebody else's.
+/// Every route that takes an id, with another user's id.
 #[tokio::test]
 async fn attempts_on_foreign_ids_are_recorded() {
     let organizations = Organizations::open().await;
@@ -664,7 +662,7 @@ async fn attempts_on_foreign_ids_are_recorded() {
             (Some("not_theirs"), Some(ada.session())),
             "{path}"
         );
-        // The first ten of a window have a row each: begin another one.
+        // The first ten of a window have a row each, so start another window.
         portal.advance(seconds(901)).await;
         ada.post("/api/v1/session/reauthenticate")
             .json(&json!({ "password": "the password of ada" }))

@@ -1,4 +1,4 @@
-//! Administrators review the sessions of their people and end them.
+//! Administrators list and revoke sessions.
 
 use std::collections::BTreeSet;
 
@@ -8,11 +8,11 @@ use http_body_util::BodyExt as _;
 
 use crate::harness::*;
 
-/// An administrator of Northgate, people of Northgate and of Harbour, and one of both.
+/// An administrator of Northgate, users of Northgate and of Harbour, and one of both.
 struct Brokerages {
     portal: Portal,
     admin: Client,
-    /// Where people are signed in, by a name of the test's own.
+    /// Signed-in clients, named by the test.
     north: Vec<Client>,
     both: Vec<Client>,
     harbour: Vec<Client>,
@@ -104,7 +104,7 @@ fn ids(page: &Value) -> Vec<SessionId> {
         .collect()
 }
 
-/// Every row, a page after the other, in the order of the list; and the total that every page gave.
+/// Returns the rows of all pages in order, and the total that every page showed.
 async fn all(client: &Client, query: &str, limit: u16) -> (Vec<SessionId>, i64) {
     let mut found = Vec::new();
     let mut after = String::new();
@@ -192,7 +192,7 @@ async fn only_administrators_get_in_on_every_route() {
         assert_eq!(answer.expect(403).json()["code"], "forbidden", "{name}");
     }
     brokerages.assert_live(&brokerages.both).await;
-    // Once a window, however often.
+    // Once per window, however many attempts.
     let denied = brokerages.portal.audit("denied").await;
     let denied: Vec<_> = denied
         .iter()
@@ -237,7 +237,7 @@ async fn two_organizations_never_see_each_other() {
             assert!(!text.contains(other), "{other} in {text}");
         }
     }
-    // By no id either.
+    // Ids do not help either.
     let user = brokerages.portal.audit("user_created").await;
     let hugo_id = user.iter().map(|row| row.user).nth(4).flatten().expect("hugo");
     assert_eq!(
@@ -259,7 +259,7 @@ async fn two_organizations_never_see_each_other() {
         0
     );
     brokerages.assert_live(harbour).await;
-    // A system administrator sees everyone.
+    // A system administrator sees all sessions.
     let root = brokerages
         .portal
         .user("root")
@@ -276,7 +276,7 @@ async fn two_organizations_never_see_each_other() {
 async fn roles_in_other_organizations_are_hidden() {
     let brokerages = Brokerages::open().await;
     brokerages.portal.advance(seconds(1)).await;
-    // Bea administers Harbour; to Northgate she is a broker.
+    // Bea administers Harbour but is a broker at Northgate.
     brokerages
         .portal
         .user("bea")
@@ -299,7 +299,7 @@ async fn roles_in_other_organizations_are_hidden() {
     assert_eq!(log["events"], json!([]));
 }
 
-/// What the list shows, the count says, the export writes and the end ends is one filter.
+/// List, count, export and revocation use the same filter.
 #[tokio::test]
 async fn list_count_export_and_revocation_share_a_filter() {
     let filters = [
@@ -342,7 +342,7 @@ async fn list_count_export_and_revocation_share_a_filter() {
             .collect();
         assert_eq!(exported, listed, "{query}");
 
-        // Revocation needs the state where the list needs nothing.
+        // A revocation needs a state where the list has a default.
         let revoked = if query.is_empty() { "state=live" } else { query };
         let fields: serde_json::Map<String, Value> = revoked
             .split('&')
@@ -385,7 +385,7 @@ async fn list_count_export_and_revocation_share_a_filter() {
 #[tokio::test]
 async fn pages_lose_and_repeat_no_row_when_equal() {
     let brokerages = Brokerages::open().await;
-    // All alike in every time; one order has ties in the person as well.
+    // All times are equal; in one order, users are equal too.
     sqlx::query("UPDATE sessions SET last_active_at = (SELECT min(created_at) FROM sessions), created_at = (SELECT min(created_at) FROM sessions)")
         .execute(&brokerages.portal.sql)
         .await
@@ -409,7 +409,7 @@ async fn expired_sessions_have_a_reason_before_cleanup() {
         portal, admin, north, ..
     } = &brokerages;
     north[0].post("/api/sign_out").await.expect(200);
-    // A vendor's session runs out; nobody looks.
+    // A vendor's session expires and nobody notices.
     portal.advance(seconds(2 * 3600)).await;
     let live = page(admin, "").await;
     assert_eq!(live["total"], 5);
@@ -534,7 +534,7 @@ async fn users_see_actor_and_note_and_streams_close() {
         (&whole.detail["listed"], &whole.detail["filter"]),
         (&json!(5), &json!("state=live"))
     );
-    // Once more: harmless.
+    // Repeating is harmless.
     assert_eq!(
         revoke(admin, json!({ "filter": { "state": "live" } }))
             .await
@@ -632,7 +632,7 @@ async fn former_administrator_ends_no_session() {
     let brokerages = Brokerages::open().await;
     let Brokerages { portal, admin, .. } = &brokerages;
     let replica = admin.duplicate();
-    // Demoted while the request is under way: it waits for the lock that the demotion holds.
+    // Demote the administrator while the request waits for the lock of the demotion.
     let ada = portal_admin(portal).await;
     let mut tx = portal.sql.begin().await.expect("a transaction");
     sqlx::query("SELECT 1 FROM users WHERE id = $1 FOR UPDATE")
@@ -697,7 +697,7 @@ async fn page_and_export_escape_names_and_hide_secrets() {
     let csv = csv.body;
     assert!(csv.contains("\"'=HYPERLINK(\"\"//evil\"\")\""), "{csv}");
     assert!(csv.contains("\"PC;'=cmd|' /C calc'!A0;x\""), "{csv}");
-    // Excel reads umlauts where the mark of UTF-8 is the first thing in the file.
+    // Excel needs a byte order mark to read UTF-8.
     assert!(csv.starts_with("\u{feff}\"person\",\"email\""), "{csv}");
     assert!(csv.contains("\"Zoë Müller\""), "{csv}");
     let list = admin.get("/api/v1/admin/sessions").await.body;
@@ -741,7 +741,7 @@ async fn panel_shows_history_and_dialog_names_the_count() {
         .expect(200)
         .body;
     assert!(asked.contains("End 2 sessions?") && asked.contains("on desktops"));
-    // Without JavaScript: the form leads back to the list, which says what was done.
+    // Without JavaScript the form returns to the list, which shows the result.
     let plain = portal.browser(CHROME).without_script();
     plain.set_cookie(&admin.cookie().expect("a cookie"));
     let fields = [
@@ -763,7 +763,7 @@ async fn panel_shows_history_and_dialog_names_the_count() {
         portal.end_reason(session).await.as_deref(),
         Some("revoked_by_admin")
     );
-    // A form leads to the list and nowhere else.
+    // A form redirects to the list only.
     let elsewhere = [
         ("which", "end_listed"),
         ("filter", "q=nobody"),
@@ -790,7 +790,7 @@ async fn revocation_runs_in_batches_and_resumes_after_failure() {
     let nora = portal.user("nora").member_of("Northgate").create().await;
     let desktop = portal.desktop("one").signed_in(&nora).await;
     let admin = portal.browser(CHROME).signed_in(&admin).await;
-    // More than two batches, of one person and of many.
+    // More than two batches, for one user and for many.
     sqlx::query(
         "INSERT INTO users (id, email, display_name, role, password_hash, password_changed_at, created_at)
         SELECT gen_random_uuid(), 'many' || n || '@broker.example', 'Many', 'broker', 'x', now(), now()
@@ -908,7 +908,7 @@ async fn signed_out_administrator_signs_nobody_out() {
     }
 }
 
-/// Every spelling of a filter that names nothing, as the API, the form and the service get it.
+/// Every notation of a filter without conditions, as API, form and service receive it.
 #[tokio::test]
 async fn revocation_rejects_every_empty_filter() {
     let brokerages = Brokerages::open().await;
@@ -945,7 +945,7 @@ async fn revocation_rejects_every_empty_filter() {
             bodies.push(json!({ "filter": { field: blank, "state": "live" } }));
         }
     }
-    // A state that is given twice is no JSON object of two.
+    // A repeated state cannot be expressed in JSON.
     bodies.retain(|body| {
         body["filter"]
             .as_object()
@@ -980,7 +980,7 @@ async fn revocation_rejects_every_empty_filter() {
     }
     assert_eq!(portal.audit("session_ended").await, []);
     assert_eq!(portal.audit("sessions_ended_by_filter").await, []);
-    // The list takes what the revocation does not.
+    // The list accepts what the revocation rejects.
     for query in ["", "q=", "q=%E2%80%8B"] {
         assert_eq!(page(admin, query).await["total"], 6, "{query}");
     }
@@ -1041,7 +1041,7 @@ async fn form_without_a_valid_filter_ends_nothing() {
     }
 }
 
-/// What a form of the page would send: its hidden fields, as they are drawn.
+/// Returns the hidden fields of a rendered form.
 fn drawn_fields(html: &str) -> Vec<(&str, &str)> {
     let form = html
         .split("<form method=\"post\" action=\"/api/admin_end_sessions\"")
@@ -1072,7 +1072,7 @@ async fn rendered_form_ends_exactly_what_it_names() {
         harbour,
         ..
     } = &brokerages;
-    // The clock of the tests stands: none of them begins later.
+    // The test's clock is fixed, so no session is newer.
     let html = admin
         .get("/dashboard/admin/sessions?ask=end_listed")
         .await
@@ -1092,7 +1092,7 @@ async fn rendered_form_ends_exactly_what_it_names() {
     }
     assert!(admin.is_live().await && harbour[0].is_live().await);
     assert_eq!(portal.audit("session_ended").await.len(), 5);
-    // Nor does a question of the own person name a session that it leaves.
+    // A dialog about the own user does not name the session that stays.
     let state = admin.get("/api/v1/session_state").await.expect(200).json();
     let own = state["user"]["id"].as_str().expect("an id").to_owned();
     let path =
@@ -1109,7 +1109,7 @@ async fn export_stops_when_the_readers_session_ends() {
     const ROWS: usize = 20_000;
     let brokerages = Brokerages::open().await;
     let portal = &brokerages.portal;
-    // More than the pages that are on their way.
+    // More than the requests in progress.
     sqlx::query(
         "INSERT INTO audit_events (at, kind, user_id) SELECT now(), 'signed_in', m.user_id
         FROM (SELECT user_id FROM memberships LIMIT 1) m, generate_series(1, $1)",

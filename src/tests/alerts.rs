@@ -1,4 +1,4 @@
-//! The portal tells by itself when something is wrong: once, over all nodes, and tells when it is well again.
+//! Alerts: raised once over all nodes, and cleared when the condition ends.
 
 use std::{
     collections::VecDeque,
@@ -41,19 +41,19 @@ use crate::harness::*;
 
 const DAY: u64 = 24 * 3600;
 
-/// The open alerts, the newest first, and how many are over.
+/// Returns the open alerts, newest first, and the number of cleared ones.
 async fn standing(portal: &Portal) -> (Vec<Alert>, usize) {
     let list = alerts::list(&portal.state.database).await.expect("the alerts");
     (list.open, list.recent.len())
 }
 
-/// The rules of the open alerts, and how many alerts are over.
+/// Returns the rules of the open alerts and the number of cleared ones.
 async fn logged(portal: &Portal) -> (Vec<AlertRule>, usize) {
     let (open, recent) = standing(portal).await;
     (open.iter().map(|alert| alert.rule).collect(), recent)
 }
 
-/// A node that looks every 30 seconds.
+/// A node that evaluates every 30 seconds.
 struct Evaluators {
     state: AppState,
     watch: Watch,
@@ -72,7 +72,7 @@ impl Evaluators {
     }
 }
 
-/// Two nodes that look at the same time, every 30 seconds for so long.
+/// Evaluates on two nodes at the same time, every 30 seconds for a while.
 async fn evaluate_both(portal: &Portal, nodes: &mut [Evaluators; 2], time: u64) {
     let [a, b] = nodes;
     for _ in 0..time / 30 {
@@ -89,7 +89,7 @@ async fn two_nodes(portal: &Portal) -> [Evaluators; 2] {
     ]
 }
 
-/// Queues a test message, as an administrator does.
+/// Queues a test message like an administrator.
 async fn queue_test(portal: &Portal) {
     let database = &portal.state.database;
     let mut tx = database.begin().await.expect("a transaction");
@@ -105,7 +105,7 @@ async fn fail_to_sign_in(portal: &Portal, person: &TestUser, times: usize) {
     }
 }
 
-/// Nothing is said of listeners, where that is not the subject.
+/// Turns off the rule for listeners where it is not the subject.
 const NO_LISTENERS: (&str, &str) = ("PORTAL_ALERT_LISTENER_DOWN_SECONDS", "off");
 
 #[tokio::test]
@@ -130,7 +130,7 @@ async fn failed_sign_ins_raise_one_alert_per_incident() {
     assert_eq!(alert.last_seen_at, portal.now());
     assert_eq!(alert.raised_at, portal.now() - TimeDelta::seconds(270));
 
-    // Two of them leave the window after ten minutes; the alert has two minutes of calm.
+    // Two failures leave the window after ten minutes; the alert clears after two quiet minutes.
     evaluate_both(&portal, &mut nodes, 330).await;
     assert_eq!(logged(&portal).await, (vec![AlertRule::SignInFailures], 0));
     evaluate_both(&portal, &mut nodes, 60).await;
@@ -218,7 +218,7 @@ async fn distant_sign_ins_alert_clears_and_can_recur() {
     for (round, name) in ["maria", "jonas"].into_iter().enumerate() {
         let person = portal.broker(name).await;
         let chrome = portal.browser(CHROME).signed_in(&person).await;
-        // A new browser is asked about, and is not far.
+        // A new browser raises a notice, but is not distant.
         portal.browser(FIREFOX).signed_in(&person).await;
         evaluate_both(&portal, &mut nodes, 30).await;
         assert_eq!(logged(&portal).await, (vec![], round));
@@ -241,7 +241,7 @@ async fn cleanup_that_never_finishes_raises_an_alert() {
     };
     assert!(clean_up().await.expect("ran").is_some());
     for round in 0..2 {
-        // Each next one begins and breaks off.
+        // Each further run starts and is interrupted.
         let refuse =
             "ALTER TABLE audit_events ADD CONSTRAINT refused CHECK (kind <> 'session_ended') NOT VALID";
         let maria = portal.broker(&format!("maria{round}")).await;
@@ -277,7 +277,7 @@ async fn new_server_gives_cleanup_time_before_alerting() {
     let clean_up =
         cleanup::run_unless_recent(&portal.state.database, &portal.clock, TimeDelta::days(30), apart);
     clean_up.await.expect("ran").expect("its turn");
-    // Switched off for a week.
+    // The rule is disabled for a week.
     portal.advance(seconds(7 * DAY)).await;
     let mut node = Evaluators::of(&portal.state, "a");
     node.evaluate().await;
@@ -303,11 +303,11 @@ async fn each_running_node_reports_its_own_listener() {
     evaluate_both(&portal, &mut nodes, 60).await;
     assert_eq!(names().await, [down("a"), down("b")]);
 
-    // One of the two hears again.
+    // One of the two listeners is connected again.
     let listening = portal.start_listener().await;
     evaluate_both(&portal, &mut nodes, 180).await;
     assert_eq!(names().await, [down("b")]);
-    // The other is switched off for good.
+    // The other server stops for good.
     let [a, _] = &mut nodes;
     for _ in 0..6 {
         portal.advance(seconds(30)).await;
@@ -352,7 +352,7 @@ async fn disconnected_listener_is_logged_during_an_outage() {
     );
     assert!(log.text().contains("Server web-1:3000 has heard nothing"));
     outage.end().await;
-    // Connections that broke a moment ago may be met first.
+    // The pool may first try broken connections.
     while watch.look(&portal.state).await.is_err() {}
     let (open, _) = standing(&portal).await;
     assert_eq!(open.len(), 1, "now it can be stored: {open:?}");
@@ -366,7 +366,7 @@ async fn changed_audit_log_alerts_until_restored() {
     let maria = portal.broker("maria").await;
     fail_to_sign_in(&portal, &maria, 4).await;
     portal.seal().await;
-    // Rows that wait for their seal are no change.
+    // Unsealed rows are not a change.
     fail_to_sign_in(&portal, &maria, 1).await;
     portal.advance(seconds(300)).await;
     let look = async |state: &AppState| audit_log::look(state).await.expect("looked");
@@ -407,7 +407,7 @@ async fn truncated_audit_log_raises_an_alert() {
     fail_to_sign_in(&portal, &maria, 4).await;
     portal.seal().await;
     assert!(audit_log::look(&portal.state).await.expect("looked"));
-    // The end of the log and of the chain: what is left fits.
+    // Remove the end of both log and chain, so that the rest is consistent.
     portal
         .tamper("DELETE FROM audit_events WHERE id = (SELECT max(id) FROM audit_events)")
         .await;
@@ -474,7 +474,7 @@ async fn disabled_rule_clears_its_alerts_and_stays_silent() {
 
 const KEY: &[u8] = b"twenty-four bytes of key";
 
-/// What the receiver was sent.
+/// A request that the receiver got.
 #[derive(Clone, Debug)]
 struct Received {
     headers: HeaderMap,
@@ -515,11 +515,11 @@ enum Answers {
     With(u16),
     /// Never.
     Hangs,
-    /// With something that has no end.
+    /// With an endless response.
     Babbles,
 }
 
-/// A program on a local port that webhooks are sent to.
+/// A webhook receiver on a local port.
 struct Receiver {
     url: String,
     got: Arc<Mutex<Vec<Received>>>,
@@ -587,7 +587,7 @@ impl Receiver {
         self.got.lock().expect("nobody panicked").clone()
     }
 
-    /// The states that were told, in order.
+    /// Returns the received states, in order.
     fn states(&self) -> Vec<String> {
         let got = self.got();
         let state = |received: &Received| received.json()["state"].as_str().expect("a state").to_owned();
@@ -611,7 +611,7 @@ fn courier(portal: &Portal) -> Courier {
     Courier::new(webhook.expect("a webhook"), PATIENCE)
 }
 
-/// Sends what is due, and gives how many were taken.
+/// Sends due messages and returns how many were delivered.
 async fn deliver(portal: &Portal) -> usize {
     courier(portal)
         .deliver_due(&portal.state.database, &portal.clock)
@@ -750,7 +750,7 @@ async fn undelivered_message_is_dropped_after_a_day() {
     assert_eq!(log.lines("is given up").len(), 1, "{}", log.text());
 }
 
-/// Whether something is due.
+/// Returns whether a message is due.
 async fn is_due(portal: &Portal) -> bool {
     sqlx::query_scalar("SELECT EXISTS (SELECT FROM alert_deliveries WHERE next_attempt_at <= $1)")
         .bind(portal.now())
@@ -773,7 +773,7 @@ async fn hanging_receiver_delays_nothing_and_fails_over() {
         async move { deliver(&portal).await }
     });
     receiver.hanging.notified().await;
-    // No transaction is open meanwhile, and no row is locked.
+    // Meanwhile no transaction is open and no row is locked.
     let open: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'",
@@ -792,7 +792,7 @@ async fn hanging_receiver_delays_nothing_and_fails_over() {
     node.evaluate().await;
     assert!(!sending.is_finished());
 
-    // The node dies with it.
+    // The node dies with the message.
     sending.abort();
     portal.advance(seconds(31)).await;
     let second = portal.second_node().await;
@@ -836,7 +836,7 @@ async fn slow_and_endless_webhook_responses_time_out() {
             .is_some_and(|error| error.starts_with("no answer within")),
         "{list:?}"
     );
-    // Whatever it goes on to say, it has said 200.
+    // Status 200 counts, whatever the body contains.
     test().await;
     assert_eq!(deliver(&portal).await, 1);
 }
@@ -980,7 +980,7 @@ async fn retention_deletes_closed_alerts_and_keeps_open_ones() {
     assert_eq!(portal.rows("alert_deliveries").await, 1);
 }
 
-/// What was logged in a test, all of which runs in one thread.
+/// The log of a test, which runs on one thread.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 

@@ -1,4 +1,4 @@
-//! The JSON API's own manners.
+//! General behaviour of the JSON API.
 
 use axum::http::Method;
 

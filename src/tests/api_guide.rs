@@ -1,4 +1,5 @@
-//! `docs/api.md` is true: bash and curl do what it says, against a portal on a port, and no operation is missing.
+//! Runs the commands of `docs/api.md` with bash and curl against a portal on a port, and checks that it covers every
+//! operation.
 
 use std::{
     collections::BTreeSet,
@@ -17,13 +18,13 @@ use crate::harness::*;
 
 const GUIDE: &str = include_str!("../../docs/api.md");
 
-/// Every block is run in the order of the guide by one bash, as a reader would. What it prints is compared with what is
-/// shown, and what stands under an operation's heading has to call that operation.
+/// Runs every block of the guide in order in one bash. The output must match, and blocks under an operation's heading
+/// must call that operation.
 #[tokio::test]
 async fn every_guide_command_works_as_described() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
-    // As a reader has it, and not as other tests do.
+    // As a reader would start it, unlike other tests.
     let settings = [
         ("PORTAL_PUBLIC_URL", &*url),
         ("PORTAL_SIGN_IN_ATTEMPTS", "5"),
@@ -73,7 +74,7 @@ async fn every_guide_command_works_as_described() {
                 other => panic!("docs/api.md: nobody knows how {other:?} is done"),
             },
             GuideStep::Run(block) => {
-                // What happens later is later, in lists and numbers.
+                // Give later events later times and numbers.
                 portal.advance(seconds(1)).await;
                 let line = block.line;
                 let printed = shell.run(&block.commands).await.unwrap_or_else(|printed| {
@@ -98,7 +99,7 @@ async fn every_guide_command_works_as_described() {
     server.abort();
 }
 
-/// Each operation that the API describes has a heading of its own with a block below it, and the other way round.
+/// Each operation of the API has a heading with a block below it, and vice versa.
 #[tokio::test]
 async fn guide_covers_every_api_operation() {
     let described: BTreeSet<String> = Description::fetch(&Portal::start().await)
@@ -132,7 +133,7 @@ async fn guide_covers_every_api_operation() {
     );
 }
 
-/// Whether a request such as `DELETE /api/v1/sessions/7` is a call of `DELETE /api/v1/sessions/{id}`.
+/// Returns whether a request such as `DELETE /api/v1/sessions/7` calls `DELETE /api/v1/sessions/{id}`.
 fn is_call_of(operation: &str, asked: &str) -> bool {
     let parts = |text: &str| -> Vec<String> { text.split(['/', ' ']).map(str::to_owned).collect() };
     let (operation, asked) = (parts(operation), parts(asked));

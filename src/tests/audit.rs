@@ -1,4 +1,4 @@
-//! The audit log and the events for clients: one row for each thing that happened, and none for what did not.
+//! Audit rows and session events: one for each change, and none without a change.
 
 use std::time::Duration;
 
@@ -178,7 +178,7 @@ async fn revocations_without_effect_write_no_row() {
         before
     );
 
-    // But for ids of others: who tries them is on record, though the answer tells nothing.
+    // Attempts on ids of others are recorded, although the answer reveals nothing.
     let of_jonas = of_jonas.session();
     chrome
         .delete(&format!("/api/v1/sessions/{of_jonas}"))
@@ -216,7 +216,7 @@ async fn refuse_rows(portal: &Portal, table: &str, sqlstate: &str) {
 
 #[tokio::test]
 async fn failed_audit_write_prevents_start_and_end() {
-    // A disk that is full is an outage; anything else a mistake of ours. Neither is an "ok".
+    // A full disk is an outage, anything else an internal error. Neither is "ok".
     for (table, sqlstate, status) in [
         ("audit_events", "53100", 503),
         ("session_events", "53100", 503),

@@ -1,4 +1,4 @@
-//! The audit log is sealed, and whoever tampers with it is found out.
+//! Sealing of the audit log, and detection of tampering.
 
 use domain::ids::SessionId as Id;
 use std::{
@@ -22,7 +22,7 @@ use sqlx::{AssertSqlSafe, Executor as _, PgPool, Row as _};
 
 use crate::harness::*;
 
-/// Six sealed rows of three people.
+/// Creates six sealed rows of three users.
 async fn sealed() -> Portal {
     let portal = Portal::start().await;
     for name in ["maria", "jonas", "aiko"] {
@@ -63,7 +63,7 @@ async fn rows_are_sealed_in_order_and_verify() {
     assert_eq!(portal.rows("audit_unsealed").await, 0);
     assert_eq!(portal.seal().await, 0);
 
-    // What comes after leaves what was noted as it is.
+    // Later rows do not affect a saved head.
     let stranger = portal.browser(CHROME);
     stranger
         .try_sign_in("nobody@broker.example", "x")
@@ -82,7 +82,7 @@ async fn changes_of_any_column_are_found() {
     let portal = sealed().await;
     let position = 4;
     let id = portal.row_at(position).await;
-    // Not a list of columns, so that one that is added later is sealed too.
+    // Reads the columns from the schema, so that new ones are covered.
     let columns: Vec<(String, String)> = sqlx::query_as(
         "SELECT column_name::text, data_type::text FROM information_schema.columns
         WHERE table_name = 'audit_events' AND column_name <> 'id'",
@@ -144,7 +144,7 @@ async fn removed_row_is_found_with_or_without_entry() {
         .tamper("UPDATE audit_chain SET position = position - 1 WHERE position > 3")
         .await;
     assert!(!portal.audit_problems().await.is_empty());
-    // Nor does it in the first place of all.
+    // The same for the first row.
     portal.tamper("DELETE FROM audit_chain WHERE position = 1").await;
     let found = portal.audit_problems().await;
     assert_eq!(found[0], Problem::EntriesRemoved { from: 1, to: 1 });
@@ -160,10 +160,10 @@ async fn saved_head_reveals_truncated_rows() {
     portal.tamper("DELETE FROM audit_chain WHERE position > 4").await;
     let verdict = portal.verify_audit_log(Some(head)).await;
     assert_eq!(verdict.problems, [Problem::CutOff { noted: 6, last: 4 }]);
-    // Nothing in the database itself tells.
+    // The database alone cannot reveal this.
     assert_eq!(portal.audit_problems().await, []);
 
-    // What grows back afterwards is another chain.
+    // A chain that grows again is different.
     portal.broker("eve").await;
     portal.broker("mallory").await;
     portal.seal().await;
@@ -187,7 +187,7 @@ async fn row_inserted_past_the_queue_is_found() {
     assert_eq!(portal.seal().await, 0);
     assert_eq!(portal.audit_problems().await, [Problem::NeverSealed { id }]);
 
-    // Taken out of the queue, which the server's role can.
+    // Removed from the queue, which the server role may do.
     let portal = sealed().await;
     portal.broker("eve").await;
     let mut conn = portal.state.database.connection().await.expect("a connection");
@@ -223,7 +223,7 @@ async fn backdated_row_is_found() {
     portal.advance(seconds(3600)).await;
     portal.broker("eve").await;
     portal.seal().await;
-    // As the server's own role may.
+    // As the server role may do.
     let insert = async |at: DateTime<Utc>| -> i64 {
         let mut conn = portal.state.database.connection().await.expect("a connection");
         let row = sqlx::query("INSERT INTO audit_events (at, kind) VALUES ($1, 'signed_in') RETURNING id")
@@ -243,7 +243,7 @@ async fn backdated_row_is_found() {
     portal.seal().await;
     let backdated = Problem::Backdated { id, at, after };
     assert_eq!(portal.audit_problems().await, std::slice::from_ref(&backdated));
-    // A time to come does not make everything after it look late.
+    // A future time does not make all later rows look backdated.
     let (at, sealed_at) = (portal.now() + TimeDelta::days(9), portal.now());
     let id = insert(at).await;
     insert(sealed_at).await;
@@ -272,7 +272,7 @@ async fn changed_entry_differs_from_changed_row() {
             ),
         }
     }
-    // The last one has none after it to compare with.
+    // The last row has no later one to compare with.
     let portal = sealed().await;
     let id = portal.row_at(6).await;
     portal
@@ -286,7 +286,7 @@ async fn changed_entry_differs_from_changed_row() {
 
 #[tokio::test]
 async fn swapped_rows_are_found() {
-    // The rows change places in the log, or in the chain.
+    // Swap rows in the log, or in the chain.
     for statement in [
         "UPDATE audit_events e SET at = o.at, kind = o.kind, actor_id = o.actor_id, user_id = o.user_id,
             actor_session_id = o.actor_session_id, session_id = o.session_id, ip_address = o.ip_address,
@@ -356,7 +356,7 @@ async fn times_outside_the_calendar_are_found() {
         let (content, out, _) = portal.run(&["audit", "export"]).await;
         assert_eq!((content, out.lines().count()), (true, 6));
     }
-    // Nor does one keep the sealer from going on.
+    // It does not stop sealing either.
     portal
         .tamper("UPDATE audit_chain SET sealed_at = 'infinity'")
         .await;
@@ -494,7 +494,7 @@ async fn rows_of_older_versions_are_sealed() {
 async fn sealing_and_sign_ins_never_block_each_other() {
     let portal = sealed().await;
     let maria = portal.broker("eve").await;
-    // Another node is in the middle of it.
+    // Another node is sealing now.
     let mut sealing = portal.sql.begin().await.expect("a transaction");
     sealing
         .execute("SELECT pg_advisory_xact_lock(7022750921764881202); DELETE FROM audit_unsealed")
@@ -528,7 +528,7 @@ async fn sealing_continues_after_an_outage() {
     let log = Log::default();
     let guard = log.capture();
     let outage = portal.disconnect_database().await;
-    // It meets the outage, whenever its second comes.
+    // The job meets the outage at its next second.
     log.wait_for("audit rows could not be sealed").await;
     outage.end().await;
     drop(guard);
@@ -547,7 +547,7 @@ async fn demo_history_passes_verification() {
         portal.broker(&format!("maria{}", portal.now().timestamp())).await;
         portal.seal().await;
         assert_eq!(portal.audit_problems().await, []);
-        // Long enough for its sessions to run out.
+        // Long enough for the sessions to expire.
         portal.advance(seconds(8 * 24 * 3600)).await;
     }
 }
@@ -571,7 +571,7 @@ async fn export_holds_every_row_on_one_line() {
         .map(|line| serde_json::from_str(line).expect("JSON"))
         .collect();
     assert!(!out.contains(|c: char| (c.is_control() && c != '\n') || c == '\u{2028}'));
-    // Everything that the database knows of each row, in its own words.
+    // All columns of each row, read by SQL.
     let rows: Vec<Value> = sqlx::query_scalar(
         "SELECT to_jsonb(e) || jsonb_build_object(
             'at', to_char(e.at, 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), 'ip_address', host(e.ip_address),
@@ -636,14 +636,14 @@ async fn export_fails_when_its_reader_disconnects() {
             .spawn()
             .expect("started");
         let mut first = String::new();
-        // Dropped with the pipe.
+        // Closed with the pipe.
         BufReader::new(child.stdout.take().expect("a pipe"))
             .read_line(&mut first)
             .expect("a line");
         assert!(first.starts_with("{\"id\":"), "{first}");
         child.wait_with_output().expect("ended")
     });
-    // Half an export must not pass for the whole.
+    // A partial export must not look complete.
     let (content, _, err) = read_output(&ended.await.expect("ran"));
     assert!(!content, "{err}");
     assert!(
@@ -693,7 +693,7 @@ async fn operator_verification_names_every_problem() {
 async fn audit_commands_never_create_a_database() {
     let portal = Portal::start().await;
     for arguments in [["audit", "verify"], ["audit", "export"]] {
-        // A folder that is not there, and one in which there is no cluster.
+        // A directory that does not exist, and one without a cluster.
         for folder in [site().join("nowhere"), site()] {
             let mut command = broker_portal();
             command.env("PORTAL_DATA_DIR", &folder).args(arguments);
@@ -705,7 +705,7 @@ async fn audit_commands_never_create_a_database() {
             );
             assert!(!folder.join("postgres").exists() && !site().join("nowhere").exists());
         }
-        // A database of something else.
+        // A database of another application.
         let url = portal.database_url().replace("/test_", "/portal?was=/test_");
         let (url, _) = url.split_once("?was=").expect("replaced");
         let mut command = portal.command(&arguments);

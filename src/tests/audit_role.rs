@@ -1,11 +1,11 @@
-//! Who may do what to the audit log: the server adds to it, nobody changes it.
+//! Rights on the audit log: the server appends, nobody changes it.
 
 use broker_portal::server::database::{Database, SERVER_ROLE};
 use sqlx::{AssertSqlSafe, Connection as _, Executor, PgConnection, Postgres};
 
 use crate::harness::*;
 
-/// Everything that would change what the log says.
+/// Every kind of change to the log.
 const CHANGES: [&str; 7] = [
     "UPDATE audit_events SET reason = 'nothing happened'",
     "DELETE FROM audit_events",
@@ -17,7 +17,7 @@ const CHANGES: [&str; 7] = [
     "TRUNCATE audit_chain, audit_events",
 ];
 
-/// What Postgres says to a statement that it refuses for want of a right.
+/// Returns the error of a statement that needs missing rights.
 async fn refusal(executor: impl Executor<'_, Database = Postgres>, statement: &str) -> String {
     let Err(error) = executor.execute(AssertSqlSafe(statement.to_owned())).await else {
         panic!("{statement} was not refused");
@@ -56,7 +56,7 @@ async fn server_role_cannot_change_or_remove_audit_rows() {
             let message = refusal(&mut *conn, statement).await;
             assert!(!message.contains("never changed"), "{statement}: {message}");
         }
-        // As after a connection is cleaned for its next use.
+        // As a pooler resets a connection.
         conn.execute("RESET ROLE; RESET ALL").await.expect("reset");
         refusal(&mut *conn, "DELETE FROM audit_events").await;
         let zone: String = sqlx::query_scalar("SELECT current_setting('timezone')")
@@ -99,7 +99,7 @@ async fn temporary_table_cannot_intercept_the_sealing_queue() {
     assert_eq!(portal.seal().await, 1);
 }
 
-/// A database of a user who is no superuser, with or without the right to create roles.
+/// Creates a database whose owner is no superuser, with or without the right to create roles.
 async fn database_of(superuser: &str, name: &str, rights: &str) -> String {
     let mut conn = PgConnection::connect(superuser).await.expect("a connection");
     for statement in [
@@ -124,7 +124,7 @@ async fn triggers_protect_without_permission_to_create_roles() {
     let cluster = private_cluster("rights").await;
     let superuser = cluster.url("portal");
 
-    // Nobody has created the role yet, and this one may not.
+    // The role does not exist yet, and this user may not create it.
     let url = database_of(&superuser, "poor", "").await;
     let mut command = broker_portal();
     command.env("DATABASE_URL", &url).args(["sessions", "list"]);
@@ -145,17 +145,17 @@ async fn triggers_protect_without_permission_to_create_roles() {
     drop(conn);
     database.close().await;
 
-    // This one may.
+    // This user may.
     let rich = open(&database_of(&superuser, "rich", "CREATEROLE").await).await;
     assert_eq!(current_user(&rich).await, SERVER_ROLE);
     rich.close().await;
 
-    // The role is there, but not for everyone.
+    // The role exists, but not every user is a member.
     let database = open(&url).await;
     assert_eq!(current_user(&database).await, "poor");
     database.close().await;
 
-    // An operator has given it to the poor one, whose next server gives it what it needs.
+    // An operator grants the role to the restricted user, whose next server then grants its rights.
     let mut conn = PgConnection::connect(&superuser).await.expect("a connection");
     conn.execute("GRANT broker_portal_server TO poor")
         .await
@@ -194,7 +194,7 @@ async fn parallel_nodes_create_the_role_once() {
         for node in nodes {
             assert_eq!(node.await.expect("opened"), SERVER_ROLE);
         }
-        // So that the next round creates it anew.
+        // Dropped, so that the next round creates it again.
         for url in &urls {
             let mut conn = PgConnection::connect(url).await.expect("a connection");
             conn.execute("DROP OWNED BY broker_portal_server")

@@ -1,7 +1,6 @@
-//! Actions of a session that is revoked, or whose credential is replaced, while they wait for their turn: each fails and
-//! writes nothing.
+//! Actions of a session that is revoked, or whose credential is replaced, while they wait: each fails and writes nothing.
 //!
-//! The actions come from the server itself, so that a new one cannot be forgotten: classify it in [`World::uses`].
+//! The list of actions comes from the server itself, so that a new one must be classified in [`World::uses`].
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,27 +13,27 @@ use tokio::time::timeout;
 
 use crate::harness::*;
 
-/// What a server function or a route of the API does.
+/// What a server function or API route does.
 enum Use {
     /// Changes something on behalf of the caller's session.
     Changes(Call),
-    /// Ends the caller's session, so that there is nothing left to refuse.
+    /// Ends the caller's session, so there is nothing to refuse.
     SignsOut(Call),
-    /// Changes nothing, and waits for nobody.
+    /// Reads only and waits for nothing.
     Reads(Call),
     /// Needs no session.
     NoSession,
-    /// Tested elsewhere: an answer without an end, or a session that is named by its refresh token.
+    /// Tested elsewhere: an endless response, or a session identified by a refresh token.
     Elsewhere,
 }
 
-/// A session about to be revoked, by another one of the same user.
+/// A session, and another one of the same user that revokes it.
 struct World {
     portal: Portal,
-    /// The user, and the administrator.
+    /// The user and the administrator.
     maria: TestUser,
     ada: TestUser,
-    /// Whom the administrator acts on.
+    /// The user on whom the administrator acts.
     bea: TestUser,
     bea_session: SessionId,
     browser: Client,
@@ -91,7 +90,7 @@ impl World {
         }
     }
 
-    /// How each operation is used. An operation that is not listed here fails the test.
+    /// Returns how to call an operation. Fails for unclassified operations.
     fn uses(&self, operation: &str) -> Vec<Use> {
         use Use::{Changes, Elsewhere, NoSession, Reads, SignsOut};
         let (path, method) = operation.split_once(' ').map_or((operation, ""), |(m, p)| (p, m));
@@ -115,7 +114,7 @@ impl World {
                 admin.post(path).form(&[("place", "/dashboard/admin/people")]),
             )],
             "GET /api/v1/admin/sessions" | "GET /api/v1/admin/audit" => vec![Reads(admin.get(path))],
-            // Exports are recorded.
+            // Exports write an audit row.
             "GET /api/v1/admin/sessions.csv" | "GET /api/v1/admin/audit.jsonl" => {
                 vec![Changes(admin.get(path))]
             }
@@ -178,7 +177,7 @@ impl World {
         }
     }
 
-    /// Every row of every table but the counts of password checks, which are taken before the lock and given back.
+    /// Returns every row of every table, except attempt counts, which are taken before the lock and returned.
     async fn rows(&self) -> BTreeMap<String, BTreeSet<String>> {
         let tables: Vec<String> = sqlx::query_scalar(
             "SELECT table_name::text FROM information_schema.tables
@@ -207,7 +206,7 @@ impl World {
         }
     }
 
-    /// The rows that went and came in each table since `before`.
+    /// Asserts how many rows were removed from and added to each table since `before`.
     async fn assert_changed(
         &self,
         before: &BTreeMap<String, BTreeSet<String>>,
@@ -223,8 +222,7 @@ impl World {
         }
     }
 
-    /// Revokes the caller's session while `call` waits behind that, and gives its answer. Nothing but the revocation is
-    /// written.
+    /// Revokes the caller's session while `call` waits, and returns the response. Only the revocation may be written.
     async fn revoke_first(self, operation: &str, call: Call) -> TestResponse {
         let (caller, user) = (call.client().session(), call.client().clone());
         let before = self.rows().await;
@@ -302,7 +300,7 @@ async fn revoked_sessions_actions_fail_and_write_nothing() {
     for operation in &operations {
         let count = World::build().await.uses(operation).len();
         for place in 0..count {
-            // Each use needs a world of its own, whose session has not been revoked yet.
+            // Each use needs its own world with a live session.
             let world = World::build().await;
             match world.uses(operation).swap_remove(place) {
                 Use::Changes(call) => {

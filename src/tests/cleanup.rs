@@ -1,4 +1,4 @@
-//! Clean-up: what has run out is written down as ended, and what is past keeping goes.
+//! Clean-up: records expired sessions and deletes rows past retention.
 
 use broker_portal::server::services::cleanup::{self, Report};
 use chrono::TimeDelta;
@@ -16,7 +16,7 @@ async fn execute(portal: &Portal, statement: &str) {
         .expect("executed");
 }
 
-/// The name of a portal's database.
+/// Returns the name of a portal's database.
 async fn database(portal: &Portal) -> String {
     sqlx::query_scalar("SELECT current_database()::text")
         .fetch_one(&portal.sql)
@@ -24,7 +24,7 @@ async fn database(portal: &Portal) -> String {
         .expect("a name")
 }
 
-/// The job, as it runs on a node every hour.
+/// Runs the hourly job of a node.
 async fn job(portal: &Portal) -> Result<Option<Report>, sqlx::Error> {
     let retention = TimeDelta::days(30);
     let apart = TimeDelta::seconds(3240);
@@ -162,7 +162,7 @@ async fn ended_sessions_are_deleted_after_thirty_days() {
     assert_eq!(chrome.end_reason().await, "unknown");
     mac.refresh().await.expect(401);
     assert!(live.is_live().await);
-    // The record is kept, and so is what the portal knows the person's devices by.
+    // Kept: the audit log, and what identifies the user's devices.
     assert_eq!(portal.rows("audit_events").await, audit + 2);
     assert_eq!(
         (portal.rows("known_browsers").await, portal.rows("devices").await),
@@ -198,7 +198,7 @@ async fn expired_events_browsers_and_devices_are_deleted() {
     let events = u64::try_from(portal.rows("session_events").await).expect("a count");
 
     portal.advance(seconds(DAY)).await;
-    // The counts of passwords that were tried.
+    // Attempt counts.
     assert_eq!(portal.clean_up().await.attempts_deleted, 2);
     portal.advance(seconds(6 * DAY)).await;
     assert_eq!(portal.clean_up().await, Report::default());
@@ -237,7 +237,7 @@ async fn cleanup_skips_extended_sessions() {
     let other = portal.browser(FIREFOX).signed_in(&maria).await;
     portal.advance(seconds(DAY / 2 - 1)).await;
 
-    // The person says in time that they are here, and the write is not committed yet when the time has run out.
+    // The user extends in time, but the write commits after the expiry.
     let mut extending = portal.sql.begin().await.expect("a transaction");
     sqlx::query("UPDATE sessions SET last_active_at = $2 WHERE id = $1")
         .bind(chrome.session().0)
@@ -261,7 +261,7 @@ async fn confirmed_extensions_survive_parallel_cleanup() {
     let node = portal.second_node().await;
     let maria = portal.broker("maria").await;
     let (mut lived, mut ended) = (0, 0);
-    // Goes to where the two meet, and wanders about there: a shorter wait after each that lived, a longer one else.
+    // Searches for the moment at which both meet: a shorter wait after each session that lived, else a longer one.
     let mut wait = std::time::Duration::from_micros(100);
     for round in 0..60 {
         let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -273,7 +273,7 @@ async fn confirmed_extensions_survive_parallel_cleanup() {
         portal.clean_up().await;
         let answer = extending.await.expect("answered");
         let live = chrome.is_live().await;
-        // Extended by itself, or by having been there in the last second.
+        // Extended explicitly, or by activity in the last second.
         assert!(live || answer.status == 401, "round {round}: {answer:#?}");
         if live {
             lived += 1;
@@ -306,7 +306,7 @@ async fn interrupted_cleanup_keeps_progress_and_the_next_continues() {
     let maria = portal.broker("maria").await;
     let idle = portal.browser(CHROME).signed_in(&maria).await;
     portal.advance(seconds(DAY / 2)).await;
-    // No end without its audit row: this one cannot be written.
+    // The audit row of this expiry cannot be written, so the expiry is not recorded.
     let refuse = "ALTER TABLE audit_events ADD CONSTRAINT refused CHECK (kind <> 'session_ended') NOT VALID";
     execute(&portal, refuse).await;
     job(&portal).await.expect_err("the audit row is refused");

@@ -1,4 +1,4 @@
-//! Reports of pages whose client application failed.
+//! Reports of failed client applications.
 
 use crate::harness::*;
 

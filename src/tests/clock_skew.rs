@@ -1,17 +1,17 @@
-//! A server whose clock is wrong revokes what is live, and nothing else: no revocation compares timestamps of two nodes.
+//! A server with a wrong clock revokes exactly the live sessions: no revocation compares times of two nodes.
 
 use broker_portal::server::{services::accounts::Accounts, state::AppState};
 use chrono::TimeDelta;
 
 use crate::harness::*;
 
-/// How far the clock of the node that revokes is from that of the node where the sessions began, in seconds.
+/// Difference in seconds between the clocks of the revoking node and the node that created the sessions.
 const OFFSETS: [i64; 4] = [-3600, -2, 2, 3600];
 
-/// A password check of the other node may seem to be an hour old.
+/// A password check on the other node may look an hour old.
 const SETTINGS: [(&str, &str); 1] = [("PORTAL_REAUTH_SECONDS", "86400")];
 
-/// A portal, and its second node with a clock that is so far off.
+/// Starts a portal, and a second node with a clock that is off by `seconds`.
 async fn two_clocks(seconds: i64) -> (Portal, Node) {
     let portal = Portal::with(&SETTINGS).await;
     let node = portal
@@ -25,7 +25,7 @@ async fn assert_refused_everywhere(client: &Client, node: &Node, what: &str) {
     assert!(!client.clone().via(&node.router).is_live().await, "{what}");
 }
 
-/// What a page asks to send along: up to which session it ends.
+/// Returns the cutoff that a page sends with its form.
 fn begun_by(page: &str) -> String {
     let (_, rest) = page.split_once("name=\"begun_by\" value=\"").expect("the dialog");
     rest.split('"').next().expect("a value").to_owned()

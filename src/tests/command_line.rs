@@ -1,4 +1,4 @@
-//! The commands as an operator and their scripts see them: output, status and questions.
+//! The commands: output, exit status and confirmations.
 
 use std::{
     fs::File,
@@ -8,7 +8,7 @@ use std::{
 
 use crate::harness::*;
 
-/// A maria with a browser and a desktop.
+/// Creates a user with a browser and a desktop.
 async fn signed_in() -> (Portal, TestUser, [Client; 2]) {
     let portal = Portal::start().await;
     let maria = portal.user("maria").member_of("Northgate").create().await;
@@ -20,7 +20,7 @@ async fn signed_in() -> (Portal, TestUser, [Client; 2]) {
     (portal, maria, clients)
 }
 
-/// Runs a command with this as standard input.
+/// Runs a command with this standard input.
 async fn run_with_input(mut command: Command, input: &str) -> Output {
     let input = input.to_owned();
     command
@@ -29,7 +29,7 @@ async fn run_with_input(mut command: Command, input: &str) -> Output {
         .stderr(Stdio::piped());
     let running = tokio::task::spawn_blocking(move || {
         let mut child = command.spawn().expect("started");
-        // It may end without reading.
+        // It may exit without reading.
         drop(child.stdin.take().expect("a pipe").write_all(input.as_bytes()));
         child.wait_with_output().expect("ended")
     });
@@ -42,7 +42,7 @@ async fn output_of(mut command: Command) -> Output {
         .expect("ran")
 }
 
-/// A place to write to whose reader is gone.
+/// Returns a pipe whose reader is closed.
 fn closed_pipe() -> Stdio {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
@@ -128,7 +128,7 @@ async fn unread_errors_change_no_exit_status() {
             (&["audit", "export", "--kind", "denied"], 0),
         ] {
             let mut command = portal.command(arguments);
-            // With everything logged, the log meets it too.
+            // Log everything, so that the log meets the error too.
             command
                 .env("RUST_LOG", "debug")
                 .stdout(Stdio::null())
@@ -165,7 +165,7 @@ async fn revoke_all_without_terminal_needs_yes() {
 #[tokio::test]
 async fn revoke_all_on_terminal_needs_the_number() {
     let (portal, _, clients) = signed_in().await;
-    // `script` runs a command on a terminal of its own.
+    // `script` runs a command on its own terminal.
     let on_terminal = || {
         let plain = portal.command(&[]);
         let program = plain.get_program().to_string_lossy().into_owned();

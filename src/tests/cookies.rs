@@ -1,4 +1,4 @@
-//! The session cookie, on its way in and on its way out.
+//! The session cookie in requests and responses.
 
 use chrono::TimeDelta;
 
@@ -6,7 +6,7 @@ use crate::harness::*;
 
 const HTTPS: [(&str, &str); 1] = [("PORTAL_PUBLIC_URL", "https://portal.example")];
 
-/// The one `Set-Cookie` of an answer: its name, its value, and its attributes in the order of the alphabet.
+/// Returns name, value and sorted attributes of the only `Set-Cookie`.
 #[track_caller]
 fn set_cookie(answer: &TestResponse) -> (String, String, Vec<String>) {
     let mut cookies = answer.all("set-cookie");
@@ -35,7 +35,7 @@ async fn cookie_is_protected_and_expires_with_its_session() {
     let age: i64 = attributes.remove(age)["Max-Age=".len()..]
         .parse()
         .expect("seconds");
-    // Within the seconds that this test takes.
+    // Allows for the duration of this test.
     assert!((86_400 - 60..=86_400).contains(&age), "{age}");
     assert_eq!(attributes, ["HttpOnly", "Path=/", "SameSite=Lax"]);
     assert_eq!(answer.header("cache-control"), Some("no-store"));
@@ -53,7 +53,7 @@ async fn https_binds_the_cookie_to_this_host() {
     assert_eq!(attributes, ["HttpOnly", "Path=/", "SameSite=Lax", "Secure"]);
     chrome.get("/dashboard").await.expect(200);
 
-    // The name without the prefix, which a sibling could set, means nothing.
+    // The name without the prefix, which a sibling domain could set, is ignored.
     let planted = portal.browser(CHROME);
     let value = format!("portal_session={}", chrome.cookie().expect("a cookie"));
     planted
@@ -125,7 +125,7 @@ async fn cookie_is_removed_with_its_own_attributes() {
             );
             assert_eq!(set_cookie(&answer), gone, "{path}");
             assert_eq!(answer.header("cache-control"), Some("no-store"));
-            // A browser that keeps the rules has let it go.
+            // A browser that follows the rules has deleted it.
             assert_eq!(chrome.cookie(), None);
         }
     }
@@ -194,7 +194,7 @@ async fn late_request_keeps_the_new_cookie() {
 
 #[tokio::test]
 async fn system_clock_does_not_change_the_cookies_expiry() {
-    // The database's clock is the portal's; this machine's is an hour off.
+    // The database's clock counts; this machine's is an hour off.
     for off in [TimeDelta::hours(-1), TimeDelta::hours(1)] {
         let portal = Portal::with_clock_offset(off).await;
         let maria = portal.broker("maria").await;

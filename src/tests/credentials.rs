@@ -1,10 +1,10 @@
-//! One credential per request: which one counts, and what happens to the others.
+//! Requests with several credentials: which one counts, and what happens to the others.
 
 use axum::http::Method;
 
 use crate::harness::*;
 
-/// The `Cookie` header of a browser, as bytes, with other applications' cookies around it.
+/// Returns a browser's `Cookie` header as bytes, with cookies of other applications around ours.
 fn among_foreign_cookies(own: &str) -> Vec<u8> {
     [b"n=\xe9; \xff; ", own.as_bytes(), b"; m=\x80"].concat()
 }
@@ -40,7 +40,7 @@ async fn bearer_request_does_not_affect_the_cookies_session() {
         assert_eq!(answer.all("set-cookie"), Vec::<&str>::new(), "{path}");
         assert_eq!(portal.end_reason(chrome.session()).await, None, "{path}");
     }
-    // A bearer token that is none touches nothing either.
+    // An invalid bearer token affects nothing either.
     for path in ["/api/sign_out", "/api/sign_out_all_devices", "/api/sign_in"] {
         let call = chrome.post(path).header("authorization", "Bearer x");
         let answer = call
@@ -106,7 +106,7 @@ async fn foreign_cookies_do_not_hide_ours() {
                 .bytes_header("cookie", &foreign)
                 .await
                 .expect(200);
-            // HTTP/2 sends a header for each cookie.
+            // HTTP/2 sends one header per cookie.
             let call = chrome.get(path).bytes_header("cookie", b"n=\xe9");
             let call = call.added_header("cookie", own.as_bytes());
             call.added_header("cookie", b"m=1").await.expect(200);
@@ -188,7 +188,7 @@ async fn different_session_cookies_sign_nobody_in() {
         "unknown"
     );
     assert!(chrome.is_live().await && planted.is_live().await);
-    // One of ours twice, or beside one that cannot be ours, is one.
+    // A cookie twice, or beside one that cannot be ours, counts as one.
     for line in [format!("{ours}; {ours}"), format!("portal_session=x; {ours}")] {
         chrome
             .get("/api/v1/session_state")

@@ -1,4 +1,4 @@
-//! Connections to the database: deadlines, and what a request that fails says of what it has done.
+//! Database connections: deadlines, and what a failed request claims about its changes.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ async fn pid(portal: &Portal) -> i32 {
         .expect("an answer")
 }
 
-/// Connections are given back in tasks of their own.
+/// Connections return to the pool in background tasks.
 async fn until_none_in_use(portal: &Portal) {
     let waiting = async {
         while portal.state.database.connections().in_use > 0 {
@@ -26,7 +26,7 @@ async fn until_none_in_use(portal: &Portal) {
         .expect("no connection is in use");
 }
 
-/// Its statement sleeps longer than any patience here.
+/// Runs a statement that sleeps longer than any deadline here.
 async fn sleep_on(portal: &Portal, quick: bool) -> (i32, sqlx::Result<String>) {
     let mut conn = portal.state.database.connection().await.expect("a connection");
     if quick {
@@ -69,7 +69,7 @@ async fn transaction_with_failed_statement_cannot_commit() {
     let mut tx = portal.state.database.begin().await.expect("a transaction");
     assert!(sqlx::query("SELECT 1 / 0").execute(&mut *tx).await.is_err());
     assert!(tx.commit().await.is_err());
-    // The connection is well, and nothing is left open on it.
+    // The connection works, and no transaction is open on it.
     let tx = portal.state.database.begin().await.expect("a transaction");
     tx.commit().await.expect("committed");
 }

@@ -1,4 +1,4 @@
-//! What the documents point at is there: files, headings, commands, and the tests that `docs/security.md` calls upon.
+//! Checks that documents refer to existing files, headings, commands and tests.
 
 use std::{
     collections::BTreeSet,
@@ -10,7 +10,7 @@ use crate::harness::*;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// The README and what stands in `docs`, with their text.
+/// Returns README and the documents in `docs` with their text.
 fn documents() -> Vec<(PathBuf, String)> {
     let mut paths = vec![Path::new(ROOT).join("README.md")];
     for entry in fs::read_dir(Path::new(ROOT).join("docs")).expect("docs") {
@@ -24,7 +24,7 @@ fn documents() -> Vec<(PathBuf, String)> {
     paths.into_iter().map(read).collect()
 }
 
-/// Every file that is ours, from the root on.
+/// Returns every file of the repository, relative to its root.
 fn files() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut folders = vec![PathBuf::from(ROOT)];
@@ -33,7 +33,7 @@ fn files() -> BTreeSet<String> {
             let path = entry.expect("an entry").path();
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
             let name = name.unwrap_or_default();
-            // What is built, fetched or kept by a running portal is nobody's to point at.
+            // Build output, dependencies and data are not part of the repository.
             let is_ours = !["target", "node_modules", "results"].contains(&&*name)
                 && (!name.starts_with('.') || [".cargo", ".sqlx", ".github"].contains(&&*name));
             if is_ours && path.is_dir() {
@@ -47,14 +47,14 @@ fn files() -> BTreeSet<String> {
     found
 }
 
-/// What stands between backticks in a line, with the text before each.
+/// Returns the code spans of a line, each with the text before it.
 fn code(line: &str) -> Vec<(&str, &str)> {
     let parts: Vec<&str> = line.split('`').collect();
     let pairs = parts.chunks_exact(2);
     pairs.map(|pair| (pair[0], pair[1])).collect()
 }
 
-/// The text without its blocks of commands.
+/// Returns the text without code blocks.
 fn prose(text: &str) -> String {
     let outside = text.split("\n```").step_by(2);
     outside.collect::<Vec<_>>().join("\n")
@@ -63,7 +63,7 @@ fn prose(text: &str) -> String {
 #[test]
 fn every_file_in_documents_exists() {
     const KINDS: [&str; 8] = [".rs", ".sql", ".sh", ".mjs", ".css", ".ts", ".md", ".json"];
-    // Not ours: what the server offers, and what may lie in the folder that it is started in.
+    // Not files of ours: served by the server, or in its working directory.
     const ELSEWHERE: [&str; 1] = ["/api/openapi.json"];
     let files = files();
     for (document, text) in documents() {
@@ -112,7 +112,7 @@ fn every_link_in_documents_works() {
     }
 }
 
-/// The name that a heading is linked by.
+/// Returns the anchor of a heading.
 fn anchor(heading: &str) -> String {
     let text = heading.trim_start_matches('#').trim().to_lowercase();
     let kept = text
@@ -121,7 +121,7 @@ fn anchor(heading: &str) -> String {
     kept.map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
-/// Each `broker-portal ...` in a block or between backticks, with its options.
+/// Checks each `broker-portal ...` in code blocks and spans, with its options.
 #[test]
 fn every_command_in_documents_exists() {
     let mut commands = BTreeSet::new();
@@ -166,9 +166,8 @@ fn every_command_in_documents_exists() {
     }
 }
 
-/// `file::test`, `file::beginning_...` and `file::*` name tests of this binary, with `faults::` before them those of
-/// `src/faults`, what follows "unit" modules with tests of
-/// their own, what follows "end2end" files there.
+/// Checks names of tests: `file::test`, `file::beginning_...` and `file::*` are in `src/tests`, with the prefix
+/// `faults::` in `src/faults`. After "unit" follow modules with tests, after "end2end" files there.
 #[test]
 fn every_test_in_the_security_document_exists() {
     let text = fs::read_to_string(Path::new(ROOT).join("docs/security.md")).expect("a document");
@@ -230,7 +229,7 @@ fn every_test_in_the_security_document_exists() {
             } else if kind == "end2end" {
                 files.contains(&format!("end2end/tests/{name}.spec.ts"))
             } else {
-                // A setting, a header or an answer that a sentence speaks of.
+                // A setting, header or response in prose.
                 !name.contains("::")
             };
             assert!(is_there, "docs/security.md: no test is {name}, of\n{line}");
