@@ -1,8 +1,8 @@
-//! What a fault costs: the real server, as a process of its own, on a Postgres that is stopped, filled up and cut off.
-//! Every test prints what was lost, and the figure is zero.
+//! Fault tests: the real server as a process, on a Postgres that is stopped, filled up or disconnected. Each test
+//! prints what was lost, which must be nothing.
 //!
-//! `harness` holds what the tests stand on; each file beside it has one fault. `PORTAL_TEST_ROUNDS` says how often the
-//! server is killed.
+//! `harness` contains the test harness; each other file has one fault. `PORTAL_TEST_ROUNDS` sets how often the server
+//! is killed.
 
 #![expect(
     clippy::disallowed_types,

@@ -1,4 +1,4 @@
-//! Whoever is concerned hears of it at once, on every node, and misses nothing.
+//! Event streams: clients receive every event that concerns them, on every node.
 
 use std::sync::Arc;
 
@@ -116,18 +116,18 @@ async fn last_event_id_overrides_the_query() {
     let second = resumed.next_of_kind("session_updated").await;
     assert!(at_first < first.id && first.id < second.id);
 
-    // As a browser reconnects: at the old address, with what it heard last.
+    // Reconnects like a browser: at the same URL, with the last event id.
     let heard = first.id.to_string();
     let mut reconnected = mac.get(&path).header("last-event-id", &heard).stream().await;
     assert_eq!(reconnected.next_of_kind("session_updated").await.id, second.id);
-    // A header that is none leaves the address.
+    // An invalid header falls back to the query.
     let mut resumed = mac.get(&path).header("last-event-id", "x").stream().await;
     assert_eq!(resumed.next_of_kind("session_updated").await.id, first.id);
 
     for nonsense in ["", "x", "-1", "1.5", "99999999999999999999", "%ff", "1&after=2"] {
         _ = mac.get(&format!("{EVENTS}?after={nonsense}")).stream().await;
     }
-    // It opens nothing by itself.
+    // It grants no access by itself.
     portal.anonymous().get(&path).await.expect(401);
 }
 
@@ -142,7 +142,7 @@ async fn interrupted_catch_up_loses_no_event() {
     }
     let mut heard = Vec::new();
     for _ in 0..3 {
-        // Cut off with the greeting, and again with the first event.
+        // Disconnected after the first block, and again after the first event.
         let greeted = mac.get(EVENTS).header("last-event-id", &last.to_string());
         assert_eq!(greeted.stream().await.last_id, last, "nothing was sent yet");
         let mut resumed = mac
@@ -178,7 +178,7 @@ async fn catch_up_sends_more_than_a_page_once() {
     .fetch_all(&portal.sql)
     .await
     .expect("written");
-    // The last page is of another session alone: nothing of it is told, and it need not be read again.
+    // The last page belongs to another session only: nothing of it is sent, and it is not read again.
     for _ in 0..2 {
         other.post("/api/v1/session/extend").await.expect(200);
     }
@@ -213,12 +213,12 @@ async fn stream_from_page_render_misses_nothing() {
     assert_eq!(state["event_number"], after);
 
     mac.delete("/api/v1/sessions?scope=current").await.expect(200);
-    // The node hears of what happens from now on: only the log can tell of what was before.
+    // The node listens from now on, so only the log has earlier events.
     let _listening = portal.start_listener().await;
     let mut stream = chrome.get(&format!("{EVENTS}?after={after}")).stream().await;
     assert!(stream.next_of_kind("sessions_changed").await.id > after);
 
-    // What was known when the page was made is not told again.
+    // Events known when the page was rendered are not sent again.
     let state = chrome.get("/api/v1/session_state").await.expect(200).json();
     let path = format!("{EVENTS}?after={}", state["event_number"]);
     let mut stream = chrome.get(&path).stream().await;
@@ -234,7 +234,7 @@ async fn events_committed_during_page_render_are_sent() {
     let portal = Portal::start().await;
     let (maria, jonas) = (portal.broker("maria").await, portal.broker("jonas").await);
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    // Its number is taken; Jonas takes the next ones and is done first.
+    // Its number is taken; Jonas takes the next ones and commits first.
     let late = portal
         .uncommitted_event(&maria, chrome.session(), "sessions_changed")
         .await;
@@ -260,7 +260,7 @@ async fn stream_opened_during_revocation_is_refused_or_closes() {
         let lock = HeldLock::of_user(&portal, &maria).await;
         let ending = tokio::spawn(chrome.delete("/api/v1/sessions?scope=others").into_future());
         lock.until_waiting(1).await;
-        // Before the end is written, beside it, and after it.
+        // Before, during and after the write of the end.
         let opening = mac.get(EVENTS).try_stream();
         let opened = match round % 3 {
             0 => {
@@ -288,7 +288,7 @@ async fn stream_opened_during_revocation_is_refused_or_closes() {
                 refused += 1;
             }
             Ok(stream) => {
-                // A stream that missed the end would find it at its first beat, 15 seconds after it was opened.
+                // A stream that missed the end would notice it at its first heartbeat, after 15 seconds.
                 let told = tokio::time::timeout(seconds(8), stream.until_closed()).await;
                 let told = told.expect("closed by the end itself");
                 assert_eq!(kinds(&told).last(), Some(&"session_ended"), "round {round}");
@@ -344,7 +344,7 @@ async fn events_committed_out_of_order_are_sent() {
     let mac = portal.desktop("mac").signed_in(&maria).await;
     let mut stream = mac.get(EVENTS).stream().await;
 
-    // Its number is taken before the next one's, and committed after.
+    // Its number is lower than the next one's, but it commits later.
     let late = portal
         .uncommitted_event(&maria, mac.session(), "organization_switched")
         .await;
@@ -365,7 +365,7 @@ async fn open_streams_hold_no_database_connection() {
         let mac = portal.desktop(&format!("mac-{index}")).signed_in(&maria).await;
         streams.push(mac.get(EVENTS).stream().await);
     }
-    // More than the pool has connections, and the next one is served all the same.
+    // More streams than pool connections, and further requests still work.
     assert_eq!(portal.state.hub.open(), 40);
     portal
         .browser(CHROME)
@@ -395,7 +395,7 @@ async fn stream_reports_expiry_and_is_no_activity() {
 
 #[tokio::test]
 async fn idle_stream_sends_heartbeats() {
-    // It looks again, and beats, when the session may have run out; the portal's clock stands still meanwhile.
+    // It checks again and sends a heartbeat when the session may have expired. The portal's clock is fixed meanwhile.
     let portal = Portal::with(&[("PORTAL_SESSION_TIMEOUT_BROKER", "1")]).await;
     let maria = portal.broker("maria").await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
@@ -403,7 +403,7 @@ async fn idle_stream_sends_heartbeats() {
     let begins_at = stream.last_id;
     let beat = stream.next_heartbeat().await;
     let lines: Vec<_> = beat.lines().filter(|line| !line.is_empty()).collect();
-    // Without a number: whoever resumes goes on after what really happened.
+    // Without a number, so that clients resume after real events.
     assert_eq!(lines, [": here", "event: heartbeat", "data: {}"]);
     assert_eq!(stream.last_id, begins_at);
 }

@@ -1,17 +1,17 @@
-//! A session that expired is recorded with the time when it expired, whoever notices that, and when.
+//! An expired session is recorded with its expiry, whoever notices it and when.
 
 use chrono::TimeDelta;
 use domain::time::format_rfc3339;
 
 use crate::harness::*;
 
-/// Over after five seconds without activity, and after 20 in any case.
+/// Idle timeout of five seconds and lifetime of twenty.
 const LIMITS: [(&str, &str); 2] = [
     ("PORTAL_SESSION_TIMEOUT_GUEST", "5"),
     ("PORTAL_SESSION_LIFETIME_GUEST", "20"),
 ];
 
-/// Who notices it.
+/// What notices it.
 const NOTICED_BY: [&str; 9] = [
     "clean-up",
     "its own request",
@@ -63,7 +63,7 @@ async fn notice(by: &str, portal: &Portal, guest: &TestUser, expired: &Client) {
 #[tokio::test]
 async fn expired_session_is_recorded_at_its_expiry() {
     for by in NOTICED_BY {
-        // Active once: the idle end is first. Active until shortly before the lifetime is over: that is first.
+        // Active once: the idle timeout comes first. Active until shortly before the end: the lifetime comes first.
         for (active_until, lasted, reason) in [(0, 5, "idle_timeout"), (16, 20, "lifetime_exceeded")] {
             let what = format!("{reason}, noticed by {by}");
             let portal = Portal::with(&LIMITS).await;

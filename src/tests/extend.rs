@@ -1,10 +1,10 @@
-//! "I am still here."
+//! Extending a session.
 
 use crate::harness::*;
 
 const HOUR: u64 = 3600;
 
-/// What extends a session, by page and by API.
+/// Calls that extend a session, by page and by API.
 fn calls(client: &Client) -> [Call; 2] {
     [
         client.post("/api/extend_session"),
@@ -27,7 +27,7 @@ async fn extending_moves_and_stores_the_idle_expiry() {
                 .expect("a call")
                 .await
                 .expect(200);
-            // Written already: another node would know.
+            // Written already, so another node would know.
             let row = portal.session_row(client.session()).await;
             assert_eq!(row.last_active_at, portal.now());
             let told: Vec<_> = portal
@@ -62,7 +62,7 @@ async fn pages_receive_the_new_expiry() {
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let before = chrome.idle_expiry().await;
     portal.advance(seconds(HOUR)).await;
-    // In the background, so that nothing but the extension moves it.
+    // In the background, so that only the extension moves the expiry.
     let call = chrome
         .post("/api/extend_session")
         .header("x-portal-background", "1");

@@ -1,4 +1,4 @@
-//! Flash messages: shown once, by the page that they are for, and by nothing that an address says.
+//! Flash messages: shown once by their page, and never taken from the URL.
 
 use axum::http::Method;
 use domain::flash::{Flash, FlashCode};
@@ -28,7 +28,7 @@ impl Office {
         }
     }
 
-    /// Disables Nora by the form of the list of people.
+    /// Disables Nora with the form on the list of users.
     async fn disable(&self) -> TestResponse {
         let fields = [("user_id", &*self.nora.id.to_string()), ("next", PEOPLE)];
         self.root
@@ -38,7 +38,7 @@ impl Office {
             .expect(302)
     }
 
-    /// What is kept for pages to say.
+    /// Returns the stored messages.
     async fn stored_message(&self) -> Option<Value> {
         sqlx::query_scalar("SELECT flash FROM sessions WHERE id = $1")
             .bind(self.root.session().0)
@@ -106,8 +106,7 @@ async fn message_is_shown_once_by_its_page() {
         .0;
     let answer = office.disable().await;
     assert_eq!(answer.location(), PEOPLE);
-    // Nothing else that asks for a page takes the message away: another tab, the page itself in the background, a link
-    // that is followed beforehand, a program.
+    // Other requests for a page do not consume the message: another tab, a background request, a prefetch, a program.
     for path in [SESSIONS, SETTINGS, "/dashboard", "/dashboard/admin/audit"] {
         assert!(
             !root.get(path).await.expect(200).body.contains(DISABLED),

@@ -1,8 +1,8 @@
-//! The headers that go with every answer, errors and redirects included.
+//! Headers of every response, including errors and redirects.
 
 use crate::harness::*;
 
-/// One of each kind of answer.
+/// Returns one response of each kind.
 async fn answers(portal: &Portal) -> Vec<(&'static str, TestResponse)> {
     let maria = portal.broker("maria").await;
     let stranger = portal.browser(SAFARI);

@@ -1,4 +1,4 @@
-//! What `/readyz` says.
+//! `/readyz`.
 
 use std::{future::pending, time::Duration};
 

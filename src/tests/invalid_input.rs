@@ -1,4 +1,4 @@
-//! Nothing that comes from outside makes the portal panic, or fail by its own fault.
+//! No input makes the portal panic or return a server error.
 
 use axum::http::Method;
 use domain::query::encode_query_value;
@@ -6,13 +6,13 @@ use proptest::{prelude::*, sample::select};
 
 use crate::harness::*;
 
-/// The mistake is the sender's, or there is none.
+/// Asserts that the response is no server error.
 #[track_caller]
 fn assert_no_fault_of_ours(answer: &TestResponse) {
     assert!(answer.status < 500, "{answer:#?}");
 }
 
-/// Text as it may stand in a header, and bytes that are none.
+/// Generates text for a header, and bytes that are not text.
 fn header() -> impl Strategy<Value = Vec<u8>> {
     let byte = prop_oneof![Just(b'\t'), 0x20..=0x7e_u8, 0x80..=0xff_u8];
     prop_oneof![
@@ -22,7 +22,7 @@ fn header() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// What User-Agents are made of, put together at random.
+/// Generates random User-Agents from common parts.
 fn user_agent() -> impl Strategy<Value = Vec<u8>> {
     const PARTS: [&str; 24] = [
         "Mozilla/5.0 ",
@@ -58,7 +58,7 @@ fn user_agent() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// A cookie or a token that may look like one.
+/// Generates cookies and tokens that may look valid.
 fn credential() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         "[A-Za-z0-9_-]{22}".prop_map(String::into_bytes),
@@ -67,7 +67,7 @@ fn credential() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// Text that has upset others.
+/// Generates text that is known to break programs.
 fn hostile() -> impl Strategy<Value = Value> {
     const HOSTILE: [&str; 9] = [
         "\0",
@@ -83,7 +83,7 @@ fn hostile() -> impl Strategy<Value = Value> {
     select(HOSTILE.as_slice()).prop_map(Value::from)
 }
 
-/// Any JSON at all.
+/// Generates any JSON.
 fn json_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -104,10 +104,10 @@ fn json_value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// The password of whoever signs in below: what comes with it is not only looked at, but kept.
+/// The correct password, so that fields beside it are stored and not only validated.
 const RIGHT: &str = "the password of maria";
 
-/// Every address that takes a body, with one that fits. Only signing in comes with the right password.
+/// Every route that takes a body, with a valid body. Only the sign-in has the correct password.
 fn routes() -> Vec<(Method, String, Value)> {
     let post = |path: &str, body: Value| (Method::POST, path.to_owned(), body);
     let id = "00000000-0000-4000-8000-000000000000";
@@ -170,7 +170,7 @@ fn routes() -> Vec<(Method, String, Value)> {
     ]
 }
 
-/// Pages and what else is only read.
+/// Pages and other routes without a body.
 const READ: [&str; 9] = [
     "/dashboard",
     "/dashboard/settings",
@@ -183,12 +183,12 @@ const READ: [&str; 9] = [
     "/api/v1/nowhere",
 ];
 
-/// What becomes of a body on its way.
+/// How a body is changed.
 #[derive(Clone, Debug)]
 enum Mangling {
     None,
     Field(usize, Value),
-    /// A field of the object within, where there is one.
+    /// A field of the inner object, if there is one.
     Inner(usize, Value),
     Missing(usize),
     Whole(Value),
@@ -261,7 +261,7 @@ impl Mangling {
     }
 }
 
-/// A portal, and a person with a browser and a desktop.
+/// Starts a portal with a user, a browser and a desktop.
 async fn portal_with_maria() -> (Portal, TestUser) {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
@@ -380,7 +380,7 @@ fn every_user_agent_signs_in_and_is_listed() {
             let name = session["device_name"].as_str().expect("a name");
             assert!((1..=120).contains(&name.chars().count()), "{session}");
         }
-        // Later in another: it goes on or is ended, and in neither case do we fail.
+        // Later in another one: the session continues or ends, but no request fails.
         for path in ["/dashboard/settings", "/api/v1/sessions"] {
             let answer = client.get(path).bytes_header("user-agent", &seen_in).await;
             assert_no_fault_of_ours(&answer);
@@ -424,7 +424,7 @@ fn next_never_leaves_the_portal() {
     let next = prop_oneof![3 => pieces, 1 => ".{0,40}", 1 => "/[ -~]{0,40}"];
     for_all(150, &next, async |next| {
         let (portal, maria) = portal.get_or_init(portal_with_maria).await;
-        // Later than the last ones, so that the limit of the role ends those and not these.
+        // Later than the previous ones, so that the session limit ends those first.
         portal.advance(seconds(1)).await;
         let chrome = portal.browser(CHROME);
         let assert_here = |place: &str| {

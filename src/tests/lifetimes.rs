@@ -1,4 +1,4 @@
-//! How long sessions last.
+//! Idle timeout and lifetime of sessions.
 
 use domain::policy::{RolePolicy, SessionPolicy};
 
@@ -6,7 +6,7 @@ use crate::harness::*;
 
 const HOUR: u64 = 3600;
 
-/// Idle and absolute limit in seconds, as the contract has them.
+/// Idle timeout and lifetime in seconds, as in the contract.
 const LIMITS: [(Role, u64, u64); 6] = [
     (Role::Guest, 24 * HOUR, 7 * 24 * HOUR),
     (Role::Employee, 8 * HOUR, 24 * HOUR),
@@ -16,7 +16,7 @@ const LIMITS: [(Role, u64, u64); 6] = [
     (Role::SystemAdmin, 4 * HOUR, 12 * HOUR),
 ];
 
-/// Is the session live? Asking is no activity.
+/// Returns the session state. This is no activity.
 async fn state(client: &Client) -> TestResponse {
     client.get("/api/v1/session_state").await
 }
@@ -141,7 +141,7 @@ async fn late_activity_counts_on_every_node() {
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     portal.advance(seconds(12 * HOUR - 1)).await;
     chrome.get("/dashboard").await.expect(200);
-    // Not written by the job yet: the clock alone moves.
+    // Only the clock moves; the job has not written it yet.
     portal.clock.advance(seconds(1));
     state(&chrome).await.expect(200);
     state(&chrome.clone().via(&node.router)).await.expect(200);
@@ -161,7 +161,7 @@ async fn late_activity_revives_no_expired_session() {
     assert_eq!(state(&chrome).await.end_reason(), "idle_timeout");
 }
 
-/// Who notices that a session has run out, before the limits change.
+/// What notices the expiry before the limits change.
 #[derive(Clone, Copy, Debug)]
 enum NoticedBy {
     OwnRequest,
@@ -183,7 +183,7 @@ async fn longer_limits_revive_no_expired_session() {
         CleanUp,
         Nobody,
     ] {
-        // A portal for each: what one of them writes down would hide what another does not.
+        // A portal for each, because recording by one would hide that another does not record.
         let portal = Portal::start().await;
         let maria = portal.broker("maria").await;
         let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -200,7 +200,7 @@ async fn longer_limits_revive_no_expired_session() {
             CleanUp => assert_eq!(portal.clean_up().await.ended, 1),
             Nobody => {}
         }
-        // Before the limits change: that would write down what the others have not.
+        // Before the limits change, which records expiry itself.
         let written = portal.ends_of(chrome.session()).await.len();
         let is_written = !matches!(noticed, SignInElsewhere | Nobody);
         assert_eq!(written, usize::from(is_written), "{noticed:?}");
@@ -226,7 +226,7 @@ async fn account_disabled_in_the_database_is_signed_out() {
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
     let of_jonas = portal.browser(CHROME).signed_in(&jonas).await;
-    // As an operator with psql does, without the portal's own command, which also ends sessions.
+    // As an operator with psql, without the portal's command, which also ends sessions.
     sqlx::query("UPDATE users SET disabled_at = now() WHERE id = $1")
         .bind(maria.id.0)
         .execute(&portal.sql)

@@ -1,4 +1,4 @@
-//! How many sessions a person may have at once.
+//! Session limits.
 
 use std::sync::{
     Arc,
@@ -9,7 +9,7 @@ use tokio::{spawn, task::JoinSet};
 
 use crate::harness::*;
 
-/// How many sessions each role may have, as the contract has it.
+/// Session limit of each role, as in the contract.
 const LIMITS: [(Role, usize); 6] = [
     (Role::Guest, 5),
     (Role::Employee, 2),
@@ -65,7 +65,7 @@ async fn limit_ends_the_least_recently_active_session() {
     let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
     portal.advance(seconds(60)).await;
 
-    // The oldest two are used again, and nobody writes that down; a desktop that is only there is not used.
+    // The oldest two are used again, without a write yet. A heartbeat of a desktop does not count.
     chrome.get("/dashboard").await.expect(200);
     mac.get("/api/v1/sessions").await.expect(200);
     portal.clock.advance(seconds(60));
@@ -73,7 +73,7 @@ async fn limit_ends_the_least_recently_active_session() {
     let safari = portal.browser(SAFARI).signed_in(&maria).await;
     portal.assert_ended(firefox.session(), "session_limit").await;
 
-    // Now the desktop is the least recently active, though it was there last.
+    // Now the desktop is the least recently active, although it was present last.
     portal.clock.advance(seconds(1));
     chrome.get("/dashboard").await.expect(200);
     mac.post("/api/v1/devices/heartbeat").await.expect(204);
@@ -159,7 +159,7 @@ async fn parallel_sign_ins_never_exceed_the_limit() {
     let node = portal.second_node().await;
     let maria = portal.broker("maria").await;
 
-    // Looks at the database for as long as it goes on, as another node would.
+    // Reads the database all the time, like another node.
     let over = Arc::new(AtomicBool::new(false));
     let watching = spawn({
         let (portal, over) = (portal.clone(), over.clone());
@@ -180,7 +180,7 @@ async fn parallel_sign_ins_never_exceed_the_limit() {
         };
         let maria = maria.clone();
         under_way.spawn(async move {
-            // So many at once have to wait, as they are told.
+            // With this many at once, some must wait and retry.
             while [429, 503].contains(&client.try_sign_in(&maria.email, &maria.password).await.status) {
                 tokio::task::yield_now().await;
             }

@@ -1,4 +1,4 @@
-//! Answers that bring a new credential and are lost on their way: to a browser its new cookie, to a desktop its new tokens.
+//! Responses with a new credential that do not arrive: a new cookie or new tokens.
 
 use crate::harness::*;
 
@@ -6,10 +6,10 @@ const LOST: &str = "renewal_lost";
 const WORDS: &str =
     "Your sign-in was renewed, but this browser did not receive the answer. Please sign in again.";
 
-/// How a browser's cookie is replaced.
+/// How a browser's cookie is rotated.
 const RENEWALS: [&str; 3] = ["reauthenticate", "change_password", "revoke"];
 
-/// Replaces the cookie of a browser, which holds the new one then; gives the same browser without the answer.
+/// Rotates the cookie of a browser and returns the same browser without the new cookie.
 async fn lose_answer(renewal: &str, person: &mut TestUser, browser: &Client) -> Client {
     let old_client = browser.duplicate();
     let answer = match renewal {
@@ -25,7 +25,7 @@ async fn lose_answer(renewal: &str, person: &mut TestUser, browser: &Client) -> 
             answer
         }
         _ => {
-            // The last check is too long ago, so that the password is sent along.
+            // The last check is too old, so the password is sent along.
             browser.portal.advance(seconds(1801)).await;
             let fields = [("password", &*person.password)];
             browser.post("/api/sign_out_other_devices").form(&fields).await
@@ -106,7 +106,7 @@ async fn another_users_sign_in_keeps_the_orphaned_session() {
     let jonas = portal.broker("jonas").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let orphan = chrome.session();
-    // The copy of a cookie that was replaced, shown before anything came with the new one.
+    // A copy of a replaced cookie, presented before the new one.
     let copy = lose_answer("reauthenticate", &mut maria, &chrome).await;
     let again = copy.signed_in(&jonas).await;
     assert_eq!(portal.live_sessions(maria.id).await, [orphan]);
@@ -120,7 +120,7 @@ async fn session_with_received_cookie_is_no_orphan() {
     let mut maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let old = lose_answer("reauthenticate", &mut maria, &chrome).await;
-    // Whoever holds a copy of the old cookie has found out that it was replaced; meanwhile the browser goes on.
+    // The holder of the copy learns that the cookie was replaced; the browser continues.
     assert_eq!(old.end_reason().await, LOST);
     let lock = HeldLock::of_user(&portal, &maria).await;
     let sign_in = lock.queue(old.spawn_sign_in(&maria), 1).await;
@@ -149,7 +149,7 @@ async fn ended_sessions_old_cookie_is_not_recognised() {
     assert_eq!(portal.ends_of(session).await.len(), 1);
 }
 
-/// A desktop whose token was exchanged and is shown again, and what is recorded of it.
+/// A desktop whose exchanged token is presented again, and what is recorded.
 struct Reuse {
     portal: Portal,
     mac: Client,
@@ -169,7 +169,7 @@ impl Reuse {
         Self { portal, mac, chrome }
     }
 
-    /// The user of the desktop reads what is likelier, not that somebody else was there.
+    /// The user reads the more likely cause, not that somebody else had access.
     #[track_caller]
     fn assert_refused(retry: TestResponse, words: &str) {
         assert_eq!(retry.problem(), "invalid_grant");
@@ -214,7 +214,7 @@ async fn late_retry_is_recorded_as_lost_response() {
             late.exchange(&late.refresh_token()).await.expect(200);
         }
         reuse.portal.advance(seconds(31)).await;
-        // Clean-up has erased what the answer could be given with.
+        // Clean-up has erased the salt for repeating the response.
         reuse.portal.clean_up().await;
         let retry = late.refresh().await;
         Reuse::assert_refused(retry, "Probably an answer was lost on the network");
@@ -241,7 +241,7 @@ async fn used_successor_is_recorded_as_two_holders() {
         }
         let retry = copy.refresh().await;
         Reuse::assert_refused(retry, "Usually an answer was lost on the network");
-        // Whoever holds the new tokens reads the same.
+        // The holder of the new tokens gets the same answer.
         let told = reuse.mac.get("/api/v1/session_state").await;
         assert_eq!(told.end_reason(), "token_reuse");
         let detail = told.json()["detail"].clone();

@@ -1,7 +1,7 @@
-//! The portal as a whole: the real router on a real Postgres, used by people. Every name says what holds.
+//! Integration tests: the real router on a real Postgres.
 //!
-//! `harness` holds what the tests stand on; each file beside it has one subject. To add a test: find the file by its
-//! subject, let `Portal::start().await` give it a portal of its own, and speak as a person.
+//! `harness` contains the test harness; each other file has one subject. To add a test, find the file by its subject
+//! and create a portal with `Portal::start().await`.
 
 #![expect(
     clippy::disallowed_types,

@@ -1,10 +1,10 @@
-//! Upkeep from the command line: what is the matter is told, and with `--apply` it is gone.
+//! `broker-portal maintenance`: reports problems and, with `--apply`, solves them.
 
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
 use crate::harness::*;
 
-/// Runs statements on a connection whose counts are known to others at once.
+/// Runs statements on a connection whose statistics are visible at once.
 async fn execute(portal: &Portal, statements: &[&str]) {
     let mut conn = PgConnection::connect(portal.database_url())
         .await
@@ -20,7 +20,7 @@ async fn execute(portal: &Portal, statements: &[&str]) {
     conn.close().await.expect("closed");
 }
 
-/// What is advised, as subject and what `--apply` does; autovacuum, which tests run without, aside.
+/// Returns the advice as subject and action, without advice about autovacuum, which is off in tests.
 async fn advised(portal: &Portal) -> Vec<(String, String)> {
     let (content, out, err) = portal.run(&["maintenance", "--json"]).await;
     assert!(content, "{out}{err}");
@@ -69,7 +69,7 @@ async fn applying_advice_resolves_dead_rows_and_cleanup() {
     let (content, out, _) = portal.run(&["maintenance"]).await;
     assert!(content, "advice is no failure");
     assert!(out.contains("1 ended session past retention"), "{out}");
-    // The portal's own connections tell what they counted at signing in up to ten seconds later.
+    // The portal's own connections report their statistics up to ten seconds later.
     let dead: i64 = out
         .lines()
         .find_map(|line| {
@@ -124,7 +124,7 @@ async fn open_transaction_is_reported_and_left_alone() {
     for line in ["Oldest transaction", "Oldest idle in transaction"] {
         assert!(out.contains(&format!("{line}: somebody's report of ")), "{out}");
     }
-    // As if it had been held since long ago: the service is told the time.
+    // Passes a later time, as if the transaction had been open for long.
     let mut conn = portal.state.database.unhurried().await.expect("connected");
     let settings = broker_portal::server::services::maintenance::Settings {
         cleanup_interval: seconds(86_400),

@@ -1,4 +1,4 @@
-//! What Prometheus is told: each act moves its own numbers, on the node that did it, and nobody can be found in them.
+//! Metrics: each action changes only its own counters, on its own node, without personal data.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::harness::*;
 
 const EVENTS: &str = "/api/v1/session/events";
 
-/// One look at `/metrics`.
+/// One scrape of `/metrics`.
 struct Scrape(String);
 
 impl Scrape {
@@ -23,7 +23,7 @@ impl Scrape {
         Self(client.get("/metrics").await.expect(200).body)
     }
 
-    /// The value of a series, named as Prometheus writes it without the common prefix; 0 for one that is not there.
+    /// Returns the value of a series, named without the common prefix, 0 if it is missing.
     fn value(&self, series: &str) -> f64 {
         let line = self.0.lines().find_map(|line| {
             let (name, value) = line.strip_prefix("broker_portal_")?.rsplit_once(' ')?;
@@ -32,7 +32,7 @@ impl Scrape {
         line.unwrap_or_default()
     }
 
-    /// What moved since an earlier look, and by how much. What goes on by itself is left out.
+    /// Returns what changed since an earlier scrape, and by how much. Ignores what always changes.
     fn since(&self, before: &Scrape) -> Vec<(String, f64)> {
         let moved = self.0.lines().filter_map(|line| {
             let (name, value) = line.strip_prefix("broker_portal_")?.rsplit_once(' ')?;
@@ -42,7 +42,7 @@ impl Scrape {
         moved.collect()
     }
 
-    /// The names of the metrics.
+    /// Returns the names of the metrics.
     fn names(&self) -> BTreeSet<String> {
         let types = self.0.lines().filter_map(|line| line.strip_prefix("# TYPE "));
         types
@@ -50,7 +50,7 @@ impl Scrape {
             .collect()
     }
 
-    /// What a query may name: histograms are read by their parts.
+    /// Returns the names for queries, including the parts of histograms.
     fn series_names(&self) -> BTreeSet<String> {
         let types = self.0.lines().filter_map(|line| line.strip_prefix("# TYPE "));
         let names = types.flat_map(|line| {
@@ -66,7 +66,7 @@ impl Scrape {
     }
 }
 
-/// Does something, and gives those of the families that moved.
+/// Performs an action and returns the changed series of these families.
 async fn changes_after(portal: &Portal, families: &[&str], act: impl AsyncFnOnce()) -> Vec<(String, f64)> {
     let before = Scrape::of(&portal.anonymous()).await;
     act().await;
@@ -218,7 +218,7 @@ async fn requests_are_counted_by_route_pattern() {
                 1.0,
             ),
         ];
-        // The scrape before has been counted in between.
+        // The scrape before was counted in between.
         let moved: Vec<_> = moved.await;
         let moved: Vec<_> = moved
             .into_iter()
@@ -253,13 +253,13 @@ async fn ends_and_stream_closings_count_on_their_node() {
     let closed = "session_end_to_streams_closed_seconds_count";
     let [first, last] = streams;
     first.until_closed().await;
-    // The other one is not read yet, and so not closed.
+    // The other stream is not read yet, so it is not closed.
     assert_eq!(Scrape::of(&there).await.value(closed), 0.0);
     last.until_closed().await;
     let (here, there) = (Scrape::of(&here).await, Scrape::of(&there).await);
     let ended = r#"sessions_ended_total{reason="revoked"}"#;
     assert_eq!((here.value(ended), there.value(ended)), (1.0, 0.0));
-    // Once for the session, with its last stream.
+    // Once per session, with its last stream.
     assert_eq!((here.value(closed), there.value(closed)), (0.0, 1.0));
     assert!(there.value("event_age_seconds_count") >= 2.0, "{}", there.0);
     assert_eq!(there.value("open_streams"), 0.0);
@@ -275,7 +275,7 @@ async fn event_age_uses_the_portals_clock() {
     let stream = mac.get(EVENTS).stream().await;
     drop(listening);
     chrome.delete("/api/v1/sessions?scope=others").await.expect(200);
-    // The listener was away, and reads of it forty seconds late.
+    // The listener was disconnected and reads the event forty seconds late.
     portal.advance(seconds(40)).await;
     let mut position = broker_portal::server::realtime::listener::Position::after(0);
     let state = &portal.state;
@@ -310,7 +310,7 @@ async fn scrape_answers_and_shows_an_outage() {
     assert_eq!(scrape.value("ready"), 1.0);
     assert!(scrape.value("database_connection_wait_seconds_count") > 0.0);
     assert_eq!(scrape.value("database_connections_max"), 16.0);
-    // A connection is idle a moment after its request was answered.
+    // A connection becomes idle shortly after its response.
     let idle = async || {
         let scrape = Scrape::of(&portal.anonymous()).await;
         scrape.value(r#"database_connections{state="idle"}"#) >= 1.0
@@ -321,7 +321,7 @@ async fn scrape_answers_and_shows_an_outage() {
 
     let outage = portal.disconnect_database().await;
     let before = Scrape::of(&portal.anonymous()).await;
-    // The first ones get connections that have just been broken.
+    // The first requests get broken connections.
     for _ in 0..Database::MAX_CONNECTIONS {
         chrome.get("/api/v1/session_state").await.expect(503);
     }
@@ -396,7 +396,7 @@ async fn delayed_jobs_are_reported_but_keep_readiness() {
     assert_eq!(scrape.value("audit_unsealed_rows"), 0.0);
     assert_eq!(scrape.value(r#"check_ok{check="cleanup"}"#), 0.0);
 
-    // A run that begins and breaks off does not hide it.
+    // An interrupted run does not hide it.
     portal
         .tamper("UPDATE job_runs SET started_at = started_at + interval '7261 seconds' WHERE job = 'cleanup'")
         .await;
@@ -466,7 +466,7 @@ async fn scrape_is_uncached_prometheus_text_without_database_access() {
     assert_eq!(Scrape(answer.body).value(&version), 1.0);
 }
 
-/// Every metric there is, once something has happened to each.
+/// Exercises every metric.
 async fn busy(portal: &Portal) -> (Scrape, Vec<String>) {
     let _listening = portal.start_listener().await;
     let maria = portal.broker("maria").await;
@@ -527,7 +527,7 @@ async fn metrics_contain_no_personal_data() {
     for trace in ["@", "maria", "broker.example", "198.51", "203.0.113", "?"] {
         assert!(!text.contains(trace), "{trace} stands in\n{text}");
     }
-    // Nothing of the form of an id: labels are words, patterns, statuses and bounds.
+    // No ids: labels are words, patterns, statuses and bounds.
     for label in text.split('"').skip(1).step_by(2) {
         let hexadecimal = label.bytes().filter(u8::is_ascii_hexdigit).count();
         assert!(
@@ -542,7 +542,7 @@ async fn metrics_contain_no_personal_data() {
 async fn metric_names_have_units_and_are_documented() {
     let portal = Portal::start().await;
     let (scrape, _) = busy(&portal).await;
-    // For `scripts/check-operations.sh`, which has promtool look at it.
+    // For `scripts/check-operations.sh`, which validates them with promtool.
     let said = concat!(env!("CARGO_TARGET_TMPDIR"), "/metrics.txt");
     std::fs::write(said, &scrape.0).expect("written");
     let units = [

@@ -1,5 +1,4 @@
-//! Whatever a person does in whatever order, the portal agrees with a model of a page's length: which sessions are live,
-//! and why the others are not.
+//! Random sequences of user actions, compared with a small model: which sessions are live, and why others have ended.
 
 use proptest::prelude::*;
 use sqlx::Row as _;
@@ -8,7 +7,7 @@ use crate::harness::*;
 
 const HOUR: u64 = 3600;
 
-/// A vendor's limits, and two settings of the portal below.
+/// Limits of a vendor, and two settings of the portal below.
 const IDLE: u64 = 12 * HOUR;
 const LIFETIME: u64 = 24 * HOUR;
 const MAX_SESSIONS: usize = 3;
@@ -18,7 +17,7 @@ const ACCESS_TOKEN: u64 = 900;
 /// Three browsers and two desktops.
 const CLIENTS: usize = 5;
 
-/// What may happen next. Sessions are named by their place in the order of sign-ins, modulo how many there are.
+/// One step. Sessions are indexes in the order of sign-ins, modulo their number.
 #[derive(Clone, Debug)]
 enum Step {
     SignIn { place: usize },
@@ -61,7 +60,7 @@ struct ModelSession {
 }
 
 impl ModelSession {
-    /// Its credential is of use.
+    /// Returns whether its credential is accepted.
     fn is_accepted(&self, now: u64) -> bool {
         self.ended.is_none() && self.access_until.is_none_or(|until| now < until)
     }
@@ -90,7 +89,7 @@ impl World {
         if time > 1 {
             self.portal.write_activity().await;
         }
-        // A second passes unwritten.
+        // One second passes without a write.
         self.portal.clock.advance(seconds(time));
         self.now += time;
         for session in self.sessions.iter_mut().filter(|session| session.ended.is_none()) {
@@ -113,12 +112,12 @@ impl World {
             .collect()
     }
 
-    /// The session that a step speaks of.
+    /// Returns the session that a step refers to.
     fn pick(&self, by: usize) -> Option<usize> {
         (!self.sessions.is_empty()).then(|| by % self.sessions.len())
     }
 
-    /// A request of that session: whether it is let in, which is activity.
+    /// Records a request of the session, which is activity if it is accepted, and returns whether it is.
     fn record_request(&mut self, by: usize) -> bool {
         let now = self.now;
         let session = &mut self.sessions[by];
@@ -250,7 +249,7 @@ impl World {
         }
     }
 
-    /// Asks for a fresh check even where the caller is the only one.
+    /// Needs a fresh check even if the caller's session is the only one.
     async fn revoke_all(&mut self, by: usize, all: &[usize]) {
         if all == [by] && !self.is_fresh(by) {
             let accepted = self.record_request(by);
@@ -264,7 +263,7 @@ impl World {
         self.revoke(by, "?scope=all", all, "signed_out_everywhere").await;
     }
 
-    /// The portal agrees: its answers for what was live until now, its database for everything.
+    /// Compares the portal with the model: responses for sessions that were live before, the database for all.
     async fn assert_agrees(&self, asked: &[usize]) {
         for &index in asked {
             let session = &self.sessions[index];
@@ -274,7 +273,7 @@ impl World {
                 None if session.is_accepted(self.now) => {
                     let idle_end = answer.expect(200).json()["session"]["idle_expires_at"].clone();
                     let left = self.portal.now() + seconds(session.active + IDLE - self.now);
-                    // A vendor's activity may not be written yet; what stands there is not later than it is true.
+                    // A vendor's activity may not be written yet; the stored time is not later than the true one.
                     let said: chrono::DateTime<chrono::Utc> =
                         serde_json::from_value(idle_end).expect("a time");
                     assert!(said <= left, "session {index}: {said} {left}");
@@ -297,7 +296,7 @@ impl World {
                 .iter()
                 .position(|session| session.client.session() == id)
                 .expect("one of them");
-            // An end that nobody has seen yet may still be an end of activity that nobody has written yet.
+            // An unnoticed expiry may still move because of unwritten activity.
             let reason: Option<String> = (!row.get::<bool, _>("live")).then(|| row.get("reason"));
             assert_eq!(reason.as_deref(), self.sessions[index].ended, "session {index}");
         }
@@ -322,7 +321,7 @@ fn portal_agrees_with_the_model_for_every_sequence() {
             .filter(|session| session.ended.is_some())
             .collect();
         for session in &ended {
-            // Whoever was never asked for again has not been seen to run out.
+            // A session without further requests has not been noticed as expired.
             session.client.get("/api/v1/session_state").await.expect(401);
             let reason = session.ended.expect("ended");
             world.portal.assert_ended(session.client.session(), reason).await;

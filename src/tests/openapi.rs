@@ -1,11 +1,10 @@
-//! The API is what it says of itself.
+//! The API matches its OpenAPI description.
 
 use std::collections::BTreeSet;
 
 use crate::harness::*;
 
-/// Every operation is called until each of its usual answers has been seen; what comes back is compared, field by
-/// field, with what the server describes.
+/// Calls every operation until each of its usual responses was seen, and compares each response with the description.
 #[tokio::test]
 async fn every_api_response_matches_its_description() {
     let portal = Portal::with(&[("PORTAL_REAUTH_SECONDS", "600"), ("PORTAL_SIGN_IN_ATTEMPTS", "5")]).await;
@@ -147,7 +146,7 @@ async fn every_api_response_matches_its_description() {
         &revoke(&admin, json!({ "user_id": uuid::Uuid::new_v4() })).await,
     );
     check(REVOKE, &revoke(&admin, ids.clone()).await);
-    // With an end that is written down, its note and who did it.
+    // With a recorded end, its note and its actor.
     check(
         LIST,
         &read(&admin, LIST, "reason=revoked_by_admin&state=ended").await,
@@ -218,7 +217,7 @@ async fn every_api_response_matches_its_description() {
 
     assert!(seen.contains(&format!("{REAUTHENTICATE} 429")), "{seen:?}");
 
-    // Nothing is described that was not called, and each was seen to succeed and to fail.
+    // Every described operation was called, and each succeeded and failed once.
     for operation in described.operations() {
         let statuses: Vec<&String> = seen
             .iter()

@@ -1,4 +1,4 @@
-//! People who belong to several brokerages look at one of them in each session.
+//! Users of several organizations select one in each session.
 
 use crate::harness::*;
 
@@ -20,7 +20,7 @@ async fn looks_at(client: &Client) -> (Value, Value) {
     )
 }
 
-/// A guest of Northgate who is an administrator of Harbour.
+/// Creates a guest of Northgate who is an administrator of Harbour.
 async fn maria(portal: &Portal) -> TestUser {
     let maria = portal
         .user("maria")
@@ -28,7 +28,7 @@ async fn maria(portal: &Portal) -> TestUser {
         .member_of("Northgate")
         .create()
         .await;
-    // Joined later: a new session looks at the first.
+    // Joined later, so a new session starts in the first one.
     portal.advance(seconds(1)).await;
     portal
         .user("maria")
@@ -65,7 +65,7 @@ async fn switching_affects_only_the_current_session() {
         stream.next_of_kind("organization_switched").await.data["session_id"],
         json!(chrome.session())
     );
-    // Another role: the old cookie is replaced with the next request, and then refused.
+    // With another role, the next request rotates the cookie, and the old one is refused.
     let before = chrome.duplicate();
     assert_eq!(looks_at(&chrome).await, (json!("Harbour"), json!("admin")));
     assert_ne!(chrome.cookie(), before.cookie());
@@ -157,7 +157,7 @@ async fn switching_enforces_the_new_roles_limit() {
         .form(&fields)
         .await
         .expect(200);
-    // An administrator has two: this one, and the one that was used last.
+    // An administrator may have two: this one and the most recently used one.
     let mut reasons = Vec::new();
     for desktop in &desktops {
         reasons.push(portal.end_reason(desktop.session()).await);

@@ -1,10 +1,10 @@
-//! Other sites make nobody's browser do anything here.
+//! Requests caused by other origins.
 
 use axum::http::Method;
 
 use crate::harness::*;
 
-/// What browsers send along when another origin is behind a request.
+/// Headers that browsers send with requests of another origin.
 const FOREIGN: [(&str, &str); 8] = [
     ("sec-fetch-site", "cross-site"),
     ("sec-fetch-site", "same-site"),
@@ -16,7 +16,7 @@ const FOREIGN: [(&str, &str); 8] = [
     ("origin", "https://127.0.0.1:3000"),
 ];
 
-/// Every address that changes something.
+/// Every route that changes something.
 fn unsafe_calls(session: SessionId, maria: &TestUser) -> Vec<(Method, String, Value)> {
     let credentials = json!({ "email": maria.email, "password": maria.password });
     let mut desktop = credentials.clone();
@@ -244,7 +244,7 @@ async fn forms_never_redirect_to_a_foreign_referer() {
     }
 }
 
-/// The portal as someone in the same network reaches it, who opened it at an address that it does not know.
+/// Headers of a request to a local-network address that the portal does not know.
 const ELSEWHERE: [(&str, &str); 2] = [("host", "192.0.2.10:3000"), ("origin", "http://192.0.2.10:3000")];
 
 #[tokio::test]
@@ -260,13 +260,13 @@ async fn refusal_names_the_public_url() {
             ELSEWHERE,
             "https://portal.example",
         ),
-        // An https configuration that was opened over http.
+        // An https portal opened over http.
         (
             &[("PORTAL_PUBLIC_URL", "https://Portal.example:443/")],
             [("host", "portal.example"), ("origin", "http://portal.example")],
             "https://portal.example",
         ),
-        // A proxy that puts another host into the request.
+        // A proxy that sends another host.
         (
             &[("PORTAL_PUBLIC_URL", "https://portal.example")],
             [
@@ -330,7 +330,7 @@ async fn hidden_origin_is_explained_and_refused() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await.without_script();
-    // What browsers send over plain http behind a proxy that says `Referrer-Policy: no-referrer`.
+    // What browsers send over http behind a proxy with `Referrer-Policy: no-referrer`.
     let hidden = chrome.post("/api/sign_out").without_header("sec-fetch-site");
     let page = hidden.header("origin", "null").await.expect(403);
     assert!(
@@ -339,7 +339,7 @@ async fn hidden_origin_is_explained_and_refused() {
         page.body
     );
     assert!(chrome.is_live().await);
-    // Over https they also say where the request comes from.
+    // Over https they also send the origin of the request.
     let told = chrome.post("/api/sign_out").header("origin", "null");
     told.header("sec-fetch-site", "same-origin").await.expect(302);
     assert!(!chrome.is_live().await);
@@ -401,7 +401,7 @@ async fn demo_server_refuses_what_a_proxy_forwards() {
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME);
     let fields = [("email", &*maria.email), ("password", &*maria.password)];
-    // The `Host` is what nginx puts into a request by default.
+    // The `Host` that nginx sends by default.
     let sign_in = || {
         let call = chrome.post("/api/sign_in").form(&fields);
         call.header("host", "127.0.0.1:3000").without_header("origin")

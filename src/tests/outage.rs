@@ -1,4 +1,4 @@
-//! While the database is away nobody is signed out.
+//! Database outages sign nobody out.
 
 use broker_portal::server::database::Database;
 
@@ -19,7 +19,7 @@ fn assert_unavailable(name: &str, answer: &TestResponse) {
     }
 }
 
-/// What is asked of a portal whose database is away, by people who are signed in and by strangers.
+/// Sends requests during an outage, signed in and anonymous.
 async fn while_away(chrome: &Client, mac: &Client, person: &TestUser) {
     let portal = &chrome.portal;
     let plain = chrome.clone().without_script();
@@ -49,7 +49,7 @@ async fn while_away(chrome: &Client, mac: &Client, person: &TestUser) {
         assert_unavailable(path, &plain.post(path).await);
     }
 
-    // Strangers see the sign-in page and learn at the door that it is closed.
+    // The sign-in page works; submitting it reports the outage.
     portal.browser(SAFARI).get("/login").await.expect(200);
     portal.browser(SAFARI).get("/dashboard").await.expect(303);
     let answer = portal.desktop("thinkpad").post("/api/v1/sessions").json(&json!({
@@ -66,8 +66,7 @@ async fn while_away(chrome: &Client, mac: &Client, person: &TestUser) {
     assert_eq!(ready.json()["ready"], false);
 }
 
-/// Everything works again, but for connections that broke a moment ago and were not asked yet whether they live: each
-/// may cost one request, and none is left after as many as the pool holds.
+/// Waits until everything works again. Each broken connection in the pool may cost one request.
 async fn recovers(client: &Client, path: &str) {
     for _ in 0..Database::MAX_CONNECTIONS {
         let answer = client.get(path).await;
@@ -168,7 +167,7 @@ async fn outage_during_page_render_is_503() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    // Who asks is found out; what they are to see is not.
+    // Identifying the caller works, but loading the page fails.
     let mut holding = portal.sql.begin().await.expect("a transaction");
     sqlx::query("LOCK TABLE audit_events IN ACCESS EXCLUSIVE MODE")
         .execute(&mut *holding)
@@ -188,7 +187,7 @@ async fn locked_user_row_asks_to_retry() {
     let lock = HeldLock::of_user(&portal, &maria).await;
     let stuck = tokio::spawn(chrome.delete("/api/v1/sessions?scope=all").into_future());
     lock.until_waiting(1).await;
-    // Meanwhile she reads, and others do what they want.
+    // Meanwhile the user reads, and other users do anything.
     chrome.get("/dashboard/settings").await.expect(200);
     firefox.delete("/api/v1/sessions?scope=all").await.expect(200);
     assert_unavailable("revoke", &stuck.await.expect("answered"));

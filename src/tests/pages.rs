@@ -1,14 +1,14 @@
-//! What a person sees, with JavaScript and without.
+//! Pages with and without JavaScript.
 
 use crate::harness::*;
 
-/// The text between the tags, with single spaces.
+/// Returns the text without tags, with single spaces.
 fn text(html: &str) -> String {
     let mut text = String::new();
     let mut rest = html;
     while let Some((before, tag)) = rest.split_once('<') {
         text.push_str(before);
-        // An element that stands on its own parts words; one within a line does not.
+        // Block elements separate words, inline elements do not.
         let inline = ["!", "/span", "span", "strong", "/strong", "/!"]
             .iter()
             .any(|name| tag.starts_with(name));
@@ -87,7 +87,7 @@ async fn settings_show_the_users_sessions() {
         assert!(words.contains(part), "{part}: {words}");
     }
     assert_eq!(count(&page.body, ">This browser"), 1);
-    // Above the list stand the questions about what is new, with buttons of their own.
+    // Notices with their own buttons are above the list.
     let (_, list) = page.body.split_once(r#"id="sessions""#).expect("the list");
     for (client, buttons) in [(&firefox, 1), (&mac, 1), (&chrome, 0)] {
         let button = format!(r#"name="session_id" value="{}""#, client.session());
@@ -143,7 +143,7 @@ async fn without_javascript_revoking_one_device_is_confirmed() {
     );
     assert!(!page.body.contains(&id));
 
-    // A second click on the page before: the words for what is gone, and the list.
+    // A second click on the previous page shows the message for an ended session, and the list.
     let answer = chrome
         .post("/api/revoke_session")
         .form(&[("session_id", &id)])
@@ -448,7 +448,7 @@ async fn markup_in_names_and_user_agents_is_escaped() {
         .device("os", &lure[..60])
         .signed_in(&maria)
         .await;
-    // The name that a browser gets is the expressions' own; these let the sender choose a part of it.
+    // The expressions determine the name of a browser; these parts are under the sender's control.
     for agent in [
         lure,
         "Mozilla/5.0 <script>alert(1)</script>/12.3 Firefox/<b>1</b>",
@@ -466,7 +466,7 @@ async fn markup_in_names_and_user_agents_is_escaped() {
         for tag in ["<script>", "<img", "<svg/onload", "onerror=alert(2)>\"", "<b>1"] {
             assert!(!page.body.contains(tag), "{path} holds {tag}: {}", page.body);
         }
-        // Nor does what the page hands to its own script end that script.
+        // Data for the page's script cannot end the script element.
         let scripts = page.body.matches("<script").count();
         assert_eq!(scripts, page.body.matches("</script>").count(), "{}", page.body);
     }
@@ -534,8 +534,8 @@ async fn theme_is_kept_on_this_browser() {
     assert!((400..500).contains(&answer.status), "{answer:#?}");
 }
 
-/// The framework's tasks of one page take locks in opposite orders: on several threads some pages, and in the end the whole
-/// server, would stand still.
+/// The framework's tasks of one page take locks in opposite orders. On several threads, some pages would deadlock, and
+/// finally the whole server.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn parallel_page_requests_are_all_answered() {
     let portal = Portal::start().await;

@@ -1,4 +1,4 @@
-//! A panic while a request is answered is a 500 with a request id, and never a connection that breaks.
+//! A panic in a request is a 500 with a request id, never a broken connection.
 
 use std::{
     convert::Infallible,
@@ -28,7 +28,7 @@ async fn panics() -> Response {
     panic!("on purpose")
 }
 
-/// A body that gives its beginning and then panics.
+/// A body that panics after its first part.
 async fn panics_half_way() -> Response {
     let chunks = stream::unfold(0, |step| async move {
         match step {
@@ -39,7 +39,7 @@ async fn panics_half_way() -> Response {
     Response::new(Body::from_stream(chunks))
 }
 
-/// The portal's own layers around routes that panic: those of the API, and pages on the threads of pages.
+/// The portal's own middleware around routes that panic: API routes, and pages on their threads.
 fn router(portal: &Portal) -> Router {
     let pages: Router<AppState> = Router::new()
         .route("/dashboard/panics", get(panics))
@@ -126,8 +126,8 @@ async fn panicking_task_fails_its_request() {
     assert_eq!(count(&portal, "task").await, "1");
 }
 
-/// The title of a page is written once the page is rendered, and what belongs to the page may be gone by then: on a busy
-/// machine a signal that was read there had been disposed of.
+/// The title is written after the page is rendered, when signals of the page may be disposed of, which happens on a
+/// busy machine.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn admin_pages_render_under_load() {
     static IS_BUSY: AtomicBool = AtomicBool::new(true);

@@ -1,16 +1,16 @@
-//! A person changes their own password.
+//! Users change their own password.
 
 use crate::harness::*;
 
 const NEW: &str = "an entirely new password";
 
-/// The form of a change.
+/// Submits the form.
 fn change(client: &Client, current: &str, new: &str) -> Call {
     let fields = [("current_password", current), ("new_password", new)];
     client.post("/api/change_password").form(&fields)
 }
 
-/// Whether that password opens the account, from a browser of its own.
+/// Returns whether the password signs in from a new browser.
 async fn opens(portal: &Portal, person: &TestUser, password: &str) -> bool {
     let answer = portal.browser(SAFARI).try_sign_in(&person.email, password).await;
     assert!([200, 401].contains(&answer.status), "{answer:#?}");
@@ -77,7 +77,7 @@ async fn password_change_can_keep_other_sessions() {
     mac.refresh().await.expect(200);
     assert_eq!(portal.audit("session_ended").await, []);
 
-    // Any other word ends them.
+    // Any other value ends them.
     let fields = [
         ("current_password", NEW),
         ("new_password", "another password altogether"),
@@ -114,7 +114,7 @@ async fn password_change_always_needs_the_current_password() {
         let answer = change(&chrome, wrong, NEW).await.expect(401);
         assert_eq!(answer.json()["code"], "invalid_credentials");
     }
-    // Whoever holds a cookie cannot go on guessing.
+    // The holder of a cookie cannot continue guessing.
     change(&chrome, &maria.password, NEW).await.expect(429);
     assert!(chrome.is_live().await && mac.is_live().await);
     assert_eq!(portal.audit("reauthentication_failed").await.len(), 3);
@@ -251,7 +251,7 @@ async fn revoked_session_cannot_finish_a_password_change() {
     assert!(opens(&portal, &maria, &maria.password).await);
 }
 
-/// "Zürich-café-2026", composed as Windows and decomposed as some Macs write it.
+/// "Zürich-café-2026", composed as on Windows and decomposed as on some Macs.
 const COMPOSED: &str = "Z\u{fc}rich-caf\u{e9}-2026";
 const DECOMPOSED: &str = "Zu\u{308}rich-cafe\u{301}-2026";
 
@@ -280,7 +280,7 @@ async fn both_unicode_forms_of_a_password_sign_in() {
     assert!(opens(&portal, &maria, COMPOSED).await);
 }
 
-/// Gives a person a hash of the password as typed, as before passwords were normalised.
+/// Stores a hash of the password as typed, as before normalisation was introduced.
 async fn set_unnormalised_hash(portal: &Portal, person: &TestUser) {
     use argon2::PasswordHasher as _;
     let params = argon2::Params::new(64, 1, 1, None).expect("a cost");
@@ -321,7 +321,7 @@ async fn hashes_of_unnormalised_passwords_still_work() {
         } else {
             assert!(opens(&portal, &maria, DECOMPOSED).await);
         }
-        // Replaced by now.
+        // Replaced meanwhile.
         assert!(opens(&portal, &maria, COMPOSED).await && opens(&portal, &maria, DECOMPOSED).await);
     }
     assert_eq!(portal.audit("password_changed").await, []);

@@ -1,4 +1,4 @@
-//! Text from users: what is accepted, cleaned or refused, wherever it comes in.
+//! Text from users: accepted, cleaned or rejected on every route.
 
 use domain::query::encode_query_value;
 use std::{io::Write as _, process::Stdio};
@@ -7,7 +7,7 @@ use broker_portal::server::services::accounts::Registration;
 
 use crate::harness::*;
 
-/// What must not get into any text, with the words that name it.
+/// Characters that must not be in any text, with the message that names them.
 const TRICKS: [(&str, &str); 5] = [
     ("a\nb", "a line break (U+000A)"),
     ("a\u{1b}[31mb", "a control character (U+001B)"),
@@ -186,7 +186,7 @@ async fn emails_in_either_unicode_form_are_one_account() {
         let browser = portal.browser(CHROME);
         browser.try_sign_in(email, &jose.password).await.expect(200);
     }
-    // One spelling does not add to the attempts of another.
+    // Another spelling gives no additional attempts.
     for (email, status) in [
         (composed, 401),
         (decomposed, 401),

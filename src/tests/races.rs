@@ -1,5 +1,4 @@
-//! What happens at once. Where an order matters it is forced with a held lock; else many rounds look for the one that
-//! goes wrong.
+//! Concurrent requests. A held lock forces the order where it matters; otherwise many rounds search for a failure.
 
 use std::time::Duration;
 
@@ -61,7 +60,7 @@ async fn signing_out_everywhere_ends_just_created_sessions() {
     );
 }
 
-/// A sign-in whose password check was before, by browser and by desktop, against the end of all but the caller's session.
+/// Sign-ins by browser and desktop that verified the password before a revocation of all but the caller's session.
 async fn assert_late_sign_ins_are_rejected(caller_is_desktop: bool, end: fn(&Client) -> Call) {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
@@ -88,7 +87,7 @@ async fn assert_late_sign_ins_are_rejected(caller_is_desktop: bool, end: fn(&Cli
     if caller_is_desktop {
         caller.refresh().await.expect(200);
     }
-    // A sign-in that begins now is as good as ever.
+    // A sign-in that starts now succeeds.
     portal.browser(FIREFOX).signed_in(&maria).await;
     assert!(caller.is_live().await);
 }
@@ -130,8 +129,8 @@ async fn only_later_sign_ins_survive_signing_out_everywhere() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let (mut too_late, mut early, mut survivors) = (0, 0, 0);
-    // How many microseconds the sign-in is ahead of the other. Goes to where the two meet: further ahead after each that
-    // survived, less so after each that did not.
+    // Microseconds by which the sign-in starts earlier. Approaches the point where both meet: increases after each
+    // session that survived, else decreases.
     let mut ahead: i64 = 0;
     for round in 0..200_u64 {
         let caller = portal.browser(CHROME).signed_in(&maria).await;
@@ -160,7 +159,7 @@ async fn only_later_sign_ins_survive_signing_out_everywhere() {
         }
         assert!(answer.status < 400, "{answer:#?}");
         let live = rival.get("/api/v1/session_state").await.status == 200;
-        // Both held the person's row while they wrote, so the audit log tells their order.
+        // Both held the user's row lock while writing, so the audit log has their order.
         let after: bool = sqlx::query_scalar(
             "SELECT max(id) FILTER (WHERE kind = 'signed_in' AND session_id = $1)
                 > max(id) FILTER (WHERE kind = 'session_ended' AND session_id = $2) FROM audit_events",
@@ -180,7 +179,7 @@ async fn only_later_sign_ins_survive_signing_out_everywhere() {
         }
         rival.delete("/api/v1/sessions?scope=all").await;
     }
-    // Whoever had looked at the password before was refused, and whoever did so afterwards was let in: the two did meet.
+    // Sign-ins with an earlier check were refused and later ones accepted, so the two did meet.
     assert!(
         too_late > 0 && survivors > 0,
         "{survivors} survived, {too_late} were too late, {early} were ended"
@@ -366,7 +365,7 @@ async fn activity_flush_during_revocation_revives_no_session() {
     portal.advance(seconds(60)).await;
     chrome.get("/dashboard").await.expect(200);
 
-    // The row is being ended by a transaction that has not committed.
+    // An uncommitted transaction is ending the session.
     let mut ending = portal.sql.begin().await.expect("a transaction");
     sqlx::query("UPDATE sessions SET ended_at = $2, end_reason = 'revoked' WHERE id = $1")
         .bind(chrome.session().0)
@@ -396,7 +395,7 @@ async fn late_activity_wins_against_recording_the_expiry() {
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     portal.advance(seconds(12 * 3600 - 1)).await;
 
-    // The person acts in time, but the write has to wait; meanwhile another node sees the time run out.
+    // The user acts in time, but the write waits; meanwhile another node sees the session expire.
     let mut busy = portal.sql.begin().await.expect("a transaction");
     sqlx::query("SELECT 1 FROM sessions WHERE id = $1 FOR UPDATE")
         .bind(chrome.session().0)
@@ -491,7 +490,7 @@ async fn revoke_all_ends_parallel_sign_ins_with_records() {
     let portal = Portal::start().await;
     let (maria, jonas) = (portal.broker("maria").await, portal.broker("jonas").await);
     portal.browser(CHROME).signed_in(&maria).await;
-    // Everyone is listed; the first of them is held; meanwhile another one signs in.
+    // All users are listed and the first is locked; meanwhile another user signs in.
     let lock = HeldLock::of_user(&portal, &maria).await;
     let accounts = portal.accounts();
     let everyone = spawn(async move { accounts.revoke_everyone(None).await });
@@ -505,7 +504,7 @@ async fn revoke_all_ends_parallel_sign_ins_with_records() {
     assert!(events.iter().any(|event| event.session == Some(late.session())));
 }
 
-/// A browser that goes away takes its request with it, wherever that is.
+/// A browser that disconnects cancels its request at any point.
 #[tokio::test]
 async fn cancelled_request_leaves_no_open_transaction() {
     let portal = Portal::start().await;
@@ -521,13 +520,13 @@ async fn cancelled_request_leaves_no_open_transaction() {
         beginning.abort();
         _ = beginning.await;
     }
-    // Whatever was on its way has come back to the pool once every connection can be had at once.
+    // Everything has returned to the pool once all connections can be acquired at once.
     let mut connections = Vec::new();
     let open = database.connections();
     for _ in 0..open.in_use + open.idle {
         connections.push(database.connection().await.expect("a connection"));
     }
-    // A connection that was given up is closed; Postgres may see that a moment later.
+    // A cancelled connection is closed; Postgres may notice a moment later.
     let open = async || {
         let open = "SELECT count(*) FROM pg_stat_activity
             WHERE datname = current_database() AND state LIKE 'idle in transaction%'";

@@ -1,11 +1,11 @@
-//! What could hurt asks for the password again when the last check is too long ago.
+//! Sensitive actions ask for the password when the last check is too old.
 
 use crate::harness::*;
 
-/// How long after a password check sensitive actions need no new one, as the contract has it.
+/// Seconds for which a password check is recent enough, as in the contract.
 const REAUTH_SECONDS: u64 = 1800;
 
-/// A person with a browser and a desktop that both looked at the password so long ago, and more to be ended.
+/// A user with a browser and a desktop whose checks are this old, and further sessions to revoke.
 struct Stale {
     portal: Portal,
     maria: TestUser,
@@ -36,7 +36,7 @@ impl Stale {
         }
     }
 
-    /// Every sensitive route, as this client calls it, with what it needs to be let through.
+    /// Returns a call of every sensitive route by this client, valid except for the check.
     fn sensitive(&self, client: &Client) -> Vec<Call> {
         let target = self.target.session().to_string();
         let mut calls = self.server_fns(client, None);
@@ -91,7 +91,7 @@ async fn stale_check_blocks_every_sensitive_route() {
         }
         let mut denied = stale.portal.audit("denied").await;
         denied.retain(|row| row.actor_session == Some(client.session()));
-        // Once a window: whoever holds the session could go on asking.
+        // Once per window, since the holder of the session could repeat the attempts.
         assert_eq!(denied.len(), 1);
         for row in denied {
             assert_eq!(
@@ -205,7 +205,7 @@ async fn correct_password_performs_the_action_and_rotates_cookie() {
         call.await.expect(200);
         stale.portal.assert_ended(stale.target.session(), reason).await;
         if reason == "signed_out_everywhere" {
-            // Nothing to renew: the session is over as well.
+            // Nothing to renew: the session has ended too.
             assert_eq!(before.end_reason().await, reason);
             assert_eq!(stale.chrome.cookie(), None);
             continue;
@@ -272,7 +272,7 @@ async fn wrong_passwords_count_against_this_session_only() {
     assert_eq!(stale.portal.audit("reauthentication_failed").await.len(), 5);
     assert_eq!(stale.portal.audit("sign_in_throttled").await.len(), 1);
 
-    // The session goes on, and nobody else is held up: neither another session nor a sign-in.
+    // The session continues, and other sessions and sign-ins are not affected.
     stale.assert_nothing_ended().await;
     stale.chrome.get("/dashboard").await.expect(200);
     attempt(&stale.mac, &stale.maria.password, 3).await.expect(200);
@@ -326,7 +326,7 @@ async fn renewed_check_rotates_the_cookie() {
     assert_ne!(stale.chrome.cookie(), before.cookie());
     assert_eq!(before.end_reason().await, "renewal_lost");
     assert_eq!(stale.reauth_required(&stale.chrome).await, false);
-    // The other sessions' checks are as old as they were.
+    // The checks of other sessions are unchanged.
     assert_eq!(stale.reauth_required(&stale.mac).await, true);
     stale
         .chrome
@@ -445,7 +445,7 @@ async fn check_of_a_replaced_password_renews_nothing() {
     let lock = HeldLock::of_user(&stale.portal, &stale.maria).await;
     let change = stale.target.post("/api/change_password").form(&fields);
     let change = lock.queue(change, 1).await;
-    // It was right when it was checked, and is not any more when its turn comes.
+    // It was correct when it was verified, but not any more under the lock.
     let renew = stale.chrome.post("/api/v1/session/reauthenticate").json(&body);
     let renew = lock.queue(renew, 2).await;
     lock.release().await;

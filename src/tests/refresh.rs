@@ -1,10 +1,10 @@
-//! Refresh tokens: exchanged, shown twice, lost on the way.
+//! Refresh tokens: exchanged, reused, and lost responses.
 
 use tokio::{spawn, task::JoinSet};
 
 use crate::harness::*;
 
-/// Someone with a desktop that is signed in.
+/// Creates a user with a signed-in desktop.
 async fn on_a_desktop(portal: &Portal) -> (TestUser, Client) {
     let maria = portal.broker("maria").await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
@@ -17,7 +17,7 @@ fn assert_refused(answer: TestResponse) {
     answer.expect(401);
 }
 
-/// The session was ended because its token was shown twice, and the person is asked about it.
+/// Asserts that the session was revoked for token reuse, with a notice to the user.
 async fn assert_ended_for_reuse(portal: &Portal, mac: &Client) {
     portal.assert_ended(mac.session(), "token_reuse").await;
     let audit = portal.audit("token_reused").await;
@@ -92,13 +92,13 @@ async fn token_reuse_after_rotation_ends_the_session() {
     ];
     let thief = mac.duplicate();
     mac.refresh().await.expect(200);
-    // At once, but the owner has gone on.
+    // At once, but the owner has already used the successor.
     mac.refresh().await.expect(200);
 
     assert_refused(thief.refresh().await);
     assert_ended_for_reuse(&portal, &mac).await;
     assert_refused(mac.refresh().await);
-    // Whoever shows it again is refused, and nothing more is written.
+    // Further attempts are refused, and nothing more is written.
     assert_refused(thief.refresh().await);
     assert_ended_for_reuse(&portal, &mac).await;
     for other in &others {
@@ -138,7 +138,7 @@ async fn retry_within_thirty_seconds_returns_the_same_tokens() {
         }
         again.get("/api/v1/sessions").await.expect(200);
     }
-    // Thirty seconds have passed by now. What came back is good for a refresh of its own.
+    // Thirty seconds have passed. The returned token works for a refresh of its own.
     mac.refresh().await.expect(200);
     mac.refresh().await.expect(200);
     assert!(mac.is_live().await);
@@ -162,7 +162,7 @@ async fn parent_token_after_reauthentication_is_reuse() {
     let (maria, mac) = on_a_desktop(&portal).await;
     let thief = mac.duplicate();
     mac.refresh().await.expect(200);
-    // The desktop has its answer, as it acts with it: what was exchanged is not lost any more, within the grace or not.
+    // The desktop has used the new tokens, so the response was not lost, within the grace period or after it.
     let body = json!({ "password": maria.password });
     let answer = mac
         .post("/api/v1/session/reauthenticate")
@@ -213,7 +213,7 @@ async fn only_refresh_tokens_are_accepted() {
     assert_eq!(thief.end_reason().await, "unknown");
     thief.get("/api/v1/sessions").await.expect(401);
 
-    // Nothing of it was held against the session.
+    // Nothing counts against the session.
     mac.refresh().await.expect(200);
     assert!(chrome.is_live().await);
 }
@@ -251,7 +251,7 @@ async fn refresh_never_exceeds_the_lifetime() {
         mac.get("/api/v1/sessions").await.expect(200);
     }
     portal.advance(seconds(100)).await;
-    // 300 seconds are left: what it gives is not good for longer.
+    // 300 seconds are left, and the new tokens last no longer.
     let tokens = mac.refresh().await.expect(200).json();
     assert_eq!(tokens["expires_in"], 300);
     assert_eq!(tokens["expires_at"], domain::time::format_rfc3339(ends));
@@ -282,7 +282,7 @@ async fn ended_sessions_refresh_token_is_rejected() {
     chrome.delete(&one).await.expect(204);
     refused(mac, "revoked").await;
 
-    // An answer that was lost is not to be had any more either.
+    // The response of an earlier exchange cannot be repeated any more.
     let mac = portal.desktop("mac").signed_in(&maria).await;
     mac.exchange(&mac.refresh_token()).await.expect(200);
     chrome.delete("/api/v1/sessions?scope=all").await.expect(200);
@@ -370,7 +370,7 @@ async fn no_token_survives_parallel_refresh_and_revocation() {
             "/api/v1/sessions?scope=others".to_owned()
         };
         let refreshing = spawn(mac.exchange(&mac.refresh_token()).into_future());
-        // Wanders over the time that a refresh takes.
+        // Varies over the duration of a refresh.
         tokio::time::sleep(std::time::Duration::from_micros(100 * (round % 40))).await;
         let ending = chrome.delete(&path).await;
         assert!(ending.status < 300, "{ending:#?}");

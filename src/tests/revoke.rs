@@ -1,4 +1,4 @@
-//! Ending sessions: one, the others, all.
+//! Revoking sessions: one, the others, all.
 
 use std::net::SocketAddr;
 
@@ -9,7 +9,7 @@ use tokio::{
 
 use crate::harness::*;
 
-/// A person on two browsers and two desktops.
+/// A user with two browsers and two desktops.
 struct Signed {
     person: TestUser,
     chrome: Client,
@@ -34,7 +34,7 @@ impl Signed {
         [&self.chrome, &self.firefox, &self.mac, &self.thinkpad]
     }
 
-    /// The ids of those that still get an answer, which is also what the database says.
+    /// Returns the sessions whose clients are still accepted, and checks that the database agrees.
     async fn live(&self) -> Vec<SessionId> {
         let mut live = Vec::new();
         for client in self.clients() {
@@ -130,7 +130,7 @@ async fn signing_out_ends_this_session_and_removes_cookie() {
     assert_eq!(page.location(), "/login?next=/dashboard");
     assert_eq!(portal.ends_of(maria.chrome.session()).await.len(), 1);
 
-    // Without a session there is nothing to do, and nothing goes wrong.
+    // Without a session there is nothing to do, which is no error.
     for client in [&maria.chrome, &replica, &portal.browser(SAFARI)] {
         client.post("/api/sign_out").await.expect(200);
     }
@@ -167,7 +167,7 @@ async fn sign_out_others_keeps_only_the_caller() {
         json!({ "ended": 0 })
     );
     assert_eq!(maria.live().await, [maria.mac.session()]);
-    // Each rejects the sign-ins that were in progress.
+    // Each rejects sign-ins in progress.
     assert_eq!(portal.epoch(maria.person.id).await, 2);
 
     let answer = jonas.chrome.post("/api/sign_out_other_devices").await.expect(200);
@@ -208,7 +208,7 @@ async fn sign_out_all_ends_everything_and_raises_epoch() {
         (1, 0)
     );
 
-    // A second time it is the caller who is not signed in any more.
+    // The second time, the caller is not signed in any more.
     let again = maria.mac.delete("/api/v1/sessions?scope=all").await;
     assert_eq!(again.end_reason(), "signed_out_everywhere");
     assert_eq!(portal.epoch(maria.person.id).await, 1);
@@ -269,7 +269,7 @@ async fn sign_out_all_is_explained_on_every_device() {
         }
     }
 
-    // Signing in again works at once, on the browser that still holds its old cookie.
+    // Signing in works at once, on the browser that still has its old cookie.
     let chrome = maria.chrome.clone().signed_in(&maria.person).await;
     chrome.get("/dashboard").await.expect(200);
     assert_eq!(maria.firefox.get("/dashboard").await.status, 303);
@@ -307,7 +307,7 @@ async fn no_node_accepts_a_session_after_its_revocation() {
     let portal = Portal::start().await;
     let node = portal.second_node().await;
     let maria = Signed::in_everywhere(&portal, "maria").await;
-    // The other node knows them all by now.
+    // The other node has seen all of them.
     for client in maria.clients() {
         client
             .clone()
@@ -360,7 +360,7 @@ async fn missing_or_invalid_scope_ends_nothing() {
                 "{query}"
             );
         }
-        // Nor does a scope in a body count.
+        // A scope in the body does not count.
         let answer = maria
             .mac
             .delete("/api/v1/sessions")
@@ -453,7 +453,7 @@ async fn no_scope_reaches_another_users_sessions() {
             .await
             .expect(200)
             .json(),
-        // Fields that nobody asked for change nothing.
+        // Unknown fields change nothing.
         jonas
             .chrome
             .get(&format!("/api/v1/sessions?user={}", maria.person.id))
@@ -588,7 +588,7 @@ async fn late_request_body_has_no_ended_sessions_rights() {
     );
     let mut thief = TcpStream::connect(address).await.expect("connected");
     thief.write_all(head.as_bytes()).await.expect("sent");
-    // The server asks for the body: it has read the head, and waits, while the session is live.
+    // The server asks for the body: it has read the head and waits while the session is live.
     let mut asked_for = [0; 25];
     thief.read_exact(&mut asked_for).await.expect("asked for");
     assert_eq!(&asked_for, b"HTTP/1.1 100 Continue\r\n\r\n");

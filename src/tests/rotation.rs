@@ -1,10 +1,10 @@
-//! A credential changes when what its session may do has changed.
+//! Credentials are rotated when the permissions of their session change.
 
 use broker_portal::server::services::rotation;
 
 use crate::harness::*;
 
-/// Someone in an organization, and what an operator does to make their role another.
+/// Creates a member of an organization whose role an operator can change.
 async fn member(portal: &Portal, role: Role) -> TestUser {
     let person = portal.user("maria").role(role).member_of("Northgate");
     person.create().await
@@ -80,7 +80,7 @@ async fn role_change_enforces_the_new_limits() {
         clients.push(client.signed_in(&maria).await);
     }
     portal.advance(seconds(1)).await;
-    // The oldest is the most recently active.
+    // The oldest session is the most recently active one.
     clients[0].get("/dashboard").await.expect(200);
     portal.advance(seconds(1)).await;
     member(&portal, Role::Employee).await;
@@ -98,7 +98,7 @@ async fn failed_request_keeps_the_old_cookie_valid() {
     let maria = member(&portal, Role::Vendor).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     member(&portal, Role::Broker).await;
-    // Whatever is refused, the browser is not left with a cookie that is refused too.
+    // Whatever is refused, the browser must not keep a refused cookie.
     for path in [
         "/api/revoke_session",
         "/api/change_password",
@@ -115,7 +115,7 @@ async fn late_request_with_replaced_cookie_changes_nothing() {
     let portal = Portal::start().await;
     let maria = member(&portal, Role::Vendor).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    // Requests that were sent with the old cookie, and arrive once it has been replaced.
+    // Requests sent with the old cookie that arrive after the rotation.
     let late = chrome.duplicate();
     member(&portal, Role::Broker).await;
     chrome.get("/dashboard").await.expect(200);
@@ -153,7 +153,7 @@ async fn late_sign_out_with_replaced_cookie_fails() {
         chrome.get("/dashboard").await.expect(200);
         member(&portal, Role::Vendor).await;
         chrome.get("/dashboard").await.expect(200);
-        // It cannot end a session that it does not name; without the cookie nobody else could either.
+        // It cannot end a session that it does not identify; without its cookie, nobody could.
         let answer = late.post("/api/sign_out").await;
         assert_eq!(answer.all("set-cookie"), Vec::<&str>::new(), "{answer:#?}");
         chrome.get("/dashboard").await.expect(200);
@@ -220,7 +220,22 @@ async fn replaced_cookie_gets_no_new_cookie() {
     let maria = member(&portal, Role::Vendor).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let late = portal.identified(&chrome).await;
-    // While a request that has shown the cookie waits, it is replaced, and the session waits for another already.
+    let cookie: PlainToken = chrome.cookie().expect("a cookie").parse().expect("a token");
+    let state = &portal.state;
+    let network = Network::of("192.0.2.1".parse().expect("an address"));
+    let mut conn = state.database.connection().await.expect("a connection");
+    let found = sessions::find_by_credential(
+        &mut conn,
+        cookie.hash(),
+        ClientKind::Browser,
+        network,
+        portal.now(),
+    );
+    let Ok(Some(Found::Live(late))) = found.await else {
+        panic!("the session is live");
+    };
+    drop(conn);
+    // While a request waits, its cookie is replaced and the session is due for another rotation.
     member(&portal, Role::Broker).await;
     chrome.get("/dashboard").await.expect(200);
     member(&portal, Role::Guest).await;

@@ -1,10 +1,10 @@
-//! Who holds the database or the logs holds no key.
+//! The database and the log contain no usable secret.
 
 use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
 
 use crate::harness::*;
 
-/// A token in every way that it could have been written down.
+/// Returns a token in every notation in which it could be stored.
 fn spellings(token: &str) -> Vec<String> {
     let bytes = BASE64URL_NOPAD.decode(token.as_bytes()).expect("a token of ours");
     vec![
@@ -12,12 +12,12 @@ fn spellings(token: &str) -> Vec<String> {
         BASE64.encode(&bytes),
         HEXLOWER.encode(&bytes),
         format!("{bytes:?}"),
-        // As tower-sessions' own id is a number.
+        // The id of tower-sessions is a number.
         i128::from_le_bytes(bytes.try_into().expect("16 bytes")).to_string(),
     ]
 }
 
-/// Lives through what leaves traces and gives every secret that was used.
+/// Performs everything that leaves traces, and returns every secret that was used.
 async fn live(portal: &Portal) -> Vec<String> {
     let maria = portal
         .user("maria")
@@ -62,7 +62,7 @@ async fn live(portal: &Portal) -> Vec<String> {
     for client in [&chrome, &firefox] {
         secrets.extend(spellings(&client.known_browser().expect("a mark")));
     }
-    // Tokens that came back for a second asking, so that what gives them again is still there.
+    // Tokens of a repeated exchange, whose salt is still stored.
     let refresh = json!({ "refresh_token": mac.refresh_token() });
     for _ in 0..2 {
         let answer = mac
@@ -145,7 +145,7 @@ async fn database_holds_no_usable_secret() {
 async fn log_holds_no_secret_at_any_level() {
     let log = Log::default();
     let portal = Portal::start().await;
-    // All of this test runs in this thread.
+    // The whole test runs on this thread.
     let guard = log.capture();
     let secrets = live(&portal).await;
     drop(guard);

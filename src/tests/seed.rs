@@ -1,10 +1,10 @@
-//! Seeding for measurements: as many people and sessions as asked for, by the rules, and nobody gets in.
+//! Seeded databases: the requested numbers of users and sessions, valid, and without access for anyone.
 
 use sqlx::Row as _;
 
 use crate::harness::*;
 
-/// Each kind of thing that is counted, in one row.
+/// All counts in one row.
 const COUNTS: &str = "
     SELECT (SELECT count(*) FROM users) AS people, (SELECT count(*) FROM organizations) AS organizations,
         (SELECT count(*) FROM session_state WHERE live_until > $1) AS live,
@@ -76,7 +76,7 @@ async fn seed_creates_the_requested_live_sessions() {
         reasons >= 6 && oldest && in_order,
         "{reasons} {oldest} {in_order}"
     );
-    // Nothing has run out, and nothing is past keeping.
+    // Nothing has expired, and nothing is past its retention.
     assert_eq!(portal.clean_up().await, Default::default());
 }
 
@@ -130,8 +130,8 @@ async fn seeded_users_and_sessions_cannot_sign_in() {
             .await
             .expect("one hash");
     assert!(hash.starts_with("$argon2id$"), "{hash}");
-    // A credential is the SHA-256 of 16 bytes. Neither the names of the sessions, some of which are as long, nor a part of
-    // what was made from them is one.
+    // A credential is the SHA-256 of 16 bytes. Session ids, which have 16 bytes, and parts of their source are no
+    // credentials.
     let opens: i64 = sqlx::query_scalar(
         "WITH name AS (
             SELECT format('%s, %s/%s', what, person, slot)::bytea AS name

@@ -1,4 +1,4 @@
-//! Our store behind tower-sessions, and the cookie that it believes.
+//! The session store behind tower-sessions, and the cookies that it accepts.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -18,7 +18,7 @@ fn store(portal: &Portal) -> PortalStore {
     }
 }
 
-/// The id that tower-sessions knows a browser's session by.
+/// Returns the id of a browser's session in tower-sessions.
 fn id_of(client: &Client) -> Id {
     client.cookie().expect("a cookie").parse().expect("an id")
 }
@@ -67,7 +67,7 @@ async fn session_data_is_kept_until_the_end() {
         HashMap::new()
     );
 
-    // A later request does not lose it.
+    // A later request keeps it.
     chrome.get("/dashboard").await.expect(200);
     assert_eq!(
         portal.session_row(chrome.session()).await.data,
@@ -84,7 +84,7 @@ async fn saving_after_the_end_revives_nothing() {
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
     let store = store(&portal);
-    // A request under way holds its record.
+    // A request in progress holds its record.
     let mut held = store.load(&id_of(&chrome)).await.expect("loaded").expect("live");
     let session = Session::new(Some(id_of(&chrome)), Arc::new(store.clone()), None);
     session.insert("draft", "half a letter").await.expect("inserted");
@@ -166,7 +166,7 @@ async fn no_session_or_cookie_before_sign_in() {
         "/api/session_state",
     ] {
         let answer = chrome.get(path).await;
-        // Sign-in shows with it whether the browser keeps cookies. It is alike for everybody.
+        // It lets sign-in detect blocked cookies. It is the same for all browsers.
         let others = answer.all("set-cookie").into_iter().filter(|cookie| {
             !(path.starts_with("/login") && cookie.starts_with("portal_probe=cookies-work;"))
         });

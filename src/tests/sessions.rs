@@ -1,4 +1,4 @@
-//! What a person sees of their sessions.
+//! Lists of a user's own sessions.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use domain::time::format_rfc3339;
 
 use crate::harness::*;
 
-/// The list as `client` sees it.
+/// Returns the list for `client`.
 async fn list(client: &Client) -> Vec<Value> {
     let answer = client.get("/api/v1/sessions").await.expect(200).json();
     answer["sessions"].as_array().expect("a list").clone()
@@ -33,7 +33,7 @@ async fn list_is_ordered_by_activity_with_one_current() {
     portal.browser(SAFARI).signed_in(&jonas).await;
     portal.advance(seconds(60)).await;
 
-    // Asking makes a session the most recent one, which is not yet written down.
+    // The request itself makes the session the most recent one, before that is written.
     let seen = list(&chrome).await;
     assert_eq!(
         ids(&seen),
@@ -49,7 +49,7 @@ async fn list_is_ordered_by_activity_with_one_current() {
     );
     assert_eq!(current(&seen), [json!(mac.session())]);
 
-    // The pages ask in another way and are told the same.
+    // Pages use another route and get the same.
     portal.advance(seconds(60)).await;
     let answer = firefox.post("/api/list_active_sessions").await.expect(200).json();
     assert_eq!(answer["server_time"], format_rfc3339(portal.now()));
@@ -96,7 +96,7 @@ async fn listed_session_has_exactly_the_contracts_fields() {
         })
     );
     let mut browser = of(&chrome);
-    // When the asking session expires is a test of its own.
+    // The expiry of the current session has its own test.
     browser.as_object_mut().expect("an object").remove("expires_at");
     assert_eq!(
         browser,
@@ -141,7 +141,7 @@ async fn ended_and_expired_sessions_are_not_listed() {
     ended.delete("/api/v1/sessions?scope=current").await.expect(200);
     assert_eq!(list(&chrome).await.len(), 2);
     portal.advance(seconds(3600)).await;
-    // Its twelve hours are over.
+    // Its twelve hours have passed.
     assert_eq!(ids(&list(&chrome).await), [json!(chrome.session())]);
     asleep.get("/api/v1/sessions").await.expect(401);
 }

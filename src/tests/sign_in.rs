@@ -1,4 +1,4 @@
-//! Signing in, on browsers and desktops.
+//! Sign-in on browsers and desktops.
 
 use crate::harness::*;
 
@@ -167,7 +167,7 @@ async fn next_redirects_within_the_portal_only() {
             ("password", &*maria.password),
             ("next", next),
         ];
-        // Later than the last one, so that the limit of the role ends that and not this.
+        // Later than the previous ones, so that the session limit ends those first.
         portal.advance(seconds(1)).await;
         let chrome = portal.browser(CHROME);
         let answer = chrome.post("/api/sign_in").form(&fields).await.expect(200);
@@ -241,7 +241,7 @@ async fn invalid_email_is_refused_like_an_unknown_one() {
 async fn every_byte_of_a_long_password_counts() {
     let portal = Portal::start().await;
     for (name, length) in [("at-64", 64), ("at-80", 80), ("at-1024", 1024)] {
-        // Of one letter it would be refused as easy to guess.
+        // A single repeated letter would be rejected as too common.
         let password: String = "correct horse battery staple "
             .chars()
             .cycle()
@@ -274,7 +274,7 @@ async fn every_byte_of_a_long_password_counts() {
 async fn endless_password_is_refused_without_hashing() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
-    // Whoever hashes a password has to read this first, and cannot.
+    // The password must be read completely before it is hashed, which is impossible here.
     sqlx::query("UPDATE users SET password_hash = 'not a hash'")
         .execute(&portal.sql)
         .await
@@ -459,7 +459,7 @@ async fn new_session_uses_the_users_last_organization() {
         .create()
         .await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    // Nothing switches organizations yet, so the session is switched as that would do it.
+    // Sets the organization in the session as a switch would.
     sqlx::query(
         "UPDATE sessions SET organization_id = (SELECT id FROM organizations WHERE name = 'Harbour') WHERE id = $1",
     )
@@ -477,7 +477,7 @@ async fn new_session_uses_the_users_last_organization() {
     );
 }
 
-/// Sends the form of the sign-in page.
+/// Submits the form of the sign-in page.
 async fn send_form(portal: &Portal, browser: &Client, person: &TestUser) -> TestResponse {
     let page = format!("{}/login", portal.state.config.public_url.origin());
     let fields = [
@@ -497,7 +497,8 @@ async fn blocked_cookies_are_explained_and_create_no_session() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     for script in [true, false] {
-        // One that has no cookie yet is one that has lost all: a new one for each request blocks them.
+        // A browser without any cookie may have lost all of them; one that gets a new one with each request blocks
+        // them.
         let browser = || {
             let browser = portal.browser(CHROME);
             if script { browser } else { browser.without_script() }
@@ -534,7 +535,7 @@ async fn blocked_cookies_are_explained_and_create_no_session() {
 async fn lost_probe_cookie_is_set_again() {
     let portal = Portal::with(&[("PORTAL_PUBLIC_URL", "https://portal.example")]).await;
     let maria = portal.broker("maria").await;
-    // The page's cookie is lost before the form is sent.
+    // The page's cookie is lost before the form is submitted.
     portal.browser(CHROME).get("/login").await.expect(200);
     let browser = portal.browser(CHROME);
     let answer = send_form(&portal, &browser, &maria).await.expect(403);
@@ -542,7 +543,7 @@ async fn lost_probe_cookie_is_set_again() {
     assert_eq!(answer.all("set-cookie"), [probe]);
     send_form(&portal, &browser, &maria).await.expect(200);
     assert_eq!(portal.rows("sessions").await, 1);
-    // A browser with any cookie of ours is given no other.
+    // A browser with any cookie of ours gets no other.
     let page = browser.get("/login").await;
     assert!(
         !page

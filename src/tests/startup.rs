@@ -1,4 +1,4 @@
-//! A start that fails says in one line which setting is at fault and why, and never prints a password.
+//! A failed startup names the setting and the cause in one line, and never prints a password.
 
 use std::{
     ffi::OsStr,
@@ -17,10 +17,10 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::harness::*;
 
-/// No message holds it, nor the parts that a wrongly read address has.
+/// No message contains it, or parts of it from a misread URL.
 const PASSWORD: &str = "hunter2";
 
-/// A folder of its own, to start in.
+/// Creates a working directory.
 fn folder() -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let name = format!("../startup-{}", NEXT.fetch_add(1, Ordering::Relaxed));
@@ -34,7 +34,7 @@ fn free_address() -> String {
     free.local_addr().expect("an address").to_string()
 }
 
-/// `broker-portal serve` in this folder.
+/// Prepares `broker-portal serve` in this directory.
 fn serve_in(folder: &PathBuf) -> Command {
     let mut command = broker_portal();
     command
@@ -46,7 +46,7 @@ fn serve_in(folder: &PathBuf) -> Command {
     command
 }
 
-/// The one line of a start that fails.
+/// Returns the one line of a failed startup.
 async fn failure(mut command: Command) -> String {
     let output = tokio::task::spawn_blocking(move || command.output());
     let (content, out, err) = read_output(&output.await.expect("ran").expect("started"));
@@ -56,7 +56,7 @@ async fn failure(mut command: Command) -> String {
     err
 }
 
-/// The line of a start with these settings.
+/// Returns the line of a startup with these settings.
 async fn failure_with(settings: &[(&str, &str)]) -> String {
     let mut command = serve_in(&folder());
     command.envs(settings.iter().copied());
@@ -116,7 +116,7 @@ async fn refused_database_sign_in_is_explained() {
     conn.execute("SELECT pg_reload_conf()").await.expect("reloaded");
     let (_, place) = url.split_once('@').expect("an address");
     let wrong = format!("postgres://locked:{PASSWORD}@{place}");
-    // Postgres reads the rules a moment later.
+    // Postgres rereads its rules a moment later.
     let deadline = Instant::now() + Duration::from_secs(30);
     while PgConnection::connect(&wrong).await.is_ok() {
         assert!(Instant::now() < deadline, "the rules are not read");
@@ -156,7 +156,7 @@ async fn server_other_than_postgres_is_explained() {
 async fn refused_listen_address_is_explained() {
     let holder = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let taken = holder.local_addr().expect("an address").to_string();
-    // Of a network for documentation: no machine has it.
+    // An address for documentation, which no machine has.
     for (address, part) in [
         (&*taken, "in use"),
         ("192.0.2.1:3000", "no such address"),
@@ -216,7 +216,7 @@ async fn every_invalid_setting_is_named() {
                 "OTEL_SERVICE_NAME",
             ]
             .contains(&&*name);
-            // A value that is no text of any kind.
+            // A value that is not UTF-8.
             let mut command = serve_in(&folder());
             command.env(&name, OsStr::from_bytes(b"\xff"));
             assert_says(&failure(command).await, &[&name]);
@@ -249,7 +249,7 @@ async fn every_invalid_setting_is_named() {
     }
 }
 
-/// A server that is ended with the value.
+/// A server that ends when dropped.
 struct Running(Child);
 
 impl Drop for Running {
@@ -272,7 +272,7 @@ async fn data_directory_in_use_is_refused_at_once() {
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     let server = Running(command.spawn().expect("started"));
-    // The address is taken first, then the data directory.
+    // The address is bound first, then the data directory is locked.
     let deadline = Instant::now() + Duration::from_secs(120);
     while TcpStream::connect(&address).is_err() || !folder.join(".data/postgres.state").exists() {
         assert!(Instant::now() < deadline, "the first server does not start");
@@ -281,7 +281,7 @@ async fn data_directory_in_use_is_refused_at_once() {
     let started = Instant::now();
     let line = failure(serve_in(&folder)).await;
     assert_says(&line, &["PORTAL_DATA_DIR", ".data", "in use"]);
-    // A start that waits for the other to end takes ten.
+    // A startup that waits for the other server takes ten seconds.
     assert!(
         started.elapsed() < Duration::from_secs(5),
         "{:?}",

@@ -1,4 +1,4 @@
-//! What requests cost the database, counted by the database.
+//! Statements per request, counted by the database.
 
 use crate::harness::*;
 
@@ -14,7 +14,7 @@ async fn signed_in_check_costs_one_statement() {
             .await;
         assert_eq!((statements, answer.status), (1, 200));
     }
-    // One to know who asks, one to answer.
+    // One to identify the caller, one to answer.
     let (statements, answer) = portal
         .statements_of(mac.get("/api/v1/sessions").into_future())
         .await;
@@ -111,7 +111,7 @@ async fn statement_count_is_independent_of_session_count() {
     for device in ["mac", "thinkpad", "workstation"] {
         portal.desktop(device).signed_in(&maria).await;
     }
-    // While the person has not said whether those were theirs, the page asks: one statement more, however many.
+    // While the sign-ins are unconfirmed, the page loads the notices: one more statement for any number.
     let asked = portal
         .statements_of(chrome.get("/dashboard/settings").into_future())
         .await

@@ -1,4 +1,4 @@
-//! How the portal has been doing: figures by hour and by day, of everyone or of an organization's people.
+//! Statistics by hour and day, for the portal and for an organization.
 
 use domain::{
     ids::OrganizationId,
@@ -31,7 +31,7 @@ async fn figures_of(portal: &Portal, period: Period, organization: &str) -> Stat
         .expect("figures")
 }
 
-/// The last points of each line of a chart, the latest last.
+/// Returns the last points of each line of a chart, in order.
 fn ends(chart: &Chart, points: usize) -> Vec<(&str, Vec<Option<f64>>)> {
     let end = |values: Vec<Option<f64>>| values[values.len() - points..].to_vec();
     let series = chart.series.iter().map(|series| {
@@ -47,7 +47,7 @@ async fn sample(portal: &Portal) -> bool {
         .expect("counted")
 }
 
-/// To the middle of a step, so that a test's own minutes stay in it.
+/// Advances to the middle of a step, so that the test stays within it.
 async fn to_the_middle(portal: &Portal, step: u64) {
     let into = u64::try_from(portal.now().timestamp()).expect("after 1970") % step;
     portal.advance(seconds((step + step / 2 - into) % step)).await;
@@ -67,7 +67,7 @@ async fn live_sessions_come_from_the_hours_last_sample() {
     assert!(!sample(&portal).await, "another node has just counted");
     portal.advance(seconds(300)).await;
     assert!(sample(&portal).await);
-    // An hour in which nobody counted.
+    // An hour without a sample.
     portal.advance(seconds(2 * HOUR)).await;
     chrome.post("/api/sign_out").await.expect(200);
     assert!(sample(&portal).await);
@@ -83,7 +83,7 @@ async fn live_sessions_come_from_the_hours_last_sample() {
     assert_eq!(insight.live_sessions.series[1].label, "Broker, desktop");
     assert_eq!(insight.live_sessions.series[0].points.len(), 24);
 
-    // All have run out, and nobody has written it down.
+    // All have expired, and none is recorded.
     portal.advance(seconds(2 * DAY)).await;
     assert!(sample(&portal).await);
     let insight = figures(&portal, Period::Month).await;
@@ -155,7 +155,7 @@ async fn organization_sees_its_members_by_their_role_there() {
     );
     assert!(insight.refreshes.is_none() && insight.revocation.is_none() && insight.open_alerts.is_empty());
 
-    // The administrator's time has run out, and nobody has looked.
+    // The administrator's session has expired unnoticed.
     portal.advance(seconds(4 * HOUR)).await;
     let insight = figures_of(&portal, Period::Day, "Northgate").await;
     let of_admin = &ends(&insight.live_sessions, 5)[2];
@@ -199,7 +199,7 @@ async fn samples_agree_with_the_sessions_table() {
         portal.advance(seconds(HOUR)).await;
     }
     assert!(sample(&portal).await);
-    // Hour by hour only where nothing changes between the sample and the end of its hour: what runs out does.
+    // Equal for each hour only if nothing changes between the sample and the end of its hour. Expiry does.
     let whole = figures(&portal, Period::Day).await;
     let of_members = figures_of(&portal, Period::Day, "Northgate").await;
     assert_eq!(ends(&whole.live_sessions, 1), ends(&of_members.live_sessions, 1));
@@ -229,7 +229,7 @@ async fn sign_ins_and_ends_count_in_their_step() {
     chrome.post("/api/sign_out").await.expect(200);
     let safari = portal.browser(SAFARI).signed_in(&maria).await;
     portal.advance(seconds(DAY / 2)).await;
-    // Not used for twelve hours, both of them.
+    // Both unused for twelve hours.
     portal.clean_up().await;
     assert!(!firefox.is_live().await && !safari.is_live().await);
 
@@ -266,7 +266,7 @@ async fn sign_ins_and_ends_count_in_their_step() {
         ]
     );
 
-    // Beyond the period nothing is told.
+    // Nothing is reported beyond the period.
     portal.advance(seconds(2 * DAY)).await;
     let day = figures(&portal, Period::Day).await;
     assert_eq!(ends(&day.ended_sessions, 1), []);
@@ -325,7 +325,7 @@ async fn counts_during_an_outage_are_written_later() {
         .await
         .expect_err("nobody answers");
     outage.end().await;
-    // Connections that broke a moment ago may be met first.
+    // The pool may first try broken connections.
     while portal.state.minutes.flush(database, "a").await.is_err() {}
     let insight = figures(&portal, Period::Day).await;
     let refreshes = insight.refreshes.expect("of the portal");
@@ -339,7 +339,7 @@ async fn slowest_revocation_latency_is_stored() {
     let _listening = portal.start_listener().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    // Of each end: when its streams are told.
+    // For each end: when its streams are notified.
     for (user_agent, told_after) in [(FIREFOX, &[100_u64, 400][..]), (SAFARI, &[50]), (CHROME, &[7, 7])] {
         let ended = portal.browser(user_agent).signed_in(&maria).await;
         let mut streams = Vec::new();
@@ -350,7 +350,7 @@ async fn slowest_revocation_latency_is_stored() {
         chrome.delete(&path).await.expect(204);
         let mut passed = 0;
         for (stream, after) in streams.iter_mut().zip(told_after) {
-            // The stream is told as soon as its client reads.
+            // The stream is notified when its client reads.
             portal
                 .clock
                 .advance(std::time::Duration::from_millis(after - passed));
@@ -385,7 +385,7 @@ async fn statistics_are_deleted_after_their_longest_period() {
     assert!(sample(&portal).await);
     portal.advance(seconds(31 * DAY)).await;
     assert!(sample(&portal).await);
-    // The minute began before the counting did.
+    // The minute started before counting did.
     assert!(portal.clean_up().await.figures_deleted <= 1);
     portal.advance(seconds(60)).await;
     portal.clean_up().await;

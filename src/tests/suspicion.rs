@@ -1,4 +1,4 @@
-//! What is unusual about a session, and what comes of it.
+//! Suspicion rules and their effects.
 
 use crate::harness::*;
 
@@ -12,13 +12,13 @@ const FIREFOX_IPHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac O
 const SAFARI_MAC: &str = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Safari/605.1.15";
 const EDGE: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36 Edg/148.0.0.0";
 
-/// The rules of every notice, the oldest first.
+/// Returns the rules of every notice, oldest first.
 async fn rules(portal: &Portal) -> Vec<String> {
     let notices = portal.notices().await;
     notices.iter().map(|notice| notice.rules.join(" ")).collect()
 }
 
-/// What this client's person is asked about.
+/// Returns the open notices for this client.
 async fn questions(client: &Client) -> Vec<Value> {
     let answer = client.post("/api/list_security_notices").await.expect(200);
     answer.json().as_array().expect("a list").clone()
@@ -31,7 +31,7 @@ async fn dismiss(client: &Client, notice: &str) -> TestResponse {
         .await
 }
 
-/// The session was ended because it turned up in another client, and the person is asked about it once.
+/// Asserts that the session was revoked for a client change, with one notice to the user.
 async fn assert_ended_for_client_change(portal: &Portal, session: SessionId) {
     portal.assert_ended(session, "client_changed").await;
     let row = &portal.ends_of(session).await[0];
@@ -69,7 +69,7 @@ async fn cookie_in_another_browser_ends_its_session() {
         thief.get("/dashboard").await.expect(303);
         assert_ended_for_client_change(&portal, chrome.session()).await;
 
-        // The person is asked in their other session, though the one in question is over.
+        // The user is asked in the other session, although the session in question has ended.
         let asked = questions(&bystander).await;
         let asked: Vec<_> = asked
             .iter()
@@ -137,7 +137,7 @@ async fn changes_of_an_honest_client_end_no_session() {
     ] {
         let maria = portal.user(&uuid::Uuid::new_v4().to_string()).create().await;
         let client = portal.browser(began).signed_in(&maria).await;
-        // There and back, as often as the user likes.
+        // Back and forth, as often as the user likes.
         for user_agent in [changed, began, changed] {
             assert!(
                 client.clone().with_user_agent(user_agent).is_live().await,
@@ -232,7 +232,7 @@ async fn new_network_asks_once_and_ends_nothing() {
     let before = portal.notices().await.len();
     portal.advance(seconds(3600)).await;
 
-    // The same network: nothing to ask about.
+    // The same network raises no notice.
     chrome
         .clone()
         .at("198.51.100.200")
@@ -257,7 +257,7 @@ async fn new_network_asks_once_and_ends_nothing() {
             .iter()
             .any(|one| one["ip_address"] == "203.0.113.5")
     );
-    // Another session of the same person there is no news.
+    // Another session of the user in a known network raises no notice.
     asked
         .clone()
         .at("203.0.113.9")
@@ -296,7 +296,7 @@ async fn distant_networks_within_minutes_raise_another_notice() {
     for (wait, from, rule) in [
         (300, "203.0.113.5", "far_networks"),
         (301, "203.0.113.5", "new_network"),
-        // Next door is not far.
+        // A neighbouring network is not distant.
         (1, "198.51.7.7", "new_network"),
     ] {
         let portal = Portal::start().await;
@@ -414,7 +414,7 @@ async fn failures_before_the_correct_password_raise_a_notice() {
         (&notices[0].rules[..], notices[0].failures),
         (&["failures_before".to_owned()][..], Some(3))
     );
-    // Those are told of; and a day later they have nothing to do with it.
+    // Those are mentioned; a day later they do not count any more.
     let chrome = chrome.signed_in(&maria).await;
     fail(3).await;
     portal.advance(seconds(24 * 3600)).await;
@@ -469,7 +469,7 @@ async fn new_device_notice_closes_with_its_session() {
         .expect(204);
     assert_eq!(questions(&owner).await.len(), 0);
 
-    // A private window that was signed out, and one whose session ran out.
+    // A private window that was signed out, and one whose session expired.
     let private = portal.browser(SAFARI).signed_in(&maria).await;
     assert_eq!(questions(&owner).await.len(), 1);
     private.post("/api/sign_out").await.expect(200);
@@ -528,7 +528,7 @@ async fn session_in_question_confirms_with_the_password() {
         call.form(&[("notice_id", &*notice), ("password", password)])
             .await
     };
-    // Its sign-in was a moment ago: that is no answer to who it was.
+    // A recent sign-in does not answer who it was.
     assert_eq!(
         dismiss(&second, &notice).await.expect(403).json()["code"],
         "reauth_required"
@@ -547,7 +547,7 @@ async fn session_in_question_confirms_with_the_password() {
     let rows = portal.audit("suspicion_dismissed").await;
     assert_eq!((rows.len(), &rows[0].detail["by_password"]), (1, &json!(true)));
 
-    // The other one is not in question any more, and needs no password.
+    // The other session is confirmed and needs no password.
     let asked = questions(&first).await;
     assert_eq!((asked.len(), &asked[0]["may_confirm"]), (1, &json!(true)));
     dismiss(&first, asked[0]["id"].as_str().expect("an id"))
@@ -648,7 +648,7 @@ async fn unconfirmed_sessions_cannot_vouch_for_others() {
     let owner = portal.browser(CHROME).signed_in(&maria).await;
     let thief = portal.browser(FIREFOX).at("203.0.113.66").signed_in(&maria).await;
     let second = portal.browser(SAFARI).at("203.0.113.66").signed_in(&maria).await;
-    // Two sessions in question do not vouch for each other.
+    // Two unconfirmed sessions do not confirm each other.
     for client in [&thief, &second] {
         let asked = questions(client).await;
         assert_eq!((asked.len(), &asked[0]["may_confirm"]), (1, &json!(false)));
@@ -658,7 +658,7 @@ async fn unconfirmed_sessions_cannot_vouch_for_others() {
     }
     assert_eq!(questions(&owner).await.len(), 2);
 
-    // Signed out by the owner, and back with the same mark from the same network: a question again.
+    // Signed out by the owner, and back with the same cookie from the same network: a notice again.
     owner.post("/api/sign_out_other_devices").await.expect(200);
     assert_eq!(questions(&owner).await.len(), 0);
     portal.advance(seconds(3600)).await;
@@ -668,7 +668,7 @@ async fn unconfirmed_sessions_cannot_vouch_for_others() {
     portal.confirm_notices(&owner).await;
     assert_eq!(portal.audit("suspicion_dismissed").await.len(), 1);
 
-    // Nobody ever answers: after a week a device is known.
+    // Without an answer, a device is known after a week.
     let phone = portal.browser(SAFARI).signed_in(&maria).await;
     portal.advance(seconds(7 * 86_400)).await;
     let before = portal.notices().await.len();

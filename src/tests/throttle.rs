@@ -1,30 +1,30 @@
-//! How many passwords may be tried.
+//! Limits on password attempts and rates.
 
 use tokio::task::JoinSet;
 
 use crate::harness::*;
 
-/// Five on an account and a hundred from an address within fifteen minutes: the contract's defaults.
+/// Five per account and a hundred per address within fifteen minutes, the defaults of the contract.
 const DEFAULTS: [(&str, &str); 3] = [
     ("PORTAL_SIGN_IN_ATTEMPTS", "5"),
     ("PORTAL_SIGN_IN_ATTEMPTS_PER_ADDRESS", "100"),
     ("PORTAL_SIGN_IN_WINDOW_SECONDS", "900"),
 ];
 
-/// Twelve from an address, as many as anyone likes on an account.
+/// Twelve per address, unlimited per account.
 const PER_ADDRESS: [(&str, &str); 2] = [
     ("PORTAL_SIGN_IN_ATTEMPTS", "1000"),
     ("PORTAL_SIGN_IN_ATTEMPTS_PER_ADDRESS", "12"),
 ];
 
-/// Someone with a wrong password, `times` times, each looked at.
+/// Sends a wrong password `times` times, each of which is verified.
 async fn guess(client: &Client, email: &str, times: usize) {
     for _ in 0..times {
         client.try_sign_in(email, "not it").await.expect(401);
     }
 }
 
-/// Is refused unlooked at, whatever the password.
+/// Asserts that a sign-in is refused without verifying the password.
 async fn assert_throttled(client: &Client, person: &TestUser, seconds_left: u64) {
     for password in ["not it", &*person.password] {
         let answer = client.try_sign_in(&person.email, password).await.expect(429);
@@ -87,7 +87,7 @@ async fn correct_passwords_never_count() {
             .signed_in(&maria)
             .await;
     }
-    // Nor do they take wrong ones back.
+    // They do not reset wrong ones either.
     guess(&portal.browser(CHROME), &maria.email, 4).await;
     portal.browser(CHROME).signed_in(&maria).await;
     guess(&portal.browser(CHROME), &maria.email, 1).await;
@@ -178,7 +178,7 @@ async fn forged_x_forwarded_for_changes_no_count() {
             assert_eq!(answer.status, if round < 12 { 401 } else { 429 });
         }
     }
-    // Behind a trusted proxy the address that it saw counts.
+    // Behind a trusted proxy, the address that the proxy saw counts.
     let portal =
         Portal::with(&[&PER_ADDRESS[..], &[("PORTAL_TRUSTED_PROXIES", "10.0.0.0/8")]].concat()).await;
     let maria = portal.broker("maria").await;
@@ -210,7 +210,7 @@ async fn strangers_cannot_lock_out_known_devices() {
     assert_throttled(&portal.desktop("another"), &maria, 901).await;
 
     let (chrome, mac) = (chrome.signed_in(&maria).await, mac.signed_in(&maria).await);
-    // Known as they are, their own wrong passwords are counted, each for itself.
+    // Wrong passwords of known devices are counted per device.
     for known in [&chrome, &mac] {
         guess(known, &maria.email, 5).await;
         assert_throttled(known, &maria, 901).await;
@@ -282,7 +282,7 @@ async fn email_spellings_share_one_count() {
         "miriam.keller@broker.example",
         "MIRIAM.Keller@Broker.EXAMPLE",
         "  miriam.keller@broker.example\t",
-        // Letters that some lower-casing turns into i and k.
+        // Letters that some lower-case mappings turn into i and k.
         "m\u{130}riam.keller@broker.example",
         "miriam.\u{212a}eller@broker.example",
     ];
@@ -363,7 +363,7 @@ async fn cleanup_allows_no_extra_attempts() {
     assert_eq!(portal.clean_up().await.attempts_deleted, 0);
     assert_throttled(&portal.browser(CHROME), &maria, 2).await;
     portal.advance(seconds(1)).await;
-    // The account's and the address's.
+    // The counts of account and address.
     assert_eq!(portal.clean_up().await.attempts_deleted, 2);
     guess(&portal.browser(CHROME), &maria.email, 5).await;
     assert_throttled(&portal.browser(CHROME), &maria, 901).await;
@@ -394,7 +394,7 @@ async fn known_device_id_cannot_lock_out_a_desktop() {
         stranger.try_sign_in(&maria.email, "wrong").await.expect(401);
     }
     stranger.try_sign_in(&maria.email, "wrong").await.expect(429);
-    // No further guesses by other names of the same network either.
+    // Other addresses of the same network give no additional attempts.
     portal
         .desktop("pc")
         .at("192.0.2.67")
@@ -447,7 +447,7 @@ async fn operator_password_ends_the_throttling() {
         .expect(200);
 }
 
-/// Refused because of too much at once, and not for a wrong password.
+/// Asserts a refusal because of a rate limit and not of a wrong password.
 fn assert_rate_limited(answer: &TestResponse) {
     let body = answer.json();
     assert_eq!(
@@ -481,7 +481,7 @@ async fn parallel_correct_passwords_are_never_called_wrong() {
     }
     assert!(answers.iter().filter(|answer| answer.status < 300).count() >= 5);
     assert_eq!(portal.audit("sign_in_throttled").await, []);
-    // None of them is counted afterwards.
+    // Afterwards none of them is counted.
     guess(&portal.browser(SAFARI), &maria.email, 5).await;
     assert_throttled(&portal.browser(SAFARI), &maria, 901).await;
 }
@@ -491,7 +491,7 @@ async fn lost_attempts_do_not_lock_the_account() {
     let portal = Portal::with(&DEFAULTS).await;
     let maria = portal.broker("maria").await;
     guess(&portal.browser(CHROME), &maria.email, 3).await;
-    // Two servers were killed while each checked a password.
+    // Two servers were killed during a password check.
     sqlx::query("UPDATE password_attempts SET taken = 5 WHERE taken = 3")
         .execute(&portal.sql)
         .await
@@ -593,7 +593,7 @@ async fn repeated_actions_are_limited_and_end_nothing() {
     let call = chrome.post("/api/revoke_session");
     call.form(&[("session_id", "nonsense")]).await.expect(429);
     assert!(chrome.is_live().await && mac.is_live().await);
-    // A refused refresh leaves its token as it was.
+    // A refused refresh leaves its token unchanged.
     portal.advance(seconds(225)).await;
     mac.refresh().await.expect(200);
 }
@@ -609,7 +609,7 @@ async fn strangers_exhaust_no_rate_limit_of_known_devices() {
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
-    // From the same address, with and without a device that the account does not know.
+    // From the same address, with and without a device that is unknown to the account.
     let strangers = [portal.browser(FIREFOX), portal.desktop("another")];
     for stranger in &strangers {
         guess(stranger, &maria.email, 1).await;
@@ -624,7 +624,7 @@ async fn strangers_exhaust_no_rate_limit_of_known_devices() {
             .expect(200);
         mac.try_sign_in(&maria.email, &maria.password).await.expect(201);
     }
-    // Known devices have limits as well.
+    // Known devices have limits too.
     for known in [&chrome, &mac] {
         assert_rate_limited(&known.try_sign_in(&maria.email, &maria.password).await);
     }
@@ -670,7 +670,7 @@ async fn invalid_refresh_tokens_limit_no_valid_ones() {
     let old = portal.desktop("old").signed_in(&maria).await;
     let ended = old.refresh_token();
     old.delete("/api/v1/sessions?scope=current").await.expect(200);
-    // Unknown as a refresh token.
+    // Not a known refresh token.
     let unknown = mac.access_token();
     for round in 0..6 {
         let token = if round % 2 == 0 { &ended } else { &unknown };
@@ -694,7 +694,7 @@ async fn rate_limits_delay_no_reuse_detection() {
     let mac = portal.desktop("mac").signed_in(&maria).await;
     let thief = mac.duplicate();
     thief.refresh().await.expect(200);
-    // Within the grace, the same answer again and again.
+    // Within the grace period, the same response is repeated.
     let own = thief.refresh_token();
     for round in 0..5 {
         thief

@@ -1,4 +1,4 @@
-//! Traces: what the collector gets of a request, and that nobody waits for it.
+//! Traces: what the collector receives, and that requests do not wait for it.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,12 +7,12 @@ use tokio::net::TcpListener;
 
 use crate::harness::*;
 
-/// A collector that keeps what it is sent.
+/// A collector that stores what it receives.
 #[derive(Clone, Default)]
 struct Collector(Arc<Mutex<Vec<u8>>>);
 
 impl Collector {
-    /// Begins to listen, and gives the address for the portal's settings.
+    /// Starts listening and returns the URL for the portal's settings.
     async fn listening(&self) -> String {
         let keep = async |State(collector): State<Collector>, body: Bytes| {
             collector.0.lock().expect("whole").extend_from_slice(&body);
@@ -26,7 +26,7 @@ impl Collector {
         format!("http://{address}/base")
     }
 
-    /// Whether these bytes stand in what it was sent: names and attributes of protobuf are plain text.
+    /// Returns whether these bytes were received: protobuf contains names and attributes as plain text.
     fn has(&self, bytes: impl AsRef<[u8]>) -> bool {
         let bytes = bytes.as_ref();
         let sent = self.0.lock().expect("whole");
@@ -106,7 +106,7 @@ async fn callers_sampling_decision_is_kept() {
         .header("traceparent", &unsampled)
         .await
         .expect(200);
-    // What is no parent is none: the request has a trace of its own.
+    // An invalid parent is ignored: the request gets its own trace.
     stranger
         .get("/healthz")
         .header("traceparent", "nonsense")
@@ -132,7 +132,7 @@ async fn hanging_collector_delays_neither_requests_nor_shutdown() {
     let portal = Portal::with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &address)]).await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    // More than the exporter keeps: what is over is thrown away.
+    // More than the exporter queues; the rest is dropped.
     for _ in 0..2500 {
         portal.anonymous().get("/healthz").await.expect(200);
     }
