@@ -18,7 +18,7 @@ export default defineConfig({
   forbidOnly: Boolean(process.env.CI),
   workers: 2,
   retries: 0,
-  // Generous, because others may compile on the same machine; nothing waits for a time that has to pass.
+  // Generous, because other work may run on the same machine. No test waits for a fixed time.
   timeout: 60_000,
   expect: { timeout: 15_000 },
   use: {
@@ -39,7 +39,7 @@ export default defineConfig({
         '--disable-background-networking',
         '--disable-component-update',
         '--disable-sync',
-        // A page's first requests can be on their way before the context has its own.
+        // The first requests of a page may be sent before its context is set up.
         `--user-agent=${CHROME_ON_WINDOWS.userAgent}`,
       ],
     },

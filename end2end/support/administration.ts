@@ -4,13 +4,13 @@ import type { Person, Portal } from './portal';
 import { expect, test as base } from './test';
 
 interface Fixtures {
-  /** Everybody in the test belongs to it, and nobody of any other test does. */
+  /** An organization of this test only; all its users belong to it. */
   organization: string;
-  /** The administrator of it. */
+  /** Its administrator. */
   admin: Person;
 }
 
-/** The person of a test is a broker in an organization of the test's own. */
+/** The test's user is a broker in the test's organization. */
 export const test = base.extend<Fixtures>({
   organization: async ({}, use, { testId }) => use(`Westwind ${testId.slice(-8)}`),
   person: async ({ portal, organization }, use) => use(await portal.register({ organization })),
@@ -18,7 +18,7 @@ export const test = base.extend<Fixtures>({
     use(await portal.register({ organization, role: 'admin', name: 'Ada Lindqvist' })),
 });
 
-/** Makes live sessions of the person, each begun a second before the one before it. Nobody has their cookies. */
+/** Creates live sessions of a user, each a second older than the one before. Nobody has their cookies. */
 export async function makeSessions(portal: Portal, person: Person, count: number) {
   await portal.sql(`
     INSERT INTO sessions (id, user_id, organization_id, kind, credential_hash, epoch, created_at, authenticated_at,
@@ -31,7 +31,7 @@ export async function makeSessions(portal: Portal, person: Person, count: number
     JOIN memberships m ON m.user_id = u.id`);
 }
 
-/** Has it be a day since the person last entered their password. */
+/** Makes the user's password checks a day old. */
 export async function forgetPasswordChecks(portal: Portal, person: Person) {
   await portal.sql(
     `UPDATE sessions SET authenticated_at = authenticated_at - interval '1 day'
@@ -83,7 +83,7 @@ export class ReviewPage {
     return this.main.getByRole('combobox', { name, exact: true });
   }
 
-  /** Chooses in the filter, and without JavaScript has it applied. */
+  /** Sets a filter, and without JavaScript applies it. */
   async choose(name: string, value: string, scripted: boolean) {
     await this.choice(name).selectOption(value);
     if (!scripted) {
@@ -95,7 +95,7 @@ export class ReviewPage {
     await expect(this.count).toHaveText(count === 1 ? '1 session' : `${count} sessions`);
   }
 
-  /** What came of what was done: in passing, and without JavaScript above the list. */
+  /** The result of an action: a toast, and without JavaScript a message above the list. */
   outcome(words: string | RegExp): Locator {
     return this.page.getByRole('status').filter({ hasText: words });
   }
@@ -129,7 +129,7 @@ export class PeoplePage {
     return this.rows.filter({ hasText: text });
   }
 
-  /** The link that opens someone's details. */
+  /** The link that opens a user's details. */
   person(name: string): Locator {
     return this.rows.getByRole('rowheader').getByRole('link', { name });
   }
@@ -143,7 +143,7 @@ export class PeoplePage {
   }
 }
 
-/** One session, or one person, beside the list. */
+/** The details panel of a session or user. */
 export class Panel {
   readonly box: Locator;
   readonly title: Locator;
@@ -168,7 +168,7 @@ export class Panel {
   }
 }
 
-/** What stands over the page before something is ended or changed. */
+/** The dialog that asks before an action. */
 export class ReviewQuestion {
   readonly box: Locator;
   readonly reason: Locator;

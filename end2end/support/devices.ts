@@ -2,13 +2,13 @@ import { randomUUID } from 'node:crypto';
 
 import type { Person } from './portal';
 
-/** How a browser appears to the server: what it calls itself and where it is. */
+/** How a browser appears to the server: User-Agent and address. */
 export interface Appearance {
   userAgent: string;
   extraHTTPHeaders: { 'x-forwarded-for': string };
 }
 
-/** The browser that tests look through. The server calls it "Chrome on Windows". */
+/** The browser of the tests. The server names it "Chrome on Windows". */
 export const CHROME_ON_WINDOWS: Appearance = {
   userAgent:
     'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36',
@@ -29,7 +29,7 @@ export const SAFARI_ON_IPHONE: Appearance = {
   extraHTTPHeaders: { 'x-forwarded-for': '192.0.2.80' },
 };
 
-/** The desktop app, as far as the server can tell. */
+/** The desktop app as the server sees it. */
 export class Desktop {
   private constructor(
     private readonly url: string,
@@ -60,7 +60,7 @@ export class Desktop {
     return { status: answer.status, body: await answer.json() };
   }
 
-  /** Its sessions as the server lists them. */
+  /** Its sessions according to the server. */
   async sessions(): Promise<{ id: string; device_name: string; kind: string; is_current: boolean }[]> {
     return (await this.get('/api/v1/sessions')).body.sessions;
   }

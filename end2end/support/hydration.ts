@@ -1,8 +1,8 @@
 import type { BrowserContext, Page } from '@playwright/test';
 
 /**
- * Lets tests wait until a page's own script answers, without a word in the page about it: forms work before that too,
- * by leaving the page, which is not what a test with JavaScript means to see.
+ * Lets tests wait for hydration. Forms work before that too, but load a new page, which tests with JavaScript do not
+ * expect.
  */
 export async function noteListeners(context: BrowserContext) {
   await context.addInitScript(() => {
@@ -14,13 +14,13 @@ export async function noteListeners(context: BrowserContext) {
       }
       return add.apply(this, rest as any);
     };
-    // What the server draws is listened to from around it.
+    // Listeners of HTML from the server are on its container.
     const isDrawn = (form: HTMLFormElement) => {
       const around = form.closest('.fragment');
       return around !== null && heard.has(around);
     };
     (window as any).isHydrated = () => {
-      // The page that asks instead of the dialog is for browsers without scripts; its form has none.
+      // The confirmation page is for browsers without scripts; its form has no listener.
       const forms = [...document.forms].filter(form => !form.closest('main.confirm'));
       const answers = (form: HTMLFormElement) =>
         heard.has(form) || [...form.elements].some(control => heard.has(control)) || isDrawn(form);
@@ -29,7 +29,7 @@ export async function noteListeners(context: BrowserContext) {
   });
 }
 
-/** Waits until the page's script has taken over. Without JavaScript a page is ready as it is. */
+/** Waits for hydration. Without JavaScript a page is ready at once. */
 export async function hydrated(page: Page) {
   const scripted = await page.evaluate(() => 'isHydrated' in window);
   if (scripted) {
@@ -37,7 +37,7 @@ export async function hydrated(page: Page) {
   }
 }
 
-/** Opens a page of the portal and waits until it answers. */
+/** Opens a page of the portal and waits for hydration. */
 export async function visit(page: Page, path: string) {
   const response = await page.goto(path);
   await hydrated(page);

@@ -10,7 +10,7 @@ export const SCREENSHOTS = path.join(__dirname, '../results/screenshots');
 
 const STANDARDS = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
 
-/** The windows that pages are looked at in, each in the colours that the other is not. */
+/** The windows in which pages are checked, one in each colour scheme. */
 export const WINDOWS: { width: number; colorScheme: 'light' | 'dark'; options: BrowserContextOptions }[] = [
   { width: 1280, colorScheme: 'dark', options: { ...CHROME_ON_WINDOWS, viewport: { width: 1280, height: 800 } } },
   {
@@ -20,7 +20,7 @@ export const WINDOWS: { width: number; colorScheme: 'light' | 'dark'; options: B
   },
 ];
 
-/** Waits for dialogs to arrive and colours to change. What turns while the portal works never ends. */
+/** Waits until dialogs and colours have stopped moving. Progress indicators never end. */
 export async function movesNoMore(page: Page) {
   await expect
     .poll(() =>
@@ -32,9 +32,9 @@ export async function movesNoMore(page: Page) {
     .toBe(0);
 }
 
-/** axe is a script itself, so it looks at pages with JavaScript only; their elements are the same without. */
+/** Checks with axe. It is a script, so it runs with JavaScript only; the elements are the same without. */
 export async function expectNoViolation(page: Page) {
-  // The other mode looks into frames, by way of a page of its own; the portal has none.
+  // The other mode checks frames on a separate page; the portal has none.
   const { violations } = await new AxeBuilder({ page }).setLegacyMode().withTags(STANDARDS).analyze();
   const found = violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(node => node.html).join(' ')}`);
   expect(found).toEqual([]);
@@ -48,7 +48,7 @@ export async function expectNoSidewaysScroll(page: Page) {
   expect(wide, 'nothing stands beyond the edge of the window').toBeLessThanOrEqual(window);
 }
 
-/** What is fixed to the window makes nothing scroll, and so has to fit into it. */
+/** Fixed elements do not cause scrolling, so they must fit into the window. */
 export async function expectToastsInWindow(page: Page) {
   const outside = await page.evaluate(() =>
     [...document.querySelectorAll('.toast')]
@@ -59,7 +59,7 @@ export async function expectToastsInWindow(page: Page) {
   expect(outside, 'messages that stand beyond the edge of the window').toEqual([]);
 }
 
-/** Nothing in the header stands on something else, however long a name is. */
+/** Checks that nothing in the header overlaps, however long a name is. */
 export async function expectHeaderInOrder(page: Page) {
   const overlaps = await page.evaluate(() => {
     const parts = [...document.querySelectorAll('.app-header .brand, .app-nav a, .organization, .menu summary')];
@@ -76,7 +76,7 @@ export async function expectHeaderInOrder(page: Page) {
   expect(overlaps, 'parts of the header that overlap').toEqual([]);
 }
 
-/** Every control is 44 px high and wide; links within text are left to the text. */
+/** Checks that every control is at least 44 px high and wide, except links within text. */
 export async function expectRoomForFingers(page: Page) {
   const small = () =>
     page.evaluate(() => {
@@ -86,7 +86,7 @@ export async function expectRoomForFingers(page: Page) {
         .filter(control => !control.matches('.skip-link:not(:focus)') && getComputedStyle(control).display !== 'inline')
         .map(control => ({
           html: control.outerHTML.slice(0, 100),
-          // The words around a radio button are part of it.
+          // The label of a radio button is part of it.
           box: (control.closest('label') ?? control).getBoundingClientRect(),
         }))
         .filter(({ box }) => box.height < 44 || box.width < 44)

@@ -57,7 +57,7 @@ export class SettingsPage {
     return this.row(device).getByRole('button', { name: `Sign out of ${device}` });
   }
 
-  /** What came of what the person did: a message at the bottom of the page, and without JavaScript one above the list. */
+  /** The result of an action: a toast, and without JavaScript a message above the list. */
   get notice(): Locator {
     const inSection = this.section.getByRole('status');
     return new Toasts(this.page).words.or(inSection).filter({ hasText: /signed out/ });
@@ -72,14 +72,14 @@ export class SettingsPage {
   }
 }
 
-/** What is said in passing, at the bottom of the page. */
+/** Messages at the bottom of the page. */
 export class Toasts {
   readonly region: Locator;
   readonly all: Locator;
   readonly words: Locator;
 
   constructor(page: Page) {
-    // A place that was there before its first message: else that one is not read out.
+    // The container exists before its first message; otherwise that one is not announced.
     this.region = page.getByRole('status').and(page.locator('.toast-region'));
     this.all = this.region.locator('.toast');
     this.words = this.all.getByRole('paragraph');
@@ -94,7 +94,7 @@ export class Toasts {
   }
 }
 
-/** What stands over a page behind sign-in as soon as its session is over, with JavaScript. */
+/** The dialog over a private page whose session has ended, with JavaScript. */
 export class SignedOutDialog {
   readonly box: Locator;
   readonly why: Locator;
@@ -126,7 +126,7 @@ export class SignedOutDialog {
   }
 }
 
-/** What asks before several devices are signed out: the dialog, and without JavaScript the page in its stead. */
+/** Asks before several devices are signed out: a dialog, and without JavaScript a page. */
 class SignOutQuestion {
   readonly box: Locator;
   readonly devices: Locator;
@@ -160,7 +160,7 @@ export class SignOutOthersQuestion extends SignOutQuestion {
   }
 }
 
-/** What asks for the password in the middle of an action: the dialog, and without JavaScript the page in its stead. */
+/** Asks for the password during an action: a dialog, and without JavaScript a page. */
 export class PasswordQuestion {
   readonly box: Locator;
   readonly password: Locator;
@@ -178,13 +178,13 @@ export class PasswordQuestion {
     this.cancel = this.box.getByRole(scripted ? 'button' : 'link', { name: 'Cancel' });
   }
 
-  /** The button that does what was asked for, by what it reads. */
+  /** The button that performs the action, by its label. */
   goOn(label: string): Locator {
     return this.box.getByRole('button', { name: label, exact: true });
   }
 }
 
-/** "Was this you?" at the top of the settings. */
+/** The security notices at the top of the settings. */
 export class Questions {
   readonly card: Locator;
   readonly items: Locator;
@@ -196,7 +196,7 @@ export class Questions {
     this.outcome = page.getByRole('status').filter({ hasText: /has been signed out\.|We will not ask/ });
   }
 
-  /** Opens the line that holds them. */
+  /** Opens the list of notices. */
   async open() {
     await this.card.locator('summary').click();
     await expect(this.items.first()).toBeVisible();
@@ -211,7 +211,7 @@ export class Questions {
   }
 }
 
-/** The section in which the password is changed. */
+/** The section for changing the password. */
 export class PasswordSection {
   readonly section: Locator;
   readonly current: Locator;
@@ -240,7 +240,7 @@ export class PasswordSection {
   }
 }
 
-/** The menu in the header of someone who belongs to several organizations. */
+/** The organization menu in the header. */
 export class OrganizationMenu {
   readonly opener: Locator;
   readonly choices: Locator;
@@ -266,16 +266,16 @@ export class OrganizationMenu {
     await this.choice(name).click();
   }
 
-  /** What the header says at this moment, and which choice is marked. */
+  /** Checks the name in the header and the selected entry. */
   async shows(name: string) {
     await expect(this.opener).toContainText(name);
     await expect(this.page.locator('summary + .menu-panel form button[aria-current="true"]')).toContainText([name]);
   }
 }
 
-/** What every page behind sign-in says of its session and of the way to the server. */
+/** What every private page shows about its session and connection. */
 export class Live {
-  /** Over the page when the session has ended. */
+  /** The dialog over the page after the session has ended. */
   readonly ended: Locator;
   readonly unreachable: Locator;
   readonly tryNow: Locator;
@@ -297,7 +297,7 @@ export class Live {
     return this.page.getByRole('status').filter({ has: dismiss }).getByText(text);
   }
 
-  /** The page goes on as if nothing had been. */
+  /** Checks that the page works normally. */
   async isAlive() {
     await expect(this.unreachable).toBeHidden();
     await expect(this.ended).toBeHidden();
@@ -305,7 +305,7 @@ export class Live {
   }
 }
 
-/** The menu at the end of the header. */
+/** The account menu in the header. */
 export class AccountMenu {
   readonly opener: Locator;
   readonly signOut: Locator;
@@ -324,7 +324,7 @@ export class AccountMenu {
     await expect(this.signOut).toBeVisible();
   }
 
-  /** Chooses a theme and waits until it is kept: the page shows it before that. */
+  /** Selects a theme and waits until it is saved, which is after the page shows it. */
   async choose(name: 'Light' | 'Dark' | 'System') {
     const kept = this.page.waitForResponse('**/api/choose_theme');
     await this.theme(name).click();

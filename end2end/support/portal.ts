@@ -14,7 +14,7 @@ const SITE = path.resolve(ROOT, process.env.LEPTOS_SITE_ROOT || path.join(TARGET
 /** Where the server keeps databases that cannot be in the data directory. */
 const ELSEWHERE = '/var/lib/broker-portal/';
 
-/** What stands in the log of a server only if there is a mistake in it; the last are Leptos's own words. */
+/** Log messages that only a bug causes; the last ones are from Leptos. */
 const COMPLAINT = /panicked|overflowed|"level":"ERROR"|you are reading a resource|hydration/;
 
 const START_LIMIT = 60_000;
@@ -27,7 +27,7 @@ export interface Person {
   organization: string;
 }
 
-/** The real server on a port of its own, with a database of its own. */
+/** The real server with its own port and database. */
 export class Portal {
   private people = 0;
 
@@ -38,9 +38,9 @@ export class Portal {
     private server: ChildProcess,
   ) {}
 
-  /** `extra` are settings of the server beside those that every test needs. */
+  /** Starts a server with `extra` settings beside those that every test needs. */
   static async start(extra: Record<string, string> = {}): Promise<Portal> {
-    // The user that runs Postgres has to be able to pass through it.
+    // The user that runs Postgres must be able to enter it.
     const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'broker-portal-e2e-'));
     fs.chmodSync(directory, 0o755);
     const address = `127.0.0.1:${await freePort()}`;
@@ -53,7 +53,7 @@ export class Portal {
       LEPTOS_SITE_ADDR: address,
       LEPTOS_SITE_ROOT: SITE,
       PORTAL_DEMO: 'off',
-      // Devices say where they are with X-Forwarded-For.
+      // Devices set their address with X-Forwarded-For.
       PORTAL_TRUSTED_PROXIES: '127.0.0.1/32',
       ...extra,
     };
@@ -85,7 +85,7 @@ export class Portal {
     throw new Error(`the server was not ready after ${START_LIMIT} ms\n${this.logEnd()}`);
   }
 
-  /** Another server process on the same database, with an address of its own. To be stopped before this one. */
+  /** Starts another server process on the same database, with its own address. Stop it before this one. */
   async secondNode(extra: Record<string, string> = {}): Promise<Portal> {
     const { PORTAL_DATA_DIR, LEPTOS_SITE_ADDR, ...settings } = this.environment;
     return Portal.start({
@@ -95,24 +95,24 @@ export class Portal {
     });
   }
 
-  /** The private cluster of this process: written for others while it runs. */
+  /** The private cluster of this process, whose URL is in a file while it runs. */
   private get database(): string {
     const socket = fs.readFileSync(path.join(this.directory, 'data/postgres.state'), 'utf8').trim();
     return `postgres://portal@${encodeURIComponent(socket)}:5432/portal?sslmode=disable`;
   }
 
-  /** Writes into the database what would take people days, or hundreds of them. Not for what the portal does itself. */
+  /** Changes the database directly, for states that would take days or hundreds of users. */
   async sql(statement: string) {
     const args = ['--no-psqlrc', '--quiet', '--set', 'ON_ERROR_STOP=1', this.database];
     await run('psql', args, { env: { PATH: this.environment.PATH } }, statement);
   }
 
-  /** Stops the server but keeps its address and all that it knows, for `resume`. */
+  /** Stops the server but keeps its address and data for `resume`. */
   async pause() {
     await this.terminate();
   }
 
-  /** Starts it again, on the same address and data. */
+  /** Starts the server again with the same address and data. */
   async resume() {
     this.server = serve(this.directory, this.environment);
     await this.ready();
@@ -133,7 +133,7 @@ export class Portal {
     }
   }
 
-  /** Stops it as an operator would, and removes what it left. Complains of an end that was not clean. */
+  /** Stops the server like an operator and removes its data. Fails if it did not stop cleanly. */
   async stop() {
     const { exitCode, signalCode } = this.server;
     let failed: unknown;
@@ -147,7 +147,7 @@ export class Portal {
     if (failed) {
       throw failed;
     }
-    // What pages report is for `Watch` to judge: a test may cause it.
+    // Reports of pages are checked by `Watch`, since a test may cause them.
     const own = log.split('\n').filter(line => !line.includes('client application failed'));
     const complaints = own.filter(line => COMPLAINT.test(line));
     if (complaints.length > 0) {
@@ -170,7 +170,7 @@ export class Portal {
     fs.rmSync(this.directory, { recursive: true, force: true });
   }
 
-  /** For people: what was last in it. */
+  /** The end of the log, for error messages. */
   private logEnd(): string {
     return this.log().slice(-20_000);
   }
@@ -179,7 +179,7 @@ export class Portal {
     return fs.readFileSync(path.join(this.directory, 'log'), 'utf8');
   }
 
-  /** Registers someone whom no other test knows. */
+  /** Creates a user for this test only. */
   async register(about: Partial<Person> & { role?: string } = {}): Promise<Person> {
     this.people += 1;
     const person = {
@@ -196,13 +196,13 @@ export class Portal {
     return person;
   }
 
-  /** Runs an operator's command beside the running server. */
+  /** Runs a command beside the running server. */
   async command(args: string[], input = ''): Promise<string> {
     return run(SERVER, args, { cwd: this.directory, env: this.environment }, input);
   }
 }
 
-/** Runs a program to its end, which has to be a good one, and gives what it said. */
+/** Runs a program that must succeed, and returns its output. */
 async function run(program: string, args: string[], options: SpawnOptions, input: string): Promise<string> {
   const child = spawn(program, args, { ...options, stdio: 'pipe' });
   let output = '';
@@ -218,7 +218,7 @@ async function run(program: string, args: string[], options: SpawnOptions, input
 
 function serve(directory: string, environment: NodeJS.ProcessEnv): ChildProcess {
   const log = fs.openSync(path.join(directory, 'log'), 'a');
-  // Not in the directory of the repository, whose portal.toml is not for here.
+  // Not in the repository, whose portal.toml does not apply here.
   const server = spawn(SERVER, ['serve'], { cwd: directory, env: environment, stdio: ['ignore', log, log] });
   fs.closeSync(log);
   return server;

@@ -2,16 +2,16 @@ import { once } from 'node:events';
 import http from 'node:http';
 import net from 'node:net';
 
-/** How tabs ask how their session stands. */
+/** Path of session checks. */
 export const CHECK = '/api/v1/session_state';
 
-/** The stream that tells of changes. */
+/** Path of the event stream. */
 export const STREAM = '/api/v1/session/events';
 
-/** Every path. */
+/** All paths. */
 export const EVERYTHING = '/';
 
-/** What stands in place of an answer: one of the proxy's own, none at all, or none until it is let go. */
+/** What replaces a response: one of the proxy's own, a closed connection, or none until it is released. */
 export type Fault = { status: number; type: string; body: string } | 'cut' | 'hang';
 
 const page = '<!doctype html><title>Gateway</title><h1>Please log in to the hotel network</h1>';
@@ -20,11 +20,11 @@ export const ERROR_500: Fault = { status: 500, type: 'text/plain', body: 'Intern
 export const PAGE_503: Fault = { status: 503, type: 'text/html', body: page };
 export const PAGE_200: Fault = { status: 200, type: 'text/html', body: page };
 
-/** Stands between browsers and the server, counts what passes, and does as bad networks and proxies do. */
+/** A proxy between browsers and server. Counts requests and simulates bad networks and proxies. */
 export class Proxy {
-  /** Streams that the server has begun and that have not ended. */
+  /** Open streams. */
   openStreams = 0;
-  /** Other requests that have come and are not answered yet. */
+  /** Other requests without a response yet. */
   unanswered = 0;
   private readonly faults = new Map<string, Fault>();
   private readonly came: string[] = [];
@@ -61,7 +61,7 @@ export class Proxy {
     this.listener.closeAllConnections();
   }
 
-  /** From now on requests for paths that begin so come to this, or to the server again. */
+  /** Applies a fault to requests for paths with this prefix, or `pass` to forward them again. */
   set(path: string, fault: Fault | 'pass') {
     this.faults.delete(path);
     if (fault !== 'pass') {
@@ -69,22 +69,22 @@ export class Proxy {
     }
   }
 
-  /** Breaks off the streams that are open. */
+  /** Closes the open streams. */
   breakStreams() {
     this.streams.forEach(({ to }) => to.destroy());
   }
 
-  /** Keeps back whatever the streams that are open tell from now on, without closing them. */
+  /** Drops data of the open streams from now on, without closing them. */
   silenceStreams() {
     this.streams.forEach(({ from, to }) => from.unpipe(to).resume());
   }
 
-  /** Has them say that they are still there, as the server does each 15 seconds. */
+  /** Sends a heartbeat on all streams, as the server does every 15 seconds. */
   beat() {
     this.streams.forEach(({ to }) => to.write('event: heartbeat\ndata: {}\n\n'));
   }
 
-  /** Breaks off every connection, and lets none through until `reconnect`. */
+  /** Closes every connection and refuses new ones until `reconnect`. */
   cutOff() {
     this.isCutOff = true;
     this.sockets.forEach(socket => socket.destroy());
@@ -94,17 +94,17 @@ export class Proxy {
     this.isCutOff = false;
   }
 
-  /** How many requests have come for paths that begin so. */
+  /** Counts the requests for paths with this prefix. */
   count(path: string): number {
     return this.came.filter(one => one.startsWith(path)).length;
   }
 
-  /** How many of them hang. */
+  /** Counts how many of them hang. */
   hanging(path: string): number {
     return this.held.filter(one => one.path.startsWith(path)).length;
   }
 
-  /** Lets what hangs go on to the server. */
+  /** Forwards hanging requests to the server. */
   release(path: string) {
     const goes = this.held.filter(one => one.path.startsWith(path));
     this.held = this.held.filter(one => !goes.includes(one));
@@ -141,7 +141,7 @@ export class Proxy {
       response.writeHead(answer.statusCode!, answer.rawHeaders);
       response.flushHeaders();
       answer.pipe(response);
-      // Half an answer is none.
+      // A partial response does not count.
       answer.on('error', () => response.destroy());
       if (path!.startsWith(STREAM) && answer.statusCode === 200) {
         this.openStreams += 1;

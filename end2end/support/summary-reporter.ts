@@ -1,6 +1,6 @@
 import type { FullConfig, FullResult, Reporter, Suite, TestCase } from '@playwright/test/reporter';
 
-/** The last line of a run, for machines: `end2end: passed tests=84 failed=0 skipped=0 seconds=97`. */
+/** Prints the last line of a run for scripts: `end2end: passed tests=84 failed=0 skipped=0 seconds=97`. */
 export default class SummaryReporter implements Reporter {
   private tests: TestCase[] = [];
   private errors = 0;
@@ -9,7 +9,7 @@ export default class SummaryReporter implements Reporter {
     this.tests = suite.allTests();
   }
 
-  /** What goes wrong outside any test, such as a server that does not stop. */
+  /** Counts errors outside tests, such as a server that does not stop. */
   onError() {
     this.errors += 1;
   }

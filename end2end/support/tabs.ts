@@ -2,7 +2,7 @@ import { expect, type Page } from '@playwright/test';
 
 import type { Proxy } from './proxy';
 
-/** Puts a tab in front or behind others, as far as its page can tell: browsers without a screen do neither. */
+/** Makes a tab visible or hidden for its page. Headless browsers do neither. */
 export async function put(page: Page, where: 'visible' | 'hidden') {
   await page.evaluate(where => {
     Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => where });
@@ -11,15 +11,12 @@ export async function put(page: Page, where: 'visible' | 'hidden') {
   }, where);
 }
 
-/**
- * Has the tab's script stand still, as that of a frozen tab does, until what this gives is called. Browsers without a
- * screen freeze no tab: to them each is seen.
- */
+/** Stops a tab's script, like a frozen tab, until the returned function is called. Headless browsers freeze no tab. */
 export async function freeze(page: Page): Promise<() => Promise<void>> {
   const debug = await page.context().newCDPSession(page);
   await debug.send('Debugger.enable');
   const stopped = new Promise(resolve => debug.once('Debugger.paused', resolve));
-  // It comes back when the tab does.
+  // Resolves when the tab continues.
   page.evaluate('debugger').catch(() => {});
   await stopped;
   return async () => {
@@ -28,17 +25,17 @@ export async function freeze(page: Page): Promise<() => Promise<void>> {
   };
 }
 
-/** Waits until whatever the page has begun so far has come about: an answer of the server comes after it. */
+/** Waits for the page's earlier requests: a response of the server comes after them. */
 export async function settled(page: Page) {
   await page.evaluate(async () => void (await (await fetch('/robots.txt', { cache: 'no-store' })).text()));
 }
 
-/** Waits until the tab has heard its stream: before that it asks each minute, and so it does where none beats. */
+/** Waits until the tab has received data of its stream. Without a stream it checks every minute. */
 export async function hearsStream(page: Page, between: Proxy) {
-  // A tab that has just been opened tells the others of its session first.
+  // A new tab first tells the others about its session.
   await settled(page);
   await expect.poll(() => between.openStreams).toBeGreaterThan(0);
-  // The tab with the stream passes on what it hears.
+  // The tab with the stream forwards what it receives.
   await page.evaluate(() => {
     const channel = new BroadcastChannel('broker-portal-session-1');
     const beats = new Promise<void>(resolve => {
@@ -51,15 +48,15 @@ export async function hearsStream(page: Page, between: Proxy) {
 }
 
 /**
- * Lets time pass on the clock of the browser's tabs while their stream beats. No time passes for the server: a check would
- * tell the tabs so, and the session would end as late as at first.
+ * Advances the clock of the browser's tabs while their stream sends heartbeats. The server's time does not advance, so
+ * a check would reset the expiry.
  */
 export async function passesUnasked(page: Page, between: Proxy, seconds: number) {
   for (let left = seconds; left > 0; left -= 20) {
     for (const tab of page.context().pages()) {
       await hearsStream(tab, between);
     }
-    // What is under way now would have taken all the time that passes, and count as unanswered.
+    // A request in progress would appear to take all that time and time out.
     await expect.poll(() => between.unanswered).toBe(0);
     await settled(page);
     await page.clock.fastForward(Math.min(left, 20) * 1000);
@@ -67,7 +64,7 @@ export async function passesUnasked(page: Page, between: Proxy, seconds: number)
   await settled(page);
 }
 
-/** How the session of the page's browser stands. Asking is not activity. */
+/** Loads the session state of the page's browser. This is no activity. */
 export async function sessionState(page: Page): Promise<any> {
   const answer = await page.context().request.get('/api/v1/session_state');
   return { status: answer.status(), body: await answer.json() };

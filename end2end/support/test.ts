@@ -7,22 +7,22 @@ import { Proxy } from './proxy';
 import { Watch } from './watch';
 
 interface WorkerFixtures {
-  /** Settings of the server, for a file that needs one of its own. */
+  /** Settings of the server, for a file that needs its own. */
   environment: Record<string, string>;
-  /** The server that this worker's tests talk to. */
+  /** The server of this worker. */
   portal: Portal;
 }
 
 interface Fixtures {
-  /** Fails the test for whatever goes wrong in a page without being seen. */
+  /** Fails the test for unexpected errors in pages. */
   watch: Watch;
-  /** A broker whom no other test knows. */
+  /** A broker for this test only. */
   person: Person;
-  /** What can be put between browsers and the server; see `throughProxy`. */
+  /** A proxy between browsers and server; see `throughProxy`. */
   between: Proxy;
-  /** Opens a browser of its own: other cookies, and an appearance if one is given. */
+  /** Opens a new browser with its own cookies, and an appearance if given. */
   openBrowser: (options?: BrowserContextOptions) => Promise<Page>;
-  /** Signs the person in on a desktop. */
+  /** Signs the user in on a desktop. */
   openDesktop: (name?: string) => Promise<Desktop>;
 }
 
@@ -78,7 +78,7 @@ export const test = base.extend<Fixtures, WorkerFixtures>({
   openDesktop: async ({ portal, person }, use) => use(name => Desktop.signIn(portal.url, person, name)),
 });
 
-/** For `test.use`: has the browsers of a file come to the server by way of the proxy. */
+/** For `test.use`: makes the browsers of a file use the proxy. */
 export const throughProxy = {
   baseURL: async ({ between }: { between: Proxy }, use: (url: string) => Promise<void>) => use(between.url),
 };
@@ -90,7 +90,7 @@ async function prepare(context: BrowserContext, watch: Watch, javaScriptEnabled:
   }
 }
 
-/** Signs in without the form, for tests that are about something else. */
+/** Signs in without the form, for tests about something else. */
 export async function signIn(page: Page, person: Person, path = '/dashboard') {
   const { email, password } = person;
   const answer = await page.context().request.post('/api/sign_in', { form: { email, password } });

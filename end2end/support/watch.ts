@@ -1,8 +1,8 @@
 import type { BrowserContext } from '@playwright/test';
 
 /**
- * Notes whatever a page does that none of ours may do: a warning or an error in the console (a hydration that does not
- * fit, a breach of the Content-Security-Policy), an uncaught error, a request to another site.
+ * Collects unexpected errors in pages: console warnings and errors (such as hydration mismatches and violations of the
+ * Content-Security-Policy), uncaught errors, and requests to other sites.
  */
 export class Watch {
   private readonly seen: string[] = [];
@@ -12,7 +12,7 @@ export class Watch {
   constructor(origin: string, scripted: boolean) {
     this.origins = [origin];
     if (!scripted) {
-      // The browser fetches the script ahead of need and then is not allowed to run it.
+      // The browser preloads the script but may not run it.
       this.expect(/was preloaded using link preload but not used/);
     }
   }
@@ -32,12 +32,12 @@ export class Watch {
     });
   }
 
-  /** The portal is at this address too: what stands before it, or another node. */
+  /** Allows another origin of the portal: a proxy or another node. */
   alsoAt(origin: string) {
     this.origins.push(origin);
   }
 
-  /** The test causes such messages itself: browsers write every refused request to the console. */
+  /** Expects messages that the test causes itself: browsers log every failed request. */
   expect(...patterns: RegExp[]) {
     this.expected.push(...patterns);
   }
@@ -47,8 +47,8 @@ export class Watch {
   }
 }
 
-/** What a browser writes to the console when a request that a page sent came back with `status`. */
+/** Matches the console message for a response with `status`. */
 export const refusedWith = (status: number) => new RegExp(`Failed to load resource: .* status of ${status}`);
 
-/** The same when no answer came. */
+/** Matches the console message for a request without a response. */
 export const NO_ANSWER = /Failed to load resource: net::ERR_/;
