@@ -427,7 +427,7 @@ async fn expired_sessions_have_a_reason_before_cleanup() {
     let ended = page(&admin2, "state=ended&q=vera").await;
     assert_eq!(ids(&ended), [vera]);
     let row = &ended["sessions"][0];
-    // After twelve hours; thirteen have passed.
+    // Thirteen hours have passed of twelve.
     let ran_out = format_rfc3339(portal.now() - TimeDelta::hours(1));
     assert_eq!(
         (&row["state"], &row["reason"], &row["ended_at"]),

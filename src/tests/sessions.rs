@@ -236,7 +236,7 @@ async fn session_state_has_exactly_the_documented_fields() {
         "organization": { "id": organization, "name": "Northgate Brokerage" },
         "server_time": format_rfc3339(portal.now()),
     });
-    // Beyond the contract: when it began, when to warn the person, and where a stream is to begin.
+    // Beyond the contract: creation time, warning time, and where a stream starts.
     expected["session"]["created_at"] = json!(format_rfc3339(began));
     expected["session"]["warning_seconds"] = json!(300);
     expected["event_number"] = json!(last_event);

@@ -180,7 +180,7 @@ async fn next_redirects_within_the_portal_only() {
             .await;
         assert_eq!(answer.location(), lead_to, "without script: {next:?}");
 
-        // Already signed in: the sign-in page leads on at once.
+        // Signed in already: the sign-in page redirects at once.
         let query = domain::query::encode_query_value(next);
         let answer = chrome.get(&format!("/login?next={query}")).await.expect(303);
         assert_eq!(answer.location(), lead_to, "signed in already: {next:?}");
