@@ -29,7 +29,7 @@ async fn verify_settings(url: &str) {
         assert_eq!(in_force, [SERVER_ROLE, "UTC", "10s", "5s", "15s"]);
     }
     drop(connections);
-    let mut owner = database.unhurried().await.expect("connected");
+    let mut owner = database.connect_without_limits().await.expect("connected");
     let (user, timeout): (String, String) =
         sqlx::query_as("SELECT current_user::text, current_setting('statement_timeout')")
             .fetch_one(&mut owner)

@@ -27,7 +27,7 @@ use super::{
     services::cleanup,
     state::AppState,
     store::{
-        audit_chain::{self, Waiting},
+        audit_chain::{self, SealBacklog},
         events, job_runs,
     },
     telemetry::metrics::{self, Standing},
@@ -105,7 +105,7 @@ pub struct Work {
     /// When a clean-up was finished last.
     pub cleaned_up: Option<DateTime<Utc>>,
     /// What of the audit log waits to be sealed.
-    pub unsealed: Waiting,
+    pub unsealed: SealBacklog,
     /// When this was so.
     pub at: DateTime<Utc>,
 }
@@ -129,7 +129,7 @@ impl Health {
         let (mut checks, work) = look(database, None).await;
         let heard = match &work {
             Some(_) => {
-                let hearing = async { events::is_heard(&mut *database.connection().await?).await };
+                let hearing = async { events::has_listener(&mut *database.connection().await?).await };
                 timeout(DATABASE_DEADLINE, hearing)
                     .await
                     .unwrap_or(Err(sqlx::Error::PoolTimedOut))
@@ -168,8 +168,8 @@ impl Work {
     async fn of(database: &Database, now: DateTime<Utc>) -> sqlx::Result<Self> {
         let conn = &mut *database.connection().await?;
         Ok(Self {
-            cleaned_up: job_runs::last_finished(conn, cleanup::JOB).await?,
-            unsealed: audit_chain::waiting(conn).await?,
+            cleaned_up: job_runs::load_last_finished(conn, cleanup::JOB).await?,
+            unsealed: audit_chain::load_backlog(conn).await?,
             at: now,
         })
     }
@@ -276,7 +276,7 @@ async fn ready(State(state): State<AppState>) -> impl IntoResponse {
 /// Out of memory only: a scrape costs the database nothing, and is answered while it is away.
 async fn show_metrics(State(state): State<AppState>) -> Response {
     let connections = state.database.connections();
-    let text = state.metrics.text(&Standing {
+    let text = state.metrics.render(&Standing {
         open_streams: state.hub.open(),
         connections_in_use: connections.in_use,
         connections_idle: connections.idle,

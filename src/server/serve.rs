@@ -288,7 +288,7 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
         activity: activity.clone(),
         minutes: minutes.clone(),
         jobs: Heartbeats::default(),
-        metrics: Arc::new(Metrics::new(database.meters(), &hub.meters())),
+        metrics: Arc::new(Metrics::new(database.metrics(), &hub.metrics())),
         hub,
         traces: traces.clone(),
     };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use broker_portal::{error::AppError, server::database::changes};
+use broker_portal::{error::AppError, server::database::committed_changes};
 use tokio::time::timeout;
 
 use crate::harness::*;
@@ -78,7 +78,7 @@ async fn transaction_with_failed_statement_cannot_commit() {
 async fn failure_after_commit_never_claims_no_change() {
     let portal = Portal::start().await;
     let database = &portal.state.database;
-    changes::track(async {
+    committed_changes::track(async {
         let tx = database.begin().await.expect("a transaction");
         tx.commit_side_record().await.expect("committed");
         assert_eq!(AppError::from(sqlx::Error::PoolTimedOut), AppError::Unavailable);
@@ -91,7 +91,7 @@ async fn failure_after_commit_never_claims_no_change() {
     })
     .await;
     // Another request has changed nothing.
-    let other = changes::track(async { AppError::from(sqlx::Error::PoolTimedOut) }).await;
+    let other = committed_changes::track(async { AppError::from(sqlx::Error::PoolTimedOut) }).await;
     assert_eq!(other, AppError::Unavailable);
 }
 

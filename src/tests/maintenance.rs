@@ -125,7 +125,12 @@ async fn open_transaction_is_reported_and_left_alone() {
         assert!(out.contains(&format!("{line}: somebody's report of ")), "{out}");
     }
     // Passes a later time, as if the transaction had been open for long.
-    let mut conn = portal.state.database.unhurried().await.expect("connected");
+    let mut conn = portal
+        .state
+        .database
+        .connect_without_limits()
+        .await
+        .expect("connected");
     let settings = broker_portal::server::services::maintenance::Settings {
         cleanup_interval: seconds(86_400),
         retention: seconds(86_400),

@@ -120,7 +120,7 @@ async fn callers_sampling_decision_is_kept() {
 #[tokio::test]
 async fn tracing_is_off_without_a_collector() {
     let portal = Portal::start().await;
-    assert!(!portal.state.traces.are_on());
+    assert!(!portal.state.traces.is_enabled());
     portal.anonymous().get("/healthz").await.expect(200);
     assert!(portal.state.traces.flush().await && portal.state.traces.end().await);
 }

@@ -10,7 +10,7 @@ use crate::{
     server::{
         http::failure::{Problem, ProblemBody},
         state::AppState,
-        store::{acting::ActingTransaction, devices},
+        store::{caller_transaction::CallerTransaction, devices},
     },
 };
 
@@ -28,10 +28,10 @@ pub async fn heartbeat(
     if session.kind != ClientKind::Desktop {
         return Err(AppError::Forbidden.into());
     }
-    let begun = ActingTransaction::begin(&state.database, &state.clock, &session, None).await;
+    let begun = CallerTransaction::begin(&state.database, &state.clock, &session, None).await;
     let mut tx = begun.map_err(AppError::from)?;
     let beat = async {
-        devices::heartbeat(&mut tx).await?;
+        devices::record_heartbeat(&mut tx).await?;
         tx.commit().await
     };
     beat.await.map_err(AppError::from)?;

@@ -127,12 +127,12 @@ struct Watched {
 async fn watch(state: &AppState, caller: &CurrentSession) -> Result<Result<Watched, EndReason>, AppError> {
     let conn = &mut *state.database.connection().await?;
     // The number first: what is committed after it is told.
-    let number = events::last_of_user(conn, caller.user.id).await?;
+    let number = events::load_last_number_of_user(conn, caller.user.id).await?;
     let now = state.clock.now();
     if let Some(reason) = sessions::refusal_reason(conn, caller.id, caller.credential, now).await? {
         return Ok(Err(reason));
     }
-    let until = sessions::live_until(conn, caller.id, now).await?;
+    let until = sessions::find_live_until(conn, caller.id, now).await?;
     Ok(until
         .map(|until| Watched { until, number })
         .ok_or(EndReason::Unknown))
@@ -211,7 +211,7 @@ impl Following {
             return Ok(Vec::new());
         };
         let conn = &mut *self.state.database.connection().await?;
-        let mut page = events::of_user_after(conn, self.caller.user.id, last, PAGE).await?;
+        let mut page = events::list_after_for_user(conn, self.caller.user.id, last, PAGE).await?;
         // What has happened since the stream began is told by the hub, which knows what closes a stream.
         page.retain(|event| event.id <= self.told);
         self.behind = page.last().map(|event| event.id);

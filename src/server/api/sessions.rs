@@ -28,7 +28,7 @@ use crate::{
             step_up,
         },
         state::AppState,
-        store::devices::DeviceFacts,
+        store::devices::DeviceDetails,
     },
 };
 
@@ -67,8 +67,8 @@ impl Device {
         })
     }
 
-    fn facts(&self) -> DeviceFacts<'_> {
-        DeviceFacts {
+    fn facts(&self) -> DeviceDetails<'_> {
+        DeviceDetails {
             device_id: &self.device_id,
             device_name: &self.device_name,
             os: &self.os,

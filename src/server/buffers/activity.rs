@@ -112,7 +112,7 @@ async fn write(database: &Database, notes: &HashMap<Uuid, Note>) -> sqlx::Result
     let seen: Vec<_> = sorted.iter().map(|(_, note)| note.seen).collect();
     let active: Vec<_> = sorted.iter().map(|(_, note)| note.active).collect();
     let mut tx = database.begin().await?;
-    sessions::touch(&mut tx, &ids, &seen, &active).await?;
+    sessions::record_activity(&mut tx, &ids, &seen, &active).await?;
     // A request that has them written has changed nothing by that.
     tx.commit_side_record().await
 }

@@ -53,7 +53,7 @@ pub async fn run(command: Command, database: &Database) -> Result<(), CommandErr
     match command {
         Command::Verify { head } => {
             let now = database.time().await.map_err(ExportError::from)?;
-            tell(&verify(database, now, head).await.map_err(ExportError::from)?)
+            print_report(&verify(database, now, head).await.map_err(ExportError::from)?)
         }
         Command::Export(which) => {
             if which
@@ -82,7 +82,7 @@ pub async fn run(command: Command, database: &Database) -> Result<(), CommandErr
     }
 }
 
-fn tell(verdict: &Verdict) -> Result<(), CommandError> {
+fn print_report(verdict: &Verdict) -> Result<(), CommandError> {
     let mut out = stdout().lock();
     for problem in &verdict.problems {
         writeln!(out, "{problem}")?;

@@ -6,7 +6,7 @@ use super::CommandError;
 use domain::plain_text::is_forbidden;
 
 use crate::server::{
-    config::{Answers, Origin, settings},
+    config::{ResolvedSettings, SettingOrigin, settings},
     output::stdout,
 };
 
@@ -15,12 +15,12 @@ const HIDDEN: &str = "(set; not shown)";
 /// Shown instead of no value.
 const NONE: &str = "-";
 
-pub fn run(answers: &Answers) -> Result<(), CommandError> {
-    write(answers, &|name| std::env::var(name).ok(), stdout().lock())
+pub fn run(resolved: &ResolvedSettings) -> Result<(), CommandError> {
+    write(resolved, &|name| std::env::var(name).ok(), stdout().lock())
 }
 
 fn write(
-    answers: &Answers,
+    resolved: &ResolvedSettings,
     environment: &dyn Fn(&str) -> Option<String>,
     mut out: impl Write,
 ) -> Result<(), CommandError> {
@@ -31,11 +31,11 @@ fn write(
         writeln!(out, "# {}", section.title)?;
         for setting in section.settings {
             for name in setting.roles().map(|role| setting.name_for(role)) {
-                let (origin, text) = match answers.get(&name) {
+                let (origin, text) = match resolved.get(&name) {
                     Some(answer) => (answer.origin, answer.text.clone()),
                     None => match environment(&name).filter(|text| !text.is_empty()) {
-                        Some(text) => (Origin::Environment, Some(text)),
-                        None => (Origin::Default, None),
+                        Some(text) => (SettingOrigin::Environment, Some(text)),
+                        None => (SettingOrigin::Default, None),
                     },
                 };
                 let shown = match &text {
@@ -60,16 +60,16 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::server::config::Answer;
+    use crate::server::config::ResolvedSetting;
 
     #[test]
     fn every_setting_is_printed_without_secrets() {
         let text = Some("postgres://portal:hunter2@db/portal".to_owned());
-        let origin = Origin::Environment;
-        let answers = BTreeMap::from([("DATABASE_URL".to_owned(), Answer { origin, text })]);
+        let origin = SettingOrigin::Environment;
+        let resolved = BTreeMap::from([("DATABASE_URL".to_owned(), ResolvedSetting { origin, text })]);
         let mut out = Vec::new();
         let log = |name: &str| (name == "RUST_LOG").then(|| "debug".to_owned());
-        write(&answers, &log, &mut out).expect("written");
+        write(&resolved, &log, &mut out).expect("written");
         let out = String::from_utf8(out).expect("text");
         assert!(!out.contains("hunter2"), "{out}");
         let line = |name: &str| -> Vec<&str> {

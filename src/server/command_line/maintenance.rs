@@ -40,12 +40,15 @@ pub async fn run(asked: &Maintenance, database: &Database, config: &Config) -> R
         retention: config.retention,
     };
     let clock = database.clock().await.map_err(StartError::from)?;
-    let mut conn = database.unhurried().await.map_err(StartError::from)?;
+    let mut conn = database
+        .connect_without_limits()
+        .await
+        .map_err(StartError::from)?;
     let report = maintenance::examine(&mut conn, settings, clock.now())
         .await
         .map_err(StartError::from)?;
     if !asked.json {
-        tell(&report, &mut stdout().lock())?;
+        print_report(&report, &mut stdout().lock())?;
     }
     let mut steps = Vec::new();
     if asked.apply {
@@ -89,7 +92,7 @@ fn outcome(step: &Step) -> String {
     }
 }
 
-fn tell(report: &Report, out: &mut impl Write) -> io::Result<()> {
+fn print_report(report: &Report, out: &mut impl Write) -> io::Result<()> {
     let whole = &report.database;
     writeln!(
         out,
@@ -98,9 +101,9 @@ fn tell(report: &Report, out: &mut impl Write) -> io::Result<()> {
         human_bytes(whole.bytes),
         whole.bytes
     )?;
-    tell_tables(report, out)?;
-    tell_indexes(report, out)?;
-    tell_rest(report, out)?;
+    print_tables(report, out)?;
+    print_indexes(report, out)?;
+    print_cleanup(report, out)?;
     if report.advice.is_empty() {
         return writeln!(out, "No problems found.");
     }
@@ -115,7 +118,7 @@ fn tell(report: &Report, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-fn tell_tables(report: &Report, out: &mut impl Write) -> io::Result<()> {
+fn print_tables(report: &Report, out: &mut impl Write) -> io::Result<()> {
     writeln!(
         out,
         "{:<20} {:>14} {:>10} {:>10} {:>11} {:>9} {:>10}  {:<24}  last analyze",
@@ -142,7 +145,7 @@ fn tell_tables(report: &Report, out: &mut impl Write) -> io::Result<()> {
     )
 }
 
-fn tell_indexes(report: &Report, out: &mut impl Write) -> io::Result<()> {
+fn print_indexes(report: &Report, out: &mut impl Write) -> io::Result<()> {
     writeln!(
         out,
         "{:<36} {:>14} {:>10} {:>10} {:>12}",
@@ -170,7 +173,7 @@ fn tell_indexes(report: &Report, out: &mut impl Write) -> io::Result<()> {
     )
 }
 
-fn tell_rest(report: &Report, out: &mut impl Write) -> io::Result<()> {
+fn print_cleanup(report: &Report, out: &mut impl Write) -> io::Result<()> {
     let open = &report.open_transactions;
     let idle = open
         .iter()

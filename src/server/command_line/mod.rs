@@ -123,44 +123,44 @@ enum CommandError {
 pub fn run() -> ExitCode {
     let command = match CommandLine::try_parse() {
         Ok(line) => line.command,
-        Err(instead) => return explain(&instead),
+        Err(instead) => return print_usage(&instead),
     };
     if let Err(problem) = telemetry::logging::start() {
-        return fail(&CommandError::RustLog(problem));
+        return print_error(&CommandError::RustLog(problem));
     }
     telemetry::panics::log_panics();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&StartError::Io(error).into()),
+        Err(error) => return print_error(&StartError::Io(error).into()),
     };
     match runtime.block_on(execute(command)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
+        Err(error) => print_error(&error),
     }
 }
 
 /// Prints the requested help, or what is wrong with the command line.
-fn explain(instead: &clap::Error) -> ExitCode {
+fn print_usage(instead: &clap::Error) -> ExitCode {
     match instead.print().and_then(|()| stdout().flush()) {
-        Err(error) if !instead.use_stderr() => fail(&CommandError::Output(error)),
+        Err(error) if !instead.use_stderr() => print_error(&CommandError::Output(error)),
         _ => ExitCode::from(u8::try_from(instead.exit_code()).unwrap_or(1)),
     }
 }
 
 /// Prints an error as one line, even if it contains line breaks.
-fn fail(error: &CommandError) -> ExitCode {
+fn print_error(error: &CommandError) -> ExitCode {
     report_line!("broker-portal: {}", plain_text::clean(&error.to_string()));
     ExitCode::FAILURE
 }
 
 async fn execute(command: Command) -> Result<(), CommandError> {
-    let (config, answers) = Config::answers_from_environment()?;
+    let (config, resolved) = Config::resolve_from_environment()?;
     match command {
-        Command::Configuration => configuration::run(&answers),
+        Command::Configuration => configuration::run(&resolved),
         Command::Serve => Ok(serve::serve(config).await?),
         Command::Migrate => {
             let opened = Opened::open(&config).await?;
-            seal(&opened).await;
+            seal_new_rows(&opened).await;
             opened.close().await?;
             print_line!("The schema is up to date.")?;
             Ok(())
@@ -224,7 +224,7 @@ async fn execute(command: Command) -> Result<(), CommandError> {
             let closed = opened.close().await.map_err(CommandError::from);
             result.and(closed)
         }
-        Command::Health { server: true } => probe::ask_server(&config).await,
+        Command::Health { server: true } => probe::check_server(&config).await,
         Command::Health { server: false } => {
             let opened = Opened::find(&config).await?.ok_or(CommandError::NotRunning)?;
             let health = Health::of_database(&opened.database, config.cleanup_interval).await;
@@ -256,13 +256,13 @@ async fn with_accounts(
         work(&accounts).await
     }
     .await;
-    seal(&opened).await;
+    seal_new_rows(&opened).await;
     let closed = opened.close().await.map_err(CommandError::from);
     result.and(closed)
 }
 
 /// Seals the audit rows of a command, since perhaps no server is running.
-async fn seal(opened: &Opened) {
+async fn seal_new_rows(opened: &Opened) {
     let sealed = async {
         let clock = opened.database.clock().await?;
         audit_chain::seal_all(&opened.database, &clock).await

@@ -8,7 +8,7 @@ use super::CommandError;
 use crate::server::output::report_line;
 
 /// Maximum input in bytes, more than any valid password.
-const MOST: u64 = 4096;
+const MAX_BYTES: u64 = 4096;
 
 /// Reads one line without line break and byte order mark, which editors add. A terminal does not echo it.
 pub(super) fn read_password() -> Result<String, CommandError> {
@@ -17,11 +17,11 @@ pub(super) fn read_password() -> Result<String, CommandError> {
     if stdin.is_terminal() {
         let silent = SilentTerminal::of(&stdin).map_err(CommandError::Input)?;
         report_line!("Password (not shown):");
-        let read = stdin.lock().take(MOST).read_line(&mut text);
+        let read = stdin.lock().take(MAX_BYTES).read_line(&mut text);
         drop(silent);
         read.map_err(CommandError::Input)?;
     } else {
-        let read = stdin.take(MOST).read_to_string(&mut text);
+        let read = stdin.take(MAX_BYTES).read_to_string(&mut text);
         read.map_err(CommandError::Input)?;
     }
     only_line(&text).map(str::to_owned)

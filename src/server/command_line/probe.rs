@@ -16,12 +16,12 @@ use super::CommandError;
 use crate::server::{config::Config, output::print_line};
 
 /// Time limit for the answer.
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Checks whether the server on this machine answers.
-pub async fn ask_server(config: &Config) -> Result<(), CommandError> {
-    let address = reachable(config.site_addr);
-    let answer = timeout(PATIENCE, ask(address)).await;
+pub async fn check_server(config: &Config) -> Result<(), CommandError> {
+    let address = loopback_if_unspecified(config.site_addr);
+    let answer = timeout(TIMEOUT, request_health(address)).await;
     match answer.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into())) {
         Ok(()) => {
             print_line!("server: ok")?;
@@ -32,7 +32,7 @@ pub async fn ask_server(config: &Config) -> Result<(), CommandError> {
 }
 
 /// Replaces the unspecified address by loopback.
-fn reachable(listening: SocketAddr) -> SocketAddr {
+fn loopback_if_unspecified(listening: SocketAddr) -> SocketAddr {
     let ip = match listening.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
@@ -42,7 +42,7 @@ fn reachable(listening: SocketAddr) -> SocketAddr {
 }
 
 /// Requests `/healthz`. An HTTP client would be a large dependency for one line.
-async fn ask(address: SocketAddr) -> std::io::Result<()> {
+async fn request_health(address: SocketAddr) -> std::io::Result<()> {
     const OK: &[u8] = b"HTTP/1.1 200 ";
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
@@ -73,7 +73,7 @@ mod tests {
             assert!(request[..read].starts_with(b"GET /healthz HTTP/1.1\r\n"));
             stream.write_all(answer.as_bytes()).await.expect("answered");
         });
-        let well = ask(address).await.is_ok();
+        let well = request_health(address).await.is_ok();
         server.await.expect("asked");
         well
     }
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn wildcard_address_is_probed_on_loopback() {
-        let told = |text: &str| reachable(text.parse().expect("an address")).to_string();
+        let told = |text: &str| loopback_if_unspecified(text.parse().expect("an address")).to_string();
         assert_eq!(told("0.0.0.0:3000"), "127.0.0.1:3000");
         assert_eq!(told("[::]:3000"), "[::1]:3000");
         assert_eq!(told("192.0.2.7:80"), "192.0.2.7:80");

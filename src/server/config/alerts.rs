@@ -18,9 +18,9 @@ const YEAR: u64 = 31_536_000;
 pub struct AlertRules {
     /// Time between evaluations.
     pub interval: Duration,
-    pub sign_in_failures: Option<FailureShare>,
-    pub token_reuse: Option<Frequency>,
-    pub far_sign_ins: Option<Frequency>,
+    pub sign_in_failures: Option<FailureRate>,
+    pub token_reuse: Option<CountThreshold>,
+    pub far_sign_ins: Option<CountThreshold>,
     /// Age of the last complete clean-up.
     pub cleanup_overdue: Option<Duration>,
     /// How long a node's listener has been disconnected.
@@ -33,7 +33,7 @@ pub struct AlertRules {
 
 /// Failed sign-ins in a time window: at least this many, and this share of all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FailureShare {
+pub struct FailureRate {
     pub least: u32,
     /// Share of all sign-ins in percent.
     pub percent: u32,
@@ -42,7 +42,7 @@ pub struct FailureShare {
 
 /// At least this many in a time window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Frequency {
+pub struct CountThreshold {
     pub least: u32,
     pub window: Duration,
 }
@@ -134,16 +134,16 @@ impl AlertRules {
         let far_window = source.duration("PORTAL_ALERT_FAR_SIGN_INS_WINDOW_SECONDS")?;
         Ok(Self {
             interval: source.duration("PORTAL_ALERT_INTERVAL")?,
-            sign_in_failures: sign_in_failures.map(|least| FailureShare {
+            sign_in_failures: sign_in_failures.map(|least| FailureRate {
                 least,
                 percent,
                 window: failures_window,
             }),
-            token_reuse: token_reuse.map(|least| Frequency {
+            token_reuse: token_reuse.map(|least| CountThreshold {
                 least,
                 window: reuse_window,
             }),
-            far_sign_ins: far_sign_ins.map(|least| Frequency {
+            far_sign_ins: far_sign_ins.map(|least| CountThreshold {
                 least,
                 window: far_window,
             }),
@@ -158,21 +158,21 @@ impl AlertRules {
 impl Source<'_> {
     /// Reads a threshold. `None`: the rule is off.
     fn threshold(&self, name: &str) -> Result<Option<u32>, ConfigError> {
-        let read = self.value(name, |text| at_most(text, 1_000_000))?;
+        let read = self.value(name, |text| parse_number_or_off(text, 1_000_000))?;
         Ok(u32::try_from(read).ok().filter(|number| *number > 0))
     }
 
     /// Reads a duration. `None`: the rule is off.
     fn seconds_or_off(&self, name: &str) -> Result<Option<Duration>, ConfigError> {
-        let read = self.value(name, |text| at_most(text, YEAR))?;
+        let read = self.value(name, |text| parse_number_or_off(text, YEAR))?;
         Ok(Some(Duration::from_secs(read)).filter(|length| !length.is_zero()))
     }
 
     fn cleanup_overdue(&self, interval: Duration) -> Result<Option<Duration>, ConfigError> {
         const NAME: &str = "PORTAL_ALERT_CLEANUP_OVERDUE_SECONDS";
-        let read = self.parse(NAME, |text| at_most(text, YEAR))?;
+        let read = self.parse(NAME, |text| parse_number_or_off(text, YEAR))?;
         let length = read.map_or(interval * 3, Duration::from_secs);
-        self.stands_in(NAME, length.as_secs());
+        self.note_default(NAME, length.as_secs());
         Ok(Some(length).filter(|length| !length.is_zero()))
     }
 
@@ -194,7 +194,7 @@ impl Source<'_> {
 }
 
 /// Parses a number up to `most`, or `off` as 0.
-fn at_most(text: &str, most: u64) -> Option<u64> {
+fn parse_number_or_off(text: &str, most: u64) -> Option<u64> {
     match text {
         "off" => Some(0),
         text => text.parse().ok().filter(|number| *number <= most),

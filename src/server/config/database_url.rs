@@ -20,7 +20,7 @@ impl fmt::Debug for DatabaseUrl {
 
 /// Why a URL is invalid. Display contains nothing of the URL but its scheme.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadDatabaseUrl {
+pub enum InvalidDatabaseUrl {
     #[error(
         "is empty: set an address such as postgres://portal@db.example/portal, or unset it to use the private cluster \
          below PORTAL_DATA_DIR"
@@ -47,27 +47,27 @@ pub enum BadDatabaseUrl {
 }
 
 impl FromStr for DatabaseUrl {
-    type Err = BadDatabaseUrl;
+    type Err = InvalidDatabaseUrl;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let text = text.trim();
         if text.is_empty() {
-            return Err(BadDatabaseUrl::Empty);
+            return Err(InvalidDatabaseUrl::Empty);
         }
         if text.starts_with(['"', '\'']) {
-            return Err(BadDatabaseUrl::Quoted);
+            return Err(InvalidDatabaseUrl::Quoted);
         }
-        let (scheme, rest) = text.split_once("://").ok_or(BadDatabaseUrl::NoScheme)?;
+        let (scheme, rest) = text.split_once("://").ok_or(InvalidDatabaseUrl::NoScheme)?;
         let is_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
         if !scheme.chars().all(is_scheme) {
-            return Err(BadDatabaseUrl::NoScheme);
+            return Err(InvalidDatabaseUrl::NoScheme);
         }
         if !["postgres", "postgresql"].contains(&scheme.to_ascii_lowercase().as_str()) {
-            return Err(BadDatabaseUrl::WrongScheme(scheme.to_owned()));
+            return Err(InvalidDatabaseUrl::WrongScheme(scheme.to_owned()));
         }
         let (authority, after) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         if holds_user(after) {
-            return Err(BadDatabaseUrl::NotEncoded);
+            return Err(InvalidDatabaseUrl::NotEncoded);
         }
         let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
         let port = match host.strip_prefix('[') {
@@ -75,11 +75,11 @@ impl FromStr for DatabaseUrl {
                 .split_once(']')
                 .map_or("", |(_, port)| port)
                 .strip_prefix(':'),
-            None if host.matches(':').count() > 1 => return Err(BadDatabaseUrl::NoBrackets),
+            None if host.matches(':').count() > 1 => return Err(InvalidDatabaseUrl::NoBrackets),
             None => host.split_once(':').map(|(_, port)| port),
         };
         if port.is_some_and(|port| !port.is_empty() && !port.parse::<u16>().is_ok_and(|port| port > 0)) {
-            return Err(BadDatabaseUrl::BadPort);
+            return Err(InvalidDatabaseUrl::BadPort);
         }
         Ok(Self(text.to_owned()))
     }

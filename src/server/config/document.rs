@@ -4,7 +4,7 @@
 
 use std::{fmt::Write as _, path::PathBuf};
 
-use super::settings::{self, Kind, Preset, ROLES, SECTIONS, Section, Setting, Unit};
+use super::settings::{self, DefaultValue, ROLES, SECTIONS, Section, Setting, Unit, ValueKind};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
 const REFRESH: &str = "UPDATE_DOCS=1 cargo test --features ssr --lib config::document";
@@ -26,10 +26,10 @@ fn table(section: &Section) -> String {
     table
 }
 
-fn value(kind: Kind) -> String {
+fn value(kind: ValueKind) -> String {
     match kind {
-        Kind::Switch => "on or off".to_owned(),
-        Kind::Number { unit, least, .. } => {
+        ValueKind::Switch => "on or off".to_owned(),
+        ValueKind::Number { unit, least, .. } => {
             let unit = match unit {
                 Unit::Count => "number",
                 Unit::Seconds => "seconds",
@@ -37,19 +37,19 @@ fn value(kind: Kind) -> String {
             };
             format!("{unit}, {least} or more")
         }
-        Kind::Text(words) => words.to_owned(),
+        ValueKind::Text(words) => words.to_owned(),
     }
 }
 
 fn default(setting: &Setting) -> String {
     let shown = |text: &str| match setting.kind {
-        Kind::Text(_) => format!("`{text}`"),
-        Kind::Switch | Kind::Number { .. } => text.to_owned(),
+        ValueKind::Text(_) => format!("`{text}`"),
+        ValueKind::Switch | ValueKind::Number { .. } => text.to_owned(),
     };
     match setting.default {
-        Preset::Is(text) => shown(text),
-        Preset::Depends(words) => words.to_owned(),
-        Preset::OfRole(_) => {
+        DefaultValue::Is(text) => shown(text),
+        DefaultValue::Depends(words) => words.to_owned(),
+        DefaultValue::OfRole(_) => {
             let of = |role| setting.default_for(Some(role)).unwrap_or_default();
             let each: Vec<String> = ROLES
                 .iter()
@@ -61,7 +61,7 @@ fn default(setting: &Setting) -> String {
 }
 
 /// Returns the document with its tables regenerated.
-fn written_anew(document: &str) -> String {
+fn regenerate(document: &str) -> String {
     let mut text = document.to_owned();
     for section in SECTIONS {
         let begin = format!("<!-- settings: {} -->\n", section.title);
@@ -79,7 +79,7 @@ fn written_anew(document: &str) -> String {
 #[test]
 fn configuration_document_matches_the_settings() {
     let found = std::fs::read_to_string(PATH).expect("docs/configuration.md");
-    let wanted = written_anew(&found);
+    let wanted = regenerate(&found);
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(PATH, wanted).expect("written");
         return;

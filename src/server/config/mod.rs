@@ -1,7 +1,7 @@
 //! Settings for operators: environment variables, which override `portal.toml`.
 //!
 //! To add a setting:
-//! 1. Add an entry to [`settings::SECTIONS`] with name, kind, default and meaning. Add `.elsewhere()` if a library
+//! 1. Add an entry to [`settings::SECTIONS`] with name, kind, default and meaning. Add `.environment_only()` if a library
 //!    reads it, and `.secret()` if it must never be printed.
 //! 2. Add a field to [`Config`], and a line to [`Config::read`] that reads it from the [`Source`].
 //! 3. Run `UPDATE_DOCS=1 cargo test --features ssr --lib config::document` to update `docs/configuration.md`.
@@ -22,9 +22,9 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
-pub use database_url::{BadDatabaseUrl, DatabaseUrl};
+pub use database_url::{DatabaseUrl, InvalidDatabaseUrl};
 pub use public_url::PublicUrl;
-pub use source::{Answer, Answers, Origin};
+pub use source::{ResolvedSetting, ResolvedSettings, SettingOrigin};
 
 use self::alerts::AlertRules;
 use domain::{
@@ -126,7 +126,10 @@ pub enum ConfigError {
     #[error("{0}")]
     File(String),
     #[error("{place}DATABASE_URL {problem}")]
-    DatabaseUrl { place: String, problem: BadDatabaseUrl },
+    DatabaseUrl {
+        place: String,
+        problem: InvalidDatabaseUrl,
+    },
     #[error(
         "PORTAL_DEMO=on is refused: LEPTOS_SITE_ADDR ({site_addr}) and PORTAL_PUBLIC_URL ({public_url}) must both be loopback \
          addresses, since the demo passwords are public"
@@ -148,7 +151,7 @@ impl Config {
     /// # Errors
     /// The first invalid setting.
     pub fn from_environment() -> Result<Self, ConfigError> {
-        Self::answers_from_environment().map(|(config, _)| config)
+        Self::resolve_from_environment().map(|(config, _)| config)
     }
 
     /// Like [`Self::from_environment`], with the value and origin of every setting, including those that libraries
@@ -156,7 +159,7 @@ impl Config {
     ///
     /// # Errors
     /// The first invalid setting.
-    pub fn answers_from_environment() -> Result<(Self, Answers), ConfigError> {
+    pub fn resolve_from_environment() -> Result<(Self, ResolvedSettings), ConfigError> {
         let file = match std::fs::read_to_string("portal.toml") {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
@@ -165,7 +168,7 @@ impl Config {
         for (name, value) in std::env::vars_os() {
             let name = name.to_string_lossy();
             if value.to_str().is_none() && settings::find(&name).is_some() {
-                return Err(source::not_utf8(&name));
+                return Err(source::not_utf8_error(&name));
             }
         }
         let environment = |name: &str| std::env::var(name).ok();
@@ -187,17 +190,17 @@ impl Config {
         Self::answers(environment, toml).map(|(config, _)| config)
     }
 
-    fn answers(
+    fn resolve(
         environment: &dyn Fn(&str) -> Option<String>,
         toml: &str,
-    ) -> Result<(Self, Answers), ConfigError> {
+    ) -> Result<(Self, ResolvedSettings), ConfigError> {
         let source = Source::new(environment, toml)?;
         let database_url = source.database_url()?;
         let site_addr = source.value("LEPTOS_SITE_ADDR", |text| text.parse().ok())?;
         let public_url = source.parse("PORTAL_PUBLIC_URL", |text| text.parse().ok())?;
         let public_url_is_set = public_url.is_some();
         let public_url = public_url.unwrap_or_else(|| PublicUrl::of(site_addr));
-        source.stands_in("PORTAL_PUBLIC_URL", public_url.origin());
+        source.note_default("PORTAL_PUBLIC_URL", public_url.origin());
         let trusted_proxies = source
             .parse("PORTAL_TRUSTED_PROXIES", trusted_proxies::parse)?
             .unwrap_or_default();
@@ -214,11 +217,11 @@ impl Config {
         if let Some(error) = refused.filter(|_| demo) {
             return Err(error);
         }
-        source.stands_in("PORTAL_DEMO", if demo { "on" } else { "off" });
+        source.note_default("PORTAL_DEMO", if demo { "on" } else { "off" });
         let site_root = source
             .text("LEPTOS_SITE_ROOT")
             .map_or_else(default_site_root, PathBuf::from);
-        source.stands_in("LEPTOS_SITE_ROOT", site_root.display());
+        source.note_default("LEPTOS_SITE_ROOT", site_root.display());
 
         let mut policy = SessionPolicy::default();
         for role in Role::ALL {
@@ -228,7 +231,7 @@ impl Config {
             } else {
                 role
             };
-            let name = |pattern| Source::name_of(pattern, like);
+            let name = |pattern| Source::name_for_role(pattern, like);
             policy.set(
                 role,
                 RolePolicy {
@@ -487,10 +490,10 @@ mod tests {
     /// A setting that is read but not listed has no default and kind; a listed one that is not read has no effect.
     #[test]
     fn settings_list_matches_what_config_reads() {
-        let (_, answers) = Config::answers(&|_| None, "").expect("defaults");
-        let asked: BTreeSet<String> = answers.into_keys().collect();
+        let (_, resolved) = Config::resolve(&|_| None, "").expect("defaults");
+        let asked: BTreeSet<String> = resolved.into_keys().collect();
         let listed: Vec<String> = settings::all()
-            .filter(|setting| !setting.elsewhere)
+            .filter(|setting| !setting.environment_only)
             .flat_map(|setting| setting.roles().map(|role| setting.name_for(role)))
             .collect();
         let once: BTreeSet<String> = listed.iter().cloned().collect();
@@ -511,19 +514,19 @@ mod tests {
     fn every_value_names_its_origin() {
         let environment =
             |name: &str| (name == "PORTAL_PUBLIC_URL").then(|| "http://localhost:8080/".to_owned());
-        let (_, answers) = Config::answers(&environment, "PORTAL_RETENTION_DAYS = 7").expect("settings");
-        let answer = |name: &str| (answers[name].origin, answers[name].text.as_deref());
+        let (_, resolved) = Config::resolve(&environment, "PORTAL_RETENTION_DAYS = 7").expect("settings");
+        let answer = |name: &str| (resolved[name].origin, resolved[name].text.as_deref());
         assert_eq!(
             answer("PORTAL_PUBLIC_URL"),
-            (Origin::Environment, Some("http://localhost:8080/"))
+            (SettingOrigin::Environment, Some("http://localhost:8080/"))
         );
-        assert_eq!(answer("PORTAL_RETENTION_DAYS"), (Origin::File, Some("7")));
+        assert_eq!(answer("PORTAL_RETENTION_DAYS"), (SettingOrigin::File, Some("7")));
         assert_eq!(
             answer("PORTAL_SESSION_TIMEOUT_VENDOR"),
-            (Origin::Default, Some("43200"))
+            (SettingOrigin::Default, Some("43200"))
         );
-        assert_eq!(answer("PORTAL_DEMO"), (Origin::Default, Some("on")));
-        assert_eq!(answer("DATABASE_URL"), (Origin::Default, None));
+        assert_eq!(answer("PORTAL_DEMO"), (SettingOrigin::Default, Some("on")));
+        assert_eq!(answer("DATABASE_URL"), (SettingOrigin::Default, None));
     }
 
     #[test]

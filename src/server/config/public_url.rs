@@ -83,26 +83,26 @@ fn is_plain(url: &Url) -> bool {
 /// Not a valid public URL: it has a path, a user or another scheme, or is not a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not the address of a portal")]
-pub struct NotPublicUrl;
+pub struct InvalidPublicUrl;
 
 impl FromStr for PublicUrl {
-    type Err = NotPublicUrl;
+    type Err = InvalidPublicUrl;
 
     /// Normalizes like browsers: case, default port, international names, notations of IP addresses.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         // The parser also accepts `http:portal.example` and line breaks, which are mistakes here.
-        let (scheme, rest) = text.split_once("://").ok_or(NotPublicUrl)?;
+        let (scheme, rest) = text.split_once("://").ok_or(InvalidPublicUrl)?;
         let https = scheme.eq_ignore_ascii_case("https");
         if !(https || scheme.eq_ignore_ascii_case("http"))
             || rest.starts_with('/')
             || text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\')
         {
-            return Err(NotPublicUrl);
+            return Err(InvalidPublicUrl);
         }
-        let url = Url::parse(text).map_err(|_| NotPublicUrl)?;
-        let host = url.host().ok_or(NotPublicUrl)?;
+        let url = Url::parse(text).map_err(|_| InvalidPublicUrl)?;
+        let host = url.host().ok_or(InvalidPublicUrl)?;
         if !is_plain(&url) {
-            return Err(NotPublicUrl);
+            return Err(InvalidPublicUrl);
         }
         let is_usable = match host {
             Host::Domain(name) => name
@@ -113,7 +113,7 @@ impl FromStr for PublicUrl {
             Host::Ipv6(ip) => !ip.is_unspecified(),
         };
         if !is_usable {
-            return Err(NotPublicUrl);
+            return Err(InvalidPublicUrl);
         }
         Ok(Self {
             is_loopback: is_loopback(&host),
@@ -164,7 +164,7 @@ mod tests {
             "http://0.0.0.0:3000",
             "http://[::]:3000",
         ] {
-            assert_eq!(text.parse::<PublicUrl>(), Err(NotPublicUrl), "{text}");
+            assert_eq!(text.parse::<PublicUrl>(), Err(InvalidPublicUrl), "{text}");
         }
     }
 

@@ -30,19 +30,19 @@ pub struct Section {
 pub struct Setting {
     /// Public: renaming breaks installations. May contain `<ROLE>`.
     pub name: &'static str,
-    pub kind: Kind,
-    pub default: Preset,
+    pub kind: ValueKind,
+    pub default: DefaultValue,
     /// Description for the documentation, in Markdown.
     pub meaning: &'static str,
     /// Never printed.
     pub secret: bool,
     /// Read from the environment by a library, not by `Config`.
-    pub elsewhere: bool,
+    pub environment_only: bool,
 }
 
 /// Which values are valid.
 #[derive(Clone, Copy)]
-pub enum Kind {
+pub enum ValueKind {
     /// `on` or `off`
     Switch,
     /// A whole number of that unit in this inclusive range
@@ -60,7 +60,7 @@ pub enum Unit {
 
 /// The value when nothing is set.
 #[derive(Clone, Copy)]
-pub enum Preset {
+pub enum DefaultValue {
     /// This text, parsed like an operator's
     Is(&'static str),
     /// Derived from other settings or the machine, or none; described in Markdown
@@ -69,8 +69,8 @@ pub enum Preset {
     OfRole(fn(RolePolicy) -> u64),
 }
 
-use Kind::{Switch, Text};
-use Preset::{Depends, Is, OfRole};
+use DefaultValue::{Depends, Is, OfRole};
+use ValueKind::{Switch, Text};
 
 /// A threshold of a rule.
 const COUNT_OR_OFF: Kind = Text("a whole number from 1 to 1000000, or 0 or off");
@@ -104,7 +104,7 @@ pub const SECTIONS: &[Section] = &[
                 Depends("found"),
                 "Folder with `postgres` and `initdb` for the private cluster.",
             )
-            .elsewhere(),
+            .environment_only(),
         ],
     },
     Section {
@@ -151,19 +151,19 @@ pub const SECTIONS: &[Section] = &[
         settings: &[
             Setting::new(
                 "PORTAL_SESSION_TIMEOUT_<ROLE>",
-                Kind::seconds(1),
+                ValueKind::seconds(1),
                 OfRole(|policy| policy.idle.as_secs()),
                 "Idle timeout: a session expires after this time without activity.",
             ),
             Setting::new(
                 "PORTAL_SESSION_LIFETIME_<ROLE>",
-                Kind::seconds(1),
+                ValueKind::seconds(1),
                 OfRole(|policy| policy.lifetime.as_secs()),
                 "Lifetime: a session expires after this time in any case.",
             ),
             Setting::new(
                 "PORTAL_MAX_SESSIONS_<ROLE>",
-                Kind::Number {
+                ValueKind::Number {
                     unit: Unit::Count,
                     least: 1,
                     most: 1000,
@@ -173,20 +173,20 @@ pub const SECTIONS: &[Section] = &[
             ),
             Setting::new(
                 "PORTAL_REAUTH_SECONDS",
-                Kind::seconds(1),
+                ValueKind::seconds(1),
                 Is("1800"),
                 "How long a password check is valid for sensitive actions.",
             ),
             Setting::new(
                 "PORTAL_WARNING_SECONDS",
-                Kind::seconds(0),
+                ValueKind::seconds(0),
                 Is("300"),
                 "Time between the warning and the expiry of a session; 0: no warning. Clients read it in \
                  `session_state`.",
             ),
             Setting::new(
                 "PORTAL_ACCESS_TOKEN_SECONDS",
-                Kind::seconds(1),
+                ValueKind::seconds(1),
                 Is("900"),
                 "Lifetime of a desktop app's access token.",
             ),
@@ -197,7 +197,7 @@ pub const SECTIONS: &[Section] = &[
         settings: &[
             Setting::new(
                 "PORTAL_SIGN_IN_ATTEMPTS",
-                Kind::count(1),
+                ValueKind::count(1),
                 Is("5"),
                 "Refused passwords allowed per account and window. Each known browser, and each desktop app in a \
                  network that it was used from, has its own count. `user set-password` resets it. \
@@ -205,19 +205,19 @@ pub const SECTIONS: &[Section] = &[
             ),
             Setting::new(
                 "PORTAL_SIGN_IN_ATTEMPTS_PER_ADDRESS",
-                Kind::count(1),
+                ValueKind::count(1),
                 Is("100"),
                 "The same per address (a /64 of IPv6), over all accounts.",
             ),
             Setting::new(
                 "PORTAL_SIGN_IN_WINDOW_SECONDS",
-                Kind::seconds(1),
+                ValueKind::seconds(1),
                 Is("900"),
                 "Length of the window. It begins with the first refused password.",
             ),
             Setting::new(
                 "PORTAL_ACTIONS_PER_ACCOUNT",
-                Kind::count(1),
+                ValueKind::count(1),
                 Is("600"),
                 "Number of each of these actions allowed per window, whatever the result. Per account: sign-ins \
                  from unknown devices, denied requests. Per known device: sign-ins. Per session: password \
@@ -226,7 +226,7 @@ pub const SECTIONS: &[Section] = &[
             ),
             Setting::new(
                 "PORTAL_ACTIONS_PER_ADDRESS",
-                Kind::count(1),
+                ValueKind::count(1),
                 Is("6000"),
                 "The same per address (a /64 of IPv6), over all accounts, except for known devices and sessions; \
                  also refreshes with invalid tokens. Allow more than an office behind one address needs.",
@@ -256,13 +256,13 @@ pub const SECTIONS: &[Section] = &[
             ),
             Setting::new(
                 "PORTAL_NOTICE_FAR_NETWORKS_SECONDS",
-                Kind::seconds(0),
+                ValueKind::seconds(0),
                 Is("300"),
                 "Security notice about a new network far from one used less than this time ago; 0: never.",
             ),
             Setting::new(
                 "PORTAL_NOTICE_FAILURES",
-                Kind::count(0),
+                ValueKind::count(0),
                 Is("3"),
                 "Security notice about a sign-in after this many refused passwords; 0: never.",
             ),
@@ -273,16 +273,16 @@ pub const SECTIONS: &[Section] = &[
         settings: &[
             Setting::new(
                 "PORTAL_CLEANUP_INTERVAL",
-                Kind::seconds(1),
+                ValueKind::seconds(1),
                 Is("3600"),
                 "Time between clean-ups.",
             ),
             Setting::new(
                 "PORTAL_RETENTION_DAYS",
-                Kind::Number {
+                ValueKind::Number {
                     unit: Unit::Days,
                     least: 1,
-                    most: Kind::MOST,
+                    most: ValueKind::MAX_COUNT,
                 },
                 Is("30"),
                 "Retention of ended sessions.",
@@ -294,7 +294,7 @@ pub const SECTIONS: &[Section] = &[
         settings: &[
             Setting::new(
                 "PORTAL_ALERT_INTERVAL",
-                Kind::seconds(1),
+                ValueKind::seconds(1),
                 Is("30"),
                 "Time between evaluations of the alert rules. See [Alerts](operations/alerts.md).",
             ),
@@ -306,7 +306,7 @@ pub const SECTIONS: &[Section] = &[
             ),
             Setting::new(
                 "PORTAL_ALERT_SIGN_IN_FAILURES_PERCENT",
-                Kind::Number {
+                ValueKind::Number {
                     unit: Unit::Count,
                     least: 1,
                     most: 100,
@@ -316,7 +316,7 @@ pub const SECTIONS: &[Section] = &[
             ),
             Setting::new(
                 "PORTAL_ALERT_SIGN_IN_FAILURES_WINDOW_SECONDS",
-                Kind::seconds(1),
+                ValueKind::seconds(1),
                 Is("600"),
                 "Length of the window.",
             ),
@@ -328,7 +328,7 @@ pub const SECTIONS: &[Section] = &[
             ),
             Setting::new(
                 "PORTAL_ALERT_TOKEN_REUSE_WINDOW_SECONDS",
-                Kind::seconds(1),
+                ValueKind::seconds(1),
                 Is("3600"),
                 "Length of the window.",
             ),
@@ -340,7 +340,7 @@ pub const SECTIONS: &[Section] = &[
             ),
             Setting::new(
                 "PORTAL_ALERT_FAR_SIGN_INS_WINDOW_SECONDS",
-                Kind::seconds(1),
+                ValueKind::seconds(1),
                 Is("3600"),
                 "Length of the window.",
             ),
@@ -400,7 +400,7 @@ pub const SECTIONS: &[Section] = &[
                 Depends("our own events at `info`, others' at `warn`"),
                 "What is logged: text on a terminal, otherwise one JSON line per event.",
             )
-            .elsewhere(),
+            .environment_only(),
         ],
     },
 ];
@@ -419,14 +419,14 @@ pub fn find(name: &str) -> Option<(&'static Setting, Option<Role>)> {
 }
 
 impl Setting {
-    const fn new(name: &'static str, kind: Kind, default: Preset, meaning: &'static str) -> Self {
+    const fn new(name: &'static str, kind: ValueKind, default: DefaultValue, meaning: &'static str) -> Self {
         Self {
             name,
             kind,
             default,
             meaning,
             secret: false,
-            elsewhere: false,
+            environment_only: false,
         }
     }
 
@@ -434,9 +434,9 @@ impl Setting {
         Self { secret: true, ..self }
     }
 
-    const fn elsewhere(self) -> Self {
+    const fn environment_only(self) -> Self {
         Self {
-            elsewhere: true,
+            environment_only: true,
             ..self
         }
     }
@@ -467,32 +467,32 @@ impl Setting {
     }
 }
 
-impl Kind {
+impl ValueKind {
     /// Ten years: enough for any use, and too short for sums of times to overflow.
-    const LONGEST: u64 = 315_360_000;
-    const MOST: u64 = 1_000_000;
+    const MAX_SECONDS: u64 = 315_360_000;
+    const MAX_COUNT: u64 = 1_000_000;
 
     const fn seconds(least: u64) -> Self {
-        Kind::Number {
+        ValueKind::Number {
             unit: Unit::Seconds,
             least,
-            most: Self::LONGEST,
+            most: Self::MAX_SECONDS,
         }
     }
 
     const fn count(least: u64) -> Self {
-        Kind::Number {
+        ValueKind::Number {
             unit: Unit::Count,
             least,
-            most: Self::MOST,
+            most: Self::MAX_COUNT,
         }
     }
 
     /// Describes valid values for error messages.
     pub fn expected(self) -> String {
         match self {
-            Kind::Switch => "on or off".to_owned(),
-            Kind::Number { unit, least, most } => {
+            ValueKind::Switch => "on or off".to_owned(),
+            ValueKind::Number { unit, least, most } => {
                 let of = match unit {
                     Unit::Count => "",
                     Unit::Seconds => " of seconds",
@@ -500,7 +500,7 @@ impl Kind {
                 };
                 format!("a whole number{of} from {least} to {most}")
             }
-            Kind::Text(words) => words.replace('`', ""),
+            ValueKind::Text(words) => words.replace('`', ""),
         }
     }
 }

@@ -5,39 +5,39 @@ use std::{cell::RefCell, collections::BTreeMap, fmt, time::Duration};
 use toml::Spanned;
 
 use super::{
-    BadDatabaseUrl, ConfigError, DatabaseUrl,
-    settings::{self, Kind, Unit},
+    ConfigError, DatabaseUrl, InvalidDatabaseUrl,
+    settings::{self, Unit, ValueKind},
 };
 use domain::user::Role;
 
 /// Where a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum SettingOrigin {
     Environment,
     File,
     Default,
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for SettingOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Origin::Environment => "environment",
-            Origin::File => "portal.toml",
-            Origin::Default => "default",
+            SettingOrigin::Environment => "environment",
+            SettingOrigin::File => "portal.toml",
+            SettingOrigin::Default => "default",
         })
     }
 }
 
 /// The value of a setting, as an operator would write it. It may be a secret.
 #[derive(Clone)]
-pub struct Answer {
-    pub origin: Origin,
+pub struct ResolvedSetting {
+    pub origin: SettingOrigin,
     /// `None`: not set, without a default.
     pub text: Option<String>,
 }
 
 /// Values of settings by name.
-pub type Answers = BTreeMap<String, Answer>;
+pub type ResolvedSettings = BTreeMap<String, ResolvedSetting>;
 
 /// A value in `portal.toml`.
 struct FileValue {
@@ -50,7 +50,7 @@ pub struct Source<'a> {
     environment: &'a dyn Fn(&str) -> Option<String>,
     file: BTreeMap<String, FileValue>,
     /// Every setting that was read. Other names in the file are errors.
-    answers: RefCell<Answers>,
+    resolved: RefCell<ResolvedSettings>,
 }
 
 impl<'a> Source<'a> {
@@ -62,7 +62,7 @@ impl<'a> Source<'a> {
         Ok(Self {
             environment,
             file: flat_table(toml)?,
-            answers: RefCell::default(),
+            resolved: RefCell::default(),
         })
     }
 
@@ -70,20 +70,20 @@ impl<'a> Source<'a> {
     ///
     /// # Errors
     /// The file contains an unknown name.
-    pub fn finish(self) -> Result<Answers, ConfigError> {
-        let answers = self.answers.into_inner();
-        match self.file.iter().find(|(name, _)| !answers.contains_key(*name)) {
+    pub fn finish(self) -> Result<ResolvedSettings, ConfigError> {
+        let resolved = self.answers.into_inner();
+        match self.file.iter().find(|(name, _)| !resolved.contains_key(*name)) {
             Some((name, value)) if settings::find(name).is_some() => Err(file_error(
                 value.line,
                 &format!("{name} is read from the environment only"),
             )),
             Some((name, value)) => Err(file_error(value.line, &format!("{name} is no setting"))),
-            None => Ok(answers),
+            None => Ok(resolved),
         }
     }
 
     /// Notes the derived value of a setting that is not set.
-    pub fn stands_in(&self, name: &str, text: impl ToString) {
+    pub fn note_default(&self, name: &str, text: impl ToString) {
         if let Some(answer) = self.answers.borrow_mut().get_mut(name) {
             answer.text.get_or_insert_with(|| text.to_string());
         }
@@ -94,13 +94,13 @@ impl<'a> Source<'a> {
         let set = |text: &String| !text.is_empty();
         let default = || settings::find(name).and_then(|(setting, role)| setting.default_for(role));
         let (origin, text) = if let Some(text) = (self.environment)(name).filter(set) {
-            (Origin::Environment, Some(text))
+            (SettingOrigin::Environment, Some(text))
         } else if let Some(value) = self.file.get(name).filter(|value| set(&value.text)) {
-            (Origin::File, Some(value.text.clone()))
+            (SettingOrigin::File, Some(value.text.clone()))
         } else {
-            (Origin::Default, default())
+            (SettingOrigin::Default, default())
         };
-        let answer = Answer {
+        let answer = ResolvedSetting {
             origin,
             text: text.clone(),
         };
@@ -122,7 +122,7 @@ impl<'a> Source<'a> {
         };
         match read(value.trim()) {
             Some(read) => Ok(Some(read)),
-            None => Err(self.wrong(name, value)),
+            None => Err(self.invalid_value(name, value)),
         }
     }
 
@@ -136,7 +136,7 @@ impl<'a> Source<'a> {
         let read = match self.text(NAME) {
             Some(text) => text.parse().map(Some),
             None if (self.environment)(NAME).is_some() || self.file.contains_key(NAME) => {
-                Err(BadDatabaseUrl::Empty)
+                Err(InvalidDatabaseUrl::Empty)
             }
             None => Ok(None),
         };
@@ -155,8 +155,8 @@ impl<'a> Source<'a> {
         }
     }
 
-    fn wrong(&self, name: &str, value: String) -> ConfigError {
-        bad_value(self.place(name), name, value)
+    fn invalid_value(&self, name: &str, value: String) -> ConfigError {
+        invalid_setting(self.place(name), name, value)
     }
 
     /// Parses a setting that has a default in the list.
@@ -165,7 +165,7 @@ impl<'a> Source<'a> {
     /// `read` rejects it, or there is no text.
     pub fn value<T>(&self, name: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<T, ConfigError> {
         self.parse(name, read)?
-            .ok_or_else(|| self.wrong(name, String::new()))
+            .ok_or_else(|| self.invalid_value(name, String::new()))
     }
 
     /// Parses a switch.
@@ -173,7 +173,7 @@ impl<'a> Source<'a> {
     /// # Errors
     /// It is neither on nor off.
     pub fn switch(&self, name: &str) -> Result<bool, ConfigError> {
-        self.value(name, on_or_off)
+        self.value(name, parse_switch)
     }
 
     /// Parses a switch with a derived default.
@@ -181,7 +181,7 @@ impl<'a> Source<'a> {
     /// # Errors
     /// It is neither on nor off.
     pub fn switch_if_set(&self, name: &str) -> Result<Option<bool>, ConfigError> {
-        self.parse(name, on_or_off)
+        self.parse(name, parse_switch)
     }
 
     /// Parses a whole number.
@@ -201,7 +201,7 @@ impl<'a> Source<'a> {
     /// As for a number.
     pub fn duration(&self, name: &str) -> Result<Duration, ConfigError> {
         let unit = match settings::find(name).map(|(setting, _)| setting.kind) {
-            Some(Kind::Number { unit: Unit::Days, .. }) => 86_400,
+            Some(ValueKind::Number { unit: Unit::Days, .. }) => 86_400,
             _ => 1,
         };
         self.number(name)
@@ -209,7 +209,7 @@ impl<'a> Source<'a> {
     }
 
     /// Returns the full name of a setting for a role.
-    pub fn name_of(pattern: &str, role: Role) -> String {
+    pub fn name_for_role(pattern: &str, role: Role) -> String {
         settings::all()
             .find(|setting| setting.name == pattern)
             .map_or_else(|| pattern.to_owned(), |setting| setting.name_for(Some(role)))
@@ -217,15 +217,15 @@ impl<'a> Source<'a> {
 }
 
 /// Reports a variable that is not UTF-8.
-pub fn not_utf8(name: &str) -> ConfigError {
-    let mut error = bad_value(String::new(), name, "...".to_owned());
+pub fn not_utf8_error(name: &str) -> ConfigError {
+    let mut error = invalid_setting(String::new(), name, "...".to_owned());
     if let ConfigError::BadValue { expected, .. } = &mut error {
         expected.insert_str(0, "text in UTF-8: ");
     }
     error
 }
 
-fn bad_value(place: String, name: &str, value: String) -> ConfigError {
+fn invalid_setting(place: String, name: &str, value: String) -> ConfigError {
     let setting = settings::find(name).map(|(setting, _)| setting);
     // A password may precede an @.
     let secret = setting.is_some_and(|setting| setting.secret) || value.contains('@');
@@ -240,12 +240,12 @@ fn bad_value(place: String, name: &str, value: String) -> ConfigError {
 
 fn in_range(name: &str, number: u64) -> bool {
     match settings::find(name).map(|(setting, _)| setting.kind) {
-        Some(Kind::Number { least, most, .. }) => (least..=most).contains(&number),
+        Some(ValueKind::Number { least, most, .. }) => (least..=most).contains(&number),
         _ => false,
     }
 }
 
-fn on_or_off(text: &str) -> Option<bool> {
+fn parse_switch(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
         "on" | "1" | "true" | "yes" => Some(true),
         "off" | "0" | "false" | "no" => Some(false),

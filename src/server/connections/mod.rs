@@ -39,12 +39,12 @@ use tokio::{
 };
 use tower::ServiceExt as _;
 
+pub use self::{progress::Deadlines, registry::Limits};
 use self::{
-    progress::AnswerBody,
-    registry::{Admitted, Registry},
+    progress::ResponseBody,
+    registry::{AdmittedConnection, Registry},
     socket::Socket,
 };
-pub use self::{progress::Deadlines, registry::Limits};
 use crate::server::telemetry::log_limit::OncePerMinute;
 
 /// Delay after an error of this machine, such as too many open files, to avoid a busy loop.
@@ -55,7 +55,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long a client may take to read that its connection closes.
-const FAREWELL: Duration = Duration::from_secs(1);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Rules for all connections.
 #[derive(Clone, Debug)]
@@ -131,7 +131,7 @@ fn connect(
     app: &Router,
     stream: TcpStream,
     peer: SocketAddr,
-    admitted: &Arc<Admitted>,
+    admitted: &Arc<AdmittedConnection>,
 ) -> impl GracefulConnection<Error = Box<dyn std::error::Error + Send + Sync>> + Send + use<> {
     let io = TokioIo::new(Socket::new(stream, admitted.progress.clone()));
     let (app, admitted) = (app.clone(), admitted.clone());
@@ -143,12 +143,12 @@ fn connect(
 /// Serves one connection until either side closes it, the client misses a deadline, or it is evicted.
 async fn drive<C: GracefulConnection>(
     connection: C,
-    admitted: &Admitted,
+    admitted: &AdmittedConnection,
     deadlines: Deadlines,
     mut stopping: watch::Receiver<()>,
 ) -> Result<(), C::Error> {
     let mut connection = pin!(connection);
-    let mut overdue = pin!(admitted.progress.overdue(deadlines));
+    let mut wait_until_overdue = pin!(admitted.progress.wait_until_overdue(deadlines));
     let mut is_stopping = false;
     loop {
         tokio::select! {
@@ -157,21 +157,21 @@ async fn drive<C: GracefulConnection>(
                 is_stopping = true;
                 connection.as_mut().graceful_shutdown();
             }
-            () = &mut overdue => break,
+            () = &mut wait_until_overdue => break,
             () = admitted.evicted.notified() => break,
         }
     }
     // Tells an HTTP/2 client that a request it is sending was not read.
     connection.as_mut().graceful_shutdown();
-    timeout(FAREWELL, connection).await.unwrap_or(Ok(()))
+    timeout(CLOSE_TIMEOUT, connection).await.unwrap_or(Ok(()))
 }
 
 async fn answer(
     app: Router,
-    admitted: Arc<Admitted>,
+    admitted: Arc<AdmittedConnection>,
     peer: SocketAddr,
     request: Request<Incoming>,
-) -> Result<Response<AnswerBody>, Infallible> {
+) -> Result<Response<ResponseBody>, Infallible> {
     let in_progress = admitted.progress.request();
     let mut request = request.map(|body| Body::new(in_progress.body(body)));
     request.extensions_mut().insert(ConnectInfo(peer));

@@ -66,7 +66,7 @@ pub enum Idleness {
 }
 
 impl Progress {
-    pub fn begin() -> Self {
+    pub fn new() -> Self {
         let now = Instant::now();
         Self(Arc::new(Mutex::new(State {
             has_requested: false,
@@ -114,7 +114,7 @@ impl Progress {
     }
 
     /// Waits until the client misses a deadline.
-    pub async fn overdue(&self, deadlines: Deadlines) {
+    pub async fn wait_until_overdue(&self, deadlines: Deadlines) {
         loop {
             let now = Instant::now();
             let next = match self.state().deadline(deadlines) {
@@ -177,9 +177,9 @@ impl RequestProgress {
     }
 
     /// Wraps the response body, which the client now reads part by part.
-    pub fn answer(self, body: Body) -> AnswerBody {
+    pub fn start_response(self, body: Body) -> ResponseBody {
         self.set(Some(Instant::now()));
-        AnswerBody { body, request: self }
+        ResponseBody { body, request: self }
     }
 }
 
@@ -241,12 +241,12 @@ impl Drop for RequestBody {
 /// The body of a response. Records whether the server or the client must act next. It is polled when there is room:
 /// with HTTP/1 in the socket, with HTTP/2 in the client's window.
 #[derive(Debug)]
-pub struct AnswerBody {
+pub struct ResponseBody {
     body: Body,
     request: RequestProgress,
 }
 
-impl HttpBody for AnswerBody {
+impl HttpBody for ResponseBody {
     type Data = Bytes;
     type Error = axum::Error;
 

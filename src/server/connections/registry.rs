@@ -19,7 +19,7 @@ const OTHER_FILES: u64 = 64;
 const RESERVE: usize = 16;
 
 /// Maximum for any number of files, since each connection needs memory.
-const MOST: usize = 16_384;
+const MAX_CONNECTIONS: usize = 16_384;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -33,7 +33,7 @@ impl Limits {
     /// share it and a few addresses must not use up everything.
     pub fn for_files(files: u64) -> Self {
         let left = files.saturating_sub(OTHER_FILES).max(files / 4);
-        let total = usize::try_from(left).unwrap_or(usize::MAX).min(MOST);
+        let total = usize::try_from(left).unwrap_or(usize::MAX).min(MAX_CONNECTIONS);
         let total = total.saturating_sub(RESERVE).max(2);
         Self {
             total,
@@ -47,11 +47,11 @@ impl Limits {
 pub struct Registry {
     limits: Limits,
     trusted_proxies: Vec<IpNet>,
-    open: Mutex<Open>,
+    open: Mutex<OpenConnections>,
 }
 
 #[derive(Debug, Default)]
-struct Open {
+struct OpenConnections {
     next: u64,
     /// By id, which increases with age: the first is the oldest.
     connections: BTreeMap<u64, Entry>,
@@ -68,7 +68,7 @@ struct Entry {
 
 /// An open connection. It counts until it is dropped or evicted.
 #[derive(Debug)]
-pub struct Admitted {
+pub struct AdmittedConnection {
     registry: Arc<Registry>,
     id: u64,
     pub progress: Progress,
@@ -87,20 +87,20 @@ impl Registry {
         })
     }
 
-    fn open(&self) -> MutexGuard<'_, Open> {
+    fn open(&self) -> MutexGuard<'_, OpenConnections> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Admits a connection. Without room, evicts the oldest idle one. `None`: all are in use.
-    pub fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<Admitted> {
+    pub fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<AdmittedConnection> {
         let peer = peer.to_canonical();
         let is_trusted = self.trusted_proxies.iter().any(|net| net.contains(&peer));
-        let address = (!is_trusted).then(|| neighbourhood(peer));
+        let address = (!is_trusted).then(|| client_network(peer));
         let mut open = self.open();
         let address_is_full = open.count_of(address) >= self.limits.per_address;
         if address_is_full || open.connections.len() >= self.limits.total {
-            warn_of_limit(peer, self.limits, address_is_full);
-            open.evict_idlest(address.filter(|_| address_is_full));
+            log_limit(peer, self.limits, address_is_full);
+            open.evict_idle(address.filter(|_| address_is_full));
         }
         let is_full = |beyond: usize| {
             open.connections.len() >= self.limits.total + beyond
@@ -112,7 +112,7 @@ impl Registry {
         }
         let id = open.next;
         open.next += 1;
-        let (progress, evicted) = (Progress::begin(), Arc::new(Notify::new()));
+        let (progress, evicted) = (Progress::new(), Arc::new(Notify::new()));
         let entry = Entry {
             address,
             progress: progress.clone(),
@@ -122,7 +122,7 @@ impl Registry {
         if let Some(address) = address {
             *open.per_address.entry(address).or_default() += 1;
         }
-        Some(Admitted {
+        Some(AdmittedConnection {
             registry: self.clone(),
             id,
             progress,
@@ -133,7 +133,7 @@ impl Registry {
 
     /// Closes the oldest idle connection after the process has run out of files.
     pub fn make_room(&self) {
-        self.open().evict_idlest(None);
+        self.open().evict_idle(None);
     }
 
     /// Returns the number of connections.
@@ -142,14 +142,14 @@ impl Registry {
     }
 }
 
-impl Open {
+impl OpenConnections {
     fn count_of(&self, address: Option<IpNet>) -> usize {
         let count = address.and_then(|address| self.per_address.get(&address));
         count.copied().unwrap_or_default()
     }
 
     /// Evicts the oldest idle connection (of `address`, if given), else the oldest one that is stalled.
-    fn evict_idlest(&mut self, address: Option<IpNet>) {
+    fn evict_idle(&mut self, address: Option<IpNet>) {
         let mut idlest = None;
         for (id, entry) in &self.connections {
             if address.is_some() && entry.address != address {
@@ -183,21 +183,21 @@ impl Open {
     }
 }
 
-impl Drop for Admitted {
+impl Drop for AdmittedConnection {
     fn drop(&mut self) {
         self.registry.open().remove(self.id);
     }
 }
 
 /// Returns the network in which a client can choose its address: a /64 of IPv6.
-fn neighbourhood(address: IpAddr) -> IpNet {
+fn client_network(address: IpAddr) -> IpNet {
     match address {
         IpAddr::V4(_) => IpNet::from(address),
         IpAddr::V6(v6) => Ipv6Net::new(v6, 64).map_or(IpNet::from(address), |net| IpNet::V6(net.trunc())),
     }
 }
 
-fn warn_of_limit(peer: IpAddr, limits: Limits, address_is_full: bool) {
+fn log_limit(peer: IpAddr, limits: Limits, address_is_full: bool) {
     static LIMIT: OncePerMinute = OncePerMinute::new();
     if let Some(suppressed) = LIMIT.allow() {
         tracing::warn!(
@@ -224,7 +224,7 @@ mod tests {
         text.parse().expect("an address")
     }
 
-    async fn is_evicted(admitted: &Admitted) -> bool {
+    async fn is_evicted(admitted: &AdmittedConnection) -> bool {
         let evicted = admitted.evicted.notified();
         tokio::time::timeout(std::time::Duration::ZERO, evicted)
             .await
@@ -243,7 +243,7 @@ mod tests {
         for files in [0, 16, 64, 100, 256, 1024, 20_000, u64::MAX] {
             let limits = Limits::for_files(files);
             assert!(
-                limits.per_address >= 1 && limits.total <= MOST,
+                limits.per_address >= 1 && limits.total <= MAX_CONNECTIONS,
                 "{files}: {limits:?}"
             );
             if files >= 128 {
@@ -272,7 +272,7 @@ mod tests {
     async fn busy_connections_leave_a_reserve() {
         let registry = Registry::new(LIMITS, vec!["10.0.0.0/8".parse().expect("a network")]);
         // A trusted proxy may exceed the share of one address.
-        let open: Vec<Admitted> = (0..LIMITS.total)
+        let open: Vec<AdmittedConnection> = (0..LIMITS.total)
             .map(|_| registry.admit(address("10.0.0.1")).expect("room"))
             .collect();
         assert!(open.iter().all(|open| !open.is_reserve));

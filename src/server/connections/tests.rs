@@ -180,7 +180,7 @@ async fn unread_responses_are_closed() {
     let mut http2 = server
         .connect_and_send(&[PREFACE, SETTINGS, headers].concat())
         .await;
-    tokio::time::sleep(3 * DEADLINES.answer + FAREWELL).await;
+    tokio::time::sleep(3 * DEADLINES.answer + CLOSE_TIMEOUT).await;
     for connection in [&mut http1, &mut http2] {
         let got = read_until_closed(connection).await;
         assert!(got.len() < LARGE, "{}", got.len());

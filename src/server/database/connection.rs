@@ -1,7 +1,7 @@
 //! A connection whose statements all have a deadline.
 //!
 //! [`Connection`] is the only executor that `store` gets (`clippy.toml` disallows the driver's own), so that no
-//! deadline is forgotten. [`Lease`] owns it. A connection with an unread answer is closed, never reused.
+//! deadline is forgotten. [`LeasedConnection`] owns it. A connection with an unread answer is closed, never reused.
 
 use std::{
     fmt,
@@ -27,19 +27,19 @@ use tokio::{
 };
 
 use super::{
-    checks::ConnectionChecks,
-    failure::{Abandoned, is_broken_connection, is_read_only},
+    connection_checks::ConnectionChecks,
+    failure::{AbandonReason, is_broken_connection, is_read_only},
 };
 
 /// Deadline of a statement. Longer than the server-side limits in `pool.rs`, so that a working server reports the
 /// cause.
-const STATEMENT: Duration = Duration::from_secs(11);
+const STATEMENT_DEADLINE: Duration = Duration::from_secs(11);
 
 /// Deadline of a statement that reads a few rows by key and waits for no lock.
-pub const QUICK: Duration = Duration::from_secs(3);
+pub const QUICK_DEADLINE: Duration = Duration::from_secs(3);
 
 /// Deadline for rollback and test of a connection that returns to the pool.
-const RELEASE: Duration = Duration::from_secs(3);
+const RELEASE_DEADLINE: Duration = Duration::from_secs(3);
 
 /// Executes statements, each with a deadline.
 pub struct Connection {
@@ -64,7 +64,7 @@ impl State {
         self.is_aborted = self.is_in_transaction;
         if is_read_only(error) {
             // The database was demoted: replace all connections.
-            self.checks.distrust_rested();
+            self.checks.distrust_idle();
         } else if !is_broken_connection(error) {
             self.is_in_flight = false;
         }
@@ -72,12 +72,12 @@ impl State {
 
     fn record_missed_deadline(&mut self, limit: Duration) -> sqlx::Error {
         self.is_aborted = self.is_in_transaction;
-        self.checks.distrust_rested();
+        self.checks.distrust_idle();
         tracing::warn!(
             limit_ms = limit.as_millis(),
             "database deadline missed, closing the connection"
         );
-        Abandoned::DeadlineMissed(limit).into()
+        AbandonReason::DeadlineMissed(limit).into()
     }
 }
 
@@ -110,7 +110,7 @@ impl Connection {
     }
 
     /// Waits for the answer of a statement until the deadline.
-    async fn within<T>(
+    async fn run_within<T>(
         limit: Duration,
         state: &mut State,
         answer: impl Future<Output = sqlx::Result<T>>,
@@ -145,7 +145,7 @@ impl<'c> Executor<'c> for &'c mut Connection {
             return stream::once(async { Err(sqlx::Error::PoolClosed) }).boxed();
         };
         state.is_in_flight = true;
-        Box::pin(Answer {
+        Box::pin(StatementRows {
             rows: (&mut **raw).fetch_many(query),
             until: Box::pin(sleep(*limit)),
             limit: *limit,
@@ -166,7 +166,7 @@ impl<'c> Executor<'c> for &'c mut Connection {
             return async { Err(sqlx::Error::PoolClosed) }.boxed();
         };
         let answer = (&mut **raw).fetch_optional(query);
-        Connection::within(*limit, state, answer).boxed()
+        Connection::run_within(*limit, state, answer).boxed()
     }
 
     fn prepare_with<'e>(
@@ -182,7 +182,7 @@ impl<'c> Executor<'c> for &'c mut Connection {
             return async { Err(sqlx::Error::PoolClosed) }.boxed();
         };
         let answer = (&mut **raw).prepare_with(sql, parameters);
-        Connection::within(*limit, state, answer).boxed()
+        Connection::run_within(*limit, state, answer).boxed()
     }
 
     fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, sqlx::Result<sqlx::Describe<Postgres>>>
@@ -194,12 +194,12 @@ impl<'c> Executor<'c> for &'c mut Connection {
             return async { Err(sqlx::Error::PoolClosed) }.boxed();
         };
         let answer = (&mut **raw).describe(sql);
-        Connection::within(*limit, state, answer).boxed()
+        Connection::run_within(*limit, state, answer).boxed()
     }
 }
 
 /// The rows of a statement, until its deadline.
-struct Answer<'e> {
+struct StatementRows<'e> {
     rows: BoxStream<'e, sqlx::Result<Either<PgQueryResult, PgRow>>>,
     until: Pin<Box<Sleep>>,
     limit: Duration,
@@ -207,7 +207,7 @@ struct Answer<'e> {
     is_over: bool,
 }
 
-impl Stream for Answer<'_> {
+impl Stream for StatementRows<'_> {
     type Item = sqlx::Result<Either<PgQueryResult, PgRow>>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -223,7 +223,8 @@ impl Stream for Answer<'_> {
         match &next {
             None => this.state.is_in_flight = false,
             Some(Ok(_)) => return Poll::Ready(next),
-            Some(Err(sqlx::Error::Io(error))) if error.get_ref().is_some_and(|e| e.is::<Abandoned>()) => {}
+            Some(Err(sqlx::Error::Io(error))) if error.get_ref().is_some_and(|e| e.is::<AbandonReason>()) => {
+            }
             Some(Err(error)) => this.state.record_failure(error),
         }
         this.is_over = true;
@@ -233,13 +234,13 @@ impl Stream for Answer<'_> {
 
 /// A connection of the pool. Dropping it returns or closes it.
 #[derive(Debug)]
-pub struct Lease(Connection);
+pub struct LeasedConnection(Connection);
 
-impl Lease {
+impl LeasedConnection {
     pub(super) fn new(raw: PoolConnection<Postgres>, checks: ConnectionChecks) -> Self {
         Self(Connection {
             raw: Some(raw),
-            limit: STATEMENT,
+            limit: STATEMENT_DEADLINE,
             state: State {
                 is_in_flight: false,
                 is_in_transaction: false,
@@ -249,16 +250,16 @@ impl Lease {
         })
     }
 
-    /// Shortens the deadline to [`QUICK`], for statements that read a few rows by key. A dead connection is noticed
+    /// Shortens the deadline to [`QUICK_DEADLINE`], for statements that read a few rows by key. A dead connection is noticed
     /// sooner.
     #[must_use]
     pub fn quick(mut self) -> Self {
-        self.0.limit = QUICK;
+        self.0.limit = QUICK_DEADLINE;
         self
     }
 }
 
-impl Deref for Lease {
+impl Deref for LeasedConnection {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
@@ -266,13 +267,13 @@ impl Deref for Lease {
     }
 }
 
-impl DerefMut for Lease {
+impl DerefMut for LeasedConnection {
     fn deref_mut(&mut self) -> &mut Connection {
         &mut self.0
     }
 }
 
-impl Drop for Lease {
+impl Drop for LeasedConnection {
     fn drop(&mut self) {
         let Some(raw) = self.0.raw.take() else {
             return;
@@ -296,12 +297,12 @@ async fn give_back(mut raw: PoolConnection<Postgres>, is_in_transaction: bool, c
         raw.return_to_pool().await;
         Ok::<_, sqlx::Error>(())
     };
-    match timeout(RELEASE, giving_back).await {
+    match timeout(RELEASE_DEADLINE, giving_back).await {
         Ok(Ok(())) => return,
         Ok(Err(error)) => tracing::debug!(%error, "rollback failed, closing the connection"),
         Err(_) => {
             tracing::warn!("connection did not answer, closing it");
-            checks.distrust_rested();
+            checks.distrust_idle();
         }
     }
     close(raw);

@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::{connect_error, pool::DatabaseError, session_settings::SessionSettings};
 
 /// How long startup waits for a database that is starting or does not answer.
-const WAIT: Duration = Duration::from_secs(3);
-const PAUSE: Duration = Duration::from_millis(200);
+const STARTUP_WAIT: Duration = Duration::from_secs(3);
+const RETRY_DELAY: Duration = Duration::from_millis(200);
 
 /// How often two connections through a pooler are compared. One comparison proves too little, since other clients may
 /// change the order in which the pooler assigns connections.
@@ -46,14 +46,14 @@ impl Connector {
         let settings = SessionSettings::for_requests();
         let with_settings = options.clone().options(settings.startup_options());
         let failed = |error| DatabaseError::Connect(connect_error::explain(&error, &options));
-        let (mut conn, accepted) = match connect_patiently(&with_settings).await {
+        let (mut conn, accepted) = match connect_with_retries(&with_settings).await {
             Ok(mut conn) => {
                 let in_force = settings.are_in_force(&mut conn).await.map_err(failed)?;
                 (conn, in_force)
             }
             Err(error) if is_unsupported_parameter(&error) => {
                 let bare = without_startup_options(url)?;
-                (connect_patiently(&bare).await.map_err(failed)?, false)
+                (connect_with_retries(&bare).await.map_err(failed)?, false)
             }
             Err(error) => return Err(failed(error)),
         };
@@ -123,7 +123,7 @@ impl Connector {
     /// a process, or one changes its process between statements.
     async fn refuse_transaction_pooling(&self, conn: &mut PgConnection) -> Result<(), DatabaseError> {
         // Without a second connection there is nothing to compare, which is no reason to refuse startup.
-        let deadline = Instant::now() + WAIT;
+        let deadline = Instant::now() + STARTUP_WAIT;
         let Ok(Ok(mut second)) = timeout_at(deadline, PgConnection::connect_with(&self.options)).await else {
             tracing::debug!("no second connection, pool mode not verified");
             return Ok(());
@@ -234,11 +234,13 @@ fn is_unsupported_parameter(error: &sqlx::Error) -> bool {
         .is_some_and(|error| error.message().starts_with("unsupported startup parameter"))
 }
 
-async fn connect_patiently(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
-    let deadline = Instant::now() + WAIT;
+async fn connect_with_retries(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
+    let deadline = Instant::now() + STARTUP_WAIT;
     loop {
         match timeout_at(deadline, PgConnection::connect_with(options)).await {
-            Ok(Err(error)) if is_temporary(&error) && Instant::now() + PAUSE < deadline => sleep(PAUSE).await,
+            Ok(Err(error)) if is_temporary(&error) && Instant::now() + RETRY_DELAY < deadline => {
+                sleep(RETRY_DELAY).await
+            }
             Ok(connected) => return connected,
             Err(_) => return Err(sqlx::Error::PoolTimedOut),
         }

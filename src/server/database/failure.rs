@@ -2,27 +2,27 @@
 
 use std::{io, time::Duration};
 
-use super::{changes, checks::Refusal};
+use super::{committed_changes, connection_checks::WriteRefusal};
 use crate::error::AppError;
 
 /// Why we gave up on a connection. Carried by [`sqlx::Error::Io`], since it is not an answer of the database.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Abandoned {
+pub(super) enum AbandonReason {
     #[error("no answer within {} ms", .0.as_millis())]
     DeadlineMissed(Duration),
     #[error("the answer to a commit was lost, and its outcome could not be verified")]
     OutcomeUnknown,
     #[error("the database {0}")]
-    Refused(Refusal),
+    Refused(WriteRefusal),
 }
 
-impl From<Abandoned> for sqlx::Error {
-    fn from(abandoned: Abandoned) -> Self {
+impl From<AbandonReason> for sqlx::Error {
+    fn from(abandoned: AbandonReason) -> Self {
         sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, abandoned))
     }
 }
 
-impl Abandoned {
+impl AbandonReason {
     pub fn of(error: &sqlx::Error) -> Option<&Self> {
         let sqlx::Error::Io(error) = error else {
             return None;
@@ -71,12 +71,12 @@ fn is_outage(error: &sqlx::Error) -> bool {
 impl From<sqlx::Error> for AppError {
     /// Logs the failure in the request's span and returns an error without internal details.
     fn from(error: sqlx::Error) -> Self {
-        if matches!(Abandoned::of(&error), Some(Abandoned::OutcomeUnknown)) {
+        if matches!(AbandonReason::of(&error), Some(AbandonReason::OutcomeUnknown)) {
             tracing::error!(%error, "commit outcome unknown");
             AppError::OutcomeUnknown
         } else if is_outage(&error) {
             tracing::warn!(%error, "database unavailable");
-            changes::unavailable()
+            committed_changes::unavailable_error()
         } else {
             tracing::error!(%error, "statement failed");
             AppError::Internal

@@ -5,10 +5,10 @@ use std::time::Duration;
 use sqlx::postgres::PgListener;
 use tokio::{runtime, time::timeout};
 
-use super::{Database, connection::QUICK, failure::Abandoned, pool::pool_options};
+use super::{Database, connection::QUICK_DEADLINE, failure::AbandonReason, pool::pool_options};
 
 /// Time limit for connecting and LISTEN.
-const LISTEN: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Database {
     /// Listens on a channel, on a connection outside the pool. Does not reconnect.
@@ -32,9 +32,9 @@ impl Database {
             }
             Ok(listener)
         };
-        timeout(LISTEN, connecting)
+        timeout(CONNECT_TIMEOUT, connecting)
             .await
-            .unwrap_or_else(|_| Err(Abandoned::DeadlineMissed(LISTEN).into()))
+            .unwrap_or_else(|_| Err(AbandonReason::DeadlineMissed(CONNECT_TIMEOUT).into()))
     }
 }
 
@@ -62,9 +62,9 @@ impl Listener {
             Ok(Err(error)) => return Err(error),
             Err(_) => {
                 // LISTEN again has no effect on the channel. It keeps LISTEN as the connection's last statement in
-                // `pg_stat_activity`, where `store::events::is_heard` finds listeners.
-                let tested = timeout(QUICK, listener.listen(&self.channel)).await;
-                tested.unwrap_or_else(|_| Err(Abandoned::DeadlineMissed(QUICK).into()))?;
+                // `pg_stat_activity`, where `store::events::has_listener` finds listeners.
+                let tested = timeout(QUICK_DEADLINE, listener.listen(&self.channel)).await;
+                tested.unwrap_or_else(|_| Err(AbandonReason::DeadlineMissed(QUICK_DEADLINE).into()))?;
             }
         }
         while listener.next_buffered().is_some() {}

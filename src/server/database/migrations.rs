@@ -15,8 +15,8 @@ use sqlx::{
 const LOCK_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// Delay before the next attempt. It doubles up to the maximum.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const MIN_RETRY_DELAY: Duration = Duration::from_millis(500);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// Applies pending migrations in order. Waits for other transactions without limit, and logs that it waits.
 ///
@@ -26,13 +26,13 @@ pub(super) async fn apply(conn: &mut PgConnection, migrator: &Migrator) -> Resul
     let table = &*migrator.table_name;
     // Waiting with a limit keeps this wait from blocking another server's concurrent index build.
     set_lock_timeout(conn, LOCK_TIMEOUT).await?;
-    let mut pause = FIRST_PAUSE;
+    let mut delay = MIN_RETRY_DELAY;
     while let Err(error) = conn.lock().await {
-        wait_for_lock(error, &mut pause, "another server's migration").await?;
+        wait_before_retry(error, &mut delay, "another server's migration").await?;
     }
-    let mut pause = FIRST_PAUSE;
+    let mut delay = MIN_RETRY_DELAY;
     while let Err(error) = conn.ensure_migrations_table(table).await {
-        wait_for_lock(error, &mut pause, "other transactions").await?;
+        wait_before_retry(error, &mut delay, "other transactions").await?;
     }
     if let Some(version) = conn.dirty_version(table).await? {
         return Err(MigrateError::Dirty(version));
@@ -57,7 +57,7 @@ pub(super) async fn apply(conn: &mut PgConnection, migrator: &Migrator) -> Resul
 }
 
 async fn apply_one(conn: &mut PgConnection, table: &str, migration: &Migration) -> Result<(), MigrateError> {
-    let mut pause = FIRST_PAUSE;
+    let mut delay = MIN_RETRY_DELAY;
     if migration.no_tx {
         tracing::info!(
             migration = migration.version,
@@ -77,7 +77,7 @@ async fn apply_one(conn: &mut PgConnection, table: &str, migration: &Migration) 
         };
         let Err(error) = attempt.await else { return Ok(()) };
         let waits_for = format!("other transactions before migration {}", migration.version);
-        wait_for_lock(error, &mut pause, &waits_for).await?;
+        wait_before_retry(error, &mut delay, &waits_for).await?;
         // Perhaps only the record of the duration failed.
         let applied = conn.list_applied_migrations(table).await?;
         if applied.iter().any(|applied| applied.version == migration.version) {
@@ -87,9 +87,9 @@ async fn apply_one(conn: &mut PgConnection, table: &str, migration: &Migration) 
 }
 
 /// Waits before the next attempt. Returns the error if a retry would not help.
-async fn wait_for_lock(
+async fn wait_before_retry(
     error: MigrateError,
-    pause: &mut Duration,
+    delay: &mut Duration,
     waits_for: &str,
 ) -> Result<(), MigrateError> {
     let cause = match &error {
@@ -100,8 +100,8 @@ async fn wait_for_lock(
         return Err(error);
     }
     tracing::warn!("waiting for {waits_for}, retrying");
-    tokio::time::sleep(*pause).await;
-    *pause = LONGEST_PAUSE.min(*pause * 2);
+    tokio::time::sleep(*delay).await;
+    *delay = MAX_RETRY_DELAY.min(*delay * 2);
     Ok(())
 }
 

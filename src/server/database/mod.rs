@@ -4,10 +4,10 @@
 
 #![expect(clippy::disallowed_types, reason = "deadlines are added here")]
 
-pub mod changes;
-mod checks;
+pub mod committed_changes;
 mod connect_error;
 mod connection;
+mod connection_checks;
 mod connector;
 mod failure;
 mod listener;
@@ -19,10 +19,10 @@ mod session_settings;
 mod time_sample;
 mod transaction;
 
-pub use checks::Refusal;
-pub use connection::{Connection, Lease};
+pub use connection::{Connection, LeasedConnection};
+pub use connection_checks::WriteRefusal;
 pub use failure::is_conflict;
 pub use listener::Listener;
-pub use pool::{Connections, Database, DatabaseError};
+pub use pool::{Database, DatabaseError, PoolUsage};
 pub use server_role::SERVER_ROLE;
 pub use transaction::Transaction;

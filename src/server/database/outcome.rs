@@ -8,10 +8,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::{connector::Connector, session_settings::SessionSettings};
 
 /// How long to ask for the outcome.
-const VERIFICATION: Duration = Duration::from_secs(5);
+const VERIFICATION_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Delay between attempts.
-const PAUSE: Duration = Duration::from_millis(100);
+const RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// Identifies a transaction after its connection was lost.
 #[derive(Clone, Copy, Debug)]
@@ -37,15 +37,15 @@ pub(super) enum Outcome {
 /// Asks for the outcome on another connection until it is known or time is up. Terminates a transaction that still
 /// waits for its COMMIT, so that it cannot commit later.
 pub(super) async fn verify(connector: &Connector, id: TransactionId) -> Outcome {
-    let until = Instant::now() + VERIFICATION;
+    let until = Instant::now() + VERIFICATION_TIMEOUT;
     let verifying = async {
         loop {
-            match ask(connector, id).await {
+            match query_outcome(connector, id).await {
                 Ok(Some(outcome)) => return outcome,
                 Ok(None) => {}
                 Err(error) => tracing::debug!(%error, xid = id.xid, "commit outcome not read, retrying"),
             }
-            sleep(PAUSE).await;
+            sleep(RETRY_DELAY).await;
         }
     };
     let outcome = timeout_at(until, verifying).await.unwrap_or(Outcome::Unknown);
@@ -54,7 +54,7 @@ pub(super) async fn verify(connector: &Connector, id: TransactionId) -> Outcome 
 }
 
 /// `None`: not decided yet.
-async fn ask(
+async fn query_outcome(
     connector: &Connector,
     TransactionId { xid, pid, timeline }: TransactionId,
 ) -> sqlx::Result<Option<Outcome>> {

@@ -6,25 +6,25 @@ use chrono::{DateTime, Utc};
 use sqlx::{Connection as _, PgConnection, PgPool, migrate::Migrator, postgres::PgPoolOptions};
 
 use super::{
-    checks::{ConnectionChecks, Refusal},
-    connection::Lease,
+    connection::LeasedConnection,
+    connection_checks::{ConnectionChecks, WriteRefusal},
     connector::Connector,
-    failure::{Abandoned, is_broken_connection},
+    failure::{AbandonReason, is_broken_connection},
     migrations,
     server_role::{self, SERVER_ROLE},
     session_settings::SessionSettings,
     transaction::Transaction,
 };
 use crate::server::telemetry::{
-    metrics::{DatabaseMeters, NoConnection},
+    metrics::{DatabaseMetrics, NoConnection},
     traces,
 };
 
 /// How long to wait for a connection.
-const ACQUIRE: Duration = Duration::from_secs(3);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long to try other connections when those of the pool are broken.
-const BEGIN: Duration = Duration::from_secs(5);
+const BEGIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
@@ -35,12 +35,12 @@ pub struct Database {
     pub(super) settings: SessionSettings,
     pool: PgPool,
     pub(super) checks: ConnectionChecks,
-    meters: DatabaseMeters,
+    metrics: DatabaseMetrics,
 }
 
 /// Use of a pool's connections at one moment.
 #[derive(Clone, Copy, Debug)]
-pub struct Connections {
+pub struct PoolUsage {
     pub in_use: usize,
     pub idle: usize,
 }
@@ -53,7 +53,7 @@ pub enum DatabaseError {
     #[error("{0}")]
     Connect(String),
     #[error("the database {0}. Lead DATABASE_URL to the primary")]
-    Refused(Refusal),
+    Refused(WriteRefusal),
     #[error(
         "it leads through a pooler in transaction mode (PgBouncer: pool_mode = transaction or statement), which loses \
          LISTEN, time limits and the server's role. Use session mode (pool_mode = session), or connect to Postgres itself"
@@ -94,7 +94,7 @@ impl Database {
             settings,
             pool,
             checks,
-            meters: DatabaseMeters::default(),
+            metrics: DatabaseMetrics::default(),
         };
         let version = opened.version().await.map_err(DatabaseError::Unreachable)?;
         if version < 150_000 {
@@ -116,7 +116,7 @@ impl Database {
     /// [`DatabaseError`] if the database does not answer.
     pub async fn as_server(self) -> Result<Self, DatabaseError> {
         let mut conn = self.pool.acquire().await.map_err(DatabaseError::Unreachable)?;
-        let problem = match server_role::try_on(&mut conn).await {
+        let problem = match server_role::can_use(&mut conn).await {
             Ok(true) => None,
             Ok(false) => Some("it may not do the server's work".to_owned()),
             Err(sqlx::Error::Database(error)) => Some(error.to_string()),
@@ -169,10 +169,10 @@ impl Database {
     /// As for [`Self::migrate`].
     pub async fn apply(&self, migrations: &Migrator) -> Result<(), DatabaseError> {
         // Without the time limits of requests, which are too short for a large table.
-        let mut conn = self.unhurried().await?;
+        let mut conn = self.connect_without_limits().await?;
         let applied = migrations::apply(&mut conn, migrations).await;
         if applied.is_ok() {
-            server_role::provide(&mut conn)
+            server_role::create(&mut conn)
                 .await
                 .map_err(DatabaseError::Rights)?;
         }
@@ -185,7 +185,7 @@ impl Database {
     ///
     /// # Errors
     /// [`DatabaseError::Unreachable`] if the database does not answer.
-    pub async fn unhurried(&self) -> Result<PgConnection, DatabaseError> {
+    pub async fn connect_without_limits(&self) -> Result<PgConnection, DatabaseError> {
         let settings = SessionSettings::for_long_work();
         self.connector
             .connect(&settings)
@@ -218,7 +218,7 @@ impl Database {
     }
 
     /// Returns why the database is not used although it answers.
-    pub fn refusal(&self) -> Option<Refusal> {
+    pub fn refusal(&self) -> Option<WriteRefusal> {
         self.checks.refusal()
     }
 
@@ -226,24 +226,27 @@ impl Database {
     ///
     /// # Errors
     /// The database does not answer, or no connection became free.
-    pub async fn connection(&self) -> sqlx::Result<Lease> {
-        let part = traces::part("database connection");
+    pub async fn connection(&self) -> sqlx::Result<LeasedConnection> {
+        let part = traces::start_child("database connection");
         let began = Instant::now();
         let acquired = tokio::select! {
             acquired = self.pool.acquire() => acquired,
             // The pool itself would retry until its timeout.
-            refusal = self.checks.refused() => Err(Abandoned::Refused(refusal).into()),
+            refusal = self.checks.wait_for_refusal() => Err(AbandonReason::Refused(refusal).into()),
         };
         drop(part);
         match &acquired {
-            Ok(_) => self.meters.connection_wait.observe(began.elapsed().as_secs_f64()),
-            Err(error) => self.meters.no_connection.count(match error {
+            Ok(_) => self
+                .metrics
+                .connection_wait
+                .observe(began.elapsed().as_secs_f64()),
+            Err(error) => self.metrics.no_connection.count(match error {
                 sqlx::Error::PoolTimedOut => NoConnection::TimedOut,
                 sqlx::Error::PoolClosed => NoConnection::Closed,
                 _ => NoConnection::Unreachable,
             }),
         }
-        Ok(Lease::new(acquired?, self.checks.clone()))
+        Ok(LeasedConnection::new(acquired?, self.checks.clone()))
     }
 
     /// Begins a transaction whose commit is verified if its answer is lost. Skips broken connections, on which nothing
@@ -265,10 +268,10 @@ impl Database {
     }
 
     async fn try_begin(&self, is_verified: bool) -> sqlx::Result<Transaction> {
-        let until = Instant::now() + BEGIN;
+        let until = Instant::now() + BEGIN_TIMEOUT;
         let mut broken = 0;
         loop {
-            let part = traces::part("database transaction");
+            let part = traces::start_child("database transaction");
             let begun = async {
                 let lease = self.connection().await?;
                 if is_verified {
@@ -281,7 +284,7 @@ impl Database {
             match begun {
                 Err(error)
                     if is_broken_connection(&error)
-                        && !matches!(Abandoned::of(&error), Some(Abandoned::Refused(_)))
+                        && !matches!(AbandonReason::of(&error), Some(AbandonReason::Refused(_)))
                         && broken < Self::MAX_CONNECTIONS
                         && Instant::now() < until =>
                 {
@@ -297,20 +300,20 @@ impl Database {
     /// # Errors
     /// The database does not answer, or no connection became free.
     pub async fn begin_snapshot(&self) -> sqlx::Result<Transaction> {
-        let part = traces::part("database transaction");
+        let part = traces::start_child("database transaction");
         Transaction::begin_snapshot(self.connection().await?, self.clone(), part).await
     }
 
     /// Returns the metrics of the connections.
-    pub fn meters(&self) -> &DatabaseMeters {
-        &self.meters
+    pub fn metrics(&self) -> &DatabaseMetrics {
+        &self.metrics
     }
 
     /// Returns the use of the pool.
-    pub fn connections(&self) -> Connections {
+    pub fn connections(&self) -> PoolUsage {
         let idle = self.pool.num_idle();
         let open = usize::try_from(self.pool.size()).unwrap_or(usize::MAX);
-        Connections {
+        PoolUsage {
             in_use: open.saturating_sub(idle),
             idle,
         }
@@ -332,7 +335,7 @@ pub(super) fn pool_options(
     let (at_first, later) = (checks.clone(), checks.clone());
     PgPoolOptions::new()
         .max_connections(Database::MAX_CONNECTIONS)
-        .acquire_timeout(ACQUIRE)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
         .after_connect(move |conn, _| {
             let (connector, settings, checks) = (connector.clone(), settings.clone(), at_first.clone());
             Box::pin(async move {

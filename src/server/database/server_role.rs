@@ -15,33 +15,33 @@ pub const SERVER_ROLE: &str = "broker_portal_server";
 const LOCK_TIMEOUT: &str = "SET lock_timeout = '300ms'";
 
 /// Delay before a retry after a concurrent change. It doubles up to the maximum.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const MIN_RETRY_DELAY: Duration = Duration::from_millis(50);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// Attempts before a retry is logged.
-const SILENT: u32 = 5;
+const UNLOGGED_ATTEMPTS: u32 = 5;
 
 /// Creates the role if it is missing and grants its rights. Does nothing if the user may not do that. Existing rights
 /// are not granted again, which avoids locks.
 ///
 /// # Errors
 /// A database error.
-pub(super) async fn provide(conn: &mut PgConnection) -> sqlx::Result<()> {
+pub(super) async fn create(conn: &mut PgConnection) -> sqlx::Result<()> {
     conn.execute(LOCK_TIMEOUT).await?;
-    let mut pause = FIRST_PAUSE;
+    let mut delay = MIN_RETRY_DELAY;
     let mut attempts = 0;
     loop {
         match sqlx::raw_sql(include_str!("server_role.sql"))
             .execute(&mut *conn)
             .await
         {
-            Err(error) if is_someone_else_at_it(&error) => {
+            Err(error) if is_concurrent_change(&error) => {
                 attempts += 1;
-                if attempts > SILENT {
+                if attempts > UNLOGGED_ATTEMPTS {
                     tracing::warn!(%error, "rights of the server role not granted, retrying");
                 }
-                tokio::time::sleep(pause).await;
-                pause = LONGEST_PAUSE.min(pause * 2);
+                tokio::time::sleep(delay).await;
+                delay = MAX_RETRY_DELAY.min(delay * 2);
             }
             Err(error) if is_refused(&error) => {
                 tracing::debug!(%error, "server role not created");
@@ -56,20 +56,20 @@ pub(super) async fn provide(conn: &mut PgConnection) -> sqlx::Result<()> {
 ///
 /// # Errors
 /// A database error, for example if the role does not exist or may not be used.
-pub(super) async fn try_on(conn: &mut PgConnection) -> sqlx::Result<bool> {
+pub(super) async fn can_use(conn: &mut PgConnection) -> sqlx::Result<bool> {
     let mut transaction = conn.begin().await?;
     let statement = format!("SET LOCAL ROLE {SERVER_ROLE}");
     transaction.execute(AssertSqlSafe(statement)).await?;
-    let is_at_work = is_at_work(&mut transaction).await?;
+    let is_active = is_active(&mut transaction).await?;
     transaction.rollback().await?;
-    Ok(is_at_work)
+    Ok(is_active)
 }
 
 /// Returns whether this connection has the role and the role suffices for the server's work.
 ///
 /// # Errors
 /// A database error.
-async fn is_at_work(conn: &mut PgConnection) -> sqlx::Result<bool> {
+async fn is_active(conn: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar(
         "
         SELECT current_user = $1 AND current_schema() IS NOT NULL AND COALESCE(bool_and(
@@ -87,7 +87,7 @@ async fn is_at_work(conn: &mut PgConnection) -> sqlx::Result<bool> {
 }
 
 /// Returns whether another connection creates the role or changes the same rights now.
-fn is_someone_else_at_it(error: &sqlx::Error) -> bool {
+fn is_concurrent_change(error: &sqlx::Error) -> bool {
     if is_lock_conflict(error) {
         return true;
     }

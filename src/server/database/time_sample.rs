@@ -9,13 +9,13 @@ use super::{Connection, Database};
 use crate::server::clock::{Clock, TimeSample};
 
 /// Maximum number of readings.
-const SAMPLES: u32 = 5;
+const MAX_SAMPLES: u32 = 5;
 
 /// A reading with a shorter round trip is not repeated.
-const PROMPT: Duration = Duration::from_millis(50);
+const FAST_ROUND_TRIP: Duration = Duration::from_millis(50);
 
 /// Round trip from which a warning is logged.
-const SLOW: Duration = Duration::from_millis(500);
+const SLOW_ROUND_TRIP: Duration = Duration::from_millis(500);
 
 impl Database {
     /// Reads the database's clock several times and returns the sample with the shortest round trip.
@@ -24,13 +24,15 @@ impl Database {
     /// The database does not answer.
     pub async fn sample_time(&self) -> sqlx::Result<TimeSample> {
         let mut conn = self.connection().await?;
-        let mut best = read(&mut conn).await?;
-        for _ in 1..SAMPLES {
-            if best.round_trip() <= PROMPT {
+        let mut best = read_clock(&mut conn).await?;
+        for _ in 1..MAX_SAMPLES {
+            if best.round_trip() <= FAST_ROUND_TRIP {
                 break;
             }
             // A failed reading does not invalidate the others.
-            let Ok(sample) = read(&mut conn).await else { break };
+            let Ok(sample) = read_clock(&mut conn).await else {
+                break;
+            };
             if sample.round_trip() < best.round_trip() {
                 best = sample;
             }
@@ -44,7 +46,7 @@ impl Database {
     /// The database does not answer.
     pub async fn clock(&self) -> sqlx::Result<Clock> {
         let sample = self.sample_time().await?;
-        if sample.round_trip() > SLOW {
+        if sample.round_trip() > SLOW_ROUND_TRIP {
             let round_trip_ms = sample.round_trip().as_secs_f64() * 1e3;
             tracing::warn!(
                 round_trip_ms,
@@ -55,7 +57,7 @@ impl Database {
     }
 }
 
-async fn read(conn: &mut Connection) -> sqlx::Result<TimeSample> {
+async fn read_clock(conn: &mut Connection) -> sqlx::Result<TimeSample> {
     let sent = Instant::now();
     // Not prepared, which saves a round trip.
     let row = sqlx::raw_sql("SELECT clock_timestamp()").fetch_one(conn).await?;

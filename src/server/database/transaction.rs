@@ -8,39 +8,43 @@ use std::{
 use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 
 use super::{
-    Connection, Database, changes,
-    connection::{Lease, QUICK},
-    failure::{Abandoned, is_broken_connection},
+    Connection, Database, committed_changes,
+    connection::{LeasedConnection, QUICK_DEADLINE},
+    failure::{AbandonReason, is_broken_connection},
     outcome::{self, Outcome, TIMELINE, TransactionId},
 };
 use domain::session::EndReason;
 
-use crate::server::telemetry::traces::Part;
+use crate::server::telemetry::traces::ChildSpan;
 
 /// Deadline of COMMIT, which waits for the disk but for no lock.
-const COMMIT: Duration = Duration::from_secs(5);
+const COMMIT_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Deadline of a statement in a snapshot, which may read a large table.
-const SNAPSHOT: Duration = Duration::from_secs(600);
+const SNAPSHOT_DEADLINE: Duration = Duration::from_secs(600);
 
 /// A transaction. Rolls back and counts nothing when dropped without a commit.
 #[derive(Debug)]
 pub struct Transaction {
-    lease: Lease,
+    lease: LeasedConnection,
     database: Database,
     /// `None`: its commit is not verified.
     id: Option<TransactionId>,
     ended: Vec<EndReason>,
-    part: Part,
+    part: ChildSpan,
 }
 
 impl Transaction {
     /// Begins a transaction and reads its id in the same round trip, to verify the outcome of COMMIT later.
-    pub(super) async fn begin(mut lease: Lease, database: Database, part: Part) -> sqlx::Result<Self> {
+    pub(super) async fn begin(
+        mut lease: LeasedConnection,
+        database: Database,
+        part: ChildSpan,
+    ) -> sqlx::Result<Self> {
         // If this is cancelled, the connection is closed, so that nobody else gets the open transaction.
         lease.set_in_transaction(true);
         let limit = lease.limit();
-        lease.set_limit(QUICK);
+        lease.set_limit(QUICK_DEADLINE);
         let sql = format!(
             "BEGIN; SELECT pg_current_xact_id()::text AS xid, pg_backend_pid() AS pid, {TIMELINE} AS timeline"
         );
@@ -65,13 +69,13 @@ impl Transaction {
 
     /// Begins a transaction whose commit is not verified. It uses a transaction id only if it writes.
     pub(super) async fn begin_unverified(
-        mut lease: Lease,
+        mut lease: LeasedConnection,
         database: Database,
-        part: Part,
+        part: ChildSpan,
     ) -> sqlx::Result<Self> {
         lease.set_in_transaction(true);
         let limit = lease.limit();
-        lease.set_limit(QUICK);
+        lease.set_limit(QUICK_DEADLINE);
         (&mut *lease).execute("BEGIN").await?;
         lease.set_limit(limit);
         Ok(Self {
@@ -86,16 +90,16 @@ impl Transaction {
     /// Begins a read-only transaction with one snapshot. Each statement may take ten minutes, if the server-side limit
     /// is lifted.
     pub(super) async fn begin_snapshot(
-        mut lease: Lease,
+        mut lease: LeasedConnection,
         database: Database,
-        part: Part,
+        part: ChildSpan,
     ) -> sqlx::Result<Self> {
         lease.set_in_transaction(true);
-        lease.set_limit(QUICK);
+        lease.set_limit(QUICK_DEADLINE);
         (&mut *lease)
             .execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             .await?;
-        lease.set_limit(SNAPSHOT);
+        lease.set_limit(SNAPSHOT_DEADLINE);
         Ok(Self {
             lease,
             database,
@@ -106,18 +110,18 @@ impl Transaction {
     }
 
     /// Counts these sessions as ended after the commit.
-    pub fn will_have_ended(&mut self, reasons: impl IntoIterator<Item = EndReason>) {
+    pub fn count_ended_on_commit(&mut self, reasons: impl IntoIterator<Item = EndReason>) {
         self.ended.extend(reasons);
     }
 
     /// Commits, and counts the sessions that ended. Verifies the outcome if the answer is lost.
     ///
     /// # Errors
-    /// A database error after a rollback. Exception: [`Abandoned::OutcomeUnknown`], which becomes
+    /// A database error after a rollback. Exception: [`AbandonReason::OutcomeUnknown`], which becomes
     /// [`crate::error::AppError::OutcomeUnknown`].
     pub async fn commit(self) -> sqlx::Result<()> {
         self.commit_side_record().await?;
-        changes::record_commit();
+        committed_changes::record_commit();
         Ok(())
     }
 
@@ -140,7 +144,7 @@ impl Transaction {
                 "a statement of the transaction had failed".to_owned(),
             ));
         }
-        lease.set_limit(COMMIT);
+        lease.set_limit(COMMIT_DEADLINE);
         let committed = (&mut *lease).execute("COMMIT").await;
         // Committed or refused, the transaction is over.
         lease.set_in_transaction(false);
@@ -155,12 +159,12 @@ impl Transaction {
             match outcome::verify(&database.connector, id).await {
                 Outcome::Committed => {}
                 Outcome::RolledBack => return Err(error),
-                Outcome::Unknown => return Err(Abandoned::OutcomeUnknown.into()),
+                Outcome::Unknown => return Err(AbandonReason::OutcomeUnknown.into()),
             }
         }
-        part.committed();
+        part.mark_committed();
         for reason in ended {
-            database.meters().sessions_ended.count(reason);
+            database.metrics().sessions_ended.count(reason);
         }
         Ok(())
     }

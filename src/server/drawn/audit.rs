@@ -15,7 +15,7 @@ use domain::{
 };
 
 use crate::{
-    server::{services::admin::audit_log::Page, store::audit_export::ExportedRow},
+    server::{services::admin::audit_log::Page, store::audit_log::AuditLogRow},
     ui::components::{
         icon::{Icon, IconName},
         notice::Tone,
@@ -265,7 +265,7 @@ fn plain(value: &serde_json::Value) -> String {
     }
 }
 
-fn row(row: &ExportedRow) -> AnyView {
+fn row(row: &AuditLogRow) -> AnyView {
     let label = AuditKind::ALL
         .iter()
         .find(|kind| kind.as_str() == row.kind)

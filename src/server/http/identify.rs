@@ -25,10 +25,10 @@ use crate::{
             token::PlainToken,
         },
         buffers::activity::WRITE_AT_ONCE,
-        database::changes,
+        database::committed_changes,
         services::{revoke, rotation, suspicion},
         state::AppState,
-        store::sessions::{self, Found},
+        store::sessions::{self, FoundSession},
         telemetry::metrics::SessionCheck,
     },
 };
@@ -101,7 +101,8 @@ pub async fn identify(State(state): State<AppState>, mut request: Request, next:
     request.extensions_mut().insert(client);
     request.extensions_mut().insert(identity);
     let mut response = next.run(request).await;
-    if response.status() == StatusCode::UNAUTHORIZED && !(is_signed_in && changes::has_committed()) {
+    if response.status() == StatusCode::UNAUTHORIZED && !(is_signed_in && committed_changes::has_committed())
+    {
         response
             .headers_mut()
             .insert(NOT_EXECUTED.clone(), HeaderValue::from_static("1"));
@@ -181,13 +182,13 @@ async fn resolve(state: &AppState, shown: &Shown, client: &Client) -> Result<Ide
     .await?;
     Ok(match found {
         None => without_session(state, shown, now).await?,
-        Some(Found::Ended(ended)) => {
+        Some(FoundSession::Ended(ended)) => {
             if !ended.written {
                 revoke::write_down(&state.database, &state.clock, &ended).await?;
             }
             Identity::Ended(ended)
         }
-        Some(Found::Live(mut session)) => {
+        Some(FoundSession::Live(mut session)) => {
             if let Some(reason) = suspicion::look_at(state, &session, client).await? {
                 if reason.is_never_recorded() {
                     // Replaced meanwhile: the session goes on under another credential.

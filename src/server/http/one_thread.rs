@@ -25,7 +25,7 @@ use tokio::runtime::{self, Handle};
 use tracing::Instrument as _;
 
 use super::failure::FailureFormat;
-use crate::{error::AppError, server::database::changes};
+use crate::{error::AppError, server::database::committed_changes};
 
 /// As many as there are cores. They last as long as the process: connections to the database that were opened on one are
 /// served by it.
@@ -67,7 +67,10 @@ pub async fn render(request: Request, next: Next) -> Response {
             }
         }
     };
-    match thread.spawn(changes::track_part(page).in_current_span()).await {
+    match thread
+        .spawn(committed_changes::track_task(page).in_current_span())
+        .await
+    {
         Ok(response) => response,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),

@@ -50,7 +50,7 @@ pub async fn log(State(state): State<AppState>, request: Request, next: Next) ->
         let took = began.elapsed();
         state
             .metrics
-            .request(&method, route.as_deref(), response.status(), took);
+            .record_request(&method, route.as_deref(), response.status(), took);
         trace.answered(response.status());
         let status = response.status().as_u16();
         let microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);

@@ -26,11 +26,11 @@ use crate::{
     server::{
         auth::{client::Network, token::PlainToken},
         clock::Clock,
-        database::{Database, changes},
+        database::{Database, committed_changes},
         services::revoke,
         store::{
             session_data,
-            sessions::{self, Found},
+            sessions::{self, FoundSession},
         },
     },
 };
@@ -57,7 +57,7 @@ pub async fn adopt(
 ) -> std::result::Result<(), AppError> {
     let give_up = |error: tower_sessions::session::Error| {
         tracing::error!(%error, "the session cookie could not be set");
-        changes::unavailable()
+        committed_changes::unavailable_error()
     };
     if session.id().is_some() {
         session.flush().await.map_err(give_up)?;
@@ -84,7 +84,7 @@ pub async fn forget(session: &Session) -> std::result::Result<(), AppError> {
     }
     session.flush().await.map_err(|error| {
         tracing::error!(%error, "the session cookie could not be taken back");
-        changes::unavailable()
+        committed_changes::unavailable_error()
     })
 }
 
@@ -166,7 +166,7 @@ impl SessionStore for PortalStore {
         )
         .await
         .map_err(backend)?;
-        let Some(Found::Live(session)) = found else {
+        let Some(FoundSession::Live(session)) = found else {
             return Ok(());
         };
         match revoke::end_own(&self.database, &self.clock, &session, RevokeScope::Current, None).await {

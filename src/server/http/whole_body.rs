@@ -15,7 +15,7 @@ use axum::{
 use tokio::time::timeout;
 
 use super::failure::FailureFormat;
-use crate::{error::AppError, server::database::changes};
+use crate::{error::AppError, server::database::committed_changes};
 
 /// Longest body in bytes, of a server function and of the API: far above any honest one.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -43,7 +43,7 @@ pub async fn first(request: Request, next: Next) -> Response {
     };
     match timeout(
         ANSWER_DEADLINE,
-        changes::track(next.run(Request::from_parts(parts, Body::from(bytes)))),
+        committed_changes::track(next.run(Request::from_parts(parts, Body::from(bytes)))),
     )
     .await
     {

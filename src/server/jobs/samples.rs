@@ -27,9 +27,9 @@ const APART: TimeDelta = TimeDelta::seconds(270);
 pub async fn once(database: &Database, clock: &Clock) -> sqlx::Result<bool> {
     let mut tx = database.begin_unverified().await?;
     let now = clock.now();
-    let ours = job_runs::begin(&mut tx, JOB, APART, now).await?;
+    let ours = job_runs::start(&mut tx, JOB, APART, now).await?;
     if ours {
-        session_samples::take(&mut tx, now).await?;
+        session_samples::record(&mut tx, now).await?;
         job_runs::finish(&mut tx, JOB, &json!({}), now).await?;
     }
     tx.commit().await?;

@@ -12,12 +12,12 @@ const INTERVAL: Duration = Duration::from_secs(10);
 pub async fn once(state: &AppState) {
     let health = Health::of_server(state).await;
     let checks = health.checks.iter().map(|check| (check.name, check.ok));
-    state.metrics.readiness(health.is_ready(), checks);
+    state.metrics.set_readiness(health.is_ready(), checks);
     // What the database does not tell stays as it was last.
     if let Some(work) = health.work {
-        state.metrics.unsealed(work.unsealed.rows, work.seal_lag());
+        state.metrics.set_unsealed(work.unsealed.rows, work.seal_lag());
         if let Some(since) = work.since_cleanup() {
-            state.metrics.cleaned_up(since);
+            state.metrics.set_cleanup_age(since);
         }
     }
 }

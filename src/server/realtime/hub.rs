@@ -16,7 +16,7 @@ use tokio::sync::{
 
 use crate::server::{
     store::events::{Event, EventKind},
-    telemetry::metrics::StreamMeters,
+    telemetry::metrics::StreamMetrics,
 };
 
 /// How many events may wait for a client. One that is slower than that is cut off, and resumes where it was.
@@ -69,7 +69,7 @@ struct Streams {
     closed: bool,
     /// Sessions that have ended and whose streams are still open, and when they ended.
     closing: HashMap<SessionId, Instant>,
-    meters: StreamMeters,
+    metrics: StreamMetrics,
 }
 
 #[derive(Debug)]
@@ -129,7 +129,7 @@ impl Streams {
         if !self.has(user, session)
             && let Some(ended) = self.closing.remove(&session)
         {
-            self.meters.close_delay.observe(ended.elapsed().as_secs_f64());
+            self.metrics.close_delay.observe(ended.elapsed().as_secs_f64());
         }
     }
 
@@ -201,7 +201,7 @@ impl Hub {
     pub fn deliver(&self, event: &Event, now: DateTime<Utc>) {
         let age = (now - event.at).to_std().unwrap_or_default();
         let mut streams = self.streams();
-        streams.meters.event_age.observe(age.as_secs_f64());
+        streams.metrics.event_age.observe(age.as_secs_f64());
         if let (EventKind::SessionEnded { .. }, Some(session)) = (event.kind, event.session)
             && streams.has(event.user, session)
         {
@@ -224,8 +224,8 @@ impl Hub {
     }
 
     /// What is measured of events and streams.
-    pub fn meters(&self) -> StreamMeters {
-        self.streams().meters.clone()
+    pub fn metrics(&self) -> StreamMetrics {
+        self.streams().metrics.clone()
     }
 
     /// How many streams are open here.

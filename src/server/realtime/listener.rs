@@ -69,7 +69,7 @@ impl Position {
         loop {
             let passed_over: Vec<i64> = self.passed_over.keys().copied().collect();
             let conn = &mut *database.connection().await?;
-            let found = events::after(conn, self.last, &passed_over, BATCH).await?;
+            let found = events::list_after(conn, self.last, &passed_over, BATCH).await?;
             let now = Instant::now();
             for event in &found {
                 hub.deliver(event, clock.now());
@@ -108,7 +108,7 @@ async fn listen(
     let position = match position {
         Some(position) => position,
         None => {
-            let last = events::last(&mut *database.connection().await?).await?;
+            let last = events::load_last_number(&mut *database.connection().await?).await?;
             position.insert(Position::after(last))
         }
     };

@@ -26,7 +26,7 @@ use crate::server::{
         audit::{self, Actor, AuditEvent, AuditKind},
         cursor::Cursor,
         events, organizations, people, policies,
-        review::{self, Asked},
+        session_list::{self, SessionSelection},
         sessions::{self, EndFilter, ListedSession},
         users::{self, NewUser},
     },
@@ -276,14 +276,18 @@ impl Accounts {
             RevokeTarget::Everyone => {}
         }
         let now = self.clock.now();
-        let asked = Asked {
+        let selection = SessionSelection {
             filter: &filter,
             organization: None,
             now,
         };
         match only {
-            None => Ok(review::count_live(conn, asked, None, None).await?),
-            Some(id) if review::still_listed(conn, asked, None, &[id]).await?.is_empty() => {
+            None => Ok(session_list::count_live(conn, selection, None, None).await?),
+            Some(id)
+                if session_list::filter_listed(conn, selection, None, &[id])
+                    .await?
+                    .is_empty() =>
+            {
                 Err(AccountError::NoSuchSession(id))
             }
             Some(_) => Ok(1),
@@ -310,11 +314,11 @@ impl Accounts {
             }
         };
         let filter = PeopleFilter::default();
-        let asked = people_list::Asked {
+        let selection = people_list::SessionSelection {
             filter: &filter,
             organization,
         };
-        Ok(people_list::load_page(conn, asked, after, ROWS, self.clock.now(), |_| None).await?)
+        Ok(people_list::load_page(conn, selection, after, ROWS, self.clock.now(), |_| None).await?)
     }
 
     /// Ends every live session of a person.
@@ -343,7 +347,7 @@ impl Accounts {
     /// [`AccountError::NoSuchSession`] when it is not live or was never there.
     pub async fn revoke_session(&self, session: SessionId, note: Option<&str>) -> Result<(), AccountError> {
         let mut tx = self.database.begin().await?;
-        let user = sessions::owner(&mut tx, session)
+        let user = sessions::find_owner(&mut tx, session)
             .await?
             .ok_or(AccountError::NoSuchSession(session))?;
         users::lock(&mut tx, user).await?;
@@ -366,7 +370,7 @@ impl Accounts {
     /// # Errors
     /// The database's.
     pub async fn revoke_everyone(&self, note: Option<&str>) -> Result<usize, AccountError> {
-        let people = sessions::people_with_open(&mut *self.database.connection().await?).await?;
+        let people = sessions::list_users_with_open(&mut *self.database.connection().await?).await?;
         let mut ended = 0;
         for &user in &people {
             let mut tx = self.database.begin().await?;
@@ -384,11 +388,11 @@ impl Accounts {
         }
         // And whoever is signing in at this moment, without a session yet.
         let mut tx = self.database.begin().await?;
-        users::raise_epoch_of_all_but(&mut tx, &people).await?;
+        users::increment_epoch_except(&mut tx, &people).await?;
         // Whoever got in between is out by that; this writes it down.
-        let locked = sessions::lock_out_of_epoch(&mut tx).await?;
+        let locked = sessions::lock_outdated_epoch(&mut tx).await?;
         let now = self.clock.now();
-        let late = sessions::end_run_out(&mut tx, &locked, now).await?;
+        let late = sessions::record_expiry(&mut tx, &locked, now).await?;
         revoke::record_all_ended(&mut tx, &late, None, Actor::default(), now).await?;
         ended += late.len();
         tx.commit().await?;
@@ -504,10 +508,10 @@ pub async fn role_changed(
     };
     audit::record(tx, event, now).await?;
     sessions::mark_for_rotation(tx, user, now).await?;
-    if let Some(most) = policies::max_sessions(tx, after).await? {
+    if let Some(most) = policies::load_max_sessions(tx, after).await? {
         revoke::end_over_limit(tx, user, None, organization, most, actor, now).await?;
     }
-    events::sessions_changed(tx, user, now).await
+    events::publish_sessions_changed(tx, user, now).await
 }
 
 async fn record(

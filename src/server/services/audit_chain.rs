@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::server::{
     clock::Clock,
     database::Database,
-    store::audit_chain::{self, Entry},
+    store::audit_chain::{self, ChainEntry},
 };
 
 /// How many rows are sealed in one transaction.
@@ -46,7 +46,7 @@ impl Head {
     }
 
     /// The place of an entry. `None`: its hash is none.
-    pub fn of(entry: &Entry) -> Option<Self> {
+    pub fn of(entry: &ChainEntry) -> Option<Self> {
         Some(Self {
             position: entry.position,
             hash: entry.hash.as_slice().try_into().ok()?,
@@ -89,7 +89,7 @@ impl FromStr for Head {
 /// # Errors
 /// The database's; the batches before stay sealed.
 pub async fn seal_all(database: &Database, clock: &Clock) -> sqlx::Result<usize> {
-    if !audit_chain::any_unsealed(&mut *database.connection().await?).await? {
+    if !audit_chain::has_unsealed(&mut *database.connection().await?).await? {
         return Ok(0);
     }
     let mut sealed = 0;
@@ -113,7 +113,7 @@ async fn seal_batch(database: &Database, clock: &Clock) -> sqlx::Result<(usize, 
         return Ok((0, false));
     }
     // A statement of its own, after the lock: it sees what the last one who held it has committed.
-    let mut head = match audit_chain::last(&mut tx).await? {
+    let mut head = match audit_chain::load_last_entry(&mut tx).await? {
         None => Head::BEGINNING,
         Some(last) => Head::of(&last).ok_or_else(|| {
             sqlx::Error::Protocol(format!(
@@ -122,15 +122,15 @@ async fn seal_batch(database: &Database, clock: &Clock) -> sqlx::Result<(usize, 
             ))
         })?,
     };
-    let ids = audit_chain::unsealed(&mut tx, BATCH).await?;
+    let ids = audit_chain::list_unsealed(&mut tx, BATCH).await?;
     if ids.is_empty() {
         return Ok((0, false));
     }
     let sealed_at = clock.now();
     let mut entries = Vec::with_capacity(ids.len());
-    for row in audit_chain::texts(&mut tx, &ids).await? {
+    for row in audit_chain::load_sealed_texts(&mut tx, &ids).await? {
         head = head.then(sealed_at, &row.text);
-        entries.push(Entry {
+        entries.push(ChainEntry {
             position: head.position,
             event: row.id,
             sealed_at,

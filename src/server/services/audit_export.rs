@@ -14,7 +14,7 @@ use crate::server::{
     database::Database,
     store::{
         audit_chain,
-        audit_export::{self, Asked, ExportedRow},
+        audit_log::{self, AuditLogRow, AuditSelection},
         users,
     },
 };
@@ -78,15 +78,19 @@ pub struct Lines {
 /// Where an export begins.
 pub const BEGINNING: i64 = i64::MIN;
 
-/// The lines of the rows that are asked for, in order of id, from `after` on; `None` where there are no more.
+/// The lines of the rows that are selection for, in order of id, from `after` on; `None` where there are no more.
 ///
 /// # Errors
 /// The database's.
-pub async fn lines(database: &Database, asked: Asked<'_>, after: i64) -> Result<Option<Lines>, ExportError> {
+pub async fn lines(
+    database: &Database,
+    selection: AuditSelection<'_>,
+    after: i64,
+) -> Result<Option<Lines>, ExportError> {
     // A transaction a page: whoever reads slowly holds none open meanwhile.
     let mut tx = database.begin_snapshot().await?;
-    audit_chain::take_time(&mut tx).await?;
-    let page = audit_export::page_after(&mut tx, asked, after, PAGE).await?;
+    audit_chain::lift_time_limit(&mut tx).await?;
+    let page = audit_log::load_after(&mut tx, selection, after, PAGE).await?;
     tx.commit().await?;
     let Some(last) = page.last() else {
         return Ok(None);
@@ -121,14 +125,14 @@ pub async fn export(
             Some(found.ok_or_else(|| ExportError::NoSuchUser(email.to_owned()))?.id)
         }
     };
-    let asked = Asked {
+    let selection = AuditSelection {
         filter,
         organization: None,
         about,
         session: None,
     };
     let (mut written, mut after) = (0, BEGINNING);
-    while let Some(lines) = lines(database, asked, after).await? {
+    while let Some(lines) = lines(database, selection, after).await? {
         out.write_all(lines.text.as_bytes())?;
         written += lines.count;
         after = lines.after;
@@ -141,7 +145,7 @@ pub async fn export(
 ///
 /// # Errors
 /// The row cannot be written as JSON.
-pub fn line(row: &ExportedRow) -> io::Result<String> {
+pub fn line(row: &AuditLogRow) -> io::Result<String> {
     let exact = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Micros, true);
     let text = serde_json::to_string(&Line {
         id: row.id,

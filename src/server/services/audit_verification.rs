@@ -13,7 +13,7 @@ use domain::{
 use crate::server::{
     database::Database,
     store::{
-        audit_chain::{self, Entry, SealedText},
+        audit_chain::{self, ChainEntry, SealedText},
         users,
     },
 };
@@ -123,7 +123,7 @@ pub async fn has_chain(database: &Database) -> sqlx::Result<bool> {
 /// The database's.
 pub async fn verify(database: &Database, now: DateTime<Utc>, noted: Option<Head>) -> sqlx::Result<Verdict> {
     let mut tx = database.begin_snapshot().await?;
-    audit_chain::take_time(&mut tx).await?;
+    audit_chain::lift_time_limit(&mut tx).await?;
 
     // Their past is invented: their rows tell of times before they were written.
     let mut demo_people = Vec::new();
@@ -136,12 +136,12 @@ pub async fn verify(database: &Database, now: DateTime<Utc>, noted: Option<Head>
     }
     let mut walk = Walk::new(noted, &demo_people);
     loop {
-        let entries = audit_chain::entries_after(&mut tx, walk.position, PAGE).await?;
+        let entries = audit_chain::list_entries_after(&mut tx, walk.position, PAGE).await?;
         if entries.is_empty() {
             break;
         }
         let ids: Vec<i64> = entries.iter().map(|entry| entry.event).collect();
-        let texts = audit_chain::texts(&mut tx, &ids).await?;
+        let texts = audit_chain::load_sealed_texts(&mut tx, &ids).await?;
         let rows: HashMap<i64, SealedText> = texts.into_iter().map(|row| (row.id, row)).collect();
         for entry in &entries {
             walk.visit(entry, rows.get(&entry.event));
@@ -152,7 +152,7 @@ pub async fn verify(database: &Database, now: DateTime<Utc>, noted: Option<Head>
     let mut after = i64::MIN;
     let mut behind: Option<(i64, i64, DateTime<Utc>)> = None;
     loop {
-        let rows = audit_chain::standings_after(&mut tx, after, PAGE).await?;
+        let rows = audit_chain::list_seal_states_after(&mut tx, after, PAGE).await?;
         let Some(last) = rows.last() else { break };
         after = last.id;
         for row in &rows {
@@ -171,7 +171,7 @@ pub async fn verify(database: &Database, now: DateTime<Utc>, noted: Option<Head>
             }
         }
     }
-    for id in audit_chain::waiting_for_nothing(&mut tx, PAGE).await? {
+    for id in audit_chain::list_orphans(&mut tx, PAGE).await? {
         verdict.add(Problem::RowRemovedUnsealed { id });
     }
     if let Some((count, id, since)) = behind {
@@ -209,7 +209,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn visit(&mut self, entry: &Entry, row: Option<&SealedText>) {
+    fn visit(&mut self, entry: &ChainEntry, row: Option<&SealedText>) {
         let here = Head::of(entry);
         self.keep_count(entry.position);
         if let Some(noted) = self.noted.filter(|noted| noted.position == entry.position)
@@ -255,7 +255,7 @@ impl<'a> Walk<'a> {
         });
     }
 
-    fn compare(&mut self, entry: &Entry, here: Option<Head>, row: &SealedText) {
+    fn compare(&mut self, entry: &ChainEntry, here: Option<Head>, row: &SealedText) {
         let fits = |before: Head| {
             let computed = before.then(entry.sealed_at, &row.text);
             (Some(computed) == here, computed)
@@ -293,7 +293,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn look_at_time(&mut self, entry: &Entry, row: &SealedText) {
+    fn look_at_time(&mut self, entry: &ChainEntry, row: &SealedText) {
         let (first, last) = self.verdict.span.unwrap_or((row.at, row.at));
         self.verdict.span = Some((first.min(row.at), last.max(row.at)));
         if row.user.is_some_and(|user| self.demo_people.contains(&user)) {

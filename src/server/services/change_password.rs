@@ -18,8 +18,8 @@ use crate::{
         },
         state::AppState,
         store::{
-            acting::ActingTransaction,
             audit::{self, AuditEvent, AuditKind},
+            caller_transaction::CallerTransaction,
             sessions::EndFilter,
             users,
         },
@@ -65,7 +65,7 @@ pub async fn change_password(
 
     let user = caller.user.id;
     let ip_address = Some(client.ip_address);
-    let mut tx = ActingTransaction::begin(&state.database, &state.clock, caller, ip_address).await?;
+    let mut tx = CallerTransaction::begin(&state.database, &state.clock, caller, ip_address).await?;
     step_up::require_unchanged(&mut tx, &account).await?;
     let now = tx.now();
     let rotated = step_up::rotate(state, &mut tx, caller).await?;

@@ -62,7 +62,7 @@ pub async fn run_unless_recent(
     apart: TimeDelta,
 ) -> sqlx::Result<Option<Report>> {
     let mut tx = database.begin_unverified().await?;
-    let ours = job_runs::begin(&mut tx, JOB, apart, clock.now()).await?;
+    let ours = job_runs::start(&mut tx, JOB, apart, clock.now()).await?;
     tx.commit().await?;
     if !ours {
         return Ok(None);
@@ -114,10 +114,10 @@ pub async fn end_run_out(database: &Database, clock: &Clock) -> sqlx::Result<u64
 /// Ends some of what has run out: how many rows were looked at, and how many ended.
 async fn end_some(database: &Database, clock: &Clock) -> sqlx::Result<(usize, u64)> {
     let mut tx = database.begin().await?;
-    let locked = sessions::lock_run_out(&mut tx, BATCH, clock.now()).await?;
+    let locked = sessions::lock_expired(&mut tx, BATCH, clock.now()).await?;
     // Judged once more, now that nobody else can extend them.
     let now = clock.now();
-    let ended = sessions::end_run_out(&mut tx, &locked, now).await?;
+    let ended = sessions::record_expiry(&mut tx, &locked, now).await?;
     revoke::record_all_ended(&mut tx, &ended, None, Actor::default(), now).await?;
     tx.commit().await?;
     Ok((locked.len(), ended.len() as u64))
@@ -149,9 +149,11 @@ async fn all(database: &Database, clock: &Clock, chore: Chore) -> sqlx::Result<u
                 sessions::delete_ended_before(&mut tx, now - retention, BATCH).await?
             }
             Chore::Events => events::delete_before(&mut tx, now - KEEP_EVENTS, BATCH).await?,
-            Chore::Attempts => password_attempts::delete_over(&mut tx, now, BATCH).await?,
-            Chore::KnownBrowsers => known_browsers::forget_before(&mut tx, now - KEEP_KNOWN, BATCH).await?,
-            Chore::Devices => devices::forget_before(&mut tx, now - KEEP_KNOWN, BATCH).await?,
+            Chore::Attempts => password_attempts::delete_expired(&mut tx, now, BATCH).await?,
+            Chore::KnownBrowsers => {
+                known_browsers::delete_unused_before(&mut tx, now - KEEP_KNOWN, BATCH).await?
+            }
+            Chore::Devices => devices::delete_unused_before(&mut tx, now - KEEP_KNOWN, BATCH).await?,
             Chore::Salts => refresh_tokens::erase_salts_before(&mut tx, now - refresh::GRACE, BATCH).await?,
             Chore::Alerts { retention } => {
                 alerts::delete_cleared_before(&mut tx, now - retention, BATCH).await?

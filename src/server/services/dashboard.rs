@@ -20,10 +20,10 @@ use crate::{
         },
         state::AppState,
         store::{
-            acting::ActingTransaction,
             audit::{self, AuditEvent, AuditKind},
+            caller_transaction::CallerTransaction,
             events, organizations,
-            security_notices::{self, Answerable},
+            security_notices::{self, CanAnswer},
             sessions::{self, ListedSession},
         },
     },
@@ -66,7 +66,7 @@ pub async fn list_memberships(
     state: &AppState,
     caller: &CurrentSession,
 ) -> Result<Vec<Membership>, AppError> {
-    Ok(organizations::of_user(&mut *state.database.connection().await?, caller.user.id).await?)
+    Ok(organizations::list_for_user(&mut *state.database.connection().await?, caller.user.id).await?)
 }
 
 /// What the caller is asked about.
@@ -81,7 +81,7 @@ pub async fn list_notices(
         return Ok(Vec::new());
     }
     let conn = &mut *state.database.connection().await?;
-    Ok(security_notices::open_for(conn, caller.user.id, caller.id, state.clock.now()).await?)
+    Ok(security_notices::list_open(conn, caller.user.id, caller.id, state.clock.now()).await?)
 }
 
 /// The caller knows of it. A session that is in question itself needs `password`, however fresh its last check is: it
@@ -102,26 +102,26 @@ pub async fn dismiss_notice(
     let user = caller.user.id;
     let answerable = {
         let conn = &mut *state.database.connection().await?;
-        security_notices::answerable(conn, user, caller.id, notice, state.clock.now()).await?
+        security_notices::check_can_answer(conn, user, caller.id, notice, state.clock.now()).await?
     };
     let allowed = match answerable {
-        Answerable::Yes => Allowed::ByLastCheck,
-        Answerable::WithPassword => step_up::require_password(state, caller, password, client).await?,
-        Answerable::No => return Err(no_such_notice(state, caller, notice, client).await?),
+        CanAnswer::Yes => Allowed::ByLastCheck,
+        CanAnswer::WithPassword => step_up::require_password(state, caller, password, client).await?,
+        CanAnswer::No => return Err(no_such_notice(state, caller, notice, client).await?),
     };
     let ip_address = Some(client.ip_address);
-    let mut tx = ActingTransaction::begin(&state.database, &state.clock, caller, ip_address).await?;
+    let mut tx = CallerTransaction::begin(&state.database, &state.clock, caller, ip_address).await?;
     let now = tx.now();
     match (
-        security_notices::answerable(&mut tx, user, caller.id, notice, now).await?,
+        security_notices::check_can_answer(&mut tx, user, caller.id, notice, now).await?,
         &allowed,
     ) {
-        (Answerable::Yes, _) => {}
-        (Answerable::WithPassword, Allowed::ByPassword(verified)) => {
+        (CanAnswer::Yes, _) => {}
+        (CanAnswer::WithPassword, Allowed::ByPassword(verified)) => {
             step_up::require_unchanged(&mut tx, verified).await?;
         }
-        (Answerable::WithPassword, Allowed::ByLastCheck) => return Err(AppError::ReauthRequired),
-        (Answerable::No, _) => {
+        (CanAnswer::WithPassword, Allowed::ByLastCheck) => return Err(AppError::ReauthRequired),
+        (CanAnswer::No, _) => {
             drop(tx);
             return Err(no_such_notice(state, caller, notice, client).await?);
         }
@@ -137,7 +137,7 @@ pub async fn dismiss_notice(
     };
     audit::record(&mut tx, event, now).await?;
     // Their other tabs and browsers need not ask any more.
-    events::sessions_changed(&mut tx, user, now).await?;
+    events::publish_sessions_changed(&mut tx, user, now).await?;
     tx.commit().await?;
     Ok(allowed)
 }
@@ -165,7 +165,7 @@ async fn no_such_notice(
 /// The database does not answer.
 pub async fn overview(state: &AppState, caller: &CurrentSession) -> Result<Overview, AppError> {
     let list = list_sessions(state, caller).await?;
-    let history = audit::sign_in_history(
+    let history = audit::load_sign_in_history(
         &mut *state.database.connection().await?,
         caller.user.id,
         caller.id,
@@ -181,7 +181,7 @@ pub async fn overview(state: &AppState, caller: &CurrentSession) -> Result<Overv
     if let Ok(count @ 1..) = u32::try_from(notices.len()) {
         attention.push(AttentionItem::SecurityNotices { count });
     }
-    let replaced = sessions::ended_by_limit(&mut *state.database.connection().await?, caller.id).await?;
+    let replaced = sessions::list_ended_by_limit(&mut *state.database.connection().await?, caller.id).await?;
     for (_, device_name) in replaced {
         attention.push(AttentionItem::SignedOutForLimit { device_name });
     }

@@ -26,7 +26,7 @@ use crate::server::{
     database::Transaction,
     store::{
         audit::{self, Actor, AuditEvent, AuditKind},
-        devices::{self, DeviceFacts},
+        devices::{self, DeviceDetails},
         networks,
         security_notices::{self, NewNotice},
         sessions::{self, EndFilter, NewSession},
@@ -216,7 +216,7 @@ async fn tell(tx: &mut Transaction, user: UserId, story: &Story, now: DateTime<U
     let began = now - TimeDelta::minutes(*began);
     let active = now - TimeDelta::minutes(*active);
     let id = SessionId::new();
-    let actor = Actor::of_new_session(user, id, ip_address);
+    let actor = Actor::new_session(user, id, ip_address);
     let Some(account) = users::lock(tx, user).await? else {
         return Ok(());
     };
@@ -229,7 +229,7 @@ async fn tell(tx: &mut Transaction, user: UserId, story: &Story, now: DateTime<U
             os,
             platform,
         } => {
-            let facts = DeviceFacts {
+            let facts = DeviceDetails {
                 device_id: id,
                 device_name: name,
                 os,
@@ -241,13 +241,13 @@ async fn tell(tx: &mut Transaction, user: UserId, story: &Story, now: DateTime<U
     };
     if let Some(device) = device {
         // Of an earlier run, and run out since.
-        sessions::end_of_device(tx, device, user, began).await?;
+        sessions::end_for_device(tx, device, user, began).await?;
     }
     let thrown_away = PlainToken::generate().map_err(|error| sqlx::Error::Protocol(error.to_string()))?;
     let new = NewSession {
         id,
         user,
-        organization: sessions::last_organization(tx, user).await?,
+        organization: sessions::load_last_organization(tx, user).await?,
         kind: if device.is_some() {
             ClientKind::Desktop
         } else {
@@ -270,7 +270,7 @@ async fn tell(tx: &mut Transaction, user: UserId, story: &Story, now: DateTime<U
     };
     sessions::insert(tx, new, began).await?;
     networks::record(tx, id, Network::of(ip_address), began).await?;
-    sessions::touch(tx, &[id.0], &[active], &[Some(active)]).await?;
+    sessions::record_activity(tx, &[id.0], &[active], &[Some(active)]).await?;
     let device_name = match (on, &names) {
         (On::Desktop { name, .. }, _) => (*name).to_owned(),
         (_, Some(names)) => names.device_name.clone(),

@@ -8,7 +8,7 @@ use crate::{
         auth::current_session::CurrentSession,
         services::rate_limit::{self, Action},
         state::AppState,
-        store::{acting::ActingTransaction, events, sessions},
+        store::{caller_transaction::CallerTransaction, events, sessions},
     },
 };
 
@@ -18,15 +18,15 @@ use crate::{
 /// [`AppError::SessionEnded`] when it ended meanwhile: it stays so. [`AppError::RateLimited`].
 pub async fn extend(state: &AppState, caller: &CurrentSession) -> Result<CurrentSession, AppError> {
     rate_limit::check_session(state, Action::Extend, caller.id)?;
-    let mut tx = ActingTransaction::begin(&state.database, &state.clock, caller, None).await?;
+    let mut tx = CallerTransaction::begin(&state.database, &state.clock, caller, None).await?;
     let now = tx.now();
     if !sessions::extend(&mut tx).await? {
-        let reason = sessions::end_reason_of(&mut tx, caller.id, now).await?;
+        let reason = sessions::find_end_reason(&mut tx, caller.id, now).await?;
         return Err(AppError::SessionEnded {
             reason: reason.unwrap_or(EndReason::Unknown),
         });
     }
-    events::session_updated(&mut tx, caller.user.id, caller.id, now).await?;
+    events::publish_session_updated(&mut tx, caller.user.id, caller.id, now).await?;
     tx.commit().await?;
     let mut session = caller.clone();
     session.act(now);

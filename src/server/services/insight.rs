@@ -21,7 +21,7 @@ use crate::server::{
     database::Database,
     store::{
         alerts,
-        insight::{self, Steps},
+        statistics::{self, Steps},
     },
 };
 
@@ -66,7 +66,7 @@ pub async fn figures(
             None
         },
         open_alerts: if whole {
-            alerts::open(conn).await?
+            alerts::list_open(conn).await?
         } else {
             Vec::new()
         },
@@ -136,7 +136,7 @@ fn live_chart(line: &Line, counted: ByRoleAndKind, missing: Option<f64>) -> Char
 
 async fn live_by_samples(conn: &mut Connection, line: &Line, steps: Steps) -> sqlx::Result<Chart> {
     let mut counted = ByRoleAndKind::new();
-    for row in insight::live_by_samples(conn, steps).await? {
+    for row in statistics::count_live_from_samples(conn, steps).await? {
         let known = counted.entry((rank(&row.role), row.kind)).or_default();
         *known.entry(row.step).or_default() += drawn(row.live);
     }
@@ -155,7 +155,7 @@ async fn live_of_organization(
         .map(|begins| (*begins + steps.length).min(steps.until))
         .collect();
     let mut counted = ByRoleAndKind::new();
-    for row in insight::live_of_organization(conn, organization, &ends).await? {
+    for row in statistics::count_live_in_organization(conn, organization, &ends).await? {
         let known = counted.entry((rank(&row.role), row.kind)).or_default();
         let index = |number: i32| usize::try_from(number).unwrap_or_default();
         for step in line.0.iter().take(index(row.last) + 1).skip(index(row.first)) {
@@ -171,7 +171,7 @@ async fn sign_ins(
     organization: Option<OrganizationId>,
     steps: Steps,
 ) -> sqlx::Result<Chart> {
-    let rows = insight::sign_ins(conn, organization, steps).await?;
+    let rows = statistics::count_sign_ins(conn, organization, steps).await?;
     let succeeded = rows.iter().map(|row| (row.step, drawn(row.succeeded))).collect();
     let failed = rows.iter().map(|row| (row.step, drawn(row.failed))).collect();
     Ok(Chart {
@@ -190,7 +190,7 @@ async fn ended(
     steps: Steps,
 ) -> sqlx::Result<Chart> {
     let mut counted: HashMap<String, HashMap<DateTime<Utc>, f64>> = HashMap::new();
-    for row in insight::ended(conn, organization, steps).await? {
+    for row in statistics::count_ended(conn, organization, steps).await? {
         let known = counted.entry(row.reason).or_default();
         known.insert(row.step, drawn(row.sessions));
     }
@@ -229,7 +229,7 @@ async fn lengths(
     organization: Option<OrganizationId>,
     steps: Steps,
 ) -> sqlx::Result<Chart> {
-    let rows = insight::lengths(conn, organization, steps).await?;
+    let rows = statistics::load_durations(conn, organization, steps).await?;
     let average = rows.iter().map(|row| (row.step, row.average)).collect();
     let median = rows.iter().map(|row| (row.step, row.median)).collect();
     Ok(Chart {
@@ -242,7 +242,7 @@ async fn lengths(
 }
 
 async fn refreshes(conn: &mut Connection, line: &Line, steps: Steps) -> sqlx::Result<Chart> {
-    let rows = insight::refreshes(conn, steps).await?;
+    let rows = statistics::count_refreshes(conn, steps).await?;
     let exchanged = rows.iter().map(|row| (row.step, drawn(row.exchanged))).collect();
     let refused = rows.iter().map(|row| (row.step, drawn(row.refused))).collect();
     Ok(Chart {
@@ -255,7 +255,7 @@ async fn refreshes(conn: &mut Connection, line: &Line, steps: Steps) -> sqlx::Re
 }
 
 async fn revocation(conn: &mut Connection, line: &Line, steps: Steps) -> sqlx::Result<Chart> {
-    let rows = insight::closings(conn, steps).await?;
+    let rows = statistics::load_revocation_latency(conn, steps).await?;
     let median = rows.iter().map(|row| (row.step, row.median)).collect();
     let slowest = rows.iter().map(|row| (row.step, row.slowest)).collect();
     Ok(Chart {

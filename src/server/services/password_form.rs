@@ -25,7 +25,7 @@ pub async fn normalise(
 ) -> Result<(), AppError> {
     let hash = state.passwords.hash(turn, password.clone()).await?;
     let conn = &mut *state.database.connection().await?;
-    if users::replace_hash(conn, account.id, &account.password_hash, &hash).await? {
+    if users::replace_password_hash(conn, account.id, &account.password_hash, &hash).await? {
         account.password_hash = hash;
         tracing::info!(user = %account.id, "password hash normalised");
         return Ok(());

@@ -34,7 +34,7 @@ use crate::{
         store::{
             audit::{self, Actor, AuditEvent, AuditKind},
             events,
-            refresh_tokens::{self, Known, Use},
+            refresh_tokens::{self, StoredToken, TokenState},
             sessions::{self, EndFilter},
             users,
         },
@@ -108,7 +108,7 @@ async fn try_exchange(state: &AppState, token: &PlainToken, client: &Client) -> 
     users::lock(&mut tx, known.user).await?;
     sessions::lock(&mut tx, known.session).await?;
     let now = state.clock.now();
-    let Some(live) = sessions::live(&mut tx, known.session, now).await? else {
+    let Some(live) = sessions::find_live(&mut tx, known.session, now).await? else {
         return refuse_invalid(state, client);
     };
     if state.config.suspicion.end_on_client_change
@@ -122,8 +122,8 @@ async fn try_exchange(state: &AppState, token: &PlainToken, client: &Client) -> 
     // stays as it was: it is good for the next try.
     let check_rate = || rate_limit::check_session(state, Action::Refresh, known.session);
     let mut is_repeated = false;
-    let successor = match refresh_tokens::usage(&mut tx, known.id).await? {
-        Use::Current => {
+    let successor = match refresh_tokens::load_state(&mut tx, known.id).await? {
+        TokenState::Current => {
             check_rate()?;
             let salt = new_salt()?;
             let successor = Successor::of(token, &salt);
@@ -132,21 +132,21 @@ async fn try_exchange(state: &AppState, token: &PlainToken, client: &Client) -> 
             refresh_tokens::exchange(&mut tx, &known, hash, &salt, client.ip_address, now).await?;
             let access = successor.access_token.hash();
             sessions::set_credential(&mut tx, known.session, access, Some(expires_at), now).await?;
-            events::credential_replaced(&mut tx, known.user, known.session, now).await?;
+            events::publish_credential_replaced(&mut tx, known.user, known.session, now).await?;
             Some((successor, expires_at))
         }
-        Use::Exchanged { at, salt } if now - at <= GRACE => {
+        TokenState::Exchanged { at, salt } if now - at <= GRACE => {
             is_repeated = true;
             let successor = Successor::of(token, &salt);
             // A session that is held by another access token by now has had its answer.
             let access = successor.access_token.hash();
-            let expires_at = sessions::credential_expiry(&mut tx, known.session, access).await?;
+            let expires_at = sessions::find_credential_expiry(&mut tx, known.session, access).await?;
             if expires_at.is_some() {
                 check_rate()?;
             }
             expires_at.map(|expires_at| (successor, expires_at))
         }
-        Use::Exchanged { .. } | Use::Spent => None,
+        TokenState::Exchanged { .. } | TokenState::Spent => None,
     };
     let Some((successor, access_token_expires_at)) = successor else {
         let cause = end_for_reuse(&mut tx, state, &known, client, now).await?;
@@ -190,11 +190,11 @@ fn refuse_invalid(state: &AppState, client: &Client) -> Result<Exchange, AppErro
 async fn end_for_reuse(
     tx: &mut Transaction,
     state: &AppState,
-    token: &Known,
+    token: &StoredToken,
     client: &Client,
     now: DateTime<Utc>,
 ) -> sqlx::Result<ReuseCause> {
-    let reuse = refresh_tokens::reuse(tx, token.id, client.network()).await?;
+    let reuse = refresh_tokens::load_reuse(tx, token.id, client.network()).await?;
     let noted = state.activity.last_seen(token.session);
     let successor_used = reuse.successor_used || noted > reuse.exchanged_at;
     let cause = if !successor_used && reuse.same_network {

@@ -101,9 +101,7 @@ impl Refused<'_> {
     /// # Errors
     /// The database's.
     pub async fn record_foreign(self, name: &str, id: Uuid) -> Result<(), AppError> {
-        if !foreign_ids::is_of_others(&mut *self.database.connection().await?, self.caller.user.id, id)
-            .await?
-        {
+        if !foreign_ids::is_foreign(&mut *self.database.connection().await?, self.caller.user.id, id).await? {
             return Ok(());
         }
         self.record(Reason::NotTheirs, json!({ name: id })).await

@@ -14,13 +14,13 @@ use crate::{
     server::{
         auth::current_session::{CurrentSession, EndedSession, ReplacedCookie},
         clock::Clock,
-        database::{Database, Transaction, changes, is_conflict},
+        database::{Database, Transaction, committed_changes, is_conflict},
         services::refusals::Refused,
         store::{
-            acting::{ActingTransaction, NotActing},
             audit::{self, Actor},
+            caller_transaction::{CallerError, CallerTransaction},
             events,
-            sessions::{self, End, EndFilter, Ended},
+            sessions::{self, EndCause, EndFilter, EndRecord},
             users,
         },
     },
@@ -47,7 +47,7 @@ pub async fn end_own(
             Ok(ended) => return Ok(ended),
         }
     }
-    Err(changes::unavailable())
+    Err(committed_changes::unavailable_error())
 }
 
 /// How often an end is tried that gets into a deadlock with another transaction.
@@ -75,10 +75,10 @@ impl From<AppError> for Failed {
     }
 }
 
-impl From<NotActing> for Failed {
-    fn from(error: NotActing) -> Self {
+impl From<CallerError> for Failed {
+    fn from(error: CallerError) -> Self {
         match error {
-            NotActing::Database(error) => error.into(),
+            CallerError::Database(error) => error.into(),
             error => Failed::ForGood(error.into()),
         }
     }
@@ -92,7 +92,7 @@ async fn try_end_own(
     ip_address: Option<IpAddr>,
 ) -> Result<Vec<SessionId>, Failed> {
     let user = caller.user.id;
-    let mut tx = ActingTransaction::begin(database, clock, caller, ip_address).await?;
+    let mut tx = CallerTransaction::begin(database, clock, caller, ip_address).await?;
     let (now, actor) = (tx.now(), tx.actor());
     let all = EndFilter {
         user,
@@ -154,10 +154,10 @@ async fn try_end_own(
     match scope {
         RevokeScope::Current | RevokeScope::One(_) => {}
         RevokeScope::Others => {
-            users::raise_epoch(&mut tx, user).await?;
-            sessions::follow_epoch(&mut tx).await?;
+            users::increment_epoch(&mut tx, user).await?;
+            sessions::update_epoch(&mut tx).await?;
         }
-        RevokeScope::All => users::raise_epoch(&mut tx, user).await?,
+        RevokeScope::All => users::increment_epoch(&mut tx, user).await?,
     }
     tx.commit().await?;
     tracing::info!(%user, ended = ended.len(), reason = reason.as_str(), "sessions ended");
@@ -176,8 +176,8 @@ pub async fn end_in(
     note: Option<&str>,
     actor: Actor,
     now: DateTime<Utc>,
-) -> sqlx::Result<Vec<Ended>> {
-    let end = End {
+) -> sqlx::Result<Vec<EndRecord>> {
+    let end = EndCause {
         reason,
         by: actor.user(),
         by_session: actor.session(),
@@ -207,11 +207,11 @@ pub async fn end_all(
         except: None,
     };
     let ended = end_in(tx, all, reason, note, actor, now).await?;
-    users::raise_epoch(tx, user).await?;
+    users::increment_epoch(tx, user).await?;
     Ok(live(&ended).len())
 }
 
-/// Ends what a role allows no more ([`sessions::over_limit`]) and gives the ids. The caller holds the person's row lock
+/// Ends what a role allows no more ([`sessions::list_over_limit`]) and gives the ids. The caller holds the person's row lock
 /// and commits.
 ///
 /// # Errors
@@ -225,7 +225,7 @@ pub async fn end_over_limit(
     actor: Actor,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<SessionId>> {
-    let over = sessions::over_limit(tx, user, kept, organization, most, now).await?;
+    let over = sessions::list_over_limit(tx, user, kept, organization, most, now).await?;
     for &session in &over {
         let filter = EndFilter {
             user,
@@ -260,7 +260,7 @@ pub async fn end_orphan(
 }
 
 /// Those that would have authenticated: what a person means by "ended".
-pub fn live(ended: &[Ended]) -> Vec<SessionId> {
+pub fn live(ended: &[EndRecord]) -> Vec<SessionId> {
     ended
         .iter()
         .filter(|ended| ended.was_live)
@@ -280,7 +280,7 @@ pub async fn write_down(database: &Database, clock: &Clock, over: &EndedSession)
     sessions::lock(&mut tx, over.session_id).await?;
     let now = clock.now();
     // Meanwhile another request may have done it, or its activity may have come to light.
-    if sessions::end_reason_of(&mut tx, over.session_id, now)
+    if sessions::find_end_reason(&mut tx, over.session_id, now)
         .await?
         .is_some()
     {
@@ -301,7 +301,7 @@ pub async fn write_down(database: &Database, clock: &Clock, over: &EndedSession)
 pub async fn record_ended(
     tx: &mut Transaction,
     user: UserId,
-    ended: &[Ended],
+    ended: &[EndRecord],
     note: Option<&str>,
     actor: Actor,
     now: DateTime<Utc>,
@@ -309,9 +309,9 @@ pub async fn record_ended(
     if !ended.is_empty() {
         let detail = note.map_or_else(|| json!({}), |note| json!({ "note": note }));
         audit::record_ended(tx, actor, user, ended, detail, now).await?;
-        events::sessions_ended(tx, user, ended, now).await?;
+        events::publish_sessions_ended(tx, user, ended, now).await?;
     }
-    tx.will_have_ended(ended.iter().map(|ended| ended.reason));
+    tx.count_ended_on_commit(ended.iter().map(|ended| ended.reason));
     Ok(())
 }
 
@@ -321,13 +321,13 @@ pub async fn record_ended(
 /// The database's.
 pub async fn record_all_ended(
     tx: &mut Transaction,
-    ended: &[(UserId, Ended)],
+    ended: &[(UserId, EndRecord)],
     note: Option<&str>,
     actor: Actor,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     for group in ended.chunk_by(|a, b| a.0 == b.0) {
-        let sessions: Vec<Ended> = group.iter().map(|(_, ended)| *ended).collect();
+        let sessions: Vec<EndRecord> = group.iter().map(|(_, ended)| *ended).collect();
         record_ended(tx, group[0].0, &sessions, note, actor, now).await?;
     }
     Ok(())

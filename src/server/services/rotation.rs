@@ -7,7 +7,7 @@ use crate::{
         auth::{current_session::CurrentSession, token::PlainToken},
         state::AppState,
         store::{
-            acting::{ActingTransaction, NotActing},
+            caller_transaction::{CallerError, CallerTransaction},
             events, sessions,
         },
     },
@@ -19,8 +19,8 @@ use crate::{
 /// # Errors
 /// The database does not answer; the old cookie stays good then.
 pub async fn of_cookie(state: &AppState, session: &CurrentSession) -> Result<Option<Rotated>, AppError> {
-    let mut tx = match ActingTransaction::begin(&state.database, &state.clock, session, None).await {
-        Err(NotActing::Ended(_)) => return Ok(None),
+    let mut tx = match CallerTransaction::begin(&state.database, &state.clock, session, None).await {
+        Err(CallerError::Ended(_)) => return Ok(None),
         begun => begun?,
     };
     sessions::lock(&mut tx, session.id).await?;
@@ -30,7 +30,7 @@ pub async fn of_cookie(state: &AppState, session: &CurrentSession) -> Result<Opt
     }
     let credential = PlainToken::generate()?;
     sessions::set_credential(&mut tx, session.id, credential.hash(), None, now).await?;
-    events::credential_replaced(&mut tx, session.user.id, session.id, now).await?;
+    events::publish_credential_replaced(&mut tx, session.user.id, session.id, now).await?;
     tx.commit().await?;
     Ok(Some(Rotated {
         credential,

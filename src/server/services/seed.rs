@@ -32,7 +32,7 @@ use crate::server::{
         token::PlainToken,
     },
     database::DatabaseError,
-    store::seed::{self as store, Clients, SeededPerson},
+    store::seed::{self as store, ClientNames, SeededUser},
 };
 
 /// How much to make.
@@ -134,8 +134,8 @@ pub async fn fill(
     even_if_in_use: bool,
     on_progress: impl Fn(i64),
 ) -> Result<Seeded, SeedError> {
-    let mut conn = accounts.database.unhurried().await?;
-    let there = store::occupants(&mut conn).await?;
+    let mut conn = accounts.database.connect_without_limits().await?;
+    let there = store::load_existing_users(&mut conn).await?;
     if there.seeded {
         return Err(SeedError::SeededBefore);
     }
@@ -174,15 +174,16 @@ pub async fn fill(
     let batches = RefCell::new(batches(&people).enumerate());
     let (live, ended) = (Cell::new(0), Cell::new(0));
     let work = async || {
-        let mut conn = accounts.database.unhurried().await?;
+        let mut conn = accounts.database.connect_without_limits().await?;
         loop {
             let Some((number, batch)) = batches.borrow_mut().next() else {
                 return Ok::<_, SeedError>(conn.close().await?);
             };
             let mut tx = conn.begin().await?;
-            store::insert_people(&mut tx, batch, &password_hash, now).await?;
-            let of_batch = store::insert_live(&mut tx, batch, &clients, now).await?;
-            let ended_of_batch = store::insert_ended(&mut tx, batch, &clients, &reasons, past, now).await?;
+            store::insert_users(&mut tx, batch, &password_hash, now).await?;
+            let of_batch = store::insert_live_sessions(&mut tx, batch, &clients, now).await?;
+            let ended_of_batch =
+                store::insert_ended_sessions(&mut tx, batch, &clients, &reasons, past, now).await?;
             tx.commit().await?;
             live.set(live.get() + of_batch);
             ended.set(ended.get() + ended_of_batch);
@@ -200,7 +201,7 @@ pub async fn fill(
     let mut from = None;
     for to in (0..=WINDOWS).rev().map(|left| now - WINDOW * left) {
         let mut tx = conn.begin().await?;
-        seeded.audit_rows += store::insert_audit(&mut tx, from, to).await?;
+        seeded.audit_rows += store::insert_audit_events(&mut tx, from, to).await?;
         tx.commit().await?;
         from = Some(to);
     }
@@ -213,7 +214,7 @@ async fn finish(mut conn: PgConnection) -> sqlx::Result<()> {
     conn.close().await
 }
 
-fn people(organizations: &[OrganizationId], policy: &SessionPolicy, size: Size) -> Vec<SeededPerson> {
+fn people(organizations: &[OrganizationId], policy: &SessionPolicy, size: Size) -> Vec<SeededUser> {
     let roles: Vec<Role> = in_turn(&ROLES).collect();
     let numbers = 1..=size.people.get();
     let limits: Vec<i32> = numbers
@@ -228,7 +229,7 @@ fn people(organizations: &[OrganizationId], policy: &SessionPolicy, size: Size) 
         .zip(live.into_iter().zip(ended))
         // Twenty neighbours, who have the roles of the portal between them, share an organization.
         .zip(organizations.iter().flat_map(|id| [*id; 20]).cycle())
-        .map(|(((number, role), (live, ended)), organization)| SeededPerson {
+        .map(|(((number, role), (live, ended)), organization)| SeededUser {
             id: UserId(id_of("person", number)),
             number: i32::try_from(number).unwrap_or(i32::MAX),
             role,
@@ -264,7 +265,7 @@ fn spread(limits: &[i32], sessions: u32) -> Vec<i32> {
 }
 
 /// Cuts people into runs of about [`BATCH`] rows.
-fn batches(mut people: &[SeededPerson]) -> impl Iterator<Item = &[SeededPerson]> {
+fn batches(mut people: &[SeededUser]) -> impl Iterator<Item = &[SeededUser]> {
     std::iter::from_fn(move || {
         let mut rows = 0;
         let full = people.iter().position(|person| {
@@ -292,8 +293,8 @@ fn id_of(what: &str, number: u32) -> Uuid {
     Uuid::from_bytes(bytes)
 }
 
-fn clients() -> Clients {
-    let mut clients = Clients::default();
+fn clients() -> ClientNames {
+    let mut clients = ClientNames::default();
     for agent in BROWSERS {
         let names = BrowserNames::read(agent);
         clients.user_agents.push(agent.to_owned());
@@ -332,7 +333,7 @@ mod tests {
 
     #[test]
     fn batches_hold_each_user_once_within_limits() {
-        let person = |number| SeededPerson {
+        let person = |number| SeededUser {
             id: UserId(id_of("person", 1)),
             number,
             role: Role::Broker,

@@ -24,8 +24,8 @@ use crate::{
         },
         state::AppState,
         store::{
-            acting::ActingTransaction,
             audit::{self, AuditEvent, AuditKind, Refusal, RefusalKind},
+            caller_transaction::CallerTransaction,
             events, sessions,
             users::{self, Account},
         },
@@ -144,7 +144,7 @@ async fn renew_verified(
     client: &Client,
 ) -> Result<Rotated, AppError> {
     let ip_address = Some(client.ip_address);
-    let mut tx = ActingTransaction::begin(&state.database, &state.clock, caller, ip_address).await?;
+    let mut tx = CallerTransaction::begin(&state.database, &state.clock, caller, ip_address).await?;
     require_unchanged(&mut tx, verified).await?;
     let rotated = rotate(state, &mut tx, caller).await?;
     let event = AuditEvent {
@@ -165,7 +165,7 @@ async fn renew_verified(
 ///
 /// # Errors
 /// [`AppError::InvalidCredentials`] when it was changed meanwhile.
-pub async fn require_unchanged(tx: &mut ActingTransaction, verified: &Account) -> Result<(), AppError> {
+pub async fn require_unchanged(tx: &mut CallerTransaction, verified: &Account) -> Result<(), AppError> {
     let user = tx.user();
     let locked = users::find(tx, user).await?;
     if locked.is_none_or(|account| account.password_hash != verified.password_hash) {
@@ -258,12 +258,12 @@ async fn check_taken(
 /// [`AppError::SessionEnded`] when it has run out meanwhile: cleanup does not wait for the user's lock.
 pub async fn rotate(
     state: &AppState,
-    tx: &mut ActingTransaction,
+    tx: &mut CallerTransaction,
     caller: &CurrentSession,
 ) -> Result<Rotated, AppError> {
     let now = tx.now();
     sessions::lock(tx, caller.id).await?;
-    if let Some(reason) = sessions::end_reason_of(tx, caller.id, now).await? {
+    if let Some(reason) = sessions::find_end_reason(tx, caller.id, now).await? {
         return Err(AppError::SessionEnded { reason });
     }
     let credential = PlainToken::generate()?;
@@ -276,7 +276,7 @@ pub async fn rotate(
         }
     };
     sessions::set_credential(tx, caller.id, credential.hash(), expires_at, now).await?;
-    sessions::renew_check(tx).await?;
-    events::credential_replaced(tx, caller.user.id, caller.id, now).await?;
+    sessions::record_reauthentication(tx).await?;
+    events::publish_credential_replaced(tx, caller.user.id, caller.id, now).await?;
     Ok(Rotated { credential, lasts })
 }

@@ -23,8 +23,8 @@ use crate::{
         config::Suspicion,
         state::AppState,
         store::{
-            acting::{ActingTransaction, NotActing},
             audit::{self, Actor, AuditEvent, AuditKind},
+            caller_transaction::{CallerError, CallerTransaction},
             events, networks,
             security_notices::{self, NewNotice},
             sessions::{self, EndFilter},
@@ -79,7 +79,7 @@ pub async fn of_sign_in(
 ) -> sqlx::Result<Option<Unusual>> {
     let user = verified.account.id;
     let mut found = Vec::new();
-    let failures = audit::failures_since(conn, user, now - FAILURES_WITHIN).await?;
+    let failures = audit::count_failures_since(conn, user, now - FAILURES_WITHIN).await?;
     let many = rules.failures.is_some_and(|least| failures >= i64::from(least));
     if audit::has_signed_in(conn, user).await? {
         found.extend(of_network(conn, rules, user, client, now).await?);
@@ -111,7 +111,7 @@ async fn of_network(
         .far_networks
         .and_then(|within| TimeDelta::from_std(within).ok());
     let since = now - within.unwrap_or(TimeDelta::zero());
-    let elsewhere = networks::elsewhere(conn, user, here, since, now).await?;
+    let elsewhere = networks::load_history(conn, user, here, since, now).await?;
     if elsewhere.known {
         return Ok(None);
     }
@@ -187,10 +187,10 @@ pub async fn look_at(
 }
 
 /// `Some`: the session ended meanwhile, so that nothing was written.
-fn unless_ended(followed: Result<(), NotActing>) -> Result<Option<EndReason>, AppError> {
+fn unless_ended(followed: Result<(), CallerError>) -> Result<Option<EndReason>, AppError> {
     match followed {
         Ok(()) => Ok(None),
-        Err(NotActing::Ended(reason)) => Ok(Some(reason)),
+        Err(CallerError::Ended(reason)) => Ok(Some(reason)),
         Err(error) => Err(error.into()),
     }
 }
@@ -227,10 +227,14 @@ pub async fn end_for_client_change(
 }
 
 /// A browser that was updated is listed with its new version.
-async fn follow_client(state: &AppState, session: &CurrentSession, client: &Client) -> Result<(), NotActing> {
+async fn follow_client(
+    state: &AppState,
+    session: &CurrentSession,
+    client: &Client,
+) -> Result<(), CallerError> {
     let names = (session.kind == ClientKind::Browser).then(|| BrowserNames::read(&client.user_agent));
     let ip_address = Some(client.ip_address);
-    let mut tx = ActingTransaction::begin(&state.database, &state.clock, session, ip_address).await?;
+    let mut tx = CallerTransaction::begin(&state.database, &state.clock, session, ip_address).await?;
     let now = tx.now();
     sessions::set_client(
         &mut tx,
@@ -241,7 +245,7 @@ async fn follow_client(state: &AppState, session: &CurrentSession, client: &Clie
         names.as_ref().map(|names| names.platform),
     )
     .await?;
-    events::session_updated(&mut tx, session.user.id, session.id, now).await?;
+    events::publish_session_updated(&mut tx, session.user.id, session.id, now).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -251,11 +255,11 @@ async fn follow_network(
     state: &AppState,
     session: &CurrentSession,
     client: &Client,
-) -> Result<(), NotActing> {
+) -> Result<(), CallerError> {
     let user = session.user.id;
     let ip_address = Some(client.ip_address);
     // Locks the user before the session's rows, as revocations do.
-    let mut tx = ActingTransaction::begin(&state.database, &state.clock, session, ip_address).await?;
+    let mut tx = CallerTransaction::begin(&state.database, &state.clock, session, ip_address).await?;
     let now = tx.now();
     let unusual = of_network(&mut tx, &state.config.suspicion, user, client, now).await?;
     // Of requests that come at once, the first one asks.
@@ -263,7 +267,7 @@ async fn follow_network(
         && let Some(rule) = unusual
     {
         raise(&mut tx, user, session.id, &Unusual::only(rule), client, now).await?;
-        events::sessions_changed(&mut tx, user, now).await?;
+        events::publish_sessions_changed(&mut tx, user, now).await?;
     }
     tx.commit().await?;
     Ok(())

@@ -11,8 +11,8 @@ use crate::{
         services::{refusals::Refused, revoke},
         state::AppState,
         store::{
-            acting::ActingTransaction,
             audit::{self, AuditEvent, AuditKind},
+            caller_transaction::CallerTransaction,
             events, organizations, policies, sessions,
         },
     },
@@ -33,14 +33,14 @@ pub async fn switch(
     // Idle for how long, by all that this node knows.
     state.activity.flush(&state.database).await?;
     let ip_address = Some(client.ip_address);
-    let mut tx = ActingTransaction::begin(&state.database, &state.clock, caller, ip_address).await?;
+    let mut tx = CallerTransaction::begin(&state.database, &state.clock, caller, ip_address).await?;
     sessions::lock_open_of(&mut tx, caller.user.id).await?;
     let now = tx.now();
     // Cleanup does not wait for the user's lock.
-    if let Some(reason) = sessions::end_reason_of(&mut tx, caller.id, now).await? {
+    if let Some(reason) = sessions::find_end_reason(&mut tx, caller.id, now).await? {
         return Err(AppError::SessionEnded { reason });
     }
-    let memberships = organizations::of_user(&mut tx, caller.user.id).await?;
+    let memberships = organizations::list_for_user(&mut tx, caller.user.id).await?;
     let there = memberships
         .into_iter()
         .find(|membership| membership.organization.id == to);
@@ -56,13 +56,16 @@ pub async fn switch(
         return Err(AppError::ResourceNotFound(Resource::Organization));
     };
     let other_role = there.role != caller.user.role;
-    sessions::look_at_organization(&mut tx, to, other_role).await?;
-    if sessions::end_reason_of(&mut tx, caller.id, now).await?.is_some() {
+    sessions::switch_organization(&mut tx, to, other_role).await?;
+    if sessions::find_end_reason(&mut tx, caller.id, now)
+        .await?
+        .is_some()
+    {
         return Err(AppError::SignInTooOld);
     }
     // The role there may allow fewer sessions: as at a sign-in, the least recently used ones go.
     let actor = tx.actor();
-    if let Some(most) = policies::max_sessions(&mut tx, there.role).await? {
+    if let Some(most) = policies::load_max_sessions(&mut tx, there.role).await? {
         revoke::end_over_limit(&mut tx, caller.user.id, Some(caller.id), None, most, actor, now).await?;
     }
     let event = AuditEvent {
@@ -74,7 +77,7 @@ pub async fn switch(
         detail: json!({ "from": caller.organization.as_ref().map(|from| from.id), "to": to }),
     };
     audit::record(&mut tx, event, now).await?;
-    events::organization_switched(&mut tx, caller.user.id, caller.id, now).await?;
+    events::publish_organization_switched(&mut tx, caller.user.id, caller.id, now).await?;
     tx.commit().await?;
     Ok(there.organization)
 }

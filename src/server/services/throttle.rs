@@ -185,7 +185,7 @@ async fn try_take(
     // Undoes what was taken before: an address that is refused leaves no row for each account that it names.
     drop(tx);
     let mut tx = state.database.begin().await?;
-    let why = password_attempts::exhausted(&mut tx, bucket, most, now).await?;
+    let why = password_attempts::load_exhausted(&mut tx, bucket, most, now).await?;
     if why.in_progress {
         return Ok(Taking::InProgress);
     }
@@ -250,7 +250,7 @@ pub async fn count(
 /// # Errors
 /// The database's.
 pub async fn forget_account(conn: &mut Connection, email: &str) -> sqlx::Result<()> {
-    password_attempts::forget(conn, &account_bucket(email)).await
+    password_attempts::reset(conn, &account_bucket(email)).await
 }
 
 /// Records that attempts failed, in the transaction that records why.

@@ -41,7 +41,7 @@ pub async fn queue(conn: &mut Connection, delivery: NewDelivery<'_>, now: DateTi
 }
 
 /// A message that this node sends now.
-pub struct Claimed {
+pub struct ClaimedDelivery {
     pub id: Uuid,
     pub payload: String,
     pub created_at: DateTime<Utc>,
@@ -55,9 +55,9 @@ pub async fn claim(
     conn: &mut Connection,
     lease_ends: DateTime<Utc>,
     now: DateTime<Utc>,
-) -> sqlx::Result<Option<Claimed>> {
+) -> sqlx::Result<Option<ClaimedDelivery>> {
     sqlx::query_as!(
-        Claimed,
+        ClaimedDelivery,
         "
         UPDATE alert_deliveries SET attempts = attempts + 1, next_attempt_at = $2 WHERE id = (
             SELECT d.id FROM alert_deliveries d
@@ -77,7 +77,7 @@ pub async fn claim(
 }
 
 /// Marks a message as delivered, even if another node has claimed it meanwhile.
-pub async fn delivered(conn: &mut Connection, id: Uuid, now: DateTime<Utc>) -> sqlx::Result<()> {
+pub async fn mark_delivered(conn: &mut Connection, id: Uuid, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "
         UPDATE alert_deliveries SET delivered_at = $2, next_attempt_at = NULL, last_error = NULL
@@ -93,9 +93,9 @@ pub async fn delivered(conn: &mut Connection, id: Uuid, now: DateTime<Utc>) -> s
 
 /// Records a failed attempt. With `next`, the message is retried then; without, it is given up. Does nothing if another
 /// node has claimed the message meanwhile.
-pub async fn failed(
+pub async fn mark_failed(
     conn: &mut Connection,
-    claimed: &Claimed,
+    claimed: &ClaimedDelivery,
     error: &str,
     next: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
@@ -147,7 +147,10 @@ impl Row {
 }
 
 /// Returns the deliveries of alerts, oldest first.
-pub async fn of_alerts(conn: &mut Connection, alerts: &[AlertId]) -> sqlx::Result<Vec<(AlertId, Delivery)>> {
+pub async fn list_by_alerts(
+    conn: &mut Connection,
+    alerts: &[AlertId],
+) -> sqlx::Result<Vec<(AlertId, Delivery)>> {
     let ids: Vec<Uuid> = alerts.iter().map(|id| id.0).collect();
     let rows = sqlx::query_as!(
         Row,
@@ -166,7 +169,7 @@ pub async fn of_alerts(conn: &mut Connection, alerts: &[AlertId]) -> sqlx::Resul
 }
 
 /// Returns the latest test messages, newest first.
-pub async fn tests(conn: &mut Connection, most: i64) -> sqlx::Result<Vec<Delivery>> {
+pub async fn list_tests(conn: &mut Connection, most: i64) -> sqlx::Result<Vec<Delivery>> {
     let rows = sqlx::query_as!(
         Row,
         "

@@ -23,7 +23,7 @@ pub struct Finding {
 }
 
 /// Records a finding. `Some`: this raised a new alert.
-pub async fn saw(
+pub async fn record_finding(
     conn: &mut Connection,
     finding: &Finding,
     now: DateTime<Utc>,
@@ -50,7 +50,7 @@ pub async fn saw(
 }
 
 /// An alert that was just cleared.
-pub struct Cleared {
+pub struct ClearedAlert {
     pub id: AlertId,
     pub raised_at: DateTime<Utc>,
     /// The last finding.
@@ -63,7 +63,7 @@ pub async fn clear(
     rule: AlertRule,
     last_seen: DateTime<Utc>,
     now: DateTime<Utc>,
-) -> sqlx::Result<Vec<Cleared>> {
+) -> sqlx::Result<Vec<ClearedAlert>> {
     let rows = sqlx::query!(
         "
         UPDATE alerts SET cleared_at = $3 WHERE rule = $1 AND cleared_at IS NULL AND last_seen_at <= $2
@@ -75,7 +75,7 @@ pub async fn clear(
     )
     .fetch_all(conn)
     .await?;
-    let cleared = rows.into_iter().map(|row| Cleared {
+    let cleared = rows.into_iter().map(|row| ClearedAlert {
         id: AlertId(row.id),
         raised_at: row.raised_at,
         finding: Finding {
@@ -125,7 +125,7 @@ impl Row {
 }
 
 /// Returns open alerts without their deliveries, newest first.
-pub async fn open(conn: &mut Connection) -> sqlx::Result<Vec<Alert>> {
+pub async fn list_open(conn: &mut Connection) -> sqlx::Result<Vec<Alert>> {
     let rows = sqlx::query_as!(
         Row,
         "
@@ -139,7 +139,7 @@ pub async fn open(conn: &mut Connection) -> sqlx::Result<Vec<Alert>> {
 }
 
 /// Returns cleared alerts without their deliveries, last cleared first.
-pub async fn recent(conn: &mut Connection, most: i64) -> sqlx::Result<Vec<Alert>> {
+pub async fn list_recent(conn: &mut Connection, most: i64) -> sqlx::Result<Vec<Alert>> {
     let rows = sqlx::query_as!(
         Row,
         "

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::sessions::Ended;
+use super::sessions::EndRecord;
 use crate::server::database::Connection;
 pub use domain::audit::AuditKind;
 use domain::{
@@ -17,7 +17,7 @@ use domain::{
 
 /// Who caused an audit event, and from where. The default is an operator or a rule.
 ///
-/// Only an [`super::acting::ActingTransaction`] provides the actor of a signed-in session. A service can therefore not
+/// Only an [`super::caller_transaction::CallerTransaction`] provides the actor of a signed-in session. A service can therefore not
 /// record an action of a caller without rechecking the session under the user's row lock.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Actor {
@@ -36,12 +36,12 @@ impl Actor {
     }
 
     /// The user of a session that the same transaction creates.
-    pub fn of_new_session(user: UserId, session: SessionId, ip_address: IpAddr) -> Self {
-        Self::acting(user, session, Some(ip_address))
+    pub fn new_session(user: UserId, session: SessionId, ip_address: IpAddr) -> Self {
+        Self::signed_in(user, session, Some(ip_address))
     }
 
     /// A session that its transaction has rechecked.
-    pub(super) fn acting(user: UserId, session: SessionId, ip_address: Option<IpAddr>) -> Self {
+    pub(super) fn signed_in(user: UserId, session: SessionId, ip_address: Option<IpAddr>) -> Self {
         Self {
             user: Some(user),
             session: Some(session),
@@ -99,7 +99,7 @@ pub async fn record_refusal(
             RefusalKind::WrongPassword => AuditKind::ReauthenticationFailed,
             RefusalKind::Throttled => AuditKind::SignInThrottled,
         },
-        actor: Actor::acting(user, session, Some(ip_address)),
+        actor: Actor::signed_in(user, session, Some(ip_address)),
         user: Some(user),
         session: Some(session),
         reason: Some(refusal.reason),
@@ -149,7 +149,7 @@ pub async fn record_ended(
     conn: &mut Connection,
     actor: Actor,
     user: UserId,
-    ended: &[Ended],
+    ended: &[EndRecord],
     detail: Value,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
@@ -207,7 +207,7 @@ pub struct PreviousSignIn {
 
 /// Loads the sign-in history for the dashboard. A sign-in that was refused only because a new password must be chosen
 /// is not a failure. `began` is when the current session was created.
-pub async fn sign_in_history(
+pub async fn load_sign_in_history(
     conn: &mut Connection,
     user: UserId,
     session: SessionId,
@@ -245,7 +245,11 @@ pub async fn sign_in_history(
 }
 
 /// Counts the failed sign-ins of a user since `then` or their last successful sign-in, whichever is later.
-pub async fn failures_since(conn: &mut Connection, user: UserId, then: DateTime<Utc>) -> sqlx::Result<i64> {
+pub async fn count_failures_since(
+    conn: &mut Connection,
+    user: UserId,
+    then: DateTime<Utc>,
+) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"
         SELECT count(*) AS "count!" FROM audit_events WHERE user_id = $1 AND kind = 'sign_in_failed'
@@ -270,16 +274,16 @@ pub async fn has_signed_in(conn: &mut Connection, user: UserId) -> sqlx::Result<
 }
 
 /// Numbers of sign-ins on all accounts.
-pub struct SignIns {
+pub struct SignInCounts {
     pub succeeded: i64,
     /// Refused or throttled.
     pub failed: i64,
 }
 
 /// Counts the sign-ins since `then`.
-pub async fn sign_ins_since(conn: &mut Connection, then: DateTime<Utc>) -> sqlx::Result<SignIns> {
+pub async fn count_sign_ins_since(conn: &mut Connection, then: DateTime<Utc>) -> sqlx::Result<SignInCounts> {
     sqlx::query_as!(
-        SignIns,
+        SignInCounts,
         r#"
         SELECT count(*) FILTER (WHERE kind = 'signed_in') AS "succeeded!",
             count(*) FILTER (WHERE kind <> 'signed_in') AS "failed!"
@@ -292,16 +296,16 @@ pub async fn sign_ins_since(conn: &mut Connection, then: DateTime<Utc>) -> sqlx:
 }
 
 /// Numbers of reused refresh tokens on all accounts.
-pub struct Reuses {
+pub struct ReuseCounts {
     pub count: i64,
     /// Reuse that a lost response probably caused.
     pub lost_answers: i64,
 }
 
 /// Counts the reused refresh tokens since `then`.
-pub async fn reuses_since(conn: &mut Connection, then: DateTime<Utc>) -> sqlx::Result<Reuses> {
+pub async fn count_reuses_since(conn: &mut Connection, then: DateTime<Utc>) -> sqlx::Result<ReuseCounts> {
     sqlx::query_as!(
-        Reuses,
+        ReuseCounts,
         r#"
         SELECT count(*) AS "count!", count(*) FILTER (WHERE detail ->> 'cause' = $2) AS "lost_answers!"
         FROM audit_events WHERE kind = 'token_reused' AND at > $1
@@ -314,7 +318,7 @@ pub async fn reuses_since(conn: &mut Connection, then: DateTime<Utc>) -> sqlx::R
 }
 
 /// Counts the notices of a suspicion rule since `then`, on all accounts.
-pub async fn suspicions_since(
+pub async fn count_suspicions_since(
     conn: &mut Connection,
     rule: NoticeRule,
     then: DateTime<Utc>,

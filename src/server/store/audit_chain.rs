@@ -7,17 +7,17 @@ use crate::server::database::Connection;
 use domain::ids::UserId;
 
 /// Advisory lock that is held while the chain grows. Any number that nothing else in the database uses.
-const SEALING: i64 = 7_022_750_921_764_881_202;
+const SEAL_LOCK: i64 = 7_022_750_921_764_881_202;
 
 /// Takes the seal lock for this transaction. `false`: another transaction holds it.
 pub async fn try_lock(conn: &mut Connection) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "locked!""#, SEALING)
+    sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "locked!""#, SEAL_LOCK)
         .fetch_one(conn)
         .await
 }
 
 /// Returns whether rows wait to be sealed.
-pub async fn any_unsealed(conn: &mut Connection) -> sqlx::Result<bool> {
+pub async fn has_unsealed(conn: &mut Connection) -> sqlx::Result<bool> {
     sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM audit_unsealed) AS "waiting!""#)
         .fetch_one(conn)
         .await
@@ -25,33 +25,33 @@ pub async fn any_unsealed(conn: &mut Connection) -> sqlx::Result<bool> {
 
 /// The rows that wait to be sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Waiting {
-    /// Number of rows, at most [`COUNTED`].
+pub struct SealBacklog {
+    /// Number of rows, at most [`MAX_COUNTED`].
     pub rows: i64,
     /// Time of the oldest of these rows.
     pub since: Option<DateTime<Utc>>,
 }
 
 /// Limit for counting the queue. Beyond it, the exact length does not matter.
-pub const COUNTED: i64 = 10_000;
+pub const MAX_COUNTED: i64 = 10_000;
 
 /// Returns how many rows wait, and since when.
-pub async fn waiting(conn: &mut Connection) -> sqlx::Result<Waiting> {
+pub async fn load_backlog(conn: &mut Connection) -> sqlx::Result<SealBacklog> {
     sqlx::query_as!(
-        Waiting,
+        SealBacklog,
         r#"
         SELECT count(*) AS "rows!", min(at) AS since FROM (
             SELECT e.at FROM audit_unsealed q JOIN audit_events e ON e.id = q.event_id ORDER BY q.event_id LIMIT $1
         ) AS first
         "#,
-        COUNTED,
+        MAX_COUNTED,
     )
     .fetch_one(conn)
     .await
 }
 
 /// Returns the first waiting rows in order of id. Ids whose rows were removed are skipped, so they block nothing.
-pub async fn unsealed(conn: &mut Connection, limit: i64) -> sqlx::Result<Vec<i64>> {
+pub async fn list_unsealed(conn: &mut Connection, limit: i64) -> sqlx::Result<Vec<i64>> {
     sqlx::query_scalar!(
         "SELECT q.event_id FROM audit_unsealed q JOIN audit_events e ON e.id = q.event_id ORDER BY q.event_id LIMIT $1",
         limit,
@@ -71,7 +71,7 @@ pub struct SealedText {
 }
 
 /// Returns the existing rows among these ids, in order of id.
-pub async fn texts(conn: &mut Connection, ids: &[i64]) -> sqlx::Result<Vec<SealedText>> {
+pub async fn load_sealed_texts(conn: &mut Connection, ids: &[i64]) -> sqlx::Result<Vec<SealedText>> {
     let rows = sqlx::query!(
         r#"
         SELECT e.id, e.user_id, LEAST(GREATEST(e.at, '0001-01-01'), '9999-12-31') AS "at!",
@@ -95,7 +95,7 @@ pub async fn texts(conn: &mut Connection, ids: &[i64]) -> sqlx::Result<Vec<Seale
 
 /// One entry of the chain.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct ChainEntry {
     pub position: i64,
     pub event: i64,
     pub sealed_at: DateTime<Utc>,
@@ -103,9 +103,9 @@ pub struct Entry {
 }
 
 /// Returns the last entry.
-pub async fn last(conn: &mut Connection) -> sqlx::Result<Option<Entry>> {
+pub async fn load_last_entry(conn: &mut Connection) -> sqlx::Result<Option<ChainEntry>> {
     sqlx::query_as!(
-        Entry,
+        ChainEntry,
         r#"
         SELECT position, event_id AS event, LEAST(GREATEST(sealed_at, '0001-01-01'), '9999-12-31') AS "sealed_at!", hash
         FROM audit_chain ORDER BY position DESC LIMIT 1
@@ -116,9 +116,13 @@ pub async fn last(conn: &mut Connection) -> sqlx::Result<Option<Entry>> {
 }
 
 /// Returns the entries after a position, in order.
-pub async fn entries_after(conn: &mut Connection, position: i64, limit: i64) -> sqlx::Result<Vec<Entry>> {
+pub async fn list_entries_after(
+    conn: &mut Connection,
+    position: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<ChainEntry>> {
     sqlx::query_as!(
-        Entry,
+        ChainEntry,
         r#"
         SELECT position, event_id AS event, LEAST(GREATEST(sealed_at, '0001-01-01'), '9999-12-31') AS "sealed_at!", hash
         FROM audit_chain WHERE position > $1 ORDER BY position LIMIT $2
@@ -131,7 +135,7 @@ pub async fn entries_after(conn: &mut Connection, position: i64, limit: i64) -> 
 }
 
 /// Appends entries and removes their rows from the queue.
-pub async fn append(conn: &mut Connection, entries: &[Entry]) -> sqlx::Result<()> {
+pub async fn append(conn: &mut Connection, entries: &[ChainEntry]) -> sqlx::Result<()> {
     let positions: Vec<i64> = entries.iter().map(|entry| entry.position).collect();
     let events: Vec<i64> = entries.iter().map(|entry| entry.event).collect();
     let times: Vec<_> = entries.iter().map(|entry| entry.sealed_at).collect();
@@ -162,7 +166,7 @@ pub async fn exists(conn: &mut Connection) -> sqlx::Result<bool> {
 }
 
 /// Removes the statement timeout for this transaction: a long log takes longer, and no request waits for it.
-pub async fn take_time(conn: &mut Connection) -> sqlx::Result<()> {
+pub async fn lift_time_limit(conn: &mut Connection) -> sqlx::Result<()> {
     sqlx::query!("SET LOCAL statement_timeout = 0")
         .execute(conn)
         .await?;
@@ -170,7 +174,7 @@ pub async fn take_time(conn: &mut Connection) -> sqlx::Result<()> {
 }
 
 /// Whether an audit row is sealed or waits.
-pub struct Standing {
+pub struct SealState {
     pub id: i64,
     pub at: DateTime<Utc>,
     pub user: Option<UserId>,
@@ -179,7 +183,11 @@ pub struct Standing {
 }
 
 /// Returns the rows of the log after an id, in order.
-pub async fn standings_after(conn: &mut Connection, id: i64, limit: i64) -> sqlx::Result<Vec<Standing>> {
+pub async fn list_seal_states_after(
+    conn: &mut Connection,
+    id: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<SealState>> {
     let rows = sqlx::query!(
         r#"
         SELECT e.id, LEAST(GREATEST(e.at, '0001-01-01'), '9999-12-31') AS "at!", e.user_id,
@@ -194,7 +202,7 @@ pub async fn standings_after(conn: &mut Connection, id: i64, limit: i64) -> sqlx
     )
     .fetch_all(conn)
     .await?;
-    let standings = rows.into_iter().map(|row| Standing {
+    let standings = rows.into_iter().map(|row| SealState {
         id: row.id,
         at: row.at,
         user: row.user_id.map(UserId),
@@ -205,7 +213,7 @@ pub async fn standings_after(conn: &mut Connection, id: i64, limit: i64) -> sqlx
 }
 
 /// Returns queued ids whose rows do not exist.
-pub async fn waiting_for_nothing(conn: &mut Connection, limit: i64) -> sqlx::Result<Vec<i64>> {
+pub async fn list_orphans(conn: &mut Connection, limit: i64) -> sqlx::Result<Vec<i64>> {
     sqlx::query_scalar!(
         "
         SELECT q.event_id FROM audit_unsealed q

@@ -51,7 +51,7 @@ impl Cursor {
     }
 
     /// A cursor in a list by email ([`Sort::Person`]).
-    pub(super) fn of_person(email_key: String, id: Uuid) -> Self {
+    pub(super) fn from_email(email_key: String, id: Uuid) -> Self {
         Self {
             key: Key::Email(email_key),
             id,
@@ -59,7 +59,7 @@ impl Cursor {
     }
 
     /// Returns the email in lower case and the id of the last row.
-    pub(super) fn person(&self) -> Option<(&str, Uuid)> {
+    pub(super) fn email_key(&self) -> Option<(&str, Uuid)> {
         match &self.key {
             Key::Email(email) => Some((email, self.id)),
             Key::Time(_) => None,
@@ -67,7 +67,7 @@ impl Cursor {
     }
 
     /// A cursor in a list by time.
-    pub(super) fn at(time: DateTime<Utc>, id: Uuid) -> Self {
+    pub(super) fn from_time(time: DateTime<Utc>, id: Uuid) -> Self {
         Self {
             key: Key::Time(time),
             id,
@@ -75,7 +75,7 @@ impl Cursor {
     }
 
     /// Binds the sort key of the last row and returns its id.
-    pub(super) fn push_key(&self, query: &mut QueryBuilder<Postgres>) -> Uuid {
+    pub(super) fn bind_key(&self, query: &mut QueryBuilder<Postgres>) -> Uuid {
         match &self.key {
             Key::Time(time) => query.push_bind(*time),
             Key::Email(email) => query.push_bind(email.clone()),
@@ -90,11 +90,11 @@ mod tests {
 
     #[test]
     fn cursor_round_trips_and_fits_only_its_order() {
-        let time = Cursor::at(
+        let time = Cursor::from_time(
             DateTime::from_timestamp_micros(1_763_000_000_123_456).expect("a time"),
             Uuid::new_v4(),
         );
-        let email = Cursor::of_person("zoë@broker.example".to_owned(), Uuid::new_v4());
+        let email = Cursor::from_email("zoë@broker.example".to_owned(), Uuid::new_v4());
         for sort in [SessionSort::LastActive, SessionSort::CreatedAt] {
             assert_eq!(Cursor::read(&time.to_text(), sort), Some(time.clone()));
             assert_eq!(Cursor::read(&email.to_text(), sort), None);

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{acting::ActingTransaction, security_notices::IN_QUESTION};
+use super::{caller_transaction::CallerTransaction, security_notices::UNCONFIRMED_PERIOD};
 use crate::server::database::Connection;
 use domain::ids::{DeviceId, UserId};
 
@@ -10,7 +10,7 @@ use crate::server::auth::client::Network;
 
 /// What a desktop app reports about itself.
 #[derive(Clone, Debug)]
-pub struct DeviceFacts<'a> {
+pub struct DeviceDetails<'a> {
     /// The id that the client chose for itself, the same at every sign-in.
     pub device_id: &'a str,
     pub device_name: &'a str,
@@ -63,7 +63,7 @@ pub async fn find_with_network(
         user.0,
         device_id,
         network.to_string(),
-        now - IN_QUESTION,
+        now - UNCONFIRMED_PERIOD,
     )
     .fetch_optional(conn)
     .await?;
@@ -78,7 +78,7 @@ pub async fn find_with_network(
 pub async fn register(
     conn: &mut Connection,
     user: UserId,
-    facts: &DeviceFacts<'_>,
+    facts: &DeviceDetails<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<DeviceId> {
     let id = sqlx::query_scalar!(
@@ -105,7 +105,7 @@ pub async fn register(
 }
 
 /// Records the presence of the caller's desktop, also in its session. This is not activity.
-pub async fn heartbeat(tx: &mut ActingTransaction) -> sqlx::Result<()> {
+pub async fn record_heartbeat(tx: &mut CallerTransaction) -> sqlx::Result<()> {
     let (session, now) = (tx.session(), tx.now());
     sqlx::query!(
         "
@@ -124,7 +124,11 @@ pub async fn heartbeat(tx: &mut ActingTransaction) -> sqlx::Result<()> {
 }
 
 /// Deletes devices without a sign-in since `then` that no session refers to.
-pub async fn forget_before(conn: &mut Connection, then: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
+pub async fn delete_unused_before(
+    conn: &mut Connection,
+    then: DateTime<Utc>,
+    most: i64,
+) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         "
         DELETE FROM devices WHERE id IN (

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{sessions::Ended, unreadable};
+use super::{invalid_column, sessions::EndRecord};
 use crate::server::database::Connection;
 use domain::{
     ids::{SessionId, UserId},
@@ -14,10 +14,10 @@ use domain::{
 pub const CHANNEL: &str = "session_events";
 
 /// Publishes that sessions of a user ended, then that the user's list changed. NOTIFY is sent at commit.
-pub async fn sessions_ended(
+pub async fn publish_sessions_ended(
     conn: &mut Connection,
     user: UserId,
-    ended: &[Ended],
+    ended: &[EndRecord],
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     let ids: Vec<Uuid> = ended.iter().map(|ended| ended.session.0).collect();
@@ -37,11 +37,15 @@ pub async fn sessions_ended(
     )
     .execute(&mut *conn)
     .await?;
-    sessions_changed(conn, user, now).await
+    publish_sessions_changed(conn, user, now).await
 }
 
 /// Publishes that a user's list of sessions changed. NOTIFY is sent at commit.
-pub async fn sessions_changed(conn: &mut Connection, user: UserId, now: DateTime<Utc>) -> sqlx::Result<()> {
+pub async fn publish_sessions_changed(
+    conn: &mut Connection,
+    user: UserId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "
         WITH event AS (INSERT INTO session_events (at, user_id, kind) VALUES ($1, $2, 'sessions_changed'))
@@ -57,40 +61,40 @@ pub async fn sessions_changed(conn: &mut Connection, user: UserId, now: DateTime
 }
 
 /// Publishes that a live session changed. NOTIFY is sent at commit.
-pub async fn session_updated(
+pub async fn publish_session_updated(
     conn: &mut Connection,
     user: UserId,
     session: SessionId,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    of_session(conn, user, session, EventKind::SessionUpdated, now).await
+    publish(conn, user, session, EventKind::SessionUpdated, now).await
 }
 
 /// Publishes that a session switched its organization. NOTIFY is sent at commit.
-pub async fn organization_switched(
+pub async fn publish_organization_switched(
     conn: &mut Connection,
     user: UserId,
     session: SessionId,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    of_session(conn, user, session, EventKind::OrganizationSwitched, now).await
+    publish(conn, user, session, EventKind::OrganizationSwitched, now).await
 }
 
 /// Publishes that a session has a new credential. NOTIFY is sent at commit. Streams that were opened with the old
 /// credential close, and the holder of the new one reopens them.
-pub async fn credential_replaced(
+pub async fn publish_credential_replaced(
     conn: &mut Connection,
     user: UserId,
     session: SessionId,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    of_session(conn, user, session, EventKind::CredentialReplaced, now).await
+    publish(conn, user, session, EventKind::CredentialReplaced, now).await
 }
 
 /// Distinguishes [`EventKind::CredentialReplaced`] from other updates in the log.
-const REPLACED: &str = "credential_replaced";
+const CREDENTIAL_REPLACED: &str = "credential_replaced";
 
-async fn of_session(
+async fn publish(
     conn: &mut Connection,
     user: UserId,
     session: SessionId,
@@ -108,7 +112,7 @@ async fn of_session(
         user.0,
         session.0,
         kind.as_str(),
-        (kind == EventKind::CredentialReplaced).then_some(REPLACED),
+        (kind == EventKind::CredentialReplaced).then_some(CREDENTIAL_REPLACED),
         CHANNEL,
     )
     .fetch_one(conn)
@@ -168,10 +172,12 @@ struct Row {
 impl Row {
     fn read(self) -> sqlx::Result<Event> {
         let kind = match (self.kind.as_str(), self.reason) {
-            ("session_updated", Some(reason)) if reason == REPLACED => EventKind::CredentialReplaced,
+            ("session_updated", Some(reason)) if reason == CREDENTIAL_REPLACED => {
+                EventKind::CredentialReplaced
+            }
             ("session_updated", _) => EventKind::SessionUpdated,
             ("session_ended", Some(reason)) => EventKind::SessionEnded {
-                reason: reason.parse().map_err(unreadable("reason"))?,
+                reason: reason.parse().map_err(invalid_column("reason"))?,
             },
             ("organization_switched", _) => EventKind::OrganizationSwitched,
             // Treat an unknown kind, written by a newer server, as a change.
@@ -188,7 +194,7 @@ impl Row {
 }
 
 /// Returns the highest event number, 0 for an empty log.
-pub async fn last(conn: &mut Connection) -> sqlx::Result<i64> {
+pub async fn load_last_number(conn: &mut Connection) -> sqlx::Result<i64> {
     sqlx::query_scalar!(r#"SELECT COALESCE(max(id), 0) AS "last!" FROM session_events"#)
         .fetch_one(conn)
         .await
@@ -196,7 +202,7 @@ pub async fn last(conn: &mut Connection) -> sqlx::Result<i64> {
 
 /// Returns the highest number of a user's events, 0 for none. The number of the whole log would not do: another user's
 /// higher number may be visible before a lower one of this user is committed.
-pub async fn last_of_user(conn: &mut Connection, user: UserId) -> sqlx::Result<i64> {
+pub async fn load_last_number_of_user(conn: &mut Connection, user: UserId) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"SELECT COALESCE(max(id), 0) AS "last!" FROM session_events WHERE user_id = $1"#,
         user.0
@@ -206,7 +212,7 @@ pub async fn last_of_user(conn: &mut Connection, user: UserId) -> sqlx::Result<i
 }
 
 /// Returns events after a number and those of `passed_over` that are visible now, at most `most`.
-pub async fn after(
+pub async fn list_after(
     conn: &mut Connection,
     last: i64,
     passed_over: &[i64],
@@ -228,7 +234,7 @@ pub async fn after(
 }
 
 /// Returns a user's events after a number, for a client that resumes there, at most `most`.
-pub async fn of_user_after(
+pub async fn list_after_for_user(
     conn: &mut Connection,
     user: UserId,
     last: i64,
@@ -250,7 +256,7 @@ pub async fn of_user_after(
 }
 
 /// Returns whether any server listens to this database.
-pub async fn is_heard(conn: &mut Connection) -> sqlx::Result<bool> {
+pub async fn has_listener(conn: &mut Connection) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"
         SELECT EXISTS (

@@ -6,7 +6,7 @@ use crate::server::database::Connection;
 use domain::ids::UserId;
 
 /// Returns whether the id is that of a user, session, organization or notice that does not belong to the user.
-pub async fn is_of_others(conn: &mut Connection, user: UserId, id: Uuid) -> sqlx::Result<bool> {
+pub async fn is_foreign(conn: &mut Connection, user: UserId, id: Uuid) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"
         SELECT EXISTS (SELECT 1 FROM users WHERE id = $2 AND id <> $1)

@@ -7,7 +7,7 @@ use crate::server::database::Connection;
 
 /// Starts a run. `false`: another node started one less than `interval` ago. Keeps the end of the last completed run,
 /// so that interrupted runs are noticed.
-pub async fn begin(
+pub async fn start(
     conn: &mut Connection,
     job: &str,
     interval: TimeDelta,
@@ -46,7 +46,7 @@ pub async fn finish(
 }
 
 /// Returns when a run last finished; if none has, when the last one started. `None`: none has started.
-pub async fn last_finished(conn: &mut Connection, job: &str) -> sqlx::Result<Option<DateTime<Utc>>> {
+pub async fn load_last_finished(conn: &mut Connection, job: &str) -> sqlx::Result<Option<DateTime<Utc>>> {
     let at = sqlx::query_scalar!(
         r#"SELECT COALESCE(finished_at, started_at) AS "at!" FROM job_runs WHERE job = $1"#,
         job,
@@ -55,15 +55,15 @@ pub async fn last_finished(conn: &mut Connection, job: &str) -> sqlx::Result<Opt
 }
 
 /// Returns when a job last succeeded. `None`: never.
-pub async fn succeeded_at(conn: &mut Connection, job: &str) -> sqlx::Result<Option<DateTime<Utc>>> {
+pub async fn load_last_success(conn: &mut Connection, job: &str) -> sqlx::Result<Option<DateTime<Utc>>> {
     let found = sqlx::query_scalar!("SELECT succeeded_at FROM job_runs WHERE job = $1", job)
         .fetch_optional(conn)
         .await?;
     Ok(found.flatten())
 }
 
-/// Stores a note for the next run, under its own name because [`begin`] removes the last report.
-pub async fn keep_note(
+/// Stores a note for the next run, under its own name because [`start`] removes the last report.
+pub async fn save_note(
     conn: &mut Connection,
     name: &str,
     note: &Value,
@@ -84,7 +84,7 @@ pub async fn keep_note(
 }
 
 /// Returns the stored note.
-pub async fn note(conn: &mut Connection, name: &str) -> sqlx::Result<Option<Value>> {
+pub async fn load_note(conn: &mut Connection, name: &str) -> sqlx::Result<Option<Value>> {
     sqlx::query_scalar!("SELECT report FROM job_runs WHERE job = $1", name)
         .fetch_optional(conn)
         .await

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::security_notices::IN_QUESTION;
+use super::security_notices::UNCONFIRMED_PERIOD;
 use crate::server::database::Connection;
 use domain::ids::UserId;
 
@@ -47,14 +47,14 @@ pub async fn is_in_question(
         "#,
         user.0,
         browser.as_bytes(),
-        now - IN_QUESTION,
+        now - UNCONFIRMED_PERIOD,
     )
     .fetch_one(conn)
     .await
 }
 
 /// Records that a user signed in with this browser.
-pub async fn remember(
+pub async fn record(
     conn: &mut Connection,
     user: UserId,
     browser: HashedToken,
@@ -75,7 +75,11 @@ pub async fn remember(
 }
 
 /// Deletes browsers without a sign-in since `then`.
-pub async fn forget_before(conn: &mut Connection, then: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
+pub async fn delete_unused_before(
+    conn: &mut Connection,
+    then: DateTime<Utc>,
+    most: i64,
+) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         "
         DELETE FROM known_browsers WHERE (user_id, token_hash) IN (

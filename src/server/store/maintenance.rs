@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
 
 /// The database as a whole.
 #[derive(Clone, Debug, Serialize)]
-pub struct Whole {
+pub struct DatabaseOverview {
     pub name: String,
     pub bytes: i64,
     /// Transactions since the oldest row that is not frozen. Ids run out at two billion.
@@ -26,7 +26,7 @@ pub struct Whole {
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub struct Table {
+pub struct TableStats {
     pub name: String,
     /// Including TOAST and maps, without indexes.
     pub table_bytes: i64,
@@ -44,7 +44,7 @@ pub struct Table {
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub struct Index {
+pub struct IndexStats {
     pub name: String,
     pub table: String,
     pub bytes: i64,
@@ -75,7 +75,7 @@ pub struct OpenTransaction {
 
 /// Rows past their retention, and rows that wait to be sealed.
 #[derive(Clone, Debug, Serialize)]
-pub struct Keeping {
+pub struct PendingCleanup {
     pub cleanup_started: Option<DateTime<Utc>>,
     /// `None` while clean-up runs, and after an interrupted run.
     pub cleanup_finished: Option<DateTime<Utc>>,
@@ -85,9 +85,9 @@ pub struct Keeping {
     pub oldest_unsealed: Option<DateTime<Utc>>,
 }
 
-pub async fn whole(conn: &mut PgConnection) -> sqlx::Result<Whole> {
+pub async fn load_overview(conn: &mut PgConnection) -> sqlx::Result<DatabaseOverview> {
     sqlx::query_as!(
-        Whole,
+        DatabaseOverview,
         r#"
         SELECT d.datname::text AS "name!", pg_database_size(d.oid) AS "bytes!",
             age(d.datfrozenxid)::bigint AS "transaction_age!",
@@ -103,9 +103,9 @@ pub async fn whole(conn: &mut PgConnection) -> sqlx::Result<Whole> {
 }
 
 /// Returns the portal's tables, largest first.
-pub async fn tables(conn: &mut PgConnection) -> sqlx::Result<Vec<Table>> {
+pub async fn list_tables(conn: &mut PgConnection) -> sqlx::Result<Vec<TableStats>> {
     sqlx::query_as!(
-        Table,
+        TableStats,
         r#"
         SELECT c.relname::text AS "name!", pg_table_size(c.oid) AS "table_bytes!", pg_indexes_size(c.oid) AS "index_bytes!",
             s.n_live_tup AS "live_rows!", s.n_dead_tup AS "dead_rows!", s.n_mod_since_analyze AS "changed_rows!",
@@ -122,9 +122,9 @@ pub async fn tables(conn: &mut PgConnection) -> sqlx::Result<Vec<Table>> {
 }
 
 /// Returns the indexes of these tables, largest first, without those that are being built.
-pub async fn indexes(conn: &mut PgConnection) -> sqlx::Result<Vec<Index>> {
+pub async fn list_indexes(conn: &mut PgConnection) -> sqlx::Result<Vec<IndexStats>> {
     sqlx::query_as!(
-        Index,
+        IndexStats,
         r#"
         SELECT ic.relname::text AS "name!", tc.relname::text AS "table!", pg_relation_size(ic.oid) AS "bytes!",
             -- An entry is a line pointer of 4 bytes, a head of 8 and the keys, in steps of 8. Pages that are filled in no
@@ -155,7 +155,7 @@ pub async fn indexes(conn: &mut PgConnection) -> sqlx::Result<Vec<Index>> {
 }
 
 /// Returns the transactions that other connections have open in this database, oldest first.
-pub async fn open_transactions(conn: &mut PgConnection) -> sqlx::Result<Vec<OpenTransaction>> {
+pub async fn list_open_transactions(conn: &mut PgConnection) -> sqlx::Result<Vec<OpenTransaction>> {
     sqlx::query_as!(
         OpenTransaction,
         r#"
@@ -172,15 +172,15 @@ pub async fn open_transactions(conn: &mut PgConnection) -> sqlx::Result<Vec<Open
     .await
 }
 
-pub async fn keeping(
+pub async fn load_pending_cleanup(
     conn: &mut PgConnection,
     cleanup: &str,
     retention: TimeDelta,
     keep_events: TimeDelta,
     now: DateTime<Utc>,
-) -> sqlx::Result<Keeping> {
+) -> sqlx::Result<PendingCleanup> {
     sqlx::query_as!(
-        Keeping,
+        PendingCleanup,
         r#"
         SELECT (SELECT started_at FROM job_runs WHERE job = $1) AS cleanup_started,
             (SELECT finished_at FROM job_runs WHERE job = $1) AS cleanup_finished,
@@ -199,7 +199,7 @@ pub async fn keeping(
 }
 
 /// Limits how long each maintenance statement waits for a lock. Behind an idle open transaction it would wait forever.
-pub async fn limit_waiting(conn: &mut PgConnection) -> sqlx::Result<()> {
+pub async fn set_lock_timeout(conn: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!("SET lock_timeout = '60s'").execute(conn).await?;
     Ok(())
 }
@@ -207,27 +207,39 @@ pub async fn limit_waiting(conn: &mut PgConnection) -> sqlx::Result<()> {
 /// Vacuums and analyzes a table. `freeze` also freezes every row.
 pub async fn vacuum(conn: &mut PgConnection, table: &str, freeze: bool) -> sqlx::Result<()> {
     let freeze = if freeze { "FREEZE, " } else { "" };
-    run(conn, &format!("VACUUM ({freeze}ANALYZE) {}", quoted(table))).await
+    execute(
+        conn,
+        &format!("VACUUM ({freeze}ANALYZE) {}", quote_identifier(table)),
+    )
+    .await
 }
 
 /// Rebuilds an index without blocking others.
 pub async fn reindex(conn: &mut PgConnection, index: &str) -> sqlx::Result<()> {
-    run(conn, &format!("REINDEX INDEX CONCURRENTLY {}", quoted(index))).await
+    execute(
+        conn,
+        &format!("REINDEX INDEX CONCURRENTLY {}", quote_identifier(index)),
+    )
+    .await
 }
 
 /// Drops an index whose build was interrupted.
 pub async fn drop_index(conn: &mut PgConnection, index: &str) -> sqlx::Result<()> {
-    run(conn, &format!("DROP INDEX CONCURRENTLY {}", quoted(index))).await
+    execute(
+        conn,
+        &format!("DROP INDEX CONCURRENTLY {}", quote_identifier(index)),
+    )
+    .await
 }
 
 /// Executes a statement that cannot run in a transaction and whose names cannot be parameters.
-async fn run(conn: &mut PgConnection, statement: &str) -> sqlx::Result<()> {
+async fn execute(conn: &mut PgConnection, statement: &str) -> sqlx::Result<()> {
     conn.execute(sqlx::raw_sql(AssertSqlSafe(statement.to_owned())))
         .await?;
     Ok(())
 }
 
-fn quoted(name: &str) -> String {
+fn quote_identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
@@ -235,7 +247,10 @@ fn quoted(name: &str) -> String {
 mod tests {
     #[test]
     fn identifier_cannot_leave_its_quotes() {
-        assert_eq!(super::quoted("sessions"), r#""sessions""#);
-        assert_eq!(super::quoted(r#"a"; DROP TABLE b"#), r#""a""; DROP TABLE b""#);
+        assert_eq!(super::quote_identifier("sessions"), r#""sessions""#);
+        assert_eq!(
+            super::quote_identifier(r#"a"; DROP TABLE b"#),
+            r#""a""; DROP TABLE b""#
+        );
     }
 }

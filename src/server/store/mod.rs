@@ -7,18 +7,17 @@
 //!
 //! *Live* is defined in one place: `live_until` of the view `session_state`.
 
-pub mod acting;
 pub mod alert_deliveries;
 pub mod alerts;
 pub mod audit;
 pub mod audit_chain;
-pub mod audit_export;
+pub mod audit_log;
+pub mod caller_transaction;
 pub mod cursor;
 pub mod devices;
 pub mod events;
 pub mod flash;
 pub mod foreign_ids;
-pub mod insight;
 pub mod job_runs;
 pub mod known_browsers;
 pub mod maintenance;
@@ -30,12 +29,13 @@ pub mod people;
 pub mod people_list;
 pub mod policies;
 pub mod refresh_tokens;
-pub mod review;
 pub mod security_notices;
 pub mod seed;
 pub mod session_data;
+pub mod session_list;
 pub mod session_samples;
 pub mod sessions;
+pub mod statistics;
 pub mod timeline;
 pub mod users;
 
@@ -44,7 +44,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 /// Reports a column value that the domain cannot parse. The schema's checks should prevent this.
-fn unreadable<E: std::error::Error + Send + Sync + 'static>(column: &str) -> impl FnOnce(E) -> sqlx::Error {
+fn invalid_column<E: std::error::Error + Send + Sync + 'static>(
+    column: &str,
+) -> impl FnOnce(E) -> sqlx::Error {
     move |source| sqlx::Error::ColumnDecode {
         index: column.to_owned(),
         source: Box::new(source),
@@ -53,13 +55,13 @@ fn unreadable<E: std::error::Error + Send + Sync + 'static>(column: &str) -> imp
 
 /// Returns a LIKE pattern that matches `text` anywhere, with its special characters escaped. Apply SQL `lower` to
 /// pattern and column: the database and Rust differ for some letters.
-fn containing(text: &str) -> String {
+fn like_pattern(text: &str) -> String {
     let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
     format!("%{escaped}%")
 }
 
 /// Parses a network; an address is a network of its own.
-fn network(text: &str) -> Option<IpNet> {
+fn parse_network(text: &str) -> Option<IpNet> {
     let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
     text.parse().ok().or_else(address)
 }

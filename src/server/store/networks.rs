@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
 
-use super::{security_notices::IN_QUESTION, unreadable};
+use super::{invalid_column, security_notices::UNCONFIRMED_PERIOD};
 use crate::server::database::Connection;
 use domain::ids::{SessionId, UserId};
 
@@ -31,7 +31,7 @@ pub async fn record(
 }
 
 /// Other networks of a user, when a session appears in a new one.
-pub struct Elsewhere {
+pub struct NetworkHistory {
     /// The user used this network before, in any confirmed session.
     pub known: bool,
     /// Networks of open sessions that were seen after `since`.
@@ -39,13 +39,13 @@ pub struct Elsewhere {
 }
 
 /// Loads what is known about a user's networks.
-pub async fn elsewhere(
+pub async fn load_history(
     conn: &mut Connection,
     user: UserId,
     network: Network,
     since: DateTime<Utc>,
     now: DateTime<Utc>,
-) -> sqlx::Result<Elsewhere> {
+) -> sqlx::Result<NetworkHistory> {
     let rows = sqlx::query!(
         r#"
         SELECT DISTINCT n.network::text AS "network!",
@@ -60,16 +60,16 @@ pub async fn elsewhere(
         user.0,
         network.to_string(),
         since,
-        now - IN_QUESTION,
+        now - UNCONFIRMED_PERIOD,
     )
     .fetch_all(conn)
     .await?;
     let mut recent = Vec::new();
     for row in rows.iter().filter(|row| row.recent) {
-        let net: IpNet = row.network.parse().map_err(unreadable("network"))?;
+        let net: IpNet = row.network.parse().map_err(invalid_column("network"))?;
         recent.push(Network::of(net.addr()));
     }
-    Ok(Elsewhere {
+    Ok(NetworkHistory {
         known: rows.iter().any(|row| row.same),
         recent,
     })

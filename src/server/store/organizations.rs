@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::unreadable;
+use super::invalid_column;
 use crate::server::database::Connection;
 use domain::{
     ids::{OrganizationId, UserId},
@@ -64,18 +64,21 @@ pub async fn set_membership(
     .fetch_one(conn)
     .await?;
     before
-        .map(|role| role.parse().map_err(unreadable("role")))
+        .map(|role| role.parse().map_err(invalid_column("role")))
         .transpose()
 }
 
 /// Returns a user's memberships, by name of the organization.
-pub async fn of_user(conn: &mut Connection, user: UserId) -> sqlx::Result<Vec<Membership>> {
+pub async fn list_for_user(conn: &mut Connection, user: UserId) -> sqlx::Result<Vec<Membership>> {
     let memberships = of_users(conn, &[user]).await?.into_iter();
     Ok(memberships.map(|(_, membership)| membership).collect())
 }
 
 /// Returns the memberships of several users, by name of the organization.
-pub async fn of_users(conn: &mut Connection, users: &[UserId]) -> sqlx::Result<Vec<(UserId, Membership)>> {
+pub async fn list_for_users(
+    conn: &mut Connection,
+    users: &[UserId],
+) -> sqlx::Result<Vec<(UserId, Membership)>> {
     let ids: Vec<Uuid> = users.iter().map(|id| id.0).collect();
     let rows = sqlx::query!(
         "
@@ -93,7 +96,7 @@ pub async fn of_users(conn: &mut Connection, users: &[UserId]) -> sqlx::Result<V
                     id: OrganizationId(row.id),
                     name: row.name,
                 },
-                role: row.role.parse().map_err(unreadable("role"))?,
+                role: row.role.parse().map_err(invalid_column("role"))?,
             };
             Ok((UserId(row.user_id), membership))
         })

@@ -8,7 +8,7 @@ use crate::server::database::Connection;
 pub type Bucket = [u8; 32];
 
 /// Why no attempt is left.
-pub struct Exhausted {
+pub struct ExhaustedBucket {
     /// The end of the window.
     pub until: DateTime<Utc>,
     /// Attempts are still in progress; not all have failed.
@@ -56,12 +56,12 @@ pub async fn take(
 }
 
 /// Returns why [`take`] failed. Only refusals for failures are remembered.
-pub async fn exhausted(
+pub async fn load_exhausted(
     conn: &mut Connection,
     bucket: &Bucket,
     most: i32,
     now: DateTime<Utc>,
-) -> sqlx::Result<Exhausted> {
+) -> sqlx::Result<ExhaustedBucket> {
     let row = sqlx::query!(
         "
         WITH before AS (SELECT bucket, refused, failed FROM password_attempts WHERE bucket = $1 FOR UPDATE)
@@ -74,13 +74,13 @@ pub async fn exhausted(
     .fetch_optional(conn)
     .await?;
     Ok(match row {
-        Some(row) => Exhausted {
+        Some(row) => ExhaustedBucket {
             until: row.window_ends_at,
             in_progress: row.failed < most,
             first: !row.refused_before,
         },
         // The window has ended and the row was cleaned up meanwhile.
-        None => Exhausted {
+        None => ExhaustedBucket {
             until: now,
             in_progress: true,
             first: false,
@@ -134,7 +134,7 @@ pub async fn record_failure(conn: &mut Connection, bucket: &Bucket) -> sqlx::Res
 }
 
 /// Resets a count.
-pub async fn forget(conn: &mut Connection, bucket: &Bucket) -> sqlx::Result<()> {
+pub async fn reset(conn: &mut Connection, bucket: &Bucket) -> sqlx::Result<()> {
     sqlx::query!("DELETE FROM password_attempts WHERE bucket = $1", &bucket[..])
         .execute(conn)
         .await?;
@@ -142,7 +142,7 @@ pub async fn forget(conn: &mut Connection, bucket: &Bucket) -> sqlx::Result<()> 
 }
 
 /// Deletes counts whose window has ended.
-pub async fn delete_over(conn: &mut Connection, now: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
+pub async fn delete_expired(conn: &mut Connection, now: DateTime<Utc>, most: i64) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         "
         DELETE FROM password_attempts WHERE bucket IN (

@@ -1,6 +1,6 @@
 //! Users as administrators see them.
 
-use super::unreadable;
+use super::invalid_column;
 use crate::server::database::Connection;
 use domain::{
     admin::AdminUser,
@@ -35,7 +35,7 @@ pub async fn find(
             id: user,
             email: row.email,
             display_name: row.display_name,
-            role: row.role.parse().map_err(unreadable("role"))?,
+            role: row.role.parse().map_err(invalid_column("role"))?,
         },
         is_disabled: row.is_disabled,
         password_change_required: row.password_change_required,
@@ -45,7 +45,7 @@ pub async fn find(
 
 /// Returns whether a user was last disabled by a member of the organization who is not a system administrator. Without
 /// an organization: by any user.
-pub async fn was_disabled_within(
+pub async fn was_disabled_by_member(
     conn: &mut Connection,
     organization: Option<OrganizationId>,
     user: UserId,

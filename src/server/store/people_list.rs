@@ -1,13 +1,13 @@
 //! The list of users for administrators.
 //!
-//! A statement contains only the conditions that apply, as in [`super::review`]. All users are read along the index of
+//! A statement contains only the conditions that apply, as in [`super::session_list`]. All users are read along the index of
 //! emails; the users of an organization are found by their memberships.
 
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use super::{containing, cursor::Cursor, unreadable};
+use super::{containing, cursor::Cursor, invalid_column};
 use crate::server::database::Connection;
 use domain::{
     ids::{OrganizationId, SessionId, UserId},
@@ -17,29 +17,29 @@ use domain::{
 
 /// The filter, within what the caller may see.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
+pub struct PeopleSelection<'a> {
     pub filter: &'a PeopleFilter,
     /// Only users of this organization, with their role there.
     pub organization: Option<OrganizationId>,
 }
 
 /// Returns a page by email, at most `limit` rows, and the cursor of the next page if there is one.
-pub async fn page(
+pub async fn load_page(
     conn: &mut Connection,
-    asked: Asked<'_>,
+    selection: PeopleSelection<'_>,
     after: Option<&Cursor>,
     limit: u16,
 ) -> sqlx::Result<(Vec<(User, AccountStatus)>, Option<Cursor>)> {
     let mut query = QueryBuilder::<Postgres>::new(format!(
         "SELECT u.id, u.email, lower(u.email) AS email_key, u.display_name, {} AS role, \
          u.disabled_at IS NOT NULL AS is_disabled, u.password_change_required",
-        match asked.organization {
+        match selection.organization {
             Some(_) => "scope.role",
             None => "u.role",
         }
     ));
-    listed(&mut query, asked);
-    if let Some((email, id)) = after.and_then(Cursor::person) {
+    push_conditions(&mut query, selection);
+    if let Some((email, id)) = after.and_then(Cursor::email_key) {
         // Also bound the key alone: the index contains only that column.
         query
             .push(" AND lower(u.email) >= ")
@@ -52,7 +52,7 @@ pub async fn page(
     }
     // One extra row shows whether there is a next page.
     query
-        .push(match asked.organization {
+        .push(match selection.organization {
             // Few rows among all users. Along the index of emails, the database would read all of them one by one. This
             // expression sorts the same, but no index matches it.
             Some(_) => " ORDER BY (lower(u.email) || ''), u.id LIMIT ",
@@ -65,15 +65,15 @@ pub async fn page(
     let next = rows
         .last()
         .filter(|_| has_more)
-        .map(|last| Cursor::of_person(last.email_key.clone(), last.id));
+        .map(|last| Cursor::from_email(last.email_key.clone(), last.id));
     let people = rows.into_iter().map(Row::read).collect::<sqlx::Result<_>>()?;
     Ok((people, next))
 }
 
 /// Counts the rows of all pages.
-pub async fn count(conn: &mut Connection, asked: Asked<'_>) -> sqlx::Result<i64> {
+pub async fn count(conn: &mut Connection, selection: PeopleSelection<'_>) -> sqlx::Result<i64> {
     let mut query = QueryBuilder::<Postgres>::new("SELECT count(*)");
-    listed(&mut query, asked);
+    push_conditions(&mut query, selection);
     query.build_query_scalar().fetch_one(conn).await
 }
 
@@ -89,7 +89,7 @@ pub struct Presence {
 }
 
 /// Loads the presence of users.
-pub async fn presence(
+pub async fn load_presence(
     conn: &mut Connection,
     users: &[UserId],
     now: DateTime<Utc>,
@@ -121,7 +121,10 @@ pub async fn presence(
 }
 
 /// Adds FROM and WHERE.
-fn listed(query: &mut QueryBuilder<Postgres>, Asked { filter, organization }: Asked<'_>) {
+fn push_conditions(
+    query: &mut QueryBuilder<Postgres>,
+    PeopleSelection { filter, organization }: PeopleSelection<'_>,
+) {
     query.push(" FROM users u");
     if let Some(organization) = organization {
         query
@@ -130,7 +133,7 @@ fn listed(query: &mut QueryBuilder<Postgres>, Asked { filter, organization }: As
     }
     query.push(" WHERE true");
     if let Some(q) = &filter.q {
-        let pattern = containing(q);
+        let pattern = like_pattern(q);
         query
             .push(" AND (lower(u.email) LIKE lower(")
             .push_bind(pattern.clone())
@@ -187,7 +190,7 @@ impl Row {
             id: UserId(self.id),
             email: self.email,
             display_name: self.display_name,
-            role: self.role.parse().map_err(unreadable("role"))?,
+            role: self.role.parse().map_err(invalid_column("role"))?,
         };
         Ok((
             user,

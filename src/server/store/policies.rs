@@ -31,7 +31,7 @@ pub async fn apply(conn: &mut Connection, policy: &SessionPolicy) -> sqlx::Resul
 }
 
 /// Returns how many live sessions a role allows.
-pub async fn max_sessions(conn: &mut Connection, role: Role) -> sqlx::Result<Option<i64>> {
+pub async fn load_max_sessions(conn: &mut Connection, role: Role) -> sqlx::Result<Option<i64>> {
     sqlx::query_scalar!(
         r#"SELECT max_sessions::bigint AS "most!" FROM role_policies WHERE role = $1"#,
         role.as_str()

@@ -41,14 +41,14 @@ async fn insert(
 }
 
 /// A stored token.
-pub struct Known {
+pub struct StoredToken {
     pub id: Uuid,
     pub session: SessionId,
     pub user: UserId,
 }
 
 /// Finds a token in any state.
-pub async fn find(conn: &mut Connection, token: HashedToken) -> sqlx::Result<Option<Known>> {
+pub async fn find(conn: &mut Connection, token: HashedToken) -> sqlx::Result<Option<StoredToken>> {
     let row = sqlx::query!(
         "SELECT t.id, t.session_id, s.user_id FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id
         WHERE t.token_hash = $1",
@@ -56,7 +56,7 @@ pub async fn find(conn: &mut Connection, token: HashedToken) -> sqlx::Result<Opt
     )
     .fetch_optional(conn)
     .await?;
-    Ok(row.map(|row| Known {
+    Ok(row.map(|row| StoredToken {
         id: row.id,
         session: SessionId(row.session_id),
         user: UserId(row.user_id),
@@ -64,7 +64,7 @@ pub async fn find(conn: &mut Connection, token: HashedToken) -> sqlx::Result<Opt
 }
 
 /// The state of a token.
-pub enum Use {
+pub enum TokenState {
     /// The last token of its chain.
     Current,
     /// Exchanged at `at`. Its successor is unused and can be derived again with the salt.
@@ -74,7 +74,7 @@ pub enum Use {
 }
 
 /// Loads the state of a token. The caller holds the session's row lock.
-pub async fn usage(conn: &mut Connection, token: Uuid) -> sqlx::Result<Use> {
+pub async fn load_state(conn: &mut Connection, token: Uuid) -> sqlx::Result<TokenState> {
     let row = sqlx::query!(
         r#"
         SELECT t.used_at, t.successor_salt, COALESCE(c.used_at IS NULL, false) AS "successor_unused!"
@@ -87,14 +87,14 @@ pub async fn usage(conn: &mut Connection, token: Uuid) -> sqlx::Result<Use> {
     .await?;
     let salt = row.successor_salt.and_then(|salt| salt.try_into().ok());
     Ok(match (row.used_at, salt) {
-        (None, _) => Use::Current,
-        (Some(at), Some(salt)) if row.successor_unused => Use::Exchanged { at, salt },
-        _ => Use::Spent,
+        (None, _) => TokenState::Current,
+        (Some(at), Some(salt)) if row.successor_unused => TokenState::Exchanged { at, salt },
+        _ => TokenState::Spent,
     })
 }
 
 /// The circumstances of a token reuse.
-pub struct Reuse {
+pub struct TokenReuse {
     /// When the token was exchanged.
     pub exchanged_at: Option<DateTime<Utc>>,
     /// The token was presented from the network where it was exchanged.
@@ -105,9 +105,9 @@ pub struct Reuse {
 
 /// Loads the circumstances of an exchanged token that is presented again from `network`. The caller holds the session's
 /// row lock.
-pub async fn reuse(conn: &mut Connection, token: Uuid, network: Network) -> sqlx::Result<Reuse> {
+pub async fn load_reuse(conn: &mut Connection, token: Uuid, network: Network) -> sqlx::Result<TokenReuse> {
     sqlx::query_as!(
-        Reuse,
+        TokenReuse,
         r#"
         SELECT t.used_at AS exchanged_at, COALESCE(t.used_from <<= $2::text::inet, false) AS "same_network!",
             c.used_at IS NOT NULL OR COALESCE(s.last_seen_at > t.used_at, false) AS "successor_used!"
@@ -125,7 +125,7 @@ pub async fn reuse(conn: &mut Connection, token: Uuid, network: Network) -> sqlx
 /// arrived. The caller holds the session's row lock.
 pub async fn exchange(
     conn: &mut Connection,
-    token: &Known,
+    token: &StoredToken,
     successor: HashedToken,
     salt: &[u8; 32],
     from: IpAddr,

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{acting::ActingTransaction, unreadable};
+use super::{caller_transaction::CallerTransaction, invalid_column};
 use crate::server::database::Connection;
 use domain::{
     ids::{NoticeId, SessionId, UserId},
@@ -50,14 +50,14 @@ pub async fn insert(conn: &mut Connection, new: NewNotice<'_>, now: DateTime<Utc
 
 /// How long a session on a new device stays unconfirmed without an answer. Until then its browser, desktop app and
 /// network do not count as known. After that they do, in case the user can never answer.
-pub const IN_QUESTION: TimeDelta = TimeDelta::days(7);
+pub const UNCONFIRMED_PERIOD: TimeDelta = TimeDelta::days(7);
 
 /// Returns a user's open notices, newest first, at most ten. A session gets no notice about itself. An unconfirmed
 /// session needs the password to confirm, since a thief would confirm another stolen session.
 ///
 /// A notice about a new device or network closes with its session: when the device returns, the user is asked again.
 /// Notices about an unusual client, a distant network or failed passwords stay open after the session.
-pub async fn open_for(
+pub async fn list_open(
     conn: &mut Connection,
     user: UserId,
     asked: SessionId,
@@ -85,7 +85,7 @@ pub async fn open_for(
         user.0,
         asked.0,
         now,
-        now - IN_QUESTION,
+        now - UNCONFIRMED_PERIOD,
     )
     .fetch_all(conn)
     .await?;
@@ -100,7 +100,7 @@ pub async fn open_for(
                     .unwrap_or_else(|| BrowserNames::read(&row.user_agent).device_name),
                 ip_address: row.ip_address,
                 at: row.at,
-                rules: rules.map_err(unreadable("rules"))?,
+                rules: rules.map_err(invalid_column("rules"))?,
                 failures: row.failures.and_then(|failures| u32::try_from(failures).ok()),
                 answer_lost: row.cause.as_deref() == Some(ReuseCause::LostAnswer.as_str()),
                 is_live: row.live,
@@ -112,7 +112,7 @@ pub async fn open_for(
 
 /// Whether a session may answer a notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answerable {
+pub enum CanAnswer {
     Yes,
     /// The session is unconfirmed itself: it needs the password.
     WithPassword,
@@ -121,13 +121,13 @@ pub enum Answerable {
 }
 
 /// Returns whether the session `asked` may answer a notice.
-pub async fn answerable(
+pub async fn check_can_answer(
     conn: &mut Connection,
     user: UserId,
     asked: SessionId,
     notice: NoticeId,
     now: DateTime<Utc>,
-) -> sqlx::Result<Answerable> {
+) -> sqlx::Result<CanAnswer> {
     let in_question = sqlx::query_scalar!(
         r#"
         SELECT EXISTS (
@@ -140,20 +140,20 @@ pub async fn answerable(
         notice.0,
         user.0,
         asked.0,
-        now - IN_QUESTION,
+        now - UNCONFIRMED_PERIOD,
     )
     .fetch_optional(conn)
     .await?;
     Ok(match in_question {
-        Some(false) => Answerable::Yes,
-        Some(true) => Answerable::WithPassword,
-        None => Answerable::No,
+        Some(false) => CanAnswer::Yes,
+        Some(true) => CanAnswer::WithPassword,
+        None => CanAnswer::No,
     })
 }
 
 /// Confirms a notice. Also closes notices about ended sessions of the same browser or desktop app, which would
 /// otherwise keep it unknown. The caller checks permission with [`answerable`].
-pub async fn dismiss(tx: &mut ActingTransaction, notice: NoticeId) -> sqlx::Result<()> {
+pub async fn dismiss(tx: &mut CallerTransaction, notice: NoticeId) -> sqlx::Result<()> {
     let (user, now) = (tx.user(), tx.now());
     sqlx::query!(
         "

@@ -26,7 +26,7 @@ pub const EMAIL_DOMAIN: &str = "seed.example";
 
 /// A user to generate.
 #[derive(Clone, Debug)]
-pub struct SeededPerson {
+pub struct SeededUser {
     pub id: UserId,
     /// From 1, without gaps.
     pub number: i32,
@@ -40,9 +40,9 @@ pub struct SeededPerson {
     pub ended: i32,
 }
 
-/// Clients of generated sessions, by column.
+/// ClientNames of generated sessions, by column.
 #[derive(Clone, Debug, Default)]
-pub struct Clients {
+pub struct ClientNames {
     pub user_agents: Vec<String>,
     pub browsers: Vec<String>,
     pub systems: Vec<String>,
@@ -53,15 +53,15 @@ pub struct Clients {
 }
 
 /// Users that exist already.
-pub struct Occupants {
+pub struct ExistingUsers {
     pub people: i64,
     /// Some were generated.
     pub seeded: bool,
 }
 
-pub async fn occupants(conn: &mut PgConnection) -> sqlx::Result<Occupants> {
+pub async fn load_existing_users(conn: &mut PgConnection) -> sqlx::Result<ExistingUsers> {
     sqlx::query_as!(
-        Occupants,
+        ExistingUsers,
         r#"
         SELECT (SELECT count(*) FROM users) AS "people!",
             EXISTS (SELECT FROM users WHERE lower(email) = 'person-1@' || $1) AS "seeded!"
@@ -94,13 +94,13 @@ pub async fn insert_organizations(
 }
 
 /// Inserts users and their memberships.
-pub async fn insert_people(
+pub async fn insert_users(
     conn: &mut PgConnection,
-    people: &[SeededPerson],
+    people: &[SeededUser],
     password_hash: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let rows = Columns::of(people);
+    let rows = UserColumns::of(people);
     sqlx::query!(
         "
         INSERT INTO users (id, email, display_name, role, password_hash, password_changed_at, created_at)
@@ -135,13 +135,13 @@ pub async fn insert_people(
 
 /// Inserts the live sessions of these users and returns how many. One in four has a device and a refresh token; each
 /// has a network. Activity lies within nine tenths of the role's idle timeout, mostly recent.
-pub async fn insert_live(
+pub async fn insert_live_sessions(
     conn: &mut PgConnection,
-    people: &[SeededPerson],
-    clients: &Clients,
+    people: &[SeededUser],
+    clients: &ClientNames,
     now: DateTime<Utc>,
 ) -> sqlx::Result<i64> {
-    let rows = Columns::of(people);
+    let rows = UserColumns::of(people);
     sqlx::query_scalar!(
         r#"
         WITH made AS MATERIALIZED (
@@ -212,15 +212,15 @@ pub async fn insert_live(
 }
 
 /// Inserts ended sessions of these users, within `since` before now, for one of the `reasons`. Returns how many.
-pub async fn insert_ended(
+pub async fn insert_ended_sessions(
     conn: &mut PgConnection,
-    people: &[SeededPerson],
-    clients: &Clients,
+    people: &[SeededUser],
+    clients: &ClientNames,
     reasons: &[String],
     since: Duration,
     now: DateTime<Utc>,
 ) -> sqlx::Result<i64> {
-    let rows = Columns::of(people);
+    let rows = UserColumns::of(people);
     sqlx::query_scalar!(
         r#"
         WITH made AS MATERIALIZED (
@@ -298,7 +298,7 @@ pub async fn insert_ended(
 
 /// Writes audit rows for seeded sessions between `from` (inclusive) and `to`, in order of time: every end, and one in
 /// ten sign-ins of live sessions. Returns how many.
-pub async fn insert_audit(
+pub async fn insert_audit_events(
     conn: &mut PgConnection,
     from: Option<DateTime<Utc>>,
     to: DateTime<Utc>,
@@ -342,7 +342,7 @@ pub async fn analyze(conn: &mut PgConnection) -> sqlx::Result<()> {
 }
 
 /// Users by column.
-struct Columns {
+struct UserColumns {
     ids: Vec<Uuid>,
     numbers: Vec<i32>,
     roles: Vec<String>,
@@ -353,8 +353,8 @@ struct Columns {
     lifetime_seconds: Vec<f64>,
 }
 
-impl Columns {
-    fn of(people: &[SeededPerson]) -> Self {
+impl UserColumns {
+    fn of(people: &[SeededUser]) -> Self {
         Self {
             ids: people.iter().map(|person| person.id.0).collect(),
             numbers: people.iter().map(|person| person.number).collect(),

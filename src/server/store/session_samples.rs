@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use crate::server::database::Connection;
 
 /// Counts live sessions and stores the sample. Zeros are stored too, to distinguish "none" from "not counted".
-pub async fn take(conn: &mut Connection, now: DateTime<Utc>) -> sqlx::Result<()> {
+pub async fn record(conn: &mut Connection, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "
         INSERT INTO session_samples (at, role, kind, live)

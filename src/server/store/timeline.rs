@@ -6,7 +6,7 @@ use crate::server::database::Connection;
 use domain::ids::SessionId;
 
 /// Returns the networks of a session and when each was first seen.
-pub async fn networks(
+pub async fn list_networks(
     conn: &mut Connection,
     session: SessionId,
 ) -> sqlx::Result<Vec<(DateTime<Utc>, String)>> {
@@ -26,7 +26,7 @@ pub async fn networks(
 }
 
 /// Returns how often a session's tokens were refreshed, and when last.
-pub async fn refreshes(
+pub async fn load_refreshes(
     conn: &mut Connection,
     session: SessionId,
 ) -> sqlx::Result<(i64, Option<DateTime<Utc>>)> {
@@ -41,7 +41,7 @@ pub async fn refreshes(
 }
 
 /// Returns the security notices of a session: time, rules, and when the user answered.
-pub async fn notices(
+pub async fn list_notices(
     conn: &mut Connection,
     session: SessionId,
 ) -> sqlx::Result<Vec<(DateTime<Utc>, Vec<String>, Option<DateTime<Utc>>)>> {

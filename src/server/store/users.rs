@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::unreadable;
+use super::invalid_column;
 use crate::server::database::Connection;
 use domain::{ids::UserId, plain_text::to_nfc, user::Role};
 
@@ -101,7 +101,7 @@ pub async fn lock_all(conn: &mut Connection, users: &[UserId]) -> sqlx::Result<(
 }
 
 /// Increments the session epoch, which rejects sign-ins in progress.
-pub async fn raise_epoch(conn: &mut Connection, user: UserId) -> sqlx::Result<()> {
+pub async fn increment_epoch(conn: &mut Connection, user: UserId) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE users SET session_epoch = session_epoch + 1 WHERE id = $1",
         user.0
@@ -112,7 +112,12 @@ pub async fn raise_epoch(conn: &mut Connection, user: UserId) -> sqlx::Result<()
 }
 
 /// Replaces the hash of the same password. `false`: the password has changed.
-pub async fn replace_hash(conn: &mut Connection, user: UserId, old: &str, new: &str) -> sqlx::Result<bool> {
+pub async fn replace_password_hash(
+    conn: &mut Connection,
+    user: UserId,
+    old: &str,
+    new: &str,
+) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2",
         user.0,
@@ -195,7 +200,7 @@ pub async fn set_role(conn: &mut Connection, user: UserId, role: Role) -> sqlx::
     .fetch_optional(conn)
     .await?;
     before
-        .map(|role| role.parse().map_err(unreadable("role")))
+        .map(|role| role.parse().map_err(invalid_column("role")))
         .transpose()
 }
 
@@ -219,8 +224,8 @@ pub async fn enable(conn: &mut Connection, user: UserId) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// [`raise_epoch`] for all users except `done`.
-pub async fn raise_epoch_of_all_but(conn: &mut Connection, done: &[UserId]) -> sqlx::Result<()> {
+/// [`increment_epoch`] for all users except `done`.
+pub async fn increment_epoch_except(conn: &mut Connection, done: &[UserId]) -> sqlx::Result<()> {
     let done: Vec<Uuid> = done.iter().map(|id| id.0).collect();
     sqlx::query!(
         "UPDATE users SET session_epoch = session_epoch + 1 WHERE id <> ALL ($1)",

@@ -172,7 +172,7 @@ pub struct Counter<L> {
 
 impl<L: Label> Counter<L> {
     fn new(name: &str, help: &str, label: &str) -> Self {
-        let vector = built(IntCounterVec::new(opts(name, help), &[label]));
+        let vector = expect_valid(IntCounterVec::new(opts(name, help), &[label]));
         for value in L::ALL {
             vector.with_label_values(&[value.label()]);
         }
@@ -189,13 +189,13 @@ impl<L: Label> Counter<L> {
 
 /// Metrics of the database: connections, and effects of committed transactions.
 #[derive(Clone, Debug)]
-pub struct DatabaseMeters {
+pub struct DatabaseMetrics {
     pub connection_wait: Histogram,
     pub no_connection: Counter<NoConnection>,
     pub sessions_ended: Counter<EndReason>,
 }
 
-impl Default for DatabaseMeters {
+impl Default for DatabaseMetrics {
     fn default() -> Self {
         Self {
             connection_wait: histogram(
@@ -219,12 +219,12 @@ impl Default for DatabaseMeters {
 
 /// Metrics of the hub.
 #[derive(Clone, Debug)]
-pub struct StreamMeters {
+pub struct StreamMetrics {
     pub event_age: Histogram,
     pub close_delay: Histogram,
 }
 
-impl Default for StreamMeters {
+impl Default for StreamMetrics {
     fn default() -> Self {
         Self {
             event_age: histogram(
@@ -255,7 +255,7 @@ pub struct Standing {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    began: Instant,
+    started_at: Instant,
     requests: IntCounterVec,
     request_duration: HistogramVec,
     pub session_checks: Counter<SessionCheck>,
@@ -278,18 +278,18 @@ pub struct Metrics {
 
 impl Metrics {
     /// Registers the metrics of a server with this database and these streams.
-    pub fn new(database: &DatabaseMeters, streams: &StreamMeters) -> Self {
+    pub fn new(database: &DatabaseMetrics, streams: &StreamMetrics) -> Self {
         let metrics = Self {
             registry: Registry::new(),
-            began: Instant::now(),
-            requests: built(IntCounterVec::new(
+            started_at: Instant::now(),
+            requests: expect_valid(IntCounterVec::new(
                 opts(
                     "http_requests_total",
                     "Responses, by method, route pattern and status.",
                 ),
                 &["method", "route", "status"],
             )),
-            request_duration: built(HistogramVec::new(
+            request_duration: expect_valid(HistogramVec::new(
                 HistogramOpts::new(
                     format!("{PREFIX}http_request_duration_seconds"),
                     "Seconds from a request to the head of its response, without the body of a stream.",
@@ -362,7 +362,7 @@ impl Metrics {
         }
         let build = gauges("build_info", "Always 1; the version is in the label.", "version");
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
-        metrics.gather_from([
+        metrics.register_all([
             boxed(&build),
             boxed(&metrics.requests),
             boxed(&metrics.request_duration),
@@ -391,15 +391,15 @@ impl Metrics {
         metrics
     }
 
-    fn gather_from(&self, collectors: impl IntoIterator<Item = Box<dyn Collector>>) {
+    fn register_all(&self, collectors: impl IntoIterator<Item = Box<dyn Collector>>) {
         for collector in collectors {
-            built(self.registry.register(collector));
+            expect_valid(self.registry.register(collector));
         }
     }
 
     /// Records a response. `route` is the router's pattern, `None` if no route matched.
-    pub fn request(&self, method: &Method, route: Option<&str>, status: StatusCode, took: Duration) {
-        let (method, route) = (of_method(method), route.unwrap_or("other"));
+    pub fn record_request(&self, method: &Method, route: Option<&str>, status: StatusCode, took: Duration) {
+        let (method, route) = (method_label(method), route.unwrap_or("other"));
         self.requests
             .with_label_values(&[method, route, status.as_str()])
             .inc();
@@ -409,7 +409,7 @@ impl Metrics {
     }
 
     /// Records whether the server is ready, and the result of each check.
-    pub fn readiness(&self, ready: bool, checks: impl IntoIterator<Item = (&'static str, bool)>) {
+    pub fn set_readiness(&self, ready: bool, checks: impl IntoIterator<Item = (&'static str, bool)>) {
         self.ready.set(f64::from(u8::from(ready)));
         for (check, ok) in checks {
             self.checks
@@ -419,12 +419,12 @@ impl Metrics {
     }
 
     /// Records how long ago a clean-up finished.
-    pub fn cleaned_up(&self, since: Duration) {
+    pub fn set_cleanup_age(&self, since: Duration) {
         self.since_cleanup.set(since.as_secs_f64());
     }
 
     /// Records how many audit rows wait to be sealed, and the age of the oldest.
-    pub fn unsealed(&self, rows: i64, age: Duration) {
+    pub fn set_unsealed(&self, rows: i64, age: Duration) {
         #[expect(clippy::cast_precision_loss, reason = "it is told up to 10000")]
         self.audit_unsealed.set(rows as f64);
         self.audit_unsealed_age.set(age.as_secs_f64());
@@ -434,7 +434,7 @@ impl Metrics {
     ///
     /// # Errors
     /// A metric cannot be encoded, which is a bug in this file.
-    pub fn text(&self, standing: &Standing) -> prometheus::Result<String> {
+    pub fn render(&self, standing: &Standing) -> prometheus::Result<String> {
         let count = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
         self.open_streams.set(count(standing.open_streams));
         for (state, connections) in [
@@ -447,13 +447,13 @@ impl Metrics {
         }
         self.connections_max.set(f64::from(standing.connections_max));
         self.activity_waiting.set(count(standing.activity_waiting));
-        self.uptime.set(self.began.elapsed().as_secs_f64());
+        self.uptime.set(self.started_at.elapsed().as_secs_f64());
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 }
 
 /// Maps unknown methods to one value, since clients can invent methods.
-pub(super) fn of_method(method: &Method) -> &'static str {
+pub(super) fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",
@@ -475,22 +475,22 @@ fn opts(name: &str, help: &str) -> Opts {
 }
 
 fn gauge(name: &str, help: &str) -> Gauge {
-    built(Gauge::with_opts(opts(name, help)))
+    expect_valid(Gauge::with_opts(opts(name, help)))
 }
 
 fn gauges(name: &str, help: &str, label: &str) -> GaugeVec {
-    built(GaugeVec::new(opts(name, help), &[label]))
+    expect_valid(GaugeVec::new(opts(name, help), &[label]))
 }
 
 fn histogram(name: &str, help: &str, buckets: &[f64]) -> Histogram {
     let opts = HistogramOpts::new(format!("{PREFIX}{name}"), help).buckets(buckets.to_vec());
-    built(Histogram::with_opts(opts))
+    expect_valid(Histogram::with_opts(opts))
 }
 
 #[expect(
     clippy::expect_used,
     reason = "names, labels and buckets are written in this file; every test of a portal builds them all"
 )]
-fn built<T>(result: prometheus::Result<T>) -> T {
+fn expect_valid<T>(result: prometheus::Result<T>) -> T {
     result.expect("well-formed names, each once")
 }

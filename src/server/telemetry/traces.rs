@@ -24,14 +24,14 @@ use opentelemetry_sdk::{
 };
 use tokio::runtime::Handle;
 
-use super::metrics::of_method;
+use super::metrics::method_label;
 use crate::server::config::TraceSettings;
 
 /// Time limit for an export.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Time limit for the last spans when the server stops.
-const LAST_SPANS: Duration = Duration::from_secs(1);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Creates spans of requests, or does nothing. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -79,36 +79,37 @@ impl Traces {
         Ok(Self(Some(Arc::new(Tracing { provider, tracer }))))
     }
 
-    pub fn are_on(&self) -> bool {
+    pub fn is_enabled(&self) -> bool {
         self.0.is_some()
     }
 
     /// Starts the span of a request, in the trace that its `traceparent` names.
-    pub fn request(
+    pub fn start_request(
         &self,
         method: &Method,
         route: Option<&str>,
         id: &str,
         headers: &HeaderMap,
-    ) -> RequestTrace {
+    ) -> RequestSpan {
         let Some(tracing) = &self.0 else {
-            return RequestTrace(Context::new());
+            return RequestSpan(Context::new());
         };
-        let method = of_method(method);
+        let method = method_label(method);
         let name = route.map_or_else(|| method.to_owned(), |route| format!("{method} {route}"));
         let mut attributes = vec![
             KeyValue::new("http.request.method", method),
             KeyValue::new("portal.request_id", id.to_owned()),
         ];
         attributes.extend(route.map(|route| KeyValue::new("http.route", route.to_owned())));
-        let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), &Parent(headers));
+        let parent =
+            TraceContextPropagator::new().extract_with_context(&Context::new(), &ParentHeaders(headers));
         let span = tracing
             .tracer
             .span_builder(name)
             .with_kind(SpanKind::Server)
             .with_attributes(attributes)
             .start_with_context(&tracing.tracer, &parent);
-        RequestTrace(Context::new().with_span(span).with_value(tracing.tracer.clone()))
+        RequestSpan(Context::new().with_span(span).with_value(tracing.tracer.clone()))
     }
 
     /// Exports pending spans and stops. `false`: not all were exported in time.
@@ -117,7 +118,8 @@ impl Traces {
             return true;
         };
         // The shutdown blocks its thread.
-        let ended = tokio::task::spawn_blocking(move || tracing.provider.shutdown_with_timeout(LAST_SPANS));
+        let ended =
+            tokio::task::spawn_blocking(move || tracing.provider.shutdown_with_timeout(SHUTDOWN_TIMEOUT));
         matches!(ended.await, Ok(Ok(())))
     }
 
@@ -131,11 +133,11 @@ impl Traces {
     }
 }
 
-/// The span of a request. Work within [`RequestTrace::context`] becomes part of it.
+/// The span of a request. Work within [`RequestSpan::context`] becomes part of it.
 #[derive(Debug)]
-pub struct RequestTrace(Context);
+pub struct RequestSpan(Context);
 
-impl RequestTrace {
+impl RequestSpan {
     pub fn context(&self) -> Context {
         self.0.clone()
     }
@@ -148,7 +150,7 @@ impl RequestTrace {
     }
 
     /// Records the response and ends the span.
-    pub fn answered(&self, status: StatusCode) {
+    pub fn finish(&self, status: StatusCode) {
         let span = self.0.span();
         span.set_attribute(KeyValue::new(
             "http.response.status_code",
@@ -162,8 +164,8 @@ impl RequestTrace {
 }
 
 /// Starts a child span of the current request, which ends when dropped. Does nothing outside a request.
-pub fn part(name: &'static str) -> Part {
-    Part(Context::map_current(|context| {
+pub fn start_child(name: &'static str) -> ChildSpan {
+    ChildSpan(Context::map_current(|context| {
         let tracer = context.get::<SdkTracer>()?;
         context
             .span()
@@ -175,11 +177,11 @@ pub fn part(name: &'static str) -> Part {
 /// A child span of a request.
 #[derive(Debug)]
 #[must_use = "it lasts until it is dropped"]
-pub struct Part(Option<opentelemetry_sdk::trace::Span>);
+pub struct ChildSpan(Option<opentelemetry_sdk::trace::Span>);
 
-impl Part {
+impl ChildSpan {
     /// Records that the transaction was committed.
-    pub fn committed(&mut self) {
+    pub fn mark_committed(&mut self) {
         if let Some(span) = &mut self.0 {
             span.set_attribute(KeyValue::new("db.committed", true));
         }
@@ -187,9 +189,9 @@ impl Part {
 }
 
 /// Reads only `traceparent` of a request: `tracestate` is arbitrary text.
-struct Parent<'a>(&'a HeaderMap);
+struct ParentHeaders<'a>(&'a HeaderMap);
 
-impl Extractor for Parent<'_> {
+impl Extractor for ParentHeaders<'_> {
     fn get(&self, key: &str) -> Option<&str> {
         (key == "traceparent").then(|| self.0.get(key)?.to_str().ok())?
     }

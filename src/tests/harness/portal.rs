@@ -18,7 +18,7 @@ use broker_portal::server::{
         rate_limit::RateLimits,
     },
     state::AppState,
-    store::sessions::{self, Found},
+    store::sessions::{self, FoundSession},
     telemetry::{metrics::Metrics, traces::Traces},
 };
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
@@ -112,7 +112,7 @@ impl Portal {
     async fn node_with(&self, clock: Clock) -> Node {
         let (database, hub) = (as_server(&self.database.url).await, Hub::default());
         let state = AppState {
-            metrics: Arc::new(Metrics::new(database.meters(), &hub.meters())),
+            metrics: Arc::new(Metrics::new(database.metrics(), &hub.metrics())),
             database,
             passwords: Passwords::new(CHEAPEST_HASH).expect("a cost"),
             rate_limits: RateLimits::default(),
@@ -238,7 +238,7 @@ impl Portal {
         let mut conn = self.state.database.connection().await.expect("a connection");
         let (kind, now) = (ClientKind::Browser, self.now());
         let found = sessions::find_by_credential(&mut conn, cookie.hash(), kind, network, now);
-        let Ok(Some(Found::Live(session))) = found.await else {
+        let Ok(Some(FoundSession::Live(session))) = found.await else {
             panic!("the session is live");
         };
         *session
@@ -325,7 +325,7 @@ pub async fn state(database: Database, clock: Clock, settings: &[(&str, &str)]) 
     let config = config(settings);
     let hub = Hub::default();
     let state = AppState {
-        metrics: Arc::new(Metrics::new(database.meters(), &hub.meters())),
+        metrics: Arc::new(Metrics::new(database.metrics(), &hub.metrics())),
         traces: Traces::begin(config.traces.as_ref()).expect("settings"),
         leptos: leptos_options(&config),
         config: Arc::new(config),

@@ -17,7 +17,7 @@ use crate::{
         state::AppState,
         store::{
             alerts, audit_chain,
-            audit_export::{Asked, ExportedRow, count, page_before},
+            audit_log::{AuditLogRow, AuditSelection, count, load_before},
             job_runs,
         },
     },
@@ -26,7 +26,7 @@ use crate::{
 /// A page of the log, newest first.
 #[derive(Default)]
 pub struct Page {
-    pub rows: Vec<ExportedRow>,
+    pub rows: Vec<AuditLogRow>,
     /// Where the next page begins: the id of the last row of this one.
     pub next: Option<i64>,
 }
@@ -42,10 +42,10 @@ pub async fn list(
     before: Option<i64>,
     limit: u16,
 ) -> Result<Page, AppError> {
-    let asked = asked(reach, filter);
+    let selection = selection(reach, filter);
     let conn = &mut *state.database.connection().await?;
     let before = before.unwrap_or(i64::MAX);
-    let mut rows = page_before(conn, asked, before, i64::from(limit) + 1).await?;
+    let mut rows = load_before(conn, selection, before, i64::from(limit) + 1).await?;
     let has_more = rows.len() > usize::from(limit);
     rows.truncate(usize::from(limit));
     let next = rows.last().filter(|_| has_more).map(|last| last.id);
@@ -64,7 +64,7 @@ pub async fn record_export(
     client: &Client,
 ) -> Result<(), AppError> {
     let mut tx = reach.begin(state, caller, client, &[]).await?;
-    let listed = count(&mut tx, asked(reach, filter)).await?;
+    let listed = count(&mut tx, selection(reach, filter)).await?;
     super::record_export(&mut tx, AuditKind::AuditExported, &filter.query(), listed).await?;
     tx.commit().await?;
     Ok(())
@@ -92,7 +92,7 @@ where
             let conn = &mut *state.database.connection().await?;
             reach.still_holds(conn, caller, state.clock.now()).await?;
         }
-        let lines = audit_export::lines(&state.database, asked(reach, filter), after).await;
+        let lines = audit_export::lines(&state.database, selection(reach, filter), after).await;
         let lines = lines.map_err(|error| {
             tracing::error!(%error, "the audit log could not be written out");
             AppError::Unavailable
@@ -111,22 +111,22 @@ where
 /// The database does not answer.
 pub async fn trust(state: &AppState) -> Result<AuditChainStatus, AppError> {
     let conn = &mut *state.database.connection().await?;
-    let open = alerts::open(conn).await?;
+    let open = alerts::list_open(conn).await?;
     let broken = open
         .into_iter()
         .find(|alert| alert.rule == AlertRule::AuditChainBroken);
     Ok(AuditChainStatus {
         // A pass that found something comes to its end as well.
-        verified_at: job_runs::succeeded_at(conn, verification::JOB)
+        verified_at: job_runs::load_last_success(conn, verification::JOB)
             .await?
             .filter(|_| broken.is_none()),
         broken: broken.map(|alert| alert.message),
-        unsealed: audit_chain::waiting(conn).await?.rows,
+        unsealed: audit_chain::load_backlog(conn).await?.rows,
     })
 }
 
-fn asked(reach: Reach, filter: &AuditFilter) -> Asked<'_> {
-    Asked {
+fn selection(reach: Reach, filter: &AuditFilter) -> AuditSelection<'_> {
+    AuditSelection {
         filter,
         organization: reach.organization,
         about: None,

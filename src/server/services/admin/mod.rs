@@ -26,9 +26,9 @@ use crate::{
         services::refusals::{Reason, Refused},
         state::AppState,
         store::{
-            acting::{AdminTransaction, NotActing},
             audit::{self, AuditEvent, AuditKind},
-            review, sessions as sessions_store,
+            caller_transaction::{AdminTransaction, CallerError},
+            session_list, sessions as sessions_store,
         },
     },
 };
@@ -101,14 +101,14 @@ impl Reach {
     /// rechecks the caller's session and permission.
     ///
     /// # Errors
-    /// [`NotActing`].
+    /// [`CallerError`].
     pub async fn begin(
         self,
         state: &AppState,
         caller: &CurrentSession,
         client: &Client,
         concerned: &[UserId],
-    ) -> Result<AdminTransaction, NotActing> {
+    ) -> Result<AdminTransaction, CallerError> {
         let AppState { database, clock, .. } = state;
         let ip_address = client.ip_address;
         AdminTransaction::begin(database, clock, caller, ip_address, self.organization, concerned).await
@@ -125,10 +125,10 @@ impl Reach {
         caller: &CurrentSession,
         now: DateTime<Utc>,
     ) -> Result<(), AppError> {
-        if let Some(reason) = sessions_store::end_reason_of(conn, caller.id, now).await? {
+        if let Some(reason) = sessions_store::find_end_reason(conn, caller.id, now).await? {
             return Err(AppError::SessionEnded { reason });
         }
-        if !review::is_administrator(conn, caller.id, self.organization).await? {
+        if !session_list::is_administrator(conn, caller.id, self.organization).await? {
             return Err(AppError::Forbidden);
         }
         Ok(())
@@ -161,7 +161,7 @@ impl Reach {
     /// # Errors
     /// [`AppError::ResourceNotFound`] for someone who is not within reach, as for nobody at all.
     pub async fn includes(self, conn: &mut Connection, user: UserId) -> Result<(), AppError> {
-        if review::is_within(conn, self.organization, user).await? {
+        if session_list::is_member(conn, self.organization, user).await? {
             Ok(())
         } else {
             Err(AppError::ResourceNotFound(Resource::User))

@@ -23,8 +23,8 @@ use crate::{
         },
         state::AppState,
         store::{
-            acting::AdminTransaction,
             audit::{self, AuditEvent, AuditKind},
+            caller_transaction::AdminTransaction,
             organizations, people, sessions, users,
         },
     },
@@ -52,7 +52,7 @@ pub async fn find(
 /// # Errors
 /// The database does not answer.
 pub async fn memberships(state: &AppState, reach: Reach, user: UserId) -> Result<Vec<Membership>, AppError> {
-    let mut all = organizations::of_user(&mut *state.database.connection().await?, user).await?;
+    let mut all = organizations::list_for_user(&mut *state.database.connection().await?, user).await?;
     all.retain(|membership| {
         reach
             .organization
@@ -103,7 +103,7 @@ async fn restrictions(
         system_admin
     } else if reach.organization.is_some() && person.has_other_access {
         Some(Hindrance::Elsewhere)
-    } else if person.is_disabled && !people::was_disabled_within(conn, reach.organization, user).await? {
+    } else if person.is_disabled && !people::was_disabled_by_member(conn, reach.organization, user).await? {
         Some(Hindrance::FromOutside)
     } else {
         None
@@ -302,7 +302,7 @@ pub async fn set_role(
         return Err(action.reject(tx).await);
     }
     sessions::lock_open_of(&mut tx, user).await?;
-    let memberships = organizations::of_user(&mut tx, user).await?;
+    let memberships = organizations::list_for_user(&mut tx, user).await?;
     let before = match organization {
         Some(there) => {
             let is_member = memberships

@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-pub use crate::server::store::people_list::Asked;
+pub use crate::server::store::people_list::PeopleSelection;
 
 /// A page of the list.
 #[derive(Debug, Default)]
@@ -48,14 +48,14 @@ pub async fn list(
     after: Option<&Cursor>,
     limit: u16,
 ) -> Result<Page, AppError> {
-    let asked = Asked {
+    let selection = PeopleSelection {
         filter,
         organization: reach.organization,
     };
     let conn = &mut *state.database.connection().await?;
     // What is noted on this node and not yet written is true already.
     let noted = |session| state.activity.last_active(session);
-    Ok(load_page(conn, asked, after, limit, state.clock.now(), noted).await?)
+    Ok(load_page(conn, selection, after, limit, state.clock.now(), noted).await?)
 }
 
 /// The same for an operator, who has no session. `noted` is what a node knows and has not yet written.
@@ -64,24 +64,24 @@ pub async fn list(
 /// The database does not answer.
 pub async fn load_page(
     conn: &mut Connection,
-    asked: Asked<'_>,
+    selection: PeopleSelection<'_>,
     after: Option<&Cursor>,
     limit: u16,
     now: DateTime<Utc>,
     noted: impl Fn(SessionId) -> Option<DateTime<Utc>>,
 ) -> sqlx::Result<Page> {
-    let (people, next) = store::page(conn, asked, after, limit).await?;
-    let total = store::count(conn, asked).await?;
+    let (people, next) = store::load_page(conn, selection, after, limit).await?;
+    let total = store::count(conn, selection).await?;
     let ids: Vec<UserId> = people.iter().map(|(user, _)| user.id).collect();
-    let mut presence: HashMap<UserId, Presence> = store::presence(conn, &ids, now)
+    let mut presence: HashMap<UserId, Presence> = store::load_presence(conn, &ids, now)
         .await?
         .into_iter()
         .map(|presence| (presence.user, presence))
         .collect();
     let mut memberships: HashMap<UserId, Vec<Membership>> = HashMap::new();
     // What someone is elsewhere is not for an organization's administrators to know.
-    if asked.organization.is_none() {
-        for (user, membership) in organizations::of_users(conn, &ids).await? {
+    if selection.organization.is_none() {
+        for (user, membership) in organizations::list_for_users(conn, &ids).await? {
             memberships.entry(user).or_default().push(membership);
         }
     }

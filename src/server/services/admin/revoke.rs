@@ -20,14 +20,14 @@ use crate::{
     error::AppError,
     server::{
         auth::current_session::{Client, CurrentSession},
-        database::{changes, is_conflict},
+        database::{committed_changes, is_conflict},
         services::revoke,
         state::AppState,
         store::{
-            acting::{AdminTransaction, NotActing},
             audit::{self, AuditEvent, AuditKind},
-            review::{self, Asked},
-            sessions::{self, End, EndFilter},
+            caller_transaction::{AdminTransaction, CallerError},
+            session_list::{self, SessionSelection},
+            sessions::{self, EndCause, EndFilter},
             users,
         },
     },
@@ -71,7 +71,7 @@ impl Wish {
 /// The database does not answer.
 pub async fn current_cutoff(state: &AppState) -> Result<Cutoff, AppError> {
     let conn = &mut *state.database.connection().await?;
-    Ok(Cutoff::Number(sessions::last_number(conn).await?))
+    Ok(Cutoff::Number(sessions::load_last_number(conn).await?))
 }
 
 /// Reads the words for the people.
@@ -100,7 +100,7 @@ pub async fn count(
     wish: &Wish,
 ) -> Result<(usize, bool), AppError> {
     let filter = filter(&wish.which)?;
-    let asked = asked(state, reach, &filter);
+    let selection = selection(state, reach, &filter);
     let conn = &mut *state.database.connection().await?;
     if let RevokeTarget::AllOfUser(user) = wish.which {
         reach.includes(conn, user).await?;
@@ -108,15 +108,15 @@ pub async fn count(
     let own = [caller.id];
     let (count, with_own) = match &wish.which {
         RevokeTarget::Sessions(ids) => {
-            let mut listed = review::still_listed(conn, asked, None, ids).await?;
+            let mut listed = session_list::filter_listed(conn, selection, None, ids).await?;
             let all = listed.len();
             listed.retain(|id| *id != caller.id);
             (listed.len(), listed.len() < all)
         }
         RevokeTarget::Filter(_) | RevokeTarget::AllOfUser(_) => {
             let until = wish.cutoff();
-            let others = review::count_live(conn, asked, until, Some(caller.id)).await?;
-            let own = review::still_listed(conn, asked, until, &own).await?;
+            let others = session_list::count_live(conn, selection, until, Some(caller.id)).await?;
+            let own = session_list::filter_listed(conn, selection, until, &own).await?;
             (usize::try_from(others).unwrap_or(usize::MAX), !own.is_empty())
         }
     };
@@ -191,7 +191,7 @@ async fn record_foreign(
         RevokeTarget::Sessions(ids) => {
             let foreign = {
                 let conn = &mut *state.database.connection().await?;
-                review::first_out_of(conn, reach.organization, ids).await?
+                session_list::find_first_outside(conn, reach.organization, ids).await?
             };
             match foreign {
                 Some(id) => {
@@ -231,9 +231,9 @@ async fn end_of_person(
     };
     let note = wish.note.as_deref();
     let ended = revoke::end_in(&mut tx, all, EndReason::RevokedByAdmin, note, actor, now).await?;
-    users::raise_epoch(&mut tx, user).await?;
+    users::increment_epoch(&mut tx, user).await?;
     if spared.is_some() {
-        sessions::follow_epoch(&mut tx).await?;
+        sessions::update_epoch(&mut tx).await?;
     }
     tx.commit().await?;
     let ended = revoke::live(&ended).len();
@@ -268,8 +268,8 @@ fn filter(which: &RevokeTarget) -> Result<SessionFilter, AppError> {
     }
 }
 
-fn asked<'a>(state: &AppState, reach: Reach, filter: &'a SessionFilter) -> Asked<'a> {
-    Asked {
+fn selection<'a>(state: &AppState, reach: Reach, filter: &'a SessionFilter) -> SessionSelection<'a> {
+    SessionSelection {
         filter,
         organization: reach.organization,
         now: state.clock.now(),
@@ -296,10 +296,10 @@ impl From<AppError> for Failed {
     }
 }
 
-impl From<NotActing> for Failed {
-    fn from(error: NotActing) -> Self {
+impl From<CallerError> for Failed {
+    fn from(error: CallerError) -> Self {
         match error {
-            NotActing::Database(error) => error.into(),
+            CallerError::Database(error) => error.into(),
             error => Failed::ForGood(error.into()),
         }
     }
@@ -320,18 +320,18 @@ impl Batch<'_> {
     async fn next(&self) -> Result<Vec<(UserId, SessionId)>, AppError> {
         let but = self.caller.id;
         let conn = &mut *self.state.database.connection().await?;
-        let asked = asked(self.state, self.reach, self.filter);
+        let selection = selection(self.state, self.reach, self.filter);
         if let RevokeTarget::Sessions(ids) = &self.wish.which {
             let mut listed = Vec::new();
-            for id in review::still_listed(conn, asked, None, ids).await? {
-                if let Some(user) = sessions::owner(conn, id).await?.filter(|_| id != but) {
+            for id in session_list::filter_listed(conn, selection, None, ids).await? {
+                if let Some(user) = sessions::find_owner(conn, id).await?.filter(|_| id != but) {
                     listed.push((user, id));
                 }
             }
             listed.truncate(usize::try_from(BATCH).unwrap_or(usize::MAX));
             return Ok(listed);
         }
-        Ok(review::live_ids(conn, asked, self.wish.until, Some(but), BATCH).await?)
+        Ok(session_list::list_live_ids(conn, selection, self.wish.until, Some(but), BATCH).await?)
     }
 
     async fn end(&self, ids: &[(UserId, SessionId)]) -> Result<usize, AppError> {
@@ -344,7 +344,7 @@ impl Batch<'_> {
                 Ok(ended) => return Ok(ended),
             }
         }
-        Err(changes::unavailable())
+        Err(committed_changes::unavailable_error())
     }
 
     /// Ends those of `ids` that are listed still, now that nobody can change them any more.
@@ -389,8 +389,8 @@ impl Batch<'_> {
 
     async fn end_locked(&self, tx: &mut AdminTransaction, ids: &[SessionId]) -> sqlx::Result<usize> {
         let (actor, now) = (tx.actor(), tx.now());
-        let asked = asked(self.state, self.reach, self.filter);
-        let listed = review::still_listed(tx, asked, self.wish.cutoff(), ids).await?;
+        let selection = selection(self.state, self.reach, self.filter);
+        let listed = session_list::filter_listed(tx, selection, self.wish.cutoff(), ids).await?;
         let note = self.wish.note.as_deref();
         let end = End {
             reason: EndReason::RevokedByAdmin,
@@ -398,7 +398,7 @@ impl Batch<'_> {
             by_session: actor.session(),
             note,
         };
-        let ended = sessions::end_among(tx, &listed, end, now).await?;
+        let ended = sessions::end_by_ids(tx, &listed, end, now).await?;
         revoke::record_all_ended(tx, &ended, note, actor, now).await?;
         Ok(ended.iter().filter(|(_, ended)| ended.was_live).count())
     }

@@ -18,7 +18,7 @@ use crate::{
         store::{
             audit::AuditKind,
             cursor::Cursor,
-            review::{self, Asked},
+            session_list::{self, SessionSelection},
         },
     },
 };
@@ -53,14 +53,15 @@ pub async fn list(
     limit: u16,
 ) -> Result<Page, AppError> {
     let now = state.clock.now();
-    let asked = Asked {
+    let selection = SessionSelection {
         filter,
         organization: reach.organization,
         now,
     };
     let conn = &mut *state.database.connection().await?;
-    let (sessions, next) = review::page(conn, asked, sort, after, limit.clamp(1, MAX_PAGE)).await?;
-    let total = review::count(conn, asked).await?;
+    let (sessions, next) =
+        session_list::load_page(conn, selection, sort, after, limit.clamp(1, MAX_PAGE)).await?;
+    let total = session_list::count(conn, selection).await?;
     let sessions = sessions
         .into_iter()
         .map(|session| as_noted(session, state, caller))
@@ -83,7 +84,7 @@ pub async fn find(
     session: SessionId,
 ) -> Result<AdminSession, AppError> {
     let conn = &mut *state.database.connection().await?;
-    let found = review::one(conn, reach.organization, session, state.clock.now()).await?;
+    let found = session_list::find(conn, reach.organization, session, state.clock.now()).await?;
     found
         .map(|session| as_noted(session, state, caller))
         .ok_or(AppError::SessionNotFound)
@@ -145,12 +146,12 @@ pub async fn record_export(
 ) -> Result<(), AppError> {
     let mut tx = reach.begin(state, caller, client, &[]).await?;
     let now = tx.now();
-    let asked = Asked {
+    let selection = SessionSelection {
         filter,
         organization: reach.organization,
         now,
     };
-    let listed = review::count(&mut tx, asked).await?;
+    let listed = session_list::count(&mut tx, selection).await?;
     super::record_export(
         &mut tx,
         AuditKind::SessionsExported,
@@ -180,7 +181,7 @@ where
     F: Future<Output = bool>,
 {
     let now = state.clock.now();
-    let asked = Asked {
+    let selection = SessionSelection {
         filter,
         organization: reach.organization,
         now,
@@ -193,7 +194,7 @@ where
             let conn = &mut *state.database.connection().await?;
             // Whoever was signed out meanwhile gets no more.
             reach.still_holds(conn, caller, state.clock.now()).await?;
-            review::page(conn, asked, sort, after.as_ref(), 1000).await?
+            session_list::load_page(conn, selection, sort, after.as_ref(), 1000).await?
         };
         written += sessions.len();
         let lines: String = sessions

@@ -15,7 +15,7 @@ use crate::{
         services::audit_export::BEGINNING,
         state::AppState,
         store::{
-            audit_export::{self, Asked, ExportedRow},
+            audit_log::{self, AuditLogRow, AuditSelection},
             timeline,
         },
     },
@@ -31,13 +31,13 @@ const MOST: i64 = 200;
 pub async fn of(state: &AppState, reach: Reach, of: &AdminSession) -> Result<Vec<TimelineEntry>, AppError> {
     let session = of.session.id;
     let conn = &mut *state.database.connection().await?;
-    let asked = Asked {
+    let selection = AuditSelection {
         filter: &AuditFilter::default(),
         organization: reach.organization,
         about: None,
         session: Some(session),
     };
-    let recorded = audit_export::page_after(conn, asked, BEGINNING, MOST).await?;
+    let recorded = audit_log::load_after(conn, selection, BEGINNING, MOST).await?;
     let mut moments: Vec<TimelineEntry> = recorded.into_iter().filter_map(|row| read(row, reach)).collect();
     if !moments.iter().any(|moment| moment.what == SIGNED_IN) {
         // Its row of the audit log names the sign-in by another session, or is of a time before this portal kept one.
@@ -48,14 +48,14 @@ pub async fn of(state: &AppState, reach: Reach, of: &AdminSession) -> Result<Vec
         });
     }
     // The first is that of the sign-in.
-    for (at, network) in timeline::networks(conn, session).await?.into_iter().skip(1) {
+    for (at, network) in timeline::list_networks(conn, session).await?.into_iter().skip(1) {
         moments.push(TimelineEntry {
             at,
             what: "Used from another network".to_owned(),
             more: Some(network),
         });
     }
-    let (count, last) = timeline::refreshes(conn, session).await?;
+    let (count, last) = timeline::load_refreshes(conn, session).await?;
     if let Some(at) = last {
         moments.push(TimelineEntry {
             at,
@@ -63,7 +63,7 @@ pub async fn of(state: &AppState, reach: Reach, of: &AdminSession) -> Result<Vec
             more: Some(format!("{} in all", pluralize(count, "time"))),
         });
     }
-    for (_, rules, dismissed_at) in timeline::notices(conn, session).await? {
+    for (_, rules, dismissed_at) in timeline::list_notices(conn, session).await? {
         if let Some(at) = dismissed_at {
             moments.push(TimelineEntry {
                 at,
@@ -79,7 +79,7 @@ pub async fn of(state: &AppState, reach: Reach, of: &AdminSession) -> Result<Vec
 const SIGNED_IN: &str = "Signed in";
 
 /// `None`: no matter of the asker's.
-fn read(row: ExportedRow, reach: Reach) -> Option<TimelineEntry> {
+fn read(row: AuditLogRow, reach: Reach) -> Option<TimelineEntry> {
     let by = match (row.actor_id, row.actor_email) {
         (_, Some(email)) => Some(format!("by {email}")),
         (None, None) if !row.is_actor_hidden => None,
@@ -102,7 +102,10 @@ fn read(row: ExportedRow, reach: Reach) -> Option<TimelineEntry> {
         "reauthenticated" => ("Password entered again; the credential was replaced", vec![from]),
         "reauthentication_failed" => ("A wrong password was entered", vec![from]),
         "password_changed" => ("The person changed their password", vec![from]),
-        "denied" => ("Asked for something that it may not", vec![row.reason, from]),
+        "denied" => (
+            "AuditSelection for something that it may not",
+            vec![row.reason, from],
+        ),
         "token_reused" => {
             let cause = row.detail.get("cause").and_then(|cause| cause.as_str());
             let lost = cause == Some(ReuseCause::LostAnswer.as_str());

@@ -46,11 +46,11 @@ pub async fn look(state: &AppState) -> sqlx::Result<bool> {
     let every = delta(every.mul_f64(0.9));
     let mut tx = state.database.begin_unverified().await?;
     let now = state.clock.now();
-    let done = job_runs::succeeded_at(&mut tx, JOB).await?;
+    let done = job_runs::load_last_success(&mut tx, JOB).await?;
     let due = done.is_none_or(|done| done <= now - every)
         || alerts::is_open(&mut tx, AlertRule::AuditChainBroken).await?;
-    let ours = due && job_runs::begin(&mut tx, JOB, every.min(AGAIN), now).await?;
-    let noted = job_runs::note(&mut tx, HEAD).await?;
+    let ours = due && job_runs::start(&mut tx, JOB, every.min(AGAIN), now).await?;
+    let noted = job_runs::load_note(&mut tx, HEAD).await?;
     tx.commit().await?;
     if !ours {
         return Ok(false);
@@ -64,7 +64,7 @@ pub async fn look(state: &AppState) -> sqlx::Result<bool> {
         Some(finding) => Vec::from_iter(saw(&mut tx, &state.config, finding, now).await?),
         None => {
             if let Some(head) = verdict.head {
-                job_runs::keep_note(&mut tx, HEAD, &json!({ "head": head.to_string() }), now).await?;
+                job_runs::save_note(&mut tx, HEAD, &json!({ "head": head.to_string() }), now).await?;
             }
             clear(&mut tx, &state.config, AlertRule::AuditChainBroken, now, now).await?
         }

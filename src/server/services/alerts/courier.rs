@@ -27,7 +27,7 @@ use crate::server::{
     clock::Clock,
     config::alerts::{Webhook, WebhookSecret},
     database::Database,
-    store::alert_deliveries::{self, Claimed},
+    store::alert_deliveries::{self, ClaimedDelivery},
 };
 
 /// How long the receiver may take for one message, from the first packet to the last.
@@ -112,7 +112,7 @@ impl Courier {
             let mut tx = database.begin().await?;
             match answer {
                 Ok(()) => {
-                    alert_deliveries::delivered(&mut tx, claimed.id, now).await?;
+                    alert_deliveries::mark_delivered(&mut tx, claimed.id, now).await?;
                     taken += 1;
                 }
                 Err(refusal) => refused(&mut tx, &claimed, &refusal, now).await?,
@@ -121,7 +121,7 @@ impl Courier {
         }
     }
 
-    async fn post(&self, message: &Claimed, now: DateTime<Utc>) -> Result<(), Refusal> {
+    async fn post(&self, message: &ClaimedDelivery, now: DateTime<Utc>) -> Result<(), Refusal> {
         let timestamp = now.timestamp();
         let signature = signature(&self.webhook.secret, message.id, timestamp, &message.payload)
             .ok_or(Refusal::Unwritable)?;
@@ -156,7 +156,7 @@ impl Courier {
 
 async fn refused(
     conn: &mut Connection,
-    claimed: &Claimed,
+    claimed: &ClaimedDelivery,
     refusal: &Refusal,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
@@ -168,7 +168,7 @@ async fn refused(
     } else {
         tracing::warn!(%delivery, attempts, "an alert was not delivered for a day and is given up: {refusal}");
     }
-    alert_deliveries::failed(conn, claimed, &refusal.to_string(), next, now).await
+    alert_deliveries::mark_failed(conn, claimed, &refusal.to_string(), next, now).await
 }
 
 /// The pause after so many attempts: twice as long each time, a fifth more or less by luck (0 to 1), so that messages which

@@ -26,14 +26,14 @@ use crate::{
         auth::current_session::{Client, CurrentSession},
         config::{
             Config,
-            alerts::{AlertRules, FailureShare, Frequency},
+            alerts::{AlertRules, CountThreshold, FailureRate},
         },
         database::Database,
         services::admin::Reach,
         state::AppState,
         store::{
             alert_deliveries::{self, NewDelivery},
-            alerts::{self, Cleared, Finding},
+            alerts::{self, ClearedAlert, Finding},
             audit::{self, Actor, AuditEvent, AuditKind},
         },
     },
@@ -52,14 +52,14 @@ const TESTS: i64 = 5;
 pub async fn list(database: &Database) -> sqlx::Result<AlertList> {
     let conn = &mut *database.connection().await?;
     let mut list = AlertList {
-        open: alerts::open(conn).await?,
-        recent: alerts::recent(conn, RECENT).await?,
-        tests: alert_deliveries::tests(conn, TESTS).await?,
+        open: alerts::list_open(conn).await?,
+        recent: alerts::list_recent(conn, RECENT).await?,
+        tests: alert_deliveries::list_tests(conn, TESTS).await?,
     };
     let shown = || list.open.iter().chain(&list.recent);
     let ids: Vec<AlertId> = shown().map(|alert| alert.id).collect();
     let mut of_alert: HashMap<AlertId, Vec<Delivery>> = HashMap::new();
-    for (alert, delivery) in alert_deliveries::of_alerts(conn, &ids).await? {
+    for (alert, delivery) in alert_deliveries::list_by_alerts(conn, &ids).await? {
         of_alert.entry(alert).or_default().push(delivery);
     }
     for alert in list.open.iter_mut().chain(&mut list.recent) {
@@ -80,7 +80,7 @@ pub fn rules(rules: &AlertRules) -> Vec<AlertRuleSetting> {
 fn threshold(rules: &AlertRules, rule: AlertRule) -> Option<String> {
     match rule {
         AlertRule::SignInFailures => {
-            let FailureShare {
+            let FailureRate {
                 least,
                 percent,
                 window,
@@ -92,7 +92,7 @@ fn threshold(rules: &AlertRules, rule: AlertRule) -> Option<String> {
             ))
         }
         AlertRule::TokenReuse => {
-            let Frequency { least, window } = rules.token_reuse?;
+            let CountThreshold { least, window } = rules.token_reuse?;
             Some(format!(
                 "{} within {}",
                 pluralize(least.into(), "time"),
@@ -100,7 +100,7 @@ fn threshold(rules: &AlertRules, rule: AlertRule) -> Option<String> {
             ))
         }
         AlertRule::FarSignIns => {
-            let Frequency { least, window } = rules.far_sign_ins?;
+            let CountThreshold { least, window } = rules.far_sign_ins?;
             Some(format!(
                 "{} within {}",
                 pluralize(least.into(), "time"),
@@ -209,7 +209,7 @@ async fn saw(
     finding: Finding,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Option<Change>> {
-    let Some(alert) = alerts::saw(conn, &finding, now).await? else {
+    let Some(alert) = alerts::record_finding(conn, &finding, now).await? else {
         return Ok(None);
     };
     tell(conn, config, alert, &finding, "raised", now).await?;
@@ -225,7 +225,7 @@ async fn clear(
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<Change>> {
     let mut changes = Vec::new();
-    for Cleared {
+    for ClearedAlert {
         id,
         raised_at,
         finding,

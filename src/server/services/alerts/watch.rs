@@ -12,7 +12,7 @@ use domain::{
 };
 
 use crate::server::{
-    config::{Config, alerts::Frequency},
+    config::{Config, alerts::CountThreshold},
     services::cleanup,
     state::AppState,
     store::{alerts::Finding, audit, job_runs},
@@ -70,7 +70,7 @@ impl Watch {
         self.look_at_listener(state).await?;
         let mut tx = state.database.begin_unverified().await?;
         let apart = delta(state.config.alerts.interval.mul_f64(0.9));
-        let ours = job_runs::begin(&mut tx, JOB, apart, state.clock.now()).await?;
+        let ours = job_runs::start(&mut tx, JOB, apart, state.clock.now()).await?;
         tx.commit().await?;
         if !ours {
             return Ok(());
@@ -173,7 +173,7 @@ impl Watch {
                 let Some(limit) = rules.sign_in_failures else {
                     return Ok(None);
                 };
-                let counted = audit::sign_ins_since(conn, now - delta(limit.window)).await?;
+                let counted = audit::count_sign_ins_since(conn, now - delta(limit.window)).await?;
                 let all = counted.succeeded + counted.failed;
                 let enough = counted.failed >= i64::from(limit.least);
                 let large = counted.failed.saturating_mul(100) >= all.saturating_mul(limit.percent.into());
@@ -195,11 +195,11 @@ impl Watch {
                 })
             }
             AlertRule::TokenReuse => {
-                let Some(Frequency { least, window }) = rules.token_reuse else {
+                let Some(CountThreshold { least, window }) = rules.token_reuse else {
                     return Ok(None);
                 };
                 let audit::Reuses { count, lost_answers } =
-                    audit::reuses_since(conn, now - delta(window)).await?;
+                    audit::count_reuses_since(conn, now - delta(window)).await?;
                 judgement(count >= i64::from(least), rule, || {
                     let figures = json!({
                         "count": count,
@@ -210,11 +210,11 @@ impl Watch {
                 })
             }
             AlertRule::FarSignIns => {
-                let Some(Frequency { least, window }) = rules.far_sign_ins else {
+                let Some(CountThreshold { least, window }) = rules.far_sign_ins else {
                     return Ok(None);
                 };
                 let then = now - delta(window);
-                let count = audit::suspicions_since(conn, NoticeRule::FarNetworks, then).await?;
+                let count = audit::count_suspicions_since(conn, NoticeRule::FarNetworks, then).await?;
                 judgement(count >= i64::from(least), rule, || {
                     let figures = json!({ "count": count, "window_seconds": window.as_secs() });
                     let times = pluralize(count, "time");
@@ -234,7 +234,7 @@ impl Watch {
                 if now - self.since < START {
                     return Ok(Some(Judgement::NotNow));
                 }
-                let done = job_runs::succeeded_at(conn, cleanup::JOB).await?;
+                let done = job_runs::load_last_success(conn, cleanup::JOB).await?;
                 let since = done.unwrap_or(self.since);
                 judgement(now - since >= delta(limit), rule, || {
                     let figures = json!({

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{Report, Settings};
 use domain::time::{format_rfc3339, pluralize, relative_time};
 
-use crate::server::store::maintenance::{Index, OpenTransaction, Table};
+use crate::server::store::maintenance::{IndexStats, OpenTransaction, TableStats};
 
 /// Something that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -67,7 +67,7 @@ const LATE_SEAL: TimeDelta = TimeDelta::minutes(1);
 /// What REINDEX CONCURRENTLY calls the index that it makes, and the one that it replaces.
 const LEFTOVERS: [&str; 2] = ["_ccnew", "_ccold"];
 
-impl Table {
+impl TableStats {
     /// The room that dead rows take, in bytes: their share of all rows, of the table's size. VACUUM makes it good for new
     /// rows. Room that was made good before and is empty is not in it.
     pub fn dead_bytes(&self) -> i64 {
@@ -76,7 +76,7 @@ impl Table {
     }
 }
 
-impl Index {
+impl IndexStats {
     /// Nobody asked it anything since the statistics began, and nothing rests on it.
     pub fn is_unused(&self) -> bool {
         self.scans == 0 && !self.is_unique
@@ -211,7 +211,7 @@ fn about_sealing(report: &Report) -> Option<Advice> {
     })
 }
 
-fn about_table(table: &Table, report: &Report, cleans_up: bool) -> Option<Advice> {
+fn about_table(table: &TableStats, report: &Report, cleans_up: bool) -> Option<Advice> {
     let too_many = |rows: i64| rows >= LEAST_ROWS && rows as f64 > SHARE * table.live_rows as f64;
     // What the clean-up that is advised too will leave behind.
     let about_to_die = if cleans_up {
@@ -257,7 +257,7 @@ fn about_table(table: &Table, report: &Report, cleans_up: bool) -> Option<Advice
     })
 }
 
-fn about_index(index: &Index) -> Option<Advice> {
+fn about_index(index: &IndexStats) -> Option<Advice> {
     let name = index.name.clone();
     let (why, action) = if index.is_valid {
         let waste = index.waste()?;

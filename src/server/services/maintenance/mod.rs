@@ -20,7 +20,9 @@ use super::{audit_chain, cleanup};
 use crate::server::{
     clock::Clock,
     database::Database,
-    store::maintenance::{self as store, Index, Keeping, OpenTransaction, Table, Whole},
+    store::maintenance::{
+        self as store, DatabaseOverview, IndexStats, OpenTransaction, PendingCleanup, TableStats,
+    },
 };
 
 /// What the portal is set to, as far as upkeep goes by it.
@@ -35,12 +37,12 @@ pub struct Settings {
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     pub at: DateTime<Utc>,
-    pub database: Whole,
-    pub tables: Vec<Table>,
-    pub indexes: Vec<Index>,
+    pub database: DatabaseOverview,
+    pub tables: Vec<TableStats>,
+    pub indexes: Vec<IndexStats>,
     /// The oldest first.
     pub open_transactions: Vec<OpenTransaction>,
-    pub keeping: Keeping,
+    pub keeping: PendingCleanup,
     pub advice: Vec<Advice>,
 }
 
@@ -66,11 +68,12 @@ pub async fn examine(
     let retention = cleanup::retention(settings.retention);
     let mut report = Report {
         at: now,
-        database: store::whole(conn).await?,
-        tables: store::tables(conn).await?,
-        indexes: store::indexes(conn).await?,
-        open_transactions: store::open_transactions(conn).await?,
-        keeping: store::keeping(conn, cleanup::JOB, retention, cleanup::KEEP_EVENTS, now).await?,
+        database: store::load_overview(conn).await?,
+        tables: store::list_tables(conn).await?,
+        indexes: store::list_indexes(conn).await?,
+        open_transactions: store::list_open_transactions(conn).await?,
+        keeping: store::load_pending_cleanup(conn, cleanup::JOB, retention, cleanup::KEEP_EVENTS, now)
+            .await?,
         advice: Vec::new(),
     };
     report.advice = advice::of(&report, settings);
@@ -90,7 +93,7 @@ pub async fn apply(
     mut before: impl FnMut(&Action),
     mut after: impl FnMut(&Step),
 ) -> sqlx::Result<Vec<Step>> {
-    store::limit_waiting(conn).await?;
+    store::set_lock_timeout(conn).await?;
     let mut steps = Vec::new();
     for action in advice.iter().filter_map(|advice| advice.action.as_ref()) {
         before(action);

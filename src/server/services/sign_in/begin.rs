@@ -22,7 +22,7 @@ use crate::{
         state::AppState,
         store::{
             audit::{self, Actor, AuditEvent, AuditKind},
-            devices::{self, DeviceFacts},
+            devices::{self, DeviceDetails},
             events, known_browsers, networks, refresh_tokens,
             sessions::{self, EndFilter, NewSession},
             users,
@@ -42,7 +42,7 @@ pub struct Beginning<'a> {
     pub orphan: Option<ReplacedCookie>,
     /// The mark by which the browser is known next time.
     pub known_browser: Option<&'a PlainToken>,
-    pub device: Option<&'a DeviceFacts<'a>>,
+    pub device: Option<&'a DeviceDetails<'a>>,
     pub refresh_token: Option<&'a PlainToken>,
     pub device_name: &'a str,
     pub browser: Option<&'a str>,
@@ -84,7 +84,7 @@ pub async fn begin(
     }
     let now = state.clock.now();
     let id = SessionId::new();
-    let actor = Actor::of_new_session(user, id, client.ip_address);
+    let actor = Actor::new_session(user, id, client.ip_address);
     let one = |session| EndFilter {
         user,
         only: Some(session),
@@ -120,7 +120,7 @@ pub async fn begin(
     // Sessions before devices, as everywhere: two that lock in different orders would wait for each other.
     if let Some(facts) = beginning.device
         && let Some(known) = devices::find(&mut tx, user, facts.device_id).await?
-        && let Some(old) = sessions::end_of_device(&mut tx, known, user, now).await?
+        && let Some(old) = sessions::end_for_device(&mut tx, known, user, now).await?
     {
         revoke::record_ended(&mut tx, user, &[old], None, actor, now).await?;
     }
@@ -133,7 +133,7 @@ pub async fn begin(
     let new = NewSession {
         id,
         user,
-        organization: sessions::last_organization(&mut tx, user).await?,
+        organization: sessions::load_last_organization(&mut tx, user).await?,
         kind: beginning.kind,
         device,
         credential: beginning.credential.hash(),
@@ -152,9 +152,9 @@ pub async fn begin(
         refresh_tokens::insert_first(&mut tx, id, token.hash(), now).await?;
     }
     if let Some(mark) = beginning.known_browser {
-        known_browsers::remember(&mut tx, user, mark.hash(), now).await?;
+        known_browsers::record(&mut tx, user, mark.hash(), now).await?;
     }
-    let begun = sessions::begun(&mut tx, id).await?;
+    let begun = sessions::load_inserted(&mut tx, id).await?;
     let most = begun.max_sessions;
     let signed_out = revoke::end_over_limit(&mut tx, user, Some(id), None, most, actor, now).await?;
     let event = AuditEvent {
@@ -169,7 +169,7 @@ pub async fn begin(
     if let Some(unusual) = unusual {
         suspicion::raise(&mut tx, user, id, &unusual, client, now).await?;
     }
-    events::sessions_changed(&mut tx, user, now).await?;
+    events::publish_sessions_changed(&mut tx, user, now).await?;
     tx.commit().await?;
     tracing::info!(%user, session = %id, kind = beginning.kind.as_str(), signed_out = signed_out.len(), "signed in");
     Ok(Began {

@@ -27,10 +27,10 @@ use crate::{
             password::{Password, PasswordError},
             token::{NoRandomness, PlainToken},
         },
-        database::changes,
+        database::committed_changes,
         services::revoke,
         state::AppState,
-        store::{devices::DeviceFacts, known_browsers},
+        store::{devices::DeviceDetails, known_browsers},
         telemetry::metrics::SignIn,
     },
 };
@@ -157,7 +157,7 @@ pub async fn on_desktop(
     state: &AppState,
     attempt: Attempt,
     client: &Client,
-    device: &DeviceFacts<'_>,
+    device: &DeviceDetails<'_>,
 ) -> Result<DesktopSignIn, AppError> {
     let began = desktop_session(state, attempt, client, device).await;
     state.metrics.sign_ins.count(SignIn::of(&began));
@@ -168,7 +168,7 @@ async fn desktop_session(
     state: &AppState,
     attempt: Attempt,
     client: &Client,
-    device: &DeviceFacts<'_>,
+    device: &DeviceDetails<'_>,
 ) -> Result<DesktopSignIn, AppError> {
     let (typed, new) = (attempt.password.clone(), attempt.new_password.clone());
     let mut verified = verify(state, attempt, client, Some(device.device_id)).await?;
@@ -273,6 +273,6 @@ impl From<PasswordError> for AppError {
 impl From<NoRandomness> for AppError {
     fn from(error: NoRandomness) -> Self {
         tracing::error!(%error, "no secret could be made");
-        changes::unavailable()
+        committed_changes::unavailable_error()
     }
 }

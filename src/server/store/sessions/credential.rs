@@ -7,7 +7,7 @@ use domain::ids::{OrganizationId, SessionId, UserId};
 
 use crate::server::{
     auth::{current_session::ReplacedCookie, token::HashedToken},
-    store::acting::ActingTransaction,
+    store::caller_transaction::CallerTransaction,
 };
 
 /// Replaces the credential. The old one is refused after the commit. `expires_at` is for an access token. A browser's
@@ -89,7 +89,7 @@ pub async fn confirm_cookie(conn: &mut Connection, credential: HashedToken) -> s
 }
 
 /// Returns when this credential expires. `None`: the session has another credential or has ended.
-pub async fn credential_expiry(
+pub async fn find_credential_expiry(
     conn: &mut Connection,
     session: SessionId,
     credential: HashedToken,
@@ -123,7 +123,7 @@ pub async fn is_due_for_rotation(
 }
 
 /// Records a password check of the caller.
-pub async fn renew_check(tx: &mut ActingTransaction) -> sqlx::Result<()> {
+pub async fn record_reauthentication(tx: &mut CallerTransaction) -> sqlx::Result<()> {
     let (session, now) = (tx.session(), tx.now());
     sqlx::query!(
         "UPDATE sessions SET authenticated_at = $2 WHERE id = $1 AND ended_at IS NULL",
@@ -175,8 +175,8 @@ pub async fn set_client(
 
 /// Switches the caller's session to another organization. With `other_role`, the browser's cookie is rotated with its
 /// next request.
-pub async fn look_at_organization(
-    tx: &mut ActingTransaction,
+pub async fn switch_organization(
+    tx: &mut CallerTransaction,
     organization: OrganizationId,
     other_role: bool,
 ) -> sqlx::Result<()> {

@@ -11,7 +11,7 @@ use domain::{
 
 use crate::server::{
     auth::client::BrowserNames,
-    store::{acting::ActingTransaction, unreadable},
+    store::{caller_transaction::CallerTransaction, invalid_column},
 };
 
 /// Selects live sessions of one user, as [`list_live`] does.
@@ -24,7 +24,7 @@ pub struct EndFilter {
 
 /// Who ends sessions, why, and with which note.
 #[derive(Clone, Copy, Debug)]
-pub struct End<'a> {
+pub struct EndCause<'a> {
     pub reason: EndReason,
     pub by: Option<UserId>,
     pub by_session: Option<SessionId>,
@@ -33,7 +33,7 @@ pub struct End<'a> {
 
 /// A session that was just ended.
 #[derive(Clone, Copy, Debug)]
-pub struct Ended {
+pub struct EndRecord {
     pub session: SessionId,
     /// The given reason; for a session that had expired unnoticed, the reason of its expiry.
     pub reason: EndReason,
@@ -43,13 +43,13 @@ pub struct Ended {
     pub was_live: bool,
 }
 
-/// Ends the sessions of one user that the filter selects. See [`end_among`].
+/// Ends the sessions of one user that the filter selects. See [`end_by_ids`].
 pub async fn end(
     conn: &mut Connection,
     filter: EndFilter,
-    end: End<'_>,
+    end: EndCause<'_>,
     now: DateTime<Utc>,
-) -> sqlx::Result<Vec<Ended>> {
+) -> sqlx::Result<Vec<EndRecord>> {
     let ids = sqlx::query_scalar!(
         "
         SELECT id FROM sessions
@@ -63,19 +63,19 @@ pub async fn end(
     .fetch_all(&mut *conn)
     .await?;
     let ids: Vec<SessionId> = ids.into_iter().map(SessionId).collect();
-    let ended = end_among(conn, &ids, end, now).await?;
+    let ended = end_by_ids(conn, &ids, end, now).await?;
     Ok(ended.into_iter().map(|(_, ended)| ended).collect())
 }
 
 /// Ends sessions by id and returns them ordered by user. The caller holds the row locks of the users. Live sessions get
-/// the given reason. Expired sessions get their expiry as end, so that longer limits cannot revive them. Ended sessions
+/// the given reason. Expired sessions get their expiry as end, so that longer limits cannot revive them. EndRecord sessions
 /// stay unchanged. Devices of the sessions become inactive.
-pub async fn end_among(
+pub async fn end_by_ids(
     conn: &mut Connection,
     ids: &[SessionId],
-    end: End<'_>,
+    end: EndCause<'_>,
     now: DateTime<Utc>,
-) -> sqlx::Result<Vec<(UserId, Ended)>> {
+) -> sqlx::Result<Vec<(UserId, EndRecord)>> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -111,9 +111,9 @@ pub async fn end_among(
     .await?;
     rows.into_iter()
         .map(|row| {
-            let ended = Ended {
+            let ended = EndRecord {
                 session: SessionId(row.id),
-                reason: row.reason.parse().map_err(unreadable("reason"))?,
+                reason: row.reason.parse().map_err(invalid_column("reason"))?,
                 at: row.at,
                 was_live: row.was_live,
             };
@@ -122,14 +122,14 @@ pub async fn end_among(
         .collect()
 }
 
-/// Ends the open session of a device that signs in again. See [`end_among`]. `by` is its user; the session that
+/// Ends the open session of a device that signs in again. See [`end_by_ids`]. `by` is its user; the session that
 /// replaces it is not named as the cause.
-pub async fn end_of_device(
+pub async fn end_for_device(
     conn: &mut Connection,
     device: DeviceId,
     by: UserId,
     now: DateTime<Utc>,
-) -> sqlx::Result<Option<Ended>> {
+) -> sqlx::Result<Option<EndRecord>> {
     let id = sqlx::query_scalar!(
         "SELECT id FROM sessions WHERE device = $1 AND ended_at IS NULL FOR UPDATE",
         device.0,
@@ -137,18 +137,18 @@ pub async fn end_of_device(
     .fetch_optional(&mut *conn)
     .await?;
     let Some(id) = id else { return Ok(None) };
-    let end = End {
+    let end = EndCause {
         reason: EndReason::SignedOut,
         by: Some(by),
         by_session: None,
         note: None,
     };
-    let ended = end_among(conn, &[SessionId(id)], end, now).await?;
+    let ended = end_by_ids(conn, &[SessionId(id)], end, now).await?;
     Ok(ended.into_iter().next().map(|(_, ended)| ended))
 }
 
 /// Keeps the caller's session live after its user's epoch was incremented.
-pub async fn follow_epoch(tx: &mut ActingTransaction) -> sqlx::Result<()> {
+pub async fn update_epoch(tx: &mut CallerTransaction) -> sqlx::Result<()> {
     let session = tx.session();
     sqlx::query!(
         "
@@ -164,7 +164,7 @@ pub async fn follow_epoch(tx: &mut ActingTransaction) -> sqlx::Result<()> {
 
 /// Returns live sessions of a user beyond the `most` most recently active ones; `kept` always stays. With an
 /// organization, only sessions in it count. The caller holds the user's row lock.
-pub async fn over_limit(
+pub async fn list_over_limit(
     conn: &mut Connection,
     user: UserId,
     kept: Option<SessionId>,
@@ -190,7 +190,7 @@ pub async fn over_limit(
 }
 
 /// Locks open sessions with an outdated epoch, which are no longer live but not recorded as ended.
-pub async fn lock_out_of_epoch(conn: &mut Connection) -> sqlx::Result<Vec<SessionId>> {
+pub async fn lock_outdated_epoch(conn: &mut Connection) -> sqlx::Result<Vec<SessionId>> {
     let ids = sqlx::query_scalar!(
         "
         SELECT s.id FROM sessions s JOIN users u ON u.id = s.user_id
@@ -202,8 +202,8 @@ pub async fn lock_out_of_epoch(conn: &mut Connection) -> sqlx::Result<Vec<Sessio
     Ok(ids.into_iter().map(SessionId).collect())
 }
 
-/// [`lock_out_of_epoch`] for one user.
-pub async fn lock_out_of_epoch_of(conn: &mut Connection, user: UserId) -> sqlx::Result<Vec<SessionId>> {
+/// [`lock_outdated_epoch`] for one user.
+pub async fn lock_outdated_epoch_of(conn: &mut Connection, user: UserId) -> sqlx::Result<Vec<SessionId>> {
     let ids = sqlx::query_scalar!(
         "
         SELECT s.id FROM sessions s JOIN users u ON u.id = s.user_id
@@ -217,7 +217,7 @@ pub async fn lock_out_of_epoch_of(conn: &mut Connection, user: UserId) -> sqlx::
 }
 
 /// Returns the device names of the sessions that this one ended because of the session limit.
-pub async fn ended_by_limit(
+pub async fn list_ended_by_limit(
     conn: &mut Connection,
     session: SessionId,
 ) -> sqlx::Result<Vec<(SessionId, String)>> {
@@ -239,7 +239,7 @@ pub async fn ended_by_limit(
 }
 
 /// Locks up to `most` open sessions that appear to be expired. Skips locked rows: they may be extended at this moment.
-pub async fn lock_run_out(
+pub async fn lock_expired(
     conn: &mut Connection,
     most: i64,
     now: DateTime<Utc>,
@@ -265,11 +265,11 @@ pub async fn lock_run_out(
 }
 
 /// Records the expiry of those of the locked sessions that have expired according to their current rows.
-pub async fn end_run_out(
+pub async fn record_expiry(
     conn: &mut Connection,
     locked: &[SessionId],
     now: DateTime<Utc>,
-) -> sqlx::Result<Vec<(UserId, Ended)>> {
+) -> sqlx::Result<Vec<(UserId, EndRecord)>> {
     let ids: Vec<Uuid> = locked.iter().map(|id| id.0).collect();
     let rows = sqlx::query!(
         r#"
@@ -291,9 +291,9 @@ pub async fn end_run_out(
     .await?;
     rows.into_iter()
         .map(|row| {
-            let ended = Ended {
+            let ended = EndRecord {
                 session: SessionId(row.id),
-                reason: row.reason.parse().map_err(unreadable("reason"))?,
+                reason: row.reason.parse().map_err(invalid_column("reason"))?,
                 at: row.at,
                 was_live: false,
             };

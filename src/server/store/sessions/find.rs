@@ -16,11 +16,11 @@ use crate::server::{
         current_session::{CurrentSession, EndedSession},
         token::HashedToken,
     },
-    store::unreadable,
+    store::invalid_column,
 };
 
 /// The session of a credential.
-pub enum Found {
+pub enum FoundSession {
     Live(Box<CurrentSession>),
     Ended(EndedSession),
 }
@@ -36,7 +36,7 @@ pub async fn find_by_credential(
     kind: ClientKind,
     network: Network,
     now: DateTime<Utc>,
-) -> sqlx::Result<Option<Found>> {
+) -> sqlx::Result<Option<FoundSession>> {
     let row = sqlx::query!(
         r#"
         SELECT id AS "id!", user_id AS "user_id!", email AS "email!", display_name AS "display_name!", role AS "role!",
@@ -70,7 +70,7 @@ pub async fn find_by_credential(
     let Some(row) = row else { return Ok(None) };
 
     let ended = |reason| {
-        Found::Ended(EndedSession {
+        FoundSession::Ended(EndedSession {
             session_id: SessionId(row.id),
             user_id: UserId(row.user_id),
             reason,
@@ -81,7 +81,7 @@ pub async fn find_by_credential(
         })
     };
     if !row.live {
-        return Ok(Some(ended(row.reason.parse().map_err(unreadable("reason"))?)));
+        return Ok(Some(ended(row.reason.parse().map_err(invalid_column("reason"))?)));
     }
     if row.credential_expired {
         // The session is live, but this access token has expired. The client must refresh it.
@@ -94,7 +94,7 @@ pub async fn find_by_credential(
         }),
         _ => None,
     };
-    Ok(Some(Found::Live(Box::new(CurrentSession {
+    Ok(Some(FoundSession::Live(Box::new(CurrentSession {
         id: SessionId(row.id),
         kind,
         credential,
@@ -102,7 +102,7 @@ pub async fn find_by_credential(
             id: UserId(row.user_id),
             email: row.email,
             display_name: row.display_name,
-            role: row.role.parse().map_err(unreadable("role"))?,
+            role: row.role.parse().map_err(invalid_column("role"))?,
         },
         organization,
         created_at: row.created_at,
@@ -122,7 +122,7 @@ pub async fn find_by_credential(
 }
 
 /// Returns why a session has ended. `None`: it is live.
-pub async fn end_reason_of(
+pub async fn find_end_reason(
     conn: &mut Connection,
     session: SessionId,
     now: DateTime<Utc>,
@@ -138,7 +138,7 @@ pub async fn end_reason_of(
     match row {
         None => Ok(Some(EndReason::Unknown)),
         Some(row) if row.live => Ok(None),
-        Some(row) => Ok(Some(row.reason.parse().map_err(unreadable("reason"))?)),
+        Some(row) => Ok(Some(row.reason.parse().map_err(invalid_column("reason"))?)),
     }
 }
 
@@ -170,18 +170,18 @@ pub async fn refusal_reason(
 }
 
 /// A live session, independent of its credential.
-pub struct Live {
+pub struct LiveSession {
     pub user: User,
     pub user_agent: String,
     pub lifetime_expires_at: DateTime<Utc>,
 }
 
 /// Finds a session if it is live.
-pub async fn live(
+pub async fn find_live(
     conn: &mut Connection,
     session: SessionId,
     now: DateTime<Utc>,
-) -> sqlx::Result<Option<Live>> {
+) -> sqlx::Result<Option<LiveSession>> {
     let row = sqlx::query!(
         r#"SELECT user_id AS "user_id!", email AS "email!", display_name AS "display_name!", role AS "role!",
             user_agent AS "user_agent!", lifetime_expires_at AS "lifetime_expires_at!"
@@ -192,12 +192,12 @@ pub async fn live(
     .fetch_optional(conn)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    Ok(Some(Live {
+    Ok(Some(LiveSession {
         user: User {
             id: UserId(row.user_id),
             email: row.email,
             display_name: row.display_name,
-            role: row.role.parse().map_err(unreadable("role"))?,
+            role: row.role.parse().map_err(invalid_column("role"))?,
         },
         user_agent: row.user_agent,
         lifetime_expires_at: row.lifetime_expires_at,
@@ -205,7 +205,7 @@ pub async fn live(
 }
 
 /// Returns when a session expires without further activity. `None`: it has ended.
-pub async fn live_until(
+pub async fn find_live_until(
     conn: &mut Connection,
     session: SessionId,
     now: DateTime<Utc>,
@@ -239,7 +239,7 @@ pub async fn lock_open_of(conn: &mut Connection, user: UserId) -> sqlx::Result<(
 }
 
 /// Returns the user of a session in any state.
-pub async fn owner(conn: &mut Connection, session: SessionId) -> sqlx::Result<Option<UserId>> {
+pub async fn find_owner(conn: &mut Connection, session: SessionId) -> sqlx::Result<Option<UserId>> {
     let id = sqlx::query_scalar!("SELECT user_id FROM sessions WHERE id = $1", session.0)
         .fetch_optional(conn)
         .await?;

@@ -9,10 +9,10 @@ use domain::{
     user::Role,
 };
 
-use crate::server::{auth::client::BrowserNames, store::unreadable};
+use crate::server::{auth::client::BrowserNames, store::invalid_column};
 
 /// Returns all users with a session that is not recorded as ended.
-pub async fn people_with_open(conn: &mut Connection) -> sqlx::Result<Vec<UserId>> {
+pub async fn list_users_with_open(conn: &mut Connection) -> sqlx::Result<Vec<UserId>> {
     let ids = sqlx::query_scalar!("SELECT DISTINCT user_id FROM sessions WHERE ended_at IS NULL ORDER BY 1")
         .fetch_all(conn)
         .await?;
@@ -21,7 +21,7 @@ pub async fn people_with_open(conn: &mut Connection) -> sqlx::Result<Vec<UserId>
 
 /// Returns the number of the last session created on any node, 0 for none. A session that is not committed yet may have
 /// this number or a lower one.
-pub async fn last_number(conn: &mut Connection) -> sqlx::Result<i64> {
+pub async fn load_last_number(conn: &mut Connection) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS "last!" FROM session_numbers"#
     )
@@ -66,12 +66,12 @@ pub async fn list_live(
         .map(|row| {
             Ok(ListedSession {
                 email: row.email,
-                role: row.role.parse().map_err(unreadable("role"))?,
+                role: row.role.parse().map_err(invalid_column("role"))?,
                 idle_seconds: row.idle_seconds,
                 lifetime_expires_at: row.lifetime_expires_at,
                 session: Session {
                     id: SessionId(row.id),
-                    kind: row.kind.parse().map_err(unreadable("kind"))?,
+                    kind: row.kind.parse().map_err(invalid_column("kind"))?,
                     device_name: row
                         .device_name
                         .unwrap_or_else(|| BrowserNames::read(&row.user_agent).device_name),

@@ -1,24 +1,25 @@
 //! Sessions, one file per operation.
 
-mod begin;
+mod activity;
 mod credential;
 mod end;
 mod find;
+mod insert;
 mod list;
-mod touch;
 
-pub use begin::{Begun, NewSession, begun, insert, last_organization};
+pub use activity::{extend, record_activity};
 pub use credential::{
-    confirm_cookie, credential_expiry, find_replaced, is_due_for_rotation, look_at_organization,
-    mark_for_rotation, renew_check, set_client, set_credential, take_replaced,
+    confirm_cookie, find_credential_expiry, find_replaced, is_due_for_rotation, mark_for_rotation,
+    record_reauthentication, set_client, set_credential, switch_organization, take_replaced,
 };
 pub use end::{
-    End, EndFilter, Ended, delete_ended_before, end, end_among, end_of_device, end_run_out, ended_by_limit,
-    follow_epoch, lock_out_of_epoch, lock_out_of_epoch_of, lock_run_out, over_limit,
+    EndCause, EndFilter, EndRecord, delete_ended_before, end, end_by_ids, end_for_device,
+    list_ended_by_limit, list_over_limit, lock_expired, lock_outdated_epoch, lock_outdated_epoch_of,
+    record_expiry, update_epoch,
 };
 pub use find::{
-    Found, Live, end_reason_of, find_by_credential, live, live_until, lock, lock_open_of, owner,
-    refusal_reason,
+    FoundSession, LiveSession, find_by_credential, find_end_reason, find_live, find_live_until, find_owner,
+    lock, lock_open_of, refusal_reason,
 };
-pub use list::{ListedSession, last_number, list_live, people_with_open};
-pub use touch::{extend, touch};
+pub use insert::{InsertedSession, NewSession, insert, load_inserted, load_last_organization};
+pub use list::{ListedSession, list_live, list_users_with_open, load_last_number};

@@ -1,15 +1,15 @@
 use std::time::Duration;
 
 use super::*;
-use crate::server::store::maintenance::{Keeping, Whole};
+use crate::server::store::maintenance::{DatabaseOverview, PendingCleanup};
 
 const SETTINGS: Settings = Settings {
     cleanup_interval: Duration::from_secs(3600),
     retention: Duration::from_secs(30 * 86_400),
 };
 
-fn table(name: &str) -> Table {
-    Table {
+fn table(name: &str) -> TableStats {
+    TableStats {
         name: name.to_owned(),
         table_bytes: 1 << 20,
         index_bytes: 0,
@@ -22,8 +22,8 @@ fn table(name: &str) -> Table {
     }
 }
 
-fn index(name: &str, bytes: i64, expected_bytes: Option<i64>) -> Index {
-    Index {
+fn index(name: &str, bytes: i64, expected_bytes: Option<i64>) -> IndexStats {
+    IndexStats {
         name: name.to_owned(),
         table: "sessions".to_owned(),
         bytes,
@@ -51,7 +51,7 @@ fn well() -> Report {
     let at = DateTime::from_timestamp(1_800_000_000, 0).expect("a time");
     Report {
         at,
-        database: Whole {
+        database: DatabaseOverview {
             name: "portal".to_owned(),
             bytes: 1 << 30,
             transaction_age: 1_000,
@@ -62,7 +62,7 @@ fn well() -> Report {
         tables: vec![table("sessions"), table("session_events")],
         indexes: vec![index("sessions_pkey", 1 << 20, Some(1 << 20))],
         open_transactions: Vec::new(),
-        keeping: Keeping {
+        keeping: PendingCleanup {
             cleanup_started: Some(at - TimeDelta::minutes(61)),
             cleanup_finished: Some(at - TimeDelta::minutes(60)),
             sessions_past_retention: 5_000,
@@ -110,7 +110,7 @@ fn vacuum_needs_many_rows_and_a_large_share() {
     };
     assert_eq!((small(999), small(1_000)), (Vec::new(), vacuum));
     assert_eq!(
-        Table {
+        TableStats {
             dead_rows: 10_000,
             ..table("x")
         }
@@ -194,7 +194,7 @@ fn long_transactions_are_reported_and_left_alone() {
 
 #[test]
 fn bad_indexes_are_rebuilt_and_leftovers_dropped() {
-    let of = |index: Index| advised(|report| report.indexes = vec![index]);
+    let of = |index: IndexStats| advised(|report| report.indexes = vec![index]);
     assert_eq!(of(index("i", 2 << 20, Some(1 << 20))), []);
     assert_eq!(of(index("i", 3 << 20, None)), []);
     assert_eq!(of(index("i", 900_000, Some(1))), []);
@@ -202,7 +202,7 @@ fn bad_indexes_are_rebuilt_and_leftovers_dropped() {
         of(index("i", 3 << 20, Some(1 << 20))),
         one("i", "REINDEX INDEX CONCURRENTLY i")
     );
-    let invalid = |name| Index {
+    let invalid = |name| IndexStats {
         is_valid: false,
         ..index(name, 8192, None)
     };

@@ -11,7 +11,7 @@ use domain::{
     user::User,
 };
 
-use crate::server::{auth::token::HashedToken, store::unreadable};
+use crate::server::{auth::token::HashedToken, store::invalid_column};
 
 /// A session to insert.
 pub struct NewSession<'a> {
@@ -66,7 +66,7 @@ pub async fn insert(conn: &mut Connection, new: NewSession<'_>, now: DateTime<Ut
 }
 
 /// A session that was just inserted, with the limits of its role.
-pub struct Begun {
+pub struct InsertedSession {
     pub user: User,
     pub lifetime_expires_at: DateTime<Utc>,
     /// Live sessions that the role allows.
@@ -74,7 +74,7 @@ pub struct Begun {
 }
 
 /// Loads the session that this transaction has inserted.
-pub async fn begun(conn: &mut Connection, session: SessionId) -> sqlx::Result<Begun> {
+pub async fn load_inserted(conn: &mut Connection, session: SessionId) -> sqlx::Result<InsertedSession> {
     let row = sqlx::query!(
         r#"SELECT user_id AS "user_id!", email AS "email!", display_name AS "display_name!", role AS "role!",
             lifetime_expires_at AS "lifetime_expires_at!", max_sessions::bigint AS "max_sessions!"
@@ -83,14 +83,14 @@ pub async fn begun(conn: &mut Connection, session: SessionId) -> sqlx::Result<Be
     )
     .fetch_one(conn)
     .await?;
-    let role = row.role.parse().map_err(unreadable("role"))?;
+    let role = row.role.parse().map_err(invalid_column("role"))?;
     let user = User {
         id: UserId(row.user_id),
         email: row.email,
         display_name: row.display_name,
         role,
     };
-    Ok(Begun {
+    Ok(InsertedSession {
         user,
         lifetime_expires_at: row.lifetime_expires_at,
         max_sessions: row.max_sessions,
@@ -98,7 +98,10 @@ pub async fn begun(conn: &mut Connection, session: SessionId) -> sqlx::Result<Be
 }
 
 /// Returns the organization that the user selected last, if they still belong to it; else the one they joined first.
-pub async fn last_organization(conn: &mut Connection, user: UserId) -> sqlx::Result<Option<OrganizationId>> {
+pub async fn load_last_organization(
+    conn: &mut Connection,
+    user: UserId,
+) -> sqlx::Result<Option<OrganizationId>> {
     let id = sqlx::query_scalar!(
         "
         SELECT m.organization_id FROM memberships m

@@ -23,7 +23,7 @@ impl Steps {
 
 /// Number of live sessions at the end of a step.
 #[derive(Debug)]
-pub struct Live {
+pub struct LiveCount {
     pub step: DateTime<Utc>,
     pub role: String,
     pub kind: String,
@@ -31,9 +31,9 @@ pub struct Live {
 }
 
 /// Returns the last sample of each step. Steps without a sample are missing.
-pub async fn live_by_samples(conn: &mut Connection, steps: Steps) -> sqlx::Result<Vec<Live>> {
+pub async fn count_live_from_samples(conn: &mut Connection, steps: Steps) -> sqlx::Result<Vec<LiveCount>> {
     sqlx::query_as!(
-        Live,
+        LiveCount,
         r#"
         WITH last AS (
             SELECT date_bin(make_interval(secs => $3), at, $1) AS step, max(at) AS at FROM session_samples
@@ -52,7 +52,7 @@ pub async fn live_by_samples(conn: &mut Connection, steps: Steps) -> sqlx::Resul
 
 /// Number of sessions that were live from moment `first` to moment `last`, counted from 0.
 #[derive(Debug)]
-pub struct LiveFrom {
+pub struct LiveRange {
     pub role: String,
     pub kind: String,
     pub first: i32,
@@ -62,16 +62,16 @@ pub struct LiveFrom {
 
 /// Counts the sessions of an organization's members that were live at the given moments, which are in order. Uses start
 /// and end times, so each session is read once for any number of moments.
-pub async fn live_of_organization(
+pub async fn count_live_in_organization(
     conn: &mut Connection,
     organization: OrganizationId,
     moments: &[DateTime<Utc>],
-) -> sqlx::Result<Vec<LiveFrom>> {
+) -> sqlx::Result<Vec<LiveRange>> {
     let Some(&from) = moments.first() else {
         return Ok(Vec::new());
     };
     sqlx::query_as!(
-        LiveFrom,
+        LiveRange,
         r#"
         WITH members AS (
             SELECT m.user_id, CASE WHEN u.role = 'system_admin' THEN u.role ELSE m.role END AS role
@@ -100,20 +100,20 @@ pub async fn live_of_organization(
 
 /// Numbers of sign-ins in a step.
 #[derive(Debug)]
-pub struct SignIns {
+pub struct SignInCounts {
     pub step: DateTime<Utc>,
     pub succeeded: i64,
     /// Refused or throttled.
     pub failed: i64,
 }
 
-pub async fn sign_ins(
+pub async fn count_sign_ins(
     conn: &mut Connection,
     organization: Option<OrganizationId>,
     steps: Steps,
-) -> sqlx::Result<Vec<SignIns>> {
+) -> sqlx::Result<Vec<SignInCounts>> {
     sqlx::query_as!(
-        SignIns,
+        SignInCounts,
         r#"
         SELECT date_bin(make_interval(secs => $3), at, $1) AS "step!",
             count(*) FILTER (WHERE kind = 'signed_in') AS "succeeded!",
@@ -134,19 +134,19 @@ pub async fn sign_ins(
 
 /// Number of sessions that ended in a step for one reason.
 #[derive(Debug)]
-pub struct EndedFor {
+pub struct EndedCount {
     pub step: DateTime<Utc>,
     pub reason: String,
     pub sessions: i64,
 }
 
-pub async fn ended(
+pub async fn count_ended(
     conn: &mut Connection,
     organization: Option<OrganizationId>,
     steps: Steps,
-) -> sqlx::Result<Vec<EndedFor>> {
+) -> sqlx::Result<Vec<EndedCount>> {
     sqlx::query_as!(
-        EndedFor,
+        EndedCount,
         r#"
         SELECT date_bin(make_interval(secs => $3), ended_at, $1) AS "step!", end_reason AS "reason!",
             count(*) AS "sessions!"
@@ -166,19 +166,19 @@ pub async fn ended(
 
 /// Duration in seconds of the sessions that ended in a step.
 #[derive(Debug)]
-pub struct Lengths {
+pub struct SessionDurations {
     pub step: DateTime<Utc>,
     pub average: f64,
     pub median: f64,
 }
 
-pub async fn lengths(
+pub async fn load_durations(
     conn: &mut Connection,
     organization: Option<OrganizationId>,
     steps: Steps,
-) -> sqlx::Result<Vec<Lengths>> {
+) -> sqlx::Result<Vec<SessionDurations>> {
     sqlx::query_as!(
-        Lengths,
+        SessionDurations,
         r#"
         SELECT step AS "step!", avg(seconds) AS "average!", percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds) AS "median!"
         FROM (
@@ -200,15 +200,15 @@ pub async fn lengths(
 
 /// Numbers of presented refresh tokens in a step, on all nodes.
 #[derive(Debug)]
-pub struct Refreshes {
+pub struct RefreshCounts {
     pub step: DateTime<Utc>,
     pub exchanged: i64,
     pub refused: i64,
 }
 
-pub async fn refreshes(conn: &mut Connection, steps: Steps) -> sqlx::Result<Vec<Refreshes>> {
+pub async fn count_refreshes(conn: &mut Connection, steps: Steps) -> sqlx::Result<Vec<RefreshCounts>> {
     sqlx::query_as!(
-        Refreshes,
+        RefreshCounts,
         r#"
         SELECT date_bin(make_interval(secs => $3), minute, $1) AS "step!",
             sum(refreshes)::bigint AS "exchanged!", sum(refresh_failures)::bigint AS "refused!"
@@ -224,15 +224,18 @@ pub async fn refreshes(conn: &mut Connection, steps: Steps) -> sqlx::Result<Vec<
 
 /// Milliseconds from the end of a session to the close of its last stream, on all nodes.
 #[derive(Debug)]
-pub struct Closings {
+pub struct RevocationLatency {
     pub step: DateTime<Utc>,
     pub median: f64,
     pub slowest: f64,
 }
 
-pub async fn closings(conn: &mut Connection, steps: Steps) -> sqlx::Result<Vec<Closings>> {
+pub async fn load_revocation_latency(
+    conn: &mut Connection,
+    steps: Steps,
+) -> sqlx::Result<Vec<RevocationLatency>> {
     sqlx::query_as!(
-        Closings,
+        RevocationLatency,
         r#"
         SELECT date_bin(make_interval(secs => $3), minute, $1) AS "step!",
             percentile_cont(0.5) WITHIN GROUP (ORDER BY ms) AS "median!", max(ms)::float8 AS "slowest!"

@@ -17,7 +17,7 @@ pub async fn track<T>(request: impl Future<Output = T>) -> T {
 }
 
 /// Keeps tracking in a part of the request that runs as its own task.
-pub fn track_part<T>(part: impl Future<Output = T>) -> impl Future<Output = T> {
+pub fn track_task<T>(part: impl Future<Output = T>) -> impl Future<Output = T> {
     let request = HAS_COMMITTED.try_with(Arc::clone).unwrap_or_default();
     HAS_COMMITTED.scope(request, part)
 }
@@ -36,7 +36,7 @@ pub fn has_committed() -> bool {
 
 /// Returns the error for a failed database: [`AppError::Unavailable`], which claims that nothing was changed, only if
 /// that is true.
-pub fn unavailable() -> AppError {
+pub fn unavailable_error() -> AppError {
     if has_committed() {
         AppError::OutcomeUnknown
     } else {

@@ -12,7 +12,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 
-use super::{audit::Actor, review, sessions, users};
+use super::{audit::Actor, session_list, sessions, users};
 use domain::{
     ids::{OrganizationId, SessionId, UserId},
     session::EndReason,
@@ -30,7 +30,7 @@ use crate::{
 /// A transaction of a caller whose session was live, with the request's credential, after the user was locked. Rolls back
 /// when dropped without a commit.
 #[derive(Debug)]
-pub struct ActingTransaction {
+pub struct CallerTransaction {
     inner: Transaction,
     user: UserId,
     session: SessionId,
@@ -40,7 +40,7 @@ pub struct ActingTransaction {
 
 /// Why a caller may not act, or may not act any more.
 #[derive(Debug)]
-pub enum NotActing {
+pub enum CallerError {
     /// The caller's session has ended, or its credential was replaced ([`EndReason::is_never_recorded`]).
     Ended(EndReason),
     /// The caller is not an administrator, or not any more.
@@ -48,45 +48,45 @@ pub enum NotActing {
     Database(sqlx::Error),
 }
 
-impl From<sqlx::Error> for NotActing {
+impl From<sqlx::Error> for CallerError {
     fn from(error: sqlx::Error) -> Self {
-        NotActing::Database(error)
+        CallerError::Database(error)
     }
 }
 
-impl From<NotActing> for AppError {
-    fn from(error: NotActing) -> Self {
+impl From<CallerError> for AppError {
+    fn from(error: CallerError) -> Self {
         match error {
-            NotActing::Ended(reason) => AppError::SessionEnded { reason },
-            NotActing::Forbidden => AppError::Forbidden,
-            NotActing::Database(error) => error.into(),
+            CallerError::Ended(reason) => AppError::SessionEnded { reason },
+            CallerError::Forbidden => AppError::Forbidden,
+            CallerError::Database(error) => error.into(),
         }
     }
 }
 
-impl ActingTransaction {
+impl CallerTransaction {
     /// Locks the caller's user and rechecks the caller's session and credential. Whatever replaces a credential holds that
     /// lock.
     ///
     /// # Errors
-    /// [`NotActing::Ended`], [`NotActing::Database`].
+    /// [`CallerError::Ended`], [`CallerError::Database`].
     pub async fn begin(
         database: &Database,
         clock: &Clock,
         caller: &CurrentSession,
         ip_address: Option<IpAddr>,
-    ) -> Result<Self, NotActing> {
-        Self::begin_with(database, clock, caller, ip_address, &[]).await
+    ) -> Result<Self, CallerError> {
+        Self::begin_locking(database, clock, caller, ip_address, &[]).await
     }
 
     /// Locks `others` as well. Users are locked in the order of their ids.
-    async fn begin_with(
+    async fn begin_locking(
         database: &Database,
         clock: &Clock,
         caller: &CurrentSession,
         ip_address: Option<IpAddr>,
         others: &[UserId],
-    ) -> Result<Self, NotActing> {
+    ) -> Result<Self, CallerError> {
         let (user, session) = (caller.user.id, caller.id);
         let mut inner = database.begin().await?;
         let mut locked = others.to_vec();
@@ -94,13 +94,13 @@ impl ActingTransaction {
         users::lock_all(&mut inner, &locked).await?;
         let now = clock.now();
         if let Some(reason) = sessions::refusal_reason(&mut inner, session, caller.credential, now).await? {
-            return Err(NotActing::Ended(reason));
+            return Err(CallerError::Ended(reason));
         }
         Ok(Self {
             inner,
             user,
             session,
-            actor: Actor::acting(user, session, ip_address),
+            actor: Actor::signed_in(user, session, ip_address),
             now,
         })
     }
@@ -134,7 +134,7 @@ impl ActingTransaction {
     }
 }
 
-impl Deref for ActingTransaction {
+impl Deref for CallerTransaction {
     type Target = Transaction;
 
     fn deref(&self) -> &Transaction {
@@ -142,37 +142,37 @@ impl Deref for ActingTransaction {
     }
 }
 
-impl DerefMut for ActingTransaction {
+impl DerefMut for CallerTransaction {
     fn deref_mut(&mut self) -> &mut Transaction {
         &mut self.inner
     }
 }
 
-/// An [`ActingTransaction`] of an administrator, whose permission was rechecked too.
+/// An [`CallerTransaction`] of an administrator, whose permission was rechecked too.
 #[derive(Debug)]
 pub struct AdminTransaction {
-    inner: ActingTransaction,
+    inner: CallerTransaction,
     organization: Option<OrganizationId>,
 }
 
 impl AdminTransaction {
-    /// Locks the caller and the users in `concerned`, then rechecks the caller's session and credential, and that the
+    /// Locks the caller and the users in `other_users`, then rechecks the caller's session and credential, and that the
     /// caller still administers `organization`. `None` requires a system administrator.
     ///
     /// # Errors
-    /// [`NotActing`].
+    /// [`CallerError`].
     pub async fn begin(
         database: &Database,
         clock: &Clock,
         caller: &CurrentSession,
         ip_address: IpAddr,
         organization: Option<OrganizationId>,
-        concerned: &[UserId],
-    ) -> Result<Self, NotActing> {
+        other_users: &[UserId],
+    ) -> Result<Self, CallerError> {
         let mut inner =
-            ActingTransaction::begin_with(database, clock, caller, Some(ip_address), concerned).await?;
-        if !review::is_administrator(&mut inner, caller.id, organization).await? {
-            return Err(NotActing::Forbidden);
+            CallerTransaction::begin_locking(database, clock, caller, Some(ip_address), other_users).await?;
+        if !session_list::is_administrator(&mut inner, caller.id, organization).await? {
+            return Err(CallerError::Forbidden);
         }
         Ok(Self { inner, organization })
     }
@@ -192,15 +192,15 @@ impl AdminTransaction {
 }
 
 impl Deref for AdminTransaction {
-    type Target = ActingTransaction;
+    type Target = CallerTransaction;
 
-    fn deref(&self) -> &ActingTransaction {
+    fn deref(&self) -> &CallerTransaction {
         &self.inner
     }
 }
 
 impl DerefMut for AdminTransaction {
-    fn deref_mut(&mut self) -> &mut ActingTransaction {
+    fn deref_mut(&mut self) -> &mut CallerTransaction {
         &mut self.inner
     }
 }

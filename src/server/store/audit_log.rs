@@ -1,6 +1,6 @@
 //! Pages of the audit log with one filter, for the page, the API and the exports.
 //!
-//! A statement contains only the conditions that apply, as in [`super::review`], so that each finds its index.
+//! A statement contains only the conditions that apply, as in [`super::session_list`], so that each finds its index.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -16,7 +16,7 @@ use domain::{
 
 /// Selects rows within what the reader may see.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
+pub struct AuditSelection<'a> {
     pub filter: &'a AuditFilter,
     /// Only rows about users of this organization, and none about another organization.
     pub organization: Option<OrganizationId>,
@@ -28,7 +28,7 @@ pub struct Asked<'a> {
 
 /// One row of the log, with its position in the chain if it is sealed.
 #[derive(FromRow)]
-pub struct ExportedRow {
+pub struct AuditLogRow {
     pub id: i64,
     pub at: DateTime<Utc>,
     pub kind: String,
@@ -53,13 +53,13 @@ pub struct ExportedRow {
 }
 
 /// Returns the rows after an id, in order of id.
-pub async fn page_after(
+pub async fn load_after(
     conn: &mut Connection,
-    asked: Asked<'_>,
+    selection: AuditSelection<'_>,
     id: i64,
     limit: i64,
-) -> sqlx::Result<Vec<ExportedRow>> {
-    let mut query = rows(asked);
+) -> sqlx::Result<Vec<AuditLogRow>> {
+    let mut query = select_rows(selection);
     query
         .push(" AND e.id > ")
         .push_bind(id)
@@ -68,18 +68,18 @@ pub async fn page_after(
     let rows = query.build_query_as().fetch_all(conn).await?;
     Ok(rows
         .into_iter()
-        .map(|row| redacted(row, asked.organization))
+        .map(|row| redact(row, selection.organization))
         .collect())
 }
 
 /// Returns the rows before an id, newest first.
-pub async fn page_before(
+pub async fn load_before(
     conn: &mut Connection,
-    asked: Asked<'_>,
+    selection: AuditSelection<'_>,
     id: i64,
     limit: i64,
-) -> sqlx::Result<Vec<ExportedRow>> {
-    let mut query = rows(asked);
+) -> sqlx::Result<Vec<AuditLogRow>> {
+    let mut query = select_rows(selection);
     query
         .push(" AND e.id < ")
         .push_bind(id)
@@ -88,18 +88,18 @@ pub async fn page_before(
     let rows = query.build_query_as().fetch_all(conn).await?;
     Ok(rows
         .into_iter()
-        .map(|row| redacted(row, asked.organization))
+        .map(|row| redact(row, selection.organization))
         .collect())
 }
 
 /// Counts the rows.
-pub async fn count(conn: &mut Connection, asked: Asked<'_>) -> sqlx::Result<i64> {
+pub async fn count(conn: &mut Connection, selection: AuditSelection<'_>) -> sqlx::Result<i64> {
     let mut query = QueryBuilder::<Postgres>::new("SELECT count(*)");
-    listed(&mut query, asked);
+    push_conditions(&mut query, selection);
     query.build_query_scalar().fetch_one(conn).await
 }
 
-fn rows(asked: Asked<'_>) -> QueryBuilder<Postgres> {
+fn select_rows(selection: AuditSelection<'_>) -> QueryBuilder<Postgres> {
     // Times as far as they can be written. `known.here`: the asker may know who did it.
     let mut query = QueryBuilder::<Postgres>::new(
         "SELECT e.id, LEAST(GREATEST(e.at, '0001-01-01'), '9999-12-31') AS at, e.kind, \
@@ -110,17 +110,17 @@ fn rows(asked: Asked<'_>) -> QueryBuilder<Postgres> {
          CASE WHEN known.here THEN host(e.ip_address) END AS ip_address, e.reason, e.detail, c.position, c.hash, \
          CASE WHEN c.sealed_at IS NOT NULL THEN LEAST(GREATEST(c.sealed_at, '0001-01-01'), '9999-12-31') END AS sealed_at",
     );
-    listed(&mut query, asked);
+    push_conditions(&mut query, selection);
     query
 }
 
-fn listed(query: &mut QueryBuilder<Postgres>, asked: Asked<'_>) {
-    let Asked {
+fn push_conditions(query: &mut QueryBuilder<Postgres>, selection: AuditSelection<'_>) {
+    let AuditSelection {
         filter,
         organization,
         about,
         session,
-    } = asked;
+    } = selection;
     query.push(
         " FROM audit_events e LEFT JOIN users u ON u.id = e.user_id LEFT JOIN audit_chain c ON c.event_id = e.id \
          LEFT JOIN users a ON a.id = e.actor_id",
@@ -166,12 +166,12 @@ fn listed(query: &mut QueryBuilder<Postgres>, asked: Asked<'_>) {
         query.push(" AND e.at < ").push_bind(until);
     }
     if let Some(person) = &filter.person {
-        people(query, organization, "e.user_id", person);
+        push_user_condition(query, organization, "e.user_id", person);
     }
     if let Some(actor) = &filter.actor {
         // Nor is a hidden actor found by what is not shown of them.
         query.push(" AND known.here");
-        people(query, organization, "e.actor_id", actor);
+        push_user_condition(query, organization, "e.actor_id", actor);
     }
     if let Some(network) = filter.address.as_deref().and_then(network) {
         query
@@ -183,7 +183,7 @@ fn listed(query: &mut QueryBuilder<Postgres>, asked: Asked<'_>) {
 
 /// Removes what the reader may not know. Of an actor in another organization only the action remains; ids that belong
 /// to another organization are removed.
-fn redacted(mut row: ExportedRow, organization: Option<OrganizationId>) -> ExportedRow {
+fn redact(mut row: AuditLogRow, organization: Option<OrganizationId>) -> AuditLogRow {
     let Some(organization) = organization else {
         return row;
     };
@@ -207,7 +207,7 @@ fn redacted(mut row: ExportedRow, organization: Option<OrganizationId>) -> Expor
 
 /// Matches users by name or id. Only members of the organization are found, so that a search does not reveal an actor
 /// from outside.
-fn people(
+fn push_user_condition(
     query: &mut QueryBuilder<Postgres>,
     organization: Option<OrganizationId>,
     column: &str,
@@ -217,7 +217,7 @@ fn people(
     if let Ok(id) = text.parse::<Uuid>() {
         query.push("id = ").push_bind(id);
     } else {
-        let pattern = containing(text);
+        let pattern = like_pattern(text);
         query
             .push("(lower(email) LIKE lower(")
             .push_bind(pattern.clone())

@@ -11,28 +11,28 @@ use std::{
 use sqlx::{PgConnection, Row as _};
 use tokio::{sync::watch, time::timeout};
 
-use super::failure::Abandoned;
+use super::failure::AbandonReason;
 
 /// Idle time after which a connection is checked again.
 const CHECK_AFTER: Duration = Duration::from_secs(1);
 
 /// Time limit of a check, after which the connection is closed. Longer than the round trip of the slowest usable link.
-const CHECK: Duration = Duration::from_secs(2);
+const CHECK_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Why a database is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum WriteRefusal {
     /// It is a standby.
     InRecovery,
     /// `default_transaction_read_only` is on.
     ReadOnly,
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for WriteRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Refusal::InRecovery => "is a standby (in recovery), where revocations arrive late",
-            Refusal::ReadOnly => "is read-only (default_transaction_read_only is on)",
+            WriteRefusal::InRecovery => "is a standby (in recovery), where revocations arrive late",
+            WriteRefusal::ReadOnly => "is read-only (default_transaction_read_only is on)",
         })
     }
 }
@@ -46,12 +46,12 @@ struct Shared {
     /// When a connection last missed its deadline.
     distrusted_at: Mutex<Option<Instant>>,
     /// Result for the last new connection.
-    refusal: watch::Sender<Option<Refusal>>,
+    refusal: watch::Sender<Option<WriteRefusal>>,
 }
 
 impl ConnectionChecks {
     /// Replaces idle connections: where one connection died, they probably did too, and trying each takes seconds.
-    pub fn distrust_rested(&self) {
+    pub fn distrust_idle(&self) {
         let mut distrusted_at = self
             .0
             .distrusted_at
@@ -70,12 +70,12 @@ impl ConnectionChecks {
     }
 
     /// Returns why the database is not used, according to the last check.
-    pub fn refusal(&self) -> Option<Refusal> {
+    pub fn refusal(&self) -> Option<WriteRefusal> {
         *self.0.refusal.borrow()
     }
 
     /// Waits until a connection is refused.
-    pub async fn refused(&self) -> Refusal {
+    pub async fn wait_for_refusal(&self) -> WriteRefusal {
         let mut refusals = self.0.refusal.subscribe();
         loop {
             if refusals.changed().await.is_err() {
@@ -95,11 +95,11 @@ impl ConnectionChecks {
         if idle_for < CHECK_AFTER {
             return true;
         }
-        match timeout(CHECK, check(conn)).await {
+        match timeout(CHECK_DEADLINE, check(conn)).await {
             Ok(Ok(None)) => true,
             Ok(Ok(Some(_)) | Err(_)) => false,
             Err(_) => {
-                self.distrust_rested();
+                self.distrust_idle();
                 false
             }
         }
@@ -108,15 +108,16 @@ impl ConnectionChecks {
     /// Refuses a new connection to a database that accepts no writes.
     ///
     /// # Errors
-    /// [`Abandoned::Refused`], or the database does not answer.
+    /// [`AbandonReason::Refused`], or the database does not answer.
     pub async fn after_connect(&self, conn: &mut PgConnection) -> sqlx::Result<()> {
-        let checked = timeout(CHECK, check(conn)).await;
-        let refusal = checked.unwrap_or_else(|_| Err(Abandoned::DeadlineMissed(CHECK).into()))?;
+        let checked = timeout(CHECK_DEADLINE, check(conn)).await;
+        let refusal =
+            checked.unwrap_or_else(|_| Err(AbandonReason::DeadlineMissed(CHECK_DEADLINE).into()))?;
         self.record(refusal);
-        refusal.map_or(Ok(()), |refusal| Err(Abandoned::Refused(refusal).into()))
+        refusal.map_or(Ok(()), |refusal| Err(AbandonReason::Refused(refusal).into()))
     }
 
-    fn record(&self, refusal: Option<Refusal>) {
+    fn record(&self, refusal: Option<WriteRefusal>) {
         self.0.refusal.send_if_modified(|last| {
             let is_new = *last != refusal || refusal.is_some();
             if *last != refusal
@@ -129,19 +130,19 @@ impl ConnectionChecks {
         });
         if refusal.is_some() {
             // Older connections may accept writes for a while.
-            self.distrust_rested();
+            self.distrust_idle();
         }
     }
 }
 
 /// One round trip, like a ping.
-async fn check(conn: &mut PgConnection) -> sqlx::Result<Option<Refusal>> {
+async fn check(conn: &mut PgConnection) -> sqlx::Result<Option<WriteRefusal>> {
     let sql = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'";
     let row = sqlx::raw_sql(sql).fetch_one(conn).await?;
     Ok(if row.try_get(0)? {
-        Some(Refusal::InRecovery)
+        Some(WriteRefusal::InRecovery)
     } else if row.try_get(1)? {
-        Some(Refusal::ReadOnly)
+        Some(WriteRefusal::ReadOnly)
     } else {
         None
     })

@@ -4,11 +4,11 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::server::database::Connection;
-use crate::server::store::acting::ActingTransaction;
+use crate::server::store::caller_transaction::CallerTransaction;
 
 /// Records activity and presence. `seen` and `active` belong to `ids` by index. Times only move forward, and ended
 /// sessions stay unchanged.
-pub async fn touch(
+pub async fn record_activity(
     conn: &mut Connection,
     ids: &[Uuid],
     seen: &[DateTime<Utc>],
@@ -34,7 +34,7 @@ pub async fn touch(
 }
 
 /// Extends the caller's session at once. `false`: it has expired.
-pub async fn extend(tx: &mut ActingTransaction) -> sqlx::Result<bool> {
+pub async fn extend(tx: &mut CallerTransaction) -> sqlx::Result<bool> {
     let (session, now) = (tx.session(), tx.now());
     let done = sqlx::query!(
         "

@@ -3,69 +3,73 @@
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use super::Asked;
+use super::SessionSelection;
 use domain::session_filter::{SessionFilter, StateFilter, SuspicionFilter};
 
 use crate::server::store::{containing, network};
 
 /// The parts of a list. Each is found by its own indexes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum ListPart {
     /// Would authenticate now.
     Live,
     /// Expired, not recorded yet.
-    RunOut,
+    Expired,
     /// Either of these: not recorded as ended.
     Open,
     /// Recorded as ended.
-    Written,
+    Recorded,
 }
 
-pub(super) fn parts(filter: &SessionFilter) -> &'static [Part] {
+pub(super) fn list_parts(filter: &SessionFilter) -> &'static [ListPart] {
     match (filter.effective_state(), filter.reason) {
         // Only ended sessions have a reason.
         (StateFilter::Live, Some(_)) => &[],
-        (StateFilter::Live, None) => &[Part::Live],
-        (StateFilter::Ended, _) | (StateFilter::All, Some(_)) => &[Part::RunOut, Part::Written],
-        (StateFilter::All, None) => &[Part::Open, Part::Written],
+        (StateFilter::Live, None) => &[ListPart::Live],
+        (StateFilter::Ended, _) | (StateFilter::All, Some(_)) => &[ListPart::Expired, ListPart::Recorded],
+        (StateFilter::All, None) => &[ListPart::Open, ListPart::Recorded],
     }
 }
 
 /// Returns the SQL for a user's role in the selected organization. Its administrators must not see roles elsewhere.
-pub(super) fn role(asked: Asked<'_>) -> &'static str {
-    if asked.organization.is_some() {
+pub(super) fn role_expression(selection: SessionSelection<'_>) -> &'static str {
+    if selection.organization.is_some() {
         "scope.role"
     } else {
         "st.role"
     }
 }
 
-pub(super) fn from(query: &mut QueryBuilder<Postgres>, asked: Asked<'_>) {
+pub(super) fn push_from(query: &mut QueryBuilder<Postgres>, selection: SessionSelection<'_>) {
     query.push(" FROM session_state st");
-    if let Some(organization) = asked.organization {
+    if let Some(organization) = selection.organization {
         query
             .push(" JOIN memberships scope ON scope.user_id = st.user_id AND scope.organization_id = ")
             .push_bind(organization.0);
     }
 }
 
-pub(super) fn conditions(query: &mut QueryBuilder<Postgres>, asked: Asked<'_>, part: Part) {
-    let Asked { filter, now, .. } = asked;
+pub(super) fn push_conditions(
+    query: &mut QueryBuilder<Postgres>,
+    selection: SessionSelection<'_>,
+    part: ListPart,
+) {
+    let SessionSelection { filter, now, .. } = selection;
     match part {
-        Part::Live => {
+        ListPart::Live => {
             query
                 .push(" WHERE st.ended_at IS NULL AND st.live_until > ")
                 .push_bind(now);
         }
-        Part::RunOut => {
+        ListPart::Expired => {
             query
                 .push(" WHERE st.ended_at IS NULL AND st.live_until <= ")
                 .push_bind(now);
         }
-        Part::Open => {
+        ListPart::Open => {
             query.push(" WHERE st.ended_at IS NULL");
         }
-        Part::Written => {
+        ListPart::Recorded => {
             query.push(" WHERE st.ended_at IS NOT NULL");
         }
     }
@@ -77,15 +81,15 @@ pub(super) fn conditions(query: &mut QueryBuilder<Postgres>, asked: Asked<'_>, p
     }
     if let Some(wanted) = filter.role {
         query
-            .push(format!(" AND {} = ", role(asked)))
+            .push(format!(" AND {} = ", role(selection)))
             .push_bind(wanted.as_str());
     }
     match (filter.reason, part) {
-        (None, _) | (Some(_), Part::Live | Part::Open) => {}
-        (Some(reason), Part::Written) => {
+        (None, _) | (Some(_), ListPart::Live | ListPart::Open) => {}
+        (Some(reason), ListPart::Recorded) => {
             query.push(" AND st.end_reason = ").push_bind(reason.as_str());
         }
-        (Some(reason), Part::RunOut) => {
+        (Some(reason), ListPart::Expired) => {
             query
                 .push(" AND session_end_reason(st, ")
                 .push_bind(now)
@@ -113,12 +117,12 @@ pub(super) fn conditions(query: &mut QueryBuilder<Postgres>, asked: Asked<'_>, p
         });
     }
     if let Some(q) = &filter.q {
-        search(query, q, part);
+        push_search(query, q, part);
     }
 }
 
 /// Searches addresses, networks and ids as such, and anything else in names.
-fn search(query: &mut QueryBuilder<Postgres>, q: &str, part: Part) {
+fn push_search(query: &mut QueryBuilder<Postgres>, q: &str, part: ListPart) {
     if let Ok(id) = q.parse::<Uuid>() {
         query
             .push(" AND (st.id = ")
@@ -135,8 +139,8 @@ fn search(query: &mut QueryBuilder<Postgres>, q: &str, part: Part) {
             .push("::text::inet");
         return;
     }
-    let pattern = containing(q);
-    let open = if part == Part::Written {
+    let pattern = like_pattern(q);
+    let open = if part == ListPart::Recorded {
         "IS NOT NULL"
     } else {
         "IS NULL"

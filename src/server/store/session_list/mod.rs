@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use self::conditions::{Part, conditions, from, parts, role};
-use super::{cursor::Cursor, unreadable};
+use self::conditions::{ListPart, conditions, from, parts, role};
+use super::{cursor::Cursor, invalid_column};
 use crate::server::database::Connection;
 use domain::{
     admin::{AdminSession, Cutoff, SessionStatus},
@@ -24,7 +24,7 @@ use crate::server::auth::client::BrowserNames;
 
 /// The filter, within what the caller may see, at one time.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
+pub struct SessionSelection<'a> {
     pub filter: &'a SessionFilter,
     /// Only users of this organization.
     pub organization: Option<OrganizationId>,
@@ -32,14 +32,14 @@ pub struct Asked<'a> {
 }
 
 /// Returns a page, at most `limit` rows, and the cursor of the next page if there is one.
-pub async fn page(
+pub async fn load_page(
     conn: &mut Connection,
-    asked: Asked<'_>,
+    selection: SessionSelection<'_>,
     sort: SessionSort,
     after: Option<&Cursor>,
     limit: u16,
 ) -> sqlx::Result<(Vec<AdminSession>, Option<Cursor>)> {
-    let parts = parts(asked.filter);
+    let parts = list_parts(selection.filter);
     if parts.is_empty() {
         return Ok((Vec::new(), None));
     }
@@ -51,14 +51,14 @@ pub async fn page(
     // One extra row shows whether there is a next page.
     let most = i64::from(limit) + 1;
     let mut query = QueryBuilder::<Postgres>::new("");
-    select_rows(&mut query, asked);
+    select_rows(&mut query, selection);
     // Select the ids from as few tables as possible, then load their details.
     query.push(" JOIN (");
     for (place, part) in parts.iter().enumerate() {
         query.push(if place == 0 { "(" } else { " UNION ALL (" });
         query.push("SELECT st.id");
-        from(&mut query, asked);
-        conditions(&mut query, asked, *part);
+        from(&mut query, selection);
+        push_conditions(&mut query, selection, *part);
         if let Some(cursor) = after {
             after_cursor(&mut query, cursor, sort);
         }
@@ -82,40 +82,42 @@ pub async fn page(
 }
 
 /// Returns the ORDER BY expression of a part.
-fn order(sort: SessionSort, part: Part) -> &'static str {
+fn order(sort: SessionSort, part: ListPart) -> &'static str {
     match (sort, part) {
-        (SessionSort::LastActive, Part::Live | Part::Open | Part::Written) => "st.last_active_at",
-        (SessionSort::CreatedAt, Part::Live | Part::Open | Part::Written) => "st.created_at",
-        (SessionSort::User, Part::Live | Part::Open | Part::Written) => "lower(st.email)",
+        (SessionSort::LastActive, ListPart::Live | ListPart::Open | ListPart::Recorded) => {
+            "st.last_active_at"
+        }
+        (SessionSort::CreatedAt, ListPart::Live | ListPart::Open | ListPart::Recorded) => "st.created_at",
+        (SessionSort::User, ListPart::Live | ListPart::Open | ListPart::Recorded) => "lower(st.email)",
         // Few rows among all open sessions. Along an index of the sort key, the database would read all of them one by
         // one. These expressions sort the same, but no index matches them.
-        (SessionSort::LastActive, Part::RunOut) => "(st.last_active_at + interval '0')",
-        (SessionSort::CreatedAt, Part::RunOut) => "(st.created_at + interval '0')",
-        (SessionSort::User, Part::RunOut) => "(lower(st.email) || '')",
+        (SessionSort::LastActive, ListPart::Expired) => "(st.last_active_at + interval '0')",
+        (SessionSort::CreatedAt, ListPart::Expired) => "(st.created_at + interval '0')",
+        (SessionSort::User, ListPart::Expired) => "(lower(st.email) || '')",
     }
 }
 
 /// Counts the rows of all pages.
-pub async fn count(conn: &mut Connection, asked: Asked<'_>) -> sqlx::Result<i64> {
+pub async fn count(conn: &mut Connection, selection: SessionSelection<'_>) -> sqlx::Result<i64> {
     let mut query = QueryBuilder::<Postgres>::new("SELECT 0::bigint");
-    for part in parts(asked.filter) {
+    for part in list_parts(selection.filter) {
         query.push(" + (SELECT count(*)");
-        from(&mut query, asked);
-        conditions(&mut query, asked, *part);
+        from(&mut query, selection);
+        push_conditions(&mut query, selection, *part);
         query.push(")");
     }
     query.build_query_scalar().fetch_one(conn).await
 }
 
 /// Returns live sessions of the filter up to `until`, grouped by user, at most `most`.
-pub async fn live_ids(
+pub async fn list_live_ids(
     conn: &mut Connection,
-    asked: Asked<'_>,
+    selection: SessionSelection<'_>,
     until: Cutoff,
     except: Option<SessionId>,
     most: i64,
 ) -> sqlx::Result<Vec<(UserId, SessionId)>> {
-    let mut query = live_until(asked, Some(until), except);
+    let mut query = live_until(selection, Some(until), except);
     query.push(" ORDER BY st.user_id, st.id LIMIT ").push_bind(most);
     let rows: Vec<(Uuid, Uuid)> = query.build_query_as().fetch_all(conn).await?;
     Ok(rows
@@ -125,14 +127,14 @@ pub async fn live_ids(
 }
 
 /// Returns those of `ids` that the filter still lists, up to `until` if given.
-pub async fn still_listed(
+pub async fn filter_listed(
     conn: &mut Connection,
-    asked: Asked<'_>,
+    selection: SessionSelection<'_>,
     until: Option<Cutoff>,
     ids: &[SessionId],
 ) -> sqlx::Result<Vec<SessionId>> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-    let mut query = live_until(asked, until, None);
+    let mut query = live_until(selection, until, None);
     query
         .push(" AND st.id = ANY(")
         .push_bind(ids)
@@ -144,29 +146,33 @@ pub async fn still_listed(
 /// Counts live sessions of the filter, up to `until` if given.
 pub async fn count_live(
     conn: &mut Connection,
-    asked: Asked<'_>,
+    selection: SessionSelection<'_>,
     until: Option<Cutoff>,
     except: Option<SessionId>,
 ) -> sqlx::Result<i64> {
     let mut query = QueryBuilder::<Postgres>::new("SELECT count(*)");
-    live_conditions(&mut query, asked, until, except);
+    live_conditions(&mut query, selection, until, except);
     query.build_query_scalar().fetch_one(conn).await
 }
 
-fn live_until(asked: Asked<'_>, until: Option<Cutoff>, except: Option<SessionId>) -> QueryBuilder<Postgres> {
+fn live_until(
+    selection: SessionSelection<'_>,
+    until: Option<Cutoff>,
+    except: Option<SessionId>,
+) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::<Postgres>::new("SELECT st.user_id, st.id");
-    live_conditions(&mut query, asked, until, except);
+    live_conditions(&mut query, selection, until, except);
     query
 }
 
 fn live_conditions(
     query: &mut QueryBuilder<Postgres>,
-    asked: Asked<'_>,
+    selection: SessionSelection<'_>,
     until: Option<Cutoff>,
     except: Option<SessionId>,
 ) {
-    from(query, asked);
-    conditions(query, asked, Part::Live);
+    from(query, selection);
+    push_conditions(query, selection, ListPart::Live);
     match until {
         None => {}
         Some(Cutoff::Number(number)) => {
@@ -185,27 +191,27 @@ fn live_conditions(
 }
 
 /// Finds one session in any state that the caller may see, without a filter.
-pub async fn one(
+pub async fn find(
     conn: &mut Connection,
     organization: Option<OrganizationId>,
     session: SessionId,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Option<AdminSession>> {
     let filter = SessionFilter::default();
-    let asked = Asked {
+    let selection = SessionSelection {
         filter: &filter,
         organization,
         now,
     };
     let mut query = QueryBuilder::<Postgres>::new("");
-    select_rows(&mut query, asked);
+    select_rows(&mut query, selection);
     query.push(" WHERE st.id = ").push_bind(session.0);
     let row: Option<Row> = query.build_query_as().fetch_optional(conn).await?;
     row.map(Row::read).transpose()
 }
 
 /// Returns whether a user belongs to the organization; always, without an organization.
-pub async fn is_within(
+pub async fn is_member(
     conn: &mut Connection,
     organization: Option<OrganizationId>,
     user: UserId,
@@ -223,7 +229,7 @@ pub async fn is_within(
 }
 
 /// Returns the first of these sessions whose user does not belong to the organization.
-pub async fn first_out_of(
+pub async fn find_first_outside(
     conn: &mut Connection,
     organization: Option<OrganizationId>,
     ids: &[SessionId],
@@ -261,24 +267,24 @@ pub async fn is_administrator(
     .await
 }
 
-fn select_rows(query: &mut QueryBuilder<Postgres>, asked: Asked<'_>) {
+fn select_rows(query: &mut QueryBuilder<Postgres>, selection: SessionSelection<'_>) {
     query.push(format!(
         "SELECT st.id, st.user_id, st.email, lower(st.email) AS email_key, st.display_name, {} AS role, st.kind, \
          st.device_name, st.os, st.platform, st.browser, st.user_agent, host(st.ip_address) AS ip_address, \
          st.created_at, st.last_active_at, st.last_seen_at, LEAST(st.idle_expires_at, st.lifetime_expires_at) AS expires_at, \
          st.idle_seconds, st.lifetime_expires_at, EXISTS (SELECT 1 FROM security_notices n WHERE n.session_id = st.id) AS is_unusual, st.live_until > ",
-        role(asked),
+        role(selection),
     ));
     query
-        .push_bind(asked.now)
+        .push_bind(selection.now)
         .push(" AS is_live, session_end_reason(st, ")
-        .push_bind(asked.now)
+        .push_bind(selection.now)
         .push(") AS reason, CASE WHEN st.live_until > ")
-        .push_bind(asked.now)
+        .push_bind(selection.now)
         .push(" THEN NULL ELSE session_end_time(st, ")
-        .push_bind(asked.now)
+        .push_bind(selection.now)
         .push(") END AS ended_at");
-    match asked.organization {
+    match selection.organization {
         None => {
             query.push(", st.end_note, st.ended_by");
         }
@@ -296,14 +302,14 @@ fn select_rows(query: &mut QueryBuilder<Postgres>, asked: Asked<'_>) {
             }
         }
     }
-    from(query, asked);
+    from(query, selection);
 }
 
 fn cursor_of(row: &Row, sort: SessionSort) -> Cursor {
     match sort {
-        SessionSort::LastActive => Cursor::at(row.last_active_at, row.id),
-        SessionSort::CreatedAt => Cursor::at(row.created_at, row.id),
-        SessionSort::User => Cursor::of_person(row.email_key.clone(), row.id),
+        SessionSort::LastActive => Cursor::from_time(row.last_active_at, row.id),
+        SessionSort::CreatedAt => Cursor::from_time(row.created_at, row.id),
+        SessionSort::User => Cursor::from_email(row.email_key.clone(), row.id),
     }
 }
 
@@ -316,9 +322,9 @@ fn after_cursor(query: &mut QueryBuilder<Postgres>, cursor: &Cursor, sort: Sessi
     };
     // Also bound the key alone: the index contains only that column.
     query.push(format!(" AND {key} {beyond}= "));
-    cursor.push_key(query);
+    cursor.bind_key(query);
     query.push(format!(" AND ({key} {beyond} "));
-    let id = cursor.push_key(query);
+    let id = cursor.bind_key(query);
     query.push(format!(" OR st.id {beyond} ")).push_bind(id).push(")");
 }
 
@@ -357,7 +363,7 @@ impl Row {
         Ok(AdminSession {
             session: Session {
                 id: SessionId(self.id),
-                kind: self.kind.parse().map_err(unreadable("kind"))?,
+                kind: self.kind.parse().map_err(invalid_column("kind"))?,
                 device_name: self
                     .device_name
                     .unwrap_or_else(|| BrowserNames::read(&self.user_agent).device_name),
@@ -375,7 +381,7 @@ impl Row {
                 id: UserId(self.user_id),
                 email: self.email,
                 display_name: self.display_name,
-                role: self.role.parse().map_err(unreadable("role"))?,
+                role: self.role.parse().map_err(invalid_column("role"))?,
             },
             state: if self.is_live {
                 SessionStatus::Live
@@ -384,7 +390,7 @@ impl Row {
             },
             ended_at: self.ended_at,
             reason: reason
-                .map(|reason| reason.parse().map_err(unreadable("end_reason")))
+                .map(|reason| reason.parse().map_err(invalid_column("end_reason")))
                 .transpose()?,
             note: self.end_note,
             ended_by: self.ended_by.map(UserId),
