@@ -525,7 +525,7 @@ async fn sealing_continues_after_an_outage() {
     };
     record(&portal, 1).await;
     sealed().await;
-    let log = Log::default();
+    let log = CapturedLog::default();
     let guard = log.capture();
     let outage = portal.disconnect_database().await;
     // The job meets the outage at its next second.

@@ -143,7 +143,7 @@ async fn database_holds_no_usable_secret() {
 
 #[tokio::test]
 async fn log_holds_no_secret_at_any_level() {
-    let log = Log::default();
+    let log = CapturedLog::default();
     let portal = Portal::start().await;
     // The whole test runs on this thread.
     let guard = log.capture();

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use broker_portal::server::config::settings::{self, Kind};
+use broker_portal::server::config::settings::{self, ValueKind};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::harness::*;
@@ -224,9 +224,9 @@ async fn every_invalid_setting_is_named() {
                 continue;
             }
             let value = match setting.kind {
-                Kind::Number { .. } => "-1",
-                Kind::Switch => "perhaps",
-                Kind::Text(_) => "a=b=c",
+                ValueKind::Number { .. } => "-1",
+                ValueKind::Switch => "perhaps",
+                ValueKind::Text(_) => "a=b=c",
             };
             let line = failure_with(&[(&name, value)]).await;
             assert_says(&line, &[&name]);

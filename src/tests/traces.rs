@@ -43,7 +43,7 @@ const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 async fn spans_name_route_patterns_without_personal_data() {
     let collector = Collector::default();
     let portal = Portal::with(&[
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.start_listener().await),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.listening().await),
         ("OTEL_SERVICE_NAME", "portal-under-test"),
     ])
     .await;
@@ -98,7 +98,7 @@ async fn spans_name_route_patterns_without_personal_data() {
 #[tokio::test]
 async fn callers_sampling_decision_is_kept() {
     let collector = Collector::default();
-    let portal = Portal::with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.start_listener().await)]).await;
+    let portal = Portal::with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.listening().await)]).await;
     let unsampled = PARENT.strip_suffix("01").expect("flags").to_owned() + "00";
     let stranger = portal.anonymous();
     stranger

@@ -36,7 +36,7 @@ pub fn router() -> Router<AppState> {
         .routes(routes!(events::stream))
         .routes(routes!(session::extend))
         .routes(routes!(session::reauthenticate))
-        .routes(routes!(devices::record_heartbeat))
+        .routes(routes!(devices::heartbeat))
         .routes(routes!(admin::list))
         .routes(routes!(admin::export))
         .routes(routes!(admin::end))

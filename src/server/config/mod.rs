@@ -172,7 +172,7 @@ impl Config {
             }
         }
         let environment = |name: &str| std::env::var(name).ok();
-        let read = Self::answers(&environment, &file)?;
+        let read = Self::resolve(&environment, &file)?;
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
             if name.starts_with("PORTAL_") && settings::find(&name).is_none() {
@@ -187,7 +187,7 @@ impl Config {
     /// # Errors
     /// The first invalid setting.
     pub fn read(environment: &dyn Fn(&str) -> Option<String>, toml: &str) -> Result<Self, ConfigError> {
-        Self::answers(environment, toml).map(|(config, _)| config)
+        Self::resolve(environment, toml).map(|(config, _)| config)
     }
 
     fn resolve(

@@ -73,10 +73,10 @@ use DefaultValue::{Depends, Is, OfRole};
 use ValueKind::{Switch, Text};
 
 /// A threshold of a rule.
-const COUNT_OR_OFF: Kind = Text("a whole number from 1 to 1000000, or 0 or off");
+const COUNT_OR_OFF: ValueKind = Text("a whole number from 1 to 1000000, or 0 or off");
 
 /// A duration of a rule.
-const SECONDS_OR_OFF: Kind = Text("a whole number of seconds from 1 to 31536000, or 0 or off");
+const SECONDS_OR_OFF: ValueKind = Text("a whole number of seconds from 1 to 31536000, or 0 or off");
 
 /// Every setting, in the order of the documentation.
 pub const SECTIONS: &[Section] = &[

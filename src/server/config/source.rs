@@ -71,7 +71,7 @@ impl<'a> Source<'a> {
     /// # Errors
     /// The file contains an unknown name.
     pub fn finish(self) -> Result<ResolvedSettings, ConfigError> {
-        let resolved = self.answers.into_inner();
+        let resolved = self.resolved.into_inner();
         match self.file.iter().find(|(name, _)| !resolved.contains_key(*name)) {
             Some((name, value)) if settings::find(name).is_some() => Err(file_error(
                 value.line,
@@ -84,7 +84,7 @@ impl<'a> Source<'a> {
 
     /// Notes the derived value of a setting that is not set.
     pub fn note_default(&self, name: &str, text: impl ToString) {
-        if let Some(answer) = self.answers.borrow_mut().get_mut(name) {
+        if let Some(answer) = self.resolved.borrow_mut().get_mut(name) {
             answer.text.get_or_insert_with(|| text.to_string());
         }
     }
@@ -104,7 +104,7 @@ impl<'a> Source<'a> {
             origin,
             text: text.clone(),
         };
-        self.answers.borrow_mut().insert(name.to_owned(), answer);
+        self.resolved.borrow_mut().insert(name.to_owned(), answer);
         text
     }
 

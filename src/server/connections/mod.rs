@@ -182,7 +182,7 @@ async fn answer(
     } else {
         app.oneshot(request).await?
     };
-    Ok(response.map(|body| in_progress.answer(body)))
+    Ok(response.map(|body| in_progress.start_response(body)))
 }
 
 /// Answers a request on a connection beyond the limit.

@@ -37,7 +37,7 @@ pub async fn log(State(state): State<AppState>, request: Request, next: Next) ->
     );
     let trace = state
         .traces
-        .request(&method, route.as_deref(), &id, request.headers());
+        .start_request(&method, route.as_deref(), &id, request.headers());
     if let Some(id) = trace.id() {
         span.record("trace", id);
     }
@@ -51,7 +51,7 @@ pub async fn log(State(state): State<AppState>, request: Request, next: Next) ->
         state
             .metrics
             .record_request(&method, route.as_deref(), response.status(), took);
-        trace.answered(response.status());
+        trace.finish(response.status());
         let status = response.status().as_u16();
         let microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         if response.status().is_server_error() && !is_probe {

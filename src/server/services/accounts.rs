@@ -314,7 +314,7 @@ impl Accounts {
             }
         };
         let filter = PeopleFilter::default();
-        let selection = people_list::SessionSelection {
+        let selection = people_list::PeopleSelection {
             filter: &filter,
             organization,
         };

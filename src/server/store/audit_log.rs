@@ -7,7 +7,7 @@ use serde_json::Value;
 use sqlx::{FromRow, Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use super::{containing, network};
+use super::{like_pattern, parse_network};
 use crate::server::database::Connection;
 use domain::{
     audit::AuditFilter,
@@ -173,7 +173,7 @@ fn push_conditions(query: &mut QueryBuilder<Postgres>, selection: AuditSelection
         query.push(" AND known.here");
         push_user_condition(query, organization, "e.actor_id", actor);
     }
-    if let Some(network) = filter.address.as_deref().and_then(network) {
+    if let Some(network) = filter.address.as_deref().and_then(parse_network) {
         query
             .push(" AND known.here AND e.ip_address <<= ")
             .push_bind(network.to_string())

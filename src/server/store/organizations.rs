@@ -70,7 +70,7 @@ pub async fn set_membership(
 
 /// Returns a user's memberships, by name of the organization.
 pub async fn list_for_user(conn: &mut Connection, user: UserId) -> sqlx::Result<Vec<Membership>> {
-    let memberships = of_users(conn, &[user]).await?.into_iter();
+    let memberships = list_for_users(conn, &[user]).await?.into_iter();
     Ok(memberships.map(|(_, membership)| membership).collect())
 }
 

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use super::{containing, cursor::Cursor, invalid_column};
+use super::{cursor::Cursor, invalid_column, like_pattern};
 use crate::server::database::Connection;
 use domain::{
     ids::{OrganizationId, SessionId, UserId},

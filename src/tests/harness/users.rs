@@ -8,7 +8,7 @@ use super::Portal;
 
 /// A user with an account.
 #[derive(Clone, Debug)]
-pub struct Person {
+pub struct TestUser {
     pub id: UserId,
     pub email: String,
     pub password: String,
@@ -53,7 +53,7 @@ impl<'a> UserBuilder<'a> {
         self
     }
 
-    pub async fn create(self) -> Person {
+    pub async fn create(self) -> TestUser {
         let Registration { email, password, .. } = self.new.clone();
         let id = self
             .portal
@@ -62,6 +62,6 @@ impl<'a> UserBuilder<'a> {
             .await
             .expect("an account")
             .user;
-        Person { id, email, password }
+        TestUser { id, email, password }
     }
 }

@@ -392,7 +392,7 @@ impl Batch<'_> {
         let selection = selection(self.state, self.reach, self.filter);
         let listed = session_list::filter_listed(tx, selection, self.wish.cutoff(), ids).await?;
         let note = self.wish.note.as_deref();
-        let end = End {
+        let end = EndCause {
             reason: EndReason::RevokedByAdmin,
             by: actor.user(),
             by_session: actor.session(),

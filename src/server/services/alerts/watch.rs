@@ -198,7 +198,7 @@ impl Watch {
                 let Some(CountThreshold { least, window }) = rules.token_reuse else {
                     return Ok(None);
                 };
-                let audit::Reuses { count, lost_answers } =
+                let audit::ReuseCounts { count, lost_answers } =
                     audit::count_reuses_since(conn, now - delta(window)).await?;
                 judgement(count >= i64::from(least), rule, || {
                     let figures = json!({

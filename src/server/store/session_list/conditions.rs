@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::SessionSelection;
 use domain::session_filter::{SessionFilter, StateFilter, SuspicionFilter};
 
-use crate::server::store::{containing, network};
+use crate::server::store::{like_pattern, parse_network};
 
 /// The parts of a list. Each is found by its own indexes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +81,7 @@ pub(super) fn push_conditions(
     }
     if let Some(wanted) = filter.role {
         query
-            .push(format!(" AND {} = ", role(selection)))
+            .push(format!(" AND {} = ", role_expression(selection)))
             .push_bind(wanted.as_str());
     }
     match (filter.reason, part) {
@@ -132,7 +132,7 @@ fn push_search(query: &mut QueryBuilder<Postgres>, q: &str, part: ListPart) {
             .push(")");
         return;
     }
-    if let Some(network) = network(q).filter(|_| q.contains(['.', ':'])) {
+    if let Some(network) = parse_network(q).filter(|_| q.contains(['.', ':'])) {
         query
             .push(" AND st.ip_address <<= ")
             .push_bind(network.to_string())

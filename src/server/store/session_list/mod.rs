@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use self::conditions::{ListPart, conditions, from, parts, role};
+use self::conditions::{ListPart, list_parts, push_conditions, push_from, role_expression};
 use super::{cursor::Cursor, invalid_column};
 use crate::server::database::Connection;
 use domain::{
@@ -57,7 +57,7 @@ pub async fn load_page(
     for (place, part) in parts.iter().enumerate() {
         query.push(if place == 0 { "(" } else { " UNION ALL (" });
         query.push("SELECT st.id");
-        from(&mut query, selection);
+        push_from(&mut query, selection);
         push_conditions(&mut query, selection, *part);
         if let Some(cursor) = after {
             after_cursor(&mut query, cursor, sort);
@@ -102,7 +102,7 @@ pub async fn count(conn: &mut Connection, selection: SessionSelection<'_>) -> sq
     let mut query = QueryBuilder::<Postgres>::new("SELECT 0::bigint");
     for part in list_parts(selection.filter) {
         query.push(" + (SELECT count(*)");
-        from(&mut query, selection);
+        push_from(&mut query, selection);
         push_conditions(&mut query, selection, *part);
         query.push(")");
     }
@@ -171,7 +171,7 @@ fn live_conditions(
     until: Option<Cutoff>,
     except: Option<SessionId>,
 ) {
-    from(query, selection);
+    push_from(query, selection);
     push_conditions(query, selection, ListPart::Live);
     match until {
         None => {}
@@ -273,7 +273,7 @@ fn select_rows(query: &mut QueryBuilder<Postgres>, selection: SessionSelection<'
          st.device_name, st.os, st.platform, st.browser, st.user_agent, host(st.ip_address) AS ip_address, \
          st.created_at, st.last_active_at, st.last_seen_at, LEAST(st.idle_expires_at, st.lifetime_expires_at) AS expires_at, \
          st.idle_seconds, st.lifetime_expires_at, EXISTS (SELECT 1 FROM security_notices n WHERE n.session_id = st.id) AS is_unusual, st.live_until > ",
-        role(selection),
+        role_expression(selection),
     ));
     query
         .push_bind(selection.now)
@@ -302,7 +302,7 @@ fn select_rows(query: &mut QueryBuilder<Postgres>, selection: SessionSelection<'
             }
         }
     }
-    from(query, selection);
+    push_from(query, selection);
 }
 
 fn cursor_of(row: &Row, sort: SessionSort) -> Cursor {

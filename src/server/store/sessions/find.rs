@@ -150,7 +150,7 @@ pub async fn refusal_reason(
     credential: HashedToken,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Option<EndReason>> {
-    if let Some(reason) = end_reason_of(conn, session, now).await? {
+    if let Some(reason) = find_end_reason(conn, session, now).await? {
         return Ok(Some(reason));
     }
     let row = sqlx::query!(
