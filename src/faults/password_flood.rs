@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use broker_portal::server::auth::{password::Passwords, password_queue::LINE_PER_CORE};
+use broker_portal::server::auth::{password::Passwords, password_queue::WAITING_PER_CORE};
 use tokio::task::JoinSet;
 
 use crate::harness::*;
@@ -73,7 +73,7 @@ async fn password_check_flood_delays_no_other_user() {
 
     // Concurrent password checks, more than the queue of the server holds.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let at_once = cores * LINE_PER_CORE * 3 / 2;
+    let at_once = cores * WAITING_PER_CORE * 3 / 2;
     let flood = Flood::default();
     let mut flooding = JoinSet::new();
     for _ in 0..at_once {

@@ -94,7 +94,7 @@ impl Clock {
     }
 
     /// A clock that stands at `time` until [`Clock::advance`] moves it.
-    pub fn standing(time: DateTime<Utc>) -> Self {
+    pub fn manual(time: DateTime<Utc>) -> Self {
         Self(Arc::new(RwLock::new(Anchor {
             time,
             since: None,
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn fixed_clock_moves_only_when_set() {
         let start = start();
-        let clock = Clock::standing(start);
+        let clock = Clock::manual(start);
         assert_eq!(clock.now(), start);
         let later = sample(start + TimeDelta::days(1), Duration::ZERO, Duration::ZERO);
         assert_eq!(clock.correct(&later), Correction::Rejected);

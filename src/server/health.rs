@@ -30,11 +30,11 @@ use super::{
         audit_chain::{self, SealBacklog},
         events, job_runs,
     },
-    telemetry::metrics::{self, Standing},
+    telemetry::metrics::{self, Gauges},
 };
 
 /// Audit rows are sealed every second; one that has waited so long is told of.
-const SEAL_LAG: Duration = Duration::from_secs(60);
+const MAX_SEAL_LAG: Duration = Duration::from_secs(60);
 
 /// How long the database may take to answer everything. Those who ask give up after three seconds, commonly.
 const DATABASE_DEADLINE: Duration = Duration::from_millis(2500);
@@ -96,12 +96,12 @@ impl fmt::Display for Check {
 pub struct Health {
     pub checks: Vec<Check>,
     /// What the work beside requests has left behind. `None`: the database does not tell.
-    pub work: Option<Work>,
+    pub work: Option<BackgroundWork>,
 }
 
 /// How far the work is that goes on beside requests, on whichever server.
 #[derive(Clone, Copy, Debug)]
-pub struct Work {
+pub struct BackgroundWork {
     /// When a clean-up was finished last.
     pub cleaned_up: Option<DateTime<Utc>>,
     /// What of the audit log waits to be sealed.
@@ -112,21 +112,21 @@ pub struct Work {
 
 impl Health {
     /// Of a running server.
-    pub async fn of_server(state: &AppState) -> Self {
-        let (mut checks, work) = look(&state.database, Some(&state.clock)).await;
+    pub async fn check_server(state: &AppState) -> Self {
+        let (mut checks, work) = check_database(&state.database, Some(&state.clock)).await;
         let deaf = (!state.hub.is_listening()).then(|| {
             "nothing is heard of the database: ended sessions are refused, but open pages learn of it late"
                 .to_owned()
         });
         checks.push(Check::required("listener", deaf));
-        checks.push(Check::required("jobs", hung_jobs(&state.jobs)));
+        checks.push(Check::required("jobs", jobs_problem(&state.jobs)));
         Self::with_work(checks, work, state.config.cleanup_interval)
     }
 
     /// Of a database, for a command. Whether one server's listener is well only that server knows; a command sees whether any
     /// listens.
-    pub async fn of_database(database: &Database, cleanup_interval: Duration) -> Self {
-        let (mut checks, work) = look(database, None).await;
+    pub async fn check_database(database: &Database, cleanup_interval: Duration) -> Self {
+        let (mut checks, work) = check_database(database, None).await;
         let heard = match &work {
             Some(_) => {
                 let hearing = async { events::has_listener(&mut *database.connection().await?).await };
@@ -139,16 +139,16 @@ impl Health {
         let deaf = match heard {
             Ok(true) => None,
             Ok(false) => Some("no server listens to this database".to_owned()),
-            Err(_) => Some(NOT_KNOWN.to_owned()),
+            Err(_) => Some(UNKNOWN.to_owned()),
         };
         checks.push(Check::advisory("listener", deaf));
         Self::with_work(checks, work, cleanup_interval)
     }
 
-    fn with_work(mut checks: Vec<Check>, work: Option<Work>, cleanup_interval: Duration) -> Self {
-        let not_known = || Some(NOT_KNOWN.to_owned());
+    fn with_work(mut checks: Vec<Check>, work: Option<BackgroundWork>, cleanup_interval: Duration) -> Self {
+        let not_known = || Some(UNKNOWN.to_owned());
         let (overdue, lagging) = match &work {
-            Some(work) => (work.overdue(cleanup_interval), work.lagging()),
+            Some(work) => (work.cleanup_problem(cleanup_interval), work.seal_problem()),
             None => (not_known(), not_known()),
         };
         checks.push(Check::advisory("cleanup", overdue));
@@ -162,10 +162,10 @@ impl Health {
     }
 }
 
-const NOT_KNOWN: &str = "not known: the database does not tell";
+const UNKNOWN: &str = "not known: the database does not tell";
 
-impl Work {
-    async fn of(database: &Database, now: DateTime<Utc>) -> sqlx::Result<Self> {
+impl BackgroundWork {
+    async fn load(database: &Database, now: DateTime<Utc>) -> sqlx::Result<Self> {
         let conn = &mut *database.connection().await?;
         Ok(Self {
             cleaned_up: job_runs::load_last_finished(conn, cleanup::JOB).await?,
@@ -187,7 +187,7 @@ impl Work {
     }
 
     /// A new database has nothing to clean up; the first clean-up begins with the first server.
-    fn overdue(&self, interval: Duration) -> Option<String> {
+    fn cleanup_problem(&self, interval: Duration) -> Option<String> {
         let since = self.since_cleanup()?;
         (since > interval.saturating_mul(2).saturating_add(CLEANUP_GRACE)).then(|| {
             format!(
@@ -198,9 +198,9 @@ impl Work {
         })
     }
 
-    fn lagging(&self) -> Option<String> {
+    fn seal_problem(&self) -> Option<String> {
         let lag = self.seal_lag();
-        (lag > SEAL_LAG).then(|| {
+        (lag > MAX_SEAL_LAG).then(|| {
             format!(
                 "{} audit rows wait to be sealed, the oldest for {} seconds",
                 self.unsealed.rows,
@@ -212,48 +212,50 @@ impl Work {
 
 /// Asks the database: whether it answers, whether its schema is ours, how far the work is. By the database's own time where
 /// there is no clock. What it has not answered by the deadline is not known.
-async fn look(database: &Database, clock: Option<&Clock>) -> (Vec<Check>, Option<Work>) {
-    let mut seen = Seen::default();
-    drop(timeout(DATABASE_DEADLINE, seen.ask(database, clock)).await);
-    let migrations = match seen.pending {
+async fn check_database(database: &Database, clock: Option<&Clock>) -> (Vec<Check>, Option<BackgroundWork>) {
+    let mut answers = DatabaseAnswers::default();
+    drop(timeout(DATABASE_DEADLINE, answers.query(database, clock)).await);
+    let migrations = match answers.pending {
         Some(0) => None,
         Some(pending) => Some(format!("{pending} not applied; run `broker-portal migrate`")),
-        None if seen.has_answered => Some("not known".to_owned()),
+        None if answers.has_answered => Some("not known".to_owned()),
         None => Some("not known: the database does not answer".to_owned()),
     };
     // Not the error's own words: they hold addresses and names of the database.
     let problem = match database.refusal() {
         Some(refusal) => Some(refusal.to_string()),
-        None => (!seen.has_answered).then(|| "does not answer".to_owned()),
+        None => (!answers.has_answered).then(|| "does not answer".to_owned()),
     };
     let checks = vec![
         Check::required("database", problem),
         Check::required("migrations", migrations),
     ];
-    (checks, seen.work)
+    (checks, answers.work)
 }
 
 /// What the database has answered so far.
 #[derive(Debug, Default)]
-struct Seen {
+struct DatabaseAnswers {
     has_answered: bool,
     /// Migrations that are not applied.
     pending: Option<usize>,
-    work: Option<Work>,
+    work: Option<BackgroundWork>,
 }
 
-impl Seen {
-    async fn ask(&mut self, database: &Database, clock: Option<&Clock>) {
+impl DatabaseAnswers {
+    async fn query(&mut self, database: &Database, clock: Option<&Clock>) {
         let Ok(time) = database.time().await else {
             return;
         };
         self.has_answered = true;
         self.pending = database.pending_migrations().await.ok();
-        self.work = Work::of(database, clock.map_or(time, Clock::now)).await.ok();
+        self.work = BackgroundWork::load(database, clock.map_or(time, Clock::now))
+            .await
+            .ok();
     }
 }
 
-fn hung_jobs(jobs: &Heartbeats) -> Option<String> {
+fn jobs_problem(jobs: &Heartbeats) -> Option<String> {
     let hung = jobs.hung();
     let hung: Vec<String> = hung
         .iter()
@@ -263,7 +265,7 @@ fn hung_jobs(jobs: &Heartbeats) -> Option<String> {
 }
 
 async fn ready(State(state): State<AppState>) -> impl IntoResponse {
-    let health = Health::of_server(&state).await;
+    let health = Health::check_server(&state).await;
     let status = if health.is_ready() {
         StatusCode::OK
     } else {
@@ -276,8 +278,8 @@ async fn ready(State(state): State<AppState>) -> impl IntoResponse {
 /// Out of memory only: a scrape costs the database nothing, and is answered while it is away.
 async fn show_metrics(State(state): State<AppState>) -> Response {
     let connections = state.database.connections();
-    let text = state.metrics.render(&Standing {
-        open_streams: state.hub.open(),
+    let text = state.metrics.render(&Gauges {
+        open_streams: state.hub.open_streams(),
         connections_in_use: connections.in_use,
         connections_idle: connections.idle,
         connections_max: Database::MAX_CONNECTIONS,

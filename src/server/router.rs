@@ -21,9 +21,9 @@ use tower_http::{
 use super::{
     api, drawn, health,
     http::{
-        catch_panic::catch_panic, client_failure, cookie, credential, failure::RequestKind, flash,
-        form_error, identify::identify, json_form, one_thread, origin, request_log, security_headers,
-        server_fn_answer, sign_in_first, whole_body,
+        catch_panic::catch_panic, client_failure, cookie, credential, error_response::RequestKind, flash,
+        form_error, identify::identify, json_to_form, origin, page_threads, request_body, request_log,
+        require_sign_in, security_headers, server_fn_response,
     },
     shell::shell,
     state::AppState,
@@ -67,11 +67,14 @@ fn server_fns(state: &AppState) -> Router<AppState> {
         routes = routes.route(path, on(method, handler));
     }
     let routes = routes
-        .layer(from_fn(one_thread::render))
+        .layer(from_fn(page_threads::render_on_one_thread))
         // Innermost: to the framework every failure is a 500, and with such an answer no new cookie goes out.
-        .layer(from_fn_with_state(state.clone(), server_fn_answer::mend));
+        .layer(from_fn_with_state(
+            state.clone(),
+            server_fn_response::fix_response,
+        ));
     let routes = authenticated(routes, state)
-        .layer(from_fn(json_form::accept_json))
+        .layer(from_fn(json_to_form::convert_json))
         .layer(from_fn_with_state(state.clone(), form_error::mark_error));
     guarded(routes, RequestKind::ServerFn, state)
 }
@@ -90,9 +93,9 @@ fn pages(state: &AppState) -> Router<AppState> {
             move || shell(options.clone())
         })
         .fallback(file_and_error_handler_with_context::<AppState, _>(context, shell))
-        .layer(from_fn(one_thread::render))
-        .layer(from_fn_with_state(state.clone(), flash::take))
-        .layer(from_fn(sign_in_first::sign_in_first));
+        .layer(from_fn(page_threads::render_on_one_thread))
+        .layer(from_fn_with_state(state.clone(), flash::take_flash))
+        .layer(from_fn(require_sign_in::require_sign_in));
     let routes = authenticated(routes, state).layer(from_fn_with_state(
         state.clone(),
         form_error::discard_forged_error,
@@ -104,10 +107,10 @@ fn pages(state: &AppState) -> Router<AppState> {
 fn authenticated(routes: Router<AppState>, state: &AppState) -> Router<AppState> {
     routes.layer(
         ServiceBuilder::new()
-            .layer(from_fn_with_state(state.clone(), origin::same_origin_only))
-            .layer(from_fn(whole_body::first))
-            .layer(from_fn_with_state(state.clone(), cookie::complete_removal))
-            .layer(from_fn_with_state(state.clone(), credential::choose))
+            .layer(from_fn_with_state(state.clone(), origin::require_same_origin))
+            .layer(from_fn(request_body::read_body))
+            .layer(from_fn_with_state(state.clone(), cookie::fix_removal_attributes))
+            .layer(from_fn_with_state(state.clone(), credential::select_credential))
             .layer(cookie::session_layer(state))
             .layer(from_fn_with_state(state.clone(), identify)),
     )
@@ -119,7 +122,10 @@ pub fn guarded(routes: Router<AppState>, kind: RequestKind, state: &AppState) ->
         ServiceBuilder::new()
             .layer(Extension(kind))
             .layer(from_fn_with_state(state.clone(), catch_panic))
-            .layer(from_fn_with_state(state.clone(), origin::loopback_only_with_demo)),
+            .layer(from_fn_with_state(
+                state.clone(),
+                origin::require_loopback_for_demo,
+            )),
     )
 }
 
@@ -128,8 +134,11 @@ pub fn logged(routes: Router<AppState>, state: AppState) -> Router {
     routes
         .layer(
             ServiceBuilder::new()
-                .layer(from_fn_with_state(state.clone(), request_log::log))
-                .layer(from_fn_with_state(state.clone(), security_headers::add)),
+                .layer(from_fn_with_state(state.clone(), request_log::log_request))
+                .layer(from_fn_with_state(
+                    state.clone(),
+                    security_headers::add_security_headers,
+                )),
         )
         .with_state(state)
 }
@@ -144,13 +153,14 @@ fn files(state: &AppState) -> Router<AppState> {
                 .precompressed_gzip(),
         )
     };
-    let for_good = SetResponseHeaderLayer::overriding(CACHE_CONTROL, |response: &axum::http::Response<_>| {
-        response
-            .status()
-            .is_success()
-            .then(|| HeaderValue::from_static("public, max-age=31536000, immutable"))
-    });
-    let for_an_hour =
+    let cache_forever =
+        SetResponseHeaderLayer::overriding(CACHE_CONTROL, |response: &axum::http::Response<_>| {
+            response
+                .status()
+                .is_success()
+                .then(|| HeaderValue::from_static("public, max-age=31536000, immutable"))
+        });
+    let cache_one_hour =
         SetResponseHeaderLayer::overriding(CACHE_CONTROL, |response: &axum::http::Response<_>| {
             response
                 .status()
@@ -161,12 +171,15 @@ fn files(state: &AppState) -> Router<AppState> {
         .precompressed_br()
         .precompressed_gzip();
     Router::new()
-        .nest_service("/pkg", ServiceBuilder::new().layer(for_good).service(package))
+        .nest_service(
+            "/pkg",
+            ServiceBuilder::new().layer(cache_forever).service(package),
+        )
         .merge(
             Router::new()
                 .route("/favicon.svg", file("favicon.svg"))
                 .route("/robots.txt", file("robots.txt"))
                 .route("/failure.css", file("failure.css"))
-                .layer(for_an_hour),
+                .layer(cache_one_hour),
         )
 }

@@ -33,21 +33,21 @@ use super::{
 };
 
 /// How long requests under way may take once the server is told to stop.
-const DRAIN: Duration = Duration::from_secs(6);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// How long a start waits for the listener.
-const LISTENER_WAIT: Duration = Duration::from_secs(3);
+const LISTENER_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long the last writes, and then the pool, may take: a database that hangs must not keep the server from stopping.
-const LAST_WRITES: Duration = Duration::from_secs(1);
+const FINAL_WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How often, and how far apart, a start looks whether the private cluster has come free.
-const OWNER_TRIES: u32 = 20;
-const OWNER_PAUSE: Duration = Duration::from_millis(500);
+const OWNER_ATTEMPTS: u32 = 20;
+const OWNER_RETRY_DELAY: Duration = Duration::from_millis(500);
 
 /// How often, and how far apart, a start tries to become the only server of its data directory.
-const LOCK_TRIES: u32 = 5;
-const LOCK_PAUSE: Duration = Duration::from_millis(100);
+const LOCK_ATTEMPTS: u32 = 5;
+const LOCK_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// Why the server or a command could not start. Its Display is one line.
 #[derive(Debug, thiserror::Error)]
@@ -102,12 +102,12 @@ fn listen_problem(error: &std::io::Error) -> String {
 }
 
 /// The database that the configuration names, up to date, and the private cluster if it is one.
-pub struct Opened {
+pub struct OpenDatabase {
     pub database: Database,
     cluster: Option<Cluster>,
 }
 
-impl Opened {
+impl OpenDatabase {
     /// Connects, starting the private cluster where no `DATABASE_URL` is set, applies migrations, and goes on in the
     /// server's own role.
     ///
@@ -133,7 +133,7 @@ impl Opened {
     ///
     /// # Errors
     /// [`StartError`] in one line.
-    pub async fn existing(config: &Config) -> Result<Option<Self>, StartError> {
+    pub async fn open_existing(config: &Config) -> Result<Option<Self>, StartError> {
         if config.database_url.is_none() && !Cluster::exists(&config.data_dir)? {
             return Ok(None);
         }
@@ -162,7 +162,7 @@ impl Opened {
     ///
     /// # Errors
     /// [`StartError`] in one line.
-    pub async fn find(config: &Config) -> Result<Option<Self>, StartError> {
+    pub async fn attach(config: &Config) -> Result<Option<Self>, StartError> {
         let (url, cluster) = match &config.database_url {
             Some(url) => (url.reveal().to_owned(), None),
             None => match Cluster::attach(&config.data_dir).await? {
@@ -181,7 +181,7 @@ impl Opened {
     /// # Errors
     /// The cluster does not stop.
     pub async fn close(self) -> Result<(), StartError> {
-        if timeout(LAST_WRITES, self.database.close()).await.is_err() {
+        if timeout(FINAL_WRITE_TIMEOUT, self.database.close()).await.is_err() {
             tracing::warn!("connections were left behind: the database does not answer");
         }
         if let Some(cluster) = self.cluster {
@@ -230,30 +230,30 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
 
 /// Makes this the data directory's only server. One that is just ending is waited for.
 async fn lock_data_dir(config: &Config) -> Result<ServerLock, StartError> {
-    for _ in 0..LOCK_TRIES {
+    for _ in 0..LOCK_ATTEMPTS {
         if let Some(lock) = ServerLock::claim(&config.data_dir)? {
             return Ok(lock);
         }
-        tokio::time::sleep(LOCK_PAUSE).await;
+        tokio::time::sleep(LOCK_RETRY_DELAY).await;
     }
     Err(StartError::DataDirInUse(config.data_dir.clone()))
 }
 
 /// Opens the database so that a private cluster lives as long as this server. One that another process started would go
 /// with that process, so a command that is at work on it is waited for.
-async fn open_as_owner(config: &Config) -> Result<Opened, StartError> {
-    for _ in 0..OWNER_TRIES {
-        let opened = Opened::open(config).await?;
+async fn open_as_owner(config: &Config) -> Result<OpenDatabase, StartError> {
+    for _ in 0..OWNER_ATTEMPTS {
+        let opened = OpenDatabase::open(config).await?;
         if opened.cluster.as_ref().is_none_or(Cluster::is_owner) {
             return Ok(opened);
         }
         opened.close().await?;
-        tokio::time::sleep(OWNER_PAUSE).await;
+        tokio::time::sleep(OWNER_RETRY_DELAY).await;
     }
     Err(StartError::DataDirInUse(config.data_dir.clone()))
 }
 
-async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(), StartError> {
+async fn run(listener: TcpListener, opened: &OpenDatabase, config: Config) -> Result<(), StartError> {
     let database = opened.database.clone();
     let clock = database.clock().await?;
     let passwords = Passwords::new(Passwords::COST)?;
@@ -264,14 +264,14 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
     };
     accounts.apply_policy(&config.policy).await?;
     if config.demo {
-        demo::create(&accounts).await?;
+        demo::create_accounts(&accounts).await?;
     } else {
-        demo::withdraw(&accounts).await?;
+        demo::disable_accounts(&accounts).await?;
     }
     let activity = Activity::default();
     let minutes = Minutes::default();
     let node = node::name(config.site_addr);
-    let traces = Traces::begin(config.traces.as_ref())?;
+    let traces = Traces::start(config.traces.as_ref())?;
     let rules = Rules {
         deadlines: Deadlines::default(),
         limits: Limits::for_files(raise_open_files()),
@@ -330,45 +330,48 @@ async fn run(listener: TcpListener, opened: &Opened, config: Config) -> Result<(
         )),
     ];
     // Ready from the first request on. A database that lets nobody listen is not waited for: `/readyz` tells.
-    if timeout(LISTENER_WAIT, state.hub.until_listening()).await.is_err() {
+    if timeout(LISTENER_TIMEOUT, state.hub.wait_until_listening())
+        .await
+        .is_err()
+    {
         tracing::warn!("nothing is heard of the database yet");
     }
     // Now, so that the first that is told of this server is not that it was still starting.
     jobs.push(tokio::spawn(jobs::watch::run(state.clone())));
-    if let Err(error) = announce(&state.config) {
+    if let Err(error) = print_address(&state.config) {
         tracing::warn!(%error, "standard output cannot be written to");
     }
     tracing::info!(address = %state.config.site_addr, "the portal is ready");
     let (stop, stopped) = tokio::sync::watch::channel(());
     let hub = state.hub.clone();
     let server = connections::serve(listener, router(state), rules, async move {
-        asked_to_stop().await;
+        wait_for_stop_signal().await;
         tracing::info!("stopping: requests under way are finished first");
         hub.close();
         stop.send_replace(());
     });
     tokio::select! {
         () = server => {}
-        () = give_up(stopped) => tracing::warn!("some requests took too long and were cut off"),
+        () = wait_for_drain_timeout(stopped) => tracing::warn!("some requests took too long and were cut off"),
     }
     for job in jobs {
         job.abort();
     }
     // Beside the last writes, not after them.
-    let last_spans = tokio::spawn(async move { traces.end().await });
-    match timeout(LAST_WRITES, activity.flush(&database)).await {
+    let last_spans = tokio::spawn(async move { traces.shut_down().await });
+    match timeout(FINAL_WRITE_TIMEOUT, activity.flush(&database)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "the last activity could not be written"),
         Err(_) => tracing::warn!("the last activity could not be written: the database does not answer"),
     }
-    match timeout(LAST_WRITES, minutes.flush(&database, &node)).await {
+    match timeout(FINAL_WRITE_TIMEOUT, minutes.flush(&database, &node)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "the last minute's figures could not be written"),
         Err(_) => {
             tracing::warn!("the last minute's figures could not be written: the database does not answer")
         }
     }
-    match timeout(LAST_WRITES, audit_chain::seal_all(&database, &clock)).await {
+    match timeout(FINAL_WRITE_TIMEOUT, audit_chain::seal_all(&database, &clock)).await {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => tracing::warn!(%error, "the last audit rows wait to be sealed by the next server"),
         Err(_) => tracing::warn!(
@@ -394,15 +397,15 @@ fn raise_open_files() -> u64 {
 }
 
 /// Ends once the time for requests under way is over.
-async fn give_up(mut stopped: tokio::sync::watch::Receiver<()>) {
+async fn wait_for_drain_timeout(mut stopped: tokio::sync::watch::Receiver<()>) {
     if stopped.changed().await.is_ok() {
-        tokio::time::sleep(DRAIN).await;
+        tokio::time::sleep(DRAIN_TIMEOUT).await;
     } else {
         std::future::pending::<()>().await;
     }
 }
 
-async fn asked_to_stop() {
+async fn wait_for_stop_signal() {
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
@@ -427,11 +430,11 @@ pub fn leptos_options(config: &Config) -> LeptosOptions {
 }
 
 /// What a person at a terminal wants to know first.
-fn announce(config: &Config) -> std::io::Result<()> {
+fn print_address(config: &Config) -> std::io::Result<()> {
     print_line!("\n  Broker Portal is at {}\n", config.public_url.origin())?;
     if config.demo {
         print_line!("  Demo accounts, all with the password {}:", demo::PASSWORD)?;
-        for (email, name, role) in demo::PEOPLE {
+        for (email, name, role) in demo::ACCOUNTS {
             print_line!("    {email:<24} {name} ({})", role.label().to_lowercase())?;
         }
         print_line!("")?;

@@ -22,7 +22,7 @@ pub async fn switch_organization(
         let to = organization_id
             .parse()
             .map_err(|_| AppError::ResourceNotFound(crate::error::Resource::Organization))?;
-        let switched = service::switch(
+        let switched = service::switch_organization(
             &request_context::state()?,
             &*request_context::signed_in()?,
             to,

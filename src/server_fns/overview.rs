@@ -20,7 +20,7 @@ pub async fn show_viewer() -> Result<Viewer, AppError> {
         let (state, caller) = (request_context::state()?, request_context::signed_in()?);
         Ok(Viewer {
             memberships: dashboard::list_memberships(&state, &caller).await?,
-            state: session_state::of(&state, &caller),
+            state: session_state::build(&state, &caller),
             theme: request_context::theme(),
         })
     })
@@ -31,7 +31,7 @@ pub async fn show_viewer() -> Result<Viewer, AppError> {
 #[server(ShowOverview, prefix = "/api", endpoint = "show_overview", output = TextJson, client = SessionClient)]
 pub async fn show_overview() -> Result<Overview, AppError> {
     request_context::run(async {
-        dashboard::overview(&request_context::state()?, &*request_context::signed_in()?).await
+        dashboard::load_overview(&request_context::state()?, &*request_context::signed_in()?).await
     })
     .await
 }

@@ -16,15 +16,15 @@ use crate::{
     server::{
         auth::current_session::{Client, CurrentSession, Identity},
         http::{
-            catch_panic::caught,
+            catch_panic::catch_task_panic,
             cookie,
             credential::PresentedCredential,
-            failure::{self, accepts_html},
+            error_response::{self, accepts_html},
             session_store,
         },
         services::{
             rate_limit,
-            step_up::{self, Allowed, Rotated},
+            reauthentication::{self, PasswordProof, RotatedCredential},
         },
         state::AppState,
         store,
@@ -32,11 +32,11 @@ use crate::{
 };
 
 /// Runs the body of a server function. A panic becomes [`AppError::Internal`]. While a page is rendered, an error sets
-/// its status and `Retry-After`; calls from the browser get these in `http::server_fn_answer`.
+/// its status and `Retry-After`; calls from the browser get these in `http::server_fn_response`.
 pub async fn run<T>(work: impl Future<Output = Result<T, AppError>>) -> Result<T, AppError> {
     // Without this, a page would wait for a panicked loading task until its deadline.
     let result = match state() {
-        Ok(state) => caught(&state.metrics, work)
+        Ok(state) => catch_task_panic(&state.metrics, work)
             .await
             .unwrap_or(Err(AppError::Internal)),
         Err(error) => Err(error),
@@ -46,7 +46,7 @@ pub async fn run<T>(work: impl Future<Output = Result<T, AppError>>) -> Result<T
         && use_context::<Parts>().is_some_and(|parts| parts.method != Method::POST)
         && let Some(response) = use_context::<ResponseOptions>()
     {
-        response.set_status(failure::status(error));
+        response.set_status(error_response::status(error));
         if let Some(seconds) = error.retry_after() {
             response.insert_header(RETRY_AFTER, seconds.into());
         }
@@ -139,7 +139,7 @@ pub fn cookie_session() -> Result<tower_sessions::Session, AppError> {
 #[must_use]
 pub enum Reauthentication {
     /// Execute the action, then call [`renew_password_check`].
-    Confirmed(Allowed),
+    Confirmed(PasswordProof),
     /// A browser without JavaScript was redirected to the page that asks for the password. Do not execute the action.
     Redirected,
 }
@@ -151,7 +151,7 @@ pub async fn require_reauthentication(
     password: Option<String>,
     asks: &str,
 ) -> Result<Reauthentication, AppError> {
-    match step_up::require(&state()?, caller, password, &client()?).await {
+    match reauthentication::require_recent_check(&state()?, caller, password, &client()?).await {
         Ok(allowed) => Ok(Reauthentication::Confirmed(allowed)),
         Err(error) if redirect_to_password_page(&error, asks) => Ok(Reauthentication::Redirected),
         Err(error) => Err(error),
@@ -169,15 +169,16 @@ pub fn redirect_to_password_page(error: &AppError, asks: &str) -> bool {
 }
 
 /// Records the password check of a finished action and sets the rotated cookie.
-pub async fn renew_password_check(caller: &CurrentSession, allowed: Allowed) -> Result<(), AppError> {
-    set_session_cookie(step_up::renew_afterwards(&state()?, caller, allowed, &client()?).await).await
+pub async fn renew_password_check(caller: &CurrentSession, allowed: PasswordProof) -> Result<(), AppError> {
+    set_session_cookie(reauthentication::renew_after_action(&state()?, caller, allowed, &client()?).await)
+        .await
 }
 
 /// Sets the rotated session cookie. Desktop apps have no cookie: they refresh their access token.
-pub async fn set_session_cookie(rotated: Option<Rotated>) -> Result<(), AppError> {
+pub async fn set_session_cookie(rotated: Option<RotatedCredential>) -> Result<(), AppError> {
     match rotated {
         Some(rotated) if signed_in()?.kind == ClientKind::Browser => {
-            session_store::adopt(&cookie_session()?, &rotated.credential, rotated.lasts).await
+            session_store::set_cookie(&cookie_session()?, &rotated.credential, rotated.valid_for).await
         }
         _ => Ok(()),
     }
@@ -211,7 +212,7 @@ pub fn typed_email() -> Option<String> {
 /// Whether the browser returns cookies. If it sent none, this sets a cookie for the next request.
 pub fn has_cookie_support() -> Result<bool, AppError> {
     let (state, parts) = (state()?, use_context::<Parts>().ok_or(AppError::Internal)?);
-    let keeps = cookie::has_any(&parts.headers, &state.config);
+    let keeps = cookie::has_portal_cookie(&parts.headers, &state.config);
     if !keeps {
         set_cookie(&cookie::set_probe(&state.config));
     }

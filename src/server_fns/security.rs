@@ -7,7 +7,7 @@ use crate::wire::TextJson;
 #[cfg(feature = "ssr")]
 use crate::{
     server::services::{
-        change_password::{self, Change},
+        change_password::{self, PasswordChange},
         dashboard, extend as extending, session_state,
     },
     server_fns::request_context,
@@ -29,10 +29,10 @@ pub async fn change_password(
     request_context::run(async {
         let caller = request_context::signed_in()?;
         let keeps_others = other_sessions.as_deref() == Some("keep");
-        let change = Change {
+        let change = PasswordChange {
             current: current_password,
             new: new_password,
-            keep_others: keeps_others,
+            keep_other_sessions: keeps_others,
         };
         let changed = change_password::change_password(
             &request_context::state()?,
@@ -95,9 +95,9 @@ pub async fn dismiss_security_notice(
 pub async fn extend_session() -> Result<SessionState, AppError> {
     request_context::run(async {
         let state = request_context::state()?;
-        let extended = extending::extend(&state, &*request_context::signed_in()?).await?;
+        let extended = extending::extend_session(&state, &*request_context::signed_in()?).await?;
         request_context::redirect_plain_form("/dashboard");
-        Ok(session_state::of(&state, &extended))
+        Ok(session_state::build(&state, &extended))
     })
     .await
 }

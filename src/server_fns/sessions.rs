@@ -12,7 +12,7 @@ use crate::{
     server::{
         auth::current_session::CurrentSession,
         http::session_store,
-        services::{dashboard, revoke, step_up::Allowed},
+        services::{dashboard, reauthentication::PasswordProof, revoke},
     },
     server_fns::request_context::{self, Reauthentication},
 };
@@ -52,7 +52,7 @@ pub async fn revoke_session(
     request_context::run(async {
         let id = session_id.parse::<SessionId>();
         let caller = request_context::signed_in()?;
-        let mut allowed = Allowed::ByLastCheck;
+        let mut allowed = PasswordProof::LastCheck;
         if id.as_ref().ok() != Some(&caller.id) {
             let asks = format!(
                 "for=revoke_session&session_id={}",
@@ -124,7 +124,7 @@ pub async fn sign_out_all_devices(#[server(default)] password: Option<String>) -
             return Ok(AFTERWARDS.to_owned());
         }
         revoke_own(&caller, RevokeScope::All).await?;
-        session_store::forget(&request_context::cookie_session()?).await?;
+        session_store::clear_cookie(&request_context::cookie_session()?).await?;
         request_context::redirect_plain_form(AFTERWARDS);
         Ok(AFTERWARDS.to_owned())
     })
@@ -136,7 +136,7 @@ async fn revoke_own(caller: &CurrentSession, scope: RevokeScope) -> Result<usize
     let state = request_context::state()?;
     let ip_address = Some(request_context::client()?.ip_address);
     Ok(
-        revoke::end_own(&state.database, &state.clock, caller, scope, ip_address)
+        revoke::revoke_own(&state.database, &state.clock, caller, scope, ip_address)
             .await?
             .len(),
     )

@@ -13,7 +13,7 @@ use crate::{
         http::session_store,
         services::{
             revoke,
-            sign_in::{self as service, Attempt},
+            sign_in::{self as service, SignInAttempt},
         },
     },
     server_fns::request_context,
@@ -45,13 +45,18 @@ pub async fn sign_in(
             return Err(AppError::CookiesRequired);
         }
         let (state, client) = (request_context::state()?, request_context::client()?);
-        let attempt = Attempt {
+        let attempt = SignInAttempt {
             email,
             password,
             new_password,
         };
-        let began = service::on_browser(&state, attempt, &client, &request_context::identity()?).await?;
-        session_store::adopt(&request_context::cookie_session()?, &began.cookie, began.lasts).await?;
+        let began = service::sign_in_browser(&state, attempt, &client, &request_context::identity()?).await?;
+        session_store::set_cookie(
+            &request_context::cookie_session()?,
+            &began.cookie,
+            began.valid_for,
+        )
+        .await?;
         request_context::set_cookie(&cookie::set_known_browser(&began.known_browser, &state.config));
         let path = next
             .as_deref()
@@ -77,7 +82,7 @@ pub async fn sign_out() -> Result<String, AppError> {
         let identity = request_context::identity()?;
         if let Identity::SignedIn(caller) = &identity {
             let (scope, ip_address) = (RevokeScope::Current, Some(request_context::client()?.ip_address));
-            match revoke::end_own(&state.database, &state.clock, caller, scope, ip_address).await {
+            match revoke::revoke_own(&state.database, &state.clock, caller, scope, ip_address).await {
                 // Replaced meanwhile: the session goes on, and its new cookie must not be taken away.
                 Err(error @ AppError::SessionEnded { reason }) if reason.can_be_stale() => {
                     return Err(error);
@@ -89,7 +94,7 @@ pub async fn sign_out() -> Result<String, AppError> {
         }
         // An unknown cookie may have just been rotated. Keep the new cookie, which belongs to a live session.
         if matches!(identity, Identity::SignedIn(_) | Identity::Ended(_)) {
-            session_store::forget(&request_context::cookie_session()?).await?;
+            session_store::clear_cookie(&request_context::cookie_session()?).await?;
         }
         request_context::redirect_plain_form(AFTERWARDS);
         Ok(AFTERWARDS.to_owned())

@@ -1,14 +1,14 @@
 //! Accounts from the command line, and what users notice of changes.
 
 use broker_portal::server::services::{
-    accounts::{AccountError, Registered, Registration},
+    accounts::{AccountError, NewAccount, RegisteredAccount},
     demo,
 };
 
 use crate::harness::*;
 
-fn registration(email: &str, role: Role, organizations: &[&str]) -> Registration {
-    Registration {
+fn registration(email: &str, role: Role, organizations: &[&str]) -> NewAccount {
+    NewAccount {
         email: email.to_owned(),
         display_name: "Somebody".to_owned(),
         role,
@@ -25,7 +25,10 @@ async fn user_is_registered_once() {
         .register(registration(" New@Broker.example ", Role::Vendor, &[]))
         .await
         .expect("registered");
-    assert!(first.is_new && first.founded.is_empty(), "{first:?}");
+    assert!(
+        first.is_new && first.created_organizations.is_empty(),
+        "{first:?}"
+    );
     for email in ["new@broker.example", "NEW@BROKER.EXAMPLE"] {
         let again = accounts.register(registration(email, Role::Guest, &[])).await;
         assert!(matches!(again, Err(AccountError::EmailTaken(_))), "{again:?}");
@@ -61,10 +64,10 @@ async fn further_organization_adds_only_a_membership() {
     let added = accounts
         .register(registration(&maria.email, Role::Admin, &["NORTHGATE", "Harbour"]))
         .await;
-    let expected = Registered {
+    let expected = RegisteredAccount {
         user: maria.id,
         is_new: false,
-        founded: vec!["Harbour".to_owned()],
+        created_organizations: vec!["Harbour".to_owned()],
     };
     assert_eq!(added.expect("added"), expected);
     assert_eq!(
@@ -126,35 +129,35 @@ async fn invalid_accounts_are_rejected_without_a_write() {
     let accounts = portal.accounts();
     let fitting = registration("new@b.example", Role::Broker, &["Northgate"]);
     for wrong in [
-        Registration {
+        NewAccount {
             email: "nobody".to_owned(),
             ..fitting.clone()
         },
-        Registration {
+        NewAccount {
             email: format!("{}@b.example", "a".repeat(250)),
             ..fitting.clone()
         },
-        Registration {
+        NewAccount {
             display_name: String::new(),
             ..fitting.clone()
         },
-        Registration {
+        NewAccount {
             display_name: "a\nb".to_owned(),
             ..fitting.clone()
         },
-        Registration {
+        NewAccount {
             password: "7 chars".to_owned(),
             ..fitting.clone()
         },
-        Registration {
+        NewAccount {
             password: "x".repeat(1025),
             ..fitting.clone()
         },
-        Registration {
+        NewAccount {
             organizations: vec!["fine".to_owned(), " ".to_owned()],
             ..fitting.clone()
         },
-        Registration {
+        NewAccount {
             role: Role::SystemAdmin,
             ..fitting.clone()
         },
@@ -461,15 +464,15 @@ async fn enabled_user_signs_in_but_sessions_stay_ended() {
 async fn demo_accounts_stop_working_after_the_demo() {
     let portal = Portal::start().await;
     let accounts = portal.accounts();
-    demo::create(&accounts).await.expect("created");
-    demo::create(&accounts).await.expect("created already");
-    let browsers: Vec<Client> = demo::PEOPLE.iter().map(|_| portal.browser(CHROME)).collect();
-    for (browser, (email, ..)) in browsers.iter().zip(demo::PEOPLE) {
+    demo::create_accounts(&accounts).await.expect("created");
+    demo::create_accounts(&accounts).await.expect("created already");
+    let browsers: Vec<Client> = demo::ACCOUNTS.iter().map(|_| portal.browser(CHROME)).collect();
+    for (browser, (email, ..)) in browsers.iter().zip(demo::ACCOUNTS) {
         browser.try_sign_in(email, demo::PASSWORD).await.expect(200);
         browser.get("/dashboard/settings").await.expect(200);
     }
-    demo::withdraw(&accounts).await.expect("withdrawn");
-    for (browser, (email, ..)) in browsers.iter().zip(demo::PEOPLE) {
+    demo::disable_accounts(&accounts).await.expect("withdrawn");
+    for (browser, (email, ..)) in browsers.iter().zip(demo::ACCOUNTS) {
         assert_eq!(
             browser.get("/api/session_state").await.end_reason(),
             "account_disabled"

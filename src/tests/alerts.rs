@@ -21,9 +21,9 @@ use domain::{
 use broker_portal::server::{
     services::{
         alerts::{
-            self, audit_log,
-            courier::{Courier, PATIENCE},
-            watch::Watch,
+            self, audit_chain_rule,
+            evaluation::AlertEvaluator,
+            webhook_sender::{RECEIVER_TIMEOUT, WebhookSender},
         },
         cleanup,
     },
@@ -56,19 +56,19 @@ async fn logged(portal: &Portal) -> (Vec<AlertRule>, usize) {
 /// A node that evaluates every 30 seconds.
 struct Evaluators {
     state: AppState,
-    watch: Watch,
+    watch: AlertEvaluator,
 }
 
 impl Evaluators {
     fn of(state: &AppState, name: &str) -> Self {
         Self {
             state: state.clone(),
-            watch: Watch::begin(name, state.clock.now()),
+            watch: AlertEvaluator::new(name, state.clock.now()),
         }
     }
 
     async fn evaluate(&mut self) {
-        self.watch.look(&self.state).await.expect("looked");
+        self.watch.evaluate(&self.state).await.expect("looked");
     }
 }
 
@@ -320,12 +320,14 @@ async fn each_running_node_reports_its_own_listener() {
 #[tokio::test]
 async fn parallel_checks_raise_one_alert() {
     let portal = Portal::start().await;
-    let mut watches: Vec<Watch> = (0..8).map(|_| Watch::begin("a", portal.now())).collect();
-    for watch in &mut watches {
-        watch.look(&portal.state).await.expect("looked");
+    let mut watches: Vec<AlertEvaluator> = (0..8).map(|_| AlertEvaluator::new("a", portal.now())).collect();
+    for evaluator in &mut watches {
+        evaluator.evaluate(&portal.state).await.expect("looked");
     }
     portal.clock.advance(seconds(60));
-    let looks = watches.iter_mut().map(|watch| watch.look(&portal.state));
+    let looks = watches
+        .iter_mut()
+        .map(|evaluator| evaluator.evaluate(&portal.state));
     for looked in futures_util::future::join_all(looks).await {
         looked.expect("looked");
     }
@@ -337,12 +339,15 @@ async fn disconnected_listener_is_logged_during_an_outage() {
     let log = Log::default();
     let portal = Portal::start().await;
     let guard = tracing::subscriber::set_default(log.subscriber(LevelFilter::INFO));
-    let mut watch = Watch::begin("web-1:3000", portal.now());
-    watch.look(&portal.state).await.expect("looked");
+    let mut evaluator = AlertEvaluator::new("web-1:3000", portal.now());
+    evaluator.evaluate(&portal.state).await.expect("looked");
     let outage = portal.disconnect_database().await;
     for _ in 0..5 {
         portal.clock.advance(seconds(30));
-        watch.look(&portal.state).await.expect_err("nobody answers");
+        evaluator
+            .evaluate(&portal.state)
+            .await
+            .expect_err("nobody answers");
     }
     assert_eq!(
         log.lines("alert raised, and not stored").len(),
@@ -353,7 +358,7 @@ async fn disconnected_listener_is_logged_during_an_outage() {
     assert!(log.text().contains("Server web-1:3000 has heard nothing"));
     outage.end().await;
     // The pool may first try broken connections.
-    while watch.look(&portal.state).await.is_err() {}
+    while evaluator.evaluate(&portal.state).await.is_err() {}
     let (open, _) = standing(&portal).await;
     assert_eq!(open.len(), 1, "now it can be stored: {open:?}");
     drop(guard);
@@ -369,7 +374,7 @@ async fn changed_audit_log_alerts_until_restored() {
     // Unsealed rows are not a change.
     fail_to_sign_in(&portal, &maria, 1).await;
     portal.advance(seconds(300)).await;
-    let look = async |state: &AppState| audit_log::look(state).await.expect("looked");
+    let look = async |state: &AppState| audit_chain_rule::evaluate_if_due(state).await.expect("looked");
     assert!(look(&portal.state).await);
     assert!(!look(&node.state).await, "once a day");
     assert_eq!(logged(&portal).await, (vec![], 0));
@@ -406,7 +411,11 @@ async fn truncated_audit_log_raises_an_alert() {
     let maria = portal.broker("maria").await;
     fail_to_sign_in(&portal, &maria, 4).await;
     portal.seal().await;
-    assert!(audit_log::look(&portal.state).await.expect("looked"));
+    assert!(
+        audit_chain_rule::evaluate_if_due(&portal.state)
+            .await
+            .expect("looked")
+    );
     // Remove the end of both log and chain, so that the rest is consistent.
     portal
         .tamper("DELETE FROM audit_events WHERE id = (SELECT max(id) FROM audit_events)")
@@ -416,7 +425,11 @@ async fn truncated_audit_log_raises_an_alert() {
         .await;
     assert_eq!(portal.audit_problems().await, []);
     portal.advance(seconds(DAY)).await;
-    assert!(audit_log::look(&portal.state).await.expect("looked"));
+    assert!(
+        audit_chain_rule::evaluate_if_due(&portal.state)
+            .await
+            .expect("looked")
+    );
     let (open, _) = standing(&portal).await;
     assert!(open[0].message.contains("its end was cut off"), "{open:?}");
 }
@@ -435,13 +448,21 @@ async fn interrupted_audit_verification_repeats_within_the_hour() {
             .expect("renamed");
     };
     rename("audit_unsealed", "elsewhere").await;
-    audit_log::look(&portal.state)
+    audit_chain_rule::evaluate_if_due(&portal.state)
         .await
         .expect_err("a table is missing");
     rename("elsewhere", "audit_unsealed").await;
-    assert!(!audit_log::look(&portal.state).await.expect("not yet"));
+    assert!(
+        !audit_chain_rule::evaluate_if_due(&portal.state)
+            .await
+            .expect("not yet")
+    );
     portal.advance(seconds(3600)).await;
-    assert!(audit_log::look(&portal.state).await.expect("looked"));
+    assert!(
+        audit_chain_rule::evaluate_if_due(&portal.state)
+            .await
+            .expect("looked")
+    );
 }
 
 #[tokio::test]
@@ -606,14 +627,14 @@ impl Receiver {
     }
 }
 
-fn courier(portal: &Portal) -> Courier {
+fn sender(portal: &Portal) -> WebhookSender {
     let webhook = portal.state.config.alerts.webhook.clone();
-    Courier::new(webhook.expect("a webhook"), PATIENCE)
+    WebhookSender::new(webhook.expect("a webhook"), RECEIVER_TIMEOUT)
 }
 
 /// Sends due messages and returns how many were delivered.
 async fn deliver(portal: &Portal) -> usize {
-    courier(portal)
+    sender(portal)
         .deliver_due(&portal.state.database, &portal.clock)
         .await
         .expect("sent")
@@ -796,7 +817,7 @@ async fn hanging_receiver_delays_nothing_and_fails_over() {
     sending.abort();
     portal.advance(seconds(31)).await;
     let second = portal.second_node().await;
-    let taken = courier(&portal)
+    let taken = sender(&portal)
         .deliver_due(&second.state.database, &portal.clock)
         .await;
     assert_eq!(taken.expect("sent"), 1);
@@ -814,7 +835,7 @@ async fn slow_and_endless_webhook_responses_time_out() {
     let receiver = Receiver::start().await;
     let portal = receiver.portal().await;
     let webhook = portal.state.config.alerts.webhook.clone().expect("a webhook");
-    let impatient = Courier::new(webhook, Duration::from_millis(100));
+    let impatient = WebhookSender::new(webhook, Duration::from_millis(100));
     let test = async || {
         queue_test(&portal).await;
     };

@@ -31,7 +31,9 @@ async fn every_guide_command_works_as_described() {
         ("PORTAL_SIGN_IN_ATTEMPTS_PER_ADDRESS", "100"),
     ];
     let portal = Portal::with(&settings).await;
-    demo::create(&portal.accounts()).await.expect("the demo accounts");
+    demo::create_accounts(&portal.accounts())
+        .await
+        .expect("the demo accounts");
     let node = portal.start_listener().await;
     let described = Description::fetch(&portal).await;
 

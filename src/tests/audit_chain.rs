@@ -11,8 +11,8 @@ use std::{
 use broker_portal::server::{
     jobs,
     services::{
-        audit_chain::{self, Head},
-        audit_verification::{Problem, TOLD},
+        audit_chain::{self, ChainHead},
+        audit_verification::{ChainProblem, MAX_LISTED},
         demo,
     },
     store::audit::{self, Actor, AuditEvent, AuditKind},
@@ -110,7 +110,7 @@ async fn changes_of_any_column_are_found() {
             .await;
         assert_eq!(
             portal.audit_problems().await,
-            [Problem::RowChanged { id, position }],
+            [ChainProblem::RowChanged { id, position }],
             "{column}"
         );
         portal
@@ -132,12 +132,12 @@ async fn removed_row_is_found_with_or_without_entry() {
         .await;
     assert_eq!(
         portal.audit_problems().await,
-        [Problem::RowRemoved { id, position: 3 }]
+        [ChainProblem::RowRemoved { id, position: 3 }]
     );
     portal.tamper("DELETE FROM audit_chain WHERE position = 3").await;
     assert_eq!(
         portal.audit_problems().await,
-        [Problem::EntriesRemoved { from: 3, to: 3 }]
+        [ChainProblem::EntriesRemoved { from: 3, to: 3 }]
     );
     // Closing the gap does not help.
     portal
@@ -147,7 +147,7 @@ async fn removed_row_is_found_with_or_without_entry() {
     // The same for the first row.
     portal.tamper("DELETE FROM audit_chain WHERE position = 1").await;
     let found = portal.audit_problems().await;
-    assert_eq!(found[0], Problem::EntriesRemoved { from: 1, to: 1 });
+    assert_eq!(found[0], ChainProblem::EntriesRemoved { from: 1, to: 1 });
 }
 
 #[tokio::test]
@@ -159,7 +159,7 @@ async fn saved_head_reveals_truncated_rows() {
         .await;
     portal.tamper("DELETE FROM audit_chain WHERE position > 4").await;
     let verdict = portal.verify_audit_log(Some(head)).await;
-    assert_eq!(verdict.problems, [Problem::CutOff { noted: 6, last: 4 }]);
+    assert_eq!(verdict.problems, [ChainProblem::CutOff { noted: 6, last: 4 }]);
     // The database alone cannot reveal this.
     assert_eq!(portal.audit_problems().await, []);
 
@@ -170,7 +170,7 @@ async fn saved_head_reveals_truncated_rows() {
     let verdict = portal.verify_audit_log(Some(head)).await;
     assert_eq!(
         (verdict.sealed, &*verdict.problems),
-        (6, &[Problem::WrittenAnew { noted: 6 }][..])
+        (6, &[ChainProblem::WrittenAnew { noted: 6 }][..])
     );
 }
 
@@ -185,7 +185,7 @@ async fn row_inserted_past_the_queue_is_found() {
         .await
         .expect("an id");
     assert_eq!(portal.seal().await, 0);
-    assert_eq!(portal.audit_problems().await, [Problem::NeverSealed { id }]);
+    assert_eq!(portal.audit_problems().await, [ChainProblem::NeverSealed { id }]);
 
     // Removed from the queue, which the server role may do.
     let portal = sealed().await;
@@ -194,7 +194,7 @@ async fn row_inserted_past_the_queue_is_found() {
     conn.execute("DELETE FROM audit_unsealed").await.expect("deleted");
     assert!(matches!(
         *portal.audit_problems().await,
-        [Problem::NeverSealed { .. }]
+        [ChainProblem::NeverSealed { .. }]
     ));
 }
 
@@ -213,7 +213,7 @@ async fn row_removed_before_sealing_blocks_no_other() {
     assert_eq!(portal.seal().await, 1);
     assert_eq!(
         portal.audit_problems().await,
-        [Problem::RowRemovedUnsealed { id }]
+        [ChainProblem::RowRemovedUnsealed { id }]
     );
 }
 
@@ -241,14 +241,14 @@ async fn backdated_row_is_found() {
     let (at, after) = (portal.now() - TimeDelta::seconds(61), portal.now());
     let id = insert(at).await;
     portal.seal().await;
-    let backdated = Problem::Backdated { id, at, after };
+    let backdated = ChainProblem::Backdated { id, at, after };
     assert_eq!(portal.audit_problems().await, std::slice::from_ref(&backdated));
     // A future time does not make all later rows look backdated.
     let (at, sealed_at) = (portal.now() + TimeDelta::days(9), portal.now());
     let id = insert(at).await;
     insert(sealed_at).await;
     portal.seal().await;
-    let postdated = Problem::Postdated { id, at, sealed_at };
+    let postdated = ChainProblem::Postdated { id, at, sealed_at };
     assert_eq!(portal.audit_problems().await, [backdated, postdated]);
 }
 
@@ -265,9 +265,9 @@ async fn changed_entry_differs_from_changed_row() {
             .await;
         let problems = portal.audit_problems().await;
         match found {
-            "entry" => assert_eq!(problems, [Problem::EntryChanged { id, position: 2 }]),
+            "entry" => assert_eq!(problems, [ChainProblem::EntryChanged { id, position: 2 }]),
             _ => assert!(
-                problems.contains(&Problem::RowChanged { id, position: 2 }),
+                problems.contains(&ChainProblem::RowChanged { id, position: 2 }),
                 "{problems:?}"
             ),
         }
@@ -280,7 +280,7 @@ async fn changed_entry_differs_from_changed_row() {
         .await;
     assert_eq!(
         portal.audit_problems().await,
-        [Problem::RowOrEntryChanged { id, position: 6 }]
+        [ChainProblem::RowOrEntryChanged { id, position: 6 }]
     );
 }
 
@@ -308,7 +308,7 @@ async fn swapped_rows_are_found() {
             .expect("altered");
         portal.tamper(statement).await;
         let found = portal.audit_problems().await;
-        let [Problem::RowOrEntryChanged { position: 2, .. }, Problem::RowChanged { position: 3, .. }] = *found
+        let [ChainProblem::RowOrEntryChanged { position: 2, .. }, ChainProblem::RowChanged { position: 3, .. }] = *found
         else {
             panic!("{found:?}");
         };
@@ -325,7 +325,7 @@ async fn overdue_rows_and_forged_queues_are_found() {
     portal.advance(seconds(1)).await;
     let found = portal.audit_problems().await;
     assert!(
-        matches!(*found, [Problem::Behind { count: 1, since: found, .. }] if found == since),
+        matches!(*found, [ChainProblem::Behind { count: 1, since: found, .. }] if found == since),
         "{found:?}"
     );
     assert!(
@@ -342,7 +342,10 @@ async fn overdue_rows_and_forged_queues_are_found() {
         .execute(AssertSqlSafe(format!("INSERT INTO audit_unsealed VALUES ({id})")))
         .await
         .expect("inserted");
-    assert_eq!(portal.audit_problems().await, [Problem::SealedAndWaiting { id }]);
+    assert_eq!(
+        portal.audit_problems().await,
+        [ChainProblem::SealedAndWaiting { id }]
+    );
 }
 
 #[tokio::test]
@@ -373,12 +376,17 @@ async fn first_problems_are_listed_and_others_counted() {
     portal.seal().await;
     portal.tamper("UPDATE audit_events SET reason = 'x'").await;
     let verdict = portal.verify_audit_log(None).await;
-    assert_eq!((verdict.problems.len(), verdict.untold), (TOLD, 36 - TOLD));
+    assert_eq!(
+        (verdict.problems.len(), verdict.unlisted),
+        (MAX_LISTED, 36 - MAX_LISTED)
+    );
     let positions: Vec<_> = verdict
         .problems
         .iter()
         .map(|problem| match problem {
-            Problem::RowChanged { position, .. } | Problem::RowOrEntryChanged { position, .. } => *position,
+            ChainProblem::RowChanged { position, .. } | ChainProblem::RowOrEntryChanged { position, .. } => {
+                *position
+            }
             other => panic!("{other}"),
         })
         .collect();
@@ -542,7 +550,7 @@ async fn sealing_continues_after_an_outage() {
 async fn demo_history_passes_verification() {
     let portal = Portal::start().await;
     for _ in 0..2 {
-        demo::create(&portal.accounts()).await.expect("the demo");
+        demo::create_accounts(&portal.accounts()).await.expect("the demo");
         assert_eq!(portal.audit_problems().await, []);
         portal.broker(&format!("maria{}", portal.now().timestamp())).await;
         portal.seal().await;
@@ -670,7 +678,7 @@ async fn operator_verification_names_every_problem() {
     let noted = head.to_string();
     assert!(portal.run(&["audit", "verify", "--head", &noted]).await.0);
 
-    let other = Head { position: 5, ..head }.to_string();
+    let other = ChainHead { position: 5, ..head }.to_string();
     let (content, out, err) = portal.run(&["audit", "verify", "--head", &other]).await;
     assert_eq!((content, out.lines().count()), (false, 1), "{out}");
     assert_eq!(err, "broker-portal: audit log verification failed: 1 problem\n");

@@ -1,6 +1,6 @@
 //! Clean-up: records expired sessions and deletes rows past retention.
 
-use broker_portal::server::services::cleanup::{self, Report};
+use broker_portal::server::services::cleanup::{self, CleanupReport};
 use chrono::TimeDelta;
 use sqlx::AssertSqlSafe;
 
@@ -25,7 +25,7 @@ async fn database(portal: &Portal) -> String {
 }
 
 /// Runs the hourly job of a node.
-async fn job(portal: &Portal) -> Result<Option<Report>, sqlx::Error> {
+async fn job(portal: &Portal) -> Result<Option<CleanupReport>, sqlx::Error> {
     let retention = TimeDelta::days(30);
     let apart = TimeDelta::seconds(3240);
     cleanup::run_unless_recent(&portal.state.database, &portal.clock, retention, apart).await
@@ -56,9 +56,9 @@ async fn cleanup_records_expired_sessions_and_keeps_live_ones() {
     let report = portal.clean_up().await;
     assert_eq!(
         report,
-        Report {
+        CleanupReport {
             ended: 3,
-            ..Report::default()
+            ..CleanupReport::default()
         }
     );
     portal.assert_ended(idle.session(), "idle_timeout").await;
@@ -201,23 +201,23 @@ async fn expired_events_browsers_and_devices_are_deleted() {
     // Attempt counts.
     assert_eq!(portal.clean_up().await.attempts_deleted, 2);
     portal.advance(seconds(6 * DAY)).await;
-    assert_eq!(portal.clean_up().await, Report::default());
+    assert_eq!(portal.clean_up().await, CleanupReport::default());
     portal.advance(seconds(1)).await;
     let report = portal.clean_up().await;
     assert_eq!(
         report,
-        Report {
+        CleanupReport {
             events_deleted: events,
-            ..Report::default()
+            ..CleanupReport::default()
         }
     );
     portal.advance(seconds(173 * DAY - 1)).await;
     let report = portal.clean_up().await;
     assert_eq!(
         report,
-        Report {
+        CleanupReport {
             sessions_deleted: 2,
-            ..Report::default()
+            ..CleanupReport::default()
         }
     );
     portal.advance(seconds(1)).await;
@@ -226,7 +226,7 @@ async fn expired_events_browsers_and_devices_are_deleted() {
         (report.known_browsers_forgotten, report.devices_forgotten),
         (1, 1)
     );
-    assert_eq!(portal.clean_up().await, Report::default());
+    assert_eq!(portal.clean_up().await, CleanupReport::default());
 }
 
 #[tokio::test]
@@ -333,7 +333,7 @@ async fn parallel_and_repeated_cleanup_is_harmless() {
     for client in &clients {
         portal.assert_ended(client.session(), "idle_timeout").await;
     }
-    assert_eq!(portal.clean_up().await, Report::default());
+    assert_eq!(portal.clean_up().await, CleanupReport::default());
 }
 
 #[tokio::test]
@@ -349,7 +349,7 @@ async fn database_time_zone_changes_nothing() {
         let clean_up = async || {
             let retention = TimeDelta::days(30);
             let database = &node.state.database;
-            cleanup::run(database, &portal.clock, retention)
+            cleanup::run_cleanup(database, &portal.clock, retention)
                 .await
                 .expect("cleaned up")
         };

@@ -23,7 +23,7 @@ async fn stream_sends_changes_and_closes_with_its_session() {
     let mac = portal.desktop("mac").signed_in(&maria).await;
     let mut on_chrome = chrome.get(EVENTS).stream().await;
     let mut on_mac = mac.get(EVENTS).stream().await;
-    assert_eq!(portal.state.hub.open(), 2);
+    assert_eq!(portal.state.hub.open_streams(), 2);
 
     let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
     for stream in [&mut on_chrome, &mut on_mac] {
@@ -48,7 +48,7 @@ async fn stream_sends_changes_and_closes_with_its_session() {
         json!({ "session_id": chrome.session(), "reason": "revoked" })
     );
     on_mac.next_of_kind("sessions_changed").await;
-    assert_eq!(portal.state.hub.open(), 1);
+    assert_eq!(portal.state.hub.open_streams(), 1);
 }
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn signing_out_everywhere_closes_streams_on_other_nodes() {
     }
     jonas.post("/api/v1/session/extend").await.expect(200);
     on_jonas.next_of_kind("session_updated").await;
-    assert_eq!(node.state.hub.open(), 1);
+    assert_eq!(node.state.hub.open_streams(), 1);
 }
 
 #[tokio::test]
@@ -316,7 +316,7 @@ async fn stream_is_refused_to_a_replaced_credential() {
     let answer = answer.expect("answered").expect("a router does not fail");
     assert_eq!(answer.status(), 401);
     assert_eq!(TestResponse::read(answer).await.end_reason(), "renewal_lost");
-    assert_eq!(portal.state.hub.open(), 0);
+    assert_eq!(portal.state.hub.open_streams(), 0);
 }
 
 #[tokio::test]
@@ -366,7 +366,7 @@ async fn open_streams_hold_no_database_connection() {
         streams.push(mac.get(EVENTS).stream().await);
     }
     // More streams than pool connections, and further requests still work.
-    assert_eq!(portal.state.hub.open(), 40);
+    assert_eq!(portal.state.hub.open_streams(), 40);
     portal
         .browser(CHROME)
         .signed_in(&maria)

@@ -195,8 +195,9 @@ impl Reuse {
         let settings = self.chrome.get("/dashboard/settings").await.expect(200).body;
         assert!(settings.contains(title), "{settings}");
         let state = &self.portal.state;
-        let mut watch = broker_portal::server::services::alerts::watch::Watch::begin("a", self.portal.now());
-        watch.look(state).await.expect("looked");
+        let mut evaluator =
+            broker_portal::server::services::alerts::evaluation::AlertEvaluator::new("a", self.portal.now());
+        evaluator.evaluate(state).await.expect("looked");
         let alerts = broker_portal::server::services::alerts::list(&state.database);
         let open = alerts.await.expect("the alerts").open;
         assert!(open[0].message.contains(alert), "{open:?}");

@@ -131,12 +131,12 @@ async fn open_transaction_is_reported_and_left_alone() {
         .connect_without_limits()
         .await
         .expect("connected");
-    let settings = broker_portal::server::services::maintenance::Settings {
+    let settings = broker_portal::server::services::maintenance::MaintenanceSettings {
         cleanup_interval: seconds(86_400),
         retention: seconds(86_400),
     };
     let later = portal.now() + chrono::TimeDelta::minutes(10);
-    let report = broker_portal::server::services::maintenance::examine(&mut conn, settings, later).await;
+    let report = broker_portal::server::services::maintenance::inspect(&mut conn, settings, later).await;
     let advice = report.expect("a report").advice;
     let about = advice
         .iter()

@@ -162,7 +162,7 @@ async fn ended_sessions_count_only_after_commit() {
             except: None,
         };
         let (reason, actor) = (EndReason::RevokedByAdmin, Actor::default());
-        let ended = revoke::end_in(&mut tx, filter, reason, None, actor, portal.now()).await;
+        let ended = revoke::revoke_matching(&mut tx, filter, reason, None, actor, portal.now()).await;
         assert_eq!(ended.expect("ended").len(), 1);
         if commit {
             tx.commit().await.expect("committed");
@@ -277,10 +277,10 @@ async fn event_age_uses_the_portals_clock() {
     chrome.delete("/api/v1/sessions?scope=others").await.expect(200);
     // The listener was disconnected and reads the event forty seconds late.
     portal.advance(seconds(40)).await;
-    let mut position = broker_portal::server::realtime::listener::Position::after(0);
+    let mut position = broker_portal::server::realtime::listener::LogPosition::after(0);
     let state = &portal.state;
     position
-        .read_on(&state.database, &state.clock, &state.hub)
+        .deliver_new(&state.database, &state.clock, &state.hub)
         .await
         .expect("read");
     stream.until_closed().await;

@@ -62,7 +62,7 @@ async fn every_api_response_matches_its_description() {
     const STREAM: &str = "GET /api/v1/session/events";
     let safari = portal.browser(SAFARI).signed_in(&maria).await;
     let stream = tokio::spawn(safari.get("/api/v1/session/events").into_future());
-    while portal.state.hub.open() == 0 {
+    while portal.state.hub.open_streams() == 0 {
         tokio::task::yield_now().await;
     }
     safari.post("/api/sign_out").await.expect(200);

@@ -14,7 +14,7 @@ use axum::{
     routing::get,
 };
 use broker_portal::server::{
-    http::{catch_panic::caught, failure::RequestKind, one_thread},
+    http::{catch_panic::catch_task_panic, error_response::RequestKind, page_threads},
     router::{guarded, logged},
     state::AppState,
 };
@@ -44,7 +44,7 @@ fn router(portal: &Portal) -> Router {
     let pages: Router<AppState> = Router::new()
         .route("/dashboard/panics", get(panics))
         .route("/dashboard/half", get(panics_half_way))
-        .layer(from_fn(one_thread::render));
+        .layer(from_fn(page_threads::render_on_one_thread));
     let api = Router::new()
         .route("/api/v1/panics", get(panics))
         .route("/api/v1/half", get(panics_half_way));
@@ -121,8 +121,11 @@ async fn panicking_body_closes_the_connection() {
 #[tokio::test]
 async fn panicking_task_fails_its_request() {
     let portal = Portal::start().await;
-    assert_eq!(caught(&portal.state.metrics, async { 7 }).await, Some(7));
-    assert!(caught(&portal.state.metrics, panics()).await.is_none());
+    assert_eq!(
+        catch_task_panic(&portal.state.metrics, async { 7 }).await,
+        Some(7)
+    );
+    assert!(catch_task_panic(&portal.state.metrics, panics()).await.is_none());
     assert_eq!(count(&portal, "task").await, "1");
 }
 

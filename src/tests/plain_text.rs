@@ -3,7 +3,7 @@
 use domain::query::encode_query_value;
 use std::{io::Write as _, process::Stdio};
 
-use broker_portal::server::services::accounts::Registration;
+use broker_portal::server::services::accounts::NewAccount;
 
 use crate::harness::*;
 
@@ -94,7 +94,7 @@ async fn hidden_characters_are_refused_by_name_everywhere() {
     let portal = Portal::start().await;
     let root = portal.user("root").role(Role::SystemAdmin).create().await;
     let chrome = portal.browser(CHROME).signed_in(&root).await;
-    let fitting = Registration {
+    let fitting = NewAccount {
         email: "new@b.example".to_owned(),
         display_name: "Somebody".to_owned(),
         role: Role::Broker,
@@ -105,21 +105,21 @@ async fn hidden_characters_are_refused_by_name_everywhere() {
         for (field, wrong) in [
             (
                 "the email",
-                Registration {
+                NewAccount {
                     email: format!("{text}@b.example"),
                     ..fitting.clone()
                 },
             ),
             (
                 "the name",
-                Registration {
+                NewAccount {
                     display_name: text.to_owned(),
                     ..fitting.clone()
                 },
             ),
             (
                 "the organization's name",
-                Registration {
+                NewAccount {
                     organizations: vec![text.to_owned()],
                     ..fitting.clone()
                 },

@@ -224,7 +224,7 @@ async fn replaced_cookie_gets_no_new_cookie() {
     member(&portal, Role::Broker).await;
     chrome.get("/dashboard").await.expect(200);
     member(&portal, Role::Guest).await;
-    let rotated = rotation::of_cookie(&portal.state, &late)
+    let rotated = rotation::rotate_cookie(&portal.state, &late)
         .await
         .expect("an answer");
     assert!(rotated.is_none());

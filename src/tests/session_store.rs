@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use broker_portal::server::{auth::token::PlainToken, http::session_store::PortalStore};
+use broker_portal::server::{auth::token::PlainToken, http::session_store::PortalSessionStore};
 use time::OffsetDateTime;
 use tower_sessions::{
     Session, SessionStore as _,
@@ -11,8 +11,8 @@ use tower_sessions::{
 
 use crate::harness::*;
 
-fn store(portal: &Portal) -> PortalStore {
-    PortalStore {
+fn store(portal: &Portal) -> PortalSessionStore {
+    PortalSessionStore {
         database: portal.state.database.clone(),
         clock: portal.clock.clone(),
     }

@@ -5,7 +5,7 @@ use domain::{
     statistics::{Chart, Period, Statistics},
 };
 
-use broker_portal::server::{jobs::samples, services::insight};
+use broker_portal::server::{jobs::samples, services::statistics};
 use uuid::Uuid;
 
 use crate::harness::*;
@@ -14,7 +14,7 @@ const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
 
 async fn figures(portal: &Portal, period: Period) -> Statistics {
-    insight::figures(&portal.state.database, period, None, portal.now())
+    statistics::load_statistics(&portal.state.database, period, None, portal.now())
         .await
         .expect("figures")
 }
@@ -26,7 +26,7 @@ async fn figures_of(portal: &Portal, period: Period, organization: &str) -> Stat
         .await
         .expect("an organization");
     let scope = Some(OrganizationId(id));
-    insight::figures(&portal.state.database, period, scope, portal.now())
+    statistics::load_statistics(&portal.state.database, period, scope, portal.now())
         .await
         .expect("figures")
 }
@@ -71,25 +71,25 @@ async fn live_sessions_come_from_the_hours_last_sample() {
     portal.advance(seconds(2 * HOUR)).await;
     chrome.post("/api/sign_out").await.expect(200);
     assert!(sample(&portal).await);
-    let insight = figures(&portal, Period::Day).await;
+    let statistics = figures(&portal, Period::Day).await;
     assert_eq!(
-        ends(&insight.live_sessions, 4),
+        ends(&statistics.live_sessions, 4),
         [
             ("broker_browser", vec![None, Some(2.0), None, Some(1.0)]),
             ("broker_desktop", vec![None, Some(1.0), None, Some(1.0)]),
             ("admin_browser", vec![None, Some(1.0), None, Some(1.0)]),
         ]
     );
-    assert_eq!(insight.live_sessions.series[1].label, "Broker, desktop");
-    assert_eq!(insight.live_sessions.series[0].points.len(), 24);
+    assert_eq!(statistics.live_sessions.series[1].label, "Broker, desktop");
+    assert_eq!(statistics.live_sessions.series[0].points.len(), 24);
 
     // All have expired, and none is recorded.
     portal.advance(seconds(2 * DAY)).await;
     assert!(sample(&portal).await);
-    let insight = figures(&portal, Period::Month).await;
-    let of_admin = &ends(&insight.live_sessions, 3)[2];
+    let statistics = figures(&portal, Period::Month).await;
+    let of_admin = &ends(&statistics.live_sessions, 3)[2];
     assert_eq!(*of_admin, ("admin_browser", vec![Some(1.0), None, Some(0.0)]));
-    assert_eq!(insight.live_sessions.series[0].points.len(), 30);
+    assert_eq!(statistics.live_sessions.series[0].points.len(), 30);
 }
 
 #[tokio::test]
@@ -126,9 +126,9 @@ async fn organization_sees_its_members_by_their_role_there() {
     mac.refresh().await.expect(200);
     portal.advance(seconds(HOUR)).await;
 
-    let insight = figures_of(&portal, Period::Day, "Northgate").await;
+    let statistics = figures_of(&portal, Period::Day, "Northgate").await;
     assert_eq!(
-        ends(&insight.live_sessions, 4),
+        ends(&statistics.live_sessions, 4),
         [
             ("broker_browser", vec![Some(0.0), Some(1.0), Some(0.0), Some(0.0)]),
             ("broker_desktop", vec![Some(0.0), Some(1.0), Some(1.0), Some(1.0)]),
@@ -136,29 +136,33 @@ async fn organization_sees_its_members_by_their_role_there() {
         ]
     );
     assert_eq!(
-        ends(&insight.sign_ins, 3),
+        ends(&statistics.sign_ins, 3),
         [
             ("succeeded", vec![Some(3.0), Some(0.0), Some(0.0)]),
             ("failed", vec![Some(1.0), Some(0.0), Some(0.0)])
         ]
     );
     assert_eq!(
-        ends(&insight.ended_sessions, 3),
+        ends(&statistics.ended_sessions, 3),
         [("signed_out", vec![Some(0.0), Some(1.0), Some(0.0)])]
     );
     assert_eq!(
-        ends(&insight.session_length, 3),
+        ends(&statistics.session_length, 3),
         [
             ("average", vec![None, Some(3600.0), None]),
             ("median", vec![None, Some(3600.0), None])
         ]
     );
-    assert!(insight.refreshes.is_none() && insight.revocation.is_none() && insight.open_alerts.is_empty());
+    assert!(
+        statistics.refreshes.is_none()
+            && statistics.revocation.is_none()
+            && statistics.open_alerts.is_empty()
+    );
 
     // The administrator's session has expired unnoticed.
     portal.advance(seconds(4 * HOUR)).await;
-    let insight = figures_of(&portal, Period::Day, "Northgate").await;
-    let of_admin = &ends(&insight.live_sessions, 5)[2];
+    let statistics = figures_of(&portal, Period::Day, "Northgate").await;
+    let of_admin = &ends(&statistics.live_sessions, 5)[2];
     assert_eq!(
         of_admin.1,
         [Some(1.0), Some(1.0), Some(0.0), Some(0.0), Some(0.0)]
@@ -233,23 +237,23 @@ async fn sign_ins_and_ends_count_in_their_step() {
     portal.clean_up().await;
     assert!(!firefox.is_live().await && !safari.is_live().await);
 
-    let insight = figures(&portal, Period::Day).await;
+    let statistics = figures(&portal, Period::Day).await;
     let sum = |chart: &Chart, name: &str| -> f64 {
         let series = chart.series.iter().find(|series| series.name == name);
         let points = series.expect("a line").points.iter();
         points.filter_map(|point| point.value).sum()
     };
     assert_eq!(
-        ["succeeded", "failed"].map(|name| sum(&insight.sign_ins, name)),
+        ["succeeded", "failed"].map(|name| sum(&statistics.sign_ins, name)),
         [3.0, 1.0]
     );
     assert_eq!(
-        ["signed_out", "idle_timeout"].map(|name| sum(&insight.ended_sessions, name)),
+        ["signed_out", "idle_timeout"].map(|name| sum(&statistics.ended_sessions, name)),
         [1.0, 2.0]
     );
-    assert_eq!(insight.ended_sessions.series.len(), 2);
+    assert_eq!(statistics.ended_sessions.series.len(), 2);
     assert_eq!(
-        ends(&insight.session_length, 13),
+        ends(&statistics.session_length, 13),
         [
             ("average", {
                 let mut values = vec![None; 13];
@@ -299,9 +303,9 @@ async fn every_node_writes_refresh_counts_each_minute() {
     mac.refresh().await.expect(200);
     portal.state.minutes.flush(database, "a").await.expect("written");
     assert_eq!(portal.rows("node_minutes").await, 2);
-    let insight = figures(&portal, Period::Day).await;
+    let statistics = figures(&portal, Period::Day).await;
     assert_eq!(
-        ends(insight.refreshes.as_ref().expect("of the portal"), 2),
+        ends(statistics.refreshes.as_ref().expect("of the portal"), 2),
         [
             ("exchanged", vec![Some(0.0), Some(7.0)]),
             ("refused", vec![Some(0.0), Some(1.0)])
@@ -327,8 +331,8 @@ async fn counts_during_an_outage_are_written_later() {
     outage.end().await;
     // The pool may first try broken connections.
     while portal.state.minutes.flush(database, "a").await.is_err() {}
-    let insight = figures(&portal, Period::Day).await;
-    let refreshes = insight.refreshes.expect("of the portal");
+    let statistics = figures(&portal, Period::Day).await;
+    let refreshes = statistics.refreshes.expect("of the portal");
     assert_eq!(ends(&refreshes, 1)[0], ("exchanged", vec![Some(1.0)]));
 }
 
@@ -364,9 +368,9 @@ async fn slowest_revocation_latency_is_stored() {
     }
     let database = &portal.state.database;
     portal.state.minutes.flush(database, "a").await.expect("written");
-    let insight = figures(&portal, Period::Day).await;
+    let statistics = figures(&portal, Period::Day).await;
     assert_eq!(
-        ends(insight.revocation.as_ref().expect("of the portal"), 2),
+        ends(statistics.revocation.as_ref().expect("of the portal"), 2),
         [
             ("median", vec![None, Some(50.0)]),
             ("slowest", vec![None, Some(400.0)])

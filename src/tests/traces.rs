@@ -122,7 +122,7 @@ async fn tracing_is_off_without_a_collector() {
     let portal = Portal::start().await;
     assert!(!portal.state.traces.is_enabled());
     portal.anonymous().get("/healthz").await.expect(200);
-    assert!(portal.state.traces.flush().await && portal.state.traces.end().await);
+    assert!(portal.state.traces.flush().await && portal.state.traces.shut_down().await);
 }
 
 #[tokio::test]
@@ -137,6 +137,9 @@ async fn hanging_collector_delays_neither_requests_nor_shutdown() {
         portal.anonymous().get("/healthz").await.expect(200);
     }
     chrome.get("/dashboard").await.expect(200);
-    assert!(!portal.state.traces.end().await, "nothing can have got there");
+    assert!(
+        !portal.state.traces.shut_down().await,
+        "nothing can have got there"
+    );
     chrome.get("/dashboard").await.expect(200);
 }

@@ -5,7 +5,7 @@ use domain::user::Role;
 use broker_portal::server::{
     auth::password::Passwords,
     database::Database,
-    services::accounts::{Accounts, Registration},
+    services::accounts::{Accounts, NewAccount},
 };
 use serde_json::json;
 
@@ -51,7 +51,7 @@ impl TestAccounts {
 
     async fn create(&self, name: &str, role: Role) -> String {
         let email = format!("{name}@broker.example");
-        let new = Registration {
+        let new = NewAccount {
             email: email.clone(),
             display_name: name.to_owned(),
             role,

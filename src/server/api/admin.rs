@@ -17,7 +17,7 @@ use tokio::{
 };
 use utoipa::{IntoParams, ToSchema};
 
-use super::extract::{Body, From, SignedIn};
+use super::extract::{JsonBody, RequestClient, SignedIn};
 use domain::{
     admin::{AdminSession, RevokeTarget},
     audit::AuditFilter,
@@ -31,8 +31,8 @@ use crate::{
     server::{
         auth::current_session::CurrentSession,
         http::{
-            catch_panic::caught,
-            failure::{Problem, ProblemBody},
+            catch_panic::catch_task_panic,
+            error_response::{Problem, ProblemBody},
         },
         services::{
             admin as services,
@@ -41,7 +41,7 @@ use crate::{
                 revoke::{self, Wish},
                 sessions,
             },
-            audit_export, step_up,
+            audit_export, reauthentication,
         },
         state::AppState,
         store::cursor::Cursor,
@@ -86,7 +86,7 @@ pub struct ListQuery {
 
 /// A page of the list.
 #[derive(Serialize, ToSchema)]
-pub struct ReviewedList {
+pub struct AdminSessionList {
     sessions: Vec<AdminSession>,
     /// Rows of all pages together.
     total: i64,
@@ -105,7 +105,7 @@ struct Asked {
 impl Asked {
     fn read(query: Option<&str>) -> Result<Self, AppError> {
         let query = query.unwrap_or_default();
-        readable(query, &SessionFilter::FIELDS, &["sort", "after", "limit"])?;
+        require_known_fields(query, &SessionFilter::FIELDS, &["sort", "after", "limit"])?;
         let get = |name: &str| query_param(query, name);
         let sort = SessionSort::parse(get("sort").as_deref())?;
         let after = match get("after").filter(|after| !after.is_empty()) {
@@ -114,7 +114,7 @@ impl Asked {
                 AppError::invalid_input("after", "Give `next` of the page before, in the same order.")
             })?),
         };
-        let limit = limit(get("limit").filter(|limit| !limit.is_empty()))?;
+        let limit = parse_limit(get("limit").filter(|limit| !limit.is_empty()))?;
         Ok(Self {
             filter: SessionFilter::parse(get)?,
             sort,
@@ -124,7 +124,7 @@ impl Asked {
     }
 }
 
-fn limit(text: Option<String>) -> Result<u16, AppError> {
+fn parse_limit(text: Option<String>) -> Result<u16, AppError> {
     let Some(text) = text else { return Ok(50) };
     let limit = text
         .parse()
@@ -135,23 +135,23 @@ fn limit(text: Option<String>) -> Result<u16, AppError> {
 
 /// Sessions of the people of the caller's organization (a system administrator: of everyone) that the filter lists.
 #[utoipa::path(get, path = "/admin/sessions", tag = "admin", params(ListQuery), responses(
-    (status = 200, description = "A page of the list, with the count of all of it.", body = ReviewedList),
+    (status = 200, description = "A page of the list, with the count of all of it.", body = AdminSessionList),
     (status = 401, description = "`session_ended`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "`forbidden`: administrators only", body = ProblemBody,
         content_type = "application/problem+json"),
     (status = 422, description = "`invalid_input`: a filter that does not exist", body = ProblemBody,
         content_type = "application/problem+json"),
 ))]
-pub async fn list(
+pub async fn list_sessions(
     State(state): State<AppState>,
     SignedIn(caller): SignedIn,
-    from: From,
+    RequestClient(client): RequestClient,
     RawQuery(query): RawQuery,
-) -> Result<Json<ReviewedList>, Problem> {
-    let reach = Reach::require(&state, &caller, &from.0).await?;
+) -> Result<Json<AdminSessionList>, Problem> {
+    let reach = Reach::require(&state, &caller, &client).await?;
     let asked = Asked::read(query.as_deref())?;
     if let Some(user) = asked.filter.user {
-        reach.record_if_foreign(&state, &caller, &from.0, user).await?;
+        reach.record_if_foreign(&state, &caller, &client, user).await?;
     }
     let page = sessions::list(
         &state,
@@ -163,7 +163,7 @@ pub async fn list(
         asked.limit,
     )
     .await?;
-    Ok(Json(ReviewedList {
+    Ok(Json(AdminSessionList {
         sessions: page.sessions,
         total: page.total,
         next: page.next.map(|next| next.to_text()),
@@ -182,21 +182,21 @@ pub async fn list(
     (status = 503, description = "`busy` with `Retry-After`: others are being written; `unavailable`",
         body = ProblemBody, content_type = "application/problem+json"),
 ))]
-pub async fn export(
+pub async fn export_sessions(
     State(state): State<AppState>,
     SignedIn(caller): SignedIn,
-    from: From,
+    RequestClient(client): RequestClient,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let reach = Reach::require(&state, &caller, &from.0).await?;
+    let reach = Reach::require(&state, &caller, &client).await?;
     let asked = Asked::read(query.as_deref())?;
     if let Some(user) = asked.filter.user {
-        reach.record_if_foreign(&state, &caller, &from.0, user).await?;
+        reach.record_if_foreign(&state, &caller, &client, user).await?;
     }
-    sessions::record_export(&state, &caller, reach, &asked.filter, &from.0).await?;
+    sessions::record_export(&state, &caller, reach, &asked.filter, &client).await?;
     let name = format!("sessions-{}.csv", state.clock.now().format("%Y-%m-%d"));
     let metrics = state.metrics.clone();
-    let body = streamed(metrics, move |out| async move {
+    let body = stream_export(metrics, move |out| async move {
         out.write(sessions::csv_head()).await;
         let write = |lines| {
             let out = out.clone();
@@ -204,22 +204,22 @@ pub async fn export(
         };
         sessions::export(&state, &caller, reach, &asked.filter, asked.sort, write).await
     })?;
-    Ok(download("text/csv; charset=utf-8", &name, body))
+    Ok(file_response("text/csv; charset=utf-8", &name, body))
 }
 
 /// Exports at once on this server: each keeps the database busy. More have to wait.
 static EXPORTS: Semaphore = Semaphore::const_new(4);
 
 /// How long whoever reads may rest. Longer, and a stopping server would have to wait.
-const PATIENCE: Duration = Duration::from_secs(5);
+const READER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where an export goes to.
-pub struct Lines(mpsc::Sender<Result<Bytes, std::io::Error>>);
+pub struct ExportSink(mpsc::Sender<Result<Bytes, std::io::Error>>);
 
-impl Lines {
+impl ExportSink {
     /// False: nobody reads any more.
     async fn write(&self, lines: String) -> bool {
-        timeout(PATIENCE, self.0.send(Ok(lines.into())))
+        timeout(READER_TIMEOUT, self.0.send(Ok(lines.into())))
             .await
             .is_ok_and(|sent| sent.is_ok())
     }
@@ -229,20 +229,25 @@ impl Lines {
 ///
 /// # Errors
 /// [`AppError::Busy`] while too many others are written.
-fn streamed<F>(metrics: Arc<Metrics>, write: impl FnOnce(Arc<Lines>) -> F) -> Result<HttpBody, AppError>
+fn stream_export<F>(
+    metrics: Arc<Metrics>,
+    write: impl FnOnce(Arc<ExportSink>) -> F,
+) -> Result<HttpBody, AppError>
 where
     F: Future<Output = Result<(), AppError>> + Send + 'static,
 {
     let place = EXPORTS.try_acquire().map_err(|_| AppError::Busy)?;
     let (out, lines) = mpsc::channel(2);
-    let work = write(Arc::new(Lines(out.clone())));
+    let work = write(Arc::new(ExportSink(out.clone())));
     tokio::spawn(async move {
         let _place = place;
-        let written = caught(&metrics, work).await.unwrap_or(Err(AppError::Internal));
+        let written = catch_task_panic(&metrics, work)
+            .await
+            .unwrap_or(Err(AppError::Internal));
         if let Err(error) = written {
             tracing::warn!(%error, "an export was cut off");
             let cut = std::io::Error::other("the export was cut off");
-            _ = timeout(PATIENCE, out.send(Err(cut))).await;
+            _ = timeout(READER_TIMEOUT, out.send(Err(cut))).await;
         }
     });
     Ok(HttpBody::from_stream(stream::unfold(
@@ -252,7 +257,7 @@ where
 }
 
 /// An answer that a browser keeps as a file. `name` is ours.
-fn download(kind: &'static str, name: &str, body: HttpBody) -> Response {
+fn file_response(kind: &'static str, name: &str, body: HttpBody) -> Response {
     let mut response = body.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -290,7 +295,7 @@ pub struct AuditQuery {
 #[derive(Serialize, ToSchema)]
 pub struct AuditList {
     /// Rows, as in the export.
-    #[schema(value_type = Vec<audit_export::Line>)]
+    #[schema(value_type = Vec<audit_export::AuditRow>)]
     events: Vec<serde_json::Value>,
     /// Send it as `after` for the next page; `null` on the last.
     next: Option<i64>,
@@ -298,7 +303,7 @@ pub struct AuditList {
 
 /// # Errors
 /// [`AppError::InvalidInput`] for a query that is no filter, with what else may stand beside one.
-fn readable(query: &str, fields: &[&str], others: &[&str]) -> Result<(), AppError> {
+fn require_known_fields(query: &str, fields: &[&str], others: &[&str]) -> Result<(), AppError> {
     find_query_error(query, fields, others).map_or(Ok(()), |error| {
         Err(AppError::invalid_input("query", error.to_string()))
     })
@@ -306,7 +311,7 @@ fn readable(query: &str, fields: &[&str], others: &[&str]) -> Result<(), AppErro
 
 fn audit_filter(query: Option<&str>) -> Result<AuditFilter, AppError> {
     let query = query.unwrap_or_default();
-    readable(query, &AuditFilter::FIELDS, &["after", "limit"])?;
+    require_known_fields(query, &AuditFilter::FIELDS, &["after", "limit"])?;
     Ok(AuditFilter::parse(|name| query_param(query, name))?)
 }
 
@@ -319,13 +324,13 @@ fn audit_filter(query: Option<&str>) -> Result<AuditFilter, AppError> {
     (status = 422, description = "`invalid_input`: a filter that does not exist", body = ProblemBody,
         content_type = "application/problem+json"),
 ))]
-pub async fn audit(
+pub async fn list_audit(
     State(state): State<AppState>,
     SignedIn(caller): SignedIn,
-    from: From,
+    RequestClient(client): RequestClient,
     RawQuery(query): RawQuery,
 ) -> Result<Json<AuditList>, Problem> {
-    let reach = Reach::require(&state, &caller, &from.0).await?;
+    let reach = Reach::require(&state, &caller, &client).await?;
     let filter = audit_filter(query.as_deref())?;
     let get =
         |name: &str| query_param(query.as_deref().unwrap_or_default(), name).filter(|text| !text.is_empty());
@@ -337,9 +342,9 @@ pub async fn audit(
                 .map_err(|_| AppError::invalid_input("after", "Give `next` of the page before."))?,
         ),
     };
-    let limit = limit(get("limit"))?;
+    let limit = parse_limit(get("limit"))?;
     let page = services::audit_log::list(&state, reach, &filter, after, limit).await?;
-    let read = |row| Ok(serde_json::from_str(&audit_export::line(row)?)?);
+    let read = |row| Ok(serde_json::from_str(&audit_export::to_json_line(row)?)?);
     let events: std::io::Result<_> = page.rows.iter().map(read).collect();
     let events = events.map_err(|error| {
         tracing::error!(%error, "a row of the audit log cannot be written");
@@ -362,31 +367,31 @@ pub async fn audit(
     (status = 503, description = "`busy` with `Retry-After`: others are being written; `unavailable`",
         body = ProblemBody, content_type = "application/problem+json"),
 ))]
-pub async fn audit_lines(
+pub async fn export_audit(
     State(state): State<AppState>,
     SignedIn(caller): SignedIn,
-    from: From,
+    RequestClient(client): RequestClient,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let reach = Reach::require(&state, &caller, &from.0).await?;
+    let reach = Reach::require(&state, &caller, &client).await?;
     let filter = audit_filter(query.as_deref())?;
-    services::audit_log::record_export(&state, &caller, reach, &filter, &from.0).await?;
+    services::audit_log::record_export(&state, &caller, reach, &filter, &client).await?;
     let name = format!("audit-{}.jsonl", state.clock.now().format("%Y-%m-%d"));
     let metrics = state.metrics.clone();
-    let body = streamed(metrics, move |out| async move {
+    let body = stream_export(metrics, move |out| async move {
         let write = |lines| {
             let out = out.clone();
             async move { out.write(lines).await }
         };
         services::audit_log::export(&state, &caller, reach, &filter, write).await
     })?;
-    Ok(download("application/jsonl", &name, body))
+    Ok(file_response("application/jsonl", &name, body))
 }
 
 /// Which sessions to end: exactly one of `filter`, `ids` and `user_id`.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Revoke {
+pub struct RevokeBody {
     /// The fields of the list's query, without order and page. At least one, each with a value; `state` = `live` alone
     /// names every live session within reach.
     filter: Option<BTreeMap<String, String>>,
@@ -404,7 +409,7 @@ pub struct Revoke {
 
 /// How far it has come.
 #[derive(Serialize, ToSchema)]
-pub struct Revoked {
+pub struct RevokeProgress {
     /// Sessions that this request ended.
     ended: usize,
     /// Sessions that are left of what was asked for: send the same again, with `begun_by`.
@@ -413,8 +418,8 @@ pub struct Revoked {
 }
 
 /// Ends exactly what the same filter lists of what is live. Many take more than one request.
-#[utoipa::path(post, path = "/admin/sessions/revoke", tag = "admin", request_body = Revoke, responses(
-    (status = 200, description = "Ended: none of their credentials is accepted any more, on any node.", body = Revoked),
+#[utoipa::path(post, path = "/admin/sessions/revoke", tag = "admin", request_body = RevokeBody, responses(
+    (status = 200, description = "Ended: none of their credentials is accepted any more, on any node.", body = RevokeProgress),
     (status = 401, description = "`session_ended`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "`forbidden`: administrators only; `reauth_required`: a fresh password check is needed",
         body = ProblemBody, content_type = "application/problem+json"),
@@ -424,24 +429,24 @@ pub struct Revoked {
         or no ids",
         body = ProblemBody, content_type = "application/problem+json"),
 ))]
-pub async fn end(
+pub async fn revoke(
     State(state): State<AppState>,
     SignedIn(caller): SignedIn,
-    from: From,
-    Body(body): Body<Revoke>,
-) -> Result<Json<Revoked>, Problem> {
-    let reach = Reach::require(&state, &caller, &from.0).await?;
+    RequestClient(client): RequestClient,
+    JsonBody(body): JsonBody<RevokeBody>,
+) -> Result<Json<RevokeProgress>, Problem> {
+    let reach = Reach::require(&state, &caller, &client).await?;
     let wish = wish(&state, &caller, body).await?;
-    _ = step_up::require(&state, &caller, None, &from.0).await?;
-    let ended = revoke::end(&state, &caller, reach, &wish, &from.0).await?;
-    Ok(Json(Revoked {
+    _ = reauthentication::require_recent_check(&state, &caller, None, &client).await?;
+    let ended = revoke::end(&state, &caller, reach, &wish, &client).await?;
+    Ok(Json(RevokeProgress {
         ended: ended.ended,
         left: ended.left,
         begun_by: wish.until.to_string(),
     }))
 }
 
-async fn wish(state: &AppState, caller: &CurrentSession, body: Revoke) -> Result<Wish, AppError> {
+async fn wish(state: &AppState, caller: &CurrentSession, body: RevokeBody) -> Result<Wish, AppError> {
     let which = match (body.filter, body.ids, body.user_id) {
         (Some(fields), None, None) => {
             if let Some(unknown) = fields

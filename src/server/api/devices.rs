@@ -8,7 +8,7 @@ use domain::session::ClientKind;
 use crate::{
     error::AppError,
     server::{
-        http::failure::{Problem, ProblemBody},
+        http::error_response::{Problem, ProblemBody},
         state::AppState,
         store::{caller_transaction::CallerTransaction, devices},
     },

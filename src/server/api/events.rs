@@ -30,8 +30,8 @@ use crate::{
     error::AppError,
     server::{
         auth::current_session::CurrentSession,
-        http::failure::{Problem, ProblemBody},
-        realtime::hub::{Subscription, concerns},
+        http::error_response::{Problem, ProblemBody},
+        realtime::hub::{Subscription, is_relevant},
         state::AppState,
         store::{
             events::{self, Event, EventKind},
@@ -84,8 +84,8 @@ pub async fn stream(
         tracing::warn!(%error, "a stream was not opened");
         AppError::Busy
     })?;
-    let Watched { until, number } = match watch(&state, &caller).await? {
-        Ok(watched) => watched,
+    let LiveSession { until, number } = match check_session(&state, &caller).await? {
+        Ok(live) => live,
         Err(reason) => return Err(AppError::SessionEnded { reason }.into()),
     };
     // The header first: a browser that reconnects sends it with the address of its first stream, whose number is older.
@@ -94,16 +94,16 @@ pub async fn stream(
         .or(after)
         .map(|last| last.max(0))
         .filter(|last| *last < number);
-    let following = Following {
+    let stream = EventStream {
         state,
         caller,
         subscription,
         until,
-        told: number,
-        behind: resumes_after,
+        last_sent: number,
+        replay_after: resumes_after,
         replayed: HashSet::new(),
     };
-    let mut response = Sse::new(following.messages()).into_response();
+    let mut response = Sse::new(stream.messages()).into_response();
     // nginx would keep the events back until its buffer is full.
     response.headers_mut().insert(
         HeaderName::from_static("x-accel-buffering"),
@@ -117,14 +117,17 @@ fn last_event_id(headers: &HeaderMap) -> Option<i64> {
 }
 
 /// A session that is live, until when, and how far its person's events were then.
-struct Watched {
+struct LiveSession {
     until: DateTime<Utc>,
     number: i64,
 }
 
 /// Looks at the session once more, and gives the reason if it is over or has another credential by now: what replaced it may
 /// have been told before the subscription.
-async fn watch(state: &AppState, caller: &CurrentSession) -> Result<Result<Watched, EndReason>, AppError> {
+async fn check_session(
+    state: &AppState,
+    caller: &CurrentSession,
+) -> Result<Result<LiveSession, EndReason>, AppError> {
     let conn = &mut *state.database.connection().await?;
     // The number first: what is committed after it is told.
     let number = events::load_last_number_of_user(conn, caller.user.id).await?;
@@ -134,116 +137,116 @@ async fn watch(state: &AppState, caller: &CurrentSession) -> Result<Result<Watch
     }
     let until = sessions::find_live_until(conn, caller.id, now).await?;
     Ok(until
-        .map(|until| Watched { until, number })
+        .map(|until| LiveSession { until, number })
         .ok_or(EndReason::Unknown))
 }
 
 /// A client that is being told.
-struct Following {
+struct EventStream {
     state: AppState,
     caller: Arc<CurrentSession>,
     subscription: Subscription,
     /// When the session runs out, as far as is known.
     until: DateTime<Utc>,
     /// The highest number that the client knows of, once it has what it missed.
-    told: i64,
+    last_sent: i64,
     /// How far the client is in what it missed. `None`: it missed nothing, or has it all.
-    behind: Option<i64>,
+    replay_after: Option<i64>,
     /// Numbers that were sent again when the stream began, and may have been told meanwhile.
     replayed: HashSet<i64>,
 }
 
 /// What a stream says next.
-enum Next {
+enum NextMessage {
     Event(Event),
-    Beat,
+    Heartbeat,
     Ended(EndReason),
     Closed,
 }
 
-impl Following {
+impl EventStream {
     /// A greeting with the number that the client begins at, what it missed, and then what happens. The number is never
     /// ahead of what was sent: a client that is cut off in the middle of it goes on where it was.
     fn messages(self) -> impl Stream<Item = Result<Message, Infallible>> + use<> {
         let retry = Duration::from_millis(rand::rng().random_range(RETRY));
         let greeting = Message::default()
             .retry(retry)
-            .id(self.behind.unwrap_or(self.told).to_string())
+            .id(self.replay_after.unwrap_or(self.last_sent).to_string())
             .comment("welcome");
         let ready = VecDeque::from([greeting]);
         let beat = Instant::now() + HEARTBEAT;
         unfold(Some((self, ready, beat)), async |telling| {
-            let (mut following, mut ready, beat) = telling?;
-            while ready.is_empty() && following.behind.is_some() {
+            let (mut stream, mut ready, beat) = telling?;
+            while ready.is_empty() && stream.replay_after.is_some() {
                 // Where the database is away, the client comes back and goes on where it was.
-                ready.extend(following.missed().await.ok()?);
+                ready.extend(stream.load_missed().await.ok()?);
             }
             if let Some(message) = ready.pop_front() {
-                return Some((Ok(message), Some((following, ready, beat))));
+                return Some((Ok(message), Some((stream, ready, beat))));
             }
-            let (said, goes_on) = match following.next(beat).await {
-                Next::Event(event) => {
-                    following.count(&event);
+            let (said, goes_on) = match stream.next(beat).await {
+                NextMessage::Event(event) => {
+                    stream.record_close_delay(&event);
                     let goes_on = !matches!(
                         event.kind,
                         EventKind::SessionEnded { .. } | EventKind::CredentialReplaced
                     );
                     (message(&event), goes_on)
                 }
-                Next::Beat => {
+                NextMessage::Heartbeat => {
                     // The comment for whoever reads along, the event for scripts, which browsers show no comments.
                     let here = Message::default().comment("here").event("heartbeat").data("{}");
-                    return Some((Ok(here), Some((following, ready, Instant::now() + HEARTBEAT))));
+                    return Some((Ok(here), Some((stream, ready, Instant::now() + HEARTBEAT))));
                 }
-                Next::Ended(reason) => {
-                    let number = following.told.to_string();
-                    (ended(following.caller.id, reason).id(number), false)
+                NextMessage::Ended(reason) => {
+                    let number = stream.last_sent.to_string();
+                    (ended(stream.caller.id, reason).id(number), false)
                 }
-                Next::Closed => return None,
+                NextMessage::Closed => return None,
             };
-            Some((Ok(said), goes_on.then_some((following, ready, beat))))
+            Some((Ok(said), goes_on.then_some((stream, ready, beat))))
         })
     }
 
     /// The next page of what the client missed; after the last one, a comment with the number that it has come to.
-    async fn missed(&mut self) -> sqlx::Result<Vec<Message>> {
-        let Some(last) = self.behind else {
+    async fn load_missed(&mut self) -> sqlx::Result<Vec<Message>> {
+        let Some(last) = self.replay_after else {
             return Ok(Vec::new());
         };
         let conn = &mut *self.state.database.connection().await?;
         let mut page = events::list_after_for_user(conn, self.caller.user.id, last, PAGE).await?;
         // What has happened since the stream began is told by the hub, which knows what closes a stream.
-        page.retain(|event| event.id <= self.told);
-        self.behind = page.last().map(|event| event.id);
-        if self.behind.is_none() {
-            let number = self.told.to_string();
+        page.retain(|event| event.id <= self.last_sent);
+        self.replay_after = page.last().map(|event| event.id);
+        if self.replay_after.is_none() {
+            let number = self.last_sent.to_string();
             return Ok(vec![Message::default().id(number).comment("up to here")]);
         }
-        page.retain(|event| concerns(event, self.caller.id));
+        page.retain(|event| is_relevant(event, self.caller.id));
         self.replayed.extend(page.iter().map(|event| event.id));
         Ok(page.iter().map(message).collect())
     }
 
-    async fn next(&mut self, beat: Instant) -> Next {
+    async fn next(&mut self, beat: Instant) -> NextMessage {
         loop {
             let left = (self.until - self.state.clock.now()).to_std().unwrap_or_default();
             let event = tokio::select! {
                 event = self.subscription.next() => event,
-                () = sleep_until(beat.min(Instant::now() + left)) => return self.look_again().await,
+                () = sleep_until(beat.min(Instant::now() + left)) => return self.recheck_session().await,
             };
             match event {
-                None => return Next::Closed,
+                None => return NextMessage::Closed,
                 Some(event) if self.replayed.contains(&event.id) => {}
                 Some(event) => {
-                    self.told = self.told.max(event.id);
-                    return Next::Event(event);
+                    self.last_sent = self.last_sent.max(event.id);
+                    return NextMessage::Event(event);
                 }
             }
         }
     }
 
     /// How long after its session's end this stream was told.
-    fn count(&self, event: &Event) {
+    fn record_close_delay(&self, event: &Event) {
         if let EventKind::SessionEnded { .. } = event.kind {
             let now = self.state.clock.now();
             self.state.minutes.stream_closed(event.id, event.at, now);
@@ -251,22 +254,22 @@ impl Following {
     }
 
     /// Nobody tells of time running out until someone looks: the stream does, at each beat and once it may have.
-    async fn look_again(&mut self) -> Next {
+    async fn recheck_session(&mut self) -> NextMessage {
         let now = self.state.clock.now();
         self.state.activity.note(self.caller.id, now, false);
         // Each time, whatever was known: limits may have become shorter.
-        match watch(&self.state, &self.caller).await {
-            Ok(Ok(watched)) => {
-                self.until = watched.until;
-                Next::Beat
+        match check_session(&self.state, &self.caller).await {
+            Ok(Ok(live)) => {
+                self.until = live.until;
+                NextMessage::Heartbeat
             }
             // The credential was replaced: the session goes on, and its client comes back with the new one.
-            Ok(Err(reason)) if reason.is_never_recorded() => Next::Closed,
-            Ok(Err(reason)) => Next::Ended(reason),
+            Ok(Err(reason)) if reason.is_never_recorded() => NextMessage::Closed,
+            Ok(Err(reason)) => NextMessage::Ended(reason),
             // The database is away. Nobody is signed out for that; look again with the next beat.
             Err(_) => {
                 self.until = now + HEARTBEAT;
-                Next::Beat
+                NextMessage::Heartbeat
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::{
     error::AppError,
     server::{
         auth::current_session::{Client, CurrentSession, Identity},
-        http::failure::Problem,
+        http::error_response::Problem,
     },
 };
 
@@ -33,9 +33,9 @@ impl<S: Sync> FromRequestParts<S> for SignedIn {
 }
 
 /// Where the request comes from.
-pub struct From(pub Client);
+pub struct RequestClient(pub Client);
 
-impl<S: Sync> FromRequestParts<S> for From {
+impl<S: Sync> FromRequestParts<S> for RequestClient {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
@@ -49,9 +49,9 @@ impl<S: Sync> FromRequestParts<S> for From {
 }
 
 /// A JSON body. What does not fit is named.
-pub struct Body<T>(pub T);
+pub struct JsonBody<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {

@@ -21,7 +21,7 @@ use axum::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    http::{failure::Problem, whole_body::MAX_BODY},
+    http::{error_response::Problem, request_body::MAX_BODY},
     state::AppState,
 };
 use crate::error::{AppError, Resource};
@@ -29,19 +29,19 @@ use crate::error::{AppError, Resource};
 /// The API's routes and their description. `session_state` answers at its older address too.
 pub fn router() -> Router<AppState> {
     let v1 = OpenApiRouter::new()
-        .routes(routes!(sessions::sign_in, sessions::list, sessions::end_many))
-        .routes(routes!(sessions::end_one))
+        .routes(routes!(sessions::sign_in, sessions::list, sessions::revoke_many))
+        .routes(routes!(sessions::revoke_one))
         .routes(routes!(tokens::refresh))
         .routes(routes!(session_state::show))
         .routes(routes!(events::stream))
         .routes(routes!(session::extend))
         .routes(routes!(session::reauthenticate))
         .routes(routes!(devices::heartbeat))
-        .routes(routes!(admin::list))
-        .routes(routes!(admin::export))
-        .routes(routes!(admin::end))
-        .routes(routes!(admin::audit))
-        .routes(routes!(admin::audit_lines))
+        .routes(routes!(admin::list_sessions))
+        .routes(routes!(admin::export_sessions))
+        .routes(routes!(admin::revoke))
+        .routes(routes!(admin::list_audit))
+        .routes(routes!(admin::export_audit))
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(MAX_BODY));
     let (routes, description) = OpenApiRouter::with_openapi(openapi::document())

@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 use tower_sessions::Session as CookieSession;
 use utoipa::ToSchema;
 
-use super::extract::{Body, From, SignedIn};
+use super::extract::{JsonBody, RequestClient, SignedIn};
 use domain::{session::ClientKind, session_state::SessionState, time::wire};
 
 use crate::server::{
     auth::current_session::CurrentSession,
     http::{
-        failure::{Problem, ProblemBody},
+        error_response::{Problem, ProblemBody},
         session_store,
     },
-    services::{extend, session_state, step_up},
+    services::{extend, reauthentication, session_state},
     state::AppState,
 };
 
@@ -30,12 +30,12 @@ pub async fn extend(
     State(state): State<AppState>,
     SignedIn(caller): SignedIn,
 ) -> Result<Json<SessionState>, Problem> {
-    let extended = extend::extend(&state, &caller).await?;
-    Ok(Json(session_state::of(&state, &extended)))
+    let extended = extend::extend_session(&state, &caller).await?;
+    Ok(Json(session_state::build(&state, &extended)))
 }
 
 #[derive(Deserialize, ToSchema)]
-pub struct Reauthenticate {
+pub struct ReauthenticateBody {
     password: String,
 }
 
@@ -59,7 +59,7 @@ struct NewAccessToken {
 }
 
 /// Renews the password check, and with it the credential: the old one is refused from the answer on.
-#[utoipa::path(post, path = "/session/reauthenticate", tag = "session", request_body = Reauthenticate, responses(
+#[utoipa::path(post, path = "/session/reauthenticate", tag = "session", request_body = ReauthenticateBody, responses(
     (status = 200, description = "Checked. A browser gets a new cookie, a desktop a new access token.",
         body = Reauthenticated),
     (status = 401, description = "`invalid_credentials` for a wrong password, `session_ended`", body = ProblemBody,
@@ -74,20 +74,20 @@ pub async fn reauthenticate(
     State(state): State<AppState>,
     SignedIn(caller): SignedIn,
     cookie: CookieSession,
-    from: From,
-    Body(body): Body<Reauthenticate>,
+    RequestClient(client): RequestClient,
+    JsonBody(body): JsonBody<ReauthenticateBody>,
 ) -> Result<Json<Reauthenticated>, Problem> {
-    let rotated = step_up::renew(&state, &caller, body.password, &from.0).await?;
+    let rotated = reauthentication::reauthenticate(&state, &caller, body.password, &client).await?;
     let now = state.clock.now();
     let token = match caller.kind {
         ClientKind::Browser => {
-            session_store::adopt(&cookie, &rotated.credential, rotated.lasts).await?;
+            session_store::set_cookie(&cookie, &rotated.credential, rotated.valid_for).await?;
             None
         }
         ClientKind::Desktop => Some(NewAccessToken {
             access_token: rotated.credential.reveal(),
-            expires_in: rotated.lasts.num_seconds(),
-            expires_at: now + rotated.lasts,
+            expires_in: rotated.valid_for.num_seconds(),
+            expires_at: now + rotated.valid_for,
         }),
     };
     let checked = CurrentSession {
@@ -95,7 +95,7 @@ pub async fn reauthenticate(
         ..(*caller).clone()
     };
     Ok(Json(Reauthenticated {
-        state: session_state::of(&state, &checked),
+        state: session_state::build(&state, &checked),
         token,
     }))
 }

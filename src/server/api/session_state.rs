@@ -5,7 +5,7 @@ use axum::{Json, extract::State};
 use super::extract::SignedIn;
 use domain::session_state::SessionState;
 
-use crate::server::{http::failure::ProblemBody, services::session_state, state::AppState};
+use crate::server::{http::error_response::ProblemBody, services::session_state, state::AppState};
 
 /// Is my session live? Not activity: asking does not move the idle end.
 #[utoipa::path(get, path = "/session_state", tag = "session", responses(
@@ -15,5 +15,5 @@ use crate::server::{http::failure::ProblemBody, services::session_state, state::
         body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub async fn show(State(state): State<AppState>, SignedIn(session): SignedIn) -> Json<SessionState> {
-    Json(session_state::of(&state, &session))
+    Json(session_state::build(&state, &session))
 }

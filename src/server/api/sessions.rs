@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    extract::{Body, From, SignedIn},
+    extract::{JsonBody, RequestClient, SignedIn},
     tokens::Tokens,
 };
 use domain::{
@@ -21,11 +21,10 @@ use domain::{
 use crate::{
     error::AppError,
     server::{
-        http::failure::{Problem, ProblemBody},
+        http::error_response::{Problem, ProblemBody},
         services::{
-            dashboard, rate_limit, revoke,
-            sign_in::{self, Attempt},
-            step_up,
+            dashboard, rate_limit, reauthentication, revoke,
+            sign_in::{self, SignInAttempt},
         },
         state::AppState,
         store::devices::DeviceDetails,
@@ -33,7 +32,7 @@ use crate::{
 };
 
 #[derive(Deserialize, ToSchema)]
-pub struct SignIn {
+pub struct SignInBody {
     email: String,
     password: String,
     /// Where an administrator has asked for one (`password_change_required`).
@@ -93,7 +92,7 @@ fn text(
 }
 
 /// Signs a desktop in and registers the device. A session that this device still held ends.
-#[utoipa::path(post, path = "/sessions", tag = "sessions", request_body = SignIn, security(()), responses(
+#[utoipa::path(post, path = "/sessions", tag = "sessions", request_body = SignInBody, security(()), responses(
     (status = 201, description = "Signed in.", body = Tokens),
     (status = 401, description = "`invalid_credentials`: wrong, unknown or disabled, on purpose one answer",
         body = ProblemBody, content_type = "application/problem+json"),
@@ -108,33 +107,36 @@ fn text(
 ))]
 pub async fn sign_in(
     State(state): State<AppState>,
-    from: From,
-    Body(body): Body<SignIn>,
+    RequestClient(client): RequestClient,
+    JsonBody(body): JsonBody<SignInBody>,
 ) -> Result<(StatusCode, Json<Tokens>), Problem> {
     let device = body.device.read()?;
-    let attempt = Attempt {
+    let attempt = SignInAttempt {
         email: body.email,
         password: body.password,
         new_password: body.new_password,
     };
-    let began = sign_in::on_desktop(&state, attempt, &from.0, &device.facts()).await?;
-    let tokens = Tokens::of_sign_in(began, state.clock.now());
+    let began = sign_in::sign_in_desktop(&state, attempt, &client, &device.facts()).await?;
+    let tokens = Tokens::from_sign_in(began, state.clock.now());
     Ok((StatusCode::CREATED, Json(tokens)))
 }
 
 /// A person's live sessions, most recently active first. Exactly one is current.
 #[derive(Serialize, ToSchema)]
-pub struct List {
+pub struct SessionList {
     sessions: Vec<Session>,
 }
 
 /// The caller's live sessions, most recently active first.
 #[utoipa::path(get, path = "/sessions", tag = "sessions", responses(
-    (status = 200, description = "The list.", body = List),
+    (status = 200, description = "The list.", body = SessionList),
     (status = 401, description = "`session_ended`", body = ProblemBody, content_type = "application/problem+json"),
 ))]
-pub async fn list(State(state): State<AppState>, SignedIn(caller): SignedIn) -> Result<Json<List>, Problem> {
-    Ok(Json(List {
+pub async fn list(
+    State(state): State<AppState>,
+    SignedIn(caller): SignedIn,
+) -> Result<Json<SessionList>, Problem> {
+    Ok(Json(SessionList {
         sessions: dashboard::list_sessions(&state, &caller).await?,
     }))
 }
@@ -152,30 +154,30 @@ pub async fn list(State(state): State<AppState>, SignedIn(caller): SignedIn) -> 
         (status = 429, description = "`too_many_attempts`: too many of those", body = ProblemBody,
             content_type = "application/problem+json"),
     ))]
-pub async fn end_one(
+pub async fn revoke_one(
     State(state): State<AppState>,
     SignedIn(caller): SignedIn,
-    from: From,
+    RequestClient(client): RequestClient,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let id = id.parse::<SessionId>();
     if id.as_ref().ok() != Some(&caller.id) {
-        _ = step_up::require(&state, &caller, None, &from.0).await?;
+        _ = reauthentication::require_recent_check(&state, &caller, None, &client).await?;
     }
     let ended = match id {
         Ok(id) => {
-            let (scope, ip_address) = (RevokeScope::One(id), Some(from.0.ip_address));
-            revoke::end_own(&state.database, &state.clock, &caller, scope, ip_address).await
+            let (scope, ip_address) = (RevokeScope::One(id), Some(client.ip_address));
+            revoke::revoke_own(&state.database, &state.clock, &caller, scope, ip_address).await
         }
         Err(_) => Err(AppError::SessionNotFound),
     };
-    ended.map_err(|error| rate_limit::count_refusal(&state, caller.user.id, from.0.ip_address, error))?;
+    ended.map_err(|error| rate_limit::count_refusal(&state, caller.user.id, client.ip_address, error))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct Many {
+pub struct RevokeScopeQuery {
     /// `current`, `others` or `all`. Mandatory: without it none is ended.
     #[param(required = true)]
     scope: Option<String>,
@@ -183,25 +185,25 @@ pub struct Many {
 
 /// How many sessions were ended.
 #[derive(Serialize, ToSchema)]
-pub struct HowMany {
+pub struct EndedCount {
     ended: usize,
 }
 
 /// Ends many of the caller's live sessions at once.
-#[utoipa::path(delete, path = "/sessions", tag = "sessions", params(Many), responses(
-    (status = 200, description = "Ended, all in one transaction.", body = HowMany),
+#[utoipa::path(delete, path = "/sessions", tag = "sessions", params(RevokeScopeQuery), responses(
+    (status = 200, description = "Ended, all in one transaction.", body = EndedCount),
     (status = 400, description = "`invalid_scope`: missing or misspelt, and nothing was ended", body = ProblemBody,
         content_type = "application/problem+json"),
     (status = 401, description = "`session_ended`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "`reauth_required`: all but `current` need a fresh password check",
         body = ProblemBody, content_type = "application/problem+json"),
 ))]
-pub async fn end_many(
+pub async fn revoke_many(
     State(state): State<AppState>,
     SignedIn(caller): SignedIn,
-    from: From,
-    query: Result<Query<Many>, axum::extract::rejection::QueryRejection>,
-) -> Result<Json<HowMany>, Problem> {
+    RequestClient(client): RequestClient,
+    query: Result<Query<RevokeScopeQuery>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<EndedCount>, Problem> {
     let scope = query.ok().and_then(|Query(many)| many.scope);
     let scope = match scope.as_deref() {
         Some("current") => RevokeScope::Current,
@@ -210,9 +212,9 @@ pub async fn end_many(
         _ => return Err(AppError::InvalidScope.into()),
     };
     if scope != RevokeScope::Current {
-        _ = step_up::require(&state, &caller, None, &from.0).await?;
+        _ = reauthentication::require_recent_check(&state, &caller, None, &client).await?;
     }
-    let ip_address = Some(from.0.ip_address);
-    let ended = revoke::end_own(&state.database, &state.clock, &caller, scope, ip_address).await?;
-    Ok(Json(HowMany { ended: ended.len() }))
+    let ip_address = Some(client.ip_address);
+    let ended = revoke::revoke_own(&state.database, &state.clock, &caller, scope, ip_address).await?;
+    Ok(Json(EndedCount { ended: ended.len() }))
 }

@@ -5,14 +5,14 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::extract::{Body, From};
+use super::extract::{JsonBody, RequestClient};
 use domain::{ids::SessionId, time::wire, user::User};
 
 use crate::{
     error::AppError,
     server::{
         auth::token::PlainToken,
-        http::failure::{Problem, ProblemBody},
+        http::error_response::{Problem, ProblemBody},
         services::{refresh, sign_in::DesktopSignIn},
         state::AppState,
     },
@@ -39,14 +39,14 @@ pub struct Tokens {
 
 impl Tokens {
     /// What a sign-in has given.
-    pub fn of_sign_in(began: DesktopSignIn, now: DateTime<Utc>) -> Self {
+    pub fn from_sign_in(began: DesktopSignIn, now: DateTime<Utc>) -> Self {
         Self {
             session_id: began.session,
             access_token: began.access_token.reveal(),
             refresh_token: began.refresh_token.reveal(),
             token_type: "Bearer",
-            expires_in: i64::try_from(began.access_token_lasts.as_secs()).unwrap_or(i64::MAX),
-            expires_at: now + began.access_token_lasts,
+            expires_in: i64::try_from(began.access_token_lifetime.as_secs()).unwrap_or(i64::MAX),
+            expires_at: now + began.access_token_lifetime,
             user: began.user,
             signed_out: began.signed_out,
         }
@@ -54,13 +54,13 @@ impl Tokens {
 }
 
 #[derive(Deserialize, ToSchema)]
-pub struct Refresh {
+pub struct RefreshBody {
     refresh_token: String,
 }
 
 /// Exchanges the refresh token for new tokens. The one shown is good no more; shown again it ends the session, unless
 /// the answer was lost: for 30 seconds, and until the new refresh token is used, the same tokens come back.
-#[utoipa::path(post, path = "/sessions/refresh", tag = "sessions", request_body = Refresh, security(()), responses(
+#[utoipa::path(post, path = "/sessions/refresh", tag = "sessions", request_body = RefreshBody, security(()), responses(
     (status = 200, description = "New tokens; the old ones are refused.", body = Tokens),
     (status = 401, description = "`invalid_grant`: unknown, used before, or of a session that is over. Sign in again.",
         body = ProblemBody, content_type = "application/problem+json"),
@@ -70,11 +70,11 @@ pub struct Refresh {
 ))]
 pub async fn refresh(
     State(state): State<AppState>,
-    from: From,
-    Body(body): Body<Refresh>,
+    RequestClient(client): RequestClient,
+    JsonBody(body): JsonBody<RefreshBody>,
 ) -> Result<Json<Tokens>, Problem> {
     let token: PlainToken = body.refresh_token.parse().map_err(|_| AppError::InvalidGrant)?;
-    let refreshed = refresh::exchange(&state, &token, &from.0).await;
+    let refreshed = refresh::exchange(&state, &token, &client).await;
     if matches!(
         refreshed,
         Ok(_) | Err(AppError::InvalidGrant | AppError::RefreshTokenReused { .. })

@@ -11,7 +11,7 @@ use domain::{
 };
 
 use super::{
-    client::{Network, SeenClient},
+    client::{ClientSignature, Network},
     token::{HashedToken, PlainToken},
 };
 use crate::error::AppError;
@@ -70,7 +70,7 @@ impl CurrentSession {
     }
 
     /// The person did something: the idle end moves.
-    pub fn act(&mut self, now: DateTime<Utc>) {
+    pub fn record_activity(&mut self, now: DateTime<Utc>) {
         self.last_active_at = self.last_active_at.max(now);
         self.idle_expires_at = self.last_active_at + TimeDelta::seconds(self.idle_seconds);
     }
@@ -162,8 +162,8 @@ impl Client {
     }
 
     /// What its requests tell of the browser.
-    pub fn seen(&self) -> SeenClient<'_> {
-        SeenClient {
+    pub fn signature(&self) -> ClientSignature<'_> {
+        ClientSignature {
             user_agent: &self.user_agent,
             has_chromium_hints: self.has_chromium_hints,
         }

@@ -5,8 +5,8 @@ use std::{fmt, sync::Arc, thread::available_parallelism};
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::{
-    password_hash::{self, Cost},
-    password_queue::{Key, PasswordQueue, Refused, Requester, Turn},
+    password_hash::{self, HashCost},
+    password_queue::{EnqueueError, PasswordQueue, QueueKey, Requester, Turn},
     password_rules,
 };
 use domain::password::PasswordProblem;
@@ -44,7 +44,7 @@ impl Password {
     }
 
     /// Whether two typed passwords are one, once normalised.
-    pub fn are_the_same(one: &str, other: &str) -> bool {
+    pub fn is_same(one: &str, other: &str) -> bool {
         let read = |typed: &str| Self::new(typed.to_owned()).map(|password| password.normalised);
         read(one).is_some_and(|one| Some(one) == read(other))
     }
@@ -63,11 +63,11 @@ impl fmt::Debug for Password {
 
 /// What came of checking a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Match {
+pub enum PasswordMatch {
     Wrong,
     Right,
     /// The hash was made before passwords were normalised: it is to be replaced.
-    RightAsTyped,
+    RightUnnormalised,
 }
 
 /// Hashing did not work.
@@ -85,11 +85,11 @@ pub enum PasswordError {
     AccountBusy,
 }
 
-impl From<Refused> for PasswordError {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::AccountHasItsShare => Self::AccountBusy,
-            Refused::Full => Self::Busy,
+impl From<EnqueueError> for PasswordError {
+    fn from(error: EnqueueError) -> Self {
+        match error {
+            EnqueueError::AccountShareUsed => Self::AccountBusy,
+            EnqueueError::QueueFull => Self::Busy,
         }
     }
 }
@@ -98,7 +98,7 @@ impl From<Refused> for PasswordError {
 #[derive(Clone, Debug)]
 pub struct Passwords {
     /// For new hashes.
-    cost: Cost,
+    cost: HashCost,
     queue: Arc<PasswordQueue>,
     /// What an unknown user's password is compared with, so that the answer takes as long as for a known one.
     decoy: Arc<str>,
@@ -106,11 +106,11 @@ pub struct Passwords {
 
 impl Passwords {
     /// 19 MiB and two passes: OWASP's first choice for argon2id (Password Storage Cheat Sheet, 2025).
-    pub const COST: Cost = (19 * 1024, 2);
+    pub const COST: HashCost = (19 * 1024, 2);
 
     /// # Errors
     /// The cost is outside of what argon2 allows.
-    pub fn new(cost: Cost) -> Result<Self, PasswordError> {
+    pub fn new(cost: HashCost) -> Result<Self, PasswordError> {
         let cores = available_parallelism().map_or(1, usize::from);
         Ok(Self {
             cost,
@@ -123,15 +123,15 @@ impl Passwords {
     ///
     /// # Errors
     /// [`PasswordError::Busy`], [`PasswordError::AccountBusy`].
-    pub async fn turn(&self, requester: Requester) -> Result<Turn, PasswordError> {
-        Ok(self.queue.enter(requester).await?)
+    pub async fn wait_for_turn(&self, requester: Requester) -> Result<Turn, PasswordError> {
+        Ok(self.queue.wait_for_turn(requester).await?)
     }
 
     /// Refuses an account that has its share of the queue, before the database is asked anything for it.
     ///
     /// # Errors
     /// [`PasswordError::AccountBusy`].
-    pub fn require_room(&self, account: &Key) -> Result<(), PasswordError> {
+    pub fn require_room(&self, account: &QueueKey) -> Result<(), PasswordError> {
         if self.queue.has_room_for(account) {
             Ok(())
         } else {
@@ -145,20 +145,20 @@ impl Passwords {
     /// [`PasswordError`] when hashing itself failed.
     pub async fn hash(&self, turn: &Turn, password: Password) -> Result<String, PasswordError> {
         let cost = self.cost;
-        off_thread(turn, move || password_hash::hash(cost, &password.normalised)).await?
+        run_blocking(turn, move || password_hash::hash(cost, &password.normalised)).await?
     }
 
     /// Whether a new password is fit to be one ([`password_rules::check`]): that takes a while too.
     ///
     /// # Errors
     /// [`PasswordError`] when the check was cut off; what is wrong with the password, inside.
-    pub async fn judge(
+    pub async fn check_rules(
         &self,
         turn: &Turn,
         password: String,
         about: Vec<String>,
     ) -> Result<Result<Password, PasswordProblem>, PasswordError> {
-        off_thread(turn, move || {
+        run_blocking(turn, move || {
             let about: Vec<&str> = about.iter().map(String::as_str).collect();
             password_rules::check(&password, &about)
         })
@@ -175,33 +175,33 @@ impl Passwords {
         turn: &Turn,
         password: Password,
         hash: Option<String>,
-    ) -> Result<Match, PasswordError> {
+    ) -> Result<PasswordMatch, PasswordError> {
         let is_known = hash.is_some();
         let hash = hash.unwrap_or_else(|| self.decoy.to_string());
-        let found = off_thread(turn, move || {
+        let found = run_blocking(turn, move || {
             // Both forms, whichever is right: the time must not tell. ASCII, which nearly all are, has one.
             let is_right = password_hash::verify(&password.normalised, &hash)?;
             let typed = password.typed.as_deref();
             let is_right_as_typed = typed.map_or(Ok(false), |typed| password_hash::verify(typed, &hash))?;
             Ok::<_, PasswordError>(match (is_right, is_right_as_typed) {
-                (true, _) => Match::Right,
-                (false, true) => Match::RightAsTyped,
-                (false, false) => Match::Wrong,
+                (true, _) => PasswordMatch::Right,
+                (false, true) => PasswordMatch::RightUnnormalised,
+                (false, false) => PasswordMatch::Wrong,
             })
         })
         .await??;
-        Ok(if is_known { found } else { Match::Wrong })
+        Ok(if is_known { found } else { PasswordMatch::Wrong })
     }
 }
 
-async fn off_thread<T: Send + 'static>(
+async fn run_blocking<T: Send + 'static>(
     turn: &Turn,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, PasswordError> {
-    let place = turn.place();
+    let slot = turn.slot();
     tokio::task::spawn_blocking(move || {
         // Held by the work, not by the request: a request that goes away does not free a core that is busy.
-        let _place = place;
+        let _slot = slot;
         work()
     })
     .await
@@ -218,7 +218,10 @@ mod tests {
 
     async fn passwords() -> (Passwords, Turn) {
         let passwords = Passwords::new((64, 1)).expect("a cost");
-        let turn = passwords.turn(Requester::OPERATOR).await.expect("a turn");
+        let turn = passwords
+            .wait_for_turn(Requester::OPERATOR)
+            .await
+            .expect("a turn");
         (passwords, turn)
     }
 
@@ -229,7 +232,7 @@ mod tests {
         let hash = passwords.hash(&turn, typed(&long)).await.expect("a hash");
         assert!(hash.starts_with("$argon2id$v=19$"));
         let other = format!("{}y{}", "x".repeat(72), "x".repeat(7));
-        for (text, found) in [(&long, Match::Right), (&other, Match::Wrong)] {
+        for (text, found) in [(&long, PasswordMatch::Right), (&other, PasswordMatch::Wrong)] {
             let checked = passwords.verify(&turn, typed(text), Some(hash.clone())).await;
             assert_eq!(checked.expect("checked"), found);
         }
@@ -247,8 +250,12 @@ mod tests {
             let hash = passwords.hash(&turn, typed(stored)).await.expect("a hash");
             for entered in forms {
                 let checked = passwords.verify(&turn, typed(entered), Some(hash.clone())).await;
-                assert_eq!(checked.expect("checked"), Match::Right, "{stored} {entered}");
-                assert!(Password::are_the_same(stored, entered));
+                assert_eq!(
+                    checked.expect("checked"),
+                    PasswordMatch::Right,
+                    "{stored} {entered}"
+                );
+                assert!(Password::is_same(stored, entered));
             }
         }
     }
@@ -259,7 +266,7 @@ mod tests {
         let decomposed = "Zu\u{308}rich-cafe\u{301}-2026";
         let old = password_hash::hash((64, 1), decomposed).expect("a hash");
         let checked = passwords.verify(&turn, typed(decomposed), Some(old)).await;
-        assert_eq!(checked.expect("checked"), Match::RightAsTyped);
+        assert_eq!(checked.expect("checked"), PasswordMatch::RightUnnormalised);
     }
 
     #[tokio::test]
@@ -267,7 +274,7 @@ mod tests {
         let (passwords, turn) = passwords().await;
         let decoy = typed("nobody has this password");
         let checked = passwords.verify(&turn, decoy, None).await;
-        assert_eq!(checked.expect("checked"), Match::Wrong);
+        assert_eq!(checked.expect("checked"), PasswordMatch::Wrong);
     }
 
     #[test]

@@ -8,23 +8,23 @@ use argon2::{
 use super::password::PasswordError;
 
 /// More than glibc ever keeps for later (`DEFAULT_MMAP_THRESHOLD_MAX`, 32 MiB).
-const BLOCKS_GIVEN_BACK: usize = 33 * 1024;
+const MIN_ALLOCATED_BLOCKS: usize = 33 * 1024;
 
 /// Memory in KiB and passes.
-pub type Cost = (u32, u32);
+pub type HashCost = (u32, u32);
 
 /// Hashes a password with a salt of its own.
 ///
 /// # Errors
 /// The cost is outside of what argon2 allows.
-pub fn hash((memory, passes): Cost, password: &str) -> Result<String, PasswordError> {
-    let params = Params::new(memory, passes, 1, None).map_err(failed)?;
+pub fn hash((memory, passes): HashCost, password: &str) -> Result<String, PasswordError> {
+    let params = Params::new(memory, passes, 1, None).map_err(hash_error)?;
     let (algorithm, version) = (Algorithm::Argon2id, Version::V0x13);
     let salt = Salt::generate();
     let output_bytes = params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN);
-    let shown = (&params).try_into().map_err(failed)?;
+    let shown = (&params).try_into().map_err(hash_error)?;
     let argon2 = Argon2::new(algorithm, version, params);
-    let output = compute(&argon2, password, &salt, output_bytes)?;
+    let output = compute_hash(&argon2, password, &salt, output_bytes)?;
     let hash = PasswordHash {
         algorithm: algorithm.ident(),
         version: Some(version.into()),
@@ -40,30 +40,30 @@ pub fn hash((memory, passes): Cost, password: &str) -> Result<String, PasswordEr
 /// # Errors
 /// The hash cannot be read.
 pub fn verify(password: &str, hash: &str) -> Result<bool, PasswordError> {
-    let hash = PasswordHash::new(hash).map_err(failed)?;
+    let hash = PasswordHash::new(hash).map_err(hash_error)?;
     let (Some(salt), Some(expected)) = (hash.salt, hash.hash) else {
         return Err(PasswordError::Hash("salt or hash is missing".to_owned()));
     };
-    let algorithm = Algorithm::try_from(hash.algorithm.as_str()).map_err(failed)?;
+    let algorithm = Algorithm::try_from(hash.algorithm.as_str()).map_err(hash_error)?;
     let version = hash
         .version
         .map_or(Ok(Version::V0x13), Version::try_from)
-        .map_err(failed)?;
-    let params = Params::try_from(&hash).map_err(failed)?;
+        .map_err(hash_error)?;
+    let params = Params::try_from(&hash).map_err(hash_error)?;
     let argon2 = Argon2::new(algorithm, version, params);
-    Ok(compute(&argon2, password, &salt, expected.len())? == expected)
+    Ok(compute_hash(&argon2, password, &salt, expected.len())? == expected)
 }
 
 /// In memory that goes back to the system at once. What is allocated in the usual way stays with each thread that ever
 /// hashed: 19 MiB for each, hundreds in all. Pages that are not used cost nothing.
-fn compute(
+fn compute_hash(
     argon2: &Argon2<'_>,
     password: &str,
     salt: &[u8],
     output_bytes: usize,
 ) -> Result<Output, PasswordError> {
     let blocks = argon2.params().block_count();
-    let mut memory = Vec::with_capacity(blocks.max(BLOCKS_GIVEN_BACK));
+    let mut memory = Vec::with_capacity(blocks.max(MIN_ALLOCATED_BLOCKS));
     memory.resize(blocks, Block::new());
     let mut buffer = [0; Output::MAX_LENGTH];
     let output = buffer
@@ -71,11 +71,11 @@ fn compute(
         .ok_or_else(|| PasswordError::Hash("the hash is too long".to_owned()))?;
     argon2
         .hash_password_into_with_memory(password.as_bytes(), salt, output, memory)
-        .map_err(failed)?;
-    Output::new(output).map_err(failed)
+        .map_err(hash_error)?;
+    Output::new(output).map_err(hash_error)
 }
 
-fn failed(error: impl std::fmt::Display) -> PasswordError {
+fn hash_error(error: impl std::fmt::Display) -> PasswordError {
     PasswordError::Hash(error.to_string())
 }
 

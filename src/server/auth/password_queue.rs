@@ -12,14 +12,14 @@ use std::{
 use tokio::{sync::oneshot, time::timeout};
 
 /// SHA-256 of what requests are counted by. Keys of accounts and of origins never agree.
-pub type Key = [u8; 32];
+pub type QueueKey = [u8; 32];
 
 /// Who wants to have a password checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Requester {
-    pub account: Key,
+    pub account: QueueKey,
     /// A known browser or desktop, a session, or for strangers the address.
-    pub origin: Key,
+    pub origin: QueueKey,
     /// The origin has proved itself before: a known browser or desktop, or a session. Addresses are cheap, these are not.
     pub is_known: bool,
 }
@@ -35,39 +35,39 @@ impl Requester {
 
 /// Why a request was not let into the queue, or was taken out of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
+pub enum EnqueueError {
     /// The account has its share of the queue already.
-    AccountHasItsShare,
+    AccountShareUsed,
     /// The queue is full, or did not move for too long.
-    Full,
+    QueueFull,
 }
 
 /// How many requests may wait for each core. At some 30 ms a hash that is a wait of a second.
-pub const LINE_PER_CORE: usize = 32;
+pub const WAITING_PER_CORE: usize = 32;
 
 /// One account may hold this part of the queue, and so many requests in any case.
 const ACCOUNT_SHARE: usize = 4;
-const LEAST_ACCOUNT_SHARE: usize = 16;
+const MIN_ACCOUNT_SHARE: usize = 16;
 
 /// How many requests of one account run at once, while others wait or not: they would wait for each other's row locks.
 const RUNNING_PER_ACCOUNT: usize = 4;
 
 /// Longest wait, within a request's own deadline. Only a database that hangs while turns are held makes one that long.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+const MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// The queue.
 #[derive(Debug)]
 pub struct PasswordQueue {
-    line: usize,
+    capacity: usize,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    free_places: usize,
+    free_slots: usize,
     waiting: VecDeque<Waiting>,
     /// Of each account and each origin that waits or holds a turn.
-    shares: HashMap<Key, Share>,
+    shares: HashMap<QueueKey, Share>,
     /// Where newcomers among accounts and among origins join: level with the last that had its turn.
     level: (u64, u64),
 }
@@ -93,9 +93,9 @@ impl PasswordQueue {
     /// A queue for a machine with so many cores.
     pub fn new(cores: usize) -> Arc<Self> {
         Arc::new(Self {
-            line: cores * LINE_PER_CORE,
+            capacity: cores * WAITING_PER_CORE,
             state: Mutex::new(State {
-                free_places: cores,
+                free_slots: cores,
                 waiting: VecDeque::new(),
                 shares: HashMap::new(),
                 level: (0, 0),
@@ -106,59 +106,61 @@ impl PasswordQueue {
     /// Waits for a turn. A request that goes away while it waits leaves nothing behind.
     ///
     /// # Errors
-    /// [`Refused`]: nothing was checked.
-    pub async fn enter(self: &Arc<Self>, requester: Requester) -> Result<Turn, Refused> {
+    /// [`EnqueueError`]: nothing was checked.
+    pub async fn wait_for_turn(self: &Arc<Self>, requester: Requester) -> Result<Turn, EnqueueError> {
         let (start, started) = oneshot::channel();
-        self.line_up(Waiting { requester, start })?;
-        self.start_waiting();
-        match timeout(LONGEST_WAIT, started).await {
+        self.enqueue(Waiting { requester, start })?;
+        self.start_next();
+        match timeout(MAX_WAIT, started).await {
             Ok(Ok(turn)) => Ok(turn),
-            Ok(Err(_)) | Err(_) => Err(Refused::Full),
+            Ok(Err(_)) | Err(_) => Err(EnqueueError::QueueFull),
         }
     }
 
     /// Whether an account may wait, before anything is looked up for it.
-    pub fn has_room_for(&self, account: &Key) -> bool {
+    pub fn has_room_for(&self, account: &QueueKey) -> bool {
         let mut state = self.state();
         state.remove_gone();
         state.share(account).present < self.account_share()
     }
 
     fn account_share(&self) -> usize {
-        (self.line / ACCOUNT_SHARE).max(LEAST_ACCOUNT_SHARE)
+        (self.capacity / ACCOUNT_SHARE).max(MIN_ACCOUNT_SHARE)
     }
 
-    fn line_up(&self, newcomer: Waiting) -> Result<(), Refused> {
+    fn enqueue(&self, newcomer: Waiting) -> Result<(), EnqueueError> {
         let mut state = self.state();
         state.remove_gone();
         let Requester { account, .. } = newcomer.requester;
         if state.share(&account).present >= self.account_share() {
-            return Err(Refused::AccountHasItsShare);
+            return Err(EnqueueError::AccountShareUsed);
         }
-        if state.waiting.len() >= self.line {
+        if state.waiting.len() >= self.capacity {
             // Dropping the sender tells the evicted request.
-            let evicted = state.find_evictable(&newcomer.requester).ok_or(Refused::Full)?;
+            let evicted = state
+                .find_evictable(&newcomer.requester)
+                .ok_or(EnqueueError::QueueFull)?;
             if let Some(evicted) = state.waiting.remove(evicted) {
-                state.leave(&evicted.requester);
+                state.remove_share(&evicted.requester);
             }
         }
-        state.join(&newcomer.requester);
+        state.add_share(&newcomer.requester);
         state.waiting.push_back(newcomer);
         Ok(())
     }
 
     /// Starts as many of those who wait as there are places.
-    fn start_waiting(self: &Arc<Self>) {
+    fn start_next(self: &Arc<Self>) {
         loop {
             let Some(next) = self.state().take_next() else {
                 return;
             };
             let turn = Turn {
-                _held: Arc::new(Held {
+                _held: Arc::new(HeldTurn {
                     queue: self.clone(),
                     requester: next.requester,
                 }),
-                place: Some(Arc::new(Place(self.clone()))),
+                slot: Some(Arc::new(HashingSlot(self.clone()))),
             };
             // A request that went away meanwhile gives its turn back by dropping it, outside of the lock.
             drop(next.start.send(turn));
@@ -171,11 +173,11 @@ impl PasswordQueue {
 }
 
 impl State {
-    fn share(&self, key: &Key) -> Share {
+    fn share(&self, key: &QueueKey) -> Share {
         self.shares.get(key).copied().unwrap_or_default()
     }
 
-    fn join(&mut self, requester: &Requester) {
+    fn add_share(&mut self, requester: &Requester) {
         for (key, level) in [
             (requester.account, self.level.0),
             (requester.origin, self.level.1),
@@ -188,7 +190,7 @@ impl State {
         }
     }
 
-    fn leave(&mut self, requester: &Requester) {
+    fn remove_share(&mut self, requester: &Requester) {
         for key in [requester.account, requester.origin] {
             if let Some(share) = self.shares.get_mut(&key) {
                 share.present = share.present.saturating_sub(1);
@@ -208,7 +210,7 @@ impl State {
         self.waiting = waiting;
         let gone: VecDeque<Waiting> = gone;
         for waiting in gone {
-            self.leave(&waiting.requester);
+            self.remove_share(&waiting.requester);
         }
     }
 
@@ -232,7 +234,7 @@ impl State {
     /// The one of the account that has had the fewest turns, then of the origin that has, then the oldest.
     fn take_next(&mut self) -> Option<Waiting> {
         self.remove_gone();
-        if self.free_places == 0 {
+        if self.free_slots == 0 {
             return None;
         }
         let ranked = self.waiting.iter().enumerate().filter_map(|(place, waiting)| {
@@ -244,7 +246,7 @@ impl State {
         let (account_turns, origin_turns, place) = ranked.min()?;
         let next = self.waiting.remove(place)?;
         self.level = (self.level.0.max(account_turns), self.level.1.max(origin_turns));
-        self.free_places -= 1;
+        self.free_slots -= 1;
         for key in [next.requester.account, next.requester.origin] {
             if let Some(share) = self.shares.get_mut(&key) {
                 share.turns += 1;
@@ -259,40 +261,40 @@ impl State {
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Turn {
-    _held: Arc<Held>,
-    place: Option<Arc<Place>>,
+    _held: Arc<HeldTurn>,
+    slot: Option<Arc<HashingSlot>>,
 }
 
 impl Turn {
     /// The place among those who hash, for work that may outlast its request: a core that is busy is not free.
-    pub(super) fn place(&self) -> Option<Arc<Place>> {
-        self.place.clone()
+    pub(super) fn slot(&self) -> Option<Arc<HashingSlot>> {
+        self.slot.clone()
     }
 
     /// Lets the next one hash while this one goes on with other work. The account still has its turn.
-    pub fn stop_hashing(&mut self) {
-        self.place = None;
+    pub fn release_slot(&mut self) {
+        self.slot = None;
     }
 }
 
 /// A place among those who hash.
 #[derive(Debug)]
-pub(super) struct Place(Arc<PasswordQueue>);
+pub(super) struct HashingSlot(Arc<PasswordQueue>);
 
-impl Drop for Place {
+impl Drop for HashingSlot {
     fn drop(&mut self) {
-        self.0.state().free_places += 1;
-        self.0.start_waiting();
+        self.0.state().free_slots += 1;
+        self.0.start_next();
     }
 }
 
 #[derive(Debug)]
-struct Held {
+struct HeldTurn {
     queue: Arc<PasswordQueue>,
     requester: Requester,
 }
 
-impl Drop for Held {
+impl Drop for HeldTurn {
     fn drop(&mut self) {
         let mut state = self.queue.state();
         for key in [self.requester.account, self.requester.origin] {
@@ -300,9 +302,9 @@ impl Drop for Held {
                 share.running = share.running.saturating_sub(1);
             }
         }
-        state.leave(&self.requester);
+        state.remove_share(&self.requester);
         drop(state);
-        self.queue.start_waiting();
+        self.queue.start_next();
     }
 }
 
@@ -331,13 +333,16 @@ mod tests {
         queue: &Arc<PasswordQueue>,
         account: u8,
         origin: u8,
-    ) -> BoxFuture<'static, Result<Turn, Refused>> {
+    ) -> BoxFuture<'static, Result<Turn, EnqueueError>> {
         enter(queue, requester(account, origin))
     }
 
-    fn enter(queue: &Arc<PasswordQueue>, requester: Requester) -> BoxFuture<'static, Result<Turn, Refused>> {
+    fn enter(
+        queue: &Arc<PasswordQueue>,
+        requester: Requester,
+    ) -> BoxFuture<'static, Result<Turn, EnqueueError>> {
         let queue = queue.clone();
-        let mut waiting = async move { queue.enter(requester).await }.boxed();
+        let mut waiting = async move { queue.wait_for_turn(requester).await }.boxed();
         if let Some(result) = poll(&mut waiting) {
             return std::future::ready(result).boxed();
         }
@@ -378,13 +383,13 @@ mod tests {
     #[tokio::test]
     async fn one_account_holds_a_share_of_the_queue() {
         let queue = PasswordQueue::new(1);
-        let waiting: Vec<_> = (0..LINE_PER_CORE).map(|_| wait(&queue, 1, 1)).collect();
+        let waiting: Vec<_> = (0..WAITING_PER_CORE).map(|_| wait(&queue, 1, 1)).collect();
         let mut refused = 0;
         let mut kept = Vec::new();
         for mut request in waiting {
             match poll(&mut request) {
                 Some(Err(refusal)) => {
-                    assert_eq!(refusal, Refused::AccountHasItsShare);
+                    assert_eq!(refusal, EnqueueError::AccountShareUsed);
                     refused += 1;
                 }
                 started => kept.push((started, request)),
@@ -392,7 +397,7 @@ mod tests {
         }
         assert_eq!(
             (kept.len(), refused),
-            (LEAST_ACCOUNT_SHARE, LINE_PER_CORE - LEAST_ACCOUNT_SHARE)
+            (MIN_ACCOUNT_SHARE, WAITING_PER_CORE - MIN_ACCOUNT_SHARE)
         );
     }
 
@@ -401,17 +406,17 @@ mod tests {
         let queue = PasswordQueue::new(1);
         let _running = wait(&queue, 250, 250).await.expect("a free place");
         let account = |number: usize| u8::try_from(number).expect("a few");
-        let mut flood: Vec<_> = (0..LINE_PER_CORE)
+        let mut flood: Vec<_> = (0..WAITING_PER_CORE)
             .map(|number| wait(&queue, account(number), 1))
             .collect();
         assert!(flood.iter_mut().all(|request| poll(request).is_none()));
         // Its own origin gets nothing more; another one takes the place of the newest.
         let mut same = wait(&queue, 200, 1);
-        assert!(matches!(poll(&mut same), Some(Err(Refused::Full))));
+        assert!(matches!(poll(&mut same), Some(Err(EnqueueError::QueueFull))));
         let mut other = wait(&queue, 201, 2);
         assert!(poll(&mut other).is_none());
         let newest = flood.last_mut().expect("a flood");
-        assert!(matches!(poll(newest), Some(Err(Refused::Full))));
+        assert!(matches!(poll(newest), Some(Err(EnqueueError::QueueFull))));
     }
 
     #[tokio::test]
@@ -419,7 +424,7 @@ mod tests {
         let queue = PasswordQueue::new(1);
         let _running = wait(&queue, 250, 250).await.expect("a free place");
         let number = |number: usize| u8::try_from(number).expect("a few");
-        let mut strangers: Vec<_> = (0..LINE_PER_CORE)
+        let mut strangers: Vec<_> = (0..WAITING_PER_CORE)
             .map(|each| wait(&queue, number(each), number(each)))
             .collect();
         let known = |each: u8| Requester {
@@ -428,23 +433,23 @@ mod tests {
         };
         assert!(matches!(
             poll(&mut wait(&queue, 200, 200)),
-            Some(Err(Refused::Full))
+            Some(Err(EnqueueError::QueueFull))
         ));
-        let mut devices: Vec<_> = (0..LINE_PER_CORE)
+        let mut devices: Vec<_> = (0..WAITING_PER_CORE)
             .map(|each| enter(&queue, known(100 + number(each))))
             .collect();
         assert!(devices.iter_mut().all(|request| poll(request).is_none()));
         for stranger in &mut strangers {
-            assert!(matches!(poll(stranger), Some(Err(Refused::Full))));
+            assert!(matches!(poll(stranger), Some(Err(EnqueueError::QueueFull))));
         }
         // No stranger takes the place of a known origin, and none of those evicts another with as few places.
         assert!(matches!(
             poll(&mut wait(&queue, 200, 200)),
-            Some(Err(Refused::Full))
+            Some(Err(EnqueueError::QueueFull))
         ));
         assert!(matches!(
             poll(&mut enter(&queue, known(201))),
-            Some(Err(Refused::Full))
+            Some(Err(EnqueueError::QueueFull))
         ));
     }
 
@@ -459,15 +464,15 @@ mod tests {
         drop(turn);
         let state = queue.state();
         assert!(state.shares.is_empty() && state.waiting.is_empty());
-        assert_eq!(state.free_places, 1);
+        assert_eq!(state.free_slots, 1);
     }
 
     #[tokio::test]
     async fn running_hash_keeps_its_place() {
         let queue = PasswordQueue::new(1);
         let mut first = wait(&queue, 1, 1).await.expect("a free place");
-        let hashing = first.place();
-        first.stop_hashing();
+        let hashing = first.slot();
+        first.release_slot();
         let mut second = wait(&queue, 2, 2);
         assert!(poll(&mut second).is_none());
         drop(hashing);

@@ -9,7 +9,7 @@ use domain::password::{MIN_CHARACTERS, PasswordProblem};
 const MIN_GUESSES: u64 = 1_000_000;
 
 /// So many characters are looked at: the rest only makes a password harder to guess, and the estimate slower.
-const LOOKED_AT: usize = 64;
+const MAX_ESTIMATED_CHARS: usize = 64;
 
 /// Looks at a new password. `about` is what others know of the person: their email and their name.
 ///
@@ -22,8 +22,8 @@ pub fn check(password: &str, about: &[&str]) -> Result<Password, PasswordProblem
     if normalised.chars().count() < MIN_CHARACTERS {
         return Err(PasswordProblem::TooShort);
     }
-    let start: String = normalised.chars().take(LOOKED_AT).collect();
-    let known: Vec<&str> = about.iter().flat_map(|text| parts(text)).collect();
+    let start: String = normalised.chars().take(MAX_ESTIMATED_CHARS).collect();
+    let known: Vec<&str> = about.iter().flat_map(|text| guessable_parts(text)).collect();
     if zxcvbn::zxcvbn(&start, &known).guesses() < MIN_GUESSES {
         return Err(PasswordProblem::TooCommon);
     }
@@ -31,7 +31,7 @@ pub fn check(password: &str, about: &[&str]) -> Result<Password, PasswordProblem
 }
 
 /// The text, what stands before its `@`, and its words.
-fn parts(text: &str) -> impl Iterator<Item = &str> {
+fn guessable_parts(text: &str) -> impl Iterator<Item = &str> {
     let words = text.split(|c: char| !c.is_alphanumeric());
     let name = text.split('@').next();
     std::iter::once(text)

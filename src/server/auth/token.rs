@@ -20,9 +20,9 @@ impl PlainToken {
     ///
     /// # Errors
     /// The operating system has no randomness to give.
-    pub fn generate() -> Result<Self, NoRandomness> {
+    pub fn generate() -> Result<Self, RandomnessError> {
         let mut bytes = [0; Self::BYTES];
-        OsRng.try_fill_bytes(&mut bytes).map_err(|_| NoRandomness)?;
+        OsRng.try_fill_bytes(&mut bytes).map_err(|_| RandomnessError)?;
         Ok(Self(bytes))
     }
 
@@ -54,21 +54,23 @@ impl fmt::Debug for PlainToken {
 /// The text cannot be a token of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a token")]
-pub struct NotAToken;
+pub struct InvalidToken;
 
 impl FromStr for PlainToken {
-    type Err = NotAToken;
+    type Err = InvalidToken;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| NotAToken)?;
-        Ok(Self(bytes.try_into().map_err(|_| NotAToken)?))
+        let bytes = BASE64URL_NOPAD
+            .decode(text.as_bytes())
+            .map_err(|_| InvalidToken)?;
+        Ok(Self(bytes.try_into().map_err(|_| InvalidToken)?))
     }
 }
 
 /// The operating system gave no random bytes.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the operating system has no randomness")]
-pub struct NoRandomness;
+pub struct RandomnessError;
 
 /// SHA-256 of a [`PlainToken`]. The secret is random, so a slow hash would add nothing; a copy of the database
 /// signs nobody in.
@@ -111,7 +113,7 @@ mod tests {
             "é",
             "AAAAAAAAAAAAAAAAAAAAA!",
         ] {
-            assert_eq!(text.parse::<PlainToken>(), Err(NotAToken), "{text:?}");
+            assert_eq!(text.parse::<PlainToken>(), Err(InvalidToken), "{text:?}");
         }
     }
 }

@@ -15,9 +15,9 @@ use crate::server::{
     database::Database,
     output::{report_line, stdout},
     services::{
-        audit_chain::Head,
+        audit_chain::ChainHead,
         audit_export::{ExportError, export},
-        audit_verification::{Verdict, verify},
+        audit_verification::{VerificationReport, verify},
     },
 };
 
@@ -27,7 +27,7 @@ pub enum Command {
     Verify {
         /// A head noted earlier. It must be in the chain, or the end of the chain was cut off
         #[arg(long, value_name = "POSITION:HASH")]
-        head: Option<Head>,
+        head: Option<ChainHead>,
     },
     /// Export the audit log, one JSON object per line
     Export(Export),
@@ -82,17 +82,17 @@ pub async fn run(command: Command, database: &Database) -> Result<(), CommandErr
     }
 }
 
-fn print_report(verdict: &Verdict) -> Result<(), CommandError> {
+fn print_report(verdict: &VerificationReport) -> Result<(), CommandError> {
     let mut out = stdout().lock();
     for problem in &verdict.problems {
         writeln!(out, "{problem}")?;
     }
-    let found = verdict.problems.len() + verdict.untold;
+    let found = verdict.problems.len() + verdict.unlisted;
     if found > 0 {
         let found = pluralize(i64::try_from(found).unwrap_or(i64::MAX), "problem");
-        return Err(CommandError::AuditLog(match verdict.untold {
+        return Err(CommandError::AuditLog(match verdict.unlisted {
             0 => found,
-            untold => format!("{found}, {untold} of which are not listed"),
+            unlisted => format!("{found}, {unlisted} of which are not listed"),
         }));
     }
     let sealed = pluralize(verdict.sealed, "row");
@@ -106,7 +106,7 @@ fn print_report(verdict: &Verdict) -> Result<(), CommandError> {
         )?,
     }
     writeln!(out, "Waiting to be sealed: {}.", verdict.waiting)?;
-    writeln!(out, "Head: {}", verdict.head.unwrap_or(Head::BEGINNING))?;
+    writeln!(out, "Head: {}", verdict.head.unwrap_or(ChainHead::START))?;
     Ok(())
 }
 

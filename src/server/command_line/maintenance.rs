@@ -17,7 +17,9 @@ use crate::server::{
     database::Database,
     output::{print_line, stdout},
     serve::StartError,
-    services::maintenance::{self, Report, Settings, Step, human_bytes, told},
+    services::maintenance::{
+        self, ActionResult, MaintenanceReport, MaintenanceSettings, describe_transaction, human_bytes,
+    },
 };
 
 #[derive(Args)]
@@ -35,7 +37,7 @@ pub async fn run(asked: &Maintenance, database: &Database, config: &Config) -> R
     if !matches!(pending, Ok(0)) {
         return Err(CommandError::NotMigrated);
     }
-    let settings = Settings {
+    let settings = MaintenanceSettings {
         cleanup_interval: config.cleanup_interval,
         retention: config.retention,
     };
@@ -44,7 +46,7 @@ pub async fn run(asked: &Maintenance, database: &Database, config: &Config) -> R
         .connect_without_limits()
         .await
         .map_err(StartError::from)?;
-    let report = maintenance::examine(&mut conn, settings, clock.now())
+    let report = maintenance::inspect(&mut conn, settings, clock.now())
         .await
         .map_err(StartError::from)?;
     if !asked.json {
@@ -60,7 +62,7 @@ pub async fn run(asked: &Maintenance, database: &Database, config: &Config) -> R
                 *said = print_line!("{line}");
             }
         };
-        steps = maintenance::apply(
+        steps = maintenance::apply_advice(
             &mut conn,
             (database, &clock),
             settings,
@@ -85,14 +87,14 @@ pub async fn run(asked: &Maintenance, database: &Database, config: &Config) -> R
     }
 }
 
-fn outcome(step: &Step) -> String {
+fn outcome(step: &ActionResult) -> String {
     match &step.problem {
         None => format!("  done in {:.1} s", step.seconds),
         Some(problem) => format!("  failed after {:.1} s: {problem}", step.seconds),
     }
 }
 
-fn print_report(report: &Report, out: &mut impl Write) -> io::Result<()> {
+fn print_report(report: &MaintenanceReport, out: &mut impl Write) -> io::Result<()> {
     let whole = &report.database;
     writeln!(
         out,
@@ -118,7 +120,7 @@ fn print_report(report: &Report, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-fn print_tables(report: &Report, out: &mut impl Write) -> io::Result<()> {
+fn print_tables(report: &MaintenanceReport, out: &mut impl Write) -> io::Result<()> {
     writeln!(
         out,
         "{:<20} {:>14} {:>10} {:>10} {:>11} {:>9} {:>10}  {:<24}  last analyze",
@@ -145,7 +147,7 @@ fn print_tables(report: &Report, out: &mut impl Write) -> io::Result<()> {
     )
 }
 
-fn print_indexes(report: &Report, out: &mut impl Write) -> io::Result<()> {
+fn print_indexes(report: &MaintenanceReport, out: &mut impl Write) -> io::Result<()> {
     writeln!(
         out,
         "{:<36} {:>14} {:>10} {:>10} {:>12}",
@@ -173,14 +175,14 @@ fn print_indexes(report: &Report, out: &mut impl Write) -> io::Result<()> {
     )
 }
 
-fn print_cleanup(report: &Report, out: &mut impl Write) -> io::Result<()> {
+fn print_cleanup(report: &MaintenanceReport, out: &mut impl Write) -> io::Result<()> {
     let open = &report.open_transactions;
     let idle = open
         .iter()
         .filter(|open| open.state.starts_with("idle in transaction"))
         .min_by_key(|open| open.state_since);
     let name = |open: Option<&_>| match open {
-        Some(open) => told(open, report.at),
+        Some(open) => describe_transaction(open, report.at),
         None => "none".to_owned(),
     };
     writeln!(out, "Oldest transaction: {}", name(open.first()))?;

@@ -19,7 +19,7 @@ use super::{
     config::{Config, ConfigError},
     health::Health,
     output::{print_line, report_line, stdout},
-    serve::{self, Opened, StartError},
+    serve::{self, OpenDatabase, StartError},
     services::{
         accounts::{AccountError, Accounts},
         audit_chain,
@@ -159,7 +159,7 @@ async fn execute(command: Command) -> Result<(), CommandError> {
         Command::Configuration => configuration::run(&resolved),
         Command::Serve => Ok(serve::serve(config).await?),
         Command::Migrate => {
-            let opened = Opened::open(&config).await?;
+            let opened = OpenDatabase::open(&config).await?;
             seal_new_rows(&opened).await;
             opened.close().await?;
             print_line!("The schema is up to date.")?;
@@ -169,7 +169,10 @@ async fn execute(command: Command) -> Result<(), CommandError> {
             if let Some(error) = config.demo_refusal() {
                 return Err(error.into());
             }
-            with_accounts(&config, async |accounts| Ok(demo::create(accounts).await?)).await?;
+            with_accounts(&config, async |accounts| {
+                Ok(demo::create_accounts(accounts).await?)
+            })
+            .await?;
             print_line!("The demo accounts exist. Their password is {}.", demo::PASSWORD)?;
             Ok(())
         }
@@ -198,7 +201,7 @@ async fn execute(command: Command) -> Result<(), CommandError> {
             .await
         }
         Command::Audit(command) => {
-            let opened = Opened::existing(&config)
+            let opened = OpenDatabase::open_existing(&config)
                 .await?
                 .ok_or_else(|| CommandError::NoData(config.data_dir.clone()))?;
             let result = async {
@@ -215,7 +218,7 @@ async fn execute(command: Command) -> Result<(), CommandError> {
             result.and(closed)
         }
         Command::Maintenance(asked) => {
-            let opened = Opened::existing(&config)
+            let opened = OpenDatabase::open_existing(&config)
                 .await?
                 .ok_or_else(|| CommandError::NoData(config.data_dir.clone()))?
                 .as_server()
@@ -226,8 +229,10 @@ async fn execute(command: Command) -> Result<(), CommandError> {
         }
         Command::Health { server: true } => probe::check_server(&config).await,
         Command::Health { server: false } => {
-            let opened = Opened::find(&config).await?.ok_or(CommandError::NotRunning)?;
-            let health = Health::of_database(&opened.database, config.cleanup_interval).await;
+            let opened = OpenDatabase::attach(&config)
+                .await?
+                .ok_or(CommandError::NotRunning)?;
+            let health = Health::check_database(&opened.database, config.cleanup_interval).await;
             opened.close().await?;
             for check in &health.checks {
                 print_line!("{check}")?;
@@ -246,7 +251,7 @@ async fn with_accounts(
     config: &Config,
     work: impl AsyncFnOnce(&Accounts) -> Result<(), CommandError>,
 ) -> Result<(), CommandError> {
-    let opened = Opened::open(config).await?;
+    let opened = OpenDatabase::open(config).await?;
     let result = async {
         let accounts = Accounts {
             database: opened.database.clone(),
@@ -262,7 +267,7 @@ async fn with_accounts(
 }
 
 /// Seals the audit rows of a command, since perhaps no server is running.
-async fn seal_new_rows(opened: &Opened) {
+async fn seal_new_rows(opened: &OpenDatabase) {
     let sealed = async {
         let clock = opened.database.clock().await?;
         audit_chain::seal_all(&opened.database, &clock).await

@@ -10,7 +10,7 @@ use crate::server::{
     output::{print_line, report_line},
     services::{
         accounts::Accounts,
-        seed::{Size, fill},
+        seed::{SeedSize, seed_database},
     },
 };
 
@@ -35,13 +35,13 @@ pub struct Seed {
 
 pub async fn run(seed: &Seed, accounts: &Accounts, config: &Config) -> Result<(), CommandError> {
     let began = Instant::now();
-    let size = Size {
+    let size = SeedSize {
         people: NonZeroU32::new(seed.people).unwrap_or(NonZeroU32::MIN),
         organizations: NonZeroU32::new(seed.organizations).unwrap_or(NonZeroU32::MIN),
         sessions: seed.sessions,
         ended: seed.ended.unwrap_or(seed.sessions / 10),
     };
-    let seeded = fill(
+    let seeded = seed_database(
         accounts,
         &config.policy,
         size,

@@ -7,7 +7,7 @@ use domain::{time::pluralize, user::Role};
 
 use crate::server::{
     output::print_line,
-    services::accounts::{Accounts, Registered, Registration},
+    services::accounts::{Accounts, NewAccount, RegisteredAccount},
 };
 
 #[derive(Subcommand)]
@@ -59,17 +59,17 @@ pub struct SetPassword {
 pub async fn run(command: &Command, accounts: &Accounts) -> Result<(), CommandError> {
     match command {
         Command::Create(create) => {
-            let new = Registration {
+            let new = NewAccount {
                 email: create.email.clone(),
                 display_name: create.name.clone(),
                 role: create.role,
                 organizations: create.organization.clone(),
                 password: read_password()?,
             };
-            let Registered {
+            let RegisteredAccount {
                 user,
                 is_new,
-                founded,
+                created_organizations,
             } = accounts.register(new).await?;
             if is_new {
                 print_line!("{} can sign in now (id {user}).", create.email)?;
@@ -82,7 +82,7 @@ pub async fn run(command: &Command, accounts: &Accounts) -> Result<(), CommandEr
                 )?;
             }
             // Shows a misspelt name.
-            for name in founded {
+            for name in created_organizations {
                 print_line!("The organization {name:?} is new.")?;
             }
         }

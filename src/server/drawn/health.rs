@@ -53,7 +53,7 @@ pub struct Whole {
 pub struct Drawing {
     pub place: Place,
     pub organization: Option<String>,
-    pub insight: Statistics,
+    pub statistics: Statistics,
     pub whole: Option<Whole>,
     pub outcome: Option<(Tone, String)>,
     pub now: DateTime<Utc>,
@@ -64,7 +64,7 @@ pub fn draw(drawing: Drawing) -> String {
     let Drawing {
         place,
         organization,
-        insight,
+        statistics,
         whole,
         outcome,
         now,
@@ -73,7 +73,7 @@ pub fn draw(drawing: Drawing) -> String {
         Some(name) => format!("How sessions of the people of {name} have been doing."),
         None => "How the portal has been doing.".to_owned(),
     };
-    let period = insight.period;
+    let period = statistics.period;
     let choice = |of: Period, query: &'static str, label: &'static str| {
         view! {
             <a href=format!("{PATH}{query}") data-noscroll="" aria-current=(place.period == of).then_some("true")>
@@ -86,27 +86,27 @@ pub fn draw(drawing: Drawing) -> String {
             "live",
             "Live sessions by role and kind",
             period,
-            &insight.live_sessions,
+            &statistics.live_sessions,
         ),
-        chart::draw("sign-ins", "Sign-ins", period, &insight.sign_ins),
+        chart::draw("sign-ins", "Sign-ins", period, &statistics.sign_ins),
         chart::draw(
             "ended",
             "Sessions ended, by reason",
             period,
-            &insight.ended_sessions,
+            &statistics.ended_sessions,
         ),
-        chart::draw("length", "Length of sessions", period, &insight.session_length),
+        chart::draw("length", "Length of sessions", period, &statistics.session_length),
     ];
     let more = [
         (
             "revocation",
             "From a revocation to its last stream told",
-            insight.revocation.as_ref(),
+            statistics.revocation.as_ref(),
         ),
         (
             "refreshes",
             "Exchanges of refresh tokens",
-            insight.refreshes.as_ref(),
+            statistics.refreshes.as_ref(),
         ),
     ];
     let more = more
@@ -133,7 +133,7 @@ pub fn draw(drawing: Drawing) -> String {
             </nav>
         </div>
         <div class="charts">{charts}</div>
-        <p class="soft small">"Taken " {moment(insight.until)} ". Steps are in UTC."</p>
+        <p class="soft small">"Taken " {moment(statistics.until)} ". Steps are in UTC."</p>
     })
 }
 

@@ -19,12 +19,12 @@ use crate::server::{
 };
 
 /// Longest report in bytes.
-const MAX_REPORT: usize = 2048;
+const MAX_REPORT_BYTES: usize = 2048;
 
 pub fn router() -> Router<AppState> {
     Router::new().route(
         "/api/client_failure",
-        post(record).layer(DefaultBodyLimit::max(MAX_REPORT)),
+        post(record).layer(DefaultBodyLimit::max(MAX_REPORT_BYTES)),
     )
 }
 
@@ -63,7 +63,7 @@ async fn record(
         return StatusCode::TOO_MANY_REQUESTS;
     }
     state.metrics.client_failures.count(stage);
-    let browser = BrowserNames::read(&client.user_agent).device_name;
+    let browser = BrowserNames::parse(&client.user_agent).device_name;
     tracing::warn!(
         stage = report.stage,
         error = plain(&report.error, 40, ""),

@@ -15,14 +15,14 @@ use data_encoding::BASE64URL_NOPAD;
 use domain::theme::Theme;
 use tower_sessions::{SessionManagerLayer, cookie::SameSite};
 
-use super::{credential::PresentedCredential, session_store::PortalStore};
+use super::{credential::PresentedCredential, session_store::PortalSessionStore};
 use crate::server::{auth::token::PlainToken, config::Config, state::AppState};
 
 const THEME: &str = "portal_theme";
 
 /// tower-sessions over our store and with our cookie: HttpOnly, SameSite=Lax, Path=/, no Domain, and Secure with https.
-pub fn session_layer(state: &AppState) -> SessionManagerLayer<PortalStore> {
-    let store = PortalStore {
+pub fn session_layer(state: &AppState) -> SessionManagerLayer<PortalSessionStore> {
+    let store = PortalSessionStore {
         database: state.database.clone(),
         clock: state.clock.clone(),
     };
@@ -36,7 +36,7 @@ pub fn session_layer(state: &AppState) -> SessionManagerLayer<PortalStore> {
 
 /// Gives the cookie that takes a session cookie away the attributes of the one that set it: browsers ignore one for a
 /// `__Host-` name without Secure, and the person would stay with a dead cookie.
-pub async fn complete_removal(State(state): State<AppState>, request: Request, next: Next) -> Response {
+pub async fn fix_removal_attributes(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let cookies: Vec<HeaderValue> = response.headers().get_all(SET_COOKIE).iter().cloned().collect();
     if cookies
@@ -84,7 +84,7 @@ fn known_browser_name(config: &Config) -> &'static str {
 /// The mark of a browser that has signed in before. It is no credential: it only gives the browser a count of its own
 /// for wrong passwords, and spares the person the question whether a sign-in there was theirs.
 pub fn known_browser(headers: &HeaderMap, config: &Config) -> Option<PlainToken> {
-    parsed(headers, known_browser_name(config))
+    parse_cookie(headers, known_browser_name(config))
 }
 
 /// The cookie that keeps the mark.
@@ -113,7 +113,7 @@ fn probe_name(config: &Config) -> &'static str {
 }
 
 /// Whether the browser sends any cookie back that only we set. One that blocks cookies sends none.
-pub fn has_any(headers: &HeaderMap, config: &Config) -> bool {
+pub fn has_portal_cookie(headers: &HeaderMap, config: &Config) -> bool {
     let ours = [
         config.cookie_name(),
         known_browser_name(config),
@@ -202,7 +202,7 @@ pub fn values<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'
 }
 
 /// The first value of the cookie `name` that means something.
-fn parsed<T: FromStr>(headers: &HeaderMap, name: &str) -> Option<T> {
+fn parse_cookie<T: FromStr>(headers: &HeaderMap, name: &str) -> Option<T> {
     values(headers, name).find_map(|value| std::str::from_utf8(value).ok()?.parse().ok())
 }
 
@@ -221,7 +221,7 @@ pub fn own_cookies(
     };
     let known_browser = known_browser(headers, config).filter(|_| !credential.is_bearer());
     let probe = values(headers, probe_name(config)).next();
-    let theme = parsed::<Theme>(headers, THEME);
+    let theme = parse_cookie::<Theme>(headers, THEME);
     let typed_email = values(headers, typed_email_name(config)).next();
     let own = [
         typed_email
@@ -244,7 +244,7 @@ pub fn own_cookies(
 
 /// The theme that the browser chose. Kept in a cookie so that the first paint is right, with or without JavaScript.
 pub fn theme(headers: &HeaderMap) -> Theme {
-    parsed(headers, THEME).unwrap_or_default()
+    parse_cookie(headers, THEME).unwrap_or_default()
 }
 
 /// The cookie that keeps `theme` for a year.

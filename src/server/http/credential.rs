@@ -1,4 +1,4 @@
-//! Which credential a request is judged by. [`choose`] decides it once, before anything reads a credential.
+//! Which credential a request is judged by. [`select_credential`] decides it once, before anything reads a credential.
 
 use axum::{
     extract::{Request, State},
@@ -15,7 +15,7 @@ use domain::session::ClientKind;
 
 use crate::server::{auth::token::PlainToken, state::AppState, telemetry::log_limit::OncePerMinute};
 
-/// The one credential of a request. In every request's extensions once [`choose`] has run.
+/// The one credential of a request. In every request's extensions once [`select_credential`] has run.
 ///
 /// - A header `Authorization: Bearer` decides alone, usable or not: the session cookie is then neither read nor changed.
 /// - Every other scheme is meant for a proxy in front of the portal and is ignored.
@@ -95,7 +95,7 @@ fn bearer_token(value: &[u8]) -> Option<&[u8]> {
 
 /// Puts the [`PresentedCredential`] into the request, and leaves of its cookies those that count, as clean ASCII:
 /// tower-sessions, the framework and handlers see no session cookie that was not chosen.
-pub async fn choose(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+pub async fn select_credential(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     static LIMIT: OncePerMinute = OncePerMinute::new();
     let credential = PresentedCredential::of(request.headers(), state.config.cookie_name());
     if credential == PresentedCredential::AmbiguousCookie

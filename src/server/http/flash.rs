@@ -20,7 +20,7 @@ use crate::{
 
 /// Puts the [`Flash`] of the page into the request's extensions, if the session has one for it. Whatever loads a page
 /// without showing it leaves it where it is.
-pub async fn take(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+pub async fn take_flash(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let session = match request.extensions().get() {
         Some(Identity::SignedIn(session)) if session.has_flash && is_shown(&request) => Some(session.clone()),
         _ => None,

@@ -31,7 +31,7 @@ pub async fn discard_forged_error(State(state): State<AppState>, request: Reques
         && !cookie::has_form_error(request.headers(), &mark, &state.config)
     {
         // A browser that blocks cookies keeps no mark either.
-        let blocks_cookies = !cookie::has_any(request.headers(), &state.config)
+        let blocks_cookies = !cookie::has_portal_cookie(request.headers(), &state.config)
             && query_param(query, "__err")
                 .is_some_and(|error| error_from_query(&error) == AppError::CookiesRequired);
         if !blocks_cookies {

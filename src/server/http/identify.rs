@@ -13,7 +13,7 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 
-use super::{cookie, credential::PresentedCredential, failure::FailureFormat, session_store};
+use super::{cookie, credential::PresentedCredential, error_response::ErrorFormat, session_store};
 use domain::session::ClientKind;
 
 use crate::{
@@ -38,10 +38,10 @@ pub const BACKGROUND: &str = "x-portal-background";
 
 /// Marks a 401 to a request that changed nothing: it had no live session, or its credential was replaced before it could
 /// act. A client with a newer credential may repeat it.
-static NOT_EXECUTED: HeaderName = HeaderName::from_static("x-portal-not-executed");
+static NOT_EXECUTED_HEADER: HeaderName = HeaderName::from_static("x-portal-not-executed");
 
 /// Paths that are never activity, whoever calls them.
-const NOT_ACTIVITY: [&str; 6] = [
+const PASSIVE_PATHS: [&str; 6] = [
     "/api/client_failure",
     "/api/session_state",
     "/api/v1/session_state",
@@ -68,18 +68,18 @@ pub async fn identify(State(state): State<AppState>, mut request: Request, next:
         known_browser: cookie::known_browser(request.headers(), &state.config),
     };
 
-    let identity = match presented(&request).token() {
+    let identity = match presented_credential(&request).token() {
         Some((token, kind)) => {
-            let shown = Shown {
+            let lookup = CredentialLookup {
                 token: token.clone(),
                 kind,
                 is_activity: is_activity(&request),
             };
-            let resolved = resolve(&state, &shown, &client).await;
+            let resolved = resolve_identity(&state, &lookup, &client).await;
             state.metrics.session_checks.count(SessionCheck::of(&resolved));
             match resolved {
                 Ok(identity) => identity,
-                Err(error) => return FailureFormat::of(&request).respond(&error),
+                Err(error) => return ErrorFormat::of(&request).respond(&error),
             }
         }
         None => {
@@ -105,7 +105,7 @@ pub async fn identify(State(state): State<AppState>, mut request: Request, next:
     {
         response
             .headers_mut()
-            .insert(NOT_EXECUTED.clone(), HeaderValue::from_static("1"));
+            .insert(NOT_EXECUTED_HEADER.clone(), HeaderValue::from_static("1"));
     }
     // A failed answer would not carry the new cookie, and the browser would be left with one that is refused.
     if let (Some(session), Some(cookie_session)) = (due, cookie_session)
@@ -126,9 +126,10 @@ async fn replace_cookie(
     if cookie_session.id().is_none() {
         return;
     }
-    match rotation::of_cookie(state, session).await {
+    match rotation::rotate_cookie(state, session).await {
         Ok(Some(rotated)) => {
-            let adopted = session_store::adopt(cookie_session, &rotated.credential, rotated.lasts).await;
+            let adopted =
+                session_store::set_cookie(cookie_session, &rotated.credential, rotated.valid_for).await;
             if let Err(error) = adopted {
                 tracing::error!(%error, "a replaced cookie did not reach its browser");
             }
@@ -139,7 +140,7 @@ async fn replace_cookie(
 }
 
 impl SessionCheck {
-    /// What a look at a credential that was shown found.
+    /// What a look at a credential that was lookup found.
     fn of(resolved: &Result<Identity, AppError>) -> Self {
         match resolved {
             Ok(Identity::SignedIn(_)) => SessionCheck::Live,
@@ -152,47 +153,51 @@ impl SessionCheck {
 }
 
 /// A credential as a request shows it.
-struct Shown {
+struct CredentialLookup {
     token: PlainToken,
     kind: ClientKind,
     is_activity: bool,
 }
 
 /// The credential that was chosen for this request.
-fn presented(request: &Request) -> PresentedCredential {
+fn presented_credential(request: &Request) -> PresentedCredential {
     let chosen = request.extensions().get::<PresentedCredential>();
     chosen.cloned().unwrap_or(PresentedCredential::None)
 }
 
 fn is_activity(request: &Request) -> bool {
     let background =
-        request.headers().contains_key(BACKGROUND) || NOT_ACTIVITY.contains(&request.uri().path());
+        request.headers().contains_key(BACKGROUND) || PASSIVE_PATHS.contains(&request.uri().path());
     !background && request.method() != Method::HEAD
 }
 
-async fn resolve(state: &AppState, shown: &Shown, client: &Client) -> Result<Identity, AppError> {
-    let (hash, now, is_activity) = (shown.token.hash(), state.clock.now(), shown.is_activity);
+async fn resolve_identity(
+    state: &AppState,
+    lookup: &CredentialLookup,
+    client: &Client,
+) -> Result<Identity, AppError> {
+    let (hash, now, is_activity) = (lookup.token.hash(), state.clock.now(), lookup.is_activity);
     let found = sessions::find_by_credential(
         &mut state.database.connection().await?.quick(),
         hash,
-        shown.kind,
+        lookup.kind,
         client.network(),
         now,
     )
     .await?;
     Ok(match found {
-        None => without_session(state, shown, now).await?,
+        None => without_session(state, lookup, now).await?,
         Some(FoundSession::Ended(ended)) => {
             if !ended.written {
-                revoke::write_down(&state.database, &state.clock, &ended).await?;
+                revoke::record_expiry(&state.database, &state.clock, &ended).await?;
             }
             Identity::Ended(ended)
         }
         Some(FoundSession::Live(mut session)) => {
-            if let Some(reason) = suspicion::look_at(state, &session, client).await? {
+            if let Some(reason) = suspicion::check_request(state, &session, client).await? {
                 if reason.is_never_recorded() {
                     // Replaced meanwhile: the session goes on under another credential.
-                    return without_session(state, shown, now).await;
+                    return without_session(state, lookup, now).await;
                 }
                 return Ok(Identity::Ended(session.ended(reason)));
             }
@@ -206,7 +211,7 @@ async fn resolve(state: &AppState, shown: &Shown, client: &Client) -> Result<Ide
                 state.activity.flush(&state.database).await?;
             }
             if is_activity {
-                session.act(now);
+                session.record_activity(now);
             }
             Identity::SignedIn(Arc::from(session))
         }
@@ -214,12 +219,16 @@ async fn resolve(state: &AppState, shown: &Shown, client: &Client) -> Result<Ide
 }
 
 /// Who shows a credential that opens no session.
-async fn without_session(state: &AppState, shown: &Shown, now: DateTime<Utc>) -> Result<Identity, AppError> {
-    if shown.kind != ClientKind::Browser {
+async fn without_session(
+    state: &AppState,
+    lookup: &CredentialLookup,
+    now: DateTime<Utc>,
+) -> Result<Identity, AppError> {
+    if lookup.kind != ClientKind::Browser {
         return Ok(Identity::Anonymous);
     }
     let conn = &mut *state.database.connection().await?;
-    let replaced = sessions::find_replaced(conn, shown.token.hash(), now).await?;
+    let replaced = sessions::find_replaced(conn, lookup.token.hash(), now).await?;
     Ok(replaced.map_or(Identity::Anonymous, Identity::Replaced))
 }
 

@@ -11,7 +11,7 @@ use axum::{
     response::Response,
 };
 
-use super::failure::FailureFormat;
+use super::error_response::ErrorFormat;
 use crate::{
     error::AppError,
     server::{
@@ -22,23 +22,23 @@ use crate::{
 };
 
 /// Refuses unsafe requests that another origin caused with a 403.
-pub async fn same_origin_only(State(state): State<AppState>, request: Request, next: Next) -> Response {
+pub async fn require_same_origin(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let safe = matches!(
         *request.method(),
         Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE
     );
-    if safe || comes_from_here(request.headers(), state.config.public_url.origin()) {
+    if safe || is_same_origin(request.headers(), state.config.public_url.origin()) {
         next.run(request).await
     } else {
         log_refusal(&request, &state.config);
-        FailureFormat::of(&request).respond(&explanation(&request, &state.config))
+        ErrorFormat::of(&request).respond(&explain_refusal(&request, &state.config))
     }
 }
 
 /// Refuses requests to a server with demo accounts that do not come straight from this machine. A page of another site
 /// could otherwise let its own name point here (DNS rebinding) and sign in with the published password, and a proxy
 /// would let everyone in: many put a loopback `Host` into what they forward.
-pub async fn loopback_only_with_demo(
+pub async fn require_loopback_for_demo(
     State(state): State<AppState>,
     request: Request,
     next: Next,
@@ -47,7 +47,7 @@ pub async fn loopback_only_with_demo(
         next.run(request).await
     } else {
         log_refusal(&request, &state.config);
-        FailureFormat::of(&request).respond(&wrong_address(&state.config))
+        ErrorFormat::of(&request).respond(&wrong_address(&state.config))
     }
 }
 
@@ -68,7 +68,7 @@ fn is_loopback_origin(origin: &HeaderValue) -> bool {
 }
 
 /// `none` is a person's own doing: an address typed, a bookmark. Clients that are no browsers send neither header.
-fn comes_from_here(headers: &HeaderMap, our_origin: &str) -> bool {
+fn is_same_origin(headers: &HeaderMap, our_origin: &str) -> bool {
     match headers.get("sec-fetch-site").map(|value| value.as_bytes()) {
         Some(site) => matches!(site, b"same-origin" | b"none"),
         None => headers
@@ -78,7 +78,7 @@ fn comes_from_here(headers: &HeaderMap, our_origin: &str) -> bool {
 }
 
 /// What the user and the operator can do about a request that was refused. It decides nothing.
-fn explanation(request: &Request, config: &Config) -> AppError {
+fn explain_refusal(request: &Request, config: &Config) -> AppError {
     let headers = request.headers();
     if headers.contains_key("sec-fetch-site") {
         return AppError::Forbidden;
@@ -182,7 +182,7 @@ mod tests {
         let map = headers
             .iter()
             .map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")));
-        comes_from_here(&map.collect(), "https://portal.example")
+        is_same_origin(&map.collect(), "https://portal.example")
     }
 
     #[test]

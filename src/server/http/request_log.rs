@@ -17,7 +17,7 @@ use crate::server::state::AppState;
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Gives the request its id and its span. An id that the client sent is not taken: it could be anyone's.
-pub async fn log(State(state): State<AppState>, request: Request, next: Next) -> Response {
+pub async fn log_request(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let id = Uuid::new_v4().to_string();
     let route = request
         .extensions()

@@ -10,7 +10,7 @@ use axum::{
 use crate::server::state::AppState;
 
 /// For whatever is not a page: nothing may run. Pages bring a policy with a nonce of their own ([`page_policy`]).
-const NOTHING_RUNS: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
+const DEFAULT_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
      object-src 'none'; frame-ancestors 'none'";
 
 /// The Content-Security-Policy of a page whose own scripts carry `nonce`. WebAssembly needs a word of its own.
@@ -22,13 +22,13 @@ pub fn page_policy(nonce: &str) -> String {
 }
 
 /// Adds them, where the answer has not set its own.
-pub async fn add(State(state): State<AppState>, request: Request, next: Next) -> Response {
+pub async fn add_security_headers(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     let mut default = |name: HeaderName, value: &'static str| {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     };
-    default(header::CONTENT_SECURITY_POLICY, NOTHING_RUNS);
+    default(header::CONTENT_SECURITY_POLICY, DEFAULT_POLICY);
     default(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     // Not `no-referrer`: without JavaScript a form's error finds its page by it.
     default(header::REFERRER_POLICY, "same-origin");

@@ -1,7 +1,7 @@
 //! Our own store behind tower-sessions, over our own table.
 //!
 //! Three rules set it apart from the stock one. It never inserts: a row begins in the sign-in service, which hands
-//! the credential over ([`adopt`]). Its `save` only touches a row that has not ended, so a request in flight during a
+//! the credential over ([`set_cookie`]). Its `save` only touches a row that has not ended, so a request in flight during a
 //! revocation cannot bring the session back. And the id in the cookie is known to the database by its hash only.
 
 use std::{
@@ -35,13 +35,13 @@ use crate::{
     },
 };
 
-/// Where a record carries the credential of a session that has just begun, from the service to [`PortalStore::create`].
+/// Where a record carries the credential of a session that has just begun, from the service to [`PortalSessionStore::create`].
 /// It is taken out before anything is kept.
 const CREDENTIAL: &str = "credential";
 
 /// Browser sessions as tower-sessions sees them.
 #[derive(Clone, Debug)]
-pub struct PortalStore {
+pub struct PortalSessionStore {
     pub database: Database,
     pub clock: Clock,
 }
@@ -50,10 +50,10 @@ pub struct PortalStore {
 ///
 /// # Errors
 /// [`AppError::Unavailable`] when the store could not be asked.
-pub async fn adopt(
+pub async fn set_cookie(
     session: &Session,
     credential: &PlainToken,
-    lasts: TimeDelta,
+    valid_for: TimeDelta,
 ) -> std::result::Result<(), AppError> {
     let give_up = |error: tower_sessions::session::Error| {
         tracing::error!(%error, "the session cookie could not be set");
@@ -68,7 +68,7 @@ pub async fn adopt(
         .map_err(give_up)?;
     // A length of time, not a point in it: this machine's own clock may be wrong.
     session.set_expiry(Some(Expiry::OnInactivity(time::Duration::seconds(
-        lasts.num_seconds(),
+        valid_for.num_seconds(),
     ))));
     Ok(())
 }
@@ -77,7 +77,7 @@ pub async fn adopt(
 ///
 /// # Errors
 /// [`AppError::Unavailable`] when the store could not be asked.
-pub async fn forget(session: &Session) -> std::result::Result<(), AppError> {
+pub async fn clear_cookie(session: &Session) -> std::result::Result<(), AppError> {
     if session.id().is_none() {
         // No cookie, or one that cannot be read, which tower-sessions takes away by itself.
         return Ok(());
@@ -101,7 +101,7 @@ fn backend(error: sqlx::Error) -> Error {
 }
 
 #[async_trait]
-impl SessionStore for PortalStore {
+impl SessionStore for PortalSessionStore {
     /// Takes over a session that the sign-in service has begun. A session without a sign-in is not to be had.
     async fn create(&self, record: &mut Record) -> Result<()> {
         let credential: Option<[u8; PlainToken::BYTES]> = record
@@ -169,7 +169,7 @@ impl SessionStore for PortalStore {
         let Some(FoundSession::Live(session)) = found else {
             return Ok(());
         };
-        match revoke::end_own(&self.database, &self.clock, &session, RevokeScope::Current, None).await {
+        match revoke::revoke_own(&self.database, &self.clock, &session, RevokeScope::Current, None).await {
             // Over already, by someone else: just as well.
             Ok(_) | Err(AppError::SessionEnded { .. }) => Ok(()),
             Err(error) => Err(Error::Backend(error.to_string())),

@@ -7,9 +7,9 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::server::{
     lifecycle::heartbeat::{LONG, SHORT},
     services::alerts::{
-        audit_log,
-        courier::{Courier, PATIENCE},
-        watch::Watch,
+        audit_chain_rule,
+        evaluation::AlertEvaluator,
+        webhook_sender::{RECEIVER_TIMEOUT, WebhookSender},
     },
     state::AppState,
 };
@@ -26,12 +26,12 @@ pub async fn run(state: AppState, node: String) {
 }
 
 async fn watch(state: &AppState, node: String) {
-    let mut watch = Watch::begin(node, state.clock.now());
+    let mut evaluator = AlertEvaluator::new(node, state.clock.now());
     let mut ticks = interval(state.config.alerts.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(error) = state.jobs.round("alerts", SHORT, watch.look(state)).await {
+        if let Err(error) = state.jobs.round("alerts", SHORT, evaluator.evaluate(state)).await {
             tracing::warn!(%error, "what would be alerts could not be looked at");
         }
     }
@@ -42,7 +42,11 @@ async fn look_at_audit_log(state: &AppState) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        match state.jobs.round("audit_log", LONG, audit_log::look(state)).await {
+        match state
+            .jobs
+            .round("audit_log", LONG, audit_chain_rule::evaluate_if_due(state))
+            .await
+        {
             Ok(true) => tracing::debug!("looked at the audit log"),
             Ok(false) => {}
             Err(error) => tracing::warn!(%error, "a look at the audit log broke off; it is repeated"),
@@ -54,12 +58,12 @@ async fn deliver(state: &AppState) {
     let Some(webhook) = &state.config.alerts.webhook else {
         return;
     };
-    let courier = Courier::new(webhook.clone(), PATIENCE);
+    let sender = WebhookSender::new(webhook.clone(), RECEIVER_TIMEOUT);
     let mut ticks = interval(DELIVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let delivering = courier.deliver_due(&state.database, &state.clock);
+        let delivering = sender.deliver_due(&state.database, &state.clock);
         if let Err(error) = state.jobs.round("alert_delivery", LONG, delivering).await {
             tracing::warn!(%error, "alerts wait to be delivered");
         }

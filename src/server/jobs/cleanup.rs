@@ -10,7 +10,7 @@ use crate::server::{
     config::Config,
     database::Database,
     lifecycle::heartbeat::{Heartbeats, LONG},
-    services::cleanup::{self, Report},
+    services::cleanup::{self, CleanupReport},
     telemetry::metrics::{CleanupRun, Metrics},
 };
 
@@ -43,7 +43,7 @@ pub async fn run(
 }
 
 impl CleanupRun {
-    fn of(cleaned: &sqlx::Result<Option<Report>>) -> Self {
+    fn of(cleaned: &sqlx::Result<Option<CleanupReport>>) -> Self {
         match cleaned {
             Ok(Some(_)) => CleanupRun::Finished,
             Ok(None) => CleanupRun::NotOurTurn,

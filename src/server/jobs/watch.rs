@@ -10,7 +10,7 @@ const INTERVAL: Duration = Duration::from_secs(10);
 
 /// Looks once.
 pub async fn once(state: &AppState) {
-    let health = Health::of_server(state).await;
+    let health = Health::check_server(state).await;
     let checks = health.checks.iter().map(|check| (check.name, check.ok));
     state.metrics.set_readiness(health.is_ready(), checks);
     // What the database does not tell stays as it was last.

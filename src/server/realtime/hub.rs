@@ -23,13 +23,13 @@ use crate::server::{
 const QUEUE: usize = 64;
 
 /// How many streams a session may have open, one for each of a few tabs or programs. One more closes the oldest.
-const MOST_OF_SESSION: usize = 8;
+const MAX_PER_SESSION: usize = 8;
 
 /// How many streams a person may have open.
-const MOST_OF_USER: usize = 100;
+const MAX_PER_USER: usize = 100;
 
 /// How many streams this node keeps open, unless it may open fewer files than that needs.
-const MOST: usize = 10_000;
+const MAX_STREAMS: usize = 10_000;
 
 /// Hands events to open streams. Cheap to clone; clones know the same streams.
 #[derive(Clone, Debug, Default)]
@@ -39,7 +39,7 @@ pub struct Hub(Arc<Inner>);
 struct Inner {
     streams: Mutex<Streams>,
     /// How many streams may be open.
-    most: usize,
+    max_streams: usize,
     /// The listener hears of what happens.
     listening: watch::Sender<bool>,
 }
@@ -48,7 +48,7 @@ impl Default for Inner {
     fn default() -> Self {
         Self {
             streams: Mutex::default(),
-            most: MOST,
+            max_streams: MAX_STREAMS,
             listening: watch::Sender::new(false),
         }
     }
@@ -61,7 +61,7 @@ pub struct TooManyStreams;
 
 #[derive(Debug, Default)]
 struct Streams {
-    of_user: HashMap<UserId, Vec<Stream>>,
+    by_user: HashMap<UserId, Vec<Stream>>,
     /// The next stream's number.
     next: u64,
     /// How many are open.
@@ -99,33 +99,33 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         let mut streams = self.hub.streams();
-        streams.keep(self.user, |stream| stream.number != self.number);
-        streams.note_closed(self.user, self.session);
+        streams.retain(self.user, |stream| stream.number != self.number);
+        streams.record_close(self.user, self.session);
     }
 }
 
 impl Streams {
     /// Keeps those streams of a person that are to be kept.
-    fn keep(&mut self, user: UserId, keep: impl FnMut(&Stream) -> bool) {
-        if let Some(of_user) = self.of_user.get_mut(&user) {
-            let before = of_user.len();
-            of_user.retain(keep);
-            self.open -= before - of_user.len();
-            if of_user.is_empty() {
-                self.of_user.remove(&user);
+    fn retain(&mut self, user: UserId, keep: impl FnMut(&Stream) -> bool) {
+        if let Some(by_user) = self.by_user.get_mut(&user) {
+            let before = by_user.len();
+            by_user.retain(keep);
+            self.open -= before - by_user.len();
+            if by_user.is_empty() {
+                self.by_user.remove(&user);
             }
         }
     }
 
     /// Whether a session of this person has a stream.
     fn has(&self, user: UserId, session: SessionId) -> bool {
-        self.of_user
+        self.by_user
             .get(&user)
-            .is_some_and(|of_user| of_user.iter().any(|stream| stream.session == session))
+            .is_some_and(|by_user| by_user.iter().any(|stream| stream.session == session))
     }
 
     /// Notes how long a session that has ended still had streams, once the last one is closed.
-    fn note_closed(&mut self, user: UserId, session: SessionId) {
+    fn record_close(&mut self, user: UserId, session: SessionId) {
         if !self.has(user, session)
             && let Some(ended) = self.closing.remove(&session)
         {
@@ -135,19 +135,19 @@ impl Streams {
 
     /// Closes the oldest stream, where there are as many as may be.
     fn make_room(&mut self, user: UserId, session: SessionId) {
-        let Some(of_user) = self.of_user.get(&user) else {
+        let Some(by_user) = self.by_user.get(&user) else {
             return;
         };
-        let of_session = || of_user.iter().filter(|stream| stream.session == session);
-        let oldest = if of_session().count() >= MOST_OF_SESSION {
+        let of_session = || by_user.iter().filter(|stream| stream.session == session);
+        let oldest = if of_session().count() >= MAX_PER_SESSION {
             of_session().next()
-        } else if of_user.len() >= MOST_OF_USER {
-            of_user.first()
+        } else if by_user.len() >= MAX_PER_USER {
+            by_user.first()
         } else {
             None
         };
         if let Some(number) = oldest.map(|stream| stream.number) {
-            self.keep(user, |stream| stream.number != number);
+            self.retain(user, |stream| stream.number != number);
         }
     }
 }
@@ -155,9 +155,9 @@ impl Streams {
 impl Hub {
     /// A hub for a process that may have so many connections: a good part of them is left for requests.
     pub fn for_connections(connections: usize) -> Self {
-        let most = (connections / 4 * 3).min(MOST);
+        let max_streams = (connections / 4 * 3).min(MAX_STREAMS);
         Self(Arc::new(Inner {
-            most,
+            max_streams,
             ..Inner::default()
         }))
     }
@@ -175,14 +175,14 @@ impl Hub {
         let (queue, events) = channel(QUEUE);
         let mut streams = self.streams();
         streams.make_room(user, session);
-        if streams.open >= self.0.most {
+        if streams.open >= self.0.max_streams {
             return Err(TooManyStreams);
         }
         let number = streams.next;
         streams.next += 1;
         if !streams.closed {
             streams.open += 1;
-            streams.of_user.entry(user).or_default().push(Stream {
+            streams.by_user.entry(user).or_default().push(Stream {
                 number,
                 session,
                 queue,
@@ -209,8 +209,8 @@ impl Hub {
             let ended = arrived.checked_sub(age).unwrap_or(arrived);
             streams.closing.insert(session, ended);
         }
-        streams.keep(event.user, |stream| {
-            !concerns(event, stream.session) || stream.queue.try_send(event.clone()).is_ok()
+        streams.retain(event.user, |stream| {
+            !is_relevant(event, stream.session) || stream.queue.try_send(event.clone()).is_ok()
         });
     }
 
@@ -219,7 +219,7 @@ impl Hub {
         let mut streams = self.streams();
         streams.closed = true;
         streams.open = 0;
-        streams.of_user.clear();
+        streams.by_user.clear();
         streams.closing.clear();
     }
 
@@ -229,7 +229,7 @@ impl Hub {
     }
 
     /// How many streams are open here.
-    pub fn open(&self) -> usize {
+    pub fn open_streams(&self) -> usize {
         self.streams().open
     }
 
@@ -239,7 +239,7 @@ impl Hub {
     }
 
     /// Waits until the listener hears of what happens.
-    pub async fn until_listening(&self) {
+    pub async fn wait_until_listening(&self) {
         // The sender is here, so it cannot be gone.
         _ = self
             .0
@@ -255,7 +255,7 @@ impl Hub {
 }
 
 /// A session hears of its own end and change, and of any change to its person's list.
-pub fn concerns(event: &Event, session: SessionId) -> bool {
+pub fn is_relevant(event: &Event, session: SessionId) -> bool {
     match event.kind {
         EventKind::SessionsChanged => true,
         EventKind::SessionUpdated
@@ -304,11 +304,11 @@ mod tests {
         assert_eq!(on_laptop.next().await.expect("the list").id, 3);
         assert_eq!(on_phone.next().await.expect("the list").id, 3);
         drop(on_phone);
-        assert_eq!(hub.open(), 1);
+        assert_eq!(hub.open_streams(), 1);
         hub.close();
         assert_eq!(on_laptop.next().await, None);
         assert_eq!(hub.subscribe(maria, phone).expect("room").next().await, None);
-        assert_eq!(hub.open(), 0);
+        assert_eq!(hub.open_streams(), 0);
     }
 
     #[tokio::test]
@@ -322,7 +322,7 @@ mod tests {
                 DateTime::UNIX_EPOCH,
             );
         }
-        assert_eq!(hub.open(), 0);
+        assert_eq!(hub.open_streams(), 0);
         let mut heard = 0;
         while slow.next().await.is_some() {
             heard += 1;
@@ -339,15 +339,15 @@ mod tests {
         let mut held: Vec<_> = (0..100)
             .filter_map(|_| hub.subscribe(maria, session).ok())
             .collect();
-        assert_eq!(hub.open(), MOST_OF_SESSION);
+        assert_eq!(hub.open_streams(), MAX_PER_SESSION);
         assert_eq!(first.next().await, None, "the oldest makes room");
         held.extend((0..100).filter_map(|_| hub.subscribe(UserId::new(), SessionId::new()).ok()));
-        assert_eq!(hub.open(), 30);
+        assert_eq!(hub.open_streams(), 30);
         assert_eq!(
             hub.subscribe(UserId::new(), SessionId::new()).err(),
             Some(TooManyStreams)
         );
         drop(held);
-        assert_eq!(hub.open(), 0);
+        assert_eq!(hub.open_streams(), 0);
     }
 }

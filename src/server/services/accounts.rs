@@ -80,7 +80,7 @@ pub enum RevokeTarget<'a> {
 
 /// A person to be registered.
 #[derive(Clone, Debug)]
-pub struct Registration {
+pub struct NewAccount {
     pub email: String,
     pub display_name: String,
     pub role: Role,
@@ -91,12 +91,12 @@ pub struct Registration {
 
 /// What [`Accounts::register`] did.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Registered {
+pub struct RegisteredAccount {
     pub user: UserId,
     /// `false`: the person was there; they have the memberships now. Name and password are as they were.
     pub is_new: bool,
     /// Organizations that were not there before.
-    pub founded: Vec<String>,
+    pub created_organizations: Vec<String>,
 }
 
 impl Accounts {
@@ -104,8 +104,8 @@ impl Accounts {
     ///
     /// # Errors
     /// [`AccountError::EmailTaken`] when the person is there and no organization was named, and whatever does not fit.
-    pub async fn register(&self, new: Registration) -> Result<Registered, AccountError> {
-        let email = read_email(&new.email)?;
+    pub async fn register(&self, new: NewAccount) -> Result<RegisteredAccount, AccountError> {
+        let email = parse_email(&new.email)?;
         let name = plain_text::parse_name(&new.display_name, MAX_NAME).map_err(AccountError::BadName)?;
         let organizations: Vec<String> = new
             .organizations
@@ -129,7 +129,7 @@ impl Accounts {
             password_hash: &password_hash,
         };
         let (user, is_new) = if users::insert(&mut tx, fresh, now).await? {
-            record(
+            record_audit(
                 &mut tx,
                 AuditKind::UserCreated,
                 id,
@@ -141,18 +141,18 @@ impl Accounts {
         } else if organizations.is_empty() {
             return Err(AccountError::EmailTaken(email));
         } else {
-            let user = locked(&mut tx, &email).await?;
+            let user = lock_user(&mut tx, &email).await?;
             let known = people::find(&mut tx, None, user).await?;
             if known.is_some_and(|known| known.user.role == Role::SystemAdmin) {
                 return Err(AccountError::SystemAdminHasNoOrganization);
             }
             (user, false)
         };
-        let mut founded = Vec::new();
+        let mut created_organizations = Vec::new();
         for (place, name) in (0..).zip(&organizations) {
             let (organization, is_new) = organizations::find_or_insert(&mut tx, name, now).await?;
             if is_new {
-                founded.push(name.clone());
+                created_organizations.push(name.clone());
             }
             // The first one named is the one joined first: a new session looks at it.
             let now = now + TimeDelta::microseconds(place);
@@ -166,19 +166,19 @@ impl Accounts {
                         before,
                         after: new.role,
                     };
-                    role_changed(&mut tx, change, Actor::default(), now).await?;
+                    apply_role_change(&mut tx, change, Actor::default(), now).await?;
                 }
                 None => {
                     let detail = json!({ "organization_id": organization, "role": new.role });
-                    record(&mut tx, AuditKind::MembershipSet, user, detail, now).await?;
+                    record_audit(&mut tx, AuditKind::MembershipSet, user, detail, now).await?;
                 }
             }
         }
         tx.commit().await?;
-        Ok(Registered {
+        Ok(RegisteredAccount {
             user,
             is_new,
-            founded,
+            created_organizations,
         })
     }
 
@@ -191,12 +191,12 @@ impl Accounts {
         let known = known.ok_or_else(|| AccountError::NoSuchUser(email.to_owned()))?;
         let hash = self.hash(&password, &[&known.email, &known.display_name]).await?;
         let mut tx = self.database.begin().await?;
-        let user = locked(&mut tx, email).await?;
+        let user = lock_user(&mut tx, email).await?;
         let now = self.clock.now();
         users::set_password(&mut tx, user, &hash, now).await?;
-        throttle::forget_account(&mut tx, &known.email).await?;
-        record(&mut tx, AuditKind::PasswordSet, user, json!({}), now).await?;
-        let ended = revoke::end_all(
+        throttle::reset_account(&mut tx, &known.email).await?;
+        record_audit(&mut tx, AuditKind::PasswordSet, user, json!({}), now).await?;
+        let ended = revoke::revoke_all(
             &mut tx,
             user,
             EndReason::PasswordChanged,
@@ -215,10 +215,10 @@ impl Accounts {
     /// [`AccountError::NoSuchUser`].
     pub async fn disable(&self, email: &str) -> Result<usize, AccountError> {
         let mut tx = self.database.begin().await?;
-        let user = locked(&mut tx, email).await?;
+        let user = lock_user(&mut tx, email).await?;
         let now = self.clock.now();
         // The sessions first: those of a disabled person are not live any more, and would be passed over.
-        let ended = revoke::end_all(
+        let ended = revoke::revoke_all(
             &mut tx,
             user,
             EndReason::AccountDisabled,
@@ -228,7 +228,7 @@ impl Accounts {
         )
         .await?;
         users::disable(&mut tx, user, now).await?;
-        record(&mut tx, AuditKind::UserDisabled, user, json!({}), now).await?;
+        record_audit(&mut tx, AuditKind::UserDisabled, user, json!({}), now).await?;
         tx.commit().await?;
         Ok(ended)
     }
@@ -239,9 +239,9 @@ impl Accounts {
     /// [`AccountError::NoSuchUser`].
     pub async fn enable(&self, email: &str) -> Result<(), AccountError> {
         let mut tx = self.database.begin().await?;
-        let user = locked(&mut tx, email).await?;
+        let user = lock_user(&mut tx, email).await?;
         users::enable(&mut tx, user).await?;
-        record(&mut tx, AuditKind::UserEnabled, user, json!({}), self.clock.now()).await?;
+        record_audit(&mut tx, AuditKind::UserEnabled, user, json!({}), self.clock.now()).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -327,8 +327,8 @@ impl Accounts {
     /// [`AccountError::NoSuchUser`].
     pub async fn revoke_user(&self, email: &str, note: Option<&str>) -> Result<usize, AccountError> {
         let mut tx = self.database.begin().await?;
-        let user = locked(&mut tx, email).await?;
-        let ended = revoke::end_all(
+        let user = lock_user(&mut tx, email).await?;
+        let ended = revoke::revoke_all(
             &mut tx,
             user,
             EndReason::RevokedByAdmin,
@@ -357,8 +357,10 @@ impl Accounts {
             except: None,
         };
         let reason = EndReason::RevokedByAdmin;
-        let ended = revoke::end_in(&mut tx, filter, reason, note, Actor::default(), self.clock.now()).await?;
-        if revoke::live(&ended).is_empty() {
+        let ended =
+            revoke::revoke_matching(&mut tx, filter, reason, note, Actor::default(), self.clock.now())
+                .await?;
+        if revoke::live_ids(&ended).is_empty() {
             return Err(AccountError::NoSuchSession(session));
         }
         tx.commit().await?;
@@ -375,7 +377,7 @@ impl Accounts {
         for &user in &people {
             let mut tx = self.database.begin().await?;
             users::lock(&mut tx, user).await?;
-            ended += revoke::end_all(
+            ended += revoke::revoke_all(
                 &mut tx,
                 user,
                 EndReason::RevokedByAdmin,
@@ -429,7 +431,7 @@ impl Accounts {
         if !changed.is_empty() {
             // What has run out under the old limits is over, and longer ones must not bring it back: it is ended first.
             drop(tx);
-            cleanup::end_run_out(&self.database, &self.clock).await?;
+            cleanup::expire_sessions(&self.database, &self.clock).await?;
             tx = self.database.begin().await?;
             changed = policies::apply(&mut tx, policy).await?;
         }
@@ -458,14 +460,17 @@ impl Accounts {
 
     async fn hash(&self, password: &str, about: &[&str]) -> Result<String, AccountError> {
         let about = about.iter().map(|text| (*text).to_owned()).collect();
-        let turn = self.passwords.turn(Requester::OPERATOR).await?;
-        let password = self.passwords.judge(&turn, password.to_owned(), about).await?;
+        let turn = self.passwords.wait_for_turn(Requester::OPERATOR).await?;
+        let password = self
+            .passwords
+            .check_rules(&turn, password.to_owned(), about)
+            .await?;
         let password = password.map_err(AccountError::UnsuitablePassword)?;
         Ok(self.passwords.hash(&turn, password).await?)
     }
 }
 
-async fn locked(conn: &mut Connection, email: &str) -> Result<UserId, AccountError> {
+async fn lock_user(conn: &mut Connection, email: &str) -> Result<UserId, AccountError> {
     let missing = || AccountError::NoSuchUser(email.to_owned());
     let user = users::find_by_email(conn, email).await?.ok_or_else(missing)?.id;
     users::lock(conn, user).await?.ok_or_else(missing)?;
@@ -486,7 +491,7 @@ pub struct RoleChange {
 ///
 /// # Errors
 /// The database's.
-pub async fn role_changed(
+pub async fn apply_role_change(
     tx: &mut Transaction,
     change: RoleChange,
     actor: Actor,
@@ -509,12 +514,12 @@ pub async fn role_changed(
     audit::record(tx, event, now).await?;
     sessions::mark_for_rotation(tx, user, now).await?;
     if let Some(most) = policies::load_max_sessions(tx, after).await? {
-        revoke::end_over_limit(tx, user, None, organization, most, actor, now).await?;
+        revoke::revoke_over_limit(tx, user, None, organization, most, actor, now).await?;
     }
     events::publish_sessions_changed(tx, user, now).await
 }
 
-async fn record(
+async fn record_audit(
     conn: &mut Connection,
     kind: AuditKind,
     user: UserId,
@@ -538,7 +543,7 @@ const MAX_NAME: usize = 120;
 /// Longest email, in bytes (RFC 5321, 4.5.3.1.3, erratum 1690).
 const MAX_EMAIL: usize = 254;
 
-fn read_email(text: &str) -> Result<String, AccountError> {
+fn parse_email(text: &str) -> Result<String, AccountError> {
     let bad = || AccountError::BadEmail(text.trim().to_owned());
     let email = match plain_text::parse_name(text, MAX_EMAIL) {
         Ok(email) => email,
@@ -559,19 +564,19 @@ mod tests {
     #[test]
     fn emails_parse_or_name_the_problem() {
         assert_eq!(
-            read_email(" maria@broker.example ").expect("an email"),
+            parse_email(" maria@broker.example ").expect("an email"),
             "maria@broker.example"
         );
         assert_eq!(
-            read_email("jose\u{301}@b.example").expect("an email"),
+            parse_email("jose\u{301}@b.example").expect("an email"),
             "jos\u{e9}@b.example"
         );
         for wrong in ["", "maria", "@broker.example", "maria@", "ma ria@b.example"] {
-            let problem = read_email(wrong).expect_err(wrong).to_string();
+            let problem = parse_email(wrong).expect_err(wrong).to_string();
             assert!(problem.ends_with("is not an email address"), "{problem}");
         }
         for wrong in ["m\n@b.example", "m\u{202e}@b.example", "m\u{200b}@b.example"] {
-            let problem = read_email(wrong).expect_err(wrong).to_string();
+            let problem = parse_email(wrong).expect_err(wrong).to_string();
             assert!(problem.starts_with("the email contains"), "{problem}");
         }
     }

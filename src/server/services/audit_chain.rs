@@ -18,15 +18,15 @@ const BATCH: i64 = 1000;
 
 /// A place in the chain: what is noted elsewhere, to be asked for later. Written as `POSITION:HASH`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
+pub struct ChainHead {
     /// How many rows are sealed up to here.
     pub position: i64,
     pub hash: [u8; 32],
 }
 
-impl Head {
+impl ChainHead {
     /// Of a chain in which nothing is sealed yet.
-    pub const BEGINNING: Self = Self {
+    pub const START: Self = Self {
         position: 0,
         hash: [0; 32],
     };
@@ -34,7 +34,7 @@ impl Head {
     /// The place after this one, once this row is sealed: SHA-256 of the hash before it and of a JSON array, without
     /// blanks, of the position, the time of sealing in microseconds since 1970, and the row's text.
     #[must_use]
-    pub fn then(&self, sealed_at: DateTime<Utc>, text: &str) -> Self {
+    pub fn append(&self, sealed_at: DateTime<Utc>, text: &str) -> Self {
         let position = self.position.saturating_add(1);
         let sealed = serde_json::json!([position, sealed_at.timestamp_micros(), text]).to_string();
         let hash = Sha256::new()
@@ -46,7 +46,7 @@ impl Head {
     }
 
     /// The place of an entry. `None`: its hash is none.
-    pub fn of(entry: &ChainEntry) -> Option<Self> {
+    pub fn from_entry(entry: &ChainEntry) -> Option<Self> {
         Some(Self {
             position: entry.position,
             hash: entry.hash.as_slice().try_into().ok()?,
@@ -54,7 +54,7 @@ impl Head {
     }
 }
 
-impl fmt::Display for Head {
+impl fmt::Display for ChainHead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.position, HEXLOWER.encode(&self.hash))
     }
@@ -63,23 +63,23 @@ impl fmt::Display for Head {
 /// The text is no place in a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a head is written as POSITION:HASH, with a hash of 64 hexadecimal digits")]
-pub struct NotAHead;
+pub struct InvalidChainHead;
 
-impl FromStr for Head {
-    type Err = NotAHead;
+impl FromStr for ChainHead {
+    type Err = InvalidChainHead;
 
-    fn from_str(text: &str) -> Result<Self, NotAHead> {
-        let (position, hash) = text.trim().split_once(':').ok_or(NotAHead)?;
+    fn from_str(text: &str) -> Result<Self, InvalidChainHead> {
+        let (position, hash) = text.trim().split_once(':').ok_or(InvalidChainHead)?;
         let hash = HEXLOWER
             .decode(hash.to_ascii_lowercase().as_bytes())
-            .map_err(|_| NotAHead)?;
+            .map_err(|_| InvalidChainHead)?;
         Ok(Self {
             position: position
                 .parse()
                 .ok()
                 .filter(|position| *position >= 0)
-                .ok_or(NotAHead)?,
-            hash: hash.try_into().map_err(|_| NotAHead)?,
+                .ok_or(InvalidChainHead)?,
+            hash: hash.try_into().map_err(|_| InvalidChainHead)?,
         })
     }
 }
@@ -114,8 +114,8 @@ async fn seal_batch(database: &Database, clock: &Clock) -> sqlx::Result<(usize, 
     }
     // A statement of its own, after the lock: it sees what the last one who held it has committed.
     let mut head = match audit_chain::load_last_entry(&mut tx).await? {
-        None => Head::BEGINNING,
-        Some(last) => Head::of(&last).ok_or_else(|| {
+        None => ChainHead::START,
+        Some(last) => ChainHead::from_entry(&last).ok_or_else(|| {
             sqlx::Error::Protocol(format!(
                 "the audit chain ends in no hash at position {}",
                 last.position
@@ -129,7 +129,7 @@ async fn seal_batch(database: &Database, clock: &Clock) -> sqlx::Result<(usize, 
     let sealed_at = clock.now();
     let mut entries = Vec::with_capacity(ids.len());
     for row in audit_chain::load_sealed_texts(&mut tx, &ids).await? {
-        head = head.then(sealed_at, &row.text);
+        head = head.append(sealed_at, &row.text);
         entries.push(ChainEntry {
             position: head.position,
             event: row.id,
@@ -152,14 +152,14 @@ mod tests {
     #[test]
     fn chain_head_round_trips_through_text() {
         let time = DateTime::from_timestamp(1_700_000_000, 120_000).expect("a time");
-        let head = Head::BEGINNING.then(time, "{\"id\": 1}");
+        let head = ChainHead::START.append(time, "{\"id\": 1}");
         assert_eq!(head.to_string().parse(), Ok(head));
         assert_eq!(
             format!(" {}\n", head.to_string().to_uppercase()).parse(),
             Ok(head)
         );
         for wrong in ["", "1", "1:", "1:abcd", "-1:00", ":00"] {
-            assert_eq!(wrong.parse::<Head>(), Err(NotAHead), "{wrong:?}");
+            assert_eq!(wrong.parse::<ChainHead>(), Err(InvalidChainHead), "{wrong:?}");
         }
     }
 
@@ -167,7 +167,7 @@ mod tests {
     fn hash_matches_the_documentation() {
         // printf '[1,1700000000000120,"{\\"id\\": 1}"]' after 32 zero bytes, through sha256sum.
         let time = DateTime::from_timestamp(1_700_000_000, 120_000).expect("a time");
-        let head = Head::BEGINNING.then(time, "{\"id\": 1}");
+        let head = ChainHead::START.append(time, "{\"id\": 1}");
         assert_eq!(
             head.to_string(),
             "1:fed25f81b41d692d87d388e2443e7adaafe9decafa5cb28e8340d4702ea20418"

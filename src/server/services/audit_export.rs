@@ -36,8 +36,8 @@ pub enum ExportError {
 /// A row of the audit log. Empty fields are there, as `null`.
 // The names are public.
 #[derive(Serialize, ToSchema)]
-#[schema(as = AuditRow)]
-pub struct Line<'a> {
+
+pub struct AuditRow<'a> {
     id: i64,
     /// RFC 3339 in UTC, to the microsecond: what the hash is made of.
     at: String,
@@ -69,24 +69,24 @@ pub struct Line<'a> {
 }
 
 /// Some lines of an export, and where the next ones begin.
-pub struct Lines {
+pub struct ExportPage {
     pub text: String,
     pub count: u64,
     pub after: i64,
 }
 
 /// Where an export begins.
-pub const BEGINNING: i64 = i64::MIN;
+pub const START: i64 = i64::MIN;
 
 /// The lines of the rows that are selection for, in order of id, from `after` on; `None` where there are no more.
 ///
 /// # Errors
 /// The database's.
-pub async fn lines(
+pub async fn export_page(
     database: &Database,
     selection: AuditSelection<'_>,
     after: i64,
-) -> Result<Option<Lines>, ExportError> {
+) -> Result<Option<ExportPage>, ExportError> {
     // A transaction a page: whoever reads slowly holds none open meanwhile.
     let mut tx = database.begin_snapshot().await?;
     audit_chain::lift_time_limit(&mut tx).await?;
@@ -97,10 +97,10 @@ pub async fn lines(
     };
     let mut text = String::new();
     for row in &page {
-        text.push_str(&line(row)?);
+        text.push_str(&to_json_line(row)?);
         text.push('\n');
     }
-    Ok(Some(Lines {
+    Ok(Some(ExportPage {
         text,
         count: page.len() as u64,
         after: last.id,
@@ -131,8 +131,8 @@ pub async fn export(
         about,
         session: None,
     };
-    let (mut written, mut after) = (0, BEGINNING);
-    while let Some(lines) = lines(database, selection, after).await? {
+    let (mut written, mut after) = (0, START);
+    while let Some(lines) = export_page(database, selection, after).await? {
         out.write_all(lines.text.as_bytes())?;
         written += lines.count;
         after = lines.after;
@@ -145,9 +145,9 @@ pub async fn export(
 ///
 /// # Errors
 /// The row cannot be written as JSON.
-pub fn line(row: &AuditLogRow) -> io::Result<String> {
+pub fn to_json_line(row: &AuditLogRow) -> io::Result<String> {
     let exact = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Micros, true);
-    let text = serde_json::to_string(&Line {
+    let text = serde_json::to_string(&AuditRow {
         id: row.id,
         at: exact(row.at),
         kind: &row.kind,
@@ -165,12 +165,12 @@ pub fn line(row: &AuditLogRow) -> io::Result<String> {
         sealed_at: row.sealed_at.map(exact),
         hash: row.hash.as_deref().map(|hash| HEXLOWER.encode(hash)),
     })?;
-    Ok(escaped(&text))
+    Ok(escape_control_characters(&text))
 }
 
 /// What JSON allows to stand as it is, and some programs and terminals still take for the end of a line, a command or a change
 /// of direction.
-fn escaped(json: &str) -> String {
+fn escape_control_characters(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for c in json.chars() {
         if is_forbidden(c) {
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn exported_lines_contain_no_control_characters() {
         let hostile = "a\nb\r\u{b}\u{85}\u{2028}\u{9b}31m\u{7f}\u{202e}\u{200b}\u{10fffd}\"\\";
-        let line = escaped(&Value::from(hostile).to_string());
+        let line = escape_control_characters(&Value::from(hostile).to_string());
         assert!(!line.contains(is_forbidden), "{line:?}");
         assert_eq!(
             serde_json::from_str::<Value>(&line).expect("JSON"),

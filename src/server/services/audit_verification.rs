@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{audit_chain::Head, demo};
+use super::{audit_chain::ChainHead, demo};
 use domain::{
     ids::UserId,
     time::{format_rfc3339, pluralize},
@@ -22,7 +22,7 @@ use crate::server::{
 const PAGE: i64 = 1000;
 
 /// How many problems are told; the others are counted.
-pub const TOLD: usize = 20;
+pub const MAX_LISTED: usize = 20;
 
 /// How long a row may wait for its seal, and how far a row's time may be behind the times of rows sealed before it: a
 /// transaction may take a moment to commit.
@@ -30,7 +30,7 @@ const GRACE: TimeDelta = TimeDelta::minutes(1);
 
 /// Something that is not as it was sealed. Its Display is one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
+pub enum ChainProblem {
     #[error("row {id} was changed after it was sealed at position {position}")]
     RowChanged { id: i64, position: i64 },
     #[error("the chain's entry at position {position} was changed; its row {id} is as it was sealed")]
@@ -83,11 +83,11 @@ pub enum Problem {
 
 /// What was found.
 #[derive(Clone, Debug, Default)]
-pub struct Verdict {
+pub struct VerificationReport {
     /// The first ones.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<ChainProblem>,
     /// How many more there are.
-    pub untold: usize,
+    pub unlisted: usize,
     /// How many rows are sealed.
     pub sealed: i64,
     /// The earliest and the latest time of a sealed row.
@@ -95,15 +95,15 @@ pub struct Verdict {
     /// How many rows wait to be sealed.
     pub waiting: i64,
     /// Where the chain ends. `None`: nothing is sealed.
-    pub head: Option<Head>,
+    pub head: Option<ChainHead>,
 }
 
-impl Verdict {
-    fn add(&mut self, problem: Problem) {
-        if self.problems.len() < TOLD {
+impl VerificationReport {
+    fn add(&mut self, problem: ChainProblem) {
+        if self.problems.len() < MAX_LISTED {
             self.problems.push(problem);
         } else {
-            self.untold += 1;
+            self.unlisted += 1;
         }
     }
 }
@@ -121,22 +121,26 @@ pub async fn has_chain(database: &Database) -> sqlx::Result<bool> {
 ///
 /// # Errors
 /// The database's.
-pub async fn verify(database: &Database, now: DateTime<Utc>, noted: Option<Head>) -> sqlx::Result<Verdict> {
+pub async fn verify(
+    database: &Database,
+    now: DateTime<Utc>,
+    noted: Option<ChainHead>,
+) -> sqlx::Result<VerificationReport> {
     let mut tx = database.begin_snapshot().await?;
     audit_chain::lift_time_limit(&mut tx).await?;
 
     // Their past is invented: their rows tell of times before they were written.
-    let mut demo_people = Vec::new();
-    for (email, ..) in demo::PEOPLE {
-        demo_people.extend(
+    let mut demo_users = Vec::new();
+    for (email, ..) in demo::ACCOUNTS {
+        demo_users.extend(
             users::find_by_email(&mut tx, email)
                 .await?
                 .map(|account| account.id),
         );
     }
-    let mut walk = Walk::new(noted, &demo_people);
+    let mut verifier = ChainVerifier::new(noted, &demo_users);
     loop {
-        let entries = audit_chain::list_entries_after(&mut tx, walk.position, PAGE).await?;
+        let entries = audit_chain::list_entries_after(&mut tx, verifier.position, PAGE).await?;
         if entries.is_empty() {
             break;
         }
@@ -144,10 +148,10 @@ pub async fn verify(database: &Database, now: DateTime<Utc>, noted: Option<Head>
         let texts = audit_chain::load_sealed_texts(&mut tx, &ids).await?;
         let rows: HashMap<i64, SealedText> = texts.into_iter().map(|row| (row.id, row)).collect();
         for entry in &entries {
-            walk.visit(entry, rows.get(&entry.event));
+            verifier.verify_entry(entry, rows.get(&entry.event));
         }
     }
-    let mut verdict = walk.end();
+    let mut report = verifier.finish();
 
     let mut after = i64::MIN;
     let mut behind: Option<(i64, i64, DateTime<Utc>)> = None;
@@ -158,11 +162,11 @@ pub async fn verify(database: &Database, now: DateTime<Utc>, noted: Option<Head>
         for row in &rows {
             match (row.sealed, row.waiting) {
                 (true, false) => {}
-                (true, true) => verdict.add(Problem::SealedAndWaiting { id: row.id }),
-                (false, false) => verdict.add(Problem::NeverSealed { id: row.id }),
+                (true, true) => report.add(ChainProblem::SealedAndWaiting { id: row.id }),
+                (false, false) => report.add(ChainProblem::NeverSealed { id: row.id }),
                 (false, true) => {
-                    verdict.waiting += 1;
-                    let invented = row.user.is_some_and(|user| demo_people.contains(&user));
+                    report.waiting += 1;
+                    let invented = row.user.is_some_and(|user| demo_users.contains(&user));
                     if row.at + GRACE < now && !invented {
                         let (count, id, since) = behind.unwrap_or((0, row.id, row.at));
                         behind = Some((count + 1, id, since));
@@ -172,92 +176,92 @@ pub async fn verify(database: &Database, now: DateTime<Utc>, noted: Option<Head>
         }
     }
     for id in audit_chain::list_orphans(&mut tx, PAGE).await? {
-        verdict.add(Problem::RowRemovedUnsealed { id });
+        report.add(ChainProblem::RowRemovedUnsealed { id });
     }
     if let Some((count, id, since)) = behind {
-        verdict.add(Problem::Behind { count, id, since });
+        report.add(ChainProblem::Behind { count, id, since });
     }
     tx.commit().await?;
-    Ok(verdict)
+    Ok(report)
 }
 
 /// The way along the chain.
-struct Walk<'a> {
-    verdict: Verdict,
-    noted: Option<Head>,
-    demo_people: &'a [UserId],
+struct ChainVerifier<'a> {
+    report: VerificationReport,
+    noted: Option<ChainHead>,
+    demo_users: &'a [UserId],
     /// Where the way has come to.
     position: i64,
     /// The place before, as the chain has it. `None`: it is not there.
-    before: Option<Head>,
+    before: Option<ChainHead>,
     /// The entry before did not fit: was it the row, or the entry? This is what it ought to be if it was the entry.
-    doubt: Option<(i64, Head)>,
+    doubt: Option<(i64, ChainHead)>,
     /// The latest time of a row so far.
     latest: Option<DateTime<Utc>>,
 }
 
-impl<'a> Walk<'a> {
-    fn new(noted: Option<Head>, demo_people: &'a [UserId]) -> Self {
+impl<'a> ChainVerifier<'a> {
+    fn new(noted: Option<ChainHead>, demo_users: &'a [UserId]) -> Self {
         Self {
-            verdict: Verdict::default(),
+            report: VerificationReport::default(),
             noted: noted.filter(|noted| noted.position > 0),
-            demo_people,
+            demo_users,
             position: 0,
-            before: Some(Head::BEGINNING),
+            before: Some(ChainHead::START),
             doubt: None,
             latest: None,
         }
     }
 
-    fn visit(&mut self, entry: &ChainEntry, row: Option<&SealedText>) {
-        let here = Head::of(entry);
-        self.keep_count(entry.position);
+    fn verify_entry(&mut self, entry: &ChainEntry, row: Option<&SealedText>) {
+        let here = ChainHead::from_entry(entry);
+        self.check_position(entry.position);
         if let Some(noted) = self.noted.filter(|noted| noted.position == entry.position)
             && here != Some(noted)
         {
-            self.verdict.add(Problem::WrittenAnew {
+            self.report.add(ChainProblem::WrittenAnew {
                 noted: noted.position,
             });
         }
         match row {
             Some(row) => {
-                self.compare(entry, here, row);
-                self.look_at_time(entry, row);
+                self.verify_hash(entry, here, row);
+                self.check_time(entry, row);
             }
             None => {
-                self.settle();
-                self.verdict.add(Problem::RowRemoved {
+                self.report_doubt();
+                self.report.add(ChainProblem::RowRemoved {
                     id: entry.event,
                     position: entry.position,
                 });
             }
         }
-        self.verdict.sealed += 1;
+        self.report.sealed += 1;
         self.position = entry.position;
         self.before = here;
     }
 
     /// Positions have no gaps and none comes twice.
-    fn keep_count(&mut self, position: i64) {
+    fn check_position(&mut self, position: i64) {
         let expected = self.position.saturating_add(1);
         if position == expected {
             return;
         }
-        self.settle();
+        self.report_doubt();
         self.before = None;
-        self.verdict.add(if position > expected {
-            Problem::EntriesRemoved {
+        self.report.add(if position > expected {
+            ChainProblem::EntriesRemoved {
                 from: expected,
                 to: position - 1,
             }
         } else {
-            Problem::PositionRepeated { position }
+            ChainProblem::PositionRepeated { position }
         });
     }
 
-    fn compare(&mut self, entry: &ChainEntry, here: Option<Head>, row: &SealedText) {
-        let fits = |before: Head| {
-            let computed = before.then(entry.sealed_at, &row.text);
+    fn verify_hash(&mut self, entry: &ChainEntry, here: Option<ChainHead>, row: &SealedText) {
+        let fits = |before: ChainHead| {
+            let computed = before.append(entry.sealed_at, &row.text);
             (Some(computed) == here, computed)
         };
         let Some((fits_before, computed)) = self.before.map(fits) else {
@@ -266,50 +270,50 @@ impl<'a> Walk<'a> {
         if fits_before {
             // The entry before leads here, so that it was its row that did not fit.
             if let Some((id, doubted)) = self.doubt.take() {
-                self.verdict.add(Problem::RowChanged {
+                self.report.add(ChainProblem::RowChanged {
                     id,
                     position: doubted.position,
                 });
             }
         } else if let Some((id, doubted)) = self.doubt.filter(|(_, doubted)| fits(*doubted).0) {
             self.doubt = None;
-            self.verdict.add(Problem::EntryChanged {
+            self.report.add(ChainProblem::EntryChanged {
                 id,
                 position: doubted.position,
             });
         } else {
-            self.settle();
+            self.report_doubt();
             self.doubt = Some((entry.event, computed));
         }
     }
 
     /// Tells what did not fit where nothing says which of the two it was.
-    fn settle(&mut self) {
+    fn report_doubt(&mut self) {
         if let Some((id, doubted)) = self.doubt.take() {
-            self.verdict.add(Problem::RowOrEntryChanged {
+            self.report.add(ChainProblem::RowOrEntryChanged {
                 id,
                 position: doubted.position,
             });
         }
     }
 
-    fn look_at_time(&mut self, entry: &ChainEntry, row: &SealedText) {
-        let (first, last) = self.verdict.span.unwrap_or((row.at, row.at));
-        self.verdict.span = Some((first.min(row.at), last.max(row.at)));
-        if row.user.is_some_and(|user| self.demo_people.contains(&user)) {
+    fn check_time(&mut self, entry: &ChainEntry, row: &SealedText) {
+        let (first, last) = self.report.span.unwrap_or((row.at, row.at));
+        self.report.span = Some((first.min(row.at), last.max(row.at)));
+        if row.user.is_some_and(|user| self.demo_users.contains(&user)) {
             return;
         }
         if let Some(latest) = self.latest
             && row.at + GRACE < latest
         {
-            self.verdict.add(Problem::Backdated {
+            self.report.add(ChainProblem::Backdated {
                 id: row.id,
                 at: row.at,
                 after: latest,
             });
         }
         if row.at > entry.sealed_at + GRACE {
-            self.verdict.add(Problem::Postdated {
+            self.report.add(ChainProblem::Postdated {
                 id: row.id,
                 at: row.at,
                 sealed_at: entry.sealed_at,
@@ -319,15 +323,15 @@ impl<'a> Walk<'a> {
         self.latest = self.latest.max(Some(row.at.min(entry.sealed_at)));
     }
 
-    fn end(mut self) -> Verdict {
-        self.settle();
+    fn finish(mut self) -> VerificationReport {
+        self.report_doubt();
         if let Some(noted) = self.noted.filter(|noted| noted.position > self.position) {
-            self.verdict.add(Problem::CutOff {
+            self.report.add(ChainProblem::CutOff {
                 noted: noted.position,
                 last: self.position,
             });
         }
-        self.verdict.head = self.before.filter(|head| head.position > 0);
-        self.verdict
+        self.report.head = self.before.filter(|head| head.position > 0);
+        self.report
     }
 }

@@ -4,8 +4,8 @@
 use serde_json::json;
 
 use super::{
+    reauthentication::{self, RotatedCredential},
     revoke,
-    step_up::{self, Rotated},
 };
 use domain::{ids::SessionId, password::PasswordProblem, session::EndReason};
 
@@ -27,17 +27,17 @@ use crate::{
 };
 
 /// What the person typed and chose.
-pub struct Change {
+pub struct PasswordChange {
     pub current: String,
     pub new: String,
     /// Their other sessions go on.
-    pub keep_others: bool,
+    pub keep_other_sessions: bool,
 }
 
 /// What came of it.
 #[derive(Debug)]
-pub struct Changed {
-    pub rotated: Rotated,
+pub struct ChangedPassword {
+    pub rotated: RotatedCredential,
     pub ended: Vec<SessionId>,
 }
 
@@ -45,30 +45,31 @@ pub struct Changed {
 ///
 /// # Errors
 /// [`AppError::InvalidCredentials`] for a wrong current password, [`AppError::UnsuitablePassword`] for the new one; as
-/// [`step_up::check`].
+/// [`reauthentication::check_password`].
 pub async fn change_password(
     state: &AppState,
     caller: &CurrentSession,
-    change: Change,
+    change: PasswordChange,
     client: &Client,
-) -> Result<Changed, AppError> {
-    let mut turn = step_up::turn(state, caller).await?;
-    let account = step_up::check(state, &turn, caller, change.current.clone(), client).await?;
-    if Password::are_the_same(&change.new, &change.current) {
+) -> Result<ChangedPassword, AppError> {
+    let mut turn = reauthentication::wait_for_turn(state, caller).await?;
+    let account =
+        reauthentication::check_password(state, &turn, caller, change.current.clone(), client).await?;
+    if Password::is_same(&change.new, &change.current) {
         return Err(AppError::UnsuitablePassword(PasswordProblem::Unchanged));
     }
     let about = vec![account.email.clone(), account.display_name.clone()];
-    let new = state.passwords.judge(&turn, change.new, about).await?;
+    let new = state.passwords.check_rules(&turn, change.new, about).await?;
     let new = new.map_err(AppError::UnsuitablePassword)?;
     let hash = state.passwords.hash(&turn, new).await?;
-    turn.stop_hashing();
+    turn.release_slot();
 
     let user = caller.user.id;
     let ip_address = Some(client.ip_address);
     let mut tx = CallerTransaction::begin(&state.database, &state.clock, caller, ip_address).await?;
-    step_up::require_unchanged(&mut tx, &account).await?;
+    reauthentication::require_unchanged_password(&mut tx, &account).await?;
     let now = tx.now();
-    let rotated = step_up::rotate(state, &mut tx, caller).await?;
+    let rotated = reauthentication::rotate_credential(state, &mut tx, caller).await?;
     users::set_password(&mut tx, user, &hash, now).await?;
     let actor = tx.actor();
     let event = AuditEvent {
@@ -77,20 +78,20 @@ pub async fn change_password(
         user: Some(user),
         session: Some(caller.id),
         reason: None,
-        detail: json!({ "kept_others": change.keep_others }),
+        detail: json!({ "kept_others": change.keep_other_sessions }),
     };
     audit::record(&mut tx, event, now).await?;
     let mut ended = Vec::new();
-    if !change.keep_others {
+    if !change.keep_other_sessions {
         let others = EndFilter {
             user,
             only: None,
             except: Some(caller.id),
         };
         let reason = EndReason::PasswordChanged;
-        ended = revoke::live(&revoke::end_in(&mut tx, others, reason, None, actor, now).await?);
+        ended = revoke::live_ids(&revoke::revoke_matching(&mut tx, others, reason, None, actor, now).await?);
     }
     tx.commit().await?;
     tracing::info!(%user, ended = ended.len(), "the password was changed");
-    Ok(Changed { rotated, ended })
+    Ok(ChangedPassword { rotated, ended })
 }

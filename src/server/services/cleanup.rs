@@ -25,14 +25,14 @@ const BATCH: i64 = 200;
 pub const KEEP_EVENTS: TimeDelta = TimeDelta::days(7);
 
 /// As long as figures are shown, and a day.
-const KEEP_FIGURES: TimeDelta = TimeDelta::days(31);
+const KEEP_STATISTICS: TimeDelta = TimeDelta::days(31);
 
 /// A browser or desktop that was not signed in on for so long is a new one.
-const KEEP_KNOWN: TimeDelta = TimeDelta::days(180);
+const KEEP_KNOWN_CLIENTS: TimeDelta = TimeDelta::days(180);
 
 /// What a clean-up did, in rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Report {
+pub struct CleanupReport {
     /// Sessions whose time had run out, written down as ended.
     pub ended: u64,
     /// Sessions past retention.
@@ -60,14 +60,14 @@ pub async fn run_unless_recent(
     clock: &Clock,
     retention: TimeDelta,
     apart: TimeDelta,
-) -> sqlx::Result<Option<Report>> {
+) -> sqlx::Result<Option<CleanupReport>> {
     let mut tx = database.begin_unverified().await?;
     let ours = job_runs::start(&mut tx, JOB, apart, clock.now()).await?;
     tx.commit().await?;
     if !ours {
         return Ok(None);
     }
-    let report = run(database, clock, retention).await?;
+    let report = run_cleanup(database, clock, retention).await?;
     let mut tx = database.begin().await?;
     job_runs::finish(&mut tx, JOB, &json!(report), clock.now()).await?;
     tx.commit().await?;
@@ -78,21 +78,26 @@ pub async fn run_unless_recent(
 ///
 /// # Errors
 /// The database's. What is done by then is done; the next clean-up goes on.
-pub async fn run(database: &Database, clock: &Clock, retention: TimeDelta) -> sqlx::Result<Report> {
-    let mut report = Report {
-        ended: end_run_out(database, clock).await?,
-        ..Report::default()
+pub async fn run_cleanup(
+    database: &Database,
+    clock: &Clock,
+    retention: TimeDelta,
+) -> sqlx::Result<CleanupReport> {
+    let mut report = CleanupReport {
+        ended: expire_sessions(database, clock).await?,
+        ..CleanupReport::default()
     };
-    report.sessions_deleted = all(database, clock, Chore::Sessions { retention }).await?;
-    report.events_deleted = all(database, clock, Chore::Events).await?;
-    report.attempts_deleted = all(database, clock, Chore::Attempts).await?;
-    report.known_browsers_forgotten = all(database, clock, Chore::KnownBrowsers).await?;
-    report.devices_forgotten = all(database, clock, Chore::Devices).await?;
-    report.salts_erased = all(database, clock, Chore::Salts).await?;
-    report.alerts_deleted = all(database, clock, Chore::Alerts { retention }).await?;
-    report.deliveries_deleted = all(database, clock, Chore::Deliveries { retention }).await?;
-    report.figures_deleted = all(database, clock, Chore::Samples).await?;
-    report.figures_deleted += all(database, clock, Chore::Minutes).await?;
+    report.sessions_deleted = run_in_batches(database, clock, CleanupTask::Sessions { retention }).await?;
+    report.events_deleted = run_in_batches(database, clock, CleanupTask::Events).await?;
+    report.attempts_deleted = run_in_batches(database, clock, CleanupTask::Attempts).await?;
+    report.known_browsers_forgotten = run_in_batches(database, clock, CleanupTask::KnownBrowsers).await?;
+    report.devices_forgotten = run_in_batches(database, clock, CleanupTask::Devices).await?;
+    report.salts_erased = run_in_batches(database, clock, CleanupTask::Salts).await?;
+    report.alerts_deleted = run_in_batches(database, clock, CleanupTask::Alerts { retention }).await?;
+    report.deliveries_deleted =
+        run_in_batches(database, clock, CleanupTask::Deliveries { retention }).await?;
+    report.figures_deleted = run_in_batches(database, clock, CleanupTask::Samples).await?;
+    report.figures_deleted += run_in_batches(database, clock, CleanupTask::Minutes).await?;
     Ok(report)
 }
 
@@ -100,10 +105,10 @@ pub async fn run(database: &Database, clock: &Clock, retention: TimeDelta) -> sq
 ///
 /// # Errors
 /// The database's; the batches before stay ended.
-pub async fn end_run_out(database: &Database, clock: &Clock) -> sqlx::Result<u64> {
+pub async fn expire_sessions(database: &Database, clock: &Clock) -> sqlx::Result<u64> {
     let mut total = 0;
     loop {
-        let (looked_at, ended) = end_some(database, clock).await?;
+        let (looked_at, ended) = expire_batch(database, clock).await?;
         total += ended;
         if looked_at == 0 {
             return Ok(total);
@@ -112,7 +117,7 @@ pub async fn end_run_out(database: &Database, clock: &Clock) -> sqlx::Result<u64
 }
 
 /// Ends some of what has run out: how many rows were looked at, and how many ended.
-async fn end_some(database: &Database, clock: &Clock) -> sqlx::Result<(usize, u64)> {
+async fn expire_batch(database: &Database, clock: &Clock) -> sqlx::Result<(usize, u64)> {
     let mut tx = database.begin().await?;
     let locked = sessions::lock_expired(&mut tx, BATCH, clock.now()).await?;
     // Judged once more, now that nobody else can extend them.
@@ -125,7 +130,7 @@ async fn end_some(database: &Database, clock: &Clock) -> sqlx::Result<(usize, u6
 
 /// What is past keeping.
 #[derive(Clone, Copy)]
-enum Chore {
+enum CleanupTask {
     Sessions { retention: TimeDelta },
     Events,
     Attempts,
@@ -139,30 +144,38 @@ enum Chore {
 }
 
 /// Repeats a batch until it finds nothing more, and gives how many rows it found.
-async fn all(database: &Database, clock: &Clock, chore: Chore) -> sqlx::Result<u64> {
+async fn run_in_batches(database: &Database, clock: &Clock, task: CleanupTask) -> sqlx::Result<u64> {
     let now = clock.now();
     let mut total = 0;
     loop {
         let mut tx = database.begin_unverified().await?;
-        let done = match chore {
-            Chore::Sessions { retention } => {
+        let done = match task {
+            CleanupTask::Sessions { retention } => {
                 sessions::delete_ended_before(&mut tx, now - retention, BATCH).await?
             }
-            Chore::Events => events::delete_before(&mut tx, now - KEEP_EVENTS, BATCH).await?,
-            Chore::Attempts => password_attempts::delete_expired(&mut tx, now, BATCH).await?,
-            Chore::KnownBrowsers => {
-                known_browsers::delete_unused_before(&mut tx, now - KEEP_KNOWN, BATCH).await?
+            CleanupTask::Events => events::delete_before(&mut tx, now - KEEP_EVENTS, BATCH).await?,
+            CleanupTask::Attempts => password_attempts::delete_expired(&mut tx, now, BATCH).await?,
+            CleanupTask::KnownBrowsers => {
+                known_browsers::delete_unused_before(&mut tx, now - KEEP_KNOWN_CLIENTS, BATCH).await?
             }
-            Chore::Devices => devices::delete_unused_before(&mut tx, now - KEEP_KNOWN, BATCH).await?,
-            Chore::Salts => refresh_tokens::erase_salts_before(&mut tx, now - refresh::GRACE, BATCH).await?,
-            Chore::Alerts { retention } => {
+            CleanupTask::Devices => {
+                devices::delete_unused_before(&mut tx, now - KEEP_KNOWN_CLIENTS, BATCH).await?
+            }
+            CleanupTask::Salts => {
+                refresh_tokens::erase_salts_before(&mut tx, now - refresh::GRACE, BATCH).await?
+            }
+            CleanupTask::Alerts { retention } => {
                 alerts::delete_cleared_before(&mut tx, now - retention, BATCH).await?
             }
-            Chore::Deliveries { retention } => {
+            CleanupTask::Deliveries { retention } => {
                 alert_deliveries::delete_before(&mut tx, now - retention, BATCH).await?
             }
-            Chore::Samples => session_samples::delete_before(&mut tx, now - KEEP_FIGURES, BATCH).await?,
-            Chore::Minutes => node_minutes::delete_before(&mut tx, now - KEEP_FIGURES, BATCH).await?,
+            CleanupTask::Samples => {
+                session_samples::delete_before(&mut tx, now - KEEP_STATISTICS, BATCH).await?
+            }
+            CleanupTask::Minutes => {
+                node_minutes::delete_before(&mut tx, now - KEEP_STATISTICS, BATCH).await?
+            }
         };
         tx.commit().await?;
         total += done;

@@ -15,8 +15,8 @@ use crate::{
     server::{
         auth::current_session::{Client, CurrentSession},
         services::{
-            refusals::Refused,
-            step_up::{self, Allowed},
+            denials::DenialRecorder,
+            reauthentication::{self, PasswordProof},
         },
         state::AppState,
         store::{
@@ -39,14 +39,14 @@ pub async fn list_sessions(state: &AppState, caller: &CurrentSession) -> Result<
     let listed = sessions::list_live(&mut *state.database.connection().await?, user, now).await?;
     let mut list: Vec<Session> = listed
         .into_iter()
-        .map(|listed| as_noted(listed, state, caller))
+        .map(|listed| with_unflushed_activity(listed, state, caller))
         .collect();
     list.sort_by_key(|session| std::cmp::Reverse(session.last_active_at));
     Ok(list)
 }
 
 /// The session with what is noted on this node and not yet written: true already.
-fn as_noted(listed: ListedSession, state: &AppState, caller: &CurrentSession) -> Session {
+fn with_unflushed_activity(listed: ListedSession, state: &AppState, caller: &CurrentSession) -> Session {
     let mut session = listed.session;
     session.is_current = session.id == caller.id;
     if let Some(active) = state.activity.last_active(session.id) {
@@ -91,23 +91,25 @@ pub async fn list_notices(
 /// # Errors
 /// [`AppError::ResourceNotFound`] when it is not theirs to answer, or was answered; [`AppError::ReauthRequired`] without the
 /// password that it takes; [`AppError::SessionEnded`] when the caller's session ended meanwhile; else as
-/// [`step_up::check`].
+/// [`reauthentication::check_password`].
 pub async fn dismiss_notice(
     state: &AppState,
     caller: &CurrentSession,
     notice: NoticeId,
     password: Option<String>,
     client: &Client,
-) -> Result<Allowed, AppError> {
+) -> Result<PasswordProof, AppError> {
     let user = caller.user.id;
     let answerable = {
         let conn = &mut *state.database.connection().await?;
         security_notices::check_can_answer(conn, user, caller.id, notice, state.clock.now()).await?
     };
     let allowed = match answerable {
-        CanAnswer::Yes => Allowed::ByLastCheck,
-        CanAnswer::WithPassword => step_up::require_password(state, caller, password, client).await?,
-        CanAnswer::No => return Err(no_such_notice(state, caller, notice, client).await?),
+        CanAnswer::Yes => PasswordProof::LastCheck,
+        CanAnswer::WithPassword => {
+            reauthentication::require_password(state, caller, password, client).await?
+        }
+        CanAnswer::No => return Err(record_unknown_notice(state, caller, notice, client).await?),
     };
     let ip_address = Some(client.ip_address);
     let mut tx = CallerTransaction::begin(&state.database, &state.clock, caller, ip_address).await?;
@@ -117,13 +119,13 @@ pub async fn dismiss_notice(
         &allowed,
     ) {
         (CanAnswer::Yes, _) => {}
-        (CanAnswer::WithPassword, Allowed::ByPassword(verified)) => {
-            step_up::require_unchanged(&mut tx, verified).await?;
+        (CanAnswer::WithPassword, PasswordProof::Password(verified)) => {
+            reauthentication::require_unchanged_password(&mut tx, verified).await?;
         }
-        (CanAnswer::WithPassword, Allowed::ByLastCheck) => return Err(AppError::ReauthRequired),
+        (CanAnswer::WithPassword, PasswordProof::LastCheck) => return Err(AppError::ReauthRequired),
         (CanAnswer::No, _) => {
             drop(tx);
-            return Err(no_such_notice(state, caller, notice, client).await?);
+            return Err(record_unknown_notice(state, caller, notice, client).await?);
         }
     }
     security_notices::dismiss(&mut tx, notice).await?;
@@ -133,7 +135,7 @@ pub async fn dismiss_notice(
         user: Some(caller.user.id),
         session: None,
         reason: None,
-        detail: json!({ "notice_id": notice, "by_password": matches!(allowed, Allowed::ByPassword(_)) }),
+        detail: json!({ "notice_id": notice, "by_password": matches!(allowed, PasswordProof::Password(_)) }),
     };
     audit::record(&mut tx, event, now).await?;
     // Their other tabs and browsers need not ask any more.
@@ -143,13 +145,13 @@ pub async fn dismiss_notice(
 }
 
 /// The error for a notice that is not the caller's to answer; what is foreign is on record.
-async fn no_such_notice(
+async fn record_unknown_notice(
     state: &AppState,
     caller: &CurrentSession,
     notice: NoticeId,
     client: &Client,
 ) -> Result<AppError, AppError> {
-    let refused = Refused {
+    let refused = DenialRecorder {
         database: &state.database,
         clock: &state.clock,
         caller,
@@ -163,7 +165,7 @@ async fn no_such_notice(
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn overview(state: &AppState, caller: &CurrentSession) -> Result<Overview, AppError> {
+pub async fn load_overview(state: &AppState, caller: &CurrentSession) -> Result<Overview, AppError> {
     let list = list_sessions(state, caller).await?;
     let history = audit::load_sign_in_history(
         &mut *state.database.connection().await?,

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
 use super::{
-    accounts::{AccountError, Accounts, Registered, Registration},
+    accounts::{AccountError, Accounts, NewAccount, RegisteredAccount},
     revoke,
 };
 use domain::{
@@ -41,7 +41,7 @@ const BROKERAGE: &str = "Northgate Brokerage";
 const SECOND_BROKERAGE: &str = "Harbour Partners";
 
 /// Email, name and role of the demo accounts.
-pub const PEOPLE: [(&str, &str, Role); 5] = [
+pub const ACCOUNTS: [(&str, &str, Role); 5] = [
     ("broker@demo.example", "Maria Keller", Role::Broker),
     ("employee@demo.example", "Jonas Weber", Role::Employee),
     ("vendor@demo.example", "Aiko Tanaka", Role::Vendor),
@@ -49,7 +49,7 @@ pub const PEOPLE: [(&str, &str, Role); 5] = [
     ("admin@demo.example", "Ines Duarte", Role::Admin),
 ];
 
-enum On {
+enum DemoClient {
     Browser(&'static str),
     Desktop {
         id: &'static str,
@@ -59,21 +59,21 @@ enum On {
     },
 }
 
-const CHROME_WINDOWS: On = On::Browser(
+const CHROME_WINDOWS: DemoClient = DemoClient::Browser(
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36",
 );
-const SAFARI_IPHONE: On = On::Browser(
+const SAFARI_IPHONE: DemoClient = DemoClient::Browser(
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1",
 );
-const FIREFOX_LINUX: On =
-    On::Browser("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0");
-const MACBOOK: On = On::Desktop {
+const FIREFOX_LINUX: DemoClient =
+    DemoClient::Browser("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0");
+const MACBOOK: DemoClient = DemoClient::Desktop {
     id: "demo-macbook",
     name: "Maria's MacBook",
     os: "macOS 15",
     platform: "macos-arm64",
 };
-const OFFICE_PC: On = On::Desktop {
+const OFFICE_PC: DemoClient = DemoClient::Desktop {
     id: "demo-office-pc",
     name: "Office PC 14",
     os: "Windows 11",
@@ -81,20 +81,27 @@ const OFFICE_PC: On = On::Desktop {
 };
 
 /// Where a session comes from that its person is asked about.
-const UNUSUAL: &str = "192.0.2.80";
+const UNUSUAL_ADDRESS: &str = "192.0.2.80";
 
 /// A session as the demo tells it: who, on what, from where, begun and last active so many minutes ago, and how it ended.
-struct Story(&'static str, On, &'static str, i64, i64, Option<EndReason>);
+struct DemoSession(
+    &'static str,
+    DemoClient,
+    &'static str,
+    i64,
+    i64,
+    Option<EndReason>,
+);
 
-const PRESENT: [Story; 4] = [
-    Story("broker@demo.example", MACBOOK, "198.51.100.4", 190, 2, None),
-    Story("broker@demo.example", SAFARI_IPHONE, "192.0.2.80", 400, 95, None),
-    Story("employee@demo.example", OFFICE_PC, "203.0.113.20", 120, 12, None),
-    Story("vendor@demo.example", FIREFOX_LINUX, "203.0.113.77", 30, 5, None),
+const LIVE_SESSIONS: [DemoSession; 4] = [
+    DemoSession("broker@demo.example", MACBOOK, "198.51.100.4", 190, 2, None),
+    DemoSession("broker@demo.example", SAFARI_IPHONE, "192.0.2.80", 400, 95, None),
+    DemoSession("employee@demo.example", OFFICE_PC, "203.0.113.20", 120, 12, None),
+    DemoSession("vendor@demo.example", FIREFOX_LINUX, "203.0.113.77", 30, 5, None),
 ];
 
-const PAST: [Story; 5] = [
-    Story(
+const ENDED_SESSIONS: [DemoSession; 5] = [
+    DemoSession(
         "broker@demo.example",
         CHROME_WINDOWS,
         "203.0.113.7",
@@ -102,7 +109,7 @@ const PAST: [Story; 5] = [
         2900,
         Some(EndReason::SignedOut),
     ),
-    Story(
+    DemoSession(
         "broker@demo.example",
         FIREFOX_LINUX,
         "198.51.100.9",
@@ -110,7 +117,7 @@ const PAST: [Story; 5] = [
         4400,
         Some(EndReason::Revoked),
     ),
-    Story(
+    DemoSession(
         "employee@demo.example",
         CHROME_WINDOWS,
         "203.0.113.20",
@@ -118,7 +125,7 @@ const PAST: [Story; 5] = [
         1500,
         Some(EndReason::SignedOut),
     ),
-    Story(
+    DemoSession(
         "guest@demo.example",
         SAFARI_IPHONE,
         "192.0.2.15",
@@ -126,7 +133,7 @@ const PAST: [Story; 5] = [
         4990,
         Some(EndReason::SignedOut),
     ),
-    Story(
+    DemoSession(
         "admin@demo.example",
         CHROME_WINDOWS,
         "203.0.113.2",
@@ -141,15 +148,15 @@ const PAST: [Story; 5] = [
 ///
 /// # Errors
 /// The database's, or [`AccountError`]'s.
-pub async fn create(accounts: &Accounts) -> Result<(), AccountError> {
-    for (email, name, role) in PEOPLE {
+pub async fn create_accounts(accounts: &Accounts) -> Result<(), AccountError> {
+    for (email, name, role) in ACCOUNTS {
         let known = users::find_by_email(&mut *accounts.database.connection().await?, email).await?;
         if known.is_none() {
             let organizations = match role {
                 Role::Broker => vec![BROKERAGE.to_owned(), SECOND_BROKERAGE.to_owned()],
                 _ => vec![BROKERAGE.to_owned()],
             };
-            let new = Registration {
+            let new = NewAccount {
                 email: email.to_owned(),
                 display_name: name.to_owned(),
                 role,
@@ -157,9 +164,9 @@ pub async fn create(accounts: &Accounts) -> Result<(), AccountError> {
                 password: PASSWORD.to_owned(),
             };
             // Else another server created it meanwhile.
-            let Registered { user, is_new, .. } = accounts.register(new).await?;
+            let RegisteredAccount { user, is_new, .. } = accounts.register(new).await?;
             if is_new {
-                tell_all(accounts, user, email, &PAST).await?;
+                insert_sessions(accounts, user, email, &ENDED_SESSIONS).await?;
             }
         }
         if known.is_some_and(|account| account.disabled) {
@@ -172,7 +179,7 @@ pub async fn create(accounts: &Accounts) -> Result<(), AccountError> {
             let user = found
                 .ok_or_else(|| AccountError::NoSuchUser(email.to_owned()))?
                 .id;
-            tell_all(accounts, user, email, &PRESENT).await?;
+            insert_sessions(accounts, user, email, &LIVE_SESSIONS).await?;
         }
         tracing::debug!(email, %now, "a demo account is ready");
     }
@@ -183,8 +190,8 @@ pub async fn create(accounts: &Accounts) -> Result<(), AccountError> {
 ///
 /// # Errors
 /// The database's.
-pub async fn withdraw(accounts: &Accounts) -> Result<(), AccountError> {
-    for (email, ..) in PEOPLE {
+pub async fn disable_accounts(accounts: &Accounts) -> Result<(), AccountError> {
+    for (email, ..) in ACCOUNTS {
         let known = users::find_by_email(&mut *accounts.database.connection().await?, email).await?;
         if known.is_some_and(|account| !account.disabled) {
             accounts.disable(email).await?;
@@ -194,24 +201,29 @@ pub async fn withdraw(accounts: &Accounts) -> Result<(), AccountError> {
     Ok(())
 }
 
-async fn tell_all(
+async fn insert_sessions(
     accounts: &Accounts,
     user: UserId,
     email: &str,
-    stories: &[Story],
+    sessions: &[DemoSession],
 ) -> Result<(), AccountError> {
     let now = accounts.clock.now();
-    for story in stories.iter().filter(|story| story.0 == email) {
+    for session in sessions.iter().filter(|session| session.0 == email) {
         let mut tx = accounts.database.begin().await?;
         users::lock(&mut tx, user).await?;
-        tell(&mut tx, user, story, now).await?;
+        insert_session(&mut tx, user, session, now).await?;
         tx.commit().await?;
     }
     Ok(())
 }
 
-async fn tell(tx: &mut Transaction, user: UserId, story: &Story, now: DateTime<Utc>) -> sqlx::Result<()> {
-    let Story(_, on, address, began, active, ended) = story;
+async fn insert_session(
+    tx: &mut Transaction,
+    user: UserId,
+    session: &DemoSession,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let DemoSession(_, on, address, began, active, ended) = session;
     let ip_address: IpAddr = address.parse().unwrap_or(IpAddr::from([192, 0, 2, 1]));
     let began = now - TimeDelta::minutes(*began);
     let active = now - TimeDelta::minutes(*active);
@@ -222,8 +234,8 @@ async fn tell(tx: &mut Transaction, user: UserId, story: &Story, now: DateTime<U
     };
 
     let (names, device) = match on {
-        On::Browser(agent) => (Some(BrowserNames::read(agent)), None),
-        On::Desktop {
+        DemoClient::Browser(agent) => (Some(BrowserNames::parse(agent)), None),
+        DemoClient::Desktop {
             id,
             name,
             os,
@@ -258,7 +270,7 @@ async fn tell(tx: &mut Transaction, user: UserId, story: &Story, now: DateTime<U
         credential_expires_at: device.map(|_| active + Duration::from_secs(900)),
         epoch: account.epoch,
         ip_address,
-        user_agent: if let On::Browser(agent) = on {
+        user_agent: if let DemoClient::Browser(agent) = on {
             agent
         } else {
             "Broker Portal Desktop/2.4.0"
@@ -272,7 +284,7 @@ async fn tell(tx: &mut Transaction, user: UserId, story: &Story, now: DateTime<U
     networks::record(tx, id, Network::of(ip_address), began).await?;
     sessions::record_activity(tx, &[id.0], &[active], &[Some(active)]).await?;
     let device_name = match (on, &names) {
-        (On::Desktop { name, .. }, _) => (*name).to_owned(),
+        (DemoClient::Desktop { name, .. }, _) => (*name).to_owned(),
         (_, Some(names)) => names.device_name.clone(),
         _ => String::new(),
     };
@@ -285,7 +297,7 @@ async fn tell(tx: &mut Transaction, user: UserId, story: &Story, now: DateTime<U
         detail: json!({ "device_name": device_name, "demo": true }),
     };
     audit::record(tx, event, began).await?;
-    if *address == UNUSUAL && ended.is_none() {
+    if *address == UNUSUAL_ADDRESS && ended.is_none() {
         let notice = NewNotice {
             user,
             session: id,
@@ -302,7 +314,7 @@ async fn tell(tx: &mut Transaction, user: UserId, story: &Story, now: DateTime<U
             only: Some(id),
             except: None,
         };
-        revoke::end_in(tx, filter, *reason, None, actor, active).await?;
+        revoke::revoke_matching(tx, filter, *reason, None, actor, active).await?;
     }
     Ok(())
 }

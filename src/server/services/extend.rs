@@ -16,7 +16,7 @@ use crate::{
 ///
 /// # Errors
 /// [`AppError::SessionEnded`] when it ended meanwhile: it stays so. [`AppError::RateLimited`].
-pub async fn extend(state: &AppState, caller: &CurrentSession) -> Result<CurrentSession, AppError> {
+pub async fn extend_session(state: &AppState, caller: &CurrentSession) -> Result<CurrentSession, AppError> {
     rate_limit::check_session(state, Action::Extend, caller.id)?;
     let mut tx = CallerTransaction::begin(&state.database, &state.clock, caller, None).await?;
     let now = tx.now();
@@ -29,6 +29,6 @@ pub async fn extend(state: &AppState, caller: &CurrentSession) -> Result<Current
     events::publish_session_updated(&mut tx, caller.user.id, caller.id, now).await?;
     tx.commit().await?;
     let mut session = caller.clone();
-    session.act(now);
+    session.record_activity(now);
     Ok(session)
 }

@@ -56,7 +56,7 @@ const CLIENT_FAILURES: RateLimit = RateLimit {
 const EVERYONE: Bucket = [0; 32];
 
 /// So many counts are kept at most. Each is some 60 bytes.
-const MOST_COUNTS: usize = 100_000;
+const MAX_COUNTS: usize = 100_000;
 
 /// When each bucket will be empty.
 type DrainTimes = HashMap<(Action, Bucket), DateTime<Utc>>;
@@ -90,9 +90,9 @@ impl RateLimits {
             }
             taken.push(((action, *bucket), next));
         }
-        if used_until.len() + taken.len() > MOST_COUNTS {
+        if used_until.len() + taken.len() > MAX_COUNTS {
             used_until.retain(|_, used| *used > now);
-            if used_until.len() + taken.len() > MOST_COUNTS {
+            if used_until.len() + taken.len() > MAX_COUNTS {
                 evict_earliest(&mut used_until);
             }
         }
@@ -279,19 +279,19 @@ mod tests {
         }
         take_fresh_counts(&limits, start);
         assert!(limits.take(Action::SignIn, &exhausted, start).is_err());
-        assert!(limits.0.lock().expect("counts").len() <= MOST_COUNTS);
+        assert!(limits.0.lock().expect("counts").len() <= MAX_COUNTS);
     }
 
     #[test]
     fn bucket_count_stays_bounded() {
         let limits = RateLimits::default();
         take_fresh_counts(&limits, DateTime::UNIX_EPOCH);
-        assert!(limits.0.lock().expect("counts").len() <= MOST_COUNTS);
+        assert!(limits.0.lock().expect("counts").len() <= MAX_COUNTS);
     }
 
     /// Takes one action of each of more counts than are kept.
     fn take_fresh_counts(limits: &RateLimits, start: DateTime<Utc>) {
-        for number in 0..=u32::try_from(MOST_COUNTS).expect("a number") {
+        for number in 0..=u32::try_from(MAX_COUNTS).expect("a number") {
             let mut bucket = [0; 32];
             bucket[..4].copy_from_slice(&number.to_be_bytes());
             assert!(

@@ -12,7 +12,7 @@ use sha2::Sha256;
 use super::{
     rate_limit::{self, Action},
     revoke,
-    suspicion::{self, Unusual},
+    suspicion::{self, UnusualActivity},
 };
 use domain::{
     ids::SessionId,
@@ -25,9 +25,9 @@ use crate::{
     error::AppError,
     server::{
         auth::{
-            client::is_another_client,
+            client::is_other_client,
             current_session::Client,
-            token::{NoRandomness, PlainToken},
+            token::{PlainToken, RandomnessError},
         },
         database::Transaction,
         state::AppState,
@@ -47,7 +47,7 @@ pub const GRACE: TimeDelta = TimeDelta::seconds(30);
 
 /// What a desktop holds from now on.
 #[derive(Debug)]
-pub struct Refreshed {
+pub struct RefreshedTokens {
     pub session: SessionId,
     pub access_token: PlainToken,
     pub access_token_expires_at: DateTime<Utc>,
@@ -56,16 +56,16 @@ pub struct Refreshed {
 }
 
 /// What came of a token that was shown.
-enum Exchange {
-    Done(Refreshed),
+enum ExchangeOutcome {
+    Done(RefreshedTokens),
     /// The answer before was lost: the same tokens again.
-    Repeated(Refreshed),
+    Repeated(RefreshedTokens),
     /// Unknown, or of a session that is over.
-    Refused,
+    Invalid,
     /// Used before; its session was ended.
     Reused(ReuseCause),
     /// Shown by another program; its session was ended.
-    ByAnotherClient,
+    ClientChanged,
 }
 
 /// Exchanges a refresh token. Not activity: it is the program that asks.
@@ -73,50 +73,58 @@ enum Exchange {
 /// # Errors
 /// [`AppError::InvalidGrant`] for a token that is unknown, of a session that is over, or was exchanged before; the
 /// last ends its session.
-pub async fn exchange(state: &AppState, token: &PlainToken, client: &Client) -> Result<Refreshed, AppError> {
+pub async fn exchange(
+    state: &AppState,
+    token: &PlainToken,
+    client: &Client,
+) -> Result<RefreshedTokens, AppError> {
     let exchange = try_exchange(state, token, client).await;
     state.metrics.refreshes.count(Refresh::of(&exchange));
     match exchange? {
-        Exchange::Done(refreshed) | Exchange::Repeated(refreshed) => Ok(refreshed),
-        Exchange::Refused | Exchange::ByAnotherClient => Err(AppError::InvalidGrant),
-        Exchange::Reused(cause) => Err(AppError::RefreshTokenReused {
+        ExchangeOutcome::Done(refreshed) | ExchangeOutcome::Repeated(refreshed) => Ok(refreshed),
+        ExchangeOutcome::Invalid | ExchangeOutcome::ClientChanged => Err(AppError::InvalidGrant),
+        ExchangeOutcome::Reused(cause) => Err(AppError::RefreshTokenReused {
             answer_lost: cause == ReuseCause::LostAnswer,
         }),
     }
 }
 
 impl Refresh {
-    fn of(exchange: &Result<Exchange, AppError>) -> Self {
+    fn of(exchange: &Result<ExchangeOutcome, AppError>) -> Self {
         match exchange {
-            Ok(Exchange::Done(_)) => Refresh::Exchanged,
-            Ok(Exchange::Repeated(_)) => Refresh::Repeated,
-            Ok(Exchange::Refused) => Refresh::Refused,
-            Ok(Exchange::Reused(_)) => Refresh::Reused,
-            Ok(Exchange::ByAnotherClient) => Refresh::ClientChanged,
+            Ok(ExchangeOutcome::Done(_)) => Refresh::Exchanged,
+            Ok(ExchangeOutcome::Repeated(_)) => Refresh::Repeated,
+            Ok(ExchangeOutcome::Invalid) => Refresh::Refused,
+            Ok(ExchangeOutcome::Reused(_)) => Refresh::Reused,
+            Ok(ExchangeOutcome::ClientChanged) => Refresh::ClientChanged,
             Err(AppError::Unavailable | AppError::OutcomeUnknown) => Refresh::Unavailable,
             Err(_) => Refresh::Failed,
         }
     }
 }
 
-async fn try_exchange(state: &AppState, token: &PlainToken, client: &Client) -> Result<Exchange, AppError> {
+async fn try_exchange(
+    state: &AppState,
+    token: &PlainToken,
+    client: &Client,
+) -> Result<ExchangeOutcome, AppError> {
     let found = refresh_tokens::find(&mut *state.database.connection().await?, token.hash()).await?;
     let Some(known) = found else {
-        return refuse_invalid(state, client);
+        return reject_invalid(state, client);
     };
     let mut tx = state.database.begin().await?;
     users::lock(&mut tx, known.user).await?;
     sessions::lock(&mut tx, known.session).await?;
     let now = state.clock.now();
     let Some(live) = sessions::find_live(&mut tx, known.session, now).await? else {
-        return refuse_invalid(state, client);
+        return reject_invalid(state, client);
     };
     if state.config.suspicion.end_on_client_change
-        && is_another_client(ClientKind::Desktop, &live.user_agent, client.seen())
+        && is_other_client(ClientKind::Desktop, &live.user_agent, client.signature())
     {
         drop(tx);
-        suspicion::end_for_client_change(state, known.user, known.session, client).await?;
-        return Ok(Exchange::ByAnotherClient);
+        suspicion::revoke_for_client_change(state, known.user, known.session, client).await?;
+        return Ok(ExchangeOutcome::ClientChanged);
     }
     // Reuse comes before the rate limit, which whoever holds a stolen token can exhaust. A token that is rate-limited
     // stays as it was: it is good for the next try.
@@ -126,7 +134,7 @@ async fn try_exchange(state: &AppState, token: &PlainToken, client: &Client) -> 
         TokenState::Current => {
             check_rate()?;
             let salt = new_salt()?;
-            let successor = Successor::of(token, &salt);
+            let successor = Successor::derive(token, &salt);
             let expires_at = now + state.config.access_token;
             let hash = successor.refresh_token.hash();
             refresh_tokens::exchange(&mut tx, &known, hash, &salt, client.ip_address, now).await?;
@@ -137,7 +145,7 @@ async fn try_exchange(state: &AppState, token: &PlainToken, client: &Client) -> 
         }
         TokenState::Exchanged { at, salt } if now - at <= GRACE => {
             is_repeated = true;
-            let successor = Successor::of(token, &salt);
+            let successor = Successor::derive(token, &salt);
             // A session that is held by another access token by now has had its answer.
             let access = successor.access_token.hash();
             let expires_at = sessions::find_credential_expiry(&mut tx, known.session, access).await?;
@@ -149,7 +157,7 @@ async fn try_exchange(state: &AppState, token: &PlainToken, client: &Client) -> 
         TokenState::Exchanged { .. } | TokenState::Spent => None,
     };
     let Some((successor, access_token_expires_at)) = successor else {
-        let cause = end_for_reuse(&mut tx, state, &known, client, now).await?;
+        let cause = revoke_for_reuse(&mut tx, state, &known, client, now).await?;
         tx.commit().await?;
         tracing::warn!(
             user = %known.user,
@@ -157,14 +165,14 @@ async fn try_exchange(state: &AppState, token: &PlainToken, client: &Client) -> 
             cause = cause.as_str(),
             "refresh token shown again, session ended"
         );
-        return Ok(Exchange::Reused(cause));
+        return Ok(ExchangeOutcome::Reused(cause));
     };
     tx.commit().await?;
     // A repeated answer may be lost as well: nobody has used what it brings.
     if !is_repeated {
         state.activity.note(known.session, now, false);
     }
-    let refreshed = Refreshed {
+    let refreshed = RefreshedTokens {
         session: known.session,
         access_token: successor.access_token,
         access_token_expires_at: access_token_expires_at.min(live.lifetime_expires_at),
@@ -172,22 +180,22 @@ async fn try_exchange(state: &AppState, token: &PlainToken, client: &Client) -> 
         user: live.user,
     };
     Ok(if is_repeated {
-        Exchange::Repeated(refreshed)
+        ExchangeOutcome::Repeated(refreshed)
     } else {
-        Exchange::Done(refreshed)
+        ExchangeOutcome::Done(refreshed)
     })
 }
 
 /// Refuses a token that is unknown or whose session ended. Counted by address, apart from valid tokens: invalid ones cost
 /// their sender nothing.
-fn refuse_invalid(state: &AppState, client: &Client) -> Result<Exchange, AppError> {
+fn reject_invalid(state: &AppState, client: &Client) -> Result<ExchangeOutcome, AppError> {
     rate_limit::check_address(state, Action::InvalidRefresh, client.ip_address)?;
-    Ok(Exchange::Refused)
+    Ok(ExchangeOutcome::Invalid)
 }
 
 /// Ends the session of a token that is shown again: someone may have a copy, and which of the two is the thief cannot be
 /// told (RFC 9700, 4.14.2). Records what is likelier, a copy or a lost answer.
-async fn end_for_reuse(
+async fn revoke_for_reuse(
     tx: &mut Transaction,
     state: &AppState,
     token: &StoredToken,
@@ -223,8 +231,8 @@ async fn end_for_reuse(
         only: Some(session),
         except: None,
     };
-    revoke::end_in(tx, filter, EndReason::TokenReuse, None, actor, now).await?;
-    suspicion::raise(tx, user, session, &Unusual::reuse(cause), client, now).await?;
+    revoke::revoke_matching(tx, filter, EndReason::TokenReuse, None, actor, now).await?;
+    suspicion::raise(tx, user, session, &UnusualActivity::reuse(cause), client, now).await?;
     Ok(cause)
 }
 
@@ -236,9 +244,9 @@ struct Successor {
 }
 
 impl Successor {
-    fn of(token: &PlainToken, salt: &[u8; 32]) -> Self {
+    fn derive(token: &PlainToken, salt: &[u8; 32]) -> Self {
         let derive = |purpose: &[u8]| {
-            let mut mac = keyed(salt);
+            let mut mac = hmac_with_key(salt);
             mac.update(&token.bytes());
             mac.update(purpose);
             let bytes: [u8; 32] = mac.finalize().into_bytes().into();
@@ -253,15 +261,15 @@ impl Successor {
     }
 }
 
-fn keyed(salt: &[u8; 32]) -> Hmac<Sha256> {
+fn hmac_with_key(salt: &[u8; 32]) -> Hmac<Sha256> {
     let mut key = hmac::digest::Key::<Hmac<Sha256>>::default();
     key[..salt.len()].copy_from_slice(salt);
     Hmac::new(&key)
 }
 
-fn new_salt() -> Result<[u8; 32], NoRandomness> {
+fn new_salt() -> Result<[u8; 32], RandomnessError> {
     let mut salt = [0; 32];
-    OsRng.try_fill_bytes(&mut salt).map_err(|_| NoRandomness)?;
+    OsRng.try_fill_bytes(&mut salt).map_err(|_| RandomnessError)?;
     Ok(salt)
 }
 
@@ -272,18 +280,18 @@ mod tests {
     #[test]
     fn successor_depends_on_token_salt_and_purpose() {
         let (token, other) = (PlainToken::from_bytes([1; 16]), PlainToken::from_bytes([2; 16]));
-        let successor = Successor::of(&token, &[7; 32]);
-        let again = Successor::of(&token, &[7; 32]);
+        let successor = Successor::derive(&token, &[7; 32]);
+        let again = Successor::derive(&token, &[7; 32]);
         assert_eq!(successor.refresh_token, again.refresh_token);
         assert_eq!(successor.access_token, again.access_token);
         assert_ne!(successor.refresh_token, successor.access_token);
         assert_ne!(
             successor.refresh_token,
-            Successor::of(&token, &[8; 32]).refresh_token
+            Successor::derive(&token, &[8; 32]).refresh_token
         );
         assert_ne!(
             successor.refresh_token,
-            Successor::of(&other, &[7; 32]).refresh_token
+            Successor::derive(&other, &[7; 32]).refresh_token
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Ending sessions. Every end goes through [`end_in`], so that no session ends without its audit row and its event.
+//! Ending sessions. Every end goes through [`revoke_matching`], so that no session ends without its audit row and its event.
 
 use std::net::IpAddr;
 
@@ -15,7 +15,7 @@ use crate::{
         auth::current_session::{CurrentSession, EndedSession, ReplacedCookie},
         clock::Clock,
         database::{Database, Transaction, committed_changes, is_conflict},
-        services::refusals::Refused,
+        services::denials::DenialRecorder,
         store::{
             audit::{self, Actor},
             caller_transaction::{CallerError, CallerTransaction},
@@ -31,19 +31,19 @@ use crate::{
 /// # Errors
 /// [`AppError::SessionNotFound`] when the one session is not the caller's or not live; [`AppError::SessionEnded`] when the
 /// caller's own session ended before the lock was had: a thief whose session was just ended ends nobody else's.
-pub async fn end_own(
+pub async fn revoke_own(
     database: &Database,
     clock: &Clock,
     caller: &CurrentSession,
     scope: RevokeScope,
     ip_address: Option<IpAddr>,
 ) -> Result<Vec<SessionId>, AppError> {
-    for _ in 0..RETRIES {
-        match try_end_own(database, clock, caller, scope, ip_address).await {
-            Err(Failed::InConflict(error)) => {
+    for _ in 0..MAX_ATTEMPTS {
+        match try_revoke_own(database, clock, caller, scope, ip_address).await {
+            Err(RevokeError::Conflict(error)) => {
                 tracing::warn!(%error, "two transactions waited for each other; once more")
             }
-            Err(Failed::ForGood(error)) => return Err(error),
+            Err(RevokeError::Permanent(error)) => return Err(error),
             Ok(ended) => return Ok(ended),
         }
     }
@@ -51,46 +51,46 @@ pub async fn end_own(
 }
 
 /// How often an end is tried that gets into a deadlock with another transaction.
-const RETRIES: u32 = 5;
+const MAX_ATTEMPTS: u32 = 5;
 
-enum Failed {
+enum RevokeError {
     /// The database gave up on the transaction in favour of another: nothing was done, and it may be tried again.
-    InConflict(sqlx::Error),
-    ForGood(AppError),
+    Conflict(sqlx::Error),
+    Permanent(AppError),
 }
 
-impl From<sqlx::Error> for Failed {
+impl From<sqlx::Error> for RevokeError {
     fn from(error: sqlx::Error) -> Self {
         if is_conflict(&error) {
-            Failed::InConflict(error)
+            RevokeError::Conflict(error)
         } else {
-            Failed::ForGood(error.into())
+            RevokeError::Permanent(error.into())
         }
     }
 }
 
-impl From<AppError> for Failed {
+impl From<AppError> for RevokeError {
     fn from(error: AppError) -> Self {
-        Failed::ForGood(error)
+        RevokeError::Permanent(error)
     }
 }
 
-impl From<CallerError> for Failed {
+impl From<CallerError> for RevokeError {
     fn from(error: CallerError) -> Self {
         match error {
             CallerError::Database(error) => error.into(),
-            error => Failed::ForGood(error.into()),
+            error => RevokeError::Permanent(error.into()),
         }
     }
 }
 
-async fn try_end_own(
+async fn try_revoke_own(
     database: &Database,
     clock: &Clock,
     caller: &CurrentSession,
     scope: RevokeScope,
     ip_address: Option<IpAddr>,
-) -> Result<Vec<SessionId>, Failed> {
+) -> Result<Vec<SessionId>, RevokeError> {
     let user = caller.user.id;
     let mut tx = CallerTransaction::begin(database, clock, caller, ip_address).await?;
     let (now, actor) = (tx.now(), tx.actor());
@@ -134,13 +134,13 @@ async fn try_end_own(
         // The caller's own session is written as well: all in the order of their ids, as whoever writes activity does.
         sessions::lock_open_of(&mut tx, user).await?;
     }
-    let ended: Vec<SessionId> = live(&end_in(&mut tx, filter, reason, None, actor, now).await?);
+    let ended: Vec<SessionId> = live_ids(&revoke_matching(&mut tx, filter, reason, None, actor, now).await?);
     if let RevokeScope::One(id) = scope
         && ended.is_empty()
     {
         drop(tx);
         if let Some(ip_address) = ip_address {
-            let refused = Refused {
+            let refused = DenialRecorder {
                 database,
                 clock,
                 caller,
@@ -169,7 +169,7 @@ async fn try_end_own(
 ///
 /// # Errors
 /// The database's.
-pub async fn end_in(
+pub async fn revoke_matching(
     tx: &mut Transaction,
     filter: EndFilter,
     reason: EndReason,
@@ -193,7 +193,7 @@ pub async fn end_in(
 ///
 /// # Errors
 /// The database's.
-pub async fn end_all(
+pub async fn revoke_all(
     tx: &mut Transaction,
     user: UserId,
     reason: EndReason,
@@ -206,9 +206,9 @@ pub async fn end_all(
         only: None,
         except: None,
     };
-    let ended = end_in(tx, all, reason, note, actor, now).await?;
+    let ended = revoke_matching(tx, all, reason, note, actor, now).await?;
     users::increment_epoch(tx, user).await?;
-    Ok(live(&ended).len())
+    Ok(live_ids(&ended).len())
 }
 
 /// Ends what a role allows no more ([`sessions::list_over_limit`]) and gives the ids. The caller holds the person's row lock
@@ -216,7 +216,7 @@ pub async fn end_all(
 ///
 /// # Errors
 /// The database's.
-pub async fn end_over_limit(
+pub async fn revoke_over_limit(
     tx: &mut Transaction,
     user: UserId,
     kept: Option<SessionId>,
@@ -232,7 +232,7 @@ pub async fn end_over_limit(
             only: Some(session),
             except: None,
         };
-        end_in(tx, filter, EndReason::SessionLimit, None, actor, now).await?;
+        revoke_matching(tx, filter, EndReason::SessionLimit, None, actor, now).await?;
     }
     Ok(over)
 }
@@ -242,7 +242,7 @@ pub async fn end_over_limit(
 ///
 /// # Errors
 /// The database's.
-pub async fn end_orphan(
+pub async fn revoke_orphan(
     tx: &mut Transaction,
     orphan: ReplacedCookie,
     actor: Actor,
@@ -254,13 +254,13 @@ pub async fn end_orphan(
             only: Some(orphan.session),
             except: None,
         };
-        end_in(tx, filter, EndReason::SignedOut, None, actor, now).await?;
+        revoke_matching(tx, filter, EndReason::SignedOut, None, actor, now).await?;
     }
     Ok(())
 }
 
 /// Those that would have authenticated: what a person means by "ended".
-pub fn live(ended: &[EndRecord]) -> Vec<SessionId> {
+pub fn live_ids(ended: &[EndRecord]) -> Vec<SessionId> {
     ended
         .iter()
         .filter(|ended| ended.was_live)
@@ -273,7 +273,7 @@ pub fn live(ended: &[EndRecord]) -> Vec<SessionId> {
 ///
 /// # Errors
 /// The database's.
-pub async fn write_down(database: &Database, clock: &Clock, over: &EndedSession) -> sqlx::Result<()> {
+pub async fn record_expiry(database: &Database, clock: &Clock, over: &EndedSession) -> sqlx::Result<()> {
     let mut tx = database.begin().await?;
     users::lock(&mut tx, over.user_id).await?;
     // Activity that is being written at this moment counts: judge by what the row says after it.
@@ -289,7 +289,7 @@ pub async fn write_down(database: &Database, clock: &Clock, over: &EndedSession)
             only: Some(over.session_id),
             except: None,
         };
-        end_in(&mut tx, filter, over.reason, None, Actor::default(), now).await?;
+        revoke_matching(&mut tx, filter, over.reason, None, Actor::default(), now).await?;
     }
     tx.commit_side_record().await
 }

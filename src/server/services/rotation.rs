@@ -1,6 +1,6 @@
 //! A browser's cookie is replaced because what its session may do has changed, without a new password check.
 
-use super::step_up::Rotated;
+use super::reauthentication::RotatedCredential;
 use crate::{
     error::AppError,
     server::{
@@ -18,7 +18,10 @@ use crate::{
 ///
 /// # Errors
 /// The database does not answer; the old cookie stays good then.
-pub async fn of_cookie(state: &AppState, session: &CurrentSession) -> Result<Option<Rotated>, AppError> {
+pub async fn rotate_cookie(
+    state: &AppState,
+    session: &CurrentSession,
+) -> Result<Option<RotatedCredential>, AppError> {
     let mut tx = match CallerTransaction::begin(&state.database, &state.clock, session, None).await {
         Err(CallerError::Ended(_)) => return Ok(None),
         begun => begun?,
@@ -32,8 +35,8 @@ pub async fn of_cookie(state: &AppState, session: &CurrentSession) -> Result<Opt
     sessions::set_credential(&mut tx, session.id, credential.hash(), None, now).await?;
     events::publish_credential_replaced(&mut tx, session.user.id, session.id, now).await?;
     tx.commit().await?;
-    Ok(Some(Rotated {
+    Ok(Some(RotatedCredential {
         credential,
-        lasts: session.lifetime_expires_at - now,
+        valid_for: session.lifetime_expires_at - now,
     }))
 }

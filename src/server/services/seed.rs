@@ -37,7 +37,7 @@ use crate::server::{
 
 /// How much to make.
 #[derive(Clone, Copy, Debug)]
-pub struct Size {
+pub struct SeedSize {
     pub people: NonZeroU32,
     pub organizations: NonZeroU32,
     /// Live ones.
@@ -126,10 +126,10 @@ const WINDOWS: u32 = 120;
 ///
 /// # Errors
 /// [`SeedError`]; the batches before stay.
-pub async fn fill(
+pub async fn seed_database(
     accounts: &Accounts,
     policy: &SessionPolicy,
-    size: Size,
+    size: SeedSize,
     retention: Duration,
     even_if_in_use: bool,
     on_progress: impl Fn(i64),
@@ -144,13 +144,13 @@ pub async fn fill(
     }
     let now = accounts.clock.now();
     let organizations: Vec<_> = (1..=size.organizations.get())
-        .map(|number| OrganizationId(id_of("organization", number)))
+        .map(|number| OrganizationId(deterministic_id("organization", number)))
         .collect();
     let people = people(&organizations, policy, size);
     let mut seeded = Seeded {
         over_limit: people
             .iter()
-            .filter(|person| person.live > most(person.limits))
+            .filter(|person| person.live > max_sessions(person.limits))
             .count(),
         ..Seeded::default()
     };
@@ -158,11 +158,11 @@ pub async fn fill(
     let thrown_away = PlainToken::generate().map_err(|error| PasswordError::Hash(error.to_string()))?;
     let password = Password::new(thrown_away.reveal()).ok_or(PasswordError::Cancelled)?;
     let password_hash = {
-        let turn = accounts.passwords.turn(Requester::OPERATOR).await?;
+        let turn = accounts.passwords.wait_for_turn(Requester::OPERATOR).await?;
         accounts.passwords.hash(&turn, password).await?
     };
     let clients = clients();
-    let reasons: Vec<String> = in_turn(&REASONS)
+    let reasons: Vec<String> = repeat_by_share(&REASONS)
         .map(|reason| reason.as_str().to_owned())
         .collect();
     // A day short, so that the next clean-up does not take them.
@@ -214,23 +214,23 @@ async fn finish(mut conn: PgConnection) -> sqlx::Result<()> {
     conn.close().await
 }
 
-fn people(organizations: &[OrganizationId], policy: &SessionPolicy, size: Size) -> Vec<SeededUser> {
-    let roles: Vec<Role> = in_turn(&ROLES).collect();
+fn people(organizations: &[OrganizationId], policy: &SessionPolicy, size: SeedSize) -> Vec<SeededUser> {
+    let roles: Vec<Role> = repeat_by_share(&ROLES).collect();
     let numbers = 1..=size.people.get();
     let limits: Vec<i32> = numbers
         .clone()
         .zip(roles.iter().cycle())
-        .map(|(_, role)| most(policy.for_role(*role)))
+        .map(|(_, role)| max_sessions(policy.for_role(*role)))
         .collect();
-    let live = spread(&limits, size.sessions);
-    let ended = spread(&vec![0; limits.len()], size.ended);
+    let live = distribute(&limits, size.sessions);
+    let ended = distribute(&vec![0; limits.len()], size.ended);
     numbers
         .zip(roles.into_iter().cycle())
         .zip(live.into_iter().zip(ended))
         // Twenty neighbours, who have the roles of the portal between them, share an organization.
         .zip(organizations.iter().flat_map(|id| [*id; 20]).cycle())
         .map(|(((number, role), (live, ended)), organization)| SeededUser {
-            id: UserId(id_of("person", number)),
+            id: UserId(deterministic_id("person", number)),
             number: i32::try_from(number).unwrap_or(i32::MAX),
             role,
             limits: policy.for_role(role),
@@ -242,12 +242,12 @@ fn people(organizations: &[OrganizationId], policy: &SessionPolicy, size: Size) 
         .collect()
 }
 
-fn most(limits: RolePolicy) -> i32 {
+fn max_sessions(limits: RolePolicy) -> i32 {
     i32::try_from(limits.max_sessions).unwrap_or(i32::MAX)
 }
 
 /// How many sessions each person has: as evenly as their limits allow, and what is left over evenly on top of them.
-fn spread(limits: &[i32], sessions: u32) -> Vec<i32> {
+fn distribute(limits: &[i32], sessions: u32) -> Vec<i32> {
     let mut counts = vec![0; limits.len()];
     let mut left = sessions;
     let mut within_limits = true;
@@ -279,14 +279,14 @@ fn batches(mut people: &[SeededUser]) -> impl Iterator<Item = &[SeededUser]> {
 }
 
 /// Each value as many times as its share says, in turn.
-fn in_turn<T: Copy>(shares: &[(T, usize)]) -> impl Iterator<Item = T> {
+fn repeat_by_share<T: Copy>(shares: &[(T, usize)]) -> impl Iterator<Item = T> {
     shares
         .iter()
         .flat_map(|(value, share)| std::iter::repeat_n(*value, *share))
 }
 
 /// Always the same for the same number.
-fn id_of(what: &str, number: u32) -> Uuid {
+fn deterministic_id(what: &str, number: u32) -> Uuid {
     let hash = Sha512::digest(format!("seeded {what} {number}"));
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&hash[..16]);
@@ -296,7 +296,7 @@ fn id_of(what: &str, number: u32) -> Uuid {
 fn clients() -> ClientNames {
     let mut clients = ClientNames::default();
     for agent in BROWSERS {
-        let names = BrowserNames::read(agent);
+        let names = BrowserNames::parse(agent);
         clients.user_agents.push(agent.to_owned());
         clients.browsers.push(names.browser.unwrap_or_default());
         clients.systems.push(names.os.unwrap_or_default());
@@ -315,12 +315,12 @@ mod tests {
 
     #[test]
     fn seeded_sessions_fill_the_limits_first() {
-        assert_eq!(spread(&[2, 5, 1], 0), [0, 0, 0]);
-        assert_eq!(spread(&[2, 5, 1], 2), [1, 1, 0]);
-        assert_eq!(spread(&[2, 5, 1], 6), [2, 3, 1]);
-        assert_eq!(spread(&[2, 5, 1], 8), [2, 5, 1]);
-        assert_eq!(spread(&[2, 5, 1], 12), [4, 6, 2]);
-        assert_eq!(spread(&[0, 0], 5), [3, 2]);
+        assert_eq!(distribute(&[2, 5, 1], 0), [0, 0, 0]);
+        assert_eq!(distribute(&[2, 5, 1], 2), [1, 1, 0]);
+        assert_eq!(distribute(&[2, 5, 1], 6), [2, 3, 1]);
+        assert_eq!(distribute(&[2, 5, 1], 8), [2, 5, 1]);
+        assert_eq!(distribute(&[2, 5, 1], 12), [4, 6, 2]);
+        assert_eq!(distribute(&[0, 0], 5), [3, 2]);
     }
 
     #[test]
@@ -334,7 +334,7 @@ mod tests {
     #[test]
     fn batches_hold_each_user_once_within_limits() {
         let person = |number| SeededUser {
-            id: UserId(id_of("person", 1)),
+            id: UserId(deterministic_id("person", 1)),
             number,
             role: Role::Broker,
             limits: SessionPolicy::default().for_role(Role::Broker),

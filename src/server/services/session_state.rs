@@ -1,15 +1,15 @@
 //! What a client is told of its own session.
 
-use super::step_up;
+use super::reauthentication;
 use domain::session_state::{SessionState, SessionTimes};
 
 use crate::server::{auth::current_session::CurrentSession, state::AppState};
 
 /// The state of a live session, as it was looked up, with what is noted on this node and not yet written.
-pub fn of(state: &AppState, session: &CurrentSession) -> SessionState {
+pub fn build(state: &AppState, session: &CurrentSession) -> SessionState {
     let mut session = session.clone();
     if let Some(active) = state.activity.last_active(session.id) {
-        session.act(active);
+        session.record_activity(active);
     }
     SessionState {
         authenticated: true,
@@ -20,7 +20,7 @@ pub fn of(state: &AppState, session: &CurrentSession) -> SessionState {
             expires_at: session.lifetime_expires_at,
             idle_expires_at: session.idle_expires_at,
             last_active_at: session.last_active_at,
-            reauth_required: step_up::is_required(state, &session),
+            reauth_required: reauthentication::is_required(state, &session),
             warning_seconds: state.config.warning_seconds,
         },
         user: session.user,

@@ -5,7 +5,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
-use super::{revoke, sign_in::Verified};
+use super::{revoke, sign_in::VerifiedPassword};
 use crate::server::database::Connection;
 use domain::{
     ids::{SessionId, UserId},
@@ -17,7 +17,7 @@ use crate::{
     error::AppError,
     server::{
         auth::{
-            client::{BrowserNames, is_another_client, names_no_browser_any_more},
+            client::{BrowserNames, has_lost_browser_name, is_other_client},
             current_session::{Client, CurrentSession},
         },
         config::Suspicion,
@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// What is unusual.
-pub struct Unusual {
+pub struct UnusualActivity {
     /// Most telling first; never empty.
     rules: Vec<NoticeRule>,
     /// Refused passwords just before, where that is a rule.
@@ -43,7 +43,7 @@ pub struct Unusual {
     cause: Option<ReuseCause>,
 }
 
-impl Unusual {
+impl UnusualActivity {
     /// One thing.
     pub fn only(rule: NoticeRule) -> Self {
         Self {
@@ -63,26 +63,26 @@ impl Unusual {
 }
 
 /// Refused passwords older than this have nothing to do with a sign-in now.
-const FAILURES_WITHIN: TimeDelta = TimeDelta::hours(24);
+const FAILURE_WINDOW: TimeDelta = TimeDelta::hours(24);
 
 /// Looks at a sign-in, before its session is in the database. `None`: nothing is unusual. The very first sign-in of a
 /// person is new in every way, and no news to them.
 ///
 /// # Errors
 /// The database's.
-pub async fn of_sign_in(
+pub async fn check_sign_in(
     conn: &mut Connection,
     rules: &Suspicion,
-    verified: &Verified,
+    verified: &VerifiedPassword,
     client: &Client,
     now: DateTime<Utc>,
-) -> sqlx::Result<Option<Unusual>> {
+) -> sqlx::Result<Option<UnusualActivity>> {
     let user = verified.account.id;
     let mut found = Vec::new();
-    let failures = audit::count_failures_since(conn, user, now - FAILURES_WITHIN).await?;
+    let failures = audit::count_failures_since(conn, user, now - FAILURE_WINDOW).await?;
     let many = rules.failures.is_some_and(|least| failures >= i64::from(least));
     if audit::has_signed_in(conn, user).await? {
-        found.extend(of_network(conn, rules, user, client, now).await?);
+        found.extend(check_network(conn, rules, user, client, now).await?);
         if rules.new_device && !verified.known_device {
             found.push(NoticeRule::NewDevice);
         }
@@ -91,7 +91,7 @@ pub async fn of_sign_in(
         found.push(NoticeRule::FailuresBefore);
     }
     found.sort_by_key(|rule| *rule as u8);
-    Ok((!found.is_empty()).then(|| Unusual {
+    Ok((!found.is_empty()).then(|| UnusualActivity {
         rules: found,
         failures: many.then(|| i32::try_from(failures).unwrap_or(i32::MAX)),
         cause: None,
@@ -99,7 +99,7 @@ pub async fn of_sign_in(
 }
 
 /// What is unusual about the network that a person has turned up in.
-async fn of_network(
+async fn check_network(
     conn: &mut Connection,
     rules: &Suspicion,
     user: UserId,
@@ -132,7 +132,7 @@ pub async fn raise(
     conn: &mut Connection,
     user: UserId,
     session: SessionId,
-    unusual: &Unusual,
+    unusual: &UnusualActivity,
     client: &Client,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
@@ -160,34 +160,36 @@ pub async fn raise(
 ///
 /// # Errors
 /// [`AppError::Unavailable`] when the end could not be stored: the request must not go on then.
-pub async fn look_at(
+pub async fn check_request(
     state: &AppState,
     session: &CurrentSession,
     client: &Client,
 ) -> Result<Option<EndReason>, AppError> {
     let rules = &state.config.suspicion;
     if client.user_agent != session.user_agent {
-        if rules.end_on_client_change && is_another_client(session.kind, &session.user_agent, client.seen()) {
-            end_for_client_change(state, session.user.id, session.id, client).await?;
+        if rules.end_on_client_change
+            && is_other_client(session.kind, &session.user_agent, client.signature())
+        {
+            revoke_for_client_change(state, session.user.id, session.id, client).await?;
             return Ok(Some(EndReason::ClientChanged));
         }
         // A detour through a program, or through a name that an extension gave, must not lead from one browser into
         // another.
-        if !names_no_browser_any_more(&session.user_agent, &client.user_agent)
-            && !client.seen().is_disguised()
-            && let Some(reason) = unless_ended(follow_client(state, session, client).await)?
+        if !has_lost_browser_name(&session.user_agent, &client.user_agent)
+            && !client.signature().is_disguised()
+            && let Some(reason) = end_reason(update_client(state, session, client).await)?
         {
             return Ok(Some(reason));
         }
     }
     if !session.network_known {
-        return unless_ended(follow_network(state, session, client).await);
+        return end_reason(record_network(state, session, client).await);
     }
     Ok(None)
 }
 
 /// `Some`: the session ended meanwhile, so that nothing was written.
-fn unless_ended(followed: Result<(), CallerError>) -> Result<Option<EndReason>, AppError> {
+fn end_reason(followed: Result<(), CallerError>) -> Result<Option<EndReason>, AppError> {
     match followed {
         Ok(()) => Ok(None),
         Err(CallerError::Ended(reason)) => Ok(Some(reason)),
@@ -199,7 +201,7 @@ fn unless_ended(followed: Result<(), CallerError>) -> Result<Option<EndReason>, 
 ///
 /// # Errors
 /// The database's.
-pub async fn end_for_client_change(
+pub async fn revoke_for_client_change(
     state: &AppState,
     user: UserId,
     session: SessionId,
@@ -215,10 +217,10 @@ pub async fn end_for_client_change(
     };
     let reason = EndReason::ClientChanged;
     let actor = Actor::from_address(client.ip_address);
-    let ended = revoke::end_in(&mut tx, filter, reason, None, actor, now).await?;
+    let ended = revoke::revoke_matching(&mut tx, filter, reason, None, actor, now).await?;
     // Several requests may have come at once; one of them is enough to ask about.
     if !ended.is_empty() {
-        let unusual = Unusual::only(NoticeRule::ClientChanged);
+        let unusual = UnusualActivity::only(NoticeRule::ClientChanged);
         raise(&mut tx, user, session, &unusual, client, now).await?;
     }
     tx.commit().await?;
@@ -227,12 +229,12 @@ pub async fn end_for_client_change(
 }
 
 /// A browser that was updated is listed with its new version.
-async fn follow_client(
+async fn update_client(
     state: &AppState,
     session: &CurrentSession,
     client: &Client,
 ) -> Result<(), CallerError> {
-    let names = (session.kind == ClientKind::Browser).then(|| BrowserNames::read(&client.user_agent));
+    let names = (session.kind == ClientKind::Browser).then(|| BrowserNames::parse(&client.user_agent));
     let ip_address = Some(client.ip_address);
     let mut tx = CallerTransaction::begin(&state.database, &state.clock, session, ip_address).await?;
     let now = tx.now();
@@ -251,7 +253,7 @@ async fn follow_client(
 }
 
 /// Writes down a network that the session has not been used from before.
-async fn follow_network(
+async fn record_network(
     state: &AppState,
     session: &CurrentSession,
     client: &Client,
@@ -261,12 +263,20 @@ async fn follow_network(
     // Locks the user before the session's rows, as revocations do.
     let mut tx = CallerTransaction::begin(&state.database, &state.clock, session, ip_address).await?;
     let now = tx.now();
-    let unusual = of_network(&mut tx, &state.config.suspicion, user, client, now).await?;
+    let unusual = check_network(&mut tx, &state.config.suspicion, user, client, now).await?;
     // Of requests that come at once, the first one asks.
     if networks::record(&mut tx, session.id, client.network(), now).await?
         && let Some(rule) = unusual
     {
-        raise(&mut tx, user, session.id, &Unusual::only(rule), client, now).await?;
+        raise(
+            &mut tx,
+            user,
+            session.id,
+            &UnusualActivity::only(rule),
+            client,
+            now,
+        )
+        .await?;
         events::publish_sessions_changed(&mut tx, user, now).await?;
     }
     tx.commit().await?;

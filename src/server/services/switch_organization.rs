@@ -8,7 +8,7 @@ use crate::{
     error::{AppError, Resource},
     server::{
         auth::current_session::{Client, CurrentSession},
-        services::{refusals::Refused, revoke},
+        services::{denials::DenialRecorder, revoke},
         state::AppState,
         store::{
             audit::{self, AuditEvent, AuditKind},
@@ -24,7 +24,7 @@ use crate::{
 /// # Errors
 /// [`AppError::ResourceNotFound`] for one that they do not belong to, [`AppError::SignInTooOld`] when the role there would end
 /// this session at once, [`AppError::SessionEnded`] when it has ended meanwhile. Nothing is changed then.
-pub async fn switch(
+pub async fn switch_organization(
     state: &AppState,
     caller: &CurrentSession,
     to: OrganizationId,
@@ -46,7 +46,7 @@ pub async fn switch(
         .find(|membership| membership.organization.id == to);
     let Some(there) = there else {
         drop(tx);
-        let refused = Refused {
+        let refused = DenialRecorder {
             database: &state.database,
             clock: &state.clock,
             caller,
@@ -66,7 +66,7 @@ pub async fn switch(
     // The role there may allow fewer sessions: as at a sign-in, the least recently used ones go.
     let actor = tx.actor();
     if let Some(most) = policies::load_max_sessions(&mut tx, there.role).await? {
-        revoke::end_over_limit(&mut tx, caller.user.id, Some(caller.id), None, most, actor, now).await?;
+        revoke::revoke_over_limit(&mut tx, caller.user.id, Some(caller.id), None, most, actor, now).await?;
     }
     let event = AuditEvent {
         kind: AuditKind::OrganizationSwitched,

@@ -32,7 +32,7 @@ use crate::{
 pub use crate::server::store::password_attempts::Bucket;
 
 /// A browser or desktop that wants to sign in.
-pub struct Asker<'a> {
+pub struct SignInClient<'a> {
     /// As typed: unknown accounts are counted as known ones are.
     pub email: &'a str,
     pub user: Option<UserId>,
@@ -41,7 +41,7 @@ pub struct Asker<'a> {
     pub known_device: Option<Vec<u8>>,
 }
 
-impl Asker<'_> {
+impl SignInClient<'_> {
     /// The count of its own that a known browser or desktop has.
     pub fn device_bucket(&self) -> Option<Bucket> {
         let device = self.known_device.as_ref()?;
@@ -67,7 +67,7 @@ impl Asker<'_> {
 }
 
 /// Returns the place of a session in the queue. Each session has a share of its own: a stolen cookie must not keep the
-/// user's other sessions from a step-up, and so from its revocation.
+/// user's other sessions from reauthentication, and so from its revocation.
 pub fn requester_of_session(session: SessionId) -> Requester {
     Requester {
         account: bucket("session_share", &[session.0.as_bytes()]),
@@ -78,63 +78,63 @@ pub fn requester_of_session(session: SessionId) -> Requester {
 
 /// Attempts that were taken, and are to be given back or to fail.
 #[must_use]
-pub struct Taken(Vec<Bucket>);
+pub struct TakenAttempts(Vec<Bucket>);
 
 /// How long an attempt waits for others that are in progress, on other nodes too.
-const WAIT_FOR_OTHERS: Duration = Duration::from_secs(2);
+const MAX_WAIT: Duration = Duration::from_secs(2);
 
 /// The time between two looks at them.
-const PAUSE: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Takes an attempt at signing in.
 ///
 /// # Errors
 /// [`AppError::TooManyAttempts`] with the time until the window ends; the first such refusal of a window has an audit
 /// row. [`AppError::RateLimited`] while too many others are in progress.
-pub async fn take(state: &AppState, asker: &Asker<'_>) -> Result<Taken, AppError> {
+pub async fn take_attempt(state: &AppState, client: &SignInClient<'_>) -> Result<TakenAttempts, AppError> {
     let limits = state.config.throttle;
-    let counts: Vec<(&str, Bucket, u32)> = match asker.device_bucket() {
+    let counts: Vec<(&str, Bucket, u32)> = match client.device_bucket() {
         Some(device) => vec![("device", device, limits.attempts)],
         None => vec![
-            ("account", account_bucket(asker.email), limits.attempts),
+            ("account", account_bucket(client.email), limits.attempts),
             (
                 "address",
-                address_bucket(asker.ip_address),
+                address_bucket(client.ip_address),
                 limits.attempts_per_address,
             ),
         ],
     };
-    take_all(state, &counts, asker.user, None, asker.ip_address).await
+    take_attempts(state, &counts, client.user, None, client.ip_address).await
 }
 
 /// Takes an attempt at renewing the password check of a session. Counted by session: guesses with one stolen cookie
 /// block nobody else, and the session itself goes on.
 ///
 /// # Errors
-/// As [`take`].
-pub async fn take_for_session(
+/// As [`take_attempt`].
+pub async fn take_session_attempt(
     state: &AppState,
     user: UserId,
     session: SessionId,
     ip_address: IpAddr,
-) -> Result<Taken, AppError> {
+) -> Result<TakenAttempts, AppError> {
     let counts = [("session", session_bucket(session), state.config.throttle.attempts)];
-    take_all(state, &counts, Some(user), Some(session), ip_address).await
+    take_attempts(state, &counts, Some(user), Some(session), ip_address).await
 }
 
-async fn take_all(
+async fn take_attempts(
     state: &AppState,
     counts: &[(&str, Bucket, u32)],
     user: Option<UserId>,
     session: Option<SessionId>,
     ip_address: IpAddr,
-) -> Result<Taken, AppError> {
+) -> Result<TakenAttempts, AppError> {
     let mut waited = Duration::ZERO;
     loop {
         match try_take(state, counts, user, session, ip_address).await? {
-            Taking::Taken(taken) => return Ok(taken),
-            Taking::Refused(error) => return Err(error),
-            Taking::InProgress if waited >= WAIT_FOR_OTHERS => {
+            TakeOutcome::Taken(taken) => return Ok(taken),
+            TakeOutcome::Refused(error) => return Err(error),
+            TakeOutcome::InProgress if waited >= MAX_WAIT => {
                 tracing::info!(
                     user = user.map(|user| user.to_string()),
                     "too many attempts are in progress"
@@ -143,16 +143,16 @@ async fn take_all(
                     retry_after_seconds: 5,
                 });
             }
-            Taking::InProgress => {
-                tokio::time::sleep(PAUSE).await;
-                waited += PAUSE;
+            TakeOutcome::InProgress => {
+                tokio::time::sleep(POLL_INTERVAL).await;
+                waited += POLL_INTERVAL;
             }
         }
     }
 }
 
-enum Taking {
-    Taken(Taken),
+enum TakeOutcome {
+    Taken(TakenAttempts),
     Refused(AppError),
     /// None is left while others are in progress.
     InProgress,
@@ -164,7 +164,7 @@ async fn try_take(
     user: Option<UserId>,
     session: Option<SessionId>,
     ip_address: IpAddr,
-) -> Result<Taking, AppError> {
+) -> Result<TakeOutcome, AppError> {
     let window = TimeDelta::from_std(state.config.throttle.window).unwrap_or(TimeDelta::MAX);
     let now = state.clock.now();
     let mut tx = state.database.begin().await?;
@@ -178,7 +178,7 @@ async fn try_take(
     }
     let Some((by, bucket, most)) = exhausted else {
         tx.commit_side_record().await?;
-        return Ok(Taking::Taken(Taken(
+        return Ok(TakeOutcome::Taken(TakenAttempts(
             counts.iter().map(|(_, bucket, _)| *bucket).collect(),
         )));
     };
@@ -187,7 +187,7 @@ async fn try_take(
     let mut tx = state.database.begin().await?;
     let why = password_attempts::load_exhausted(&mut tx, bucket, most, now).await?;
     if why.in_progress {
-        return Ok(Taking::InProgress);
+        return Ok(TakeOutcome::InProgress);
     }
     if why.first {
         record_throttled(&mut tx, by, user, session, ip_address, now).await?;
@@ -195,7 +195,7 @@ async fn try_take(
     tx.commit_side_record().await?;
     tracing::info!(by, user = user.map(|user| user.to_string()), "no attempt is left");
     let wait = (why.until - now).num_seconds().max(0) + 1;
-    Ok(Taking::Refused(AppError::TooManyAttempts {
+    Ok(TakeOutcome::Refused(AppError::TooManyAttempts {
         retry_after_seconds: u32::try_from(wait).unwrap_or(u32::MAX),
     }))
 }
@@ -234,7 +234,7 @@ async fn record_throttled(
 ///
 /// # Errors
 /// The database's.
-pub async fn count(
+pub async fn count_event(
     conn: &mut Connection,
     what: &str,
     session: SessionId,
@@ -249,7 +249,7 @@ pub async fn count(
 ///
 /// # Errors
 /// The database's.
-pub async fn forget_account(conn: &mut Connection, email: &str) -> sqlx::Result<()> {
+pub async fn reset_account(conn: &mut Connection, email: &str) -> sqlx::Result<()> {
     password_attempts::reset(conn, &account_bucket(email)).await
 }
 
@@ -257,7 +257,7 @@ pub async fn forget_account(conn: &mut Connection, email: &str) -> sqlx::Result<
 ///
 /// # Errors
 /// The database's.
-pub async fn record_failure(conn: &mut Connection, taken: &Taken) -> sqlx::Result<()> {
+pub async fn record_failure(conn: &mut Connection, taken: &TakenAttempts) -> sqlx::Result<()> {
     for bucket in &taken.0 {
         password_attempts::record_failure(conn, bucket).await?;
     }
@@ -268,7 +268,7 @@ pub async fn record_failure(conn: &mut Connection, taken: &Taken) -> sqlx::Resul
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn give_back(state: &AppState, taken: &Taken) -> Result<(), AppError> {
+pub async fn give_back(state: &AppState, taken: &TakenAttempts) -> Result<(), AppError> {
     let mut tx = state.database.begin().await?;
     for bucket in &taken.0 {
         password_attempts::give_back(&mut tx, bucket).await?;
@@ -287,7 +287,7 @@ pub fn user_bucket(user: UserId) -> Bucket {
 }
 
 pub fn address_bucket(address: IpAddr) -> Bucket {
-    bucket("address", &[&site(address)])
+    bucket("address", &[&network_prefix(address)])
 }
 
 pub fn session_bucket(session: SessionId) -> Bucket {
@@ -305,7 +305,7 @@ fn bucket(by: &str, parts: &[&[u8]]) -> Bucket {
 }
 
 /// One household or office: an address of IPv4, a /64 of IPv6, of which a single machine may use every address.
-fn site(address: IpAddr) -> Vec<u8> {
+fn network_prefix(address: IpAddr) -> Vec<u8> {
     match address.to_canonical() {
         IpAddr::V4(address) => address.octets().to_vec(),
         IpAddr::V6(address) => address.octets()[..8].to_vec(),
@@ -318,13 +318,13 @@ mod tests {
 
     #[test]
     fn sessions_and_known_devices_queue_separately() {
-        let asker = |known_device| Asker {
+        let client = |known_device| SignInClient {
             email: "maria@broker.example",
             user: None,
             ip_address: IpAddr::from([203, 0, 113, 7]),
             known_device,
         };
-        let (stranger, device) = (asker(None).requester(), asker(Some(vec![1])).requester());
+        let (stranger, device) = (client(None).requester(), client(Some(vec![1])).requester());
         let first = requester_of_session(SessionId::new());
         let second = requester_of_session(SessionId::new());
         let mut keys: Vec<_> = [stranger, device, first, second]
@@ -340,7 +340,7 @@ mod tests {
     fn different_buckets_and_sites_differ() {
         assert_ne!(bucket("a", &[b"bc"]), bucket("ab", &[b"c"]));
         assert_ne!(bucket("a", &[b"b", b"c"]), bucket("a", &[b"bc"]));
-        let site = |text: &str| site(text.parse().expect("an address"));
+        let site = |text: &str| network_prefix(text.parse().expect("an address"));
         assert_eq!(site("2001:db8::1"), site("2001:db8::ffff:1"));
         assert_ne!(site("2001:db8::1"), site("2001:db8:0:1::1"));
         assert_ne!(site("203.0.113.7"), site("203.0.113.8"));

@@ -97,7 +97,7 @@ pub async fn list_open(
                 session_id: SessionId(row.session_id),
                 device_name: row
                     .device_name
-                    .unwrap_or_else(|| BrowserNames::read(&row.user_agent).device_name),
+                    .unwrap_or_else(|| BrowserNames::parse(&row.user_agent).device_name),
                 ip_address: row.ip_address,
                 at: row.at,
                 rules: rules.map_err(invalid_column("rules"))?,

@@ -243,7 +243,7 @@ impl Default for StreamMetrics {
 
 /// Values read at the moment of a scrape.
 #[derive(Clone, Copy, Debug)]
-pub struct Standing {
+pub struct Gauges {
     pub open_streams: usize,
     pub connections_in_use: usize,
     pub connections_idle: usize,
@@ -434,19 +434,19 @@ impl Metrics {
     ///
     /// # Errors
     /// A metric cannot be encoded, which is a bug in this file.
-    pub fn render(&self, standing: &Standing) -> prometheus::Result<String> {
+    pub fn render(&self, gauges: &Gauges) -> prometheus::Result<String> {
         let count = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
-        self.open_streams.set(count(standing.open_streams));
+        self.open_streams.set(count(gauges.open_streams));
         for (state, connections) in [
-            ("in_use", standing.connections_in_use),
-            ("idle", standing.connections_idle),
+            ("in_use", gauges.connections_in_use),
+            ("idle", gauges.connections_idle),
         ] {
             self.connections
                 .with_label_values(&[state])
                 .set(count(connections));
         }
-        self.connections_max.set(f64::from(standing.connections_max));
-        self.activity_waiting.set(count(standing.activity_waiting));
+        self.connections_max.set(f64::from(gauges.connections_max));
+        self.activity_waiting.set(count(gauges.activity_waiting));
         self.uptime.set(self.started_at.elapsed().as_secs_f64());
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }

@@ -48,7 +48,7 @@ impl Traces {
     ///
     /// # Errors
     /// A variable of the exporter (`OTEL_EXPORTER_OTLP_*`) is invalid.
-    pub fn begin(settings: Option<&TraceSettings>) -> Result<Self, ExporterBuildError> {
+    pub fn start(settings: Option<&TraceSettings>) -> Result<Self, ExporterBuildError> {
         let Some(settings) = settings else {
             return Ok(Self(None));
         };
@@ -59,7 +59,7 @@ impl Traces {
             .build();
         let exporter = SpanExporter::builder()
             .with_http()
-            .with_http_client(Courier {
+            .with_http_client(SpanSender {
                 client: HyperClient::new(connector, EXPORT_TIMEOUT, None),
                 runtime: Handle::current(),
             })
@@ -113,7 +113,7 @@ impl Traces {
     }
 
     /// Exports pending spans and stops. `false`: not all were exported in time.
-    pub async fn end(&self) -> bool {
+    pub async fn shut_down(&self) -> bool {
         let Some(tracing) = self.0.clone() else {
             return true;
         };
@@ -203,13 +203,13 @@ impl Extractor for ParentHeaders<'_> {
 
 /// Sends spans to the collector. Runs on the exporter's own thread, but its HTTP client needs the Tokio runtime.
 #[derive(Debug)]
-struct Courier {
+struct SpanSender {
     client: HyperClient<HttpsConnector<HttpConnector>>,
     runtime: Handle,
 }
 
 #[async_trait]
-impl HttpClient for Courier {
+impl HttpClient for SpanSender {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let client = self.client.clone();
         let sent = self

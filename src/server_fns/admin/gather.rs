@@ -22,7 +22,7 @@ use crate::{
         health::Health,
         services::{
             admin::{Reach, audit_log, people, people_list, refused, revoke, sessions, timeline},
-            alerts, insight, step_up,
+            alerts, reauthentication, statistics,
         },
         state::AppState,
         store::cursor::Cursor,
@@ -185,21 +185,22 @@ pub async fn health(
 ) -> Result<String, AppError> {
     let place = health_drawing::Place::read(query);
     let now = state.clock.now();
-    let insight = insight::figures(&state.database, place.period, reach.organization, now).await?;
+    let statistics =
+        statistics::load_statistics(&state.database, place.period, reach.organization, now).await?;
     let whole = match reach.organization {
         Some(_) => None,
         None => Some(health_drawing::Whole {
-            checks: Health::of_server(state).await.checks,
+            checks: Health::check_server(state).await.checks,
             alerts: alerts::list(&state.database).await?,
             rules: alerts::rules(&state.config.alerts),
             has_webhook: state.config.alerts.webhook.is_some(),
-            asks_password: step_up::is_required(state, caller),
+            asks_password: reauthentication::is_required(state, caller),
         }),
     };
     Ok(health_drawing::draw(health_drawing::Drawing {
         place,
         organization: name_of(reach, caller),
-        insight,
+        statistics,
         whole,
         outcome: outcome(false),
         now,
@@ -321,7 +322,7 @@ async fn question(
     };
     let problem = query_param(query, "__err").map(|error| error_from_query(&error));
     let asks_password =
-        step_up::is_required(state, caller) || matches!(problem, Some(AppError::ReauthRequired));
+        reauthentication::is_required(state, caller) || matches!(problem, Some(AppError::ReauthRequired));
     Ok(Some(Question {
         asks,
         count,

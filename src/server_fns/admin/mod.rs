@@ -21,7 +21,7 @@ use crate::{
         services::{
             admin::{Reach, people, revoke},
             alerts,
-            step_up::{self, Allowed},
+            reauthentication::{self, PasswordProof},
         },
         state::AppState,
     },
@@ -89,7 +89,7 @@ pub async fn admin_end_sessions(
             note: revoke::note(&reason)?,
             own_too: own_too.is_some(),
         };
-        let allowed = admin.step_up(password).await?;
+        let allowed = admin.reauthenticate(password).await?;
         let ended = revoke::end(&admin.state, &admin.caller, admin.reach, &wish, &admin.client).await?;
         request_context::renew_password_check(&admin.caller, allowed).await?;
         let path = read::page(&next);
@@ -212,7 +212,7 @@ pub async fn admin_test_alerts(#[server(default)] password: Option<String>) -> R
         if admin.reach.organization.is_some() {
             return Err(AppError::Forbidden);
         }
-        let allowed = admin.step_up(password).await?;
+        let allowed = admin.reauthenticate(password).await?;
         alerts::send_test(&admin.state, &admin.caller, &admin.client).await?;
         request_context::renew_password_check(&admin.caller, allowed).await?;
         Ok(Done::whole(FlashCode::TestAlertSent, drawn::health::PATH.to_owned(), 0).await)
@@ -247,8 +247,8 @@ impl Admin {
     }
 
     /// The question has the password's field with it where one is needed: there is no page of its own to lead to.
-    async fn step_up(&self, password: Option<String>) -> Result<Allowed, AppError> {
-        step_up::require(&self.state, &self.caller, password, &self.client).await
+    async fn reauthenticate(&self, password: Option<String>) -> Result<PasswordProof, AppError> {
+        reauthentication::require_recent_check(&self.state, &self.caller, password, &self.client).await
     }
 }
 
@@ -279,7 +279,7 @@ async fn on_person(
     let user = user
         .parse()
         .map_err(|_| AppError::ResourceNotFound(crate::error::Resource::User))?;
-    let allowed = admin.step_up(password).await?;
+    let allowed = admin.reauthenticate(password).await?;
     let ended = act(&admin, user).await?;
     request_context::renew_password_check(&admin.caller, allowed).await?;
     Ok(Done::whole(code, read::page(next), ended).await)

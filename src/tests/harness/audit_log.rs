@@ -6,8 +6,8 @@ use std::{
 };
 
 use broker_portal::server::services::{
-    audit_chain::{self, Head},
-    audit_verification::{Problem, Verdict, verify},
+    audit_chain::{self, ChainHead},
+    audit_verification::{ChainProblem, VerificationReport, verify},
 };
 use sqlx::{AssertSqlSafe, Executor as _, PgPool, postgres::PgConnectOptions};
 
@@ -21,14 +21,14 @@ impl Portal {
             .expect("sealed")
     }
 
-    pub async fn verify_audit_log(&self, noted: Option<Head>) -> Verdict {
+    pub async fn verify_audit_log(&self, noted: Option<ChainHead>) -> VerificationReport {
         verify(&self.state.database, self.now(), noted)
             .await
             .expect("a verdict")
     }
 
     /// Returns the problems that verification finds.
-    pub async fn audit_problems(&self) -> Vec<Problem> {
+    pub async fn audit_problems(&self) -> Vec<ChainProblem> {
         self.verify_audit_log(None).await.problems
     }
 

@@ -14,7 +14,7 @@ use broker_portal::server::{
     serve::leptos_options,
     services::{
         accounts::Accounts,
-        cleanup::{self, Report},
+        cleanup::{self, CleanupReport},
         rate_limit::RateLimits,
     },
     state::AppState,
@@ -84,7 +84,7 @@ impl Portal {
         super::install_log_subscriber();
         let connection = as_server(&database.url).await;
         let now = connection.time().await.expect("the database's time");
-        let clock = Clock::standing(now.with_nanosecond(0).expect("a whole second") + offset);
+        let clock = Clock::manual(now.with_nanosecond(0).expect("a whole second") + offset);
         let state = state(connection, clock.clone(), settings).await;
         let sql = PgPoolOptions::new()
             .max_connections(4)
@@ -106,7 +106,7 @@ impl Portal {
 
     /// Starts a second server with a fixed clock that is off by `offset`.
     pub async fn second_node_with_clock_offset(&self, offset: TimeDelta) -> Node {
-        self.node_with(Clock::standing(self.now() + offset)).await
+        self.node_with(Clock::manual(self.now() + offset)).await
     }
 
     async fn node_with(&self, clock: Clock) -> Node {
@@ -175,9 +175,9 @@ impl Portal {
     }
 
     /// Runs the clean-up, as the running server does every hour.
-    pub async fn clean_up(&self) -> Report {
+    pub async fn clean_up(&self) -> CleanupReport {
         let retention = cleanup::retention(self.state.config.retention);
-        cleanup::run(&self.state.database, &self.clock, retention)
+        cleanup::run_cleanup(&self.state.database, &self.clock, retention)
             .await
             .expect("cleaned up")
     }
@@ -326,7 +326,7 @@ pub async fn state(database: Database, clock: Clock, settings: &[(&str, &str)]) 
     let hub = Hub::default();
     let state = AppState {
         metrics: Arc::new(Metrics::new(database.metrics(), &hub.metrics())),
-        traces: Traces::begin(config.traces.as_ref()).expect("settings"),
+        traces: Traces::start(config.traces.as_ref()).expect("settings"),
         leptos: leptos_options(&config),
         config: Arc::new(config),
         database,

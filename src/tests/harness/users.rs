@@ -2,7 +2,7 @@
 
 use domain::{ids::UserId, user::Role};
 
-use broker_portal::server::services::accounts::Registration;
+use broker_portal::server::services::accounts::NewAccount;
 
 use super::Portal;
 
@@ -18,12 +18,12 @@ pub struct TestUser {
 #[must_use]
 pub struct UserBuilder<'a> {
     portal: &'a Portal,
-    new: Registration,
+    new: NewAccount,
 }
 
 impl<'a> UserBuilder<'a> {
     pub fn new(portal: &'a Portal, name: &str) -> Self {
-        let new = Registration {
+        let new = NewAccount {
             email: format!("{name}@broker.example"),
             display_name: name.to_owned(),
             role: Role::Broker,
@@ -54,7 +54,7 @@ impl<'a> UserBuilder<'a> {
     }
 
     pub async fn create(self) -> TestUser {
-        let Registration { email, password, .. } = self.new.clone();
+        let NewAccount { email, password, .. } = self.new.clone();
         let id = self
             .portal
             .accounts()

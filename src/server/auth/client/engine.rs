@@ -38,14 +38,14 @@ fn engine(user_agent: &str) -> Option<Engine> {
 
 /// A User-Agent with what the browser says of itself elsewhere.
 #[derive(Clone, Copy, Debug)]
-pub struct SeenClient<'a> {
+pub struct ClientSignature<'a> {
     pub user_agent: &'a str,
     /// The browser sent the client hints of Chromium (`sec-ch-ua`), which an extension that changes the User-Agent
     /// leaves alone.
     pub has_chromium_hints: bool,
 }
 
-impl SeenClient<'_> {
+impl ClientSignature<'_> {
     fn engine(self) -> Option<Engine> {
         match engine(self.user_agent) {
             Some(_) if self.has_chromium_hints => Some(Engine::Blink),
@@ -61,24 +61,24 @@ impl SeenClient<'_> {
 
 /// Whether a session that began in one client has turned up in another: a browser's in a browser with another engine
 /// and another name, a desktop's in a browser. No change that an honest client makes is one.
-pub fn is_another_client(kind: ClientKind, began_in: &str, seen: SeenClient<'_>) -> bool {
-    if began_in == seen.user_agent {
+pub fn is_other_client(kind: ClientKind, original: &str, seen: ClientSignature<'_>) -> bool {
+    if original == seen.user_agent {
         return false;
     }
-    match (engine(began_in), seen.engine()) {
-        (Some(began), Some(now)) => began != now && browser_name(began_in) != browser_name(seen.user_agent),
+    match (engine(original), seen.engine()) {
+        (Some(began), Some(now)) => began != now && browser_name(original) != browser_name(seen.user_agent),
         (None, Some(_)) => kind == ClientKind::Desktop,
         (_, None) => false,
     }
 }
 
 /// Whether a browser that was known by name has become a program of which nothing can be told.
-pub fn names_no_browser_any_more(began_in: &str, seen_in: &str) -> bool {
-    engine(began_in).is_some() && engine(seen_in).is_none()
+pub fn has_lost_browser_name(original: &str, seen_in: &str) -> bool {
+    engine(original).is_some() && engine(seen_in).is_none()
 }
 
 fn browser_name(user_agent: &str) -> Option<String> {
-    let named = BrowserNames::read(user_agent).browser?;
+    let named = BrowserNames::parse(user_agent).browser?;
     let name = named.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end();
     Some(match name {
         "Chromium" | "HeadlessChrome" => "Chrome".to_owned(),
@@ -108,8 +108,8 @@ mod tests {
     const SAFARI_MAC: &str = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Safari/605.1.15";
     const DESKTOP: &str = "Broker Portal Desktop/2.4.0";
 
-    fn plain(user_agent: &str) -> SeenClient<'_> {
-        SeenClient {
+    fn plain(user_agent: &str) -> ClientSignature<'_> {
+        ClientSignature {
             user_agent,
             has_chromium_hints: false,
         }
@@ -135,38 +135,38 @@ mod tests {
             (CHROME, ""),
         ] {
             for (began, seen) in [(began, seen), (seen, began)] {
-                let is_another = is_another_client(ClientKind::Browser, began, plain(seen));
+                let is_another = is_other_client(ClientKind::Browser, began, plain(seen));
                 assert!(!is_another, "{began} {seen}");
             }
         }
         for seen in ["Broker Portal Desktop/2.5.0", "curl/8.5.0"] {
-            assert!(!is_another_client(ClientKind::Desktop, DESKTOP, plain(seen)));
+            assert!(!is_other_client(ClientKind::Desktop, DESKTOP, plain(seen)));
         }
     }
 
     #[test]
     fn client_hints_show_a_changed_user_agent() {
         for claimed in [FIREFOX, SAFARI_MAC] {
-            let disguised = SeenClient {
+            let disguised = ClientSignature {
                 user_agent: claimed,
                 has_chromium_hints: true,
             };
             assert!(disguised.is_disguised() && !plain(claimed).is_disguised());
-            assert!(!is_another_client(ClientKind::Browser, CHROME, disguised));
-            assert!(is_another_client(ClientKind::Browser, CHROME, plain(claimed)));
+            assert!(!is_other_client(ClientKind::Browser, CHROME, disguised));
+            assert!(is_other_client(ClientKind::Browser, CHROME, plain(claimed)));
             // A desktop has no engine that a browser could have.
-            assert!(is_another_client(ClientKind::Desktop, DESKTOP, disguised));
+            assert!(is_other_client(ClientKind::Desktop, DESKTOP, disguised));
         }
     }
 
     #[test]
     fn program_differs_from_a_newer_browser_version() {
         for program in ["curl/8.5.0", ""] {
-            assert!(names_no_browser_any_more(CHROME, program));
-            assert!(!names_no_browser_any_more(DESKTOP, program));
-            assert!(!names_no_browser_any_more(program, CHROME));
+            assert!(has_lost_browser_name(CHROME, program));
+            assert!(!has_lost_browser_name(DESKTOP, program));
+            assert!(!has_lost_browser_name(program, CHROME));
         }
-        assert!(!names_no_browser_any_more(CHROME, CHROME_LATER));
+        assert!(!has_lost_browser_name(CHROME, CHROME_LATER));
     }
 
     #[test]
@@ -180,11 +180,11 @@ mod tests {
             (SAFARI_MAC, CHROME),
         ] {
             assert!(
-                is_another_client(ClientKind::Browser, began, plain(seen)),
+                is_other_client(ClientKind::Browser, began, plain(seen)),
                 "{began} {seen}"
             );
         }
-        assert!(is_another_client(ClientKind::Desktop, DESKTOP, plain(CHROME)));
-        assert!(is_another_client(ClientKind::Desktop, "", plain(FIREFOX)));
+        assert!(is_other_client(ClientKind::Desktop, DESKTOP, plain(CHROME)));
+        assert!(is_other_client(ClientKind::Desktop, "", plain(FIREFOX)));
     }
 }

@@ -6,7 +6,7 @@ mod network;
 mod user_agent;
 
 pub use address::client_address;
-pub use engine::{SeenClient, is_another_client, names_no_browser_any_more};
+pub use engine::{ClientSignature, has_lost_browser_name, is_other_client};
 pub use network::Network;
 pub use user_agent::BrowserNames;
 

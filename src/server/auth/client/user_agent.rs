@@ -19,7 +19,7 @@ pub struct BrowserNames {
 
 impl BrowserNames {
     /// Reads a User-Agent. "Unknown browser" where it names none.
-    pub fn read(user_agent: &str) -> Self {
+    pub fn parse(user_agent: &str) -> Self {
         let browser = browser(user_agent);
         let system = system(user_agent);
         // The product that the user holds, rather than its system.
@@ -230,7 +230,7 @@ mod tests {
                 platform,
                 device_name: (*name).to_owned(),
             };
-            assert_eq!(BrowserNames::read(agent), expected, "{agent}");
+            assert_eq!(BrowserNames::parse(agent), expected, "{agent}");
         }
     }
 
@@ -542,12 +542,12 @@ mod tests {
             "Version/",
             &"a(".repeat(20_000),
         ] {
-            assert_eq!(BrowserNames::read(agent).device_name, "Unknown browser");
+            assert_eq!(BrowserNames::parse(agent).device_name, "Unknown browser");
         }
         // A version is a number or nothing.
-        let names = BrowserNames::read("Mozilla/5.0 Firefox/<b>1</b>");
+        let names = BrowserNames::parse("Mozilla/5.0 Firefox/<b>1</b>");
         assert_eq!(names.browser.as_deref(), Some("Firefox"));
-        let names = BrowserNames::read(&format!("Chrome/{}", "1".repeat(500)));
+        let names = BrowserNames::parse(&format!("Chrome/{}", "1".repeat(500)));
         assert_eq!(names.browser.as_deref(), Some("Chrome"));
     }
 }

@@ -11,8 +11,8 @@ use crate::{
     server::{
         auth::current_session::{Client, CurrentSession},
         services::{
-            alerts::audit_log as verification,
-            audit_export::{self, BEGINNING},
+            alerts::audit_chain_rule as verification,
+            audit_export::{self, START},
         },
         state::AppState,
         store::{
@@ -85,14 +85,14 @@ where
     W: FnMut(String) -> F,
     F: Future<Output = bool>,
 {
-    let mut after = BEGINNING;
+    let mut after = START;
     loop {
         {
             // Whoever was signed out meanwhile gets no more.
             let conn = &mut *state.database.connection().await?;
             reach.still_holds(conn, caller, state.clock.now()).await?;
         }
-        let lines = audit_export::lines(&state.database, selection(reach, filter), after).await;
+        let lines = audit_export::export_page(&state.database, selection(reach, filter), after).await;
         let lines = lines.map_err(|error| {
             tracing::error!(%error, "the audit log could not be written out");
             AppError::Unavailable

@@ -23,7 +23,7 @@ use crate::{
     error::{AppError, Resource},
     server::{
         auth::current_session::{Client, CurrentSession},
-        services::refusals::{Reason, Refused},
+        services::denials::{DenialReason, DenialRecorder},
         state::AppState,
         store::{
             audit::{self, AuditEvent, AuditKind},
@@ -53,8 +53,8 @@ async fn record_export(
 }
 
 /// The caller as somebody who was refused something.
-pub fn refused<'a>(state: &'a AppState, caller: &'a CurrentSession, client: &Client) -> Refused<'a> {
-    Refused {
+pub fn refused<'a>(state: &'a AppState, caller: &'a CurrentSession, client: &Client) -> DenialRecorder<'a> {
+    DenialRecorder {
         database: &state.database,
         clock: &state.clock,
         caller,
@@ -93,7 +93,9 @@ impl Reach {
             return Ok(reach);
         }
         let refused = refused(state, caller, client);
-        refused.record(Reason::AdministratorsOnly, json!({})).await?;
+        refused
+            .record(DenialReason::AdministratorsOnly, json!({}))
+            .await?;
         Err(AppError::Forbidden)
     }
 

@@ -17,8 +17,8 @@ use crate::{
         auth::current_session::{Client, CurrentSession},
         database::Connection,
         services::{
-            accounts::{RoleChange, role_changed},
-            refusals::Reason,
+            accounts::{RoleChange, apply_role_change},
+            denials::DenialReason,
             revoke,
         },
         state::AppState,
@@ -163,7 +163,7 @@ impl Action<'_> {
         drop(tx);
         let detail = json!({ "action": self.name, "person_id": self.user });
         let refused = refused(self.state, self.caller, self.client);
-        match refused.record(Reason::NotPermitted, detail).await {
+        match refused.record(DenialReason::NotPermitted, detail).await {
             Ok(()) => AppError::Forbidden,
             Err(error) => error,
         }
@@ -193,7 +193,7 @@ pub async fn disable(
     let (mut tx, _) = action.begin_on_account().await?;
     let (now, actor) = (tx.now(), tx.actor());
     // The sessions first: those of a disabled person are not live any more, and would be passed over.
-    let ended = revoke::end_all(&mut tx, user, EndReason::AccountDisabled, None, actor, now).await?;
+    let ended = revoke::revoke_all(&mut tx, user, EndReason::AccountDisabled, None, actor, now).await?;
     users::disable(&mut tx, user, now).await?;
     record(&mut tx, AuditKind::UserDisabled, user).await?;
     tx.commit().await?;
@@ -255,7 +255,7 @@ pub async fn require_password_change(
     let (now, actor) = (tx.now(), tx.actor());
     users::require_password_change(&mut tx, user).await?;
     record(&mut tx, AuditKind::PasswordChangeRequired, user).await?;
-    let ended = revoke::end_all(&mut tx, user, EndReason::RevokedByAdmin, None, actor, now).await?;
+    let ended = revoke::revoke_all(&mut tx, user, EndReason::RevokedByAdmin, None, actor, now).await?;
     tx.commit().await?;
     Ok(ended)
 }
@@ -325,7 +325,7 @@ pub async fn set_role(
             before,
             after: role,
         };
-        role_changed(&mut tx, change, actor, now).await?;
+        apply_role_change(&mut tx, change, actor, now).await?;
     }
     tx.commit().await?;
     Ok(())

@@ -230,13 +230,13 @@ async fn end_of_person(
         except: spared,
     };
     let note = wish.note.as_deref();
-    let ended = revoke::end_in(&mut tx, all, EndReason::RevokedByAdmin, note, actor, now).await?;
+    let ended = revoke::revoke_matching(&mut tx, all, EndReason::RevokedByAdmin, note, actor, now).await?;
     users::increment_epoch(&mut tx, user).await?;
     if spared.is_some() {
         sessions::update_epoch(&mut tx).await?;
     }
     tx.commit().await?;
-    let ended = revoke::live(&ended).len();
+    let ended = revoke::live_ids(&ended).len();
     tracing::info!(actor = %caller.user.id, %user, ended, "an administrator signed someone out everywhere");
     Ok(RevokeProgress { ended, left: 0 })
 }

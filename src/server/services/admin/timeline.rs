@@ -12,7 +12,7 @@ use domain::{
 use crate::{
     error::AppError,
     server::{
-        services::audit_export::BEGINNING,
+        services::audit_export::START,
         state::AppState,
         store::{
             audit_log::{self, AuditLogRow, AuditSelection},
@@ -37,7 +37,7 @@ pub async fn of(state: &AppState, reach: Reach, of: &AdminSession) -> Result<Vec
         about: None,
         session: Some(session),
     };
-    let recorded = audit_log::load_after(conn, selection, BEGINNING, MOST).await?;
+    let recorded = audit_log::load_after(conn, selection, START, MOST).await?;
     let mut moments: Vec<TimelineEntry> = recorded.into_iter().filter_map(|row| read(row, reach)).collect();
     if !moments.iter().any(|moment| moment.what == SIGNED_IN) {
         // Its row of the audit log names the sign-in by another session, or is of a time before this portal kept one.

@@ -1,11 +1,11 @@
 //! The portal tells by itself when something is wrong.
 //!
-//! [`watch`] looks for it and raises each alert once, over all nodes; [`audit_log`] does so for the audit log, which takes
-//! longer to look at; [`courier`] tells the webhook. What is here is for the page.
+//! [`evaluation`] looks for it and raises each alert once, over all nodes; [`audit_chain_rule`] does so for the audit log, which takes
+//! longer to look at; [`webhook_sender`] tells the webhook. What is here is for the page.
 
-pub mod audit_log;
-pub mod courier;
-pub mod watch;
+pub mod audit_chain_rule;
+pub mod evaluation;
+pub mod webhook_sender;
 
 use std::collections::HashMap;
 
@@ -171,21 +171,21 @@ pub async fn queue_test(
 }
 
 /// What has changed in a transaction, to be logged once it is committed.
-enum Change {
+enum AlertChange {
     Raised(Finding),
     Cleared(Finding, TimeDelta),
 }
 
-impl Change {
+impl AlertChange {
     /// One line.
     fn log(&self) {
         match self {
-            Change::Raised(Finding {
+            AlertChange::Raised(Finding {
                 rule, key, message, ..
             }) => {
                 tracing::warn!(rule = rule.as_str(), key, "alert raised: {message}");
             }
-            Change::Cleared(
+            AlertChange::Cleared(
                 Finding {
                     rule, key, message, ..
                 },
@@ -203,17 +203,17 @@ impl Change {
 }
 
 /// Writes down that something is wrong, and queues the message to the webhook where it was not known yet.
-async fn saw(
+async fn raise(
     conn: &mut Connection,
     config: &Config,
     finding: Finding,
     now: DateTime<Utc>,
-) -> sqlx::Result<Option<Change>> {
+) -> sqlx::Result<Option<AlertChange>> {
     let Some(alert) = alerts::record_finding(conn, &finding, now).await? else {
         return Ok(None);
     };
-    tell(conn, config, alert, &finding, "raised", now).await?;
-    Ok(Some(Change::Raised(finding)))
+    queue_message(conn, config, alert, &finding, "raised", now).await?;
+    Ok(Some(AlertChange::Raised(finding)))
 }
 
 /// Clears what was last seen then or before, and queues the messages to the webhook.
@@ -223,7 +223,7 @@ async fn clear(
     rule: AlertRule,
     last_seen: DateTime<Utc>,
     now: DateTime<Utc>,
-) -> sqlx::Result<Vec<Change>> {
+) -> sqlx::Result<Vec<AlertChange>> {
     let mut changes = Vec::new();
     for ClearedAlert {
         id,
@@ -231,13 +231,13 @@ async fn clear(
         finding,
     } in alerts::clear(conn, rule, last_seen, now).await?
     {
-        tell(conn, config, id, &finding, "cleared", now).await?;
-        changes.push(Change::Cleared(finding, now - raised_at));
+        queue_message(conn, config, id, &finding, "cleared", now).await?;
+        changes.push(AlertChange::Cleared(finding, now - raised_at));
     }
     Ok(changes)
 }
 
-async fn tell(
+async fn queue_message(
     conn: &mut Connection,
     config: &Config,
     alert: AlertId,

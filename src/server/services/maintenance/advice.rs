@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
-use super::{Report, Settings};
+use super::{MaintenanceReport, MaintenanceSettings};
 use domain::time::{format_rfc3339, pluralize, relative_time};
 
 use crate::server::store::maintenance::{IndexStats, OpenTransaction, TableStats};
@@ -15,11 +15,11 @@ pub struct Advice {
     pub subject: String,
     pub why: String,
     /// What is done about it. `None`: it is for people to do, as `why` says.
-    pub action: Option<Action>,
+    pub action: Option<MaintenanceAction>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
+pub enum MaintenanceAction {
     CleanUp,
     Vacuum { table: String, freeze: bool },
     Reindex { index: String },
@@ -27,42 +27,44 @@ pub enum Action {
     Seal,
 }
 
-impl std::fmt::Display for Action {
+impl std::fmt::Display for MaintenanceAction {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Action::CleanUp => f.write_str("run the clean-up"),
-            Action::Vacuum { table, freeze: false } => write!(f, "VACUUM (ANALYZE) {table}"),
-            Action::Vacuum { table, freeze: true } => write!(f, "VACUUM (FREEZE, ANALYZE) {table}"),
-            Action::Reindex { index } => write!(f, "REINDEX INDEX CONCURRENTLY {index}"),
-            Action::DropIndex { index } => write!(f, "DROP INDEX CONCURRENTLY {index}"),
-            Action::Seal => f.write_str("seal the audit log"),
+            MaintenanceAction::CleanUp => f.write_str("run the clean-up"),
+            MaintenanceAction::Vacuum { table, freeze: false } => write!(f, "VACUUM (ANALYZE) {table}"),
+            MaintenanceAction::Vacuum { table, freeze: true } => {
+                write!(f, "VACUUM (FREEZE, ANALYZE) {table}")
+            }
+            MaintenanceAction::Reindex { index } => write!(f, "REINDEX INDEX CONCURRENTLY {index}"),
+            MaintenanceAction::DropIndex { index } => write!(f, "DROP INDEX CONCURRENTLY {index}"),
+            MaintenanceAction::Seal => f.write_str("seal the audit log"),
         }
     }
 }
 
-impl Serialize for Action {
+impl Serialize for MaintenanceAction {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
 /// As many dead or changed rows as this, and as large a share of the table: autovacuum would have come at less.
-const LEAST_ROWS: i64 = 1000;
-const SHARE: f64 = 0.2;
+const MIN_ROWS: i64 = 1000;
+const MIN_SHARE: f64 = 0.2;
 
 /// An index this many times as large as it would settle at, and larger by this many bytes.
-const BLOATED: i64 = 2;
-const LEAST_WASTE: i64 = 1 << 20;
+const BLOAT_FACTOR: i64 = 2;
+const MIN_WASTE: i64 = 1 << 20;
 
 /// So much beyond the age at which Postgres freezes by itself, in hundredths of it: it does not get to it.
-const FREEZE_LATE: i64 = 125;
+const LATE_FREEZE_PERCENT: i64 = 125;
 
 /// Requests take seconds; the portal's own connections are cut off after 15 seconds of idling in a transaction.
 const LONG_TRANSACTION: TimeDelta = TimeDelta::minutes(5);
 const LONG_IDLE: TimeDelta = TimeDelta::minutes(1);
 
 /// Rows of the audit log are sealed within seconds.
-const LATE_SEAL: TimeDelta = TimeDelta::minutes(1);
+const SEAL_LIMIT: TimeDelta = TimeDelta::minutes(1);
 
 /// What REINDEX CONCURRENTLY calls the index that it makes, and the one that it replaces.
 const LEFTOVERS: [&str; 2] = ["_ccnew", "_ccold"];
@@ -85,7 +87,7 @@ impl IndexStats {
     fn waste(&self) -> Option<i64> {
         let expected = self.expected_bytes?;
         let waste = self.bytes - expected;
-        (waste >= LEAST_WASTE && self.bytes > expected.saturating_mul(BLOATED)).then_some(waste)
+        (waste >= MIN_WASTE && self.bytes > expected.saturating_mul(BLOAT_FACTOR)).then_some(waste)
     }
 
     fn is_leftover(&self) -> bool {
@@ -95,13 +97,13 @@ impl IndexStats {
 }
 
 /// What to do, in the order in which it is done: what deletes first, then what clears away.
-pub fn of(report: &Report, settings: Settings) -> Vec<Advice> {
+pub fn advise(report: &MaintenanceReport, settings: MaintenanceSettings) -> Vec<Advice> {
     let mut all = Vec::new();
-    all.extend(about_transactions(report));
-    let cleanup = about_cleanup(report, settings);
+    all.extend(check_transactions(report));
+    let cleanup = check_cleanup(report, settings);
     let cleans_up = cleanup.is_some();
     all.extend(cleanup);
-    all.extend(about_sealing(report));
+    all.extend(check_sealing(report));
     if !report.database.autovacuum {
         all.push(Advice {
             subject: "autovacuum".to_owned(),
@@ -113,14 +115,14 @@ pub fn of(report: &Report, settings: Settings) -> Vec<Advice> {
         report
             .tables
             .iter()
-            .filter_map(|table| about_table(table, report, cleans_up)),
+            .filter_map(|table| check_table(table, report, cleans_up)),
     );
-    all.extend(report.indexes.iter().filter_map(about_index));
+    all.extend(report.indexes.iter().filter_map(check_index));
     all
 }
 
 /// The longest of those that were left open, and of those that are at work.
-fn about_transactions(report: &Report) -> impl Iterator<Item = Advice> {
+fn check_transactions(report: &MaintenanceReport) -> impl Iterator<Item = Advice> {
     let now = report.at;
     let is_idle = |open: &&OpenTransaction| open.state.starts_with("idle in transaction");
     let idle = report
@@ -139,7 +141,7 @@ fn about_transactions(report: &Report) -> impl Iterator<Item = Advice> {
         why: format!(
             "{}: rows that died since then cannot be cleared away, and indexes cannot be made anew. Ask its owner, or end it \
              with SELECT pg_terminate_backend({})",
-            told(open, now),
+            describe_transaction(open, now),
             open.pid
         ),
         action: None,
@@ -147,7 +149,7 @@ fn about_transactions(report: &Report) -> impl Iterator<Item = Advice> {
 }
 
 /// Whose transaction it is, and for how long.
-pub fn told(open: &OpenTransaction, now: DateTime<Utc>) -> String {
+pub fn describe_transaction(open: &OpenTransaction, now: DateTime<Utc>) -> String {
     let application = match &*open.application {
         "" => "without a name",
         name => name,
@@ -162,7 +164,7 @@ pub fn told(open: &OpenTransaction, now: DateTime<Utc>) -> String {
     )
 }
 
-fn about_cleanup(report: &Report, settings: Settings) -> Option<Advice> {
+fn check_cleanup(report: &MaintenanceReport, settings: MaintenanceSettings) -> Option<Advice> {
     let keeping = &report.keeping;
     let interval = TimeDelta::from_std(settings.cleanup_interval).unwrap_or(TimeDelta::MAX);
     let overdue = |then: DateTime<Utc>| report.at - then > interval.checked_mul(2).unwrap_or(interval);
@@ -194,25 +196,25 @@ fn about_cleanup(report: &Report, settings: Settings) -> Option<Advice> {
             pluralize(keeping.sessions_past_retention, "ended session"),
             pluralize(keeping.events_past_keeping, "event"),
         ),
-        action: Some(Action::CleanUp),
+        action: Some(MaintenanceAction::CleanUp),
     })
 }
 
-fn about_sealing(report: &Report) -> Option<Advice> {
+fn check_sealing(report: &MaintenanceReport) -> Option<Advice> {
     let oldest = report.keeping.oldest_unsealed?;
-    (report.at - oldest > LATE_SEAL).then(|| Advice {
+    (report.at - oldest > SEAL_LIMIT).then(|| Advice {
         subject: "audit log".to_owned(),
         why: format!(
             "{} not sealed, the oldest of {}: a running server seals within seconds",
             pluralize(report.keeping.unsealed, "row"),
             format_rfc3339(oldest)
         ),
-        action: Some(Action::Seal),
+        action: Some(MaintenanceAction::Seal),
     })
 }
 
-fn about_table(table: &TableStats, report: &Report, cleans_up: bool) -> Option<Advice> {
-    let too_many = |rows: i64| rows >= LEAST_ROWS && rows as f64 > SHARE * table.live_rows as f64;
+fn check_table(table: &TableStats, report: &MaintenanceReport, cleans_up: bool) -> Option<Advice> {
+    let too_many = |rows: i64| rows >= MIN_ROWS && rows as f64 > MIN_SHARE * table.live_rows as f64;
     // What the clean-up that is advised too will leave behind.
     let about_to_die = if cleans_up {
         match &*table.name {
@@ -223,7 +225,7 @@ fn about_table(table: &TableStats, report: &Report, cleans_up: bool) -> Option<A
     } else {
         0
     };
-    let freeze_late = table.transaction_age > report.database.freeze_at / 100 * FREEZE_LATE;
+    let freeze_late = table.transaction_age > report.database.freeze_at / 100 * LATE_FREEZE_PERCENT;
     let why = if freeze_late {
         format!(
             "it is {} transactions since its rows were frozen, which autovacuum does at {}: at two thousand million the \
@@ -250,14 +252,14 @@ fn about_table(table: &TableStats, report: &Report, cleans_up: bool) -> Option<A
     Some(Advice {
         subject: table.name.clone(),
         why,
-        action: Some(Action::Vacuum {
+        action: Some(MaintenanceAction::Vacuum {
             table: table.name.clone(),
             freeze: freeze_late,
         }),
     })
 }
 
-fn about_index(index: &IndexStats) -> Option<Advice> {
+fn check_index(index: &IndexStats) -> Option<Advice> {
     let name = index.name.clone();
     let (why, action) = if index.is_valid {
         let waste = index.waste()?;
@@ -267,14 +269,14 @@ fn about_index(index: &IndexStats) -> Option<Advice> {
             human_bytes(waste),
             human_bytes(index.bytes - waste),
         );
-        (why, Action::Reindex { index: name })
+        (why, MaintenanceAction::Reindex { index: name })
     } else if index.is_leftover() {
         let why =
             "it is left over from an index that was to be made anew: kept up by every change, never used";
-        (why.to_owned(), Action::DropIndex { index: name })
+        (why.to_owned(), MaintenanceAction::DropIndex { index: name })
     } else {
         let why = "its making was cut off: it is kept up by every change and never used";
-        (why.to_owned(), Action::Reindex { index: name })
+        (why.to_owned(), MaintenanceAction::Reindex { index: name })
     };
     Some(Advice {
         subject: index.name.clone(),

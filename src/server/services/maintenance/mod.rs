@@ -15,7 +15,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
 
-pub use self::advice::{Action, Advice, human_bytes, told};
+pub use self::advice::{Advice, MaintenanceAction, describe_transaction, human_bytes};
 use super::{audit_chain, cleanup};
 use crate::server::{
     clock::Clock,
@@ -27,7 +27,7 @@ use crate::server::{
 
 /// What the portal is set to, as far as upkeep goes by it.
 #[derive(Clone, Copy, Debug)]
-pub struct Settings {
+pub struct MaintenanceSettings {
     pub cleanup_interval: Duration,
     /// How long ended sessions are kept.
     pub retention: Duration,
@@ -35,7 +35,7 @@ pub struct Settings {
 
 /// How the database is.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub struct MaintenanceReport {
     pub at: DateTime<Utc>,
     pub database: DatabaseOverview,
     pub tables: Vec<TableStats>,
@@ -48,8 +48,8 @@ pub struct Report {
 
 /// Something that was done, or tried.
 #[derive(Clone, Debug, Serialize)]
-pub struct Step {
-    pub action: Action,
+pub struct ActionResult {
+    pub action: MaintenanceAction,
     pub seconds: f64,
     /// What went wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,13 +60,13 @@ pub struct Step {
 ///
 /// # Errors
 /// The database's.
-pub async fn examine(
+pub async fn inspect(
     conn: &mut PgConnection,
-    settings: Settings,
+    settings: MaintenanceSettings,
     now: DateTime<Utc>,
-) -> sqlx::Result<Report> {
+) -> sqlx::Result<MaintenanceReport> {
     let retention = cleanup::retention(settings.retention);
-    let mut report = Report {
+    let mut report = MaintenanceReport {
         at: now,
         database: store::load_overview(conn).await?,
         tables: store::list_tables(conn).await?,
@@ -76,7 +76,7 @@ pub async fn examine(
             .await?,
         advice: Vec::new(),
     };
-    report.advice = advice::of(&report, settings);
+    report.advice = advice::advise(&report, settings);
     Ok(report)
 }
 
@@ -85,21 +85,21 @@ pub async fn examine(
 ///
 /// # Errors
 /// The database does not answer at all.
-pub async fn apply(
+pub async fn apply_advice(
     conn: &mut PgConnection,
     (database, clock): (&Database, &Clock),
-    settings: Settings,
+    settings: MaintenanceSettings,
     advice: &[Advice],
-    mut before: impl FnMut(&Action),
-    mut after: impl FnMut(&Step),
-) -> sqlx::Result<Vec<Step>> {
+    mut before: impl FnMut(&MaintenanceAction),
+    mut after: impl FnMut(&ActionResult),
+) -> sqlx::Result<Vec<ActionResult>> {
     store::set_lock_timeout(conn).await?;
     let mut steps = Vec::new();
     for action in advice.iter().filter_map(|advice| advice.action.as_ref()) {
         before(action);
         let began = Instant::now();
         let done = perform(conn, database, clock, settings, action).await;
-        let step = Step {
+        let step = ActionResult {
             action: action.clone(),
             seconds: began.elapsed().as_secs_f64(),
             problem: done.err().map(|error| error.to_string()),
@@ -114,19 +114,19 @@ async fn perform(
     conn: &mut PgConnection,
     database: &Database,
     clock: &Clock,
-    settings: Settings,
-    action: &Action,
+    settings: MaintenanceSettings,
+    action: &MaintenanceAction,
 ) -> sqlx::Result<()> {
     match action {
-        Action::CleanUp => {
+        MaintenanceAction::CleanUp => {
             let retention = cleanup::retention(settings.retention);
             cleanup::run_unless_recent(database, clock, retention, TimeDelta::zero())
                 .await
                 .map(drop)
         }
-        Action::Seal => audit_chain::seal_all(database, clock).await.map(drop),
-        Action::Vacuum { table, freeze } => store::vacuum(conn, table, *freeze).await,
-        Action::Reindex { index } => store::reindex(conn, index).await,
-        Action::DropIndex { index } => store::drop_index(conn, index).await,
+        MaintenanceAction::Seal => audit_chain::seal_all(database, clock).await.map(drop),
+        MaintenanceAction::Vacuum { table, freeze } => store::vacuum(conn, table, *freeze).await,
+        MaintenanceAction::Reindex { index } => store::reindex(conn, index).await,
+        MaintenanceAction::DropIndex { index } => store::drop_index(conn, index).await,
     }
 }

@@ -1,6 +1,6 @@
-//! Signing in: the password is looked at outside any transaction ([`verify`]), the session begins inside one ([`begin`]).
+//! Signing in: the password is looked at outside any transaction ([`verify`]), the session begins inside one ([`create_session`]).
 
-mod begin;
+mod create_session;
 mod verify;
 
 use std::time::Duration;
@@ -8,8 +8,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use self::{
-    begin::{Beginning, begin},
-    verify::{refuse, verify},
+    create_session::{CreateSession, create_session},
+    verify::{record_refused_sign_in, verify},
 };
 use domain::{
     ids::SessionId,
@@ -25,7 +25,7 @@ use crate::{
             client::BrowserNames,
             current_session::{Client, Identity},
             password::{Password, PasswordError},
-            token::{NoRandomness, PlainToken},
+            token::{PlainToken, RandomnessError},
         },
         database::committed_changes,
         services::revoke,
@@ -34,10 +34,10 @@ use crate::{
         telemetry::metrics::SignIn,
     },
 };
-pub use verify::Verified;
+pub use verify::VerifiedPassword;
 
 /// What a person typed.
-pub struct Attempt {
+pub struct SignInAttempt {
     pub email: String,
     pub password: String,
     /// Where an administrator has asked for one; of no account otherwise.
@@ -50,7 +50,7 @@ pub struct BrowserSignIn {
     pub session: SessionId,
     pub cookie: PlainToken,
     /// How long the session may last at most.
-    pub lasts: TimeDelta,
+    pub valid_for: TimeDelta,
     /// The mark by which this browser is known next time.
     pub known_browser: PlainToken,
 }
@@ -60,7 +60,7 @@ pub struct BrowserSignIn {
 pub struct DesktopSignIn {
     pub session: SessionId,
     pub access_token: PlainToken,
-    pub access_token_lasts: Duration,
+    pub access_token_lifetime: Duration,
     pub refresh_token: PlainToken,
     pub user: User,
     /// Where the person was signed out for it, because their role allows no more sessions.
@@ -73,27 +73,27 @@ pub struct DesktopSignIn {
 /// # Errors
 /// [`AppError::InvalidCredentials`] for a wrong password, an unknown email and a disabled account alike;
 /// [`AppError::TooManyAttempts`], [`AppError::RateLimited`] and [`AppError::Busy`] without a check of the password.
-pub async fn on_browser(
+pub async fn sign_in_browser(
     state: &AppState,
-    attempt: Attempt,
+    attempt: SignInAttempt,
     client: &Client,
     identity: &Identity,
 ) -> Result<BrowserSignIn, AppError> {
-    let began = browser_session(state, attempt, client, identity).await;
+    let began = try_sign_in_browser(state, attempt, client, identity).await;
     state.metrics.sign_ins.count(SignIn::of(&began));
     began
 }
 
-async fn browser_session(
+async fn try_sign_in_browser(
     state: &AppState,
-    attempt: Attempt,
+    attempt: SignInAttempt,
     client: &Client,
     identity: &Identity,
 ) -> Result<BrowserSignIn, AppError> {
     let (typed, new) = (attempt.password.clone(), attempt.new_password.clone());
     let mut verified = verify(state, attempt, client, None).await?;
     let new_password = new_password_hash(state, &verified, client, &typed, new).await?;
-    verified.turn.stop_hashing();
+    verified.turn.release_slot();
     let mut replaces = None;
     let mut orphan = None;
     match identity {
@@ -102,7 +102,7 @@ async fn browser_session(
         // Another user's session in the same browser is not part of what happens to this one.
         Identity::SignedIn(old) => {
             let (scope, ip_address) = (RevokeScope::Current, Some(client.ip_address));
-            match revoke::end_own(&state.database, &state.clock, old, scope, ip_address).await {
+            match revoke::revoke_own(&state.database, &state.clock, old, scope, ip_address).await {
                 Ok(_) | Err(AppError::SessionEnded { .. }) => {}
                 Err(error) => return Err(error),
             }
@@ -110,7 +110,7 @@ async fn browser_session(
         // A replaced cookie opens nothing: whoever shows a copy of it must not end another user's session either.
         Identity::Anonymous | Identity::Ended(_) | Identity::Replaced(_) => {}
     }
-    let names = BrowserNames::read(&client.user_agent);
+    let names = BrowserNames::parse(&client.user_agent);
     let cookie = PlainToken::generate()?;
     // A browser keeps the mark that it has: a new one with each sign-in would give every account there a new count.
     let known_browser = match &client.known_browser {
@@ -121,11 +121,11 @@ async fn browser_session(
         }
         _ => PlainToken::generate()?,
     };
-    let began = begin(
+    let began = create_session(
         state,
         &verified,
         client,
-        Beginning {
+        CreateSession {
             kind: ClientKind::Browser,
             credential: &cookie,
             new_password: new_password.as_deref(),
@@ -144,7 +144,7 @@ async fn browser_session(
     Ok(BrowserSignIn {
         session: began.session,
         cookie,
-        lasts: began.lasts,
+        valid_for: began.valid_for,
         known_browser,
     })
 }
@@ -152,35 +152,35 @@ async fn browser_session(
 /// Signs a person in on a desktop and registers the device. A session that this device still held ends.
 ///
 /// # Errors
-/// As [`on_browser`].
-pub async fn on_desktop(
+/// As [`sign_in_browser`].
+pub async fn sign_in_desktop(
     state: &AppState,
-    attempt: Attempt,
+    attempt: SignInAttempt,
     client: &Client,
     device: &DeviceDetails<'_>,
 ) -> Result<DesktopSignIn, AppError> {
-    let began = desktop_session(state, attempt, client, device).await;
+    let began = try_sign_in_desktop(state, attempt, client, device).await;
     state.metrics.sign_ins.count(SignIn::of(&began));
     began
 }
 
-async fn desktop_session(
+async fn try_sign_in_desktop(
     state: &AppState,
-    attempt: Attempt,
+    attempt: SignInAttempt,
     client: &Client,
     device: &DeviceDetails<'_>,
 ) -> Result<DesktopSignIn, AppError> {
     let (typed, new) = (attempt.password.clone(), attempt.new_password.clone());
     let mut verified = verify(state, attempt, client, Some(device.device_id)).await?;
     let new_password = new_password_hash(state, &verified, client, &typed, new).await?;
-    verified.turn.stop_hashing();
+    verified.turn.release_slot();
     let access_token = PlainToken::generate()?;
     let refresh_token = PlainToken::generate()?;
-    let began = begin(
+    let began = create_session(
         state,
         &verified,
         client,
-        Beginning {
+        CreateSession {
             kind: ClientKind::Desktop,
             credential: &access_token,
             new_password: new_password.as_deref(),
@@ -199,7 +199,7 @@ async fn desktop_session(
     Ok(DesktopSignIn {
         session: began.session,
         access_token,
-        access_token_lasts: state.config.access_token,
+        access_token_lifetime: state.config.access_token,
         refresh_token,
         user: began.user,
         signed_out: began.signed_out,
@@ -209,7 +209,7 @@ async fn desktop_session(
 /// The hash of the new password where an administrator has asked for one.
 async fn new_password_hash(
     state: &AppState,
-    verified: &Verified,
+    verified: &VerifiedPassword,
     client: &Client,
     typed: &str,
     new: Option<String>,
@@ -220,14 +220,14 @@ async fn new_password_hash(
     }
     let Some(new) = new.filter(|new| !new.is_empty()) else {
         // Somebody knows the password: that is on record, as any other refused sign-in.
-        refuse(state, Some(account), client, "password_change_required").await?;
+        record_refused_sign_in(state, Some(account), client, "password_change_required").await?;
         return Err(AppError::PasswordChangeRequired);
     };
-    if Password::are_the_same(typed, &new) {
+    if Password::is_same(typed, &new) {
         return Err(AppError::UnsuitablePassword(PasswordProblem::Unchanged));
     }
     let about = vec![account.email.clone(), account.display_name.clone()];
-    let new = state.passwords.judge(&verified.turn, new, about).await?;
+    let new = state.passwords.check_rules(&verified.turn, new, about).await?;
     let new = new.map_err(AppError::UnsuitablePassword)?;
     Ok(Some(state.passwords.hash(&verified.turn, new).await?))
 }
@@ -270,8 +270,8 @@ impl From<PasswordError> for AppError {
     }
 }
 
-impl From<NoRandomness> for AppError {
-    fn from(error: NoRandomness) -> Self {
+impl From<RandomnessError> for AppError {
+    fn from(error: RandomnessError) -> Self {
         tracing::error!(%error, "no secret could be made");
         committed_changes::unavailable_error()
     }

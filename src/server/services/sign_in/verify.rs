@@ -4,7 +4,7 @@ use serde_json::json;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use super::Attempt;
+use super::SignInAttempt;
 use domain::{ids::UserId, plain_text::to_nfc};
 
 use crate::{
@@ -12,12 +12,12 @@ use crate::{
     server::{
         auth::{
             current_session::Client,
-            password::{Match, Password},
+            password::{Password, PasswordMatch},
             password_queue::Turn,
         },
         services::{
-            password_form, rate_limit,
-            throttle::{self, Asker, Taken},
+            password_rehash, rate_limit,
+            throttle::{self, SignInClient, TakenAttempts},
         },
         state::AppState,
         store::{
@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Someone whose password was right a moment ago.
-pub struct Verified {
+pub struct VerifiedPassword {
     pub account: Account,
     /// This browser or desktop has signed in to the account before, and that is not in question.
     pub known_device: bool,
@@ -40,15 +40,15 @@ pub struct Verified {
 /// Checks the password in its turn, if there is an attempt left to do so. `desktop` is the desktop's own name for itself.
 pub async fn verify(
     state: &AppState,
-    attempt: Attempt,
+    attempt: SignInAttempt,
     client: &Client,
     desktop: Option<&str>,
-) -> Result<Verified, AppError> {
+) -> Result<VerifiedPassword, AppError> {
     // Counted in one form, in which it is looked up: each spelling would have attempts of its own.
     let email = to_nfc(attempt.email.trim());
     let may_be_known = desktop.is_some() || client.known_browser.is_some();
     if !may_be_known {
-        admit_stranger(state, &email, client)?;
+        limit_unknown_device(state, &email, client)?;
     }
     let account = if is_plausible_email(&email) {
         let found = users::find_by_email(&mut *state.database.connection().await?, &email).await?;
@@ -58,26 +58,26 @@ pub async fn verify(
     } else {
         None
     };
-    let device = device(state, account.as_ref(), client, desktop).await?;
-    let asker = Asker {
+    let device = find_known_device(state, account.as_ref(), client, desktop).await?;
+    let sign_in = SignInClient {
         email: &email,
         user: account.as_ref().map(|account| account.id),
         ip_address: client.ip_address,
         known_device: device.counted_by,
     };
-    match asker.device_bucket() {
+    match sign_in.device_bucket() {
         Some(device) => rate_limit::check_known_device(state, device)?,
-        None if may_be_known => admit_stranger(state, &email, client)?,
+        None if may_be_known => limit_unknown_device(state, &email, client)?,
         None => {}
     }
-    let turn = state.passwords.turn(asker.requester()).await?;
-    let taken = throttle::take(state, &asker).await?;
+    let turn = state.passwords.wait_for_turn(sign_in.requester()).await?;
+    let taken = throttle::take_attempt(state, &sign_in).await?;
     let known_device = device.known;
     // To the end, whether or not the client waits for it: an attempt that was taken fails or is given back.
     let (state, client) = (state.clone(), client.clone());
     let checked = async move {
         let account = check(&state, &turn, taken, account, attempt.password, &client).await?;
-        Ok(Verified {
+        Ok(VerifiedPassword {
             account,
             known_device,
             turn,
@@ -93,13 +93,13 @@ pub async fn verify(
 async fn check(
     state: &AppState,
     turn: &Turn,
-    taken: Taken,
+    taken: TakenAttempts,
     account: Option<Account>,
     typed: String,
     client: &Client,
 ) -> Result<Account, AppError> {
     let Some(password) = Password::new(typed) else {
-        refuse_attempt(state, Some(&taken), account.as_ref(), client, "password_too_long").await?;
+        record_refusal(state, Some(&taken), account.as_ref(), client, "password_too_long").await?;
         return Err(AppError::InvalidCredentials);
     };
     let hash = account.as_ref().map(|account| account.password_hash.clone());
@@ -111,10 +111,10 @@ async fn check(
         }
     };
     match account {
-        Some(mut account) if found != Match::Wrong && !account.disabled => {
+        Some(mut account) if found != PasswordMatch::Wrong && !account.disabled => {
             throttle::give_back(state, &taken).await?;
-            if found == Match::RightAsTyped {
-                password_form::normalise(state, turn, &mut account, password).await?;
+            if found == PasswordMatch::RightUnnormalised {
+                password_rehash::rehash_normalised(state, turn, &mut account, password).await?;
             }
             Ok(account)
         }
@@ -124,7 +124,7 @@ async fn check(
                 Some(account) if account.disabled => "account_disabled",
                 Some(_) => "wrong_password",
             };
-            refuse_attempt(state, Some(&taken), account.as_ref(), client, why).await?;
+            record_refusal(state, Some(&taken), account.as_ref(), client, why).await?;
             Err(AppError::InvalidCredentials)
         }
     }
@@ -132,7 +132,7 @@ async fn check(
 
 /// Counts a sign-in from a browser or desktop that the account does not know. Before the database is asked where that is
 /// certain; a known one has limits of its own, which strangers cannot exhaust.
-fn admit_stranger(state: &AppState, email: &str, client: &Client) -> Result<(), AppError> {
+fn limit_unknown_device(state: &AppState, email: &str, client: &Client) -> Result<(), AppError> {
     state.passwords.require_room(&throttle::account_bucket(email))?;
     rate_limit::check_sign_in(state, email, client.ip_address)
 }
@@ -144,18 +144,18 @@ fn is_plausible_email(email: &str) -> bool {
 
 /// A browser or desktop as the account knows it.
 #[derive(Default)]
-struct Device {
+struct KnownDevice {
     known: bool,
     /// What it is counted by, where it has a count of its own.
     counted_by: Option<Vec<u8>>,
 }
 
-async fn device(
+async fn find_known_device(
     state: &AppState,
     account: Option<&Account>,
     client: &Client,
     desktop: Option<&str>,
-) -> Result<Device, AppError> {
+) -> Result<KnownDevice, AppError> {
     // Whether or not there is such an account: the time that an answer takes must not tell.
     let user = account.map_or(UserId(Uuid::nil()), |account| account.id);
     let conn = &mut *state.database.connection().await?;
@@ -167,7 +167,7 @@ async fn device(
             let known = found.as_ref().is_some_and(|device| !device.in_question);
             // Where it was before: elsewhere, whoever has learnt its name is a stranger.
             let here = found.filter(|device| device.in_network);
-            return Ok(Device {
+            return Ok(KnownDevice {
                 known,
                 counted_by: here.map(|device| device.id.0.as_bytes().to_vec()),
             });
@@ -183,25 +183,25 @@ async fn device(
         }
         _ => false,
     };
-    Ok(Device {
+    Ok(KnownDevice {
         known: counted_by.is_some() && !in_question,
         counted_by,
     })
 }
 
 /// Records a refused sign-in whose password was right.
-pub async fn refuse(
+pub async fn record_refused_sign_in(
     state: &AppState,
     account: Option<&Account>,
     client: &Client,
     why: &str,
 ) -> Result<(), AppError> {
-    refuse_attempt(state, None, account, client, why).await
+    record_refusal(state, None, account, client, why).await
 }
 
-async fn refuse_attempt(
+async fn record_refusal(
     state: &AppState,
-    failed: Option<&Taken>,
+    failed: Option<&TakenAttempts>,
     account: Option<&Account>,
     client: &Client,
     why: &str,

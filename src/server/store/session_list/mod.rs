@@ -366,7 +366,7 @@ impl Row {
                 kind: self.kind.parse().map_err(invalid_column("kind"))?,
                 device_name: self
                     .device_name
-                    .unwrap_or_else(|| BrowserNames::read(&self.user_agent).device_name),
+                    .unwrap_or_else(|| BrowserNames::parse(&self.user_agent).device_name),
                 os: self.os,
                 platform: self.platform,
                 browser: self.browser,

@@ -230,8 +230,9 @@ pub async fn list_ended_by_limit(
     )
     .fetch_all(conn)
     .await?;
-    let name =
-        |device: Option<String>, agent: &str| device.unwrap_or_else(|| BrowserNames::read(agent).device_name);
+    let name = |device: Option<String>, agent: &str| {
+        device.unwrap_or_else(|| BrowserNames::parse(agent).device_name)
+    };
     Ok(rows
         .into_iter()
         .map(|row| (SessionId(row.id), name(row.device_name, &row.user_agent)))

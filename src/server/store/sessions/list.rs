@@ -74,7 +74,7 @@ pub async fn list_live(
                     kind: row.kind.parse().map_err(invalid_column("kind"))?,
                     device_name: row
                         .device_name
-                        .unwrap_or_else(|| BrowserNames::read(&row.user_agent).device_name),
+                        .unwrap_or_else(|| BrowserNames::parse(&row.user_agent).device_name),
                     os: row.os,
                     platform: row.platform,
                     browser: row.browser,

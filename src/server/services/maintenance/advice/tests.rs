@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::server::store::maintenance::{DatabaseOverview, PendingCleanup};
 
-const SETTINGS: Settings = Settings {
+const SETTINGS: MaintenanceSettings = MaintenanceSettings {
     cleanup_interval: Duration::from_secs(3600),
     retention: Duration::from_secs(30 * 86_400),
 };
@@ -47,9 +47,9 @@ fn open(pid: i32, state: &str, minutes: i64, at: DateTime<Utc>) -> OpenTransacti
 }
 
 /// A database that is well.
-fn well() -> Report {
+fn well() -> MaintenanceReport {
     let at = DateTime::from_timestamp(1_800_000_000, 0).expect("a time");
-    Report {
+    MaintenanceReport {
         at,
         database: DatabaseOverview {
             name: "portal".to_owned(),
@@ -75,7 +75,7 @@ fn well() -> Report {
 }
 
 /// What is advised, as subject and action.
-fn advised(change: impl FnOnce(&mut Report)) -> Vec<(String, String)> {
+fn advised(change: impl FnOnce(&mut MaintenanceReport)) -> Vec<(String, String)> {
     let mut report = well();
     change(&mut report);
     let told = |advice: Advice| {
@@ -84,7 +84,7 @@ fn advised(change: impl FnOnce(&mut Report)) -> Vec<(String, String)> {
             .map_or_else(String::new, |action| action.to_string());
         (advice.subject, action)
     };
-    of(&report, SETTINGS).into_iter().map(told).collect()
+    advise(&report, SETTINGS).into_iter().map(told).collect()
 }
 
 fn one(subject: &str, action: &str) -> Vec<(String, String)> {
@@ -144,8 +144,8 @@ fn cleanup_is_due_after_two_intervals() {
     ]
     .concat();
     assert_eq!(finished(7_201), both);
-    let why = |report: &Report| {
-        about_cleanup(report, SETTINGS)
+    let why = |report: &MaintenanceReport| {
+        check_cleanup(report, SETTINGS)
             .map(|advice| advice.why)
             .unwrap_or_default()
     };
@@ -165,7 +165,7 @@ fn cleanup_is_due_after_two_intervals() {
 
 #[test]
 fn unsealed_rows_are_sealed_after_their_limit() {
-    let late = |report: &mut Report| {
+    let late = |report: &mut MaintenanceReport| {
         report.keeping.oldest_unsealed = Some(report.at - TimeDelta::seconds(61));
     };
     assert_eq!(advised(late), one("audit log", "seal the audit log"));

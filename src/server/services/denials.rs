@@ -26,7 +26,7 @@ const WINDOW: TimeDelta = TimeDelta::minutes(15);
 
 /// Why something was refused. The names stand in the audit log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub enum DenialReason {
     AdministratorsOnly,
     ReauthRequired,
     /// The id of something that belongs to someone else.
@@ -35,50 +35,50 @@ pub enum Reason {
     NotPermitted,
 }
 
-impl Reason {
+impl DenialReason {
     fn as_str(self) -> &'static str {
         match self {
-            Reason::AdministratorsOnly => "administrators_only",
-            Reason::ReauthRequired => "reauth_required",
-            Reason::NotTheirs => "not_theirs",
-            Reason::NotPermitted => "not_permitted",
+            DenialReason::AdministratorsOnly => "administrators_only",
+            DenialReason::ReauthRequired => "reauth_required",
+            DenialReason::NotTheirs => "not_theirs",
+            DenialReason::NotPermitted => "not_permitted",
         }
     }
 
     /// How many of a window have a row each.
-    fn each(self) -> i32 {
+    fn individual_rows(self) -> i32 {
         match self {
             // The same again says nothing new: a page may ask and ask.
-            Reason::AdministratorsOnly | Reason::ReauthRequired => 1,
-            Reason::NotTheirs | Reason::NotPermitted => 10,
+            DenialReason::AdministratorsOnly | DenialReason::ReauthRequired => 1,
+            DenialReason::NotTheirs | DenialReason::NotPermitted => 10,
         }
     }
 
     fn is_recorded(self, nth: i32) -> bool {
-        nth <= self.each() || matches!(nth, 100 | 10_000)
+        nth <= self.individual_rows() || matches!(nth, 100 | 10_000)
     }
 }
 
 /// A caller, and where to put what they were refused on record.
 #[derive(Clone, Copy)]
-pub struct Refused<'a> {
+pub struct DenialRecorder<'a> {
     pub database: &'a Database,
     pub clock: &'a Clock,
     pub caller: &'a CurrentSession,
     pub ip_address: IpAddr,
 }
 
-impl Refused<'_> {
+impl DenialRecorder<'_> {
     /// Counts a refusal, and records it unless there were many before.
     ///
     /// # Errors
     /// The database's.
-    pub async fn record(self, reason: Reason, mut detail: Value) -> Result<(), AppError> {
+    pub async fn record(self, reason: DenialReason, mut detail: Value) -> Result<(), AppError> {
         let now = self.clock.now();
         let mut tx = self.database.begin().await?;
-        let nth = throttle::count(&mut tx, reason.as_str(), self.caller.id, WINDOW, now).await?;
+        let nth = throttle::count_event(&mut tx, reason.as_str(), self.caller.id, WINDOW, now).await?;
         if reason.is_recorded(nth) {
-            if nth > reason.each() {
+            if nth > reason.individual_rows() {
                 detail["refusals"] = json!(nth);
             }
             let refusal = Refusal {
@@ -104,7 +104,7 @@ impl Refused<'_> {
         if !foreign_ids::is_foreign(&mut *self.database.connection().await?, self.caller.user.id, id).await? {
             return Ok(());
         }
-        self.record(Reason::NotTheirs, json!({ name: id })).await
+        self.record(DenialReason::NotTheirs, json!({ name: id })).await
     }
 }
 
@@ -114,8 +114,8 @@ mod tests {
 
     #[test]
     fn refusal_floods_leave_few_rows() {
-        let rows = |reason: Reason| (1..=20_000).filter(|nth| reason.is_recorded(*nth)).count();
-        assert_eq!(rows(Reason::AdministratorsOnly), 3);
-        assert_eq!(rows(Reason::NotTheirs), 12);
+        let rows = |reason: DenialReason| (1..=20_000).filter(|nth| reason.is_recorded(*nth)).count();
+        assert_eq!(rows(DenialReason::AdministratorsOnly), 3);
+        assert_eq!(rows(DenialReason::NotTheirs), 12);
     }
 }

@@ -24,7 +24,7 @@ use axum::{
 use tokio::runtime::{self, Handle};
 use tracing::Instrument as _;
 
-use super::failure::FailureFormat;
+use super::error_response::ErrorFormat;
 use crate::{error::AppError, server::database::committed_changes};
 
 /// As many as there are cores. They last as long as the process: connections to the database that were opened on one are
@@ -50,9 +50,9 @@ fn start(number: usize) -> Option<Handle> {
 }
 
 /// Has the page rendered on one of the threads, the whole of its body.
-pub async fn render(request: Request, next: Next) -> Response {
+pub async fn render_on_one_thread(request: Request, next: Next) -> Response {
     static TURN: AtomicUsize = AtomicUsize::new(0);
-    let failure = FailureFormat::of(&request);
+    let failure = ErrorFormat::of(&request);
     let turn = TURN.fetch_add(1, Ordering::Relaxed);
     let Some(thread) = turn.checked_rem(THREADS.len()).and_then(|turn| THREADS.get(turn)) else {
         return failure.respond(&AppError::Unavailable);

@@ -4,7 +4,7 @@
 use chrono::TimeDelta;
 use serde_json::json;
 
-use super::verify::{Verified, refuse};
+use super::verify::{VerifiedPassword, record_refused_sign_in};
 use domain::{
     ids::SessionId,
     session::{ClientKind, EndReason},
@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// The session that is to begin.
-pub struct Beginning<'a> {
+pub struct CreateSession<'a> {
     pub kind: ClientKind,
     pub credential: &'a PlainToken,
     /// The hash of the password that the person has from now on, where they had to choose a new one.
@@ -51,21 +51,21 @@ pub struct Beginning<'a> {
 }
 
 /// The session that began.
-pub struct Began {
+pub struct CreatedSession {
     pub session: SessionId,
     pub user: User,
-    pub lasts: TimeDelta,
+    pub valid_for: TimeDelta,
     /// What ended for it, because the role allows no more.
     pub signed_out: Vec<SessionId>,
 }
 
 /// Begins a session. Everything signed out meanwhile, another password, a disabled account: each refuses it.
-pub async fn begin(
+pub async fn create_session(
     state: &AppState,
-    verified: &Verified,
+    verified: &VerifiedPassword,
     client: &Client,
-    beginning: Beginning<'_>,
-) -> Result<Began, AppError> {
+    request: CreateSession<'_>,
+) -> Result<CreatedSession, AppError> {
     let user = verified.account.id;
     // Which session was used least recently is judged by all that this node knows.
     state.activity.flush(&state.database).await?;
@@ -79,7 +79,7 @@ pub async fn begin(
     if !unchanged {
         tracing::info!(%user, "a sign-in came too late: the account changed since its password was looked at");
         drop(tx);
-        refuse(state, Some(&account), client, "account_changed").await?;
+        record_refused_sign_in(state, Some(&account), client, "account_changed").await?;
         return Err(AppError::InvalidCredentials);
     }
     let now = state.clock.now();
@@ -93,7 +93,7 @@ pub async fn begin(
 
     // All that may end here, in the order in which everyone locks several sessions.
     sessions::lock_open_of(&mut tx, user).await?;
-    if let Some(hash) = beginning.new_password {
+    if let Some(hash) = request.new_password {
         users::set_password(&mut tx, user, hash, now).await?;
         let event = AuditEvent {
             kind: AuditKind::PasswordChanged,
@@ -109,61 +109,61 @@ pub async fn begin(
             only: None,
             except: None,
         };
-        revoke::end_in(&mut tx, all, EndReason::PasswordChanged, None, actor, now).await?;
+        revoke::revoke_matching(&mut tx, all, EndReason::PasswordChanged, None, actor, now).await?;
     }
-    if let Some(old) = beginning.replaces {
-        revoke::end_in(&mut tx, one(old), EndReason::SignedOut, None, actor, now).await?;
+    if let Some(old) = request.replaces {
+        revoke::revoke_matching(&mut tx, one(old), EndReason::SignedOut, None, actor, now).await?;
     }
-    if let Some(orphan) = beginning.orphan {
-        revoke::end_orphan(&mut tx, orphan, actor, now).await?;
+    if let Some(orphan) = request.orphan {
+        revoke::revoke_orphan(&mut tx, orphan, actor, now).await?;
     }
     // Sessions before devices, as everywhere: two that lock in different orders would wait for each other.
-    if let Some(facts) = beginning.device
+    if let Some(facts) = request.device
         && let Some(known) = devices::find(&mut tx, user, facts.device_id).await?
         && let Some(old) = sessions::end_for_device(&mut tx, known, user, now).await?
     {
         revoke::record_ended(&mut tx, user, &[old], None, actor, now).await?;
     }
-    let unusual = suspicion::of_sign_in(&mut tx, &state.config.suspicion, verified, client, now).await?;
-    let device = match beginning.device {
+    let unusual = suspicion::check_sign_in(&mut tx, &state.config.suspicion, verified, client, now).await?;
+    let device = match request.device {
         Some(facts) => Some(devices::register(&mut tx, user, facts, now).await?),
         None => None,
     };
-    let is_desktop = beginning.kind == ClientKind::Desktop;
+    let is_desktop = request.kind == ClientKind::Desktop;
     let new = NewSession {
         id,
         user,
         organization: sessions::load_last_organization(&mut tx, user).await?,
-        kind: beginning.kind,
+        kind: request.kind,
         device,
-        credential: beginning.credential.hash(),
+        credential: request.credential.hash(),
         credential_expires_at: is_desktop.then(|| now + state.config.access_token),
         epoch: account.epoch,
         ip_address: client.ip_address,
         user_agent: &client.user_agent,
-        browser: beginning.browser,
-        os: beginning.os,
-        platform: beginning.platform,
-        known_browser: beginning.known_browser.map(PlainToken::hash),
+        browser: request.browser,
+        os: request.os,
+        platform: request.platform,
+        known_browser: request.known_browser.map(PlainToken::hash),
     };
     sessions::insert(&mut tx, new, now).await?;
     networks::record(&mut tx, id, client.network(), now).await?;
-    if let Some(token) = beginning.refresh_token {
+    if let Some(token) = request.refresh_token {
         refresh_tokens::insert_first(&mut tx, id, token.hash(), now).await?;
     }
-    if let Some(mark) = beginning.known_browser {
+    if let Some(mark) = request.known_browser {
         known_browsers::record(&mut tx, user, mark.hash(), now).await?;
     }
     let begun = sessions::load_inserted(&mut tx, id).await?;
     let most = begun.max_sessions;
-    let signed_out = revoke::end_over_limit(&mut tx, user, Some(id), None, most, actor, now).await?;
+    let signed_out = revoke::revoke_over_limit(&mut tx, user, Some(id), None, most, actor, now).await?;
     let event = AuditEvent {
         kind: AuditKind::SignedIn,
         actor,
         user: Some(user),
         session: Some(id),
         reason: None,
-        detail: json!({ "kind": beginning.kind, "device_name": beginning.device_name }),
+        detail: json!({ "kind": request.kind, "device_name": request.device_name }),
     };
     audit::record(&mut tx, event, now).await?;
     if let Some(unusual) = unusual {
@@ -171,11 +171,11 @@ pub async fn begin(
     }
     events::publish_sessions_changed(&mut tx, user, now).await?;
     tx.commit().await?;
-    tracing::info!(%user, session = %id, kind = beginning.kind.as_str(), signed_out = signed_out.len(), "signed in");
-    Ok(Began {
+    tracing::info!(%user, session = %id, kind = request.kind.as_str(), signed_out = signed_out.len(), "signed in");
+    Ok(CreatedSession {
         session: id,
         user: begun.user,
-        lasts: begun.lifetime_expires_at - now,
+        valid_for: begun.lifetime_expires_at - now,
         signed_out,
     })
 }

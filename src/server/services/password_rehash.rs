@@ -4,7 +4,7 @@ use crate::{
     error::AppError,
     server::{
         auth::{
-            password::{Match, Password},
+            password::{Password, PasswordMatch},
             password_queue::Turn,
         },
         state::AppState,
@@ -17,7 +17,7 @@ use crate::{
 ///
 /// # Errors
 /// The database does not answer, or hashing failed.
-pub async fn normalise(
+pub async fn rehash_normalised(
     state: &AppState,
     turn: &Turn,
     account: &mut Account,
@@ -37,7 +37,7 @@ pub async fn normalise(
         .passwords
         .verify(turn, password, Some(stored.password_hash.clone()))
         .await?;
-    if found == Match::Right {
+    if found == PasswordMatch::Right {
         account.password_hash = stored.password_hash;
     }
     Ok(())

@@ -9,13 +9,13 @@ use axum::{
 };
 use serde_json::{Map, Value};
 
-use super::{failure::FailureFormat, whole_body::MAX_BODY};
+use super::{error_response::ErrorFormat, request_body::MAX_BODY};
 use domain::query::encode_query_value;
 
 use crate::error::AppError;
 
 /// Turns a JSON body into the form that it stands for.
-pub async fn accept_json(request: Request, next: Next) -> Response {
+pub async fn convert_json(request: Request, next: Next) -> Response {
     let is_json = request
         .headers()
         .get(header::CONTENT_TYPE)
@@ -29,10 +29,10 @@ pub async fn accept_json(request: Request, next: Next) -> Response {
     if !is_json {
         return next.run(request).await;
     }
-    let failure = FailureFormat::of(&request);
+    let failure = ErrorFormat::of(&request);
     let (mut parts, body) = request.into_parts();
     let form = match to_bytes(body, MAX_BODY).await {
-        Ok(bytes) => form_of(&bytes),
+        Ok(bytes) => to_form(&bytes),
         Err(_) => None,
     };
     match form {
@@ -51,7 +51,7 @@ pub async fn accept_json(request: Request, next: Next) -> Response {
     }
 }
 
-fn form_of(json: &[u8]) -> Option<String> {
+fn to_form(json: &[u8]) -> Option<String> {
     if json.is_empty() {
         return Some(String::new());
     }
@@ -83,12 +83,12 @@ mod tests {
     #[test]
     fn only_flat_objects_become_forms() {
         assert_eq!(
-            form_of(br#"{"id":"a&b=c","n":1,"x":null}"#).as_deref(),
+            to_form(br#"{"id":"a&b=c","n":1,"x":null}"#).as_deref(),
             Some("id=a%26b%3Dc&n=1")
         );
-        assert_eq!(form_of(b"").as_deref(), Some(""));
+        assert_eq!(to_form(b"").as_deref(), Some(""));
         for wrong in [&b"[1]"[..], b"{\"a\":{}}", b"nonsense", b"\xff"] {
-            assert_eq!(form_of(wrong), None);
+            assert_eq!(to_form(wrong), None);
         }
     }
 }

@@ -29,15 +29,15 @@ use crate::server::{
 ///
 /// # Errors
 /// The database's.
-pub async fn figures(
+pub async fn load_statistics(
     database: &Database,
     period: Period,
     organization: Option<OrganizationId>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Statistics> {
     let conn = &mut *database.connection().await?;
-    let line = Line(period.step_starts(now));
-    let from = line.0.first().copied().unwrap_or(now);
+    let axis = TimeAxis(period.step_starts(now));
+    let from = axis.0.first().copied().unwrap_or(now);
     let steps = Steps {
         from,
         until: now,
@@ -49,19 +49,19 @@ pub async fn figures(
         from,
         until: now,
         live_sessions: match organization {
-            None => live_by_samples(conn, &line, steps).await?,
-            Some(organization) => live_of_organization(conn, &line, organization, steps).await?,
+            None => load_live_by_samples(conn, &axis, steps).await?,
+            Some(organization) => load_live_of_organization(conn, &axis, organization, steps).await?,
         },
-        sign_ins: sign_ins(conn, &line, organization, steps).await?,
-        ended_sessions: ended(conn, &line, organization, steps).await?,
-        session_length: lengths(conn, &line, organization, steps).await?,
+        sign_ins: load_sign_ins(conn, &axis, organization, steps).await?,
+        ended_sessions: load_ended(conn, &axis, organization, steps).await?,
+        session_length: load_lengths(conn, &axis, organization, steps).await?,
         refreshes: if whole {
-            Some(refreshes(conn, &line, steps).await?)
+            Some(load_refreshes(conn, &axis, steps).await?)
         } else {
             None
         },
         revocation: if whole {
-            Some(revocation(conn, &line, steps).await?)
+            Some(load_revocation(conn, &axis, steps).await?)
         } else {
             None
         },
@@ -74,9 +74,9 @@ pub async fn figures(
 }
 
 /// When the steps begin.
-struct Line(Vec<DateTime<Utc>>);
+struct TimeAxis(Vec<DateTime<Utc>>);
 
-impl Line {
+impl TimeAxis {
     /// A point for each step: what is known of it, or else `missing`.
     fn series(
         &self,
@@ -97,31 +97,31 @@ impl Line {
     }
 }
 
-/// A count as it is drawn. None is so large that an `f64` would not be exact.
+/// A count as it is to_f64. None is so large that an `f64` would not be exact.
 #[expect(clippy::cast_precision_loss, reason = "counts of rows are far below 2^53")]
-fn drawn(count: i64) -> f64 {
+fn to_f64(count: i64) -> f64 {
     count as f64
 }
 
 type ByRoleAndKind = BTreeMap<(usize, String), HashMap<DateTime<Utc>, f64>>;
 
 /// Where a role stands among the others; one that only a newer server knows comes last.
-fn rank(role: &str) -> usize {
+fn role_order(role: &str) -> usize {
     let known = Role::ALL.iter().position(|known| known.as_str() == role);
     known.unwrap_or(Role::ALL.len())
 }
 
 /// A series for each role and kind that there was.
-fn live_chart(line: &Line, counted: ByRoleAndKind, missing: Option<f64>) -> Chart {
-    let there_were = |known: &HashMap<_, f64>| known.values().any(|live| *live > 0.0);
+fn build_live_chart(axis: &TimeAxis, counted: ByRoleAndKind, missing: Option<f64>) -> Chart {
+    let has_any = |known: &HashMap<_, f64>| known.values().any(|live| *live > 0.0);
     let series = counted
         .iter()
-        .filter(|(_, known)| there_were(known))
-        .map(|((rank, kind), known)| {
+        .filter(|(_, known)| has_any(known))
+        .map(|((role_order, kind), known)| {
             let (name, label) = Role::ALL
-                .get(*rank)
+                .get(*role_order)
                 .map_or(("other", "Other"), |role| (role.as_str(), role.label()));
-            line.series(
+            axis.series(
                 &format!("{name}_{kind}"),
                 &format!("{label}, {kind}"),
                 known,
@@ -134,69 +134,69 @@ fn live_chart(line: &Line, counted: ByRoleAndKind, missing: Option<f64>) -> Char
     }
 }
 
-async fn live_by_samples(conn: &mut Connection, line: &Line, steps: Steps) -> sqlx::Result<Chart> {
+async fn load_live_by_samples(conn: &mut Connection, axis: &TimeAxis, steps: Steps) -> sqlx::Result<Chart> {
     let mut counted = ByRoleAndKind::new();
     for row in statistics::count_live_from_samples(conn, steps).await? {
-        let known = counted.entry((rank(&row.role), row.kind)).or_default();
-        *known.entry(row.step).or_default() += drawn(row.live);
+        let known = counted.entry((role_order(&row.role), row.kind)).or_default();
+        *known.entry(row.step).or_default() += to_f64(row.live);
     }
-    Ok(live_chart(line, counted, None))
+    Ok(build_live_chart(axis, counted, None))
 }
 
-async fn live_of_organization(
+async fn load_live_of_organization(
     conn: &mut Connection,
-    line: &Line,
+    axis: &TimeAxis,
     organization: OrganizationId,
     steps: Steps,
 ) -> sqlx::Result<Chart> {
-    let ends: Vec<_> = line
+    let ends: Vec<_> = axis
         .0
         .iter()
         .map(|begins| (*begins + steps.length).min(steps.until))
         .collect();
     let mut counted = ByRoleAndKind::new();
     for row in statistics::count_live_in_organization(conn, organization, &ends).await? {
-        let known = counted.entry((rank(&row.role), row.kind)).or_default();
+        let known = counted.entry((role_order(&row.role), row.kind)).or_default();
         let index = |number: i32| usize::try_from(number).unwrap_or_default();
-        for step in line.0.iter().take(index(row.last) + 1).skip(index(row.first)) {
-            *known.entry(*step).or_default() += drawn(row.sessions);
+        for step in axis.0.iter().take(index(row.last) + 1).skip(index(row.first)) {
+            *known.entry(*step).or_default() += to_f64(row.sessions);
         }
     }
-    Ok(live_chart(line, counted, Some(0.0)))
+    Ok(build_live_chart(axis, counted, Some(0.0)))
 }
 
-async fn sign_ins(
+async fn load_sign_ins(
     conn: &mut Connection,
-    line: &Line,
+    axis: &TimeAxis,
     organization: Option<OrganizationId>,
     steps: Steps,
 ) -> sqlx::Result<Chart> {
     let rows = statistics::count_sign_ins(conn, organization, steps).await?;
-    let succeeded = rows.iter().map(|row| (row.step, drawn(row.succeeded))).collect();
-    let failed = rows.iter().map(|row| (row.step, drawn(row.failed))).collect();
+    let succeeded = rows.iter().map(|row| (row.step, to_f64(row.succeeded))).collect();
+    let failed = rows.iter().map(|row| (row.step, to_f64(row.failed))).collect();
     Ok(Chart {
         unit: Unit::SignIns,
         series: vec![
-            line.series("succeeded", "Signed in", &succeeded, Some(0.0)),
-            line.series("failed", "Failed", &failed, Some(0.0)),
+            axis.series("succeeded", "Signed in", &succeeded, Some(0.0)),
+            axis.series("failed", "Failed", &failed, Some(0.0)),
         ],
     })
 }
 
-async fn ended(
+async fn load_ended(
     conn: &mut Connection,
-    line: &Line,
+    axis: &TimeAxis,
     organization: Option<OrganizationId>,
     steps: Steps,
 ) -> sqlx::Result<Chart> {
     let mut counted: HashMap<String, HashMap<DateTime<Utc>, f64>> = HashMap::new();
     for row in statistics::count_ended(conn, organization, steps).await? {
         let known = counted.entry(row.reason).or_default();
-        known.insert(row.step, drawn(row.sessions));
+        known.insert(row.step, to_f64(row.sessions));
     }
     let series = EndReason::ALL.into_iter().filter_map(|reason| {
         let known = counted.get(reason.as_str())?;
-        Some(line.series(reason.as_str(), label(reason), known, Some(0.0)))
+        Some(axis.series(reason.as_str(), reason_label(reason), known, Some(0.0)))
     });
     Ok(Chart {
         unit: Unit::Sessions,
@@ -205,7 +205,7 @@ async fn ended(
 }
 
 /// A reason in two or three words, beside a line.
-fn label(reason: EndReason) -> &'static str {
+fn reason_label(reason: EndReason) -> &'static str {
     match reason {
         EndReason::SignedOut => "Signed out",
         EndReason::SignedOutEverywhere => "Signed out everywhere",
@@ -223,9 +223,9 @@ fn label(reason: EndReason) -> &'static str {
     }
 }
 
-async fn lengths(
+async fn load_lengths(
     conn: &mut Connection,
-    line: &Line,
+    axis: &TimeAxis,
     organization: Option<OrganizationId>,
     steps: Steps,
 ) -> sqlx::Result<Chart> {
@@ -235,34 +235,34 @@ async fn lengths(
     Ok(Chart {
         unit: Unit::Seconds,
         series: vec![
-            line.series("average", "Average", &average, None),
-            line.series("median", "Median", &median, None),
+            axis.series("average", "Average", &average, None),
+            axis.series("median", "Median", &median, None),
         ],
     })
 }
 
-async fn refreshes(conn: &mut Connection, line: &Line, steps: Steps) -> sqlx::Result<Chart> {
+async fn load_refreshes(conn: &mut Connection, axis: &TimeAxis, steps: Steps) -> sqlx::Result<Chart> {
     let rows = statistics::count_refreshes(conn, steps).await?;
-    let exchanged = rows.iter().map(|row| (row.step, drawn(row.exchanged))).collect();
-    let refused = rows.iter().map(|row| (row.step, drawn(row.refused))).collect();
+    let exchanged = rows.iter().map(|row| (row.step, to_f64(row.exchanged))).collect();
+    let refused = rows.iter().map(|row| (row.step, to_f64(row.refused))).collect();
     Ok(Chart {
         unit: Unit::Exchanges,
         series: vec![
-            line.series("exchanged", "Exchanged", &exchanged, Some(0.0)),
-            line.series("refused", "Refused", &refused, Some(0.0)),
+            axis.series("exchanged", "Exchanged", &exchanged, Some(0.0)),
+            axis.series("refused", "Refused", &refused, Some(0.0)),
         ],
     })
 }
 
-async fn revocation(conn: &mut Connection, line: &Line, steps: Steps) -> sqlx::Result<Chart> {
+async fn load_revocation(conn: &mut Connection, axis: &TimeAxis, steps: Steps) -> sqlx::Result<Chart> {
     let rows = statistics::load_revocation_latency(conn, steps).await?;
     let median = rows.iter().map(|row| (row.step, row.median)).collect();
     let slowest = rows.iter().map(|row| (row.step, row.slowest)).collect();
     Ok(Chart {
         unit: Unit::Milliseconds,
         series: vec![
-            line.series("median", "Median", &median, None),
-            line.series("slowest", "Slowest", &slowest, None),
+            axis.series("median", "Median", &median, None),
+            axis.series("slowest", "Slowest", &slowest, None),
         ],
     })
 }

@@ -14,7 +14,7 @@ use axum::{
 };
 use tokio::time::timeout;
 
-use super::failure::FailureFormat;
+use super::error_response::ErrorFormat;
 use crate::{error::AppError, server::database::committed_changes};
 
 /// Longest body in bytes, of a server function and of the API: far above any honest one.
@@ -25,11 +25,11 @@ const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long an answer may take: longer than any statement or lock is given, so that it is cut off only where the
 /// database does not even say no.
-const ANSWER_DEADLINE: Duration = Duration::from_secs(12);
+const RESPONSE_DEADLINE: Duration = Duration::from_secs(12);
 
 /// Reads the body, then lets the request in, and gives up on an answer that does not come.
-pub async fn first(request: Request, next: Next) -> Response {
-    let failure = FailureFormat::of(&request);
+pub async fn read_body(request: Request, next: Next) -> Response {
+    let failure = ErrorFormat::of(&request);
     let (parts, body) = request.into_parts();
     if parts.method == Method::CONNECT {
         return failure.respond(&AppError::Forbidden);
@@ -42,7 +42,7 @@ pub async fn first(request: Request, next: Next) -> Response {
         Err(_) => return refused("The body took too long to come."),
     };
     match timeout(
-        ANSWER_DEADLINE,
+        RESPONSE_DEADLINE,
         committed_changes::track(next.run(Request::from_parts(parts, Body::from(bytes)))),
     )
     .await

@@ -31,35 +31,35 @@ use crate::server::{
 };
 
 /// How long the receiver may take for one message, from the first packet to the last.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const RECEIVER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A node that took a message and did not say what became of it is taken for dead. Longer than `PATIENCE` with the
+/// A node that took a message and did not say what became of it is taken for dead. Longer than `RECEIVER_TIMEOUT` with the
 /// statements around it.
 const LEASE: TimeDelta = TimeDelta::seconds(60);
 
 /// A message that nobody takes for so long is given up.
-const GIVE_UP: TimeDelta = TimeDelta::hours(24);
+const MAX_AGE: TimeDelta = TimeDelta::hours(24);
 
 /// Between the first attempt and the second, and the most between any two.
-const FIRST_PAUSE: TimeDelta = TimeDelta::seconds(10);
-const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(1);
+const MIN_RETRY_DELAY: TimeDelta = TimeDelta::seconds(10);
+const MAX_RETRY_DELAY: TimeDelta = TimeDelta::hours(1);
 
 /// As much of an answer is read, so that the receiver can say it to the end; what it says is of no interest.
-const ANSWER: usize = 16 * 1024;
+const MAX_RESPONSE_BYTES: usize = 16 * 1024;
 
 /// How much of an error's words is kept.
-const WORDS: usize = 120;
+const MAX_ERROR_CHARS: usize = 120;
 
 /// Sends what is due to the webhook.
-pub struct Courier {
+pub struct WebhookSender {
     webhook: Webhook,
-    patience: Duration,
+    timeout_after: Duration,
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
 /// Why a message was not taken, in words that hold neither the address nor the key.
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
+enum DeliveryError {
     #[error("the receiver answered {0}; redirects are not followed")]
     Redirect(u16),
     #[error("the receiver answered {0}")]
@@ -69,13 +69,13 @@ enum Refusal {
     #[error("no connection to the receiver: {0}")]
     NoConnection(String),
     #[error("the connection to the receiver broke off: {0}")]
-    BrokenOff(String),
+    ConnectionLost(String),
     #[error("the message could not be written")]
-    Unwritable,
+    InvalidMessage,
 }
 
-impl Courier {
-    pub fn new(webhook: Webhook, patience: Duration) -> Self {
+impl WebhookSender {
+    pub fn new(webhook: Webhook, timeout_after: Duration) -> Self {
         let connector = HttpsConnectorBuilder::new()
             .with_webpki_roots()
             .https_or_http()
@@ -87,7 +87,7 @@ impl Courier {
             .build(connector);
         Self {
             webhook,
-            patience,
+            timeout_after,
             client,
         }
     }
@@ -106,8 +106,8 @@ impl Courier {
             let Some(claimed) = claimed else {
                 return Ok(taken);
             };
-            let answer = timeout(self.patience, self.post(&claimed, now)).await;
-            let answer = answer.unwrap_or(Err(Refusal::TooSlow(self.patience.as_secs())));
+            let answer = timeout(self.timeout_after, self.post(&claimed, now)).await;
+            let answer = answer.unwrap_or(Err(DeliveryError::TooSlow(self.timeout_after.as_secs())));
             let now = clock.now();
             let mut tx = database.begin().await?;
             match answer {
@@ -115,16 +115,16 @@ impl Courier {
                     alert_deliveries::mark_delivered(&mut tx, claimed.id, now).await?;
                     taken += 1;
                 }
-                Err(refusal) => refused(&mut tx, &claimed, &refusal, now).await?,
+                Err(error) => record_failure(&mut tx, &claimed, &error, now).await?,
             }
             tx.commit().await?;
         }
     }
 
-    async fn post(&self, message: &ClaimedDelivery, now: DateTime<Utc>) -> Result<(), Refusal> {
+    async fn post(&self, message: &ClaimedDelivery, now: DateTime<Utc>) -> Result<(), DeliveryError> {
         let timestamp = now.timestamp();
         let signature = signature(&self.webhook.secret, message.id, timestamp, &message.payload)
-            .ok_or(Refusal::Unwritable)?;
+            .ok_or(DeliveryError::InvalidMessage)?;
         let request = Request::post(self.webhook.url.reveal())
             .header(CONTENT_TYPE, "application/json")
             .header(USER_AGENT, concat!("broker-portal/", env!("CARGO_PKG_VERSION")))
@@ -132,58 +132,60 @@ impl Courier {
             .header("webhook-timestamp", timestamp)
             .header("webhook-signature", signature)
             .body(Full::from(message.payload.clone()))
-            .map_err(|_| Refusal::Unwritable)?;
+            .map_err(|_| DeliveryError::InvalidMessage)?;
         let answer = self.client.request(request).await.map_err(|error| {
             let words = root_cause(&error);
             if error.is_connect() {
-                Refusal::NoConnection(words)
+                DeliveryError::NoConnection(words)
             } else {
-                Refusal::BrokenOff(words)
+                DeliveryError::ConnectionLost(words)
             }
         })?;
         let status = answer.status();
         // Read for the receiver's sake; an answer that breaks off or goes on is an answer all the same.
-        _ = Limited::new(answer.into_body(), ANSWER).collect().await;
+        _ = Limited::new(answer.into_body(), MAX_RESPONSE_BYTES)
+            .collect()
+            .await;
         if status.is_success() {
             Ok(())
         } else if status.is_redirection() {
-            Err(Refusal::Redirect(status.as_u16()))
+            Err(DeliveryError::Redirect(status.as_u16()))
         } else {
-            Err(Refusal::Status(status.as_u16()))
+            Err(DeliveryError::Status(status.as_u16()))
         }
     }
 }
 
-async fn refused(
+async fn record_failure(
     conn: &mut Connection,
     claimed: &ClaimedDelivery,
-    refusal: &Refusal,
+    error: &DeliveryError,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let next = now + pause(claimed.attempts, rand::rng().random());
-    let next = (next - claimed.created_at <= GIVE_UP).then_some(next);
+    let next = now + retry_delay(claimed.attempts, rand::rng().random());
+    let next = (next - claimed.created_at <= MAX_AGE).then_some(next);
     let (delivery, attempts) = (claimed.id, claimed.attempts);
     if next.is_some() {
-        tracing::info!(%delivery, attempts, "the webhook did not take an alert, which is tried again: {refusal}");
+        tracing::info!(%delivery, attempts, "the webhook did not take an alert, which is tried again: {error}");
     } else {
-        tracing::warn!(%delivery, attempts, "an alert was not delivered for a day and is given up: {refusal}");
+        tracing::warn!(%delivery, attempts, "an alert was not delivered for a day and is given up: {error}");
     }
-    alert_deliveries::mark_failed(conn, claimed, &refusal.to_string(), next, now).await
+    alert_deliveries::mark_failed(conn, claimed, &error.to_string(), next, now).await
 }
 
 /// The pause after so many attempts: twice as long each time, a fifth more or less by luck (0 to 1), so that messages which
 /// failed together do not come back together.
-fn pause(attempts: i32, luck: f64) -> TimeDelta {
+fn retry_delay(attempts: i32, jitter: f64) -> TimeDelta {
     let doublings = attempts.clamp(1, 20) - 1;
-    let longer = FIRST_PAUSE.num_milliseconds() << doublings;
-    let pause = longer.min(LONGEST_PAUSE.num_milliseconds());
+    let longer = MIN_RETRY_DELAY.num_milliseconds() << doublings;
+    let pause = longer.min(MAX_RETRY_DELAY.num_milliseconds());
     // A fifth of an hour in milliseconds is exact in an f64.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_precision_loss,
         reason = "below 2^53"
     )]
-    let more = (pause as f64 * (luck - 0.5) * 0.4) as i64;
+    let more = (pause as f64 * (jitter - 0.5) * 0.4) as i64;
     TimeDelta::milliseconds(pause + more)
 }
 
@@ -200,7 +202,7 @@ fn root_cause(error: &hyper_util::client::legacy::Error) -> String {
     while let Some(source) = cause.source() {
         cause = source;
     }
-    cause.to_string().chars().take(WORDS).collect()
+    cause.to_string().chars().take(MAX_ERROR_CHARS).collect()
 }
 
 #[cfg(test)]
@@ -209,7 +211,7 @@ mod tests {
 
     #[test]
     fn delays_double_up_to_an_hour_with_jitter() {
-        let seconds = |attempts, luck| pause(attempts, luck).num_seconds();
+        let seconds = |attempts, jitter| retry_delay(attempts, jitter).num_seconds();
         assert_eq!(
             [1, 2, 3, 9, 10, 1000].map(|attempts| seconds(attempts, 0.5)),
             [10, 20, 40, 2560, 3600, 3600]

@@ -7,13 +7,13 @@
 use chrono::TimeDelta;
 use serde_json::json;
 
-use super::{Change, clear, delta, saw};
+use super::{AlertChange, clear, delta, raise};
 use domain::{alert::AlertRule, time::pluralize};
 
 use crate::server::{
     services::{
-        audit_chain::Head,
-        audit_verification::{self, Problem, Verdict},
+        audit_chain::ChainHead,
+        audit_verification::{self, ChainProblem, VerificationReport},
     },
     state::AppState,
     store::{
@@ -29,16 +29,16 @@ pub const JOB: &str = "audit_verification";
 const HEAD: &str = "audit_verification_head";
 
 /// Between a pass that broke off or found something and the next one.
-const AGAIN: TimeDelta = TimeDelta::hours(1);
+const RETRY_AFTER: TimeDelta = TimeDelta::hours(1);
 
 /// The most of a problem's words that a message holds.
-const WORDS: usize = 300;
+const MAX_PROBLEM_CHARS: usize = 300;
 
 /// Looks at the audit log, if it is time and this node's turn. Gives whether it did.
 ///
 /// # Errors
 /// The database's. The pass is repeated then.
-pub async fn look(state: &AppState) -> sqlx::Result<bool> {
+pub async fn evaluate_if_due(state: &AppState) -> sqlx::Result<bool> {
     let Some(every) = state.config.alerts.audit_chain else {
         return Ok(false);
     };
@@ -49,19 +49,19 @@ pub async fn look(state: &AppState) -> sqlx::Result<bool> {
     let done = job_runs::load_last_success(&mut tx, JOB).await?;
     let due = done.is_none_or(|done| done <= now - every)
         || alerts::is_open(&mut tx, AlertRule::AuditChainBroken).await?;
-    let ours = due && job_runs::start(&mut tx, JOB, every.min(AGAIN), now).await?;
+    let ours = due && job_runs::start(&mut tx, JOB, every.min(RETRY_AFTER), now).await?;
     let noted = job_runs::load_note(&mut tx, HEAD).await?;
     tx.commit().await?;
     if !ours {
         return Ok(false);
     }
-    let noted: Option<Head> = noted.and_then(|note| note["head"].as_str()?.parse().ok());
+    let noted: Option<ChainHead> = noted.and_then(|note| note["head"].as_str()?.parse().ok());
     let verdict = audit_verification::verify(&state.database, now, noted).await?;
 
     let now = state.clock.now();
     let mut tx = state.database.begin().await?;
     let changes = match finding(&verdict) {
-        Some(finding) => Vec::from_iter(saw(&mut tx, &state.config, finding, now).await?),
+        Some(finding) => Vec::from_iter(raise(&mut tx, &state.config, finding, now).await?),
         None => {
             if let Some(head) = verdict.head {
                 job_runs::save_note(&mut tx, HEAD, &json!({ "head": head.to_string() }), now).await?;
@@ -69,22 +69,22 @@ pub async fn look(state: &AppState) -> sqlx::Result<bool> {
             clear(&mut tx, &state.config, AlertRule::AuditChainBroken, now, now).await?
         }
     };
-    let report = json!({ "sealed": verdict.sealed, "problems": verdict.problems.len() + verdict.untold });
+    let report = json!({ "sealed": verdict.sealed, "problems": verdict.problems.len() + verdict.unlisted });
     job_runs::finish(&mut tx, JOB, &report, now).await?;
     tx.commit().await?;
-    changes.iter().for_each(Change::log);
+    changes.iter().for_each(AlertChange::log);
     Ok(true)
 }
 
 /// What is to be told of a verdict. That sealing is behind is no change.
-fn finding(verdict: &Verdict) -> Option<Finding> {
+fn finding(verdict: &VerificationReport) -> Option<Finding> {
     let found = verdict
         .problems
         .iter()
-        .filter(|problem| !matches!(problem, Problem::Behind { .. }));
+        .filter(|problem| !matches!(problem, ChainProblem::Behind { .. }));
     let first = found.clone().next()?;
-    let more = found.count() - 1 + verdict.untold;
-    let words: String = first.to_string().chars().take(WORDS).collect();
+    let more = found.count() - 1 + verdict.unlisted;
+    let words: String = first.to_string().chars().take(MAX_PROBLEM_CHARS).collect();
     let rest = match i64::try_from(more) {
         Ok(0) => String::new(),
         Ok(more) => format!(", and {}", pluralize(more, "other problem")),

@@ -23,7 +23,7 @@ pub enum RequestKind {
 
 /// The format in which a request's failure is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FailureFormat {
+pub enum ErrorFormat {
     /// For a user to read.
     Page,
     /// The error of a server function.
@@ -32,7 +32,7 @@ pub enum FailureFormat {
     Problem,
 }
 
-impl FailureFormat {
+impl ErrorFormat {
     pub fn of(request: &Request) -> Self {
         match request.extensions().get() {
             Some(RequestKind::Api) => Self::Problem,

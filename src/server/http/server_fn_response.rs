@@ -14,14 +14,14 @@ use axum::{
 };
 use leptos::server_fn::error::SERVER_FN_ERROR_HEADER;
 
-use super::failure;
+use super::error_response;
 use crate::{error::AppError, server::state::AppState};
 
 /// Longest error in bytes; ours are far shorter.
 const MAX_ERROR: usize = 16 * 1024;
 
 /// Mends both. An error that travels in a redirect has the redirect's status and keeps it.
-pub async fn mend(State(state): State<AppState>, request: Request, next: Next) -> Response {
+pub async fn fix_response(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let host = request
         .headers()
         .get(HOST)
@@ -33,7 +33,7 @@ pub async fn mend(State(state): State<AppState>, request: Request, next: Next) -
             .headers()
             .get(LOCATION)
             .and_then(|place| place.to_str().ok());
-        let place = HeaderValue::from_str(own_page(
+        let place = HeaderValue::from_str(own_path(
             place.unwrap_or_default(),
             [host.as_deref(), Some(state.config.public_url.authority())],
         ));
@@ -50,13 +50,13 @@ pub async fn mend(State(state): State<AppState>, request: Request, next: Next) -
         return Response::from_parts(parts, Body::empty());
     };
     let error = serde_json::from_slice(&bytes).unwrap_or(AppError::Internal);
-    parts.status = failure::status(&error);
-    failure::with_retry(Response::from_parts(parts, Body::from(bytes)), &error)
+    parts.status = error_response::status(&error);
+    error_response::with_retry(Response::from_parts(parts, Body::from(bytes)), &error)
 }
 
 /// The path of a page on one of these hosts (as asked for, and as people type it: a proxy may have changed the first);
 /// the sign-in page for any other place.
-fn own_page<'a>(place: &'a str, hosts: [Option<&str>; 2]) -> &'a str {
+fn own_path<'a>(place: &'a str, hosts: [Option<&str>; 2]) -> &'a str {
     let path = match place.split_once("://") {
         Some((_, rest)) => match rest.find('/') {
             Some(at) if hosts.contains(&Some(&rest[..at])) => &rest[at..],
@@ -87,8 +87,8 @@ mod tests {
             ("javascript:alert(1)", "/login"),
             ("", "/login"),
         ] {
-            assert_eq!(own_page(place, hosts), page, "{place}");
+            assert_eq!(own_path(place, hosts), page, "{place}");
         }
-        assert_eq!(own_page("https://portal.example/x", [None, None]), "/login");
+        assert_eq!(own_path("https://portal.example/x", [None, None]), "/login");
     }
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
-use super::{Change, clear, delta, length, saw};
+use super::{AlertChange, clear, delta, length, raise};
 use crate::server::database::Connection;
 use domain::{
     alert::AlertRule,
@@ -22,43 +22,43 @@ use crate::server::{
 const JOB: &str = "alerts";
 
 /// An alert is cleared once it was not so any more for so long, or for two looks: what comes and goes is one alert.
-const CALM: TimeDelta = TimeDelta::minutes(2);
+const CLEAR_AFTER: TimeDelta = TimeDelta::minutes(2);
 
 /// A server that has just started leaves the clean-up so much time before it asks after it.
-const START: TimeDelta = TimeDelta::minutes(5);
+const STARTUP_GRACE: TimeDelta = TimeDelta::minutes(5);
 
 /// What one node knows between two looks.
 #[derive(Debug)]
-pub struct Watch {
+pub struct AlertEvaluator {
     /// The node's own name.
     node: String,
     /// When it began to look.
     since: DateTime<Utc>,
-    deaf: Option<Deaf>,
+    outage: Option<ListenerOutage>,
 }
 
 /// This node hears nothing of the database.
 #[derive(Clone, Copy, Debug)]
-struct Deaf {
+struct ListenerOutage {
     since: DateTime<Utc>,
     /// It was logged by this node, which could not store it.
-    told: bool,
+    logged: bool,
 }
 
 /// What a rule has to say.
-enum Judgement {
-    Well,
-    Wrong(Finding),
+enum RuleState {
+    Normal,
+    Triggered(Finding),
     /// It cannot be told now. What is open stays open.
-    NotNow,
+    Unknown,
 }
 
-impl Watch {
-    pub fn begin(node: impl Into<String>, now: DateTime<Utc>) -> Self {
+impl AlertEvaluator {
+    pub fn new(node: impl Into<String>, now: DateTime<Utc>) -> Self {
         Self {
             node: node.into(),
             since: now,
-            deaf: None,
+            outage: None,
         }
     }
 
@@ -66,8 +66,8 @@ impl Watch {
     ///
     /// # Errors
     /// The database's. What this node says of itself is logged all the same.
-    pub async fn look(&mut self, state: &AppState) -> sqlx::Result<()> {
-        self.look_at_listener(state).await?;
+    pub async fn evaluate(&mut self, state: &AppState) -> sqlx::Result<()> {
+        self.check_listener(state).await?;
         let mut tx = state.database.begin_unverified().await?;
         let apart = delta(state.config.alerts.interval.mul_f64(0.9));
         let ours = job_runs::start(&mut tx, JOB, apart, state.clock.now()).await?;
@@ -77,7 +77,7 @@ impl Watch {
         }
         for rule in AlertRule::ALL {
             // A rule that fails keeps none of the others from speaking up.
-            if let Err(error) = self.look_at_portal(state, rule).await {
+            if let Err(error) = self.evaluate_rule(state, rule).await {
                 tracing::warn!(%error, rule = rule.as_str(), "an alert's rule could not be looked at");
             }
         }
@@ -87,38 +87,38 @@ impl Watch {
     }
 
     /// While the database is away, nothing can be stored, so that this node says so in its log.
-    async fn look_at_listener(&mut self, state: &AppState) -> sqlx::Result<()> {
+    async fn check_listener(&mut self, state: &AppState) -> sqlx::Result<()> {
         let now = state.clock.now();
         if state.hub.is_listening() {
-            if self.deaf.take().is_some_and(|deaf| deaf.told) {
+            if self.outage.take().is_some_and(|outage| outage.logged) {
                 tracing::info!(node = self.node, "this server hears of the database again");
             }
             return Ok(());
         }
-        let deaf = *self.deaf.get_or_insert(Deaf {
+        let outage = *self.outage.get_or_insert(ListenerOutage {
             since: now,
-            told: false,
+            logged: false,
         });
         let Some(limit) = state.config.alerts.listener_down else {
             return Ok(());
         };
-        if now - deaf.since < delta(limit) {
+        if now - outage.since < delta(limit) {
             return Ok(());
         }
         let finding = Finding {
             rule: AlertRule::ListenerDown,
             key: self.node.clone(),
-            figures: json!({ "since": deaf.since, "seconds": (now - deaf.since).num_seconds() }),
+            figures: json!({ "since": outage.since, "seconds": (now - outage.since).num_seconds() }),
             message: format!(
                 "Server {} has heard nothing of the database since {}: its open pages learn late of sessions that end.",
                 self.node,
-                format_utc(deaf.since)
+                format_utc(outage.since)
             ),
         };
         let message = finding.message.clone();
         let stored = async {
             let mut tx = state.database.begin().await?;
-            let change = saw(&mut tx, &state.config, finding, now).await?;
+            let change = raise(&mut tx, &state.config, finding, now).await?;
             tx.commit().await?;
             sqlx::Result::Ok(change)
         };
@@ -130,45 +130,50 @@ impl Watch {
                 Ok(())
             }
             Err(error) => {
-                if !deaf.told {
+                if !outage.logged {
                     tracing::warn!(
                         rule = AlertRule::ListenerDown.as_str(),
                         key = self.node,
                         "alert raised, and not stored: {message}"
                     );
-                    self.deaf = Some(Deaf { told: true, ..deaf });
+                    self.outage = Some(ListenerOutage {
+                        logged: true,
+                        ..outage
+                    });
                 }
                 Err(error)
             }
         }
     }
 
-    async fn look_at_portal(&self, state: &AppState, rule: AlertRule) -> sqlx::Result<()> {
+    async fn evaluate_rule(&self, state: &AppState, rule: AlertRule) -> sqlx::Result<()> {
         let now = state.clock.now();
         let config = &state.config;
-        let calm = CALM.max(delta(config.alerts.interval * 2));
+        let calm = CLEAR_AFTER.max(delta(config.alerts.interval * 2));
         let mut tx = state.database.begin_unverified().await?;
-        let changes = match self.judge(&mut tx, config, rule, now).await? {
+        let changes = match self.evaluate_condition(&mut tx, config, rule, now).await? {
             None => clear(&mut tx, config, rule, now, now).await?,
-            Some(Judgement::Wrong(finding)) => Vec::from_iter(saw(&mut tx, config, finding, now).await?),
-            Some(Judgement::Well) => clear(&mut tx, config, rule, now - calm, now).await?,
-            Some(Judgement::NotNow) => Vec::new(),
+            Some(RuleState::Triggered(finding)) => {
+                Vec::from_iter(raise(&mut tx, config, finding, now).await?)
+            }
+            Some(RuleState::Normal) => clear(&mut tx, config, rule, now - calm, now).await?,
+            Some(RuleState::Unknown) => Vec::new(),
         };
         tx.commit().await?;
-        changes.iter().for_each(Change::log);
+        changes.iter().for_each(AlertChange::log);
         Ok(())
     }
 
     /// What a rule has to say. `None`: it is switched off.
-    async fn judge(
+    async fn evaluate_condition(
         &self,
         conn: &mut Connection,
         config: &Config,
         rule: AlertRule,
         now: DateTime<Utc>,
-    ) -> sqlx::Result<Option<Judgement>> {
+    ) -> sqlx::Result<Option<RuleState>> {
         let rules = &config.alerts;
-        let judgement = match rule {
+        let rule_state = match rule {
             AlertRule::SignInFailures => {
                 let Some(limit) = rules.sign_in_failures else {
                     return Ok(None);
@@ -177,7 +182,7 @@ impl Watch {
                 let all = counted.succeeded + counted.failed;
                 let enough = counted.failed >= i64::from(limit.least);
                 let large = counted.failed.saturating_mul(100) >= all.saturating_mul(limit.percent.into());
-                judgement(enough && large, rule, || {
+                rule_state(enough && large, rule, || {
                     let figures = json!({
                         "failed": counted.failed,
                         "sign_ins": all,
@@ -200,7 +205,7 @@ impl Watch {
                 };
                 let audit::ReuseCounts { count, lost_answers } =
                     audit::count_reuses_since(conn, now - delta(window)).await?;
-                judgement(count >= i64::from(least), rule, || {
+                rule_state(count >= i64::from(least), rule, || {
                     let figures = json!({
                         "count": count,
                         "lost_answers": lost_answers,
@@ -215,7 +220,7 @@ impl Watch {
                 };
                 let then = now - delta(window);
                 let count = audit::count_suspicions_since(conn, NoticeRule::FarNetworks, then).await?;
-                judgement(count >= i64::from(least), rule, || {
+                rule_state(count >= i64::from(least), rule, || {
                     let figures = json!({ "count": count, "window_seconds": window.as_secs() });
                     let times = pluralize(count, "time");
                     let within = length(window);
@@ -231,12 +236,12 @@ impl Watch {
                 let Some(limit) = rules.cleanup_overdue else {
                     return Ok(None);
                 };
-                if now - self.since < START {
-                    return Ok(Some(Judgement::NotNow));
+                if now - self.since < STARTUP_GRACE {
+                    return Ok(Some(RuleState::Unknown));
                 }
                 let done = job_runs::load_last_success(conn, cleanup::JOB).await?;
                 let since = done.unwrap_or(self.since);
-                judgement(now - since >= delta(limit), rule, || {
+                rule_state(now - since >= delta(limit), rule, || {
                     let figures = json!({
                         "last_success": done,
                         "seconds": (now - since).num_seconds(),
@@ -253,17 +258,17 @@ impl Watch {
                 if rules.listener_down.is_none() {
                     return Ok(None);
                 }
-                Judgement::Well
+                RuleState::Normal
             }
-            // Told by `audit_log`, which takes its time.
+            // Told by `audit_chain_rule`, which takes its time.
             AlertRule::AuditChainBroken => {
                 if rules.audit_chain.is_none() {
                     return Ok(None);
                 }
-                Judgement::NotNow
+                RuleState::Unknown
             }
         };
-        Ok(Some(judgement))
+        Ok(Some(rule_state))
     }
 }
 
@@ -279,12 +284,16 @@ fn reuse_message(count: i64, lost_answers: i64, within: &str) -> String {
     format!("A refresh token was shown again, {times} within {within}; the sessions were ended. {cause}")
 }
 
-fn judgement(wrong: bool, rule: AlertRule, told: impl FnOnce() -> (serde_json::Value, String)) -> Judgement {
+fn rule_state(
+    wrong: bool,
+    rule: AlertRule,
+    logged: impl FnOnce() -> (serde_json::Value, String),
+) -> RuleState {
     if !wrong {
-        return Judgement::Well;
+        return RuleState::Normal;
     }
-    let (figures, message) = told();
-    Judgement::Wrong(Finding {
+    let (figures, message) = logged();
+    RuleState::Triggered(Finding {
         rule,
         key: String::new(),
         figures,

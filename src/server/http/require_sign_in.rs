@@ -16,7 +16,7 @@ use domain::{
 use crate::server::{auth::current_session::Identity, http::form_error::without_error};
 
 /// Sends page requests below `/dashboard` without a live session to sign-in, with the reason where there was one.
-pub async fn sign_in_first(request: Request, next: Next) -> Response {
+pub async fn require_sign_in(request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let private = path == "/dashboard" || path.starts_with("/dashboard/");
     let reading = matches!(*request.method(), Method::GET | Method::HEAD);
