@@ -1,7 +1,7 @@
-//! The portal's one clock: anchored at the database's time, carried by monotonic time.
+//! The clock of the portal: anchored at the database's time, advanced by the monotonic clock.
 //!
-//! All nodes share the database's time, so a session is over at the same second everywhere, and a jump of a
-//! server's own wall clock changes nothing. Tests hold a clock that they move themselves.
+//! All nodes follow the database's time, so a session expires at the same second on every node, and a jump of a
+//! server's wall clock has no effect. Tests use a clock that they advance themselves.
 
 use std::{
     sync::{Arc, PoisonError, RwLock},
@@ -10,18 +10,18 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// Tells the time. Cheap to clone; clones tell the same time.
+/// Tells the time. Cheap to clone; clones share their state.
 #[derive(Clone, Debug)]
 pub struct Clock(Arc<RwLock<Anchor>>);
 
 #[derive(Debug)]
 struct Anchor {
     time: DateTime<Utc>,
-    /// When `time` was true. `None`: the clock stands still until someone moves it.
+    /// The instant at which `time` was correct. `None`: a manual clock.
     since: Option<Instant>,
-    /// How far `time` may be from the database's time, in either direction.
+    /// Largest difference between `time` and the database's time, in either direction.
     uncertainty: Duration,
-    /// What the clock said when it was last corrected, and when that was.
+    /// The clock's time at the last correction, and the instant of the correction.
     corrected: Option<(DateTime<Utc>, Instant)>,
 }
 
@@ -34,7 +34,7 @@ pub struct TimeSample {
 }
 
 impl TimeSample {
-    /// `time` is what the database answered to a query that was sent and received at these moments.
+    /// `time` is the database's answer to a query that was sent and received at these instants.
     pub fn new(time: DateTime<Utc>, sent: Instant, received: Instant) -> Self {
         Self { time, sent, received }
     }
@@ -43,7 +43,7 @@ impl TimeSample {
         self.received.saturating_duration_since(self.sent)
     }
 
-    /// The database read its clock at any moment of the round trip, so at most this far from its middle.
+    /// Half the round trip: the database read its clock at some instant within it.
     fn uncertainty(&self) -> Duration {
         self.round_trip() / 2
     }
@@ -58,12 +58,12 @@ impl TimeSample {
     }
 }
 
-/// What became of a sample.
+/// The result of [`Clock::correct`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Correction {
-    /// The clock follows it, and was behind by so much; negative if it was ahead.
+    /// The clock follows the sample. Positive: the clock was behind by this much; negative: it was ahead.
     Applied(TimeDelta),
-    /// It is less certain than the clock itself, which stays as it is.
+    /// The sample is less certain than the clock, which keeps its time.
     Rejected,
 }
 
@@ -72,28 +72,28 @@ impl Anchor {
         let passed = |since: Instant| at.saturating_duration_since(since);
         let later = |time: DateTime<Utc>, by| time + TimeDelta::from_std(by).unwrap_or(TimeDelta::MAX);
         let now = later(self.time, self.since.map_or(Duration::ZERO, passed));
-        // A clock that was ahead goes at half the speed until the database has caught up: it never goes backwards.
+        // A clock that was ahead runs at half speed until the database has caught up. It never goes backwards.
         let least = self.corrected.map(|(time, since)| later(time, passed(since) / 2));
         least.map_or(now, |least| least.max(now))
     }
 }
 
 impl Clock {
-    /// A monotonic clock may drift by one part in this many against the database's: 500 ppm.
+    /// Assumed drift of the monotonic clock against the database's clock: one part in 2000 (500 ppm).
     const DRIFT: u32 = 2000;
 
-    /// A clock that runs on from `time`.
+    /// A running clock that starts at `time`.
     pub fn anchored(time: DateTime<Utc>) -> Self {
         let now = Instant::now();
         Self::synchronized(&TimeSample::new(time, now, now))
     }
 
-    /// A clock that runs on from the time of this sample.
+    /// A running clock that starts at the sample's time.
     pub fn synchronized(sample: &TimeSample) -> Self {
         Self(Arc::new(RwLock::new(sample.anchor(None))))
     }
 
-    /// A clock that stands at `time` until [`Clock::advance`] moves it.
+    /// A clock that stays at `time` until [`Clock::advance`] moves it.
     pub fn manual(time: DateTime<Utc>) -> Self {
         Self(Arc::new(RwLock::new(Anchor {
             time,
@@ -103,15 +103,15 @@ impl Clock {
         })))
     }
 
-    /// The time now, to the microsecond, which is what Postgres keeps.
+    /// The current time in microseconds, the precision of Postgres.
     pub fn now(&self) -> DateTime<Utc> {
         let anchor = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let now = anchor.now(Instant::now());
         DateTime::from_timestamp_micros(now.timestamp_micros()).unwrap_or(now)
     }
 
-    /// Corrects a running clock, unless the sample is less certain than the clock is by now. Never moves it backwards.
-    /// A standing one stays.
+    /// Corrects a running clock, unless the sample is less certain than the clock. Never moves the clock backwards.
+    /// Rejects every sample for a manual clock.
     pub fn correct(&self, sample: &TimeSample) -> Correction {
         let mut anchor = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let Some(since) = anchor.since else {
@@ -128,7 +128,7 @@ impl Clock {
         Correction::Applied(after - before)
     }
 
-    /// Moves the clock on.
+    /// Moves the clock forward.
     pub fn advance(&self, by: Duration) {
         let mut anchor = self.0.write().unwrap_or_else(PoisonError::into_inner);
         anchor.time += TimeDelta::from_std(by).unwrap_or(TimeDelta::MAX);

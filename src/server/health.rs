@@ -1,8 +1,8 @@
-//! How a server is: for load balancers, for operators, and for Prometheus.
+//! Health of a server, for load balancers, operators and Prometheus.
 //!
-//! A check that is *required* takes a server out of rotation when it fails: requests would fail too, or people would learn of
-//! the end of a session late. The others tell of work that is behind on every server alike: answering 503 for it would
-//! take the whole portal down for what nobody notices yet.
+//! A failed *required* check takes the server out of rotation: its requests would fail, or clients would learn late
+//! about ended sessions. The other checks report background work that is late on all servers. Answering 503 for these
+//! would take down the whole portal.
 
 use std::{fmt, time::Duration};
 
@@ -33,16 +33,16 @@ use super::{
     telemetry::metrics::{self, Gauges},
 };
 
-/// Audit rows are sealed every second; one that has waited so long is told of.
+/// Audit rows are usually sealed within a second. An older unsealed row is reported.
 const MAX_SEAL_LAG: Duration = Duration::from_secs(60);
 
-/// How long the database may take to answer everything. Those who ask give up after three seconds, commonly.
+/// Deadline for all queries of one check. Probes usually give up after three seconds.
 const DATABASE_DEADLINE: Duration = Duration::from_millis(2500);
 
-/// A clean-up that is late by more than an interval and this has not just been slow.
+/// A clean-up may be late by one interval plus this time.
 const CLEANUP_GRACE: Duration = Duration::from_secs(60);
 
-/// `/healthz`: the process answers. `/readyz`: what it rests on is well too. `/metrics`: how it does.
+/// `/healthz`: the process answers. `/readyz`: the server can serve requests. `/metrics`: for Prometheus.
 pub fn router() -> Router<AppState> {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
@@ -50,14 +50,14 @@ pub fn router() -> Router<AppState> {
         .route("/metrics", get(show_metrics))
 }
 
-/// One thing that the server rests on. Its Display is one line.
+/// The result of one health check. Displayed as one line.
 #[derive(Clone, Debug, Serialize)]
 pub struct Check {
     pub name: &'static str,
     pub ok: bool,
-    /// The server is not ready without it.
+    /// The server is not ready if this check fails.
     pub required: bool,
-    /// What is wrong, in one line.
+    /// One line; `None` if the check passed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
@@ -91,43 +91,41 @@ impl fmt::Display for Check {
     }
 }
 
-/// How everything stands.
+/// The result of all checks.
 #[derive(Clone, Debug)]
 pub struct Health {
     pub checks: Vec<Check>,
-    /// What the work beside requests has left behind. `None`: the database does not tell.
+    /// `None`: the database did not answer.
     pub work: Option<BackgroundWork>,
 }
 
-/// How far the work is that goes on beside requests, on whichever server.
+/// The state of the background work, on whichever server it runs.
 #[derive(Clone, Copy, Debug)]
 pub struct BackgroundWork {
-    /// When a clean-up was finished last.
+    /// When the last clean-up finished.
     pub cleaned_up: Option<DateTime<Utc>>,
-    /// What of the audit log waits to be sealed.
+    /// Audit rows that are not sealed yet.
     pub unsealed: SealBacklog,
-    /// When this was so.
+    /// When this state was read.
     pub at: DateTime<Utc>,
 }
 
 impl Health {
-    /// Of a running server.
+    /// Checks a running server.
     pub async fn check_server(state: &AppState) -> Self {
         let (mut checks, work) = check_database(&state.database, Some(&state.clock)).await;
-        let deaf = (!state.hub.is_listening()).then(|| {
-            "nothing is heard of the database: ended sessions are refused, but open pages learn of it late"
-                .to_owned()
+        let listener_problem = (!state.hub.is_listening()).then(|| {
+            "listener disconnected: ended sessions are refused, but open pages are notified late".to_owned()
         });
-        checks.push(Check::required("listener", deaf));
+        checks.push(Check::required("listener", listener_problem));
         checks.push(Check::required("jobs", jobs_problem(&state.jobs)));
         Self::with_work(checks, work, state.config.cleanup_interval)
     }
 
-    /// Of a database, for a command. Whether one server's listener is well only that server knows; a command sees whether any
-    /// listens.
+    /// Checks a database, for a command. A command cannot see the listener of one server, only whether any server listens.
     pub async fn check_database(database: &Database, cleanup_interval: Duration) -> Self {
         let (mut checks, work) = check_database(database, None).await;
-        let heard = match &work {
+        let is_heard = match &work {
             Some(_) => {
                 let hearing = async { events::has_listener(&mut *database.connection().await?).await };
                 timeout(DATABASE_DEADLINE, hearing)
@@ -136,12 +134,12 @@ impl Health {
             }
             None => Err(sqlx::Error::PoolTimedOut),
         };
-        let deaf = match heard {
+        let listener_problem = match is_heard {
             Ok(true) => None,
             Ok(false) => Some("no server listens to this database".to_owned()),
             Err(_) => Some(UNKNOWN.to_owned()),
         };
-        checks.push(Check::advisory("listener", deaf));
+        checks.push(Check::advisory("listener", listener_problem));
         Self::with_work(checks, work, cleanup_interval)
     }
 
@@ -156,13 +154,13 @@ impl Health {
         Self { checks, work }
     }
 
-    /// Requests would be answered as they should.
+    /// Whether all required checks passed.
     pub fn is_ready(&self) -> bool {
         self.checks.iter().all(|check| check.ok || !check.required)
     }
 }
 
-const UNKNOWN: &str = "not known: the database does not tell";
+const UNKNOWN: &str = "unknown: the database does not answer";
 
 impl BackgroundWork {
     async fn load(database: &Database, now: DateTime<Utc>) -> sqlx::Result<Self> {
@@ -174,24 +172,24 @@ impl BackgroundWork {
         })
     }
 
-    /// How long ago a clean-up was finished.
+    /// Time since the last clean-up finished.
     pub fn since_cleanup(&self) -> Option<Duration> {
         self.cleaned_up
             .map(|then| (self.at - then).to_std().unwrap_or_default())
     }
 
-    /// How long the oldest audit row has waited that is not sealed; zero for none.
+    /// How long the oldest unsealed audit row has been waiting; zero if all are sealed.
     pub fn seal_lag(&self) -> Duration {
         let since = self.unsealed.since.map(|since| (self.at - since).to_std());
         since.and_then(Result::ok).unwrap_or_default()
     }
 
-    /// A new database has nothing to clean up; the first clean-up begins with the first server.
+    /// A new database has nothing to clean up: the first server runs the first clean-up.
     fn cleanup_problem(&self, interval: Duration) -> Option<String> {
         let since = self.since_cleanup()?;
         (since > interval.saturating_mul(2).saturating_add(CLEANUP_GRACE)).then(|| {
             format!(
-                "the last clean-up was finished {} seconds ago; one is due every {}",
+                "the last clean-up finished {} seconds ago; the interval is {} seconds",
                 since.as_secs(),
                 interval.as_secs()
             )
@@ -202,7 +200,7 @@ impl BackgroundWork {
         let lag = self.seal_lag();
         (lag > MAX_SEAL_LAG).then(|| {
             format!(
-                "{} audit rows wait to be sealed, the oldest for {} seconds",
+                "{} audit rows are not sealed, the oldest for {} seconds",
                 self.unsealed.rows,
                 lag.as_secs()
             )
@@ -210,8 +208,8 @@ impl BackgroundWork {
     }
 }
 
-/// Asks the database: whether it answers, whether its schema is ours, how far the work is. By the database's own time where
-/// there is no clock. What it has not answered by the deadline is not known.
+/// Checks the connection, the migrations and the background work. Uses the database's time if there is no clock. Reports
+/// as unknown what the database did not answer within the deadline.
 async fn check_database(database: &Database, clock: Option<&Clock>) -> (Vec<Check>, Option<BackgroundWork>) {
     let mut answers = DatabaseAnswers::default();
     drop(timeout(DATABASE_DEADLINE, answers.query(database, clock)).await);
@@ -219,9 +217,9 @@ async fn check_database(database: &Database, clock: Option<&Clock>) -> (Vec<Chec
         Some(0) => None,
         Some(pending) => Some(format!("{pending} not applied; run `broker-portal migrate`")),
         None if answers.has_answered => Some("not known".to_owned()),
-        None => Some("not known: the database does not answer".to_owned()),
+        None => Some("unknown: the database does not answer".to_owned()),
     };
-    // Not the error's own words: they hold addresses and names of the database.
+    // The error's own text contains addresses and names.
     let problem = match database.refusal() {
         Some(refusal) => Some(refusal.to_string()),
         None => (!answers.has_answered).then(|| "does not answer".to_owned()),
@@ -233,11 +231,11 @@ async fn check_database(database: &Database, clock: Option<&Clock>) -> (Vec<Chec
     (checks, answers.work)
 }
 
-/// What the database has answered so far.
+/// The answers so far.
 #[derive(Debug, Default)]
 struct DatabaseAnswers {
     has_answered: bool,
-    /// Migrations that are not applied.
+    /// Number of migrations that are not applied.
     pending: Option<usize>,
     work: Option<BackgroundWork>,
 }
@@ -275,7 +273,7 @@ async fn ready(State(state): State<AppState>) -> impl IntoResponse {
     (status, Json(answer))
 }
 
-/// Out of memory only: a scrape costs the database nothing, and is answered while it is away.
+/// From memory only: a scrape costs the database nothing, and works while the database is down.
 async fn show_metrics(State(state): State<AppState>) -> Response {
     let connections = state.database.connections();
     let text = state.metrics.render(&Gauges {
@@ -292,7 +290,7 @@ async fn show_metrics(State(state): State<AppState>) -> Response {
         )
             .into_response(),
         Err(error) => {
-            tracing::error!(%error, "the metrics could not be written");
+            tracing::error!(%error, "metrics not encoded");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }

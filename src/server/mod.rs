@@ -1,7 +1,7 @@
-//! The server's half. Compiled with the feature `ssr` only, from the one gate in `lib.rs`.
+//! The server. Compiled only with the feature `ssr`; `lib.rs` has the one gate.
 //!
-//! Requests come in through `router`, pass `http` and `auth`, and reach a page, a server function or an `api` route;
-//! those call `services`, which own transactions and call `store`. Nothing below knows anything above.
+//! A request passes `router` and the middleware in `http`, and reaches a page, a server function or an `api` handler.
+//! These call `services`, which own transactions and call `store`. No module depends on a module above it.
 
 pub mod api;
 pub mod auth;

@@ -1,20 +1,20 @@
-//! Standard output and standard error. `println!` and `eprintln!` panic when the reader is gone or the disk is full, so lints
-//! forbid them, and everything is written through here.
+//! Standard output and standard error. `println!` and `eprintln!` panic if the reader is gone or the disk is full. Lints
+//! forbid them; use this module instead.
 //!
-//! A descriptor that was closed before the start (`>&-`) is no error: Rust's runtime opens `/dev/null` in its place.
+//! A descriptor that is closed before the start (`>&-`) is not an error: Rust's runtime opens `/dev/null` instead.
 
 use std::{
     fmt,
     io::{self, Write as _},
 };
 
-/// Where a command writes what it was asked for. An error of it is the command's error.
+/// Standard output, for the result of a command. A write error is the command's error.
 #[expect(clippy::disallowed_methods, reason = "the one place that writes to it")]
 pub fn stdout() -> io::Stdout {
     io::stdout()
 }
 
-/// Writes one line of what a command was asked for.
+/// Writes one line of a command's result.
 ///
 /// # Errors
 /// The reader is gone, or the disk is full.
@@ -24,7 +24,7 @@ pub fn print(line: fmt::Arguments<'_>) -> io::Result<()> {
     out.flush()
 }
 
-/// Writes a line for whoever watches: progress, or why a command failed. If nobody can read it, nothing is lost but that.
+/// Writes a line for the operator: progress, or why a command failed. Ignores write errors.
 #[expect(clippy::disallowed_methods, reason = "the one place that writes to it")]
 pub fn report(line: fmt::Arguments<'_>) {
     drop(writeln!(io::stderr(), "{line}"));

@@ -1,4 +1,4 @@
-//! Every route, and a middleware stack for each kind of request: files, the API, server functions and pages.
+//! All routes, with a middleware stack for each kind of request: files, API, server functions and pages.
 
 use axum::{
     Extension, Router,
@@ -30,7 +30,7 @@ use super::{
 };
 use crate::app::App;
 
-/// The whole server as one router. Tests drive this very one.
+/// The complete server. Tests use the same router.
 pub fn router(state: AppState) -> Router {
     let plain = Router::new()
         .route("/", get(|| async { Redirect::to("/dashboard") }))
@@ -49,7 +49,7 @@ pub fn router(state: AppState) -> Router {
     logged(routes, state)
 }
 
-/// `/api/v1`, and reports of failed clients.
+/// `/api/v1`, and reports of failed client applications.
 fn api(state: &AppState) -> Router<AppState> {
     let routes = authenticated(api::router(), state);
     let reports = authenticated(client_failure::router(), state);
@@ -68,7 +68,7 @@ fn server_fns(state: &AppState) -> Router<AppState> {
     }
     let routes = routes
         .layer(from_fn(page_threads::render_on_one_thread))
-        // Innermost: to the framework every failure is a 500, and with such an answer no new cookie goes out.
+        // Innermost: the framework turns every failure into a 500, and a 500 carries no new cookie.
         .layer(from_fn_with_state(
             state.clone(),
             server_fn_response::fix_response,
@@ -79,7 +79,7 @@ fn server_fns(state: &AppState) -> Router<AppState> {
     guarded(routes, RequestKind::ServerFn, state)
 }
 
-/// Every page, and the page for addresses where there is none.
+/// All pages, and the page for unknown addresses.
 fn pages(state: &AppState) -> Router<AppState> {
     let context = {
         let state = state.clone();
@@ -103,7 +103,7 @@ fn pages(state: &AppState) -> Router<AppState> {
     guarded(routes, RequestKind::Page, state)
 }
 
-/// Adds the layers that find out who is asking, once the whole request is there.
+/// Adds the middleware that reads the whole request and authenticates it.
 fn authenticated(routes: Router<AppState>, state: &AppState) -> Router<AppState> {
     routes.layer(
         ServiceBuilder::new()
@@ -116,7 +116,7 @@ fn authenticated(routes: Router<AppState>, state: &AppState) -> Router<AppState>
     )
 }
 
-/// Adds the layers that every kind of request passes. They answer failures in the format of the kind.
+/// Adds the middleware of all kinds of requests, which answers errors in the format of the kind.
 pub fn guarded(routes: Router<AppState>, kind: RequestKind, state: &AppState) -> Router<AppState> {
     routes.layer(
         ServiceBuilder::new()
@@ -129,7 +129,7 @@ pub fn guarded(routes: Router<AppState>, kind: RequestKind, state: &AppState) ->
     )
 }
 
-/// Adds the layers around all routes: the log with its request id, and security headers.
+/// Adds the middleware around all routes: log with request id, and security headers.
 pub fn logged(routes: Router<AppState>, state: AppState) -> Router {
     routes
         .layer(
@@ -143,7 +143,7 @@ pub fn logged(routes: Router<AppState>, state: AppState) -> Router {
         .with_state(state)
 }
 
-/// The site's files, as the build compressed them. Those in `/pkg` have a hash in their name and never change.
+/// Static files, precompressed by the build. Names in `/pkg` contain a hash, so these files never change.
 fn files(state: &AppState) -> Router<AppState> {
     let root = &state.config.site_root;
     let file = |name: &str| {

@@ -1,4 +1,4 @@
-//! Starting and stopping.
+//! Starts and stops the server.
 
 use std::{io::ErrorKind, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -32,24 +32,24 @@ use super::{
     telemetry::{metrics::Metrics, traces::Traces},
 };
 
-/// How long requests under way may take once the server is told to stop.
+/// How long requests in progress may take after a stop signal.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// How long a start waits for the listener.
+/// How long the start waits for the listener.
 const LISTENER_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long the last writes, and then the pool, may take: a database that hangs must not keep the server from stopping.
+/// Timeout of each final write and of closing the pool: a database that hangs must not block the stop.
 const FINAL_WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How often, and how far apart, a start looks whether the private cluster has come free.
+/// Attempts to take over a private cluster that another process uses.
 const OWNER_ATTEMPTS: u32 = 20;
 const OWNER_RETRY_DELAY: Duration = Duration::from_millis(500);
 
-/// How often, and how far apart, a start tries to become the only server of its data directory.
+/// Attempts to lock the data directory.
 const LOCK_ATTEMPTS: u32 = 5;
 const LOCK_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// Why the server or a command could not start. Its Display is one line.
+/// Why the server or a command could not start. Displayed as one line.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error(transparent)]
@@ -64,10 +64,7 @@ pub enum StartError {
     Account(#[from] AccountError),
     #[error(transparent)]
     Password(#[from] PasswordError),
-    #[error(
-        "LEPTOS_SITE_ADDR={address} cannot be listened on: {}",
-        listen_problem(source)
-    )]
+    #[error("cannot listen on LEPTOS_SITE_ADDR={address}: {}", listen_problem(source))]
     Listen {
         address: SocketAddr,
         source: std::io::Error,
@@ -95,21 +92,20 @@ fn listen_problem(error: &std::io::Error) -> String {
                 .to_owned()
         }
         ErrorKind::AddrNotAvailable => {
-            "this machine has no such address. 0.0.0.0 and [::] stand for all that it has".to_owned()
+            "this machine has no such address. Use 0.0.0.0 or [::] for all addresses".to_owned()
         }
         _ => error.to_string(),
     }
 }
 
-/// The database that the configuration names, up to date, and the private cluster if it is one.
+/// An open database, with its private cluster if there is one.
 pub struct OpenDatabase {
     pub database: Database,
     cluster: Option<Cluster>,
 }
 
 impl OpenDatabase {
-    /// Connects, starting the private cluster where no `DATABASE_URL` is set, applies migrations, and goes on in the
-    /// server's own role.
+    /// Connects, applies migrations and switches to the server role. Starts the private cluster if `DATABASE_URL` is unset.
     ///
     /// # Errors
     /// [`StartError`] in one line.
@@ -119,7 +115,7 @@ impl OpenDatabase {
         opened.as_server().await
     }
 
-    /// Goes on in the server's own role.
+    /// Switches to the server role.
     ///
     /// # Errors
     /// [`StartError`] in one line.
@@ -128,8 +124,8 @@ impl OpenDatabase {
         Ok(Self { database, ..self })
     }
 
-    /// Connects, starting the private cluster where no `DATABASE_URL` is set and there is one. Creates and changes
-    /// nothing. `None`: there is no private cluster.
+    /// Connects without creating or changing anything. Starts the private cluster if `DATABASE_URL` is unset. `None`: there
+    /// is no private cluster.
     ///
     /// # Errors
     /// [`StartError`] in one line.
@@ -158,7 +154,7 @@ impl OpenDatabase {
         })
     }
 
-    /// Connects to what is there already, and starts nothing. `None`: no private cluster is running.
+    /// Connects to a running database and starts nothing. `None`: no private cluster is running.
     ///
     /// # Errors
     /// [`StartError`] in one line.
@@ -176,13 +172,13 @@ impl OpenDatabase {
         }))
     }
 
-    /// Closes the pool, and stops the cluster if this process started it.
+    /// Closes the pool. Stops the cluster if this process started it.
     ///
     /// # Errors
-    /// The cluster does not stop.
+    /// The cluster cannot be stopped.
     pub async fn close(self) -> Result<(), StartError> {
         if timeout(FINAL_WRITE_TIMEOUT, self.database.close()).await.is_err() {
-            tracing::warn!("connections were left behind: the database does not answer");
+            tracing::warn!("connections not closed, database does not answer");
         }
         if let Some(cluster) = self.cluster {
             cluster.stop().await?;
@@ -191,7 +187,7 @@ impl OpenDatabase {
     }
 }
 
-/// An error names the setting, if there is one.
+/// Connects. An error names the setting, if the URL comes from one.
 async fn connect(config: &Config, url: &str) -> Result<Database, StartError> {
     let connected = Database::connect(url).await;
     connected.map_err(|error| match &config.database_url {
@@ -211,7 +207,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     if !config.site_root.join("pkg").is_dir() {
         return Err(StartError::NoSite(config.site_root));
     }
-    // First, so that a taken address is known before a cluster is started.
+    // First, so that an address in use is reported before a cluster is started.
     let listener = TcpListener::bind(config.site_addr)
         .await
         .map_err(|source| StartError::Listen {
@@ -228,7 +224,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     served.and(closed)
 }
 
-/// Makes this the data directory's only server. One that is just ending is waited for.
+/// Locks the data directory for this server. Waits for a server that is stopping.
 async fn lock_data_dir(config: &Config) -> Result<ServerLock, StartError> {
     for _ in 0..LOCK_ATTEMPTS {
         if let Some(lock) = ServerLock::claim(&config.data_dir)? {
@@ -239,8 +235,8 @@ async fn lock_data_dir(config: &Config) -> Result<ServerLock, StartError> {
     Err(StartError::DataDirInUse(config.data_dir.clone()))
 }
 
-/// Opens the database so that a private cluster lives as long as this server. One that another process started would go
-/// with that process, so a command that is at work on it is waited for.
+/// Opens the database as the owner of the private cluster. A cluster that another process started stops with that process,
+/// so this waits until that command is done.
 async fn open_as_owner(config: &Config) -> Result<OpenDatabase, StartError> {
     for _ in 0..OWNER_ATTEMPTS {
         let opened = OpenDatabase::open(config).await?;
@@ -329,62 +325,60 @@ async fn run(listener: TcpListener, opened: &OpenDatabase, config: Config) -> Re
             state.jobs.clone(),
         )),
     ];
-    // Ready from the first request on. A database that lets nobody listen is not waited for: `/readyz` tells.
+    // Answers requests without waiting for a database that refuses LISTEN: `/readyz` reports it.
     if timeout(LISTENER_TIMEOUT, state.hub.wait_until_listening())
         .await
         .is_err()
     {
-        tracing::warn!("nothing is heard of the database yet");
+        tracing::warn!("listener not connected yet");
     }
-    // Now, so that the first that is told of this server is not that it was still starting.
+    // After the listener: the first metrics must not report a server that is still starting.
     jobs.push(tokio::spawn(jobs::watch::run(state.clone())));
     if let Err(error) = print_address(&state.config) {
-        tracing::warn!(%error, "standard output cannot be written to");
+        tracing::warn!(%error, "standard output not writable");
     }
-    tracing::info!(address = %state.config.site_addr, "the portal is ready");
+    tracing::info!(address = %state.config.site_addr, "server ready");
     let (stop, stopped) = tokio::sync::watch::channel(());
     let hub = state.hub.clone();
     let server = connections::serve(listener, router(state), rules, async move {
         wait_for_stop_signal().await;
-        tracing::info!("stopping: requests under way are finished first");
+        tracing::info!("stopping, finishing requests in progress");
         hub.close();
         stop.send_replace(());
     });
     tokio::select! {
         () = server => {}
-        () = wait_for_drain_timeout(stopped) => tracing::warn!("some requests took too long and were cut off"),
+        () = wait_for_drain_timeout(stopped) => tracing::warn!("requests cut off, drain timeout exceeded"),
     }
     for job in jobs {
         job.abort();
     }
-    // Beside the last writes, not after them.
+    // At the same time as the final writes.
     let last_spans = tokio::spawn(async move { traces.shut_down().await });
     match timeout(FINAL_WRITE_TIMEOUT, activity.flush(&database)).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "the last activity could not be written"),
-        Err(_) => tracing::warn!("the last activity could not be written: the database does not answer"),
+        Ok(Err(error)) => tracing::warn!(%error, "final activity not written"),
+        Err(_) => tracing::warn!("final activity not written, database does not answer"),
     }
     match timeout(FINAL_WRITE_TIMEOUT, minutes.flush(&database, &node)).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "the last minute's figures could not be written"),
+        Ok(Err(error)) => tracing::warn!(%error, "final statistics not written"),
         Err(_) => {
-            tracing::warn!("the last minute's figures could not be written: the database does not answer")
+            tracing::warn!("final statistics not written, database does not answer")
         }
     }
     match timeout(FINAL_WRITE_TIMEOUT, audit_chain::seal_all(&database, &clock)).await {
         Ok(Ok(_)) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "the last audit rows wait to be sealed by the next server"),
-        Err(_) => tracing::warn!(
-            "the last audit rows wait to be sealed by the next server: the database is too slow"
-        ),
+        Ok(Err(error)) => tracing::warn!(%error, "final audit rows not sealed"),
+        Err(_) => tracing::warn!("final audit rows not sealed, database does not answer"),
     }
     if !matches!(last_spans.await, Ok(true)) {
-        tracing::warn!("the last traces were not sent: their collector is too slow, or away");
+        tracing::warn!("final traces not sent, collector does not answer");
     }
     Ok(())
 }
 
-/// Lets this process open as many files as it may, since each stream is one, and gives how many that is.
+/// Raises the limit of open files to the maximum, since each stream needs one. Returns the limit.
 fn raise_open_files() -> u64 {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
         return 1024;
@@ -396,7 +390,7 @@ fn raise_open_files() -> u64 {
     }
 }
 
-/// Ends once the time for requests under way is over.
+/// Returns when the drain timeout has passed after the stop signal.
 async fn wait_for_drain_timeout(mut stopped: tokio::sync::watch::Receiver<()>) {
     if stopped.changed().await.is_ok() {
         tokio::time::sleep(DRAIN_TIMEOUT).await;
@@ -409,7 +403,7 @@ async fn wait_for_stop_signal() {
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
-        tracing::error!("signals cannot be waited for; the server stops when it is killed");
+        tracing::error!("signal handlers not installed, stop the server with SIGKILL");
         return std::future::pending().await;
     };
     tokio::select! {
@@ -418,7 +412,7 @@ async fn wait_for_stop_signal() {
     }
 }
 
-/// Where Leptos finds the site. The build writes the files' common name, with its hash, beside them.
+/// The options for Leptos. The build writes the hashed base name of the files into `pkg/output-name`.
 pub fn leptos_options(config: &Config) -> LeptosOptions {
     let name = std::fs::read_to_string(config.site_root.join("pkg/output-name"));
     let name = name.map_or_else(|_| "portal".to_owned(), |name| name.trim().to_owned());
@@ -429,7 +423,7 @@ pub fn leptos_options(config: &Config) -> LeptosOptions {
         .build()
 }
 
-/// What a person at a terminal wants to know first.
+/// Prints the address and the demo accounts for a user at a terminal.
 fn print_address(config: &Config) -> std::io::Result<()> {
     print_line!("\n  Broker Portal is at {}\n", config.public_url.origin())?;
     if config.demo {

@@ -1,4 +1,4 @@
-//! What every request shares.
+//! The state that all requests share.
 
 use std::sync::Arc;
 
@@ -17,21 +17,21 @@ use super::{
     telemetry::{metrics::Metrics, traces::Traces},
 };
 
-/// Cheap to clone; clones share everything.
+/// Cheap to clone; clones share their state.
 #[derive(Clone, Debug)]
 pub struct AppState {
     pub config: Arc<Config>,
     pub database: Database,
     pub clock: Clock,
     pub passwords: Passwords,
-    /// How often accounts and addresses did what on this node.
+    /// Recent actions per account and address on this node.
     pub rate_limits: RateLimits,
     pub activity: Activity,
-    /// What this node counts.
+    /// Counters of this node, written once a minute.
     pub minutes: Minutes,
-    /// What this node's jobs are doing.
+    /// When each job of this node last ran.
     pub jobs: Heartbeats,
-    /// The streams that are open on this node.
+    /// The event streams of this node.
     pub hub: Hub,
     pub metrics: Arc<Metrics>,
     pub traces: Traces,

@@ -50,14 +50,18 @@ pub async fn sign_in(
             password,
             new_password,
         };
-        let began = service::sign_in_browser(&state, attempt, &client, &request_context::identity()?).await?;
+        let signed_in =
+            service::sign_in_browser(&state, attempt, &client, &request_context::identity()?).await?;
         session_store::set_cookie(
             &request_context::cookie_session()?,
-            &began.cookie,
-            began.valid_for,
+            &signed_in.cookie,
+            signed_in.valid_for,
         )
         .await?;
-        request_context::set_cookie(&cookie::set_known_browser(&began.known_browser, &state.config));
+        request_context::set_cookie(&cookie::set_known_browser(
+            &signed_in.known_browser,
+            &state.config,
+        ));
         let path = next
             .as_deref()
             .and_then(safe_return_path)

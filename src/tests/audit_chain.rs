@@ -331,7 +331,7 @@ async fn overdue_rows_and_forged_queues_are_found() {
     assert!(
         found[0]
             .to_string()
-            .starts_with("sealing is behind: 1 row waited")
+            .starts_with("sealing is late: 1 row unsealed")
     );
     portal.seal().await;
     assert_eq!(portal.audit_problems().await, []);

@@ -256,7 +256,7 @@ async fn used_successor_is_recorded_as_two_holders() {
             .assert_cause(
                 "two_holders",
                 "its key was used twice",
-                "Two programs hold the same token",
+                "Two programs use the same token",
             )
             .await;
     }
@@ -273,7 +273,7 @@ async fn token_from_another_network_means_two_holders() {
         .assert_cause(
             "two_holders",
             "its key was used twice",
-            "Two programs hold the same token",
+            "Two programs use the same token",
         )
         .await;
 }

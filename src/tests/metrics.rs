@@ -424,7 +424,7 @@ async fn health_command_prints_the_same_checks() {
     sqlx::query(day).execute(&portal.sql).await.expect("a run");
     let (well, lines, _) = portal.run(&["health"]).await;
     assert!(
-        well && lines.contains("cleanup: warning: the last clean-up was finished 864"),
+        well && lines.contains("cleanup: warning: the last clean-up finished 864"),
         "{lines}"
     );
 

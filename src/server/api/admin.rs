@@ -1,4 +1,4 @@
-//! `/api/v1/admin`: administrators review the sessions of their people, end them, and read the audit log.
+//! `/api/v1/admin`: administrators list and revoke sessions and read the audit log.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -55,32 +55,32 @@ impl std::convert::From<InvalidFilter> for AppError {
     }
 }
 
-/// What narrows the list, and which page of it. An unknown name is refused: a misspelt filter must not list everything.
+/// Filter, order and position of the list. Unknown parameters are rejected: a misspelt filter must not list everything.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes the query, which is read by name")]
 pub struct ListQuery {
-    /// Part of a person's name or email or of a desktop's name; an IP address or network; or a session's id.
+    /// Part of a user's name or email or of a desktop's name; an IP address or network; or a session id.
     q: Option<String>,
-    /// The id of a person.
+    /// A user id.
     user: Option<String>,
     /// `browser` or `desktop`.
     kind: Option<String>,
-    /// A role, as `broker`.
+    /// A role, for example `broker`.
     role: Option<String>,
     /// `live` (the default), `ended` or `all`.
     state: Option<String>,
-    /// Why it ended, as `revoked`.
+    /// An end reason, for example `revoked`.
     reason: Option<String>,
-    /// When it began: `within_hour`, `within_day`, `within_week`, `over_day`, `over_week`.
+    /// When the session was created: `within_hour`, `within_day`, `within_week`, `over_day`, `over_week`.
     age: Option<String>,
     /// `raised`, `unanswered` or `none`.
     suspicion: Option<String>,
     /// `last_active` (the default), `began` or `person`.
     sort: Option<String>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     after: Option<String>,
-    /// Rows of a page, 1 to 200; 50 if not given.
+    /// Rows per page, 1 to 200; 50 by default.
     limit: Option<u16>,
 }
 
@@ -88,13 +88,13 @@ pub struct ListQuery {
 #[derive(Serialize, ToSchema)]
 pub struct AdminSessionList {
     sessions: Vec<AdminSession>,
-    /// Rows of all pages together.
+    /// Rows on all pages.
     total: i64,
-    /// Send it as `after` for the next page; `null` on the last.
+    /// Send it as `after` for the next page. `null` on the last page.
     next: Option<String>,
 }
 
-/// The query, read; only these names may be in it.
+/// The parsed query.
 struct Asked {
     filter: SessionFilter,
     sort: SessionSort,
@@ -111,7 +111,7 @@ impl Asked {
         let after = match get("after").filter(|after| !after.is_empty()) {
             None => None,
             Some(after) => Some(Cursor::read(&after, sort).ok_or_else(|| {
-                AppError::invalid_input("after", "Give `next` of the page before, in the same order.")
+                AppError::invalid_input("after", "Send `next` of the previous page with the same order.")
             })?),
         };
         let limit = parse_limit(get("limit").filter(|limit| !limit.is_empty()))?;
@@ -130,16 +130,21 @@ fn parse_limit(text: Option<String>) -> Result<u16, AppError> {
         .parse()
         .ok()
         .filter(|limit| (1..=sessions::MAX_PAGE).contains(limit));
-    limit.ok_or_else(|| AppError::invalid_input("limit", format!("Give 1 to {}.", sessions::MAX_PAGE)))
+    limit.ok_or_else(|| {
+        AppError::invalid_input(
+            "limit",
+            format!("Send a number from 1 to {}.", sessions::MAX_PAGE),
+        )
+    })
 }
 
-/// Sessions of the people of the caller's organization (a system administrator: of everyone) that the filter lists.
+/// Lists the sessions of users in the caller's organization, or of all users for a system administrator.
 #[utoipa::path(get, path = "/admin/sessions", tag = "admin", params(ListQuery), responses(
-    (status = 200, description = "A page of the list, with the count of all of it.", body = AdminSessionList),
+    (status = 200, description = "A page of the list, with the count of all rows.", body = AdminSessionList),
     (status = 401, description = "`session_ended`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "`forbidden`: administrators only", body = ProblemBody,
         content_type = "application/problem+json"),
-    (status = 422, description = "`invalid_input`: a filter that does not exist", body = ProblemBody,
+    (status = 422, description = "`invalid_input`: an unknown filter", body = ProblemBody,
         content_type = "application/problem+json"),
 ))]
 pub async fn list_sessions(
@@ -170,16 +175,16 @@ pub async fn list_sessions(
     }))
 }
 
-/// Everything that the filter lists, as comma-separated values (RFC 4180). `after` and `limit` are of no account.
+/// Exports all sessions that the filter selects as CSV (RFC 4180). Ignores `after` and `limit`.
 #[utoipa::path(get, path = "/admin/sessions.csv", tag = "admin", params(ListQuery), responses(
-    (status = 200, description = "The whole list, UTF-8 with a byte order mark, every field in quotes. An apostrophe \
-        stands before what a spreadsheet would take for a formula.", body = String, content_type = "text/csv"),
+    (status = 200, description = "The whole list, UTF-8 with a byte order mark, every field in quotes. Values that a spreadsheet \
+        would interpret as a formula begin with an apostrophe.", body = String, content_type = "text/csv"),
     (status = 401, description = "`session_ended`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "`forbidden`: administrators only", body = ProblemBody,
         content_type = "application/problem+json"),
-    (status = 422, description = "`invalid_input`: a filter that does not exist", body = ProblemBody,
+    (status = 422, description = "`invalid_input`: an unknown filter", body = ProblemBody,
         content_type = "application/problem+json"),
-    (status = 503, description = "`busy` with `Retry-After`: others are being written; `unavailable`",
+    (status = 503, description = "`busy` with `Retry-After`: too many exports at once; `unavailable`",
         body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub async fn export_sessions(
@@ -207,17 +212,17 @@ pub async fn export_sessions(
     Ok(file_response("text/csv; charset=utf-8", &name, body))
 }
 
-/// Exports at once on this server: each keeps the database busy. More have to wait.
+/// Concurrent exports on this server. Each keeps the database busy.
 static EXPORTS: Semaphore = Semaphore::const_new(4);
 
-/// How long whoever reads may rest. Longer, and a stopping server would have to wait.
+/// How long a reader may pause. A longer pause would delay the stop of the server.
 const READER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where an export goes to.
+/// Receives the lines of an export.
 pub struct ExportSink(mpsc::Sender<Result<Bytes, std::io::Error>>);
 
 impl ExportSink {
-    /// False: nobody reads any more.
+    /// False: the client has disconnected.
     async fn write(&self, lines: String) -> bool {
         timeout(READER_TIMEOUT, self.0.send(Ok(lines.into())))
             .await
@@ -225,10 +230,11 @@ impl ExportSink {
     }
 }
 
-/// A body that is written while it is sent. What goes wrong cuts it off, so that nobody takes half a list for the whole.
+/// A body that is sent while it is produced. An error aborts it, so that no client mistakes a partial export for a complete
+/// one.
 ///
 /// # Errors
-/// [`AppError::Busy`] while too many others are written.
+/// [`AppError::Busy`] at the limit of concurrent exports.
 fn stream_export<F>(
     metrics: Arc<Metrics>,
     write: impl FnOnce(Arc<ExportSink>) -> F,
@@ -236,17 +242,17 @@ fn stream_export<F>(
 where
     F: Future<Output = Result<(), AppError>> + Send + 'static,
 {
-    let place = EXPORTS.try_acquire().map_err(|_| AppError::Busy)?;
+    let permit = EXPORTS.try_acquire().map_err(|_| AppError::Busy)?;
     let (out, lines) = mpsc::channel(2);
     let work = write(Arc::new(ExportSink(out.clone())));
     tokio::spawn(async move {
-        let _place = place;
+        let _permit = permit;
         let written = catch_task_panic(&metrics, work)
             .await
             .unwrap_or(Err(AppError::Internal));
         if let Err(error) = written {
-            tracing::warn!(%error, "an export was cut off");
-            let cut = std::io::Error::other("the export was cut off");
+            tracing::warn!(%error, "export aborted");
+            let cut = std::io::Error::other("export aborted");
             _ = timeout(READER_TIMEOUT, out.send(Err(cut))).await;
         }
     });
@@ -256,7 +262,7 @@ where
     )))
 }
 
-/// An answer that a browser keeps as a file. `name` is ours.
+/// A response that browsers save as a file. `name` must not come from a client.
 fn file_response(kind: &'static str, name: &str, body: HttpBody) -> Response {
     let mut response = body.into_response();
     let headers = response.headers_mut();
@@ -268,41 +274,41 @@ fn file_response(kind: &'static str, name: &str, body: HttpBody) -> Response {
     response
 }
 
-/// What narrows the audit log, and which page of it. An unknown name is refused.
+/// Filter and position of the audit log. Unknown parameters are rejected.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes the query, which is read by name")]
 pub struct AuditQuery {
-    /// To whom: part of a name or an email, or an id.
+    /// The affected user: part of a name or email, or an id.
     person: Option<String>,
-    /// By whom, in the same way.
+    /// The actor, in the same form.
     actor: Option<String>,
-    /// What, as `session_ended`.
+    /// The kind of event, for example `session_ended`.
     kind: Option<String>,
-    /// From this day (UTC) or time (RFC 3339, as the rows have it) on.
+    /// Events since this day (UTC) or time (RFC 3339).
     since: Option<String>,
-    /// Before this time; until a day takes in that day. Not earlier than `since`.
+    /// Events before this time, or until the end of this day. Not earlier than `since`.
     until: Option<String>,
     /// An IP address or a network.
     address: Option<String>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     after: Option<i64>,
-    /// Rows of a page, 1 to 200; 50 if not given.
+    /// Rows per page, 1 to 200; 50 by default.
     limit: Option<u16>,
 }
 
 /// A page of the audit log, newest first.
 #[derive(Serialize, ToSchema)]
 pub struct AuditList {
-    /// Rows, as in the export.
+    /// Rows in the format of the export.
     #[schema(value_type = Vec<audit_export::AuditRow>)]
     events: Vec<serde_json::Value>,
-    /// Send it as `after` for the next page; `null` on the last.
+    /// Send it as `after` for the next page. `null` on the last page.
     next: Option<i64>,
 }
 
 /// # Errors
-/// [`AppError::InvalidInput`] for a query that is no filter, with what else may stand beside one.
+/// [`AppError::InvalidInput`] for a query with parameters that are in neither list.
 fn require_known_fields(query: &str, fields: &[&str], others: &[&str]) -> Result<(), AppError> {
     find_query_error(query, fields, others).map_or(Ok(()), |error| {
         Err(AppError::invalid_input("query", error.to_string()))
@@ -315,13 +321,13 @@ fn audit_filter(query: Option<&str>) -> Result<AuditFilter, AppError> {
     Ok(AuditFilter::parse(|name| query_param(query, name))?)
 }
 
-/// What was done to the people of the caller's organization, and what they did; for a system administrator all of it.
+/// Lists audit events that affect or were caused by users of the caller's organization. All events for a system administrator.
 #[utoipa::path(get, path = "/admin/audit", tag = "admin", params(AuditQuery), responses(
     (status = 200, description = "A page of the log.", body = AuditList),
     (status = 401, description = "`session_ended`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "`forbidden`: administrators only", body = ProblemBody,
         content_type = "application/problem+json"),
-    (status = 422, description = "`invalid_input`: a filter that does not exist", body = ProblemBody,
+    (status = 422, description = "`invalid_input`: an unknown filter", body = ProblemBody,
         content_type = "application/problem+json"),
 ))]
 pub async fn list_audit(
@@ -339,7 +345,7 @@ pub async fn list_audit(
         Some(after) => Some(
             after
                 .parse()
-                .map_err(|_| AppError::invalid_input("after", "Give `next` of the page before."))?,
+                .map_err(|_| AppError::invalid_input("after", "Send `next` of the previous page."))?,
         ),
     };
     let limit = parse_limit(get("limit"))?;
@@ -347,7 +353,7 @@ pub async fn list_audit(
     let read = |row| Ok(serde_json::from_str(&audit_export::to_json_line(row)?)?);
     let events: std::io::Result<_> = page.rows.iter().map(read).collect();
     let events = events.map_err(|error| {
-        tracing::error!(%error, "a row of the audit log cannot be written");
+        tracing::error!(%error, "audit row not serialized");
         AppError::Internal
     })?;
     Ok(Json(AuditList {
@@ -356,15 +362,15 @@ pub async fn list_audit(
     }))
 }
 
-/// Every row that the filter lists, oldest first, one JSON object a line.
+/// Exports all audit events that the filter selects, oldest first, as one JSON object per line.
 #[utoipa::path(get, path = "/admin/audit.jsonl", tag = "admin", params(AuditQuery), responses(
     (status = 200, description = "The rows.", body = String, content_type = "application/jsonl"),
     (status = 401, description = "`session_ended`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "`forbidden`: administrators only", body = ProblemBody,
         content_type = "application/problem+json"),
-    (status = 422, description = "`invalid_input`: a filter that does not exist", body = ProblemBody,
+    (status = 422, description = "`invalid_input`: an unknown filter", body = ProblemBody,
         content_type = "application/problem+json"),
-    (status = 503, description = "`busy` with `Retry-After`: others are being written; `unavailable`",
+    (status = 503, description = "`busy` with `Retry-After`: too many exports at once; `unavailable`",
         body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub async fn export_audit(
@@ -388,42 +394,42 @@ pub async fn export_audit(
     Ok(file_response("application/jsonl", &name, body))
 }
 
-/// Which sessions to end: exactly one of `filter`, `ids` and `user_id`.
+/// The sessions to revoke: exactly one of `filter`, `ids` and `user_id`.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RevokeBody {
-    /// The fields of the list's query, without order and page. At least one, each with a value; `state` = `live` alone
-    /// names every live session within reach.
+    /// Filter fields as in the query of the list. At least one, each with a value; `state` = `live` alone selects all live
+    /// sessions that the caller may see.
     filter: Option<BTreeMap<String, String>>,
     ids: Option<Vec<SessionId>>,
     user_id: Option<UserId>,
-    /// What the people read, at most 200 characters.
+    /// The note for the users, at most 200 characters.
     reason: Option<String>,
-    /// With `filter`: sessions that began later stay. Send back what the first answer says. An RFC 3339 time is taken
-    /// as well.
+    /// With `filter`: sessions that were created later stay. Send the value of the first response again. An RFC 3339 time is
+    /// also accepted.
     begun_by: Option<String>,
-    /// The caller's own session too, where it is among them. Otherwise it stays.
+    /// Also revokes the caller's own session, if it is selected.
     #[serde(default)]
     own_too: bool,
 }
 
-/// How far it has come.
+/// The progress of a revocation.
 #[derive(Serialize, ToSchema)]
 pub struct RevokeProgress {
-    /// Sessions that this request ended.
+    /// Sessions that this request revoked.
     ended: usize,
-    /// Sessions that are left of what was asked for: send the same again, with `begun_by`.
+    /// Selected sessions that are left. Send the request again with `begun_by`.
     left: usize,
     begun_by: String,
 }
 
-/// Ends exactly what the same filter lists of what is live. Many take more than one request.
+/// Revokes the live sessions that the filter selects. Large selections take several requests.
 #[utoipa::path(post, path = "/admin/sessions/revoke", tag = "admin", request_body = RevokeBody, responses(
-    (status = 200, description = "Ended: none of their credentials is accepted any more, on any node.", body = RevokeProgress),
+    (status = 200, description = "Revoked: no node accepts their credentials any more.", body = RevokeProgress),
     (status = 401, description = "`session_ended`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "`forbidden`: administrators only; `reauth_required`: a fresh password check is needed",
         body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`: a person out of reach", body = ProblemBody,
+    (status = 404, description = "`not_found`: a user whom the caller may not see", body = ProblemBody,
         content_type = "application/problem+json"),
     (status = 422, description = "`invalid_input`: not exactly one of the three, a filter that is empty or does not exist, \
         or no ids",
@@ -453,10 +459,10 @@ async fn wish(state: &AppState, caller: &CurrentSession, body: RevokeBody) -> Re
                 .keys()
                 .find(|name| !SessionFilter::FIELDS.contains(&name.as_str()))
             {
-                tracing::debug!(unknown, caller = %caller.id, "a filter that does not exist");
+                tracing::debug!(unknown, caller = %caller.id, "unknown filter");
                 return Err(AppError::invalid_input(
                     "filter",
-                    "There is a name in it that is no filter.",
+                    "The filter has an unknown field.",
                 ));
             }
             RevokeTarget::Filter(SessionFilter::parse_for_revocation(|name| {
@@ -479,7 +485,7 @@ async fn wish(state: &AppState, caller: &CurrentSession, body: RevokeBody) -> Re
             None => revoke::current_cutoff(state).await?,
             Some(text) => text
                 .parse()
-                .map_err(|_| AppError::invalid_input("begun_by", "Send what the first answer says."))?,
+                .map_err(|_| AppError::invalid_input("begun_by", "Send the value of the first response."))?,
         },
         note: revoke::note(body.reason.as_deref().unwrap_or_default())?,
         own_too: body.own_too,

@@ -1,4 +1,4 @@
-//! `POST /api/v1/devices/heartbeat`: the desktop is there. Not activity: an open laptop keeps no session alive.
+//! `POST /api/v1/devices/heartbeat`: a desktop app reports its presence.
 
 use axum::{extract::State, http::StatusCode};
 
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// The desktop is there. Not activity: an open laptop keeps no session alive.
+/// Records that the desktop app is running. Not activity: an open laptop does not keep a session alive.
 #[utoipa::path(post, path = "/devices/heartbeat", tag = "devices", responses(
     (status = 204, description = "Noted."),
     (status = 401, description = "`session_ended`", body = ProblemBody, content_type = "application/problem+json"),

@@ -1,4 +1,4 @@
-//! `GET /api/v1/session/events`: a client hears at once what happens to its session.
+//! `GET /api/v1/session/events`: notifies a client of changes to its session at once.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -40,35 +40,32 @@ use crate::{
     },
 };
 
-/// A beat is sent so often: proxies close what is silent, a client that is gone is noticed, and a client can tell a stream
-/// on which nothing happens from one that is dead.
+/// Interval of heartbeats. They keep proxies from closing the connection, detect clients that are gone, and show the client
+/// that the stream works.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// Milliseconds after which a client whose stream broke off comes back: somewhere in between, so that a server that was
-/// restarted is not met by all of them at once.
+/// Milliseconds until a client reconnects. Random, so that clients do not reconnect to a restarted server all at once.
 const RETRY: std::ops::Range<u64> = 500..3000;
 
-/// So many events that a client missed are read at once. All of them are sent: the next page is read when the client has
-/// taken the one before.
+/// Missed events per query. All are sent: the next page is loaded when the client has received the previous one.
 const PAGE: i64 = 200;
 
-/// Where a client that has heard of something before goes on.
+/// The position at which a client resumes.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Resume {
-    /// The same as `Last-Event-ID`, for a first stream, where a browser sends no header: the `event_number` of
-    /// `session_state`, so that nothing since is missed. The header wins where both are there.
+    /// As `Last-Event-ID`, for the first stream, for which a browser sends no header: the `event_number` of `session_state`. The
+    /// header takes precedence.
     after: Option<i64>,
 }
 
-/// What happens to the caller's session, as server-sent events: `session_updated`, `session_ended` with the reason,
-/// `sessions_changed`, `organization_switched`. `heartbeat`, every 15 seconds and without an `id:`, says only that the stream
-/// is still there: clients may ignore it. `id:` is the event's number; `Last-Event-ID` resumes
-/// after it, and so does `?after=`. What is no number there is ignored. The stream closes after `session_ended`, and when
-/// the credential that opened it is replaced. Not activity.
+/// Sends the events of the caller's session as server-sent events: `session_updated`, `session_ended` with the reason,
+/// `sessions_changed`, `organization_switched`. A `heartbeat` without `id:` follows every 15 seconds; clients may ignore it.
+/// `id:` is the event number. `Last-Event-ID` or `?after=` resumes after it; other values than numbers are ignored. The
+/// stream closes after `session_ended`, and when its credential is replaced. Not activity.
 #[utoipa::path(get, path = "/session/events", tag = "session", params(
     Resume,
-    ("Last-Event-ID" = Option<i64>, Header, description = "The number of the last event that the client heard of."),
+    ("Last-Event-ID" = Option<i64>, Header, description = "The number of the last event that the client received."),
 ), responses(
     (status = 200, description = "The stream.", body = String, content_type = "text/event-stream"),
     (status = 401, description = "`session_ended`", body = ProblemBody, content_type = "application/problem+json"),
@@ -79,16 +76,16 @@ pub async fn stream(
     headers: HeaderMap,
     query: Result<Query<Resume>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    // First to be told, then to look: an end between the two is in either.
+    // Subscribe, then check: an end between the two appears in at least one.
     let subscription = state.hub.subscribe(caller.user.id, caller.id).map_err(|error| {
-        tracing::warn!(%error, "a stream was not opened");
+        tracing::warn!(%error, "event stream refused");
         AppError::Busy
     })?;
-    let LiveSession { until, number } = match check_session(&state, &caller).await? {
+    let LiveSession { expires_at, number } = match check_session(&state, &caller).await? {
         Ok(live) => live,
         Err(reason) => return Err(AppError::SessionEnded { reason }.into()),
     };
-    // The header first: a browser that reconnects sends it with the address of its first stream, whose number is older.
+    // The header first: a reconnecting browser sends it with the address of its first stream, which has an older number.
     let after = query.ok().and_then(|Query(resume)| resume.after);
     let resumes_after = last_event_id(&headers)
         .or(after)
@@ -98,13 +95,13 @@ pub async fn stream(
         state,
         caller,
         subscription,
-        until,
+        expires_at,
         last_sent: number,
         replay_after: resumes_after,
         replayed: HashSet::new(),
     };
     let mut response = Sse::new(stream.messages()).into_response();
-    // nginx would keep the events back until its buffer is full.
+    // nginx would buffer the events.
     response.headers_mut().insert(
         HeaderName::from_static("x-accel-buffering"),
         HeaderValue::from_static("no"),
@@ -116,47 +113,47 @@ fn last_event_id(headers: &HeaderMap) -> Option<i64> {
     headers.get("last-event-id")?.to_str().ok()?.parse().ok()
 }
 
-/// A session that is live, until when, and how far its person's events were then.
+/// A live session at the time of a check.
 struct LiveSession {
-    until: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
     number: i64,
 }
 
-/// Looks at the session once more, and gives the reason if it is over or has another credential by now: what replaced it may
-/// have been told before the subscription.
+/// Checks session and credential. The inner error is the end reason, also for a replaced credential: the event about the
+/// replacement may be from before the subscription.
 async fn check_session(
     state: &AppState,
     caller: &CurrentSession,
 ) -> Result<Result<LiveSession, EndReason>, AppError> {
     let conn = &mut *state.database.connection().await?;
-    // The number first: what is committed after it is told.
+    // Read the number first: later commits are delivered by the hub.
     let number = events::load_last_number_of_user(conn, caller.user.id).await?;
     let now = state.clock.now();
     if let Some(reason) = sessions::refusal_reason(conn, caller.id, caller.credential, now).await? {
         return Ok(Err(reason));
     }
-    let until = sessions::find_live_until(conn, caller.id, now).await?;
-    Ok(until
-        .map(|until| LiveSession { until, number })
+    let expires_at = sessions::find_live_until(conn, caller.id, now).await?;
+    Ok(expires_at
+        .map(|expires_at| LiveSession { expires_at, number })
         .ok_or(EndReason::Unknown))
 }
 
-/// A client that is being told.
+/// The event stream of one client.
 struct EventStream {
     state: AppState,
     caller: Arc<CurrentSession>,
     subscription: Subscription,
-    /// When the session runs out, as far as is known.
-    until: DateTime<Utc>,
-    /// The highest number that the client knows of, once it has what it missed.
+    /// When the session expires, as far as known.
+    expires_at: DateTime<Utc>,
+    /// The highest event number that the client knows, once it has received the missed events.
     last_sent: i64,
-    /// How far the client is in what it missed. `None`: it missed nothing, or has it all.
+    /// The last missed event that was sent. `None`: nothing left to replay.
     replay_after: Option<i64>,
-    /// Numbers that were sent again when the stream began, and may have been told meanwhile.
+    /// Replayed events, which the hub may also deliver.
     replayed: HashSet<i64>,
 }
 
-/// What a stream says next.
+/// The next message of a stream.
 enum NextMessage {
     Event(Event),
     Heartbeat,
@@ -165,8 +162,8 @@ enum NextMessage {
 }
 
 impl EventStream {
-    /// A greeting with the number that the client begins at, what it missed, and then what happens. The number is never
-    /// ahead of what was sent: a client that is cut off in the middle of it goes on where it was.
+    /// A greeting with the client's position, then the missed events, then new ones. The position never exceeds what was sent,
+    /// so that a disconnected client resumes correctly.
     fn messages(self) -> impl Stream<Item = Result<Message, Infallible>> + use<> {
         let retry = Duration::from_millis(rand::rng().random_range(RETRY));
         let greeting = Message::default()
@@ -175,28 +172,28 @@ impl EventStream {
             .comment("welcome");
         let ready = VecDeque::from([greeting]);
         let beat = Instant::now() + HEARTBEAT;
-        unfold(Some((self, ready, beat)), async |telling| {
-            let (mut stream, mut ready, beat) = telling?;
+        unfold(Some((self, ready, beat)), async |stream_state| {
+            let (mut stream, mut ready, beat) = stream_state?;
             while ready.is_empty() && stream.replay_after.is_some() {
-                // Where the database is away, the client comes back and goes on where it was.
+                // On a database error the stream closes. The client reconnects and resumes.
                 ready.extend(stream.load_missed().await.ok()?);
             }
             if let Some(message) = ready.pop_front() {
                 return Some((Ok(message), Some((stream, ready, beat))));
             }
-            let (said, goes_on) = match stream.next(beat).await {
+            let (message, is_open) = match stream.next(beat).await {
                 NextMessage::Event(event) => {
                     stream.record_close_delay(&event);
-                    let goes_on = !matches!(
+                    let is_open = !matches!(
                         event.kind,
                         EventKind::SessionEnded { .. } | EventKind::CredentialReplaced
                     );
-                    (message(&event), goes_on)
+                    (message(&event), is_open)
                 }
                 NextMessage::Heartbeat => {
-                    // The comment for whoever reads along, the event for scripts, which browsers show no comments.
-                    let here = Message::default().comment("here").event("heartbeat").data("{}");
-                    return Some((Ok(here), Some((stream, ready, Instant::now() + HEARTBEAT))));
+                    // The comment is for readers, the event for scripts, since browsers hide comments from scripts.
+                    let heartbeat = Message::default().comment("here").event("heartbeat").data("{}");
+                    return Some((Ok(heartbeat), Some((stream, ready, Instant::now() + HEARTBEAT))));
                 }
                 NextMessage::Ended(reason) => {
                     let number = stream.last_sent.to_string();
@@ -204,18 +201,18 @@ impl EventStream {
                 }
                 NextMessage::Closed => return None,
             };
-            Some((Ok(said), goes_on.then_some((stream, ready, beat))))
+            Some((Ok(message), is_open.then_some((stream, ready, beat))))
         })
     }
 
-    /// The next page of what the client missed; after the last one, a comment with the number that it has come to.
+    /// The next page of missed events. After the last page, a comment with the reached number.
     async fn load_missed(&mut self) -> sqlx::Result<Vec<Message>> {
         let Some(last) = self.replay_after else {
             return Ok(Vec::new());
         };
         let conn = &mut *self.state.database.connection().await?;
         let mut page = events::list_after_for_user(conn, self.caller.user.id, last, PAGE).await?;
-        // What has happened since the stream began is told by the hub, which knows what closes a stream.
+        // The hub delivers events since the start of the stream, and closes the stream if necessary.
         page.retain(|event| event.id <= self.last_sent);
         self.replay_after = page.last().map(|event| event.id);
         if self.replay_after.is_none() {
@@ -229,7 +226,9 @@ impl EventStream {
 
     async fn next(&mut self, beat: Instant) -> NextMessage {
         loop {
-            let left = (self.until - self.state.clock.now()).to_std().unwrap_or_default();
+            let left = (self.expires_at - self.state.clock.now())
+                .to_std()
+                .unwrap_or_default();
             let event = tokio::select! {
                 event = self.subscription.next() => event,
                 () = sleep_until(beat.min(Instant::now() + left)) => return self.recheck_session().await,
@@ -245,7 +244,7 @@ impl EventStream {
         }
     }
 
-    /// How long after its session's end this stream was told.
+    /// Measures the time from the end of the session to this event.
     fn record_close_delay(&self, event: &Event) {
         if let EventKind::SessionEnded { .. } = event.kind {
             let now = self.state.clock.now();
@@ -253,22 +252,22 @@ impl EventStream {
         }
     }
 
-    /// Nobody tells of time running out until someone looks: the stream does, at each beat and once it may have.
+    /// Checks for expiry, which causes no event by itself: at each heartbeat and at the expected time.
     async fn recheck_session(&mut self) -> NextMessage {
         let now = self.state.clock.now();
         self.state.activity.note(self.caller.id, now, false);
-        // Each time, whatever was known: limits may have become shorter.
+        // Each time, since limits may have become shorter.
         match check_session(&self.state, &self.caller).await {
             Ok(Ok(live)) => {
-                self.until = live.until;
+                self.expires_at = live.expires_at;
                 NextMessage::Heartbeat
             }
-            // The credential was replaced: the session goes on, and its client comes back with the new one.
+            // The credential was replaced. The client reconnects with the new one.
             Ok(Err(reason)) if reason.is_never_recorded() => NextMessage::Closed,
             Ok(Err(reason)) => NextMessage::Ended(reason),
-            // The database is away. Nobody is signed out for that; look again with the next beat.
+            // Database error: check again with the next heartbeat.
             Err(_) => {
-                self.until = now + HEARTBEAT;
+                self.expires_at = now + HEARTBEAT;
                 NextMessage::Heartbeat
             }
         }

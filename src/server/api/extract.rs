@@ -1,4 +1,4 @@
-//! What handlers take from a request, with the API's own errors.
+//! Extractors with the errors of the API.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// The caller's live session, or 401 with the reason why there is none.
+/// The caller's live session. Rejects with 401 and the end reason.
 pub struct SignedIn(pub Arc<CurrentSession>);
 
 impl<S: Sync> FromRequestParts<S> for SignedIn {
@@ -32,7 +32,7 @@ impl<S: Sync> FromRequestParts<S> for SignedIn {
     }
 }
 
-/// Where the request comes from.
+/// The client of the request.
 pub struct RequestClient(pub Client);
 
 impl<S: Sync> FromRequestParts<S> for RequestClient {
@@ -48,7 +48,7 @@ impl<S: Sync> FromRequestParts<S> for RequestClient {
     }
 }
 
-/// A JSON body. What does not fit is named.
+/// A JSON body. The error names the invalid field.
 pub struct JsonBody<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {

@@ -1,7 +1,7 @@
-//! The JSON API for the desktop and other programs: `/api/v1`.
+//! The JSON API for desktop apps and other programs: `/api/v1`.
 //!
-//! Fields are snake_case, times RFC 3339 UTC, errors problem+json with a stable `code`. To add a route: a file with
-//! its types and its handler, which describes itself (`utoipa::path`), and a line in [`router`].
+//! Fields are snake_case, times RFC 3339 UTC, errors problem+json with a stable `code`. To add a route, write a file with
+//! its types and its handler, describe the handler with `utoipa::path`, and add it to [`router`].
 
 mod admin;
 mod devices;
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::error::{AppError, Resource};
 
-/// The API's routes and their description. `session_state` answers at its older address too.
+/// The routes and their OpenAPI description. `session_state` also has an older address.
 pub fn router() -> Router<AppState> {
     let v1 = OpenApiRouter::new()
         .routes(routes!(sessions::sign_in, sessions::list, sessions::revoke_many))
@@ -52,7 +52,7 @@ pub fn router() -> Router<AppState> {
         .route("/api/v1/", any(not_found))
         .route("/api/session_state", get(session_state::show))
         .route("/api/openapi.json", get(openapi::serve(description)))
-        // Last: it holds for the routes that are there already.
+        // Last, since it applies only to routes that exist already.
         .method_not_allowed_fallback(method_not_allowed)
 }
 

@@ -1,4 +1,4 @@
-//! `GET /api/openapi.json`: the API as its handlers describe themselves.
+//! `GET /api/openapi.json`: the OpenAPI document, generated from the handlers.
 
 use axum::{Json, http::HeaderValue, http::header::CACHE_CONTROL, response::IntoResponse};
 use utoipa::{
@@ -19,15 +19,15 @@ use utoipa::{
             is away with 503 and `Retry-After`."
     ),
     tags(
-        (name = "sessions", description = "Signing desktops in; a person's sessions"),
-        (name = "session", description = "The session that asks"),
-        (name = "devices", description = "Desktops"),
-        (name = "admin", description = "Administrators review the sessions of their people"),
+        (name = "sessions", description = "Sign-in of desktop apps; the caller's sessions"),
+        (name = "session", description = "The caller's session"),
+        (name = "devices", description = "Desktop apps"),
+        (name = "admin", description = "Sessions and audit log for administrators"),
     )
 )]
 struct Description;
 
-/// What is said of the whole API, without its routes.
+/// The document without routes.
 pub fn document() -> openapi::OpenApi {
     let mut document = Description::openapi();
     let schemes = document.components.get_or_insert_default();
@@ -42,7 +42,7 @@ pub fn document() -> openapi::OpenApi {
     document
 }
 
-/// Answers with the whole description. It is the same for everyone and changes with a new version only.
+/// Serves the document, which is constant for each version.
 pub fn serve(
     description: openapi::OpenApi,
 ) -> impl Fn() -> std::future::Ready<axum::response::Response> + Clone + Send + Sync + 'static {

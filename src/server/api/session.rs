@@ -1,4 +1,4 @@
-//! `/api/v1/session`: the caller's own session is extended, and its password check renewed.
+//! `/api/v1/session`: extends the caller's session and reauthenticates.
 
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
@@ -19,11 +19,11 @@ use crate::server::{
     state::AppState,
 };
 
-/// The person is here: the idle end moves, never past the lifetime.
+/// Records activity of the user: moves the idle timeout, never past the lifetime.
 #[utoipa::path(post, path = "/session/extend", tag = "session", responses(
-    (status = 200, description = "The session as it is now.", body = SessionState),
+    (status = 200, description = "The extended session.", body = SessionState),
     (status = 401, description = "`session_ended`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 429, description = "`too_many_attempts`: the session goes on", body = ProblemBody,
+    (status = 429, description = "`too_many_attempts`: the session stays live", body = ProblemBody,
         content_type = "application/problem+json"),
 ))]
 pub async fn extend(
@@ -39,7 +39,7 @@ pub struct ReauthenticateBody {
     password: String,
 }
 
-/// The session's state after a new password check, and its new credential.
+/// The session state after reauthentication, with the new credential.
 #[derive(Serialize, ToSchema)]
 pub struct Reauthenticated {
     #[serde(flatten)]
@@ -52,20 +52,20 @@ pub struct Reauthenticated {
 #[derive(Serialize, ToSchema)]
 struct NewAccessToken {
     access_token: String,
-    /// Seconds until it stops.
+    /// Lifetime in seconds.
     expires_in: i64,
     #[serde(with = "wire")]
     expires_at: DateTime<Utc>,
 }
 
-/// Renews the password check, and with it the credential: the old one is refused from the answer on.
+/// Checks the password again and replaces the credential. The old one is refused from the response on.
 #[utoipa::path(post, path = "/session/reauthenticate", tag = "session", request_body = ReauthenticateBody, responses(
-    (status = 200, description = "Checked. A browser gets a new cookie, a desktop a new access token.",
+    (status = 200, description = "Reauthenticated. A browser gets a new cookie, a desktop app a new access token.",
         body = Reauthenticated),
     (status = 401, description = "`invalid_credentials` for a wrong password, `session_ended`", body = ProblemBody,
         content_type = "application/problem+json"),
     (status = 422, description = "`invalid_input`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 429, description = "`too_many_attempts`: the session goes on", body = ProblemBody,
+    (status = 429, description = "`too_many_attempts`: the session stays live", body = ProblemBody,
         content_type = "application/problem+json"),
     (status = 503, description = "`busy` or `unavailable` with `Retry-After`", body = ProblemBody,
         content_type = "application/problem+json"),

@@ -1,4 +1,4 @@
-//! `GET /api/v1/session_state`: is my session live? Not activity.
+//! `GET /api/v1/session_state`: whether the caller's session is live.
 
 use axum::{Json, extract::State};
 
@@ -7,7 +7,7 @@ use domain::session_state::SessionState;
 
 use crate::server::{http::error_response::ProblemBody, services::session_state, state::AppState};
 
-/// Is my session live? Not activity: asking does not move the idle end.
+/// Returns the state of the caller's session. Not activity: the request does not move the idle timeout.
 #[utoipa::path(get, path = "/session_state", tag = "session", responses(
     (status = 200, description = "The session is live.", body = SessionState),
     (status = 401, description = "`session_ended` with the reason; `unknown` for no credential, one that was never \

@@ -1,4 +1,4 @@
-//! `/api/v1/sessions`: a desktop signs in; a person's sessions are listed and ended.
+//! `/api/v1/sessions`: sign-in of desktop apps; lists and revokes the caller's sessions.
 
 use axum::{
     Json,
@@ -35,15 +35,15 @@ use crate::{
 pub struct SignInBody {
     email: String,
     password: String,
-    /// Where an administrator has asked for one (`password_change_required`).
+    /// Required after `password_change_required`.
     new_password: Option<String>,
     device: Device,
 }
 
-/// What the desktop says of itself.
+/// The description of a desktop app.
 #[derive(Deserialize, ToSchema)]
 struct Device {
-    /// Its own name for itself, the same at every sign-in.
+    /// An id that the app has chosen, the same at each sign-in.
     device_id: String,
     device_name: String,
     os: String,
@@ -52,7 +52,7 @@ struct Device {
 }
 
 impl Device {
-    /// Checks the id, and cleans what is only shown: a computer must not be kept from signing in by what it is called.
+    /// Validates the id and cleans the other texts, which are only shown: an odd computer name must not prevent a sign-in.
     fn read(self) -> Result<Self, AppError> {
         let app_version = self.app_version.filter(|version| !version.trim().is_empty());
         Ok(Self {
@@ -91,12 +91,12 @@ fn text(
     })
 }
 
-/// Signs a desktop in and registers the device. A session that this device still held ends.
+/// Signs in a desktop app and registers the device. Revokes a previous session of this device.
 #[utoipa::path(post, path = "/sessions", tag = "sessions", request_body = SignInBody, security(()), responses(
     (status = 201, description = "Signed in.", body = Tokens),
-    (status = 401, description = "`invalid_credentials`: wrong, unknown or disabled, on purpose one answer",
+    (status = 401, description = "`invalid_credentials`: wrong password, unknown email or disabled account",
         body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "`password_change_required`: the password is right; send `new_password` along",
+    (status = 403, description = "`password_change_required`: the password is right; also send `new_password`",
         body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, description = "`invalid_input` with the field, or `unsuitable_password`", body = ProblemBody,
         content_type = "application/problem+json"),
@@ -116,18 +116,18 @@ pub async fn sign_in(
         password: body.password,
         new_password: body.new_password,
     };
-    let began = sign_in::sign_in_desktop(&state, attempt, &client, &device.facts()).await?;
-    let tokens = Tokens::from_sign_in(began, state.clock.now());
+    let signed_in = sign_in::sign_in_desktop(&state, attempt, &client, &device.facts()).await?;
+    let tokens = Tokens::from_sign_in(signed_in, state.clock.now());
     Ok((StatusCode::CREATED, Json(tokens)))
 }
 
-/// A person's live sessions, most recently active first. Exactly one is current.
+/// The caller's live sessions, most recently active first. Exactly one is current.
 #[derive(Serialize, ToSchema)]
 pub struct SessionList {
     sessions: Vec<Session>,
 }
 
-/// The caller's live sessions, most recently active first.
+/// Lists the caller's live sessions, most recently active first.
 #[utoipa::path(get, path = "/sessions", tag = "sessions", responses(
     (status = 200, description = "The list.", body = SessionList),
     (status = 401, description = "`session_ended`", body = ProblemBody, content_type = "application/problem+json"),
@@ -141,17 +141,17 @@ pub async fn list(
     }))
 }
 
-/// Ends one of the caller's live sessions.
+/// Revokes one of the caller's live sessions.
 #[utoipa::path(delete, path = "/sessions/{id}", tag = "sessions",
-    params(("id" = String, Path, description = "The session's id, as in the list.")),
+    params(("id" = String, Path, description = "A session id from the list.")),
     responses(
-        (status = 204, description = "Ended: none of its credentials is accepted any more, on any node."),
+        (status = 204, description = "Revoked: no node accepts its credentials any more."),
         (status = 401, description = "`session_ended`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "`reauth_required`: any but the caller's own needs a fresh password check",
+        (status = 403, description = "`reauth_required`: required except for the caller's own session",
             body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "`not_found`: whatever is not the caller's and live", body = ProblemBody,
+        (status = 404, description = "`not_found`: not a live session of the caller", body = ProblemBody,
             content_type = "application/problem+json"),
-        (status = 429, description = "`too_many_attempts`: too many of those", body = ProblemBody,
+        (status = 429, description = "`too_many_attempts`: too many refused requests", body = ProblemBody,
             content_type = "application/problem+json"),
     ))]
 pub async fn revoke_one(
@@ -178,24 +178,24 @@ pub async fn revoke_one(
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct RevokeScopeQuery {
-    /// `current`, `others` or `all`. Mandatory: without it none is ended.
+    /// `current`, `others` or `all`. Required.
     #[param(required = true)]
     scope: Option<String>,
 }
 
-/// How many sessions were ended.
+/// The number of revoked sessions.
 #[derive(Serialize, ToSchema)]
 pub struct EndedCount {
     ended: usize,
 }
 
-/// Ends many of the caller's live sessions at once.
+/// Revokes several of the caller's live sessions.
 #[utoipa::path(delete, path = "/sessions", tag = "sessions", params(RevokeScopeQuery), responses(
-    (status = 200, description = "Ended, all in one transaction.", body = EndedCount),
-    (status = 400, description = "`invalid_scope`: missing or misspelt, and nothing was ended", body = ProblemBody,
+    (status = 200, description = "Revoked, all in one transaction.", body = EndedCount),
+    (status = 400, description = "`invalid_scope`: missing or unknown; nothing was revoked", body = ProblemBody,
         content_type = "application/problem+json"),
     (status = 401, description = "`session_ended`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "`reauth_required`: all but `current` need a fresh password check",
+    (status = 403, description = "`reauth_required`: required except for `current`",
         body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub async fn revoke_many(

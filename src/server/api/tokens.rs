@@ -1,4 +1,4 @@
-//! What a desktop holds: an access token for its requests and a refresh token for the next one.
+//! Tokens of desktop apps: an access token for requests and a refresh token for the next pair.
 
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// A desktop's credentials. Each access token and each refresh token is replaced by the next answer like this.
+/// The credentials of a desktop app. Each refresh replaces both tokens.
 #[derive(Serialize, ToSchema)]
 pub struct Tokens {
     pub session_id: SessionId,
@@ -26,29 +26,29 @@ pub struct Tokens {
     pub refresh_token: String,
     /// Always `Bearer`.
     pub token_type: &'static str,
-    /// Seconds until the access token stops.
+    /// Lifetime of the access token in seconds.
     pub expires_in: i64,
-    /// When the access token stops.
+    /// When the access token expires.
     #[serde(with = "wire")]
     pub expires_at: DateTime<Utc>,
     pub user: User,
-    /// Sessions that were signed out for this one, because the role allows no more.
+    /// Sessions that were revoked by the session limit of the role.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub signed_out: Vec<SessionId>,
 }
 
 impl Tokens {
-    /// What a sign-in has given.
-    pub fn from_sign_in(began: DesktopSignIn, now: DateTime<Utc>) -> Self {
+    /// The tokens of a new session.
+    pub fn from_sign_in(sign_in: DesktopSignIn, now: DateTime<Utc>) -> Self {
         Self {
-            session_id: began.session,
-            access_token: began.access_token.reveal(),
-            refresh_token: began.refresh_token.reveal(),
+            session_id: sign_in.session,
+            access_token: sign_in.access_token.reveal(),
+            refresh_token: sign_in.refresh_token.reveal(),
             token_type: "Bearer",
-            expires_in: i64::try_from(began.access_token_lifetime.as_secs()).unwrap_or(i64::MAX),
-            expires_at: now + began.access_token_lifetime,
-            user: began.user,
-            signed_out: began.signed_out,
+            expires_in: i64::try_from(sign_in.access_token_lifetime.as_secs()).unwrap_or(i64::MAX),
+            expires_at: now + sign_in.access_token_lifetime,
+            user: sign_in.user,
+            signed_out: sign_in.signed_out,
         }
     }
 }
@@ -58,14 +58,14 @@ pub struct RefreshBody {
     refresh_token: String,
 }
 
-/// Exchanges the refresh token for new tokens. The one shown is good no more; shown again it ends the session, unless
-/// the answer was lost: for 30 seconds, and until the new refresh token is used, the same tokens come back.
+/// Exchanges the refresh token for new tokens. A second use revokes the session, unless the response was lost: for 30 seconds,
+/// and until the new refresh token is used, the same tokens are returned.
 #[utoipa::path(post, path = "/sessions/refresh", tag = "sessions", request_body = RefreshBody, security(()), responses(
     (status = 200, description = "New tokens; the old ones are refused.", body = Tokens),
-    (status = 401, description = "`invalid_grant`: unknown, used before, or of a session that is over. Sign in again.",
+    (status = 401, description = "`invalid_grant`: unknown, used before, or of an ended session. Sign in again.",
         body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, description = "`invalid_input`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 429, description = "`too_many_attempts` with `Retry-After`: the tokens stay as they are",
+    (status = 429, description = "`too_many_attempts` with `Retry-After`: the tokens stay valid",
         body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub async fn refresh(

@@ -1,4 +1,4 @@
-//! What a request's credential resolved to.
+//! The identity of a request: the session of its credential.
 
 use std::sync::Arc;
 
@@ -16,15 +16,15 @@ use super::{
 };
 use crate::error::AppError;
 
-/// A live session and whose it is.
+/// A live session with its user.
 #[derive(Clone, Debug)]
 pub struct CurrentSession {
     pub id: SessionId,
     pub kind: ClientKind,
-    /// What it was held by when this request was looked at.
+    /// The hash of the session's credential when this request was authenticated.
     pub credential: HashedToken,
     pub user: User,
-    /// The brokerage that the session looks at.
+    /// The active organization.
     pub organization: Option<Organization>,
     pub created_at: DateTime<Utc>,
     /// The last password check.
@@ -32,31 +32,31 @@ pub struct CurrentSession {
     pub last_active_at: DateTime<Utc>,
     pub idle_expires_at: DateTime<Utc>,
     pub lifetime_expires_at: DateTime<Utc>,
-    /// The idle timeout of its role, in seconds.
+    /// Idle timeout of the role in seconds.
     pub idle_seconds: i64,
-    /// What its client called itself last.
+    /// The last User-Agent of its client.
     pub user_agent: String,
-    /// It has been used from the network of this request before.
+    /// The session has been used from this request's network before.
     pub network_known: bool,
-    /// The cookie is to be replaced with this request.
+    /// The cookie must be replaced with this response.
     pub rotation_due: bool,
-    /// The number of the person's last event when the session was looked up; 0 for none.
+    /// The number of the user's last session event at lookup; 0 for none.
     pub event_number: i64,
-    /// The person may have questions to answer: "Was this you?"
+    /// The user may have open security notices.
     pub has_notices: bool,
-    /// A page has something to say once.
+    /// A page has a flash message.
     pub has_flash: bool,
-    /// Nothing had come with this cookie before.
+    /// This is the first request with this cookie.
     pub cookie_unconfirmed: bool,
 }
 
 impl CurrentSession {
-    /// When it ends if nothing more happens.
+    /// When the session expires without further activity.
     pub fn expires_at(&self) -> DateTime<Utc> {
         self.idle_expires_at.min(self.lifetime_expires_at)
     }
 
-    /// The same session, ended just now.
+    /// The same session after it ended with `reason`.
     pub fn ended(&self, reason: EndReason) -> EndedSession {
         EndedSession {
             session_id: self.id,
@@ -69,30 +69,30 @@ impl CurrentSession {
         }
     }
 
-    /// The person did something: the idle end moves.
+    /// Records user activity, which moves the idle timeout.
     pub fn record_activity(&mut self, now: DateTime<Utc>) {
         self.last_active_at = self.last_active_at.max(now);
         self.idle_expires_at = self.last_active_at + TimeDelta::seconds(self.idle_seconds);
     }
 }
 
-/// A session that the credential pointed at, and why it is over.
+/// An ended session that the credential belongs to.
 #[derive(Clone, Debug)]
 pub struct EndedSession {
     pub session_id: SessionId,
     pub user_id: UserId,
     pub reason: EndReason,
-    /// The end stands in the row. False where time ran out and nobody has written it down yet.
+    /// The end is recorded in the row. False if the session has expired and nobody has recorded it yet.
     pub written: bool,
-    /// What an administrator wrote.
+    /// The note of the administrator who revoked it.
     pub note: Option<String>,
-    /// The limits that it lived under, in seconds.
+    /// The limits of the session, in seconds.
     pub idle_seconds: i64,
     pub lifetime_seconds: i64,
 }
 
 impl EndedSession {
-    /// What the person reads at sign-in.
+    /// The message for the user at sign-in.
     pub fn message(&self) -> String {
         let message = self
             .reason
@@ -104,30 +104,30 @@ impl EndedSession {
     }
 }
 
-/// A cookie that was replaced by one that nothing has come with yet.
+/// A replaced cookie whose successor has not been used yet.
 #[derive(Clone, Copy, Debug)]
 pub struct ReplacedCookie {
     pub session: SessionId,
     pub user: UserId,
-    /// The old cookie, as it was shown.
+    /// The hash of the old cookie.
     pub credential: HashedToken,
 }
 
-/// Who a request comes from. In every request's extensions once [`super::identify`] has run.
+/// The identity of a request. In the extensions of every request after `http::identify`.
 #[derive(Clone, Debug)]
 pub enum Identity {
-    /// No credential, or one that was never ours.
+    /// No credential, or an unknown one.
     Anonymous,
-    /// A credential of a session that is over.
+    /// The credential of an ended session.
     Ended(EndedSession),
-    /// A cookie that was replaced, by one that nothing has come with yet: the answer was lost, or is still on its way. It
-    /// opens nothing, and the browser keeps whatever cookie it has by now.
+    /// A replaced cookie whose successor has not been used yet: the response with the new cookie was lost or is in progress.
+    /// Grants no access. The browser keeps its current cookie.
     Replaced(ReplacedCookie),
     SignedIn(Arc<CurrentSession>),
 }
 
 impl Identity {
-    /// The live session, or the error that says why there is none.
+    /// The live session, or an error with the end reason.
     ///
     /// # Errors
     /// [`AppError::SessionEnded`] with the reason.
@@ -145,14 +145,14 @@ impl Identity {
     }
 }
 
-/// Where a request comes from, as far as it can be told.
+/// The client that sent a request.
 #[derive(Clone, Debug)]
 pub struct Client {
     pub ip_address: std::net::IpAddr,
     pub user_agent: String,
-    /// The browser sent the client hints of Chromium.
+    /// The browser sent Chromium's client hints.
     pub has_chromium_hints: bool,
-    /// The mark by which a browser is known that has signed in before. No credential.
+    /// The token of a known browser. Not a credential.
     pub known_browser: Option<PlainToken>,
 }
 
@@ -161,7 +161,7 @@ impl Client {
         Network::of(self.ip_address)
     }
 
-    /// What its requests tell of the browser.
+    /// The evidence for comparing clients.
     pub fn signature(&self) -> ClientSignature<'_> {
         ClientSignature {
             user_agent: &self.user_agent,

@@ -1,6 +1,6 @@
-//! Authentication without I/O: tokens, passwords, what a request tells of its client, and the session it resolves to.
+//! Authentication without I/O: tokens, passwords, the client of a request, and the session that it belongs to.
 //!
-//! The middleware that reads a request's credential is in `http`, the lookup in `store`.
+//! The middleware that reads credentials is in `http`, the lookup in `store`.
 
 pub mod client;
 pub mod current_session;

@@ -1,4 +1,4 @@
-//! Passwords: normalised, then hashed and checked with argon2id, off the async threads and in the turn of the fair queue.
+//! Hashes and verifies passwords with argon2id, on blocking threads and in the order of the fair queue.
 
 use std::{fmt, sync::Arc, thread::available_parallelism};
 
@@ -11,23 +11,23 @@ use super::{
 };
 use domain::password::PasswordProblem;
 
-/// A password as a user typed it, and normalised. Its Debug shows nothing.
+/// A password as typed and in normalised form. Debug prints nothing.
 ///
-/// Keyboards and systems write the same letter in several ways: "é" as one character or as "e" with an accent. What is
-/// hashed is the NFKC form (NIST SP 800-63B-4, 3.1.1.2).
+/// Keyboards and systems encode the same letter differently: "é" as one character or as "e" with an accent. The hash is of
+/// the NFKC form (NIST SP 800-63B-4, 3.1.1.2).
 #[derive(Clone)]
 pub struct Password {
     normalised: String,
-    /// Where it differs. Hashes from before passwords were normalised were made from it.
+    /// If different from `normalised`. Hashes from before normalisation are of this form.
     typed: Option<String>,
 }
 
 impl Password {
-    /// Longest password in bytes. Far above the 64 characters that must work (ASVS 5.0, 6.2.9), far below what would
-    /// make hashing a burden.
+    /// Longest password in bytes: far more than the 64 characters that must be allowed (ASVS 5.0, 6.2.9), and still fast to
+    /// hash.
     pub const MAX_BYTES: usize = 1024;
 
-    /// `None`: too long to be checked.
+    /// `None`: too long.
     pub fn new(typed: String) -> Option<Self> {
         if typed.len() > Self::MAX_BYTES {
             return None;
@@ -43,7 +43,7 @@ impl Password {
         Some(Self { normalised, typed })
     }
 
-    /// Whether two typed passwords are one, once normalised.
+    /// Whether two typed passwords are equal after normalisation.
     pub fn is_same(one: &str, other: &str) -> bool {
         let read = |typed: &str| Self::new(typed.to_owned()).map(|password| password.normalised);
         read(one).is_some_and(|one| Some(one) == read(other))
@@ -61,26 +61,26 @@ impl fmt::Debug for Password {
     }
 }
 
-/// What came of checking a password.
+/// The result of verifying a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PasswordMatch {
     Wrong,
     Right,
-    /// The hash was made before passwords were normalised: it is to be replaced.
+    /// The hash is from before normalisation and must be replaced.
     RightUnnormalised,
 }
 
-/// Hashing did not work.
+/// Why a password was not hashed or verified.
 #[derive(Debug, thiserror::Error)]
 pub enum PasswordError {
     #[error("argon2: {0}")]
     Hash(String),
-    #[error("hashing was cut off")]
+    #[error("hashing was cancelled")]
     Cancelled,
-    /// As many wait as may: nothing was checked.
+    /// The queue is full. Nothing was checked.
     #[error("too many passwords are waiting to be checked")]
     Busy,
-    /// This account has its share of the queue: nothing was checked.
+    /// The account has used its share of the queue. Nothing was checked.
     #[error("too many passwords of one account are waiting to be checked")]
     AccountBusy,
 }
@@ -94,13 +94,13 @@ impl From<EnqueueError> for PasswordError {
     }
 }
 
-/// Hashes and checks passwords. Cheap to clone; clones share their queue.
+/// Hashes and verifies passwords. Cheap to clone; clones share the queue.
 #[derive(Clone, Debug)]
 pub struct Passwords {
-    /// For new hashes.
+    /// The cost of new hashes.
     cost: HashCost,
     queue: Arc<PasswordQueue>,
-    /// What an unknown user's password is compared with, so that the answer takes as long as for a known one.
+    /// Verified for unknown users, so that the response takes as long as for known users.
     decoy: Arc<str>,
 }
 
@@ -109,7 +109,7 @@ impl Passwords {
     pub const COST: HashCost = (19 * 1024, 2);
 
     /// # Errors
-    /// The cost is outside of what argon2 allows.
+    /// The cost is outside of argon2's limits.
     pub fn new(cost: HashCost) -> Result<Self, PasswordError> {
         let cores = available_parallelism().map_or(1, usize::from);
         Ok(Self {
@@ -119,7 +119,7 @@ impl Passwords {
         })
     }
 
-    /// Waits for a turn, without which nothing is hashed.
+    /// Waits for a turn, which all hashing requires.
     ///
     /// # Errors
     /// [`PasswordError::Busy`], [`PasswordError::AccountBusy`].
@@ -127,7 +127,7 @@ impl Passwords {
         Ok(self.queue.wait_for_turn(requester).await?)
     }
 
-    /// Refuses an account that has its share of the queue, before the database is asked anything for it.
+    /// Rejects an account that has used its share of the queue, before any database query.
     ///
     /// # Errors
     /// [`PasswordError::AccountBusy`].
@@ -139,19 +139,19 @@ impl Passwords {
         }
     }
 
-    /// A PHC string with a salt of its own.
+    /// Hashes a password with a new salt. Returns a PHC string.
     ///
     /// # Errors
-    /// [`PasswordError`] when hashing itself failed.
+    /// [`PasswordError`] if hashing failed.
     pub async fn hash(&self, turn: &Turn, password: Password) -> Result<String, PasswordError> {
         let cost = self.cost;
         run_blocking(turn, move || password_hash::hash(cost, &password.normalised)).await?
     }
 
-    /// Whether a new password is fit to be one ([`password_rules::check`]): that takes a while too.
+    /// Checks a new password ([`password_rules::check`]), which takes CPU time too.
     ///
     /// # Errors
-    /// [`PasswordError`] when the check was cut off; what is wrong with the password, inside.
+    /// [`PasswordError`] if the check was cancelled. The inner error is the problem of the password.
     pub async fn check_rules(
         &self,
         turn: &Turn,
@@ -165,11 +165,10 @@ impl Passwords {
         .await
     }
 
-    /// Compares `password` with the one that `hash` was made from. `None`, for an unknown user, takes as long and is
-    /// always wrong.
+    /// Verifies `password` against `hash`. `None`, for an unknown user, takes as long and is always wrong.
     ///
     /// # Errors
-    /// [`PasswordError`] when the stored hash cannot be read.
+    /// [`PasswordError`] if the stored hash is invalid.
     pub async fn verify(
         &self,
         turn: &Turn,
@@ -179,7 +178,7 @@ impl Passwords {
         let is_known = hash.is_some();
         let hash = hash.unwrap_or_else(|| self.decoy.to_string());
         let found = run_blocking(turn, move || {
-            // Both forms, whichever is right: the time must not tell. ASCII, which nearly all are, has one.
+            // Verify both forms in any case, for constant time. ASCII passwords have only one.
             let is_right = password_hash::verify(&password.normalised, &hash)?;
             let typed = password.typed.as_deref();
             let is_right_as_typed = typed.map_or(Ok(false), |typed| password_hash::verify(typed, &hash))?;
@@ -200,7 +199,7 @@ async fn run_blocking<T: Send + 'static>(
 ) -> Result<T, PasswordError> {
     let slot = turn.slot();
     tokio::task::spawn_blocking(move || {
-        // Held by the work, not by the request: a request that goes away does not free a core that is busy.
+        // The work holds the slot, not the request: a cancelled request does not free its core.
         let _slot = slot;
         work()
     })

@@ -7,16 +7,16 @@ use argon2::{
 
 use super::password::PasswordError;
 
-/// More than glibc ever keeps for later (`DEFAULT_MMAP_THRESHOLD_MAX`, 32 MiB).
+/// Larger than any allocation that glibc keeps for reuse (`DEFAULT_MMAP_THRESHOLD_MAX`, 32 MiB).
 const MIN_ALLOCATED_BLOCKS: usize = 33 * 1024;
 
 /// Memory in KiB and passes.
 pub type HashCost = (u32, u32);
 
-/// Hashes a password with a salt of its own.
+/// Hashes a password with a new salt.
 ///
 /// # Errors
-/// The cost is outside of what argon2 allows.
+/// The cost is outside of argon2's limits.
 pub fn hash((memory, passes): HashCost, password: &str) -> Result<String, PasswordError> {
     let params = Params::new(memory, passes, 1, None).map_err(hash_error)?;
     let (algorithm, version) = (Algorithm::Argon2id, Version::V0x13);
@@ -35,10 +35,10 @@ pub fn hash((memory, passes): HashCost, password: &str) -> Result<String, Passwo
     Ok(hash.to_string())
 }
 
-/// Whether the hash was made from the password, compared in constant time.
+/// Whether the hash is of this password. Compares in constant time.
 ///
 /// # Errors
-/// The hash cannot be read.
+/// The hash is invalid.
 pub fn verify(password: &str, hash: &str) -> Result<bool, PasswordError> {
     let hash = PasswordHash::new(hash).map_err(hash_error)?;
     let (Some(salt), Some(expected)) = (hash.salt, hash.hash) else {
@@ -54,8 +54,8 @@ pub fn verify(password: &str, hash: &str) -> Result<bool, PasswordError> {
     Ok(compute_hash(&argon2, password, &salt, expected.len())? == expected)
 }
 
-/// In memory that goes back to the system at once. What is allocated in the usual way stays with each thread that ever
-/// hashed: 19 MiB for each, hundreds in all. Pages that are not used cost nothing.
+/// Computes a hash in memory that returns to the system at once. A smaller allocation would stay with each thread that ever
+/// hashed: 19 MiB each, hundreds in total. Unused pages cost nothing.
 fn compute_hash(
     argon2: &Argon2<'_>,
     password: &str,

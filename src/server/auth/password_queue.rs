@@ -1,7 +1,7 @@
-//! Which password is checked next: a fair queue for all work that hashes.
+//! A fair queue for all password hashing.
 //!
-//! A hash takes a core for some 30 ms and 19 MiB, so as many run at once as there are cores. Accounts and origins take
-//! turns: an account whose devices sign in in a loop waits behind itself, not in front of others.
+//! A hash takes about 30 ms of one core and 19 MiB, so at most one runs per core. Accounts and origins take turns: an
+//! account whose devices sign in in a loop delays only itself.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -11,16 +11,16 @@ use std::{
 
 use tokio::{sync::oneshot, time::timeout};
 
-/// SHA-256 of what requests are counted by. Keys of accounts and of origins never agree.
+/// SHA-256 of an account or origin. Keys of accounts and origins never collide.
 pub type QueueKey = [u8; 32];
 
-/// Who wants to have a password checked.
+/// Who wants a password checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Requester {
     pub account: QueueKey,
-    /// A known browser or desktop, a session, or for strangers the address.
+    /// A known browser or desktop app, a session, or the address of an unknown client.
     pub origin: QueueKey,
-    /// The origin has proved itself before: a known browser or desktop, or a session. Addresses are cheap, these are not.
+    /// The origin is a known browser, a known desktop app or a session. Unlike addresses, these cannot be created at will.
     pub is_known: bool,
 }
 
@@ -33,29 +33,29 @@ impl Requester {
     };
 }
 
-/// Why a request was not let into the queue, or was taken out of it.
+/// Why a request was rejected by or removed from the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EnqueueError {
-    /// The account has its share of the queue already.
+    /// The account has used its share of the queue.
     AccountShareUsed,
-    /// The queue is full, or did not move for too long.
+    /// The queue is full, or the wait took too long.
     QueueFull,
 }
 
-/// How many requests may wait for each core. At some 30 ms a hash that is a wait of a second.
+/// Waiting requests per core. At 30 ms per hash this is a wait of one second.
 pub const WAITING_PER_CORE: usize = 32;
 
-/// One account may hold this part of the queue, and so many requests in any case.
+/// One account may use one quarter of the queue, and at least the number below.
 const ACCOUNT_SHARE: usize = 4;
 const MIN_ACCOUNT_SHARE: usize = 16;
 
-/// How many requests of one account run at once, while others wait or not: they would wait for each other's row locks.
+/// Concurrent requests per account, even if no other waits: more would wait for the account's row lock.
 const RUNNING_PER_ACCOUNT: usize = 4;
 
-/// Longest wait, within a request's own deadline. Only a database that hangs while turns are held makes one that long.
+/// Longest wait, below the deadline of a request. Only a database that hangs during a turn makes the wait this long.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// The queue.
+/// The queue of one node.
 #[derive(Debug)]
 pub struct PasswordQueue {
     capacity: usize,
@@ -66,20 +66,20 @@ pub struct PasswordQueue {
 struct State {
     free_slots: usize,
     waiting: VecDeque<Waiting>,
-    /// Of each account and each origin that waits or holds a turn.
+    /// For each account and origin that waits or has a turn.
     shares: HashMap<QueueKey, Share>,
-    /// Where newcomers among accounts and among origins join: level with the last that had its turn.
+    /// The number of turns with which a new account or origin starts: as many as the last one that was served.
     level: (u64, u64),
 }
 
-/// What one account or one origin has of the queue.
+/// The share of one account or origin.
 #[derive(Clone, Copy, Debug, Default)]
 struct Share {
-    /// Turns that it has had, or that others had before it joined.
+    /// Turns so far, including the level at which it joined.
     turns: u64,
-    /// Requests that wait or hold a turn.
+    /// Requests that wait or have a turn.
     present: usize,
-    /// Requests that hold a turn.
+    /// Requests that have a turn.
     running: usize,
 }
 
@@ -90,7 +90,7 @@ struct Waiting {
 }
 
 impl PasswordQueue {
-    /// A queue for a machine with so many cores.
+    /// A queue for a machine with this many cores.
     pub fn new(cores: usize) -> Arc<Self> {
         Arc::new(Self {
             capacity: cores * WAITING_PER_CORE,
@@ -103,10 +103,10 @@ impl PasswordQueue {
         })
     }
 
-    /// Waits for a turn. A request that goes away while it waits leaves nothing behind.
+    /// Waits for a turn. A cancelled request leaves nothing behind.
     ///
     /// # Errors
-    /// [`EnqueueError`]: nothing was checked.
+    /// [`EnqueueError`]. Nothing was checked.
     pub async fn wait_for_turn(self: &Arc<Self>, requester: Requester) -> Result<Turn, EnqueueError> {
         let (start, started) = oneshot::channel();
         self.enqueue(Waiting { requester, start })?;
@@ -117,7 +117,7 @@ impl PasswordQueue {
         }
     }
 
-    /// Whether an account may wait, before anything is looked up for it.
+    /// Whether an account may wait. Checked before any lookup.
     pub fn has_room_for(&self, account: &QueueKey) -> bool {
         let mut state = self.state();
         state.remove_gone();
@@ -136,7 +136,7 @@ impl PasswordQueue {
             return Err(EnqueueError::AccountShareUsed);
         }
         if state.waiting.len() >= self.capacity {
-            // Dropping the sender tells the evicted request.
+            // Dropping the sender notifies the evicted request.
             let evicted = state
                 .find_evictable(&newcomer.requester)
                 .ok_or(EnqueueError::QueueFull)?;
@@ -149,7 +149,7 @@ impl PasswordQueue {
         Ok(())
     }
 
-    /// Starts as many of those who wait as there are places.
+    /// Starts waiting requests while there are free slots.
     fn start_next(self: &Arc<Self>) {
         loop {
             let Some(next) = self.state().take_next() else {
@@ -162,7 +162,7 @@ impl PasswordQueue {
                 }),
                 slot: Some(Arc::new(HashingSlot(self.clone()))),
             };
-            // A request that went away meanwhile gives its turn back by dropping it, outside of the lock.
+            // A cancelled request drops its turn here, outside of the lock.
             drop(next.start.send(turn));
         }
     }
@@ -201,7 +201,7 @@ impl State {
         }
     }
 
-    /// Forgets requests that went away while they waited.
+    /// Removes cancelled requests.
     fn remove_gone(&mut self) {
         let (gone, waiting) = self
             .waiting
@@ -214,9 +214,10 @@ impl State {
         }
     }
 
-    /// Finds the request that makes room in a full queue: the newest one of the origin that waits most often.
+    /// Finds the request to evict from a full queue: the newest one of the origin with the most waiting requests.
     ///
-    /// Known origins evict strangers first: with many addresses, strangers could fill the queue with one request each.
+    /// Known origins evict unknown ones first, since an attacker with many addresses could fill the queue with one request
+    /// each.
     fn find_evictable(&self, newcomer: &Requester) -> Option<usize> {
         let places = || self.waiting.iter().enumerate();
         let count = |waiting: &Waiting| self.share(&waiting.requester.origin).present;
@@ -231,7 +232,7 @@ impl State {
         (count(heaviest) > self.share(&newcomer.origin).present + 1).then_some(place)
     }
 
-    /// The one of the account that has had the fewest turns, then of the origin that has, then the oldest.
+    /// Takes the next request: the account with the fewest turns, then the origin with the fewest turns, then the oldest.
     fn take_next(&mut self) -> Option<Waiting> {
         self.remove_gone();
         if self.free_slots == 0 {
@@ -257,7 +258,7 @@ impl State {
     }
 }
 
-/// The right to have a password checked. Clones share it; the last one dropped, the next one starts.
+/// The right to have a password checked. Clones share it; dropping the last one starts the next request.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Turn {
@@ -266,18 +267,18 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// The place among those who hash, for work that may outlast its request: a core that is busy is not free.
+    /// The hashing slot, for work that may outlive its request and keep the core busy.
     pub(super) fn slot(&self) -> Option<Arc<HashingSlot>> {
         self.slot.clone()
     }
 
-    /// Lets the next one hash while this one goes on with other work. The account still has its turn.
+    /// Frees the core for the next request. The account keeps its turn.
     pub fn release_slot(&mut self) {
         self.slot = None;
     }
 }
 
-/// A place among those who hash.
+/// The right to use one core.
 #[derive(Debug)]
 pub(super) struct HashingSlot(Arc<PasswordQueue>);
 

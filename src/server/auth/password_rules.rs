@@ -1,23 +1,22 @@
-//! Whether a new password is fit to be one. How hard it is to guess is judged by the zxcvbn estimator, which knows the
-//! passwords that are tried first, words, names, keyboard patterns and dates.
+//! Checks new passwords. The zxcvbn estimator knows common passwords, words, names, keyboard patterns and dates.
 
 use super::password::Password;
 use domain::password::{MIN_CHARACTERS, PasswordProblem};
 
-/// Fewer guesses than this are too few: an attacker has them within the days that slow guessing goes unnoticed
-/// (zxcvbn's own "weak", Wheeler, USENIX Security 2016).
+/// Fewer guesses are too few: an attacker makes them within days, before slow guessing is noticed (zxcvbn's "weak",
+/// Wheeler, USENIX Security 2016).
 const MIN_GUESSES: u64 = 1_000_000;
 
-/// So many characters are looked at: the rest only makes a password harder to guess, and the estimate slower.
+/// Characters for the estimate. More would only make it slower.
 const MAX_ESTIMATED_CHARS: usize = 64;
 
-/// Looks at a new password. `about` is what others know of the person: their email and their name.
+/// Checks a new password. `about` is what others know about the user: email and name.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The problem of the password.
 pub fn check(password: &str, about: &[&str]) -> Result<Password, PasswordProblem> {
     let new = Password::new(password.to_owned()).ok_or(PasswordProblem::TooLong)?;
-    // Judged in the form that is hashed: typed as an accent and a letter, four letters are no eight characters.
+    // Count characters of the normalised form: four letters with separate accents are not eight characters.
     let normalised = new.normalised();
     if normalised.chars().count() < MIN_CHARACTERS {
         return Err(PasswordProblem::TooShort);
@@ -30,7 +29,7 @@ pub fn check(password: &str, about: &[&str]) -> Result<Password, PasswordProblem
     Ok(new)
 }
 
-/// The text, what stands before its `@`, and its words.
+/// The text, the part before its `@`, and its words.
 fn guessable_parts(text: &str) -> impl Iterator<Item = &str> {
     let words = text.split(|c: char| !c.is_alphanumeric());
     let name = text.split('@').next();

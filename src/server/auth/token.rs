@@ -1,4 +1,4 @@
-//! Secrets that stand for a session: what the client holds, and what the database holds.
+//! Credentials of sessions: the secret of the client and its hash in the database.
 
 use std::{fmt, str::FromStr};
 
@@ -6,9 +6,9 @@ use data_encoding::BASE64URL_NOPAD;
 use rand::{TryRngCore, rngs::OsRng};
 use sha2::{Digest, Sha256};
 
-/// What a client holds: 128 random bits from the operating system, which have no order in time (ASVS 5.0, 7.2.3).
+/// A client's secret: 128 random bits from the operating system, not ordered by time (ASVS 5.0, 7.2.3).
 ///
-/// Its Debug shows nothing; [`PlainToken::reveal`] is called only where it goes out to its client.
+/// Debug prints nothing. Call [`PlainToken::reveal`] only to send the secret to its client.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PlainToken([u8; PlainToken::BYTES]);
 
@@ -16,10 +16,10 @@ impl PlainToken {
     /// Length in bytes.
     pub const BYTES: usize = 16;
 
-    /// A new secret.
+    /// Generates a secret.
     ///
     /// # Errors
-    /// The operating system has no randomness to give.
+    /// The operating system provides no random bytes.
     pub fn generate() -> Result<Self, RandomnessError> {
         let mut bytes = [0; Self::BYTES];
         OsRng.try_fill_bytes(&mut bytes).map_err(|_| RandomnessError)?;
@@ -34,12 +34,12 @@ impl PlainToken {
         self.0
     }
 
-    /// The text that the client sends back: 22 characters of base64url.
+    /// The text for the client: 22 characters of base64url.
     pub fn reveal(&self) -> String {
         BASE64URL_NOPAD.encode(&self.0)
     }
 
-    /// What the database keeps.
+    /// The hash that the database stores.
     pub fn hash(&self) -> HashedToken {
         HashedToken(Sha256::digest(self.0).into())
     }
@@ -51,7 +51,7 @@ impl fmt::Debug for PlainToken {
     }
 }
 
-/// The text cannot be a token of ours.
+/// The text is not a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a token")]
 pub struct InvalidToken;
@@ -67,13 +67,13 @@ impl FromStr for PlainToken {
     }
 }
 
-/// The operating system gave no random bytes.
+/// The operating system provides no random bytes.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the operating system has no randomness")]
 pub struct RandomnessError;
 
-/// SHA-256 of a [`PlainToken`]. The secret is random, so a slow hash would add nothing; a copy of the database
-/// signs nobody in.
+/// SHA-256 of a [`PlainToken`]. A slow hash is not necessary, because the secret is random. Nobody can sign in with a copy of
+/// the database.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct HashedToken([u8; 32]);
 

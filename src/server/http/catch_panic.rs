@@ -1,8 +1,8 @@
-//! A panic while a request is answered becomes a 500 with a request id, and never a connection that breaks without a word.
+//! Turns a panic during a request into a 500 with a request id, instead of a broken connection.
 //!
-//! Pages are rendered whole before the first byte goes out (`page_threads`), so each panic of one can still become a 500.
-//! Only event streams and exports are sent while they are made: a panic there aborts the body, so that nobody takes half
-//! of it for the whole. The panic itself is logged by the hook in `telemetry::panics`.
+//! Pages are rendered completely before the first byte is sent (`page_threads`), so a panic in a page also becomes a 500.
+//! Only event streams and exports are sent while they are produced. A panic there aborts the body, so that no client
+//! mistakes a partial export for a complete one. The hook in `telemetry::panics` logs the panic.
 
 use std::{any::Any, panic::AssertUnwindSafe, sync::Arc};
 
@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// Answers a request whose handler panics with 500, in the form that its client reads.
+/// Answers 500 if a handler panics, in the format of the client.
 pub async fn catch_panic(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let failure = ErrorFormat::of(&request);
     match AssertUnwindSafe(next.run(request)).catch_unwind().await {
@@ -35,15 +35,15 @@ pub async fn catch_panic(State(state): State<AppState>, request: Request, next: 
     }
 }
 
-/// Runs a task that a request has started. `None`: it panicked.
+/// Runs a task that a request started. `None`: it panicked.
 pub async fn catch_task_panic<T>(metrics: &Metrics, task: impl Future<Output = T>) -> Option<T> {
     let done = AssertUnwindSafe(task).catch_unwind().await;
     done.inspect_err(|_: &Box<dyn Any + Send>| metrics.panics.count(PanicIn::Task))
         .ok()
 }
 
-/// A body that is aborted where it panics. Without it, a panic would end the whole HTTP/2 connection, with every other
-/// stream on it. One whose length is known is there already.
+/// Aborts a body that panics. Otherwise the panic would close the whole HTTP/2 connection with all its streams. A body of
+/// known length is complete and cannot panic.
 fn abort_on_panic(body: Body, metrics: Arc<Metrics>) -> Body {
     if body.size_hint().exact().is_some() {
         return body;
@@ -53,7 +53,7 @@ fn abort_on_panic(body: Body, metrics: Arc<Metrics>) -> Body {
         Ok(chunk) => chunk,
         Err(_) => {
             metrics.panics.count(PanicIn::Body);
-            Err(axum::Error::new("the body panicked"))
+            Err(axum::Error::new("panic in response body"))
         }
     }))
 }

@@ -1,7 +1,7 @@
-//! `POST /api/client_failure`: a page reports that its client application failed. One log line and one count a report.
+//! `POST /api/client_failure`: a page reports that its client application failed. Each report is logged and counted.
 //!
-//! Anyone can send anything here. Each field has a closed form, so that neither a secret nor a forged line reaches the
-//! log, and few reports are logged: a failure that many users have is the same line again and again.
+//! Anyone can send anything here. Each field has a restricted format, so that no secret and no forged line reaches the
+//! log. Few reports are logged, since the same failure produces the same report for many users.
 
 use axum::{
     Extension, Form, Router,
@@ -18,7 +18,7 @@ use crate::server::{
     telemetry::metrics::ClientFailure,
 };
 
-/// Longest report in bytes.
+/// Largest report in bytes.
 const MAX_REPORT_BYTES: usize = 2048;
 
 pub fn router() -> Router<AppState> {
@@ -28,24 +28,24 @@ pub fn router() -> Router<AppState> {
     )
 }
 
-/// What `shell/client_guard.js` sends.
+/// The report of `shell/client_guard.js`.
 #[derive(Debug, Deserialize)]
 struct Report {
-    /// How far the application had come.
+    /// The stage that the application had reached.
     stage: String,
-    /// The JavaScript name of the error: `RuntimeError` for a panic.
+    /// The JavaScript name of the error. A panic is a `RuntimeError`.
     #[serde(default)]
     error: String,
-    /// Where in the module it happened, innermost first: `wasm-function[12]:0x34ab`.
+    /// Where it happened in the module, innermost call first: `wasm-function[12]:0x34ab`.
     #[serde(default)]
     offsets: String,
-    /// The page, without its query.
+    /// The path of the page, without its query.
     #[serde(default)]
     path: String,
-    /// The name of the module's script, which names the build.
+    /// The file name of the module's script, which identifies the build.
     #[serde(default)]
     build: String,
-    /// Nodes that did not come from the server and were hidden from hydration.
+    /// Nodes that the server did not send and that were hidden from hydration.
     #[serde(default)]
     foreign_nodes: u32,
 }
@@ -86,7 +86,7 @@ fn stage(name: &str) -> Option<ClientFailure> {
     }
 }
 
-/// The text if it is letters, digits and `others` only and not too long, else a word in its place.
+/// The text, if it is short and consists of letters, digits and `others`; otherwise a placeholder.
 fn plain<'a>(text: &'a str, longest: usize, others: &str) -> &'a str {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || others.contains(c);
     if text.len() <= longest && text.chars().all(is_plain) {

@@ -1,4 +1,4 @@
-//! Cookies: the session's, with its attributes on its way out too, the known browser's, and the theme's.
+//! Cookies: the session cookie, the known browser's cookie, the cookie probe and the theme.
 
 use std::str::FromStr;
 
@@ -20,7 +20,7 @@ use crate::server::{auth::token::PlainToken, config::Config, state::AppState};
 
 const THEME: &str = "portal_theme";
 
-/// tower-sessions over our store and with our cookie: HttpOnly, SameSite=Lax, Path=/, no Domain, and Secure with https.
+/// tower-sessions with our store and our cookie: HttpOnly, SameSite=Lax, Path=/, no Domain; Secure with https.
 pub fn session_layer(state: &AppState) -> SessionManagerLayer<PortalSessionStore> {
     let store = PortalSessionStore {
         database: state.database.clone(),
@@ -34,8 +34,8 @@ pub fn session_layer(state: &AppState) -> SessionManagerLayer<PortalSessionStore
         .with_path("/")
 }
 
-/// Gives the cookie that takes a session cookie away the attributes of the one that set it: browsers ignore one for a
-/// `__Host-` name without Secure, and the person would stay with a dead cookie.
+/// Gives a cookie that removes the session cookie the attributes of the original. Browsers ignore one for a `__Host-`
+/// name without Secure, and would keep the dead cookie.
 pub async fn fix_removal_attributes(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let cookies: Vec<HeaderValue> = response.headers().get_all(SET_COOKIE).iter().cloned().collect();
@@ -70,7 +70,7 @@ fn removal(config: &Config) -> HeaderValue {
     })
 }
 
-/// How long a browser is known without signing in: as long as clean-up keeps it, 180 days.
+/// How long a browser stays known without a sign-in: 180 days, as in clean-up.
 const KNOWN_BROWSER_SECONDS: u32 = 180 * 86_400;
 
 fn known_browser_name(config: &Config) -> &'static str {
@@ -81,14 +81,14 @@ fn known_browser_name(config: &Config) -> &'static str {
     }
 }
 
-/// The mark of a browser that has signed in before. It is no credential: it only gives the browser a count of its own
-/// for wrong passwords, and spares the person the question whether a sign-in there was theirs.
+/// The token of a browser that has signed in before. Not a credential: it only gives the browser its own count of wrong
+/// passwords, and avoids the question whether the user signed in there.
 pub fn known_browser(headers: &HeaderMap, config: &Config) -> Option<PlainToken> {
     parse_cookie(headers, known_browser_name(config))
 }
 
-/// The cookie that keeps the mark.
-pub fn set_known_browser(mark: &PlainToken, config: &Config) -> String {
+/// The cookie that holds this token.
+pub fn set_known_browser(token: &PlainToken, config: &Config) -> String {
     let secure = if config.public_url.is_https() {
         "; Secure"
     } else {
@@ -97,11 +97,11 @@ pub fn set_known_browser(mark: &PlainToken, config: &Config) -> String {
     format!(
         "{}={}; HttpOnly; SameSite=Lax; Path=/; Max-Age={KNOWN_BROWSER_SECONDS}{secure}",
         known_browser_name(config),
-        mark.reveal()
+        token.reveal()
     )
 }
 
-/// The value of the probe. It says nothing.
+/// The value of the probe. It has no meaning.
 const PROBE: &str = "cookies-work";
 
 fn probe_name(config: &Config) -> &'static str {
@@ -112,7 +112,7 @@ fn probe_name(config: &Config) -> &'static str {
     }
 }
 
-/// Whether the browser sends any cookie back that only we set. One that blocks cookies sends none.
+/// Whether the browser returned any cookie that only the portal sets. A browser that blocks cookies returns none.
 pub fn has_portal_cookie(headers: &HeaderMap, config: &Config) -> bool {
     let ours = [
         config.cookie_name(),
@@ -123,8 +123,8 @@ pub fn has_portal_cookie(headers: &HeaderMap, config: &Config) -> bool {
         .any(|name| values(headers, name).next().is_some())
 }
 
-/// A cookie that says nothing, with the attributes of the session's: whether it comes back shows whether the session's
-/// would. It goes when the browser is closed.
+/// A probe with the attributes of the session cookie: a browser that returns it would also return the session cookie.
+/// Deleted when the browser is closed.
 pub fn set_probe(config: &Config) -> String {
     let secure = if config.public_url.is_https() {
         "; Secure"
@@ -137,7 +137,7 @@ pub fn set_probe(config: &Config) -> String {
     )
 }
 
-/// How long what a form left for the next page is kept.
+/// Lifetime of cookies from a form for the next page, in seconds.
 const FORM_SECONDS: u32 = 60;
 
 fn form_error_name(config: &Config) -> &'static str {
@@ -148,14 +148,14 @@ fn form_error_name(config: &Config) -> &'static str {
     }
 }
 
-/// Whether the last form of this browser failed with the error that `mark` is of.
-pub fn has_form_error(headers: &HeaderMap, mark: &str, config: &Config) -> bool {
-    values(headers, form_error_name(config)).any(|value| value == mark.as_bytes())
+/// Whether the last form of this browser failed with the error of this digest.
+pub fn has_form_error(headers: &HeaderMap, digest: &str, config: &Config) -> bool {
+    values(headers, form_error_name(config)).any(|value| value == digest.as_bytes())
 }
 
-/// The cookie that keeps the mark of a form's error.
-pub fn set_form_error(mark: &str, config: &Config) -> String {
-    of_form(form_error_name(config), mark, config)
+/// The cookie with the digest of a form's error.
+pub fn set_form_error(digest: &str, config: &Config) -> String {
+    form_cookie(form_error_name(config), digest, config)
 }
 
 fn typed_email_name(config: &Config) -> &'static str {
@@ -166,19 +166,19 @@ fn typed_email_name(config: &Config) -> &'static str {
     }
 }
 
-/// The email with which a sign-in without JavaScript has just failed.
+/// The email of a failed sign-in without JavaScript.
 pub fn typed_email(headers: &HeaderMap, config: &Config) -> Option<String> {
     let encoded = values(headers, typed_email_name(config)).next()?;
     String::from_utf8(BASE64URL_NOPAD.decode(encoded).ok()?).ok()
 }
 
-/// The cookie that keeps that email for the next page.
+/// The cookie that passes this email to the next page.
 pub fn set_typed_email(email: &str, config: &Config) -> String {
     let encoded = BASE64URL_NOPAD.encode(email.as_bytes());
-    of_form(typed_email_name(config), &encoded, config)
+    form_cookie(typed_email_name(config), &encoded, config)
 }
 
-fn of_form(name: &str, value: &str, config: &Config) -> String {
+fn form_cookie(name: &str, value: &str, config: &Config) -> String {
     let secure = if config.public_url.is_https() {
         "; Secure"
     } else {
@@ -187,8 +187,8 @@ fn of_form(name: &str, value: &str, config: &Config) -> String {
     format!("{name}={value}; HttpOnly; SameSite=Lax; Path=/; Max-Age={FORM_SECONDS}{secure}")
 }
 
-/// Every value of the cookie `name`, in the order of the headers. Read as bytes, from all `Cookie` headers: other
-/// applications on this host set cookies that are no text.
+/// All values of the cookie `name`, in the order of the headers. Read as bytes, since other applications on this host may
+/// set cookies that are not text.
 pub fn values<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a [u8]> {
     headers
         .get_all(COOKIE)
@@ -201,13 +201,13 @@ pub fn values<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'
         })
 }
 
-/// The first value of the cookie `name` that means something.
+/// The first value of the cookie `name` that can be parsed.
 fn parse_cookie<T: FromStr>(headers: &HeaderMap, name: &str) -> Option<T> {
     values(headers, name).find_map(|value| std::str::from_utf8(value).ok()?.parse().ok())
 }
 
-/// A `Cookie` header with the portal's own cookies and nothing else: a new one has to be added here. With a bearer token,
-/// and where it is ambiguous, the session cookie is left out. `None`: no cookie is left.
+/// A `Cookie` header with only the portal's cookies. Add each new cookie here. Without the session cookie if there is a
+/// bearer token, or if several session cookies differ. `None`: no cookie is left.
 pub fn own_cookies(
     headers: &HeaderMap,
     credential: &PresentedCredential,
@@ -215,7 +215,7 @@ pub fn own_cookies(
 ) -> Option<HeaderValue> {
     let session = match credential {
         PresentedCredential::Cookie(token) => Some(token.reveal()),
-        // tower-sessions takes it away from the browser.
+        // tower-sessions removes it from the browser.
         PresentedCredential::MalformedCookie => Some(String::new()),
         _ => None,
     };
@@ -229,7 +229,7 @@ pub fn own_cookies(
             .map(|email| (typed_email_name(config), email.to_owned())),
         probe.map(|_| (probe_name(config), PROBE.to_owned())),
         session.map(|value| (config.cookie_name(), value)),
-        known_browser.map(|mark| (known_browser_name(config), mark.reveal())),
+        known_browser.map(|token| (known_browser_name(config), token.reveal())),
         theme.map(|theme| (THEME, theme.as_str().to_owned())),
     ];
     let own: Vec<String> = own
@@ -242,12 +242,12 @@ pub fn own_cookies(
         .flatten()
 }
 
-/// The theme that the browser chose. Kept in a cookie so that the first paint is right, with or without JavaScript.
+/// The theme that the browser has chosen. A cookie, so that the first paint is right with and without JavaScript.
 pub fn theme(headers: &HeaderMap) -> Theme {
     parse_cookie(headers, THEME).unwrap_or_default()
 }
 
-/// The cookie that keeps `theme` for a year.
+/// The cookie that stores `theme` for a year.
 pub fn set_theme(theme: Theme, config: &Config) -> String {
     let secure = if config.public_url.is_https() {
         "; Secure"

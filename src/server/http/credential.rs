@@ -1,4 +1,4 @@
-//! Which credential a request is judged by. [`select_credential`] decides it once, before anything reads a credential.
+//! Selects the credential of a request, once, before any code reads a credential.
 
 use axum::{
     extract::{Request, State},
@@ -15,33 +15,33 @@ use domain::session::ClientKind;
 
 use crate::server::{auth::token::PlainToken, state::AppState, telemetry::log_limit::OncePerMinute};
 
-/// The one credential of a request. In every request's extensions once [`select_credential`] has run.
+/// The only credential of a request. [`select_credential`] puts it into the extensions of every request.
 ///
-/// - A header `Authorization: Bearer` decides alone, usable or not: the session cookie is then neither read nor changed.
-/// - Every other scheme is meant for a proxy in front of the portal and is ignored.
-/// - Without a bearer token the session cookie counts.
+/// - `Authorization: Bearer` takes precedence, valid or not: the session cookie is then neither read nor changed.
+/// - Other schemes are for a proxy in front of the portal and are ignored.
+/// - Without a bearer token, the session cookie is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PresentedCredential {
     None,
     /// The access token of a desktop.
     Bearer(PlainToken),
-    /// A bearer token that is malformed, or several: nobody's credential.
+    /// A malformed bearer token, or several.
     UnusableBearer,
     Cookie(PlainToken),
-    /// A session cookie that is malformed: nobody's credential.
+    /// A malformed session cookie.
     MalformedCookie,
-    /// Several session cookies with different tokens: nobody's credential, since their order proves nothing.
+    /// Several session cookies with different tokens. Their order does not show which one is right.
     AmbiguousCookie,
 }
 
 impl PresentedCredential {
-    /// Decides by the headers alone. `cookie_name` is the session cookie's.
-    pub fn of(headers: &HeaderMap, cookie_name: &str) -> Self {
-        Self::of_authorization(headers).unwrap_or_else(|| Self::of_cookies(headers, cookie_name))
+    /// Selects the credential from the headers.
+    pub fn from_headers(headers: &HeaderMap, cookie_name: &str) -> Self {
+        Self::from_authorization(headers).unwrap_or_else(|| Self::from_cookies(headers, cookie_name))
     }
 
-    /// `None`: there is no bearer token.
-    fn of_authorization(headers: &HeaderMap) -> Option<Self> {
+    /// `None`: no bearer token.
+    fn from_authorization(headers: &HeaderMap) -> Option<Self> {
         let mut tokens = headers
             .get_all(AUTHORIZATION)
             .iter()
@@ -54,13 +54,13 @@ impl PresentedCredential {
         })
     }
 
-    fn of_cookies(headers: &HeaderMap, name: &str) -> Self {
+    fn from_cookies(headers: &HeaderMap, name: &str) -> Self {
         let mut found = Self::None;
         for value in cookie::values(headers, name) {
             let token = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
             found = match (found, token) {
                 (Self::None, None) => Self::MalformedCookie,
-                // A malformed one is another application's: it does not hide ours.
+                // A malformed cookie may belong to another application and must not hide ours.
                 (Self::None | Self::MalformedCookie, Some(token)) => Self::Cookie(token),
                 (Self::Cookie(known), Some(token)) if known != token => return Self::AmbiguousCookie,
                 (found, _) => found,
@@ -69,7 +69,7 @@ impl PresentedCredential {
         found
     }
 
-    /// The token to look up, and the kind of client that holds such tokens.
+    /// The token and the kind of client that uses such tokens.
     pub fn token(&self) -> Option<(&PlainToken, ClientKind)> {
         match self {
             Self::Bearer(token) => Some((token, ClientKind::Desktop)),
@@ -78,13 +78,13 @@ impl PresentedCredential {
         }
     }
 
-    /// The request came with a bearer token, usable or not.
+    /// Whether the request has a bearer token, valid or not.
     pub fn is_bearer(&self) -> bool {
         matches!(self, Self::Bearer(_) | Self::UnusableBearer)
     }
 }
 
-/// What follows the scheme `Bearer`, in any case. `None`: another scheme.
+/// The text after the scheme `Bearer` in any case. `None`: another scheme.
 fn bearer_token(value: &[u8]) -> Option<&[u8]> {
     const SCHEME: &[u8] = b"bearer";
     let (scheme, rest) = value.trim_ascii().split_at_checked(SCHEME.len())?;
@@ -93,18 +93,18 @@ fn bearer_token(value: &[u8]) -> Option<&[u8]> {
     is_bearer.then(|| rest.trim_ascii())
 }
 
-/// Puts the [`PresentedCredential`] into the request, and leaves of its cookies those that count, as clean ASCII:
-/// tower-sessions, the framework and handlers see no session cookie that was not chosen.
+/// Puts the [`PresentedCredential`] into the request and removes all other cookies, so that tower-sessions, the framework
+/// and handlers see only the selected session cookie.
 pub async fn select_credential(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     static LIMIT: OncePerMinute = OncePerMinute::new();
-    let credential = PresentedCredential::of(request.headers(), state.config.cookie_name());
+    let credential = PresentedCredential::from_headers(request.headers(), state.config.cookie_name());
     if credential == PresentedCredential::AmbiguousCookie
         && let Some(suppressed) = LIMIT.allow()
     {
         tracing::warn!(
             cookie = state.config.cookie_name(),
             suppressed,
-            "two session cookies in one request, both ignored"
+            "several session cookies in one request, all ignored"
         );
     }
     let cookies = cookie::own_cookies(request.headers(), &credential, &state.config);
@@ -131,7 +131,7 @@ mod tests {
         for (name, value) in headers {
             map.append(*name, HeaderValue::from_bytes(value).expect("a header"));
         }
-        PresentedCredential::of(&map, "portal_session")
+        PresentedCredential::from_headers(&map, "portal_session")
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! A failure in the form that its asker reads: problem+json for the API, the closed error for a server function,
-//! a page for a person.
+//! Error responses in the format of the client: problem+json for the API, [`AppError`] as JSON for a server function, an
+//! HTML page for a browser.
 
 use axum::{
     Json,
@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use crate::error::{AppError, RATE_LIMITED};
 
-/// What a request is for. Each kind has its own middleware stack (`router`), which puts it into the request's extensions.
+/// The kind of a request. Each kind has its own middleware stack (`router`), which puts it into the request extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestKind {
     Page,
@@ -21,14 +21,14 @@ pub enum RequestKind {
     Api,
 }
 
-/// The format in which a request's failure is answered.
+/// The format of a request's error responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorFormat {
-    /// For a user to read.
+    /// HTML for users.
     Page,
-    /// The error of a server function.
+    /// JSON for server functions.
     Json,
-    /// RFC 9457, for programs.
+    /// Problem JSON (RFC 9457) for programs.
     Problem,
 }
 
@@ -51,7 +51,7 @@ impl ErrorFormat {
     }
 }
 
-/// A browser without JavaScript, or a page being opened.
+/// Whether the client is a browser that opens a page or submits a form without JavaScript.
 pub fn accepts_html(headers: &HeaderMap) -> bool {
     headers
         .get(header::ACCEPT)
@@ -87,7 +87,7 @@ pub fn status(error: &AppError) -> StatusCode {
     }
 }
 
-/// Says when to try again, where that helps.
+/// Adds `Retry-After` to errors that are temporary.
 pub(super) fn with_retry(mut response: Response, error: &AppError) -> Response {
     if let Some(seconds) = error.retry_after() {
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
@@ -99,29 +99,29 @@ pub(super) fn with_retry(mut response: Response, error: &AppError) -> Response {
 #[derive(Clone, Debug)]
 pub struct Problem(pub AppError);
 
-/// How an error of the API reads.
+/// The JSON body of an API error.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ProblemBody {
-    /// Always `about:blank`: the code says which problem it is.
+    /// Always `about:blank`. `code` identifies the problem.
     #[serde(rename = "type")]
     kind: &'static str,
     title: &'static str,
     status: u16,
-    /// The stable name to branch on.
+    /// The stable identifier of the problem.
     code: &'static str,
-    /// For people to read.
+    /// An explanation for users.
     detail: String,
-    /// Why the session is over, with `session_ended`.
+    /// Why the session ended. Only with `session_ended`.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<EndReason>,
-    /// What does not fit, with `invalid_input`.
+    /// The invalid field. Only with `invalid_input`.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<String>,
-    /// What is wrong with a new password, with `unsuitable_password`; `rate_limited` with `too_many_attempts` where no
-    /// password was wrong.
+    /// What is wrong with a new password, with `unsuitable_password`. `rate_limited` with `too_many_attempts` if the password
+    /// was not checked.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<&'static str>,
-    /// Seconds, with `too_many_attempts`.
+    /// Only with `too_many_attempts`.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_seconds: Option<u32>,
 }
@@ -175,7 +175,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// A page that needs nothing but itself: it is shown when the database is away.
+/// An HTML page without dependencies, since it is also shown while the database is down.
 fn page(error: &AppError) -> String {
     let (mut link, mut action) = ("/dashboard", "Try again");
     let (title, text) = match error {

@@ -1,4 +1,4 @@
-//! Takes the flash message of a page as the page is loaded, and puts it into the request.
+//! Loads the flash message of a page and deletes it from the session.
 
 use axum::{
     extract::{Request, State},
@@ -18,8 +18,8 @@ use crate::{
     },
 };
 
-/// Puts the [`Flash`] of the page into the request's extensions, if the session has one for it. Whatever loads a page
-/// without showing it leaves it where it is.
+/// Puts the page's [`Flash`] into the request extensions, if the session has one. Requests that do not show a page leave
+/// the message in place.
 pub async fn take_flash(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let session = match request.extensions().get() {
         Some(Identity::SignedIn(session)) if session.has_flash && is_shown(&request) => Some(session.clone()),
@@ -32,7 +32,7 @@ pub async fn take_flash(State(state): State<AppState>, mut request: Request, nex
                 request.extensions_mut().insert(flash);
             }
             Ok(None) => {}
-            // The page is worth more than its message.
+            // Show the page without its message.
             Err(error) => tracing::warn!(%error, "flash message not taken"),
         }
     }

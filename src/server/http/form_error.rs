@@ -1,6 +1,6 @@
-//! The error of a form that was sent without JavaScript. The framework puts it into the address of the page, which anyone
-//! can write. So the answer to the form leaves a mark of the error in a cookie, and a page shows only the error that the
-//! mark is of.
+//! Errors of forms without JavaScript. The framework puts the error into the address of the page, which anyone can write.
+//! Therefore the response to the form also sets a cookie with a digest of the error, and a page shows only the error with
+//! this digest.
 
 use axum::{
     extract::{Request, State},
@@ -18,19 +18,19 @@ use super::cookie;
 use crate::{error::AppError, server::state::AppState, wire::error_from_query};
 use domain::query::query_param;
 
-/// The names under which an error stands in an address.
+/// The query parameters of an error.
 const NAMES: [&str; 2] = ["__path", "__err"];
 
-/// Takes an error that this server did not mark for this browser out of the address of a page.
+/// Removes an error that this server did not report to this browser from the address of a page.
 pub async fn discard_forged_error(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let uri = request.uri();
     if is_read
         && let Some(query) = uri.query()
-        && let Some(mark) = mark(query)
-        && !cookie::has_form_error(request.headers(), &mark, &state.config)
+        && let Some(digest) = digest(query)
+        && !cookie::has_form_error(request.headers(), &digest, &state.config)
     {
-        // A browser that blocks cookies keeps no mark either.
+        // A browser that blocks cookies has no digest either.
         let blocks_cookies = !cookie::has_portal_cookie(request.headers(), &state.config)
             && query_param(query, "__err")
                 .is_some_and(|error| error_from_query(&error) == AppError::CookiesRequired);
@@ -44,22 +44,22 @@ pub async fn discard_forged_error(State(state): State<AppState>, request: Reques
 /// Marks the error of an answer that leads back to a page.
 pub async fn mark_error(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
-    let mark = response
+    let digest = response
         .headers()
         .get(LOCATION)
         .filter(|_| response.status() == StatusCode::FOUND)
         .and_then(|place| place.to_str().ok()?.split_once('?'))
-        .and_then(|(_, query)| mark(query));
-    if let Some(mark) = mark
-        && let Ok(cookie) = HeaderValue::from_str(&cookie::set_form_error(&mark, &state.config))
+        .and_then(|(_, query)| digest(query));
+    if let Some(digest) = digest
+        && let Ok(cookie) = HeaderValue::from_str(&cookie::set_form_error(&digest, &state.config))
     {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
     response
 }
 
-/// The mark of the error in a query. `None`: there is no error in it.
-fn mark(query: &str) -> Option<String> {
+/// The digest of the error in a query. `None`: no error.
+fn digest(query: &str) -> Option<String> {
     let mut hash = Sha256::new();
     let mut is_empty = true;
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -71,14 +71,14 @@ fn mark(query: &str) -> Option<String> {
     (!is_empty).then(|| data_encoding::BASE64URL_NOPAD.encode(&hash.finalize()))
 }
 
-/// The address of a page without an error.
+/// The address of a page without its error.
 pub fn without_error(path: &str, query: Option<&str>) -> String {
     let kept: Vec<&str> = query
         .unwrap_or_default()
         .split('&')
-        .filter(|pair| !pair.is_empty() && mark(pair).is_none())
+        .filter(|pair| !pair.is_empty() && digest(pair).is_none())
         .collect();
-    // Browsers take `//elsewhere` for another host.
+    // Browsers interpret `//elsewhere` as another host.
     let is_foreign = path.starts_with("//") || path.contains('\\');
     let path = if is_foreign { "/login" } else { path };
     if kept.is_empty() {
@@ -105,18 +105,18 @@ mod tests {
     }
 
     #[test]
-    fn marks_are_of_one_error_only() {
-        let marked = mark("__path=%2Fapi%2Fsign_in&__err=a");
-        assert!(marked.is_some());
-        assert_eq!(mark("next=b&__path=/api/sign_in&%5f_err=a"), marked);
+    fn digest_identifies_one_error() {
+        let expected = digest("__path=%2Fapi%2Fsign_in&__err=a");
+        assert!(expected.is_some());
+        assert_eq!(digest("next=b&__path=/api/sign_in&%5f_err=a"), expected);
         for other in [
             "__path=/api/sign_in&__err=b",
             "__err=a",
             "__path=/api/sign_in&__err=a&__err=b",
             "__err=a&__path=/api/sign_in",
         ] {
-            assert_ne!(mark(other), marked, "{other}");
+            assert_ne!(digest(other), expected, "{other}");
         }
-        assert_eq!(mark("next=__err"), None);
+        assert_eq!(digest("next=__err"), None);
     }
 }

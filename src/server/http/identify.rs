@@ -1,4 +1,4 @@
-//! The layer that looks at each request's credential, once, with one statement.
+//! Authenticates each request with one SQL statement.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -33,14 +33,14 @@ use crate::{
     },
 };
 
-/// Requests that the page or the desktop makes by itself carry this header; they are not activity.
+/// Header of requests that a page or desktop app sends without a user action. They are not activity.
 pub const BACKGROUND: &str = "x-portal-background";
 
 /// Marks a 401 to a request that changed nothing: it had no live session, or its credential was replaced before it could
 /// act. A client with a newer credential may repeat it.
 static NOT_EXECUTED_HEADER: HeaderName = HeaderName::from_static("x-portal-not-executed");
 
-/// Paths that are never activity, whoever calls them.
+/// Paths that are never activity, from any client.
 const PASSIVE_PATHS: [&str; 6] = [
     "/api/client_failure",
     "/api/session_state",
@@ -50,8 +50,8 @@ const PASSIVE_PATHS: [&str; 6] = [
     "/api/v1/devices/heartbeat",
 ];
 
-/// Puts [`Client`] and [`Identity`] into the request. A database that does not answer is a 503 here, before anything
-/// could take the person for signed out.
+/// Puts [`Client`] and [`Identity`] into the request. Answers 503 if the database does not respond, so that nobody appears
+/// signed out.
 pub async fn identify(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let peer = request
         .extensions()
@@ -76,7 +76,10 @@ pub async fn identify(State(state): State<AppState>, mut request: Request, next:
                 is_activity: is_activity(&request),
             };
             let resolved = resolve_identity(&state, &lookup, &client).await;
-            state.metrics.session_checks.count(SessionCheck::of(&resolved));
+            state
+                .metrics
+                .session_checks
+                .count(SessionCheck::from_result(&resolved));
             match resolved {
                 Ok(identity) => identity,
                 Err(error) => return ErrorFormat::of(&request).respond(&error),
@@ -107,7 +110,7 @@ pub async fn identify(State(state): State<AppState>, mut request: Request, next:
             .headers_mut()
             .insert(NOT_EXECUTED_HEADER.clone(), HeaderValue::from_static("1"));
     }
-    // A failed answer would not carry the new cookie, and the browser would be left with one that is refused.
+    // An error response carries no cookie: the browser would keep the old one, which is refused.
     if let (Some(session), Some(cookie_session)) = (due, cookie_session)
         && !response.status().is_server_error()
     {
@@ -116,32 +119,32 @@ pub async fn identify(State(state): State<AppState>, mut request: Request, next:
     response
 }
 
-/// Gives the browser a new cookie with this answer. Where that fails the old one stays good, until the next request.
+/// Sends the browser a new cookie with this response. If this fails, the old one stays valid until the next request.
 async fn replace_cookie(
     state: &AppState,
     session: &CurrentSession,
     cookie_session: &tower_sessions::Session,
 ) {
-    // Signed out, or renewed by the request itself: there is nothing left to replace.
+    // Signed out, or renewed by the request itself.
     if cookie_session.id().is_none() {
         return;
     }
     match rotation::rotate_cookie(state, session).await {
         Ok(Some(rotated)) => {
-            let adopted =
+            let result =
                 session_store::set_cookie(cookie_session, &rotated.credential, rotated.valid_for).await;
-            if let Err(error) = adopted {
-                tracing::error!(%error, "a replaced cookie did not reach its browser");
+            if let Err(error) = result {
+                tracing::error!(%error, "replaced session cookie not sent");
             }
         }
         Ok(None) => {}
-        Err(error) => tracing::warn!(%error, "a cookie could not be replaced; the next request tries again"),
+        Err(error) => tracing::warn!(%error, "session cookie not replaced, retrying with the next request"),
     }
 }
 
 impl SessionCheck {
-    /// What a look at a credential that was lookup found.
-    fn of(resolved: &Result<Identity, AppError>) -> Self {
+    /// The metric for the result of a credential check.
+    fn from_result(resolved: &Result<Identity, AppError>) -> Self {
         match resolved {
             Ok(Identity::SignedIn(_)) => SessionCheck::Live,
             Ok(Identity::Ended(_)) => SessionCheck::Ended,
@@ -152,14 +155,14 @@ impl SessionCheck {
     }
 }
 
-/// A credential as a request shows it.
+/// A credential to look up.
 struct CredentialLookup {
     token: PlainToken,
     kind: ClientKind,
     is_activity: bool,
 }
 
-/// The credential that was chosen for this request.
+/// The selected credential of this request.
 fn presented_credential(request: &Request) -> PresentedCredential {
     let chosen = request.extensions().get::<PresentedCredential>();
     chosen.cloned().unwrap_or(PresentedCredential::None)
@@ -186,7 +189,7 @@ async fn resolve_identity(
     )
     .await?;
     Ok(match found {
-        None => without_session(state, lookup, now).await?,
+        None => identify_without_session(state, lookup, now).await?,
         Some(FoundSession::Ended(ended)) => {
             if !ended.written {
                 revoke::record_expiry(&state.database, &state.clock, &ended).await?;
@@ -196,8 +199,8 @@ async fn resolve_identity(
         Some(FoundSession::Live(mut session)) => {
             if let Some(reason) = suspicion::check_request(state, &session, client).await? {
                 if reason.is_never_recorded() {
-                    // Replaced meanwhile: the session goes on under another credential.
-                    return without_session(state, lookup, now).await;
+                    // The credential was replaced meanwhile.
+                    return identify_without_session(state, lookup, now).await;
                 }
                 return Ok(Identity::Ended(session.ended(reason)));
             }
@@ -207,7 +210,7 @@ async fn resolve_identity(
             state.activity.note(session.id, now, is_activity);
             let near_its_end = session.idle_expires_at - now < WRITE_AT_ONCE;
             if is_activity && near_its_end {
-                // The batch could come too late: another request, here or on another node, reads the row meanwhile.
+                // The next batch may be too late, since other requests and nodes read the row.
                 state.activity.flush(&state.database).await?;
             }
             if is_activity {
@@ -218,8 +221,8 @@ async fn resolve_identity(
     })
 }
 
-/// Who shows a credential that opens no session.
-async fn without_session(
+/// The identity for a credential without a session.
+async fn identify_without_session(
     state: &AppState,
     lookup: &CredentialLookup,
     now: DateTime<Utc>,

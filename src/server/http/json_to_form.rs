@@ -1,4 +1,4 @@
-//! Server functions take forms, which is what pages send. A program may send the same fields as a flat JSON object.
+//! Server functions accept forms, which pages send. Programs may send the same fields as a flat JSON object.
 
 use axum::{
     body::{Body, to_bytes},
@@ -14,7 +14,7 @@ use domain::query::encode_query_value;
 
 use crate::error::AppError;
 
-/// Turns a JSON body into the form that it stands for.
+/// Converts a JSON body into a form.
 pub async fn convert_json(request: Request, next: Next) -> Response {
     let is_json = request
         .headers()
@@ -46,7 +46,7 @@ pub async fn convert_json(request: Request, next: Next) -> Response {
         }
         None => failure.respond(&AppError::invalid_input(
             "body",
-            "Send a JSON object of texts, numbers and true/false.",
+            "Send a JSON object with strings, numbers and booleans.",
         )),
     }
 }

@@ -1,5 +1,4 @@
-//! What holds for every request, whatever it is for: where it may come from, what headers go back, how a failure
-//! looks, what is logged.
+//! Middleware and responses that are independent of a feature: credentials, origin check, headers, errors, logging.
 
 pub mod catch_panic;
 pub mod client_failure;

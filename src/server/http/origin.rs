@@ -1,8 +1,7 @@
-//! No other site makes a user's browser do something here.
+//! Rejects requests that another site caused in a user's browser (CSRF).
 //!
-//! Browsers say where a request comes from in `Sec-Fetch-Site`, and no page can change it; older ones, and all of them
-//! over plain http, send `Origin`. A cookie with SameSite=Lax alone would let a sibling subdomain in, and would not
-//! cover signing in.
+//! Browsers state the origin in `Sec-Fetch-Site`, which pages cannot change. Older browsers, and all browsers over plain
+//! http, send `Origin`. SameSite=Lax alone would accept sibling subdomains and would not protect sign-in.
 
 use axum::{
     extract::{Request, State},
@@ -21,7 +20,7 @@ use crate::{
     },
 };
 
-/// Refuses unsafe requests that another origin caused with a 403.
+/// Rejects unsafe requests from another origin with 403.
 pub async fn require_same_origin(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let safe = matches!(
         *request.method(),
@@ -35,9 +34,9 @@ pub async fn require_same_origin(State(state): State<AppState>, request: Request
     }
 }
 
-/// Refuses requests to a server with demo accounts that do not come straight from this machine. A page of another site
-/// could otherwise let its own name point here (DNS rebinding) and sign in with the published password, and a proxy
-/// would let everyone in: many put a loopback `Host` into what they forward.
+/// With demo accounts: rejects requests that do not come directly from this machine. A page of another site could point
+/// its host name here (DNS rebinding) and sign in with the published password. A proxy would admit everyone, since many
+/// proxies forward a loopback `Host`.
 pub async fn require_loopback_for_demo(
     State(state): State<AppState>,
     request: Request,
@@ -51,7 +50,7 @@ pub async fn require_loopback_for_demo(
     }
 }
 
-/// The client asked for this machine, no proxy has left its mark, and no page of elsewhere is behind it.
+/// Whether the client addressed this machine, without a proxy and without a page of another host.
 fn is_direct(request: &Request) -> bool {
     let headers = request.headers();
     let is_mark =
@@ -67,7 +66,7 @@ fn is_loopback_origin(origin: &HeaderValue) -> bool {
     authority.is_some_and(|(_, authority)| is_loopback_authority(authority))
 }
 
-/// `none` is a person's own doing: an address typed, a bookmark. Clients that are no browsers send neither header.
+/// `none` is a user action: a typed address or a bookmark. Clients other than browsers send neither header.
 fn is_same_origin(headers: &HeaderMap, our_origin: &str) -> bool {
     match headers.get("sec-fetch-site").map(|value| value.as_bytes()) {
         Some(site) => matches!(site, b"same-origin" | b"none"),
@@ -77,14 +76,14 @@ fn is_same_origin(headers: &HeaderMap, our_origin: &str) -> bool {
     }
 }
 
-/// What the user and the operator can do about a request that was refused. It decides nothing.
+/// The error that tells user and operator what to do. Does not affect the decision.
 fn explain_refusal(request: &Request, config: &Config) -> AppError {
     let headers = request.headers();
     if headers.contains_key("sec-fetch-site") {
         return AppError::Forbidden;
     }
     match headers.get("origin").and_then(|origin| origin.to_str().ok()) {
-        // `Referrer-Policy: no-referrer` makes browsers send this with forms, and over plain http nothing else.
+        // Sent with forms under `Referrer-Policy: no-referrer`; over plain http it is the only header.
         Some("null") => AppError::OriginHidden,
         Some(origin) if requested_hosts(request).any(|host| is_origin_of(origin, host)) => {
             wrong_address(config)
@@ -93,14 +92,14 @@ fn explain_refusal(request: &Request, config: &Config) -> AppError {
     }
 }
 
-/// Names the configured address, never one that the request brought.
+/// Names the configured address, never one from the request.
 fn wrong_address(config: &Config) -> AppError {
     AppError::WrongAddress {
         address: config.public_url.origin().to_owned(),
     }
 }
 
-/// The host and port that the client asked for.
+/// The requested host and port.
 fn authority(request: &Request) -> Option<&str> {
     match request.headers().get(HOST) {
         Some(host) => host.to_str().ok(),
@@ -109,7 +108,7 @@ fn authority(request: &Request) -> Option<&str> {
     }
 }
 
-/// The host that the client asked for, as the server and as a proxy in front of it saw it.
+/// The requested host, as seen by the server and by a proxy.
 fn requested_hosts(request: &Request) -> impl Iterator<Item = &str> {
     let forwarded = request.headers().get("x-forwarded-host");
     authority(request)
@@ -117,7 +116,7 @@ fn requested_hosts(request: &Request) -> impl Iterator<Item = &str> {
         .chain(forwarded.and_then(|host| host.to_str().ok()))
 }
 
-/// The page came from the host that it sends its request to.
+/// Whether the page came from the requested host.
 fn is_origin_of(origin: &str, host: &str) -> bool {
     let (with_scheme, default_port) = match origin.split_once("://") {
         Some(("http", rest)) => (rest, ":80"),

@@ -1,10 +1,9 @@
-//! Each page is rendered on one thread, from its first task to its last.
+//! Renders each page on one thread.
 //!
-//! The framework's tasks of one page take two of its locks in opposite orders: a resource that has loaded tells the part
-//! that waits for it, while that part, looking anew, lets go of the resource (`ArcAsyncDerived` and `EffectInner` of
-//! reactive_graph 0.2.16). On several threads at once they wait for each other for ever, and with each such page one
-//! thread fewer is left to answer anything. Whatever a page spawns goes to the runtime that it runs on: here one of
-//! several that have a thread each, where no task is stopped between two locks.
+//! The framework's tasks of one page take two locks in opposite orders: a loaded resource notifies the component that waits
+//! for it, while that component drops the resource (`ArcAsyncDerived` and `EffectInner` of reactive_graph 0.2.16). On
+//! several threads these tasks can deadlock, and each deadlock blocks a worker thread for ever. All tasks of a page run on
+//! the runtime that started it: here a single-threaded one, where no task is interrupted between two locks.
 
 use std::{
     future::pending,
@@ -27,8 +26,8 @@ use tracing::Instrument as _;
 use super::error_response::ErrorFormat;
 use crate::{error::AppError, server::database::committed_changes};
 
-/// As many as there are cores. They last as long as the process: connections to the database that were opened on one are
-/// served by it.
+/// One runtime per core. They run as long as the process, because database connections stay with the runtime that opened
+/// them.
 static THREADS: LazyLock<Vec<Handle>> = LazyLock::new(|| {
     let cores = available_parallelism().map_or(2, usize::from);
     (0..cores).filter_map(start).collect()
@@ -45,11 +44,11 @@ fn start(number: usize) -> Option<Handle> {
             .map(|_| handle)
     });
     started
-        .inspect_err(|error| tracing::error!(%error, "a thread for pages could not be started"))
+        .inspect_err(|error| tracing::error!(%error, "page thread not started"))
         .ok()
 }
 
-/// Has the page rendered on one of the threads, the whole of its body.
+/// Renders the whole page on one of the threads.
 pub async fn render_on_one_thread(request: Request, next: Next) -> Response {
     static TURN: AtomicUsize = AtomicUsize::new(0);
     let failure = ErrorFormat::of(&request);
@@ -62,7 +61,7 @@ pub async fn render_on_one_thread(request: Request, next: Next) -> Response {
         match to_bytes(body, usize::MAX).await {
             Ok(body) => Response::from_parts(head, Body::from(body)),
             Err(error) => {
-                tracing::error!(%error, "a page broke off");
+                tracing::error!(%error, "page body failed");
                 failure.respond(&AppError::Internal)
             }
         }
@@ -74,7 +73,7 @@ pub async fn render_on_one_thread(request: Request, next: Next) -> Response {
         Ok(response) => response,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            // The process is ending.
+            // The process is stopping.
             Err(_) => failure.respond(&AppError::Unavailable),
         },
     }

@@ -1,7 +1,7 @@
-//! A request is looked at once all of it is there.
+//! Reads the whole body before the request is authenticated.
 //!
-//! Who is asking is decided after the body has come: a body held back could otherwise carry a session's rights past its
-//! end. And a client that sends too much or too slowly is told so instead of holding a place.
+//! Otherwise a client could hold back the body and act with the rights of a session that has ended meanwhile. A client
+//! that sends too much or too slowly gets an error and does not keep a connection busy.
 
 use std::time::Duration;
 
@@ -17,17 +17,17 @@ use tokio::time::timeout;
 use super::error_response::ErrorFormat;
 use crate::{error::AppError, server::database::committed_changes};
 
-/// Longest body in bytes, of a server function and of the API: far above any honest one.
+/// Largest body in bytes, for server functions and the API. Valid requests are far smaller.
 pub const MAX_BODY: usize = 64 * 1024;
 
-/// How long a body may take to come.
+/// How long a client may take to send the body.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
-/// How long an answer may take: longer than any statement or lock is given, so that it is cut off only where the
-/// database does not even say no.
+/// How long a response may take. Longer than the timeouts of statements and locks, so it applies only if the database
+/// does not even refuse.
 const RESPONSE_DEADLINE: Duration = Duration::from_secs(12);
 
-/// Reads the body, then lets the request in, and gives up on an answer that does not come.
+/// Reads the body, runs the request and limits the time of its response.
 pub async fn read_body(request: Request, next: Next) -> Response {
     let failure = ErrorFormat::of(&request);
     let (parts, body) = request.into_parts();
@@ -38,8 +38,8 @@ pub async fn read_body(request: Request, next: Next) -> Response {
     let refused = |problem: &str| failure.respond(&AppError::invalid_input("body", problem));
     let bytes = match timeout(BODY_DEADLINE, to_bytes(body, MAX_BODY)).await {
         Ok(Ok(bytes)) => bytes,
-        Ok(Err(_)) => return refused("The body is too long, or was cut off."),
-        Err(_) => return refused("The body took too long to come."),
+        Ok(Err(_)) => return refused("The body is too long or incomplete."),
+        Err(_) => return refused("The body arrived too slowly."),
     };
     match timeout(
         RESPONSE_DEADLINE,
@@ -49,11 +49,11 @@ pub async fn read_body(request: Request, next: Next) -> Response {
     {
         Ok(response) => response,
         Err(_) => {
-            tracing::error!("a request was given up: the database does not answer, nor refuse");
+            tracing::error!("request timed out, database does not answer");
             let error = if is_read {
                 AppError::Unavailable
             } else {
-                // Its commit may be on the way.
+                // A commit may be in progress.
                 AppError::OutcomeUnknown
             };
             failure.respond(&error)

@@ -1,4 +1,4 @@
-//! One span a request, with an id that the answer carries too: a person reads it out, an operator finds the line.
+//! One span per request, with an id that the response also contains, so that a user can report it to an operator.
 
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ use crate::server::state::AppState;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Gives the request its id and its span. An id that the client sent is not taken: it could be anyone's.
+/// Assigns the request its id and span. Ignores an id from the client, which could be any text.
 pub async fn log_request(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let id = Uuid::new_v4().to_string();
     let route = request
@@ -24,7 +24,7 @@ pub async fn log_request(State(state): State<AppState>, request: Request, next: 
         .get::<MatchedPath>()
         .map(|path| path.as_str().to_owned());
     let method = request.method().clone();
-    // The path without its query: addresses hold `next=` and, from careless clients, worse.
+    // Without the query, which can hold `next=` and, from careless clients, secrets.
     let span = tracing::info_span!(
         "request",
         id,
@@ -42,22 +42,22 @@ pub async fn log_request(State(state): State<AppState>, request: Request, next: 
         span.record("trace", id);
     }
     let within = trace.context();
-    // "Not ready" is what a probe is there to hear, and no failed request.
+    // "Not ready" is the expected answer to a probe, not a failed request.
     let is_probe = request.uri().path() == "/readyz";
-    let began = Instant::now();
+    let started = Instant::now();
     async move {
         let mut response = next.run(request).await;
-        let took = began.elapsed();
+        let duration = started.elapsed();
         state
             .metrics
-            .record_request(&method, route.as_deref(), response.status(), took);
+            .record_request(&method, route.as_deref(), response.status(), duration);
         trace.finish(response.status());
         let status = response.status().as_u16();
-        let microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let microseconds = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         if response.status().is_server_error() && !is_probe {
-            tracing::error!(status, microseconds, "a request failed");
+            tracing::error!(status, microseconds, "request failed");
         } else {
-            tracing::debug!(status, microseconds, "a request was answered");
+            tracing::debug!(status, microseconds, "request answered");
         }
         if let Ok(id) = HeaderValue::from_str(&id) {
             response.headers_mut().insert(REQUEST_ID.clone(), id);

@@ -1,5 +1,5 @@
-//! Pages behind sign-in: without a live session they lead to `/login`, which brings the person back afterwards, or at
-//! once where they are signed in already.
+//! Redirects page requests without a live session to `/login`, which returns to the page after sign-in. Redirects
+//! signed-in users from `/login`.
 
 use axum::{
     extract::Request,
@@ -15,7 +15,7 @@ use domain::{
 
 use crate::server::{auth::current_session::Identity, http::form_error::without_error};
 
-/// Sends page requests below `/dashboard` without a live session to sign-in, with the reason where there was one.
+/// Redirects requests below `/dashboard` without a live session to `/login`, with the end reason if there is one.
 pub async fn require_sign_in(request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let private = path == "/dashboard" || path.starts_with("/dashboard/");
@@ -32,7 +32,7 @@ pub async fn require_sign_in(request: Request, next: Next) -> Response {
     if path.ends_with('/') {
         return Redirect::to(path.trim_end_matches('/')).into_response();
     }
-    // After signing in again an error is no news.
+    // The error is obsolete after signing in again.
     let wanted = without_error(path, request.uri().query());
     let login = match identity {
         Some(Identity::SignedIn(_)) => return next.run(request).await,

@@ -1,4 +1,4 @@
-//! Headers that go with every answer, errors and redirects included.
+//! Security headers of all responses, including errors and redirects.
 
 use axum::{
     extract::{Request, State},
@@ -9,11 +9,11 @@ use axum::{
 
 use crate::server::state::AppState;
 
-/// For whatever is not a page: nothing may run. Pages bring a policy with a nonce of their own ([`page_policy`]).
+/// For responses other than pages: no scripts. Pages set their own policy with a nonce ([`page_policy`]).
 const DEFAULT_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
      object-src 'none'; frame-ancestors 'none'";
 
-/// The Content-Security-Policy of a page whose own scripts carry `nonce`. WebAssembly needs a word of its own.
+/// The Content-Security-Policy of a page whose scripts have `nonce`. `wasm-unsafe-eval` permits WebAssembly.
 pub fn page_policy(nonce: &str) -> String {
     format!(
         "default-src 'none'; script-src 'self' 'nonce-{nonce}' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self'; \
@@ -21,7 +21,7 @@ pub fn page_policy(nonce: &str) -> String {
     )
 }
 
-/// Adds them, where the answer has not set its own.
+/// Adds the headers that the response has not set itself.
 pub async fn add_security_headers(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
@@ -30,7 +30,7 @@ pub async fn add_security_headers(State(state): State<AppState>, request: Reques
     };
     default(header::CONTENT_SECURITY_POLICY, DEFAULT_POLICY);
     default(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    // Not `no-referrer`: without JavaScript a form's error finds its page by it.
+    // Not `no-referrer`: without JavaScript, an error of a form finds its page by the Referer.
     default(header::REFERRER_POLICY, "same-origin");
     default(
         HeaderName::from_static("cross-origin-opener-policy"),
@@ -44,7 +44,7 @@ pub async fn add_security_headers(State(state): State<AppState>, request: Reques
         HeaderName::from_static("permissions-policy"),
         "camera=(), geolocation=(), microphone=(), payment=(), usb=(), browsing-topics=()",
     );
-    // After sign-out the back button shows nothing private. Files with hashed names set their own.
+    // After sign-out the back button must show nothing private. Files with hashed names set their own header.
     default(header::CACHE_CONTROL, "no-store");
     if state.config.public_url.is_https() {
         default(

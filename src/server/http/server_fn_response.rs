@@ -1,6 +1,6 @@
-//! What the framework gets wrong in the answer of a server function. It answers every failure with 500, arguments that
-//! do not fit included; here each gets the status of its [`AppError`]. And without JavaScript it sends the browser back
-//! to whatever the Referer says; here only to a page of ours.
+//! Corrects responses of server functions. The framework answers every error with 500, including invalid arguments: here
+//! each gets the status of its [`AppError`]. Without JavaScript the framework redirects to the Referer: here only to our
+//! own pages.
 
 use axum::{
     body::{Body, to_bytes},
@@ -17,10 +17,10 @@ use leptos::server_fn::error::SERVER_FN_ERROR_HEADER;
 use super::error_response;
 use crate::{error::AppError, server::state::AppState};
 
-/// Longest error in bytes; ours are far shorter.
+/// Largest error in bytes. Ours are far smaller.
 const MAX_ERROR: usize = 16 * 1024;
 
-/// Mends both. An error that travels in a redirect has the redirect's status and keeps it.
+/// Corrects status and redirect. An error inside a redirect keeps the status of the redirect.
 pub async fn fix_response(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let host = request
         .headers()
@@ -29,17 +29,17 @@ pub async fn fix_response(State(state): State<AppState>, request: Request, next:
         .map(str::to_owned);
     let mut response = next.run(request).await;
     if response.status() == StatusCode::FOUND {
-        let place = response
+        let location = response
             .headers()
             .get(LOCATION)
-            .and_then(|place| place.to_str().ok());
-        let place = HeaderValue::from_str(own_path(
-            place.unwrap_or_default(),
+            .and_then(|location| location.to_str().ok());
+        let location = HeaderValue::from_str(own_path(
+            location.unwrap_or_default(),
             [host.as_deref(), Some(state.config.public_url.authority())],
         ));
         response
             .headers_mut()
-            .insert(LOCATION, place.unwrap_or(HeaderValue::from_static("/login")));
+            .insert(LOCATION, location.unwrap_or(HeaderValue::from_static("/login")));
     }
     let failed = response.headers().contains_key(SERVER_FN_ERROR_HEADER);
     if !failed || response.status() != StatusCode::INTERNAL_SERVER_ERROR {
@@ -54,15 +54,15 @@ pub async fn fix_response(State(state): State<AppState>, request: Request, next:
     error_response::with_retry(Response::from_parts(parts, Body::from(bytes)), &error)
 }
 
-/// The path of a page on one of these hosts (as asked for, and as people type it: a proxy may have changed the first);
-/// the sign-in page for any other place.
-fn own_path<'a>(place: &'a str, hosts: [Option<&str>; 2]) -> &'a str {
-    let path = match place.split_once("://") {
+/// The path of a page on one of these hosts: the requested one and the configured one, since a proxy may change the first.
+/// `/login` for any other address.
+fn own_path<'a>(location: &'a str, hosts: [Option<&str>; 2]) -> &'a str {
+    let path = match location.split_once("://") {
         Some((_, rest)) => match rest.find('/') {
             Some(at) if hosts.contains(&Some(&rest[..at])) => &rest[at..],
             _ => "",
         },
-        None => place,
+        None => location,
     };
     let plain = path.starts_with('/') && !path.starts_with("//") && !path.contains('\\');
     if plain { path } else { "/login" }
@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn form_redirects_stay_on_the_portal() {
         let hosts = [None, Some("portal.example:8443")];
-        for (place, page) in [
+        for (location, page) in [
             ("/dashboard?x=y", "/dashboard?x=y"),
             ("https://portal.example:8443/login?__err=a", "/login?__err=a"),
             ("https://evil.example/x", "/login"),
@@ -87,7 +87,7 @@ mod tests {
             ("javascript:alert(1)", "/login"),
             ("", "/login"),
         ] {
-            assert_eq!(own_path(place, hosts), page, "{place}");
+            assert_eq!(own_path(location, hosts), page, "{location}");
         }
         assert_eq!(own_path("https://portal.example/x", [None, None]), "/login");
     }

@@ -1,8 +1,8 @@
-//! Our own store behind tower-sessions, over our own table.
+//! A store for tower-sessions on the table `sessions`.
 //!
-//! Three rules set it apart from the stock one. It never inserts: a row begins in the sign-in service, which hands
-//! the credential over ([`set_cookie`]). Its `save` only touches a row that has not ended, so a request in flight during a
-//! revocation cannot bring the session back. And the id in the cookie is known to the database by its hash only.
+//! Three rules differ from the standard SQL store. It never inserts: the sign-in service creates the row and passes the
+//! credential ([`set_cookie`]). Its `save` updates only live sessions, so that a request in flight does not restore a
+//! revoked session. The database knows the id in the cookie only by its hash.
 
 use std::{
     collections::HashMap,
@@ -35,55 +35,54 @@ use crate::{
     },
 };
 
-/// Where a record carries the credential of a session that has just begun, from the service to [`PortalSessionStore::create`].
-/// It is taken out before anything is kept.
+/// The field of a record that passes a new credential to [`PortalSessionStore::create`], which removes it.
 const CREDENTIAL: &str = "credential";
 
-/// Browser sessions as tower-sessions sees them.
+/// The browser sessions.
 #[derive(Clone, Debug)]
 pub struct PortalSessionStore {
     pub database: Database,
     pub clock: Clock,
 }
 
-/// Makes the browser's cookie the credential of a session that has just begun, in place of whatever it held.
+/// Makes `credential` the session cookie of the browser. Replaces its previous cookie.
 ///
 /// # Errors
-/// [`AppError::Unavailable`] when the store could not be asked.
+/// [`AppError::Unavailable`] if the store fails.
 pub async fn set_cookie(
     session: &Session,
     credential: &PlainToken,
     valid_for: TimeDelta,
 ) -> std::result::Result<(), AppError> {
-    let give_up = |error: tower_sessions::session::Error| {
-        tracing::error!(%error, "the session cookie could not be set");
+    let log_error = |error: tower_sessions::session::Error| {
+        tracing::error!(%error, "session cookie not set");
         committed_changes::unavailable_error()
     };
     if session.id().is_some() {
-        session.flush().await.map_err(give_up)?;
+        session.flush().await.map_err(log_error)?;
     }
     session
         .insert(CREDENTIAL, credential.bytes())
         .await
-        .map_err(give_up)?;
-    // A length of time, not a point in it: this machine's own clock may be wrong.
+        .map_err(log_error)?;
+    // A duration instead of a time, since the wall clock of this machine may be wrong.
     session.set_expiry(Some(Expiry::OnInactivity(time::Duration::seconds(
         valid_for.num_seconds(),
     ))));
     Ok(())
 }
 
-/// Takes the cookie away from the browser.
+/// Removes the session cookie from the browser.
 ///
 /// # Errors
-/// [`AppError::Unavailable`] when the store could not be asked.
+/// [`AppError::Unavailable`] if the store fails.
 pub async fn clear_cookie(session: &Session) -> std::result::Result<(), AppError> {
     if session.id().is_none() {
-        // No cookie, or one that cannot be read, which tower-sessions takes away by itself.
+        // No cookie, or a malformed one, which tower-sessions removes itself.
         return Ok(());
     }
     session.flush().await.map_err(|error| {
-        tracing::error!(%error, "the session cookie could not be taken back");
+        tracing::error!(%error, "session cookie not removed");
         committed_changes::unavailable_error()
     })
 }
@@ -102,14 +101,14 @@ fn backend(error: sqlx::Error) -> Error {
 
 #[async_trait]
 impl SessionStore for PortalSessionStore {
-    /// Takes over a session that the sign-in service has begun. A session without a sign-in is not to be had.
+    /// Accepts a session that the sign-in service has created. There are no sessions without a sign-in.
     async fn create(&self, record: &mut Record) -> Result<()> {
         let credential: Option<[u8; PlainToken::BYTES]> = record
             .data
             .remove(CREDENTIAL)
             .and_then(|value| serde_json::from_value(value).ok());
         let Some(credential) = credential else {
-            return Err(Error::Backend("a session begins by signing in only".to_owned()));
+            return Err(Error::Backend("sessions are created by sign-in only".to_owned()));
         };
         record.id = Id(i128::from_le_bytes(credential));
         if record.data.is_empty() {
@@ -119,7 +118,7 @@ impl SessionStore for PortalSessionStore {
         }
     }
 
-    /// Keeps the data if the session has not ended; otherwise it is dropped.
+    /// Stores the data, unless the session has ended.
     async fn save(&self, record: &Record) -> Result<()> {
         let data = Value::Object(record.data.clone().into_iter().collect());
         let credential = token(&record.id).hash();
@@ -129,7 +128,7 @@ impl SessionStore for PortalSessionStore {
             .map_err(backend)?;
         tx.commit().await.map_err(backend)?;
         if !kept {
-            tracing::info!("the session ended while a request was under way; its data is dropped");
+            tracing::info!("session ended during a request, session data dropped");
         }
         Ok(())
     }
@@ -153,14 +152,14 @@ impl SessionStore for PortalSessionStore {
         }))
     }
 
-    /// Signs the session out if it is still live.
+    /// Signs the session out if it is live.
     async fn delete(&self, id: &Id) -> Result<()> {
         let (credential, now) = (token(id).hash(), self.clock.now());
         let found = sessions::find_by_credential(
             &mut *self.database.connection().await.map_err(backend)?,
             credential,
             ClientKind::Browser,
-            // Where it is used from does not matter here.
+            // The network does not matter here.
             Network::of(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
             now,
         )
@@ -170,7 +169,7 @@ impl SessionStore for PortalSessionStore {
             return Ok(());
         };
         match revoke::revoke_own(&self.database, &self.clock, &session, RevokeScope::Current, None).await {
-            // Over already, by someone else: just as well.
+            // Already ended.
             Ok(_) | Err(AppError::SessionEnded { .. }) => Ok(()),
             Err(error) => Err(Error::Backend(error.to_string())),
         }

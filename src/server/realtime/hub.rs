@@ -1,4 +1,4 @@
-//! The streams that are open on this node.
+//! The event streams that are open on this node.
 
 use std::{
     collections::HashMap,
@@ -19,28 +19,27 @@ use crate::server::{
     telemetry::metrics::StreamMetrics,
 };
 
-/// How many events may wait for a client. One that is slower than that is cut off, and resumes where it was.
+/// Events that may wait for one client. A slower client is disconnected, and resumes from the event log.
 const QUEUE: usize = 64;
 
-/// How many streams a session may have open, one for each of a few tabs or programs. One more closes the oldest.
+/// Streams per session, for several tabs or programs. One more closes the oldest.
 const MAX_PER_SESSION: usize = 8;
 
-/// How many streams a person may have open.
+/// Streams per user. One more closes the oldest.
 const MAX_PER_USER: usize = 100;
 
-/// How many streams this node keeps open, unless it may open fewer files than that needs.
+/// Streams per node, unless the limit of open files is lower.
 const MAX_STREAMS: usize = 10_000;
 
-/// Hands events to open streams. Cheap to clone; clones know the same streams.
+/// Delivers events to open streams. Cheap to clone; clones share their streams.
 #[derive(Clone, Debug, Default)]
 pub struct Hub(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     streams: Mutex<Streams>,
-    /// How many streams may be open.
     max_streams: usize,
-    /// The listener hears of what happens.
+    /// Whether the listener is connected.
     listening: watch::Sender<bool>,
 }
 
@@ -54,20 +53,20 @@ impl Default for Inner {
     }
 }
 
-/// As many streams are open as may be.
+/// The node has reached its limit of streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("as many streams are open as may be")]
+#[error("too many streams are open")]
 pub struct TooManyStreams;
 
 #[derive(Debug, Default)]
 struct Streams {
     by_user: HashMap<UserId, Vec<Stream>>,
-    /// The next stream's number.
+    /// The number of the next stream.
     next: u64,
-    /// How many are open.
+    /// Open streams on this node.
     open: usize,
     closed: bool,
-    /// Sessions that have ended and whose streams are still open, and when they ended.
+    /// Ended sessions with open streams, and when they ended.
     closing: HashMap<SessionId, Instant>,
     metrics: StreamMetrics,
 }
@@ -79,7 +78,7 @@ struct Stream {
     queue: Sender<Event>,
 }
 
-/// A client's place in the hub, given up when dropped.
+/// A client's registration in the hub. Dropping it removes the registration.
 #[derive(Debug)]
 pub struct Subscription {
     hub: Hub,
@@ -90,7 +89,7 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// The next event. `None`: the client was too slow, or the server stops; what it missed is in the log.
+    /// The next event. `None`: the client was too slow, or the server is stopping. The event log has what it missed.
     pub async fn next(&mut self) -> Option<Event> {
         self.events.recv().await
     }
@@ -105,7 +104,7 @@ impl Drop for Subscription {
 }
 
 impl Streams {
-    /// Keeps those streams of a person that are to be kept.
+    /// Keeps the streams of a user for which `keep` returns true.
     fn retain(&mut self, user: UserId, keep: impl FnMut(&Stream) -> bool) {
         if let Some(by_user) = self.by_user.get_mut(&user) {
             let before = by_user.len();
@@ -117,14 +116,14 @@ impl Streams {
         }
     }
 
-    /// Whether a session of this person has a stream.
+    /// Whether the session has a stream.
     fn has(&self, user: UserId, session: SessionId) -> bool {
         self.by_user
             .get(&user)
             .is_some_and(|by_user| by_user.iter().any(|stream| stream.session == session))
     }
 
-    /// Notes how long a session that has ended still had streams, once the last one is closed.
+    /// Measures the time from the end of a session to the close of its last stream.
     fn record_close(&mut self, user: UserId, session: SessionId) {
         if !self.has(user, session)
             && let Some(ended) = self.closing.remove(&session)
@@ -133,7 +132,7 @@ impl Streams {
         }
     }
 
-    /// Closes the oldest stream, where there are as many as may be.
+    /// Closes the oldest stream if the session or the user has reached the limit.
     fn make_room(&mut self, user: UserId, session: SessionId) {
         let Some(by_user) = self.by_user.get(&user) else {
             return;
@@ -153,7 +152,7 @@ impl Streams {
 }
 
 impl Hub {
-    /// A hub for a process that may have so many connections: a good part of them is left for requests.
+    /// A hub for a process with this many connections. Keeps a quarter of them for requests.
     pub fn for_connections(connections: usize) -> Self {
         let max_streams = (connections / 4 * 3).min(MAX_STREAMS);
         Self(Arc::new(Inner {
@@ -166,11 +165,11 @@ impl Hub {
         self.0.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens a stream for a session. Whoever does so looks at the session afterwards: an end that was committed before
-    /// is not told here.
+    /// Opens a stream for a session. Check the session afterwards: this stream does not receive an end that was committed
+    /// before.
     ///
     /// # Errors
-    /// [`TooManyStreams`] when this node keeps as many open as it may.
+    /// [`TooManyStreams`] at the limit of this node.
     pub fn subscribe(&self, user: UserId, session: SessionId) -> Result<Subscription, TooManyStreams> {
         let (queue, events) = channel(QUEUE);
         let mut streams = self.streams();
@@ -197,7 +196,7 @@ impl Hub {
         })
     }
 
-    /// Hands an event to the streams that it concerns. Never waits: a stream whose queue is full is cut off.
+    /// Queues an event for all relevant streams. Never waits: closes a stream whose queue is full.
     pub fn deliver(&self, event: &Event, now: DateTime<Utc>) {
         let age = (now - event.at).to_std().unwrap_or_default();
         let mut streams = self.streams();
@@ -214,7 +213,7 @@ impl Hub {
         });
     }
 
-    /// Ends every stream, now and from now on: the server stops.
+    /// Closes all streams and accepts no new ones: the server is stopping.
     pub fn close(&self) {
         let mut streams = self.streams();
         streams.closed = true;
@@ -223,24 +222,24 @@ impl Hub {
         streams.closing.clear();
     }
 
-    /// What is measured of events and streams.
+    /// The metrics of events and streams.
     pub fn metrics(&self) -> StreamMetrics {
         self.streams().metrics.clone()
     }
 
-    /// How many streams are open here.
+    /// Number of open streams on this node.
     pub fn open_streams(&self) -> usize {
         self.streams().open
     }
 
-    /// Whether the listener hears of what happens.
+    /// Whether the listener is connected.
     pub fn is_listening(&self) -> bool {
         *self.0.listening.borrow()
     }
 
-    /// Waits until the listener hears of what happens.
+    /// Waits until the listener is connected.
     pub async fn wait_until_listening(&self) {
-        // The sender is here, so it cannot be gone.
+        // Never fails: `self` owns the sender.
         _ = self
             .0
             .listening
@@ -254,7 +253,7 @@ impl Hub {
     }
 }
 
-/// A session hears of its own end and change, and of any change to its person's list.
+/// Whether a session's stream must receive this event: its own end and changes, and changes of its user's list.
 pub fn is_relevant(event: &Event, session: SessionId) -> bool {
     match event.kind {
         EventKind::SessionsChanged => true,

@@ -1,4 +1,4 @@
-//! Reads the event log as it grows. NOTIFY only wakes; the log says what happened.
+//! Reads new entries of the event log. NOTIFY only wakes the reader; the log has the content.
 
 use std::{
     collections::BTreeMap,
@@ -15,29 +15,29 @@ use crate::server::{
     store::events::{self, CHANNEL},
 };
 
-/// Reads at the latest after so long, should a wake-up be lost, and tests then whether the connection still lives.
+/// Longest time between two reads, in case a NOTIFY is lost. Each read also tests the connection.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Between two tries to reach the database.
+/// Delay before the next attempt to connect.
 const RETRY_DELAY: Duration = Duration::from_millis(200);
 
-/// Events read at once.
+/// Events per query.
 const BATCH: i64 = 1000;
 
-/// A number that was passed over belongs to a transaction that is not committed yet, or never will be. None lasts so
-/// long: statements and idle transactions are cut off before (`database/pool.rs`).
+/// How long a missing number is looked for. It belongs to a transaction that has not committed, or was rolled back. No
+/// transaction takes this long: the database cancels statements and idle transactions earlier (`database/pool.rs`).
 const MISSING_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Where a reader is in the log.
+/// A reader's position in the event log.
 #[derive(Debug)]
 pub struct LogPosition {
     last: i64,
-    /// Numbers below `last` that were not there when it was read, and since when.
+    /// Missing numbers below `last`, and since when they are missing.
     missing: BTreeMap<i64, Instant>,
 }
 
 impl LogPosition {
-    /// Reads on from after `last`.
+    /// A reader that continues after `last`.
     pub fn after(last: i64) -> Self {
         Self {
             last,
@@ -47,7 +47,7 @@ impl LogPosition {
 
     fn record_seen(&mut self, id: i64, now: Instant) {
         if id > self.last {
-            // A gap of a whole batch is no transaction under way: the log was cleaned up, or its numbers jumped.
+            // A gap larger than a batch is not an open transaction: clean-up deleted rows, or the sequence jumped.
             let first = (self.last + 1).max(id - BATCH);
             self.missing.extend((first..id).map(|id| (id, now)));
             self.last = id;
@@ -61,10 +61,10 @@ impl LogPosition {
             .retain(|_, since| now.duration_since(*since) < MISSING_TIMEOUT);
     }
 
-    /// Hands everything new to the hub.
+    /// Delivers all new events to the hub.
     ///
     /// # Errors
-    /// The database's; the position is then where it was, or further on by what was handed over.
+    /// Database errors. The position then is after the last delivered event.
     pub async fn deliver_new(&mut self, database: &Database, clock: &Clock, hub: &Hub) -> sqlx::Result<()> {
         loop {
             let missing: Vec<i64> = self.missing.keys().copied().collect();
@@ -83,14 +83,14 @@ impl LogPosition {
     }
 }
 
-/// Listens until the task is ended. After a break it reads on from where it was.
+/// Runs until the task is aborted. Continues at its position after a disconnect.
 pub async fn run(clock: Clock, database: Database, hub: Hub, jobs: Heartbeats) {
     let mut position = None;
     loop {
         let broke = listen(&clock, &database, &hub, &jobs, &mut position).await;
         hub.set_listening(false);
         if let Err(error) = broke {
-            tracing::warn!(%error, "nothing is heard of the database; trying again");
+            tracing::warn!(%error, "listener disconnected, retrying");
         }
         sleep(RETRY_DELAY).await;
     }
@@ -104,7 +104,7 @@ async fn listen(
     position: &mut Option<LogPosition>,
 ) -> sqlx::Result<()> {
     let mut listener = jobs.round("listener", SHORT, database.listen(CHANNEL)).await?;
-    // From now on every commit wakes; what was committed before is in the log.
+    // From here on NOTIFY reports every commit. Earlier commits are in the log.
     let position = match position {
         Some(position) => position,
         None => {
@@ -115,9 +115,9 @@ async fn listen(
     position.deliver_new(database, clock, hub).await?;
     hub.set_listening(true);
     loop {
-        // One read answers all wake-ups that have come together.
+        // One read handles all notifications that arrived together.
         let woken = jobs.round("listener", SHORT, listener.wait(POLL_INTERVAL)).await;
-        // What was committed before the connection broke is delivered before another one is tried.
+        // Delivers commits from before the disconnect, then reconnects.
         let reading = position.deliver_new(database, clock, hub);
         jobs.round("listener", SHORT, reading).await?;
         woken?;

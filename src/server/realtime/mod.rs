@@ -1,8 +1,8 @@
-//! Push: what changes in the database reaches every open stream, on every node, at once.
+//! Push: each change reaches all open streams on all nodes at once.
 //!
-//! A change writes its event in its own transaction (`store/events.rs`), whose commit wakes the [`listener`] of each node.
-//! It reads on in the event log from where it was, so that nothing is lost while it was cut off, and hands what it finds
-//! to the [`hub`], which knows the streams that are open here.
+//! A change writes its event in its own transaction (`store/events.rs`). The commit wakes the [`listener`] of each node,
+//! which reads the event log from its last position, so no event is lost after a disconnect. It passes events to the
+//! [`hub`], which delivers them to the streams of its node.
 
 pub mod hub;
 pub mod listener;

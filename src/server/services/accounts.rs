@@ -1,4 +1,4 @@
-//! What an operator does with accounts and sessions from the command line.
+//! Administration of accounts and sessions by operators on the command line.
 
 use chrono::TimeDelta;
 use serde_json::json;
@@ -32,7 +32,7 @@ use crate::server::{
     },
 };
 
-/// Why an operator's command did nothing. Its Display is the one line that they read.
+/// Why a command failed. Displayed as one line.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
     #[error("there is no account {0}")]
@@ -61,7 +61,7 @@ pub enum AccountError {
     Database(#[from] sqlx::Error),
 }
 
-/// What operators' commands work with.
+/// The dependencies of operator commands.
 #[derive(Clone, Debug)]
 pub struct Accounts {
     pub database: Database,
@@ -69,41 +69,41 @@ pub struct Accounts {
     pub passwords: Passwords,
 }
 
-/// Whose live sessions an operator revokes.
+/// The sessions to revoke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RevokeTarget<'a> {
-    /// Everything of the user with this email.
+    /// All sessions of the user with this email.
     User(&'a str),
     Session(SessionId),
     Everyone,
 }
 
-/// A person to be registered.
+/// A user to register.
 #[derive(Clone, Debug)]
 pub struct NewAccount {
     pub email: String,
     pub display_name: String,
     pub role: Role,
-    /// By name; founded if new.
+    /// Names. Unknown organizations are created.
     pub organizations: Vec<String>,
     pub password: String,
 }
 
-/// What [`Accounts::register`] did.
+/// The result of [`Accounts::register`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisteredAccount {
     pub user: UserId,
-    /// `false`: the person was there; they have the memberships now. Name and password are as they were.
+    /// `false`: the user existed and got the memberships. Name and password are unchanged.
     pub is_new: bool,
-    /// Organizations that were not there before.
+    /// Names of organizations that were created.
     pub created_organizations: Vec<String>,
 }
 
 impl Accounts {
-    /// Registers a person, or gives a person who is there a membership in further organizations.
+    /// Registers a user, or adds an existing user to further organizations.
     ///
     /// # Errors
-    /// [`AccountError::EmailTaken`] when the person is there and no organization was named, and whatever does not fit.
+    /// [`AccountError::EmailTaken`] if the user exists and no organization was given; errors of validation.
     pub async fn register(&self, new: NewAccount) -> Result<RegisteredAccount, AccountError> {
         let email = parse_email(&new.email)?;
         let name = plain_text::parse_name(&new.display_name, MAX_NAME).map_err(AccountError::BadName)?;
@@ -154,7 +154,7 @@ impl Accounts {
             if is_new {
                 created_organizations.push(name.clone());
             }
-            // The first one named is the one joined first: a new session looks at it.
+            // New sessions select the organization that was joined first, so the given order must be kept.
             let now = now + TimeDelta::microseconds(place);
             let before = organizations::set_membership(&mut tx, user, organization, new.role, now).await?;
             match before {
@@ -182,7 +182,7 @@ impl Accounts {
         })
     }
 
-    /// Gives a person a new password and ends their sessions.
+    /// Sets a user's password and revokes their sessions.
     ///
     /// # Errors
     /// [`AccountError::NoSuchUser`], [`AccountError::UnsuitablePassword`].
@@ -209,7 +209,7 @@ impl Accounts {
         Ok(ended)
     }
 
-    /// Lets a person sign in no more and ends their sessions.
+    /// Disables an account and revokes its sessions.
     ///
     /// # Errors
     /// [`AccountError::NoSuchUser`].
@@ -217,7 +217,7 @@ impl Accounts {
         let mut tx = self.database.begin().await?;
         let user = lock_user(&mut tx, email).await?;
         let now = self.clock.now();
-        // The sessions first: those of a disabled person are not live any more, and would be passed over.
+        // Revoke first: the sessions of a disabled user are not live any more and would be skipped.
         let ended = revoke::revoke_all(
             &mut tx,
             user,
@@ -233,7 +233,7 @@ impl Accounts {
         Ok(ended)
     }
 
-    /// Lets a person sign in again.
+    /// Enables an account.
     ///
     /// # Errors
     /// [`AccountError::NoSuchUser`].
@@ -246,7 +246,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// Revokes live sessions, and says how many.
+    /// Revokes live sessions and returns their number.
     ///
     /// # Errors
     /// [`AccountError::NoSuchUser`], [`AccountError::NoSuchSession`].
@@ -258,10 +258,10 @@ impl Accounts {
         }
     }
 
-    /// How many sessions [`Self::revoke`] would end now.
+    /// Counts the sessions that [`Self::revoke`] would revoke.
     ///
     /// # Errors
-    /// The same.
+    /// As [`Self::revoke`].
     pub async fn count_live(&self, target: RevokeTarget<'_>) -> Result<i64, AccountError> {
         let conn = &mut *self.database.connection().await?;
         let mut filter = SessionFilter::default();
@@ -294,7 +294,7 @@ impl Accounts {
         }
     }
 
-    /// A page of users by email: everyone, or those of an organization in their role there.
+    /// A page of users ordered by email: all users, or the members of an organization with their role there.
     ///
     /// # Errors
     /// [`AccountError::NoSuchOrganization`].
@@ -321,7 +321,7 @@ impl Accounts {
         Ok(people_list::load_page(conn, selection, after, ROWS, self.clock.now(), |_| None).await?)
     }
 
-    /// Ends every live session of a person.
+    /// Revokes all live sessions of a user.
     ///
     /// # Errors
     /// [`AccountError::NoSuchUser`].
@@ -341,10 +341,10 @@ impl Accounts {
         Ok(ended)
     }
 
-    /// Ends one live session.
+    /// Revokes one live session.
     ///
     /// # Errors
-    /// [`AccountError::NoSuchSession`] when it is not live or was never there.
+    /// [`AccountError::NoSuchSession`] if it is not live or does not exist.
     pub async fn revoke_session(&self, session: SessionId, note: Option<&str>) -> Result<(), AccountError> {
         let mut tx = self.database.begin().await?;
         let user = sessions::find_owner(&mut tx, session)
@@ -367,10 +367,10 @@ impl Accounts {
         Ok(())
     }
 
-    /// Ends every live session of everyone, person by person; run again after a failure it goes on where it was.
+    /// Revokes all live sessions, user by user. After a failure, run it again to continue.
     ///
     /// # Errors
-    /// The database's.
+    /// Database errors.
     pub async fn revoke_everyone(&self, note: Option<&str>) -> Result<usize, AccountError> {
         let people = sessions::list_users_with_open(&mut *self.database.connection().await?).await?;
         let mut ended = 0;
@@ -388,10 +388,10 @@ impl Accounts {
             .await?;
             tx.commit().await?;
         }
-        // And whoever is signing in at this moment, without a session yet.
+        // Rejects sign-ins in progress, which have no session yet.
         let mut tx = self.database.begin().await?;
         users::increment_epoch_except(&mut tx, &people).await?;
-        // Whoever got in between is out by that; this writes it down.
+        // Records the end of sessions that were created meanwhile: the new epoch has ended them.
         let locked = sessions::lock_outdated_epoch(&mut tx).await?;
         let now = self.clock.now();
         let late = sessions::record_expiry(&mut tx, &locked, now).await?;
@@ -401,7 +401,7 @@ impl Accounts {
         Ok(ended)
     }
 
-    /// The live sessions of a person, or of everyone.
+    /// The live sessions of a user, or of all users.
     ///
     /// # Errors
     /// [`AccountError::NoSuchUser`].
@@ -421,15 +421,15 @@ impl Accounts {
         Ok(sessions::list_live(&mut *self.database.connection().await?, user, now).await?)
     }
 
-    /// Writes the configured limits where every node and query reads them, and says so in the audit log.
+    /// Stores the configured limits for all nodes and queries, and records changes in the audit log.
     ///
     /// # Errors
-    /// The database's.
+    /// Database errors.
     pub async fn apply_policy(&self, policy: &domain::policy::SessionPolicy) -> Result<(), AccountError> {
         let mut tx = self.database.begin().await?;
         let mut changed = policies::apply(&mut tx, policy).await?;
         if !changed.is_empty() {
-            // What has run out under the old limits is over, and longer ones must not bring it back: it is ended first.
+            // Record sessions that expired under the old limits first, so that longer limits do not revive them.
             drop(tx);
             cleanup::expire_sessions(&self.database, &self.clock).await?;
             tx = self.database.begin().await?;
@@ -452,7 +452,7 @@ impl Accounts {
                 }),
             };
             audit::record(&mut tx, event, now).await?;
-            tracing::info!(role = role.as_str(), ?limits, "the limits of a role changed");
+            tracing::info!(role = role.as_str(), ?limits, "session limits changed");
         }
         tx.commit().await?;
         Ok(())
@@ -477,7 +477,7 @@ async fn lock_user(conn: &mut Connection, email: &str) -> Result<UserId, Account
     Ok(user)
 }
 
-/// Another role of someone, in an organization or outside any.
+/// A change of a user's role, in an organization or without one.
 #[derive(Clone, Copy, Debug)]
 pub struct RoleChange {
     pub user: UserId,
@@ -486,11 +486,11 @@ pub struct RoleChange {
     pub after: Role,
 }
 
-/// Another role: every credential of the person changes (ASVS 5.0, 7.2.4), and what the new role allows no more ends.
-/// The new timeouts hold by themselves, from the next request on. The caller holds the person's row lock.
+/// Applies a role change: rotates all credentials of the user (ASVS 5.0, 7.2.4) and revokes sessions beyond the new limit. The
+/// new timeouts apply from the next request. The caller must hold the user's row lock.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub async fn apply_role_change(
     tx: &mut Transaction,
     change: RoleChange,

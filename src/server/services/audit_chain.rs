@@ -1,5 +1,5 @@
-//! Seals the audit log: each row is hashed together with the hash before it, so that whoever knows the last hash knows
-//! whether any row before it was changed, removed or slipped in.
+//! Seals the audit log: each row is hashed together with the previous hash. The last hash therefore proves that no earlier
+//! row was changed, removed or inserted.
 
 use std::{fmt, str::FromStr};
 
@@ -13,26 +13,26 @@ use crate::server::{
     store::audit_chain::{self, ChainEntry},
 };
 
-/// How many rows are sealed in one transaction.
+/// Rows per transaction.
 const BATCH: i64 = 1000;
 
-/// A place in the chain: what is noted elsewhere, to be asked for later. Written as `POSITION:HASH`.
+/// The end of the chain at some point, to be stored elsewhere for later verification. Written as `POSITION:HASH`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChainHead {
-    /// How many rows are sealed up to here.
+    /// Number of sealed rows.
     pub position: i64,
     pub hash: [u8; 32],
 }
 
 impl ChainHead {
-    /// Of a chain in which nothing is sealed yet.
+    /// The head of an empty chain.
     pub const START: Self = Self {
         position: 0,
         hash: [0; 32],
     };
 
-    /// The place after this one, once this row is sealed: SHA-256 of the hash before it and of a JSON array, without
-    /// blanks, of the position, the time of sealing in microseconds since 1970, and the row's text.
+    /// The head after sealing a row: SHA-256 of the previous hash and a JSON array without blanks of the position, the time of
+    /// sealing in microseconds since 1970, and the text of the row.
     #[must_use]
     pub fn append(&self, sealed_at: DateTime<Utc>, text: &str) -> Self {
         let position = self.position.saturating_add(1);
@@ -45,7 +45,7 @@ impl ChainHead {
         Self { position, hash }
     }
 
-    /// The place of an entry. `None`: its hash is none.
+    /// The head at an entry. `None`: its hash is invalid.
     pub fn from_entry(entry: &ChainEntry) -> Option<Self> {
         Some(Self {
             position: entry.position,
@@ -60,7 +60,7 @@ impl fmt::Display for ChainHead {
     }
 }
 
-/// The text is no place in a chain.
+/// The text is not a chain head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a head is written as POSITION:HASH, with a hash of 64 hexadecimal digits")]
 pub struct InvalidChainHead;
@@ -84,10 +84,10 @@ impl FromStr for ChainHead {
     }
 }
 
-/// Seals every row that waits, and gives how many. While another node seals, it leaves them to that one.
+/// Seals all unsealed rows and returns their number. Seals none while another node does.
 ///
 /// # Errors
-/// The database's; the batches before stay sealed.
+/// Database errors. Finished batches stay sealed.
 pub async fn seal_all(database: &Database, clock: &Clock) -> sqlx::Result<usize> {
     if !audit_chain::has_unsealed(&mut *database.connection().await?).await? {
         return Ok(0);
@@ -102,22 +102,21 @@ pub async fn seal_all(database: &Database, clock: &Clock) -> sqlx::Result<usize>
     }
 }
 
-/// Seals the rows that wait, the oldest first, at most a batch of them. Gives how many, and whether more may be waiting.
-/// While another node seals, none.
+/// Seals the oldest unsealed rows, at most one batch. Returns their number and whether more may be unsealed.
 ///
 /// # Errors
-/// The database's; then nothing of the batch is sealed.
+/// Database errors. Nothing of the batch is sealed then.
 async fn seal_batch(database: &Database, clock: &Clock) -> sqlx::Result<(usize, bool)> {
     let mut tx = database.begin_unverified().await?;
     if !audit_chain::try_lock(&mut tx).await? {
         return Ok((0, false));
     }
-    // A statement of its own, after the lock: it sees what the last one who held it has committed.
+    // A separate statement after the lock, which sees the commits of the previous holder.
     let mut head = match audit_chain::load_last_entry(&mut tx).await? {
         None => ChainHead::START,
         Some(last) => ChainHead::from_entry(&last).ok_or_else(|| {
             sqlx::Error::Protocol(format!(
-                "the audit chain ends in no hash at position {}",
+                "the last entry of the audit chain, at position {}, has an invalid hash",
                 last.position
             ))
         })?,

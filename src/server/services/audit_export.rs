@@ -1,4 +1,4 @@
-//! Writes the audit log out, one JSON object a line, for archives and for people who look into what happened.
+//! Exports the audit log, one JSON object per line, for archives and investigations.
 
 use std::io::{self, Write};
 
@@ -19,10 +19,10 @@ use crate::server::{
     },
 };
 
-/// How many rows are in memory at once.
+/// Rows in memory at once.
 const PAGE: i64 = 1000;
 
-/// Why the export ended early. Its Display is one line.
+/// Why an export failed. Displayed as one line.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     #[error("there is no account {0}")]
@@ -33,61 +33,61 @@ pub enum ExportError {
     Output(#[from] io::Error),
 }
 
-/// A row of the audit log. Empty fields are there, as `null`.
-// The names are public.
+/// A row of the audit log. Missing values are `null`.
+// The field names are public.
 #[derive(Serialize, ToSchema)]
 
 pub struct AuditRow<'a> {
     id: i64,
-    /// RFC 3339 in UTC, to the microsecond: what the hash is made of.
+    /// RFC 3339 in UTC with microseconds, as hashed.
     at: String,
-    /// What happened, as `session_ended`.
+    /// The kind of event, for example `session_ended`.
     kind: &'a str,
-    /// Who did it; nobody where time or a rule did.
+    /// The acting user; `null` if time or a rule caused the event.
     actor_id: Option<Uuid>,
-    /// The address that they have now, where the asker may know them.
+    /// The actor's current email, if the caller may see this user.
     actor_email: Option<&'a str>,
     actor_session_id: Option<Uuid>,
-    /// The organization that their session looked at, where the asker may know it.
+    /// The active organization of the actor's session, if the caller may see it.
     actor_organization_id: Option<Uuid>,
-    /// To whom.
+    /// The affected user.
     user_id: Option<Uuid>,
     user_email: Option<&'a str>,
-    /// To which session.
+    /// The affected session.
     session_id: Option<Uuid>,
     ip_address: Option<&'a str>,
     reason: Option<&'a str>,
-    /// What there is to know of this kind of thing; never a credential.
+    /// Details of this kind of event. Never a credential.
     #[schema(value_type = std::collections::HashMap<String, Value>)]
     detail: &'a Value,
-    /// Its place in the chain; `null` until it is sealed, a moment later.
+    /// Position in the chain; `null` until the row is sealed, usually within a second.
     position: Option<i64>,
-    /// As `at`.
+    /// In the format of `at`.
     sealed_at: Option<String>,
-    /// Of the row and all before it, in hexadecimal digits.
+    /// Hash of this row and all earlier ones, in hexadecimal digits.
     hash: Option<String>,
 }
 
-/// Some lines of an export, and where the next ones begin.
+/// Some lines of an export, and the position after them.
 pub struct ExportPage {
     pub text: String,
     pub count: u64,
     pub after: i64,
 }
 
-/// Where an export begins.
+/// The position before the first row.
 pub const START: i64 = i64::MIN;
 
-/// The lines of the rows that are selection for, in order of id, from `after` on; `None` where there are no more.
+/// The next lines after the row `after`, ordered by id. `None`: no more rows.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub async fn export_page(
     database: &Database,
     selection: AuditSelection<'_>,
     after: i64,
 ) -> Result<Option<ExportPage>, ExportError> {
-    // A transaction a page: whoever reads slowly holds none open meanwhile.
+    // One transaction per page, so that a slow reader holds none open.
     let mut tx = database.begin_snapshot().await?;
     audit_chain::lift_time_limit(&mut tx).await?;
     let page = audit_log::load_after(&mut tx, selection, after, PAGE).await?;
@@ -107,11 +107,10 @@ pub async fn export_page(
     }))
 }
 
-/// Writes the rows that the filter names, in order of id, and gives how many. `user` is the address of the person whom
-/// the rows shall be about.
+/// Writes all rows that the filter selects, ordered by id, and returns their number. `user` is the email of the affected user.
 ///
 /// # Errors
-/// [`ExportError`]; what was written before stays written.
+/// [`ExportError`]. Lines before the error are written.
 pub async fn export(
     database: &Database,
     filter: &AuditFilter,
@@ -141,10 +140,10 @@ pub async fn export(
     Ok(written)
 }
 
-/// One row as a line, without its end.
+/// One row as a line without line end.
 ///
 /// # Errors
-/// The row cannot be written as JSON.
+/// The row cannot be serialized.
 pub fn to_json_line(row: &AuditLogRow) -> io::Result<String> {
     let exact = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Micros, true);
     let text = serde_json::to_string(&AuditRow {
@@ -168,8 +167,8 @@ pub fn to_json_line(row: &AuditLogRow) -> io::Result<String> {
     Ok(escape_control_characters(&text))
 }
 
-/// What JSON allows to stand as it is, and some programs and terminals still take for the end of a line, a command or a change
-/// of direction.
+/// Escapes characters that JSON allows unescaped, but that some programs and terminals interpret as line ends, commands or
+/// changes of direction.
 fn escape_control_characters(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for c in json.chars() {

@@ -1,4 +1,4 @@
-//! Looks whether the audit log is what was sealed: computes the chain anew, and looks for rows that it does not know.
+//! Verifies the audit log: computes the chain again and finds rows that are not in it.
 
 use std::collections::HashMap;
 
@@ -18,83 +18,79 @@ use crate::server::{
     },
 };
 
-/// How many rows are in memory at once.
+/// Rows in memory at once.
 const PAGE: i64 = 1000;
 
-/// How many problems are told; the others are counted.
+/// Problems in a report. Further ones are only counted.
 pub const MAX_LISTED: usize = 20;
 
-/// How long a row may wait for its seal, and how far a row's time may be behind the times of rows sealed before it: a
-/// transaction may take a moment to commit.
+/// How long a row may stay unsealed, and how much older a row may be than rows sealed before it, since transactions take
+/// time to commit.
 const GRACE: TimeDelta = TimeDelta::minutes(1);
 
-/// Something that is not as it was sealed. Its Display is one line.
+/// A difference between the audit log and its chain. Displayed as one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChainProblem {
     #[error("row {id} was changed after it was sealed at position {position}")]
     RowChanged { id: i64, position: i64 },
-    #[error("the chain's entry at position {position} was changed; its row {id} is as it was sealed")]
+    #[error("the chain entry at position {position} was changed; its row {id} is unchanged")]
     EntryChanged { id: i64, position: i64 },
-    #[error(
-        "row {id} or the chain's entry at position {position}, after which nothing is left to compare, was changed"
-    )]
+    #[error("row {id} or the chain entry at position {position} was changed; no later entry shows which one")]
     RowOrEntryChanged { id: i64, position: i64 },
     #[error("row {id} was removed after it was sealed at position {position}")]
     RowRemoved { id: i64, position: i64 },
     #[error("row {id} was removed before it was sealed")]
     RowRemovedUnsealed { id: i64 },
-    #[error("the chain's entries from position {from} to {to} were removed")]
+    #[error("the chain entries from position {from} to {to} were removed")]
     EntriesRemoved { from: i64, to: i64 },
     #[error("position {position} is in the chain more than once")]
     PositionRepeated { position: i64 },
     #[error(
-        "row {id} is neither sealed nor waiting for it: it was inserted past the queue, or its seal was removed"
+        "row {id} is neither sealed nor queued for sealing: it bypassed the queue, or its chain entry was removed"
     )]
     NeverSealed { id: i64 },
-    #[error("row {id} is sealed and waits to be sealed at once: the queue was tampered with")]
+    #[error("row {id} is sealed and still queued for sealing: the queue was changed")]
     SealedAndWaiting { id: i64 },
-    #[error("row {id} was inserted later than it says: its time {} is before {}, when rows sealed before it were written",
+    #[error("row {id} was backdated: its time {} is before {}, the time of rows sealed earlier",
         format_rfc3339(*.at), format_rfc3339(*.after))]
     Backdated {
         id: i64,
         at: DateTime<Utc>,
         after: DateTime<Utc>,
     },
-    #[error("row {id} has a time to come: {}, but it was sealed at {}", format_rfc3339(*.at), format_rfc3339(*.sealed_at))]
+    #[error("row {id} was postdated: its time is {}, but it was sealed at {}", format_rfc3339(*.at), format_rfc3339(*.sealed_at))]
     Postdated {
         id: i64,
         at: DateTime<Utc>,
         sealed_at: DateTime<Utc>,
     },
-    #[error("sealing is behind: {} waited for more than a minute, the oldest, row {id}, since {}",
+    #[error("sealing is late: {} unsealed for more than a minute, the oldest, row {id}, since {}",
         pluralize(*.count, "row"), format_rfc3339(*.since))]
     Behind {
         count: i64,
         id: i64,
         since: DateTime<Utc>,
     },
-    #[error(
-        "the chain ends at position {last}, before the noted head at position {noted}: its end was cut off"
-    )]
+    #[error("the chain ends at position {last}, before the known head at position {noted}: it was truncated")]
     CutOff { noted: i64, last: i64 },
-    #[error("the chain has another hash at position {noted} than the noted head: it was written anew")]
+    #[error("the hash at position {noted} differs from the known head: the chain was rewritten")]
     WrittenAnew { noted: i64 },
 }
 
-/// What was found.
+/// The result of a verification.
 #[derive(Clone, Debug, Default)]
 pub struct VerificationReport {
-    /// The first ones.
+    /// The first problems.
     pub problems: Vec<ChainProblem>,
-    /// How many more there are.
+    /// Number of further problems.
     pub unlisted: usize,
-    /// How many rows are sealed.
+    /// Number of sealed rows.
     pub sealed: i64,
-    /// The earliest and the latest time of a sealed row.
+    /// The earliest and latest time of a sealed row.
     pub span: Option<(DateTime<Utc>, DateTime<Utc>)>,
-    /// How many rows wait to be sealed.
+    /// Number of unsealed rows.
     pub waiting: i64,
-    /// Where the chain ends. `None`: nothing is sealed.
+    /// The end of the chain. `None`: nothing is sealed.
     pub head: Option<ChainHead>,
 }
 
@@ -108,19 +104,19 @@ impl VerificationReport {
     }
 }
 
-/// Whether the database has a chain that could be looked at.
+/// Whether the database has an audit chain.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub async fn has_chain(database: &Database) -> sqlx::Result<bool> {
     audit_chain::exists(&mut *database.connection().await?).await
 }
 
-/// Looks at every row of the log as it is at this moment, beside a server that goes on writing. `noted` is a head that
-/// was written down earlier: the chain has to lead through it.
+/// Verifies every row in one snapshot, while servers continue to write. The chain must contain `noted`, a head that was stored
+/// earlier.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub async fn verify(
     database: &Database,
     now: DateTime<Utc>,
@@ -129,7 +125,7 @@ pub async fn verify(
     let mut tx = database.begin_snapshot().await?;
     audit_chain::lift_time_limit(&mut tx).await?;
 
-    // Their past is invented: their rows tell of times before they were written.
+    // Demo sessions have an invented past: their rows are older than their time of insertion.
     let mut demo_users = Vec::new();
     for (email, ..) in demo::ACCOUNTS {
         demo_users.extend(
@@ -185,16 +181,16 @@ pub async fn verify(
     Ok(report)
 }
 
-/// The way along the chain.
+/// Follows the chain from entry to entry.
 struct ChainVerifier<'a> {
     report: VerificationReport,
     noted: Option<ChainHead>,
     demo_users: &'a [UserId],
-    /// Where the way has come to.
+    /// The position of the last entry.
     position: i64,
-    /// The place before, as the chain has it. `None`: it is not there.
+    /// The head before the current entry. `None`: that entry is missing.
     before: Option<ChainHead>,
-    /// The entry before did not fit: was it the row, or the entry? This is what it ought to be if it was the entry.
+    /// The previous entry did not match. Holds its row and the head that is right if the entry was changed and not the row.
     doubt: Option<(i64, ChainHead)>,
     /// The latest time of a row so far.
     latest: Option<DateTime<Utc>>,
@@ -241,7 +237,7 @@ impl<'a> ChainVerifier<'a> {
         self.before = here;
     }
 
-    /// Positions have no gaps and none comes twice.
+    /// Checks that positions have no gaps and no duplicates.
     fn check_position(&mut self, position: i64) {
         let expected = self.position.saturating_add(1);
         if position == expected {
@@ -268,7 +264,7 @@ impl<'a> ChainVerifier<'a> {
             return;
         };
         if fits_before {
-            // The entry before leads here, so that it was its row that did not fit.
+            // The previous entry leads to this one, so its row was changed.
             if let Some((id, doubted)) = self.doubt.take() {
                 self.report.add(ChainProblem::RowChanged {
                     id,
@@ -287,7 +283,7 @@ impl<'a> ChainVerifier<'a> {
         }
     }
 
-    /// Tells what did not fit where nothing says which of the two it was.
+    /// Reports the previous mismatch, if nothing shows which of the two was changed.
     fn report_doubt(&mut self) {
         if let Some((id, doubted)) = self.doubt.take() {
             self.report.add(ChainProblem::RowOrEntryChanged {
@@ -319,7 +315,7 @@ impl<'a> ChainVerifier<'a> {
                 sealed_at: entry.sealed_at,
             });
         }
-        // One that says a time to come must not make all that follow look late.
+        // A postdated row must not make all later rows look backdated.
         self.latest = self.latest.max(Some(row.at.min(entry.sealed_at)));
     }
 

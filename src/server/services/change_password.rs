@@ -1,5 +1,5 @@
-//! A person changes their own password. It asks for the current one, whatever the age of the last check, and by default
-//! ends their other sessions (ASVS 5.0, 6.2.3 and 7.4.3).
+//! Changes the caller's own password. Requires the current password in any case, and by default revokes the user's other
+//! sessions (ASVS 5.0, 6.2.3 and 7.4.3).
 
 use serde_json::json;
 
@@ -26,25 +26,25 @@ use crate::{
     },
 };
 
-/// What the person typed and chose.
+/// The form.
 pub struct PasswordChange {
     pub current: String,
     pub new: String,
-    /// Their other sessions go on.
+    /// Does not revoke the other sessions.
     pub keep_other_sessions: bool,
 }
 
-/// What came of it.
+/// The new credential of the session, and the revoked sessions.
 #[derive(Debug)]
 pub struct ChangedPassword {
     pub rotated: RotatedCredential,
     pub ended: Vec<SessionId>,
 }
 
-/// Changes the password, renews the caller's credential and ends their other sessions, in one transaction.
+/// Changes the password, rotates the caller's credential and revokes the other sessions, in one transaction.
 ///
 /// # Errors
-/// [`AppError::InvalidCredentials`] for a wrong current password, [`AppError::UnsuitablePassword`] for the new one; as
+/// [`AppError::InvalidCredentials`] for a wrong current password; [`AppError::UnsuitablePassword`] for the new one; errors of
 /// [`reauthentication::check_password`].
 pub async fn change_password(
     state: &AppState,
@@ -92,6 +92,6 @@ pub async fn change_password(
         ended = revoke::live_ids(&revoke::revoke_matching(&mut tx, others, reason, None, actor, now).await?);
     }
     tx.commit().await?;
-    tracing::info!(%user, ended = ended.len(), "the password was changed");
+    tracing::info!(%user, ended = ended.len(), "password changed");
     Ok(ChangedPassword { rotated, ended })
 }

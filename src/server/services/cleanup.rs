@@ -1,5 +1,5 @@
-//! Clean-up: ends what has run out, so that events and audit are right, and deletes what is past keeping. In small
-//! batches, passing over rows that someone else holds, so that nobody waits for it.
+//! Clean-up: records expiry, so that events and audit log are complete, and deletes old rows. Works in small batches and skips
+//! locked rows, so that it blocks nobody.
 
 use chrono::TimeDelta;
 use serde::Serialize;
@@ -15,25 +15,25 @@ use crate::server::{
     },
 };
 
-/// The clean-up's name among the runs of jobs.
+/// The name of the job.
 pub const JOB: &str = "cleanup";
 
-/// Rows a transaction.
+/// Rows per transaction.
 const BATCH: i64 = 200;
 
-/// Longer than any client waits to go on where its stream broke off.
+/// Longer than any client waits before it resumes its stream.
 pub const KEEP_EVENTS: TimeDelta = TimeDelta::days(7);
 
-/// As long as figures are shown, and a day.
+/// The longest period that statistics show, plus a day.
 const KEEP_STATISTICS: TimeDelta = TimeDelta::days(31);
 
-/// A browser or desktop that was not signed in on for so long is a new one.
+/// A browser or desktop app without a sign-in for this long is unknown again.
 const KEEP_KNOWN_CLIENTS: TimeDelta = TimeDelta::days(180);
 
-/// What a clean-up did, in rows.
+/// The number of affected rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CleanupReport {
-    /// Sessions whose time had run out, written down as ended.
+    /// Sessions whose expiry was recorded.
     pub ended: u64,
     /// Sessions past retention.
     pub sessions_deleted: u64,
@@ -41,20 +41,20 @@ pub struct CleanupReport {
     pub attempts_deleted: u64,
     pub known_browsers_forgotten: u64,
     pub devices_forgotten: u64,
-    /// Salts of refresh tokens whose grace is over.
+    /// Salts of refresh tokens past their grace period.
     pub salts_erased: u64,
-    /// Alerts that are over, past retention.
+    /// Cleared alerts past retention.
     pub alerts_deleted: u64,
-    /// Tests of the webhook past retention, and what nobody has sent for so long.
+    /// Webhook messages past retention: tests, and undelivered ones.
     pub deliveries_deleted: u64,
-    /// Samples of live sessions, and minutes of nodes, that nobody is shown any more.
+    /// Samples of live sessions and minutes of nodes that statistics do not show any more.
     pub figures_deleted: u64,
 }
 
-/// Cleans up, unless it was begun less than `apart` ago. `None`: it was.
+/// Runs a clean-up, unless one started less than `apart` ago. `None`: it did.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub async fn run_unless_recent(
     database: &Database,
     clock: &Clock,
@@ -74,10 +74,10 @@ pub async fn run_unless_recent(
     Ok(Some(report))
 }
 
-/// Does all of it.
+/// Runs all tasks.
 ///
 /// # Errors
-/// The database's. What is done by then is done; the next clean-up goes on.
+/// Database errors. Finished batches stay; the next clean-up continues.
 pub async fn run_cleanup(
     database: &Database,
     clock: &Clock,
@@ -101,10 +101,10 @@ pub async fn run_cleanup(
     Ok(report)
 }
 
-/// Ends what has run out, and gives how many sessions that were.
+/// Records the expiry of all expired sessions and returns their number.
 ///
 /// # Errors
-/// The database's; the batches before stay ended.
+/// Database errors. Finished batches stay.
 pub async fn expire_sessions(database: &Database, clock: &Clock) -> sqlx::Result<u64> {
     let mut total = 0;
     loop {
@@ -116,11 +116,11 @@ pub async fn expire_sessions(database: &Database, clock: &Clock) -> sqlx::Result
     }
 }
 
-/// Ends some of what has run out: how many rows were looked at, and how many ended.
+/// Records the expiry of a batch. Returns the number of checked and of ended sessions.
 async fn expire_batch(database: &Database, clock: &Clock) -> sqlx::Result<(usize, u64)> {
     let mut tx = database.begin().await?;
     let locked = sessions::lock_expired(&mut tx, BATCH, clock.now()).await?;
-    // Judged once more, now that nobody else can extend them.
+    // Check again: nobody can extend the sessions while they are locked.
     let now = clock.now();
     let ended = sessions::record_expiry(&mut tx, &locked, now).await?;
     revoke::record_all_ended(&mut tx, &ended, None, Actor::default(), now).await?;
@@ -128,7 +128,7 @@ async fn expire_batch(database: &Database, clock: &Clock) -> sqlx::Result<(usize
     Ok((locked.len(), ended.len() as u64))
 }
 
-/// What is past keeping.
+/// What a clean-up deletes.
 #[derive(Clone, Copy)]
 enum CleanupTask {
     Sessions { retention: TimeDelta },
@@ -143,7 +143,7 @@ enum CleanupTask {
     Minutes,
 }
 
-/// Repeats a batch until it finds nothing more, and gives how many rows it found.
+/// Repeats a task until a batch is empty, and returns the number of rows.
 async fn run_in_batches(database: &Database, clock: &Clock, task: CleanupTask) -> sqlx::Result<u64> {
     let now = clock.now();
     let mut total = 0;
@@ -185,7 +185,7 @@ async fn run_in_batches(database: &Database, clock: &Clock, task: CleanupTask) -
     }
 }
 
-/// So long ago that what ended before is not kept.
+/// Converts the configured retention.
 pub fn retention(configured: std::time::Duration) -> TimeDelta {
     TimeDelta::from_std(configured).unwrap_or(TimeDelta::MAX)
 }

@@ -1,4 +1,4 @@
-//! What the dashboard and the settings page tell a person of themselves.
+//! What the dashboard and the settings page show.
 
 use chrono::TimeDelta;
 use domain::{
@@ -29,7 +29,7 @@ use crate::{
     },
 };
 
-/// The live sessions of the caller, most recently active first.
+/// The caller's live sessions, most recently active first.
 ///
 /// # Errors
 /// The database does not answer.
@@ -45,7 +45,7 @@ pub async fn list_sessions(state: &AppState, caller: &CurrentSession) -> Result<
     Ok(list)
 }
 
-/// The session with what is noted on this node and not yet written: true already.
+/// Adds activity that this node has not written yet.
 fn with_unflushed_activity(listed: ListedSession, state: &AppState, caller: &CurrentSession) -> Session {
     let mut session = listed.session;
     session.is_current = session.id == caller.id;
@@ -58,7 +58,7 @@ fn with_unflushed_activity(listed: ListedSession, state: &AppState, caller: &Cur
     session
 }
 
-/// The brokerages that the caller belongs to.
+/// The caller's memberships.
 ///
 /// # Errors
 /// The database does not answer.
@@ -69,7 +69,7 @@ pub async fn list_memberships(
     Ok(organizations::list_for_user(&mut *state.database.connection().await?, caller.user.id).await?)
 }
 
-/// What the caller is asked about.
+/// The caller's open security notices.
 ///
 /// # Errors
 /// The database does not answer.
@@ -84,13 +84,12 @@ pub async fn list_notices(
     Ok(security_notices::list_open(conn, caller.user.id, caller.id, state.clock.now()).await?)
 }
 
-/// The caller knows of it. A session that is in question itself needs `password`, however fresh its last check is: it
-/// began with the same password, and whoever holds a copy of its cookie could answer for another session of theirs.
-/// Afterwards the check is to be renewed.
+/// Confirms a security notice. If the notice is about the caller's own session, `password` is required in any case: whoever has
+/// a copy of that session's cookie could otherwise confirm it. Renew the check afterwards.
 ///
 /// # Errors
-/// [`AppError::ResourceNotFound`] when it is not theirs to answer, or was answered; [`AppError::ReauthRequired`] without the
-/// password that it takes; [`AppError::SessionEnded`] when the caller's session ended meanwhile; else as
+/// [`AppError::ResourceNotFound`] if the caller cannot confirm it or it is confirmed already; [`AppError::ReauthRequired`] without a
+/// required password; [`AppError::SessionEnded`] if the caller's session ended meanwhile; errors of
 /// [`reauthentication::check_password`].
 pub async fn dismiss_notice(
     state: &AppState,
@@ -138,30 +137,30 @@ pub async fn dismiss_notice(
         detail: json!({ "notice_id": notice, "by_password": matches!(allowed, PasswordProof::Password(_)) }),
     };
     audit::record(&mut tx, event, now).await?;
-    // Their other tabs and browsers need not ask any more.
+    // Updates the user's other tabs and browsers.
     events::publish_sessions_changed(&mut tx, user, now).await?;
     tx.commit().await?;
     Ok(allowed)
 }
 
-/// The error for a notice that is not the caller's to answer; what is foreign is on record.
+/// The error for a notice that the caller cannot confirm. Records the denial if the notice belongs to another user.
 async fn record_unknown_notice(
     state: &AppState,
     caller: &CurrentSession,
     notice: NoticeId,
     client: &Client,
 ) -> Result<AppError, AppError> {
-    let refused = DenialRecorder {
+    let recorder = DenialRecorder {
         database: &state.database,
         clock: &state.clock,
         caller,
         ip_address: client.ip_address,
     };
-    refused.record_foreign("notice_id", notice.0).await?;
+    recorder.record_foreign("notice_id", notice.0).await?;
     Ok(AppError::ResourceNotFound(Resource::Notice))
 }
 
-/// What the dashboard shows.
+/// The data of the dashboard.
 ///
 /// # Errors
 /// The database does not answer.

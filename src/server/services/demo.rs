@@ -1,6 +1,6 @@
-//! Accounts to try the portal with: five people, their brokerages, and sessions past and present.
+//! Demo accounts: five users with their organizations, and live and ended sessions.
 //!
-//! Nobody holds the credentials of these sessions: they are made up and thrown away.
+//! The credentials of these sessions are random and not stored anywhere.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -34,7 +34,7 @@ use crate::server::{
     },
 };
 
-/// The password of every demo account. Known to everyone: see the check in `config`.
+/// The password of all demo accounts. It is public; see the check in `config`.
 pub const PASSWORD: &str = "demo-portal-pass";
 
 const BROKERAGE: &str = "Northgate Brokerage";
@@ -80,10 +80,10 @@ const OFFICE_PC: DemoClient = DemoClient::Desktop {
     platform: "windows-x64",
 };
 
-/// Where a session comes from that its person is asked about.
+/// The address of the session with a security notice.
 const UNUSUAL_ADDRESS: &str = "192.0.2.80";
 
-/// A session as the demo tells it: who, on what, from where, begun and last active so many minutes ago, and how it ended.
+/// A demo session: email, client, address, minutes since creation and since the last activity, and end reason.
 struct DemoSession(
     &'static str,
     DemoClient,
@@ -143,11 +143,10 @@ const ENDED_SESSIONS: [DemoSession; 5] = [
     ),
 ];
 
-/// Creates the demo accounts that are not there yet with their past, and gives whoever has no live session their
-/// present ones.
+/// Creates missing demo accounts with ended sessions. Creates live sessions for each user without one.
 ///
 /// # Errors
-/// The database's, or [`AccountError`]'s.
+/// Database errors and [`AccountError`].
 pub async fn create_accounts(accounts: &Accounts) -> Result<(), AccountError> {
     for (email, name, role) in ACCOUNTS {
         let known = users::find_by_email(&mut *accounts.database.connection().await?, email).await?;
@@ -163,7 +162,7 @@ pub async fn create_accounts(accounts: &Accounts) -> Result<(), AccountError> {
                 organizations,
                 password: PASSWORD.to_owned(),
             };
-            // Else another server created it meanwhile.
+            // If not new, another server has just created it.
             let RegisteredAccount { user, is_new, .. } = accounts.register(new).await?;
             if is_new {
                 insert_sessions(accounts, user, email, &ENDED_SESSIONS).await?;
@@ -181,21 +180,21 @@ pub async fn create_accounts(accounts: &Accounts) -> Result<(), AccountError> {
                 .id;
             insert_sessions(accounts, user, email, &LIVE_SESSIONS).await?;
         }
-        tracing::debug!(email, %now, "a demo account is ready");
+        tracing::debug!(email, %now, "demo account ready");
     }
     Ok(())
 }
 
-/// Closes the demo accounts of an earlier start: their password is known to everyone.
+/// Disables the demo accounts of an earlier start, since their password is public.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub async fn disable_accounts(accounts: &Accounts) -> Result<(), AccountError> {
     for (email, ..) in ACCOUNTS {
         let known = users::find_by_email(&mut *accounts.database.connection().await?, email).await?;
         if known.is_some_and(|account| !account.disabled) {
             accounts.disable(email).await?;
-            tracing::warn!(email, "a demo account was disabled: PORTAL_DEMO is off");
+            tracing::warn!(email, "demo account disabled, PORTAL_DEMO is off");
         }
     }
     Ok(())
@@ -223,17 +222,17 @@ async fn insert_session(
     session: &DemoSession,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let DemoSession(_, on, address, began, active, ended) = session;
+    let DemoSession(_, client, address, created_at, last_active, ended) = session;
     let ip_address: IpAddr = address.parse().unwrap_or(IpAddr::from([192, 0, 2, 1]));
-    let began = now - TimeDelta::minutes(*began);
-    let active = now - TimeDelta::minutes(*active);
+    let created_at = now - TimeDelta::minutes(*created_at);
+    let last_active = now - TimeDelta::minutes(*last_active);
     let id = SessionId::new();
     let actor = Actor::new_session(user, id, ip_address);
     let Some(account) = users::lock(tx, user).await? else {
         return Ok(());
     };
 
-    let (names, device) = match on {
+    let (names, device) = match client {
         DemoClient::Browser(agent) => (Some(BrowserNames::parse(agent)), None),
         DemoClient::Desktop {
             id,
@@ -248,14 +247,14 @@ async fn insert_session(
                 platform,
                 app_version: Some("2.4.0"),
             };
-            (None, Some(devices::register(tx, user, &facts, began).await?))
+            (None, Some(devices::register(tx, user, &facts, created_at).await?))
         }
     };
     if let Some(device) = device {
-        // Of an earlier run, and run out since.
-        sessions::end_for_device(tx, device, user, began).await?;
+        // An expired session of an earlier start.
+        sessions::end_for_device(tx, device, user, created_at).await?;
     }
-    let thrown_away = PlainToken::generate().map_err(|error| sqlx::Error::Protocol(error.to_string()))?;
+    let unused_token = PlainToken::generate().map_err(|error| sqlx::Error::Protocol(error.to_string()))?;
     let new = NewSession {
         id,
         user,
@@ -266,11 +265,11 @@ async fn insert_session(
             ClientKind::Browser
         },
         device,
-        credential: thrown_away.hash(),
-        credential_expires_at: device.map(|_| active + Duration::from_secs(900)),
+        credential: unused_token.hash(),
+        credential_expires_at: device.map(|_| last_active + Duration::from_secs(900)),
         epoch: account.epoch,
         ip_address,
-        user_agent: if let DemoClient::Browser(agent) = on {
+        user_agent: if let DemoClient::Browser(agent) = client {
             agent
         } else {
             "Broker Portal Desktop/2.4.0"
@@ -280,10 +279,10 @@ async fn insert_session(
         platform: names.as_ref().map(|names| names.platform),
         known_browser: None,
     };
-    sessions::insert(tx, new, began).await?;
-    networks::record(tx, id, Network::of(ip_address), began).await?;
-    sessions::record_activity(tx, &[id.0], &[active], &[Some(active)]).await?;
-    let device_name = match (on, &names) {
+    sessions::insert(tx, new, created_at).await?;
+    networks::record(tx, id, Network::of(ip_address), created_at).await?;
+    sessions::record_activity(tx, &[id.0], &[last_active], &[Some(last_active)]).await?;
+    let device_name = match (client, &names) {
         (DemoClient::Desktop { name, .. }, _) => (*name).to_owned(),
         (_, Some(names)) => names.device_name.clone(),
         _ => String::new(),
@@ -296,7 +295,7 @@ async fn insert_session(
         reason: None,
         detail: json!({ "device_name": device_name, "demo": true }),
     };
-    audit::record(tx, event, began).await?;
+    audit::record(tx, event, created_at).await?;
     if *address == UNUSUAL_ADDRESS && ended.is_none() {
         let notice = NewNotice {
             user,
@@ -306,7 +305,7 @@ async fn insert_session(
             failures: None,
             cause: None,
         };
-        security_notices::insert(tx, notice, began).await?;
+        security_notices::insert(tx, notice, created_at).await?;
     }
     if let Some(reason) = ended {
         let filter = EndFilter {
@@ -314,7 +313,7 @@ async fn insert_session(
             only: Some(id),
             except: None,
         };
-        revoke::revoke_matching(tx, filter, *reason, None, actor, active).await?;
+        revoke::revoke_matching(tx, filter, *reason, None, actor, last_active).await?;
     }
     Ok(())
 }

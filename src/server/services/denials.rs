@@ -1,5 +1,5 @@
-//! Puts on record what signed-in callers were refused. A flood does not fill the audit log: of each session and reason
-//! only the first few of a window have a row, then the 100th and the 10,000th, which say how many there were.
+//! Records denied actions of signed-in callers in the audit log. Limits floods: per session and reason, only the first ones in
+//! a window have a row, then the 100th and the 10,000th, with the count.
 
 use std::net::IpAddr;
 
@@ -21,17 +21,17 @@ use crate::{
     },
 };
 
-/// How long refusals are counted together.
+/// The length of a counting window.
 const WINDOW: TimeDelta = TimeDelta::minutes(15);
 
-/// Why something was refused. The names stand in the audit log.
+/// Why an action was denied. The names appear in the audit log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DenialReason {
     AdministratorsOnly,
     ReauthRequired,
-    /// The id of something that belongs to someone else.
+    /// The id of an object of another user.
     NotTheirs,
-    /// An administrator's action on a user that is not theirs to take, such as a change of their own role.
+    /// An administrator's action that the rules forbid, such as a change of their own role.
     NotPermitted,
 }
 
@@ -45,10 +45,10 @@ impl DenialReason {
         }
     }
 
-    /// How many of a window have a row each.
+    /// How many denials in a window have their own row.
     fn individual_rows(self) -> i32 {
         match self {
-            // The same again says nothing new: a page may ask and ask.
+            // Repetitions say nothing new: a page may repeat its request.
             DenialReason::AdministratorsOnly | DenialReason::ReauthRequired => 1,
             DenialReason::NotTheirs | DenialReason::NotPermitted => 10,
         }
@@ -59,7 +59,7 @@ impl DenialReason {
     }
 }
 
-/// A caller, and where to put what they were refused on record.
+/// Records the denials of a caller.
 #[derive(Clone, Copy)]
 pub struct DenialRecorder<'a> {
     pub database: &'a Database,
@@ -69,10 +69,10 @@ pub struct DenialRecorder<'a> {
 }
 
 impl DenialRecorder<'_> {
-    /// Counts a refusal, and records it unless there were many before.
+    /// Counts a denial. Records it unless there were too many.
     ///
     /// # Errors
-    /// The database's.
+    /// Database errors.
     pub async fn record(self, reason: DenialReason, mut detail: Value) -> Result<(), AppError> {
         let now = self.clock.now();
         let mut tx = self.database.begin().await?;
@@ -95,11 +95,11 @@ impl DenialRecorder<'_> {
         Ok(())
     }
 
-    /// Records that the caller tried the id of something that is there and not theirs. The answer tells nothing, the log
-    /// does. Ids of nothing are no probes: a page that was open for long has them, too.
+    /// Records that the caller used the id of another user's object. The response does not reveal that it exists. Ids that do not
+    /// exist are not recorded, since an old page may contain them.
     ///
     /// # Errors
-    /// The database's.
+    /// Database errors.
     pub async fn record_foreign(self, name: &str, id: Uuid) -> Result<(), AppError> {
         if !foreign_ids::is_foreign(&mut *self.database.connection().await?, self.caller.user.id, id).await? {
             return Ok(());

@@ -1,4 +1,4 @@
-//! The user is here: the idle end moves, never past the lifetime.
+//! Extends a session: moves the idle timeout, never past the lifetime.
 
 use domain::session::EndReason;
 
@@ -12,10 +12,10 @@ use crate::{
     },
 };
 
-/// Moves the idle end of the caller's session, and notifies their other tabs.
+/// Extends the caller's session and notifies the user's other tabs.
 ///
 /// # Errors
-/// [`AppError::SessionEnded`] when it ended meanwhile: it stays so. [`AppError::RateLimited`].
+/// [`AppError::SessionEnded`] if it has ended; [`AppError::RateLimited`].
 pub async fn extend_session(state: &AppState, caller: &CurrentSession) -> Result<CurrentSession, AppError> {
     rate_limit::check_session(state, Action::Extend, caller.id)?;
     let mut tx = CallerTransaction::begin(&state.database, &state.clock, caller, None).await?;

@@ -1,6 +1,6 @@
-//! What the portal does. Each service owns its transaction, with the audit row and the event in it.
+//! Business operations. Each service owns its transaction, with its audit events and session events.
 //!
-//! Services take who is asking as an argument and decide whether they may; they know nothing of HTTP or Leptos.
+//! Services receive the caller as an argument and check permissions. They do not know HTTP or Leptos.
 
 pub mod accounts;
 pub mod admin;

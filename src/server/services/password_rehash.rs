@@ -1,4 +1,4 @@
-//! Hashes from before passwords were normalised are replaced when their user is there with the password.
+//! Replaces password hashes from before normalisation, when their user enters the password.
 
 use crate::{
     error::AppError,
@@ -12,8 +12,8 @@ use crate::{
     },
 };
 
-/// Hashes the normalised form of a password that was right as it was typed. A password that was changed meanwhile
-/// stays. `account` gets the stored hash if the password matches it: a parallel sign-in may have replaced it first.
+/// Hashes the normalised form of a verified password. Does nothing if the password was changed meanwhile. Updates the hash in
+/// `account` if the stored hash matches the password: a parallel sign-in may have replaced it first.
 ///
 /// # Errors
 /// The database does not answer, or hashing failed.

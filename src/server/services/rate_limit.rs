@@ -1,9 +1,8 @@
-//! How often an account, a known device, a session and an address may do what is expensive or writes rows. Generous: no
-//! user meets these limits, a loop does.
+//! Limits how often an account, known device, session or address may perform expensive actions. The limits are high: users do
+//! not reach them, loops do.
 //!
-//! Counted by each server for itself and in memory, since a row for each request would be the load that this is against.
-//! The count is a generic cell rate (GCRA, ITU-T I.371): a burst, then an even rate. Failed passwords are counted
-//! elsewhere, for all servers together (`throttle`).
+//! Each server counts in memory, because a row per request would cause the load that the limits prevent. Uses a generic cell
+//! rate (GCRA, ITU-T I.371): a burst, then a constant rate. `throttle` counts wrong passwords, for all servers together.
 
 use std::{
     collections::HashMap,
@@ -22,52 +21,50 @@ use crate::{
     server::{config::RateLimit, state::AppState},
 };
 
-/// What is limited. Each is counted for itself.
+/// The limited actions. Each has its own count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// A sign-in, whatever comes of it.
+    /// A sign-in, successful or not.
     SignIn,
-    /// A password that is confirmed or changed.
+    /// A password check for reauthentication or a password change.
     CheckPassword,
     Extend,
     Refresh,
-    /// A refresh with a token that is unknown, or whose session ended.
+    /// A refresh with an unknown token or a token of an ended session.
     InvalidRefresh,
-    /// A request for something that the caller may not have.
+    /// A denied request.
     Denied,
-    /// A report of a client application that failed.
+    /// A report of a failed client application.
     ClientFailure,
 }
 
-/// Reports of failed client applications that are logged for an address. A failure that many users have is the same line
-/// again and again.
+/// Logged reports of failed client applications per address. The same failure produces the same report for many users.
 const CLIENT_FAILURES_PER_ADDRESS: RateLimit = RateLimit {
     most: 5,
     window: Duration::from_secs(60),
 };
 
-/// The same for all addresses together.
+/// Logged reports of all addresses.
 const CLIENT_FAILURES: RateLimit = RateLimit {
     most: 60,
     window: Duration::from_secs(60),
 };
 
 /// The bucket of all addresses together.
-const EVERYONE: Bucket = [0; 32];
+const ALL_ADDRESSES: Bucket = [0; 32];
 
-/// So many counts are kept at most. Each is some 60 bytes.
+/// Largest number of counts, of about 60 bytes each.
 const MAX_COUNTS: usize = 100_000;
 
-/// When each bucket will be empty.
+/// The time at which each bucket is empty.
 type DrainTimes = HashMap<(Action, Bucket), DateTime<Utc>>;
 
-/// The counts of this server. Cheap to clone; clones share everything.
+/// The counts of this server. Cheap to clone; clones share their state.
 #[derive(Clone, Debug, Default)]
 pub struct RateLimits(Arc<Mutex<DrainTimes>>);
 
 impl RateLimits {
-    /// Counts one action by everything in `counts`, or nothing if one of them is exhausted: then gives the time until it
-    /// is not.
+    /// Counts an action in all buckets, or in none if one is exhausted. The error is the time until it is not.
     fn take(
         &self,
         action: Action,
@@ -101,8 +98,8 @@ impl RateLimits {
     }
 }
 
-/// Removes the tenth of the counts that drain earliest, and all that drain at the same time as these. A count that is
-/// nearly exhausted drains last: no flood of fresh accounts and addresses resets it.
+/// Removes the tenth of the counts that drain first, with all that drain at the same time. Nearly exhausted counts drain last,
+/// so an attacker cannot reset them with many new accounts and addresses.
 fn evict_earliest(used_until: &mut DrainTimes) {
     let mut times: Vec<_> = used_until.values().copied().collect();
     if times.is_empty() {
@@ -120,7 +117,7 @@ fn evict_earliest(used_until: &mut DrainTimes) {
     );
 }
 
-/// Counts a sign-in of a stranger by account and address.
+/// Counts a sign-in from an unknown device by account and address.
 ///
 /// # Errors
 /// [`AppError::RateLimited`].
@@ -128,7 +125,7 @@ pub fn check_sign_in(state: &AppState, email: &str, address: IpAddr) -> Result<(
     check(state, Action::SignIn, &[account_bucket(email)], Some(address))
 }
 
-/// Counts a sign-in of a known device by that device only: strangers who know its email or share its address must not
+/// Counts a sign-in from a known device by this device only, so that others who know the email or share the address cannot
 /// lock it out.
 ///
 /// # Errors
@@ -137,7 +134,7 @@ pub fn check_known_device(state: &AppState, device: Bucket) -> Result<(), AppErr
     check(state, Action::SignIn, &[device], None)
 }
 
-/// Counts what a session does by that session only: a stolen credential must not exhaust a limit of the user's other
+/// Counts an action of a session by this session only, so that a stolen credential cannot exhaust a limit of the user's other
 /// sessions.
 ///
 /// # Errors
@@ -146,7 +143,7 @@ pub fn check_session(state: &AppState, action: Action, session: SessionId) -> Re
     check(state, action, &[session_bucket(session)], None)
 }
 
-/// Counts what a user does by user and address.
+/// Counts an action by user and address.
 ///
 /// # Errors
 /// [`AppError::RateLimited`].
@@ -154,7 +151,7 @@ pub fn check_user(state: &AppState, action: Action, user: UserId, address: IpAdd
     check(state, action, &[user_bucket(user)], Some(address))
 }
 
-/// Counts what nobody is known to have done.
+/// Counts an action of an unknown user by address.
 ///
 /// # Errors
 /// [`AppError::RateLimited`].
@@ -162,11 +159,11 @@ pub fn check_address(state: &AppState, action: Action, address: IpAddr) -> Resul
     check(state, action, &[], Some(address))
 }
 
-/// Counts a report of a failed client application. False: it is one too many. Not logged, since anyone can send reports.
+/// Counts a report of a failed client application. False: the limit is reached. Not logged, since anyone can send reports.
 pub fn allows_client_failure(state: &AppState, address: IpAddr) -> bool {
     let counts = [
         (address_bucket(address), CLIENT_FAILURES_PER_ADDRESS),
-        (EVERYONE, CLIENT_FAILURES),
+        (ALL_ADDRESSES, CLIENT_FAILURES),
     ];
     state
         .rate_limits
@@ -174,7 +171,7 @@ pub fn allows_client_failure(state: &AppState, address: IpAddr) -> bool {
         .is_ok()
 }
 
-/// Counts a refusal that was a caller's own doing; gives what to answer instead where they have had too many.
+/// Counts a denied request of a user. Returns `error`, or [`AppError::RateLimited`] at the limit.
 pub fn count_refusal(state: &AppState, user: UserId, address: IpAddr, error: AppError) -> AppError {
     match error {
         AppError::SessionNotFound | AppError::ResourceNotFound(_) | AppError::Forbidden => {

@@ -1,5 +1,5 @@
-//! Step-up: what could hurt asks for the password again when the last check is too long ago (ASVS 5.0, 7.5). A renewed
-//! check changes the credential (7.2.4).
+//! Reauthentication: sensitive actions require the password again if the last check is too old (ASVS 5.0, 7.5). A new check
+//! rotates the credential (7.2.4).
 
 use chrono::TimeDelta;
 use serde_json::json;
@@ -32,35 +32,34 @@ use crate::{
     },
 };
 
-/// The credential that a session is held by from now on. The old one is refused.
+/// The new credential of a session. The old one is refused.
 #[derive(Debug)]
-#[must_use = "whoever held the old credential needs the new one"]
+#[must_use = "the client needs the new credential"]
 pub struct RotatedCredential {
     pub credential: PlainToken,
-    /// How long it may be of use: the rest of the session's lifetime, or the life of an access token.
+    /// How long it is valid: the rest of the session's lifetime, or the lifetime of an access token.
     pub valid_for: TimeDelta,
 }
 
-/// Whether sensitive actions of this session need a new look at the password.
+/// Whether sensitive actions of this session require the password.
 pub fn is_required(state: &AppState, session: &CurrentSession) -> bool {
     let trusted_for = TimeDelta::from_std(state.config.reauth).unwrap_or(TimeDelta::MAX);
     state.clock.now() - session.authenticated_at > trusted_for
 }
 
-/// Why a sensitive action may go on.
+/// Why a sensitive action is allowed.
 #[must_use]
 pub enum PasswordProof {
-    /// The last check is fresh.
+    /// The last check is recent.
     LastCheck,
-    /// The password came along and was right. Once the action is done, the check is to be renewed ([`renew_after_action`]).
+    /// The request had the right password. After the action, renew the check with [`renew_after_action`].
     Password(Box<Account>),
 }
 
-/// Lets a sensitive action go on: the last check is fresh, or `password` comes with it and is right.
+/// Allows a sensitive action if the last check is recent or `password` is right.
 ///
 /// # Errors
-/// [`AppError::ReauthRequired`] when the check is stale and there is no password; the first of a window has an audit row. Else
-/// as
+/// [`AppError::ReauthRequired`] if the check is too old and there is no password, which is recorded once per window; errors of
 /// [`check_password`].
 pub async fn require_recent_check(
     state: &AppState,
@@ -75,7 +74,7 @@ pub async fn require_recent_check(
     }
 }
 
-/// Lets an action go on only if `password` comes with it and is right, however fresh the last check is.
+/// Allows an action only with the right `password`.
 ///
 /// # Errors
 /// As [`require_recent_check`].
@@ -92,21 +91,20 @@ pub async fn require_password(
             Ok(PasswordProof::Password(Box::new(verified)))
         }
         None => {
-            let refused = DenialRecorder {
+            let recorder = DenialRecorder {
                 database: &state.database,
                 clock: &state.clock,
                 caller,
                 ip_address: client.ip_address,
             };
-            refused.record(DenialReason::ReauthRequired, json!({})).await?;
+            recorder.record(DenialReason::ReauthRequired, json!({})).await?;
             Err(AppError::ReauthRequired)
         }
     }
 }
 
-/// Renews the check of a caller whose action was allowed by their password, after the action: were the credential replaced
-/// before, an action that fails would leave the browser with one that is refused. Where renewing fails, the old
-/// credential stays good, and the next action asks again.
+/// Renews the check after an action that was allowed by password. Not before: if the action failed, its error response would
+/// not carry the new cookie. If renewing fails, the old credential stays valid, and the next action requires the password.
 pub async fn renew_after_action(
     state: &AppState,
     caller: &CurrentSession,
@@ -118,14 +116,14 @@ pub async fn renew_after_action(
     };
     let renewed = renew_after_check(state, caller, &verified, client).await;
     renewed
-        .inspect_err(|error| tracing::warn!(%error, session = %caller.id, "a password check was not renewed"))
+        .inspect_err(|error| tracing::warn!(%error, session = %caller.id, "password check not renewed"))
         .ok()
 }
 
-/// Looks at the caller's password and, if it is right, renews the check and the credential.
+/// Checks the caller's password, then renews the check and rotates the credential.
 ///
 /// # Errors
-/// As [`check_password`]; [`AppError::SessionEnded`] when the session ended meanwhile.
+/// Errors of [`check_password`]; [`AppError::SessionEnded`] if the session ended meanwhile.
 pub async fn reauthenticate(
     state: &AppState,
     caller: &CurrentSession,
@@ -161,10 +159,10 @@ async fn renew_after_check(
     Ok(rotated)
 }
 
-/// Rechecks under the user's lock that the password that was verified is still the password.
+/// Checks under the user's row lock that the verified password has not been changed.
 ///
 /// # Errors
-/// [`AppError::InvalidCredentials`] when it was changed meanwhile.
+/// [`AppError::InvalidCredentials`] if it was changed.
 pub async fn require_unchanged_password(
     tx: &mut CallerTransaction,
     verified: &Account,
@@ -193,7 +191,7 @@ fn wrong_password_refusal<'a>(
     }
 }
 
-/// Waits for the caller's turn to have a password checked. Counted by session, as wrong passwords are.
+/// Waits for a turn to check the caller's password. Counted by session, like wrong passwords.
 ///
 /// # Errors
 /// [`AppError::RateLimited`], [`AppError::Busy`].
@@ -203,7 +201,7 @@ pub async fn wait_for_turn(state: &AppState, caller: &CurrentSession) -> Result<
     Ok(state.passwords.wait_for_turn(requester).await?)
 }
 
-/// Checks the caller's password. Wrong ones are counted against this session only.
+/// Checks the caller's password. Wrong passwords count against this session only.
 ///
 /// # Errors
 /// [`AppError::InvalidCredentials`], [`AppError::TooManyAttempts`], [`AppError::RateLimited`].
@@ -219,13 +217,13 @@ pub async fn check_password(
         .await?
         .ok_or(AppError::InvalidCredentials)?;
     let taken = throttle::take_session_attempt(state, user, caller.id, client.ip_address).await?;
-    // To the end, whether or not the client waits for it: an attempt that was taken fails or is given back.
+    // A separate task: even if the client disconnects, the taken attempt must be recorded or returned.
     let refusal = wrong_password_refusal(caller, client, RefusalKind::WrongPassword, "wrong_password");
     let (state, turn) = (state.clone(), turn.clone());
     let checked = async move { check_taken_attempt(&state, &turn, taken, account, password, refusal).await };
     let checked = tokio::spawn(checked.instrument(tracing::Span::current()));
     checked.await.map_err(|error| {
-        tracing::error!(%error, "a password check was cut off");
+        tracing::error!(%error, "password check aborted");
         AppError::Internal
     })?
 }
@@ -260,10 +258,10 @@ async fn check_taken_attempt(
     Err(AppError::InvalidCredentials)
 }
 
-/// Gives the caller's session a new credential and a fresh check.
+/// Rotates the credential of the caller's session and records a new password check.
 ///
 /// # Errors
-/// [`AppError::SessionEnded`] when it has run out meanwhile: cleanup does not wait for the user's lock.
+/// [`AppError::SessionEnded`] if it expired meanwhile: clean-up does not take the user's lock.
 pub async fn rotate_credential(
     state: &AppState,
     tx: &mut CallerTransaction,

@@ -1,7 +1,7 @@
-//! A desktop exchanges its refresh token for new tokens (RFC 6749, 6; rotation and reuse detection as in RFC 9700, 4.14).
+//! Exchanges the refresh token of a desktop app (RFC 6749, 6; rotation and reuse detection as in RFC 9700, 4.14).
 //!
-//! Each token is good for one exchange. An answer that is lost on its way is no theft: within [`GRACE`], and while the
-//! successor has not been used, the same successor comes back. It is not kept for that: token and salt give it once more.
+//! Each token can be exchanged once. A lost response is not theft: within [`GRACE`], and while the successor is unused, the
+//! same successor is returned. It is not stored, but derived again from token and salt.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use hmac::{Hmac, KeyInit, Mac};
@@ -42,10 +42,10 @@ use crate::{
     },
 };
 
-/// How long after an exchange the same successor is given once more.
+/// How long after an exchange the same successor is returned again.
 pub const GRACE: TimeDelta = TimeDelta::seconds(30);
 
-/// What a desktop holds from now on.
+/// The new credentials of a desktop app.
 #[derive(Debug)]
 pub struct RefreshedTokens {
     pub session: SessionId,
@@ -55,31 +55,31 @@ pub struct RefreshedTokens {
     pub user: User,
 }
 
-/// What came of a token that was shown.
+/// The result of an exchange.
 enum ExchangeOutcome {
     Done(RefreshedTokens),
-    /// The answer before was lost: the same tokens again.
+    /// The previous response was lost: the same tokens again.
     Repeated(RefreshedTokens),
-    /// Unknown, or of a session that is over.
+    /// Unknown, or of an ended session.
     Invalid,
-    /// Used before; its session was ended.
+    /// Used before. The session was revoked.
     Reused(ReuseCause),
-    /// Shown by another program; its session was ended.
+    /// Used by another client. The session was revoked.
     ClientChanged,
 }
 
-/// Exchanges a refresh token. Not activity: it is the program that asks.
+/// Exchanges a refresh token. Not activity.
 ///
 /// # Errors
-/// [`AppError::InvalidGrant`] for a token that is unknown, of a session that is over, or was exchanged before; the
-/// last ends its session.
+/// [`AppError::InvalidGrant`] for an unknown token or a token of an ended session; [`AppError::RefreshTokenReused`] for a token
+/// that was used before, which revokes the session.
 pub async fn exchange(
     state: &AppState,
     token: &PlainToken,
     client: &Client,
 ) -> Result<RefreshedTokens, AppError> {
     let exchange = try_exchange(state, token, client).await;
-    state.metrics.refreshes.count(Refresh::of(&exchange));
+    state.metrics.refreshes.count(Refresh::from_result(&exchange));
     match exchange? {
         ExchangeOutcome::Done(refreshed) | ExchangeOutcome::Repeated(refreshed) => Ok(refreshed),
         ExchangeOutcome::Invalid | ExchangeOutcome::ClientChanged => Err(AppError::InvalidGrant),
@@ -90,7 +90,7 @@ pub async fn exchange(
 }
 
 impl Refresh {
-    fn of(exchange: &Result<ExchangeOutcome, AppError>) -> Self {
+    fn from_result(exchange: &Result<ExchangeOutcome, AppError>) -> Self {
         match exchange {
             Ok(ExchangeOutcome::Done(_)) => Refresh::Exchanged,
             Ok(ExchangeOutcome::Repeated(_)) => Refresh::Repeated,
@@ -126,8 +126,7 @@ async fn try_exchange(
         suspicion::revoke_for_client_change(state, known.user, known.session, client).await?;
         return Ok(ExchangeOutcome::ClientChanged);
     }
-    // Reuse comes before the rate limit, which whoever holds a stolen token can exhaust. A token that is rate-limited
-    // stays as it was: it is good for the next try.
+    // Check for reuse before the rate limit, which the thief of a token could exhaust. A rate-limited token stays valid.
     let check_rate = || rate_limit::check_session(state, Action::Refresh, known.session);
     let mut is_repeated = false;
     let successor = match refresh_tokens::load_state(&mut tx, known.id).await? {
@@ -168,7 +167,7 @@ async fn try_exchange(
         return Ok(ExchangeOutcome::Reused(cause));
     };
     tx.commit().await?;
-    // A repeated answer may be lost as well: nobody has used what it brings.
+    // The repeated response may be lost too, so it proves no presence.
     if !is_repeated {
         state.activity.note(known.session, now, false);
     }
@@ -186,15 +185,15 @@ async fn try_exchange(
     })
 }
 
-/// Refuses a token that is unknown or whose session ended. Counted by address, apart from valid tokens: invalid ones cost
-/// their sender nothing.
+/// Rejects an unknown token or a token of an ended session. Counted by address, separately from valid tokens, since anyone can
+/// send invalid ones.
 fn reject_invalid(state: &AppState, client: &Client) -> Result<ExchangeOutcome, AppError> {
     rate_limit::check_address(state, Action::InvalidRefresh, client.ip_address)?;
     Ok(ExchangeOutcome::Invalid)
 }
 
-/// Ends the session of a token that is shown again: someone may have a copy, and which of the two is the thief cannot be
-/// told (RFC 9700, 4.14.2). Records what is likelier, a copy or a lost answer.
+/// Revokes the session of a reused token: someone may have a copy, and the server cannot know who (RFC 9700, 4.14.2). Records
+/// the likelier cause, a copy or a lost response.
 async fn revoke_for_reuse(
     tx: &mut Transaction,
     state: &AppState,
@@ -236,8 +235,7 @@ async fn revoke_for_reuse(
     Ok(cause)
 }
 
-/// What a token and a salt give, again and again the same. Without the token, which the database does not have, the salt
-/// gives nothing.
+/// The tokens that follow from a token and a salt. The database has only the salt, which is useless without the token.
 struct Successor {
     access_token: PlainToken,
     refresh_token: PlainToken,

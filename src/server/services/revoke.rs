@@ -1,4 +1,4 @@
-//! Ending sessions. Every end goes through [`revoke_matching`], so that no session ends without its audit row and its event.
+//! Revokes sessions. [`revoke_matching`] ends every session with its audit event and its session event.
 
 use std::net::IpAddr;
 
@@ -26,11 +26,11 @@ use crate::{
     },
 };
 
-/// Ends live sessions of the caller's own, in one transaction, and gives their ids.
+/// Revokes live sessions of the caller's own user in one transaction and returns their ids.
 ///
 /// # Errors
-/// [`AppError::SessionNotFound`] when the one session is not the caller's or not live; [`AppError::SessionEnded`] when the
-/// caller's own session ended before the lock was had: a thief whose session was just ended ends nobody else's.
+/// [`AppError::SessionNotFound`] if the session is not live or belongs to another user; [`AppError::SessionEnded`] if the caller's own
+/// session ended before the lock was taken, so that a thief whose session was just revoked cannot revoke others.
 pub async fn revoke_own(
     database: &Database,
     clock: &Clock,
@@ -41,7 +41,7 @@ pub async fn revoke_own(
     for _ in 0..MAX_ATTEMPTS {
         match try_revoke_own(database, clock, caller, scope, ip_address).await {
             Err(RevokeError::Conflict(error)) => {
-                tracing::warn!(%error, "two transactions waited for each other; once more")
+                tracing::warn!(%error, "deadlock, retrying")
             }
             Err(RevokeError::Permanent(error)) => return Err(error),
             Ok(ended) => return Ok(ended),
@@ -50,11 +50,11 @@ pub async fn revoke_own(
     Err(committed_changes::unavailable_error())
 }
 
-/// How often an end is tried that gets into a deadlock with another transaction.
+/// Attempts in case of deadlocks.
 const MAX_ATTEMPTS: u32 = 5;
 
 enum RevokeError {
-    /// The database gave up on the transaction in favour of another: nothing was done, and it may be tried again.
+    /// The database aborted the transaction in favour of another. It can be retried.
     Conflict(sqlx::Error),
     Permanent(AppError),
 }
@@ -131,7 +131,7 @@ async fn try_revoke_own(
         RevokeScope::All => (all, EndReason::SignedOutEverywhere),
     };
     if scope == RevokeScope::Others {
-        // The caller's own session is written as well: all in the order of their ids, as whoever writes activity does.
+        // Locks the caller's own session too, in the order of ids, like writers of activity.
         sessions::lock_open_of(&mut tx, user).await?;
     }
     let ended: Vec<SessionId> = live_ids(&revoke_matching(&mut tx, filter, reason, None, actor, now).await?);
@@ -140,13 +140,13 @@ async fn try_revoke_own(
     {
         drop(tx);
         if let Some(ip_address) = ip_address {
-            let refused = DenialRecorder {
+            let recorder = DenialRecorder {
                 database,
                 clock,
                 caller,
                 ip_address,
             };
-            refused.record_foreign("session_id", id.0).await?;
+            recorder.record_foreign("session_id", id.0).await?;
         }
         return Err(AppError::SessionNotFound.into());
     }
@@ -164,11 +164,11 @@ async fn try_revoke_own(
     Ok(ended)
 }
 
-/// Ends what the filter names, for someone above the person: an operator or a rule. The caller holds the person's
-/// row lock and commits.
+/// Revokes the sessions that the filter selects, for an operator or a rule. The caller must hold the user's row lock and
+/// commit.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub async fn revoke_matching(
     tx: &mut Transaction,
     filter: EndFilter,
@@ -188,11 +188,11 @@ pub async fn revoke_matching(
     Ok(ended)
 }
 
-/// Ends every session of someone, for someone above them, and has whoever is signing in as them at this moment come too
-/// late. Gives how many were live. The caller holds the person's row lock and commits.
+/// Revokes all sessions of a user, and rejects sign-ins that are in progress. Returns the number of live sessions. The caller
+/// must hold the user's row lock and commit.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub async fn revoke_all(
     tx: &mut Transaction,
     user: UserId,
@@ -211,11 +211,11 @@ pub async fn revoke_all(
     Ok(live_ids(&ended).len())
 }
 
-/// Ends what a role allows no more ([`sessions::list_over_limit`]) and gives the ids. The caller holds the person's row lock
-/// and commits.
+/// Revokes the sessions beyond the session limit ([`sessions::list_over_limit`]) and returns their ids. The caller must hold the
+/// user's row lock and commit.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub async fn revoke_over_limit(
     tx: &mut Transaction,
     user: UserId,
@@ -237,11 +237,11 @@ pub async fn revoke_over_limit(
     Ok(over)
 }
 
-/// Ends a session whose new cookie its browser never received, unless something has come with that cookie meanwhile. The
-/// caller holds the user's row lock and commits.
+/// Revokes a session whose new cookie never reached the browser, unless the cookie has been used meanwhile. The caller must
+/// hold the user's row lock and commit.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub async fn revoke_orphan(
     tx: &mut Transaction,
     orphan: ReplacedCookie,
@@ -259,7 +259,7 @@ pub async fn revoke_orphan(
     Ok(())
 }
 
-/// Those that would have authenticated: what a person means by "ended".
+/// The sessions that were live, which is what users mean by "ended".
 pub fn live_ids(ended: &[EndRecord]) -> Vec<SessionId> {
     ended
         .iter()
@@ -268,18 +268,17 @@ pub fn live_ids(ended: &[EndRecord]) -> Vec<SessionId> {
         .collect()
 }
 
-/// Writes down that the time of a session has run out, the first time that it is seen: a longer limit set later must not
-/// bring it back.
+/// Records the expiry of a session at its first detection, so that a longer limit cannot revive it.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub async fn record_expiry(database: &Database, clock: &Clock, over: &EndedSession) -> sqlx::Result<()> {
     let mut tx = database.begin().await?;
     users::lock(&mut tx, over.user_id).await?;
-    // Activity that is being written at this moment counts: judge by what the row says after it.
+    // The lock waits for activity that is being written.
     sessions::lock(&mut tx, over.session_id).await?;
     let now = clock.now();
-    // Meanwhile another request may have done it, or its activity may have come to light.
+    // Another request may have recorded it, or the activity may have extended the session.
     if sessions::find_end_reason(&mut tx, over.session_id, now)
         .await?
         .is_some()
@@ -294,10 +293,10 @@ pub async fn record_expiry(database: &Database, clock: &Clock, over: &EndedSessi
     tx.commit_side_record().await
 }
 
-/// The audit rows and the events of sessions that have just ended in this transaction, and their place in the metrics.
+/// Writes audit events, session events and metrics for sessions that this transaction has ended.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub async fn record_ended(
     tx: &mut Transaction,
     user: UserId,
@@ -315,10 +314,10 @@ pub async fn record_ended(
     Ok(())
 }
 
-/// [`record_ended`] for sessions of several people, in order of the people.
+/// [`record_ended`] for sessions of several users, sorted by user.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub async fn record_all_ended(
     tx: &mut Transaction,
     ended: &[(UserId, EndRecord)],

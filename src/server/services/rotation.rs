@@ -1,4 +1,4 @@
-//! A browser's cookie is replaced because what its session may do has changed, without a new password check.
+//! Rotates a session cookie after a change of permissions, without a password check.
 
 use super::reauthentication::RotatedCredential;
 use crate::{
@@ -13,11 +13,10 @@ use crate::{
     },
 };
 
-/// Replaces the cookie of a session that waits for it. `None`: another request was first, so that this one shows an
-/// old cookie, or the session is over.
+/// Rotates the cookie of a session that is due. `None`: another request has rotated it, or the session has ended.
 ///
 /// # Errors
-/// The database does not answer; the old cookie stays good then.
+/// Database errors. The old cookie stays valid then.
 pub async fn rotate_cookie(
     state: &AppState,
     session: &CurrentSession,

@@ -1,5 +1,5 @@
-//! Fills an empty database with made-up people and sessions, so that the portal can be measured with as many as it is to
-//! carry. Nobody can sign in as any of them, and none of their sessions has a credential that anyone could show.
+//! Fills an empty database with generated users and sessions, for load tests. Nobody can sign in as these users or use their
+//! sessions.
 
 #![expect(
     clippy::disallowed_types,
@@ -35,35 +35,35 @@ use crate::server::{
     store::seed::{self as store, ClientNames, SeededUser},
 };
 
-/// How much to make.
+/// The numbers of rows to create.
 #[derive(Clone, Copy, Debug)]
 pub struct SeedSize {
     pub people: NonZeroU32,
     pub organizations: NonZeroU32,
-    /// Live ones.
+    /// Live sessions.
     pub sessions: u32,
-    /// Sessions that have ended, beside those.
+    /// Ended sessions.
     pub ended: u32,
 }
 
-/// What was made.
+/// The numbers of created rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seeded {
     pub live: i64,
     pub ended: i64,
     pub audit_rows: u64,
-    /// People who have more live sessions than their role allows.
+    /// Users with more live sessions than their role allows.
     pub over_limit: usize,
 }
 
-/// Why nothing was made, or not all. Its Display is one line.
+/// Why seeding failed. Displayed as one line.
 #[derive(Debug, thiserror::Error)]
 pub enum SeedError {
     #[error(
-        "this database has {0} accounts: seed an empty one, or say --i-know-this-fills-the-database if it is not in use"
+        "this database has {0} accounts: seed an empty one, or use --i-know-this-fills-the-database if it is not in use"
     )]
     InUse(i64),
-    #[error("this database was seeded before, perhaps in part: use an empty one")]
+    #[error("this database was seeded before, perhaps partially: use an empty one")]
     SeededBefore,
     #[error(transparent)]
     Connection(#[from] DatabaseError),
@@ -73,10 +73,10 @@ pub enum SeedError {
     Database(#[from] sqlx::Error),
 }
 
-/// Rows a transaction, more or less: whole people.
+/// Approximate rows per transaction. A user's rows stay together.
 const BATCH: i64 = 50_000;
 
-/// Of twenty people, how many have a role.
+/// Users per role, out of twenty.
 const ROLES: [(Role, usize); 5] = [
     (Role::Admin, 1),
     (Role::Guest, 2),
@@ -85,7 +85,7 @@ const ROLES: [(Role, usize); 5] = [
     (Role::Broker, 10),
 ];
 
-/// Of twenty ended sessions, how many ended for a reason.
+/// Ended sessions per reason, out of twenty.
 const REASONS: [(EndReason, usize); 8] = [
     (EndReason::SignedOut, 9),
     (EndReason::IdleTimeout, 4),
@@ -112,20 +112,20 @@ const DESKTOPS: [(&str, &str); 3] = [
     ("Ubuntu 24.04", "linux-x64"),
 ];
 
-/// Ended sessions ended within so many days, or within retention if that is less.
+/// The age of the oldest ended session, unless retention is shorter.
 const PAST: Duration = Duration::from_secs(30 * 86_400);
 
-/// Audit rows of so much time are written in one transaction.
+/// The period whose audit rows are written in one transaction.
 const WINDOW: Duration = Duration::from_secs(6 * 3600);
 
-/// How many of those the last 30 days have.
+/// The number of such periods in 30 days.
 const WINDOWS: u32 = 120;
 
-/// Makes all of it, a batch of people and their sessions a transaction, then lets the planner know. `on_progress` hears after
-/// each batch how many sessions there are. The same size makes the same people and sessions, as of now.
+/// Creates users and sessions in batches, then runs ANALYZE. `on_progress` receives the number of sessions after each batch. The
+/// same size always creates the same users and sessions, relative to the current time.
 ///
 /// # Errors
-/// [`SeedError`]; the batches before stay.
+/// [`SeedError`]. Finished batches stay.
 pub async fn seed_database(
     accounts: &Accounts,
     policy: &SessionPolicy,
@@ -154,9 +154,9 @@ pub async fn seed_database(
             .count(),
         ..Seeded::default()
     };
-    // Nobody has ever seen the password.
-    let thrown_away = PlainToken::generate().map_err(|error| PasswordError::Hash(error.to_string()))?;
-    let password = Password::new(thrown_away.reveal()).ok_or(PasswordError::Cancelled)?;
+    // A random password that is not stored.
+    let unused_token = PlainToken::generate().map_err(|error| PasswordError::Hash(error.to_string()))?;
+    let password = Password::new(unused_token.reveal()).ok_or(PasswordError::Cancelled)?;
     let password_hash = {
         let turn = accounts.passwords.wait_for_turn(Requester::OPERATOR).await?;
         accounts.passwords.hash(&turn, password).await?
@@ -165,7 +165,7 @@ pub async fn seed_database(
     let reasons: Vec<String> = repeat_by_share(&REASONS)
         .map(|reason| reason.as_str().to_owned())
         .collect();
-    // A day short, so that the next clean-up does not take them.
+    // A day less, so that the next clean-up keeps them.
     let past = PAST.min(retention).mul_f64(29.0 / 30.0);
 
     let mut tx = conn.begin().await?;
@@ -188,16 +188,16 @@ pub async fn seed_database(
             live.set(live.get() + of_batch);
             ended.set(ended.get() + ended_of_batch);
             on_progress(live.get() + ended.get());
-            // What was planned while the tables were empty does not fit any more.
+            // Replaces the query plans for empty tables.
             if number == 0 {
                 store::analyze(&mut conn).await?;
             }
         }
     };
-    // On two cores of the database at once.
+    // Two connections use two cores of the database.
     tokio::try_join!(work(), work())?;
     (seeded.live, seeded.ended) = (live.get(), ended.get());
-    // At the end and by their times: the log is examined for rows that came later than they say.
+    // Last and in the order of time, since verification reports backdated rows.
     let mut from = None;
     for to in (0..=WINDOWS).rev().map(|left| now - WINDOW * left) {
         let mut tx = conn.begin().await?;
@@ -227,14 +227,14 @@ fn people(organizations: &[OrganizationId], policy: &SessionPolicy, size: SeedSi
     numbers
         .zip(roles.into_iter().cycle())
         .zip(live.into_iter().zip(ended))
-        // Twenty neighbours, who have the roles of the portal between them, share an organization.
+        // Twenty consecutive users, with all roles, share an organization.
         .zip(organizations.iter().flat_map(|id| [*id; 20]).cycle())
         .map(|(((number, role), (live, ended)), organization)| SeededUser {
             id: UserId(deterministic_id("person", number)),
             number: i32::try_from(number).unwrap_or(i32::MAX),
             role,
             limits: policy.for_role(role),
-            // Some belong to none.
+            // Guests belong to none.
             organization: (role != Role::Guest).then_some(organization),
             live,
             ended,
@@ -246,7 +246,7 @@ fn max_sessions(limits: RolePolicy) -> i32 {
     i32::try_from(limits.max_sessions).unwrap_or(i32::MAX)
 }
 
-/// How many sessions each person has: as evenly as their limits allow, and what is left over evenly on top of them.
+/// Sessions per user: evenly up to their limits, and the rest evenly above.
 fn distribute(limits: &[i32], sessions: u32) -> Vec<i32> {
     let mut counts = vec![0; limits.len()];
     let mut left = sessions;
@@ -264,7 +264,7 @@ fn distribute(limits: &[i32], sessions: u32) -> Vec<i32> {
     counts
 }
 
-/// Cuts people into runs of about [`BATCH`] rows.
+/// Splits users into batches of about [`BATCH`] rows.
 fn batches(mut people: &[SeededUser]) -> impl Iterator<Item = &[SeededUser]> {
     std::iter::from_fn(move || {
         let mut rows = 0;
@@ -278,14 +278,14 @@ fn batches(mut people: &[SeededUser]) -> impl Iterator<Item = &[SeededUser]> {
     })
 }
 
-/// Each value as many times as its share says, in turn.
+/// Repeats each value as often as its share.
 fn repeat_by_share<T: Copy>(shares: &[(T, usize)]) -> impl Iterator<Item = T> {
     shares
         .iter()
         .flat_map(|(value, share)| std::iter::repeat_n(*value, *share))
 }
 
-/// Always the same for the same number.
+/// An id that is the same for each number.
 fn deterministic_id(what: &str, number: u32) -> Uuid {
     let hash = Sha512::digest(format!("seeded {what} {number}"));
     let mut bytes = [0; 16];

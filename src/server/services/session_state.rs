@@ -1,11 +1,11 @@
-//! What a client is told of its own session.
+//! The session state for clients.
 
 use super::reauthentication;
 use domain::session_state::{SessionState, SessionTimes};
 
 use crate::server::{auth::current_session::CurrentSession, state::AppState};
 
-/// The state of a live session, as it was looked up, with what is noted on this node and not yet written.
+/// Builds the state of a live session, with activity that this node has not written yet.
 pub fn build(state: &AppState, session: &CurrentSession) -> SessionState {
     let mut session = session.clone();
     if let Some(active) = state.activity.last_active(session.id) {

@@ -1,9 +1,8 @@
-//! How the portal has been doing. Whose figures a caller may see is theirs to know.
+//! Statistics over time. The caller must check the permission.
 //!
-//! Live sessions of the whole portal come from samples, since a count over time would read every session; those of an
-//! organization from when its people's sessions began and ended. Both say how many were live at the end of a step. A session
-//! whose time ran out counts as ended from that time on, once clean-up has recorded it: an hour later at the most, as set by
-//! default.
+//! Live sessions of the whole portal come from samples, since an exact count would read every session. Live sessions of an
+//! organization come from the start and end of its sessions. Both are the count at the end of each step. An expired session
+//! counts as ended from its expiry on, once clean-up has recorded it: after an hour at most by default.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -25,10 +24,10 @@ use crate::server::{
     },
 };
 
-/// The figures of a period up to now, of the whole portal or of the people of an organization.
+/// Loads the statistics of a period up to now, of the whole portal or of an organization.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub async fn load_statistics(
     database: &Database,
     period: Period,
@@ -73,11 +72,11 @@ pub async fn load_statistics(
     })
 }
 
-/// When the steps begin.
+/// The start of each step.
 struct TimeAxis(Vec<DateTime<Utc>>);
 
 impl TimeAxis {
-    /// A point for each step: what is known of it, or else `missing`.
+    /// A series with one point per step. Unknown values are `missing`.
     fn series(
         &self,
         name: &str,
@@ -97,7 +96,7 @@ impl TimeAxis {
     }
 }
 
-/// A count as it is to_f64. None is so large that an `f64` would not be exact.
+/// Converts a count. All counts are exact as `f64`.
 #[expect(clippy::cast_precision_loss, reason = "counts of rows are far below 2^53")]
 fn to_f64(count: i64) -> f64 {
     count as f64
@@ -105,21 +104,21 @@ fn to_f64(count: i64) -> f64 {
 
 type ByRoleAndKind = BTreeMap<(usize, String), HashMap<DateTime<Utc>, f64>>;
 
-/// Where a role stands among the others; one that only a newer server knows comes last.
+/// The position of a role among all roles. Unknown roles, from a newer server, come last.
 fn role_order(role: &str) -> usize {
     let known = Role::ALL.iter().position(|known| known.as_str() == role);
     known.unwrap_or(Role::ALL.len())
 }
 
-/// A series for each role and kind that there was.
+/// A series for each role and kind with sessions.
 fn build_live_chart(axis: &TimeAxis, counted: ByRoleAndKind, missing: Option<f64>) -> Chart {
     let has_any = |known: &HashMap<_, f64>| known.values().any(|live| *live > 0.0);
     let series = counted
         .iter()
         .filter(|(_, known)| has_any(known))
-        .map(|((role_order, kind), known)| {
+        .map(|((role, kind), known)| {
             let (name, label) = Role::ALL
-                .get(*role_order)
+                .get(*role)
                 .map_or(("other", "Other"), |role| (role.as_str(), role.label()));
             axis.series(
                 &format!("{name}_{kind}"),
@@ -204,7 +203,7 @@ async fn load_ended(
     })
 }
 
-/// A reason in two or three words, beside a line.
+/// A short label for the legend.
 fn reason_label(reason: EndReason) -> &'static str {
     match reason {
         EndReason::SignedOut => "Signed out",

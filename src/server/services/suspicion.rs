@@ -1,6 +1,6 @@
-//! What is unusual about a session, and what comes of it. A person is asked about most of it and signed out for two
-//! things only: a cookie in a browser with another engine, and a desktop's token in a browser. Nobody is signed out for
-//! changing their network, the version of their browser or the site that it asks for. `docs/security.md` explains each rule.
+//! Detects unusual activity of a session. Most of it asks the user a question. Only two cases revoke the session: its cookie in
+//! a browser with another engine, and a desktop's token in a browser. A change of network, browser version or requested site
+//! revokes nothing. `docs/security.md` explains each rule.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
@@ -33,18 +33,18 @@ use crate::{
     },
 };
 
-/// What is unusual.
+/// Unusual activity.
 pub struct UnusualActivity {
-    /// Most telling first; never empty.
+    /// The most important rule first; never empty.
     rules: Vec<NoticeRule>,
-    /// Refused passwords just before, where that is a rule.
+    /// Recent failed sign-ins, for the rule about them.
     failures: Option<i32>,
-    /// Where a refresh token was shown again.
+    /// The probable cause, for the rule about token reuse.
     cause: Option<ReuseCause>,
 }
 
 impl UnusualActivity {
-    /// One thing.
+    /// Activity that one rule has detected.
     pub fn only(rule: NoticeRule) -> Self {
         Self {
             rules: vec![rule],
@@ -53,7 +53,7 @@ impl UnusualActivity {
         }
     }
 
-    /// A refresh token was shown again.
+    /// Token reuse.
     pub fn reuse(cause: ReuseCause) -> Self {
         Self {
             cause: Some(cause),
@@ -62,14 +62,14 @@ impl UnusualActivity {
     }
 }
 
-/// Refused passwords older than this have nothing to do with a sign-in now.
+/// Age up to which failed sign-ins count.
 const FAILURE_WINDOW: TimeDelta = TimeDelta::hours(24);
 
-/// Looks at a sign-in, before its session is in the database. `None`: nothing is unusual. The very first sign-in of a
-/// person is new in every way, and no news to them.
+/// Checks a sign-in before its session exists. `None`: nothing is unusual. Ignores new devices and networks at a user's first
+/// sign-in.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub async fn check_sign_in(
     conn: &mut Connection,
     rules: &Suspicion,
@@ -98,7 +98,7 @@ pub async fn check_sign_in(
     }))
 }
 
-/// What is unusual about the network that a person has turned up in.
+/// Checks the network of a user's request.
 async fn check_network(
     conn: &mut Connection,
     rules: &Suspicion,
@@ -115,7 +115,7 @@ async fn check_network(
     if elsewhere.known {
         return Ok(None);
     }
-    // Whoever has a session nearby has only walked from one network into the next.
+    // Not far if another session of the user is nearby.
     let far = !elsewhere.recent.is_empty() && elsewhere.recent.iter().all(|other| other.is_far_from(here));
     Ok(if within.is_some() && far {
         Some(NoticeRule::FarNetworks)
@@ -124,10 +124,10 @@ async fn check_network(
     })
 }
 
-/// Puts something unusual on record, and a question before the person.
+/// Records unusual activity and creates a security notice for the user.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub async fn raise(
     conn: &mut Connection,
     user: UserId,
@@ -156,10 +156,10 @@ pub async fn raise(
     audit::record(conn, event, now).await
 }
 
-/// Looks at a request of a session that is live. `Some`: the session has turned up in another client and was ended.
+/// Checks a request of a live session. `Some`: the session moved to another client and was revoked.
 ///
 /// # Errors
-/// [`AppError::Unavailable`] when the end could not be stored: the request must not go on then.
+/// [`AppError::Unavailable`] if the end could not be stored. The request must not continue then.
 pub async fn check_request(
     state: &AppState,
     session: &CurrentSession,
@@ -173,8 +173,7 @@ pub async fn check_request(
             revoke_for_client_change(state, session.user.id, session.id, client).await?;
             return Ok(Some(EndReason::ClientChanged));
         }
-        // A detour through a program, or through a name that an extension gave, must not lead from one browser into
-        // another.
+        // Ignore programs and names that an extension sets: otherwise the session could move to another browser in two steps.
         if !has_lost_browser_name(&session.user_agent, &client.user_agent)
             && !client.signature().is_disguised()
             && let Some(reason) = end_reason(update_client(state, session, client).await)?
@@ -188,7 +187,7 @@ pub async fn check_request(
     Ok(None)
 }
 
-/// `Some`: the session ended meanwhile, so that nothing was written.
+/// The end reason, if the session ended before the update.
 fn end_reason(followed: Result<(), CallerError>) -> Result<Option<EndReason>, AppError> {
     match followed {
         Ok(()) => Ok(None),
@@ -197,10 +196,10 @@ fn end_reason(followed: Result<(), CallerError>) -> Result<Option<EndReason>, Ap
     }
 }
 
-/// Ends a session that has turned up in another client, and asks the person about it.
+/// Revokes a session that moved to another client and asks the user about it.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub async fn revoke_for_client_change(
     state: &AppState,
     user: UserId,
@@ -218,17 +217,17 @@ pub async fn revoke_for_client_change(
     let reason = EndReason::ClientChanged;
     let actor = Actor::from_address(client.ip_address);
     let ended = revoke::revoke_matching(&mut tx, filter, reason, None, actor, now).await?;
-    // Several requests may have come at once; one of them is enough to ask about.
+    // Concurrent requests create only one notice.
     if !ended.is_empty() {
         let unusual = UnusualActivity::only(NoticeRule::ClientChanged);
         raise(&mut tx, user, session, &unusual, client, now).await?;
     }
     tx.commit().await?;
-    tracing::warn!(%user, %session, "a session turned up in another client and was ended");
+    tracing::warn!(%user, %session, "session moved to another client, session revoked");
     Ok(())
 }
 
-/// A browser that was updated is listed with its new version.
+/// Stores the new User-Agent, for example after a browser update.
 async fn update_client(
     state: &AppState,
     session: &CurrentSession,
@@ -252,7 +251,7 @@ async fn update_client(
     Ok(())
 }
 
-/// Writes down a network that the session has not been used from before.
+/// Records a new network of the session.
 async fn record_network(
     state: &AppState,
     session: &CurrentSession,
@@ -260,11 +259,11 @@ async fn record_network(
 ) -> Result<(), CallerError> {
     let user = session.user.id;
     let ip_address = Some(client.ip_address);
-    // Locks the user before the session's rows, as revocations do.
+    // Locks the user before the session, like revocations.
     let mut tx = CallerTransaction::begin(&state.database, &state.clock, session, ip_address).await?;
     let now = tx.now();
     let unusual = check_network(&mut tx, &state.config.suspicion, user, client, now).await?;
-    // Of requests that come at once, the first one asks.
+    // Of concurrent requests only the first creates a notice.
     if networks::record(&mut tx, session.id, client.network(), now).await?
         && let Some(rule) = unusual
     {

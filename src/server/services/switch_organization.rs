@@ -1,5 +1,4 @@
-//! A person who belongs to several brokerages looks at another one in this session. Their other sessions stay where they
-//! are.
+//! Selects another active organization in the caller's session. Other sessions of the user do not change.
 
 use domain::{ids::OrganizationId, organization::Organization};
 use serde_json::json;
@@ -18,25 +17,24 @@ use crate::{
     },
 };
 
-/// Has the caller's session look at another organization, with the role that the person has there. Where that is
-/// another role, the credential changes (ASVS 5.0, 7.2.4).
+/// Selects an organization. If the user's role there is different, the credential is rotated (ASVS 5.0, 7.2.4).
 ///
 /// # Errors
-/// [`AppError::ResourceNotFound`] for one that they do not belong to, [`AppError::SignInTooOld`] when the role there would end
-/// this session at once, [`AppError::SessionEnded`] when it has ended meanwhile. Nothing is changed then.
+/// [`AppError::ResourceNotFound`] if the user is not a member; [`AppError::SignInTooOld`] if the limits of the new role would end this
+/// session at once; [`AppError::SessionEnded`] if it has ended. Nothing is changed then.
 pub async fn switch_organization(
     state: &AppState,
     caller: &CurrentSession,
     to: OrganizationId,
     client: &Client,
 ) -> Result<Organization, AppError> {
-    // Idle for how long, by all that this node knows.
+    // Write all known activity first: it decides about the idle timeout.
     state.activity.flush(&state.database).await?;
     let ip_address = Some(client.ip_address);
     let mut tx = CallerTransaction::begin(&state.database, &state.clock, caller, ip_address).await?;
     sessions::lock_open_of(&mut tx, caller.user.id).await?;
     let now = tx.now();
-    // Cleanup does not wait for the user's lock.
+    // Clean-up does not take the user's lock.
     if let Some(reason) = sessions::find_end_reason(&mut tx, caller.id, now).await? {
         return Err(AppError::SessionEnded { reason });
     }
@@ -46,13 +44,13 @@ pub async fn switch_organization(
         .find(|membership| membership.organization.id == to);
     let Some(there) = there else {
         drop(tx);
-        let refused = DenialRecorder {
+        let recorder = DenialRecorder {
             database: &state.database,
             clock: &state.clock,
             caller,
             ip_address: client.ip_address,
         };
-        refused.record_foreign("wanted_organization_id", to.0).await?;
+        recorder.record_foreign("wanted_organization_id", to.0).await?;
         return Err(AppError::ResourceNotFound(Resource::Organization));
     };
     let other_role = there.role != caller.user.role;
@@ -63,7 +61,7 @@ pub async fn switch_organization(
     {
         return Err(AppError::SignInTooOld);
     }
-    // The role there may allow fewer sessions: as at a sign-in, the least recently used ones go.
+    // Apply the session limit of the new role, as at a sign-in.
     let actor = tx.actor();
     if let Some(most) = policies::load_max_sessions(&mut tx, there.role).await? {
         revoke::revoke_over_limit(&mut tx, caller.user.id, Some(caller.id), None, most, actor, now).await?;

@@ -1,9 +1,9 @@
-//! How many wrong passwords may be tried. Attempts are counted before the password is checked and given back when it was
-//! right, so parallel guesses cannot pass, and an office behind one address does not lock itself out. Attempts in
-//! progress are no failures: where only they are in the way, the next one waits for them.
+//! Limits wrong passwords. An attempt is taken before the password check and returned if the password was right, so parallel
+//! guesses cannot exceed the limit, and an office behind one address is not locked out. If only attempts in progress exhaust
+//! the limit, the next one waits for them.
 //!
-//! A stranger is counted by account and by address. A browser or desktop that has signed in to the account before has
-//! a count of its own: nobody who hammers an account can lock its user out.
+//! Unknown clients are counted by account and by address. A known browser or desktop app has its own count, so nobody can lock
+//! out a user by guessing.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -31,25 +31,25 @@ use crate::{
 
 pub use crate::server::store::password_attempts::Bucket;
 
-/// A browser or desktop that wants to sign in.
+/// The client of a sign-in.
 pub struct SignInClient<'a> {
-    /// As typed: unknown accounts are counted as known ones are.
+    /// As typed, because unknown accounts are counted too.
     pub email: &'a str,
     pub user: Option<UserId>,
     pub ip_address: IpAddr,
-    /// What a browser or desktop that is known to the account is counted by.
+    /// The key of a known browser or desktop app.
     pub known_device: Option<Vec<u8>>,
 }
 
 impl SignInClient<'_> {
-    /// The count of its own that a known browser or desktop has.
+    /// The bucket of a known device.
     pub fn device_bucket(&self) -> Option<Bucket> {
         let device = self.known_device.as_ref()?;
         Some(bucket("device", &[self.email.to_lowercase().as_bytes(), device]))
     }
 
-    /// Its place in the queue: a known device waits behind no stranger of its address or with its email. The known
-    /// devices of an account share one part of the queue: one account in a loop must not keep out others.
+    /// The position in the password queue. A known device does not wait behind unknown clients with its address or email. All known
+    /// devices of an account share one part of the queue, so that one account cannot block others.
     pub fn requester(&self) -> Requester {
         match self.device_bucket() {
             Some(device) => Requester {
@@ -66,8 +66,8 @@ impl SignInClient<'_> {
     }
 }
 
-/// Returns the place of a session in the queue. Each session has a share of its own: a stolen cookie must not keep the
-/// user's other sessions from reauthentication, and so from its revocation.
+/// The position of a session in the password queue. Each session has its own share, so that a stolen cookie cannot keep the
+/// user's other sessions from reauthenticating and revoking it.
 pub fn requester_of_session(session: SessionId) -> Requester {
     Requester {
         account: bucket("session_share", &[session.0.as_bytes()]),
@@ -76,21 +76,21 @@ pub fn requester_of_session(session: SessionId) -> Requester {
     }
 }
 
-/// Attempts that were taken, and are to be given back or to fail.
+/// Attempts that must be returned or recorded as failures.
 #[must_use]
 pub struct TakenAttempts(Vec<Bucket>);
 
-/// How long an attempt waits for others that are in progress, on other nodes too.
+/// How long an attempt waits for attempts in progress on all nodes.
 const MAX_WAIT: Duration = Duration::from_secs(2);
 
-/// The time between two looks at them.
+/// Interval of checks for attempts in progress.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Takes an attempt at signing in.
+/// Takes an attempt for a sign-in.
 ///
 /// # Errors
-/// [`AppError::TooManyAttempts`] with the time until the window ends; the first such refusal of a window has an audit
-/// row. [`AppError::RateLimited`] while too many others are in progress.
+/// [`AppError::TooManyAttempts`] with the time until the window ends; the first one in a window is recorded in the audit log.
+/// [`AppError::RateLimited`] while too many other attempts are in progress.
 pub async fn take_attempt(state: &AppState, client: &SignInClient<'_>) -> Result<TakenAttempts, AppError> {
     let limits = state.config.throttle;
     let counts: Vec<(&str, Bucket, u32)> = match client.device_bucket() {
@@ -107,8 +107,8 @@ pub async fn take_attempt(state: &AppState, client: &SignInClient<'_>) -> Result
     take_attempts(state, &counts, client.user, None, client.ip_address).await
 }
 
-/// Takes an attempt at renewing the password check of a session. Counted by session: guesses with one stolen cookie
-/// block nobody else, and the session itself goes on.
+/// Takes an attempt for reauthentication. Counted by session: guesses with a stolen cookie block nobody else, and the session
+/// stays live.
 ///
 /// # Errors
 /// As [`take_attempt`].
@@ -137,7 +137,7 @@ async fn take_attempts(
             TakeOutcome::InProgress if waited >= MAX_WAIT => {
                 tracing::info!(
                     user = user.map(|user| user.to_string()),
-                    "too many attempts are in progress"
+                    "too many password attempts in progress"
                 );
                 return Err(AppError::RateLimited {
                     retry_after_seconds: 5,
@@ -154,7 +154,7 @@ async fn take_attempts(
 enum TakeOutcome {
     Taken(TakenAttempts),
     Refused(AppError),
-    /// None is left while others are in progress.
+    /// Only attempts in progress exhaust the limit.
     InProgress,
 }
 
@@ -182,7 +182,7 @@ async fn try_take(
             counts.iter().map(|(_, bucket, _)| *bucket).collect(),
         )));
     };
-    // Undoes what was taken before: an address that is refused leaves no row for each account that it names.
+    // Roll back: a blocked address must not leave a row for each account that it tries.
     drop(tx);
     let mut tx = state.database.begin().await?;
     let why = password_attempts::load_exhausted(&mut tx, bucket, most, now).await?;
@@ -193,7 +193,11 @@ async fn try_take(
         record_throttled(&mut tx, by, user, session, ip_address, now).await?;
     }
     tx.commit_side_record().await?;
-    tracing::info!(by, user = user.map(|user| user.to_string()), "no attempt is left");
+    tracing::info!(
+        by,
+        user = user.map(|user| user.to_string()),
+        "password attempts exhausted"
+    );
     let wait = (why.until - now).num_seconds().max(0) + 1;
     Ok(TakeOutcome::Refused(AppError::TooManyAttempts {
         retry_after_seconds: u32::try_from(wait).unwrap_or(u32::MAX),
@@ -230,10 +234,10 @@ async fn record_throttled(
     audit::record(conn, event, now).await
 }
 
-/// Counts something that a session did once more in a window, and gives how often it did so.
+/// Counts an event of a session in a window and returns its number.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub async fn count_event(
     conn: &mut Connection,
     what: &str,
@@ -244,19 +248,18 @@ pub async fn count_event(
     password_attempts::count(conn, &bucket(what, &[session.0.as_bytes()]), window, now).await
 }
 
-/// Lets whoever was refused on an account try again at once: an operator has given it a new password. Devices that are
-/// counted for themselves, and addresses, keep their counts.
+/// Resets the attempts of an account after an operator has set a new password. Does not reset known devices and addresses.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub async fn reset_account(conn: &mut Connection, email: &str) -> sqlx::Result<()> {
     password_attempts::reset(conn, &account_bucket(email)).await
 }
 
-/// Records that attempts failed, in the transaction that records why.
+/// Records failed attempts in the transaction that records the reason.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub async fn record_failure(conn: &mut Connection, taken: &TakenAttempts) -> sqlx::Result<()> {
     for bucket in &taken.0 {
         password_attempts::record_failure(conn, bucket).await?;
@@ -264,10 +267,10 @@ pub async fn record_failure(conn: &mut Connection, taken: &TakenAttempts) -> sql
     Ok(())
 }
 
-/// Gives attempts back: the password was right, or was not checked.
+/// Returns attempts: the password was right or was not checked.
 ///
 /// # Errors
-/// The database does not answer.
+/// Database errors.
 pub async fn give_back(state: &AppState, taken: &TakenAttempts) -> Result<(), AppError> {
     let mut tx = state.database.begin().await?;
     for bucket in &taken.0 {
@@ -277,7 +280,7 @@ pub async fn give_back(state: &AppState, taken: &TakenAttempts) -> Result<(), Ap
     Ok(())
 }
 
-/// By email, as typed: unknown accounts are counted as known ones are.
+/// By email as typed, because unknown accounts are counted too.
 pub fn account_bucket(email: &str) -> Bucket {
     bucket("account", &[to_nfc(email.trim()).to_lowercase().as_bytes()])
 }
@@ -294,7 +297,7 @@ pub fn session_bucket(session: SessionId) -> Bucket {
     bucket("session", &[session.0.as_bytes()])
 }
 
-/// Each part with its length, so that no two lists of parts give one bucket.
+/// Hashes each part with its length, so that different parts never give the same bucket.
 fn bucket(by: &str, parts: &[&[u8]]) -> Bucket {
     let mut hash = Sha256::new();
     for part in std::iter::once(by.as_bytes()).chain(parts.iter().copied()) {
@@ -304,7 +307,7 @@ fn bucket(by: &str, parts: &[&[u8]]) -> Bucket {
     hash.finalize().into()
 }
 
-/// One household or office: an address of IPv4, a /64 of IPv6, of which a single machine may use every address.
+/// The part of an address that identifies a household or office: all of IPv4, a /64 of IPv6.
 fn network_prefix(address: IpAddr) -> Vec<u8> {
     match address.to_canonical() {
         IpAddr::V4(address) => address.octets().to_vec(),

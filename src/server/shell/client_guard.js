@@ -1,15 +1,15 @@
-// Runs in every page before the client application, which is a WebAssembly module. Lines of comment are not sent.
+// Runs in every page before the client application, a WebAssembly module. Comment lines are not sent.
 //
-// 1. Hides nodes of browser extensions from hydration, which fails on nodes that the server did not send.
-// 2. Stops the application when it fails, so that links and forms work as without JavaScript, and reports the failure.
+// 1. Hides nodes of browser extensions during hydration, which fails on nodes that the server did not send.
+// 2. Stops the application after a failure, so that links and forms work as without JavaScript, and reports the failure.
 (() => {
   const page = document.documentElement;
-  // How far the application has come: "load", "hydration", "running".
+  // The stage of the application: "load", "hydration" or "running".
   let stage = "load";
   let failed = false;
   let hidden = 0;
 
-  // The parser only appends. Anything else is the work of an extension; after parsing, everything is.
+  // The parser only appends nodes. All other changes, and all changes after parsing, come from extensions.
   let isParsed = false;
   const changes = [];
   const note = records =>
@@ -21,8 +21,8 @@
     isParsed = true;
   }, { once: true });
 
-  // Undoes the changes to what is hydrated, and returns what puts the added nodes back. The head and the end of the
-  // body are not hydrated: nodes stay there.
+  // Reverts changes to the hydrated part of the page. Returns a function that restores the added nodes. Nodes in the
+  // head and at the end of the body are not hydrated and stay.
   const hideForeignNodes = () => {
     note(observer.takeRecords());
     observer.disconnect();
@@ -34,7 +34,7 @@
       removedNodes.forEach(node => foreign.has(node) || moved.add(node));
     }
     const isWithinForeign = node => node && (foreign.has(node) || isWithinForeign(node.parentNode));
-    // A wrapper around nodes of the page, as translators add: put back, it would show them twice.
+    // Wrappers around nodes of the page, as translators add them. Restoring these would show the nodes twice.
     const wrappers = new Set([...foreign].filter(node => [...moved].some(part => node.contains(part))));
     const isAtEnd = node => !node || (foreign.has(node) && isAtEnd(node.nextSibling));
     const restore = [];
@@ -58,7 +58,7 @@
 
   const report = error => {
     const { name, stack } = Object(error);
-    // Offsets in the module only: other parts of a stack may hold addresses with secrets.
+    // Only offsets in the module: other parts of a stack may contain addresses with secrets.
     const offsets = String(stack).match(/wasm-function\[\d+\]:0x[\da-f]+/g) ?? [];
     const module = document.querySelector("link[rel=modulepreload]")?.href ?? "";
     const body = new URLSearchParams({
@@ -80,7 +80,7 @@
       control.removeAttribute("aria-disabled");
     });
     if (stage !== "running") return;
-    // The content is hidden because the session may be over: only the server knows. Never twice in a row.
+    // The content is hidden because the session may have ended, which only the server knows. Reloads only once.
     const isHidden = document.querySelector("[data-covered], .screen.gone");
     if (isHidden && performance.getEntriesByType("navigation")[0]?.type !== "reload") return location.reload();
     const message = document.createElement("p");
@@ -89,8 +89,8 @@
     message.append("Part of this page stopped working. What you typed is kept, and links and buttons still work. If you were "
       + "just changing something, check whether it was done. ");
     const link = document.createElement("a");
-    // The whole address: a path that begins with two slashes alone would name another host. Without the fragment,
-    // which would make the link scroll only.
+    // The full address, since a path with two leading slashes would name another host. Without the fragment, with which the
+    // link would only scroll.
     [link.href] = location.href.split("#");
     link.append("Reload the page");
     message.append(link);
@@ -102,12 +102,12 @@
     if (failed) return;
     failed = true;
     report(error);
-    // The failed call may still be on the stack.
+    // After the failed call has returned.
     setTimeout(repair);
   };
 
-  // Every call into the module passes here: its event handlers, timers and promises too. After a failure none does, so
-  // that no handler prevents what the browser does by itself; the glue code reads 0, or nothing, from an empty list.
+  // Wraps every call into the module, including event handlers, timers and promises. After a failure no call is made, so that
+  // no handler prevents the browser's default action. The glue code reads 0 or nothing from the empty list.
   const guard = (name, call) => (...args) => {
     if (failed) return [];
     let restore = () => {};
@@ -138,7 +138,7 @@
       return { module, instance: { exports } };
     };
   }
-  // The module could not be loaded, or is not allowed to run.
+  // The module could not be loaded or may not run.
   addEventListener("unhandledrejection", event => {
     if (stage === "load") fail(event.reason);
   });

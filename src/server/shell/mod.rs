@@ -1,4 +1,4 @@
-//! The document around every page.
+//! The HTML document around every page.
 
 use std::sync::LazyLock;
 
@@ -10,8 +10,8 @@ use leptos_meta::{HashedStylesheet, MetaTags};
 use super::http::{cookie, security_headers::page_policy};
 use crate::app::App;
 
-/// The script that guards the client application, without its comments. Inline: it has to run before the module, and a
-/// file of its own would delay every first page.
+/// The script that guards the client application, without comments. Inline, because it must run before the module, and a
+/// separate file would delay each first page.
 static CLIENT_GUARD: LazyLock<String> = LazyLock::new(|| {
     let lines = include_str!("client_guard.js").lines().map(str::trim);
     let code: Vec<&str> = lines
@@ -20,7 +20,7 @@ static CLIENT_GUARD: LazyLock<String> = LazyLock::new(|| {
     code.join("\n")
 });
 
-/// The document, with the Content-Security-Policy whose nonce its scripts carry.
+/// The document. Sets the Content-Security-Policy with the nonce of its scripts.
 pub fn shell(options: LeptosOptions) -> impl IntoView {
     let nonce = use_nonce();
     if let (Some(nonce), Some(response)) = (&nonce, use_context::<ResponseOptions>())

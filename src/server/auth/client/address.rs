@@ -1,4 +1,4 @@
-//! Whose address a request comes from.
+//! Determines the client's address of a request.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,10 +9,9 @@ use crate::server::telemetry::log_limit::{OncePerMinute, sanitized};
 
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// The client's address: the connection's own, unless a trusted proxy holds the connection. Then the chain in
-/// `X-Forwarded-For` is read from its end, over every trusted proxy, to the first that is not one of ours. What a
-/// client wrote further left is never believed. `Forwarded` (RFC 7239) is not read: most proxies pass on the one that a
-/// client wrote.
+/// The client's address: the peer's, unless the peer is a trusted proxy. Then the last entry of `X-Forwarded-For` that is
+/// not a trusted proxy. Entries further left are not trusted, since the client can write them. `Forwarded` (RFC 7239) is
+/// ignored, because most proxies forward the client's value.
 pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let peer = peer.to_canonical();
     let is_trusted = |ip: IpAddr| trusted.iter().any(|net| net.contains(&ip));
@@ -31,7 +30,7 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> I
         .collect();
     let mut client = peer;
     for entry in chain.into_iter().rev() {
-        // An entry that is no address ends the chain: the address before it is the last that one of ours told.
+        // An invalid entry ends the chain. The entry to its right is the last one from a trusted proxy.
         let Some(ip) = parse_entry(entry) else {
             warn_of_entry(peer, entry);
             break;
@@ -44,7 +43,7 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> I
     client
 }
 
-/// An address as proxies write it: alone, with a port, in brackets, in quotes, with a zone. IPv4 within IPv6 is IPv4.
+/// Parses an address as proxies write it: plain, with port, brackets, quotes or zone. Converts IPv4-mapped IPv6 to IPv4.
 fn parse_entry(entry: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(entry).ok()?;
     let text = match text.strip_prefix('"') {
@@ -73,7 +72,7 @@ fn is_port(text: &str) -> bool {
     text.parse::<u16>().is_ok()
 }
 
-/// An IPv6 address without the name of the interface behind `%`.
+/// An IPv6 address without the interface name after `%`.
 fn without_zone(text: &str) -> Option<&str> {
     match text.split_once('%') {
         None => Some(text),
@@ -85,7 +84,7 @@ fn warn_of_entry(proxy: IpAddr, entry: &[u8]) {
     static LIMIT: OncePerMinute = OncePerMinute::new();
     if let Some(suppressed) = LIMIT.allow() {
         let entry = sanitized(entry);
-        tracing::warn!(%proxy, entry, suppressed, "trusted proxy sent an X-Forwarded-For entry that is no address");
+        tracing::warn!(%proxy, entry, suppressed, "trusted proxy sent an invalid X-Forwarded-For entry");
     }
 }
 
@@ -95,7 +94,7 @@ fn warn_of_forwarded(proxy: IpAddr) {
         tracing::warn!(
             %proxy,
             suppressed,
-            "trusted proxy sends Forwarded, which is not read, and no X-Forwarded-For: clients share the proxy's address"
+            "trusted proxy sent Forwarded without X-Forwarded-For, clients share the proxy's address"
         );
     }
 }

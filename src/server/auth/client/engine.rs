@@ -1,12 +1,12 @@
-//! Which browser engine a client runs on: what no switch in an honest browser changes.
+//! The browser engine of a client, which no setting of a browser changes.
 //!
-//! A browser may change its version, its system, its brand and, on iOS, all of that at once: "Request Desktop Website"
-//! in Firefox for iOS sends Safari's User-Agent of a Mac. The engine below stays the same.
+//! A browser can change its version, system and brand, and on iOS all at once: "Request Desktop Website" in Firefox for
+//! iOS sends the User-Agent of Safari on a Mac. The engine stays the same.
 
 use super::user_agent::BrowserNames;
 use domain::session::ClientKind;
 
-/// Engines that a User-Agent tells apart. Internet Explorer and the first Edge are missing: Edge's IE mode sends both.
+/// Engines that a User-Agent identifies. Not Internet Explorer and the first Edge, since Edge's IE mode sends both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Engine {
     Blink,
@@ -14,13 +14,13 @@ enum Engine {
     WebKit,
 }
 
-/// The engine that a User-Agent names. A name that says nothing of an engine, a program's among them, is no evidence.
+/// The engine that a User-Agent names. `None` for programs and other names that do not identify an engine.
 fn engine(user_agent: &str) -> Option<Engine> {
     let has = |word: &str| user_agent.contains(word);
     if ["Trident/", "MSIE ", "Edge/", "Presto/"].into_iter().any(has) {
         return None;
     }
-    // Every browser on iOS runs on Apple's engine, also where it claims to be a Mac.
+    // All browsers on iOS use Apple's engine, even if they claim to run on a Mac.
     let ios = [
         "iPhone", "iPad", "iPod", "CriOS/", "FxiOS/", "EdgiOS/", "OPT/", "OPX/", "OPiOS/",
     ];
@@ -36,12 +36,11 @@ fn engine(user_agent: &str) -> Option<Engine> {
     (has("AppleWebKit/") && has("Version/") && has("Safari/")).then_some(Engine::WebKit)
 }
 
-/// A User-Agent with what the browser says of itself elsewhere.
+/// A User-Agent with other evidence about the browser.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientSignature<'a> {
     pub user_agent: &'a str,
-    /// The browser sent the client hints of Chromium (`sec-ch-ua`), which an extension that changes the User-Agent
-    /// leaves alone.
+    /// The browser sent Chromium's client hints (`sec-ch-ua`). Extensions that change the User-Agent do not change these.
     pub has_chromium_hints: bool,
 }
 
@@ -53,14 +52,14 @@ impl ClientSignature<'_> {
         }
     }
 
-    /// The User-Agent names another engine than the browser has: an extension gives it a name that is not its own.
+    /// Whether the User-Agent names another engine than the browser has, because an extension changed it.
     pub fn is_disguised(self) -> bool {
         self.engine() != engine(self.user_agent)
     }
 }
 
-/// Whether a session that began in one client has turned up in another: a browser's in a browser with another engine
-/// and another name, a desktop's in a browser. No change that an honest client makes is one.
+/// Whether a session moved to another client: from a browser to one with another engine and name, or from a desktop app to
+/// a browser. Nothing that a legitimate client does counts.
 pub fn is_other_client(kind: ClientKind, original: &str, seen: ClientSignature<'_>) -> bool {
     if original == seen.user_agent {
         return false;
@@ -72,7 +71,7 @@ pub fn is_other_client(kind: ClientKind, original: &str, seen: ClientSignature<'
     }
 }
 
-/// Whether a browser that was known by name has become a program of which nothing can be told.
+/// Whether the User-Agent named a browser before and now names an unidentified program.
 pub fn has_lost_browser_name(original: &str, seen_in: &str) -> bool {
     engine(original).is_some() && engine(seen_in).is_none()
 }

@@ -1,4 +1,4 @@
-//! Who is asking: browser and system from the User-Agent, address and network.
+//! Describes the client of a request: browser and system from the User-Agent, address and network.
 
 mod address;
 mod engine;
@@ -14,8 +14,7 @@ use axum::http::{HeaderMap, header::USER_AGENT};
 
 use domain::plain_text::is_forbidden;
 
-/// The User-Agent as it is kept: at most 512 characters; bytes that are no text, and characters that cannot be seen, become
-/// `?`.
+/// The User-Agent as stored: at most 512 characters, with `?` for invalid and invisible characters.
 pub fn user_agent_of(headers: &HeaderMap) -> String {
     let bytes = headers
         .get(USER_AGENT)
@@ -34,7 +33,7 @@ pub fn user_agent_of(headers: &HeaderMap) -> String {
         .collect()
 }
 
-/// Whether the browser says in its client hints that it is a Chromium. Programs and other browsers send none.
+/// Whether the client hints name Chromium. Programs and other browsers send none.
 pub fn has_chromium_hints(headers: &HeaderMap) -> bool {
     headers
         .get("sec-ch-ua")

@@ -1,10 +1,10 @@
-//! The neighbourhood of an address: what stays the same while a person stays in one place.
+//! The network of an address, which stays the same while a user stays in one place.
 
 use std::{fmt, net::IpAddr};
 
 use ipnet::IpNet;
 
-/// A /24 of IPv4 or a /48 of IPv6, which is about what a provider gives to one site.
+/// A /24 of IPv4 or a /48 of IPv6: about what a provider assigns to one site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Network(IpNet);
 
@@ -13,8 +13,8 @@ impl Network {
         Self(within(address, 24, 48))
     }
 
-    /// Whether two networks have little to do with each other: not even a /16 of IPv4 or a /32 of IPv6, which is about
-    /// what one provider has in one region. Between the two kinds of address nothing can be said.
+    /// Whether the networks are in different regions: not in the same /16 of IPv4 or /32 of IPv6, which is about one provider in
+    /// one region. False for an IPv4 and an IPv6 network, which cannot be compared.
     pub fn is_far_from(self, other: Network) -> bool {
         let region = |network: Network| within(network.0.addr(), 16, 32);
         self.0.addr().is_ipv4() == other.0.addr().is_ipv4() && region(self) != region(other)
@@ -24,7 +24,7 @@ impl Network {
 fn within(address: IpAddr, v4: u8, v6: u8) -> IpNet {
     let address = address.to_canonical();
     let bits = if address.is_ipv4() { v4 } else { v6 };
-    // A length that fits its kind of address always makes a network.
+    // The prefix length always fits the kind of address.
     IpNet::new(address, bits).map_or_else(|_| IpNet::from(address), |net| net.trunc())
 }
 

@@ -1,15 +1,15 @@
-//! Names for browsers and systems, read from the User-Agent.
+//! Reads browser and system names from the User-Agent.
 //!
-//! A table of our own: general parsers compile more than a thousand regular expressions and give frozen versions as
-//! facts (`docs/decisions.md`). Browsers say "Windows NT 10.0", "Mac OS X 10_15_7", "Android 10" and "iPhone OS 18_6"
-//! on later systems too (<https://www.chromium.org/updates/ua-reduction/>); such a version is not shown.
+//! Uses a table of our own: general parsers compile more than a thousand regular expressions and report frozen versions as
+//! facts (`docs/decisions.md`). Browsers send "Windows NT 10.0", "Mac OS X 10_15_7", "Android 10" and "iPhone OS 18_6" on
+//! later systems too (<https://www.chromium.org/updates/ua-reduction/>). These versions are omitted.
 
-/// What a User-Agent says about the browser that sent it. Security decisions never trust it.
+/// What a User-Agent says about its browser. Must not be used for security decisions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrowserNames {
     /// "Chrome 148"
     pub browser: Option<String>,
-    /// "iOS 17", or "Android" where the version is not known
+    /// "iOS 17", or "Android" if the version is unknown
     pub os: Option<String>,
     /// `desktop`, `phone` or `tablet`
     pub platform: &'static str,
@@ -18,11 +18,11 @@ pub struct BrowserNames {
 }
 
 impl BrowserNames {
-    /// Reads a User-Agent. "Unknown browser" where it names none.
+    /// Parses a User-Agent. The device name is "Unknown browser" if it names none.
     pub fn parse(user_agent: &str) -> Self {
         let browser = browser(user_agent);
         let system = system(user_agent);
-        // The product that the user holds, rather than its system.
+        // The product that users know, instead of its system.
         let device = match system {
             Some(("iOS", _)) if user_agent.contains("iPad") => Some("iPad"),
             Some(("iOS", _)) if user_agent.contains("iPhone") => Some("iPhone"),
@@ -43,15 +43,15 @@ impl BrowserNames {
     }
 }
 
-/// A name and, where it is known, a version.
+/// A name and its version, if known.
 type Named<'a> = (&'static str, Option<&'a str>);
 
 fn with_version((name, version): Named<'_>) -> String {
     version.map_or_else(|| name.to_owned(), |version| format!("{name} {version}"))
 }
 
-/// What stands before a browser's version, and the browser's name. The first row that fits decides: most browsers also
-/// claim to be the one that they are built on, and every one of those claims to be Safari.
+/// The token before a browser's version, and the browser's name. The first match wins: most browsers also claim to be the
+/// one that they are based on, and all of these claim to be Safari.
 const BROWSERS: [(&str, &str); 46] = [
     ("EdgiOS/", "Edge"),
     ("EdgA/", "Edge"),
@@ -101,13 +101,13 @@ const BROWSERS: [(&str, &str); 46] = [
     ("PostmanRuntime/", "Postman"),
 ];
 
-/// Browsers that are built into a page's application carry its name only here.
+/// Finds the browser.
 fn browser(user_agent: &str) -> Option<Named<'_>> {
     if let Some((name, rest)) = BROWSERS
         .iter()
         .find_map(|(token, name)| Some((*name, after(user_agent, token)?)))
     {
-        // Opera on Presto gives its version elsewhere: "Opera/9.80 ... Version/12.16".
+        // Opera with the Presto engine has its version elsewhere: "Opera/9.80 ... Version/12.16".
         let version = match name {
             "Opera" => after(user_agent, "Version/").filter(|_| user_agent.starts_with("Opera/")),
             _ => None,
@@ -117,7 +117,7 @@ fn browser(user_agent: &str) -> Option<Named<'_>> {
     if user_agent.contains("Trident/7.0") {
         return Some(("IE", Some("11")));
     }
-    // Safari, and the browser of Android before 4.4, give their version in a token of its own.
+    // Safari, and the browser of Android before 4.4, have a separate version token.
     let version = after(user_agent, "Version/")?;
     let is_apple = ["Macintosh", "iPhone", "iPad", "iPod"]
         .iter()
@@ -129,16 +129,16 @@ fn browser(user_agent: &str) -> Option<Named<'_>> {
     }
 }
 
-/// The system, with its version where browsers do not freeze it.
+/// Finds the system, with its version unless browsers freeze it.
 fn system(user_agent: &str) -> Option<Named<'_>> {
     let has = |word: &str| user_agent.contains(word);
-    // Claims to be an iPhone and an Android as well.
+    // Also claims to be an iPhone and an Android device.
     if has("Windows Phone") {
         return Some(("Windows Phone", None));
     }
     if has("iPhone") || has("iPad") || has("iPod") {
         let version = after(user_agent, " OS ").and_then(number);
-        // Safari 26 and everything in a web view says 18, whatever the system is.
+        // Safari 26 and all web views send 18 on every system.
         return Some(("iOS", version.filter(|version| *version != "18")));
     }
     if let Some(rest) = after(user_agent, "Windows NT ") {
@@ -166,7 +166,7 @@ fn system(user_agent: &str) -> Option<Named<'_>> {
     if let Some(rest) = after(user_agent, "Mac OS X ") {
         return Some(("macOS", number(rest).filter(|version| *version != "10")));
     }
-    // Chrome OS gives the version of its platform, which no user knows, and freezes that too.
+    // ChromeOS sends the version of its platform, which users do not know and which is frozen too.
     let names = [
         ("CrOS ", "ChromeOS"),
         ("KAIOS/", "KaiOS"),
@@ -194,7 +194,7 @@ fn platform(user_agent: &str, device: Option<&str>) -> &'static str {
     }
 }
 
-/// The text after `token`, which begins a word or stands after a blank of its own.
+/// The text after `token`, if the token starts a word or starts with a space.
 fn after<'a>(user_agent: &'a str, token: &str) -> Option<&'a str> {
     user_agent.match_indices(token).find_map(|(start, _)| {
         let before = user_agent[..start].chars().next_back();
@@ -203,7 +203,7 @@ fn after<'a>(user_agent: &'a str, token: &str) -> Option<&'a str> {
     })
 }
 
-/// The number that `text` begins with, of at most four digits.
+/// The leading number of `text`, with at most four digits.
 fn number(text: &str) -> Option<&str> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     (1..=4).contains(&end).then(|| &text[..end])

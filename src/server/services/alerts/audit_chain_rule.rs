@@ -1,8 +1,8 @@
-//! Looks at the whole audit log every now and then.
+//! Verifies the whole audit log at intervals.
 //!
-//! A pass reads every row and computes its hash anew, in one transaction that sees one moment, so that it must not run
-//! often: once a day as set by default. It begins with the head of the last good pass, and finds between two passes what was
-//! cut off or written anew. One that broke off, or found something, is repeated within the hour.
+//! A verification reads and hashes every row in one snapshot, so it must not run often; the default is once a day. It starts
+//! at the head of the last successful verification, which also detects changes in between. After a failure or a finding it
+//! is repeated within an hour.
 
 use chrono::TimeDelta;
 use serde_json::json;
@@ -22,27 +22,27 @@ use crate::server::{
     },
 };
 
-/// Gives each pass to one node.
+/// The job name, by which only one node runs each verification.
 pub const JOB: &str = "audit_verification";
 
-/// Under which the head of the last good pass is kept.
+/// The name under which the head of the last successful verification is stored.
 const HEAD: &str = "audit_verification_head";
 
-/// Between a pass that broke off or found something and the next one.
+/// Interval after a failure or a finding.
 const RETRY_AFTER: TimeDelta = TimeDelta::hours(1);
 
-/// The most of a problem's words that a message holds.
+/// Longest problem text in a message.
 const MAX_PROBLEM_CHARS: usize = 300;
 
-/// Looks at the audit log, if it is time and this node's turn. Gives whether it did.
+/// Verifies the audit log if it is due and no other node does. Returns whether it ran.
 ///
 /// # Errors
-/// The database's. The pass is repeated then.
+/// Database errors. The verification is repeated then.
 pub async fn evaluate_if_due(state: &AppState) -> sqlx::Result<bool> {
     let Some(every) = state.config.alerts.audit_chain else {
         return Ok(false);
     };
-    // A little less, since the ticks of a node are not that exact.
+    // Slightly less, since the ticks of a node are not exact.
     let every = delta(every.mul_f64(0.9));
     let mut tx = state.database.begin_unverified().await?;
     let now = state.clock.now();
@@ -76,7 +76,7 @@ pub async fn evaluate_if_due(state: &AppState) -> sqlx::Result<bool> {
     Ok(true)
 }
 
-/// What is to be told of a verdict. That sealing is behind is no change.
+/// The alert for a report. Late sealing is not an alert.
 fn finding(verdict: &VerificationReport) -> Option<Finding> {
     let found = verdict
         .problems
@@ -94,6 +94,6 @@ fn finding(verdict: &VerificationReport) -> Option<Finding> {
         rule: AlertRule::AuditChainBroken,
         key: String::new(),
         figures: json!({ "problems": more + 1, "sealed": verdict.sealed }),
-        message: format!("The audit log is not what was sealed: {words}{rest}."),
+        message: format!("The audit log was changed: {words}{rest}."),
     })
 }

@@ -1,4 +1,4 @@
-//! Looks whether something is wrong.
+//! Evaluates the alert rules.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
@@ -18,38 +18,38 @@ use crate::server::{
     store::{alerts::Finding, audit, job_runs},
 };
 
-/// Gives each look to one node.
+/// The job name, by which only one node runs each evaluation.
 const JOB: &str = "alerts";
 
-/// An alert is cleared once it was not so any more for so long, or for two looks: what comes and goes is one alert.
+/// An alert is cleared when its condition has not been met for this long, and for two evaluations. Avoids repeated alerts.
 const CLEAR_AFTER: TimeDelta = TimeDelta::minutes(2);
 
-/// A server that has just started leaves the clean-up so much time before it asks after it.
+/// Time after the start of a server before it reports an overdue clean-up.
 const STARTUP_GRACE: TimeDelta = TimeDelta::minutes(5);
 
-/// What one node knows between two looks.
+/// The state that a node keeps between evaluations.
 #[derive(Debug)]
 pub struct AlertEvaluator {
-    /// The node's own name.
+    /// The name of this node.
     node: String,
-    /// When it began to look.
+    /// When this node started.
     since: DateTime<Utc>,
     outage: Option<ListenerOutage>,
 }
 
-/// This node hears nothing of the database.
+/// The listener of this node is disconnected.
 #[derive(Clone, Copy, Debug)]
 struct ListenerOutage {
     since: DateTime<Utc>,
-    /// It was logged by this node, which could not store it.
+    /// The alert could not be stored and was only logged.
     logged: bool,
 }
 
-/// What a rule has to say.
+/// The result of a rule.
 enum RuleState {
     Normal,
     Triggered(Finding),
-    /// It cannot be told now. What is open stays open.
+    /// Not decidable now. Open alerts stay open.
     Unknown,
 }
 
@@ -62,10 +62,10 @@ impl AlertEvaluator {
         }
     }
 
-    /// Looks at this node itself, and, if it is its turn, at the portal.
+    /// Checks this node's listener and, if it is this node's turn, evaluates all rules.
     ///
     /// # Errors
-    /// The database's. What this node says of itself is logged all the same.
+    /// Database errors. The state of the listener is logged in any case.
     pub async fn evaluate(&mut self, state: &AppState) -> sqlx::Result<()> {
         self.check_listener(state).await?;
         let mut tx = state.database.begin_unverified().await?;
@@ -76,9 +76,9 @@ impl AlertEvaluator {
             return Ok(());
         }
         for rule in AlertRule::ALL {
-            // A rule that fails keeps none of the others from speaking up.
+            // An error in one rule must not block the others.
             if let Err(error) = self.evaluate_rule(state, rule).await {
-                tracing::warn!(%error, rule = rule.as_str(), "an alert's rule could not be looked at");
+                tracing::warn!(%error, rule = rule.as_str(), "alert rule not evaluated");
             }
         }
         let mut tx = state.database.begin().await?;
@@ -86,12 +86,12 @@ impl AlertEvaluator {
         tx.commit().await
     }
 
-    /// While the database is away, nothing can be stored, so that this node says so in its log.
+    /// Checks the listener. Logs an outage that cannot be stored while the database is down.
     async fn check_listener(&mut self, state: &AppState) -> sqlx::Result<()> {
         let now = state.clock.now();
         if state.hub.is_listening() {
             if self.outage.take().is_some_and(|outage| outage.logged) {
-                tracing::info!(node = self.node, "this server hears of the database again");
+                tracing::info!(node = self.node, "listener reconnected");
             }
             return Ok(());
         }
@@ -110,7 +110,7 @@ impl AlertEvaluator {
             key: self.node.clone(),
             figures: json!({ "since": outage.since, "seconds": (now - outage.since).num_seconds() }),
             message: format!(
-                "Server {} has heard nothing of the database since {}: its open pages learn late of sessions that end.",
+                "The listener of server {} has been disconnected since {}. Open pages are notified late about ended sessions.",
                 self.node,
                 format_utc(outage.since)
             ),
@@ -134,7 +134,7 @@ impl AlertEvaluator {
                     tracing::warn!(
                         rule = AlertRule::ListenerDown.as_str(),
                         key = self.node,
-                        "alert raised, and not stored: {message}"
+                        "alert raised, not stored: {message}"
                     );
                     self.outage = Some(ListenerOutage {
                         logged: true,
@@ -149,14 +149,14 @@ impl AlertEvaluator {
     async fn evaluate_rule(&self, state: &AppState, rule: AlertRule) -> sqlx::Result<()> {
         let now = state.clock.now();
         let config = &state.config;
-        let calm = CLEAR_AFTER.max(delta(config.alerts.interval * 2));
+        let clear_after = CLEAR_AFTER.max(delta(config.alerts.interval * 2));
         let mut tx = state.database.begin_unverified().await?;
         let changes = match self.evaluate_condition(&mut tx, config, rule, now).await? {
             None => clear(&mut tx, config, rule, now, now).await?,
             Some(RuleState::Triggered(finding)) => {
                 Vec::from_iter(raise(&mut tx, config, finding, now).await?)
             }
-            Some(RuleState::Normal) => clear(&mut tx, config, rule, now - calm, now).await?,
+            Some(RuleState::Normal) => clear(&mut tx, config, rule, now - clear_after, now).await?,
             Some(RuleState::Unknown) => Vec::new(),
         };
         tx.commit().await?;
@@ -164,7 +164,7 @@ impl AlertEvaluator {
         Ok(())
     }
 
-    /// What a rule has to say. `None`: it is switched off.
+    /// Evaluates the condition of a rule. `None`: the rule is off.
     async fn evaluate_condition(
         &self,
         conn: &mut Connection,
@@ -227,7 +227,7 @@ impl AlertEvaluator {
                     (
                         figures,
                         format!(
-                            "Somebody turned up in a network far from one in use just before, {times} within {within}."
+                            "A user appeared in a network far from one used just before, {times} within {within}."
                         ),
                     )
                 })
@@ -249,18 +249,18 @@ impl AlertEvaluator {
                     });
                     (
                         figures,
-                        format!("No clean-up has come to its end since {}.", format_utc(since)),
+                        format!("No clean-up has finished since {}.", format_utc(since)),
                     )
                 })
             }
-            // Each node tells of itself; one that is gone does not any more.
+            // Each node reports its own listener. A stopped node reports nothing.
             AlertRule::ListenerDown => {
                 if rules.listener_down.is_none() {
                     return Ok(None);
                 }
                 RuleState::Normal
             }
-            // Told by `audit_chain_rule`, which takes its time.
+            // Evaluated by `audit_chain_rule`, because it takes longer.
             AlertRule::AuditChainBroken => {
                 if rules.audit_chain.is_none() {
                     return Ok(None);
@@ -275,24 +275,24 @@ impl AlertEvaluator {
 fn reuse_message(count: i64, lost_answers: i64, within: &str) -> String {
     let times = pluralize(count, "time");
     let cause = match lost_answers {
-        0 => "Two programs hold the same token, or someone has a copy.".to_owned(),
+        0 => "Two programs use the same token, or someone has a copy.".to_owned(),
         all if all == count => {
-            "Probably answers were lost on the network: the new tokens were never used.".to_owned()
+            "Responses were probably lost on the network: the new tokens were never used.".to_owned()
         }
-        some => format!("In {some} of these an answer was probably lost on the network."),
+        some => format!("In {some} of these a response was probably lost on the network."),
     };
-    format!("A refresh token was shown again, {times} within {within}; the sessions were ended. {cause}")
+    format!("A refresh token was used again, {times} within {within}. The sessions were revoked. {cause}")
 }
 
 fn rule_state(
-    wrong: bool,
+    is_triggered: bool,
     rule: AlertRule,
-    logged: impl FnOnce() -> (serde_json::Value, String),
+    describe: impl FnOnce() -> (serde_json::Value, String),
 ) -> RuleState {
-    if !wrong {
+    if !is_triggered {
         return RuleState::Normal;
     }
-    let (figures, message) = logged();
+    let (figures, message) = describe();
     RuleState::Triggered(Finding {
         rule,
         key: String::new(),

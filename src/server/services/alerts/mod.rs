@@ -1,7 +1,7 @@
-//! The portal tells by itself when something is wrong.
+//! Alerts for operators.
 //!
-//! [`evaluation`] looks for it and raises each alert once, over all nodes; [`audit_chain_rule`] does so for the audit log, which takes
-//! longer to look at; [`webhook_sender`] tells the webhook. What is here is for the page.
+//! [`evaluation`] evaluates the rules and raises each alert once for all nodes. [`audit_chain_rule`] verifies the audit log,
+//! which takes longer. [`webhook_sender`] sends the alerts. This module loads alerts for the page.
 
 pub mod audit_chain_rule;
 pub mod evaluation;
@@ -39,16 +39,16 @@ use crate::{
     },
 };
 
-/// How many alerts that are over are shown.
+/// Cleared alerts on the page.
 const RECENT: i64 = 50;
 
-/// How many tests of the webhook are shown.
+/// Webhook tests on the page.
 const TESTS: i64 = 5;
 
-/// Open and recent alerts, with what became of telling the webhook.
+/// Open and recent alerts with their deliveries.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub async fn list(database: &Database) -> sqlx::Result<AlertList> {
     let conn = &mut *database.connection().await?;
     let mut list = AlertList {
@@ -68,7 +68,7 @@ pub async fn list(database: &Database) -> sqlx::Result<AlertList> {
     Ok(list)
 }
 
-/// Every rule, and when it speaks up.
+/// All rules with their thresholds.
 pub fn rules(rules: &AlertRules) -> Vec<AlertRuleSetting> {
     let settings = AlertRule::ALL.into_iter().map(|rule| AlertRuleSetting {
         rule,
@@ -109,20 +109,20 @@ fn threshold(rules: &AlertRules, rule: AlertRule) -> Option<String> {
         }
         AlertRule::CleanupOverdue => Some(format!("none for {}", length(rules.cleanup_overdue?))),
         AlertRule::ListenerDown => Some(format!("for {}", length(rules.listener_down?))),
-        AlertRule::AuditChainBroken => Some(format!("looked at every {}", length(rules.audit_chain?))),
+        AlertRule::AuditChainBroken => Some(format!("checked every {}", length(rules.audit_chain?))),
     }
 }
 
 /// Sends a test message to the webhook for a system administrator.
 ///
 /// # Errors
-/// [`AppError::InvalidInput`] when no webhook is set; [`AppError::SessionEnded`] and [`AppError::Forbidden`] when the
+/// [`AppError::InvalidInput`] if no webhook is configured; [`AppError::SessionEnded`] and [`AppError::Forbidden`] if the
 /// caller's session or permission ended meanwhile; [`AppError::Unavailable`].
 pub async fn send_test(state: &AppState, caller: &CurrentSession, client: &Client) -> Result<(), AppError> {
     if state.config.alerts.webhook.is_none() {
         return Err(AppError::invalid_input("webhook", "No webhook is set up."));
     }
-    // Alerts are about the whole portal.
+    // Alerts concern the whole portal.
     let everyone = Reach { organization: None };
     let mut tx = everyone.begin(state, caller, client, &[]).await?;
     let (actor, now) = (tx.actor(), tx.now());
@@ -131,10 +131,10 @@ pub async fn send_test(state: &AppState, caller: &CurrentSession, client: &Clien
     Ok(())
 }
 
-/// Queues a test message, with the audit row that says who asked for it.
+/// Queues a test message, with an audit event that names the caller.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub async fn queue_test(
     conn: &mut Connection,
     config: &Config,
@@ -170,14 +170,14 @@ pub async fn queue_test(
     audit::record(conn, event, now).await
 }
 
-/// What has changed in a transaction, to be logged once it is committed.
+/// A change of an alert. Logged after the commit.
 enum AlertChange {
     Raised(Finding),
     Cleared(Finding, TimeDelta),
 }
 
 impl AlertChange {
-    /// One line.
+    /// Logs the change.
     fn log(&self) {
         match self {
             AlertChange::Raised(Finding {
@@ -202,7 +202,7 @@ impl AlertChange {
     }
 }
 
-/// Writes down that something is wrong, and queues the message to the webhook where it was not known yet.
+/// Stores a finding. Queues a message if the alert is new.
 async fn raise(
     conn: &mut Connection,
     config: &Config,
@@ -216,7 +216,7 @@ async fn raise(
     Ok(Some(AlertChange::Raised(finding)))
 }
 
-/// Clears what was last seen then or before, and queues the messages to the webhook.
+/// Clears alerts that were last seen at `last_seen` or earlier, and queues messages.
 async fn clear(
     conn: &mut Connection,
     config: &Config,
@@ -267,7 +267,7 @@ async fn queue_message(
     alert_deliveries::queue(conn, delivery, now).await
 }
 
-/// A configured length of time, for sums with times.
+/// Converts a configured duration for arithmetic with times.
 fn delta(length: std::time::Duration) -> TimeDelta {
     TimeDelta::from_std(length).unwrap_or(TimeDelta::MAX)
 }

@@ -1,5 +1,5 @@
-//! Tells the webhook, signed after the Standard Webhooks scheme (standardwebhooks.com): at least once, and in order for
-//! each alert. No connection to the database is held while a request is on its way.
+//! Sends alerts to the webhook, signed as in Standard Webhooks (standardwebhooks.com): at least once, and in order for each
+//! alert. Holds no database connection during a request.
 
 use std::time::Duration;
 
@@ -30,34 +30,34 @@ use crate::server::{
     store::alert_deliveries::{self, ClaimedDelivery},
 };
 
-/// How long the receiver may take for one message, from the first packet to the last.
+/// How long the receiver may take for one message in total.
 pub const RECEIVER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A node that took a message and did not say what became of it is taken for dead. Longer than `RECEIVER_TIMEOUT` with the
-/// statements around it.
+/// How long a node owns a claimed message. Longer than `RECEIVER_TIMEOUT` with its statements: after this time the node is
+/// assumed to be dead.
 const LEASE: TimeDelta = TimeDelta::seconds(60);
 
-/// A message that nobody takes for so long is given up.
+/// Age at which an undelivered message is dropped.
 const MAX_AGE: TimeDelta = TimeDelta::hours(24);
 
-/// Between the first attempt and the second, and the most between any two.
+/// Delay after the first failure, and the longest delay.
 const MIN_RETRY_DELAY: TimeDelta = TimeDelta::seconds(10);
 const MAX_RETRY_DELAY: TimeDelta = TimeDelta::hours(1);
 
-/// As much of an answer is read, so that the receiver can say it to the end; what it says is of no interest.
+/// Largest part of a response that is read, so that the receiver can finish it. The content is ignored.
 const MAX_RESPONSE_BYTES: usize = 16 * 1024;
 
-/// How much of an error's words is kept.
+/// Longest error text that is stored.
 const MAX_ERROR_CHARS: usize = 120;
 
-/// Sends what is due to the webhook.
+/// Sends queued messages to the webhook.
 pub struct WebhookSender {
     webhook: Webhook,
     timeout_after: Duration,
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
-/// Why a message was not taken, in words that hold neither the address nor the key.
+/// Why a message was not delivered. The text contains neither address nor key.
 #[derive(Debug, thiserror::Error)]
 enum DeliveryError {
     #[error("the receiver answered {0}; redirects are not followed")]
@@ -68,9 +68,9 @@ enum DeliveryError {
     TooSlow(u64),
     #[error("no connection to the receiver: {0}")]
     NoConnection(String),
-    #[error("the connection to the receiver broke off: {0}")]
+    #[error("connection to the receiver lost: {0}")]
     ConnectionLost(String),
-    #[error("the message could not be written")]
+    #[error("invalid message")]
     InvalidMessage,
 }
 
@@ -81,7 +81,7 @@ impl WebhookSender {
             .https_or_http()
             .enable_http1()
             .build();
-        // A connection a message: they are rare.
+        // No connection reuse, since messages are rare.
         let client = Client::builder(TokioExecutor::new())
             .pool_max_idle_per_host(0)
             .build(connector);
@@ -92,10 +92,10 @@ impl WebhookSender {
         }
     }
 
-    /// Sends what is due, one message after the other, and gives how many were taken.
+    /// Sends all due messages, one after the other. Returns the number of delivered messages.
     ///
     /// # Errors
-    /// The database's. A message on its way then is sent once more.
+    /// Database errors. The current message is sent again later.
     pub async fn deliver_due(&self, database: &Database, clock: &Clock) -> sqlx::Result<usize> {
         let mut taken = 0;
         loop {
@@ -142,7 +142,7 @@ impl WebhookSender {
             }
         })?;
         let status = answer.status();
-        // Read for the receiver's sake; an answer that breaks off or goes on is an answer all the same.
+        // Reads the body for the receiver. An incomplete body is a response as well.
         _ = Limited::new(answer.into_body(), MAX_RESPONSE_BYTES)
             .collect()
             .await;
@@ -166,15 +166,15 @@ async fn record_failure(
     let next = (next - claimed.created_at <= MAX_AGE).then_some(next);
     let (delivery, attempts) = (claimed.id, claimed.attempts);
     if next.is_some() {
-        tracing::info!(%delivery, attempts, "the webhook did not take an alert, which is tried again: {error}");
+        tracing::info!(%delivery, attempts, %error, "webhook delivery failed, retrying");
     } else {
-        tracing::warn!(%delivery, attempts, "an alert was not delivered for a day and is given up: {error}");
+        tracing::warn!(%delivery, attempts, %error, "webhook delivery failed for a day, alert dropped");
     }
     alert_deliveries::mark_failed(conn, claimed, &error.to_string(), next, now).await
 }
 
-/// The pause after so many attempts: twice as long each time, a fifth more or less by luck (0 to 1), so that messages which
-/// failed together do not come back together.
+/// The delay after `attempts` failures: doubles each time, plus or minus a fifth by `jitter` (0 to 1), so that messages that
+/// failed together are not sent together again.
 fn retry_delay(attempts: i32, jitter: f64) -> TimeDelta {
     let doublings = attempts.clamp(1, 20) - 1;
     let longer = MIN_RETRY_DELAY.num_milliseconds() << doublings;
@@ -196,7 +196,7 @@ fn signature(secret: &WebhookSecret, id: Uuid, timestamp: i64, body: &str) -> Op
     Some(format!("v1,{}", BASE64.encode(&mac.finalize().into_bytes())))
 }
 
-/// The last of an error's causes: the system's or TLS's own words, which know nothing of the address.
+/// The innermost cause of an error: the text of the system or of TLS, which does not contain the address.
 fn root_cause(error: &hyper_util::client::legacy::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {

@@ -1,4 +1,4 @@
-//! What is the matter with the database, and what to do about it.
+//! Finds problems of the database and suggests actions.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
@@ -8,13 +8,13 @@ use domain::time::{format_rfc3339, pluralize, relative_time};
 
 use crate::server::store::maintenance::{IndexStats, OpenTransaction, TableStats};
 
-/// Something that is not as it should be.
+/// A problem, with an action that solves it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Advice {
-    /// What it is about, such as a table's name.
+    /// The affected object, such as a table.
     pub subject: String,
     pub why: String,
-    /// What is done about it. `None`: it is for people to do, as `why` says.
+    /// `None`: an operator must act, as `why` says.
     pub action: Option<MaintenanceAction>,
 }
 
@@ -48,30 +48,30 @@ impl Serialize for MaintenanceAction {
     }
 }
 
-/// As many dead or changed rows as this, and as large a share of the table: autovacuum would have come at less.
+/// Dead or changed rows that require a vacuum, with the share below. Autovacuum starts at less.
 const MIN_ROWS: i64 = 1000;
 const MIN_SHARE: f64 = 0.2;
 
-/// An index this many times as large as it would settle at, and larger by this many bytes.
+/// An index is bloated if it has twice its expected size and wastes at least this many bytes.
 const BLOAT_FACTOR: i64 = 2;
 const MIN_WASTE: i64 = 1 << 20;
 
-/// So much beyond the age at which Postgres freezes by itself, in hundredths of it: it does not get to it.
+/// Transaction age that shows that autovacuum does not freeze, in percent of the age at which it should.
 const LATE_FREEZE_PERCENT: i64 = 125;
 
-/// Requests take seconds; the portal's own connections are cut off after 15 seconds of idling in a transaction.
+/// Requests take seconds, and the portal closes its own connections after 15 seconds idle in a transaction.
 const LONG_TRANSACTION: TimeDelta = TimeDelta::minutes(5);
 const LONG_IDLE: TimeDelta = TimeDelta::minutes(1);
 
-/// Rows of the audit log are sealed within seconds.
+/// Audit rows are usually sealed within seconds.
 const SEAL_LIMIT: TimeDelta = TimeDelta::minutes(1);
 
-/// What REINDEX CONCURRENTLY calls the index that it makes, and the one that it replaces.
+/// Suffixes of the temporary and the replaced index of REINDEX CONCURRENTLY.
 const LEFTOVERS: [&str; 2] = ["_ccnew", "_ccold"];
 
 impl TableStats {
-    /// The room that dead rows take, in bytes: their share of all rows, of the table's size. VACUUM makes it good for new
-    /// rows. Room that was made good before and is empty is not in it.
+    /// The estimated size of dead rows in bytes: their share of the table. VACUUM makes this space usable. Without space that is
+    /// already free.
     pub fn dead_bytes(&self) -> i64 {
         let rows = i128::from((self.live_rows + self.dead_rows).max(1));
         i64::try_from(i128::from(self.table_bytes) * i128::from(self.dead_rows) / rows).unwrap_or(i64::MAX)
@@ -79,7 +79,7 @@ impl TableStats {
 }
 
 impl IndexStats {
-    /// Nobody asked it anything since the statistics began, and nothing rests on it.
+    /// Whether no query used the index since the statistics began, and no constraint needs it.
     pub fn is_unused(&self) -> bool {
         self.scans == 0 && !self.is_unique
     }
@@ -96,7 +96,7 @@ impl IndexStats {
     }
 }
 
-/// What to do, in the order in which it is done: what deletes first, then what clears away.
+/// All advice, in the order of execution: first what deletes rows, then what frees space.
 pub fn advise(report: &MaintenanceReport, settings: MaintenanceSettings) -> Vec<Advice> {
     let mut all = Vec::new();
     all.extend(check_transactions(report));
@@ -107,7 +107,7 @@ pub fn advise(report: &MaintenanceReport, settings: MaintenanceSettings) -> Vec<
     if !report.database.autovacuum {
         all.push(Advice {
             subject: "autovacuum".to_owned(),
-            why: "it is switched off: dead rows stay until somebody vacuums; set autovacuum = on".to_owned(),
+            why: "autovacuum is off: dead rows stay until a manual VACUUM; set autovacuum = on".to_owned(),
             action: None,
         });
     }
@@ -121,7 +121,7 @@ pub fn advise(report: &MaintenanceReport, settings: MaintenanceSettings) -> Vec<
     all
 }
 
-/// The longest of those that were left open, and of those that are at work.
+/// The longest idle transaction and the longest active one.
 fn check_transactions(report: &MaintenanceReport) -> impl Iterator<Item = Advice> {
     let now = report.at;
     let is_idle = |open: &&OpenTransaction| open.state.starts_with("idle in transaction");
@@ -139,8 +139,7 @@ fn check_transactions(report: &MaintenanceReport) -> impl Iterator<Item = Advice
     [idle, long].into_iter().flatten().map(move |open| Advice {
         subject: format!("connection {}", open.pid),
         why: format!(
-            "{}: rows that died since then cannot be cleared away, and indexes cannot be made anew. Ask its owner, or end it \
-             with SELECT pg_terminate_backend({})",
+            "{}: it prevents VACUUM and REINDEX. Ask its owner, or end it with SELECT pg_terminate_backend({})",
             describe_transaction(open, now),
             open.pid
         ),
@@ -148,7 +147,7 @@ fn check_transactions(report: &MaintenanceReport) -> impl Iterator<Item = Advice
     })
 }
 
-/// Whose transaction it is, and for how long.
+/// Describes a transaction and its owner.
 pub fn describe_transaction(open: &OpenTransaction, now: DateTime<Utc>) -> String {
     let application = match &*open.application {
         "" => "without a name",
@@ -172,18 +171,18 @@ fn check_cleanup(report: &MaintenanceReport, settings: MaintenanceSettings) -> O
     let why = match (keeping.cleanup_started, keeping.cleanup_finished) {
         (None, _) => "it has never run".to_owned(),
         (Some(started), Some(finished)) if overdue(finished) && started > finished => format!(
-            "it last finished at {} and has begun since, at {}: the server's log says why it breaks off",
+            "it last finished at {} and started again at {}: see the server's log for the error",
             format_rfc3339(finished),
             format_rfc3339(started)
         ),
         (_, Some(finished)) if overdue(finished) => format!(
-            "it last finished at {}, and is to run every {seconds} seconds: is a server running?",
+            "it last finished at {}, but should run every {seconds} seconds: is a server running?",
             format_rfc3339(finished)
         ),
-        // A long one is left alone.
+        // It may still be running.
         (Some(started), None) if overdue(started) => {
             format!(
-                "it began at {} and did not finish: the server's log says why",
+                "it started at {} and did not finish: see the server's log for the error",
                 format_rfc3339(started)
             )
         }
@@ -192,7 +191,7 @@ fn check_cleanup(report: &MaintenanceReport, settings: MaintenanceSettings) -> O
     Some(Advice {
         subject: "clean-up".to_owned(),
         why: format!(
-            "{why}; {} past retention and {} past keeping",
+            "{why}; {} and {} past retention",
             pluralize(keeping.sessions_past_retention, "ended session"),
             pluralize(keeping.events_past_keeping, "event"),
         ),
@@ -215,8 +214,8 @@ fn check_sealing(report: &MaintenanceReport) -> Option<Advice> {
 
 fn check_table(table: &TableStats, report: &MaintenanceReport, cleans_up: bool) -> Option<Advice> {
     let too_many = |rows: i64| rows >= MIN_ROWS && rows as f64 > MIN_SHARE * table.live_rows as f64;
-    // What the clean-up that is advised too will leave behind.
-    let about_to_die = if cleans_up {
+    // Rows that the suggested clean-up will delete.
+    let to_be_deleted = if cleans_up {
         match &*table.name {
             "sessions" | "session_networks" => report.keeping.sessions_past_retention,
             "session_events" => report.keeping.events_past_keeping,
@@ -228,22 +227,22 @@ fn check_table(table: &TableStats, report: &MaintenanceReport, cleans_up: bool) 
     let freeze_late = table.transaction_age > report.database.freeze_at / 100 * LATE_FREEZE_PERCENT;
     let why = if freeze_late {
         format!(
-            "it is {} transactions since its rows were frozen, which autovacuum does at {}: at two thousand million the \
-             database stops taking changes",
+            "its rows were frozen {} transactions ago, but autovacuum should freeze them at {}: at two billion the database \
+             rejects all changes",
             table.transaction_age, report.database.freeze_at
         )
     } else if too_many(table.dead_rows) {
         format!(
-            "{} dead beside {} live ones, about {} of room that new rows cannot use",
+            "{} dead and {} live: about {} of unusable space",
             pluralize(table.dead_rows, "row"),
             table.live_rows,
             human_bytes(table.dead_bytes()),
         )
-    } else if too_many(table.dead_rows + about_to_die) {
-        format!("the clean-up deletes {} of it", pluralize(about_to_die, "row"))
+    } else if too_many(table.dead_rows + to_be_deleted) {
+        format!("the clean-up deletes {} of it", pluralize(to_be_deleted, "row"))
     } else if too_many(table.changed_rows) {
         format!(
-            "{} changed since the planner's figures were taken",
+            "{} changed since the last ANALYZE",
             pluralize(table.changed_rows, "row")
         )
     } else {
@@ -264,18 +263,17 @@ fn check_index(index: &IndexStats) -> Option<Advice> {
     let (why, action) = if index.is_valid {
         let waste = index.waste()?;
         let why = format!(
-            "{}, of which about {} are empty: its entries need {}",
+            "{}, of which about {} is empty: its entries need {}",
             human_bytes(index.bytes),
             human_bytes(waste),
             human_bytes(index.bytes - waste),
         );
         (why, MaintenanceAction::Reindex { index: name })
     } else if index.is_leftover() {
-        let why =
-            "it is left over from an index that was to be made anew: kept up by every change, never used";
+        let why = "it is left over from a failed REINDEX: every change updates it, no query uses it";
         (why.to_owned(), MaintenanceAction::DropIndex { index: name })
     } else {
-        let why = "its making was cut off: it is kept up by every change and never used";
+        let why = "its creation failed: every change updates it, no query uses it";
         (why.to_owned(), MaintenanceAction::Reindex { index: name })
     };
     Some(Advice {

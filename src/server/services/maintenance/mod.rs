@@ -1,6 +1,6 @@
-//! Looks after the database: what is the matter with it, what to do about each ([`advice`]), and doing it.
+//! Database maintenance: reports the state, suggests actions ([`advice`]) and runs them.
 //!
-//! What others do is theirs: a transaction that somebody left open is named and never ended from here.
+//! Never ends transactions of others: it only reports them.
 
 #![expect(
     clippy::disallowed_types,
@@ -25,7 +25,7 @@ use crate::server::{
     },
 };
 
-/// What the portal is set to, as far as upkeep goes by it.
+/// The settings of the portal that affect maintenance.
 #[derive(Clone, Copy, Debug)]
 pub struct MaintenanceSettings {
     pub cleanup_interval: Duration,
@@ -33,33 +33,33 @@ pub struct MaintenanceSettings {
     pub retention: Duration,
 }
 
-/// How the database is.
+/// The state of the database.
 #[derive(Clone, Debug, Serialize)]
 pub struct MaintenanceReport {
     pub at: DateTime<Utc>,
     pub database: DatabaseOverview,
     pub tables: Vec<TableStats>,
     pub indexes: Vec<IndexStats>,
-    /// The oldest first.
+    /// Oldest first.
     pub open_transactions: Vec<OpenTransaction>,
     pub keeping: PendingCleanup,
     pub advice: Vec<Advice>,
 }
 
-/// Something that was done, or tried.
+/// The result of an action.
 #[derive(Clone, Debug, Serialize)]
 pub struct ActionResult {
     pub action: MaintenanceAction,
     pub seconds: f64,
-    /// What went wrong.
+    /// The error, if the action failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
 
-/// Looks at the database, which the connection is the owner's of, and at what to do.
+/// Inspects the database and adds advice. Needs a connection of the owner role.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub async fn inspect(
     conn: &mut PgConnection,
     settings: MaintenanceSettings,
@@ -80,11 +80,11 @@ pub async fn inspect(
     Ok(report)
 }
 
-/// Does what is advised, one after the other, whatever becomes of those before. `before` hears of each as it begins, and
-/// `after` of what came of it. The connection is the owner's; what the server does too runs on `database`.
+/// Runs all suggested actions in order, even if one fails. Calls `before` and `after` for each action. `conn` is a connection
+/// of the owner role; actions that the server also runs use `database`.
 ///
 /// # Errors
-/// The database does not answer at all.
+/// The database does not answer.
 pub async fn apply_advice(
     conn: &mut PgConnection,
     (database, clock): (&Database, &Clock),
@@ -97,11 +97,11 @@ pub async fn apply_advice(
     let mut steps = Vec::new();
     for action in advice.iter().filter_map(|advice| advice.action.as_ref()) {
         before(action);
-        let began = Instant::now();
+        let started = Instant::now();
         let done = perform(conn, database, clock, settings, action).await;
         let step = ActionResult {
             action: action.clone(),
-            seconds: began.elapsed().as_secs_f64(),
+            seconds: started.elapsed().as_secs_f64(),
             problem: done.err().map(|error| error.to_string()),
         };
         after(&step);

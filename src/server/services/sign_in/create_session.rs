@@ -1,5 +1,5 @@
-//! Begins a session under the person's row lock: what changed since the password was looked at refuses it, what the
-//! role allows no more ends for it.
+//! Creates a session under the user's row lock. Rejects the sign-in if the account has changed since the password check, and
+//! revokes sessions beyond the limit.
 
 use chrono::TimeDelta;
 use serde_json::json;
@@ -30,17 +30,17 @@ use crate::{
     },
 };
 
-/// The session that is to begin.
+/// The session to create.
 pub struct CreateSession<'a> {
     pub kind: ClientKind,
     pub credential: &'a PlainToken,
-    /// The hash of the password that the person has from now on, where they had to choose a new one.
+    /// The hash of the new password, if the user had to choose one.
     pub new_password: Option<&'a str>,
-    /// The person's session that this browser held until now.
+    /// The user's previous session in this browser.
     pub replaces: Option<SessionId>,
-    /// The person's session whose new cookie this browser has not received.
+    /// The user's session whose new cookie never reached this browser.
     pub orphan: Option<ReplacedCookie>,
-    /// The mark by which the browser is known next time.
+    /// The token of the known browser.
     pub known_browser: Option<&'a PlainToken>,
     pub device: Option<&'a DeviceDetails<'a>>,
     pub refresh_token: Option<&'a PlainToken>,
@@ -50,16 +50,16 @@ pub struct CreateSession<'a> {
     pub platform: Option<&'a str>,
 }
 
-/// The session that began.
+/// The created session.
 pub struct CreatedSession {
     pub session: SessionId,
     pub user: User,
     pub valid_for: TimeDelta,
-    /// What ended for it, because the role allows no more.
+    /// Sessions that were revoked by the session limit.
     pub signed_out: Vec<SessionId>,
 }
 
-/// Begins a session. Everything signed out meanwhile, another password, a disabled account: each refuses it.
+/// Creates a session. Rejects the sign-in if the account was disabled, signed out everywhere or got a new password.
 pub async fn create_session(
     state: &AppState,
     verified: &VerifiedPassword,
@@ -67,7 +67,7 @@ pub async fn create_session(
     request: CreateSession<'_>,
 ) -> Result<CreatedSession, AppError> {
     let user = verified.account.id;
-    // Which session was used least recently is judged by all that this node knows.
+    // The limit revokes the least recently used session, so write all known activity first.
     state.activity.flush(&state.database).await?;
     let mut tx = state.database.begin().await?;
     let account = users::lock(&mut tx, user)
@@ -77,7 +77,7 @@ pub async fn create_session(
         && account.password_hash == verified.account.password_hash
         && !account.disabled;
     if !unchanged {
-        tracing::info!(%user, "a sign-in came too late: the account changed since its password was looked at");
+        tracing::info!(%user, "sign-in rejected, account changed since the password check");
         drop(tx);
         record_refused_sign_in(state, Some(&account), client, "account_changed").await?;
         return Err(AppError::InvalidCredentials);
@@ -91,7 +91,7 @@ pub async fn create_session(
         except: None,
     };
 
-    // All that may end here, in the order in which everyone locks several sessions.
+    // Locks all sessions that may end, in the usual order.
     sessions::lock_open_of(&mut tx, user).await?;
     if let Some(hash) = request.new_password {
         users::set_password(&mut tx, user, hash, now).await?;
@@ -117,7 +117,7 @@ pub async fn create_session(
     if let Some(orphan) = request.orphan {
         revoke::revoke_orphan(&mut tx, orphan, actor, now).await?;
     }
-    // Sessions before devices, as everywhere: two that lock in different orders would wait for each other.
+    // Locks sessions before devices, like all code, to avoid deadlocks.
     if let Some(facts) = request.device
         && let Some(known) = devices::find(&mut tx, user, facts.device_id).await?
         && let Some(old) = sessions::end_for_device(&mut tx, known, user, now).await?
@@ -151,8 +151,8 @@ pub async fn create_session(
     if let Some(token) = request.refresh_token {
         refresh_tokens::insert_first(&mut tx, id, token.hash(), now).await?;
     }
-    if let Some(mark) = request.known_browser {
-        known_browsers::record(&mut tx, user, mark.hash(), now).await?;
+    if let Some(token) = request.known_browser {
+        known_browsers::record(&mut tx, user, token.hash(), now).await?;
     }
     let begun = sessions::load_inserted(&mut tx, id).await?;
     let most = begun.max_sessions;

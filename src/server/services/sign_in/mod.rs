@@ -1,4 +1,4 @@
-//! Signing in: the password is looked at outside any transaction ([`verify`]), the session begins inside one ([`create_session`]).
+//! Sign-in: checks the password without a transaction ([`verify`]), then creates the session in one ([`create_session`]).
 
 mod create_session;
 mod verify;
@@ -36,26 +36,26 @@ use crate::{
 };
 pub use verify::VerifiedPassword;
 
-/// What a person typed.
+/// The form.
 pub struct SignInAttempt {
     pub email: String,
     pub password: String,
-    /// Where an administrator has asked for one; of no account otherwise.
+    /// Required after a password reset by an administrator; otherwise ignored.
     pub new_password: Option<String>,
 }
 
-/// What a browser holds from now on.
+/// The credentials of a browser.
 #[derive(Debug)]
 pub struct BrowserSignIn {
     pub session: SessionId,
     pub cookie: PlainToken,
-    /// How long the session may last at most.
+    /// The lifetime of the session.
     pub valid_for: TimeDelta,
-    /// The mark by which this browser is known next time.
+    /// The token of the known browser.
     pub known_browser: PlainToken,
 }
 
-/// What a desktop holds from now on.
+/// The credentials of a desktop app.
 #[derive(Debug)]
 pub struct DesktopSignIn {
     pub session: SessionId,
@@ -63,25 +63,25 @@ pub struct DesktopSignIn {
     pub access_token_lifetime: Duration,
     pub refresh_token: PlainToken,
     pub user: User,
-    /// Where the person was signed out for it, because their role allows no more sessions.
+    /// Sessions that were revoked by the session limit.
     pub signed_out: Vec<SessionId>,
 }
 
-/// Signs a person in on a browser. The session that it held until now (`identity`) ends, and so does one of this person's whose
-/// new cookie it has not received.
+/// Signs a user in on a browser. Revokes the browser's previous session (`identity`), and a session of this user whose new
+/// cookie never reached the browser.
 ///
 /// # Errors
-/// [`AppError::InvalidCredentials`] for a wrong password, an unknown email and a disabled account alike;
-/// [`AppError::TooManyAttempts`], [`AppError::RateLimited`] and [`AppError::Busy`] without a check of the password.
+/// [`AppError::InvalidCredentials`] for a wrong password, an unknown email and a disabled account;
+/// [`AppError::TooManyAttempts`], [`AppError::RateLimited`] and [`AppError::Busy`] without a password check.
 pub async fn sign_in_browser(
     state: &AppState,
     attempt: SignInAttempt,
     client: &Client,
     identity: &Identity,
 ) -> Result<BrowserSignIn, AppError> {
-    let began = try_sign_in_browser(state, attempt, client, identity).await;
-    state.metrics.sign_ins.count(SignIn::of(&began));
-    began
+    let result = try_sign_in_browser(state, attempt, client, identity).await;
+    state.metrics.sign_ins.count(SignIn::from_result(&result));
+    result
 }
 
 async fn try_sign_in_browser(
@@ -99,7 +99,7 @@ async fn try_sign_in_browser(
     match identity {
         Identity::SignedIn(old) if old.user.id == verified.account.id => replaces = Some(old.id),
         Identity::Replaced(old) if old.user == verified.account.id => orphan = Some(*old),
-        // Another user's session in the same browser is not part of what happens to this one.
+        // A previous session of another user is revoked in its own transaction.
         Identity::SignedIn(old) => {
             let (scope, ip_address) = (RevokeScope::Current, Some(client.ip_address));
             match revoke::revoke_own(&state.database, &state.clock, old, scope, ip_address).await {
@@ -107,21 +107,21 @@ async fn try_sign_in_browser(
                 Err(error) => return Err(error),
             }
         }
-        // A replaced cookie opens nothing: whoever shows a copy of it must not end another user's session either.
+        // A replaced cookie grants nothing, so a copy of it must not end another user's session.
         Identity::Anonymous | Identity::Ended(_) | Identity::Replaced(_) => {}
     }
     let names = BrowserNames::parse(&client.user_agent);
     let cookie = PlainToken::generate()?;
-    // A browser keeps the mark that it has: a new one with each sign-in would give every account there a new count.
+    // Keeps an existing token: a new one per sign-in would reset the browser's count of attempts.
     let known_browser = match &client.known_browser {
-        Some(mark)
-            if known_browsers::exists(&mut *state.database.connection().await?, mark.hash()).await? =>
+        Some(token)
+            if known_browsers::exists(&mut *state.database.connection().await?, token.hash()).await? =>
         {
-            mark.clone()
+            token.clone()
         }
         _ => PlainToken::generate()?,
     };
-    let began = create_session(
+    let created = create_session(
         state,
         &verified,
         client,
@@ -142,14 +142,14 @@ async fn try_sign_in_browser(
     )
     .await?;
     Ok(BrowserSignIn {
-        session: began.session,
+        session: created.session,
         cookie,
-        valid_for: began.valid_for,
+        valid_for: created.valid_for,
         known_browser,
     })
 }
 
-/// Signs a person in on a desktop and registers the device. A session that this device still held ends.
+/// Signs a user in on a desktop app and registers the device. Revokes the previous session of this device.
 ///
 /// # Errors
 /// As [`sign_in_browser`].
@@ -159,9 +159,9 @@ pub async fn sign_in_desktop(
     client: &Client,
     device: &DeviceDetails<'_>,
 ) -> Result<DesktopSignIn, AppError> {
-    let began = try_sign_in_desktop(state, attempt, client, device).await;
-    state.metrics.sign_ins.count(SignIn::of(&began));
-    began
+    let result = try_sign_in_desktop(state, attempt, client, device).await;
+    state.metrics.sign_ins.count(SignIn::from_result(&result));
+    result
 }
 
 async fn try_sign_in_desktop(
@@ -176,7 +176,7 @@ async fn try_sign_in_desktop(
     verified.turn.release_slot();
     let access_token = PlainToken::generate()?;
     let refresh_token = PlainToken::generate()?;
-    let began = create_session(
+    let created = create_session(
         state,
         &verified,
         client,
@@ -197,16 +197,16 @@ async fn try_sign_in_desktop(
     )
     .await?;
     Ok(DesktopSignIn {
-        session: began.session,
+        session: created.session,
         access_token,
         access_token_lifetime: state.config.access_token,
         refresh_token,
-        user: began.user,
-        signed_out: began.signed_out,
+        user: created.user,
+        signed_out: created.signed_out,
     })
 }
 
-/// The hash of the new password where an administrator has asked for one.
+/// The hash of the new password, if an administrator requires one.
 async fn new_password_hash(
     state: &AppState,
     verified: &VerifiedPassword,
@@ -219,7 +219,7 @@ async fn new_password_hash(
         return Ok(None);
     }
     let Some(new) = new.filter(|new| !new.is_empty()) else {
-        // Somebody knows the password: that is on record, as any other refused sign-in.
+        // The password was right, but the refusal is recorded like any other.
         record_refused_sign_in(state, Some(account), client, "password_change_required").await?;
         return Err(AppError::PasswordChangeRequired);
     };
@@ -233,8 +233,8 @@ async fn new_password_hash(
 }
 
 impl SignIn {
-    fn of<T>(began: &Result<T, AppError>) -> Self {
-        match began {
+    fn from_result<T>(result: &Result<T, AppError>) -> Self {
+        match result {
             Ok(_) => SignIn::SignedIn,
             Err(
                 AppError::InvalidCredentials
@@ -257,13 +257,13 @@ impl From<PasswordError> for AppError {
                 AppError::Busy
             }
             PasswordError::AccountBusy => {
-                tracing::info!("password not checked, account has its share of the queue");
+                tracing::info!("password not checked, account has used its share of the queue");
                 AppError::RateLimited {
                     retry_after_seconds: 2,
                 }
             }
             error => {
-                tracing::error!(%error, "a password could not be checked");
+                tracing::error!(%error, "password not checked");
                 AppError::Internal
             }
         }
@@ -272,7 +272,7 @@ impl From<PasswordError> for AppError {
 
 impl From<RandomnessError> for AppError {
     fn from(error: RandomnessError) -> Self {
-        tracing::error!(%error, "no secret could be made");
+        tracing::error!(%error, "secret not generated");
         committed_changes::unavailable_error()
     }
 }

@@ -1,4 +1,4 @@
-//! Checks a password. An unknown email takes as long as a known one, and a disabled account as an enabled one.
+//! Verifies a password. Takes as long for unknown emails and disabled accounts.
 
 use serde_json::json;
 use tracing::Instrument as _;
@@ -28,23 +28,23 @@ use crate::{
     },
 };
 
-/// Someone whose password was right a moment ago.
+/// An account whose password has just been verified.
 pub struct VerifiedPassword {
     pub account: Account,
-    /// This browser or desktop has signed in to the account before, and that is not in question.
+    /// The account knows this browser or desktop app, and no security notice is open about it.
     pub known_device: bool,
-    /// Held until the sign-in is done: others of the account would wait for its row lock.
+    /// Held until the sign-in is complete, since others would wait for the account's row lock.
     pub turn: Turn,
 }
 
-/// Checks the password in its turn, if there is an attempt left to do so. `desktop` is the desktop's own name for itself.
+/// Verifies the password, if an attempt is left. `desktop` is the id of a desktop app.
 pub async fn verify(
     state: &AppState,
     attempt: SignInAttempt,
     client: &Client,
     desktop: Option<&str>,
 ) -> Result<VerifiedPassword, AppError> {
-    // Counted in one form, in which it is looked up: each spelling would have attempts of its own.
+    // Normalised: otherwise each spelling would have its own attempts.
     let email = to_nfc(attempt.email.trim());
     let may_be_known = desktop.is_some() || client.known_browser.is_some();
     if !may_be_known {
@@ -52,8 +52,8 @@ pub async fn verify(
     }
     let account = if is_plausible_email(&email) {
         let found = users::find_by_email(&mut *state.database.connection().await?, &email).await?;
-        // The database turns more letters into one than the count of attempts does: each such spelling would be counted
-        // for itself.
+        // The database treats more letters as equal than the count of attempts does. Other spellings are rejected, since each
+        // would have its own count.
         found.filter(|account| account.email.to_lowercase() == email.to_lowercase())
     } else {
         None
@@ -73,7 +73,7 @@ pub async fn verify(
     let turn = state.passwords.wait_for_turn(sign_in.requester()).await?;
     let taken = throttle::take_attempt(state, &sign_in).await?;
     let known_device = device.known;
-    // To the end, whether or not the client waits for it: an attempt that was taken fails or is given back.
+    // A separate task: even if the client disconnects, the taken attempt must be recorded or returned.
     let (state, client) = (state.clone(), client.clone());
     let checked = async move {
         let account = check(&state, &turn, taken, account, attempt.password, &client).await?;
@@ -85,7 +85,7 @@ pub async fn verify(
     };
     let checked = tokio::spawn(checked.instrument(tracing::Span::current()));
     checked.await.map_err(|error| {
-        tracing::error!(%error, "a sign-in was cut off");
+        tracing::error!(%error, "sign-in aborted");
         AppError::Internal
     })?
 }
@@ -130,23 +130,23 @@ async fn check(
     }
 }
 
-/// Counts a sign-in from a browser or desktop that the account does not know. Before the database is asked where that is
-/// certain; a known one has limits of its own, which strangers cannot exhaust.
+/// Applies the limits for devices that the account does not know, if possible before any query. Known devices have their own
+/// limits, which others cannot exhaust.
 fn limit_unknown_device(state: &AppState, email: &str, client: &Client) -> Result<(), AppError> {
     state.passwords.require_room(&throttle::account_bucket(email))?;
     rate_limit::check_sign_in(state, email, client.ip_address)
 }
 
-/// Text that no account can have need not be looked up. Control characters would also upset the database.
+/// Whether an account can have this email. Others are not looked up; the database rejects control characters.
 fn is_plausible_email(email: &str) -> bool {
     email.len() <= 254 && email.contains('@') && !email.chars().any(char::is_control)
 }
 
-/// A browser or desktop as the account knows it.
+/// What the account knows about a browser or desktop app.
 #[derive(Default)]
 struct KnownDevice {
     known: bool,
-    /// What it is counted by, where it has a count of its own.
+    /// The key of its own count of attempts, if it has one.
     counted_by: Option<Vec<u8>>,
 }
 
@@ -156,7 +156,7 @@ async fn find_known_device(
     client: &Client,
     desktop: Option<&str>,
 ) -> Result<KnownDevice, AppError> {
-    // Whether or not there is such an account: the time that an answer takes must not tell.
+    // Query also without an account, for constant time.
     let user = account.map_or(UserId(Uuid::nil()), |account| account.id);
     let conn = &mut *state.database.connection().await?;
     let counted_by = match (desktop, &client.known_browser) {
@@ -165,21 +165,21 @@ async fn find_known_device(
                 devices::find_with_network(conn, user, device_id, client.network(), state.clock.now())
                     .await?;
             let known = found.as_ref().is_some_and(|device| !device.in_question);
-            // Where it was before: elsewhere, whoever has learnt its name is a stranger.
+            // Only in a known network: elsewhere the id may have been stolen.
             let here = found.filter(|device| device.in_network);
             return Ok(KnownDevice {
                 known,
                 counted_by: here.map(|device| device.id.0.as_bytes().to_vec()),
             });
         }
-        (None, Some(mark)) => known_browsers::is_known(conn, user, mark.hash())
+        (None, Some(token)) => known_browsers::is_known(conn, user, token.hash())
             .await?
-            .then(|| mark.hash().as_bytes().to_vec()),
+            .then(|| token.hash().as_bytes().to_vec()),
         (None, None) => None,
     };
     let in_question = match &client.known_browser {
-        Some(mark) if counted_by.is_some() => {
-            known_browsers::is_in_question(conn, user, mark.hash(), state.clock.now()).await?
+        Some(token) if counted_by.is_some() => {
+            known_browsers::is_in_question(conn, user, token.hash(), state.clock.now()).await?
         }
         _ => false,
     };
@@ -189,7 +189,7 @@ async fn find_known_device(
     })
 }
 
-/// Records a refused sign-in whose password was right.
+/// Records a refused sign-in with the right password.
 pub async fn record_refused_sign_in(
     state: &AppState,
     account: Option<&Account>,
@@ -223,7 +223,7 @@ async fn record_refusal(
     tracing::info!(
         user = account.map(|account| account.id.to_string()),
         why,
-        "a sign-in was refused"
+        "sign-in refused"
     );
     Ok(())
 }

@@ -151,7 +151,7 @@ fn cleanup_is_due_after_two_intervals() {
     };
     let mut late = well();
     late.keeping.cleanup_finished = Some(late.at - TimeDelta::hours(3));
-    assert!(why(&late).contains("breaks off"), "{}", why(&late));
+    assert!(why(&late).contains("started again"), "{}", why(&late));
     late.keeping.cleanup_started = Some(late.at - TimeDelta::hours(4));
     assert!(why(&late).contains("is a server running?"), "{}", why(&late));
     // Under way is not overdue; cut off is.
