@@ -23,7 +23,7 @@ use tokio::time::timeout;
 use super::{
     clock::Clock,
     database::Database,
-    lifecycle::heartbeat::Heartbeats,
+    lifecycle::Jobs,
     services::cleanup,
     state::AppState,
     store::{
@@ -118,7 +118,7 @@ impl Health {
             "listener disconnected: ended sessions are refused, but open pages are notified late".to_owned()
         });
         checks.push(Check::required("listener", listener_problem));
-        checks.push(Check::required("jobs", jobs_problem(&state.jobs)));
+        checks.push(jobs(&state.jobs));
         Self::with_work(checks, work, state.config.cleanup_interval)
     }
 
@@ -253,13 +253,19 @@ impl DatabaseAnswers {
     }
 }
 
-fn jobs_problem(jobs: &Heartbeats) -> Option<String> {
-    let hung = jobs.hung();
-    let hung: Vec<String> = hung
+/// A job that panicked is restarted, on every server alike: it takes none out of rotation.
+fn jobs(jobs: &Jobs) -> Check {
+    let hung: Vec<String> = jobs
+        .hung()
         .iter()
         .map(|(job, taken)| format!("{job} has not finished for {} seconds", taken.as_secs()))
         .collect();
-    (!hung.is_empty()).then(|| hung.join("; "))
+    if !hung.is_empty() {
+        return Check::required("jobs", Some(hung.join("; ")));
+    }
+    let panicked = jobs.panicked();
+    let problem = format!("{} panicked in the last round", panicked.join(", "));
+    Check::advisory("jobs", (!panicked.is_empty()).then_some(problem))
 }
 
 async fn ready(State(state): State<AppState>) -> impl IntoResponse {

@@ -17,11 +17,14 @@ use super::{
     config::Config,
     connections::{self, Deadlines, Limits, Rules},
     database::{Database, DatabaseError},
-    jobs,
-    lifecycle::heartbeat::Heartbeats,
+    jobs::{
+        activity::WriteActivity, alerts, cleanup::CleanUp, clock::CorrectClock, minutes::WriteMinutes,
+        samples::SampleSessions, seal::SealAuditLog, watch::CheckHealth,
+    },
+    lifecycle::Jobs,
     node,
     output::print_line,
-    realtime::{self, hub::Hub},
+    realtime::{hub::Hub, listener::Listen},
     router::router,
     services::{
         accounts::{AccountError, Accounts},
@@ -283,48 +286,13 @@ async fn run(listener: TcpListener, opened: &OpenDatabase, config: Config) -> Re
         rate_limits: RateLimits::default(),
         activity: activity.clone(),
         minutes: minutes.clone(),
-        jobs: Heartbeats::default(),
+        jobs: Jobs::default(),
         metrics: Arc::new(Metrics::new(database.metrics(), &hub.metrics())),
         hub,
         traces: traces.clone(),
     };
-    let mut jobs = vec![
-        tokio::spawn(activity.clone().run(database.clone(), state.jobs.clone())),
-        tokio::spawn(jobs::clock::run(
-            clock.clone(),
-            database.clone(),
-            state.jobs.clone(),
-        )),
-        tokio::spawn(realtime::listener::run(
-            clock.clone(),
-            database.clone(),
-            state.hub.clone(),
-            state.jobs.clone(),
-        )),
-        tokio::spawn(jobs::seal::run(
-            clock.clone(),
-            database.clone(),
-            state.jobs.clone(),
-        )),
-        tokio::spawn(jobs::cleanup::run(
-            clock.clone(),
-            database.clone(),
-            state.config.clone(),
-            state.metrics.clone(),
-            state.jobs.clone(),
-        )),
-        tokio::spawn(jobs::alerts::run(state.clone(), node.clone())),
-        tokio::spawn(
-            minutes
-                .clone()
-                .run(database.clone(), node.clone(), state.jobs.clone()),
-        ),
-        tokio::spawn(jobs::samples::run(
-            clock.clone(),
-            database.clone(),
-            state.jobs.clone(),
-        )),
-    ];
+    let jobs = state.jobs.clone();
+    start_jobs(&jobs, &state, &node);
     // Answers requests without waiting for a database that refuses LISTEN: `/readyz` reports it.
     if timeout(LISTENER_TIMEOUT, state.hub.wait_until_listening())
         .await
@@ -333,7 +301,7 @@ async fn run(listener: TcpListener, opened: &OpenDatabase, config: Config) -> Re
         tracing::warn!("listener not connected yet");
     }
     // After the listener: the first metrics must not report a server that is still starting.
-    jobs.push(tokio::spawn(jobs::watch::run(state.clone())));
+    jobs.start(CheckHealth { state: state.clone() });
     if let Err(error) = print_address(&state.config) {
         tracing::warn!(%error, "standard output not writable");
     }
@@ -350,8 +318,8 @@ async fn run(listener: TcpListener, opened: &OpenDatabase, config: Config) -> Re
         () = server => {}
         () = wait_for_drain_timeout(stopped) => tracing::warn!("requests cut off, drain timeout exceeded"),
     }
-    for job in jobs {
-        job.abort();
+    if timeout(FINAL_WRITE_TIMEOUT, jobs.stop()).await.is_err() {
+        tracing::warn!("jobs not stopped in time");
     }
     // At the same time as the final writes.
     let last_spans = tokio::spawn(async move { traces.shut_down().await });
@@ -376,6 +344,45 @@ async fn run(listener: TcpListener, opened: &OpenDatabase, config: Config) -> Re
         tracing::warn!("final traces not sent, collector does not answer");
     }
     Ok(())
+}
+
+/// Starts all jobs but the health check.
+fn start_jobs(jobs: &Jobs, state: &AppState, node: &str) {
+    let (clock, database) = (&state.clock, &state.database);
+    jobs.start(WriteActivity {
+        activity: state.activity.clone(),
+        database: database.clone(),
+    });
+    jobs.start(WriteMinutes {
+        minutes: state.minutes.clone(),
+        database: database.clone(),
+        node: node.to_owned(),
+    });
+    jobs.start(CorrectClock {
+        clock: clock.clone(),
+        database: database.clone(),
+    });
+    jobs.start(Listen::new(
+        clock.clone(),
+        database.clone(),
+        state.hub.clone(),
+        jobs.clone(),
+    ));
+    jobs.start(SealAuditLog {
+        clock: clock.clone(),
+        database: database.clone(),
+    });
+    jobs.start(CleanUp {
+        clock: clock.clone(),
+        database: database.clone(),
+        config: state.config.clone(),
+        metrics: state.metrics.clone(),
+    });
+    jobs.start(SampleSessions {
+        clock: clock.clone(),
+        database: database.clone(),
+    });
+    alerts::start(jobs, state, node.to_owned());
 }
 
 /// Raises the limit of open files to the maximum, since each stream needs one. Returns the limit.

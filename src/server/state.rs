@@ -11,7 +11,7 @@ use super::{
     clock::Clock,
     config::Config,
     database::Database,
-    lifecycle::heartbeat::Heartbeats,
+    lifecycle::Jobs,
     realtime::hub::Hub,
     services::rate_limit::RateLimits,
     telemetry::{metrics::Metrics, traces::Traces},
@@ -29,8 +29,8 @@ pub struct AppState {
     pub activity: Activity,
     /// Counters of this node, written once a minute.
     pub minutes: Minutes,
-    /// When each job of this node last ran.
-    pub jobs: Heartbeats,
+    /// The recurring jobs of this node.
+    pub jobs: Jobs,
     /// The event streams of this node.
     pub hub: Hub,
     pub metrics: Arc<Metrics>,

@@ -3,20 +3,14 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
-use crate::server::lifecycle::heartbeat::{Heartbeats, SHORT};
 use domain::ids::SessionId;
 
 use crate::server::{database::Database, store::sessions};
-
-/// How long a note may wait in memory. After a kill, so much activity is lost at the most.
-const INTERVAL: Duration = Duration::from_secs(2);
 
 /// A session so near its idle end is written at once: a batch could come too late for it.
 pub const WRITE_AT_ONCE: TimeDelta = TimeDelta::seconds(30);
@@ -89,18 +83,6 @@ impl Activity {
             }
         }
         written
-    }
-
-    /// Writes every now and then until the task is ended.
-    pub async fn run(self, database: Database, jobs: Heartbeats) {
-        let mut ticks = interval(INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            if let Err(error) = jobs.round("activity", SHORT, self.flush(&database)).await {
-                tracing::warn!(%error, "activity could not be written; it is kept for the next time");
-            }
-        }
     }
 }
 

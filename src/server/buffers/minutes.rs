@@ -3,19 +3,14 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use chrono::{DateTime, Utc};
-use tokio::time::{MissedTickBehavior, interval};
 
 use crate::server::{
     database::Database,
-    lifecycle::heartbeat::{Heartbeats, SHORT},
     store::node_minutes::{self, NodeMinute},
 };
-
-const INTERVAL: Duration = Duration::from_secs(60);
 
 /// How many ends of sessions are kept of a minute.
 const MOST_CLOSINGS: usize = 500;
@@ -107,18 +102,6 @@ impl Minutes {
             }
         }
         written
-    }
-
-    /// Writes once a minute until the task is ended.
-    pub async fn run(self, database: Database, node: String, jobs: Heartbeats) {
-        let mut ticks = interval(INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            if let Err(error) = jobs.round("minutes", SHORT, self.flush(&database, &node)).await {
-                tracing::warn!(%error, "what was counted could not be written; it is kept for the next time");
-            }
-        }
     }
 }
 

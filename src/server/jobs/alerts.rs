@@ -1,11 +1,12 @@
-//! Looks whether something is wrong, and tells the webhook, until the task is ended.
+//! Evaluates the alert rules, verifies the audit log and delivers alerts. Three jobs, so that none waits for another: not
+//! for a receiver that hangs, nor for a long audit log.
 
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
-
 use crate::server::{
-    lifecycle::heartbeat::{LONG, SHORT},
+    clock::Clock,
+    database::Database,
+    lifecycle::{Job, Jobs, LONG, SHORT},
     services::alerts::{
         audit_chain_rule,
         evaluation::AlertEvaluator,
@@ -14,58 +15,81 @@ use crate::server::{
     state::AppState,
 };
 
-/// How soon the webhook is told.
-const DELIVERY: Duration = Duration::from_secs(3);
-
-/// How often a node asks whether the audit log is to be looked at. How often it is, the settings say.
-const AUDIT_LOG: Duration = Duration::from_secs(300);
-
-/// Each part goes on whatever holds up the others: a receiver that hangs, an audit log that is long.
-pub async fn run(state: AppState, node: String) {
-    tokio::join!(watch(&state, node), look_at_audit_log(&state), deliver(&state));
+/// Starts the jobs; `node` is the name of this one.
+pub fn start(jobs: &Jobs, state: &AppState, node: String) {
+    jobs.start(EvaluateRules {
+        rules: AlertEvaluator::new(node, state.clock.now()),
+        state: state.clone(),
+    });
+    jobs.start(VerifyAuditLog { state: state.clone() });
+    if let Some(webhook) = &state.config.alerts.webhook {
+        jobs.start(DeliverAlerts {
+            sender: WebhookSender::new(webhook.clone(), RECEIVER_TIMEOUT),
+            clock: state.clock.clone(),
+            database: state.database.clone(),
+        });
+    }
 }
 
-async fn watch(state: &AppState, node: String) {
-    let mut evaluator = AlertEvaluator::new(node, state.clock.now());
-    let mut ticks = interval(state.config.alerts.interval);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        if let Err(error) = state.jobs.round("alerts", SHORT, evaluator.evaluate(state)).await {
-            tracing::warn!(%error, "what would be alerts could not be looked at");
+struct EvaluateRules {
+    rules: AlertEvaluator,
+    state: AppState,
+}
+
+impl Job for EvaluateRules {
+    const NAME: &'static str = "alerts";
+    const LIMIT: Option<Duration> = Some(SHORT);
+
+    fn interval(&self) -> Duration {
+        self.state.config.alerts.interval
+    }
+
+    async fn round(&mut self) {
+        if let Err(error) = self.rules.evaluate(&self.state).await {
+            tracing::warn!(%error, "alert rules not evaluated");
         }
     }
 }
 
-async fn look_at_audit_log(state: &AppState) {
-    let mut ticks = interval(AUDIT_LOG);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        match state
-            .jobs
-            .round("audit_log", LONG, audit_chain_rule::evaluate_if_due(state))
-            .await
-        {
-            Ok(true) => tracing::debug!("looked at the audit log"),
+struct VerifyAuditLog {
+    state: AppState,
+}
+
+impl Job for VerifyAuditLog {
+    const NAME: &'static str = "audit_log";
+    const LIMIT: Option<Duration> = Some(LONG);
+
+    /// How often a node asks whether a verification is due, which a setting decides.
+    fn interval(&self) -> Duration {
+        Duration::from_secs(300)
+    }
+
+    async fn round(&mut self) {
+        match audit_chain_rule::evaluate_if_due(&self.state).await {
+            Ok(true) => tracing::debug!("audit log verified"),
             Ok(false) => {}
-            Err(error) => tracing::warn!(%error, "a look at the audit log broke off; it is repeated"),
+            Err(error) => tracing::warn!(%error, "audit log not verified, retrying"),
         }
     }
 }
 
-async fn deliver(state: &AppState) {
-    let Some(webhook) = &state.config.alerts.webhook else {
-        return;
-    };
-    let sender = WebhookSender::new(webhook.clone(), RECEIVER_TIMEOUT);
-    let mut ticks = interval(DELIVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let delivering = sender.deliver_due(&state.database, &state.clock);
-        if let Err(error) = state.jobs.round("alert_delivery", LONG, delivering).await {
-            tracing::warn!(%error, "alerts wait to be delivered");
+struct DeliverAlerts {
+    sender: WebhookSender,
+    clock: Clock,
+    database: Database,
+}
+
+impl Job for DeliverAlerts {
+    const NAME: &'static str = "alert_delivery";
+    const LIMIT: Option<Duration> = Some(LONG);
+
+    fn interval(&self) -> Duration {
+        Duration::from_secs(3)
+    }
+
+    async fn round(&mut self) {
+        if let Err(error) = self.sender.deliver_due(&self.database, &self.clock).await {
+            tracing::warn!(%error, "alerts not delivered, retrying");
         }
     }
 }

@@ -1,43 +1,44 @@
-//! Cleans up every now and then, on one node at a time.
+//! Cleans up at the configured interval, on one node at a time.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
-use tokio::time::{MissedTickBehavior, interval};
 
 use crate::server::{
     clock::Clock,
     config::Config,
     database::Database,
-    lifecycle::heartbeat::{Heartbeats, LONG},
+    lifecycle::{Job, LONG},
     services::cleanup::{self, CleanupReport},
     telemetry::metrics::{CleanupRun, Metrics},
 };
 
-/// Cleans up at once and then at the configured interval, until the task is ended. A failure is logged, and tried again
-/// at the next interval.
-pub async fn run(
-    clock: Clock,
-    database: Database,
-    config: Arc<Config>,
-    metrics: Arc<Metrics>,
-    jobs: Heartbeats,
-) {
-    let mut ticks = interval(config.cleanup_interval);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        // Other nodes tick too: whoever comes within the interval has nothing to do. A little less than the interval,
-        // since the ticks of one node are not that exact.
-        let apart = TimeDelta::from_std(config.cleanup_interval.mul_f64(0.9)).unwrap_or(TimeDelta::zero());
-        let retention = cleanup::retention(config.retention);
-        let cleaning = cleanup::run_unless_recent(&database, &clock, retention, apart);
-        let cleaned = jobs.round("cleanup", LONG, cleaning).await;
-        metrics.cleanup_runs.count(CleanupRun::of(&cleaned));
-        match cleaned {
-            Ok(Some(report)) => tracing::info!(?report, "cleaned up"),
-            Ok(None) => tracing::debug!("another node has cleaned up"),
-            Err(error) => tracing::warn!(%error, "the clean-up broke off; the next one goes on"),
+pub struct CleanUp {
+    pub clock: Clock,
+    pub database: Database,
+    pub config: Arc<Config>,
+    pub metrics: Arc<Metrics>,
+}
+
+impl Job for CleanUp {
+    const NAME: &'static str = "cleanup";
+    const LIMIT: Option<Duration> = Some(LONG);
+
+    fn interval(&self) -> Duration {
+        self.config.cleanup_interval
+    }
+
+    async fn round(&mut self) {
+        // Other nodes tick too: only the first within the interval cleans up. Shorter than the interval, since the ticks of
+        // a node are not exact.
+        let apart = TimeDelta::from_std(self.interval().mul_f64(0.9)).unwrap_or(TimeDelta::zero());
+        let retention = cleanup::retention(self.config.retention);
+        let outcome = cleanup::run_unless_recent(&self.database, &self.clock, retention, apart).await;
+        self.metrics.cleanup_runs.count(CleanupRun::of(&outcome));
+        match outcome {
+            Ok(Some(report)) => tracing::info!(?report, "cleanup finished"),
+            Ok(None) => tracing::debug!("cleanup skipped, another node ran it"),
+            Err(error) => tracing::warn!(%error, "cleanup failed, the next one continues"),
         }
     }
 }

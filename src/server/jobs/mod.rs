@@ -1,8 +1,10 @@
-//! Work that goes on beside requests. Each job survives its own errors and says what it did.
+//! Recurring work beside requests. Each job is a [`Job`](super::lifecycle::Job), which `serve` starts.
 
+pub mod activity;
 pub mod alerts;
 pub mod cleanup;
 pub mod clock;
+pub mod minutes;
 pub mod samples;
 pub mod seal;
 pub mod watch;

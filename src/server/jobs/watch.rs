@@ -1,19 +1,19 @@
-//! Looks every ten seconds how the server is and writes it into the metrics, so that a scrape asks the database nothing.
+//! Writes the server's health into the metrics every ten seconds, so that a scrape needs no database.
 
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
+use crate::server::{
+    health::Health,
+    lifecycle::{Job, SHORT},
+    state::AppState,
+};
 
-use crate::server::{health::Health, lifecycle::heartbeat::SHORT, state::AppState};
-
-const INTERVAL: Duration = Duration::from_secs(10);
-
-/// Looks once.
+/// Checks once.
 pub async fn once(state: &AppState) {
     let health = Health::check_server(state).await;
     let checks = health.checks.iter().map(|check| (check.name, check.ok));
     state.metrics.set_readiness(health.is_ready(), checks);
-    // What the database does not tell stays as it was last.
+    // Without a response of the database the last values stay.
     if let Some(work) = health.work {
         state.metrics.set_unsealed(work.unsealed.rows, work.seal_lag());
         if let Some(since) = work.since_cleanup() {
@@ -22,12 +22,19 @@ pub async fn once(state: &AppState) {
     }
 }
 
-/// Looks until the task is ended.
-pub async fn run(state: AppState) {
-    let mut ticks = interval(INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        state.jobs.round("watch", SHORT, once(&state)).await;
+pub struct CheckHealth {
+    pub state: AppState,
+}
+
+impl Job for CheckHealth {
+    const NAME: &'static str = "watch";
+    const LIMIT: Option<Duration> = Some(SHORT);
+
+    fn interval(&self) -> Duration {
+        Duration::from_secs(10)
+    }
+
+    async fn round(&mut self) {
+        once(&self.state).await;
     }
 }

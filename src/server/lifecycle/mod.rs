@@ -1,3 +1,5 @@
 //! How recurring jobs run, report and stop.
 
-pub mod heartbeat;
+mod jobs;
+
+pub use jobs::{Job, Jobs, LONG, SHORT};

@@ -248,8 +248,20 @@ impl Hub {
             .await;
     }
 
-    pub(super) fn set_listening(&self, listening: bool) {
-        self.0.listening.send_replace(listening);
+    /// Marks the hub as listening until the returned guard is dropped, also by a panic.
+    pub(super) fn listening(&self) -> Listening {
+        self.0.listening.send_replace(true);
+        Listening(self.clone())
+    }
+}
+
+/// The listener receives events for this hub.
+#[must_use]
+pub(super) struct Listening(Hub);
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.0.0.listening.send_replace(false);
     }
 }
 

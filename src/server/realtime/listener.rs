@@ -5,21 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::time::sleep;
-
 use super::hub::Hub;
 use crate::server::{
     clock::Clock,
     database::Database,
-    lifecycle::heartbeat::{Heartbeats, SHORT},
+    lifecycle::{Job, Jobs, SHORT},
     store::events::{self, CHANNEL},
 };
 
 /// Longest time between two reads, in case a NOTIFY is lost. Each read also tests the connection.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
-
-/// Delay before the next attempt to connect.
-const RETRY_DELAY: Duration = Duration::from_millis(200);
 
 /// Events per query.
 const BATCH: i64 = 1000;
@@ -83,44 +78,70 @@ impl LogPosition {
     }
 }
 
-/// Runs until the task is aborted. Continues at its position after a disconnect.
-pub async fn run(clock: Clock, database: Database, hub: Hub, jobs: Heartbeats) {
-    let mut position = None;
-    loop {
-        let broke = listen(&clock, &database, &hub, &jobs, &mut position).await;
-        hub.set_listening(false);
-        if let Err(error) = broke {
-            tracing::warn!(%error, "listener disconnected, retrying");
+/// Delivers events to the hub. After a break it continues where it was.
+pub struct Listen {
+    clock: Clock,
+    database: Database,
+    hub: Hub,
+    jobs: Jobs,
+    position: Option<LogPosition>,
+}
+
+impl Listen {
+    /// Listens for the streams of this hub.
+    pub fn new(clock: Clock, database: Database, hub: Hub, jobs: Jobs) -> Self {
+        Self {
+            clock,
+            database,
+            hub,
+            jobs,
+            position: None,
         }
-        sleep(RETRY_DELAY).await;
+    }
+
+    async fn listen(&mut self) -> sqlx::Result<()> {
+        let Self {
+            clock,
+            database,
+            hub,
+            jobs,
+            position,
+        } = self;
+        let mut listener = jobs.round(Self::NAME, SHORT, database.listen(CHANNEL)).await?;
+        // From now on every commit notifies; what was committed before is in the log.
+        let position = match position {
+            Some(position) => position,
+            None => {
+                let last = events::load_last_number(&mut *database.connection().await?).await?;
+                position.insert(LogPosition::after(last))
+            }
+        };
+        position.deliver_new(database, clock, hub).await?;
+        let _listening = hub.listening();
+        loop {
+            // One read covers all notifications that have come together.
+            let woken = jobs.round(Self::NAME, SHORT, listener.wait(POLL_INTERVAL)).await;
+            // What was committed before the connection broke is delivered before another one is tried.
+            let reading = position.deliver_new(database, clock, hub);
+            jobs.round(Self::NAME, SHORT, reading).await?;
+            woken?;
+        }
     }
 }
 
-async fn listen(
-    clock: &Clock,
-    database: &Database,
-    hub: &Hub,
-    jobs: &Heartbeats,
-    position: &mut Option<LogPosition>,
-) -> sqlx::Result<()> {
-    let mut listener = jobs.round("listener", SHORT, database.listen(CHANNEL)).await?;
-    // From here on NOTIFY reports every commit. Earlier commits are in the log.
-    let position = match position {
-        Some(position) => position,
-        None => {
-            let last = events::load_last_number(&mut *database.connection().await?).await?;
-            position.insert(LogPosition::after(last))
+impl Job for Listen {
+    const NAME: &'static str = "listener";
+    const LIMIT: Option<Duration> = None;
+
+    /// The pause between two attempts to connect.
+    fn interval(&self) -> Duration {
+        Duration::from_millis(200)
+    }
+
+    async fn round(&mut self) {
+        if let Err(error) = self.listen().await {
+            tracing::warn!(%error, "listener disconnected, retrying");
         }
-    };
-    position.deliver_new(database, clock, hub).await?;
-    hub.set_listening(true);
-    loop {
-        // One read handles all notifications that arrived together.
-        let woken = jobs.round("listener", SHORT, listener.wait(POLL_INTERVAL)).await;
-        // Delivers commits from before the disconnect, then reconnects.
-        let reading = position.deliver_new(database, clock, hub);
-        jobs.round("listener", SHORT, reading).await?;
-        woken?;
     }
 }
 

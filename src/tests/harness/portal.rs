@@ -9,8 +9,8 @@ use broker_portal::server::{
     clock::Clock,
     config::Config,
     database::Database,
-    lifecycle::heartbeat::Heartbeats,
-    realtime::{hub::Hub, listener},
+    lifecycle::Jobs,
+    realtime::{hub::Hub, listener::Listen},
     serve::leptos_options,
     services::{
         accounts::Accounts,
@@ -118,7 +118,7 @@ impl Portal {
             rate_limits: RateLimits::default(),
             activity: Activity::default(),
             minutes: Minutes::default(),
-            jobs: Heartbeats::default(),
+            jobs: Jobs::default(),
             hub,
             clock,
             ..self.state.clone()
@@ -285,26 +285,27 @@ async fn as_server(url: &str) -> Database {
 
 /// A running listener of a node.
 #[must_use]
-pub struct RunningListener(tokio::task::JoinHandle<()>);
+pub struct RunningListener(Jobs);
 
 impl RunningListener {
     pub async fn start(state: &AppState) -> Self {
-        let task = tokio::spawn(listener::run(
+        let jobs = Jobs::default();
+        jobs.start(Listen::new(
             state.clock.clone(),
             state.database.clone(),
             state.hub.clone(),
-            state.jobs.clone(),
+            jobs.clone(),
         ));
         while !state.hub.is_listening() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        Self(task)
+        Self(jobs)
     }
 }
 
 impl Drop for RunningListener {
     fn drop(&mut self) {
-        self.0.abort();
+        self.0.cancel();
     }
 }
 
@@ -335,7 +336,7 @@ pub async fn state(database: Database, clock: Clock, settings: &[(&str, &str)]) 
         rate_limits: RateLimits::default(),
         activity: Activity::default(),
         minutes: Minutes::default(),
-        jobs: Heartbeats::default(),
+        jobs: Jobs::default(),
         hub,
     };
     accounts(&state)
