@@ -24,8 +24,8 @@ run: setup ## build and start the portal with its own Postgres and demo accounts
 test: ## run all tests: unit, integration, fault, end to end
 	@scripts/test.sh
 
-dev: ## rebuild and restart on every save
-	@scripts/dev.sh
+dev: setup ## rebuild and restart on every save
+	@exec node scripts/dev.mjs
 
 lint: ## check formatting, lints and licences
 	@scripts/lint.sh

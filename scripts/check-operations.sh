@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-if ! promtool=$(scripts/find-promtool.sh); then
+if ! promtool=$(scripts/promtool.sh); then
   echo "==> operations: promtool not installed, skipped"
   exit 0
 fi

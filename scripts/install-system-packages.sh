@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs system packages by purpose: compiler, postgres, chromium, headless-chromium, faketime, pgbouncer.
+# Installs system packages by purpose: compiler, postgres, chromium, headless-chromium, faketime, pgbouncer, shellcheck.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -29,7 +29,7 @@ with_apt() {
       chromium) packages="$packages chromium" ;;
       headless-chromium) packages="$packages chromium-headless-shell" ;;
       faketime) packages="$packages libfaketime" ;;
-      pgbouncer) packages="$packages pgbouncer" ;;
+      pgbouncer | shellcheck) packages="$packages $thing" ;;
     esac
   done
   say "installing$packages with apt"

@@ -1,8 +1,22 @@
-// Measures the size of a first visit. `page-weight.mjs SITE` prints it as a table.
-import { readFileSync, statSync } from "node:fs";
+// Prints the size of a first visit. Fails if it exceeds the limit, or if a compressed copy differs from its original:
+// `page-weight.mjs [SITE]`.
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { argv } from "node:process";
+import { argv, env, exit } from "node:process";
 import { fileURLToPath } from "node:url";
+import { brotliDecompressSync, gunzipSync } from "node:zlib";
+
+/** Limit in bytes of brotli per file, exclusive. */
+const LIMITS = { wasm: 268_000, css: 15_000 };
+const UNPACK = { ".br": brotliDecompressSync, ".gz": gunzipSync };
+
+/** All files in a folder and its subfolders, in a stable order. */
+export function filesUnder(folder) {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
+    .sort();
+}
 
 /** The page's own files: `{ js, wasm, css }`, each with its path and its bytes on the wire. */
 export function weigh(site) {
@@ -29,4 +43,31 @@ export function printTable(weights) {
   }
 }
 
-if (argv[1] === fileURLToPath(import.meta.url)) printTable(weigh(argv[2]));
+if (argv[1] === fileURLToPath(import.meta.url)) check(argv[2] ?? `${env.CARGO_TARGET_DIR ?? "target"}/site`);
+
+function check(site) {
+  try {
+    filesUnder(site).forEach(checkCopy);
+    const weights = weigh(site);
+    printTable(weights);
+    for (const [kind, limit] of Object.entries(LIMITS)) {
+      const { brotli } = weights[kind];
+      if (brotli >= limit) {
+        throw new Error(`the ${kind} is ${brotli} bytes in brotli; it must be below ${limit}`);
+      }
+    }
+  } catch (error) {
+    console.error(`page weight: ${error.message}`);
+    exit(1);
+  }
+}
+
+function checkCopy(file) {
+  const encoding = Object.keys(UNPACK).find((ending) => file.endsWith(ending));
+  if (!encoding) return;
+  const original = file.slice(0, -encoding.length);
+  if (!existsSync(original)) throw new Error(`${file} has no original`);
+  if (!UNPACK[encoding](readFileSync(file)).equals(readFileSync(original))) {
+    throw new Error(`${file} does not contain ${original}`);
+  }
+}

@@ -54,7 +54,7 @@ timed "site" scripts/build-site.sh
 timed "server" cargo build --features ssr
 
 # These are independent, so all run even if one fails.
-timed "page weight" node scripts/check-page-weight.mjs "$LEPTOS_SITE_ROOT" || true
+timed "page weight" node scripts/page-weight.mjs "$LEPTOS_SITE_ROOT" || true
 timed "unit and integration" cargo test --workspace --features ssr || true
 timed "operations" scripts/check-operations.sh || true
 timed "end to end" end_to_end || true

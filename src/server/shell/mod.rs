@@ -41,7 +41,6 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
                 <link rel="icon" href="/favicon.svg" type="image/svg+xml" />
                 <HashedStylesheet options=options.clone() id="styles" />
                 <script nonce=nonce>{CLIENT_GUARD.as_str()}</script>
-                <AutoReload options=options.clone() />
                 <HydrationScripts options />
                 <MetaTags />
             </head>
