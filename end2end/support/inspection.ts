@@ -34,8 +34,12 @@ export async function movesNoMore(page: Page) {
 
 /** Checks with axe. It is a script, so it runs with JavaScript only; the elements are the same without. */
 export async function expectNoViolation(page: Page) {
-  // The other mode checks frames on a separate page; the portal has none.
-  const { violations } = await new AxeBuilder({ page }).setLegacyMode().withTags(STANDARDS).analyze();
+  // The other mode checks frames on a separate page; the portal has none. Elements that pass are not reported, which takes a
+  // third less time.
+  const { violations } = await new AxeBuilder({ page })
+    .setLegacyMode()
+    .options({ runOnly: STANDARDS, resultTypes: ['violations'] })
+    .analyze();
   const found = violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(node => node.html).join(' ')}`);
   expect(found).toEqual([]);
 }

@@ -1,6 +1,13 @@
-import { type BrowserContext, type BrowserContextOptions, type Page, test as base, expect } from '@playwright/test';
+import {
+  type APIRequestContext,
+  type BrowserContext,
+  type BrowserContextOptions,
+  type Page,
+  test as base,
+  expect,
+} from '@playwright/test';
 
-import { Desktop } from './devices';
+import { type Appearance, CHROME_ON_WINDOWS, Desktop } from './devices';
 import { hydrated, noteListeners } from './hydration';
 import { type Person, Portal } from './portal';
 import { Proxy } from './proxy';
@@ -22,6 +29,8 @@ interface Fixtures {
   between: Proxy;
   /** Opens a new browser with its own cookies, and an appearance if given. */
   openBrowser: (options?: BrowserContextOptions) => Promise<Page>;
+  /** Signs a user in from another browser without a page, for tests that only need the session. */
+  signInElsewhere: (person: Person, from?: Appearance) => Promise<void>;
   /** Signs the user in on a desktop. */
   openDesktop: (name?: string) => Promise<Desktop>;
 }
@@ -75,6 +84,13 @@ export const test = base.extend<Fixtures, WorkerFixtures>({
     await Promise.all(opened.map(context => context.close()));
   },
 
+  signInElsewhere: async ({ playwright, baseURL }, use) =>
+    use(async (person, from = CHROME_ON_WINDOWS) => {
+      const browser = await playwright.request.newContext({ baseURL, ...from });
+      await postSignIn(browser, person);
+      await browser.dispose();
+    }),
+
   openDesktop: async ({ portal, person }, use) => use(name => Desktop.signIn(portal.url, person, name)),
 });
 
@@ -90,11 +106,14 @@ async function prepare(context: BrowserContext, watch: Watch, javaScriptEnabled:
   }
 }
 
+async function postSignIn(browser: APIRequestContext, { email, password }: Person) {
+  const answer = await browser.post('/api/sign_in', { form: { email, password } });
+  expect(answer.ok(), await answer.text()).toBe(true);
+}
+
 /** Signs in without the form, for tests about something else. */
 export async function signIn(page: Page, person: Person, path = '/dashboard') {
-  const { email, password } = person;
-  const answer = await page.context().request.post('/api/sign_in', { form: { email, password } });
-  expect(answer.ok(), await answer.text()).toBe(true);
+  await postSignIn(page.context().request, person);
   await page.goto(path);
   await expect(page).toHaveURL(path);
   await hydrated(page);

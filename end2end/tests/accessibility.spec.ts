@@ -1,8 +1,8 @@
 import path from 'node:path';
 
-import type { BrowserContextOptions, Page } from '@playwright/test';
+import type { Page } from '@playwright/test';
 
-import { Desktop, FIREFOX_ON_MACOS } from '../support/devices';
+import { type Appearance, Desktop, FIREFOX_ON_MACOS } from '../support/devices';
 import { visit } from '../support/hydration';
 import {
   expectHeaderInOrder,
@@ -38,7 +38,7 @@ interface Scene {
   scripted: boolean;
   /** What the server calls the page's browser. */
   here: string;
-  openBrowser: (options?: BrowserContextOptions) => Promise<Page>;
+  signInElsewhere: (person: Person, from?: Appearance) => Promise<void>;
 }
 
 /** A page in a state that people see. `both`: it looks different without JavaScript. */
@@ -53,16 +53,15 @@ interface State {
 }
 
 /** Signs the person in on two more devices. */
-async function signInElsewhere({ person, portal, openBrowser }: Scene) {
-  const other = await openBrowser(FIREFOX_ON_MACOS);
-  await signIn(other, person);
+async function signInOnTwoMore({ person, portal, signInElsewhere }: Scene) {
+  await signInElsewhere(person, FIREFOX_ON_MACOS);
   await Desktop.signIn(portal.url, person);
 }
 
 /** Brings up the question for the password over the list. */
 async function askForPassword(scene: Scene) {
   const { page } = scene;
-  await signInElsewhere(scene);
+  await signInOnTwoMore(scene);
   await signIn(page, scene.person, '/dashboard/settings');
   await page.route('**/api/revoke_session', route => route.fulfill({ status: 403, json: { code: 'reauth_required' } }));
   await new SettingsPage(page).signOut('Firefox on macOS').click();
@@ -105,7 +104,7 @@ const STATES: State[] = [
     allColours: true,
     arrange: async scene => {
       const { page, person, portal } = scene;
-      await signInElsewhere(scene);
+      await signInOnTwoMore(scene);
       await signIn(page, person, '/dashboard/settings');
       await new SettingsPage(page).shows([scene.here, 'Firefox on macOS', "Maria's MacBook"]);
       const toasts = new Toasts(page);
@@ -179,7 +178,7 @@ const STATES: State[] = [
     both: true,
     arrange: async scene => {
       const { page, person } = scene;
-      await signInElsewhere(scene);
+      await signInOnTwoMore(scene);
       for (const password of ['not the password', 'nor this one']) {
         await page.context().request.post('/api/sign_in', { form: { email: person.email, password } });
       }
@@ -199,7 +198,7 @@ const STATES: State[] = [
     name: 'settings',
     both: true,
     arrange: async scene => {
-      await signInElsewhere(scene);
+      await signInOnTwoMore(scene);
       await signIn(scene.page, scene.person, '/dashboard/settings');
       await expect(new SettingsPage(scene.page).rows).toHaveCount(3);
     },
@@ -209,7 +208,7 @@ const STATES: State[] = [
     name: 'settings-done',
     both: true,
     arrange: async scene => {
-      await signInElsewhere(scene);
+      await signInOnTwoMore(scene);
       await signIn(scene.page, scene.person, '/dashboard/settings');
       const settings = new SettingsPage(scene.page);
       await settings.signOut('Firefox on macOS').click();
@@ -221,7 +220,7 @@ const STATES: State[] = [
     name: 'settings-refused',
     arrange: async scene => {
       const { page } = scene;
-      await signInElsewhere(scene);
+      await signInOnTwoMore(scene);
       await signIn(page, scene.person, '/dashboard/settings');
       const refuse = { status: 503, json: { code: 'unavailable' } };
       await page.route('**/api/revoke_session', route => route.fulfill(refuse));
@@ -243,7 +242,7 @@ const STATES: State[] = [
     name: 'dialog',
     onlyWindow: true,
     arrange: async scene => {
-      await signInElsewhere(scene);
+      await signInOnTwoMore(scene);
       await signIn(scene.page, scene.person, '/dashboard/settings');
       await new SettingsPage(scene.page).signOutAll.click();
       await expect(new SignOutAllQuestion(scene.page, true).confirm(3)).toBeVisible();
@@ -253,7 +252,7 @@ const STATES: State[] = [
     name: 'dialog-others',
     onlyWindow: true,
     arrange: async scene => {
-      await signInElsewhere(scene);
+      await signInOnTwoMore(scene);
       await signIn(scene.page, scene.person, '/dashboard/settings');
       await new SettingsPage(scene.page).signOutOthers.click();
       await expect(new SignOutOthersQuestion(scene.page, true).confirm(2)).toBeVisible();
@@ -264,7 +263,7 @@ const STATES: State[] = [
     onlyWindow: true,
     arrange: async scene => {
       const { page } = scene;
-      await signInElsewhere(scene);
+      await signInOnTwoMore(scene);
       await signIn(page, scene.person, '/dashboard/settings');
       await page.route('**/api/sign_out_all_devices', route =>
         route.fulfill({ status: 503, json: { code: 'unavailable' } }),
@@ -279,7 +278,7 @@ const STATES: State[] = [
     name: 'confirm',
     both: true,
     arrange: async scene => {
-      await signInElsewhere(scene);
+      await signInOnTwoMore(scene);
       await signIn(scene.page, scene.person);
       await scene.page.goto('/dashboard/settings/sign-out-all');
       await expect(new SignOutAllQuestion(scene.page, false).confirm(3)).toBeVisible();
@@ -289,7 +288,7 @@ const STATES: State[] = [
     name: 'confirm-others',
     both: true,
     arrange: async scene => {
-      await signInElsewhere(scene);
+      await signInOnTwoMore(scene);
       await signIn(scene.page, scene.person);
       await scene.page.goto('/dashboard/settings/sign-out-others');
       await expect(new SignOutOthersQuestion(scene.page, false).confirm(2)).toBeVisible();
@@ -300,7 +299,7 @@ const STATES: State[] = [
     both: true,
     arrange: async scene => {
       await signIn(scene.page, scene.person);
-      await signInElsewhere(scene);
+      await signInOnTwoMore(scene);
       await visit(scene.page, '/dashboard/settings');
       await expect(new Questions(scene.page).card).toContainText('2 questions');
     },
@@ -310,7 +309,7 @@ const STATES: State[] = [
     both: true,
     arrange: async scene => {
       await signIn(scene.page, scene.person);
-      await signInElsewhere(scene);
+      await signInOnTwoMore(scene);
       await visit(scene.page, '/dashboard/settings');
       await new Questions(scene.page).open();
       await expect(new Questions(scene.page).items).toHaveCount(2);
@@ -320,7 +319,7 @@ const STATES: State[] = [
     name: 'settings-answered',
     arrange: async scene => {
       await signIn(scene.page, scene.person);
-      await signInElsewhere(scene);
+      await signInOnTwoMore(scene);
       await visit(scene.page, '/dashboard/settings');
       await new Questions(scene.page).open();
       await new Questions(scene.page).no('Firefox on macOS').click();
@@ -358,7 +357,7 @@ const STATES: State[] = [
     onlyWindow: true,
     arrange: async scene => {
       const { page } = scene;
-      await signInElsewhere(scene);
+      await signInOnTwoMore(scene);
       await signIn(page, scene.person, '/dashboard/settings');
       await page.route('**/api/sign_out_all_devices', route =>
         route.fulfill({ status: 403, json: { code: 'reauth_required' } }),
@@ -373,7 +372,7 @@ const STATES: State[] = [
     name: 'confirm-password',
     both: true,
     arrange: async scene => {
-      await signInElsewhere(scene);
+      await signInOnTwoMore(scene);
       await signIn(scene.page, scene.person);
       await scene.page.goto('/dashboard/confirm-password?for=sign_out_other_devices');
       await expect(new PasswordQuestion(scene.page, false).goOn('Sign out of 2 devices')).toBeVisible();
@@ -407,30 +406,31 @@ const STATES: State[] = [
 
 const OTHER_COLOURS = { light: 'dark', dark: 'light' } as const;
 
-const ALL_COLOURS = WINDOWS.flatMap(window => [window, { ...window, colorScheme: OTHER_COLOURS[window.colorScheme] }]);
-
 for (const { name, both, allColours, onlyWindow, arrange } of STATES) {
-  for (const { width, colorScheme, options } of allColours ? ALL_COLOURS : WINDOWS) {
-    const inColours = allColours ? ` in ${colorScheme} colours` : '';
+  for (const { width, colorScheme: usual, options } of WINDOWS) {
     const tag = both ? [] : '@with-script';
-    test(`${name} is accessible in a window ${width} wide${inColours}`, { tag }, async ({
+    test(`${name} is accessible in a window ${width} wide`, { tag }, async ({
       person,
       portal,
       openBrowser,
+      signInElsewhere,
       javaScriptEnabled,
       watch,
     }) => {
       watch.expect(refusedWith(401), refusedWith(403), refusedWith(404), refusedWith(503));
       const scripted = Boolean(javaScriptEnabled);
-      const page = await openBrowser({ ...options, colorScheme });
+      const page = await openBrowser({ ...options, colorScheme: usual });
       const here = width === 390 ? 'Safari on iPhone' : 'Chrome on Windows';
-      await arrange({ page, person, portal, scripted, here, openBrowser });
+      await arrange({ page, person, portal, scripted, here, signInElsewhere });
 
-      await movesNoMore(page);
-      const file = `${name}${scripted ? '' : '-without-script'}-${width}-${colorScheme}.png`;
-      await page.screenshot({ path: path.join(SCREENSHOTS, file), fullPage: !onlyWindow });
-      if (scripted) {
-        await expectNoViolation(page);
+      for (const colorScheme of allColours ? [usual, OTHER_COLOURS[usual]] : [usual]) {
+        await page.emulateMedia({ colorScheme });
+        await movesNoMore(page);
+        const file = `${name}${scripted ? '' : '-without-script'}-${width}-${colorScheme}.png`;
+        await page.screenshot({ path: path.join(SCREENSHOTS, file), fullPage: !onlyWindow });
+        if (scripted) {
+          await expectNoViolation(page);
+        }
       }
       await expectNoSidewaysScroll(page);
       await expectHeaderInOrder(page);

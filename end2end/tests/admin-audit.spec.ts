@@ -38,14 +38,14 @@ test('the audit log lists, filters and exports events', async ({
   portal,
   admin,
   person,
-  openBrowser,
+  signInElsewhere,
   javaScriptEnabled: scripted,
   watch,
 }) => {
   watch.expect(refusedWith(401));
   const stranger = await portal.register({ organization: 'Elsewhere', name: 'Sven Stranger' });
-  await signIn(await openBrowser(), stranger);
-  await signIn(await openBrowser(FIREFOX_ON_MACOS), person);
+  await signInElsewhere(stranger);
+  await signInElsewhere(person, FIREFOX_ON_MACOS);
   await signIn(page, admin, `${ReviewPage.path}?role=broker&ask=end_listed`);
   const question = new ReviewQuestion(page, 'End 1 session?');
   await question.reason.fill('The laptop was lost');

@@ -15,11 +15,11 @@ test('the list shows every member, signed in or not', async ({
   admin,
   person,
   organization,
-  openBrowser,
+  signInElsewhere,
 }) => {
   await portal.register({ organization, name: 'Bruno Never', role: 'vendor' });
   await portal.register({ organization: 'Elsewhere', name: 'Sven Stranger' });
-  await signIn(await openBrowser(FIREFOX_ON_MACOS), person);
+  await signInElsewhere(person, FIREFOX_ON_MACOS);
   await signIn(page, admin, ReviewPage.path);
   await page.getByRole('navigation', { name: 'Administration' }).getByRole('link', { name: 'People' }).click();
   await expect(page).toHaveURL(PATH);

@@ -46,12 +46,12 @@ test('the list shows the sessions of one organization only', async ({
   portal,
   admin,
   person,
-  openBrowser,
+  signInElsewhere,
   openDesktop,
 }) => {
   const stranger = await portal.register({ organization: 'Elsewhere', name: 'Sven Stranger' });
-  await signIn(await openBrowser(FIREFOX_ON_MACOS), person);
-  await signIn(await openBrowser(), stranger);
+  await signInElsewhere(person, FIREFOX_ON_MACOS);
+  await signInElsewhere(stranger);
   await openDesktop(DESKTOP);
   await signIn(page, admin, PATH);
   const review = new ReviewPage(page);
@@ -85,13 +85,13 @@ test('each filter is kept in the URL', async ({
   portal,
   admin,
   person,
-  openBrowser,
+  signInElsewhere,
   openDesktop,
   javaScriptEnabled,
 }) => {
   const scripted = Boolean(javaScriptEnabled);
-  await signIn(await openBrowser(), person);
-  await signIn(await openBrowser(FIREFOX_ON_MACOS), person);
+  await signInElsewhere(person);
+  await signInElsewhere(person, FIREFOX_ON_MACOS);
   await openDesktop(DESKTOP);
   await portal.sql(`UPDATE sessions SET created_at = created_at - interval '2 hours' WHERE kind = 'desktop'
     AND user_id = (SELECT id FROM users WHERE email = '${person.email}')`);
@@ -129,9 +129,9 @@ test('typing filters the list immediately', { tag: '@with-script' }, async ({
   page,
   admin,
   person,
-  openBrowser,
+  signInElsewhere,
 }) => {
-  await signIn(await openBrowser(FIREFOX_ON_MACOS), person);
+  await signInElsewhere(person, FIREFOX_ON_MACOS);
   await signIn(page, admin);
   await visit(page, PATH);
   const review = new ReviewPage(page);
@@ -198,10 +198,10 @@ test('the details panel shows timeline and other sessions', async ({
   page,
   admin,
   person,
-  openBrowser,
+  signInElsewhere,
   openDesktop,
 }) => {
-  await signIn(await openBrowser(FIREFOX_ON_MACOS), person);
+  await signInElsewhere(person, FIREFOX_ON_MACOS);
   await openDesktop(DESKTOP);
   await signIn(page, admin, `${PATH}?role=broker`);
   const review = new ReviewPage(page);
@@ -251,9 +251,9 @@ test('the focus moves to the panel and back', { tag: '@with-script' }, async ({
   page,
   admin,
   person,
-  openBrowser,
+  signInElsewhere,
 }) => {
-  await signIn(await openBrowser(FIREFOX_ON_MACOS), person);
+  await signInElsewhere(person, FIREFOX_ON_MACOS);
   await signIn(page, admin, PATH);
   const review = new ReviewPage(page);
   for (const leave of [() => page.keyboard.press('Escape'), () => review.panel.close.press('Enter')]) {
@@ -332,11 +332,12 @@ test('ending all sessions of a user affects nobody else', async ({
   portal,
   organization,
   openBrowser,
+  signInElsewhere,
   openDesktop,
   javaScriptEnabled: scripted,
 }) => {
   const colleague = await portal.register({ organization, name: 'Jo Colleague' });
-  await signIn(await openBrowser(), colleague);
+  await signInElsewhere(colleague);
   const other = await openBrowser(FIREFOX_ON_MACOS);
   await signIn(other, person);
   const desktop = await openDesktop(DESKTOP);
@@ -359,11 +360,11 @@ test('ending all listed sessions keeps the own one by default', async ({
   page,
   admin,
   person,
-  openBrowser,
+  signInElsewhere,
   openDesktop,
   javaScriptEnabled: scripted,
 }) => {
-  await signIn(await openBrowser(FIREFOX_ON_MACOS), person);
+  await signInElsewhere(person, FIREFOX_ON_MACOS);
   await openDesktop(DESKTOP);
   await signIn(page, admin, `${PATH}?kind=browser`);
   const review = new ReviewPage(page);
@@ -397,12 +398,12 @@ test('the dialog asks for the password after a long time', async ({
   portal,
   admin,
   person,
-  openBrowser,
+  signInElsewhere,
   javaScriptEnabled: scripted,
   watch,
 }) => {
   watch.expect(refusedWith(403));
-  await signIn(await openBrowser(FIREFOX_ON_MACOS), person);
+  await signInElsewhere(person, FIREFOX_ON_MACOS);
   await signIn(page, admin, `${PATH}?role=broker`);
   const review = new ReviewPage(page);
   const question = new ReviewQuestion(page, 'End 1 session?');
@@ -453,11 +454,11 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     page,
     admin,
     person,
-    openBrowser,
+    signInElsewhere,
     watch,
   }) => {
     watch.expect(refusedWith(500), NO_ANSWER);
-    await signIn(await openBrowser(FIREFOX_ON_MACOS), person);
+    await signInElsewhere(person, FIREFOX_ON_MACOS);
     await signIn(page, admin, `${PATH}?role=broker&ask=end_listed`);
     const question = new ReviewQuestion(page, 'End 1 session?');
     await question.reason.fill(LOST);
@@ -528,7 +529,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     page,
     admin,
     person,
-    openBrowser,
+    signInElsewhere,
     openDesktop,
   }) => {
     await page.clock.install();
@@ -547,7 +548,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     const question = new ReviewQuestion(page);
     await question.reason.fill(LOST);
     await mark(page);
-    await signIn(await openBrowser(FIREFOX_ON_MACOS), person);
+    await signInElsewhere(person, FIREFOX_ON_MACOS);
     await nextRefresh(page);
     expect(await isMarked(page), 'nothing is replaced').toBe(true);
     await expect(question.reason).toHaveValue(LOST);

@@ -38,11 +38,11 @@ async function tabTo(page: Page, target: Locator) {
 test('sign-in and Sign Out All Devices work with the keyboard', async ({
   page,
   person,
-  openBrowser,
+  signInElsewhere,
   openDesktop,
   javaScriptEnabled: scripted,
 }) => {
-  await signIn(await openBrowser(FIREFOX_ON_MACOS), person);
+  await signInElsewhere(person, FIREFOX_ON_MACOS);
   await openDesktop();
   await visit(page, '/login');
   const signInPage = new SignInPage(page);
@@ -97,10 +97,10 @@ test('sign-in and Sign Out All Devices work with the keyboard', async ({
 test('the focus stays in the list when a row disappears', { tag: '@with-script' }, async ({
   page,
   person,
-  openBrowser,
+  signInElsewhere,
   openDesktop,
 }) => {
-  await signIn(await openBrowser(FIREFOX_ON_MACOS), person);
+  await signInElsewhere(person, FIREFOX_ON_MACOS);
   await openDesktop();
   await signIn(page, person, '/dashboard/settings');
   const settings = new SettingsPage(page);

@@ -35,10 +35,10 @@ const undone = (words: string) =>
   words === UNREACHABLE ? 'It is not known whether this was done.' : 'Nothing was signed out.';
 
 test.describe('with JavaScript the page stays as it was', { tag: '@with-script' }, () => {
-  test.beforeEach(async ({ page, person, openBrowser, openDesktop, watch }) => {
+  test.beforeEach(async ({ page, person, signInElsewhere, openDesktop, watch }) => {
     // A tab may ask how its session stands at the moment in which that ends.
     watch.expect(refusedWith(401));
-    await signIn(await openBrowser(FIREFOX_ON_MACOS), person);
+    await signInElsewhere(person, FIREFOX_ON_MACOS);
     await openDesktop(DESKTOP);
     await signIn(page, person, '/dashboard/settings');
   });

@@ -102,8 +102,8 @@ test('signing out one device ends only its session', async ({
 test(
   'a double click signs out one device only',
   { tag: '@with-script' },
-  async ({ page, person, openBrowser, openDesktop }) => {
-    await signIn(await openBrowser(FIREFOX_ON_MACOS), person);
+  async ({ page, person, signInElsewhere, openDesktop }) => {
+    await signInElsewhere(person, FIREFOX_ON_MACOS);
     await openDesktop(DESKTOP);
     await signIn(page, person, '/dashboard/settings');
     const settings = new SettingsPage(page);
@@ -421,10 +421,10 @@ test('the dialog distinguishes equal device names by address', async ({
 test('a second click on another row counts', { tag: '@with-script' }, async ({
   page,
   person,
-  openBrowser,
+  signInElsewhere,
   openDesktop,
 }) => {
-  await signIn(await openBrowser(FIREFOX_ON_MACOS), person);
+  await signInElsewhere(person, FIREFOX_ON_MACOS);
   await openDesktop(DESKTOP);
   await signIn(page, person, '/dashboard/settings');
   const settings = new SettingsPage(page);

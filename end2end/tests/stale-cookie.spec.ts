@@ -102,10 +102,10 @@ const ACTIONS: {
 ];
 
 test.describe('while another tab renews the cookie', { tag: '@with-script' }, () => {
-  test.beforeEach(async ({ page, person, openBrowser, openDesktop, watch }) => {
+  test.beforeEach(async ({ page, person, signInElsewhere, openDesktop, watch }) => {
     watch.expect(refusedWith(401), NO_ANSWER);
     await signIn(page, person);
-    await signIn(await openBrowser(FIREFOX_ON_MACOS), person);
+    await signInElsewhere(person, FIREFOX_ON_MACOS);
     await openDesktop(DESKTOP);
     // Nothing tells this tab of it.
     await page.route(`**${STREAM}*`, route => route.abort());

@@ -585,10 +585,10 @@ test.describe('with JavaScript the list of sessions updates live', { tag: '@with
   test('a sign-in elsewhere adds a row and keeps the focus', async ({
     page,
     person,
-    openBrowser,
+    signInElsewhere,
     openDesktop,
   }) => {
-    await signIn(await openBrowser(FIREFOX_ON_MACOS), person);
+    await signInElsewhere(person, FIREFOX_ON_MACOS);
     await signIn(page, person, '/dashboard/settings');
     const settings = new SettingsPage(page);
     const toasts = new Toasts(page);
@@ -603,7 +603,7 @@ test.describe('with JavaScript the list of sessions updates live', { tag: '@with
     await expect(toasts.saying(`New sign-in: ${THE_DESKTOP}.`)).toHaveCount(1);
     await expect(settings.signOut(OTHER)).toBeFocused();
 
-    await signIn(await openBrowser(SAFARI_ON_IPHONE), person);
+    await signInElsewhere(person, SAFARI_ON_IPHONE);
     await settings.shows([HERE, OTHER, DESKTOP, PHONE]);
     await expect(settings.row(PHONE).getByText('New', { exact: true })).toBeVisible();
     await expect(toasts.saying(`New sign-in: ${PHONE}.`)).toHaveCount(1);
@@ -668,8 +668,8 @@ test.describe('with JavaScript the list of sessions updates live', { tag: '@with
 });
 
 test.describe('with JavaScript a toast', { tag: '@with-script' }, () => {
-  test.beforeEach(async ({ page, person, openBrowser, openDesktop }) => {
-    await signIn(await openBrowser(FIREFOX_ON_MACOS), person);
+  test.beforeEach(async ({ page, person, signInElsewhere, openDesktop }) => {
+    await signInElsewhere(person, FIREFOX_ON_MACOS);
     await openDesktop(DESKTOP);
     await signIn(page, person, '/dashboard/settings');
     await new SettingsPage(page).shows([HERE, OTHER, DESKTOP]);

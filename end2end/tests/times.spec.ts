@@ -38,11 +38,11 @@ async function keepList(page: Page) {
 test('ages update while the page is open', { tag: '@with-script' }, async ({
   page,
   person,
-  openBrowser,
+  signInElsewhere,
   watch,
 }) => {
   watch.expect(NO_ANSWER);
-  await signIn(await openBrowser(FIREFOX_ON_MACOS), person);
+  await signInElsewhere(person, FIREFOX_ON_MACOS);
   await page.clock.install();
   await signIn(page, person, '/dashboard/settings');
   const active = new SettingsPage(page).row(OTHER).getByText(/^Last active/);
@@ -62,11 +62,11 @@ test('ages update while the page is open', { tag: '@with-script' }, async ({
 test('ages are correct with a wrong browser clock', { tag: '@with-script' }, async ({
   page,
   person,
-  openBrowser,
+  signInElsewhere,
   watch,
 }) => {
   watch.expect(NO_ANSWER);
-  await signIn(await openBrowser(FIREFOX_ON_MACOS), person);
+  await signInElsewhere(person, FIREFOX_ON_MACOS);
   await page.clock.install({ time: new Date('2031-05-04T03:02:01Z') });
   await signIn(page, person, '/dashboard/settings');
   const active = new SettingsPage(page).row(OTHER).getByText(/^Last active/);
@@ -80,9 +80,10 @@ for (const timezoneId of ['America/New_York', 'Asia/Tokyo']) {
   test(`times are exact and local in ${timezoneId}`, { tag: '@with-script' }, async ({
     person,
     openBrowser,
+    signInElsewhere,
   }) => {
     const page = await openBrowser({ ...FIREFOX_ON_MACOS, timezoneId });
-    await signIn(await openBrowser(), person);
+    await signInElsewhere(person);
     await signIn(page, person, '/dashboard/settings');
     const { sessions } = await (await page.context().request.get('/api/v1/sessions')).json();
     const here = sessions.find((session: any) => session.is_current);

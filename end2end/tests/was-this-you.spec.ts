@@ -116,12 +116,12 @@ test('a notice about an ended session offers no sign-out', async ({
 test('a failed answer says so and can be repeated', { tag: '@with-script' }, async ({
   page,
   person,
-  openBrowser,
+  signInElsewhere,
   watch,
 }) => {
   watch.expect(refusedWith(503), refusedWith(403));
   await signIn(page, person);
-  await signIn(await openBrowser(FIREFOX_ON_MACOS), person);
+  await signInElsewhere(person, FIREFOX_ON_MACOS);
   await page.goto('/dashboard/settings');
   await hydrated(page);
   const questions = new Questions(page);
@@ -147,10 +147,17 @@ test('a failed answer says so and can be repeated', { tag: '@with-script' }, asy
   await expect(questions.outcome).toContainText(`${OTHER} has been signed out.`);
 });
 
-test('a new browser confirms with the password', async ({ page, person, openBrowser, javaScriptEnabled: scripted, watch }) => {
+test('a new browser confirms with the password', async ({
+  page,
+  person,
+  openBrowser,
+  signInElsewhere,
+  javaScriptEnabled: scripted,
+  watch,
+}) => {
   watch.expect(refusedWith(403), refusedWith(401));
   await signIn(page, person);
-  await signIn(await openBrowser(FIREFOX_ON_MACOS), person);
+  await signInElsewhere(person, FIREFOX_ON_MACOS);
   const phone = await openBrowser(SAFARI_ON_IPHONE);
   await signIn(phone, person, '/dashboard/settings');
   const questions = new Questions(phone);
@@ -174,14 +181,14 @@ test('a new browser confirms with the password', async ({ page, person, openBrow
 test('an open list of notices stays open during refreshes', { tag: '@with-script' }, async ({
   page,
   person,
-  openBrowser,
+  signInElsewhere,
 }) => {
   await signIn(page, person, '/dashboard/settings');
-  await signIn(await openBrowser(FIREFOX_ON_MACOS), person);
+  await signInElsewhere(person, FIREFOX_ON_MACOS);
   const questions = new Questions(page);
   await questions.open();
   await questions.yes(OTHER).focus();
-  await signIn(await openBrowser(SAFARI_ON_IPHONE), person);
+  await signInElsewhere(person, SAFARI_ON_IPHONE);
   await expect(questions.items).toHaveCount(2);
   await expect(questions.yes(OTHER)).toBeFocused();
 });
