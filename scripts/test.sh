@@ -8,12 +8,16 @@ unset DATABASE_URL
 
 target=${CARGO_TARGET_DIR:-target}
 export LEPTOS_SITE_ROOT=$target/site
+work=$(mktemp -d)
+running=""
 times=""
 failed=""
 finished=no
 
 summary() {
   status=$?
+  for group in $running; do kill -- "-$group" 2>/dev/null || true; done
+  rm -rf "$work"
   printf '\n==> times\n%s' "$times"
   if [ -n "$failed" ]; then
     echo "==> failed:$failed"
@@ -29,17 +33,51 @@ summary() {
 }
 trap summary EXIT
 
+# record NAME STATUS SECONDS: adds a part to the summary and returns its status.
+record() {
+  local outcome=ok
+  if [ "$2" != 0 ]; then
+    outcome=failed
+    failed+=" $1;"
+  fi
+  times+=$(printf '  %-22s %5d s  %s' "$1" "$3" "$outcome")$'\n'
+  return "$2"
+}
+
 # timed NAME COMMAND...: runs the command, records its duration and returns its status.
 timed() {
-  local name=$1 began=$SECONDS outcome=ok
+  local name=$1 began=$SECONDS status=0
   shift
   echo "==> $name"
-  "$@" || outcome=failed
-  times+=$(printf '  %-22s %5d s  %s' "$name" "$((SECONDS - began))" "$outcome")$'\n'
-  if [ "$outcome" = failed ]; then
-    failed+=" $name;"
-    return 1
-  fi
+  "$@" || status=$?
+  record "$name" "$status" "$((SECONDS - began))"
+}
+
+# start FILE COMMAND...: runs the command in the background, in its own process group so that it ends with this script.
+start() {
+  local file=$work/$1
+  shift
+  set -m
+  (
+    began=$SECONDS status=0
+    "$@" >"$file.log" 2>&1 || status=$?
+    echo "$status $((SECONDS - began))" >"$file.result"
+  ) &
+  echo $! >"$file.pid"
+  running+=" $!"
+  set +m
+}
+
+# finish FILE NAME: waits for a started command, prints its output and records it.
+finish() {
+  local file=$work/$1 name=$2 status=1 seconds=0 pid
+  pid=$(cat "$file.pid")
+  wait "$pid" || true
+  running=${running/ $pid/}
+  echo "==> $name"
+  cat "$file.log"
+  if [ -f "$file.result" ]; then read -r status seconds <"$file.result"; fi
+  record "$name" "$status" "$seconds"
 }
 
 end_to_end() {
@@ -48,14 +86,17 @@ end_to_end() {
   (cd end2end && ../node_modules/.bin/playwright test)
 }
 
-# All other parts need these.
+# All other parts need these. The end of the site's build uses one core, and so does the compiler for each test executable.
 timed "setup" scripts/setup.sh test
-timed "site" scripts/build-site.sh
-timed "server" cargo build --features ssr
+start site scripts/build-site.sh
+timed "server and tests" cargo test --workspace --features ssr --no-run
+finish site "site"
 
-# These are independent, so all run even if one fails.
+# These are independent, so all run even if one fails. Fault tests mostly wait, so they run beside the integration tests.
+start faults cargo test --workspace --features ssr --test faults
 timed "page weight" node scripts/page-weight.mjs "$LEPTOS_SITE_ROOT" || true
-timed "unit and integration" cargo test --workspace --features ssr || true
+timed "unit and integration" cargo test --workspace --features ssr --lib --bins --test portal || true
 timed "operations" scripts/check-operations.sh || true
 timed "end to end" end_to_end || true
+finish faults "faults" || true
 finished=yes
