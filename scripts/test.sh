@@ -92,11 +92,10 @@ start site scripts/build-site.sh
 timed "server and tests" cargo test --workspace --features ssr --no-run
 finish site "site"
 
-# These are independent, so all run even if one fails. Fault tests mostly wait, so they run beside the integration tests.
-start faults cargo test --workspace --features ssr --test faults
+# These are independent, so all run even if one fails. Nothing runs beside the fault tests, which measure deadlines.
 timed "page weight" node scripts/page-weight.mjs "$LEPTOS_SITE_ROOT" || true
 timed "unit and integration" cargo test --workspace --features ssr --lib --bins --test portal || true
+timed "faults" cargo test --workspace --features ssr --test faults || true
 timed "operations" scripts/check-operations.sh || true
 timed "end to end" end_to_end || true
-finish faults "faults" || true
 finished=yes
