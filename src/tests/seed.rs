@@ -89,7 +89,7 @@ async fn seed_is_deterministic_and_reports_exceeded_limits() {
         let (content, out, err) = seed(&portal, size).await;
         assert!(content, "{err}");
         assert!(
-            out.contains("40 people have more live sessions than their role allows"),
+            out.contains("40 users have more live sessions than their role allows"),
             "{out}"
         );
         let sums: Vec<String> = sqlx::query_scalar(
