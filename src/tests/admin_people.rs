@@ -336,6 +336,9 @@ async fn organization_administrator_cannot_change_a_system_administrator() {
         .expect("a member");
     let chrome = portal.browser(CHROME).signed_in(&root).await;
     let northgate = office.northgate().await;
+    let path = format!("/api/v1/admin/sessions?user={}", root.id);
+    let listed = office.admin.get(&path).await.expect(200).json();
+    assert_eq!(listed["sessions"][0]["user"]["role"], "system_admin");
     let role = [("role", "guest"), ("organization_id", &*northgate)];
     for (what, more) in [
         ("admin_disable_person", &[][..]),

@@ -75,7 +75,11 @@ pub struct TimelineEntry {
 pub struct AdminUser {
     /// The role is the one in the administrator's organization.
     pub user: User,
+    /// A member of the organization in the administrator's scope.
+    pub is_member: bool,
     pub is_disabled: bool,
+    /// Disabled by nobody in the administrator's scope: by an operator, a system administrator or another organization.
+    pub is_disabled_from_outside: bool,
     /// The user must choose a new password at the next sign-in.
     pub password_change_required: bool,
     /// The user also belongs to another organization, or is a system administrator.

@@ -3,6 +3,7 @@
 //! A type belongs here if users or operators would use its name. This crate must not depend on Leptos, HTTP or SQL.
 
 pub mod admin;
+pub mod admin_permission;
 pub mod alert;
 pub mod audit;
 pub mod flash;

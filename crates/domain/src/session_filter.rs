@@ -224,6 +224,11 @@ impl SessionFilter {
         self.state.unwrap_or_default()
     }
 
+    /// Whether it lists live sessions only. No other list can be revoked.
+    pub fn lists_only_live(&self) -> bool {
+        self.effective_state() == StateFilter::Live && self.reason.is_none()
+    }
+
     /// The same filter with an explicit state, for a page that has shown the user what it selects.
     pub fn with_explicit_state(&self) -> Self {
         Self {

@@ -54,16 +54,6 @@ impl Role {
         }
     }
 
-    /// Whether the role may open the admin pages.
-    pub fn can_administer(self, has_organization: bool) -> bool {
-        match self {
-            Role::SystemAdmin => true,
-            // An administrator acts within the active organization.
-            Role::Admin => has_organization,
-            Role::Guest | Role::Employee | Role::Vendor | Role::Broker => false,
-        }
-    }
-
     /// The label that users read.
     pub fn label(self) -> &'static str {
         match self {

@@ -29,7 +29,6 @@ use domain::{
 use crate::{
     error::AppError,
     server::{
-        auth::current_session::CurrentSession,
         http::{
             catch_panic::catch_task_panic,
             error_response::{Problem, ProblemBody},
@@ -37,7 +36,7 @@ use crate::{
         services::{
             admin as services,
             admin::{
-                Reach,
+                AdminRequest,
                 revoke::{self, Wish},
                 sessions,
             },
@@ -153,15 +152,13 @@ pub async fn list_sessions(
     RequestClient(client): RequestClient,
     RawQuery(query): RawQuery,
 ) -> Result<Json<AdminSessionList>, Problem> {
-    let reach = Reach::require(&state, &caller, &client).await?;
+    let admin = AdminRequest::authorize(state, caller, client).await?;
     let asked = Asked::read(query.as_deref())?;
     if let Some(user) = asked.filter.user {
-        reach.record_if_foreign(&state, &caller, &client, user).await?;
+        admin.record_user_out_of_scope(user).await?;
     }
     let page = sessions::list(
-        &state,
-        &caller,
-        reach,
+        &admin,
         &asked.filter,
         asked.sort,
         asked.after.as_ref(),
@@ -193,21 +190,21 @@ pub async fn export_sessions(
     RequestClient(client): RequestClient,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let reach = Reach::require(&state, &caller, &client).await?;
+    let admin = AdminRequest::authorize(state, caller, client).await?;
     let asked = Asked::read(query.as_deref())?;
     if let Some(user) = asked.filter.user {
-        reach.record_if_foreign(&state, &caller, &client, user).await?;
+        admin.record_user_out_of_scope(user).await?;
     }
-    sessions::record_export(&state, &caller, reach, &asked.filter, &client).await?;
-    let name = format!("sessions-{}.csv", state.clock.now().format("%Y-%m-%d"));
-    let metrics = state.metrics.clone();
+    sessions::record_export(&admin, &asked.filter).await?;
+    let name = format!("sessions-{}.csv", admin.state.clock.now().format("%Y-%m-%d"));
+    let metrics = admin.state.metrics.clone();
     let body = stream_export(metrics, move |out| async move {
         out.write(sessions::csv_head()).await;
         let write = |lines| {
             let out = out.clone();
             async move { out.write(lines).await }
         };
-        sessions::export(&state, &caller, reach, &asked.filter, asked.sort, write).await
+        sessions::export(&admin, &asked.filter, asked.sort, write).await
     })?;
     Ok(file_response("text/csv; charset=utf-8", &name, body))
 }
@@ -336,7 +333,7 @@ pub async fn list_audit(
     RequestClient(client): RequestClient,
     RawQuery(query): RawQuery,
 ) -> Result<Json<AuditList>, Problem> {
-    let reach = Reach::require(&state, &caller, &client).await?;
+    let admin = AdminRequest::authorize(state, caller, client).await?;
     let filter = audit_filter(query.as_deref())?;
     let get =
         |name: &str| query_param(query.as_deref().unwrap_or_default(), name).filter(|text| !text.is_empty());
@@ -349,7 +346,7 @@ pub async fn list_audit(
         ),
     };
     let limit = parse_limit(get("limit"))?;
-    let page = services::audit_log::list(&state, reach, &filter, after, limit).await?;
+    let page = services::audit_log::list(&admin, &filter, after, limit).await?;
     let read = |row| Ok(serde_json::from_str(&audit_export::to_json_line(row)?)?);
     let events: std::io::Result<_> = page.rows.iter().map(read).collect();
     let events = events.map_err(|error| {
@@ -379,17 +376,17 @@ pub async fn export_audit(
     RequestClient(client): RequestClient,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let reach = Reach::require(&state, &caller, &client).await?;
+    let admin = AdminRequest::authorize(state, caller, client).await?;
     let filter = audit_filter(query.as_deref())?;
-    services::audit_log::record_export(&state, &caller, reach, &filter, &client).await?;
-    let name = format!("audit-{}.jsonl", state.clock.now().format("%Y-%m-%d"));
-    let metrics = state.metrics.clone();
+    services::audit_log::record_export(&admin, &filter).await?;
+    let name = format!("audit-{}.jsonl", admin.state.clock.now().format("%Y-%m-%d"));
+    let metrics = admin.state.metrics.clone();
     let body = stream_export(metrics, move |out| async move {
         let write = |lines| {
             let out = out.clone();
             async move { out.write(lines).await }
         };
-        services::audit_log::export(&state, &caller, reach, &filter, write).await
+        services::audit_log::export(&admin, &filter, write).await
     })?;
     Ok(file_response("application/jsonl", &name, body))
 }
@@ -441,10 +438,10 @@ pub async fn revoke(
     RequestClient(client): RequestClient,
     JsonBody(body): JsonBody<RevokeBody>,
 ) -> Result<Json<RevokeProgress>, Problem> {
-    let reach = Reach::require(&state, &caller, &client).await?;
-    let wish = wish(&state, &caller, body).await?;
-    _ = reauthentication::require_recent_check(&state, &caller, None, &client).await?;
-    let ended = revoke::end(&state, &caller, reach, &wish, &client).await?;
+    let admin = AdminRequest::authorize(state, caller, client).await?;
+    let wish = wish(&admin, body).await?;
+    _ = reauthentication::require_recent_check(&admin.state, &admin.caller, None, &admin.client).await?;
+    let ended = revoke::end(&admin, &wish).await?;
     Ok(Json(RevokeProgress {
         ended: ended.ended,
         left: ended.left,
@@ -452,14 +449,14 @@ pub async fn revoke(
     }))
 }
 
-async fn wish(state: &AppState, caller: &CurrentSession, body: RevokeBody) -> Result<Wish, AppError> {
+async fn wish(admin: &AdminRequest, body: RevokeBody) -> Result<Wish, AppError> {
     let which = match (body.filter, body.ids, body.user_id) {
         (Some(fields), None, None) => {
             if let Some(unknown) = fields
                 .keys()
                 .find(|name| !SessionFilter::FIELDS.contains(&name.as_str()))
             {
-                tracing::debug!(unknown, caller = %caller.id, "unknown filter");
+                tracing::debug!(unknown, caller = %admin.caller.id, "unknown filter");
                 return Err(AppError::invalid_input(
                     "filter",
                     "The filter has an unknown field.",
@@ -482,7 +479,7 @@ async fn wish(state: &AppState, caller: &CurrentSession, body: RevokeBody) -> Re
     Ok(Wish {
         which,
         until: match body.begun_by {
-            None => revoke::current_cutoff(state).await?,
+            None => revoke::current_cutoff(&admin.state).await?,
             Some(text) => text
                 .parse()
                 .map_err(|_| AppError::invalid_input("begun_by", "Send the value of the first response."))?,

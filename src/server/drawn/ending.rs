@@ -5,6 +5,7 @@ use leptos::prelude::*;
 
 use domain::{
     admin::{AdminUser, Cutoff},
+    admin_permission::{AdminAction, assignable_roles},
     ids::SessionId,
     organization::Membership,
     query::query_param,
@@ -60,6 +61,17 @@ impl Asks {
     pub fn read(query: &str) -> Option<Self> {
         let asks = query_param(query, "ask")?;
         Self::ALL.into_iter().find(|each| each.as_str() == asks)
+    }
+
+    /// What it does to the user.
+    pub fn action(self) -> AdminAction {
+        match self {
+            Self::EndOne | Self::EndOfPerson | Self::EndListed => AdminAction::RevokeSessions,
+            Self::Disable => AdminAction::Disable,
+            Self::Enable => AdminAction::Enable,
+            Self::RequirePassword => AdminAction::RequirePasswordChange,
+            Self::ChangeRole => AdminAction::ChangeRole,
+        }
     }
 
     /// Whether sessions are ended, and nothing else is done.
@@ -334,9 +346,7 @@ fn words(question: &Question, behind: &Behind) -> Words {
 
 fn role_field(question: &Question) -> AnyView {
     let roles = |chosen: Role| {
-        Role::ALL
-            .into_iter()
-            .filter(|role| *role != Role::SystemAdmin)
+        assignable_roles()
             .map(|role| {
                 view! {
                     <option value=role.as_str() selected=role == chosen>

@@ -10,13 +10,14 @@ use super::{
 };
 use domain::{
     admin::{AdminSession, AdminUser},
+    admin_permission::{AdminAction, Denied, Permission},
     ids::SessionId,
     organization::Membership,
     user::{Role, User},
 };
 
 use crate::{
-    server::services::admin::people::{Hindrance, Restrictions},
+    server::services::admin::AdminRequest,
     ui::components::icon::{Icon, IconName},
 };
 
@@ -25,25 +26,44 @@ pub struct OfPerson {
     pub person: AdminUser,
     /// Those that the administrator may change.
     pub memberships: Vec<Membership>,
-    pub restrictions: Restrictions,
+    pub permissions: Permissions,
     /// Live sessions, the most recently active ones.
     pub sessions: Vec<AdminSession>,
     /// How many live sessions there are.
     pub live: i64,
 }
 
-impl OfPerson {
-    /// Whether the administrator may do that to them now: only this is offered, and asked about.
-    pub fn permits(&self, asks: Asks) -> bool {
-        let is_free = self.restrictions.account.is_none();
-        let person = &self.person;
-        match asks {
-            Asks::ChangeRole => self.restrictions.role.is_none(),
-            Asks::RequirePassword => is_free && !person.password_change_required,
-            Asks::Enable => is_free && person.is_disabled,
-            Asks::Disable => is_free && !person.is_disabled,
-            Asks::EndOne | Asks::EndOfPerson | Asks::EndListed => true,
-        }
+/// What the administrator may do to a user.
+pub struct Permissions(Vec<(AdminAction, Permission)>);
+
+impl Permissions {
+    pub fn of(admin: &AdminRequest, person: &AdminUser) -> Self {
+        let actions = [
+            AdminAction::ChangeRole,
+            AdminAction::RequirePasswordChange,
+            AdminAction::Enable,
+            AdminAction::Disable,
+            AdminAction::RevokeSessions,
+        ];
+        Self(
+            actions
+                .map(|action| (action, admin.permission(person, action)))
+                .to_vec(),
+        )
+    }
+
+    /// Whether the page offers this.
+    pub fn offers(&self, asks: Asks) -> bool {
+        let mut all = self.0.iter();
+        all.any(|(action, permission)| *action == asks.action() && permission.is_offered())
+    }
+
+    /// Why an action is missing. What concerns the whole account comes first.
+    fn denied(&self) -> Option<Denied> {
+        self.0
+            .iter()
+            .rev()
+            .find_map(|(_, permission)| permission.denied())
     }
 }
 
@@ -154,27 +174,10 @@ pub fn actions(of: &OfPerson, links: Links<'_>) -> AnyView {
     ];
     let actions: Vec<AnyView> = offered
         .into_iter()
-        .filter(|(asks, _)| of.permits(*asks))
+        .filter(|(asks, _)| of.permissions.offers(*asks))
         .map(|(asks, label)| action(asks, label))
         .collect();
-    let why_not = match of.restrictions.account {
-        Some(Hindrance::Elsewhere) => {
-            Some("They belong to another organization too: a system administrator can disable the account.")
-        }
-        Some(Hindrance::SystemAdmin) => {
-            Some("This is a system administrator: only other system administrators can change the account.")
-        }
-        Some(Hindrance::FromOutside) => Some(
-            "An operator or a system administrator has disabled the account, and can let them sign in again.",
-        ),
-        Some(Hindrance::Own) => {
-            Some("This is you. Another administrator can change your role or disable your account.")
-        }
-        None if of.restrictions.role == Some(Hindrance::SystemAdmin) => {
-            Some("This is a system administrator: operators change the role at the command line.")
-        }
-        None => None,
-    };
+    let why_not = of.permissions.denied().map(Denied::message);
     view! {
         <div class="actions">
             <a class="button small danger" id="end-person" href=asks(Asks::EndOfPerson) data-noscroll="">

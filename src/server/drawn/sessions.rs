@@ -308,9 +308,7 @@ fn list_head(place: &Place, page: &Page) -> AnyView {
         export.push(("sort", place.sort.as_str().to_owned()));
     }
     let export = address("/api/v1/admin/sessions.csv", export);
-    let may_end = page.total > 0
-        && place.filter.effective_state() == StateFilter::Live
-        && place.filter.reason.is_none();
+    let may_end = page.total > 0 && place.filter.lists_only_live();
     let end = may_end.then(|| {
         view! {
             <a

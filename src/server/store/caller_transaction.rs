@@ -14,7 +14,8 @@ use chrono::{DateTime, Utc};
 
 use super::{audit::Actor, session_list, sessions, users};
 use domain::{
-    ids::{OrganizationId, SessionId, UserId},
+    admin_permission::AdminScope,
+    ids::{SessionId, UserId},
     session::EndReason,
 };
 
@@ -152,12 +153,12 @@ impl DerefMut for CallerTransaction {
 #[derive(Debug)]
 pub struct AdminTransaction {
     inner: CallerTransaction,
-    organization: Option<OrganizationId>,
+    scope: AdminScope,
 }
 
 impl AdminTransaction {
-    /// Locks the caller and the users in `other_users`, then rechecks the caller's session and credential, and that the
-    /// caller still administers `organization`. `None` requires a system administrator.
+    /// Locks the caller and the users `other_users`; rechecks the caller's session and credential, and that it still
+    /// administers everyone in `scope`.
     ///
     /// # Errors
     /// [`CallerError`].
@@ -166,20 +167,21 @@ impl AdminTransaction {
         clock: &Clock,
         caller: &CurrentSession,
         ip_address: IpAddr,
-        organization: Option<OrganizationId>,
+        scope: AdminScope,
         other_users: &[UserId],
     ) -> Result<Self, CallerError> {
         let mut inner =
             CallerTransaction::begin_locking(database, clock, caller, Some(ip_address), other_users).await?;
-        if !session_list::is_administrator(&mut inner, caller.id, organization).await? {
+        let now = session_list::admin_scope(&mut inner, caller.id).await?;
+        if !now.is_some_and(|now| now.contains(scope)) {
             return Err(CallerError::Forbidden);
         }
-        Ok(Self { inner, organization })
+        Ok(Self { inner, scope })
     }
 
-    /// Returns the organization that the caller administers. `None`: all organizations.
-    pub fn organization(&self) -> Option<OrganizationId> {
-        self.organization
+    /// The users whom the caller administers.
+    pub fn scope(&self) -> AdminScope {
+        self.scope
     }
 
     /// Commits, and counts the sessions that ended.

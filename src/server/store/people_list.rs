@@ -12,7 +12,7 @@ use crate::server::database::Connection;
 use domain::{
     ids::{OrganizationId, SessionId, UserId},
     people_filter::{AccountStatus, PeopleFilter},
-    user::{Role, User},
+    user::User,
 };
 
 /// The filter, within what the caller may see.
@@ -34,7 +34,7 @@ pub async fn load_page(
         "SELECT u.id, u.email, lower(u.email) AS email_key, u.display_name, {} AS role, \
          u.disabled_at IS NOT NULL AS is_disabled, u.password_change_required",
         match selection.organization {
-            Some(_) => "scope.role",
+            Some(_) => "effective_role(u.role, scope.role)",
             None => "u.role",
         }
     ));
@@ -144,22 +144,19 @@ fn push_conditions(
     match (filter.role, organization) {
         (None, _) => {}
         (Some(role), Some(_)) => {
-            query.push(" AND scope.role = ").push_bind(role.as_str());
+            query
+                .push(" AND effective_role(u.role, scope.role) = ")
+                .push_bind(role.as_str());
         }
-        // One everywhere, whatever they are anywhere.
-        (Some(Role::SystemAdmin), None) => {
-            query.push(" AND u.role = 'system_admin'");
-        }
-        // A membership's role overrides the user's own.
+        // In any of their organizations, or outside any.
         (Some(role), None) => {
             query
                 .push(
-                    " AND u.role <> 'system_admin' AND u.id IN (SELECT m.user_id FROM memberships m WHERE m.role = ",
+                    " AND u.id IN (SELECT o.id FROM users o LEFT JOIN memberships m ON m.user_id = o.id \
+                     WHERE effective_role(o.role, m.role) = ",
                 )
                 .push_bind(role.as_str())
-                .push(" UNION ALL SELECT o.id FROM users o WHERE o.role = ")
-                .push_bind(role.as_str())
-                .push(" AND NOT EXISTS (SELECT 1 FROM memberships m WHERE m.user_id = o.id))");
+                .push(")");
         }
     }
     if let Some(status) = filter.state {

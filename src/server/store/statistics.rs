@@ -74,7 +74,7 @@ pub async fn count_live_in_organization(
         LiveRange,
         r#"
         WITH members AS (
-            SELECT m.user_id, CASE WHEN u.role = 'system_admin' THEN u.role ELSE m.role END AS role
+            SELECT m.user_id, effective_role(u.role, m.role) AS role
             FROM memberships m JOIN users u ON u.id = m.user_id WHERE m.organization_id = $1
         ), lived AS (
             SELECT user_id, kind, created_at AS began, ended_at AS ended FROM sessions WHERE ended_at > $3

@@ -2,6 +2,7 @@
 
 use domain::{
     admin::{AdminSession, RevokeTarget, SessionStatus},
+    admin_permission::Denied,
     flash::FlashCode,
     ids::{SessionId, UserId},
     query::query_param,
@@ -11,20 +12,18 @@ use domain::{
 use crate::{
     error::AppError,
     server::{
-        auth::current_session::CurrentSession,
         drawn::{
             audit as audit_drawing,
             ending::{Asks, Question},
             health as health_drawing, people as people_drawing,
-            person::OfPerson,
+            person::{OfPerson, Permissions},
             sessions::{self as drawing, Drawing, Open, Place},
         },
         health::Health,
         services::{
-            admin::{Reach, audit_log, people, people_list, refused, revoke, sessions, timeline},
+            admin::{AdminRequest, audit_log, people, people_list, revoke, sessions, timeline},
             alerts, reauthentication, statistics,
         },
-        state::AppState,
         store::cursor::Cursor,
     },
     server_fns::request_context,
@@ -38,39 +37,30 @@ const ROWS: u16 = 50;
 /// Live sessions of a person in a panel, with a link to all of them.
 const FEW: u16 = 5;
 
-pub async fn sessions(
-    state: &AppState,
-    caller: &CurrentSession,
-    reach: Reach,
-    query: &str,
-) -> Result<String, AppError> {
+pub async fn sessions(admin: &AdminRequest, query: &str) -> Result<String, AppError> {
     let (mut place, mut problem) = Place::read(query);
     let after = Cursor::read(&place.after, place.sort);
     if after.is_none() {
         place.after = String::new();
     }
     if let Some(user) = place.filter.user {
-        reach
-            .record_if_foreign(state, caller, &request_context::client()?, user)
-            .await?;
+        admin.record_user_out_of_scope(user).await?;
     }
     // What cannot be read lists nothing, and nothing of it can be ended.
     let is_unread = problem.is_some();
     let page = if !is_unread {
         let after = after.as_ref();
-        sessions::list(state, caller, reach, &place.filter, place.sort, after, ROWS).await?
+        sessions::list(admin, &place.filter, place.sort, after, ROWS).await?
     } else {
         place.asks = None;
         sessions::Page::default()
     };
     let panel = match place.session {
         None => None,
-        Some(id) => match open(state, caller, reach, id).await {
+        Some(id) => match open(admin, id).await {
             Ok(open) => Some(open),
             Err(AppError::SessionNotFound) => {
-                refused(state, caller, &request_context::client()?)
-                    .record_foreign("session_id", id.0)
-                    .await?;
+                admin.record_foreign_id("session_id", id.0).await?;
                 problem.get_or_insert("That session is not there, or not yours to see.".to_owned());
                 place = place.showing(None);
                 None
@@ -87,7 +77,7 @@ pub async fn sessions(
                 session: panel.as_ref().map(|open| &open.session),
                 listed: Some(&place.filter),
             };
-            question(state, caller, reach, asked, query).await?
+            question(admin, asked, query).await?
         }
     };
     Ok(drawing::draw(Drawing {
@@ -95,38 +85,31 @@ pub async fn sessions(
         problem,
         is_unread,
         outcome: outcome(question.is_some()),
-        organization: name_of(reach, caller),
+        organization: admin.organization_name().map(str::to_owned),
         page,
         panel,
         question,
-        now: state.clock.now(),
+        now: admin.state.clock.now(),
     }))
 }
 
-pub async fn people(
-    state: &AppState,
-    caller: &CurrentSession,
-    reach: Reach,
-    query: &str,
-) -> Result<String, AppError> {
+pub async fn people(admin: &AdminRequest, query: &str) -> Result<String, AppError> {
     let (mut place, mut problem) = people_drawing::Place::read(query);
     let after = Cursor::read(&place.after, SessionSort::User);
     if after.is_none() {
         place.after = String::new();
     }
     let page = match problem {
-        None => Some(people_list::list(state, reach, &place.filter, after.as_ref(), ROWS).await?),
+        None => Some(people_list::list(admin, &place.filter, after.as_ref(), ROWS).await?),
         Some(_) => None,
     };
     let panel = match place.person {
         None => None,
-        Some(id) => match of_person(state, caller, reach, id, FEW).await {
+        Some(id) => match of_person(admin, id, FEW).await {
             Ok(of) => Some(of),
             Err(AppError::ResourceNotFound(_)) => {
-                refused(state, caller, &request_context::client()?)
-                    .record_foreign("person_id", id.0)
-                    .await?;
-                problem.get_or_insert("That person is not there, or not yours to see.".to_owned());
+                admin.record_foreign_id("person_id", id.0).await?;
+                problem.get_or_insert(Denied::OutOfScope.message().to_owned());
                 place = place.showing(None);
                 None
             }
@@ -142,64 +125,55 @@ pub async fn people(
                 session: None,
                 listed: None,
             };
-            question(state, caller, reach, asked, query).await?
+            question(admin, asked, query).await?
         }
     };
     Ok(people_drawing::draw(people_drawing::Drawing {
         place,
         problem,
         outcome: outcome(question.is_some()),
-        organization: name_of(reach, caller),
+        organization: admin.organization_name().map(str::to_owned),
         page,
         panel,
         question,
-        now: state.clock.now(),
+        now: admin.state.clock.now(),
     }))
 }
 
-pub async fn audit(
-    state: &AppState,
-    caller: &CurrentSession,
-    reach: Reach,
-    query: &str,
-) -> Result<String, AppError> {
+pub async fn audit(admin: &AdminRequest, query: &str) -> Result<String, AppError> {
     let (place, problem) = audit_drawing::Place::read(query);
     let page = match problem {
-        None => audit_log::list(state, reach, &place.filter, place.before, ROWS).await?,
+        None => audit_log::list(admin, &place.filter, place.before, ROWS).await?,
         Some(_) => audit_log::Page::default(),
     };
     Ok(audit_drawing::draw(audit_drawing::Drawing {
         place,
         problem,
-        organization: name_of(reach, caller),
+        organization: admin.organization_name().map(str::to_owned),
         page,
-        trust: audit_log::trust(state).await?,
+        trust: audit_log::trust(&admin.state).await?,
     }))
 }
 
-pub async fn health(
-    state: &AppState,
-    caller: &CurrentSession,
-    reach: Reach,
-    query: &str,
-) -> Result<String, AppError> {
+pub async fn health(admin: &AdminRequest, query: &str) -> Result<String, AppError> {
     let place = health_drawing::Place::read(query);
-    let now = state.clock.now();
+    let now = admin.state.clock.now();
+    let state = &admin.state;
     let statistics =
-        statistics::load_statistics(&state.database, place.period, reach.organization, now).await?;
-    let whole = match reach.organization {
+        statistics::load_statistics(&state.database, place.period, admin.scope.organization, now).await?;
+    let whole = match admin.scope.organization {
         Some(_) => None,
         None => Some(health_drawing::Whole {
             checks: Health::check_server(state).await.checks,
             alerts: alerts::list(&state.database).await?,
             rules: alerts::rules(&state.config.alerts),
             has_webhook: state.config.alerts.webhook.is_some(),
-            asks_password: reauthentication::is_required(state, caller),
+            asks_password: reauthentication::is_required(state, &admin.caller),
         }),
     };
     Ok(health_drawing::draw(health_drawing::Drawing {
         place,
-        organization: name_of(reach, caller),
+        organization: admin.organization_name().map(str::to_owned),
         statistics,
         whole,
         outcome: outcome(false),
@@ -214,48 +188,31 @@ fn outcome(is_asking: bool) -> Option<(Tone, String)> {
     (!is_told).then(|| (Tone::Success, flash.message()))
 }
 
-/// The organization whose people are looked at.
-fn name_of(reach: Reach, caller: &CurrentSession) -> Option<String> {
-    let organization = reach.organization.and(caller.organization.as_ref());
-    organization.map(|organization| organization.name.clone())
-}
-
-async fn open(
-    state: &AppState,
-    caller: &CurrentSession,
-    reach: Reach,
-    id: SessionId,
-) -> Result<Open, AppError> {
-    let session = sessions::find(state, caller, reach, id).await?;
+async fn open(admin: &AdminRequest, id: SessionId) -> Result<Open, AppError> {
+    let session = sessions::find(admin, id).await?;
     // One more, for the one that is shown already.
-    let mut person = of_person(state, caller, reach, session.user.id, FEW + 1).await?;
+    let mut person = of_person(admin, session.user.id, FEW + 1).await?;
     person.live -= i64::from(session.state == SessionStatus::Live);
     person.sessions.retain(|other| other.session.id != id);
     person.sessions.truncate(usize::from(FEW));
     Ok(Open {
-        timeline: timeline::of(state, reach, &session).await?,
+        timeline: timeline::of(admin, &session).await?,
         session,
         person,
     })
 }
 
 /// Someone within reach, with so many of their live sessions.
-async fn of_person(
-    state: &AppState,
-    caller: &CurrentSession,
-    reach: Reach,
-    user: UserId,
-    most: u16,
-) -> Result<OfPerson, AppError> {
+async fn of_person(admin: &AdminRequest, user: UserId, most: u16) -> Result<OfPerson, AppError> {
     let filter = SessionFilter {
         user: Some(user),
         ..SessionFilter::default()
     };
-    let (person, restrictions) = people::find(state, caller, reach, user).await?;
-    let live = sessions::list(state, caller, reach, &filter, SessionSort::LastActive, None, most).await?;
+    let person = people::find(admin, user).await?;
+    let live = sessions::list(admin, &filter, SessionSort::LastActive, None, most).await?;
     Ok(OfPerson {
-        restrictions,
-        memberships: people::memberships(state, reach, user).await?,
+        permissions: Permissions::of(admin, &person),
+        memberships: people::memberships(admin, user).await?,
         person,
         sessions: live.sessions,
         live: live.total,
@@ -273,13 +230,7 @@ struct Asked<'a> {
     listed: Option<&'a SessionFilter>,
 }
 
-async fn question(
-    state: &AppState,
-    caller: &CurrentSession,
-    reach: Reach,
-    asked: Asked<'_>,
-    query: &str,
-) -> Result<Option<Question>, AppError> {
+async fn question(admin: &AdminRequest, asked: Asked<'_>, query: &str) -> Result<Option<Question>, AppError> {
     let Asked {
         asks,
         of,
@@ -287,12 +238,12 @@ async fn question(
         listed,
     } = asked;
     // A question whose answer would be rejected is not asked: the panel says why.
-    if of.is_some_and(|of| !of.permits(asks)) {
+    if of.is_some_and(|of| !of.permissions.offers(asks)) {
         return Ok(None);
     }
     let until = match query_param(query, "begun_by").and_then(|text| text.parse().ok()) {
         Some(until) => until,
-        None => revoke::current_cutoff(state).await?,
+        None => revoke::current_cutoff(&admin.state).await?,
     };
     let which = match asks {
         Asks::EndListed => listed.map(|filter| RevokeTarget::Filter(filter.with_explicit_state())),
@@ -312,7 +263,7 @@ async fn question(
                 note: None,
                 own_too: false,
             };
-            match revoke::count(state, caller, reach, &wish).await {
+            match revoke::count(admin, &wish).await {
                 Ok(counted) => counted,
                 // A list of ended sessions has none to end.
                 Err(AppError::InvalidInput { .. }) => return Ok(None),
@@ -321,8 +272,8 @@ async fn question(
         }
     };
     let problem = query_param(query, "__err").map(|error| error_from_query(&error));
-    let asks_password =
-        reauthentication::is_required(state, caller) || matches!(problem, Some(AppError::ReauthRequired));
+    let asks_password = reauthentication::is_required(&admin.state, &admin.caller)
+        || matches!(problem, Some(AppError::ReauthRequired));
     Ok(Some(Question {
         asks,
         count,

@@ -16,14 +16,12 @@ use crate::wire::TextJson;
 #[cfg(feature = "ssr")]
 use crate::{
     server::{
-        auth::current_session::{Client, CurrentSession},
         drawn,
         services::{
-            admin::{Reach, people, revoke},
+            admin::{AdminRequest, people, revoke},
             alerts,
             reauthentication::{self, PasswordProof},
         },
-        state::AppState,
     },
     server_fns::request_context,
 };
@@ -51,17 +49,16 @@ pub struct Done {
 #[server(DrawAdmin, prefix = "/api", endpoint = "draw_admin", output = TextJson, client = SessionClient)]
 pub async fn draw_admin(#[server(default)] place: Option<String>) -> Result<String, AppError> {
     request_context::run(async {
-        let (state, caller) = (request_context::state()?, request_context::signed_in()?);
+        let admin = authorize().await?;
         let place = place
             .or_else(request_context::page_path)
             .ok_or(AppError::ResourceNotFound(crate::error::Resource::Address))?;
         let (path, query) = place.split_once('?').unwrap_or((place.as_str(), ""));
-        let reach = Reach::require(&state, &caller, &request_context::client()?).await?;
         match path {
-            drawn::sessions::PATH => gather::sessions(&state, &caller, reach, query).await,
-            drawn::people::PATH => gather::people(&state, &caller, reach, query).await,
-            drawn::audit::PATH => gather::audit(&state, &caller, reach, query).await,
-            drawn::health::PATH => gather::health(&state, &caller, reach, query).await,
+            drawn::sessions::PATH => gather::sessions(&admin, query).await,
+            drawn::people::PATH => gather::people(&admin, query).await,
+            drawn::audit::PATH => gather::audit(&admin, query).await,
+            drawn::health::PATH => gather::health(&admin, query).await,
             _ => Err(AppError::ResourceNotFound(crate::error::Resource::Address)),
         }
     })
@@ -82,15 +79,15 @@ pub async fn admin_end_sessions(
     #[server(default)] next: String,
 ) -> Result<Done, AppError> {
     request_context::run(async {
-        let admin = Admin::require().await?;
+        let admin = authorize().await?;
         let wish = revoke::Wish {
             which: read::which(&which, filter.as_deref(), &session_id, &user_id)?,
             until: read::cutoff(&begun_by)?,
             note: revoke::note(&reason)?,
             own_too: own_too.is_some(),
         };
-        let allowed = admin.reauthenticate(password).await?;
-        let ended = revoke::end(&admin.state, &admin.caller, admin.reach, &wish, &admin.client).await?;
+        let allowed = reauthenticate(&admin, password).await?;
+        let ended = revoke::end(&admin, &wish).await?;
         request_context::renew_password_check(&admin.caller, allowed).await?;
         let path = read::page(&next);
         if ended.left == 0 {
@@ -123,9 +120,7 @@ pub async fn admin_disable_person(
     request_context::run(on_person(
         (&user_id, password, &next),
         FlashCode::AccountDisabled,
-        async |admin, user| {
-            people::disable(&admin.state, &admin.caller, admin.reach, user, &admin.client).await
-        },
+        async |admin, user| people::disable(admin, user).await,
     ))
     .await
 }
@@ -141,7 +136,7 @@ pub async fn admin_enable_person(
         (&user_id, password, &next),
         FlashCode::AccountEnabled,
         async |admin, user| {
-            people::enable(&admin.state, &admin.caller, admin.reach, user, &admin.client).await?;
+            people::enable(admin, user).await?;
             Ok(0)
         },
     ))
@@ -158,10 +153,7 @@ pub async fn admin_require_password(
     request_context::run(on_person(
         (&user_id, password, &next),
         FlashCode::PasswordRequired,
-        async |admin, user| {
-            people::require_password_change(&admin.state, &admin.caller, admin.reach, user, &admin.client)
-                .await
-        },
+        async |admin, user| people::require_password_change(admin, user).await,
     ))
     .await
 }
@@ -188,13 +180,7 @@ pub async fn admin_change_role(
             (&user_id, password, &next),
             FlashCode::RoleChanged,
             async |admin, user| {
-                let Admin {
-                    state,
-                    caller,
-                    reach,
-                    client,
-                } = admin;
-                people::set_role(state, caller, *reach, user, organization, role, client).await?;
+                people::set_role(admin, user, organization, role).await?;
                 Ok(0)
             },
         )
@@ -207,49 +193,29 @@ pub async fn admin_change_role(
 #[server(AdminTestAlerts, prefix = "/api", endpoint = "admin_test_alerts", output = TextJson, client = SessionClient)]
 pub async fn admin_test_alerts(#[server(default)] password: Option<String>) -> Result<Done, AppError> {
     request_context::run(async {
-        let admin = Admin::require().await?;
-        // Alerts are about the whole portal.
-        if admin.reach.organization.is_some() {
-            return Err(AppError::Forbidden);
-        }
-        let allowed = admin.reauthenticate(password).await?;
-        alerts::send_test(&admin.state, &admin.caller, &admin.client).await?;
+        let admin = authorize().await?;
+        let allowed = reauthenticate(&admin, password).await?;
+        alerts::send_test(&admin).await?;
         request_context::renew_password_check(&admin.caller, allowed).await?;
         Ok(Done::whole(FlashCode::TestAlertSent, drawn::health::PATH.to_owned(), 0).await)
     })
     .await
 }
 
-/// An administrator at work.
 #[cfg(feature = "ssr")]
-struct Admin {
-    state: AppState,
-    caller: std::sync::Arc<CurrentSession>,
-    reach: Reach,
-    client: Client,
+async fn authorize() -> Result<AdminRequest, AppError> {
+    AdminRequest::authorize(
+        request_context::state()?,
+        request_context::signed_in()?,
+        request_context::client()?,
+    )
+    .await
 }
 
+/// The dialog has a password field where one is needed, so there is no page of its own to lead to.
 #[cfg(feature = "ssr")]
-impl Admin {
-    async fn require() -> Result<Self, AppError> {
-        let (state, caller, client) = (
-            request_context::state()?,
-            request_context::signed_in()?,
-            request_context::client()?,
-        );
-        let reach = Reach::require(&state, &caller, &client).await?;
-        Ok(Self {
-            state,
-            caller,
-            reach,
-            client,
-        })
-    }
-
-    /// The question has the password's field with it where one is needed: there is no page of its own to lead to.
-    async fn reauthenticate(&self, password: Option<String>) -> Result<PasswordProof, AppError> {
-        reauthentication::require_recent_check(&self.state, &self.caller, password, &self.client).await
-    }
+async fn reauthenticate(admin: &AdminRequest, password: Option<String>) -> Result<PasswordProof, AppError> {
+    reauthentication::require_recent_check(&admin.state, &admin.caller, password, &admin.client).await
 }
 
 #[cfg(feature = "ssr")]
@@ -273,13 +239,13 @@ impl Done {
 async fn on_person(
     (user, password, next): (&str, Option<String>, &str),
     code: FlashCode,
-    act: impl AsyncFnOnce(&Admin, UserId) -> Result<usize, AppError>,
+    act: impl AsyncFnOnce(&AdminRequest, UserId) -> Result<usize, AppError>,
 ) -> Result<Done, AppError> {
-    let admin = Admin::require().await?;
+    let admin = authorize().await?;
     let user = user
         .parse()
         .map_err(|_| AppError::ResourceNotFound(crate::error::Resource::User))?;
-    let allowed = admin.reauthenticate(password).await?;
+    let allowed = reauthenticate(&admin, password).await?;
     let ended = act(&admin, user).await?;
     request_context::renew_password_check(&admin.caller, allowed).await?;
     Ok(Done::whole(code, read::page(next), ended).await)

@@ -13,7 +13,7 @@ use super::{
     menu,
     organization_switcher::{OrganizationSwitch, OrganizationSwitcher},
 };
-use domain::overview::Viewer;
+use domain::{admin_permission::AdminScope, overview::Viewer};
 
 use crate::{
     error::AppError,
@@ -83,8 +83,8 @@ fn AppFrame(children: Children) -> impl IntoView {
     });
     let administration = async_view(empty_view, move || async move {
         let is_administrator = viewer.wait().await.is_ok_and(|viewer| {
-            let has_organization = viewer.state.organization.is_some();
-            viewer.state.user.role.can_administer(has_organization)
+            let organization = viewer.state.organization.map(|organization| organization.id);
+            AdminScope::of(viewer.state.user.role, organization).is_some()
         });
         let link = || {
             let is_shown = Signal::derive(move || {

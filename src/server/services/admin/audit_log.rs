@@ -1,6 +1,6 @@
 //! The audit log as an administrator reads it: what was done to their people, and what these did.
 
-use super::Reach;
+use super::AdminRequest;
 use domain::{
     alert::AlertRule,
     audit::{AuditChainStatus, AuditFilter, AuditKind},
@@ -9,7 +9,6 @@ use domain::{
 use crate::{
     error::AppError,
     server::{
-        auth::current_session::{Client, CurrentSession},
         services::{
             alerts::audit_chain_rule as verification,
             audit_export::{self, START},
@@ -36,14 +35,13 @@ pub struct Page {
 /// # Errors
 /// The database does not answer.
 pub async fn list(
-    state: &AppState,
-    reach: Reach,
+    admin: &AdminRequest,
     filter: &AuditFilter,
     before: Option<i64>,
     limit: u16,
 ) -> Result<Page, AppError> {
-    let selection = selection(reach, filter);
-    let conn = &mut *state.database.connection().await?;
+    let selection = selection(admin, filter);
+    let conn = &mut *admin.state.database.connection().await?;
     let before = before.unwrap_or(i64::MAX);
     let mut rows = load_before(conn, selection, before, i64::from(limit) + 1).await?;
     let has_more = rows.len() > usize::from(limit);
@@ -56,15 +54,9 @@ pub async fn list(
 ///
 /// # Errors
 /// [`AppError::SessionEnded`], [`AppError::Forbidden`] for a caller who may not (any more); the database's.
-pub async fn record_export(
-    state: &AppState,
-    caller: &CurrentSession,
-    reach: Reach,
-    filter: &AuditFilter,
-    client: &Client,
-) -> Result<(), AppError> {
-    let mut tx = reach.begin(state, caller, client, &[]).await?;
-    let listed = count(&mut tx, selection(reach, filter)).await?;
+pub async fn record_export(admin: &AdminRequest, filter: &AuditFilter) -> Result<(), AppError> {
+    let mut tx = admin.begin(&[]).await?;
+    let listed = count(&mut tx, selection(admin, filter)).await?;
     super::record_export(&mut tx, AuditKind::AuditExported, &filter.query(), listed).await?;
     tx.commit().await?;
     Ok(())
@@ -74,13 +66,7 @@ pub async fn record_export(
 ///
 /// # Errors
 /// The database does not answer; what was written before stays written.
-pub async fn export<W, F>(
-    state: &AppState,
-    caller: &CurrentSession,
-    reach: Reach,
-    filter: &AuditFilter,
-    mut write: W,
-) -> Result<(), AppError>
+pub async fn export<W, F>(admin: &AdminRequest, filter: &AuditFilter, mut write: W) -> Result<(), AppError>
 where
     W: FnMut(String) -> F,
     F: Future<Output = bool>,
@@ -88,11 +74,12 @@ where
     let mut after = START;
     loop {
         {
-            // Whoever was signed out meanwhile gets no more.
-            let conn = &mut *state.database.connection().await?;
-            reach.still_holds(conn, caller, state.clock.now()).await?;
+            // An administrator who was signed out meanwhile gets no more.
+            admin
+                .recheck(&mut *admin.state.database.connection().await?)
+                .await?;
         }
-        let lines = audit_export::export_page(&state.database, selection(reach, filter), after).await;
+        let lines = audit_export::export_page(&admin.state.database, selection(admin, filter), after).await;
         let lines = lines.map_err(|error| {
             tracing::error!(%error, "the audit log could not be written out");
             AppError::Unavailable
@@ -125,10 +112,10 @@ pub async fn trust(state: &AppState) -> Result<AuditChainStatus, AppError> {
     })
 }
 
-fn selection(reach: Reach, filter: &AuditFilter) -> AuditSelection<'_> {
+fn selection<'a>(admin: &AdminRequest, filter: &'a AuditFilter) -> AuditSelection<'a> {
     AuditSelection {
         filter,
-        organization: reach.organization,
+        organization: admin.scope.organization,
         about: None,
         session: None,
     }

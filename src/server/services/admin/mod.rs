@@ -1,6 +1,7 @@
-//! What administrators do: review sessions, end them, look after their people, read the audit log.
+//! What administrators do: list and revoke sessions, manage users, read the audit log.
 //!
-//! Whom an administrator may see is decided in one place, [`Reach`]; every service here asks for it first.
+//! Every service here takes an [`AdminRequest`]: the proof that the caller is an administrator. What the administrator may
+//! do to a user is decided by [`domain::admin_permission`].
 
 pub mod audit_log;
 mod csv;
@@ -10,13 +11,16 @@ pub mod revoke;
 pub mod sessions;
 pub mod timeline;
 
-use chrono::{DateTime, Utc};
+use std::sync::Arc;
+
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::server::database::Connection;
 use domain::{
-    ids::{OrganizationId, UserId},
-    user::Role,
+    admin::AdminUser,
+    admin_permission::{AdminAction, AdminScope, Administrator, Permission, permission},
+    ids::UserId,
 };
 
 use crate::{
@@ -28,12 +32,12 @@ use crate::{
         store::{
             audit::{self, AuditEvent, AuditKind},
             caller_transaction::{AdminTransaction, CallerError},
-            session_list, sessions as sessions_store,
+            people as people_store, session_list, sessions as sessions_store,
         },
     },
 };
 
-/// Writes the row of an export. Other reads have none: `docs/administration.md` says which are recorded, and why.
+/// Records an export. `docs/administration.md` says which other reads are recorded, and why.
 async fn record_export(
     tx: &mut AdminTransaction,
     kind: AuditKind,
@@ -52,121 +56,131 @@ async fn record_export(
     audit::record(tx, event, now).await
 }
 
-/// The caller as somebody who was refused something.
-pub fn refused<'a>(state: &'a AppState, caller: &'a CurrentSession, client: &Client) -> DenialRecorder<'a> {
+/// A request of an administrator: who asks, from where, and which users they may see.
+#[derive(Clone, Debug)]
+pub struct AdminRequest {
+    pub state: AppState,
+    pub caller: Arc<CurrentSession>,
+    pub client: Client,
+    pub scope: AdminScope,
+}
+
+impl AdminRequest {
+    /// Lets administrators pass.
+    ///
+    /// # Errors
+    /// [`AppError::Forbidden`] for any other user; the first denial in a window is recorded.
+    pub async fn authorize(
+        state: AppState,
+        caller: Arc<CurrentSession>,
+        client: Client,
+    ) -> Result<Self, AppError> {
+        let organization = caller.organization.as_ref().map(|organization| organization.id);
+        match AdminScope::of(caller.user.role, organization) {
+            Some(scope) => Ok(Self {
+                state,
+                caller,
+                client,
+                scope,
+            }),
+            None => {
+                let refused = refused(&state, &caller, &client);
+                refused
+                    .record(DenialReason::AdministratorsOnly, json!({}))
+                    .await?;
+                Err(AppError::Forbidden)
+            }
+        }
+    }
+
+    /// The name of the organization in scope. `None`: everyone.
+    pub fn organization_name(&self) -> Option<&str> {
+        let organization = self.scope.organization.and(self.caller.organization.as_ref());
+        organization.map(|organization| organization.name.as_str())
+    }
+
+    /// Begins a transaction in which the caller changes something: locks the caller and `others`, and rechecks the
+    /// caller's session and permission.
+    ///
+    /// # Errors
+    /// [`CallerError`].
+    pub async fn begin(&self, others: &[UserId]) -> Result<AdminTransaction, CallerError> {
+        let AppState { database, clock, .. } = &self.state;
+        let address = self.client.ip_address;
+        AdminTransaction::begin(database, clock, &self.caller, address, self.scope, others).await
+    }
+
+    /// Rechecks the caller's session and permission before each part of a long response. Changes use [`Self::begin`].
+    ///
+    /// # Errors
+    /// [`AppError::SessionEnded`], [`AppError::Forbidden`].
+    async fn recheck(&self, conn: &mut Connection) -> Result<(), AppError> {
+        let now = self.state.clock.now();
+        if let Some(reason) = sessions_store::find_end_reason(conn, self.caller.id, now).await? {
+            return Err(AppError::SessionEnded { reason });
+        }
+        let scope = session_list::admin_scope(conn, self.caller.id).await?;
+        if scope.is_some_and(|scope| scope.contains(self.scope)) {
+            Ok(())
+        } else {
+            Err(AppError::Forbidden)
+        }
+    }
+
+    /// Whether the caller may do this to the user.
+    pub fn permission(&self, target: &AdminUser, action: AdminAction) -> Permission {
+        let administrator = Administrator {
+            user: self.caller.user.id,
+            scope: self.scope,
+        };
+        permission(administrator, target, action)
+    }
+
+    /// Finds a user in scope.
+    ///
+    /// # Errors
+    /// [`AppError::ResourceNotFound`] for an unknown user and for one who is not in scope.
+    async fn find_user(&self, conn: &mut Connection, user: UserId) -> Result<AdminUser, AppError> {
+        let found = people_store::find(conn, self.scope.organization, user).await?;
+        let is_visible = |target: &AdminUser| self.permission(target, AdminAction::View).denied().is_none();
+        found
+            .filter(is_visible)
+            .ok_or(AppError::ResourceNotFound(Resource::User))
+    }
+
+    /// Records that the caller asked for a user who is not in scope.
+    ///
+    /// # Errors
+    /// [`AppError::Unavailable`].
+    pub async fn record_user_out_of_scope(&self, user: UserId) -> Result<(), AppError> {
+        let found = self
+            .find_user(&mut *self.state.database.connection().await?, user)
+            .await;
+        match found {
+            Err(AppError::ResourceNotFound(_)) => self.record_foreign_id("person_id", user.0).await,
+            Err(error) => Err(error),
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// Records that the caller asked for the id of something that is not theirs. `name`: of the id in the audit log.
+    ///
+    /// # Errors
+    /// [`AppError::Unavailable`].
+    pub async fn record_foreign_id(&self, name: &str, id: Uuid) -> Result<(), AppError> {
+        self.refused().record_foreign(name, id).await
+    }
+
+    fn refused(&self) -> DenialRecorder<'_> {
+        refused(&self.state, &self.caller, &self.client)
+    }
+}
+
+fn refused<'a>(state: &'a AppState, caller: &'a CurrentSession, client: &Client) -> DenialRecorder<'a> {
     DenialRecorder {
         database: &state.database,
         clock: &state.clock,
         caller,
         ip_address: client.ip_address,
-    }
-}
-
-/// Whose sessions someone may see and end: those of the people who belong to the organization that their own session
-/// looks at, in whatever organization these are looking at now; a system administrator everyone's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reach {
-    /// `None`: everyone.
-    pub organization: Option<OrganizationId>,
-}
-
-impl Reach {
-    /// Whether the caller is an administrator, without more ado.
-    pub fn of(caller: &CurrentSession) -> Option<Self> {
-        let organization = caller.organization.as_ref().map(|organization| organization.id);
-        let role = caller.user.role;
-        role.can_administer(organization.is_some()).then_some(Self {
-            organization: organization.filter(|_| role != Role::SystemAdmin),
-        })
-    }
-
-    /// The caller's reach.
-    ///
-    /// # Errors
-    /// [`AppError::Forbidden`] for anyone but an administrator; the first refusal in a window is on record.
-    pub async fn require(
-        state: &AppState,
-        caller: &CurrentSession,
-        client: &Client,
-    ) -> Result<Self, AppError> {
-        if let Some(reach) = Self::of(caller) {
-            return Ok(reach);
-        }
-        let refused = refused(state, caller, client);
-        refused
-            .record(DenialReason::AdministratorsOnly, json!({}))
-            .await?;
-        Err(AppError::Forbidden)
-    }
-
-    /// Begins a transaction in which the caller changes something: locks the caller and the users `concerned`, and
-    /// rechecks the caller's session and permission.
-    ///
-    /// # Errors
-    /// [`CallerError`].
-    pub async fn begin(
-        self,
-        state: &AppState,
-        caller: &CurrentSession,
-        client: &Client,
-        concerned: &[UserId],
-    ) -> Result<AdminTransaction, CallerError> {
-        let AppState { database, clock, .. } = state;
-        let ip_address = client.ip_address;
-        AdminTransaction::begin(database, clock, caller, ip_address, self.organization, concerned).await
-    }
-
-    /// Rechecks whether the caller's session is live and still has this reach, before each part of an answer that takes
-    /// long. What changes something goes through [`Reach::begin`].
-    ///
-    /// # Errors
-    /// [`AppError::SessionEnded`], [`AppError::Forbidden`].
-    pub async fn still_holds(
-        self,
-        conn: &mut Connection,
-        caller: &CurrentSession,
-        now: DateTime<Utc>,
-    ) -> Result<(), AppError> {
-        if let Some(reason) = sessions_store::find_end_reason(conn, caller.id, now).await? {
-            return Err(AppError::SessionEnded { reason });
-        }
-        if !session_list::is_administrator(conn, caller.id, self.organization).await? {
-            return Err(AppError::Forbidden);
-        }
-        Ok(())
-    }
-
-    /// Records that the caller asked about someone who is not within reach.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn record_if_foreign(
-        self,
-        state: &AppState,
-        caller: &CurrentSession,
-        client: &Client,
-        user: UserId,
-    ) -> Result<(), AppError> {
-        let included = self
-            .includes(&mut *state.database.connection().await?, user)
-            .await;
-        match included {
-            Err(AppError::ResourceNotFound(_)) => {
-                refused(state, caller, client)
-                    .record_foreign("person_id", user.0)
-                    .await
-            }
-            other => other,
-        }
-    }
-
-    /// # Errors
-    /// [`AppError::ResourceNotFound`] for someone who is not within reach, as for nobody at all.
-    pub async fn includes(self, conn: &mut Connection, user: UserId) -> Result<(), AppError> {
-        if session_list::is_member(conn, self.organization, user).await? {
-            Ok(())
-        } else {
-            Err(AppError::ResourceNotFound(Resource::User))
-        }
     }
 }

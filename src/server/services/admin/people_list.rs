@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
-use super::Reach;
+use super::AdminRequest;
 use crate::server::database::Connection;
 use domain::{
     admin::{LastActive, ListedUser},
@@ -15,13 +15,10 @@ use domain::{
 
 use crate::{
     error::AppError,
-    server::{
-        state::AppState,
-        store::{
-            cursor::Cursor,
-            organizations,
-            people_list::{self as store, Presence},
-        },
+    server::store::{
+        cursor::Cursor,
+        organizations,
+        people_list::{self as store, Presence},
     },
 };
 
@@ -42,16 +39,16 @@ pub struct Page {
 /// # Errors
 /// The database does not answer.
 pub async fn list(
-    state: &AppState,
-    reach: Reach,
+    admin: &AdminRequest,
     filter: &PeopleFilter,
     after: Option<&Cursor>,
     limit: u16,
 ) -> Result<Page, AppError> {
     let selection = PeopleSelection {
         filter,
-        organization: reach.organization,
+        organization: admin.scope.organization,
     };
+    let state = &admin.state;
     let conn = &mut *state.database.connection().await?;
     // What is noted on this node and not yet written is true already.
     let noted = |session| state.activity.last_active(session);

@@ -7,19 +7,19 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{Reach, refused};
+use super::AdminRequest;
 use domain::{
     admin::{Cutoff, RevokeProgress, RevokeTarget},
+    admin_permission::AdminAction,
     ids::{SessionId, UserId},
     plain_text::parse_line,
     session::EndReason,
-    session_filter::{SessionFilter, StateFilter},
+    session_filter::SessionFilter,
 };
 
 use crate::{
     error::AppError,
     server::{
-        auth::current_session::{Client, CurrentSession},
         database::{committed_changes, is_conflict},
         services::revoke,
         state::AppState,
@@ -93,17 +93,13 @@ pub fn note(text: &str) -> Result<Option<String>, AppError> {
 ///
 /// # Errors
 /// [`AppError::SessionNotFound`] for a person out of reach; [`AppError::InvalidInput`] for a filter that lists nothing live.
-pub async fn count(
-    state: &AppState,
-    caller: &CurrentSession,
-    reach: Reach,
-    wish: &Wish,
-) -> Result<(usize, bool), AppError> {
+pub async fn count(admin: &AdminRequest, wish: &Wish) -> Result<(usize, bool), AppError> {
     let filter = filter(&wish.which)?;
-    let selection = selection(state, reach, &filter);
-    let conn = &mut *state.database.connection().await?;
+    let selection = selection(admin, &filter);
+    let caller = &admin.caller;
+    let conn = &mut *admin.state.database.connection().await?;
     if let RevokeTarget::AllOfUser(user) = wish.which {
-        reach.includes(conn, user).await?;
+        admin.find_user(conn, user).await?;
     }
     let own = [caller.id];
     let (count, with_own) = match &wish.which {
@@ -127,28 +123,20 @@ pub async fn count(
 ///
 /// # Errors
 /// As [`count`]. What was ended before stays ended.
-pub async fn end(
-    state: &AppState,
-    caller: &CurrentSession,
-    reach: Reach,
-    wish: &Wish,
-    client: &Client,
-) -> Result<RevokeProgress, AppError> {
-    record_foreign(state, caller, reach, &wish.which, client).await?;
+pub async fn end(admin: &AdminRequest, wish: &Wish) -> Result<RevokeProgress, AppError> {
+    let caller = &admin.caller;
+    record_foreign(admin, &wish.which).await?;
     if let RevokeTarget::AllOfUser(user) = wish.which {
-        return end_of_person(state, caller, reach, wish, user, client).await;
+        return end_of_person(admin, wish, user).await;
     }
     let filter = filter(&wish.which)?;
     let began = Instant::now();
     let batch = Batch {
-        state,
-        caller,
-        reach,
+        admin,
         filter: &filter,
         wish,
-        client,
     };
-    let (mut left, mut with_own) = count(state, caller, reach, wish).await?;
+    let (mut left, mut with_own) = count(admin, wish).await?;
     if let RevokeTarget::Filter(_) = wish.which {
         batch.record_decision(left).await?;
     }
@@ -164,7 +152,7 @@ pub async fn end(
         }
     }
     if ended > 0 {
-        (left, with_own) = count(state, caller, reach, wish).await?;
+        (left, with_own) = count(admin, wish).await?;
     }
     // Last of all: with it the caller's right to end any other is gone.
     if left == 0 && with_own && wish.own_too {
@@ -175,30 +163,20 @@ pub async fn end(
 }
 
 /// Records ids that are not within reach. Those of a list stop at the first: one row tells of the attempt.
-async fn record_foreign(
-    state: &AppState,
-    caller: &CurrentSession,
-    reach: Reach,
-    which: &RevokeTarget,
-    client: &Client,
-) -> Result<(), AppError> {
+async fn record_foreign(admin: &AdminRequest, which: &RevokeTarget) -> Result<(), AppError> {
     match which {
-        RevokeTarget::AllOfUser(user) => reach.record_if_foreign(state, caller, client, *user).await,
+        RevokeTarget::AllOfUser(user) => admin.record_user_out_of_scope(*user).await,
         RevokeTarget::Filter(filter) => match filter.user {
-            Some(user) => reach.record_if_foreign(state, caller, client, user).await,
+            Some(user) => admin.record_user_out_of_scope(user).await,
             None => Ok(()),
         },
         RevokeTarget::Sessions(ids) => {
             let foreign = {
-                let conn = &mut *state.database.connection().await?;
-                session_list::find_first_outside(conn, reach.organization, ids).await?
+                let conn = &mut *admin.state.database.connection().await?;
+                session_list::find_first_outside(conn, admin.scope.organization, ids).await?
             };
             match foreign {
-                Some(id) => {
-                    refused(state, caller, client)
-                        .record_foreign("session_id", id.0)
-                        .await
-                }
+                Some(id) => admin.record_foreign_id("session_id", id.0).await,
                 None => Ok(()),
             }
         }
@@ -207,19 +185,20 @@ async fn record_foreign(
 
 /// Ends every session of someone, whenever it began, in one transaction; and whoever is signing in as that person at this
 /// moment, with the password that was good a moment ago, comes too late.
-async fn end_of_person(
-    state: &AppState,
-    caller: &CurrentSession,
-    reach: Reach,
-    wish: &Wish,
-    user: UserId,
-    client: &Client,
-) -> Result<RevokeProgress, AppError> {
+async fn end_of_person(admin: &AdminRequest, wish: &Wish, user: UserId) -> Result<RevokeProgress, AppError> {
+    let caller = &admin.caller;
     let is_own = user == caller.user.id;
     let spared = (is_own && !wish.own_too).then_some(caller.id);
-    let mut tx = reach.begin(state, caller, client, &[user]).await?;
+    let mut tx = admin.begin(&[user]).await?;
     let (now, actor) = (tx.now(), tx.actor());
-    reach.includes(&mut tx, user).await?;
+    let target = admin.find_user(&mut tx, user).await?;
+    if admin
+        .permission(&target, AdminAction::RevokeSessions)
+        .denied()
+        .is_some()
+    {
+        return Err(AppError::Forbidden);
+    }
     if spared.is_some() {
         // In the order of their ids, as whoever writes activity does.
         sessions::lock_open_of(&mut tx, user).await?;
@@ -247,11 +226,7 @@ fn filter(which: &RevokeTarget) -> Result<SessionFilter, AppError> {
             "filter",
             "The filter is empty. Nothing was ended. Give a condition, or state=live to end every session.",
         )),
-        RevokeTarget::Filter(filter)
-            if filter.effective_state() == StateFilter::Live && filter.reason.is_none() =>
-        {
-            Ok(filter.clone())
-        }
+        RevokeTarget::Filter(filter) if filter.lists_only_live() => Ok(filter.clone()),
         RevokeTarget::Filter(_) => Err(AppError::invalid_input(
             "filter",
             "Only live sessions can be ended: list live ones, without a reason.",
@@ -268,21 +243,18 @@ fn filter(which: &RevokeTarget) -> Result<SessionFilter, AppError> {
     }
 }
 
-fn selection<'a>(state: &AppState, reach: Reach, filter: &'a SessionFilter) -> SessionSelection<'a> {
+fn selection<'a>(admin: &AdminRequest, filter: &'a SessionFilter) -> SessionSelection<'a> {
     SessionSelection {
         filter,
-        organization: reach.organization,
-        now: state.clock.now(),
+        organization: admin.scope.organization,
+        now: admin.state.clock.now(),
     }
 }
 
 struct Batch<'a> {
-    state: &'a AppState,
-    caller: &'a CurrentSession,
-    reach: Reach,
+    admin: &'a AdminRequest,
     filter: &'a SessionFilter,
     wish: &'a Wish,
-    client: &'a Client,
 }
 
 enum Failed {
@@ -318,9 +290,9 @@ impl From<sqlx::Error> for Failed {
 impl Batch<'_> {
     /// The caller's own session is never among them.
     async fn next(&self) -> Result<Vec<(UserId, SessionId)>, AppError> {
-        let but = self.caller.id;
-        let conn = &mut *self.state.database.connection().await?;
-        let selection = selection(self.state, self.reach, self.filter);
+        let but = self.admin.caller.id;
+        let conn = &mut *self.admin.state.database.connection().await?;
+        let selection = selection(self.admin, self.filter);
         if let RevokeTarget::Sessions(ids) = &self.wish.which {
             let mut listed = Vec::new();
             for id in session_list::filter_listed(conn, selection, None, ids).await? {
@@ -353,10 +325,7 @@ impl Batch<'_> {
         people.sort_unstable();
         people.dedup();
         let sessions: Vec<SessionId> = ids.iter().map(|(_, session)| *session).collect();
-        let mut tx = self
-            .reach
-            .begin(self.state, self.caller, self.client, &people)
-            .await?;
+        let mut tx = self.admin.begin(&people).await?;
         let ended = self.end_locked(&mut tx, &sessions).await?;
         tx.commit().await?;
         Ok(ended)
@@ -364,10 +333,7 @@ impl Batch<'_> {
 
     /// One row for the decision, beside one for each session: written first, since what follows may break off.
     async fn record_decision(&self, listed: usize) -> Result<(), AppError> {
-        let mut tx = self
-            .reach
-            .begin(self.state, self.caller, self.client, &[])
-            .await?;
+        let mut tx = self.admin.begin(&[]).await?;
         let now = tx.now();
         let event = AuditEvent {
             kind: AuditKind::SessionsEndedByFilter,
@@ -389,7 +355,7 @@ impl Batch<'_> {
 
     async fn end_locked(&self, tx: &mut AdminTransaction, ids: &[SessionId]) -> sqlx::Result<usize> {
         let (actor, now) = (tx.actor(), tx.now());
-        let selection = selection(self.state, self.reach, self.filter);
+        let selection = selection(self.admin, self.filter);
         let listed = session_list::filter_listed(tx, selection, self.wish.cutoff(), ids).await?;
         let note = self.wish.note.as_deref();
         let end = EndCause {

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::{Reach, csv};
+use super::{AdminRequest, csv};
 use domain::{
     admin::{AdminSession, SessionStatus},
     ids::SessionId,
@@ -12,14 +12,10 @@ use domain::{
 
 use crate::{
     error::AppError,
-    server::{
-        auth::current_session::{Client, CurrentSession},
-        state::AppState,
-        store::{
-            audit::AuditKind,
-            cursor::Cursor,
-            session_list::{self, SessionSelection},
-        },
+    server::store::{
+        audit::AuditKind,
+        cursor::Cursor,
+        session_list::{self, SessionSelection},
     },
 };
 
@@ -44,27 +40,20 @@ pub struct Page {
 /// # Errors
 /// The database does not answer.
 pub async fn list(
-    state: &AppState,
-    caller: &CurrentSession,
-    reach: Reach,
+    admin: &AdminRequest,
     filter: &SessionFilter,
     sort: SessionSort,
     after: Option<&Cursor>,
     limit: u16,
 ) -> Result<Page, AppError> {
-    let now = state.clock.now();
-    let selection = SessionSelection {
-        filter,
-        organization: reach.organization,
-        now,
-    };
-    let conn = &mut *state.database.connection().await?;
+    let selection = selection(admin, filter);
+    let conn = &mut *admin.state.database.connection().await?;
     let (sessions, next) =
         session_list::load_page(conn, selection, sort, after, limit.clamp(1, MAX_PAGE)).await?;
     let total = session_list::count(conn, selection).await?;
     let sessions = sessions
         .into_iter()
-        .map(|session| as_noted(session, state, caller))
+        .map(|session| as_noted(session, admin))
         .collect();
     Ok(Page {
         sessions,
@@ -73,29 +62,32 @@ pub async fn list(
     })
 }
 
+fn selection<'a>(admin: &AdminRequest, filter: &'a SessionFilter) -> SessionSelection<'a> {
+    SessionSelection {
+        filter,
+        organization: admin.scope.organization,
+        now: admin.state.clock.now(),
+    }
+}
+
 /// One session of someone within reach, whatever its state.
 ///
 /// # Errors
 /// [`AppError::SessionNotFound`] for any other.
-pub async fn find(
-    state: &AppState,
-    caller: &CurrentSession,
-    reach: Reach,
-    session: SessionId,
-) -> Result<AdminSession, AppError> {
-    let conn = &mut *state.database.connection().await?;
-    let found = session_list::find(conn, reach.organization, session, state.clock.now()).await?;
+pub async fn find(admin: &AdminRequest, session: SessionId) -> Result<AdminSession, AppError> {
+    let conn = &mut *admin.state.database.connection().await?;
+    let found = session_list::find(conn, admin.scope.organization, session, admin.state.clock.now()).await?;
     found
-        .map(|session| as_noted(session, state, caller))
+        .map(|session| as_noted(session, admin))
         .ok_or(AppError::SessionNotFound)
 }
 
 /// With what is noted on this node and not yet written: true already.
-fn as_noted(mut reviewed: AdminSession, state: &AppState, caller: &CurrentSession) -> AdminSession {
+fn as_noted(mut reviewed: AdminSession, admin: &AdminRequest) -> AdminSession {
     let session = &mut reviewed.session;
-    session.is_current = session.id == caller.id;
+    session.is_current = session.id == admin.caller.id;
     if reviewed.state == SessionStatus::Live
-        && let Some(active) = state.activity.last_active(session.id)
+        && let Some(active) = admin.state.activity.last_active(session.id)
     {
         session.last_active_at = session.last_active_at.max(active);
         session.last_seen_at = session.last_seen_at.max(active);
@@ -137,21 +129,9 @@ pub fn csv_head() -> String {
 ///
 /// # Errors
 /// [`AppError::SessionEnded`], [`AppError::Forbidden`] for a caller who may not (any more); the database's.
-pub async fn record_export(
-    state: &AppState,
-    caller: &CurrentSession,
-    reach: Reach,
-    filter: &SessionFilter,
-    client: &Client,
-) -> Result<(), AppError> {
-    let mut tx = reach.begin(state, caller, client, &[]).await?;
-    let now = tx.now();
-    let selection = SessionSelection {
-        filter,
-        organization: reach.organization,
-        now,
-    };
-    let listed = session_list::count(&mut tx, selection).await?;
+pub async fn record_export(admin: &AdminRequest, filter: &SessionFilter) -> Result<(), AppError> {
+    let mut tx = admin.begin(&[]).await?;
+    let listed = session_list::count(&mut tx, selection(admin, filter)).await?;
     super::record_export(
         &mut tx,
         AuditKind::SessionsExported,
@@ -169,9 +149,7 @@ pub async fn record_export(
 /// # Errors
 /// The database does not answer; what was written before stays written.
 pub async fn export<W, F>(
-    state: &AppState,
-    caller: &CurrentSession,
-    reach: Reach,
+    admin: &AdminRequest,
     filter: &SessionFilter,
     sort: SessionSort,
     mut write: W,
@@ -180,26 +158,21 @@ where
     W: FnMut(String) -> F,
     F: Future<Output = bool>,
 {
-    let now = state.clock.now();
-    let selection = SessionSelection {
-        filter,
-        organization: reach.organization,
-        now,
-    };
+    let selection = selection(admin, filter);
     let mut after = None;
     let mut written = 0;
     loop {
         // A connection a page: whoever reads slowly holds none meanwhile.
         let (sessions, next) = {
-            let conn = &mut *state.database.connection().await?;
-            // Whoever was signed out meanwhile gets no more.
-            reach.still_holds(conn, caller, state.clock.now()).await?;
+            let conn = &mut *admin.state.database.connection().await?;
+            // An administrator who was signed out meanwhile gets no more.
+            admin.recheck(conn).await?;
             session_list::load_page(conn, selection, sort, after.as_ref(), 1000).await?
         };
         written += sessions.len();
         let lines: String = sessions
             .into_iter()
-            .map(|session| csv_line(&as_noted(session, state, caller)))
+            .map(|session| csv_line(&as_noted(session, admin)))
             .collect();
         if !write(lines).await || next.is_none() {
             return Ok(());

@@ -1,8 +1,9 @@
 //! What happened to one session, from its sign-in to its end, for whoever has to answer for it.
 
-use super::Reach;
+use super::AdminRequest;
 use domain::{
     admin::{AdminSession, TimelineEntry},
+    admin_permission::AdminScope,
     audit::AuditFilter,
     security_notice::{NoticeRule, ReuseCause},
     session::EndReason,
@@ -13,7 +14,6 @@ use crate::{
     error::AppError,
     server::{
         services::audit_export::START,
-        state::AppState,
         store::{
             audit_log::{self, AuditLogRow, AuditSelection},
             timeline,
@@ -28,17 +28,20 @@ const MOST: i64 = 200;
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn of(state: &AppState, reach: Reach, of: &AdminSession) -> Result<Vec<TimelineEntry>, AppError> {
+pub async fn of(admin: &AdminRequest, of: &AdminSession) -> Result<Vec<TimelineEntry>, AppError> {
     let session = of.session.id;
-    let conn = &mut *state.database.connection().await?;
+    let conn = &mut *admin.state.database.connection().await?;
     let selection = AuditSelection {
         filter: &AuditFilter::default(),
-        organization: reach.organization,
+        organization: admin.scope.organization,
         about: None,
         session: Some(session),
     };
     let recorded = audit_log::load_after(conn, selection, START, MOST).await?;
-    let mut moments: Vec<TimelineEntry> = recorded.into_iter().filter_map(|row| read(row, reach)).collect();
+    let mut moments: Vec<TimelineEntry> = recorded
+        .into_iter()
+        .filter_map(|row| read(row, admin.scope))
+        .collect();
     if !moments.iter().any(|moment| moment.what == SIGNED_IN) {
         // Its row of the audit log names the sign-in by another session, or is of a time before this portal kept one.
         moments.push(TimelineEntry {
@@ -79,7 +82,7 @@ pub async fn of(state: &AppState, reach: Reach, of: &AdminSession) -> Result<Vec
 const SIGNED_IN: &str = "Signed in";
 
 /// `None`: no matter of the asker's.
-fn read(row: AuditLogRow, reach: Reach) -> Option<TimelineEntry> {
+fn read(row: AuditLogRow, scope: AdminScope) -> Option<TimelineEntry> {
     let by = match (row.actor_id, row.actor_email) {
         (_, Some(email)) => Some(format!("by {email}")),
         (None, None) if !row.is_actor_hidden => None,
@@ -123,7 +126,7 @@ fn read(row: AuditLogRow, reach: Reach) -> Option<TimelineEntry> {
         }
         "organization_switched" => {
             let to = row.detail.get("to").and_then(|to| to.as_str());
-            let own = reach.organization.map(|id| id.to_string());
+            let own = scope.organization.map(|id| id.to_string());
             if own.is_some() && own.as_deref() != to {
                 return None;
             }

@@ -23,14 +23,12 @@ use domain::{
 use crate::{
     error::AppError,
     server::{
-        auth::current_session::{Client, CurrentSession},
         config::{
             Config,
             alerts::{AlertRules, CountThreshold, FailureRate},
         },
         database::Database,
-        services::admin::Reach,
-        state::AppState,
+        services::admin::AdminRequest,
         store::{
             alert_deliveries::{self, NewDelivery},
             alerts::{self, ClearedAlert, Finding},
@@ -118,15 +116,17 @@ fn threshold(rules: &AlertRules, rule: AlertRule) -> Option<String> {
 /// # Errors
 /// [`AppError::InvalidInput`] if no webhook is configured; [`AppError::SessionEnded`] and [`AppError::Forbidden`] if the
 /// caller's session or permission ended meanwhile; [`AppError::Unavailable`].
-pub async fn send_test(state: &AppState, caller: &CurrentSession, client: &Client) -> Result<(), AppError> {
-    if state.config.alerts.webhook.is_none() {
+pub async fn send_test(admin: &AdminRequest) -> Result<(), AppError> {
+    // Alerts concern the whole portal.
+    if !admin.scope.is_everyone() {
+        return Err(AppError::Forbidden);
+    }
+    if admin.state.config.alerts.webhook.is_none() {
         return Err(AppError::invalid_input("webhook", "No webhook is set up."));
     }
-    // Alerts concern the whole portal.
-    let everyone = Reach { organization: None };
-    let mut tx = everyone.begin(state, caller, client, &[]).await?;
+    let mut tx = admin.begin(&[]).await?;
     let (actor, now) = (tx.actor(), tx.now());
-    queue_test(&mut tx, &state.config, actor, now).await?;
+    queue_test(&mut tx, &admin.state.config, actor, now).await?;
     tx.commit().await?;
     Ok(())
 }

@@ -31,10 +31,10 @@ pub(super) fn list_parts(filter: &SessionFilter) -> &'static [ListPart] {
     }
 }
 
-/// Returns the SQL for a user's role in the selected organization. Its administrators must not see roles elsewhere.
+/// The user's role in the organization of the list, or in that of the session where the list is of everyone.
 pub(super) fn role_expression(selection: SessionSelection<'_>) -> &'static str {
     if selection.organization.is_some() {
-        "scope.role"
+        "effective_role(st.role, scope.role)"
     } else {
         "st.role"
     }

@@ -14,6 +14,7 @@ use super::{cursor::Cursor, invalid_column};
 use crate::server::database::Connection;
 use domain::{
     admin::{AdminSession, Cutoff, SessionStatus},
+    admin_permission::AdminScope,
     ids::{OrganizationId, SessionId, UserId},
     session::Session,
     session_filter::{SessionFilter, SessionSort},
@@ -210,25 +211,7 @@ pub async fn find(
     row.map(Row::read).transpose()
 }
 
-/// Returns whether a user belongs to the organization; always, without an organization.
-pub async fn is_member(
-    conn: &mut Connection,
-    organization: Option<OrganizationId>,
-    user: UserId,
-) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(
-        r#"
-        SELECT EXISTS (SELECT 1 FROM users WHERE id = $1) AND ($2::uuid IS NULL OR EXISTS (
-            SELECT 1 FROM memberships WHERE user_id = $1 AND organization_id = $2)) AS "within!"
-        "#,
-        user.0,
-        organization.map(|id| id.0),
-    )
-    .fetch_one(conn)
-    .await
-}
-
-/// Returns the first of these sessions whose user does not belong to the organization.
+/// The first of these sessions whose user does not belong to the organization.
 pub async fn find_first_outside(
     conn: &mut Connection,
     organization: Option<OrganizationId>,
@@ -248,23 +231,17 @@ pub async fn find_first_outside(
     Ok(id.map(SessionId))
 }
 
-/// Returns whether the session's user administers the organization in this session. Without an organization: whether
-/// they are a system administrator.
-pub async fn is_administrator(
-    conn: &mut Connection,
-    session: SessionId,
-    organization: Option<OrganizationId>,
-) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(
-        r#"
-        SELECT EXISTS (SELECT 1 FROM session_state WHERE id = $1
-            AND (role = 'system_admin' OR (role = 'admin' AND organization_id = $2))) AS "is_administrator!"
-        "#,
+/// The users whom the session's user administers in it, as of now. `None`: no administrator.
+pub async fn admin_scope(conn: &mut Connection, session: SessionId) -> sqlx::Result<Option<AdminScope>> {
+    let row = sqlx::query!(
+        r#"SELECT role AS "role!", organization_id FROM session_state WHERE id = $1"#,
         session.0,
-        organization.map(|id| id.0),
     )
-    .fetch_one(conn)
-    .await
+    .fetch_optional(conn)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let role = row.role.parse().map_err(invalid_column("role"))?;
+    Ok(AdminScope::of(role, row.organization_id.map(OrganizationId)))
 }
 
 fn select_rows(query: &mut QueryBuilder<Postgres>, selection: SessionSelection<'_>) {
