@@ -1,6 +1,9 @@
 //! `/readyz`.
 
-use std::{future::pending, time::Duration};
+use std::{
+    future::pending,
+    time::{Duration, Instant},
+};
 
 use crate::harness::*;
 
@@ -23,4 +26,21 @@ async fn hung_job_fails_readiness_by_name() {
     let problem = jobs["problem"].as_str().expect("a problem");
     assert!(problem.starts_with("activity has not finished"), "{problem}");
     hanging.abort();
+}
+
+#[tokio::test]
+async fn readiness_waits_for_no_locked_table() {
+    let portal = Portal::start().await;
+    let mut locking = portal.sql.begin().await.expect("a transaction");
+    // With the lock timeout alone each check would wait for five seconds.
+    sqlx::query("LOCK TABLE _sqlx_migrations, job_runs IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut *locking)
+        .await
+        .expect("locked");
+    let began = Instant::now();
+    let ready = portal.anonymous().get("/readyz").await.expect(503).json();
+    let taken = began.elapsed();
+    assert_eq!(ready["checks"][0]["ok"], true, "{ready}");
+    assert_eq!(ready["checks"][1]["problem"], "not known", "{ready}");
+    assert!(taken < Duration::from_secs(6), "{taken:?}");
 }
