@@ -20,6 +20,9 @@ use crate::harness::*;
 /// No message contains it, or parts of it from a misread URL.
 const PASSWORD: &str = "hunter2";
 
+/// Longer than a failing start takes on a busy machine.
+const LONGEST_START: Duration = Duration::from_secs(60);
+
 /// Creates a working directory.
 fn folder() -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -47,9 +50,10 @@ fn serve_in(folder: &PathBuf) -> Command {
 }
 
 /// Returns the one line of a failed startup.
-async fn failure(mut command: Command) -> String {
-    let output = tokio::task::spawn_blocking(move || command.output());
-    let (content, out, err) = read_output(&output.await.expect("ran").expect("started"));
+async fn failure(command: Command) -> String {
+    let mut command = tokio::process::Command::from(command);
+    let output = tokio::time::timeout(LONGEST_START, command.kill_on_drop(true).output()).await;
+    let (content, out, err) = read_output(&output.expect("the start fails").expect("started"));
     assert!(!content, "it has started: {out}");
     assert_eq!(err.lines().count(), 1, "{err}");
     assert!(!err.contains(PASSWORD) && !err.contains("ter2"), "{err}");
