@@ -487,6 +487,28 @@ async fn parallel_correct_passwords_are_never_called_wrong() {
 }
 
 #[tokio::test]
+async fn sign_ins_wait_for_attempts_in_progress() {
+    let portal = Portal::with(&DEFAULTS).await;
+    let maria = portal.broker("maria").await;
+    guess(&portal.browser(CHROME), &maria.email, 3).await;
+    // Another server checks two passwords.
+    let mut other = portal.sql.begin().await.expect("a transaction");
+    sqlx::query("UPDATE password_attempts SET taken = 5 WHERE taken = 3")
+        .execute(&mut *other)
+        .await
+        .expect("taken");
+    let waiting = tokio::spawn(portal.browser(FIREFOX).spawn_sign_in(&maria));
+    portal.until_waiting(1).await;
+    other.commit().await.expect("committed");
+    // The sign-in found all five taken. Then the passwords of the other server are correct.
+    sqlx::query("UPDATE password_attempts SET taken = 3 WHERE taken = 5")
+        .execute(&portal.sql)
+        .await
+        .expect("given back");
+    waiting.await.expect("answered").expect(200);
+}
+
+#[tokio::test]
 async fn lost_attempts_do_not_lock_the_account() {
     let portal = Portal::with(&DEFAULTS).await;
     let maria = portal.broker("maria").await;
