@@ -3,7 +3,10 @@
 
 use std::time::{Duration, Instant};
 
+use broker_portal::server::database::Database;
+use chrono::{DateTime, Utc};
 use serde_json::Value;
+use tokio::time::timeout;
 
 use crate::harness::*;
 
@@ -28,12 +31,29 @@ async fn is_live(postgres: &Postgres, session: &SignedIn) -> bool {
         .expect("the session")
 }
 
-async fn last_active(postgres: &Postgres, session: &SignedIn) -> chrono::DateTime<chrono::Utc> {
+async fn last_active(postgres: &Postgres, session: &SignedIn) -> DateTime<Utc> {
     sqlx::query_scalar("SELECT last_active_at FROM sessions WHERE id = $1::uuid")
         .bind(&session.id)
         .fetch_one(&postgres.sql)
         .await
         .expect("the session")
+}
+
+async fn now(postgres: &Postgres) -> DateTime<Utc> {
+    sqlx::query_scalar("SELECT clock_timestamp()")
+        .fetch_one(&postgres.sql)
+        .await
+        .expect("the time")
+}
+
+/// Counts connections that listen to the event log and began after `then`.
+async fn listeners_since(postgres: &Postgres, then: DateTime<Utc>) -> i64 {
+    let listeners = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND backend_start > $1";
+    sqlx::query_scalar(listeners)
+        .bind(then)
+        .fetch_one(&postgres.sql)
+        .await
+        .expect("pg_stat_activity")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -58,6 +78,7 @@ async fn stalled_connections_recover_without_restart() {
                     .await
             });
         }
+        let stalled_at = now(&postgres).await;
         proxy.stall_established();
         let stalled = Instant::now();
         let before = last_active(&postgres, &caller).await;
@@ -93,7 +114,11 @@ async fn stalled_connections_recover_without_restart() {
             last_active(&postgres, &caller).await > before
         })
         .await;
-        // The listener's connection was stalled silently.
+        // The listener's connection was stalled silently. Its events arrive late until another one listens.
+        wait_until("another connection listens", async || {
+            listeners_since(&postgres, stalled_at).await > 0
+        })
+        .await;
         let path = format!("/api/v1/sessions/{}", watched.id);
         server
             .send(Request::new("DELETE", &path, &caller.credential))
@@ -106,6 +131,74 @@ async fn stalled_connections_recover_without_restart() {
         .await;
     }
     assert!(server.still_runs());
+}
+
+/// Longer than any deadline of the pool, shorter than TCP takes to give up.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
+
+async fn in_time<T>(what: &str, waiting: impl Future<Output = T>) -> T {
+    let waited = timeout(LONGEST_WAIT, waiting).await;
+    waited.unwrap_or_else(|_| panic!("no deadline: {what}"))
+}
+
+/// Leaves this many idle connections that were in use a moment ago.
+async fn rest(database: &Database, count: usize) {
+    let mut in_use = Vec::new();
+    for _ in 0..count {
+        in_use.push(database.connection().await.expect("a connection"));
+    }
+    drop(in_use);
+    wait_until("no connection is in use", async || {
+        database.connections().in_use == 0
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_wait_for_stalled_connections_has_a_deadline() {
+    let postgres = Postgres::start("deadlines").await;
+    let proxy = Proxy::start(&postgres).await;
+    let database = Database::connect(proxy.url()).await.expect("a database");
+
+    let mut conn = database.connection().await.expect("a connection");
+    proxy.stall_established();
+    let statement = sqlx::query("SELECT 1").execute(&mut *conn);
+    assert!(in_time("statement", statement).await.is_err());
+    drop(conn);
+
+    rest(&database, 1).await;
+    proxy.stall_established();
+    let transaction = in_time("BEGIN", database.begin())
+        .await
+        .expect("another connection");
+    proxy.stall_established();
+    drop(transaction);
+    let released = wait_until("released", async || database.connections().in_use == 0);
+    in_time("rollback", released).await;
+
+    let transaction = database.begin().await.expect("a transaction");
+    proxy.stall_established();
+    // Another connection reports the rollback.
+    assert!(in_time("COMMIT", transaction.commit()).await.is_err());
+
+    rest(&database, 5).await;
+    proxy.stall_established();
+    // The pool checks connections that were idle for a second.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let began = Instant::now();
+    let mut acquired = Vec::new();
+    for _ in 0..5 {
+        let acquiring = in_time("check", database.connection()).await;
+        acquired.push(acquiring.expect("another connection"));
+    }
+    // One check took its two seconds. After it the pool replaces the other connections without a check.
+    let taken = began.elapsed();
+    assert!(taken < Duration::from_secs(6), "{taken:?}");
+    drop(acquired);
+
+    proxy.stall_all();
+    // Until no connection is left.
+    while in_time("connecting", database.connection()).await.is_ok() {}
 }
 
 /// Returns the result of a revocation whose COMMIT meets a fault.
