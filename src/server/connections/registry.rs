@@ -269,6 +269,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn slow_readers_are_not_closed_at_once() {
+        let registry = Registry::new(LIMITS, Vec::new());
+        let admit = || registry.admit(address("192.0.2.1")).expect("a place");
+        let readers = [admit(), admit()];
+        for reader in &readers {
+            reader.progress.set_blocked(true);
+        }
+        assert!(admit().is_reserve);
+        for reader in &readers {
+            assert!(!is_evicted(reader).await);
+        }
+    }
+
+    #[tokio::test]
     async fn busy_connections_leave_a_reserve() {
         let registry = Registry::new(LIMITS, vec!["10.0.0.0/8".parse().expect("a network")]);
         // A trusted proxy may exceed the share of one address.

@@ -282,6 +282,8 @@ async fn unsent_response_is_not_closed_for_room() {
         silent.push(server.connect().await);
     }
     assert_eq!(read_until_closed(&mut silent[0]).await, b"");
+    // A closing connection may continue to write for this long.
+    tokio::time::sleep(2 * CLOSE_TIMEOUT).await;
     assert!(read_until_closed(&mut reader).await.len() > LARGE - first.len());
     drop(silent);
     server.stop().await;
