@@ -382,6 +382,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn one_account_leaves_places_free() {
+        let queue = PasswordQueue::new(RUNNING_PER_ACCOUNT + 2);
+        let mut turns = Vec::new();
+        for _ in 0..RUNNING_PER_ACCOUNT {
+            turns.push(wait(&queue, 1, 1).await.expect("a free place"));
+        }
+        let mut same = wait(&queue, 1, 1);
+        let mut other = wait(&queue, 2, 1);
+        assert!(poll(&mut same).is_none());
+        assert!(matches!(poll(&mut other), Some(Ok(_))));
+        drop(turns.pop());
+        assert!(matches!(poll(&mut same), Some(Ok(_))));
+    }
+
+    #[tokio::test]
     async fn one_account_holds_a_share_of_the_queue() {
         let queue = PasswordQueue::new(1);
         let waiting: Vec<_> = (0..WAITING_PER_CORE).map(|_| wait(&queue, 1, 1)).collect();
@@ -458,7 +473,13 @@ mod tests {
     async fn cancelled_request_frees_its_place() {
         let queue = PasswordQueue::new(1);
         let first = wait(&queue, 1, 1).await.expect("a free place");
-        drop(wait(&queue, 2, 2));
+        for _ in 0..MIN_ACCOUNT_SHARE {
+            drop(wait(&queue, 2, 2));
+        }
+        // They no longer count towards the share of their account.
+        let mut again = wait(&queue, 2, 2);
+        assert!(poll(&mut again).is_none());
+        drop(again);
         let mut third = wait(&queue, 3, 3);
         drop(first);
         let turn = poll(&mut third).expect("its turn").expect("a turn");

@@ -177,6 +177,8 @@ mod tests {
             (CHROME, SAFARI_MAC),
             (SAFARI_IPAD, FIREFOX_ANDROID),
             (SAFARI_MAC, CHROME),
+            (FIREFOX_IPHONE, CHROME),
+            (CHROME_IPHONE, FIREFOX),
         ] {
             assert!(
                 is_other_client(ClientKind::Browser, began, plain(seen)),
