@@ -319,9 +319,8 @@ async fn forward_requests(
             }
             answers.send_replace(Some(fault));
             if matches!(fault, Fault::StallRequest) {
-                // Open until the client closes.
-                while let Ok(1..) = from.read(&mut buffer).await {}
-                return;
+                // Postgres does not see that the client closes.
+                std::future::pending().await
             }
         }
         if to.write_all(sent).await.is_err() {
