@@ -1,6 +1,9 @@
 //! Clean-up: records expired sessions and deletes rows past retention.
 
-use broker_portal::server::services::cleanup::{self, CleanupReport};
+use broker_portal::server::{
+    services::cleanup::{self, CleanupReport},
+    store::sessions,
+};
 use chrono::TimeDelta;
 use sqlx::AssertSqlSafe;
 
@@ -285,6 +288,41 @@ async fn confirmed_extensions_survive_parallel_cleanup() {
         chrome.delete("/api/v1/sessions?scope=current").await;
     }
     assert!(lived > 5 && ended > 5, "{lived} lived, {ended} ended");
+}
+
+#[tokio::test]
+async fn sessions_extended_before_their_lock_stay() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let mut tx = portal.state.database.begin().await.expect("a transaction");
+    // As if found expired by a statement that began before an extension was committed.
+    let found = [chrome.session()];
+    let ended = sessions::record_expiry(&mut tx, &found, portal.now())
+        .await
+        .expect("judged");
+    assert!(ended.is_empty());
+    tx.commit().await.expect("committed");
+    assert!(chrome.is_live().await);
+}
+
+#[tokio::test]
+async fn extensions_of_recorded_expiries_are_rejected() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    // Like clean-up, which does not lock the user.
+    let mut ending = portal.sql.begin().await.expect("a transaction");
+    sqlx::query("UPDATE sessions SET ended_at = $2, end_reason = 'idle_timeout' WHERE id = $1")
+        .bind(chrome.session().0)
+        .bind(portal.now())
+        .execute(&mut *ending)
+        .await
+        .expect("ended");
+    let extending = tokio::spawn(chrome.post("/api/v1/session/extend").into_future());
+    portal.until_waiting(1).await;
+    ending.commit().await.expect("commit");
+    extending.await.expect("answered").expect(401);
 }
 
 #[tokio::test]
