@@ -14,9 +14,13 @@ async fn hung_job_fails_readiness_by_name() {
     portal.anonymous().get("/readyz").await.expect(200);
     let jobs = portal.state.jobs.clone();
     let hanging = tokio::spawn(async move { jobs.round("activity", Duration::ZERO, pending::<()>()).await });
-    while portal.state.jobs.hung().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    let reported = async {
+        while portal.state.jobs.hung().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let reported = tokio::time::timeout(Duration::from_secs(10), reported).await;
+    reported.expect("a hung job is reported");
     let ready = portal.anonymous().get("/readyz").await.expect(503).json();
     let checks = ready["checks"].as_array().expect("checks");
     let jobs = checks
