@@ -142,11 +142,13 @@ async fn each_page_keeps_its_own_last_message() {
     let office = Office::open().await;
     let (root, id) = (&office.root, office.nora.id.to_string());
     office.disable().await;
-    for next in [PEOPLE, SESSIONS] {
-        root.post("/api/admin_enable_person")
-            .form(&[("user_id", &*id), ("next", next)])
-            .await
-            .expect(302);
+    for page in [PEOPLE, SESSIONS] {
+        let next = format!("{page}?q=nora");
+        let answer = root
+            .post("/api/admin_enable_person")
+            .form(&[("user_id", &*id), ("next", &*next)])
+            .await;
+        assert_eq!(answer.location(), next);
     }
     for page in [PEOPLE, SESSIONS] {
         let html = root.get(page).await.expect(200).body;
