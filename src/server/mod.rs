@@ -18,6 +18,7 @@ pub mod jobs;
 pub mod lifecycle;
 pub mod node;
 pub mod output;
+pub mod rate_counts;
 pub mod realtime;
 pub mod router;
 pub mod serve;

@@ -12,8 +12,8 @@ use super::{
     config::Config,
     database::Database,
     lifecycle::Jobs,
+    rate_counts::RateCounts,
     realtime::hub::Hub,
-    services::rate_limit::RateLimits,
     telemetry::{metrics::Metrics, traces::Traces},
 };
 
@@ -25,7 +25,7 @@ pub struct AppState {
     pub clock: Clock,
     pub passwords: Passwords,
     /// Recent actions per account and address on this node.
-    pub rate_limits: RateLimits,
+    pub rate_counts: RateCounts,
     pub activity: Activity,
     /// Counters of this node, written once a minute.
     pub minutes: Minutes,

@@ -6,7 +6,8 @@ use crate::{
     error::AppError,
     server::{
         auth::current_session::CurrentSession,
-        services::rate_limit::{self, Action},
+        rate_counts::Action,
+        services::rate_limit,
         state::AppState,
         store::{caller_transaction::CallerTransaction, events, sessions},
     },

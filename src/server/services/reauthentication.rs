@@ -7,8 +7,7 @@ use tracing::Instrument as _;
 
 use super::{
     denials::{DenialReason, DenialRecorder},
-    password_rehash,
-    rate_limit::{self, Action},
+    password_rehash, rate_limit,
     throttle::{self, TakenAttempts},
 };
 use domain::session::ClientKind;
@@ -22,6 +21,7 @@ use crate::{
             password_queue::Turn,
             token::PlainToken,
         },
+        rate_counts::Action,
         state::AppState,
         store::{
             audit::{self, AuditEvent, AuditKind, Refusal, RefusalKind},

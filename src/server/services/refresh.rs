@@ -10,8 +10,7 @@ use serde_json::json;
 use sha2::Sha256;
 
 use super::{
-    rate_limit::{self, Action},
-    revoke,
+    rate_limit, revoke,
     suspicion::{self, UnusualActivity},
 };
 use domain::{
@@ -30,6 +29,7 @@ use crate::{
             token::{PlainToken, RandomnessError},
         },
         database::Transaction,
+        rate_counts::Action,
         state::AppState,
         store::{
             audit::{self, Actor, AuditEvent, AuditKind},
