@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
 
 /** Limit in bytes of brotli per file, exclusive. */
-const LIMITS = { wasm: 268_000, css: 15_000 };
+const LIMITS = { wasm: 269_000, css: 15_000 };
 const UNPACK = { ".br": brotliDecompressSync, ".gz": gunzipSync };
 
 /** All files in a folder and its subfolders, in a stable order. */

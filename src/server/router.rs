@@ -72,10 +72,10 @@ fn server_fns(state: &AppState) -> Router<AppState> {
         .layer(from_fn_with_state(
             state.clone(),
             server_fn_response::fix_response,
-        ));
-    let routes = authenticated(routes, state)
-        .layer(from_fn(json_to_form::convert_json))
-        .layer(from_fn_with_state(state.clone(), form_error::mark_error));
+        ))
+        .layer(from_fn(json_to_form::convert_json));
+    let routes =
+        authenticated(routes, state).layer(from_fn_with_state(state.clone(), form_error::mark_error));
     guarded(routes, RequestKind::ServerFn, state)
 }
 

@@ -44,6 +44,20 @@ fn unsafe_calls(session: SessionId, maria: &TestUser) -> Vec<(Method, String, Va
 }
 
 #[tokio::test]
+async fn cross_origin_requests_are_rejected_before_their_body() {
+    let portal = Portal::start().await;
+    let refused = portal
+        .browser(CHROME)
+        .post("/api/sign_in")
+        .without_header("sec-fetch-site")
+        .header("sec-fetch-site", "cross-site")
+        .body("application/json", "no JSON")
+        .await
+        .expect(403);
+    assert_eq!(refused.json()["code"], "forbidden");
+}
+
+#[tokio::test]
 async fn cross_origin_requests_are_forbidden_without_effect() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;

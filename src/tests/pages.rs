@@ -421,12 +421,31 @@ async fn form_errors_are_shown_to_their_own_browser_only() {
 }
 
 #[tokio::test]
+async fn errors_in_the_return_path_are_not_shown() {
+    let portal = Portal::start().await;
+    let maria = portal.broker("maria").await;
+    let plain = portal.browser(CHROME).without_script();
+    let error = data_encoding::BASE64URL.encode(br#"{"code":"password_change_required"}"#);
+    let next = format!("/dashboard/settings?__path=/api/change_password&__err={error}");
+    let fields = [("email", &*maria.email), ("password", &*maria.password), ("next", &*next)];
+    let signed_in = plain.post("/api/sign_in").form(&fields).await.expect(302);
+    assert_eq!(signed_in.location(), next);
+    let cleaned = plain.follow(&signed_in).await.expect(303);
+    assert_eq!(cleaned.location(), "/dashboard/settings");
+}
+
+#[tokio::test]
 async fn browsers_without_cookies_are_told_so_without_a_mark() {
     let portal = Portal::start().await;
     let blocked = data_encoding::BASE64URL.encode(br#"{"code":"cookies_required"}"#);
     let place = format!("/login?__path=/api/sign_in&__err={blocked}");
     let page = portal.anonymous().get(&place).await.expect(200).body;
     assert!(page.contains("signing in needs cookies"), "{page}");
+    let other = data_encoding::BASE64URL.encode(br#"{"code":"password_change_required"}"#);
+    for name in ["__err", "%5F_err"] {
+        let two = format!("{place}&{name}={other}");
+        portal.anonymous().get(&two).await.expect(303);
+    }
     let keeps = portal.browser(CHROME);
     keeps.get("/login").await.expect(200);
     keeps.get(&place).await.expect(303);

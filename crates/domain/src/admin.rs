@@ -111,7 +111,6 @@ pub enum LastActive {
 
 /// Progress of a bulk revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct RevokeProgress {
     /// Sessions that this request revoked.
     pub ended: usize,

@@ -11,12 +11,12 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Redirect, Response},
 };
+use leptos::server_fn::error::SERVER_FN_ERROR_HEADER;
 use sha2::{Digest, Sha256};
 use url::form_urlencoded;
 
 use super::cookie;
 use crate::{error::AppError, server::state::AppState, wire::error_from_query};
-use domain::query::query_param;
 
 /// The query parameters of an error.
 const NAMES: [&str; 2] = ["__path", "__err"];
@@ -31,9 +31,8 @@ pub async fn discard_forged_error(State(state): State<AppState>, request: Reques
         && !cookie::has_form_error(request.headers(), &digest, &state.config)
     {
         // A browser that blocks cookies has no digest either.
-        let blocks_cookies = !cookie::has_portal_cookie(request.headers(), &state.config)
-            && query_param(query, "__err")
-                .is_some_and(|error| error_from_query(&error) == AppError::CookiesRequired);
+        let blocks_cookies =
+            !cookie::has_portal_cookie(request.headers(), &state.config) && is_cookies_required(query);
         if !blocks_cookies {
             return Redirect::to(&without_error(uri.path(), Some(query))).into_response();
         }
@@ -44,10 +43,12 @@ pub async fn discard_forged_error(State(state): State<AppState>, request: Reques
 /// Marks the error of an answer that leads back to a page.
 pub async fn mark_error(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
+    // Not an error that came with `next=`: the response to a successful form has no such header.
+    let failed = response.headers().contains_key(SERVER_FN_ERROR_HEADER);
     let digest = response
         .headers()
         .get(LOCATION)
-        .filter(|_| response.status() == StatusCode::FOUND)
+        .filter(|_| failed && response.status() == StatusCode::FOUND)
         .and_then(|place| place.to_str().ok()?.split_once('?'))
         .and_then(|(_, query)| digest(query));
     if let Some(digest) = digest
@@ -56,6 +57,15 @@ pub async fn mark_error(State(state): State<AppState>, request: Request, next: N
         response.headers_mut().append(SET_COOKIE, cookie);
     }
     response
+}
+
+/// The only error in a query says that cookies are required.
+fn is_cookies_required(query: &str) -> bool {
+    let mut errors = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "__err");
+    match (errors.next(), errors.next()) {
+        (Some((_, error)), None) => error_from_query(&error) == AppError::CookiesRequired,
+        _ => false,
+    }
 }
 
 /// The digest of the error in a query. `None`: no error.

@@ -81,7 +81,7 @@ impl Jobs {
                 None => round.await,
             };
             if outcome.is_ok() {
-                self.status().panicked.remove(J::NAME);
+                self.mark_recovered(J::NAME);
                 continue;
             }
             // The panic itself was logged by the hook in `telemetry::panics`.
@@ -113,6 +113,11 @@ impl Jobs {
             .filter(|(_, taken, limit)| taken > limit)
             .map(|(job, taken, _)| (job, taken))
             .collect()
+    }
+
+    /// A job whose rounds do not end has recovered from a panic.
+    pub fn mark_recovered(&self, job: &'static str) {
+        self.status().panicked.remove(job);
     }
 
     /// Jobs whose last round panicked.

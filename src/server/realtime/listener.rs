@@ -118,6 +118,7 @@ impl Listen {
         };
         position.deliver_new(database, clock, hub).await?;
         let _listening = hub.listening();
+        jobs.mark_recovered(Self::NAME);
         loop {
             // One read covers all notifications that have come together.
             let woken = jobs.round(Self::NAME, SHORT, listener.wait(POLL_INTERVAL)).await;
