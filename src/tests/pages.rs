@@ -427,7 +427,11 @@ async fn errors_in_the_return_path_are_not_shown() {
     let plain = portal.browser(CHROME).without_script();
     let error = data_encoding::BASE64URL.encode(br#"{"code":"password_change_required"}"#);
     let next = format!("/dashboard/settings?__path=/api/change_password&__err={error}");
-    let fields = [("email", &*maria.email), ("password", &*maria.password), ("next", &*next)];
+    let fields = [
+        ("email", &*maria.email),
+        ("password", &*maria.password),
+        ("next", &*next),
+    ];
     let signed_in = plain.post("/api/sign_in").form(&fields).await.expect(302);
     assert_eq!(signed_in.location(), next);
     let cleaned = plain.follow(&signed_in).await.expect(303);
