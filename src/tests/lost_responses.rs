@@ -223,7 +223,7 @@ async fn late_retry_is_recorded_as_lost_response() {
             .assert_cause(
                 "lost_answer",
                 "it did not receive its new key",
-                "Probably answers were lost",
+                "Responses were probably lost on the network",
             )
             .await;
     }

@@ -68,7 +68,10 @@ async fn applying_advice_resolves_dead_rows_and_cleanup() {
     assert_eq!(advised(&portal).await, expected);
     let (content, out, _) = portal.run(&["maintenance"]).await;
     assert!(content, "advice is no failure");
-    assert!(out.contains("1 ended session past retention"), "{out}");
+    assert!(
+        out.contains("1 ended session and 0 events past retention"),
+        "{out}"
+    );
     // The portal's own connections report their statistics up to ten seconds later.
     let dead: i64 = out
         .lines()
