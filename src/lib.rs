@@ -17,6 +17,7 @@
 #![recursion_limit = "512"]
 
 pub mod app;
+pub mod elements;
 pub mod error;
 pub mod server_fns;
 pub mod ui;

@@ -43,6 +43,7 @@ mod flash;
 mod headers;
 mod health;
 mod invalid_input;
+mod layers;
 mod lifetimes;
 mod limits;
 mod lost_responses;

@@ -15,11 +15,11 @@ use domain::{
 };
 
 use crate::{
-    server::{services::admin::audit_log::Page, store::audit_log::AuditLogRow},
-    ui::components::{
+    elements::{
         icon::{Icon, IconName},
         notice::Tone,
     },
+    server::{services::admin::audit_log::Page, store::audit_log::AuditLogRow},
 };
 
 pub const PATH: &str = "/dashboard/admin/audit";

@@ -15,11 +15,11 @@ use domain::{
 
 use super::words::{name, notice, number};
 use crate::{
-    error::AppError,
-    ui::components::{
+    elements::{
         icon::{Icon, IconName},
         notice::Tone,
     },
+    error::AppError,
 };
 
 /// What the question over the page is about.
@@ -236,7 +236,7 @@ pub fn draw(question: Question, behind: Behind) -> AnyView {
 /// The question has a password and no email.
 fn told(error: &AppError) -> String {
     match error {
-        AppError::InvalidCredentials => "The password is not right. Nothing was done.".to_owned(),
+        AppError::InvalidCredentials => "The password is wrong. Nothing was done.".to_owned(),
         error => error.message(),
     }
 }

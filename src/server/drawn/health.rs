@@ -15,11 +15,11 @@ use domain::{
 };
 
 use crate::{
-    server::health::Check,
-    ui::components::{
+    elements::{
         icon::{Icon, IconName},
         notice::Tone,
     },
+    server::health::Check,
 };
 
 pub const PATH: &str = "/dashboard/admin/health";

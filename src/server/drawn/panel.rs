@@ -14,7 +14,7 @@ use domain::{
     session::ClientKind,
 };
 
-use crate::ui::components::icon::{Icon, IconName};
+use crate::elements::icon::{Icon, IconName};
 
 /// What is drawn.
 pub struct Panel<'a> {

@@ -20,11 +20,11 @@ use domain::{
 };
 
 use crate::{
-    server::services::admin::people_list::Page,
-    ui::components::{
+    elements::{
         icon::{Icon, IconName},
         notice::Tone,
     },
+    server::services::admin::people_list::Page,
 };
 
 pub const PATH: &str = "/dashboard/admin/people";

@@ -17,8 +17,8 @@ use domain::{
 };
 
 use crate::{
+    elements::icon::{Icon, IconName},
     server::services::admin::AdminRequest,
-    ui::components::icon::{Icon, IconName},
 };
 
 /// What is known of the person.

@@ -21,11 +21,11 @@ use domain::{
 };
 
 use crate::{
-    server::services::admin::sessions::Page,
-    ui::components::{
+    elements::{
         icon::{Icon, IconName},
         notice::Tone,
     },
+    server::services::admin::sessions::Page,
 };
 
 pub const PATH: &str = "/dashboard/admin/sessions";

@@ -9,7 +9,7 @@ use domain::{
 };
 use leptos::prelude::*;
 
-use crate::ui::components::notice::{Notice, Tone};
+use crate::elements::notice::{Notice, Tone};
 
 /// A moment as an age, with the exact time at hand. The browser's part puts the exact time in the reader's own zone.
 pub fn age(at: DateTime<Utc>, now: DateTime<Utc>) -> AnyView {

@@ -7,11 +7,9 @@ pub mod dynamic;
 pub mod error_notice;
 pub mod form_error;
 pub mod frame;
-pub mod icon;
 pub mod live;
 pub mod local_time;
 pub mod menu;
-pub mod notice;
 pub mod organization_switcher;
 pub mod page_title;
 pub mod password_field;
@@ -19,3 +17,5 @@ pub mod pending_button;
 pub mod reauthentication;
 pub mod session_row;
 pub mod sign_in_form;
+
+pub use crate::elements::{icon, notice};

@@ -1,0 +1,4 @@
+//! Visual elements that pages and the administrators' views share.
+
+pub mod icon;
+pub mod notice;
