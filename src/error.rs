@@ -88,10 +88,10 @@ impl Resource {
 
     fn message(self) -> &'static str {
         match self {
-            Resource::Address => "There is nothing at this address. Check how it is spelled.",
-            Resource::User => "That person is not there, or not yours to see. Nothing was changed.",
+            Resource::Address => "This address does not exist. Check the spelling.",
+            Resource::User => "That user does not exist, or you may not see them. Nothing was changed.",
             Resource::Organization => "You do not belong to that organization. Nothing was changed.",
-            Resource::Notice => "That question is not open any more. It may have been answered already.",
+            Resource::Notice => "That question is no longer open. It may have been answered already.",
         }
     }
 }
@@ -130,9 +130,9 @@ impl AppError {
     /// which anyone can write.
     pub fn message(&self) -> String {
         let fixed = match self {
-            AppError::InvalidCredentials => "Email or password is not right. Check both and try again.",
+            AppError::InvalidCredentials => "The email or password is wrong. Check both and try again.",
             AppError::SessionEnded { reason } => reason.message(),
-            AppError::InvalidGrant => "This refresh token is no longer good. Sign in again.",
+            AppError::InvalidGrant => "This refresh token is no longer valid. Sign in again.",
             AppError::RefreshTokenReused { answer_lost: true } => {
                 "This device did not receive its new key in time, so its session was ended. Probably an answer was lost on \
                  the network. Sign in again."
@@ -141,7 +141,7 @@ impl AppError {
             AppError::TooManyAttempts { retry_after_seconds } => {
                 // At most a day: without JavaScript the number comes from the URL, which anyone can write.
                 let wait = format_duration(i64::from((*retry_after_seconds).min(86_400).div_ceil(60) * 60));
-                return format!("Too many passwords that were not right. Try again in {wait}.");
+                return format!("Too many wrong passwords. Try again in {wait}.");
             }
             AppError::RateLimited { retry_after_seconds } => {
                 let seconds = i64::from((*retry_after_seconds).clamp(1, 86_400));
@@ -158,13 +158,13 @@ impl AppError {
                 "Your browser sent no cookie of this site, and signing in needs cookies. Allow cookies for this site, then \
                  try again. Your password was not checked."
             }
-            AppError::Busy => "Many people are signing in right now. Try again in a few seconds.",
-            AppError::ReauthRequired => "Enter your password to go on.",
+            AppError::Busy => "Many users are signing in right now. Try again in a few seconds.",
+            AppError::ReauthRequired => "Enter your password to continue.",
             AppError::PasswordChangeRequired => {
-                "Your administrator asks you to choose a new password. Enter it below your present one."
+                "Your administrator asks you to choose a new password. Enter it below your current one."
             }
             AppError::SignInTooOld => {
-                "Your role there asks for a newer sign-in. Sign out, sign in again and switch then."
+                "Your role in that organization requires a more recent sign-in. Sign out, sign in again, then switch."
             }
             AppError::UnsuitablePassword(problem) => problem.message(),
             AppError::Forbidden => "You are not allowed to do this. Ask your administrator.",
@@ -179,12 +179,12 @@ impl AppError {
                  site. If everybody sees this, the administrator has to remove Referrer-Policy: no-referrer from the \
                  proxy, or use https."
             }
-            AppError::SessionNotFound => "That session is not there any more. It may have ended already.",
+            AppError::SessionNotFound => "That session no longer exists. It may have ended already.",
             AppError::ResourceNotFound(resource) => resource.message(),
             AppError::MethodNotAllowed => {
-                "This address takes no requests of that kind. Nothing was changed. Its methods are in the header `Allow`."
+                "This address does not support that request method. Nothing was changed. The header `Allow` lists the methods."
             }
-            AppError::InvalidInput { .. } => "Something in the form does not fit. Check it and try again.",
+            AppError::InvalidInput { .. } => "The form contains an invalid value. Check it and try again.",
             AppError::InvalidScope => "Say which sessions to end: current, others or all.",
             AppError::Unavailable => {
                 "The portal cannot reach its database right now. Nothing was changed. Try again in a minute."

@@ -171,7 +171,7 @@ export class PasswordQuestion {
     readonly page: Page,
     scripted: boolean,
   ) {
-    const name = 'Enter your password to go on';
+    const name = 'Enter your password to continue';
     this.box = scripted ? page.getByRole('dialog', { name }) : page.getByRole('region', { name });
     this.password = this.box.getByLabel('Password', { exact: true });
     this.problem = this.box.getByRole('alert').filter({ hasText: /\S/ });

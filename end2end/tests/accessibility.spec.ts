@@ -86,7 +86,7 @@ const STATES: State[] = [
       await endSession(scene);
       const dialog = new SignedOutDialog(scene.page);
       await dialog.signIn({ email: scene.person.email, password: 'not the password' });
-      await expect(dialog.problem).toContainText('Email or password is not right.');
+      await expect(dialog.problem).toContainText('The email or password is wrong.');
     },
   },
   {
@@ -160,7 +160,7 @@ const STATES: State[] = [
       await page.goto('/login');
       const signInPage = new SignInPage(page);
       await signInPage.signIn({ email: person.email, password: 'not the password' });
-      await expect(signInPage.problem).toContainText('Email or password is not right.');
+      await expect(signInPage.problem).toContainText('The email or password is wrong.');
     },
   },
   {

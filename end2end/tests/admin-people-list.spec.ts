@@ -137,7 +137,7 @@ test('a user without sign-ins can be managed in the details panel', async ({
   const signInPage = new SignInPage(other);
   await other.goto('/login');
   await signInPage.signIn(person);
-  await expect(signInPage.problem).toContainText('Email or password is not right.');
+  await expect(signInPage.problem).toContainText('The email or password is wrong.');
 
   await answer('Let Maria Keller sign in again?', 'Let sign in again…', 'Let sign in again');
   await expect(people.row('Maria Keller')).toContainText('Active');

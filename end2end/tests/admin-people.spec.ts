@@ -44,7 +44,7 @@ test('disabling ends sessions, enabling allows sign-in', async ({
 
   await review.panel.action('Disable the account…').click();
   await answer(disable, 'Disable account');
-  await expect(review.outcome('The account is disabled, and signed out everywhere.')).toBeVisible();
+  await expect(review.outcome('The account is disabled and signed out everywhere.')).toBeVisible();
   await expect(review.panel.box.getByText('Disabled', { exact: true })).toBeVisible();
   await expect(review.panel.action('Disable the account…')).toHaveCount(0);
   if (scripted) {
@@ -53,7 +53,7 @@ test('disabling ends sessions, enabling allows sign-in', async ({
   const signInPage = new SignInPage(other);
   await other.goto('/login');
   await signInPage.signIn(person);
-  await expect(signInPage.problem).toContainText('Email or password is not right.');
+  await expect(signInPage.problem).toContainText('The email or password is wrong.');
 
   await review.panel.action('Let sign in again…').click();
   await answer(new ReviewQuestion(page, 'Let Maria Keller sign in again?'), 'Let sign in again');
@@ -72,7 +72,7 @@ test('a new role applies at once', async ({ page, admin, person, openBrowser }) 
   await expect(role.getByRole('option')).toHaveText(['Guest', 'Employee', 'Vendor', 'Broker', /^Admin/]);
   await role.selectOption('vendor');
   await answer(question, 'Change role');
-  await expect(review.outcome('The role has been changed. It holds from now on.')).toBeVisible();
+  await expect(review.outcome('The role has been changed. It applies from now on.')).toBeVisible();
   await expect(review.row(OTHER)).toContainText('Vendor');
   await other.reload();
   await expect(other.getByRole('main')).toContainText('You are signed in as a vendor');
@@ -101,7 +101,7 @@ test('a forced password change happens at sign-in', async ({
   const next = 'nine green lorries at dawn';
   await expect(fresh).toHaveCount(0);
   await signInPage.signIn({ email: person.email, password: 'not the password' });
-  await expect(signInPage.problem).toContainText('Email or password is not right.');
+  await expect(signInPage.problem).toContainText('The email or password is wrong.');
   await expect(fresh, 'nobody else is told').toHaveCount(0);
   await signInPage.signIn(person);
   await expect(signInPage.problem).toContainText('Your administrator asks you to choose a new password.');

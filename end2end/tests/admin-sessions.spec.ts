@@ -414,7 +414,7 @@ test('the dialog asks for the password after a long time', async ({
     await expect(question.password).toBeHidden();
     await forgetPasswordChecks(portal, admin);
     await question.confirm('End 1 session').click();
-    await expect(question.problem).toHaveText('Enter your password to go on.');
+    await expect(question.problem).toHaveText('Enter your password to continue.');
     await expect(question.password).toBeFocused();
   } else {
     await forgetPasswordChecks(portal, admin);
@@ -422,11 +422,11 @@ test('the dialog asks for the password after a long time', async ({
   }
   await question.password.fill('not the password');
   await question.confirm('End 1 session').click();
-  await expect(question.problem).toContainText('password is not right.', { timeout: 5_000 });
+  await expect(question.problem).toContainText('password is wrong.', { timeout: 5_000 });
   if (scripted) {
     await settled(page);
     await expect(question.reason, 'nothing that was typed is lost').toHaveValue(LOST, { timeout: 5_000 });
-    await expect(question.problem, 'the answer can be read').toContainText('password is not right.', { timeout: 5_000 });
+    await expect(question.problem, 'the answer can be read').toContainText('password is wrong.', { timeout: 5_000 });
     await expect(question.password).toBeFocused();
   }
   expect(await live(page, '&role=broker')).toEqual([OTHER]);

@@ -48,7 +48,7 @@ test('a password change signs out the other devices', async ({
     'Your password was changed, so this device was signed out.',
   );
   await new SignInPage(other).signIn(person);
-  await expect(new SignInPage(other).problem).toContainText('Email or password is not right.');
+  await expect(new SignInPage(other).problem).toContainText('The email or password is wrong.');
   await new SignInPage(other).signIn({ email: person.email, password: FRESH });
   await expect(other).toHaveURL('/dashboard');
 });

@@ -44,7 +44,7 @@ test('the warning counts down, announcements omit the seconds', {
   await expect(live.warning).toBeHidden();
 
   await passesUnasked(page, between, 20);
-  await expect(live.warning).toContainText('Nothing has happened here for some time.');
+  await expect(live.warning).toContainText('There has been no activity for some time.');
   const seconds = live.warning.locator('.countdown');
   await expect(seconds).toHaveAttribute('aria-hidden', 'true');
   await expect(seconds).toHaveText(/^4:[45]\d$/);
@@ -231,7 +231,7 @@ test('the warning before the lifetime’s end offers no extension', {
   await new SettingsPage(page).shows([HERE]);
   await expect(live.warning).toBeHidden();
   await passesUnasked(page, between, 60);
-  await expect(live.warning).toContainText('It has reached its full length then and cannot be kept');
+  await expect(live.warning).toContainText('It then reaches its maximum length and cannot be extended');
   await expect(live.stay).toHaveCount(0);
   await live.dismiss.click();
   await expect(live.warning).toBeHidden();

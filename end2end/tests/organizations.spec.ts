@@ -127,7 +127,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
   for (const { title, words, console, answer } of [
     {
       title: 'the person does not belong to it any more',
-      words: 'You do not belong to it any more.',
+      words: 'You no longer belong to it.',
       console: refusedWith(404),
       answer: (page: Page) =>
         page.route('**/api/switch_organization', route => route.fulfill({ status: 404, json: { code: 'not_found' } })),

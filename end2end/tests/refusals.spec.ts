@@ -206,7 +206,7 @@ test(
     await settings.signOut(DESKTOP).click();
     await expect(page).toHaveURL(/\/dashboard\/settings\?/);
     await expect(settings.section.getByRole('alert')).toContainText('Nothing was signed out.');
-    await expect(settings.section.getByRole('alert')).toContainText('That session is not there any more.');
+    await expect(settings.section.getByRole('alert')).toContainText('That session no longer exists.');
     await settings.shows([HERE, DESKTOP]);
   },
 );

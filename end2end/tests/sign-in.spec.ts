@@ -3,7 +3,7 @@ import { SettingsPage, SignInPage } from '../support/pages';
 import { expect, signIn, test } from '../support/test';
 import { refusedWith } from '../support/watch';
 
-const WRONG = 'Email or password is not right. Check both and try again.';
+const WRONG = 'The email or password is wrong. Check both and try again.';
 
 test('a signed-out user reaches the requested page after sign-in', async ({
   page,
@@ -82,7 +82,7 @@ test(
     await expect(signInPage.problem).toBeFocused();
     await expect(signInPage.email).toHaveValue(person.email);
     await expect(signInPage.email).toHaveAttribute('aria-invalid', 'true');
-    await expect(signInPage.password).toHaveAccessibleDescription(/Email or password is not right/);
+    await expect(signInPage.password).toHaveAccessibleDescription(/The email or password is wrong/);
     await expect(page).toHaveURL('/login');
 
     await page.keyboard.press('Tab');
@@ -191,8 +191,8 @@ test('every end reason has a message', async ({ page }) => {
     ['revoked', 'This session was ended from another device. Please sign in again.'],
     ['revoked_by_admin', 'An administrator ended your session.'],
     ['password_changed', 'Your password was changed, so this device was signed out.'],
-    ['session_limit', /^You signed in on more devices than your role allows, so the one not used for longest was/],
-    ['account_disabled', 'This account cannot sign in. Ask your administrator.'],
+    ['session_limit', /^You signed in on more devices than your role allows, so the least recently used one was/],
+    ['account_disabled', 'This account cannot sign in. Contact your administrator.'],
     ['token_reuse', /^This session was ended because it was renewed twice\. Usually an answer was lost/],
     ['client_changed', /^We saw this session used from somewhere it was not started, and ended it\./],
     ['unknown', 'Please sign in again.'],
@@ -206,7 +206,7 @@ test('a disabled account is signed out with the reason', async ({ page, person, 
   await signIn(page, person);
   await portal.command(['user', 'disable', '--email', person.email]);
   await page.reload();
-  await expect(new SignInPage(page).reason).toHaveText('This account cannot sign in. Ask your administrator.');
+  await expect(new SignInPage(page).reason).toHaveText('This account cannot sign in. Contact your administrator.');
 });
 
 test('signing in again in the same browser leaves no second session behind', async ({ page, person }) => {
@@ -230,7 +230,7 @@ test('after too many wrong passwords the page shows the wait', async ({
   await page.goto('/login');
   const signInPage = new SignInPage(page);
   await signInPage.signIn(person);
-  await expect(signInPage.problem).toContainText(/Too many passwords that were not right\. Try again in \d+ minutes?\./);
+  await expect(signInPage.problem).toContainText(/Too many wrong passwords\. Try again in \d+ minutes?\./);
   if (scripted) {
     await expect(signInPage.email).toHaveValue(person.email);
   }
@@ -246,6 +246,6 @@ test('a busy portal says so and keeps the input', { tag: '@with-script' }, async
   await page.goto('/login');
   const signInPage = new SignInPage(page);
   await signInPage.signIn(person);
-  await expect(signInPage.problem).toContainText('Many people are signing in right now. Try again in a few seconds.');
+  await expect(signInPage.problem).toContainText('Many users are signing in right now. Try again in a few seconds.');
   await expect(signInPage.email).toHaveValue(person.email);
 });

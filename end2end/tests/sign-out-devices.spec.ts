@@ -357,7 +357,7 @@ test('with one device, the dialog names this browser only', async ({
   await new SettingsPage(page).signOutAll.click();
   const question = new SignOutAllQuestion(page, Boolean(scripted));
   await expect(question.box).toContainText('This ends the session in this browser:');
-  await expect(question.box).toContainText('You have to sign in again.');
+  await expect(question.box).toContainText('You must sign in again.');
   await question.confirm(1).click();
   await expect(new SignInPage(page).reason).toHaveText('All your devices have been signed out.');
 });

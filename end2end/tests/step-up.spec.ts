@@ -60,9 +60,9 @@ test('signing out a device continues after the password', async ({
   await settings.signOut(OTHER).click();
   await question.password.fill('not the password');
   await question.goOn(`Sign out ${OTHER}`).click();
-  await expect(question.problem).toHaveText('That password is not right.');
+  await expect(question.problem).toHaveText('That password is wrong.');
   await expect(question.password).toBeFocused();
-  await expect(question.password).toHaveAccessibleDescription(/That password is not right\./);
+  await expect(question.password).toHaveAccessibleDescription(/That password is wrong\./);
   await expect(question.password).toHaveAttribute('aria-invalid', 'true');
 
   await question.password.fill(person.password);
@@ -127,7 +127,7 @@ test('Sign Out All Devices asks for the password in its dialog', async ({
 
   await password.fill('not the password');
   await password.press('Enter');
-  await expect(box.getByRole('alert').filter({ hasText: 'That password is not right.' })).toBeVisible();
+  await expect(box.getByRole('alert').filter({ hasText: 'That password is wrong.' })).toBeVisible();
   await expect(password).toBeFocused();
   expect((await desktop.get('/api/v1/session_state')).status).toBe(200);
 
@@ -153,7 +153,7 @@ test('after too many wrong passwords the dialog shows the wait', async ({
   const question = new PasswordQuestion(page, Boolean(scripted));
   await question.password.fill(person.password);
   await question.goOn(`Sign out ${DESKTOP}`).click();
-  await expect(question.problem).toHaveText(/^Too many passwords that were not right\. Try again in \d+ minutes?\.$/);
+  await expect(question.problem).toHaveText(/^Too many wrong passwords\. Try again in \d+ minutes?\.$/);
   await question.cancel.click();
   await new SettingsPage(page).shows([HERE, DESKTOP]);
 });

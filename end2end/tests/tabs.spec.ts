@@ -198,7 +198,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     },
     {
       title: 'more devices sign in than the role allows',
-      words: /^You signed in on more devices than your role allows, so the one not used for longest was signed out\.$/,
+      words: /^You signed in on more devices than your role allows, so the least recently used one was signed out\.$/,
       end: async ({ portal, person }) => {
         for (let device = 1; device <= 5; device += 1) {
           await Desktop.signIn(portal.url, person, `Desktop ${device}`);
@@ -263,13 +263,13 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     await signIn(page, person);
     await portal.command(['user', 'disable', '--email', person.email]);
     const dialog = new SignedOutDialog(page);
-    await dialog.says('This account cannot sign in. Ask your administrator.');
+    await dialog.says('This account cannot sign in. Contact your administrator.');
     await expect(dialog.box.getByRole('textbox')).toHaveCount(0);
     await expect(dialog.button).toHaveCount(0);
     await expectNothingOf(page, [person.name, person.email]);
     await dialog.elsewhere.click();
     await expect(page).toHaveURL(/\/login/);
-    await expect(new SignInPage(page).reason).toHaveText('This account cannot sign in. Ask your administrator.');
+    await expect(new SignInPage(page).reason).toHaveText('This account cannot sign in. Contact your administrator.');
   });
 
   test('signing in again keeps the input and resumes every tab', async ({
@@ -340,7 +340,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     const dialog = new SignedOutDialog(page);
     await dialog.says('An administrator ended your session.');
     await dialog.signIn({ email: person.email, password: 'not the password' });
-    await expect(dialog.problem).toContainText('Email or password is not right.');
+    await expect(dialog.problem).toContainText('The email or password is wrong.');
     await expect(dialog.problem).toBeFocused();
     await expect(dialog.email).toHaveValue(person.email);
     await expect(dialog.password).toHaveAttribute('aria-invalid', 'true');

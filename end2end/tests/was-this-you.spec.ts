@@ -162,14 +162,14 @@ test('a new browser confirms with the password', async ({
   await signIn(phone, person, '/dashboard/settings');
   const questions = new Questions(phone);
   await questions.open();
-  await expect(questions.card).toContainText('Yes takes your password');
+  await expect(questions.card).toContainText('Confirming requires your password');
   await questions.yes(OTHER).click();
   const password = new PasswordQuestion(phone, Boolean(scripted));
   await expect(password.box).toContainText(OTHER);
   await expect(password.password).toBeFocused();
   await password.password.fill('not the password');
   await password.goOn('Yes, it was me').click();
-  await expect(password.problem).toHaveText('That password is not right.');
+  await expect(password.problem).toHaveText('That password is wrong.');
   await password.password.fill(person.password);
   await password.goOn('Yes, it was me').click();
   await expect(questions.card).toHaveCount(0);

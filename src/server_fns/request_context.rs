@@ -78,7 +78,7 @@ pub async fn redirect_with_flash(path: &str, flash: Flash) {
     }
     // The action succeeded, even if its message is lost.
     if let Err(error) = store_flash(path, flash).await {
-        tracing::warn!(%error, "flash message not kept");
+        tracing::warn!(%error, "flash message not stored");
     }
     leptos_axum::redirect(path);
 }

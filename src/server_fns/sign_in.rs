@@ -41,7 +41,7 @@ pub async fn sign_in(
     let signed_in = request_context::run(async {
         request_context::reject_bearer()?;
         if expects_cookie == Some(true) && !request_context::has_cookie_support()? {
-            tracing::info!("sign-in without cookies refused");
+            tracing::info!("sign-in without cookies rejected");
             return Err(AppError::CookiesRequired);
         }
         let (state, client) = (request_context::state()?, request_context::client()?);

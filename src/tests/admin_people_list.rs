@@ -365,7 +365,7 @@ async fn two_organizations_never_see_each_other() {
         }
     }
     assert!(texts[2].contains("They belong to another organization too"));
-    assert!(texts[4].contains("That person is not there, or not yours to see."));
+    assert!(texts[4].contains("That user does not exist, or you may not see them."));
     let missing = admin
         .get(&format!("{PATH}?person={}", uuid::Uuid::nil()))
         .await
@@ -470,7 +470,7 @@ async fn form_returns_to_its_page_with_a_message() {
     for (what, words) in [
         ("admin_disable_person", "The account is disabled"),
         ("admin_enable_person", "The account can sign in again."),
-        ("admin_end_sessions", "There was nothing to end any more."),
+        ("admin_end_sessions", "No session was left to end."),
     ] {
         // Fields of one page are ignored by the others.
         let fields = [&[("user_id", &*id), ("next", &place)], &end[..]].concat();

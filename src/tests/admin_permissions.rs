@@ -460,11 +460,11 @@ async fn a_404_names_what_is_missing() {
             .as_str()
             .map_or(answer["what"].to_string(), str::to_owned)
     };
-    assert!(words(ada.get("/api/v1/nowhere").await).contains("nothing at this address"));
+    assert!(words(ada.get("/api/v1/nowhere").await).contains("This address does not exist"));
     assert!(words(ada.delete(&format!("/api/v1/sessions/{hugos}")).await).contains("That session"));
     let body = json!({ "user_id": hugo });
     let answer = ada.post("/api/v1/admin/sessions/revoke").json(&body).await;
-    assert!(words(answer).contains("That person"));
+    assert!(words(answer).contains("That user"));
     for (path, field, id, what) in [
         ("admin_disable_person", "user_id", &hugo, "person"),
         ("switch_organization", "organization_id", harbour, "organization"),

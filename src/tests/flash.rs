@@ -275,7 +275,10 @@ async fn follow_up_dialog_says_how_many_ended() {
     assert!(!root.get(&ask).await.expect(200).body.contains("41 ended"));
     keep().await;
     let html = root.get(SESSIONS).await.expect(200).body;
-    assert!(html.contains("41 sessions ended. Others are left."), "{html}");
+    assert!(
+        html.contains("41 sessions ended. More sessions remain."),
+        "{html}"
+    );
 }
 
 #[tokio::test]

@@ -152,7 +152,7 @@ async fn without_javascript_revoking_one_device_is_confirmed() {
     let back = answer.location();
     let page = chrome.get(back).await.expect(200);
     assert!(
-        text(&page.body).contains("That session is not there any more."),
+        text(&page.body).contains("That session no longer exists."),
         "{}",
         page.body
     );
@@ -367,7 +367,7 @@ async fn no_text_of_a_url_reaches_a_page() {
 
 #[tokio::test]
 async fn form_errors_are_shown_to_their_own_browser_only() {
-    const WRONG: &str = "Email or password is not right.";
+    const WRONG: &str = "The email or password is wrong.";
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let plain = portal.browser(CHROME).without_script();

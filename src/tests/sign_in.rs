@@ -55,7 +55,7 @@ async fn without_javascript_a_wrong_password_is_explained() {
     assert!(back.starts_with("/login?next=%2Fdashboard%2Fsettings&"), "{back}");
     let page = chrome.get(back).await.expect(200);
     assert!(
-        page.body.contains("Email or password is not right."),
+        page.body.contains("The email or password is wrong."),
         "{}",
         page.body
     );

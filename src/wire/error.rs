@@ -129,7 +129,7 @@ impl FromServerFnError for AppError {
         match error {
             ServerFnErrorErr::Request(_) | ServerFnErrorErr::Response(_) => AppError::Offline,
             ServerFnErrorErr::Args(_) | ServerFnErrorErr::MissingArg(_) => {
-                AppError::invalid_input("form", "A field is missing or is not of the right kind.")
+                AppError::invalid_input("form", "A field is missing or has the wrong type.")
             }
             ServerFnErrorErr::UnsupportedRequestMethod(_) => AppError::MethodNotAllowed,
             _ => AppError::Internal,

@@ -108,7 +108,7 @@ impl Denied {
     /// The explanation for the administrator.
     pub fn message(self) -> &'static str {
         match self {
-            Self::OutOfScope => "That person is not there, or not yours to see.",
+            Self::OutOfScope => "That user does not exist, or you may not see them.",
             Self::OwnAccount => {
                 "This is you. Another administrator can change your role or disable your account."
             }

@@ -53,7 +53,7 @@ impl AlertRule {
             AlertRule::TokenReuse => "A refresh token was used twice",
             AlertRule::FarSignIns => "Sign-ins far apart",
             AlertRule::CleanupOverdue => "Clean-up is overdue",
-            AlertRule::ListenerDown => "A server hears nothing of the database",
+            AlertRule::ListenerDown => "A server gets no database notifications",
             AlertRule::AuditChainBroken => "The audit log was changed",
         }
     }
@@ -67,7 +67,7 @@ impl fmt::Display for AlertRule {
 
 /// The text is not the name of a rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no alert has the rule {0:?}")]
+#[error("unknown alert rule {0:?}")]
 pub struct UnknownAlertRule(pub String);
 
 impl TryFrom<String> for AlertRule {

@@ -62,7 +62,7 @@ audit_kinds! {
     /// By the user.
     PasswordChanged = "password_changed", "Password changed";
     /// By an administrator: the user must choose a new password at the next sign-in.
-    PasswordChangeRequired = "password_change_required", "New password asked for";
+    PasswordChangeRequired = "password_change_required", "New password required";
     PolicyChanged = "policy_changed", "Limits of a role changed";
     /// An administrator downloaded the list of sessions.
     SessionsExported = "sessions_exported", "Sessions exported";
@@ -114,7 +114,7 @@ impl AuditFilter {
         let ends_with_day = text("until")?.is_some_and(|text| day(&text).is_some());
         let is_backward = |(since, until)| since > until || (since == until && ends_with_day);
         if since.zip(until).is_some_and(is_backward) {
-            let problem = "It is later than “until”: nothing can be listed. Give an earlier time.".to_owned();
+            let problem = "It is later than “until”. Give an earlier time.".to_owned();
             return Err(InvalidFilter {
                 field: "since",
                 problem,

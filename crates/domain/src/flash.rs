@@ -68,18 +68,18 @@ impl Flash {
     /// The message that the user reads.
     pub fn message(self) -> String {
         let words = match self.code {
-            FlashCode::SessionsEnded if self.count == 0 => "There was nothing to end any more.",
+            FlashCode::SessionsEnded if self.count == 0 => "No session was left to end.",
             FlashCode::SessionsEnded => return format!("{} ended.", sessions(self.count)),
             FlashCode::SessionsLeft => {
-                return format!("{} ended. Others are left.", sessions(self.count));
+                return format!("{} ended. More sessions remain.", sessions(self.count));
             }
-            FlashCode::AccountDisabled => "The account is disabled, and signed out everywhere.",
+            FlashCode::AccountDisabled => "The account is disabled and signed out everywhere.",
             FlashCode::AccountEnabled => "The account can sign in again.",
             FlashCode::PasswordRequired => {
-                "They are signed out everywhere, and choose a new password when they sign in."
+                "The user is signed out everywhere and must choose a new password at the next sign-in."
             }
-            FlashCode::RoleChanged => "The role has been changed. It holds from now on.",
-            FlashCode::TestAlertSent => "A test alert is on its way. What becomes of it is shown here.",
+            FlashCode::RoleChanged => "The role has been changed. It applies from now on.",
+            FlashCode::TestAlertSent => "A test alert has been queued. Its delivery is shown here.",
             FlashCode::SignedOutOne => {
                 "The device has been signed out. If someone else was using it, change your password now."
             }

@@ -48,7 +48,7 @@ impl PasswordProblem {
             PasswordProblem::TooCommon => {
                 "This password is easy to guess. Choose one that others do not use, such as a few words in a row."
             }
-            PasswordProblem::Unchanged => "This is the password that you have. Choose another.",
+            PasswordProblem::Unchanged => "This is your current password. Choose another one.",
         }
     }
 }

@@ -53,7 +53,7 @@ impl fmt::Display for ForbiddenCharacter {
             | CharacterKind::VariationSelector
             | CharacterKind::Tag => "an invisible character",
             CharacterKind::Private => "a private-use character",
-            CharacterKind::Noncharacter => "a code that is no character",
+            CharacterKind::Noncharacter => "a code point that is not a character",
         };
         write!(f, "{what} (U+{:04X})", u32::from(character))
     }

@@ -55,7 +55,7 @@ pub enum QueryError<'a> {
 impl std::fmt::Display for QueryError<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            QueryError::UnknownField(name) => write!(f, "“{name}” in the address is no filter."),
+            QueryError::UnknownField(name) => write!(f, "“{name}” in the address is not a filter."),
             QueryError::Duplicate(name) => write!(f, "“{name}” is in the address twice."),
             QueryError::Unreadable(name) => write!(f, "“{name}” in the address cannot be read."),
         }

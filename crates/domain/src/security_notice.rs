@@ -52,7 +52,7 @@ impl NoticeRule {
 
 /// The text is not the name of a rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no rule is called {0:?}")]
+#[error("unknown rule {0:?}")]
 pub struct UnknownNoticeRule(pub String);
 
 /// Parsed from its name, because a derived deserializer is many times larger in the browser module.
@@ -128,7 +128,7 @@ impl SecurityNotice {
             }
             Some(NoticeRule::TokenReuse) => format!("We signed out {device}: its key was used twice."),
             _ if self.is_sign_in() => format!("New sign-in: {device}. Was this you?"),
-            _ => format!("{device} turned up in another network. Was this you?"),
+            _ => format!("{device} was used in another network. Was this you?"),
         }
     }
 

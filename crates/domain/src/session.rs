@@ -29,7 +29,7 @@ impl ClientKind {
 
 /// The text is not a kind of client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a session's kind is browser or desktop; not {0:?}")]
+#[error("the kind of a session is browser or desktop, not {0:?}")]
 pub struct UnknownClientKind(pub String);
 
 /// Parsed from its name, because a derived deserializer is many times larger in the browser module.
@@ -189,7 +189,7 @@ impl EndReason {
             EndReason::LifetimeExceeded => "Lifetime over",
             EndReason::AccountDisabled => "Account disabled",
             EndReason::TokenReuse => "Refresh token shown twice",
-            EndReason::ClientChanged => "Turned up in another browser",
+            EndReason::ClientChanged => "Used in another browser",
             EndReason::RenewalLost => "New cookie not received",
             EndReason::Unknown => "Unknown",
         }
@@ -206,7 +206,7 @@ impl EndReason {
             EndReason::RevokedByAdmin => "An administrator ended your session.",
             EndReason::PasswordChanged => "Your password was changed, so this device was signed out.",
             EndReason::SessionLimit => {
-                "You signed in on more devices than your role allows, so the one not used for longest was signed out."
+                "You signed in on more devices than your role allows, so the least recently used one was signed out."
             }
             EndReason::IdleTimeout => {
                 "You were signed out after a time without activity. Please sign in again."
@@ -214,7 +214,7 @@ impl EndReason {
             EndReason::LifetimeExceeded => {
                 "For your security you need to sign in again from time to time, however active you are."
             }
-            EndReason::AccountDisabled => "This account cannot sign in. Ask your administrator.",
+            EndReason::AccountDisabled => "This account cannot sign in. Contact your administrator.",
             EndReason::TokenReuse => {
                 "This session was ended because it was renewed twice. Usually an answer was lost on the network. If you see \
                  a sign-in that was not you, change your password."
@@ -256,7 +256,7 @@ impl EndReason {
 
 /// The text is not the name of a reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no session ends for the reason {0:?}")]
+#[error("unknown end reason {0:?}")]
 pub struct UnknownEndReason(pub String);
 
 /// Parsed from its name, because a derived deserializer is many times larger in the browser module.

@@ -161,7 +161,7 @@ impl SessionFilter {
             "" => None,
             id => Some(id.parse().map_err(|_| InvalidFilter {
                 field: "user",
-                problem: "Give the id of a person.".to_owned(),
+                problem: "Give the id of a user.".to_owned(),
             })?),
         };
         let of = |names: &'static [&'static str]| names.join(", ");
@@ -292,7 +292,7 @@ impl SessionFilter {
             words.push(format!("matching “{q}”"));
         }
         if self.user.is_some() {
-            words.push("of one person".to_owned());
+            words.push("of one user".to_owned());
         }
         if let Some(kind) = self.kind {
             words.push(match kind {

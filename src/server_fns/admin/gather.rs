@@ -10,6 +10,7 @@ use domain::{
 };
 
 use crate::{
+    elements::notice::Tone,
     error::AppError,
     server::{
         drawn::{
@@ -27,7 +28,6 @@ use crate::{
         store::cursor::Cursor,
     },
     server_fns::request_context,
-    ui::components::notice::Tone,
     wire::error_from_query,
 };
 

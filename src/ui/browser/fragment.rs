@@ -223,7 +223,7 @@ impl FragmentForm {
         }
         let Some(problem) = problem else { return };
         let words = match problem {
-            AppError::InvalidCredentials => "That password is not right.".to_owned(),
+            AppError::InvalidCredentials => "That password is wrong.".to_owned(),
             other => other.message(),
         };
         self.show_message(&words);

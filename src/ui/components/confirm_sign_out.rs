@@ -141,7 +141,7 @@ pub fn ConfirmSignOut(
                 <PasswordField
                     id=config.password
                     failure
-                    hint="Enter your password to go on: it is some time since you last did."
+                    hint="Enter your password to continue. You last entered it some time ago."
                 />
             };
             field.into_any()

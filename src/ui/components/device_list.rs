@@ -46,8 +46,8 @@ pub fn DeviceList(#[prop(into)] sessions: Signal<Vec<Session>>) -> impl IntoView
 
 fn caution(sessions: &[Session]) -> &'static str {
     match sessions {
-        [only] if only.is_current => "You have to sign in again. Unsaved work in this browser may be lost.",
-        [_] => "It has to sign in again. Unsaved work there may be lost.",
-        _ => "Each of them has to sign in again. Unsaved work there may be lost.",
+        [only] if only.is_current => "You must sign in again. Unsaved work in this browser may be lost.",
+        [_] => "It must sign in again. Unsaved work there may be lost.",
+        _ => "Each of them must sign in again. Unsaved work there may be lost.",
     }
 }

@@ -101,9 +101,7 @@ impl OrganizationSwitch {
 
 fn switch_error(name: &str, error: &AppError) -> String {
     let why = match error {
-        AppError::SessionNotFound | AppError::ResourceNotFound(_) => {
-            "You do not belong to it any more.".to_owned()
-        }
+        AppError::SessionNotFound | AppError::ResourceNotFound(_) => "You no longer belong to it.".to_owned(),
         error => error.message(),
     };
     format!("You were not switched to {name}. {why}")

@@ -19,7 +19,7 @@ pub fn PasswordField(
     #[prop(into)]
     failure: Signal<Option<AppError>>,
     /// The text for [`AppError::InvalidCredentials`].
-    #[prop(default = "That password is not right.")]
+    #[prop(default = "That password is wrong.")]
     wrong: &'static str,
     #[prop(optional)] hint: Option<&'static str>,
     /// The id of the element that shows the error, if it is not this field.

@@ -48,7 +48,7 @@ impl PendingAction {
             ),
             PendingAction::ConfirmNotice { device, .. } => (
                 format!("It was you on {device}"),
-                ": this browser is new as well, so we ask for your password before we take its word.",
+                ": this browser is new as well, so we ask for your password before it can confirm this.",
             ),
         }
     }
@@ -162,11 +162,15 @@ pub fn ReauthenticationDialog() -> impl IntoView {
         let (title, class, pending) = if ends {
             ("Nothing was signed out.", "button danger final", "Signing out…")
         } else {
-            ("Your answer was not kept.", "button primary final", "One moment…")
+            (
+                "Your answer was not saved.",
+                "button primary final",
+                "One moment…",
+            )
         };
         let form = view! {
             <form method="dialog" on:submit=submit>
-                <h2 id="step-up-title">"Enter your password to go on"</h2>
+                <h2 id="step-up-title">"Enter your password to continue"</h2>
                 <div class="dialog-body">
                     <p id="step-up-text">
                         <strong>{what}</strong>

@@ -159,8 +159,8 @@ fn NeedsAttention(attention: Vec<AttentionItem>) -> impl IntoView {
         };
         let (title, text) = match attention {
             AttentionItem::SecurityNotices { count } => (
-                format!("{} you should look at", pluralize(count.into(), "unusual event")),
-                "Something about your sessions was not as before. Say whether it was you.",
+                format!("{} to review", pluralize(count.into(), "unusual event")),
+                "Your sessions show unusual activity. Say whether it was you.",
             ),
             AttentionItem::FailedSignIns { count } => (
                 format!(
@@ -172,14 +172,14 @@ fn NeedsAttention(attention: Vec<AttentionItem>) -> impl IntoView {
             ),
             AttentionItem::SignedOutForLimit { device_name } => (
                 format!("{device_name} was signed out when you signed in here"),
-                "Your role allows no more devices at once, and it was the one not used for longest.",
+                "Your role allows no more devices at once, and it was the least recently used.",
             ),
             AttentionItem::AtSessionLimit { limit } => (
                 format!(
-                    "Your role allows {} at once, and you have reached that",
+                    "Your role allows {}, and you have reached that limit",
                     devices(limit)
                 ),
-                "The next sign-in signs out the one not used for longest. Sign out those that you do not use.",
+                "The next sign-in signs out the least recently used one. Sign out those that you do not use.",
             ),
         };
         view! {
@@ -207,7 +207,7 @@ fn NeedsAttention(attention: Vec<AttentionItem>) -> impl IntoView {
                 view! {
                     <div class="card-body">
                         <p class="soft">
-                            "Nothing right now. Refused sign-ins and too many devices appear here."
+                            "Nothing right now. Refused sign-ins and reached device limits appear here."
                         </p>
                     </div>
                 }
@@ -272,8 +272,9 @@ fn WhereSignedIn(overview: Overview) -> impl IntoView {
 #[component]
 fn LastSignIn(previous: Option<PreviousSignIn>) -> impl IntoView {
     let body = match previous {
-        None => view! { <p class="soft">"This is the first sign-in with this account that the portal knows of."</p> }
-            .into_any(),
+        None => {
+            view! { <p class="soft">"This is the first recorded sign-in to this account."</p> }.into_any()
+        }
         Some(previous) => {
             let unknown = || "Not known".to_owned();
             view! {
@@ -295,7 +296,7 @@ fn LastSignIn(previous: Option<PreviousSignIn>) -> impl IntoView {
                 </dl>
                 <p class="soft">"If this was not you, sign out all devices and tell your administrator."</p>
             }
-                .into_any()
+            .into_any()
         }
     };
     view! {

@@ -43,7 +43,7 @@ pub fn LoginPage() -> impl IntoView {
                     <SignInForm ids=SignInFormIds::PAGE label="Sign in" next on_signed_in=Callback::new(go_on) />
                 </div>
             </section>
-            <p class="soft small">"No account, or no way in? Ask your administrator."</p>
+            <p class="soft small">"No account, or cannot sign in? Ask your administrator."</p>
         </main>
     }
 }

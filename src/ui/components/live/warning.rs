@@ -66,9 +66,9 @@ pub fn WarningBanner() -> impl IntoView {
         });
         let seconds = Signal::derive(move || format_countdown(left.get()));
         let text = if is_final {
-            "It has reached its full length then and cannot be kept: finish what you are doing, and sign in again."
+            "It then reaches its maximum length and cannot be extended. Finish what you are doing, then sign in again."
         } else {
-            "Nothing has happened here for some time."
+            "There has been no activity for some time."
         };
         let stay = (!is_final).then(|| {
             view! {

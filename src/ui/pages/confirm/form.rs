@@ -39,7 +39,7 @@ pub fn NothingToConfirm() -> impl IntoView {
             <h1 id="title">"There is nothing to confirm here"</h1>
         </header>
         <div class="card-body">
-            <p>"The device may be signed out already, or the address is misspelt. Nothing was changed."</p>
+            <p>"The device may be signed out already, or the address is misspelled. Nothing was changed."</p>
             <p class="actions">
                 <a class="button primary" href="/dashboard/settings#sessions">
                     "Back to your sessions"
@@ -79,7 +79,7 @@ pub fn SignOutForm(target: SignOutTarget, sessions: Vec<Session>, asks: bool) ->
 }
 
 /// The title of a page that asks for the password.
-pub const ENTER_PASSWORD: &str = "Enter your password to go on";
+pub const ENTER_PASSWORD: &str = "Enter your password to continue";
 
 /// A confirmation form.
 pub struct ConfirmForm {

@@ -131,7 +131,7 @@ pub fn PasswordSection(loaded: PageResource<ActiveSessions>) -> impl IntoView {
                             <span>
                                 "Sign them out"
                                 <span class="field-hint">
-                                    "Every other browser and desktop app has to sign in again with the new password. This \
+                                    "Every other browser and desktop app must sign in again with the new password. This \
                                      browser stays signed in."
                                 </span>
                             </span>
@@ -141,7 +141,7 @@ pub fn PasswordSection(loaded: PageResource<ActiveSessions>) -> impl IntoView {
                             <span>
                                 "Keep them signed in"
                                 <span class="field-hint">
-                                    "Whoever uses them goes on without the new password. Choose this only if you know \
+                                    "They stay signed in without the new password. Choose this only if you know \
                                      every device in the list above."
                                 </span>
                             </span>

@@ -70,7 +70,7 @@ fn Card(loaded: PageResource<ActiveSessions>) -> impl IntoView {
         Some(view! { <Outcome device signed_out /> }.into_any())
     });
     let refused = form_error_in_url(&[DISMISS])
-        .map(|error| view! { <ErrorNotice title="Your answer was not kept." error /> }.into_any());
+        .map(|error| view! { <ErrorNotice title="Your answer was not saved." error /> }.into_any());
     let notices = Memo::new(move |_| devices.get().map(|devices| devices.notices).unwrap_or_default());
     let any = Memo::new(move |_| notices.with(|notices| !notices.is_empty()));
     let count = Signal::derive(move || {
@@ -160,7 +160,7 @@ fn NoticeItem(notice: SecurityNotice, answers: NoticeAnswers) -> impl IntoView {
     });
     // This session may belong to the person that the notice is about.
     let takes_password = (!notice.may_confirm).then(|| {
-        view! { <p class="soft small">"Yes takes your password, since this browser is new as well."</p> }
+        view! { <p class="soft small">"Confirming requires your password, because this browser is new as well."</p> }
             .into_any()
     });
     let no = if notice.is_live {
