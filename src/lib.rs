@@ -7,6 +7,7 @@
 //!
 //! - `domain` (a crate of its own): types and rules. Pure, on both targets.
 //! - [`error`]: the error type that reaches clients.
+//! - [`elements`]: icons and notices.
 //! - [`server_fns`]: authenticate, authorize, call a service, return a view type.
 //! - [`ui`]: pages and components; [`app`] has the routes.
 //! - `server`: everything else on the server; compiled with the feature `ssr` only.

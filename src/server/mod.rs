@@ -3,6 +3,7 @@
 //! A request passes `router` and the middleware in `http`, and reaches a page, a server function or an `api` handler.
 //! These call `services`, which own transactions and call `store`. No module depends on a module above it.
 
+pub mod admin;
 pub mod api;
 pub mod auth;
 pub mod buffers;
@@ -11,7 +12,6 @@ pub mod command_line;
 pub mod config;
 mod connections;
 pub mod database;
-pub mod drawn;
 pub mod health;
 pub mod http;
 pub mod jobs;

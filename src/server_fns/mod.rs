@@ -17,8 +17,8 @@ mod sign_in;
 mod theme;
 
 pub use admin::{
-    AdminChangeRole, AdminDisablePerson, AdminEnablePerson, AdminEndSessions, AdminRequirePassword,
-    AdminTestAlerts, Done, DrawAdmin, draw_admin,
+    AdminChangeRole, AdminDisablePerson, AdminEnablePerson, AdminEndSessions, AdminFormResult,
+    AdminRequirePassword, AdminTestAlerts, DrawAdmin, draw_admin,
 };
 pub use flash::flash_message;
 pub use organization::{SwitchOrganization, switch_organization};

@@ -251,3 +251,35 @@ async fn only_sign_in_and_refresh_need_no_credential() {
         );
     }
 }
+
+/// The parameters of an operation, in order.
+async fn parameters(portal: &Portal, path: &str) -> Vec<String> {
+    let document = portal
+        .anonymous()
+        .get("/api/openapi.json")
+        .await
+        .expect(200)
+        .json();
+    let parameters = document["paths"][path]["get"]["parameters"].as_array();
+    let name = |parameter: &Value| parameter["name"].as_str().expect("a name").to_owned();
+    parameters.expect("parameters").iter().map(name).collect()
+}
+
+#[tokio::test]
+async fn described_parameters_are_those_of_the_query() {
+    let portal = Portal::start().await;
+    let sessions = [
+        &domain::session_filter::SessionFilter::FIELDS[..],
+        &["sort", "after", "limit"],
+    ]
+    .concat();
+    let audit = [&domain::audit::AuditFilter::FIELDS[..], &["after", "limit"]].concat();
+    for (path, expected) in [
+        ("/api/v1/admin/sessions", &sessions),
+        ("/api/v1/admin/sessions.csv", &sessions),
+        ("/api/v1/admin/audit", &audit),
+        ("/api/v1/admin/audit.jsonl", &audit),
+    ] {
+        assert_eq!(parameters(&portal, path).await, *expected, "{path}");
+    }
+}

@@ -75,17 +75,23 @@ audit_kinds! {
 /// Selects rows of the audit log. Empty: every row that the administrator may see. Shared by the page, the API and the
 /// exports.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "server", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "server", into_params(parameter_in = Query))]
 pub struct AuditFilter {
-    /// The user affected: part of a name or email, or an id.
+    /// The affected user: part of a name or email, or an id.
     pub person: Option<String>,
-    /// The user who acted, in the same form.
+    /// The actor, in the same form.
     pub actor: Option<String>,
+    /// The kind of event, for example `session_ended`.
+    #[cfg_attr(feature = "server", param(value_type = Option<String>))]
     pub kind: Option<AuditKind>,
-    /// Inclusive.
+    /// Events since this day (UTC) or time (RFC 3339).
+    #[cfg_attr(feature = "server", param(value_type = Option<String>))]
     pub since: Option<DateTime<Utc>>,
-    /// Exclusive.
+    /// Events before this time, or until the end of this day. Not earlier than `since`.
+    #[cfg_attr(feature = "server", param(value_type = Option<String>))]
     pub until: Option<DateTime<Utc>>,
-    /// An IP address or network.
+    /// An IP address or a network.
     pub address: Option<String>,
 }
 

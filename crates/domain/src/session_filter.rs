@@ -20,18 +20,33 @@ const MAX_SEARCH: usize = 120;
 /// Selects sessions. Empty: every live session that the administrator may see. Revocation rejects an empty filter; see
 /// [`SessionFilter::has_condition`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "server", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "server", into_params(parameter_in = Query))]
 pub struct SessionFilter {
     /// Part of a user's name or email or of a desktop's name; an IP address or network; or a session id.
     pub q: Option<String>,
+    /// A user id.
+    #[cfg_attr(feature = "server", param(value_type = Option<String>))]
     pub user: Option<UserId>,
+    /// `browser` or `desktop`.
+    #[cfg_attr(feature = "server", param(value_type = Option<String>))]
     pub kind: Option<ClientKind>,
+    /// A role, for example `broker`.
+    #[cfg_attr(feature = "server", param(value_type = Option<String>))]
     pub role: Option<Role>,
-    /// `None` selects live sessions. In a revocation, only `Some(Live)` without another condition selects all live
-    /// sessions.
+    /// `live` (the default), `ended` or `all`.
+    // In a revocation, only `Some(Live)` without another condition selects all live sessions.
+    #[cfg_attr(feature = "server", param(value_type = Option<String>))]
     pub state: Option<StateFilter>,
-    /// Selects ended sessions only, because live sessions have no reason.
+    /// An end reason, for example `revoked`.
+    // Selects ended sessions only, because live sessions have no reason.
+    #[cfg_attr(feature = "server", param(value_type = Option<String>))]
     pub reason: Option<EndReason>,
+    /// When the session was created: `within_hour`, `within_day`, `within_week`, `over_day`, `over_week`.
+    #[cfg_attr(feature = "server", param(value_type = Option<String>))]
     pub age: Option<SessionAge>,
+    /// `raised`, `unanswered` or `none`.
+    #[cfg_attr(feature = "server", param(value_type = Option<String>))]
     pub suspicion: Option<SuspicionFilter>,
 }
 

@@ -15,15 +15,13 @@ use tokio::{
     sync::{Semaphore, mpsc},
     time::timeout,
 };
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::extract::{JsonBody, RequestClient, SignedIn};
 use domain::{
     admin::{AdminSession, RevokeTarget},
-    audit::AuditFilter,
     ids::{SessionId, UserId},
-    query::{find_query_error, query_param},
-    session_filter::{InvalidFilter, SessionFilter, SessionSort},
+    session_filter::SessionFilter,
 };
 
 use crate::{
@@ -34,54 +32,19 @@ use crate::{
             error_response::{Problem, ProblemBody},
         },
         services::{
-            admin as services,
             admin::{
                 AdminRequest,
-                revoke::{self, Wish},
-                sessions,
+                audit_log::{self, AuditQuery},
+                query::QuerySource,
+                revoke::{self, RevokeRequest},
+                sessions::{self, SessionsQuery},
             },
             audit_export, reauthentication,
         },
         state::AppState,
-        store::cursor::Cursor,
         telemetry::metrics::Metrics,
     },
 };
-
-impl std::convert::From<InvalidFilter> for AppError {
-    fn from(unknown: InvalidFilter) -> Self {
-        AppError::invalid_input(unknown.field, unknown.problem)
-    }
-}
-
-/// Filter, order and position of the list. Unknown parameters are rejected: a misspelt filter must not list everything.
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "describes the query, which is read by name")]
-pub struct ListQuery {
-    /// Part of a user's name or email or of a desktop's name; an IP address or network; or a session id.
-    q: Option<String>,
-    /// A user id.
-    user: Option<String>,
-    /// `browser` or `desktop`.
-    kind: Option<String>,
-    /// A role, for example `broker`.
-    role: Option<String>,
-    /// `live` (the default), `ended` or `all`.
-    state: Option<String>,
-    /// An end reason, for example `revoked`.
-    reason: Option<String>,
-    /// When the session was created: `within_hour`, `within_day`, `within_week`, `over_day`, `over_week`.
-    age: Option<String>,
-    /// `raised`, `unanswered` or `none`.
-    suspicion: Option<String>,
-    /// `last_active` (the default), `began` or `person`.
-    sort: Option<String>,
-    /// `next` of the previous page.
-    after: Option<String>,
-    /// Rows per page, 1 to 200; 50 by default.
-    limit: Option<u16>,
-}
 
 /// A page of the list.
 #[derive(Serialize, ToSchema)]
@@ -93,52 +56,8 @@ pub struct AdminSessionList {
     next: Option<String>,
 }
 
-/// The parsed query.
-struct Asked {
-    filter: SessionFilter,
-    sort: SessionSort,
-    after: Option<Cursor>,
-    limit: u16,
-}
-
-impl Asked {
-    fn read(query: Option<&str>) -> Result<Self, AppError> {
-        let query = query.unwrap_or_default();
-        require_known_fields(query, &SessionFilter::FIELDS, &["sort", "after", "limit"])?;
-        let get = |name: &str| query_param(query, name);
-        let sort = SessionSort::parse(get("sort").as_deref())?;
-        let after = match get("after").filter(|after| !after.is_empty()) {
-            None => None,
-            Some(after) => Some(Cursor::read(&after, sort).ok_or_else(|| {
-                AppError::invalid_input("after", "Send `next` of the previous page with the same order.")
-            })?),
-        };
-        let limit = parse_limit(get("limit").filter(|limit| !limit.is_empty()))?;
-        Ok(Self {
-            filter: SessionFilter::parse(get)?,
-            sort,
-            after,
-            limit,
-        })
-    }
-}
-
-fn parse_limit(text: Option<String>) -> Result<u16, AppError> {
-    let Some(text) = text else { return Ok(50) };
-    let limit = text
-        .parse()
-        .ok()
-        .filter(|limit| (1..=sessions::MAX_PAGE).contains(limit));
-    limit.ok_or_else(|| {
-        AppError::invalid_input(
-            "limit",
-            format!("Send a number from 1 to {}.", sessions::MAX_PAGE),
-        )
-    })
-}
-
 /// Lists the sessions of users in the caller's organization, or of all users for a system administrator.
-#[utoipa::path(get, path = "/admin/sessions", tag = "admin", params(ListQuery), responses(
+#[utoipa::path(get, path = "/admin/sessions", tag = "admin", params(SessionsQuery), responses(
     (status = 200, description = "A page of the list, with the count of all rows.", body = AdminSessionList),
     (status = 401, description = "`session_ended`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "`forbidden`: administrators only", body = ProblemBody,
@@ -153,18 +72,12 @@ pub async fn list_sessions(
     RawQuery(query): RawQuery,
 ) -> Result<Json<AdminSessionList>, Problem> {
     let admin = AdminRequest::authorize(state, caller, client).await?;
-    let asked = Asked::read(query.as_deref())?;
-    if let Some(user) = asked.filter.user {
+    let query = SessionsQuery::parse(query.as_deref().unwrap_or_default(), QuerySource::Api)
+        .map_err(AppError::from)?;
+    if let Some(user) = query.filter.user {
         admin.record_user_out_of_scope(user).await?;
     }
-    let page = sessions::list(
-        &admin,
-        &asked.filter,
-        asked.sort,
-        asked.after.as_ref(),
-        asked.limit,
-    )
-    .await?;
+    let page = sessions::list(&admin, &query).await?;
     Ok(Json(AdminSessionList {
         sessions: page.sessions,
         total: page.total,
@@ -173,7 +86,7 @@ pub async fn list_sessions(
 }
 
 /// Exports all sessions that the filter selects as CSV (RFC 4180). Ignores `after` and `limit`.
-#[utoipa::path(get, path = "/admin/sessions.csv", tag = "admin", params(ListQuery), responses(
+#[utoipa::path(get, path = "/admin/sessions.csv", tag = "admin", params(SessionsQuery), responses(
     (status = 200, description = "The whole list, UTF-8 with a byte order mark, every field in quotes. Values that a spreadsheet \
         would interpret as a formula begin with an apostrophe.", body = String, content_type = "text/csv"),
     (status = 401, description = "`session_ended`", body = ProblemBody, content_type = "application/problem+json"),
@@ -191,11 +104,12 @@ pub async fn export_sessions(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let admin = AdminRequest::authorize(state, caller, client).await?;
-    let asked = Asked::read(query.as_deref())?;
-    if let Some(user) = asked.filter.user {
+    let query = SessionsQuery::parse(query.as_deref().unwrap_or_default(), QuerySource::Api)
+        .map_err(AppError::from)?;
+    if let Some(user) = query.filter.user {
         admin.record_user_out_of_scope(user).await?;
     }
-    sessions::record_export(&admin, &asked.filter).await?;
+    sessions::record_export(&admin, &query.filter).await?;
     let name = format!("sessions-{}.csv", admin.state.clock.now().format("%Y-%m-%d"));
     let metrics = admin.state.metrics.clone();
     let body = stream_export(metrics, move |out| async move {
@@ -204,7 +118,7 @@ pub async fn export_sessions(
             let out = out.clone();
             async move { out.write(lines).await }
         };
-        sessions::export(&admin, &asked.filter, asked.sort, write).await
+        sessions::export(&admin, &query, write).await
     })?;
     Ok(file_response("text/csv; charset=utf-8", &name, body))
 }
@@ -271,29 +185,6 @@ fn file_response(kind: &'static str, name: &str, body: HttpBody) -> Response {
     response
 }
 
-/// Filter and position of the audit log. Unknown parameters are rejected.
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "describes the query, which is read by name")]
-pub struct AuditQuery {
-    /// The affected user: part of a name or email, or an id.
-    person: Option<String>,
-    /// The actor, in the same form.
-    actor: Option<String>,
-    /// The kind of event, for example `session_ended`.
-    kind: Option<String>,
-    /// Events since this day (UTC) or time (RFC 3339).
-    since: Option<String>,
-    /// Events before this time, or until the end of this day. Not earlier than `since`.
-    until: Option<String>,
-    /// An IP address or a network.
-    address: Option<String>,
-    /// `next` of the previous page.
-    after: Option<i64>,
-    /// Rows per page, 1 to 200; 50 by default.
-    limit: Option<u16>,
-}
-
 /// A page of the audit log, newest first.
 #[derive(Serialize, ToSchema)]
 pub struct AuditList {
@@ -302,20 +193,6 @@ pub struct AuditList {
     events: Vec<serde_json::Value>,
     /// Send it as `after` for the next page. `null` on the last page.
     next: Option<i64>,
-}
-
-/// # Errors
-/// [`AppError::InvalidInput`] for a query with parameters that are in neither list.
-fn require_known_fields(query: &str, fields: &[&str], others: &[&str]) -> Result<(), AppError> {
-    find_query_error(query, fields, others).map_or(Ok(()), |error| {
-        Err(AppError::invalid_input("query", error.to_string()))
-    })
-}
-
-fn audit_filter(query: Option<&str>) -> Result<AuditFilter, AppError> {
-    let query = query.unwrap_or_default();
-    require_known_fields(query, &AuditFilter::FIELDS, &["after", "limit"])?;
-    Ok(AuditFilter::parse(|name| query_param(query, name))?)
 }
 
 /// Lists audit events that affect or were caused by users of the caller's organization. All events for a system administrator.
@@ -334,19 +211,9 @@ pub async fn list_audit(
     RawQuery(query): RawQuery,
 ) -> Result<Json<AuditList>, Problem> {
     let admin = AdminRequest::authorize(state, caller, client).await?;
-    let filter = audit_filter(query.as_deref())?;
-    let get =
-        |name: &str| query_param(query.as_deref().unwrap_or_default(), name).filter(|text| !text.is_empty());
-    let after = match get("after") {
-        None => None,
-        Some(after) => Some(
-            after
-                .parse()
-                .map_err(|_| AppError::invalid_input("after", "Send `next` of the previous page."))?,
-        ),
-    };
-    let limit = parse_limit(get("limit"))?;
-    let page = services::audit_log::list(&admin, &filter, after, limit).await?;
+    let query =
+        AuditQuery::parse(query.as_deref().unwrap_or_default(), QuerySource::Api).map_err(AppError::from)?;
+    let page = audit_log::list(&admin, &query).await?;
     let read = |row| Ok(serde_json::from_str(&audit_export::to_json_line(row)?)?);
     let events: std::io::Result<_> = page.rows.iter().map(read).collect();
     let events = events.map_err(|error| {
@@ -377,8 +244,9 @@ pub async fn export_audit(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let admin = AdminRequest::authorize(state, caller, client).await?;
-    let filter = audit_filter(query.as_deref())?;
-    services::audit_log::record_export(&admin, &filter).await?;
+    let query =
+        AuditQuery::parse(query.as_deref().unwrap_or_default(), QuerySource::Api).map_err(AppError::from)?;
+    audit_log::record_export(&admin, &query.filter).await?;
     let name = format!("audit-{}.jsonl", admin.state.clock.now().format("%Y-%m-%d"));
     let metrics = admin.state.metrics.clone();
     let body = stream_export(metrics, move |out| async move {
@@ -386,7 +254,7 @@ pub async fn export_audit(
             let out = out.clone();
             async move { out.write(lines).await }
         };
-        services::audit_log::export(&admin, &filter, write).await
+        audit_log::export(&admin, &query.filter, write).await
     })?;
     Ok(file_response("application/jsonl", &name, body))
 }
@@ -439,18 +307,18 @@ pub async fn revoke(
     JsonBody(body): JsonBody<RevokeBody>,
 ) -> Result<Json<RevokeProgress>, Problem> {
     let admin = AdminRequest::authorize(state, caller, client).await?;
-    let wish = wish(&admin, body).await?;
+    let request = parse_revoke_request(&admin, body).await?;
     _ = reauthentication::require_recent_check(&admin.state, &admin.caller, None, &admin.client).await?;
-    let ended = revoke::end(&admin, &wish).await?;
+    let ended = revoke::revoke_sessions(&admin, &request).await?;
     Ok(Json(RevokeProgress {
         ended: ended.ended,
         left: ended.left,
-        begun_by: wish.until.to_string(),
+        begun_by: request.until.to_string(),
     }))
 }
 
-async fn wish(admin: &AdminRequest, body: RevokeBody) -> Result<Wish, AppError> {
-    let which = match (body.filter, body.ids, body.user_id) {
+async fn parse_revoke_request(admin: &AdminRequest, body: RevokeBody) -> Result<RevokeRequest, AppError> {
+    let target = match (body.filter, body.ids, body.user_id) {
         (Some(fields), None, None) => {
             if let Some(unknown) = fields
                 .keys()
@@ -476,15 +344,15 @@ async fn wish(admin: &AdminRequest, body: RevokeBody) -> Result<Wish, AppError> 
             ));
         }
     };
-    Ok(Wish {
-        which,
+    Ok(RevokeRequest {
+        target,
         until: match body.begun_by {
             None => revoke::current_cutoff(&admin.state).await?,
             Some(text) => text
                 .parse()
                 .map_err(|_| AppError::invalid_input("begun_by", "Send the value of the first response."))?,
         },
-        note: revoke::note(body.reason.as_deref().unwrap_or_default())?,
+        note: revoke::parse_note(body.reason.as_deref().unwrap_or_default())?,
         own_too: body.own_too,
     })
 }

@@ -1,11 +1,9 @@
-//! What administrators see and do. The pages are drawn on the server (`server::drawn`).
+//! The admin pages and the forms on them. The server renders the pages (`server::admin`).
 
 #![allow(clippy::too_many_arguments, reason = "the fields of a form")]
 
 #[cfg(feature = "ssr")]
-mod gather;
-#[cfg(feature = "ssr")]
-mod read;
+mod form;
 
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -16,7 +14,7 @@ use crate::wire::TextJson;
 #[cfg(feature = "ssr")]
 use crate::{
     server::{
-        drawn,
+        admin,
         services::{
             admin::{AdminRequest, people, revoke},
             alerts,
@@ -32,40 +30,39 @@ use domain::{
     time::pluralize,
 };
 
-/// What came of a form of an administrator's page.
+/// The result of a form on an admin page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Done {
-    /// For the person to read.
+pub struct AdminFormResult {
+    /// The message for the user.
     pub message: String,
-    /// Where the page goes.
+    /// The URL to go to.
     pub next: String,
     /// Sessions that this request ended.
     pub ended: usize,
-    /// Sessions that are left: send the same again.
+    /// Sessions that are left. To revoke them, send the same request again.
     pub left: usize,
 }
 
-/// Draws the administrator's page at that path and query; without one, that of the request.
+/// Renders the admin page at this path and query; by default, those of the request.
 #[server(DrawAdmin, prefix = "/api", endpoint = "draw_admin", output = TextJson, client = SessionClient)]
 pub async fn draw_admin(#[server(default)] place: Option<String>) -> Result<String, AppError> {
     request_context::run(async {
-        let admin = authorize().await?;
+        let caller = authorize().await?;
         let place = place
             .or_else(request_context::page_path)
             .ok_or(AppError::ResourceNotFound(crate::error::Resource::Address))?;
         let (path, query) = place.split_once('?').unwrap_or((place.as_str(), ""));
-        match path {
-            drawn::sessions::PATH => gather::sessions(&admin, query).await,
-            drawn::people::PATH => gather::people(&admin, query).await,
-            drawn::audit::PATH => gather::audit(&admin, query).await,
-            drawn::health::PATH => gather::health(&admin, query).await,
-            _ => Err(AppError::ResourceNotFound(crate::error::Resource::Address)),
-        }
+        let request = admin::PageRequest {
+            admin: &caller,
+            query,
+            flash: request_context::flash(),
+        };
+        admin::render_page(path, request).await
     })
     .await
 }
 
-/// Ends sessions: one, all of a person or all that a filter lists, as `which` says. Many take more than one request.
+/// Revokes sessions: `which` is one, all of a user, or all that a filter selects. Many sessions take several requests.
 #[server(AdminEndSessions, prefix = "/api", endpoint = "admin_end_sessions", output = TextJson, client = SessionClient)]
 pub async fn admin_end_sessions(
     which: String,
@@ -77,30 +74,30 @@ pub async fn admin_end_sessions(
     #[server(default)] own_too: Option<String>,
     #[server(default)] password: Option<String>,
     #[server(default)] next: String,
-) -> Result<Done, AppError> {
+) -> Result<AdminFormResult, AppError> {
     request_context::run(async {
         let admin = authorize().await?;
-        let wish = revoke::Wish {
-            which: read::which(&which, filter.as_deref(), &session_id, &user_id)?,
-            until: read::cutoff(&begun_by)?,
-            note: revoke::note(&reason)?,
+        let request = revoke::RevokeRequest {
+            target: form::parse_target(&which, filter.as_deref(), &session_id, &user_id)?,
+            until: form::parse_cutoff(&begun_by)?,
+            note: revoke::parse_note(&reason)?,
             own_too: own_too.is_some(),
         };
         let allowed = reauthenticate(&admin, password).await?;
-        let ended = revoke::end(&admin, &wish).await?;
+        let ended = revoke::revoke_sessions(&admin, &request).await?;
         request_context::renew_password_check(&admin.caller, allowed).await?;
-        let path = read::page(&next);
+        let path = form::return_url(&next);
         if ended.left == 0 {
-            return Ok(Done::whole(FlashCode::SessionsEnded, path, ended.ended).await);
+            return Ok(AdminFormResult::complete(FlashCode::SessionsEnded, path, ended.ended).await);
         }
-        let next = read::go_on(&path, &which, &begun_by);
+        let next = form::continue_url(&path, &which, &begun_by);
         let flash = Flash {
             code: FlashCode::SessionsLeft,
             count: ended.ended,
         };
         request_context::redirect_with_flash(&next, flash).await;
         let count = |n: usize| pluralize(i64::try_from(n).unwrap_or(i64::MAX), "session");
-        Ok(Done {
+        Ok(AdminFormResult {
             message: format!("{} ended, {} left.", count(ended.ended), count(ended.left)),
             next,
             ended: ended.ended,
@@ -110,14 +107,14 @@ pub async fn admin_end_sessions(
     .await
 }
 
-/// Lets someone sign in no more, and ends their sessions.
+/// Disables an account and revokes its sessions.
 #[server(AdminDisablePerson, prefix = "/api", endpoint = "admin_disable_person", output = TextJson, client = SessionClient)]
 pub async fn admin_disable_person(
     user_id: String,
     #[server(default)] password: Option<String>,
     #[server(default)] next: String,
-) -> Result<Done, AppError> {
-    request_context::run(on_person(
+) -> Result<AdminFormResult, AppError> {
+    request_context::run(act_on_user(
         (&user_id, password, &next),
         FlashCode::AccountDisabled,
         async |admin, user| people::disable(admin, user).await,
@@ -125,14 +122,14 @@ pub async fn admin_disable_person(
     .await
 }
 
-/// Lets someone sign in again.
+/// Enables an account.
 #[server(AdminEnablePerson, prefix = "/api", endpoint = "admin_enable_person", output = TextJson, client = SessionClient)]
 pub async fn admin_enable_person(
     user_id: String,
     #[server(default)] password: Option<String>,
     #[server(default)] next: String,
-) -> Result<Done, AppError> {
-    request_context::run(on_person(
+) -> Result<AdminFormResult, AppError> {
+    request_context::run(act_on_user(
         (&user_id, password, &next),
         FlashCode::AccountEnabled,
         async |admin, user| {
@@ -143,14 +140,14 @@ pub async fn admin_enable_person(
     .await
 }
 
-/// Has someone choose a new password at their next sign-in, and signs them out everywhere.
+/// Requires a new password at the next sign-in and revokes all sessions.
 #[server(AdminRequirePassword, prefix = "/api", endpoint = "admin_require_password", output = TextJson, client = SessionClient)]
 pub async fn admin_require_password(
     user_id: String,
     #[server(default)] password: Option<String>,
     #[server(default)] next: String,
-) -> Result<Done, AppError> {
-    request_context::run(on_person(
+) -> Result<AdminFormResult, AppError> {
+    request_context::run(act_on_user(
         (&user_id, password, &next),
         FlashCode::PasswordRequired,
         async |admin, user| people::require_password_change(admin, user).await,
@@ -158,7 +155,7 @@ pub async fn admin_require_password(
     .await
 }
 
-/// Gives someone another role, in an organization or, for whoever belongs to none, outside any.
+/// Changes a user's role in an organization; without one, the role of a user who belongs to none.
 #[server(AdminChangeRole, prefix = "/api", endpoint = "admin_change_role", output = TextJson, client = SessionClient)]
 pub async fn admin_change_role(
     user_id: String,
@@ -166,7 +163,7 @@ pub async fn admin_change_role(
     #[server(default)] organization_id: Option<String>,
     #[server(default)] password: Option<String>,
     #[server(default)] next: String,
-) -> Result<Done, AppError> {
+) -> Result<AdminFormResult, AppError> {
     request_context::run(async {
         let role = role
             .parse()
@@ -176,7 +173,7 @@ pub async fn admin_change_role(
             .map(|id| id.parse())
             .transpose()
             .map_err(|_| AppError::ResourceNotFound(crate::error::Resource::Organization))?;
-        on_person(
+        act_on_user(
             (&user_id, password, &next),
             FlashCode::RoleChanged,
             async |admin, user| {
@@ -189,15 +186,17 @@ pub async fn admin_change_role(
     .await
 }
 
-/// Has the webhook of the alerts told that this is a test.
+/// Sends a test message to the alert webhook.
 #[server(AdminTestAlerts, prefix = "/api", endpoint = "admin_test_alerts", output = TextJson, client = SessionClient)]
-pub async fn admin_test_alerts(#[server(default)] password: Option<String>) -> Result<Done, AppError> {
+pub async fn admin_test_alerts(
+    #[server(default)] password: Option<String>,
+) -> Result<AdminFormResult, AppError> {
     request_context::run(async {
         let admin = authorize().await?;
         let allowed = reauthenticate(&admin, password).await?;
         alerts::send_test(&admin).await?;
         request_context::renew_password_check(&admin.caller, allowed).await?;
-        Ok(Done::whole(FlashCode::TestAlertSent, drawn::health::PATH.to_owned(), 0).await)
+        Ok(AdminFormResult::complete(FlashCode::TestAlertSent, admin::health::PATH.to_owned(), 0).await)
     })
     .await
 }
@@ -212,16 +211,16 @@ async fn authorize() -> Result<AdminRequest, AppError> {
     .await
 }
 
-/// The dialog has a password field where one is needed, so there is no page of its own to lead to.
+/// The dialog itself has the password field, so there is no redirect to a page that asks for it.
 #[cfg(feature = "ssr")]
 async fn reauthenticate(admin: &AdminRequest, password: Option<String>) -> Result<PasswordProof, AppError> {
     reauthentication::require_recent_check(&admin.state, &admin.caller, password, &admin.client).await
 }
 
 #[cfg(feature = "ssr")]
-impl Done {
-    /// All of it is done: where the form came from says so.
-    async fn whole(code: FlashCode, next: String, ended: usize) -> Self {
+impl AdminFormResult {
+    /// The action is complete. The page shows the message.
+    async fn complete(code: FlashCode, next: String, ended: usize) -> Self {
         let flash = Flash { code, count: ended };
         request_context::redirect_with_flash(&next, flash).await;
         Self {
@@ -233,14 +232,14 @@ impl Done {
     }
 }
 
-/// Does something to a person: their id, the administrator's password where one is needed, and where the form came from
-/// are what each such form sends. `act` gives how many sessions ended with it.
+/// Performs an action on a user. Each form sends the user's id, the administrator's password if needed, and the URL to
+/// return to. `act` returns the number of ended sessions.
 #[cfg(feature = "ssr")]
-async fn on_person(
+async fn act_on_user(
     (user, password, next): (&str, Option<String>, &str),
     code: FlashCode,
     act: impl AsyncFnOnce(&AdminRequest, UserId) -> Result<usize, AppError>,
-) -> Result<Done, AppError> {
+) -> Result<AdminFormResult, AppError> {
     let admin = authorize().await?;
     let user = user
         .parse()
@@ -248,5 +247,5 @@ async fn on_person(
     let allowed = reauthenticate(&admin, password).await?;
     let ended = act(&admin, user).await?;
     request_context::renew_password_check(&admin.caller, allowed).await?;
-    Ok(Done::whole(code, read::page(next), ended).await)
+    Ok(AdminFormResult::complete(code, form::return_url(next), ended).await)
 }

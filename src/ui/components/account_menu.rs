@@ -8,13 +8,15 @@ use leptos::{
 
 use super::{
     dynamic::{dynamic, rows},
-    icon::{Icon, IconName},
     menu,
-    notice::{Notice, Tone},
 };
 use domain::{overview::Viewer, session::EndReason, session_state::SessionState, theme::Theme};
 
 use crate::{
+    elements::{
+        icon::{Icon, IconName},
+        notice::{Notice, Tone},
+    },
     error::AppError,
     server_fns::{choose_theme, sign_out},
     ui::{

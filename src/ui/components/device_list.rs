@@ -2,11 +2,10 @@
 
 use leptos::prelude::*;
 
-use super::{
-    dynamic::{dynamic, rows},
-    icon::{Icon, IconName},
-};
+use super::dynamic::{dynamic, rows};
 use domain::{session::Session, time::pluralize};
+
+use crate::elements::icon::{Icon, IconName};
 
 /// "3 devices"
 pub fn devices(count: usize) -> String {

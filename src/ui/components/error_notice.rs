@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::notice::{Notice, Tone};
+use crate::elements::notice::{Notice, Tone};
 use crate::error::AppError;
 
 /// `title` says what was not done; the error says why and what to do.

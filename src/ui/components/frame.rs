@@ -6,7 +6,6 @@ use leptos_router::hooks::use_location;
 use super::{
     account_menu::AccountMenu,
     dynamic::{async_view, effect, empty_view},
-    icon::Mark,
     live::{
         ended::EndedDialog, toast_region::ToastRegion, unreachable::UnreachableBanner, warning::WarningBanner,
     },
@@ -16,6 +15,7 @@ use super::{
 use domain::{admin_permission::AdminScope, overview::Viewer};
 
 use crate::{
+    elements::icon::Mark,
     error::AppError,
     ui::{
         browser,

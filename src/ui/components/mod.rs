@@ -17,5 +17,3 @@ pub mod pending_button;
 pub mod reauthentication;
 pub mod session_row;
 pub mod sign_in_form;
-
-pub use crate::elements::{icon, notice};

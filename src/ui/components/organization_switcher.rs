@@ -10,9 +10,7 @@ use leptos_router::hooks::use_location;
 
 use super::{
     dynamic::{dynamic, effect, rows},
-    icon::{Icon, IconName},
     menu,
-    notice::Tone,
 };
 use domain::{
     organization::{Membership, Organization},
@@ -21,6 +19,10 @@ use domain::{
 };
 
 use crate::{
+    elements::{
+        icon::{Icon, IconName},
+        notice::Tone,
+    },
     error::AppError,
     server_fns::switch_organization,
     ui::{

@@ -2,10 +2,8 @@
 
 use leptos::prelude::*;
 
-use super::{
-    dynamic::dynamic,
-    icon::{Icon, IconName},
-};
+use super::dynamic::dynamic;
+use crate::elements::icon::{Icon, IconName};
 use crate::{error::AppError, ui::errors::is_about_password};
 
 /// `id` is unique in the page; `name` and `autocomplete` are for the form and password managers.

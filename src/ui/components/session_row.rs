@@ -4,16 +4,15 @@ use leptos::{ev::SubmitEvent, prelude::*};
 
 use super::{
     dynamic::{dynamic, rows},
-    icon::{Icon, IconName},
     local_time::{Ago, LocalTime},
     pending_button::PendingButton,
 };
+use crate::elements::icon::{Icon, IconName};
+use crate::{error::AppError, ui::page_clock::PageClock};
 use domain::{
     ids::SessionId,
     session::{ClientKind, Session},
 };
-
-use crate::{error::AppError, ui::page_clock::PageClock};
 
 /// The id of the sign-out button.
 pub fn sign_out_button(session: SessionId) -> String {

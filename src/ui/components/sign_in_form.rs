@@ -2,13 +2,9 @@
 
 use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 
-use super::{
-    dynamic::dynamic,
-    icon::{Icon, IconName},
-    password_field::PasswordField,
-    pending_button::PendingButton,
-};
+use super::{dynamic::dynamic, password_field::PasswordField, pending_button::PendingButton};
 use crate::{
+    elements::icon::{Icon, IconName},
     error::AppError,
     server_fns::{sign_in, typed_email},
     ui::{browser, errors::form_error_in_url},

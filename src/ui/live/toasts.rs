@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use leptos::prelude::*;
 
-use crate::ui::components::notice::Tone;
+use crate::elements::notice::Tone;
 
 /// Information and success messages disappear after this time. Errors and warnings stay until dismissed.
 const DISMISS_AFTER: Duration = Duration::from_secs(8);

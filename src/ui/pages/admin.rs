@@ -12,6 +12,7 @@ use leptos::{
 use leptos_router::hooks::use_location;
 
 use crate::{
+    elements::notice::Tone,
     error::AppError,
     server_fns::client,
     ui::{
@@ -19,7 +20,6 @@ use crate::{
         components::{
             dynamic::{async_view, dynamic, effect},
             error_notice::ErrorNotice,
-            notice::Tone,
             page_title::PageTitle,
         },
         errors::filter_session_end,

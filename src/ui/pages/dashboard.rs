@@ -8,14 +8,16 @@ use domain::{
 use leptos::prelude::*;
 
 use crate::{
+    elements::{
+        icon::{Icon, IconName},
+        notice::{Notice, Tone},
+    },
     error::AppError,
     ui::{
         components::{
             device_list::devices,
             dynamic::{async_view, rows},
-            icon::{Icon, IconName},
             local_time::LocalTime,
-            notice::{Notice, Tone},
             page_title::PageTitle,
         },
         live::monitor,

@@ -4,12 +4,14 @@ use domain::{return_path::safe_return_path, session::EndReason};
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 
+use crate::elements::{
+    icon::Mark,
+    notice::{Notice, Tone},
+};
 use crate::ui::{
     browser,
     components::{
         dynamic::{async_view, effect, empty_view},
-        icon::Mark,
-        notice::{Notice, Tone},
         page_title::PageTitle,
         sign_in_form::{SignInForm, SignInFormIds},
     },

@@ -1,9 +1,20 @@
-//! The audit log as an administrator reads it: what was done to their people, and what these did.
+//! The audit log for administrators: events that affect or were caused by users in scope.
 
-use super::AdminRequest;
+use utoipa::{
+    IntoParams,
+    openapi::path::{Parameter, ParameterIn},
+};
+
+use super::{
+    AdminRequest,
+    query::{
+        AuditPosition, DEFAULT_LIMIT, InvalidQuery, QuerySource, check_parameters, parse_after, parse_limit,
+    },
+};
 use domain::{
     alert::AlertRule,
     audit::{AuditChainStatus, AuditFilter, AuditKind},
+    query::query_param,
 };
 
 use crate::{
@@ -22,27 +33,64 @@ use crate::{
     },
 };
 
+/// Which rows to list, and which page of them. The list is ordered by time, newest first.
+#[derive(Clone, Debug)]
+pub struct AuditQuery {
+    pub filter: AuditFilter,
+    /// The page starts after the row of this id. `None`: at the newest row.
+    pub after: Option<i64>,
+    /// Rows of a page.
+    pub limit: u16,
+}
+
+impl Default for AuditQuery {
+    fn default() -> Self {
+        Self {
+            filter: AuditFilter::default(),
+            after: None,
+            limit: DEFAULT_LIMIT,
+        }
+    }
+}
+
+impl AuditQuery {
+    /// # Errors
+    /// [`InvalidQuery`].
+    pub fn parse(query: &str, source: QuerySource) -> Result<Self, InvalidQuery> {
+        check_parameters(query, &AuditFilter::FIELDS, &["after"], source)?;
+        Ok(Self {
+            filter: AuditFilter::parse(|name| query_param(query, name))?,
+            after: parse_after(query, source, |text| text.parse().ok())?,
+            limit: parse_limit(query)?,
+        })
+    }
+}
+
+impl IntoParams for AuditQuery {
+    fn into_params(parameter_in: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let mut parameters = AuditFilter::into_params(&parameter_in);
+        parameters.extend(AuditPosition::into_params(&parameter_in));
+        parameters
+    }
+}
+
 /// A page of the log, newest first.
 #[derive(Default)]
 pub struct Page {
     pub rows: Vec<AuditLogRow>,
-    /// Where the next page begins: the id of the last row of this one.
+    /// Where the next page starts: the id of the last row.
     pub next: Option<i64>,
 }
 
-/// A page of what the filter lists, from before the row of id `before` on.
+/// Lists a page.
 ///
 /// # Errors
-/// The database does not answer.
-pub async fn list(
-    admin: &AdminRequest,
-    filter: &AuditFilter,
-    before: Option<i64>,
-    limit: u16,
-) -> Result<Page, AppError> {
-    let selection = selection(admin, filter);
+/// [`AppError::Unavailable`].
+pub async fn list(admin: &AdminRequest, query: &AuditQuery) -> Result<Page, AppError> {
+    let AuditQuery { filter, after, limit } = query;
+    let (selection, limit) = (selection(admin, filter), *limit);
     let conn = &mut *admin.state.database.connection().await?;
-    let before = before.unwrap_or(i64::MAX);
+    let before = after.unwrap_or(i64::MAX);
     let mut rows = load_before(conn, selection, before, i64::from(limit) + 1).await?;
     let has_more = rows.len() > usize::from(limit);
     rows.truncate(usize::from(limit));
@@ -50,10 +98,10 @@ pub async fn list(
     Ok(Page { rows, next })
 }
 
-/// Records an export before it begins, with its filter and how many rows it lists.
+/// Records an export before it starts, with its filter and number of rows.
 ///
 /// # Errors
-/// [`AppError::SessionEnded`], [`AppError::Forbidden`] for a caller who may not (any more); the database's.
+/// [`AppError::SessionEnded`], [`AppError::Forbidden`] if the caller's session or permission ended; [`AppError::Unavailable`].
 pub async fn record_export(admin: &AdminRequest, filter: &AuditFilter) -> Result<(), AppError> {
     let mut tx = admin.begin(&[]).await?;
     let listed = count(&mut tx, selection(admin, filter)).await?;
@@ -62,10 +110,10 @@ pub async fn record_export(admin: &AdminRequest, filter: &AuditFilter) -> Result
     Ok(())
 }
 
-/// Everything that the filter lists, oldest first, one JSON object a line. `write` says whether whoever reads still does.
+/// Exports all selected rows, oldest first, one JSON object per line. `write` returns whether the reader is still there.
 ///
 /// # Errors
-/// The database does not answer; what was written before stays written.
+/// As [`record_export`], before each part.
 pub async fn export<W, F>(admin: &AdminRequest, filter: &AuditFilter, mut write: W) -> Result<(), AppError>
 where
     W: FnMut(String) -> F,
@@ -74,7 +122,7 @@ where
     let mut after = START;
     loop {
         {
-            // An administrator who was signed out meanwhile gets no more.
+            // A caller who was signed out meanwhile gets no more.
             admin
                 .recheck(&mut *admin.state.database.connection().await?)
                 .await?;
@@ -92,18 +140,18 @@ where
     }
 }
 
-/// Whether the log can be trusted, as far as it was looked at.
+/// Loads the result of the last verification and the number of unsealed rows.
 ///
 /// # Errors
-/// The database does not answer.
-pub async fn trust(state: &AppState) -> Result<AuditChainStatus, AppError> {
+/// [`AppError::Unavailable`].
+pub async fn load_chain_status(state: &AppState) -> Result<AuditChainStatus, AppError> {
     let conn = &mut *state.database.connection().await?;
     let open = alerts::list_open(conn).await?;
     let broken = open
         .into_iter()
         .find(|alert| alert.rule == AlertRule::AuditChainBroken);
     Ok(AuditChainStatus {
-        // A pass that found something comes to its end as well.
+        // A verification that found an error succeeds as well.
         verified_at: job_runs::load_last_success(conn, verification::JOB)
             .await?
             .filter(|_| broken.is_none()),

@@ -1,21 +1,20 @@
 //! Comma-separated values (RFC 4180) that stay text in every spreadsheet.
 //!
-//! Names come from outside, and a cell that begins with `=`, `+`, `-` or `@` is a formula (OWASP, CSV injection). Which
-//! character separates cells depends on the reader's locale and settings, not on us: Excel in German splits at
-//! semicolons, inside quotes too when it took a comma for text. So every cell is quoted, and an apostrophe stands before
-//! each sign that could begin a cell for any separator.
+//! A cell that starts with `=`, `+`, `-` or `@` is a formula (OWASP, CSV injection), and names are untrusted. The separator
+//! depends on the reader's locale: Excel in German splits at semicolons, even inside quotes. So every cell is quoted, and
+//! an apostrophe precedes each character that could start a formula after any separator.
 
-/// What a file begins with: without this mark (UTF-8) Excel takes the bytes for the local code page, and breaks umlauts.
-/// No `sep=` line: Excel then ignores the mark, and every other program takes the line for data.
+/// The start of a file. Without the byte order mark, Excel assumes the local code page and breaks umlauts. There is no
+/// `sep=` line, because Excel then ignores the mark, and other programs read the line as data.
 pub const BYTE_ORDER_MARK: &str = "\u{feff}";
 
-/// What a spreadsheet may be told to split cells at.
+/// The separators that spreadsheets support.
 const SEPARATORS: &str = ",;|:^~#*!/\\&$%<>_";
 
-/// What begins a formula, in the wide forms of East Asian keyboards too.
+/// Characters that start a formula, also in the wide forms of East Asian keyboards.
 const FORMULA_SIGNS: &str = "=+-@\u{ff1d}\u{ff0b}\u{ff0d}\u{ff20}";
 
-/// Writes one line, with its end.
+/// Encodes one line, with its end.
 pub fn line<T: AsRef<str>>(cells: impl IntoIterator<Item = T>) -> String {
     let cells: Vec<String> = cells.into_iter().map(|text| cell(text.as_ref())).collect();
     cells.join(",") + "\r\n"
@@ -24,7 +23,7 @@ pub fn line<T: AsRef<str>>(cells: impl IntoIterator<Item = T>) -> String {
 fn cell(text: &str) -> String {
     let mut cell = String::with_capacity(text.len() + 2);
     cell.push('"');
-    // Whether a cell could begin here. Blanks and quotes leave it so: readers trim and unquote.
+    // Whether a cell could start here. Blanks and quotes do not change that: readers trim and unquote.
     let mut may_begin = true;
     for (place, c) in text.chars().enumerate() {
         let is_control = c.is_control();
@@ -46,7 +45,7 @@ fn cell(text: &str) -> String {
 mod tests {
     use super::*;
 
-    /// Every cell that a program finds in a line: at commas outside of quotes, and at `separator` wherever it stands.
+    /// The cells that a program finds in a line: split at commas outside of quotes, and at `separator` anywhere.
     fn cells_at(separator: char, line: &str) -> Vec<String> {
         line.split(separator)
             .flat_map(|part| part.split("\",\""))
@@ -94,7 +93,7 @@ mod tests {
             ("\t=1", "\"'\t'=1\""),
             ("a\r\nb", "\"a\r\nb\""),
             ("PC;=cmd|' /C calc'!A0;x", "\"PC;'=cmd|' /C calc'!A0;x\""),
-            // What is no formula stays as it is.
+            // Other text is unchanged.
             ("Müller & Söhne - Büro", "\"Müller & Söhne - Büro\""),
             ("kim+desk@broker.example", "\"kim+desk@broker.example\""),
             ("2026-11-20T17:42:03.120Z", "\"2026-11-20T17:42:03.120Z\""),

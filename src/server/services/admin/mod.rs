@@ -7,6 +7,7 @@ pub mod audit_log;
 mod csv;
 pub mod people;
 pub mod people_list;
+pub mod query;
 pub mod revoke;
 pub mod sessions;
 pub mod timeline;

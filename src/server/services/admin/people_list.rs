@@ -1,16 +1,21 @@
-//! The administrator's people: listed and counted, with when they were there.
+//! The users in scope: list and count, with their live sessions and last activity.
 
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
-use super::AdminRequest;
+use super::{
+    AdminRequest,
+    query::{DEFAULT_LIMIT, InvalidQuery, QuerySource, check_parameters, parse_after},
+};
 use crate::server::database::Connection;
 use domain::{
     admin::{LastActive, ListedUser},
     ids::{SessionId, UserId},
     organization::Membership,
     people_filter::PeopleFilter,
+    query::query_param,
+    session_filter::SessionSort,
 };
 
 use crate::{
@@ -24,48 +29,71 @@ use crate::{
 
 pub use crate::server::store::people_list::PeopleSelection;
 
+/// Which users to list, and which page of them. The list is ordered by email.
+#[derive(Clone, Debug, Default)]
+pub struct PeopleQuery {
+    pub filter: PeopleFilter,
+    /// Where the page starts. `None`: at the first row.
+    pub after: Option<Cursor>,
+}
+
+impl PeopleQuery {
+    /// # Errors
+    /// [`InvalidQuery`].
+    pub fn parse(query: &str, source: QuerySource) -> Result<Self, InvalidQuery> {
+        check_parameters(query, &PeopleFilter::FIELDS, &["after"], source)?;
+        Ok(Self {
+            filter: PeopleFilter::parse(|name| query_param(query, name))?,
+            after: parse_after(query, source, |text| Cursor::read(text, SessionSort::User))?,
+        })
+    }
+}
+
 /// A page of the list.
 #[derive(Debug, Default)]
 pub struct Page {
     pub people: Vec<ListedUser>,
-    /// Rows of all pages together.
+    /// Rows on all pages.
     pub total: i64,
-    /// Where the next page begins.
+    /// Where the next page starts.
     pub next: Option<Cursor>,
 }
 
-/// A page of what the filter lists, with the count of all of it.
+/// Lists a page, with the count of all rows.
 ///
 /// # Errors
-/// The database does not answer.
-pub async fn list(
-    admin: &AdminRequest,
-    filter: &PeopleFilter,
-    after: Option<&Cursor>,
-    limit: u16,
-) -> Result<Page, AppError> {
+/// [`AppError::Unavailable`].
+pub async fn list(admin: &AdminRequest, query: &PeopleQuery) -> Result<Page, AppError> {
     let selection = PeopleSelection {
-        filter,
+        filter: &query.filter,
         organization: admin.scope.organization,
     };
     let state = &admin.state;
     let conn = &mut *state.database.connection().await?;
-    // What is noted on this node and not yet written is true already.
-    let noted = |session| state.activity.last_active(session);
-    Ok(load_page(conn, selection, after, limit, state.clock.now(), noted).await?)
+    // Activity that this node has not written yet.
+    let recent = |session| state.activity.last_active(session);
+    Ok(load_page(
+        conn,
+        selection,
+        query.after.as_ref(),
+        DEFAULT_LIMIT,
+        state.clock.now(),
+        recent,
+    )
+    .await?)
 }
 
-/// The same for an operator, who has no session. `noted` is what a node knows and has not yet written.
+/// [`list`] for an operator, who has no session. `recent` returns activity that is not written yet.
 ///
 /// # Errors
-/// The database does not answer.
+/// The database's.
 pub async fn load_page(
     conn: &mut Connection,
     selection: PeopleSelection<'_>,
     after: Option<&Cursor>,
     limit: u16,
     now: DateTime<Utc>,
-    noted: impl Fn(SessionId) -> Option<DateTime<Utc>>,
+    recent: impl Fn(SessionId) -> Option<DateTime<Utc>>,
 ) -> sqlx::Result<Page> {
     let (people, next) = store::load_page(conn, selection, after, limit).await?;
     let total = store::count(conn, selection).await?;
@@ -76,7 +104,7 @@ pub async fn load_page(
         .map(|presence| (presence.user, presence))
         .collect();
     let mut memberships: HashMap<UserId, Vec<Membership>> = HashMap::new();
-    // What someone is elsewhere is not for an organization's administrators to know.
+    // Administrators of an organization must not see memberships elsewhere.
     if selection.organization.is_none() {
         for (user, membership) in organizations::list_for_users(conn, &ids).await? {
             memberships.entry(user).or_default().push(membership);
@@ -89,7 +117,7 @@ pub async fn load_page(
             ListedUser {
                 memberships: memberships.remove(&user.id).unwrap_or_default(),
                 live: presence.as_ref().map_or(0, |presence| presence.live.len()),
-                last_active: presence.map_or(LastActive::Never, |presence| last_active(&noted, &presence)),
+                last_active: presence.map_or(LastActive::Never, |presence| last_active(&recent, &presence)),
                 user,
                 status,
             }
@@ -98,9 +126,9 @@ pub async fn load_page(
     Ok(Page { people, total, next })
 }
 
-fn last_active(noted: impl Fn(SessionId) -> Option<DateTime<Utc>>, presence: &Presence) -> LastActive {
-    let noted = presence.live.iter().filter_map(|session| noted(*session));
-    match noted.chain(presence.last_active_at).max() {
+fn last_active(recent: impl Fn(SessionId) -> Option<DateTime<Utc>>, presence: &Presence) -> LastActive {
+    let recent = presence.live.iter().filter_map(|session| recent(*session));
+    match recent.chain(presence.last_active_at).max() {
         Some(at) => LastActive::At(at),
         None if presence.has_signed_in => LastActive::BeforeRetention,
         None => LastActive::Never,

@@ -1,7 +1,7 @@
-//! An administrator ends sessions: one, all of a person, or everything that a filter lists.
+//! Administrators revoke sessions: one, all of a user, or all that a filter selects.
 //!
-//! Many are ended in batches of one transaction each, so that nobody waits long for a lock, and a failure in the middle
-//! leaves whole batches behind: the same request goes on where it was.
+//! Many are revoked in batches of one transaction each, so that locks are short. After a failure, repeating the request
+//! continues with the rest.
 
 use std::time::{Duration, Instant};
 
@@ -36,49 +36,48 @@ use crate::{
 /// Most sessions of one transaction.
 const BATCH: i64 = 250;
 
-/// How long one request goes on with batches: well under the time that an answer may take.
-const LONG_ENOUGH: Duration = Duration::from_secs(4);
+/// A request starts no batch after this time. It is well below the deadline of a response.
+const TIME_LIMIT: Duration = Duration::from_secs(4);
 
-/// How often a batch is tried that gets into a deadlock with another transaction.
-const RETRIES: u32 = 5;
+/// Attempts for a batch that the database aborts because of a deadlock.
+const MAX_ATTEMPTS: u32 = 5;
 
-/// Longest words for the people, in characters.
+/// The longest note, in characters.
 pub const MAX_NOTE: usize = 200;
 
-/// What an administrator wants to end.
+/// What an administrator asks to revoke.
 #[derive(Clone, Debug)]
-pub struct Wish {
-    pub which: RevokeTarget,
-    /// Where a filter says which: sessions after it stay, so that users who sign in again meanwhile are not signed out
-    /// once more.
+pub struct RevokeRequest {
+    pub target: RevokeTarget,
+    /// With a filter, sessions created later stay: users who sign in again are not signed out once more.
     pub until: Cutoff,
-    /// What the people read.
+    /// The text that the users read.
     pub note: Option<String>,
-    /// The caller's own session too, where it is among them; it is the last to go.
+    /// Also revoke the caller's own session if it is selected. It is the last.
     pub own_too: bool,
 }
 
-impl Wish {
-    /// Sessions that are named, and all of a user, end whenever they were created.
+impl RevokeRequest {
+    /// Only a filter has a cutoff.
     fn cutoff(&self) -> Option<Cutoff> {
-        matches!(self.which, RevokeTarget::Filter(_)).then_some(self.until)
+        matches!(self.target, RevokeTarget::Filter(_)).then_some(self.until)
     }
 }
 
-/// The cutoff of a request that begins now.
+/// Returns the cutoff of a request that starts now.
 ///
 /// # Errors
-/// The database does not answer.
+/// [`AppError::Unavailable`].
 pub async fn current_cutoff(state: &AppState) -> Result<Cutoff, AppError> {
     let conn = &mut *state.database.connection().await?;
     Ok(Cutoff::Number(sessions::load_last_number(conn).await?))
 }
 
-/// Reads the words for the people.
+/// Parses the note for the users.
 ///
 /// # Errors
-/// [`AppError::InvalidInput`] when they do not fit.
-pub fn note(text: &str) -> Result<Option<String>, AppError> {
+/// [`AppError::InvalidInput`].
+pub fn parse_note(text: &str) -> Result<Option<String>, AppError> {
     parse_line(text, MAX_NOTE).map_err(|problem| {
         AppError::invalid_input(
             "reason",
@@ -89,20 +88,21 @@ pub fn note(text: &str) -> Result<Option<String>, AppError> {
     })
 }
 
-/// How many live sessions the wish names, the caller's own aside, and whether that is among them.
+/// Counts the selected live sessions without the caller's own, and returns whether that is selected.
 ///
 /// # Errors
-/// [`AppError::SessionNotFound`] for a person out of reach; [`AppError::InvalidInput`] for a filter that lists nothing live.
-pub async fn count(admin: &AdminRequest, wish: &Wish) -> Result<(usize, bool), AppError> {
-    let filter = filter(&wish.which)?;
+/// [`AppError::SessionNotFound`] for a user who is not in scope; [`AppError::InvalidInput`] for a filter that selects no live
+/// sessions.
+pub async fn count(admin: &AdminRequest, request: &RevokeRequest) -> Result<(usize, bool), AppError> {
+    let filter = filter(&request.target)?;
     let selection = selection(admin, &filter);
     let caller = &admin.caller;
     let conn = &mut *admin.state.database.connection().await?;
-    if let RevokeTarget::AllOfUser(user) = wish.which {
+    if let RevokeTarget::AllOfUser(user) = request.target {
         admin.find_user(conn, user).await?;
     }
     let own = [caller.id];
-    let (count, with_own) = match &wish.which {
+    let (count, with_own) = match &request.target {
         RevokeTarget::Sessions(ids) => {
             let mut listed = session_list::filter_listed(conn, selection, None, ids).await?;
             let all = listed.len();
@@ -110,7 +110,7 @@ pub async fn count(admin: &AdminRequest, wish: &Wish) -> Result<(usize, bool), A
             (listed.len(), listed.len() < all)
         }
         RevokeTarget::Filter(_) | RevokeTarget::AllOfUser(_) => {
-            let until = wish.cutoff();
+            let until = request.cutoff();
             let others = session_list::count_live(conn, selection, until, Some(caller.id)).await?;
             let own = session_list::filter_listed(conn, selection, until, &own).await?;
             (usize::try_from(others).unwrap_or(usize::MAX), !own.is_empty())
@@ -119,25 +119,28 @@ pub async fn count(admin: &AdminRequest, wish: &Wish) -> Result<(usize, bool), A
     Ok((count, with_own))
 }
 
-/// Ends what the wish names, as much as fits in one request.
+/// Revokes the selected sessions, as many as the time limit allows.
 ///
 /// # Errors
-/// As [`count`]. What was ended before stays ended.
-pub async fn end(admin: &AdminRequest, wish: &Wish) -> Result<RevokeProgress, AppError> {
+/// As [`count`]. Sessions that were revoked before stay revoked.
+pub async fn revoke_sessions(
+    admin: &AdminRequest,
+    request: &RevokeRequest,
+) -> Result<RevokeProgress, AppError> {
     let caller = &admin.caller;
-    record_foreign(admin, &wish.which).await?;
-    if let RevokeTarget::AllOfUser(user) = wish.which {
-        return end_of_person(admin, wish, user).await;
+    record_foreign(admin, &request.target).await?;
+    if let RevokeTarget::AllOfUser(user) = request.target {
+        return revoke_all_of_user(admin, request, user).await;
     }
-    let filter = filter(&wish.which)?;
+    let filter = filter(&request.target)?;
     let began = Instant::now();
     let batch = Batch {
         admin,
         filter: &filter,
-        wish,
+        request,
     };
-    let (mut left, mut with_own) = count(admin, wish).await?;
-    if let RevokeTarget::Filter(_) = wish.which {
+    let (mut left, mut with_own) = count(admin, request).await?;
+    if let RevokeTarget::Filter(_) = request.target {
         batch.record_decision(left).await?;
     }
     let mut ended = 0;
@@ -146,25 +149,25 @@ pub async fn end(admin: &AdminRequest, wish: &Wish) -> Result<RevokeProgress, Ap
         if ids.is_empty() {
             break;
         }
-        ended += batch.end(&ids).await?;
-        if began.elapsed() > LONG_ENOUGH {
+        ended += batch.revoke(&ids).await?;
+        if began.elapsed() > TIME_LIMIT {
             break;
         }
     }
     if ended > 0 {
-        (left, with_own) = count(admin, wish).await?;
+        (left, with_own) = count(admin, request).await?;
     }
-    // Last of all: with it the caller's right to end any other is gone.
-    if left == 0 && with_own && wish.own_too {
-        ended += batch.end(&[(caller.user.id, caller.id)]).await?;
+    // Last: without it, the caller has no permission to revoke others.
+    if left == 0 && with_own && request.own_too {
+        ended += batch.revoke(&[(caller.user.id, caller.id)]).await?;
     }
-    tracing::info!(actor = %caller.user.id, ended, left, "an administrator ended sessions");
+    tracing::info!(actor = %caller.user.id, ended, left, "sessions revoked by administrator");
     Ok(RevokeProgress { ended, left })
 }
 
-/// Records ids that are not within reach. Those of a list stop at the first: one row tells of the attempt.
-async fn record_foreign(admin: &AdminRequest, which: &RevokeTarget) -> Result<(), AppError> {
-    match which {
+/// Records an attempt on ids that are not in scope: the first of a list.
+async fn record_foreign(admin: &AdminRequest, target: &RevokeTarget) -> Result<(), AppError> {
+    match target {
         RevokeTarget::AllOfUser(user) => admin.record_user_out_of_scope(*user).await,
         RevokeTarget::Filter(filter) => match filter.user {
             Some(user) => admin.record_user_out_of_scope(user).await,
@@ -183,12 +186,15 @@ async fn record_foreign(admin: &AdminRequest, which: &RevokeTarget) -> Result<()
     }
 }
 
-/// Ends every session of someone, whenever it began, in one transaction; and whoever is signing in as that person at this
-/// moment, with the password that was good a moment ago, comes too late.
-async fn end_of_person(admin: &AdminRequest, wish: &Wish, user: UserId) -> Result<RevokeProgress, AppError> {
+/// Revokes all sessions of a user in one transaction, and rejects sign-ins in progress.
+async fn revoke_all_of_user(
+    admin: &AdminRequest,
+    request: &RevokeRequest,
+    user: UserId,
+) -> Result<RevokeProgress, AppError> {
     let caller = &admin.caller;
     let is_own = user == caller.user.id;
-    let spared = (is_own && !wish.own_too).then_some(caller.id);
+    let spared = (is_own && !request.own_too).then_some(caller.id);
     let mut tx = admin.begin(&[user]).await?;
     let (now, actor) = (tx.now(), tx.actor());
     let target = admin.find_user(&mut tx, user).await?;
@@ -200,7 +206,7 @@ async fn end_of_person(admin: &AdminRequest, wish: &Wish, user: UserId) -> Resul
         return Err(AppError::Forbidden);
     }
     if spared.is_some() {
-        // In the order of their ids, as whoever writes activity does.
+        // In the order of ids, as the activity writer does.
         sessions::lock_open_of(&mut tx, user).await?;
     }
     let all = EndFilter {
@@ -208,7 +214,7 @@ async fn end_of_person(admin: &AdminRequest, wish: &Wish, user: UserId) -> Resul
         only: None,
         except: spared,
     };
-    let note = wish.note.as_deref();
+    let note = request.note.as_deref();
     let ended = revoke::revoke_matching(&mut tx, all, EndReason::RevokedByAdmin, note, actor, now).await?;
     users::increment_epoch(&mut tx, user).await?;
     if spared.is_some() {
@@ -216,12 +222,12 @@ async fn end_of_person(admin: &AdminRequest, wish: &Wish, user: UserId) -> Resul
     }
     tx.commit().await?;
     let ended = revoke::live_ids(&ended).len();
-    tracing::info!(actor = %caller.user.id, %user, ended, "an administrator signed someone out everywhere");
+    tracing::info!(actor = %caller.user.id, %user, ended, "all sessions of user revoked by administrator");
     Ok(RevokeProgress { ended, left: 0 })
 }
 
-fn filter(which: &RevokeTarget) -> Result<SessionFilter, AppError> {
-    match which {
+fn filter(target: &RevokeTarget) -> Result<SessionFilter, AppError> {
+    match target {
         RevokeTarget::Filter(filter) if !filter.has_condition() => Err(AppError::invalid_input(
             "filter",
             "The filter is empty. Nothing was ended. Give a condition, or state=live to end every session.",
@@ -254,46 +260,46 @@ fn selection<'a>(admin: &AdminRequest, filter: &'a SessionFilter) -> SessionSele
 struct Batch<'a> {
     admin: &'a AdminRequest,
     filter: &'a SessionFilter,
-    wish: &'a Wish,
+    request: &'a RevokeRequest,
 }
 
-enum Failed {
-    InConflict,
-    ForGood(AppError),
+enum BatchError {
+    Conflict,
+    Other(AppError),
 }
 
-impl From<AppError> for Failed {
+impl From<AppError> for BatchError {
     fn from(error: AppError) -> Self {
-        Failed::ForGood(error)
+        BatchError::Other(error)
     }
 }
 
-impl From<CallerError> for Failed {
+impl From<CallerError> for BatchError {
     fn from(error: CallerError) -> Self {
         match error {
             CallerError::Database(error) => error.into(),
-            error => Failed::ForGood(error.into()),
+            error => BatchError::Other(error.into()),
         }
     }
 }
 
-impl From<sqlx::Error> for Failed {
+impl From<sqlx::Error> for BatchError {
     fn from(error: sqlx::Error) -> Self {
         if is_conflict(&error) {
-            Failed::InConflict
+            BatchError::Conflict
         } else {
-            Failed::ForGood(error.into())
+            BatchError::Other(error.into())
         }
     }
 }
 
 impl Batch<'_> {
-    /// The caller's own session is never among them.
+    /// Selects the next sessions, without the caller's own.
     async fn next(&self) -> Result<Vec<(UserId, SessionId)>, AppError> {
         let but = self.admin.caller.id;
         let conn = &mut *self.admin.state.database.connection().await?;
         let selection = selection(self.admin, self.filter);
-        if let RevokeTarget::Sessions(ids) = &self.wish.which {
+        if let RevokeTarget::Sessions(ids) = &self.request.target {
             let mut listed = Vec::new();
             for id in session_list::filter_listed(conn, selection, None, ids).await? {
                 if let Some(user) = sessions::find_owner(conn, id).await?.filter(|_| id != but) {
@@ -303,35 +309,35 @@ impl Batch<'_> {
             listed.truncate(usize::try_from(BATCH).unwrap_or(usize::MAX));
             return Ok(listed);
         }
-        Ok(session_list::list_live_ids(conn, selection, self.wish.until, Some(but), BATCH).await?)
+        Ok(session_list::list_live_ids(conn, selection, self.request.until, Some(but), BATCH).await?)
     }
 
-    async fn end(&self, ids: &[(UserId, SessionId)]) -> Result<usize, AppError> {
-        for _ in 0..RETRIES {
-            match self.try_end(ids).await {
-                Err(Failed::InConflict) => {
-                    tracing::warn!("two transactions waited for each other; once more");
+    async fn revoke(&self, ids: &[(UserId, SessionId)]) -> Result<usize, AppError> {
+        for _ in 0..MAX_ATTEMPTS {
+            match self.try_revoke(ids).await {
+                Err(BatchError::Conflict) => {
+                    tracing::warn!("deadlock, retrying");
                 }
-                Err(Failed::ForGood(error)) => return Err(error),
+                Err(BatchError::Other(error)) => return Err(error),
                 Ok(ended) => return Ok(ended),
             }
         }
         Err(committed_changes::unavailable_error())
     }
 
-    /// Ends those of `ids` that are listed still, now that nobody can change them any more.
-    async fn try_end(&self, ids: &[(UserId, SessionId)]) -> Result<usize, Failed> {
+    /// Revokes those of `ids` that are still selected once they are locked.
+    async fn try_revoke(&self, ids: &[(UserId, SessionId)]) -> Result<usize, BatchError> {
         let mut people: Vec<UserId> = ids.iter().map(|(user, _)| *user).collect();
         people.sort_unstable();
         people.dedup();
         let sessions: Vec<SessionId> = ids.iter().map(|(_, session)| *session).collect();
         let mut tx = self.admin.begin(&people).await?;
-        let ended = self.end_locked(&mut tx, &sessions).await?;
+        let ended = self.revoke_locked(&mut tx, &sessions).await?;
         tx.commit().await?;
         Ok(ended)
     }
 
-    /// One row for the decision, beside one for each session: written first, since what follows may break off.
+    /// Records the decision, in addition to one row per session. It is first, because the rest may fail.
     async fn record_decision(&self, listed: usize) -> Result<(), AppError> {
         let mut tx = self.admin.begin(&[]).await?;
         let now = tx.now();
@@ -343,9 +349,9 @@ impl Batch<'_> {
             reason: None,
             detail: json!({
                 "filter": self.filter.explicit_query(),
-                "begun_by": self.wish.until.to_string(),
+                "begun_by": self.request.until.to_string(),
                 "listed": listed,
-                "note": self.wish.note,
+                "note": self.request.note,
             }),
         };
         audit::record(&mut tx, event, now).await?;
@@ -353,11 +359,11 @@ impl Batch<'_> {
         Ok(())
     }
 
-    async fn end_locked(&self, tx: &mut AdminTransaction, ids: &[SessionId]) -> sqlx::Result<usize> {
+    async fn revoke_locked(&self, tx: &mut AdminTransaction, ids: &[SessionId]) -> sqlx::Result<usize> {
         let (actor, now) = (tx.actor(), tx.now());
         let selection = selection(self.admin, self.filter);
-        let listed = session_list::filter_listed(tx, selection, self.wish.cutoff(), ids).await?;
-        let note = self.wish.note.as_deref();
+        let listed = session_list::filter_listed(tx, selection, self.request.cutoff(), ids).await?;
+        let note = self.request.note.as_deref();
         let end = EndCause {
             reason: EndReason::RevokedByAdmin,
             by: actor.user(),

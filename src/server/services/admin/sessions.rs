@@ -1,11 +1,23 @@
-//! The sessions of an administrator's people: listed, counted, written out.
+//! The sessions of users in scope: list, count and export.
 
 use chrono::TimeDelta;
 
-use super::{AdminRequest, csv};
+use utoipa::{
+    IntoParams,
+    openapi::path::{Parameter, ParameterIn},
+};
+
+use super::{
+    AdminRequest, csv,
+    query::{
+        DEFAULT_LIMIT, InvalidQuery, MAX_LIMIT, QuerySource, SessionsPosition, check_parameters, parse_after,
+        parse_limit,
+    },
+};
 use domain::{
     admin::{AdminSession, SessionStatus},
     ids::SessionId,
+    query::query_param,
     session_filter::{SessionFilter, SessionSort},
     time::format_rfc3339,
 };
@@ -19,41 +31,87 @@ use crate::{
     },
 };
 
-/// Most rows of a page.
-pub const MAX_PAGE: u16 = 200;
-
-/// Most rows of an export: a spreadsheet takes no more.
+/// Most rows of an export: the limit of a spreadsheet.
 const MAX_EXPORT: usize = 1_000_000;
+
+/// Which sessions to list, and which page of them.
+#[derive(Clone, Debug)]
+pub struct SessionsQuery {
+    pub filter: SessionFilter,
+    pub sort: SessionSort,
+    /// Where the page starts. `None`: at the first row.
+    pub after: Option<Cursor>,
+    /// Rows of a page.
+    pub limit: u16,
+}
+
+impl Default for SessionsQuery {
+    fn default() -> Self {
+        Self {
+            filter: SessionFilter::default(),
+            sort: SessionSort::default(),
+            after: None,
+            limit: DEFAULT_LIMIT,
+        }
+    }
+}
+
+impl SessionsQuery {
+    /// # Errors
+    /// [`InvalidQuery`].
+    pub fn parse(query: &str, source: QuerySource) -> Result<Self, InvalidQuery> {
+        check_parameters(query, &SessionFilter::FIELDS, &["sort", "after"], source)?;
+        let get = |name: &str| query_param(query, name);
+        let sort = SessionSort::parse(get("sort").as_deref())?;
+        Ok(Self {
+            filter: SessionFilter::parse(get)?,
+            sort,
+            after: parse_after(query, source, |text| Cursor::read(text, sort))?,
+            limit: parse_limit(query)?,
+        })
+    }
+
+    /// Filter and order as query parameters: what an export needs.
+    pub fn pairs(&self) -> Vec<(&'static str, String)> {
+        let mut pairs = self.filter.pairs();
+        if self.sort != SessionSort::default() {
+            pairs.push(("sort", self.sort.as_str().to_owned()));
+        }
+        pairs
+    }
+}
+
+impl IntoParams for SessionsQuery {
+    fn into_params(parameter_in: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let mut parameters = SessionFilter::into_params(&parameter_in);
+        parameters.extend(SessionsPosition::into_params(&parameter_in));
+        parameters
+    }
+}
 
 /// A page of the list.
 #[derive(Debug, Default)]
 pub struct Page {
     pub sessions: Vec<AdminSession>,
-    /// Rows of all pages together.
+    /// Rows on all pages.
     pub total: i64,
-    /// Where the next page begins.
+    /// Where the next page starts.
     pub next: Option<Cursor>,
 }
 
-/// A page of what the filter lists, with the count of all of it.
+/// Lists a page, with the count of all rows.
 ///
 /// # Errors
-/// The database does not answer.
-pub async fn list(
-    admin: &AdminRequest,
-    filter: &SessionFilter,
-    sort: SessionSort,
-    after: Option<&Cursor>,
-    limit: u16,
-) -> Result<Page, AppError> {
-    let selection = selection(admin, filter);
+/// [`AppError::Unavailable`].
+pub async fn list(admin: &AdminRequest, query: &SessionsQuery) -> Result<Page, AppError> {
+    let selection = selection(admin, &query.filter);
+    let (sort, after, limit) = (query.sort, query.after.as_ref(), query.limit.clamp(1, MAX_LIMIT));
     let conn = &mut *admin.state.database.connection().await?;
-    let (sessions, next) =
-        session_list::load_page(conn, selection, sort, after, limit.clamp(1, MAX_PAGE)).await?;
+    let (sessions, next) = session_list::load_page(conn, selection, sort, after, limit).await?;
     let total = session_list::count(conn, selection).await?;
     let sessions = sessions
         .into_iter()
-        .map(|session| as_noted(session, admin))
+        .map(|session| with_recent_activity(session, admin))
         .collect();
     Ok(Page {
         sessions,
@@ -70,7 +128,7 @@ fn selection<'a>(admin: &AdminRequest, filter: &'a SessionFilter) -> SessionSele
     }
 }
 
-/// One session of someone within reach, whatever its state.
+/// Finds a session of a user in scope, live or ended.
 ///
 /// # Errors
 /// [`AppError::SessionNotFound`] for any other.
@@ -78,12 +136,12 @@ pub async fn find(admin: &AdminRequest, session: SessionId) -> Result<AdminSessi
     let conn = &mut *admin.state.database.connection().await?;
     let found = session_list::find(conn, admin.scope.organization, session, admin.state.clock.now()).await?;
     found
-        .map(|session| as_noted(session, admin))
+        .map(|session| with_recent_activity(session, admin))
         .ok_or(AppError::SessionNotFound)
 }
 
-/// With what is noted on this node and not yet written: true already.
-fn as_noted(mut reviewed: AdminSession, admin: &AdminRequest) -> AdminSession {
+/// Adds the activity that this node has not written yet.
+fn with_recent_activity(mut reviewed: AdminSession, admin: &AdminRequest) -> AdminSession {
     let session = &mut reviewed.session;
     session.is_current = session.id == admin.caller.id;
     if reviewed.state == SessionStatus::Live
@@ -97,7 +155,7 @@ fn as_noted(mut reviewed: AdminSession, admin: &AdminRequest) -> AdminSession {
     reviewed
 }
 
-/// The names of the columns of an export.
+/// The columns of an export.
 const COLUMNS: [&str; 19] = [
     "person",
     "email",
@@ -120,15 +178,15 @@ const COLUMNS: [&str; 19] = [
     "user_id",
 ];
 
-/// What an export begins with: the mark of its encoding and the names of the columns.
+/// The start of an export: the byte order mark and the names of the columns.
 pub fn csv_head() -> String {
     format!("{}{}", csv::BYTE_ORDER_MARK, csv::line(COLUMNS))
 }
 
-/// Records an export before it begins, with its filter and how many rows it lists.
+/// Records an export before it starts, with its filter and number of rows.
 ///
 /// # Errors
-/// [`AppError::SessionEnded`], [`AppError::Forbidden`] for a caller who may not (any more); the database's.
+/// [`AppError::SessionEnded`], [`AppError::Forbidden`] if the caller's session or permission ended; [`AppError::Unavailable`].
 pub async fn record_export(admin: &AdminRequest, filter: &SessionFilter) -> Result<(), AppError> {
     let mut tx = admin.begin(&[]).await?;
     let listed = session_list::count(&mut tx, selection(admin, filter)).await?;
@@ -143,42 +201,36 @@ pub async fn record_export(admin: &AdminRequest, filter: &SessionFilter) -> Resu
     Ok(())
 }
 
-/// Everything that the filter lists, a page after the other, as lines of comma-separated values (RFC 4180), each page as
-/// soon as it has been read. `write` says whether whoever reads still does.
+/// Exports all selected sessions page by page as CSV (RFC 4180). `write` returns whether the reader is still there.
 ///
 /// # Errors
-/// The database does not answer; what was written before stays written.
-pub async fn export<W, F>(
-    admin: &AdminRequest,
-    filter: &SessionFilter,
-    sort: SessionSort,
-    mut write: W,
-) -> Result<(), AppError>
+/// As [`record_export`], before each page.
+pub async fn export<W, F>(admin: &AdminRequest, query: &SessionsQuery, mut write: W) -> Result<(), AppError>
 where
     W: FnMut(String) -> F,
     F: Future<Output = bool>,
 {
-    let selection = selection(admin, filter);
+    let selection = selection(admin, &query.filter);
     let mut after = None;
     let mut written = 0;
     loop {
-        // A connection a page: whoever reads slowly holds none meanwhile.
+        // One connection per page, so that a slow reader holds none.
         let (sessions, next) = {
             let conn = &mut *admin.state.database.connection().await?;
-            // An administrator who was signed out meanwhile gets no more.
+            // A caller who was signed out meanwhile gets no more.
             admin.recheck(conn).await?;
-            session_list::load_page(conn, selection, sort, after.as_ref(), 1000).await?
+            session_list::load_page(conn, selection, query.sort, after.as_ref(), 1000).await?
         };
         written += sessions.len();
         let lines: String = sessions
             .into_iter()
-            .map(|session| csv_line(&as_noted(session, admin)))
+            .map(|session| csv_line(&with_recent_activity(session, admin)))
             .collect();
         if !write(lines).await || next.is_none() {
             return Ok(());
         }
         if written >= MAX_EXPORT {
-            // Cut off, so that nobody takes it for the whole.
+            // An aborted download is not mistaken for the whole list.
             return Err(AppError::invalid_input(
                 "filter",
                 "There is more than an export holds.",

@@ -1,4 +1,4 @@
-//! What happened to one session, from its sign-in to its end, for whoever has to answer for it.
+//! The history of a session, from sign-in to end.
 
 use super::AdminRequest;
 use domain::{
@@ -21,14 +21,14 @@ use crate::{
     },
 };
 
-/// Most rows of the audit log that are shown.
-const MOST: i64 = 200;
+/// Most audit rows that are shown.
+const MAX_ROWS: i64 = 200;
 
-/// What happened to a session that the asker has found by `sessions::find`, oldest first.
+/// Loads the history of a session in scope, oldest first.
 ///
 /// # Errors
-/// The database does not answer.
-pub async fn of(admin: &AdminRequest, of: &AdminSession) -> Result<Vec<TimelineEntry>, AppError> {
+/// [`AppError::Unavailable`].
+pub async fn load_timeline(admin: &AdminRequest, of: &AdminSession) -> Result<Vec<TimelineEntry>, AppError> {
     let session = of.session.id;
     let conn = &mut *admin.state.database.connection().await?;
     let selection = AuditSelection {
@@ -37,20 +37,20 @@ pub async fn of(admin: &AdminRequest, of: &AdminSession) -> Result<Vec<TimelineE
         about: None,
         session: Some(session),
     };
-    let recorded = audit_log::load_after(conn, selection, START, MOST).await?;
+    let recorded = audit_log::load_after(conn, selection, START, MAX_ROWS).await?;
     let mut moments: Vec<TimelineEntry> = recorded
         .into_iter()
-        .filter_map(|row| read(row, admin.scope))
+        .filter_map(|row| to_entry(row, admin.scope))
         .collect();
     if !moments.iter().any(|moment| moment.what == SIGNED_IN) {
-        // Its row of the audit log names the sign-in by another session, or is of a time before this portal kept one.
+        // The audit row is missing if it is older than the audit log.
         moments.push(TimelineEntry {
             at: of.session.created_at,
             what: SIGNED_IN.to_owned(),
             more: None,
         });
     }
-    // The first is that of the sign-in.
+    // The first is the network of the sign-in.
     for (at, network) in timeline::list_networks(conn, session).await?.into_iter().skip(1) {
         moments.push(TimelineEntry {
             at,
@@ -81,8 +81,8 @@ pub async fn of(admin: &AdminRequest, of: &AdminSession) -> Result<Vec<TimelineE
 
 const SIGNED_IN: &str = "Signed in";
 
-/// `None`: no matter of the asker's.
-fn read(row: AuditLogRow, scope: AdminScope) -> Option<TimelineEntry> {
+/// `None`: the row concerns another organization.
+fn to_entry(row: AuditLogRow, scope: AdminScope) -> Option<TimelineEntry> {
     let by = match (row.actor_id, row.actor_email) {
         (_, Some(email)) => Some(format!("by {email}")),
         (None, None) if !row.is_actor_hidden => None,
@@ -94,7 +94,7 @@ fn read(row: AuditLogRow, scope: AdminScope) -> Option<TimelineEntry> {
         "session_ended" => {
             let reason: EndReason = row.reason.as_deref().and_then(|reason| reason.parse().ok())?;
             let note = row.detail.get("note").and_then(|note| note.as_str());
-            // Its time had run out before that was recorded.
+            // It had expired before that was recorded.
             let ended_at = row.detail.get("ended_at").and_then(|at| at.as_str());
             return Some(TimelineEntry {
                 at: ended_at.and_then(parse_rfc3339).unwrap_or(row.at),
@@ -152,7 +152,7 @@ fn joined(parts: Vec<Option<String>>) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(" · "))
 }
 
-/// A name of the audit log as words: `user_enabled`, "User enabled".
+/// An audit kind as words: `user_enabled`, "User enabled".
 fn sentence(name: &str) -> String {
     let words = name.replace('_', " ");
     let mut letters = words.chars();

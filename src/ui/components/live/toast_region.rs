@@ -2,12 +2,12 @@
 
 use leptos::prelude::*;
 
+use crate::elements::{
+    icon::{Icon, IconName},
+    notice::Tone,
+};
 use crate::ui::{
-    components::{
-        dynamic::{KeyedRow, keyed_rows},
-        icon::{Icon, IconName},
-        notice::Tone,
-    },
+    components::dynamic::{KeyedRow, keyed_rows},
     live::{
         monitor::SessionMonitor,
         toasts::{Toast, Toasts},

@@ -4,13 +4,13 @@ use leptos::prelude::*;
 
 use domain::state_machine::Input;
 
+use crate::elements::{
+    icon::{Icon, IconName},
+    notice::Tone,
+};
 use crate::ui::{
     browser,
-    components::{
-        dynamic::{dynamic, effect},
-        icon::{Icon, IconName},
-        notice::Tone,
-    },
+    components::dynamic::{dynamic, effect},
     live::{monitor::SessionMonitor, toasts::Toasts},
 };
 

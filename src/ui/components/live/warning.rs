@@ -9,17 +9,10 @@ use domain::{
 use leptos::{prelude::*, task::spawn_local};
 
 use crate::{
+    elements::icon::{Icon, IconName},
     error::AppError,
     server_fns::extend_session,
-    ui::{
-        browser,
-        components::{
-            dynamic::dynamic,
-            icon::{Icon, IconName},
-        },
-        errors::filter_session_end,
-        live::monitor::SessionMonitor,
-    },
+    ui::{browser, components::dynamic::dynamic, errors::filter_session_end, live::monitor::SessionMonitor},
 };
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -3,10 +3,8 @@
 use domain::state_machine::Input;
 
 use super::{SessionMonitor, is_running};
-use crate::ui::{
-    browser::{self, ListenTarget},
-    components::notice::Tone,
-};
+use crate::elements::notice::Tone;
+use crate::ui::browser::{self, ListenTarget};
 
 /// Forms that are sent in every state.
 const SENT_ANYWAY: [&str; 2] = ["/api/sign_in", "/api/choose_theme"];

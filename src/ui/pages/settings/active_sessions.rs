@@ -7,6 +7,10 @@ use domain::{flash::FlashCode, ids::SessionId, overview::ActiveSessions, session
 use leptos::{ev::FocusEvent, prelude::*};
 
 use crate::{
+    elements::{
+        icon::{Icon, IconName},
+        notice::{Notice, Tone},
+    },
     error::AppError,
     server_fns::flash_message,
     ui::{
@@ -16,9 +20,7 @@ use crate::{
             device_list,
             dynamic::{KeyedRow, async_view, dynamic, effect, keyed_rows},
             error_notice::ErrorNotice,
-            icon::{Icon, IconName},
             local_time::Ago,
-            notice::{Notice, Tone},
             reauthentication::Reauthentication,
             session_row::{SessionRow, sign_out_button},
         },

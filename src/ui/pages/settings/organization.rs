@@ -3,11 +3,11 @@
 use domain::{organization::Membership, overview::Viewer};
 use leptos::prelude::*;
 
+use crate::elements::icon::{Icon, IconName};
 use crate::ui::{
     components::{
         dynamic::{async_view, empty_view, rows},
         error_notice::ErrorNotice,
-        icon::{Icon, IconName},
     },
     page_data::PageResource,
 };

@@ -7,15 +7,13 @@ use domain::{
 use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 
 use crate::{
+    elements::notice::{Notice, Tone},
     error::AppError,
     server_fns::{change_password, flash_message},
     ui::{
         browser,
         components::{
-            dynamic::dynamic,
-            error_notice::ErrorNotice,
-            notice::{Notice, Tone},
-            password_field::PasswordField,
+            dynamic::dynamic, error_notice::ErrorNotice, password_field::PasswordField,
             pending_button::PendingButton,
         },
         errors::{filter_session_end, form_error_in_url, is_about_password},

@@ -6,15 +6,17 @@ use domain::{overview::ActiveSessions, security_notice::SecurityNotice, time::pl
 use leptos::{ev::SubmitEvent, prelude::*};
 
 use crate::{
+    elements::{
+        icon::{Icon, IconName},
+        notice::{Notice, Tone},
+    },
     error::AppError,
     ui::{
         browser,
         components::{
             dynamic::{KeyedRow, async_view, dynamic, empty_view, keyed_rows},
             error_notice::ErrorNotice,
-            icon::{Icon, IconName},
             local_time::LocalTime,
-            notice::{Notice, Tone},
             pending_button::PendingButton,
             reauthentication::{PendingAction, Reauthentication},
         },

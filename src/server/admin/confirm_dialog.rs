@@ -1,5 +1,5 @@
-//! The question before anything is ended or changed: what exactly, how many, why, and the password if it was last entered
-//! long ago.
+//! The confirmation dialog before an action: what it does, to how many sessions, the reason, and the password if the last
+//! check is too old.
 
 use leptos::prelude::*;
 
@@ -13,7 +13,7 @@ use domain::{
     user::Role,
 };
 
-use super::words::{name, notice, number};
+use super::html::{name, notice, number};
 use crate::{
     elements::{
         icon::{Icon, IconName},
@@ -22,111 +22,110 @@ use crate::{
     error::AppError,
 };
 
-/// What the question over the page is about.
+/// The action that the dialog asks about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asks {
-    EndOne,
-    EndOfPerson,
-    EndListed,
+pub enum PendingAction {
+    RevokeOne,
+    RevokeAllOfUser,
+    RevokeListed,
     Disable,
     Enable,
-    RequirePassword,
+    RequirePasswordChange,
     ChangeRole,
 }
 
-impl Asks {
+impl PendingAction {
     const ALL: [Self; 7] = [
-        Asks::EndOne,
-        Asks::EndOfPerson,
-        Asks::EndListed,
-        Asks::Disable,
-        Asks::Enable,
-        Asks::RequirePassword,
-        Asks::ChangeRole,
+        PendingAction::RevokeOne,
+        PendingAction::RevokeAllOfUser,
+        PendingAction::RevokeListed,
+        PendingAction::Disable,
+        PendingAction::Enable,
+        PendingAction::RequirePasswordChange,
+        PendingAction::ChangeRole,
     ];
 
     pub fn as_str(self) -> &'static str {
         match self {
-            Asks::EndOne => "end_one",
-            Asks::EndOfPerson => "end_person",
-            Asks::EndListed => "end_listed",
-            Asks::Disable => "disable",
-            Asks::Enable => "enable",
-            Asks::RequirePassword => "require_password",
-            Asks::ChangeRole => "change_role",
+            PendingAction::RevokeOne => "end_one",
+            PendingAction::RevokeAllOfUser => "end_person",
+            PendingAction::RevokeListed => "end_listed",
+            PendingAction::Disable => "disable",
+            PendingAction::Enable => "enable",
+            PendingAction::RequirePasswordChange => "require_password",
+            PendingAction::ChangeRole => "change_role",
         }
     }
 
-    /// Reads the query of an address.
-    pub fn read(query: &str) -> Option<Self> {
-        let asks = query_param(query, "ask")?;
-        Self::ALL.into_iter().find(|each| each.as_str() == asks)
+    /// Parses the query of a URL.
+    pub fn parse(query: &str) -> Option<Self> {
+        let name = query_param(query, "ask")?;
+        Self::ALL.into_iter().find(|each| each.as_str() == name)
     }
 
-    /// What it does to the user.
+    /// The action of the permission rule.
     pub fn action(self) -> AdminAction {
         match self {
-            Self::EndOne | Self::EndOfPerson | Self::EndListed => AdminAction::RevokeSessions,
+            Self::RevokeOne | Self::RevokeAllOfUser | Self::RevokeListed => AdminAction::RevokeSessions,
             Self::Disable => AdminAction::Disable,
             Self::Enable => AdminAction::Enable,
-            Self::RequirePassword => AdminAction::RequirePasswordChange,
+            Self::RequirePasswordChange => AdminAction::RequirePasswordChange,
             Self::ChangeRole => AdminAction::ChangeRole,
         }
     }
 
-    /// Whether sessions are ended, and nothing else is done.
-    pub fn is_end(self) -> bool {
-        matches!(self, Self::EndOne | Self::EndOfPerson | Self::EndListed)
+    /// Whether it only revokes sessions.
+    pub fn is_revocation(self) -> bool {
+        matches!(self, Self::RevokeOne | Self::RevokeAllOfUser | Self::RevokeListed)
     }
 
-    /// Whether it is about a person, whatever list they stand in.
-    pub fn is_of_person(self) -> bool {
-        !matches!(self, Self::EndOne | Self::EndListed)
+    /// Whether it concerns a user, on any page.
+    pub fn concerns_user(self) -> bool {
+        !matches!(self, Self::RevokeOne | Self::RevokeListed)
     }
 }
 
-/// The page that a question stands over.
-pub struct Behind {
-    /// Its address without the question.
+/// The page behind the dialog.
+pub struct DialogContext {
+    /// Its URL without the dialog.
     pub cancel: String,
-    /// Where it goes when all is done.
+    /// The URL after the action.
     pub next: String,
-    /// Which sessions it lists, if it lists any.
+    /// The filter of the listed sessions, on the page of sessions.
     pub listed: Option<SessionFilter>,
     pub session: Option<SessionId>,
 }
 
-/// What is asked.
-pub struct Question {
-    pub asks: Asks,
-    /// Live sessions that would end, the asker's own aside.
+/// The loaded dialog.
+pub struct ConfirmDialog {
+    pub action: PendingAction,
+    /// Live sessions that would end, without the caller's own.
     pub count: usize,
-    /// The asker's own session is among them.
+    /// The caller's own session is among them.
     pub with_own: bool,
     /// The device of the one session.
     pub device: Option<String>,
-    pub person: Option<AdminUser>,
+    pub user: Option<AdminUser>,
     pub memberships: Vec<Membership>,
-    /// Sessions that began later stay.
+    /// Sessions created later stay.
     pub until: Cutoff,
-    pub asks_password: bool,
-    /// Why the last try did nothing, without JavaScript.
+    pub needs_password: bool,
+    /// Why the last attempt failed, without JavaScript.
     pub problem: Option<AppError>,
-    /// How many the last try ended, where it did not come to the end.
-    pub ended_before: usize,
+    /// Sessions that the last attempt revoked, if some are left.
+    pub revoked_before: usize,
 }
 
-/// Draws the dialog.
-pub fn draw(question: Question, behind: Behind) -> AnyView {
-    let Words {
+pub fn view_dialog(dialog: ConfirmDialog, context: DialogContext) -> AnyView {
+    let DialogTexts {
         title,
         text,
         button,
         action,
         final_class,
-    } = words(&question, &behind);
-    let is_end = question.asks.is_end();
-    let nothing_to_do = is_end && question.count == 0 && !question.with_own;
+    } = dialog_texts(&dialog, &context);
+    let is_end = dialog.action.is_revocation();
+    let nothing_to_do = is_end && dialog.count == 0 && !dialog.with_own;
     let reason = is_end.then(|| {
         view! {
             <div class="field">
@@ -136,10 +135,10 @@ pub fn draw(question: Question, behind: Behind) -> AnyView {
             </div>
         }
     });
-    let own = (is_end && question.with_own).then(|| {
+    let own = (is_end && dialog.with_own).then(|| {
         view! {
             <label class="option">
-                <input type="checkbox" name="own_too" value="on" required=question.count == 0 />
+                <input type="checkbox" name="own_too" value="on" required=dialog.count == 0 />
                 <span>
                     "My own session too"
                     <span class="field-hint">
@@ -150,7 +149,7 @@ pub fn draw(question: Question, behind: Behind) -> AnyView {
         }
     });
     let password = view! {
-        <div class="field" data-password="" hidden=!question.asks_password>
+        <div class="field" data-password="" hidden=!dialog.needs_password>
             <label for="ask-password">"Your password"</label>
             <input
                 class="input"
@@ -158,34 +157,34 @@ pub fn draw(question: Question, behind: Behind) -> AnyView {
                 name="password"
                 type="password"
                 autocomplete="current-password"
-                required=question.asks_password
+                required=dialog.needs_password
             />
             <p class="field-hint">"You entered it some time ago, so we ask again."</p>
         </div>
     };
-    let problem = question.problem.as_ref().map(|error| {
+    let problem = dialog.problem.as_ref().map(|error| {
         view! {
-            {notice(Tone::Error, told(error))}
+            {notice(Tone::Error, error_message(error))}
         }
     });
-    let before = (question.ended_before > 0).then(|| {
+    let before = (dialog.revoked_before > 0).then(|| {
         notice(
             Tone::Info,
             format!(
                 "{} ended so far, {} left. Go on to end the rest.",
-                number(i64::try_from(question.ended_before).unwrap_or(i64::MAX)),
-                number(i64::try_from(question.count).unwrap_or(i64::MAX))
+                number(i64::try_from(dialog.revoked_before).unwrap_or(i64::MAX)),
+                number(i64::try_from(dialog.count).unwrap_or(i64::MAX))
             ),
         )
     });
-    let session = behind.session.map(|id| id.to_string()).unwrap_or_default();
-    let filter = behind.listed.as_ref().map(SessionFilter::explicit_query);
-    let user = question
-        .person
+    let session = context.session.map(|id| id.to_string()).unwrap_or_default();
+    let filter = context.listed.as_ref().map(SessionFilter::explicit_query);
+    let user = dialog
+        .user
         .as_ref()
         .map(|person| person.user.id.to_string())
         .unwrap_or_default();
-    let max = question.count.to_string();
+    let max = dialog.count.to_string();
     view! {
         <dialog class="dialog fragment-dialog" open data-modal="" aria-labelledby="ask-title" aria-describedby="ask-text">
             <form method="post" action=action data-send="">
@@ -193,13 +192,13 @@ pub fn draw(question: Question, behind: Behind) -> AnyView {
                 <div class="dialog-body">
                     <p id="ask-text">{text}</p>
                     {before}
-                    <input type="hidden" name="which" value=question.asks.as_str() />
+                    <input type="hidden" name="which" value=dialog.action.as_str() />
                     {filter.map(|filter| view! { <input type="hidden" name="filter" value=filter /> })}
                     <input type="hidden" name="session_id" value=session />
                     <input type="hidden" name="user_id" value=user />
-                    <input type="hidden" name="begun_by" value=question.until.to_string() />
-                    <input type="hidden" name="next" value=behind.next />
-                    {(question.asks == Asks::ChangeRole).then(|| role_field(&question))}
+                    <input type="hidden" name="begun_by" value=dialog.until.to_string() />
+                    <input type="hidden" name="next" value=context.next />
+                    {(dialog.action == PendingAction::ChangeRole).then(|| role_field(&dialog))}
                     {reason}
                     {own}
                     {password}
@@ -213,7 +212,7 @@ pub fn draw(question: Question, behind: Behind) -> AnyView {
                 </div>
                 <div class="dialog-foot">
                     <div class="actions end">
-                        <a class="button" href=behind.cancel data-noscroll="" data-cancel="">
+                        <a class="button" href=context.cancel data-noscroll="" data-cancel="">
                             "Cancel"
                         </a>
                         {(!nothing_to_do)
@@ -233,15 +232,15 @@ pub fn draw(question: Question, behind: Behind) -> AnyView {
     .into_any()
 }
 
-/// The question has a password and no email.
-fn told(error: &AppError) -> String {
+/// The dialog has a password and no email.
+fn error_message(error: &AppError) -> String {
     match error {
         AppError::InvalidCredentials => "The password is wrong. Nothing was done.".to_owned(),
         error => error.message(),
     }
 }
 
-struct Words {
+struct DialogTexts {
     title: AnyView,
     text: AnyView,
     button: String,
@@ -249,18 +248,18 @@ struct Words {
     final_class: &'static str,
 }
 
-fn words(question: &Question, behind: &Behind) -> Words {
+fn dialog_texts(dialog: &ConfirmDialog, context: &DialogContext) -> DialogTexts {
     const END: &str = "/api/admin_end_sessions";
     const DANGER: &str = "button danger final";
-    let person = question
-        .person
+    let person = dialog
+        .user
         .as_ref()
         .map(|person| person.user.display_name.as_str())
         .unwrap_or_default();
     let of_person = || name(person);
-    let all = question.count + usize::from(question.with_own);
-    // The asker's own one ends only where that is ticked too.
-    let named = if question.count == 0 { all } else { question.count };
+    let all = dialog.count + usize::from(dialog.with_own);
+    // The caller's own session ends only if that is selected.
+    let named = if dialog.count == 0 { all } else { dialog.count };
     let sessions = |count: usize| {
         let n = number(i64::try_from(count).unwrap_or(i64::MAX));
         if count == 1 {
@@ -270,16 +269,16 @@ fn words(question: &Question, behind: &Behind) -> Words {
         }
     };
     let plain = |text: String| view! { {text} }.into_any();
-    let end = |title: AnyView, text: AnyView, button: String| Words {
+    let end = |title: AnyView, text: AnyView, button: String| DialogTexts {
         title,
         text,
         button,
         action: END,
         final_class: DANGER,
     };
-    match question.asks {
-        Asks::EndOne => {
-            let device = || name(question.device.as_deref().unwrap_or_default());
+    match dialog.action {
+        PendingAction::RevokeOne => {
+            let device = || name(dialog.device.as_deref().unwrap_or_default());
             let text = if all == 0 {
                 plain("This session is over already.".to_owned())
             } else {
@@ -288,7 +287,7 @@ fn words(question: &Question, behind: &Behind) -> Words {
             let title = view! { "End the session on " {device()} "?" };
             end(title.into_any(), text, "End session".to_owned())
         }
-        Asks::EndOfPerson => {
+        PendingAction::RevokeAllOfUser => {
             let text = if all == 0 {
                 view! { {of_person()} " is signed in nowhere." }.into_any()
             } else {
@@ -297,30 +296,30 @@ fn words(question: &Question, behind: &Behind) -> Words {
             let title = view! { "Sign " {of_person()} " out everywhere?" };
             end(title.into_any(), text, format!("End {}", sessions(named)))
         }
-        Asks::EndListed => {
-            let listed = behind.listed.as_ref().map(SessionFilter::describe);
+        PendingAction::RevokeListed => {
+            let listed = context.listed.as_ref().map(SessionFilter::describe);
             let text = view! {
                 "This ends exactly what the list shows: " <strong>{listed}</strong>
-                {if question.with_own && question.count > 0 { ", without this browser" } else { "" }}
+                {if dialog.with_own && dialog.count > 0 { ", without this browser" } else { "" }}
                 ". Everyone concerned has to sign in again. Whoever signs in from now on stays."
             };
             end(plain(format!("End {}?", sessions(named))), text.into_any(), format!("End {}", sessions(named)))
         }
-        Asks::Disable => Words {
+        PendingAction::Disable => DialogTexts {
             title: view! { "Disable the account of " {of_person()} "?" }.into_any(),
             text: plain("They are signed out everywhere at once and cannot sign in until you let them again.".to_owned()),
             button: "Disable account".to_owned(),
             action: "/api/admin_disable_person",
             final_class: DANGER,
         },
-        Asks::Enable => Words {
+        PendingAction::Enable => DialogTexts {
             title: view! { "Let " {of_person()} " sign in again?" }.into_any(),
             text: plain("Their password is as it was. Sessions that were ended stay ended.".to_owned()),
             button: "Let sign in again".to_owned(),
             action: "/api/admin_enable_person",
             final_class: "button primary",
         },
-        Asks::RequirePassword => Words {
+        PendingAction::RequirePasswordChange => DialogTexts {
             title: view! { "Ask " {of_person()} " for a new password?" }.into_any(),
             text: plain(
                 "They are signed out everywhere and have to choose a new password when they sign in, with the present one."
@@ -330,7 +329,7 @@ fn words(question: &Question, behind: &Behind) -> Words {
             action: "/api/admin_require_password",
             final_class: DANGER,
         },
-        Asks::ChangeRole => Words {
+        PendingAction::ChangeRole => DialogTexts {
             title: view! { "Change the role of " {of_person()} }.into_any(),
             text: plain(
                 "It holds at once, with its own time limits. Sessions beyond what the new role allows are ended, the least \
@@ -344,7 +343,7 @@ fn words(question: &Question, behind: &Behind) -> Words {
     }
 }
 
-fn role_field(question: &Question) -> AnyView {
+fn role_field(dialog: &ConfirmDialog) -> AnyView {
     let roles = |chosen: Role| {
         assignable_roles()
             .map(|role| {
@@ -356,12 +355,12 @@ fn role_field(question: &Question) -> AnyView {
             })
             .collect::<Vec<_>>()
     };
-    let now = question
-        .person
+    let now = dialog
+        .user
         .as_ref()
         .map_or(Role::Guest, |person| person.user.role);
-    let first = question.memberships.first();
-    let places = question
+    let first = dialog.memberships.first();
+    let places = dialog
         .memberships
         .iter()
         .map(|membership| {
@@ -373,7 +372,7 @@ fn role_field(question: &Question) -> AnyView {
             view! { <option value=membership.organization.id.to_string()>{label}</option> }
         })
         .collect::<Vec<_>>();
-    let place = match question.memberships.len() {
+    let place = match dialog.memberships.len() {
         0 => ().into_any(),
         1 => {
             let id = first

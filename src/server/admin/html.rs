@@ -1,17 +1,19 @@
-//! Small parts that the drawn pages share.
+//! Small parts that the admin pages share.
 
 use chrono::{DateTime, Utc};
 use domain::{
     query::encode_query_value,
-    session_filter::InvalidFilter,
     time::{format_rfc3339, format_utc, relative_time},
     user::Role,
 };
 use leptos::prelude::*;
 
-use crate::elements::notice::{Notice, Tone};
+use crate::{
+    elements::notice::{Notice, Tone},
+    server::services::admin::query::InvalidQuery,
+};
 
-/// A moment as an age, with the exact time at hand. The browser's part puts the exact time in the reader's own zone.
+/// A time as an age, with the exact time as title. The browser's part converts the title to the user's time zone.
 pub fn age(at: DateTime<Utc>, now: DateTime<Utc>) -> AnyView {
     view! {
         <time datetime=format_rfc3339(at) title=format_utc(at)>
@@ -21,7 +23,7 @@ pub fn age(at: DateTime<Utc>, now: DateTime<Utc>) -> AnyView {
     .into_any()
 }
 
-/// A moment, exactly.
+/// An exact time.
 pub fn moment(at: DateTime<Utc>) -> AnyView {
     view! {
         <time datetime=format_rfc3339(at) data-exact="">
@@ -31,7 +33,7 @@ pub fn moment(at: DateTime<Utc>) -> AnyView {
     .into_any()
 }
 
-/// How long until then: "in 3 hours".
+/// The time until then: "in 3 hours".
 pub fn until(at: DateTime<Utc>, now: DateTime<Utc>) -> AnyView {
     let seconds = (at - now).num_seconds();
     let words = match seconds {
@@ -48,7 +50,7 @@ pub fn until(at: DateTime<Utc>, now: DateTime<Utc>) -> AnyView {
     .into_any()
 }
 
-/// A number with its thousands apart: "1,000,000".
+/// A number with separated thousands: "1,000,000".
 pub fn number(n: i64) -> String {
     let digits = n.unsigned_abs().to_string();
     let mut text = String::new();
@@ -61,8 +63,8 @@ pub fn number(n: i64) -> String {
     if n < 0 { format!("-{text}") } else { text }
 }
 
-/// An address of the portal with a query; pairs without a value are left out.
-pub fn address<'a>(path: &str, pairs: impl IntoIterator<Item = (&'a str, String)>) -> String {
+/// A URL with a query. Pairs without a value are omitted.
+pub fn url<'a>(path: &str, pairs: impl IntoIterator<Item = (&'a str, String)>) -> String {
     let pairs: Vec<String> = pairs
         .into_iter()
         .filter(|(_, value)| !value.is_empty())
@@ -75,7 +77,7 @@ pub fn address<'a>(path: &str, pairs: impl IntoIterator<Item = (&'a str, String)
     }
 }
 
-/// A choice among named values, the first of which is none: "Any role".
+/// A select field. `any` is the option without a value.
 pub fn select(
     name: &'static str,
     label: &'static str,
@@ -106,13 +108,13 @@ pub fn select(
     .into_any()
 }
 
-/// A name that a user chose. Its direction changes nothing around it.
+/// A name that a user chose, isolated so that its direction does not affect the text around it.
 pub fn name(text: impl Into<String>) -> AnyView {
     let text = text.into();
     view! { <bdi>{text}</bdi> }.into_any()
 }
 
-/// The roles that a filter offers. Only the list of everyone can have a system administrator.
+/// The roles that a filter offers: `system_admin` only in the list of everyone.
 pub fn roles(is_of_everyone: bool) -> Vec<(&'static str, &'static str)> {
     Role::ALL
         .iter()
@@ -121,38 +123,19 @@ pub fn roles(is_of_everyone: bool) -> Vec<(&'static str, &'static str)> {
         .collect()
 }
 
-/// Why a filter in the address lists nothing. `labels`: what the fields of the form are called.
-pub fn no_filter(unknown: &InvalidFilter, labels: &[(&str, &str)]) -> String {
-    let label = labels.iter().find(|(field, _)| *field == unknown.field);
-    match label {
-        Some((_, label)) => format!("“{label}” is not understood. {}", unknown.problem),
+/// Why a query lists nothing. `labels`: of the form's fields.
+pub fn explain_invalid_query(error: InvalidQuery, labels: &[(&str, &str)]) -> String {
+    let error = match error {
+        InvalidQuery::Parameter(problem) => return problem,
+        InvalidQuery::Value(error) => error,
+    };
+    match labels.iter().find(|(field, _)| *field == error.field) {
+        Some((_, label)) => format!("“{label}” is not understood. {}", error.problem),
         None => format!(
             "“{}” in the address is not understood. {}",
-            unknown.field, unknown.problem
+            error.field, error.problem
         ),
     }
-}
-
-/// The way through the pages of a list: to the first and the next one, where there are.
-pub fn pages(first: Option<String>, next: Option<String>) -> AnyView {
-    if first.is_none() && next.is_none() {
-        return ().into_any();
-    }
-    let first = first.map(|first| {
-        view! {
-            <a class="button small" href=first data-noscroll="">
-                "First page"
-            </a>
-        }
-    });
-    let next = next.map(|next| {
-        view! {
-            <a class="button small" id="next-page" href=next>
-                "Next page"
-            </a>
-        }
-    });
-    view! { <nav class="card-foot actions end" aria-label="Pages">{first} {next}</nav> }.into_any()
 }
 
 /// A message at the head of a page.
@@ -163,6 +146,38 @@ pub fn notice(tone: Tone, text: String) -> AnyView {
         </Notice>
     }
     .into_any()
+}
+
+/// The links between the admin pages.
+pub fn tabs(current: &str) -> AnyView {
+    let pages = [
+        (super::sessions::PATH, "Sessions"),
+        (super::people::PATH, "People"),
+        (super::audit::PATH, "Audit log"),
+        (super::health::PATH, "Health"),
+    ];
+    let links = pages
+        .into_iter()
+        .map(|(path, label)| {
+            view! {
+                // A full load: the server renders each page for its URL.
+                <a href=path rel="external" aria-current=(path == current).then_some("page")>
+                    {label}
+                </a>
+            }
+        })
+        .collect::<Vec<_>>();
+    view! {
+        <nav class="tabs" aria-label="Administration">
+            {links}
+        </nav>
+    }
+    .into_any()
+}
+
+/// Renders a view as HTML without scripts.
+pub fn to_html(view: impl IntoView) -> String {
+    view.into_any().to_html()
 }
 
 #[cfg(test)]
@@ -184,9 +199,9 @@ mod tests {
 
     #[test]
     fn url_omits_empty_values_and_escapes_others() {
-        assert_eq!(address("/a", [("q", String::new())]), "/a");
+        assert_eq!(url("/a", [("q", String::new())]), "/a");
         assert_eq!(
-            address("/a", [("q", "x & y".to_owned()), ("r", "1".to_owned())]),
+            url("/a", [("q", "x & y".to_owned()), ("r", "1".to_owned())]),
             "/a?q=x%20%26%20y&r=1"
         );
     }

@@ -1,35 +1,40 @@
-//! What is drawn of one person beside a list, of sessions or of people: who, where they are signed in, what can be done.
+//! The details of a user beside a list: account, live sessions and permitted actions.
 
 use chrono::{DateTime, Utc};
 use leptos::prelude::*;
 
 use super::{
-    ending::Asks,
-    sessions::Place,
-    words::{age, name, number},
+    confirm_dialog::PendingAction,
+    html::{age, name, number},
+    sessions::SessionsPageState,
 };
 use domain::{
     admin::{AdminSession, AdminUser},
     admin_permission::{AdminAction, Denied, Permission},
-    ids::SessionId,
+    ids::{SessionId, UserId},
     organization::Membership,
+    session_filter::SessionFilter,
     user::{Role, User},
 };
 
 use crate::{
     elements::icon::{Icon, IconName},
-    server::services::admin::AdminRequest,
+    error::AppError,
+    server::services::admin::{
+        AdminRequest, people,
+        sessions::{self, SessionsQuery},
+    },
 };
 
-/// What is known of the person.
-pub struct OfPerson {
+/// A user in scope.
+pub struct UserDetails {
     pub person: AdminUser,
-    /// Those that the administrator may change.
+    /// Those in scope.
     pub memberships: Vec<Membership>,
     pub permissions: Permissions,
-    /// Live sessions, the most recently active ones.
+    /// The most recently active live sessions.
     pub sessions: Vec<AdminSession>,
-    /// How many live sessions there are.
+    /// The number of live sessions.
     pub live: i64,
 }
 
@@ -53,9 +58,9 @@ impl Permissions {
     }
 
     /// Whether the page offers this.
-    pub fn offers(&self, asks: Asks) -> bool {
+    pub fn offers(&self, pending: PendingAction) -> bool {
         let mut all = self.0.iter();
-        all.any(|(action, permission)| *action == asks.action() && permission.is_offered())
+        all.any(|(action, permission)| *action == pending.action() && permission.is_offered())
     }
 
     /// Why an action is missing. What concerns the whole account comes first.
@@ -67,18 +72,46 @@ impl Permissions {
     }
 }
 
-/// Where the links lead.
+/// Live sessions in the details of a user, with a link to all of them.
+pub const MAX_SESSIONS: u16 = 5;
+
+/// Loads a user in scope, with at most `limit` of their live sessions.
+pub async fn load_user_details(
+    admin: &AdminRequest,
+    user: UserId,
+    limit: u16,
+) -> Result<UserDetails, AppError> {
+    let person = people::find(admin, user).await?;
+    let query = SessionsQuery {
+        filter: SessionFilter {
+            user: Some(user),
+            ..SessionFilter::default()
+        },
+        limit,
+        ..SessionsQuery::default()
+    };
+    let live = sessions::list(admin, &query).await?;
+    Ok(UserDetails {
+        permissions: Permissions::of(admin, &person),
+        memberships: people::memberships(admin, user).await?,
+        person,
+        sessions: live.sessions,
+        live: live.total,
+    })
+}
+
+/// The targets of the links.
 #[derive(Clone, Copy)]
 pub struct Links<'a> {
-    /// To the question on the same page.
-    pub asking: &'a dyn Fn(Asks) -> String,
-    /// To the session's panel.
+    /// To the dialog on the same page.
+    pub dialog: &'a dyn Fn(PendingAction) -> String,
+    /// To the details of a session.
     pub session: &'a dyn Fn(SessionId) -> String,
-    /// That panel is on the same page.
+    /// These details are on the same page.
     pub is_same_page: bool,
 }
 
-/// What someone is: in the organization that is looked at, or in which, where everyone is.
+/// The roles of a user: in the organization in scope, or in each, where the scope is everyone.
 pub fn roles(user: &User, memberships: &[Membership]) -> Vec<AnyView> {
     if memberships.is_empty() || user.role == Role::SystemAdmin {
         return vec![user.role.label().into_any()];
@@ -90,11 +123,11 @@ pub fn roles(user: &User, memberships: &[Membership]) -> Vec<AnyView> {
     memberships.iter().map(role).collect()
 }
 
-/// Email, roles, and what is unusual about the account.
-pub fn facts(of: &OfPerson) -> AnyView {
-    let person = &of.person;
+/// Email, roles and account status.
+pub fn view_account(details: &UserDetails) -> AnyView {
+    let person = &details.person;
     let user = &person.user;
-    let roles = roles(user, &of.memberships)
+    let roles = roles(user, &details.memberships)
         .into_iter()
         .map(|role| view! { " · " {role} })
         .collect::<Vec<_>>();
@@ -110,9 +143,14 @@ pub fn facts(of: &OfPerson) -> AnyView {
     .into_any()
 }
 
-/// Their live sessions, and the way to all that is kept.
-pub fn sessions(of: &OfPerson, links: Links<'_>, none: &'static str, now: DateTime<Utc>) -> AnyView {
-    let rows = of
+/// The live sessions, and a link to all sessions.
+pub fn view_sessions(
+    details: &UserDetails,
+    links: Links<'_>,
+    none: &'static str,
+    now: DateTime<Utc>,
+) -> AnyView {
+    let rows = details
         .sessions
         .iter()
         .map(|live| {
@@ -139,9 +177,9 @@ pub fn sessions(of: &OfPerson, links: Links<'_>, none: &'static str, now: DateTi
     let none = rows
         .is_empty()
         .then(|| view! { <p class="soft small">{none}</p> });
-    let more = (of.live > shown)
-        .then(|| view! { <p class="soft small">"and " {number(of.live - shown)} " more"</p> });
-    let everything = Place::of_person(of.person.user.id).address();
+    let more = (details.live > shown)
+        .then(|| view! { <p class="soft small">"and " {number(details.live - shown)} " more"</p> });
+    let everything = SessionsPageState::of_user(details.person.user.id).url();
     view! {
         {none}
         <ul class="other-sessions">{rows}</ul>
@@ -155,32 +193,32 @@ pub fn sessions(of: &OfPerson, links: Links<'_>, none: &'static str, now: DateTi
     .into_any()
 }
 
-/// What can be done to them, and why not all of it.
-pub fn actions(of: &OfPerson, links: Links<'_>) -> AnyView {
-    let asks = links.asking;
-    let action = |ask: Asks, label: &'static str| {
+/// The permitted actions, and why others are missing.
+pub fn view_actions(details: &UserDetails, links: Links<'_>) -> AnyView {
+    let dialog = links.dialog;
+    let action = |pending: PendingAction, label: &'static str| {
         view! {
-            <a class="button small" id=format!("ask-{}", ask.as_str()) href=asks(ask) data-noscroll="">
+            <a class="button small" id=format!("ask-{}", pending.as_str()) href=dialog(pending) data-noscroll="">
                 {label}
             </a>
         }
         .into_any()
     };
     let offered = [
-        (Asks::ChangeRole, "Change role…"),
-        (Asks::RequirePassword, "Ask for a new password…"),
-        (Asks::Enable, "Let sign in again…"),
-        (Asks::Disable, "Disable the account…"),
+        (PendingAction::ChangeRole, "Change role…"),
+        (PendingAction::RequirePasswordChange, "Ask for a new password…"),
+        (PendingAction::Enable, "Let sign in again…"),
+        (PendingAction::Disable, "Disable the account…"),
     ];
     let actions: Vec<AnyView> = offered
         .into_iter()
-        .filter(|(asks, _)| of.permissions.offers(*asks))
-        .map(|(asks, label)| action(asks, label))
+        .filter(|(pending, _)| details.permissions.offers(*pending))
+        .map(|(pending, label)| action(pending, label))
         .collect();
-    let why_not = of.permissions.denied().map(Denied::message);
+    let why_not = details.permissions.denied().map(Denied::message);
     view! {
         <div class="actions">
-            <a class="button small danger" id="end-person" href=asks(Asks::EndOfPerson) data-noscroll="">
+            <a class="button small danger" id="end-person" href=dialog(PendingAction::RevokeAllOfUser) data-noscroll="">
                 "End all of their sessions…"
             </a>
             {actions}

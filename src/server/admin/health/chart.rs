@@ -3,24 +3,24 @@
 use chrono::{DateTime, Utc};
 use leptos::prelude::*;
 
-use super::words::number;
+use crate::server::admin::html::number;
 use domain::{
     statistics::{Chart, Period, Series, Unit},
     time::format_rfc3339,
 };
 
-/// The drawing's own measures.
+/// Sizes in SVG units.
 const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 160.0;
 const LEFT: f64 = 72.0;
 const BOTTOM: f64 = 20.0;
 const TOP: f64 = 8.0;
 
-/// As many lines as can be told apart by colour and dashes; the others are drawn alike, and told apart in the table.
+/// Lines that differ in colour and dashes. Further lines repeat the styles; the table names them.
 const STYLES: usize = 12;
 
-/// Draws a chart with its title, its legend and its table. `summary` says what it shows, for whoever cannot see it.
-pub fn draw(id: &'static str, title: &'static str, period: Period, chart: &Chart) -> AnyView {
+/// A chart with its title, legend and table. `summary` describes it for screen readers.
+pub fn view_chart(id: &'static str, title: &'static str, period: Period, chart: &Chart) -> AnyView {
     let values = || {
         chart
             .series
@@ -85,7 +85,7 @@ pub fn draw(id: &'static str, title: &'static str, period: Period, chart: &Chart
     .into_any()
 }
 
-/// What a chart shows in a sentence.
+/// Describes a chart in one sentence.
 fn summary(title: &str, chart: &Chart) -> String {
     let parts: Vec<String> = chart
         .series
@@ -188,7 +188,7 @@ fn named(at: DateTime<Utc>, period: Period) -> String {
     }
 }
 
-/// The line of a series; where there is nothing to tell it is broken off. A lone point is a dot.
+/// The line of a series. It breaks where values are missing. A single point is a dot.
 fn path(series: &Series, most: f64) -> String {
     let mut path = String::new();
     let mut is_drawing = false;
@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn lines_differ_without_colour() {
-        let css = include_str!("../../../style/components/chart.css");
+        let css = include_str!("../../../../style/components/chart.css");
         let dashes = |style: usize| {
             let rule = css
                 .lines()

@@ -1,16 +1,16 @@
-//! `/dashboard/admin/health`: how the portal has been doing, what is wrong, and who is told.
+//! Renders the page.
 
 use chrono::{DateTime, Utc};
 use leptos::prelude::*;
 
 use super::{
-    chart, drawn, tabs,
-    words::{age, moment, notice},
+    chart,
+    load::{HealthPage, PortalHealth},
+    query::PATH,
 };
 use domain::{
-    alert::{Alert, AlertList, AlertRuleSetting, Delivery, DeliveryOutcome},
-    query::query_param,
-    statistics::{Period, Statistics},
+    alert::{Alert, AlertList, Delivery, DeliveryOutcome},
+    statistics::Period,
     time::pluralize,
 };
 
@@ -19,56 +19,18 @@ use crate::{
         icon::{Icon, IconName},
         notice::Tone,
     },
-    server::health::Check,
+    server::admin::html::{age, moment, notice, tabs, to_html},
 };
 
-pub const PATH: &str = "/dashboard/admin/health";
-
-/// What the address asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    pub period: Period,
-}
-
-impl Place {
-    pub fn read(query: &str) -> Self {
-        let period = match query_param(query, "period").as_deref() {
-            Some("month") => Period::Month,
-            _ => Period::Day,
-        };
-        Self { period }
-    }
-}
-
-/// What is told of the whole portal, to system administrators.
-pub struct Whole {
-    pub checks: Vec<Check>,
-    pub alerts: AlertList,
-    pub rules: Vec<AlertRuleSetting>,
-    pub has_webhook: bool,
-    pub asks_password: bool,
-}
-
-/// Everything that is drawn.
-pub struct Drawing {
-    pub place: Place,
-    pub organization: Option<String>,
-    pub statistics: Statistics,
-    pub whole: Option<Whole>,
-    pub outcome: Option<(Tone, String)>,
-    pub now: DateTime<Utc>,
-}
-
-/// Draws the page.
-pub fn draw(drawing: Drawing) -> String {
-    let Drawing {
-        place,
+/// Renders the page.
+pub fn render(page: HealthPage) -> String {
+    let HealthPage {
         organization,
         statistics,
-        whole,
+        portal,
         outcome,
         now,
-    } = drawing;
+    } = page;
     let whose = match &organization {
         Some(name) => format!("How sessions of the people of {name} have been doing."),
         None => "How the portal has been doing.".to_owned(),
@@ -76,26 +38,26 @@ pub fn draw(drawing: Drawing) -> String {
     let period = statistics.period;
     let choice = |of: Period, query: &'static str, label: &'static str| {
         view! {
-            <a href=format!("{PATH}{query}") data-noscroll="" aria-current=(place.period == of).then_some("true")>
+            <a href=format!("{PATH}{query}") data-noscroll="" aria-current=(period == of).then_some("true")>
                 {label}
             </a>
         }
     };
     let charts = vec![
-        chart::draw(
+        chart::view_chart(
             "live",
             "Live sessions by role and kind",
             period,
             &statistics.live_sessions,
         ),
-        chart::draw("sign-ins", "Sign-ins", period, &statistics.sign_ins),
-        chart::draw(
+        chart::view_chart("sign-ins", "Sign-ins", period, &statistics.sign_ins),
+        chart::view_chart(
             "ended",
             "Sessions ended, by reason",
             period,
             &statistics.ended_sessions,
         ),
-        chart::draw("length", "Length of sessions", period, &statistics.session_length),
+        chart::view_chart("length", "Length of sessions", period, &statistics.session_length),
     ];
     let more = [
         (
@@ -111,16 +73,16 @@ pub fn draw(drawing: Drawing) -> String {
     ];
     let more = more
         .into_iter()
-        .filter_map(|(id, title, each)| Some(chart::draw(id, title, period, each?)));
+        .filter_map(|(id, title, each)| Some(chart::view_chart(id, title, period, each?)));
     let charts: Vec<AnyView> = charts.into_iter().chain(more).collect();
-    drawn(view! {
+    to_html(view! {
         <header class="page-head">
             <h1>"Health"</h1>
             <p class="lead">{whose}</p>
         </header>
         {tabs(PATH)}
-        {outcome.map(|(tone, text)| notice(tone, text))}
-        {whole.map(|whole| state(whole, now))}
+        {outcome.map(|text| notice(Tone::Success, text))}
+        {portal.map(|portal| view_portal(portal, now))}
         <div class="chart-head">
             <h2 id="list-title" tabindex="-1">
                 {match period {
@@ -137,14 +99,14 @@ pub fn draw(drawing: Drawing) -> String {
     })
 }
 
-fn state(whole: Whole, now: DateTime<Utc>) -> AnyView {
-    let Whole {
+fn view_portal(portal: PortalHealth, now: DateTime<Utc>) -> AnyView {
+    let PortalHealth {
         checks,
         alerts,
         rules,
         has_webhook,
-        asks_password,
-    } = whole;
+        needs_password,
+    } = portal;
     let AlertList {
         open,
         recent: over,
@@ -172,7 +134,7 @@ fn state(whole: Whole, now: DateTime<Utc>) -> AnyView {
         .collect::<Vec<_>>();
     let none = (open.is_empty() && over.is_empty())
         .then(|| view! { <p class="soft">"No alert is open, and none was raised lately."</p> });
-    let password = asks_password.then(|| {
+    let password = needs_password.then(|| {
         view! {
             <div class="field">
                 <label for="test-password">"Your password"</label>
@@ -253,24 +215,24 @@ fn state(whole: Whole, now: DateTime<Utc>) -> AnyView {
     .into_any()
 }
 
-/// What became of telling the webhook.
-fn delivery(told: &Delivery) -> AnyView {
-    let error = told
+/// The delivery to the webhook.
+fn delivery(sent: &Delivery) -> AnyView {
+    let error = sent
         .last_error
         .clone()
         .map(|error| format!(": {error}"))
         .unwrap_or_default();
-    let became = match told.outcome {
-        DeliveryOutcome::Delivered => view! { "delivered " {moment(told.outcome_at)} }.into_any(),
-        DeliveryOutcome::Waiting if told.attempts == 0 => view! { "on its way" }.into_any(),
+    let became = match sent.outcome {
+        DeliveryOutcome::Delivered => view! { "delivered " {moment(sent.outcome_at)} }.into_any(),
+        DeliveryOutcome::Waiting if sent.attempts == 0 => view! { "on its way" }.into_any(),
         DeliveryOutcome::Waiting => {
-            view! { "tried " {pluralize(told.attempts.into(), "time")} ", again " {moment(told.outcome_at)} {error} }.into_any()
+            view! { "tried " {pluralize(sent.attempts.into(), "time")} ", again " {moment(sent.outcome_at)} {error} }.into_any()
         }
-        DeliveryOutcome::GivenUp => view! { "given up " {moment(told.outcome_at)} {error} }.into_any(),
+        DeliveryOutcome::GivenUp => view! { "given up " {moment(sent.outcome_at)} {error} }.into_any(),
     };
     view! {
         <p class="soft small">
-            "Webhook, " {told.state.clone()} ": " {became}
+            "Webhook, " {sent.state.clone()} ": " {became}
         </p>
     }
     .into_any()
@@ -283,7 +245,7 @@ fn alert(alert: Alert, now: DateTime<Utc>) -> AnyView {
             .into_any(),
         Some(cleared) => view! { "From " {moment(alert.raised_at)} " to " {moment(cleared)} "." }.into_any(),
     };
-    let told = alert.deliveries.iter().map(delivery).collect::<Vec<_>>();
+    let deliveries = alert.deliveries.iter().map(delivery).collect::<Vec<_>>();
     view! {
         <li class=if is_open { "unwell" } else { "" }>
             <Icon name=if is_open { IconName::AlertTriangle } else { IconName::Check } />
@@ -294,7 +256,7 @@ fn alert(alert: Alert, now: DateTime<Utc>) -> AnyView {
                 </p>
                 <p>{alert.message}</p>
                 <p class="soft small">{when}</p>
-                {told}
+                {deliveries}
             </div>
         </li>
     }

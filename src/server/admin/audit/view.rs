@@ -1,15 +1,14 @@
-//! `/dashboard/admin/audit`: what was done, to whom, by whom, from where.
+//! Renders the page.
 
 use chrono::{DateTime, Utc};
 use leptos::prelude::*;
 
 use super::{
-    drawn, tabs,
-    words::{address, moment, no_filter, notice, number, select},
+    load::AuditPage,
+    query::{PATH, label, page_url},
 };
 use domain::{
     audit::{AuditChainStatus, AuditFilter, AuditKind},
-    query::{find_query_error, query_param},
     session::EndReason,
     time::{format_rfc3339, pluralize},
 };
@@ -19,163 +18,89 @@ use crate::{
         icon::{Icon, IconName},
         notice::Tone,
     },
-    server::{services::admin::audit_log::Page, store::audit_log::AuditLogRow},
+    server::{
+        admin::{
+            html::{moment, notice, number, select, url},
+            list_page::{ListPage, Paging, Table},
+        },
+        store::audit_log::AuditLogRow,
+    },
 };
 
-pub const PATH: &str = "/dashboard/admin/audit";
-
-/// What the address asks for.
-#[derive(Clone, Debug)]
-pub struct Place {
-    pub filter: AuditFilter,
-    /// The page begins before the row of this id.
-    pub before: Option<i64>,
-}
-
-impl Place {
-    /// Reads the query of an address. The second is what in it stands for nothing.
-    pub fn read(query: &str) -> (Self, Option<String>) {
-        const OTHERS: [&str; 3] = ["before", "__path", "__err"];
-        let get = |name: &str| query_param(query, name);
-        let (filter, problem) = match AuditFilter::parse(get) {
-            Ok(filter) => (
-                filter,
-                find_query_error(query, &AuditFilter::FIELDS, &OTHERS).map(|error| error.to_string()),
-            ),
-            Err(unknown) => (AuditFilter::default(), Some(no_filter(&unknown, &LABELS))),
-        };
-        let before = get("before").and_then(|id| id.parse().ok());
-        (Self { filter, before }, problem)
-    }
-
-    fn address(&self, before: Option<i64>) -> String {
-        let mut pairs = self.filter.pairs();
-        pairs.push(("before", before.map(|id| id.to_string()).unwrap_or_default()));
-        address(PATH, pairs)
-    }
-}
-
-/// Everything that is drawn.
-pub struct Drawing {
-    pub place: Place,
-    pub problem: Option<String>,
-    pub organization: Option<String>,
-    pub page: Page,
-    pub trust: AuditChainStatus,
-}
-
-/// Draws the page.
-pub fn draw(drawing: Drawing) -> String {
-    let Drawing {
-        place,
+/// Renders the page.
+pub fn render(page: AuditPage) -> String {
+    let AuditPage {
+        query,
         problem,
         organization,
         page,
-        trust,
-    } = drawing;
-    let whose = match &organization {
+        chain,
+    } = page;
+    let lead = match &organization {
         Some(name) => format!("What was done to the people of {name}, and what they did."),
         None => "Everything that was done in the portal.".to_owned(),
     };
-    let export = address("/api/v1/admin/audit.jsonl", place.filter.pairs());
-    let (first, next) = (place.before.is_some(), page.next);
-    let pages = (first || next.is_some()).then(|| {
-        view! {
-            <nav class="card-foot actions end" aria-label="Pages">
-                {first
-                    .then(|| {
-                        view! {
-                            <a class="button small" href=place.address(None) data-noscroll="">
-                                "Newest"
-                            </a>
-                        }
-                    })}
-                {next
-                    .map(|next| {
-                        view! {
-                            <a class="button small" id="next-page" href=place.address(Some(next))>
-                                "Older"
-                            </a>
-                        }
-                    })}
-            </nav>
-        }
-    });
-    let rows = page.rows.iter().map(row).collect::<Vec<_>>();
-    let none = if problem.is_some() {
+    let empty = if problem.is_some() {
         "Nothing is listed for a filter that cannot be read."
     } else {
         "Nothing fits this filter. Rows appear here as soon as something is done."
     };
-    let list = if rows.is_empty() {
-        view! {
-            <div class="card-body">
-                <p class="soft">{none}</p>
-            </div>
-        }
-        .into_any()
-    } else {
-        view! {
-            <table class="table stacks">
-                <caption class="visually-hidden">"Audit log, newest first"</caption>
-                <thead>
-                    <tr>
-                        <th scope="col">"What"</th>
-                        <th scope="col">"To whom"</th>
-                        <th scope="col">"By whom"</th>
-                        <th scope="col">"From"</th>
-                        <th scope="col">"When"</th>
-                        <th scope="col">"Sealed"</th>
-                    </tr>
-                </thead>
-                <tbody>{rows}</tbody>
-            </table>
-        }
-        .into_any()
+    let export = url("/api/v1/admin/audit.jsonl", query.filter.pairs());
+    let export = view! {
+        <a class="button small" href=export rel="external" download="">
+            "Export as JSON lines"
+        </a>
     };
-    drawn(view! {
-        <header class="page-head">
-            <h1>"Audit log"</h1>
-            <p class="lead">{whose}</p>
-        </header>
-        {tabs(PATH)}
-        {problem.map(|problem| notice(Tone::Warning, problem))}
-        {trust_line(&trust)}
+    let introduction = view! {
+        {chain_status(&chain)}
         <p class="soft small">
             "Times are in your own time zone, or in UTC where it says so. The filter takes UTC."
         </p>
-        <div class="review">
-            <section class="card" aria-labelledby="list-title">
-                {filter_form(&place.filter)}
-                <header class="card-head">
-                    <h2 id="list-title" tabindex="-1">
-                        {if first { "Older rows" } else { "Newest rows" }}
-                    </h2>
-                    <div class="card-aside actions">
-                        <a class="button small" href=export rel="external" download="">
-                            "Export as JSON lines"
-                        </a>
-                    </div>
-                </header>
-                {list}
-                {pages}
-            </section>
-        </div>
-    })
+    };
+    let heading = match query.after {
+        Some(_) => "Older rows",
+        None => "Newest rows",
+    };
+    ListPage {
+        path: PATH,
+        title: "Audit log",
+        lead,
+        problem,
+        outcome: None,
+        introduction: Some(introduction.into_any()),
+        filter_fields: filter_fields(&query.filter),
+        heading: heading.into_any(),
+        actions: Some(export.into_any()),
+        table: Table {
+            caption: "Audit log, newest first".to_owned(),
+            columns: vec!["What", "To whom", "By whom", "From", "When", "Sealed"],
+            rows: page.rows.iter().map(row).collect(),
+            empty,
+        },
+        paging: Paging {
+            first: query.after.map(|_| page_url(&query, None)),
+            first_label: "Newest",
+            next: page.next.map(|next| page_url(&query, Some(next))),
+            next_label: "Older",
+        },
+        details: None,
+        dialog: None,
+    }
+    .render()
 }
 
-fn trust_line(trust: &AuditChainStatus) -> AnyView {
-    if let Some(broken) = &trust.broken {
+fn chain_status(chain: &AuditChainStatus) -> AnyView {
+    if let Some(broken) = &chain.broken {
         return notice(Tone::Error, broken.clone());
     }
-    let whole = match trust.verified_at {
+    let whole = match chain.verified_at {
         Some(at) => view! { "The whole log was found as it was sealed on " {moment(at)} "." }.into_any(),
         None => {
             view! { "The whole log has not been looked at yet; the portal does so by itself once a day." }
                 .into_any()
         }
     };
-    let waiting = match trust.unsealed {
+    let waiting = match chain.unsealed {
         0 => "Every row is sealed.".to_owned(),
         waiting => format!("{} waiting to be sealed.", pluralize(waiting, "row")),
     };
@@ -188,22 +113,7 @@ fn trust_line(trust: &AuditChainStatus) -> AnyView {
     .into_any()
 }
 
-/// What the fields of the filter are called.
-const LABELS: [(&str, &str); 6] = [
-    ("person", "To whom"),
-    ("actor", "By whom"),
-    ("kind", "What"),
-    ("since", "Since (UTC)"),
-    ("until", "Until (UTC)"),
-    ("address", "From address"),
-];
-
-fn label(field: &'static str) -> &'static str {
-    let found = LABELS.iter().find(|(name, _)| *name == field);
-    found.map_or(field, |(_, label)| label)
-}
-
-fn filter_form(filter: &AuditFilter) -> AnyView {
+fn filter_fields(filter: &AuditFilter) -> AnyView {
     let kinds = AuditKind::ALL
         .iter()
         .map(|kind| (kind.as_str(), kind.label()))
@@ -236,22 +146,12 @@ fn filter_form(filter: &AuditFilter) -> AnyView {
         };
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     view! {
-        <form class="filter" role="search" method="get" action=PATH data-live="">
             {field("person", label("person"), "search", text(&filter.person), "Name, email or id")}
             {field("actor", label("actor"), "search", text(&filter.actor), "Name, email or id")}
             {select("kind", label("kind"), Some("Anything"), kinds, filter.kind.map(AuditKind::as_str).unwrap_or_default())}
             {field("address", label("address"), "search", text(&filter.address), "203.0.113.7 or 203.0.113.0/24")}
             {field("since", label("since"), "datetime-local", time(filter.since), "")}
             {field("until", label("until"), "datetime-local", time(filter.until), "")}
-            <div class="filter-foot actions">
-                <button class="button small" type="submit">
-                    "Show"
-                </button>
-                <a class="button small quiet" href=PATH data-noscroll="">
-                    "Clear"
-                </a>
-            </div>
-        </form>
     }
     .into_any()
 }

@@ -1,37 +1,30 @@
-//! Beside the list: one session with its history, its person, and what can be done.
+//! The details of a session: its history, its user, and the permitted actions.
 
 use chrono::{DateTime, Utc};
 use leptos::prelude::*;
 
-use super::{
-    ending::Asks,
-    person::{self, Links},
-    sessions::{Open, Place, state},
-    words::moment,
-};
+use super::{load::SessionDetails, query::SessionsPageState, view::view_status};
 use domain::{
     admin::{SessionStatus, TimelineEntry},
     session::ClientKind,
 };
 
-use crate::elements::icon::{Icon, IconName};
+use crate::{
+    elements::icon::{Icon, IconName},
+    server::admin::{
+        confirm_dialog::PendingAction,
+        html::moment,
+        user_details::{self, Links},
+    },
+};
 
-/// What is drawn.
-pub struct Panel<'a> {
-    pub open: Open,
-    pub place: &'a Place,
-    pub now: DateTime<Utc>,
-}
-
-/// Draws the panel.
-pub fn draw(panel: Panel<'_>) -> AnyView {
-    let Panel { open, place, now } = panel;
-    let Open {
+pub fn view_details(details: SessionDetails, state: &SessionsPageState, now: DateTime<Utc>) -> AnyView {
+    let SessionDetails {
         session: reviewed,
         timeline,
-        person: of_person,
-    } = open;
-    let close = place.showing(None).address();
+        user,
+    } = details;
+    let close = state.with_selected(None).url();
     let session = &reviewed.session;
     let kind = match session.kind {
         ClientKind::Browser => "Browser",
@@ -56,19 +49,19 @@ pub fn draw(panel: Panel<'_>) -> AnyView {
             <a
                 class="button small danger"
                 id="end-one"
-                href=place.asking(Some(Asks::EndOne)).address()
+                href=state.with_pending(Some(PendingAction::RevokeOne)).url()
                 data-noscroll=""
             >
                 "End this session…"
             </a>
         }
     });
-    let (asking, showing) = (
-        |asks| place.asking(Some(asks)).address(),
-        |session| place.showing(Some(session)).address(),
+    let (dialog, showing) = (
+        |pending| state.with_pending(Some(pending)).url(),
+        |session| state.with_selected(Some(session)).url(),
     );
     let links = Links {
-        asking: &asking,
+        dialog: &dialog,
         session: &showing,
         is_same_page: true,
     };
@@ -87,7 +80,7 @@ pub fn draw(panel: Panel<'_>) -> AnyView {
                 <dl class="details-list">
                     <div>
                         <dt>"State"</dt>
-                        <dd class="state">{state(&reviewed, now)}</dd>
+                        <dd class="state">{view_status(&reviewed, now)}</dd>
                     </div>
                     <div>
                         <dt>"Kind"</dt>
@@ -119,11 +112,11 @@ pub fn draw(panel: Panel<'_>) -> AnyView {
             </div>
             {history(timeline)}
             <section class="panel-part" aria-labelledby="person-title">
-                <h3 id="person-title"><bdi>{of_person.person.user.display_name.clone()}</bdi></h3>
-                {person::facts(&of_person)}
+                <h3 id="person-title"><bdi>{user.person.user.display_name.clone()}</bdi></h3>
+                {user_details::view_account(&user)}
                 <h4>"Other live sessions"</h4>
-                {person::sessions(&of_person, links, "Signed in nowhere else.", now)}
-                {person::actions(&of_person, links)}
+                {user_details::view_sessions(&user, links, "Signed in nowhere else.", now)}
+                {user_details::view_actions(&user, links)}
             </section>
         </aside>
     }

@@ -1,4 +1,4 @@
-//! What the forms send.
+//! Parses the fields of the forms.
 
 use domain::{
     admin::{Cutoff, RevokeTarget},
@@ -9,14 +9,18 @@ use domain::{
 
 use crate::{
     error::{AppError, Resource},
-    server::drawn::{people, sessions},
+    server::admin::{people, sessions},
 };
 
-pub fn which(which: &str, filter: Option<&str>, session: &str, user: &str) -> Result<RevokeTarget, AppError> {
+pub fn parse_target(
+    which: &str,
+    filter: Option<&str>,
+    session: &str,
+    user: &str,
+) -> Result<RevokeTarget, AppError> {
     Ok(match which {
         "end_listed" => {
-            // One that is missing, empty, misspelt or garbled must not end everything: the page writes out that it
-            // lists all live ones.
+            // An empty or invalid filter must not revoke everything. The page names the state explicitly.
             let filter = filter
                 .filter(|filter| !filter.is_empty())
                 .ok_or_else(|| AppError::invalid_input("filter", "Say which sessions to end."))?;
@@ -36,14 +40,14 @@ pub fn which(which: &str, filter: Option<&str>, session: &str, user: &str) -> Re
     })
 }
 
-pub fn cutoff(text: &str) -> Result<Cutoff, AppError> {
+pub fn parse_cutoff(text: &str) -> Result<Cutoff, AppError> {
     text.parse()
         .map_err(|_| AppError::invalid_input("begun_by", "Send a number or a time."))
 }
 
-/// Back to the list that the form stood beside, whatever else it says.
-pub fn page(next: &str) -> String {
-    // What is added to it must not stand behind a mark.
+/// The list that the form was on. Any other URL is replaced.
+pub fn return_url(next: &str) -> String {
+    // Parameters added later must not follow a fragment.
     let next = next.split('#').next().unwrap_or_default();
     let path = next.split('?').next();
     let list = [sessions::PATH, people::PATH]
@@ -53,8 +57,8 @@ pub fn page(next: &str) -> String {
     whole.or(list).unwrap_or(sessions::PATH).to_owned()
 }
 
-/// The question once more, for what is left.
-pub fn go_on(page: &str, which: &str, begun_by: &str) -> String {
+/// The same dialog again, for the sessions that are left.
+pub fn continue_url(page: &str, which: &str, begun_by: &str) -> String {
     let mark = if page.contains('?') { '&' } else { '?' };
     let which = if which == "end_listed" {
         "end_listed"
@@ -80,7 +84,7 @@ mod tests {
                 "/dashboard/admin/people?q=kim&person=1",
                 "/dashboard/admin/people?q=kim&person=1",
             ),
-            // Too long to lead anywhere: without the filter.
+            // Too long for a return URL: without the filter.
             (&long, people::PATH),
             ("/dashboard/admin/people/../../login", sessions::PATH),
             ("/dashboard/admin/peoples", sessions::PATH),
@@ -90,7 +94,7 @@ mod tests {
             ("/dashboard/admin/people?q=a#b", "/dashboard/admin/people?q=a"),
             ("", sessions::PATH),
         ] {
-            assert_eq!(page(next), page_of);
+            assert_eq!(return_url(next), page_of);
         }
     }
 }
