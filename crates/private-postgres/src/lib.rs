@@ -4,6 +4,11 @@
 //! process that owns it. Other processes on the same data directory (commands run while the server serves)
 //! attach to it.
 
+#![expect(
+    clippy::disallowed_types,
+    reason = "every statement on the cluster has a timeout here"
+)]
+
 mod account;
 mod binaries;
 mod client;
