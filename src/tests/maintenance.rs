@@ -77,7 +77,7 @@ async fn applying_advice_resolves_dead_rows_and_cleanup() {
         .lines()
         .find_map(|line| {
             line.strip_prefix("- password_attempts: ")?
-                .split_once(" rows dead beside ")
+                .split_once(" rows dead and ")
         })
         .and_then(|(dead, _)| dead.parse().ok())
         .unwrap_or_else(|| panic!("{out}"));

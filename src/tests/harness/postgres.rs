@@ -32,7 +32,7 @@ const SETTINGS: [(&str, &str); 7] = [
     ("max_connections", "400"),
     ("autovacuum", "off"),
     ("shared_preload_libraries", "pg_stat_statements"),
-    ("pg_stat_statements.max", "20000"),
+    ("pg_stat_statements.max", "50000"),
 ];
 
 static POSTGRES: LazyLock<Postgres> = LazyLock::new(Postgres::start);
