@@ -96,7 +96,7 @@ test('a system administrator sees health and alerts and tests the webhook', asyn
     .toBeGreaterThan(0);
   told.length = 0;
   await alerts.getByRole('button', { name: 'Send a test alert' }).click();
-  await expect(page.getByRole('status').filter({ hasText: 'A test alert is on its way.' })).toBeVisible();
+  await expect(page.getByRole('status').filter({ hasText: 'A test alert has been queued.' })).toBeVisible();
   await expect.poll(() => told.filter(body => /test/.test(body)).length).toBe(1);
   await expect.poll(async () => (await visit(page, PATH), alerts.textContent())).toMatch(/Webhook, test: delivered/);
 
