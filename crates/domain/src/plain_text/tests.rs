@@ -59,8 +59,14 @@ fn deceptive_characters_are_rejected_by_name() {
         ("a\u{e0041}", "contains an invisible character (U+E0041)"),
         ("\u{e000}", "contains a private-use character (U+E000)"),
         ("\u{10fffd}", "contains a private-use character (U+10FFFD)"),
-        ("\u{fffe}", "contains a code point that is not a character (U+FFFE)"),
-        ("\u{fdd0}", "contains a code point that is not a character (U+FDD0)"),
+        (
+            "\u{fffe}",
+            "contains a code point that is not a character (U+FFFE)",
+        ),
+        (
+            "\u{fdd0}",
+            "contains a code point that is not a character (U+FDD0)",
+        ),
     ] {
         assert_eq!(problem(text).to_string(), says, "{text:?}");
     }
