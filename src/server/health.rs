@@ -260,12 +260,14 @@ fn jobs(jobs: &Jobs) -> Check {
         .iter()
         .map(|(job, taken)| format!("{job} has not finished for {} seconds", taken.as_secs()))
         .collect();
-    if !hung.is_empty() {
-        return Check::required("jobs", Some(hung.join("; ")));
-    }
     let panicked = jobs.panicked();
-    let problem = format!("{} panicked in the last round", panicked.join(", "));
-    Check::advisory("jobs", (!panicked.is_empty()).then_some(problem))
+    if hung.is_empty() && !panicked.is_empty() {
+        return Check::advisory(
+            "jobs",
+            Some(format!("{} panicked in the last round", panicked.join(", "))),
+        );
+    }
+    Check::required("jobs", (!hung.is_empty()).then(|| hung.join("; ")))
 }
 
 async fn ready(State(state): State<AppState>) -> impl IntoResponse {
