@@ -156,11 +156,7 @@ async fn ended_sessions_count_only_after_commit() {
     let end = async |commit: bool| {
         let mut tx = portal.state.database.begin().await.expect("a transaction");
         users::lock(&mut tx, maria.id).await.expect("locked");
-        let filter = EndFilter {
-            user: maria.id,
-            only: None,
-            except: None,
-        };
+        let filter = EndFilter::All(maria.id);
         let (reason, actor) = (EndReason::RevokedByAdmin, Actor::default());
         let ended = revoke::revoke_matching(&mut tx, filter, reason, None, actor, portal.now()).await;
         assert_eq!(ended.expect("ended").len(), 1);

@@ -351,11 +351,7 @@ impl Accounts {
             .await?
             .ok_or(AccountError::NoSuchSession(session))?;
         users::lock(&mut tx, user).await?;
-        let filter = EndFilter {
-            user,
-            only: Some(session),
-            except: None,
-        };
+        let filter = EndFilter::One(user, session);
         let reason = EndReason::RevokedByAdmin;
         let ended =
             revoke::revoke_matching(&mut tx, filter, reason, note, Actor::default(), self.clock.now())

@@ -83,11 +83,7 @@ pub async fn change_password(
     audit::record(&mut tx, event, now).await?;
     let mut ended = Vec::new();
     if !change.keep_other_sessions {
-        let others = EndFilter {
-            user,
-            only: None,
-            except: Some(caller.id),
-        };
+        let others = EndFilter::AllExcept(user, caller.id);
         let reason = EndReason::PasswordChanged;
         ended = revoke::live_ids(&revoke::revoke_matching(&mut tx, others, reason, None, actor, now).await?);
     }

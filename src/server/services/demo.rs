@@ -308,11 +308,7 @@ async fn insert_session(
         security_notices::insert(tx, notice, created_at).await?;
     }
     if let Some(reason) = ended {
-        let filter = EndFilter {
-            user,
-            only: Some(id),
-            except: None,
-        };
+        let filter = EndFilter::One(user, id);
         revoke::revoke_matching(tx, filter, *reason, None, actor, last_active).await?;
     }
     Ok(())

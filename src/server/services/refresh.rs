@@ -225,11 +225,7 @@ async fn revoke_for_reuse(
         }),
     };
     audit::record(tx, event, now).await?;
-    let filter = EndFilter {
-        user,
-        only: Some(session),
-        except: None,
-    };
+    let filter = EndFilter::One(user, session);
     revoke::revoke_matching(tx, filter, EndReason::TokenReuse, None, actor, now).await?;
     suspicion::raise(tx, user, session, &UnusualActivity::reuse(cause), client, now).await?;
     Ok(cause)

@@ -94,41 +94,12 @@ async fn try_revoke_own(
     let user = caller.user.id;
     let mut tx = CallerTransaction::begin(database, clock, caller, ip_address).await?;
     let (now, actor) = (tx.now(), tx.actor());
-    let all = EndFilter {
-        user,
-        only: None,
-        except: None,
-    };
     let (filter, reason) = match scope {
-        RevokeScope::Current => (
-            EndFilter {
-                only: Some(caller.id),
-                ..all
-            },
-            EndReason::SignedOut,
-        ),
-        RevokeScope::One(id) if id == caller.id => (
-            EndFilter {
-                only: Some(id),
-                ..all
-            },
-            EndReason::SignedOut,
-        ),
-        RevokeScope::One(id) => (
-            EndFilter {
-                only: Some(id),
-                ..all
-            },
-            EndReason::Revoked,
-        ),
-        RevokeScope::Others => (
-            EndFilter {
-                except: Some(caller.id),
-                ..all
-            },
-            EndReason::Revoked,
-        ),
-        RevokeScope::All => (all, EndReason::SignedOutEverywhere),
+        RevokeScope::Current => (EndFilter::One(user, caller.id), EndReason::SignedOut),
+        RevokeScope::One(id) if id == caller.id => (EndFilter::One(user, id), EndReason::SignedOut),
+        RevokeScope::One(id) => (EndFilter::One(user, id), EndReason::Revoked),
+        RevokeScope::Others => (EndFilter::AllExcept(user, caller.id), EndReason::Revoked),
+        RevokeScope::All => (EndFilter::All(user), EndReason::SignedOutEverywhere),
     };
     if scope == RevokeScope::Others {
         // Locks the caller's own session too, in the order of ids, like writers of activity.
@@ -184,7 +155,7 @@ pub async fn revoke_matching(
         note,
     };
     let ended = sessions::end(tx, filter, end, now).await?;
-    record_ended(tx, filter.user, &ended, note, actor, now).await?;
+    record_ended(tx, filter.user(), &ended, note, actor, now).await?;
     Ok(ended)
 }
 
@@ -201,12 +172,7 @@ pub async fn revoke_all(
     actor: Actor,
     now: DateTime<Utc>,
 ) -> sqlx::Result<usize> {
-    let all = EndFilter {
-        user,
-        only: None,
-        except: None,
-    };
-    let ended = revoke_matching(tx, all, reason, note, actor, now).await?;
+    let ended = revoke_matching(tx, EndFilter::All(user), reason, note, actor, now).await?;
     users::increment_epoch(tx, user).await?;
     Ok(live_ids(&ended).len())
 }
@@ -227,11 +193,7 @@ pub async fn revoke_over_limit(
 ) -> sqlx::Result<Vec<SessionId>> {
     let over = sessions::list_over_limit(tx, user, kept, organization, most, now).await?;
     for &session in &over {
-        let filter = EndFilter {
-            user,
-            only: Some(session),
-            except: None,
-        };
+        let filter = EndFilter::One(user, session);
         revoke_matching(tx, filter, EndReason::SessionLimit, None, actor, now).await?;
     }
     Ok(over)
@@ -249,11 +211,7 @@ pub async fn revoke_orphan(
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     if sessions::take_replaced(tx, orphan).await? {
-        let filter = EndFilter {
-            user: orphan.user,
-            only: Some(orphan.session),
-            except: None,
-        };
+        let filter = EndFilter::One(orphan.user, orphan.session);
         revoke_matching(tx, filter, EndReason::SignedOut, None, actor, now).await?;
     }
     Ok(())
@@ -283,11 +241,7 @@ pub async fn record_expiry(database: &Database, clock: &Clock, over: &EndedSessi
         .await?
         .is_some()
     {
-        let filter = EndFilter {
-            user: over.user_id,
-            only: Some(over.session_id),
-            except: None,
-        };
+        let filter = EndFilter::One(over.user_id, over.session_id);
         revoke_matching(&mut tx, filter, over.reason, None, Actor::default(), now).await?;
     }
     tx.commit_side_record().await

@@ -209,11 +209,7 @@ pub async fn revoke_for_client_change(
     let mut tx = state.database.begin().await?;
     users::lock(&mut tx, user).await?;
     let now = state.clock.now();
-    let filter = EndFilter {
-        user,
-        only: Some(session),
-        except: None,
-    };
+    let filter = EndFilter::One(user, session);
     let reason = EndReason::ClientChanged;
     let actor = Actor::from_address(client.ip_address);
     let ended = revoke::revoke_matching(&mut tx, filter, reason, None, actor, now).await?;

@@ -209,11 +209,7 @@ async fn revoke_all_of_user(
         // In the order of ids, as the activity writer does.
         sessions::lock_open_of(&mut tx, user).await?;
     }
-    let all = EndFilter {
-        user,
-        only: None,
-        except: spared,
-    };
+    let all = spared.map_or(EndFilter::All(user), |kept| EndFilter::AllExcept(user, kept));
     let note = request.note.as_deref();
     let ended = revoke::revoke_matching(&mut tx, all, EndReason::RevokedByAdmin, note, actor, now).await?;
     users::increment_epoch(&mut tx, user).await?;

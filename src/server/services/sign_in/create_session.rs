@@ -85,11 +85,6 @@ pub async fn create_session(
     let now = state.clock.now();
     let id = SessionId::new();
     let actor = Actor::new_session(user, id, client.ip_address);
-    let one = |session| EndFilter {
-        user,
-        only: Some(session),
-        except: None,
-    };
 
     // Locks all sessions that may end, in the usual order.
     sessions::lock_open_of(&mut tx, user).await?;
@@ -104,15 +99,19 @@ pub async fn create_session(
             detail: json!({ "kept_others": false }),
         };
         audit::record(&mut tx, event, now).await?;
-        let all = EndFilter {
-            user,
-            only: None,
-            except: None,
-        };
+        let all = EndFilter::All(user);
         revoke::revoke_matching(&mut tx, all, EndReason::PasswordChanged, None, actor, now).await?;
     }
     if let Some(old) = request.replaces {
-        revoke::revoke_matching(&mut tx, one(old), EndReason::SignedOut, None, actor, now).await?;
+        revoke::revoke_matching(
+            &mut tx,
+            EndFilter::One(user, old),
+            EndReason::SignedOut,
+            None,
+            actor,
+            now,
+        )
+        .await?;
     }
     if let Some(orphan) = request.orphan {
         revoke::revoke_orphan(&mut tx, orphan, actor, now).await?;

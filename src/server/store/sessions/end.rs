@@ -14,12 +14,20 @@ use crate::server::{
     store::{caller_transaction::CallerTransaction, invalid_column},
 };
 
-/// Selects live sessions of one user, as [`list_live`] does.
+/// Selects open sessions of one user.
 #[derive(Clone, Copy, Debug)]
-pub struct EndFilter {
-    pub user: UserId,
-    pub only: Option<SessionId>,
-    pub except: Option<SessionId>,
+pub enum EndFilter {
+    All(UserId),
+    One(UserId, SessionId),
+    AllExcept(UserId, SessionId),
+}
+
+impl EndFilter {
+    pub fn user(self) -> UserId {
+        match self {
+            Self::All(user) | Self::One(user, _) | Self::AllExcept(user, _) => user,
+        }
+    }
 }
 
 /// Who ends sessions, why, and with which note.
@@ -50,15 +58,20 @@ pub async fn end(
     end: EndCause<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<EndRecord>> {
+    let (only, except) = match filter {
+        EndFilter::All(_) => (None, None),
+        EndFilter::One(_, session) => (Some(session.0), None),
+        EndFilter::AllExcept(_, session) => (None, Some(session.0)),
+    };
     let ids = sqlx::query_scalar!(
         "
         SELECT id FROM sessions
         WHERE user_id = $1 AND ended_at IS NULL AND ($2::uuid IS NULL OR id = $2) AND ($3::uuid IS NULL OR id <> $3)
         ORDER BY id FOR UPDATE
         ",
-        filter.user.0,
-        filter.only.map(|id| id.0),
-        filter.except.map(|id| id.0),
+        filter.user().0,
+        only,
+        except,
     )
     .fetch_all(&mut *conn)
     .await?;
