@@ -42,10 +42,8 @@ pub enum AppError {
     WrongAddress { address: String },
     /// The browser sent no origin.
     OriginHidden,
-    /// The session does not exist, or the caller may not see it.
-    SessionNotFound,
-    /// Another resource does not exist, or the caller may not see it.
-    ResourceNotFound(Resource),
+    /// The resource does not exist, or the caller may not see it.
+    NotFound(Resource),
     /// The address exists, but not for this method.
     MethodNotAllowed,
     /// A field is invalid. `field` is its name, `problem` says what to change.
@@ -67,6 +65,7 @@ pub enum AppError {
 /// The kind of resource that was not found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resource {
+    Session,
     Address,
     User,
     Organization,
@@ -75,19 +74,28 @@ pub enum Resource {
 }
 
 impl Resource {
-    pub(crate) const ALL: [Self; 4] = [Self::Address, Self::User, Self::Organization, Self::Notice];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Session,
+        Self::Address,
+        Self::User,
+        Self::Organization,
+        Self::Notice,
+    ];
 
-    pub(crate) fn as_str(self) -> &'static str {
+    /// The name in the wire format. A session has none.
+    pub(crate) fn as_str(self) -> Option<&'static str> {
         match self {
-            Resource::Address => "address",
-            Resource::User => "person",
-            Resource::Organization => "organization",
-            Resource::Notice => "notice",
+            Resource::Session => None,
+            Resource::Address => Some("address"),
+            Resource::User => Some("person"),
+            Resource::Organization => Some("organization"),
+            Resource::Notice => Some("notice"),
         }
     }
 
     fn message(self) -> &'static str {
         match self {
+            Resource::Session => "That session no longer exists. It may have ended already.",
             Resource::Address => "This address does not exist. Check the spelling.",
             Resource::User => "That user does not exist, or you may not see them. Nothing was changed.",
             Resource::Organization => "You do not belong to that organization. Nothing was changed.",
@@ -114,7 +122,7 @@ impl AppError {
             AppError::Forbidden => "forbidden",
             AppError::WrongAddress { .. } => "wrong_address",
             AppError::OriginHidden => "origin_hidden",
-            AppError::SessionNotFound | AppError::ResourceNotFound(_) => "not_found",
+            AppError::NotFound(_) => "not_found",
             AppError::MethodNotAllowed => "method_not_allowed",
             AppError::InvalidInput { .. } => "invalid_input",
             AppError::InvalidScope => "invalid_scope",
@@ -179,8 +187,7 @@ impl AppError {
                  site. If everybody sees this, the administrator has to remove Referrer-Policy: no-referrer from the \
                  proxy, or use https."
             }
-            AppError::SessionNotFound => "That session no longer exists. It may have ended already.",
-            AppError::ResourceNotFound(resource) => resource.message(),
+            AppError::NotFound(resource) => resource.message(),
             AppError::MethodNotAllowed => {
                 "This address does not support that request method. Nothing was changed. The header `Allow` lists the methods."
             }

@@ -21,7 +21,7 @@ pub async fn switch_organization(
     request_context::run(async {
         let to = organization_id
             .parse()
-            .map_err(|_| AppError::ResourceNotFound(crate::error::Resource::Organization))?;
+            .map_err(|_| AppError::NotFound(crate::error::Resource::Organization))?;
         let switched = service::switch_organization(
             &request_context::state()?,
             &*request_context::signed_in()?,

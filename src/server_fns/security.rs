@@ -77,7 +77,7 @@ pub async fn dismiss_security_notice(
         );
         let id = notice_id
             .parse()
-            .map_err(|_| AppError::ResourceNotFound(crate::error::Resource::Notice))?;
+            .map_err(|_| AppError::NotFound(crate::error::Resource::Notice))?;
         let asks = format!("for=dismiss_security_notice&notice_id={id}");
         match dashboard::dismiss_notice(&state, &caller, id, password, &client).await {
             Ok(allowed) => request_context::renew_password_check(&caller, allowed).await?,

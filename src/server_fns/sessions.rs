@@ -65,7 +65,7 @@ pub async fn revoke_session(
         }
         let ended = match id {
             Ok(id) => revoke_own(&caller, RevokeScope::One(id)).await,
-            Err(_) => Err(AppError::SessionNotFound),
+            Err(_) => Err(AppError::NotFound(crate::error::Resource::Session)),
         };
         // An error response with status 5xx carries no cookie.
         if !ended.as_ref().is_err_and(AppError::is_server_error) {

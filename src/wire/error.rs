@@ -41,7 +41,7 @@ impl From<AppError> for WireError {
             what: None,
         };
         match error {
-            AppError::ResourceNotFound(resource) => wire.what = Some(resource.as_str().to_owned()),
+            AppError::NotFound(resource) => wire.what = resource.as_str().map(str::to_owned),
             AppError::SessionEnded { reason } => wire.reason = Some(reason),
             AppError::TooManyAttempts { retry_after_seconds } => {
                 wire.retry_after_seconds = Some(retry_after_seconds);
@@ -92,8 +92,8 @@ impl From<WireError> for AppError {
                 let what = wire.what.as_deref();
                 let resource = Resource::ALL
                     .into_iter()
-                    .find(|resource| what == Some(resource.as_str()));
-                resource.map_or(AppError::SessionNotFound, AppError::ResourceNotFound)
+                    .find(|resource| what == resource.as_str());
+                AppError::NotFound(resource.unwrap_or(Resource::Session))
             }
             "method_not_allowed" => AppError::MethodNotAllowed,
             "invalid_input" => AppError::InvalidInput {
@@ -181,9 +181,9 @@ mod tests {
                 address: "https://portal.example".to_owned(),
             },
             AppError::OriginHidden,
-            AppError::SessionNotFound,
-            AppError::ResourceNotFound(Resource::Address),
-            AppError::ResourceNotFound(Resource::Notice),
+            AppError::NotFound(Resource::Session),
+            AppError::NotFound(Resource::Address),
+            AppError::NotFound(Resource::Notice),
             AppError::MethodNotAllowed,
             AppError::invalid_input("email", "Too long."),
             AppError::InvalidScope,

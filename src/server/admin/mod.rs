@@ -58,7 +58,7 @@ impl PageRequest<'_> {
 /// Renders the page at this path.
 ///
 /// # Errors
-/// [`AppError::ResourceNotFound`] for another path; the loader's.
+/// [`AppError::NotFound`] for another path; the loader's.
 pub async fn render_page(path: &str, request: PageRequest<'_>) -> Result<String, AppError> {
     let request = &request;
     Ok(match path {
@@ -66,6 +66,6 @@ pub async fn render_page(path: &str, request: PageRequest<'_>) -> Result<String,
         people::PATH => people::render(people::load_people_page(request).await?),
         audit::PATH => audit::render(audit::load_audit_page(request).await?),
         health::PATH => health::render(health::load_health_page(request).await?),
-        _ => return Err(AppError::ResourceNotFound(Resource::Address)),
+        _ => return Err(AppError::NotFound(Resource::Address)),
     })
 }

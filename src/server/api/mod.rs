@@ -57,7 +57,7 @@ pub fn router() -> Router<AppState> {
 }
 
 async fn not_found() -> Problem {
-    Problem(AppError::ResourceNotFound(Resource::Address))
+    Problem(AppError::NotFound(Resource::Address))
 }
 
 async fn method_not_allowed() -> Problem {

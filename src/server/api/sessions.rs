@@ -19,7 +19,7 @@ use domain::{
 };
 
 use crate::{
-    error::AppError,
+    error::{AppError, Resource},
     server::{
         http::error_response::{Problem, ProblemBody},
         services::{
@@ -169,7 +169,7 @@ pub async fn revoke_one(
             let (scope, ip_address) = (RevokeScope::One(id), Some(client.ip_address));
             revoke::revoke_own(&state.database, &state.clock, &caller, scope, ip_address).await
         }
-        Err(_) => Err(AppError::SessionNotFound),
+        Err(_) => Err(AppError::NotFound(Resource::Session)),
     };
     ended.map_err(|error| rate_limit::count_refusal(&state, caller.user.id, client.ip_address, error))?;
     Ok(StatusCode::NO_CONTENT)

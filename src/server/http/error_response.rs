@@ -73,7 +73,7 @@ pub fn status(error: &AppError) -> StatusCode {
         | AppError::ReauthRequired
         | AppError::PasswordChangeRequired
         | AppError::SignInTooOld => StatusCode::FORBIDDEN,
-        AppError::SessionNotFound | AppError::ResourceNotFound(_) => StatusCode::NOT_FOUND,
+        AppError::NotFound(_) => StatusCode::NOT_FOUND,
         AppError::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         AppError::SessionRenewed => StatusCode::CONFLICT,
         AppError::InvalidScope => StatusCode::BAD_REQUEST,

@@ -88,7 +88,7 @@ pub async fn list_notices(
 /// a copy of that session's cookie could otherwise confirm it. Renew the check afterwards.
 ///
 /// # Errors
-/// [`AppError::ResourceNotFound`] if the caller cannot confirm it or it is confirmed already; [`AppError::ReauthRequired`] without a
+/// [`AppError::NotFound`] if the caller cannot confirm it or it is confirmed already; [`AppError::ReauthRequired`] without a
 /// required password; [`AppError::SessionEnded`] if the caller's session ended meanwhile; errors of
 /// [`reauthentication::check_password`].
 pub async fn dismiss_notice(
@@ -157,7 +157,7 @@ async fn record_unknown_notice(
         ip_address: client.ip_address,
     };
     recorder.record_foreign("notice_id", notice.0).await?;
-    Ok(AppError::ResourceNotFound(Resource::Notice))
+    Ok(AppError::NotFound(Resource::Notice))
 }
 
 /// The data of the dashboard.

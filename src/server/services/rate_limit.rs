@@ -83,11 +83,9 @@ pub fn allows_client_failure(state: &AppState, address: IpAddr) -> bool {
 /// Counts a denied request of a user. Returns `error`, or [`AppError::RateLimited`] at the limit.
 pub fn count_refusal(state: &AppState, user: UserId, address: IpAddr, error: AppError) -> AppError {
     match error {
-        AppError::SessionNotFound | AppError::ResourceNotFound(_) | AppError::Forbidden => {
-            check_user(state, Action::Denied, user, address)
-                .err()
-                .unwrap_or(error)
-        }
+        AppError::NotFound(_) | AppError::Forbidden => check_user(state, Action::Denied, user, address)
+            .err()
+            .unwrap_or(error),
         error => error,
     }
 }

@@ -10,7 +10,7 @@ use domain::{
 use serde_json::json;
 
 use crate::{
-    error::AppError,
+    error::{AppError, Resource},
     server::{
         auth::current_session::{CurrentSession, EndedSession, ReplacedCookie},
         clock::Clock,
@@ -29,7 +29,7 @@ use crate::{
 /// Revokes live sessions of the caller's own user in one transaction and returns their ids.
 ///
 /// # Errors
-/// [`AppError::SessionNotFound`] if the session is not live or belongs to another user; [`AppError::SessionEnded`] if the caller's own
+/// [`AppError::NotFound`] if the session is not live or belongs to another user; [`AppError::SessionEnded`] if the caller's own
 /// session ended before the lock was taken, so that a thief whose session was just revoked cannot revoke others.
 pub async fn revoke_own(
     database: &Database,
@@ -119,7 +119,7 @@ async fn try_revoke_own(
             };
             recorder.record_foreign("session_id", id.0).await?;
         }
-        return Err(AppError::SessionNotFound.into());
+        return Err(AppError::NotFound(Resource::Session).into());
     }
     // Rejects sign-ins whose password check is in progress.
     match scope {

@@ -20,7 +20,7 @@ use crate::{
 /// Selects an organization. If the user's role there is different, the credential is rotated (ASVS 5.0, 7.2.4).
 ///
 /// # Errors
-/// [`AppError::ResourceNotFound`] if the user is not a member; [`AppError::SignInTooOld`] if the limits of the new role would end this
+/// [`AppError::NotFound`] if the user is not a member; [`AppError::SignInTooOld`] if the limits of the new role would end this
 /// session at once; [`AppError::SessionEnded`] if it has ended. Nothing is changed then.
 pub async fn switch_organization(
     state: &AppState,
@@ -51,7 +51,7 @@ pub async fn switch_organization(
             ip_address: client.ip_address,
         };
         recorder.record_foreign("wanted_organization_id", to.0).await?;
-        return Err(AppError::ResourceNotFound(Resource::Organization));
+        return Err(AppError::NotFound(Resource::Organization));
     };
     let other_role = there.role != caller.user.role;
     sessions::switch_organization(&mut tx, to, other_role).await?;

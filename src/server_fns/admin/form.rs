@@ -31,10 +31,10 @@ pub fn parse_target(
                 query_param(filter, name)
             })?)
         }
-        "end_one" => RevokeTarget::Sessions(vec![session.parse().map_err(|_| AppError::SessionNotFound)?]),
+        "end_one" => RevokeTarget::Sessions(vec![session.parse().map_err(|_| AppError::NotFound(Resource::Session))?]),
         "end_person" => RevokeTarget::AllOfUser(
             user.parse()
-                .map_err(|_| AppError::ResourceNotFound(Resource::User))?,
+                .map_err(|_| AppError::NotFound(Resource::User))?,
         ),
         _ => return Err(AppError::invalid_input("which", "Say which sessions to end.")),
     })

@@ -50,7 +50,7 @@ pub async fn draw_admin(#[server(default)] place: Option<String>) -> Result<Stri
         let caller = authorize().await?;
         let place = place
             .or_else(request_context::page_path)
-            .ok_or(AppError::ResourceNotFound(crate::error::Resource::Address))?;
+            .ok_or(AppError::NotFound(crate::error::Resource::Address))?;
         let (path, query) = place.split_once('?').unwrap_or((place.as_str(), ""));
         let request = admin::PageRequest {
             admin: &caller,
@@ -172,7 +172,7 @@ pub async fn admin_change_role(
         let organization = organization
             .map(|id| id.parse())
             .transpose()
-            .map_err(|_| AppError::ResourceNotFound(crate::error::Resource::Organization))?;
+            .map_err(|_| AppError::NotFound(crate::error::Resource::Organization))?;
         act_on_user(
             (&user_id, password, &next),
             FlashCode::RoleChanged,
@@ -243,7 +243,7 @@ async fn act_on_user(
     let admin = authorize().await?;
     let user = user
         .parse()
-        .map_err(|_| AppError::ResourceNotFound(crate::error::Resource::User))?;
+        .map_err(|_| AppError::NotFound(crate::error::Resource::User))?;
     let allowed = reauthenticate(&admin, password).await?;
     let ended = act(&admin, user).await?;
     request_context::renew_password_check(&admin.caller, allowed).await?;

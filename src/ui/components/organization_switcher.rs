@@ -103,7 +103,7 @@ impl OrganizationSwitch {
 
 fn switch_error(name: &str, error: &AppError) -> String {
     let why = match error {
-        AppError::SessionNotFound | AppError::ResourceNotFound(_) => "You no longer belong to it.".to_owned(),
+        AppError::NotFound(_) => "You no longer belong to it.".to_owned(),
         error => error.message(),
     };
     format!("You were not switched to {name}. {why}")

@@ -136,7 +136,7 @@ pub fn ReauthenticationDialog() -> impl IntoView {
             let result = action.execute(Some(browser::field_value(PASSWORD))).await;
             busy.set(false);
             match result {
-                Ok(_) | Err(AppError::SessionNotFound | AppError::ResourceNotFound(_)) => {
+                Ok(_) | Err(AppError::NotFound(_)) => {
                     browser::close_dialog(DIALOG);
                     on_result(result);
                 }

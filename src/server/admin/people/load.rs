@@ -44,7 +44,7 @@ pub async fn load_people_page(request: &PageRequest<'_>) -> Result<PeoplePage, A
         None => None,
         Some(id) => match load_user_details(admin, id, MAX_SESSIONS).await {
             Ok(details) => Some(details),
-            Err(AppError::ResourceNotFound(_)) => {
+            Err(AppError::NotFound(_)) => {
                 admin.record_foreign_id("person_id", id.0).await?;
                 problem.get_or_insert(Denied::OutOfScope.message().to_owned());
                 state = state.with_selected(None);

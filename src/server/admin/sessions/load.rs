@@ -8,7 +8,7 @@ use domain::{
 
 use super::query::SessionsPageState;
 use crate::{
-    error::AppError,
+    error::{AppError, Resource},
     server::{
         admin::{
             PageRequest,
@@ -65,7 +65,7 @@ pub async fn load_sessions_page(request: &PageRequest<'_>) -> Result<SessionsPag
         None => None,
         Some(id) => match load_details(admin, id).await {
             Ok(details) => Some(details),
-            Err(AppError::SessionNotFound) => {
+            Err(AppError::NotFound(Resource::Session)) => {
                 admin.record_foreign_id("session_id", id.0).await?;
                 problem.get_or_insert("That session is not there, or not yours to see.".to_owned());
                 state = state.with_selected(None);

@@ -140,13 +140,11 @@ impl AdminRequest {
     /// Finds a user in scope.
     ///
     /// # Errors
-    /// [`AppError::ResourceNotFound`] for an unknown user and for one who is not in scope.
+    /// [`AppError::NotFound`] for an unknown user and for one who is not in scope.
     async fn find_user(&self, conn: &mut Connection, user: UserId) -> Result<AdminUser, AppError> {
         let found = people_store::find(conn, self.scope.organization, user).await?;
         let is_visible = |target: &AdminUser| self.permission(target, AdminAction::View).denied().is_none();
-        found
-            .filter(is_visible)
-            .ok_or(AppError::ResourceNotFound(Resource::User))
+        found.filter(is_visible).ok_or(AppError::NotFound(Resource::User))
     }
 
     /// Records that the caller asked for a user who is not in scope.
@@ -158,7 +156,7 @@ impl AdminRequest {
             .find_user(&mut *self.state.database.connection().await?, user)
             .await;
         match found {
-            Err(AppError::ResourceNotFound(_)) => self.record_foreign_id("person_id", user.0).await,
+            Err(AppError::NotFound(_)) => self.record_foreign_id("person_id", user.0).await,
             Err(error) => Err(error),
             Ok(_) => Ok(()),
         }

@@ -31,7 +31,7 @@ use crate::{
 /// A user in scope.
 ///
 /// # Errors
-/// [`AppError::ResourceNotFound`] for any other.
+/// [`AppError::NotFound`] for any other.
 pub async fn find(admin: &AdminRequest, user: UserId) -> Result<AdminUser, AppError> {
     admin
         .find_user(&mut *admin.state.database.connection().await?, user)
@@ -58,10 +58,10 @@ async fn begin(
     let mut tx = admin.begin(&[user]).await?;
     let target = match admin.find_user(&mut tx, user).await {
         Ok(target) => target,
-        Err(AppError::ResourceNotFound(thing)) => {
+        Err(AppError::NotFound(thing)) => {
             drop(tx);
             admin.record_foreign_id("person_id", user.0).await?;
-            return Err(AppError::ResourceNotFound(thing));
+            return Err(AppError::NotFound(thing));
         }
         Err(error) => return Err(error),
     };
@@ -84,7 +84,7 @@ async fn reject(admin: &AdminRequest, user: UserId, action: AdminAction) -> AppE
 /// Disables an account and revokes its sessions. Returns how many.
 ///
 /// # Errors
-/// [`AppError::ResourceNotFound`] for a user who is not in scope, [`AppError::Forbidden`] without permission.
+/// [`AppError::NotFound`] for a user who is not in scope, [`AppError::Forbidden`] without permission.
 pub async fn disable(admin: &AdminRequest, user: UserId) -> Result<usize, AppError> {
     let (mut tx, _) = begin(admin, user, AdminAction::Disable).await?;
     let (now, actor) = (tx.now(), tx.actor());
@@ -130,7 +130,7 @@ pub async fn require_password_change(admin: &AdminRequest, user: UserId) -> Resu
 /// Changes the role of a user in an organization; without one, of a user who belongs to none.
 ///
 /// # Errors
-/// [`AppError::ResourceNotFound`] for a user who is not in scope or not a member there; [`AppError::Forbidden`] without permission.
+/// [`AppError::NotFound`] for a user who is not in scope or not a member there; [`AppError::Forbidden`] without permission.
 pub async fn set_role(
     admin: &AdminRequest,
     user: UserId,
@@ -147,7 +147,7 @@ pub async fn set_role(
                 .record_foreign_id("wanted_organization_id", organization.0)
                 .await?;
         }
-        return Err(AppError::ResourceNotFound(Resource::Organization));
+        return Err(AppError::NotFound(Resource::Organization));
     }
     // The session limit ends the least recently active sessions, so the database needs the latest activity.
     admin.state.activity.flush(&admin.state.database).await?;
@@ -165,15 +165,15 @@ pub async fn set_role(
                 .iter()
                 .any(|membership| membership.organization.id == there);
             if !is_member {
-                return Err(AppError::ResourceNotFound(Resource::Organization));
+                return Err(AppError::NotFound(Resource::Organization));
             }
             organizations::set_membership(&mut tx, user, there, role, now).await?
         }
         // It would have no effect: the roles of a member are those of the memberships.
-        None if !memberships.is_empty() => return Err(AppError::ResourceNotFound(Resource::Organization)),
+        None if !memberships.is_empty() => return Err(AppError::NotFound(Resource::Organization)),
         None => users::set_role(&mut tx, user, role).await?,
     };
-    let before = before.ok_or(AppError::ResourceNotFound(Resource::Organization))?;
+    let before = before.ok_or(AppError::NotFound(Resource::Organization))?;
     if before != role {
         let change = RoleChange {
             user,

@@ -91,7 +91,7 @@ pub fn parse_note(text: &str) -> Result<Option<String>, AppError> {
 /// Counts the selected live sessions without the caller's own, and returns whether that is selected.
 ///
 /// # Errors
-/// [`AppError::SessionNotFound`] for a user who is not in scope; [`AppError::InvalidInput`] for a filter that selects no live
+/// [`AppError::NotFound`] for a user who is not in scope; [`AppError::InvalidInput`] for a filter that selects no live
 /// sessions.
 pub async fn count(admin: &AdminRequest, request: &RevokeRequest) -> Result<(usize, bool), AppError> {
     let filter = filter(&request.target)?;

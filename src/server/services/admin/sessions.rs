@@ -23,7 +23,7 @@ use domain::{
 };
 
 use crate::{
-    error::AppError,
+    error::{AppError, Resource},
     server::store::{
         audit::AuditKind,
         cursor::Cursor,
@@ -131,13 +131,13 @@ fn selection<'a>(admin: &AdminRequest, filter: &'a SessionFilter) -> SessionSele
 /// Finds a session of a user in scope, live or ended.
 ///
 /// # Errors
-/// [`AppError::SessionNotFound`] for any other.
+/// [`AppError::NotFound`] for any other.
 pub async fn find(admin: &AdminRequest, session: SessionId) -> Result<AdminSession, AppError> {
     let conn = &mut *admin.state.database.connection().await?;
     let found = session_list::find(conn, admin.scope.organization, session, admin.state.clock.now()).await?;
     found
         .map(|session| with_recent_activity(session, admin))
-        .ok_or(AppError::SessionNotFound)
+        .ok_or(AppError::NotFound(Resource::Session))
 }
 
 /// Adds the activity that this node has not written yet.

@@ -11,7 +11,7 @@ use crate::{
         icon::{Icon, IconName},
         notice::{Notice, Tone},
     },
-    error::AppError,
+    error::{AppError, Resource},
     server_fns::flash_message,
     ui::{
         browser,
@@ -76,7 +76,7 @@ impl PendingChanges {
         };
         let answered = move |result| match result {
             // The session has already ended, as intended.
-            Ok(_) | Err(AppError::SessionNotFound) => {
+            Ok(_) | Err(AppError::NotFound(Resource::Session)) => {
                 self.finish(&[id], format!("{name} has been signed out."));
             }
             Err(error) => {

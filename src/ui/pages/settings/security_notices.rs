@@ -239,9 +239,7 @@ fn answer_form(
         let device = device.clone();
         let answered = move |result| match result {
             // Already answered in another tab.
-            Ok(_) | Err(AppError::SessionNotFound | AppError::ResourceNotFound(_)) => {
-                answers.record(device.clone(), signs_out)
-            }
+            Ok(_) | Err(AppError::NotFound(_)) => answers.record(device.clone(), signs_out),
             Err(error) => {
                 sending.set(None);
                 failure.set(filter_session_end(error).filter(|error| *error != AppError::ReauthRequired));
