@@ -183,7 +183,7 @@ export class ReviewQuestion {
     name?: string | RegExp,
   ) {
     this.box = page.getByRole('dialog', { name });
-    this.reason = this.box.getByLabel('Reason, for the people to read');
+    this.reason = this.box.getByLabel('Reason shown to the users');
     this.ownToo = this.box.getByRole('checkbox', { name: 'My own session too' });
     this.password = this.box.getByLabel('Your password');
     this.problem = this.box.getByRole('alert').and(page.locator('[data-problem]'));

@@ -19,7 +19,8 @@ use tower_http::{
 };
 
 use super::{
-    admin, api, health,
+    admin::{list_page::List, sessions::SessionsList},
+    api, health,
     http::{
         catch_panic::catch_panic, client_failure, cookie, credential, error_response::RequestKind, flash,
         form_error, identify::identify, json_to_form, origin, page_threads, request_body, request_log,
@@ -37,7 +38,7 @@ pub fn router(state: AppState) -> Router {
         .route("/settings", get(|| async { Redirect::to("/dashboard/settings") }))
         .route(
             "/dashboard/admin",
-            get(|| async { Redirect::to(admin::sessions::PATH) }),
+            get(|| async { Redirect::to(SessionsList::PATH) }),
         )
         .merge(health::router())
         .merge(files(&state));

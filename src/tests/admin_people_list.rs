@@ -43,6 +43,7 @@ fn between<'a>(html: &'a str, from: &str, to: &str) -> Option<&'a str> {
 
 async fn page(client: &Client, query: &str) -> Listed {
     let html = client.get(&format!("{PATH}?{query}")).await.expect(200).body;
+    let html = html.replace("<wbr>", "");
     let total = between(&html, "<span role=\"status\">", "</span>").expect("a total");
     let rows = between(&html, "<tbody>", "</tbody>").unwrap_or_default();
     let rows = rows

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
-use domain::{session_filter::SessionFilter, time::format_rfc3339};
+use domain::{filter::Filter as _, session_filter::SessionFilter, time::format_rfc3339};
 use http_body_util::BodyExt as _;
 
 use crate::harness::*;
@@ -940,7 +940,7 @@ async fn revocation_rejects_every_empty_filter() {
         "\u{e0041}",
     ];
     for blank in blanks {
-        for field in SessionFilter::FIELDS {
+        for &field in SessionFilter::FIELDS {
             bodies.push(json!({ "filter": { field: blank } }));
             bodies.push(json!({ "filter": { field: blank, "state": "live" } }));
         }

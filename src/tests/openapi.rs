@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use domain::filter::Filter as _;
+
 use crate::harness::*;
 
 /// Calls every operation until each of its usual responses was seen, and compares each response with the description.
@@ -269,11 +271,11 @@ async fn parameters(portal: &Portal, path: &str) -> Vec<String> {
 async fn described_parameters_are_those_of_the_query() {
     let portal = Portal::start().await;
     let sessions = [
-        &domain::session_filter::SessionFilter::FIELDS[..],
+        domain::session_filter::SessionFilter::FIELDS,
         &["sort", "after", "limit"],
     ]
     .concat();
-    let audit = [&domain::audit::AuditFilter::FIELDS[..], &["after", "limit"]].concat();
+    let audit = [domain::audit::AuditFilter::FIELDS, &["after", "limit"]].concat();
     for (path, expected) in [
         ("/api/v1/admin/sessions", &sessions),
         ("/api/v1/admin/sessions.csv", &sessions),

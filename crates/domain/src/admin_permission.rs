@@ -106,7 +106,7 @@ pub enum Denied {
 
 impl Denied {
     /// The explanation for the administrator.
-    pub fn message(self) -> &'static str {
+    pub const fn message(self) -> &'static str {
         match self {
             Self::OutOfScope => "That user does not exist, or you may not see them.",
             Self::OwnAccount => {

@@ -1,10 +1,12 @@
 //! Kinds of audit events, and the filter for the audit log.
 
+use std::net::IpAddr;
+
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 
 use super::{
-    query::encode_query_value,
-    session_filter::{InvalidFilter, parse_search_text},
+    filter::{Filter, InvalidFilter, parse_choice, parse_text, set_fields},
+    query::QueryFields,
     time::{format_rfc3339_micros, parse_time},
 };
 
@@ -95,101 +97,78 @@ pub struct AuditFilter {
     pub address: Option<String>,
 }
 
-impl AuditFilter {
-    /// The field names in query strings and the API.
-    pub const FIELDS: [&'static str; 6] = ["person", "actor", "kind", "since", "until", "address"];
+impl Filter for AuditFilter {
+    const FIELDS: &'static [&'static str] = &["person", "actor", "kind", "since", "until", "address"];
 
-    /// Parses a filter from named values. An empty value counts as absent.
-    ///
-    /// # Errors
-    /// [`InvalidFilter`] for the first value that cannot be parsed.
-    pub fn parse(get: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidFilter> {
-        let text = |name: &'static str| parse_search_text(name, &get(name).unwrap_or_default());
-        let time = |name: &'static str, ends: bool| {
-            match text(name)? {
-            None => Ok(None),
-            Some(text) => read_time(&text, ends).map(Some).ok_or_else(|| InvalidFilter {
-                field: name,
-                problem: "Give a day as 2026-11-20 (UTC) or a time as 2026-11-20T17:42:03Z or 2026-11-20T19:42:03+02:00."
-                    .to_owned(),
-            }),
-        }
-        };
-        let (since, until) = (time("since", false)?, time("until", true)?);
+    fn parse(fields: &QueryFields) -> Result<Self, InvalidFilter> {
+        let (since, until) = (
+            parse_time_field(fields, "since")?,
+            parse_time_field(fields, "until")?,
+        );
         // A day given as the end is included, so it ends where the next day begins.
-        let ends_with_day = text("until")?.is_some_and(|text| day(&text).is_some());
+        let ends_with_day = parse_text(fields, "until")?.is_some_and(|text| day(&text).is_some());
         let is_backward = |(since, until)| since > until || (since == until && ends_with_day);
         if since.zip(until).is_some_and(is_backward) {
-            let problem = "It is later than “until”. Give an earlier time.".to_owned();
-            return Err(InvalidFilter {
-                field: "since",
-                problem,
-            });
+            return Err(InvalidFilter::new(
+                "since",
+                "It is later than “until”. Give an earlier time.",
+            ));
         }
-        let kind = match text("kind")? {
-            None => None,
-            Some(text) => {
-                let known = AuditKind::ALL.iter().copied().find(|kind| kind.as_str() == text);
-                let names: Vec<&str> = AuditKind::ALL.iter().map(|kind| kind.as_str()).collect();
-                Some(known.ok_or_else(|| InvalidFilter {
-                    field: "kind",
-                    problem: format!("Give one of {}.", names.join(", ")),
-                })?)
-            }
-        };
-        let address = text("address")?;
-        let is_address = |text: &String| {
-            let (host, mask) = text
-                .split_once('/')
-                .map_or((text.as_str(), None), |(host, mask)| (host, Some(mask)));
-            let most = match host.parse() {
-                Ok(std::net::IpAddr::V4(_)) => 32,
-                Ok(std::net::IpAddr::V6(_)) => 128,
-                Err(_) => return false,
-            };
-            mask.is_none_or(|mask| mask.parse::<u8>().is_ok_and(|mask| mask <= most))
-        };
-        if address.as_ref().is_some_and(|address| !is_address(address)) {
-            let problem = "Give an IP address or a network, as 203.0.113.0/24.".to_owned();
-            return Err(InvalidFilter {
-                field: "address",
-                problem,
-            });
+        let address = parse_text(fields, "address")?;
+        if address.as_deref().is_some_and(|address| !is_address(address)) {
+            return Err(InvalidFilter::new(
+                "address",
+                "Give an IP address or a network, as 203.0.113.0/24.",
+            ));
         }
         Ok(Self {
-            person: text("person")?,
-            actor: text("actor")?,
-            kind,
+            person: parse_text(fields, "person")?,
+            actor: parse_text(fields, "actor")?,
+            kind: parse_choice(fields, "kind", AuditKind::ALL, AuditKind::as_str)?,
             since,
             until,
             address,
         })
     }
 
-    /// The fields that are set, as names and values.
-    pub fn pairs(&self) -> Vec<(&'static str, String)> {
-        let fields = [
+    fn pairs(&self) -> Vec<(&'static str, String)> {
+        set_fields([
             ("person", self.person.clone()),
             ("actor", self.actor.clone()),
             ("kind", self.kind.map(|kind| kind.as_str().to_owned())),
             ("since", self.since.map(format_rfc3339_micros)),
             ("until", self.until.map(format_rfc3339_micros)),
             ("address", self.address.clone()),
-        ];
-        fields
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?)))
-            .collect()
+        ])
     }
+}
 
-    /// The fields that are set, as a query string without a question mark.
-    pub fn query(&self) -> String {
-        let pairs = self.pairs();
-        let pairs = pairs
-            .iter()
-            .map(|(name, value)| format!("{name}={}", encode_query_value(value)));
-        pairs.collect::<Vec<_>>().join("&")
-    }
+fn is_address(text: &str) -> bool {
+    let (host, mask) = text
+        .split_once('/')
+        .map_or((text, None), |(host, mask)| (host, Some(mask)));
+    let most = match host.parse() {
+        Ok(IpAddr::V4(_)) => 32,
+        Ok(IpAddr::V6(_)) => 128,
+        Err(_) => return false,
+    };
+    mask.is_none_or(|mask| mask.parse::<u8>().is_ok_and(|mask| mask <= most))
+}
+
+/// Parses `since` or `until`.
+fn parse_time_field(
+    fields: &QueryFields,
+    field: &'static str,
+) -> Result<Option<DateTime<Utc>>, InvalidFilter> {
+    let Some(text) = parse_text(fields, field)? else {
+        return Ok(None);
+    };
+    parse_filter_time(field, &text).map(Some).ok_or_else(|| {
+        InvalidFilter::new(
+            field,
+            "Give a day as 2026-11-20 (UTC) or a time as 2026-11-20T17:42:03Z or 2026-11-20T19:42:03+02:00.",
+        )
+    })
 }
 
 /// The state of the audit chain, as far as it was verified.
@@ -199,13 +178,15 @@ pub struct AuditChainStatus {
     pub verified_at: Option<DateTime<Utc>>,
     /// The problem that verification found.
     pub broken: Option<String>,
+    /// When the first row was sealed.
+    pub sealed_since: Option<DateTime<Utc>>,
     /// Rows that are not sealed yet.
     pub unsealed: i64,
 }
 
-/// Parses an RFC 3339 time, or a day or local time in UTC. As an end, a day includes that day.
-fn read_time(text: &str, ends: bool) -> Option<DateTime<Utc>> {
-    parse_time(text).or_else(|| read_time_in_utc(text, ends))
+/// Parses the value of `since` or `until`: an RFC 3339 time, or a day or local time in UTC. `until` a day includes that day.
+pub fn parse_filter_time(field: &str, text: &str) -> Option<DateTime<Utc>> {
+    parse_time(text).or_else(|| read_time_in_utc(text, field == "until"))
 }
 
 fn day(text: &str) -> Option<NaiveDate> {
@@ -229,10 +210,10 @@ fn read_time_in_utc(text: &str, ends: bool) -> Option<DateTime<Utc>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::query::query_param;
+    use crate::query::readable_fields;
 
     fn read(query: &str) -> Result<AuditFilter, InvalidFilter> {
-        AuditFilter::parse(|name| query_param(query, name))
+        AuditFilter::parse(&readable_fields(query))
     }
 
     #[test]

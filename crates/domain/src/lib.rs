@@ -6,6 +6,7 @@ pub mod admin;
 pub mod admin_permission;
 pub mod alert;
 pub mod audit;
+pub mod filter;
 pub mod flash;
 pub mod ids;
 pub mod organization;

@@ -1,8 +1,9 @@
-//! The filter of the list of users. Shared by the list and its count, so that they cannot differ. Parsed from the URL
-//! like [`super::session_filter`].
+//! The filter of the list of users. Shared by the list and its count, so that they cannot differ.
 
 use super::{
-    session_filter::{InvalidFilter, join_names, named_values, parse_choice, parse_search_text},
+    filter::{Filter, InvalidFilter, parse_choice, parse_text, set_fields},
+    query::QueryFields,
+    session_filter::named_values,
     user::Role,
 };
 
@@ -37,38 +38,27 @@ impl AccountStatus {
     }
 }
 
-impl PeopleFilter {
-    /// The field names in query strings.
-    pub const FIELDS: [&'static str; 3] = ["q", "role", "state"];
+impl Filter for PeopleFilter {
+    const FIELDS: &'static [&'static str] = &["q", "role", "state"];
 
-    /// Parses a filter from named values. An empty value counts as absent.
-    ///
-    /// # Errors
-    /// [`InvalidFilter`] for the first value that cannot be parsed.
-    pub fn parse(get: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidFilter> {
-        let text = |name: &str| get(name).map(|text| text.trim().to_owned()).unwrap_or_default();
-        let roles = join_names(Role::ALL.iter().map(|role| role.as_str()));
-        let states = join_names(AccountStatus::ALL.iter().map(|state| state.as_str()));
+    fn parse(fields: &QueryFields) -> Result<Self, InvalidFilter> {
         Ok(Self {
-            q: parse_search_text("q", &text("q"))?,
-            role: parse_choice("role", &text("role"), |text| text.parse().ok(), &roles)?,
-            state: parse_choice("state", &text("state"), AccountStatus::from_name, &states)?,
+            q: parse_text(fields, "q")?,
+            role: parse_choice(fields, "role", &Role::ALL, Role::as_str)?,
+            state: parse_choice(fields, "state", AccountStatus::ALL, AccountStatus::as_str)?,
         })
     }
 
-    /// The fields that are set, as names and values.
-    pub fn pairs(&self) -> Vec<(&'static str, String)> {
-        let fields = [
+    fn pairs(&self) -> Vec<(&'static str, String)> {
+        set_fields([
             ("q", self.q.clone()),
             ("role", self.role.map(|role| role.as_str().to_owned())),
             ("state", self.state.map(|state| state.as_str().to_owned())),
-        ];
-        fields
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?)))
-            .collect()
+        ])
     }
+}
 
+impl PeopleFilter {
     /// Describes the list: "people matching “kim” · with the role Broker".
     pub fn describe(&self) -> String {
         let mut words = vec![match &self.q {
@@ -88,10 +78,10 @@ impl PeopleFilter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::query::{encode_query_value, query_param};
+    use crate::query::readable_fields;
 
     fn read(query: &str) -> Result<PeopleFilter, InvalidFilter> {
-        PeopleFilter::parse(|name| query_param(query, name))
+        PeopleFilter::parse(&readable_fields(query))
     }
 
     #[test]
@@ -108,13 +98,9 @@ mod tests {
                 (filter.q.as_deref(), filter.role, filter.state),
                 (Some("müller & co"), Some(Role::Vendor), Some(*state))
             );
-            let pairs = filter.pairs();
-            let names: Vec<&str> = pairs.iter().map(|(name, _)| *name).collect();
+            let names: Vec<&str> = filter.pairs().iter().map(|(name, _)| *name).collect();
             assert_eq!(names, PeopleFilter::FIELDS);
-            let pairs = pairs
-                .iter()
-                .map(|(name, value)| format!("{name}={}", encode_query_value(value)));
-            assert_eq!(pairs.collect::<Vec<_>>().join("&"), query);
+            assert_eq!(filter.query(), query);
         }
     }
 

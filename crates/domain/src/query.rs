@@ -1,44 +1,49 @@
 //! Query strings and forms: `name=value&name=value`.
 
+use std::{borrow::Cow, collections::BTreeMap};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+/// The bytes that a value escapes.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/');
+
+/// The fields of a query string or form, by name.
+pub type QueryFields = BTreeMap<String, String>;
+
 /// Percent-encodes a value for a query string.
 pub fn encode_query_value(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
-                out.push(byte as char)
-            }
-            _ => {
-                const HEX: &[u8; 16] = b"0123456789ABCDEF";
-                out.push('%');
-                out.push(HEX[usize::from(byte >> 4)] as char);
-                out.push(HEX[usize::from(byte & 15)] as char);
-            }
-        }
-    }
-    out
+    utf8_percent_encode(text, ESCAPED).collect()
+}
+
+/// Builds a query string without a question mark.
+pub fn encode_query<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    let pairs = pairs
+        .into_iter()
+        .map(|(name, value)| format!("{name}={}", encode_query_value(&value)));
+    pairs.collect::<Vec<_>>().join("&")
 }
 
 /// Decodes a parameter of a query string. `None`: absent or not valid text.
 pub fn query_param(query: &str, name: &str) -> Option<String> {
-    let raw = query
-        .split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .find(|(key, _)| *key == name)?
-        .1;
-    let mut bytes = Vec::with_capacity(raw.len());
-    let mut rest = raw.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let hex = [rest.next()?, rest.next()?];
-                u8::from_str_radix(std::str::from_utf8(&hex).ok()?, 16).ok()?
-            }
-            other => other,
-        });
-    }
-    String::from_utf8(bytes).ok()
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    decode(pairs.find(|(key, _)| *key == name)?.1)
+}
+
+fn decode(raw: &str) -> Option<String> {
+    // `percent_encoding` leaves malformed escapes as they are.
+    let is_escape = |rest: &str| {
+        let hex = rest.as_bytes().get(..2);
+        hex.is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit))
+    };
+    let is_valid = raw.split('%').skip(1).all(is_escape);
+    let text = raw.replace('+', " ");
+    let text = percent_decode_str(&text).decode_utf8().ok();
+    text.filter(|_| is_valid).map(Cow::into_owned)
 }
 
 /// Why a query string is not a valid filter.
@@ -62,27 +67,39 @@ impl std::fmt::Display for QueryError<'_> {
     }
 }
 
-/// Finds the first error in a query string with filter `fields` and `others` beside them. A misspelt filter must not
-/// select everything.
-pub fn find_query_error<'a>(query: &'a str, fields: &[&str], others: &[&str]) -> Option<QueryError<'a>> {
-    let mut seen = Vec::new();
-    query.split('&').filter(|pair| !pair.is_empty()).find_map(|pair| {
-        let (name, is_whole) = match pair.split_once('=') {
-            Some((name, _)) => (name, query_param(pair, name).is_some()),
-            None => (pair, false),
-        };
+/// Parses a query string with filter `fields` and `others` beside them. A misspelt filter must not select everything.
+///
+/// # Errors
+/// [`QueryError`] for the first field that is unknown, repeated or malformed.
+pub fn parse_query<'a>(
+    query: &'a str,
+    fields: &[&str],
+    others: &[&str],
+) -> Result<QueryFields, QueryError<'a>> {
+    let mut parsed = QueryFields::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair
+            .split_once('=')
+            .map_or((pair, None), |(name, raw)| (name, decode(raw)));
         let is_field = fields.contains(&name);
         if !is_field && !others.contains(&name) {
-            Some(QueryError::UnknownField(name))
-        } else if !is_whole {
-            Some(QueryError::Unreadable(name))
-        } else if is_field && seen.contains(&name) {
-            Some(QueryError::Duplicate(name))
-        } else {
-            seen.push(name);
-            None
+            return Err(QueryError::UnknownField(name));
         }
-    })
+        let value = value.ok_or(QueryError::Unreadable(name))?;
+        if is_field && parsed.contains_key(name) {
+            return Err(QueryError::Duplicate(name));
+        }
+        parsed.entry(name.to_owned()).or_insert(value);
+    }
+    Ok(parsed)
+}
+
+/// The fields of a query string that can be read: what a form shows beside the error.
+pub fn readable_fields(query: &str) -> QueryFields {
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs
+        .filter_map(|(name, raw)| Some((name.to_owned(), decode(raw)?)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -105,7 +122,7 @@ mod tests {
 
     #[test]
     fn unknown_malformed_and_repeated_parameters_are_found() {
-        let check = |query| find_query_error(query, &["q", "role"], &["after"]);
+        let parse = |query| parse_query(query, &["q", "role"], &["after"]);
         for query in [
             "",
             "&q=a%20b&after=&role=x&",
@@ -113,7 +130,7 @@ mod tests {
             "after=1&after=2",
             "q=a=b",
         ] {
-            assert_eq!(check(query), None, "{query}");
+            assert!(parse(query).is_ok(), "{query}");
         }
         for (query, found) in [
             ("q=1&Role=x", QueryError::UnknownField("Role")),
@@ -122,10 +139,11 @@ mod tests {
             ("q=%FF", QueryError::Unreadable("q")),
             ("q=%zz", QueryError::Unreadable("q")),
             ("q=%", QueryError::Unreadable("q")),
+            ("q=%+f", QueryError::Unreadable("q")),
             ("after=%FF", QueryError::Unreadable("after")),
             ("role=a&role=b", QueryError::Duplicate("role")),
         ] {
-            assert_eq!(check(query), Some(found), "{query}");
+            assert_eq!(parse(query), Err(found), "{query}");
         }
     }
 }

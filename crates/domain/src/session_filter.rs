@@ -1,21 +1,16 @@
 //! The filter of the list of sessions. Shared by the list, its count, its export and bulk revocation, so that they
 //! cannot differ.
-//!
-//! The page, the API and saved links use the same query string. To add a field: extend [`SessionFilter::parse`] and
-//! [`SessionFilter::pairs`], and add its condition in the store.
 
 use chrono::TimeDelta;
 
 use super::{
+    filter::{Filter, InvalidFilter, parse_choice, parse_text, set_fields},
     ids::UserId,
-    plain_text::{is_blank, parse_line},
-    query::encode_query_value,
+    plain_text::is_blank,
+    query::QueryFields,
     session::{ClientKind, EndReason},
     user::Role,
 };
-
-/// In characters.
-const MAX_SEARCH: usize = 120;
 
 /// Selects sessions. Empty: every live session that the administrator may see. Revocation rejects an empty filter; see
 /// [`SessionFilter::has_condition`].
@@ -70,10 +65,6 @@ macro_rules! named_values {
             /// The label that users read.
             pub fn label(self) -> &'static str {
                 match self { $(Self::$variant => $label,)* }
-            }
-
-            fn from_name(text: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|value| value.as_str() == text)
             }
         }
     };
@@ -136,97 +127,73 @@ named_values! {
 }
 
 impl SessionSort {
-    /// Parses the name of an order.
+    /// Parses `sort`, the name of an order.
     ///
     /// # Errors
     /// [`InvalidFilter`] for an unknown name.
-    pub fn parse(text: Option<&str>) -> Result<Self, InvalidFilter> {
-        parse_choice(
-            "sort",
-            text.unwrap_or_default(),
-            SessionSort::from_name,
-            &join_names(SessionSort::ALL.iter().map(|s| s.as_str())),
-        )
-        .map(Option::unwrap_or_default)
+    pub fn parse(fields: &QueryFields) -> Result<Self, InvalidFilter> {
+        parse_choice(fields, "sort", Self::ALL, Self::as_str).map(Option::unwrap_or_default)
     }
 }
 
-/// A filter that cannot be parsed. It must not select, or revoke, everything.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: {problem}")]
-pub struct InvalidFilter {
-    pub field: &'static str,
-    /// What to change.
-    pub problem: String,
+impl Filter for SessionFilter {
+    const FIELDS: &'static [&'static str] =
+        &["q", "user", "kind", "role", "state", "reason", "age", "suspicion"];
+
+    fn parse(fields: &QueryFields) -> Result<Self, InvalidFilter> {
+        let user = fields
+            .get("user")
+            .map(|text| text.trim())
+            .filter(|text| !text.is_empty());
+        let user = user.map(str::parse).transpose();
+        Ok(Self {
+            q: parse_text(fields, "q")?,
+            user: user.map_err(|_| InvalidFilter::new("user", "Give the id of a user."))?,
+            kind: parse_choice(
+                fields,
+                "kind",
+                &[ClientKind::Browser, ClientKind::Desktop],
+                ClientKind::as_str,
+            )?,
+            role: parse_choice(fields, "role", &Role::ALL, Role::as_str)?,
+            state: parse_choice(fields, "state", StateFilter::ALL, StateFilter::as_str)?,
+            reason: parse_choice(fields, "reason", &EndReason::ALL, EndReason::as_str)?,
+            age: parse_choice(fields, "age", SessionAge::ALL, SessionAge::as_str)?,
+            suspicion: parse_choice(fields, "suspicion", SuspicionFilter::ALL, SuspicionFilter::as_str)?,
+        })
+    }
+
+    fn pairs(&self) -> Vec<(&'static str, String)> {
+        let state = self.state.filter(|state| *state != StateFilter::default());
+        set_fields([
+            ("q", self.q.clone()),
+            ("user", self.user.map(|user| user.to_string())),
+            ("kind", self.kind.map(|kind| kind.as_str().to_owned())),
+            ("role", self.role.map(|role| role.as_str().to_owned())),
+            ("state", state.map(|state| state.as_str().to_owned())),
+            ("reason", self.reason.map(|reason| reason.as_str().to_owned())),
+            ("age", self.age.map(|age| age.as_str().to_owned())),
+            (
+                "suspicion",
+                self.suspicion.map(|suspicion| suspicion.as_str().to_owned()),
+            ),
+        ])
+    }
 }
 
 impl SessionFilter {
-    /// The field names in query strings and the API.
-    pub const FIELDS: [&'static str; 8] =
-        ["q", "user", "kind", "role", "state", "reason", "age", "suspicion"];
-
-    /// Parses a filter from named values. An empty value counts as absent.
-    ///
-    /// # Errors
-    /// [`InvalidFilter`] for the first value that cannot be parsed.
-    pub fn parse(get: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidFilter> {
-        let text = |name: &str| get(name).map(|text| text.trim().to_owned()).unwrap_or_default();
-        let q = parse_search_text("q", &text("q"))?;
-        let user = match text("user").as_str() {
-            "" => None,
-            id => Some(id.parse().map_err(|_| InvalidFilter {
-                field: "user",
-                problem: "Give the id of a user.".to_owned(),
-            })?),
-        };
-        let of = |names: &'static [&'static str]| names.join(", ");
-        let roles = join_names(Role::ALL.iter().map(|role| role.as_str()));
-        let reasons = join_names(EndReason::ALL.iter().map(|reason| reason.as_str()));
-        let filter = Self {
-            q,
-            user,
-            kind: parse_choice(
-                "kind",
-                &text("kind"),
-                |text| text.parse().ok(),
-                &of(&["browser", "desktop"]),
-            )?,
-            role: parse_choice("role", &text("role"), |text| text.parse().ok(), &roles)?,
-            state: parse_choice(
-                "state",
-                &text("state"),
-                StateFilter::from_name,
-                &of(&["live", "ended", "all"]),
-            )?,
-            reason: parse_choice("reason", &text("reason"), |text| text.parse().ok(), &reasons)?,
-            age: parse_choice(
-                "age",
-                &text("age"),
-                SessionAge::from_name,
-                &join_names(SessionAge::ALL.iter().map(|age| age.as_str())),
-            )?,
-            suspicion: parse_choice(
-                "suspicion",
-                &text("suspicion"),
-                SuspicionFilter::from_name,
-                &join_names(SuspicionFilter::ALL.iter().map(|suspicion| suspicion.as_str())),
-            )?,
-        };
-        Ok(filter)
-    }
-
     /// Parses a filter for a revocation. A field without a value is rejected: a script with an empty variable must not
     /// revoke more than intended.
     ///
     /// # Errors
     /// As [`Self::parse`], and [`InvalidFilter`] for the first field without a value.
-    pub fn parse_for_revocation(get: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidFilter> {
-        let is_blank = |name: &&str| get(name).is_some_and(|text| is_blank(&text));
-        if let Some(field) = Self::FIELDS.into_iter().find(is_blank) {
+    pub fn parse_for_revocation(fields: &QueryFields) -> Result<Self, InvalidFilter> {
+        let is_blank = |field: &&&str| fields.get(**field).is_some_and(|text| is_blank(text));
+        if let Some(&field) = Self::FIELDS.iter().find(is_blank) {
             let problem = format!("“{field}” has no value. Nothing was ended. Give one, or leave it out.");
             return Err(InvalidFilter { field, problem });
         }
-        Self::parse(get)
+        Self::parse(fields)
     }
 
     /// Whether the filter has at least one field, including the state.
@@ -250,37 +217,6 @@ impl SessionFilter {
             state: Some(self.effective_state()),
             ..self.clone()
         }
-    }
-
-    /// The fields that are set, as names and values.
-    pub fn pairs(&self) -> Vec<(&'static str, String)> {
-        let state = self.state.filter(|state| *state != StateFilter::default());
-        let fields = [
-            ("q", self.q.clone()),
-            ("user", self.user.map(|user| user.to_string())),
-            ("kind", self.kind.map(|kind| kind.as_str().to_owned())),
-            ("role", self.role.map(|role| role.as_str().to_owned())),
-            ("state", state.map(|state| state.as_str().to_owned())),
-            ("reason", self.reason.map(|reason| reason.as_str().to_owned())),
-            ("age", self.age.map(|age| age.as_str().to_owned())),
-            (
-                "suspicion",
-                self.suspicion.map(|suspicion| suspicion.as_str().to_owned()),
-            ),
-        ];
-        fields
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?)))
-            .collect()
-    }
-
-    /// The fields that are set, as a query string without a question mark.
-    pub fn query(&self) -> String {
-        let pairs = self.pairs();
-        let pairs = pairs
-            .iter()
-            .map(|(name, value)| format!("{name}={}", encode_query_value(value)));
-        pairs.collect::<Vec<_>>().join("&")
     }
 
     /// [`Self::query`], but never empty: an empty filter gets its state.
@@ -331,46 +267,13 @@ impl SessionFilter {
     }
 }
 
-/// Parses the search text of a field. `None` if nothing is visible.
-pub(super) fn parse_search_text(field: &'static str, text: &str) -> Result<Option<String>, InvalidFilter> {
-    if is_blank(text) {
-        return Ok(None);
-    }
-    parse_line(text, MAX_SEARCH).map_err(|problem| InvalidFilter {
-        field,
-        problem: format!(
-            "The search text {problem}. Search for at most {MAX_SEARCH} characters in one line."
-        ),
-    })
-}
-
-pub(super) fn parse_choice<T>(
-    field: &'static str,
-    text: &str,
-    read: impl Fn(&str) -> Option<T>,
-    names: &str,
-) -> Result<Option<T>, InvalidFilter> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let problem = || format!("Give one of {names}.");
-    read(text).map(Some).ok_or_else(|| InvalidFilter {
-        field,
-        problem: problem(),
-    })
-}
-
-pub(super) fn join_names<'a>(each: impl Iterator<Item = &'a str>) -> String {
-    each.collect::<Vec<_>>().join(", ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::query::query_param;
+    use crate::query::readable_fields;
 
     fn read(query: &str) -> Result<SessionFilter, InvalidFilter> {
-        SessionFilter::parse(|name| query_param(query, name))
+        SessionFilter::parse(&readable_fields(query))
     }
 
     #[test]
@@ -385,7 +288,7 @@ mod tests {
 
     #[test]
     fn revocation_needs_a_condition_or_a_state() {
-        let revocation = |query: &str| SessionFilter::parse_for_revocation(|name| query_param(query, name));
+        let revocation = |query: &str| SessionFilter::parse_for_revocation(&readable_fields(query));
         for query in ["", "&"] {
             assert!(!revocation(query).expect(query).has_condition(), "{query}");
         }
@@ -454,7 +357,9 @@ mod tests {
             "q"
         );
         assert_eq!(
-            SessionSort::parse(Some("size")).expect_err("no order").field,
+            SessionSort::parse(&readable_fields("sort=size"))
+                .expect_err("no order")
+                .field,
             "sort"
         );
     }

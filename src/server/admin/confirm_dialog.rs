@@ -5,96 +5,25 @@ use leptos::prelude::*;
 
 use domain::{
     admin::{AdminUser, Cutoff},
-    admin_permission::{AdminAction, assignable_roles},
+    admin_permission::assignable_roles,
     ids::SessionId,
     organization::Membership,
-    query::query_param,
     session_filter::SessionFilter,
     user::Role,
 };
 
-use super::html::{name, notice, number};
+use super::{
+    html::{name, notice, number},
+    pending_action::PendingAction,
+};
 use crate::{
     elements::{
         icon::{Icon, IconName},
         notice::Tone,
     },
     error::AppError,
+    server::services::admin::revoke::MAX_NOTE,
 };
-
-/// The action that the dialog asks about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PendingAction {
-    RevokeOne,
-    RevokeAllOfUser,
-    RevokeListed,
-    Disable,
-    Enable,
-    RequirePasswordChange,
-    ChangeRole,
-}
-
-impl PendingAction {
-    const ALL: [Self; 7] = [
-        PendingAction::RevokeOne,
-        PendingAction::RevokeAllOfUser,
-        PendingAction::RevokeListed,
-        PendingAction::Disable,
-        PendingAction::Enable,
-        PendingAction::RequirePasswordChange,
-        PendingAction::ChangeRole,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            PendingAction::RevokeOne => "end_one",
-            PendingAction::RevokeAllOfUser => "end_person",
-            PendingAction::RevokeListed => "end_listed",
-            PendingAction::Disable => "disable",
-            PendingAction::Enable => "enable",
-            PendingAction::RequirePasswordChange => "require_password",
-            PendingAction::ChangeRole => "change_role",
-        }
-    }
-
-    /// Parses the query of a URL.
-    pub fn parse(query: &str) -> Option<Self> {
-        let name = query_param(query, "ask")?;
-        Self::ALL.into_iter().find(|each| each.as_str() == name)
-    }
-
-    /// The action of the permission rule.
-    pub fn action(self) -> AdminAction {
-        match self {
-            Self::RevokeOne | Self::RevokeAllOfUser | Self::RevokeListed => AdminAction::RevokeSessions,
-            Self::Disable => AdminAction::Disable,
-            Self::Enable => AdminAction::Enable,
-            Self::RequirePasswordChange => AdminAction::RequirePasswordChange,
-            Self::ChangeRole => AdminAction::ChangeRole,
-        }
-    }
-
-    /// Whether it only revokes sessions.
-    pub fn is_revocation(self) -> bool {
-        matches!(self, Self::RevokeOne | Self::RevokeAllOfUser | Self::RevokeListed)
-    }
-
-    /// Whether it concerns a user, on any page.
-    pub fn concerns_user(self) -> bool {
-        !matches!(self, Self::RevokeOne | Self::RevokeListed)
-    }
-}
-
-/// The page behind the dialog.
-pub struct DialogContext {
-    /// Its URL without the dialog.
-    pub cancel: String,
-    /// The URL after the action.
-    pub next: String,
-    /// The filter of the listed sessions, on the page of sessions.
-    pub listed: Option<SessionFilter>,
-    pub session: Option<SessionId>,
-}
 
 /// The loaded dialog.
 pub struct ConfirmDialog {
@@ -103,7 +32,11 @@ pub struct ConfirmDialog {
     pub count: usize,
     /// The caller's own session is among them.
     pub with_own: bool,
-    /// The device of the one session.
+    /// The filter of the listed sessions, on the page of sessions.
+    pub listed: Option<SessionFilter>,
+    /// The session whose details are open.
+    pub session: Option<SessionId>,
+    /// Its device, if it is live.
     pub device: Option<String>,
     pub user: Option<AdminUser>,
     pub memberships: Vec<Membership>,
@@ -116,21 +49,22 @@ pub struct ConfirmDialog {
     pub revoked_before: usize,
 }
 
-pub fn view_dialog(dialog: ConfirmDialog, context: DialogContext) -> AnyView {
+/// Renders the dialog. `cancel` is the URL of the page without it, `next` the one after the action.
+pub fn view_dialog(dialog: ConfirmDialog, cancel: String, next: String) -> AnyView {
     let DialogTexts {
         title,
         text,
         button,
         action,
         final_class,
-    } = dialog_texts(&dialog, &context);
+    } = dialog_texts(&dialog);
     let is_end = dialog.action.is_revocation();
     let nothing_to_do = is_end && dialog.count == 0 && !dialog.with_own;
     let reason = is_end.then(|| {
         view! {
             <div class="field">
-                <label for="ask-reason">"Reason, for the people to read"</label>
-                <input class="input" id="ask-reason" name="reason" maxlength="200" autocomplete="off" />
+                <label for="ask-reason">"Reason shown to the users"</label>
+                <input class="input" id="ask-reason" name="reason" maxlength=MAX_NOTE autocomplete="off" />
                 <p class="field-hint">"They read “An administrator ended your session.” and this. It may stay empty."</p>
             </div>
         }
@@ -177,8 +111,8 @@ pub fn view_dialog(dialog: ConfirmDialog, context: DialogContext) -> AnyView {
             ),
         )
     });
-    let session = context.session.map(|id| id.to_string()).unwrap_or_default();
-    let filter = context.listed.as_ref().map(SessionFilter::explicit_query);
+    let session = dialog.session.map(|id| id.to_string()).unwrap_or_default();
+    let filter = dialog.listed.as_ref().map(SessionFilter::explicit_query);
     let user = dialog
         .user
         .as_ref()
@@ -197,7 +131,7 @@ pub fn view_dialog(dialog: ConfirmDialog, context: DialogContext) -> AnyView {
                     <input type="hidden" name="session_id" value=session />
                     <input type="hidden" name="user_id" value=user />
                     <input type="hidden" name="begun_by" value=dialog.until.to_string() />
-                    <input type="hidden" name="next" value=context.next />
+                    <input type="hidden" name="next" value=next />
                     {(dialog.action == PendingAction::ChangeRole).then(|| role_field(&dialog))}
                     {reason}
                     {own}
@@ -212,7 +146,7 @@ pub fn view_dialog(dialog: ConfirmDialog, context: DialogContext) -> AnyView {
                 </div>
                 <div class="dialog-foot">
                     <div class="actions end">
-                        <a class="button" href=context.cancel data-noscroll="" data-cancel="">
+                        <a class="button" href=cancel data-noscroll="" data-cancel="">
                             "Cancel"
                         </a>
                         {(!nothing_to_do)
@@ -248,7 +182,7 @@ struct DialogTexts {
     final_class: &'static str,
 }
 
-fn dialog_texts(dialog: &ConfirmDialog, context: &DialogContext) -> DialogTexts {
+fn dialog_texts(dialog: &ConfirmDialog) -> DialogTexts {
     const END: &str = "/api/admin_end_sessions";
     const DANGER: &str = "button danger final";
     let person = dialog
@@ -297,7 +231,7 @@ fn dialog_texts(dialog: &ConfirmDialog, context: &DialogContext) -> DialogTexts 
             end(title.into_any(), text, format!("End {}", sessions(named)))
         }
         PendingAction::RevokeListed => {
-            let listed = context.listed.as_ref().map(SessionFilter::describe);
+            let listed = dialog.listed.as_ref().map(SessionFilter::describe);
             let text = view! {
                 "This ends exactly what the list shows: " <strong>{listed}</strong>
                 {if dialog.with_own && dialog.count > 0 { ", without this browser" } else { "" }}

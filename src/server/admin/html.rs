@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::{
-    query::encode_query_value,
+    query::encode_query,
     time::{format_rfc3339, format_utc, relative_time},
     user::Role,
 };
@@ -10,7 +10,10 @@ use leptos::prelude::*;
 
 use crate::{
     elements::notice::{Notice, Tone},
-    server::services::admin::query::InvalidQuery,
+    server::{
+        admin::{audit::AuditList, list_page::List, people::PeopleList, sessions::SessionsList},
+        services::admin::query::InvalidQuery,
+    },
 };
 
 /// A time as an age, with the exact time as title. The browser's part converts the title to the user's time zone.
@@ -65,47 +68,12 @@ pub fn number(n: i64) -> String {
 
 /// A URL with a query. Pairs without a value are omitted.
 pub fn url<'a>(path: &str, pairs: impl IntoIterator<Item = (&'a str, String)>) -> String {
-    let pairs: Vec<String> = pairs
-        .into_iter()
-        .filter(|(_, value)| !value.is_empty())
-        .map(|(name, value)| format!("{name}={}", encode_query_value(&value)))
-        .collect();
-    if pairs.is_empty() {
+    let query = encode_query(pairs.into_iter().filter(|(_, value)| !value.is_empty()));
+    if query.is_empty() {
         path.to_owned()
     } else {
-        format!("{path}?{}", pairs.join("&"))
+        format!("{path}?{query}")
     }
-}
-
-/// A select field. `any` is the option without a value.
-pub fn select(
-    name: &'static str,
-    label: &'static str,
-    any: Option<&'static str>,
-    options: Vec<(&'static str, &'static str)>,
-    chosen: &str,
-) -> AnyView {
-    let id = format!("filter-{name}");
-    let options = options
-        .into_iter()
-        .map(|(value, label)| {
-            view! {
-                <option value=value selected=value == chosen>
-                    {label}
-                </option>
-            }
-        })
-        .collect::<Vec<_>>();
-    view! {
-        <div class="field">
-            <label for=id.clone()>{label}</label>
-            <select class="input" id=id.clone() name=name>
-                {any.map(|any| view! { <option value="">{any}</option> })}
-                {options}
-            </select>
-        </div>
-    }
-    .into_any()
 }
 
 /// A name that a user chose, isolated so that its direction does not affect the text around it.
@@ -114,19 +82,29 @@ pub fn name(text: impl Into<String>) -> AnyView {
     view! { <bdi>{text}</bdi> }.into_any()
 }
 
-/// The roles that a filter offers: `system_admin` only in the list of everyone.
-pub fn roles(is_of_everyone: bool) -> Vec<(&'static str, &'static str)> {
+/// The roles that a filter offers: `system_admin` only in the list of everyone, or if it is chosen.
+pub fn role_options(is_of_everyone: bool, chosen: Option<Role>) -> Vec<(&'static str, &'static str)> {
     Role::ALL
         .iter()
-        .filter(|role| is_of_everyone || **role != Role::SystemAdmin)
+        .filter(|role| is_of_everyone || **role != Role::SystemAdmin || chosen == Some(**role))
         .map(|role| (role.as_str(), role.label()))
         .collect()
 }
 
+/// An email. It wraps after the @, not within a word, where a column is narrow.
+pub fn email(text: &str) -> AnyView {
+    match text.split_once('@') {
+        Some((local, domain)) => {
+            view! { <span>{format!("{local}@")} <wbr /> {domain.to_owned()}</span> }.into_any()
+        }
+        None => text.to_owned().into_any(),
+    }
+}
+
 /// Why a query lists nothing. `labels`: of the form's fields.
-pub fn explain_invalid_query(error: InvalidQuery, labels: &[(&str, &str)]) -> String {
+pub fn explain_invalid_query(error: &InvalidQuery, labels: &[(&str, &str)]) -> String {
     let error = match error {
-        InvalidQuery::Parameter(problem) => return problem,
+        InvalidQuery::Parameter(problem) => return problem.clone(),
         InvalidQuery::Value(error) => error,
     };
     match labels.iter().find(|(field, _)| *field == error.field) {
@@ -151,9 +129,9 @@ pub fn notice(tone: Tone, text: String) -> AnyView {
 /// The links between the admin pages.
 pub fn tabs(current: &str) -> AnyView {
     let pages = [
-        (super::sessions::PATH, "Sessions"),
-        (super::people::PATH, "People"),
-        (super::audit::PATH, "Audit log"),
+        (SessionsList::PATH, "Sessions"),
+        (PeopleList::PATH, "People"),
+        (AuditList::PATH, "Audit log"),
         (super::health::PATH, "Health"),
     ];
     let links = pages

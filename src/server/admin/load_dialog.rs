@@ -8,9 +8,7 @@ use domain::{
 };
 
 use super::{
-    PageRequest,
-    confirm_dialog::{ConfirmDialog, PendingAction},
-    user_details::UserDetails,
+    PageRequest, confirm_dialog::ConfirmDialog, pending_action::PendingAction, user_details::UserDetails,
 };
 use crate::{
     error::AppError,
@@ -22,6 +20,7 @@ use crate::{
 };
 
 /// What the page shows, which the action may concern.
+#[derive(Default)]
 pub struct DialogSubject<'a> {
     /// The user whose details are open.
     pub user: Option<&'a UserDetails>,
@@ -90,6 +89,8 @@ pub async fn load_dialog(
         action,
         count,
         with_own,
+        listed: listed.cloned(),
+        session: session.map(|open| open.session.id),
         device: session
             .filter(|open| open.state == SessionStatus::Live)
             .map(|open| open.session.device_name.clone()),

@@ -1,8 +1,8 @@
 //! The admin pages, rendered on the server as HTML fragments.
 //!
 //! They are tables, forms and charts of data that only the server has. Rendered here, they add no code to the browser's
-//! part and work without JavaScript. Each page is a feature with its state (`query`), which is all in the URL, its data
-//! (`load`) and its view (`view`).
+//! part and work without JavaScript. Each page is a feature with its state, which is all in the URL, its data and its view.
+//! [`list_page`] contains what the lists share.
 //!
 //! # Fragment protocol
 //!
@@ -24,8 +24,9 @@ pub mod audit;
 mod confirm_dialog;
 pub mod health;
 mod html;
-mod list_page;
+pub mod list_page;
 mod load_dialog;
+mod pending_action;
 pub mod people;
 pub mod sessions;
 mod user_details;
@@ -34,8 +35,13 @@ use domain::flash::{Flash, FlashCode};
 
 use crate::{
     error::{AppError, Resource},
-    server::services::admin::AdminRequest,
+    server::services::admin::{AdminRequest, audit_log::load_chain_status},
 };
+
+use audit::AuditList;
+use list_page::{List, load_page};
+use people::PeopleList;
+use sessions::SessionsList;
 
 /// A request for a page.
 pub struct PageRequest<'a> {
@@ -62,9 +68,12 @@ impl PageRequest<'_> {
 pub async fn render_page(path: &str, request: PageRequest<'_>) -> Result<String, AppError> {
     let request = &request;
     Ok(match path {
-        sessions::PATH => sessions::render(sessions::load_sessions_page(request).await?),
-        people::PATH => people::render(people::load_people_page(request).await?),
-        audit::PATH => audit::render(audit::load_audit_page(request).await?),
+        SessionsList::PATH => sessions::render(load_page(request).await?),
+        PeopleList::PATH => people::render(load_page(request).await?),
+        AuditList::PATH => {
+            let chain = load_chain_status(&request.admin.state).await?;
+            audit::render(load_page(request).await?, &chain)
+        }
         health::PATH => health::render(health::load_health_page(request).await?),
         _ => return Err(AppError::NotFound(Resource::Address)),
     })

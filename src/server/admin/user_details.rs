@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use leptos::prelude::*;
 
 use super::{
-    confirm_dialog::PendingAction,
-    html::{age, name, number},
+    html::{age, email, name, number},
+    pending_action::PendingAction,
     sessions::SessionsPageState,
 };
 use domain::{
@@ -82,13 +82,13 @@ pub async fn load_user_details(
     limit: u16,
 ) -> Result<UserDetails, AppError> {
     let person = people::find(admin, user).await?;
+    let filter = SessionFilter {
+        user: Some(user),
+        ..SessionFilter::default()
+    };
     let query = SessionsQuery {
-        filter: SessionFilter {
-            user: Some(user),
-            ..SessionFilter::default()
-        },
         limit,
-        ..SessionsQuery::default()
+        ..SessionsQuery::new(filter)
     };
     let live = sessions::list(admin, &query).await?;
     Ok(UserDetails {
@@ -132,7 +132,7 @@ pub fn view_account(details: &UserDetails) -> AnyView {
         .map(|role| view! { " · " {role} })
         .collect::<Vec<_>>();
     view! {
-        <p class="soft small">{user.email.clone()} {roles}</p>
+        <p class="soft small">{email(&user.email)} {roles}</p>
         <p class="badges">
             {person.is_disabled.then(|| view! { <span class="badge">"Disabled"</span> })}
             {person
@@ -186,7 +186,7 @@ pub fn view_sessions(
         {more}
         <p class="small">
             <a href=everything rel=(!links.is_same_page).then_some("external")>
-                "Everything of this person"
+                "All of their sessions"
             </a>
         </p>
     }

@@ -1,6 +1,6 @@
 //! `/api/v1/admin`: administrators list and revoke sessions and read the audit log.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -15,12 +15,17 @@ use tokio::{
     sync::{Semaphore, mpsc},
     time::timeout,
 };
-use utoipa::ToSchema;
+use utoipa::{
+    ToSchema,
+    openapi::{Object, Type, schema::SchemaType},
+};
 
 use super::extract::{JsonBody, RequestClient, SignedIn};
 use domain::{
     admin::{AdminSession, RevokeTarget},
+    filter::Filter,
     ids::{SessionId, UserId},
+    query::QueryFields,
     session_filter::SessionFilter,
 };
 
@@ -81,7 +86,7 @@ pub async fn list_sessions(
     Ok(Json(AdminSessionList {
         sessions: page.sessions,
         total: page.total,
-        next: page.next.map(|next| next.to_text()),
+        next: page.next.map(|next| next.to_string()),
     }))
 }
 
@@ -265,10 +270,10 @@ pub async fn export_audit(
 pub struct RevokeBody {
     /// Filter fields as in the query of the list. At least one, each with a value; `state` = `live` alone selects all live
     /// sessions that the caller may see.
-    filter: Option<BTreeMap<String, String>>,
+    filter: Option<QueryFields>,
     ids: Option<Vec<SessionId>>,
     user_id: Option<UserId>,
-    /// The note for the users, at most 200 characters.
+    #[schema(schema_with = note_schema)]
     reason: Option<String>,
     /// With `filter`: sessions that were created later stay. Send the value of the first response again. An RFC 3339 time is
     /// also accepted.
@@ -276,6 +281,14 @@ pub struct RevokeBody {
     /// Also revokes the caller's own session, if it is selected.
     #[serde(default)]
     own_too: bool,
+}
+
+fn note_schema() -> Object {
+    Object::builder()
+        .schema_type(SchemaType::Array(vec![Type::String, Type::Null]))
+        .description(Some("The note for the users."))
+        .max_length(Some(revoke::MAX_NOTE))
+        .build()
 }
 
 /// The progress of a revocation.
@@ -330,9 +343,7 @@ async fn parse_revoke_request(admin: &AdminRequest, body: RevokeBody) -> Result<
                     "The filter has an unknown field.",
                 ));
             }
-            RevokeTarget::Filter(SessionFilter::parse_for_revocation(|name| {
-                fields.get(name).cloned()
-            })?)
+            RevokeTarget::Filter(SessionFilter::parse_for_revocation(&fields)?)
         }
         (None, Some(ids), None) if ids.len() <= 1000 => RevokeTarget::Sessions(ids),
         (None, Some(_), None) => return Err(AppError::invalid_input("ids", "Send at most 1,000 ids.")),

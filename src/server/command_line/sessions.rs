@@ -45,8 +45,7 @@ pub enum Command {
 pub struct Revoke {
     #[command(flatten)]
     target: Target,
-    /// Reason shown to the users at sign-in, at most 200 characters
-    #[arg(long)]
+    #[arg(long, help = format!("Reason shown to the users at sign-in, at most {MAX_NOTE} characters"))]
     reason: Option<String>,
     /// Only count the sessions, without revoking them
     #[arg(long)]

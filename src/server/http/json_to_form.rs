@@ -10,7 +10,7 @@ use axum::{
 use serde_json::{Map, Value};
 
 use super::{error_response::ErrorFormat, request_body::MAX_BODY};
-use domain::query::encode_query_value;
+use domain::query::encode_query;
 
 use crate::error::AppError;
 
@@ -56,24 +56,20 @@ fn to_form(json: &[u8]) -> Option<String> {
         return Some(String::new());
     }
     let fields: Map<String, Value> = serde_json::from_slice(json).ok()?;
-    let pairs: Option<Vec<String>> = fields
-        .into_iter()
+    let pairs: Option<Vec<(&str, String)>> = fields
+        .iter()
         .filter(|(_, value)| !value.is_null())
         .map(|(name, value)| {
             let text = match value {
-                Value::String(text) => text,
+                Value::String(text) => text.clone(),
                 Value::Number(number) => number.to_string(),
                 Value::Bool(on) => on.to_string(),
                 _ => return None,
             };
-            Some(format!(
-                "{}={}",
-                encode_query_value(&name),
-                encode_query_value(&text)
-            ))
+            Some((name.as_str(), text))
         })
         .collect();
-    Some(pairs?.join("&"))
+    pairs.map(encode_query)
 }
 
 #[cfg(test)]

@@ -20,16 +20,18 @@ enum Key {
     Email(String),
 }
 
-impl Cursor {
-    /// Encodes the cursor for a URL.
-    pub fn to_text(&self) -> String {
+/// Encodes the cursor for a URL.
+impl std::fmt::Display for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let key = match &self.key {
             Key::Time(time) => format!("t{}", time.timestamp_micros()),
             Key::Email(email) => format!("e{email}"),
         };
-        BASE64URL_NOPAD.encode(format!("{}{key}", self.id.simple()).as_bytes())
+        f.write_str(&BASE64URL_NOPAD.encode(format!("{}{key}", self.id.simple()).as_bytes()))
     }
+}
 
+impl Cursor {
     /// Decodes a cursor for this order. `None`: it is invalid or belongs to another order.
     pub fn read(text: &str, sort: SessionSort) -> Option<Self> {
         let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
@@ -96,11 +98,11 @@ mod tests {
         );
         let email = Cursor::from_email("zoë@broker.example".to_owned(), Uuid::new_v4());
         for sort in [SessionSort::LastActive, SessionSort::CreatedAt] {
-            assert_eq!(Cursor::read(&time.to_text(), sort), Some(time.clone()));
-            assert_eq!(Cursor::read(&email.to_text(), sort), None);
+            assert_eq!(Cursor::read(&time.to_string(), sort), Some(time.clone()));
+            assert_eq!(Cursor::read(&email.to_string(), sort), None);
         }
-        assert_eq!(Cursor::read(&email.to_text(), SessionSort::User), Some(email));
-        for text in ["", "x", "AAAA", "é", &time.to_text()[1..]] {
+        assert_eq!(Cursor::read(&email.to_string(), SessionSort::User), Some(email));
+        for text in ["", "x", "AAAA", "é", &time.to_string()[1..]] {
             assert_eq!(Cursor::read(text, SessionSort::LastActive), None, "{text}");
         }
     }

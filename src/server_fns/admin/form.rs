@@ -2,14 +2,15 @@
 
 use domain::{
     admin::{Cutoff, RevokeTarget},
-    query::{find_query_error, query_param},
+    filter::Filter,
+    query::parse_query,
     return_path::safe_return_path,
     session_filter::SessionFilter,
 };
 
 use crate::{
     error::{AppError, Resource},
-    server::admin::{people, sessions},
+    server::admin::{list_page::List, people::PeopleList, sessions::SessionsList},
 };
 
 pub fn parse_target(
@@ -24,18 +25,18 @@ pub fn parse_target(
             let filter = filter
                 .filter(|filter| !filter.is_empty())
                 .ok_or_else(|| AppError::invalid_input("filter", "Say which sessions to end."))?;
-            if let Some(error) = find_query_error(filter, &SessionFilter::FIELDS, &[]) {
-                return Err(AppError::invalid_input("filter", error.to_string()));
-            }
-            RevokeTarget::Filter(SessionFilter::parse_for_revocation(|name| {
-                query_param(filter, name)
-            })?)
+            let fields = parse_query(filter, SessionFilter::FIELDS, &[])
+                .map_err(|error| AppError::invalid_input("filter", error.to_string()))?;
+            RevokeTarget::Filter(SessionFilter::parse_for_revocation(&fields)?)
         }
-        "end_one" => RevokeTarget::Sessions(vec![session.parse().map_err(|_| AppError::NotFound(Resource::Session))?]),
-        "end_person" => RevokeTarget::AllOfUser(
-            user.parse()
-                .map_err(|_| AppError::NotFound(Resource::User))?,
-        ),
+        "end_one" => RevokeTarget::Sessions(vec![
+            session
+                .parse()
+                .map_err(|_| AppError::NotFound(Resource::Session))?,
+        ]),
+        "end_person" => {
+            RevokeTarget::AllOfUser(user.parse().map_err(|_| AppError::NotFound(Resource::User))?)
+        }
         _ => return Err(AppError::invalid_input("which", "Say which sessions to end.")),
     })
 }
@@ -50,11 +51,11 @@ pub fn return_url(next: &str) -> String {
     // Parameters added later must not follow a fragment.
     let next = next.split('#').next().unwrap_or_default();
     let path = next.split('?').next();
-    let list = [sessions::PATH, people::PATH]
+    let list = [SessionsList::PATH, PeopleList::PATH]
         .into_iter()
         .find(|list| path == Some(*list));
     let whole = list.and_then(|_| safe_return_path(next));
-    whole.or(list).unwrap_or(sessions::PATH).to_owned()
+    whole.or(list).unwrap_or(SessionsList::PATH).to_owned()
 }
 
 /// The same dialog again, for the sessions that are left.
@@ -74,7 +75,7 @@ mod tests {
 
     #[test]
     fn form_redirects_only_to_its_own_list() {
-        let long = format!("{}?q={}", people::PATH, "%C3%BC".repeat(120));
+        let long = format!("{}?q={}", PeopleList::PATH, "%C3%BC".repeat(120));
         for (next, page_of) in [
             (
                 "/dashboard/admin/sessions?kind=desktop",
@@ -85,14 +86,14 @@ mod tests {
                 "/dashboard/admin/people?q=kim&person=1",
             ),
             // Too long for a return URL: without the filter.
-            (&long, people::PATH),
-            ("/dashboard/admin/people/../../login", sessions::PATH),
-            ("/dashboard/admin/peoples", sessions::PATH),
-            ("//evil.example/dashboard/admin/people", sessions::PATH),
-            ("https://evil.example/", sessions::PATH),
-            ("/dashboard/admin/audit", sessions::PATH),
+            (&long, PeopleList::PATH),
+            ("/dashboard/admin/people/../../login", SessionsList::PATH),
+            ("/dashboard/admin/peoples", SessionsList::PATH),
+            ("//evil.example/dashboard/admin/people", SessionsList::PATH),
+            ("https://evil.example/", SessionsList::PATH),
+            ("/dashboard/admin/audit", SessionsList::PATH),
             ("/dashboard/admin/people?q=a#b", "/dashboard/admin/people?q=a"),
-            ("", sessions::PATH),
+            ("", SessionsList::PATH),
         ] {
             assert_eq!(return_url(next), page_of);
         }

@@ -1,9 +1,7 @@
 //! `/dashboard/admin/audit`: the audit log.
 
-mod load;
-mod query;
+mod list;
 mod view;
 
-pub use load::load_audit_page;
-pub use query::PATH;
+pub use list::AuditList;
 pub use view::render;

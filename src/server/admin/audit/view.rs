@@ -1,16 +1,13 @@
 //! Renders the page.
 
-use chrono::{DateTime, Utc};
 use leptos::prelude::*;
 
-use super::{
-    load::AuditPage,
-    query::{PATH, label, page_url},
-};
+use super::list::{AuditList, AuditPage};
 use domain::{
-    audit::{AuditChainStatus, AuditFilter, AuditKind},
+    audit::{AuditChainStatus, AuditKind},
+    filter::Filter,
     session::EndReason,
-    time::{format_rfc3339, pluralize},
+    time::pluralize,
 };
 
 use crate::{
@@ -20,30 +17,19 @@ use crate::{
     },
     server::{
         admin::{
-            html::{moment, notice, number, select, url},
-            list_page::{ListPage, Paging, Table},
+            html::{email, moment, notice, number, url},
+            list_page::{FilterForm, List, ListView},
         },
         store::audit_log::AuditLogRow,
     },
 };
 
 /// Renders the page.
-pub fn render(page: AuditPage) -> String {
-    let AuditPage {
-        query,
-        problem,
-        organization,
-        page,
-        chain,
-    } = page;
-    let lead = match &organization {
+pub fn render(page: AuditPage, chain: &AuditChainStatus) -> String {
+    let query = &page.state.query;
+    let lead = match &page.organization {
         Some(name) => format!("What was done to the people of {name}, and what they did."),
         None => "Everything that was done in the portal.".to_owned(),
-    };
-    let empty = if problem.is_some() {
-        "Nothing is listed for a filter that cannot be read."
-    } else {
-        "Nothing fits this filter. Rows appear here as soon as something is done."
     };
     let export = url("/api/v1/admin/audit.jsonl", query.filter.pairs());
     let export = view! {
@@ -51,107 +37,77 @@ pub fn render(page: AuditPage) -> String {
             "Export as JSON lines"
         </a>
     };
+    let gaps = page.organization.as_ref().map(|name| {
+        format!("Rows are numbered across the whole log. Numbers are missing where a row does not concern {name}. ")
+    });
     let introduction = view! {
-        {chain_status(&chain)}
+        {chain_status(chain)}
         <p class="soft small">
-            "Times are in your own time zone, or in UTC where it says so. The filter takes UTC."
+            {gaps} "Times are in your own time zone, or in UTC where it says so. The filter takes UTC."
         </p>
     };
     let heading = match query.after {
         Some(_) => "Older rows",
         None => "Newest rows",
     };
-    ListPage {
-        path: PATH,
+    let view = ListView {
         title: "Audit log",
         lead,
-        problem,
-        outcome: None,
         introduction: Some(introduction.into_any()),
-        filter_fields: filter_fields(&query.filter),
+        filter_fields: filter_fields(&page.form),
         heading: heading.into_any(),
         actions: Some(export.into_any()),
-        table: Table {
-            caption: "Audit log, newest first".to_owned(),
-            columns: vec!["What", "To whom", "By whom", "From", "When", "Sealed"],
-            rows: page.rows.iter().map(row).collect(),
-            empty,
-        },
-        paging: Paging {
-            first: query.after.map(|_| page_url(&query, None)),
-            first_label: "Newest",
-            next: page.next.map(|next| page_url(&query, Some(next))),
-            next_label: "Older",
-        },
+        caption: "Audit log, newest first".to_owned(),
+        columns: &["What", "To whom", "By whom", "From", "When", "Sealed"],
+        rows: page.rows.rows.iter().map(row).collect(),
+        empty: "Nothing fits this filter. Rows appear here as soon as something is done.",
         details: None,
-        dialog: None,
-    }
-    .render()
+        paging: ["Newest", "Older"],
+    };
+    page.render(view)
 }
 
 fn chain_status(chain: &AuditChainStatus) -> AnyView {
     if let Some(broken) = &chain.broken {
         return notice(Tone::Error, broken.clone());
     }
-    let whole = match chain.verified_at {
-        Some(at) => view! { "The whole log was found as it was sealed on " {moment(at)} "." }.into_any(),
-        None => {
-            view! { "The whole log has not been looked at yet; the portal does so by itself once a day." }
+    let verified = match chain.verified_at {
+        Some(at) => {
+            view! { "The whole log was verified on " {moment(at)} ": nothing was changed or removed." }
                 .into_any()
         }
+        None => "The log has not been verified yet. The portal verifies it once a day.".into_any(),
     };
-    let waiting = match chain.unsealed {
+    let since = chain
+        .sealed_since
+        .map(|since| view! { " Rows are sealed since " {moment(since)} "." });
+    let unsealed = match chain.unsealed {
         0 => "Every row is sealed.".to_owned(),
-        waiting => format!("{} waiting to be sealed.", pluralize(waiting, "row")),
+        1 => "1 row is not sealed yet.".to_owned(),
+        rows => format!("{} are not sealed yet.", pluralize(rows, "row")),
     };
     view! {
         <p class="trust soft">
             <Icon name=IconName::Check />
-            <span>{whole} " " {waiting}</span>
+            <span>{verified} {since} " " {unsealed}</span>
         </p>
     }
     .into_any()
 }
 
-fn filter_fields(filter: &AuditFilter) -> AnyView {
-    let kinds = AuditKind::ALL
-        .iter()
-        .map(|kind| (kind.as_str(), kind.label()))
-        .collect();
-    // As the field has it: without an offset, and no finer than a millisecond.
-    let time = |at: Option<DateTime<Utc>>| {
-        let text = at.map(format_rfc3339).unwrap_or_default();
-        let text = text.trim_end_matches('Z');
-        text.strip_suffix(":00.000").unwrap_or(text).to_owned()
+fn filter_fields(form: &FilterForm) -> AnyView {
+    let label = |field: &'static str| {
+        let found = AuditList::LABELS.iter().find(|(name, _)| *name == field);
+        found.map_or(field, |(_, label)| label)
     };
-    let field =
-        |name: &'static str, label: &'static str, kind: &'static str, value: String, hint: &'static str| {
-            view! {
-                <div class="field">
-                    <label for=format!("filter-{name}")>{label}</label>
-                    <input
-                        class="input"
-                        id=format!("filter-{name}")
-                        type=kind
-                        name=name
-                        value=value
-                        step=(kind == "datetime-local").then_some("any")
-                        maxlength="120"
-                        autocomplete="off"
-                        placeholder=hint
-                    />
-                </div>
-            }
-            .into_any()
-        };
-    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    let kinds = AuditKind::ALL.iter().map(|kind| (kind.as_str(), kind.label()));
     view! {
-            {field("person", label("person"), "search", text(&filter.person), "Name, email or id")}
-            {field("actor", label("actor"), "search", text(&filter.actor), "Name, email or id")}
-            {select("kind", label("kind"), Some("Anything"), kinds, filter.kind.map(AuditKind::as_str).unwrap_or_default())}
-            {field("address", label("address"), "search", text(&filter.address), "203.0.113.7 or 203.0.113.0/24")}
-            {field("since", label("since"), "datetime-local", time(filter.since), "")}
-            {field("until", label("until"), "datetime-local", time(filter.until), "")}
+        {form.search("person", label("person"), "Name or email")}
+        {form.search("actor", label("actor"), "Name or email")}
+        {form.select("kind", label("kind"), "Anything", kinds)}
+        {form.search("address", label("address"), "203.0.113.0/24")}
+        {form.time("since", label("since"))}
+        {form.time("until", label("until"))}
     }
     .into_any()
 }
@@ -177,10 +133,10 @@ fn row(row: &AuditLogRow) -> AnyView {
             Ok(reason) => reason.label().to_owned(),
             Err(_) => reason.replace('_', " "),
         });
-    let who = |email: &Option<String>, is_somebody: bool| match email {
-        Some(email) => email.clone(),
-        None if is_somebody => "someone else".to_owned(),
-        None => "–".to_owned(),
+    let who = |address: &Option<String>, is_somebody: bool| match address {
+        Some(address) => email(address),
+        None if is_somebody => "someone else".into_any(),
+        None => "–".into_any(),
     };
     let detail = row
         .detail
@@ -197,7 +153,7 @@ fn row(row: &AuditLogRow) -> AnyView {
         });
     let sealed = match row.position {
         Some(position) => view! { <span class="nowrap">"No. " {number(position)}</span> }.into_any(),
-        None => view! { <span class="soft">"waits"</span> }.into_any(),
+        None => view! { <span class="soft">"Not sealed yet"</span> }.into_any(),
     };
     view! {
         <tr>

@@ -1,9 +1,7 @@
 //! `/dashboard/admin/people`: the users in scope.
 
-mod load;
-mod query;
+mod list;
 mod view;
 
-pub use load::load_people_page;
-pub use query::PATH;
+pub use list::{PeopleList, PeoplePage};
 pub use view::render;

@@ -3,112 +3,67 @@
 use chrono::{DateTime, Utc};
 use leptos::prelude::*;
 
-use super::{
-    load::PeoplePage,
-    query::{PATH, PeoplePageState},
-};
+use super::{PeoplePage, list::PeoplePageState};
 use domain::{
     admin::{LastActive, ListedUser},
-    people_filter::{AccountStatus, PeopleFilter},
+    ids::SessionId,
+    people_filter::AccountStatus,
     time::pluralize,
-    user::Role,
 };
 
 use crate::{
     elements::icon::{Icon, IconName},
-    server::{
-        admin::{
-            confirm_dialog::view_dialog,
-            html::{self, age, number, select, url},
-            list_page::{ListPage, Paging, Table, count_heading},
-            sessions::{self, SessionsPageState},
-            user_details::{self, Links, UserDetails, roles},
-        },
-        store::cursor::Cursor,
+    server::admin::{
+        html::{age, email, number, role_options, url},
+        list_page::{List, ListView, PAGING, count_heading},
+        sessions::{SessionsList, SessionsPageState},
+        user_details::{self, Links, UserDetails, roles},
     },
 };
 
 /// Renders the page.
 pub fn render(page: PeoplePage) -> String {
-    let PeoplePage {
-        state,
-        problem,
-        outcome,
-        organization,
-        page,
-        details,
-        dialog,
-        now,
-    } = page;
-    let lead = match &organization {
+    let (state, now) = (&page.state, page.now);
+    let lead = match &page.organization {
         Some(name) => format!("Everyone who belongs to {name}, signed in or not."),
         None => "Everyone who has an account, in every organization.".to_owned(),
     };
-    let is_invalid = page.is_none();
-    let page = page.unwrap_or_default();
-    let empty = if is_invalid {
-        "Nobody is listed for a filter that cannot be read."
-    } else if state.query.after.is_none() {
-        "Nobody fits this filter. Try part of a name or of an email, or fewer conditions."
-    } else {
-        "There is nobody more."
-    };
-    ListPage {
-        path: PATH,
+    let rows = page.rows.people.iter();
+    let details = page.details.as_ref();
+    let view = ListView {
         title: "People",
         lead,
-        problem,
-        outcome,
         introduction: None,
-        filter_fields: filter_fields(&state.query.filter, organization.is_none()),
-        heading: count_heading(page.total, "person", "people"),
+        filter_fields: filter_fields(&page),
+        heading: count_heading(page.rows.total, "person", "people"),
         actions: None,
-        table: Table {
-            caption: state.query.filter.describe(),
-            columns: vec!["Person", "Role", "State", "Live sessions", "Last active"],
-            rows: page
-                .people
-                .iter()
-                .map(|listed| row(&state, listed, now))
-                .collect(),
-            empty,
-        },
-        paging: paging(&state, page.next),
-        details: details.map(|details| view_details(&details, &state, now)),
-        dialog: dialog.map(|dialog| view_dialog(dialog, state.dialog_context())),
-    }
-    .render()
+        caption: state.query.filter.describe(),
+        columns: &["Person", "Role", "State", "Live sessions", "Last active"],
+        rows: rows.map(|listed| row(state, listed, now)).collect(),
+        empty: "Nobody fits this filter. Try part of a name or of an email, or fewer conditions.",
+        details: details.map(|details| view_details(details, state, now)),
+        paging: PAGING,
+    };
+    page.render(view)
 }
 
-fn filter_fields(filter: &PeopleFilter, is_of_everyone: bool) -> AnyView {
-    let roles = html::roles(is_of_everyone);
+fn filter_fields(page: &PeoplePage) -> AnyView {
+    let form = &page.form;
+    let roles = role_options(page.organization.is_none(), page.state.query.filter.role);
     let states = AccountStatus::ALL
         .iter()
-        .map(|state| (state.as_str(), state.label()))
-        .collect();
+        .map(|state| (state.as_str(), state.label()));
     view! {
-            <div class="field search">
-                <label for="filter-q">"Search"</label>
-                <input
-                    class="input"
-                    id="filter-q"
-                    type="search"
-                    name="q"
-                    value=filter.q.clone().unwrap_or_default()
-                    maxlength="120"
-                    autocomplete="off"
-                    placeholder="Name or email"
-                />
-            </div>
-            {select("role", "Role", Some("Any"), roles, filter.role.map(Role::as_str).unwrap_or_default())}
-            {select("state", "State", Some("Any"), states, filter.state.map(AccountStatus::as_str).unwrap_or_default())}
+        {form.search("q", "Search", "Name or email")}
+        {form.select("role", "Role", "Any", roles)}
+        {form.select("state", "State", "Any", states)}
     }
     .into_any()
 }
 
 fn row(state: &PeoplePageState, listed: &ListedUser, now: DateTime<Utc>) -> AnyView {
     let user = &listed.user;
-    let is_open = state.selected == Some(user.id);
+    let is_open = state.selected == Some(user.id.0);
     let roles = roles(user, &listed.memberships)
         .into_iter()
         .map(|role| view! { <span class="line">{role}</span> })
@@ -122,7 +77,7 @@ fn row(state: &PeoplePageState, listed: &ListedUser, now: DateTime<Utc>) -> AnyV
         live => {
             let live = i64::try_from(live).unwrap_or(i64::MAX);
             view! {
-                <a href=url(sessions::PATH, [("user", user.id.to_string())]) rel="external">
+                <a href=url(SessionsList::PATH, [("user", user.id.to_string())]) rel="external">
                     {pluralize(live, "session")}
                     <span class="visually-hidden">" of " <bdi>{user.display_name.clone()}</bdi></span>
                 </a>
@@ -143,13 +98,13 @@ fn row(state: &PeoplePageState, listed: &ListedUser, now: DateTime<Utc>) -> AnyV
                 <a
                     id=format!("person-{}", user.id)
                     class="person"
-                    href=state.with_selected(Some(user.id)).url()
+                    href=state.with_selected(Some(user.id.0)).url()
                     data-noscroll=""
                     aria-current=is_open.then_some("true")
                 >
                     <bdi>{user.display_name.clone()}</bdi>
                 </a>
-                <span class="soft small">{user.email.clone()}</span>
+                <span class="soft small">{email(&user.email)}</span>
             </th>
             <td data-label="Role">{roles}</td>
             <td data-label="State">{status}</td>
@@ -160,23 +115,13 @@ fn row(state: &PeoplePageState, listed: &ListedUser, now: DateTime<Utc>) -> AnyV
     .into_any()
 }
 
-fn paging(state: &PeoplePageState, next: Option<Cursor>) -> Paging {
-    let at = |after: Option<Cursor>| {
-        let mut page = state.with_selected(None);
-        page.query.after = after;
-        page.url()
-    };
-    let first = state.query.after.is_some().then(|| at(None));
-    Paging::new(first, next.map(|next| at(Some(next))))
-}
-
 fn view_details(details: &UserDetails, state: &PeoplePageState, now: DateTime<Utc>) -> AnyView {
     let user = &details.person.user;
     let (dialog, session) = (
         |pending| state.with_pending(Some(pending)).url(),
-        |session| {
+        |session: SessionId| {
             SessionsPageState::of_user(user.id)
-                .with_selected(Some(session))
+                .with_selected(Some(session.0))
                 .url()
         },
     );

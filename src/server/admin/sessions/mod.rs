@@ -1,11 +1,8 @@
 //! `/dashboard/admin/sessions`: the sessions of users in scope, live or ended.
 
-mod load;
+mod list;
 mod panel;
-mod query;
 mod view;
 
-pub use load::load_sessions_page;
-pub use query::PATH;
-pub use query::SessionsPageState;
+pub use list::{SessionsList, SessionsPage, SessionsPageState};
 pub use view::render;

@@ -3,17 +3,18 @@
 use chrono::{DateTime, Utc};
 use leptos::prelude::*;
 
-use super::{load::SessionDetails, query::SessionsPageState, view::view_status};
+use super::{SessionsPageState, list::SessionDetails, view::view_status};
 use domain::{
     admin::{SessionStatus, TimelineEntry},
+    ids::SessionId,
     session::ClientKind,
 };
 
 use crate::{
     elements::icon::{Icon, IconName},
     server::admin::{
-        confirm_dialog::PendingAction,
         html::moment,
+        pending_action::PendingAction,
         user_details::{self, Links},
     },
 };
@@ -58,7 +59,7 @@ pub fn view_details(details: SessionDetails, state: &SessionsPageState, now: Dat
     });
     let (dialog, showing) = (
         |pending| state.with_pending(Some(pending)).url(),
-        |session| state.with_selected(Some(session)).url(),
+        |session: SessionId| state.with_selected(Some(session.0)).url(),
     );
     let links = Links {
         dialog: &dialog,

@@ -3,118 +3,70 @@
 use chrono::{DateTime, Utc};
 use leptos::prelude::*;
 
-use super::{
-    load::SessionsPage,
-    panel,
-    query::{PATH, SessionsPageState},
-};
+use super::{SessionsPage, SessionsPageState, panel};
 use domain::{
     admin::{AdminSession, SessionStatus},
-    session::{ClientKind, EndReason},
+    filter::Filter,
+    session::EndReason,
     session_filter::{SessionAge, SessionSort, StateFilter, SuspicionFilter},
-    user::Role,
 };
 
 use crate::{
     elements::icon::{Icon, IconName},
-    server::{
-        admin::{
-            confirm_dialog::{PendingAction, view_dialog},
-            html::{self, age, select, until, url},
-            list_page::{ListPage, Paging, Table, count_heading},
-        },
-        services::admin::sessions::SessionsQuery,
-        store::cursor::Cursor,
+    server::admin::{
+        html::{age, email, role_options, until, url},
+        list_page::{ListView, PAGING, count_heading},
+        pending_action::PendingAction,
     },
 };
 
 /// Renders the page.
-pub fn render(page: SessionsPage) -> String {
-    let SessionsPage {
-        state,
-        problem,
-        outcome,
-        organization,
-        page,
-        details,
-        dialog,
-        now,
-    } = page;
-    let lead = match &organization {
+pub fn render(mut page: SessionsPage) -> String {
+    let (state, total, now) = (&page.state, page.rows.total, page.now);
+    let lead = match &page.organization {
         Some(name) => format!("Everyone who belongs to {name}, wherever they are signed in."),
         None => "Everyone, in every organization.".to_owned(),
     };
-    let is_invalid = page.is_none();
-    let page = page.unwrap_or_default();
-    let empty = if is_invalid {
-        "Nothing is listed for a filter that cannot be read."
-    } else if state.query.filter.pairs().is_empty() {
+    let empty = if state.query.filter.pairs().is_empty() {
         "Nobody is signed in. Sessions appear here as soon as somebody signs in."
-    } else if state.query.after.is_none() {
-        "No session fits this filter. Try fewer conditions, or look at ended sessions as well."
     } else {
-        "There is nothing more."
+        "No session fits this filter. Try fewer conditions, or look at ended sessions as well."
     };
-    ListPage {
-        path: PATH,
+    let rows = page.rows.sessions.iter();
+    let details = page.details.take();
+    let view = ListView {
         title: "Sessions",
         lead,
-        problem,
-        outcome,
         introduction: None,
-        filter_fields: filter_fields(&state, organization.is_none()),
-        heading: count_heading(page.total, "session", "sessions"),
-        actions: Some(list_actions(&state, page.total)),
-        table: Table {
-            caption: state.query.filter.describe(),
-            columns: vec!["Person", "Device", "Address", "Began", "Last active", "State"],
-            rows: page
-                .sessions
-                .iter()
-                .map(|session| row(&state, session, now))
-                .collect(),
-            empty,
-        },
-        paging: paging(&state, page.next),
-        details: details.map(|details| panel::view_details(details, &state, now)),
-        dialog: dialog.map(|dialog| view_dialog(dialog, state.dialog_context())),
-    }
-    .render()
+        filter_fields: filter_fields(&page),
+        heading: count_heading(total, "session", "sessions"),
+        actions: Some(list_actions(state, total)),
+        caption: state.query.filter.describe(),
+        columns: &["Person", "Device", "Address", "Began", "Last active", "State"],
+        rows: rows.map(|session| row(state, session, now)).collect(),
+        empty,
+        details: details.map(|details| panel::view_details(details, state, now)),
+        paging: PAGING,
+    };
+    page.render(view)
 }
 
-fn filter_fields(state: &SessionsPageState, is_of_everyone: bool) -> AnyView {
-    let SessionsQuery { filter, sort, .. } = &state.query;
-    let kinds = vec![("browser", "Browsers"), ("desktop", "Desktops")];
-    let roles = html::roles(is_of_everyone);
+fn filter_fields(page: &SessionsPage) -> AnyView {
+    let (state, form) = (&page.state, &page.form);
+    let filter = &state.query.filter;
+    let roles = role_options(page.organization.is_none(), filter.role);
     let states = StateFilter::ALL
         .iter()
-        .filter(|state| **state != StateFilter::default())
-        .map(|state| (state.as_str(), state.label()))
-        .collect();
-    let ages = SessionAge::ALL
-        .iter()
-        .map(|age| (age.as_str(), age.label()))
-        .collect();
-    let suspicions = SuspicionFilter::ALL
-        .iter()
-        .map(|each| (each.as_str(), each.label()))
-        .collect();
-    let reasons = EndReason::ALL
-        .iter()
-        .filter(|reason| !reason.is_never_recorded())
-        .map(|reason| (reason.as_str(), reason.label()))
-        .collect();
+        .filter(|state| **state != StateFilter::default());
+    let reasons = EndReason::ALL.iter().filter(|reason| !reason.is_never_recorded());
     let sorts = SessionSort::ALL
         .iter()
-        .filter(|sort| **sort != SessionSort::default())
-        .map(|sort| (sort.as_str(), sort.label()))
-        .collect();
-    let asks_reason = filter.effective_state() != StateFilter::Live;
+        .filter(|sort| **sort != SessionSort::default());
+    let asks_reason = filter.effective_state() != StateFilter::Live || !form.value("reason").is_empty();
     let user = filter.user.map(|user| {
         let user = user.to_string();
-        let mut everyone = state.clone();
+        let mut everyone = state.starting_after(None);
         everyone.query.filter.user = None;
-        everyone.query.after = None;
         view! {
             <input type="hidden" name="user" value=user />
             <p class="only-person">
@@ -126,37 +78,21 @@ fn filter_fields(state: &SessionsPageState, is_of_everyone: bool) -> AnyView {
         }
     });
     view! {
-            <div class="field search">
-                <label for="filter-q">"Search"</label>
-                <input
-                    class="input"
-                    id="filter-q"
-                    type="search"
-                    name="q"
-                    value=filter.q.clone().unwrap_or_default()
-                    maxlength="120"
-                    autocomplete="off"
-                    placeholder="Name, email, desktop, address"
-                />
-            </div>
-            {select("kind", "Kind", Some("Any"), kinds, filter.kind.map(ClientKind::as_str).unwrap_or_default())}
-            {select("role", "Role", Some("Any"), roles, filter.role.map(Role::as_str).unwrap_or_default())}
-            {select("state", "State", Some(StateFilter::default().label()), states, filter.effective_state().as_str())}
-            {asks_reason
-                .then(|| {
-                    let chosen = filter.reason.map(EndReason::as_str).unwrap_or_default();
-                    select("reason", "Reason", Some("Any"), reasons, chosen)
-                })}
-            {select("age", "Began", Some("Any time"), ages, filter.age.map(SessionAge::as_str).unwrap_or_default())}
-            {select(
-                "suspicion",
-                "Suspicion",
-                Some("Any"),
-                suspicions,
-                filter.suspicion.map(SuspicionFilter::as_str).unwrap_or_default(),
-            )}
-            {select("sort", "Order", Some(SessionSort::default().label()), sorts, sort.as_str())}
-            {user}
+        {form.search("q", "Search", "Name, device or address")}
+        {form.select("kind", "Kind", "Any", [("browser", "Browsers"), ("desktop", "Desktops")])}
+        {form.select("role", "Role", "Any", roles)}
+        {form.select("state", "State", StateFilter::default().label(), states.map(|each| (each.as_str(), each.label())))}
+        {asks_reason
+            .then(|| form.select("reason", "Reason", "Any", reasons.map(|each| (each.as_str(), each.label()))))}
+        {form.select("age", "Began", "Any time", SessionAge::ALL.iter().map(|each| (each.as_str(), each.label())))}
+        {form.select(
+            "suspicion",
+            "Suspicion",
+            "Any",
+            SuspicionFilter::ALL.iter().map(|each| (each.as_str(), each.label())),
+        )}
+        {form.select("sort", "Order", SessionSort::default().label(), sorts.map(|each| (each.as_str(), each.label())))}
+        {user}
     }
     .into_any()
 }
@@ -186,7 +122,7 @@ fn list_actions(state: &SessionsPageState, total: i64) -> AnyView {
 
 fn row(state: &SessionsPageState, reviewed: &AdminSession, now: DateTime<Utc>) -> AnyView {
     let AdminSession { session, user, .. } = reviewed;
-    let is_open = state.selected == Some(session.id);
+    let is_open = state.selected == Some(session.id.0);
     let device = [session.browser.clone(), session.os.clone()]
         .into_iter()
         .flatten()
@@ -196,14 +132,14 @@ fn row(state: &SessionsPageState, reviewed: &AdminSession, now: DateTime<Utc>) -
         <tr class=if is_open { "chosen" } else { "" }>
             <th scope="row">
                 <bdi class="person">{user.display_name.clone()}</bdi>
-                <span class="soft small">{user.email.clone()}</span>
+                <span class="soft small">{email(&user.email)}</span>
                 <span class="soft small">{user.role.label()}</span>
             </th>
             <td data-label="Device">
                 <a
                     id=format!("session-{}", session.id)
                     class="device"
-                    href=state.with_selected(Some(session.id)).url()
+                    href=state.with_selected(Some(session.id.0)).url()
                     data-noscroll=""
                     aria-current=is_open.then_some("true")
                 >
@@ -241,14 +177,4 @@ pub fn view_status(reviewed: &AdminSession, now: DateTime<Utc>) -> AnyView {
             .into_any()
         }
     }
-}
-
-fn paging(state: &SessionsPageState, next: Option<Cursor>) -> Paging {
-    let at = |after: Option<Cursor>| {
-        let mut page = state.with_selected(None);
-        page.query.after = after;
-        page.url()
-    };
-    let first = state.query.after.is_some().then(|| at(None));
-    Paging::new(first, next.map(|next| at(Some(next))))
 }

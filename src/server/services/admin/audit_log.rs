@@ -7,14 +7,12 @@ use utoipa::{
 
 use super::{
     AdminRequest,
-    query::{
-        AuditPosition, DEFAULT_LIMIT, InvalidQuery, QuerySource, check_parameters, parse_after, parse_limit,
-    },
+    query::{AuditPosition, ListFilter, ListQuery},
 };
 use domain::{
     alert::AlertRule,
     audit::{AuditChainStatus, AuditFilter, AuditKind},
-    query::query_param,
+    filter::Filter,
 };
 
 use crate::{
@@ -33,36 +31,15 @@ use crate::{
     },
 };
 
-/// Which rows to list, and which page of them. The list is ordered by time, newest first.
-#[derive(Clone, Debug)]
-pub struct AuditQuery {
-    pub filter: AuditFilter,
-    /// The page starts after the row of this id. `None`: at the newest row.
-    pub after: Option<i64>,
-    /// Rows of a page.
-    pub limit: u16,
-}
+/// Which rows to list. The list is ordered by time, newest first. The cursor is the id of the last row.
+pub type AuditQuery = ListQuery<AuditFilter>;
 
-impl Default for AuditQuery {
-    fn default() -> Self {
-        Self {
-            filter: AuditFilter::default(),
-            after: None,
-            limit: DEFAULT_LIMIT,
-        }
-    }
-}
+impl ListFilter for AuditFilter {
+    type Sort = ();
+    type Cursor = i64;
 
-impl AuditQuery {
-    /// # Errors
-    /// [`InvalidQuery`].
-    pub fn parse(query: &str, source: QuerySource) -> Result<Self, InvalidQuery> {
-        check_parameters(query, &AuditFilter::FIELDS, &["after"], source)?;
-        Ok(Self {
-            filter: AuditFilter::parse(|name| query_param(query, name))?,
-            after: parse_after(query, source, |text| text.parse().ok())?,
-            limit: parse_limit(query)?,
-        })
+    fn parse_cursor(text: &str, (): ()) -> Option<i64> {
+        text.parse().ok()
     }
 }
 
@@ -87,10 +64,9 @@ pub struct Page {
 /// # Errors
 /// [`AppError::Unavailable`].
 pub async fn list(admin: &AdminRequest, query: &AuditQuery) -> Result<Page, AppError> {
-    let AuditQuery { filter, after, limit } = query;
-    let (selection, limit) = (selection(admin, filter), *limit);
+    let (selection, limit) = (selection(admin, &query.filter), query.limit);
     let conn = &mut *admin.state.database.connection().await?;
-    let before = after.unwrap_or(i64::MAX);
+    let before = query.after.unwrap_or(i64::MAX);
     let mut rows = load_before(conn, selection, before, i64::from(limit) + 1).await?;
     let has_more = rows.len() > usize::from(limit);
     rows.truncate(usize::from(limit));
@@ -140,7 +116,7 @@ where
     }
 }
 
-/// Loads the result of the last verification and the number of unsealed rows.
+/// Loads the result of the last verification, and how far the log is sealed.
 ///
 /// # Errors
 /// [`AppError::Unavailable`].
@@ -150,7 +126,9 @@ pub async fn load_chain_status(state: &AppState) -> Result<AuditChainStatus, App
     let broken = open
         .into_iter()
         .find(|alert| alert.rule == AlertRule::AuditChainBroken);
+    let first = audit_chain::list_entries_after(conn, 0, 1).await?;
     Ok(AuditChainStatus {
+        sealed_since: first.first().map(|entry| entry.sealed_at),
         // A verification that found an error succeeds as well.
         verified_at: job_runs::load_last_success(conn, verification::JOB)
             .await?

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     AdminRequest,
-    query::{DEFAULT_LIMIT, InvalidQuery, QuerySource, check_parameters, parse_after},
+    query::{ListFilter, ListQuery},
 };
 use crate::server::database::Connection;
 use domain::{
@@ -14,7 +14,6 @@ use domain::{
     ids::{SessionId, UserId},
     organization::Membership,
     people_filter::PeopleFilter,
-    query::query_param,
     session_filter::SessionSort,
 };
 
@@ -29,23 +28,15 @@ use crate::{
 
 pub use crate::server::store::people_list::PeopleSelection;
 
-/// Which users to list, and which page of them. The list is ordered by email.
-#[derive(Clone, Debug, Default)]
-pub struct PeopleQuery {
-    pub filter: PeopleFilter,
-    /// Where the page starts. `None`: at the first row.
-    pub after: Option<Cursor>,
-}
+/// Which users to list. The list is ordered by email.
+pub type PeopleQuery = ListQuery<PeopleFilter>;
 
-impl PeopleQuery {
-    /// # Errors
-    /// [`InvalidQuery`].
-    pub fn parse(query: &str, source: QuerySource) -> Result<Self, InvalidQuery> {
-        check_parameters(query, &PeopleFilter::FIELDS, &["after"], source)?;
-        Ok(Self {
-            filter: PeopleFilter::parse(|name| query_param(query, name))?,
-            after: parse_after(query, source, |text| Cursor::read(text, SessionSort::User))?,
-        })
+impl ListFilter for PeopleFilter {
+    type Sort = ();
+    type Cursor = Cursor;
+
+    fn parse_cursor(text: &str, (): ()) -> Option<Cursor> {
+        Cursor::read(text, SessionSort::User)
     }
 }
 
@@ -76,7 +67,7 @@ pub async fn list(admin: &AdminRequest, query: &PeopleQuery) -> Result<Page, App
         conn,
         selection,
         query.after.as_ref(),
-        DEFAULT_LIMIT,
+        query.limit,
         state.clock.now(),
         recent,
     )

@@ -9,15 +9,13 @@ use utoipa::{
 
 use super::{
     AdminRequest, csv,
-    query::{
-        DEFAULT_LIMIT, InvalidQuery, MAX_LIMIT, QuerySource, SessionsPosition, check_parameters, parse_after,
-        parse_limit,
-    },
+    query::{ListFilter, ListQuery, MAX_LIMIT, SessionsPosition},
 };
 use domain::{
     admin::{AdminSession, SessionStatus},
+    filter::InvalidFilter,
     ids::SessionId,
-    query::query_param,
+    query::QueryFields,
     session_filter::{SessionFilter, SessionSort},
     time::format_rfc3339,
 };
@@ -34,50 +32,25 @@ use crate::{
 /// Most rows of an export: the limit of a spreadsheet.
 const MAX_EXPORT: usize = 1_000_000;
 
-/// Which sessions to list, and which page of them.
-#[derive(Clone, Debug)]
-pub struct SessionsQuery {
-    pub filter: SessionFilter,
-    pub sort: SessionSort,
-    /// Where the page starts. `None`: at the first row.
-    pub after: Option<Cursor>,
-    /// Rows of a page.
-    pub limit: u16,
-}
+/// Which sessions to list.
+pub type SessionsQuery = ListQuery<SessionFilter>;
 
-impl Default for SessionsQuery {
-    fn default() -> Self {
-        Self {
-            filter: SessionFilter::default(),
-            sort: SessionSort::default(),
-            after: None,
-            limit: DEFAULT_LIMIT,
-        }
-    }
-}
+impl ListFilter for SessionFilter {
+    type Sort = SessionSort;
+    type Cursor = Cursor;
 
-impl SessionsQuery {
-    /// # Errors
-    /// [`InvalidQuery`].
-    pub fn parse(query: &str, source: QuerySource) -> Result<Self, InvalidQuery> {
-        check_parameters(query, &SessionFilter::FIELDS, &["sort", "after"], source)?;
-        let get = |name: &str| query_param(query, name);
-        let sort = SessionSort::parse(get("sort").as_deref())?;
-        Ok(Self {
-            filter: SessionFilter::parse(get)?,
-            sort,
-            after: parse_after(query, source, |text| Cursor::read(text, sort))?,
-            limit: parse_limit(query)?,
-        })
+    const POSITION: &'static [&'static str] = &["sort", "after"];
+
+    fn parse_sort(fields: &QueryFields) -> Result<SessionSort, InvalidFilter> {
+        SessionSort::parse(fields)
     }
 
-    /// Filter and order as query parameters: what an export needs.
-    pub fn pairs(&self) -> Vec<(&'static str, String)> {
-        let mut pairs = self.filter.pairs();
-        if self.sort != SessionSort::default() {
-            pairs.push(("sort", self.sort.as_str().to_owned()));
-        }
-        pairs
+    fn sort_name(sort: SessionSort) -> Option<&'static str> {
+        (sort != SessionSort::default()).then_some(sort.as_str())
+    }
+
+    fn parse_cursor(text: &str, sort: SessionSort) -> Option<Cursor> {
+        Cursor::read(text, sort)
     }
 }
 

@@ -1,0 +1,89 @@
+//! What the filters of the admin lists share. Pages, the API and saved links use the same query string.
+
+use super::{
+    plain_text::{is_blank, parse_line},
+    query::{QueryFields, encode_query},
+};
+
+/// The longest search text, in characters.
+pub const MAX_SEARCH: usize = 120;
+
+/// Selects the rows of a list. Empty: every row that the administrator may see.
+///
+/// To add a field: extend [`Filter::FIELDS`], [`Filter::parse`] and [`Filter::pairs`], and add its condition in the store.
+pub trait Filter: Clone + Default + PartialEq {
+    /// The field names in query strings and the API.
+    const FIELDS: &'static [&'static str];
+
+    /// Parses a filter. An empty value counts as absent.
+    ///
+    /// # Errors
+    /// [`InvalidFilter`] for the first value that cannot be parsed.
+    fn parse(fields: &QueryFields) -> Result<Self, InvalidFilter>;
+
+    /// The fields that are set, as names and values.
+    fn pairs(&self) -> Vec<(&'static str, String)>;
+
+    /// The fields that are set, as a query string without a question mark.
+    fn query(&self) -> String {
+        encode_query(self.pairs())
+    }
+}
+
+/// A filter that cannot be parsed. It must not select, or revoke, everything.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct InvalidFilter {
+    pub field: &'static str,
+    /// What to change.
+    pub problem: String,
+}
+
+impl InvalidFilter {
+    pub fn new(field: &'static str, problem: impl Into<String>) -> Self {
+        let problem = problem.into();
+        Self { field, problem }
+    }
+}
+
+/// Parses a search text. `None` if nothing is visible.
+pub(super) fn parse_text(fields: &QueryFields, field: &'static str) -> Result<Option<String>, InvalidFilter> {
+    let text = fields.get(field).filter(|text| !is_blank(text));
+    let line = text.map(|text| parse_line(text, MAX_SEARCH)).transpose();
+    line.map(Option::flatten).map_err(|problem| {
+        let problem =
+            format!("The search text {problem}. Search for at most {MAX_SEARCH} characters in one line.");
+        InvalidFilter { field, problem }
+    })
+}
+
+/// Parses the name of one of `values`.
+pub(super) fn parse_choice<T: Copy>(
+    fields: &QueryFields,
+    field: &'static str,
+    values: &[T],
+    name: impl Fn(T) -> &'static str,
+) -> Result<Option<T>, InvalidFilter> {
+    let Some(text) = fields
+        .get(field)
+        .map(|text| text.trim())
+        .filter(|text| !text.is_empty())
+    else {
+        return Ok(None);
+    };
+    let found = values.iter().copied().find(|value| name(*value) == text);
+    found.map(Some).ok_or_else(|| {
+        let names: Vec<&str> = values.iter().map(|value| name(*value)).collect();
+        InvalidFilter::new(field, format!("Give one of {}.", names.join(", ")))
+    })
+}
+
+/// The fields with a value.
+pub(super) fn set_fields<const N: usize>(
+    fields: [(&'static str, Option<String>); N],
+) -> Vec<(&'static str, String)> {
+    let set = fields
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)));
+    set.collect()
+}
