@@ -50,7 +50,7 @@ const STATES: { name: string; onlyWindow?: boolean; allColours?: boolean; arrang
     allColours: true,
     arrange: async ({ page }) => {
       await visit(page, '/dashboard/admin/health');
-      await page.getByText('Figures').first().click();
+      await page.getByText('Show as a table').first().click();
     },
   },
   ...['disable', 'change_role'].map(ask => ({

@@ -51,7 +51,7 @@ async function expectCharts(page: Page, steps: number) {
   const signIns = page.getByRole('region', { name: 'Sign-ins', exact: true });
   const words = await signIns.getByRole('img').getAttribute('aria-label');
   expect(words).toMatch(/^Sign-ins\. .*\d+ at the end, \d+ at most.* The table below has every figure\.$/);
-  await signIns.getByText('Figures').click();
+  await signIns.getByText('Show as a table').click();
   const table = signIns.getByRole('table');
   await expect(table.locator('tbody tr')).toHaveCount(steps);
   for (const [column, head] of (await table.getByRole('columnheader').allTextContents()).entries()) {

@@ -1,4 +1,4 @@
-//! Charts as SVG, each with the table of its figures behind it: the picture is for a glance, the table for everyone.
+//! Charts as SVG, each with a table of its values: the picture is for a glance, the table for everyone.
 
 use chrono::{DateTime, Utc};
 use leptos::prelude::*;
@@ -141,8 +141,8 @@ fn table(title: &str, period: Period, chart: &Chart) -> AnyView {
         .collect::<Vec<_>>();
     view! {
         <details>
-            <summary>"Figures"</summary>
-            <div class="table-scroll" role="region" tabindex="0" aria-label=format!("{title}, figures")>
+            <summary>"Show as a table"</summary>
+            <div class="table-scroll" role="region" tabindex="0" aria-label=format!("{title}, as a table")>
                 <table class="table figures">
                     <thead>
                         <tr>
