@@ -247,6 +247,7 @@ async fn unreadable_filter_is_named_by_its_label() {
     for (query, label) in [
         ("address=home", "From address"),
         ("since=yesterday", "Since (UTC)"),
+        ("until=2026-13-01", "Until (UTC)"),
     ] {
         let html = root
             .get(&format!("/dashboard/admin/audit?{query}"))
@@ -256,6 +257,20 @@ async fn unreadable_filter_is_named_by_its_label() {
         let html = html.replace("<!>", "");
         assert!(html.contains(&format!("“{label}” is not understood.")), "{html}");
         assert!(html.contains(&format!(">{label}</label>")), "{html}");
+        // The field keeps its value and names its error.
+        let (field, value) = query.split_once('=').expect("a field");
+        let (_, input) = html
+            .split_once(&format!("id=\"filter-{field}\""))
+            .expect("its input");
+        let (input, _) = input.split_once('>').expect("its end");
+        assert!(input.contains(&format!("value=\"{value}\"")), "{input}");
+        assert!(input.contains("aria-invalid=\"true\""), "{input}");
+        let error = format!("filter-{field}-problem");
+        assert!(
+            input.contains(&format!("aria-describedby=\"{error}\"")),
+            "{input}"
+        );
+        assert!(html.contains(&format!("id=\"{error}\"")), "{html}");
     }
 }
 

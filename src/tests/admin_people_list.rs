@@ -549,6 +549,27 @@ async fn invalid_filter_lists_nobody_and_says_why() {
 }
 
 #[tokio::test]
+async fn chosen_role_is_shown_if_not_offered() {
+    let brokerages = Brokerages::open().await;
+    for path in [PATH, "/dashboard/admin/sessions"] {
+        let offers = async |query: &str| {
+            let html = brokerages
+                .admin
+                .get(&format!("{path}{query}"))
+                .await
+                .expect(200)
+                .body;
+            let option = html
+                .split("<option ")
+                .find(|tag| tag.contains("value=\"system_admin\""));
+            option.map(|option| option.contains("selected"))
+        };
+        assert_eq!(offers("").await, None, "{path}");
+        assert_eq!(offers("?role=system_admin").await, Some(true), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn hostile_names_stay_text() {
     let brokerages = Brokerages::open().await;
     let portal = &brokerages.portal;
