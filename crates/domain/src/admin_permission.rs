@@ -3,6 +3,7 @@
 use super::{
     admin::AdminUser,
     ids::{OrganizationId, UserId},
+    named_values::named_values,
     user::Role,
 };
 
@@ -52,28 +53,15 @@ pub struct Administrator {
     pub scope: AdminScope,
 }
 
-/// What an administrator does to a user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AdminAction {
-    View,
-    RevokeSessions,
-    ChangeRole,
-    RequirePasswordChange,
-    Enable,
-    Disable,
-}
-
-impl AdminAction {
-    /// The name in the audit log.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::View => "view",
-            Self::RevokeSessions => "revoke_sessions",
-            Self::ChangeRole => "change_role",
-            Self::RequirePasswordChange => "require_password_change",
-            Self::Enable => "enable",
-            Self::Disable => "disable",
-        }
+named_values! {
+    /// What an administrator does to a user. The names are in the audit log.
+    pub enum AdminAction {
+        View = "view";
+        RevokeSessions = "revoke_sessions";
+        ChangeRole = "change_role";
+        RequirePasswordChange = "require_password_change";
+        Enable = "enable";
+        Disable = "disable";
     }
 }
 

@@ -1,91 +1,25 @@
 //! Alerts for operators.
 
-use std::{fmt, str::FromStr};
-
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{ids::AlertId, time};
+use super::{ids::AlertId, named_values::named_values, time};
 
-/// The condition that raises an alert. The names are public: webhooks send them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", rename_all = "snake_case")]
-pub enum AlertRule {
-    /// Too many sign-ins failed within a few minutes.
-    SignInFailures,
-    /// A refresh token was used twice: a response was lost, or someone has a copy.
-    TokenReuse,
-    /// Users appeared in distant networks within a short time.
-    FarSignIns,
-    /// The clean-up job has not succeeded for too long.
-    CleanupOverdue,
-    /// A node does not receive database notifications.
-    ListenerDown,
-    /// The audit log differs from its sealed hash chain.
-    AuditChainBroken,
-}
-
-impl AlertRule {
-    pub const ALL: [AlertRule; 6] = [
-        AlertRule::SignInFailures,
-        AlertRule::TokenReuse,
-        AlertRule::FarSignIns,
-        AlertRule::CleanupOverdue,
-        AlertRule::ListenerDown,
-        AlertRule::AuditChainBroken,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            AlertRule::SignInFailures => "sign_in_failures",
-            AlertRule::TokenReuse => "token_reuse",
-            AlertRule::FarSignIns => "far_sign_ins",
-            AlertRule::CleanupOverdue => "cleanup_overdue",
-            AlertRule::ListenerDown => "listener_down",
-            AlertRule::AuditChainBroken => "audit_chain_broken",
-        }
-    }
-
-    /// The heading shown to users.
-    pub fn label(self) -> &'static str {
-        match self {
-            AlertRule::SignInFailures => "Many failed sign-ins",
-            AlertRule::TokenReuse => "A refresh token was used twice",
-            AlertRule::FarSignIns => "Sign-ins far apart",
-            AlertRule::CleanupOverdue => "Clean-up is overdue",
-            AlertRule::ListenerDown => "A server gets no database notifications",
-            AlertRule::AuditChainBroken => "The audit log was changed",
-        }
-    }
-}
-
-impl fmt::Display for AlertRule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// The text is not the name of a rule.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown alert rule {0:?}")]
-pub struct UnknownAlertRule(pub String);
-
-impl TryFrom<String> for AlertRule {
-    type Error = UnknownAlertRule;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl FromStr for AlertRule {
-    type Err = UnknownAlertRule;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        AlertRule::ALL
-            .into_iter()
-            .find(|rule| rule.as_str() == text)
-            .ok_or_else(|| UnknownAlertRule(text.to_owned()))
+named_values! {
+    /// The condition that raises an alert. The names are public: webhooks send them.
+    pub enum AlertRule {
+        /// Too many sign-ins failed within a few minutes.
+        SignInFailures = "sign_in_failures", "Many failed sign-ins";
+        /// A refresh token was used twice: a response was lost, or someone has a copy.
+        TokenReuse = "token_reuse", "A refresh token was used twice";
+        /// Users appeared in distant networks within a short time.
+        FarSignIns = "far_sign_ins", "Sign-ins far apart";
+        /// The clean-up job has not succeeded for too long.
+        CleanupOverdue = "cleanup_overdue", "Clean-up is overdue";
+        /// A node does not receive database notifications.
+        ListenerDown = "listener_down", "A server gets no database notifications";
+        /// The audit log differs from its sealed hash chain.
+        AuditChainBroken = "audit_chain_broken", "The audit log was changed";
     }
 }
 
@@ -173,19 +107,5 @@ mod optional_time {
         let text = Option::<Cow<'_, str>>::deserialize(deserializer)?;
         text.map(|text| time::parse_rfc3339(&text).ok_or_else(|| D::Error::custom("a time")))
             .transpose()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_rule_round_trips_through_its_name() {
-        for rule in AlertRule::ALL {
-            assert_eq!(rule.as_str().parse(), Ok(rule));
-            assert!(!rule.label().is_empty());
-        }
-        assert!("everything".parse::<AlertRule>().is_err());
     }
 }

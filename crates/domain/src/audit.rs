@@ -6,72 +6,53 @@ use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 
 use super::{
     filter::{Filter, InvalidFilter, parse_choice, parse_text, set_fields},
+    named_values::named_values,
     query::QueryFields,
     time::{format_rfc3339_micros, parse_time},
 };
 
-macro_rules! audit_kinds {
-    ($($(#[$doc:meta])* $variant:ident = $text:literal, $label:literal;)*) => {
-        /// The kind of an audit event. The names are public: exports and filters use them.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum AuditKind {
-            $($(#[$doc])* $variant,)*
-        }
-
-        impl AuditKind {
-            pub const ALL: &'static [AuditKind] = &[$(AuditKind::$variant,)*];
-
-            pub fn as_str(self) -> &'static str {
-                match self { $(AuditKind::$variant => $text,)* }
-            }
-
-            /// The label that administrators read.
-            pub fn label(self) -> &'static str {
-                match self { $(AuditKind::$variant => $label,)* }
-            }
-        }
-    };
-}
-
-audit_kinds! {
-    SignedIn = "signed_in", "Signed in";
-    SignInFailed = "sign_in_failed", "Sign-in refused";
-    /// The first refusal in a window: too many attempts for an account, an address or a device. The password was not
-    /// checked.
-    SignInThrottled = "sign_in_throttled", "Too many sign-in attempts";
-    SessionEnded = "session_ended", "Session ended";
-    /// An administrator revoked all sessions of a filter. Each session has its own event as well.
-    SessionsEndedByFilter = "sessions_ended_by_filter", "Many sessions ended";
-    Reauthenticated = "reauthenticated", "Password entered again";
-    ReauthenticationFailed = "reauthentication_failed", "Wrong password entered";
-    /// A signed-in caller was refused an action.
-    Denied = "denied", "Refused";
-    /// A refresh token was used after its exchange.
-    TokenReused = "token_reused", "Refresh token shown twice";
-    /// A suspicion rule raised a security notice.
-    SuspicionRaised = "suspicion_raised", "Something unusual";
-    /// The user confirmed the activity.
-    SuspicionDismissed = "suspicion_dismissed", "“It was me”";
-    UserCreated = "user_created", "Account created";
-    MembershipSet = "membership_set", "Membership added";
-    RoleChanged = "role_changed", "Role changed";
-    /// The user selected another organization for the session.
-    OrganizationSwitched = "organization_switched", "Organization switched";
-    UserDisabled = "user_disabled", "Account disabled";
-    UserEnabled = "user_enabled", "Account enabled";
-    /// By an operator.
-    PasswordSet = "password_set", "Password set by an operator";
-    /// By the user.
-    PasswordChanged = "password_changed", "Password changed";
-    /// By an administrator: the user must choose a new password at the next sign-in.
-    PasswordChangeRequired = "password_change_required", "New password required";
-    PolicyChanged = "policy_changed", "Limits of a role changed";
-    /// An administrator downloaded the list of sessions.
-    SessionsExported = "sessions_exported", "Sessions exported";
-    /// An administrator downloaded the audit log.
-    AuditExported = "audit_exported", "Audit log exported";
-    /// An administrator sent a test alert to the webhook.
-    AlertTestSent = "alert_test_sent", "Test alert sent";
+named_values! {
+    /// The kind of an audit event. The names are public: exports and filters use them.
+    pub enum AuditKind {
+        SignedIn = "signed_in", "Signed in";
+        SignInFailed = "sign_in_failed", "Sign-in refused";
+        /// The first refusal in a window: too many attempts for an account, an address or a device. The password was not
+        /// checked.
+        SignInThrottled = "sign_in_throttled", "Too many sign-in attempts";
+        SessionEnded = "session_ended", "Session ended";
+        /// An administrator revoked all sessions of a filter. Each session has its own event as well.
+        SessionsEndedByFilter = "sessions_ended_by_filter", "Many sessions ended";
+        Reauthenticated = "reauthenticated", "Password entered again";
+        ReauthenticationFailed = "reauthentication_failed", "Wrong password entered";
+        /// A signed-in caller was refused an action.
+        Denied = "denied", "Refused";
+        /// A refresh token was used after its exchange.
+        TokenReused = "token_reused", "Refresh token shown twice";
+        /// A suspicion rule raised a security notice.
+        SuspicionRaised = "suspicion_raised", "Something unusual";
+        /// The user confirmed the activity.
+        SuspicionDismissed = "suspicion_dismissed", "“It was me”";
+        UserCreated = "user_created", "Account created";
+        MembershipSet = "membership_set", "Membership added";
+        RoleChanged = "role_changed", "Role changed";
+        /// The user selected another organization for the session.
+        OrganizationSwitched = "organization_switched", "Organization switched";
+        UserDisabled = "user_disabled", "Account disabled";
+        UserEnabled = "user_enabled", "Account enabled";
+        /// By an operator.
+        PasswordSet = "password_set", "Password set by an operator";
+        /// By the user.
+        PasswordChanged = "password_changed", "Password changed";
+        /// By an administrator: the user must choose a new password at the next sign-in.
+        PasswordChangeRequired = "password_change_required", "New password required";
+        PolicyChanged = "policy_changed", "Limits of a role changed";
+        /// An administrator downloaded the list of sessions.
+        SessionsExported = "sessions_exported", "Sessions exported";
+        /// An administrator downloaded the audit log.
+        AuditExported = "audit_exported", "Audit log exported";
+        /// An administrator sent a test alert to the webhook.
+        AlertTestSent = "alert_test_sent", "Test alert sent";
+    }
 }
 
 /// Selects rows of the audit log. Empty: every row that the administrator may see. Shared by the page, the API and the
@@ -124,7 +105,7 @@ impl Filter for AuditFilter {
         Ok(Self {
             person: parse_text(fields, "person")?,
             actor: parse_text(fields, "actor")?,
-            kind: parse_choice(fields, "kind", AuditKind::ALL, AuditKind::as_str)?,
+            kind: parse_choice(fields, "kind")?,
             since,
             until,
             address,

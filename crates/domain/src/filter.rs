@@ -1,6 +1,9 @@
 //! What the filters of the admin lists share. Pages, the API and saved links use the same query string.
 
+use std::str::FromStr;
+
 use super::{
+    named_values::UnknownName,
     plain_text::{is_blank, parse_line},
     query::{QueryFields, encode_query},
 };
@@ -57,24 +60,17 @@ pub(super) fn parse_text(fields: &QueryFields, field: &'static str) -> Result<Op
     })
 }
 
-/// Parses the name of one of `values`.
-pub(super) fn parse_choice<T: Copy>(
+/// Parses the name of a value.
+pub(super) fn parse_choice<T: FromStr<Err = UnknownName>>(
     fields: &QueryFields,
     field: &'static str,
-    values: &[T],
-    name: impl Fn(T) -> &'static str,
 ) -> Result<Option<T>, InvalidFilter> {
-    let Some(text) = fields
-        .get(field)
-        .map(|text| text.trim())
-        .filter(|text| !text.is_empty())
-    else {
+    let text = fields.get(field).map(|text| text.trim()).unwrap_or_default();
+    if text.is_empty() {
         return Ok(None);
-    };
-    let found = values.iter().copied().find(|value| name(*value) == text);
-    found.map(Some).ok_or_else(|| {
-        let names: Vec<&str> = values.iter().map(|value| name(*value)).collect();
-        InvalidFilter::new(field, format!("Give one of {}.", names.join(", ")))
+    }
+    text.parse().map(Some).map_err(|unknown: UnknownName| {
+        InvalidFilter::new(field, format!("Give one of {}.", unknown.names.join(", ")))
     })
 }
 

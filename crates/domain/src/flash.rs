@@ -3,56 +3,25 @@
 
 use std::{fmt, str::FromStr};
 
-use super::time::pluralize;
+use super::{named_values::named_values, time::pluralize};
 
-/// The result of the form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FlashCode {
-    /// An administrator revoked all selected sessions.
-    SessionsEnded,
-    /// An administrator revoked sessions; others remain.
-    SessionsLeft,
-    AccountDisabled,
-    AccountEnabled,
-    PasswordRequired,
-    RoleChanged,
-    TestAlertSent,
-    SignedOutOne,
-    SignedOutOthers,
-    /// The other devices were signed out.
-    PasswordChanged,
-    PasswordChangedOthersKept,
-}
-
-impl FlashCode {
-    pub const ALL: [Self; 11] = [
-        Self::SessionsEnded,
-        Self::SessionsLeft,
-        Self::AccountDisabled,
-        Self::AccountEnabled,
-        Self::PasswordRequired,
-        Self::RoleChanged,
-        Self::TestAlertSent,
-        Self::SignedOutOne,
-        Self::SignedOutOthers,
-        Self::PasswordChanged,
-        Self::PasswordChangedOthersKept,
-    ];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::SessionsEnded => "sessions_ended",
-            Self::SessionsLeft => "sessions_left",
-            Self::AccountDisabled => "account_disabled",
-            Self::AccountEnabled => "account_enabled",
-            Self::PasswordRequired => "password_required",
-            Self::RoleChanged => "role_changed",
-            Self::TestAlertSent => "test_alert_sent",
-            Self::SignedOutOne => "signed_out_one",
-            Self::SignedOutOthers => "signed_out_others",
-            Self::PasswordChanged => "password_changed",
-            Self::PasswordChangedOthersKept => "password_changed_others_kept",
-        }
+named_values! {
+    /// The result of the form.
+    pub enum FlashCode {
+        /// An administrator revoked all selected sessions.
+        SessionsEnded = "sessions_ended";
+        /// An administrator revoked sessions; others remain.
+        SessionsLeft = "sessions_left";
+        AccountDisabled = "account_disabled";
+        AccountEnabled = "account_enabled";
+        PasswordRequired = "password_required";
+        RoleChanged = "role_changed";
+        TestAlertSent = "test_alert_sent";
+        SignedOutOne = "signed_out_one";
+        SignedOutOthers = "signed_out_others";
+        /// The other devices were signed out.
+        PasswordChanged = "password_changed";
+        PasswordChangedOthersKept = "password_changed_others_kept";
     }
 }
 
@@ -122,9 +91,8 @@ impl FromStr for Flash {
 
     fn from_str(text: &str) -> Result<Self, UnknownFlash> {
         let (code, count) = text.split_once(':').ok_or(UnknownFlash)?;
-        let code = FlashCode::ALL.into_iter().find(|known| known.as_str() == code);
         Ok(Self {
-            code: code.ok_or(UnknownFlash)?,
+            code: code.parse().map_err(|_| UnknownFlash)?,
             count: count.parse().map_err(|_| UnknownFlash)?,
         })
     }

@@ -1,6 +1,7 @@
 //! Types and rules of the portal, shared by server and browser. No I/O and no clock.
 //!
-//! A type belongs here if users or operators would use its name. This crate must not depend on Leptos, HTTP or SQL.
+//! A type belongs here if users or operators would use its name. This crate must not depend on Leptos or HTTP. For the server,
+//! ids and named values are also types of the database.
 
 pub mod admin;
 pub mod admin_permission;
@@ -9,6 +10,7 @@ pub mod audit;
 pub mod filter;
 pub mod flash;
 pub mod ids;
+pub mod named_values;
 pub mod organization;
 pub mod overview;
 pub mod password;

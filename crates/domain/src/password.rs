@@ -1,41 +1,27 @@
 //! Rules for new passwords.
 
+use super::named_values::named_values;
+
 /// Minimum length in characters. NIST SP 800-63B-4, 3.1.1.2: eight with a second factor, otherwise fifteen. ASVS 5.0,
 /// 6.2.1: at least eight, fifteen recommended.
 pub const MIN_CHARACTERS: usize = 8;
 
-/// Why a new password is rejected. The names are public.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PasswordProblem {
-    TooShort,
-    TooLong,
-    /// A common password, or one made of the user's name or email (ASVS 5.0, 6.2.4, 6.2.11).
-    TooCommon,
-    /// Equal to the current password.
-    Unchanged,
+named_values! {
+    /// Why a new password is rejected. The names are public.
+    pub enum PasswordProblem {
+        TooShort = "too_short";
+        TooLong = "too_long";
+        /// A common password, or one made of the user's name or email (ASVS 5.0, 6.2.4, 6.2.11).
+        TooCommon = "too_common";
+        /// Equal to the current password.
+        Unchanged = "unchanged";
+    }
 }
 
 impl PasswordProblem {
-    const ALL: [PasswordProblem; 4] = [
-        PasswordProblem::TooShort,
-        PasswordProblem::TooLong,
-        PasswordProblem::TooCommon,
-        PasswordProblem::Unchanged,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            PasswordProblem::TooShort => "too_short",
-            PasswordProblem::TooLong => "too_long",
-            PasswordProblem::TooCommon => "too_common",
-            PasswordProblem::Unchanged => "unchanged",
-        }
-    }
-
     /// The problem with this name. A newer server may send an unknown name: that becomes the most general problem.
     pub fn from_name(name: &str) -> Self {
-        let known = Self::ALL.into_iter().find(|problem| problem.as_str() == name);
-        known.unwrap_or(PasswordProblem::TooCommon)
+        name.parse().unwrap_or(PasswordProblem::TooCommon)
     }
 
     /// The message that the user reads.

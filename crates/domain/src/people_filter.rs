@@ -2,8 +2,8 @@
 
 use super::{
     filter::{Filter, InvalidFilter, parse_choice, parse_text, set_fields},
+    named_values::named_values,
     query::QueryFields,
-    session_filter::named_values,
     user::Role,
 };
 
@@ -19,7 +19,7 @@ pub struct PeopleFilter {
 
 named_values! {
     /// What happens when the user tries to sign in.
-    AccountStatus {
+    pub enum AccountStatus {
         Active = "active", "Active";
         Disabled = "disabled", "Disabled";
         /// The next sign-in requires a new password.
@@ -44,8 +44,8 @@ impl Filter for PeopleFilter {
     fn parse(fields: &QueryFields) -> Result<Self, InvalidFilter> {
         Ok(Self {
             q: parse_text(fields, "q")?,
-            role: parse_choice(fields, "role", &Role::ALL, Role::as_str)?,
-            state: parse_choice(fields, "state", AccountStatus::ALL, AccountStatus::as_str)?,
+            role: parse_choice(fields, "role")?,
+            state: parse_choice(fields, "state")?,
         })
     }
 

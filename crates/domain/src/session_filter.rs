@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use super::{
     filter::{Filter, InvalidFilter, parse_choice, parse_text, set_fields},
     ids::UserId,
+    named_values::named_values,
     plain_text::is_blank,
     query::QueryFields,
     session::{ClientKind, EndReason},
@@ -45,36 +46,10 @@ pub struct SessionFilter {
     pub suspicion: Option<SuspicionFilter>,
 }
 
-/// Defines an enum whose values have a public name and a label.
-macro_rules! named_values {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal, $label:literal;)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum $name {
-            $($(#[$variant_doc])* $variant,)*
-        }
-
-        impl $name {
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
-
-            /// The public name, in URLs and the API.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text,)* }
-            }
-
-            /// The label that users read.
-            pub fn label(self) -> &'static str {
-                match self { $(Self::$variant => $label,)* }
-            }
-        }
-    };
-}
-pub(super) use named_values;
-
 named_values! {
     /// Whether sessions are live.
     #[derive(Default)]
-    StateFilter {
+    pub enum StateFilter {
         #[default]
         Live = "live", "Live";
         Ended = "ended", "Ended";
@@ -84,7 +59,7 @@ named_values! {
 
 named_values! {
     /// How long ago a session was created.
-    SessionAge {
+    pub enum SessionAge {
         WithinHour = "within_hour", "In the last hour";
         WithinDay = "within_day", "In the last day";
         WithinWeek = "within_week", "In the last week";
@@ -108,7 +83,7 @@ impl SessionAge {
 
 named_values! {
     /// Whether a session has a security notice, and whether the user answered it.
-    SuspicionFilter {
+    pub enum SuspicionFilter {
         Raised = "raised", "Something unusual";
         Unanswered = "unanswered", "Unusual, not answered";
         None = "none", "Nothing unusual";
@@ -118,7 +93,7 @@ named_values! {
 named_values! {
     /// The order of the list. Sessions with equal keys are ordered by id.
     #[derive(Default)]
-    SessionSort {
+    pub enum SessionSort {
         #[default]
         LastActive = "last_active", "Last active";
         CreatedAt = "began", "Began";
@@ -132,7 +107,7 @@ impl SessionSort {
     /// # Errors
     /// [`InvalidFilter`] for an unknown name.
     pub fn parse(fields: &QueryFields) -> Result<Self, InvalidFilter> {
-        parse_choice(fields, "sort", Self::ALL, Self::as_str).map(Option::unwrap_or_default)
+        parse_choice(fields, "sort").map(Option::unwrap_or_default)
     }
 }
 
@@ -149,17 +124,12 @@ impl Filter for SessionFilter {
         Ok(Self {
             q: parse_text(fields, "q")?,
             user: user.map_err(|_| InvalidFilter::new("user", "Give the id of a user."))?,
-            kind: parse_choice(
-                fields,
-                "kind",
-                &[ClientKind::Browser, ClientKind::Desktop],
-                ClientKind::as_str,
-            )?,
-            role: parse_choice(fields, "role", &Role::ALL, Role::as_str)?,
-            state: parse_choice(fields, "state", StateFilter::ALL, StateFilter::as_str)?,
-            reason: parse_choice(fields, "reason", &EndReason::ALL, EndReason::as_str)?,
-            age: parse_choice(fields, "age", SessionAge::ALL, SessionAge::as_str)?,
-            suspicion: parse_choice(fields, "suspicion", SuspicionFilter::ALL, SuspicionFilter::as_str)?,
+            kind: parse_choice(fields, "kind")?,
+            role: parse_choice(fields, "role")?,
+            state: parse_choice(fields, "state")?,
+            reason: parse_choice(fields, "reason")?,
+            age: parse_choice(fields, "age")?,
+            suspicion: parse_choice(fields, "suspicion")?,
         })
     }
 
