@@ -396,7 +396,7 @@ async fn operator_list_equals_the_users_own_list() {
     let all = portal.accounts().list_sessions(None).await.expect("a list");
     let seen: Vec<_> = all
         .iter()
-        .map(|entry| (&*entry.email, entry.role, entry.session.id))
+        .map(|(user, session)| (&*user.email, user.role, session.id))
         .collect();
     assert_eq!(
         seen,
@@ -411,7 +411,7 @@ async fn operator_list_equals_the_users_own_list() {
         .await
         .expect("a list");
     assert_eq!(
-        of_maria.iter().map(|entry| entry.session.id).collect::<Vec<_>>(),
+        of_maria.iter().map(|(_, session)| session.id).collect::<Vec<_>>(),
         [chrome.session()]
     );
     let nobody = portal

@@ -1,9 +1,9 @@
 //! Sealing of the audit log, and detection of tampering.
 
-use domain::ids::SessionId as Id;
 use std::{
     borrow::Cow,
     io::{BufRead as _, BufReader},
+    net::Ipv4Addr,
     process::Stdio,
     time::Duration,
 };
@@ -15,7 +15,7 @@ use broker_portal::server::{
         audit_verification::{ChainProblem, MAX_LISTED},
         demo,
     },
-    store::audit::{self, Actor, AuditEvent, AuditKind},
+    store::audit::{self, AuditEvent},
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{AssertSqlSafe, Executor as _, PgPool, Row as _};
@@ -35,14 +35,9 @@ async fn sealed() -> Portal {
 }
 
 fn failure(number: i64) -> AuditEvent<'static> {
-    AuditEvent {
-        kind: AuditKind::SignInFailed,
-        actor: Actor::default(),
-        user: None,
-        session: Some(Id::new()),
-        reason: Some("wrong_password"),
-        detail: json!({ "number": number }),
-    }
+    let mut event = AuditEvent::sign_in_failed(Ipv4Addr::LOCALHOST.into(), None, "wrong_password");
+    event.detail = json!({ "number": number });
+    event
 }
 
 #[tokio::test]

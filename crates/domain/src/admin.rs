@@ -42,12 +42,6 @@ pub struct AdminSession {
     pub ended_by: Option<UserId>,
     /// A suspicion rule applied to the session.
     pub is_unusual: bool,
-    /// The idle timeout of the user's role, in seconds.
-    #[serde(skip)]
-    pub idle_seconds: i64,
-    /// When the lifetime of the session ends.
-    #[serde(skip)]
-    pub lifetime_expires_at: DateTime<Utc>,
 }
 
 /// Serializes an optional time like [`time::wire`](super::time::wire).

@@ -96,7 +96,7 @@ mod tests {
             let filter = read(&query).expect("a filter");
             assert_eq!(
                 (filter.q.as_deref(), filter.role, filter.state),
-                (Some("müller & co"), Some(Role::Vendor), Some(*state))
+                (Some("müller & co"), Some(Role::Vendor), Some(state))
             );
             let names: Vec<&str> = filter.pairs().iter().map(|(name, _)| *name).collect();
             assert_eq!(names, PeopleFilter::FIELDS);

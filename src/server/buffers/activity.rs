@@ -6,7 +6,6 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use uuid::Uuid;
 
 use domain::ids::SessionId;
 
@@ -23,13 +22,13 @@ struct Note {
 
 /// What is noted and not yet written. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Activity(Arc<Mutex<HashMap<Uuid, Note>>>);
+pub struct Activity(Arc<Mutex<HashMap<SessionId, Note>>>);
 
 impl Activity {
     /// The client of a session was there; with `active`, the person did something.
     pub fn note(&self, session: SessionId, now: DateTime<Utc>, active: bool) {
         self.merge(
-            session.0,
+            session,
             Note {
                 seen: now,
                 active: active.then_some(now),
@@ -42,7 +41,7 @@ impl Activity {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .get(&session.0)
+            .get(&session)
             .and_then(|note| note.active)
     }
 
@@ -51,7 +50,7 @@ impl Activity {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .get(&session.0)
+            .get(&session)
             .map(|note| note.seen)
     }
 
@@ -60,7 +59,7 @@ impl Activity {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    fn merge(&self, id: Uuid, note: Note) {
+    fn merge(&self, id: SessionId, note: Note) {
         let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = notes.entry(id).or_insert(note);
         kept.seen = kept.seen.max(note.seen);
@@ -86,11 +85,11 @@ impl Activity {
     }
 }
 
-async fn write(database: &Database, notes: &HashMap<Uuid, Note>) -> sqlx::Result<()> {
+async fn write(database: &Database, notes: &HashMap<SessionId, Note>) -> sqlx::Result<()> {
     // In order of id, so that two nodes never wait for each other's rows.
     let mut sorted: Vec<_> = notes.iter().collect();
     sorted.sort_unstable_by_key(|(id, _)| **id);
-    let ids: Vec<Uuid> = sorted.iter().map(|(id, _)| **id).collect();
+    let ids: Vec<SessionId> = sorted.iter().map(|(id, _)| **id).collect();
     let seen: Vec<_> = sorted.iter().map(|(_, note)| note.seen).collect();
     let active: Vec<_> = sorted.iter().map(|(_, note)| note.active).collect();
     let mut tx = database.begin().await?;

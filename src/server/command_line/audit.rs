@@ -116,9 +116,6 @@ fn time(text: &str) -> Result<DateTime<Utc>, String> {
 }
 
 fn kind(text: &str) -> Result<AuditKind, String> {
-    let known = AuditKind::ALL.iter().copied().find(|kind| kind.as_str() == text);
-    known.ok_or_else(|| {
-        let names: Vec<&str> = AuditKind::ALL.iter().map(|kind| kind.as_str()).collect();
-        format!("kinds are {}", names.join(", "))
-    })
+    text.parse()
+        .map_err(|_| format!("kinds are {}", AuditKind::NAMES.join(", ")))
 }

@@ -172,19 +172,18 @@ fn note(reason: Option<&str>) -> Result<Option<String>, CommandError> {
 async fn list(accounts: &Accounts, user: Option<&str>, as_json: bool) -> Result<(), CommandError> {
     let listed = accounts.list_sessions(user).await?;
     let mut out = BufWriter::new(stdout().lock());
-    for entry in &listed {
-        let session = &entry.session;
+    for (user, session) in &listed {
         if as_json {
             let mut line = json!(session);
-            line["email"] = json!(entry.email);
-            line["role"] = json!(entry.role);
+            line["email"] = json!(user.email);
+            line["role"] = json!(user.role);
             writeln!(out, "{line}")?;
         } else {
             writeln!(
                 out,
                 "{}  {:<28} {:<8} {:<28} {:<16} {}",
                 session.id,
-                clean(&entry.email),
+                clean(&user.email),
                 session.kind.as_str(),
                 clean(&session.device_name),
                 session.ip_address,

@@ -1,18 +1,17 @@
 //! Administration of accounts and sessions by operators on the command line.
 
 use chrono::TimeDelta;
-use serde_json::json;
 
-use super::{admin::people_list, cleanup, revoke, throttle};
+use super::{admin::people_list, cleanup, revoke, session_view, throttle};
 use crate::server::database::Connection;
 use domain::{
     ids::{OrganizationId, SessionId, UserId},
     password::PasswordProblem,
     people_filter::PeopleFilter,
     plain_text::{self, TextProblem, to_nfc},
-    session::EndReason,
+    session::{EndReason, Session},
     session_filter::SessionFilter,
-    user::Role,
+    user::{Role, User},
 };
 
 use crate::server::{
@@ -23,11 +22,11 @@ use crate::server::{
     clock::Clock,
     database::{Database, Transaction},
     store::{
-        audit::{self, Actor, AuditEvent, AuditKind},
+        audit::{self, Actor, AuditEvent},
         cursor::Cursor,
         events, organizations, people, policies,
         session_list::{self, SessionSelection},
-        sessions::{self, EndFilter, ListedSession},
+        sessions::{self, EndFilter, UserSession},
         users::{self, NewUser},
     },
 };
@@ -124,19 +123,11 @@ impl Accounts {
             id,
             email: &email,
             display_name: &name,
-
             role: new.role,
             password_hash: &password_hash,
         };
         let (user, is_new) = if users::insert(&mut tx, fresh, now).await? {
-            record_audit(
-                &mut tx,
-                AuditKind::UserCreated,
-                id,
-                json!({ "role": new.role }),
-                now,
-            )
-            .await?;
+            audit::record(&mut tx, AuditEvent::user_created(id, new.role), now).await?;
             (id, true)
         } else if organizations.is_empty() {
             return Err(AccountError::EmailTaken(email));
@@ -169,8 +160,8 @@ impl Accounts {
                     apply_role_change(&mut tx, change, Actor::default(), now).await?;
                 }
                 None => {
-                    let detail = json!({ "organization_id": organization, "role": new.role });
-                    record_audit(&mut tx, AuditKind::MembershipSet, user, detail, now).await?;
+                    let event = AuditEvent::membership_set(user, organization, new.role);
+                    audit::record(&mut tx, event, now).await?;
                 }
             }
         }
@@ -195,7 +186,7 @@ impl Accounts {
         let now = self.clock.now();
         users::set_password(&mut tx, user, &hash, now).await?;
         throttle::reset_account(&mut tx, &known.email).await?;
-        record_audit(&mut tx, AuditKind::PasswordSet, user, json!({}), now).await?;
+        audit::record(&mut tx, AuditEvent::password_set(user), now).await?;
         let ended = revoke::revoke_all(
             &mut tx,
             user,
@@ -228,7 +219,7 @@ impl Accounts {
         )
         .await?;
         users::disable(&mut tx, user, now).await?;
-        record_audit(&mut tx, AuditKind::UserDisabled, user, json!({}), now).await?;
+        audit::record(&mut tx, AuditEvent::user_disabled(Actor::default(), user), now).await?;
         tx.commit().await?;
         Ok(ended)
     }
@@ -241,7 +232,8 @@ impl Accounts {
         let mut tx = self.database.begin().await?;
         let user = lock_user(&mut tx, email).await?;
         users::enable(&mut tx, user).await?;
-        record_audit(&mut tx, AuditKind::UserEnabled, user, json!({}), self.clock.now()).await?;
+        let event = AuditEvent::user_enabled(Actor::default(), user);
+        audit::record(&mut tx, event, self.clock.now()).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -391,7 +383,7 @@ impl Accounts {
         let locked = sessions::lock_outdated_epoch(&mut tx).await?;
         let now = self.clock.now();
         let late = sessions::record_expiry(&mut tx, &locked, now).await?;
-        revoke::record_all_ended(&mut tx, &late, None, Actor::default(), now).await?;
+        revoke::record_ended(&mut tx, &late, None, Actor::default(), now).await?;
         ended += late.len();
         tx.commit().await?;
         Ok(ended)
@@ -401,7 +393,7 @@ impl Accounts {
     ///
     /// # Errors
     /// [`AccountError::NoSuchUser`].
-    pub async fn list_sessions(&self, email: Option<&str>) -> Result<Vec<ListedSession>, AccountError> {
+    pub async fn list_sessions(&self, email: Option<&str>) -> Result<Vec<(User, Session)>, AccountError> {
         let now = self.clock.now();
         let user = match email {
             None => None,
@@ -414,7 +406,9 @@ impl Accounts {
                 )
             }
         };
-        Ok(sessions::list_live(&mut *self.database.connection().await?, user, now).await?)
+        let listed = sessions::list_live(&mut *self.database.connection().await?, user, now).await?;
+        let view = |listed: UserSession| (listed.user, session_view::build(listed.session, None, None));
+        Ok(listed.into_iter().map(view).collect())
     }
 
     /// Stores the configured limits for all nodes and queries, and records changes in the audit log.
@@ -434,19 +428,7 @@ impl Accounts {
         let now = self.clock.now();
         for role in changed {
             let limits = policy.for_role(role);
-            let event = AuditEvent {
-                kind: AuditKind::PolicyChanged,
-                actor: Actor::default(),
-                user: None,
-                session: None,
-                reason: None,
-                detail: json!({
-                    "role": role,
-                    "idle_seconds": limits.idle.as_secs(),
-                    "lifetime_seconds": limits.lifetime.as_secs(),
-                    "max_sessions": limits.max_sessions,
-                }),
-            };
+            let event = AuditEvent::policy_changed(role, limits);
             audit::record(&mut tx, event, now).await?;
             tracing::info!(role = role.as_str(), ?limits, "session limits changed");
         }
@@ -499,38 +481,13 @@ pub async fn apply_role_change(
         before,
         after,
     } = change;
-    let event = AuditEvent {
-        kind: AuditKind::RoleChanged,
-        actor,
-        user: Some(user),
-        session: None,
-        reason: None,
-        detail: json!({ "organization_id": organization, "from": before, "to": after }),
-    };
+    let event = AuditEvent::role_changed(actor, user, organization, before, after);
     audit::record(tx, event, now).await?;
     sessions::mark_for_rotation(tx, user, now).await?;
     if let Some(most) = policies::load_max_sessions(tx, after).await? {
         revoke::revoke_over_limit(tx, user, None, organization, most, actor, now).await?;
     }
     events::publish_sessions_changed(tx, user, now).await
-}
-
-async fn record_audit(
-    conn: &mut Connection,
-    kind: AuditKind,
-    user: UserId,
-    detail: serde_json::Value,
-    now: chrono::DateTime<chrono::Utc>,
-) -> sqlx::Result<()> {
-    let event = AuditEvent {
-        kind,
-        actor: Actor::default(),
-        user: Some(user),
-        session: None,
-        reason: None,
-        detail,
-    };
-    audit::record(conn, event, now).await
 }
 
 /// Longest name of a user or an organization, in characters.

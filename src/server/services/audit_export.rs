@@ -4,11 +4,14 @@ use std::io::{self, Write};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use data_encoding::HEXLOWER;
-use domain::{audit::AuditFilter, plain_text::is_forbidden};
+use domain::{
+    audit::AuditFilter,
+    ids::{OrganizationId, SessionId, UserId},
+    plain_text::is_forbidden,
+};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use crate::server::{
     database::Database,
@@ -44,17 +47,17 @@ pub struct AuditRow<'a> {
     /// The kind of event, for example `session_ended`.
     kind: &'a str,
     /// The acting user; `null` if time or a rule caused the event.
-    actor_id: Option<Uuid>,
+    actor_id: Option<UserId>,
     /// The actor's current email, if the caller may see this user.
     actor_email: Option<&'a str>,
-    actor_session_id: Option<Uuid>,
+    actor_session_id: Option<SessionId>,
     /// The active organization of the actor's session, if the caller may see it.
-    actor_organization_id: Option<Uuid>,
+    actor_organization_id: Option<OrganizationId>,
     /// The affected user.
-    user_id: Option<Uuid>,
+    user_id: Option<UserId>,
     user_email: Option<&'a str>,
     /// The affected session.
-    session_id: Option<Uuid>,
+    session_id: Option<SessionId>,
     ip_address: Option<&'a str>,
     reason: Option<&'a str>,
     /// Details of this kind of event. Never a credential.

@@ -1,8 +1,6 @@
 //! Changes the caller's own password. Requires the current password in any case, and by default revokes the user's other
 //! sessions (ASVS 5.0, 6.2.3 and 7.4.3).
 
-use serde_json::json;
-
 use super::{
     reauthentication::{self, RotatedCredential},
     revoke,
@@ -18,7 +16,7 @@ use crate::{
         },
         state::AppState,
         store::{
-            audit::{self, AuditEvent, AuditKind},
+            audit::{self, AuditEvent},
             caller_transaction::CallerTransaction,
             sessions::EndFilter,
             users,
@@ -72,14 +70,7 @@ pub async fn change_password(
     let rotated = reauthentication::rotate_credential(state, &mut tx, caller).await?;
     users::set_password(&mut tx, user, &hash, now).await?;
     let actor = tx.actor();
-    let event = AuditEvent {
-        kind: AuditKind::PasswordChanged,
-        actor,
-        user: Some(user),
-        session: Some(caller.id),
-        reason: None,
-        detail: json!({ "kept_others": change.keep_other_sessions }),
-    };
+    let event = AuditEvent::password_changed(actor, change.keep_other_sessions);
     audit::record(&mut tx, event, now).await?;
     let mut ended = Vec::new();
     if !change.keep_other_sessions {

@@ -123,7 +123,7 @@ async fn expire_batch(database: &Database, clock: &Clock) -> sqlx::Result<(usize
     // Check again: nobody can extend the sessions while they are locked.
     let now = clock.now();
     let ended = sessions::record_expiry(&mut tx, &locked, now).await?;
-    revoke::record_all_ended(&mut tx, &ended, None, Actor::default(), now).await?;
+    revoke::record_ended(&mut tx, &ended, None, Actor::default(), now).await?;
     tx.commit().await?;
     Ok((locked.len(), ended.len() as u64))
 }

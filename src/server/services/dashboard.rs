@@ -1,14 +1,12 @@
 //! What the dashboard and the settings page show.
 
-use chrono::TimeDelta;
 use domain::{
     ids::NoticeId,
     organization::Membership,
     overview::{AttentionItem, Overview, PreviousSignIn},
-    security_notice::SecurityNotice,
+    security_notice::{ReuseCause, SecurityNotice},
     session::{ClientKind, Session},
 };
-use serde_json::json;
 
 use crate::{
     error::{AppError, Resource},
@@ -17,14 +15,15 @@ use crate::{
         services::{
             denials::DenialRecorder,
             reauthentication::{self, PasswordProof},
+            session_view,
         },
         state::AppState,
         store::{
-            audit::{self, AuditEvent, AuditKind},
+            audit::{self, AuditEvent},
             caller_transaction::CallerTransaction,
             events, organizations,
-            security_notices::{self, CanAnswer},
-            sessions::{self, ListedSession},
+            security_notices::{self, CanAnswer, OpenNotice},
+            sessions::{self, SessionClient, UserSession},
         },
     },
 };
@@ -37,25 +36,13 @@ pub async fn list_sessions(state: &AppState, caller: &CurrentSession) -> Result<
     let now = state.clock.now();
     let user = Some(caller.user.id);
     let listed = sessions::list_live(&mut *state.database.connection().await?, user, now).await?;
-    let mut list: Vec<Session> = listed
-        .into_iter()
-        .map(|listed| with_unflushed_activity(listed, state, caller))
-        .collect();
+    let view = |UserSession { session, .. }| {
+        let active = state.activity.last_active(session.id);
+        session_view::build(session, active, Some(caller.id))
+    };
+    let mut list: Vec<Session> = listed.into_iter().map(view).collect();
     list.sort_by_key(|session| std::cmp::Reverse(session.last_active_at));
     Ok(list)
-}
-
-/// Adds activity that this node has not written yet.
-fn with_unflushed_activity(listed: ListedSession, state: &AppState, caller: &CurrentSession) -> Session {
-    let mut session = listed.session;
-    session.is_current = session.id == caller.id;
-    if let Some(active) = state.activity.last_active(session.id) {
-        session.last_active_at = session.last_active_at.max(active);
-        session.last_seen_at = session.last_seen_at.max(active);
-        let idle_end = session.last_active_at + TimeDelta::seconds(listed.idle_seconds);
-        session.expires_at = idle_end.min(listed.lifetime_expires_at);
-    }
-    session
 }
 
 /// The caller's memberships.
@@ -81,7 +68,23 @@ pub async fn list_notices(
         return Ok(Vec::new());
     }
     let conn = &mut *state.database.connection().await?;
-    Ok(security_notices::list_open(conn, caller.user.id, caller.id, state.clock.now()).await?)
+    let open = security_notices::list_open(conn, caller.user.id, caller.id, state.clock.now()).await?;
+    let view = |notice: OpenNotice| SecurityNotice {
+        id: notice.id,
+        session_id: notice.session,
+        device_name: session_view::client_name(SessionClient {
+            device_name: notice.device_name,
+            user_agent: notice.user_agent,
+        }),
+        ip_address: notice.ip_address,
+        at: notice.at,
+        rules: notice.rules,
+        failures: notice.failures.and_then(|failures| u32::try_from(failures).ok()),
+        answer_lost: notice.cause == Some(ReuseCause::LostAnswer),
+        is_live: notice.is_live,
+        may_confirm: notice.may_confirm,
+    };
+    Ok(open.into_iter().map(view).collect())
 }
 
 /// Confirms a security notice. If the notice is about the caller's own session, `password` is required in any case: whoever has
@@ -128,14 +131,8 @@ pub async fn dismiss_notice(
         }
     }
     security_notices::dismiss(&mut tx, notice).await?;
-    let event = AuditEvent {
-        kind: AuditKind::SuspicionDismissed,
-        actor: tx.actor(),
-        user: Some(caller.user.id),
-        session: None,
-        reason: None,
-        detail: json!({ "notice_id": notice, "by_password": matches!(allowed, PasswordProof::Password(_)) }),
-    };
+    let event =
+        AuditEvent::suspicion_dismissed(tx.actor(), notice, matches!(allowed, PasswordProof::Password(_)));
     audit::record(&mut tx, event, now).await?;
     // Updates the user's other tabs and browsers.
     events::publish_sessions_changed(&mut tx, user, now).await?;
@@ -183,7 +180,8 @@ pub async fn load_overview(state: &AppState, caller: &CurrentSession) -> Result<
         attention.push(AttentionItem::SecurityNotices { count });
     }
     let replaced = sessions::list_ended_by_limit(&mut *state.database.connection().await?, caller.id).await?;
-    for (_, device_name) in replaced {
+    for client in replaced {
+        let device_name = session_view::client_name(client);
         attention.push(AttentionItem::SignedOutForLimit { device_name });
     }
     if let Ok(failures @ 1..) = u32::try_from(history.failures) {

@@ -25,7 +25,7 @@ use crate::server::{
     },
     database::Transaction,
     store::{
-        audit::{self, Actor, AuditEvent, AuditKind},
+        audit::{self, Actor, AuditEvent},
         devices::{self, DeviceDetails},
         networks,
         security_notices::{self, NewNotice},
@@ -254,16 +254,16 @@ async fn insert_session(
         // An expired session of an earlier start.
         sessions::end_for_device(tx, device, user, created_at).await?;
     }
+    let kind = match client {
+        DemoClient::Browser(_) => ClientKind::Browser,
+        DemoClient::Desktop { .. } => ClientKind::Desktop,
+    };
     let unused_token = PlainToken::generate().map_err(|error| sqlx::Error::Protocol(error.to_string()))?;
     let new = NewSession {
         id,
         user,
         organization: sessions::load_last_organization(tx, user).await?,
-        kind: if device.is_some() {
-            ClientKind::Desktop
-        } else {
-            ClientKind::Browser
-        },
+        kind,
         device,
         credential: unused_token.hash(),
         credential_expires_at: device.map(|_| last_active + Duration::from_secs(900)),
@@ -281,20 +281,14 @@ async fn insert_session(
     };
     sessions::insert(tx, new, created_at).await?;
     networks::record(tx, id, Network::of(ip_address), created_at).await?;
-    sessions::record_activity(tx, &[id.0], &[last_active], &[Some(last_active)]).await?;
+    sessions::record_activity(tx, &[id], &[last_active], &[Some(last_active)]).await?;
     let device_name = match (client, &names) {
         (DemoClient::Desktop { name, .. }, _) => (*name).to_owned(),
         (_, Some(names)) => names.device_name.clone(),
         _ => String::new(),
     };
-    let event = AuditEvent {
-        kind: AuditKind::SignedIn,
-        actor,
-        user: Some(user),
-        session: Some(id),
-        reason: None,
-        detail: json!({ "device_name": device_name, "demo": true }),
-    };
+    let mut event = AuditEvent::signed_in(actor, kind, &device_name);
+    event.detail["demo"] = json!(true);
     audit::record(tx, event, created_at).await?;
     if *address == UNUSUAL_ADDRESS && ended.is_none() {
         let notice = NewNotice {

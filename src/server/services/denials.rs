@@ -15,7 +15,7 @@ use crate::{
         database::Database,
         services::throttle,
         store::{
-            audit::{self, Refusal, RefusalKind},
+            audit::{self, AuditEvent},
             foreign_ids,
         },
     },
@@ -81,15 +81,9 @@ impl DenialRecorder<'_> {
             if nth > reason.individual_rows() {
                 detail["refusals"] = json!(nth);
             }
-            let refusal = Refusal {
-                kind: RefusalKind::Denied,
-                user: self.caller.user.id,
-                session: self.caller.id,
-                ip_address: self.ip_address,
-                reason: reason.as_str(),
-                detail,
-            };
-            audit::record_refusal(&mut tx, refusal, now).await?;
+            let (user, session) = (self.caller.user.id, self.caller.id);
+            let event = AuditEvent::denied(user, session, self.ip_address, reason.as_str(), detail);
+            audit::record(&mut tx, event, now).await?;
         }
         tx.commit_side_record().await?;
         Ok(())

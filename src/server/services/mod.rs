@@ -23,6 +23,7 @@ pub mod revoke;
 pub mod rotation;
 pub mod seed;
 pub mod session_state;
+pub mod session_view;
 pub mod sign_in;
 pub mod statistics;
 pub mod suspicion;

@@ -24,7 +24,7 @@ use crate::{
         rate_counts::Action,
         state::AppState,
         store::{
-            audit::{self, AuditEvent, AuditKind, Refusal, RefusalKind},
+            audit::{self, AuditEvent},
             caller_transaction::CallerTransaction,
             events, sessions,
             users::{self, Account},
@@ -145,14 +145,7 @@ async fn renew_after_check(
     let mut tx = CallerTransaction::begin(&state.database, &state.clock, caller, ip_address).await?;
     require_unchanged_password(&mut tx, verified).await?;
     let rotated = rotate_credential(state, &mut tx, caller).await?;
-    let event = AuditEvent {
-        kind: AuditKind::Reauthenticated,
-        actor: tx.actor(),
-        user: Some(caller.user.id),
-        session: Some(caller.id),
-        reason: None,
-        detail: json!({}),
-    };
+    let event = AuditEvent::reauthenticated(tx.actor());
     let now = tx.now();
     audit::record(&mut tx, event, now).await?;
     tx.commit().await?;
@@ -173,22 +166,6 @@ pub async fn require_unchanged_password(
         return Err(AppError::InvalidCredentials);
     }
     Ok(())
-}
-
-fn wrong_password_refusal<'a>(
-    caller: &CurrentSession,
-    client: &Client,
-    kind: RefusalKind,
-    reason: &'a str,
-) -> Refusal<'a> {
-    Refusal {
-        kind,
-        user: caller.user.id,
-        session: caller.id,
-        ip_address: client.ip_address,
-        reason,
-        detail: json!({}),
-    }
 }
 
 /// Waits for a turn to check the caller's password. Counted by session, like wrong passwords.
@@ -218,7 +195,7 @@ pub async fn check_password(
         .ok_or(AppError::InvalidCredentials)?;
     let taken = throttle::take_session_attempt(state, user, caller.id, client.ip_address).await?;
     // A separate task: even if the client disconnects, the taken attempt must be recorded or returned.
-    let refusal = wrong_password_refusal(caller, client, RefusalKind::WrongPassword, "wrong_password");
+    let refusal = AuditEvent::reauthentication_failed(user, caller.id, client.ip_address);
     let (state, turn) = (state.clone(), turn.clone());
     let checked = async move { check_taken_attempt(&state, &turn, taken, account, password, refusal).await };
     let checked = tokio::spawn(checked.instrument(tracing::Span::current()));
@@ -234,7 +211,7 @@ async fn check_taken_attempt(
     taken: TakenAttempts,
     mut account: Account,
     typed: String,
-    refusal: Refusal<'static>,
+    refusal: AuditEvent<'static>,
 ) -> Result<Account, AppError> {
     if let Some(password) = Password::new(typed) {
         let hash = Some(account.password_hash.clone());
@@ -253,7 +230,7 @@ async fn check_taken_attempt(
     }
     let mut tx = state.database.begin().await?;
     throttle::record_failure(&mut tx, &taken).await?;
-    audit::record_refusal(&mut tx, refusal, state.clock.now()).await?;
+    audit::record(&mut tx, refusal, state.clock.now()).await?;
     tx.commit().await?;
     Err(AppError::InvalidCredentials)
 }

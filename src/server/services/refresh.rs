@@ -6,7 +6,6 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use rand::{TryRngCore, rngs::OsRng};
-use serde_json::json;
 use sha2::Sha256;
 
 use super::{
@@ -32,7 +31,7 @@ use crate::{
         rate_counts::Action,
         state::AppState,
         store::{
-            audit::{self, Actor, AuditEvent, AuditKind},
+            audit::{self, Actor, AuditEvent},
             events,
             refresh_tokens::{self, StoredToken, TokenState},
             sessions::{self, EndFilter},
@@ -211,19 +210,14 @@ async fn revoke_for_reuse(
     };
     let (user, session) = (token.user, token.session);
     let actor = Actor::from_address(client.ip_address);
-    let event = AuditEvent {
-        kind: AuditKind::TokenReused,
+    let event = AuditEvent::token_reused(
         actor,
-        user: Some(user),
-        session: Some(session),
-        reason: None,
-        detail: json!({
-            "token_id": token.id,
-            "cause": cause.as_str(),
-            "successor_used": successor_used,
-            "same_network": reuse.same_network,
-        }),
-    };
+        (user, session),
+        token.id,
+        cause,
+        successor_used,
+        reuse.same_network,
+    );
     audit::record(tx, event, now).await?;
     let filter = EndFilter::One(user, session);
     revoke::revoke_matching(tx, filter, EndReason::TokenReuse, None, actor, now).await?;

@@ -155,7 +155,7 @@ pub async fn revoke_matching(
         note,
     };
     let ended = sessions::end(tx, filter, end, now).await?;
-    record_ended(tx, filter.user(), &ended, note, actor, now).await?;
+    record_ended(tx, &ended, note, actor, now).await?;
     Ok(ended)
 }
 
@@ -247,41 +247,25 @@ pub async fn record_expiry(database: &Database, clock: &Clock, over: &EndedSessi
     tx.commit_side_record().await
 }
 
-/// Writes audit events, session events and metrics for sessions that this transaction has ended.
+/// Writes audit events, session events and metrics for sessions that this transaction has ended, ordered by user.
 ///
 /// # Errors
 /// Database errors.
 pub async fn record_ended(
     tx: &mut Transaction,
-    user: UserId,
     ended: &[EndRecord],
     note: Option<&str>,
     actor: Actor,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    if !ended.is_empty() {
-        let detail = note.map_or_else(|| json!({}), |note| json!({ "note": note }));
-        audit::record_ended(tx, actor, user, ended, detail, now).await?;
-        events::publish_sessions_ended(tx, user, ended, now).await?;
+    if ended.is_empty() {
+        return Ok(());
+    }
+    let detail = note.map_or_else(|| json!({}), |note| json!({ "note": note }));
+    audit::record_ended(tx, actor, ended, detail, now).await?;
+    for of_user in ended.chunk_by(|a, b| a.user == b.user) {
+        events::publish_sessions_ended(tx, of_user[0].user, of_user, now).await?;
     }
     tx.count_ended_on_commit(ended.iter().map(|ended| ended.reason));
-    Ok(())
-}
-
-/// [`record_ended`] for sessions of several users, sorted by user.
-///
-/// # Errors
-/// Database errors.
-pub async fn record_all_ended(
-    tx: &mut Transaction,
-    ended: &[(UserId, EndRecord)],
-    note: Option<&str>,
-    actor: Actor,
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    for group in ended.chunk_by(|a, b| a.0 == b.0) {
-        let sessions: Vec<EndRecord> = group.iter().map(|(_, ended)| *ended).collect();
-        record_ended(tx, group[0].0, &sessions, note, actor, now).await?;
-    }
     Ok(())
 }

@@ -162,9 +162,7 @@ pub async fn seed_database(
         accounts.passwords.hash(&turn, password).await?
     };
     let clients = clients();
-    let reasons: Vec<String> = repeat_by_share(&REASONS)
-        .map(|reason| reason.as_str().to_owned())
-        .collect();
+    let reasons: Vec<EndReason> = repeat_by_share(&REASONS).collect();
     // A day less, so that the next clean-up keeps them.
     let past = PAST.min(retention).mul_f64(29.0 / 30.0);
 

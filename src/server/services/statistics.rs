@@ -20,7 +20,7 @@ use crate::server::{
     database::Database,
     store::{
         alerts,
-        statistics::{self, Steps},
+        statistics::{self, EndedSessions, Steps},
     },
 };
 
@@ -43,6 +43,7 @@ pub async fn load_statistics(
         length: period.step(),
     };
     let whole = organization.is_none();
+    let ended = statistics::count_ended(conn, organization, steps).await?;
     Ok(Statistics {
         period,
         from,
@@ -52,8 +53,8 @@ pub async fn load_statistics(
             Some(organization) => load_live_of_organization(conn, &axis, organization, steps).await?,
         },
         sign_ins: load_sign_ins(conn, &axis, organization, steps).await?,
-        ended_sessions: load_ended(conn, &axis, organization, steps).await?,
-        session_length: load_lengths(conn, &axis, organization, steps).await?,
+        ended_sessions: build_ended_chart(&axis, &ended),
+        session_length: build_length_chart(&axis, &ended),
         refreshes: if whole {
             Some(load_refreshes(conn, &axis, steps).await?)
         } else {
@@ -182,25 +183,23 @@ async fn load_sign_ins(
     })
 }
 
-async fn load_ended(
-    conn: &mut Connection,
-    axis: &TimeAxis,
-    organization: Option<OrganizationId>,
-    steps: Steps,
-) -> sqlx::Result<Chart> {
-    let mut counted: HashMap<String, HashMap<DateTime<Utc>, f64>> = HashMap::new();
-    for row in statistics::count_ended(conn, organization, steps).await? {
-        let known = counted.entry(row.reason).or_default();
-        known.insert(row.step, to_f64(row.sessions));
+/// A series for each reason.
+fn build_ended_chart(axis: &TimeAxis, ended: &[EndedSessions]) -> Chart {
+    let mut counted: HashMap<EndReason, HashMap<DateTime<Utc>, f64>> = HashMap::new();
+    for row in ended {
+        if let Some(reason) = row.reason {
+            let known = counted.entry(reason).or_default();
+            known.insert(row.step, to_f64(row.sessions));
+        }
     }
     let series = EndReason::ALL.into_iter().filter_map(|reason| {
-        let known = counted.get(reason.as_str())?;
+        let known = counted.get(&reason)?;
         Some(axis.series(reason.as_str(), reason_label(reason), known, Some(0.0)))
     });
-    Ok(Chart {
+    Chart {
         unit: Unit::Sessions,
         series: series.collect(),
-    })
+    }
 }
 
 /// A short label for the legend.
@@ -222,22 +221,17 @@ fn reason_label(reason: EndReason) -> &'static str {
     }
 }
 
-async fn load_lengths(
-    conn: &mut Connection,
-    axis: &TimeAxis,
-    organization: Option<OrganizationId>,
-    steps: Steps,
-) -> sqlx::Result<Chart> {
-    let rows = statistics::load_durations(conn, organization, steps).await?;
-    let average = rows.iter().map(|row| (row.step, row.average)).collect();
-    let median = rows.iter().map(|row| (row.step, row.median)).collect();
-    Ok(Chart {
+fn build_length_chart(axis: &TimeAxis, ended: &[EndedSessions]) -> Chart {
+    let steps = || ended.iter().filter(|row| row.reason.is_none());
+    let average = steps().map(|row| (row.step, row.average)).collect();
+    let median = steps().map(|row| (row.step, row.median)).collect();
+    Chart {
         unit: Unit::Seconds,
         series: vec![
             axis.series("average", "Average", &average, None),
             axis.series("median", "Median", &median, None),
         ],
-    })
+    }
 }
 
 async fn load_refreshes(conn: &mut Connection, axis: &TimeAxis, steps: Steps) -> sqlx::Result<Chart> {

@@ -3,7 +3,6 @@
 //! revokes nothing. `docs/security.md` explains each rule.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::json;
 
 use super::{revoke, sign_in::VerifiedPassword};
 use crate::server::database::Connection;
@@ -23,7 +22,7 @@ use crate::{
         config::Suspicion,
         state::AppState,
         store::{
-            audit::{self, Actor, AuditEvent, AuditKind},
+            audit::{self, Actor, AuditEvent},
             caller_transaction::{CallerError, CallerTransaction},
             events, networks,
             security_notices::{self, NewNotice},
@@ -145,14 +144,8 @@ pub async fn raise(
         cause: unusual.cause,
     };
     security_notices::insert(conn, notice, now).await?;
-    let event = AuditEvent {
-        kind: AuditKind::SuspicionRaised,
-        actor: Actor::from_address(client.ip_address),
-        user: Some(user),
-        session: Some(session),
-        reason: unusual.rules.first().map(|rule| rule.as_str()),
-        detail: json!({ "rules": unusual.rules, "failures": unusual.failures }),
-    };
+    let event =
+        AuditEvent::suspicion_raised(client.ip_address, user, session, &unusual.rules, unusual.failures);
     audit::record(conn, event, now).await
 }
 

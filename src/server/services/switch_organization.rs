@@ -1,7 +1,6 @@
 //! Selects another active organization in the caller's session. Other sessions of the user do not change.
 
 use domain::{ids::OrganizationId, organization::Organization};
-use serde_json::json;
 
 use crate::{
     error::{AppError, Resource},
@@ -10,7 +9,7 @@ use crate::{
         services::{denials::DenialRecorder, revoke},
         state::AppState,
         store::{
-            audit::{self, AuditEvent, AuditKind},
+            audit::{self, AuditEvent},
             caller_transaction::CallerTransaction,
             events, organizations, policies, sessions,
         },
@@ -66,14 +65,8 @@ pub async fn switch_organization(
     if let Some(most) = policies::load_max_sessions(&mut tx, there.role).await? {
         revoke::revoke_over_limit(&mut tx, caller.user.id, Some(caller.id), None, most, actor, now).await?;
     }
-    let event = AuditEvent {
-        kind: AuditKind::OrganizationSwitched,
-        actor,
-        user: Some(caller.user.id),
-        session: Some(caller.id),
-        reason: None,
-        detail: json!({ "from": caller.organization.as_ref().map(|from| from.id), "to": to }),
-    };
+    let event =
+        AuditEvent::organization_switched(actor, caller.organization.as_ref().map(|from| from.id), to);
     audit::record(&mut tx, event, now).await?;
     events::publish_organization_switched(&mut tx, caller.user.id, caller.id, now).await?;
     tx.commit().await?;

@@ -8,7 +8,6 @@
 use std::{net::IpAddr, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::server::database::Connection;
@@ -23,7 +22,7 @@ use crate::{
         auth::password_queue::Requester,
         state::AppState,
         store::{
-            audit::{self, Actor, AuditEvent, AuditKind, Refusal, RefusalKind},
+            audit::{self, AuditEvent},
             password_attempts,
         },
     },
@@ -190,7 +189,8 @@ async fn try_take(
         return Ok(TakeOutcome::InProgress);
     }
     if why.first {
-        record_throttled(&mut tx, by, user, session, ip_address, now).await?;
+        let event = AuditEvent::sign_in_throttled(ip_address, user, session, by);
+        audit::record(&mut tx, event, now).await?;
     }
     tx.commit_side_record().await?;
     tracing::info!(
@@ -202,36 +202,6 @@ async fn try_take(
     Ok(TakeOutcome::Refused(AppError::TooManyAttempts {
         retry_after_seconds: u32::try_from(wait).unwrap_or(u32::MAX),
     }))
-}
-
-async fn record_throttled(
-    conn: &mut Connection,
-    by: &str,
-    user: Option<UserId>,
-    session: Option<SessionId>,
-    ip_address: IpAddr,
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    if let (Some(user), Some(session)) = (user, session) {
-        let refusal = Refusal {
-            kind: RefusalKind::Throttled,
-            user,
-            session,
-            ip_address,
-            reason: by,
-            detail: json!({}),
-        };
-        return audit::record_refusal(conn, refusal, now).await;
-    }
-    let event = AuditEvent {
-        kind: AuditKind::SignInThrottled,
-        actor: Actor::from_address(ip_address),
-        user,
-        session: None,
-        reason: Some(by),
-        detail: json!({}),
-    };
-    audit::record(conn, event, now).await
 }
 
 /// Counts an event of a session in a window and returns its number.

@@ -30,7 +30,7 @@ pub async fn queue(conn: &mut Connection, delivery: NewDelivery<'_>, now: DateTi
         VALUES ($1, $2, $3, $4, $5, $5)
         ",
         delivery.id,
-        delivery.alert.map(|id| id.0),
+        delivery.alert as _,
         delivery.state,
         delivery.payload,
         now,
@@ -118,7 +118,7 @@ pub async fn mark_failed(
 }
 
 struct Row {
-    alert_id: Option<Uuid>,
+    alert: Option<AlertId>,
     state: String,
     created_at: DateTime<Utc>,
     attempts: i32,
@@ -151,20 +151,17 @@ pub async fn list_by_alerts(
     conn: &mut Connection,
     alerts: &[AlertId],
 ) -> sqlx::Result<Vec<(AlertId, Delivery)>> {
-    let ids: Vec<Uuid> = alerts.iter().map(|id| id.0).collect();
     let rows = sqlx::query_as!(
         Row,
-        "
-        SELECT alert_id, state, created_at, attempts, next_attempt_at, delivered_at, given_up_at, last_error
+        r#"
+        SELECT alert_id AS "alert: _", state, created_at, attempts, next_attempt_at, delivered_at, given_up_at, last_error
         FROM alert_deliveries WHERE alert_id = ANY ($1) ORDER BY created_at, id
-        ",
-        &ids,
+        "#,
+        alerts as _,
     )
     .fetch_all(conn)
     .await?;
-    let deliveries = rows
-        .into_iter()
-        .filter_map(|row| Some((AlertId(row.alert_id?), row.read())));
+    let deliveries = rows.into_iter().filter_map(|row| Some((row.alert?, row.read())));
     Ok(deliveries.collect())
 }
 
@@ -172,10 +169,10 @@ pub async fn list_by_alerts(
 pub async fn list_tests(conn: &mut Connection, most: i64) -> sqlx::Result<Vec<Delivery>> {
     let rows = sqlx::query_as!(
         Row,
-        "
-        SELECT alert_id, state, created_at, attempts, next_attempt_at, delivered_at, given_up_at, last_error
+        r#"
+        SELECT alert_id AS "alert: _", state, created_at, attempts, next_attempt_at, delivered_at, given_up_at, last_error
         FROM alert_deliveries WHERE alert_id IS NULL ORDER BY created_at DESC, id LIMIT $1
-        ",
+        "#,
         most,
     )
     .fetch_all(conn)

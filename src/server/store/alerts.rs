@@ -3,7 +3,6 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use uuid::Uuid;
 
 use crate::server::database::Connection;
 use domain::{
@@ -30,15 +29,15 @@ pub async fn record_finding(
 ) -> sqlx::Result<Option<AlertId>> {
     let new = AlertId::new();
     let id = sqlx::query_scalar!(
-        "
+        r#"
         INSERT INTO alerts AS a (id, rule, key, raised_at, last_seen_at, figures, message)
         VALUES ($1, $2, $3, $4, $4, $5, $6)
         ON CONFLICT (rule, key) WHERE cleared_at IS NULL DO UPDATE
             SET last_seen_at = GREATEST(a.last_seen_at, $4), figures = $5, message = $6
-        RETURNING id
-        ",
-        new.0,
-        finding.rule.as_str(),
+        RETURNING id AS "id: AlertId"
+        "#,
+        new as _,
+        finding.rule as _,
         finding.key,
         now,
         finding.figures,
@@ -46,7 +45,7 @@ pub async fn record_finding(
     )
     .fetch_one(conn)
     .await?;
-    Ok((id == new.0).then_some(new))
+    Ok((id == new).then_some(new))
 }
 
 /// An alert that was just cleared.
@@ -65,18 +64,18 @@ pub async fn clear(
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<ClearedAlert>> {
     let rows = sqlx::query!(
-        "
+        r#"
         UPDATE alerts SET cleared_at = $3 WHERE rule = $1 AND cleared_at IS NULL AND last_seen_at <= $2
-        RETURNING id, key, raised_at, figures, message
-        ",
-        rule.as_str(),
+        RETURNING id AS "id: AlertId", key, raised_at, figures, message
+        "#,
+        rule as _,
         last_seen,
         now,
     )
     .fetch_all(conn)
     .await?;
     let cleared = rows.into_iter().map(|row| ClearedAlert {
-        id: AlertId(row.id),
+        id: row.id,
         raised_at: row.raised_at,
         finding: Finding {
             rule,
@@ -92,14 +91,14 @@ pub async fn clear(
 pub async fn is_open(conn: &mut Connection, rule: AlertRule) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM alerts WHERE rule = $1 AND cleared_at IS NULL) AS "open!""#,
-        rule.as_str(),
+        rule as _,
     )
     .fetch_one(conn)
     .await
 }
 
 struct Row {
-    id: Uuid,
+    id: AlertId,
     rule: String,
     key: String,
     message: String,
@@ -112,7 +111,7 @@ impl Row {
     /// `None`: a rule that only a newer server knows.
     fn read(self) -> Option<Alert> {
         Some(Alert {
-            id: AlertId(self.id),
+            id: self.id,
             rule: self.rule.parse().ok()?,
             key: self.key,
             message: self.message,
@@ -128,10 +127,10 @@ impl Row {
 pub async fn list_open(conn: &mut Connection) -> sqlx::Result<Vec<Alert>> {
     let rows = sqlx::query_as!(
         Row,
-        "
-        SELECT id, rule, key, message, raised_at, last_seen_at, cleared_at FROM alerts WHERE cleared_at IS NULL
+        r#"
+        SELECT id AS "id: _", rule, key, message, raised_at, last_seen_at, cleared_at FROM alerts WHERE cleared_at IS NULL
         ORDER BY raised_at DESC, id
-        ",
+        "#,
     )
     .fetch_all(conn)
     .await?;
@@ -142,10 +141,10 @@ pub async fn list_open(conn: &mut Connection) -> sqlx::Result<Vec<Alert>> {
 pub async fn list_recent(conn: &mut Connection, most: i64) -> sqlx::Result<Vec<Alert>> {
     let rows = sqlx::query_as!(
         Row,
-        "
-        SELECT id, rule, key, message, raised_at, last_seen_at, cleared_at FROM alerts WHERE cleared_at IS NOT NULL
+        r#"
+        SELECT id AS "id: _", rule, key, message, raised_at, last_seen_at, cleared_at FROM alerts WHERE cleared_at IS NOT NULL
         ORDER BY cleared_at DESC, id LIMIT $1
-        ",
+        "#,
         most,
     )
     .fetch_all(conn)

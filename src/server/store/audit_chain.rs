@@ -72,9 +72,10 @@ pub struct SealedText {
 
 /// Returns the existing rows among these ids, in order of id.
 pub async fn load_sealed_texts(conn: &mut Connection, ids: &[i64]) -> sqlx::Result<Vec<SealedText>> {
-    let rows = sqlx::query!(
+    sqlx::query_as!(
+        SealedText,
         r#"
-        SELECT e.id, e.user_id, LEAST(GREATEST(e.at, '0001-01-01'), '9999-12-31') AS "at!",
+        SELECT e.id, e.user_id AS "user: _", LEAST(GREATEST(e.at, '0001-01-01'), '9999-12-31') AS "at!",
             (SELECT jsonb_object_agg(key, value)::text
             FROM jsonb_each(to_jsonb(e) || jsonb_build_object('at', extract(epoch FROM e.at)::text))
             WHERE value <> 'null') AS "text!"
@@ -83,14 +84,7 @@ pub async fn load_sealed_texts(conn: &mut Connection, ids: &[i64]) -> sqlx::Resu
         ids,
     )
     .fetch_all(conn)
-    .await?;
-    let texts = rows.into_iter().map(|row| SealedText {
-        id: row.id,
-        text: row.text,
-        at: row.at,
-        user: row.user_id.map(UserId),
-    });
-    Ok(texts.collect())
+    .await
 }
 
 /// One entry of the chain.
@@ -188,9 +182,10 @@ pub async fn list_seal_states_after(
     id: i64,
     limit: i64,
 ) -> sqlx::Result<Vec<SealState>> {
-    let rows = sqlx::query!(
+    sqlx::query_as!(
+        SealState,
         r#"
-        SELECT e.id, LEAST(GREATEST(e.at, '0001-01-01'), '9999-12-31') AS "at!", e.user_id,
+        SELECT e.id, LEAST(GREATEST(e.at, '0001-01-01'), '9999-12-31') AS "at!", e.user_id AS "user: _",
             c.event_id IS NOT NULL AS "sealed!", q.event_id IS NOT NULL AS "waiting!"
         FROM audit_events e
         LEFT JOIN audit_chain c ON c.event_id = e.id
@@ -201,15 +196,7 @@ pub async fn list_seal_states_after(
         limit,
     )
     .fetch_all(conn)
-    .await?;
-    let standings = rows.into_iter().map(|row| SealState {
-        id: row.id,
-        at: row.at,
-        user: row.user_id.map(UserId),
-        sealed: row.sealed,
-        waiting: row.waiting,
-    });
-    Ok(standings.collect())
+    .await
 }
 
 /// Returns queued ids whose rows do not exist.

@@ -5,7 +5,6 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{FromRow, Postgres, QueryBuilder};
-use uuid::Uuid;
 
 use super::{like_pattern, parse_network};
 use crate::server::database::Connection;
@@ -32,18 +31,18 @@ pub struct AuditLogRow {
     pub id: i64,
     pub at: DateTime<Utc>,
     pub kind: String,
-    pub actor_id: Option<Uuid>,
+    pub actor_id: Option<UserId>,
     /// The actor's current email, if the reader may know the actor.
     pub actor_email: Option<String>,
-    pub actor_session_id: Option<Uuid>,
+    pub actor_session_id: Option<SessionId>,
     /// The active organization of the actor's session.
-    pub actor_organization_id: Option<Uuid>,
+    pub actor_organization_id: Option<OrganizationId>,
     /// The reader may not know the actor; the row contains nothing about them.
     pub is_actor_hidden: bool,
-    pub user_id: Option<Uuid>,
+    pub user_id: Option<UserId>,
     /// The user's current email.
     pub user_email: Option<String>,
-    pub session_id: Option<Uuid>,
+    pub session_id: Option<SessionId>,
     pub ip_address: Option<String>,
     pub reason: Option<String>,
     pub detail: Value,
@@ -59,17 +58,13 @@ pub async fn load_after(
     id: i64,
     limit: i64,
 ) -> sqlx::Result<Vec<AuditLogRow>> {
-    let mut query = select_rows(selection);
-    query
-        .push(" AND e.id > ")
-        .push_bind(id)
-        .push(" ORDER BY e.id LIMIT ")
-        .push_bind(limit);
-    let rows = query.build_query_as().fetch_all(conn).await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| redact(row, selection.organization))
-        .collect())
+    load(
+        conn,
+        selection,
+        (" AND e.id > ", id),
+        (" ORDER BY e.id LIMIT ", limit),
+    )
+    .await
 }
 
 /// Returns the rows before an id, newest first.
@@ -79,17 +74,28 @@ pub async fn load_before(
     id: i64,
     limit: i64,
 ) -> sqlx::Result<Vec<AuditLogRow>> {
+    load(
+        conn,
+        selection,
+        (" AND e.id < ", id),
+        (" ORDER BY e.id DESC LIMIT ", limit),
+    )
+    .await
+}
+
+async fn load(
+    conn: &mut Connection,
+    selection: AuditSelection<'_>,
+    (beyond, id): (&str, i64),
+    (order, limit): (&str, i64),
+) -> sqlx::Result<Vec<AuditLogRow>> {
     let mut query = select_rows(selection);
-    query
-        .push(" AND e.id < ")
-        .push_bind(id)
-        .push(" ORDER BY e.id DESC LIMIT ")
-        .push_bind(limit);
-    let rows = query.build_query_as().fetch_all(conn).await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| redact(row, selection.organization))
-        .collect())
+    query.push(beyond).push_bind(id).push(order).push_bind(limit);
+    let mut rows: Vec<AuditLogRow> = query.build_query_as().fetch_all(conn).await?;
+    if let Some(organization) = selection.organization {
+        rows.iter_mut().for_each(|row| redact(row, organization));
+    }
+    Ok(rows)
 }
 
 /// Counts the rows.
@@ -126,38 +132,37 @@ fn push_conditions(query: &mut QueryBuilder<Postgres>, selection: AuditSelection
          LEFT JOIN users a ON a.id = e.actor_id",
     );
     if let Some(organization) = organization {
-        let id = organization.0;
         query
             .push(" AND EXISTS (SELECT 1 FROM memberships m WHERE m.user_id = a.id AND m.organization_id = ")
-            .push_bind(id)
+            .push_bind(organization)
             .push(") CROSS JOIN LATERAL (SELECT acted_within(")
-            .push_bind(id)
+            .push_bind(organization)
             .push(
                 ", e.actor_id, e.user_id, e.actor_organization_id) AS here) known \
                  WHERE (CASE WHEN e.user_id IS NOT NULL THEN e.user_id ELSE e.actor_id END) IN (SELECT user_id FROM \
                  memberships WHERE organization_id = ",
             )
-            .push_bind(id)
+            .push_bind(organization)
             // What was done to nobody is told where it was done.
             .push(") AND (e.user_id IS NOT NULL OR known.here)")
             // What is about another organization is no matter of this one's.
             .push(" AND NOT (e.detail ? 'organization_id' AND e.detail ->> 'organization_id' IS DISTINCT FROM ")
-            .push_bind(id.to_string())
+            .push_bind(organization.to_string())
             .push(") AND NOT (e.kind = 'organization_switched' AND e.detail ->> 'to' IS DISTINCT FROM ")
-            .push_bind(id.to_string())
+            .push_bind(organization.to_string())
             .push(")");
     } else {
         query.push(" CROSS JOIN (SELECT true AS here) known WHERE true");
     }
     if let Some(session) = session {
-        query.push(" AND e.session_id = ").push_bind(session.0);
+        query.push(" AND e.session_id = ").push_bind(session);
     }
     if let Some(about) = about {
-        query.push(" AND (e.user_id = ").push_bind(about.0);
-        query.push(" OR e.actor_id = ").push_bind(about.0).push(")");
+        query.push(" AND (e.user_id = ").push_bind(about);
+        query.push(" OR e.actor_id = ").push_bind(about).push(")");
     }
     if let Some(kind) = filter.kind {
-        query.push(" AND e.kind = ").push_bind(kind.as_str());
+        query.push(" AND e.kind = ").push_bind(kind);
     }
     if let Some(since) = filter.since {
         query.push(" AND e.at >= ").push_bind(since);
@@ -176,18 +181,13 @@ fn push_conditions(query: &mut QueryBuilder<Postgres>, selection: AuditSelection
     if let Some(network) = filter.address.as_deref().and_then(parse_network) {
         query
             .push(" AND known.here AND e.ip_address <<= ")
-            .push_bind(network.to_string())
-            .push("::text::inet");
+            .push_bind(network);
     }
 }
 
 /// Removes what the reader may not know. Of an actor in another organization only the action remains; ids that belong
 /// to another organization are removed.
-fn redact(mut row: AuditLogRow, organization: Option<OrganizationId>) -> AuditLogRow {
-    let Some(organization) = organization else {
-        return row;
-    };
-    let own = organization.0;
+fn redact(row: &mut AuditLogRow, own: OrganizationId) {
     row.actor_organization_id = row.actor_organization_id.filter(|id| *id == own);
     // The role of a new account is that of the organization it was created for.
     let is_told = |name: &str| match row.kind.as_str() {
@@ -196,13 +196,12 @@ fn redact(mut row: AuditLogRow, organization: Option<OrganizationId>) -> AuditLo
         _ => true,
     };
     let is_foreign = |value: &Value| {
-        let id = value.as_str().and_then(|text| text.parse::<Uuid>().ok());
+        let id: Option<OrganizationId> = value.as_str().and_then(|text| text.parse().ok());
         id.is_some_and(|id| id != own)
     };
     if let Value::Object(facts) = &mut row.detail {
         facts.retain(|name, value| is_told(name) && !is_foreign(value));
     }
-    row
 }
 
 /// Matches users by name or id. Only members of the organization are found, so that a search does not reveal an actor
@@ -214,7 +213,7 @@ fn push_user_condition(
     text: &str,
 ) {
     query.push(format!(" AND {column} IN (SELECT id FROM users WHERE "));
-    if let Ok(id) = text.parse::<Uuid>() {
+    if let Ok(id) = text.parse::<UserId>() {
         query.push("id = ").push_bind(id);
     } else {
         let pattern = like_pattern(text);
@@ -228,7 +227,7 @@ fn push_user_condition(
     if let Some(organization) = organization {
         query
             .push(" AND id IN (SELECT user_id FROM memberships WHERE organization_id = ")
-            .push_bind(organization.0)
+            .push_bind(organization)
             .push(")");
     }
     query.push(")");

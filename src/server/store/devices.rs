@@ -21,14 +21,13 @@ pub struct DeviceDetails<'a> {
 
 /// Finds a user's device by the client's own id.
 pub async fn find(conn: &mut Connection, user: UserId, device_id: &str) -> sqlx::Result<Option<DeviceId>> {
-    let id = sqlx::query_scalar!(
-        "SELECT id FROM devices WHERE user_id = $1 AND device_id = $2",
-        user.0,
-        device_id
+    sqlx::query_scalar!(
+        r#"SELECT id AS "id: DeviceId" FROM devices WHERE user_id = $1 AND device_id = $2"#,
+        user as _,
+        device_id,
     )
     .fetch_optional(conn)
-    .await?;
-    Ok(id.map(DeviceId))
+    .await
 }
 
 /// A device on which a user has signed in before.
@@ -49,29 +48,25 @@ pub async fn find_with_network(
     network: Network,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Option<KnownDevice>> {
-    let row = sqlx::query!(
+    sqlx::query_as!(
+        KnownDevice,
         r#"
-        SELECT d.id, EXISTS (
+        SELECT d.id AS "id: _", EXISTS (
             SELECT 1 FROM sessions s JOIN session_networks n ON n.session_id = s.id
-            WHERE s.device = d.id AND s.user_id = $1 AND n.network = $3::text::cidr
+            WHERE s.device = d.id AND s.user_id = $1 AND n.network = $3
         ) AS "in_network!", EXISTS (
             SELECT 1 FROM sessions s JOIN security_notices n ON n.session_id = s.id
             WHERE s.device = d.id AND n.dismissed_at IS NULL AND n.at > $4 AND 'new_device' = ANY (n.rules)
         ) AS "in_question!"
         FROM devices d WHERE d.user_id = $1 AND d.device_id = $2
         "#,
-        user.0,
+        user as _,
         device_id,
-        network.to_string(),
+        network as _,
         now - UNCONFIRMED_PERIOD,
     )
     .fetch_optional(conn)
-    .await?;
-    Ok(row.map(|row| KnownDevice {
-        id: DeviceId(row.id),
-        in_network: row.in_network,
-        in_question: row.in_question,
-    }))
+    .await
 }
 
 /// Registers a user's device, or updates it.
@@ -81,17 +76,17 @@ pub async fn register(
     facts: &DeviceDetails<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<DeviceId> {
-    let id = sqlx::query_scalar!(
-        "
+    sqlx::query_scalar!(
+        r#"
         INSERT INTO devices (id, user_id, device_id, device_name, os, platform, app_version, is_active, last_seen_at, created_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, true, $8, $8)
         ON CONFLICT (user_id, device_id) DO UPDATE SET device_name = EXCLUDED.device_name, os = EXCLUDED.os,
             platform = EXCLUDED.platform, app_version = EXCLUDED.app_version, is_active = true,
             last_seen_at = EXCLUDED.last_seen_at
-        RETURNING id
-        ",
-        DeviceId::new().0,
-        user.0,
+        RETURNING id AS "id: DeviceId"
+        "#,
+        DeviceId::new() as _,
+        user as _,
         facts.device_id,
         facts.device_name,
         facts.os,
@@ -100,8 +95,7 @@ pub async fn register(
         now,
     )
     .fetch_one(conn)
-    .await?;
-    Ok(DeviceId(id))
+    .await
 }
 
 /// Records the presence of the caller's desktop, also in its session. This is not activity.
@@ -115,7 +109,7 @@ pub async fn record_heartbeat(tx: &mut CallerTransaction) -> sqlx::Result<()> {
         )
         UPDATE devices SET last_seen_at = GREATEST(last_seen_at, $2) WHERE id IN (SELECT device FROM seen)
         ",
-        session.0,
+        session as _,
         now,
     )
     .execute(&mut ***tx)

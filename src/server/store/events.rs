@@ -1,9 +1,8 @@
 //! The event log. Every node reads it to tell clients what changed.
 
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
 
-use super::{invalid_column, sessions::EndRecord};
+use super::sessions::EndRecord;
 use crate::server::database::Connection;
 use domain::{
     ids::{SessionId, UserId},
@@ -20,20 +19,17 @@ pub async fn publish_sessions_ended(
     ended: &[EndRecord],
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let ids: Vec<Uuid> = ended.iter().map(|ended| ended.session.0).collect();
-    let reasons: Vec<String> = ended
-        .iter()
-        .map(|ended| ended.reason.as_str().to_owned())
-        .collect();
+    let ids: Vec<SessionId> = ended.iter().map(|ended| ended.session).collect();
+    let reasons: Vec<EndReason> = ended.iter().map(|ended| ended.reason).collect();
     sqlx::query!(
         "
         INSERT INTO session_events (at, user_id, session_id, kind, reason)
         SELECT $1, $2, e.id, 'session_ended', e.reason FROM unnest($3::uuid[], $4::text[]) AS e (id, reason)
         ",
         now,
-        user.0,
-        &ids,
-        &reasons,
+        user as _,
+        ids as _,
+        reasons as _,
     )
     .execute(&mut *conn)
     .await?;
@@ -52,7 +48,7 @@ pub async fn publish_sessions_changed(
         SELECT pg_notify($3, '')::text
         ",
         now,
-        user.0,
+        user as _,
         CHANNEL,
     )
     .fetch_one(conn)
@@ -109,8 +105,8 @@ async fn publish(
         SELECT pg_notify($6, '')::text
         ",
         now,
-        user.0,
-        session.0,
+        user as _,
+        session as _,
         kind.as_str(),
         (kind == EventKind::CredentialReplaced).then_some(CREDENTIAL_REPLACED),
         CHANNEL,
@@ -163,8 +159,8 @@ impl EventKind {
 struct Row {
     id: i64,
     at: DateTime<Utc>,
-    user_id: Uuid,
-    session_id: Option<Uuid>,
+    user: UserId,
+    session: Option<SessionId>,
     kind: String,
     reason: Option<String>,
 }
@@ -177,7 +173,9 @@ impl Row {
             }
             ("session_updated", _) => EventKind::SessionUpdated,
             ("session_ended", Some(reason)) => EventKind::SessionEnded {
-                reason: reason.parse().map_err(invalid_column("reason"))?,
+                reason: reason
+                    .parse()
+                    .map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
             },
             ("organization_switched", _) => EventKind::OrganizationSwitched,
             // Treat an unknown kind, written by a newer server, as a change.
@@ -186,8 +184,8 @@ impl Row {
         Ok(Event {
             id: self.id,
             at: self.at,
-            user: UserId(self.user_id),
-            session: self.session_id.map(SessionId),
+            user: self.user,
+            session: self.session,
             kind,
         })
     }
@@ -205,7 +203,7 @@ pub async fn load_last_number(conn: &mut Connection) -> sqlx::Result<i64> {
 pub async fn load_last_number_of_user(conn: &mut Connection, user: UserId) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"SELECT COALESCE(max(id), 0) AS "last!" FROM session_events WHERE user_id = $1"#,
-        user.0
+        user as _
     )
     .fetch_one(conn)
     .await
@@ -220,10 +218,10 @@ pub async fn list_after(
 ) -> sqlx::Result<Vec<Event>> {
     let rows = sqlx::query_as!(
         Row,
-        "
-        SELECT id, at, user_id, session_id, kind, reason FROM session_events WHERE id > $1 OR id = ANY ($2)
-        ORDER BY id LIMIT $3
-        ",
+        r#"
+        SELECT id, at, user_id AS "user: _", session_id AS "session: _", kind, reason FROM session_events
+        WHERE id > $1 OR id = ANY ($2) ORDER BY id LIMIT $3
+        "#,
         last,
         passed_over,
         most,
@@ -242,11 +240,11 @@ pub async fn list_after_for_user(
 ) -> sqlx::Result<Vec<Event>> {
     let rows = sqlx::query_as!(
         Row,
-        "
-        SELECT id, at, user_id, session_id, kind, reason FROM session_events WHERE user_id = $1 AND id > $2
-        ORDER BY id LIMIT $3
-        ",
-        user.0,
+        r#"
+        SELECT id, at, user_id AS "user: _", session_id AS "session: _", kind, reason FROM session_events
+        WHERE user_id = $1 AND id > $2 ORDER BY id LIMIT $3
+        "#,
+        user as _,
         last,
         most,
     )

@@ -10,7 +10,7 @@ pub async fn put(conn: &mut Connection, session: SessionId, path: &str, flash: F
         UPDATE sessions SET flash = COALESCE(flash, '{}') || jsonb_build_object($2::text, $3::text)
         WHERE id = $1 AND ended_at IS NULL
         ",
-        session.0,
+        session as _,
         path,
         flash.to_string(),
     )
@@ -31,7 +31,7 @@ pub async fn take(conn: &mut Connection, session: SessionId, path: &str) -> sqlx
         WHERE s.id = before.id
         RETURNING before.message AS "message!"
         "#,
-        session.0,
+        session as _,
         path,
     )
     .fetch_optional(conn)

@@ -15,7 +15,7 @@ pub async fn is_foreign(conn: &mut Connection, user: UserId, id: Uuid) -> sqlx::
             OR EXISTS (SELECT 1 FROM organizations o WHERE o.id = $2 AND NOT EXISTS (
                 SELECT 1 FROM memberships m WHERE m.organization_id = o.id AND m.user_id = $1)) AS "is_of_others!"
         "#,
-        user.0,
+        user as _,
         id,
     )
     .fetch_one(conn)

@@ -12,7 +12,7 @@ use crate::server::auth::token::HashedToken;
 pub async fn is_known(conn: &mut Connection, user: UserId, browser: HashedToken) -> sqlx::Result<bool> {
     let known = sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT 1 FROM known_browsers WHERE user_id = $1 AND token_hash = $2) AS "known!""#,
-        user.0,
+        user as _,
         browser.as_bytes(),
     )
     .fetch_one(conn)
@@ -45,7 +45,7 @@ pub async fn is_in_question(
                 AND 'new_device' = ANY (n.rules)
         ) AS "in_question!"
         "#,
-        user.0,
+        user as _,
         browser.as_bytes(),
         now - UNCONFIRMED_PERIOD,
     )
@@ -65,7 +65,7 @@ pub async fn record(
         INSERT INTO known_browsers (user_id, token_hash, created_at, last_used_at) VALUES ($1, $2, $3, $3)
         ON CONFLICT (user_id, token_hash) DO UPDATE SET last_used_at = $3
         ",
-        user.0,
+        user as _,
         browser.as_bytes(),
         now,
     )

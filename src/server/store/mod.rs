@@ -43,16 +43,6 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// Reports a column value that the domain cannot parse. The schema's checks should prevent this.
-fn invalid_column<E: std::error::Error + Send + Sync + 'static>(
-    column: &str,
-) -> impl FnOnce(E) -> sqlx::Error {
-    move |source| sqlx::Error::ColumnDecode {
-        index: column.to_owned(),
-        source: Box::new(source),
-    }
-}
-
 /// Returns a LIKE pattern that matches `text` anywhere, with its special characters escaped. Apply SQL `lower` to
 /// pattern and column: the database and Rust differ for some letters.
 fn like_pattern(text: &str) -> String {

@@ -1,9 +1,8 @@
 //! Networks from which sessions were used.
 
 use chrono::{DateTime, Utc};
-use ipnet::IpNet;
 
-use super::{invalid_column, security_notices::UNCONFIRMED_PERIOD};
+use super::security_notices::UNCONFIRMED_PERIOD;
 use crate::server::database::Connection;
 use domain::ids::{SessionId, UserId};
 
@@ -18,11 +17,11 @@ pub async fn record(
 ) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "
-        INSERT INTO session_networks (session_id, network, first_seen_at) VALUES ($1, $2::text::cidr, $3)
+        INSERT INTO session_networks (session_id, network, first_seen_at) VALUES ($1, $2, $3)
         ON CONFLICT DO NOTHING
         ",
-        session.0,
-        network.to_string(),
+        session as _,
+        network as _,
         now,
     )
     .execute(conn)
@@ -48,29 +47,25 @@ pub async fn load_history(
 ) -> sqlx::Result<NetworkHistory> {
     let rows = sqlx::query!(
         r#"
-        SELECT DISTINCT n.network::text AS "network!",
+        SELECT DISTINCT n.network AS "network: Network",
             -- What is known only from sessions in question is not known.
-            (n.network = $2::text::cidr AND NOT EXISTS (
+            (n.network = $2 AND NOT EXISTS (
                 SELECT 1 FROM security_notices q WHERE q.session_id = s.id AND q.dismissed_at IS NULL AND q.at > $4
                     AND 'new_device' = ANY (q.rules)
             )) AS "same!",
             (s.ended_at IS NULL AND s.last_seen_at > $3) AS "recent!"
         FROM session_networks n JOIN sessions s ON s.id = n.session_id WHERE s.user_id = $1
         "#,
-        user.0,
-        network.to_string(),
+        user as _,
+        network as _,
         since,
         now - UNCONFIRMED_PERIOD,
     )
     .fetch_all(conn)
     .await?;
-    let mut recent = Vec::new();
-    for row in rows.iter().filter(|row| row.recent) {
-        let net: IpNet = row.network.parse().map_err(invalid_column("network"))?;
-        recent.push(Network::of(net.addr()));
-    }
+    let recent = rows.iter().filter(|row| row.recent).map(|row| row.network);
     Ok(NetworkHistory {
         known: rows.iter().any(|row| row.same),
-        recent,
+        recent: recent.collect(),
     })
 }

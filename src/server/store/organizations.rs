@@ -1,9 +1,7 @@
 //! Organizations and their members.
 
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
 
-use super::invalid_column;
 use crate::server::database::Connection;
 use domain::{
     ids::{OrganizationId, UserId},
@@ -19,26 +17,28 @@ pub async fn find_or_insert(
 ) -> sqlx::Result<(OrganizationId, bool)> {
     let new = OrganizationId::new();
     let id = sqlx::query_scalar!(
-        "
+        r#"
         INSERT INTO organizations (id, name, created_at) VALUES ($1, $2, $3)
         ON CONFLICT (lower(name)) DO UPDATE SET name = organizations.name
-        RETURNING id
-        ",
-        new.0,
+        RETURNING id AS "id: OrganizationId"
+        "#,
+        new as _,
         name,
         now,
     )
     .fetch_one(conn)
     .await?;
-    Ok((OrganizationId(id), id == new.0))
+    Ok((id, id == new))
 }
 
 /// Finds an organization by name, ignoring case.
 pub async fn find_by_name(conn: &mut Connection, name: &str) -> sqlx::Result<Option<OrganizationId>> {
-    let id = sqlx::query_scalar!("SELECT id FROM organizations WHERE lower(name) = lower($1)", name)
-        .fetch_optional(conn)
-        .await?;
-    Ok(id.map(OrganizationId))
+    sqlx::query_scalar!(
+        r#"SELECT id AS "id: OrganizationId" FROM organizations WHERE lower(name) = lower($1)"#,
+        name,
+    )
+    .fetch_optional(conn)
+    .await
 }
 
 /// Adds a user to an organization, or changes the role of a member. Returns the previous role there.
@@ -49,23 +49,20 @@ pub async fn set_membership(
     role: Role,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Option<Role>> {
-    let before = sqlx::query_scalar!(
+    sqlx::query_scalar!(
         r#"
         WITH before AS (SELECT role FROM memberships WHERE user_id = $1 AND organization_id = $2)
         INSERT INTO memberships (user_id, organization_id, role, created_at) VALUES ($1, $2, $3, $4)
         ON CONFLICT (user_id, organization_id) DO UPDATE SET role = EXCLUDED.role
-        RETURNING (SELECT role FROM before)
+        RETURNING (SELECT role FROM before) AS "before: Role"
         "#,
-        user.0,
-        organization.0,
-        role.as_str(),
+        user as _,
+        organization as _,
+        role as _,
         now,
     )
     .fetch_one(conn)
-    .await?;
-    before
-        .map(|role| role.parse().map_err(invalid_column("role")))
-        .transpose()
+    .await
 }
 
 /// Returns a user's memberships, by name of the organization.
@@ -79,26 +76,23 @@ pub async fn list_for_users(
     conn: &mut Connection,
     users: &[UserId],
 ) -> sqlx::Result<Vec<(UserId, Membership)>> {
-    let ids: Vec<Uuid> = users.iter().map(|id| id.0).collect();
     let rows = sqlx::query!(
-        "
-        SELECT m.user_id, o.id, o.name, m.role FROM memberships m JOIN organizations o ON o.id = m.organization_id
+        r#"
+        SELECT m.user_id AS "user: UserId", o.id AS "id: OrganizationId", o.name, m.role AS "role: Role"
+        FROM memberships m JOIN organizations o ON o.id = m.organization_id
         WHERE m.user_id = ANY ($1) ORDER BY lower(o.name)
-        ",
-        &ids,
+        "#,
+        users as _,
     )
     .fetch_all(conn)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            let membership = Membership {
-                organization: Organization {
-                    id: OrganizationId(row.id),
-                    name: row.name,
-                },
-                role: row.role.parse().map_err(invalid_column("role"))?,
-            };
-            Ok((UserId(row.user_id), membership))
-        })
-        .collect()
+    let memberships = rows.into_iter().map(|row| {
+        let organization = Organization {
+            id: row.id,
+            name: row.name,
+        };
+        let role = row.role;
+        (row.user, Membership { organization, role })
+    });
+    Ok(memberships.collect())
 }

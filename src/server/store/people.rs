@@ -1,11 +1,10 @@
 //! Users as administrators see them.
 
-use super::invalid_column;
 use crate::server::database::Connection;
 use domain::{
     admin::AdminUser,
     ids::{OrganizationId, UserId},
-    user::User,
+    user::{Role, User},
 };
 
 /// A user as an administrator of the organization sees them, or of everyone where there is none; members or not:
@@ -17,7 +16,7 @@ pub async fn find(
 ) -> sqlx::Result<Option<AdminUser>> {
     let row = sqlx::query!(
         r#"
-        SELECT u.email, u.display_name, effective_role(u.role, m.role) AS "role!", u.password_change_required,
+        SELECT u.email, u.display_name, effective_role(u.role, m.role) AS "role!: Role", u.password_change_required,
             m.user_id IS NOT NULL AS "is_member!",
             u.disabled_at IS NOT NULL AS "is_disabled!",
             u.disabled_at IS NOT NULL AND $2::uuid IS NOT NULL AND NOT EXISTS (
@@ -31,18 +30,17 @@ pub async fn find(
         FROM users u LEFT JOIN memberships m ON m.user_id = u.id AND m.organization_id = $2
         WHERE u.id = $1
         "#,
-        user.0,
-        organization.map(|id| id.0),
+        user as _,
+        organization as _,
     )
     .fetch_optional(conn)
     .await?;
-    let Some(row) = row else { return Ok(None) };
-    Ok(Some(AdminUser {
+    Ok(row.map(|row| AdminUser {
         user: User {
             id: user,
             email: row.email,
             display_name: row.display_name,
-            role: row.role.parse().map_err(invalid_column("role"))?,
+            role: row.role,
         },
         is_member: row.is_member,
         is_disabled: row.is_disabled,

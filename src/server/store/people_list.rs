@@ -5,9 +5,8 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, Postgres, QueryBuilder};
-use uuid::Uuid;
 
-use super::{cursor::Cursor, invalid_column, like_pattern};
+use super::{cursor::Cursor, like_pattern};
 use crate::server::database::Connection;
 use domain::{
     ids::{OrganizationId, SessionId, UserId},
@@ -31,7 +30,7 @@ pub async fn load_page(
     limit: u16,
 ) -> sqlx::Result<(Vec<(User, AccountStatus)>, Option<Cursor>)> {
     let mut query = QueryBuilder::<Postgres>::new(format!(
-        "SELECT u.id, u.email, lower(u.email) AS email_key, u.display_name, {} AS role, \
+        "SELECT u.id AS user_id, u.email, lower(u.email) AS email_key, u.display_name, {} AS role, \
          u.disabled_at IS NOT NULL AS is_disabled, u.password_change_required",
         match selection.organization {
             Some(_) => "effective_role(u.role, scope.role)",
@@ -65,9 +64,12 @@ pub async fn load_page(
     let next = rows
         .last()
         .filter(|_| has_more)
-        .map(|last| Cursor::from_email(last.email_key.clone(), last.id));
-    let people = rows.into_iter().map(Row::read).collect::<sqlx::Result<_>>()?;
-    Ok((people, next))
+        .map(|last| Cursor::from_email(last.email_key.clone(), last.user.id.0));
+    let people = rows.into_iter().map(|row| {
+        let status = AccountStatus::new(row.is_disabled, row.password_change_required);
+        (row.user, status)
+    });
+    Ok((people.collect(), next))
 }
 
 /// Counts the rows of all pages.
@@ -94,30 +96,23 @@ pub async fn load_presence(
     users: &[UserId],
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<Presence>> {
-    let ids: Vec<Uuid> = users.iter().map(|id| id.0).collect();
-    let rows = sqlx::query!(
+    sqlx::query_as!(
+        Presence,
         r#"
-        SELECT p.id AS "id!",
+        SELECT p.id AS "user!: _",
             ARRAY (
                 SELECT st.id FROM session_state st
                 WHERE st.user_id = p.id AND st.ended_at IS NULL AND st.live_until > $2
-            ) AS "live!",
+            ) AS "live!: _",
             (SELECT max(s.last_active_at) FROM sessions s WHERE s.user_id = p.id) AS last_active_at,
             EXISTS (SELECT 1 FROM audit_events e WHERE e.user_id = p.id AND e.kind = 'signed_in') AS "has_signed_in!"
         FROM unnest($1::uuid[]) AS p (id)
         "#,
-        &ids,
+        users as _,
         now,
     )
     .fetch_all(conn)
-    .await?;
-    let presence = rows.into_iter().map(|row| Presence {
-        user: UserId(row.id),
-        live: row.live.into_iter().map(SessionId).collect(),
-        last_active_at: row.last_active_at,
-        has_signed_in: row.has_signed_in,
-    });
-    Ok(presence.collect())
+    .await
 }
 
 /// Adds FROM and WHERE.
@@ -129,7 +124,7 @@ fn push_conditions(
     if let Some(organization) = organization {
         query
             .push(" JOIN memberships scope ON scope.user_id = u.id AND scope.organization_id = ")
-            .push_bind(organization.0);
+            .push_bind(organization);
     }
     query.push(" WHERE true");
     if let Some(q) = &filter.q {
@@ -146,7 +141,7 @@ fn push_conditions(
         (Some(role), Some(_)) => {
             query
                 .push(" AND effective_role(u.role, scope.role) = ")
-                .push_bind(role.as_str());
+                .push_bind(role);
         }
         // In any of their organizations, or outside any.
         (Some(role), None) => {
@@ -155,7 +150,7 @@ fn push_conditions(
                     " AND u.id IN (SELECT o.id FROM users o LEFT JOIN memberships m ON m.user_id = o.id \
                      WHERE effective_role(o.role, m.role) = ",
                 )
-                .push_bind(role.as_str())
+                .push_bind(role)
                 .push(")");
         }
     }
@@ -172,26 +167,9 @@ fn push_conditions(
 
 #[derive(FromRow)]
 struct Row {
-    id: Uuid,
-    email: String,
+    #[sqlx(flatten)]
+    user: User,
     email_key: String,
-    display_name: String,
-    role: String,
     is_disabled: bool,
     password_change_required: bool,
-}
-
-impl Row {
-    fn read(self) -> sqlx::Result<(User, AccountStatus)> {
-        let user = User {
-            id: UserId(self.id),
-            email: self.email,
-            display_name: self.display_name,
-            role: self.role.parse().map_err(invalid_column("role"))?,
-        };
-        Ok((
-            user,
-            AccountStatus::new(self.is_disabled, self.password_change_required),
-        ))
-    }
 }

@@ -16,7 +16,7 @@ pub async fn apply(conn: &mut Connection, policy: &SessionPolicy) -> sqlx::Resul
             WHERE (role_policies.idle_seconds, role_policies.lifetime_seconds, role_policies.max_sessions)
                 IS DISTINCT FROM ($2, $3, $4)
             ",
-            role.as_str(),
+            role as _,
             seconds(limits.idle),
             seconds(limits.lifetime),
             i32::try_from(limits.max_sessions).unwrap_or(i32::MAX),
@@ -34,7 +34,7 @@ pub async fn apply(conn: &mut Connection, policy: &SessionPolicy) -> sqlx::Resul
 pub async fn load_max_sessions(conn: &mut Connection, role: Role) -> sqlx::Result<Option<i64>> {
     sqlx::query_scalar!(
         r#"SELECT max_sessions::bigint AS "most!" FROM role_policies WHERE role = $1"#,
-        role.as_str()
+        role as _
     )
     .fetch_optional(conn)
     .await

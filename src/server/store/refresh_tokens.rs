@@ -30,7 +30,7 @@ async fn insert(
     sqlx::query!(
         "INSERT INTO refresh_tokens (id, session_id, parent_id, token_hash, created_at) VALUES ($1, $2, $3, $4, $5)",
         Uuid::new_v4(),
-        session.0,
+        session as _,
         parent,
         token.as_bytes(),
         now,
@@ -49,18 +49,14 @@ pub struct StoredToken {
 
 /// Finds a token in any state.
 pub async fn find(conn: &mut Connection, token: HashedToken) -> sqlx::Result<Option<StoredToken>> {
-    let row = sqlx::query!(
-        "SELECT t.id, t.session_id, s.user_id FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id
-        WHERE t.token_hash = $1",
+    sqlx::query_as!(
+        StoredToken,
+        r#"SELECT t.id, t.session_id AS "session: _", s.user_id AS "user: _"
+        FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id WHERE t.token_hash = $1"#,
         token.as_bytes(),
     )
     .fetch_optional(conn)
-    .await?;
-    Ok(row.map(|row| StoredToken {
-        id: row.id,
-        session: SessionId(row.session_id),
-        user: UserId(row.user_id),
-    }))
+    .await
 }
 
 /// The state of a token.
@@ -109,13 +105,13 @@ pub async fn load_reuse(conn: &mut Connection, token: Uuid, network: Network) ->
     sqlx::query_as!(
         TokenReuse,
         r#"
-        SELECT t.used_at AS exchanged_at, COALESCE(t.used_from <<= $2::text::inet, false) AS "same_network!",
+        SELECT t.used_at AS exchanged_at, COALESCE(t.used_from <<= $2, false) AS "same_network!",
             c.used_at IS NOT NULL OR COALESCE(s.last_seen_at > t.used_at, false) AS "successor_used!"
         FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id LEFT JOIN refresh_tokens c ON c.parent_id = t.id
         WHERE t.id = $1
         "#,
         token,
-        network.to_string(),
+        network as _,
     )
     .fetch_one(conn)
     .await
@@ -137,12 +133,12 @@ pub async fn exchange(
             UPDATE refresh_tokens SET successor_salt = NULL
             WHERE id = (SELECT parent_id FROM refresh_tokens WHERE id = $1)
         )
-        UPDATE refresh_tokens SET used_at = $2, successor_salt = $3, used_from = $4::text::inet WHERE id = $1
+        UPDATE refresh_tokens SET used_at = $2, successor_salt = $3, used_from = $4 WHERE id = $1
         ",
         token.id,
         now,
         &salt[..],
-        from.to_string(),
+        from as _,
     )
     .execute(&mut *conn)
     .await?;

@@ -4,14 +4,12 @@ use std::net::IpAddr;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{caller_transaction::CallerTransaction, invalid_column};
+use super::caller_transaction::CallerTransaction;
 use crate::server::database::Connection;
 use domain::{
     ids::{NoticeId, SessionId, UserId},
-    security_notice::{NoticeRule, ReuseCause, SecurityNotice},
+    security_notice::{NoticeRule, ReuseCause},
 };
-
-use crate::server::auth::client::BrowserNames;
 
 /// A notice to raise.
 pub struct NewNotice<'a> {
@@ -28,20 +26,19 @@ pub struct NewNotice<'a> {
 
 /// Raises a notice.
 pub async fn insert(conn: &mut Connection, new: NewNotice<'_>, now: DateTime<Utc>) -> sqlx::Result<()> {
-    let rules: Vec<String> = new.rules.iter().map(|rule| rule.as_str().to_owned()).collect();
     sqlx::query!(
         "
         INSERT INTO security_notices (id, user_id, session_id, at, rules, ip_address, failures, cause)
-        VALUES ($1, $2, $3, $4, $5, $6::text::inet, $7, $8)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
         ",
-        NoticeId::new().0,
-        new.user.0,
-        new.session.0,
+        NoticeId::new() as _,
+        new.user as _,
+        new.session as _,
         now,
-        &rules,
-        new.ip_address.to_string(),
+        new.rules as _,
+        new.ip_address as _,
         new.failures,
-        new.cause.map(ReuseCause::as_str),
+        new.cause as _,
     )
     .execute(conn)
     .await?;
@@ -51,6 +48,21 @@ pub async fn insert(conn: &mut Connection, new: NewNotice<'_>, now: DateTime<Utc
 /// How long a session on a new device stays unconfirmed without an answer. Until then its browser, desktop app and
 /// network do not count as known. After that they do, in case the user can never answer.
 pub const UNCONFIRMED_PERIOD: TimeDelta = TimeDelta::days(7);
+
+/// An open notice. `services::dashboard` names its client.
+pub struct OpenNotice {
+    pub id: NoticeId,
+    pub session: SessionId,
+    pub device_name: Option<String>,
+    pub user_agent: String,
+    pub ip_address: String,
+    pub at: DateTime<Utc>,
+    pub rules: Vec<NoticeRule>,
+    pub failures: Option<i32>,
+    pub cause: Option<ReuseCause>,
+    pub is_live: bool,
+    pub may_confirm: bool,
+}
 
 /// Returns a user's open notices, newest first, at most ten. A session gets no notice about itself. An unconfirmed
 /// session needs the password to confirm, since a thief would confirm another stolen session.
@@ -62,11 +74,13 @@ pub async fn list_open(
     user: UserId,
     asked: SessionId,
     now: DateTime<Utc>,
-) -> sqlx::Result<Vec<SecurityNotice>> {
-    let rows = sqlx::query!(
+) -> sqlx::Result<Vec<OpenNotice>> {
+    sqlx::query_as!(
+        OpenNotice,
         r#"
-        SELECT n.id, n.at, n.rules, host(n.ip_address) AS "ip_address!", n.failures, n.cause, s.id AS "session_id!",
-            s.device_name, s.user_agent AS "user_agent!", (s.live_until > $3) AS "live!",
+        SELECT n.id AS "id: _", n.at, n.rules AS "rules: _", host(n.ip_address) AS "ip_address!", n.failures,
+            n.cause AS "cause: _", s.id AS "session!: _", s.device_name, s.user_agent AS "user_agent!",
+            (s.live_until > $3) AS "is_live!",
             NOT EXISTS (
                 SELECT 1 FROM security_notices own
                 WHERE own.session_id = $2 AND own.dismissed_at IS NULL AND own.at > $4
@@ -82,32 +96,13 @@ pub async fn list_open(
                 OR n.rules && ARRAY['client_changed', 'token_reuse'])
         ORDER BY n.at DESC, n.id LIMIT 10
         "#,
-        user.0,
-        asked.0,
+        user as _,
+        asked as _,
         now,
         now - UNCONFIRMED_PERIOD,
     )
     .fetch_all(conn)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            let rules: Result<Vec<NoticeRule>, _> = row.rules.iter().map(|rule| rule.parse()).collect();
-            Ok(SecurityNotice {
-                id: NoticeId(row.id),
-                session_id: SessionId(row.session_id),
-                device_name: row
-                    .device_name
-                    .unwrap_or_else(|| BrowserNames::parse(&row.user_agent).device_name),
-                ip_address: row.ip_address,
-                at: row.at,
-                rules: rules.map_err(invalid_column("rules"))?,
-                failures: row.failures.and_then(|failures| u32::try_from(failures).ok()),
-                answer_lost: row.cause.as_deref() == Some(ReuseCause::LostAnswer.as_str()),
-                is_live: row.live,
-                may_confirm: row.may_confirm,
-            })
-        })
-        .collect()
+    .await
 }
 
 /// Whether a session may answer a notice.
@@ -137,9 +132,9 @@ pub async fn check_can_answer(
         ) AS "in_question!"
         FROM security_notices WHERE id = $1 AND user_id = $2 AND session_id <> $3 AND dismissed_at IS NULL
         "#,
-        notice.0,
-        user.0,
-        asked.0,
+        notice as _,
+        user as _,
+        asked as _,
         now - UNCONFIRMED_PERIOD,
     )
     .fetch_optional(conn)
@@ -152,7 +147,7 @@ pub async fn check_can_answer(
 }
 
 /// Confirms a notice. Also closes notices about ended sessions of the same browser or desktop app, which would
-/// otherwise keep it unknown. The caller checks permission with [`answerable`].
+/// otherwise keep it unknown. The caller checks permission with [`check_can_answer`].
 pub async fn dismiss(tx: &mut CallerTransaction, notice: NoticeId) -> sqlx::Result<()> {
     let (user, now) = (tx.user(), tx.now());
     sqlx::query!(
@@ -165,8 +160,8 @@ pub async fn dismiss(tx: &mut CallerTransaction, notice: NoticeId) -> sqlx::Resu
             WHERE n.id = $1 AND n.user_id = $2
         ) AND rules <@ ARRAY['new_device', 'new_network'])
         ",
-        notice.0,
-        user.0,
+        notice as _,
+        user as _,
         now,
     )
     .execute(&mut ***tx)

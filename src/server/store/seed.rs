@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
-use uuid::Uuid;
 
 use domain::{
     ids::{OrganizationId, UserId},
     policy::RolePolicy,
+    session::EndReason,
     user::Role,
 };
 
@@ -78,14 +78,13 @@ pub async fn insert_organizations(
     ids: &[OrganizationId],
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     sqlx::query!(
         "
         INSERT INTO organizations (id, name, created_at)
         SELECT id, 'Seeded Brokerage ' || number, $2::timestamptz - interval '90 days'
         FROM unnest($1::uuid[]) WITH ORDINALITY AS o (id, number)
         ",
-        &ids,
+        ids as _,
         now,
     )
     .execute(conn)
@@ -108,9 +107,9 @@ pub async fn insert_users(
             $6::timestamptz - interval '90 days', $6::timestamptz - interval '90 days'
         FROM unnest($1::uuid[], $2::int[], $3::text[]) AS p (id, number, role)
         ",
-        &rows.ids,
+        &rows.ids as _,
         &rows.numbers,
-        &rows.roles,
+        &rows.roles as _,
         password_hash,
         EMAIL_DOMAIN,
         now,
@@ -123,9 +122,9 @@ pub async fn insert_users(
         SELECT id, organization, role, $4::timestamptz - interval '90 days'
         FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS p (id, organization, role) WHERE organization IS NOT NULL
         ",
-        &rows.ids,
-        &rows.organizations as &[Option<Uuid>],
-        &rows.roles,
+        &rows.ids as _,
+        &rows.organizations as _,
+        &rows.roles as _,
         now,
     )
     .execute(conn)
@@ -193,9 +192,9 @@ pub async fn insert_live_sessions(
         )
         SELECT count(*) AS "made!" FROM made
         "#,
-        &rows.ids,
+        &rows.ids as _,
         &rows.numbers,
-        &rows.organizations as &[Option<Uuid>],
+        &rows.organizations as _,
         &rows.live,
         &rows.idle_seconds,
         &clients.user_agents,
@@ -216,7 +215,7 @@ pub async fn insert_ended_sessions(
     conn: &mut PgConnection,
     people: &[SeededUser],
     clients: &ClientNames,
-    reasons: &[String],
+    reasons: &[EndReason],
     since: Duration,
     now: DateTime<Utc>,
 ) -> sqlx::Result<i64> {
@@ -276,9 +275,9 @@ pub async fn insert_ended_sessions(
         )
         SELECT count(*) AS "made!" FROM made
         "#,
-        &rows.ids,
+        &rows.ids as _,
         &rows.numbers,
-        &rows.organizations as &[Option<Uuid>],
+        &rows.organizations as _,
         &rows.ended,
         &rows.idle_seconds,
         &clients.user_agents,
@@ -288,7 +287,7 @@ pub async fn insert_ended_sessions(
         &clients.desktop_systems,
         &clients.desktop_platforms,
         now,
-        reasons,
+        reasons as _,
         since.as_secs_f64(),
         &rows.lifetime_seconds,
     )
@@ -343,10 +342,10 @@ pub async fn analyze(conn: &mut PgConnection) -> sqlx::Result<()> {
 
 /// Users by column.
 struct UserColumns {
-    ids: Vec<Uuid>,
+    ids: Vec<UserId>,
     numbers: Vec<i32>,
-    roles: Vec<String>,
-    organizations: Vec<Option<Uuid>>,
+    roles: Vec<Role>,
+    organizations: Vec<Option<OrganizationId>>,
     live: Vec<i32>,
     ended: Vec<i32>,
     idle_seconds: Vec<f64>,
@@ -355,27 +354,18 @@ struct UserColumns {
 
 impl UserColumns {
     fn of(people: &[SeededUser]) -> Self {
+        fn column<T>(people: &[SeededUser], value: impl Fn(&SeededUser) -> T) -> Vec<T> {
+            people.iter().map(value).collect()
+        }
         Self {
-            ids: people.iter().map(|person| person.id.0).collect(),
-            numbers: people.iter().map(|person| person.number).collect(),
-            roles: people
-                .iter()
-                .map(|person| person.role.as_str().to_owned())
-                .collect(),
-            organizations: people
-                .iter()
-                .map(|person| person.organization.map(|id| id.0))
-                .collect(),
-            live: people.iter().map(|person| person.live).collect(),
-            ended: people.iter().map(|person| person.ended).collect(),
-            idle_seconds: people
-                .iter()
-                .map(|person| person.limits.idle.as_secs_f64())
-                .collect(),
-            lifetime_seconds: people
-                .iter()
-                .map(|person| person.limits.lifetime.as_secs_f64())
-                .collect(),
+            ids: column(people, |person| person.id),
+            numbers: column(people, |person| person.number),
+            roles: column(people, |person| person.role),
+            organizations: column(people, |person| person.organization),
+            live: column(people, |person| person.live),
+            ended: column(people, |person| person.ended),
+            idle_seconds: column(people, |person| person.limits.idle.as_secs_f64()),
+            lifetime_seconds: column(people, |person| person.limits.lifetime.as_secs_f64()),
         }
     }
 }

@@ -4,7 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::server::database::Connection;
-use domain::ids::OrganizationId;
+use domain::{ids::OrganizationId, session::EndReason};
 
 /// A period divided into steps.
 #[derive(Clone, Copy, Debug)]
@@ -90,7 +90,7 @@ pub async fn count_live_in_organization(
         SELECT role AS "role!", kind AS "kind!", first AS "first!", last AS "last!", count(*) AS "sessions!" FROM numbered
         WHERE first <= last GROUP BY role, kind, first, last ORDER BY role, kind
         "#,
-        organization.0,
+        organization as _,
         moments,
         from,
     )
@@ -126,73 +126,46 @@ pub async fn count_sign_ins(
         steps.from,
         steps.until,
         steps.seconds(),
-        organization.map(|id| id.0),
+        organization as _,
     )
     .fetch_all(conn)
     .await
 }
 
-/// Number of sessions that ended in a step for one reason.
+/// The sessions that ended in a step, for one reason or all together.
 #[derive(Debug)]
-pub struct EndedCount {
+pub struct EndedSessions {
     pub step: DateTime<Utc>,
-    pub reason: String,
+    /// `None`: all of the step.
+    pub reason: Option<EndReason>,
     pub sessions: i64,
+    /// Durations in seconds.
+    pub average: f64,
+    pub median: f64,
 }
 
 pub async fn count_ended(
     conn: &mut Connection,
     organization: Option<OrganizationId>,
     steps: Steps,
-) -> sqlx::Result<Vec<EndedCount>> {
+) -> sqlx::Result<Vec<EndedSessions>> {
     sqlx::query_as!(
-        EndedCount,
+        EndedSessions,
         r#"
-        SELECT date_bin(make_interval(secs => $3), ended_at, $1) AS "step!", end_reason AS "reason!",
-            count(*) AS "sessions!"
-        FROM sessions
-        WHERE ended_at BETWEEN $1 AND $2
-            AND ($4::uuid IS NULL OR user_id IN (SELECT m.user_id FROM memberships m WHERE m.organization_id = $4))
-        GROUP BY 1, 2
-        "#,
-        steps.from,
-        steps.until,
-        steps.seconds(),
-        organization.map(|id| id.0),
-    )
-    .fetch_all(conn)
-    .await
-}
-
-/// Duration in seconds of the sessions that ended in a step.
-#[derive(Debug)]
-pub struct SessionDurations {
-    pub step: DateTime<Utc>,
-    pub average: f64,
-    pub median: f64,
-}
-
-pub async fn load_durations(
-    conn: &mut Connection,
-    organization: Option<OrganizationId>,
-    steps: Steps,
-) -> sqlx::Result<Vec<SessionDurations>> {
-    sqlx::query_as!(
-        SessionDurations,
-        r#"
-        SELECT step AS "step!", avg(seconds) AS "average!", percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds) AS "median!"
+        SELECT step AS "step!", reason AS "reason: _", count(*) AS "sessions!", avg(seconds) AS "average!",
+            percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds) AS "median!"
         FROM (
-            SELECT date_bin(make_interval(secs => $3), ended_at, $1) AS step,
+            SELECT date_bin(make_interval(secs => $3), ended_at, $1) AS step, end_reason AS reason,
                 extract(epoch FROM ended_at - created_at)::float8 AS seconds
             FROM sessions
             WHERE ended_at BETWEEN $1 AND $2
                 AND ($4::uuid IS NULL OR user_id IN (SELECT m.user_id FROM memberships m WHERE m.organization_id = $4))
-        ) AS ended GROUP BY 1
+        ) AS ended GROUP BY GROUPING SETS ((step, reason), (step))
         "#,
         steps.from,
         steps.until,
         steps.seconds(),
-        organization.map(|id| id.0),
+        organization as _,
     )
     .fetch_all(conn)
     .await

@@ -15,7 +15,7 @@ pub async fn list_networks(
         SELECT first_seen_at, network::text AS "network!" FROM session_networks WHERE session_id = $1
         ORDER BY first_seen_at, network
         "#,
-        session.0,
+        session as _,
     )
     .fetch_all(conn)
     .await?;
@@ -33,7 +33,7 @@ pub async fn load_refreshes(
     let row = sqlx::query!(
         r#"SELECT count(*) AS "count!", max(used_at) AS last FROM refresh_tokens
         WHERE session_id = $1 AND used_at IS NOT NULL"#,
-        session.0,
+        session as _,
     )
     .fetch_one(conn)
     .await?;
@@ -47,7 +47,7 @@ pub async fn list_notices(
 ) -> sqlx::Result<Vec<(DateTime<Utc>, Vec<String>, Option<DateTime<Utc>>)>> {
     let rows = sqlx::query!(
         "SELECT at, rules, dismissed_at FROM security_notices WHERE session_id = $1 ORDER BY at",
-        session.0,
+        session as _,
     )
     .fetch_all(conn)
     .await?;

@@ -1,9 +1,7 @@
 //! Users: found by email, locked while their sessions change.
 
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
 
-use super::invalid_column;
 use crate::server::database::Connection;
 use domain::{ids::UserId, plain_text::to_nfc, user::Role};
 
@@ -21,79 +19,51 @@ pub struct Account {
     pub password_change_required: bool,
 }
 
-struct Row {
-    id: Uuid,
-    email: String,
-    display_name: String,
-    password_hash: String,
-    session_epoch: i64,
-    disabled: bool,
-    password_change_required: bool,
-}
-
-impl From<Row> for Account {
-    fn from(row: Row) -> Self {
-        Account {
-            id: UserId(row.id),
-            email: row.email,
-            display_name: row.display_name,
-            password_hash: row.password_hash,
-            epoch: row.session_epoch,
-            disabled: row.disabled,
-            password_change_required: row.password_change_required,
-        }
-    }
-}
-
 /// Finds a user by email, ignoring case and Unicode form.
 pub async fn find_by_email(conn: &mut Connection, email: &str) -> sqlx::Result<Option<Account>> {
-    let row = sqlx::query_as!(
-        Row,
-        r#"SELECT id, email, display_name, password_hash, session_epoch, disabled_at IS NOT NULL AS "disabled!",
+    sqlx::query_as!(
+        Account,
+        r#"SELECT id AS "id: _", email, display_name, password_hash, session_epoch AS epoch, disabled_at IS NOT NULL AS "disabled!",
             password_change_required
         FROM users WHERE lower(email) = lower($1)"#,
         to_nfc(email),
     )
     .fetch_optional(conn)
-    .await?;
-    Ok(row.map(Account::from))
+    .await
 }
 
 /// Finds a user.
 pub async fn find(conn: &mut Connection, user: UserId) -> sqlx::Result<Option<Account>> {
-    let row = sqlx::query_as!(
-        Row,
-        r#"SELECT id, email, display_name, password_hash, session_epoch, disabled_at IS NOT NULL AS "disabled!",
+    sqlx::query_as!(
+        Account,
+        r#"SELECT id AS "id: _", email, display_name, password_hash, session_epoch AS epoch, disabled_at IS NOT NULL AS "disabled!",
             password_change_required
         FROM users WHERE id = $1"#,
-        user.0,
+        user as _,
     )
     .fetch_optional(conn)
-    .await?;
-    Ok(row.map(Account::from))
+    .await
 }
 
 /// Locks a user's row until the transaction ends. Everything that creates or ends sessions of a user does so under this
 /// lock. `None`: the user does not exist.
 pub async fn lock(conn: &mut Connection, user: UserId) -> sqlx::Result<Option<Account>> {
-    let row = sqlx::query_as!(
-        Row,
-        r#"SELECT id, email, display_name, password_hash, session_epoch, disabled_at IS NOT NULL AS "disabled!",
+    sqlx::query_as!(
+        Account,
+        r#"SELECT id AS "id: _", email, display_name, password_hash, session_epoch AS epoch, disabled_at IS NOT NULL AS "disabled!",
             password_change_required
         FROM users WHERE id = $1 FOR UPDATE"#,
-        user.0,
+        user as _,
     )
     .fetch_optional(conn)
-    .await?;
-    Ok(row.map(Account::from))
+    .await
 }
 
 /// Locks several users in the order of their ids, which prevents deadlocks.
 pub async fn lock_all(conn: &mut Connection, users: &[UserId]) -> sqlx::Result<()> {
-    let ids: Vec<Uuid> = users.iter().map(|id| id.0).collect();
     sqlx::query!(
         "SELECT id FROM users WHERE id = ANY ($1) ORDER BY id FOR UPDATE",
-        &ids
+        users as _
     )
     .fetch_all(conn)
     .await?;
@@ -104,7 +74,7 @@ pub async fn lock_all(conn: &mut Connection, users: &[UserId]) -> sqlx::Result<(
 pub async fn increment_epoch(conn: &mut Connection, user: UserId) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE users SET session_epoch = session_epoch + 1 WHERE id = $1",
-        user.0
+        user as _
     )
     .execute(conn)
     .await?;
@@ -120,7 +90,7 @@ pub async fn replace_password_hash(
 ) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2",
-        user.0,
+        user as _,
         old,
         new,
     )
@@ -146,10 +116,10 @@ pub async fn insert(conn: &mut Connection, new: NewUser<'_>, now: DateTime<Utc>)
         VALUES ($1, $2, $3, $4, $5, $6, $6)
         ON CONFLICT (lower(email)) DO NOTHING
         ",
-        new.id.0,
+        new.id as _,
         new.email,
         new.display_name,
-        new.role.as_str(),
+        new.role as _,
         new.password_hash,
         now,
     )
@@ -167,7 +137,7 @@ pub async fn set_password(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE users SET password_hash = $2, password_changed_at = $3, password_change_required = false WHERE id = $1",
-        user.0,
+        user as _,
         password_hash,
         now,
     )
@@ -180,7 +150,7 @@ pub async fn set_password(
 pub async fn require_password_change(conn: &mut Connection, user: UserId) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE users SET password_change_required = true WHERE id = $1",
-        user.0
+        user as _
     )
     .execute(conn)
     .await?;
@@ -189,26 +159,23 @@ pub async fn require_password_change(conn: &mut Connection, user: UserId) -> sql
 
 /// Sets a user's role outside organizations and returns the previous one. `None`: the user does not exist.
 pub async fn set_role(conn: &mut Connection, user: UserId, role: Role) -> sqlx::Result<Option<Role>> {
-    let before = sqlx::query_scalar!(
+    sqlx::query_scalar!(
         r#"
         WITH before AS (SELECT role FROM users WHERE id = $1)
-        UPDATE users SET role = $2 WHERE id = $1 RETURNING (SELECT role FROM before) AS "before!"
+        UPDATE users SET role = $2 WHERE id = $1 RETURNING (SELECT role FROM before) AS "before!: Role"
         "#,
-        user.0,
-        role.as_str(),
+        user as _,
+        role as _,
     )
     .fetch_optional(conn)
-    .await?;
-    before
-        .map(|role| role.parse().map_err(invalid_column("role")))
-        .transpose()
+    .await
 }
 
 /// Disables an account. Repeating this keeps the first time.
 pub async fn disable(conn: &mut Connection, user: UserId, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE users SET disabled_at = COALESCE(disabled_at, $2) WHERE id = $1",
-        user.0,
+        user as _,
         now
     )
     .execute(conn)
@@ -218,7 +185,7 @@ pub async fn disable(conn: &mut Connection, user: UserId, now: DateTime<Utc>) ->
 
 /// Enables an account.
 pub async fn enable(conn: &mut Connection, user: UserId) -> sqlx::Result<()> {
-    sqlx::query!("UPDATE users SET disabled_at = NULL WHERE id = $1", user.0)
+    sqlx::query!("UPDATE users SET disabled_at = NULL WHERE id = $1", user as _)
         .execute(conn)
         .await?;
     Ok(())
@@ -226,10 +193,9 @@ pub async fn enable(conn: &mut Connection, user: UserId) -> sqlx::Result<()> {
 
 /// [`increment_epoch`] for all users except `done`.
 pub async fn increment_epoch_except(conn: &mut Connection, done: &[UserId]) -> sqlx::Result<()> {
-    let done: Vec<Uuid> = done.iter().map(|id| id.0).collect();
     sqlx::query!(
         "UPDATE users SET session_epoch = session_epoch + 1 WHERE id <> ALL ($1)",
-        &done
+        done as _
     )
     .execute(conn)
     .await?;

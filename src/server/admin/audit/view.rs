@@ -122,10 +122,7 @@ fn plain(value: &serde_json::Value) -> String {
 }
 
 fn row(row: &AuditLogRow) -> AnyView {
-    let label = AuditKind::ALL
-        .iter()
-        .find(|kind| kind.as_str() == row.kind)
-        .map(|kind| kind.label().to_owned());
+    let label = row.kind.parse().ok().map(AuditKind::label);
     let reason = row
         .reason
         .as_ref()
@@ -158,7 +155,7 @@ fn row(row: &AuditLogRow) -> AnyView {
     view! {
         <tr>
             <th scope="row">
-                <span class="person">{label.unwrap_or_else(|| row.kind.clone())}</span>
+                <span class="person">{label.unwrap_or(&row.kind).to_owned()}</span>
                 {reason.map(|reason| view! { <span class="soft small">{reason}</span> })}
                 {detail}
             </th>

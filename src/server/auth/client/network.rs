@@ -5,7 +5,8 @@ use std::{fmt, net::IpAddr};
 use ipnet::IpNet;
 
 /// A /24 of IPv4 or a /48 of IPv6: about what a provider assigns to one site.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, sqlx::Type)]
+#[sqlx(transparent)]
 pub struct Network(IpNet);
 
 impl Network {

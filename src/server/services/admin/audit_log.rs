@@ -11,7 +11,7 @@ use super::{
 };
 use domain::{
     alert::AlertRule,
-    audit::{AuditChainStatus, AuditFilter, AuditKind},
+    audit::{AuditChainStatus, AuditFilter},
     filter::Filter,
 };
 
@@ -24,7 +24,9 @@ use crate::{
         },
         state::AppState,
         store::{
-            alerts, audit_chain,
+            alerts,
+            audit::{self, AuditEvent},
+            audit_chain,
             audit_log::{AuditLogRow, AuditSelection, count, load_before},
             job_runs,
         },
@@ -74,14 +76,19 @@ pub async fn list(admin: &AdminRequest, query: &AuditQuery) -> Result<Page, AppE
     Ok(Page { rows, next })
 }
 
-/// Records an export before it starts, with its filter and number of rows.
+/// Records an export before it starts, with its filter and number of rows. `docs/administration.md` says which other reads are
+/// recorded, and why.
 ///
 /// # Errors
 /// [`AppError::SessionEnded`], [`AppError::Forbidden`] if the caller's session or permission ended; [`AppError::Unavailable`].
 pub async fn record_export(admin: &AdminRequest, filter: &AuditFilter) -> Result<(), AppError> {
     let mut tx = admin.begin(&[]).await?;
     let listed = count(&mut tx, selection(admin, filter)).await?;
-    super::record_export(&mut tx, AuditKind::AuditExported, &filter.query(), listed).await?;
+    let (now, event) = (
+        tx.now(),
+        AuditEvent::audit_exported(tx.actor(), &filter.query(), listed),
+    );
+    audit::record(&mut tx, event, now).await?;
     tx.commit().await?;
     Ok(())
 }

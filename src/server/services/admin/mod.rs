@@ -31,31 +31,11 @@ use crate::{
         services::denials::{DenialReason, DenialRecorder},
         state::AppState,
         store::{
-            audit::{self, AuditEvent, AuditKind},
             caller_transaction::{AdminTransaction, CallerError},
             people as people_store, session_list, sessions as sessions_store,
         },
     },
 };
-
-/// Records an export. `docs/administration.md` says which other reads are recorded, and why.
-async fn record_export(
-    tx: &mut AdminTransaction,
-    kind: AuditKind,
-    filter: &str,
-    listed: i64,
-) -> sqlx::Result<()> {
-    let event = AuditEvent {
-        kind,
-        actor: tx.actor(),
-        user: None,
-        session: None,
-        reason: None,
-        detail: json!({ "filter": filter, "listed": listed }),
-    };
-    let now = tx.now();
-    audit::record(tx, event, now).await
-}
 
 /// A request of an administrator: who asks, from where, and which users they may see.
 #[derive(Clone, Debug)]

@@ -21,7 +21,7 @@ use crate::{
             revoke,
         },
         store::{
-            audit::{self, AuditEvent, AuditKind},
+            audit::{self, AuditEvent},
             caller_transaction::AdminTransaction,
             organizations, sessions, users,
         },
@@ -91,7 +91,7 @@ pub async fn disable(admin: &AdminRequest, user: UserId) -> Result<usize, AppErr
     // The sessions first: those of a disabled account are not live any more, and would be passed over.
     let ended = revoke::revoke_all(&mut tx, user, EndReason::AccountDisabled, None, actor, now).await?;
     users::disable(&mut tx, user, now).await?;
-    record(&mut tx, AuditKind::UserDisabled, user).await?;
+    audit::record(&mut tx, AuditEvent::user_disabled(actor, user), now).await?;
     tx.commit().await?;
     tracing::info!(%user, actor = %admin.caller.user.id, ended, "account disabled");
     Ok(ended)
@@ -107,7 +107,8 @@ pub async fn enable(admin: &AdminRequest, user: UserId) -> Result<(), AppError> 
         return Ok(());
     }
     users::enable(&mut tx, user).await?;
-    record(&mut tx, AuditKind::UserEnabled, user).await?;
+    let (now, actor) = (tx.now(), tx.actor());
+    audit::record(&mut tx, AuditEvent::user_enabled(actor, user), now).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -121,7 +122,7 @@ pub async fn require_password_change(admin: &AdminRequest, user: UserId) -> Resu
     let (mut tx, _) = begin(admin, user, AdminAction::RequirePasswordChange).await?;
     let (now, actor) = (tx.now(), tx.actor());
     users::require_password_change(&mut tx, user).await?;
-    record(&mut tx, AuditKind::PasswordChangeRequired, user).await?;
+    audit::record(&mut tx, AuditEvent::password_change_required(actor, user), now).await?;
     let ended = revoke::revoke_all(&mut tx, user, EndReason::RevokedByAdmin, None, actor, now).await?;
     tx.commit().await?;
     Ok(ended)
@@ -185,17 +186,4 @@ pub async fn set_role(
     }
     tx.commit().await?;
     Ok(())
-}
-
-async fn record(tx: &mut AdminTransaction, kind: AuditKind, user: UserId) -> sqlx::Result<()> {
-    let event = AuditEvent {
-        kind,
-        actor: tx.actor(),
-        user: Some(user),
-        session: None,
-        reason: None,
-        detail: json!({}),
-    };
-    let now = tx.now();
-    audit::record(tx, event, now).await
 }

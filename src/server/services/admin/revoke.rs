@@ -5,8 +5,6 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-
 use super::AdminRequest;
 use domain::{
     admin::{Cutoff, RevokeProgress, RevokeTarget},
@@ -24,7 +22,7 @@ use crate::{
         services::revoke,
         state::AppState,
         store::{
-            audit::{self, AuditEvent, AuditKind},
+            audit::{self, AuditEvent},
             caller_transaction::{AdminTransaction, CallerError},
             session_list::{self, SessionSelection},
             sessions::{self, EndCause, EndFilter},
@@ -337,19 +335,13 @@ impl Batch<'_> {
     async fn record_decision(&self, listed: usize) -> Result<(), AppError> {
         let mut tx = self.admin.begin(&[]).await?;
         let now = tx.now();
-        let event = AuditEvent {
-            kind: AuditKind::SessionsEndedByFilter,
-            actor: tx.actor(),
-            user: None,
-            session: None,
-            reason: None,
-            detail: json!({
-                "filter": self.filter.explicit_query(),
-                "begun_by": self.request.until.to_string(),
-                "listed": listed,
-                "note": self.request.note,
-            }),
-        };
+        let event = AuditEvent::sessions_ended_by_filter(
+            tx.actor(),
+            &self.filter.explicit_query(),
+            &self.request.until.to_string(),
+            listed,
+            self.request.note.as_deref(),
+        );
         audit::record(&mut tx, event, now).await?;
         tx.commit().await?;
         Ok(())
@@ -367,7 +359,7 @@ impl Batch<'_> {
             note,
         };
         let ended = sessions::end_by_ids(tx, &listed, end, now).await?;
-        revoke::record_all_ended(tx, &ended, note, actor, now).await?;
-        Ok(ended.iter().filter(|(_, ended)| ended.was_live).count())
+        revoke::record_ended(tx, &ended, note, actor, now).await?;
+        Ok(revoke::live_ids(&ended).len())
     }
 }

@@ -1,7 +1,5 @@
 //! The sessions of users in scope: list, count and export.
 
-use chrono::TimeDelta;
-
 use utoipa::{
     IntoParams,
     openapi::path::{Parameter, ParameterIn},
@@ -22,10 +20,13 @@ use domain::{
 
 use crate::{
     error::{AppError, Resource},
-    server::store::{
-        audit::AuditKind,
-        cursor::Cursor,
-        session_list::{self, SessionSelection},
+    server::{
+        services::session_view,
+        store::{
+            audit::{self, AuditEvent},
+            cursor::Cursor,
+            session_list::{self, AdminSessionRow, SessionSelection},
+        },
     },
 };
 
@@ -82,10 +83,7 @@ pub async fn list(admin: &AdminRequest, query: &SessionsQuery) -> Result<Page, A
     let conn = &mut *admin.state.database.connection().await?;
     let (sessions, next) = session_list::load_page(conn, selection, sort, after, limit).await?;
     let total = session_list::count(conn, selection).await?;
-    let sessions = sessions
-        .into_iter()
-        .map(|session| with_recent_activity(session, admin))
-        .collect();
+    let sessions = sessions.into_iter().map(|row| view(row, admin)).collect();
     Ok(Page {
         sessions,
         total,
@@ -109,23 +107,32 @@ pub async fn find(admin: &AdminRequest, session: SessionId) -> Result<AdminSessi
     let conn = &mut *admin.state.database.connection().await?;
     let found = session_list::find(conn, admin.scope.organization, session, admin.state.clock.now()).await?;
     found
-        .map(|session| with_recent_activity(session, admin))
+        .map(|row| view(row, admin))
         .ok_or(AppError::NotFound(Resource::Session))
 }
 
-/// Adds the activity that this node has not written yet.
-fn with_recent_activity(mut reviewed: AdminSession, admin: &AdminRequest) -> AdminSession {
-    let session = &mut reviewed.session;
-    session.is_current = session.id == admin.caller.id;
-    if reviewed.state == SessionStatus::Live
-        && let Some(active) = admin.state.activity.last_active(session.id)
-    {
-        session.last_active_at = session.last_active_at.max(active);
-        session.last_seen_at = session.last_seen_at.max(active);
-        let idle_end = session.last_active_at + TimeDelta::seconds(reviewed.idle_seconds);
-        session.expires_at = idle_end.min(reviewed.lifetime_expires_at);
+fn view(row: AdminSessionRow, admin: &AdminRequest) -> AdminSession {
+    // The activity of an ended session is never written.
+    let is_live = row.ended_at.is_none();
+    let active = admin
+        .state
+        .activity
+        .last_active(row.session.id)
+        .filter(|_| is_live);
+    AdminSession {
+        session: session_view::build(row.session, active, Some(admin.caller.id)),
+        user: row.user,
+        state: if is_live {
+            SessionStatus::Live
+        } else {
+            SessionStatus::Ended
+        },
+        ended_at: row.ended_at,
+        reason: row.reason,
+        note: row.end_note,
+        ended_by: row.ended_by,
+        is_unusual: row.is_unusual,
     }
-    reviewed
 }
 
 /// The columns of an export.
@@ -163,13 +170,9 @@ pub fn csv_head() -> String {
 pub async fn record_export(admin: &AdminRequest, filter: &SessionFilter) -> Result<(), AppError> {
     let mut tx = admin.begin(&[]).await?;
     let listed = session_list::count(&mut tx, selection(admin, filter)).await?;
-    super::record_export(
-        &mut tx,
-        AuditKind::SessionsExported,
-        &filter.explicit_query(),
-        listed,
-    )
-    .await?;
+    let event = AuditEvent::sessions_exported(tx.actor(), &filter.explicit_query(), listed);
+    let now = tx.now();
+    audit::record(&mut tx, event, now).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -197,7 +200,7 @@ where
         written += sessions.len();
         let lines: String = sessions
             .into_iter()
-            .map(|session| csv_line(&with_recent_activity(session, admin)))
+            .map(|row| csv_line(&view(row, admin)))
             .collect();
         if !write(lines).await || next.is_none() {
             return Ok(());

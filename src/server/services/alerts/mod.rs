@@ -32,7 +32,7 @@ use crate::{
         store::{
             alert_deliveries::{self, NewDelivery},
             alerts::{self, ClearedAlert, Finding},
-            audit::{self, Actor, AuditEvent, AuditKind},
+            audit::{self, Actor, AuditEvent},
         },
     },
 };
@@ -159,14 +159,7 @@ pub async fn queue_test(
         payload: &payload.to_string(),
     };
     alert_deliveries::queue(conn, delivery, now).await?;
-    let event = AuditEvent {
-        kind: AuditKind::AlertTestSent,
-        actor,
-        user: None,
-        session: None,
-        reason: None,
-        detail: json!({ "delivery_id": id }),
-    };
+    let event = AuditEvent::alert_test_sent(actor, id);
     audit::record(conn, event, now).await
 }
 

@@ -2,7 +2,6 @@
 //! revokes sessions beyond the limit.
 
 use chrono::TimeDelta;
-use serde_json::json;
 
 use super::verify::{VerifiedPassword, record_refused_sign_in};
 use domain::{
@@ -21,7 +20,7 @@ use crate::{
         services::{revoke, suspicion},
         state::AppState,
         store::{
-            audit::{self, Actor, AuditEvent, AuditKind},
+            audit::{self, Actor, AuditEvent},
             devices::{self, DeviceDetails},
             events, known_browsers, networks, refresh_tokens,
             sessions::{self, EndFilter, NewSession},
@@ -90,14 +89,7 @@ pub async fn create_session(
     sessions::lock_open_of(&mut tx, user).await?;
     if let Some(hash) = request.new_password {
         users::set_password(&mut tx, user, hash, now).await?;
-        let event = AuditEvent {
-            kind: AuditKind::PasswordChanged,
-            actor,
-            user: Some(user),
-            session: Some(id),
-            reason: None,
-            detail: json!({ "kept_others": false }),
-        };
+        let event = AuditEvent::password_changed(actor, false);
         audit::record(&mut tx, event, now).await?;
         let all = EndFilter::All(user);
         revoke::revoke_matching(&mut tx, all, EndReason::PasswordChanged, None, actor, now).await?;
@@ -121,7 +113,7 @@ pub async fn create_session(
         && let Some(known) = devices::find(&mut tx, user, facts.device_id).await?
         && let Some(old) = sessions::end_for_device(&mut tx, known, user, now).await?
     {
-        revoke::record_ended(&mut tx, user, &[old], None, actor, now).await?;
+        revoke::record_ended(&mut tx, &[old], None, actor, now).await?;
     }
     let unusual = suspicion::check_sign_in(&mut tx, &state.config.suspicion, verified, client, now).await?;
     let device = match request.device {
@@ -156,14 +148,7 @@ pub async fn create_session(
     let begun = sessions::load_inserted(&mut tx, id).await?;
     let most = begun.max_sessions;
     let signed_out = revoke::revoke_over_limit(&mut tx, user, Some(id), None, most, actor, now).await?;
-    let event = AuditEvent {
-        kind: AuditKind::SignedIn,
-        actor,
-        user: Some(user),
-        session: Some(id),
-        reason: None,
-        detail: json!({ "kind": request.kind, "device_name": request.device_name }),
-    };
+    let event = AuditEvent::signed_in(actor, request.kind, request.device_name);
     audit::record(&mut tx, event, now).await?;
     if let Some(unusual) = unusual {
         suspicion::raise(&mut tx, user, id, &unusual, client, now).await?;

@@ -1,6 +1,5 @@
 //! Verifies a password. Takes as long for unknown emails and disabled accounts.
 
-use serde_json::json;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
@@ -21,7 +20,7 @@ use crate::{
         },
         state::AppState,
         store::{
-            audit::{self, Actor, AuditEvent, AuditKind},
+            audit::{self, AuditEvent},
             devices, known_browsers,
             users::{self, Account},
         },
@@ -206,14 +205,7 @@ async fn record_refusal(
     client: &Client,
     why: &str,
 ) -> Result<(), AppError> {
-    let event = AuditEvent {
-        kind: AuditKind::SignInFailed,
-        actor: Actor::from_address(client.ip_address),
-        user: account.map(|account| account.id),
-        session: None,
-        reason: Some(why),
-        detail: json!({}),
-    };
+    let event = AuditEvent::sign_in_failed(client.ip_address, account.map(|account| account.id), why);
     let mut tx = state.database.begin().await?;
     if let Some(failed) = failed {
         throttle::record_failure(&mut tx, failed).await?;

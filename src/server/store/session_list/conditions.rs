@@ -45,7 +45,7 @@ pub(super) fn push_from(query: &mut QueryBuilder<Postgres>, selection: SessionSe
     if let Some(organization) = selection.organization {
         query
             .push(" JOIN memberships scope ON scope.user_id = st.user_id AND scope.organization_id = ")
-            .push_bind(organization.0);
+            .push_bind(organization);
     }
 }
 
@@ -74,27 +74,27 @@ pub(super) fn push_conditions(
         }
     }
     if let Some(user) = filter.user {
-        query.push(" AND st.user_id = ").push_bind(user.0);
+        query.push(" AND st.user_id = ").push_bind(user);
     }
     if let Some(kind) = filter.kind {
-        query.push(" AND st.kind = ").push_bind(kind.as_str());
+        query.push(" AND st.kind = ").push_bind(kind);
     }
     if let Some(wanted) = filter.role {
         query
             .push(format!(" AND {} = ", role_expression(selection)))
-            .push_bind(wanted.as_str());
+            .push_bind(wanted);
     }
     match (filter.reason, part) {
         (None, _) | (Some(_), ListPart::Live | ListPart::Open) => {}
         (Some(reason), ListPart::Recorded) => {
-            query.push(" AND st.end_reason = ").push_bind(reason.as_str());
+            query.push(" AND st.end_reason = ").push_bind(reason);
         }
         (Some(reason), ListPart::Expired) => {
             query
                 .push(" AND session_end_reason(st, ")
                 .push_bind(now)
                 .push(") = ")
-                .push_bind(reason.as_str());
+                .push_bind(reason);
         }
     }
     if let Some(age) = filter.age {
@@ -133,10 +133,7 @@ fn push_search(query: &mut QueryBuilder<Postgres>, q: &str, part: ListPart) {
         return;
     }
     if let Some(network) = parse_network(q).filter(|_| q.contains(['.', ':'])) {
-        query
-            .push(" AND st.ip_address <<= ")
-            .push_bind(network.to_string())
-            .push("::text::inet");
+        query.push(" AND st.ip_address <<= ").push_bind(network);
         return;
     }
     let pattern = like_pattern(q);

@@ -7,21 +7,18 @@ mod conditions;
 
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, Postgres, QueryBuilder};
-use uuid::Uuid;
 
 use self::conditions::{ListPart, list_parts, push_conditions, push_from, role_expression};
-use super::{cursor::Cursor, invalid_column};
+use super::{cursor::Cursor, sessions::SessionRow};
 use crate::server::database::Connection;
 use domain::{
-    admin::{AdminSession, Cutoff, SessionStatus},
+    admin::Cutoff,
     admin_permission::AdminScope,
     ids::{OrganizationId, SessionId, UserId},
-    session::Session,
+    session::EndReason,
     session_filter::{SessionFilter, SessionSort},
-    user::User,
+    user::{Role, User},
 };
-
-use crate::server::auth::client::BrowserNames;
 
 /// The filter, within what the caller may see, at one time.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +29,22 @@ pub struct SessionSelection<'a> {
     pub now: DateTime<Utc>,
 }
 
+/// A session for administrators.
+#[derive(Debug, FromRow)]
+pub struct AdminSessionRow {
+    #[sqlx(flatten)]
+    pub session: SessionRow,
+    #[sqlx(flatten)]
+    pub user: User,
+    email_key: String,
+    /// `None` while the session is live.
+    pub ended_at: Option<DateTime<Utc>>,
+    pub reason: Option<EndReason>,
+    pub end_note: Option<String>,
+    pub ended_by: Option<UserId>,
+    pub is_unusual: bool,
+}
+
 /// Returns a page, at most `limit` rows, and the cursor of the next page if there is one.
 pub async fn load_page(
     conn: &mut Connection,
@@ -39,7 +52,7 @@ pub async fn load_page(
     sort: SessionSort,
     after: Option<&Cursor>,
     limit: u16,
-) -> sqlx::Result<(Vec<AdminSession>, Option<Cursor>)> {
+) -> sqlx::Result<(Vec<AdminSessionRow>, Option<Cursor>)> {
     let parts = list_parts(selection.filter);
     if parts.is_empty() {
         return Ok((Vec::new(), None));
@@ -74,12 +87,11 @@ pub async fn load_page(
             ") AS page ON page.id = st.id ORDER BY {key} {direction}, st.id {direction} LIMIT "
         ))
         .push_bind(most);
-    let mut rows: Vec<Row> = query.build_query_as().fetch_all(conn).await?;
+    let mut rows: Vec<AdminSessionRow> = query.build_query_as().fetch_all(conn).await?;
     let has_more = rows.len() > usize::from(limit);
     rows.truncate(usize::from(limit));
     let next = rows.last().filter(|_| has_more).map(|last| cursor_of(last, sort));
-    let sessions = rows.into_iter().map(Row::read).collect::<sqlx::Result<_>>()?;
-    Ok((sessions, next))
+    Ok((rows, next))
 }
 
 /// Returns the ORDER BY expression of a part.
@@ -120,11 +132,7 @@ pub async fn list_live_ids(
 ) -> sqlx::Result<Vec<(UserId, SessionId)>> {
     let mut query = live_until(selection, Some(until), except);
     query.push(" ORDER BY st.user_id, st.id LIMIT ").push_bind(most);
-    let rows: Vec<(Uuid, Uuid)> = query.build_query_as().fetch_all(conn).await?;
-    Ok(rows
-        .into_iter()
-        .map(|(user, session)| (UserId(user), SessionId(session)))
-        .collect())
+    query.build_query_as().fetch_all(conn).await
 }
 
 /// Returns those of `ids` that the filter still lists, up to `until` if given.
@@ -134,14 +142,13 @@ pub async fn filter_listed(
     until: Option<Cutoff>,
     ids: &[SessionId],
 ) -> sqlx::Result<Vec<SessionId>> {
-    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let mut query = live_until(selection, until, None);
     query
         .push(" AND st.id = ANY(")
         .push_bind(ids)
         .push(") ORDER BY st.id");
-    let rows: Vec<(Uuid, Uuid)> = query.build_query_as().fetch_all(conn).await?;
-    Ok(rows.into_iter().map(|(_, session)| SessionId(session)).collect())
+    let rows: Vec<(UserId, SessionId)> = query.build_query_as().fetch_all(conn).await?;
+    Ok(rows.into_iter().map(|(_, session)| session).collect())
 }
 
 /// Counts live sessions of the filter, up to `until` if given.
@@ -177,17 +184,14 @@ fn live_conditions(
     match until {
         None => {}
         Some(Cutoff::Number(number)) => {
-            query
-                .push(" AND EXISTS (SELECT FROM sessions c WHERE c.id = st.id AND COALESCE(c.number, 0) <= ")
-                .push_bind(number)
-                .push(")");
+            query.push(" AND COALESCE(st.number, 0) <= ").push_bind(number);
         }
         Some(Cutoff::Time(time)) => {
             query.push(" AND st.created_at <= ").push_bind(time);
         }
     }
     if let Some(except) = except {
-        query.push(" AND st.id <> ").push_bind(except.0);
+        query.push(" AND st.id <> ").push_bind(except);
     }
 }
 
@@ -197,7 +201,7 @@ pub async fn find(
     organization: Option<OrganizationId>,
     session: SessionId,
     now: DateTime<Utc>,
-) -> sqlx::Result<Option<AdminSession>> {
+) -> sqlx::Result<Option<AdminSessionRow>> {
     let filter = SessionFilter::default();
     let selection = SessionSelection {
         filter: &filter,
@@ -206,9 +210,8 @@ pub async fn find(
     };
     let mut query = QueryBuilder::<Postgres>::new("");
     select_rows(&mut query, selection);
-    query.push(" WHERE st.id = ").push_bind(session.0);
-    let row: Option<Row> = query.build_query_as().fetch_optional(conn).await?;
-    row.map(Row::read).transpose()
+    query.push(" WHERE st.id = ").push_bind(session);
+    query.build_query_as().fetch_optional(conn).await
 }
 
 /// The first of these sessions whose user does not belong to the organization.
@@ -217,50 +220,37 @@ pub async fn find_first_outside(
     organization: Option<OrganizationId>,
     ids: &[SessionId],
 ) -> sqlx::Result<Option<SessionId>> {
-    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-    let id = sqlx::query_scalar!(
-        "
-        SELECT s.id FROM sessions s WHERE s.id = ANY ($1) AND $2::uuid IS NOT NULL AND NOT EXISTS (
+    sqlx::query_scalar!(
+        r#"
+        SELECT s.id AS "id: SessionId" FROM sessions s WHERE s.id = ANY ($1) AND $2::uuid IS NOT NULL AND NOT EXISTS (
             SELECT 1 FROM memberships m WHERE m.user_id = s.user_id AND m.organization_id = $2) LIMIT 1
-        ",
-        &ids,
-        organization.map(|id| id.0),
+        "#,
+        ids as _,
+        organization as _,
     )
     .fetch_optional(conn)
-    .await?;
-    Ok(id.map(SessionId))
+    .await
 }
 
 /// The users whom the session's user administers in it, as of now. `None`: no administrator.
 pub async fn admin_scope(conn: &mut Connection, session: SessionId) -> sqlx::Result<Option<AdminScope>> {
     let row = sqlx::query!(
-        r#"SELECT role AS "role!", organization_id FROM session_state WHERE id = $1"#,
-        session.0,
+        r#"SELECT role AS "role!: Role", organization_id AS "organization: OrganizationId"
+        FROM session_state WHERE id = $1"#,
+        session as _,
     )
     .fetch_optional(conn)
     .await?;
-    let Some(row) = row else { return Ok(None) };
-    let role = row.role.parse().map_err(invalid_column("role"))?;
-    Ok(AdminScope::of(role, row.organization_id.map(OrganizationId)))
+    Ok(row.and_then(|row| AdminScope::of(row.role, row.organization)))
 }
 
 fn select_rows(query: &mut QueryBuilder<Postgres>, selection: SessionSelection<'_>) {
     query.push(format!(
-        "SELECT st.id, st.user_id, st.email, lower(st.email) AS email_key, st.display_name, {} AS role, st.kind, \
-         st.device_name, st.os, st.platform, st.browser, st.user_agent, host(st.ip_address) AS ip_address, \
-         st.created_at, st.last_active_at, st.last_seen_at, LEAST(st.idle_expires_at, st.lifetime_expires_at) AS expires_at, \
-         st.idle_seconds, st.lifetime_expires_at, EXISTS (SELECT 1 FROM security_notices n WHERE n.session_id = st.id) AS is_unusual, st.live_until > ",
+        "SELECT {}, st.user_id, st.email, lower(st.email) AS email_key, st.display_name, {} AS role, \
+         EXISTS (SELECT 1 FROM security_notices n WHERE n.session_id = st.id) AS is_unusual, ended.*",
+        SessionRow::COLUMNS,
         role_expression(selection),
     ));
-    query
-        .push_bind(selection.now)
-        .push(" AS is_live, session_end_reason(st, ")
-        .push_bind(selection.now)
-        .push(") AS reason, CASE WHEN st.live_until > ")
-        .push_bind(selection.now)
-        .push(" THEN NULL ELSE session_end_time(st, ")
-        .push_bind(selection.now)
-        .push(") END AS ended_at");
     match selection.organization {
         None => {
             query.push(", st.end_note, st.ended_by");
@@ -270,7 +260,7 @@ fn select_rows(query: &mut QueryBuilder<Postgres>, selection: SessionSelection<'
             for column in ["end_note", "ended_by"] {
                 query
                     .push(", CASE WHEN acted_within(")
-                    .push_bind(organization.0)
+                    .push_bind(organization)
                     .push(format!(
                         ", st.ended_by, st.user_id, (SELECT e.actor_organization_id FROM audit_events e WHERE \
                          e.session_id = st.id AND e.kind = 'session_ended' ORDER BY e.id LIMIT 1)) THEN st.{column} END \
@@ -280,13 +270,22 @@ fn select_rows(query: &mut QueryBuilder<Postgres>, selection: SessionSelection<'
         }
     }
     push_from(query, selection);
+    query
+        .push(" LEFT JOIN LATERAL (SELECT session_end_reason(st, ")
+        .push_bind(selection.now)
+        .push(") AS reason, session_end_time(st, ")
+        .push_bind(selection.now)
+        .push(") AS ended_at WHERE st.live_until <= ")
+        .push_bind(selection.now)
+        .push(") ended ON true");
 }
 
-fn cursor_of(row: &Row, sort: SessionSort) -> Cursor {
+fn cursor_of(row: &AdminSessionRow, sort: SessionSort) -> Cursor {
+    let session = &row.session;
     match sort {
-        SessionSort::LastActive => Cursor::from_time(row.last_active_at, row.id),
-        SessionSort::CreatedAt => Cursor::from_time(row.created_at, row.id),
-        SessionSort::User => Cursor::from_email(row.email_key.clone(), row.id),
+        SessionSort::LastActive => Cursor::from_time(session.last_active_at, session.id.0),
+        SessionSort::CreatedAt => Cursor::from_time(session.created_at, session.id.0),
+        SessionSort::User => Cursor::from_email(row.email_key.clone(), session.id.0),
     }
 }
 
@@ -303,77 +302,4 @@ fn after_cursor(query: &mut QueryBuilder<Postgres>, cursor: &Cursor, sort: Sessi
     query.push(format!(" AND ({key} {beyond} "));
     let id = cursor.bind_key(query);
     query.push(format!(" OR st.id {beyond} ")).push_bind(id).push(")");
-}
-
-#[derive(FromRow)]
-struct Row {
-    id: Uuid,
-    user_id: Uuid,
-    email: String,
-    email_key: String,
-    display_name: String,
-    role: String,
-    kind: String,
-    device_name: Option<String>,
-    os: Option<String>,
-    platform: Option<String>,
-    browser: Option<String>,
-    user_agent: String,
-    ip_address: String,
-    created_at: DateTime<Utc>,
-    last_active_at: DateTime<Utc>,
-    last_seen_at: DateTime<Utc>,
-    expires_at: DateTime<Utc>,
-    idle_seconds: i64,
-    lifetime_expires_at: DateTime<Utc>,
-    ended_at: Option<DateTime<Utc>>,
-    end_note: Option<String>,
-    ended_by: Option<Uuid>,
-    is_unusual: bool,
-    is_live: bool,
-    reason: Option<String>,
-}
-
-impl Row {
-    fn read(self) -> sqlx::Result<AdminSession> {
-        let reason = self.reason.filter(|_| !self.is_live);
-        Ok(AdminSession {
-            session: Session {
-                id: SessionId(self.id),
-                kind: self.kind.parse().map_err(invalid_column("kind"))?,
-                device_name: self
-                    .device_name
-                    .unwrap_or_else(|| BrowserNames::parse(&self.user_agent).device_name),
-                os: self.os,
-                platform: self.platform,
-                browser: self.browser,
-                ip_address: self.ip_address,
-                created_at: self.created_at,
-                last_active_at: self.last_active_at,
-                last_seen_at: self.last_seen_at,
-                expires_at: self.expires_at,
-                is_current: false,
-            },
-            user: User {
-                id: UserId(self.user_id),
-                email: self.email,
-                display_name: self.display_name,
-                role: self.role.parse().map_err(invalid_column("role"))?,
-            },
-            state: if self.is_live {
-                SessionStatus::Live
-            } else {
-                SessionStatus::Ended
-            },
-            ended_at: self.ended_at,
-            reason: reason
-                .map(|reason| reason.parse().map_err(invalid_column("end_reason")))
-                .transpose()?,
-            note: self.end_note,
-            ended_by: self.ended_by.map(UserId),
-            is_unusual: self.is_unusual,
-            idle_seconds: self.idle_seconds,
-            lifetime_expires_at: self.lifetime_expires_at,
-        })
-    }
 }

@@ -1,7 +1,8 @@
 //! Activity and presence.
 
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
+
+use domain::ids::SessionId;
 
 use crate::server::database::Connection;
 use crate::server::store::caller_transaction::CallerTransaction;
@@ -10,7 +11,7 @@ use crate::server::store::caller_transaction::CallerTransaction;
 /// sessions stay unchanged.
 pub async fn record_activity(
     conn: &mut Connection,
-    ids: &[Uuid],
+    ids: &[SessionId],
     seen: &[DateTime<Utc>],
     active: &[Option<DateTime<Utc>>],
 ) -> sqlx::Result<u64> {
@@ -24,7 +25,7 @@ pub async fn record_activity(
             SELECT id FROM sessions WHERE id = ANY ($1) AND ended_at IS NULL ORDER BY id FOR UPDATE
         )
         ",
-        ids,
+        ids as _,
         seen,
         active as &[Option<DateTime<Utc>>],
     )
@@ -42,7 +43,7 @@ pub async fn extend(tx: &mut CallerTransaction) -> sqlx::Result<bool> {
         WHERE s.id = $1 AND s.ended_at IS NULL
             AND (SELECT st.live_until > $2 FROM session_state st WHERE st.id = s.id)
         ",
-        session.0,
+        session as _,
         now,
     )
     .execute(&mut ***tx)

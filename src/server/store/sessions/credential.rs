@@ -30,7 +30,7 @@ pub async fn set_credential(
         UPDATE sessions SET credential_hash = $2, credential_expires_at = $3, rotation_due = false
         WHERE id = $1 AND ended_at IS NULL
         ",
-        session.0,
+        session as _,
         credential.as_bytes(),
         expires_at,
         now,
@@ -48,7 +48,7 @@ pub async fn find_replaced(
 ) -> sqlx::Result<Option<ReplacedCookie>> {
     let row = sqlx::query!(
         r#"
-        SELECT r.session_id, s.user_id AS "user_id!"
+        SELECT r.session_id AS "session: SessionId", s.user_id AS "user!: UserId"
         FROM replaced_cookies r JOIN session_state s ON s.id = r.session_id
         WHERE r.credential_hash = $1 AND s.live_until > $2
         "#,
@@ -58,8 +58,8 @@ pub async fn find_replaced(
     .fetch_optional(conn)
     .await?;
     Ok(row.map(|row| ReplacedCookie {
-        session: SessionId(row.session_id),
-        user: UserId(row.user_id),
+        session: row.session,
+        user: row.user,
         credential,
     }))
 }
@@ -69,7 +69,7 @@ pub async fn find_replaced(
 pub async fn take_replaced(conn: &mut Connection, replaced: ReplacedCookie) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "DELETE FROM replaced_cookies WHERE session_id = $1 AND credential_hash = $2",
-        replaced.session.0,
+        replaced.session as _,
         replaced.credential.as_bytes(),
     )
     .execute(conn)
@@ -96,7 +96,7 @@ pub async fn find_credential_expiry(
 ) -> sqlx::Result<Option<DateTime<Utc>>> {
     let found = sqlx::query_scalar!(
         "SELECT credential_expires_at FROM sessions WHERE id = $1 AND credential_hash = $2 AND ended_at IS NULL",
-        session.0,
+        session as _,
         credential.as_bytes(),
     )
     .fetch_optional(conn)
@@ -113,7 +113,7 @@ pub async fn is_due_for_rotation(
 ) -> sqlx::Result<bool> {
     let due = sqlx::query_scalar!(
         r#"SELECT rotation_due AS "due!" FROM session_state WHERE id = $1 AND credential_hash = $2 AND live_until > $3"#,
-        session.0,
+        session as _,
         credential.as_bytes(),
         now,
     )
@@ -127,7 +127,7 @@ pub async fn record_reauthentication(tx: &mut CallerTransaction) -> sqlx::Result
     let (session, now) = (tx.session(), tx.now());
     sqlx::query!(
         "UPDATE sessions SET authenticated_at = $2 WHERE id = $1 AND ended_at IS NULL",
-        session.0,
+        session as _,
         now,
     )
     .execute(&mut ***tx)
@@ -143,7 +143,7 @@ pub async fn mark_for_rotation(conn: &mut Connection, user: UserId, now: DateTim
             credential_expires_at = CASE kind WHEN 'desktop' THEN LEAST(credential_expires_at, $2) END
         WHERE id IN (SELECT id FROM sessions WHERE user_id = $1 AND ended_at IS NULL ORDER BY id FOR UPDATE)
         ",
-        user.0,
+        user as _,
         now,
     )
     .execute(conn)
@@ -162,7 +162,7 @@ pub async fn set_client(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE sessions SET user_agent = $2, browser = $3, os = $4, platform = $5 WHERE id = $1 AND ended_at IS NULL",
-        session.0,
+        session as _,
         user_agent,
         browser,
         os,
@@ -186,8 +186,8 @@ pub async fn switch_organization(
         UPDATE sessions SET organization_id = $2, rotation_due = rotation_due OR (kind = 'browser' AND $3)
         WHERE id = $1 AND ended_at IS NULL
         ",
-        session.0,
-        organization.0,
+        session as _,
+        organization as _,
         other_role,
     )
     .execute(&mut ***tx)

@@ -1,7 +1,6 @@
 //! Ends sessions. Rows are locked in the order of their ids, wherever more than one is written.
 
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
 
 use crate::server::database::Connection;
 use domain::{
@@ -9,10 +8,8 @@ use domain::{
     session::EndReason,
 };
 
-use crate::server::{
-    auth::client::BrowserNames,
-    store::{caller_transaction::CallerTransaction, invalid_column},
-};
+use super::SessionClient;
+use crate::server::store::caller_transaction::CallerTransaction;
 
 /// Selects open sessions of one user.
 #[derive(Clone, Copy, Debug)]
@@ -20,14 +17,6 @@ pub enum EndFilter {
     All(UserId),
     One(UserId, SessionId),
     AllExcept(UserId, SessionId),
-}
-
-impl EndFilter {
-    pub fn user(self) -> UserId {
-        match self {
-            Self::All(user) | Self::One(user, _) | Self::AllExcept(user, _) => user,
-        }
-    }
 }
 
 /// Who ends sessions, why, and with which note.
@@ -42,6 +31,7 @@ pub struct EndCause<'a> {
 /// A session that was just ended.
 #[derive(Clone, Copy, Debug)]
 pub struct EndRecord {
+    pub user: UserId,
     pub session: SessionId,
     /// The given reason; for a session that had expired unnoticed, the reason of its expiry.
     pub reason: EndReason,
@@ -58,42 +48,40 @@ pub async fn end(
     end: EndCause<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<EndRecord>> {
-    let (only, except) = match filter {
-        EndFilter::All(_) => (None, None),
-        EndFilter::One(_, session) => (Some(session.0), None),
-        EndFilter::AllExcept(_, session) => (None, Some(session.0)),
+    let (user, only, except) = match filter {
+        EndFilter::All(user) => (user, None, None),
+        EndFilter::One(user, session) => (user, Some(session), None),
+        EndFilter::AllExcept(user, session) => (user, None, Some(session)),
     };
     let ids = sqlx::query_scalar!(
-        "
-        SELECT id FROM sessions
+        r#"
+        SELECT id AS "id: SessionId" FROM sessions
         WHERE user_id = $1 AND ended_at IS NULL AND ($2::uuid IS NULL OR id = $2) AND ($3::uuid IS NULL OR id <> $3)
         ORDER BY id FOR UPDATE
-        ",
-        filter.user().0,
-        only,
-        except,
+        "#,
+        user as _,
+        only as _,
+        except as _,
     )
     .fetch_all(&mut *conn)
     .await?;
-    let ids: Vec<SessionId> = ids.into_iter().map(SessionId).collect();
-    let ended = end_by_ids(conn, &ids, end, now).await?;
-    Ok(ended.into_iter().map(|(_, ended)| ended).collect())
+    end_by_ids(conn, &ids, end, now).await
 }
 
 /// Ends sessions by id and returns them ordered by user. The caller holds the row locks of the users. Live sessions get
-/// the given reason. Expired sessions get their expiry as end, so that longer limits cannot revive them. EndRecord sessions
+/// the given reason. Expired sessions get their expiry as end, so that longer limits cannot revive them. Ended sessions
 /// stay unchanged. Devices of the sessions become inactive.
 pub async fn end_by_ids(
     conn: &mut Connection,
     ids: &[SessionId],
     end: EndCause<'_>,
     now: DateTime<Utc>,
-) -> sqlx::Result<Vec<(UserId, EndRecord)>> {
+) -> sqlx::Result<Vec<EndRecord>> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-    let rows = sqlx::query!(
+    sqlx::query_as!(
+        EndRecord,
         r#"
         WITH target AS (
             SELECT id FROM sessions WHERE id = ANY ($1) AND ended_at IS NULL ORDER BY id FOR UPDATE
@@ -110,29 +98,18 @@ pub async fn end_by_ids(
         ), inactive AS (
             UPDATE devices SET is_active = false WHERE id IN (SELECT device FROM ended)
         )
-        SELECT id AS "id!", user_id AS "user_id!", reason AS "reason!", at AS "at!", was_live AS "was_live!" FROM ended
-        ORDER BY user_id, id
+        SELECT user_id AS "user!: _", id AS "session!: _", reason AS "reason!: _", at AS "at!", was_live AS "was_live!"
+        FROM ended ORDER BY user_id, id
         "#,
-        &ids,
+        ids as _,
         now,
-        end.reason.as_str(),
-        end.by.map(|id| id.0),
-        end.by_session.map(|id| id.0),
+        end.reason as _,
+        end.by as _,
+        end.by_session as _,
         end.note,
     )
     .fetch_all(conn)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            let ended = EndRecord {
-                session: SessionId(row.id),
-                reason: row.reason.parse().map_err(invalid_column("reason"))?,
-                at: row.at,
-                was_live: row.was_live,
-            };
-            Ok((UserId(row.user_id), ended))
-        })
-        .collect()
+    .await
 }
 
 /// Ends the open session of a device that signs in again. See [`end_by_ids`]. `by` is its user; the session that
@@ -144,8 +121,8 @@ pub async fn end_for_device(
     now: DateTime<Utc>,
 ) -> sqlx::Result<Option<EndRecord>> {
     let id = sqlx::query_scalar!(
-        "SELECT id FROM sessions WHERE device = $1 AND ended_at IS NULL FOR UPDATE",
-        device.0,
+        r#"SELECT id AS "id: SessionId" FROM sessions WHERE device = $1 AND ended_at IS NULL FOR UPDATE"#,
+        device as _,
     )
     .fetch_optional(&mut *conn)
     .await?;
@@ -156,8 +133,7 @@ pub async fn end_for_device(
         by_session: None,
         note: None,
     };
-    let ended = end_by_ids(conn, &[SessionId(id)], end, now).await?;
-    Ok(ended.into_iter().next().map(|(_, ended)| ended))
+    Ok(end_by_ids(conn, &[id], end, now).await?.pop())
 }
 
 /// Keeps the caller's session live after its user's epoch was incremented.
@@ -168,7 +144,7 @@ pub async fn update_epoch(tx: &mut CallerTransaction) -> sqlx::Result<()> {
         UPDATE sessions s SET epoch = u.session_epoch FROM users u
         WHERE s.id = $1 AND u.id = s.user_id AND s.ended_at IS NULL
         ",
-        session.0,
+        session as _,
     )
     .execute(&mut ***tx)
     .await?;
@@ -185,71 +161,62 @@ pub async fn list_over_limit(
     most: i64,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<SessionId>> {
-    let ids = sqlx::query_scalar!(
+    sqlx::query_scalar!(
         r#"
-        SELECT id AS "id!" FROM session_state
+        SELECT id AS "id!: SessionId" FROM session_state
         WHERE user_id = $1 AND live_until > $4 AND ($5::uuid IS NULL OR organization_id = $5)
         ORDER BY (id = $2) IS TRUE DESC, last_active_at DESC, created_at DESC, id OFFSET $3
         "#,
-        user.0,
-        kept.map(|id| id.0),
+        user as _,
+        kept as _,
         most,
         now,
-        organization.map(|id| id.0),
+        organization as _,
     )
     .fetch_all(conn)
-    .await?;
-    Ok(ids.into_iter().map(SessionId).collect())
+    .await
 }
 
 /// Locks open sessions with an outdated epoch, which are no longer live but not recorded as ended.
 pub async fn lock_outdated_epoch(conn: &mut Connection) -> sqlx::Result<Vec<SessionId>> {
-    let ids = sqlx::query_scalar!(
-        "
-        SELECT s.id FROM sessions s JOIN users u ON u.id = s.user_id
+    sqlx::query_scalar!(
+        r#"
+        SELECT s.id AS "id: SessionId" FROM sessions s JOIN users u ON u.id = s.user_id
         WHERE s.ended_at IS NULL AND s.epoch <> u.session_epoch ORDER BY s.id FOR UPDATE OF s
-        "
+        "#
     )
     .fetch_all(conn)
-    .await?;
-    Ok(ids.into_iter().map(SessionId).collect())
+    .await
 }
 
 /// [`lock_outdated_epoch`] for one user.
 pub async fn lock_outdated_epoch_of(conn: &mut Connection, user: UserId) -> sqlx::Result<Vec<SessionId>> {
-    let ids = sqlx::query_scalar!(
-        "
-        SELECT s.id FROM sessions s JOIN users u ON u.id = s.user_id
+    sqlx::query_scalar!(
+        r#"
+        SELECT s.id AS "id: SessionId" FROM sessions s JOIN users u ON u.id = s.user_id
         WHERE s.user_id = $1 AND s.ended_at IS NULL AND s.epoch <> u.session_epoch ORDER BY s.id FOR UPDATE OF s
-        ",
-        user.0,
+        "#,
+        user as _,
     )
     .fetch_all(conn)
-    .await?;
-    Ok(ids.into_iter().map(SessionId).collect())
+    .await
 }
 
-/// Returns the device names of the sessions that this one ended because of the session limit.
+/// Returns the clients of the sessions that this one ended because of the session limit.
 pub async fn list_ended_by_limit(
     conn: &mut Connection,
     session: SessionId,
-) -> sqlx::Result<Vec<(SessionId, String)>> {
-    let rows = sqlx::query!(
+) -> sqlx::Result<Vec<SessionClient>> {
+    sqlx::query_as!(
+        SessionClient,
         r#"
-        SELECT id AS "id!", device_name, user_agent AS "user_agent!" FROM session_state
+        SELECT device_name, user_agent AS "user_agent!" FROM session_state
         WHERE ended_by_session = $1 AND end_reason = 'session_limit' ORDER BY ended_at, id
         "#,
-        session.0
+        session as _,
     )
     .fetch_all(conn)
-    .await?;
-    let name = |device: Option<String>, agent: &str| {
-        device.unwrap_or_else(|| BrowserNames::parse(agent).device_name)
-    };
-    Ok(rows
-        .into_iter()
-        .map(|row| (SessionId(row.id), name(row.device_name, &row.user_agent)))
-        .collect())
+    .await
 }
 
 /// Locks up to `most` open sessions that appear to be expired. Skips locked rows: they may be extended at this moment.
@@ -258,9 +225,9 @@ pub async fn lock_expired(
     most: i64,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<SessionId>> {
-    let ids = sqlx::query_scalar!(
+    sqlx::query_scalar!(
         r#"
-        SELECT s.id FROM sessions s
+        SELECT s.id AS "id: SessionId" FROM sessions s
         WHERE s.ended_at IS NULL AND s.id IN (
             SELECT st.id FROM session_state st
             WHERE st.ended_at IS NULL AND st.live_until <= $1
@@ -274,8 +241,7 @@ pub async fn lock_expired(
         most,
     )
     .fetch_all(conn)
-    .await?;
-    Ok(ids.into_iter().map(SessionId).collect())
+    .await
 }
 
 /// Records the expiry of those of the locked sessions that have expired according to their current rows.
@@ -283,9 +249,9 @@ pub async fn record_expiry(
     conn: &mut Connection,
     locked: &[SessionId],
     now: DateTime<Utc>,
-) -> sqlx::Result<Vec<(UserId, EndRecord)>> {
-    let ids: Vec<Uuid> = locked.iter().map(|id| id.0).collect();
-    let rows = sqlx::query!(
+) -> sqlx::Result<Vec<EndRecord>> {
+    sqlx::query_as!(
+        EndRecord,
         r#"
         WITH judged AS (
             SELECT s.id, session_end_reason(s, $2) AS reason, session_end_time(s, $2) AS at FROM session_state s
@@ -296,24 +262,14 @@ pub async fn record_expiry(
         ), inactive AS (
             UPDATE devices SET is_active = false WHERE id IN (SELECT device FROM ended)
         )
-        SELECT id AS "id!", user_id AS "user_id!", reason AS "reason!", at AS "at!" FROM ended ORDER BY user_id, id
+        SELECT user_id AS "user!: _", id AS "session!: _", reason AS "reason!: _", at AS "at!", false AS "was_live!"
+        FROM ended ORDER BY user_id, id
         "#,
-        &ids,
+        locked as _,
         now,
     )
     .fetch_all(conn)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            let ended = EndRecord {
-                session: SessionId(row.id),
-                reason: row.reason.parse().map_err(invalid_column("reason"))?,
-                at: row.at,
-                was_live: false,
-            };
-            Ok((UserId(row.user_id), ended))
-        })
-        .collect()
+    .await
 }
 
 /// Deletes up to `most` sessions that ended before `then`, with all rows that depend on them.

@@ -7,16 +7,13 @@ use domain::{
     ids::{OrganizationId, SessionId, UserId},
     organization::Organization,
     session::{ClientKind, EndReason},
-    user::User,
+    user::{Role, User},
 };
 
-use crate::server::{
-    auth::{
-        client::Network,
-        current_session::{CurrentSession, EndedSession},
-        token::HashedToken,
-    },
-    store::invalid_column,
+use crate::server::auth::{
+    client::Network,
+    current_session::{CurrentSession, EndedSession},
+    token::HashedToken,
 };
 
 /// The session of a credential.
@@ -39,31 +36,32 @@ pub async fn find_by_credential(
 ) -> sqlx::Result<Option<FoundSession>> {
     let row = sqlx::query!(
         r#"
-        SELECT id AS "id!", user_id AS "user_id!", email AS "email!", display_name AS "display_name!", role AS "role!",
-            organization_id, organization_name,
+        SELECT id AS "id!: SessionId", user_id AS "user_id!: UserId", email AS "email!", display_name AS "display_name!",
+            role AS "role!: Role", organization_id AS "organization_id: OrganizationId", organization_name,
             created_at AS "created_at!", authenticated_at AS "authenticated_at!", last_active_at AS "last_active_at!",
             idle_expires_at AS "idle_expires_at!", lifetime_expires_at AS "lifetime_expires_at!",
             idle_seconds AS "idle_seconds!", lifetime_seconds AS "lifetime_seconds!",
-            end_note, ended_at IS NOT NULL AS "written!", (live_until > $3) AS "live!", session_end_reason(session_state, $3) AS "reason!",
+            end_note, ended_at IS NOT NULL AS "written!", (live_until > $3) AS "live!", 
+            session_end_reason(session_state, $3) AS "reason!: EndReason",
             COALESCE(credential_expires_at <= $3, false) AS "credential_expired!",
             user_agent AS "user_agent!", rotation_due AS "rotation_due!",
-            EXISTS (SELECT 1 FROM session_networks n WHERE n.session_id = session_state.id AND n.network = $4::text::cidr)
+            EXISTS (SELECT 1 FROM session_networks n WHERE n.session_id = session_state.id AND n.network = $4)
                 AS "network_known!",
             EXISTS (
                 SELECT 1 FROM security_notices n
                 WHERE n.user_id = session_state.user_id AND n.dismissed_at IS NULL AND n.session_id <> session_state.id
             ) AS "has_notices!",
             EXISTS (SELECT 1 FROM replaced_cookies r WHERE r.session_id = session_state.id) AS "cookie_unconfirmed!",
-            (SELECT s.flash IS NOT NULL FROM sessions s WHERE s.id = session_state.id) AS "has_flash!",
+            has_flash AS "has_flash!",
             (SELECT COALESCE(max(e.id), 0) FROM session_events e WHERE e.user_id = session_state.user_id)
                 AS "event_number!"
         FROM session_state
         WHERE credential_hash = $1 AND kind = $2
         "#,
         credential.as_bytes(),
-        kind.as_str(),
+        kind as _,
         now,
-        network.to_string(),
+        network as _,
     )
     .fetch_optional(conn)
     .await?;
@@ -71,8 +69,8 @@ pub async fn find_by_credential(
 
     let ended = |reason| {
         FoundSession::Ended(EndedSession {
-            session_id: SessionId(row.id),
-            user_id: UserId(row.user_id),
+            session_id: row.id,
+            user_id: row.user_id,
             reason,
             written: row.written || row.live,
             note: row.end_note.clone(),
@@ -81,28 +79,25 @@ pub async fn find_by_credential(
         })
     };
     if !row.live {
-        return Ok(Some(ended(row.reason.parse().map_err(invalid_column("reason"))?)));
+        return Ok(Some(ended(row.reason)));
     }
     if row.credential_expired {
         // The session is live, but this access token has expired. The client must refresh it.
         return Ok(Some(ended(EndReason::Unknown)));
     }
     let organization = match (row.organization_id, row.organization_name) {
-        (Some(id), Some(name)) => Some(Organization {
-            id: OrganizationId(id),
-            name,
-        }),
+        (Some(id), Some(name)) => Some(Organization { id, name }),
         _ => None,
     };
     Ok(Some(FoundSession::Live(Box::new(CurrentSession {
-        id: SessionId(row.id),
+        id: row.id,
         kind,
         credential,
         user: User {
-            id: UserId(row.user_id),
+            id: row.user_id,
             email: row.email,
             display_name: row.display_name,
-            role: row.role.parse().map_err(invalid_column("role"))?,
+            role: row.role,
         },
         organization,
         created_at: row.created_at,
@@ -128,18 +123,18 @@ pub async fn find_end_reason(
     now: DateTime<Utc>,
 ) -> sqlx::Result<Option<EndReason>> {
     let row = sqlx::query!(
-        r#"SELECT (live_until > $2) AS "live!", session_end_reason(session_state, $2) AS "reason!"
+        r#"SELECT (live_until > $2) AS "live!", session_end_reason(session_state, $2) AS "reason!: EndReason"
         FROM session_state WHERE id = $1"#,
-        session.0,
+        session as _,
         now,
     )
     .fetch_optional(conn)
     .await?;
-    match row {
-        None => Ok(Some(EndReason::Unknown)),
-        Some(row) if row.live => Ok(None),
-        Some(row) => Ok(Some(row.reason.parse().map_err(invalid_column("reason"))?)),
-    }
+    Ok(match row {
+        None => Some(EndReason::Unknown),
+        Some(row) if row.live => None,
+        Some(row) => Some(row.reason),
+    })
 }
 
 /// Returns why a credential that identified a session before does not any more: the session has ended, or the credential
@@ -157,7 +152,7 @@ pub async fn refusal_reason(
         r#"SELECT s.credential_hash = $2 AS "is_current!", EXISTS (
             SELECT 1 FROM replaced_cookies r WHERE r.session_id = s.id AND r.credential_hash = $2
         ) AS "is_unconfirmed!" FROM sessions s WHERE s.id = $1"#,
-        session.0,
+        session as _,
         credential.as_bytes(),
     )
     .fetch_optional(conn)
@@ -183,21 +178,20 @@ pub async fn find_live(
     now: DateTime<Utc>,
 ) -> sqlx::Result<Option<LiveSession>> {
     let row = sqlx::query!(
-        r#"SELECT user_id AS "user_id!", email AS "email!", display_name AS "display_name!", role AS "role!",
+        r#"SELECT user_id AS "user_id!: UserId", email AS "email!", display_name AS "display_name!", role AS "role!: Role",
             user_agent AS "user_agent!", lifetime_expires_at AS "lifetime_expires_at!"
         FROM session_state WHERE id = $1 AND live_until > $2"#,
-        session.0,
+        session as _,
         now,
     )
     .fetch_optional(conn)
     .await?;
-    let Some(row) = row else { return Ok(None) };
-    Ok(Some(LiveSession {
+    Ok(row.map(|row| LiveSession {
         user: User {
-            id: UserId(row.user_id),
+            id: row.user_id,
             email: row.email,
             display_name: row.display_name,
-            role: row.role.parse().map_err(invalid_column("role"))?,
+            role: row.role,
         },
         user_agent: row.user_agent,
         lifetime_expires_at: row.lifetime_expires_at,
@@ -212,7 +206,7 @@ pub async fn find_live_until(
 ) -> sqlx::Result<Option<DateTime<Utc>>> {
     sqlx::query_scalar!(
         r#"SELECT live_until AS "until!" FROM session_state WHERE id = $1 AND live_until > $2"#,
-        session.0,
+        session as _,
         now,
     )
     .fetch_optional(conn)
@@ -221,7 +215,7 @@ pub async fn find_live_until(
 
 /// Locks a session's row, so that the next statement reads its latest version.
 pub async fn lock(conn: &mut Connection, session: SessionId) -> sqlx::Result<()> {
-    sqlx::query!("SELECT id FROM sessions WHERE id = $1 FOR UPDATE", session.0)
+    sqlx::query!("SELECT id FROM sessions WHERE id = $1 FOR UPDATE", session as _)
         .fetch_optional(conn)
         .await?;
     Ok(())
@@ -231,7 +225,7 @@ pub async fn lock(conn: &mut Connection, session: SessionId) -> sqlx::Result<()>
 pub async fn lock_open_of(conn: &mut Connection, user: UserId) -> sqlx::Result<()> {
     sqlx::query!(
         "SELECT id FROM sessions WHERE user_id = $1 AND ended_at IS NULL ORDER BY id FOR UPDATE",
-        user.0
+        user as _
     )
     .fetch_all(conn)
     .await?;
@@ -240,8 +234,10 @@ pub async fn lock_open_of(conn: &mut Connection, user: UserId) -> sqlx::Result<(
 
 /// Returns the user of a session in any state.
 pub async fn find_owner(conn: &mut Connection, session: SessionId) -> sqlx::Result<Option<UserId>> {
-    let id = sqlx::query_scalar!("SELECT user_id FROM sessions WHERE id = $1", session.0)
-        .fetch_optional(conn)
-        .await?;
-    Ok(id.map(UserId))
+    sqlx::query_scalar!(
+        r#"SELECT user_id AS "user: UserId" FROM sessions WHERE id = $1"#,
+        session as _,
+    )
+    .fetch_optional(conn)
+    .await
 }

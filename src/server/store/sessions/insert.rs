@@ -8,10 +8,10 @@ use crate::server::database::Connection;
 use domain::{
     ids::{DeviceId, OrganizationId, SessionId, UserId},
     session::ClientKind,
-    user::User,
+    user::{Role, User},
 };
 
-use crate::server::{auth::token::HashedToken, store::invalid_column};
+use crate::server::auth::token::HashedToken;
 
 /// A session to insert.
 pub struct NewSession<'a> {
@@ -41,19 +41,19 @@ pub async fn insert(conn: &mut Connection, new: NewSession<'_>, now: DateTime<Ut
         INSERT INTO sessions (id, user_id, organization_id, kind, device, credential_hash, credential_expires_at, epoch,
             created_at, authenticated_at, last_active_at, last_seen_at, ip_address, user_agent, browser, os, platform,
             known_browser, number)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $9, $9, $10::text::inet, $11, $12, $13, $14, $15,
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $9, $9, $10, $11, $12, $13, $14, $15,
             nextval('session_numbers'))
         ",
-        new.id.0,
-        new.user.0,
-        new.organization.map(|id| id.0),
-        new.kind.as_str(),
-        new.device.map(|id| id.0),
+        new.id as _,
+        new.user as _,
+        new.organization as _,
+        new.kind as _,
+        new.device as _,
         new.credential.as_bytes(),
         new.credential_expires_at,
         new.epoch,
         now,
-        new.ip_address.to_string(),
+        new.ip_address as _,
         new.user_agent,
         new.browser,
         new.os,
@@ -76,19 +76,18 @@ pub struct InsertedSession {
 /// Loads the session that this transaction has inserted.
 pub async fn load_inserted(conn: &mut Connection, session: SessionId) -> sqlx::Result<InsertedSession> {
     let row = sqlx::query!(
-        r#"SELECT user_id AS "user_id!", email AS "email!", display_name AS "display_name!", role AS "role!",
+        r#"SELECT user_id AS "user_id!: UserId", email AS "email!", display_name AS "display_name!", role AS "role!: Role",
             lifetime_expires_at AS "lifetime_expires_at!", max_sessions::bigint AS "max_sessions!"
         FROM session_state WHERE id = $1"#,
-        session.0
+        session as _
     )
     .fetch_one(conn)
     .await?;
-    let role = row.role.parse().map_err(invalid_column("role"))?;
     let user = User {
-        id: UserId(row.user_id),
+        id: row.user_id,
         email: row.email,
         display_name: row.display_name,
-        role,
+        role: row.role,
     };
     Ok(InsertedSession {
         user,
@@ -102,9 +101,9 @@ pub async fn load_last_organization(
     conn: &mut Connection,
     user: UserId,
 ) -> sqlx::Result<Option<OrganizationId>> {
-    let id = sqlx::query_scalar!(
-        "
-        SELECT m.organization_id FROM memberships m
+    sqlx::query_scalar!(
+        r#"
+        SELECT m.organization_id AS "id: OrganizationId" FROM memberships m
         LEFT JOIN LATERAL (
             SELECT max(s.created_at) AS at FROM sessions s
             WHERE s.user_id = m.user_id AND s.organization_id = m.organization_id
@@ -112,10 +111,9 @@ pub async fn load_last_organization(
         WHERE m.user_id = $1
         ORDER BY used.at DESC NULLS LAST, m.created_at, m.organization_id
         LIMIT 1
-        ",
-        user.0,
+        "#,
+        user as _,
     )
     .fetch_optional(conn)
-    .await?;
-    Ok(id.map(OrganizationId))
+    .await
 }

@@ -1,22 +1,22 @@
 //! Lists of live sessions for users and operators.
 
 use chrono::{DateTime, Utc};
+use sqlx::{FromRow, Postgres, QueryBuilder};
 
 use crate::server::database::Connection;
 use domain::{
     ids::{SessionId, UserId},
-    session::Session,
-    user::Role,
+    session::ClientKind,
+    user::User,
 };
-
-use crate::server::{auth::client::BrowserNames, store::invalid_column};
 
 /// Returns all users with a session that is not recorded as ended.
 pub async fn list_users_with_open(conn: &mut Connection) -> sqlx::Result<Vec<UserId>> {
-    let ids = sqlx::query_scalar!("SELECT DISTINCT user_id FROM sessions WHERE ended_at IS NULL ORDER BY 1")
-        .fetch_all(conn)
-        .await?;
-    Ok(ids.into_iter().map(UserId).collect())
+    sqlx::query_scalar!(
+        r#"SELECT DISTINCT user_id AS "user: UserId" FROM sessions WHERE ended_at IS NULL ORDER BY 1"#
+    )
+    .fetch_all(conn)
+    .await
 }
 
 /// Returns the number of the last session created on any node, 0 for none. A session that is not committed yet may have
@@ -29,15 +29,50 @@ pub async fn load_last_number(conn: &mut Connection) -> sqlx::Result<i64> {
     .await
 }
 
-/// A live session as an operator sees it.
-pub struct ListedSession {
-    pub email: String,
-    pub role: Role,
-    pub session: Session,
+/// What names the client of a session.
+#[derive(Debug, FromRow)]
+pub struct SessionClient {
+    /// As a desktop app reported it.
+    pub device_name: Option<String>,
+    pub user_agent: String,
+}
+
+/// A session as it is stored. [`services::session_view`] makes a [`domain::session::Session`] of it.
+///
+/// [`services::session_view`]: crate::server::services::session_view
+#[derive(Debug, FromRow)]
+pub struct SessionRow {
+    pub id: SessionId,
+    pub kind: ClientKind,
+    #[sqlx(flatten)]
+    pub client: SessionClient,
+    pub os: Option<String>,
+    pub platform: Option<String>,
+    pub browser: Option<String>,
+    pub ip_address: String,
+    pub created_at: DateTime<Utc>,
+    pub last_active_at: DateTime<Utc>,
+    pub last_seen_at: DateTime<Utc>,
     /// Idle timeout of its role, in seconds.
     pub idle_seconds: i64,
     /// When it expires in any case.
     pub lifetime_expires_at: DateTime<Utc>,
+}
+
+impl SessionRow {
+    /// Its columns in the view `session_state AS st`.
+    pub(in crate::server::store) const COLUMNS: &'static str = "st.id, st.kind, st.device_name, st.user_agent, st.os, \
+        st.platform, st.browser, host(st.ip_address) AS ip_address, st.created_at, st.last_active_at, st.last_seen_at, \
+        st.idle_seconds, st.lifetime_expires_at";
+}
+
+/// A session with its user.
+#[derive(Debug, FromRow)]
+pub struct UserSession {
+    #[sqlx(flatten)]
+    pub user: User,
+    #[sqlx(flatten)]
+    pub session: SessionRow,
 }
 
 /// Returns the live sessions of one user or of all, most recently active first.
@@ -45,47 +80,15 @@ pub async fn list_live(
     conn: &mut Connection,
     user: Option<UserId>,
     now: DateTime<Utc>,
-) -> sqlx::Result<Vec<ListedSession>> {
-    let rows = sqlx::query!(
-        r#"
-        SELECT email AS "email!", role AS "role!", id AS "id!", kind AS "kind!", device_name, os, platform, browser,
-            user_agent AS "user_agent!", host(ip_address) AS "ip_address!", created_at AS "created_at!",
-            last_active_at AS "last_active_at!", last_seen_at AS "last_seen_at!",
-            LEAST(idle_expires_at, lifetime_expires_at) AS "expires_at!", idle_seconds AS "idle_seconds!",
-            lifetime_expires_at AS "lifetime_expires_at!"
-        FROM session_state
-        WHERE ($1::uuid IS NULL OR user_id = $1) AND live_until > $2
-        ORDER BY last_active_at DESC, id
-        "#,
-        user.map(|id| id.0),
-        now,
-    )
-    .fetch_all(conn)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(ListedSession {
-                email: row.email,
-                role: row.role.parse().map_err(invalid_column("role"))?,
-                idle_seconds: row.idle_seconds,
-                lifetime_expires_at: row.lifetime_expires_at,
-                session: Session {
-                    id: SessionId(row.id),
-                    kind: row.kind.parse().map_err(invalid_column("kind"))?,
-                    device_name: row
-                        .device_name
-                        .unwrap_or_else(|| BrowserNames::parse(&row.user_agent).device_name),
-                    os: row.os,
-                    platform: row.platform,
-                    browser: row.browser,
-                    ip_address: row.ip_address,
-                    created_at: row.created_at,
-                    last_active_at: row.last_active_at,
-                    last_seen_at: row.last_seen_at,
-                    expires_at: row.expires_at,
-                    is_current: false,
-                },
-            })
-        })
-        .collect()
+) -> sqlx::Result<Vec<UserSession>> {
+    let mut query = QueryBuilder::<Postgres>::new("SELECT st.user_id, st.email, st.display_name, st.role, ");
+    query
+        .push(SessionRow::COLUMNS)
+        .push(" FROM session_state st WHERE st.live_until > ")
+        .push_bind(now);
+    if let Some(user) = user {
+        query.push(" AND st.user_id = ").push_bind(user);
+    }
+    query.push(" ORDER BY st.last_active_at DESC, st.id");
+    query.build_query_as().fetch_all(conn).await
 }

@@ -22,4 +22,4 @@ pub use find::{
     lock, lock_open_of, refusal_reason,
 };
 pub use insert::{InsertedSession, NewSession, insert, load_inserted, load_last_organization};
-pub use list::{ListedSession, list_live, list_users_with_open, load_last_number};
+pub use list::{SessionClient, SessionRow, UserSession, list_live, list_users_with_open, load_last_number};
