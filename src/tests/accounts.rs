@@ -204,11 +204,7 @@ async fn new_password_ends_sessions_and_retires_the_old() {
         login.body
     );
 
-    portal
-        .browser(CHROME)
-        .try_sign_in(&maria.email, &maria.password)
-        .await
-        .expect(401);
+    portal.browser(CHROME).sign_in(&maria).await.expect(401);
     portal
         .browser(CHROME)
         .try_sign_in(&maria.email, "an entirely new one")
@@ -250,19 +246,14 @@ async fn disabled_user_is_signed_out_and_stays_out() {
         );
         assert_eq!(portal.ends_of(client.session()).await.len(), 1);
     }
-    chrome
-        .try_sign_in(&maria.email, &maria.password)
-        .await
-        .expect(401);
-    mac.try_sign_in(&maria.email, &maria.password).await.expect(401);
+    chrome.sign_in(&maria).await.expect(401);
+    mac.sign_in(&maria).await.expect(401);
     of_jonas.get("/dashboard").await.expect(200);
 }
 
 #[tokio::test]
 async fn operator_note_is_plain_text_at_sign_in() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, maria, chrome) = Portal::with_browser().await;
     let note = "Moved to <b>another</b> office & \"team\"";
     assert_eq!(
         portal
@@ -385,13 +376,7 @@ async fn operator_list_equals_the_users_own_list() {
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     portal.advance(seconds(60)).await;
     let mac = portal.desktop("mac").signed_in(&jonas).await;
-    portal
-        .browser(FIREFOX)
-        .signed_in(&jonas)
-        .await
-        .post("/api/sign_out")
-        .await
-        .expect(200);
+    portal.browser(FIREFOX).signed_in(&jonas).await.sign_out().await;
 
     let all = portal.accounts().list_sessions(None).await.expect("a list");
     let seen: Vec<_> = all
@@ -424,9 +409,7 @@ async fn operator_list_equals_the_users_own_list() {
 
 #[tokio::test]
 async fn unknown_email_is_an_error_without_changes() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, maria, chrome) = Portal::with_browser().await;
     let accounts = portal.accounts();
     let (email, before) = ("nobody@b.example", portal.rows("audit_events").await);
     assert!(matches!(
@@ -447,9 +430,7 @@ async fn unknown_email_is_an_error_without_changes() {
 
 #[tokio::test]
 async fn enabled_user_signs_in_but_sessions_stay_ended() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, maria, chrome) = Portal::with_browser().await;
     portal.accounts().disable(&maria.email).await.expect("disabled");
     portal.accounts().enable(&maria.email).await.expect("enabled");
     assert_eq!(
@@ -484,7 +465,7 @@ async fn demo_accounts_stop_working_after_the_demo() {
 #[tokio::test]
 async fn system_administrator_cannot_become_a_member() {
     let portal = Portal::start().await;
-    let root = portal.user("root").role(Role::SystemAdmin).create().await;
+    let root = portal.system_admin("root").await;
     let again = portal
         .accounts()
         .register(registration(&root.email, Role::Broker, &["Northgate"]))

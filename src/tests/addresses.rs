@@ -6,7 +6,7 @@ const FORGED: &str = "10.9.8.7, 127.0.0.1";
 
 /// Returns the address of the client's own session in its list, in the database and in the audit log.
 async fn seen(portal: &Portal, client: &Client) -> [String; 3] {
-    let list = client.get("/api/v1/sessions").await.expect(200).json();
+    let list = client.get_json("/api/v1/sessions").await;
     let own = list["sessions"]
         .as_array()
         .expect("a list")

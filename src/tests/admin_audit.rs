@@ -3,11 +3,7 @@
 use crate::harness::*;
 
 async fn events(client: &Client, query: &str) -> Vec<Value> {
-    let answer = client
-        .get(&format!("/api/v1/admin/audit?{query}"))
-        .await
-        .expect(200)
-        .json();
+    let answer = client.get_json(&format!("/api/v1/admin/audit?{query}")).await;
     answer["events"].as_array().expect("events").clone()
 }
 
@@ -22,13 +18,8 @@ fn of(events: &[Value]) -> Vec<(String, String)> {
 #[tokio::test]
 async fn every_filter_applies_to_page_and_export() {
     let portal = Portal::start().await;
-    let ada = portal
-        .user("ada")
-        .role(Role::Admin)
-        .member_of("Northgate")
-        .create()
-        .await;
-    let nora = portal.user("nora").member_of("Northgate").create().await;
+    let ada = portal.admin("ada", "Northgate").await;
+    let nora = portal.member("nora", "Northgate").await;
     let chrome = portal.browser(CHROME).at("203.0.113.7").signed_in(&nora).await;
     portal
         .browser(CHROME)
@@ -73,10 +64,8 @@ async fn every_filter_applies_to_page_and_export() {
         let mut listed: Vec<Value> = events(&admin, &format!("limit=200&{query}")).await;
         listed.reverse();
         let lines = admin
-            .get(&format!("/api/v1/admin/audit.jsonl?{query}"))
-            .await
-            .expect(200)
-            .body;
+            .get_text(&format!("/api/v1/admin/audit.jsonl?{query}"))
+            .await;
         let exported: Vec<Value> = lines
             .lines()
             .map(|line| serde_json::from_str::<Value>(line).expect("JSON"))
@@ -85,14 +74,7 @@ async fn every_filter_applies_to_page_and_export() {
             .collect();
         assert_eq!(exported, listed, "{query}");
     }
-    for query in [
-        "kinds=x",
-        "kind=x",
-        "since=then",
-        "address=home",
-        "limit=0",
-        "after=x",
-    ] {
+    for query in words("kinds=x kind=x since=then address=home limit=0 after=x") {
         admin
             .get(&format!("/api/v1/admin/audit?{query}"))
             .await
@@ -103,19 +85,17 @@ async fn every_filter_applies_to_page_and_export() {
 #[tokio::test]
 async fn paging_back_in_time_loses_nothing() {
     let portal = Portal::start().await;
-    let ada = portal.user("ada").role(Role::SystemAdmin).create().await;
+    let ada = portal.system_admin("ada").await;
     for name in ["a", "b", "c", "d"] {
-        portal.user(name).member_of("Northgate").create().await;
+        portal.member(name, "Northgate").await;
     }
     let admin = portal.browser(CHROME).signed_in(&ada).await;
     let mut found = Vec::new();
     let mut after = String::new();
     loop {
         let page = admin
-            .get(&format!("/api/v1/admin/audit?limit=2&after={after}"))
-            .await
-            .expect(200)
-            .json();
+            .get_json(&format!("/api/v1/admin/audit?limit=2&after={after}"))
+            .await;
         found.extend(
             page["events"]
                 .as_array()
@@ -128,17 +108,12 @@ async fn paging_back_in_time_loses_nothing() {
             None => break,
         }
     }
-    let mut expected: Vec<i64> = sqlx::query_scalar("SELECT id FROM audit_events ORDER BY id DESC")
-        .fetch_all(&portal.sql)
-        .await
-        .expect("ids");
+    let mut expected: Vec<i64> = portal
+        .column("SELECT id FROM audit_events ORDER BY id DESC")
+        .await;
     expected.retain(|id| found.contains(id) || *id <= found[0]);
     assert_eq!(found, expected);
-    let html = admin
-        .get("/dashboard/admin/audit?kind=user_created")
-        .await
-        .expect(200)
-        .body;
+    let html = admin.get_text("/dashboard/admin/audit?kind=user_created").await;
     assert!(
         html.contains("Account created")
             && html.contains("a@broker.example")
@@ -149,13 +124,8 @@ async fn paging_back_in_time_loses_nothing() {
 #[tokio::test]
 async fn only_system_administrators_see_failures_without_account() {
     let portal = Portal::start().await;
-    let ada = portal
-        .user("ada")
-        .role(Role::Admin)
-        .member_of("Northgate")
-        .create()
-        .await;
-    let root = portal.user("root").role(Role::SystemAdmin).create().await;
+    let ada = portal.admin("ada", "Northgate").await;
+    let root = portal.system_admin("root").await;
     portal
         .browser(CHROME)
         .try_sign_in("nobody@broker.example", "guess")
@@ -169,14 +139,9 @@ async fn only_system_administrators_see_failures_without_account() {
 #[tokio::test]
 async fn actors_outside_the_organization_cannot_be_searched() {
     let portal = Portal::start().await;
-    let ada = portal
-        .user("ada")
-        .role(Role::Admin)
-        .member_of("Northgate")
-        .create()
-        .await;
-    let nora = portal.user("nora").member_of("Northgate").create().await;
-    let root = portal.user("root").role(Role::SystemAdmin).create().await;
+    let ada = portal.admin("ada", "Northgate").await;
+    let nora = portal.member("nora", "Northgate").await;
+    let root = portal.system_admin("root").await;
     let chrome = portal.browser(CHROME).signed_in(&nora).await;
     let root_browser = portal.browser(CHROME).signed_in(&root).await;
     let body = json!({ "ids": [chrome.session()] });
@@ -202,7 +167,7 @@ async fn actors_outside_the_organization_cannot_be_searched() {
 #[tokio::test]
 async fn filter_accepts_the_logs_times() {
     let portal = Portal::start().await;
-    let ada = portal.user("ada").role(Role::SystemAdmin).create().await;
+    let ada = portal.system_admin("ada").await;
     let admin = portal.browser(CHROME).signed_in(&ada).await;
     portal
         .advance(std::time::Duration::from_micros(3_600_123_456))
@@ -222,17 +187,13 @@ async fn filter_accepts_the_logs_times() {
             ] {
                 assert_eq!(events(&admin, &query).await.len(), rows, "{query}");
                 let page = format!("/dashboard/admin/audit?{query}");
-                let html = admin.get(&page).await.expect(200).body;
+                let html = admin.get_text(&page).await;
                 assert!(!html.contains("is not understood"), "{query}: {html}");
                 assert_eq!(html.contains("<tbody>"), rows > 0, "{query}");
                 // The link on the page selects the same rows, to the microsecond.
                 let (_, link) = html.split_once("/api/v1/admin/audit.jsonl?").expect("a link");
                 let link = link.split('"').next().expect("its end").replace("&amp;", "&");
-                let lines = admin
-                    .get(&format!("/api/v1/admin/audit.jsonl?{link}"))
-                    .await
-                    .expect(200)
-                    .body;
+                let lines = admin.get_text(&format!("/api/v1/admin/audit.jsonl?{link}")).await;
                 assert_eq!(lines.lines().count(), rows, "{link}");
             }
         }
@@ -242,18 +203,14 @@ async fn filter_accepts_the_logs_times() {
 #[tokio::test]
 async fn unreadable_filter_is_named_by_its_label() {
     let portal = Portal::start().await;
-    let root = portal.user("root").role(Role::SystemAdmin).create().await;
+    let root = portal.system_admin("root").await;
     let root = portal.browser(CHROME).signed_in(&root).await;
     for (query, label) in [
         ("address=home", "From address"),
         ("since=yesterday", "Since (UTC)"),
         ("until=2026-13-01", "Until (UTC)"),
     ] {
-        let html = root
-            .get(&format!("/dashboard/admin/audit?{query}"))
-            .await
-            .expect(200)
-            .body;
+        let html = root.get_text(&format!("/dashboard/admin/audit?{query}")).await;
         let html = html.replace("<!>", "");
         assert!(html.contains(&format!("“{label}” is not understood.")), "{html}");
         assert!(html.contains(&format!(">{label}</label>")), "{html}");
@@ -277,7 +234,7 @@ async fn unreadable_filter_is_named_by_its_label() {
 #[tokio::test]
 async fn since_after_until_is_rejected() {
     let portal = Portal::start().await;
-    let ada = portal.user("ada").role(Role::SystemAdmin).create().await;
+    let ada = portal.system_admin("ada").await;
     let admin = portal.browser(CHROME).signed_in(&ada).await;
     for query in [
         "since=2026-11-21&until=2026-11-20",
@@ -296,11 +253,7 @@ async fn since_after_until_is_rejected() {
                 "{problem}"
             );
         }
-        let html = admin
-            .get(&format!("/dashboard/admin/audit?{query}"))
-            .await
-            .expect(200)
-            .body;
+        let html = admin.get_text(&format!("/dashboard/admin/audit?{query}")).await;
         assert!(
             html.contains("later than “until”") && !html.contains("<tbody>"),
             "{html}"

@@ -12,13 +12,8 @@ struct Office {
 impl Office {
     async fn open() -> Self {
         let portal = Portal::start().await;
-        let ada = portal
-            .user("ada")
-            .role(Role::Admin)
-            .member_of("Northgate")
-            .create()
-            .await;
-        let nora = portal.user("nora").member_of("Northgate").create().await;
+        let ada = portal.admin("ada", "Northgate").await;
+        let nora = portal.member("nora", "Northgate").await;
         let chrome = portal.browser(CHROME).signed_in(&nora).await;
         let admin = portal.browser(CHROME).signed_in(&ada).await;
         Self {
@@ -36,10 +31,7 @@ impl Office {
     }
 
     async fn northgate(&self) -> String {
-        let id: uuid::Uuid = sqlx::query_scalar("SELECT id FROM organizations WHERE name = 'Northgate'")
-            .fetch_one(&self.portal.sql)
-            .await
-            .expect("Northgate");
+        let id: uuid::Uuid = self.portal.organization("Northgate").await;
         id.to_string()
     }
 }
@@ -62,14 +54,7 @@ async fn disabled_account_is_out_until_enabled() {
         1
     );
     assert_eq!(chrome.end_reason().await, "account_disabled");
-    assert_eq!(
-        portal
-            .browser(CHROME)
-            .try_sign_in(&nora.email, &nora.password)
-            .await
-            .status,
-        401
-    );
+    assert_eq!(portal.browser(CHROME).sign_in(&nora).await.status, 401);
     let row = &portal.audit("user_disabled").await[0];
     assert_eq!(
         (row.actor_session, row.user),
@@ -90,7 +75,7 @@ async fn shared_members_and_oneself_cannot_be_disabled() {
         portal, nora, chrome, ..
     } = &office;
     portal.advance(seconds(1)).await;
-    portal.user("nora").member_of("Harbour").create().await;
+    portal.member("nora", "Harbour").await;
     office
         .post_action("admin_disable_person", nora, &[])
         .await
@@ -114,17 +99,16 @@ async fn shared_members_and_oneself_cannot_be_disabled() {
         .await
         .expect(403);
     // Users of another organization do not exist for this one.
-    let hugo = portal.user("hugo").member_of("Harbour").create().await;
+    let hugo = portal.member("hugo", "Harbour").await;
     for what in [
         "admin_disable_person",
         "admin_enable_person",
         "admin_require_password",
     ] {
-        assert_eq!(
-            office.post_action(what, &hugo, &[]).await.expect(404).json()["code"],
-            "not_found",
-            "{what}"
-        );
+        office
+            .post_action(what, &hugo, &[])
+            .await
+            .assert_code(404, "not_found");
     }
     assert_eq!(portal.audit("user_disabled").await, []);
 }
@@ -147,7 +131,7 @@ async fn new_role_applies_at_once_and_enforces_limits() {
         .expect(200);
     // Another role rotates every credential.
     mac.refresh().await.expect(200);
-    let state = mac.get("/api/v1/session_state").await.expect(200).json();
+    let state = mac.get_json("/api/v1/session_state").await;
     assert_eq!(state["user"]["role"], "employee");
     assert_eq!(chrome.end_reason().await, "session_limit", "an employee has two");
     pc.refresh().await.expect(200);
@@ -208,7 +192,7 @@ async fn forced_change_requires_new_password_at_sign_in() {
     let browser = portal.browser(CHROME);
     let tries = async |more: &[(&str, &str)]| {
         let fields = [&[("email", &*nora.email), ("password", &*nora.password)], more].concat();
-        browser.post("/api/sign_in").form(&fields).await
+        browser.submit("sign_in", &fields).await
     };
     let asked = tries(&[]).await.expect(403);
     assert_eq!(
@@ -232,23 +216,16 @@ async fn forced_change_requires_new_password_at_sign_in() {
         ("password", "guess"),
         ("new_password", "a sentence of my own"),
     ];
-    assert_eq!(
-        browser.post("/api/sign_in").form(&wrong).await.expect(401).json()["code"],
-        "invalid_credentials"
-    );
+    browser
+        .submit("sign_in", &wrong)
+        .await
+        .assert_code(401, "invalid_credentials");
     assert_eq!(portal.live_sessions(nora.id).await, []);
 
     tries(&[("new_password", "a sentence of my own")])
         .await
         .expect(200);
-    assert_eq!(
-        portal
-            .browser(CHROME)
-            .try_sign_in(&nora.email, &nora.password)
-            .await
-            .status,
-        401
-    );
+    assert_eq!(portal.browser(CHROME).sign_in(&nora).await.status, 401);
     let again = TestUser {
         password: "a sentence of my own".to_owned(),
         ..nora.clone()
@@ -266,7 +243,7 @@ async fn forced_change_applies_to_desktops() {
         .await
         .expect(200);
     let desktop = portal.desktop("mac");
-    let asked = desktop.try_sign_in(&nora.email, &nora.password).await.expect(403);
+    let asked = desktop.sign_in(&nora).await.expect(403);
     assert_eq!(asked.problem(), "password_change_required");
     let body = json!({ "email": nora.email, "password": nora.password, "new_password": "a sentence of my own",
         "device": { "device_id": "mac", "device_name": "Mac", "os": "macOS 15", "platform": "macos" } });
@@ -308,15 +285,14 @@ async fn administrator_cannot_enable_what_an_operator_disabled() {
     }
     assert_eq!(portal.audit("user_enabled").await, []);
     let page = format!("/dashboard/admin/people?person={}", nora.id);
-    let html = office.admin.get(&page).await.expect(200).body;
+    let html = office.admin.get_text(&page).await;
     assert!(html.contains("has disabled the account") && !html.contains("Let sign in again…"));
-    let root = portal.user("root").role(Role::SystemAdmin).create().await;
+    let root = portal.system_admin("root").await;
     let root = portal.browser(CHROME).signed_in(&root).await;
-    let html = root.get(&page).await.expect(200).body;
+    let html = root.get_text(&page).await;
     assert!(html.contains("Let sign in again…"));
     let id = nora.id.to_string();
-    root.post("/api/admin_enable_person")
-        .form(&[("user_id", &id)])
+    root.submit("admin_enable_person", &[("user_id", &id)])
         .await
         .expect(200);
     portal.browser(CHROME).signed_in(nora).await;
@@ -326,7 +302,7 @@ async fn administrator_cannot_enable_what_an_operator_disabled() {
 async fn organization_administrator_cannot_change_a_system_administrator() {
     let office = Office::open().await;
     let portal = &office.portal;
-    let root = portal.user("root").role(Role::SystemAdmin).create().await;
+    let root = portal.system_admin("root").await;
     // Not possible any more; older databases may contain such a membership.
     sqlx::query("INSERT INTO memberships VALUES ($1, $2, 'broker', now())")
         .bind(root.id.0)
@@ -337,7 +313,7 @@ async fn organization_administrator_cannot_change_a_system_administrator() {
     let chrome = portal.browser(CHROME).signed_in(&root).await;
     let northgate = office.northgate().await;
     let path = format!("/api/v1/admin/sessions?user={}", root.id);
-    let listed = office.admin.get(&path).await.expect(200).json();
+    let listed = office.admin.get_json(&path).await;
     assert_eq!(listed["sessions"][0]["user"]["role"], "system_admin");
     let role = [("role", "guest"), ("organization_id", &*northgate)];
     for (what, more) in [
@@ -354,11 +330,7 @@ async fn organization_administrator_cannot_change_a_system_administrator() {
     // The administrator cannot undo changes of a system administrator.
     let nora = office.nora.id.to_string();
     let nora = [("user_id", &*nora)];
-    chrome
-        .post("/api/admin_disable_person")
-        .form(&nora)
-        .await
-        .expect(200);
+    chrome.submit("admin_disable_person", &nora).await.expect(200);
     office
         .post_action("admin_enable_person", &office.nora, &[])
         .await

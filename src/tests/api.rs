@@ -10,13 +10,7 @@ async fn unknown_resources_answer_with_a_problem() {
     let maria = portal.broker("maria").await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
     for client in [&mac, &portal.anonymous()] {
-        for path in [
-            "/api/v1",
-            "/api/v1/",
-            "/api/v1/nowhere",
-            "/api/v1/sessions/",
-            "/api/v1/session_state/x",
-        ] {
+        for path in words("/api/v1 /api/v1/ /api/v1/nowhere /api/v1/sessions/ /api/v1/session_state/x") {
             for method in [Method::GET, Method::POST] {
                 let answer = client.call(method, path).await;
                 assert_eq!(
@@ -67,10 +61,10 @@ async fn invalid_body_is_a_problem_and_changes_nothing() {
         );
     }
     assert_eq!(portal.rows("audit_events").await, 0);
-    assert_eq!(
-        sign_in().json(&whole).await.expect(401).problem(),
-        "invalid_credentials"
-    );
+    sign_in()
+        .json(&whole)
+        .await
+        .assert_problem(401, "invalid_credentials");
 }
 
 #[tokio::test]
@@ -86,7 +80,7 @@ async fn endless_body_is_a_problem() {
         assert_eq!(answer.json()["code"], "invalid_input", "{answer:#?}");
         assert!((400..500).contains(&answer.status), "{answer:#?}");
         let fields = [("email", "a@b"), ("password", &"x".repeat(length))];
-        let answer = portal.browser(CHROME).post("/api/sign_in").form(&fields).await;
+        let answer = portal.browser(CHROME).submit("sign_in", &fields).await;
         assert!((400..500).contains(&answer.status), "{answer:#?}");
     }
 }
@@ -116,20 +110,14 @@ async fn server_functions_accept_flat_json_objects() {
 
 #[tokio::test]
 async fn heartbeat_updates_the_desktops_presence() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let (portal, _, chrome, mac) = Portal::with_devices().await;
     let began = portal.now();
     portal.advance(seconds(300)).await;
 
     assert_eq!(mac.post("/api/v1/devices/heartbeat").await.expect(204).body, "");
     let row = portal.session_row(mac.session()).await;
     assert_eq!((row.last_seen_at, row.last_active_at), (portal.now(), began));
-    let seen: chrono::DateTime<chrono::Utc> = sqlx::query_scalar("SELECT last_seen_at FROM devices")
-        .fetch_one(&portal.sql)
-        .await
-        .expect("the device");
+    let seen: chrono::DateTime<chrono::Utc> = portal.scalar("SELECT last_seen_at FROM devices").await;
     assert_eq!(seen, portal.now());
 
     let answer = chrome.post("/api/v1/devices/heartbeat").await;
@@ -138,15 +126,10 @@ async fn heartbeat_updates_the_desktops_presence() {
 
 #[tokio::test]
 async fn api_accepts_the_cookie() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, maria, chrome) = Portal::with_browser().await;
     let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
     chrome.get("/api/v1/sessions").await.expect(200);
-    chrome
-        .delete(&format!("/api/v1/sessions/{}", firefox.session()))
-        .await
-        .expect(204);
+    chrome.revoke(firefox.session()).await;
     assert_eq!(
         firefox.get("/dashboard").await.expect(303).location(),
         "/login?next=/dashboard&reason=revoked"
@@ -157,13 +140,12 @@ async fn api_accepts_the_cookie() {
 async fn health_endpoints_report_server_health() {
     let portal = Portal::start().await;
     let _listening = portal.start_listener().await;
-    assert_eq!(portal.anonymous().get("/healthz").await.expect(200).body, "ok\n");
-    let ready = portal.anonymous().get("/readyz").await.expect(200).json();
+    assert_eq!(portal.anonymous().get_text("/healthz").await, "ok\n");
+    let ready = portal.anonymous().get_json("/readyz").await;
     assert_eq!(ready["ready"], true);
-    sqlx::query("DELETE FROM _sqlx_migrations WHERE version = (SELECT max(version) FROM _sqlx_migrations)")
-        .execute(&portal.sql)
-        .await
-        .expect("forgotten");
+    portal
+        .execute("DELETE FROM _sqlx_migrations WHERE version = (SELECT max(version) FROM _sqlx_migrations)")
+        .await;
     let ready = portal.anonymous().get("/readyz").await.expect(503).json();
     assert_eq!(ready["ready"], false);
     assert!(ready["checks"].to_string().contains("1 not applied"), "{ready}");

@@ -101,10 +101,9 @@ async fn each_ended_session_writes_one_row_and_event() {
         three.signed_in(&maria).await,
     );
 
-    three.post("/api/sign_out").await.expect(200);
+    three.sign_out().await;
     chrome
-        .post("/api/revoke_session")
-        .form(&[("session_id", &one.session().to_string())])
+        .submit("revoke_session", &[("session_id", &one.session().to_string())])
         .await
         .expect(200);
     chrome.post("/api/sign_out_other_devices").await.expect(200);
@@ -163,7 +162,7 @@ async fn revocations_without_effect_write_no_row() {
         portal.rows("audit_events").await,
         portal.rows("session_events").await,
     );
-    chrome.delete("/api/v1/sessions?scope=others").await.expect(200);
+    chrome.revoke_scope("others").await;
     chrome.delete("/api/v1/sessions").await.expect(400);
     chrome
         .post("/api/sign_out")
@@ -222,9 +221,7 @@ async fn failed_audit_write_prevents_start_and_end() {
         ("session_events", "53100", 503),
         ("audit_events", "P0001", 500),
     ] {
-        let portal = Portal::start().await;
-        let maria = portal.broker("maria").await;
-        let chrome = portal.browser(CHROME).signed_in(&maria).await;
+        let (portal, maria, chrome) = Portal::with_browser().await;
         let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
         refuse_rows(&portal, table, sqlstate).await;
 
@@ -245,11 +242,7 @@ async fn failed_audit_write_prevents_start_and_end() {
             assert_eq!(answer.all("set-cookie"), Vec::<&str>::new(), "{path}");
             assert!(!answer.body.contains("no room"), "{}", answer.body);
         }
-        portal
-            .browser(SAFARI)
-            .try_sign_in(&maria.email, &maria.password)
-            .await
-            .expect(status);
+        portal.browser(SAFARI).sign_in(&maria).await.expect(status);
         assert!(portal.accounts().revoke_user(&maria.email, None).await.is_err());
         for client in [&chrome, &firefox] {
             client.get("/api/session_state").await.expect(200);
@@ -275,19 +268,15 @@ async fn ended_sessions_and_audit_rows_match() {
             .await
             .signed_in(&person)
             .await;
-        chrome
-            .delete(&format!("/api/v1/sessions/{}", firefox.session()))
-            .await
-            .expect(204);
+        chrome.revoke(firefox.session()).await;
         portal.browser(SAFARI).signed_in(&person).await;
         match name {
-            "maria" => drop(chrome.delete("/api/v1/sessions?scope=all").await.expect(200)),
+            "maria" => drop(chrome.revoke_scope("all").await),
             "jonas" => drop(portal.accounts().disable(&person.email).await.expect("disabled")),
             _ => drop(portal.accounts().revoke_everyone(None).await.expect("revoked")),
         }
     }
-    let wrong: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM (
+    let wrong: i64 = portal.scalar("SELECT count(*) FROM (
             SELECT id, end_reason, 1 AS n FROM sessions WHERE ended_at IS NOT NULL
         ) s FULL JOIN (
             SELECT session_id, min(reason) AS reason, count(*) AS n FROM audit_events WHERE kind = 'session_ended'
@@ -297,28 +286,21 @@ async fn ended_sessions_and_audit_rows_match() {
             SELECT session_id, min(reason) AS reason, count(*) AS n FROM session_events WHERE kind = 'session_ended'
             GROUP BY 1
         ) e ON e.session_id = s.id
-        WHERE (s.n, a.n, e.n) IS DISTINCT FROM (1, 1, 1) OR (s.end_reason, s.end_reason) <> (a.reason, e.reason)",
-    )
-    .fetch_one(&portal.sql)
-    .await
-    .expect("the books");
-    let ended: i64 = sqlx::query_scalar("SELECT count(*) FROM sessions WHERE ended_at IS NOT NULL")
-        .fetch_one(&portal.sql)
-        .await
-        .expect("sessions");
+        WHERE (s.n, a.n, e.n) IS DISTINCT FROM (1, 1, 1) OR (s.end_reason, s.end_reason) <> (a.reason, e.reason)").await;
+    let ended: i64 = portal
+        .scalar("SELECT count(*) FROM sessions WHERE ended_at IS NOT NULL")
+        .await;
     assert_eq!((wrong, ended), (0, 18));
 }
 
 #[tokio::test]
 async fn commits_wake_the_listeners() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, _, chrome) = Portal::with_browser().await;
     let mut listener = PgListener::connect_with(&portal.sql).await.expect("a listener");
     listener.listen("session_events").await.expect("listening");
 
-    chrome.delete("/api/v1/sessions?scope=others").await.expect(200);
-    chrome.delete("/api/v1/sessions?scope=all").await.expect(200);
+    chrome.revoke_scope("others").await;
+    chrome.revoke_scope("all").await;
     let woken = tokio::time::timeout(Duration::from_secs(10), listener.recv()).await;
     let notification = woken.expect("woken").expect("connected");
     assert_eq!(

@@ -8,7 +8,6 @@ use std::{
 };
 
 use leptos::server_fn::axum::server_fn_paths;
-use sqlx::AssertSqlSafe;
 use tokio::time::timeout;
 
 use crate::harness::*;
@@ -57,24 +56,18 @@ impl World {
         .await;
         let maria = portal.user("maria").member_of("Northgate").member_of("Southgate");
         let maria = maria.create().await;
-        let ada = portal.user("ada").role(Role::SystemAdmin).create().await;
-        let bea = portal.user("bea").member_of("Northgate").create().await;
+        let ada = portal.system_admin("ada").await;
+        let bea = portal.member("bea", "Northgate").await;
         let bea_session = portal.browser(SAFARI).signed_in(&bea).await.session();
         let browser = portal.browser(CHROME).signed_in(&maria).await;
         let desktop = portal.desktop("mac").signed_in(&maria).await;
         let other = portal.browser(FIREFOX).signed_in(&maria).await.session();
         let admin = portal.browser(CHROME).signed_in(&ada).await;
-        let notices = browser
-            .post("/api/list_security_notices")
-            .await
-            .expect(200)
-            .json();
+        let notices = browser.post_json("/api/list_security_notices").await;
         let notice = notices[0]["id"].as_str().expect("a notice").to_owned();
-        let organization: uuid::Uuid =
-            sqlx::query_scalar("SELECT id FROM organizations WHERE name = 'Southgate'")
-                .fetch_one(&portal.sql)
-                .await
-                .expect("the organization");
+        let organization: uuid::Uuid = portal
+            .scalar("SELECT id FROM organizations WHERE name = 'Southgate'")
+            .await;
         Self {
             organization: organization.to_string(),
             portal,
@@ -179,20 +172,14 @@ impl World {
 
     /// Returns every row of every table, except attempt counts, which are taken before the lock and returned.
     async fn rows(&self) -> BTreeMap<String, BTreeSet<String>> {
-        let tables: Vec<String> = sqlx::query_scalar(
-            "SELECT table_name::text FROM information_schema.tables
-            WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND table_name <> 'password_attempts'",
-        )
-        .fetch_all(&self.portal.sql)
-        .await
-        .expect("the tables");
+        let tables: Vec<String> = self.portal.column("SELECT table_name::text FROM information_schema.tables
+            WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND table_name <> 'password_attempts'").await;
         let mut rows = BTreeMap::new();
         for table in tables {
-            let all: Vec<String> =
-                sqlx::query_scalar(AssertSqlSafe(format!("SELECT t::text FROM {table} t")))
-                    .fetch_all(&self.portal.sql)
-                    .await
-                    .expect("the rows");
+            let all: Vec<String> = self
+                .portal
+                .column(&format!("SELECT t::text FROM {table} t"))
+                .await;
             rows.insert(table, all.into_iter().collect());
         }
         rows
@@ -292,66 +279,62 @@ fn all_operations(described: &Description) -> BTreeSet<String> {
     server_fns.chain(described.operations()).collect()
 }
 
-#[tokio::test]
-async fn revoked_sessions_actions_fail_and_write_nothing() {
-    let operations = all_operations(&Description::fetch(&Portal::start().await).await);
+/// Checks each operation that changes something, in a world of its own with live sessions.
+async fn check_actions(check: impl AsyncFn(World, &str, Use)) {
+    let spare = World::build().await;
+    let operations = all_operations(&Description::fetch(&spare.portal).await);
     assert!(operations.contains("/api/sign_out") && operations.contains("DELETE /api/v1/sessions"));
     let mut actions = 0;
     for operation in &operations {
-        let count = World::build().await.uses(operation).len();
-        for place in 0..count {
-            // Each use needs its own world with a live session.
-            let world = World::build().await;
-            match world.uses(operation).swap_remove(place) {
-                Use::Changes(call) => {
-                    let answer = world.revoke_first(operation, call).await.expect(401);
-                    let error = answer.json();
-                    assert_eq!(
-                        (&error["code"], &error["reason"]),
-                        (&json!("session_ended"), &json!("revoked_by_admin")),
-                        "{operation}"
-                    );
-                    actions += 1;
-                }
-                Use::SignsOut(call) => {
-                    world.revoke_first(operation, call).await.expect(200);
-                    actions += 1;
-                }
-                Use::Reads(_) | Use::NoSession | Use::Elsewhere => {}
+        for (place, found) in spare.uses(operation).iter().enumerate() {
+            if matches!(found, Use::Changes(_) | Use::SignsOut(_)) {
+                let world = World::build().await;
+                let action = world.uses(operation).swap_remove(place);
+                check(world, operation, action).await;
+                actions += 1;
             }
         }
     }
     assert!(actions >= 25, "only {actions} actions were found");
 }
 
+#[track_caller]
+fn assert_ended(answer: &TestResponse, reason: &str) {
+    let expected = json!({ "code": "session_ended", "reason": reason });
+    let error = answer.json();
+    assert_eq!(
+        json!({ "code": error["code"], "reason": error["reason"] }),
+        expected,
+        "{answer:#?}"
+    );
+}
+
+#[tokio::test]
+async fn revoked_sessions_actions_fail_and_write_nothing() {
+    check_actions(async |world, operation, action| match action {
+        Use::SignsOut(call) => drop(world.revoke_first(operation, call).await.expect(200)),
+        Use::Changes(call) => {
+            let answer = world.revoke_first(operation, call).await.expect(401);
+            assert_ended(&answer, "revoked_by_admin");
+        }
+        Use::Reads(_) | Use::NoSession | Use::Elsewhere => {}
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn replaced_credentials_actions_fail_and_write_nothing() {
-    let operations = all_operations(&Description::fetch(&Portal::start().await).await);
-    let mut actions = 0;
-    for operation in &operations {
-        let count = World::build().await.uses(operation).len();
-        for place in 0..count {
-            let world = World::build().await;
-            let desktop = world.desktop.session();
-            let (Use::Changes(call) | Use::SignsOut(call)) = world.uses(operation).swap_remove(place) else {
-                continue;
-            };
-            // A desktop refreshes its token; a browser may not have received its new cookie.
-            let reason = if call.client().session() == desktop {
-                "unknown"
-            } else {
-                "renewal_lost"
-            };
-            let error = world.replace_first(operation, call).await.expect(401).json();
-            assert_eq!(
-                (&error["code"], &error["reason"]),
-                (&json!("session_ended"), &json!(reason)),
-                "{operation}"
-            );
-            actions += 1;
-        }
-    }
-    assert!(actions >= 25, "only {actions} actions were found");
+    check_actions(async |world, operation, action| {
+        let (Use::Changes(call) | Use::SignsOut(call)) = action else {
+            return;
+        };
+        // A desktop refreshes its token; a browser may not have received its new cookie.
+        let of_desktop = call.client().session() == world.desktop.session();
+        let reason = if of_desktop { "unknown" } else { "renewal_lost" };
+        let answer = world.replace_first(operation, call).await.expect(401);
+        assert_ended(&answer, reason);
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -21,10 +21,7 @@ async fn execute(portal: &Portal, statement: &str) {
 
 /// Returns the name of a portal's database.
 async fn database(portal: &Portal) -> String {
-    sqlx::query_scalar("SELECT current_database()::text")
-        .fetch_one(&portal.sql)
-        .await
-        .expect("a name")
+    portal.scalar("SELECT current_database()::text").await
 }
 
 /// Runs the hourly job of a node.
@@ -73,10 +70,7 @@ async fn cleanup_records_expired_sessions_and_keeps_live_ones() {
             (Some(maria.id), None, portal.now())
         );
     }
-    let active: bool = sqlx::query_scalar("SELECT is_active FROM devices")
-        .fetch_one(&portal.sql)
-        .await
-        .expect("the device");
+    let active: bool = portal.scalar("SELECT is_active FROM devices").await;
     assert!(!active);
     live.get("/dashboard").await.expect(200);
     assert!(of_guest.is_live().await);
@@ -127,13 +121,10 @@ async fn cleanup_handles_hundreds_with_any_batch_size() {
 
 #[tokio::test]
 async fn ended_sessions_are_deleted_after_thirty_days() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let (portal, maria, chrome, mac) = Portal::with_devices().await;
     mac.refresh().await.expect(200);
     for client in [&chrome, &mac] {
-        client.delete("/api/v1/sessions?scope=current").await.expect(200);
+        client.revoke_scope("current").await;
     }
     portal.clean_up().await;
     let tables = [
@@ -177,13 +168,7 @@ async fn ended_sessions_are_deleted_after_thirty_days() {
 async fn retention_is_configurable() {
     let portal = Portal::with(&[("PORTAL_RETENTION_DAYS", "2")]).await;
     let maria = portal.broker("maria").await;
-    portal
-        .browser(CHROME)
-        .signed_in(&maria)
-        .await
-        .post("/api/sign_out")
-        .await
-        .expect(200);
+    portal.browser(CHROME).signed_in(&maria).await.sign_out().await;
     portal.advance(seconds(2 * DAY)).await;
     assert_eq!(portal.clean_up().await.sessions_deleted, 0);
     portal.advance(seconds(1)).await;
@@ -192,12 +177,9 @@ async fn retention_is_configurable() {
 
 #[tokio::test]
 async fn expired_events_browsers_and_devices_are_deleted() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    let mac = portal.desktop("mac").signed_in(&maria).await;
-    mac.delete("/api/v1/sessions?scope=current").await.expect(200);
-    chrome.post("/api/sign_out").await.expect(200);
+    let (portal, _, chrome, mac) = Portal::with_devices().await;
+    mac.revoke_scope("current").await;
+    chrome.sign_out().await;
     let events = u64::try_from(portal.rows("session_events").await).expect("a count");
 
     portal.advance(seconds(DAY)).await;
@@ -234,9 +216,7 @@ async fn expired_events_browsers_and_devices_are_deleted() {
 
 #[tokio::test]
 async fn cleanup_skips_extended_sessions() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, maria, chrome) = Portal::with_browser().await;
     let other = portal.browser(FIREFOX).signed_in(&maria).await;
     portal.advance(seconds(DAY / 2 - 1)).await;
 
@@ -292,9 +272,7 @@ async fn confirmed_extensions_survive_parallel_cleanup() {
 
 #[tokio::test]
 async fn sessions_extended_before_their_lock_stay() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, _, chrome) = Portal::with_browser().await;
     let mut tx = portal.state.database.begin().await.expect("a transaction");
     // As if found expired by a statement that began before an extension was committed.
     let found = [chrome.session()];
@@ -308,9 +286,7 @@ async fn sessions_extended_before_their_lock_stay() {
 
 #[tokio::test]
 async fn extensions_of_recorded_expiries_are_rejected() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, _, chrome) = Portal::with_browser().await;
     // Like clean-up, which does not lock the user.
     let mut ending = portal.sql.begin().await.expect("a transaction");
     sqlx::query("UPDATE sessions SET ended_at = $2, end_reason = 'idle_timeout' WHERE id = $1")
@@ -340,9 +316,7 @@ async fn one_node_cleans_up_at_a_time() {
 
 #[tokio::test]
 async fn interrupted_cleanup_keeps_progress_and_the_next_continues() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let idle = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, _, idle) = Portal::with_browser().await;
     portal.advance(seconds(DAY / 2)).await;
     // The audit row of this expiry cannot be written, so the expiry is not recorded.
     let refuse = "ALTER TABLE audit_events ADD CONSTRAINT refused CHECK (kind <> 'session_ended') NOT VALID";

@@ -14,7 +14,7 @@ const REPORT: [(&str, &str); 6] = [
 ];
 
 async fn count(portal: &Portal, stage: &str) -> String {
-    let text = portal.anonymous().get("/metrics").await.expect(200).body;
+    let text = portal.anonymous().get_text("/metrics").await;
     let series = format!(r#"broker_portal_client_failures_total{{stage="{stage}"}} "#);
     let line = text.lines().find_map(|line| line.strip_prefix(&series));
     line.expect("the series").to_owned()
@@ -22,9 +22,7 @@ async fn count(portal: &Portal, stage: &str) -> String {
 
 #[tokio::test]
 async fn report_is_counted_with_or_without_session() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, _, chrome) = Portal::with_browser().await;
     chrome.post(PATH).form(&REPORT).await.expect(204);
     let stranger = portal.browser(FIREFOX).at("203.0.113.9");
     stranger.post(PATH).form(&REPORT).await.expect(204);
@@ -34,9 +32,7 @@ async fn report_is_counted_with_or_without_session() {
 
 #[tokio::test]
 async fn a_report_is_no_activity() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, _, chrome) = Portal::with_browser().await;
     let before = portal.session_row(chrome.session()).await.last_active_at;
     portal.advance(seconds(600)).await;
     chrome.post(PATH).form(&REPORT).await.expect(204);
@@ -123,15 +119,13 @@ async fn reports_of_all_addresses_share_a_limit() {
 
 #[tokio::test]
 async fn every_page_guards_its_client_application() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, _, chrome) = Portal::with_browser().await;
     for (client, path) in [
         (&portal.browser(FIREFOX), "/login"),
         (&chrome, "/dashboard"),
         (&chrome, "/dashboard/settings"),
     ] {
-        let page = client.get(path).await.expect(200).body;
+        let page = client.get_text(path).await;
         let guard = page
             .find("data-client")
             .or(page.find("clientFailed"))

@@ -35,7 +35,7 @@ fn begun_by(page: &str) -> String {
 async fn administrator_revokes_across_any_clock_skew() {
     for offset in OFFSETS {
         let (portal, node) = two_clocks(offset).await;
-        let ada = portal.user("ada").role(Role::SystemAdmin).create().await;
+        let ada = portal.system_admin("ada").await;
         let bea = portal.broker("bea").await;
         let on_a = portal.browser(CHROME).signed_in(&ada).await;
         let admin = on_a.clone().via(&node.router);
@@ -53,14 +53,14 @@ async fn administrator_revokes_across_any_clock_skew() {
                 "filter" => revoke(json!({ "filter": { "user": user } })).await,
                 _ => {
                     let place = format!("/dashboard/admin/sessions?user={user}&ask=end_listed");
-                    let page = admin.get(&place).await.expect(200).body;
+                    let page = admin.get_text(&place).await;
                     let filter = format!("user={user}");
                     let fields = [
                         ("which", "end_listed"),
                         ("filter", &*filter),
                         ("begun_by", &*begun_by(&page)),
                     ];
-                    let call = admin.post("/api/admin_end_sessions").form(&fields);
+                    let call = admin.submit("admin_end_sessions", &fields);
                     call.await.expect(200).json()
                 }
             };
@@ -80,7 +80,7 @@ async fn administrator_revokes_across_any_clock_skew() {
 async fn later_sign_in_survives_across_any_clock_skew() {
     for offset in OFFSETS {
         let (portal, node) = two_clocks(offset).await;
-        let ada = portal.user("ada").role(Role::SystemAdmin).create().await;
+        let ada = portal.system_admin("ada").await;
         let bea = portal.broker("bea").await;
         let admin = portal.browser(CHROME).signed_in(&ada).await.via(&node.router);
         let before = portal.desktop("mac").signed_in(&bea).await;

@@ -11,7 +11,7 @@ use crate::harness::*;
 /// Creates a user with a browser and a desktop.
 async fn signed_in() -> (Portal, TestUser, [Client; 2]) {
     let portal = Portal::start().await;
-    let maria = portal.user("maria").member_of("Northgate").create().await;
+    let maria = portal.member("maria", "Northgate").await;
     let clients = [
         portal.browser(CHROME).signed_in(&maria).await,
         portal.desktop("mac").signed_in(&maria).await,
@@ -198,7 +198,7 @@ async fn dry_run_counts_and_ends_nothing() {
     let aiko = portal.broker("aiko").await;
     let ended = portal.browser(CHROME).signed_in(&aiko).await;
     let id = ended.session().to_string();
-    ended.post("/api/sign_out").await.expect(200);
+    ended.sign_out().await;
     let rows = portal.rows("audit_events").await;
     let mac = clients[1].session().to_string();
     for (target, count) in [
@@ -238,15 +238,10 @@ async fn revoke_explains_an_invalid_session_id() {
 #[tokio::test]
 async fn user_list_shows_what_administrators_see() {
     let (portal, maria, _) = signed_in().await;
-    portal
-        .user("maria")
-        .role(Role::Admin)
-        .member_of("Harbour")
-        .create()
-        .await;
+    portal.admin("maria", "Harbour").await;
     let vera = portal.user("vera").role(Role::Vendor).create().await;
     portal.accounts().disable(&vera.email).await.expect("disabled");
-    let root = portal.user("root").role(Role::SystemAdmin).create().await;
+    let root = portal.system_admin("root").await;
 
     let (content, out, err) = portal.run(&["user", "list"]).await;
     assert!(content, "{err}");
@@ -310,7 +305,7 @@ async fn user_list_goes_past_one_page() {
         "INSERT INTO users (id, email, display_name, role, password_hash, password_changed_at, created_at)
         SELECT gen_random_uuid(), 'user' || n || '@b.example', 'User', 'broker', 'x', now(), now()
         FROM generate_series(1, 450) n";
-    sqlx::query(insert).execute(&portal.sql).await.expect("users");
+    portal.execute(insert).await;
     let (content, out, err) = portal.run(&["user", "list", "--json"]).await;
     assert!(content, "{err}");
     assert_eq!(out.lines().collect::<std::collections::BTreeSet<_>>().len(), 450);

@@ -25,7 +25,7 @@ async fn cookie_is_protected_and_expires_with_its_session() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME);
-    let answer = chrome.try_sign_in(&maria.email, &maria.password).await;
+    let answer = chrome.sign_in(&maria).await;
     let (name, value, mut attributes) = set_cookie(&answer);
     assert_eq!((name.as_str(), value.len()), ("portal_session", 22));
     let age = attributes
@@ -46,7 +46,7 @@ async fn https_binds_the_cookie_to_this_host() {
     let portal = Portal::with(&HTTPS).await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME);
-    let answer = chrome.try_sign_in(&maria.email, &maria.password).await;
+    let answer = chrome.sign_in(&maria).await;
     let (name, _, mut attributes) = set_cookie(&answer);
     assert_eq!(name, "__Host-portal_session");
     attributes.retain(|attribute| !attribute.starts_with("Max-Age="));
@@ -69,11 +69,8 @@ async fn known_browser_and_theme_cookies_are_http_only() {
         let portal = Portal::with(settings).await;
         let maria = portal.broker("maria").await;
         let chrome = portal.browser(CHROME);
-        let signed_in = chrome
-            .try_sign_in(&maria.email, &maria.password)
-            .await
-            .expect(200);
-        let chosen = chrome.post("/api/choose_theme").form(&[("theme", "dark")]).await;
+        let signed_in = chrome.sign_in(&maria).await.expect(200);
+        let chosen = chrome.submit("choose_theme", &[("theme", "dark")]).await;
         for (answer, name, age) in [
             (&signed_in, format!("{prefix}portal_browser"), 180 * 86_400),
             (&chosen, "portal_theme".to_owned(), 31_536_000),
@@ -133,18 +130,9 @@ async fn cookie_is_removed_with_its_own_attributes() {
 
 #[tokio::test]
 async fn only_signing_in_and_out_touches_the_cookie() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, maria, chrome) = Portal::with_browser().await;
     portal.browser(FIREFOX).signed_in(&maria).await;
-    for path in [
-        "/dashboard",
-        "/dashboard/settings",
-        "/login",
-        "/nowhere",
-        "/api/v1/sessions",
-        "/api/session_state",
-    ] {
+    for path in words("/dashboard /dashboard/settings /login /nowhere /api/v1/sessions /api/session_state") {
         assert_eq!(
             chrome.get(path).await.all("set-cookie"),
             Vec::<&str>::new(),
@@ -166,9 +154,7 @@ async fn only_signing_in_and_out_touches_the_cookie() {
 
 #[tokio::test]
 async fn late_request_keeps_the_new_cookie() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (_, maria, chrome) = Portal::with_browser().await;
     let late = chrome.duplicate();
     let chrome = chrome.signed_in(&maria).await;
     for path in ["/dashboard", "/login", "/api/session_state", "/api/v1/sessions"] {
@@ -198,10 +184,7 @@ async fn system_clock_does_not_change_the_cookies_expiry() {
     for off in [TimeDelta::hours(-1), TimeDelta::hours(1)] {
         let portal = Portal::with_clock_offset(off).await;
         let maria = portal.broker("maria").await;
-        let answer = portal
-            .browser(CHROME)
-            .try_sign_in(&maria.email, &maria.password)
-            .await;
+        let answer = portal.browser(CHROME).sign_in(&maria).await;
         let (_, _, attributes) = set_cookie(&answer);
         let age = attributes
             .iter()

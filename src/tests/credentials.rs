@@ -150,12 +150,11 @@ async fn foreign_cookies_do_not_make_a_browser_unknown() {
     };
     let first = portal
         .browser(CHROME)
-        .post("/api/sign_in")
-        .form(&fields)
+        .submit("sign_in", &fields)
         .await
         .expect(200);
     let mark = mark_of(&first);
-    let again = portal.browser(CHROME).post("/api/sign_in").form(&fields);
+    let again = portal.browser(CHROME).submit("sign_in", &fields);
     let again = again
         .bytes_header("cookie", &among_foreign_cookies(&mark))
         .await

@@ -36,10 +36,7 @@ async fn stream_sends_changes_and_closes_with_its_session() {
         ("session_updated", &json!(mac.session()))
     );
 
-    firefox
-        .delete(&format!("/api/v1/sessions/{}", chrome.session()))
-        .await
-        .expect(204);
+    firefox.revoke(chrome.session()).await;
     let told = on_chrome.until_closed().await;
     assert_eq!(kinds(&told).last(), Some(&"session_ended"));
     assert_eq!(told.iter().filter(|told| told.kind == "session_ended").count(), 1);
@@ -153,11 +150,9 @@ async fn interrupted_catch_up_loses_no_event() {
         heard.push(resumed.next_of_kind("session_updated").await.id);
         last = resumed.last_id;
     }
-    let written: Vec<i64> =
-        sqlx::query_scalar("SELECT id FROM session_events WHERE kind = 'session_updated' ORDER BY id")
-            .fetch_all(&portal.sql)
-            .await
-            .expect("the event log");
+    let written: Vec<i64> = portal
+        .column("SELECT id FROM session_events WHERE kind = 'session_updated' ORDER BY id")
+        .await;
     assert_eq!(heard, written);
 }
 
@@ -203,23 +198,20 @@ async fn catch_up_sends_more_than_a_page_once() {
 
 #[tokio::test]
 async fn stream_from_page_render_misses_nothing() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    let mac = portal.desktop("mac").signed_in(&maria).await;
-    let page = chrome.post("/api/show_viewer").await.expect(200).json();
+    let (portal, _, chrome, mac) = Portal::with_devices().await;
+    let page = chrome.post_json("/api/show_viewer").await;
     let after = page["state"]["event_number"].as_i64().expect("a number");
-    let state = chrome.get("/api/v1/session_state").await.expect(200).json();
+    let state = chrome.get_json("/api/v1/session_state").await;
     assert_eq!(state["event_number"], after);
 
-    mac.delete("/api/v1/sessions?scope=current").await.expect(200);
+    mac.revoke_scope("current").await;
     // The node listens from now on, so only the log has earlier events.
     let _listening = portal.start_listener().await;
     let mut stream = chrome.get(&format!("{EVENTS}?after={after}")).stream().await;
     assert!(stream.next_of_kind("sessions_changed").await.id > after);
 
     // Events known when the page was rendered are not sent again.
-    let state = chrome.get("/api/v1/session_state").await.expect(200).json();
+    let state = chrome.get_json("/api/v1/session_state").await;
     let path = format!("{EVENTS}?after={}", state["event_number"]);
     let mut stream = chrome.get(&path).stream().await;
     chrome.post("/api/v1/session/extend").await.expect(200);
@@ -239,7 +231,7 @@ async fn events_committed_during_page_render_are_sent() {
         .uncommitted_event(&maria, chrome.session(), "sessions_changed")
         .await;
     portal.browser(FIREFOX).signed_in(&jonas).await;
-    let state = chrome.get("/api/v1/session_state").await.expect(200).json();
+    let state = chrome.get_json("/api/v1/session_state").await;
     late.commit().await.expect("committed");
     let _listening = portal.start_listener().await;
     let path = format!("{EVENTS}?after={}", state["event_number"]);
@@ -300,9 +292,7 @@ async fn stream_opened_during_revocation_is_refused_or_closes() {
 
 #[tokio::test]
 async fn stream_is_refused_to_a_replaced_credential() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, maria, chrome) = Portal::with_browser().await;
     // A request that was identified by the old cookie comes to the stream after the replacement.
     let late = Identity::SignedIn(Arc::new(portal.identified(&chrome).await));
     let body = json!({ "password": maria.password });
@@ -315,7 +305,10 @@ async fn stream_is_refused_to_a_replaced_credential() {
     let answer = tokio::time::timeout(seconds(8), routes.oneshot(request)).await;
     let answer = answer.expect("answered").expect("a router does not fail");
     assert_eq!(answer.status(), 401);
-    assert_eq!(TestResponse::read(answer).await.end_reason(), "renewal_lost");
+    assert_eq!(
+        TestResponse::read(EVENTS, answer).await.end_reason(),
+        "renewal_lost"
+    );
     assert_eq!(portal.state.hub.open_streams(), 0);
 }
 
@@ -329,10 +322,7 @@ async fn disconnected_listener_loses_no_event() {
     let stream = mac.get(EVENTS).stream().await;
 
     portal.disconnect_listeners().await;
-    chrome
-        .delete(&format!("/api/v1/sessions/{}", mac.session()))
-        .await
-        .expect(204);
+    chrome.revoke(mac.session()).await;
     assert_eq!(kinds(&stream.until_closed().await).last(), Some(&"session_ended"));
 }
 
@@ -417,7 +407,7 @@ async fn stream_needs_a_live_session_outside_the_query() {
         let path = format!("{EVENTS}?{name}={}", mac.access_token());
         portal.anonymous().get(&path).await.expect(401);
     }
-    mac.delete("/api/v1/sessions?scope=current").await.expect(200);
+    mac.revoke_scope("current").await;
     assert_eq!(mac.get(EVENTS).await.end_reason(), "signed_out");
 }
 
@@ -447,11 +437,7 @@ async fn rotation_closes_streams_of_a_copied_cookie() {
         ("current_password", &*maria.password),
         ("new_password", "one that nobody has copied"),
     ];
-    chrome
-        .post("/api/change_password")
-        .form(&fields)
-        .await
-        .expect(200);
+    chrome.submit("change_password", &fields).await.expect(200);
     let told = stream.until_closed().await;
     assert_eq!(kinds(&told).last(), Some(&"session_updated"));
     chrome.get(EVENTS).stream().await;

@@ -29,20 +29,14 @@ async fn notice(by: &str, portal: &Portal, guest: &TestUser, expired: &Client) {
     match by {
         "clean-up" => assert_eq!(portal.clean_up().await.ended, 1),
         "its own request" => assert!(!expired.is_live().await),
-        "sign out all" => drop(
-            again()
-                .await
-                .delete("/api/v1/sessions?scope=all")
-                .await
-                .expect(200),
-        ),
+        "sign out all" => drop(again().await.revoke_scope("all").await),
         "sign out others" => {
             let answer = again().await.delete("/api/v1/sessions?scope=others").await;
             assert_eq!(answer.expect(200).json(), json!({ "ended": 0 }), "none was live");
         }
         "its device signing in" => drop(portal.desktop("mac").signed_in(guest).await),
         "an administrator" => {
-            let ada = portal.user("ada").role(Role::SystemAdmin).create().await;
+            let ada = portal.system_admin("ada").await;
             let admin = portal.browser(CHROME).signed_in(&ada).await;
             let body = json!({ "user_id": guest.id });
             let answer = admin.post("/api/v1/admin/sessions/revoke").json(&body).await;
@@ -96,7 +90,7 @@ async fn expired_session_is_recorded_at_its_expiry() {
 async fn lists_show_the_expiry_whether_recorded_or_not() {
     let portal = Portal::with(&LIMITS).await;
     let guest = portal.user("gus").role(Role::Guest).create().await;
-    let ada = portal.user("ada").role(Role::SystemAdmin).create().await;
+    let ada = portal.system_admin("ada").await;
     portal.browser(SAFARI).signed_in(&guest).await;
     let expected = format_rfc3339(portal.now() + TimeDelta::seconds(5));
     portal.advance(seconds(60)).await;
@@ -105,32 +99,22 @@ async fn lists_show_the_expiry_whether_recorded_or_not() {
         if recorded {
             portal.clean_up().await;
         }
-        let list = admin
-            .get("/api/v1/admin/sessions?state=ended")
-            .await
-            .expect(200)
-            .json();
+        let list = admin.get_json("/api/v1/admin/sessions?state=ended").await;
         let row = &list["sessions"][0];
         assert_eq!(
             (&row["ended_at"], &row["reason"]),
             (&json!(expected), &json!("idle_timeout")),
             "recorded: {recorded}"
         );
-        let csv = admin
-            .get("/api/v1/admin/sessions.csv?state=ended")
-            .await
-            .expect(200)
-            .body;
+        let csv = admin.get_text("/api/v1/admin/sessions.csv?state=ended").await;
         assert!(csv.contains(&expected), "{csv}");
     }
 }
 
 #[tokio::test]
 async fn ended_session_shows_one_end_time() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    chrome.post("/api/sign_out").await.expect(200);
+    let (portal, _, chrome) = Portal::with_browser().await;
+    chrome.sign_out().await;
     let ended = portal.now();
     portal.advance(seconds(7 * 86_400)).await;
     portal.clean_up().await;

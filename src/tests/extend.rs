@@ -43,11 +43,9 @@ async fn extending_moves_and_stores_the_idle_expiry() {
 
 #[tokio::test]
 async fn extend_response_contains_the_new_expiry() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, _, chrome) = Portal::with_browser().await;
     portal.advance(seconds(12 * HOUR - 1)).await;
-    let state = chrome.post("/api/v1/session/extend").await.expect(200).json();
+    let state = chrome.post_json("/api/v1/session/extend").await;
     let idle_end = domain::time::format_rfc3339(portal.now() + seconds(12 * HOUR));
     assert_eq!(state["session"]["idle_expires_at"], idle_end);
     assert_eq!(chrome.idle_expiry().await, idle_end);
@@ -57,9 +55,7 @@ async fn extend_response_contains_the_new_expiry() {
 
 #[tokio::test]
 async fn pages_receive_the_new_expiry() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, _, chrome) = Portal::with_browser().await;
     let before = chrome.idle_expiry().await;
     portal.advance(seconds(HOUR)).await;
     // In the background, so that only the extension moves the expiry.
@@ -71,7 +67,7 @@ async fn pages_receive_the_new_expiry() {
     assert_eq!(state["session"]["idle_expires_at"], idle_end);
     assert_ne!(before, idle_end);
     assert_eq!(
-        chrome.get("/api/session_state").await.expect(200).json()["session"],
+        chrome.get_json("/api/session_state").await["session"],
         state["session"]
     );
 }
@@ -86,18 +82,16 @@ async fn clients_receive_the_warning_time() {
         let portal = Portal::with(settings).await;
         let maria = portal.broker("maria").await;
         let chrome = portal.browser(CHROME).signed_in(&maria).await;
-        let state = chrome.get("/api/v1/session_state").await.expect(200).json();
+        let state = chrome.get_json("/api/v1/session_state").await;
         assert_eq!(state["session"]["warning_seconds"], warning);
-        let page = chrome.post("/api/show_viewer").await.expect(200).json();
+        let page = chrome.post_json("/api/show_viewer").await;
         assert_eq!(page["state"]["session"]["warning_seconds"], warning);
     }
 }
 
 #[tokio::test]
 async fn extending_is_activity_even_in_the_background() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, _, chrome) = Portal::with_browser().await;
     for route in 0..2 {
         portal.advance(seconds(600)).await;
         let [page, api] = calls(&chrome);
@@ -114,9 +108,7 @@ async fn extending_is_activity_even_in_the_background() {
 #[tokio::test]
 async fn no_extension_exceeds_the_lifetime() {
     for route in 0..2 {
-        let portal = Portal::start().await;
-        let maria = portal.broker("maria").await;
-        let chrome = portal.browser(CHROME).signed_in(&maria).await;
+        let (portal, _, chrome) = Portal::with_browser().await;
         for _ in 0..23 {
             portal.advance(seconds(HOUR)).await;
             for call in calls(&chrome) {
@@ -141,10 +133,7 @@ async fn ended_session_is_not_extended_but_explained() {
     let maria = portal.broker("maria").await;
     let owner = portal.browser(FIREFOX).signed_in(&maria).await;
     let revoked = portal.browser(CHROME).signed_in(&maria).await;
-    owner
-        .delete(&format!("/api/v1/sessions/{}", revoked.session()))
-        .await
-        .expect(204);
+    owner.revoke(revoked.session()).await;
     for call in calls(&revoked) {
         assert_eq!(call.await.expect(401).json()["reason"], "revoked");
     }

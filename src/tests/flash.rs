@@ -19,8 +19,8 @@ struct Office {
 impl Office {
     async fn open() -> Self {
         let portal = Portal::start().await;
-        let root = portal.user("root").role(Role::SystemAdmin).create().await;
-        let nora = portal.user("nora").member_of("Northgate").create().await;
+        let root = portal.system_admin("root").await;
+        let nora = portal.member("nora", "Northgate").await;
         Self {
             root: portal.browser(CHROME).signed_in(&root).await.without_script(),
             portal,
@@ -32,19 +32,19 @@ impl Office {
     async fn disable(&self) -> TestResponse {
         let fields = [("user_id", &*self.nora.id.to_string()), ("next", PEOPLE)];
         self.root
-            .post("/api/admin_disable_person")
-            .form(&fields)
+            .submit("admin_disable_person", &fields)
             .await
             .expect(302)
     }
 
     /// Returns the stored messages.
     async fn stored_message(&self) -> Option<Value> {
-        sqlx::query_scalar("SELECT flash FROM sessions WHERE id = $1")
-            .bind(self.root.session().0)
-            .fetch_one(&self.portal.sql)
+        self.portal
+            .scalar(&format!(
+                "SELECT flash FROM sessions WHERE id = '{}'",
+                self.root.session()
+            ))
             .await
-            .expect("a session")
     }
 }
 
@@ -108,10 +108,7 @@ async fn message_is_shown_once_by_its_page() {
     assert_eq!(answer.location(), PEOPLE);
     // Other requests for a page do not consume the message: another tab, a background request, a prefetch, a program.
     for path in [SESSIONS, SETTINGS, "/dashboard", "/dashboard/admin/audit"] {
-        assert!(
-            !root.get(path).await.expect(200).body.contains(DISABLED),
-            "{path}"
-        );
+        assert!(!root.get_text(path).await.contains(DISABLED), "{path}");
     }
     for (name, value) in [
         ("x-portal-background", "1"),
@@ -121,7 +118,7 @@ async fn message_is_shown_once_by_its_page() {
         assert!(!page.body.contains(DISABLED), "{name}");
     }
     root.call(Method::HEAD, PEOPLE).await.expect(200);
-    let drawn = root.post("/api/draw_admin").form(&[("place", PEOPLE)]).await;
+    let drawn = root.submit("draw_admin", &[("place", PEOPLE)]).await;
     assert!(!drawn.body.contains(DISABLED));
     root.get("/api/v1/sessions").await.expect(200);
 
@@ -145,13 +142,12 @@ async fn each_page_keeps_its_own_last_message() {
     for page in [PEOPLE, SESSIONS] {
         let next = format!("{page}?q=nora");
         let answer = root
-            .post("/api/admin_enable_person")
-            .form(&[("user_id", &*id), ("next", &*next)])
+            .submit("admin_enable_person", &[("user_id", &*id), ("next", &*next)])
             .await;
         assert_eq!(answer.location(), next);
     }
     for page in [PEOPLE, SESSIONS] {
-        let html = root.get(page).await.expect(200).body;
+        let html = root.get_text(page).await;
         assert!(
             html.contains("The account can sign in again.") && !html.contains(DISABLED),
             "{page}"
@@ -171,11 +167,7 @@ async fn message_survives_cookie_rotation() {
         ("next", PEOPLE),
         ("password", "the password of root"),
     ];
-    let answer = root
-        .post("/api/admin_disable_person")
-        .form(&fields)
-        .await
-        .expect(302);
+    let answer = root.submit("admin_disable_person", &fields).await.expect(302);
     assert_ne!(root.cookie(), before, "the check was renewed");
     assert!(root.follow(&answer).await.expect(200).body.contains(DISABLED));
 }
@@ -222,7 +214,7 @@ async fn settings_show_a_forms_result_once() {
         let html = chrome.follow(&answer).await.expect(200).body;
         assert!(html.contains(words), "{path}: {html}");
         assert_eq!(html.matches("notice success").count(), 1, "{path}");
-        let html = chrome.get(SETTINGS).await.expect(200).body;
+        let html = chrome.get_text(SETTINGS).await;
         assert!(!html.contains(words), "{path}");
     }
 }
@@ -234,8 +226,7 @@ async fn scripted_page_leaves_no_message() {
     scripted.set_cookie(&office.root.cookie().expect("a cookie"));
     let fields = [("user_id", &*office.nora.id.to_string()), ("next", PEOPLE)];
     let answer = scripted
-        .post("/api/admin_disable_person")
-        .form(&fields)
+        .submit("admin_disable_person", &fields)
         .await
         .expect(200)
         .json();
@@ -265,16 +256,10 @@ async fn follow_up_dialog_says_how_many_ended() {
     };
     let ask = format!("{SESSIONS}?ask=end_listed");
     keep().await;
-    assert!(
-        root.get(&ask)
-            .await
-            .expect(200)
-            .body
-            .contains("41 ended so far, 1 left.")
-    );
-    assert!(!root.get(&ask).await.expect(200).body.contains("41 ended"));
+    assert!(root.get_text(&ask).await.contains("41 ended so far, 1 left."));
+    assert!(!root.get_text(&ask).await.contains("41 ended"));
     keep().await;
-    let html = root.get(SESSIONS).await.expect(200).body;
+    let html = root.get_text(SESSIONS).await;
     assert!(
         html.contains("41 sessions ended. More sessions remain."),
         "{html}"
@@ -295,7 +280,7 @@ async fn messages_of_newer_servers_are_ignored() {
             .execute(&office.portal.sql)
             .await
             .expect("a message");
-        let html = office.root.get(SETTINGS).await.expect(200).body;
+        let html = office.root.get_text(SETTINGS).await;
         assert!(!html.contains("notice success"), "{kept}: {html}");
     }
 }

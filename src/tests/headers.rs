@@ -37,10 +37,7 @@ async fn answers(portal: &Portal) -> Vec<(&'static str, TestResponse)> {
         ),
         (
             "too long",
-            chrome
-                .post("/api/sign_out")
-                .form(&[("a", &"x".repeat(1 << 20))])
-                .await,
+            chrome.submit("sign_out", &[("a", &"x".repeat(1 << 20))]).await,
         ),
         (
             "sign-out",
@@ -120,9 +117,7 @@ async fn every_response_has_the_security_headers() {
 
 #[tokio::test]
 async fn every_script_has_the_policys_nonce() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, _, chrome) = Portal::with_browser().await;
     let stranger = portal.browser(SAFARI);
     let mut nonces = Vec::new();
     for (client, path) in [

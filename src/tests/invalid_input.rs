@@ -363,7 +363,7 @@ fn every_user_agent_signs_in_and_is_listed() {
             client.post("/api/v1/sessions").json(&body)
         } else {
             let fields = [("email", &*maria.email), ("password", &*maria.password)];
-            client.post("/api/sign_in").form(&fields)
+            client.submit("sign_in", &fields)
         };
         let answer = call.bytes_header("user-agent", &began_in).await;
         assert!(answer.status < 300, "{answer:#?}");
@@ -440,10 +440,10 @@ fn next_never_leaves_the_portal() {
             ("password", &*maria.password),
             ("next", &*next),
         ];
-        let answer = chrome.post("/api/sign_in").form(&fields).await.expect(200);
+        let answer = chrome.submit("sign_in", &fields).await.expect(200);
         assert_here(answer.json().as_str().expect("a path"));
         let plain = portal.browser(CHROME).without_script();
-        let answer = plain.post("/api/sign_in").form(&fields).await.expect(302);
+        let answer = plain.submit("sign_in", &fields).await.expect(302);
         assert_here(answer.location());
         let answer = chrome
             .get(&format!("/login?next={}", encode_query_value(&next)))
@@ -454,8 +454,7 @@ fn next_never_leaves_the_portal() {
         let answer = portal
             .browser(CHROME)
             .without_script()
-            .post("/api/sign_in")
-            .form(&wrong)
+            .submit("sign_in", &wrong)
             .await;
         assert_here(answer.expect(302).location());
     });

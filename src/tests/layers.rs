@@ -10,195 +10,60 @@ use syn::{UseTree, visit::Visit};
 
 /// Every module with the modules that it may use, from the bottom to the top: each may use modules above its line only.
 /// `crates/` needs no lines: cargo keeps those packages from using the portal.
-const LAYERS: &[(&str, &[&str])] = &[
-    ("error", &[]),
-    ("wire", &["error"]),
-    ("elements", &[]),
-    ("server::output", &[]),
-    ("server::node", &[]),
-    ("server::clock", &[]),
-    ("server::config", &[]),
-    ("server::telemetry", &["server::config"]),
-    ("server::connections", &["server::telemetry"]),
-    ("server::auth", &["error", "server::telemetry"]),
-    (
-        "server::database",
-        &["error", "server::clock", "server::telemetry"],
-    ),
-    ("server::lifecycle", &[]),
-    (
-        "server::store",
-        &["error", "server::clock", "server::auth", "server::database"],
-    ),
-    ("server::buffers", &["server::database", "server::store"]),
-    ("server::rate_counts", &["server::config", "server::store"]),
-    (
-        "server::realtime",
-        &[
-            "server::clock",
-            "server::telemetry",
-            "server::database",
-            "server::lifecycle",
-            "server::store",
-        ],
-    ),
-    (
-        "server::state",
-        &[
-            "server::clock",
-            "server::config",
-            "server::telemetry",
-            "server::auth",
-            "server::database",
-            "server::lifecycle",
-            "server::buffers",
-            "server::rate_counts",
-            "server::realtime",
-        ],
-    ),
-    (
-        "server::services",
-        &[
-            "error",
-            "server::clock",
-            "server::config",
-            "server::telemetry",
-            "server::auth",
-            "server::database",
-            "server::store",
-            "server::rate_counts",
-            "server::state",
-        ],
-    ),
-    (
-        "server::health",
-        &[
-            "server::clock",
-            "server::telemetry",
-            "server::database",
-            "server::lifecycle",
-            "server::store",
-            "server::state",
-            "server::services",
-        ],
-    ),
-    (
-        "server::http",
-        &[
-            "error",
-            "wire",
-            "server::clock",
-            "server::config",
-            "server::telemetry",
-            "server::auth",
-            "server::database",
-            "server::store",
-            "server::buffers",
-            "server::state",
-            "server::services",
-        ],
-    ),
-    (
-        "server::admin",
-        &[
-            "error",
-            "wire",
-            "elements",
-            "server::store",
-            "server::services",
-            "server::health",
-        ],
-    ),
-    (
-        "server_fns",
-        &[
-            "error",
-            "wire",
-            "server::auth",
-            "server::store",
-            "server::state",
-            "server::services",
-            "server::http",
-            "server::admin",
-        ],
-    ),
-    ("ui", &["error", "wire", "elements", "server_fns"]),
-    ("app", &["ui"]),
-    (
-        "server::api",
-        &[
-            "error",
-            "server::telemetry",
-            "server::auth",
-            "server::store",
-            "server::realtime",
-            "server::state",
-            "server::services",
-            "server::http",
-        ],
-    ),
-    ("server::shell", &["server::http", "app"]),
-    (
-        "server::router",
-        &[
-            "server::state",
-            "server::health",
-            "server::http",
-            "server::admin",
-            "app",
-            "server::api",
-            "server::shell",
-        ],
-    ),
-    (
-        "server::jobs",
-        &[
-            "server::clock",
-            "server::config",
-            "server::telemetry",
-            "server::database",
-            "server::lifecycle",
-            "server::store",
-            "server::buffers",
-            "server::state",
-            "server::services",
-            "server::health",
-        ],
-    ),
-    (
-        "server::serve",
-        &[
-            "server::output",
-            "server::node",
-            "server::config",
-            "server::telemetry",
-            "server::connections",
-            "server::auth",
-            "server::database",
-            "server::lifecycle",
-            "server::buffers",
-            "server::rate_counts",
-            "server::realtime",
-            "server::state",
-            "server::services",
-            "server::router",
-            "server::jobs",
-        ],
-    ),
-    (
-        "server::command_line",
-        &[
-            "server::output",
-            "server::config",
-            "server::telemetry",
-            "server::auth",
-            "server::database",
-            "server::services",
-            "server::health",
-            "server::serve",
-        ],
-    ),
-];
+const LAYERS: &str = "
+error:
+wire: error
+elements:
+server::output:
+server::node:
+server::clock:
+server::config:
+server::telemetry: server::config
+server::connections: server::telemetry
+server::auth: error server::telemetry
+server::database: error server::clock server::telemetry
+server::lifecycle:
+server::store: error server::clock server::auth server::database
+server::buffers: server::database server::store
+server::rate_counts: server::config server::store
+server::realtime: server::clock server::telemetry server::database server::lifecycle server::store
+server::state: server::clock server::config server::telemetry server::auth server::database
+    server::lifecycle server::buffers server::rate_counts server::realtime
+server::services: error server::clock server::config server::telemetry server::auth server::database
+    server::store server::rate_counts server::state
+server::health: server::clock server::telemetry server::database server::lifecycle server::store
+    server::state server::services
+server::http: error wire server::clock server::config server::telemetry server::auth server::database
+    server::store server::buffers server::state server::services
+server::admin: error wire elements server::store server::services server::health
+server_fns: error wire server::auth server::store server::state server::services server::http server::admin
+ui: error wire elements server_fns
+app: ui
+server::api: error server::telemetry server::auth server::store server::realtime server::state
+    server::services server::http
+server::shell: server::http app
+server::router: server::state server::health server::http server::admin app server::api server::shell
+server::jobs: server::clock server::config server::telemetry server::database server::lifecycle
+    server::store server::buffers server::state server::services server::health
+server::serve: server::output server::node server::config server::telemetry server::connections server::auth
+    server::database server::lifecycle server::buffers server::rate_counts server::realtime server::state
+    server::services server::router server::jobs
+server::command_line: server::output server::config server::telemetry server::auth server::database
+    server::services server::health server::serve
+";
+
+/// Returns each module of `LAYERS` with the modules that it may use.
+fn layers() -> Vec<(&'static str, Vec<&'static str>)> {
+    let mut layers: Vec<(&str, Vec<&str>)> = Vec::new();
+    for word in LAYERS.split_whitespace() {
+        match (word.strip_suffix(':'), layers.last_mut()) {
+            (Some(module), _) => layers.push((module, Vec::new())),
+            (None, Some((_, used))) => used.push(word),
+            (None, None) => panic!("{word} comes before the first module"),
+        }
+    }
+    layers
+}
 
 /// A module of `LAYERS` by the path of an item: `server::store` for `server::store::sessions::lock`.
 fn layer(path: &[String]) -> Option<String> {
@@ -321,14 +186,15 @@ fn dependencies() -> BTreeMap<(String, String), String> {
 #[test]
 fn modules_use_lower_layers_only() {
     let mut lower = BTreeSet::new();
-    for (module, allowed) in LAYERS {
-        for used in *allowed {
+    let layers = layers();
+    for (module, allowed) in &layers {
+        for used in allowed {
             assert!(lower.contains(used), "{used} is not below {module}");
         }
         lower.insert(*module);
     }
     let found = dependencies();
-    let allowed: BTreeSet<(&str, &str)> = LAYERS
+    let allowed: BTreeSet<(&str, &str)> = layers
         .iter()
         .flat_map(|(module, allowed)| allowed.iter().map(move |used| (*module, *used)))
         .collect();

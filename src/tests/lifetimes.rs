@@ -63,9 +63,7 @@ async fn constant_activity_still_ends_at_the_absolute_limit() {
 
 #[tokio::test]
 async fn pages_server_functions_and_api_calls_are_activity() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, maria, chrome) = Portal::with_browser().await;
     for _ in 0..2 {
         portal.advance(seconds(7 * HOUR)).await;
         chrome.get("/dashboard/settings").await.expect(200);
@@ -149,9 +147,7 @@ async fn late_activity_counts_on_every_node() {
 
 #[tokio::test]
 async fn late_activity_revives_no_expired_session() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, _, chrome) = Portal::with_browser().await;
     portal.advance(seconds(12 * HOUR)).await;
     for _ in 0..2 {
         chrome.get("/dashboard").await.expect(303);
@@ -184,18 +180,16 @@ async fn longer_limits_revive_no_expired_session() {
         Nobody,
     ] {
         // A portal for each, because recording by one would hide that another does not record.
-        let portal = Portal::start().await;
-        let maria = portal.broker("maria").await;
-        let chrome = portal.browser(CHROME).signed_in(&maria).await;
+        let (portal, maria, chrome) = Portal::with_browser().await;
         portal.advance(seconds(12 * HOUR)).await;
         match noticed {
             OwnRequest => assert_eq!(state(&chrome).await.end_reason(), "idle_timeout"),
-            OwnSignOut => drop(chrome.duplicate().post("/api/sign_out").await.expect(200)),
+            OwnSignOut => drop(chrome.duplicate().sign_out().await),
             SignInElsewhere => drop(portal.desktop("mac").signed_in(&maria).await),
             SignOutOfOthers => {
                 let mac = portal.desktop("mac").signed_in(&maria).await;
-                let ended = mac.delete("/api/v1/sessions?scope=others").await.expect(200);
-                assert_eq!(ended.json()["ended"], 0, "it was not live any more");
+                let answer = mac.revoke_scope("others").await;
+                assert_eq!(answer["ended"], 0, "it was not live any more");
             }
             CleanUp => assert_eq!(portal.clean_up().await.ended, 1),
             Nobody => {}
@@ -227,11 +221,12 @@ async fn account_disabled_in_the_database_is_signed_out() {
     let mac = portal.desktop("mac").signed_in(&maria).await;
     let of_jonas = portal.browser(CHROME).signed_in(&jonas).await;
     // As an operator with psql, without the portal's command, which also ends sessions.
-    sqlx::query("UPDATE users SET disabled_at = now() WHERE id = $1")
-        .bind(maria.id.0)
-        .execute(&portal.sql)
-        .await
-        .expect("disabled");
+    portal
+        .execute(&format!(
+            "UPDATE users SET disabled_at = now() WHERE id = '{}'",
+            maria.id
+        ))
+        .await;
     for client in [&chrome, &mac] {
         for client in [client.clone(), client.clone().via(&node.router)] {
             assert_eq!(state(&client).await.end_reason(), "account_disabled");
@@ -324,21 +319,13 @@ async fn changed_role_applies_to_open_sessions() {
         state(&chrome).await.expect(200).json()["user"]["role"],
         "employee"
     );
-    portal
-        .user("maria")
-        .role(Role::Admin)
-        .member_of("Northgate")
-        .create()
-        .await;
+    portal.admin("maria", "Northgate").await;
     assert_eq!(state(&chrome).await.end_reason(), "idle_timeout");
 }
 
 #[tokio::test]
 async fn access_token_expires_before_its_session() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let (portal, _, chrome, mac) = Portal::with_devices().await;
     portal.advance(seconds(899)).await;
     mac.get("/api/v1/sessions").await.expect(200);
     portal.advance(seconds(1)).await;

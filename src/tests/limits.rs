@@ -93,7 +93,7 @@ async fn limit_is_explained_on_both_devices() {
     portal.advance(seconds(1)).await;
 
     let thinkpad = portal.desktop("thinkpad");
-    let answer = thinkpad.try_sign_in(&maria.email, &maria.password).await;
+    let answer = thinkpad.sign_in(&maria).await;
     assert_eq!(answer.expect(201).json()["signed_out"], json!([chrome.session()]));
     let page = chrome.get("/dashboard").await.expect(303);
     assert_eq!(page.location(), "/login?next=/dashboard&reason=session_limit");
@@ -106,7 +106,7 @@ async fn limit_is_explained_on_both_devices() {
     portal.advance(seconds(1)).await;
     let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
     assert_eq!(mac.end_reason().await, "session_limit");
-    let attention = firefox.post("/api/show_overview").await.expect(200).json()["attention"].clone();
+    let attention = firefox.post_json("/api/show_overview").await["attention"].clone();
     let told = attention.as_array().expect("a list").iter();
     let told: Vec<_> = told.filter(|one| one.to_string().contains("The mac")).collect();
     assert_eq!(told.len(), 1, "{attention}");
@@ -131,7 +131,7 @@ async fn repeated_sign_in_replaces_only_its_own_session() {
     }
     portal.advance(seconds(1)).await;
     let again = portal.desktop("mac");
-    let answer = again.try_sign_in(&maria.email, &maria.password).await;
+    let answer = again.sign_in(&maria).await;
     assert_eq!(answer.expect(201).json()["signed_out"], Value::Null);
     portal.assert_ended(mac.session(), "signed_out").await;
     assert!(chrome.is_live().await);
@@ -181,7 +181,7 @@ async fn parallel_sign_ins_never_exceed_the_limit() {
         let maria = maria.clone();
         under_way.spawn(async move {
             // With this many at once, some must wait and retry.
-            while [429, 503].contains(&client.try_sign_in(&maria.email, &maria.password).await.status) {
+            while [429, 503].contains(&client.sign_in(&maria).await.status) {
                 tokio::task::yield_now().await;
             }
             client

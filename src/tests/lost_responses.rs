@@ -20,7 +20,7 @@ async fn lose_answer(renewal: &str, person: &mut TestUser, browser: &Client) -> 
         "change_password" => {
             let new = "an entirely new password";
             let fields = [("current_password", &*person.password), ("new_password", new)];
-            let answer = browser.post("/api/change_password").form(&fields).await;
+            let answer = browser.submit("change_password", &fields).await;
             person.password = new.to_owned();
             answer
         }
@@ -28,7 +28,7 @@ async fn lose_answer(renewal: &str, person: &mut TestUser, browser: &Client) -> 
             // The last check is too old, so the password is sent along.
             browser.portal.advance(seconds(1801)).await;
             let fields = [("password", &*person.password)];
-            browser.post("/api/sign_out_other_devices").form(&fields).await
+            browser.submit("sign_out_other_devices", &fields).await
         }
     };
     answer.expect(200);
@@ -53,7 +53,7 @@ async fn lost_cookie_is_explained_and_the_old_invalid() {
         );
         let login = old_client.follow(&page).await.expect(200);
         assert!(login.body.contains(WORDS), "{}", login.body);
-        let notice = old_client.post("/api/sign_in_notice").await.expect(200).json();
+        let notice = old_client.post_json("/api/sign_in_notice").await;
         assert_eq!(notice, WORDS);
         for call in [
             old_client.post("/api/extend_session"),
@@ -184,15 +184,10 @@ impl Reuse {
         self.portal.assert_ended(self.mac.session(), "token_reuse").await;
         let audit = self.portal.audit("token_reused").await;
         assert_eq!((audit.len(), &audit[0].detail["cause"]), (1, &json!(cause)));
-        let notices = self
-            .chrome
-            .post("/api/list_security_notices")
-            .await
-            .expect(200)
-            .json();
+        let notices = self.chrome.post_json("/api/list_security_notices").await;
         let notice = &notices[0];
         assert_eq!(notice["answer_lost"], cause == "lost_answer");
-        let settings = self.chrome.get("/dashboard/settings").await.expect(200).body;
+        let settings = self.chrome.get_text("/dashboard/settings").await;
         assert!(settings.contains(title), "{settings}");
         let state = &self.portal.state;
         let mut evaluator =

@@ -40,10 +40,8 @@ fn pair(subject: &str, action: &str) -> (String, String) {
 
 #[tokio::test]
 async fn applying_advice_resolves_dead_rows_and_cleanup() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    chrome.post("/api/sign_out").await.expect(200);
+    let (portal, _, chrome) = Portal::with_browser().await;
+    chrome.sign_out().await;
     portal.clean_up().await;
     execute(
         &portal,

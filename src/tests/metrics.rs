@@ -20,7 +20,7 @@ struct Scrape(String);
 
 impl Scrape {
     async fn of(client: &Client) -> Self {
-        Self(client.get("/metrics").await.expect(200).body)
+        Self(client.get_text("/metrics").await)
     }
 
     /// Returns the value of a series, named without the common prefix, 0 if it is missing.
@@ -140,7 +140,7 @@ async fn every_action_increments_only_its_counter() {
     assert_eq!(moved.await, reused);
 
     let moved = changes_after(&portal, &COUNTS, async || {
-        chrome.delete("/api/v1/sessions?scope=all").await.expect(200);
+        chrome.revoke_scope("all").await;
     });
     assert_eq!(
         moved.await,
@@ -172,9 +172,7 @@ async fn ended_sessions_count_only_after_commit() {
 
 #[tokio::test]
 async fn credential_checks_are_counted_by_result() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, _, chrome) = Portal::with_browser().await;
     let replica = chrome.duplicate();
     let invented = portal.desktop("mac");
     invented.set_access_token("AAAAAAAAAAAAAAAAAAAAAA");
@@ -190,15 +188,13 @@ async fn credential_checks_are_counted_by_result() {
     check(&chrome, 200, "live").await;
     check(&portal.anonymous(), 401, "anonymous").await;
     check(&invented, 401, "unknown").await;
-    chrome.delete("/api/v1/sessions?scope=current").await.expect(200);
+    chrome.revoke_scope("current").await;
     check(&replica, 401, "ended").await;
 }
 
 #[tokio::test]
 async fn requests_are_counted_by_route_pattern() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, _, chrome) = Portal::with_browser().await;
     let families = ["http_requests_total", "http_request_duration_seconds_count"];
     let request = async |method: &str, path: &str, pattern: &str, status: u16| {
         let known = Method::from_bytes(method.as_bytes()).expect("a method");
@@ -245,7 +241,7 @@ async fn ends_and_stream_closings_count_on_their_node() {
     assert_eq!(Scrape::of(&here).await.value("open_streams"), 0.0);
     assert_eq!(Scrape::of(&there).await.value("open_streams"), 2.0);
 
-    chrome.delete("/api/v1/sessions?scope=others").await.expect(200);
+    chrome.revoke_scope("others").await;
     let closed = "session_end_to_streams_closed_seconds_count";
     let [first, last] = streams;
     first.until_closed().await;
@@ -270,7 +266,7 @@ async fn event_age_uses_the_portals_clock() {
     let listening = portal.start_listener().await;
     let stream = mac.get(EVENTS).stream().await;
     drop(listening);
-    chrome.delete("/api/v1/sessions?scope=others").await.expect(200);
+    chrome.revoke_scope("others").await;
     // The listener was disconnected and reads the event forty seconds late.
     portal.advance(seconds(40)).await;
     let mut position = broker_portal::server::realtime::listener::LogPosition::after(0);
@@ -354,7 +350,7 @@ async fn delayed_jobs_are_reported_but_keep_readiness() {
     clean_up().await.expect("cleaned up").expect("our turn");
     let look = async || {
         watch::once(&portal.state).await;
-        let ready = portal.anonymous().get("/readyz").await.expect(200).json();
+        let ready = portal.anonymous().get_json("/readyz").await;
         assert_eq!(ready["ready"], true);
         let checks = ready["checks"].as_array().expect("checks").clone();
         let wrong: Vec<_> = checks
@@ -373,11 +369,7 @@ async fn delayed_jobs_are_reported_but_keep_readiness() {
     assert_eq!(scrape.value("cleanup_last_finished_age_seconds"), 0.0);
 
     portal.broker("jonas").await;
-    portal
-        .browser(FIREFOX)
-        .try_sign_in(&maria.email, "wrong")
-        .await
-        .expect(401);
+    portal.browser(FIREFOX).fail_to_sign_in(&maria.email).await;
     portal.advance(seconds(61)).await;
     let (wrong, scrape) = look().await;
     assert_eq!(wrong, ["audit_seal"]);
@@ -417,7 +409,7 @@ async fn health_command_prints_the_same_checks() {
 
     let day = "INSERT INTO job_runs (job, started_at, finished_at) SELECT 'cleanup', day, day
         FROM (SELECT now() - interval '1 day' AS day) AS yesterday";
-    sqlx::query(day).execute(&portal.sql).await.expect("a run");
+    portal.execute(day).await;
     let (well, lines, _) = portal.run(&["health"]).await;
     assert!(
         well && lines.contains("cleanup: warning: the last clean-up finished 864"),
@@ -496,15 +488,11 @@ async fn busy(portal: &Portal) -> (Scrape, Vec<String>) {
         .expect(404);
     portal
         .browser(FIREFOX)
-        .try_sign_in("nobody@broker.example", "wrong")
-        .await
-        .expect(401);
+        .fail_to_sign_in("nobody@broker.example")
+        .await;
     mac.refresh().await.expect(200);
     seen.push(mac.access_token());
-    chrome
-        .delete(&format!("/api/v1/sessions/{}", mac.session()))
-        .await
-        .expect(204);
+    chrome.revoke(mac.session()).await;
     stream.until_closed().await;
     let strange = Method::from_bytes(b"MARIA").expect("a method");
     chrome.call(strange, "/dashboard").await;

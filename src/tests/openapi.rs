@@ -10,13 +10,8 @@ use crate::harness::*;
 #[tokio::test]
 async fn every_api_response_matches_its_description() {
     let portal = Portal::with(&[("PORTAL_REAUTH_SECONDS", "600"), ("PORTAL_SIGN_IN_ATTEMPTS", "5")]).await;
-    let maria = portal.user("maria").member_of("Northgate").create().await;
-    let ada = portal
-        .user("ada")
-        .role(Role::Admin)
-        .member_of("Northgate")
-        .create()
-        .await;
+    let maria = portal.member("maria", "Northgate").await;
+    let ada = portal.admin("ada", "Northgate").await;
     let described = Description::fetch(&portal).await;
     let mut seen = BTreeSet::new();
     let mut check = |operation: &str, answer: &TestResponse| {
@@ -26,7 +21,7 @@ async fn every_api_response_matches_its_description() {
 
     let stranger = portal.anonymous();
     let mac = portal.desktop("mac");
-    let signed_in = mac.try_sign_in(&maria.email, &maria.password).await;
+    let signed_in = mac.sign_in(&maria).await;
     check("POST /api/v1/sessions", &signed_in);
     check(
         "POST /api/v1/sessions",
@@ -67,7 +62,7 @@ async fn every_api_response_matches_its_description() {
     while portal.state.hub.open_streams() == 0 {
         tokio::task::yield_now().await;
     }
-    safari.post("/api/sign_out").await.expect(200);
+    safari.sign_out().await;
     check(STREAM, &stream.await.expect("the stream came to its end"));
     check(STREAM, &safari.get("/api/v1/session/events").await);
     drop(node);
@@ -121,10 +116,7 @@ async fn every_api_response_matches_its_description() {
     };
     let admin = portal.browser(FIREFOX).signed_in(&ada).await;
     let target = portal.desktop("target");
-    target
-        .try_sign_in(&maria.email, &maria.password)
-        .await
-        .expect(201);
+    target.sign_in(&maria).await.expect(201);
     for query in ["state=all", "state=all&limit=1", "q=nobody"] {
         check(LIST, &read(&admin, LIST, query).await);
     }
@@ -256,12 +248,7 @@ async fn only_sign_in_and_refresh_need_no_credential() {
 
 /// The parameters of an operation, in order.
 async fn parameters(portal: &Portal, path: &str) -> Vec<String> {
-    let document = portal
-        .anonymous()
-        .get("/api/openapi.json")
-        .await
-        .expect(200)
-        .json();
+    let document = portal.anonymous().get_json("/api/openapi.json").await;
     let parameters = document["paths"][path]["get"]["parameters"].as_array();
     let name = |parameter: &Value| parameter["name"].as_str().expect("a name").to_owned();
     parameters.expect("parameters").iter().map(name).collect()

@@ -13,7 +13,7 @@ async fn organizations(portal: &Portal) -> std::collections::HashMap<String, Str
 }
 
 async fn looks_at(client: &Client) -> (Value, Value) {
-    let state = client.get("/api/session_state").await.expect(200).json();
+    let state = client.get_json("/api/session_state").await;
     (
         state["organization"]["name"].clone(),
         state["user"]["role"].clone(),
@@ -30,13 +30,8 @@ async fn maria(portal: &Portal) -> TestUser {
         .await;
     // Joined later, so a new session starts in the first one.
     portal.advance(seconds(1)).await;
-    portal
-        .user("maria")
-        .role(Role::Admin)
-        .member_of("Harbour")
-        .create()
-        .await;
-    portal.user("jonas").member_of("Elsewhere").create().await;
+    portal.admin("maria", "Harbour").await;
+    portal.member("jonas", "Elsewhere").await;
     maria
 }
 
@@ -52,11 +47,7 @@ async fn switching_affects_only_the_current_session() {
     let mut stream = chrome.get("/api/v1/session/events").stream().await;
 
     let fields = [("organization_id", &*ids["Harbour"])];
-    let switched = chrome
-        .post("/api/switch_organization")
-        .form(&fields)
-        .await
-        .expect(200);
+    let switched = chrome.submit("switch_organization", &fields).await.expect(200);
     assert_eq!(
         switched.json(),
         json!({ "id": ids["Harbour"], "name": "Harbour" })
@@ -84,11 +75,7 @@ async fn switching_affects_only_the_current_session() {
         ("organization_id", &*ids["Harbour"]),
         ("next", "/dashboard/settings"),
     ];
-    let answer = firefox
-        .post("/api/switch_organization")
-        .form(&fields)
-        .await
-        .expect(302);
+    let answer = firefox.submit("switch_organization", &fields).await.expect(302);
     assert_eq!(answer.location(), "/dashboard/settings");
 }
 
@@ -105,8 +92,7 @@ async fn users_switch_only_to_their_own_organizations() {
         "",
     ] {
         let answer = chrome
-            .post("/api/switch_organization")
-            .form(&[("organization_id", id)])
+            .submit("switch_organization", &[("organization_id", id)])
             .await;
         let missing = json!({ "code": "not_found", "what": "organization" });
         assert_eq!(answer.expect(404).json(), missing, "{id}");
@@ -116,8 +102,7 @@ async fn users_switch_only_to_their_own_organizations() {
     let fields = [("organization_id", &*ids["Harbour"])];
     portal
         .browser(CHROME)
-        .post("/api/switch_organization")
-        .form(&fields)
+        .submit("switch_organization", &fields)
         .await
         .expect(401);
 }
@@ -131,11 +116,7 @@ async fn switch_is_refused_when_the_session_would_expire() {
     // An administrator's session lasts twelve hours.
     portal.advance(seconds(12 * 3600)).await;
     let fields = [("organization_id", &*ids["Harbour"])];
-    let answer = chrome
-        .post("/api/switch_organization")
-        .form(&fields)
-        .await
-        .expect(403);
+    let answer = chrome.submit("switch_organization", &fields).await.expect(403);
     assert_eq!(answer.json()["code"], "sign_in_too_old");
     assert_eq!(looks_at(&chrome).await, (json!("Northgate"), json!("guest")));
 }
@@ -152,11 +133,7 @@ async fn switching_enforces_the_new_roles_limit() {
     }
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let fields = [("organization_id", &*ids["Harbour"])];
-    chrome
-        .post("/api/switch_organization")
-        .form(&fields)
-        .await
-        .expect(200);
+    chrome.submit("switch_organization", &fields).await.expect(200);
     // An administrator may have two: this one and the most recently used one.
     let mut reasons = Vec::new();
     for desktop in &desktops {

@@ -120,9 +120,7 @@ async fn cross_origin_requests_are_forbidden_without_effect() {
 
 #[tokio::test]
 async fn sec_fetch_site_overrides_a_matching_origin() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (_, _, chrome) = Portal::with_browser().await;
     let call = chrome.post("/api/sign_out").header("sec-fetch-site", "same-site");
     call.header("origin", "http://127.0.0.1:3000").await.expect(403);
     chrome.get("/dashboard").await.expect(200);
@@ -156,9 +154,7 @@ async fn own_pages_older_browsers_and_programs_pass() {
 
 #[tokio::test]
 async fn links_from_other_sites_open_pages() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (_, _, chrome) = Portal::with_browser().await;
     chrome
         .get("/dashboard")
         .header("sec-fetch-site", "cross-site")
@@ -178,19 +174,11 @@ async fn get_requests_change_nothing() {
         firefox.session(),
         maria.email
     );
-    for path in [
-        "/api/sign_in",
-        "/api/sign_out",
-        "/api/revoke_session",
-        "/api/sign_out_other_devices",
-        "/api/sign_out_all_devices",
-        "/api/choose_theme",
-        "/api/v1/sessions",
-        "/api/v1/devices/heartbeat",
-        "/dashboard/settings",
-        "/dashboard/settings/sign-out-all",
-        "/login",
-    ] {
+    for path in words(
+        "/api/sign_in /api/sign_out /api/revoke_session /api/sign_out_other_devices
+        /api/sign_out_all_devices /api/choose_theme /api/v1/sessions /api/v1/devices/heartbeat
+        /dashboard/settings /dashboard/settings/sign-out-all /login",
+    ) {
         for method in [Method::GET, Method::HEAD, Method::OPTIONS] {
             let answer = chrome.call(method.clone(), &format!("{path}?{query}")).await;
             assert_eq!(answer.all("set-cookie"), Vec::<&str>::new(), "{method} {path}");
@@ -302,7 +290,7 @@ async fn refusal_names_the_public_url() {
             call.header(elsewhere[1].0, elsewhere[1].1)
         };
 
-        let answer = opened_elsewhere(chrome.post("/api/sign_in").form(&fields))
+        let answer = opened_elsewhere(chrome.submit("sign_in", &fields))
             .await
             .expect(403);
         assert_eq!(
@@ -311,7 +299,7 @@ async fn refusal_names_the_public_url() {
         );
 
         let plain = chrome.clone().without_script();
-        let page = opened_elsewhere(plain.post("/api/sign_in").form(&fields))
+        let page = opened_elsewhere(plain.submit("sign_in", &fields))
             .await
             .expect(403);
         assert!(
@@ -371,21 +359,14 @@ async fn demo_server_answers_loopback_hosts_only() {
         "192.0.2.10:3000",
         "",
     ] {
-        for path in [
-            "/login",
-            "/",
-            "/api/session_state",
-            "/api/v1/session_state",
-            "/failure.css",
-            "/metrics",
-        ] {
+        for path in words("/login / /api/session_state /api/v1/session_state /failure.css /metrics") {
             let answer = chrome.get(path).header("host", host).await.expect(403);
             assert!(
                 answer.body.contains("http://127.0.0.1:3000"),
                 "{path} {host}: {answer:#?}"
             );
         }
-        let sign_in = chrome.post("/api/sign_in").form(&fields).header("host", host);
+        let sign_in = chrome.submit("sign_in", &fields).header("host", host);
         let answer = sign_in.await.expect(403);
         assert_eq!(
             (answer.json()["code"].as_str(), answer.all("set-cookie")),
@@ -401,7 +382,7 @@ async fn demo_server_answers_loopback_hosts_only() {
     ] {
         chrome.get("/login").header("host", host).await.expect(200);
     }
-    let sign_in = chrome.post("/api/sign_in").form(&fields);
+    let sign_in = chrome.submit("sign_in", &fields);
     sign_in.header("host", "localhost:3000").await.expect(200);
 
     let without_demo = Portal::start().await;
@@ -417,7 +398,7 @@ async fn demo_server_refuses_what_a_proxy_forwards() {
     let fields = [("email", &*maria.email), ("password", &*maria.password)];
     // The `Host` that nginx sends by default.
     let sign_in = || {
-        let call = chrome.post("/api/sign_in").form(&fields);
+        let call = chrome.submit("sign_in", &fields);
         call.header("host", "127.0.0.1:3000").without_header("origin")
     };
     for (name, value) in [

@@ -81,10 +81,7 @@ async fn recovers(client: &Client, path: &str) {
 
 #[tokio::test]
 async fn refused_database_connections_are_503_everywhere() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let (portal, maria, chrome, mac) = Portal::with_devices().await;
 
     let outage = portal.disconnect_database().await;
     while_away(&chrome, &mac, &maria).await;
@@ -114,12 +111,10 @@ async fn stopped_database_is_503_everywhere() {
 
 #[tokio::test]
 async fn sign_in_during_an_outage_says_retry_after() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, maria, chrome) = Portal::with_browser().await;
     let outage = portal.disconnect_database().await;
     let fields = [("email", &*maria.email), ("password", &*maria.password)];
-    let answer = portal.browser(CHROME).post("/api/sign_in").form(&fields).await;
+    let answer = portal.browser(CHROME).submit("sign_in", &fields).await;
     assert_eq!(answer.json()["code"], "unavailable");
     assert_unavailable("sign-in", &answer);
 
@@ -143,9 +138,7 @@ async fn sign_in_during_an_outage_says_retry_after() {
 
 #[tokio::test]
 async fn activity_before_an_outage_is_written_afterwards() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, _, chrome) = Portal::with_browser().await;
     portal.advance(seconds(600)).await;
     chrome.get("/dashboard").await.expect(200);
     let active = portal.now();
@@ -164,9 +157,7 @@ async fn activity_before_an_outage_is_written_afterwards() {
 
 #[tokio::test]
 async fn outage_during_page_render_is_503() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, _, chrome) = Portal::with_browser().await;
     // Identifying the caller works, but loading the page fails.
     let mut holding = portal.sql.begin().await.expect("a transaction");
     sqlx::query("LOCK TABLE audit_events IN ACCESS EXCLUSIVE MODE")
@@ -189,9 +180,9 @@ async fn locked_user_row_asks_to_retry() {
     lock.until_waiting(1).await;
     // Meanwhile the user reads, and other users do anything.
     chrome.get("/dashboard/settings").await.expect(200);
-    firefox.delete("/api/v1/sessions?scope=all").await.expect(200);
+    firefox.revoke_scope("all").await;
     assert_unavailable("revoke", &stuck.await.expect("answered"));
     lock.release().await;
     assert_eq!(portal.end_reason(chrome.session()).await, None);
-    chrome.delete("/api/v1/sessions?scope=all").await.expect(200);
+    chrome.revoke_scope("all").await;
 }

@@ -29,16 +29,11 @@ fn count(html: &str, part: &str) -> usize {
 async fn private_pages_redirect_to_sign_in_and_back() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
-    for path in [
-        "/dashboard",
-        "/dashboard/settings",
-        "/dashboard/settings?a=b&c=d",
-        "/dashboard/settings/sign-out-all",
-        "/dashboard/settings/sign-out-others",
-        "/dashboard/admin/sessions",
-        "/dashboard/admin/people?q=a",
-        "/dashboard/nowhere",
-    ] {
+    for path in words(
+        "/dashboard /dashboard/settings /dashboard/settings?a=b&c=d /dashboard/settings/sign-out-all
+        /dashboard/settings/sign-out-others /dashboard/admin/sessions /dashboard/admin/people?q=a
+        /dashboard/nowhere",
+    ) {
         let chrome = portal.browser(CHROME).without_script();
         let answer = chrome.get(path).await.expect(303);
         let next = domain::query::encode_query_value(path);
@@ -53,7 +48,7 @@ async fn private_pages_redirect_to_sign_in_and_back() {
             ("password", &*maria.password),
             ("next", path),
         ];
-        let answer = chrome.post("/api/sign_in").form(&fields).await;
+        let answer = chrome.submit("sign_in", &fields).await;
         assert_eq!(answer.location(), path);
     }
     portal.anonymous().get("/").await.expect(303);
@@ -104,15 +99,13 @@ async fn settings_show_the_number_of_devices() {
     let maria = portal.broker("maria").await;
     portal.desktop("mac").signed_in(&maria).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    let words = text(&chrome.get("/dashboard/settings").await.expect(200).body);
+    let words = text(&chrome.get_text("/dashboard/settings").await);
     assert!(words.contains("Active sessions 2 devices"), "{words}");
 }
 
 #[tokio::test]
 async fn single_session_has_no_button_for_others() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (_, _, chrome) = Portal::with_browser().await;
     let page = chrome.get("/dashboard/settings").await.expect(200);
     assert!(
         text(&page.body).contains("Only this browser is signed in."),
@@ -131,8 +124,7 @@ async fn without_javascript_revoking_one_device_is_confirmed() {
 
     let id = firefox.session().to_string();
     let answer = chrome
-        .post("/api/revoke_session")
-        .form(&[("session_id", &id)])
+        .submit("revoke_session", &[("session_id", &id)])
         .await
         .expect(302);
     let page = chrome.follow(&answer).await.expect(200);
@@ -145,8 +137,7 @@ async fn without_javascript_revoking_one_device_is_confirmed() {
 
     // A second click on the previous page shows the message for an ended session, and the list.
     let answer = chrome
-        .post("/api/revoke_session")
-        .form(&[("session_id", &id)])
+        .submit("revoke_session", &[("session_id", &id)])
         .await
         .expect(302);
     let back = answer.location();
@@ -207,7 +198,7 @@ async fn without_javascript_signing_out_others_asks_first() {
     assert!(!list.contains("Chrome on Windows"), "{list}");
     firefox.get("/dashboard").await.expect(200);
 
-    firefox.post("/api/sign_out").await.expect(200);
+    firefox.sign_out().await;
     let question = chrome
         .get("/dashboard/settings/sign-out-others")
         .await
@@ -313,7 +304,7 @@ async fn sign_in_explains_known_reasons_only() {
 #[tokio::test]
 async fn guessed_addresses_lead_to_their_pages() {
     let portal = Portal::start().await;
-    let root = portal.user("root").role(Role::SystemAdmin).create().await;
+    let root = portal.system_admin("root").await;
     let root = portal.browser(CHROME).signed_in(&root).await;
     for (guessed, page) in [
         ("/settings", "/dashboard/settings"),
@@ -326,9 +317,7 @@ async fn guessed_addresses_lead_to_their_pages() {
 
 #[tokio::test]
 async fn no_text_of_a_url_reaches_a_page() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, _, chrome) = Portal::with_browser().await;
     let lure = "Call 555-1234 now";
     let forged = data_encoding::BASE64URL.encode(
         json!({ "code": "invalid_input", "field": lure, "problem": lure, "message": lure })
@@ -432,7 +421,7 @@ async fn errors_in_the_return_path_are_not_shown() {
         ("password", &*maria.password),
         ("next", &*next),
     ];
-    let signed_in = plain.post("/api/sign_in").form(&fields).await.expect(302);
+    let signed_in = plain.submit("sign_in", &fields).await.expect(302);
     assert_eq!(signed_in.location(), next);
     let cleaned = plain.follow(&signed_in).await.expect(303);
     assert_eq!(cleaned.location(), "/dashboard/settings");
@@ -443,7 +432,7 @@ async fn browsers_without_cookies_are_told_so_without_a_mark() {
     let portal = Portal::start().await;
     let blocked = data_encoding::BASE64URL.encode(br#"{"code":"cookies_required"}"#);
     let place = format!("/login?__path=/api/sign_in&__err={blocked}");
-    let page = portal.anonymous().get(&place).await.expect(200).body;
+    let page = portal.anonymous().get_text(&place).await;
     assert!(page.contains("signing in needs cookies"), "{page}");
     let other = data_encoding::BASE64URL.encode(br#"{"code":"password_change_required"}"#);
     for name in ["__err", "%5F_err"] {
@@ -508,9 +497,7 @@ async fn markup_in_names_and_user_agents_is_escaped() {
 
 #[tokio::test]
 async fn unknown_paths_are_pages_with_404() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, _, chrome) = Portal::with_browser().await;
     for (client, path) in [
         (&chrome, "/dashboard/nowhere"),
         (&chrome, "/nowhere"),
@@ -536,8 +523,7 @@ async fn theme_is_kept_on_this_browser() {
     let portal = Portal::start().await;
     let chrome = portal.browser(CHROME);
     let answer = chrome
-        .post("/api/choose_theme")
-        .form(&[("theme", "dark")])
+        .submit("choose_theme", &[("theme", "dark")])
         .await
         .expect(200);
     assert_eq!(
@@ -550,10 +536,7 @@ async fn theme_is_kept_on_this_browser() {
         "{}",
         page.body
     );
-    let answer = chrome
-        .post("/api/choose_theme")
-        .form(&[("theme", "\"><script>")])
-        .await;
+    let answer = chrome.submit("choose_theme", &[("theme", "\"><script>")]).await;
     assert!((400..500).contains(&answer.status), "{answer:#?}");
 }
 

@@ -69,7 +69,7 @@ fn request(path: &str) -> Request<Body> {
 }
 
 async fn count(portal: &Portal, part: &str) -> String {
-    let metrics = portal.anonymous().get("/metrics").await.expect(200).body;
+    let metrics = portal.anonymous().get_text("/metrics").await;
     let name = format!("broker_portal_panics_total{{part=\"{part}\"}} ");
     let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
     line.expect("a count").to_owned()
@@ -86,7 +86,7 @@ async fn panic_is_500_with_a_request_id() {
         ("/dashboard/half", "text/html; charset=utf-8"),
     ] {
         let answer = router.clone().oneshot(request(path)).await.expect("an answer");
-        let answer = TestResponse::read(answer).await.expect(500);
+        let answer = TestResponse::read(path, answer).await.expect(500);
         assert_eq!(answer.header("content-type"), Some(form), "{path}");
         assert!(answer.header("x-request-id").is_some(), "{path}: {answer:#?}");
         assert!(
@@ -135,12 +135,7 @@ async fn panicking_task_fails_its_request() {
 async fn admin_pages_render_under_load() {
     static IS_BUSY: AtomicBool = AtomicBool::new(true);
     let portal = Portal::start().await;
-    let ada = portal
-        .user("ada")
-        .role(Role::Admin)
-        .member_of("Northgate")
-        .create()
-        .await;
+    let ada = portal.admin("ada", "Northgate").await;
     let admin = portal.browser(CHROME).signed_in(&ada).await;
     let loops: Vec<_> = (0..3)
         .map(|_| {
@@ -161,11 +156,7 @@ async fn admin_pages_render_under_load() {
         let admin = admin.clone();
         readers.spawn(async move {
             for _ in 0..25 {
-                let html = admin
-                    .get(&format!("/dashboard/admin/{page}"))
-                    .await
-                    .expect(200)
-                    .body;
+                let html = admin.get_text(&format!("/dashboard/admin/{page}")).await;
                 assert!(
                     html.contains(&format!("<title>{title} · Broker Portal</title>")),
                     "{html}"

@@ -7,7 +7,7 @@ const NEW: &str = "an entirely new password";
 /// Submits the form.
 fn change(client: &Client, current: &str, new: &str) -> Call {
     let fields = [("current_password", current), ("new_password", new)];
-    client.post("/api/change_password").form(&fields)
+    client.submit("change_password", &fields)
 }
 
 /// Returns whether the password signs in from a new browser.
@@ -19,9 +19,7 @@ async fn opens(portal: &Portal, person: &TestUser, password: &str) -> bool {
 
 #[tokio::test]
 async fn password_change_signs_out_everywhere_else() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, maria, chrome) = Portal::with_browser().await;
     let others = [
         portal.browser(FIREFOX).signed_in(&maria).await,
         portal.desktop("mac").signed_in(&maria).await,
@@ -58,20 +56,13 @@ async fn password_change_signs_out_everywhere_else() {
 
 #[tokio::test]
 async fn password_change_can_keep_other_sessions() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let (portal, maria, chrome, mac) = Portal::with_devices().await;
     let fields = [
         ("current_password", &*maria.password),
         ("new_password", NEW),
         ("other_sessions", "keep"),
     ];
-    let answer = chrome
-        .post("/api/change_password")
-        .form(&fields)
-        .await
-        .expect(200);
+    let answer = chrome.submit("change_password", &fields).await.expect(200);
     assert_eq!(answer.json(), 0);
     assert!(mac.is_live().await && chrome.is_live().await);
     mac.refresh().await.expect(200);
@@ -83,11 +74,7 @@ async fn password_change_can_keep_other_sessions() {
         ("new_password", "another password altogether"),
         ("other_sessions", "KEEP"),
     ];
-    chrome
-        .post("/api/change_password")
-        .form(&fields)
-        .await
-        .expect(200);
+    chrome.submit("change_password", &fields).await.expect(200);
     assert_eq!(mac.end_reason().await, "password_changed");
 }
 
@@ -124,10 +111,7 @@ async fn password_change_always_needs_the_current_password() {
 
 #[tokio::test]
 async fn unsuitable_password_is_rejected_without_changes() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let (portal, maria, chrome, mac) = Portal::with_devices().await;
     let cookie = chrome.cookie();
     for (new, problem) in [
         ("short", "too_short"),
@@ -151,16 +135,10 @@ async fn unsuitable_password_is_rejected_without_changes() {
 
 #[tokio::test]
 async fn missing_fields_change_nothing() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, maria, chrome) = Portal::with_browser().await;
     for field in ["current_password", "new_password"] {
         let fields = [(field, &*maria.password)];
-        chrome
-            .post("/api/change_password")
-            .form(&fields)
-            .await
-            .expect(422);
+        chrome.submit("change_password", &fields).await.expect(422);
     }
     change(&portal.browser(CHROME), &maria.password, NEW)
         .await
@@ -170,9 +148,7 @@ async fn missing_fields_change_nothing() {
 
 #[tokio::test]
 async fn old_password_sign_in_does_not_survive_change() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, maria, chrome) = Portal::with_browser().await;
     let early = [portal.browser(FIREFOX), portal.desktop("mac")];
     let late = [portal.browser(SAFARI), portal.desktop("thinkpad")];
 
@@ -204,18 +180,19 @@ async fn old_password_sign_in_does_not_survive_change() {
 
 #[tokio::test]
 async fn second_of_two_parallel_changes_is_refused() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, maria, chrome) = Portal::with_browser().await;
     let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
 
     let keep = |client: &Client, new: &str| {
-        client.post("/api/change_password").form(&[
-            ("current_password", &maria.password),
-            ("new_password", new),
-            ("other_sessions", "keep"),
-        ])
+        client.submit(
+            "change_password",
+            &[
+                ("current_password", &maria.password),
+                ("new_password", new),
+                ("other_sessions", "keep"),
+            ],
+        )
     };
     let lock = HeldLock::of_user(&portal, &maria).await;
     let first = lock.queue(keep(&chrome, NEW), 1).await;
@@ -231,9 +208,7 @@ async fn second_of_two_parallel_changes_is_refused() {
 
 #[tokio::test]
 async fn revoked_session_cannot_finish_a_password_change() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let owner = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, maria, owner) = Portal::with_browser().await;
     let thief = portal.browser(FIREFOX).signed_in(&maria).await;
     let end = owner.delete(&format!("/api/v1/sessions/{}", thief.session()));
 

@@ -52,7 +52,7 @@ async fn persian_names_and_emoji_devices_are_kept() {
         .try_sign_in("ali@broker.example", "a few words in a row")
         .await;
     assert_eq!(answer.expect(201).json()["user"]["display_name"], name);
-    let sessions = mac.get("/api/v1/sessions").await.expect(200).json();
+    let sessions = mac.get_json("/api/v1/sessions").await;
     assert_eq!(sessions["sessions"][0]["device_name"], "My 👩‍💻 PC");
 }
 
@@ -65,11 +65,8 @@ async fn device_names_are_cleaned_instead_of_refused() {
         for field in ["device_name", "os", "platform", "app_version"] {
             desktop = desktop.device(field, text);
         }
-        desktop
-            .try_sign_in(&maria.email, &maria.password)
-            .await
-            .expect(201);
-        let list = desktop.get("/api/v1/sessions").await.expect(200).json();
+        desktop.sign_in(&maria).await.expect(201);
+        let list = desktop.get_json("/api/v1/sessions").await;
         for field in ["device_name", "os", "platform"] {
             let kept = list["sessions"][0][field].as_str().expect("text");
             assert!(["ab", "a b", "a [31mb"].contains(&kept), "{text:?}: {kept:?}");
@@ -81,10 +78,7 @@ async fn device_names_are_cleaned_instead_of_refused() {
         ("device_name", " "),
     ] {
         let desktop = portal.desktop("mac").device(field, text);
-        let answer = desktop
-            .try_sign_in(&maria.email, &maria.password)
-            .await
-            .expect(422);
+        let answer = desktop.sign_in(&maria).await.expect(422);
         assert_eq!(answer.json()["field"], format!("device.{field}"));
     }
 }
@@ -92,7 +86,7 @@ async fn device_names_are_cleaned_instead_of_refused() {
 #[tokio::test]
 async fn hidden_characters_are_refused_by_name_everywhere() {
     let portal = Portal::start().await;
-    let root = portal.user("root").role(Role::SystemAdmin).create().await;
+    let root = portal.system_admin("root").await;
     let chrome = portal.browser(CHROME).signed_in(&root).await;
     let fitting = NewAccount {
         email: "new@b.example".to_owned(),

@@ -8,9 +8,7 @@ use crate::harness::*;
 
 #[tokio::test]
 async fn signing_out_everywhere_rejects_sign_ins_in_progress() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, maria, chrome) = Portal::with_browser().await;
     let late = [portal.browser(FIREFOX), portal.desktop("mac")];
 
     let lock = HeldLock::of_user(&portal, &maria).await;
@@ -23,14 +21,14 @@ async fn signing_out_everywhere_rejects_sign_ins_in_progress() {
         all.await.expect("answered").expect(200).json(),
         json!({ "ended": 1 })
     );
-    assert_eq!(
-        browser.await.expect("answered").expect(401).json()["code"],
-        "invalid_credentials"
-    );
-    assert_eq!(
-        desktop.await.expect("answered").expect(401).problem(),
-        "invalid_credentials"
-    );
+    browser
+        .await
+        .expect("answered")
+        .assert_code(401, "invalid_credentials");
+    desktop
+        .await
+        .expect("answered")
+        .assert_problem(401, "invalid_credentials");
     assert_eq!(
         (portal.rows("sessions").await, portal.rows("devices").await),
         (1, 0)
@@ -39,9 +37,7 @@ async fn signing_out_everywhere_rejects_sign_ins_in_progress() {
 
 #[tokio::test]
 async fn signing_out_everywhere_ends_just_created_sessions() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, maria, chrome) = Portal::with_browser().await;
     let early = portal.browser(FIREFOX);
 
     let lock = HeldLock::of_user(&portal, &maria).await;
@@ -106,7 +102,7 @@ async fn sign_out_others_rejects_sign_ins_in_progress() {
 #[tokio::test]
 async fn administrators_own_revocation_rejects_sign_ins_in_progress() {
     let portal = Portal::start().await;
-    let ada = portal.user("ada").role(Role::SystemAdmin).create().await;
+    let ada = portal.system_admin("ada").await;
     let admin = portal.browser(CHROME).signed_in(&ada).await;
     let late = portal.browser(FIREFOX);
     let body = json!({ "user_id": ada.id });
@@ -149,7 +145,7 @@ async fn only_later_sign_ins_survive_signing_out_everywhere() {
             }
         });
         wait(ahead).await;
-        caller.delete("/api/v1/sessions?scope=all").await.expect(200);
+        caller.revoke_scope("all").await;
         let answer = signing_in.await.expect("answered");
 
         if answer.status == 401 {
@@ -160,15 +156,14 @@ async fn only_later_sign_ins_survive_signing_out_everywhere() {
         assert!(answer.status < 400, "{answer:#?}");
         let live = rival.get("/api/v1/session_state").await.status == 200;
         // Both held the user's row lock while writing, so the audit log has their order.
-        let after: bool = sqlx::query_scalar(
-            "SELECT max(id) FILTER (WHERE kind = 'signed_in' AND session_id = $1)
-                > max(id) FILTER (WHERE kind = 'session_ended' AND session_id = $2) FROM audit_events",
-        )
-        .bind(rival.session().0)
-        .bind(caller.session().0)
-        .fetch_one(&portal.sql)
-        .await
-        .expect("the audit log");
+        let after: bool = portal
+            .scalar(&format!(
+                "SELECT max(id) FILTER (WHERE kind = 'signed_in' AND session_id = '{}')
+                > max(id) FILTER (WHERE kind = 'session_ended' AND session_id = '{}') FROM audit_events",
+                rival.session(),
+                caller.session()
+            ))
+            .await;
         assert_eq!(live, after, "round {round}");
         if live {
             survivors += 1;
@@ -238,10 +233,7 @@ async fn disabling_an_account_rejects_sign_ins_in_progress() {
 
 #[tokio::test]
 async fn revocation_by_a_revoked_caller_ends_nothing() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let owner = portal.browser(CHROME).signed_in(&maria).await;
-    let bystander = portal.desktop("mac").signed_in(&maria).await;
+    let (portal, maria, owner, bystander) = Portal::with_devices().await;
     let thief = portal.browser(FIREFOX).signed_in(&maria).await;
     let calls = |thief: &Client| {
         [
@@ -274,9 +266,7 @@ async fn revocation_by_a_revoked_caller_ends_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn parallel_revocations_end_each_session_once() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let caller = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, maria, caller) = Portal::with_browser().await;
     let targets = [
         portal.browser(FIREFOX).signed_in(&maria).await,
         portal.desktop("mac").signed_in(&maria).await,
@@ -310,9 +300,7 @@ async fn parallel_revocations_end_each_session_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_parallel_sign_out_all_requests_succeeds() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let caller = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, maria, caller) = Portal::with_browser().await;
     portal.desktop("mac").signed_in(&maria).await;
 
     let mut under_way = JoinSet::new();
@@ -338,15 +326,12 @@ async fn one_of_parallel_sign_out_all_requests_succeeds() {
 
 #[tokio::test]
 async fn late_activity_flush_revives_no_session() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let (portal, _, chrome, mac) = Portal::with_devices().await;
     let began = portal.now();
     portal.advance(seconds(60)).await;
 
     mac.get("/api/v1/sessions").await.expect(200);
-    chrome.delete("/api/v1/sessions?scope=others").await.expect(200);
+    chrome.revoke_scope("others").await;
     let ended = portal.session_row(mac.session()).await;
     portal.write_activity().await;
     assert_eq!(portal.session_row(mac.session()).await, ended);
@@ -359,9 +344,7 @@ async fn late_activity_flush_revives_no_session() {
 
 #[tokio::test]
 async fn activity_flush_during_revocation_revives_no_session() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, _, chrome) = Portal::with_browser().await;
     portal.advance(seconds(60)).await;
     chrome.get("/dashboard").await.expect(200);
 
@@ -427,10 +410,9 @@ async fn parallel_sign_ins_of_one_device_keep_one() {
     for answer in under_way.join_all().await {
         answer.expect(201);
     }
-    let open: i64 = sqlx::query_scalar("SELECT count(*) FROM sessions WHERE ended_at IS NULL")
-        .fetch_one(&portal.sql)
-        .await
-        .expect("sessions");
+    let open: i64 = portal
+        .scalar("SELECT count(*) FROM sessions WHERE ended_at IS NULL")
+        .await;
     assert_eq!((open, portal.rows("devices").await), (1, 1));
     assert_eq!(portal.audit("session_ended").await.len(), 11);
 }
@@ -451,7 +433,7 @@ async fn requests_in_progress_revive_no_revoked_session() {
         ] {
             under_way.spawn(chrome.get(path).into_future());
         }
-        firefox.delete("/api/v1/sessions?scope=all").await.expect(200);
+        firefox.revoke_scope("all").await;
         for answer in under_way.join_all().await {
             assert!([200, 303, 401].contains(&answer.status), "{answer:#?}");
         }
@@ -481,7 +463,7 @@ async fn new_networks_do_not_prevent_revocation() {
             assert!([200, 204, 401].contains(&answer.status), "{answer:#?}");
         }
         assert_eq!(portal.end_reason(mac.session()).await.as_deref(), Some("revoked"));
-        chrome.post("/api/sign_out").await.expect(200);
+        chrome.sign_out().await;
     }
 }
 
@@ -530,10 +512,7 @@ async fn cancelled_request_leaves_no_open_transaction() {
     let open = async || {
         let open = "SELECT count(*) FROM pg_stat_activity
             WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
-        let open: i64 = sqlx::query_scalar(open)
-            .fetch_one(&portal.sql)
-            .await
-            .expect("counted");
+        let open: i64 = portal.scalar(open).await;
         open
     };
     tokio::time::timeout(Duration::from_secs(10), async { while open().await > 0 {} })

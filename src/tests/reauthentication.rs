@@ -73,7 +73,7 @@ impl Stale {
     }
 
     async fn reauth_required(&self, client: &Client) -> Value {
-        let state = client.get("/api/v1/session_state").await.expect(200).json();
+        let state = client.get_json("/api/v1/session_state").await;
         state["session"]["reauth_required"].clone()
     }
 }
@@ -146,7 +146,7 @@ async fn signing_out_never_needs_a_fresh_check() {
             2 => stale.chrome.delete(&format!("/api/v1/sessions/{own}")).await,
             _ => {
                 let fields = [("session_id", &*own.to_string())];
-                stale.chrome.post("/api/revoke_session").form(&fields).await
+                stale.chrome.submit("revoke_session", &fields).await
             }
         };
         assert!(answer.status < 300, "{answer:#?}");
@@ -166,7 +166,7 @@ async fn stale_session_learns_nothing_about_ids() {
     let jonas = stale.portal.broker("jonas").await;
     let of_another = stale.portal.browser(CHROME).signed_in(&jonas).await;
     let ended = stale.portal.browser(SAFARI).signed_in(&stale.maria).await;
-    ended.post("/api/sign_out").await.expect(200);
+    ended.sign_out().await;
     let ids = [
         stale.target.session().to_string(),
         of_another.session().to_string(),
@@ -234,9 +234,9 @@ async fn correct_password_for_unknown_id_stays_signed_in() {
             ("session_id", "00000000-0000-4000-8000-000000000000"),
             ("password", &*stale.maria.password),
         ];
-        let answer = chrome.post("/api/revoke_session").form(&fields).await;
+        let answer = chrome.submit("revoke_session", &fields).await;
         if script {
-            assert_eq!(answer.expect(404).json()["code"], "not_found");
+            answer.assert_code(404, "not_found");
         } else {
             answer.expect(302);
         }
@@ -298,11 +298,7 @@ async fn without_javascript_a_page_asks_for_the_password() {
     assert_eq!(stale.portal.audit("denied").await.len(), 1);
 
     let crafted = [("session_id", "a&for=sign_out_all_devices\r\nSet-Cookie: x=1")];
-    let answer = browser
-        .post("/api/revoke_session")
-        .form(&crafted)
-        .await
-        .expect(302);
+    let answer = browser.submit("revoke_session", &crafted).await.expect(302);
     assert_eq!(
         answer.location(),
         "/dashboard/confirm-password?for=revoke_session&session_id=a%26for%3Dsign_out_all_devices%0D%0ASet-Cookie%3A%20x%3D1"
@@ -328,11 +324,7 @@ async fn renewed_check_rotates_the_cookie() {
     assert_eq!(stale.reauth_required(&stale.chrome).await, false);
     // The checks of other sessions are unchanged.
     assert_eq!(stale.reauth_required(&stale.mac).await, true);
-    stale
-        .chrome
-        .delete("/api/v1/sessions?scope=others")
-        .await
-        .expect(200);
+    stale.chrome.revoke_scope("others").await;
 }
 
 #[tokio::test]
@@ -353,11 +345,7 @@ async fn renewed_check_replaces_only_the_access_token() {
     assert_eq!(stale.reauth_required(&stale.mac).await, false);
     stale.mac.refresh().await.expect(200);
     assert_eq!(stale.reauth_required(&stale.mac).await, false);
-    stale
-        .mac
-        .delete("/api/v1/sessions?scope=others")
-        .await
-        .expect(200);
+    stale.mac.revoke_scope("others").await;
 }
 
 #[tokio::test]
@@ -389,7 +377,7 @@ async fn server_functions_give_desktops_no_cookie() {
                 ("current_password", &*stale.maria.password),
                 ("new_password", "an entirely new password"),
             ];
-            stale.mac.post("/api/change_password").form(&fields).await
+            stale.mac.submit("change_password", &fields).await
         } else {
             stale
                 .server_fns(&stale.mac, Some(&stale.maria.password))
@@ -443,7 +431,7 @@ async fn check_of_a_replaced_password_renews_nothing() {
     let body = json!({ "password": stale.maria.password });
 
     let lock = HeldLock::of_user(&stale.portal, &stale.maria).await;
-    let change = stale.target.post("/api/change_password").form(&fields);
+    let change = stale.target.submit("change_password", &fields);
     let change = lock.queue(change, 1).await;
     // It was correct when it was verified, but not any more under the lock.
     let renew = stale.chrome.post("/api/v1/session/reauthenticate").json(&body);
@@ -463,15 +451,14 @@ async fn failed_action_after_correct_password_stays_signed_in() {
     let mac = portal.desktop("mac").signed_in(&maria).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     portal.advance(seconds(61)).await;
-    sqlx::query(
-        "ALTER TABLE audit_events ADD CONSTRAINT nothing_ends CHECK (kind <> 'session_ended') NOT VALID",
-    )
-    .execute(&portal.sql)
-    .await
-    .expect("a database that fails");
+    portal
+        .execute(
+            "ALTER TABLE audit_events ADD CONSTRAINT nothing_ends CHECK (kind <> 'session_ended') NOT VALID",
+        )
+        .await;
     let id = mac.session().to_string();
     let fields = [("session_id", &*id), ("password", &*maria.password)];
-    let answer = chrome.post("/api/revoke_session").form(&fields).await;
+    let answer = chrome.submit("revoke_session", &fields).await;
     assert!(answer.status >= 500, "{answer:#?}");
     chrome.get("/dashboard").await.expect(200);
     mac.get("/api/v1/sessions").await.expect(200);

@@ -265,16 +265,14 @@ async fn refresh_never_exceeds_the_lifetime() {
 
 #[tokio::test]
 async fn ended_sessions_refresh_token_is_rejected() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, maria, chrome) = Portal::with_browser().await;
     let refused = async |mac: Client, reason: &str| {
         assert_refused(mac.refresh().await);
         portal.assert_ended(mac.session(), reason).await;
     };
 
     let mac = portal.desktop("mac").signed_in(&maria).await;
-    mac.delete("/api/v1/sessions?scope=current").await.expect(200);
+    mac.revoke_scope("current").await;
     refused(mac, "signed_out").await;
 
     let mac = portal.desktop("mac").signed_in(&maria).await;
@@ -285,7 +283,7 @@ async fn ended_sessions_refresh_token_is_rejected() {
     // The response of an earlier exchange cannot be repeated any more.
     let mac = portal.desktop("mac").signed_in(&maria).await;
     mac.exchange(&mac.refresh_token()).await.expect(200);
-    chrome.delete("/api/v1/sessions?scope=all").await.expect(200);
+    chrome.revoke_scope("all").await;
     refused(mac, "signed_out_everywhere").await;
 
     let mac = portal.desktop("mac").signed_in(&maria).await;
@@ -357,9 +355,7 @@ async fn tokens_issued_just_before_revocation_are_invalid() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_token_survives_parallel_refresh_and_revocation() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, maria, chrome) = Portal::with_browser().await;
     let mut refreshed = 0;
     for round in 0..500_u64 {
         let mac = portal.desktop("mac").signed_in(&maria).await;

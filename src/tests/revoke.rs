@@ -58,8 +58,7 @@ async fn every_route_ends_exactly_one_session() {
     let id = maria.firefox.session().to_string();
     maria
         .chrome
-        .post("/api/revoke_session")
-        .form(&[("session_id", &id)])
+        .submit("revoke_session", &[("session_id", &id)])
         .await
         .expect(200);
     assert_eq!(
@@ -80,11 +79,7 @@ async fn every_route_ends_exactly_one_session() {
         "revoked"
     );
 
-    let gone = maria
-        .mac
-        .delete(&format!("/api/v1/sessions/{}", maria.chrome.session()))
-        .await
-        .expect(204);
+    let gone = maria.mac.revoke(maria.chrome.session()).await;
     assert_eq!(gone.body, "");
     assert_eq!(maria.live().await, [maria.mac.session()]);
     assert_eq!(jonas.live().await.len(), 4);
@@ -95,20 +90,12 @@ async fn every_route_ends_exactly_one_session() {
 async fn revoking_the_current_session_is_signing_out() {
     let portal = Portal::start().await;
     let maria = Signed::in_everywhere(&portal, "maria").await;
-    maria
-        .mac
-        .delete(&format!("/api/v1/sessions/{}", maria.mac.session()))
-        .await
-        .expect(204);
+    maria.mac.revoke(maria.mac.session()).await;
     assert_eq!(
         maria.mac.get("/api/session_state").await.end_reason(),
         "signed_out"
     );
-    maria
-        .thinkpad
-        .delete("/api/v1/sessions?scope=current")
-        .await
-        .expect(200);
+    maria.thinkpad.revoke_scope("current").await;
     assert_eq!(
         maria.thinkpad.get("/api/session_state").await.end_reason(),
         "signed_out"
@@ -122,7 +109,7 @@ async fn signing_out_ends_this_session_and_removes_cookie() {
     let maria = Signed::in_everywhere(&portal, "maria").await;
     let replica = maria.chrome.duplicate();
 
-    let answer = maria.chrome.post("/api/sign_out").await.expect(200);
+    let answer = maria.chrome.sign_out().await;
     assert_eq!(answer.json(), "/login?reason=signed_out");
     assert_eq!(maria.chrome.cookie(), None);
     assert_eq!(replica.get("/api/session_state").await.end_reason(), "signed_out");
@@ -132,7 +119,7 @@ async fn signing_out_ends_this_session_and_removes_cookie() {
 
     // Without a session there is nothing to do, which is no error.
     for client in [&maria.chrome, &replica, &portal.browser(SAFARI)] {
-        client.post("/api/sign_out").await.expect(200);
+        client.sign_out().await;
     }
     assert_eq!(portal.audit("session_ended").await.len(), 1);
     assert_eq!(maria.firefox.get("/api/session_state").await.status, 200);
@@ -144,28 +131,12 @@ async fn sign_out_others_keeps_only_the_caller() {
     let maria = Signed::in_everywhere(&portal, "maria").await;
     let jonas = Signed::in_everywhere(&portal, "jonas").await;
 
-    assert_eq!(
-        maria
-            .mac
-            .delete("/api/v1/sessions?scope=others")
-            .await
-            .expect(200)
-            .json(),
-        json!({ "ended": 3 })
-    );
+    assert_eq!(maria.mac.revoke_scope("others").await, json!({ "ended": 3 }));
     assert_eq!(maria.live().await, [maria.mac.session()]);
     for client in [&maria.chrome, &maria.firefox, &maria.thinkpad] {
         assert_eq!(client.get("/api/session_state").await.end_reason(), "revoked");
     }
-    assert_eq!(
-        maria
-            .mac
-            .delete("/api/v1/sessions?scope=others")
-            .await
-            .expect(200)
-            .json(),
-        json!({ "ended": 0 })
-    );
+    assert_eq!(maria.mac.revoke_scope("others").await, json!({ "ended": 0 }));
     assert_eq!(maria.live().await, [maria.mac.session()]);
     // Each rejects sign-ins in progress.
     assert_eq!(portal.epoch(maria.person.id).await, 2);
@@ -173,15 +144,7 @@ async fn sign_out_others_keeps_only_the_caller() {
     let answer = jonas.chrome.post("/api/sign_out_other_devices").await.expect(200);
     assert_eq!(answer.json(), 3);
     assert_eq!(jonas.live().await, [jonas.chrome.session()]);
-    assert_eq!(
-        jonas
-            .chrome
-            .post("/api/sign_out_other_devices")
-            .await
-            .expect(200)
-            .json(),
-        0
-    );
+    assert_eq!(jonas.chrome.post_json("/api/sign_out_other_devices").await, 0);
 }
 
 #[tokio::test]
@@ -190,15 +153,7 @@ async fn sign_out_all_ends_everything_and_raises_epoch() {
     let maria = Signed::in_everywhere(&portal, "maria").await;
     let jonas = Signed::in_everywhere(&portal, "jonas").await;
 
-    assert_eq!(
-        maria
-            .mac
-            .delete("/api/v1/sessions?scope=all")
-            .await
-            .expect(200)
-            .json(),
-        json!({ "ended": 4 })
-    );
+    assert_eq!(maria.mac.revoke_scope("all").await, json!({ "ended": 4 }));
     assert_eq!(maria.live().await, []);
     assert_eq!(
         (
@@ -228,7 +183,7 @@ async fn sign_out_all_ends_everything_and_raises_epoch() {
 async fn sign_out_all_is_explained_on_every_device() {
     let portal = Portal::start().await;
     let maria = Signed::in_everywhere(&portal, "maria").await;
-    maria.mac.delete("/api/v1/sessions?scope=all").await.expect(200);
+    maria.mac.revoke_scope("all").await;
 
     for browser in [&maria.chrome, &maria.firefox] {
         for path in [
@@ -281,12 +236,8 @@ async fn replayed_credentials_are_refused_after_sign_out() {
     let maria = Signed::in_everywhere(&portal, "maria").await;
     let node = portal.second_node().await;
     let (cookie, token) = (maria.chrome.duplicate(), maria.mac.duplicate());
-    maria.chrome.post("/api/sign_out").await.expect(200);
-    maria
-        .mac
-        .delete("/api/v1/sessions?scope=current")
-        .await
-        .expect(200);
+    maria.chrome.sign_out().await;
+    maria.mac.revoke_scope("current").await;
 
     for client in [&cookie, &token] {
         for client in [client.clone(), client.clone().via(&node.router)] {
@@ -316,11 +267,7 @@ async fn no_node_accepts_a_session_after_its_revocation() {
             .await
             .expect(200);
     }
-    maria
-        .mac
-        .delete("/api/v1/sessions?scope=others")
-        .await
-        .expect(200);
+    maria.mac.revoke_scope("others").await;
     for client in [&maria.chrome, &maria.firefox, &maria.thinkpad] {
         let there = client.clone().via(&node.router);
         assert_eq!(there.get("/api/v1/sessions").await.end_reason(), "revoked");
@@ -378,11 +325,7 @@ async fn foreign_unknown_and_ended_ids_are_indistinguishable() {
     let maria = Signed::in_everywhere(&portal, "maria").await;
     let jonas = Signed::in_everywhere(&portal, "jonas").await;
     let ended = jonas.thinkpad.session();
-    jonas
-        .thinkpad
-        .delete("/api/v1/sessions?scope=current")
-        .await
-        .expect(200);
+    jonas.thinkpad.revoke_scope("current").await;
     portal.advance(seconds(1)).await;
     let before = portal.audit("session_ended").await;
 
@@ -411,8 +354,7 @@ async fn foreign_unknown_and_ended_ids_are_indistinguishable() {
         by_form.push(
             jonas
                 .chrome
-                .post("/api/revoke_session")
-                .form(&[("session_id", id)])
+                .submit("revoke_session", &[("session_id", id)])
                 .await
                 .comparable(),
         );
@@ -446,24 +388,19 @@ async fn no_scope_reaches_another_users_sessions() {
         .map(|client| client.session().to_string())
         .collect();
     for answer in [
-        jonas.chrome.get("/api/v1/sessions").await.expect(200).json(),
-        jonas
-            .chrome
-            .post("/api/list_active_sessions")
-            .await
-            .expect(200)
-            .json(),
+        jonas.chrome.get_json("/api/v1/sessions").await,
+        jonas.chrome.post_json("/api/list_active_sessions").await,
         // Unknown fields change nothing.
         jonas
             .chrome
-            .get(&format!("/api/v1/sessions?user={}", maria.person.id))
-            .await
-            .expect(200)
-            .json(),
+            .get_json(&format!("/api/v1/sessions?user={}", maria.person.id))
+            .await,
         jonas
             .chrome
-            .post("/api/list_active_sessions")
-            .form(&[("user_id", &maria.person.id.to_string())])
+            .submit(
+                "list_active_sessions",
+                &[("user_id", &maria.person.id.to_string())],
+            )
             .await
             .expect(200)
             .json(),
@@ -487,8 +424,10 @@ async fn no_scope_reaches_another_users_sessions() {
         .expect(200);
     jonas
         .chrome
-        .post("/api/sign_out_all_devices")
-        .form(&[("user_id", &maria.person.id.to_string())])
+        .submit(
+            "sign_out_all_devices",
+            &[("user_id", &maria.person.id.to_string())],
+        )
         .await
         .expect(200);
     assert_eq!(jonas.live().await, []);
@@ -510,13 +449,10 @@ async fn listing_and_revoking_need_a_session() {
         ] {
             assert_eq!(answer.end_reason(), "unknown");
         }
-        for path in [
-            "/api/list_active_sessions",
-            "/api/sign_out_other_devices",
-            "/api/sign_out_all_devices",
-            "/api/show_viewer",
-            "/api/show_overview",
-        ] {
+        for path in words(
+            "/api/list_active_sessions /api/sign_out_other_devices /api/sign_out_all_devices
+            /api/show_viewer /api/show_overview",
+        ) {
             let answer = stranger.post(path).await.expect(401);
             assert_eq!(
                 answer.json(),
@@ -525,8 +461,7 @@ async fn listing_and_revoking_need_a_session() {
             );
         }
         stranger
-            .post("/api/revoke_session")
-            .form(&[("session_id", &id)])
+            .submit("revoke_session", &[("session_id", &id)])
             .await
             .expect(401);
     }
@@ -551,17 +486,12 @@ async fn desktop_with_ended_session_is_inactive() {
     let portal = Portal::start().await;
     let maria = Signed::in_everywhere(&portal, "maria").await;
     let active = async || -> Vec<String> {
-        sqlx::query_scalar("SELECT device_id FROM devices WHERE is_active ORDER BY 1")
-            .fetch_all(&portal.sql)
+        portal
+            .column("SELECT device_id FROM devices WHERE is_active ORDER BY 1")
             .await
-            .expect("devices")
     };
     assert_eq!(active().await, ["mac", "thinkpad"]);
-    maria
-        .chrome
-        .delete(&format!("/api/v1/sessions/{}", maria.mac.session()))
-        .await
-        .expect(204);
+    maria.chrome.revoke(maria.mac.session()).await;
     assert_eq!(active().await, ["thinkpad"]);
     maria.chrome.post("/api/sign_out_all_devices").await.expect(200);
     assert_eq!(active().await, Vec::<String>::new());
@@ -594,10 +524,7 @@ async fn late_request_body_has_no_ended_sessions_rights() {
         let mut asked_for = [0; 25];
         thief.read_exact(&mut asked_for).await.expect("asked for");
         assert_eq!(&asked_for, b"HTTP/1.1 100 Continue\r\n\r\n");
-        user.mac
-            .delete(&format!("/api/v1/sessions/{}", user.chrome.session()))
-            .await
-            .expect(204);
+        user.mac.revoke(user.chrome.session()).await;
         thief.write_all(body.as_bytes()).await.expect("sent");
         let mut answer = String::new();
         thief.read_to_string(&mut answer).await.expect("answered");

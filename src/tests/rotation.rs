@@ -131,8 +131,10 @@ async fn late_request_with_replaced_cookie_changes_nothing() {
         late.delete("/api/v1/sessions?scope=all"),
         late.delete("/api/v1/sessions?scope=current"),
         late.post("/api/v1/session/extend"),
-        late.post("/api/revoke_session")
-            .form(&[("session_id", &*chrome.session().to_string())]),
+        late.submit(
+            "revoke_session",
+            &[("session_id", &*chrome.session().to_string())],
+        ),
     ];
     for call in calls {
         let answer = call.await;

@@ -35,8 +35,7 @@ async fn live(portal: &Portal) -> Vec<String> {
     ];
     portal
         .browser(CHROME)
-        .post("/api/sign_in")
-        .form(&fields)
+        .submit("sign_in", &fields)
         .await
         .expect(401);
     secrets.push("a password typed as email".to_owned());
@@ -99,10 +98,7 @@ async fn live(portal: &Portal) -> Vec<String> {
     portal.anonymous().get(&careless).await.expect(401);
     mac.post("/api/v1/devices/heartbeat").await.expect(204);
     portal.write_activity().await;
-    chrome
-        .delete(&format!("/api/v1/sessions/{}", mac.session()))
-        .await
-        .expect(204);
+    chrome.revoke(mac.session()).await;
     mac.get("/api/v1/sessions").await.expect(401);
     let chrome = chrome.signed_in(&maria).await;
     secrets.extend(spellings(&chrome.cookie().expect("a cookie")));
@@ -111,11 +107,7 @@ async fn live(portal: &Portal) -> Vec<String> {
         ("new_password", "one that she chose herself"),
         ("other_sessions", "keep"),
     ];
-    chrome
-        .post("/api/change_password")
-        .form(&fields)
-        .await
-        .expect(200);
+    chrome.submit("change_password", &fields).await.expect(200);
     secrets.push("one that she chose herself".to_owned());
     secrets.extend(spellings(&chrome.cookie().expect("a new cookie")));
     firefox.post("/api/sign_out_all_devices").await.expect(302);

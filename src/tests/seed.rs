@@ -92,14 +92,9 @@ async fn seed_is_deterministic_and_reports_exceeded_limits() {
             out.contains("40 users have more live sessions than their role allows"),
             "{out}"
         );
-        let sums: Vec<String> = sqlx::query_scalar(
-            "SELECT md5(string_agg(id || user_id::text || kind || encode(credential_hash, 'hex') || ip_address || user_agent,
+        let sums: Vec<String> = portal.column("SELECT md5(string_agg(id || user_id::text || kind || encode(credential_hash, 'hex') || ip_address || user_agent,
                 ',' ORDER BY id)) FROM sessions
-            UNION ALL SELECT md5(string_agg(id || email || role, ',' ORDER BY id)) FROM users",
-        )
-        .fetch_all(&portal.sql)
-        .await
-        .expect("sums");
+            UNION ALL SELECT md5(string_agg(id || email || role, ',' ORDER BY id)) FROM users").await;
         made.push(sums);
     }
     assert_eq!(made[0], made[1]);
@@ -124,16 +119,13 @@ async fn seeded_users_and_sessions_cannot_sign_in() {
         assert!(!browser.is_live().await, "{password:?}");
     }
     assert_eq!(portal.audit("sign_in_failed").await.len(), 5);
-    let hash: String =
-        sqlx::query_scalar("SELECT min(password_hash) FROM users HAVING count(DISTINCT password_hash) = 1")
-            .fetch_one(&portal.sql)
-            .await
-            .expect("one hash");
+    let hash: String = portal
+        .scalar("SELECT min(password_hash) FROM users HAVING count(DISTINCT password_hash) = 1")
+        .await;
     assert!(hash.starts_with("$argon2id$"), "{hash}");
     // A credential is the SHA-256 of 16 bytes. Session ids, which have 16 bytes, and parts of their source are no
     // credentials.
-    let opens: i64 = sqlx::query_scalar(
-        "WITH name AS (
+    let opens: i64 = portal.scalar("WITH name AS (
             SELECT format('%s, %s/%s', what, person, slot)::bytea AS name
             FROM generate_series(1, 20) person, generate_series(1, 5) slot,
                 unnest(ARRAY['a seeded session', 'an ended seeded session']) what
@@ -142,11 +134,7 @@ async fn seeded_users_and_sessions_cannot_sign_in() {
             UNION SELECT substr(made, at, 16) FROM name, LATERAL (VALUES (sha512(name)), (sha256(name))) m (made),
                 generate_series(1, 49) at
         )
-        SELECT count(*) FROM sessions WHERE credential_hash IN (SELECT sha256(guess) FROM guess)",
-    )
-    .fetch_one(&portal.sql)
-    .await
-    .expect("a count");
+        SELECT count(*) FROM sessions WHERE credential_hash IN (SELECT sha256(guess) FROM guess)").await;
     assert_eq!(opens, 0);
 }
 

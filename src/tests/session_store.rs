@@ -37,9 +37,7 @@ fn record(id: Id, data: &[(&str, Value)]) -> Record {
 
 #[tokio::test]
 async fn session_data_is_kept_until_the_end() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, maria, chrome) = Portal::with_browser().await;
     let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
     let store = store(&portal);
 
@@ -79,9 +77,7 @@ async fn session_data_is_kept_until_the_end() {
 
 #[tokio::test]
 async fn saving_after_the_end_revives_nothing() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, maria, chrome) = Portal::with_browser().await;
     let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
     let store = store(&portal);
     // A request in progress holds its record.
@@ -89,10 +85,7 @@ async fn saving_after_the_end_revives_nothing() {
     let session = Session::new(Some(id_of(&chrome)), Arc::new(store.clone()), None);
     session.insert("draft", "half a letter").await.expect("inserted");
 
-    firefox
-        .delete(&format!("/api/v1/sessions/{}", chrome.session()))
-        .await
-        .expect(204);
+    firefox.revoke(chrome.session()).await;
     let ended = portal.session_row(chrome.session()).await;
     held.data.insert("draft".to_owned(), json!("too late"));
     store
@@ -134,9 +127,7 @@ async fn unknown_record_creates_no_session() {
 
 #[tokio::test]
 async fn deleting_a_record_signs_out_and_audits() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, maria, chrome) = Portal::with_browser().await;
     let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
     let store = store(&portal);
 
@@ -157,14 +148,7 @@ async fn deleting_a_record_signs_out_and_audits() {
 async fn no_session_or_cookie_before_sign_in() {
     let portal = Portal::start().await;
     let chrome = portal.browser(CHROME);
-    for path in [
-        "/",
-        "/login",
-        "/login?reason=idle_timeout",
-        "/dashboard",
-        "/nowhere",
-        "/api/session_state",
-    ] {
+    for path in words("/ /login /login?reason=idle_timeout /dashboard /nowhere /api/session_state") {
         let answer = chrome.get(path).await;
         // It lets sign-in detect blocked cookies. It is the same for all browsers.
         let others = answer.all("set-cookie").into_iter().filter(|cookie| {
@@ -173,10 +157,7 @@ async fn no_session_or_cookie_before_sign_in() {
         assert_eq!(others.collect::<Vec<_>>(), Vec::<&str>::new(), "{path}");
     }
     chrome.post("/api/sign_in_notice").await.expect(200);
-    chrome
-        .try_sign_in("nobody@broker.example", "not it")
-        .await
-        .expect(401);
+    chrome.fail_to_sign_in("nobody@broker.example").await;
     assert_eq!((chrome.cookie(), portal.rows("sessions").await), (None, 0));
 }
 
@@ -230,10 +211,7 @@ async fn malformed_cookie_is_no_session() {
 
 #[tokio::test]
 async fn credentials_work_only_in_their_own_place() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let (portal, _, chrome, mac) = Portal::with_devices().await;
 
     let with_token = |token: &str| {
         let desktop = portal.desktop("thief");
@@ -255,16 +233,14 @@ async fn credentials_work_only_in_their_own_place() {
         client.get("/dashboard").await.expect(303);
     }
     assert_eq!(
-        mac.get("/api/v1/session_state").await.expect(200).json()["session"]["kind"],
+        mac.get_json("/api/v1/session_state").await["session"]["kind"],
         "desktop"
     );
 }
 
 #[tokio::test]
 async fn cookie_does_not_rescue_an_invalid_bearer() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (_, _, chrome) = Portal::with_browser().await;
     for value in ["Bearer x", "Bearer", "bearer  ", "Bearer AAAAAAAAAAAAAAAAAAAAAA"] {
         let answer = chrome
             .get("/api/v1/sessions")
@@ -276,10 +252,7 @@ async fn cookie_does_not_rescue_an_invalid_bearer() {
 
 #[tokio::test]
 async fn tokens_in_the_url_are_ignored() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let (portal, _, chrome, mac) = Portal::with_devices().await;
     let (cookie, token) = (chrome.cookie().expect("a cookie"), mac.access_token());
     let stranger = portal.anonymous();
     for query in [

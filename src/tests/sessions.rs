@@ -8,7 +8,7 @@ use crate::harness::*;
 
 /// Returns the list for `client`.
 async fn list(client: &Client) -> Vec<Value> {
-    let answer = client.get("/api/v1/sessions").await.expect(200).json();
+    let answer = client.get_json("/api/v1/sessions").await;
     answer["sessions"].as_array().expect("a list").clone()
 }
 
@@ -51,7 +51,7 @@ async fn list_is_ordered_by_activity_with_one_current() {
 
     // Pages use another route and get the same.
     portal.advance(seconds(60)).await;
-    let answer = firefox.post("/api/list_active_sessions").await.expect(200).json();
+    let answer = firefox.post_json("/api/list_active_sessions").await;
     assert_eq!(answer["server_time"], format_rfc3339(portal.now()));
     let seen = answer["sessions"].as_array().expect("a list");
     assert_eq!(
@@ -118,14 +118,12 @@ async fn listed_session_has_exactly_the_contracts_fields() {
 
 #[tokio::test]
 async fn list_and_session_state_agree_on_expiry() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, _, chrome) = Portal::with_browser().await;
     portal.advance(seconds(3600)).await;
 
     let seen = list(&chrome).await;
     portal.write_activity().await;
-    let state = chrome.get("/api/v1/session_state").await.expect(200).json();
+    let state = chrome.get_json("/api/v1/session_state").await;
     assert_eq!(state["session"]["last_active_at"], seen[0]["last_active_at"]);
     assert_eq!(state["session"]["idle_expires_at"], seen[0]["expires_at"]);
 }
@@ -138,7 +136,7 @@ async fn ended_and_expired_sessions_are_not_listed() {
     portal.advance(seconds(11 * 3600)).await;
     let ended = portal.desktop("mac").signed_in(&maria).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    ended.delete("/api/v1/sessions?scope=current").await.expect(200);
+    ended.revoke_scope("current").await;
     assert_eq!(list(&chrome).await.len(), 2);
     portal.advance(seconds(3600)).await;
     // Its twelve hours have passed.
@@ -154,10 +152,9 @@ async fn responses_hold_no_secrets_or_foreign_data() {
     let mac = portal.desktop("mac").signed_in(&maria).await;
     let of_jonas = portal.browser(FIREFOX).signed_in(&jonas).await;
 
-    let hashes: Vec<String> = sqlx::query_scalar("SELECT encode(credential_hash, 'hex') FROM sessions")
-        .fetch_all(&portal.sql)
-        .await
-        .expect("hashes");
+    let hashes: Vec<String> = portal
+        .column("SELECT encode(credential_hash, 'hex') FROM sessions")
+        .await;
     let mut secrets = vec![
         chrome.cookie().expect("a cookie"),
         mac.access_token(),
@@ -169,17 +166,10 @@ async fn responses_hold_no_secrets_or_foreign_data() {
     secrets.extend(hashes);
     for client in [&chrome, &mac] {
         let mut answers = Vec::new();
-        for path in [
-            "/api/v1/sessions",
-            "/api/v1/session_state",
-            "/api/session_state",
-            "/dashboard",
-            "/dashboard/settings",
-            "/dashboard/settings/sign-out-all",
-            "/dashboard/nowhere",
-            "/readyz",
-            "/healthz",
-        ] {
+        for path in words(
+            "/api/v1/sessions /api/v1/session_state /api/session_state /dashboard /dashboard/settings
+            /dashboard/settings/sign-out-all /dashboard/nowhere /readyz /healthz",
+        ) {
             answers.push((path, client.get(path).await));
         }
         for path in [
@@ -204,24 +194,18 @@ async fn responses_hold_no_secrets_or_foreign_data() {
 #[tokio::test]
 async fn session_state_has_exactly_the_documented_fields() {
     let portal = Portal::start().await;
-    let maria = portal
-        .user("maria")
-        .member_of("Northgate Brokerage")
-        .create()
-        .await;
+    let maria = portal.member("maria", "Northgate Brokerage").await;
     let began = portal.now();
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     portal.advance(seconds(1800)).await;
 
-    let organization: uuid::Uuid = sqlx::query_scalar("SELECT id FROM organizations")
-        .fetch_one(&portal.sql)
-        .await
-        .expect("founded");
-    let last_event: i64 = sqlx::query_scalar("SELECT max(id) FROM session_events WHERE user_id = $1")
-        .bind(maria.id.0)
-        .fetch_one(&portal.sql)
-        .await
-        .expect("an event");
+    let organization: uuid::Uuid = portal.scalar("SELECT id FROM organizations").await;
+    let last_event: i64 = portal
+        .scalar(&format!(
+            "SELECT max(id) FROM session_events WHERE user_id = '{}'",
+            maria.id
+        ))
+        .await;
     let mut expected = json!({
         "authenticated": true,
         "session": {
@@ -241,7 +225,7 @@ async fn session_state_has_exactly_the_documented_fields() {
     expected["session"]["warning_seconds"] = json!(300);
     expected["event_number"] = json!(last_event);
     for path in ["/api/v1/session_state", "/api/session_state"] {
-        assert_eq!(chrome.get(path).await.expect(200).json(), expected, "{path}");
+        assert_eq!(chrome.get_json(path).await, expected, "{path}");
     }
 
     portal.advance(seconds(1)).await;
@@ -260,16 +244,13 @@ async fn session_state_without_session_is_401_with_reason() {
 
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let replica = chrome.duplicate();
-    chrome.post("/api/sign_out").await.expect(200);
+    chrome.sign_out().await;
     assert_eq!(replica.get("/api/session_state").await.end_reason(), "signed_out");
 }
 
 #[tokio::test]
 async fn listed_ids_are_random_and_no_credentials() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let (portal, _, chrome, mac) = Portal::with_devices().await;
     let mut seen = BTreeSet::new();
     for id in [chrome.session(), mac.session()] {
         assert_eq!(id.0.get_version_num(), 4);
@@ -293,14 +274,10 @@ async fn dashboard_count_equals_the_list() {
     portal.browser(SAFARI).signed_in(&maria).await;
     portal.desktop("mac").signed_in(&maria).await;
     portal.advance(seconds(60)).await;
-    portal
-        .browser(FIREFOX)
-        .try_sign_in(&maria.email, "not it")
-        .await
-        .expect(401);
+    portal.browser(FIREFOX).fail_to_sign_in(&maria.email).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
 
-    let overview = chrome.post("/api/show_overview").await.expect(200).json();
+    let overview = chrome.post_json("/api/show_overview").await;
     assert_eq!(
         (&overview["browsers"], &overview["desktops"]),
         (&json!(2), &json!(1))

@@ -8,10 +8,7 @@ async fn correct_password_signs_in() {
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME);
 
-    let answer = chrome
-        .try_sign_in(&maria.email, &maria.password)
-        .await
-        .expect(200);
+    let answer = chrome.sign_in(&maria).await.expect(200);
     assert_eq!(answer.json(), "/dashboard");
     let page = chrome.get("/dashboard").await.expect(200);
     assert!(page.body.contains("Hello, <bdi>maria"), "{}", page.body);
@@ -30,7 +27,7 @@ async fn without_javascript_the_form_redirects() {
         ("password", &*maria.password),
         ("next", next),
     ];
-    let answer = chrome.post("/api/sign_in").form(&fields).await;
+    let answer = chrome.submit("sign_in", &fields).await;
     assert!(answer.status == 302 || answer.status == 303, "{answer:#?}");
     assert_eq!(answer.location(), next);
     chrome.follow(&answer).await.expect(200);
@@ -107,16 +104,8 @@ async fn refused_sign_in_leaves_only_its_audit_row() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
 
-    portal
-        .browser(CHROME)
-        .try_sign_in(&maria.email, "not it")
-        .await
-        .expect(401);
-    portal
-        .desktop("mac")
-        .try_sign_in(&maria.email, "not it")
-        .await
-        .expect(401);
+    portal.browser(CHROME).fail_to_sign_in(&maria.email).await;
+    portal.desktop("mac").fail_to_sign_in(&maria.email).await;
     for table in ["sessions", "devices", "refresh_tokens", "session_events"] {
         assert_eq!(portal.rows(table).await, 0, "{table}");
     }
@@ -125,13 +114,10 @@ async fn refused_sign_in_leaves_only_its_audit_row() {
 
 #[tokio::test]
 async fn failed_sign_in_keeps_the_current_session() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (_, maria, chrome) = Portal::with_browser().await;
 
     let answer = chrome
-        .post("/api/sign_in")
-        .form(&[("email", &maria.email), ("password", "not it")])
+        .submit("sign_in", &[("email", &maria.email), ("password", "not it")])
         .await;
     assert_eq!(answer.expect(401).all("set-cookie"), Vec::<&str>::new());
     chrome.get("/dashboard").await.expect(200);
@@ -170,13 +156,12 @@ async fn next_redirects_within_the_portal_only() {
         // Later than the previous ones, so that the session limit ends those first.
         portal.advance(seconds(1)).await;
         let chrome = portal.browser(CHROME);
-        let answer = chrome.post("/api/sign_in").form(&fields).await.expect(200);
+        let answer = chrome.submit("sign_in", &fields).await.expect(200);
         assert_eq!(answer.json(), lead_to, "with script: {next:?}");
         let answer = portal
             .browser(CHROME)
             .without_script()
-            .post("/api/sign_in")
-            .form(&fields)
+            .submit("sign_in", &fields)
             .await;
         assert_eq!(answer.location(), lead_to, "without script: {next:?}");
 
@@ -229,11 +214,7 @@ async fn invalid_email_is_refused_like_an_unknown_one() {
         "\u{202e}@x",
         &endless,
     ] {
-        portal
-            .browser(CHROME)
-            .try_sign_in(email, "not it")
-            .await
-            .expect(401);
+        portal.browser(CHROME).fail_to_sign_in(email).await;
     }
 }
 
@@ -275,10 +256,9 @@ async fn endless_password_is_refused_without_hashing() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     // The password must be read completely before it is hashed, which is impossible here.
-    sqlx::query("UPDATE users SET password_hash = 'not a hash'")
-        .execute(&portal.sql)
-        .await
-        .expect("updated");
+    portal
+        .execute("UPDATE users SET password_hash = 'not a hash'")
+        .await;
     portal
         .browser(CHROME)
         .try_sign_in(&maria.email, "short")
@@ -299,8 +279,7 @@ async fn missing_field_is_a_client_error() {
     let portal = Portal::start().await;
     let browser = portal.browser(CHROME);
     let answer = browser
-        .post("/api/sign_in")
-        .form(&[("email", "maria@broker.example")])
+        .submit("sign_in", &[("email", "maria@broker.example")])
         .await;
     assert_eq!(answer.json()["code"], "invalid_input");
     answer.expect(422);
@@ -384,13 +363,9 @@ async fn repeated_device_sign_in_ends_its_previous_session() {
 #[tokio::test]
 async fn desktop_response_has_exactly_the_contracts_fields() {
     let portal = Portal::with(&[("PORTAL_ACCESS_TOKEN_SECONDS", "600")]).await;
-    let maria = portal
-        .user("maria")
-        .member_of("Northgate Brokerage")
-        .create()
-        .await;
+    let maria = portal.member("maria", "Northgate Brokerage").await;
     let mac = portal.desktop("mac");
-    let answer = mac.try_sign_in(&maria.email, &maria.password).await.expect(201);
+    let answer = mac.sign_in(&maria).await.expect(201);
 
     let mut tokens = answer.json();
     let fields = tokens.as_object_mut().expect("an object");
@@ -424,11 +399,7 @@ async fn invalid_device_is_rejected_by_field() {
         ("platform", &endless),
         ("app_version", &endless),
     ] {
-        let answer = portal
-            .desktop("mac")
-            .device(field, value)
-            .try_sign_in(&maria.email, &maria.password)
-            .await;
+        let answer = portal.desktop("mac").device(field, value).sign_in(&maria).await;
         assert_eq!(answer.problem(), "invalid_input");
         assert_eq!(answer.expect(422).json()["field"], format!("device.{field}"));
     }
@@ -452,25 +423,14 @@ async fn new_session_uses_the_users_last_organization() {
         .member_of("Northgate")
         .create()
         .await;
-    let maria = portal
-        .user("maria")
-        .role(Role::Admin)
-        .member_of("Harbour")
-        .create()
-        .await;
+    let maria = portal.admin("maria", "Harbour").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     // Sets the organization in the session as a switch would.
-    sqlx::query(
-        "UPDATE sessions SET organization_id = (SELECT id FROM organizations WHERE name = 'Harbour') WHERE id = $1",
-    )
-    .bind(chrome.session().0)
-    .execute(&portal.sql)
-    .await
-    .expect("switched");
+    portal.execute(&format!("UPDATE sessions SET organization_id = (SELECT id FROM organizations WHERE name = 'Harbour') WHERE id = '{}'", chrome.session())).await;
     portal.advance(seconds(60)).await;
 
     let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
-    let state = firefox.get("/api/session_state").await.expect(200).json();
+    let state = firefox.get_json("/api/session_state").await;
     assert_eq!(
         (&state["organization"]["name"], &state["user"]["role"]),
         (&json!("Harbour"), &json!("admin"))

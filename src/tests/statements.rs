@@ -4,10 +4,7 @@ use crate::harness::*;
 
 #[tokio::test]
 async fn signed_in_check_costs_one_statement() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    let mac = portal.desktop("mac").signed_in(&maria).await;
+    let (portal, _, chrome, mac) = Portal::with_devices().await;
     for client in [&chrome, &mac] {
         let (statements, answer) = portal
             .statements_of(client.get("/api/v1/session_state").into_future())
@@ -25,10 +22,8 @@ async fn signed_in_check_costs_one_statement() {
 
 #[tokio::test]
 async fn ended_session_costs_one_statement() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    chrome.delete("/api/v1/sessions?scope=all").await.expect(200);
+    let (portal, _, chrome) = Portal::with_browser().await;
+    chrome.revoke_scope("all").await;
     for (path, status) in [("/dashboard", 303), ("/api/v1/sessions", 401), ("/login", 200)] {
         let (statements, answer) = portal.statements_of(chrome.get(path).into_future()).await;
         assert_eq!((statements, answer.status), (1, status), "{path}");
@@ -38,11 +33,7 @@ async fn ended_session_costs_one_statement() {
 #[tokio::test]
 async fn settings_page_costs_at_most_three_statements() {
     let portal = Portal::start().await;
-    let maria = portal
-        .user("maria")
-        .member_of("Northgate Brokerage")
-        .create()
-        .await;
+    let maria = portal.member("maria", "Northgate Brokerage").await;
     portal.desktop("mac").signed_in(&maria).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let (statements, answer) = portal
@@ -57,18 +48,10 @@ async fn request_without_credential_costs_no_statement() {
     let portal = Portal::start().await;
     portal.broker("maria").await;
     let stranger = portal.browser(CHROME);
-    for path in [
-        "/",
-        "/login",
-        "/login?reason=idle_timeout",
-        "/dashboard",
-        "/dashboard/settings",
-        "/nowhere",
-        "/api/session_state",
-        "/api/v1/sessions",
-        "/healthz",
-        "/pkg/portal.js",
-    ] {
+    for path in words(
+        "/ /login /login?reason=idle_timeout /dashboard /dashboard/settings /nowhere /api/session_state
+        /api/v1/sessions /healthz /pkg/portal.js",
+    ) {
         let (statements, _) = portal.statements_of(stranger.get(path).into_future()).await;
         assert_eq!(statements, 0, "{path}");
     }
@@ -84,9 +67,7 @@ async fn request_without_credential_costs_no_statement() {
 
 #[tokio::test]
 async fn activity_of_many_requests_is_written_once() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, maria, chrome) = Portal::with_browser().await;
     let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
     for _ in 0..10 {
         chrome.get("/api/v1/sessions").await.expect(200);
@@ -101,9 +82,7 @@ async fn activity_of_many_requests_is_written_once() {
 
 #[tokio::test]
 async fn statement_count_is_independent_of_session_count() {
-    let portal = Portal::start().await;
-    let maria = portal.broker("maria").await;
-    let chrome = portal.browser(CHROME).signed_in(&maria).await;
+    let (portal, maria, chrome) = Portal::with_browser().await;
     let alone = portal
         .statements_of(chrome.get("/dashboard/settings").into_future())
         .await

@@ -69,7 +69,7 @@ async fn live_sessions_come_from_the_hours_last_sample() {
     assert!(sample(&portal).await);
     // An hour without a sample.
     portal.advance(seconds(2 * HOUR)).await;
-    chrome.post("/api/sign_out").await.expect(200);
+    chrome.sign_out().await;
     assert!(sample(&portal).await);
     let statistics = figures(&portal, Period::Day).await;
     assert_eq!(
@@ -96,33 +96,20 @@ async fn live_sessions_come_from_the_hours_last_sample() {
 async fn organization_sees_its_members_by_their_role_there() {
     let portal = Portal::start().await;
     to_the_middle(&portal, HOUR).await;
-    let maria = portal.user("maria").member_of("Northgate").create().await;
-    let admin = portal
-        .user("admin")
-        .role(Role::Admin)
-        .member_of("Northgate")
-        .create()
-        .await;
-    let jonas = portal.user("jonas").member_of("Harbour").create().await;
+    let maria = portal.member("maria", "Northgate").await;
+    let admin = portal.admin("admin", "Northgate").await;
+    let jonas = portal.member("jonas", "Harbour").await;
     let aiko = portal.broker("aiko").await;
     for person in [&jonas, &aiko] {
         portal.browser(CHROME).signed_in(person).await;
-        portal
-            .browser(CHROME)
-            .try_sign_in(&person.email, "not it")
-            .await
-            .expect(401);
+        portal.browser(CHROME).fail_to_sign_in(&person.email).await;
     }
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
     portal.browser(SAFARI).signed_in(&admin).await;
-    portal
-        .browser(CHROME)
-        .try_sign_in(&maria.email, "not it")
-        .await
-        .expect(401);
+    portal.browser(CHROME).fail_to_sign_in(&maria.email).await;
     portal.advance(seconds(HOUR)).await;
-    chrome.post("/api/sign_out").await.expect(200);
+    chrome.sign_out().await;
     mac.refresh().await.expect(200);
     portal.advance(seconds(HOUR)).await;
 
@@ -194,7 +181,7 @@ async fn samples_agree_with_the_sessions_table() {
         let client = portal.browser(CHROME).signed_in(person).await;
         if hour % 4 == 0 {
             portal.advance(seconds(60)).await;
-            client.post("/api/sign_out").await.expect(200);
+            client.sign_out().await;
         }
         if hour % 7 == 0 {
             portal.clean_up().await;
@@ -230,7 +217,7 @@ async fn sign_ins_and_ends_count_in_their_step() {
         .try_sign_in("nobody@broker.example", "not it")
         .await;
     portal.advance(seconds(600)).await;
-    chrome.post("/api/sign_out").await.expect(200);
+    chrome.sign_out().await;
     let safari = portal.browser(SAFARI).signed_in(&maria).await;
     portal.advance(seconds(DAY / 2)).await;
     // Both unused for twelve hours.

@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    panic::Location,
     pin::Pin,
     sync::{Arc, Mutex},
 };
@@ -207,10 +208,20 @@ impl Client {
         answer
     }
 
+    /// Tries to sign a user in.
+    pub async fn sign_in(&self, person: &TestUser) -> TestResponse {
+        self.try_sign_in(&person.email, &person.password).await
+    }
+
+    /// Enters a wrong password.
+    pub async fn fail_to_sign_in(&self, email: &str) {
+        self.try_sign_in(email, "not it").await.expect(401);
+    }
+
     /// Signs in as a task of its own, for concurrent requests.
     pub fn spawn_sign_in(&self, person: &TestUser) -> impl Future<Output = TestResponse> + Send + 'static {
         let (client, person) = (self.clone(), person.clone());
-        async move { client.try_sign_in(&person.email, &person.password).await }
+        async move { client.sign_in(&person).await }
     }
 
     /// Stores the tokens of a response.
@@ -271,7 +282,7 @@ impl Client {
 
     /// Signs a user in and returns the client.
     pub async fn signed_in(self, person: &TestUser) -> Self {
-        let answer = self.try_sign_in(&person.email, &person.password).await;
+        let answer = self.sign_in(person).await;
         assert!(
             answer.status < 400 && self.credentials().session.is_some(),
             "{answer:#?}"
@@ -279,16 +290,67 @@ impl Client {
         self
     }
 
+    #[track_caller]
     pub fn get(&self, path: &str) -> Call {
         self.call(Method::GET, path)
     }
 
+    #[track_caller]
     pub fn post(&self, path: &str) -> Call {
         self.call(Method::POST, path)
     }
 
+    #[track_caller]
     pub fn delete(&self, path: &str) -> Call {
         self.call(Method::DELETE, path)
+    }
+
+    /// Gets a document of the API.
+    #[track_caller]
+    pub fn get_json(&self, path: &str) -> impl Future<Output = Value> + use<> {
+        let call = self.get(path);
+        async { call.await.expect(200).json() }
+    }
+
+    /// Posts nothing and returns the document of the response.
+    #[track_caller]
+    pub fn post_json(&self, path: &str) -> impl Future<Output = Value> + use<> {
+        let call = self.post(path);
+        async { call.await.expect(200).json() }
+    }
+
+    /// Gets the HTML of a page, or another text.
+    #[track_caller]
+    pub fn get_text(&self, path: &str) -> impl Future<Output = String> + use<> {
+        let call = self.get(path);
+        async { call.await.expect(200).body }
+    }
+
+    /// Calls a server function with these fields.
+    #[track_caller]
+    pub fn submit(&self, function: &str, fields: &[(&str, &str)]) -> Call {
+        self.post(&format!("/api/{function}")).form(fields)
+    }
+
+    /// Signs this browser out.
+    #[track_caller]
+    pub fn sign_out(&self) -> impl Future<Output = TestResponse> + use<> {
+        let call = self.post("/api/sign_out");
+        async { call.await.expect(200) }
+    }
+
+    /// Revokes the user's `current`, `others` or `all` sessions through the API.
+    #[track_caller]
+    pub fn revoke_scope(&self, scope: &str) -> impl Future<Output = Value> + use<> {
+        let call = self.delete(&format!("/api/v1/sessions?scope={scope}"));
+        async { call.await.expect(200).json() }
+    }
+
+    /// Revokes one of the user's sessions through the API.
+    #[track_caller]
+    pub fn revoke(&self, session: SessionId) -> impl Future<Output = TestResponse> + use<> {
+        let call = self.delete(&format!("/api/v1/sessions/{session}"));
+        async { call.await.expect(204) }
     }
 
     /// Follows a redirect like a browser.
@@ -298,6 +360,7 @@ impl Client {
     }
 
     /// Prepares a request as this kind of client sends it.
+    #[track_caller]
     pub fn call(&self, method: Method, path: &str) -> Call {
         let mut headers = HeaderMap::new();
         let mut add = |name: HeaderName, value: &str| {
@@ -333,6 +396,7 @@ impl Client {
             path: path.to_owned(),
             headers,
             body: Vec::new(),
+            sent_at: Location::caller(),
         }
     }
 }
@@ -345,6 +409,7 @@ pub struct Call {
     path: String,
     headers: HeaderMap,
     body: Vec<u8>,
+    sent_at: &'static Location<'static>,
 }
 
 impl Call {
@@ -427,6 +492,7 @@ impl Call {
             path,
             mut headers,
             body,
+            ..
         } = self;
         {
             let credentials = client.credentials();
@@ -453,8 +519,10 @@ impl Call {
     }
 
     async fn send(self) -> TestResponse {
+        let body = String::from_utf8_lossy(&self.body[..self.body.len().min(400)]);
+        let description = format!("{} {} {body} at {}", self.method, self.path, self.sent_at);
         let (client, request) = self.request();
-        let answer = rendering::send(client.router.clone(), request).await;
+        let answer = rendering::send(client.router.clone(), description, request).await;
         if matches!(client.kind, Kind::Browser { .. }) {
             let https = client.portal.state.config.public_url.is_https();
             let mut credentials = client.credentials();

@@ -29,6 +29,13 @@ impl CapturedLog {
         String::from_utf8(bytes).expect("text")
     }
 
+    /// Returns the lines that contain this text.
+    pub fn lines(&self, part: &str) -> Vec<String> {
+        let text = self.text();
+        let lines = text.lines().filter(|line| line.contains(part));
+        lines.map(str::to_owned).collect()
+    }
+
     /// Waits until the log contains this text.
     pub async fn wait_for(&self, words: &str) {
         for _ in 0..2000 {

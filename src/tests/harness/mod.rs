@@ -47,6 +47,11 @@ pub fn seconds(count: u64) -> std::time::Duration {
     std::time::Duration::from_secs(count)
 }
 
+/// Splits a list of cases.
+pub fn words(cases: &'static str) -> std::str::SplitWhitespace<'static> {
+    cases.split_whitespace()
+}
+
 /// Prepares the process once.
 ///
 /// Keeps every log event enabled for tests that capture the log: tracing would otherwise disable events that the first

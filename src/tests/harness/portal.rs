@@ -68,6 +68,21 @@ impl Portal {
         Self::build(TestDatabase::create().await, settings, TimeDelta::zero()).await
     }
 
+    /// Starts a portal with a broker who is signed in with Chrome.
+    pub async fn with_browser() -> (Self, TestUser, Client) {
+        let portal = Self::start().await;
+        let maria = portal.broker("maria").await;
+        let chrome = portal.browser(super::CHROME).signed_in(&maria).await;
+        (portal, maria, chrome)
+    }
+
+    /// Starts a portal with a broker who is signed in with Chrome and a desktop app.
+    pub async fn with_devices() -> (Self, TestUser, Client, Client) {
+        let (portal, maria, chrome) = Self::with_browser().await;
+        let mac = portal.desktop("mac").signed_in(&maria).await;
+        (portal, maria, chrome, mac)
+    }
+
     /// Starts a portal whose clock differs from this machine's by `offset`.
     pub async fn with_clock_offset(offset: TimeDelta) -> Self {
         Self::build(TestDatabase::create().await, &[], offset).await
@@ -190,6 +205,21 @@ impl Portal {
     /// Creates a broker.
     pub async fn broker(&self, name: &str) -> TestUser {
         self.user(name).role(Role::Broker).create().await
+    }
+
+    /// Creates a broker in an organization.
+    pub async fn member(&self, name: &str, organization: &str) -> TestUser {
+        self.user(name).member_of(organization).create().await
+    }
+
+    /// Creates an administrator of an organization.
+    pub async fn admin(&self, name: &str, organization: &str) -> TestUser {
+        let admin = self.user(name).role(Role::Admin);
+        admin.member_of(organization).create().await
+    }
+
+    pub async fn system_admin(&self, name: &str) -> TestUser {
+        self.user(name).role(Role::SystemAdmin).create().await
     }
 
     /// Returns the router, for tests that use a socket.

@@ -3,10 +3,15 @@
 use chrono::{DateTime, Utc};
 use domain::ids::UserId;
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::{AssertSqlSafe, Decode, Postgres, Row as _, Type, postgres::PgQueryResult};
 use uuid::Uuid;
 
 use super::{Portal, SessionId};
+
+/// A type that a column can be read as.
+pub trait Column: for<'r> Decode<'r, Postgres> + Type<Postgres> + Send + Unpin {}
+
+impl<T: for<'r> Decode<'r, Postgres> + Type<Postgres> + Send + Unpin> Column for T {}
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct AuditRow {
@@ -54,6 +59,30 @@ pub struct NoticeRow {
 }
 
 impl Portal {
+    /// Executes a statement with the rights of the owner.
+    pub async fn execute(&self, statement: &str) -> PgQueryResult {
+        let done = sqlx::query(AssertSqlSafe(statement.to_owned())).execute(&self.sql);
+        done.await.unwrap_or_else(|error| panic!("{statement}: {error}"))
+    }
+
+    /// Returns the value that a query selects.
+    pub async fn scalar<T: Column>(&self, query: &str) -> T {
+        let found = sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_one(&self.sql);
+        found.await.unwrap_or_else(|error| panic!("{query}: {error}"))
+    }
+
+    /// Returns the column that a query selects.
+    pub async fn column<T: Column>(&self, query: &str) -> Vec<T> {
+        let found = sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_all(&self.sql);
+        found.await.unwrap_or_else(|error| panic!("{query}: {error}"))
+    }
+
+    /// Returns the id of an organization.
+    pub async fn organization(&self, name: &str) -> Uuid {
+        let query = format!("SELECT id FROM organizations WHERE name = '{name}'");
+        self.scalar(&query).await
+    }
+
     /// Returns the security notices, oldest first.
     pub async fn notices(&self) -> Vec<NoticeRow> {
         let rows = sqlx::query("SELECT * FROM security_notices ORDER BY at, id")

@@ -21,7 +21,7 @@ pub async fn build(state: AppState) -> Router {
 
 /// Sends a request and reads the whole response. Only pages wait for routers, since an API call may wait for a lock of
 /// its test.
-pub async fn send(router: Router, request: Request<Body>) -> TestResponse {
+pub async fn send(router: Router, description: String, request: Request<Body>) -> TestResponse {
     let is_page = !request.uri().path().starts_with("/api/");
     let _together = if is_page {
         Some(RENDERING.read().await)
@@ -29,5 +29,5 @@ pub async fn send(router: Router, request: Request<Body>) -> TestResponse {
         None
     };
     let response = router.oneshot(request).await.expect("a router does not fail");
-    TestResponse::read(response).await
+    TestResponse::read(description, response).await
 }

@@ -8,17 +8,21 @@ use serde_json::Value;
 
 #[derive(Clone, Debug)]
 pub struct TestResponse {
+    /// The request and the place in the test that sent it, for failures.
+    #[expect(dead_code, reason = "`Debug` shows it")]
+    request: String,
     pub status: u16,
     pub headers: HeaderMap,
     pub body: String,
 }
 
 impl TestResponse {
-    pub async fn read(response: Response<axum::body::Body>) -> Self {
+    pub async fn read(request: impl Into<String>, response: Response<axum::body::Body>) -> Self {
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await.expect("a whole body");
         let body = String::from_utf8(bytes.to_vec()).expect("answers are UTF-8");
         Self {
+            request: request.into(),
             status: parts.status.as_u16(),
             headers: parts.headers,
             body,
@@ -74,14 +78,23 @@ impl TestResponse {
             .to_owned()
     }
 
+    /// Asserts a refusal by the API.
+    #[track_caller]
+    pub fn assert_problem(&self, status: u16, code: &str) {
+        assert_eq!((self.status, &*self.problem()), (status, code), "{self:#?}");
+    }
+
+    /// Asserts a refusal by a server function.
+    #[track_caller]
+    pub fn assert_code(&self, status: u16, code: &str) {
+        assert_eq!(self.status, status, "{self:#?}");
+        assert_eq!(self.json()["code"], code, "{self:#?}");
+    }
+
     /// Returns why the session has ended according to the API.
     #[track_caller]
     pub fn end_reason(&self) -> String {
-        assert_eq!(
-            (self.status, self.problem().as_str()),
-            (401, "session_ended"),
-            "{self:#?}"
-        );
+        self.assert_problem(401, "session_ended");
         self.json()["reason"]
             .as_str()
             .unwrap_or_else(|| panic!("no reason: {self:#?}"))

@@ -1,0 +1,281 @@
+//! Refusals: what they say and what they leave in the audit log.
+
+use axum::http::Method;
+
+use crate::admin_permissions::Organizations;
+use crate::harness::*;
+
+/// The user of both has data in both organizations. Method, path, form fields and JSON body of a request.
+type Try = (Method, String, Vec<(&'static str, String)>, Option<Value>);
+
+#[tokio::test]
+async fn problem_status_equals_response_status() {
+    let portal = Portal::start().await;
+    let nora = portal.broker("nora").await;
+    let desktop = portal.desktop("mac").signed_in(&nora).await;
+    let description = portal.anonymous().get_json("/api/openapi.json").await;
+    let paths = description["paths"].as_object().expect("paths");
+    let mut not_allowed = 0;
+    for path in paths
+        .keys()
+        .map(String::as_str)
+        .chain(["/api/v1/nowhere", "/api/v1", "/api/session_state"])
+    {
+        let place = path.replace("{id}", "nonsense");
+        for method in [
+            Method::PUT,
+            Method::PATCH,
+            Method::OPTIONS,
+            Method::POST,
+            Method::DELETE,
+            Method::GET,
+        ] {
+            if place.ends_with("/events") && method == Method::GET {
+                continue;
+            }
+            let answer = desktop.call(method.clone(), &place).await;
+            if answer.status >= 400 {
+                let code = answer.problem();
+                assert_eq!(
+                    answer.status == 405,
+                    code == "method_not_allowed",
+                    "{method} {place}: {answer:#?}"
+                );
+                if answer.status == 405 {
+                    assert!(answer.header("allow").is_some(), "{method} {place}: {answer:#?}");
+                    not_allowed += 1;
+                }
+            }
+        }
+    }
+    assert!(not_allowed > 10, "{not_allowed}");
+}
+
+#[tokio::test]
+async fn a_404_names_what_is_missing() {
+    let organizations = Organizations::open().await;
+    let Organizations {
+        portal,
+        ada,
+        hugo,
+        harbour,
+        ..
+    } = &organizations;
+    let hugos = portal.browser(CHROME).signed_in(hugo).await.session();
+    let hugo = hugo.id.to_string();
+    let words = |answer: TestResponse| {
+        let answer = answer.expect(404).json();
+        assert_eq!(answer["code"], "not_found");
+        answer["detail"]
+            .as_str()
+            .map_or(answer["what"].to_string(), str::to_owned)
+    };
+    assert!(words(ada.get("/api/v1/nowhere").await).contains("This address does not exist"));
+    assert!(words(ada.delete(&format!("/api/v1/sessions/{hugos}")).await).contains("That session"));
+    let body = json!({ "user_id": hugo });
+    let answer = ada.post("/api/v1/admin/sessions/revoke").json(&body).await;
+    assert!(words(answer).contains("That user"));
+    for (path, field, id, what) in [
+        ("admin_disable_person", "user_id", &hugo, "person"),
+        ("switch_organization", "organization_id", harbour, "organization"),
+        ("dismiss_security_notice", "notice_id", &hugo, "notice"),
+        (
+            "draw_admin",
+            "place",
+            &"/dashboard/admin/nowhere".to_owned(),
+            "address",
+        ),
+    ] {
+        let answer = ada.post(&format!("/api/{path}")).form(&[(field, id)]).await;
+        assert_eq!(words(answer), format!("\"{what}\""), "{path}");
+    }
+}
+
+/// Every route that takes an id, with another user's id.
+#[tokio::test]
+async fn attempts_on_foreign_ids_are_recorded() {
+    let organizations = Organizations::open().await;
+    let Organizations {
+        portal,
+        ada,
+        hugo,
+        harbour,
+        ..
+    } = &organizations;
+    let hugos = portal.browser(CHROME).signed_in(hugo).await;
+    let notice = portal
+        .notices()
+        .await
+        .iter()
+        .find(|row| row.user == hugo.id)
+        .map(|row| row.id);
+    let (user, session) = (hugo.id.to_string(), hugos.session().to_string());
+    let fields = |name: &'static str, id: &str| vec![(name, id.to_owned())];
+    let mut rows = 0;
+    let mut tries: Vec<Try> = vec![
+        (
+            Method::DELETE,
+            format!("/api/v1/sessions/{session}"),
+            vec![],
+            None,
+        ),
+        (
+            Method::POST,
+            "/api/revoke_session".to_owned(),
+            fields("session_id", &session),
+            None,
+        ),
+        (
+            Method::POST,
+            "/api/switch_organization".to_owned(),
+            fields("organization_id", harbour),
+            None,
+        ),
+        (
+            Method::POST,
+            "/api/admin_disable_person".to_owned(),
+            fields("user_id", &user),
+            None,
+        ),
+        (
+            Method::POST,
+            "/api/admin_enable_person".to_owned(),
+            fields("user_id", &user),
+            None,
+        ),
+        (
+            Method::POST,
+            "/api/admin_require_password".to_owned(),
+            fields("user_id", &user),
+            None,
+        ),
+        (
+            Method::GET,
+            format!("/dashboard/admin/sessions?session={session}"),
+            vec![],
+            None,
+        ),
+        (
+            Method::GET,
+            format!("/dashboard/admin/sessions?user={user}"),
+            vec![],
+            None,
+        ),
+        (
+            Method::GET,
+            format!("/dashboard/admin/people?person={user}"),
+            vec![],
+            None,
+        ),
+        (
+            Method::GET,
+            format!("/api/v1/admin/sessions?user={user}"),
+            vec![],
+            None,
+        ),
+        (
+            Method::GET,
+            format!("/api/v1/admin/sessions.csv?user={user}"),
+            vec![],
+            None,
+        ),
+        (
+            Method::POST,
+            "/api/v1/admin/sessions/revoke".to_owned(),
+            vec![],
+            Some(json!({ "user_id": user })),
+        ),
+        (
+            Method::POST,
+            "/api/v1/admin/sessions/revoke".to_owned(),
+            vec![],
+            Some(json!({ "ids": [session] })),
+        ),
+        (
+            Method::POST,
+            "/api/v1/admin/sessions/revoke".to_owned(),
+            vec![],
+            Some(json!({ "filter": { "user": user } })),
+        ),
+    ];
+    if let Some(notice) = notice {
+        let notice = fields("notice_id", &notice.to_string());
+        tries.push((
+            Method::POST,
+            "/api/dismiss_security_notice".to_owned(),
+            notice,
+            None,
+        ));
+    }
+    for (method, path, fields, body) in tries {
+        let call = ada.call(method.clone(), &path);
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, &**value)).collect();
+        _ = match body {
+            Some(body) => call.json(&body).await,
+            None if fields.is_empty() => call.await,
+            None => call.form(&fields).await,
+        };
+        let denied = portal.audit("denied").await;
+        rows += 1;
+        assert_eq!(denied.len(), rows, "{method} {path}");
+        let last = denied.last().expect("a row");
+        assert_eq!(
+            (last.reason.as_deref(), last.actor_session),
+            (Some("not_theirs"), Some(ada.session())),
+            "{path}"
+        );
+        // The first ten of a window have a row each, so start another window.
+        portal.advance(seconds(901)).await;
+        ada.post("/api/v1/session/reauthenticate")
+            .json(&json!({ "password": "the password of ada" }))
+            .await
+            .expect(200);
+    }
+    assert!(hugos.is_live().await);
+}
+
+#[tokio::test]
+async fn changing_ones_own_role_is_recorded() {
+    let organizations = Organizations::open().await;
+    let Organizations {
+        portal,
+        ada,
+        northgate,
+        ..
+    } = &organizations;
+    let state = ada.get_json("/api/v1/session_state").await;
+    let own = state["user"]["id"].as_str().expect("an id");
+    let fields = [
+        ("user_id", own),
+        ("role", "broker"),
+        ("organization_id", northgate),
+    ];
+    ada.submit("admin_change_role", &fields).await.expect(403);
+    let rows = portal.audit("denied").await;
+    let [denied] = &rows[..] else {
+        panic!("one row: {rows:?}");
+    };
+    assert_eq!(
+        (denied.reason.as_deref(), &denied.detail),
+        (
+            Some("not_permitted"),
+            &json!({ "action": "change_role", "person_id": own })
+        )
+    );
+}
+
+#[tokio::test]
+async fn refusal_floods_leave_few_rows() {
+    let organizations = Organizations::open().await;
+    let Organizations {
+        portal, hugo, bea, ..
+    } = &organizations;
+    let hugos = portal.browser(CHROME).signed_in(hugo).await.session();
+    let bea = portal.desktop("mac").signed_in(bea).await;
+    for _ in 0..120 {
+        bea.delete(&format!("/api/v1/sessions/{hugos}")).await.expect(404);
+    }
+    let denied = portal.audit("denied").await;
+    assert_eq!(denied.len(), 11, "ten, and the hundredth");
+    assert_eq!(denied[10].detail["refusals"], 100);
+}
