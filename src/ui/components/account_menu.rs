@@ -76,7 +76,7 @@ pub fn AccountMenu(viewer: Viewer) -> impl IntoView {
                 <Icon name=IconName::ChevronDown />
             </summary>
             <div class="menu-panel">
-                <div class="menu-section menu-person">
+                <div class="menu-section menu-user">
                     <p>
                         <strong>{user.display_name.clone()}</strong>
                     </p>

@@ -87,7 +87,7 @@ fn chain_status(chain: &AuditChainStatus) -> AnyView {
         rows => format!("{} are not sealed yet.", pluralize(rows, "row")),
     };
     view! {
-        <p class="trust soft">
+        <p class="chain-state soft">
             <Icon name=IconName::Check />
             <span>{verified} {since} " " {unsealed}</span>
         </p>
@@ -155,7 +155,7 @@ fn row(row: &AuditLogRow) -> AnyView {
     view! {
         <tr>
             <th scope="row">
-                <span class="person">{label.unwrap_or(&row.kind).to_owned()}</span>
+                <span class="row-name">{label.unwrap_or(&row.kind).to_owned()}</span>
                 {reason.map(|reason| view! { <span class="soft small">{reason}</span> })}
                 {detail}
             </th>

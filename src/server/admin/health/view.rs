@@ -118,7 +118,7 @@ fn view_portal(portal: PortalHealth, now: DateTime<Utc>) -> AnyView {
             let (name, class) = if check.ok {
                 (IconName::Check, "well")
             } else {
-                (IconName::AlertCircle, "unwell")
+                (IconName::AlertCircle, "failing")
             };
             view! {
                 <li class=class>
@@ -247,7 +247,7 @@ fn alert(alert: Alert, now: DateTime<Utc>) -> AnyView {
     };
     let deliveries = alert.deliveries.iter().map(delivery).collect::<Vec<_>>();
     view! {
-        <li class=if is_open { "unwell" } else { "" }>
+        <li class=if is_open { "failing" } else { "" }>
             <Icon name=if is_open { IconName::AlertTriangle } else { IconName::Check } />
             <div>
                 <p>

@@ -47,9 +47,9 @@ pub fn count_heading(total: i64, one: &str, many: &str) -> AnyView {
 impl<L: List> ListPage<L> {
     pub fn render(self, view: ListView) -> String {
         let class = if view.details.is_some() {
-            "review with-panel"
+            "admin-list with-panel"
         } else {
-            "review"
+            "admin-list"
         };
         let empty = if self.is_invalid {
             "Nothing is listed for a filter that cannot be read."

@@ -97,7 +97,7 @@ fn row(state: &PeoplePageState, listed: &ListedUser, now: DateTime<Utc>) -> AnyV
             <th scope="row">
                 <a
                     id=format!("person-{}", user.id)
-                    class="person"
+                    class="row-name"
                     href=state.with_selected(Some(user.id.0)).url()
                     data-noscroll=""
                     aria-current=is_open.then_some("true")
@@ -135,7 +135,7 @@ fn view_details(details: &UserDetails, state: &PeoplePageState, now: DateTime<Ut
         live => format!("Live sessions ({})", number(live)),
     };
     view! {
-        <aside class="card session-panel" aria-labelledby="panel-title">
+        <aside class="card details-panel" aria-labelledby="panel-title">
             <header class="card-head">
                 <h2 id="panel-title" tabindex="-1" data-focus=format!("person-{}", user.id)>
                     <bdi>{user.display_name.clone()}</bdi>

@@ -67,7 +67,7 @@ pub fn view_details(details: SessionDetails, state: &SessionsPageState, now: Dat
         is_same_page: true,
     };
     view! {
-        <aside class="card session-panel" aria-labelledby="panel-title">
+        <aside class="card details-panel" aria-labelledby="panel-title">
             <header class="card-head">
                 <h2 id="panel-title" tabindex="-1" data-focus=format!("session-{}", session.id)>
                     <Icon name=IconName::of(session) />

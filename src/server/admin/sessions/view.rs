@@ -69,7 +69,7 @@ fn filter_fields(page: &SessionsPage) -> AnyView {
         everyone.query.filter.user = None;
         view! {
             <input type="hidden" name="user" value=user />
-            <p class="only-person">
+            <p class="user-filter">
                 "Sessions of one person. "
                 <a href=everyone.url() data-noscroll="">
                     "Show everyone"
@@ -131,7 +131,7 @@ fn row(state: &SessionsPageState, reviewed: &AdminSession, now: DateTime<Utc>) -
     view! {
         <tr class=if is_open { "chosen" } else { "" }>
             <th scope="row">
-                <bdi class="person">{user.display_name.clone()}</bdi>
+                <bdi class="row-name">{user.display_name.clone()}</bdi>
                 <span class="soft small">{email(&user.email)}</span>
                 <span class="soft small">{user.role.label()}</span>
             </th>

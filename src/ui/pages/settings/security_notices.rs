@@ -79,7 +79,7 @@ fn Card(loaded: PageResource<ActiveSessions>) -> impl IntoView {
         let count = notices.with(Vec::len);
         pluralize(i64::try_from(count).unwrap_or(i64::MAX), "question")
     });
-    let question = move |notice: SecurityNotice| KeyedRow {
+    let row = move |notice: SecurityNotice| KeyedRow {
         key: format!("{} {} {}", notice.id, notice.is_live, notice.may_confirm),
         view: Box::new(move || {
             let notice = notice.clone();
@@ -91,9 +91,9 @@ fn Card(loaded: PageResource<ActiveSessions>) -> impl IntoView {
         if !any.get() {
             return None;
         }
-        let list = keyed_rows(move || notices.get().into_iter().map(question).collect());
+        let list = keyed_rows(move || notices.get().into_iter().map(row).collect());
         let card = view! {
-            <section class="card questions" aria-labelledby="notices-title">
+            <section class="card security-notices" aria-labelledby="notices-title">
                 <details>
                     <summary>
                         <Icon name=IconName::AlertTriangle />
@@ -179,7 +179,7 @@ fn NoticeItem(notice: SecurityNotice, answers: NoticeAnswers) -> impl IntoView {
         .into_any()
     };
     view! {
-        <li class="question">
+        <li class="security-notice">
             <Icon name=IconName::AlertTriangle />
             <div>
                 <h3>{notice.title()}</h3>
