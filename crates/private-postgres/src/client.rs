@@ -59,7 +59,11 @@ pub(super) async fn is_ready(socket_dir: &Path) -> bool {
 }
 
 /// Creates the portal's database, unless it exists.
-pub(super) async fn create_database(socket_dir: &Path, log: &PostgresLog) -> Result<(), ClusterError> {
+pub(super) async fn create_database(
+    socket_dir: &Path,
+    log: &PostgresLog,
+    time_limit: Duration,
+) -> Result<(), ClusterError> {
     let create = async {
         let mut connection = connect(socket_dir).await?;
         let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
@@ -73,13 +77,15 @@ pub(super) async fn create_database(socket_dir: &Path, log: &PostgresLog) -> Res
         }
         connection.close().await
     };
-    create
-        .await
-        .map_err(|error: sqlx::Error| ClusterError::CreateDatabase {
-            database: DATABASE,
-            cause: one_line(error.to_string().lines()),
-            log: log.path().to_path_buf(),
-        })
+    let created = match timeout(time_limit, create).await {
+        Ok(created) => created.map_err(|error: sqlx::Error| one_line(error.to_string().lines())),
+        Err(_) => Err(format!("no response within {} seconds", time_limit.as_secs())),
+    };
+    created.map_err(|cause| ClusterError::CreateDatabase {
+        database: DATABASE,
+        cause,
+        log: log.path().to_path_buf(),
+    })
 }
 
 async fn connect(socket_dir: &Path) -> Result<PgConnection, sqlx::Error> {
@@ -95,6 +101,9 @@ async fn connect(socket_dir: &Path) -> Result<PgConnection, sqlx::Error> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::UnixListener;
+
+    use super::super::tests::TempDir;
     use super::*;
 
     #[test]
@@ -108,5 +117,18 @@ mod tests {
         assert_eq!(options.get_port(), PORT);
         assert_eq!(options.get_username(), USER);
         assert_eq!(options.get_database(), Some("por/tal?"));
+    }
+
+    #[tokio::test]
+    async fn create_database_times_out() {
+        let directory = TempDir::new("hung");
+        let log = PostgresLog::open(directory.path()).expect("open the log");
+        let socket = directory.path().join(format!(".s.PGSQL.{PORT}"));
+        // Accepts connections, but never responds.
+        let _listener = UnixListener::bind(socket).expect("bind");
+        let create = create_database(directory.path(), &log, Duration::from_millis(50));
+        let created = timeout(Duration::from_secs(10), create).await.expect("a result");
+        let error = created.expect_err("no response").to_string();
+        assert!(error.contains("no response within"), "{error}");
     }
 }

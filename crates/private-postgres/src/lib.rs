@@ -6,7 +6,7 @@
 
 #![expect(
     clippy::disallowed_types,
-    reason = "every statement on the cluster has a timeout here"
+    reason = "every use of a connection has a timeout here"
 )]
 
 mod account;
@@ -77,7 +77,7 @@ impl Cluster {
     /// # Errors
     ///
     /// When Postgres is not installed, the files cannot be created or belong to somebody else, or Postgres
-    /// does not accept connections within a minute. Nothing is left running then.
+    /// does not respond within a minute. Nothing is left running then.
     pub async fn start(options: ClusterOptions) -> Result<Self, ClusterError> {
         let data_dir = layout::data_dir(&options.data_dir)?;
         let deadline = Instant::now() + READY;
@@ -192,7 +192,7 @@ impl Cluster {
         let socket_dir = layout.socket_dir()?;
         let mut server = Server::new(layout, socket_dir.clone(), binaries, settings, log.clone());
         server.start().await?;
-        let finished = match client::create_database(&socket_dir, &log).await {
+        let finished = match client::create_database(&socket_dir, &log, READY).await {
             Ok(()) => ownership.publish(&socket_dir),
             Err(error) => Err(error),
         };
