@@ -67,6 +67,16 @@ pub enum ClusterError {
     )]
     NoAccount,
 
+    /// A file or symbolic link has the name of a directory of the cluster.
+    #[error(
+        "{path} is a file or symbolic link, but must be a directory. Replace it with a directory, or choose another PORTAL_DATA_DIR.",
+        path = .path.display()
+    )]
+    NotADirectory {
+        /// The file or symbolic link.
+        path: PathBuf,
+    },
+
     /// A folder of the cluster belongs to somebody else.
     #[error(
         "{directory} belongs to user id {owner}, but Postgres would run as \"{user}\". Start the portal as the folder's owner, run chown -R {user} on it, or choose another PORTAL_DATA_DIR.",

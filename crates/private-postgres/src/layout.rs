@@ -110,6 +110,7 @@ impl Layout {
             Private::Yes => {}
             Private::Open => fs::set_permissions(&root, Permissions::from_mode(0o700))
                 .map_err(ClusterError::io("change the permissions of", &root))?,
+            Private::NotADirectory => return Err(ClusterError::NotADirectory { path: root }),
             Private::No { owner } => {
                 return Err(ClusterError::WrongOwner {
                     directory: root,
@@ -145,6 +146,7 @@ impl Layout {
                 .map_err(ClusterError::io("create", &beside))?
             {
                 Private::Yes | Private::Open => Ok(beside),
+                Private::NotADirectory => Err(ClusterError::NotADirectory { path: beside }),
                 Private::No { owner } => Err(ClusterError::WrongOwner {
                     directory: beside,
                     owner,
@@ -158,10 +160,12 @@ impl Layout {
         match private_directory(&short, &self.account).map_err(ClusterError::io("create", &short))? {
             Private::Yes => Ok(short),
             // Somebody else may have been there first, to read or answer what goes through the socket.
-            Private::Open | Private::No { .. } => Err(ClusterError::SocketDirectory {
-                directory: short,
-                user: self.account.name().to_owned(),
-            }),
+            Private::Open | Private::NotADirectory | Private::No { .. } => {
+                Err(ClusterError::SocketDirectory {
+                    directory: short,
+                    user: self.account.name().to_owned(),
+                })
+            }
         }
     }
 
@@ -225,7 +229,9 @@ enum Private {
     Yes,
     /// It belongs to the account, but its permissions let others in.
     Open,
-    /// It is not a folder, or belongs to somebody else.
+    /// It is a file or a symbolic link.
+    NotADirectory,
+    /// It belongs to somebody else.
     No { owner: u32 },
 }
 
@@ -242,7 +248,9 @@ fn private_directory(path: &Path, account: &Account) -> io::Result<Private> {
         account.take(path)?;
         found = fs::symlink_metadata(path)?;
     }
-    Ok(if !found.is_dir() || found.uid() != account.uid() {
+    Ok(if !found.is_dir() {
+        Private::NotADirectory
+    } else if found.uid() != account.uid() {
         Private::No { owner: found.uid() }
     } else if found.mode() & 0o077 != 0 {
         Private::Open
@@ -326,6 +334,18 @@ mod tests {
         assert_eq!(short_hash(Path::new("a")), "af63dc4c8601ec8c");
     }
 
+    #[tokio::test]
+    async fn symbolic_link_is_reported_as_such() {
+        let directory = TempDir::new("link");
+        let link = directory.path().join("postgres");
+        std::os::unix::fs::symlink(directory.path(), link).expect("symlink");
+        let error = Layout::prepare(directory.path()).await.expect_err("a link");
+        assert!(
+            error.to_string().contains("is a file or symbolic link"),
+            "{error}"
+        );
+    }
+
     #[test]
     fn foreign_directory_is_refused() {
         let directory = TempDir::new("untrusted");
@@ -337,10 +357,10 @@ mod tests {
 
         let link = directory.path().join("link");
         std::os::unix::fs::symlink(&open, &link).expect("symlink");
-        assert!(matches!(
+        assert_eq!(
             private_directory(&link, &account).expect("look"),
-            Private::No { .. }
-        ));
+            Private::NotADirectory
+        );
 
         // That of the system belongs to root, whom Postgres never runs as.
         assert_eq!(
