@@ -4,7 +4,7 @@ use std::{io::ErrorKind, net::SocketAddr, path::PathBuf, sync::Arc, time::Durati
 
 use leptos::config::LeptosOptions;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use private_postgres::{Cluster, ClusterError, ClusterOptions, ServerLock};
+use private_postgres::{Cluster, ClusterError, ClusterOptions, ServerLock, has_cluster};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -133,7 +133,7 @@ impl OpenDatabase {
     /// # Errors
     /// [`StartError`] in one line.
     pub async fn open_existing(config: &Config) -> Result<Option<Self>, StartError> {
-        if config.database_url.is_none() && !Cluster::exists(&config.data_dir)? {
+        if config.database_url.is_none() && !has_cluster(&config.data_dir)? {
             return Ok(None);
         }
         Self::connect(config).await.map(Some)

@@ -1,4 +1,4 @@
-//! The Unix user Postgres runs as: the portal's own, or an unprivileged one when the portal is root.
+//! The Unix user that runs Postgres: the portal's own, or an unprivileged one if the portal runs as root.
 
 use std::env;
 use std::io;
@@ -11,7 +11,7 @@ use tokio::process::Command;
 
 use super::error::ClusterError;
 
-/// Whom root runs Postgres as, the preferred first.
+/// Users for Postgres when the portal runs as root, in order of preference.
 const UNPRIVILEGED: [&str; 2] = ["postgres", "nobody"];
 
 /// A Unix user that owns the cluster's files and runs its processes.
@@ -20,12 +20,12 @@ pub(super) struct Account {
     uid: u32,
     gid: u32,
     name: String,
-    /// The portal is root and has to become this user first.
-    switch: bool,
+    /// The portal is root and starts Postgres as this user.
+    changes_user: bool,
 }
 
 impl Account {
-    /// The user to run Postgres as. `owner` is the user id that owns the cluster already, if there is one.
+    /// Chooses the user that runs Postgres. `owner`: the user id that owns the existing cluster, if there is one.
     pub(super) fn choose(owner: Option<u32>) -> Result<Self, ClusterError> {
         let own = Uid::effective();
         if !own.is_root() {
@@ -37,10 +37,10 @@ impl Account {
                 uid: own.as_raw(),
                 gid: Gid::effective().as_raw(),
                 name,
-                switch: false,
+                changes_user: false,
             });
         }
-        // A cluster made by an ordinary user stays theirs when root starts the portal once.
+        // A cluster of an ordinary user keeps its owner when root starts the portal.
         let of_owner = owner
             .filter(|&uid| uid != 0)
             .and_then(|uid| User::from_uid(Uid::from_raw(uid)).ok().flatten());
@@ -57,7 +57,7 @@ impl Account {
             uid: user.uid.as_raw(),
             gid: user.gid.as_raw(),
             name: user.name,
-            switch: true,
+            changes_user: true,
         })
     }
 
@@ -69,40 +69,41 @@ impl Account {
         &self.name
     }
 
-    /// Whether the portal is root and Postgres is not.
-    pub(super) fn is_switch(&self) -> bool {
-        self.switch
+    /// Returns whether the portal is root and starts Postgres as another user.
+    pub(super) fn changes_user(&self) -> bool {
+        self.changes_user
     }
 
-    /// Hands a file or folder that this process has just created over to this user.
-    pub(super) fn take(&self, path: &Path) -> io::Result<()> {
-        if self.switch {
-            // Not following a symbolic link: the folder may be one in which this user can swap entries.
+    /// Makes this user the owner of a file or directory that the portal has created.
+    pub(super) fn take_ownership(&self, path: &Path) -> io::Result<()> {
+        if self.changes_user {
+            // Does not follow a symbolic link, because this user may be able to replace entries of the directory.
             lchown(path, Some(self.uid), Some(self.gid))?;
         }
         Ok(())
     }
 
-    /// A command that runs as this user, without the settings that the portal's environment holds for Postgres clients.
+    /// Returns a command that runs as this user, without the environment variables for Postgres clients.
     pub(super) fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new(program.as_ref());
         for (name, _) in env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"PG")) {
             command.env_remove(name);
         }
-        // Messages stay in one language, and macOS' Postgres refuses to start without a valid locale.
+        // Postgres' messages stay in English. On macOS it refuses to start without a valid locale.
         command.env("LC_ALL", "C").stdin(Stdio::null());
-        if self.switch {
-            // This drops root's supplementary groups as well.
+        if self.changes_user {
+            // This also drops root's supplementary groups.
             command.uid(self.uid).gid(self.gid);
         }
-        // The portal's working directory may be closed to this user.
+        // This user may have no access to the portal's working directory.
         command.current_dir("/");
         command
     }
 
-    /// Whether this user may enter a folder. Tried out, because access lists and mounts decide as well as modes.
+    /// Returns whether this user can enter a directory. Tested with a command, because access control lists and mounts
+    /// matter too.
     pub(super) async fn can_enter(&self, directory: &Path) -> bool {
-        if !self.switch {
+        if !self.changes_user {
             return true;
         }
         let mut command = self.command("/bin/sh");

@@ -1,5 +1,6 @@
 //! Finds the Postgres programs installed on this machine.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,10 +9,10 @@ use tokio::process::Command;
 
 use super::error::ClusterError;
 
-/// Names the folder with `postgres` and `initdb` and ends every search.
+/// Environment variable with the directory of `postgres` and `initdb`. It replaces the search.
 const OVERRIDE: &str = "PORTAL_POSTGRES_BIN";
 
-/// The oldest major version the portal's migrations are written for.
+/// The oldest major version that the portal's migrations support.
 const OLDEST_MAJOR: u32 = 15;
 
 /// One installed Postgres.
@@ -35,12 +36,12 @@ impl Binaries {
     }
 }
 
-/// The Postgres to use: the one matching `cluster` (an existing cluster's folder and major version) if there
-/// is one, else the first that is new enough.
+/// Finds the Postgres to use. With `cluster`, the directory and major version of an existing cluster: the one with this
+/// version. Otherwise the first that is new enough.
 pub(super) async fn find(cluster: Option<(&Path, u32)>) -> Result<Binaries, ClusterError> {
     if let Some(directory) = env::var_os(OVERRIDE).filter(|value| !value.is_empty()) {
         let directory = PathBuf::from(directory);
-        // Made absolute, because the programs are not run in the portal's working directory.
+        // Absolute, because the programs do not run in the portal's working directory.
         let directory = fs::canonicalize(&directory).unwrap_or(directory);
         let found = inspect(&directory).await;
         let installed = found.ok_or(ClusterError::OverrideUnusable { directory })?;
@@ -53,39 +54,33 @@ pub(super) async fn find(cluster: Option<(&Path, u32)>) -> Result<Binaries, Clus
     choose(&installed, cluster)
 }
 
-/// Picks among the installed versions, which come in the order of preference.
+/// Chooses one of the installed versions, which are in order of preference.
 fn choose(installed: &[Binaries], cluster: Option<(&Path, u32)>) -> Result<Binaries, ClusterError> {
     let Some(newest) = installed.iter().max_by_key(|binaries| binaries.major) else {
         return Err(ClusterError::BinariesMissing);
     };
-    if newest.major < OLDEST_MAJOR {
+    let Some(new_enough) = installed.iter().find(|binaries| binaries.major >= OLDEST_MAJOR) else {
         return Err(ClusterError::TooOld {
             found: newest.major,
             directory: newest.directory.clone(),
         });
-    }
-    let Some((directory, cluster)) = cluster else {
-        let new_enough = installed.iter().find(|binaries| binaries.major >= OLDEST_MAJOR);
-        return Ok(new_enough.unwrap_or(newest).clone());
     };
-    installed
-        .iter()
-        .find(|binaries| binaries.major == cluster)
-        .cloned()
-        .ok_or_else(|| {
-            let mut majors: Vec<_> = installed.iter().map(|binaries| binaries.major).collect();
-            majors.sort_unstable();
-            majors.dedup();
-            let majors: Vec<_> = majors.iter().map(u32::to_string).collect();
-            ClusterError::VersionMismatch {
-                directory: directory.to_path_buf(),
-                cluster,
-                installed: majors.join(" and "),
-            }
-        })
+    let Some((directory, cluster)) = cluster else {
+        return Ok(new_enough.clone());
+    };
+    let same_version = installed.iter().find(|binaries| binaries.major == cluster);
+    same_version.cloned().ok_or_else(|| {
+        let majors: BTreeSet<_> = installed.iter().map(|binaries| binaries.major).collect();
+        let majors: Vec<_> = majors.iter().map(u32::to_string).collect();
+        ClusterError::VersionMismatch {
+            directory: directory.to_path_buf(),
+            cluster,
+            installed: majors.join(" and "),
+        }
+    })
 }
 
-/// Folders that may hold the programs, the preferred first, each once.
+/// Returns the directories with both programs in order of preference, without duplicates.
 async fn candidates() -> Vec<PathBuf> {
     let mut found = Vec::new();
     let configured = Command::new("pg_config")
@@ -108,7 +103,7 @@ async fn candidates() -> Vec<PathBuf> {
 
     let mut distinct: Vec<PathBuf> = Vec::new();
     for directory in found {
-        // Symbolic links such as /usr/local/bin/postgres are followed: initdb looks for its postgres next to itself.
+        // Follow symbolic links such as /usr/local/bin/postgres, because initdb expects postgres in its own directory.
         let Ok(postgres) = fs::canonicalize(directory.join("postgres")) else {
             continue;
         };
@@ -122,19 +117,13 @@ async fn candidates() -> Vec<PathBuf> {
     distinct
 }
 
-/// The `bin` folders of `<base>/<prefix><version>`, newest version first.
+/// Returns the `bin` directories of `<base>/<prefix><version>`, newest version first.
 fn versions_in(base: &Path, prefix: &str) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(base) else {
-        return Vec::new();
-    };
+    let entries = fs::read_dir(base).into_iter().flatten().flatten();
     let mut versions: Vec<(u32, PathBuf)> = entries
-        .flatten()
         .filter_map(|entry| {
-            let major = entry
-                .file_name()
-                .to_str()?
-                .strip_prefix(prefix)
-                .and_then(leading_number)?;
+            let name = entry.file_name();
+            let major = leading_number(name.to_str()?.strip_prefix(prefix)?)?;
             Some((major, entry.path().join("bin")))
         })
         .collect();
@@ -142,12 +131,12 @@ fn versions_in(base: &Path, prefix: &str) -> Vec<PathBuf> {
     versions.into_iter().map(|(_, directory)| directory).collect()
 }
 
-/// Asks the `postgres` in a folder for its version; `None` if it cannot be used.
+/// Reads the version of the `postgres` in a directory. `None`: it cannot be used.
 async fn inspect(directory: &Path) -> Option<Binaries> {
     if !directory.join("initdb").is_file() {
         return None;
     }
-    // Postgres refuses to do anything else as root, but tells its version to everybody.
+    // Also works as root, unlike everything else that `postgres` does.
     let output = Command::new(directory.join("postgres"))
         .arg("--version")
         .kill_on_drop(true)
@@ -161,12 +150,12 @@ async fn inspect(directory: &Path) -> Option<Binaries> {
     })
 }
 
-/// The major version in a line such as `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`.
+/// Returns the major version in a line such as `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`.
 fn major_version(line: &str) -> Option<u32> {
     leading_number(line.split_whitespace().nth(2)?)
 }
 
-/// The number a text begins with: 17 for `17`, `17.2` and `17beta1`.
+/// Returns the number at the start of a text: 17 for `17`, `17.2` and `17beta1`.
 pub(super) fn leading_number(text: &str) -> Option<u32> {
     let end = text
         .find(|character: char| !character.is_ascii_digit())
@@ -201,28 +190,20 @@ mod tests {
 
     #[test]
     fn preferred_supported_version_is_chosen() {
-        assert_eq!(
-            choose(&installed(&[14, 15, 17]), None)
-                .map(|found| found.major)
-                .ok(),
-            Some(15)
-        );
+        let chosen = choose(&installed(&[14, 15, 17]), None).expect("15");
+        assert_eq!(chosen.major, 15);
     }
 
     #[test]
     fn existing_cluster_keeps_its_version() {
         let cluster = Some((Path::new("/data"), 16));
-        assert_eq!(
-            choose(&installed(&[17, 16, 15]), cluster)
-                .map(|found| found.major)
-                .ok(),
-            Some(16)
-        );
+        let chosen = choose(&installed(&[17, 16, 15]), cluster).expect("16");
+        assert_eq!(chosen.major, 16);
         let error = choose(&installed(&[17, 15]), cluster)
             .expect_err("16 is not installed")
             .to_string();
         assert!(
-            error.contains("created by Postgres 16, but installed is only Postgres 15 and 17."),
+            error.contains("created by Postgres 16, but this machine has only Postgres 15 and 17."),
             "{error}"
         );
     }

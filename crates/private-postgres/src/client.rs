@@ -3,55 +3,44 @@
 use std::path::Path;
 use std::time::Duration;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
-use sqlx::{ConnectOptions as _, Connection as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use tokio::time::timeout;
 
 use super::error::{ClusterError, one_line};
 use super::log::PostgresLog;
 
 /// The superuser of every private cluster.
-pub(super) const USER: &str = "portal";
+pub(super) const SUPERUSER: &str = "portal";
 
-/// The database made in every private cluster.
-pub(super) const DATABASE: &str = "portal";
+/// The database that the portal creates in every private cluster.
+const PORTAL_DATABASE: &str = "portal";
 
-/// Postgres' usual port. It only names the socket's file, and each cluster has its own folder for that.
+/// Postgres' default port. Postgres does not listen on the network; the port is only part of the socket's file name.
 pub(super) const PORT: u16 = 5432;
 
-/// The database every cluster has from the beginning.
-const MAINTENANCE: &str = "postgres";
+/// The database that `initdb` creates.
+const MAINTENANCE_DATABASE: &str = "postgres";
 
-/// How long one attempt to connect may take. The socket is local, so only a Postgres that hangs needs longer.
-const CONNECT: Duration = Duration::from_secs(5);
+/// Timeout of one connection attempt.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A URL for a database of the cluster whose socket is in `socket_dir`.
-pub(super) fn url(socket_dir: &Path, database: &str) -> String {
-    let host = percent_encoded(&socket_dir.to_string_lossy());
-    let database = percent_encoded(database);
-    // Stated, so that a PGSSLMODE in the environment that was meant for another server does not apply.
-    format!("postgres://{USER}@{host}:{PORT}/{database}?sslmode=disable")
+/// Returns a URL for a database of the cluster whose socket is in `socket_dir`.
+pub(super) fn build_url(socket_dir: &Path, database: &str) -> String {
+    let socket_dir = socket_dir.to_string_lossy();
+    let host = utf8_percent_encode(&socket_dir, NON_ALPHANUMERIC);
+    let database = utf8_percent_encode(database, NON_ALPHANUMERIC);
+    // `sslmode` is set explicitly, so that PGSSLMODE of the environment does not apply.
+    format!("postgres://{SUPERUSER}@{host}:{PORT}/{database}?sslmode=disable")
 }
 
-fn percent_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                encoded.push(char::from(byte))
-            }
-            _ => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
-}
-
-/// Whether Postgres accepts connections.
+/// Returns whether Postgres accepts connections.
 pub(super) async fn is_ready(socket_dir: &Path) -> bool {
-    match timeout(CONNECT, connect(socket_dir)).await {
+    match timeout(CONNECT_TIMEOUT, connect(socket_dir)).await {
         Ok(Ok(connection)) => {
-            // The answer is known; how the connection ends does not matter.
-            drop(timeout(CONNECT, connection.close()).await);
+            // Errors while closing do not matter.
+            drop(timeout(CONNECT_TIMEOUT, connection.close()).await);
             true
         }
         Ok(Err(_)) | Err(_) => false,
@@ -67,11 +56,12 @@ pub(super) async fn create_database(
     let create = async {
         let mut connection = connect(socket_dir).await?;
         let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
-            .bind(DATABASE)
+            .bind(PORTAL_DATABASE)
             .fetch_one(&mut connection)
             .await?;
         if !exists {
-            sqlx::query("CREATE DATABASE portal")
+            let statement = format!("CREATE DATABASE {PORTAL_DATABASE}");
+            sqlx::query(AssertSqlSafe(statement))
                 .execute(&mut connection)
                 .await?;
         }
@@ -82,7 +72,7 @@ pub(super) async fn create_database(
         Err(_) => Err(format!("no response within {} seconds", time_limit.as_secs())),
     };
     created.map_err(|cause| ClusterError::CreateDatabase {
-        database: DATABASE,
+        database: PORTAL_DATABASE,
         cause,
         log: log.path().to_path_buf(),
     })
@@ -92,8 +82,8 @@ async fn connect(socket_dir: &Path) -> Result<PgConnection, sqlx::Error> {
     PgConnectOptions::new_without_pgpass()
         .socket(socket_dir)
         .port(PORT)
-        .username(USER)
-        .database(MAINTENANCE)
+        .username(SUPERUSER)
+        .database(MAINTENANCE_DATABASE)
         .ssl_mode(PgSslMode::Disable)
         .connect()
         .await
@@ -107,21 +97,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sqlx_understands_the_url() {
-        let url = url(Path::new("/srv/my portal,\"ü\"%/socket"), "por/tal?");
-        let options: PgConnectOptions = url.parse().expect("a URL");
-        assert_eq!(
-            options.get_socket().map(|path| path.as_path()),
-            Some(Path::new("/srv/my portal,\"ü\"%/socket"))
-        );
+    fn sqlx_parses_the_url() {
+        let socket_dir = Path::new("/srv/my portal,\"ü\"%/socket");
+        let options: PgConnectOptions = build_url(socket_dir, "por/tal?").parse().expect("a URL");
+        assert_eq!(options.get_socket().map(|path| path.as_path()), Some(socket_dir));
         assert_eq!(options.get_port(), PORT);
-        assert_eq!(options.get_username(), USER);
+        assert_eq!(options.get_username(), SUPERUSER);
         assert_eq!(options.get_database(), Some("por/tal?"));
     }
 
     #[tokio::test]
     async fn create_database_times_out() {
-        let directory = TempDir::new("hung");
+        let directory = TempDir::new();
         let log = PostgresLog::open(directory.path()).expect("open the log");
         let socket = directory.path().join(format!(".s.PGSQL.{PORT}"));
         // Accepts connections, but never responds.

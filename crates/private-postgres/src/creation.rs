@@ -4,22 +4,21 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::account::Account;
 use super::binaries::{Binaries, leading_number};
-use super::client::USER;
+use super::client::SUPERUSER;
 use super::error::ClusterError;
 use super::layout::Layout;
 use super::log::PostgresLog;
 use super::supervisor::Supervised;
 
-/// What unfinished clusters are called; the process id of who makes it follows.
-const UNFINISHED: &str = "data.new-";
+/// Name prefix of an unfinished cluster. The process id of its creator follows.
+const UNFINISHED_PREFIX: &str = "data.new-";
 
 /// The locale for a language-independent order of Unicode text. Not every system has it.
 const LOCALE: &str = "--locale=C.UTF-8";
 const NO_LOCALE: &str = "--no-locale";
 
-/// The major version that created the cluster; `None` when there is no cluster yet.
+/// Returns the major version that created the cluster. `None`: there is no cluster yet.
 pub(super) fn cluster_version(data: &Path) -> Result<Option<u32>, ClusterError> {
     let is_empty = match fs::read_dir(data) {
         Ok(mut entries) => entries.next().is_none(),
@@ -30,92 +29,81 @@ pub(super) fn cluster_version(data: &Path) -> Result<Option<u32>, ClusterError> 
         return Ok(None);
     }
     let version = fs::read(data.join("PG_VERSION")).unwrap_or_default();
-    match leading_number(&String::from_utf8_lossy(&version)) {
-        Some(major) => Ok(Some(major)),
-        None => Err(ClusterError::NotACluster {
-            directory: data.to_path_buf(),
-        }),
-    }
+    let major = leading_number(&String::from_utf8_lossy(&version));
+    let not_a_cluster = || ClusterError::NotACluster {
+        directory: data.to_path_buf(),
+    };
+    major.ok_or_else(not_a_cluster).map(Some)
 }
 
-/// Creates the cluster. It appears under its name when it is complete, so being killed half way leaves no
-/// broken one. `durable` says whether to wait until it is safely on disk.
+/// Creates the cluster in a temporary directory and renames it when it is complete, so that a crash leaves no partial
+/// cluster.
 pub(super) async fn create(
     layout: &Layout,
     binaries: &Binaries,
     log: &PostgresLog,
-    durable: bool,
+    sync_to_disk: bool,
 ) -> Result<(), ClusterError> {
-    remove_unfinished(layout.root());
-    // Not a name that an initdb of a killed portal could still be writing to.
-    let draft = layout.root().join(format!("{UNFINISHED}{}", std::process::id()));
-    let data = layout.data();
-
-    let start = log.len();
-    if !initdb(&draft, layout.account(), binaries, log, durable, LOCALE).await? {
-        let output = log.since(start);
-        if !output.contains("locale") {
-            return Err(ClusterError::Initdb {
-                output,
-                log: log.path().to_path_buf(),
-            });
+    let root = layout.root();
+    remove_unfinished(root);
+    // The process id makes the name unique: an initdb of a killed portal may still write to another one.
+    let draft = root.join(format!("{UNFINISHED_PREFIX}{}", std::process::id()));
+    let initdb = async |locale| run_initdb(&draft, layout, binaries, log, sync_to_disk, locale).await;
+    match initdb(LOCALE).await {
+        Err(ClusterError::Initdb { output, .. }) if output.contains("locale") => {
+            tracing::debug!("locale C.UTF-8 missing, database created without locale");
+            initdb(NO_LOCALE).await?;
         }
-        tracing::debug!("The locale C.UTF-8 is missing, so the database gets none");
-        let start = log.len();
-        if !initdb(&draft, layout.account(), binaries, log, durable, NO_LOCALE).await? {
-            return Err(ClusterError::Initdb {
-                output: log.since(start),
-                log: log.path().to_path_buf(),
-            });
-        }
+        result => result?,
     }
 
+    let data = layout.data();
     fs::rename(&draft, &data).map_err(ClusterError::io("create", &data))?;
-    if durable {
-        let root = layout.root();
+    if sync_to_disk {
         File::open(root)
             .and_then(|root| root.sync_all())
             .map_err(ClusterError::io("sync", root))?;
     }
-    // Again, because that initdb may have gone on writing while its folder was removed.
-    remove_unfinished(layout.root());
+    // Repeat: an initdb of a killed portal may have recreated its directory.
+    remove_unfinished(root);
     Ok(())
 }
 
-/// Runs `initdb`; false when it failed.
-async fn initdb(
+async fn run_initdb(
     data: &Path,
-    account: &Account,
+    layout: &Layout,
     binaries: &Binaries,
     log: &PostgresLog,
-    durable: bool,
+    sync_to_disk: bool,
     locale: &str,
-) -> Result<bool, ClusterError> {
-    // Supervised like the server, so that it does not go on after a portal that was killed.
-    let mut initdb = Supervised::spawn(&binaries.initdb(), account, log, |command| {
-        // Whoever reaches the socket may connect: the permissions of its folder are the authentication.
-        command.args(["--auth=trust", "--encoding=UTF8", locale, "-U", USER]);
-        if !durable {
+) -> Result<(), ClusterError> {
+    let log_start = log.len();
+    // Supervised, so that it ends with the portal.
+    let mut initdb = Supervised::spawn(&binaries.initdb(), layout.account(), log, |command| {
+        // No passwords: access is restricted by the permissions of the socket directory.
+        command.args(["--auth=trust", "--encoding=UTF8", locale, "-U", SUPERUSER]);
+        if !sync_to_disk {
             command.arg("--no-sync");
         }
         command.arg("-D").arg(data);
     })?;
-    Ok(initdb.wait().await.is_ok_and(|status| status.success()))
+    if initdb.wait().await.is_ok_and(|status| status.success()) {
+        return Ok(());
+    }
+    Err(ClusterError::Initdb {
+        output: log.since(log_start),
+        log: log.path().to_path_buf(),
+    })
 }
 
-/// Removes clusters that were never completed. What cannot be removed now is only in the way of nothing.
+/// Removes unfinished clusters. Errors are ignored, because a leftover does no harm.
 fn remove_unfinished(root: &Path) {
-    let Ok(entries) = fs::read_dir(root) else {
-        return;
-    };
-    for entry in entries.flatten().filter(|entry| {
-        entry
-            .file_name()
-            .as_encoded_bytes()
-            .starts_with(UNFINISHED.as_bytes())
-    }) {
-        if let Err(error) = fs::remove_dir_all(entry.path()) {
-            tracing::debug!(directory = %entry.path().display(), %error, "An unfinished database was not removed");
+    for entry in fs::read_dir(root).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if name.as_encoded_bytes().starts_with(UNFINISHED_PREFIX.as_bytes())
+            && let Err(error) = fs::remove_dir_all(entry.path())
+        {
+            tracing::debug!(directory = %entry.path().display(), %error, "unfinished cluster not removed");
         }
     }
 }

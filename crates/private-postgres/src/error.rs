@@ -1,27 +1,27 @@
-//! What can go wrong with the private cluster, each as one line that says what to do.
+//! Errors of the private cluster. Each message is one line with a remedy.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why a private Postgres cluster could not be started, reached or stopped.
+/// The reason why a private Postgres cluster could not be started, reached or stopped.
 ///
-/// Every message is one complete line for the person who runs the portal. Causes are part of that line
-/// instead of a `source()`, so that nothing is printed twice.
+/// Each message is one complete line for the operator. It includes the cause instead of a `source()`, so that nothing is
+/// printed twice.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
-    /// No Postgres server is installed in any of the places searched.
+    /// No Postgres server was found.
     #[error(
         "Postgres 15 or newer was not found. Install it (Debian: apt install postgresql; macOS: brew install postgresql@17) or set DATABASE_URL."
     )]
     BinariesMissing,
 
-    /// `PORTAL_POSTGRES_BIN` is set, but to a folder without a usable server.
+    /// `PORTAL_POSTGRES_BIN` is a directory without a usable server.
     #[error(
-        "PORTAL_POSTGRES_BIN is {directory}, where no working postgres and initdb were found. Point it to the bin folder of Postgres 15 or newer, or unset it.",
+        "PORTAL_POSTGRES_BIN is {directory}, where no working postgres and initdb were found. Set it to the bin directory of Postgres 15 or newer, or unset it.",
         directory = .directory.display()
     )]
     OverrideUnusable {
-        /// The folder the variable names.
+        /// The value of the variable.
         directory: PathBuf,
     },
 
@@ -33,35 +33,35 @@ pub enum ClusterError {
     TooOld {
         /// The newest major version found.
         found: u32,
-        /// The folder with its programs.
+        /// The directory of its programs.
         directory: PathBuf,
     },
 
     /// The cluster was created by a major version of Postgres that is not installed.
     #[error(
-        "The database in {directory} was created by Postgres {cluster}, but installed is only Postgres {installed}. Install Postgres {cluster}, or name its bin folder in PORTAL_POSTGRES_BIN.",
+        "The database in {directory} was created by Postgres {cluster}, but this machine has only Postgres {installed}. Install Postgres {cluster}, or set PORTAL_POSTGRES_BIN to its bin directory.",
         directory = .directory.display()
     )]
     VersionMismatch {
-        /// The cluster's folder.
+        /// The cluster's directory.
         directory: PathBuf,
-        /// The major version that created it.
+        /// The major version that created the cluster.
         cluster: u32,
-        /// The major versions installed, as a list to read.
+        /// The installed major versions, such as "15 and 17".
         installed: String,
     },
 
-    /// The folder where the cluster belongs holds something else.
+    /// The cluster's directory has other content.
     #[error(
-        "{directory} is not a Postgres cluster. Move it away to start with an empty database, or restore it from a backup.",
+        "{directory} is not a Postgres cluster. Move the directory away to start with an empty database, or restore it from a backup.",
         directory = .directory.display()
     )]
     NotACluster {
-        /// The folder with the unexpected content.
+        /// The directory with the unexpected content.
         directory: PathBuf,
     },
 
-    /// Started by root on a machine without a user Postgres could run as.
+    /// The portal runs as root, and no user for Postgres exists.
     #[error(
         "Postgres cannot run as root, and there is neither a user \"postgres\" nor \"nobody\". Create one (useradd --system postgres), start the portal as another user, or set DATABASE_URL."
     )]
@@ -77,82 +77,82 @@ pub enum ClusterError {
         path: PathBuf,
     },
 
-    /// A folder of the cluster belongs to somebody else.
+    /// A directory of the cluster belongs to another user.
     #[error(
-        "{directory} belongs to user id {owner}, but Postgres would run as \"{user}\". Start the portal as the folder's owner, run chown -R {user} on it, or choose another PORTAL_DATA_DIR.",
+        "{directory} belongs to user id {owner}, but Postgres would run as \"{user}\". Start the portal as the directory's owner, run chown -R {user} on it, or choose another PORTAL_DATA_DIR.",
         directory = .directory.display()
     )]
     WrongOwner {
-        /// The folder.
+        /// The directory.
         directory: PathBuf,
         /// The user id that owns it.
         owner: u32,
-        /// The user Postgres would run as.
+        /// The user that would run Postgres.
         user: String,
     },
 
-    /// The cluster's folder exists, but a parent folder is closed to the user Postgres runs as.
+    /// The cluster's directory exists, but the user that runs Postgres cannot enter a parent directory.
     #[error(
-        "The user \"{user}\" can no longer reach the database in {directory}. Allow it to pass the folders above (chmod o+x), or move the data directory.",
+        "The user \"{user}\" cannot access the database in {directory}. Allow this user to enter the parent directories (chmod o+x), or move the data directory.",
         directory = .directory.display()
     )]
     Unreachable {
-        /// The cluster's folder.
+        /// The cluster's directory.
         directory: PathBuf,
-        /// The user Postgres runs as.
+        /// The user that runs Postgres.
         user: String,
     },
 
-    /// The data directory was moved, but its cluster lives outside of it.
+    /// The data directory was moved, but its cluster is stored outside it.
     #[error(
-        "The data directory was moved or copied, but its database is in {found}. Move the data directory back, or rename that folder to {expected}.",
+        "The data directory was moved or copied, but its database is in {found}. Move the data directory back, or rename that directory to {expected}.",
         found = .found.display(),
         expected = .expected.display()
     )]
     Moved {
-        /// Where the cluster was.
+        /// The recorded path of the cluster.
         found: PathBuf,
-        /// Where the cluster of the data directory at its present place belongs.
+        /// The path of the cluster for the data directory's current path.
         expected: PathBuf,
     },
 
-    /// The folder for the socket exists already and is not safe to use.
+    /// The socket directory exists already and is not safe to use.
     #[error(
-        "{directory} is not a private folder of the user \"{user}\", so the database socket cannot be put there. Remove it, or choose a shorter PORTAL_DATA_DIR.",
+        "{directory} is not a private directory of the user \"{user}\", so it cannot hold the database socket. Remove it, or choose a shorter PORTAL_DATA_DIR.",
         directory = .directory.display()
     )]
     SocketDirectory {
-        /// The folder.
+        /// The directory.
         directory: PathBuf,
-        /// The user who would have to own it.
+        /// The required owner.
         user: String,
     },
 
-    /// A file or folder could not be read or written.
+    /// A file or directory could not be read or written.
     #[error(
         "Could not {action} {path}: {cause}. Check its permissions and free space, or choose another PORTAL_DATA_DIR.",
         path = .path.display()
     )]
     Io {
-        /// What was tried, as a verb: "create".
+        /// The failed action as a verb: "create".
         action: &'static str,
-        /// The file or folder.
+        /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         cause: io::Error,
     },
 
-    /// A program could not be run at all.
+    /// A program could not be started.
     #[error(
-        "Could not run {program} as \"{user}\": {cause}. Check that this user may execute it, or set DATABASE_URL.",
+        "Could not run {program} as \"{user}\": {cause}. Check that this user can execute it, or set DATABASE_URL.",
         program = .program.display()
     )]
     Spawn {
         /// The program.
         program: PathBuf,
-        /// The user it was to run as.
+        /// The user that should have run it.
         user: String,
-        /// What the system said.
+        /// The error of the operating system.
         cause: io::Error,
     },
 
@@ -162,9 +162,9 @@ pub enum ClusterError {
         log = .log.display()
     )]
     Initdb {
-        /// The last lines of its output, joined to one.
+        /// The last lines of its output, joined into one.
         output: String,
-        /// The file with all of it.
+        /// The log file.
         log: PathBuf,
     },
 
@@ -174,23 +174,23 @@ pub enum ClusterError {
         log = .log.display()
     )]
     Exited {
-        /// The last lines of its log, joined to one.
+        /// The last lines of its log, joined into one.
         output: String,
-        /// The file with all of it.
+        /// The log file.
         log: PathBuf,
     },
 
-    /// Postgres runs, but accepted no connection in time.
+    /// Postgres runs, but did not accept a connection in time.
     #[error(
         "Postgres accepted no connection within {seconds} seconds: {output}. See {log}, then start the portal again.",
         log = .log.display()
     )]
     NotReady {
-        /// How long was waited, in seconds.
+        /// The time limit in seconds.
         seconds: u64,
-        /// The last lines of its log, joined to one.
+        /// The last lines of its log, joined into one.
         output: String,
-        /// The file with all of it.
+        /// The log file.
         log: PathBuf,
     },
 
@@ -202,11 +202,11 @@ pub enum ClusterError {
     OwnerNotReady {
         /// The data directory.
         directory: PathBuf,
-        /// How long was waited, in seconds.
+        /// The time limit in seconds.
         seconds: u64,
     },
 
-    /// A Postgres left over by an earlier portal does not end, whatever signal it gets.
+    /// A Postgres process of an earlier portal does not end after any signal.
     #[error(
         "Postgres (process {pid}) of an earlier portal does not stop. End it (kill -9 {pid}), then start the portal again."
     )]
@@ -220,15 +220,15 @@ pub enum ClusterError {
     CreateDatabase {
         /// The database's name.
         database: &'static str,
-        /// What Postgres or the connection said, as one line.
+        /// The error as one line.
         cause: String,
-        /// The file with Postgres' log.
+        /// The log file.
         log: PathBuf,
     },
 }
 
 impl ClusterError {
-    /// For `map_err` on file operations: "Could not `action` `path`".
+    /// Returns a function for `map_err` on file operations: "Could not `action` `path`".
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |cause| Self::Io {
             action,
@@ -238,7 +238,7 @@ impl ClusterError {
     }
 }
 
-/// Joins the lines of a text to one, so that it can be part of a one-line message.
+/// Joins lines into one, for a one-line message.
 pub(super) fn one_line<'a>(lines: impl IntoIterator<Item = &'a str>) -> String {
     let lines: Vec<_> = lines
         .into_iter()

@@ -1,17 +1,17 @@
-//! Where the files of the cluster are.
+//! The files of the cluster.
 //!
 //! ```text
 //! <data dir>/server.lock       held by the server of the data directory
 //! <data dir>/postgres.lock     held by the process that owns the cluster
-//! <data dir>/postgres.state    where the running cluster can be reached
-//! <data dir>/postgres.log      what Postgres says
-//! <data dir>/postgres.moved    where the cluster is, if it cannot be here
+//! <data dir>/postgres.state    socket directory of the running cluster
+//! <data dir>/postgres.log      output of Postgres
+//! <data dir>/postgres.moved    path of the cluster if it is outside the data directory
 //! <data dir>/postgres/data     the cluster
 //! <data dir>/postgres/socket   its socket, if that path is short enough
 //! ```
 
 use std::env;
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -22,83 +22,84 @@ use nix::unistd::Uid;
 use super::account::Account;
 use super::error::ClusterError;
 
-/// Where root keeps clusters whose data directory the user that runs Postgres cannot reach.
-const ELSEWHERE: &str = "/var/lib/broker-portal";
+/// Parent directory of clusters that cannot be stored in the data directory because the Postgres user has no access to
+/// it. Only used by root.
+const FALLBACK_ROOT: &str = "/var/lib/broker-portal";
 
-/// The longest folder, in bytes, in which a socket can be bound: macOS allows 103 bytes for the whole path, Linux 107.
-const LONGEST_SOCKET_DIR: usize = 103 - "/.s.PGSQL.5432".len();
+/// The file with the path of such a cluster.
+const FALLBACK_FILE: &str = "postgres.moved";
 
-/// The folders of one cluster.
+/// Longest path of a socket directory, in bytes. macOS allows 103 bytes for the socket's path, Linux 107.
+const MAX_SOCKET_DIR_BYTES: usize = 103 - "/.s.PGSQL.5432".len();
+
+/// The directories of one cluster.
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
-    /// Everything of the cluster; private to `account`.
+    /// Directory of all files of the cluster. Only `account` can access it.
     root: PathBuf,
-    /// The user that owns it.
+    /// The owner of `root`, who runs Postgres.
     account: Account,
 }
 
 impl Layout {
-    /// Finds or creates the folder for the cluster of `data_dir` (which is canonical). Only for the cluster's owner.
+    /// Finds or creates the cluster's directory for a canonical data directory. Only for the owner of the cluster.
     pub(super) async fn prepare(data_dir: &Path) -> Result<Self, ClusterError> {
-        let here = data_dir.join("postgres");
-        let marker = data_dir.join("postgres.moved");
-        let elsewhere = Path::new(ELSEWHERE).join(short_hash(data_dir));
-
-        if let Some(recorded) = read_path(&marker)? {
-            if recorded != elsewhere {
-                if !elsewhere.exists() {
-                    return Err(ClusterError::Moved {
-                        found: recorded,
-                        expected: elsewhere,
-                    });
-                }
-                write_path(&marker, &elsewhere)?;
-            }
-            return Self::create_elsewhere(elsewhere, data_dir).await;
+        let fallback = Path::new(FALLBACK_ROOT).join(short_hash(data_dir));
+        match read_fallback(data_dir)? {
+            Some(recorded) => Self::reopen_fallback(data_dir, recorded, fallback).await,
+            None => Self::create_default(data_dir, fallback).await,
         }
-
-        let layout = Self::create(here.clone())?;
-        if layout.account.can_enter(&here).await {
-            return Ok(layout);
-        }
-        if layout.data().exists() {
-            return Err(ClusterError::Unreachable {
-                directory: here,
-                user: layout.account.name().to_owned(),
-            });
-        }
-        // Nothing is in it yet; the cluster's folder elsewhere takes its place.
-        fs::remove_dir_all(&here).map_err(ClusterError::io("remove", &here))?;
-        set_aside(&elsewhere)?;
-        write_path(&marker, &elsewhere)?;
-        Self::create_elsewhere(elsewhere, data_dir).await
     }
 
-    async fn create_elsewhere(root: PathBuf, data_dir: &Path) -> Result<Self, ClusterError> {
-        let parent = Path::new(ELSEWHERE);
-        if !parent.exists() {
-            create_all(parent, 0o711)?;
-            // Once more, as the umask may have taken away what the user that runs Postgres needs to pass.
-            fs::set_permissions(parent, Permissions::from_mode(0o711))
-                .map_err(ClusterError::io("change the permissions of", parent))?;
+    /// Opens the cluster outside the data directory. Its path differs from `recorded` if the data directory was moved.
+    async fn reopen_fallback(
+        data_dir: &Path,
+        recorded: PathBuf,
+        fallback: PathBuf,
+    ) -> Result<Self, ClusterError> {
+        if recorded != fallback {
+            if !fallback.exists() {
+                return Err(ClusterError::Moved {
+                    found: recorded,
+                    expected: fallback,
+                });
+            }
+            write_fallback(data_dir, &fallback)?;
         }
-        let layout = Self::create(root)?;
-        if !layout.account.can_enter(&layout.root).await {
-            return Err(ClusterError::Unreachable {
-                directory: layout.root,
-                user: layout.account.name().to_owned(),
-            });
+        Self::create_fallback(fallback).await
+    }
+
+    /// Opens or creates the cluster's directory in the data directory, or outside it if the Postgres user has no access.
+    async fn create_default(data_dir: &Path, fallback: PathBuf) -> Result<Self, ClusterError> {
+        let layout = Self::create(data_dir.join("postgres"))?;
+        if layout.data().exists() || layout.account.can_enter(&layout.root).await {
+            return layout.check_access().await;
         }
+        // The directory is empty. Use the fallback directory instead.
+        fs::remove_dir_all(&layout.root).map_err(ClusterError::io("remove", &layout.root))?;
+        rename_old_cluster(&fallback)?;
+        write_fallback(data_dir, &fallback)?;
+        let layout = Self::create_fallback(fallback).await?;
         tracing::info!(
             data_dir = %data_dir.display(),
             cluster = %layout.root.display(),
             user = layout.account.name(),
-            "The user that runs Postgres cannot reach the data directory, so the database is kept elsewhere"
+            "data directory not accessible for the postgres user, cluster stored outside it"
         );
         Ok(layout)
     }
 
-    /// Makes sure that `root` exists and belongs to the user that runs Postgres.
+    async fn create_fallback(root: PathBuf) -> Result<Self, ClusterError> {
+        let parent = Path::new(FALLBACK_ROOT);
+        if !parent.exists() {
+            create_all(parent, 0o711)?;
+            // Set the mode again: the umask may have removed the execute bit for others.
+            set_mode(parent, 0o711)?;
+        }
+        Self::create(root)?.check_access().await
+    }
+
+    /// Creates or checks the root directory, and chooses the user that runs Postgres.
     fn create(root: PathBuf) -> Result<Self, ClusterError> {
         let owner = match fs::symlink_metadata(&root) {
             Ok(metadata) => Some(metadata.uid()),
@@ -106,27 +107,29 @@ impl Layout {
             Err(cause) => return Err(ClusterError::io("read", &root)(cause)),
         };
         let account = Account::choose(owner)?;
-        match private_directory(&root, &account).map_err(ClusterError::io("create", &root))? {
-            Private::Yes => {}
-            Private::Open => fs::set_permissions(&root, Permissions::from_mode(0o700))
-                .map_err(ClusterError::io("change the permissions of", &root))?,
-            Private::NotADirectory => return Err(ClusterError::NotADirectory { path: root }),
-            Private::No { owner } => {
-                return Err(ClusterError::WrongOwner {
-                    directory: root,
-                    owner,
-                    user: account.name().to_owned(),
-                });
-            }
+        let is_shared = create_directory(&root, &account)?;
+        if is_shared {
+            set_mode(&root, 0o700)?;
         }
         Ok(Self { root, account })
+    }
+
+    /// Ensures that the Postgres user can reach the root directory.
+    async fn check_access(self) -> Result<Self, ClusterError> {
+        if self.account.can_enter(&self.root).await {
+            return Ok(self);
+        }
+        Err(ClusterError::Unreachable {
+            directory: self.root,
+            user: self.account.name().to_owned(),
+        })
     }
 
     pub(super) fn account(&self) -> &Account {
         &self.account
     }
 
-    /// The folder everything else is in.
+    /// The root directory of the cluster.
     pub(super) fn root(&self) -> &Path {
         &self.root
     }
@@ -136,82 +139,75 @@ impl Layout {
         self.root.join("data")
     }
 
-    /// Makes sure that the folder for the socket exists and that only the cluster's user can enter it.
+    /// Creates or checks the socket directory, which only the Postgres user can enter.
     pub(super) fn socket_dir(&self) -> Result<PathBuf, ClusterError> {
-        let beside = self.root.join("socket");
-        // sqlx takes the folder as a URL, and so as UTF-8.
-        if beside.to_str().is_some() && fits_socket(&beside) {
-            // Its permissions do not matter: nobody else can enter the folder it is in.
-            return match private_directory(&beside, &self.account)
-                .map_err(ClusterError::io("create", &beside))?
-            {
-                Private::Yes | Private::Open => Ok(beside),
-                Private::NotADirectory => Err(ClusterError::NotADirectory { path: beside }),
-                Private::No { owner } => Err(ClusterError::WrongOwner {
-                    directory: beside,
-                    owner,
-                    user: self.account.name().to_owned(),
-                }),
-            };
+        let default = self.root.join("socket");
+        if can_hold_socket(&default) {
+            // Its permissions do not matter, because its parent directory is private.
+            create_directory(&default, &self.account)?;
+            return Ok(default);
         }
-        let short = self
-            .runtime_dir()
-            .join(format!("broker-portal-{}", short_hash(&self.root)));
-        match private_directory(&short, &self.account).map_err(ClusterError::io("create", &short))? {
-            Private::Yes => Ok(short),
-            // Somebody else may have been there first, to read or answer what goes through the socket.
-            Private::Open | Private::NotADirectory | Private::No { .. } => {
+        let short = self.short_socket_dir();
+        match create_directory(&short, &self.account) {
+            Ok(false) => Ok(short),
+            // Another user may have created it to intercept connections.
+            Ok(true) | Err(ClusterError::WrongOwner { .. } | ClusterError::NotADirectory { .. }) => {
                 Err(ClusterError::SocketDirectory {
                     directory: short,
                     user: self.account.name().to_owned(),
                 })
             }
+            Err(error) => Err(error),
         }
     }
 
-    /// Removes a folder for the socket outside of the cluster's own, where it would lie about until the next boot.
+    /// Removes a socket directory outside `root`; otherwise it would stay until the next boot.
     pub(super) fn remove_socket_dir(&self, socket_dir: &Path) {
         if !socket_dir.starts_with(&self.root)
             && let Err(error) = fs::remove_dir(socket_dir)
         {
-            tracing::debug!(directory = %socket_dir.display(), %error, "The folder for the database socket was not removed");
+            tracing::debug!(directory = %socket_dir.display(), %error, "socket directory not removed");
         }
     }
 
-    /// A folder with a short path for temporary things.
-    fn runtime_dir(&self) -> PathBuf {
-        let own = env::var_os("XDG_RUNTIME_DIR")
+    fn short_socket_dir(&self) -> PathBuf {
+        let name = format!("broker-portal-{}", short_hash(&self.root));
+        let runtime_dir = env::var_os("XDG_RUNTIME_DIR")
             .map(PathBuf::from)
             .filter(|directory| {
-                // Room for the slash, the name and the 16 digits of the hash.
-                let usable = directory.is_absolute()
-                    && directory.to_str().is_some()
-                    && fits_socket(&directory.join(format!("broker-portal-{:016x}", 0)));
-                // Root's own is closed to the user that runs Postgres.
-                usable
-                    && !self.account.is_switch()
+                // The runtime directory of root is not accessible for the Postgres user.
+                !self.account.changes_user()
+                    && directory.is_absolute()
+                    && can_hold_socket(&directory.join(&name))
                     && fs::metadata(directory)
                         .is_ok_and(|found| found.is_dir() && found.uid() == self.account.uid())
             });
-        // Not `temp_dir()`: on macOS that is too long already.
-        own.unwrap_or_else(|| PathBuf::from("/tmp"))
+        // `temp_dir()` is too long on macOS.
+        runtime_dir.unwrap_or_else(|| PathBuf::from("/tmp")).join(name)
     }
 }
 
-/// Creates the data directory if it is missing and returns its one true path.
-pub(super) fn data_dir(path: &Path) -> Result<PathBuf, ClusterError> {
-    // The user that root runs Postgres as has to pass it, but not to list it.
+/// Creates the data directory if it is missing and returns its canonical path.
+pub(super) fn create_data_dir(path: &Path) -> Result<PathBuf, ClusterError> {
+    // The Postgres user of root must be able to traverse the directory, but not list it.
     let mode = if Uid::effective().is_root() { 0o711 } else { 0o700 };
     create_all(path, mode)?;
     fs::canonicalize(path).map_err(ClusterError::io("open", path))
 }
 
-/// Where the cluster of a data directory is, if there is one.
-pub(super) fn found_data(data_dir: &Path) -> Result<PathBuf, ClusterError> {
-    let elsewhere = read_path(&data_dir.join("postgres.moved"))?;
-    Ok(elsewhere
-        .unwrap_or_else(|| data_dir.join("postgres"))
-        .join("data"))
+/// Returns Postgres' data directory for a data directory of the portal, even if it does not exist.
+pub(super) fn locate_data(data_dir: &Path) -> Result<PathBuf, ClusterError> {
+    let root = read_fallback(data_dir)?.unwrap_or_else(|| data_dir.join("postgres"));
+    Ok(root.join("data"))
+}
+
+/// Returns the path of the cluster that is stored outside the data directory. `None`: it is stored inside.
+pub(super) fn read_fallback(data_dir: &Path) -> Result<Option<PathBuf>, ClusterError> {
+    read_path(&data_dir.join(FALLBACK_FILE))
+}
+
+fn write_fallback(data_dir: &Path, fallback: &Path) -> Result<(), ClusterError> {
+    write_path(&data_dir.join(FALLBACK_FILE), fallback)
 }
 
 fn create_all(path: &Path, mode: u32) -> Result<(), ClusterError> {
@@ -222,70 +218,75 @@ fn create_all(path: &Path, mode: u32) -> Result<(), ClusterError> {
         .map_err(ClusterError::io("create", path))
 }
 
-/// What `private_directory` found.
-#[derive(Debug, PartialEq, Eq)]
-enum Private {
-    /// It belongs to the account, and nobody else can enter it.
-    Yes,
-    /// It belongs to the account, but its permissions let others in.
-    Open,
-    /// It is a file or a symbolic link.
-    NotADirectory,
-    /// It belongs to somebody else.
-    No { owner: u32 },
+fn set_mode(path: &Path, mode: u32) -> Result<(), ClusterError> {
+    fs::set_permissions(path, Permissions::from_mode(mode))
+        .map_err(ClusterError::io("change the permissions of", path))
 }
 
-/// Creates a folder for `account` only, or looks at the one that exists.
-fn private_directory(path: &Path, account: &Account) -> io::Result<Private> {
-    match DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => account.take(path)?,
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(error),
+/// Creates a directory with access only for `account`, or checks the owner of an existing one. Returns whether its
+/// permissions include other users.
+fn create_directory(path: &Path, account: &Account) -> Result<bool, ClusterError> {
+    let create = || -> io::Result<Metadata> {
+        match DirBuilder::new().mode(0o700).create(path) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let found = fs::symlink_metadata(path)?;
+        let is_roots = account.changes_user() && found.is_dir() && found.uid() == 0;
+        // Just created, or an earlier start was killed before it changed the owner.
+        if is_roots && fs::read_dir(path)?.next().is_none() {
+            account.take_ownership(path)?;
+            return fs::symlink_metadata(path);
+        }
+        Ok(found)
+    };
+    let found = create().map_err(ClusterError::io("create", path))?;
+    if !found.is_dir() {
+        return Err(ClusterError::NotADirectory {
+            path: path.to_path_buf(),
+        });
     }
-    let mut found = fs::symlink_metadata(path)?;
-    if found.is_dir() && account.is_switch() && found.uid() == 0 && fs::read_dir(path)?.next().is_none() {
-        // An earlier portal of root was killed between creating it and handing it over.
-        account.take(path)?;
-        found = fs::symlink_metadata(path)?;
+    if found.uid() != account.uid() {
+        return Err(ClusterError::WrongOwner {
+            directory: path.to_path_buf(),
+            owner: found.uid(),
+            user: account.name().to_owned(),
+        });
     }
-    Ok(if !found.is_dir() {
-        Private::NotADirectory
-    } else if found.uid() != account.uid() {
-        Private::No { owner: found.uid() }
-    } else if found.mode() & 0o077 != 0 {
-        Private::Open
-    } else {
-        Private::Yes
-    })
+    Ok(found.mode() & 0o077 != 0)
 }
 
-fn fits_socket(directory: &Path) -> bool {
-    directory.as_os_str().len() <= LONGEST_SOCKET_DIR
+/// Returns whether a socket can be bound in a directory. Its path is part of the connection URL, so it must be UTF-8.
+fn can_hold_socket(directory: &Path) -> bool {
+    directory
+        .to_str()
+        .is_some_and(|path| path.len() <= MAX_SOCKET_DIR_BYTES)
 }
 
-/// Renames the cluster of a data directory that was at the same place before and has been removed since:
-/// whoever removes a data directory expects to start with an empty database.
-fn set_aside(elsewhere: &Path) -> Result<(), ClusterError> {
-    if !elsewhere.exists() {
+/// Renames a cluster that belongs to a removed data directory with the same path. A new data directory must start with
+/// an empty database.
+fn rename_old_cluster(fallback: &Path) -> Result<(), ClusterError> {
+    if !fallback.exists() {
         return Ok(());
     }
-    let free = (1_u32..)
-        .map(|number| elsewhere.with_extension(format!("old-{number}")))
-        .find(|path| !path.exists());
-    let Some(aside) = free else { return Ok(()) };
-    fs::rename(elsewhere, &aside).map_err(ClusterError::io("rename", elsewhere))?;
-    tracing::warn!(
-        kept_in = %aside.display(),
-        "An earlier data directory of the same name was removed; its database was set aside"
-    );
+    let mut number = 1;
+    let renamed = loop {
+        let candidate = fallback.with_extension(format!("old-{number}"));
+        if !candidate.exists() {
+            break candidate;
+        }
+        number += 1;
+    };
+    fs::rename(fallback, &renamed).map_err(ClusterError::io("rename", fallback))?;
+    tracing::warn!(renamed_to = %renamed.display(), "cluster of a removed data directory renamed");
     Ok(())
 }
 
-/// Writes a path to a file that is complete or not there at all.
+/// Writes a path to a file atomically.
 pub(super) fn write_path(file: &Path, path: &Path) -> Result<(), ClusterError> {
     let draft = file.with_extension("draft");
     let write = || {
-        let mut out = private_file().truncate(true).open(&draft)?;
+        let mut out = private_file_options().truncate(true).open(&draft)?;
         out.write_all(path.as_os_str().as_bytes())?;
         out.sync_all()?;
         fs::rename(&draft, file)
@@ -293,7 +294,7 @@ pub(super) fn write_path(file: &Path, path: &Path) -> Result<(), ClusterError> {
     write().map_err(ClusterError::io("write", file))
 }
 
-/// Reads what `write_path` wrote; `None` when the file does not exist.
+/// Reads a path written by `write_path`. `None`: the file does not exist.
 pub(super) fn read_path(file: &Path) -> Result<Option<PathBuf>, ClusterError> {
     match fs::read(file) {
         Ok(bytes) => Ok(Some(PathBuf::from(std::ffi::OsString::from_vec(bytes)))),
@@ -302,16 +303,15 @@ pub(super) fn read_path(file: &Path) -> Result<Option<PathBuf>, ClusterError> {
     }
 }
 
-/// How files in the data directory are opened for writing: nobody else can read them.
-pub(super) fn private_file() -> OpenOptions {
+/// Options to create a file that only the owner can read.
+pub(super) fn private_file_options() -> OpenOptions {
     let mut options = File::options();
     options.write(true).create(true).mode(0o600);
     options
 }
 
-/// 16 digits that name a path, the same in every version of the portal (FNV-1a, which `std`'s hashes do not
-/// promise to be). Not meant to withstand somebody who looks for collisions; whoever uses it checks what it
-/// finds.
+/// Returns a 16-digit FNV-1a hash of a path. It must not change between versions, which `std`'s hasher does not
+/// guarantee. It is not collision-resistant: callers verify what they find under the name.
 fn short_hash(path: &Path) -> String {
     let hash = path
         .as_os_str()
@@ -325,6 +325,8 @@ fn short_hash(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::super::tests::TempDir;
     use super::*;
 
@@ -334,38 +336,31 @@ mod tests {
         assert_eq!(short_hash(Path::new("a")), "af63dc4c8601ec8c");
     }
 
+    #[test]
+    fn shared_or_foreign_directory_is_not_private() {
+        let directory = TempDir::new();
+        let account = Account::choose(None).expect("an account");
+        let shared = directory.path().join("shared");
+        assert!(!create_directory(&shared, &account).expect("create"));
+        fs::set_permissions(&shared, Permissions::from_mode(0o755)).expect("chmod");
+        assert!(create_directory(&shared, &account).expect("check"));
+
+        // `/usr` belongs to root, and Postgres never runs as root.
+        let foreign = create_directory(Path::new("/usr"), &account);
+        assert!(
+            matches!(foreign, Err(ClusterError::WrongOwner { owner: 0, .. })),
+            "{foreign:?}"
+        );
+    }
+
     #[tokio::test]
     async fn symbolic_link_is_reported_as_such() {
-        let directory = TempDir::new("link");
-        let link = directory.path().join("postgres");
-        std::os::unix::fs::symlink(directory.path(), link).expect("symlink");
+        let directory = TempDir::new();
+        symlink(directory.path(), directory.path().join("postgres")).expect("symlink");
         let error = Layout::prepare(directory.path()).await.expect_err("a link");
         assert!(
             error.to_string().contains("is a file or symbolic link"),
             "{error}"
-        );
-    }
-
-    #[test]
-    fn foreign_directory_is_refused() {
-        let directory = TempDir::new("untrusted");
-        let account = Account::choose(None).expect("an account");
-        let open = directory.path().join("open");
-        assert_eq!(private_directory(&open, &account).expect("create"), Private::Yes);
-        fs::set_permissions(&open, Permissions::from_mode(0o755)).expect("chmod");
-        assert_eq!(private_directory(&open, &account).expect("look"), Private::Open);
-
-        let link = directory.path().join("link");
-        std::os::unix::fs::symlink(&open, &link).expect("symlink");
-        assert_eq!(
-            private_directory(&link, &account).expect("look"),
-            Private::NotADirectory
-        );
-
-        // That of the system belongs to root, whom Postgres never runs as.
-        assert_eq!(
-            private_directory(Path::new("/usr"), &account).expect("look"),
-            Private::No { owner: 0 }
         );
     }
 }

@@ -1,35 +1,37 @@
-//! The file Postgres' messages go to.
+//! The log file of Postgres.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::error::{ClusterError, one_line};
-use super::layout::private_file;
+use super::layout::private_file_options;
 
-/// A log larger than this, in bytes, is emptied at the next start.
-const LARGEST: u64 = 10 * 1024 * 1024;
+/// A larger log is emptied at the next start.
+const MAX_LOG_BYTES: u64 = 10 * 1024 * 1024;
 
-/// How much of the log's end an error is made from: bytes read, and lines kept of them.
+/// Bytes at the end of the log that are read for an error message.
 const TAIL_BYTES: u64 = 8 * 1024;
+
+/// Lines that the message shows.
 const TAIL_LINES: usize = 6;
 
 /// `<data dir>/postgres.log`.
 ///
-/// The portal opens it and Postgres inherits the open file, so Postgres' user need not be able to reach it.
+/// The portal opens it and Postgres inherits the open file, so the Postgres user needs no access to its directory.
 #[derive(Clone, Debug)]
 pub(super) struct PostgresLog {
     path: PathBuf,
 }
 
 impl PostgresLog {
-    /// Creates the log, or empties one that has become large.
+    /// Creates the log, or empties it if it is too large.
     pub(super) fn open(data_dir: &Path) -> Result<Self, ClusterError> {
         let log = Self {
             path: data_dir.join("postgres.log"),
         };
-        if log.len() > LARGEST {
-            private_file()
+        if log.len() > MAX_LOG_BYTES {
+            private_file_options()
                 .truncate(true)
                 .open(&log.path)
                 .map_err(ClusterError::io("empty", &log.path))?;
@@ -42,20 +44,20 @@ impl PostgresLog {
         &self.path
     }
 
-    /// The log, opened for a process to write to.
+    /// Opens the log for the output of a process.
     pub(super) fn appender(&self) -> Result<File, ClusterError> {
-        private_file()
+        private_file_options()
             .append(true)
             .open(&self.path)
             .map_err(ClusterError::io("open", &self.path))
     }
 
-    /// Its present length in bytes, to be given to `since` later.
+    /// The current length in bytes, for a later call of `since`.
     pub(super) fn len(&self) -> u64 {
         fs::metadata(&self.path).map_or(0, |metadata| metadata.len())
     }
 
-    /// The last lines written after `start`, as one line. Never fails: it is only read to explain another failure.
+    /// Returns the last lines written after `start`, as one line. Never fails, because it only explains another error.
     pub(super) fn since(&self, start: u64) -> String {
         let read = || {
             let mut file = File::open(&self.path)?;
@@ -69,7 +71,7 @@ impl PostgresLog {
         let lines: Vec<_> = text.lines().collect();
         let last = one_line(lines.iter().skip(lines.len().saturating_sub(TAIL_LINES)).copied());
         if last.is_empty() {
-            "it said nothing".to_owned()
+            "no output".to_owned()
         } else {
             last
         }
@@ -85,7 +87,7 @@ mod tests {
 
     #[test]
     fn only_a_large_log_is_truncated() {
-        let directory = TempDir::new("log");
+        let directory = TempDir::new();
         let log = PostgresLog::open(directory.path()).expect("open");
         log.appender()
             .expect("append")
@@ -94,11 +96,11 @@ mod tests {
         let log = PostgresLog::open(directory.path()).expect("open again");
         assert_eq!(log.since(0), "first | second");
         assert_eq!(log.since(6), "second");
-        assert_eq!(log.since(log.len()), "it said nothing");
+        assert_eq!(log.since(log.len()), "no output");
 
         log.appender()
             .expect("append")
-            .set_len(LARGEST + 1)
+            .set_len(MAX_LOG_BYTES + 1)
             .expect("grow");
         let log = PostgresLog::open(directory.path()).expect("open a large one");
         assert_eq!(log.len(), 0);

@@ -1,4 +1,4 @@
-//! Starts Postgres on the cluster's files, and starts it again when it dies.
+//! Starts Postgres, and restarts it after a crash.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -14,97 +14,76 @@ use super::error::ClusterError;
 use super::layout::Layout;
 use super::log::PostgresLog;
 use super::owner::Ownership;
-use super::postmaster::stop_leftover;
+use super::postmaster::stop_orphan;
 use super::supervisor::Supervised;
+use super::{POLL_INTERVAL, START_TIMEOUT};
 
-/// How long Postgres may take until it accepts connections, recovery after a crash included.
-pub(super) const READY: Duration = Duration::from_secs(60);
-
-/// How often it is tried to connect meanwhile.
-pub(super) const POLL: Duration = Duration::from_millis(50);
-
-/// What Postgres says when processes of an earlier one on the same files have not ended yet.
+/// Messages of Postgres when processes of an earlier instance still use the data directory.
 const STILL_IN_USE: [&str; 2] = [
     "pre-existing shared memory block",
     "lock file \"postmaster.pid\" already exists",
 ];
 
-/// The pause before Postgres is started again after it died. It doubles each time, up to the longest, and is
-/// short again once Postgres has been up for the time given last.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-const STEADY: Duration = Duration::from_secs(60);
+/// First restart delay. It doubles with each failure.
+const INITIAL_BACKOFF: Duration = Duration::from_millis(200);
 
-/// Postgres on the cluster's files.
+/// Longest restart delay.
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
+
+/// Uptime after which the restart delay is reset.
+const STABLE_AFTER: Duration = Duration::from_secs(60);
+
+/// The Postgres process of the cluster, and what is needed to restart it.
 #[derive(Debug)]
 pub(super) struct Server {
-    layout: Layout,
-    socket_dir: PathBuf,
-    binaries: Binaries,
-    settings: Vec<(String, String)>,
-    log: PostgresLog,
-    process: Option<Supervised>,
+    pub(super) layout: Layout,
+    pub(super) socket_dir: PathBuf,
+    pub(super) binaries: Binaries,
+    pub(super) settings: Vec<(String, String)>,
+    pub(super) log: PostgresLog,
+    pub(super) process: Option<Supervised>,
 }
 
 impl Server {
-    pub(super) fn new(
-        layout: Layout,
-        socket_dir: PathBuf,
-        binaries: Binaries,
-        settings: Vec<(String, String)>,
-        log: PostgresLog,
-    ) -> Self {
-        Self {
-            layout,
-            socket_dir,
-            binaries,
-            settings,
-            log,
-            process: None,
-        }
-    }
-
     /// Starts Postgres and waits until it accepts connections.
     pub(super) async fn start(&mut self) -> Result<(), ClusterError> {
-        let deadline = Instant::now() + READY;
+        let deadline = Instant::now() + START_TIMEOUT;
         loop {
-            let stale = stop_leftover(&self.layout.data(), self.layout.account()).await?;
+            let stale_pid = stop_orphan(&self.layout.data(), self.layout.account()).await?;
             self.remove_stale_socket()?;
-            let start = self.log.len();
-            let process = self.process.insert(self.spawn(stale)?);
-            let ended = tokio::select! {
+            let log_start = self.log.len();
+            let process = self.process.insert(self.spawn(stale_pid)?);
+            let has_exited = tokio::select! {
                 _ = process.wait() => true,
-                () = ready(&self.socket_dir) => return Ok(()),
+                () = wait_until_ready(&self.socket_dir) => return Ok(()),
                 () = sleep_until(deadline) => false,
             };
-            let output = self.log.since(start);
-            if !ended {
+            let output = self.log.since(log_start);
+            let log = self.log.path().to_path_buf();
+            if !has_exited {
                 self.stop().await;
                 return Err(ClusterError::NotReady {
-                    seconds: READY.as_secs(),
+                    seconds: START_TIMEOUT.as_secs(),
                     output,
-                    log: self.log.path().to_path_buf(),
+                    log,
                 });
             }
             self.process = None;
-            let still_in_use = STILL_IN_USE.iter().any(|message| output.contains(message));
-            if !still_in_use || Instant::now() >= deadline {
-                return Err(ClusterError::Exited {
-                    output,
-                    log: self.log.path().to_path_buf(),
-                });
+            let is_in_use = STILL_IN_USE.iter().any(|message| output.contains(message));
+            if !is_in_use || Instant::now() >= deadline {
+                return Err(ClusterError::Exited { output, log });
             }
-            sleep(POLL).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 
-    fn spawn(&self, stale: Option<i32>) -> Result<Supervised, ClusterError> {
-        let socket_dirs = quoted(&self.socket_dir);
+    fn spawn(&self, stale_pid: Option<i32>) -> Result<Supervised, ClusterError> {
+        let socket_dirs = quote_list_element(&self.socket_dir);
         let port = PORT.to_string();
-        // The last of several settings of the same name counts: callers may change the first two, but not
-        // where and to whom the server answers.
-        let first = [("timezone", "UTC"), ("log_timezone", "UTC")];
-        let last = [
+        // Postgres uses the last value of a repeated setting: callers can override the time zones, but not the
+        // listen address, socket, port and log.
+        let defaults = [("timezone", "UTC"), ("log_timezone", "UTC")];
+        let fixed = [
             ("listen_addresses", ""),
             ("unix_socket_directories", socket_dirs.as_str()),
             ("unix_socket_permissions", "0700"),
@@ -116,26 +95,27 @@ impl Server {
             .settings
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()));
+        let settings = defaults.into_iter().chain(chosen).chain(fixed);
         Supervised::spawn(
             &self.binaries.postgres(),
             self.layout.account(),
             &self.log,
             |command| {
                 command.arg("-D").arg(self.layout.data());
-                for (name, value) in first.into_iter().chain(chosen).chain(last) {
+                for (name, value) in settings {
                     command.arg("-c").arg(format!("{name}={value}"));
                 }
-                if let Some(pid) = stale {
-                    // Tells Postgres not to take whoever has this number now for a postmaster. It still finds
-                    // out itself whether processes of the earlier one are using the files.
+                if let Some(pid) = stale_pid {
+                    // Postgres ignores this process id in postmaster.pid, because another program may have it now.
+                    // It still checks shared memory for processes of the earlier instance.
                     command.env("PG_GRANDPARENT_PID", pid.to_string());
                 }
             },
         )
     }
 
-    /// Removes the socket of a Postgres that was killed. No other uses the folder, and the lock file beside
-    /// the socket holds a process id that may be somebody else's by now.
+    /// Removes the socket and its lock file after a crash. Only this cluster uses the directory, and the process id in
+    /// the lock file may belong to another program.
     fn remove_stale_socket(&self) -> Result<(), ClusterError> {
         for name in [format!(".s.PGSQL.{PORT}"), format!(".s.PGSQL.{PORT}.lock")] {
             let path = self.socket_dir.join(name);
@@ -148,78 +128,73 @@ impl Server {
         Ok(())
     }
 
-    /// Waits until Postgres has ended, and says how.
-    async fn ended(&mut self) -> String {
-        let status = match &mut self.process {
-            Some(process) => process
-                .wait()
-                .await
-                .map_or_else(|error| error.to_string(), |status| status.to_string()),
-            None => "not started".to_owned(),
+    /// Waits until Postgres exits and returns its exit status as text.
+    async fn wait_for_exit(&mut self) -> String {
+        let Some(process) = &mut self.process else {
+            return "not started".to_owned();
         };
+        let status = process.wait().await;
         self.process = None;
-        status
+        status.map_or_else(|error| error.to_string(), |status| status.to_string())
     }
 
-    /// Shuts Postgres down, if it runs, and waits until it has ended.
+    /// Shuts Postgres down, if it runs, and waits for its exit.
     pub(super) async fn stop(&mut self) {
         if let Some(process) = self.process.take() {
             process.stop().await;
         }
     }
 
-    /// Keeps Postgres running until the sender of `stop` is used or dropped, then shuts it down and gives up ownership.
-    pub(super) async fn keep(
+    /// Restarts Postgres after crashes until `stop` is received or its sender is dropped. Then shuts Postgres down and
+    /// releases the ownership.
+    pub(super) async fn run_until_stopped(
         mut self,
         ownership: Ownership,
         mut stop: oneshot::Receiver<()>,
     ) -> Result<(), ClusterError> {
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = INITIAL_BACKOFF;
         loop {
-            let since = Instant::now();
+            let started_at = Instant::now();
             let status = tokio::select! {
                 _ = &mut stop => break,
-                status = self.ended() => status,
+                status = self.wait_for_exit() => status,
             };
-            tracing::error!(%status, log = %self.log.path().display(), "Postgres ended unexpectedly and is started again");
-            if since.elapsed() >= STEADY {
-                pause = FIRST_PAUSE;
+            tracing::error!(%status, log = %self.log.path().display(), "postgres exited unexpectedly, restarting");
+            if started_at.elapsed() >= STABLE_AFTER {
+                backoff = INITIAL_BACKOFF;
             }
             tokio::select! {
                 _ = &mut stop => break,
-                () = self.restart(&mut pause) => tracing::info!("Postgres is running again"),
+                () = self.restart(&mut backoff) => tracing::info!("postgres restarted"),
             }
         }
         self.stop().await;
-        // The shell that watches over Postgres may have been killed, and Postgres not.
-        stop_leftover(&self.layout.data(), self.layout.account()).await?;
+        // The supervisor shell may have been killed while Postgres still runs.
+        stop_orphan(&self.layout.data(), self.layout.account()).await?;
         self.layout.remove_socket_dir(&self.socket_dir);
         drop(ownership);
         Ok(())
     }
 
-    async fn restart(&mut self, pause: &mut Duration) {
+    async fn restart(&mut self, backoff: &mut Duration) {
         loop {
-            sleep(*pause).await;
-            *pause = LONGEST_PAUSE.min(*pause * 2);
-            match self.start().await {
-                Ok(()) => return,
-                Err(error) => {
-                    tracing::error!(%error, seconds = pause.as_secs_f64(), "Postgres could not be started again; it is tried once more");
-                }
-            }
+            sleep(*backoff).await;
+            *backoff = MAX_BACKOFF.min(*backoff * 2);
+            let Err(error) = self.start().await else { return };
+            let retry_in_seconds = backoff.as_secs_f64();
+            tracing::error!(%error, retry_in_seconds, "postgres restart failed, retrying");
         }
     }
 }
 
 /// Waits until Postgres accepts connections.
-async fn ready(socket_dir: &Path) {
+async fn wait_until_ready(socket_dir: &Path) {
     while !client::is_ready(socket_dir).await {
-        sleep(POLL).await;
+        sleep(POLL_INTERVAL).await;
     }
 }
 
-/// A path as an element of Postgres' comma-separated list of folders.
-fn quoted(path: &Path) -> String {
+/// Quotes a path for a comma-separated list setting of Postgres.
+fn quote_list_element(path: &Path) -> String {
     format!("\"{}\"", path.to_string_lossy().replace('"', "\"\""))
 }

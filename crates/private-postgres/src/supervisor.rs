@@ -14,18 +14,17 @@ use super::account::Account;
 use super::error::ClusterError;
 use super::log::PostgresLog;
 
-/// How long a fast shutdown may take. It writes out what is in memory, so this is generous.
-const FAST: Duration = Duration::from_secs(30);
+/// Time limit for a fast shutdown, in which Postgres writes its memory to disk.
+pub(super) const FAST_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long an immediate shutdown may take.
-const IMMEDIATE: Duration = Duration::from_secs(10);
+/// Time limit for an immediate shutdown.
+pub(super) const IMMEDIATE_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs its arguments as a program, and ends that program when its own standard input ends.
 ///
-/// Only the portal holds the other end of that input, and the kernel closes it when the portal dies, even of
-/// `kill -9`. The signal is repeated because the first may come before Postgres has asked to get it. The
-/// shell itself ignores the signals that a terminal or a service manager sends to whole groups, because the
-/// one it waits for would be left alone; Postgres sets its own handlers for all of them.
+/// Only the portal holds the other end of the pipe; the kernel closes it when the portal ends, even after `kill -9`.
+/// The signal is repeated because Postgres may not have installed its handlers yet. The shell ignores group signals
+/// of terminals and service managers: if it ended, Postgres would run unsupervised.
 const SCRIPT: &str = r#"
 trap '' HUP INT QUIT TERM
 exec 3<&0 </dev/null
@@ -49,34 +48,32 @@ kill -s KILL "$watcher" 2>/dev/null
 exit "$status"
 "#;
 
-/// A program and the shell that watches over it. Dropping this ends the program, without waiting for that.
+/// A program and its supervising shell. Dropping it ends the program without waiting.
 #[derive(Debug)]
 pub(super) struct Supervised {
+    /// The shell and the program have their own process group, so that Ctrl-C does not end Postgres before the portal
+    /// has handled its requests.
     shell: Child,
-    /// The shell and the program are a process group of their own, so that Ctrl-C in the portal's terminal
-    /// does not end Postgres before the portal has finished its requests.
-    group: Option<Pid>,
-    /// Closing this end of the pipe makes the shell end the program. Kept apart from `shell`, whose `wait`
-    /// would close it. Other programs the portal runs do not inherit it.
-    lifeline: Option<ChildStdin>,
+    /// Closing this pipe makes the shell end the program. Separate from `shell`, whose `wait` would close it. Other
+    /// programs that the portal starts do not inherit it.
+    stdin_pipe: Option<ChildStdin>,
 }
 
 impl Supervised {
-    /// Starts a program as the cluster's user; what it prints goes to the log.
+    /// Starts a program as the cluster's user. Its output goes to the log.
     pub(super) fn spawn(
         program: &Path,
         account: &Account,
         log: &PostgresLog,
         configure: impl FnOnce(&mut Command),
     ) -> Result<Self, ClusterError> {
-        let output = log.appender()?;
-        let errors = log.appender()?;
         let mut command = account.command("/bin/sh");
-        command.args(["-c", SCRIPT, "sh"]).arg(program);
         command
+            .args(["-c", SCRIPT, "sh"])
+            .arg(program)
             .stdin(Stdio::piped())
-            .stdout(output)
-            .stderr(errors)
+            .stdout(log.appender()?)
+            .stderr(log.appender()?)
             .process_group(0);
         configure(&mut command);
         let mut shell = command.spawn().map_err(|cause| ClusterError::Spawn {
@@ -84,51 +81,44 @@ impl Supervised {
             user: account.name().to_owned(),
             cause,
         })?;
-        let group = shell
-            .id()
-            .and_then(|id| i32::try_from(id).ok())
-            .map(Pid::from_raw);
-        let lifeline = shell.stdin.take();
-        Ok(Self {
-            shell,
-            group,
-            lifeline,
-        })
+        let stdin_pipe = shell.stdin.take();
+        Ok(Self { shell, stdin_pipe })
     }
 
-    /// Waits until the program has ended. Can be dropped and called again.
+    /// Waits for the exit of the program. Cancel-safe.
     pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
-        let status = self.shell.wait().await;
-        // From now on the number may name another group.
-        self.group = None;
-        status
+        self.shell.wait().await
     }
 
-    /// Ends the program and waits until it has ended: by a fast shutdown, and if that takes too long, with
-    /// less patience.
+    /// Stops the program and waits for its exit: fast shutdown, then SIGQUIT, then SIGKILL.
     pub(super) async fn stop(mut self) {
-        self.lifeline = None;
-        if timeout(FAST, self.wait()).await.is_ok() {
+        self.stdin_pipe = None;
+        if timeout(FAST_SHUTDOWN_TIMEOUT, self.wait()).await.is_ok() {
             return;
         }
+        // Postgres recovers at the next start.
+        let timeout_seconds = FAST_SHUTDOWN_TIMEOUT.as_secs();
         tracing::warn!(
-            seconds = FAST.as_secs(),
-            "Postgres did not stop in time and is stopped at once; it recovers at the next start"
+            timeout_seconds,
+            "postgres shutdown timed out, stopping immediately"
         );
         self.signal(Signal::SIGQUIT);
-        if timeout(IMMEDIATE, self.wait()).await.is_ok() {
+        if timeout(IMMEDIATE_SHUTDOWN_TIMEOUT, self.wait()).await.is_ok() {
             return;
         }
         self.signal(Signal::SIGKILL);
         if let Err(error) = self.wait().await {
-            tracing::warn!(%error, "The end of Postgres could not be observed");
+            tracing::warn!(%error, "postgres exit status unknown");
         }
     }
 
+    /// Signals the process group, unless `wait` has returned: then another group may have its id.
     fn signal(&self, signal: Signal) {
-        let Some(group) = self.group else { return };
-        if let Err(error) = killpg(group, signal) {
-            tracing::warn!(%group, %signal, %error, "Postgres could not be sent a signal");
+        let Some(group) = self.shell.id().and_then(|id| i32::try_from(id).ok()) else {
+            return;
+        };
+        if let Err(error) = killpg(Pid::from_raw(group), signal) {
+            tracing::warn!(group, %signal, %error, "signal not sent to postgres");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The whole cluster, with the Postgres that is installed.
+//! Tests of the whole cluster with the installed Postgres.
 
 use std::env;
 use std::fs::{self, DirBuilder, Permissions};
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid};
-use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnection, PgPoolOptions};
 use sqlx::{Connection as _, Executor as _};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
@@ -18,31 +18,27 @@ use tokio::time::{Instant, sleep};
 use super::account::Account;
 use super::layout::{self, Layout};
 use super::log::PostgresLog;
-use super::postmaster::process;
+use super::postmaster::find_process;
 use super::server::Server;
-use super::{Cluster, ClusterError, ClusterOptions, binaries};
+use super::{Cluster, ClusterError, ClusterOptions, binaries, has_cluster};
 
-/// Makes `act_as_owner` run a cluster in the data directory it names.
+/// Makes `act_as_owner` run a cluster in this data directory.
 const OWNER_OF: &str = "BROKER_PORTAL_TEST_OWNER_OF";
 
-/// How long a condition may take to become true.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Time limit for a condition to become true.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A folder that is removed when dropped, with the cluster root keeps elsewhere for it.
+/// A directory that is removed when dropped, with a cluster that root stores outside it.
 pub(super) struct TempDir {
     path: PathBuf,
 }
 
 impl TempDir {
-    pub(super) fn new(name: &str) -> Self {
+    pub(super) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("broker-portal-{name}-{}-{number}", std::process::id());
-        let path = env::temp_dir().join(name);
-        DirBuilder::new()
-            .mode(0o755)
-            .create(&path)
-            .expect("create a temporary folder");
+        let path = env::temp_dir().join(format!("private-postgres-{}-{number}", std::process::id()));
+        DirBuilder::new().mode(0o755).create(&path).expect("create");
         Self {
             path: fs::canonicalize(path).expect("canonical path"),
         }
@@ -51,28 +47,53 @@ impl TempDir {
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
+
+    /// The cluster's directory, if the data directory is this directory.
+    fn root(&self) -> PathBuf {
+        self.path.join("postgres")
+    }
 }
 
 impl Drop for TempDir {
     fn drop(&mut self) {
-        if let Ok(Some(elsewhere)) = layout::read_path(&self.path.join("postgres.moved")) {
-            drop(fs::remove_dir_all(elsewhere));
+        if let Ok(Some(fallback)) = layout::read_fallback(&self.path) {
+            drop(fs::remove_dir_all(fallback));
         }
         drop(fs::remove_dir_all(&self.path));
     }
 }
 
-async fn start(data_dir: &Path) -> Result<Cluster, ClusterError> {
-    let fast = ["fsync", "synchronous_commit", "full_page_writes"];
-    let settings = fast
-        .iter()
-        .map(|name| ((*name).to_owned(), "off".to_owned()))
-        .collect();
+async fn try_start(data_dir: &Path) -> Result<Cluster, ClusterError> {
+    start_with(data_dir, &["fsync", "synchronous_commit", "full_page_writes"]).await
+}
+
+/// Starts a cluster with these settings off.
+async fn start_with(data_dir: &Path, off: &[&str]) -> Result<Cluster, ClusterError> {
     Cluster::start(ClusterOptions {
         data_dir: data_dir.to_path_buf(),
-        settings,
+        settings: off
+            .iter()
+            .map(|&name| (name.to_owned(), "off".to_owned()))
+            .collect(),
     })
     .await
+}
+
+/// Starts a cluster that this test owns.
+async fn start(data_dir: &Path) -> Cluster {
+    let cluster = try_start(data_dir).await.expect("start");
+    assert!(cluster.is_owner());
+    cluster
+}
+
+async fn stop(cluster: Cluster) {
+    cluster.stop().await.expect("stop");
+}
+
+async fn attach(data_dir: &Path) -> Option<Cluster> {
+    let cluster = Cluster::attach(data_dir).await.expect("attach");
+    assert!(cluster.as_ref().is_none_or(|cluster| !cluster.is_owner()));
+    cluster
 }
 
 async fn connect(cluster: &Cluster) -> PgConnection {
@@ -81,22 +102,18 @@ async fn connect(cluster: &Cluster) -> PgConnection {
         .expect("connect")
 }
 
-/// Leaves data behind that `assert_note` finds.
+/// Writes data that `assert_note` reads.
 async fn write_note(cluster: &Cluster) {
     let mut connection = connect(cluster).await;
-    connection
-        .execute("CREATE TABLE note AS SELECT 'from yesterday' AS text")
-        .await
-        .expect("write");
+    let statement = "CREATE TABLE note AS SELECT 'from yesterday' AS text";
+    connection.execute(statement).await.expect("write");
     connection.close().await.expect("close");
 }
 
 async fn assert_note(cluster: &Cluster) {
     let mut connection = connect(cluster).await;
-    let note: String = sqlx::query_scalar("SELECT text FROM note")
-        .fetch_one(&mut connection)
-        .await
-        .expect("read");
+    let query = sqlx::query_scalar("SELECT text FROM note");
+    let note: String = query.fetch_one(&mut connection).await.expect("read");
     assert_eq!(note, "from yesterday");
     connection.close().await.expect("close");
 }
@@ -106,74 +123,85 @@ async fn setting(connection: &mut PgConnection, name: &str) -> String {
     query.fetch_one(connection).await.expect("read a setting")
 }
 
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).expect("metadata").mode() & 0o777
+}
+
 /// The postmaster of the cluster in `<root>/data`.
 fn postmaster(root: &Path) -> Option<i32> {
     let content = fs::read_to_string(root.join("data/postmaster.pid")).ok()?;
     content.lines().next()?.parse().ok()
 }
 
-/// Processes that work in `<root>/data`, as all of Postgres' do. Only Linux tells.
-fn processes_in(root: &Path) -> Vec<PathBuf> {
-    let Ok(processes) = fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    let links = processes.flatten().map(|process| process.path().join("cwd"));
-    links
-        .filter(|link| fs::read_link(link).is_ok_and(|directory| directory.starts_with(root)))
-        .collect()
+/// Returns whether a process works in `<root>/data`, as all of Postgres' do. Always false without /proc.
+fn has_processes(root: &Path) -> bool {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let mut directories = processes.filter_map(|process| fs::read_link(process.path().join("cwd")).ok());
+    directories.any(|directory| directory.starts_with(root))
 }
 
 async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !condition().await {
-        assert!(Instant::now() < deadline, "it never became true that {what}");
+        assert!(Instant::now() < deadline, "timed out: {what}");
         sleep(Duration::from_millis(5)).await;
     }
 }
 
-async fn all_gone(root: &Path, postmaster: i32) {
+async fn wait_until_stopped(root: &Path, postmaster: i32) {
     eventually("no Postgres runs", async || {
-        process(postmaster).await.is_none() && processes_in(root).is_empty()
+        find_process(postmaster).await.is_none() && !has_processes(root)
     })
     .await;
 }
 
 /// Runs a cluster in another process.
-fn other_owner(data_dir: &Path) -> Child {
+fn spawn_owner(data_dir: &Path) -> Child {
     // Test names lack the crate's name, with which `module_path` begins.
     let (_, module) = module_path!().split_once("::").expect("a module of a crate");
     let mut command = Command::new(env::current_exe().expect("this test program"));
     command
         .args(["--exact", &format!("{module}::act_as_owner")])
-        .env(OWNER_OF, data_dir);
-    command
+        .env(OWNER_OF, data_dir)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .kill_on_drop(true);
     command.spawn().expect("start another process")
 }
 
-/// Not a test: what `other_owner` runs.
+/// Runs a cluster in another process and attaches to it.
+async fn attach_to_spawned_owner(data_dir: &Path) -> (Child, Cluster) {
+    let owner = spawn_owner(data_dir);
+    let mut cluster = None;
+    eventually("the other process is ready", async || {
+        cluster = attach(data_dir).await;
+        cluster.is_some()
+    })
+    .await;
+    (owner, cluster.expect("attached"))
+}
+
+/// Not a test: `spawn_owner` runs it.
 #[tokio::test]
 async fn act_as_owner() {
     let Some(data_dir) = env::var_os(OWNER_OF) else {
         return;
     };
-    let cluster = start(Path::new(&data_dir)).await.expect("start");
-    assert!(cluster.is_owner());
+    let _cluster = start(Path::new(&data_dir)).await;
     std::future::pending::<()>().await;
 }
 
 #[tokio::test]
 async fn second_start_finds_the_data() {
-    let directory = TempDir::new("life");
+    let directory = TempDir::new();
     // The caller's data directory need not exist.
     let data_dir = directory.path().join("data dir");
-    assert!(Cluster::attach(&data_dir).await.expect("attach").is_none());
+    assert!(attach(&data_dir).await.is_none());
+    assert!(!has_cluster(&data_dir).expect("look"));
     assert!(!data_dir.exists());
 
-    let cluster = start(&data_dir).await.expect("start");
-    assert!(cluster.is_owner());
+    let cluster = start(&data_dir).await;
+    assert!(has_cluster(&data_dir).expect("look"));
     write_note(&cluster).await;
     let mut left_open = connect(&cluster).await;
     assert_eq!(setting(&mut left_open, "fsync").await, "off");
@@ -184,67 +212,49 @@ async fn second_start_finds_the_data() {
     let pid = postmaster(&root).expect("a postmaster");
     let account = Account::choose(None).expect("an account");
     assert_ne!(account.uid(), 0);
-    let (uid, _) = process(pid).await.expect("the postmaster");
+    let (uid, _) = find_process(pid).await.expect("the postmaster");
     assert_eq!(uid, account.uid());
-    let folder = fs::metadata(&root).expect("the cluster's folder");
-    assert_eq!((folder.uid(), folder.mode() & 0o777), (account.uid(), 0o700));
-    assert_eq!(
-        fs::metadata(data_dir.join("postgres.log"))
-            .expect("the log")
-            .mode()
-            & 0o777,
-        0o600
-    );
+    assert_eq!(fs::metadata(&root).expect("metadata").uid(), account.uid());
+    assert_eq!(mode(&root), 0o700);
+    assert_eq!(mode(&data_dir.join("postgres.log")), 0o600);
 
-    let second = start(&data_dir).await.expect("start while it runs");
+    let second = try_start(&data_dir).await.expect("start while it runs");
     assert!(!second.is_owner());
     assert_note(&second).await;
-    second.stop().await.expect("stop what is not owned");
-    let attached = Cluster::attach(&data_dir)
-        .await
-        .expect("attach")
-        .expect("it runs");
-    assert_note(&attached).await;
+    stop(second).await;
+    assert_note(&attach(&data_dir).await.expect("it runs")).await;
 
-    cluster.stop().await.expect("stop with an open connection");
-    assert!(process(pid).await.is_none());
-    assert!(Cluster::attach(&data_dir).await.expect("attach").is_none());
+    // One connection is still open.
+    stop(cluster).await;
+    assert!(find_process(pid).await.is_none());
+    assert!(attach(&data_dir).await.is_none());
 
-    let cluster = start(&data_dir).await.expect("start again");
-    assert!(cluster.is_owner());
+    let cluster = start(&data_dir).await;
     assert_note(&cluster).await;
     let pid = postmaster(&root).expect("a postmaster");
     drop(cluster);
-    all_gone(&root, pid).await;
+    wait_until_stopped(&root, pid).await;
 }
 
 #[tokio::test]
 async fn long_socket_path_works() {
-    let directory = TempDir::new("long");
-    let data_dir = directory
-        .path()
-        .join(format!("it's a, \"long\" ü {}", "x".repeat(150)));
-    let cluster = start(&data_dir).await.expect("start");
+    let directory = TempDir::new();
+    let name = format!("it's a, \"long\" ü {}", "x".repeat(150));
+    let data_dir = directory.path().join(name);
+    let cluster = start(&data_dir).await;
     let socket_dir = cluster.socket_dir().to_path_buf();
     assert!(!socket_dir.starts_with(&data_dir));
-    assert_eq!(
-        fs::metadata(&socket_dir).expect("the socket's folder").mode() & 0o777,
-        0o700
-    );
+    assert_eq!(mode(&socket_dir), 0o700);
     write_note(&cluster).await;
-    let attached = Cluster::attach(&data_dir)
-        .await
-        .expect("attach")
-        .expect("it runs");
-    assert_note(&attached).await;
-    cluster.stop().await.expect("stop");
+    assert_note(&attach(&data_dir).await.expect("it runs")).await;
+    stop(cluster).await;
     assert!(!socket_dir.exists());
 
-    // Somebody else creates the folder first, or opens it to others.
-    DirBuilder::new().mode(0o777).create(&socket_dir).expect("create");
+    // Another user may have created the directory, or has access to it.
+    DirBuilder::new().create(&socket_dir).expect("create");
     fs::set_permissions(&socket_dir, Permissions::from_mode(0o777)).expect("chmod");
     fs::write(socket_dir.join("trap"), "").expect("write");
-    let refused = start(&data_dir).await;
+    let refused = try_start(&data_dir).await;
     fs::remove_dir_all(&socket_dir).expect("remove");
     assert!(
         matches!(refused, Err(ClusterError::SocketDirectory { .. })),
@@ -254,216 +264,173 @@ async fn long_socket_path_works() {
 
 #[tokio::test]
 async fn special_characters_in_a_short_path_work() {
-    let directory = TempDir::new("chars");
+    let directory = TempDir::new();
     let data_dir = directory.path().join("a, \"b\"%2F ü");
-    let cluster = start(&data_dir).await.expect("start");
+    let cluster = start(&data_dir).await;
     assert!(cluster.socket_dir().starts_with(&data_dir));
     write_note(&cluster).await;
-    cluster.stop().await.expect("stop");
+    stop(cluster).await;
 }
 
 #[tokio::test]
 async fn postgres_does_not_outlive_a_killed_owner() {
-    let directory = TempDir::new("killed");
-    let root = directory.path().join("postgres");
-    let mut owner = other_owner(directory.path());
-    eventually("the other process is ready", async || {
-        Cluster::attach(directory.path()).await.expect("attach").is_some()
-    })
-    .await;
-    let attached = Cluster::attach(directory.path())
-        .await
-        .expect("attach")
-        .expect("it runs");
-    assert!(!attached.is_owner());
+    let directory = TempDir::new();
+    let (data_dir, root) = (directory.path(), directory.root());
+    let (mut owner, attached) = attach_to_spawned_owner(data_dir).await;
     write_note(&attached).await;
     let pid = postmaster(&root).expect("a postmaster");
     owner.kill().await.expect("kill -9");
-    all_gone(&root, pid).await;
-    assert!(Cluster::attach(directory.path()).await.expect("attach").is_none());
+    wait_until_stopped(&root, pid).await;
+    assert!(attach(data_dir).await.is_none());
 
-    // And when the next start comes at once.
-    let mut owner = other_owner(directory.path());
-    eventually("the other process is ready", async || {
-        Cluster::attach(directory.path()).await.expect("attach").is_some()
-    })
-    .await;
+    // The same with an immediate start afterwards.
+    let (mut owner, _) = attach_to_spawned_owner(data_dir).await;
     owner.kill().await.expect("kill -9");
-    let cluster = start(directory.path()).await.expect("start");
-    assert!(cluster.is_owner());
+    let cluster = start(data_dir).await;
     assert_note(&cluster).await;
-    cluster.stop().await.expect("stop");
-    assert!(processes_in(&root).is_empty());
+    stop(cluster).await;
+    assert!(!has_processes(&root));
 }
 
 #[tokio::test]
 async fn owner_killed_during_creation_leaves_no_partial_cluster() {
-    let directory = TempDir::new("half");
-    let root = directory.path().join("postgres");
-    let mut owner = other_owner(directory.path());
+    let directory = TempDir::new();
+    let root = directory.root();
+    let mut owner = spawn_owner(directory.path());
     eventually("initdb runs", async || {
-        let Ok(mut entries) = fs::read_dir(&root) else {
-            return false;
-        };
-        entries.any(|entry| entry.is_ok_and(|entry| entry.path().join("base").exists()))
+        let mut entries = fs::read_dir(&root).into_iter().flatten().flatten();
+        entries.any(|entry| entry.path().join("base").exists())
     })
     .await;
     owner.kill().await.expect("kill -9");
     assert!(!root.join("data").exists());
-    // And one of a machine that lost its power.
-    let left = root.join("data.new-1");
-    fs::create_dir(&left).expect("create");
-    fs::write(left.join("PG_VERSION"), "15\n").expect("write");
+    // Another one is left from a power loss.
+    let unfinished = root.join("data.new-1");
+    fs::create_dir(&unfinished).expect("create");
+    fs::write(unfinished.join("PG_VERSION"), "15\n").expect("write");
 
-    let cluster = start(directory.path()).await.expect("start");
+    let cluster = start(directory.path()).await;
     write_note(&cluster).await;
-    cluster.stop().await.expect("stop");
-    let names = fs::read_dir(&root)
-        .expect("the cluster's folder")
-        .flatten()
-        .map(|entry| entry.file_name());
-    assert!(names.into_iter().all(|name| name == "data" || name == "socket"));
+    stop(cluster).await;
+    let mut entries = fs::read_dir(&root).expect("the cluster's directory").flatten();
+    assert!(entries.all(|entry| entry.file_name() == "data" || entry.file_name() == "socket"));
 }
 
 #[tokio::test]
 async fn one_of_two_simultaneous_starts_wins() {
-    let directory = TempDir::new("race");
-    let (left, right) = tokio::join!(start(directory.path()), start(directory.path()));
+    let directory = TempDir::new();
+    let (left, right) = tokio::join!(try_start(directory.path()), try_start(directory.path()));
     let (left, right) = (left.expect("start"), right.expect("start"));
     assert_ne!(left.is_owner(), right.is_owner());
-    assert_eq!(left.url("portal"), right.url("portal"));
     let (owner, other) = if left.is_owner() {
         (left, right)
     } else {
         (right, left)
     };
+    assert_eq!(owner.url("portal"), other.url("portal"));
     assert_eq!((owner.port(), owner.user()), (other.port(), other.user()));
     write_note(&owner).await;
     assert_note(&other).await;
-    owner.stop().await.expect("stop");
+    stop(owner).await;
 }
 
 #[tokio::test]
 async fn killed_postmaster_is_restarted() {
-    let directory = TempDir::new("restart");
-    let root = directory.path().join("postgres");
-    let cluster = start(directory.path()).await.expect("start");
-    let pool = PgPoolOptions::new()
-        .max_connections(2)
-        .connect(&cluster.url("portal"))
-        .await
-        .expect("a pool");
-    let one = async |pool: &PgPool| sqlx::query_scalar::<_, i32>("SELECT 1").fetch_one(pool).await;
-    assert_eq!(one(&pool).await.expect("query"), 1);
+    let directory = TempDir::new();
+    let root = directory.root();
+    let cluster = start(directory.path()).await;
+    let pool = PgPoolOptions::new().max_connections(2);
+    let pool = pool.connect(&cluster.url("portal")).await.expect("a pool");
     for _ in 0..2 {
         let killed = postmaster(&root).expect("a postmaster");
         kill(Pid::from_raw(killed), Signal::SIGKILL).expect("kill -9");
-        eventually("another one answers", async || {
-            one(&pool).await.is_ok() && postmaster(&root).is_some_and(|pid| pid != killed)
+        eventually("another postmaster responds", async || {
+            pool.execute("SELECT 1").await.is_ok() && postmaster(&root).is_some_and(|pid| pid != killed)
         })
         .await;
     }
-    cluster.stop().await.expect("stop");
-    assert!(processes_in(&root).is_empty());
+    stop(cluster).await;
+    assert!(!has_processes(&root));
 }
 
 #[tokio::test]
 async fn stale_pid_file_is_ignored() {
-    let directory = TempDir::new("stale");
-    let root = directory.path().join("postgres");
-    start(directory.path())
-        .await
-        .expect("start")
-        .stop()
-        .await
-        .expect("stop");
+    let directory = TempDir::new();
+    stop(start(directory.path()).await).await;
 
-    // After a power loss, the number in it may be that of any process of the same user.
+    // After a power loss, another process of the same user may have the process id in the file.
     let account = Account::choose(None).expect("an account");
-    let mut somebody = account
+    let mut unrelated_process = account
         .command("sleep")
         .arg("600")
         .kill_on_drop(true)
         .spawn()
         .expect("start sleep");
-    let number = somebody.id().expect("it runs");
-    let data = root.join("data");
-    let socket = root.join("socket");
+    let pid = unrelated_process.id().expect("it runs");
+    let data = directory.root().join("data");
+    let lock_files = [
+        data.join("postmaster.pid"),
+        directory.root().join("socket/.s.PGSQL.5432.lock"),
+    ];
     for content in [
-        format!("{number}\n{}\n0\n5432\n\n\n0 0\n", data.display()),
+        format!("{pid}\n{}\n0\n5432\n\n\n0 0\n", data.display()),
         String::new(),
         "\0".repeat(60),
     ] {
-        for file in [data.join("postmaster.pid"), socket.join(".s.PGSQL.5432.lock")] {
-            fs::write(&file, &content).expect("write");
-            account.take(&file).expect("chown");
+        for file in &lock_files {
+            fs::write(file, &content).expect("write");
+            account.take_ownership(file).expect("chown");
         }
-        let cluster = start(directory.path()).await.expect("start");
-        assert!(cluster.is_owner());
-        cluster.stop().await.expect("stop");
+        stop(start(directory.path()).await).await;
     }
-    assert!(
-        somebody.try_wait().expect("look").is_none(),
-        "the innocent process was left alone"
-    );
-    somebody.kill().await.expect("kill");
+    let exited = unrelated_process.try_wait().expect("process state");
+    assert!(exited.is_none(), "the unrelated process still runs");
+    unrelated_process.kill().await.expect("kill");
 }
 
 #[tokio::test]
 async fn orphaned_postgres_is_replaced() {
-    let directory = TempDir::new("orphan");
-    let root = directory.path().join("postgres");
-    let cluster = start(directory.path()).await.expect("start");
+    let directory = TempDir::new();
+    let (data_dir, root) = (directory.path(), directory.root());
+    let cluster = start(data_dir).await;
     write_note(&cluster).await;
-    cluster.stop().await.expect("stop");
+    stop(cluster).await;
 
-    let layout = Layout::prepare(directory.path()).await.expect("the layout");
-    let socket_dir = layout.socket_dir().expect("the socket's folder");
-    let binaries = binaries::find(None).await.expect("Postgres");
-    let log = PostgresLog::open(directory.path()).expect("the log");
-    let mut orphan = Server::new(layout, socket_dir, binaries, Vec::new(), log);
-    orphan.start().await.expect("start without owning");
+    let layout = Layout::prepare(data_dir).await.expect("the layout");
+    let mut orphan = Server {
+        socket_dir: layout.socket_dir().expect("the socket directory"),
+        layout,
+        binaries: binaries::find(None).await.expect("Postgres"),
+        settings: Vec::new(),
+        log: PostgresLog::open(data_dir).expect("the log"),
+        process: None,
+    };
+    orphan.start().await.expect("start without ownership");
     let pid = postmaster(&root).expect("a postmaster");
 
-    let cluster = start(directory.path()).await.expect("start");
-    assert!(cluster.is_owner());
+    let cluster = start(data_dir).await;
     assert!(postmaster(&root).is_some_and(|new| new != pid));
-    assert!(process(pid).await.is_none());
+    assert!(find_process(pid).await.is_none());
     assert_note(&cluster).await;
-    cluster.stop().await.expect("stop");
+    stop(cluster).await;
 }
 
 #[tokio::test]
 async fn failures_include_the_postgres_message() {
-    let directory = TempDir::new("failure");
-    let settings = vec![("no_such_setting".to_owned(), "1".to_owned())];
-    let options = ClusterOptions {
-        data_dir: directory.path().to_path_buf(),
-        settings,
+    let directory = TempDir::new();
+    let assert_fails = async |settings: &[&str], message: &str| {
+        let error = start_with(directory.path(), settings).await;
+        let error = error.expect_err(message).to_string();
+        assert!(error.contains(message) && !error.contains('\n'), "{error}");
     };
-    let error = Cluster::start(options)
-        .await
-        .expect_err("a wrong setting")
-        .to_string();
-    assert!(error.contains("unrecognized configuration parameter"), "{error}");
-    assert!(!error.contains('\n'), "{error}");
-
-    let version = directory.path().join("postgres/data/PG_VERSION");
+    assert_fails(&["no_such_setting"], "unrecognized configuration parameter").await;
+    let version = directory.root().join("data/PG_VERSION");
     fs::write(&version, "7\n").expect("write");
-    let error = start(directory.path())
-        .await
-        .expect_err("another version")
-        .to_string();
-    assert!(
-        error.contains("was created by Postgres 7, but installed is only Postgres "),
-        "{error}"
-    );
+    let wrong_version = "was created by Postgres 7, but this machine has only Postgres ";
+    assert_fails(&[], wrong_version).await;
     fs::remove_file(&version).expect("remove");
-    let error = start(directory.path()).await.expect_err("no cluster").to_string();
-    assert!(
-        error.contains("is not a Postgres cluster. Move it away"),
-        "{error}"
-    );
+    let no_cluster = "is not a Postgres cluster. Move the directory away";
+    assert_fails(&[], no_cluster).await;
 }
 
 #[tokio::test]
@@ -471,43 +438,38 @@ async fn root_only_directories_move_the_cluster() {
     if !Uid::effective().is_root() {
         return;
     }
-    let directory = TempDir::new("closed");
+    let directory = TempDir::new();
     fs::set_permissions(directory.path(), Permissions::from_mode(0o700)).expect("chmod");
     let data_dir = directory.path().join("portal");
-    let cluster = start(&data_dir).await.expect("start");
+    let cluster = start(&data_dir).await;
     write_note(&cluster).await;
-    let elsewhere = layout::read_path(&data_dir.join("postgres.moved"))
-        .expect("read")
-        .expect("it is elsewhere");
+    let fallback = layout::read_fallback(&data_dir).expect("read");
+    let fallback = fallback.expect("a cluster outside the data directory");
     assert!(!data_dir.join("postgres").exists());
-    assert!(cluster.socket_dir().starts_with(&elsewhere));
-    let attached = Cluster::attach(&data_dir)
-        .await
-        .expect("attach")
-        .expect("it runs");
-    assert_note(&attached).await;
-    cluster.stop().await.expect("stop");
+    assert!(cluster.socket_dir().starts_with(&fallback));
+    assert_note(&attach(&data_dir).await.expect("it runs")).await;
+    stop(cluster).await;
 
-    let cluster = start(&data_dir).await.expect("start again");
+    let cluster = start(&data_dir).await;
     assert_note(&cluster).await;
-    cluster.stop().await.expect("stop");
+    stop(cluster).await;
 
     let moved = directory.path().join("moved");
     fs::rename(&data_dir, &moved).expect("rename");
-    let error = start(&moved).await.expect_err("its database is left behind");
+    let error = try_start(&moved).await.expect_err("its cluster was not moved");
     assert!(
-        matches!(&error, ClusterError::Moved { found, .. } if *found == elsewhere),
+        matches!(&error, ClusterError::Moved { found, .. } if *found == fallback),
         "{error}"
     );
     fs::remove_dir_all(&moved).expect("remove");
 
-    // Whoever removes the data directory starts with an empty database, but has not lost the other.
-    let cluster = start(&data_dir).await.expect("start with a new data directory");
+    // A new data directory starts with an empty database, but the old cluster is kept.
+    let cluster = start(&data_dir).await;
     let missing = connect(&cluster).await.execute("SELECT FROM note").await;
     assert!(missing.is_err());
-    cluster.stop().await.expect("stop");
-    let aside = elsewhere.with_extension("old-1");
-    assert!(aside.join("data/PG_VERSION").exists());
-    fs::remove_dir_all(&aside).expect("remove");
-    fs::remove_dir_all(&elsewhere).expect("remove");
+    stop(cluster).await;
+    let renamed = fallback.with_extension("old-1");
+    assert!(renamed.join("data/PG_VERSION").exists());
+    fs::remove_dir_all(&renamed).expect("remove");
+    fs::remove_dir_all(&fallback).expect("remove");
 }
