@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 
 use super::{
-    filter::{Filter, InvalidFilter, parse_choice, parse_text, set_fields},
+    filter::{Filter, InvalidFilter, parse_choice, parse_text, set_fields, text},
     named_values::named_values,
     query::QueryFields,
     time::{format_rfc3339_micros, parse_time},
@@ -114,12 +114,12 @@ impl Filter for AuditFilter {
 
     fn pairs(&self) -> Vec<(&'static str, String)> {
         set_fields([
-            ("person", self.person.clone()),
-            ("actor", self.actor.clone()),
-            ("kind", self.kind.map(|kind| kind.as_str().to_owned())),
+            ("person", text(&self.person)),
+            ("actor", text(&self.actor)),
+            ("kind", text(&self.kind)),
             ("since", self.since.map(format_rfc3339_micros)),
             ("until", self.until.map(format_rfc3339_micros)),
-            ("address", self.address.clone()),
+            ("address", text(&self.address)),
         ])
     }
 }

@@ -74,6 +74,11 @@ pub(super) fn parse_choice<T: FromStr<Err = UnknownName>>(
     })
 }
 
+/// The value of a field.
+pub(super) fn text<T: ToString>(value: &Option<T>) -> Option<String> {
+    value.as_ref().map(T::to_string)
+}
+
 /// The fields with a value.
 pub(super) fn set_fields<const N: usize>(
     fields: [(&'static str, Option<String>); N],

@@ -33,6 +33,11 @@ macro_rules! named_values {
             pub fn label(self) -> &'static str {
                 match self { $(Self::$value => $label,)* }
             }
+
+            /// The public name and the label, for a select.
+            pub fn option(self) -> (&'static str, &'static str) {
+                (self.as_str(), self.label())
+            }
         }
     };
     ($(#[$attribute:meta])* pub enum $name:ident {

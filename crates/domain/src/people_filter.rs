@@ -1,7 +1,7 @@
 //! The filter of the list of users. Shared by the list and its count, so that they cannot differ.
 
 use super::{
-    filter::{Filter, InvalidFilter, parse_choice, parse_text, set_fields},
+    filter::{Filter, InvalidFilter, parse_choice, parse_text, set_fields, text},
     named_values::named_values,
     query::QueryFields,
     user::Role,
@@ -51,9 +51,9 @@ impl Filter for PeopleFilter {
 
     fn pairs(&self) -> Vec<(&'static str, String)> {
         set_fields([
-            ("q", self.q.clone()),
-            ("role", self.role.map(|role| role.as_str().to_owned())),
-            ("state", self.state.map(|state| state.as_str().to_owned())),
+            ("q", text(&self.q)),
+            ("role", text(&self.role)),
+            ("state", text(&self.state)),
         ])
     }
 }

@@ -4,7 +4,7 @@
 use chrono::TimeDelta;
 
 use super::{
-    filter::{Filter, InvalidFilter, parse_choice, parse_text, set_fields},
+    filter::{Filter, InvalidFilter, parse_choice, parse_text, set_fields, text},
     ids::UserId,
     named_values::named_values,
     plain_text::is_blank,
@@ -136,17 +136,14 @@ impl Filter for SessionFilter {
     fn pairs(&self) -> Vec<(&'static str, String)> {
         let state = self.state.filter(|state| *state != StateFilter::default());
         set_fields([
-            ("q", self.q.clone()),
-            ("user", self.user.map(|user| user.to_string())),
-            ("kind", self.kind.map(|kind| kind.as_str().to_owned())),
-            ("role", self.role.map(|role| role.as_str().to_owned())),
-            ("state", state.map(|state| state.as_str().to_owned())),
-            ("reason", self.reason.map(|reason| reason.as_str().to_owned())),
-            ("age", self.age.map(|age| age.as_str().to_owned())),
-            (
-                "suspicion",
-                self.suspicion.map(|suspicion| suspicion.as_str().to_owned()),
-            ),
+            ("q", text(&self.q)),
+            ("user", text(&self.user)),
+            ("kind", text(&self.kind)),
+            ("role", text(&self.role)),
+            ("state", text(&state)),
+            ("reason", text(&self.reason)),
+            ("age", text(&self.age)),
+            ("suspicion", text(&self.suspicion)),
         ])
     }
 }

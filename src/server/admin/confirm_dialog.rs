@@ -65,7 +65,7 @@ pub fn view_dialog(dialog: ConfirmDialog, cancel: String, next: String) -> AnyVi
             <div class="field">
                 <label for="ask-reason">"Reason shown to the users"</label>
                 <input class="input" id="ask-reason" name="reason" maxlength=MAX_NOTE autocomplete="off" />
-                <p class="field-hint">"They read “An administrator ended your session.” and this. It may stay empty."</p>
+                <p class="field-hint">"They read “An administrator ended your session.” and this text. Optional."</p>
             </div>
         }
     });

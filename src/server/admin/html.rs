@@ -84,10 +84,11 @@ pub fn name(text: impl Into<String>) -> AnyView {
 
 /// The roles that a filter offers: `system_admin` only in the list of everyone, or if it is chosen.
 pub fn role_options(is_of_everyone: bool, chosen: Option<Role>) -> Vec<(&'static str, &'static str)> {
+    let is_offered = |role: &Role| is_of_everyone || *role != Role::SystemAdmin || chosen == Some(*role);
     Role::ALL
-        .iter()
-        .filter(|role| is_of_everyone || **role != Role::SystemAdmin || chosen == Some(**role))
-        .map(|role| (role.as_str(), role.label()))
+        .into_iter()
+        .filter(is_offered)
+        .map(Role::option)
         .collect()
 }
 

@@ -72,15 +72,12 @@ fn chain_status(chain: &AuditChainStatus) -> AnyView {
         return notice(Tone::Error, broken.clone());
     }
     let verified = match chain.verified_at {
-        Some(at) => {
-            view! { "The whole log was verified on " {moment(at)} ": nothing was changed or removed." }
-                .into_any()
-        }
+        Some(at) => view! { "The whole log was verified on " {moment(at)} " and is unchanged." }.into_any(),
         None => "The log has not been verified yet. The portal verifies it once a day.".into_any(),
     };
     let since = chain
         .sealed_since
-        .map(|since| view! { " Rows are sealed since " {moment(since)} "." });
+        .map(|since| view! { " Rows have been sealed since " {moment(since)} "." });
     let unsealed = match chain.unsealed {
         0 => "Every row is sealed.".to_owned(),
         1 => "1 row is not sealed yet.".to_owned(),
@@ -100,12 +97,11 @@ fn filter_fields(form: &FilterForm) -> AnyView {
         let found = AuditList::LABELS.iter().find(|(name, _)| *name == field);
         found.map_or(field, |(_, label)| label)
     };
-    let kinds = AuditKind::ALL.iter().map(|kind| (kind.as_str(), kind.label()));
     view! {
         {form.search("person", label("person"), "Name or email")}
         {form.search("actor", label("actor"), "Name or email")}
-        {form.select("kind", label("kind"), "Anything", kinds)}
-        {form.search("address", label("address"), "203.0.113.0/24")}
+        {form.select("kind", label("kind"), "Anything", AuditKind::ALL.map(AuditKind::option))}
+        {form.search("address", label("address"), "203.0.113.7")}
         {form.time("since", label("since"))}
         {form.time("until", label("until"))}
     }

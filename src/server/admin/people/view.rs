@@ -50,13 +50,10 @@ pub fn render(page: PeoplePage) -> String {
 fn filter_fields(page: &PeoplePage) -> AnyView {
     let form = &page.form;
     let roles = role_options(page.organization.is_none(), page.state.query.filter.role);
-    let states = AccountStatus::ALL
-        .iter()
-        .map(|state| (state.as_str(), state.label()));
     view! {
         {form.search("q", "Search", "Name or email")}
         {form.select("role", "Role", "Any", roles)}
-        {form.select("state", "State", "Any", states)}
+        {form.select("state", "State", "Any", AccountStatus::ALL.map(AccountStatus::option))}
     }
     .into_any()
 }

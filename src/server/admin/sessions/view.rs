@@ -56,12 +56,14 @@ fn filter_fields(page: &SessionsPage) -> AnyView {
     let filter = &state.query.filter;
     let roles = role_options(page.organization.is_none(), filter.role);
     let states = StateFilter::ALL
-        .iter()
-        .filter(|state| **state != StateFilter::default());
-    let reasons = EndReason::ALL.iter().filter(|reason| !reason.is_never_recorded());
+        .into_iter()
+        .filter(|state| *state != StateFilter::default());
+    let reasons = EndReason::ALL
+        .into_iter()
+        .filter(|reason| !reason.is_never_recorded());
     let sorts = SessionSort::ALL
-        .iter()
-        .filter(|sort| **sort != SessionSort::default());
+        .into_iter()
+        .filter(|sort| *sort != SessionSort::default());
     let asks_reason = filter.effective_state() != StateFilter::Live || !form.value("reason").is_empty();
     let user = filter.user.map(|user| {
         let user = user.to_string();
@@ -81,17 +83,11 @@ fn filter_fields(page: &SessionsPage) -> AnyView {
         {form.search("q", "Search", "Name, device or address")}
         {form.select("kind", "Kind", "Any", [("browser", "Browsers"), ("desktop", "Desktops")])}
         {form.select("role", "Role", "Any", roles)}
-        {form.select("state", "State", StateFilter::default().label(), states.map(|each| (each.as_str(), each.label())))}
-        {asks_reason
-            .then(|| form.select("reason", "Reason", "Any", reasons.map(|each| (each.as_str(), each.label()))))}
-        {form.select("age", "Began", "Any time", SessionAge::ALL.iter().map(|each| (each.as_str(), each.label())))}
-        {form.select(
-            "suspicion",
-            "Suspicion",
-            "Any",
-            SuspicionFilter::ALL.iter().map(|each| (each.as_str(), each.label())),
-        )}
-        {form.select("sort", "Order", SessionSort::default().label(), sorts.map(|each| (each.as_str(), each.label())))}
+        {form.select("state", "State", StateFilter::default().label(), states.map(StateFilter::option))}
+        {asks_reason.then(|| form.select("reason", "Reason", "Any", reasons.map(EndReason::option)))}
+        {form.select("age", "Began", "Any time", SessionAge::ALL.map(SessionAge::option))}
+        {form.select("suspicion", "Suspicion", "Any", SuspicionFilter::ALL.map(SuspicionFilter::option))}
+        {form.select("sort", "Order", SessionSort::default().label(), sorts.map(SessionSort::option))}
         {user}
     }
     .into_any()
