@@ -6,7 +6,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 export SQLX_OFFLINE := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test dev lint bench release queries clean
+.PHONY: help setup run site server test dev lint bench release queries clean
 
 help: ## list all commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,11 +15,17 @@ setup: ## install missing tools to build and run
 	@scripts/setup.sh run
 
 run: setup ## build and start the portal with its own Postgres and demo accounts
-	@scripts/build-site.sh
-	@echo "==> server: compiling"
-	@cargo build --features ssr
+	@$(MAKE) --no-print-directory --jobs=2 site server
 	@echo "==> server: starting"
 	@LEPTOS_SITE_ROOT="$(TARGET)/site" exec "$(TARGET)/debug/broker-portal" serve
+
+# In parallel, because the end of each build uses one core.
+site:
+	@scripts/build-site.sh
+
+server:
+	@echo "==> server: compiling"
+	@cargo build --features ssr
 
 test: ## run all tests: unit, integration, fault, end to end
 	@scripts/test.sh

@@ -1,6 +1,9 @@
 //! The client of all server functions. A request waits while the session monitor is unsure of the session, is executed
 //! at most once, and always gets a result, even if it is "offline".
 
+mod request;
+mod response;
+
 use std::{
     cell::{Cell, RefCell},
     pin::{Pin, pin},
@@ -12,18 +15,16 @@ use domain::ids::SessionId;
 use futures_channel::oneshot;
 use futures_util::{
     Sink, Stream,
-    future::{Either, ready, select},
-    stream::once,
+    future::{Either, select},
 };
-use http::Method;
 use leptos::{
     prelude::{set_timeout, window},
     server_fn::{
         Bytes,
         client::{Client, browser::BrowserClient},
         error::FromServerFnError,
-        request::ClientReq,
-        response::ClientRes,
+        request::ClientReq as _,
+        response::ClientRes as _,
     },
     task::spawn_local,
     wasm_bindgen::{JsCast, JsValue},
@@ -32,6 +33,8 @@ use leptos::{
 use wasm_bindgen_futures::JsFuture;
 
 use crate::error::AppError;
+use request::ServerFnRequest;
+use response::ServerFnResponse;
 
 /// How long a request waits for the session monitor.
 const SESSION_WAIT_LIMIT: Duration = Duration::from_secs(10);
@@ -131,62 +134,6 @@ impl<T> Future for Background<T> {
     }
 }
 
-/// A request, kept as text because it may be sent twice.
-pub struct ServerFnRequest {
-    path: String,
-    content_type: String,
-    accepts: String,
-    body: String,
-    is_background: bool,
-}
-
-/// All server functions of the portal are forms. Anything else is an error in their definition.
-impl ClientReq<AppError> for ServerFnRequest {
-    type FormData = ();
-
-    fn try_new_req_text(
-        path: &str,
-        content_type: &str,
-        accepts: &str,
-        body: String,
-        _: Method,
-    ) -> Result<Self, AppError> {
-        Ok(Self {
-            path: path.to_owned(),
-            content_type: content_type.to_owned(),
-            accepts: accepts.to_owned(),
-            body,
-            is_background: false,
-        })
-    }
-
-    fn try_new_req_query(_: &str, _: &str, _: &str, _: &str, _: Method) -> Result<Self, AppError> {
-        Err(AppError::Internal)
-    }
-
-    fn try_new_req_bytes(_: &str, _: &str, _: &str, _: Bytes, _: Method) -> Result<Self, AppError> {
-        Err(AppError::Internal)
-    }
-
-    fn try_new_req_form_data(_: &str, _: &str, _: &str, (): (), _: Method) -> Result<Self, AppError> {
-        Err(AppError::Internal)
-    }
-
-    fn try_new_req_multipart(_: &str, _: &str, (): (), _: Method) -> Result<Self, AppError> {
-        Err(AppError::Internal)
-    }
-
-    fn try_new_req_streaming(
-        _: &str,
-        _: &str,
-        _: &str,
-        _: impl Stream<Item = Bytes> + Send + 'static,
-        _: Method,
-    ) -> Result<Self, AppError> {
-        Err(AppError::Internal)
-    }
-}
-
 /// The client of all server functions.
 pub struct SessionClient;
 
@@ -231,42 +178,6 @@ pub async fn post(path: &str, form: String) -> Result<String, AppError> {
     const FORM: &str = "application/x-www-form-urlencoded";
     let call = ServerFnRequest::try_new_post(path, FORM, "application/json", form)?;
     send(call).await?.try_into_string().await
-}
-
-/// A successful response. Errors are handled before, and the server redirects plain forms only, so that the code of
-/// each server function stays small.
-pub struct ServerFnResponse(Bytes);
-
-impl ClientRes<AppError> for ServerFnResponse {
-    fn try_into_string(self) -> impl Future<Output = Result<String, AppError>> + Send {
-        ready(String::from_utf8(self.0.to_vec()).map_err(|_| AppError::Internal))
-    }
-
-    fn try_into_bytes(self) -> impl Future<Output = Result<Bytes, AppError>> + Send {
-        ready(Ok(self.0))
-    }
-
-    fn try_into_stream(
-        self,
-    ) -> Result<impl Stream<Item = Result<Bytes, Bytes>> + Send + Sync + 'static, AppError> {
-        Ok(once(ready(Ok(self.0))))
-    }
-
-    fn status(&self) -> u16 {
-        200
-    }
-
-    fn status_text(&self) -> String {
-        String::new()
-    }
-
-    fn location(&self) -> String {
-        String::new()
-    }
-
-    fn has_redirect(&self) -> bool {
-        false
-    }
 }
 
 async fn send(call: ServerFnRequest) -> Result<ServerFnResponse, AppError> {

@@ -17,7 +17,7 @@ use crate::{
         auth::current_session::{Client, CurrentSession, Identity},
         http::{
             catch_panic::catch_task_panic,
-            cookie,
+            cookie::{self, PortalCookie},
             credential::PresentedCredential,
             error_response::{self, accepts_html},
             session_store,
@@ -185,21 +185,22 @@ pub async fn set_session_cookie(rotated: Option<RotatedCredential>) -> Result<()
 }
 
 /// Adds a cookie to the response.
-pub fn set_cookie(cookie: &str) {
-    if let (Some(response), Ok(cookie)) = (use_context::<ResponseOptions>(), HeaderValue::from_str(cookie)) {
+pub fn set_cookie(cookie: PortalCookie, value: &str) -> Result<(), AppError> {
+    let cookie =
+        HeaderValue::from_str(&cookie.set(value, &state()?.config)).map_err(|_| AppError::Internal)?;
+    if let Some(response) = use_context::<ResponseOptions>() {
         response.append_header(SET_COOKIE, cookie);
     }
+    Ok(())
 }
 
 /// Keeps the email of a sign-in that failed without JavaScript, for the form that comes next.
-pub fn keep_typed_email(email: &str) {
+pub fn keep_typed_email(email: &str) -> Result<(), AppError> {
     // Longer than any email, it would be no cookie.
-    if is_plain_form()
-        && email.len() <= 254
-        && let Ok(state) = state()
-    {
-        set_cookie(&cookie::set_typed_email(email, &state.config));
+    if is_plain_form() && email.len() <= 254 {
+        set_cookie(PortalCookie::TypedEmail, &cookie::encode_email(email))?;
     }
+    Ok(())
 }
 
 /// That email, where the page shows the error of the sign-in.
@@ -214,7 +215,7 @@ pub fn has_cookie_support() -> Result<bool, AppError> {
     let (state, parts) = (state()?, use_context::<Parts>().ok_or(AppError::Internal)?);
     let keeps = cookie::has_portal_cookie(&parts.headers, &state.config);
     if !keeps {
-        set_cookie(&cookie::set_probe(&state.config));
+        set_cookie(PortalCookie::Probe, cookie::PROBE)?;
     }
     Ok(keeps)
 }

@@ -9,7 +9,7 @@ use crate::wire::TextJson;
 use crate::{
     server::{
         auth::current_session::Identity,
-        http::cookie,
+        http::cookie::PortalCookie,
         http::session_store,
         services::{
             revoke,
@@ -58,10 +58,7 @@ pub async fn sign_in(
             signed_in.valid_for,
         )
         .await?;
-        request_context::set_cookie(&cookie::set_known_browser(
-            &signed_in.known_browser,
-            &state.config,
-        ));
+        request_context::set_cookie(PortalCookie::KnownBrowser, &signed_in.known_browser.reveal())?;
         let path = next
             .as_deref()
             .and_then(safe_return_path)
@@ -72,7 +69,7 @@ pub async fn sign_in(
     })
     .await;
     if signed_in.is_err() {
-        request_context::keep_typed_email(&typed_email);
+        request_context::keep_typed_email(&typed_email)?;
     }
     signed_in
 }

@@ -499,7 +499,7 @@ async fn lost_probe_cookie_is_set_again() {
     portal.browser(CHROME).get("/login").await.expect(200);
     let browser = portal.browser(CHROME);
     let answer = send_form(&portal, &browser, &maria).await.expect(403);
-    let probe = "__Host-portal_probe=cookies-work; HttpOnly; SameSite=Lax; Path=/; Secure";
+    let probe = "__Host-portal_probe=cookies-work; HttpOnly; SameSite=Lax; Secure; Path=/";
     assert_eq!(answer.all("set-cookie"), [probe]);
     send_form(&portal, &browser, &maria).await.expect(200);
     assert_eq!(portal.rows("sessions").await, 1);

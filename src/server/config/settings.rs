@@ -89,7 +89,7 @@ pub const SECTIONS: &[Section] = &[
                 Depends("unset"),
                 "Postgres 15 or newer. Unset: a private cluster in `PORTAL_DATA_DIR`, started and stopped with \
                  the server. The user should be allowed to create roles, or have the role `broker_portal_server`: \
-                 see [Security](security.md#how-far-the-audit-log-can-be-trusted).",
+                 see [Security](security.md#integrity-of-the-audit-log).",
             )
             .secret(),
             Setting::new(
@@ -101,7 +101,7 @@ pub const SECTIONS: &[Section] = &[
             Setting::new(
                 "PORTAL_POSTGRES_BIN",
                 Text("a folder"),
-                Depends("found"),
+                Depends("found automatically"),
                 "Folder with `postgres` and `initdb` for the private cluster.",
             )
             .environment_only(),
@@ -119,15 +119,17 @@ pub const SECTIONS: &[Section] = &[
             Setting::new(
                 "LEPTOS_SITE_ROOT",
                 Text("a folder"),
-                Depends("`site` beside the server, else `target/site`"),
-                "The built site.",
+                Depends("`site` beside the program, else `target/site`"),
+                "Folder with the portal's static files.",
             ),
             Setting::new(
                 "PORTAL_PUBLIC_URL",
                 Text("an address such as `https://portal.example`, without a path"),
-                Depends("`http://` + listen address, or the loopback address if that is every interface"),
+                Depends("`http://` and the listen address; if the server listens on all interfaces, the loopback address \
+                 with that port"),
                 "The address that users type. Over plain http, browsers can sign in at this address and at \
-                 loopback addresses such as `localhost` only. With `https` the cookie is `__Host-portal_session` and Secure, and browsers must stay on https; \
+                 loopback addresses such as `localhost` only. With `https` the cookie is `__Host-portal_session` and \
+                 Secure, and browsers must stay on https; \
                  otherwise it is `portal_session`.",
             ),
             Setting::new(
@@ -169,13 +171,13 @@ pub const SECTIONS: &[Section] = &[
                     most: 1000,
                 },
                 OfRole(|policy| u64::from(policy.max_sessions)),
-                "Session limit of a user. A sign-in beyond it signs out the least recently active session.",
+                "Session limit: live sessions per user. A sign-in beyond it revokes the least recently active session.",
             ),
             Setting::new(
                 "PORTAL_REAUTH_SECONDS",
                 ValueKind::seconds(1),
                 Is("1800"),
-                "How long a password check is valid for sensitive actions.",
+                "Sensitive actions require the password again if the last check is older than this.",
             ),
             Setting::new(
                 "PORTAL_WARNING_SECONDS",
@@ -199,37 +201,37 @@ pub const SECTIONS: &[Section] = &[
                 "PORTAL_SIGN_IN_ATTEMPTS",
                 ValueKind::count(1),
                 Is("5"),
-                "Refused passwords allowed per account and window. Each known browser, and each desktop app in a \
-                 network that it was used from, has its own count. `user set-password` resets it. \
-                 Reauthentication counts in the same way.",
+                "Wrong passwords allowed per account and window. Each known browser, and each desktop app in a network \
+                 that it was used from, has its own count. `user set-password` resets it. Reauthentication counts in the \
+                 same way.",
             ),
             Setting::new(
                 "PORTAL_SIGN_IN_ATTEMPTS_PER_ADDRESS",
                 ValueKind::count(1),
                 Is("100"),
-                "The same per address (a /64 of IPv6), over all accounts.",
+                "Wrong passwords allowed per address (a /64 of IPv6) and window, for all accounts together.",
             ),
             Setting::new(
                 "PORTAL_SIGN_IN_WINDOW_SECONDS",
                 ValueKind::seconds(1),
                 Is("900"),
-                "Length of the window. It begins with the first refused password.",
+                "Length of the window. It begins with the first wrong password.",
             ),
             Setting::new(
                 "PORTAL_ACTIONS_PER_ACCOUNT",
                 ValueKind::count(1),
                 Is("600"),
-                "Number of each of these actions allowed per window, whatever the result. Per account: sign-ins \
-                 from unknown devices, denied requests. Per known device: sign-ins. Per session: password \
-                 confirmations and changes, extensions, refreshes. Each server counts separately. Beyond it the \
-                 response is 429 with the seconds to wait; sessions stay live.",
+                "Rate limit: how often each action is allowed per window, successful or not. Counted per account (sign-ins \
+                 from unknown devices, denied requests), per known device (sign-ins) or per session \
+                 (reauthentication and password change, extensions, refreshes). Each server counts separately. Above the \
+                 limit the response is 429 with the seconds to wait; no session ends.",
             ),
             Setting::new(
                 "PORTAL_ACTIONS_PER_ADDRESS",
                 ValueKind::count(1),
                 Is("6000"),
-                "The same per address (a /64 of IPv6), over all accounts, except for known devices and sessions; \
-                 also refreshes with invalid tokens. Allow more than an office behind one address needs.",
+                "Rate limit per address (a /64 of IPv6), for sign-ins from unknown devices, denied requests and \
+                 refreshes with invalid tokens. Choose more than an office behind one address needs.",
             ),
         ],
     },
@@ -240,7 +242,8 @@ pub const SECTIONS: &[Section] = &[
                 "PORTAL_END_ON_CLIENT_CHANGE",
                 Switch,
                 Is("on"),
-                "Revoke a session that appears in a browser with another engine, or a desktop app's in a browser.",
+                "Revoke a browser's session that is used in a browser with another engine, and a desktop app's session \
+                 that is used in a browser.",
             ),
             Setting::new(
                 "PORTAL_NOTICE_NEW_DEVICE",
@@ -258,7 +261,7 @@ pub const SECTIONS: &[Section] = &[
                 "PORTAL_NOTICE_FAR_NETWORKS_SECONDS",
                 ValueKind::seconds(0),
                 Is("300"),
-                "Security notice about a new network far from one used less than this time ago; 0: never.",
+                "Security notice about a new network that is far from another network used within this time; 0: never.",
             ),
             Setting::new(
                 "PORTAL_NOTICE_FAILURES",
@@ -302,7 +305,8 @@ pub const SECTIONS: &[Section] = &[
                 "PORTAL_ALERT_SIGN_IN_FAILURES",
                 COUNT_OR_OFF,
                 Is("20"),
-                "Alert when this many sign-ins fail within the window, if their share is large enough.",
+                "Alert when this many sign-ins fail within the window and their share is at least \
+                 `PORTAL_ALERT_SIGN_IN_FAILURES_PERCENT`.",
             ),
             Setting::new(
                 "PORTAL_ALERT_SIGN_IN_FAILURES_PERCENT",
@@ -330,7 +334,7 @@ pub const SECTIONS: &[Section] = &[
                 "PORTAL_ALERT_TOKEN_REUSE_WINDOW_SECONDS",
                 ValueKind::seconds(1),
                 Is("3600"),
-                "Length of the window.",
+                "Window of `PORTAL_ALERT_TOKEN_REUSE`.",
             ),
             Setting::new(
                 "PORTAL_ALERT_FAR_SIGN_INS",
@@ -364,9 +368,9 @@ pub const SECTIONS: &[Section] = &[
             ),
             Setting::new(
                 "PORTAL_ALERT_WEBHOOK_URL",
-                Text("an https address, or an http address of this machine, without a user"),
+                Text("an https address, or an http address of this machine, without user name and password"),
                 Depends("none"),
-                "Receiver of alerts.",
+                "Webhook that receives alerts.",
             )
             .secret(),
             Setting::new(
@@ -397,8 +401,8 @@ pub const SECTIONS: &[Section] = &[
             Setting::new(
                 "RUST_LOG",
                 Text("directives of `EnvFilter` (tracing), such as `info,broker_portal=debug`"),
-                Depends("our own events at `info`, others' at `warn`"),
-                "What is logged: text on a terminal, otherwise one JSON line per event.",
+                Depends("the portal's events at `info`, those of libraries at `warn`"),
+                "Log level per module. The format is text on a terminal, otherwise one JSON object per line.",
             )
             .environment_only(),
         ],

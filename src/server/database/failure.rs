@@ -49,7 +49,7 @@ pub fn is_read_only(error: &sqlx::Error) -> bool {
 }
 
 /// Returns whether the transaction conflicted with another one: a deadlock or a serialisation failure.
-pub fn is_conflict(error: &sqlx::Error) -> bool {
+pub(super) fn is_conflict(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(error) if error.code().is_some_and(|code| ["40P01", "40001"].contains(&&*code)))
 }
 

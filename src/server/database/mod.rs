@@ -14,6 +14,7 @@ mod listener;
 mod migrations;
 mod outcome;
 mod pool;
+mod retry;
 mod server_role;
 mod session_settings;
 mod time_sample;
@@ -21,8 +22,8 @@ mod transaction;
 
 pub use connection::{Connection, LeasedConnection};
 pub use connection_checks::WriteRefusal;
-pub use failure::is_conflict;
 pub use listener::Listener;
 pub use pool::{Database, DatabaseError, PoolUsage};
+pub use retry::{TransactionError, retry_on_conflict};
 pub use server_role::SERVER_ROLE;
 pub use transaction::Transaction;

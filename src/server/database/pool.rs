@@ -15,10 +15,7 @@ use super::{
     session_settings::SessionSettings,
     transaction::Transaction,
 };
-use crate::server::telemetry::{
-    metrics::{DatabaseMetrics, NoConnection},
-    traces,
-};
+use crate::server::telemetry::{labels::NoConnection, metrics::DatabaseMetrics, traces};
 
 /// How long to wait for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);

@@ -19,7 +19,7 @@ use crate::{
     error::AppError,
     server::{
         state::AppState,
-        telemetry::metrics::{Metrics, PanicIn},
+        telemetry::{labels::PanicIn, metrics::Metrics},
     },
 };
 

@@ -15,7 +15,7 @@ use crate::server::{
     auth::{client::BrowserNames, current_session::Client},
     services::rate_limit,
     state::AppState,
-    telemetry::metrics::ClientFailure,
+    telemetry::labels::ClientFailure,
 };
 
 /// Largest report in bytes.

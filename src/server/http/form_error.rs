@@ -15,7 +15,7 @@ use leptos::server_fn::error::SERVER_FN_ERROR_HEADER;
 use sha2::{Digest, Sha256};
 use url::form_urlencoded;
 
-use super::cookie;
+use super::cookie::{self, PortalCookie};
 use crate::{error::AppError, server::state::AppState, wire::error_from_query};
 
 /// The query parameters of an error.
@@ -28,7 +28,9 @@ pub async fn discard_forged_error(State(state): State<AppState>, request: Reques
     if is_read
         && let Some(query) = uri.query()
         && let Some(digest) = digest(query)
-        && !cookie::has_form_error(request.headers(), &digest, &state.config)
+        && !PortalCookie::FormError
+            .values(request.headers(), &state.config)
+            .any(|value| value == digest.as_bytes())
     {
         // A browser that blocks cookies has no digest either.
         let blocks_cookies =
@@ -52,7 +54,7 @@ pub async fn mark_error(State(state): State<AppState>, request: Request, next: N
         .and_then(|place| place.to_str().ok()?.split_once('?'))
         .and_then(|(_, query)| digest(query));
     if let Some(digest) = digest
-        && let Ok(cookie) = HeaderValue::from_str(&cookie::set_form_error(&digest, &state.config))
+        && let Ok(cookie) = HeaderValue::from_str(&PortalCookie::FormError.set(&digest, &state.config))
     {
         response.headers_mut().append(SET_COOKIE, cookie);
     }

@@ -13,7 +13,9 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 
-use super::{cookie, credential::PresentedCredential, error_response::ErrorFormat, session_store};
+use super::{
+    cookie::PortalCookie, credential::PresentedCredential, error_response::ErrorFormat, session_store,
+};
 use domain::session::ClientKind;
 
 use crate::{
@@ -29,7 +31,7 @@ use crate::{
         services::{revoke, rotation, suspicion},
         state::AppState,
         store::sessions::{self, FoundSession},
-        telemetry::metrics::SessionCheck,
+        telemetry::labels::SessionCheck,
     },
 };
 
@@ -65,7 +67,7 @@ pub async fn identify(State(state): State<AppState>, mut request: Request, next:
         ),
         user_agent: user_agent_of(request.headers()),
         has_chromium_hints: has_chromium_hints(request.headers()),
-        known_browser: cookie::known_browser(request.headers(), &state.config),
+        known_browser: PortalCookie::KnownBrowser.parse(request.headers(), &state.config),
     };
 
     let identity = match presented_credential(&request).token() {

@@ -10,7 +10,7 @@ use crate::server::{
     database::Database,
     lifecycle::{Job, LONG},
     services::cleanup::{self, CleanupReport},
-    telemetry::metrics::{CleanupRun, Metrics},
+    telemetry::{labels::CleanupRun, metrics::Metrics},
 };
 
 pub struct CleanUp {

@@ -37,7 +37,7 @@ use crate::{
             sessions::{self, EndFilter},
             users,
         },
-        telemetry::metrics::Refresh,
+        telemetry::labels::Refresh,
     },
 };
 

@@ -14,11 +14,11 @@ use crate::{
     server::{
         auth::current_session::{CurrentSession, EndedSession, ReplacedCookie},
         clock::Clock,
-        database::{Database, Transaction, committed_changes, is_conflict},
+        database::{Database, Transaction, TransactionError, retry_on_conflict},
         services::denials::DenialRecorder,
         store::{
             audit::{self, Actor},
-            caller_transaction::{CallerError, CallerTransaction},
+            caller_transaction::CallerTransaction,
             events,
             sessions::{self, EndCause, EndFilter, EndRecord},
             users,
@@ -38,50 +38,7 @@ pub async fn revoke_own(
     scope: RevokeScope,
     ip_address: Option<IpAddr>,
 ) -> Result<Vec<SessionId>, AppError> {
-    for _ in 0..MAX_ATTEMPTS {
-        match try_revoke_own(database, clock, caller, scope, ip_address).await {
-            Err(RevokeError::Conflict(error)) => {
-                tracing::warn!(%error, "deadlock, retrying")
-            }
-            Err(RevokeError::Permanent(error)) => return Err(error),
-            Ok(ended) => return Ok(ended),
-        }
-    }
-    Err(committed_changes::unavailable_error())
-}
-
-/// Attempts in case of deadlocks.
-const MAX_ATTEMPTS: u32 = 5;
-
-enum RevokeError {
-    /// The database aborted the transaction in favour of another. It can be retried.
-    Conflict(sqlx::Error),
-    Permanent(AppError),
-}
-
-impl From<sqlx::Error> for RevokeError {
-    fn from(error: sqlx::Error) -> Self {
-        if is_conflict(&error) {
-            RevokeError::Conflict(error)
-        } else {
-            RevokeError::Permanent(error.into())
-        }
-    }
-}
-
-impl From<AppError> for RevokeError {
-    fn from(error: AppError) -> Self {
-        RevokeError::Permanent(error)
-    }
-}
-
-impl From<CallerError> for RevokeError {
-    fn from(error: CallerError) -> Self {
-        match error {
-            CallerError::Database(error) => error.into(),
-            error => RevokeError::Permanent(error.into()),
-        }
-    }
+    retry_on_conflict(|| try_revoke_own(database, clock, caller, scope, ip_address)).await
 }
 
 async fn try_revoke_own(
@@ -90,7 +47,7 @@ async fn try_revoke_own(
     caller: &CurrentSession,
     scope: RevokeScope,
     ip_address: Option<IpAddr>,
-) -> Result<Vec<SessionId>, RevokeError> {
+) -> Result<Vec<SessionId>, TransactionError> {
     let user = caller.user.id;
     let mut tx = CallerTransaction::begin(database, clock, caller, ip_address).await?;
     let (now, actor) = (tx.now(), tx.actor());

@@ -24,7 +24,7 @@ use crate::{
     server::{
         auth::current_session::CurrentSession,
         clock::Clock,
-        database::{Database, Transaction},
+        database::{Database, Transaction, TransactionError},
     },
 };
 
@@ -61,6 +61,15 @@ impl From<CallerError> for AppError {
             CallerError::Ended(reason) => AppError::SessionEnded { reason },
             CallerError::Forbidden => AppError::Forbidden,
             CallerError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<CallerError> for TransactionError {
+    fn from(error: CallerError) -> Self {
+        match error {
+            CallerError::Database(error) => error.into(),
+            error => TransactionError::Permanent(error.into()),
         }
     }
 }

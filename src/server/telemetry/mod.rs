@@ -2,6 +2,7 @@
 //!
 //! Services report what happened in one line. Format, names and counting are defined here.
 
+pub mod labels;
 pub mod log_limit;
 pub mod logging;
 pub mod metrics;

@@ -8,7 +8,13 @@ mod session_end;
 mod streams;
 mod warnings;
 
-use super::*;
+use super::{
+    checks::{INITIAL_BACKOFF, UNKNOWN_RETRY_DELAYS},
+    delay::{MAX_BACKOFF, backoff},
+    stream::{RECONNECT_DELAY, STREAM_TIMEOUT},
+    *,
+};
+use crate::session::EndReason;
 
 const SECOND: Millis = 1_000;
 const MINUTE: Millis = 60 * SECOND;

@@ -18,12 +18,12 @@ use domain::{
 use crate::{
     error::AppError,
     server::{
-        database::{committed_changes, is_conflict},
+        database::{TransactionError, retry_on_conflict},
         services::revoke,
         state::AppState,
         store::{
             audit::{self, AuditEvent},
-            caller_transaction::{AdminTransaction, CallerError},
+            caller_transaction::AdminTransaction,
             session_list::{self, SessionSelection},
             sessions::{self, EndCause, EndFilter},
             users,
@@ -36,9 +36,6 @@ const BATCH: i64 = 250;
 
 /// A request starts no batch after this time. It is well below the deadline of a response.
 const TIME_LIMIT: Duration = Duration::from_secs(4);
-
-/// Attempts for a batch that the database aborts because of a deadlock.
-const MAX_ATTEMPTS: u32 = 5;
 
 /// The longest note, in characters.
 pub const MAX_NOTE: usize = 200;
@@ -257,36 +254,6 @@ struct Batch<'a> {
     request: &'a RevokeRequest,
 }
 
-enum BatchError {
-    Conflict,
-    Other(AppError),
-}
-
-impl From<AppError> for BatchError {
-    fn from(error: AppError) -> Self {
-        BatchError::Other(error)
-    }
-}
-
-impl From<CallerError> for BatchError {
-    fn from(error: CallerError) -> Self {
-        match error {
-            CallerError::Database(error) => error.into(),
-            error => BatchError::Other(error.into()),
-        }
-    }
-}
-
-impl From<sqlx::Error> for BatchError {
-    fn from(error: sqlx::Error) -> Self {
-        if is_conflict(&error) {
-            BatchError::Conflict
-        } else {
-            BatchError::Other(error.into())
-        }
-    }
-}
-
 impl Batch<'_> {
     /// Selects the next sessions, without the caller's own.
     async fn next(&self) -> Result<Vec<(UserId, SessionId)>, AppError> {
@@ -307,20 +274,11 @@ impl Batch<'_> {
     }
 
     async fn revoke(&self, ids: &[(UserId, SessionId)]) -> Result<usize, AppError> {
-        for _ in 0..MAX_ATTEMPTS {
-            match self.try_revoke(ids).await {
-                Err(BatchError::Conflict) => {
-                    tracing::warn!("deadlock, retrying");
-                }
-                Err(BatchError::Other(error)) => return Err(error),
-                Ok(ended) => return Ok(ended),
-            }
-        }
-        Err(committed_changes::unavailable_error())
+        retry_on_conflict(|| self.try_revoke(ids)).await
     }
 
     /// Revokes those of `ids` that are still selected once they are locked.
-    async fn try_revoke(&self, ids: &[(UserId, SessionId)]) -> Result<usize, BatchError> {
+    async fn try_revoke(&self, ids: &[(UserId, SessionId)]) -> Result<usize, TransactionError> {
         let mut people: Vec<UserId> = ids.iter().map(|(user, _)| *user).collect();
         people.sort_unstable();
         people.dedup();

@@ -31,7 +31,7 @@ use crate::{
         services::revoke,
         state::AppState,
         store::{devices::DeviceDetails, known_browsers},
-        telemetry::metrics::SignIn,
+        telemetry::labels::SignIn,
     },
 };
 pub use verify::VerifiedPassword;

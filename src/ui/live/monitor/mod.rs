@@ -4,7 +4,10 @@
 
 mod browser_events;
 mod other_tabs;
+mod session_view;
 mod stream;
+
+pub use session_view::SessionView;
 
 use std::{
     cell::{Cell, RefCell},
@@ -23,9 +26,7 @@ use domain::{
     ids::SessionId,
     session::EndReason,
     session_state::SessionState,
-    state_machine::{
-        Effect, ExpiryWarning, Input, Millis, MonitorStatus, RequestGate, SessionEnd, SessionMachine,
-    },
+    state_machine::{Effect, Input, Millis, MonitorStatus, RequestGate, SessionMachine},
 };
 
 use crate::{
@@ -39,48 +40,6 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The longest timer of browsers is about 24 days.
 const MAX_TIMER_MS: u64 = 24 * 3600 * 1000;
-
-/// The state of the session that pages and components show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SessionView {
-    pub status: MonitorStatus,
-    pub warning: Option<ExpiryWarning>,
-    /// The page is being left and must show nothing.
-    pub is_unloading: bool,
-}
-
-impl SessionView {
-    /// Whether private data must be hidden.
-    pub fn is_content_hidden(self) -> bool {
-        self.is_unloading || self.is_ended_or_overdue()
-    }
-
-    /// The session ended, or should have expired.
-    pub fn is_ended_or_overdue(self) -> bool {
-        matches!(
-            self.status,
-            MonitorStatus::Ended(_) | MonitorStatus::Unreachable { overdue: true }
-        )
-    }
-
-    /// The last check failed.
-    pub fn is_unreachable(self) -> bool {
-        matches!(self.status, MonitorStatus::Unreachable { .. })
-    }
-
-    /// Why the session ended, if it did.
-    pub fn end(self) -> Option<SessionEnd> {
-        match self.status {
-            MonitorStatus::Ended(end) => Some(end),
-            _ => None,
-        }
-    }
-
-    /// Whether user actions can be executed.
-    pub fn can_act(self) -> bool {
-        matches!(self.status, MonitorStatus::Live | MonitorStatus::Unsure)
-    }
-}
 
 /// How often data was reloaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,17 +1,18 @@
 //! The user's active sessions, with buttons to sign out.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use domain::{flash::FlashCode, ids::SessionId, overview::ActiveSessions, session::Session};
 use leptos::{ev::FocusEvent, prelude::*};
 
+use super::pending_changes::{Outcome, PendingChanges, TITLE};
 use crate::{
     elements::{
         icon::{Icon, IconName},
         notice::{Notice, Tone},
     },
-    error::{AppError, Resource},
+    error::AppError,
     server_fns::flash_message,
     ui::{
         browser,
@@ -21,105 +22,18 @@ use crate::{
             dynamic::{KeyedRow, async_view, dynamic, effect, keyed_rows},
             error_notice::ErrorNotice,
             local_time::Ago,
-            reauthentication::Reauthentication,
             session_row::{SessionRow, sign_out_button},
         },
         errors::{filter_session_end, form_error_in_url},
-        live::{
-            monitor::{self, SessionMonitor},
-            toasts::Toasts,
-        },
+        live::monitor::{self, SessionMonitor},
         page_clock::PageClock,
         page_data::PageResource,
         sign_out::SignOutTarget,
     },
 };
 
-/// The result of the last action.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Outcome {
-    Done(String),
-    Failed(AppError),
-}
-
-/// Gets the focus when the focused button is removed.
-const TITLE: &str = "sessions-title";
-
 /// How often the list is refreshed.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(60);
-
-/// Changes of the list that the server has not confirmed yet, and its errors.
-#[derive(Clone, Copy)]
-struct PendingChanges {
-    /// Rows that are hidden already.
-    hidden: RwSignal<Vec<SessionId>>,
-    failures: RwSignal<Vec<(SessionId, AppError)>>,
-    outcome: RwSignal<Option<Outcome>>,
-    toasts: Toasts,
-    /// The id of the element that had the focus in the list.
-    focused: StoredValue<Option<String>>,
-    reauthentication: Reauthentication,
-    loaded: PageResource<ActiveSessions>,
-}
-
-impl PendingChanges {
-    /// Signs out one session. Its row disappears at once, and returns with an error if the server refuses, or if it
-    /// requires the password.
-    fn sign_out_one(self, session: &Session) {
-        let (id, name) = (session.id, session.device_name.clone());
-        self.failures
-            .update(|failures| failures.retain(|(of, _)| *of != id));
-        self.hide(&[id]);
-        let target = SignOutTarget::One {
-            id,
-            name: name.clone(),
-        };
-        let answered = move |result| match result {
-            // The session has already ended, as intended.
-            Ok(_) | Err(AppError::NotFound(Resource::Session)) => {
-                self.finish(&[id], format!("{name} has been signed out."));
-            }
-            Err(error) => {
-                if let Some(error) = self.revert(&[id], error) {
-                    self.failures.update(|failures| failures.push((id, error)));
-                }
-            }
-        };
-        self.reauthentication
-            .end(target, sign_out_button(id), Arc::new(answered));
-    }
-
-    /// All other sessions have been signed out; `ended` is their number.
-    fn signed_out_others(self, others: &[SessionId], ended: usize) {
-        self.failures.set(Vec::new());
-        let have = if ended == 1 { "has" } else { "have" };
-        let text = format!(
-            "{} {have} been signed out. This browser stays signed in.",
-            device_list::devices(ended)
-        );
-        self.finish(others, text);
-    }
-
-    fn hide(self, gone: &[SessionId]) {
-        self.hidden.update(|hidden| hidden.extend(gone));
-        browser::focus(TITLE);
-    }
-
-    fn finish(self, gone: &[SessionId], text: String) {
-        // The rows returned while the password was requested.
-        self.hide(gone);
-        self.outcome.set(None);
-        self.toasts.show(Tone::Success, text);
-        self.loaded.refetch();
-    }
-
-    /// Shows the rows again and returns the error to show. `None` if the session ended or the password is required.
-    fn revert(self, back: &[SessionId], error: AppError) -> Option<AppError> {
-        self.hidden
-            .update(|hidden| hidden.retain(|id| !back.contains(id)));
-        filter_session_end(error).filter(|error| *error != AppError::ReauthRequired)
-    }
-}
 
 /// The section: loading, failed, or the list.
 #[component]

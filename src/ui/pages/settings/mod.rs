@@ -3,6 +3,7 @@
 mod active_sessions;
 mod organization;
 mod password;
+mod pending_changes;
 mod security_notices;
 
 use leptos::prelude::*;

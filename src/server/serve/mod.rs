@@ -1,10 +1,16 @@
 //! Starts and stops the server.
 
-use std::{io::ErrorKind, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+mod open_database;
+mod start_error;
+
+pub use open_database::OpenDatabase;
+pub use start_error::StartError;
+
+use std::{sync::Arc, time::Duration};
 
 use leptos::config::LeptosOptions;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use private_postgres::{Cluster, ClusterError, ClusterOptions, ServerLock, has_cluster};
+use private_postgres::ServerLock;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -12,11 +18,10 @@ use tokio::{
 };
 
 use super::{
-    auth::password::{PasswordError, Passwords},
+    auth::password::Passwords,
     buffers::{activity::Activity, minutes::Minutes},
     config::Config,
     connections::{self, Deadlines, Limits, Rules},
-    database::{Database, DatabaseError},
     jobs::{
         activity::WriteActivity, alerts, cleanup::CleanUp, clock::CorrectClock, minutes::WriteMinutes,
         samples::SampleSessions, seal::SealAuditLog, watch::CheckHealth,
@@ -27,10 +32,7 @@ use super::{
     rate_counts::RateCounts,
     realtime::{hub::Hub, listener::Listen},
     router::router,
-    services::{
-        accounts::{AccountError, Accounts},
-        audit_chain, demo,
-    },
+    services::{accounts::Accounts, audit_chain, demo},
     state::AppState,
     telemetry::{metrics::Metrics, traces::Traces},
 };
@@ -51,153 +53,6 @@ const OWNER_RETRY_DELAY: Duration = Duration::from_millis(500);
 /// Attempts to lock the data directory.
 const LOCK_ATTEMPTS: u32 = 5;
 const LOCK_RETRY_DELAY: Duration = Duration::from_millis(100);
-
-/// Why the server or a command could not start. Displayed as one line.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    #[error(transparent)]
-    Cluster(#[from] ClusterError),
-    #[error(transparent)]
-    Database(#[from] DatabaseError),
-    #[error("DATABASE_URL: {0}")]
-    DatabaseUrl(DatabaseError),
-    #[error("the database does not answer: {0}")]
-    Query(#[from] sqlx::Error),
-    #[error(transparent)]
-    Account(#[from] AccountError),
-    #[error(transparent)]
-    Password(#[from] PasswordError),
-    #[error("cannot listen on LEPTOS_SITE_ADDR={address}: {}", listen_problem(source))]
-    Listen {
-        address: SocketAddr,
-        source: std::io::Error,
-    },
-    #[error("there is no site in {}: build it, or say where it is with LEPTOS_SITE_ROOT", .0.display())]
-    NoSite(PathBuf),
-    #[error(
-        "PORTAL_DATA_DIR={} is in use by another broker-portal; stop it, or choose another folder",
-        .0.display()
-    )]
-    DataDirInUse(PathBuf),
-    #[error("traces cannot be sent: {0}")]
-    Traces(#[from] opentelemetry_otlp::ExporterBuildError),
-    #[error("the server stopped: {0}")]
-    Io(#[from] std::io::Error),
-}
-
-fn listen_problem(error: &std::io::Error) -> String {
-    match error.kind() {
-        ErrorKind::AddrInUse => {
-            "it is in use. Is another portal running? Stop it, or choose another address".to_owned()
-        }
-        ErrorKind::PermissionDenied => {
-            "not permitted. Ports below 1024 need root or CAP_NET_BIND_SERVICE; choose a higher one"
-                .to_owned()
-        }
-        ErrorKind::AddrNotAvailable => {
-            "this machine has no such address. Use 0.0.0.0 or [::] for all addresses".to_owned()
-        }
-        _ => error.to_string(),
-    }
-}
-
-/// An open database, with its private cluster if there is one.
-pub struct OpenDatabase {
-    pub database: Database,
-    cluster: Option<Cluster>,
-}
-
-impl OpenDatabase {
-    /// Connects, applies migrations and switches to the server role. Starts the private cluster if `DATABASE_URL` is unset.
-    ///
-    /// # Errors
-    /// [`StartError`] in one line.
-    pub async fn open(config: &Config) -> Result<Self, StartError> {
-        let opened = Self::connect(config).await?;
-        opened.database.migrate().await?;
-        opened.as_server().await
-    }
-
-    /// Switches to the server role.
-    ///
-    /// # Errors
-    /// [`StartError`] in one line.
-    pub async fn as_server(self) -> Result<Self, StartError> {
-        let database = self.database.as_server().await?;
-        Ok(Self { database, ..self })
-    }
-
-    /// Connects without creating or changing anything. Starts the private cluster if `DATABASE_URL` is unset. `None`: there
-    /// is no private cluster.
-    ///
-    /// # Errors
-    /// [`StartError`] in one line.
-    pub async fn open_existing(config: &Config) -> Result<Option<Self>, StartError> {
-        if config.database_url.is_none() && !has_cluster(&config.data_dir)? {
-            return Ok(None);
-        }
-        Self::connect(config).await.map(Some)
-    }
-
-    async fn connect(config: &Config) -> Result<Self, StartError> {
-        let (url, cluster) = match &config.database_url {
-            Some(url) => (url.reveal().to_owned(), None),
-            None => {
-                let options = ClusterOptions {
-                    data_dir: config.data_dir.clone(),
-                    settings: Vec::new(),
-                };
-                let cluster = Cluster::start(options).await?;
-                (cluster.url("portal"), Some(cluster))
-            }
-        };
-        Ok(Self {
-            database: connect(config, &url).await?,
-            cluster,
-        })
-    }
-
-    /// Connects to a running database and starts nothing. `None`: no private cluster is running.
-    ///
-    /// # Errors
-    /// [`StartError`] in one line.
-    pub async fn attach(config: &Config) -> Result<Option<Self>, StartError> {
-        let (url, cluster) = match &config.database_url {
-            Some(url) => (url.reveal().to_owned(), None),
-            None => match Cluster::attach(&config.data_dir).await? {
-                Some(cluster) => (cluster.url("portal"), Some(cluster)),
-                None => return Ok(None),
-            },
-        };
-        Ok(Some(Self {
-            database: connect(config, &url).await?,
-            cluster,
-        }))
-    }
-
-    /// Closes the pool. Stops the cluster if this process started it.
-    ///
-    /// # Errors
-    /// The cluster cannot be stopped.
-    pub async fn close(self) -> Result<(), StartError> {
-        if timeout(FINAL_WRITE_TIMEOUT, self.database.close()).await.is_err() {
-            tracing::warn!("connections not closed, database does not answer");
-        }
-        if let Some(cluster) = self.cluster {
-            cluster.stop().await?;
-        }
-        Ok(())
-    }
-}
-
-/// Connects. An error names the setting, if the URL comes from one.
-async fn connect(config: &Config, url: &str) -> Result<Database, StartError> {
-    let connected = Database::connect(url).await;
-    connected.map_err(|error| match &config.database_url {
-        Some(_) => StartError::DatabaseUrl(error),
-        None => StartError::Database(error),
-    })
-}
 
 /// Runs the portal until SIGTERM or Ctrl-C.
 ///
@@ -243,7 +98,7 @@ async fn lock_data_dir(config: &Config) -> Result<ServerLock, StartError> {
 async fn open_as_owner(config: &Config) -> Result<OpenDatabase, StartError> {
     for _ in 0..OWNER_ATTEMPTS {
         let opened = OpenDatabase::open(config).await?;
-        if opened.cluster.as_ref().is_none_or(Cluster::is_owner) {
+        if opened.is_owner() {
             return Ok(opened);
         }
         opened.close().await?;

@@ -1,17 +1,19 @@
 //! Administration of accounts and sessions by operators on the command line.
 
+mod role_change;
+mod session_commands;
+
 use chrono::TimeDelta;
 
-use super::{admin::people_list, cleanup, revoke, session_view, throttle};
+use super::{admin::people_list, cleanup, revoke, throttle};
 use crate::server::database::Connection;
 use domain::{
-    ids::{OrganizationId, SessionId, UserId},
+    ids::{SessionId, UserId},
     password::PasswordProblem,
     people_filter::PeopleFilter,
     plain_text::{self, TextProblem, to_nfc},
-    session::{EndReason, Session},
-    session_filter::SessionFilter,
-    user::{Role, User},
+    session::EndReason,
+    user::Role,
 };
 
 use crate::server::{
@@ -20,16 +22,17 @@ use crate::server::{
         password_queue::Requester,
     },
     clock::Clock,
-    database::{Database, Transaction},
+    database::Database,
     store::{
         audit::{self, Actor, AuditEvent},
         cursor::Cursor,
-        events, organizations, people, policies,
-        session_list::{self, SessionSelection},
-        sessions::{self, EndFilter, UserSession},
+        organizations, people, policies,
         users::{self, NewUser},
     },
 };
+
+pub use role_change::{RoleChange, apply_role_change};
+pub use session_commands::RevokeTarget;
 
 /// Why a command failed. Displayed as one line.
 #[derive(Debug, thiserror::Error)]
@@ -66,15 +69,6 @@ pub struct Accounts {
     pub database: Database,
     pub clock: Clock,
     pub passwords: Passwords,
-}
-
-/// The sessions to revoke.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RevokeTarget<'a> {
-    /// All sessions of the user with this email.
-    User(&'a str),
-    Session(SessionId),
-    Everyone,
 }
 
 /// A user to register.
@@ -238,54 +232,6 @@ impl Accounts {
         Ok(())
     }
 
-    /// Revokes live sessions and returns their number.
-    ///
-    /// # Errors
-    /// [`AccountError::NoSuchUser`], [`AccountError::NoSuchSession`].
-    pub async fn revoke(&self, target: RevokeTarget<'_>, note: Option<&str>) -> Result<usize, AccountError> {
-        match target {
-            RevokeTarget::User(email) => self.revoke_user(email, note).await,
-            RevokeTarget::Session(id) => self.revoke_session(id, note).await.map(|()| 1),
-            RevokeTarget::Everyone => self.revoke_everyone(note).await,
-        }
-    }
-
-    /// Counts the sessions that [`Self::revoke`] would revoke.
-    ///
-    /// # Errors
-    /// As [`Self::revoke`].
-    pub async fn count_live(&self, target: RevokeTarget<'_>) -> Result<i64, AccountError> {
-        let conn = &mut *self.database.connection().await?;
-        let mut filter = SessionFilter::default();
-        let mut only = None;
-        match target {
-            RevokeTarget::User(email) => {
-                let found = users::find_by_email(conn, email).await?;
-                let missing = || AccountError::NoSuchUser(email.to_owned());
-                filter.user = Some(found.ok_or_else(missing)?.id);
-            }
-            RevokeTarget::Session(id) => only = Some(id),
-            RevokeTarget::Everyone => {}
-        }
-        let now = self.clock.now();
-        let selection = SessionSelection {
-            filter: &filter,
-            organization: None,
-            now,
-        };
-        match only {
-            None => Ok(session_list::count_live(conn, selection, None, None).await?),
-            Some(id)
-                if session_list::filter_listed(conn, selection, None, &[id])
-                    .await?
-                    .is_empty() =>
-            {
-                Err(AccountError::NoSuchSession(id))
-            }
-            Some(_) => Ok(1),
-        }
-    }
-
     /// A page of users ordered by email: all users, or the members of an organization with their role there.
     ///
     /// # Errors
@@ -311,104 +257,6 @@ impl Accounts {
             organization,
         };
         Ok(people_list::load_page(conn, selection, after, ROWS, self.clock.now(), |_| None).await?)
-    }
-
-    /// Revokes all live sessions of a user.
-    ///
-    /// # Errors
-    /// [`AccountError::NoSuchUser`].
-    pub async fn revoke_user(&self, email: &str, note: Option<&str>) -> Result<usize, AccountError> {
-        let mut tx = self.database.begin().await?;
-        let user = lock_user(&mut tx, email).await?;
-        let ended = revoke::revoke_all(
-            &mut tx,
-            user,
-            EndReason::RevokedByAdmin,
-            note,
-            Actor::default(),
-            self.clock.now(),
-        )
-        .await?;
-        tx.commit().await?;
-        Ok(ended)
-    }
-
-    /// Revokes one live session.
-    ///
-    /// # Errors
-    /// [`AccountError::NoSuchSession`] if it is not live or does not exist.
-    pub async fn revoke_session(&self, session: SessionId, note: Option<&str>) -> Result<(), AccountError> {
-        let mut tx = self.database.begin().await?;
-        let user = sessions::find_owner(&mut tx, session)
-            .await?
-            .ok_or(AccountError::NoSuchSession(session))?;
-        users::lock(&mut tx, user).await?;
-        let filter = EndFilter::One(user, session);
-        let reason = EndReason::RevokedByAdmin;
-        let ended =
-            revoke::revoke_matching(&mut tx, filter, reason, note, Actor::default(), self.clock.now())
-                .await?;
-        if revoke::live_ids(&ended).is_empty() {
-            return Err(AccountError::NoSuchSession(session));
-        }
-        tx.commit().await?;
-        Ok(())
-    }
-
-    /// Revokes all live sessions, user by user. After a failure, run it again to continue.
-    ///
-    /// # Errors
-    /// Database errors.
-    pub async fn revoke_everyone(&self, note: Option<&str>) -> Result<usize, AccountError> {
-        let people = sessions::list_users_with_open(&mut *self.database.connection().await?).await?;
-        let mut ended = 0;
-        for &user in &people {
-            let mut tx = self.database.begin().await?;
-            users::lock(&mut tx, user).await?;
-            ended += revoke::revoke_all(
-                &mut tx,
-                user,
-                EndReason::RevokedByAdmin,
-                note,
-                Actor::default(),
-                self.clock.now(),
-            )
-            .await?;
-            tx.commit().await?;
-        }
-        // Rejects sign-ins in progress, which have no session yet.
-        let mut tx = self.database.begin().await?;
-        users::increment_epoch_except(&mut tx, &people).await?;
-        // Records the end of sessions that were created meanwhile: the new epoch has ended them.
-        let locked = sessions::lock_outdated_epoch(&mut tx).await?;
-        let now = self.clock.now();
-        let late = sessions::record_expiry(&mut tx, &locked, now).await?;
-        revoke::record_ended(&mut tx, &late, None, Actor::default(), now).await?;
-        ended += late.len();
-        tx.commit().await?;
-        Ok(ended)
-    }
-
-    /// The live sessions of a user, or of all users.
-    ///
-    /// # Errors
-    /// [`AccountError::NoSuchUser`].
-    pub async fn list_sessions(&self, email: Option<&str>) -> Result<Vec<(User, Session)>, AccountError> {
-        let now = self.clock.now();
-        let user = match email {
-            None => None,
-            Some(email) => {
-                let found = users::find_by_email(&mut *self.database.connection().await?, email).await?;
-                Some(
-                    found
-                        .ok_or_else(|| AccountError::NoSuchUser(email.to_owned()))?
-                        .id,
-                )
-            }
-        };
-        let listed = sessions::list_live(&mut *self.database.connection().await?, user, now).await?;
-        let view = |listed: UserSession| (listed.user, session_view::build(listed.session, None, None));
-        Ok(listed.into_iter().map(view).collect())
     }
 
     /// Stores the configured limits for all nodes and queries, and records changes in the audit log.
@@ -453,41 +301,6 @@ async fn lock_user(conn: &mut Connection, email: &str) -> Result<UserId, Account
     let user = users::find_by_email(conn, email).await?.ok_or_else(missing)?.id;
     users::lock(conn, user).await?.ok_or_else(missing)?;
     Ok(user)
-}
-
-/// A change of a user's role, in an organization or without one.
-#[derive(Clone, Copy, Debug)]
-pub struct RoleChange {
-    pub user: UserId,
-    pub organization: Option<OrganizationId>,
-    pub before: Role,
-    pub after: Role,
-}
-
-/// Applies a role change: rotates all credentials of the user (ASVS 5.0, 7.2.4) and revokes sessions beyond the new limit. The
-/// new timeouts apply from the next request. The caller must hold the user's row lock.
-///
-/// # Errors
-/// Database errors.
-pub async fn apply_role_change(
-    tx: &mut Transaction,
-    change: RoleChange,
-    actor: Actor,
-    now: chrono::DateTime<chrono::Utc>,
-) -> sqlx::Result<()> {
-    let RoleChange {
-        user,
-        organization,
-        before,
-        after,
-    } = change;
-    let event = AuditEvent::role_changed(actor, user, organization, before, after);
-    audit::record(tx, event, now).await?;
-    sessions::mark_for_rotation(tx, user, now).await?;
-    if let Some(most) = policies::load_max_sessions(tx, after).await? {
-        revoke::revoke_over_limit(tx, user, None, organization, most, actor, now).await?;
-    }
-    events::publish_sessions_changed(tx, user, now).await
 }
 
 /// Longest name of a user or an organization, in characters.
