@@ -251,7 +251,7 @@ async fn rejected_message_is_retried_in_order() {
         (delivery.attempts, delivery.outcome),
         (1, DeliveryOutcome::Waiting)
     );
-    assert_eq!(delivery.last_error.as_deref(), Some("the receiver answered 500"));
+    assert_eq!(delivery.last_error.as_deref(), Some("the receiver responded with status 500"));
 
     portal.advance(seconds(900)).await;
     node.evaluate().await;
@@ -311,7 +311,7 @@ async fn undelivered_message_is_dropped_after_a_day() {
             .as_deref()
             .is_some_and(|error| error.starts_with("no connection"))
     );
-    assert_eq!(log.lines("alert dropped").len(), 1, "{}", log.text());
+    assert_eq!(log.lines("message dropped").len(), 1, "{}", log.text());
 }
 
 /// Returns whether a message is due.
@@ -396,7 +396,7 @@ async fn slow_and_endless_webhook_responses_time_out() {
         list.tests[0]
             .last_error
             .as_deref()
-            .is_some_and(|error| error.starts_with("no answer within")),
+            .is_some_and(|error| error.starts_with("no response within")),
         "{list:?}"
     );
     // Status 200 counts, whatever the body contains.

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use axum::http::Method;
 use broker_portal::server::{
     database::Database,
-    jobs::watch,
+    jobs::health_check,
     services::{cleanup, revoke},
     store::{audit::Actor, sessions::EndFilter, users},
 };
@@ -290,7 +290,7 @@ async fn scrape_answers_and_shows_an_outage() {
     let _listening = portal.start_listener().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    watch::once(&portal.state).await;
+    health_check::update_metrics(&portal.state).await;
     let scrape = Scrape::of(&portal.anonymous()).await;
     for check in ["database", "migrations", "listener", "cleanup", "audit_seal"] {
         assert_eq!(
@@ -328,7 +328,7 @@ async fn scrape_answers_and_shows_an_outage() {
         by(r#"database_connection_failures_total{reason="unreachable"}"#) >= Some(1.0),
         "{moved:?}"
     );
-    watch::once(&portal.state).await;
+    health_check::update_metrics(&portal.state).await;
     let scrape = Scrape::of(&portal.anonymous()).await;
     assert_eq!(scrape.value("ready"), 0.0);
     assert_eq!(scrape.value(r#"check_ok{check="database"}"#), 0.0);
@@ -349,7 +349,7 @@ async fn delayed_jobs_are_reported_but_keep_readiness() {
     };
     clean_up().await.expect("cleaned up").expect("our turn");
     let look = async || {
-        watch::once(&portal.state).await;
+        health_check::update_metrics(&portal.state).await;
         let ready = portal.anonymous().get_json("/readyz").await;
         assert_eq!(ready["ready"], true);
         let checks = ready["checks"].as_array().expect("checks").clone();
@@ -496,7 +496,7 @@ async fn busy(portal: &Portal) -> (Scrape, Vec<String>) {
     stream.until_closed().await;
     let strange = Method::from_bytes(b"MARIA").expect("a method");
     chrome.call(strange, "/dashboard").await;
-    watch::once(&portal.state).await;
+    health_check::update_metrics(&portal.state).await;
     (Scrape::of(&portal.anonymous()).await, seen)
 }
 

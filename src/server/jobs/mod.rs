@@ -4,7 +4,7 @@ pub mod activity;
 pub mod alerts;
 pub mod cleanup;
 pub mod clock;
+pub mod health_check;
 pub mod minutes;
 pub mod samples;
 pub mod seal;
-pub mod watch;

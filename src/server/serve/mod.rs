@@ -23,8 +23,8 @@ use super::{
     config::Config,
     connections::{self, Deadlines, Limits, Rules},
     jobs::{
-        activity::WriteActivity, alerts, cleanup::CleanUp, clock::CorrectClock, minutes::WriteMinutes,
-        samples::SampleSessions, seal::SealAuditLog, watch::CheckHealth,
+        activity::WriteActivity, alerts, cleanup::CleanUp, clock::CorrectClock, health_check::CheckHealth,
+        minutes::WriteMinutes, samples::SampleSessions, seal::SealAuditLog,
     },
     lifecycle::Jobs,
     node,

@@ -1,5 +1,5 @@
-//! Sends alerts to the webhook, signed as in Standard Webhooks (standardwebhooks.com): at least once, and in order for each
-//! alert. Holds no database connection during a request.
+//! Sends alert messages to the webhook, signed according to Standard Webhooks (standardwebhooks.com). Each message is
+//! delivered at least once, messages of one alert in order. Holds no database connection during a request.
 
 use std::time::Duration;
 
@@ -30,21 +30,23 @@ use crate::server::{
     store::alert_deliveries::{self, ClaimedDelivery},
 };
 
-/// How long the receiver may take for one message in total.
+/// Time limit for the delivery of one message.
 pub const RECEIVER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a node owns a claimed message. Longer than `RECEIVER_TIMEOUT` with its statements: after this time the node is
-/// assumed to be dead.
-const LEASE: TimeDelta = TimeDelta::seconds(60);
+/// Time for which a node owns a claimed message; then another node may send it. Must exceed `RECEIVER_TIMEOUT` plus the
+/// database statements.
+const CLAIM_LEASE: TimeDelta = TimeDelta::seconds(60);
 
 /// Age at which an undelivered message is dropped.
 const MAX_AGE: TimeDelta = TimeDelta::hours(24);
 
-/// Delay after the first failure, and the longest delay.
+/// Delay after the first failure.
 const MIN_RETRY_DELAY: TimeDelta = TimeDelta::seconds(10);
+
+/// Longest delay.
 const MAX_RETRY_DELAY: TimeDelta = TimeDelta::hours(1);
 
-/// Largest part of a response that is read, so that the receiver can finish it. The content is ignored.
+/// Largest number of response bytes that are read. The content is ignored; reading lets the receiver finish its response.
 const MAX_RESPONSE_BYTES: usize = 16 * 1024;
 
 /// Longest error text that is stored.
@@ -57,20 +59,20 @@ pub struct WebhookSender {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
-/// Why a message was not delivered. The text contains neither address nor key.
+/// Reason why a message was not delivered. The text contains neither the URL nor the secret.
 #[derive(Debug, thiserror::Error)]
 enum DeliveryError {
-    #[error("the receiver answered {0}; redirects are not followed")]
+    #[error("the receiver responded with status {0}; redirects are not followed")]
     Redirect(u16),
-    #[error("the receiver answered {0}")]
+    #[error("the receiver responded with status {0}")]
     Status(u16),
-    #[error("no answer within {0} seconds")]
-    TooSlow(u64),
+    #[error("no response within {0} seconds")]
+    Timeout(u64),
     #[error("no connection to the receiver: {0}")]
     NoConnection(String),
     #[error("connection to the receiver lost: {0}")]
     ConnectionLost(String),
-    #[error("invalid message")]
+    #[error("the request could not be built")]
     InvalidMessage,
 }
 
@@ -95,25 +97,25 @@ impl WebhookSender {
     /// Sends all due messages, one after the other. Returns the number of delivered messages.
     ///
     /// # Errors
-    /// Database errors. The current message is sent again later.
+    /// Database errors. The claimed message is sent again when its lease expires.
     pub async fn deliver_due(&self, database: &Database, clock: &Clock) -> sqlx::Result<usize> {
-        let mut taken = 0;
+        let mut delivered = 0;
         loop {
             let now = clock.now();
             let mut tx = database.begin_unverified().await?;
-            let claimed = alert_deliveries::claim(&mut tx, now + LEASE, now).await?;
+            let claimed = alert_deliveries::claim(&mut tx, now + CLAIM_LEASE, now).await?;
             tx.commit().await?;
             let Some(claimed) = claimed else {
-                return Ok(taken);
+                return Ok(delivered);
             };
-            let answer = timeout(self.timeout_after, self.post(&claimed, now)).await;
-            let answer = answer.unwrap_or(Err(DeliveryError::TooSlow(self.timeout_after.as_secs())));
+            let result = timeout(self.timeout_after, self.send(&claimed, now)).await;
+            let result = result.unwrap_or(Err(DeliveryError::Timeout(self.timeout_after.as_secs())));
             let now = clock.now();
             let mut tx = database.begin().await?;
-            match answer {
+            match result {
                 Ok(()) => {
                     alert_deliveries::mark_delivered(&mut tx, claimed.id, now).await?;
-                    taken += 1;
+                    delivered += 1;
                 }
                 Err(error) => record_failure(&mut tx, &claimed, &error, now).await?,
             }
@@ -121,9 +123,9 @@ impl WebhookSender {
         }
     }
 
-    async fn post(&self, message: &ClaimedDelivery, now: DateTime<Utc>) -> Result<(), DeliveryError> {
+    async fn send(&self, message: &ClaimedDelivery, now: DateTime<Utc>) -> Result<(), DeliveryError> {
         let timestamp = now.timestamp();
-        let signature = signature(&self.webhook.secret, message.id, timestamp, &message.payload)
+        let signature = sign(&self.webhook.secret, message.id, timestamp, &message.payload)
             .ok_or(DeliveryError::InvalidMessage)?;
         let request = Request::post(self.webhook.url.reveal())
             .header(CONTENT_TYPE, "application/json")
@@ -133,17 +135,17 @@ impl WebhookSender {
             .header("webhook-signature", signature)
             .body(Full::from(message.payload.clone()))
             .map_err(|_| DeliveryError::InvalidMessage)?;
-        let answer = self.client.request(request).await.map_err(|error| {
-            let words = root_cause(&error);
+        let response = self.client.request(request).await.map_err(|error| {
+            let cause = root_cause(&error);
             if error.is_connect() {
-                DeliveryError::NoConnection(words)
+                DeliveryError::NoConnection(cause)
             } else {
-                DeliveryError::ConnectionLost(words)
+                DeliveryError::ConnectionLost(cause)
             }
         })?;
-        let status = answer.status();
-        // Reads the body for the receiver. An incomplete body is a response as well.
-        _ = Limited::new(answer.into_body(), MAX_RESPONSE_BYTES)
+        let status = response.status();
+        // Read the body so that the receiver can finish. A response with an incomplete body also counts.
+        _ = Limited::new(response.into_body(), MAX_RESPONSE_BYTES)
             .collect()
             .await;
         if status.is_success() {
@@ -168,35 +170,35 @@ async fn record_failure(
     if next.is_some() {
         tracing::info!(%delivery, attempts, %error, "webhook delivery failed, retrying");
     } else {
-        tracing::warn!(%delivery, attempts, %error, "webhook delivery failed for a day, alert dropped");
+        tracing::warn!(%delivery, attempts, %error, "webhook delivery failed, message dropped");
     }
     alert_deliveries::mark_failed(conn, claimed, &error.to_string(), next, now).await
 }
 
-/// The delay after `attempts` failures: doubles each time, plus or minus a fifth by `jitter` (0 to 1), so that messages that
-/// failed together are not sent together again.
+/// Returns the delay after `attempts` failures. It doubles each time; `jitter` (0 to 1) varies it by up to 20 %, so that
+/// messages that failed together are not retried together.
 fn retry_delay(attempts: i32, jitter: f64) -> TimeDelta {
     let doublings = attempts.clamp(1, 20) - 1;
-    let longer = MIN_RETRY_DELAY.num_milliseconds() << doublings;
-    let pause = longer.min(MAX_RETRY_DELAY.num_milliseconds());
+    let doubled = MIN_RETRY_DELAY.num_milliseconds() << doublings;
+    let delay = doubled.min(MAX_RETRY_DELAY.num_milliseconds());
     // A fifth of an hour in milliseconds is exact in an f64.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_precision_loss,
         reason = "below 2^53"
     )]
-    let more = (pause as f64 * (jitter - 0.5) * 0.4) as i64;
-    TimeDelta::milliseconds(pause + more)
+    let offset = (delay as f64 * (jitter - 0.5) * 0.4) as i64;
+    TimeDelta::milliseconds(delay + offset)
 }
 
-/// `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`.
-fn signature(secret: &WebhookSecret, id: Uuid, timestamp: i64, body: &str) -> Option<String> {
+/// Returns `v1,` and the base64 HMAC-SHA256 of `id.timestamp.body`.
+fn sign(secret: &WebhookSecret, id: Uuid, timestamp: i64, body: &str) -> Option<String> {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.reveal()).ok()?;
     mac.update(format!("{id}.{timestamp}.{body}").as_bytes());
     Some(format!("v1,{}", BASE64.encode(&mac.finalize().into_bytes())))
 }
 
-/// The innermost cause of an error: the text of the system or of TLS, which does not contain the address.
+/// Returns the innermost cause of an error: the text of the system or of TLS, which does not contain the address.
 fn root_cause(error: &hyper_util::client::legacy::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {

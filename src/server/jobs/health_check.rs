@@ -8,8 +8,8 @@ use crate::server::{
     state::AppState,
 };
 
-/// Checks once.
-pub async fn once(state: &AppState) {
+/// Runs all health checks and writes the results into the metrics.
+pub async fn update_metrics(state: &AppState) {
     let health = Health::check_server(state).await;
     let checks = health.checks.iter().map(|check| (check.name, check.ok));
     state.metrics.set_readiness(health.is_ready(), checks);
@@ -27,7 +27,7 @@ pub struct CheckHealth {
 }
 
 impl Job for CheckHealth {
-    const NAME: &'static str = "watch";
+    const NAME: &'static str = "health_check";
     const LIMIT: Option<Duration> = Some(SHORT);
 
     fn interval(&self) -> Duration {
@@ -35,6 +35,6 @@ impl Job for CheckHealth {
     }
 
     async fn round(&mut self) {
-        once(&self.state).await;
+        update_metrics(&self.state).await;
     }
 }
