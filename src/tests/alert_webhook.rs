@@ -251,7 +251,10 @@ async fn rejected_message_is_retried_in_order() {
         (delivery.attempts, delivery.outcome),
         (1, DeliveryOutcome::Waiting)
     );
-    assert_eq!(delivery.last_error.as_deref(), Some("the receiver responded with status 500"));
+    assert_eq!(
+        delivery.last_error.as_deref(),
+        Some("the receiver responded with status 500")
+    );
 
     portal.advance(seconds(900)).await;
     node.evaluate().await;
