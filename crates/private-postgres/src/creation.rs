@@ -96,7 +96,7 @@ async fn run_initdb(
     })
 }
 
-/// Removes unfinished clusters. Errors are ignored, because a leftover does no harm.
+/// Removes unfinished clusters. An error is only logged, because such a directory does no harm.
 fn remove_unfinished(root: &Path) {
     for entry in fs::read_dir(root).into_iter().flatten().flatten() {
         let name = entry.file_name();

@@ -133,7 +133,7 @@ fn postmaster(root: &Path) -> Option<i32> {
     content.lines().next()?.parse().ok()
 }
 
-/// Returns whether a process works in `<root>/data`, as all of Postgres' do. Always false without /proc.
+/// Returns whether a process has its working directory below `root`, like all of Postgres. Always false without /proc.
 fn has_processes(root: &Path) -> bool {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let mut directories = processes.filter_map(|process| fs::read_link(process.path().join("cwd")).ok());
@@ -197,11 +197,11 @@ async fn second_start_finds_the_data() {
     // The caller's data directory need not exist.
     let data_dir = directory.path().join("data dir");
     assert!(attach(&data_dir).await.is_none());
-    assert!(!has_cluster(&data_dir).expect("look"));
+    assert!(!has_cluster(&data_dir).expect("has_cluster"));
     assert!(!data_dir.exists());
 
     let cluster = start(&data_dir).await;
-    assert!(has_cluster(&data_dir).expect("look"));
+    assert!(has_cluster(&data_dir).expect("has_cluster"));
     write_note(&cluster).await;
     let mut left_open = connect(&cluster).await;
     assert_eq!(setting(&mut left_open, "fsync").await, "off");
@@ -253,7 +253,7 @@ async fn long_socket_path_works() {
     // Another user may have created the directory, or has access to it.
     DirBuilder::new().create(&socket_dir).expect("create");
     fs::set_permissions(&socket_dir, Permissions::from_mode(0o777)).expect("chmod");
-    fs::write(socket_dir.join("trap"), "").expect("write");
+    fs::write(socket_dir.join("file"), "").expect("write");
     let refused = try_start(&data_dir).await;
     fs::remove_dir_all(&socket_dir).expect("remove");
     assert!(
@@ -317,7 +317,7 @@ async fn owner_killed_during_creation_leaves_no_partial_cluster() {
 }
 
 #[tokio::test]
-async fn one_of_two_simultaneous_starts_wins() {
+async fn one_of_two_simultaneous_starts_becomes_owner() {
     let directory = TempDir::new();
     let (left, right) = tokio::join!(try_start(directory.path()), try_start(directory.path()));
     let (left, right) = (left.expect("start"), right.expect("start"));
@@ -416,7 +416,7 @@ async fn orphaned_postgres_is_replaced() {
 }
 
 #[tokio::test]
-async fn failures_include_the_postgres_message() {
+async fn errors_include_cause_and_remedy() {
     let directory = TempDir::new();
     let assert_fails = async |settings: &[&str], message: &str| {
         let error = start_with(directory.path(), settings).await;
@@ -426,15 +426,17 @@ async fn failures_include_the_postgres_message() {
     assert_fails(&["no_such_setting"], "unrecognized configuration parameter").await;
     let version = directory.root().join("data/PG_VERSION");
     fs::write(&version, "7\n").expect("write");
-    let wrong_version = "was created by Postgres 7, but this machine has only Postgres ";
-    assert_fails(&[], wrong_version).await;
+    assert_fails(
+        &[],
+        "was created by Postgres 7, but this machine has only Postgres ",
+    )
+    .await;
     fs::remove_file(&version).expect("remove");
-    let no_cluster = "is not a Postgres cluster. Move the directory away";
-    assert_fails(&[], no_cluster).await;
+    assert_fails(&[], "is not a Postgres cluster. Move the directory away").await;
 }
 
 #[tokio::test]
-async fn root_only_directories_move_the_cluster() {
+async fn inaccessible_data_directory_moves_the_cluster() {
     if !Uid::effective().is_root() {
         return;
     }

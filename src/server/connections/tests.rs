@@ -19,8 +19,8 @@ const DEADLINES: Deadlines = Deadlines {
     answer: Duration::from_millis(2000),
 };
 
-/// Only for failing tests.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Time limit of operations that must succeed.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// More than socket buffers hold.
 const LARGE: usize = 64 * 1024 * 1024;
@@ -77,7 +77,7 @@ impl Server {
 
     async fn stop(self) {
         self.stop.send(()).expect("a server");
-        let stopped = tokio::time::timeout(PATIENCE, self.task).await;
+        let stopped = tokio::time::timeout(TIMEOUT, self.task).await;
         stopped.expect("stopped in time").expect("stopped");
     }
 }
@@ -101,7 +101,7 @@ fn request(path: &str, connection: &str) -> Vec<u8> {
 /// Reads until the server closes the connection.
 async fn read_until_closed(connection: &mut TcpStream) -> Vec<u8> {
     let mut all = Vec::new();
-    let read = tokio::time::timeout(PATIENCE, connection.read_to_end(&mut all)).await;
+    let read = tokio::time::timeout(TIMEOUT, connection.read_to_end(&mut all)).await;
     // A reset counts as a close.
     _ = read.expect("the server closes the connection");
     all
@@ -148,7 +148,7 @@ async fn slow_request_head_is_closed() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, dripping).await.expect("closed");
+    tokio::time::timeout(TIMEOUT, dripping).await.expect("closed");
     server.stop().await;
 }
 
@@ -224,9 +224,9 @@ async fn active_stream_outlives_every_deadline() {
 #[tokio::test]
 async fn silent_connections_make_room_for_health_checks() {
     let patient = Deadlines {
-        first_request: PATIENCE,
-        next_request: PATIENCE,
-        answer: PATIENCE,
+        first_request: TIMEOUT,
+        next_request: TIMEOUT,
+        answer: TIMEOUT,
     };
     let limits = Limits {
         total: 8,
@@ -269,9 +269,9 @@ async fn unsent_response_is_not_closed_for_room() {
         per_address: 3,
     };
     let patient = Deadlines {
-        first_request: PATIENCE,
-        next_request: PATIENCE,
-        answer: PATIENCE,
+        first_request: TIMEOUT,
+        next_request: TIMEOUT,
+        answer: TIMEOUT,
     };
     let server = Server::with(patient, limits).await;
     let mut reader = server.connect_and_send(&request("/large", "close")).await;
@@ -296,9 +296,9 @@ async fn unfinished_requests_make_room() {
         per_address: 4,
     };
     let patient = Deadlines {
-        first_request: PATIENCE,
-        next_request: PATIENCE,
-        answer: PATIENCE,
+        first_request: TIMEOUT,
+        next_request: TIMEOUT,
+        answer: TIMEOUT,
     };
     let server = Server::with(patient, limits).await;
     let head = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nx";
@@ -315,9 +315,7 @@ async fn unfinished_requests_make_room() {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, until_answered)
-        .await
-        .expect("room");
+    tokio::time::timeout(TIMEOUT, until_answered).await.expect("room");
     drop(unfinished);
     server.stop().await;
 }
@@ -332,7 +330,7 @@ async fn unfinished_request_is_closed() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, dripping).await.expect("closed");
+    tokio::time::timeout(TIMEOUT, dripping).await.expect("closed");
     server.stop().await;
 }
 
@@ -341,7 +339,7 @@ async fn read_beat(stream: &mut TcpStream) {
     let mut all = Vec::new();
     while !all.windows(6).any(|window| window == b": beat") {
         let mut buffer = [0; 1024];
-        let read = tokio::time::timeout(PATIENCE, stream.read(&mut buffer)).await;
+        let read = tokio::time::timeout(TIMEOUT, stream.read(&mut buffer)).await;
         let count = read.expect("a heartbeat in time").expect("read");
         assert!(count > 0, "a stream was cut off");
         all.extend_from_slice(&buffer[..count]);
