@@ -1,7 +1,7 @@
 //! Memory use of sign-ins. The bounds are generous: before a fix, the server grew by 700 MB.
 
 use crate::harness::*;
-use broker_portal::server::auth::password::Passwords;
+use broker_portal::server::auth::passwords::Passwords;
 
 /// Sign-ins, each with its own User-Agent.
 const SIGN_INS: usize = 1_000;

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use broker_portal::server::auth::{password::Passwords, password_queue::WAITING_PER_CORE};
+use broker_portal::server::auth::{password_queue::WAITING_PER_CORE, passwords::Passwords};
 use tokio::task::JoinSet;
 
 use crate::harness::*;

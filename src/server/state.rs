@@ -6,7 +6,7 @@ use axum::extract::FromRef;
 use leptos::config::LeptosOptions;
 
 use super::{
-    auth::password::Passwords,
+    auth::passwords::Passwords,
     buffers::{activity::Activity, minutes::Minutes},
     clock::Clock,
     config::Config,

@@ -3,7 +3,7 @@
 use domain::user::Role;
 
 use broker_portal::server::{
-    auth::password::Passwords,
+    auth::passwords::Passwords,
     database::Database,
     services::accounts::{Accounts, NewAccount},
 };

@@ -8,4 +8,5 @@ pub mod password;
 mod password_hash;
 pub mod password_queue;
 pub mod password_rules;
+pub mod passwords;
 pub mod token;

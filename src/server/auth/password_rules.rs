@@ -17,7 +17,7 @@ const MAX_ESTIMATED_CHARS: usize = 64;
 pub fn check(password: &str, about: &[&str]) -> Result<Password, PasswordProblem> {
     let new = Password::new(password.to_owned()).ok_or(PasswordProblem::TooLong)?;
     // Count characters of the normalised form: four letters with separate accents are not eight characters.
-    let normalised = new.normalised();
+    let normalised = new.normalised.as_str();
     if normalised.chars().count() < MIN_CHARACTERS {
         return Err(PasswordProblem::TooShort);
     }

@@ -15,7 +15,7 @@ use std::{io::Write as _, process::ExitCode};
 use clap::{Parser, Subcommand};
 
 use super::{
-    auth::password::Passwords,
+    auth::passwords::Passwords,
     config::{Config, ConfigError},
     health::Health,
     output::{print_line, report_line, stdout},

@@ -3,7 +3,6 @@
 //! A standby lags behind and would accept the token of a revoked session.
 
 use std::{
-    fmt,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -11,31 +10,13 @@ use std::{
 use sqlx::{PgConnection, Row as _};
 use tokio::{sync::watch, time::timeout};
 
-use super::failure::AbandonReason;
+use super::failure::{AbandonReason, WriteRefusal};
 
 /// Idle time after which a connection is checked again.
 const CHECK_AFTER: Duration = Duration::from_secs(1);
 
 /// Time limit of a check, after which the connection is closed. Longer than the round trip of the slowest usable link.
 const CHECK_DEADLINE: Duration = Duration::from_secs(2);
-
-/// Why a database is not used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WriteRefusal {
-    /// It is a standby.
-    InRecovery,
-    /// `default_transaction_read_only` is on.
-    ReadOnly,
-}
-
-impl fmt::Display for WriteRefusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            WriteRefusal::InRecovery => "is a standby (in recovery), where revocations arrive late",
-            WriteRefusal::ReadOnly => "is read-only (default_transaction_read_only is on)",
-        })
-    }
-}
 
 /// State of the checks of one pool. Cheap to clone.
 #[derive(Clone, Debug, Default)]

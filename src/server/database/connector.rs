@@ -8,7 +8,7 @@ use std::{str::FromStr as _, time::Duration};
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, Row as _, postgres::PgConnectOptions};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{connect_error, pool::DatabaseError, session_settings::SessionSettings};
+use super::{connect_error, error::DatabaseError, session_settings::SessionSettings};
 
 /// How long startup waits for a database that is starting or does not answer.
 const STARTUP_WAIT: Duration = Duration::from_secs(3);

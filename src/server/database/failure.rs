@@ -1,9 +1,27 @@
 //! Maps failed statements to the errors that callers see.
 
-use std::{io, time::Duration};
+use std::{fmt, io, time::Duration};
 
-use super::{committed_changes, connection_checks::WriteRefusal};
+use super::committed_changes;
 use crate::error::AppError;
+
+/// Why a database is not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteRefusal {
+    /// It is a standby.
+    InRecovery,
+    /// `default_transaction_read_only` is on.
+    ReadOnly,
+}
+
+impl fmt::Display for WriteRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            WriteRefusal::InRecovery => "is a standby (in recovery), where revocations arrive late",
+            WriteRefusal::ReadOnly => "is read-only (default_transaction_read_only is on)",
+        })
+    }
+}
 
 /// Why we gave up on a connection. Carried by [`sqlx::Error::Io`], since it is not an answer of the database.
 #[derive(Debug, thiserror::Error)]

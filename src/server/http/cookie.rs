@@ -19,8 +19,8 @@ use tower_sessions::{
     cookie::{Cookie, SameSite},
 };
 
-use super::{credential::PresentedCredential, session_store::PortalSessionStore};
-use crate::server::{auth::token::PlainToken, config::Config, state::AppState};
+use super::session_store::PortalSessionStore;
+use crate::server::{config::Config, state::AppState};
 
 /// A cookie that the portal sets: HttpOnly, SameSite=Lax, Path=/, no Domain; Secure with https.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub enum PortalCookie {
 
 impl PortalCookie {
     /// With https, the prefix `__Host-` makes browsers require Secure, Path=/ and no Domain (RFC 6265bis, 4.1.3.2).
-    fn name(self, config: &Config) -> &'static str {
+    pub(super) fn name(self, config: &Config) -> &'static str {
         let (with_https, with_http) = match self {
             PortalCookie::Session => return config.cookie_name(),
             PortalCookie::KnownBrowser => ("__Host-portal_browser", "portal_browser"),
@@ -163,48 +163,6 @@ pub fn typed_email(headers: &HeaderMap, config: &Config) -> Option<String> {
 /// The theme of this browser.
 pub fn theme(headers: &HeaderMap) -> Theme {
     parse(headers, THEME).unwrap_or_default()
-}
-
-/// A `Cookie` header with only the portal's cookies. Without the session cookie if there is a bearer token, or if several
-/// session cookies differ. `None`: no cookie is left.
-pub fn own_cookies(
-    headers: &HeaderMap,
-    credential: &PresentedCredential,
-    config: &Config,
-) -> Option<HeaderValue> {
-    let session = match credential {
-        PresentedCredential::Cookie(token) => Some(token.reveal()),
-        // tower-sessions removes it from the browser.
-        PresentedCredential::MalformedCookie => Some(String::new()),
-        _ => None,
-    };
-    let known_browser = PortalCookie::KnownBrowser
-        .parse::<PlainToken>(headers, config)
-        .filter(|_| !credential.is_bearer());
-    let probe = PortalCookie::Probe.values(headers, config).next();
-    let own = [
-        (
-            PortalCookie::TypedEmail,
-            PortalCookie::TypedEmail.parse(headers, config),
-        ),
-        (PortalCookie::Probe, probe.map(|_| PROBE.to_owned())),
-        (PortalCookie::Session, session),
-        (
-            PortalCookie::KnownBrowser,
-            known_browser.map(|token| token.reveal()),
-        ),
-        (
-            PortalCookie::Theme,
-            parse(headers, THEME).map(|theme: Theme| theme.as_str().to_owned()),
-        ),
-    ];
-    let own: Vec<String> = own
-        .into_iter()
-        .filter_map(|(cookie, value)| Some(format!("{}={}", cookie.name(config), value?)))
-        .collect();
-    (!own.is_empty())
-        .then(|| HeaderValue::from_str(&own.join("; ")).ok())
-        .flatten()
 }
 
 /// All values of the cookie `name`. Read as bytes, since other applications on this host may set cookies that are not text.

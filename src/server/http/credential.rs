@@ -3,17 +3,19 @@
 use axum::{
     extract::{Request, State},
     http::{
-        HeaderMap,
+        HeaderMap, HeaderValue,
         header::{AUTHORIZATION, COOKIE},
     },
     middleware::Next,
     response::Response,
 };
 
-use super::cookie;
-use domain::session::ClientKind;
+use super::cookie::{self, PROBE, PortalCookie};
+use domain::{session::ClientKind, theme::Theme};
 
-use crate::server::{auth::token::PlainToken, state::AppState, telemetry::log_limit::OncePerMinute};
+use crate::server::{
+    auth::token::PlainToken, config::Config, state::AppState, telemetry::log_limit::OncePerMinute,
+};
 
 /// The only credential of a request. [`select_credential`] puts it into the extensions of every request.
 ///
@@ -107,13 +109,57 @@ pub async fn select_credential(State(state): State<AppState>, mut request: Reque
             "several session cookies in one request, all ignored"
         );
     }
-    let cookies = cookie::own_cookies(request.headers(), &credential, &state.config);
+    let cookies = own_cookies(request.headers(), &credential, &state.config);
     request.headers_mut().remove(COOKIE);
     if let Some(cookies) = cookies {
         request.headers_mut().insert(COOKIE, cookies);
     }
     request.extensions_mut().insert(credential);
     next.run(request).await
+}
+
+/// A `Cookie` header with only the portal's cookies. Without the session cookie if there is a bearer token, or if several
+/// session cookies differ. `None`: no cookie is left.
+fn own_cookies(
+    headers: &HeaderMap,
+    credential: &PresentedCredential,
+    config: &Config,
+) -> Option<HeaderValue> {
+    let session = match credential {
+        PresentedCredential::Cookie(token) => Some(token.reveal()),
+        // tower-sessions removes it from the browser.
+        PresentedCredential::MalformedCookie => Some(String::new()),
+        _ => None,
+    };
+    let known_browser = PortalCookie::KnownBrowser
+        .parse::<PlainToken>(headers, config)
+        .filter(|_| !credential.is_bearer());
+    let probe = PortalCookie::Probe.values(headers, config).next();
+    let own = [
+        (
+            PortalCookie::TypedEmail,
+            PortalCookie::TypedEmail.parse(headers, config),
+        ),
+        (PortalCookie::Probe, probe.map(|_| PROBE.to_owned())),
+        (PortalCookie::Session, session),
+        (
+            PortalCookie::KnownBrowser,
+            known_browser.map(|token| token.reveal()),
+        ),
+        (
+            PortalCookie::Theme,
+            PortalCookie::Theme
+                .parse(headers, config)
+                .map(|theme: Theme| theme.as_str().to_owned()),
+        ),
+    ];
+    let own: Vec<String> = own
+        .into_iter()
+        .filter_map(|(cookie, value)| Some(format!("{}={}", cookie.name(config), value?)))
+        .collect();
+    (!own.is_empty())
+        .then(|| HeaderValue::from_str(&own.join("; ")).ok())
+        .flatten()
 }
 
 #[cfg(test)]

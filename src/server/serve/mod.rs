@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{
-    auth::password::Passwords,
+    auth::passwords::Passwords,
     buffers::{activity::Activity, minutes::Minutes},
     config::Config,
     connections::{self, Deadlines, Limits, Rules},

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::Router;
 use broker_portal::server::{
-    auth::{client::Network, current_session::CurrentSession, password::Passwords, token::PlainToken},
+    auth::{client::Network, current_session::CurrentSession, passwords::Passwords, token::PlainToken},
     buffers::{activity::Activity, minutes::Minutes},
     clock::Clock,
     config::Config,

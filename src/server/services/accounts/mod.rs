@@ -17,10 +17,7 @@ use domain::{
 };
 
 use crate::server::{
-    auth::{
-        password::{PasswordError, Passwords},
-        password_queue::Requester,
-    },
+    auth::{password::PasswordError, password_queue::Requester, passwords::Passwords},
     clock::Clock,
     database::Database,
     store::{
