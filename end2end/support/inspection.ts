@@ -1,24 +1,39 @@
 import path from 'node:path';
 
 import AxeBuilder from '@axe-core/playwright';
-import type { BrowserContextOptions, Page } from '@playwright/test';
+import type { CDPSession, Page } from '@playwright/test';
 
-import { CHROME_ON_WINDOWS, SAFARI_ON_IPHONE } from './devices';
 import { expect } from './test';
 
 export const SCREENSHOTS = path.join(__dirname, '../results/screenshots');
 
 const STANDARDS = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
 
-/** The windows in which pages are checked, one in each colour scheme. */
-export const WINDOWS: { width: number; colorScheme: 'light' | 'dark'; options: BrowserContextOptions }[] = [
-  { width: 1280, colorScheme: 'dark', options: { ...CHROME_ON_WINDOWS, viewport: { width: 1280, height: 800 } } },
-  {
-    width: 390,
-    colorScheme: 'light',
-    options: { ...SAFARI_ON_IPHONE, viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true },
-  },
+/** A window in which pages are checked. */
+export interface Window {
+  width: number;
+  height: number;
+  colorScheme: 'light' | 'dark';
+  touch: boolean;
+}
+
+/** A desktop and a telephone, each in one colour scheme. */
+export const WINDOWS: Window[] = [
+  { width: 1280, height: 800, colorScheme: 'dark', touch: false },
+  { width: 390, height: 844, colorScheme: 'light', touch: true },
 ];
+
+/** Browsers end the emulation with its session. */
+const emulations = new WeakMap<Page, CDPSession>();
+
+/** Gives a loaded page another window. To sign in and load it again for each window would take twice as long. */
+export async function fit(page: Page, { width, height, touch }: Window) {
+  const emulation = emulations.get(page) ?? (await page.context().newCDPSession(page));
+  emulations.set(page, emulation);
+  await page.setViewportSize({ width, height });
+  await emulation.send('Emulation.setTouchEmulationEnabled', { enabled: touch, maxTouchPoints: 5 });
+  await emulation.send('Emulation.setDeviceMetricsOverride', { width, height, deviceScaleFactor: 1, mobile: touch });
+}
 
 /** Waits until dialogs and colours have stopped moving. Progress indicators never end. */
 export async function movesNoMore(page: Page) {

@@ -10,6 +10,7 @@ import {
   expectNoViolation,
   expectRoomForFingers,
   expectToastsInWindow,
+  fit,
   movesNoMore,
   SCREENSHOTS,
   WINDOWS,
@@ -36,29 +37,27 @@ interface Scene {
   person: Person;
   portal: Portal;
   scripted: boolean;
-  /** What the server calls the page's browser. */
-  here: string;
   signInElsewhere: (person: Person, from?: Appearance) => Promise<void>;
 }
 
-/** A page in a state that people see. `both`: it looks different without JavaScript. */
+/** A state of a page. `both`: it looks different without JavaScript. */
 interface State {
   name: string;
   both?: boolean;
   /** In both colours in every window. */
   allColours?: boolean;
-  /** What hangs over the page is photographed without the rest of a long page. */
+  /** The screenshot shows the window only, for dialogs and menus over a long page. */
   onlyWindow?: boolean;
   arrange: (scene: Scene) => Promise<unknown>;
 }
 
-/** Signs the person in on two more devices. */
+/** Signs the user in on two more devices. */
 async function signInOnTwoMore({ person, portal, signInElsewhere }: Scene) {
   await signInElsewhere(person, FIREFOX_ON_MACOS);
   await Desktop.signIn(portal.url, person);
 }
 
-/** Brings up the question for the password over the list. */
+/** Opens the password dialog over the list. */
 async function askForPassword(scene: Scene) {
   const { page } = scene;
   await signInOnTwoMore(scene);
@@ -68,7 +67,7 @@ async function askForPassword(scene: Scene) {
   await expect(new PasswordQuestion(page, true).password).toBeFocused();
 }
 
-/** Signs in on the settings and has an operator end it. */
+/** Signs in, opens the settings, and revokes the session as an operator. */
 async function endSession({ page, person, portal }: Scene) {
   await signIn(page, person, '/dashboard/settings');
   await portal.command(['sessions', 'revoke', '--user', person.email, '--reason', 'The laptop was lost on a train']);
@@ -106,14 +105,14 @@ const STATES: State[] = [
       const { page, person, portal } = scene;
       await signInOnTwoMore(scene);
       await signIn(page, person, '/dashboard/settings');
-      await new SettingsPage(page).shows([scene.here, 'Firefox on macOS', "Maria's MacBook"]);
+      await new SettingsPage(page).shows(['Chrome on Windows', 'Firefox on macOS', "Maria's MacBook"]);
       const toasts = new Toasts(page);
       await page.getByRole('heading', { name: 'Active sessions' }).scrollIntoViewIfNeeded();
       await Desktop.signIn(portal.url, person, `${LONG} of Maria`);
       await expect(toasts.saying('New sign-in')).toBeVisible();
       await new SettingsPage(page).signOut('Firefox on macOS').click();
       await expect(toasts.saying('has been signed out')).toBeVisible();
-      // None goes while it is looked at.
+      // No toast disappears while one has the focus.
       await toasts.dismiss('New sign-in').focus();
     },
   },
@@ -404,42 +403,41 @@ const STATES: State[] = [
   },
 ];
 
-const OTHER_COLOURS = { light: 'dark', dark: 'light' } as const;
-
 for (const { name, both, allColours, onlyWindow, arrange } of STATES) {
-  for (const { width, colorScheme: usual, options } of WINDOWS) {
-    const tag = both ? [] : '@with-script';
-    test(`${name} is accessible in a window ${width} wide`, { tag }, async ({
-      person,
-      portal,
-      openBrowser,
-      signInElsewhere,
-      javaScriptEnabled,
-      watch,
-    }) => {
-      watch.expect(refusedWith(401), refusedWith(403), refusedWith(404), refusedWith(503));
-      const scripted = Boolean(javaScriptEnabled);
-      const page = await openBrowser({ ...options, colorScheme: usual });
-      const here = width === 390 ? 'Safari on iPhone' : 'Chrome on Windows';
-      await arrange({ page, person, portal, scripted, here, signInElsewhere });
-
-      for (const colorScheme of allColours ? [usual, OTHER_COLOURS[usual]] : [usual]) {
-        await page.emulateMedia({ colorScheme });
-        await movesNoMore(page);
-        const file = `${name}${scripted ? '' : '-without-script'}-${width}-${colorScheme}.png`;
-        await page.screenshot({ path: path.join(SCREENSHOTS, file), fullPage: !onlyWindow });
-        if (scripted) {
-          await expectNoViolation(page);
+  test(`${name} is accessible in every window`, { tag: both ? [] : '@with-script' }, async ({
+    page,
+    person,
+    portal,
+    signInElsewhere,
+    javaScriptEnabled,
+    watch,
+  }) => {
+    watch.expect(refusedWith(401), refusedWith(403), refusedWith(404), refusedWith(503));
+    const scripted = Boolean(javaScriptEnabled);
+    await arrange({ page, person, portal, scripted, signInElsewhere });
+    for (const window of WINDOWS) {
+      await test.step(`${window.width} wide`, async () => {
+        await fit(page, window);
+        for (const colorScheme of allColours ? (['light', 'dark'] as const) : [window.colorScheme]) {
+          await page.emulateMedia({ colorScheme });
+          await movesNoMore(page);
+          const file = `${name}${scripted ? '' : '-without-script'}-${window.width}-${colorScheme}.png`;
+          await page.screenshot({ path: path.join(SCREENSHOTS, file), fullPage: !onlyWindow });
+          if (scripted) {
+            await expectNoViolation(page);
+          }
         }
-      }
-      await expectNoSidewaysScroll(page);
-      await expectHeaderInOrder(page);
-      await expectToastsInWindow(page);
-      if (width === 390) {
-        await expectRoomForFingers(page);
-        await page.setViewportSize({ width: 320, height: 640 });
+        // A screenshot of a whole page resets the window.
+        await fit(page, window);
         await expectNoSidewaysScroll(page);
-      }
-    });
-  }
+        await expectHeaderInOrder(page);
+        await expectToastsInWindow(page);
+        if (window.touch) {
+          await expectRoomForFingers(page);
+          await fit(page, { ...window, width: 320, height: 640 });
+          await expectNoSidewaysScroll(page);
+        }
+      });
+    }
+  });
 }

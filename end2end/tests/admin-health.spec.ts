@@ -11,7 +11,7 @@ import { refusedWith } from '../support/watch';
 
 const PATH = '/dashboard/admin/health';
 
-/** Where the server sends its alerts; it is there before the server is. */
+/** The receiver of alerts, which starts before the server. */
 const test = base.extend<object, { told: string[]; receiver: string }>({
   told: [async ({}, use) => use([]), { scope: 'worker' }],
   receiver: [
@@ -44,7 +44,7 @@ const test = base.extend<object, { told: string[]; receiver: string }>({
   ],
 });
 
-/** Every chart has words in the picture's stead and a table with a row for each step. */
+/** Checks that each chart has a text alternative and a table with a row for each step. */
 async function expectCharts(page: Page, steps: number) {
   const charts = page.locator('section.chart');
   await expect(charts).not.toHaveCount(0);

@@ -11,7 +11,7 @@ const OTHER = 'Firefox on macOS';
 
 test.beforeEach(({ watch }) => watch.expect(refusedWith(401), refusedWith(403), refusedWith(422)));
 
-/** Signs the broker in on another browser, and opens that session before the administrator. */
+/** Signs the broker in on another browser and opens that session as the administrator. */
 async function openPanel(page: Page, admin: Person, other: Page, person: Person): Promise<ReviewPage> {
   await signIn(other, person);
   await signIn(page, admin, `${ReviewPage.path}?state=all`);
@@ -21,7 +21,7 @@ async function openPanel(page: Page, admin: Person, other: Page, person: Person)
   return review;
 }
 
-/** Answers a question with its last button, and waits until that is done. */
+/** Confirms a dialog with its last button and waits for the result. */
 async function answer(question: ReviewQuestion, button: string) {
   await question.confirm(button).click();
   await expect(question.box).toHaveCount(0);

@@ -16,17 +16,17 @@ const OTHER = 'Firefox on macOS';
 const DESKTOP = "Maria's MacBook";
 const LOST = 'The laptop was lost on a train';
 
-// A session that is ended meets a refusal before its page knows.
+// A request of a revoked session may be refused before its page learns of the end.
 test.beforeEach(({ watch }) => watch.expect(refusedWith(401)));
 
-/** Which sessions the server says are live, by the device's name. */
+/** Lists the live sessions according to the server by device name. */
 async function live(page: Page, query = ''): Promise<string[]> {
   const answer = await page.context().request.get(`/api/v1/admin/sessions?limit=200${query}`);
   expect(answer.status()).toBe(200);
   return (await answer.json()).sessions.map((session: any) => session.device_name).sort();
 }
 
-/** Marks what stands in the page now, to see whether it is the same later. */
+/** Marks the current elements of the page, to recognise them later. */
 async function mark(page: Page) {
   await page.locator('#fragment > *').first().evaluate(part => ((part as any).isMarked = true));
 }
@@ -35,7 +35,7 @@ async function isMarked(page: Page): Promise<boolean> {
   return page.locator('#fragment > *').first().evaluate(part => Boolean((part as any).isMarked));
 }
 
-/** Brings the tab's clock to the next look at the list, and waits for what comes of it. */
+/** Advances the tab's clock to the next refresh of the list and waits for its response. */
 async function nextRefresh(page: Page) {
   await page.clock.fastForward(16_000);
   await settled(page);
@@ -379,7 +379,7 @@ test('ending all listed sessions keeps the own one by default', async ({
   await expect(review.row('This browser')).toHaveCount(1);
   expect(await live(page)).toEqual([HERE, DESKTOP]);
 
-  // Now it is the only one, and ends only after a second thought.
+  // Now it is the only one, and its end needs a second confirmation.
   await review.endListed.click();
   question = new ReviewQuestion(page, 'End 1 session?');
   await question.confirm('End 1 session').click();
@@ -408,7 +408,7 @@ test('the dialog asks for the password after a long time', async ({
   const review = new ReviewPage(page);
   const question = new ReviewQuestion(page, 'End 1 session?');
   if (scripted) {
-    // It gets old while the question is open.
+    // The check becomes too old while the dialog is open.
     await review.endListed.click();
     await question.reason.fill(LOST);
     await expect(question.password).toBeHidden();
@@ -501,7 +501,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     let sent = 0;
     let go = () => {};
     const held = new Promise<void>(resolve => (go = resolve));
-    // As if the first request had run out of time after one batch.
+    // As if the first request had reached its deadline after one batch.
     await page.route('**/api/admin_end_sessions', async route => {
       sent += 1;
       if (sent === 1) {

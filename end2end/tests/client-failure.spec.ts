@@ -7,15 +7,15 @@ import { expect, signIn, test } from '../support/test';
 const FAILED = /RuntimeError|unreachable|the clock is broken/;
 const REPORT = '/api/client_failure';
 
-// Of one address few reports are taken.
+// The server accepts few reports from one address.
 test.beforeEach(({ page }) =>
   page.setExtraHTTPHeaders({ 'x-forwarded-for': `192.0.2.${1 + Math.floor(Math.random() * 250)}` }),
 );
 
-/** What extensions do to a page. `where` is a selector. */
+/** A change that browser extensions make to a page. `where` is a selector. */
 type Change = { where: string; how: 'after' | 'before' | 'prepend' | 'append' | 'wrap text' | 'replace text' };
 
-/** Opens a page, and makes the changes while the module is on its way. */
+/** Opens a page and makes the changes while the module loads. */
 async function openChanged(page: Page, path: string, changes: Change[]) {
   let release = () => {};
   const held = new Promise<void>(resolve => (release = resolve));
@@ -61,7 +61,7 @@ async function failures(portal: { url: string }, stage: string): Promise<number>
   return Number(text.match(new RegExp(`client_failures_total\\{stage="${stage}"\\} (\\d+)`))![1]);
 }
 
-/** A link opens its page without a full load: the application is at work. */
+/** Checks that a link opens its page without a full load, which means that the application runs. */
 async function expectApplicationWorks(page: Page) {
   await page.evaluate(() => ((window as any).sameDocument = true));
   await page.getByRole('link', { name: 'Dashboard', exact: true }).click();
@@ -145,7 +145,7 @@ for (const path of ['sessions', 'people', 'audit', 'health'].map(name => `/dashb
 test.describe('when hydration fails', () => {
   test.beforeEach(async ({ page, watch }) => {
     watch.expect(FAILED);
-    // Foreign nodes stay where they are: hydration meets them.
+    // Foreign nodes stay, and hydration meets them.
     await page.addInitScript(() => {
       (window as any).MutationObserver = class {
         observe() {}
@@ -235,7 +235,7 @@ test('a failure on an open page keeps what was typed', { tag: '@with-script' }, 
 test('the link to reload stays on the portal', { tag: '@with-script' }, async ({ page, person, portal, watch }) => {
   watch.expect(FAILED);
   await signIn(page, person, '/dashboard/settings');
-  // Taken as an address, the path alone names another host.
+  // As a URL, this path names another host.
   await page.evaluate(() => history.replaceState(null, '', `${location.origin}//evil.example/?a=b#c`));
   await breakApplication(page);
   const link = page.getByRole('link', { name: 'Reload the page' });
@@ -277,7 +277,7 @@ test('a failed page with hidden content reloads once', { tag: '@with-script' }, 
   expect(loads, 'never twice in a row').toBe(1);
 });
 
-/** The application fails at the next event that it handles, which comes at once. */
+/** Makes the application fail at the next event and sends that event. */
 async function breakApplication(page: Page) {
   await page.evaluate(() => {
     Performance.prototype.now = () => {

@@ -8,14 +8,14 @@ test('a browser without cookies learns that they are required', async ({ page, p
   const signInPage = new SignInPage(page);
   await visit(page, '/login');
   await signInPage.fill(person);
-  // A browser that blocks the site's cookies has none either when the form is sent.
+  // A browser that blocks cookies also sends the form without one.
   await page.context().clearCookies();
   await signInPage.button.click();
   await expect(signInPage.problem).toContainText('Allow cookies for this site');
   const cookies = await page.context().cookies();
   expect(cookies.filter(cookie => cookie.name === 'portal_session')).toEqual([]);
 
-  // Once they are allowed, the same page works.
+  // The same page works after cookies are allowed.
   await signInPage.signIn(person);
   await expect(page).toHaveURL('/dashboard');
 });

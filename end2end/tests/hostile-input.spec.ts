@@ -23,9 +23,9 @@ test('no URL redirects a sign-in to another site', async ({ page, person }) => {
   page.on('dialog', dialog => {
     throw new Error(`a script ran: ${dialog.message()}`);
   });
-  // One in the form, where each mode has its own way; the rest where the server alone decides.
+  // One through the form, which differs by mode; the others directly, where the server alone decides.
   for (const next of [EVIL[0], EVIL[2], EVIL[6], EVIL[8]]) {
-    // The page before listens to its session, which the next sign-in ends.
+    // The previous page listens to its session, which the next sign-in ends.
     await page.goto('about:blank');
     await page.context().clearCookies();
     await page.goto(`/login?next=${encodeURIComponent(next)}`);

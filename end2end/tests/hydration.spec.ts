@@ -23,7 +23,7 @@ for (const path of PAGES) {
     }
     await visit(page, path);
     const written = await (await page.context().request.get(path)).text();
-    // Times are the exception: they are put into the reader's zone.
+    // Except times, which are converted to the reader's zone.
     const [server, browser] = await page.evaluate(html => {
       const outline = (body: HTMLElement) => {
         body.querySelectorAll('script').forEach(script => script.remove());

@@ -5,7 +5,7 @@ import { hydrated, visit } from '../support/hydration';
 import { AccountMenu, SettingsPage, SignInPage, SignOutAllQuestion } from '../support/pages';
 import { expect, signIn, test } from '../support/test';
 
-/** What of the focused element a sighted person can see; nothing where no control has the focus. */
+/** Describes the visible part of the focused element. `undefined`: no control has the focus. */
 function focusSeen(page: Page) {
   return page.evaluate(() => {
     const focused = document.activeElement;
@@ -20,7 +20,7 @@ function focusSeen(page: Page) {
   });
 }
 
-/** Goes on with the Tab key until `target` has the focus, and looks at every stop whether it can be seen. */
+/** Presses Tab until `target` has the focus, and checks that the focus is visible at every stop. */
 async function tabTo(page: Page, target: Locator) {
   for (let stops = 0; stops < 30; stops += 1) {
     await page.keyboard.press('Tab');

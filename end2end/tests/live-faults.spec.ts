@@ -16,7 +16,7 @@ const ANYTHING = /Failed to load resource|ERR_|EventSource's response/;
 
 const NOTHING_SENT = 'Nothing was sent: the portal cannot be reached right now.';
 
-/** Where the person revokes a session. */
+/** The pages on which a user revokes a session. */
 const REVOKE = '/api/revoke_session';
 
 test('an offline page shows its age and recovers', {
@@ -48,7 +48,7 @@ test('an offline page shows its age and recovers', {
   await settings.shows([HERE, OTHER]);
   await expect(live.ended).toBeHidden();
 
-  // Something happens meanwhile that the page cannot know.
+  // Meanwhile something changes that the page cannot know.
   await other.context().request.post('/api/sign_out');
   await page.context().setOffline(false);
   await expect(live.unreachable).toBeHidden();
@@ -84,7 +84,7 @@ test('a page that cannot be loaded does not look signed out', { tag: '@with-scri
   await signIn(page, person, '/dashboard/settings');
   const live = new Live(page);
   between.cutOff();
-  // Another page of the portal, without leaving this one.
+  // Opens another page of the portal without a full load.
   await put(page, 'visible');
   await expect(live.unreachable).toContainText('The portal cannot be reached right now.');
   await page.getByRole('link', { name: 'Dashboard' }).click();
@@ -180,7 +180,7 @@ for (const [what, fault] of FAULTS) {
     between.set(STREAM, fault);
     between.breakStreams();
 
-    // A check that is not answered is given up after a time of the browser's own.
+    // An unanswered check times out.
     await expect(live.unreachable).toBeVisible();
     await settings.shows([HERE]);
     await expect(live.ended).toBeHidden();
@@ -209,7 +209,7 @@ for (const [what, fault] of FAULTS) {
     await pass(page, 10 * 60);
     await live.isAlive();
     await settings.shows([HERE]);
-    // Browsers try once more by themselves where a connection broke.
+    // Browsers retry once by themselves after a broken connection.
     expect(between.count(STREAM), 'the pauses grow').toBeLessThan(50);
     expect(between.count(CHECK), 'and so do those of the checks').toBeLessThan(45);
 
@@ -276,7 +276,7 @@ test('failed checks back off', { tag: '@with-script' }, async ({ page, person, b
       since = 0;
     }
   }
-  // From 2 s on, doubled each time, and as little as half of that by luck; a second for the steps of this test.
+  // The backoff starts at 2 s and doubles; jitter can halve it. One second is for the steps of this test.
   const least = [1, 2, 4, 8, 16, 32, 64, 128];
   expect(pauses.length, `pauses: ${pauses}`).toBeGreaterThanOrEqual(7);
   pauses.forEach((pause, index) => {
@@ -325,7 +325,7 @@ test('an action is dropped when the check finds an ended session', {
   const [live, settings] = [new Live(page), new SettingsPage(page)];
   await settings.shows([HERE, desktop.name]);
   const { id } = (await sessionState(page)).body.session;
-  // Only the check can tell.
+  // Only the check shows this.
   await expect.poll(() => between.openStreams).toBe(1);
   between.set(STREAM, 'hang');
   between.set(CHECK, 'hang');
@@ -343,7 +343,7 @@ test('an action is dropped when the check finds an ended session', {
   expect(between.count(REVOKE)).toBeLessThanOrEqual(1);
   expect((await desktop.get('/api/v1/session_state')).status, 'nothing was done').toBe(200);
 
-  // Nothing hangs: the person signs in again and does it again.
+  // The user signs in again and repeats the action.
   between.set(STREAM, 'pass');
   await live.ended.getByLabel('Email').fill(person.email);
   await live.ended.getByLabel('Password', { exact: true }).fill(person.password);
@@ -455,7 +455,7 @@ test('a page from the back-forward cache is hidden until checked', {
   const [live, main] = [new Live(page), page.getByRole('main')];
   await hearsStream(page, between);
   between.set(CHECK, 'hang');
-  // Browsers without a screen keep no page in memory; the page is told as they would tell it.
+  // Headless browsers have no back/forward cache, so the test sends the event.
   const tell = (kind: string) =>
     page.evaluate(kind => void window.dispatchEvent(new PageTransitionEvent(kind, { persisted: true })), kind);
   await tell('pagehide');
@@ -491,7 +491,7 @@ test('the sign-in page explains an outage and keeps the input', { tag: '@with-sc
   await expect(page).toHaveURL('/dashboard');
 });
 
-/** Lets so many seconds pass, with time for answers in between. */
+/** Advances the clock in steps, so that responses arrive in between. */
 async function pass(page: Page, seconds: number) {
   for (let left = seconds; left > 0; left -= 1) {
     await page.clock.runFor(1000);

@@ -13,7 +13,7 @@ test.use(throughProxy);
 const HERE = 'Chrome on Windows';
 const ENDED_BY_ADMIN = 'An administrator ended your session.';
 
-/** Opens another tab of the same browser, and waits until it lives. */
+/** Opens another tab of the same browser and waits until it follows the stream. */
 async function openTab(context: BrowserContext): Promise<Page> {
   const tab = await context.newPage();
   await visit(tab, '/dashboard/settings');
@@ -24,7 +24,7 @@ async function openTab(context: BrowserContext): Promise<Page> {
 const revoke = (portal: Portal, { email }: { email: string }) =>
   portal.command(['sessions', 'revoke', '--user', email]);
 
-/** Every tab says that the session is over. */
+/** Checks that every tab shows the end of the session. */
 async function allEnded(tabs: Page[]) {
   await Promise.all(tabs.map(tab => expect(new Live(tab).ended).toContainText(ENDED_BY_ADMIN)));
 }
@@ -43,7 +43,7 @@ test('ten tabs share one stream', { tag: '@with-script' }, async ({
   for (let count = 1; count < 10; count += 1) {
     tabs.push(await openTab(page.context()));
   }
-  // Each new tab has asked for the one that leads, and waited for its answer.
+  // Each new tab has asked for the leading tab and waited for its answer.
   await Promise.all(tabs.map(settled));
   expect(between.openStreams).toBe(1);
   expect(between.count(STREAM)).toBe(1);
@@ -204,7 +204,7 @@ test('without server-sent events, checks notice the end', {
   await revoke(portal, person);
   await page.clock.fastForward('01:01');
   await allEnded([page]);
-  // One tab that knows is enough.
+  // One tab that received it is enough.
   await allEnded([second]);
 });
 
@@ -248,7 +248,7 @@ test('a revocation reaches tabs of another server', { tag: '@with-script' }, asy
     await expect(new Live(far).ended).toBeHidden();
     const { id } = (await sessionState(far)).body.session;
 
-    // Each sees what happens at the other.
+    // Each receives what happens on the other.
     await signIn(page, person, '/dashboard/settings');
     await expect(new SettingsPage(far).rows).toHaveCount(2);
     await page.context().request.post('/api/revoke_session', { form: { session_id: id } });

@@ -12,7 +12,7 @@ const HERE = 'Chrome on Windows';
 const IDLE = 400;
 const WARNING = 300;
 
-// One server for all: each kind of session is that of a role.
+// One server for all tests: each role has its own session policy.
 test.use({
   ...throughProxy,
   environment: {
@@ -20,14 +20,14 @@ test.use({
     PORTAL_SESSION_TIMEOUT_BROKER: `${IDLE}`,
     PORTAL_SESSION_TIMEOUT_GUEST: `${IDLE}`,
     PORTAL_SESSION_LIFETIME_GUEST: '350',
-    // Warned of after a few seconds.
+    // The warning appears after a few seconds.
     PORTAL_SESSION_TIMEOUT_ADMIN: `${WARNING + 5}`,
     PORTAL_SESSION_TIMEOUT_VENDOR: '4',
     PORTAL_SESSION_LIFETIME_EMPLOYEE: '4',
   },
 });
 
-/** What the server says of the session's times, in milliseconds. Activity is noted at once, and written soon after. */
+/** Returns the session's times according to the server in milliseconds. Activity counts at once and is written later. */
 async function times(page: Page) {
   const { session, server_time: now } = (await sessionState(page)).body;
   return { idleEnd: Date.parse(session.idle_expires_at), now: Date.parse(now) };
@@ -150,7 +150,7 @@ test('recent activity counts in every check', { tag: '@with-script' }, async ({
   await settings.signOut('Firefox on macOS').click();
   await expect(live.toast('Firefox on macOS has been signed out.')).toBeVisible();
   await expect(live.warning).toBeHidden();
-  // The person looks away and back.
+  // The user leaves the tab and returns.
   const checks = between.count(CHECK);
   await put(page, 'visible');
   await expect.poll(() => between.count(CHECK)).toBeGreaterThan(checks);
@@ -191,7 +191,7 @@ test('an open page keeps no session alive', {
   expect(between.count(CHECK) - checks, 'it has asked').toBeGreaterThan(1);
   expect(between.count('/api/list_active_sessions') - lists, 'it has loaded the list').toBeGreaterThan(3);
 
-  // A server that stops writes whatever it has noted.
+  // A server writes its buffers before it stops.
   await page.goto('about:blank');
   await portal.pause();
   await portal.resume();
@@ -212,7 +212,7 @@ test('a hidden tab checks nothing until it is visible', {
   await put(page, 'hidden');
   await settled(page);
   const before = between.count('/api/');
-  // Short of the session's end, after which it is asked about once.
+  // Just before the end of the session, after which the page checks once.
   await passesUnasked(page, between, 5 * 60);
   expect(between.count('/api/') - before).toBe(0);
   const checks = between.count(CHECK);

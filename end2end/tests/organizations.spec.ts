@@ -11,19 +11,19 @@ const NORTH = 'Northwind Brokers';
 const SOUTH = 'Southwind Brokers';
 const EAST = 'Eastwind Vendors';
 
-/** Gives the person a place in further organizations. */
+/** Adds the user to further organizations. */
 async function join(portal: Portal, person: Person, ...organizations: string[]) {
   for (const organization of organizations) {
     await portal.register({ ...person, organization, role: 'vendor' });
   }
 }
 
-/** Where the server says that the page's session looks. */
+/** Returns the active organization of the page's session according to the server. */
 async function lookedAt(page: Page): Promise<string> {
   return (await (await page.context().request.get('/api/v1/session_state')).json()).organization.name;
 }
 
-/** Holds the first answer to a switch back until the test lets it go; gives how many were asked for. */
+/** Holds the first response to a switch until the test releases it, and counts the requests. */
 async function holdFirstSwitch(page: Page) {
   let answer = () => {};
   const held = new Promise<void>(resolve => (answer = resolve));
@@ -38,7 +38,7 @@ async function holdFirstSwitch(page: Page) {
   return { answer, asked };
 }
 
-// Another role is another cookie. What was under way with the one before is refused, and asked again.
+// Another role means another cookie. Requests with the previous one are refused and repeated.
 test.beforeEach(({ watch }) => watch.expect(refusedWith(401)));
 
 test('a user with one organization sees its name without a menu', async ({ page, person }) => {
@@ -182,7 +182,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
         await menu.choose(choice);
         await menu.shows(choice);
       }
-      // From here on the header shows nothing but the last choice.
+      // From here on the header shows the last choice only.
       await page.evaluate(() => {
         const shown = () => document.querySelector('#organizations-opener .menu-name')?.textContent?.trim();
         const seen = ((window as any).seen = new Set([shown()]));
@@ -194,7 +194,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
       });
       answer();
       await expect(page.getByRole('main')).toContainText(`at ${last}.`);
-      // What is between is left out: one was under way, one is wanted.
+      // Choices in between are skipped: one request was in progress, one is wanted.
       await expect.poll(() => asked.length).toBe(2);
       await expect.poll(() => lookedAt(page)).toBe(last);
       await menu.shows(last);
@@ -211,8 +211,8 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     await join(portal, person, SOUTH, EAST);
     await signIn(page, person);
     const menu = new OrganizationMenu(page);
-    // Each answer that tells who is signed in is followed by a choice, each one a step of the browser's own queue later
-    // than the one before, and each choice by such an answer.
+    // Each response that names the user is followed by a choice, one task of the browser later than the one before, and
+    // each choice by such a response.
     await page.evaluate(rounds => {
       const read = Response.prototype.text;
       let round = 0;
@@ -294,7 +294,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     await expect(section.getByRole('listitem').filter({ hasText: 'Current' })).toContainText([SOUTH]);
     await expect(password.current).toHaveValue('what was typed');
 
-    // And the way back, from another tab than before.
+    // And back, from the other tab.
     await new OrganizationMenu(beside).choose(NORTH);
     for (const tab of [page, third]) {
       await new OrganizationMenu(tab).shows(NORTH);

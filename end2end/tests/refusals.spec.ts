@@ -13,7 +13,7 @@ const DESKTOP = "Maria's MacBook";
 const UNAVAILABLE = 'The portal cannot reach its database right now. Nothing was changed.';
 const UNREACHABLE = 'The portal could not be reached. Check your connection and try again.';
 
-/** The ways in which a server function does not do its work, and what the person reads of each. */
+/** How a server function fails, and the message for each case. */
 const REFUSALS = [
   {
     title: 'the database is away',
@@ -30,13 +30,13 @@ const REFUSALS = [
   },
 ];
 
-/** Without an answer nobody knows what became of it. */
+/** Without a response the outcome is unknown. */
 const undone = (words: string) =>
   words === UNREACHABLE ? 'It is not known whether this was done.' : 'Nothing was signed out.';
 
 test.describe('with JavaScript the page stays as it was', { tag: '@with-script' }, () => {
   test.beforeEach(async ({ page, person, signInElsewhere, openDesktop, watch }) => {
-    // A tab may ask how its session stands at the moment in which that ends.
+    // A tab may check its session at the moment of its end.
     watch.expect(refusedWith(401));
     await signInElsewhere(person, FIREFOX_ON_MACOS);
     await openDesktop(DESKTOP);
@@ -166,7 +166,7 @@ test.describe('with JavaScript the page stays as it was', { tag: '@with-script' 
 
   test('a list stays when its refresh fails', async ({ page, watch }) => {
     watch.expect(refusedWith(503), NO_ANSWER);
-    // Nothing but the person's own doing refreshes it.
+    // Only an action of the user refreshes it.
     await page.route('**/api/v1/session/events*', route => route.abort());
     await visit(page, '/dashboard/settings');
     await page.route('**/api/list_active_sessions', route =>
@@ -198,7 +198,7 @@ test(
   async ({ page, person, openDesktop }) => {
     await openDesktop(DESKTOP);
     await signIn(page, person, '/dashboard/settings');
-    // Someone else's session, or none at all: the server says no to this form and the browser comes back.
+    // A foreign or unknown session: the server refuses the form and redirects back.
     await page.locator('input[name="session_id"]').evaluate(input => {
       (input as HTMLInputElement).value = '018f0000-0000-7000-8000-000000000000';
     });

@@ -90,7 +90,7 @@ test('signing out one device ends only its session', async ({
 
   await settings.signOut(DESKTOP).click();
   await settings.shows([HERE]);
-  // The row goes first, the session a moment later.
+  // The row disappears first, the session ends a moment later.
   await expect.poll(() => desktop.get('/api/v1/session_state')).toMatchObject({
     status: 401,
     body: { code: 'session_ended', reason: 'revoked' },
@@ -163,7 +163,7 @@ test('a device signed out elsewhere disappears without an error', async ({
   await signIn(other, person, '/dashboard/settings');
   await openDesktop(DESKTOP);
   await signIn(page, person, '/dashboard/settings');
-  // Nothing tells this one of it, so that its list is old.
+  // Nothing notifies this page, so its list is out of date.
   await other.route('**/api/v1/session/events*', route => route.abort());
   await visit(other, '/dashboard/settings');
   await new SettingsPage(page).signOut(DESKTOP).click();
@@ -206,7 +206,7 @@ test('signing out the other devices leaves this browser signed in', async ({
   if (scripted) {
     await new SignedOutDialog(other).says(THIS_ONE_ENDED);
   } else {
-    // Its list is old by now: whatever it asks for next tells it so.
+    // Its list is out of date until its next request.
     await new SettingsPage(other).signOutOthers.click();
     await expect(other).toHaveURL(/\/login\?/);
     await expect(new SignInPage(other).reason).toHaveText(THIS_ONE_ENDED);
@@ -329,7 +329,7 @@ test('Sign Out All Devices ends and explains every session', async ({
     await new SignedOutDialog(acting).says(ENDED_FROM_ELSEWHERE);
     await expect(acting).toHaveURL('/dashboard/settings');
   } else {
-    // One device goes to another page, one acts in the page that it has open.
+    // One device opens another page, one acts in its open page.
     await reading.getByRole('link', { name: 'Settings' }).click();
     await expect(reading).toHaveURL(/\/login\?.*reason=signed_out_everywhere/);
     await expect(new SignInPage(reading).reason).toHaveText(ENDED_FROM_ELSEWHERE);
@@ -375,7 +375,7 @@ test('the dialog lists a device that signed in later', async ({
   await expect(question.devices).toHaveText([/Chrome on Windows/, /The laptop at home/]);
   await expect(question.confirm(2)).toBeVisible();
   if (scripted) {
-    // The list is refreshed behind the dialog; the focus stays where the person left it.
+    // The list refreshes behind the dialog; the focus stays.
     await expect(question.cancel).toBeFocused();
   }
 });

@@ -23,7 +23,7 @@ test('signing out ends this browser only', async ({ page, person, openBrowser, o
   await new SettingsPage(other).shows(['Firefox on macOS', "Maria's MacBook"]);
   expect((await desktop.get('/api/v1/session_state')).status).toBe(200);
 
-  // The cookie that the browser gave up opens nothing to whoever kept a copy.
+  // A copy of the removed cookie authenticates nobody.
   await page.context().addCookies(cookies);
   await page.goto('/dashboard');
   await expect(page).toHaveURL('/login?next=/dashboard&reason=signed_out');
@@ -62,7 +62,7 @@ test(
   'the back-forward cache shows nothing private',
   { tag: '@with-script' },
   async ({ portal, person, launchOptions, userAgent, watch }) => {
-    // Playwright turns that cache off; people's browsers have it on.
+    // Playwright disables this cache, which normal browsers use.
     const browser = await chromium.launch({ ...launchOptions, ignoreDefaultArgs: ['--disable-back-forward-cache'] });
     try {
       const context = await browser.newContext({ baseURL: portal.url, userAgent });

@@ -15,8 +15,8 @@ const COOKIE = 'portal_session';
 const REAUTHENTICATE = '/api/v1/session/reauthenticate';
 
 /**
- * Renews the session's cookie as another tab does, whose answer is still on its way: the browser goes on sending the old
- * one until what this gives is called.
+ * Replaces the session's cookie like another tab whose response is still in transit. The browser sends the old cookie
+ * until the returned function is called.
  */
 async function renewElsewhere(context: BrowserContext, url: string, { password }: Person) {
   const cookies = await context.cookies(url);
@@ -36,14 +36,14 @@ async function renewElsewhere(context: BrowserContext, url: string, { password }
   return () => context.addCookies([{ ...old, value }]);
 }
 
-/** How often the page asks for a path. */
+/** Counts the page's requests for a path. */
 function counts(page: Page, path: string) {
   const sent: string[] = [];
   page.on('request', request => new URL(request.url()).pathname === path && sent.push(path));
   return () => sent.length;
 }
 
-/** Keeps the tab from finding out by itself, so that the action goes out with the old cookie. */
+/** Holds the tab's session checks, so that the action is sent with the old cookie. */
 async function holdChecks(page: Page): Promise<() => void> {
   let release = () => {};
   const held = new Promise<void>(resolve => (release = resolve));
@@ -107,7 +107,7 @@ test.describe('while another tab renews the cookie', { tag: '@with-script' }, ()
     await signIn(page, person);
     await signInElsewhere(person, FIREFOX_ON_MACOS);
     await openDesktop(DESKTOP);
-    // Nothing tells this tab of it.
+    // Nothing notifies this tab.
     await page.route(`**${STREAM}*`, route => route.abort());
     await visit(page, '/dashboard/settings');
     await new SettingsPage(page).shows([HERE, OTHER, DESKTOP]);

@@ -15,10 +15,10 @@ const DESKTOP = "Maria's MacBook";
 
 const CONFIRM = '/dashboard/confirm-password';
 
-// A look at the password is too old after a second here.
+// Here a password check is too old after a second.
 test.use({ environment: { PORTAL_REAUTH_SECONDS: '1' } });
 
-/** Signs in, and waits until the server would ask for the password again. */
+/** Signs in and waits until the server asks for the password again. */
 async function signIn(page: Page, person: Person, path = '/dashboard') {
   await signInNow(page, person, path);
   await expect
@@ -91,7 +91,7 @@ test('signing out other devices continues after the password', async ({
   const others = new SignOutOthersQuestion(page, Boolean(scripted));
   await settings.signOutOthers.click();
   await others.confirm(2).click();
-  // With a dialog it is the same one; without JavaScript another page.
+  // With JavaScript the dialog stays; without, another page opens.
   const box = scripted ? others.box : new PasswordQuestion(page, false).box;
   const password = box.getByLabel('Password', { exact: true });
   await expect(password).toBeFocused();
@@ -119,7 +119,7 @@ test('Sign Out All Devices asks for the password in its dialog', async ({
   const all = new SignOutAllQuestion(page, Boolean(scripted));
   await expect(all.box.getByLabel('Password', { exact: true })).toHaveCount(0);
   await all.confirm(2).click();
-  // With a dialog it is the same one; without JavaScript another page.
+  // With JavaScript the dialog stays; without, another page opens.
   const box = scripted ? all.box : new PasswordQuestion(page, false).box;
   const password = box.getByLabel('Password', { exact: true });
   await expect(password).toBeFocused();
@@ -158,7 +158,7 @@ test('after too many wrong passwords the dialog shows the wait', async ({
   await new SettingsPage(page).shows([HERE, DESKTOP]);
 });
 
-/** Five wrong ones are as many as the session may try. */
+/** Enters five wrong passwords, which is the limit of a session. */
 async function useUpPasswords(context: BrowserContext) {
   for (let tries = 0; tries < 5; tries += 1) {
     const answer = await context.request.post('/api/sign_out_other_devices', { form: { password: 'not this one' } });

@@ -20,7 +20,7 @@ const HERE = 'Chrome on Windows';
 const OTHER = 'Firefox on macOS';
 const PHONE = 'Safari on iPhone';
 const DESKTOP = "Maria's MacBook";
-/** As it is spoken of beside browsers. */
+/** Its name beside browsers. */
 const THE_DESKTOP = `${DESKTOP}, desktop app`;
 
 const ENDED_FROM_ELSEWHERE = 'Your session was ended from another device. Please sign in again.';
@@ -28,14 +28,14 @@ const THIS_ONE_ENDED = 'This session was ended from another device. Please sign 
 
 const FRESH = 'nine green lorries at dawn';
 
-/** Another tab of the same browser. */
+/** Opens another tab of the same browser. */
 async function newTab(page: Page, path: string): Promise<Page> {
   const tab = await page.context().newPage();
   await visit(tab, path);
   return tab;
 }
 
-/** Leaves a word in the page that is gone after a reload. */
+/** Sets a mark in the page, which a reload removes. */
 async function mark(page: Page) {
   await page.evaluate(() => ((window as any).isStillHere = true));
 }
@@ -44,7 +44,7 @@ async function expectNoReload(page: Page) {
   expect(await page.evaluate(() => (window as any).isStillHere), 'the page was not loaded anew').toBe(true);
 }
 
-/** Nothing of it can be seen, and nothing of it stands anywhere in the page any more, nor in the data that it came with. */
+/** Checks that private content is neither visible nor anywhere in the page or its data. */
 async function expectNothingOf(page: Page, secrets: string[]) {
   const left = () =>
     page.evaluate(secrets => {
@@ -59,7 +59,7 @@ async function expectNothingOf(page: Page, secrets: string[]) {
         secrets.filter(secret => String(text).includes(secret)).map(secret => `${where}: ${secret}`),
       );
     }, secrets);
-  // At once, not when it would have gone by itself.
+  // At once, not when it disappears by itself.
   await expect.poll(left, { timeout: 3_000 }).toEqual([]);
 }
 
@@ -125,7 +125,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     await expectNothingOf(other, [DESKTOP, HERE]);
   });
 
-  /** A browser that is signed in, and the ways in which that ends. */
+  /** A signed-in browser, and how its session ends. */
   interface Scene {
     /** A tab that shows the settings and does nothing. */
     idle: Page;
@@ -247,7 +247,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     });
     await new SettingsPage(beside).signOutAll.click();
     await new SignOutAllQuestion(beside, true).confirm(1).click();
-    // The tab asks how its session stands, and is told that it is live, which it still is.
+    // The tab checks its session, which is still live.
     const asked = page.waitForResponse('**/api/v1/session_state');
     await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
     expect((await asked).status()).toBe(200);
@@ -315,7 +315,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     }
     await new SettingsPage(tabs[1]).shows([HERE, OTHER]);
 
-    // The page does what it is there for, with what was typed before.
+    // The page works, with what was typed before.
     await password.button.click();
     await expect(password.done).toContainText('Your other devices stay signed in.');
     await expectNoReload(page);
@@ -437,7 +437,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     await dialog.signIn(person);
     await expect(dialog.box).toBeHidden();
     await new SettingsPage(page).shows([HERE]);
-    // The button is another one by now; the start of the page is no place for it.
+    // The button was replaced; the focus must not move to the start of the page.
     await expect
       .poll(() => page.evaluate(() => Boolean(document.activeElement?.closest('main'))))
       .toBe(true);
@@ -561,7 +561,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     ]) {
       expect(all).not.toContain(secret);
     }
-    // Numbers, words of a small vocabulary, and a session's id, by which nobody can do anything.
+    // Numbers, fixed words, and a session's id, which authenticates nobody.
     for (const words of said) {
       expect(words).toMatch(/^broker-portal-session[\w-]* "\d+ [0-9a-f-]{36} \d+ [a-z_]+ ?[a-z0-9_ -]*"$/);
     }
@@ -570,7 +570,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
         local: Object.entries(localStorage),
         session: Object.entries(sessionStorage),
         databases: await indexedDB.databases(),
-        // Only where the page is served safely, which a loopback address is.
+        // Only in a secure context, which a loopback address is.
         caches: await caches.keys(),
         workers: (await navigator.serviceWorker.getRegistrations()).length,
         cookies: document.cookie,
@@ -688,7 +688,7 @@ test.describe('with JavaScript a toast', { tag: '@with-script' }, () => {
     expect(first.y + first.height, 'one stands above the other').toBeLessThanOrEqual(second.y);
     expect(second.y + second.height).toBeLessThanOrEqual(page.viewportSize()!.height);
 
-    // Last in the page: the way back around leads there.
+    // The last element of the page, which Shift+Tab reaches first.
     await page.getByRole('link', { name: 'Skip to the content' }).focus();
     const dismiss = toasts.dismiss(DESKTOP);
     for (let stops = 0; stops < 40 && !(await dismiss.evaluate(it => it === document.activeElement)); stops += 1) {
@@ -701,7 +701,7 @@ test.describe('with JavaScript a toast', { tag: '@with-script' }, () => {
   });
 
   test('disappears after some seconds unless focused or hovered', async ({ page }) => {
-    // From here on time passes only as told.
+    // From here on only the test advances the clock.
     await page.clock.install();
     await page.clock.pauseAt(Date.now() + 1_000);
     const settings = new SettingsPage(page);
@@ -709,7 +709,7 @@ test.describe('with JavaScript a toast', { tag: '@with-script' }, () => {
     await settings.signOut(OTHER).click();
     await expect(toasts.saying(OTHER)).toBeVisible();
     await toasts.dismiss(OTHER).focus();
-    // Not so long that the stream, which beats in real time, seems lost.
+    // Short enough that the stream, whose heartbeats come in real time, does not seem lost.
     await page.clock.runFor(20_000);
     await expect(toasts.saying(OTHER)).toBeVisible();
     await settings.signOut(DESKTOP).focus();

@@ -3,7 +3,7 @@ import { AccountMenu, SignInPage } from '../support/pages';
 import { expect, signIn, test } from '../support/test';
 import { NO_ANSWER } from '../support/watch';
 
-/** Whether the page is drawn for the dark. */
+/** Returns whether the page is dark. */
 const drawnDark = () => getComputedStyle(document.documentElement).colorScheme === 'dark';
 
 test('the theme survives reloads, navigation and sign-out', async ({ page, person }) => {

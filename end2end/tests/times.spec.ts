@@ -8,12 +8,12 @@ import { NO_ANSWER } from '../support/watch';
 
 const OTHER = 'Firefox on macOS';
 
-// The clock goes forward by more than a day here, which no session of the usual length sees: the page would take its own
-// for over, and hide what it shows until the server has said otherwise.
+// The clock advances by more than a day, longer than a normal session: the page would treat its session as expired and
+// hide its content until the server's next response.
 const WEEK = `${7 * 86_400}`;
 test.use({ environment: { PORTAL_SESSION_TIMEOUT_BROKER: WEEK, PORTAL_SESSION_LIFETIME_BROKER: WEEK } });
 
-/** How a moment reads in a time zone, as a pattern: browsers differ in what stands between day and time. */
+/** Formats a time in a time zone as a pattern, because browsers differ in the text between day and time. */
 function inWords(moment: string, timeZone: string, form: 'short' | 'long'): RegExp {
   const parts = new Intl.DateTimeFormat('en-GB', {
     timeZone,
@@ -30,7 +30,7 @@ function inWords(moment: string, timeZone: string, form: 'short' | 'long'): RegE
   return new RegExp(`^${day}(,| at) ${part('hour')}:${part('minute')}$`);
 }
 
-/** The clock of the server does not go forward with the page's: a list from there would make everything recent again. */
+/** Blocks the list: the server's clock does not advance with the page's, so a new list would show recent times. */
 async function keepList(page: Page) {
   await page.route('**/api/list_active_sessions', route => route.abort());
 }

@@ -134,7 +134,7 @@ test('a failed answer says so and can be repeated', { tag: '@with-script' }, asy
   await questions.no(OTHER).click();
   await expect(questions.card.getByRole('alert')).toContainText('Nothing was changed.');
 
-  // The password may be asked for in between, as for any other sign-out.
+  // The password may be required, as for any other sign-out.
   await page.unroute('**/api/revoke_session');
   await page.route('**/api/revoke_session', route => route.fulfill({ status: 403, json: { code: 'reauth_required' } }));
   await questions.no(OTHER).click();
