@@ -55,12 +55,7 @@ async fn user_is_registered_once() {
 async fn further_organization_adds_only_a_membership() {
     let portal = Portal::start().await;
     let accounts = portal.accounts();
-    let maria = portal
-        .user("maria")
-        .role(Role::Guest)
-        .member_of("Northgate")
-        .create()
-        .await;
+    let maria = portal.member_as("maria", Role::Guest, "Northgate").await;
     let added = accounts
         .register(registration(&maria.email, Role::Admin, &["NORTHGATE", "Harbour"]))
         .await;
@@ -206,10 +201,8 @@ async fn new_password_ends_sessions_and_retires_the_old() {
 
     portal.browser(CHROME).sign_in(&maria).await.expect(401);
     portal
-        .browser(CHROME)
-        .try_sign_in(&maria.email, "an entirely new one")
-        .await
-        .expect(200);
+        .assert_sign_in(&maria.email, "an entirely new one", 200)
+        .await;
     let rows = portal.audit("password_set").await;
     assert_eq!(
         (rows.len(), rows[0].user, rows[0].actor),

@@ -30,6 +30,11 @@ impl Office {
         self.admin.post(&format!("/api/{what}")).form(&fields).await
     }
 
+    /// Does something to a user as the administrator.
+    async fn act(&self, what: &str, person: &TestUser, more: &[(&str, &str)]) -> TestResponse {
+        self.post_action(what, person, more).await.expect(200)
+    }
+
     async fn northgate(&self) -> String {
         let id: uuid::Uuid = self.portal.organization("Northgate").await;
         id.to_string()
@@ -46,11 +51,7 @@ async fn disabled_account_is_out_until_enabled() {
         chrome,
     } = &office;
     assert_eq!(
-        office
-            .post_action("admin_disable_person", nora, &[])
-            .await
-            .expect(200)
-            .json()["ended"],
+        office.act("admin_disable_person", nora, &[]).await.json()["ended"],
         1
     );
     assert_eq!(chrome.end_reason().await, "account_disabled");
@@ -60,10 +61,7 @@ async fn disabled_account_is_out_until_enabled() {
         (row.actor_session, row.user),
         (Some(admin.session()), Some(nora.id))
     );
-    office
-        .post_action("admin_enable_person", nora, &[])
-        .await
-        .expect(200);
+    office.act("admin_enable_person", nora, &[]).await;
     portal.browser(CHROME).signed_in(nora).await;
     assert_eq!(portal.audit("user_enabled").await.len(), 1);
 }
@@ -125,10 +123,7 @@ async fn new_role_applies_at_once_and_enforces_limits() {
     portal.advance(seconds(1)).await;
     let pc = portal.desktop("pc").signed_in(nora).await;
     let fields = [("role", "employee"), ("organization_id", &*northgate)];
-    office
-        .post_action("admin_change_role", nora, &fields)
-        .await
-        .expect(200);
+    office.act("admin_change_role", nora, &fields).await;
     // Another role rotates every credential.
     mac.refresh().await.expect(200);
     let state = mac.get_json("/api/v1/session_state").await;
@@ -180,11 +175,7 @@ async fn forced_change_requires_new_password_at_sign_in() {
         portal, nora, chrome, ..
     } = &office;
     assert_eq!(
-        office
-            .post_action("admin_require_password", nora, &[])
-            .await
-            .expect(200)
-            .json()["ended"],
+        office.act("admin_require_password", nora, &[]).await.json()["ended"],
         1
     );
     assert_eq!(chrome.end_reason().await, "revoked_by_admin");
@@ -238,10 +229,7 @@ async fn forced_change_requires_new_password_at_sign_in() {
 async fn forced_change_applies_to_desktops() {
     let office = Office::open().await;
     let Office { portal, nora, .. } = &office;
-    office
-        .post_action("admin_require_password", nora, &[])
-        .await
-        .expect(200);
+    office.act("admin_require_password", nora, &[]).await;
     let desktop = portal.desktop("mac");
     let asked = desktop.sign_in(&nora).await.expect(403);
     assert_eq!(asked.problem(), "password_change_required");
@@ -254,20 +242,15 @@ async fn forced_change_applies_to_desktops() {
 async fn operator_password_ends_the_forced_change() {
     let office = Office::open().await;
     let Office { portal, nora, .. } = &office;
-    office
-        .post_action("admin_require_password", nora, &[])
-        .await
-        .expect(200);
+    office.act("admin_require_password", nora, &[]).await;
     portal
         .accounts()
         .set_password(&nora.email, "set by an operator".to_owned())
         .await
         .expect("a password");
     portal
-        .browser(CHROME)
-        .try_sign_in(&nora.email, "set by an operator")
-        .await
-        .expect(200);
+        .assert_sign_in(&nora.email, "set by an operator", 200)
+        .await;
 }
 
 #[tokio::test]

@@ -107,12 +107,7 @@ impl Brokerages {
         let portal = Portal::start().await;
         let admin = portal.admin("ada", "Northgate").await;
         let nora = portal.member("nora", "Northgate").await;
-        let bea = portal
-            .user("bea")
-            .role(Role::Vendor)
-            .member_of("Harbour")
-            .create()
-            .await;
+        let bea = portal.member_as("bea", Role::Vendor, "Harbour").await;
         portal.advance(seconds(1)).await;
         portal.member("bea", "Northgate").await;
         let hugo = portal.member("hugo", "Harbour").await;
@@ -461,12 +456,7 @@ async fn names_do_not_reorder_the_text_around_them() {
     let root = portal.system_admin("root").await;
     let root = portal.browser(CHROME).signed_in(&root).await;
     let name = "\u{645}\u{631}\u{6cc}\u{645}";
-    let maria = portal
-        .user("maria")
-        .display_name(name)
-        .member_of(name)
-        .create()
-        .await;
+    let maria = portal.named_member("maria", name, name).await;
     let mac = portal.desktop("mac").device("device_name", name);
     let session = mac.signed_in(&maria).await.session();
     for path in [
@@ -538,12 +528,7 @@ async fn hostile_names_stay_text() {
     let brokerages = Brokerages::open().await;
     let portal = &brokerages.portal;
     let name = "<img src=x onerror=alert(1)>\"'";
-    let eve = portal
-        .user("eve")
-        .display_name(name)
-        .member_of("North<b>gate")
-        .create()
-        .await;
+    let eve = portal.named_member("eve", name, "North<b>gate").await;
     for query in [
         format!("person={}", eve.id),
         format!("person={}&ask=disable", eve.id),

@@ -29,12 +29,7 @@ impl Brokerages {
         let portal = Portal::with(settings).await;
         let admin = portal.admin("ada", "Northgate").await;
         let nora = portal.member("nora", "Northgate").await;
-        let vera = portal
-            .user("vera")
-            .role(Role::Vendor)
-            .member_of("Northgate")
-            .create()
-            .await;
+        let vera = portal.member_as("vera", Role::Vendor, "Northgate").await;
         let bea = portal.member("bea", "Harbour").await;
         portal.advance(seconds(1)).await;
         portal.member("bea", "Northgate").await;
@@ -442,22 +437,14 @@ async fn page_and_export_escape_names_and_hide_secrets() {
     let brokerages = Brokerages::open().await;
     let Brokerages { portal, admin, .. } = &brokerages;
     let eve = portal
-        .user("eve")
-        .display_name("<img src=x onerror=alert(1)>")
-        .member_of("Northgate")
-        .create()
+        .named_member("eve", "<img src=x onerror=alert(1)>", "Northgate")
         .await;
     let eve = portal
         .desktop("eve")
         .device("device_name", "=HYPERLINK(\"//evil\")")
         .signed_in(&eve)
         .await;
-    let zoe = portal
-        .user("zoe")
-        .display_name("Zoë Müller")
-        .member_of("Northgate")
-        .create()
-        .await;
+    let zoe = portal.named_member("zoe", "Zoë Müller", "Northgate").await;
     portal
         .desktop("zoe")
         .device("device_name", "PC;=cmd|' /C calc'!A0;x")

@@ -5,9 +5,6 @@ use axum::http::Method;
 use crate::admin_permissions::Organizations;
 use crate::harness::*;
 
-/// The user of both has data in both organizations. Method, path, form fields and JSON body of a request.
-type Try = (Method, String, Vec<(&'static str, String)>, Option<Value>);
-
 #[tokio::test]
 async fn problem_status_equals_response_status() {
     let portal = Portal::start().await;
@@ -110,119 +107,43 @@ async fn attempts_on_foreign_ids_are_recorded() {
         .find(|row| row.user == hugo.id)
         .map(|row| row.id);
     let (user, session) = (hugo.id.to_string(), hugos.session().to_string());
-    let fields = |name: &'static str, id: &str| vec![(name, id.to_owned())];
-    let mut rows = 0;
-    let mut tries: Vec<Try> = vec![
-        (
-            Method::DELETE,
-            format!("/api/v1/sessions/{session}"),
-            vec![],
-            None,
-        ),
-        (
-            Method::POST,
-            "/api/revoke_session".to_owned(),
-            fields("session_id", &session),
-            None,
-        ),
-        (
-            Method::POST,
-            "/api/switch_organization".to_owned(),
-            fields("organization_id", harbour),
-            None,
-        ),
-        (
-            Method::POST,
-            "/api/admin_disable_person".to_owned(),
-            fields("user_id", &user),
-            None,
-        ),
-        (
-            Method::POST,
-            "/api/admin_enable_person".to_owned(),
-            fields("user_id", &user),
-            None,
-        ),
-        (
-            Method::POST,
-            "/api/admin_require_password".to_owned(),
-            fields("user_id", &user),
-            None,
-        ),
-        (
-            Method::GET,
-            format!("/dashboard/admin/sessions?session={session}"),
-            vec![],
-            None,
-        ),
-        (
-            Method::GET,
-            format!("/dashboard/admin/sessions?user={user}"),
-            vec![],
-            None,
-        ),
-        (
-            Method::GET,
-            format!("/dashboard/admin/people?person={user}"),
-            vec![],
-            None,
-        ),
-        (
-            Method::GET,
-            format!("/api/v1/admin/sessions?user={user}"),
-            vec![],
-            None,
-        ),
-        (
-            Method::GET,
-            format!("/api/v1/admin/sessions.csv?user={user}"),
-            vec![],
-            None,
-        ),
-        (
-            Method::POST,
-            "/api/v1/admin/sessions/revoke".to_owned(),
-            vec![],
-            Some(json!({ "user_id": user })),
-        ),
-        (
-            Method::POST,
-            "/api/v1/admin/sessions/revoke".to_owned(),
-            vec![],
-            Some(json!({ "ids": [session] })),
-        ),
-        (
-            Method::POST,
-            "/api/v1/admin/sessions/revoke".to_owned(),
-            vec![],
-            Some(json!({ "filter": { "user": user } })),
-        ),
+    let mut calls = vec![
+        ada.delete(&format!("/api/v1/sessions/{session}")),
+        ada.submit("revoke_session", &[("session_id", &session)]),
+        ada.submit("switch_organization", &[("organization_id", harbour)]),
     ];
-    if let Some(notice) = notice {
-        let notice = fields("notice_id", &notice.to_string());
-        tries.push((
-            Method::POST,
-            "/api/dismiss_security_notice".to_owned(),
-            notice,
-            None,
-        ));
+    for action in ["disable_person", "enable_person", "require_password"] {
+        calls.push(ada.submit(&format!("admin_{action}"), &[("user_id", &user)]));
     }
-    for (method, path, fields, body) in tries {
-        let call = ada.call(method.clone(), &path);
-        let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, &**value)).collect();
-        _ = match body {
-            Some(body) => call.json(&body).await,
-            None if fields.is_empty() => call.await,
-            None => call.form(&fields).await,
-        };
+    for path in [
+        format!("/dashboard/admin/sessions?session={session}"),
+        format!("/dashboard/admin/sessions?user={user}"),
+        format!("/dashboard/admin/people?person={user}"),
+        format!("/api/v1/admin/sessions?user={user}"),
+        format!("/api/v1/admin/sessions.csv?user={user}"),
+    ] {
+        calls.push(ada.get(&path));
+    }
+    for body in [
+        json!({ "user_id": user }),
+        json!({ "ids": [session] }),
+        json!({ "filter": { "user": user } }),
+    ] {
+        calls.push(ada.post("/api/v1/admin/sessions/revoke").json(&body));
+    }
+    if let Some(notice) = notice {
+        let notice = notice.to_string();
+        calls.push(ada.submit("dismiss_security_notice", &[("notice_id", &notice)]));
+    }
+    for (rows, call) in (1..).zip(calls) {
+        let answer = call.await;
         let denied = portal.audit("denied").await;
-        rows += 1;
-        assert_eq!(denied.len(), rows, "{method} {path}");
+        assert_eq!(denied.len(), rows, "{answer:#?}");
         let last = denied.last().expect("a row");
         assert_eq!(
             (last.reason.as_deref(), last.actor_session),
             (Some("not_theirs"), Some(ada.session())),
-            "{path}"
+            "{answer:#?}"
         );
         // The first ten of a window have a row each, so start another window.
         portal.advance(seconds(901)).await;

@@ -299,22 +299,12 @@ async fn configured_policy_applies() {
 #[tokio::test]
 async fn changed_role_applies_to_open_sessions() {
     let portal = Portal::start().await;
-    let maria = portal
-        .user("maria")
-        .role(Role::Guest)
-        .member_of("Northgate")
-        .create()
-        .await;
+    let maria = portal.member_as("maria", Role::Guest, "Northgate").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     portal.advance(seconds(5 * HOUR)).await;
     assert_eq!(state(&chrome).await.expect(200).json()["user"]["role"], "guest");
 
-    portal
-        .user("maria")
-        .role(Role::Employee)
-        .member_of("Northgate")
-        .create()
-        .await;
+    portal.member_as("maria", Role::Employee, "Northgate").await;
     assert_eq!(
         state(&chrome).await.expect(200).json()["user"]["role"],
         "employee"

@@ -22,12 +22,7 @@ async fn looks_at(client: &Client) -> (Value, Value) {
 
 /// Creates a guest of Northgate who is an administrator of Harbour.
 async fn maria(portal: &Portal) -> TestUser {
-    let maria = portal
-        .user("maria")
-        .role(Role::Guest)
-        .member_of("Northgate")
-        .create()
-        .await;
+    let maria = portal.member_as("maria", Role::Guest, "Northgate").await;
     // Joined later, so a new session starts in the first one.
     portal.advance(seconds(1)).await;
     portal.admin("maria", "Harbour").await;

@@ -448,12 +448,7 @@ async fn browsers_without_cookies_are_told_so_without_a_mark() {
 async fn markup_in_names_and_user_agents_is_escaped() {
     let portal = Portal::start().await;
     let lure = r#"<script>alert(1)</script>"><img src=x onerror=alert(2)>'{{7*7}}"#;
-    let maria = portal
-        .user("maria")
-        .display_name(lure)
-        .member_of(&format!("{lure} Ltd"))
-        .create()
-        .await;
+    let maria = portal.named_member("maria", lure, &format!("{lure} Ltd")).await;
     let mac = portal
         .desktop("mac")
         .device("device_name", lure)

@@ -40,10 +40,8 @@ async fn live(portal: &Portal) -> Vec<String> {
         .expect(401);
     secrets.push("a password typed as email".to_owned());
     portal
-        .browser(CHROME)
-        .try_sign_in(&maria.email, "a wrong guess of hers")
-        .await
-        .expect(401);
+        .assert_sign_in(&maria.email, "a wrong guess of hers", 401)
+        .await;
 
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let firefox = portal.browser(FIREFOX).without_script().signed_in(&maria).await;

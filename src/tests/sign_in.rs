@@ -193,11 +193,7 @@ async fn email_ignores_case_and_surrounding_spaces() {
     let portal = Portal::start().await;
     let maria = portal.user("Maria").create().await;
     for email in ["MARIA@BROKER.EXAMPLE", " maria@broker.example\n"] {
-        portal
-            .browser(CHROME)
-            .try_sign_in(email, &maria.password)
-            .await
-            .expect(200);
+        portal.assert_sign_in(email, &maria.password, 200).await;
     }
 }
 
@@ -229,17 +225,9 @@ async fn every_byte_of_a_long_password_counts() {
             .take(length)
             .collect();
         let person = portal.user(name).password(&password).create().await;
-        portal
-            .browser(CHROME)
-            .try_sign_in(&person.email, &password)
-            .await
-            .expect(200);
+        portal.assert_sign_in(&person.email, &password, 200).await;
         let other_end = format!("{}#", &password[..length - 1]);
-        portal
-            .browser(CHROME)
-            .try_sign_in(&person.email, &other_end)
-            .await
-            .expect(401);
+        portal.assert_sign_in(&person.email, &other_end, 401).await;
     }
     let words =
         "correct horse battery staple: пароль, 密码, 🔑 — and so on, for as long as one likes to type";
@@ -259,11 +247,7 @@ async fn endless_password_is_refused_without_hashing() {
     portal
         .execute("UPDATE users SET password_hash = 'not a hash'")
         .await;
-    portal
-        .browser(CHROME)
-        .try_sign_in(&maria.email, "short")
-        .await
-        .expect(500);
+    portal.assert_sign_in(&maria.email, "short", 500).await;
 
     for length in [1025, 8 * 1024, 1 << 20] {
         let password = "p".repeat(length);
@@ -417,12 +401,7 @@ async fn invalid_device_is_rejected_by_field() {
 #[tokio::test]
 async fn new_session_uses_the_users_last_organization() {
     let portal = Portal::start().await;
-    portal
-        .user("maria")
-        .role(Role::Broker)
-        .member_of("Northgate")
-        .create()
-        .await;
+    portal.member_as("maria", Role::Broker, "Northgate").await;
     let maria = portal.admin("maria", "Harbour").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     // Sets the organization in the session as a switch would.

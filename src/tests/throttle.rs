@@ -375,11 +375,7 @@ async fn overlong_passwords_count_as_attempts() {
     let maria = portal.broker("maria").await;
     let endless = "x".repeat(2000);
     for _ in 0..5 {
-        portal
-            .browser(CHROME)
-            .try_sign_in(&maria.email, &endless)
-            .await
-            .expect(401);
+        portal.assert_sign_in(&maria.email, &endless, 401).await;
     }
     assert_throttled(&portal.browser(CHROME), &maria, 901).await;
 }
@@ -432,11 +428,7 @@ async fn operator_password_ends_the_throttling() {
         .set_password(&maria.email, password.to_owned())
         .await
         .expect("set");
-    portal
-        .browser(CHROME)
-        .try_sign_in(&maria.email, password)
-        .await
-        .expect(200);
+    portal.assert_sign_in(&maria.email, password, 200).await;
 }
 
 #[tokio::test]

@@ -212,10 +212,21 @@ impl Portal {
         self.user(name).member_of(organization).create().await
     }
 
+    /// Creates a member of an organization with this role.
+    pub async fn member_as(&self, name: &str, role: Role, organization: &str) -> TestUser {
+        let user = self.user(name).role(role);
+        user.member_of(organization).create().await
+    }
+
+    /// Creates a broker in an organization, who is shown with this name.
+    pub async fn named_member(&self, name: &str, display_name: &str, organization: &str) -> TestUser {
+        let user = self.user(name).display_name(display_name);
+        user.member_of(organization).create().await
+    }
+
     /// Creates an administrator of an organization.
     pub async fn admin(&self, name: &str, organization: &str) -> TestUser {
-        let admin = self.user(name).role(Role::Admin);
-        admin.member_of(organization).create().await
+        self.member_as(name, Role::Admin, organization).await
     }
 
     pub async fn system_admin(&self, name: &str) -> TestUser {
@@ -235,6 +246,12 @@ impl Portal {
     /// Returns a browser with JavaScript that is not signed in.
     pub fn browser(&self, user_agent: &str) -> Client {
         Client::browser(self.clone(), self.router.clone(), user_agent)
+    }
+
+    /// Signs in with a new browser and asserts the status.
+    pub async fn assert_sign_in(&self, email: &str, password: &str, status: u16) {
+        let answer = self.browser(super::CHROME).try_sign_in(email, password).await;
+        answer.expect(status);
     }
 
     /// Returns a desktop app that is not signed in.
