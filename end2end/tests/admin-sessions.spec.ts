@@ -569,11 +569,13 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     await review.device(DESKTOP).click();
     await review.panel.endOne.click();
     await expect(new ReviewQuestion(page).box).toBeVisible();
-    expect(await page.content()).toContain(person.email);
+    // A <wbr> may follow the @.
+    const email = person.email.slice(0, person.email.indexOf('@') + 1);
+    expect(await page.content()).toContain(email);
     await portal.command(['sessions', 'revoke', '--user', admin.email, '--reason', LOST]);
     const dialog = new SignedOutDialog(page);
     await dialog.says(/An administrator ended your session\./);
-    expect(await page.locator('body').innerHTML()).not.toContain(person.email);
+    expect(await page.locator('body').innerHTML()).not.toContain(email);
     expect(await page.locator('body').innerHTML()).not.toContain(DESKTOP);
     await dialog.signIn(admin);
     await expect(review.row(DESKTOP)).toHaveCount(1);

@@ -324,12 +324,7 @@ async fn two_organizations_never_see_each_other() {
             .body,
     ];
     for text in &texts {
-        for other in [
-            "hugo@broker.example",
-            "hana@broker.example",
-            "Harbour",
-            "Vendor at",
-        ] {
+        for other in ["hugo@", "hana@", "Harbour", "Vendor at"] {
             assert!(!text.contains(other), "{other} in {text}");
         }
     }

@@ -208,7 +208,7 @@ async fn two_organizations_never_see_each_other() {
         admin.get(&format!("/api/v1/admin/sessions?q={hugo}")).await.body,
     ];
     for text in texts {
-        for other in ["hugo@broker.example", "hana@broker.example", "Harbour"] {
+        for other in ["hugo@", "hana@", "Harbour"] {
             assert!(!text.contains(other), "{other} in {text}");
         }
     }
