@@ -389,3 +389,23 @@ async fn statistics_are_deleted_after_their_longest_period() {
         (12, 0)
     );
 }
+
+#[tokio::test]
+async fn reason_of_a_newer_server_keeps_statistics_working() {
+    let portal = Portal::start().await;
+    to_the_middle(&portal, HOUR).await;
+    let maria = portal.broker("maria").await;
+    portal.browser(CHROME).signed_in(&maria).await.sign_out().await;
+    for statement in [
+        "ALTER TABLE sessions DROP CONSTRAINT sessions_end_reason_check",
+        "UPDATE sessions SET end_reason = 'from_a_newer_server'",
+    ] {
+        sqlx::query(statement)
+            .execute(&portal.sql)
+            .await
+            .expect(statement);
+    }
+    let statistics = figures(&portal, Period::Day).await;
+    assert!(statistics.ended_sessions.series.is_empty());
+    assert!(!statistics.session_length.series.is_empty());
+}

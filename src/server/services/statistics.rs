@@ -187,7 +187,7 @@ async fn load_sign_ins(
 fn build_ended_chart(axis: &TimeAxis, ended: &[EndedSessions]) -> Chart {
     let mut counted: HashMap<EndReason, HashMap<DateTime<Utc>, f64>> = HashMap::new();
     for row in ended {
-        if let Some(reason) = row.reason {
+        if let Some(Ok(reason)) = row.reason.as_deref().map(str::parse) {
             let known = counted.entry(reason).or_default();
             known.insert(row.step, to_f64(row.sessions));
         }

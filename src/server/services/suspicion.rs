@@ -4,7 +4,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{revoke, sign_in::VerifiedPassword};
+use super::{revoke, sign_in::verify::VerifiedPassword};
 use crate::server::database::Connection;
 use domain::{
     ids::{SessionId, UserId},

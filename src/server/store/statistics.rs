@@ -4,7 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::server::database::Connection;
-use domain::{ids::OrganizationId, session::EndReason};
+use domain::ids::OrganizationId;
 
 /// A period divided into steps.
 #[derive(Clone, Copy, Debug)]
@@ -136,8 +136,8 @@ pub async fn count_sign_ins(
 #[derive(Debug)]
 pub struct EndedSessions {
     pub step: DateTime<Utc>,
-    /// `None`: all of the step.
-    pub reason: Option<EndReason>,
+    /// `None`: all of the step. Text, because a newer server may record reasons that this one does not know.
+    pub reason: Option<String>,
     pub sessions: i64,
     /// Durations in seconds.
     pub average: f64,

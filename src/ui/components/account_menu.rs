@@ -8,7 +8,7 @@ use leptos::{
 
 use super::{
     dynamic::{dynamic, rows},
-    menu,
+    menu::{self, ACCOUNT_MENU},
 };
 use domain::{overview::Viewer, session::EndReason, session_state::SessionState, theme::Theme};
 
@@ -26,7 +26,6 @@ use crate::{
     },
 };
 
-pub const MENU: &str = "menu";
 const MENU_OPENER: &str = "menu-opener";
 
 #[component]
@@ -65,10 +64,10 @@ pub fn AccountMenu(viewer: Viewer) -> impl IntoView {
             }
         });
     };
-    menu::close_on_navigation(MENU);
-    let escape = |event: KeyboardEvent| menu::close_on_escape(&event, MENU, MENU_OPENER);
+    menu::close_on_navigation(ACCOUNT_MENU);
+    let escape = |event: KeyboardEvent| menu::close_on_escape(&event, ACCOUNT_MENU, MENU_OPENER);
     view! {
-        <details class="menu" id=MENU on:keydown=escape>
+        <details class="menu" id=ACCOUNT_MENU on:keydown=escape>
             <summary id=MENU_OPENER>
                 <Icon name=IconName::User />
                 <span class="visually-hidden">"Your account: "</span>

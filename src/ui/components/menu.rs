@@ -6,13 +6,19 @@ use leptos::{
 };
 use leptos_router::hooks::use_location;
 
-use super::{account_menu, dynamic::effect, organization_switcher};
+use super::dynamic::effect;
 use crate::ui::browser::{self, ListenTarget};
+
+/// The id of the menu of the account.
+pub const ACCOUNT_MENU: &str = "menu";
+
+/// The id of the menu of organizations.
+pub const ORGANIZATION_MENU: &str = "organizations";
 
 /// Closes the menus when the user clicks or focuses something outside. Call once per page.
 pub fn close_on_outside_click() {
     let closes = |event: Event| {
-        for menu in [account_menu::MENU, organization_switcher::MENU] {
+        for menu in [ACCOUNT_MENU, ORGANIZATION_MENU] {
             if !browser::is_within(&event, menu) {
                 browser::close_menu(menu);
             }

@@ -10,7 +10,7 @@ use leptos_router::hooks::use_location;
 
 use super::{
     dynamic::{dynamic, effect, rows},
-    menu,
+    menu::{self, ORGANIZATION_MENU},
 };
 use domain::{
     organization::{Membership, Organization},
@@ -32,7 +32,6 @@ use crate::{
     },
 };
 
-pub const MENU: &str = "organizations";
 const OPENER: &str = "organizations-opener";
 
 /// A selected organization that the server has not stored yet. In the context of every page behind sign-in.
@@ -142,8 +141,8 @@ pub fn OrganizationSwitcher(viewer: Viewer) -> impl IntoView {
         None => "No organization".to_owned(),
     });
     let path = use_location().pathname;
-    let escape = |event: KeyboardEvent| menu::close_on_escape(&event, MENU, OPENER);
-    menu::close_on_navigation(MENU);
+    let escape = |event: KeyboardEvent| menu::close_on_escape(&event, ORGANIZATION_MENU, OPENER);
+    menu::close_on_navigation(ORGANIZATION_MENU);
     let refused = form_error_in_url(&["/api/switch_organization"]);
     let problem = dynamic(move || {
         let words = switch_error("the other organization", &refused.clone()?);
@@ -153,7 +152,7 @@ pub fn OrganizationSwitcher(viewer: Viewer) -> impl IntoView {
         view! { <Choice membership shown switching /> }.into_any()
     });
     view! {
-        <details class="menu organization-menu" id=MENU on:keydown=escape>
+        <details class="menu organization-menu" id=ORGANIZATION_MENU on:keydown=escape>
             <summary id=OPENER>
                 <Icon name=IconName::Building />
                 <span class="visually-hidden">"Organization: "</span>
@@ -198,7 +197,7 @@ fn Choice(
     let name = organization.name.clone();
     let choose = move |event: MouseEvent| {
         event.prevent_default();
-        browser::close_menu(MENU);
+        browser::close_menu(ORGANIZATION_MENU);
         browser::focus(OPENER);
         if !is_shown.get_untracked() {
             switching.choose(organization.clone());

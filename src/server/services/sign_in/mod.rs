@@ -1,7 +1,7 @@
 //! Sign-in: checks the password without a transaction ([`verify`]), then creates the session in one ([`create_session`]).
 
 mod create_session;
-mod verify;
+pub(super) mod verify;
 
 use std::time::Duration;
 
