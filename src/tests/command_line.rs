@@ -148,7 +148,7 @@ async fn revoke_all_without_terminal_needs_yes() {
     let (content, out, err) = read_output(&refused);
     assert!(!content && out.is_empty(), "{out}");
     assert!(
-        err.contains("(2 now)") && err.contains("nothing was ended") && err.contains("--yes"),
+        err.contains("(now 2)") && err.contains("no session was ended") && err.contains("--yes"),
         "{err}"
     );
     for client in &clients {
@@ -182,7 +182,7 @@ async fn revoke_all_on_terminal_needs_the_number() {
             "{wrong:?}: {out}"
         );
         assert!(
-            out.contains("that is not 2; nothing was ended"),
+            out.contains("the number does not match (2); no session was ended"),
             "{wrong:?}: {out}"
         );
         assert!(clients[0].is_live().await && clients[1].is_live().await);
@@ -229,7 +229,7 @@ async fn revoke_explains_an_invalid_session_id() {
     let (content, _, err) = portal.run(&["sessions", "revoke", "--id", "abc"]).await;
     assert!(!content);
     assert!(
-        err.contains("this is no session id; `broker-portal sessions list` shows them"),
+        err.contains("not a session id; list session ids with `broker-portal sessions list`"),
         "{err}"
     );
     assert!(!err.contains("urn:uuid"), "{err}");

@@ -62,20 +62,20 @@ struct Target {
     #[arg(long, value_name = "EMAIL")]
     user: Option<String>,
     /// The session with this id
-    #[arg(long, value_parser = session_id)]
+    #[arg(long, value_parser = parse_session_id)]
     id: Option<SessionId>,
     /// All sessions of all users. Asks for the number of sessions, or needs --yes without a terminal
     #[arg(long)]
     all: bool,
 }
 
-fn session_id(text: &str) -> Result<SessionId, String> {
+fn parse_session_id(text: &str) -> Result<SessionId, String> {
     text.parse()
-        .map_err(|_| "this is no session id; `broker-portal sessions list` shows them".to_owned())
+        .map_err(|_| "not a session id; list session ids with `broker-portal sessions list`".to_owned())
 }
 
 impl Target {
-    fn read(&self) -> RevokeTarget<'_> {
+    fn to_revoke_target(&self) -> RevokeTarget<'_> {
         match (&self.user, self.id) {
             (Some(email), _) => RevokeTarget::User(email),
             (None, Some(id)) => RevokeTarget::Session(id),
@@ -93,8 +93,8 @@ pub async fn run(command: &Command, accounts: &Accounts, config: &Config) -> Res
 }
 
 async fn revoke(revoke: &Revoke, accounts: &Accounts) -> Result<(), CommandError> {
-    let note = note(revoke.reason.as_deref())?;
-    let target = revoke.target.read();
+    let note = parse_note(revoke.reason.as_deref())?;
+    let target = revoke.target.to_revoke_target();
     if revoke.dry_run {
         let live = accounts.count_live(target).await?;
         print_line!("{} would end. Nothing was changed.", pluralize(live, "session"))?;
@@ -116,8 +116,8 @@ fn confirm(live: i64) -> Result<(), CommandError> {
     let input = std::io::stdin();
     if !input.is_terminal() {
         return Err(CommandError::Usage(format!(
-            "this ends every session ({live} now), and there is no terminal for the confirmation; nothing was ended. Use \
-             --yes to confirm, or --dry-run to count"
+            "revoking all sessions (now {live}) requires a confirmation, but there is no terminal; no session was ended. \
+             Confirm with --yes, or count with --dry-run"
         )));
     }
     report_line!(
@@ -128,7 +128,7 @@ fn confirm(live: i64) -> Result<(), CommandError> {
     input.read_line(&mut typed).map_err(CommandError::Input)?;
     if typed.trim() != live.to_string() {
         return Err(CommandError::Usage(format!(
-            "that is not {live}; nothing was ended"
+            "the number does not match ({live}); no session was ended"
         )));
     }
     Ok(())
@@ -159,7 +159,7 @@ async fn cleanup(accounts: &Accounts, config: &Config) -> Result<(), CommandErro
     Ok(())
 }
 
-fn note(reason: Option<&str>) -> Result<Option<String>, CommandError> {
+fn parse_note(reason: Option<&str>) -> Result<Option<String>, CommandError> {
     let read = |reason| parse_line(reason, MAX_NOTE);
     let note = reason.map(read).transpose().map_err(|problem| {
         CommandError::Usage(format!(

@@ -1,5 +1,5 @@
-//! Seals the audit log: each row is hashed together with the previous hash. The last hash therefore proves that no earlier
-//! row was changed, removed or inserted.
+//! Seals the audit log: each row is hashed together with the previous hash. The last hash therefore reveals any
+//! change, removal or insertion of an earlier row.
 
 use std::{fmt, str::FromStr};
 
@@ -14,9 +14,10 @@ use crate::server::{
 };
 
 /// Rows per transaction.
-const BATCH: i64 = 1000;
+const BATCH_ROWS: i64 = 1000;
 
-/// The end of the chain at some point, to be stored elsewhere for later verification. Written as `POSITION:HASH`.
+/// Position and hash of the last sealed row. Stored outside the database, it verifies the chain later. Its text form is
+/// `POSITION:HASH`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChainHead {
     /// Number of sealed rows.
@@ -31,8 +32,8 @@ impl ChainHead {
         hash: [0; 32],
     };
 
-    /// The head after sealing a row: SHA-256 of the previous hash and a JSON array without blanks of the position, the time of
-    /// sealing in microseconds since 1970, and the text of the row.
+    /// Returns the head after sealing a row. The hash is SHA-256 over the previous hash and a compact JSON array: position,
+    /// sealing time in microseconds since 1970, text of the row.
     #[must_use]
     pub fn append(&self, sealed_at: DateTime<Utc>, text: &str) -> Self {
         let position = self.position.saturating_add(1);
@@ -45,7 +46,7 @@ impl ChainHead {
         Self { position, hash }
     }
 
-    /// The head at an entry. `None`: its hash is invalid.
+    /// Creates the head from an entry. `None`: the hash does not have 32 bytes.
     pub fn from_entry(entry: &ChainEntry) -> Option<Self> {
         Some(Self {
             position: entry.position,
@@ -60,9 +61,9 @@ impl fmt::Display for ChainHead {
     }
 }
 
-/// The text is not a chain head.
+/// Error for a text that is not a chain head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a head is written as POSITION:HASH, with a hash of 64 hexadecimal digits")]
+#[error("a chain head has the form POSITION:HASH, with a hash of 64 hexadecimal digits")]
 pub struct InvalidChainHead;
 
 impl FromStr for ChainHead {
@@ -84,7 +85,7 @@ impl FromStr for ChainHead {
     }
 }
 
-/// Seals all unsealed rows and returns their number. Seals none while another node does.
+/// Seals all unsealed rows and returns their number. Does nothing while another node seals.
 ///
 /// # Errors
 /// Database errors. Finished batches stay sealed.
@@ -94,24 +95,31 @@ pub async fn seal_all(database: &Database, clock: &Clock) -> sqlx::Result<usize>
     }
     let mut sealed = 0;
     loop {
-        let (of_batch, more) = seal_batch(database, clock).await?;
-        sealed += of_batch;
-        if !more {
+        let batch = seal_batch(database, clock).await?;
+        sealed += batch.rows;
+        if !batch.is_full {
             return Ok(sealed);
         }
     }
 }
 
-/// Seals the oldest unsealed rows, at most one batch. Returns their number and whether more may be unsealed.
+#[derive(Debug, Default)]
+struct SealedBatch {
+    rows: usize,
+    /// More rows may be unsealed.
+    is_full: bool,
+}
+
+/// Seals the oldest unsealed rows, at most one batch.
 ///
 /// # Errors
-/// Database errors. Nothing of the batch is sealed then.
-async fn seal_batch(database: &Database, clock: &Clock) -> sqlx::Result<(usize, bool)> {
+/// Database errors. In this case no row of the batch is sealed.
+async fn seal_batch(database: &Database, clock: &Clock) -> sqlx::Result<SealedBatch> {
     let mut tx = database.begin_unverified().await?;
     if !audit_chain::try_lock(&mut tx).await? {
-        return Ok((0, false));
+        return Ok(SealedBatch::default());
     }
-    // A separate statement after the lock, which sees the commits of the previous holder.
+    // Must be a separate statement after the lock: only then it sees the commits of the previous holder.
     let mut head = match audit_chain::load_last_entry(&mut tx).await? {
         None => ChainHead::START,
         Some(last) => ChainHead::from_entry(&last).ok_or_else(|| {
@@ -121,9 +129,9 @@ async fn seal_batch(database: &Database, clock: &Clock) -> sqlx::Result<(usize, 
             ))
         })?,
     };
-    let ids = audit_chain::list_unsealed(&mut tx, BATCH).await?;
+    let ids = audit_chain::list_unsealed(&mut tx, BATCH_ROWS).await?;
     if ids.is_empty() {
-        return Ok((0, false));
+        return Ok(SealedBatch::default());
     }
     let sealed_at = clock.now();
     let mut entries = Vec::with_capacity(ids.len());
@@ -138,10 +146,10 @@ async fn seal_batch(database: &Database, clock: &Clock) -> sqlx::Result<(usize, 
     }
     audit_chain::append(&mut tx, &entries).await?;
     tx.commit().await?;
-    Ok((
-        entries.len(),
-        i64::try_from(ids.len()).is_ok_and(|taken| taken == BATCH),
-    ))
+    Ok(SealedBatch {
+        rows: entries.len(),
+        is_full: i64::try_from(ids.len()).is_ok_and(|count| count == BATCH_ROWS),
+    })
 }
 
 #[cfg(test)]
