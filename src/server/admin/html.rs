@@ -10,10 +10,7 @@ use leptos::prelude::*;
 
 use crate::{
     elements::notice::{Notice, Tone},
-    server::{
-        admin::{audit::AuditList, list_page::List, people::PeopleList, sessions::SessionsList},
-        services::admin::query::InvalidQuery,
-    },
+    server::{admin::paths, services::admin::query::InvalidQuery},
 };
 
 /// A time as an age, with the exact time as title. The browser's part converts the title to the user's time zone.
@@ -130,10 +127,10 @@ pub fn notice(tone: Tone, text: String) -> AnyView {
 /// The links between the admin pages.
 pub fn tabs(current: &str) -> AnyView {
     let pages = [
-        (SessionsList::PATH, "Sessions"),
-        (PeopleList::PATH, "People"),
-        (AuditList::PATH, "Audit log"),
-        (super::health::PATH, "Health"),
+        (paths::SESSIONS, "Sessions"),
+        (paths::PEOPLE, "People"),
+        (paths::AUDIT, "Audit log"),
+        (paths::HEALTH, "Health"),
     ];
     let links = pages
         .into_iter()

@@ -26,6 +26,7 @@ pub mod health;
 mod html;
 pub mod list_page;
 mod load_dialog;
+mod paths;
 mod pending_action;
 pub mod people;
 pub mod sessions;

@@ -5,7 +5,10 @@ use domain::audit::AuditFilter;
 use crate::{
     error::AppError,
     server::{
-        admin::list_page::{List, ListPage},
+        admin::{
+            list_page::{List, ListPage},
+            paths,
+        },
         services::admin::{
             AdminRequest,
             audit_log::{self, AuditQuery, Page},
@@ -23,7 +26,7 @@ impl List for AuditList {
     type Rows = Page;
     type Details = ();
 
-    const PATH: &'static str = "/dashboard/admin/audit";
+    const PATH: &'static str = paths::AUDIT;
     const LABELS: &'static [(&'static str, &'static str)] = &[
         ("person", "To whom"),
         ("actor", "By whom"),

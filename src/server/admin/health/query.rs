@@ -2,7 +2,7 @@
 
 use domain::{query::query_param, statistics::Period};
 
-pub const PATH: &str = "/dashboard/admin/health";
+pub use crate::server::admin::paths::HEALTH as PATH;
 
 /// The period of the charts. An unknown one is the last day.
 pub(super) fn parse_period(query: &str) -> Period {

@@ -9,6 +9,7 @@ use crate::{
         admin::{
             list_page::{List, ListPage, PageState},
             load_dialog::DialogSubject,
+            paths,
             pending_action::PendingAction,
             user_details::{MAX_SESSIONS, UserDetails, load_user_details},
         },
@@ -31,7 +32,7 @@ impl List for PeopleList {
     type Rows = Page;
     type Details = UserDetails;
 
-    const PATH: &'static str = "/dashboard/admin/people";
+    const PATH: &'static str = paths::PEOPLE;
     const SELECTED: Option<&'static str> = Some("person");
     const NOT_SHOWN: &'static str = Denied::OutOfScope.message();
 

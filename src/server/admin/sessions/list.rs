@@ -13,6 +13,7 @@ use crate::{
         admin::{
             list_page::{List, ListPage, PageState},
             load_dialog::DialogSubject,
+            paths,
             user_details::{MAX_SESSIONS, UserDetails, load_user_details},
         },
         services::admin::{
@@ -43,7 +44,7 @@ impl List for SessionsList {
     type Rows = Page;
     type Details = SessionDetails;
 
-    const PATH: &'static str = "/dashboard/admin/sessions";
+    const PATH: &'static str = paths::SESSIONS;
     const SELECTED: Option<&'static str> = Some("session");
     const NOT_SHOWN: &'static str = "That session is not there, or not yours to see.";
 

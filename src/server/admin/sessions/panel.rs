@@ -3,17 +3,17 @@
 use chrono::{DateTime, Utc};
 use leptos::prelude::*;
 
-use super::{SessionsPageState, list::SessionDetails, view::view_status};
+use super::{SessionsPageState, list::SessionDetails};
 use domain::{
-    admin::{SessionStatus, TimelineEntry},
+    admin::{AdminSession, SessionStatus, TimelineEntry},
     ids::SessionId,
-    session::ClientKind,
+    session::{ClientKind, EndReason},
 };
 
 use crate::{
     elements::icon::{Icon, IconName},
     server::admin::{
-        html::moment,
+        html::{age, moment, until},
         pending_action::PendingAction,
         user_details::{self, Links},
     },
@@ -144,4 +144,24 @@ fn history(timeline: Vec<TimelineEntry>) -> AnyView {
         </section>
     }
     .into_any()
+}
+
+/// Whether it is live, and until when; or why it is not, and since when.
+pub fn view_status(reviewed: &AdminSession, now: DateTime<Utc>) -> AnyView {
+    match reviewed.state {
+        SessionStatus::Live => view! {
+            <span class="live">"Live"</span>
+            <span class="soft small">"Expires " {until(reviewed.session.expires_at, now)}</span>
+        }
+        .into_any(),
+        SessionStatus::Ended => {
+            let reason = reviewed.reason.unwrap_or(EndReason::Unknown);
+            let since = reviewed.ended_at.unwrap_or(reviewed.session.expires_at);
+            view! {
+                <span>"Ended"</span>
+                <span class="soft small">{reason.label()} ", " {age(since, now)}</span>
+            }
+            .into_any()
+        }
+    }
 }

@@ -3,9 +3,12 @@
 use chrono::{DateTime, Utc};
 use leptos::prelude::*;
 
-use super::{SessionsPage, SessionsPageState, panel};
+use super::{
+    SessionsPage, SessionsPageState,
+    panel::{self, view_status},
+};
 use domain::{
-    admin::{AdminSession, SessionStatus},
+    admin::AdminSession,
     filter::Filter,
     session::EndReason,
     session_filter::{SessionAge, SessionSort, StateFilter, SuspicionFilter},
@@ -14,7 +17,7 @@ use domain::{
 use crate::{
     elements::icon::{Icon, IconName},
     server::admin::{
-        html::{age, email, role_options, until, url},
+        html::{age, email, role_options, url},
         list_page::{ListView, PAGING, count_heading},
         pending_action::PendingAction,
     },
@@ -153,24 +156,4 @@ fn row(state: &SessionsPageState, reviewed: &AdminSession, now: DateTime<Utc>) -
         </tr>
     }
     .into_any()
-}
-
-/// Whether it is live, and until when; or why it is not, and since when.
-pub fn view_status(reviewed: &AdminSession, now: DateTime<Utc>) -> AnyView {
-    match reviewed.state {
-        SessionStatus::Live => view! {
-            <span class="live">"Live"</span>
-            <span class="soft small">"Expires " {until(reviewed.session.expires_at, now)}</span>
-        }
-        .into_any(),
-        SessionStatus::Ended => {
-            let reason = reviewed.reason.unwrap_or(EndReason::Unknown);
-            let since = reviewed.ended_at.unwrap_or(reviewed.session.expires_at);
-            view! {
-                <span>"Ended"</span>
-                <span class="soft small">{reason.label()} ", " {age(since, now)}</span>
-            }
-            .into_any()
-        }
-    }
 }
