@@ -142,7 +142,7 @@ impl AppError {
             AppError::SessionEnded { reason } => reason.message(),
             AppError::InvalidGrant => "This refresh token is no longer valid. Sign in again.",
             AppError::RefreshTokenReused { answer_lost: true } => {
-                "This device did not receive its new key in time, so its session was ended. Probably an answer was lost on \
+                "This device did not receive its new key in time, so its session was ended. Probably a response was lost on \
                  the network. Sign in again."
             }
             AppError::RefreshTokenReused { answer_lost: false } => EndReason::TokenReuse.message(),

@@ -51,8 +51,8 @@ async fn exhausted_pool_refuses_requests_and_streams_miss_nothing() {
                 let end = Request::new("DELETE", "/api/v1/sessions?scope=others", &credential);
                 match end.send(address).await {
                     // The row was released.
-                    Ok(answer) if answer.status == 200 => {}
-                    Ok(answer) if answer.is_valid_503() => _ = counted.fetch_add(1, Ordering::Relaxed),
+                    Ok(response) if response.status == 200 => {}
+                    Ok(response) if response.is_valid_503() => _ = counted.fetch_add(1, Ordering::Relaxed),
                     other => wrong.push(format!("{other:?}")),
                 }
             }
@@ -80,23 +80,23 @@ async fn exhausted_pool_refuses_requests_and_streams_miss_nothing() {
     let (mut refused, mut slowest, mut wrong) = (0, Duration::ZERO, Vec::new());
     while refused < REFUSED && wrong.is_empty() {
         let began = Instant::now();
-        let answer = server.get("/api/v1/session_state", &other.credential).await;
-        // The row stays locked until this loop ends, so the answer waited for nobody.
-        match answer.status {
-            503 if answer.is_valid_503() => {
+        let response = server.get("/api/v1/session_state", &other.credential).await;
+        // The row stays locked until this loop ends, so the response waited for nobody.
+        match response.status {
+            503 if response.is_valid_503() => {
                 refused += 1;
                 slowest = slowest.max(began.elapsed());
             }
             200 => {}
-            _ => wrong.push(format!("{answer:?}")),
+            _ => wrong.push(format!("{response:?}")),
         }
         let health = server.get("/healthz", &Credential::Nothing).await;
         assert_eq!(health.status, 200, "{health:?}");
     }
     held.store(false, Ordering::Relaxed);
     holding.commit().await.expect("commit");
-    for answers in waiting.join_all().await {
-        wrong.extend(answers);
+    for responses in waiting.join_all().await {
+        wrong.extend(responses);
     }
 
     let mut missed = 0;
@@ -108,7 +108,7 @@ async fn exhausted_pool_refuses_requests_and_streams_miss_nothing() {
     assert!(server.accepts(&other.credential).await);
     assert!(!server.accepts(&watched.credential).await);
     print_result(&format!(
-        "with all {} connections held: {} times 503, the slowest of others' after {} ms; {} wrong answers; of {} \
+        "with all {} connections held: {} times 503, the slowest of others' after {} ms; {} wrong responses; of {} \
          streams that were open {missed} missed their end",
         Database::MAX_CONNECTIONS,
         refused + counted.load(Ordering::Relaxed),

@@ -1,4 +1,4 @@
-//! Postgres is frozen with open connections: health checks answer in time.
+//! Postgres is frozen with open connections: health checks respond in time.
 
 use std::time::{Duration, Instant};
 
@@ -50,7 +50,7 @@ async fn health_checks_answer_while_postgres_is_frozen() {
         let began = Instant::now();
         let ready = server.get("/readyz", &Credential::Nothing).await;
         assert_eq!(ready.status, 503, "{ready:?}");
-        assert_eq!(ready.json()["checks"][0]["problem"], "does not answer");
+        assert_eq!(ready.json()["checks"][0]["problem"], "does not respond");
         slowest = slowest.max(began.elapsed());
     }
     let began = Instant::now();

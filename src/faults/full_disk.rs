@@ -114,15 +114,15 @@ async fn revocation_on_full_disk_reports_failure() {
     let (mut refused, mut lost, mut half_way, mut signed_out) = (0, 0, 0, 0);
     let mut answered = Vec::new();
     for twice in &everyone {
-        let answer = server.send(twice.sign_out_all()).await;
-        assert!(answer.status == 200 || answer.is_valid_503(), "{answer:?}");
-        refused += usize::from(answer.status == 503);
-        answered.push(answer.status == 200);
+        let response = server.send(twice.sign_out_all()).await;
+        assert!(response.status == 200 || response.is_valid_503(), "{response:?}");
+        refused += usize::from(response.status == 503);
+        answered.push(response.status == 200);
         // Signed-in users stay signed in, and a failed sign-in does not blame the password.
         let state = server
             .get("/api/v1/session_state", &twice.sessions[0].credential)
             .await;
-        signed_out += usize::from(answer.status == 503 && state.status == 401);
+        signed_out += usize::from(response.status == 503 && state.status == 401);
         let sign_in = server.send(browser_sign_in(&twice.email)).await;
         assert!(sign_in.status == 200 || sign_in.is_valid_503(), "{sign_in:?}");
     }
@@ -190,8 +190,8 @@ async fn every_revocation_route_reports_a_failed_commit() {
     ];
     let mut refused = 0;
     for way in &ways {
-        let answer = server.send(way.clone()).await;
-        assert!(answer.is_valid_503(), "{way:?}: {answer:?}");
+        let response = server.send(way.clone()).await;
+        assert!(response.is_valid_503(), "{way:?}: {response:?}");
         refused += 1;
     }
     let person = ["--user", &twice.email];

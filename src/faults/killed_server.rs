@@ -119,19 +119,19 @@ async fn killed_server_leaves_revocations_complete_or_undone() {
             endings.push(Ending::begin(&server, email, way).await);
         }
 
-        let (answers, mut answered) = unbounded_channel();
+        let (responses, mut answered) = unbounded_channel();
         let mut under_way = JoinSet::new();
         for (place, ending) in endings.iter().enumerate() {
-            let (request, address, answers) = (ending.request.clone(), server.address, answers.clone());
+            let (request, address, responses) = (ending.request.clone(), server.address, responses.clone());
             under_way.spawn(async move {
-                if let Ok(answer) = request.send(address).await {
-                    assert!((200..300).contains(&answer.status), "{answer:?}");
-                    _ = answers.send(place);
+                if let Ok(response) = request.send(address).await {
+                    assert!((200..300).contains(&response.status), "{response:?}");
+                    _ = responses.send(place);
                 }
             });
         }
-        drop(answers);
-        // After this many answers, the others are at any stage.
+        drop(responses);
+        // After this many responses, the others are at any stage.
         let mut done = Vec::new();
         for _ in 0..=round % (AT_ONCE - 1) {
             done.extend(answered.recv().await);
@@ -173,7 +173,7 @@ async fn killed_server_leaves_revocations_complete_or_undone() {
     } = sum;
     print_result(&format!(
         "killed {rounds} times during {} revocations: {answered} answered and done, {done_without_an_answer} done \
-         without an answer, {not_done} not done; lost {lost}, half-way {half_way}, ended beside {beside}",
+         without a response, {not_done} not done; lost {lost}, half-way {half_way}, ended beside {beside}",
         rounds * AT_ONCE
     ));
     print_result(&format!(

@@ -71,7 +71,7 @@ async fn thousand_sign_ins_leave_memory_bounded() {
         under_way.spawn(async move {
             for round in 0..SIGN_INS / 8 {
                 let request = browser_sign_in(&email).header("user-agent", &user_agent(round * 8 + number));
-                request.send(address).await.expect("an answer").expect(200);
+                request.send(address).await.expect("a response").expect(200);
             }
         });
     }

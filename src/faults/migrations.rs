@@ -1,4 +1,4 @@
-//! Migrations beside a running server: it answers while a migration waits for locks, and none locks a table for long.
+//! Migrations beside a running server: it responds while a migration waits for locks, and none locks a table for long.
 
 use std::{
     collections::BTreeSet,

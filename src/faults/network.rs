@@ -1,4 +1,4 @@
-//! The network between server and Postgres drops packets, delays answers and loses them: requests fail for seconds, and
+//! The network between server and Postgres drops packets, delays responses and loses them: requests fail for seconds, and
 //! nobody restarts the server.
 
 use std::time::{Duration, Instant};
@@ -15,8 +15,8 @@ const REVOKE: &str = "ended_by = $4, ended_by_session = $5";
 
 /// Returns a gauge or counter of `/metrics`.
 async fn metric(server: &Server, name: &str) -> f64 {
-    let answer = server.get("/metrics", &Credential::Nothing).await.expect(200);
-    let lines = answer.body().lines();
+    let response = server.get("/metrics", &Credential::Nothing).await.expect(200);
+    let lines = response.body().lines();
     let line = lines
         .filter_map(|line| line.strip_prefix("broker_portal_"))
         .find_map(|line| line.strip_prefix(name));
@@ -85,17 +85,17 @@ async fn stalled_connections_recover_without_restart() {
         let (mut refused, mut in_a_row) = (0, 0);
         wait_until("requests are answered again", async || {
             tokio::time::sleep(Duration::from_millis(200)).await;
-            let answer = server.get("/api/v1/session_state", &caller.credential).await;
-            assert!(answer.status == 200 || answer.is_valid_503(), "{answer:?}");
-            refused += usize::from(answer.status == 503);
-            in_a_row = if answer.status == 200 { in_a_row + 1 } else { 0 };
+            let response = server.get("/api/v1/session_state", &caller.credential).await;
+            assert!(response.status == 200 || response.is_valid_503(), "{response:?}");
+            refused += usize::from(response.status == 503);
+            in_a_row = if response.status == 200 { in_a_row + 1 } else { 0 };
             in_a_row >= 20
         })
         .await;
         let recovered = stalled.elapsed() - 20 * Duration::from_millis(200);
-        for answer in busy.join_all().await {
-            let answer = answer.expect("an answer");
-            assert!(answer.status == 200 || answer.is_valid_503(), "{answer:?}");
+        for response in busy.join_all().await {
+            let response = response.expect("a response");
+            assert!(response.status == 200 || response.is_valid_503(), "{response:?}");
         }
         print_result(&format!(
             "every connection stalled: {refused} times 503, all well after {} ms",
@@ -214,7 +214,7 @@ async fn revoke_during(fault: Fault) -> (Response, bool) {
     // No connection has prepared the statement yet.
     proxy.on_commit_after(REVOKE, fault);
     let path = format!("/api/v1/sessions/{}", other.id);
-    let answer = server
+    let response = server
         .send(Request::new("DELETE", &path, &caller.credential))
         .await;
     assert_eq!(proxy.pending_faults(), 0, "the commit was hit");
@@ -228,40 +228,40 @@ async fn revoke_during(fault: Fault) -> (Response, bool) {
             == 200
     };
     wait_until("the portal agrees", async || accepted().await == live).await;
-    (answer, live)
+    (response, live)
 }
 
-fn code(answer: &Response) -> Value {
-    answer.json()["code"].clone()
+fn code(response: &Response) -> Value {
+    response.json()["code"].clone()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lost_commit_answer_is_verified() {
     for fault in [Fault::StallAnswer, Fault::CutAnswer, Fault::ResetAnswer] {
-        let (answer, live) = revoke_during(fault).await;
-        assert_eq!((answer.status, live), (204, false), "{fault:?}: {answer:?}");
+        let (response, live) = revoke_during(fault).await;
+        assert_eq!((response.status, live), (204, false), "{fault:?}: {response:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commit_that_never_arrived_changes_nothing() {
-    let (answer, live) = revoke_during(Fault::StallRequest).await;
+    let (response, live) = revoke_during(Fault::StallRequest).await;
     assert_eq!(
-        (answer.status, code(&answer), live),
+        (response.status, code(&response), live),
         (503, "unavailable".into(), true),
-        "{answer:?}"
+        "{response:?}"
     );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unverifiable_commit_is_reported_as_unknown() {
-    let (answer, live) = revoke_during(Fault::StallAnswerAndAll).await;
+    let (response, live) = revoke_during(Fault::StallAnswerAndAll).await;
     assert_eq!(
-        (answer.status, code(&answer), live),
+        (response.status, code(&response), live),
         (503, "outcome_unknown".into(), false),
-        "{answer:?}"
+        "{response:?}"
     );
-    assert!(!answer.body().contains("Nothing was changed"), "{answer:?}");
+    assert!(!response.body().contains("Nothing was changed"), "{response:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -273,19 +273,19 @@ async fn slow_answers_never_deny_a_revocation() {
     let proxy = Proxy::start(&postgres).await;
     let server = Server::start_through(&proxy, &postgres).await;
     let caller = server.desktop(&maria, "caller").await;
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for n in 0..3 {
         let other = server.desktop(&maria, &format!("other-{n}")).await;
         proxy.delay_answers(Duration::from_millis(1100));
         let path = format!("/api/v1/sessions/{}", other.id);
         let began = Instant::now();
-        let answer = server
+        let response = server
             .send(Request::new("DELETE", &path, &caller.credential))
             .await;
         proxy.delay_answers(Duration::ZERO);
-        answers.push(format!(
+        responses.push(format!(
             "{} after {} ms",
-            answer.status,
+            response.status,
             began.elapsed().as_millis()
         ));
         // A transaction of a cancelled request is decided soon.
@@ -300,15 +300,15 @@ async fn slow_answers_never_deny_a_revocation() {
         })
         .await;
         let live = is_live(&postgres, &other).await;
-        match answer.status {
+        match response.status {
             204 => assert!(!live),
-            503 if code(&answer) == "unavailable" => assert!(live, "{answer:?}"),
-            503 => assert_eq!(code(&answer), "outcome_unknown"),
-            _ => panic!("{answer:?}"),
+            503 if code(&response) == "unavailable" => assert!(live, "{response:?}"),
+            503 => assert_eq!(code(&response), "outcome_unknown"),
+            _ => panic!("{response:?}"),
         }
     }
     print_result(&format!(
-        "with 1,100 ms added to every answer of the database, revocations got: {}",
-        answers.join(", ")
+        "with 1,100 ms added to every response of the database, revocations got: {}",
+        responses.join(", ")
     ));
 }

@@ -34,14 +34,14 @@ struct Parts {
 struct Counts {
     requests: usize,
     refused: usize,
-    /// By sort of request: number of consecutive correct answers, and number of 503s.
+    /// By sort of request: number of consecutive correct responses, and number of 503s.
     of_sort: BTreeMap<&'static str, (usize, usize)>,
     wrong: Vec<String>,
-    /// The first correct answer since this was reset.
+    /// The first correct response since this was reset.
     first_right: Option<Instant>,
 }
 
-/// How an answer is rated.
+/// How a response is rated.
 enum Worth {
     /// As expected.
     Right,
@@ -50,33 +50,33 @@ enum Worth {
 }
 
 impl Seen {
-    /// Counts an answer. Anything except `right` and a valid 503 is wrong.
+    /// Counts a response. Anything except `right` and a valid 503 is wrong.
     fn note(
         &self,
         sort: &'static str,
-        answer: std::io::Result<Response>,
+        response: std::io::Result<Response>,
         right: &[u16],
     ) -> Option<(Worth, Response)> {
         let mut counts = self.counts();
         counts.requests += 1;
-        match answer {
-            Ok(answer) if right.contains(&answer.status) => {
+        match response {
+            Ok(response) if right.contains(&response.status) => {
                 counts.of_sort.entry(sort).or_default().0 += 1;
                 counts.first_right.get_or_insert_with(Instant::now);
-                Some((Worth::Right, answer))
+                Some((Worth::Right, response))
             }
-            Ok(answer) if answer.is_valid_503() => {
+            Ok(response) if response.is_valid_503() => {
                 counts.refused += 1;
                 counts.of_sort.entry(sort).or_default().1 += 1;
                 counts.of_sort.entry(sort).or_default().0 = 0;
-                Some((Worth::Refused, answer))
+                Some((Worth::Refused, response))
             }
-            Ok(answer) => {
-                counts.wrong.push(format!("{sort}: {answer:?}"));
+            Ok(response) => {
+                counts.wrong.push(format!("{sort}: {response:?}"));
                 None
             }
             Err(error) => {
-                counts.wrong.push(format!("{sort}: no answer: {error}"));
+                counts.wrong.push(format!("{sort}: no response: {error}"));
                 None
             }
         }
@@ -108,7 +108,7 @@ impl Seen {
     }
 
     fn first_right(&self) -> Instant {
-        self.counts().first_right.expect("a right answer")
+        self.counts().first_right.expect("a right response")
     }
 
     fn stop(&self) {
@@ -122,7 +122,7 @@ impl Seen {
 
 const SORTS: [&str; 5] = ["browser", "desktop", "page", "refresh", "sign-in and sign-out"];
 
-/// Repeats a request that a live session always gets answered.
+/// Repeats a request that a live session always gets a response to.
 async fn look(seen: Seen, address: SocketAddr, sort: &'static str, path: &'static str, shown: Credential) {
     while seen.goes_on() {
         let request = Request::new("GET", path, &shown).header("accept", "text/html,application/json");
@@ -135,8 +135,8 @@ async fn refresh(seen: Seen, address: SocketAddr, mut held: SignedIn) -> SignedI
     while seen.goes_on() {
         let body = json!({ "refresh_token": held.refresh_token });
         let request = Request::new("POST", "/api/v1/sessions/refresh", &Credential::Nothing).json(&body);
-        if let Some((Worth::Right, answer)) = seen.note("refresh", request.send(address).await, &[200]) {
-            held = SignedIn::of_desktop(&answer);
+        if let Some((Worth::Right, response)) = seen.note("refresh", request.send(address).await, &[200]) {
+            held = SignedIn::of_desktop(&response);
         }
     }
     held
@@ -155,12 +155,12 @@ async fn come_and_go(seen: Seen, address: SocketAddr, email: String) -> Vec<Cred
             desktop_sign_in(&email, PASSWORD, "the one and only")
         };
         let signed_in = seen.note(SORT, sign_in.send(address).await, &[200, 201]);
-        let Some((Worth::Right, answer)) = signed_in else {
+        let Some((Worth::Right, response)) = signed_in else {
             continue;
         };
-        let credential = match answer.status {
-            201 => SignedIn::of_desktop(&answer).credential,
-            _ => SignedIn::cookie_of(&answer).expect("a cookie"),
+        let credential = match response.status {
+            201 => SignedIn::of_desktop(&response).credential,
+            _ => SignedIn::cookie_of(&response).expect("a cookie"),
         };
         // Committed work is there.
         let state = Request::new("GET", "/api/v1/session_state", &credential);
@@ -262,7 +262,7 @@ async fn outage_under_load_answers_503_and_loses_nothing() {
             Fault::Crashed => ("crashed", "the crash"),
         };
         print_result(&format!(
-            "Postgres {happened} under load: {} times 503; the first right answer {} ms after {since}",
+            "Postgres {happened} under load: {} times 503; the first right response {} ms after {since}",
             seen.refused() - refused,
             waited.as_millis()
         ));
@@ -299,7 +299,7 @@ async fn outage_under_load_answers_503_and_loses_nothing() {
     .expect("the sessions");
     let counts = seen.counts();
     print_result(&format!(
-        "{} requests, {} times 503, {} wrong answers; of {} sign-outs answered and {} sessions kept {lost} lost; of \
+        "{} requests, {} times 503, {} wrong responses; of {} sign-outs answered and {} sessions kept {lost} lost; of \
          {ends} ends {apart} differ from the logs",
         counts.requests,
         counts.refused,

@@ -27,8 +27,8 @@ async fn server_starts_and_serves_without_readable_output() {
         command.env("RUST_LOG", "debug");
         let mut server = Server::run_with_output(command, output(), output(), PathBuf::new()).await;
         for _ in 0..20 {
-            let answer = server.get("/api/v1/session_state", &Credential::Nothing).await;
-            assert_eq!(answer.status, 401, "{answer:?}");
+            let response = server.get("/api/v1/session_state", &Credential::Nothing).await;
+            assert_eq!(response.status, 401, "{response:?}");
         }
         assert!(server.still_runs());
         server.terminate();

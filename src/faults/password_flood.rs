@@ -1,4 +1,4 @@
-//! A flood of password checks does not affect signed-in users. The tests compare the order of answers, not times.
+//! A flood of password checks does not affect signed-in users. The tests compare the order of responses, not times.
 
 use std::{
     collections::BTreeSet,
@@ -38,16 +38,16 @@ impl Flood {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
             self.under_way().insert(number);
             let guess = desktop_sign_in(&email, "a guess of many", "somewhere");
-            let answer = guess.send(address).await.expect("an answer");
+            let response = guess.send(address).await.expect("a response");
             self.under_way().remove(&number);
-            match answer.status {
+            match response.status {
                 401 => _ = self.looked_at.fetch_add(1, Ordering::Relaxed),
                 429 => {
-                    assert_eq!(answer.json()["problem"], "rate_limited", "{answer:?}");
+                    assert_eq!(response.json()["problem"], "rate_limited", "{response:?}");
                     self.turned_away.fetch_add(1, Ordering::Relaxed);
                 }
-                503 if answer.is_valid_503() => _ = self.turned_away.fetch_add(1, Ordering::Relaxed),
-                _ => panic!("{answer:?}"),
+                503 if response.is_valid_503() => _ = self.turned_away.fetch_add(1, Ordering::Relaxed),
+                _ => panic!("{response:?}"),
             }
         }
     }
@@ -143,18 +143,18 @@ async fn one_looping_account_does_not_starve_others() {
         loops.spawn(async move {
             while !stop.load(Ordering::Relaxed) {
                 let sign_in = desktop_sign_in(&guest, PASSWORD, &format!("device-{}", number % 16));
-                let answer = sign_in.send(address).await.expect("an answer");
-                match answer.status {
+                let response = sign_in.send(address).await.expect("a response");
+                match response.status {
                     201 => _ = signed_in.fetch_add(1, Ordering::Relaxed),
                     // On a slow machine the wait may end before the turn comes.
-                    503 if answer.is_valid_503() => _ = refused.fetch_add(1, Ordering::Relaxed),
+                    503 if response.is_valid_503() => _ = refused.fetch_add(1, Ordering::Relaxed),
                     429 => {
-                        assert_eq!(answer.json()["problem"], "rate_limited", "{answer:?}");
+                        assert_eq!(response.json()["problem"], "rate_limited", "{response:?}");
                         refused.fetch_add(1, Ordering::Relaxed);
                         // Retries almost at once, like a client that ignores Retry-After.
                         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
                     }
-                    _ => panic!("{answer:?}"),
+                    _ => panic!("{response:?}"),
                 }
             }
         });
@@ -169,8 +169,8 @@ async fn one_looping_account_does_not_starve_others() {
     for other in others {
         let address = server.address;
         users.spawn(async move {
-            let answer = desktop_sign_in(&other, PASSWORD, "laptop").send(address).await;
-            answer.expect("an answer").expect(201);
+            let response = desktop_sign_in(&other, PASSWORD, "laptop").send(address).await;
+            response.expect("a response").expect(201);
         });
     }
     let confirm = Request::new("POST", "/api/v1/session/reauthenticate", &admin.credential);

@@ -26,10 +26,10 @@ async fn unknown_public_url_is_explained() {
     // Requests have the Host `portal`.
     for _ in 0..3 {
         let sign_in = browser_sign_in(&maria).header("origin", "http://portal");
-        let answer = server.send(sign_in).await.expect(403);
-        assert_eq!(answer.json()["code"], "wrong_address");
-        assert_eq!(answer.json()["address"], *public);
-        assert_eq!(answer.header("set-cookie"), None);
+        let response = server.send(sign_in).await.expect(403);
+        assert_eq!(response.json()["code"], "wrong_address");
+        assert_eq!(response.json()["address"], *public);
+        assert_eq!(response.header("set-cookie"), None);
     }
     let refused = "request from another origin refused";
     assert_eq!(lines(refused), 1, "{}", server.log());

@@ -42,8 +42,8 @@ async fn read_only_database_is_refused_by_name() {
         status == 503 && problem.contains("read-only")
     })
     .await;
-    let answer = server.get("/api/v1/session_state", &session.credential).await;
-    assert!(answer.is_valid_503(), "{answer:?}");
+    let response = server.get("/api/v1/session_state", &session.credential).await;
+    assert!(response.is_valid_503(), "{response:?}");
     let health = Server::command(&postgres)
         .arg("health")
         .output()
@@ -185,8 +185,8 @@ async fn hot_standby_is_refused_by_name() {
         status == 503 && problem.contains("standby")
     })
     .await;
-    let answer = server.get("/api/v1/session_state", &session.credential).await;
-    assert!(answer.is_valid_503(), "{answer:?}");
+    let response = server.get("/api/v1/session_state", &session.credential).await;
+    assert!(response.is_valid_503(), "{response:?}");
     proxy.redirect_to(&postgres.url);
     wait_until("the session is accepted again", async || {
         server
@@ -227,10 +227,10 @@ async fn lost_commit_answer_before_failover_is_unknown() {
         standby.promote();
     };
     // Here the id belongs to the same transaction; it could be another's.
-    let (answer, ()) = tokio::join!(revoking, failing_over);
+    let (response, ()) = tokio::join!(revoking, failing_over);
     assert_eq!(
-        (answer.status, &answer.json()["code"]),
+        (response.status, &response.json()["code"]),
         (503, &"outcome_unknown".into()),
-        "{answer:?}"
+        "{response:?}"
     );
 }

@@ -34,7 +34,7 @@ pub struct TimeSample {
 }
 
 impl TimeSample {
-    /// `time` is the database's answer to a query that was sent and received at these instants.
+    /// `time` is the database's response to a query that was sent and received at these instants.
     pub fn new(time: DateTime<Utc>, sent: Instant, received: Instant) -> Self {
         Self { time, sent, received }
     }
@@ -143,10 +143,10 @@ mod tests {
         DateTime::from_timestamp(1_700_000_000, 0).expect("a time")
     }
 
-    /// The database said `time`, so much after the query was sent, and the answer took as long as `answer`.
-    fn sample(time: DateTime<Utc>, request: Duration, answer: Duration) -> TimeSample {
+    /// The database said `time`, so much after the query was sent, and the response took as long as `response`.
+    fn sample(time: DateTime<Utc>, request: Duration, response: Duration) -> TimeSample {
         let received = Instant::now();
-        let sent = received.checked_sub(request + answer).expect("an instant");
+        let sent = received.checked_sub(request + response).expect("an instant");
         TimeSample::new(time, sent, received)
     }
 
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn round_trip_time_is_corrected() {
-        // At the moment of the answer the database is a second on.
+        // At the moment of the response the database is a second on.
         let clock = Clock::synchronized(&sample(start(), SECOND, SECOND));
         assert!(distance(&clock, start() + TimeDelta::seconds(1)) < 500);
         // Wherever in the round trip the database read its clock, half of it is the largest error.

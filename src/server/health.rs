@@ -1,7 +1,7 @@
 //! Health of a server, for load balancers, operators and Prometheus.
 //!
 //! A failed *required* check takes the server out of rotation: its requests would fail, or clients would learn late
-//! about ended sessions. The other checks report background work that is late on all servers. Answering 503 for these
+//! about ended sessions. The other checks report background work that is late on all servers. Responding 503 for these
 //! would take down the whole portal.
 
 use std::{fmt, time::Duration};
@@ -42,7 +42,7 @@ const DATABASE_DEADLINE: Duration = Duration::from_millis(2500);
 /// A clean-up may be late by one interval plus this time.
 const CLEANUP_GRACE: Duration = Duration::from_secs(60);
 
-/// `/healthz`: the process answers. `/readyz`: the server can serve requests. `/metrics`: for Prometheus.
+/// `/healthz`: the process responds. `/readyz`: the server can serve requests. `/metrics`: for Prometheus.
 pub fn router() -> Router<AppState> {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
@@ -95,7 +95,7 @@ impl fmt::Display for Check {
 #[derive(Clone, Debug)]
 pub struct Health {
     pub checks: Vec<Check>,
-    /// `None`: the database did not answer.
+    /// `None`: the database did not respond.
     pub work: Option<BackgroundWork>,
 }
 
@@ -160,7 +160,7 @@ impl Health {
     }
 }
 
-const UNKNOWN: &str = "unknown: the database does not answer";
+const UNKNOWN: &str = "unknown: the database does not respond";
 
 impl BackgroundWork {
     async fn load(database: &Database, now: DateTime<Utc>) -> sqlx::Result<Self> {
@@ -209,43 +209,43 @@ impl BackgroundWork {
 }
 
 /// Checks the connection, the migrations and the background work. Uses the database's time if there is no clock. Reports
-/// as unknown what the database did not answer within the deadline.
+/// as unknown what the database did not report within the deadline.
 async fn check_database(database: &Database, clock: Option<&Clock>) -> (Vec<Check>, Option<BackgroundWork>) {
-    let mut answers = DatabaseAnswers::default();
-    drop(timeout(DATABASE_DEADLINE, answers.query(database, clock)).await);
-    let migrations = match answers.pending {
+    let mut responses = DatabaseReadings::default();
+    drop(timeout(DATABASE_DEADLINE, responses.query(database, clock)).await);
+    let migrations = match responses.pending {
         Some(0) => None,
         Some(pending) => Some(format!("{pending} not applied; run `broker-portal migrate`")),
-        None if answers.has_answered => Some("not known".to_owned()),
-        None => Some("unknown: the database does not answer".to_owned()),
+        None if responses.has_responded => Some("not known".to_owned()),
+        None => Some("unknown: the database does not respond".to_owned()),
     };
     // The error's own text contains addresses and names.
     let problem = match database.refusal() {
         Some(refusal) => Some(refusal.to_string()),
-        None => (!answers.has_answered).then(|| "does not answer".to_owned()),
+        None => (!responses.has_responded).then(|| "does not respond".to_owned()),
     };
     let checks = vec![
         Check::required("database", problem),
         Check::required("migrations", migrations),
     ];
-    (checks, answers.work)
+    (checks, responses.work)
 }
 
-/// The answers so far.
+/// The responses so far.
 #[derive(Debug, Default)]
-struct DatabaseAnswers {
-    has_answered: bool,
+struct DatabaseReadings {
+    has_responded: bool,
     /// Number of migrations that are not applied.
     pending: Option<usize>,
     work: Option<BackgroundWork>,
 }
 
-impl DatabaseAnswers {
+impl DatabaseReadings {
     async fn query(&mut self, database: &Database, clock: Option<&Clock>) {
         let Ok(time) = database.time().await else {
             return;
         };
-        self.has_answered = true;
+        self.has_responded = true;
         self.pending = database.pending_migrations().await.ok();
         self.work = BackgroundWork::load(database, clock.map_or(time, Clock::now))
             .await
@@ -277,8 +277,8 @@ async fn ready(State(state): State<AppState>) -> impl IntoResponse {
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    let answer = serde_json::json!({ "ready": health.is_ready(), "checks": health.checks });
-    (status, Json(answer))
+    let response = serde_json::json!({ "ready": health.is_ready(), "checks": health.checks });
+    (status, Json(response))
 }
 
 /// From memory only: a scrape costs the database nothing, and works while the database is down.

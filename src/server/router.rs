@@ -117,7 +117,7 @@ fn authenticated(routes: Router<AppState>, state: &AppState) -> Router<AppState>
     )
 }
 
-/// Adds the middleware of all kinds of requests, which answers errors in the format of the kind.
+/// Adds the middleware of all kinds of requests, which returns errors in the format of the kind.
 pub fn guarded(routes: Router<AppState>, kind: RequestKind, state: &AppState) -> Router<AppState> {
     routes.layer(
         ServiceBuilder::new()

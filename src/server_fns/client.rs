@@ -259,15 +259,15 @@ impl RawResponse {
 
 /// Sends a request. `None`: no complete response in time.
 async fn exchange(call: &ServerFnRequest) -> Option<RawResponse> {
-    let (answers, answered) = oneshot::channel();
+    let (sender, received) = oneshot::channel();
     // The browser's futures must stay on their thread; the framework's are `Send`.
     let sent = fetch(call);
     spawn_local(async move {
         if let Ok(reply) = sent.await {
-            _ = answers.send(reply);
+            _ = sender.send(reply);
         }
     });
-    answered.await.ok()
+    received.await.ok()
 }
 
 fn fetch(call: &ServerFnRequest) -> impl Future<Output = Result<RawResponse, JsValue>> + 'static {

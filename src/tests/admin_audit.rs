@@ -3,8 +3,8 @@
 use crate::harness::*;
 
 async fn events(client: &Client, query: &str) -> Vec<Value> {
-    let answer = client.get_json(&format!("/api/v1/admin/audit?{query}")).await;
-    answer["events"].as_array().expect("events").clone()
+    let response = client.get_json(&format!("/api/v1/admin/audit?{query}")).await;
+    response["events"].as_array().expect("events").clone()
 }
 
 fn of(events: &[Value]) -> Vec<(String, String)> {
@@ -242,11 +242,11 @@ async fn since_after_until_is_rejected() {
         "since=2026-11-20T17:42:03-01:00&until=2026-11-20T17:42:03Z",
     ] {
         for path in ["audit", "audit.jsonl"] {
-            let answer = admin
+            let response = admin
                 .get(&format!("/api/v1/admin/{path}?{query}"))
                 .await
                 .expect(422);
-            let problem = answer.json();
+            let problem = response.json();
             assert_eq!(problem["field"], "since", "{query}");
             assert!(
                 problem["detail"].as_str().expect("words").contains("until"),

@@ -409,8 +409,8 @@ async fn only_administrators_get_in() {
     assert!(html.contains("This page is for administrators") && !html.contains("bea@"));
     let drawn = chrome.submit("draw_admin", &[("place", PATH)]).await;
     drawn.assert_code(403, "forbidden");
-    let answer = portal.anonymous().get(PATH).await;
-    assert_eq!(answer.location(), format!("/login?next={PATH}"));
+    let response = portal.anonymous().get(PATH).await;
+    assert_eq!(response.location(), format!("/login?next={PATH}"));
 }
 
 #[tokio::test]
@@ -434,13 +434,13 @@ async fn form_returns_to_its_page_with_a_message() {
     ] {
         // Fields of one page are ignored by the others.
         let fields = [&[("user_id", &*id), ("next", &place)], &end[..]].concat();
-        let answer = plain
+        let response = plain
             .post(&format!("/api/{what}"))
             .form(&fields)
             .await
             .expect(302);
-        assert_eq!(answer.location(), place);
-        let html = plain.follow(&answer).await.expect(200).body;
+        assert_eq!(response.location(), place);
+        let html = plain.follow(&response).await.expect(200).body;
         assert!(html.contains(words) && html.contains("1 person"), "{what}");
     }
 }

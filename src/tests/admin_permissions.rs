@@ -295,8 +295,8 @@ async fn actions_are_offered_exactly_when_permitted() {
                 if action == "change_role" {
                     fields.extend([("role", "vendor"), ("organization_id", northgate)]);
                 }
-                let answer = admin.post(path).form(&fields).await;
-                assert_eq!(answer.status, if is_offered { 200 } else { 403 }, "{what}");
+                let response = admin.post(path).form(&fields).await;
+                assert_eq!(response.status, if is_offered { 200 } else { 403 }, "{what}");
             }
         }
     }

@@ -18,14 +18,14 @@ async fn users_see_actor_and_note_and_streams_close() {
     let _listening = portal.start_listener().await;
     let stream = north[0].get("/api/v1/session/events").stream().await;
     let desktop = both[1].get("/api/v1/session/events").stream().await;
-    let answer = revoke(
+    let response = revoke(
         admin,
         json!({ "filter": { "state": "live" }, "reason": "The office moves tonight." }),
     )
     .await
     .expect(200)
     .json();
-    assert_eq!((&answer["ended"], &answer["left"]), (&json!(5), &json!(0)));
+    assert_eq!((&response["ended"], &response["left"]), (&json!(5), &json!(0)));
     for stream in [stream, desktop] {
         let told = stream.until_closed().await;
         let last = told.last().expect("an end");
@@ -86,11 +86,11 @@ async fn revoking_a_user_rejects_sign_ins_in_progress() {
         ..
     } = &brokerages;
     let before = portal.epoch(bea.id).await;
-    let answer = revoke(admin, json!({ "user_id": bea.id }))
+    let response = revoke(admin, json!({ "user_id": bea.id }))
         .await
         .expect(200)
         .json();
-    assert_eq!(answer["ended"], 2);
+    assert_eq!(response["ended"], 2);
     assert_eq!(
         portal.epoch(bea.id).await,
         before + 1,
@@ -159,7 +159,7 @@ async fn former_administrator_ends_no_session() {
         .await
         .expect("a demotion");
     tx.commit().await.expect("a commit");
-    asking.await.expect("an answer").assert_problem(403, "forbidden");
+    asking.await.expect("a response").assert_problem(403, "forbidden");
     assert_eq!(portal.audit("session_ended").await, []);
 }
 
@@ -185,10 +185,10 @@ async fn revocation_runs_in_batches_and_resumes_after_failure() {
     let mut ended = 0;
     let mut body = json!({ "filter": { "role": "broker" } });
     loop {
-        let answer = revoke(&admin, body.clone()).await.expect(200).json();
-        ended += answer["ended"].as_i64().expect("a number");
-        body["begun_by"] = answer["begun_by"].clone();
-        if answer["left"] == 0 {
+        let response = revoke(&admin, body.clone()).await.expect(200).json();
+        ended += response["ended"].as_i64().expect("a number");
+        body["begun_by"] = response["begun_by"].clone();
+        if response["left"] == 0 {
             break;
         }
     }
@@ -267,7 +267,7 @@ async fn signed_out_administrator_signs_nobody_out() {
         ))
         .await;
     lock.release().await;
-    asking.await.expect("an answer").expect(401);
+    asking.await.expect("a response").expect(401);
     for client in both {
         assert_eq!(portal.end_reason(client.session()).await, None);
     }
@@ -318,8 +318,8 @@ async fn revocation_rejects_every_empty_filter() {
     });
     for mut body in bodies {
         body["own_too"] = json!(true);
-        let answer = revoke(admin, body.clone()).await.expect(422);
-        assert_eq!(answer.problem(), "invalid_input", "{body}");
+        let response = revoke(admin, body.clone()).await.expect(422);
+        assert_eq!(response.problem(), "invalid_input", "{body}");
     }
     for filter in [
         "",
@@ -345,10 +345,10 @@ async fn revocation_rejects_every_empty_filter() {
     for query in ["", "q=", "q=%E2%80%8B"] {
         assert_eq!(page(admin, query).await["total"], 6, "{query}");
     }
-    let answer = revoke(admin, json!({ "filter": { "state": "live" } }))
+    let response = revoke(admin, json!({ "filter": { "state": "live" } }))
         .await
         .expect(200);
-    assert_eq!(answer.json()["ended"], 5);
+    assert_eq!(response.json()["ended"], 5);
 }
 
 #[tokio::test]
@@ -432,8 +432,8 @@ async fn rendered_form_ends_exactly_what_it_names() {
     assert!(html.contains("End 5 sessions?"), "{html}");
     let fields = drawn_fields(&html);
     assert!(fields.contains(&("filter", "state=live")), "{fields:?}");
-    let answer = admin.submit("admin_end_sessions", &fields).await.expect(200);
-    assert_eq!(answer.json()["ended"], 5);
+    let response = admin.submit("admin_end_sessions", &fields).await.expect(200);
+    assert_eq!(response.json()["ended"], 5);
     for client in north.iter().chain(both) {
         assert_eq!(client.end_reason().await, "revoked_by_admin");
     }

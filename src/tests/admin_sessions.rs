@@ -139,12 +139,15 @@ async fn only_administrators_get_in_on_every_route() {
             html.contains("This page is for administrators") && !html.contains("bea@"),
             "{page}"
         );
-        let answer = brokerages
+        let response = brokerages
             .portal
             .anonymous()
             .get(&format!("/dashboard/admin/{page}"))
             .await;
-        assert_eq!(answer.location(), format!("/login?next=/dashboard/admin/{page}"));
+        assert_eq!(
+            response.location(),
+            format!("/login?next=/dashboard/admin/{page}")
+        );
     }
     let drawn = nora
         .submit("draw_admin", &[("place", "/dashboard/admin/sessions")])
@@ -163,8 +166,8 @@ async fn only_administrators_get_in_on_every_route() {
         ("admin_change_role", vec![("user_id", &bea), ("role", "admin")]),
     ];
     for (name, fields) in calls {
-        let answer = nora.post(&format!("/api/{name}")).form(&fields).await;
-        answer.assert_code(403, "forbidden");
+        let response = nora.post(&format!("/api/{name}")).form(&fields).await;
+        response.assert_code(403, "forbidden");
     }
     brokerages.assert_live(&brokerages.both).await;
     // Once per window, however many attempts.
@@ -308,12 +311,12 @@ async fn list_count_export_and_revocation_share_a_filter() {
                 (name.to_owned(), json!(value))
             })
             .collect();
-        let answer = revoke(admin, json!({ "filter": fields, "own_too": true }))
+        let response = revoke(admin, json!({ "filter": fields, "own_too": true }))
             .await
             .expect(200)
             .json();
         assert_eq!(
-            (&answer["ended"], &answer["left"]),
+            (&response["ended"], &response["left"]),
             (&json!(total), &json!(0)),
             "{query}"
         );
@@ -408,10 +411,10 @@ async fn invalid_filter_lists_and_ends_nothing() {
     let brokerages = Brokerages::open().await;
     let admin = &brokerages.admin;
     for query in words("kinds=browser kind=phone state=dead limit=0 limit=201 after=x sort=size") {
-        let answer = admin.get(&format!("/api/v1/admin/sessions?{query}")).await;
-        answer.assert_problem(422, "invalid_input");
-        let answer = admin.get(&format!("/api/v1/admin/sessions.csv?{query}")).await;
-        answer.expect(422);
+        let response = admin.get(&format!("/api/v1/admin/sessions?{query}")).await;
+        response.assert_problem(422, "invalid_input");
+        let response = admin.get(&format!("/api/v1/admin/sessions.csv?{query}")).await;
+        response.expect(422);
     }
     for body in [
         json!({}),
@@ -515,9 +518,9 @@ async fn panel_shows_history_and_dialog_names_the_count() {
         ("reason", "A lost laptop."),
         ("next", &place),
     ];
-    let answer = plain.submit("admin_end_sessions", &fields).await.expect(302);
-    assert_eq!(answer.location(), place);
-    let html = plain.follow(&answer).await.expect(200).body;
+    let response = plain.submit("admin_end_sessions", &fields).await.expect(302);
+    assert_eq!(response.location(), place);
+    let html = plain.follow(&response).await.expect(200).body;
     assert!(html.contains("1 session ended.") && html.contains("A lost laptop."));
     assert_eq!(
         portal.end_reason(session).await.as_deref(),
@@ -530,8 +533,8 @@ async fn panel_shows_history_and_dialog_names_the_count() {
         ("begun_by", "2099-01-01T00:00:00.000Z"),
         ("next", "//evil.example"),
     ];
-    let answer = plain.submit("admin_end_sessions", &elsewhere).await.expect(302);
-    assert_eq!(answer.location(), "/dashboard/admin/sessions");
+    let response = plain.submit("admin_end_sessions", &elsewhere).await.expect(302);
+    assert_eq!(response.location(), "/dashboard/admin/sessions");
 }
 
 #[tokio::test]

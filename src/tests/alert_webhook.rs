@@ -73,9 +73,9 @@ impl Received {
     }
 }
 
-/// How the receiver answers.
+/// How the receiver responds.
 #[derive(Clone, Copy, Debug)]
-enum Answers {
+enum WebhookResponse {
     With(u16),
     /// Never.
     Hangs,
@@ -87,7 +87,7 @@ enum Answers {
 struct Receiver {
     url: String,
     got: Arc<Mutex<Vec<Received>>>,
-    answers: Arc<Mutex<VecDeque<Answers>>>,
+    responses: Arc<Mutex<VecDeque<WebhookResponse>>>,
     hanging: Arc<Notify>,
     task: JoinHandle<()>,
 }
@@ -103,26 +103,26 @@ impl Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}/T0P/S3CRET", listener.local_addr().expect("bound"));
         let got = Arc::new(Mutex::new(Vec::new()));
-        let answers = Arc::new(Mutex::new(VecDeque::<Answers>::new()));
+        let responses = Arc::new(Mutex::new(VecDeque::<WebhookResponse>::new()));
         let hanging = Arc::new(Notify::new());
         let app = Router::new().fallback({
-            let (got, answers, hanging) = (got.clone(), answers.clone(), hanging.clone());
+            let (got, responses, hanging) = (got.clone(), responses.clone(), hanging.clone());
             async move |headers: HeaderMap, body: Bytes| {
                 let body = String::from_utf8(body.to_vec()).expect("text");
                 got.lock()
                     .expect("nobody panicked")
                     .push(Received { headers, body });
-                let answer = answers.lock().expect("nobody panicked").pop_front();
-                match answer.unwrap_or(Answers::With(200)) {
-                    Answers::With(status) => {
+                let response = responses.lock().expect("nobody panicked").pop_front();
+                match response.unwrap_or(WebhookResponse::With(200)) {
+                    WebhookResponse::With(status) => {
                         let status = StatusCode::from_u16(status).expect("a status");
                         (status, [(LOCATION, "/elsewhere")], "no news").into_response()
                     }
-                    Answers::Hangs => {
+                    WebhookResponse::Hangs => {
                         hanging.notify_one();
                         std::future::pending().await
                     }
-                    Answers::Babbles => {
+                    WebhookResponse::Babbles => {
                         let again = futures_util::stream::repeat(Ok::<_, std::convert::Infallible>(
                             Bytes::from_static(&[b'.'; 1024]),
                         ));
@@ -137,14 +137,14 @@ impl Receiver {
         Self {
             url,
             got,
-            answers,
+            responses,
             hanging,
             task,
         }
     }
 
-    fn answers(&self, answers: &[Answers]) {
-        self.answers.lock().expect("nobody panicked").extend(answers);
+    fn respond_with(&self, responses: &[WebhookResponse]) {
+        self.responses.lock().expect("nobody panicked").extend(responses);
     }
 
     fn got(&self) -> Vec<Received> {
@@ -241,7 +241,11 @@ async fn rejected_message_is_retried_in_order() {
     let mut node = Evaluators::of(&portal.state, "a");
     fail_to_sign_in(&portal, &maria, 1).await;
     node.evaluate().await;
-    receiver.answers(&[Answers::With(500), Answers::With(302), Answers::With(503)]);
+    receiver.respond_with(&[
+        WebhookResponse::With(500),
+        WebhookResponse::With(302),
+        WebhookResponse::With(503),
+    ]);
     assert_eq!(deliver(&portal).await, 0);
     assert_eq!(deliver(&portal).await, 0);
     assert_eq!(receiver.got().len(), 1, "not before its time");
@@ -335,7 +339,7 @@ async fn hanging_receiver_delays_nothing_and_fails_over() {
     let mut node = Evaluators::of(&portal.state, "a");
     fail_to_sign_in(&portal, &maria, 1).await;
     node.evaluate().await;
-    receiver.answers(&[Answers::Hangs]);
+    receiver.respond_with(&[WebhookResponse::Hangs]);
     let sending = tokio::spawn({
         let portal = portal.clone();
         async move { deliver(&portal).await }
@@ -385,7 +389,7 @@ async fn slow_and_endless_webhook_responses_time_out() {
     let test = async || {
         queue_test(&portal).await;
     };
-    receiver.answers(&[Answers::Hangs, Answers::Babbles]);
+    receiver.respond_with(&[WebhookResponse::Hangs, WebhookResponse::Babbles]);
     test().await;
     let database = &portal.state.database;
     assert_eq!(
@@ -464,7 +468,7 @@ async fn webhook_key_and_url_appear_nowhere() {
     let receiver = Receiver::start().await;
     let portal = receiver.portal().await;
     let guard = log.capture();
-    receiver.answers(&[Answers::With(500), Answers::With(302)]);
+    receiver.respond_with(&[WebhookResponse::With(500), WebhookResponse::With(302)]);
     let test = async || {
         queue_test(&portal).await;
     };

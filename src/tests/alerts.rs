@@ -305,7 +305,7 @@ async fn disconnected_listener_is_logged_during_an_outage() {
         evaluator
             .evaluate(&portal.state)
             .await
-            .expect_err("nobody answers");
+            .expect_err("the database is gone");
     }
     assert_eq!(log.lines("alert raised, not stored").len(), 1, "{}", log.text());
     assert!(

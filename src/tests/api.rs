@@ -12,9 +12,9 @@ async fn unknown_resources_answer_with_a_problem() {
     for client in [&mac, &portal.anonymous()] {
         for path in words("/api/v1 /api/v1/ /api/v1/nowhere /api/v1/sessions/ /api/v1/session_state/x") {
             for method in [Method::GET, Method::POST] {
-                let answer = client.call(method, path).await;
+                let response = client.call(method, path).await;
                 assert_eq!(
-                    (answer.status, answer.problem().as_str()),
+                    (response.status, response.problem().as_str()),
                     (404, "not_found"),
                     "{path}"
                 );
@@ -26,9 +26,9 @@ async fn unknown_resources_answer_with_a_problem() {
             (Method::POST, "/api/v1/session_state"),
             (Method::PATCH, "/api/v1/sessions/x"),
         ] {
-            let answer = client.call(method, path).await.expect(405);
+            let response = client.call(method, path).await.expect(405);
             assert_eq!(
-                answer.header("content-type"),
+                response.header("content-type"),
                 Some("application/problem+json"),
                 "{path}"
             );
@@ -53,11 +53,11 @@ async fn invalid_body_is_a_problem_and_changes_nothing() {
         sign_in().form(&[("email", "a@b"), ("password", "c")]),
         sign_in().body("text/plain", whole.to_string()),
     ] {
-        let answer = call.await;
+        let response = call.await;
         assert_eq!(
-            (answer.status, answer.problem().as_str()),
+            (response.status, response.problem().as_str()),
             (422, "invalid_input"),
-            "{answer:#?}"
+            "{response:#?}"
         );
     }
     assert_eq!(portal.rows("audit_events").await, 0);
@@ -72,16 +72,16 @@ async fn endless_body_is_a_problem() {
     let portal = Portal::start().await;
     for length in [100_000, 1 << 20] {
         let body = json!({ "email": "a@b", "password": "x".repeat(length) });
-        let answer = portal.anonymous().post("/api/v1/sessions").json(&body).await;
-        assert!((400..500).contains(&answer.status), "{answer:#?}");
-        answer.problem();
+        let response = portal.anonymous().post("/api/v1/sessions").json(&body).await;
+        assert!((400..500).contains(&response.status), "{response:#?}");
+        response.problem();
 
-        let answer = portal.browser(CHROME).post("/api/sign_in").json(&body).await;
-        assert_eq!(answer.json()["code"], "invalid_input", "{answer:#?}");
-        assert!((400..500).contains(&answer.status), "{answer:#?}");
+        let response = portal.browser(CHROME).post("/api/sign_in").json(&body).await;
+        assert_eq!(response.json()["code"], "invalid_input", "{response:#?}");
+        assert!((400..500).contains(&response.status), "{response:#?}");
         let fields = [("email", "a@b"), ("password", &"x".repeat(length))];
-        let answer = portal.browser(CHROME).submit("sign_in", &fields).await;
-        assert!((400..500).contains(&answer.status), "{answer:#?}");
+        let response = portal.browser(CHROME).submit("sign_in", &fields).await;
+        assert!((400..500).contains(&response.status), "{response:#?}");
     }
 }
 
@@ -90,21 +90,21 @@ async fn server_functions_accept_flat_json_objects() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let body = json!({ "email": maria.email, "password": maria.password, "next": null });
-    let answer = portal
+    let response = portal
         .browser(CHROME)
         .post("/api/sign_in")
         .json(&body)
         .await
         .expect(200);
-    assert_eq!(answer.json(), "/dashboard");
+    assert_eq!(response.json(), "/dashboard");
     for body in [json!([1]), json!({ "session_id": { "a": 1 } }), json!("text")] {
-        let answer = portal
+        let response = portal
             .browser(CHROME)
             .post("/api/revoke_session")
             .json(&body)
             .await
             .expect(422);
-        assert_eq!(answer.json()["code"], "invalid_input");
+        assert_eq!(response.json()["code"], "invalid_input");
     }
 }
 
@@ -120,8 +120,8 @@ async fn heartbeat_updates_the_desktops_presence() {
     let seen: chrono::DateTime<chrono::Utc> = portal.scalar("SELECT last_seen_at FROM devices").await;
     assert_eq!(seen, portal.now());
 
-    let answer = chrome.post("/api/v1/devices/heartbeat").await;
-    assert_eq!((answer.status, answer.problem().as_str()), (403, "forbidden"));
+    let response = chrome.post("/api/v1/devices/heartbeat").await;
+    assert_eq!((response.status, response.problem().as_str()), (403, "forbidden"));
 }
 
 #[tokio::test]

@@ -177,7 +177,7 @@ async fn revocations_without_effect_write_no_row() {
         before
     );
 
-    // Attempts on ids of others are recorded, although the answer reveals nothing.
+    // Attempts on ids of others are recorded, although the response reveals nothing.
     let of_jonas = of_jonas.session();
     chrome
         .delete(&format!("/api/v1/sessions/{of_jonas}"))
@@ -238,9 +238,9 @@ async fn failed_audit_write_prevents_start_and_end() {
             "/api/sign_out_other_devices",
             "/api/sign_out_all_devices",
         ] {
-            let answer = chrome.post(path).await.expect(status);
-            assert_eq!(answer.all("set-cookie"), Vec::<&str>::new(), "{path}");
-            assert!(!answer.body.contains("no room"), "{}", answer.body);
+            let response = chrome.post(path).await.expect(status);
+            assert_eq!(response.all("set-cookie"), Vec::<&str>::new(), "{path}");
+            assert!(!response.body.contains("no room"), "{}", response.body);
         }
         portal.browser(SAFARI).sign_in(&maria).await.expect(status);
         assert!(portal.accounts().revoke_user(&maria.email, None).await.is_err());

@@ -221,7 +221,7 @@ impl World {
         let waiting = lock.queue(call, 2).await;
         lock.release().await;
         revocation.await.expect("ran").expect("revoked");
-        let answer = waiting.await.expect("answered");
+        let response = waiting.await.expect("the request task");
 
         assert!(!user.is_live().await, "{operation}");
         let of_desktop = caller == self.desktop.session();
@@ -232,14 +232,14 @@ impl World {
             "session_events" => (0, 2),
             _ => (0, 0),
         };
-        self.assert_changed(&before, expected, &format!("{operation}: {answer:#?}"))
+        self.assert_changed(&before, expected, &format!("{operation}: {response:#?}"))
             .await;
         self.portal.assert_ended(caller, "revoked_by_admin").await;
-        answer
+        response
     }
 
-    /// Replaces the credential of the caller's session while `call` waits behind that, and gives its answer. Nothing but
-    /// the replacement is written, and no cookie comes with the answer.
+    /// Replaces the credential of the caller's session while `call` waits behind that, and gives its response. Nothing but
+    /// the replacement is written, and no cookie comes with the response.
     async fn replace_first(self, operation: &str, call: Call) -> TestResponse {
         let (old, new) = (call.client().clone(), call.client().duplicate());
         let person = self.user_of(&call);
@@ -251,8 +251,8 @@ impl World {
         let renewal = lock.queue(renewal, 1).await;
         let waiting = lock.queue(call, 2).await;
         lock.release().await;
-        let renewed = renewal.await.expect("answered").expect(200).json();
-        let answer = waiting.await.expect("answered");
+        let renewed = renewal.await.expect("the request task").expect(200).json();
+        let response = waiting.await.expect("the request task");
 
         let of_desktop = old.session() == self.desktop.session();
         let expected = |table: &str| match table {
@@ -261,16 +261,16 @@ impl World {
             "audit_events" | "audit_unsealed" | "session_events" | "replaced_cookies" => (0, 1),
             _ => (0, 0),
         };
-        let context = format!("{operation}: {answer:#?}");
+        let context = format!("{operation}: {response:#?}");
         self.assert_changed(&before, expected, &context).await;
-        assert_eq!(answer.all("set-cookie"), Vec::<&str>::new(), "{context}");
-        assert_eq!(answer.header("x-portal-not-executed"), Some("1"), "{context}");
+        assert_eq!(response.all("set-cookie"), Vec::<&str>::new(), "{context}");
+        assert_eq!(response.header("x-portal-not-executed"), Some("1"), "{context}");
         if of_desktop {
             new.set_access_token(renewed["access_token"].as_str().expect("a token"));
         }
         assert!(new.is_live().await, "{operation}");
         assert!(!old.is_live().await, "{operation}");
-        answer
+        response
     }
 }
 
@@ -299,13 +299,13 @@ async fn check_actions(check: impl AsyncFn(World, &str, Use)) {
 }
 
 #[track_caller]
-fn assert_ended(answer: &TestResponse, reason: &str) {
+fn assert_ended(response: &TestResponse, reason: &str) {
     let expected = json!({ "code": "session_ended", "reason": reason });
-    let error = answer.json();
+    let error = response.json();
     assert_eq!(
         json!({ "code": error["code"], "reason": error["reason"] }),
         expected,
-        "{answer:#?}"
+        "{response:#?}"
     );
 }
 
@@ -314,8 +314,8 @@ async fn revoked_sessions_actions_fail_and_write_nothing() {
     check_actions(async |world, operation, action| match action {
         Use::SignsOut(call) => drop(world.revoke_first(operation, call).await.expect(200)),
         Use::Changes(call) => {
-            let answer = world.revoke_first(operation, call).await.expect(401);
-            assert_ended(&answer, "revoked_by_admin");
+            let response = world.revoke_first(operation, call).await.expect(401);
+            assert_ended(&response, "revoked_by_admin");
         }
         Use::Reads(_) | Use::NoSession | Use::Elsewhere => {}
     })
@@ -331,8 +331,8 @@ async fn replaced_credentials_actions_fail_and_write_nothing() {
         // A desktop refreshes its token; a browser may not have received its new cookie.
         let of_desktop = call.client().session() == world.desktop.session();
         let reason = if of_desktop { "unknown" } else { "renewal_lost" };
-        let answer = world.replace_first(operation, call).await.expect(401);
-        assert_ended(&answer, reason);
+        let response = world.replace_first(operation, call).await.expect(401);
+        assert_ended(&response, reason);
     })
     .await;
 }
@@ -349,9 +349,9 @@ async fn reads_wait_for_no_lock_and_write_nothing() {
     for operation in &operations {
         for used in world.uses(operation) {
             if let Use::Reads(call) = used {
-                let answer = timeout(Duration::from_secs(20), call.into_future()).await;
-                let answer = answer.unwrap_or_else(|_| panic!("{operation} waits: it is no read"));
-                answer.expect(200);
+                let response = timeout(Duration::from_secs(20), call.into_future()).await;
+                let response = response.unwrap_or_else(|_| panic!("{operation} waits: it is no read"));
+                response.expect(200);
             }
         }
     }

@@ -254,10 +254,10 @@ async fn confirmed_extensions_survive_parallel_cleanup() {
         tokio::time::sleep(wait).await;
         portal.clock.advance(seconds(1));
         portal.clean_up().await;
-        let answer = extending.await.expect("answered");
+        let response = extending.await.expect("the request task");
         let live = chrome.is_live().await;
         // Extended explicitly, or by activity in the last second.
-        assert!(live || answer.status == 401, "round {round}: {answer:#?}");
+        assert!(live || response.status == 401, "round {round}: {response:#?}");
         if live {
             lived += 1;
             wait /= 2;
@@ -298,7 +298,7 @@ async fn extensions_of_recorded_expiries_are_rejected() {
     let extending = tokio::spawn(chrome.post("/api/v1/session/extend").into_future());
     portal.until_waiting(1).await;
     ending.commit().await.expect("commit");
-    extending.await.expect("answered").expect(401);
+    extending.await.expect("the request task").expect(401);
 }
 
 #[tokio::test]

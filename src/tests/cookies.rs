@@ -8,10 +8,10 @@ const HTTPS: [(&str, &str); 1] = [("PORTAL_PUBLIC_URL", "https://portal.example"
 
 /// Returns name, value and sorted attributes of the only `Set-Cookie`.
 #[track_caller]
-fn set_cookie(answer: &TestResponse) -> (String, String, Vec<String>) {
-    let mut cookies = answer.all("set-cookie");
+fn set_cookie(response: &TestResponse) -> (String, String, Vec<String>) {
+    let mut cookies = response.all("set-cookie");
     cookies.retain(|cookie| !cookie.contains("portal_browser="));
-    assert_eq!(cookies.len(), 1, "{answer:#?}");
+    assert_eq!(cookies.len(), 1, "{response:#?}");
     let mut parts = cookies[0].split(';').map(|part| part.trim().to_owned());
     let pair = parts.next().expect("a pair");
     let (name, value) = pair.split_once('=').expect("a name");
@@ -25,8 +25,8 @@ async fn cookie_is_protected_and_expires_with_its_session() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME);
-    let answer = chrome.sign_in(&maria).await;
-    let (name, value, mut attributes) = set_cookie(&answer);
+    let response = chrome.sign_in(&maria).await;
+    let (name, value, mut attributes) = set_cookie(&response);
     assert_eq!((name.as_str(), value.len()), ("portal_session", 22));
     let age = attributes
         .iter()
@@ -38,7 +38,7 @@ async fn cookie_is_protected_and_expires_with_its_session() {
     // Allows for the duration of this test.
     assert!((86_400 - 60..=86_400).contains(&age), "{age}");
     assert_eq!(attributes, ["HttpOnly", "Path=/", "SameSite=Lax"]);
-    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert_eq!(response.header("cache-control"), Some("no-store"));
 }
 
 #[tokio::test]
@@ -46,8 +46,8 @@ async fn https_binds_the_cookie_to_this_host() {
     let portal = Portal::with(&HTTPS).await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME);
-    let answer = chrome.sign_in(&maria).await;
-    let (name, _, mut attributes) = set_cookie(&answer);
+    let response = chrome.sign_in(&maria).await;
+    let (name, _, mut attributes) = set_cookie(&response);
     assert_eq!(name, "__Host-portal_session");
     attributes.retain(|attribute| !attribute.starts_with("Max-Age="));
     assert_eq!(attributes, ["HttpOnly", "Path=/", "SameSite=Lax", "Secure"]);
@@ -71,11 +71,11 @@ async fn known_browser_and_theme_cookies_are_http_only() {
         let chrome = portal.browser(CHROME);
         let signed_in = chrome.sign_in(&maria).await.expect(200);
         let chosen = chrome.submit("choose_theme", &[("theme", "dark")]).await;
-        for (answer, name, age) in [
+        for (response, name, age) in [
             (&signed_in, format!("{prefix}portal_browser"), 180 * 86_400),
             (&chosen, "portal_theme".to_owned(), 31_536_000),
         ] {
-            let cookies = answer.all("set-cookie");
+            let cookies = response.all("set-cookie");
             let cookie = cookies
                 .iter()
                 .find(|cookie| cookie.starts_with(&format!("{name}=")));
@@ -114,14 +114,14 @@ async fn cookie_is_removed_with_its_own_attributes() {
             } else {
                 chrome.clone().without_script()
             };
-            let answer = client.post(path).await;
+            let response = client.post(path).await;
             let gone = (
                 name.to_owned(),
                 String::new(),
                 attributes.iter().map(|&a| a.to_owned()).collect(),
             );
-            assert_eq!(set_cookie(&answer), gone, "{path}");
-            assert_eq!(answer.header("cache-control"), Some("no-store"));
+            assert_eq!(set_cookie(&response), gone, "{path}");
+            assert_eq!(response.header("cache-control"), Some("no-store"));
             // A browser that follows the rules has deleted it.
             assert_eq!(chrome.cookie(), None);
         }
@@ -184,8 +184,8 @@ async fn system_clock_does_not_change_the_cookies_expiry() {
     for off in [TimeDelta::hours(-1), TimeDelta::hours(1)] {
         let portal = Portal::with_clock_offset(off).await;
         let maria = portal.broker("maria").await;
-        let answer = portal.browser(CHROME).sign_in(&maria).await;
-        let (_, _, attributes) = set_cookie(&answer);
+        let response = portal.browser(CHROME).sign_in(&maria).await;
+        let (_, _, attributes) = set_cookie(&response);
         let age = attributes
             .iter()
             .find_map(|attribute| attribute.strip_prefix("Max-Age="))

@@ -31,25 +31,25 @@ async fn bearer_request_does_not_affect_the_cookies_session() {
     ] {
         let mac = portal.desktop("mac").signed_in(&maria).await;
         let call = mac.call(method, path).header("cookie", &cookie);
-        let answer = if path == "/dashboard" {
+        let response = if path == "/dashboard" {
             call.await
         } else {
             call.json(&body).await
         };
-        assert_eq!(answer.status, status, "{path}: {answer:#?}");
-        assert_eq!(answer.all("set-cookie"), Vec::<&str>::new(), "{path}");
+        assert_eq!(response.status, status, "{path}: {response:#?}");
+        assert_eq!(response.all("set-cookie"), Vec::<&str>::new(), "{path}");
         assert_eq!(portal.end_reason(chrome.session()).await, None, "{path}");
     }
     // An invalid bearer token affects nothing either.
     for path in ["/api/sign_out", "/api/sign_out_all_devices", "/api/sign_in"] {
         let call = chrome.post(path).header("authorization", "Bearer x");
-        let answer = call
+        let response = call
             .form(&[("email", &jonas.email), ("password", &jonas.password)])
             .await;
         assert_eq!(
-            answer.all("set-cookie"),
+            response.all("set-cookie"),
             Vec::<&str>::new(),
-            "{path}: {answer:#?}"
+            "{path}: {response:#?}"
         );
     }
     portal.write_activity().await;
@@ -73,11 +73,11 @@ async fn proxy_authorization_does_not_disable_the_cookie() {
             .header("authorization", value)
             .await
             .expect(200);
-        let answer = chrome
+        let response = chrome
             .get("/api/v1/sessions")
             .header("authorization", value)
             .await;
-        answer.expect(200);
+        response.expect(200);
         chrome
             .post("/api/sign_out")
             .header("authorization", value)
@@ -140,8 +140,8 @@ async fn foreign_cookies_do_not_make_a_browser_unknown() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let fields = [("email", &*maria.email), ("password", &*maria.password)];
-    let mark_of = |answer: &TestResponse| {
-        let cookies = answer.all("set-cookie");
+    let mark_of = |response: &TestResponse| {
+        let cookies = response.all("set-cookie");
         let mark = cookies
             .iter()
             .find(|cookie| cookie.starts_with("portal_browser="));
@@ -172,14 +172,14 @@ async fn different_session_cookies_sign_nobody_in() {
     let (ours, theirs) = (cookie(&chrome), cookie(&planted));
     let both = [format!("{ours}; {theirs}"), format!("{theirs}; {ours}")];
     for line in &both {
-        let answer = chrome.get("/api/v1/session_state").header("cookie", line).await;
-        assert_eq!(answer.end_reason(), "unknown");
-        let answer = chrome
+        let response = chrome.get("/api/v1/session_state").header("cookie", line).await;
+        assert_eq!(response.end_reason(), "unknown");
+        let response = chrome
             .post("/api/sign_out")
             .header("cookie", line)
             .await
             .expect(200);
-        assert_eq!(answer.all("set-cookie"), Vec::<&str>::new());
+        assert_eq!(response.all("set-cookie"), Vec::<&str>::new());
     }
     let call = chrome.get("/api/v1/session_state").header("cookie", &ours);
     assert_eq!(

@@ -45,7 +45,7 @@ async fn sleep_on(portal: &Portal, quick: bool) -> (i32, sqlx::Result<String>) {
     let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
         .fetch_one(&mut *conn)
         .await
-        .expect("an answer");
+        .expect("a response");
     let seconds = if quick { 5.0 } else { 2.0 };
     let slept = sqlx::query_scalar("SELECT pg_sleep($1)::text")
         .bind(seconds)
@@ -122,6 +122,6 @@ async fn idle_jobs_take_no_transaction_number() {
     let database = &portal.state.database;
     let mut tx = database.begin_unverified().await.expect("a transaction");
     let number = sqlx::query_scalar::<_, Option<String>>("SELECT pg_current_xact_id_if_assigned()::text");
-    assert_eq!(number.fetch_one(&mut *tx).await.expect("answered"), None);
+    assert_eq!(number.fetch_one(&mut *tx).await.expect("the request task"), None);
     tx.commit().await.expect("committed");
 }

@@ -30,16 +30,19 @@ async fn problem_status_equals_response_status() {
             if place.ends_with("/events") && method == Method::GET {
                 continue;
             }
-            let answer = desktop.call(method.clone(), &place).await;
-            if answer.status >= 400 {
-                let code = answer.problem();
+            let response = desktop.call(method.clone(), &place).await;
+            if response.status >= 400 {
+                let code = response.problem();
                 assert_eq!(
-                    answer.status == 405,
+                    response.status == 405,
                     code == "method_not_allowed",
-                    "{method} {place}: {answer:#?}"
+                    "{method} {place}: {response:#?}"
                 );
-                if answer.status == 405 {
-                    assert!(answer.header("allow").is_some(), "{method} {place}: {answer:#?}");
+                if response.status == 405 {
+                    assert!(
+                        response.header("allow").is_some(),
+                        "{method} {place}: {response:#?}"
+                    );
                     not_allowed += 1;
                 }
             }
@@ -60,18 +63,18 @@ async fn a_404_names_what_is_missing() {
     } = &organizations;
     let hugos = portal.browser(CHROME).signed_in(hugo).await.session();
     let hugo = hugo.id.to_string();
-    let words = |answer: TestResponse| {
-        let answer = answer.expect(404).json();
-        assert_eq!(answer["code"], "not_found");
-        answer["detail"]
+    let words = |response: TestResponse| {
+        let response = response.expect(404).json();
+        assert_eq!(response["code"], "not_found");
+        response["detail"]
             .as_str()
-            .map_or(answer["what"].to_string(), str::to_owned)
+            .map_or(response["what"].to_string(), str::to_owned)
     };
     assert!(words(ada.get("/api/v1/nowhere").await).contains("This address does not exist"));
     assert!(words(ada.delete(&format!("/api/v1/sessions/{hugos}")).await).contains("That session"));
     let body = json!({ "user_id": hugo });
-    let answer = ada.post("/api/v1/admin/sessions/revoke").json(&body).await;
-    assert!(words(answer).contains("That user"));
+    let response = ada.post("/api/v1/admin/sessions/revoke").json(&body).await;
+    assert!(words(response).contains("That user"));
     for (path, field, id, what) in [
         ("admin_disable_person", "user_id", &hugo, "person"),
         ("switch_organization", "organization_id", harbour, "organization"),
@@ -83,8 +86,8 @@ async fn a_404_names_what_is_missing() {
             "address",
         ),
     ] {
-        let answer = ada.post(&format!("/api/{path}")).form(&[(field, id)]).await;
-        assert_eq!(words(answer), format!("\"{what}\""), "{path}");
+        let response = ada.post(&format!("/api/{path}")).form(&[(field, id)]).await;
+        assert_eq!(words(response), format!("\"{what}\""), "{path}");
     }
 }
 
@@ -136,14 +139,14 @@ async fn attempts_on_foreign_ids_are_recorded() {
         calls.push(ada.submit("dismiss_security_notice", &[("notice_id", &notice)]));
     }
     for (rows, call) in (1..).zip(calls) {
-        let answer = call.await;
+        let response = call.await;
         let denied = portal.audit("denied").await;
-        assert_eq!(denied.len(), rows, "{answer:#?}");
+        assert_eq!(denied.len(), rows, "{response:#?}");
         let last = denied.last().expect("a row");
         assert_eq!(
             (last.reason.as_deref(), last.actor_session),
             (Some("not_theirs"), Some(ada.session())),
-            "{answer:#?}"
+            "{response:#?}"
         );
         // The first ten of a window have a row each, so start another window.
         portal.advance(seconds(901)).await;

@@ -259,18 +259,18 @@ async fn stream_opened_during_revocation_is_refused_or_closes() {
                 let opened = opening.await;
                 assert!(opened.is_ok(), "the session is live while its end waits");
                 lock.release().await;
-                ending.await.expect("answered").expect(200);
+                ending.await.expect("the request task").expect(200);
                 opened
             }
             1 => {
                 let opening = tokio::spawn(opening);
                 lock.release().await;
-                ending.await.expect("answered").expect(200);
-                opening.await.expect("answered")
+                ending.await.expect("the request task").expect(200);
+                opening.await.expect("the request task")
             }
             _ => {
                 lock.release().await;
-                ending.await.expect("answered").expect(200);
+                ending.await.expect("the request task").expect(200);
                 opening.await
             }
         };
@@ -302,11 +302,13 @@ async fn stream_is_refused_to_a_replaced_credential() {
         .with_state(portal.state.clone())
         .layer(Extension(late));
     let request = Request::get(EVENTS).body(Body::empty()).expect("a request");
-    let answer = tokio::time::timeout(seconds(8), routes.oneshot(request)).await;
-    let answer = answer.expect("answered").expect("a router does not fail");
-    assert_eq!(answer.status(), 401);
+    let response = tokio::time::timeout(seconds(8), routes.oneshot(request)).await;
+    let response = response
+        .expect("the request task")
+        .expect("a router does not fail");
+    assert_eq!(response.status(), 401);
     assert_eq!(
-        TestResponse::read(EVENTS, answer).await.end_reason(),
+        TestResponse::read(EVENTS, response).await.end_reason(),
         "renewal_lost"
     );
     assert_eq!(portal.state.hub.open_streams(), 0);

@@ -31,16 +31,20 @@ async fn notice(by: &str, portal: &Portal, guest: &TestUser, expired: &Client) {
         "its own request" => assert!(!expired.is_live().await),
         "sign out all" => drop(again().await.revoke_scope("all").await),
         "sign out others" => {
-            let answer = again().await.delete("/api/v1/sessions?scope=others").await;
-            assert_eq!(answer.expect(200).json(), json!({ "ended": 0 }), "none was live");
+            let response = again().await.delete("/api/v1/sessions?scope=others").await;
+            assert_eq!(
+                response.expect(200).json(),
+                json!({ "ended": 0 }),
+                "none was live"
+            );
         }
         "its device signing in" => drop(portal.desktop("mac").signed_in(guest).await),
         "an administrator" => {
             let ada = portal.system_admin("ada").await;
             let admin = portal.browser(CHROME).signed_in(&ada).await;
             let body = json!({ "user_id": guest.id });
-            let answer = admin.post("/api/v1/admin/sessions/revoke").json(&body).await;
-            assert_eq!(answer.expect(200).json()["ended"], 0, "none was live");
+            let response = admin.post("/api/v1/admin/sessions/revoke").json(&body).await;
+            assert_eq!(response.expect(200).json()["ended"], 0, "none was live");
         }
         "revoke user" => {
             let ended = portal.accounts().revoke_user(&guest.email, None).await;

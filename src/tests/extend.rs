@@ -96,11 +96,11 @@ async fn extending_is_activity_even_in_the_background() {
         portal.advance(seconds(600)).await;
         let [page, api] = calls(&chrome);
         let call = [page, api].into_iter().nth(route).expect("a call");
-        let answer = call.header("x-portal-background", "1").await.expect(200).json();
+        let response = call.header("x-portal-background", "1").await.expect(200).json();
         let idle_end = domain::time::format_rfc3339(portal.now() + seconds(12 * HOUR));
         assert_eq!(chrome.idle_expiry().await, idle_end);
         if route == 1 {
-            assert_eq!(answer["session"]["idle_expires_at"], idle_end);
+            assert_eq!(response["session"]["idle_expires_at"], idle_end);
         }
     }
 }
@@ -121,8 +121,8 @@ async fn no_extension_exceeds_the_lifetime() {
         }
         portal.advance(seconds(1)).await;
         let [page, api] = calls(&chrome);
-        let answer = [page, api].into_iter().nth(route).expect("a call").await;
-        assert_eq!(answer.expect(401).json()["reason"], "lifetime_exceeded");
+        let response = [page, api].into_iter().nth(route).expect("a call").await;
+        assert_eq!(response.expect(401).json()["reason"], "lifetime_exceeded");
         portal.assert_ended(chrome.session(), "lifetime_exceeded").await;
     }
 }
@@ -163,9 +163,9 @@ async fn extension_that_waited_for_revocation_revives_nothing() {
         let late = [page, api].into_iter().nth(route).expect("a call");
         let late = lock.queue(late, 2).await;
         lock.release().await;
-        end.await.expect("answered").expect(204);
-        let answer = late.await.expect("answered").expect(401);
-        assert_eq!(answer.json()["reason"], "revoked");
+        end.await.expect("the request task").expect(204);
+        let response = late.await.expect("the request task").expect(401);
+        assert_eq!(response.json()["reason"], "revoked");
         portal.write_activity().await;
         let row = portal.session_row(chrome.session()).await;
         assert_eq!(row.last_active_at, before);
@@ -187,8 +187,8 @@ async fn extension_just_before_revocation_keeps_nothing_alive() {
     let end = owner.delete(&format!("/api/v1/sessions/{}", chrome.session()));
     let end = lock.queue(end, 2).await;
     lock.release().await;
-    early.await.expect("answered").expect(200);
-    end.await.expect("answered").expect(204);
+    early.await.expect("the request task").expect(200);
+    end.await.expect("the request task").expect(204);
     portal.assert_ended(chrome.session(), "revoked").await;
     assert_eq!(chrome.end_reason().await, "revoked");
 }

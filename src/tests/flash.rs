@@ -104,8 +104,8 @@ async fn message_is_shown_once_by_its_page() {
         .statements_of(root.get(PEOPLE).into_future())
         .await
         .0;
-    let answer = office.disable().await;
-    assert_eq!(answer.location(), PEOPLE);
+    let response = office.disable().await;
+    assert_eq!(response.location(), PEOPLE);
     // Other requests for a page do not consume the message: another tab, a background request, a prefetch, a program.
     for path in [SESSIONS, SETTINGS, "/dashboard", "/dashboard/admin/audit"] {
         assert!(!root.get_text(path).await.contains(DISABLED), "{path}");
@@ -124,7 +124,7 @@ async fn message_is_shown_once_by_its_page() {
 
     let (statements, page) = office
         .portal
-        .statements_of(root.follow(&answer).into_future())
+        .statements_of(root.follow(&response).into_future())
         .await;
     assert!(page.expect(200).body.contains(DISABLED));
     assert_eq!(statements, plain + 1);
@@ -141,10 +141,10 @@ async fn each_page_keeps_its_own_last_message() {
     office.disable().await;
     for page in [PEOPLE, SESSIONS] {
         let next = format!("{page}?q=nora");
-        let answer = root
+        let response = root
             .submit("admin_enable_person", &[("user_id", &*id), ("next", &*next)])
             .await;
-        assert_eq!(answer.location(), next);
+        assert_eq!(response.location(), next);
     }
     for page in [PEOPLE, SESSIONS] {
         let html = root.get_text(page).await;
@@ -167,9 +167,9 @@ async fn message_survives_cookie_rotation() {
         ("next", PEOPLE),
         ("password", "the password of root"),
     ];
-    let answer = root.submit("admin_disable_person", &fields).await.expect(302);
+    let response = root.submit("admin_disable_person", &fields).await.expect(302);
     assert_ne!(root.cookie(), before, "the check was renewed");
-    assert!(root.follow(&answer).await.expect(200).body.contains(DISABLED));
+    assert!(root.follow(&response).await.expect(200).body.contains(DISABLED));
 }
 
 #[tokio::test]
@@ -205,13 +205,13 @@ async fn settings_show_a_forms_result_once() {
             "No other device was signed in.",
         ),
     ] {
-        let answer = chrome
+        let response = chrome
             .post(&format!("/api/{path}"))
             .form(&fields)
             .await
             .expect(302);
-        assert_eq!(answer.location(), SETTINGS);
-        let html = chrome.follow(&answer).await.expect(200).body;
+        assert_eq!(response.location(), SETTINGS);
+        let html = chrome.follow(&response).await.expect(200).body;
         assert!(html.contains(words), "{path}: {html}");
         assert_eq!(html.matches("notice success").count(), 1, "{path}");
         let html = chrome.get_text(SETTINGS).await;
@@ -225,17 +225,17 @@ async fn scripted_page_leaves_no_message() {
     let scripted = office.portal.browser(CHROME);
     scripted.set_cookie(&office.root.cookie().expect("a cookie"));
     let fields = [("user_id", &*office.nora.id.to_string()), ("next", PEOPLE)];
-    let answer = scripted
+    let response = scripted
         .submit("admin_disable_person", &fields)
         .await
         .expect(200)
         .json();
     assert!(
-        answer["message"]
+        response["message"]
             .as_str()
             .is_some_and(|text| text.starts_with(DISABLED))
     );
-    assert_eq!(answer["next"], PEOPLE);
+    assert_eq!(response["next"], PEOPLE);
     assert_eq!(office.stored_message().await, None);
 }
 

@@ -3,7 +3,7 @@
 use crate::harness::*;
 
 /// Returns one response of each kind.
-async fn answers(portal: &Portal) -> Vec<(&'static str, TestResponse)> {
+async fn responses(portal: &Portal) -> Vec<(&'static str, TestResponse)> {
     let maria = portal.broker("maria").await;
     let stranger = portal.browser(SAFARI);
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
@@ -65,7 +65,7 @@ async fn every_response_has_the_security_headers() {
             },
         )];
         let portal = Portal::with(&settings).await;
-        for (name, answer) in answers(&portal).await {
+        for (name, response) in responses(&portal).await {
             for (header, value) in [
                 ("x-content-type-options", "nosniff"),
                 ("referrer-policy", "same-origin"),
@@ -73,15 +73,15 @@ async fn every_response_has_the_security_headers() {
                 ("cross-origin-resource-policy", "same-origin"),
                 ("cache-control", "no-store"),
             ] {
-                assert_eq!(answer.all(header), [value], "{name}: {header}");
+                assert_eq!(response.all(header), [value], "{name}: {header}");
             }
             assert!(
-                answer
+                response
                     .header("permissions-policy")
                     .is_some_and(|value| value.contains("camera=()")),
                 "{name}"
             );
-            let policy = answer.all("content-security-policy");
+            let policy = response.all("content-security-policy");
             assert_eq!(policy.len(), 1, "{name}");
             for part in [
                 "default-src 'none'",
@@ -100,17 +100,17 @@ async fn every_response_has_the_security_headers() {
                 !policy[0].contains("unsafe-inline") && !policy[0].contains("'unsafe-eval'"),
                 "{name}"
             );
-            let hsts = answer.header("strict-transport-security");
+            let hsts = response.header("strict-transport-security");
             assert_eq!(
                 hsts,
                 https.then_some("max-age=63072000; includeSubDomains"),
                 "{name}"
             );
             assert!(
-                answer.header("x-request-id").is_some_and(|id| id.len() == 36),
+                response.header("x-request-id").is_some_and(|id| id.len() == 36),
                 "{name}"
             );
-            assert_eq!(answer.header("server"), None, "{name}");
+            assert_eq!(response.header("server"), None, "{name}");
         }
     }
 }
@@ -172,8 +172,8 @@ async fn every_script_has_the_policys_nonce() {
 async fn only_pages_may_run_scripts() {
     let portal = Portal::start().await;
     for path in ["/healthz", "/api/session_state", "/dashboard", "/"] {
-        let answer = portal.browser(SAFARI).get(path).await;
-        let policy = answer.header("content-security-policy").expect("a policy");
+        let response = portal.browser(SAFARI).get(path).await;
+        let policy = response.header("content-security-policy").expect("a policy");
         assert!(!policy.contains("script-src"), "{path}: {policy}");
     }
 }

@@ -8,8 +8,8 @@ use crate::harness::*;
 
 /// Asserts that the response is no server error.
 #[track_caller]
-fn assert_no_fault_of_ours(answer: &TestResponse) {
-    assert!(answer.status < 500, "{answer:#?}");
+fn assert_no_fault_of_ours(response: &TestResponse) {
+    assert!(response.status < 500, "{response:#?}");
 }
 
 /// Generates text for a header, and bytes that are not text.
@@ -281,10 +281,10 @@ fn no_body_causes_a_server_error() {
             2 => portal.browser(CHROME).signed_in(maria).await,
             _ => portal.browser(CHROME).signed_in(maria).await.without_script(),
         };
-        let answer = mangling.apply(client.call(method, &path), &body).await;
-        assert_no_fault_of_ours(&answer);
-        if path.starts_with("/api/v1/") && answer.status >= 400 {
-            assert!(!answer.problem().is_empty());
+        let response = mangling.apply(client.call(method, &path), &body).await;
+        assert_no_fault_of_ours(&response);
+        if path.starts_with("/api/v1/") && response.status >= 400 {
+            assert!(!response.problem().is_empty());
         }
     });
 }
@@ -337,10 +337,10 @@ fn no_header_causes_a_server_error() {
                 2 => call.bytes_header("authorization", &with("Bearer ")),
                 _ => call.bytes_header("authorization", &credential),
             };
-            let answer = call.await;
-            assert_no_fault_of_ours(&answer);
+            let response = call.await;
+            assert_no_fault_of_ours(&response);
             if path.contains("session_state") {
-                answer.expect(401);
+                response.expect(401);
             }
         },
     );
@@ -365,10 +365,10 @@ fn every_user_agent_signs_in_and_is_listed() {
             let fields = [("email", &*maria.email), ("password", &*maria.password)];
             client.submit("sign_in", &fields)
         };
-        let answer = call.bytes_header("user-agent", &began_in).await;
-        assert!(answer.status < 300, "{answer:#?}");
+        let response = call.bytes_header("user-agent", &began_in).await;
+        assert!(response.status < 300, "{response:#?}");
         if desktop {
-            client.take_tokens(&answer);
+            client.take_tokens(&response);
         }
         let list = client
             .get("/api/v1/sessions")
@@ -382,8 +382,8 @@ fn every_user_agent_signs_in_and_is_listed() {
         }
         // Later in another one: the session continues or ends, but no request fails.
         for path in ["/dashboard/settings", "/api/v1/sessions"] {
-            let answer = client.get(path).bytes_header("user-agent", &seen_in).await;
-            assert_no_fault_of_ours(&answer);
+            let response = client.get(path).bytes_header("user-agent", &seen_in).await;
+            assert_no_fault_of_ours(&response);
         }
     });
 }
@@ -440,22 +440,22 @@ fn next_never_leaves_the_portal() {
             ("password", &*maria.password),
             ("next", &*next),
         ];
-        let answer = chrome.submit("sign_in", &fields).await.expect(200);
-        assert_here(answer.json().as_str().expect("a path"));
+        let response = chrome.submit("sign_in", &fields).await.expect(200);
+        assert_here(response.json().as_str().expect("a path"));
         let plain = portal.browser(CHROME).without_script();
-        let answer = plain.submit("sign_in", &fields).await.expect(302);
-        assert_here(answer.location());
-        let answer = chrome
+        let response = plain.submit("sign_in", &fields).await.expect(302);
+        assert_here(response.location());
+        let response = chrome
             .get(&format!("/login?next={}", encode_query_value(&next)))
             .await
             .expect(303);
-        assert_here(answer.location());
+        assert_here(response.location());
         let wrong = [("email", &*maria.email), ("password", "not it"), ("next", &*next)];
-        let answer = portal
+        let response = portal
             .browser(CHROME)
             .without_script()
             .submit("sign_in", &wrong)
             .await;
-        assert_here(answer.expect(302).location());
+        assert_here(response.expect(302).location());
     });
 }

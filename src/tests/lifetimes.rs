@@ -188,8 +188,8 @@ async fn longer_limits_revive_no_expired_session() {
             SignInElsewhere => drop(portal.desktop("mac").signed_in(&maria).await),
             SignOutOfOthers => {
                 let mac = portal.desktop("mac").signed_in(&maria).await;
-                let answer = mac.revoke_scope("others").await;
-                assert_eq!(answer["ended"], 0, "it was not live any more");
+                let response = mac.revoke_scope("others").await;
+                assert_eq!(response["ended"], 0, "it was not live any more");
             }
             CleanUp => assert_eq!(portal.clean_up().await.ended, 1),
             Nobody => {}
@@ -205,9 +205,9 @@ async fn longer_limits_revive_no_expired_session() {
         };
         policy.set(Role::Broker, longer);
         portal.accounts().apply_policy(&policy).await.expect("applied");
-        let answer = state(&chrome).await;
-        assert_eq!(answer.status, 401, "{noticed:?}");
-        assert_eq!(answer.end_reason(), "idle_timeout", "{noticed:?}");
+        let response = state(&chrome).await;
+        assert_eq!(response.status, 401, "{noticed:?}");
+        assert_eq!(response.end_reason(), "idle_timeout", "{noticed:?}");
         assert_eq!(portal.ends_of(chrome.session()).await.len(), 1, "{noticed:?}");
     }
 }

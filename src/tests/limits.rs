@@ -93,8 +93,11 @@ async fn limit_is_explained_on_both_devices() {
     portal.advance(seconds(1)).await;
 
     let thinkpad = portal.desktop("thinkpad");
-    let answer = thinkpad.sign_in(&maria).await;
-    assert_eq!(answer.expect(201).json()["signed_out"], json!([chrome.session()]));
+    let response = thinkpad.sign_in(&maria).await;
+    assert_eq!(
+        response.expect(201).json()["signed_out"],
+        json!([chrome.session()])
+    );
     let page = chrome.get("/dashboard").await.expect(303);
     assert_eq!(page.location(), "/login?next=/dashboard&reason=session_limit");
     let row = &portal.ends_of(chrome.session()).await[0];
@@ -131,8 +134,8 @@ async fn repeated_sign_in_replaces_only_its_own_session() {
     }
     portal.advance(seconds(1)).await;
     let again = portal.desktop("mac");
-    let answer = again.sign_in(&maria).await;
-    assert_eq!(answer.expect(201).json()["signed_out"], Value::Null);
+    let response = again.sign_in(&maria).await;
+    assert_eq!(response.expect(201).json()["signed_out"], Value::Null);
     portal.assert_ended(mac.session(), "signed_out").await;
     assert!(chrome.is_live().await);
 }

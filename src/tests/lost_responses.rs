@@ -4,7 +4,7 @@ use crate::harness::*;
 
 const LOST: &str = "renewal_lost";
 const WORDS: &str =
-    "Your sign-in was renewed, but this browser did not receive the answer. Please sign in again.";
+    "Your sign-in was renewed, but this browser did not receive the response. Please sign in again.";
 
 /// How a browser's cookie is rotated.
 const RENEWALS: [&str; 3] = ["reauthenticate", "change_password", "revoke"];
@@ -12,7 +12,7 @@ const RENEWALS: [&str; 3] = ["reauthenticate", "change_password", "revoke"];
 /// Rotates the cookie of a browser and returns the same browser without the new cookie.
 async fn lose_answer(renewal: &str, person: &mut TestUser, browser: &Client) -> Client {
     let old_client = browser.duplicate();
-    let answer = match renewal {
+    let response = match renewal {
         "reauthenticate" => {
             let call = browser.post("/api/v1/session/reauthenticate");
             call.json(&json!({ "password": person.password })).await
@@ -20,9 +20,9 @@ async fn lose_answer(renewal: &str, person: &mut TestUser, browser: &Client) -> 
         "change_password" => {
             let new = "an entirely new password";
             let fields = [("current_password", &*person.password), ("new_password", new)];
-            let answer = browser.submit("change_password", &fields).await;
+            let response = browser.submit("change_password", &fields).await;
             person.password = new.to_owned();
-            answer
+            response
         }
         _ => {
             // The last check is too old, so the password is sent along.
@@ -31,7 +31,7 @@ async fn lose_answer(renewal: &str, person: &mut TestUser, browser: &Client) -> 
             browser.submit("sign_out_other_devices", &fields).await
         }
     };
-    answer.expect(200);
+    response.expect(200);
     assert_ne!(browser.cookie(), old_client.cookie());
     old_client
 }
@@ -63,9 +63,9 @@ async fn lost_cookie_is_explained_and_the_old_invalid() {
             old_client.post("/api/sign_out"),
             old_client.get("/login"),
         ] {
-            let answer = call.await;
-            assert!([200, 401].contains(&answer.status), "{answer:#?}");
-            assert_eq!(answer.all("set-cookie"), Vec::<&str>::new(), "{answer:#?}");
+            let response = call.await;
+            assert!([200, 401].contains(&response.status), "{response:#?}");
+            assert_eq!(response.all("set-cookie"), Vec::<&str>::new(), "{response:#?}");
         }
         assert!(chrome.is_live().await, "whoever has the new cookie goes on");
         assert_eq!(
@@ -126,7 +126,7 @@ async fn session_with_received_cookie_is_no_orphan() {
     let sign_in = lock.queue(old.spawn_sign_in(&maria), 1).await;
     assert!(chrome.is_live().await);
     lock.release().await;
-    sign_in.await.expect("answered").expect(200);
+    sign_in.await.expect("the request task").expect(200);
     assert!(chrome.is_live().await);
     assert_eq!(portal.live_sessions(maria.id).await.len(), 2);
     assert_eq!(portal.audit("session_ended").await, []);
@@ -213,7 +213,7 @@ async fn late_retry_is_recorded_as_lost_response() {
         // Clean-up has erased the salt for repeating the response.
         reuse.portal.clean_up().await;
         let retry = late.refresh().await;
-        Reuse::assert_refused(retry, "Probably an answer was lost on the network");
+        Reuse::assert_refused(retry, "Probably a response was lost on the network");
         reuse
             .assert_cause(
                 "lost_answer",
@@ -236,8 +236,8 @@ async fn used_successor_is_recorded_as_two_holders() {
             _ => drop(reuse.mac.get("/api/v1/sessions").await.expect(200)),
         }
         let retry = copy.refresh().await;
-        Reuse::assert_refused(retry, "Usually an answer was lost on the network");
-        // The holder of the new tokens gets the same answer.
+        Reuse::assert_refused(retry, "Usually a response was lost on the network");
+        // The holder of the new tokens gets the same response.
         let told = reuse.mac.get("/api/v1/session_state").await;
         assert_eq!(told.end_reason(), "token_reuse");
         let detail = told.json()["detail"].clone();

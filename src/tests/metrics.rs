@@ -122,8 +122,8 @@ async fn every_action_increments_only_its_counter() {
     let refreshed = |outcome: &str| once(&format!(r#"refreshes_total{{outcome="{outcome}"}}"#));
     for outcome in ["exchanged", "repeated"] {
         let moved = changes_after(&portal, &COUNTS, async || {
-            let answer = mac.exchange(&first).await.expect(200);
-            mac.take_tokens(&answer);
+            let response = mac.exchange(&first).await.expect(200);
+            mac.take_tokens(&response);
         });
         assert_eq!(moved.await, refreshed(outcome));
     }
@@ -430,17 +430,17 @@ async fn health_command_prints_the_same_checks() {
 #[tokio::test]
 async fn scrape_is_uncached_prometheus_text_without_database_access() {
     let portal = Portal::start().await;
-    let (statements, answer) = portal
+    let (statements, response) = portal
         .statements_of(async { portal.browser(CHROME).get("/metrics").await.expect(200) })
         .await;
     assert_eq!(statements, 0);
     assert_eq!(
-        answer.header("content-type"),
+        response.header("content-type"),
         Some("text/plain; version=0.0.4; charset=utf-8")
     );
-    assert_eq!(answer.header("cache-control"), Some("no-store"));
-    assert_eq!(answer.all("set-cookie"), Vec::<&str>::new());
-    for line in answer.body.lines().filter(|line| !line.starts_with('#')) {
+    assert_eq!(response.header("cache-control"), Some("no-store"));
+    assert_eq!(response.all("set-cookie"), Vec::<&str>::new());
+    for line in response.body.lines().filter(|line| !line.starts_with('#')) {
         let (series, value) = line.rsplit_once(' ').expect("a series and a value");
         assert!(value.parse::<f64>().is_ok(), "{line}");
         let name = series.split('{').next().unwrap_or_default();
@@ -451,7 +451,7 @@ async fn scrape_is_uncached_prometheus_text_without_database_access() {
         );
     }
     let version = format!(r#"build_info{{version="{}"}}"#, env!("CARGO_PKG_VERSION"));
-    assert_eq!(Scrape(answer.body).value(&version), 1.0);
+    assert_eq!(Scrape(response.body).value(&version), 1.0);
 }
 
 /// Exercises every metric.

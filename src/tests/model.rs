@@ -165,14 +165,14 @@ impl World {
     async fn revoke(&mut self, by: usize, query: &str, targets: &[usize], reason: &'static str) {
         let needs_check = targets != [by];
         let (accepted, fresh) = (self.record_request(by), self.is_fresh(by));
-        let answer = self.sessions[by]
+        let response = self.sessions[by]
             .client
             .delete(&format!("/api/v1/sessions{query}"))
             .await;
         if !accepted {
-            answer.expect(401);
+            response.expect(401);
         } else if needs_check && !fresh {
-            answer.expect(403);
+            response.expect(403);
         } else {
             let live: Vec<_> = targets
                 .iter()
@@ -180,9 +180,9 @@ impl World {
                 .filter(|target| self.sessions[*target].ended.is_none())
                 .collect();
             if query.starts_with('?') {
-                assert_eq!(answer.expect(200).json(), json!({ "ended": live.len() }));
+                assert_eq!(response.expect(200).json(), json!({ "ended": live.len() }));
             } else {
-                answer.expect(if live.is_empty() { 404 } else { 204 });
+                response.expect(if live.is_empty() { 404 } else { 204 });
             }
             for target in live {
                 self.sessions[target].ended = Some(if targets == [by] && reason == "revoked" {
@@ -205,11 +205,11 @@ impl World {
                 let Some(by) = self.pick(by) else { return };
                 let accepted = self.record_request(by);
                 let client = &self.sessions[by].client;
-                let answer = match step {
+                let response = match step {
                     Step::Act { .. } => client.get("/api/v1/sessions").await,
                     _ => client.post("/api/v1/session/extend").await,
                 };
-                answer.expect(if accepted { 200 } else { 401 });
+                response.expect(if accepted { 200 } else { 401 });
             }
             Step::Refresh { by } => {
                 let Some(by) = self.pick(by) else { return };
@@ -217,12 +217,12 @@ impl World {
                 if session.access_until.is_none() {
                     return;
                 }
-                let answer = session.client.refresh().await;
+                let response = session.client.refresh().await;
                 if session.ended.is_none() {
-                    answer.expect(200);
+                    response.expect(200);
                     session.access_until = Some(self.now + ACCESS_TOKEN);
                 } else {
-                    answer.expect(401);
+                    response.expect(401);
                 }
             }
             Step::SignOut { by } => {
@@ -253,11 +253,11 @@ impl World {
     async fn revoke_all(&mut self, by: usize, all: &[usize]) {
         if all == [by] && !self.is_fresh(by) {
             let accepted = self.record_request(by);
-            let answer = self.sessions[by]
+            let response = self.sessions[by]
                 .client
                 .delete("/api/v1/sessions?scope=all")
                 .await;
-            answer.expect(if accepted { 403 } else { 401 });
+            response.expect(if accepted { 403 } else { 401 });
             return;
         }
         self.revoke(by, "?scope=all", all, "signed_out_everywhere").await;
@@ -267,18 +267,18 @@ impl World {
     async fn assert_agrees(&self, asked: &[usize]) {
         for &index in asked {
             let session = &self.sessions[index];
-            let answer = session.client.get("/api/v1/session_state").await;
+            let response = session.client.get("/api/v1/session_state").await;
             match session.ended {
-                Some(reason) => assert_eq!(answer.end_reason(), reason, "session {index}"),
+                Some(reason) => assert_eq!(response.end_reason(), reason, "session {index}"),
                 None if session.is_accepted(self.now) => {
-                    let idle_end = answer.expect(200).json()["session"]["idle_expires_at"].clone();
+                    let idle_end = response.expect(200).json()["session"]["idle_expires_at"].clone();
                     let left = self.portal.now() + seconds(session.active + IDLE - self.now);
                     // A vendor's activity may not be written yet; the stored time is not later than the true one.
                     let said: chrono::DateTime<chrono::Utc> =
                         serde_json::from_value(idle_end).expect("a time");
                     assert!(said <= left, "session {index}: {said} {left}");
                 }
-                None => assert_eq!(answer.end_reason(), "unknown", "session {index}"),
+                None => assert_eq!(response.end_reason(), "unknown", "session {index}"),
             }
         }
         let rows = sqlx::query(

@@ -14,9 +14,9 @@ async fn every_api_response_matches_its_description() {
     let ada = portal.admin("ada", "Northgate").await;
     let described = Description::fetch(&portal).await;
     let mut seen = BTreeSet::new();
-    let mut check = |operation: &str, answer: &TestResponse| {
-        described.assert_matches(operation, answer);
-        seen.insert(format!("{operation} {}", answer.status));
+    let mut check = |operation: &str, response: &TestResponse| {
+        described.assert_matches(operation, response);
+        seen.insert(format!("{operation} {}", response.status));
     };
 
     let stranger = portal.anonymous();
@@ -83,8 +83,8 @@ async fn every_api_response_matches_its_description() {
             .await,
     );
     for _ in 0..5 {
-        let answer = renew(&chrome, "wrong").await;
-        check(REAUTHENTICATE, &answer);
+        let response = renew(&chrome, "wrong").await;
+        check(REAUTHENTICATE, &response);
     }
     let renewed = renew(&mac, &maria.password).await;
     check(REAUTHENTICATE, &renewed);
@@ -236,12 +236,12 @@ async fn only_sign_in_and_refresh_need_no_credential() {
         let (method, path) = operation.split_once(' ').expect("an operation");
         let path = path.replace("{id}", "00000000-0000-4000-8000-000000000000");
         let call = portal.anonymous().call(method.parse().expect("a method"), &path);
-        let answer = call.json(&json!({})).await;
+        let response = call.json(&json!({})).await;
         let open = ["POST /api/v1/sessions", "POST /api/v1/sessions/refresh"].contains(&operation.as_str());
         assert_eq!(
-            answer.status,
+            response.status,
             if open { 422 } else { 401 },
-            "{operation}: {answer:#?}"
+            "{operation}: {response:#?}"
         );
     }
 }

@@ -70,8 +70,8 @@ async fn switching_affects_only_the_current_session() {
         ("organization_id", &*ids["Harbour"]),
         ("next", "/dashboard/settings"),
     ];
-    let answer = firefox.submit("switch_organization", &fields).await.expect(302);
-    assert_eq!(answer.location(), "/dashboard/settings");
+    let response = firefox.submit("switch_organization", &fields).await.expect(302);
+    assert_eq!(response.location(), "/dashboard/settings");
 }
 
 #[tokio::test]
@@ -86,11 +86,11 @@ async fn users_switch_only_to_their_own_organizations() {
         "nonsense",
         "",
     ] {
-        let answer = chrome
+        let response = chrome
             .submit("switch_organization", &[("organization_id", id)])
             .await;
         let missing = json!({ "code": "not_found", "what": "organization" });
-        assert_eq!(answer.expect(404).json(), missing, "{id}");
+        assert_eq!(response.expect(404).json(), missing, "{id}");
     }
     assert_eq!(looks_at(&chrome).await.0, "Northgate");
     assert_eq!(portal.audit("organization_switched").await, []);
@@ -111,8 +111,8 @@ async fn switch_is_refused_when_the_session_would_expire() {
     // An administrator's session lasts twelve hours.
     portal.advance(seconds(12 * 3600)).await;
     let fields = [("organization_id", &*ids["Harbour"])];
-    let answer = chrome.submit("switch_organization", &fields).await.expect(403);
-    assert_eq!(answer.json()["code"], "sign_in_too_old");
+    let response = chrome.submit("switch_organization", &fields).await.expect(403);
+    assert_eq!(response.json()["code"], "sign_in_too_old");
     assert_eq!(looks_at(&chrome).await, (json!("Northgate"), json!("guest")));
 }
 

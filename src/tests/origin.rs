@@ -89,22 +89,22 @@ async fn cross_origin_requests_are_forbidden_without_effect() {
                     .without_header("sec-fetch-site")
                     .without_header("origin")
                     .header(name, value);
-                let answer = call.await;
+                let response = call.await;
                 assert_eq!(
-                    answer.status, 403,
-                    "{method} {path} with {name}: {value}: {answer:#?}"
+                    response.status, 403,
+                    "{method} {path} with {name}: {value}: {response:#?}"
                 );
-                assert_eq!(answer.all("set-cookie"), Vec::<&str>::new(), "{path}");
+                assert_eq!(response.all("set-cookie"), Vec::<&str>::new(), "{path}");
                 let (code, words) = match value {
                     "null" => ("origin_hidden", "Your browser did not say"),
                     _ => ("forbidden", "It came from another site."),
                 };
                 if path.starts_with("/api/v1") {
-                    assert_eq!(answer.problem(), code);
+                    assert_eq!(response.problem(), code);
                 } else if script {
-                    assert_eq!(answer.json()["code"], code);
+                    assert_eq!(response.json()["code"], code);
                 } else {
-                    assert!(answer.body.contains(words), "{}", answer.body);
+                    assert!(response.body.contains(words), "{}", response.body);
                 }
             }
         }
@@ -180,11 +180,11 @@ async fn get_requests_change_nothing() {
         /dashboard/settings /dashboard/settings/sign-out-all /login",
     ) {
         for method in [Method::GET, Method::HEAD, Method::OPTIONS] {
-            let answer = chrome.call(method.clone(), &format!("{path}?{query}")).await;
-            assert_eq!(answer.all("set-cookie"), Vec::<&str>::new(), "{method} {path}");
-            assert!(answer.status < 500, "{method} {path}: {answer:#?}");
+            let response = chrome.call(method.clone(), &format!("{path}?{query}")).await;
+            assert_eq!(response.all("set-cookie"), Vec::<&str>::new(), "{method} {path}");
+            assert!(response.status < 500, "{method} {path}: {response:#?}");
             if method == Method::GET && path.starts_with("/api/") && path != "/api/v1/sessions" {
-                assert!([404, 405].contains(&answer.status), "{path}: {answer:#?}");
+                assert!([404, 405].contains(&response.status), "{path}: {response:#?}");
             }
         }
     }
@@ -232,8 +232,8 @@ async fn forms_never_redirect_to_a_foreign_referer() {
             ("/api/choose_theme", &[("theme", "dark")]),
             ("/api/revoke_session", &[("session_id", "x")]),
         ] {
-            let answer = chrome.post(path).header("referer", referer).form(fields).await;
-            let place = answer.expect(302).location().to_owned();
+            let response = chrome.post(path).header("referer", referer).form(fields).await;
+            let place = response.expect(302).location().to_owned();
             assert!(
                 place.starts_with('/') && !place.contains("evil"),
                 "{referer}: {place}"
@@ -290,11 +290,11 @@ async fn refusal_names_the_public_url() {
             call.header(elsewhere[1].0, elsewhere[1].1)
         };
 
-        let answer = opened_elsewhere(chrome.submit("sign_in", &fields))
+        let response = opened_elsewhere(chrome.submit("sign_in", &fields))
             .await
             .expect(403);
         assert_eq!(
-            answer.json(),
+            response.json(),
             json!({ "code": "wrong_address", "address": public })
         );
 
@@ -314,11 +314,11 @@ async fn refusal_names_the_public_url() {
         );
 
         let body = json!({ "email": maria.email, "password": maria.password, "device": device });
-        let answer = opened_elsewhere(chrome.post("/api/v1/sessions").json(&body))
+        let response = opened_elsewhere(chrome.post("/api/v1/sessions").json(&body))
             .await
             .expect(403);
-        assert_eq!(answer.problem(), "wrong_address");
-        let detail = answer.json()["detail"].as_str().expect("a text").to_owned();
+        assert_eq!(response.problem(), "wrong_address");
+        let detail = response.json()["detail"].as_str().expect("a text").to_owned();
         assert!(
             detail.contains(public) && detail.contains("PORTAL_PUBLIC_URL"),
             "{detail}"
@@ -360,16 +360,16 @@ async fn demo_server_answers_loopback_hosts_only() {
         "",
     ] {
         for path in words("/login / /api/session_state /api/v1/session_state /failure.css /metrics") {
-            let answer = chrome.get(path).header("host", host).await.expect(403);
+            let response = chrome.get(path).header("host", host).await.expect(403);
             assert!(
-                answer.body.contains("http://127.0.0.1:3000"),
-                "{path} {host}: {answer:#?}"
+                response.body.contains("http://127.0.0.1:3000"),
+                "{path} {host}: {response:#?}"
             );
         }
         let sign_in = chrome.submit("sign_in", &fields).header("host", host);
-        let answer = sign_in.await.expect(403);
+        let response = sign_in.await.expect(403);
         assert_eq!(
-            (answer.json()["code"].as_str(), answer.all("set-cookie")),
+            (response.json()["code"].as_str(), response.all("set-cookie")),
             (Some("wrong_address"), vec![])
         );
     }
@@ -412,8 +412,8 @@ async fn demo_server_refuses_what_a_proxy_forwards() {
         ("origin", "https://localhost.evil.example"),
         ("origin", "null"),
     ] {
-        let answer = sign_in().header(name, value).await.expect(403);
-        assert_eq!(answer.json()["code"], "wrong_address", "{name}: {value}");
+        let response = sign_in().header(name, value).await.expect(403);
+        assert_eq!(response.json()["code"], "wrong_address", "{name}: {value}");
         let page = chrome.get("/login").header("host", "127.0.0.1:3000");
         page.header(name, value).await.expect(403);
     }

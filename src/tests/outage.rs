@@ -5,17 +5,17 @@ use broker_portal::server::database::Database;
 use crate::harness::*;
 
 #[track_caller]
-fn assert_unavailable(name: &str, answer: &TestResponse) {
-    assert_eq!(answer.status, 503, "{name}: {answer:#?}");
+fn assert_unavailable(name: &str, response: &TestResponse) {
+    assert_eq!(response.status, 503, "{name}: {response:#?}");
     assert!(
-        answer
+        response
             .header("retry-after")
             .is_some_and(|s| s.parse::<u32>().is_ok()),
-        "{name}: {answer:#?}"
+        "{name}: {response:#?}"
     );
-    assert_eq!(answer.all("set-cookie"), Vec::<&str>::new(), "{name}");
+    assert_eq!(response.all("set-cookie"), Vec::<&str>::new(), "{name}");
     for word in ["sqlx", "postgres", "Postgres", "datab_", "test_", "connection"] {
-        assert!(!answer.body.contains(word), "{name}: {}", answer.body);
+        assert!(!response.body.contains(word), "{name}: {}", response.body);
     }
 }
 
@@ -30,12 +30,12 @@ async fn while_away(chrome: &Client, mac: &Client, person: &TestUser) {
     }
     for client in [chrome, mac] {
         for path in ["/api/v1/sessions", "/api/v1/session_state", "/api/session_state"] {
-            let answer = client.get(path).await;
-            assert_unavailable(path, &answer);
-            assert_eq!(answer.problem(), "unavailable");
+            let response = client.get(path).await;
+            assert_unavailable(path, &response);
+            assert_eq!(response.problem(), "unavailable");
         }
-        let answer = client.delete("/api/v1/sessions?scope=all").await;
-        assert_unavailable("revoke", &answer);
+        let response = client.delete("/api/v1/sessions?scope=all").await;
+        assert_unavailable("revoke", &response);
     }
     for path in [
         "/api/list_active_sessions",
@@ -43,23 +43,23 @@ async fn while_away(chrome: &Client, mac: &Client, person: &TestUser) {
         "/api/sign_out",
         "/api/show_viewer",
     ] {
-        let answer = chrome.post(path).await;
-        assert_unavailable(path, &answer);
-        assert_eq!(answer.json(), json!({ "code": "unavailable" }), "{path}");
+        let response = chrome.post(path).await;
+        assert_unavailable(path, &response);
+        assert_eq!(response.json(), json!({ "code": "unavailable" }), "{path}");
         assert_unavailable(path, &plain.post(path).await);
     }
 
     // The sign-in page works; submitting it reports the outage.
     portal.browser(SAFARI).get("/login").await.expect(200);
     portal.browser(SAFARI).get("/dashboard").await.expect(303);
-    let answer = portal.desktop("thinkpad").post("/api/v1/sessions").json(&json!({
+    let response = portal.desktop("thinkpad").post("/api/v1/sessions").json(&json!({
         "email": person.email,
         "password": person.password,
         "device": { "device_id": "a", "device_name": "b", "os": "c", "platform": "d" },
     }));
-    let answer = answer.await;
-    assert_unavailable("desktop sign-in", &answer);
-    assert_eq!(answer.problem(), "unavailable");
+    let response = response.await;
+    assert_unavailable("desktop sign-in", &response);
+    assert_eq!(response.problem(), "unavailable");
 
     portal.anonymous().get("/healthz").await.expect(200);
     let ready = portal.anonymous().get("/readyz").await.expect(503);
@@ -69,11 +69,11 @@ async fn while_away(chrome: &Client, mac: &Client, person: &TestUser) {
 /// Waits until everything works again. Each broken connection in the pool may cost one request.
 async fn recovers(client: &Client, path: &str) {
     for _ in 0..Database::MAX_CONNECTIONS {
-        let answer = client.get(path).await;
-        if answer.status == 503 {
-            assert_unavailable(path, &answer);
+        let response = client.get(path).await;
+        if response.status == 503 {
+            assert_unavailable(path, &response);
         } else {
-            answer.expect(200);
+            response.expect(200);
         }
     }
     client.get(path).await.expect(200);
@@ -114,9 +114,9 @@ async fn sign_in_during_an_outage_says_retry_after() {
     let (portal, maria, chrome) = Portal::with_browser().await;
     let outage = portal.disconnect_database().await;
     let fields = [("email", &*maria.email), ("password", &*maria.password)];
-    let answer = portal.browser(CHROME).submit("sign_in", &fields).await;
-    assert_eq!(answer.json()["code"], "unavailable");
-    assert_unavailable("sign-in", &answer);
+    let response = portal.browser(CHROME).submit("sign_in", &fields).await;
+    assert_eq!(response.json()["code"], "unavailable");
+    assert_unavailable("sign-in", &response);
 
     let plain = portal.browser(CHROME).without_script();
     let origin = portal.state.config.public_url.origin();
@@ -149,7 +149,7 @@ async fn activity_before_an_outage_is_written_afterwards() {
         .activity
         .flush(&portal.state.database)
         .await
-        .expect_err("nobody answers");
+        .expect_err("the database is gone");
     outage.end().await;
     portal.write_activity().await;
     assert_eq!(portal.session_row(chrome.session()).await.last_active_at, active);
@@ -181,7 +181,7 @@ async fn locked_user_row_asks_to_retry() {
     // Meanwhile the user reads, and other users do anything.
     chrome.get("/dashboard/settings").await.expect(200);
     firefox.revoke_scope("all").await;
-    assert_unavailable("revoke", &stuck.await.expect("answered"));
+    assert_unavailable("revoke", &stuck.await.expect("the request task"));
     lock.release().await;
     assert_eq!(portal.end_reason(chrome.session()).await, None);
     chrome.revoke_scope("all").await;

@@ -35,11 +35,11 @@ async fn private_pages_redirect_to_sign_in_and_back() {
         /dashboard/nowhere",
     ) {
         let chrome = portal.browser(CHROME).without_script();
-        let answer = chrome.get(path).await.expect(303);
+        let response = chrome.get(path).await.expect(303);
         let next = domain::query::encode_query_value(path);
-        assert_eq!(answer.location(), format!("/login?next={next}"));
-        assert!(answer.body.is_empty(), "{}", answer.body);
-        let login = chrome.follow(&answer).await.expect(200);
+        assert_eq!(response.location(), format!("/login?next={next}"));
+        assert!(response.body.is_empty(), "{}", response.body);
+        let login = chrome.follow(&response).await.expect(200);
         let field = format!(r#"name="next" value="{}""#, path.replace('&', "&amp;"));
         assert!(login.body.contains(&field), "{}", login.body);
 
@@ -48,8 +48,8 @@ async fn private_pages_redirect_to_sign_in_and_back() {
             ("password", &*maria.password),
             ("next", path),
         ];
-        let answer = chrome.submit("sign_in", &fields).await;
-        assert_eq!(answer.location(), path);
+        let response = chrome.submit("sign_in", &fields).await;
+        assert_eq!(response.location(), path);
     }
     portal.anonymous().get("/").await.expect(303);
 }
@@ -123,11 +123,11 @@ async fn without_javascript_revoking_one_device_is_confirmed() {
     let chrome = portal.browser(CHROME).without_script().signed_in(&maria).await;
 
     let id = firefox.session().to_string();
-    let answer = chrome
+    let response = chrome
         .submit("revoke_session", &[("session_id", &id)])
         .await
         .expect(302);
-    let page = chrome.follow(&answer).await.expect(200);
+    let page = chrome.follow(&response).await.expect(200);
     assert!(
         text(&page.body).contains("The device has been signed out."),
         "{}",
@@ -136,11 +136,11 @@ async fn without_javascript_revoking_one_device_is_confirmed() {
     assert!(!page.body.contains(&id));
 
     // A second click on the previous page shows the message for an ended session, and the list.
-    let answer = chrome
+    let response = chrome
         .submit("revoke_session", &[("session_id", &id)])
         .await
         .expect(302);
-    let back = answer.location();
+    let back = response.location();
     let page = chrome.get(back).await.expect(200);
     assert!(
         text(&page.body).contains("That session no longer exists."),
@@ -156,8 +156,8 @@ async fn without_javascript_revoking_other_devices_is_confirmed() {
     let maria = portal.broker("maria").await;
     let firefox = portal.browser(FIREFOX).signed_in(&maria).await;
     let chrome = portal.browser(CHROME).without_script().signed_in(&maria).await;
-    let answer = chrome.post("/api/sign_out_other_devices").await.expect(302);
-    let page = chrome.follow(&answer).await.expect(200);
+    let response = chrome.post("/api/sign_out_other_devices").await.expect(302);
+    let page = chrome.follow(&response).await.expect(200);
     assert!(
         text(&page.body).contains("All other devices have been signed out."),
         "{}",
@@ -240,9 +240,9 @@ async fn without_javascript_signing_out_everywhere_asks_first() {
     );
     mac.get("/api/session_state").await.expect(200);
 
-    let answer = chrome.post("/api/sign_out_all_devices").await.expect(302);
-    assert_eq!(answer.location(), "/login?reason=signed_out_everywhere&by=you");
-    let login = chrome.follow(&answer).await.expect(200);
+    let response = chrome.post("/api/sign_out_all_devices").await.expect(302);
+    assert_eq!(response.location(), "/login?reason=signed_out_everywhere&by=you");
+    let login = chrome.follow(&response).await.expect(200);
     assert!(
         text(&login.body).contains("All your devices have been signed out."),
         "{}",
@@ -259,8 +259,8 @@ async fn without_javascript_signing_out_leads_to_sign_in() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).without_script().signed_in(&maria).await;
-    let answer = chrome.post("/api/sign_out").await.expect(302);
-    let login = chrome.follow(&answer).await.expect(200);
+    let response = chrome.post("/api/sign_out").await.expect(302);
+    let login = chrome.follow(&response).await.expect(200);
     assert!(
         text(&login.body).contains("You have signed out."),
         "{}",
@@ -401,9 +401,9 @@ async fn form_errors_are_shown_to_their_own_browser_only() {
             "/login?next=/dashboard",
         ),
     ] {
-        let answer = client.get(address).await.expect(303);
-        assert_eq!(answer.location(), clean, "{address}");
-        let page = client.follow(&answer).await.expect(200).body;
+        let response = client.get(address).await.expect(303);
+        assert_eq!(response.location(), clean, "{address}");
+        let page = client.follow(&response).await.expect(200).body;
         assert_eq!(count(&page, "class=\"notice"), 0, "{page}");
         assert!(!page.contains(&maria.email), "{page}");
     }
@@ -517,12 +517,12 @@ async fn unknown_paths_are_pages_with_404() {
 async fn theme_is_kept_on_this_browser() {
     let portal = Portal::start().await;
     let chrome = portal.browser(CHROME);
-    let answer = chrome
+    let response = chrome
         .submit("choose_theme", &[("theme", "dark")])
         .await
         .expect(200);
     assert_eq!(
-        answer.all("set-cookie"),
+        response.all("set-cookie"),
         ["portal_theme=dark; HttpOnly; SameSite=Lax; Path=/; Max-Age=31536000"]
     );
     let page = chrome.get("/login").await.expect(200);
@@ -531,8 +531,8 @@ async fn theme_is_kept_on_this_browser() {
         "{}",
         page.body
     );
-    let answer = chrome.submit("choose_theme", &[("theme", "\"><script>")]).await;
-    assert!((400..500).contains(&answer.status), "{answer:#?}");
+    let response = chrome.submit("choose_theme", &[("theme", "\"><script>")]).await;
+    assert!((400..500).contains(&response.status), "{response:#?}");
 }
 
 /// The framework's tasks of one page take locks in opposite orders. On several threads, some pages would deadlock, and

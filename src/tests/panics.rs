@@ -85,17 +85,17 @@ async fn panic_is_500_with_a_request_id() {
         ("/dashboard/panics", "text/html; charset=utf-8"),
         ("/dashboard/half", "text/html; charset=utf-8"),
     ] {
-        let answer = router.clone().oneshot(request(path)).await.expect("an answer");
-        let answer = TestResponse::read(path, answer).await.expect(500);
-        assert_eq!(answer.header("content-type"), Some(form), "{path}");
-        assert!(answer.header("x-request-id").is_some(), "{path}: {answer:#?}");
+        let response = router.clone().oneshot(request(path)).await.expect("a response");
+        let response = TestResponse::read(path, response).await.expect(500);
+        assert_eq!(response.header("content-type"), Some(form), "{path}");
+        assert!(response.header("x-request-id").is_some(), "{path}: {response:#?}");
         assert!(
-            answer.header("x-content-type-options").is_some(),
-            "{path}: {answer:#?}"
+            response.header("x-content-type-options").is_some(),
+            "{path}: {response:#?}"
         );
         assert!(
-            !answer.body.contains("on purpose") && !answer.body.contains("half"),
-            "{path}: {answer:#?}"
+            !response.body.contains("on purpose") && !response.body.contains("half"),
+            "{path}: {response:#?}"
         );
     }
     assert_eq!(count(&portal, "handler").await, "4");
@@ -104,11 +104,11 @@ async fn panic_is_500_with_a_request_id() {
 #[tokio::test]
 async fn panicking_body_closes_the_connection() {
     let portal = Portal::start().await;
-    let answer = router(&portal)
+    let response = router(&portal)
         .oneshot(request("/api/v1/half"))
         .await
-        .expect("an answer");
-    let mut body = answer.into_body();
+        .expect("a response");
+    let mut body = response.into_body();
     assert!(body.frame().await.expect("a beginning").is_ok());
     assert!(
         body.frame().await.expect("an end").is_err(),

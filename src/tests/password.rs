@@ -12,9 +12,9 @@ fn change(client: &Client, current: &str, new: &str) -> Call {
 
 /// Returns whether the password signs in from a new browser.
 async fn opens(portal: &Portal, person: &TestUser, password: &str) -> bool {
-    let answer = portal.browser(SAFARI).try_sign_in(&person.email, password).await;
-    assert!([200, 401].contains(&answer.status), "{answer:#?}");
-    answer.status == 200
+    let response = portal.browser(SAFARI).try_sign_in(&person.email, password).await;
+    assert!([200, 401].contains(&response.status), "{response:#?}");
+    response.status == 200
 }
 
 #[tokio::test]
@@ -28,8 +28,8 @@ async fn password_change_signs_out_everywhere_else() {
     let of_another = portal.browser(CHROME).signed_in(&jonas).await;
     let before = chrome.duplicate();
 
-    let answer = change(&chrome, &maria.password, NEW).await.expect(200);
-    assert_eq!(answer.json(), 2);
+    let response = change(&chrome, &maria.password, NEW).await.expect(200);
+    assert_eq!(response.json(), 2);
     for other in &others {
         portal.assert_ended(other.session(), "password_changed").await;
         let row = &portal.ends_of(other.session()).await[0];
@@ -62,8 +62,8 @@ async fn password_change_can_keep_other_sessions() {
         ("new_password", NEW),
         ("other_sessions", "keep"),
     ];
-    let answer = chrome.submit("change_password", &fields).await.expect(200);
-    assert_eq!(answer.json(), 0);
+    let response = chrome.submit("change_password", &fields).await.expect(200);
+    assert_eq!(response.json(), 0);
     assert!(mac.is_live().await && chrome.is_live().await);
     mac.refresh().await.expect(200);
     assert_eq!(portal.audit("session_ended").await, []);
@@ -84,9 +84,9 @@ async fn without_javascript_the_password_change_is_confirmed() {
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await.without_script();
     let mac = portal.desktop("mac").signed_in(&maria).await;
-    let answer = change(&chrome, &maria.password, NEW).await.expect(302);
-    assert_eq!(answer.location(), "/dashboard/settings");
-    let html = chrome.follow(&answer).await.expect(200).body;
+    let response = change(&chrome, &maria.password, NEW).await.expect(302);
+    assert_eq!(response.location(), "/dashboard/settings");
+    let html = chrome.follow(&response).await.expect(200).body;
     assert!(html.contains("1 other device has been signed out."), "{html}");
     assert!(!mac.is_live().await);
 }
@@ -98,8 +98,8 @@ async fn password_change_always_needs_the_current_password() {
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let mac = portal.desktop("mac").signed_in(&maria).await;
     for wrong in ["", "not it", NEW] {
-        let answer = change(&chrome, wrong, NEW).await.expect(401);
-        assert_eq!(answer.json()["code"], "invalid_credentials");
+        let response = change(&chrome, wrong, NEW).await.expect(401);
+        assert_eq!(response.json()["code"], "invalid_credentials");
     }
     // The holder of a cookie cannot continue guessing.
     change(&chrome, &maria.password, NEW).await.expect(429);
@@ -122,9 +122,9 @@ async fn unsuitable_password_is_rejected_without_changes() {
         ("maria@broker.example", "too_common"),
         (&maria.password, "unchanged"),
     ] {
-        let answer = change(&chrome, &maria.password, new).await.expect(422);
-        assert_eq!(answer.json()["code"], "unsuitable_password", "{new}");
-        assert_eq!(answer.json()["problem"], problem, "{new}");
+        let response = change(&chrome, &maria.password, new).await.expect(422);
+        assert_eq!(response.json()["code"], "unsuitable_password", "{new}");
+        assert_eq!(response.json()["problem"], problem, "{new}");
     }
     assert_eq!(chrome.cookie(), cookie);
     assert!(chrome.is_live().await && mac.is_live().await);
@@ -164,13 +164,13 @@ async fn old_password_sign_in_does_not_survive_change() {
     }
     lock.release().await;
 
-    for answer in before {
-        assert!(answer.await.expect("answered").status < 300);
+    for response in before {
+        assert!(response.await.expect("the request task").status < 300);
     }
-    assert_eq!(changing.await.expect("answered").expect(200).json(), 2);
-    for answer in after {
-        let answer = answer.await.expect("answered").expect(401);
-        assert_eq!(answer.json()["code"], "invalid_credentials");
+    assert_eq!(changing.await.expect("the request task").expect(200).json(), 2);
+    for response in after {
+        let response = response.await.expect("the request task").expect(401);
+        assert_eq!(response.json()["code"], "invalid_credentials");
     }
     for client in &early {
         assert_eq!(client.end_reason().await, "password_changed");
@@ -198,8 +198,8 @@ async fn second_of_two_parallel_changes_is_refused() {
     let first = lock.queue(keep(&chrome, NEW), 1).await;
     let second = lock.queue(keep(&firefox, "a thief's own password"), 2).await;
     lock.release().await;
-    first.await.expect("answered").expect(200);
-    second.await.expect("answered").expect(401);
+    first.await.expect("the request task").expect(200);
+    second.await.expect("the request task").expect(401);
     assert!(opens(&portal, &maria, NEW).await);
     assert!(!opens(&portal, &maria, "a thief's own password").await);
     assert!(firefox.is_live().await && mac.is_live().await);
@@ -216,10 +216,10 @@ async fn revoked_session_cannot_finish_a_password_change() {
     let end = lock.queue(end, 1).await;
     let changing = lock.queue(change(&thief, &maria.password, NEW), 2).await;
     lock.release().await;
-    end.await.expect("answered").expect(204);
-    let answer = changing.await.expect("answered").expect(401);
+    end.await.expect("the request task").expect(204);
+    let response = changing.await.expect("the request task").expect(401);
     assert_eq!(
-        answer.json(),
+        response.json(),
         json!({ "code": "session_ended", "reason": "revoked" })
     );
     assert!(owner.is_live().await);

@@ -48,10 +48,10 @@ async fn persian_names_and_emoji_devices_are_kept() {
     assert!(content, "{out}{err}");
 
     let mac = portal.desktop("mac").device("device_name", "My 👩‍💻 PC");
-    let answer = mac
+    let response = mac
         .try_sign_in("ali@broker.example", "a few words in a row")
         .await;
-    assert_eq!(answer.expect(201).json()["user"]["display_name"], name);
+    assert_eq!(response.expect(201).json()["user"]["display_name"], name);
     let sessions = mac.get_json("/api/v1/sessions").await;
     assert_eq!(sessions["sessions"][0]["device_name"], "My 👩‍💻 PC");
 }
@@ -78,8 +78,8 @@ async fn device_names_are_cleaned_instead_of_refused() {
         ("device_name", " "),
     ] {
         let desktop = portal.desktop("mac").device(field, text);
-        let answer = desktop.sign_in(&maria).await.expect(422);
-        assert_eq!(answer.json()["field"], format!("device.{field}"));
+        let response = desktop.sign_in(&maria).await.expect(422);
+        assert_eq!(response.json()["field"], format!("device.{field}"));
     }
 }
 

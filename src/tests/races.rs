@@ -18,16 +18,16 @@ async fn signing_out_everywhere_rejects_sign_ins_in_progress() {
     lock.release().await;
 
     assert_eq!(
-        all.await.expect("answered").expect(200).json(),
+        all.await.expect("the request task").expect(200).json(),
         json!({ "ended": 1 })
     );
     browser
         .await
-        .expect("answered")
+        .expect("the request task")
         .assert_code(401, "invalid_credentials");
     desktop
         .await
-        .expect("answered")
+        .expect("the request task")
         .assert_problem(401, "invalid_credentials");
     assert_eq!(
         (portal.rows("sessions").await, portal.rows("devices").await),
@@ -45,9 +45,9 @@ async fn signing_out_everywhere_ends_just_created_sessions() {
     let all = lock.queue(chrome.delete("/api/v1/sessions?scope=all"), 2).await;
     lock.release().await;
 
-    signed_in.await.expect("answered").expect(200);
+    signed_in.await.expect("the request task").expect(200);
     assert_eq!(
-        all.await.expect("answered").expect(200).json(),
+        all.await.expect("the request task").expect(200).json(),
         json!({ "ended": 2 })
     );
     assert_eq!(
@@ -73,10 +73,10 @@ async fn assert_late_sign_ins_are_rejected(caller_is_desktop: bool, end: fn(&Cli
     let desktop = lock.queue(late[1].spawn_sign_in(&maria), 3).await;
     lock.release().await;
 
-    others.await.expect("answered").expect(200);
-    for answer in [browser, desktop] {
-        let answer = answer.await.expect("answered").expect(401);
-        assert_eq!(answer.json()["code"], "invalid_credentials");
+    others.await.expect("the request task").expect(200);
+    for response in [browser, desktop] {
+        let response = response.await.expect("the request task").expect(401);
+        assert_eq!(response.json()["code"], "invalid_credentials");
     }
     assert!(caller.is_live().await, "the caller's own session survives");
     assert_eq!(portal.live_sessions(maria.id).await, [caller.session()]);
@@ -114,8 +114,8 @@ async fn administrators_own_revocation_rejects_sign_ins_in_progress() {
     let sign_in = lock.queue(late.spawn_sign_in(&ada), 2).await;
     lock.release().await;
 
-    end.await.expect("answered").expect(200);
-    sign_in.await.expect("answered").expect(401);
+    end.await.expect("the request task").expect(200);
+    sign_in.await.expect("the request task").expect(401);
     assert!(admin.is_live().await);
     assert_eq!(portal.live_sessions(ada.id).await, [admin.session()]);
 }
@@ -146,14 +146,14 @@ async fn only_later_sign_ins_survive_signing_out_everywhere() {
         });
         wait(ahead).await;
         caller.revoke_scope("all").await;
-        let answer = signing_in.await.expect("answered");
+        let response = signing_in.await.expect("the request task");
 
-        if answer.status == 401 {
+        if response.status == 401 {
             too_late += 1;
             ahead -= 300;
             continue;
         }
-        assert!(answer.status < 400, "{answer:#?}");
+        assert!(response.status < 400, "{response:#?}");
         let live = rival.get("/api/v1/session_state").await.status == 200;
         // Both held the user's row lock while writing, so the audit log has their order.
         let after: bool = portal
@@ -201,9 +201,9 @@ async fn password_change_rejects_sign_ins_in_progress() {
     let refused = lock.queue(late.spawn_sign_in(&maria), 3).await;
     lock.release().await;
 
-    early.await.expect("answered").expect(200);
+    early.await.expect("the request task").expect(200);
     assert_eq!(change.await.expect("ran").expect("changed"), 1);
-    refused.await.expect("answered").expect(401);
+    refused.await.expect("the request task").expect(401);
     assert_eq!(
         before.get("/api/session_state").await.end_reason(),
         "password_changed"
@@ -227,7 +227,7 @@ async fn disabling_an_account_rejects_sign_ins_in_progress() {
     lock.release().await;
 
     disabling.await.expect("ran").expect("disabled");
-    refused.await.expect("answered").expect(401);
+    refused.await.expect("the request task").expect(401);
     assert_eq!(portal.rows("sessions").await, 0);
 }
 
@@ -253,9 +253,9 @@ async fn revocation_by_a_revoked_caller_ends_nothing() {
     }
     lock.release().await;
 
-    revoke.await.expect("answered").expect(204);
-    for answer in under_way {
-        assert_eq!(answer.await.expect("answered").end_reason(), "revoked");
+    revoke.await.expect("the request task").expect(204);
+    for response in under_way {
+        assert_eq!(response.await.expect("the request task").end_reason(), "revoked");
     }
     for client in [&owner, &bystander] {
         client.get("/api/v1/session_state").await.expect(200);
@@ -287,8 +287,8 @@ async fn parallel_revocations_end_each_session_once() {
         };
         under_way.spawn(caller.delete(&path).into_future());
     }
-    for answer in under_way.join_all().await {
-        assert!([200, 204, 404].contains(&answer.status), "{answer:#?}");
+    for response in under_way.join_all().await {
+        assert!([200, 204, 404].contains(&response.status), "{response:#?}");
     }
     for target in &targets {
         assert_eq!(portal.ends_of(target.session()).await.len(), 1);
@@ -307,13 +307,13 @@ async fn one_of_parallel_sign_out_all_requests_succeeds() {
     for _ in 0..20 {
         under_way.spawn(caller.delete("/api/v1/sessions?scope=all").into_future());
     }
-    let answers = under_way.join_all().await;
-    let (done, late): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 200);
+    let responses = under_way.join_all().await;
+    let (done, late): (Vec<_>, Vec<_>) = responses.into_iter().partition(|response| response.status == 200);
     assert_eq!(done.len(), 1);
     assert_eq!(done[0].json(), json!({ "ended": 2 }));
     assert!(
         late.iter()
-            .all(|answer| answer.end_reason() == "signed_out_everywhere")
+            .all(|response| response.end_reason() == "signed_out_everywhere")
     );
     assert_eq!(
         (
@@ -393,8 +393,8 @@ async fn late_activity_wins_against_recording_the_expiry() {
     portal.until_waiting(2).await;
     busy.commit().await.expect("commit");
 
-    acting.await.expect("answered").expect(200);
-    looking.await.expect("answered");
+    acting.await.expect("the request task").expect(200);
+    looking.await.expect("the request task");
     assert_eq!(portal.end_reason(chrome.session()).await, None);
     chrome.get("/api/v1/session_state").await.expect(200);
 }
@@ -407,8 +407,8 @@ async fn parallel_sign_ins_of_one_device_keep_one() {
     for _ in 0..12 {
         under_way.spawn(portal.desktop("mac").spawn_sign_in(&maria));
     }
-    for answer in under_way.join_all().await {
-        answer.expect(201);
+    for response in under_way.join_all().await {
+        response.expect(201);
     }
     let open: i64 = portal
         .scalar("SELECT count(*) FROM sessions WHERE ended_at IS NULL")
@@ -434,8 +434,8 @@ async fn requests_in_progress_revive_no_revoked_session() {
             under_way.spawn(chrome.get(path).into_future());
         }
         firefox.revoke_scope("all").await;
-        for answer in under_way.join_all().await {
-            assert!([200, 303, 401].contains(&answer.status), "{answer:#?}");
+        for response in under_way.join_all().await {
+            assert!([200, 303, 401].contains(&response.status), "{response:#?}");
         }
         portal.write_activity().await;
         assert_eq!(
@@ -459,8 +459,8 @@ async fn new_networks_do_not_prevent_revocation() {
         }
         let end = chrome.delete(&format!("/api/v1/sessions/{}", mac.session()));
         requests.spawn(async move { end.await });
-        for answer in requests.join_all().await {
-            assert!([200, 204, 401].contains(&answer.status), "{answer:#?}");
+        for response in requests.join_all().await {
+            assert!([200, 204, 401].contains(&response.status), "{response:#?}");
         }
         assert_eq!(portal.end_reason(mac.session()).await.as_deref(), Some("revoked"));
         chrome.sign_out().await;

@@ -6,14 +6,14 @@ use crate::harness::*;
 use crate::throttle::{DEFAULTS, assert_throttled, guess};
 
 /// Asserts a refusal because of a rate limit and not of a wrong password.
-fn assert_rate_limited(answer: &TestResponse) {
-    let body = answer.json();
+fn assert_rate_limited(response: &TestResponse) {
+    let body = response.json();
     assert_eq!(
-        (answer.status, &body["code"], &body["problem"]),
+        (response.status, &body["code"], &body["problem"]),
         (429, &json!("too_many_attempts"), &json!("rate_limited")),
-        "{answer:?}"
+        "{response:?}"
     );
-    assert!(answer.header("retry-after").is_some());
+    assert!(response.header("retry-after").is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -30,14 +30,14 @@ async fn parallel_correct_passwords_are_never_called_wrong() {
         };
         under_way.spawn(client.spawn_sign_in(&maria));
     }
-    let answers = under_way.join_all().await;
-    for answer in answers
+    let responses = under_way.join_all().await;
+    for response in responses
         .iter()
-        .filter(|answer| ![200, 201].contains(&answer.status))
+        .filter(|response| ![200, 201].contains(&response.status))
     {
-        assert_rate_limited(answer);
+        assert_rate_limited(response);
     }
-    assert!(answers.iter().filter(|answer| answer.status < 300).count() >= 5);
+    assert!(responses.iter().filter(|response| response.status < 300).count() >= 5);
     assert_eq!(portal.audit("sign_in_throttled").await, []);
     // Afterwards none of them is counted.
     guess(&portal.browser(SAFARI), &maria.email, 5).await;
@@ -53,8 +53,8 @@ async fn lost_attempts_do_not_lock_the_account() {
     portal
         .execute("UPDATE password_attempts SET taken = 5 WHERE taken = 3")
         .await;
-    let answer = portal.browser(CHROME).sign_in(&maria).await;
-    assert_rate_limited(&answer);
+    let response = portal.browser(CHROME).sign_in(&maria).await;
+    assert_rate_limited(&response);
     portal.advance(seconds(60)).await;
     portal.browser(CHROME).signed_in(&maria).await;
     guess(&portal.browser(CHROME), &maria.email, 2).await;
@@ -72,9 +72,9 @@ async fn sign_ins_of_one_account_are_limited() {
             .await;
     }
     for client in [portal.browser(CHROME), portal.desktop("another")] {
-        let answer = client.sign_in(&maria).await;
-        assert_rate_limited(&answer);
-        assert_eq!(answer.header("retry-after"), Some("181"));
+        let response = client.sign_in(&maria).await;
+        assert_rate_limited(&response);
+        assert_eq!(response.header("retry-after"), Some("181"));
     }
     portal.browser(CHROME).signed_in(&jonas).await;
     portal.advance(seconds(180)).await;
@@ -90,8 +90,8 @@ async fn sign_ins_from_one_address_are_limited() {
         portal.browser(CHROME).signed_in(&person).await;
     }
     let maria = portal.broker("maria").await;
-    let answer = portal.browser(CHROME).sign_in(&maria).await;
-    assert_rate_limited(&answer);
+    let response = portal.browser(CHROME).sign_in(&maria).await;
+    assert_rate_limited(&response);
     portal.browser(CHROME).at("203.0.113.9").signed_in(&maria).await;
 }
 
@@ -105,7 +105,7 @@ async fn repeated_actions_are_limited_and_end_nothing() {
     let password = json!({ "password": &*maria.password });
     for round in 0..6 {
         let expected = |ok: u16| if round < 4 { ok } else { 429 };
-        let answers = [
+        let responses = [
             (chrome.post("/api/v1/session/extend").await, 200),
             (chrome.delete(foreign).await, 404),
             (mac.refresh().await, 200),
@@ -117,10 +117,10 @@ async fn repeated_actions_are_limited_and_end_nothing() {
                 200,
             ),
         ];
-        for (answer, ok) in answers {
-            let answer = answer.expect(expected(ok));
-            if answer.status == 429 {
-                assert_rate_limited(&answer);
+        for (response, ok) in responses {
+            let response = response.expect(expected(ok));
+            if response.status == 429 {
+                assert_rate_limited(&response);
             }
         }
     }
@@ -206,12 +206,12 @@ async fn invalid_refresh_tokens_limit_no_valid_ones() {
     let unknown = mac.access_token();
     for round in 0..6 {
         let token = if round % 2 == 0 { &ended } else { &unknown };
-        let answer = mac
+        let response = mac
             .exchange(token)
             .await
             .expect(if round < 4 { 401 } else { 429 });
         if round >= 4 {
-            assert_rate_limited(&answer);
+            assert_rate_limited(&response);
         }
     }
     for _ in 0..4 {

@@ -85,9 +85,9 @@ async fn stale_check_blocks_every_sensitive_route() {
         assert_eq!(stale.reauth_required(client).await, true);
         let calls = stale.sensitive(client);
         for call in calls {
-            let answer = call.await.expect(403);
-            assert_eq!(answer.json()["code"], "reauth_required");
-            assert_eq!(answer.header("set-cookie"), None);
+            let response = call.await.expect(403);
+            assert_eq!(response.json()["code"], "reauth_required");
+            assert_eq!(response.header("set-cookie"), None);
         }
         let mut denied = stale.portal.audit("denied").await;
         denied.retain(|row| row.actor_session == Some(client.session()));
@@ -115,8 +115,8 @@ async fn sensitive_routes_ask_only_after_the_limit() {
             let client = if desktop { &fresh.mac } else { &fresh.chrome };
             assert_eq!(fresh.reauth_required(client).await, false);
             let call = fresh.sensitive(client).remove(route);
-            let answer = call.await;
-            assert!(answer.status < 300, "{answer:#?}");
+            let response = call.await;
+            assert!(response.status < 300, "{response:#?}");
             assert!(!fresh.target.is_live().await);
         }
     }
@@ -140,7 +140,7 @@ async fn signing_out_never_needs_a_fresh_check() {
     for route in 0..4 {
         let stale = Stale::by(REAUTH_SECONDS + 1).await;
         let own = stale.chrome.session();
-        let answer = match route {
+        let response = match route {
             0 => stale.chrome.post("/api/sign_out").await,
             1 => stale.chrome.delete("/api/v1/sessions?scope=current").await,
             2 => stale.chrome.delete(&format!("/api/v1/sessions/{own}")).await,
@@ -149,7 +149,7 @@ async fn signing_out_never_needs_a_fresh_check() {
                 stale.chrome.submit("revoke_session", &fields).await
             }
         };
-        assert!(answer.status < 300, "{answer:#?}");
+        assert!(response.status < 300, "{response:#?}");
         stale.portal.assert_ended(own, "signed_out").await;
         let own = stale.mac.session();
         stale
@@ -184,9 +184,9 @@ async fn stale_session_learns_nothing_about_ids() {
             .expect(403);
         (server_fn.comparable(), api.comparable())
     };
-    let answer = ask(&ids[0]).await;
+    let response = ask(&ids[0]).await;
     for id in &ids[1..] {
-        assert_eq!(ask(id).await, answer, "{id}");
+        assert_eq!(ask(id).await, response, "{id}");
     }
     assert!(of_another.is_live().await);
 }
@@ -234,11 +234,11 @@ async fn correct_password_for_unknown_id_stays_signed_in() {
             ("session_id", "00000000-0000-4000-8000-000000000000"),
             ("password", &*stale.maria.password),
         ];
-        let answer = chrome.submit("revoke_session", &fields).await;
+        let response = chrome.submit("revoke_session", &fields).await;
         if script {
-            answer.assert_code(404, "not_found");
+            response.assert_code(404, "not_found");
         } else {
-            answer.expect(302);
+            response.expect(302);
         }
         assert!(stale.chrome.is_live().await, "with script: {script}");
     }
@@ -259,14 +259,14 @@ async fn wrong_passwords_count_against_this_session_only() {
         stale.server_fns(client, Some(password)).remove(route)
     };
     for round in 0..5 {
-        let answer = attempt(&stale.chrome, "not it", round % 4).await.expect(401);
-        assert_eq!(answer.json()["code"], "invalid_credentials");
+        let response = attempt(&stale.chrome, "not it", round % 4).await.expect(401);
+        assert_eq!(response.json()["code"], "invalid_credentials");
     }
     for route in 0..4 {
         for password in ["not it", &*stale.maria.password] {
-            let answer = attempt(&stale.chrome, password, route).await.expect(429);
-            assert_eq!(answer.json()["code"], "too_many_attempts");
-            assert!(answer.header("retry-after").is_some(), "{answer:#?}");
+            let response = attempt(&stale.chrome, password, route).await.expect(429);
+            assert_eq!(response.json()["code"], "too_many_attempts");
+            assert!(response.header("retry-after").is_some(), "{response:#?}");
         }
     }
     assert_eq!(stale.portal.audit("reauthentication_failed").await.len(), 5);
@@ -298,9 +298,9 @@ async fn without_javascript_a_page_asks_for_the_password() {
     assert_eq!(stale.portal.audit("denied").await.len(), 1);
 
     let crafted = [("session_id", "a&for=sign_out_all_devices\r\nSet-Cookie: x=1")];
-    let answer = browser.submit("revoke_session", &crafted).await.expect(302);
+    let response = browser.submit("revoke_session", &crafted).await.expect(302);
     assert_eq!(
-        answer.location(),
+        response.location(),
         "/dashboard/confirm-password?for=revoke_session&session_id=a%26for%3Dsign_out_all_devices%0D%0ASet-Cookie%3A%20x%3D1"
     );
 }
@@ -310,12 +310,12 @@ async fn renewed_check_rotates_the_cookie() {
     let stale = Stale::by(REAUTH_SECONDS + 1).await;
     let before = stale.chrome.duplicate();
     let body = json!({ "password": stale.maria.password });
-    let answer = stale
+    let response = stale
         .chrome
         .post("/api/v1/session/reauthenticate")
         .json(&body)
         .await;
-    let state = answer.expect(200).json();
+    let state = response.expect(200).json();
     assert_eq!(state["session"]["id"], json!(stale.chrome.session()));
     assert_eq!(state["session"]["reauth_required"], false);
     assert_eq!(state["access_token"], Value::Null);
@@ -332,15 +332,15 @@ async fn renewed_check_replaces_only_the_access_token() {
     let stale = Stale::by(REAUTH_SECONDS + 1).await;
     let before = stale.mac.duplicate();
     let body = json!({ "password": stale.maria.password });
-    let answer = stale
+    let response = stale
         .mac
         .post("/api/v1/session/reauthenticate")
         .json(&body)
         .await
         .expect(200);
-    assert_eq!(answer.header("set-cookie"), None);
-    assert_eq!(answer.json()["expires_in"], 900);
-    stale.mac.take_tokens(&answer);
+    assert_eq!(response.header("set-cookie"), None);
+    assert_eq!(response.json()["expires_in"], 900);
+    stale.mac.take_tokens(&response);
     assert_eq!(before.end_reason().await, "unknown");
     assert_eq!(stale.reauth_required(&stale.mac).await, false);
     stale.mac.refresh().await.expect(200);
@@ -352,13 +352,13 @@ async fn renewed_check_replaces_only_the_access_token() {
 async fn rotated_cookie_expires_with_its_session() {
     let stale = Stale::by(REAUTH_SECONDS + 1).await;
     let body = json!({ "password": stale.maria.password });
-    let answer = stale
+    let response = stale
         .chrome
         .post("/api/v1/session/reauthenticate")
         .json(&body)
         .await
         .expect(200);
-    let cookies = answer.all("set-cookie");
+    let cookies = response.all("set-cookie");
     assert_eq!(cookies.len(), 1);
     let attributes: Vec<_> = cookies[0].split("; ").skip(1).collect();
     let age = format!("Max-Age={}", 24 * 3600 - REAUTH_SECONDS - 1);
@@ -372,7 +372,7 @@ async fn server_functions_give_desktops_no_cookie() {
     for route in 0..3 {
         let stale = Stale::by(REAUTH_SECONDS + 1).await;
         let before = stale.mac.duplicate();
-        let answer = if route == 2 {
+        let response = if route == 2 {
             let fields = [
                 ("current_password", &*stale.maria.password),
                 ("new_password", "an entirely new password"),
@@ -385,9 +385,9 @@ async fn server_functions_give_desktops_no_cookie() {
                 .await
         };
         assert_eq!(
-            answer.clone().expect(200).all("set-cookie"),
+            response.clone().expect(200).all("set-cookie"),
             Vec::<&str>::new(),
-            "{answer:#?}"
+            "{response:#?}"
         );
         assert_eq!(before.end_reason().await, "unknown");
         stale.mac.refresh().await.expect(200);
@@ -414,8 +414,8 @@ async fn check_that_waited_for_revocation_renews_nothing() {
     let renew = stale.chrome.post("/api/v1/session/reauthenticate").json(&body);
     let renew = lock.queue(renew, 2).await;
     lock.release().await;
-    end.await.expect("answered").expect(204);
-    assert_eq!(renew.await.expect("answered").end_reason(), "revoked");
+    end.await.expect("the request task").expect(204);
+    assert_eq!(renew.await.expect("the request task").end_reason(), "revoked");
     assert_eq!(stale.portal.audit("reauthenticated").await, []);
     assert_eq!(stale.chrome.end_reason().await, "revoked");
 }
@@ -437,8 +437,8 @@ async fn check_of_a_replaced_password_renews_nothing() {
     let renew = stale.chrome.post("/api/v1/session/reauthenticate").json(&body);
     let renew = lock.queue(renew, 2).await;
     lock.release().await;
-    change.await.expect("answered").expect(200);
-    let renew = renew.await.expect("answered").expect(401);
+    change.await.expect("the request task").expect(200);
+    let renew = renew.await.expect("the request task").expect(401);
     assert_eq!(renew.problem(), "invalid_credentials");
     assert_eq!(stale.portal.audit("reauthenticated").await, []);
     assert_eq!(stale.reauth_required(&stale.chrome).await, true);
@@ -458,8 +458,8 @@ async fn failed_action_after_correct_password_stays_signed_in() {
         .await;
     let id = mac.session().to_string();
     let fields = [("session_id", &*id), ("password", &*maria.password)];
-    let answer = chrome.submit("revoke_session", &fields).await;
-    assert!(answer.status >= 500, "{answer:#?}");
+    let response = chrome.submit("revoke_session", &fields).await;
+    assert!(response.status >= 500, "{response:#?}");
     chrome.get("/dashboard").await.expect(200);
     mac.get("/api/v1/sessions").await.expect(200);
 }

@@ -12,9 +12,9 @@ async fn on_a_desktop(portal: &Portal) -> (TestUser, Client) {
 }
 
 #[track_caller]
-fn assert_refused(answer: TestResponse) {
-    assert_eq!(answer.problem(), "invalid_grant");
-    answer.expect(401);
+fn assert_refused(response: TestResponse) {
+    assert_eq!(response.problem(), "invalid_grant");
+    response.expect(401);
 }
 
 /// Asserts that the session was revoked for token reuse, with a notice to the user.
@@ -43,8 +43,8 @@ async fn refresh_rotates_tokens_and_invalidates_the_old() {
     portal.advance(seconds(60)).await;
     let before = mac.duplicate();
 
-    let answer = mac.refresh().await.expect(200);
-    let tokens = answer.json();
+    let response = mac.refresh().await.expect(200);
+    let tokens = response.json();
     assert_eq!(tokens["session_id"], json!(mac.session()));
     assert_eq!(
         (&tokens["expires_in"], &tokens["token_type"]),
@@ -55,7 +55,7 @@ async fn refresh_rotates_tokens_and_invalidates_the_old() {
         domain::time::format_rfc3339(portal.now() + seconds(900))
     );
     assert_eq!(tokens["user"]["email"], maria.email);
-    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert_eq!(response.header("cache-control"), Some("no-store"));
     assert_ne!(mac.access_token(), before.access_token());
     assert_ne!(mac.refresh_token(), before.refresh_token());
 
@@ -132,9 +132,9 @@ async fn retry_within_thirty_seconds_returns_the_same_tokens() {
     for wait in [0, 10, 20] {
         portal.advance(seconds(wait)).await;
         let again = mac.duplicate();
-        let answer = again.refresh().await.expect(200).json();
+        let response = again.refresh().await.expect(200).json();
         for field in ["access_token", "refresh_token", "expires_at", "session_id"] {
-            assert_eq!(answer[field], lost[field], "{field}");
+            assert_eq!(response[field], lost[field], "{field}");
         }
         again.get("/api/v1/sessions").await.expect(200);
     }
@@ -164,12 +164,12 @@ async fn parent_token_after_reauthentication_is_reuse() {
     mac.refresh().await.expect(200);
     // The desktop has used the new tokens, so the response was not lost, within the grace period or after it.
     let body = json!({ "password": maria.password });
-    let answer = mac
+    let response = mac
         .post("/api/v1/session/reauthenticate")
         .json(&body)
         .await
         .expect(200);
-    mac.take_tokens(&answer);
+    mac.take_tokens(&response);
     assert_refused(thief.refresh().await);
     assert_ended_for_reuse(&portal, &mac).await;
 }
@@ -307,14 +307,21 @@ async fn parallel_refreshes_give_one_successor() {
             };
             under_way.spawn(mac.exchange(&mac.refresh_token()).into_future());
         }
-        let answers = under_way.join_all().await;
-        let tokens = |answer: &TestResponse| {
-            let answer = answer.clone().expect(200).json();
-            (answer["access_token"].clone(), answer["refresh_token"].clone())
+        let responses = under_way.join_all().await;
+        let tokens = |response: &TestResponse| {
+            let response = response.clone().expect(200).json();
+            (
+                response["access_token"].clone(),
+                response["refresh_token"].clone(),
+            )
         };
-        assert!(answers.iter().all(|answer| tokens(answer) == tokens(&answers[0])));
+        assert!(
+            responses
+                .iter()
+                .all(|response| tokens(response) == tokens(&responses[0]))
+        );
         assert_eq!(portal.rows("refresh_tokens").await, round + 2);
-        mac.take_tokens(&answers[0]);
+        mac.take_tokens(&responses[0]);
         mac.get("/api/v1/sessions").await.expect(200);
     }
     assert_eq!(portal.audit("token_reused").await, []);
@@ -331,8 +338,8 @@ async fn refresh_that_waited_for_revocation_gives_nothing() {
     let end = lock.queue(end, 1).await;
     let refresh = lock.queue(mac.exchange(&mac.refresh_token()), 2).await;
     lock.release().await;
-    end.await.expect("answered").expect(204);
-    assert_refused(refresh.await.expect("answered"));
+    end.await.expect("the request task").expect(204);
+    assert_refused(refresh.await.expect("the request task"));
     assert_eq!(mac.end_reason().await, "revoked");
 }
 
@@ -347,8 +354,8 @@ async fn tokens_issued_just_before_revocation_are_invalid() {
     let refresh = lock.queue(mac.exchange(&mac.refresh_token()), 1).await;
     let end = lock.queue(end, 2).await;
     lock.release().await;
-    mac.take_tokens(&refresh.await.expect("answered").expect(200));
-    end.await.expect("answered").expect(204);
+    mac.take_tokens(&refresh.await.expect("the request task").expect(200));
+    end.await.expect("the request task").expect(204);
     assert_eq!(mac.end_reason().await, "revoked");
     assert_refused(mac.refresh().await);
 }
@@ -371,12 +378,12 @@ async fn no_token_survives_parallel_refresh_and_revocation() {
         let ending = chrome.delete(&path).await;
         assert!(ending.status < 300, "{ending:#?}");
 
-        let answer = refreshing.await.expect("answered");
-        if answer.status == 200 {
+        let response = refreshing.await.expect("the request task");
+        if response.status == 200 {
             refreshed += 1;
-            mac.take_tokens(&answer);
+            mac.take_tokens(&response);
         } else {
-            assert_refused(answer);
+            assert_refused(response);
         }
         for held in [&mac, &before] {
             assert!(!held.is_live().await, "round {round}");

@@ -109,8 +109,8 @@ async fn signing_out_ends_this_session_and_removes_cookie() {
     let maria = Signed::in_everywhere(&portal, "maria").await;
     let replica = maria.chrome.duplicate();
 
-    let answer = maria.chrome.sign_out().await;
-    assert_eq!(answer.json(), "/login?reason=signed_out");
+    let response = maria.chrome.sign_out().await;
+    assert_eq!(response.json(), "/login?reason=signed_out");
     assert_eq!(maria.chrome.cookie(), None);
     assert_eq!(replica.get("/api/session_state").await.end_reason(), "signed_out");
     let page = maria.chrome.get("/dashboard").await.expect(303);
@@ -141,8 +141,8 @@ async fn sign_out_others_keeps_only_the_caller() {
     // Each rejects sign-ins in progress.
     assert_eq!(portal.epoch(maria.person.id).await, 2);
 
-    let answer = jonas.chrome.post("/api/sign_out_other_devices").await.expect(200);
-    assert_eq!(answer.json(), 3);
+    let response = jonas.chrome.post("/api/sign_out_other_devices").await.expect(200);
+    assert_eq!(response.json(), 3);
     assert_eq!(jonas.live().await, [jonas.chrome.session()]);
     assert_eq!(jonas.chrome.post_json("/api/sign_out_other_devices").await, 0);
 }
@@ -169,8 +169,8 @@ async fn sign_out_all_ends_everything_and_raises_epoch() {
     assert_eq!(portal.epoch(maria.person.id).await, 1);
     assert_eq!(portal.audit("session_ended").await.len(), 4);
 
-    let answer = jonas.chrome.post("/api/sign_out_all_devices").await.expect(200);
-    assert_eq!(answer.json(), "/login?reason=signed_out_everywhere&by=you");
+    let response = jonas.chrome.post("/api/sign_out_all_devices").await.expect(200);
+    assert_eq!(response.json(), "/login?reason=signed_out_everywhere&by=you");
     assert_eq!(jonas.chrome.cookie(), None);
     assert_eq!(
         jonas.firefox.get("/api/session_state").await.end_reason(),
@@ -206,21 +206,21 @@ async fn sign_out_all_is_explained_on_every_device() {
             "/api/sign_out_other_devices",
             "/api/sign_out_all_devices",
         ] {
-            let answer = browser.post(path).await.expect(401);
+            let response = browser.post(path).await.expect(401);
             assert_eq!(
-                answer.json(),
+                response.json(),
                 json!({ "code": "session_ended", "reason": "signed_out_everywhere" })
             );
         }
     }
     for desktop in [&maria.mac, &maria.thinkpad] {
-        for answer in [
+        for response in [
             desktop.get("/api/v1/session_state").await,
             desktop.get("/api/v1/sessions").await,
             desktop.post("/api/v1/devices/heartbeat").await,
             desktop.delete("/api/v1/sessions?scope=others").await,
         ] {
-            assert_eq!(answer.end_reason(), "signed_out_everywhere");
+            assert_eq!(response.end_reason(), "signed_out_everywhere");
         }
     }
 
@@ -300,20 +300,23 @@ async fn missing_or_invalid_scope_ends_nothing() {
         "?scope=%FF",
     ] {
         for client in [&maria.chrome, &maria.mac] {
-            let answer = client.delete(&format!("/api/v1/sessions{query}")).await;
+            let response = client.delete(&format!("/api/v1/sessions{query}")).await;
             assert_eq!(
-                (answer.status, answer.problem().as_str()),
+                (response.status, response.problem().as_str()),
                 (400, "invalid_scope"),
                 "{query}"
             );
         }
         // A scope in the body does not count.
-        let answer = maria
+        let response = maria
             .mac
             .delete("/api/v1/sessions")
             .json(&json!({ "scope": "all" }))
             .await;
-        assert_eq!((answer.status, answer.problem().as_str()), (400, "invalid_scope"));
+        assert_eq!(
+            (response.status, response.problem().as_str()),
+            (400, "invalid_scope")
+        );
     }
     assert_eq!(maria.live().await.len(), 4);
     assert_eq!(portal.audit("session_ended").await, []);
@@ -367,10 +370,13 @@ async fn foreign_unknown_and_ended_ids_are_indistinguishable() {
                 .comparable(),
         );
     }
-    for answers in [by_api, by_form, by_json] {
-        assert_eq!(answers[0].0, 404, "{answers:?}");
-        assert!(answers[0].2.contains(r#""code":"not_found""#), "{answers:?}");
-        assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:#?}");
+    for responses in [by_api, by_form, by_json] {
+        assert_eq!(responses[0].0, 404, "{responses:?}");
+        assert!(responses[0].2.contains(r#""code":"not_found""#), "{responses:?}");
+        assert!(
+            responses.iter().all(|response| *response == responses[0]),
+            "{responses:#?}"
+        );
     }
     assert_eq!(maria.live().await.len(), 4);
     assert_eq!(portal.audit("session_ended").await, before);
@@ -387,7 +393,7 @@ async fn no_scope_reaches_another_users_sessions() {
         .iter()
         .map(|client| client.session().to_string())
         .collect();
-    for answer in [
+    for response in [
         jonas.chrome.get_json("/api/v1/sessions").await,
         jonas.chrome.post_json("/api/list_active_sessions").await,
         // Unknown fields change nothing.
@@ -405,7 +411,7 @@ async fn no_scope_reaches_another_users_sessions() {
             .expect(200)
             .json(),
     ] {
-        let seen: Vec<&str> = answer["sessions"]
+        let seen: Vec<&str> = response["sessions"]
             .as_array()
             .expect("a list")
             .iter()
@@ -414,7 +420,7 @@ async fn no_scope_reaches_another_users_sessions() {
         assert_eq!(seen.len(), 4);
         assert!(
             seen.iter().all(|id| mine.iter().any(|known| known == id)),
-            "{answer}"
+            "{response}"
         );
     }
     jonas
@@ -440,22 +446,22 @@ async fn listing_and_revoking_need_a_session() {
     let maria = Signed::in_everywhere(&portal, "maria").await;
     let id = maria.chrome.session().to_string();
     for stranger in [portal.anonymous(), portal.browser(SAFARI)] {
-        for answer in [
+        for response in [
             stranger.get("/api/v1/sessions").await,
             stranger.get("/api/v1/session_state").await,
             stranger.delete(&format!("/api/v1/sessions/{id}")).await,
             stranger.delete("/api/v1/sessions?scope=all").await,
             stranger.post("/api/v1/devices/heartbeat").await,
         ] {
-            assert_eq!(answer.end_reason(), "unknown");
+            assert_eq!(response.end_reason(), "unknown");
         }
         for path in words(
             "/api/list_active_sessions /api/sign_out_other_devices /api/sign_out_all_devices
             /api/show_viewer /api/show_overview",
         ) {
-            let answer = stranger.post(path).await.expect(401);
+            let response = stranger.post(path).await.expect(401);
             assert_eq!(
-                answer.json(),
+                response.json(),
                 json!({ "code": "session_ended", "reason": "unknown" }),
                 "{path}"
             );
@@ -526,9 +532,12 @@ async fn late_request_body_has_no_ended_sessions_rights() {
         assert_eq!(&asked_for, b"HTTP/1.1 100 Continue\r\n\r\n");
         user.mac.revoke(user.chrome.session()).await;
         thief.write_all(body.as_bytes()).await.expect("sent");
-        let mut answer = String::new();
-        thief.read_to_string(&mut answer).await.expect("answered");
-        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+        let mut response = String::new();
+        thief
+            .read_to_string(&mut response)
+            .await
+            .expect("the request task");
+        assert!(response.starts_with("HTTP/1.1 401 "), "{response}");
         assert_eq!(user.live().await.len(), 3);
     }
     server.abort();

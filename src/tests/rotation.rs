@@ -23,8 +23,8 @@ async fn role_change_rotates_the_cookie() {
         };
         member(&portal, role).await;
         let before = chrome.duplicate();
-        let answer = chrome.get(path).await.expect(200);
-        assert!(answer.header("set-cookie").is_some(), "{path}");
+        let response = chrome.get(path).await.expect(200);
+        assert!(response.header("set-cookie").is_some(), "{path}");
         assert_ne!(chrome.cookie(), before.cookie());
         assert_eq!(before.end_reason().await, "renewal_lost");
         let state = chrome.get("/api/v1/session_state").await.expect(200);
@@ -47,8 +47,8 @@ async fn unchanged_role_rotates_nothing() {
     let maria = member(&portal, Role::Broker).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     member(&portal, Role::Broker).await;
-    let answer = chrome.get("/dashboard").await.expect(200);
-    assert_eq!(answer.header("set-cookie"), None);
+    let response = chrome.get("/dashboard").await.expect(200);
+    assert_eq!(response.header("set-cookie"), None);
     assert_eq!(portal.audit("role_changed").await, []);
 }
 
@@ -104,8 +104,8 @@ async fn failed_request_keeps_the_old_cookie_valid() {
         "/api/change_password",
         "/api/dismiss_security_notice",
     ] {
-        let answer = chrome.post(path).form(&[("a", "b")]).await;
-        assert_eq!(answer.status, 422, "{path}");
+        let response = chrome.post(path).form(&[("a", "b")]).await;
+        assert_eq!(response.status, 422, "{path}");
         assert!(chrome.is_live().await, "{path}");
     }
 }
@@ -137,8 +137,8 @@ async fn late_request_with_replaced_cookie_changes_nothing() {
         ),
     ];
     for call in calls {
-        let answer = call.await;
-        assert_eq!(answer.all("set-cookie"), Vec::<&str>::new(), "{answer:#?}");
+        let response = call.await;
+        assert_eq!(response.all("set-cookie"), Vec::<&str>::new(), "{response:#?}");
         assert!(!late.is_live().await);
         assert!(chrome.is_live().await);
     }
@@ -156,8 +156,8 @@ async fn late_sign_out_with_replaced_cookie_fails() {
         member(&portal, Role::Vendor).await;
         chrome.get("/dashboard").await.expect(200);
         // It cannot end a session that it does not identify; without its cookie, nobody could.
-        let answer = late.post("/api/sign_out").await;
-        assert_eq!(answer.all("set-cookie"), Vec::<&str>::new(), "{answer:#?}");
+        let response = late.post("/api/sign_out").await;
+        assert_eq!(response.all("set-cookie"), Vec::<&str>::new(), "{response:#?}");
         chrome.get("/dashboard").await.expect(200);
     }
 }
@@ -182,14 +182,18 @@ async fn parallel_requests_rotate_the_cookie_once() {
         for _ in 0..20 {
             under_way.spawn(before.get("/api/v1/sessions").into_future());
         }
-        let answers = under_way.join_all().await;
-        let new: Vec<_> = answers
+        let responses = under_way.join_all().await;
+        let new: Vec<_> = responses
             .iter()
-            .flat_map(|answer| answer.all("set-cookie"))
+            .flat_map(|response| response.all("set-cookie"))
             .collect();
         assert_eq!(new.len(), 1, "{new:?}");
         assert!(!new[0].contains("Max-Age=0"), "{new:?}");
-        assert!(answers.iter().all(|answer| [200, 401].contains(&answer.status)));
+        assert!(
+            responses
+                .iter()
+                .all(|response| [200, 401].contains(&response.status))
+        );
         let value = new[0].split([';', '=']).nth(1).expect("a value");
         chrome.set_cookie(value);
         assert!(chrome.is_live().await);
@@ -210,9 +214,9 @@ async fn ending_session_gets_no_new_cookie() {
     let end = lock.queue(end, 1).await;
     let late = lock.queue(chrome.get("/api/v1/sessions"), 2).await;
     lock.release().await;
-    end.await.expect("answered").expect(204);
-    let answer = late.await.expect("answered");
-    assert_eq!(answer.all("set-cookie"), Vec::<&str>::new());
+    end.await.expect("the request task").expect(204);
+    let response = late.await.expect("the request task");
+    assert_eq!(response.all("set-cookie"), Vec::<&str>::new());
     assert_eq!(chrome.end_reason().await, "revoked");
 }
 
@@ -228,7 +232,7 @@ async fn replaced_cookie_gets_no_new_cookie() {
     member(&portal, Role::Guest).await;
     let rotated = rotation::rotate_cookie(&portal.state, &late)
         .await
-        .expect("an answer");
+        .expect("a response");
     assert!(rotated.is_none());
     assert!(chrome.is_live().await);
 }

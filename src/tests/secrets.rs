@@ -62,13 +62,13 @@ async fn live(portal: &Portal) -> Vec<String> {
     // Tokens of a repeated exchange, whose salt is still stored.
     let refresh = json!({ "refresh_token": mac.refresh_token() });
     for _ in 0..2 {
-        let answer = mac
+        let response = mac
             .post("/api/v1/sessions/refresh")
             .json(&refresh)
             .await
             .expect(200);
         for field in ["access_token", "refresh_token"] {
-            let token = answer.json()[field].as_str().expect("a token").to_owned();
+            let token = response.json()[field].as_str().expect("a token").to_owned();
             secrets.extend(spellings(&token));
             if field == "access_token" {
                 mac.set_access_token(&token);
@@ -81,11 +81,11 @@ async fn live(portal: &Portal) -> Vec<String> {
             .await
             .expect(401);
         let call = client.post("/api/v1/session/reauthenticate");
-        let answer = call
+        let response = call
             .json(&json!({ "password": maria.password }))
             .await
             .expect(200);
-        if let Some(token) = answer.json()["access_token"].as_str() {
+        if let Some(token) = response.json()["access_token"].as_str() {
             secrets.extend(spellings(token));
             mac.set_access_token(token);
         }

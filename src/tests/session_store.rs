@@ -149,9 +149,9 @@ async fn no_session_or_cookie_before_sign_in() {
     let portal = Portal::start().await;
     let chrome = portal.browser(CHROME);
     for path in words("/ /login /login?reason=idle_timeout /dashboard /nowhere /api/session_state") {
-        let answer = chrome.get(path).await;
+        let response = chrome.get(path).await;
         // It lets sign-in detect blocked cookies. It is the same for all browsers.
-        let others = answer.all("set-cookie").into_iter().filter(|cookie| {
+        let others = response.all("set-cookie").into_iter().filter(|cookie| {
             !(path.starts_with("/login") && cookie.starts_with("portal_probe=cookies-work;"))
         });
         assert_eq!(others.collect::<Vec<_>>(), Vec::<&str>::new(), "{path}");
@@ -242,11 +242,11 @@ async fn credentials_work_only_in_their_own_place() {
 async fn cookie_does_not_rescue_an_invalid_bearer() {
     let (_, _, chrome) = Portal::with_browser().await;
     for value in ["Bearer x", "Bearer", "bearer  ", "Bearer AAAAAAAAAAAAAAAAAAAAAA"] {
-        let answer = chrome
+        let response = chrome
             .get("/api/v1/sessions")
             .header("authorization", value)
             .await;
-        assert_eq!(answer.end_reason(), "unknown", "{value}");
+        assert_eq!(response.end_reason(), "unknown", "{value}");
     }
 }
 

@@ -8,8 +8,8 @@ use crate::harness::*;
 
 /// Returns the list for `client`.
 async fn list(client: &Client) -> Vec<Value> {
-    let answer = client.get_json("/api/v1/sessions").await;
-    answer["sessions"].as_array().expect("a list").clone()
+    let response = client.get_json("/api/v1/sessions").await;
+    response["sessions"].as_array().expect("a list").clone()
 }
 
 fn ids(list: &[Value]) -> Vec<Value> {
@@ -51,9 +51,9 @@ async fn list_is_ordered_by_activity_with_one_current() {
 
     // Pages use another route and get the same.
     portal.advance(seconds(60)).await;
-    let answer = firefox.post_json("/api/list_active_sessions").await;
-    assert_eq!(answer["server_time"], format_rfc3339(portal.now()));
-    let seen = answer["sessions"].as_array().expect("a list");
+    let response = firefox.post_json("/api/list_active_sessions").await;
+    assert_eq!(response["server_time"], format_rfc3339(portal.now()));
+    let seen = response["sessions"].as_array().expect("a list");
     assert_eq!(
         ids(seen),
         [firefox.session(), mac.session(), chrome.session()].map(|id| json!(id))
@@ -165,26 +165,26 @@ async fn responses_hold_no_secrets_or_foreign_data() {
     ];
     secrets.extend(hashes);
     for client in [&chrome, &mac] {
-        let mut answers = Vec::new();
+        let mut responses = Vec::new();
         for path in words(
             "/api/v1/sessions /api/v1/session_state /api/session_state /dashboard /dashboard/settings
             /dashboard/settings/sign-out-all /dashboard/nowhere /readyz /healthz",
         ) {
-            answers.push((path, client.get(path).await));
+            responses.push((path, client.get(path).await));
         }
         for path in [
             "/api/list_active_sessions",
             "/api/show_viewer",
             "/api/show_overview",
         ] {
-            answers.push((path, client.post(path).await.expect(200)));
+            responses.push((path, client.post(path).await.expect(200)));
         }
-        for (path, answer) in answers {
+        for (path, response) in responses {
             for secret in &secrets {
                 assert!(
-                    !answer.body.contains(secret.as_str()),
+                    !response.body.contains(secret.as_str()),
                     "{path} holds {secret}: {}",
-                    answer.body
+                    response.body
                 );
             }
         }
@@ -238,9 +238,9 @@ async fn session_state_has_exactly_the_documented_fields() {
 async fn session_state_without_session_is_401_with_reason() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
-    let answer = portal.anonymous().get("/api/session_state").await;
-    assert_eq!(answer.end_reason(), "unknown");
-    assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+    let response = portal.anonymous().get("/api/session_state").await;
+    assert_eq!(response.end_reason(), "unknown");
+    assert_eq!(response.header("www-authenticate"), Some("Bearer"));
 
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let replica = chrome.duplicate();

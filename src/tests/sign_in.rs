@@ -8,8 +8,8 @@ async fn correct_password_signs_in() {
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME);
 
-    let answer = chrome.sign_in(&maria).await.expect(200);
-    assert_eq!(answer.json(), "/dashboard");
+    let response = chrome.sign_in(&maria).await.expect(200);
+    assert_eq!(response.json(), "/dashboard");
     let page = chrome.get("/dashboard").await.expect(200);
     assert!(page.body.contains("Hello, <bdi>maria"), "{}", page.body);
     portal.browser(FIREFOX).get("/dashboard").await.expect(303);
@@ -27,10 +27,10 @@ async fn without_javascript_the_form_redirects() {
         ("password", &*maria.password),
         ("next", next),
     ];
-    let answer = chrome.submit("sign_in", &fields).await;
-    assert!(answer.status == 302 || answer.status == 303, "{answer:#?}");
-    assert_eq!(answer.location(), next);
-    chrome.follow(&answer).await.expect(200);
+    let response = chrome.submit("sign_in", &fields).await;
+    assert!(response.status == 302 || response.status == 303, "{response:#?}");
+    assert_eq!(response.location(), next);
+    chrome.follow(&response).await.expect(200);
 }
 
 #[tokio::test]
@@ -42,13 +42,13 @@ async fn without_javascript_a_wrong_password_is_explained() {
     let fields = [("email", &*maria.email), ("password", "not it")];
     let origin = portal.state.config.public_url.origin();
     let login = format!("{origin}/login?next=%2Fdashboard%2Fsettings");
-    let answer = chrome
+    let response = chrome
         .post("/api/sign_in")
         .header("referer", &login)
         .form(&fields)
         .await
         .expect(302);
-    let back = answer.location();
+    let back = response.location();
     assert!(back.starts_with("/login?next=%2Fdashboard%2Fsettings&"), "{back}");
     let page = chrome.get(back).await.expect(200);
     assert!(
@@ -116,10 +116,10 @@ async fn refused_sign_in_leaves_only_its_audit_row() {
 async fn failed_sign_in_keeps_the_current_session() {
     let (_, maria, chrome) = Portal::with_browser().await;
 
-    let answer = chrome
+    let response = chrome
         .submit("sign_in", &[("email", &maria.email), ("password", "not it")])
         .await;
-    assert_eq!(answer.expect(401).all("set-cookie"), Vec::<&str>::new());
+    assert_eq!(response.expect(401).all("set-cookie"), Vec::<&str>::new());
     chrome.get("/dashboard").await.expect(200);
 }
 
@@ -156,19 +156,19 @@ async fn next_redirects_within_the_portal_only() {
         // Later than the previous ones, so that the session limit ends those first.
         portal.advance(seconds(1)).await;
         let chrome = portal.browser(CHROME);
-        let answer = chrome.submit("sign_in", &fields).await.expect(200);
-        assert_eq!(answer.json(), lead_to, "with script: {next:?}");
-        let answer = portal
+        let response = chrome.submit("sign_in", &fields).await.expect(200);
+        assert_eq!(response.json(), lead_to, "with script: {next:?}");
+        let response = portal
             .browser(CHROME)
             .without_script()
             .submit("sign_in", &fields)
             .await;
-        assert_eq!(answer.location(), lead_to, "without script: {next:?}");
+        assert_eq!(response.location(), lead_to, "without script: {next:?}");
 
         // Signed in already: the sign-in page redirects at once.
         let query = domain::query::encode_query_value(next);
-        let answer = chrome.get(&format!("/login?next={query}")).await.expect(303);
-        assert_eq!(answer.location(), lead_to, "signed in already: {next:?}");
+        let response = chrome.get(&format!("/login?next={query}")).await.expect(303);
+        assert_eq!(response.location(), lead_to, "signed in already: {next:?}");
     }
 }
 
@@ -251,10 +251,10 @@ async fn endless_password_is_refused_without_hashing() {
 
     for length in [1025, 8 * 1024, 1 << 20] {
         let password = "p".repeat(length);
-        let answer = portal.browser(CHROME).try_sign_in(&maria.email, &password).await;
-        assert!((400..500).contains(&answer.status), "{length}: {answer:#?}");
-        let answer = portal.desktop("mac").try_sign_in(&maria.email, &password).await;
-        assert!((400..500).contains(&answer.status), "{length}: {answer:#?}");
+        let response = portal.browser(CHROME).try_sign_in(&maria.email, &password).await;
+        assert!((400..500).contains(&response.status), "{length}: {response:#?}");
+        let response = portal.desktop("mac").try_sign_in(&maria.email, &password).await;
+        assert!((400..500).contains(&response.status), "{length}: {response:#?}");
     }
 }
 
@@ -262,11 +262,11 @@ async fn endless_password_is_refused_without_hashing() {
 async fn missing_field_is_a_client_error() {
     let portal = Portal::start().await;
     let browser = portal.browser(CHROME);
-    let answer = browser
+    let response = browser
         .submit("sign_in", &[("email", "maria@broker.example")])
         .await;
-    assert_eq!(answer.json()["code"], "invalid_input");
-    answer.expect(422);
+    assert_eq!(response.json()["code"], "invalid_input");
+    response.expect(422);
 }
 
 #[tokio::test]
@@ -349,9 +349,9 @@ async fn desktop_response_has_exactly_the_contracts_fields() {
     let portal = Portal::with(&[("PORTAL_ACCESS_TOKEN_SECONDS", "600")]).await;
     let maria = portal.member("maria", "Northgate Brokerage").await;
     let mac = portal.desktop("mac");
-    let answer = mac.sign_in(&maria).await.expect(201);
+    let response = mac.sign_in(&maria).await.expect(201);
 
-    let mut tokens = answer.json();
+    let mut tokens = response.json();
     let fields = tokens.as_object_mut().expect("an object");
     let mut take = |field: &str| fields.remove(field).unwrap_or_else(|| panic!("no {field}"));
     assert_eq!(take("session_id"), json!(mac.session()));
@@ -366,8 +366,8 @@ async fn desktop_response_has_exactly_the_contracts_fields() {
     );
     assert_eq!(take("token_type"), "Bearer");
     assert!(fields.is_empty(), "{fields:?}");
-    assert_eq!(answer.header("cache-control"), Some("no-store"));
-    assert_eq!(answer.header("set-cookie"), None);
+    assert_eq!(response.header("cache-control"), Some("no-store"));
+    assert_eq!(response.header("set-cookie"), None);
 }
 
 #[tokio::test]
@@ -383,9 +383,9 @@ async fn invalid_device_is_rejected_by_field() {
         ("platform", &endless),
         ("app_version", &endless),
     ] {
-        let answer = portal.desktop("mac").device(field, value).sign_in(&maria).await;
-        assert_eq!(answer.problem(), "invalid_input");
-        assert_eq!(answer.expect(422).json()["field"], format!("device.{field}"));
+        let response = portal.desktop("mac").device(field, value).sign_in(&maria).await;
+        assert_eq!(response.problem(), "invalid_input");
+        assert_eq!(response.expect(422).json()["field"], format!("device.{field}"));
     }
     assert_eq!(
         (portal.rows("sessions").await, portal.rows("devices").await),
@@ -450,14 +450,14 @@ async fn blocked_cookies_are_explained_and_create_no_session() {
         );
         assert_eq!(page.header("cache-control"), Some("no-store"));
         for _ in 0..3 {
-            let answer = send_form(&portal, &browser(), &maria).await;
+            let response = send_form(&portal, &browser(), &maria).await;
             if script {
-                let error = answer.expect(403).json();
+                let error = response.expect(403).json();
                 assert_eq!(error, json!({ "code": "cookies_required" }));
                 continue;
             }
-            let answer = answer.expect(302);
-            let explained = browser().get(answer.location()).await.expect(200);
+            let response = response.expect(302);
+            let explained = browser().get(response.location()).await.expect(200);
             assert!(
                 explained.body.contains("Allow cookies for this site"),
                 "{}",
@@ -477,9 +477,9 @@ async fn lost_probe_cookie_is_set_again() {
     // The page's cookie is lost before the form is submitted.
     portal.browser(CHROME).get("/login").await.expect(200);
     let browser = portal.browser(CHROME);
-    let answer = send_form(&portal, &browser, &maria).await.expect(403);
+    let response = send_form(&portal, &browser, &maria).await.expect(403);
     let probe = "__Host-portal_probe=cookies-work; HttpOnly; SameSite=Lax; Secure; Path=/";
-    assert_eq!(answer.all("set-cookie"), [probe]);
+    assert_eq!(response.all("set-cookie"), [probe]);
     send_form(&portal, &browser, &maria).await.expect(200);
     assert_eq!(portal.rows("sessions").await, 1);
     // A browser with any cookie of ours gets no other.

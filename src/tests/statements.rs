@@ -6,18 +6,18 @@ use crate::harness::*;
 async fn signed_in_check_costs_one_statement() {
     let (portal, _, chrome, mac) = Portal::with_devices().await;
     for client in [&chrome, &mac] {
-        let (statements, answer) = portal
+        let (statements, response) = portal
             .statements_of(client.get("/api/v1/session_state").into_future())
             .await;
-        assert_eq!((statements, answer.status), (1, 200));
+        assert_eq!((statements, response.status), (1, 200));
     }
-    // One to identify the caller, one to answer.
-    let (statements, answer) = portal
+    // One to identify the caller, one to respond.
+    let (statements, response) = portal
         .statements_of(mac.get("/api/v1/sessions").into_future())
         .await;
-    assert_eq!((statements, answer.status), (2, 200));
-    let (statements, answer) = portal.statements_of(chrome.get("/login").into_future()).await;
-    assert_eq!((statements, answer.status), (1, 303));
+    assert_eq!((statements, response.status), (2, 200));
+    let (statements, response) = portal.statements_of(chrome.get("/login").into_future()).await;
+    assert_eq!((statements, response.status), (1, 303));
 }
 
 #[tokio::test]
@@ -25,8 +25,8 @@ async fn ended_session_costs_one_statement() {
     let (portal, _, chrome) = Portal::with_browser().await;
     chrome.revoke_scope("all").await;
     for (path, status) in [("/dashboard", 303), ("/api/v1/sessions", 401), ("/login", 200)] {
-        let (statements, answer) = portal.statements_of(chrome.get(path).into_future()).await;
-        assert_eq!((statements, answer.status), (1, status), "{path}");
+        let (statements, response) = portal.statements_of(chrome.get(path).into_future()).await;
+        assert_eq!((statements, response.status), (1, status), "{path}");
     }
 }
 
@@ -36,10 +36,10 @@ async fn settings_page_costs_at_most_three_statements() {
     let maria = portal.member("maria", "Northgate Brokerage").await;
     portal.desktop("mac").signed_in(&maria).await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
-    let (statements, answer) = portal
+    let (statements, response) = portal
         .statements_of(chrome.get("/dashboard/settings").into_future())
         .await;
-    answer.expect(200);
+    response.expect(200);
     assert!(statements <= 3, "{statements}");
 }
 

@@ -314,7 +314,7 @@ async fn counts_during_an_outage_are_written_later() {
         .minutes
         .flush(database, "a")
         .await
-        .expect_err("nobody answers");
+        .expect_err("the database is gone");
     outage.end().await;
     // The pool may first try broken connections.
     while portal.state.minutes.flush(database, "a").await.is_err() {}

@@ -27,10 +27,10 @@ pub(crate) async fn guess(client: &Client, email: &str, times: usize) {
 /// Asserts that a sign-in is refused without verifying the password.
 pub(crate) async fn assert_throttled(client: &Client, person: &TestUser, seconds_left: u64) {
     for password in ["not it", &*person.password] {
-        let answer = client.try_sign_in(&person.email, password).await.expect(429);
-        assert_eq!(answer.json()["code"], "too_many_attempts");
-        assert_eq!(answer.json()["retry_after_seconds"], seconds_left);
-        assert_eq!(answer.header("retry-after"), Some(&*seconds_left.to_string()));
+        let response = client.try_sign_in(&person.email, password).await.expect(429);
+        assert_eq!(response.json()["code"], "too_many_attempts");
+        assert_eq!(response.json()["retry_after_seconds"], seconds_left);
+        assert_eq!(response.header("retry-after"), Some(&*seconds_left.to_string()));
     }
 }
 
@@ -66,8 +66,8 @@ async fn sign_in_works_after_retry_after() {
     let maria = portal.broker("maria").await;
     guess(&portal.browser(CHROME), &maria.email, 5).await;
     portal.advance(seconds(123)).await;
-    let answer = portal.browser(CHROME).try_sign_in(&maria.email, "not it").await;
-    let wait = answer.header("retry-after").and_then(|wait| wait.parse().ok());
+    let response = portal.browser(CHROME).try_sign_in(&maria.email, "not it").await;
+    let wait = response.header("retry-after").and_then(|wait| wait.parse().ok());
     portal.advance(seconds(wait.expect("a figure"))).await;
     portal.browser(CHROME).signed_in(&maria).await;
 }
@@ -170,12 +170,12 @@ async fn forged_x_forwarded_for_changes_no_count() {
         for round in 0..14 {
             let fields = [("email", &*maria.email), ("password", "not it")];
             let forged = format!("10.0.0.{round}, 198.51.100.{round}");
-            let answer = thief
+            let response = thief
                 .post("/api/sign_in")
                 .header("x-forwarded-for", &forged)
                 .form(&fields)
                 .await;
-            assert_eq!(answer.status, if round < 12 { 401 } else { 429 });
+            assert_eq!(response.status, if round < 12 { 401 } else { 429 });
         }
     }
     // Behind a trusted proxy, the address that the proxy saw counts.
@@ -185,14 +185,14 @@ async fn forged_x_forwarded_for_changes_no_count() {
     for round in 0..26 {
         let fields = [("email", &*maria.email), ("password", "not it")];
         let seen = format!("6.6.6.6, 198.51.100.{}", round % 2);
-        let answer = portal
+        let response = portal
             .browser(CHROME)
             .at("10.0.0.1")
             .post("/api/sign_in")
             .header("x-forwarded-for", &seen)
             .form(&fields)
             .await;
-        assert_eq!(answer.status, if round < 24 { 401 } else { 429 });
+        assert_eq!(response.status, if round < 24 { 401 } else { 429 });
     }
 }
 
@@ -245,22 +245,22 @@ async fn known_and_unknown_accounts_are_throttled_equally() {
     for script in [true, false] {
         let mut seen = Vec::new();
         for email in [&*maria.email, &gone.email, "nobody@broker.example", "no address"] {
-            let mut answers = Vec::new();
+            let mut responses = Vec::new();
             for _ in 0..7 {
                 let browser = portal.browser(CHROME);
                 let browser = if script { browser } else { browser.without_script() };
-                answers.push(browser.try_sign_in(email, "not it").await.comparable());
+                responses.push(browser.try_sign_in(email, "not it").await.comparable());
             }
-            seen.push(answers);
+            seen.push(responses);
         }
-        assert!(seen.iter().all(|answers| *answers == seen[0]), "{seen:#?}");
+        assert!(seen.iter().all(|responses| *responses == seen[0]), "{seen:#?}");
         portal.advance(seconds(900)).await;
     }
     let mut seen = Vec::new();
     for email in [&*maria.email, &gone.email, "nobody@broker.example"] {
-        let mut answers = Vec::new();
+        let mut responses = Vec::new();
         for _ in 0..7 {
-            answers.push(
+            responses.push(
                 portal
                     .desktop("mac")
                     .try_sign_in(email, "not it")
@@ -268,10 +268,10 @@ async fn known_and_unknown_accounts_are_throttled_equally() {
                     .comparable(),
             );
         }
-        assert_eq!((answers[4].0, answers[5].0), (401, 429));
-        seen.push(answers);
+        assert_eq!((responses[4].0, responses[5].0), (401, 429));
+        seen.push(responses);
     }
-    assert!(seen.iter().all(|answers| *answers == seen[0]), "{seen:#?}");
+    assert!(seen.iter().all(|responses| *responses == seen[0]), "{seen:#?}");
 }
 
 #[tokio::test]
@@ -449,7 +449,7 @@ async fn sign_ins_wait_for_attempts_in_progress() {
     portal
         .execute("UPDATE password_attempts SET taken = 3 WHERE taken = 5")
         .await;
-    waiting.await.expect("answered").expect(200);
+    waiting.await.expect("the request task").expect(200);
 }
 
 #[tokio::test]

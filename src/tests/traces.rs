@@ -53,7 +53,7 @@ async fn spans_name_route_patterns_without_personal_data() {
     let path = format!("/api/v1/sessions/{}?next=secret-in-query", mac.session());
     let call = chrome.delete(&path).header("traceparent", PARENT);
     let call = call.header("tracestate", "vendor=text-of-anyone");
-    let answer = call.await.expect(204);
+    let response = call.await.expect(204);
     chrome.get("/nowhere/maria@broker.example").await.expect(404);
     assert!(portal.state.traces.flush().await);
 
@@ -65,7 +65,7 @@ async fn spans_name_route_patterns_without_personal_data() {
         "database connection",
         "db.committed",
         "portal-under-test",
-        answer.header("x-request-id").expect("a request id"),
+        response.header("x-request-id").expect("a request id"),
     ] {
         assert!(collector.has(told), "{told}");
     }

@@ -53,7 +53,7 @@ pub trait LoadData: Sized + 'static {
 /// Page data that is loaded on the server or after a navigation. On a page behind sign-in, the session monitor reloads
 /// it, or clears it when the session ends.
 pub struct PageResource<T> {
-    answer: Resource<LoadResult>,
+    response: Resource<LoadResult>,
     request: RwSignal<LoadRequest>,
     of: PhantomData<fn() -> T>,
 }
@@ -77,12 +77,12 @@ impl<T> Copy for PageResource<T> {}
 impl<T: LoadData> PageResource<T> {
     pub fn start() -> Self {
         let request = RwSignal::default();
-        let answer = resource(request, T::load);
+        let response = resource(request, T::load);
         if let Some(monitor) = use_context::<SessionMonitor>() {
-            reload_on_change(monitor, answer, request, T::SHOWS_SESSIONS);
+            reload_on_change(monitor, response, request, T::SHOWS_SESSIONS);
         }
         Self {
-            answer,
+            response,
             request,
             of: PhantomData,
         }
@@ -90,19 +90,19 @@ impl<T: LoadData> PageResource<T> {
 
     /// Waits for the data. Reloading it runs the waiting view again.
     pub async fn wait(self) -> Result<T, AppError> {
-        extract(self.answer.await)
+        extract(self.response.await)
     }
 
     /// The current data.
     pub fn get(self) -> Option<Result<T, AppError>> {
-        self.answer.get().map(extract)
+        self.response.get().map(extract)
     }
 }
 
 impl<T> PageResource<T> {
     /// Waits for the first response only.
     pub async fn wait_first(self) {
-        wait_first(self.answer).await;
+        wait_first(self.response).await;
     }
 
     /// Reloads the data for the user. The previous value stays until then.
@@ -130,7 +130,7 @@ impl PageResource<ActiveSessions> {
 
 fn resource(request: RwSignal<LoadRequest>, load: fn() -> LoadFuture) -> Resource<LoadResult> {
     let last = StoredValue::new(None::<PageData>);
-    let answer = Resource::new_blocking(
+    let response = Resource::new_blocking(
         move || request.get(),
         move |request| async move {
             if !request.in_background {
@@ -139,16 +139,16 @@ fn resource(request: RwSignal<LoadRequest>, load: fn() -> LoadFuture) -> Resourc
             match (run_in_background(load()).await, last.try_get_value().flatten()) {
                 // The session monitor shows that the portal is unreachable, or that the session ended.
                 (Err(error), Some(last)) if is_last_value_kept(&error) => Ok(last),
-                (answer, _) => answer,
+                (response, _) => response,
             }
         },
     );
-    effect(move || match answer.get() {
+    effect(move || match response.get() {
         Some(Ok(loaded)) => last.set_value(Some(loaded)),
         Some(Err(AppError::SessionEnded { .. })) => last.set_value(None),
         _ => {}
     });
-    answer
+    response
 }
 
 fn is_last_value_kept(error: &AppError) -> bool {
@@ -157,7 +157,7 @@ fn is_last_value_kept(error: &AppError) -> bool {
 
 fn reload_on_change(
     monitor: SessionMonitor,
-    answer: Resource<LoadResult>,
+    response: Resource<LoadResult>,
     request: RwSignal<LoadRequest>,
     shows_sessions: bool,
 ) {
@@ -171,10 +171,10 @@ fn reload_on_change(
     });
     effect(move || {
         // Also for a response that was in flight when the session ended.
-        let has_come = answer.with(|answer| matches!(answer, Some(Ok(_))));
+        let has_come = response.with(|response| matches!(response, Some(Ok(_))));
         if monitor.view().is_content_hidden() && has_come {
             let reason = EndReason::Unknown;
-            answer.set(Some(Err(AppError::SessionEnded { reason })));
+            response.set(Some(Err(AppError::SessionEnded { reason })));
         }
     });
 }
@@ -186,12 +186,12 @@ fn request_load(request: RwSignal<LoadRequest>, in_background: bool) {
     });
 }
 
-async fn wait_first(answer: Resource<LoadResult>) {
-    _ = ScopedFuture::new_untracked(answer.into_future()).await;
+async fn wait_first(response: Resource<LoadResult>) {
+    _ = ScopedFuture::new_untracked(response.into_future()).await;
 }
 
-fn extract<T: LoadData>(answer: LoadResult) -> Result<T, AppError> {
-    answer.and_then(|loaded| T::extract(loaded).ok_or(AppError::Internal))
+fn extract<T: LoadData>(response: LoadResult) -> Result<T, AppError> {
+    response.and_then(|loaded| T::extract(loaded).ok_or(AppError::Internal))
 }
 
 impl LoadData for Viewer {

@@ -88,19 +88,19 @@ impl Response {
         let mut bytes = Vec::new();
         connection.read_to_end(&mut bytes).await?;
         let text = String::from_utf8_lossy(&bytes);
-        let cut_off = || io::Error::new(io::ErrorKind::UnexpectedEof, "the answer was cut off");
+        let cut_off = || io::Error::new(io::ErrorKind::UnexpectedEof, "the response was cut off");
         let (head, body) = text.split_once("\r\n\r\n").ok_or_else(cut_off)?;
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-        let answer = Self {
+        let response = Self {
             status: status.ok_or_else(cut_off)?,
             head: head.to_owned(),
             body: body.to_owned(),
         };
-        let whole = match answer.header("content-length") {
+        let whole = match response.header("content-length") {
             Some(length) => length == body.len().to_string(),
-            None => answer.header("transfer-encoding").is_none() || body.ends_with("0\r\n\r\n"),
+            None => response.header("transfer-encoding").is_none() || body.ends_with("0\r\n\r\n"),
         };
-        whole.then_some(answer).ok_or_else(cut_off)
+        whole.then_some(response).ok_or_else(cut_off)
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {

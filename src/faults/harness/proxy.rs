@@ -26,15 +26,15 @@ use super::Postgres;
 pub enum Fault {
     /// The statement does not reach Postgres, and nothing is forwarded any more. The connection stays open.
     StallRequest,
-    /// Postgres executes the statement. The answer and everything later is not forwarded. The connection stays open.
+    /// Postgres executes the statement. The response and everything later is not forwarded. The connection stays open.
     StallAnswer,
-    /// Postgres executes the statement. The connection is closed instead of forwarding the answer.
+    /// Postgres executes the statement. The connection is closed instead of forwarding the response.
     CutAnswer,
     /// As [`Fault::CutAnswer`], with a TCP reset.
     ResetAnswer,
     /// As [`Fault::StallAnswer`], and all other connections, established or new, stall too until [`Proxy::resume`].
     StallAnswerAndAll,
-    /// The answer and everything after it is forwarded later. Later answers are not delayed.
+    /// The response and everything after it is forwarded later. Later responses are not delayed.
     DelayAnswer(Duration),
 }
 
@@ -161,7 +161,7 @@ impl Proxy {
         self.shared.rules.send_modify(|rules| rules.refuse_new = refuse);
     }
 
-    /// Delays every answer. Zero turns it off.
+    /// Delays every response. Zero turns it off.
     pub fn delay_answers(&self, delay: Duration) {
         self.shared.rules.send_modify(|rules| rules.delay = delay);
     }
@@ -256,19 +256,19 @@ async fn forward(mut client: TcpStream, number: u64, shared: &Shared) {
     let Ok(mut postgres) = UnixStream::connect(target).await else {
         return;
     };
-    // The fault that applies to the answers of this connection.
-    let answers = watch::Sender::new(None);
+    // The fault that applies to the responses of this connection.
+    let responses = watch::Sender::new(None);
     let cut = {
         let (from_client, to_client) = client.split();
         let (from_postgres, to_postgres) = postgres.split();
         let rules = shared.rules.subscribe();
-        let requests = forward_requests(from_client, to_postgres, number, shared, &answers);
+        let requests = forward_requests(from_client, to_postgres, number, shared, &responses);
         let answering = forward_answers(
             from_postgres,
             to_client,
             number,
             rules.clone(),
-            answers.subscribe(),
+            responses.subscribe(),
         );
         tokio::select! {
             () = requests => None,
@@ -297,7 +297,7 @@ async fn forward_requests(
     mut to: impl AsyncWrite + Unpin,
     number: u64,
     shared: &Shared,
-    answers: &watch::Sender<Option<Fault>>,
+    responses: &watch::Sender<Option<Fault>>,
 ) {
     let mut rules = shared.rules.subscribe();
     let mut buffer = vec![0; 64 * 1024];
@@ -317,7 +317,7 @@ async fn forward_requests(
             if matches!(fault, Fault::StallAnswerAndAll) {
                 shared.rules.send_modify(|rules| rules.stalled_to = u64::MAX);
             }
-            answers.send_replace(Some(fault));
+            responses.send_replace(Some(fault));
             if matches!(fault, Fault::StallRequest) {
                 // Postgres does not see that the client closes.
                 std::future::pending().await
@@ -337,7 +337,7 @@ async fn forward_answers(
     mut rules: watch::Receiver<Rules>,
     mut fault: watch::Receiver<Option<Fault>>,
 ) -> Option<Cut> {
-    // Reading continues during a delay, which adds latency without slowing down each part of an answer.
+    // Reading continues during a delay, which adds latency without slowing down each part of a response.
     let (queue, mut due) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
     let delays = rules.clone();
     let reading = async move {
@@ -418,22 +418,22 @@ mod tests {
                 .expect("an address")
                 .get_port()
         );
-        assert_eq!(select(&mut kept).await.expect("an answer"), 7);
+        assert_eq!(select(&mut kept).await.expect("a response"), 7);
 
         proxy.stall_established();
         assert!(is_stalled(&mut stalled).await);
-        assert_eq!(select(&mut connect(&proxy).await).await.expect("an answer"), 7);
+        assert_eq!(select(&mut connect(&proxy).await).await.expect("a response"), 7);
         proxy.stall_all();
         assert!(timeout(SHORT, PgConnection::connect(proxy.url())).await.is_err());
         proxy.resume();
-        assert_eq!(select(&mut kept).await.expect("an answer"), 7);
+        assert_eq!(select(&mut kept).await.expect("a response"), 7);
 
         let began = Instant::now();
         proxy.delay_answers(SHORT);
-        select(&mut kept).await.expect("an answer");
+        select(&mut kept).await.expect("a response");
         proxy.delay_answers(Duration::ZERO);
         proxy.on_statement("SELECT 7", Fault::DelayAnswer(SHORT));
-        select(&mut kept).await.expect("an answer");
+        select(&mut kept).await.expect("a response");
         assert!(began.elapsed() >= 2 * SHORT);
 
         proxy.close_established();
@@ -478,13 +478,13 @@ mod tests {
                 .execute(&mut *tx)
                 .await
                 .expect("a row");
-            let answer = timeout(SHORT, tx.commit()).await;
-            assert!(!matches!(answer, Ok(Ok(()))), "{fault:?}: {answer:?}");
+            let response = timeout(SHORT, tx.commit()).await;
+            assert!(!matches!(response, Ok(Ok(()))), "{fault:?}: {response:?}");
             assert_eq!(proxy.pending_faults(), 0);
             proxy.resume();
             let is_there = async |watching: &mut PgConnection| {
                 let found = sqlx::query_scalar("SELECT EXISTS (SELECT FROM t WHERE n = $1)").bind(n);
-                found.fetch_one(watching).await.expect("an answer")
+                found.fetch_one(watching).await.expect("a response")
             };
             if is_committed {
                 wait_until("the row is there", async || is_there(&mut watching).await).await;

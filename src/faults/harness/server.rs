@@ -107,7 +107,7 @@ impl Server {
             let ready = Request::new("GET", "/readyz", &Credential::Nothing)
                 .send(address)
                 .await;
-            ready.is_ok_and(|answer| answer.status == 200)
+            ready.is_ok_and(|response| response.status == 200)
         })
         .await;
         server
@@ -115,7 +115,7 @@ impl Server {
 
     /// Sends a request to the server, which must be reachable.
     pub async fn send(&self, request: Request) -> Response {
-        request.send(self.address).await.expect("an answer")
+        request.send(self.address).await.expect("a response")
     }
 
     pub async fn get(&self, path: &str, credential: &Credential) -> Response {

@@ -77,8 +77,8 @@ pub struct SignedIn {
 }
 
 impl SignedIn {
-    pub fn of_desktop(answer: &Response) -> Self {
-        let tokens = answer.json();
+    pub fn of_desktop(response: &Response) -> Self {
+        let tokens = response.json();
         let text = |field: &str| tokens[field].as_str().expect("a text").to_owned();
         Self {
             id: text("session_id"),
@@ -88,8 +88,8 @@ impl SignedIn {
     }
 
     /// `None`: the response sets no cookie.
-    pub fn cookie_of(answer: &Response) -> Option<Credential> {
-        let cookies: Vec<&str> = answer
+    pub fn cookie_of(response: &Response) -> Option<Credential> {
+        let cookies: Vec<&str> = response
             .all("set-cookie")
             .filter_map(|cookie| cookie.split(';').next())
             .collect();
@@ -120,13 +120,13 @@ pub fn browser_sign_in(email: &str) -> Request {
 
 impl Server {
     pub async fn desktop(&self, email: &str, device: &str) -> SignedIn {
-        let answer = self.send(desktop_sign_in(email, PASSWORD, device)).await;
-        SignedIn::of_desktop(&answer.expect(201))
+        let response = self.send(desktop_sign_in(email, PASSWORD, device)).await;
+        SignedIn::of_desktop(&response.expect(201))
     }
 
     pub async fn browser(&self, email: &str) -> SignedIn {
-        let answer = self.send(browser_sign_in(email)).await.expect(200);
-        let credential = SignedIn::cookie_of(&answer).expect("a cookie");
+        let response = self.send(browser_sign_in(email)).await.expect(200);
+        let credential = SignedIn::cookie_of(&response).expect("a cookie");
         let state = self
             .get("/api/v1/session_state", &credential)
             .await
@@ -141,8 +141,8 @@ impl Server {
 
     /// Returns whether the server accepts the credential.
     pub async fn accepts(&self, credential: &Credential) -> bool {
-        let answer = self.get("/api/v1/session_state", credential).await;
-        assert!([200, 401].contains(&answer.status), "{answer:?}");
-        answer.status == 200
+        let response = self.get("/api/v1/session_state", credential).await;
+        assert!([200, 401].contains(&response.status), "{response:?}");
+        response.status == 200
     }
 }

@@ -32,7 +32,7 @@ fn write(
         for setting in section.settings {
             for name in setting.roles().map(|role| setting.name_for(role)) {
                 let (origin, text) = match resolved.get(&name) {
-                    Some(answer) => (answer.origin, answer.text.clone()),
+                    Some(setting) => (setting.origin, setting.text.clone()),
                     None => match environment(&name).filter(|text| !text.is_empty()) {
                         Some(text) => (SettingOrigin::Environment, Some(text)),
                         None => (SettingOrigin::Default, None),

@@ -112,7 +112,7 @@ enum CommandError {
     NoData(std::path::PathBuf),
     #[error("not ready")]
     NotReady,
-    #[error("the server at {address} does not answer: {source}")]
+    #[error("the server at {address} does not respond: {source}")]
     NoAnswer {
         address: std::net::SocketAddr,
         source: std::io::Error,
@@ -185,7 +185,7 @@ async fn execute(command: Command) -> Result<(), CommandError> {
             })
             .await
         }
-        // Without data, an answer such as "No one is signed in." from a newly created database would be wrong.
+        // Without data, a response such as "No one is signed in." from a newly created database would be wrong.
         Command::Sessions(_) | Command::User(user::Command::List(_))
             if config.database_url.is_none() && !config.data_dir.exists() =>
         {

@@ -15,14 +15,14 @@ use tokio::{
 use super::CommandError;
 use crate::server::{config::Config, output::print_line};
 
-/// Time limit for the answer.
+/// Time limit for the response.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Checks whether the server on this machine answers.
+/// Checks whether the server on this machine responds.
 pub async fn check_server(config: &Config) -> Result<(), CommandError> {
     let address = loopback_if_unspecified(config.site_addr);
-    let answer = timeout(TIMEOUT, request_health(address)).await;
-    match answer.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into())) {
+    let response = timeout(TIMEOUT, request_health(address)).await;
+    match response.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into())) {
         Ok(()) => {
             print_line!("server: ok")?;
             Ok(())
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     /// Returns whether a server with this response is healthy.
-    async fn asked(answer: &'static str) -> bool {
+    async fn asked(response: &'static str) -> bool {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let server = tokio::spawn(async move {
@@ -71,7 +71,10 @@ mod tests {
             let mut request = [0; 1024];
             let read = stream.read(&mut request).await.expect("a request");
             assert!(request[..read].starts_with(b"GET /healthz HTTP/1.1\r\n"));
-            stream.write_all(answer.as_bytes()).await.expect("answered");
+            stream
+                .write_all(response.as_bytes())
+                .await
+                .expect("the request task");
         });
         let well = request_health(address).await.is_ok();
         server.await.expect("asked");

@@ -84,8 +84,8 @@ impl<'a> Source<'a> {
 
     /// Notes the derived value of a setting that is not set.
     pub fn note_default(&self, name: &str, text: impl ToString) {
-        if let Some(answer) = self.resolved.borrow_mut().get_mut(name) {
-            answer.text.get_or_insert_with(|| text.to_string());
+        if let Some(resolved_setting) = self.resolved.borrow_mut().get_mut(name) {
+            resolved_setting.text.get_or_insert_with(|| text.to_string());
         }
     }
 
@@ -100,11 +100,13 @@ impl<'a> Source<'a> {
         } else {
             (SettingOrigin::Default, default())
         };
-        let answer = ResolvedSetting {
+        let resolved_setting = ResolvedSetting {
             origin,
             text: text.clone(),
         };
-        self.resolved.borrow_mut().insert(name.to_owned(), answer);
+        self.resolved
+            .borrow_mut()
+            .insert(name.to_owned(), resolved_setting);
         text
     }
 

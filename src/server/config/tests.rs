@@ -164,18 +164,18 @@ fn environment_only_settings_are_rejected_in_the_file() {
 fn every_value_names_its_origin() {
     let environment = |name: &str| (name == "PORTAL_PUBLIC_URL").then(|| "http://localhost:8080/".to_owned());
     let (_, resolved) = Config::resolve(&environment, "PORTAL_RETENTION_DAYS = 7").expect("settings");
-    let answer = |name: &str| (resolved[name].origin, resolved[name].text.as_deref());
+    let setting = |name: &str| (resolved[name].origin, resolved[name].text.as_deref());
     assert_eq!(
-        answer("PORTAL_PUBLIC_URL"),
+        setting("PORTAL_PUBLIC_URL"),
         (SettingOrigin::Environment, Some("http://localhost:8080/"))
     );
-    assert_eq!(answer("PORTAL_RETENTION_DAYS"), (SettingOrigin::File, Some("7")));
+    assert_eq!(setting("PORTAL_RETENTION_DAYS"), (SettingOrigin::File, Some("7")));
     assert_eq!(
-        answer("PORTAL_SESSION_TIMEOUT_VENDOR"),
+        setting("PORTAL_SESSION_TIMEOUT_VENDOR"),
         (SettingOrigin::Default, Some("43200"))
     );
-    assert_eq!(answer("PORTAL_DEMO"), (SettingOrigin::Default, Some("on")));
-    assert_eq!(answer("DATABASE_URL"), (SettingOrigin::Default, None));
+    assert_eq!(setting("PORTAL_DEMO"), (SettingOrigin::Default, Some("on")));
+    assert_eq!(setting("DATABASE_URL"), (SettingOrigin::Default, None));
 }
 
 #[test]

@@ -50,7 +50,7 @@ use crate::server::telemetry::log_limit::OncePerMinute;
 /// Delay after an error of this machine, such as too many open files, to avoid a busy loop.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Interval of HTTP/2 pings and time limit for their answers.
+/// Interval of HTTP/2 pings and time limit for their responses.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -136,7 +136,7 @@ fn connect(
     let io = TokioIo::new(Socket::new(stream, admitted.progress.clone()));
     let (app, admitted) = (app.clone(), admitted.clone());
     let service =
-        service_fn(move |request: Request<Incoming>| answer(app.clone(), admitted.clone(), peer, request));
+        service_fn(move |request: Request<Incoming>| respond(app.clone(), admitted.clone(), peer, request));
     builder.serve_connection(io, service).into_owned()
 }
 
@@ -166,7 +166,7 @@ async fn drive<C: GracefulConnection>(
     timeout(CLOSE_TIMEOUT, connection).await.unwrap_or(Ok(()))
 }
 
-async fn answer(
+async fn respond(
     app: Router,
     admitted: Arc<AdmittedConnection>,
     peer: SocketAddr,
@@ -185,7 +185,7 @@ async fn answer(
     Ok(response.map(|body| in_progress.start_response(body)))
 }
 
-/// Answers a request on a connection beyond the limit.
+/// Responds to a request on a connection beyond the limit.
 fn no_room(version: Version) -> Response {
     let mut response = (
         StatusCode::SERVICE_UNAVAILABLE,

@@ -20,7 +20,7 @@ pub struct Deadlines {
     /// Between two requests. Longer than a minute, the usual keep-alive of proxies.
     pub next_request: Duration,
     /// Until the client reads the next part of a response, or sends the rest of a request.
-    pub answer: Duration,
+    pub response: Duration,
 }
 
 impl Default for Deadlines {
@@ -28,7 +28,7 @@ impl Default for Deadlines {
         Self {
             first_request: Duration::from_secs(30),
             next_request: Duration::from_secs(75),
-            answer: Duration::from_secs(60),
+            response: Duration::from_secs(60),
         }
     }
 }
@@ -120,8 +120,8 @@ impl Progress {
             let next = match self.state().deadline(deadlines) {
                 Some(deadline) if deadline <= now => return,
                 Some(deadline) => deadline,
-                // The server must answer; its response starts a new deadline.
-                None => now + deadlines.first_request.min(deadlines.answer),
+                // The server must respond; its response starts a new deadline.
+                None => now + deadlines.first_request.min(deadlines.response),
             };
             tokio::time::sleep_until(next).await;
         }
@@ -144,7 +144,7 @@ impl State {
 
     fn deadline(&self, deadlines: Deadlines) -> Option<Instant> {
         if let Some(since) = self.waiting_for_client() {
-            Some(since + deadlines.answer)
+            Some(since + deadlines.response)
         } else if !self.requests.is_empty() {
             None
         } else if self.has_requested {

@@ -74,7 +74,7 @@ pub struct AdmittedConnection {
     pub progress: Progress,
     /// Notified when the connection must close to make room.
     pub evicted: Arc<Notify>,
-    /// There was no room: only the health endpoints answer.
+    /// There was no room: only the health endpoints respond.
     pub is_reserve: bool,
 }
 

@@ -16,7 +16,7 @@ use super::*;
 const DEADLINES: Deadlines = Deadlines {
     first_request: Duration::from_millis(1000),
     next_request: Duration::from_millis(1500),
-    answer: Duration::from_millis(2000),
+    response: Duration::from_millis(2000),
 };
 
 /// Time limit of operations that must succeed.
@@ -127,10 +127,10 @@ async fn clients_without_a_request_are_closed() {
     ] {
         silent.push((sent, server.connect_and_send(sent).await));
     }
-    let answer = answer_to(&server, "/").await;
+    let response = answer_to(&server, "/").await;
     assert!(
-        answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("127.0.0.1"),
-        "{answer}"
+        response.starts_with("HTTP/1.1 200 ") && response.ends_with("127.0.0.1"),
+        "{response}"
     );
     for (sent, mut connection) in silent {
         let left = read_until_closed(&mut connection).await;
@@ -156,17 +156,17 @@ async fn slow_request_head_is_closed() {
 async fn idle_connections_are_closed_after_their_response() {
     let server = Server::start(roomy()).await;
     let mut idle = server.connect_and_send(&request("/", "keep-alive")).await;
-    let answer = read_until_closed(&mut idle).await;
-    assert!(answer.starts_with(b"HTTP/1.1 200 "));
+    let response = read_until_closed(&mut idle).await;
+    assert!(response.starts_with(b"HTTP/1.1 200 "));
     // HTTP/2: one request (`:method: GET`, `:scheme: http`, `:path: /`), then nothing.
     let headers = b"\0\0\x03\x01\x05\0\0\0\x01\x82\x86\x84";
     let mut idle = server
         .connect_and_send(&[PREFACE, SETTINGS, headers].concat())
         .await;
-    let answer = read_until_closed(&mut idle).await;
+    let response = read_until_closed(&mut idle).await;
     assert!(
-        answer.windows(9).any(|window| window == b"127.0.0.1"),
-        "{answer:?}"
+        response.windows(9).any(|window| window == b"127.0.0.1"),
+        "{response:?}"
     );
     server.stop().await;
 }
@@ -180,7 +180,7 @@ async fn unread_responses_are_closed() {
     let mut http2 = server
         .connect_and_send(&[PREFACE, SETTINGS, headers].concat())
         .await;
-    tokio::time::sleep(3 * DEADLINES.answer + CLOSE_TIMEOUT).await;
+    tokio::time::sleep(3 * DEADLINES.response + CLOSE_TIMEOUT).await;
     for connection in [&mut http1, &mut http2] {
         let got = read_until_closed(connection).await;
         assert!(got.len() < LARGE, "{}", got.len());
@@ -196,7 +196,7 @@ async fn slow_reader_gets_the_whole_response() {
     let mut received = 0;
     loop {
         // The whole response takes longer than any deadline, but no part of it does.
-        tokio::time::sleep(DEADLINES.answer / 8).await;
+        tokio::time::sleep(DEADLINES.response / 8).await;
         let mut filled = 0;
         while filled < part.len() {
             match connection.read(&mut part[filled..]).await.expect("read") {
@@ -216,8 +216,8 @@ async fn slow_reader_gets_the_whole_response() {
 #[tokio::test]
 async fn active_stream_outlives_every_deadline() {
     let server = Server::start(roomy()).await;
-    let answer = answer_to(&server, "/stream").await;
-    assert_eq!(answer.matches(": beat").count(), BEATS, "{answer}");
+    let response = answer_to(&server, "/stream").await;
+    assert_eq!(response.matches(": beat").count(), BEATS, "{response}");
     server.stop().await;
 }
 
@@ -226,7 +226,7 @@ async fn silent_connections_make_room_for_health_checks() {
     let patient = Deadlines {
         first_request: TIMEOUT,
         next_request: TIMEOUT,
-        answer: TIMEOUT,
+        response: TIMEOUT,
     };
     let limits = Limits {
         total: 8,
@@ -242,7 +242,7 @@ async fn silent_connections_make_room_for_health_checks() {
     assert_eq!(oldest, b"");
     drop(silent);
 
-    // Streams are in use and stay; the reserve answers health checks only.
+    // Streams are in use and stay; the reserve handles health checks only.
     let mut streams = Vec::new();
     for _ in 0..limits.total {
         let mut stream = server.connect_and_send(&request("/endless", "keep-alive")).await;
@@ -271,12 +271,12 @@ async fn unsent_response_is_not_closed_for_room() {
     let patient = Deadlines {
         first_request: TIMEOUT,
         next_request: TIMEOUT,
-        answer: TIMEOUT,
+        response: TIMEOUT,
     };
     let server = Server::with(patient, limits).await;
     let mut reader = server.connect_and_send(&request("/large", "close")).await;
     let mut first = [0; 1024];
-    reader.read_exact(&mut first).await.expect("an answer");
+    reader.read_exact(&mut first).await.expect("a response");
     let mut silent = Vec::new();
     for _ in 0..4 * limits.total {
         silent.push(server.connect().await);
@@ -298,7 +298,7 @@ async fn unfinished_requests_make_room() {
     let patient = Deadlines {
         first_request: TIMEOUT,
         next_request: TIMEOUT,
-        answer: TIMEOUT,
+        response: TIMEOUT,
     };
     let server = Server::with(patient, limits).await;
     let head = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nx";

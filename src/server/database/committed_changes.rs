@@ -24,7 +24,7 @@ pub fn track_task<T>(part: impl Future<Output = T>) -> impl Future<Output = T> {
 
 /// Records that the current request has committed a change.
 pub(super) fn record_commit() {
-    // Not set in jobs and commands, where no user waits for an answer.
+    // Not set in jobs and commands, where no user waits for a response.
     _ = HAS_COMMITTED.try_with(|committed| committed.store(true, Ordering::Relaxed));
 }
 

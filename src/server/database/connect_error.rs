@@ -41,9 +41,9 @@ fn cause(error: &sqlx::Error, options: &PgConnectOptions) -> String {
         sqlx::Error::Tls(error) => {
             format!("TLS failed: {error}. Check sslmode and sslrootcert in the address")
         }
-        sqlx::Error::Protocol(problem) => format!("this does not answer as Postgres does ({problem})"),
+        sqlx::Error::Protocol(problem) => format!("this is not Postgres ({problem})"),
         sqlx::Error::PoolTimedOut => {
-            "no answer. Is a firewall between, or a pooler without a free connection?".to_owned()
+            "no response. Is a firewall between, or a pooler without a free connection?".to_owned()
         }
         error => error.to_string(),
     }

@@ -1,7 +1,7 @@
 //! A connection whose statements all have a deadline.
 //!
 //! [`Connection`] is the only executor that `store` gets (`clippy.toml` disallows the driver's own), so that no
-//! deadline is forgotten. [`LeasedConnection`] owns it. A connection with an unread answer is closed, never reused.
+//! deadline is forgotten. [`LeasedConnection`] owns it. A connection with an unread response is closed, never reused.
 
 use std::{
     fmt,
@@ -51,7 +51,7 @@ pub struct Connection {
 
 #[derive(Debug)]
 struct State {
-    /// A statement was sent, and its answer is not read completely.
+    /// A statement was sent, and its response is not read completely.
     is_in_flight: bool,
     is_in_transaction: bool,
     /// A statement of the transaction failed, so it cannot be committed.
@@ -109,17 +109,17 @@ impl Connection {
         self.state.is_aborted
     }
 
-    /// Waits for the answer of a statement until the deadline.
+    /// Waits for the response of a statement until the deadline.
     async fn run_within<T>(
         limit: Duration,
         state: &mut State,
-        answer: impl Future<Output = sqlx::Result<T>>,
+        response: impl Future<Output = sqlx::Result<T>>,
     ) -> sqlx::Result<T> {
         state.is_in_flight = true;
-        match timeout(limit, answer).await {
-            Ok(Ok(answer)) => {
+        match timeout(limit, response).await {
+            Ok(Ok(response)) => {
                 state.is_in_flight = false;
-                Ok(answer)
+                Ok(response)
             }
             Ok(Err(error)) => {
                 state.record_failure(&error);
@@ -165,8 +165,8 @@ impl<'c> Executor<'c> for &'c mut Connection {
         let Some(raw) = raw else {
             return async { Err(sqlx::Error::PoolClosed) }.boxed();
         };
-        let answer = (&mut **raw).fetch_optional(query);
-        Connection::run_within(*limit, state, answer).boxed()
+        let response = (&mut **raw).fetch_optional(query);
+        Connection::run_within(*limit, state, response).boxed()
     }
 
     fn prepare_with<'e>(
@@ -181,8 +181,8 @@ impl<'c> Executor<'c> for &'c mut Connection {
         let Some(raw) = raw else {
             return async { Err(sqlx::Error::PoolClosed) }.boxed();
         };
-        let answer = (&mut **raw).prepare_with(sql, parameters);
-        Connection::run_within(*limit, state, answer).boxed()
+        let response = (&mut **raw).prepare_with(sql, parameters);
+        Connection::run_within(*limit, state, response).boxed()
     }
 
     fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, sqlx::Result<sqlx::Describe<Postgres>>>
@@ -193,8 +193,8 @@ impl<'c> Executor<'c> for &'c mut Connection {
         let Some(raw) = raw else {
             return async { Err(sqlx::Error::PoolClosed) }.boxed();
         };
-        let answer = (&mut **raw).describe(sql);
-        Connection::run_within(*limit, state, answer).boxed()
+        let response = (&mut **raw).describe(sql);
+        Connection::run_within(*limit, state, response).boxed()
     }
 }
 
@@ -301,7 +301,7 @@ async fn give_back(mut raw: PoolConnection<Postgres>, is_in_transaction: bool, c
         Ok(Ok(())) => return,
         Ok(Err(error)) => tracing::debug!(%error, "rollback failed, closing the connection"),
         Err(_) => {
-            tracing::warn!("connection did not answer, closing it");
+            tracing::warn!("connection did not respond, closing it");
             checks.distrust_idle();
         }
     }

@@ -1,4 +1,4 @@
-//! Checks whether a connection may be used: it answers in time, and its database accepts writes.
+//! Checks whether a connection may be used: it responds in time, and its database accepts writes.
 //!
 //! A standby lags behind and would accept the token of a revoked session.
 
@@ -89,7 +89,7 @@ impl ConnectionChecks {
     /// Refuses a new connection to a database that accepts no writes.
     ///
     /// # Errors
-    /// [`AbandonReason::Refused`], or the database does not answer.
+    /// [`AbandonReason::Refused`], or the database does not respond.
     pub async fn after_connect(&self, conn: &mut PgConnection) -> sqlx::Result<()> {
         let checked = timeout(CHECK_DEADLINE, check(conn)).await;
         let refusal =

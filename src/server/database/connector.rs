@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{connect_error, error::DatabaseError, session_settings::SessionSettings};
 
-/// How long startup waits for a database that is starting or does not answer.
+/// How long startup waits for a database that is starting or does not respond.
 const STARTUP_WAIT: Duration = Duration::from_secs(3);
 const RETRY_DELAY: Duration = Duration::from_millis(200);
 
@@ -143,7 +143,7 @@ impl Connector {
                 &self.options,
             ))),
             Err(_) => {
-                tracing::debug!("no answer on a second connection, pool mode not verified");
+                tracing::debug!("no response on a second connection, pool mode not verified");
                 Ok(())
             }
         }

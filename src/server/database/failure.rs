@@ -23,12 +23,12 @@ impl fmt::Display for WriteRefusal {
     }
 }
 
-/// Why we gave up on a connection. Carried by [`sqlx::Error::Io`], since it is not an answer of the database.
+/// Why we gave up on a connection. Carried by [`sqlx::Error::Io`], since it is not a response of the database.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AbandonReason {
-    #[error("no answer within {} ms", .0.as_millis())]
+    #[error("no response within {} ms", .0.as_millis())]
     DeadlineMissed(Duration),
-    #[error("the answer to a commit was lost, and its outcome could not be verified")]
+    #[error("the response to a commit was lost, and its outcome could not be verified")]
     OutcomeUnknown,
     #[error("the database {0}")]
     Refused(WriteRefusal),
@@ -49,7 +49,7 @@ impl AbandonReason {
     }
 }
 
-/// Returns whether the connection is broken, so that nothing sent on it can have been answered.
+/// Returns whether the connection is broken, so that nothing sent on it can have been handled.
 pub fn is_broken_connection(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,

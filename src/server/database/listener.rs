@@ -14,7 +14,7 @@ impl Database {
     /// Listens on a channel, on a connection outside the pool. Does not reconnect.
     ///
     /// # Errors
-    /// The database does not answer in time.
+    /// The database does not respond in time.
     pub async fn listen(&self, channel: &str) -> sqlx::Result<Listener> {
         let connecting = async {
             let pool = pool_options(&self.connector, &self.settings, &self.checks)
@@ -51,7 +51,7 @@ impl Listener {
     /// dead one looks the same.
     ///
     /// # Errors
-    /// The connection is lost or does not answer in time.
+    /// The connection is lost or does not respond in time.
     pub async fn wait(&mut self, at_latest: Duration) -> sqlx::Result<()> {
         let Some(listener) = &mut self.inner else {
             return Err(sqlx::Error::PoolClosed);
@@ -77,7 +77,7 @@ impl Drop for Listener {
         let Some(listener) = self.inner.take() else {
             return;
         };
-        // The driver sends UNLISTEN in a task and waits for the answer without a deadline. Spawn it on a runtime that
+        // The driver sends UNLISTEN in a task and waits for the response without a deadline. Spawn it on a runtime that
         // ends at once, which drops the task and the connection.
         if let Ok(ending) = runtime::Builder::new_current_thread().build() {
             let handle = ending.handle().clone();

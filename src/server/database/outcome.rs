@@ -1,4 +1,4 @@
-//! Verifies the outcome of a transaction whose answer to COMMIT was lost.
+//! Verifies the outcome of a transaction whose response to COMMIT was lost.
 
 use std::time::Duration;
 
@@ -49,7 +49,11 @@ pub(super) async fn verify(connector: &Connector, id: TransactionId) -> Outcome 
         }
     };
     let outcome = timeout_at(until, verifying).await.unwrap_or(Outcome::Unknown);
-    tracing::warn!(xid = id.xid, ?outcome, "answer to commit lost, outcome verified");
+    tracing::warn!(
+        xid = id.xid,
+        ?outcome,
+        "response to commit lost, outcome verified"
+    );
     outcome
 }
 

@@ -50,7 +50,7 @@ impl Database {
     /// Connects to `url` as the owner, for migrations and [`Database::as_server`].
     ///
     /// # Errors
-    /// [`DatabaseError`] if the URL is wrong, the database does not answer, or it is older than Postgres 15.
+    /// [`DatabaseError`] if the URL is wrong, the database does not respond, or it is older than Postgres 15.
     pub async fn connect(url: &str) -> Result<Self, DatabaseError> {
         let connector = Connector::probe(url).await?;
         let (settings, checks) = (SessionSettings::for_requests(), ConnectionChecks::default());
@@ -85,7 +85,7 @@ impl Database {
     /// available, logs a warning and stays the owner.
     ///
     /// # Errors
-    /// [`DatabaseError`] if the database does not answer.
+    /// [`DatabaseError`] if the database does not respond.
     pub async fn as_server(self) -> Result<Self, DatabaseError> {
         let mut conn = self.pool.acquire().await.map_err(DatabaseError::Unreachable)?;
         let problem = match server_role::can_use(&mut conn).await {
@@ -156,7 +156,7 @@ impl Database {
     /// Opens a connection outside the pool, as the owner and without the time limits of requests.
     ///
     /// # Errors
-    /// [`DatabaseError::Unreachable`] if the database does not answer.
+    /// [`DatabaseError::Unreachable`] if the database does not respond.
     pub async fn connect_without_limits(&self) -> Result<PgConnection, DatabaseError> {
         let settings = SessionSettings::for_long_work();
         self.connector
@@ -168,7 +168,7 @@ impl Database {
     /// Counts the migrations of this build that the database lacks.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database does not respond.
     pub async fn pending_migrations(&self) -> sqlx::Result<usize> {
         let applied: i64 = sqlx::query_scalar("SELECT count(*) FROM _sqlx_migrations WHERE success")
             .fetch_one(&mut *self.connection().await?)
@@ -182,14 +182,14 @@ impl Database {
     /// Returns the database's time.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database does not respond.
     pub async fn time(&self) -> sqlx::Result<DateTime<Utc>> {
         sqlx::query_scalar("SELECT clock_timestamp()")
             .fetch_one(&mut *self.connection().await?.quick())
             .await
     }
 
-    /// Returns why the database is not used although it answers.
+    /// Returns why the database is not used although it responds.
     pub fn refusal(&self) -> Option<WriteRefusal> {
         self.checks.refusal()
     }
@@ -197,7 +197,7 @@ impl Database {
     /// Returns a connection for statements outside a transaction.
     ///
     /// # Errors
-    /// The database does not answer, or no connection became free.
+    /// The database does not respond, or no connection became free.
     pub async fn connection(&self) -> sqlx::Result<LeasedConnection> {
         let part = traces::start_child("database connection");
         let began = Instant::now();
@@ -221,11 +221,11 @@ impl Database {
         Ok(LeasedConnection::new(acquired?, self.checks.clone()))
     }
 
-    /// Begins a transaction whose commit is verified if its answer is lost. Skips broken connections, on which nothing
+    /// Begins a transaction whose commit is verified if its response is lost. Skips broken connections, on which nothing
     /// has been done yet.
     ///
     /// # Errors
-    /// The database does not answer, or no connection became free.
+    /// The database does not respond, or no connection became free.
     pub async fn begin(&self) -> sqlx::Result<Transaction> {
         self.try_begin(true).await
     }
@@ -234,7 +234,7 @@ impl Database {
     /// an idle server uses no transaction ids.
     ///
     /// # Errors
-    /// The database does not answer, or no connection became free.
+    /// The database does not respond, or no connection became free.
     pub async fn begin_unverified(&self) -> sqlx::Result<Transaction> {
         self.try_begin(false).await
     }
@@ -270,7 +270,7 @@ impl Database {
     /// Begins a read-only transaction with one snapshot, for reading a large table.
     ///
     /// # Errors
-    /// The database does not answer, or no connection became free.
+    /// The database does not respond, or no connection became free.
     pub async fn begin_snapshot(&self) -> sqlx::Result<Transaction> {
         let part = traces::start_child("database transaction");
         Transaction::begin_snapshot(self.connection().await?, self.clone(), part).await

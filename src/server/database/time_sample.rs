@@ -21,7 +21,7 @@ impl Database {
     /// Reads the database's clock several times and returns the sample with the shortest round trip.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database does not respond.
     pub async fn sample_time(&self) -> sqlx::Result<TimeSample> {
         let mut conn = self.connection().await?;
         let mut best = read_clock(&mut conn).await?;
@@ -43,14 +43,14 @@ impl Database {
     /// Returns a clock set to the database's time.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database does not respond.
     pub async fn clock(&self) -> sqlx::Result<Clock> {
         let sample = self.sample_time().await?;
         if sample.round_trip() > SLOW_ROUND_TRIP {
             let round_trip_ms = sample.round_trip().as_secs_f64() * 1e3;
             tracing::warn!(
                 round_trip_ms,
-                "slow answer of the database, clock may be inaccurate"
+                "slow response of the database, clock may be inaccurate"
             );
         }
         Ok(Clock::synchronized(&sample))

@@ -114,7 +114,7 @@ impl Transaction {
         self.ended.extend(reasons);
     }
 
-    /// Commits, and counts the sessions that ended. Verifies the outcome if the answer is lost.
+    /// Commits, and counts the sessions that ended. Verifies the outcome if the response is lost.
     ///
     /// # Errors
     /// A database error after a rollback. Exception: [`AbandonReason::OutcomeUnknown`], which becomes
@@ -139,7 +139,7 @@ impl Transaction {
             mut part,
         } = self;
         if lease.is_aborted() {
-            // Postgres would answer ROLLBACK, which the driver treats as success.
+            // Postgres would respond with ROLLBACK, which the driver treats as success.
             return Err(sqlx::Error::Protocol(
                 "a statement of the transaction had failed".to_owned(),
             ));

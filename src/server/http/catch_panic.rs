@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// Answers 500 if a handler panics, in the format of the client.
+/// Responds with 500 if a handler panics, in the format of the client.
 pub async fn catch_panic(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let failure = ErrorFormat::of(&request);
     match AssertUnwindSafe(next.run(request)).catch_unwind().await {

@@ -41,7 +41,7 @@ impl ErrorFormat {
         }
     }
 
-    /// Answers with `error`.
+    /// Responds with `error`.
     pub fn respond(self, error: &AppError) -> Response {
         match self {
             Self::Page => with_retry((status(error), Html(page(error))).into_response(), error),

@@ -42,7 +42,7 @@ pub async fn discard_forged_error(State(state): State<AppState>, request: Reques
     next.run(request).await
 }
 
-/// Marks the error of an answer that leads back to a page.
+/// Marks the error of a response that leads back to a page.
 pub async fn mark_error(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     // Not an error that came with `next=`: the response to a successful form has no such header.

@@ -52,7 +52,7 @@ const PASSIVE_PATHS: [&str; 6] = [
     "/api/v1/devices/heartbeat",
 ];
 
-/// Puts [`Client`] and [`Identity`] into the request. Answers 503 if the database does not respond, so that nobody appears
+/// Puts [`Client`] and [`Identity`] into the request. Responds with 503 if the database does not respond, so that nobody appears
 /// signed out.
 pub async fn identify(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let peer = request

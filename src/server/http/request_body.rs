@@ -49,7 +49,7 @@ pub async fn read_body(request: Request, next: Next) -> Response {
     {
         Ok(response) => response,
         Err(_) => {
-            tracing::error!("request timed out, database does not answer");
+            tracing::error!("request timed out, database does not respond");
             let error = if is_read {
                 AppError::Unavailable
             } else {

@@ -42,7 +42,7 @@ pub async fn log_request(State(state): State<AppState>, request: Request, next: 
         span.record("trace", id);
     }
     let within = trace.context();
-    // "Not ready" is the expected answer to a probe, not a failed request.
+    // "Not ready" is the expected response to a probe, not a failed request.
     let is_probe = request.uri().path() == "/readyz";
     let started = Instant::now();
     async move {
@@ -57,7 +57,7 @@ pub async fn log_request(State(state): State<AppState>, request: Request, next: 
         if response.status().is_server_error() && !is_probe {
             tracing::error!(status, microseconds, "request failed");
         } else {
-            tracing::debug!(status, microseconds, "request answered");
+            tracing::debug!(status, microseconds, "request handled");
         }
         if let Ok(id) = HeaderValue::from_str(&id) {
             response.headers_mut().insert(REQUEST_ID.clone(), id);

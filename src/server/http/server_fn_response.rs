@@ -1,4 +1,4 @@
-//! Corrects responses of server functions. The framework answers every error with 500, including invalid arguments: here
+//! Corrects responses of server functions. The framework returns 500 for every error, including invalid arguments: here
 //! each gets the status of its [`AppError`]. Without JavaScript the framework redirects to the Referer: here only to our
 //! own pages.
 

@@ -42,7 +42,7 @@ impl Job for CorrectClock {
             }
             Correction::Applied(_) => {}
             Correction::Rejected => {
-                tracing::info!(round_trip_ms, "the database answers slowly, clock not corrected");
+                tracing::info!(round_trip_ms, "the database responds slowly, clock not corrected");
             }
         }
     }

@@ -148,7 +148,7 @@ async fn run(listener: TcpListener, opened: &OpenDatabase, config: Config) -> Re
     };
     let jobs = state.jobs.clone();
     start_jobs(&jobs, &state, &node);
-    // Answers requests without waiting for a database that refuses LISTEN: `/readyz` reports it.
+    // Responds to requests without waiting for a database that refuses LISTEN: `/readyz` reports it.
     if timeout(LISTENER_TIMEOUT, state.hub.wait_until_listening())
         .await
         .is_err()
@@ -181,22 +181,22 @@ async fn run(listener: TcpListener, opened: &OpenDatabase, config: Config) -> Re
     match timeout(FINAL_WRITE_TIMEOUT, activity.flush(&database)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "final activity not written"),
-        Err(_) => tracing::warn!("final activity not written, database does not answer"),
+        Err(_) => tracing::warn!("final activity not written, database does not respond"),
     }
     match timeout(FINAL_WRITE_TIMEOUT, minutes.flush(&database, &node)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "final statistics not written"),
         Err(_) => {
-            tracing::warn!("final statistics not written, database does not answer")
+            tracing::warn!("final statistics not written, database does not respond")
         }
     }
     match timeout(FINAL_WRITE_TIMEOUT, audit_chain::seal_all(&database, &clock)).await {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => tracing::warn!(%error, "final audit rows not sealed"),
-        Err(_) => tracing::warn!("final audit rows not sealed, database does not answer"),
+        Err(_) => tracing::warn!("final audit rows not sealed, database does not respond"),
     }
     if !matches!(last_spans.await, Ok(true)) {
-        tracing::warn!("final traces not sent, collector does not answer");
+        tracing::warn!("final traces not sent, collector does not respond");
     }
     Ok(())
 }

@@ -91,7 +91,7 @@ impl OpenDatabase {
     /// The cluster cannot be stopped.
     pub async fn close(self) -> Result<(), StartError> {
         if timeout(FINAL_WRITE_TIMEOUT, self.database.close()).await.is_err() {
-            tracing::warn!("connections not closed, database does not answer");
+            tracing::warn!("connections not closed, database does not respond");
         }
         if let Some(cluster) = self.cluster {
             cluster.stop().await?;

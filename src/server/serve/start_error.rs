@@ -17,7 +17,7 @@ pub enum StartError {
     Database(#[from] DatabaseError),
     #[error("DATABASE_URL: {0}")]
     DatabaseUrl(DatabaseError),
-    #[error("the database does not answer: {0}")]
+    #[error("the database does not respond: {0}")]
     Query(#[from] sqlx::Error),
     #[error(transparent)]
     Account(#[from] AccountError),

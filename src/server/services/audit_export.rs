@@ -30,7 +30,7 @@ const PAGE: i64 = 1000;
 pub enum ExportError {
     #[error("there is no account {0}")]
     NoSuchUser(String),
-    #[error("the database did not answer: {0}")]
+    #[error("the database did not respond: {0}")]
     Database(#[from] sqlx::Error),
     #[error("cannot write: {0}")]
     Output(#[from] io::Error),

@@ -31,7 +31,7 @@ use crate::{
 /// The caller's live sessions, most recently active first.
 ///
 /// # Errors
-/// The database does not answer.
+/// The database does not respond.
 pub async fn list_sessions(state: &AppState, caller: &CurrentSession) -> Result<Vec<Session>, AppError> {
     let now = state.clock.now();
     let user = Some(caller.user.id);
@@ -48,7 +48,7 @@ pub async fn list_sessions(state: &AppState, caller: &CurrentSession) -> Result<
 /// The caller's memberships.
 ///
 /// # Errors
-/// The database does not answer.
+/// The database does not respond.
 pub async fn list_memberships(
     state: &AppState,
     caller: &CurrentSession,
@@ -59,7 +59,7 @@ pub async fn list_memberships(
 /// The caller's open security notices.
 ///
 /// # Errors
-/// The database does not answer.
+/// The database does not respond.
 pub async fn list_notices(
     state: &AppState,
     caller: &CurrentSession,
@@ -160,7 +160,7 @@ async fn record_unknown_notice(
 /// The data of the dashboard.
 ///
 /// # Errors
-/// The database does not answer.
+/// The database does not respond.
 pub async fn load_overview(state: &AppState, caller: &CurrentSession) -> Result<Overview, AppError> {
     let list = list_sessions(state, caller).await?;
     let history = audit::load_sign_in_history(

@@ -16,7 +16,7 @@ use crate::{
 /// `account` if the stored hash matches the password: a parallel sign-in may have replaced it first.
 ///
 /// # Errors
-/// The database does not answer, or hashing failed.
+/// The database does not respond, or hashing failed.
 pub async fn rehash_normalised(
     state: &AppState,
     turn: &Turn,

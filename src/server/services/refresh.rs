@@ -144,7 +144,7 @@ async fn try_exchange(
         TokenState::Exchanged { at, salt } if now - at <= GRACE => {
             is_repeated = true;
             let successor = Successor::derive(token, &salt);
-            // A session that is held by another access token by now has had its answer.
+            // A session that is held by another access token by now has had its response.
             let access = successor.access_token.hash();
             let expires_at = sessions::find_credential_expiry(&mut tx, known.session, access).await?;
             if expires_at.is_some() {

@@ -69,7 +69,7 @@ pub enum SeedError {
     Connection(#[from] DatabaseError),
     #[error(transparent)]
     Password(#[from] PasswordError),
-    #[error("the database did not answer: {0}")]
+    #[error("the database did not respond: {0}")]
     Database(#[from] sqlx::Error),
 }
 

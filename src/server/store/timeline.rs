@@ -40,7 +40,7 @@ pub async fn load_refreshes(
     Ok((row.count, row.last))
 }
 
-/// Returns the security notices of a session: time, rules, and when the user answered.
+/// Returns the security notices of a session: time, rules, and when the user handled.
 pub async fn list_notices(
     conn: &mut Connection,
     session: SessionId,

@@ -38,7 +38,7 @@ label! {
         Unknown => "unknown",
         /// No credential was presented.
         Anonymous => "anonymous",
-        /// The database did not answer.
+        /// The database did not respond.
         Unavailable => "unavailable",
         Failed => "failed",
     }
@@ -81,7 +81,7 @@ label! {
     NoConnection {
         /// None became free in time.
         TimedOut => "timed_out",
-        /// The database refused the connection or did not answer.
+        /// The database refused the connection or did not respond.
         Unreachable => "unreachable",
         /// The server is stopping.
         Closed => "closed",

@@ -217,7 +217,7 @@ impl Metrics {
             ),
             ready: gauge(
                 "ready",
-                "1 if /readyz would answer 200, else 0; checked every ten seconds.",
+                "1 if /readyz would return 200, else 0. Updated every ten seconds.",
             ),
             checks: gauges(
                 "check_ok",

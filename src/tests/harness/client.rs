@@ -187,7 +187,7 @@ impl Client {
 
     /// Tries to sign in with an email and a password.
     pub async fn try_sign_in(&self, email: &str, password: &str) -> TestResponse {
-        let answer = match &self.kind {
+        let response = match &self.kind {
             Kind::Program => panic!("a program without a device does not sign in"),
             Kind::Browser { .. } => {
                 self.post("/api/sign_in")
@@ -199,13 +199,13 @@ impl Client {
                 self.post("/api/v1/sessions").json(&body).await
             }
         };
-        if answer.status == 201 {
-            self.take_tokens(&answer);
+        if response.status == 201 {
+            self.take_tokens(&response);
         }
-        if answer.status < 400 {
+        if response.status < 400 {
             self.load_session_id().await;
         }
-        answer
+        response
     }
 
     /// Tries to sign a user in.
@@ -225,8 +225,8 @@ impl Client {
     }
 
     /// Stores the tokens of a response.
-    pub fn take_tokens(&self, answer: &TestResponse) {
-        let tokens = answer.json();
+    pub fn take_tokens(&self, response: &TestResponse) {
+        let tokens = response.json();
         let text = |field: &str| tokens[field].as_str().map(str::to_owned);
         let mut credentials = self.credentials();
         credentials.access_token = text("access_token");
@@ -235,11 +235,11 @@ impl Client {
 
     /// Exchanges the refresh token of this desktop and stores the new tokens.
     pub async fn refresh(&self) -> TestResponse {
-        let answer = self.exchange(&self.refresh_token()).await;
-        if answer.status == 200 {
-            self.take_tokens(&answer);
+        let response = self.exchange(&self.refresh_token()).await;
+        if response.status == 200 {
+            self.take_tokens(&response);
         }
-        answer
+        response
     }
 
     /// Exchanges any refresh token and discards the new tokens.
@@ -250,9 +250,9 @@ impl Client {
 
     /// Returns whether the session is live. This is no activity.
     pub async fn is_live(&self) -> bool {
-        let answer = self.get("/api/v1/session_state").await;
-        assert!([200, 401].contains(&answer.status), "{answer:#?}");
-        answer.status == 200
+        let response = self.get("/api/v1/session_state").await;
+        assert!([200, 401].contains(&response.status), "{response:#?}");
+        response.status == 200
     }
 
     /// Returns why this client's session has ended.
@@ -282,10 +282,10 @@ impl Client {
 
     /// Signs a user in and returns the client.
     pub async fn signed_in(self, person: &TestUser) -> Self {
-        let answer = self.sign_in(person).await;
+        let response = self.sign_in(person).await;
         assert!(
-            answer.status < 400 && self.credentials().session.is_some(),
-            "{answer:#?}"
+            response.status < 400 && self.credentials().session.is_some(),
+            "{response:#?}"
         );
         self
     }
@@ -354,9 +354,9 @@ impl Client {
     }
 
     /// Follows a redirect like a browser.
-    pub async fn follow(&self, answer: &TestResponse) -> TestResponse {
-        assert!((300..400).contains(&answer.status), "{answer:#?}");
-        self.get(answer.location()).await
+    pub async fn follow(&self, response: &TestResponse) -> TestResponse {
+        assert!((300..400).contains(&response.status), "{response:#?}");
+        self.get(response.location()).await
     }
 
     /// Prepares a request as this kind of client sends it.
@@ -461,18 +461,18 @@ impl Call {
     /// Opens an event stream.
     pub async fn stream(self) -> EventStream {
         let (client, request) = self.request();
-        let answer = client.router.clone().oneshot(request).await.expect("an answer");
-        assert_eq!(answer.status(), 200, "{answer:#?}");
-        assert_eq!(answer.headers()["content-type"], "text/event-stream");
-        EventStream::open(answer.into_body()).await
+        let response = client.router.clone().oneshot(request).await.expect("a response");
+        assert_eq!(response.status(), 200, "{response:#?}");
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        EventStream::open(response.into_body()).await
     }
 
     /// Opens an event stream, or returns the status of the refusal.
     pub async fn try_stream(self) -> Result<EventStream, u16> {
         let (client, request) = self.request();
-        let answer = client.router.clone().oneshot(request).await.expect("an answer");
-        match answer.status().as_u16() {
-            200 => Ok(EventStream::open(answer.into_body()).await),
+        let response = client.router.clone().oneshot(request).await.expect("a response");
+        match response.status().as_u16() {
+            200 => Ok(EventStream::open(response.into_body()).await),
             refused => Err(refused),
         }
     }
@@ -480,9 +480,9 @@ impl Call {
     /// Returns the body of a successful response, to be read as it arrives.
     pub async fn open(self) -> Body {
         let (client, request) = self.request();
-        let answer = client.router.clone().oneshot(request).await.expect("an answer");
-        assert_eq!(answer.status(), 200, "{answer:#?}");
-        answer.into_body()
+        let response = client.router.clone().oneshot(request).await.expect("a response");
+        assert_eq!(response.status(), 200, "{response:#?}");
+        response.into_body()
     }
 
     fn request(self) -> (Client, Request<Body>) {
@@ -522,15 +522,15 @@ impl Call {
         let body = String::from_utf8_lossy(&self.body[..self.body.len().min(400)]);
         let description = format!("{} {} {body} at {}", self.method, self.path, self.sent_at);
         let (client, request) = self.request();
-        let answer = rendering::send(client.router.clone(), description, request).await;
+        let response = rendering::send(client.router.clone(), description, request).await;
         if matches!(client.kind, Kind::Browser { .. }) {
             let https = client.portal.state.config.public_url.is_https();
             let mut credentials = client.credentials();
-            for cookie in answer.all("set-cookie") {
+            for cookie in response.all("set-cookie") {
                 credentials.jar.take(cookie, https);
             }
         }
-        answer
+        response
     }
 }
 

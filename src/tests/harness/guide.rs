@@ -69,7 +69,7 @@ pub fn parse_guide(guide: &str) -> Vec<GuideStep> {
             };
             match steps.last_mut() {
                 Some(GuideStep::Run(block)) if block.shows.is_none() => block.shows = Some(shows),
-                _ => panic!("line {}: an answer to no command", index + 1),
+                _ => panic!("line {}: a response to no command", index + 1),
             }
         } else if let Some(heading) = line.strip_prefix("## ").or(line.strip_prefix("### ")) {
             let operation = heading.strip_prefix('`').and_then(|rest| rest.split_once('`'));
@@ -165,7 +165,7 @@ fn check_http(shown: &str, printed: &str) -> Result<(), String> {
     let (shown_head, shown_body) = shown.split_once("\n\n").unwrap_or((shown, ""));
     let (head, body) = printed
         .split_once("\n\n")
-        .ok_or_else(|| "that is no answer of curl -i".to_owned())?;
+        .ok_or_else(|| "that is no response of curl -i".to_owned())?;
     let status = |head: &str| head.split_whitespace().nth(1).map(str::to_owned);
     if status(shown_head) != status(head) {
         return Err(format!("status: {:?}, and not as shown", status(head)));

@@ -250,8 +250,8 @@ impl Portal {
 
     /// Signs in with a new browser and asserts the status.
     pub async fn assert_sign_in(&self, email: &str, password: &str, status: u16) {
-        let answer = self.browser(super::CHROME).try_sign_in(email, password).await;
-        answer.expect(status);
+        let response = self.browser(super::CHROME).try_sign_in(email, password).await;
+        response.expect(status);
     }
 
     /// Returns a desktop app that is not signed in.

@@ -60,10 +60,10 @@ pub struct TestDatabase {
 
 impl TestDatabase {
     pub async fn create() -> Self {
-        let (answer, created) = oneshot::channel();
+        let (response, created) = oneshot::channel();
         POSTGRES
             .commands
-            .send(ClusterCommand::Create(answer))
+            .send(ClusterCommand::Create(response))
             .unwrap_or_else(|_| panic!("the cluster's thread runs"));
         created.await.expect("a database for this test")
     }
@@ -111,7 +111,7 @@ impl TestDatabase {
             name: self.name.clone(),
         };
         outage.allow_connections(false).await;
-        // Wait for each, since a closing connection could answer once more.
+        // Wait for each, since a closing connection could respond once more.
         sqlx::query("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = $1")
             .bind(&self.name)
             .execute(&mut maintenance().await)
@@ -182,7 +182,7 @@ async fn start_cluster(data_dir: &Path) -> Result<Cluster, String> {
 impl Postgres {
     /// Runs the cluster in its own thread, since each test's runtime ends with the test.
     fn start() -> Self {
-        let (answer, started) = mpsc::channel();
+        let (response, started) = mpsc::channel();
         thread::Builder::new()
             .name("postgres".to_owned())
             .spawn(move || {
@@ -191,10 +191,10 @@ impl Postgres {
                 runtime.block_on(async {
                     match prepare().await {
                         Ok((postgres, cluster, commands)) => {
-                            drop(answer.send(Ok(postgres)));
+                            drop(response.send(Ok(postgres)));
                             run_commands(&cluster, commands).await;
                         }
-                        Err(error) => drop(answer.send(Err(error))),
+                        Err(error) => drop(response.send(Err(error))),
                     }
                 });
             })
@@ -248,14 +248,14 @@ async fn run_commands(cluster: &Cluster, mut commands: UnboundedReceiver<Cluster
     tokio::spawn(drop_databases(cluster.url(MAINTENANCE), dropping));
     while let Some(order) = commands.recv().await {
         match order {
-            ClusterCommand::Create(answer) => {
+            ClusterCommand::Create(response) => {
                 let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
                 let statement = format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy");
                 maintenance
                     .execute(AssertSqlSafe(statement))
                     .await
                     .expect("CREATE DATABASE");
-                drop(answer.send(TestDatabase {
+                drop(response.send(TestDatabase {
                     url: cluster.url(&name),
                     name,
                     shared: true,

@@ -20,7 +20,7 @@ impl TestResponse {
     pub async fn read(request: impl Into<String>, response: Response<axum::body::Body>) -> Self {
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await.expect("a whole body");
-        let body = String::from_utf8(bytes.to_vec()).expect("answers are UTF-8");
+        let body = String::from_utf8(bytes.to_vec()).expect("responses are UTF-8");
         Self {
             request: request.into(),
             status: parts.status.as_u16(),

@@ -35,32 +35,32 @@ impl Description {
 
     /// Fails unless the status is described and the body has exactly the described shape.
     #[track_caller]
-    pub fn assert_matches(&self, operation: &str, answer: &TestResponse) {
+    pub fn assert_matches(&self, operation: &str, response: &TestResponse) {
         let (method, path) = operation.split_once(' ').expect("an operation");
         let described = &self.0["paths"][path][method.to_lowercase()];
-        let response = &described["responses"][answer.status.to_string()];
+        let expected = &described["responses"][response.status.to_string()];
         assert!(
-            response.is_object(),
+            expected.is_object(),
             "{operation}: {} is not described",
-            answer.status
+            response.status
         );
-        let Some(content) = response["content"].as_object() else {
-            assert!(answer.body.is_empty(), "{operation}: {}", answer.body);
+        let Some(content) = expected["content"].as_object() else {
+            assert!(response.body.is_empty(), "{operation}: {}", response.body);
             return;
         };
-        let kind = answer.header("content-type").expect("a content type");
+        let kind = response.header("content-type").expect("a content type");
         // Without `; charset=utf-8`.
         let kind = kind.split(';').next().unwrap_or_default();
         let media = content
             .get(kind)
             .unwrap_or_else(|| panic!("{operation}: {kind} is not described"));
         let value = if kind.ends_with("json") {
-            answer.json()
+            response.json()
         } else {
-            Value::String(answer.body.clone())
+            Value::String(response.body.clone())
         };
         if let Err(problem) = self.check(&media["schema"], &value) {
-            panic!("{operation} {}: {problem}\n{}", answer.status, answer.body);
+            panic!("{operation} {}: {problem}\n{}", response.status, response.body);
         }
     }
 

@@ -26,8 +26,8 @@ async fn read(path: &str, timeout: Duration) -> Result<(u16, String), JsValue> {
     options.set_cache(leptos::web_sys::RequestCache::NoStore);
     let timeout = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
     options.set_signal(Some(&AbortSignal::timeout_with_u32(timeout)));
-    let answer = JsFuture::from(window().fetch_with_str_and_init(path, &options)).await?;
-    let answer: Response = answer.dyn_into()?;
-    let text = JsFuture::from(answer.text()?).await?;
-    Ok((answer.status(), text.as_string().unwrap_or_default()))
+    let response = JsFuture::from(window().fetch_with_str_and_init(path, &options)).await?;
+    let response: Response = response.dyn_into()?;
+    let text = JsFuture::from(response.text()?).await?;
+    Ok((response.status(), text.as_string().unwrap_or_default()))
 }

@@ -71,12 +71,12 @@ impl OrganizationSwitch {
 
     async fn send_all(self) {
         while let Some(organization) = self.take_pending() {
-            let answer = switch_organization(organization.id.to_string(), None).await;
+            let response = switch_organization(organization.id.to_string(), None).await;
             if self.pending.with_value(Option::is_some) {
                 // The user has selected again meanwhile, so ignore this result.
                 continue;
             }
-            if let Err(error) = answer {
+            if let Err(error) = response {
                 self.chosen.set(None);
                 if let Some(error) = filter_session_end(error) {
                     self.toasts

@@ -163,7 +163,7 @@ pub fn ReauthenticationDialog() -> impl IntoView {
             ("Nothing was signed out.", "button danger final", "Signing out…")
         } else {
             (
-                "Your answer was not saved.",
+                "Your response was not saved.",
                 "button primary final",
                 "One moment…",
             )

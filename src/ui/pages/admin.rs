@@ -171,10 +171,10 @@ async fn send(form: fragment::FragmentForm, toasts: Toasts, loaded: PageResource
     let (mut ended, mut requests) = (0, 0);
     loop {
         match client::post(&form.action(), form.fields()).await {
-            Ok(answer) => {
+            Ok(response) => {
                 let (done, left) = (
-                    browser::json_count(&answer, "ended"),
-                    browser::json_count(&answer, "left"),
+                    browser::json_count(&response, "ended"),
+                    browser::json_count(&response, "left"),
                 );
                 ended += done;
                 requests += 1;
@@ -182,7 +182,7 @@ async fn send(form: fragment::FragmentForm, toasts: Toasts, loaded: PageResource
                     form.progress(ended, left);
                     continue;
                 }
-                let text = |name| browser::json_text(&answer, name).unwrap_or_default();
+                let text = |name| browser::json_text(&response, name).unwrap_or_default();
                 form.finish(None);
                 let message = match requests {
                     1 => text("message"),

@@ -56,7 +56,7 @@ pub enum AccountError {
     SystemAdminHasNoOrganization,
     #[error(transparent)]
     Password(#[from] PasswordError),
-    #[error("the database did not answer: {0}")]
+    #[error("the database did not respond: {0}")]
     Database(#[from] sqlx::Error),
 }
 

@@ -112,7 +112,7 @@ fn to_entry(row: AuditLogRow, scope: AdminScope) -> Option<TimelineEntry> {
         "token_reused" => {
             let cause = row.detail.get("cause").and_then(|cause| cause.as_str());
             let lost = cause == Some(ReuseCause::LostAnswer.as_str());
-            let cause = lost.then(|| "an answer was probably lost on the network".to_owned());
+            let cause = lost.then(|| "a response was probably lost on the network".to_owned());
             ("A refresh token was shown twice", vec![cause, from])
         }
         "suspicion_raised" => {

@@ -84,7 +84,7 @@ pub async fn inspect(
 /// of the owner role; actions that the server also runs use `database`.
 ///
 /// # Errors
-/// The database does not answer.
+/// The database does not respond.
 pub async fn apply_advice(
     conn: &mut PgConnection,
     (database, clock): (&Database, &Clock),

@@ -107,7 +107,7 @@ fn confirm_notice(notice: &SecurityNotice) -> AnyView {
         text: notice.title(),
         devices: None,
         hint: Some("This browser is new as well, so we ask for your password before it can confirm this."),
-        refused: "Your answer was not saved.",
+        refused: "Your response was not saved.",
         button: "Yes, it was me".to_owned(),
         class: "button primary final",
         pending: "One moment…",
