@@ -1,13 +1,13 @@
 import type { Locator, Page } from '@playwright/test';
 
-import type { Person, Portal } from './portal';
+import type { TestUser, Portal } from './portal';
 import { expect, test as base } from './test';
 
 interface Fixtures {
-  /** An organization of this test only; all its users belong to it. */
+  /** An organization for this test only. All users of the test belong to it. */
   organization: string;
   /** Its administrator. */
-  admin: Person;
+  admin: TestUser;
 }
 
 /** The test's user is a broker in the test's organization. */
@@ -18,8 +18,8 @@ export const test = base.extend<Fixtures>({
     use(await portal.register({ organization, role: 'admin', name: 'Ada Lindqvist' })),
 });
 
-/** Creates live sessions of a user, each a second older than the one before. Nobody has their cookies. */
-export async function makeSessions(portal: Portal, person: Person, count: number) {
+/** Creates live sessions of a user, each a second older than the one before. Their cookies are unknown. */
+export async function insertSessions(portal: Portal, person: TestUser, count: number) {
   await portal.sql(`
     INSERT INTO sessions (id, user_id, organization_id, kind, credential_hash, epoch, created_at, authenticated_at,
       last_active_at, last_seen_at, ip_address, user_agent, browser, os)
@@ -32,15 +32,15 @@ export async function makeSessions(portal: Portal, person: Person, count: number
 }
 
 /** Makes the user's password checks a day old. */
-export async function forgetPasswordChecks(portal: Portal, person: Person) {
+export async function expirePasswordChecks(portal: Portal, person: TestUser) {
   await portal.sql(
     `UPDATE sessions SET authenticated_at = authenticated_at - interval '1 day'
      WHERE user_id = (SELECT id FROM users WHERE email = '${person.email}')`,
   );
 }
 
-/** `/dashboard/admin/sessions` */
-export class ReviewPage {
+/** The admin page Sessions. */
+export class AdminSessionsPage {
   static readonly path = '/dashboard/admin/sessions';
 
   readonly link: Locator;
@@ -53,7 +53,7 @@ export class ReviewPage {
   readonly next: Locator;
   readonly first: Locator;
   readonly exportCsv: Locator;
-  readonly endListed: Locator;
+  readonly revokeListed: Locator;
   readonly panel: Panel;
 
   constructor(readonly page: Page) {
@@ -67,7 +67,7 @@ export class ReviewPage {
     this.next = this.main.getByRole('link', { name: 'Next page' });
     this.first = this.main.getByRole('link', { name: 'First page' });
     this.exportCsv = this.main.getByRole('link', { name: 'Export as CSV' });
-    this.endListed = this.main.getByRole('link', { name: 'End all of these…' });
+    this.revokeListed = this.main.getByRole('link', { name: 'End all of these…' });
     this.panel = new Panel(page);
   }
 
@@ -101,7 +101,7 @@ export class ReviewPage {
   }
 }
 
-/** `/dashboard/admin/people` */
+/** The admin page People. */
 export class PeoplePage {
   static readonly path = '/dashboard/admin/people';
 
@@ -150,8 +150,8 @@ export class Panel {
   readonly close: Locator;
   readonly history: Locator;
   readonly others: Locator;
-  readonly endOne: Locator;
-  readonly endAll: Locator;
+  readonly revokeOne: Locator;
+  readonly revokeAll: Locator;
 
   constructor(page: Page) {
     this.box = page.getByRole('complementary');
@@ -159,8 +159,8 @@ export class Panel {
     this.close = this.box.getByRole('link', { name: 'Close the details' });
     this.history = this.box.getByRole('region', { name: 'What happened' }).getByRole('listitem');
     this.others = this.box.locator('.other-sessions').getByRole('link');
-    this.endOne = this.box.getByRole('link', { name: 'End this session…' });
-    this.endAll = this.box.getByRole('link', { name: 'End all of their sessions…' });
+    this.revokeOne = this.box.getByRole('link', { name: 'End this session…' });
+    this.revokeAll = this.box.getByRole('link', { name: 'End all of their sessions…' });
   }
 
   action(name: string): Locator {
@@ -168,11 +168,11 @@ export class Panel {
   }
 }
 
-/** The dialog that asks before an action. */
-export class ReviewQuestion {
+/** The confirmation dialog. */
+export class ConfirmDialog {
   readonly box: Locator;
   readonly reason: Locator;
-  readonly ownToo: Locator;
+  readonly includeOwn: Locator;
   readonly password: Locator;
   readonly problem: Locator;
   readonly progress: Locator;
@@ -184,7 +184,7 @@ export class ReviewQuestion {
   ) {
     this.box = page.getByRole('dialog', { name });
     this.reason = this.box.getByLabel('Reason shown to the users');
-    this.ownToo = this.box.getByRole('checkbox', { name: 'My own session too' });
+    this.includeOwn = this.box.getByRole('checkbox', { name: 'My own session too' });
     this.password = this.box.getByLabel('Your password');
     this.problem = this.box.getByRole('alert').and(page.locator('[data-problem]'));
     this.progress = this.box.getByRole('status');

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 
-import type { Person } from './portal';
+import type { TestUser } from './portal';
 
 /** How a browser appears to the server: User-Agent and address. */
 export interface Appearance {
@@ -37,7 +37,7 @@ export class Desktop {
     readonly name: string,
   ) {}
 
-  static async signIn(url: string, person: Person, name = "Maria's MacBook"): Promise<Desktop> {
+  static async signIn(url: string, person: TestUser, name = "Maria's MacBook"): Promise<Desktop> {
     const answer = await fetch(`${url}/api/v1/sessions`, {
       method: 'POST',
       headers: { ...DESKTOP_HEADERS, 'content-type': 'application/json' },

@@ -1,36 +1,35 @@
 import type { BrowserContext, Page } from '@playwright/test';
 
 /**
- * Lets tests wait for hydration. Forms work before that too, but load a new page, which tests with JavaScript do not
- * expect.
+ * Records elements with listeners, so that tests can wait for hydration. A form that is sent earlier loads a new page.
  */
-export async function noteListeners(context: BrowserContext) {
+export async function recordListeners(context: BrowserContext) {
   await context.addInitScript(() => {
-    const heard = new WeakSet<Element>();
+    const withListener = new WeakSet<Element>();
     const add = EventTarget.prototype.addEventListener;
     EventTarget.prototype.addEventListener = function (this: EventTarget, ...rest: any[]) {
       if (this instanceof Element) {
-        heard.add(this);
+        withListener.add(this);
       }
       return add.apply(this, rest as any);
     };
-    // Listeners of HTML from the server are on its container.
-    const isDrawn = (form: HTMLFormElement) => {
-      const around = form.closest('.fragment');
-      return around !== null && heard.has(around);
+    // A form in a server-rendered fragment has no listener of its own; the fragment has.
+    const isInFragment = (form: HTMLFormElement) => {
+      const fragment = form.closest('.fragment');
+      return fragment !== null && withListener.has(fragment);
     };
     (window as any).isHydrated = () => {
       // The confirmation page is for browsers without scripts; its form has no listener.
       const forms = [...document.forms].filter(form => !form.closest('main.confirm'));
-      const answers = (form: HTMLFormElement) =>
-        heard.has(form) || [...form.elements].some(control => heard.has(control)) || isDrawn(form);
-      return forms.length > 0 && forms.every(answers);
+      const isInteractive = (form: HTMLFormElement) =>
+        withListener.has(form) || [...form.elements].some(control => withListener.has(control)) || isInFragment(form);
+      return forms.length > 0 && forms.every(isInteractive);
     };
   });
 }
 
-/** Waits for hydration. Without JavaScript a page is ready at once. */
-export async function hydrated(page: Page) {
+/** Waits for hydration. Returns at once without JavaScript. */
+export async function waitForHydration(page: Page) {
   const scripted = await page.evaluate(() => 'isHydrated' in window);
   if (scripted) {
     await page.waitForFunction(() => (window as any).isHydrated());
@@ -40,6 +39,6 @@ export async function hydrated(page: Page) {
 /** Opens a page of the portal and waits for hydration. */
 export async function visit(page: Page, path: string) {
   const response = await page.goto(path);
-  await hydrated(page);
+  await waitForHydration(page);
   return response;
 }

@@ -1,7 +1,7 @@
 import { expect, type Locator, type Page } from '@playwright/test';
 
-import { hydrated } from './hydration';
-import type { Person } from './portal';
+import { waitForHydration } from './hydration';
+import type { TestUser } from './portal';
 
 /** `/login` */
 export class SignInPage {
@@ -19,13 +19,13 @@ export class SignInPage {
     this.reason = page.getByRole('main').getByRole('status');
   }
 
-  async fill(person: Pick<Person, 'email' | 'password'>) {
-    await hydrated(this.page);
+  async fill(person: Pick<TestUser, 'email' | 'password'>) {
+    await waitForHydration(this.page);
     await this.email.fill(person.email);
     await this.password.fill(person.password);
   }
 
-  async signIn(person: Pick<Person, 'email' | 'password'>) {
+  async signIn(person: Pick<TestUser, 'email' | 'password'>) {
     await this.fill(person);
     await this.button.click();
   }
@@ -119,7 +119,7 @@ export class SignedOutDialog {
     await expect(this.why).toHaveText(reason);
   }
 
-  async signIn(person: Pick<Person, 'email' | 'password'>) {
+  async signIn(person: Pick<TestUser, 'email' | 'password'>) {
     await this.email.fill(person.email);
     await this.password.fill(person.password);
     await this.button.click();

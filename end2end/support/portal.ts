@@ -25,7 +25,7 @@ const PASSWORD = 'correct horse battery staple';
 const START_LIMIT = 60_000;
 const STOP_LIMIT = 20_000;
 
-export interface Person {
+export interface TestUser {
   email: string;
   name: string;
   password: string;
@@ -190,7 +190,7 @@ export class Portal {
   }
 
   /** Creates a user for this test only, or adds an existing one to another organization. */
-  async register(about: Partial<Person> & { role?: string } = {}): Promise<Person> {
+  async register(about: Partial<TestUser> & { role?: string } = {}): Promise<TestUser> {
     this.people += 1;
     const person = {
       email: about.email ?? `maria.keller+${this.people}@example.com`,
@@ -216,7 +216,7 @@ export class Portal {
   }
 
   /** Creates a user like the command, which would spend a minute of the run on hashing the same password. */
-  private async insert({ email, name, organization }: Person, role: string, passwordHash: string) {
+  private async insert({ email, name, organization }: TestUser, role: string, passwordHash: string) {
     await this.sql(`
       WITH created AS (
         INSERT INTO users (id, email, display_name, role, password_hash, password_changed_at, created_at)

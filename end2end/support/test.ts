@@ -8,8 +8,8 @@ import {
 } from '@playwright/test';
 
 import { type Appearance, CHROME_ON_WINDOWS, Desktop } from './devices';
-import { hydrated, noteListeners } from './hydration';
-import { type Person, Portal } from './portal';
+import { waitForHydration, recordListeners } from './hydration';
+import { type TestUser, Portal } from './portal';
 import { Proxy } from './proxy';
 import { Watch } from './watch';
 
@@ -24,13 +24,13 @@ interface Fixtures {
   /** Fails the test for unexpected errors in pages. */
   watch: Watch;
   /** A broker for this test only. */
-  person: Person;
+  person: TestUser;
   /** A proxy between browsers and server; see `throughProxy`. */
   between: Proxy;
   /** Opens a new browser with its own cookies, and an appearance if given. */
   openBrowser: (options?: BrowserContextOptions) => Promise<Page>;
   /** Signs a user in from another browser without a page, for tests that only need the session. */
-  signInElsewhere: (person: Person, from?: Appearance) => Promise<void>;
+  signInElsewhere: (person: TestUser, from?: Appearance) => Promise<void>;
   /** Signs the user in on a desktop. */
   openDesktop: (name?: string) => Promise<Desktop>;
 }
@@ -102,21 +102,21 @@ export const throughProxy = {
 async function prepare(context: BrowserContext, watch: Watch, javaScriptEnabled: boolean | undefined) {
   watch.over(context);
   if (javaScriptEnabled) {
-    await noteListeners(context);
+    await recordListeners(context);
   }
 }
 
-async function postSignIn(browser: APIRequestContext, { email, password }: Person) {
+async function postSignIn(browser: APIRequestContext, { email, password }: TestUser) {
   const answer = await browser.post('/api/sign_in', { form: { email, password } });
   expect(answer.ok(), await answer.text()).toBe(true);
 }
 
 /** Signs in without the form, for tests about something else. */
-export async function signIn(page: Page, person: Person, path = '/dashboard') {
+export async function signIn(page: Page, person: TestUser, path = '/dashboard') {
   await postSignIn(page.context().request, person);
   await page.goto(path);
   await expect(page).toHaveURL(path);
-  await hydrated(page);
+  await waitForHydration(page);
 }
 
 export { expect };

@@ -28,16 +28,16 @@ import {
   SignOutOthersQuestion,
   Toasts,
 } from '../support/pages';
-import type { Person, Portal } from '../support/portal';
+import type { TestUser, Portal } from '../support/portal';
 import { expect, signIn, test } from '../support/test';
 import { refusedWith } from '../support/watch';
 
 interface Scene {
   page: Page;
-  person: Person;
+  person: TestUser;
   portal: Portal;
   scripted: boolean;
-  signInElsewhere: (person: Person, from?: Appearance) => Promise<void>;
+  signInElsewhere: (person: TestUser, from?: Appearance) => Promise<void>;
 }
 
 /** A state of a page. `both`: it looks different without JavaScript. */

@@ -2,7 +2,7 @@ import path from 'node:path';
 
 import type { Page } from '@playwright/test';
 
-import { forgetPasswordChecks, makeSessions, PeoplePage, ReviewPage, ReviewQuestion, test } from '../support/administration';
+import { expirePasswordChecks, insertSessions, PeoplePage, AdminSessionsPage, ConfirmDialog, test } from '../support/administration';
 import { Desktop } from '../support/devices';
 import { visit } from '../support/hydration';
 import {
@@ -15,16 +15,16 @@ import {
   SCREENSHOTS,
   WINDOWS,
 } from '../support/inspection';
-import type { Person, Portal } from '../support/portal';
+import type { TestUser, Portal } from '../support/portal';
 import { expect, signIn } from '../support/test';
 
-const PATH = ReviewPage.path;
+const PATH = AdminSessionsPage.path;
 const LONG = 'Rindfleischetikettierungsüberwachungsaufgabenübertragungsgesetz';
 
 interface Scene {
   page: Page;
   portal: Portal;
-  admin: Person;
+  admin: TestUser;
   /** The path of a page with an open panel. */
   panel: string;
   /** The id of a user in the list. */
@@ -64,9 +64,9 @@ const STATES: { name: string; onlyWindow?: boolean; allColours?: boolean; arrang
     onlyWindow: true,
     allColours: true,
     arrange: async ({ page, portal, admin }) => {
-      await forgetPasswordChecks(portal, admin);
+      await expirePasswordChecks(portal, admin);
       await visit(page, `${PATH}?ask=end_listed`);
-      await expect(new ReviewQuestion(page).password).toBeVisible();
+      await expect(new ConfirmDialog(page).password).toBeVisible();
     },
   },
 ];
@@ -77,7 +77,7 @@ test('admin pages and dialogs are accessible in every window', {
   test.slow();
   const person = await portal.register({ organization, name: `Maria ${LONG}` });
   await Desktop.signIn(portal.url, person, `${LONG} of Maria`);
-  await makeSessions(portal, person, 55);
+  await insertSessions(portal, person, 55);
   await signIn(page, admin, `${PATH}?kind=desktop`);
   const id = await page.locator('a.device').getAttribute('id');
   const panel = `${PATH}?session=${id!.replace('session-', '')}`;
@@ -91,7 +91,7 @@ test('admin pages and dialogs are accessible in every window', {
     await test.step(name, async () => {
       await arrange({ page, portal, admin, panel, person: someone!.replace('person-', '') });
       if (onlyWindow) {
-        await expect(new ReviewQuestion(page).box).toBeVisible();
+        await expect(new ConfirmDialog(page).box).toBeVisible();
       }
       for (const window of WINDOWS) {
         const { width } = window;

@@ -2,7 +2,7 @@ import fs from 'node:fs';
 
 import type { Locator, Page } from '@playwright/test';
 
-import { ReviewPage, ReviewQuestion, test } from '../support/administration';
+import { AdminSessionsPage, ConfirmDialog, test } from '../support/administration';
 import { FIREFOX_ON_MACOS } from '../support/devices';
 import { visit } from '../support/hydration';
 import { expect, signIn } from '../support/test';
@@ -46,8 +46,8 @@ test('the audit log lists, filters and exports events', async ({
   const stranger = await portal.register({ organization: 'Elsewhere', name: 'Sven Stranger' });
   await signInElsewhere(stranger);
   await signInElsewhere(person, FIREFOX_ON_MACOS);
-  await signIn(page, admin, `${ReviewPage.path}?role=broker&ask=end_listed`);
-  const question = new ReviewQuestion(page, 'End 1 session?');
+  await signIn(page, admin, `${AdminSessionsPage.path}?role=broker&ask=end_listed`);
+  const question = new ConfirmDialog(page, 'End 1 session?');
   await question.reason.fill('The laptop was lost');
   await question.confirm('End 1 session').click();
   await expect(question.box).toHaveCount(0);

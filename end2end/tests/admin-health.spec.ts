@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 
 import type { Page } from '@playwright/test';
 
-import { forgetPasswordChecks, test as base } from '../support/administration';
+import { expirePasswordChecks, test as base } from '../support/administration';
 import { visit } from '../support/hydration';
 import { expect, signIn } from '../support/test';
 import { refusedWith } from '../support/watch';
@@ -100,7 +100,7 @@ test('a system administrator sees health and alerts and tests the webhook', asyn
   await expect.poll(() => told.filter(body => /test/.test(body)).length).toBe(1);
   await expect.poll(async () => (await visit(page, PATH), alerts.textContent())).toMatch(/Webhook, test: delivered/);
 
-  await forgetPasswordChecks(portal, operator);
+  await expirePasswordChecks(portal, operator);
   await visit(page, PATH);
   const password = alerts.getByLabel('Your password');
   await password.fill('not the password');

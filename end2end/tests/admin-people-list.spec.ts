@@ -1,4 +1,4 @@
-import { PeoplePage, ReviewPage, ReviewQuestion, test } from '../support/administration';
+import { PeoplePage, AdminSessionsPage, ConfirmDialog, test } from '../support/administration';
 import { FIREFOX_ON_MACOS } from '../support/devices';
 import { visit } from '../support/hydration';
 import { SignInPage } from '../support/pages';
@@ -20,7 +20,7 @@ test('the list shows every member, signed in or not', async ({
   await portal.register({ organization, name: 'Bruno Never', role: 'vendor' });
   await portal.register({ organization: 'Elsewhere', name: 'Sven Stranger' });
   await signInElsewhere(person, FIREFOX_ON_MACOS);
-  await signIn(page, admin, ReviewPage.path);
+  await signIn(page, admin, AdminSessionsPage.path);
   await page.getByRole('navigation', { name: 'Administration' }).getByRole('link', { name: 'People' }).click();
   await expect(page).toHaveURL(PATH);
   const people = new PeoplePage(page);
@@ -36,7 +36,7 @@ test('the list shows every member, signed in or not', async ({
   await expect(people.main).not.toContainText('Sven Stranger');
 
   await people.row('Maria Keller').getByRole('link', { name: '1 session of Maria Keller' }).click();
-  const review = new ReviewPage(page);
+  const review = new AdminSessionsPage(page);
   await review.shows(1);
   await expect(review.row('Firefox on macOS')).toContainText('Maria Keller');
 });
@@ -125,7 +125,7 @@ test('a user without sign-ins can be managed in the details panel', async ({
 
   const answer = async (question: string, action: string, button: string) => {
     await people.panel.action(action).click();
-    const asked = new ReviewQuestion(page, question);
+    const asked = new ConfirmDialog(page, question);
     await asked.confirm(button).click();
     await expect(asked.box).toHaveCount(0);
     await expect(page).toHaveURL(/\/dashboard\/admin\/people\?q=maria&person=/);
@@ -145,7 +145,7 @@ test('a user without sign-ins can be managed in the details panel', async ({
   await expect(other).toHaveURL('/dashboard');
 
   await people.panel.action('Change role…').click();
-  const role = new ReviewQuestion(page, 'Change the role of Maria Keller');
+  const role = new ConfirmDialog(page, 'Change the role of Maria Keller');
   await role.box.getByRole('combobox', { name: 'Role' }).selectOption('vendor');
   await role.confirm('Change role').click();
   await expect(role.box).toHaveCount(0);

@@ -1,9 +1,9 @@
 import type { Page } from '@playwright/test';
 
-import { ReviewPage, ReviewQuestion, test } from '../support/administration';
+import { AdminSessionsPage, ConfirmDialog, test } from '../support/administration';
 import { FIREFOX_ON_MACOS } from '../support/devices';
 import { SignedOutDialog, SignInPage } from '../support/pages';
-import type { Person } from '../support/portal';
+import type { TestUser } from '../support/portal';
 import { expect, signIn } from '../support/test';
 import { refusedWith } from '../support/watch';
 
@@ -12,17 +12,17 @@ const OTHER = 'Firefox on macOS';
 test.beforeEach(({ watch }) => watch.expect(refusedWith(401), refusedWith(403), refusedWith(422)));
 
 /** Signs the broker in on another browser and opens that session as the administrator. */
-async function openPanel(page: Page, admin: Person, other: Page, person: Person): Promise<ReviewPage> {
+async function openPanel(page: Page, admin: TestUser, other: Page, person: TestUser): Promise<AdminSessionsPage> {
   await signIn(other, person);
-  await signIn(page, admin, `${ReviewPage.path}?state=all`);
-  const review = new ReviewPage(page);
+  await signIn(page, admin, `${AdminSessionsPage.path}?state=all`);
+  const review = new AdminSessionsPage(page);
   await review.device(OTHER).click();
   await expect(review.panel.title).toHaveText(OTHER);
   return review;
 }
 
 /** Confirms a dialog with its last button and waits for the result. */
-async function answer(question: ReviewQuestion, button: string) {
+async function answer(question: ConfirmDialog, button: string) {
   await question.confirm(button).click();
   await expect(question.box).toHaveCount(0);
 }
@@ -36,7 +36,7 @@ test('disabling ends sessions, enabling allows sign-in', async ({
 }) => {
   const other = await openBrowser(FIREFOX_ON_MACOS);
   const review = await openPanel(page, admin, other, person);
-  const disable = new ReviewQuestion(page, 'Disable the account of Maria Keller?');
+  const disable = new ConfirmDialog(page, 'Disable the account of Maria Keller?');
   await review.panel.action('Disable the account…').click();
   await disable.cancel.click();
   await expect(disable.box).toHaveCount(0);
@@ -56,7 +56,7 @@ test('disabling ends sessions, enabling allows sign-in', async ({
   await expect(signInPage.problem).toContainText('The email or password is wrong.');
 
   await review.panel.action('Let sign in again…').click();
-  await answer(new ReviewQuestion(page, 'Let Maria Keller sign in again?'), 'Let sign in again');
+  await answer(new ConfirmDialog(page, 'Let Maria Keller sign in again?'), 'Let sign in again');
   await expect(review.panel.box.getByText('Disabled', { exact: true })).toHaveCount(0);
   await signInPage.signIn(person);
   await expect(other).toHaveURL('/dashboard');
@@ -66,7 +66,7 @@ test('a new role applies at once', async ({ page, admin, person, openBrowser }) 
   const other = await openBrowser(FIREFOX_ON_MACOS);
   const review = await openPanel(page, admin, other, person);
   await review.panel.action('Change role…').click();
-  const question = new ReviewQuestion(page, 'Change the role of Maria Keller');
+  const question = new ConfirmDialog(page, 'Change the role of Maria Keller');
   const role = question.box.getByRole('combobox', { name: 'Role' });
   await expect(role).toHaveValue('broker');
   await expect(role.getByRole('option')).toHaveText(['Guest', 'Employee', 'Vendor', 'Broker', /^Admin/]);
@@ -88,7 +88,7 @@ test('a forced password change happens at sign-in', async ({
   const other = await openBrowser(FIREFOX_ON_MACOS);
   const review = await openPanel(page, admin, other, person);
   await review.panel.action('Ask for a new password…').click();
-  await answer(new ReviewQuestion(page, 'Ask Maria Keller for a new password?'), 'Ask for a new password');
+  await answer(new ConfirmDialog(page, 'Ask Maria Keller for a new password?'), 'Ask for a new password');
   await expect(review.panel.box.getByText('New password at the next sign-in')).toBeVisible();
   await expect(review.panel.action('Ask for a new password…')).toHaveCount(0);
   if (scripted) {
@@ -142,5 +142,5 @@ test('denied actions are hidden and explained on the page', async ({
   for (const name of ['Disable the account…', 'Change role…', 'Ask for a new password…']) {
     await expect(review.panel.action(name)).toHaveCount(0);
   }
-  await expect(review.panel.endAll).toBeVisible();
+  await expect(review.panel.revokeAll).toBeVisible();
 });

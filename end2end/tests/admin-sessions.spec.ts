@@ -2,7 +2,7 @@ import fs from 'node:fs';
 
 import type { Page } from '@playwright/test';
 
-import { forgetPasswordChecks, makeSessions, ReviewPage, ReviewQuestion, test } from '../support/administration';
+import { expirePasswordChecks, insertSessions, AdminSessionsPage, ConfirmDialog, test } from '../support/administration';
 import { FIREFOX_ON_MACOS } from '../support/devices';
 import { visit } from '../support/hydration';
 import { SignedOutDialog, SignInPage, Toasts } from '../support/pages';
@@ -10,7 +10,7 @@ import { settled } from '../support/tabs';
 import { expect, signIn } from '../support/test';
 import { NO_ANSWER, refusedWith } from '../support/watch';
 
-const PATH = ReviewPage.path;
+const PATH = AdminSessionsPage.path;
 const HERE = 'Chrome on Windows';
 const OTHER = 'Firefox on macOS';
 const DESKTOP = "Maria's MacBook";
@@ -54,7 +54,7 @@ test('the list shows the sessions of one organization only', async ({
   await signInElsewhere(stranger);
   await openDesktop(DESKTOP);
   await signIn(page, admin, PATH);
-  const review = new ReviewPage(page);
+  const review = new AdminSessionsPage(page);
   await expect(review.link).toHaveAttribute('href', PATH);
   await review.shows(3);
   await expect(review.main.getByRole('columnheader')).toHaveText([
@@ -76,7 +76,7 @@ test('the list shows the sessions of one organization only', async ({
   await visit(page, `${PATH}?q=Stranger`);
   await review.shows(0);
   await expect(review.main).toContainText('No session fits this filter.');
-  await expect(review.endListed).toHaveCount(0);
+  await expect(review.revokeListed).toHaveCount(0);
   await expect(review.exportCsv).toHaveCount(0);
 });
 
@@ -96,7 +96,7 @@ test('each filter is kept in the URL', async ({
   await portal.sql(`UPDATE sessions SET created_at = created_at - interval '2 hours' WHERE kind = 'desktop'
     AND user_id = (SELECT id FROM users WHERE email = '${person.email}')`);
   await signIn(page, admin, PATH);
-  const review = new ReviewPage(page);
+  const review = new AdminSessionsPage(page);
   await review.shows(4);
   for (const { name, value, query, count, row } of [
     { name: 'Kind', value: 'desktop', query: 'kind=desktop', count: 1, row: DESKTOP },
@@ -134,7 +134,7 @@ test('typing filters the list immediately', { tag: '@with-script' }, async ({
   await signInElsewhere(person, FIREFOX_ON_MACOS);
   await signIn(page, admin);
   await visit(page, PATH);
-  const review = new ReviewPage(page);
+  const review = new AdminSessionsPage(page);
   await review.shows(2);
   await review.search.pressSequentially('Maria Kx');
   await review.shows(0);
@@ -157,9 +157,9 @@ test('typing filters the list immediately', { tag: '@with-script' }, async ({
 });
 
 test('a long list is sorted and paged', async ({ page, portal, admin, person, javaScriptEnabled }) => {
-  await makeSessions(portal, person, 60);
+  await insertSessions(portal, person, 60);
   await signIn(page, admin, PATH);
-  const review = new ReviewPage(page);
+  const review = new AdminSessionsPage(page);
   await review.shows(61);
   await expect(review.rows).toHaveCount(50);
   await expect(review.rows.first()).toContainText('Ada Lindqvist');
@@ -180,9 +180,9 @@ test('a long list is sorted and paged', async ({ page, portal, admin, person, ja
 });
 
 test('the export contains the filtered rows', async ({ page, portal, admin, person }) => {
-  await makeSessions(portal, person, 55);
+  await insertSessions(portal, person, 55);
   await signIn(page, admin, `${PATH}?role=broker`);
-  const review = new ReviewPage(page);
+  const review = new AdminSessionsPage(page);
   await review.shows(55);
   const download = page.waitForEvent('download');
   await review.exportCsv.click();
@@ -204,7 +204,7 @@ test('the details panel shows timeline and other sessions', async ({
   await signInElsewhere(person, FIREFOX_ON_MACOS);
   await openDesktop(DESKTOP);
   await signIn(page, admin, `${PATH}?role=broker`);
-  const review = new ReviewPage(page);
+  const review = new AdminSessionsPage(page);
   await review.device(OTHER).click();
   await expect(review.panel.title).toHaveText(OTHER);
   await expect(page).toHaveURL(/\?role=broker&session=[-0-9a-f]{36}$/);
@@ -228,7 +228,7 @@ test('the details panel shows timeline and other sessions', async ({
 
 test('admin pages link to each other', async ({ page, admin, javaScriptEnabled: scripted }) => {
   await signIn(page, admin);
-  const review = new ReviewPage(page);
+  const review = new AdminSessionsPage(page);
   await review.link.click();
   await review.shows(1);
   for (const name of ['Audit log', 'Health', 'Sessions']) {
@@ -239,7 +239,7 @@ test('admin pages link to each other', async ({ page, admin, javaScriptEnabled: 
 
 test('Enter opens the panel and Escape closes it', { tag: '@with-script' }, async ({ page, admin }) => {
   await signIn(page, admin, PATH);
-  const review = new ReviewPage(page);
+  const review = new AdminSessionsPage(page);
   await review.device(HERE).press('Enter');
   await expect(review.panel.title).toHaveText(HERE);
   await page.keyboard.press('Escape');
@@ -255,7 +255,7 @@ test('the focus moves to the panel and back', { tag: '@with-script' }, async ({
 }) => {
   await signInElsewhere(person, FIREFOX_ON_MACOS);
   await signIn(page, admin, PATH);
-  const review = new ReviewPage(page);
+  const review = new AdminSessionsPage(page);
   for (const leave of [() => page.keyboard.press('Escape'), () => review.panel.close.press('Enter')]) {
     await review.device(OTHER).focus();
     await page.keyboard.press('Enter');
@@ -268,12 +268,12 @@ test('the focus moves to the panel and back', { tag: '@with-script' }, async ({
 
 test('Escape closes the dialog but not the panel', { tag: '@with-script' }, async ({ page, admin }) => {
   await signIn(page, admin, PATH);
-  const review = new ReviewPage(page);
+  const review = new AdminSessionsPage(page);
   await review.device(HERE).click();
-  await review.panel.endOne.click();
-  await expect(new ReviewQuestion(page).box).toBeVisible();
+  await review.panel.revokeOne.click();
+  await expect(new ConfirmDialog(page).box).toBeVisible();
   await page.keyboard.press('Escape');
-  await expect(new ReviewQuestion(page).box).toHaveCount(0);
+  await expect(new ConfirmDialog(page).box).toHaveCount(0);
   await expect(review.panel.title).toHaveText(HERE, { timeout: 5_000 });
 });
 
@@ -289,31 +289,31 @@ test('the user sees the reason of a revocation at once', async ({
   await signIn(other, person, '/dashboard/settings');
   await openDesktop(DESKTOP);
   await signIn(page, admin, PATH);
-  const review = new ReviewPage(page);
-  const question = new ReviewQuestion(page, `End the session on ${OTHER}?`);
+  const review = new AdminSessionsPage(page);
+  const question = new ConfirmDialog(page, `End the session on ${OTHER}?`);
   await review.device(OTHER).click();
-  await review.panel.endOne.click();
+  await review.panel.revokeOne.click();
   await expect(question.box).toBeVisible();
   await question.cancel.click();
   await expect(question.box).toHaveCount(0);
   await expect(review.panel.title).toHaveText(OTHER);
   expect(await live(page)).toEqual([HERE, OTHER, DESKTOP]);
   if (scripted) {
-    await review.endListed.click();
-    await expect(new ReviewQuestion(page, 'End 2 sessions?').box).toBeVisible();
+    await review.revokeListed.click();
+    await expect(new ConfirmDialog(page, 'End 2 sessions?').box).toBeVisible();
     await page.keyboard.press('Escape');
-    await expect(new ReviewQuestion(page).box).toHaveCount(0);
+    await expect(new ConfirmDialog(page).box).toHaveCount(0);
     expect(await live(page)).toEqual([HERE, OTHER, DESKTOP]);
     await visit(page, PATH);
     await review.device(OTHER).click();
   }
-  await review.panel.endOne.click();
+  await review.panel.revokeOne.click();
   await question.reason.fill(LOST);
   await question.confirm('End session').click();
   await expect(review.outcome('1 session ended.')).toBeVisible();
   await expect(question.box).toHaveCount(0);
   await expect(review.panel.box).toContainText(LOST);
-  await expect(review.panel.endOne).toHaveCount(0);
+  await expect(review.panel.revokeOne).toHaveCount(0);
   await review.shows(2);
   expect(await live(page)).toEqual([HERE, DESKTOP]);
   const words = new RegExp(`An administrator ended your session\\..*${LOST}`);
@@ -342,10 +342,10 @@ test('ending all sessions of a user affects nobody else', async ({
   await signIn(other, person);
   const desktop = await openDesktop(DESKTOP);
   await signIn(page, admin, PATH);
-  const review = new ReviewPage(page);
+  const review = new AdminSessionsPage(page);
   await review.device(OTHER).click();
-  await review.panel.endAll.click();
-  const question = new ReviewQuestion(page, 'Sign Maria Keller out everywhere?');
+  await review.panel.revokeAll.click();
+  const question = new ConfirmDialog(page, 'Sign Maria Keller out everywhere?');
   await expect(question.box).toContainText('This ends 2 sessions of Maria Keller');
   await question.confirm('End 2 sessions').click();
   await expect(review.outcome('2 sessions ended.')).toBeVisible();
@@ -367,12 +367,12 @@ test('ending all listed sessions keeps the own one by default', async ({
   await signInElsewhere(person, FIREFOX_ON_MACOS);
   await openDesktop(DESKTOP);
   await signIn(page, admin, `${PATH}?kind=browser`);
-  const review = new ReviewPage(page);
+  const review = new AdminSessionsPage(page);
   await review.shows(2);
-  await review.endListed.click();
-  let question = new ReviewQuestion(page, 'End 1 session?');
+  await review.revokeListed.click();
+  let question = new ConfirmDialog(page, 'End 1 session?');
   await expect(question.box.locator('strong')).toContainText(/browser/i);
-  await expect(question.ownToo).not.toBeChecked();
+  await expect(question.includeOwn).not.toBeChecked();
   await question.confirm('End 1 session').click();
   await expect(question.box).toHaveCount(0);
   await review.shows(1);
@@ -380,11 +380,11 @@ test('ending all listed sessions keeps the own one by default', async ({
   expect(await live(page)).toEqual([HERE, DESKTOP]);
 
   // Now it is the only one, and its end needs a second confirmation.
-  await review.endListed.click();
-  question = new ReviewQuestion(page, 'End 1 session?');
+  await review.revokeListed.click();
+  question = new ConfirmDialog(page, 'End 1 session?');
   await question.confirm('End 1 session').click();
   await expect(question.box, 'the box has to be ticked').toBeVisible();
-  await question.ownToo.check();
+  await question.includeOwn.check();
   await question.confirm('End 1 session').click();
   if (scripted) {
     await new SignedOutDialog(page).says(/An administrator ended your session\./);
@@ -405,20 +405,20 @@ test('the dialog asks for the password after a long time', async ({
   watch.expect(refusedWith(403));
   await signInElsewhere(person, FIREFOX_ON_MACOS);
   await signIn(page, admin, `${PATH}?role=broker`);
-  const review = new ReviewPage(page);
-  const question = new ReviewQuestion(page, 'End 1 session?');
+  const review = new AdminSessionsPage(page);
+  const question = new ConfirmDialog(page, 'End 1 session?');
   if (scripted) {
     // The check becomes too old while the dialog is open.
-    await review.endListed.click();
+    await review.revokeListed.click();
     await question.reason.fill(LOST);
     await expect(question.password).toBeHidden();
-    await forgetPasswordChecks(portal, admin);
+    await expirePasswordChecks(portal, admin);
     await question.confirm('End 1 session').click();
     await expect(question.problem).toHaveText('Enter your password to continue.');
     await expect(question.password).toBeFocused();
   } else {
-    await forgetPasswordChecks(portal, admin);
-    await review.endListed.click();
+    await expirePasswordChecks(portal, admin);
+    await review.revokeListed.click();
   }
   await question.password.fill('not the password');
   await question.confirm('End 1 session').click();
@@ -441,7 +441,7 @@ test('a broker cannot open it and learns why', async ({ page, person, watch }) =
   watch.expect(refusedWith(403));
   await signIn(page, person);
   await expect(page.getByRole('banner').getByRole('link', { name: 'Settings' })).toBeVisible();
-  await expect(new ReviewPage(page).link).toHaveCount(0);
+  await expect(new AdminSessionsPage(page).link).toHaveCount(0);
   for (const path of ['sessions', 'audit', 'health']) {
     const response = await page.goto(`/dashboard/admin/${path}`);
     expect(response?.status(), path).toBe(403);
@@ -460,7 +460,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     watch.expect(refusedWith(500), NO_ANSWER);
     await signInElsewhere(person, FIREFOX_ON_MACOS);
     await signIn(page, admin, `${PATH}?role=broker&ask=end_listed`);
-    const question = new ReviewQuestion(page, 'End 1 session?');
+    const question = new ConfirmDialog(page, 'End 1 session?');
     await question.reason.fill(LOST);
     let sent = 0;
     let answer = () => {};
@@ -483,7 +483,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     expect(await live(page, '&role=broker')).toEqual([OTHER]);
     await page.unroute('**/api/admin_end_sessions');
     await question.confirm('End 1 session').click();
-    await expect(new ReviewPage(page).outcome('1 session ended.')).toBeVisible();
+    await expect(new AdminSessionsPage(page).outcome('1 session ended.')).toBeVisible();
   });
 
   test('many sessions end in batches with progress', async ({
@@ -492,12 +492,12 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     admin,
     person,
   }) => {
-    await makeSessions(portal, person, 600);
+    await insertSessions(portal, person, 600);
     await signIn(page, admin, `${PATH}?role=broker`);
-    const review = new ReviewPage(page);
+    const review = new AdminSessionsPage(page);
     await review.shows(600);
-    await review.endListed.click();
-    const question = new ReviewQuestion(page, 'End 600 sessions?');
+    await review.revokeListed.click();
+    const question = new ConfirmDialog(page, 'End 600 sessions?');
     let sent = 0;
     let go = () => {};
     const held = new Promise<void>(resolve => (go = resolve));
@@ -534,7 +534,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
   }) => {
     await page.clock.install();
     await signIn(page, admin, PATH);
-    const review = new ReviewPage(page);
+    const review = new AdminSessionsPage(page);
     await review.shows(1);
     await review.search.focus();
     await openDesktop(DESKTOP);
@@ -544,8 +544,8 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     await expect(review.search).toBeFocused();
 
     await review.device(DESKTOP).click();
-    await review.panel.endOne.click();
-    const question = new ReviewQuestion(page);
+    await review.panel.revokeOne.click();
+    const question = new ConfirmDialog(page);
     await question.reason.fill(LOST);
     await mark(page);
     await signInElsewhere(person, FIREFOX_ON_MACOS);
@@ -565,10 +565,10 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
   }) => {
     await openDesktop(DESKTOP);
     await signIn(page, admin, PATH);
-    const review = new ReviewPage(page);
+    const review = new AdminSessionsPage(page);
     await review.device(DESKTOP).click();
-    await review.panel.endOne.click();
-    await expect(new ReviewQuestion(page).box).toBeVisible();
+    await review.panel.revokeOne.click();
+    await expect(new ConfirmDialog(page).box).toBeVisible();
     // A <wbr> may follow the @.
     const email = person.email.slice(0, person.email.indexOf('@') + 1);
     expect(await page.content()).toContain(email);

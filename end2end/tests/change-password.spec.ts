@@ -1,5 +1,5 @@
 import { FIREFOX_ON_MACOS } from '../support/devices';
-import { hydrated } from '../support/hydration';
+import { waitForHydration } from '../support/hydration';
 import { PasswordSection, SettingsPage, SignInPage } from '../support/pages';
 import { expect, signIn, test } from '../support/test';
 import { NO_ANSWER, refusedWith } from '../support/watch';
@@ -116,7 +116,7 @@ for (const { title, from, to, words, field, status } of [
       await expect(page).toHaveURL(/#password$/);
       expect(page.url()).not.toContain(encodeURIComponent(to));
     }
-    await hydrated(page);
+    await waitForHydration(page);
     await password.change(person.password, FRESH);
     await expect(password.done).toBeVisible();
     await expect(password.alert).toHaveCount(0);

@@ -1,6 +1,6 @@
 import type { Page } from '@playwright/test';
 
-import { hydrated, visit } from '../support/hydration';
+import { waitForHydration, visit } from '../support/hydration';
 import { PasswordSection, SettingsPage, SignInPage } from '../support/pages';
 import { expect, signIn, test } from '../support/test';
 
@@ -96,7 +96,7 @@ for (const [where, changes] of Object.entries(SETTINGS)) {
     await openDesktop();
     await signIn(page, person);
     await openChanged(page, '/dashboard/settings', changes);
-    await hydrated(page);
+    await waitForHydration(page);
     await expect(page.locator('.foreign')).toHaveCount(changes.length);
     for (const { where: place, how } of changes.filter(change => change.how === 'after')) {
       expect(await page.evaluate(
@@ -112,7 +112,7 @@ test('translated text does not break hydration', { tag: '@with-script' }, async 
   await signIn(page, person);
   for (const how of ['wrap text', 'replace text'] as const) {
     await openChanged(page, '/dashboard/settings', [{ where: 'main', how }]);
-    await hydrated(page);
+    await waitForHydration(page);
     await expect(page.getByRole('heading', { level: 1 })).toHaveText('Settings');
     await expect(page.locator('font')).toHaveCount(0);
     await expectApplicationWorks(page);
@@ -270,7 +270,7 @@ test('a failed page with hidden content reloads once', { tag: '@with-script' }, 
   };
   await failHidden();
   await expect.poll(() => loads).toBe(1);
-  await hydrated(page);
+  await waitForHydration(page);
   await expect(page.locator('html')).not.toHaveAttribute('data-client-failed');
   await failHidden();
   await expect(page.getByRole('alert').filter({ hasText: 'Part of this page stopped working.' })).toBeVisible();

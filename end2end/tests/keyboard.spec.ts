@@ -1,7 +1,7 @@
 import type { Locator, Page } from '@playwright/test';
 
 import { FIREFOX_ON_MACOS } from '../support/devices';
-import { hydrated, visit } from '../support/hydration';
+import { waitForHydration, visit } from '../support/hydration';
 import { AccountMenu, SettingsPage, SignInPage, SignOutAllQuestion } from '../support/pages';
 import { expect, signIn, test } from '../support/test';
 
@@ -52,14 +52,14 @@ test('sign-in and Sign Out All Devices work with the keyboard', async ({
   await page.keyboard.type(person.password);
   await page.keyboard.press('Enter');
   await expect(page).toHaveURL('/dashboard');
-  await hydrated(page);
+  await waitForHydration(page);
 
   await tabTo(page, page.getByRole('link', { name: 'Settings' }));
   await page.keyboard.press('Enter');
   await expect(page).toHaveURL('/dashboard/settings');
   const settings = new SettingsPage(page);
   await settings.shows(['Chrome on Windows', 'Firefox on macOS', "Maria's MacBook"]);
-  await hydrated(page);
+  await waitForHydration(page);
 
   await tabTo(page, settings.signOut('Firefox on macOS'));
   await page.keyboard.press('Space');

@@ -3,7 +3,7 @@ import type { Page } from '@playwright/test';
 import { FIREFOX_ON_MACOS } from '../support/devices';
 import { visit } from '../support/hydration';
 import { AccountMenu, OrganizationMenu, PasswordSection, Toasts } from '../support/pages';
-import type { Person, Portal } from '../support/portal';
+import type { TestUser, Portal } from '../support/portal';
 import { expect, signIn, test } from '../support/test';
 import { NO_ANSWER, refusedWith } from '../support/watch';
 
@@ -12,7 +12,7 @@ const SOUTH = 'Southwind Brokers';
 const EAST = 'Eastwind Vendors';
 
 /** Adds the user to further organizations. */
-async function join(portal: Portal, person: Person, ...organizations: string[]) {
+async function join(portal: Portal, person: TestUser, ...organizations: string[]) {
   for (const organization of organizations) {
     await portal.register({ ...person, organization, role: 'vendor' });
   }

@@ -1,4 +1,4 @@
-import { hydrated, visit } from '../support/hydration';
+import { waitForHydration, visit } from '../support/hydration';
 import { SettingsPage, SignInPage } from '../support/pages';
 import { expect, signIn, test } from '../support/test';
 import { refusedWith } from '../support/watch';
@@ -212,7 +212,7 @@ test('a disabled account is signed out with the reason', async ({ page, person, 
 test('signing in again in the same browser leaves no second session behind', async ({ page, person }) => {
   await signIn(page, person);
   await signIn(page, person, '/dashboard/settings');
-  await hydrated(page);
+  await waitForHydration(page);
   await new SettingsPage(page).shows(['Chrome on Windows']);
 });
 

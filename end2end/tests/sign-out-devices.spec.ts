@@ -1,5 +1,5 @@
 import { CHROME_ON_WINDOWS, FIREFOX_ON_MACOS, SAFARI_ON_IPHONE } from '../support/devices';
-import { hydrated, visit } from '../support/hydration';
+import { waitForHydration, visit } from '../support/hydration';
 import { SettingsPage, SignedOutDialog, SignInPage, SignOutAllQuestion, SignOutOthersQuestion } from '../support/pages';
 import { expect, signIn, test } from '../support/test';
 import { NO_ANSWER, refusedWith } from '../support/watch';
@@ -147,7 +147,7 @@ test('a signed-out device returns to its page after sign-in', async ({
   await expect(new SignInPage(other).reason).toHaveText(THIS_ONE_ENDED);
   await new SignInPage(other).signIn(person);
   await expect(other).toHaveURL('/dashboard/settings');
-  await hydrated(other);
+  await waitForHydration(other);
   await new SettingsPage(other).shows([HERE, OTHER]);
 });
 
@@ -344,7 +344,7 @@ test('Sign Out All Devices ends and explains every session', async ({
 
   await new SignInPage(page).signIn(person);
   await expect(page).toHaveURL('/dashboard/settings');
-  await hydrated(page);
+  await waitForHydration(page);
   await new SettingsPage(page).shows([HERE]);
 });
 

@@ -3,7 +3,7 @@ import type { BrowserContext, Page } from '@playwright/test';
 import { CHROME_ON_WINDOWS, FIREFOX_ON_MACOS } from '../support/devices';
 import { visit } from '../support/hydration';
 import { PasswordSection, Questions, SettingsPage, SignOutOthersQuestion, Toasts } from '../support/pages';
-import type { Person } from '../support/portal';
+import type { TestUser } from '../support/portal';
 import { CHECK, STREAM } from '../support/proxy';
 import { expect, signIn, test } from '../support/test';
 import { NO_ANSWER, refusedWith } from '../support/watch';
@@ -18,7 +18,7 @@ const REAUTHENTICATE = '/api/v1/session/reauthenticate';
  * Replaces the session's cookie like another tab whose response is still in transit. The browser sends the old cookie
  * until the returned function is called.
  */
-async function renewElsewhere(context: BrowserContext, url: string, { password }: Person) {
+async function renewElsewhere(context: BrowserContext, url: string, { password }: TestUser) {
   const cookies = await context.cookies(url);
   const answer = await fetch(url + REAUTHENTICATE, {
     method: 'POST',
@@ -61,7 +61,7 @@ const ACTIONS: {
   name: string;
   path: string;
   prepare?: (page: Page) => Promise<void>;
-  act: (page: Page, person: Person) => Promise<void>;
+  act: (page: Page, person: TestUser) => Promise<void>;
   done: (page: Page) => Promise<void>;
 }[] = [
   {

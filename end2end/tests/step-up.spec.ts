@@ -6,7 +6,7 @@ import { FIREFOX_ON_MACOS } from '../support/devices';
 import { visit } from '../support/hydration';
 import { PasswordQuestion, SettingsPage, SignInPage, SignOutAllQuestion, SignOutOthersQuestion } from '../support/pages';
 import { expect, signIn as signInNow, test } from '../support/test';
-import type { Person } from '../support/portal';
+import type { TestUser } from '../support/portal';
 import { NO_ANSWER, refusedWith } from '../support/watch';
 
 const HERE = 'Chrome on Windows';
@@ -19,7 +19,7 @@ const CONFIRM = '/dashboard/confirm-password';
 test.use({ environment: { PORTAL_REAUTH_SECONDS: '1' } });
 
 /** Signs in and waits until the server asks for the password again. */
-async function signIn(page: Page, person: Person, path = '/dashboard') {
+async function signIn(page: Page, person: TestUser, path = '/dashboard') {
   await signInNow(page, person, path);
   await expect
     .poll(async () => (await (await page.context().request.get('/api/v1/session_state')).json()).session.reauth_required)

@@ -12,7 +12,7 @@ import {
   SignOutOthersQuestion,
   Toasts,
 } from '../support/pages';
-import type { Person, Portal } from '../support/portal';
+import type { TestUser, Portal } from '../support/portal';
 import { expect, signIn, test } from '../support/test';
 import { NO_ANSWER, refusedWith } from '../support/watch';
 
@@ -131,7 +131,7 @@ test.describe('with JavaScript', { tag: '@with-script' }, () => {
     idle: Page;
     /** Another tab of its browser. */
     beside: Page;
-    person: Person;
+    person: TestUser;
     portal: Portal;
     openBrowser: (options?: typeof CHROME_ON_WINDOWS) => Promise<Page>;
   }

@@ -1,4 +1,4 @@
-import { hydrated, visit } from '../support/hydration';
+import { waitForHydration, visit } from '../support/hydration';
 import { AccountMenu, SignInPage } from '../support/pages';
 import { expect, signIn, test } from '../support/test';
 import { NO_ANSWER } from '../support/watch';
@@ -27,7 +27,7 @@ test('the theme survives reloads, navigation and sign-out', async ({ page, perso
 
   await new SignInPage(page).signIn(person);
   await expect(page).toHaveURL('/dashboard');
-  await hydrated(page);
+  await waitForHydration(page);
   await menu.open();
   await menu.choose('System');
   await expect(page.locator('html')).not.toHaveAttribute('data-theme');

@@ -1,5 +1,5 @@
 import { CHROME_ON_WINDOWS, FIREFOX_ON_MACOS, SAFARI_ON_IPHONE } from '../support/devices';
-import { hydrated } from '../support/hydration';
+import { waitForHydration } from '../support/hydration';
 import { PasswordQuestion, Questions, SettingsPage, SignInPage } from '../support/pages';
 import { expect, signIn, test } from '../support/test';
 import { refusedWith } from '../support/watch';
@@ -123,7 +123,7 @@ test('a failed answer says so and can be repeated', { tag: '@with-script' }, asy
   await signIn(page, person);
   await signInElsewhere(person, FIREFOX_ON_MACOS);
   await page.goto('/dashboard/settings');
-  await hydrated(page);
+  await waitForHydration(page);
   const questions = new Questions(page);
   await questions.open();
   const unavailable = { status: 503, json: { code: 'unavailable' } };

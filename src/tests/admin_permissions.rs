@@ -56,7 +56,7 @@ async fn revoke(client: &Client, body: Value) {
 }
 
 #[tokio::test]
-async fn nothing_of_another_organization_is_shown() {
+async fn data_of_other_organizations_is_hidden() {
     let organizations = Organizations::open().await;
     let Organizations {
         portal,
@@ -205,7 +205,7 @@ async fn nothing_of_another_organization_is_shown() {
 }
 
 #[tokio::test]
-async fn forced_password_change_needs_permission_to_disable() {
+async fn requiring_a_password_needs_permission_to_disable() {
     let organizations = Organizations::open().await;
     let Organizations {
         portal,

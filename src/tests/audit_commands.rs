@@ -23,8 +23,8 @@ async fn export_holds_every_row_on_one_line() {
         .expect("recorded");
     tx.commit().await.expect("commit");
 
-    let (content, out, err) = portal.run(&["audit", "export"]).await;
-    assert!(content, "{err}");
+    let (succeeded, out, err) = portal.run(&["audit", "export"]).await;
+    assert!(succeeded, "{err}");
     let lines: Vec<Value> = out
         .lines()
         .map(|line| serde_json::from_str(line).expect("JSON"))
@@ -53,8 +53,8 @@ async fn export_filters_by_time_user_and_kind() {
     let time = |ago: i64| (portal.now() - TimeDelta::seconds(ago)).to_rfc3339();
     let count = async |arguments: &[&str]| -> usize {
         let arguments: Vec<_> = ["audit", "export"].iter().chain(arguments).copied().collect();
-        let (content, out, err) = portal.run(&arguments).await;
-        assert!(content, "{err}");
+        let (succeeded, out, err) = portal.run(&arguments).await;
+        assert!(succeeded, "{err}");
         out.lines().count()
     };
     assert_eq!(count(&["--since", &time(2)]).await, 4);
@@ -72,8 +72,8 @@ async fn export_filters_by_time_user_and_kind() {
         (["--since", "yesterday"], "a time is written like"),
         (["--kind", "nonsense"], "kinds are signed_in, "),
     ] {
-        let (content, out, err) = portal.run(&["audit", "export", wrong[0], wrong[1]]).await;
-        assert!(!content && out.is_empty() && err.contains(says), "{err}");
+        let (succeeded, out, err) = portal.run(&["audit", "export", wrong[0], wrong[1]]).await;
+        assert!(!succeeded && out.is_empty() && err.contains(says), "{err}");
     }
 }
 
@@ -102,8 +102,8 @@ async fn export_fails_when_its_reader_disconnects() {
         child.wait_with_output().expect("ended")
     });
     // A partial export must not look complete.
-    let (content, _, err) = read_output(&ended.await.expect("ran"));
-    assert!(!content, "{err}");
+    let (succeeded, _, err) = read_output(&ended.await.expect("ran"));
+    assert!(!succeeded, "{err}");
     assert!(
         err.starts_with("broker-portal: cannot write the output: Broken pipe"),
         "{err}"
@@ -115,8 +115,8 @@ async fn export_fails_when_its_reader_disconnects() {
 async fn operator_verification_names_every_problem() {
     let portal = sealed().await;
     let head = portal.verify_audit_log(None).await.head.expect("a head");
-    let (content, out, err) = portal.run(&["audit", "verify"]).await;
-    assert!(content, "{out}{err}");
+    let (succeeded, out, err) = portal.run(&["audit", "verify"]).await;
+    assert!(succeeded, "{out}{err}");
     assert!(
         out.starts_with("The audit log is intact: 6 rows sealed, from 2"),
         "{out}"
@@ -129,18 +129,18 @@ async fn operator_verification_names_every_problem() {
     assert!(portal.run(&["audit", "verify", "--head", &noted]).await.0);
 
     let other = ChainHead { position: 5, ..head }.to_string();
-    let (content, out, err) = portal.run(&["audit", "verify", "--head", &other]).await;
-    assert_eq!((content, out.lines().count()), (false, 1), "{out}");
+    let (succeeded, out, err) = portal.run(&["audit", "verify", "--head", &other]).await;
+    assert_eq!((succeeded, out.lines().count()), (false, 1), "{out}");
     assert_eq!(err, "broker-portal: audit log verification failed: 1 problem\n");
-    let (content, _, err) = portal.run(&["audit", "verify", "--head", "5:abc"]).await;
-    assert!(!content && err.contains("POSITION:HASH"), "{err}");
+    let (succeeded, _, err) = portal.run(&["audit", "verify", "--head", "5:abc"]).await;
+    assert!(!succeeded && err.contains("POSITION:HASH"), "{err}");
 
     let id = portal.row_at(2).await;
     portal
         .tamper(&format!("UPDATE audit_events SET reason = 'x' WHERE id = {id}"))
         .await;
-    let (content, out, _) = portal.run(&["audit", "verify"]).await;
-    assert!(!content);
+    let (succeeded, out, _) = portal.run(&["audit", "verify"]).await;
+    assert!(!succeeded);
     assert_eq!(
         out,
         format!("row {id} was changed after it was sealed at position 2\n")
@@ -156,9 +156,9 @@ async fn audit_commands_never_create_a_database() {
             let mut command = broker_portal();
             command.env("PORTAL_DATA_DIR", &folder).args(arguments);
             let output = tokio::task::spawn_blocking(move || command.output());
-            let (content, out, err) = read_output(&output.await.expect("ran").expect("started"));
+            let (succeeded, out, err) = read_output(&output.await.expect("ran").expect("started"));
             assert!(
-                !content && out.is_empty() && err.contains("no portal data in"),
+                !succeeded && out.is_empty() && err.contains("no portal data in"),
                 "{err}"
             );
             assert!(!folder.join("postgres").exists() && !site().join("nowhere").exists());
@@ -168,9 +168,9 @@ async fn audit_commands_never_create_a_database() {
         let mut command = portal.command(&arguments);
         command.env("DATABASE_URL", format!("{server}/portal?sslmode=disable"));
         let output = tokio::task::spawn_blocking(move || command.output());
-        let (content, out, err) = read_output(&output.await.expect("ran").expect("started"));
+        let (succeeded, out, err) = read_output(&output.await.expect("ran").expect("started"));
         assert!(
-            !content && out.is_empty() && err.contains("has no sealed audit log"),
+            !succeeded && out.is_empty() && err.contains("has no sealed audit log"),
             "{err}"
         );
     }
@@ -179,10 +179,10 @@ async fn audit_commands_never_create_a_database() {
 #[tokio::test]
 async fn commands_seal_their_own_rows() {
     let portal = sealed().await;
-    let (content, _, err) = portal
+    let (succeeded, _, err) = portal
         .run(&["user", "disable", "--email", "maria@broker.example"])
         .await;
-    assert!(content, "{err}");
+    assert!(succeeded, "{err}");
     assert_eq!(portal.rows("audit_unsealed").await, 0);
     let verdict = portal.verify_audit_log(None).await;
     assert_eq!((verdict.problems, verdict.sealed), (vec![], 8));

@@ -129,8 +129,8 @@ async fn triggers_protect_without_permission_to_create_roles() {
     let mut command = broker_portal();
     command.env("DATABASE_URL", &url).args(["sessions", "list"]);
     let output = tokio::task::spawn_blocking(move || command.output());
-    let (content, out, err) = read_output(&output.await.expect("ran").expect("started"));
-    assert_eq!((content, &*out), (true, "No one is signed in.\n"), "{err}");
+    let (succeeded, out, err) = read_output(&output.await.expect("ran").expect("started"));
+    assert_eq!((succeeded, &*out), (true, "No one is signed in.\n"), "{err}");
     let warnings: Vec<_> = err.lines().filter(|line| line.contains("WARN")).collect();
     assert!(
         warnings.len() == 1 && warnings[0].contains("broker_portal_server not available"),

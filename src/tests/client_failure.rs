@@ -31,7 +31,7 @@ async fn report_is_counted_with_or_without_session() {
 }
 
 #[tokio::test]
-async fn a_report_is_no_activity() {
+async fn failure_report_is_not_activity() {
     let (portal, _, chrome) = Portal::with_browser().await;
     let before = portal.session_row(chrome.session()).await.last_active_at;
     portal.advance(seconds(600)).await;

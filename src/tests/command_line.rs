@@ -57,8 +57,8 @@ fn full_disk() -> Stdio {
         .into()
 }
 
-/// Every command that prints something.
-const PRINTING: [&[&str]; 14] = [
+/// Commands that print output, without those that change an account.
+const PRINTING_COMMANDS: [&[&str]; 14] = [
     &["migrate"],
     &["demo"],
     &["health"],
@@ -78,7 +78,7 @@ const PRINTING: [&[&str]; 14] = [
 #[tokio::test]
 async fn unwritable_output_is_an_error() {
     let (portal, ..) = signed_in().await;
-    for arguments in PRINTING {
+    for arguments in PRINTING_COMMANDS {
         for (output, cause) in [(full_disk(), "No space left"), (closed_pipe(), "Broken pipe")] {
             let mut command = portal.command(arguments);
             command.stdout(output).stderr(Stdio::piped());
@@ -98,7 +98,7 @@ async fn unwritable_output_is_an_error() {
 }
 
 #[tokio::test]
-async fn full_output_does_not_prevent_the_work() {
+async fn output_error_keeps_the_changes() {
     let (portal, maria, clients) = signed_in().await;
     let mut command = portal.command(&["sessions", "revoke", "--user", &maria.email]);
     let child = command
@@ -107,9 +107,9 @@ async fn full_output_does_not_prevent_the_work() {
         .spawn()
         .expect("started");
     let output = tokio::task::spawn_blocking(|| child.wait_with_output().expect("ended"));
-    let (content, _, err) = read_output(&output.await.expect("ran"));
+    let (succeeded, _, err) = read_output(&output.await.expect("ran"));
     assert!(
-        !content && err.contains("the changes of the command are kept"),
+        !succeeded && err.contains("the changes of the command are kept"),
         "{err}"
     );
     for client in clients {
@@ -118,7 +118,7 @@ async fn full_output_does_not_prevent_the_work() {
 }
 
 #[tokio::test]
-async fn unread_errors_change_no_exit_status() {
+async fn unwritable_stderr_keeps_the_exit_status() {
     let (portal, maria, _) = signed_in().await;
     for error_output in [full_disk, closed_pipe] {
         for (arguments, expected) in [
@@ -145,8 +145,8 @@ async fn unread_errors_change_no_exit_status() {
 async fn revoke_all_without_terminal_needs_yes() {
     let (portal, _, clients) = signed_in().await;
     let refused = run_with_input(portal.command(&["sessions", "revoke", "--all"]), "2\n").await;
-    let (content, out, err) = read_output(&refused);
-    assert!(!content && out.is_empty(), "{out}");
+    let (succeeded, out, err) = read_output(&refused);
+    assert!(!succeeded && out.is_empty(), "{out}");
     assert!(
         err.contains("(now 2)") && err.contains("no session was ended") && err.contains("--yes"),
         "{err}"
@@ -154,8 +154,8 @@ async fn revoke_all_without_terminal_needs_yes() {
     for client in &clients {
         assert!(client.is_live().await);
     }
-    let (content, out, err) = portal.run(&["sessions", "revoke", "--all", "--yes"]).await;
-    assert!(content, "{err}");
+    let (succeeded, out, err) = portal.run(&["sessions", "revoke", "--all", "--yes"]).await;
+    assert!(succeeded, "{err}");
     assert_eq!(out, "2 sessions ended.\n");
     for client in &clients {
         assert_eq!(client.end_reason().await, "revoked_by_admin");
@@ -163,7 +163,7 @@ async fn revoke_all_without_terminal_needs_yes() {
 }
 
 #[tokio::test]
-async fn revoke_all_on_terminal_needs_the_number() {
+async fn revoke_all_on_terminal_requires_the_session_count() {
     let (portal, _, clients) = signed_in().await;
     // `script` runs a command on its own terminal.
     let on_terminal = || {
@@ -176,9 +176,9 @@ async fn revoke_all_on_terminal_needs_the_number() {
         command
     };
     for wrong in ["1\n", "\n", "y\n", "yes\n", ""] {
-        let (content, out, _) = read_output(&run_with_input(on_terminal(), wrong).await);
+        let (succeeded, out, _) = read_output(&run_with_input(on_terminal(), wrong).await);
         assert!(
-            !content && out.contains("This ends 2 sessions"),
+            !succeeded && out.contains("This ends 2 sessions"),
             "{wrong:?}: {out}"
         );
         assert!(
@@ -187,8 +187,8 @@ async fn revoke_all_on_terminal_needs_the_number() {
         );
         assert!(clients[0].is_live().await && clients[1].is_live().await);
     }
-    let (content, out, _) = read_output(&run_with_input(on_terminal(), "2\n").await);
-    assert!(content && out.contains("2 sessions ended."), "{out}");
+    let (succeeded, out, _) = read_output(&run_with_input(on_terminal(), "2\n").await);
+    assert!(succeeded && out.contains("2 sessions ended."), "{out}");
     assert_eq!(clients[0].end_reason().await, "revoked_by_admin");
 }
 
@@ -208,14 +208,17 @@ async fn dry_run_counts_and_ends_nothing() {
         (&["--id", &mac], "1 session"),
     ] {
         let arguments = [&["sessions", "revoke", "--dry-run"], target].concat();
-        let (content, out, err) = portal.run(&arguments).await;
-        assert!(content, "{err}");
+        let (succeeded, out, err) = portal.run(&arguments).await;
+        assert!(succeeded, "{err}");
         assert_eq!(out, format!("{count} would end. Nothing was changed.\n"));
     }
     for target in [["--id", &id], ["--user", "nobody@b.example"]] {
         let arguments = [&["sessions", "revoke", "--dry-run"], &target[..]].concat();
-        let (content, _, err) = portal.run(&arguments).await;
-        assert!(!content && err.starts_with("broker-portal: there is no"), "{err}");
+        let (succeeded, _, err) = portal.run(&arguments).await;
+        assert!(
+            !succeeded && err.starts_with("broker-portal: there is no"),
+            "{err}"
+        );
     }
     assert_eq!(portal.rows("audit_events").await, rows);
     for client in &clients {
@@ -226,8 +229,8 @@ async fn dry_run_counts_and_ends_nothing() {
 #[tokio::test]
 async fn revoke_explains_an_invalid_session_id() {
     let (portal, ..) = signed_in().await;
-    let (content, _, err) = portal.run(&["sessions", "revoke", "--id", "abc"]).await;
-    assert!(!content);
+    let (succeeded, _, err) = portal.run(&["sessions", "revoke", "--id", "abc"]).await;
+    assert!(!succeeded);
     assert!(
         err.contains("not a session id; list session ids with `broker-portal sessions list`"),
         "{err}"
@@ -243,8 +246,8 @@ async fn user_list_shows_what_administrators_see() {
     portal.accounts().disable(&vera.email).await.expect("disabled");
     let root = portal.system_admin("root").await;
 
-    let (content, out, err) = portal.run(&["user", "list"]).await;
-    assert!(content, "{err}");
+    let (succeeded, out, err) = portal.run(&["user", "list"]).await;
+    assert!(succeeded, "{err}");
     let lines: Vec<&str> = out.lines().collect();
     assert_eq!(lines.len(), 4, "{out}");
     assert!(
@@ -269,10 +272,10 @@ async fn user_list_shows_what_administrators_see() {
     says(lines[2], &[&root.email, "Active ", " 0  never ", "system_admin"]);
     says(lines[3], &[&vera.email, "Disabled ", " 0  never ", "vendor"]);
 
-    let (content, out, err) = portal
+    let (succeeded, out, err) = portal
         .run(&["user", "list", "--json", "--organization", "NORTHGATE"])
         .await;
-    assert!(content, "{err}");
+    assert!(succeeded, "{err}");
     let rows: Vec<Value> = out
         .lines()
         .map(|line| serde_json::from_str(line).expect("JSON"))
@@ -293,29 +296,29 @@ async fn user_list_shows_what_administrators_see() {
         "what she is elsewhere is not told"
     );
 
-    let (content, out, err) = portal.run(&["user", "list", "--organization", "Nowhere"]).await;
-    assert!(!content && out.is_empty(), "{out}");
+    let (succeeded, out, err) = portal.run(&["user", "list", "--organization", "Nowhere"]).await;
+    assert!(!succeeded && out.is_empty(), "{out}");
     assert_eq!(err, "broker-portal: there is no organization Nowhere\n");
 }
 
 #[tokio::test]
-async fn user_list_goes_past_one_page() {
+async fn user_list_loads_every_page() {
     let portal = Portal::start().await;
     let insert =
         "INSERT INTO users (id, email, display_name, role, password_hash, password_changed_at, created_at)
         SELECT gen_random_uuid(), 'user' || n || '@b.example', 'User', 'broker', 'x', now(), now()
         FROM generate_series(1, 450) n";
     portal.execute(insert).await;
-    let (content, out, err) = portal.run(&["user", "list", "--json"]).await;
-    assert!(content, "{err}");
+    let (succeeded, out, err) = portal.run(&["user", "list", "--json"]).await;
+    assert!(succeeded, "{err}");
     assert_eq!(out.lines().collect::<std::collections::BTreeSet<_>>().len(), 450);
 }
 
 #[tokio::test]
-async fn empty_user_list_says_so() {
+async fn empty_user_list_prints_a_message() {
     let portal = Portal::start().await;
-    let (content, out, err) = portal.run(&["user", "list"]).await;
-    assert!(content, "{err}");
+    let (succeeded, out, err) = portal.run(&["user", "list"]).await;
+    assert!(succeeded, "{err}");
     assert!(out.starts_with("There are no users."), "{out}");
     let output = output_of(portal.command(&["user", "list", "--json"])).await;
     assert_eq!(read_output(&output), (true, String::new(), String::new()));

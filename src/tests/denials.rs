@@ -6,7 +6,7 @@ use crate::admin_permissions::Organizations;
 use crate::harness::*;
 
 #[tokio::test]
-async fn problem_status_equals_response_status() {
+async fn method_not_allowed_has_code_and_allow_header() {
     let portal = Portal::start().await;
     let nora = portal.broker("nora").await;
     let desktop = portal.desktop("mac").signed_in(&nora).await;
@@ -52,7 +52,7 @@ async fn problem_status_equals_response_status() {
 }
 
 #[tokio::test]
-async fn a_404_names_what_is_missing() {
+async fn not_found_names_the_missing_resource() {
     let organizations = Organizations::open().await;
     let Organizations {
         portal,
@@ -93,7 +93,7 @@ async fn a_404_names_what_is_missing() {
 
 /// Every route that takes an id, with another user's id.
 #[tokio::test]
-async fn attempts_on_foreign_ids_are_recorded() {
+async fn requests_with_foreign_ids_are_recorded() {
     let organizations = Organizations::open().await;
     let Organizations {
         portal,
@@ -159,7 +159,7 @@ async fn attempts_on_foreign_ids_are_recorded() {
 }
 
 #[tokio::test]
-async fn changing_ones_own_role_is_recorded() {
+async fn refused_own_role_change_is_recorded() {
     let organizations = Organizations::open().await;
     let Organizations {
         portal,
@@ -189,7 +189,7 @@ async fn changing_ones_own_role_is_recorded() {
 }
 
 #[tokio::test]
-async fn refusal_floods_leave_few_rows() {
+async fn repeated_denials_are_recorded_sparsely() {
     let organizations = Organizations::open().await;
     let Organizations {
         portal, hugo, bea, ..

@@ -22,8 +22,8 @@ async fn execute(portal: &Portal, statements: &[&str]) {
 
 /// Returns the advice as subject and action, without advice about autovacuum, which is off in tests.
 async fn advised(portal: &Portal) -> Vec<(String, String)> {
-    let (content, out, err) = portal.run(&["maintenance", "--json"]).await;
-    assert!(content, "{out}{err}");
+    let (succeeded, out, err) = portal.run(&["maintenance", "--json"]).await;
+    assert!(succeeded, "{out}{err}");
     let report: Value = serde_json::from_str(&out).expect("one object");
     assert!(report["database"]["bytes"].as_i64() > Some(1 << 20), "{report}");
     let advice = report["advice"].as_array().expect("advice").iter();
@@ -64,8 +64,8 @@ async fn applying_advice_resolves_dead_rows_and_cleanup() {
         vacuum,
     ];
     assert_eq!(advised(&portal).await, expected);
-    let (content, out, _) = portal.run(&["maintenance"]).await;
-    assert!(content, "advice is no failure");
+    let (succeeded, out, _) = portal.run(&["maintenance"]).await;
+    assert!(succeeded, "advice is no failure");
     assert!(
         out.contains("1 ended session and 0 events past retention"),
         "{out}"
@@ -86,8 +86,8 @@ async fn applying_advice_resolves_dead_rows_and_cleanup() {
         "without --apply nothing is done"
     );
 
-    let (content, out, err) = portal.run(&["maintenance", "--apply"]).await;
-    assert!(content, "{out}{err}");
+    let (succeeded, out, err) = portal.run(&["maintenance", "--apply"]).await;
+    assert!(succeeded, "{out}{err}");
     for step in [
         "run the clean-up",
         "seal the audit log",
@@ -120,8 +120,8 @@ async fn open_transaction_is_reported_and_left_alone() {
         .await
         .expect("a pid");
 
-    let (content, out, err) = portal.run(&["maintenance", "--apply"]).await;
-    assert!(content, "{out}{err}");
+    let (succeeded, out, err) = portal.run(&["maintenance", "--apply"]).await;
+    assert!(succeeded, "{out}{err}");
     for line in ["Oldest transaction", "Oldest idle in transaction"] {
         assert!(out.contains(&format!("{line}: somebody's report of ")), "{out}");
     }
@@ -178,8 +178,8 @@ async fn empty_and_invalid_indexes_are_rebuilt() {
     let mut found = advised(&portal).await;
     found.sort_by_key(|(subject, _)| expected.iter().position(|(known, _)| known == subject));
     assert_eq!(found, expected);
-    let (content, out, err) = portal.run(&["maintenance", "--apply", "--json"]).await;
-    assert!(content, "{out}{err}");
+    let (succeeded, out, err) = portal.run(&["maintenance", "--apply", "--json"]).await;
+    assert!(succeeded, "{out}{err}");
     let report: Value = serde_json::from_str(&out).expect("one object");
     assert_eq!(report["applied"].as_array().map(Vec::len), Some(3), "{out}");
     assert_eq!(advised(&portal).await, []);
@@ -203,8 +203,8 @@ async fn failed_step_is_reported_and_others_run() {
         ],
     )
     .await;
-    let (content, out, err) = portal.run(&["maintenance", "--apply"]).await;
-    assert!(!content && err.contains("1 of the steps failed"), "{out}{err}");
+    let (succeeded, out, err) = portal.run(&["maintenance", "--apply"]).await;
+    assert!(!succeeded && err.contains("1 of the steps failed"), "{out}{err}");
     let (_, steps) = out.split_once("run the clean-up ...\n").expect("the step");
     assert!(
         steps.starts_with("  failed after ") && steps.contains("refused"),
@@ -220,8 +220,8 @@ async fn failed_step_is_reported_and_others_run() {
 async fn foreign_database_is_reported_in_one_line() {
     let portal = Portal::start().await;
     execute(&portal, &["DROP TABLE _sqlx_migrations"]).await;
-    let (content, out, err) = portal.run(&["maintenance", "--apply"]).await;
-    assert!(!content && out.is_empty(), "{out}");
+    let (succeeded, out, err) = portal.run(&["maintenance", "--apply"]).await;
+    assert!(!succeeded && out.is_empty(), "{out}");
     assert!(
         err.ends_with("run `broker-portal migrate` to update it\n"),
         "{err}"

@@ -229,7 +229,7 @@ async fn requests_are_counted_by_route_pattern() {
 }
 
 #[tokio::test]
-async fn ends_and_stream_closings_count_on_their_node() {
+async fn revocation_and_stream_close_count_per_node() {
     let portal = Portal::start().await;
     let node = portal.second_node().await;
     let _listening = (portal.start_listener().await, node.start_listener().await);
@@ -285,7 +285,7 @@ async fn event_age_uses_the_portals_clock() {
 }
 
 #[tokio::test]
-async fn scrape_answers_and_shows_an_outage() {
+async fn scrape_reports_database_outage() {
     let portal = Portal::start().await;
     let _listening = portal.start_listener().await;
     let maria = portal.broker("maria").await;
@@ -394,7 +394,7 @@ async fn delayed_jobs_are_reported_but_keep_readiness() {
 }
 
 #[tokio::test]
-async fn health_command_prints_the_same_checks() {
+async fn health_command_prints_the_readiness_checks() {
     let portal = Portal::start().await;
     let (well, lines, _) = portal.run(&["health"]).await;
     assert!(well, "{lines}");
@@ -428,7 +428,7 @@ async fn health_command_prints_the_same_checks() {
 }
 
 #[tokio::test]
-async fn scrape_is_uncached_prometheus_text_without_database_access() {
+async fn scrape_is_uncached_and_needs_no_database() {
     let portal = Portal::start().await;
     let (statements, response) = portal
         .statements_of(async { portal.browser(CHROME).get("/metrics").await.expect(200) })

@@ -355,7 +355,7 @@ async fn no_text_of_a_url_reaches_a_page() {
 }
 
 #[tokio::test]
-async fn form_errors_are_shown_to_their_own_browser_only() {
+async fn form_errors_are_shown_only_to_their_browser() {
     const WRONG: &str = "The email or password is wrong.";
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
@@ -428,7 +428,7 @@ async fn errors_in_the_return_path_are_not_shown() {
 }
 
 #[tokio::test]
-async fn browsers_without_cookies_are_told_so_without_a_mark() {
+async fn sign_in_page_reports_blocked_cookies() {
     let portal = Portal::start().await;
     let blocked = data_encoding::BASE64URL.encode(br#"{"code":"cookies_required"}"#);
     let place = format!("/login?__path=/api/sign_in&__err={blocked}");

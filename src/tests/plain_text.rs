@@ -44,8 +44,8 @@ async fn persian_names_and_emoji_devices_are_kept() {
         drop(input);
         child.wait_with_output().expect("ended")
     });
-    let (content, out, err) = read_output(&output.await.expect("ran"));
-    assert!(content, "{out}{err}");
+    let (succeeded, out, err) = read_output(&output.await.expect("ran"));
+    assert!(succeeded, "{out}{err}");
 
     let mac = portal.desktop("mac").device("device_name", "My 👩‍💻 PC");
     let response = mac

@@ -24,8 +24,8 @@ async fn seed(portal: &Portal, size: &str) -> (bool, String, String) {
 #[tokio::test]
 async fn seed_creates_the_requested_live_sessions() {
     let portal = Portal::start().await;
-    let (content, out, err) = seed(&portal, "--people 200 --sessions 600 --organizations 7").await;
-    assert!(content && !out.contains("than their role allows"), "{out}{err}");
+    let (succeeded, out, err) = seed(&portal, "--people 200 --sessions 600 --organizations 7").await;
+    assert!(succeeded && !out.contains("than their role allows"), "{out}{err}");
     let row = sqlx::query(COUNTS)
         .bind(portal.now())
         .fetch_one(&portal.sql)
@@ -86,8 +86,8 @@ async fn seed_is_deterministic_and_reports_exceeded_limits() {
     let mut made = Vec::new();
     for _ in 0..2 {
         let portal = Portal::start().await;
-        let (content, out, err) = seed(&portal, size).await;
-        assert!(content, "{err}");
+        let (succeeded, out, err) = seed(&portal, size).await;
+        assert!(succeeded, "{err}");
         assert!(
             out.contains("40 users have more live sessions than their role allows"),
             "{out}"
@@ -103,8 +103,8 @@ async fn seed_is_deterministic_and_reports_exceeded_limits() {
 #[tokio::test]
 async fn seeded_users_and_sessions_cannot_sign_in() {
     let portal = Portal::start().await;
-    let (content, _, err) = seed(&portal, "--people 20 --sessions 60").await;
-    assert!(content, "{err}");
+    let (succeeded, _, err) = seed(&portal, "--people 20 --sessions 60").await;
+    assert!(succeeded, "{err}");
     for password in [
         "",
         "demo-portal-pass",
@@ -142,19 +142,22 @@ async fn seeded_users_and_sessions_cannot_sign_in() {
 async fn seed_refuses_used_databases_and_public_portals() {
     let portal = Portal::start().await;
     let maria = portal.broker("maria").await;
-    let (content, _, err) = seed(&portal, "--people 5 --sessions 5").await;
-    assert!(!content && err.contains("this database has 1 accounts"), "{err}");
+    let (succeeded, _, err) = seed(&portal, "--people 5 --sessions 5").await;
+    assert!(
+        !succeeded && err.contains("this database has 1 accounts"),
+        "{err}"
+    );
     let mut command = portal.command(&["seed", "--people", "5", "--sessions", "5"]);
     command.env("PORTAL_PUBLIC_URL", "https://portal.example");
     command.arg("--i-know-this-fills-the-database");
     let output = tokio::task::spawn_blocking(move || command.output());
-    let (content, _, err) = read_output(&output.await.expect("ran").expect("started"));
-    assert!(!content && err.contains("https://portal.example"), "{err}");
+    let (succeeded, _, err) = read_output(&output.await.expect("ran").expect("started"));
+    assert!(!succeeded && err.contains("https://portal.example"), "{err}");
     assert_eq!(portal.rows("users").await, 1);
 
     let sure = "--people 5 --sessions 5 --i-know-this-fills-the-database";
-    let (content, _, err) = seed(&portal, sure).await;
-    assert!(content, "{err}");
+    let (succeeded, _, err) = seed(&portal, sure).await;
+    assert!(succeeded, "{err}");
     assert_eq!(portal.rows("users").await, 6);
     portal
         .browser(CHROME)
@@ -163,6 +166,6 @@ async fn seed_refuses_used_databases_and_public_portals() {
         .get("/dashboard")
         .await
         .expect(200);
-    let (content, _, err) = seed(&portal, sure).await;
-    assert!(!content && err.contains("seeded before"), "{err}");
+    let (succeeded, _, err) = seed(&portal, sure).await;
+    assert!(!succeeded && err.contains("seeded before"), "{err}");
 }

@@ -53,8 +53,8 @@ fn serve_in(folder: &PathBuf) -> Command {
 async fn failure(command: Command) -> String {
     let mut command = tokio::process::Command::from(command);
     let output = tokio::time::timeout(LONGEST_START, command.kill_on_drop(true).output()).await;
-    let (content, out, err) = read_output(&output.expect("the start fails").expect("started"));
-    assert!(!content, "it has started: {out}");
+    let (succeeded, out, err) = read_output(&output.expect("the start fails").expect("started"));
+    assert!(!succeeded, "it has started: {out}");
     assert_eq!(err.lines().count(), 1, "{err}");
     assert!(!err.contains(PASSWORD) && !err.contains("ter2"), "{err}");
     err

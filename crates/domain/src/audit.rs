@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_after_the_end_is_rejected() {
+    fn start_after_end_is_rejected() {
         let backwards = read("since=2026-11-21&until=2026-11-20T23:59:59Z").expect_err("backwards");
         assert_eq!(backwards.field, "since");
         assert!(backwards.problem.contains("until"), "{backwards}");

@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refusal_floods_leave_few_rows() {
+    fn repeated_denials_are_recorded_sparsely() {
         let rows = |reason: DenialReason| (1..=20_000).filter(|nth| reason.is_recorded(*nth)).count();
         assert_eq!(rows(DenialReason::AdministratorsOnly), 3);
         assert_eq!(rows(DenialReason::NotTheirs), 12);
