@@ -142,8 +142,8 @@ impl AppError {
             AppError::SessionEnded { reason } => reason.message(),
             AppError::InvalidGrant => "This refresh token is no longer valid. Sign in again.",
             AppError::RefreshTokenReused { answer_lost: true } => {
-                "This device did not receive its new key in time, so its session was ended. Probably a response was lost on \
-                 the network. Sign in again."
+                "The sign-in was renewed, but this device did not receive the response in time, so its session was ended. \
+                 Sign in again."
             }
             AppError::RefreshTokenReused { answer_lost: false } => EndReason::TokenReuse.message(),
             AppError::TooManyAttempts { retry_after_seconds } => {

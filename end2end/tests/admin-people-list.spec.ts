@@ -167,10 +167,10 @@ test('denied actions are hidden and explained in the details panel', async ({
   await signIn(page, admin, PATH);
   const people = new PeoplePage(page);
   await people.person('Maria Keller').click();
-  await expect(people.panel.box).toContainText('They belong to another organization too');
+  await expect(people.panel.box).toContainText('This user also belongs to another organization');
   await expect(people.panel.action('Disable the account…')).toHaveCount(0);
   await expect(people.panel.box).not.toContainText('Southwind');
   await people.person('Ada Lindqvist').click();
-  await expect(people.panel.box).toContainText('This is you. Another administrator can change your role');
+  await expect(people.panel.box).toContainText('This is your own account. Another administrator can change your role');
   await expect(people.panel.action('Change role…')).toHaveCount(0);
 });

@@ -133,12 +133,12 @@ test('denied actions are hidden and explained on the page', async ({
 }) => {
   await portal.register({ ...person, organization: 'Southwind Brokers', role: 'vendor' });
   const review = await openPanel(page, admin, await openBrowser(FIREFOX_ON_MACOS), person);
-  await expect(review.panel.box).toContainText('They belong to another organization too');
+  await expect(review.panel.box).toContainText('This user also belongs to another organization');
   await expect(review.panel.action('Disable the account…')).toHaveCount(0);
   await expect(review.panel.action('Change role…')).toBeVisible();
 
   await review.row('This browser').getByRole('link').click();
-  await expect(review.panel.box).toContainText('This is you. Another administrator can change your role');
+  await expect(review.panel.box).toContainText('This is your own account. Another administrator can change your role');
   for (const name of ['Disable the account…', 'Change role…', 'Ask for a new password…']) {
     await expect(review.panel.action(name)).toHaveCount(0);
   }

@@ -58,7 +58,7 @@ test('the list shows the sessions of one organization only', async ({
   await expect(review.link).toHaveAttribute('href', PATH);
   await review.shows(3);
   await expect(review.main.getByRole('columnheader')).toHaveText([
-    'Person', 'Device', 'Address', 'Began', 'Last active', 'State',
+    'Person', 'Device', 'Address', 'Signed in', 'Last active', 'State',
   ]);
   await expect(review.row(OTHER).locator('th, td')).toHaveText([
     /Maria Keller\s*maria\.keller\+\d+@example\.com\s*Broker/,
@@ -101,7 +101,7 @@ test('each filter is kept in the URL', async ({
   for (const { name, value, query, count, row } of [
     { name: 'Kind', value: 'desktop', query: 'kind=desktop', count: 1, row: DESKTOP },
     { name: 'Role', value: 'admin', query: 'role=admin', count: 1, row: 'Ada Lindqvist' },
-    { name: 'Began', value: 'within_hour', query: 'age=within_hour', count: 3, row: OTHER },
+    { name: 'Signed in', value: 'within_hour', query: 'age=within_hour', count: 3, row: OTHER },
     { name: 'Suspicion', value: 'raised', query: 'suspicion=raised', count: 2, row: 'Unusual' },
     { name: 'State', value: 'ended', query: 'state=ended', count: 0, row: '' },
   ]) {

@@ -79,7 +79,7 @@ for (const { title, from, to, words, field, status } of [
     title: 'a new password that is too short',
     from: undefined,
     to: 'kurz',
-    words: /^A password has at least 8 characters\./,
+    words: /^Use at least 8 characters\./,
     field: 'fresh',
     status: 422,
   },

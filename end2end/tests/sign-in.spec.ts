@@ -193,7 +193,7 @@ test('every end reason has a message', async ({ page }) => {
     ['password_changed', 'Your password was changed, so this device was signed out.'],
     ['session_limit', /^You signed in on more devices than your role allows, so the least recently used one was/],
     ['account_disabled', 'This account cannot sign in. Contact your administrator.'],
-    ['token_reuse', /^This session was ended because it was renewed twice\. Usually an answer was lost/],
+    ['token_reuse', /^This session was ended because its refresh token was used twice\. Usually a response was lost/],
     ['client_changed', /^We saw this session used from somewhere it was not started, and ended it\./],
     ['unknown', 'Please sign in again.'],
   ] as const) {

@@ -269,7 +269,7 @@ async fn administrator_cannot_enable_what_an_operator_disabled() {
     assert_eq!(portal.audit("user_enabled").await, []);
     let page = format!("/dashboard/admin/people?person={}", nora.id);
     let html = office.admin.get_text(&page).await;
-    assert!(html.contains("has disabled the account") && !html.contains("Let sign in again…"));
+    assert!(html.contains("was disabled outside your organization") && !html.contains("Let sign in again…"));
     let root = portal.system_admin("root").await;
     let root = portal.browser(CHROME).signed_in(&root).await;
     let html = root.get_text(&page).await;

@@ -328,7 +328,7 @@ async fn two_organizations_never_see_each_other() {
             assert!(!text.contains(other), "{other} in {text}");
         }
     }
-    assert!(texts[2].contains("They belong to another organization too"));
+    assert!(texts[2].contains("This user also belongs to another organization"));
     assert!(texts[4].contains("That user does not exist, or you may not see them."));
     let missing = admin
         .get(&format!("{PATH}?person={}", uuid::Uuid::nil()))

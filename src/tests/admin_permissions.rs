@@ -311,7 +311,7 @@ async fn actions_are_offered_exactly_when_permitted() {
         .get_text(&format!("/dashboard/admin/people?person={}", of_root.id))
         .await;
     assert!(
-        html.contains("This is a system administrator") && !html.contains("another organization"),
+        html.contains("This user is a system administrator") && !html.contains("another organization"),
         "{html}"
     );
 }

@@ -507,7 +507,7 @@ async fn panel_shows_history_and_dialog_names_the_count() {
     let asked = admin
         .get_text("/dashboard/admin/sessions?ask=end_listed&kind=desktop")
         .await;
-    assert!(asked.contains("End 2 sessions?") && asked.contains("on desktops"));
+    assert!(asked.contains("End 2 sessions?") && asked.contains("in desktop apps"));
     // Without JavaScript the form returns to the list, which shows the result.
     let plain = portal.browser(CHROME).without_script();
     plain.set_cookie(&admin.cookie().expect("a cookie"));

@@ -213,11 +213,11 @@ async fn late_retry_is_recorded_as_lost_response() {
         // Clean-up has erased the salt for repeating the response.
         reuse.portal.clean_up().await;
         let retry = late.refresh().await;
-        Reuse::assert_refused(retry, "Probably a response was lost on the network");
+        Reuse::assert_refused(retry, "this device did not receive the response in time");
         reuse
             .assert_cause(
                 "lost_answer",
-                "it did not receive its new key",
+                "it did not receive the response",
                 "Responses were probably lost on the network",
             )
             .await;
@@ -250,7 +250,7 @@ async fn used_successor_is_recorded_as_two_holders() {
         reuse
             .assert_cause(
                 "two_holders",
-                "its key was used twice",
+                "its refresh token was used twice",
                 "Two programs use the same token",
             )
             .await;
@@ -267,7 +267,7 @@ async fn token_from_another_network_means_two_holders() {
     reuse
         .assert_cause(
             "two_holders",
-            "its key was used twice",
+            "its refresh token was used twice",
             "Two programs use the same token",
         )
         .await;

@@ -72,7 +72,7 @@ pub struct AdminUser {
     /// A member of the organization in the administrator's scope.
     pub is_member: bool,
     pub is_disabled: bool,
-    /// Disabled by nobody in the administrator's scope: by an operator, a system administrator or another organization.
+    /// Disabled by an operator, a system administrator or an administrator of another organization.
     pub is_disabled_from_outside: bool,
     /// The user must choose a new password at the next sign-in.
     pub password_change_required: bool,

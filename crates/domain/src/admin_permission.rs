@@ -1,4 +1,4 @@
-//! What an administrator may do to a user. Services check this rule, and pages offer only what it allows.
+//! Permissions of administrators over users. Services check them; pages offer only permitted actions.
 
 use super::{
     admin::AdminUser,
@@ -17,11 +17,12 @@ pub struct AdminScope {
 impl AdminScope {
     pub const EVERYONE: Self = Self { organization: None };
 
-    /// The scope of a user whose session has this role in this organization. `None`: no administrator.
-    pub fn of(role: Role, organization: Option<OrganizationId>) -> Option<Self> {
+    /// Returns the scope of a session with this role and active organization. `None`: the role is no administrator role,
+    /// or an administrator has no active organization.
+    pub fn for_session(role: Role, organization: Option<OrganizationId>) -> Option<Self> {
         match role {
             Role::SystemAdmin => Some(Self::EVERYONE),
-            // Without an organization there is nobody to administer.
+            // Without an organization there are no users to administer.
             Role::Admin => organization.map(|id| Self {
                 organization: Some(id),
             }),
@@ -33,14 +34,14 @@ impl AdminScope {
         self.organization.is_none()
     }
 
-    /// Whether it has every user of the other scope.
-    pub fn contains(self, other: Self) -> bool {
+    /// Returns whether this scope includes every user of `other`.
+    pub fn is_superset_of(self, other: Self) -> bool {
         self.is_everyone() || self == other
     }
 
-    /// Whether memberships of this organization may be seen and changed.
-    pub fn includes_organization(self, organization: OrganizationId) -> bool {
-        self.contains(Self {
+    /// Returns whether memberships of this organization may be seen and changed.
+    pub fn has_organization(self, organization: OrganizationId) -> bool {
+        self.is_superset_of(Self {
             organization: Some(organization),
         })
     }
@@ -54,7 +55,7 @@ pub struct Administrator {
 }
 
 named_values! {
-    /// What an administrator does to a user. The names are in the audit log.
+    /// An action of an administrator on a user. The names are public: the audit log contains them.
     pub enum AdminAction {
         View = "view";
         RevokeSessions = "revoke_sessions";
@@ -65,22 +66,23 @@ named_values! {
     }
 }
 
-/// Whether an administrator may do something to a user.
+/// Result of a permission check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permission {
     Allowed,
-    /// Allowed, but the account is in that state already. Pages do not offer it; repeating it does no harm.
+    /// Allowed, but the account already has this state. Pages do not offer the action; executing it changes nothing.
     NoEffect,
     Denied(Denied),
 }
 
-/// Why an administrator may not do something to a user.
+/// Reason why an action is denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denied {
     /// The user is not in the administrator's scope.
     OutOfScope,
+    /// The administrator's own account.
     OwnAccount,
-    /// The administrator's own account, and they are a system administrator.
+    /// A system administrator's own account.
     OwnSystemAccount,
     /// Only system administrators change the account of a system administrator.
     SystemAdminAccount,
@@ -88,7 +90,7 @@ pub enum Denied {
     SystemAdminRole,
     /// The user would lose access to other organizations as well.
     OtherOrganization,
-    /// An operator or a system administrator disabled the account.
+    /// The account was disabled by an operator, a system administrator or an administrator of another organization.
     DisabledFromOutside,
 }
 
@@ -98,30 +100,30 @@ impl Denied {
         match self {
             Self::OutOfScope => "That user does not exist, or you may not see them.",
             Self::OwnAccount => {
-                "This is you. Another administrator can change your role or disable your account."
+                "This is your own account. Another administrator can change your role or disable your account."
             }
             Self::OwnSystemAccount => {
-                "This is you. Another system administrator can disable your account, and operators can change your role \
-                 at the command line."
+                "This is your own account. Another system administrator can disable it, and operators can change your role on \
+                 the command line."
             }
             Self::SystemAdminAccount => {
-                "This is a system administrator: only other system administrators can change the account."
+                "This user is a system administrator. Only other system administrators can change the account."
             }
             Self::SystemAdminRole => {
-                "This is a system administrator: operators change the role at the command line."
+                "This user is a system administrator. Operators change the role on the command line."
             }
             Self::OtherOrganization => {
-                "They belong to another organization too: a system administrator can disable the account."
+                "This user also belongs to another organization. Only a system administrator can change the account."
             }
             Self::DisabledFromOutside => {
-                "An operator or a system administrator has disabled the account, and can let them sign in again."
+                "This account was disabled outside your organization. Ask a system administrator to enable it."
             }
         }
     }
 }
 
 impl Permission {
-    /// Whether pages offer the action.
+    /// Returns whether pages offer the action.
     pub fn is_offered(self) -> bool {
         self == Self::Allowed
     }
@@ -134,9 +136,9 @@ impl Permission {
     }
 }
 
-/// Whether the administrator may do this to the user, as the database has the user in the administrator's scope.
-pub fn permission(administrator: Administrator, target: &AdminUser, action: AdminAction) -> Permission {
-    let denied = denial(administrator, target, action).map(Permission::Denied);
+/// Returns the permission for an action. `target` must be loaded in the administrator's scope.
+pub fn check_permission(administrator: Administrator, target: &AdminUser, action: AdminAction) -> Permission {
+    let denied = find_denial(administrator, target, action).map(Permission::Denied);
     denied.unwrap_or(match action {
         AdminAction::Enable if !target.is_disabled => Permission::NoEffect,
         AdminAction::Disable if target.is_disabled => Permission::NoEffect,
@@ -145,7 +147,7 @@ pub fn permission(administrator: Administrator, target: &AdminUser, action: Admi
     })
 }
 
-fn denial(
+fn find_denial(
     Administrator { user, scope }: Administrator,
     target: &AdminUser,
     action: AdminAction,
@@ -164,7 +166,7 @@ fn denial(
         {
             None
         }
-        // These concern the whole account, not only the membership.
+        // These actions affect the account in all organizations.
         AdminAction::RequirePasswordChange | AdminAction::Enable | AdminAction::Disable => {
             if is_system_admin {
                 Some(Denied::SystemAdminAccount)
@@ -179,7 +181,7 @@ fn denial(
     }
 }
 
-/// The roles that an administrator may give. Only operators make system administrators.
+/// Returns the roles that an administrator can assign. Only operators can assign system administrator.
 pub fn assignable_roles() -> impl Iterator<Item = Role> {
     Role::ALL.into_iter().filter(|role| *role != Role::SystemAdmin)
 }
@@ -213,21 +215,21 @@ mod tests {
         }
     }
 
-    fn with_role(role: Role) -> AdminUser {
-        let mut person = member();
-        person.user.role = role;
-        person
+    fn member_with_role(role: Role) -> AdminUser {
+        let mut target = member();
+        target.user.role = role;
+        target
     }
 
-    fn own(role: Role) -> AdminUser {
-        let mut person = with_role(role);
-        person.user.id = ADMIN;
-        person
+    fn own_account(role: Role) -> AdminUser {
+        let mut target = member_with_role(role);
+        target.user.id = ADMIN;
+        target
     }
 
-    /// The permissions for view, revoke sessions, change role, require password change, enable and disable: `y` allowed,
-    /// `-` no effect, and a letter for each reason of refusal.
-    fn row(scope: AdminScope, target: &AdminUser) -> String {
+    /// The permissions for view, revoke sessions, change role, require password change, enable and disable, as one
+    /// letter each: `y` allowed, `-` no effect, otherwise the reason why it is denied.
+    fn permission_codes(scope: AdminScope, target: &AdminUser) -> String {
         let actions = [
             AdminAction::View,
             AdminAction::RevokeSessions,
@@ -237,7 +239,7 @@ mod tests {
             AdminAction::Disable,
         ];
         let administrator = Administrator { user: ADMIN, scope };
-        let letter = |action| match permission(administrator, target, action) {
+        let code = |action| match check_permission(administrator, target, action) {
             Permission::Allowed => 'y',
             Permission::NoEffect => '-',
             Permission::Denied(Denied::OutOfScope) => 'X',
@@ -248,11 +250,11 @@ mod tests {
             Permission::Denied(Denied::OtherOrganization) => 'E',
             Permission::Denied(Denied::DisabledFromOutside) => 'D',
         };
-        actions.map(letter).iter().collect()
+        actions.map(code).iter().collect()
     }
 
     #[test]
-    fn every_actor_target_and_action_has_a_permission() {
+    fn permissions_depend_on_scope_and_account() {
         let disabled = AdminUser {
             is_disabled: true,
             ..member()
@@ -261,7 +263,7 @@ mod tests {
             is_disabled_from_outside: true,
             ..disabled.clone()
         };
-        let elsewhere = AdminUser {
+        let in_two_organizations = AdminUser {
             has_other_access: true,
             ..member()
         };
@@ -269,38 +271,48 @@ mod tests {
             password_change_required: true,
             ..member()
         };
-        let stranger = AdminUser {
+        let non_member = AdminUser {
             is_member: false,
             ..member()
         };
         let system_admin = AdminUser {
             has_other_access: true,
-            ..with_role(Role::SystemAdmin)
+            ..member_with_role(Role::SystemAdmin)
         };
         let organization = AdminScope {
             organization: Some(NORTHGATE),
         };
-        for (name, target, of_organization, of_everyone) in [
+        for (name, target, in_organization, in_every_scope) in [
             ("member", member(), "yyyy-y", "yyyy-y"),
-            ("administrator", with_role(Role::Admin), "yyyy-y", "yyyy-y"),
+            ("administrator", member_with_role(Role::Admin), "yyyy-y", "yyyy-y"),
             ("new password", new_password, "yyy--y", "yyy--y"),
-            ("elsewhere", elsewhere, "yyyEEE", "yyyy-y"),
+            ("in two organizations", in_two_organizations, "yyyEEE", "yyyy-y"),
             ("disabled", disabled, "yyyyy-", "yyyyy-"),
             ("disabled from outside", disabled_from_outside, "yyyDDD", "yyyyy-"),
             ("system administrator", system_admin, "yyRSSS", "yyRy-y"),
-            ("stranger", stranger, "XXXXXX", "yyyy-y"),
-            ("own account", own(Role::Admin), "yyOOOO", "yyOOOO"),
-            ("own system account", own(Role::SystemAdmin), "yyPPPP", "yyPPPP"),
+            ("non-member", non_member, "XXXXXX", "yyyy-y"),
+            ("own account", own_account(Role::Admin), "yyOOOO", "yyOOOO"),
+            (
+                "own system account",
+                own_account(Role::SystemAdmin),
+                "yyPPPP",
+                "yyPPPP",
+            ),
         ] {
-            assert_eq!(row(organization, &target), of_organization, "{name}");
-            assert_eq!(row(AdminScope::EVERYONE, &target), of_everyone, "{name}");
+            assert_eq!(permission_codes(organization, &target), in_organization, "{name}");
+            assert_eq!(
+                permission_codes(AdminScope::EVERYONE, &target),
+                in_every_scope,
+                "{name}"
+            );
         }
     }
 
     #[test]
     fn only_administrators_have_a_scope() {
         for role in Role::ALL {
-            let scopes = [None, Some(NORTHGATE)].map(|organization| AdminScope::of(role, organization));
+            let scopes =
+                [None, Some(NORTHGATE)].map(|organization| AdminScope::for_session(role, organization));
             let expected = match role {
                 Role::SystemAdmin => [Some(AdminScope::EVERYONE); 2],
                 Role::Admin => [
@@ -316,11 +328,11 @@ mod tests {
     }
 
     #[test]
-    fn scope_of_an_organization_contains_no_other() {
+    fn organization_scope_excludes_other_organizations() {
         let northgate = AdminScope {
             organization: Some(NORTHGATE),
         };
-        assert!(northgate.contains(northgate) && AdminScope::EVERYONE.contains(northgate));
-        assert!(!northgate.contains(AdminScope::EVERYONE) && !northgate.includes_organization(HARBOUR));
+        assert!(northgate.is_superset_of(northgate) && AdminScope::EVERYONE.is_superset_of(northgate));
+        assert!(!northgate.is_superset_of(AdminScope::EVERYONE) && !northgate.has_organization(HARBOUR));
     }
 }

@@ -10,7 +10,7 @@ named_values! {
     pub enum AlertRule {
         /// Too many sign-ins failed within a few minutes.
         SignInFailures = "sign_in_failures", "Many failed sign-ins";
-        /// A refresh token was used twice: a response was lost, or someone has a copy.
+        /// A refresh token was used twice: a response was lost, or the token was copied.
         TokenReuse = "token_reuse", "A refresh token was used twice";
         /// Users appeared in distant networks within a short time.
         FarSignIns = "far_sign_ins", "Sign-ins far apart";

@@ -1,4 +1,4 @@
-//! What the filters of the admin lists share. Pages, the API and saved links use the same query string.
+//! The common parts of the filters of admin lists. Pages, the API and saved links use the same query string.
 
 use std::str::FromStr;
 
@@ -9,11 +9,11 @@ use super::{
 };
 
 /// The longest search text, in characters.
-pub const MAX_SEARCH: usize = 120;
+pub const MAX_SEARCH_CHARS: usize = 120;
 
 /// Selects the rows of a list. Empty: every row that the administrator may see.
 ///
-/// To add a field: extend [`Filter::FIELDS`], [`Filter::parse`] and [`Filter::pairs`], and add its condition in the store.
+/// To add a field: extend [`Filter::FIELDS`], [`Filter::parse`] and [`Filter::to_pairs`], and add its condition in the store.
 pub trait Filter: Clone + Default + PartialEq {
     /// The field names in query strings and the API.
     const FIELDS: &'static [&'static str];
@@ -25,20 +25,20 @@ pub trait Filter: Clone + Default + PartialEq {
     fn parse(fields: &QueryFields) -> Result<Self, InvalidFilter>;
 
     /// The fields that are set, as names and values.
-    fn pairs(&self) -> Vec<(&'static str, String)>;
+    fn to_pairs(&self) -> Vec<(&'static str, String)>;
 
     /// The fields that are set, as a query string without a question mark.
-    fn query(&self) -> String {
-        encode_query(self.pairs())
+    fn to_query_string(&self) -> String {
+        encode_query(self.to_pairs())
     }
 }
 
-/// A filter that cannot be parsed. It must not select, or revoke, everything.
+/// A filter that cannot be parsed. Callers must reject the request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub struct InvalidFilter {
     pub field: &'static str,
-    /// What to change.
+    /// The problem, and what to enter instead.
     pub problem: String,
 }
 
@@ -52,10 +52,11 @@ impl InvalidFilter {
 /// Parses a search text. `None` if nothing is visible.
 pub(super) fn parse_text(fields: &QueryFields, field: &'static str) -> Result<Option<String>, InvalidFilter> {
     let text = fields.get(field).filter(|text| !is_blank(text));
-    let line = text.map(|text| parse_line(text, MAX_SEARCH)).transpose();
+    let line = text.map(|text| parse_line(text, MAX_SEARCH_CHARS)).transpose();
     line.map(Option::flatten).map_err(|problem| {
-        let problem =
-            format!("The search text {problem}. Search for at most {MAX_SEARCH} characters in one line.");
+        let problem = format!(
+            "The search text {problem}. Search for at most {MAX_SEARCH_CHARS} characters in one line."
+        );
         InvalidFilter { field, problem }
     })
 }
@@ -74,12 +75,12 @@ pub(super) fn parse_choice<T: FromStr<Err = UnknownName>>(
     })
 }
 
-/// The value of a field.
+/// The text of a value, if there is one.
 pub(super) fn text<T: ToString>(value: &Option<T>) -> Option<String> {
     value.as_ref().map(T::to_string)
 }
 
-/// The fields with a value.
+/// Returns the fields that have a value.
 pub(super) fn set_fields<const N: usize>(
     fields: [(&'static str, Option<String>); N],
 ) -> Vec<(&'static str, String)> {

@@ -62,7 +62,7 @@ impl Flash {
     }
 }
 
-/// What happened to the user's other sessions after a password change.
+/// The result for the user's other sessions after a password change.
 pub fn other_sessions_message(kept: bool, ended: usize) -> String {
     match ended {
         _ if kept => "Your other devices stay signed in.".to_owned(),

@@ -18,7 +18,7 @@ macro_rules! id {
         impl $name {
             /// Creates a random id (UUID version 4, which does not reveal the time).
             #[cfg(feature = "server")]
-            #[expect(clippy::new_without_default, reason = "an id is made on purpose, never by default")]
+            #[expect(clippy::new_without_default, reason = "ids are created explicitly")]
             pub fn new() -> Self {
                 Self(Uuid::new_v4())
             }
@@ -49,7 +49,7 @@ id!(
     SessionId
 );
 id!(
-    /// A desktop app that a user registered by signing in.
+    /// A registered desktop app.
     DeviceId
 );
 id!(

@@ -1,6 +1,6 @@
 //! Types and rules of the portal, shared by server and browser. No I/O and no clock.
 //!
-//! A type belongs here if users or operators would use its name. This crate must not depend on Leptos or HTTP. For the server,
+//! Put a type here if it is a concept of the product (see `docs/glossary.md`), not of the implementation. This crate must not depend on Leptos or HTTP. For the server,
 //! ids and named values are also types of the database.
 
 pub mod admin;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// The text is not one of the names.
+/// Error for a text that is not one of the names.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct UnknownName {
     pub text: String,
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_is_named_with_the_known_ones() {
+    fn error_lists_the_known_names() {
         let unknown = "Broker".parse::<Role>().expect_err("names are in lower case");
         assert_eq!(
             unknown.to_string(),

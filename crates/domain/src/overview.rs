@@ -1,4 +1,4 @@
-//! What users see about themselves: header, dashboard and list of sessions.
+//! Data for the header, the dashboard and the list of active sessions.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use super::{
     theme::Theme,
 };
 
-/// The signed-in user, for the frame of every page.
+/// The signed-in user, for the header of every page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Viewer {
     /// State of the session for which the page was rendered.
@@ -24,7 +24,7 @@ pub struct Viewer {
 pub struct ActiveSessions {
     pub sessions: Vec<Session>,
     pub notices: Vec<SecurityNotice>,
-    /// Ages are calculated from the server's time, because the browser's clock may be wrong.
+    /// The server's time when the data was loaded. Ages are relative to it, because the browser's clock may be wrong.
     #[serde(with = "super::time::wire")]
     pub server_time: DateTime<Utc>,
 }
@@ -32,11 +32,13 @@ pub struct ActiveSessions {
 /// The data of the dashboard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overview {
+    /// Number of live browser sessions.
     pub browsers: usize,
+    /// Number of live desktop-app sessions.
     pub desktops: usize,
     /// The session of this request.
     pub current: Option<Session>,
-    /// The last sign-in before the one that created this session.
+    /// The sign-in before the current session.
     pub previous_sign_in: Option<PreviousSignIn>,
     pub attention: Vec<AttentionItem>,
     #[serde(with = "super::time::wire")]
@@ -54,13 +56,13 @@ pub struct PreviousSignIn {
 
 /// Something that the user should check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Wire", into = "Wire")]
+#[serde(try_from = "AttentionItemJson", into = "AttentionItemJson")]
 pub enum AttentionItem {
     /// Open security notices.
     SecurityNotices { count: u32 },
-    /// Refused sign-ins to the account since the previous sign-in.
+    /// Failed sign-ins since the previous sign-in.
     FailedSignIns { count: u32 },
-    /// A device that was signed out when this session began, because of the session limit.
+    /// A device that was signed out for the session limit when the current session was created.
     SignedOutForLimit { device_name: String },
     /// The user has as many sessions as the role allows.
     AtSessionLimit { limit: usize },
@@ -68,13 +70,13 @@ pub enum AttentionItem {
 
 /// [`AttentionItem`] in JSON. Flat, because an enum with fields adds a deserializer per variant to the browser module.
 #[derive(Serialize, Deserialize)]
-struct Wire {
+struct AttentionItemJson {
     kind: String,
     count: u32,
     device_name: String,
 }
 
-impl From<AttentionItem> for Wire {
+impl From<AttentionItem> for AttentionItemJson {
     fn from(attention: AttentionItem) -> Self {
         let (kind, count, device_name) = match attention {
             AttentionItem::SecurityNotices { count } => ("security_notices", count, String::new()),
@@ -85,7 +87,7 @@ impl From<AttentionItem> for Wire {
                 ("at_session_limit", limit, String::new())
             }
         };
-        Wire {
+        Self {
             kind: kind.to_owned(),
             count,
             device_name,
@@ -93,20 +95,23 @@ impl From<AttentionItem> for Wire {
     }
 }
 
-impl From<Wire> for AttentionItem {
-    fn from(wire: Wire) -> Self {
-        let Wire {
+impl TryFrom<AttentionItemJson> for AttentionItem {
+    type Error = &'static str;
+
+    fn try_from(json: AttentionItemJson) -> Result<Self, Self::Error> {
+        let AttentionItemJson {
             kind,
             count,
             device_name,
-        } = wire;
-        match kind.as_str() {
+        } = json;
+        Ok(match kind.as_str() {
             "security_notices" => AttentionItem::SecurityNotices { count },
             "failed_sign_ins" => AttentionItem::FailedSignIns { count },
             "signed_out_for_limit" => AttentionItem::SignedOutForLimit { device_name },
-            _ => AttentionItem::AtSessionLimit {
+            "at_session_limit" => AttentionItem::AtSessionLimit {
                 limit: usize::try_from(count).unwrap_or(usize::MAX),
             },
-        }
+            _ => return Err("unknown kind of attention item"),
+        })
     }
 }

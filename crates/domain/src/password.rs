@@ -7,7 +7,7 @@ use super::named_values::named_values;
 pub const MIN_CHARACTERS: usize = 8;
 
 named_values! {
-    /// Why a new password is rejected. The names are public.
+    /// The reason why a new password is rejected. The names are public: the API exposes them.
     pub enum PasswordProblem {
         TooShort = "too_short";
         TooLong = "too_long";
@@ -19,7 +19,7 @@ named_values! {
 }
 
 impl PasswordProblem {
-    /// The problem with this name. A newer server may send an unknown name: that becomes the most general problem.
+    /// Returns the problem with this name, or `TooCommon` for a name that only a newer server knows.
     pub fn from_name(name: &str) -> Self {
         name.parse().unwrap_or(PasswordProblem::TooCommon)
     }
@@ -28,11 +28,11 @@ impl PasswordProblem {
     pub fn message(self) -> &'static str {
         match self {
             PasswordProblem::TooShort => {
-                "A password has at least 8 characters. A few words in a row make a good one."
+                "Use at least 8 characters. Several unrelated words make a strong password."
             }
             PasswordProblem::TooLong => "This password is too long. 1,000 characters are enough.",
             PasswordProblem::TooCommon => {
-                "This password is easy to guess. Choose one that others do not use, such as a few words in a row."
+                "This password is easy to guess. Choose another one, for example several unrelated words."
             }
             PasswordProblem::Unchanged => "This is your current password. Choose another one.",
         }

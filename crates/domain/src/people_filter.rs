@@ -1,4 +1,4 @@
-//! The filter of the list of users. Shared by the list and its count, so that they cannot differ.
+//! The filter of the list of users. The list and its count share it, so that they cannot differ.
 
 use super::{
     filter::{Filter, InvalidFilter, parse_choice, parse_text, set_fields, text},
@@ -18,7 +18,7 @@ pub struct PeopleFilter {
 }
 
 named_values! {
-    /// What happens when the user tries to sign in.
+    /// The status of an account. It determines what happens at the next sign-in.
     pub enum AccountStatus {
         Active = "active", "Active";
         Disabled = "disabled", "Disabled";
@@ -49,7 +49,7 @@ impl Filter for PeopleFilter {
         })
     }
 
-    fn pairs(&self) -> Vec<(&'static str, String)> {
+    fn to_pairs(&self) -> Vec<(&'static str, String)> {
         set_fields([
             ("q", text(&self.q)),
             ("role", text(&self.role)),
@@ -59,7 +59,7 @@ impl Filter for PeopleFilter {
 }
 
 impl PeopleFilter {
-    /// Describes the list: "people matching “kim” · with the role Broker".
+    /// Returns a description of the list for its caption: "people matching “kim” · with the role Broker".
     pub fn describe(&self) -> String {
         let mut words = vec![match &self.q {
             Some(q) => format!("people matching “{q}”"),
@@ -80,27 +80,27 @@ mod tests {
     use super::*;
     use crate::query::readable_fields;
 
-    fn read(query: &str) -> Result<PeopleFilter, InvalidFilter> {
+    fn parse_query(query: &str) -> Result<PeopleFilter, InvalidFilter> {
         PeopleFilter::parse(&readable_fields(query))
     }
 
     #[test]
     fn empty_filter_lists_everyone() {
-        assert_eq!(read("q=+&role=&state="), Ok(PeopleFilter::default()));
+        assert_eq!(parse_query("q=+&role=&state="), Ok(PeopleFilter::default()));
     }
 
     #[test]
     fn filter_round_trips_through_the_url() {
         for state in AccountStatus::ALL {
             let query = format!("q=m%C3%BCller%20%26%20co&role=vendor&state={}", state.as_str());
-            let filter = read(&query).expect("a filter");
+            let filter = parse_query(&query).expect("a filter");
             assert_eq!(
                 (filter.q.as_deref(), filter.role, filter.state),
                 (Some("müller & co"), Some(Role::Vendor), Some(state))
             );
-            let names: Vec<&str> = filter.pairs().iter().map(|(name, _)| *name).collect();
+            let names: Vec<&str> = filter.to_pairs().iter().map(|(name, _)| *name).collect();
             assert_eq!(names, PeopleFilter::FIELDS);
-            assert_eq!(filter.query(), query);
+            assert_eq!(filter.to_query_string(), query);
         }
     }
 
@@ -114,7 +114,7 @@ mod tests {
             ("q=a%E2%80%8B", "q"),
             (&long, "q"),
         ] {
-            assert_eq!(read(query).expect_err(query).field, field);
+            assert_eq!(parse_query(query).expect_err(query).field, field);
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-/// Why a text is rejected. Displayed after the name of the field: "the reason has no visible character".
+/// The reason why a text is rejected. Displayed after the name of the field: "the reason has no visible character".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TextProblem {
     #[error("has no visible character")]

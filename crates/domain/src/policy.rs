@@ -11,7 +11,7 @@ pub struct RolePolicy {
     pub idle: Duration,
     /// Absolute lifetime: a session expires this long after sign-in.
     pub lifetime: Duration,
-    /// How many live sessions a user may have.
+    /// Largest number of live sessions of a user.
     pub max_sessions: u32,
 }
 
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_changed_policy_changes_that_role_only() {
+    fn policy_change_affects_one_role() {
         let mut policy = SessionPolicy::default();
         let short = RolePolicy {
             idle: Duration::from_secs(1),

@@ -46,7 +46,7 @@ fn decode(raw: &str) -> Option<String> {
     text.filter(|_| is_valid).map(Cow::into_owned)
 }
 
-/// Why a query string is not a valid filter.
+/// The reason why a query string is not a valid filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueryError<'a> {
     /// The field does not exist.

@@ -10,7 +10,7 @@ use super::{
 };
 
 named_values! {
-    /// Why a notice was raised. The names are public: the audit log contains them.
+    /// A rule that raises a security notice. The names are public: the audit log contains them.
     pub enum NoticeRule {
         /// The session was used by another browser, or a desktop token by a browser. The session was revoked.
         ClientChanged = "client_changed";
@@ -28,11 +28,11 @@ named_values! {
 }
 
 named_values! {
-    /// Why a refresh token was used again. The names are public: the audit log contains them.
+    /// The cause of a reused refresh token. The names are public: the audit log contains them.
     pub enum ReuseCause {
-        /// Probably the response was lost: the new tokens were not used, and the old token came again from the same
-        /// network.
-        LostAnswer = "lost_answer";
+        /// The response was probably lost: the new tokens were never used, and the old token was sent again from the
+        /// same network.
+        LostResponse = "lost_answer";
         /// Two programs hold the token.
         TwoHolders = "two_holders";
     }
@@ -42,7 +42,7 @@ named_values! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecurityNotice {
     pub id: NoticeId,
-    /// The session that it concerns.
+    /// The session that the notice is about.
     pub session_id: SessionId,
     pub device_name: String,
     pub ip_address: String,
@@ -57,12 +57,13 @@ pub struct SecurityNotice {
     pub answer_lost: bool,
     /// The session is live, so the user can sign it out.
     pub is_live: bool,
-    /// The current session may confirm without the password. It may not if it is in question itself.
+    /// Whether the current session may confirm without the password. `false` for a new session that has an open notice
+    /// itself.
     pub may_confirm: bool,
 }
 
 impl SecurityNotice {
-    /// One line that says what happened.
+    /// One line about the event.
     pub fn title(&self) -> String {
         let device = &self.device_name;
         match self.rules.first() {
@@ -70,49 +71,53 @@ impl SecurityNotice {
                 format!("We signed out {device}: its session was used in another browser.")
             }
             Some(NoticeRule::TokenReuse) if self.answer_lost => {
-                format!("We signed out {device}: it did not receive its new key.")
+                format!(
+                    "We signed out {device}: its sign-in was renewed, but it did not receive the response."
+                )
             }
-            Some(NoticeRule::TokenReuse) => format!("We signed out {device}: its key was used twice."),
-            _ if self.is_sign_in() => format!("New sign-in: {device}. Was this you?"),
-            _ => format!("{device} was used in another network. Was this you?"),
+            Some(NoticeRule::TokenReuse) => {
+                format!("We signed out {device}: its refresh token was used twice.")
+            }
+            _ if self.is_about_sign_in() => format!("New sign-in: {device}. Was this you?"),
+            _ => format!("{device} was used from another network. Was this you?"),
         }
     }
 
-    /// One or two sentences that explain it.
+    /// One or two sentences that explain the title.
     pub fn explanation(&self) -> String {
         match self.rules.first() {
             Some(NoticeRule::TokenReuse) if self.answer_lost => {
-                "Most likely an answer was lost on the network: nobody has used the new key. Sign in there again. If you \
-                 do not know this device, change your password."
+                "Most likely a response was lost on the network; the renewed sign-in was never used. Sign in on that device \
+                 again. If you do not know the device, change your password."
                     .to_owned()
             }
             Some(NoticeRule::TokenReuse) => {
-                "Two programs use the same key, or someone has a copy of it. If you did not copy it yourself, change your \
+                "Two programs use the same refresh token, or it was copied. If you did not copy it yourself, change your \
                  password."
                     .to_owned()
             }
             Some(NoticeRule::ClientChanged) => {
-                "Someone may have a copy of it. If you did not move it yourself, change your password."
+                "The session cookie may have been copied. If you did not copy it yourself, change your password."
                     .to_owned()
             }
             Some(NoticeRule::FarNetworks) => {
-                "You were active in a different network minutes before.".to_owned()
+                "You used a distant network a few minutes earlier.".to_owned()
             }
             Some(NoticeRule::FailuresBefore) => {
                 let tries = i64::from(self.failures.unwrap_or_default());
                 format!(
-                    "{} failed just before the password was right.",
+                    "{} failed just before this sign-in.",
                     time::pluralize(tries, "attempt")
                 )
             }
-            Some(NoticeRule::NewDevice) => "You have not signed in there before.".to_owned(),
+            Some(NoticeRule::NewDevice) => "You have not signed in on this device before.".to_owned(),
             Some(NoticeRule::NewNetwork) | None => "You have not used this network before.".to_owned(),
         }
     }
 
-    fn is_sign_in(&self) -> bool {
-        let of_sign_in = [NoticeRule::NewDevice, NoticeRule::FailuresBefore];
-        self.rules.iter().any(|rule| of_sign_in.contains(rule))
+    fn is_about_sign_in(&self) -> bool {
+        let sign_in_rules = [NoticeRule::NewDevice, NoticeRule::FailuresBefore];
+        self.rules.iter().any(|rule| sign_in_rules.contains(rule))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Sessions and why they end.
+//! Sessions and the reasons why they end.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -47,7 +47,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// The name with its kind: "Chrome on Windows (this browser)", "Maria's MacBook, desktop app".
+    /// Returns the device name with its kind: "Chrome on Windows (this browser)", "Maria's MacBook, desktop app".
     pub fn descriptive_name(&self) -> String {
         match (self.is_current, self.kind) {
             (true, ClientKind::Browser) => format!("{} (this browser)", self.device_name),
@@ -58,7 +58,7 @@ impl Session {
     }
 }
 
-/// Which of the user's live sessions to revoke.
+/// The live sessions of a user to revoke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RevokeScope {
     /// The caller's session.
@@ -72,19 +72,23 @@ pub enum RevokeScope {
 }
 
 named_values! {
-    /// Why a session ended. The names are public: the API, URLs and the database contain them.
+    /// The reason why a session ended. The names are public: the API, URLs and the database contain them.
     #[cfg_attr(feature = "server", derive(utoipa::ToSchema), schema(rename_all = "snake_case"))]
     pub enum EndReason {
         SignedOut = "signed_out", "Signed out";
+        /// The user signed out all devices.
         SignedOutEverywhere = "signed_out_everywhere", "Signed out everywhere";
+        /// The user revoked the session from another device.
         Revoked = "revoked", "Ended from another device";
+        /// An administrator or operator revoked it.
         RevokedByAdmin = "revoked_by_admin", "Ended by an administrator";
         PasswordChanged = "password_changed", "Password changed";
+        /// A newer session of the user replaced it.
         SessionLimit = "session_limit", "Too many sessions";
         IdleTimeout = "idle_timeout", "No activity";
         LifetimeExceeded = "lifetime_exceeded", "Lifetime over";
         AccountDisabled = "account_disabled", "Account disabled";
-        TokenReuse = "token_reuse", "Refresh token shown twice";
+        TokenReuse = "token_reuse", "Refresh token reused";
         ClientChanged = "client_changed", "Used in another browser";
         /// The cookie was rotated, but the browser did not receive the new one. Only this browser gets this reason; the
         /// session is live.
@@ -95,14 +99,15 @@ named_values! {
 }
 
 impl EndReason {
-    /// The request may have used a cookie that was rotated meanwhile. Another check decides.
-    pub fn can_be_stale(self) -> bool {
-        matches!(self, EndReason::Unknown | EndReason::RenewalLost)
+    /// Returns whether a session can be stored with this reason. The others only explain a refused request.
+    pub fn is_recorded(self) -> bool {
+        !matches!(self, EndReason::Unknown | EndReason::RenewalLost)
     }
 
-    /// Only a reason for refusing requests; no session is stored with it.
-    pub fn is_never_recorded(self) -> bool {
-        matches!(self, EndReason::Unknown | EndReason::RenewalLost)
+    /// Returns whether another check may find the session live: the request may have used a cookie that was just
+    /// rotated.
+    pub fn can_be_stale(self) -> bool {
+        !self.is_recorded()
     }
 
     /// The message that the user reads at sign-in.
@@ -119,30 +124,28 @@ impl EndReason {
                 "You signed in on more devices than your role allows, so the least recently used one was signed out."
             }
             EndReason::IdleTimeout => {
-                "You were signed out after a time without activity. Please sign in again."
+                "You were signed out because there was no activity. Please sign in again."
             }
             EndReason::LifetimeExceeded => {
-                "For your security you need to sign in again from time to time, however active you are."
+                "For your security you need to sign in again from time to time, even while you are active."
             }
             EndReason::AccountDisabled => "This account cannot sign in. Contact your administrator.",
             EndReason::TokenReuse => {
-                "This session was ended because it was renewed twice. Usually an answer was lost on the network. If you see \
-                 a sign-in that was not you, change your password."
+                "This session was ended because its refresh token was used twice. Usually a response was lost on the network. \
+                 If you see a sign-in that was not you, change your password."
             }
             EndReason::ClientChanged => {
                 "We saw this session used from somewhere it was not started, and ended it. If that was not you, \
                  change your password."
             }
             EndReason::RenewalLost => {
-                "Your sign-in was renewed, but this browser did not receive the answer. Please sign in again."
+                "Your sign-in was renewed, but this browser did not receive the response. Please sign in again."
             }
             EndReason::Unknown => "Please sign in again.",
         }
     }
 
-    /// The message with the limits of the session, for reasons that depend on time.
-    ///
-    /// `idle_seconds` and `lifetime_seconds` are the limits that applied to the session.
+    /// Returns the message; for idle timeout and lifetime with the limits that applied to the session, in seconds.
     pub fn message_with_limits(self, idle_seconds: i64, lifetime_seconds: i64) -> String {
         match self {
             EndReason::IdleTimeout => {
@@ -152,12 +155,12 @@ impl EndReason {
                 )
             }
             EndReason::LifetimeExceeded => {
-                let often = match lifetime_seconds {
+                let interval = match lifetime_seconds {
                     86_400 => "once a day".to_owned(),
                     604_800 => "once a week".to_owned(),
                     seconds => format!("every {}", time::format_duration(seconds)),
                 };
-                format!("For your security you need to sign in again {often}.")
+                format!("For your security you need to sign in again {interval}.")
             }
             other => other.message().to_owned(),
         }
@@ -176,16 +179,16 @@ mod tests {
     }
 
     #[test]
-    fn time_limit_messages_name_the_roles_limit() {
-        let words = |reason: EndReason| reason.message_with_limits(43_200, 86_400);
+    fn expiry_messages_name_the_limits() {
+        let message = |reason: EndReason| reason.message_with_limits(43_200, 86_400);
         assert_eq!(
-            words(EndReason::IdleTimeout),
+            message(EndReason::IdleTimeout),
             "You were signed out after 12 hours without activity."
         );
         assert_eq!(
-            words(EndReason::LifetimeExceeded),
+            message(EndReason::LifetimeExceeded),
             "For your security you need to sign in again once a day."
         );
-        assert_eq!(words(EndReason::SignedOut), "You have signed out.");
+        assert_eq!(message(EndReason::SignedOut), "You have signed out.");
     }
 }

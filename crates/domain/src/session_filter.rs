@@ -1,4 +1,4 @@
-//! The filter of the list of sessions. Shared by the list, its count, its export and bulk revocation, so that they
+//! The filter of the list of sessions. The list, its count, its export and bulk revocation share it, so that they
 //! cannot differ.
 
 use chrono::TimeDelta;
@@ -19,7 +19,7 @@ use super::{
 #[cfg_attr(feature = "server", derive(utoipa::IntoParams))]
 #[cfg_attr(feature = "server", into_params(parameter_in = Query))]
 pub struct SessionFilter {
-    /// Part of a user's name or email or of a desktop's name; an IP address or network; or a session id.
+    /// Part of a user's name or email, or of a desktop app's name; an IP address or network; or a session id.
     pub q: Option<String>,
     /// A user id.
     #[cfg_attr(feature = "server", param(value_type = Option<String>))]
@@ -31,7 +31,7 @@ pub struct SessionFilter {
     #[cfg_attr(feature = "server", param(value_type = Option<String>))]
     pub role: Option<Role>,
     /// `live` (the default), `ended` or `all`.
-    // In a revocation, only `Some(Live)` without another condition selects all live sessions.
+    // A revocation of all live sessions requires an explicit `Some(Live)`.
     #[cfg_attr(feature = "server", param(value_type = Option<String>))]
     pub state: Option<StateFilter>,
     /// An end reason, for example `revoked`.
@@ -58,7 +58,7 @@ named_values! {
 }
 
 named_values! {
-    /// How long ago a session was created.
+    /// The time since a session was created.
     pub enum SessionAge {
         WithinHour = "within_hour", "In the last hour";
         WithinDay = "within_day", "In the last day";
@@ -68,15 +68,22 @@ named_values! {
     }
 }
 
+/// A range of session ages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AgeRange {
+    Within(TimeDelta),
+    Over(TimeDelta),
+}
+
 impl SessionAge {
-    /// The age, and whether younger (`true`) or older sessions are selected.
-    pub fn limit(self) -> (TimeDelta, bool) {
+    /// The range of ages.
+    pub fn range(self) -> AgeRange {
         match self {
-            SessionAge::WithinHour => (TimeDelta::hours(1), true),
-            SessionAge::WithinDay => (TimeDelta::days(1), true),
-            SessionAge::WithinWeek => (TimeDelta::weeks(1), true),
-            SessionAge::OverDay => (TimeDelta::days(1), false),
-            SessionAge::OverWeek => (TimeDelta::weeks(1), false),
+            SessionAge::WithinHour => AgeRange::Within(TimeDelta::hours(1)),
+            SessionAge::WithinDay => AgeRange::Within(TimeDelta::days(1)),
+            SessionAge::WithinWeek => AgeRange::Within(TimeDelta::weeks(1)),
+            SessionAge::OverDay => AgeRange::Over(TimeDelta::days(1)),
+            SessionAge::OverWeek => AgeRange::Over(TimeDelta::weeks(1)),
         }
     }
 }
@@ -84,9 +91,9 @@ impl SessionAge {
 named_values! {
     /// Whether a session has a security notice, and whether the user answered it.
     pub enum SuspicionFilter {
-        Raised = "raised", "Something unusual";
-        Unanswered = "unanswered", "Unusual, not answered";
-        None = "none", "Nothing unusual";
+        Raised = "raised", "Unusual activity";
+        Unanswered = "unanswered", "Unusual activity, unanswered";
+        None = "none", "No unusual activity";
     }
 }
 
@@ -96,7 +103,7 @@ named_values! {
     pub enum SessionSort {
         #[default]
         LastActive = "last_active", "Last active";
-        CreatedAt = "began", "Began";
+        CreatedAt = "began", "Signed in";
         User = "person", "Person";
     }
 }
@@ -133,7 +140,7 @@ impl Filter for SessionFilter {
         })
     }
 
-    fn pairs(&self) -> Vec<(&'static str, String)> {
+    fn to_pairs(&self) -> Vec<(&'static str, String)> {
         let state = self.state.filter(|state| *state != StateFilter::default());
         set_fields([
             ("q", text(&self.q)),
@@ -157,13 +164,14 @@ impl SessionFilter {
     pub fn parse_for_revocation(fields: &QueryFields) -> Result<Self, InvalidFilter> {
         let is_blank = |field: &&&str| fields.get(**field).is_some_and(|text| is_blank(text));
         if let Some(&field) = Self::FIELDS.iter().find(is_blank) {
-            let problem = format!("“{field}” has no value. Nothing was ended. Give one, or leave it out.");
+            let problem =
+                format!("“{field}” has no value. No session was ended. Give a value, or remove the field.");
             return Err(InvalidFilter { field, problem });
         }
         Self::parse(fields)
     }
 
-    /// Whether the filter has at least one field, including the state.
+    /// Returns whether the filter has at least one field, including the state.
     pub fn has_condition(&self) -> bool {
         *self != Self::default()
     }
@@ -173,12 +181,13 @@ impl SessionFilter {
         self.state.unwrap_or_default()
     }
 
-    /// Whether it lists live sessions only. No other list can be revoked.
-    pub fn lists_only_live(&self) -> bool {
+    /// Returns whether only live sessions are selected. Only such a filter can be revoked.
+    pub fn is_live_only(&self) -> bool {
         self.effective_state() == StateFilter::Live && self.reason.is_none()
     }
 
-    /// The same filter with an explicit state, for a page that has shown the user what it selects.
+    /// Returns the filter with an explicit state. For a page that has listed the selected sessions: revocation then
+    /// accepts an otherwise empty filter.
     pub fn with_explicit_state(&self) -> Self {
         Self {
             state: Some(self.effective_state()),
@@ -186,9 +195,9 @@ impl SessionFilter {
         }
     }
 
-    /// [`Self::query`], but never empty: an empty filter gets its state.
+    /// [`Filter::to_query_string`], but never empty: an empty filter gets its state.
     pub fn explicit_query(&self) -> String {
-        let query = self.query();
+        let query = self.to_query_string();
         if query.is_empty() {
             format!("state={}", self.effective_state().as_str())
         } else {
@@ -196,7 +205,7 @@ impl SessionFilter {
         }
     }
 
-    /// Describes the list: "live sessions · in browsers · with the role Broker".
+    /// Returns a description of the list for its caption: "live sessions · in browsers · with the role Broker".
     pub fn describe(&self) -> String {
         let mut words = vec![
             match self.effective_state() {
@@ -215,17 +224,17 @@ impl SessionFilter {
         if let Some(kind) = self.kind {
             words.push(match kind {
                 ClientKind::Browser => "in browsers".to_owned(),
-                ClientKind::Desktop => "on desktops".to_owned(),
+                ClientKind::Desktop => "in desktop apps".to_owned(),
             });
         }
         if let Some(role) = self.role {
             words.push(format!("with the role {}", role.label()));
         }
         if let Some(reason) = self.reason {
-            words.push(format!("ended because: {}", reason.label()));
+            words.push(format!("end reason: {}", reason.label()));
         }
         if let Some(age) = self.age {
-            words.push(format!("begun {}", age.label().to_lowercase()));
+            words.push(format!("signed in {}", age.label().to_lowercase()));
         }
         if let Some(suspicion) = self.suspicion {
             words.push(suspicion.label().to_lowercase());
@@ -239,25 +248,31 @@ mod tests {
     use super::*;
     use crate::query::readable_fields;
 
-    fn read(query: &str) -> Result<SessionFilter, InvalidFilter> {
+    fn parse_query(query: &str) -> Result<SessionFilter, InvalidFilter> {
         SessionFilter::parse(&readable_fields(query))
+    }
+
+    fn parse_for_revocation(query: &str) -> Result<SessionFilter, InvalidFilter> {
+        SessionFilter::parse_for_revocation(&readable_fields(query))
     }
 
     #[test]
     fn empty_filter_lists_live_sessions() {
-        let filter = read("q=&kind=&role=+").expect("a filter");
+        let filter = parse_query("q=&kind=&role=+").expect("a filter");
         assert_eq!(filter, SessionFilter::default());
         assert_eq!(
-            (filter.query(), filter.effective_state()),
+            (filter.to_query_string(), filter.effective_state()),
             (String::new(), StateFilter::Live)
         );
     }
 
     #[test]
-    fn revocation_needs_a_condition_or_a_state() {
-        let revocation = |query: &str| SessionFilter::parse_for_revocation(&readable_fields(query));
+    fn revocation_filter_with_a_state_has_a_condition() {
         for query in ["", "&"] {
-            assert!(!revocation(query).expect(query).has_condition(), "{query}");
+            assert!(
+                !parse_for_revocation(query).expect(query).has_condition(),
+                "{query}"
+            );
         }
         for query in [
             "q=kim",
@@ -266,8 +281,15 @@ mod tests {
             "age=over_day",
             "q=kim&state=live",
         ] {
-            assert!(revocation(query).expect(query).has_condition(), "{query}");
+            assert!(
+                parse_for_revocation(query).expect(query).has_condition(),
+                "{query}"
+            );
         }
+    }
+
+    #[test]
+    fn revocation_filter_rejects_fields_without_value() {
         for (query, field) in [
             ("q=", "q"),
             ("q=+%09+", "q"),
@@ -279,25 +301,29 @@ mod tests {
             ("state=", "state"),
             ("state=live&q=", "q"),
         ] {
-            assert_eq!(revocation(query).expect_err(query).field, field, "{query}");
+            assert_eq!(
+                parse_for_revocation(query).expect_err(query).field,
+                field,
+                "{query}"
+            );
         }
     }
 
     #[test]
     fn page_query_names_the_default_state() {
-        let shown = SessionFilter::default().with_explicit_state();
-        assert!(shown.has_condition());
-        assert_eq!(shown.explicit_query(), "state=live");
+        let filter = SessionFilter::default().with_explicit_state();
+        assert!(filter.has_condition());
+        assert_eq!(filter.explicit_query(), "state=live");
     }
 
     #[test]
     fn filter_round_trips_through_the_url() {
         let query = "q=m%C3%BCller%20%26%20co&user=6b1ad9b3-54f4-4bd0-9b3a-1c8ad6f3b9b1&kind=desktop&role=vendor&state=all\
             &reason=revoked&age=over_week&suspicion=unanswered";
-        let filter = read(query).expect("a filter");
+        let filter = parse_query(query).expect("a filter");
         assert_eq!(filter.q.as_deref(), Some("müller & co"));
-        assert_eq!(read(&filter.query()).as_ref(), Ok(&filter));
-        let names: Vec<&str> = filter.pairs().iter().map(|(name, _)| *name).collect();
+        assert_eq!(parse_query(&filter.to_query_string()).as_ref(), Ok(&filter));
+        let names: Vec<&str> = filter.to_pairs().iter().map(|(name, _)| *name).collect();
         assert_eq!(names, SessionFilter::FIELDS);
     }
 
@@ -315,10 +341,10 @@ mod tests {
             ("q=a%E2%80%AEb", "q"),
             ("q=a%E2%80%8B", "q"),
         ] {
-            assert_eq!(read(query).expect_err(query).field, field);
+            assert_eq!(parse_query(query).expect_err(query).field, field);
         }
         assert_eq!(
-            read(&format!("q={}", "a".repeat(121)))
+            parse_query(&format!("q={}", "a".repeat(121)))
                 .expect_err("too long")
                 .field,
             "q"

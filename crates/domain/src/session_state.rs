@@ -9,21 +9,22 @@ use super::{ids::SessionId, organization::Organization, session::ClientKind, tim
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct SessionState {
-    /// Always `true`: a client that is not signed in gets an error.
+    /// Always `true`: a client without a session gets an error.
     pub authenticated: bool,
     pub session: SessionTimes,
     pub user: User,
     /// The active organization of the session.
     pub organization: Option<Organization>,
-    /// The remaining time is calculated from the server's time, because the client's clock may be wrong.
+    /// The server's time when the session was loaded. The remaining time is relative to it, because the client's clock
+    /// may be wrong.
     #[serde(with = "time::wire")]
     pub server_time: DateTime<Utc>,
-    /// The user's last event number when the session was loaded; 0: none. A stream opened with `?after=` this number
-    /// misses no event.
+    /// Number of the user's last event when the session was loaded; 0: none. Open the stream with `?after=` this number
+    /// to miss no event.
     pub event_number: i64,
 }
 
-/// The session and its expiry.
+/// The session and its expiry times.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct SessionTimes {
@@ -40,7 +41,7 @@ pub struct SessionTimes {
     /// Last user action.
     #[serde(with = "time::wire")]
     pub last_active_at: DateTime<Utc>,
-    /// A sensitive action would require the password.
+    /// Whether a sensitive action requires the password.
     pub reauth_required: bool,
     /// How many seconds before expiry to warn the user; 0: no warning.
     pub warning_seconds: u32,

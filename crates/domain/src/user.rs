@@ -17,7 +17,7 @@ pub struct User {
 }
 
 named_values! {
-    /// Permissions, timeouts and limits depend on the role.
+    /// A role. It determines permissions, timeouts and the session limit.
     #[cfg_attr(feature = "server", derive(utoipa::ToSchema), schema(rename_all = "snake_case"))]
     pub enum Role {
         Guest = "guest", "Guest";

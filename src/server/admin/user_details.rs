@@ -52,7 +52,7 @@ impl Permissions {
         ];
         Self(
             actions
-                .map(|action| (action, admin.permission(person, action)))
+                .map(|action| (action, admin.check_permission(person, action)))
                 .to_vec(),
         )
     }

@@ -263,7 +263,7 @@ impl EventStream {
                 NextMessage::Heartbeat
             }
             // The credential was replaced. The client reconnects with the new one.
-            Ok(Err(reason)) if reason.is_never_recorded() => NextMessage::Closed,
+            Ok(Err(reason)) if !reason.is_recorded() => NextMessage::Closed,
             Ok(Err(reason)) => NextMessage::Ended(reason),
             // Database error: check again with the next heartbeat.
             Err(_) => {

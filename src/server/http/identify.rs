@@ -200,7 +200,7 @@ async fn resolve_identity(
         }
         Some(FoundSession::Live(mut session)) => {
             if let Some(reason) = suspicion::check_request(state, &session, client).await? {
-                if reason.is_never_recorded() {
+                if !reason.is_recorded() {
                     // The credential was replaced meanwhile.
                     return identify_without_session(state, lookup, now).await;
                 }

@@ -3,7 +3,7 @@
 use domain::{
     ids::NoticeId,
     organization::Membership,
-    overview::{AttentionItem, Overview, PreviousSignIn},
+    overview::{AttentionItem, Overview},
     security_notice::{ReuseCause, SecurityNotice},
     session::{ClientKind, Session},
 };
@@ -80,7 +80,7 @@ pub async fn list_notices(
         at: notice.at,
         rules: notice.rules,
         failures: notice.failures.and_then(|failures| u32::try_from(failures).ok()),
-        answer_lost: notice.cause == Some(ReuseCause::LostAnswer),
+        answer_lost: notice.cause == Some(ReuseCause::LostResponse),
         is_live: notice.is_live,
         may_confirm: notice.may_confirm,
     };
@@ -194,11 +194,7 @@ pub async fn load_overview(state: &AppState, caller: &CurrentSession) -> Result<
         browsers: count(ClientKind::Browser),
         desktops: count(ClientKind::Desktop),
         current: list.into_iter().find(|session| session.is_current),
-        previous_sign_in: history.previous.map(|previous| PreviousSignIn {
-            at: previous.at,
-            device_name: previous.device_name,
-            ip_address: previous.ip_address,
-        }),
+        previous_sign_in: history.previous,
         attention,
         server_time: state.clock.now(),
     })

@@ -83,7 +83,7 @@ pub async fn exchange(
         ExchangeOutcome::Done(refreshed) | ExchangeOutcome::Repeated(refreshed) => Ok(refreshed),
         ExchangeOutcome::Invalid | ExchangeOutcome::ClientChanged => Err(AppError::InvalidGrant),
         ExchangeOutcome::Reused(cause) => Err(AppError::RefreshTokenReused {
-            answer_lost: cause == ReuseCause::LostAnswer,
+            answer_lost: cause == ReuseCause::LostResponse,
         }),
     }
 }
@@ -204,7 +204,7 @@ async fn revoke_for_reuse(
     let noted = state.activity.last_seen(token.session);
     let successor_used = reuse.successor_used || noted > reuse.exchanged_at;
     let cause = if !successor_used && reuse.same_network {
-        ReuseCause::LostAnswer
+        ReuseCause::LostResponse
     } else {
         ReuseCause::TwoHolders
     };

@@ -42,7 +42,7 @@ pub struct CallerTransaction {
 /// Why a caller may not act, or may not act any more.
 #[derive(Debug)]
 pub enum CallerError {
-    /// The caller's session has ended, or its credential was replaced ([`EndReason::is_never_recorded`]).
+    /// The caller's session has ended, or its credential was replaced ([`EndReason::can_be_stale`]).
     Ended(EndReason),
     /// The caller is not an administrator, or not any more.
     Forbidden,
@@ -182,7 +182,7 @@ impl AdminTransaction {
         let mut inner =
             CallerTransaction::begin_locking(database, clock, caller, Some(ip_address), other_users).await?;
         let now = session_list::admin_scope(&mut inner, caller.id).await?;
-        if !now.is_some_and(|now| now.contains(scope)) {
+        if !now.is_some_and(|now| now.is_superset_of(scope)) {
             return Err(CallerError::Forbidden);
         }
         Ok(Self { inner, scope })

@@ -84,7 +84,7 @@ fn AppFrame(children: Children) -> impl IntoView {
     let administration = async_view(empty_view, move || async move {
         let is_administrator = viewer.wait().await.is_ok_and(|viewer| {
             let organization = viewer.state.organization.map(|organization| organization.id);
-            AdminScope::of(viewer.state.user.role, organization).is_some()
+            AdminScope::for_session(viewer.state.user.role, organization).is_some()
         });
         let link = || {
             let is_shown = Signal::derive(move || {

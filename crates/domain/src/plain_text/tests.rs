@@ -3,7 +3,7 @@ use regex::Regex;
 
 use super::*;
 
-fn problem(text: &str) -> TextProblem {
+fn parse_error(text: &str) -> TextProblem {
     parse_line(text, 40).expect_err(&format!("{text:?}"))
 }
 
@@ -15,9 +15,9 @@ fn names_of_every_script_are_accepted() {
         "田中の端末",
         "مكتب",
         "Office PC 14 ✔",
-        // Persian, with a joiner that keeps two letters apart.
+        // Persian, with a zero-width non-joiner.
         "علی‌رضا محمدی",
-        // Devanagari and, with one at the end of each word, Malayalam.
+        // Devanagari, and Malayalam with a joiner at the end of each word.
         "श्री क्‍ष",
         "അനില്‍ കുമാര്‍",
         // A technician, a heart on fire, a family, a keycap, a flag that is spelled out, a form of a kanji.
@@ -27,7 +27,7 @@ fn names_of_every_script_are_accepted() {
         "PC 1️⃣",
         "🏴󠁧󠁢󠁳󠁣󠁴󠁿 office",
         "葛󠄀城",
-        // An Arabic year sign is a format character that can be seen.
+        // The Arabic year sign is a visible format character.
         "\u{601}2026",
     ] {
         assert_eq!(parse_line(name, 40), Ok(Some(name.to_owned())));
@@ -36,8 +36,8 @@ fn names_of_every_script_are_accepted() {
 }
 
 #[test]
-fn deceptive_characters_are_rejected_by_name() {
-    for (text, says) in [
+fn errors_name_the_deceptive_character() {
+    for (text, message) in [
         ("a\nb", "contains a line break (U+000A)"),
         ("a\u{2028}b", "contains a line break (U+2028)"),
         ("a\u{1b}[31m", "contains a control character (U+001B)"),
@@ -68,14 +68,14 @@ fn deceptive_characters_are_rejected_by_name() {
             "contains a code point that is not a character (U+FDD0)",
         ),
     ] {
-        assert_eq!(problem(text).to_string(), says, "{text:?}");
+        assert_eq!(parse_error(text).to_string(), message, "{text:?}");
     }
 }
 
 #[test]
 fn misplaced_joiners_selectors_and_tags_are_rejected() {
     for text in [
-        // Two organizations of one look.
+        // Looks like “Acme”, a name that another organization may have.
         "Acme\u{200c}",
         "Ac\u{200c}me",
         "\u{200d}é",
@@ -87,14 +87,14 @@ fn misplaced_joiners_selectors_and_tags_are_rejected() {
         "a\u{fe0f}",
         "❤\u{fe0f}\u{fe0f}",
         " \u{e0100}",
-        // A flag that is not ended, one of too few and one of too many letters, and tags after its end.
+        // Flag tags: no end tag, too few letters, too many letters, a second end tag, and tags after a letter.
         "🏴\u{e0067}\u{e0062}\u{e0065}",
         "🏴\u{e0067}\u{e0062}\u{e007f}",
         "🏴\u{e0061}\u{e0061}\u{e0061}\u{e0061}\u{e0061}\u{e0061}\u{e0061}\u{e007f}",
         "🏴\u{e0067}\u{e0062}\u{e0065}\u{e007f}\u{e007f}",
         "x\u{e0067}\u{e0062}\u{e0065}\u{e007f}",
     ] {
-        let problem = problem(text).to_string();
+        let problem = parse_error(text).to_string();
         assert!(
             problem.starts_with("contains an invisible character"),
             "{text:?}: {problem}"
@@ -121,13 +121,13 @@ fn length_counts_composed_characters() {
         Err(TextProblem::TooLong(40))
     );
     assert_eq!(
-        problem(&"é".repeat(41)).to_string(),
+        parse_error(&"é".repeat(41)).to_string(),
         "has more than 40 characters"
     );
 }
 
 #[test]
-fn cleaning_removes_deceptive_characters_and_keeps_the_name() {
+fn cleaning_removes_only_deceptive_characters() {
     for (text, cleaned) in [
         ("  My\u{202e} PC\u{200b}\r\n", "My PC"),
         ("a\nb", "a b"),
@@ -141,33 +141,33 @@ fn cleaning_removes_deceptive_characters_and_keeps_the_name() {
 }
 
 #[test]
-fn ranges_follow_the_properties_of_unicode() {
-    let of = |class: &str| Regex::new(&format!(r"\A{class}\z")).expect(class);
-    let control = of(r"[\p{Cc}\p{Zl}\p{Zp}]");
-    let direction = of(r"\p{Bidi_Control}");
-    let joiner = of(r"\p{Join_Control}");
-    let selector = of(r"\p{Variation_Selector}");
-    let private = of(r"\p{Co}");
-    let invisible = of(r"[\p{Default_Ignorable_Code_Point}[\p{Cf}--\p{Prepended_Concatenation_Mark}]]");
+fn character_kinds_match_unicode_properties() {
+    let class = |class: &str| Regex::new(&format!(r"\A{class}\z")).expect(class);
+    let control = class(r"[\p{Cc}\p{Zl}\p{Zp}]");
+    let direction = class(r"\p{Bidi_Control}");
+    let joiner = class(r"\p{Join_Control}");
+    let selector = class(r"\p{Variation_Selector}");
+    let private = class(r"\p{Co}");
+    let invisible = class(r"[\p{Default_Ignorable_Code_Point}[\p{Cf}--\p{Prepended_Concatenation_Mark}]]");
     for c in '\0'..=char::MAX {
         let code = u32::from(c);
         let text = c.to_string();
-        let is = |class: &Regex| class.is_match(&text);
+        let is_in = |class: &Regex| class.is_match(&text);
         let expected = if code & 0xfffe == 0xfffe || (0xfdd0..=0xfdef).contains(&code) {
             Some(CharacterKind::Noncharacter)
-        } else if is(&control) {
+        } else if is_in(&control) {
             Some(CharacterKind::Control)
-        } else if is(&direction) {
+        } else if is_in(&direction) {
             Some(CharacterKind::Direction)
-        } else if is(&joiner) {
+        } else if is_in(&joiner) {
             Some(CharacterKind::Joiner)
-        } else if is(&selector) {
+        } else if is_in(&selector) {
             Some(CharacterKind::VariationSelector)
         } else if (0xe0020..=0xe007f).contains(&code) {
             Some(CharacterKind::Tag)
-        } else if is(&private) {
+        } else if is_in(&private) {
             Some(CharacterKind::Private)
-        } else if is(&invisible) {
+        } else if is_in(&invisible) {
             Some(CharacterKind::Invisible)
         } else {
             None
@@ -176,7 +176,7 @@ fn ranges_follow_the_properties_of_unicode() {
     }
 }
 
-fn troublesome() -> impl Strategy<Value = String> {
+fn deceptive_text() -> impl Strategy<Value = String> {
     let character = prop_oneof![
         any::<char>(),
         proptest::sample::select(
@@ -190,16 +190,16 @@ fn troublesome() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn cleaned_text_is_accepted_unchanged(text in troublesome()) {
+    fn cleaned_text_is_accepted_unchanged(text in deceptive_text()) {
         let cleaned = clean(&text);
         let expected = Some(cleaned.clone()).filter(|cleaned| !cleaned.is_empty());
         prop_assert_eq!(parse_line(&cleaned, 100), Ok(expected));
     }
 
     #[test]
-    fn cleaning_keeps_accepted_text(text in troublesome()) {
-        if let Ok(Some(read)) = parse_line(&text, 100) {
-            prop_assert_eq!(clean(&read), read);
+    fn cleaning_keeps_accepted_text(text in deceptive_text()) {
+        if let Ok(Some(accepted)) = parse_line(&text, 100) {
+            prop_assert_eq!(clean(&accepted), accepted);
         }
     }
 }

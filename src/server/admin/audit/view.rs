@@ -31,7 +31,7 @@ pub fn render(page: AuditPage, chain: &AuditChainStatus) -> String {
         Some(name) => format!("What was done to the people of {name}, and what they did."),
         None => "Everything that was done in the portal.".to_owned(),
     };
-    let export = url("/api/v1/admin/audit.jsonl", query.filter.pairs());
+    let export = url("/api/v1/admin/audit.jsonl", query.filter.to_pairs());
     let export = view! {
         <a class="button small" href=export rel="external" download="">
             "Export as JSON lines"
@@ -68,8 +68,8 @@ pub fn render(page: AuditPage, chain: &AuditChainStatus) -> String {
 }
 
 fn chain_status(chain: &AuditChainStatus) -> AnyView {
-    if let Some(broken) = &chain.broken {
-        return notice(Tone::Error, broken.clone());
+    if let Some(problem) = &chain.problem {
+        return notice(Tone::Error, problem.clone());
     }
     let verified = match chain.verified_at {
         Some(at) => view! { "The whole log was verified on " {moment(at)} " and is unchanged." }.into_any(),
@@ -78,7 +78,7 @@ fn chain_status(chain: &AuditChainStatus) -> AnyView {
     let since = chain
         .sealed_since
         .map(|since| view! { " Rows have been sealed since " {moment(since)} "." });
-    let unsealed = match chain.unsealed {
+    let unsealed = match chain.unsealed_rows {
         0 => "Every row is sealed.".to_owned(),
         1 => "1 row is not sealed yet.".to_owned(),
         rows => format!("{} are not sealed yet.", pluralize(rows, "row")),

@@ -2,7 +2,7 @@
 
 use domain::{
     audit::parse_filter_time,
-    filter::{InvalidFilter, MAX_SEARCH},
+    filter::{InvalidFilter, MAX_SEARCH_CHARS},
     query::QueryFields,
     time::format_rfc3339,
 };
@@ -68,7 +68,7 @@ impl FilterForm {
                 name=name
                 value=value
                 step=(kind == "datetime-local").then_some("any")
-                maxlength=MAX_SEARCH
+                maxlength=MAX_SEARCH_CHARS
                 autocomplete="off"
                 placeholder=placeholder
                 aria-invalid=described.is_some().then_some("true")

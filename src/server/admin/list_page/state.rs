@@ -35,7 +35,7 @@ impl<L: List> PageState<L> {
         let (list, form, problem) = match ListQuery::parse(query, source) {
             Ok(list) => {
                 let values = list
-                    .pairs()
+                    .to_pairs()
                     .into_iter()
                     .map(|(name, value)| (name.to_owned(), value));
                 let form = FilterForm::new(values.collect(), None);
@@ -67,7 +67,7 @@ impl<L: List> PageState<L> {
 
     /// The URL of this state.
     pub fn url(&self) -> String {
-        let mut pairs = self.query.pairs();
+        let mut pairs = self.query.to_pairs();
         let after = self.query.after.as_ref().map(ToString::to_string);
         let selected = self.selected.map(|id| id.to_string());
         let pending = self.pending.map(|pending| pending.as_str().to_owned());

@@ -96,7 +96,7 @@ pub fn view_details(details: SessionDetails, state: &SessionsPageState, now: Dat
                         <dd>{session.ip_address.clone()}</dd>
                     </div>
                     <div>
-                        <dt>"Began"</dt>
+                        <dt>"Signed in"</dt>
                         <dd>{moment(session.created_at)}</dd>
                     </div>
                     <div>

@@ -30,7 +30,7 @@ pub fn render(mut page: SessionsPage) -> String {
         Some(name) => format!("Everyone who belongs to {name}, wherever they are signed in."),
         None => "Everyone, in every organization.".to_owned(),
     };
-    let empty = if state.query.filter.pairs().is_empty() {
+    let empty = if state.query.filter.to_pairs().is_empty() {
         "Nobody is signed in. Sessions appear here as soon as somebody signs in."
     } else {
         "No session fits this filter. Try fewer conditions, or look at ended sessions as well."
@@ -45,7 +45,7 @@ pub fn render(mut page: SessionsPage) -> String {
         heading: count_heading(total, "session", "sessions"),
         actions: Some(list_actions(state, total)),
         caption: state.query.filter.describe(),
-        columns: &["Person", "Device", "Address", "Began", "Last active", "State"],
+        columns: &["Person", "Device", "Address", "Signed in", "Last active", "State"],
         rows: rows.map(|session| row(state, session, now)).collect(),
         empty,
         details: details.map(|details| panel::view_details(details, state, now)),
@@ -61,9 +61,7 @@ fn filter_fields(page: &SessionsPage) -> AnyView {
     let states = StateFilter::ALL
         .into_iter()
         .filter(|state| *state != StateFilter::default());
-    let reasons = EndReason::ALL
-        .into_iter()
-        .filter(|reason| !reason.is_never_recorded());
+    let reasons = EndReason::ALL.into_iter().filter(|reason| reason.is_recorded());
     let sorts = SessionSort::ALL
         .into_iter()
         .filter(|sort| *sort != SessionSort::default());
@@ -88,7 +86,7 @@ fn filter_fields(page: &SessionsPage) -> AnyView {
         {form.select("role", "Role", "Any", roles)}
         {form.select("state", "State", StateFilter::default().label(), states.map(StateFilter::option))}
         {asks_reason.then(|| form.select("reason", "Reason", "Any", reasons.map(EndReason::option)))}
-        {form.select("age", "Began", "Any time", SessionAge::ALL.map(SessionAge::option))}
+        {form.select("age", "Signed in", "Any time", SessionAge::ALL.map(SessionAge::option))}
         {form.select("suspicion", "Suspicion", "Any", SuspicionFilter::ALL.map(SuspicionFilter::option))}
         {form.select("sort", "Order", SessionSort::default().label(), sorts.map(SessionSort::option))}
         {user}
@@ -98,7 +96,7 @@ fn filter_fields(page: &SessionsPage) -> AnyView {
 
 fn list_actions(state: &SessionsPageState, total: i64) -> AnyView {
     let query = &state.query;
-    let export = url("/api/v1/admin/sessions.csv", query.pairs());
+    let export = url("/api/v1/admin/sessions.csv", query.to_pairs());
     let export = (total > 0).then(|| {
         view! {
             <a class="button small" href=export rel="external" download="">
@@ -106,7 +104,7 @@ fn list_actions(state: &SessionsPageState, total: i64) -> AnyView {
             </a>
         }
     });
-    let revoke = (total > 0 && query.filter.lists_only_live()).then(|| {
+    let revoke = (total > 0 && query.filter.is_live_only()).then(|| {
         let dialog = state
             .with_selected(None)
             .with_pending(Some(PendingAction::RevokeListed));
@@ -150,7 +148,7 @@ fn row(state: &SessionsPageState, reviewed: &AdminSession, now: DateTime<Utc>) -
                 {reviewed.is_unusual.then(|| view! { <span class="badge unusual">"Unusual"</span> })}
             </td>
             <td data-label="Address">{session.ip_address.clone()}</td>
-            <td data-label="Began">{age(session.created_at, now)}</td>
+            <td data-label="Signed in">{age(session.created_at, now)}</td>
             <td data-label="Last active">{age(session.last_active_at, now)}</td>
             <td data-label="State">{view_status(reviewed, now)}</td>
         </tr>

@@ -86,7 +86,7 @@ pub async fn record_export(admin: &AdminRequest, filter: &AuditFilter) -> Result
     let listed = count(&mut tx, selection(admin, filter)).await?;
     let (now, event) = (
         tx.now(),
-        AuditEvent::audit_exported(tx.actor(), &filter.query(), listed),
+        AuditEvent::audit_exported(tx.actor(), &filter.to_query_string(), listed),
     );
     audit::record(&mut tx, event, now).await?;
     tx.commit().await?;
@@ -130,7 +130,7 @@ where
 pub async fn load_chain_status(state: &AppState) -> Result<AuditChainStatus, AppError> {
     let conn = &mut *state.database.connection().await?;
     let open = alerts::list_open(conn).await?;
-    let broken = open
+    let problem = open
         .into_iter()
         .find(|alert| alert.rule == AlertRule::AuditChainBroken);
     let first = audit_chain::list_entries_after(conn, 0, 1).await?;
@@ -139,9 +139,9 @@ pub async fn load_chain_status(state: &AppState) -> Result<AuditChainStatus, App
         // A verification that found an error succeeds as well.
         verified_at: job_runs::load_last_success(conn, verification::JOB)
             .await?
-            .filter(|_| broken.is_none()),
-        broken: broken.map(|alert| alert.message),
-        unsealed: audit_chain::load_backlog(conn).await?.rows,
+            .filter(|_| problem.is_none()),
+        problem: problem.map(|alert| alert.message),
+        unsealed_rows: audit_chain::load_backlog(conn).await?.rows,
     })
 }
 

@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::server::database::Connection;
 use domain::{
     admin::AdminUser,
-    admin_permission::{AdminAction, AdminScope, Administrator, Permission, permission},
+    admin_permission::{AdminAction, AdminScope, Administrator, Permission, check_permission},
     ids::UserId,
 };
 
@@ -57,7 +57,7 @@ impl AdminRequest {
         client: Client,
     ) -> Result<Self, AppError> {
         let organization = caller.organization.as_ref().map(|organization| organization.id);
-        match AdminScope::of(caller.user.role, organization) {
+        match AdminScope::for_session(caller.user.role, organization) {
             Some(scope) => Ok(Self {
                 state,
                 caller,
@@ -101,7 +101,7 @@ impl AdminRequest {
             return Err(AppError::SessionEnded { reason });
         }
         let scope = session_list::admin_scope(conn, self.caller.id).await?;
-        if scope.is_some_and(|scope| scope.contains(self.scope)) {
+        if scope.is_some_and(|scope| scope.is_superset_of(self.scope)) {
             Ok(())
         } else {
             Err(AppError::Forbidden)
@@ -109,12 +109,12 @@ impl AdminRequest {
     }
 
     /// Whether the caller may do this to the user.
-    pub fn permission(&self, target: &AdminUser, action: AdminAction) -> Permission {
+    pub fn check_permission(&self, target: &AdminUser, action: AdminAction) -> Permission {
         let administrator = Administrator {
             user: self.caller.user.id,
             scope: self.scope,
         };
-        permission(administrator, target, action)
+        check_permission(administrator, target, action)
     }
 
     /// Finds a user in scope.
@@ -123,7 +123,11 @@ impl AdminRequest {
     /// [`AppError::NotFound`] for an unknown user and for one who is not in scope.
     async fn find_user(&self, conn: &mut Connection, user: UserId) -> Result<AdminUser, AppError> {
         let found = people_store::find(conn, self.scope.organization, user).await?;
-        let is_visible = |target: &AdminUser| self.permission(target, AdminAction::View).denied().is_none();
+        let is_visible = |target: &AdminUser| {
+            self.check_permission(target, AdminAction::View)
+                .denied()
+                .is_none()
+        };
         found.filter(is_visible).ok_or(AppError::NotFound(Resource::User))
     }
 

@@ -45,7 +45,7 @@ pub async fn find(admin: &AdminRequest, user: UserId) -> Result<AdminUser, AppEr
 pub async fn memberships(admin: &AdminRequest, user: UserId) -> Result<Vec<Membership>, AppError> {
     let conn = &mut *admin.state.database.connection().await?;
     let mut all = organizations::list_for_user(conn, user).await?;
-    all.retain(|membership| admin.scope.includes_organization(membership.organization.id));
+    all.retain(|membership| admin.scope.has_organization(membership.organization.id));
     Ok(all)
 }
 
@@ -65,7 +65,7 @@ async fn begin(
         }
         Err(error) => return Err(error),
     };
-    if admin.permission(&target, action).denied().is_some() {
+    if admin.check_permission(&target, action).denied().is_some() {
         drop(tx);
         return Err(reject(admin, user, action).await);
     }
@@ -103,7 +103,7 @@ pub async fn disable(admin: &AdminRequest, user: UserId) -> Result<usize, AppErr
 /// As [`disable`].
 pub async fn enable(admin: &AdminRequest, user: UserId) -> Result<(), AppError> {
     let (mut tx, target) = begin(admin, user, AdminAction::Enable).await?;
-    if admin.permission(&target, AdminAction::Enable) == Permission::NoEffect {
+    if admin.check_permission(&target, AdminAction::Enable) == Permission::NoEffect {
         return Ok(());
     }
     users::enable(&mut tx, user).await?;
@@ -139,7 +139,7 @@ pub async fn set_role(
     role: Role,
 ) -> Result<(), AppError> {
     let is_in_scope = match organization {
-        Some(organization) => admin.scope.includes_organization(organization),
+        Some(organization) => admin.scope.has_organization(organization),
         None => admin.scope.is_everyone(),
     };
     if !is_in_scope {

@@ -135,8 +135,8 @@ impl<F: ListFilter> ListQuery<F> {
     }
 
     /// Filter and order as query parameters.
-    pub fn pairs(&self) -> Vec<(&'static str, String)> {
-        let mut pairs = self.filter.pairs();
+    pub fn to_pairs(&self) -> Vec<(&'static str, String)> {
+        let mut pairs = self.filter.to_pairs();
         pairs.extend(F::sort_name(self.sort).map(|name| ("sort", name.to_owned())));
         pairs
     }

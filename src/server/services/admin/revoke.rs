@@ -194,7 +194,7 @@ async fn revoke_all_of_user(
     let (now, actor) = (tx.now(), tx.actor());
     let target = admin.find_user(&mut tx, user).await?;
     if admin
-        .permission(&target, AdminAction::RevokeSessions)
+        .check_permission(&target, AdminAction::RevokeSessions)
         .denied()
         .is_some()
     {
@@ -221,16 +221,16 @@ fn filter(target: &RevokeTarget) -> Result<SessionFilter, AppError> {
     match target {
         RevokeTarget::Filter(filter) if !filter.has_condition() => Err(AppError::invalid_input(
             "filter",
-            "The filter is empty. Nothing was ended. Give a condition, or state=live to end every session.",
+            "The filter is empty. No session was ended. Give a condition, or state=live to end every session.",
         )),
-        RevokeTarget::Filter(filter) if filter.lists_only_live() => Ok(filter.clone()),
+        RevokeTarget::Filter(filter) if filter.is_live_only() => Ok(filter.clone()),
         RevokeTarget::Filter(_) => Err(AppError::invalid_input(
             "filter",
             "Only live sessions can be ended: list live ones, without a reason.",
         )),
         RevokeTarget::Sessions(ids) if ids.is_empty() => Err(AppError::invalid_input(
             "ids",
-            "The list is empty. Nothing was ended. Give the id of at least one session.",
+            "The list is empty. No session was ended. Give the id of at least one session.",
         )),
         RevokeTarget::Sessions(_) => Ok(SessionFilter::default()),
         RevokeTarget::AllOfUser(user) => Ok(SessionFilter {

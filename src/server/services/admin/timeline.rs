@@ -102,18 +102,15 @@ fn to_entry(row: AuditLogRow, scope: AdminScope) -> Option<TimelineEntry> {
                 more: joined(vec![by, from, note.map(|note| format!("“{note}”"))]),
             });
         }
-        "reauthenticated" => ("Password entered again; the credential was replaced", vec![from]),
-        "reauthentication_failed" => ("A wrong password was entered", vec![from]),
+        "reauthenticated" => ("Password confirmed; the credential was replaced", vec![from]),
+        "reauthentication_failed" => ("Password confirmation failed", vec![from]),
         "password_changed" => ("The person changed their password", vec![from]),
-        "denied" => (
-            "AuditSelection for something that it may not",
-            vec![row.reason, from],
-        ),
+        "denied" => ("Refused an action", vec![row.reason, from]),
         "token_reused" => {
             let cause = row.detail.get("cause").and_then(|cause| cause.as_str());
-            let lost = cause == Some(ReuseCause::LostAnswer.as_str());
+            let lost = cause == Some(ReuseCause::LostResponse.as_str());
             let cause = lost.then(|| "a response was probably lost on the network".to_owned());
-            ("A refresh token was shown twice", vec![cause, from])
+            ("A refresh token was reused", vec![cause, from])
         }
         "suspicion_raised" => {
             let rules = row.detail.get("rules").and_then(|rules| rules.as_array());
@@ -122,7 +119,7 @@ fn to_entry(row: AuditLogRow, scope: AdminScope) -> Option<TimelineEntry> {
                 .flatten()
                 .filter_map(|rule| rule.as_str().map(str::to_owned))
                 .collect();
-            ("Something unusual", vec![Some(in_words(&rules)), from])
+            ("Unusual activity", vec![Some(in_words(&rules)), from])
         }
         "organization_switched" => {
             let to = row.detail.get("to").and_then(|to| to.as_str());
@@ -165,7 +162,7 @@ fn sentence(name: &str) -> String {
 fn in_words(rules: &[String]) -> String {
     let words = |rule: &String| match rule.parse() {
         Ok(NoticeRule::ClientChanged) => "turned up in another browser",
-        Ok(NoticeRule::TokenReuse) => "a refresh token was shown twice",
+        Ok(NoticeRule::TokenReuse) => "a refresh token was reused",
         Ok(NoticeRule::FarNetworks) => "far away within minutes",
         Ok(NoticeRule::FailuresBefore) => "many wrong passwords before",
         Ok(NoticeRule::NewDevice) => "a new device",

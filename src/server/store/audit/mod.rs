@@ -10,8 +10,8 @@ use serde_json::Value;
 
 pub use event::AuditEvent;
 pub use sign_ins::{
-    PreviousSignIn, ReuseCounts, SignInCounts, SignInHistory, count_failures_since, count_reuses_since,
-    count_sign_ins_since, count_suspicions_since, has_signed_in, load_sign_in_history,
+    ReuseCounts, SignInCounts, SignInHistory, count_failures_since, count_reuses_since, count_sign_ins_since,
+    count_suspicions_since, has_signed_in, load_sign_in_history,
 };
 
 use super::sessions::EndRecord;

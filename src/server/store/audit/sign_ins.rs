@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use crate::server::database::Connection;
 use domain::{
     ids::{SessionId, UserId},
+    overview::PreviousSignIn,
     security_notice::{NoticeRule, ReuseCause},
 };
 
@@ -13,13 +14,6 @@ pub struct SignInHistory {
     pub previous: Option<PreviousSignIn>,
     /// Failed sign-ins of this account between the previous sign-in and this session.
     pub failures: i64,
-}
-
-/// The previous sign-in.
-pub struct PreviousSignIn {
-    pub at: DateTime<Utc>,
-    pub device_name: Option<String>,
-    pub ip_address: Option<String>,
 }
 
 /// Loads the sign-in history for the dashboard. A sign-in that was refused only because a new password must be chosen
@@ -128,7 +122,7 @@ pub async fn count_reuses_since(conn: &mut Connection, then: DateTime<Utc>) -> s
         FROM audit_events WHERE kind = 'token_reused' AND at > $1
         "#,
         then,
-        ReuseCause::LostAnswer as _,
+        ReuseCause::LostResponse as _,
     )
     .fetch_one(conn)
     .await

@@ -4,7 +4,7 @@ use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::SessionSelection;
-use domain::session_filter::{SessionFilter, StateFilter, SuspicionFilter};
+use domain::session_filter::{AgeRange, SessionFilter, StateFilter, SuspicionFilter};
 
 use crate::server::store::{like_pattern, parse_network};
 
@@ -98,14 +98,11 @@ pub(super) fn push_conditions(
         }
     }
     if let Some(age) = filter.age {
-        let (length, within) = age.limit();
-        query
-            .push(if within {
-                " AND st.created_at > "
-            } else {
-                " AND st.created_at <= "
-            })
-            .push_bind(now - length);
+        let (condition, age) = match age.range() {
+            AgeRange::Within(age) => (" AND st.created_at > ", age),
+            AgeRange::Over(age) => (" AND st.created_at <= ", age),
+        };
+        query.push(condition).push_bind(now - age);
     }
     if let Some(suspicion) = filter.suspicion {
         query.push(match suspicion {

@@ -241,7 +241,7 @@ pub async fn admin_scope(conn: &mut Connection, session: SessionId) -> sqlx::Res
     )
     .fetch_optional(conn)
     .await?;
-    Ok(row.and_then(|row| AdminScope::of(row.role, row.organization)))
+    Ok(row.and_then(|row| AdminScope::for_session(row.role, row.organization)))
 }
 
 fn select_rows(query: &mut QueryBuilder<Postgres>, selection: SessionSelection<'_>) {

@@ -120,7 +120,7 @@ pub fn PasswordSection(loaded: PageResource<ActiveSessions>) -> impl IntoView {
                         label="New password"
                         autocomplete="new-password"
                         failure=of_field(true)
-                        hint="At least 8 characters. A few words in a row make a good one, and are easy to remember."
+                        hint="At least 8 characters. Several unrelated words are strong and easy to remember."
                     />
                     <fieldset class="options">
                         <legend>"Your other devices"</legend>
