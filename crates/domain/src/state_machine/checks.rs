@@ -1,7 +1,7 @@
-//! Checks of the session, and what their results change.
+//! Checks of the session, and the handling of their results.
 
 use super::{
-    Effect, ExpiryTimes, Millis, MonitorStatus, SessionEnd, SessionMachine, Stale,
+    Effect, ExpiryTimes, Millis, MonitorStatus, PendingRefresh, SessionEnd, SessionMachine,
     delay::{backoff, with_jitter},
 };
 use crate::session::EndReason;
@@ -13,7 +13,7 @@ pub(super) const INITIAL_BACKOFF: Millis = 2_000;
 /// its way to another tab.
 pub(super) const UNKNOWN_RETRY_DELAYS: [Millis; 3] = [300, 1_000, 3_000];
 
-/// An end within this time after a tab announced it was caused by this browser.
+/// If another tab announced a sign-out, an end of the session within this time counts as caused by this browser.
 pub const OWN_END_WINDOW: Millis = 30_000;
 
 impl SessionMachine {
@@ -36,15 +36,15 @@ impl SessionMachine {
     pub(super) fn set_live(&mut self, times: ExpiryTimes, now: Millis) {
         self.status = MonitorStatus::Live;
         self.times = times;
-        self.failures = 0;
-        self.unknown = 0;
+        self.failed_checks = 0;
+        self.unknown_results = 0;
         self.is_online = true;
-        self.schedule(now);
+        self.schedule_check(now);
     }
 
     pub(super) fn set_ended(&mut self, reason: EndReason, now: Millis, effects: &mut Vec<Effect>) {
         if let MonitorStatus::Ended(end) = &mut self.status {
-            // Replace an unspecific reason by a better one.
+            // A known reason replaces an unknown one.
             if end.reason.can_be_stale() {
                 end.reason = reason;
             }
@@ -68,32 +68,35 @@ impl SessionMachine {
     pub(super) fn record_live(
         &mut self,
         times: ExpiryTimes,
-        changed: bool,
+        is_page_outdated: bool,
         now: Millis,
         effects: &mut Vec<Effect>,
     ) {
-        let was = self.status;
+        let previous = self.status;
         self.set_live(times, now);
         effects.push(Effect::AnnounceLive(times));
         self.open_stream(now, effects);
-        if matches!(was, MonitorStatus::Ended(_) | MonitorStatus::Unreachable { .. }) {
-            self.stale = Stale::All;
+        if matches!(
+            previous,
+            MonitorStatus::Ended(_) | MonitorStatus::Unreachable { .. }
+        ) {
+            self.pending_refresh = PendingRefresh::All;
         }
-        self.refresh_outdated_page(changed, now);
-        self.refresh(Stale::Nothing, effects);
+        self.refresh_outdated_page(is_page_outdated, now);
+        self.run_pending_refresh(effects);
         effects.push(Effect::ReleaseRequests);
     }
 
     /// The check found no live session.
     pub(super) fn record_ended(&mut self, reason: EndReason, now: Millis, effects: &mut Vec<Effect>) {
-        self.failures = 0;
-        let pause = UNKNOWN_RETRY_DELAYS
-            .get(self.unknown)
+        self.failed_checks = 0;
+        let delay = UNKNOWN_RETRY_DELAYS
+            .get(self.unknown_results)
             .filter(|_| reason.can_be_stale() && !matches!(self.status, MonitorStatus::Ended(_)));
-        if let Some(pause) = pause {
-            self.unknown += 1;
+        if let Some(delay) = delay {
+            self.unknown_results += 1;
             self.mark_unsure();
-            self.check_at = Some(now + pause);
+            self.check_at = Some(now + delay);
         } else {
             self.set_ended(reason, now, effects);
             effects.push(Effect::AnnounceEnded(reason));
@@ -103,13 +106,13 @@ impl SessionMachine {
     /// The check got no usable response.
     pub(super) fn record_failure(&mut self, now: Millis, jitter: f64) {
         // Requests keep waiting. Releasing them would make them check again without a delay.
-        self.failures = self.failures.saturating_add(1);
-        let pause = with_jitter(backoff(INITIAL_BACKOFF, self.failures - 1), jitter);
-        // After the end too: another tab may have signed in.
-        self.check_at = (self.is_visible && self.is_online).then_some(now + pause);
+        self.failed_checks = self.failed_checks.saturating_add(1);
+        let delay = with_jitter(backoff(INITIAL_BACKOFF, self.failed_checks - 1), jitter);
+        // Retry also after the session ended: another tab may have signed in.
+        self.check_at = (self.is_visible && self.is_online).then_some(now + delay);
         if !matches!(self.status, MonitorStatus::Ended(_)) {
-            let overdue = now >= self.times.ends_at();
-            self.status = MonitorStatus::Unreachable { overdue };
+            let is_overdue = now >= self.times.expires_at();
+            self.status = MonitorStatus::Unreachable { is_overdue };
             self.schedule_expiry_check(now);
         }
     }
@@ -128,13 +131,13 @@ impl SessionMachine {
                 self.check(effects);
             }
         } else {
-            let was = self.status;
+            let previous = self.status;
             self.set_live(times, now);
-            if matches!(was, MonitorStatus::Unreachable { .. }) {
-                self.stale = Stale::All;
+            if matches!(previous, MonitorStatus::Unreachable { .. }) {
+                self.pending_refresh = PendingRefresh::All;
             }
             self.open_stream(now, effects);
-            self.refresh(Stale::Nothing, effects);
+            self.run_pending_refresh(effects);
             effects.push(Effect::ReleaseRequests);
         }
     }

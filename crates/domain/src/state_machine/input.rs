@@ -5,7 +5,7 @@ use super::ExpiryTimes;
 use super::{RequestGate, SessionMachine};
 use crate::session::EndReason;
 
-/// What happened.
+/// An event that the state machine processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
     /// The timer of [`SessionMachine::next_wake_at`].
@@ -16,17 +16,17 @@ pub enum Input {
     CameOnline,
     /// The browser reports that there is no network.
     WentOffline,
-    /// This tab opens the stream.
+    /// This tab became the leading tab, which keeps the stream.
     BecameLeader,
-    /// Another tab opens the stream.
+    /// Another tab is the leading tab.
     BecameFollower,
     /// The stream is open, in this tab or in the leader.
     StreamOpened,
     /// The stream sent a heartbeat.
     StreamHeartbeat,
-    /// The stream was lost. `own`: the stream of this tab.
+    /// The stream was lost. `is_own`: the stream of this tab.
     StreamLost {
-        own: bool,
+        is_own: bool,
     },
     /// The session changed, but did not end.
     SessionUpdated,
@@ -36,10 +36,11 @@ pub enum Input {
     OrganizationSwitched,
     /// The session ended, as the stream or another tab reported.
     SessionEnded(EndReason),
-    /// The check found a live session. `changed`: the page shows another user, role or organization.
+    /// The check found a live session. `is_page_outdated`: the page shows another user, role or
+    /// organization.
     CheckedLive {
         times: ExpiryTimes,
-        changed: bool,
+        is_page_outdated: bool,
     },
     /// The check found no live session.
     CheckedEnded(EndReason),
@@ -49,9 +50,9 @@ pub enum Input {
     OtherTabLive(ExpiryTimes),
     /// Another tab signed in, or has a session that this tab does not know.
     OtherSessionSeen,
-    /// A tab of this browser is about to end the session. This tab, if its page is being left.
-    SigningOut,
-    /// The user did something, and the server recorded it.
+    /// Another tab of this browser is about to end the session.
+    OtherTabSigningOut,
+    /// The server recorded an action of the user.
     UserActed,
     /// A request was rejected because there is no live session.
     RequestRejected,
@@ -64,7 +65,8 @@ pub enum Input {
 }
 
 impl Input {
-    pub(super) fn is_answer(self) -> bool {
+    /// Returns whether this is the result of a check.
+    pub(super) fn is_check_result(self) -> bool {
         matches!(
             self,
             Input::CheckedLive { .. } | Input::CheckedEnded(_) | Input::CheckFailed
@@ -72,10 +74,11 @@ impl Input {
     }
 }
 
-/// What the session monitor must do.
+/// An action that the session monitor must execute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Check the session, and report the result as one of the `Check` inputs.
+    /// Check the session, and report the result as [`Input::CheckedLive`], [`Input::CheckedEnded`] or
+    /// [`Input::CheckFailed`].
     Check,
     OpenStream,
     CloseStream,
@@ -83,7 +86,7 @@ pub enum Effect {
     AnnounceStreamLost,
     /// Ask whether a leader exists.
     ProbeLeader,
-    /// Let waiting requests read [`SessionMachine::gate`] again.
+    /// Let waiting requests read [`SessionMachine::request_gate`] again.
     ReleaseRequests,
     /// Reload the list of sessions.
     RefreshSessions,

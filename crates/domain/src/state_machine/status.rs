@@ -1,4 +1,4 @@
-//! What the state machine knows about a session.
+//! The status of a session, as the state machine knows it.
 
 use super::Millis;
 use crate::session::EndReason;
@@ -10,15 +10,15 @@ pub struct ExpiryTimes {
     pub idle_expires_at: Millis,
     /// When the lifetime ends.
     pub lifetime_expires_at: Millis,
-    /// How far activity moves `idle_expires_at` from now.
+    /// After an activity, `idle_expires_at` is this far from now.
     pub idle_timeout: Millis,
-    /// How long before expiry to warn the user. 0: never.
+    /// Time before expiry at which to warn the user. 0: no warning.
     pub warning_period: Millis,
 }
 
 impl ExpiryTimes {
     /// When the session expires without further activity.
-    pub fn ends_at(self) -> Millis {
+    pub fn expires_at(self) -> Millis {
         self.idle_expires_at.min(self.lifetime_expires_at)
     }
 
@@ -32,11 +32,11 @@ impl ExpiryTimes {
         } else {
             self.idle_timeout / 2
         };
-        Some(self.ends_at() - warning_period)
+        Some(self.expires_at() - warning_period)
     }
 }
 
-/// Why the session ended, and whether this browser caused it.
+/// The reason for the end of the session, and whether this browser caused it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionEnd {
     pub reason: EndReason,
@@ -50,12 +50,27 @@ pub enum MonitorStatus {
     Live,
     /// The status is being checked; requests wait for the result.
     Unsure,
-    /// The check failed. `overdue`: the session should have expired meanwhile.
+    /// The check failed. `is_overdue`: the session should have expired since the last successful check.
     Unreachable {
-        overdue: bool,
+        is_overdue: bool,
     },
-    /// It is over.
+    /// The session ended.
     Ended(SessionEnd),
+}
+
+impl MonitorStatus {
+    /// Returns whether the session was live at the last check, also while a new check runs.
+    pub fn can_be_live(self) -> bool {
+        matches!(self, MonitorStatus::Live | MonitorStatus::Unsure)
+    }
+
+    /// Returns whether the session ended, or should have expired.
+    pub fn is_ended_or_overdue(self) -> bool {
+        matches!(
+            self,
+            MonitorStatus::Ended(_) | MonitorStatus::Unreachable { is_overdue: true }
+        )
+    }
 }
 
 /// Whether requests may be sent.
@@ -68,7 +83,7 @@ pub enum RequestGate {
 /// A session that expires soon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExpiryWarning {
-    pub ends_at: Millis,
+    pub expires_at: Millis,
     /// The lifetime ends, so the session cannot be extended.
     pub is_final: bool,
 }

@@ -31,7 +31,7 @@ const TIMES: ExpiryTimes = ExpiryTimes {
 const UNKNOWN: Input = Input::CheckedEnded(EndReason::Unknown);
 const REVOKED: Input = Input::CheckedEnded(EndReason::Revoked);
 
-/// A tab. Its effects are returned to the test; its timer fires by itself.
+/// A simulated tab. `handle` returns the effects; `advance` fires the timer.
 struct Tab {
     machine: SessionMachine,
     now: Millis,
@@ -39,21 +39,21 @@ struct Tab {
     /// Checks started so far.
     checks: usize,
     /// The open stream sends heartbeats.
-    beats: bool,
+    has_heartbeats: bool,
 }
 
 impl Tab {
     /// Visible and online, with a session that was just used.
     fn new() -> Self {
-        Self::with(TIMES)
+        Self::with_times(TIMES)
     }
 
-    fn with(times: ExpiryTimes) -> Self {
-        Self::of(SessionMachine::new(times, true, true, 0))
+    fn with_times(times: ExpiryTimes) -> Self {
+        Self::from_machine(SessionMachine::new(times, true, true, 0))
     }
 
     fn hidden() -> Self {
-        Self::of(SessionMachine::new(TIMES, false, true, 0))
+        Self::from_machine(SessionMachine::new(TIMES, false, true, 0))
     }
 
     /// The leader, with an open stream.
@@ -78,19 +78,19 @@ impl Tab {
         tab
     }
 
-    fn of(machine: SessionMachine) -> Self {
+    fn from_machine(machine: SessionMachine) -> Self {
         Self {
             machine,
             now: 0,
             jitter: 1.0,
             checks: 0,
-            beats: true,
+            has_heartbeats: true,
         }
     }
 
     fn handle(&mut self, input: Input) -> Vec<Effect> {
-        // Often enough to be on time.
-        if input == Input::TimerFired && self.beats && self.machine.stream_is_live {
+        // Heartbeats arrive before the timeout.
+        if input == Input::TimerFired && self.has_heartbeats && self.machine.is_stream_open {
             self.machine.last_heartbeat_at = self.now;
         }
         let effects = self.machine.handle(input, self.now, self.jitter);
@@ -108,7 +108,7 @@ impl Tab {
             self.now = self.now.max(at);
             effects.extend(self.handle(Input::TimerFired));
             wakes += 1;
-            assert!(wakes < 10_000, "it wakes again and again");
+            assert!(wakes < 10_000, "the timer fires without end");
         }
         self.now = until;
         effects
@@ -117,7 +117,7 @@ impl Tab {
     /// Time until the next scheduled check.
     #[track_caller]
     fn next_check_in(&self) -> Millis {
-        self.machine.check_at.expect("a check is planned") - self.now
+        self.machine.check_at.expect("a scheduled check") - self.now
     }
 
     fn status(&self) -> MonitorStatus {
@@ -129,25 +129,25 @@ impl Tab {
     }
 
     /// The result of a check right after a user action.
-    fn live(&self) -> Input {
+    fn live_result(&self) -> Input {
         Input::CheckedLive {
-            times: self.times(),
-            changed: false,
+            times: self.times_after_activity(),
+            is_page_outdated: false,
         }
     }
 
-    fn times(&self) -> ExpiryTimes {
+    fn times_after_activity(&self) -> ExpiryTimes {
         ExpiryTimes {
             idle_expires_at: self.now + IDLE,
             ..TIMES
         }
     }
 
-    /// Answers the running check: the session is live.
+    /// Finishes the running check with a live session.
     #[track_caller]
-    fn answer_live(&mut self) -> Vec<Effect> {
-        assert!(self.machine.is_checking, "nothing was asked");
-        self.handle(self.live())
+    fn finish_check_live(&mut self) -> Vec<Effect> {
+        assert!(self.machine.is_checking, "no check is running");
+        self.handle(self.live_result())
     }
 
     #[track_caller]
@@ -160,6 +160,6 @@ impl Tab {
     }
 }
 
-fn unreachable(overdue: bool) -> MonitorStatus {
-    MonitorStatus::Unreachable { overdue }
+fn unreachable_status(is_overdue: bool) -> MonitorStatus {
+    MonitorStatus::Unreachable { is_overdue }
 }

@@ -116,11 +116,11 @@ pub fn WarningBanner() -> impl IntoView {
 /// Counts down the seconds, as long as the caller's owner exists.
 fn seconds_left(warning: Memo<Option<ExpiryWarning>>) -> RwSignal<i64> {
     let count = move || {
-        let ends_at = warning
+        let expires_at = warning
             .try_get_untracked()
             .flatten()
-            .map_or(0, |warning| warning.ends_at);
-        ((ends_at - browser::monotonic_ms()).max(0) + 999) / 1000
+            .map_or(0, |warning| warning.expires_at);
+        ((expires_at - browser::monotonic_ms()).max(0) + 999) / 1000
     };
     let left = RwSignal::new(count());
     // Without an interval the number stands still.

@@ -368,17 +368,20 @@ impl SessionMonitor {
 
     /// Applies the session state of a check.
     fn apply_check(self, state: &SessionState) {
-        let Some((is_same_person, changed)) = self.with_inner(|inner| {
+        let Some((is_same_user, is_page_outdated)) = self.with_inner(|inner| {
             let shown = &inner.shown;
-            let changed = (&shown.user, &shown.organization) != (&state.user, &state.organization);
+            let is_page_outdated = (&shown.user, &shown.organization) != (&state.user, &state.organization);
             inner.session = state.session.id;
-            (shown.user.id == state.user.id, changed)
+            (shown.user.id == state.user.id, is_page_outdated)
         }) else {
             return;
         };
-        if is_same_person {
+        if is_same_user {
             let times = check::local_expiry(state);
-            self.handle(Input::CheckedLive { times, changed });
+            self.handle(Input::CheckedLive {
+                times,
+                is_page_outdated,
+            });
         } else {
             // Another user is signed in in this browser. They must not see this page.
             self.leave("/dashboard", EndReason::Unknown);
@@ -386,11 +389,11 @@ impl SessionMonitor {
         }
     }
 
-    /// What a request must wait for before it is sent. `None`: nothing.
+    /// Returns a receiver that resolves when requests may be sent. `None`: now.
     fn wait_for_session(self) -> Option<oneshot::Receiver<()>> {
         let (decides, decided) = oneshot::channel();
         let waits = self.with_inner(|inner| {
-            let waits = inner.machine.gate() == RequestGate::Closed;
+            let waits = inner.machine.request_gate() == RequestGate::Closed;
             if waits {
                 // Some requests have timed out meanwhile.
                 inner.waiting.retain(|waiting| !waiting.is_canceled());

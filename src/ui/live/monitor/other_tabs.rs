@@ -84,14 +84,14 @@ impl SessionMonitor {
                 self.handle(Input::StreamOpened);
                 self.catch_up(message.event_number);
             }
-            TabEvent::StreamLost => self.handle(Input::StreamLost { own: false }),
+            TabEvent::StreamLost => self.handle(Input::StreamLost { is_own: false }),
             TabEvent::StreamEvent(kind) => {
                 self.with_inner(|inner| inner.event_number = inner.event_number.max(message.event_number));
                 self.handle_event(&kind);
             }
             TabEvent::Live(times) => self.handle(Input::OtherTabLive(times)),
             TabEvent::Ended(reason) => self.handle(Input::SessionEnded(reason)),
-            TabEvent::SigningOut => self.handle(Input::SigningOut),
+            TabEvent::SigningOut => self.handle(Input::OtherTabSigningOut),
             TabEvent::Revoking(session) => self.record_revocation(session),
         }
     }

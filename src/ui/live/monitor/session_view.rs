@@ -1,4 +1,4 @@
-//! What pages and components show of the session.
+//! The state of the session that pages and components show.
 
 use domain::state_machine::{ExpiryWarning, MonitorStatus, SessionEnd};
 
@@ -12,20 +12,17 @@ pub struct SessionView {
 }
 
 impl SessionView {
-    /// Whether private data must be hidden.
+    /// Returns whether private data must be hidden.
     pub fn is_content_hidden(self) -> bool {
         self.is_unloading || self.is_ended_or_overdue()
     }
 
-    /// The session ended, or should have expired.
+    /// Returns whether the session ended, or should have expired.
     pub fn is_ended_or_overdue(self) -> bool {
-        matches!(
-            self.status,
-            MonitorStatus::Ended(_) | MonitorStatus::Unreachable { overdue: true }
-        )
+        self.status.is_ended_or_overdue()
     }
 
-    /// The last check failed.
+    /// Returns whether the last check failed.
     pub fn is_unreachable(self) -> bool {
         matches!(self.status, MonitorStatus::Unreachable { .. })
     }
@@ -38,8 +35,8 @@ impl SessionView {
         }
     }
 
-    /// Whether user actions can be executed.
+    /// Returns whether user actions can be executed.
     pub fn can_act(self) -> bool {
-        matches!(self.status, MonitorStatus::Live | MonitorStatus::Unsure)
+        self.status.can_be_live()
     }
 }

@@ -51,7 +51,7 @@ impl SessionMonitor {
                     inner.stream_is_open = false;
                 });
                 self.broadcast(TabEvent::StreamLost);
-                self.handle(Input::StreamLost { own: true });
+                self.handle(Input::StreamLost { is_own: true });
             }
             StreamUpdate::Event { kind, number, data } => {
                 self.with_inner(|inner| {

@@ -1,4 +1,4 @@
-//! When the tab checks its session, and what applies until the result.
+//! When the tab checks its session, and how it behaves until the result.
 
 use super::*;
 
@@ -6,14 +6,14 @@ use super::*;
 fn new_page_is_live_and_allows_requests() {
     let tab = Tab::new();
     assert_eq!(tab.status(), MonitorStatus::Live);
-    assert_eq!(tab.machine.gate(), RequestGate::Open);
+    assert_eq!(tab.machine.request_gate(), RequestGate::Open);
     assert_eq!(tab.warning(), None);
 }
 
 #[test]
 fn page_opened_offline_checks_at_its_expiry() {
-    let mut tab = Tab::of(SessionMachine::new(TIMES, true, false, 0));
-    assert_eq!(tab.status(), unreachable(false));
+    let mut tab = Tab::from_machine(SessionMachine::new(TIMES, true, false, 0));
+    assert_eq!(tab.status(), unreachable_status(false));
     assert_eq!(tab.advance(IDLE + EXPIRY_CHECK_DELAY - 1), []);
     assert_eq!(tab.advance(1), [Effect::Check]);
 }
@@ -29,15 +29,18 @@ fn uncertainty_starts_a_check_and_holds_requests() {
         let mut tab = Tab::new();
         assert_eq!(tab.handle(input), [Effect::Check], "{input:?}");
         assert_eq!(tab.status(), MonitorStatus::Unsure, "{input:?}");
-        assert_eq!(tab.machine.gate(), RequestGate::Closed, "{input:?}");
-        let answers = tab.answer_live();
+        assert_eq!(tab.machine.request_gate(), RequestGate::Closed, "{input:?}");
+        let effects = tab.finish_check_live();
         assert_eq!(
-            answers,
-            [Effect::AnnounceLive(tab.times()), Effect::ReleaseRequests],
+            effects,
+            [
+                Effect::AnnounceLive(tab.times_after_activity()),
+                Effect::ReleaseRequests
+            ],
             "{input:?}"
         );
         assert_eq!(tab.status(), MonitorStatus::Live, "{input:?}");
-        assert_eq!(tab.machine.gate(), RequestGate::Open, "{input:?}");
+        assert_eq!(tab.machine.request_gate(), RequestGate::Open, "{input:?}");
     }
 }
 
@@ -46,7 +49,7 @@ fn periodic_check_holds_no_request() {
     let mut tab = Tab::new();
     assert_eq!(tab.advance(CHECK_INTERVAL), [Effect::Check]);
     assert_eq!(tab.status(), MonitorStatus::Live);
-    assert_eq!(tab.machine.gate(), RequestGate::Open);
+    assert_eq!(tab.machine.request_gate(), RequestGate::Open);
 }
 
 #[test]
@@ -63,7 +66,7 @@ fn requests_during_a_check_wait_for_it() {
     ] {
         assert_eq!(tab.handle(input), [], "{input:?}");
     }
-    assert!(!tab.answer_live().contains(&Effect::Check));
+    assert!(!tab.finish_check_live().contains(&Effect::Check));
 }
 
 #[test]
@@ -74,11 +77,11 @@ fn checks_are_rarer_with_an_open_stream() {
     assert_eq!(tab.next_check_in(), 5 * MINUTE);
     assert_eq!(tab.advance(5 * MINUTE - 1), []);
     assert_eq!(tab.advance(1), [Effect::Check]);
-    tab.answer_live();
+    tab.finish_check_live();
     assert_eq!(tab.next_check_in(), 5 * MINUTE);
-    tab.handle(Input::StreamLost { own: false });
+    tab.handle(Input::StreamLost { is_own: false });
     tab.advance(RECONNECT_DELAY);
-    tab.answer_live();
+    tab.finish_check_live();
     assert_eq!(tab.next_check_in(), MINUTE);
 }
 
@@ -89,7 +92,7 @@ fn hidden_tab_checks_only_at_the_expiry() {
     assert_eq!(tab.advance(IDLE + EXPIRY_CHECK_DELAY - 1), []);
     assert_eq!(tab.advance(1), [Effect::Check]);
     assert_eq!(tab.status(), MonitorStatus::Unsure);
-    tab.answer_live();
+    tab.finish_check_live();
     assert_eq!(tab.next_check_in(), IDLE + EXPIRY_CHECK_DELAY);
 }
 
@@ -106,8 +109,8 @@ fn change_during_a_check_repeats_the_check() {
     assert_eq!(tab.handle(Input::SessionUpdated), [Effect::Check]);
     assert_eq!(tab.status(), MonitorStatus::Live);
     assert_eq!(tab.handle(Input::SessionUpdated), []);
-    assert_eq!(tab.answer_live(), [Effect::Check]);
-    assert!(tab.answer_live().contains(&Effect::ReleaseRequests));
+    assert_eq!(tab.finish_check_live(), [Effect::Check]);
+    assert!(tab.finish_check_live().contains(&Effect::ReleaseRequests));
 }
 
 #[test]
@@ -116,11 +119,11 @@ fn check_before_hiding_repeats_when_visible() {
     tab.handle(Input::RequestFailed);
     tab.handle(Input::BecameHidden);
     assert_eq!(tab.handle(Input::BecameVisible), []);
-    // Browsers may report it twice.
+    // Browsers may report the visibility twice.
     assert_eq!(tab.handle(Input::BecameVisible), []);
     assert_eq!(tab.handle(UNKNOWN), [Effect::Check]);
     assert_eq!(tab.status(), MonitorStatus::Unsure);
-    assert!(!tab.answer_live().contains(&Effect::Check));
+    assert!(!tab.finish_check_live().contains(&Effect::Check));
     assert_eq!(tab.status(), MonitorStatus::Live);
 }
 
@@ -141,7 +144,7 @@ fn sign_in_during_a_check_repeats_the_check() {
         assert_eq!(tab.handle(Input::OtherSessionSeen), []);
         assert_eq!(tab.handle(first), [Effect::Check], "{first:?}");
         assert_eq!(tab.status(), MonitorStatus::Unsure, "{first:?}");
-        assert!(!tab.answer_live().contains(&Effect::Check), "{first:?}");
+        assert!(!tab.finish_check_live().contains(&Effect::Check), "{first:?}");
         assert_eq!(tab.status(), MonitorStatus::Live, "{first:?}");
     }
 }
@@ -149,62 +152,62 @@ fn sign_in_during_a_check_repeats_the_check() {
 #[test]
 fn failures_never_sign_out() {
     let mut tab = Tab::unreachable();
-    assert_eq!(tab.status(), unreachable(false));
+    assert_eq!(tab.status(), unreachable_status(false));
     for _ in 0..200 {
         tab.advance(MAX_BACKOFF);
         tab.handle(Input::CheckFailed);
     }
-    assert_eq!(tab.status(), unreachable(true));
+    assert_eq!(tab.status(), unreachable_status(true));
     tab.advance(MAX_BACKOFF);
-    tab.answer_live();
+    tab.finish_check_live();
     assert_eq!(tab.status(), MonitorStatus::Live);
 }
 
 #[test]
 fn retry_delay_doubles_and_resets_after_success() {
-    let mut tab = Tab::with(ExpiryTimes {
+    let mut tab = Tab::with_times(ExpiryTimes {
         idle_expires_at: 8 * HOUR,
         ..TIMES
     });
     tab.handle(Input::RequestFailed);
-    let pauses = |tab: &mut Tab, times: usize| -> Vec<Millis> {
-        let pause = |_| {
+    let delays = |tab: &mut Tab, times: usize| -> Vec<Millis> {
+        let next_delay = |_| {
             tab.handle(Input::CheckFailed);
-            let pause = tab.next_check_in();
-            assert_eq!(tab.advance(pause), [Effect::Check]);
-            pause / SECOND
+            let delay = tab.next_check_in();
+            assert_eq!(tab.advance(delay), [Effect::Check]);
+            delay / SECOND
         };
-        (0..times).map(pause).collect()
+        (0..times).map(next_delay).collect()
     };
-    assert_eq!(pauses(&mut tab, 10), [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
-    tab.answer_live();
+    assert_eq!(delays(&mut tab, 10), [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+    tab.finish_check_live();
     tab.handle(Input::RequestFailed);
-    assert_eq!(pauses(&mut tab, 2), [2, 4]);
+    assert_eq!(delays(&mut tab, 2), [2, 4]);
     // An unknown credential is a response too.
     tab.handle(UNKNOWN);
     assert_eq!(tab.advance(UNKNOWN_RETRY_DELAYS[0]), [Effect::Check]);
-    assert_eq!(pauses(&mut tab, 2), [2, 4]);
+    assert_eq!(delays(&mut tab, 2), [2, 4]);
     // So is the report of another tab.
-    tab.handle(Input::OtherTabLive(tab.times()));
+    tab.handle(Input::OtherTabLive(tab.times_after_activity()));
     tab.handle(Input::RequestFailed);
-    assert_eq!(pauses(&mut tab, 2), [2, 4]);
+    assert_eq!(delays(&mut tab, 2), [2, 4]);
 }
 
 #[test]
 fn retry_delay_is_bounded() {
-    for times in [8, 16, 17, 63, 64, u32::MAX] {
-        assert_eq!(backoff(INITIAL_BACKOFF, times), MAX_BACKOFF);
+    for doublings in [8, 16, 17, 63, 64, u32::MAX] {
+        assert_eq!(backoff(INITIAL_BACKOFF, doublings), MAX_BACKOFF);
     }
 }
 
 #[test]
 fn jitter_at_most_halves_a_delay() {
-    for (jitter, pause) in [(0.0, 1_000), (0.5, 1_500), (1.0, 2_000)] {
+    for (jitter, delay) in [(0.0, 1_000), (0.5, 1_500), (1.0, 2_000)] {
         let mut tab = Tab::new();
         tab.jitter = jitter;
         tab.handle(Input::RequestFailed);
         tab.handle(Input::CheckFailed);
-        assert_eq!(tab.next_check_in(), pause);
+        assert_eq!(tab.next_check_in(), delay);
     }
 }
 
@@ -213,7 +216,7 @@ fn failed_check_keeps_requests_waiting() {
     let mut tab = Tab::new();
     tab.handle(Input::RequestFailed);
     assert_eq!(tab.handle(Input::CheckFailed), []);
-    assert_eq!(tab.machine.gate(), RequestGate::Closed);
+    assert_eq!(tab.machine.request_gate(), RequestGate::Closed);
     assert_eq!(tab.handle(Input::WentOffline), []);
 }
 
@@ -221,20 +224,20 @@ fn failed_check_keeps_requests_waiting() {
 fn waiting_request_shortens_the_retry_delay() {
     let mut tab = Tab::unreachable();
     assert_eq!(tab.handle(Input::RequestWaiting), [Effect::Check]);
-    assert!(tab.answer_live().contains(&Effect::ReleaseRequests));
-    assert_eq!(tab.machine.gate(), RequestGate::Open);
+    assert!(tab.finish_check_live().contains(&Effect::ReleaseRequests));
+    assert_eq!(tab.machine.request_gate(), RequestGate::Open);
 }
 
 #[test]
 fn offline_request_waits_for_the_network() {
     let mut tab = Tab::new();
     tab.handle(Input::WentOffline);
-    assert_eq!(tab.status(), unreachable(false));
-    assert_eq!(tab.machine.gate(), RequestGate::Closed);
+    assert_eq!(tab.status(), unreachable_status(false));
+    assert_eq!(tab.machine.request_gate(), RequestGate::Closed);
     assert_eq!(tab.handle(Input::RequestWaiting), []);
     assert_eq!(tab.handle(Input::CameOnline), [Effect::Check]);
-    assert_eq!(tab.machine.gate(), RequestGate::Closed);
-    assert!(tab.answer_live().contains(&Effect::ReleaseRequests));
+    assert_eq!(tab.machine.request_gate(), RequestGate::Closed);
+    assert!(tab.finish_check_live().contains(&Effect::ReleaseRequests));
 }
 
 #[test]
@@ -243,25 +246,25 @@ fn offline_tab_checks_once_at_the_expiry() {
     tab.handle(Input::WentOffline);
     assert_eq!(tab.advance(IDLE + EXPIRY_CHECK_DELAY), [Effect::Check]);
     tab.handle(Input::CheckFailed);
-    assert_eq!(tab.status(), unreachable(true));
+    assert_eq!(tab.status(), unreachable_status(true));
     assert_eq!(tab.advance(24 * HOUR), []);
     assert_eq!(tab.handle(Input::CameOnline), [Effect::Check]);
-    tab.answer_live();
+    tab.finish_check_live();
     assert_eq!(tab.status(), MonitorStatus::Live);
 }
 
 #[test]
 fn successful_check_overrides_the_offline_state() {
-    for answers in [
+    for report_live in [
         |tab: &mut Tab| {
             tab.handle(Input::BecameVisible);
-            tab.answer_live()
+            tab.finish_check_live()
         },
-        |tab: &mut Tab| tab.handle(Input::OtherTabLive(tab.times())),
+        |tab: &mut Tab| tab.handle(Input::OtherTabLive(tab.times_after_activity())),
     ] {
         let mut tab = Tab::new();
         tab.handle(Input::WentOffline);
-        answers(&mut tab);
+        report_live(&mut tab);
         assert_eq!(tab.status(), MonitorStatus::Live);
         tab.handle(Input::RequestFailed);
         tab.handle(Input::CheckFailed);
@@ -277,7 +280,7 @@ fn hidden_tab_stops_retrying_until_visible() {
     assert_eq!(tab.next_check_in(), IDLE + EXPIRY_CHECK_DELAY);
     assert_eq!(tab.advance(IDLE + EXPIRY_CHECK_DELAY), [Effect::Check]);
     tab.handle(Input::CheckFailed);
-    assert_eq!(tab.status(), unreachable(true));
+    assert_eq!(tab.status(), unreachable_status(true));
     assert_eq!(tab.advance(24 * HOUR), []);
     // A waiting request starts a check all the same.
     assert_eq!(tab.handle(Input::RequestWaiting), [Effect::Check]);
@@ -289,20 +292,20 @@ fn hidden_tab_stops_retrying_until_visible() {
 fn results_of_other_tabs_count_as_checks() {
     let mut tab = Tab::new();
     tab.advance(50 * SECOND);
-    let times = tab.times();
+    let times = tab.times_after_activity();
     assert_eq!(tab.handle(Input::OtherTabLive(times)), [Effect::ReleaseRequests]);
     assert_eq!(tab.next_check_in(), MINUTE);
     tab.handle(Input::RequestFailed);
     tab.handle(Input::OtherTabLive(times));
     assert_eq!(tab.status(), MonitorStatus::Live);
-    assert_eq!(tab.machine.gate(), RequestGate::Open);
+    assert_eq!(tab.machine.request_gate(), RequestGate::Open);
 }
 
 #[test]
 fn user_activity_extends_and_delays_no_check() {
     let mut tab = Tab::new();
     tab.advance(40 * SECOND);
-    let moved = tab.times();
+    let moved = tab.times_after_activity();
     assert_eq!(tab.handle(Input::UserActed), [Effect::AnnounceLive(moved)]);
     assert_eq!(tab.machine.times, moved);
     assert_eq!(tab.next_check_in(), 20 * SECOND);
@@ -317,7 +320,7 @@ fn events_do_not_delay_a_recheck() {
         Input::UserActed,
         Input::BecameHidden,
         Input::StreamOpened,
-        Input::StreamLost { own: true },
+        Input::StreamLost { is_own: true },
         Input::BecameFollower,
     ] {
         let mut tab = Tab::new();

@@ -8,14 +8,14 @@ use proptest::{
 
 use super::*;
 
-/// The next input.
+/// One step of a random run: an input, a result of a check, or the passage of time.
 #[derive(Clone, Debug)]
 enum Step {
     Input(Input),
-    /// The server answers the running check.
+    /// The running check finds a live session.
     Live {
         left: Millis,
-        changed: bool,
+        is_page_outdated: bool,
     },
     Ended(EndReason),
     Failed,
@@ -23,7 +23,7 @@ enum Step {
     OtherTabLive {
         left: Millis,
     },
-    /// The own stream breaks.
+    /// This tab's stream breaks.
     StreamBreaks,
     Time(Millis),
 }
@@ -41,19 +41,19 @@ fn step() -> impl Strategy<Value = Step> {
         Input::BecameFollower,
         Input::StreamOpened,
         Input::StreamHeartbeat,
-        Input::StreamLost { own: false },
+        Input::StreamLost { is_own: false },
         Input::SessionUpdated,
         Input::SessionsChanged,
         Input::OrganizationSwitched,
         Input::OtherSessionSeen,
-        Input::SigningOut,
+        Input::OtherTabSigningOut,
         Input::UserActed,
         Input::RequestRejected,
         Input::RequestFailed,
         Input::RequestWaiting,
         Input::WarningDismissed,
     ];
-    let passes = prop_oneof![
+    let durations = prop_oneof![
         0..1_000_i64,
         Just(RECONNECT_DELAY),
         Just(INITIAL_BACKOFF),
@@ -64,31 +64,31 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     prop_oneof![
         12 => select(events.to_vec()).prop_map(Step::Input),
-        4 => (left.clone(), any::<bool>()).prop_map(|(left, changed)| Step::Live { left, changed }),
+        4 => (left.clone(), any::<bool>()).prop_map(|(left, is_page_outdated)| Step::Live { left, is_page_outdated }),
         1 => reason.clone().prop_map(Step::Ended),
         2 => Just(Step::Ended(EndReason::Unknown)),
         3 => Just(Step::Failed),
         2 => left.prop_map(|left| Step::OtherTabLive { left }),
         1 => reason.prop_map(|reason| Step::Input(Input::SessionEnded(reason))),
         3 => Just(Step::StreamBreaks),
-        6 => passes.prop_map(Step::Time),
+        6 => durations.prop_map(Step::Time),
     ]
 }
 
-/// A tab, and the facts that its environment knows.
-struct World {
+/// A tab and the state of its environment.
+struct Environment {
     tab: Tab,
-    is_asked: bool,
+    is_check_running: bool,
     has_stream: bool,
     is_visible: bool,
     is_online: bool,
 }
 
-impl World {
+impl Environment {
     fn handle(&mut self, input: Input) {
         let was_ended = self.is_ended();
         self.tab.now += 1;
-        if input.is_answer() && !std::mem::take(&mut self.is_asked) {
+        if input.is_check_result() && !std::mem::take(&mut self.is_check_running) {
             return;
         }
         match input {
@@ -96,42 +96,59 @@ impl World {
             Input::BecameHidden => self.is_visible = false,
             Input::CameOnline => self.is_online = true,
             Input::WentOffline => self.is_online = false,
-            Input::StreamLost { own: true } => self.has_stream = false,
+            Input::StreamLost { is_own: true } => self.has_stream = false,
             _ => {}
         }
         for effect in self.tab.handle(input) {
             match effect {
-                Effect::Check => assert!(!std::mem::replace(&mut self.is_asked, true), "asked twice"),
+                Effect::Check => assert!(
+                    !std::mem::replace(&mut self.is_check_running, true),
+                    "a second check while one runs"
+                ),
                 Effect::OpenStream => assert!(!std::mem::replace(&mut self.has_stream, true), "two streams"),
-                Effect::CloseStream => assert!(std::mem::take(&mut self.has_stream), "there is none"),
+                Effect::CloseStream => assert!(std::mem::take(&mut self.has_stream), "no stream to close"),
                 // A tab that knows that the session is live has reached the server.
                 Effect::ReleaseRequests if self.tab.status() == MonitorStatus::Live => self.is_online = true,
                 _ => {}
             }
         }
-        let by_word = matches!(input, Input::SessionEnded(_) | Input::CheckedEnded(_));
-        assert!(was_ended || by_word || !self.is_ended(), "{input:?} ended it");
+        let is_end_reported = matches!(input, Input::SessionEnded(_) | Input::CheckedEnded(_));
+        assert!(
+            was_ended || is_end_reported || !self.is_ended(),
+            "{input:?} ended the session"
+        );
         self.assert_invariants();
     }
 
     fn assert_invariants(&self) {
         let Tab { machine, now, .. } = &self.tab;
-        let plan = machine.next_wake_at(*now);
-        assert_eq!(machine.is_checking, self.is_asked, "it knows what it asked");
-        assert_eq!(machine.has_stream, self.has_stream, "it knows its stream");
-        if self.is_visible && self.is_online && !self.is_ended() && !self.is_asked {
-            assert!(plan.is_some(), "it never wakes");
-            assert!(machine.check_at.is_some(), "it asks no more");
+        let next_wake = machine.next_wake_at(*now);
+        assert_eq!(
+            machine.is_checking, self.is_check_running,
+            "the machine knows whether a check runs"
+        );
+        assert_eq!(
+            machine.has_stream, self.has_stream,
+            "the machine knows whether it has a stream"
+        );
+        if self.is_visible && self.is_online && !self.is_ended() && !self.is_check_running {
+            assert!(next_wake.is_some(), "no timer is set");
+            assert!(machine.check_at.is_some(), "no check is scheduled");
         }
-        let is_away = !self.is_online;
-        // A hidden tab that has checked after expiry. A waiting request starts a check.
-        let is_left = !self.is_visible && self.tab.status() == unreachable(true);
-        if machine.gate() == RequestGate::Closed {
-            let ends = self.is_asked || machine.check_at.is_some() || is_away || is_left;
-            assert!(ends, "requests wait for nothing");
+        let is_offline = !self.is_online;
+        // A hidden tab that could not reach the server after expiry checks only when it becomes visible or a request
+        // waits.
+        let waits_for_visibility = !self.is_visible && self.tab.status() == unreachable_status(true);
+        if machine.request_gate() == RequestGate::Closed {
+            let is_released_later =
+                self.is_check_running || machine.check_at.is_some() || is_offline || waits_for_visibility;
+            assert!(
+                is_released_later,
+                "requests wait although nothing will release them"
+            );
         }
         if self.is_ended() {
-            assert!(!self.has_stream, "a stream of an ended session");
+            assert!(!self.has_stream, "the stream stays open after the end");
             assert_eq!(self.tab.warning(), None);
         }
     }
@@ -147,14 +164,20 @@ impl World {
         };
         match *step {
             Step::Input(input) => self.handle(input),
-            Step::Live { left, changed } => {
+            Step::Live {
+                left,
+                is_page_outdated,
+            } => {
                 let times = times(left, &self.tab);
-                self.handle(Input::CheckedLive { times, changed });
+                self.handle(Input::CheckedLive {
+                    times,
+                    is_page_outdated,
+                });
             }
             Step::Ended(reason) => self.handle(Input::CheckedEnded(reason)),
             Step::Failed => self.handle(Input::CheckFailed),
             Step::OtherTabLive { left } => self.handle(Input::OtherTabLive(times(left, &self.tab))),
-            Step::StreamBreaks if self.has_stream => self.handle(Input::StreamLost { own: true }),
+            Step::StreamBreaks if self.has_stream => self.handle(Input::StreamLost { is_own: true }),
             Step::StreamBreaks => {}
             Step::Time(time) => {
                 let until = self.tab.now + time;
@@ -165,7 +188,7 @@ impl World {
                     self.tab.now = self.tab.now.max(at - 1);
                     self.handle(Input::TimerFired);
                     wakes += 1;
-                    assert!(wakes < 100, "it wakes again and again, and nobody answers");
+                    assert!(wakes < 100, "the timer fires without end while a check runs");
                 }
                 self.tab.now = self.tab.now.max(until);
             }
@@ -174,7 +197,7 @@ impl World {
 }
 
 #[test]
-fn random_events_never_stop_or_overlap_checks() {
+fn random_inputs_keep_the_invariants() {
     let given = std::env::var("PORTAL_TEST_SEED").ok();
     let seed = given
         .and_then(|seed| seed.parse().ok())
@@ -185,26 +208,26 @@ fn random_events_never_stop_or_overlap_checks() {
         rng_seed: RngSeed::Fixed(seed),
         ..Config::default()
     };
-    let begins = (any::<bool>(), any::<bool>(), 0.0..=1.0_f64);
+    let initial = (any::<bool>(), any::<bool>(), 0.0..=1.0_f64);
     let steps = prop::collection::vec(step(), 1..60);
     let outcome =
-        TestRunner::new(config).run(&(begins, steps), |((is_visible, is_online, jitter), steps)| {
-            let mut tab = Tab::of(SessionMachine::new(TIMES, is_visible, is_online, 0));
+        TestRunner::new(config).run(&(initial, steps), |((is_visible, is_online, jitter), steps)| {
+            let mut tab = Tab::from_machine(SessionMachine::new(TIMES, is_visible, is_online, 0));
             tab.jitter = jitter;
-            let mut world = World {
+            let mut environment = Environment {
                 tab,
-                is_asked: false,
+                is_check_running: false,
                 has_stream: false,
                 is_visible,
                 is_online,
             };
-            world.assert_invariants();
+            environment.assert_invariants();
             for step in &steps {
-                world.apply(step);
+                environment.apply(step);
             }
             Ok(())
         });
     if let Err(error) = outcome {
-        panic!("PORTAL_TEST_SEED={seed} brings it back: {error}");
+        panic!("PORTAL_TEST_SEED={seed} reproduces the failure: {error}");
     }
 }

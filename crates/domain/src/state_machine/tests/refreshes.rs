@@ -8,14 +8,14 @@ fn visible_tab_loads_changes_at_once() {
     assert_eq!(tab.handle(Input::SessionsChanged), [Effect::RefreshSessions]);
     assert_eq!(tab.handle(Input::OrganizationSwitched), [Effect::RefreshAll]);
     assert_eq!(tab.handle(Input::SessionUpdated), [Effect::Check]);
-    let changed = Input::CheckedLive {
-        times: tab.times(),
-        changed: true,
+    let outdated = Input::CheckedLive {
+        times: tab.times_after_activity(),
+        is_page_outdated: true,
     };
-    assert!(tab.handle(changed).contains(&Effect::RefreshAll));
+    assert!(tab.handle(outdated).contains(&Effect::RefreshAll));
     // Only once.
     tab.handle(Input::BecameVisible);
-    assert!(!tab.answer_live().contains(&Effect::RefreshAll));
+    assert!(!tab.finish_check_live().contains(&Effect::RefreshAll));
 }
 
 #[test]
@@ -23,14 +23,14 @@ fn refused_load_of_live_session_is_repeated_once() {
     let mut tab = Tab::new();
     assert_eq!(tab.handle(Input::RequestRejected), [Effect::Check]);
     assert_eq!(tab.status(), MonitorStatus::Unsure);
-    assert!(tab.answer_live().contains(&Effect::RefreshAll));
+    assert!(tab.finish_check_live().contains(&Effect::RefreshAll));
     // A second rejection is handled after the minimum interval.
     tab.handle(Input::RequestRejected);
-    assert!(!tab.answer_live().contains(&Effect::RefreshAll));
+    assert!(!tab.finish_check_live().contains(&Effect::RefreshAll));
     assert_eq!(tab.advance(MIN_REFRESH_INTERVAL), [Effect::Check]);
-    assert!(tab.answer_live().contains(&Effect::RefreshAll));
+    assert!(tab.finish_check_live().contains(&Effect::RefreshAll));
     tab.advance(CHECK_INTERVAL);
-    assert!(!tab.answer_live().contains(&Effect::RefreshAll));
+    assert!(!tab.finish_check_live().contains(&Effect::RefreshAll));
 }
 
 #[test]
@@ -41,11 +41,11 @@ fn failed_load_does_not_loop() {
         tab.handle(Input::SessionUpdated);
         // The server reports a change, and every reload fails.
         for _ in 0..1_000 {
-            let changed = Input::CheckedLive {
-                times: tab.times(),
-                changed: true,
+            let outdated = Input::CheckedLive {
+                times: tab.times_after_activity(),
+                is_page_outdated: true,
             };
-            let loaded = tab.handle(changed).contains(&Effect::RefreshAll);
+            let loaded = tab.handle(outdated).contains(&Effect::RefreshAll);
             if loaded {
                 loads += 1;
                 tab.handle(failure);
@@ -53,9 +53,9 @@ fn failed_load_does_not_loop() {
                 continue;
             }
         }
-        let most = tab.now / MIN_REFRESH_INTERVAL + 1;
+        let limit = tab.now / MIN_REFRESH_INTERVAL + 1;
         assert!(
-            (1..=most).contains(&loads),
+            (1..=limit).contains(&loads),
             "{failure:?}: {loads} in {} ms",
             tab.now
         );
@@ -64,7 +64,7 @@ fn failed_load_does_not_loop() {
 
 #[test]
 fn hidden_tab_loads_changes_when_visible() {
-    for (told, loads) in [
+    for (inputs, refresh) in [
         (vec![Input::SessionsChanged], Effect::RefreshSessions),
         (vec![Input::OrganizationSwitched], Effect::RefreshAll),
         (
@@ -77,19 +77,26 @@ fn hidden_tab_loads_changes_when_visible() {
         ),
     ] {
         let mut tab = Tab::hidden();
-        for input in told {
+        for input in inputs {
             assert_eq!(tab.handle(input), []);
         }
         tab.handle(Input::OtherTabLive(TIMES));
         assert_eq!(tab.handle(Input::BecameVisible), [Effect::Check]);
         assert_eq!(
-            tab.answer_live(),
-            [Effect::AnnounceLive(tab.times()), loads, Effect::ReleaseRequests]
+            tab.finish_check_live(),
+            [
+                Effect::AnnounceLive(tab.times_after_activity()),
+                refresh,
+                Effect::ReleaseRequests
+            ]
         );
         tab.handle(Input::BecameVisible);
         assert_eq!(
-            tab.answer_live(),
-            [Effect::AnnounceLive(tab.times()), Effect::ReleaseRequests]
+            tab.finish_check_live(),
+            [
+                Effect::AnnounceLive(tab.times_after_activity()),
+                Effect::ReleaseRequests
+            ]
         );
     }
 }
@@ -101,23 +108,26 @@ fn full_refresh_includes_the_stale_list() {
     tab.handle(Input::BecameVisible);
     assert_eq!(tab.handle(Input::OrganizationSwitched), [Effect::RefreshAll]);
     assert_eq!(
-        tab.answer_live(),
-        [Effect::AnnounceLive(tab.times()), Effect::ReleaseRequests]
+        tab.finish_check_live(),
+        [
+            Effect::AnnounceLive(tab.times_after_activity()),
+            Effect::ReleaseRequests
+        ]
     );
 }
 
 #[test]
 fn page_reloads_when_the_portal_returns() {
-    for back in [
+    for report_live in [
         |tab: &mut Tab| {
             tab.advance(INITIAL_BACKOFF);
-            tab.answer_live()
+            tab.finish_check_live()
         },
-        |tab: &mut Tab| tab.handle(Input::OtherTabLive(tab.times())),
+        |tab: &mut Tab| tab.handle(Input::OtherTabLive(tab.times_after_activity())),
     ] {
         let mut tab = Tab::unreachable();
         assert_eq!(tab.handle(Input::SessionsChanged), []);
-        assert!(back(&mut tab).contains(&Effect::RefreshAll));
+        assert!(report_live(&mut tab).contains(&Effect::RefreshAll));
         assert_eq!(tab.handle(Input::OtherTabLive(TIMES)), [Effect::ReleaseRequests]);
     }
 }

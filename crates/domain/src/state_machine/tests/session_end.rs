@@ -5,20 +5,20 @@ use super::*;
 #[test]
 fn reported_end_ends_the_session() {
     let mut tab = Tab::leading();
-    let over = tab.handle(Input::SessionEnded(EndReason::SignedOutEverywhere));
-    assert_eq!(over, [Effect::CloseStream, Effect::ReleaseRequests]);
+    let effects = tab.handle(Input::SessionEnded(EndReason::SignedOutEverywhere));
+    assert_eq!(effects, [Effect::CloseStream, Effect::ReleaseRequests]);
     tab.assert_ended(EndReason::SignedOutEverywhere, false);
-    assert_eq!(tab.machine.gate(), RequestGate::Open);
+    assert_eq!(tab.machine.request_gate(), RequestGate::Open);
     assert_eq!(tab.advance(24 * HOUR), []);
 }
 
 #[test]
-fn end_found_by_check_reaches_other_tabs() {
+fn check_announces_the_end_to_other_tabs() {
     let mut tab = Tab::leading();
     tab.handle(Input::BecameVisible);
-    let over = tab.handle(REVOKED);
-    let told = Effect::AnnounceEnded(EndReason::Revoked);
-    assert_eq!(over, [Effect::CloseStream, Effect::ReleaseRequests, told]);
+    let effects = tab.handle(REVOKED);
+    let announced = Effect::AnnounceEnded(EndReason::Revoked);
+    assert_eq!(effects, [Effect::CloseStream, Effect::ReleaseRequests, announced]);
     tab.assert_ended(EndReason::Revoked, false);
 }
 
@@ -26,10 +26,10 @@ fn end_found_by_check_reaches_other_tabs() {
 fn unknown_credential_is_checked_again() {
     let mut tab = Tab::leading();
     tab.handle(Input::BecameVisible);
-    for pause in UNKNOWN_RETRY_DELAYS {
+    for delay in UNKNOWN_RETRY_DELAYS {
         assert_eq!(tab.handle(UNKNOWN), []);
         assert_eq!(tab.status(), MonitorStatus::Unsure);
-        assert_eq!(tab.advance(pause - 1), []);
+        assert_eq!(tab.advance(delay - 1), []);
         assert_eq!(tab.advance(1), [Effect::Check]);
     }
     tab.handle(UNKNOWN);
@@ -37,21 +37,24 @@ fn unknown_credential_is_checked_again() {
 }
 
 #[test]
-fn unknown_end_is_checked_when_another_tab_lives() {
+fn live_session_in_another_tab_starts_a_check() {
     let mut tab = Tab::new();
     tab.handle(Input::BecameVisible);
-    for pause in UNKNOWN_RETRY_DELAYS {
+    for delay in UNKNOWN_RETRY_DELAYS {
         tab.handle(UNKNOWN);
-        tab.advance(pause);
+        tab.advance(delay);
     }
     tab.handle(UNKNOWN);
     tab.assert_ended(EndReason::Unknown, false);
-    assert_eq!(tab.handle(Input::OtherTabLive(tab.times())), [Effect::Check]);
-    tab.answer_live();
+    assert_eq!(
+        tab.handle(Input::OtherTabLive(tab.times_after_activity())),
+        [Effect::Check]
+    );
+    tab.finish_check_live();
     assert_eq!(tab.status(), MonitorStatus::Live);
 
     let mut tab = Tab::ended();
-    assert_eq!(tab.handle(Input::OtherTabLive(tab.times())), []);
+    assert_eq!(tab.handle(Input::OtherTabLive(tab.times_after_activity())), []);
 }
 
 #[test]
@@ -59,22 +62,22 @@ fn unknown_credential_holds_requests() {
     let mut tab = Tab::new();
     tab.advance(MINUTE);
     tab.handle(UNKNOWN);
-    assert_eq!(tab.machine.gate(), RequestGate::Closed);
+    assert_eq!(tab.machine.request_gate(), RequestGate::Closed);
 }
 
 #[test]
-fn any_live_result_resolves_the_doubt() {
-    for word in [
+fn live_result_resets_unknown_results() {
+    for report_live in [
         |tab: &mut Tab| {
             tab.advance(UNKNOWN_RETRY_DELAYS[0]);
-            tab.answer_live()
+            tab.finish_check_live()
         },
-        |tab: &mut Tab| tab.handle(Input::OtherTabLive(tab.times())),
+        |tab: &mut Tab| tab.handle(Input::OtherTabLive(tab.times_after_activity())),
     ] {
         let mut tab = Tab::new();
         tab.handle(Input::BecameVisible);
         tab.handle(UNKNOWN);
-        word(&mut tab);
+        report_live(&mut tab);
         tab.handle(Input::BecameVisible);
         tab.handle(UNKNOWN);
         assert_eq!(tab.status(), MonitorStatus::Unsure);
@@ -88,33 +91,33 @@ fn new_session_is_rechecked_before_it_ends() {
     tab.handle(UNKNOWN);
     tab.handle(Input::SessionEnded(EndReason::Revoked));
     tab.handle(Input::OtherSessionSeen);
-    tab.answer_live();
+    tab.finish_check_live();
     tab.handle(Input::BecameVisible);
     tab.handle(UNKNOWN);
     assert_eq!(tab.status(), MonitorStatus::Unsure);
 }
 
 #[test]
-fn failure_between_two_unknown_results_ends_nothing() {
+fn failed_check_does_not_count_as_unknown() {
     let mut tab = Tab::new();
     tab.handle(Input::BecameVisible);
     tab.handle(UNKNOWN);
     tab.advance(UNKNOWN_RETRY_DELAYS[0]);
     tab.handle(Input::CheckFailed);
-    assert_eq!(tab.status(), unreachable(false));
+    assert_eq!(tab.status(), unreachable_status(false));
     tab.advance(INITIAL_BACKOFF);
-    for pause in &UNKNOWN_RETRY_DELAYS[1..] {
+    for delay in &UNKNOWN_RETRY_DELAYS[1..] {
         tab.handle(UNKNOWN);
-        tab.advance(*pause);
+        tab.advance(*delay);
     }
     tab.handle(UNKNOWN);
     tab.assert_ended(EndReason::Unknown, false);
 }
 
 #[test]
-fn no_clock_ends_a_session() {
+fn time_alone_never_ends_a_session() {
     let mut tab = Tab::new();
-    // No check is answered.
+    // No check gets a result.
     tab.advance(48 * HOUR);
     assert!(matches!(
         tab.status(),
@@ -129,9 +132,9 @@ fn unreachable_server_hides_the_page_after_expiry() {
     tab.advance(IDLE + EXPIRY_CHECK_DELAY);
     assert_eq!(tab.status(), MonitorStatus::Unsure);
     tab.handle(Input::CheckFailed);
-    assert_eq!(tab.status(), unreachable(true));
+    assert_eq!(tab.status(), unreachable_status(true));
     tab.handle(Input::BecameVisible);
-    tab.answer_live();
+    tab.finish_check_live();
     assert_eq!(tab.status(), MonitorStatus::Live);
 }
 
@@ -139,38 +142,38 @@ fn unreachable_server_hides_the_page_after_expiry() {
 fn expiry_is_noticed_while_the_portal_is_unreachable() {
     let mut tab = Tab::new();
     tab.advance(MINUTE);
-    let pause = loop {
+    let delay = loop {
         tab.handle(Input::CheckFailed);
-        let pause = tab.next_check_in();
-        if tab.now + pause >= IDLE {
-            break pause;
+        let delay = tab.next_check_in();
+        if tab.now + delay >= IDLE {
+            break delay;
         }
-        tab.advance(pause);
+        tab.advance(delay);
     };
-    assert!(pause < MAX_BACKOFF);
-    assert_eq!(tab.now + pause, IDLE + EXPIRY_CHECK_DELAY);
-    tab.advance(pause);
+    assert!(delay < MAX_BACKOFF);
+    assert_eq!(tab.now + delay, IDLE + EXPIRY_CHECK_DELAY);
+    tab.advance(delay);
     tab.handle(Input::CheckFailed);
-    assert_eq!(tab.status(), unreachable(true));
+    assert_eq!(tab.status(), unreachable_status(true));
     assert_eq!(tab.next_check_in(), MAX_BACKOFF);
 }
 
 #[test]
-fn end_started_by_this_browser_is_recognised() {
+fn announced_end_is_attributed_to_this_browser() {
     let mut tab = Tab::new();
-    assert_eq!(tab.handle(Input::SigningOut), []);
+    assert_eq!(tab.handle(Input::OtherTabSigningOut), []);
     assert_eq!(tab.status(), MonitorStatus::Live);
     tab.handle(Input::SessionEnded(EndReason::SignedOutEverywhere));
     tab.assert_ended(EndReason::SignedOutEverywhere, true);
 }
 
 #[test]
-fn older_result_keeps_the_end_marked_local() {
+fn live_results_keep_the_announced_sign_out() {
     let mut tab = Tab::new();
-    tab.handle(Input::SigningOut);
+    tab.handle(Input::OtherTabSigningOut);
     tab.handle(Input::BecameVisible);
-    tab.answer_live();
-    tab.handle(Input::OtherTabLive(tab.times()));
+    tab.finish_check_live();
+    tab.handle(Input::OtherTabLive(tab.times_after_activity()));
     tab.handle(Input::SessionEnded(EndReason::SignedOutEverywhere));
     tab.assert_ended(EndReason::SignedOutEverywhere, true);
 }
@@ -178,7 +181,7 @@ fn older_result_keeps_the_end_marked_local() {
 #[test]
 fn later_end_is_not_attributed_to_this_browser() {
     let mut tab = Tab::new();
-    tab.handle(Input::SigningOut);
+    tab.handle(Input::OtherTabSigningOut);
     tab.advance(OWN_END_WINDOW + 1);
     tab.handle(Input::SessionEnded(EndReason::SignedOutEverywhere));
     tab.assert_ended(EndReason::SignedOutEverywhere, false);
@@ -187,7 +190,7 @@ fn later_end_is_not_attributed_to_this_browser() {
 #[test]
 fn known_reason_replaces_an_unknown_reason() {
     let mut tab = Tab::new();
-    tab.handle(Input::SigningOut);
+    tab.handle(Input::OtherTabSigningOut);
     tab.handle(Input::SessionEnded(EndReason::Unknown));
     assert_eq!(tab.handle(Input::SessionEnded(EndReason::Revoked)), []);
     tab.assert_ended(EndReason::Revoked, true);
@@ -201,7 +204,7 @@ fn only_a_server_result_revives_an_ended_tab() {
         Input::OtherTabLive(TIMES),
         Input::UserActed,
         Input::StreamOpened,
-        Input::StreamLost { own: false },
+        Input::StreamLost { is_own: false },
         Input::WentOffline,
         Input::BecameHidden,
         Input::BecameVisible,
@@ -213,8 +216,8 @@ fn only_a_server_result_revives_an_ended_tab() {
         let mut tab = Tab::ended();
         let effects = tab.handle(input);
         tab.assert_ended(EndReason::Revoked, false);
-        let only_asks = effects.iter().all(|effect| *effect == Effect::Check);
-        assert!(only_asks, "{input:?}: {effects:?}");
+        let only_checks = effects.iter().all(|effect| *effect == Effect::Check);
+        assert!(only_checks, "{input:?}: {effects:?}");
     }
 }
 
@@ -223,7 +226,7 @@ fn older_result_does_not_revive_the_session() {
     let mut tab = Tab::new();
     tab.handle(Input::BecameVisible);
     tab.handle(Input::SessionEnded(EndReason::Revoked));
-    assert_eq!(tab.answer_live(), [Effect::Check]);
+    assert_eq!(tab.finish_check_live(), [Effect::Check]);
     tab.assert_ended(EndReason::Revoked, false);
     // Nothing remains to be checked.
     tab.handle(REVOKED);
@@ -232,14 +235,14 @@ fn older_result_does_not_revive_the_session() {
 }
 
 #[test]
-fn signing_in_again_continues_on_the_page() {
+fn new_sign_in_resumes_the_tab() {
     let mut tab = Tab::leading();
     tab.handle(Input::SessionEnded(EndReason::Revoked));
     assert_eq!(tab.handle(Input::OtherSessionSeen), [Effect::Check]);
-    let back = tab.answer_live();
-    let live = Effect::AnnounceLive(tab.times());
+    let effects = tab.finish_check_live();
+    let live = Effect::AnnounceLive(tab.times_after_activity());
     assert_eq!(
-        back,
+        effects,
         [
             live,
             Effect::OpenStream,
@@ -263,6 +266,6 @@ fn failed_check_after_sign_in_is_repeated() {
     tab.handle(Input::BecameHidden);
     assert_eq!(tab.advance(24 * HOUR), []);
     tab.handle(Input::BecameVisible);
-    tab.answer_live();
+    tab.finish_check_live();
     assert_eq!(tab.status(), MonitorStatus::Live);
 }

@@ -11,7 +11,7 @@ fn only_the_leading_tab_opens_a_stream() {
     assert_eq!(tab.handle(Input::BecameFollower), [Effect::CloseStream]);
     assert_eq!(tab.handle(Input::BecameFollower), []);
     tab.handle(Input::BecameVisible);
-    assert!(!tab.answer_live().contains(&Effect::OpenStream));
+    assert!(!tab.finish_check_live().contains(&Effect::OpenStream));
 }
 
 #[test]
@@ -27,7 +27,7 @@ fn unreachable_portal_delays_the_stream() {
     for mut tab in [Tab::unreachable(), Tab::ended()] {
         assert_eq!(tab.handle(Input::BecameLeader), []);
         tab.handle(Input::OtherSessionSeen);
-        assert!(tab.answer_live().contains(&Effect::OpenStream));
+        assert!(tab.finish_check_live().contains(&Effect::OpenStream));
     }
     let mut tab = Tab::unreachable();
     tab.handle(Input::BecameLeader);
@@ -41,33 +41,33 @@ fn unreachable_portal_delays_the_stream() {
 fn opened_stream_starts_a_check_when_unreachable() {
     let mut tab = Tab::unreachable();
     assert_eq!(tab.handle(Input::StreamOpened), [Effect::Check]);
-    assert_eq!(tab.status(), unreachable(false));
+    assert_eq!(tab.status(), unreachable_status(false));
 }
 
 #[test]
 fn lost_stream_is_reopened_after_a_check() {
     let mut tab = Tab::leading();
     tab.advance(STABLE_AFTER);
-    assert_eq!(tab.handle(Input::StreamLost { own: true }), []);
+    assert_eq!(tab.handle(Input::StreamLost { is_own: true }), []);
     assert_eq!(tab.status(), MonitorStatus::Live);
     assert_eq!(tab.advance(RECONNECT_DELAY - 1), []);
     assert_eq!(tab.advance(1), [Effect::Check]);
     let reopened = [
-        Effect::AnnounceLive(tab.times()),
+        Effect::AnnounceLive(tab.times_after_activity()),
         Effect::OpenStream,
         Effect::ReleaseRequests,
     ];
-    assert_eq!(tab.answer_live(), reopened);
+    assert_eq!(tab.finish_check_live(), reopened);
 }
 
 #[test]
 fn stream_closed_by_the_end_stays_closed() {
     let mut tab = Tab::leading();
     tab.advance(STABLE_AFTER);
-    tab.handle(Input::StreamLost { own: true });
+    tab.handle(Input::StreamLost { is_own: true });
     tab.advance(RECONNECT_DELAY);
-    let over = [Effect::ReleaseRequests, Effect::AnnounceEnded(EndReason::Revoked)];
-    assert_eq!(tab.handle(REVOKED), over);
+    let effects = [Effect::ReleaseRequests, Effect::AnnounceEnded(EndReason::Revoked)];
+    assert_eq!(tab.handle(REVOKED), effects);
 }
 
 #[test]
@@ -78,12 +78,12 @@ fn hidden_leader_reopens_its_stream() {
         if hides_first {
             tab.handle(Input::BecameHidden);
         }
-        tab.handle(Input::StreamLost { own: true });
+        tab.handle(Input::StreamLost { is_own: true });
         if !hides_first {
             tab.handle(Input::BecameHidden);
         }
         assert_eq!(tab.advance(RECONNECT_DELAY), [Effect::Check]);
-        assert!(tab.answer_live().contains(&Effect::OpenStream));
+        assert!(tab.finish_check_live().contains(&Effect::OpenStream));
     }
 }
 
@@ -91,7 +91,7 @@ fn hidden_leader_reopens_its_stream() {
 fn hidden_follower_does_not_check_after_disconnect() {
     let mut tab = Tab::hidden();
     tab.handle(Input::StreamOpened);
-    tab.handle(Input::StreamLost { own: false });
+    tab.handle(Input::StreamLost { is_own: false });
     assert_eq!(tab.next_check_in(), IDLE + EXPIRY_CHECK_DELAY);
 }
 
@@ -99,69 +99,71 @@ fn hidden_follower_does_not_check_after_disconnect() {
 fn visible_follower_checks_when_the_stream_is_lost() {
     let mut tab = Tab::new();
     tab.handle(Input::StreamOpened);
-    assert_eq!(tab.handle(Input::StreamLost { own: false }), []);
+    assert_eq!(tab.handle(Input::StreamLost { is_own: false }), []);
     assert_eq!(tab.advance(RECONNECT_DELAY), [Effect::Check]);
-    assert!(!tab.answer_live().contains(&Effect::OpenStream));
+    assert!(!tab.finish_check_live().contains(&Effect::OpenStream));
     assert_eq!(tab.next_check_in(), MINUTE);
 }
 
 #[test]
 fn repeated_disconnect_does_not_delay_the_check() {
     let mut tab = Tab::new();
-    tab.handle(Input::StreamLost { own: false });
+    tab.handle(Input::StreamLost { is_own: false });
     tab.now += RECONNECT_DELAY / 2;
-    tab.handle(Input::StreamLost { own: false });
+    tab.handle(Input::StreamLost { is_own: false });
     assert_eq!(tab.next_check_in(), RECONNECT_DELAY / 2);
 }
 
 #[test]
 fn tabs_spread_checks_when_the_server_stops() {
-    for (jitter, pause) in [(0.0, 0), (0.5, 200), (1.0, 400)] {
+    for (jitter, delay) in [(0.0, 0), (0.5, 200), (1.0, 400)] {
         let mut tab = Tab::leading();
         tab.advance(STABLE_AFTER);
         tab.jitter = jitter;
-        tab.handle(Input::StreamLost { own: true });
-        assert_eq!(tab.next_check_in(), pause);
-        assert_eq!(tab.machine.reopen_after - tab.now, pause);
+        tab.handle(Input::StreamLost { is_own: true });
+        assert_eq!(tab.next_check_in(), delay);
+        assert_eq!(tab.machine.stream_allowed_at - tab.now, delay);
     }
 }
 
-/// The delay before the next stream, after one that broke `after` this time.
-fn broken(tab: &mut Tab, after: Millis) -> Millis {
+/// Breaks the stream `after` this time, reopens it, and returns the delay before it was reopened.
+fn reopen_delay(tab: &mut Tab, after: Millis) -> Millis {
     tab.handle(Input::StreamOpened);
     tab.now += after;
-    tab.handle(Input::StreamLost { own: true });
-    let pause = tab.machine.reopen_after - tab.now;
+    tab.handle(Input::StreamLost { is_own: true });
+    let delay = tab.machine.stream_allowed_at - tab.now;
     let mut opened = false;
     for _ in 0..10 {
         if opened {
             break;
         }
         tab.advance(tab.next_check_in());
-        opened = tab.answer_live().contains(&Effect::OpenStream);
+        opened = tab.finish_check_live().contains(&Effect::OpenStream);
     }
-    assert!(opened, "it opens no more");
-    pause
+    assert!(opened, "the stream is not reopened");
+    delay
 }
 
 #[test]
 fn short_streams_are_reopened_with_backoff() {
     let mut tab = Tab::leading();
-    let pauses: Vec<_> = (0..12).map(|_| broken(&mut tab, STABLE_AFTER - 1)).collect();
-    let longer = [800, 1_600, 3_200, 6_400, 12_800, 25_600, 51_200, 102_400, 204_800];
-    assert_eq!(pauses[..9], longer);
-    assert_eq!(pauses[9..], [MAX_BACKOFF; 3]);
-    assert_eq!(broken(&mut tab, STABLE_AFTER), RECONNECT_DELAY);
-    assert_eq!(broken(&mut tab, 0), 2 * RECONNECT_DELAY);
+    let delays: Vec<_> = (0..12)
+        .map(|_| reopen_delay(&mut tab, STABLE_AFTER - 1))
+        .collect();
+    let doubled = [800, 1_600, 3_200, 6_400, 12_800, 25_600, 51_200, 102_400, 204_800];
+    assert_eq!(delays[..9], doubled);
+    assert_eq!(delays[9..], [MAX_BACKOFF; 3]);
+    assert_eq!(reopen_delay(&mut tab, STABLE_AFTER), RECONNECT_DELAY);
+    assert_eq!(reopen_delay(&mut tab, 0), 2 * RECONNECT_DELAY);
 }
 
 #[test]
 fn jitter_at_most_halves_the_stream_delay() {
-    for (jitter, pause) in [(0.0, 400), (0.5, 600), (1.0, 800)] {
+    for (jitter, delay) in [(0.0, 400), (0.5, 600), (1.0, 800)] {
         let mut tab = Tab::leading();
         tab.jitter = jitter;
-        tab.handle(Input::StreamLost { own: true });
-        assert_eq!(tab.machine.reopen_after - tab.now, pause);
+        tab.handle(Input::StreamLost { is_own: true });
+        assert_eq!(tab.machine.stream_allowed_at - tab.now, delay);
     }
 }
 
@@ -172,34 +174,34 @@ fn failed_opening_never_counts_as_long_stream() {
     tab.handle(Input::StreamOpened);
     tab.advance(STABLE_AFTER);
     tab.handle(Input::BecameLeader);
-    tab.handle(Input::StreamLost { own: true });
-    assert_eq!(tab.machine.reopen_after - tab.now, 2 * RECONNECT_DELAY);
+    tab.handle(Input::StreamLost { is_own: true });
+    assert_eq!(tab.machine.stream_allowed_at - tab.now, 2 * RECONNECT_DELAY);
 }
 
 #[test]
 fn check_does_not_reopen_a_stream_early() {
     let mut tab = Tab::leading();
-    tab.handle(Input::StreamLost { own: true });
+    tab.handle(Input::StreamLost { is_own: true });
     assert_eq!(tab.handle(Input::BecameLeader), []);
     tab.handle(Input::BecameVisible);
-    assert!(!tab.answer_live().contains(&Effect::OpenStream));
+    assert!(!tab.finish_check_live().contains(&Effect::OpenStream));
     assert_eq!(tab.next_check_in(), 2 * RECONNECT_DELAY);
-    tab.handle(Input::OtherTabLive(tab.times()));
+    tab.handle(Input::OtherTabLive(tab.times_after_activity()));
     assert_eq!(tab.next_check_in(), 2 * RECONNECT_DELAY);
     tab.handle(Input::BecameHidden);
     assert_eq!(tab.next_check_in(), 2 * RECONNECT_DELAY);
     tab.advance(2 * RECONNECT_DELAY);
-    assert!(tab.answer_live().contains(&Effect::OpenStream));
+    assert!(tab.finish_check_live().contains(&Effect::OpenStream));
 }
 
 #[test]
 fn constant_activity_does_not_prevent_reopening() {
     let mut tab = Tab::leading();
     tab.advance(STABLE_AFTER);
-    tab.handle(Input::StreamLost { own: true });
+    tab.handle(Input::StreamLost { is_own: true });
     tab.handle(Input::UserActed);
     assert_eq!(tab.advance(RECONNECT_DELAY), [Effect::Check]);
-    assert!(tab.answer_live().contains(&Effect::OpenStream));
+    assert!(tab.finish_check_live().contains(&Effect::OpenStream));
 }
 
 #[test]
@@ -207,21 +209,21 @@ fn stream_reopens_with_the_first_successful_check() {
     let mut tab = Tab::leading();
     tab.advance(STABLE_AFTER);
     tab.handle(Input::WentOffline);
-    tab.handle(Input::StreamLost { own: true });
+    tab.handle(Input::StreamLost { is_own: true });
     assert_eq!(tab.advance(MINUTE), []);
     tab.handle(Input::CameOnline);
-    assert!(tab.answer_live().contains(&Effect::OpenStream));
+    assert!(tab.finish_check_live().contains(&Effect::OpenStream));
 }
 
 /// A tab whose stream sends no heartbeats.
-fn silent(mut tab: Tab) -> Tab {
-    tab.beats = false;
+fn without_heartbeats(mut tab: Tab) -> Tab {
+    tab.has_heartbeats = false;
     tab
 }
 
 #[test]
 fn heartbeats_keep_a_silent_stream_open() {
-    let mut tab = silent(Tab::leading());
+    let mut tab = without_heartbeats(Tab::leading());
     for _ in 0..7 {
         assert_eq!(tab.advance(STREAM_TIMEOUT - 1), []);
         assert_eq!(tab.handle(Input::StreamHeartbeat), []);
@@ -229,7 +231,7 @@ fn heartbeats_keep_a_silent_stream_open() {
     assert_eq!(
         tab.advance(STREAM_TIMEOUT - 1),
         [Effect::Check],
-        "the one after five minutes"
+        "the check after five minutes"
     );
 }
 
@@ -241,13 +243,13 @@ fn silent_stream_is_reopened_after_a_check() {
         if hides {
             tab.handle(Input::BecameHidden);
         }
-        let mut tab = silent(tab);
+        let mut tab = without_heartbeats(tab);
         tab.handle(Input::StreamHeartbeat);
         assert_eq!(tab.advance(STREAM_TIMEOUT - 1), []);
         assert_eq!(tab.advance(1), [Effect::CloseStream, Effect::AnnounceStreamLost]);
-        assert_eq!(tab.status(), MonitorStatus::Live, "nobody is signed out for that");
+        assert_eq!(tab.status(), MonitorStatus::Live, "the session continues");
         assert_eq!(tab.advance(RECONNECT_DELAY), [Effect::Check]);
-        assert!(tab.answer_live().contains(&Effect::OpenStream));
+        assert!(tab.finish_check_live().contains(&Effect::OpenStream));
     }
 }
 
@@ -261,33 +263,33 @@ fn unanswered_stream_times_out() {
 
 #[test]
 fn streams_without_heartbeats_are_reopened_with_backoff() {
-    let mut tab = silent(Tab::leading());
-    let mut pauses = Vec::new();
+    let mut tab = without_heartbeats(Tab::leading());
+    let mut delays = Vec::new();
     for _ in 0..5 {
         tab.advance(STREAM_TIMEOUT);
-        pauses.push(tab.machine.reopen_after - tab.now);
+        delays.push(tab.machine.stream_allowed_at - tab.now);
         let mut opened = false;
         while !opened {
             tab.advance(tab.next_check_in());
-            opened = tab.answer_live().contains(&Effect::OpenStream);
+            opened = tab.finish_check_live().contains(&Effect::OpenStream);
         }
         tab.handle(Input::StreamOpened);
     }
-    assert_eq!(pauses, [800, 1_600, 3_200, 6_400, 12_800]);
+    assert_eq!(delays, [800, 1_600, 3_200, 6_400, 12_800]);
 }
 
 #[test]
 fn visible_follower_checks_a_silent_leader() {
-    let mut tab = silent(Tab::new());
+    let mut tab = without_heartbeats(Tab::new());
     tab.handle(Input::StreamOpened);
     assert_eq!(tab.advance(STREAM_TIMEOUT), [Effect::ProbeLeader]);
     assert_eq!(tab.advance(RECONNECT_DELAY), [Effect::Check]);
-    tab.answer_live();
-    assert_eq!(tab.next_check_in(), MINUTE, "as without a stream");
+    tab.finish_check_live();
+    assert_eq!(tab.next_check_in(), MINUTE, "the interval without a stream");
 
-    let mut tab = silent(Tab::hidden());
+    let mut tab = without_heartbeats(Tab::hidden());
     tab.handle(Input::StreamOpened);
-    assert_eq!(tab.advance(10 * MINUTE), [], "nobody looks");
+    assert_eq!(tab.advance(10 * MINUTE), [], "a hidden tab ignores the stream");
 }
 
 #[test]

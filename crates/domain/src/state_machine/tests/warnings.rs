@@ -3,7 +3,7 @@
 use super::*;
 
 /// A tab at the time of the warning.
-fn warned() -> Tab {
+fn tab_at_warning() -> Tab {
     let mut tab = Tab::new();
     tab.handle(Input::BecameHidden);
     tab.advance(25 * MINUTE);
@@ -12,9 +12,9 @@ fn warned() -> Tab {
 
 #[test]
 fn warning_appears_five_minutes_before_idle_expiry() {
-    let mut tab = warned();
+    let mut tab = tab_at_warning();
     let warning = ExpiryWarning {
-        ends_at: IDLE,
+        expires_at: IDLE,
         is_final: false,
     };
     assert_eq!(tab.warning(), Some(warning));
@@ -28,25 +28,25 @@ fn warning_appears_five_minutes_before_idle_expiry() {
 }
 
 #[test]
-fn lifetime_expiry_is_final() {
+fn warning_before_lifetime_end_is_final() {
     for (lifetime_expires_at, is_final) in [(IDLE - 1, true), (IDLE, true), (IDLE + 1, false)] {
-        let mut tab = Tab::with(ExpiryTimes {
+        let mut tab = Tab::with_times(ExpiryTimes {
             lifetime_expires_at,
             ..TIMES
         });
         tab.now = 26 * MINUTE;
-        let ends_at = lifetime_expires_at.min(IDLE);
-        assert_eq!(tab.warning(), Some(ExpiryWarning { ends_at, is_final }));
-        // Activity does not move it.
+        let expires_at = lifetime_expires_at.min(IDLE);
+        assert_eq!(tab.warning(), Some(ExpiryWarning { expires_at, is_final }));
+        // Activity does not move the end of the lifetime.
         tab.handle(Input::UserActed);
-        let final_end = tab.warning().map(|warning| warning.ends_at);
+        let final_end = tab.warning().map(|warning| warning.expires_at);
         assert_eq!(final_end, Some(lifetime_expires_at));
     }
 }
 
 #[test]
 fn disabled_warning_never_appears() {
-    let mut tab = Tab::with(ExpiryTimes {
+    let mut tab = Tab::with_times(ExpiryTimes {
         warning_period: 0,
         ..TIMES
     });
@@ -82,26 +82,26 @@ fn short_session_warns_half_way() {
 
 #[test]
 fn staying_signed_in_clears_the_warning() {
-    for stays in [
+    for keep_signed_in in [
         |tab: &mut Tab| tab.handle(Input::UserActed),
-        |tab: &mut Tab| tab.handle(tab.live()),
-        |tab: &mut Tab| tab.handle(Input::OtherTabLive(tab.times())),
+        |tab: &mut Tab| tab.handle(tab.live_result()),
+        |tab: &mut Tab| tab.handle(Input::OtherTabLive(tab.times_after_activity())),
     ] {
-        let mut tab = warned();
+        let mut tab = tab_at_warning();
         assert!(tab.warning().is_some());
-        stays(&mut tab);
+        keep_signed_in(&mut tab);
         assert_eq!(tab.warning(), None);
     }
 }
 
 #[test]
 fn unchanged_expiry_keeps_the_warning() {
-    let mut tab = warned();
+    let mut tab = tab_at_warning();
     tab.handle(Input::BecameVisible);
     assert!(tab.warning().is_some());
     tab.handle(Input::CheckedLive {
         times: TIMES,
-        changed: false,
+        is_page_outdated: false,
     });
     assert!(tab.warning().is_some());
 }
@@ -109,12 +109,12 @@ fn unchanged_expiry_keeps_the_warning() {
 #[test]
 fn small_expiry_change_keeps_the_warning_dismissed() {
     for (moved, is_warned) in [
-        (-SAME_END_TOLERANCE, false),
+        (-EXPIRY_TOLERANCE, false),
         (0, false),
-        (SAME_END_TOLERANCE, false),
-        (SAME_END_TOLERANCE + 1, true),
+        (EXPIRY_TOLERANCE, false),
+        (EXPIRY_TOLERANCE + 1, true),
     ] {
-        let mut tab = warned();
+        let mut tab = tab_at_warning();
         tab.handle(Input::WarningDismissed);
         assert_eq!(tab.warning(), None);
         tab.now += MINUTE;
@@ -127,8 +127,8 @@ fn small_expiry_change_keeps_the_warning_dismissed() {
 }
 
 #[test]
-fn next_expiry_warns_again() {
-    let mut tab = warned();
+fn new_expiry_shows_the_warning_again() {
+    let mut tab = tab_at_warning();
     tab.handle(Input::WarningDismissed);
     tab.handle(Input::UserActed);
     tab.now += 25 * MINUTE;
@@ -136,8 +136,8 @@ fn next_expiry_warns_again() {
 }
 
 #[test]
-fn unknown_state_shows_no_warning() {
-    let mut tab = warned();
+fn unreachable_or_ended_tab_shows_no_warning() {
+    let mut tab = tab_at_warning();
     tab.handle(Input::RequestFailed);
     assert!(tab.warning().is_some());
     tab.handle(Input::CheckFailed);
