@@ -463,7 +463,7 @@ async fn names_do_not_reorder_the_text_around_them() {
         let (_, drawn) = html.split_once("<header class=\"page-head\"").expect("the page");
         let isolated = drawn.matches(&format!("<bdi>{name}</bdi>")).count()
             + drawn
-                .matches(&format!("<bdi class=\"person\">{name}</bdi>"))
+                .matches(&format!("<bdi class=\"row-name\">{name}</bdi>"))
                 .count();
         assert!(isolated >= 3, "{path}: {html}");
         assert_eq!(
